@@ -1,0 +1,399 @@
+//! The chain's RPC, asynchronously, with typed errors and typed accounts.
+
+use std::{sync::Arc, time::Duration};
+
+use solana_account::Account;
+use solana_hash::Hash;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_message::Message;
+use solana_pubkey::Pubkey;
+use solana_rpc_client::{nonblocking::rpc_client::RpcClient, rpc_client::SerializableTransaction};
+use solana_rpc_client_api::{
+    config::{
+        CommitmentConfig, CommitmentLevel, RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig,
+        UiAccountEncoding, UiTransactionEncoding,
+    },
+    filter::{Memcmp, RpcFilterType},
+};
+use solana_signature::Signature;
+use solana_signer::{Signer, signers::Signers};
+use solana_transaction::Transaction;
+use solana_transaction_error::TransactionError;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    account::{ProgramAccount, decode},
+    error::ClientError,
+    pda::PROGRAM_ID,
+    ws::{AccountSnapshot, AccountWatch, SlotWatch, WsClient},
+};
+
+/// How long one RPC request may take.
+const RPC_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a transaction is waited for before it is given up or signed again.
+const LAND_TIMEOUT: Duration = Duration::from_secs(90);
+const POLL_MIN: Duration = Duration::from_millis(50);
+const POLL_MAX: Duration = Duration::from_millis(500);
+const RESEND_EVERY: Duration = Duration::from_secs(2);
+/// How many times `send_and_confirm` signs anew after the blockhash expired.
+const SIGN_ATTEMPTS: usize = 3;
+/// Base fee of the chain, for each signature of a transaction, in lamports.
+pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
+/// Accounts that one `getMultipleAccounts` may name.
+const MULTIPLE_ACCOUNTS_MAX: usize = 100;
+
+/// How firmly the chain holds what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Commitment {
+    /// Executed by the node that is asked; may be on a fork that is abandoned.
+    Processed,
+    /// Voted for by two thirds of the stake.
+    Confirmed,
+    /// Rooted: never undone.
+    Finalized,
+}
+
+impl From<Commitment> for CommitmentConfig {
+    fn from(commitment: Commitment) -> Self {
+        match commitment {
+            Commitment::Processed => CommitmentConfig::processed(),
+            Commitment::Confirmed => CommitmentConfig::confirmed(),
+            Commitment::Finalized => CommitmentConfig::finalized(),
+        }
+    }
+}
+
+/// Where a transaction stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureState {
+    /// Slot it was executed in.
+    pub slot: u64,
+    /// How firmly.
+    pub commitment: Commitment,
+    /// Why it failed, if it did: it then changed nothing but paid its fee.
+    pub error: Option<TransactionError>,
+}
+
+/// A blockhash and the last block height at which a transaction that names it can land.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blockhash {
+    /// The hash.
+    pub hash: Hash,
+    /// Beyond this block height it is expired.
+    pub last_valid_block_height: u64,
+}
+
+/// Client of a Solana chain's RPC and WebSocket, for the AI Precompiles program. Cheap to clone.
+#[derive(Clone)]
+pub struct ChainClient {
+    rpc: Arc<RpcClient>,
+    ws: WsClient,
+}
+
+impl std::fmt::Debug for ChainClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainClient").field("rpc_url", &self.rpc.url()).finish_non_exhaustive()
+    }
+}
+
+impl ChainClient {
+    /// Must be called inside a tokio runtime. Nothing is dialled until something is asked.
+    pub fn new(rpc_url: impl Into<String>, ws_url: impl Into<String>) -> Self {
+        let rpc = Arc::new(RpcClient::new_with_timeout_and_commitment(
+            rpc_url.into(),
+            RPC_TIMEOUT,
+            CommitmentConfig::processed(),
+        ));
+        let ws = WsClient::new(ws_url.into(), rpc.clone());
+        Self { rpc, ws }
+    }
+
+    /// The plain RPC client, for what this type has no method for.
+    pub fn rpc(&self) -> &RpcClient {
+        &self.rpc
+    }
+
+    /// A program account with the slot it was read at. `None` when no account is there; an error when another
+    /// program owns the address or the bytes are not a `T`. Reads at `processed`.
+    pub async fn account<T: ProgramAccount>(&self, pubkey: &Pubkey) -> Result<Option<(u64, T)>, ClientError> {
+        self.account_at(pubkey, Commitment::Processed).await
+    }
+
+    /// Like [`Self::account`] at a given commitment.
+    pub async fn account_at<T: ProgramAccount>(
+        &self,
+        pubkey: &Pubkey,
+        commitment: Commitment,
+    ) -> Result<Option<(u64, T)>, ClientError> {
+        let snapshot = self.raw_account(pubkey, commitment).await?;
+        match snapshot.account {
+            None => Ok(None),
+            Some(account) => Ok(Some((snapshot.slot, decode(pubkey, &account)?))),
+        }
+    }
+
+    /// Any account's lamports, owner and data.
+    pub async fn raw_account(&self, pubkey: &Pubkey, commitment: Commitment) -> Result<AccountSnapshot, ClientError> {
+        let response = self.rpc.get_account_with_commitment(pubkey, commitment.into()).await?;
+        Ok(AccountSnapshot { slot: response.context.slot, account: response.value })
+    }
+
+    /// Many accounts, in the order asked, each with the slot it was read at.
+    pub async fn raw_accounts(
+        &self,
+        pubkeys: &[Pubkey],
+        commitment: Commitment,
+    ) -> Result<Vec<AccountSnapshot>, ClientError> {
+        let mut out = Vec::with_capacity(pubkeys.len());
+        for chunk in pubkeys.chunks(MULTIPLE_ACCOUNTS_MAX) {
+            let response = self.rpc.get_multiple_accounts_with_commitment(chunk, commitment.into()).await?;
+            if response.value.len() != chunk.len() {
+                return Err(ClientError::Answer(format!(
+                    "getMultipleAccounts gave {} accounts for {} addresses",
+                    response.value.len(),
+                    chunk.len()
+                )));
+            }
+            out.extend(response.value.into_iter().map(|account| AccountSnapshot { slot: response.context.slot, account }));
+        }
+        Ok(out)
+    }
+
+    /// All program accounts of kind `T` whose bytes equal each filter's at its offset, read at `commitment`.
+    /// Accounts that do not decode are left out and logged.
+    pub async fn program_accounts<T: ProgramAccount>(
+        &self,
+        filters: &[(usize, Vec<u8>)],
+        commitment: Commitment,
+    ) -> Result<Vec<(Pubkey, T)>, ClientError> {
+        let filters = std::iter::once(RpcFilterType::Memcmp(Memcmp::new_raw_bytes(0, vec![T::DISCRIMINATOR])))
+            .chain(filters.iter().map(|(at, bytes)| RpcFilterType::Memcmp(Memcmp::new_base58_encoded(*at, bytes))))
+            .map(|filter| match filter {
+                RpcFilterType::Memcmp(m) => RpcFilterType::Memcmp(m),
+                other => other,
+            })
+            .collect();
+        let config = RpcProgramAccountsConfig {
+            filters: Some(filters),
+            account_config: RpcAccountInfoConfig {
+                encoding: Some(UiAccountEncoding::Base64),
+                commitment: Some(commitment.into()),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let found = self.rpc.get_program_ui_accounts_with_config(&PROGRAM_ID, config).await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|(pubkey, account)| {
+                let decoded = account
+                    .data
+                    .decode()
+                    .ok_or_else(|| ClientError::Answer(format!("data of account {pubkey} is not base64")))
+                    .and_then(|data| {
+                        decode(&pubkey, &Account { lamports: account.lamports, data, owner: PROGRAM_ID, ..Account::default() })
+                    });
+                match decoded {
+                    Ok(value) => Some((pubkey, value)),
+                    Err(error) => {
+                        tracing::warn!(%pubkey, %error, "program account left out of a list");
+                        None
+                    }
+                }
+            })
+            .collect())
+    }
+
+    /// Lamports of an address; 0 when no account is there, as the chain itself says.
+    pub async fn balance(&self, pubkey: &Pubkey) -> Result<u64, ClientError> {
+        Ok(self.rpc.get_balance(pubkey).await?)
+    }
+
+    /// Least lamports with which an account of `bytes` bytes may exist.
+    pub async fn rent(&self, bytes: usize) -> Result<u64, ClientError> {
+        Ok(self.rpc.get_minimum_balance_for_rent_exemption(bytes).await?)
+    }
+
+    /// Newest slot at `commitment`.
+    pub async fn slot(&self, commitment: Commitment) -> Result<u64, ClientError> {
+        Ok(self.rpc.get_slot_with_commitment(commitment.into()).await?)
+    }
+
+    /// Newest block height at `commitment`; what a blockhash's last valid height is compared with.
+    pub async fn block_height(&self, commitment: Commitment) -> Result<u64, ClientError> {
+        Ok(self.rpc.get_block_height_with_commitment(commitment.into()).await?)
+    }
+
+    /// Newest blockhash at `commitment`. With a finalized one a transaction survives a fork.
+    pub async fn latest_blockhash(&self, commitment: Commitment) -> Result<Blockhash, ClientError> {
+        let (hash, last_valid_block_height) =
+            self.rpc.get_latest_blockhash_with_commitment(commitment.into()).await?;
+        Ok(Blockhash { hash, last_valid_block_height })
+    }
+
+    /// Whether a transaction that names this blockhash can still land in the node's current bank.
+    pub async fn blockhash_valid(&self, hash: &Hash) -> Result<bool, ClientError> {
+        Ok(self.rpc.is_blockhash_valid(hash, CommitmentConfig::processed()).await?)
+    }
+
+    /// Sends a signed transaction once, after the node has tried it in its current bank. Returns its signature.
+    pub async fn send(&self, transaction: &impl SerializableTransaction) -> Result<Signature, ClientError> {
+        self.send_with(transaction, false).await
+    }
+
+    /// Sends a signed transaction; `skip_preflight` leaves out the trial.
+    pub async fn send_with(
+        &self,
+        transaction: &impl SerializableTransaction,
+        skip_preflight: bool,
+    ) -> Result<Signature, ClientError> {
+        let config = RpcSendTransactionConfig {
+            skip_preflight,
+            preflight_commitment: Some(CommitmentLevel::Processed),
+            encoding: Some(UiTransactionEncoding::Base64),
+            ..Default::default()
+        };
+        Ok(self.rpc.send_transaction_with_config(transaction, config).await?)
+    }
+
+    /// Where a transaction stands; `None` while the node has not seen it, or no longer knows it.
+    pub async fn signature_status(&self, signature: &Signature) -> Result<Option<SignatureState>, ClientError> {
+        let response = self.rpc.get_signature_statuses(&[*signature]).await?;
+        Ok(response.value.into_iter().next().flatten().map(|status| {
+            let commitment = if status.satisfies_commitment(CommitmentConfig::finalized()) {
+                Commitment::Finalized
+            } else if status.satisfies_commitment(CommitmentConfig::confirmed()) {
+                Commitment::Confirmed
+            } else {
+                Commitment::Processed
+            };
+            SignatureState { slot: status.slot, commitment, error: status.err }
+        }))
+    }
+
+    /// Signs, sends and waits until the transaction is held at `commitment`. Sends again while it has not landed, signs
+    /// again when its blockhash has expired. A program error is [`ClientError::Program`].
+    pub async fn send_and_confirm(
+        &self,
+        instructions: &[Instruction],
+        payer: &Pubkey,
+        signers: &[&Keypair],
+        commitment: Commitment,
+    ) -> Result<Signature, ClientError> {
+        let mut last = None;
+        for _ in 0..SIGN_ATTEMPTS {
+            let blockhash = self.latest_blockhash(Commitment::Finalized).await?;
+            let transaction = sign(instructions, payer, &signers.to_vec(), blockhash.hash)?;
+            match self.send_until(&transaction, commitment, Some(blockhash.last_valid_block_height)).await {
+                Err(error @ (ClientError::Expired { .. } | ClientError::UnknownBlockhash)) => last = Some(error),
+                other => return other,
+            }
+        }
+        Err(last.unwrap_or(ClientError::UnknownBlockhash))
+    }
+
+    /// Sends a signed transaction and waits until it is held at `commitment`, sending it again every 2 seconds. Gives
+    /// up when its blockhash has expired (`last_valid_block_height`, if known) or after 90 seconds.
+    pub async fn send_until(
+        &self,
+        transaction: &impl SerializableTransaction,
+        commitment: Commitment,
+        last_valid_block_height: Option<u64>,
+    ) -> Result<Signature, ClientError> {
+        let signature = *transaction.get_signature();
+        match self.send(transaction).await {
+            Ok(_) | Err(ClientError::AlreadyProcessed) => {}
+            Err(error) => return Err(error),
+        }
+        let (started, mut sent, mut pause) = (Instant::now(), Instant::now(), POLL_MIN);
+        loop {
+            if let Some(state) = self.signature_status(&signature).await? {
+                if let Some(error) = state.error {
+                    return Err(ClientError::from_transaction(error));
+                }
+                if state.commitment >= commitment {
+                    return Ok(signature);
+                }
+            } else if sent.elapsed() >= RESEND_EVERY {
+                if let Some(last) = last_valid_block_height
+                    && self.block_height(Commitment::Processed).await? > last
+                {
+                    return Err(ClientError::Expired { signature });
+                }
+                match self.send_with(transaction, true).await {
+                    Ok(_) | Err(ClientError::AlreadyProcessed) => {}
+                    Err(error) => return Err(error),
+                }
+                sent = Instant::now();
+            }
+            if started.elapsed() > LAND_TIMEOUT {
+                return Err(ClientError::Expired { signature });
+            }
+            sleep(pause).await;
+            pause = (pause * 3 / 2).min(POLL_MAX);
+        }
+    }
+
+    /// Asks the chain's faucet for lamports and waits until they are there. Development networks only.
+    pub async fn airdrop(&self, pubkey: &Pubkey, lamports: u64) -> Result<Signature, ClientError> {
+        let signature = self.rpc.request_airdrop(pubkey, lamports).await?;
+        let started = Instant::now();
+        let mut pause = POLL_MIN;
+        loop {
+            match self.signature_status(&signature).await? {
+                Some(SignatureState { error: Some(error), .. }) => return Err(ClientError::from_transaction(error)),
+                Some(_) => return Ok(signature),
+                None if started.elapsed() > LAND_TIMEOUT => return Err(ClientError::Expired { signature }),
+                None => {}
+            }
+            sleep(pause).await;
+            pause = (pause * 3 / 2).min(POLL_MAX);
+        }
+    }
+
+    /// Follows an account: first its present state, then each change, the newest only.
+    pub fn watch_account(&self, pubkey: &Pubkey, commitment: Commitment) -> AccountWatch {
+        self.ws.account(*pubkey, commitment.into())
+    }
+
+    /// Follows the chain's slots.
+    pub fn watch_slots(&self) -> SlotWatch {
+        self.ws.slots()
+    }
+}
+
+/// Builds and signs a transaction that `payer` pays for.
+pub fn sign<S: Signers + ?Sized>(
+    instructions: &[Instruction],
+    payer: &Pubkey,
+    signers: &S,
+    blockhash: Hash,
+) -> Result<Transaction, ClientError> {
+    let mut transaction = Transaction::new_unsigned(Message::new_with_blockhash(instructions, Some(payer), &blockhash));
+    transaction.try_sign(signers, blockhash).map_err(|error| ClientError::Sign(error.to_string()))?;
+    Ok(transaction)
+}
+
+/// Builds a transaction and adds the signatures at hand; others (a co-signing operator) follow.
+pub fn sign_partly<S: Signers + ?Sized>(
+    instructions: &[Instruction],
+    payer: &Pubkey,
+    signers: &S,
+    blockhash: Hash,
+) -> Result<Transaction, ClientError> {
+    let mut transaction = Transaction::new_unsigned(Message::new_with_blockhash(instructions, Some(payer), &blockhash));
+    transaction.try_partial_sign(signers, blockhash).map_err(|error| ClientError::Sign(error.to_string()))?;
+    Ok(transaction)
+}
+
+/// Fee of a transaction with so many signatures and no priority price, in lamports.
+pub fn base_fee(signatures: usize) -> u64 {
+    LAMPORTS_PER_SIGNATURE.saturating_mul(signatures as u64)
+}
+
+/// The public keys of signers, in order.
+pub fn pubkeys(signers: &[&Keypair]) -> Vec<Pubkey> {
+    signers.iter().map(|key| key.pubkey()).collect()
+}

@@ -1,0 +1,93 @@
+//! What can go wrong between us and the chain.
+
+use mythic_interface::error::MythicError;
+use solana_pubkey::Pubkey;
+use solana_rpc_client_api::client_error::{Error as RpcError, ErrorKind};
+use solana_signature::Signature;
+use solana_transaction_error::TransactionError;
+
+/// Error of a chain request.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The AI Precompiles program refused.
+    #[error("the program refused: {} ({})", .0.name(), .0.message())]
+    Program(MythicError),
+    /// The chain refused the transaction for another reason.
+    #[error("the chain refused the transaction: {0}")]
+    Transaction(TransactionError),
+    /// The transaction had landed before.
+    #[error("this transaction has already landed")]
+    AlreadyProcessed,
+    /// The transaction names a blockhash that the chain does not know, or no longer knows.
+    #[error("the transaction's blockhash is unknown or expired; sign it again with a newer one")]
+    UnknownBlockhash,
+    /// It did not land while its blockhash was valid.
+    #[error("transaction {signature} did not land in time; sign it again with a newer blockhash")]
+    Expired {
+        /// The transaction.
+        signature: Signature,
+    },
+    /// The node can't be reached, or answers with an error of its own.
+    #[error("chain RPC: {0}; is the chain running and the RPC URL right?")]
+    Rpc(String),
+    /// The node's answer makes no sense.
+    #[error("chain RPC gave an answer that cannot be read: {0}")]
+    Answer(String),
+    /// The account is not what it was read as.
+    #[error("account {pubkey} is not a {kind}: {reason}")]
+    Account {
+        /// Address.
+        pubkey: Pubkey,
+        /// What was expected.
+        kind: &'static str,
+        /// Why it is not.
+        reason: String,
+    },
+    /// A key for a required signature is missing.
+    #[error("cannot sign the transaction: {0}")]
+    Sign(String),
+}
+
+impl ClientError {
+    /// Sorts a transaction's error into ours.
+    pub fn from_transaction(error: TransactionError) -> Self {
+        use solana_instruction::error::InstructionError;
+        match error {
+            TransactionError::AlreadyProcessed => Self::AlreadyProcessed,
+            TransactionError::BlockhashNotFound => Self::UnknownBlockhash,
+            TransactionError::InstructionError(index, InstructionError::Custom(code)) => {
+                match MythicError::from_code(code) {
+                    Some(error) => Self::Program(error),
+                    None => Self::Transaction(TransactionError::InstructionError(index, InstructionError::Custom(code))),
+                }
+            }
+            other => Self::Transaction(other),
+        }
+    }
+
+    /// The program's error, if that is what it was.
+    pub fn program(&self) -> Option<MythicError> {
+        match self {
+            Self::Program(error) => Some(*error),
+            _ => None,
+        }
+    }
+
+    /// Whether asking again later may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Rpc(_) | Self::Answer(_) | Self::Expired { .. } | Self::UnknownBlockhash)
+    }
+}
+
+impl From<RpcError> for ClientError {
+    fn from(error: RpcError) -> Self {
+        match error.kind.get_transaction_error() {
+            Some(error) => Self::from_transaction(error),
+            None => match *error.kind {
+                ErrorKind::SigningError(error) => Self::Sign(error.to_string()),
+                ErrorKind::SerdeJson(error) => Self::Answer(error.to_string()),
+                other => Self::Rpc(other.to_string()),
+            },
+        }
+    }
+}
