@@ -1,0 +1,206 @@
+//! Every hash of the protocol, each with its own domain tag; integers are little-endian.
+//!
+//! `sha256` is the runtime's syscall on chain and the `sha2` crate elsewhere; all the rest is
+//! built on it. Golden vectors: `tests/vectors/`, second implementation: `tests/reference/`.
+
+use crate::merkle::Tree;
+use crate::sampler::Top4;
+
+#[cfg(target_endian = "big")]
+compile_error!("token ids are hashed as they lie in memory: little-endian machines only");
+
+/// A SHA-256 digest.
+pub type Hash = [u8; 32];
+
+/// Token ids in one leaf of the output tree.
+pub const OUTPUT_CHUNK: usize = 128;
+
+/// SHA-256 of the concatenation of `parts`.
+#[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+pub fn sha256(parts: &[&[u8]]) -> Hash {
+    use sha2::Digest;
+    let mut hasher = sha2::Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+/// SHA-256 of the concatenation of `parts`.
+#[cfg(any(target_os = "solana", target_arch = "bpf"))]
+pub fn sha256(parts: &[&[u8]]) -> Hash {
+    let mut out = core::mem::MaybeUninit::<Hash>::uninit();
+    // SAFETY: a slice of slices is an array of (address, length) pairs of 64 bits, the layout
+    // that the syscall reads; it writes all 32 bytes of `out` or aborts the program.
+    unsafe {
+        solana_define_syscall::definitions::sol_sha256(
+            parts.as_ptr() as *const u8,
+            parts.len() as u64,
+            out.as_mut_ptr() as *mut u8,
+        );
+        out.assume_init()
+    }
+}
+
+fn id_bytes(ids: &[u32]) -> &[u8] {
+    bytemuck::cast_slice(ids)
+}
+
+/// Commits to a prompt: token ids as the model sees them (BOS included) under a salt that keeps
+/// short prompts from being guessed.
+pub fn prompt_hash(salt: &[u8; 16], ids: &[u32]) -> Hash {
+    let count = (ids.len() as u32).to_le_bytes();
+    sha256(&[b"mythic/prompt/v1", salt, &count, id_bytes(ids)])
+}
+
+/// The seed of a job's sampling: the requester picks `user_seed`, the job's address makes it one
+/// that holds on every fork and that no validator can choose.
+pub fn job_seed(job: &[u8; 32], user_seed: &[u8; 32]) -> Hash {
+    sha256(&[b"mythic/seed/v1", job, user_seed])
+}
+
+/// Leaf of the output tree: chunk `chunk` of up to [`OUTPUT_CHUNK`] token ids.
+pub fn output_leaf(chunk: u32, ids: &[u32]) -> Hash {
+    sha256(&[&[2], &chunk.to_le_bytes(), id_bytes(ids)])
+}
+
+/// Root over the chunks of an output; `None` for an output without tokens.
+pub fn output_root(ids: &[u32]) -> Option<Hash> {
+    let mut tree = Tree::new();
+    for (chunk, ids) in ids.chunks(OUTPUT_CHUNK).enumerate() {
+        tree.push(output_leaf(chunk as u32, ids));
+    }
+    tree.root()
+}
+
+/// What the fingerprint commits to at one output position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Index of the output token, from 0.
+    pub position: u32,
+    /// The token that was chosen.
+    pub token: u32,
+    /// The four largest logits, Q16.16, in the order of [`crate::sampler::order`].
+    pub top4: Top4,
+}
+
+impl Leaf {
+    /// Bytes of a leaf's content.
+    pub const LEN: usize = 40;
+
+    /// The content as it is hashed and posted.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        out[0..4].copy_from_slice(&self.position.to_le_bytes());
+        out[4..8].copy_from_slice(&self.token.to_le_bytes());
+        for (slot, (id, logit)) in out[8..].chunks_exact_mut(8).zip(self.top4) {
+            slot[..4].copy_from_slice(&id.to_le_bytes());
+            slot[4..].copy_from_slice(&logit.to_le_bytes());
+        }
+        out
+    }
+
+    /// Reads a content; every value is possible, so it cannot fail. Check it with
+    /// [`crate::sampler::check_leaf`].
+    pub fn decode(bytes: &[u8; Self::LEN]) -> Self {
+        let word = |at: usize| {
+            let mut word = [0; 4];
+            word.copy_from_slice(&bytes[at..at + 4]);
+            word
+        };
+        let mut top4 = [(0, 0); 4];
+        for (i, entry) in top4.iter_mut().enumerate() {
+            *entry = (
+                u32::from_le_bytes(word(8 + 8 * i)),
+                i32::from_le_bytes(word(12 + 8 * i)),
+            );
+        }
+        Leaf {
+            position: u32::from_le_bytes(word(0)),
+            token: u32::from_le_bytes(word(4)),
+            top4,
+        }
+    }
+
+    /// The leaf's hash, bound to the job and to the validator that submits it.
+    pub fn hash(&self, job: &[u8; 32], submitter: &[u8; 32]) -> Hash {
+        sha256(&[&[0], job, submitter, &self.encode()])
+    }
+}
+
+/// An inner node of every tree.
+pub fn node(left: &Hash, right: &Hash) -> Hash {
+    sha256(&[&[1], left, right])
+}
+
+/// The 32 bytes on chain: logits and tokens of every position, under these terms.
+pub fn fingerprint(leaf_root: &Hash, count: u32, terms_hash: &Hash, output_root: &Hash) -> Hash {
+    sha256(&[
+        b"mythic/fp/v1",
+        leaf_root,
+        &count.to_le_bytes(),
+        terms_hash,
+        output_root,
+    ])
+}
+
+/// Commits to the stop strings of a job, in the order given; all zero when there are none.
+#[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+pub fn stop_hash<S: AsRef<str>>(stops: &[S]) -> Hash {
+    use sha2::Digest;
+    if stops.is_empty() {
+        return [0; 32];
+    }
+    let mut hasher = sha2::Sha256::new();
+    hasher.update(b"mythic/stop/v1");
+    hasher.update((stops.len() as u32).to_le_bytes());
+    for stop in stops {
+        let stop = stop.as_ref().as_bytes();
+        hasher.update((stop.len() as u32).to_le_bytes());
+        hasher.update(stop);
+    }
+    hasher.finalize().into()
+}
+
+/// The first four bytes of a digest: the uniform number that `gumbel_q16` takes.
+pub fn uniform(digest: &Hash) -> u32 {
+    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// The first eight bytes of a digest.
+pub(crate) fn uniform64(digest: &Hash) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&digest[..8]);
+    u64::from_le_bytes(word)
+}
+
+/// Noise of one token at one position of a job, as the argument of `gumbel_q16`.
+pub fn token_uniform(seed: &Hash, position: u32, id: u32) -> u32 {
+    uniform(&sha256(&[
+        b"mythic/gumbel/v1",
+        seed,
+        &position.to_le_bytes(),
+        &id.to_le_bytes(),
+    ]))
+}
+
+/// Noise of one validator for one jury seat, as the argument of `gumbel_q16`.
+pub fn jury_uniform(dispute: &[u8; 32], slot_hash: &Hash, seat: u32, authority: &[u8; 32]) -> u32 {
+    uniform(&sha256(&[
+        b"mythic/jury/v1",
+        dispute,
+        slot_hash,
+        &seat.to_le_bytes(),
+        authority,
+    ]))
+}
+
+/// What a juror commits to before anybody reveals: its vector under a salt.
+pub fn juror_commitment(
+    dispute: &[u8; 32],
+    authority: &[u8; 32],
+    salt: &[u8; 32],
+    vector: &[u8],
+) -> Hash {
+    sha256(&[b"mythic/juror/v1", dispute, authority, salt, vector])
+}

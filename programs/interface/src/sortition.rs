@@ -1,0 +1,132 @@
+//! Draws that nobody controls: which positions of an answer are checked, and who judges.
+
+use core::cmp::Ordering;
+
+use crate::gumbel::{gumbel_q16, ln_q16};
+use crate::hash::{Hash, jury_uniform, sha256, uniform64};
+
+/// Positions checked in a dispute; all of them where an answer has no more.
+pub const SAMPLE: usize = 16;
+
+/// Groups of draws, each with the hash of another slot.
+pub const SAMPLE_HASHES: usize = 4;
+
+/// The slots whose hashes draw the sample: group `g` takes the first slot at or after
+/// `submitted_slot + 8 + 4·g`.
+pub const fn sample_slot(submitted_slot: u64, group: usize) -> u64 {
+    submitted_slot.saturating_add(8 + 4 * (group as u64 & 3))
+}
+
+/// Checked positions, ascending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    positions: [u32; SAMPLE],
+    len: usize,
+}
+
+impl Sample {
+    /// The positions, ascending and distinct.
+    pub fn positions(&self) -> &[u32] {
+        &self.positions[..self.len]
+    }
+}
+
+/// Positions of an answer of `count` tokens that are checked: a partial Fisher-Yates shuffle of
+/// `0..count` whose draw `i` is taken from the fingerprint and `hashes[i % 4]`.
+pub fn sample_positions(count: u32, fingerprint: &Hash, hashes: &[Hash; SAMPLE_HASHES]) -> Sample {
+    let mut out = Sample {
+        positions: [0; SAMPLE],
+        len: SAMPLE.min(count as usize),
+    };
+    if count as usize <= SAMPLE {
+        for (i, position) in out.positions.iter_mut().enumerate() {
+            *position = if i < out.len { i as u32 } else { 0 };
+        }
+        return out;
+    }
+    // Of the shuffled array only the places that were swapped away are kept: place -> value.
+    let mut moved = [(0u32, 0u32); SAMPLE];
+    let value_at = |moved: &[(u32, u32)], place: u32| {
+        moved
+            .iter()
+            .rev()
+            .find(|entry| entry.0 == place)
+            .map_or(place, |entry| entry.1)
+    };
+    for i in 0..SAMPLE {
+        let draw = uniform64(&sha256(&[
+            b"mythic/sample/v1",
+            fingerprint,
+            &hashes[i % SAMPLE_HASHES],
+            &(i as u32).to_le_bytes(),
+        ]));
+        let place = i as u32;
+        let other = place + (draw % u64::from(count - place)) as u32;
+        out.positions[i] = value_at(&moved[..i], other);
+        moved[i] = (other, value_at(&moved[..i], place));
+    }
+    out.positions.sort_unstable();
+    out
+}
+
+/// A candidate's claim to a jury seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// `ln(stake) + gumbel`, Q16.16.
+    pub rank: i32,
+    /// The validator's authority, which breaks ties.
+    pub authority: [u8; 32],
+}
+
+impl Rank {
+    /// Whether this claim goes before `other`: the higher rank, ties to the lower authority.
+    pub fn beats(&self, other: &Rank) -> bool {
+        match self.rank.cmp(&other.rank) {
+            Ordering::Greater => true,
+            Ordering::Equal => self.authority < other.authority,
+            Ordering::Less => false,
+        }
+    }
+}
+
+/// One seat of one dispute's jury.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat<'a> {
+    /// The dispute's address.
+    pub dispute: &'a [u8; 32],
+    /// Hash of the seat's slot, see [`jury_slot`].
+    pub slot_hash: &'a Hash,
+    /// Index of the seat, from 0.
+    pub index: u32,
+    /// Stake (lamports) under whose logarithm less one no rank gets the seat; 0 for no floor.
+    pub jury_stake: u64,
+}
+
+/// The slot whose hash draws seat `index`: the first at or after this one.
+pub const fn jury_slot(j0: u64, index: u32) -> u64 {
+    j0.saturating_add(4 * index as u64)
+}
+
+impl Seat<'_> {
+    /// The claim of a validator with `stake` active lamports; `None` if it can't sit: no stake, or
+    /// a rank under the floor.
+    pub fn rank(&self, authority: &[u8; 32], stake: u64) -> Option<Rank> {
+        let noise = gumbel_q16(jury_uniform(
+            self.dispute,
+            self.slot_hash,
+            self.index,
+            authority,
+        ));
+        // At most 43.7 + 22.9 in Q16.16: far inside i32.
+        let rank = ln_q16(stake)?.wrapping_add(noise);
+        if let Some(floor) = ln_q16(self.jury_stake)
+            && rank < floor.wrapping_sub(1 << 16)
+        {
+            return None;
+        }
+        Some(Rank {
+            rank,
+            authority: *authority,
+        })
+    }
+}

@@ -1,0 +1,364 @@
+#!/usr/bin/env python3
+"""An independent second implementation of the protocol's hashes, sampler and draws.
+
+Written from the protocol's text with other means than the Rust one: exact fractions, whole arrays,
+level-by-level trees. Standard library only.
+
+    reference.py run      < cases.jsonl      one {"fn", "args"} a line in, one result a line out
+    reference.py vectors  > vectors.json     the golden vectors: [{"fn", "args", "result"}]
+"""
+
+import hashlib
+import json
+import random
+import struct
+import sys
+from decimal import Decimal, getcontext
+from fractions import Fraction
+
+from tables import ln_table, ratio_table
+
+getcontext().prec = 50
+LN = ln_table()
+RATIO = ratio_table()
+LN2 = LN[-1]
+
+
+def sha(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def u8(value):
+    return struct.pack("<B", value)
+
+
+def u16(value):
+    return struct.pack("<H", value)
+
+
+def u32(value):
+    return struct.pack("<I", value)
+
+
+def i32(value):
+    return struct.pack("<i", value)
+
+
+def u64(value):
+    return struct.pack("<Q", value)
+
+
+def raw(text):
+    return bytes.fromhex(text)
+
+
+# Trees
+
+
+def levels(leaves):
+    """Every level of a tree, leaves first; an odd last node moves up unchanged."""
+    out = [leaves]
+    while len(out[-1]) > 1:
+        row = out[-1]
+        pairs = [row[i : i + 2] for i in range(0, len(row), 2)]
+        out.append([sha(b"\1", *pair) if len(pair) == 2 else pair[0] for pair in pairs])
+    return out
+
+
+def merkle_root(leaves):
+    leaves = [raw(leaf) for leaf in leaves]
+    return levels(leaves)[-1][0].hex() if leaves else None
+
+
+def merkle_proof(leaves, index):
+    path = []
+    for row in levels([raw(leaf) for leaf in leaves])[:-1]:
+        sibling = index ^ 1
+        if sibling < len(row):
+            path.append(row[sibling].hex())
+        index //= 2
+    return path
+
+
+# Hashes
+
+
+def prompt_hash(salt, ids):
+    return sha(b"mythic/prompt/v1", raw(salt), u32(len(ids)), *map(u32, ids)).hex()
+
+
+def job_seed(job, user_seed):
+    return sha(b"mythic/seed/v1", raw(job), raw(user_seed)).hex()
+
+
+def output_root(ids):
+    chunks = [ids[i : i + 128] for i in range(0, len(ids), 128)]
+    leaves = [sha(b"\2", u32(n), *map(u32, chunk)) for n, chunk in enumerate(chunks)]
+    return levels(leaves)[-1][0].hex() if leaves else None
+
+
+def leaf_hash(job, submitter, position, token, top4):
+    body = b"".join(u32(i) + i32(logit) for i, logit in top4)
+    return sha(b"\0", raw(job), raw(submitter), u32(position), u32(token), body).hex()
+
+
+def fingerprint(leaf_root, count, terms_hash, output_root):
+    return sha(b"mythic/fp/v1", raw(leaf_root), u32(count), raw(terms_hash), raw(output_root)).hex()
+
+
+def stop_hash(stops):
+    if not stops:
+        return bytes(32).hex()
+    encoded = [stop.encode() for stop in stops]
+    return sha(b"mythic/stop/v1", u32(len(stops)), *(u32(len(s)) + s for s in encoded)).hex()
+
+
+def juror_commitment(dispute, authority, salt, vector):
+    return sha(b"mythic/juror/v1", raw(dispute), raw(authority), raw(salt), raw(vector)).hex()
+
+
+# Logarithm and noise
+
+
+def ln_q32(n):
+    exponent = n.bit_length() - 1
+    mantissa = (n * 2**32 // 2**exponent) - 2**32
+    index, fraction = divmod(mantissa, 2**25)
+    return exponent * LN2 + LN[index] + (LN[index + 1] - LN[index]) * fraction // 2**25
+
+
+def to_q16(units):
+    return (units + 2**15) // 2**16
+
+
+def close(q16, exact):
+    assert abs(Decimal(q16) / 2**16 - exact) <= Decimal(2) ** -12, (q16, exact)
+
+
+def ln(n):
+    if n == 0:
+        return None
+    value = to_q16(ln_q32(n))
+    close(value, Decimal(n).ln())
+    return value
+
+
+def gumbel(x):
+    odd = 2 * x + 1
+    if odd < 2**32:
+        value = to_q16(32 * LN2 - ln_q32(33 * LN2 - ln_q32(odd)))
+    else:
+        rest = 2**33 - odd
+        index, fraction = divmod(rest, 2**26)
+        ratio = RATIO[index] + (RATIO[index + 1] - RATIO[index]) * fraction // 2**26
+        value = to_q16(33 * LN2 - ln_q32(rest) - ratio)
+    close(value, -(-(Decimal(odd) / 2**33).ln()).ln())
+    return value
+
+
+def noise(digest):
+    return gumbel(int.from_bytes(digest[:4], "little"))
+
+
+# Sampler
+
+
+def round_q16(bits):
+    value = struct.unpack("<f", u32(bits))[0]
+    if value != value:
+        return None
+    if value in (float("inf"), float("-inf")):
+        return 2**31 - 1 if value > 0 else -(2**31)
+    return max(-(2**31), min(2**31 - 1, round(Fraction(value) * 65536)))
+
+
+def top4(bits):
+    values = [struct.unpack("<f", u32(b))[0] for b in bits]
+    if len(values) < 4 or any(v != v for v in values):
+        return None
+    largest = sorted(range(len(values)), key=lambda i: (-values[i], i))[:4]
+    return sorted(([i, round_q16(bits[i])] for i in largest), key=lambda e: (-e[1], e[0]))
+
+
+def choose(seed, temperature_milli, position, top4):
+    def score(token, logit):
+        if temperature_milli == 0:
+            return logit
+        scaled = abs(logit) * 1000 // temperature_milli
+        gum = noise(sha(b"mythic/gumbel/v1", raw(seed), u32(position), u32(token)))
+        return (scaled if logit >= 0 else -scaled) + gum
+
+    return min(top4, key=lambda entry: (-score(*entry), entry[0]))[0]
+
+
+def check_leaf(seed, temperature_milli, position, token, top4):
+    ids = [i for i, _ in top4]
+    if len(set(ids)) < 4:
+        return "RepeatedId"
+    if top4 != sorted(top4, key=lambda e: (-e[1], e[0])):
+        return "NotOrdered"
+    if choose(seed, temperature_milli, position, top4) != token:
+        return "NotTheChoice"
+    return None
+
+
+# Draws
+
+
+def sample(count, fingerprint, hashes):
+    places = list(range(count))
+    if count <= 16:
+        return places
+    for i in range(16):
+        digest = sha(b"mythic/sample/v1", raw(fingerprint), raw(hashes[i % 4]), u32(i))
+        j = i + int.from_bytes(digest[:8], "little") % (count - i)
+        places[i], places[j] = places[j], places[i]
+    return sorted(places[:16])
+
+
+def rank(dispute, slot_hash, index, jury_stake, authority, stake):
+    if stake == 0:
+        return None
+    digest = sha(b"mythic/jury/v1", raw(dispute), raw(slot_hash), u32(index), raw(authority))
+    value = ln(stake) + noise(digest)
+    return None if jury_stake and value < ln(jury_stake) - 65536 else value
+
+
+# Comparison
+
+
+def error_ppm(x, y):
+    return abs(x - y) * 1_000_000 // max(abs(x), abs(y), 65536)
+
+
+def compare(rule, kind, pairs):
+    """Broken rules, sorted. `pairs`: [given, own], given of 4 (submitted) or 5 (checkers)."""
+    broken = []
+    if rule == "exact":
+        tail = (lambda given: given[4]) if kind == "checkers" else (lambda given: given[3])
+        if any(given[:4] != own[:4] or tail(given) != own[4] for given, own in pairs):
+            broken.append("different")
+        return broken
+    tau1, tau3 = rule
+    errors = [[error_ppm(x, y) for x, y in zip(given[:4], own[:4])] for given, own in pairs]
+    flat = [min(e, 5 * tau1) for row in errors for e in row]
+    if sum(flat) > tau1 * len(flat):
+        broken.append("mean")
+    if sum(max(row) > 5 * tau1 for row in errors) >= max(4, len(pairs) // 4):
+        broken.append("large")
+    if kind == "checkers":
+        left_out = sum(error_ppm(a[4], b[4]) > 5 * tau1 for a, b in pairs)
+    else:
+        left_out = sum(g[3] < o[4] and error_ppm(g[3], o[4]) > 5 * tau1 for g, o in pairs)
+    if Fraction(left_out) > Fraction(tau3, 1_000_000) * len(pairs):
+        broken.append("omitted")
+    return sorted(broken)
+
+
+FUNCTIONS = {
+    f.__name__: f
+    for f in (
+        merkle_root, merkle_proof, prompt_hash, job_seed, output_root, leaf_hash, fingerprint,
+        stop_hash, juror_commitment, ln, gumbel, round_q16, top4, choose, check_leaf, sample,
+        rank, error_ppm, compare,
+    )
+}
+
+
+# Golden vectors
+
+
+def cases():
+    rng = random.Random(20)
+    key = lambda: rng.randbytes(32).hex()
+    ids = lambda n: [rng.randrange(49152) for _ in range(n)]
+    bits = lambda value: struct.unpack("<I", struct.pack("<f", value))[0]
+    logit = lambda: rng.randrange(-(40 << 16), 40 << 16)
+
+    def four():
+        entries = [[token, logit()] for token in rng.sample(range(49152), 4)]
+        return sorted(entries, key=lambda e: (-e[1], e[0]))
+
+    for n in (0, 1, 2, 3, 5, 8, 13):
+        leaves = [key() for _ in range(n)]
+        yield "merkle_root", [leaves]
+        for index in range(n):
+            yield "merkle_proof", [leaves, index]
+    for n in (0, 1, 7):
+        yield "prompt_hash", [rng.randbytes(16).hex(), ids(n)]
+    yield "job_seed", [key(), key()]
+    for n in (0, 1, 127, 128, 129, 300):
+        yield "output_root", [ids(n)]
+    for _ in range(2):
+        yield "leaf_hash", [key(), key(), rng.randrange(2**32), rng.randrange(2**32), four()]
+        yield "fingerprint", [key(), rng.randrange(2**32), key(), key()]
+        yield "juror_commitment", [key(), key(), key(), rng.randbytes(60).hex()]
+    for stops in ([], [""], ["\n\n"], ["END", "Fin – Ω"]):
+        yield "stop_hash", [stops]
+    for n in (0, 1, 2, 3, 10**9, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1):
+        yield "ln", [n]
+    for x in (0, 1, 2, 2**30, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 2, 2**32 - 1):
+        yield "gumbel", [x]
+    for value in (0.0, -0.0, 1.0, -1.5, 2**-17, 3 * 2**-17, 5 * 2**-17, -(2**-17), -3 * 2**-17,
+                  2**-150 * 2, 32767.998, 32768.0, -32768.0, -40000.0, 1e38, float("inf"),
+                  float("-inf"), float("nan")):
+        yield "round_q16", [bits(value)]
+    yield "top4", [[bits(v) for v in (1.0, 1.0, 1.0, 1.0, 1.0, 0.5)]]
+    yield "top4", [[bits(v) for v in (1.0, 1.0 + 2**-20, 1.0 + 2**-19, 0.0, -1.0)]]
+    yield "top4", [[bits(rng.uniform(-30, 30)) for _ in range(64)]]
+    yield "top4", [[bits(float("-inf")) for _ in range(5)]]
+    yield "top4", [[bits(1.0), bits(float("nan")), bits(0.0), bits(2.0)]]
+    yield "top4", [[bits(1.0)] * 3]
+    for temperature in (0, 1, 700, 1000, 2000, 65535):
+        for _ in range(3):
+            entries, seed, position = four(), key(), rng.randrange(4096)
+            yield "choose", [seed, temperature, position, entries]
+            yield "check_leaf", [seed, temperature, position, entries[0][0], entries]
+    tied = [[3, 65536], [9, 65536], [11, 65536], [40, 65536]]
+    yield "choose", [key(), 0, 0, tied]
+    yield "check_leaf", [key(), 0, 0, 3, [tied[1], tied[0]] + tied[2:]]
+    yield "check_leaf", [key(), 0, 0, 3, [tied[0], tied[1], tied[0], tied[3]]]
+    for count in (0, 1, 16, 17, 18, 100, 4096, 2**20):
+        yield "sample", [count, key(), [key() for _ in range(4)]]
+    for stake in (0, 1, 10**9, 5 * 10**9, 2**63 - 1):
+        yield "rank", [key(), key(), rng.randrange(15), 0, key(), stake]
+        yield "rank", [key(), key(), rng.randrange(15), 10**11, key(), stake]
+    for pair in ([0, 0], [65536, 65537], [0, 1], [-(2**31), 2**31 - 1], [-7, 7], [655360, 648000]):
+        yield "error_ppm", pair
+
+    def pairs(count, width, spread):
+        out = []
+        for _ in range(count):
+            given = sorted((logit() for _ in range(4)), reverse=True)
+            own = [g + rng.randint(-spread, spread) for g in given] + [given[3]]
+            out.append([given + [given[3]] * (width - 4), own])
+        return out
+
+    for kind, width in (("submitted", 4), ("checkers", 5)):
+        for rule in ("exact", [10_000, 0], [2_000, 125_000], [0, 0]):
+            for spread in (0, 40, 4_000, 400_000):
+                yield "compare", [rule, kind, pairs(rng.choice((1, 3, 16)), width, spread)]
+    yield "compare", [[10_000, 0], "submitted", []]
+    given = [10 << 16, 9 << 16, 8 << 16, 7 << 16]
+    yield "compare", [[10_000, 0], "submitted", [[given, given + [8 << 16]]]]
+    yield "compare", ["exact", "submitted", [[given, given + [given[3] + 1]]]]
+
+
+def main():
+    match sys.argv[1:]:
+        case ["run"]:
+            for line in sys.stdin:
+                case = json.loads(line)
+                print(json.dumps(FUNCTIONS[case["fn"]](*case["args"])))
+        case ["vectors"]:
+            rows = [
+                json.dumps({"fn": name, "args": args, "result": FUNCTIONS[name](*args)})
+                for name, args in cases()
+            ]
+            print("[\n" + ",\n".join(rows) + "\n]")
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
