@@ -1,0 +1,258 @@
+-- run: views
+-- What analysts and the gateway read: schema `analytics`. Run with search_path = the projection's
+-- schema; run again when a rebuild swaps schemas. Columns are only ever added at the end.
+--
+-- Each view exists as NAME_processed, NAME_confirmed, NAME_finalized (state at that commitment) and
+-- NAME (= NAME_processed). Keys are base58 text; `…_key` columns are the same key as bytes and indexed.
+-- Values that aren't known yet are null. Expensive columns (times, transitions) cost only when selected.
+
+DO $build$
+DECLARE c text;
+BEGIN
+FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.slots_%1$s AS
+SELECT s.slot, s.last_slot, analytics.base58(s.blockhash) AS blockhash, s.parent_slot,
+       analytics.base58(s.parent_blockhash) AS parent_blockhash, s.block_time AS at,
+       CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' WHEN 3 THEN 'finalized' WHEN 6 THEN 'finalized' END AS commitment,
+       s.status = 6 AS gap, s.healed, s.whole AND s.status <> 6 AS exact, s.accounts AS account_updates
+FROM slot s WHERE %2$s
+$v$, c, CASE c WHEN 'processed' THEN 's.status IN (3, 6) OR s.on_processed'
+               WHEN 'confirmed' THEN 's.status IN (2, 3, 6)' ELSE 's.status IN (3, 6)' END);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.job_events_%1$s AS
+SELECT analytics.base58(j.pubkey) AS job, j.pubkey AS job_key, j.requested_slot, e.step, e.status, e.slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap) AS at,
+       COALESCE((SELECT s.commitment FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap), 'finalized') AS commitment,
+       (SELECT analytics.base58(g.signature) FROM job_signature_%1$s g
+         WHERE g.pubkey = j.pubkey AND g.requested_slot = j.requested_slot AND g.step = e.step) AS signature
+FROM job_%1$s j CROSS JOIN LATERAL (VALUES
+    (1::smallint, 'open', j.requested_slot), (2::smallint, 'accepted', j.accepted_slot),
+    (3::smallint, 'cancelling', CASE WHEN j.cancel_slot IS DISTINCT FROM j.ended_slot THEN j.cancel_slot END),
+    (4::smallint, 'submitted', j.submitted_slot), (5::smallint, 'disputed', j.disputed_slot),
+    (6::smallint, CASE j.status WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END, j.ended_slot)
+) e(step, status, slot) WHERE e.slot IS NOT NULL
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.jobs_%1$s AS
+SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
+       CASE j.status WHEN 1 THEN 'open' WHEN 2 THEN 'accepted' WHEN 3 THEN 'submitted' WHEN 4 THEN 'disputed'
+            WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END AS status,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = j.bank), 'finalized') AS commitment,
+       CASE j.end_reason WHEN 1 THEN 'claimed' WHEN 2 THEN 'cancelled' WHEN 3 THEN 'declined' WHEN 4 THEN 'expired'
+            WHEN 5 THEN 'not_guilty' WHEN 6 THEN 'void' WHEN 7 THEN 'guilty' WHEN 8 THEN 'fault' END AS end_reason,
+       CASE j.finish_reason WHEN 1 THEN 'eos' WHEN 2 THEN 'length' WHEN 3 THEN 'stopped' WHEN 4 THEN 'cancelled' END AS finish_reason,
+       analytics.base58(j.model) AS model, j.model AS model_key,
+       analytics.base58(j.validator) AS validator, j.validator AS validator_key,
+       analytics.base58(j.owner) AS owner, j.owner AS owner_key,
+       analytics.base58(j.requester) AS requester, j.requester AS requester_key,
+       analytics.base58(j.canceller) AS canceller, analytics.base58(j.rent_payer) AS rent_payer,
+       encode(j.nonce, 'hex') AS nonce,
+       j.prompt_tokens, j.max_output_tokens, j.output_tokens, j.price_in, j.price_out,
+       j.ceiling_lamports, j.fee_lamports, j.validator_lamports, j.foundation_lamports, j.burned_lamports,
+       j.refunded_lamports, j.slashed_lamports,
+       encode(j.prompt_hash, 'hex') AS prompt_hash, encode(j.seed, 'hex') AS seed, j.temperature_milli, j.sampling_profile,
+       encode(j.stop_hash, 'hex') AS stop_hash, j.prompt_source, encode(j.terms_hash, 'hex') AS terms_hash,
+       encode(j.output_root, 'hex') AS output_root, encode(j.fingerprint, 'hex') AS fingerprint,
+       j.requested_slot, j.accepted_slot, j.cancel_slot, j.submitted_slot, j.disputed_slot, j.ended_slot,
+       j.deadline_slot, j.window_slots, j.window_end_slot, j.open_disputes,
+       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)) AS closed_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.requested_slot AND NOT s.gap) AS requested_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.accepted_slot AND NOT s.gap) AS accepted_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.submitted_slot AND NOT s.gap) AS submitted_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.ended_slot AND NOT s.gap) AS ended_at,
+       (SELECT jsonb_agg(jsonb_build_object('status', e.status, 'slot', e.slot, 'at', e.at, 'commitment', e.commitment,
+                                            'signature', e.signature) ORDER BY e.step)
+          FROM analytics.job_events_%1$s e WHERE e.job_key = j.pubkey AND e.requested_slot = j.requested_slot) AS transitions,
+       j.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.slot AND NOT s.gap) AS updated_at, j.write_seq,
+       j.exact AND j.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = j.pubkey) AS exact,
+       j.lamports
+FROM job_%1$s j
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.fingerprints_%1$s AS
+SELECT id AS job, id_key AS job_key, validator, validator_key, model, model_key, fingerprint, output_root, terms_hash,
+       prompt_hash, prompt_tokens, output_tokens, finish_reason, submitted_slot, submitted_at, window_end_slot, commitment, exact
+FROM analytics.jobs_%1$s WHERE submitted_slot IS NOT NULL
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.settlements_%1$s AS
+SELECT id AS job, id_key AS job_key, status, end_reason, owner, owner_key, validator, validator_key, model, model_key,
+       prompt_tokens, output_tokens, ceiling_lamports, fee_lamports, validator_lamports, foundation_lamports, burned_lamports,
+       refunded_lamports, slashed_lamports, ended_slot, ended_at, commitment, exact
+FROM analytics.jobs_%1$s WHERE ended_slot IS NOT NULL
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.models_%1$s AS
+SELECT analytics.base58(m.pubkey) AS id, m.pubkey AS id_key, encode(m.identity, 'hex') AS identity, m.name,
+       analytics.base58(m.registrant) AS registrant, m.price_in, m.price_out, m.retired,
+       encode(m.weights_hash, 'hex') AS weights_hash, encode(m.tokenizer_hash, 'hex') AS tokenizer_hash,
+       encode(m.template_hash, 'hex') AS template_hash, m.quantisation, m.kernel_profile, m.eos_ids, m.context_length,
+       m.max_job_tokens, m.thresholds, m.commit_slots, m.min_vram_mib, m.registered_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap) AS registered_at,
+       m.burned_lamports, m.slot, m.write_seq,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = m.bank), 'finalized') AS commitment,
+       m.exact AND m.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = m.pubkey) AS exact
+FROM model_%1$s m
+WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = m.pubkey AND (x.slot, x.ordinal) > (m.slot, m.ordinal))
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.validators_%1$s AS
+SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.authority) AS authority, v.authority AS authority_key,
+       analytics.base58(v.operator) AS operator, v.operator AS operator_key,
+       v.stake, v.activating, v.activation_slot, v.unbonding, v.unbonding_slot, v.open_jobs, v.open_disputes,
+       v.claimable, v.owed_foundation, v.owed_burn, v.gpu_name, v.vram_mib, v.endpoint, v.models, v.counters,
+       v.registered_slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = v.registered_slot AND NOT s.gap) AS registered_at,
+       v.jailed_until, v.slot, v.write_seq,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = v.bank), 'finalized') AS commitment,
+       v.exact AND v.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = v.pubkey) AS exact,
+       v.lamports
+FROM validator_%1$s v
+WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal))
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.validator_stake_%1$s AS
+SELECT analytics.base58(pubkey) AS validator, pubkey AS validator_key, analytics.base58(authority) AS authority, slot, ordinal,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.slot AND NOT s.gap) AS at, stake, activating, unbonding,
+       stake - COALESCE(before_stake, 0) AS stake_change, exact
+FROM (SELECT t.*, lag(stake) OVER w AS before_stake, lag(activating) OVER w AS before_activating, lag(unbonding) OVER w AS before_unbonding
+      FROM validator_stake_%1$s t WINDOW w AS (PARTITION BY pubkey ORDER BY slot, ordinal)) d
+WHERE (stake, activating, unbonding) IS DISTINCT FROM (before_stake, before_activating, before_unbonding)
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.vaults_%1$s AS
+SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.owner) AS owner, v.owner AS owner_key,
+       v.balance, v.held, v.open_jobs, v.grants, v.slot, v.write_seq,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = v.bank), 'finalized') AS commitment,
+       v.exact AND v.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = v.pubkey) AS exact,
+       v.lamports
+FROM vault_%1$s v
+WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal))
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.grants_%1$s AS
+SELECT analytics.base58(g.pubkey) AS id, g.pubkey AS id_key, analytics.base58(g.owner) AS owner, g.owner AS owner_key,
+       analytics.base58(g.delegate) AS delegate, g.delegate AS delegate_key, g.per_job_max, g.window_max, g.window_slots,
+       g.window_start, g.window_spent, g.lifetime_cap, g.lifetime_spent, g.expiry_slot, g.revoked, g.open_jobs, g.models,
+       g.slot, g.write_seq,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = g.bank), 'finalized') AS commitment,
+       g.exact AND g.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = g.pubkey) AS exact,
+       g.lamports
+FROM spend_grant_%1$s g
+WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = g.pubkey AND (x.slot, x.ordinal) > (g.slot, g.ordinal))
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.disputes_%1$s AS
+SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.job) AS job, d.job AS job_key,
+       analytics.base58(d.challenger) AS challenger, analytics.base58(d.submitter) AS submitter,
+       CASE d.status WHEN 1 THEN 'open' WHEN 2 THEN 'resolved' END AS status,
+       CASE d.verdict WHEN 1 THEN 'not_guilty' WHEN 2 THEN 'void' WHEN 3 THEN 'guilty' WHEN 4 THEN 'fault' END AS verdict,
+       d.bond_lamports, d.opened_slot, d.resolved_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.opened_slot AND NOT s.gap) AS opened_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.resolved_slot AND NOT s.gap) AS resolved_at,
+       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = d.pubkey AND (x.slot, x.ordinal) > (d.slot, d.ordinal)) AS closed_slot,
+       d.slot, d.write_seq,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = d.bank), 'finalized') AS commitment,
+       d.exact AND d.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = d.pubkey) AS exact
+FROM dispute_%1$s d
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.burns_%1$s AS
+SELECT 'fee'::text AS kind, analytics.base58(j.pubkey) AS account, j.pubkey AS account_key, j.ended_slot AS slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.ended_slot AND NOT s.gap) AS at, j.burned_lamports AS lamports
+FROM job_%1$s j WHERE j.burned_lamports > 0
+UNION ALL
+SELECT 'registration', analytics.base58(m.pubkey), m.pubkey, m.registered_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap), m.burned_lamports
+FROM model_%1$s m WHERE m.burned_lamports > 0
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.treasury_%1$s AS
+SELECT analytics.base58(t.pubkey) AS id, t.balance, t.slot, t.write_seq, t.lamports FROM treasury_%1$s t
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.config_%1$s AS
+SELECT analytics.base58(t.pubkey) AS id, analytics.base58(t.admin) AS admin, analytics.base58(t.pending_admin) AS pending_admin,
+       analytics.base58(t.foundation) AS foundation, t.paused, t.parameters, t.slot, t.write_seq FROM config_%1$s t
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.network_daily_%1$s AS
+WITH times AS (SELECT slot, (at AT TIME ZONE 'UTC')::date AS day FROM analytics.slots_%1$s WHERE at IS NOT NULL AND NOT gap),
+requested AS (SELECT t.day, count(*) AS jobs_requested, count(DISTINCT j.owner) AS owners
+                FROM job_%1$s j JOIN times t ON t.slot = j.requested_slot GROUP BY 1),
+submitted AS (SELECT t.day, count(*) AS jobs_submitted, sum(j.prompt_tokens)::bigint AS prompt_tokens,
+                     sum(j.output_tokens)::bigint AS output_tokens, count(DISTINCT j.validator) AS validators
+                FROM job_%1$s j JOIN times t ON t.slot = j.submitted_slot GROUP BY 1),
+ended AS (SELECT t.day, count(*) FILTER (WHERE j.status = 5) AS jobs_settled, count(*) FILTER (WHERE j.status = 6) AS jobs_refunded,
+                 count(*) FILTER (WHERE j.status = 7) AS jobs_slashed, sum(j.fee_lamports)::bigint AS fee_lamports,
+                 sum(j.validator_lamports)::bigint AS validator_lamports, sum(j.foundation_lamports)::bigint AS foundation_lamports,
+                 sum(j.burned_lamports)::bigint AS fee_burned_lamports
+            FROM job_%1$s j JOIN times t ON t.slot = j.ended_slot GROUP BY 1),
+burned AS (SELECT t.day, sum(b.lamports)::bigint AS burned_lamports
+             FROM analytics.burns_%1$s b JOIN times t ON t.slot = b.slot GROUP BY 1)
+SELECT day, COALESCE(jobs_requested, 0) AS jobs_requested, COALESCE(jobs_submitted, 0) AS jobs_submitted,
+       COALESCE(jobs_settled, 0) AS jobs_settled, COALESCE(jobs_refunded, 0) AS jobs_refunded, COALESCE(jobs_slashed, 0) AS jobs_slashed,
+       COALESCE(owners, 0) AS owners, COALESCE(validators, 0) AS validators,
+       COALESCE(prompt_tokens, 0) AS prompt_tokens, COALESCE(output_tokens, 0) AS output_tokens,
+       COALESCE(fee_lamports, 0) AS fee_lamports, COALESCE(validator_lamports, 0) AS validator_lamports,
+       COALESCE(foundation_lamports, 0) AS foundation_lamports, COALESCE(burned_lamports, 0) AS burned_lamports
+FROM requested FULL JOIN submitted USING (day) FULL JOIN ended USING (day) FULL JOIN burned USING (day)
+$v$, c);
+
+END LOOP;
+
+FOREACH c IN ARRAY ARRAY['slots', 'job_events', 'jobs', 'fingerprints', 'settlements', 'models', 'validators',
+                         'validator_stake', 'vaults', 'grants', 'disputes', 'burns', 'treasury', 'config', 'network_daily'] LOOP
+    EXECUTE format('CREATE OR REPLACE VIEW analytics.%1$I AS SELECT * FROM analytics.%2$I', c, c || '_processed');
+END LOOP;
+END $build$;
+
+-- One row: where the index stands. Slots are null until the first bank.
+CREATE OR REPLACE VIEW analytics.pipeline_status AS
+SELECT h.processed_slot, h.confirmed_slot, h.finalized_slot,
+       (SELECT renewed_at FROM pipeline.lease) AS committed_at,
+       (SELECT count(*) FROM slot WHERE status = 6 AND NOT healed) AS gaps_open,
+       nullif(h.inexact_through, -1) AS inexact_through,
+       (SELECT count(*) FROM pipeline.dead_letter) AS dead_letters,
+       (SELECT count(*) FROM pipeline.quarantine) AS quarantined,
+       (SELECT count(*) FROM pipeline.alarm WHERE cleared_at IS NULL) AS alarms,
+       (SELECT next - 1 FROM feed.counter) AS feed_seq,
+       (SELECT oldest FROM feed.counter) AS feed_oldest,
+       analytics.base58((SELECT genesis_hash FROM pipeline.chain)) AS genesis_hash
+FROM head h;
+
+-- Every bank ever sealed, orphaned and dead ones too.
+CREATE OR REPLACE VIEW analytics.banks AS
+SELECT s.bank, s.slot, s.last_slot, analytics.base58(s.blockhash) AS blockhash, s.parent_slot,
+       analytics.base58(s.parent_blockhash) AS parent_blockhash, s.block_time AS at,
+       CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' WHEN 3 THEN 'finalized' WHEN 4 THEN 'orphaned'
+            WHEN 5 THEN 'dead' WHEN 6 THEN 'gap' END AS status,
+       s.whole, s.healed, s.accounts AS account_updates
+FROM slot s;
