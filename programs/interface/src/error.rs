@@ -1,0 +1,217 @@
+//! Error codes of the AI Precompiles program: `ProgramError::Custom(code)`. Codes never change meaning;
+//! they are grouped by hundreds.
+
+macro_rules! errors {
+    ($($(#[$group:meta])* $name:ident = $code:literal, $message:literal;)*) => {
+        /// Why the program refused an instruction. One check, one error.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum MythicError {
+            $(#[doc = $message] $name = $code,)*
+        }
+
+        impl MythicError {
+            /// Every error, in the order of their codes.
+            pub const ALL: &'static [MythicError] = &[$(MythicError::$name),*];
+
+            /// The name, as in the documentation.
+            pub const fn name(self) -> &'static str {
+                match self { $(MythicError::$name => stringify!($name),)* }
+            }
+
+            /// One sentence for a person: what is wrong and what would be right.
+            pub const fn message(self) -> &'static str {
+                match self { $(MythicError::$name => $message,)* }
+            }
+        }
+    };
+}
+
+errors! {
+    // 1xx: the call itself
+    UnknownInstruction = 100, "the first byte of the instruction data is no known instruction";
+    InvalidInstructionData = 101, "the instruction data has another length than its arguments";
+    NotEnoughAccounts = 102, "the instruction needs more accounts";
+    TooManyAccounts = 103, "the instruction takes fewer accounts";
+    MissingSignature = 104, "an account that must sign did not";
+    AccountNotWritable = 105, "an account that is written is not marked writable";
+    WrongProgramId = 106, "the program is not deployed under the address it was built for";
+    InvalidSystemProgram = 107, "the account is not the system program";
+    InvalidIncinerator = 108, "the account is not the incinerator";
+    AmountTooLarge = 109, "an amount does not fit a signed 64-bit integer";
+    ZeroAmount = 110, "the amount is zero";
+    BalanceUnderflow = 111, "a stored balance is smaller than what would be taken from it";
+    InvalidText = 112, "a text is too long or is not printable ASCII padded with zeroes";
+    InvalidPadding = 113, "unused room in the arguments is not zero";
+    ClockUnavailable = 114, "the clock or rent sysvar cannot be read";
+    SystemCallFailed = 115, "the system program refused a transfer or an account creation";
+    CounterOverflow = 116, "a counter cannot be raised further";
+    InvalidFlag = 117, "a flag is neither 0 nor 1";
+
+    // 2xx: accounts
+    WrongAccountOwner = 200, "the account is not owned by this program";
+    WrongAccountType = 201, "the account has another type, version or length than expected";
+    WrongAddress = 202, "the account's address is not the one its seeds give";
+    AccountExists = 203, "the account exists already";
+    WrongVault = 204, "the vault belongs to another owner than the job";
+    WrongGrant = 205, "the grant is not the one the job was requested under";
+    MissingGrant = 206, "the job was requested under a grant, which must be passed";
+    UnexpectedGrant = 207, "a grant was passed where none applies";
+    WrongValidator = 208, "the validator is not the job's";
+    MissingValidator = 209, "the job has a validator, which must be passed";
+    UnexpectedValidator = 210, "a validator was passed where none applies";
+    WrongRentPayer = 211, "the account is not the one that paid the rent";
+    WrongModel = 212, "the model is not the one expected";
+    MissingOperator = 213, "a validator needs its operator's signature beside it";
+
+    // 3xx: config, treasury
+    NotUpgradeAuthority = 300, "the signer is not the program's upgrade authority";
+    InvalidProgramData = 301, "the account is not this program's program data";
+    NotAdmin = 302, "the signer is not the admin";
+    NotPendingAdmin = 303, "the signer is not the proposed admin";
+    Paused = 304, "the network is paused: no new jobs";
+    NotPaused = 305, "the network is not paused";
+    WindowOutOfRange = 306, "window, reveal and cancel grace must be 1 to 400 slots, openings at least 1";
+    DurationOutOfRange = 307, "a duration in slots is zero or too long";
+    CloseDelayTooShort = 308, "the close delay must be longer than a nonce's life";
+    UnbondingOutOfRange = 309, "unbonding must last at least job + window + openings + 800 slots";
+    SharesOutOfRange = 310, "the shares of a fee exceed 10,000 basis points";
+    SlashOutOfRange = 311, "slash and bond are at most 10,000 basis points";
+    JuryOutOfRange = 312, "a jury has 1 to 15 seats";
+    StakeOutOfRange = 313, "minimum stake and stake per job must not be zero";
+    InvalidAddress = 314, "the address is all zero or is an account of this program";
+    NothingToSweep = 315, "the validator owes nothing to foundation and incinerator";
+    NothingToWithdraw = 316, "there is nothing to withdraw";
+    WrongFoundation = 317, "the account is not the foundation's address";
+
+    // 4xx: models
+    UnknownKernelProfile = 400, "the kernel profile is not listed";
+    InvalidEosIds = 401, "end-of-sequence ids must be 1 to 8, ascending and distinct";
+    InvalidContextLength = 402, "the context length is zero";
+    InvalidJobTokens = 403, "the most tokens of a job must be 2 to the context length";
+    ThresholdOutOfRange = 404, "the error threshold is at most 10,000 ppm and the share of misses at most 1,000,000 ppm, both or neither";
+    CommitSlotsOutOfRange = 405, "commit slots must be 100 to 300";
+    NotRegistrant = 406, "the signer did not register this model";
+    ModelRetired = 407, "the model is retired";
+    EmptyName = 408, "the name is empty";
+    PriceChanged = 409, "the model's prices are not the ones stated";
+
+    // 5xx: validators
+    NotAuthority = 500, "the signer is not the validator's authority";
+    NotOperator = 501, "the signer is not the validator's operator";
+    StakeBelowMinimum = 502, "the active stake is below the minimum";
+    TooManyModels = 503, "a validator serves at most 8 models, a grant names at most 4";
+    DuplicateModel = 504, "a model is named twice";
+    InsufficientStake = 505, "the active stake is smaller than the amount";
+    StakeLocked = 506, "the unbonding time is not over";
+    OpenDisputes = 507, "there are open disputes";
+    OpenJobs = 508, "there are open jobs";
+    Jailed = 509, "the validator is jailed";
+    NotJailed = 510, "the validator is not jailed";
+    JailNotOver = 511, "the jail time is not over";
+    ValidatorNotEmpty = 512, "the validator still holds stake, earnings or dues";
+    ModelNotServed = 513, "the validator does not serve the model";
+    NoCapacity = 514, "the validator's stake is taken up by its open jobs";
+
+    // 6xx: vaults and grants
+    NotOwner = 600, "the signer is not the owner";
+    InsufficientFunds = 601, "the vault's balance is too small";
+    FundsHeld = 602, "open jobs hold part of the vault";
+    GrantRevoked = 603, "the grant is revoked";
+    GrantExpired = 604, "the grant has expired";
+    GrantActive = 605, "the grant is neither revoked nor expired";
+    GrantLimitsInvalid = 606, "a grant's limits must not be zero, nor its expiry lie in the past";
+    GrantModelNotAllowed = 607, "the grant does not cover this model";
+    GrantPerJobExceeded = 608, "the job's ceiling exceeds the grant's limit per job";
+    GrantWindowExceeded = 609, "the job's ceiling exceeds what is left of the grant's window";
+    GrantLifetimeExceeded = 610, "the job's ceiling exceeds what is left of the grant";
+    SelfDelegation = 611, "owner and delegate are the same key";
+
+    // 7xx: jobs
+    NotRequester = 700, "the signer is neither the vault's owner nor a delegate with a grant";
+    EmptyPrompt = 701, "a job needs at least one prompt token";
+    EmptyOutput = 702, "a job needs room for at least one output token";
+    TooManyTokens = 703, "prompt and output exceed what the model allows";
+    TemperatureOutOfRange = 704, "the temperature is at most 2,000 thousandths";
+    UnknownSamplingProfile = 705, "the sampling profile is not listed";
+    DeadlineOutOfRange = 706, "the deadline must be 1 to max_job_slots slots away";
+    NonceExpired = 707, "the nonce's expiry slot has passed";
+    NonceTooFar = 708, "the nonce's expiry slot is too far away";
+    WrongJobStatus = 709, "the job's status does not allow this";
+    WrongFork = 710, "the account is not in the state that the instruction names";
+    DeadlinePassed = 711, "the deadline has passed";
+    DeadlineNotPassed = 712, "the deadline has not passed";
+    NotCanceller = 713, "the signer may not cancel this job";
+    AlreadyCancelled = 714, "a cancel is already recorded";
+    OutputTokensOutOfRange = 715, "the output has no tokens or more than the job allows";
+    InvalidFinishReason = 716, "the finish reason is not listed";
+    FinishNotLength = 717, "finish reason length needs the most tokens allowed";
+    FinishNotStopped = 718, "finish reason stopped needs a job with stop strings";
+    FinishNotCancelled = 719, "finish reason cancelled needs a recorded cancel";
+    WindowOpen = 720, "the challenge window is still open";
+    WindowClosed = 721, "the challenge window is closed";
+    TooEarlyToClose = 722, "the account must stay a while longer";
+
+    // 8xx: disputes
+    ChallengerTooYoung = 800, "the validator registered after the job was requested";
+    SelfChallenge = 801, "the submitter cannot challenge, judge or be paid for its own result";
+    SampleNotKnown = 802, "the slots that draw the sample or the jury have not passed";
+    SlotHashExpired = 803, "the slot hash is no longer kept";
+    PositionsInvalid = 804, "named positions must be ascending, distinct, inside the output and not sampled";
+    NotExactProfile = 805, "positions can be named only in an exact profile";
+    OpeningMismatch = 806, "a leaf and its path do not lead to the fingerprint";
+    OpeningInvalid = 807, "a leaf breaks the rules of order, choice or end of sequence";
+    OutputMismatch = 808, "posted tokens do not match the output root";
+    OpeningsOver = 809, "the time for openings is over";
+    NotComplete = 810, "openings or output are not complete";
+    WrongDisputeStatus = 811, "the dispute's status does not allow this";
+    CommitClosed = 812, "jurors cannot commit now";
+    NotEligibleJuror = 813, "the validator may not sit on this jury";
+    AlreadyCommitted = 814, "the juror has committed already";
+    NotSeated = 815, "the juror has no seat";
+    RevealClosed = 816, "jurors cannot reveal now";
+    CommitmentMismatch = 817, "the vector does not match the commitment";
+    DisputeNotResolved = 818, "the dispute is not resolved";
+    DisputeNotDue = 819, "the dispute cannot be resolved yet";
+    NoFault = 820, "the leaves shown break no rule";
+    AlreadyCollected = 821, "the amount was collected already";
+    BondTooSmall = 822, "the bond does not cover stake, seats and answering fee";
+}
+
+impl MythicError {
+    /// The number on the wire.
+    pub const fn code(self) -> u32 {
+        self as u32
+    }
+
+    /// The error of a code, `None` if the code is not this program's.
+    pub fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|error| error.code() == code)
+    }
+}
+
+impl core::fmt::Display for MythicError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} ({}): {}", self.name(), self.code(), self.message())
+    }
+}
+
+impl core::error::Error for MythicError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_ascending_and_lead_back() {
+        assert!(
+            MythicError::ALL
+                .windows(2)
+                .all(|pair| pair[0].code() < pair[1].code())
+        );
+        for error in MythicError::ALL {
+            assert_eq!(MythicError::from_code(error.code()), Some(*error));
+        }
+        assert_eq!(MythicError::from_code(0), None);
+    }
+}

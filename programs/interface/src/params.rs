@@ -1,0 +1,251 @@
+//! Parameters of the network. [`Params`] is what the admin sets; its part [`Rules`] is copied into every
+//! job when it is requested, so that no later change touches a running job.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::MythicError;
+use crate::le::{U16, U32, U64};
+use crate::money::MAX_LAMPORTS;
+
+/// Basis points in a whole.
+pub const BPS: u16 = 10_000;
+/// Largest window that relies on slot hashes (the runtime keeps 512).
+pub const MAX_WINDOW_SLOTS: u32 = 400;
+/// Most jury seats, which is the room of a [`crate::state::Dispute`].
+pub const MAX_JURY_SEATS: usize = 15;
+/// Largest sampling temperature, in thousandths.
+pub const MAX_TEMPERATURE_MILLI: u16 = 2_000;
+/// Largest duration of any other kind, in slots (about 46 days).
+pub const MAX_DURATION_SLOTS: u32 = 10_000_000;
+
+/// The rules of one job: a snapshot of the config at its request, hashed into its terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Rules {
+    /// Slots after a result in which it can be challenged.
+    pub window_slots: U32,
+    /// Slots after a challenge in which openings and output must be posted.
+    pub openings_slots: U32,
+    /// Slots after the commits of a jury in which it reveals.
+    pub reveal_slots: U32,
+    /// Slots after a cancel in which the validator may still submit what it has.
+    pub cancel_grace_slots: U32,
+    /// Slots for which a punished validator is jailed.
+    pub jail_slots: U32,
+    /// Slots that a terminal account stays before it can be closed.
+    pub close_delay_slots: U32,
+    /// Validator's share of a fee, basis points.
+    pub validator_bps: U16,
+    /// Foundation's share of a fee, basis points; the rest is burned.
+    pub foundation_bps: U16,
+    /// Share of a guilty submitter's stake that is slashed, basis points.
+    pub slash_bps: U16,
+    /// Part of a challenge's bond at stake, basis points of the slash.
+    pub bond_bps: U16,
+    /// Seats of a jury.
+    pub jury_seats: U16,
+    /// Least stake behind a seat, lamports.
+    pub jury_stake: U64,
+    /// Pay of a seat, lamports, on top of the job's ceiling.
+    pub juror_tariff: U64,
+    /// Lamports that a juror loses for silence or for a minority vote.
+    pub juror_penalty: U64,
+    /// Lamports for each checked position and each output chunk that a submitter had to show.
+    pub answering_fee: U64,
+    /// Lamports of active stake that each open job takes up.
+    pub stake_per_job: U64,
+    /// Least active stake of a validator that takes jobs, lamports.
+    pub min_stake: U64,
+}
+
+/// Everything that the admin can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Params {
+    /// What each job keeps a copy of.
+    pub rules: Rules,
+    /// Longest time from request to deadline, slots.
+    pub max_job_slots: U32,
+    /// Longest life of a job's nonce, slots.
+    pub max_nonce_life_slots: U32,
+    /// Slots until unstaked lamports can be withdrawn, and until added stake counts.
+    pub unbonding_slots: U32,
+    /// Lamports burned at the registration of a model.
+    pub registration_fee: U64,
+    /// Lamports per 1,000 prompt tokens that a new model starts with.
+    pub default_price_in: U32,
+    /// Lamports per 1,000 output tokens that a new model starts with.
+    pub default_price_out: U32,
+}
+
+impl Params {
+    /// Parameters of a real network.
+    pub const fn mainnet() -> Self {
+        Self {
+            rules: Rules {
+                window_slots: U32::new(100),
+                openings_slots: U32::new(1_500),
+                reveal_slots: U32::new(50),
+                cancel_grace_slots: U32::new(50),
+                jail_slots: U32::new(9_000),
+                close_delay_slots: U32::new(2_250),
+                validator_bps: U16::new(5_000),
+                foundation_bps: U16::new(1_000),
+                slash_bps: U16::new(5_000),
+                bond_bps: U16::new(150),
+                jury_seats: U16::new(15),
+                jury_stake: U64::new(0),
+                juror_tariff: U64::new(20_000),
+                juror_penalty: U64::new(50_000_000),
+                answering_fee: U64::new(10_000),
+                stake_per_job: U64::new(50_000_000),
+                min_stake: U64::new(1_000_000_000),
+            },
+            max_job_slots: U32::new(1_500),
+            max_nonce_life_slots: U32::new(1_500),
+            unbonding_slots: U32::new(3_900),
+            registration_fee: U64::new(100_000_000),
+            default_price_in: U32::new(25_000),
+            default_price_out: U32::new(50_000),
+        }
+    }
+
+    /// Parameters of a development network: a small jury and short openings.
+    pub const fn dev() -> Self {
+        let mut params = Self::mainnet();
+        params.rules.openings_slots = U32::new(50);
+        params.rules.bond_bps = U16::new(1_000);
+        params.rules.jury_seats = U16::new(3);
+        params.unbonding_slots = U32::new(2_450);
+        params
+    }
+
+    /// Least `unbonding_slots` that keeps stake slashable for as long as any job it could have backed.
+    pub const fn least_unbonding_slots(&self) -> u64 {
+        self.max_job_slots.get() as u64
+            + self.rules.window_slots.get() as u64
+            + self.rules.openings_slots.get() as u64
+            + 2 * MAX_WINDOW_SLOTS as u64
+    }
+
+    /// Checks every range. The first violated one is returned.
+    pub fn validate(&self) -> Result<(), MythicError> {
+        let rules = &self.rules;
+        let within = |value: U32, most: u32| (1..=most).contains(&value.get());
+        if !within(rules.window_slots, MAX_WINDOW_SLOTS)
+            || !within(rules.reveal_slots, MAX_WINDOW_SLOTS)
+            || !within(rules.cancel_grace_slots, MAX_WINDOW_SLOTS)
+            || !within(rules.openings_slots, MAX_DURATION_SLOTS)
+        {
+            return Err(MythicError::WindowOutOfRange);
+        }
+        if !within(self.max_job_slots, MAX_DURATION_SLOTS)
+            || !within(self.max_nonce_life_slots, MAX_DURATION_SLOTS)
+            || !within(rules.jail_slots, MAX_DURATION_SLOTS)
+        {
+            return Err(MythicError::DurationOutOfRange);
+        }
+        if !within(rules.close_delay_slots, MAX_DURATION_SLOTS)
+            || rules.close_delay_slots.get() <= self.max_nonce_life_slots.get()
+        {
+            return Err(MythicError::CloseDelayTooShort);
+        }
+        if self.unbonding_slots.get() > 2 * MAX_DURATION_SLOTS
+            || u64::from(self.unbonding_slots.get()) < self.least_unbonding_slots()
+        {
+            return Err(MythicError::UnbondingOutOfRange);
+        }
+        if rules.validator_bps.get() > BPS
+            || rules.foundation_bps.get() > BPS - rules.validator_bps.get()
+        {
+            return Err(MythicError::SharesOutOfRange);
+        }
+        if rules.slash_bps.get() > BPS || rules.bond_bps.get() > BPS {
+            return Err(MythicError::SlashOutOfRange);
+        }
+        if !(1..=MAX_JURY_SEATS as u16).contains(&rules.jury_seats.get()) {
+            return Err(MythicError::JuryOutOfRange);
+        }
+        if rules.stake_per_job.get() == 0 || rules.min_stake.get() == 0 {
+            return Err(MythicError::StakeOutOfRange);
+        }
+        let amounts = [
+            rules.jury_stake,
+            rules.juror_tariff,
+            rules.juror_penalty,
+            rules.answering_fee,
+            rules.stake_per_job,
+            rules.min_stake,
+            self.registration_fee,
+        ];
+        if amounts.iter().any(|amount| amount.get() > MAX_LAMPORTS) {
+            return Err(MythicError::AmountTooLarge);
+        }
+        Ok(())
+    }
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self::mainnet()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_parameter_sets_are_valid_and_their_unbonding_is_the_least() {
+        for params in [Params::mainnet(), Params::dev()] {
+            assert_eq!(params.validate(), Ok(()));
+            assert_eq!(
+                u64::from(params.unbonding_slots.get()),
+                params.least_unbonding_slots()
+            );
+        }
+    }
+
+    #[test]
+    fn each_range_is_refused_by_its_own_error() {
+        let check = |change: fn(&mut Params), error| {
+            let mut params = Params::mainnet();
+            change(&mut params);
+            assert_eq!(params.validate(), Err(error));
+        };
+        check(
+            |p| p.rules.window_slots.set(0),
+            MythicError::WindowOutOfRange,
+        );
+        check(
+            |p| p.rules.window_slots.set(401),
+            MythicError::WindowOutOfRange,
+        );
+        check(|p| p.max_job_slots.set(0), MythicError::DurationOutOfRange);
+        check(
+            |p| p.rules.close_delay_slots.set(1_500),
+            MythicError::CloseDelayTooShort,
+        );
+        check(
+            |p| p.unbonding_slots.set(3_899),
+            MythicError::UnbondingOutOfRange,
+        );
+        check(
+            |p| p.rules.foundation_bps.set(5_001),
+            MythicError::SharesOutOfRange,
+        );
+        check(
+            |p| p.rules.slash_bps.set(10_001),
+            MythicError::SlashOutOfRange,
+        );
+        check(|p| p.rules.jury_seats.set(16), MythicError::JuryOutOfRange);
+        check(
+            |p| p.rules.stake_per_job.set(0),
+            MythicError::StakeOutOfRange,
+        );
+        check(
+            |p| p.rules.min_stake.set(1 << 63),
+            MythicError::AmountTooLarge,
+        );
+    }
+}

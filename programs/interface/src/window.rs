@@ -1,0 +1,81 @@
+//! Deadlines. All are half-open: something with deadline `end` is possible while `slot < end`, and what
+//! follows it is possible from `end` on.
+
+use crate::params::Rules;
+
+/// Whether a period that ends at `end` still runs at `slot`. Every deadline in the program is this test
+/// or its negation.
+pub const fn open(slot: u64, end: u64) -> bool {
+    slot < end
+}
+
+/// End of the challenge window of a result submitted in `submitted_slot`: challenges before, claims from then on.
+pub const fn challenge_end(submitted_slot: u64, rules: &Rules) -> u64 {
+    submitted_slot.saturating_add(rules.window_slots.get() as u64)
+}
+
+/// End of the time for a result: the job's deadline, or the grace after a cancel if that is earlier.
+/// `cancel_slot` 0 means not cancelled.
+pub const fn submit_end(deadline_slot: u64, cancel_slot: u64, rules: &Rules) -> u64 {
+    if cancel_slot == 0 {
+        return deadline_slot;
+    }
+    let grace = cancel_slot.saturating_add(rules.cancel_grace_slots.get() as u64);
+    if grace < deadline_slot {
+        grace
+    } else {
+        deadline_slot
+    }
+}
+
+/// The slot in a nonce's first eight bytes: the last one in which it may be used.
+pub const fn nonce_expiry(nonce: &[u8; 16]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *nonce;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// A nonce that expires after `expiry_slot`, told apart by `tag`.
+pub const fn nonce(expiry_slot: u64, tag: [u8; 8]) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h] = expiry_slot.to_le_bytes();
+    let [i, j, k, l, m, n, o, p] = tag;
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+/// End of the time that a job which ended in `ended_slot` must stay: closable from then on. Its nonce
+/// can't be used again, so neither can its address.
+pub const fn retention_end(ended_slot: u64, nonce: &[u8; 16], rules: &Rules) -> u64 {
+    let delay = ended_slot.saturating_add(rules.close_delay_slots.get() as u64);
+    let expiry = nonce_expiry(nonce).saturating_add(1);
+    if delay > expiry { delay } else { expiry }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Params;
+
+    #[test]
+    fn windows_are_half_open() {
+        let rules = Params::mainnet().rules;
+        let end = challenge_end(1_000, &rules);
+        assert_eq!(end, 1_100);
+        assert!(open(1_099, end) && !open(1_100, end));
+    }
+
+    #[test]
+    fn a_cancel_shortens_the_time_for_a_result_but_never_lengthens_it() {
+        let rules = Params::mainnet().rules;
+        assert_eq!(submit_end(2_000, 0, &rules), 2_000);
+        assert_eq!(submit_end(2_000, 1_000, &rules), 1_050);
+        assert_eq!(submit_end(2_000, 1_990, &rules), 2_000);
+    }
+
+    #[test]
+    fn a_job_stays_until_its_nonce_is_dead() {
+        let rules = Params::mainnet().rules;
+        let nonce = nonce(9_999, *b"attempt1");
+        assert_eq!(nonce_expiry(&nonce), 9_999);
+        assert_eq!(retention_end(1_000, &nonce, &rules), 10_000);
+        assert_eq!(retention_end(9_000, &nonce, &rules), 11_250);
+    }
+}
