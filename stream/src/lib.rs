@@ -1,1 +1,19 @@
+//! The stream between whoever watches the chain and whoever projects it: the event envelope and
+//! the spool, an append-only log in a directory that one process writes and others tail.
+//!
+//! - [`proto`]: the envelope, generated from `proto/mythic/stream/v1/envelope.proto`
+//! - [`digest`]: the order-free digest of a bank's account updates, carried by its seal
+//! - [`spool`]: writer, reader, positions, acknowledgements
+#![forbid(unsafe_code)]
 
+pub mod digest;
+pub mod spool;
+
+/// Protobuf types of package `mythic.stream.v1`. Byte fields are `bytes::Bytes`, often slices of
+/// the block a reader read: copy what is kept for long.
+pub mod proto {
+    #![allow(missing_docs)]
+    include!(concat!(env!("OUT_DIR"), "/mythic.stream.v1.rs"));
+
+    pub use envelope::Event;
+}

@@ -1,0 +1,443 @@
+//! The writing side: buffers frames, rolls segments, keeps the durable mark, deletes what every
+//! reader has acknowledged, refuses what would pass the byte bound.
+
+use super::{
+    SpoolError,
+    format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header, MAX_PAYLOAD, Position},
+    records::{Ack, Mark},
+};
+use crate::proto::{Envelope, Event};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File, OpenOptions},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Frames are handed to the system when this many bytes wait.
+const BUFFER: usize = 256 << 10;
+/// Pause before another try after the system refused a write, e.g. on a full disk.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// When appended envelopes are made durable and shown to readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FsyncPolicy {
+    /// `fsync` at most every [`WriterConfig::fsync_interval`].
+    #[default]
+    Interval,
+    /// `fsync` whenever the queue is empty or the buffer is full.
+    Always,
+    /// Never `fsync`; readers see what was handed to the system at the same interval.
+    Never,
+}
+
+/// How a spool is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterConfig {
+    /// Directory of the spool; made if missing.
+    pub dir: PathBuf,
+    /// A segment is closed at this size, in bytes.
+    pub segment_bytes: u64,
+    /// Bound of all segments together, in bytes.
+    pub max_bytes: u64,
+    /// Durability.
+    pub fsync: FsyncPolicy,
+    /// Interval of [`FsyncPolicy::Interval`].
+    pub fsync_interval: Duration,
+    /// A reader not alive for this long no longer holds segments.
+    pub reader_idle_limit: Duration,
+}
+
+impl WriterConfig {
+    /// 64 MiB segments, 4 GiB bound, `fsync` every 50 ms, readers dropped after a day.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            segment_bytes: 64 << 20,
+            max_bytes: 4 << 30,
+            fsync: FsyncPolicy::Interval,
+            fsync_interval: Duration::from_millis(50),
+            reader_idle_limit: Duration::from_secs(24 * 3600),
+        }
+    }
+
+    /// Room above which only [`Room::Reserved`] records are taken.
+    fn reserve(&self) -> u64 {
+        (self.max_bytes / 16).clamp(4 << 10, 16 << 20)
+    }
+}
+
+/// Which part of the byte bound a record may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Account updates.
+    Ordinary,
+    /// Slot records, seals and losses, for which a sixteenth is set aside.
+    Reserved,
+}
+
+/// Counters of a writer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriterStats {
+    /// Envelopes appended in this run.
+    pub envelopes: u64,
+    /// Bytes of all segments, buffered ones included.
+    pub bytes: u64,
+    /// Segments on disk.
+    pub segments: u64,
+    /// Readers that hold segments.
+    pub readers: u64,
+}
+
+/// The one writer of a spool. Dropping it flushes what it can, but writes no `End`.
+#[derive(Debug)]
+pub struct Writer {
+    config: WriterConfig,
+    run: [u8; 16],
+    seq: u64,
+    active: Segment,
+    /// Closed segments, oldest first: number, bytes.
+    closed: Vec<(u64, u64)>,
+    closed_bytes: u64,
+    buffer: Vec<u8>,
+    mark_file: File,
+    mark: Mark,
+    synced_at: Instant,
+    failed_at: Option<Instant>,
+    readers: u64,
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Segment {
+    number: u64,
+    file: File,
+    /// Bytes handed to the system.
+    written: u64,
+}
+
+impl Writer {
+    /// Takes the spool over: locks it, cuts a torn tail, and opens a segment for `run`.
+    pub fn open(config: WriterConfig, run: [u8; 16]) -> Result<Self, SpoolError> {
+        let dir = config.dir.clone();
+        fs::create_dir_all(Ack::dir(&dir)).map_err(SpoolError::io(&dir))?;
+        let lock_path = dir.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(SpoolError::io(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(SpoolError::Locked(dir)),
+            Err(fs::TryLockError::Error(e)) => return Err(SpoolError::io(lock_path)(e)),
+        }
+        if let Some(&(last, _)) = format::segments(&dir)?.last() {
+            cut_torn_tail(&dir, last)?;
+        }
+        let closed = format::segments(&dir)?;
+        let mark_path = Mark::path(&dir);
+        let mark_file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&mark_path)
+            .map_err(SpoolError::io(&mark_path))?;
+        // Numbers are never used twice, even when somebody emptied the directory by hand.
+        let number = closed
+            .last()
+            .map(|&(number, _)| number)
+            .into_iter()
+            .chain(Mark::read(&dir)?.map(|mark| mark.segment))
+            .max()
+            .map_or(1, |last| last + 1);
+        let active = Segment::create(&dir, number, run, 1)?;
+        let mark = Mark {
+            segment: number,
+            offset: HEADER_LEN as u64,
+        };
+        mark.write(&mark_file, &dir)?;
+        let mut writer = Self {
+            closed_bytes: closed.iter().map(|&(_, bytes)| bytes).sum(),
+            config,
+            run,
+            seq: 0,
+            active,
+            closed,
+            buffer: Vec::with_capacity(BUFFER),
+            mark_file,
+            mark,
+            synced_at: Instant::now(),
+            failed_at: None,
+            readers: 0,
+            _lock: lock,
+        };
+        writer.reap()?;
+        Ok(writer)
+    }
+
+    /// Appends an event as the next envelope of this run and returns its `seq`.
+    ///
+    /// # Errors
+    /// On any error the event was not taken and no `seq` is spent: the caller counts it as lost.
+    pub fn append(&mut self, event: Event, room: Room) -> Result<u64, SpoolError> {
+        let envelope = Envelope {
+            run: bytes::Bytes::copy_from_slice(&self.run),
+            seq: self.seq + 1,
+            time_unix_nanos: unix_nanos(),
+            event: Some(event),
+        };
+        let size = envelope.encoded_len();
+        if size > MAX_PAYLOAD {
+            return Err(SpoolError::TooLarge(size));
+        }
+        self.make_room((size + FRAME_HEAD) as u64, room)?;
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(&[0; FRAME_HEAD]);
+        // A `Vec` grows: encoding into it can't fail.
+        let _ = envelope.encode(&mut self.buffer);
+        let (head, payload) = self.buffer[start..].split_at_mut(FRAME_HEAD);
+        head.copy_from_slice(&format::frame_head(payload));
+        self.seq += 1;
+        Ok(self.seq)
+    }
+
+    fn make_room(&mut self, frame: u64, room: Room) -> Result<(), SpoolError> {
+        if self.buffer.len() >= BUFFER {
+            // What is buffered was accepted: it stays until the system takes it.
+            if self.failed_at.is_some_and(|at| at.elapsed() < RETRY) {
+                return Err(self.full());
+            }
+            self.flush()?;
+        }
+        if self.size() + frame > self.config.segment_bytes && self.size() > HEADER_LEN as u64 {
+            self.roll()?;
+        }
+        let max_bytes = match room {
+            Room::Ordinary => self.config.max_bytes.saturating_sub(self.config.reserve()),
+            Room::Reserved => self.config.max_bytes,
+        };
+        if self.stats().bytes + frame > max_bytes {
+            return Err(self.full());
+        }
+        Ok(())
+    }
+
+    fn full(&self) -> SpoolError {
+        SpoolError::Full {
+            bytes: self.stats().bytes,
+            max_bytes: self.config.max_bytes,
+        }
+    }
+
+    /// Bytes of the open segment, buffered ones included.
+    fn size(&self) -> u64 {
+        self.active.written + self.buffer.len() as u64
+    }
+
+    fn flush(&mut self) -> Result<(), SpoolError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let segment = &mut self.active;
+        // A partial write is overwritten by the next try, and cut after a crash.
+        if let Err(e) = segment.file.write_all_at(&self.buffer, segment.written) {
+            self.failed_at = Some(Instant::now());
+            let path = format::segment_path(&self.config.dir, segment.number);
+            return Err(SpoolError::io(path)(e));
+        }
+        self.failed_at = None;
+        segment.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Makes everything appended durable, as the policy has it, and shows it to readers.
+    pub fn sync(&mut self) -> Result<(), SpoolError> {
+        self.synced_at = Instant::now();
+        self.flush()?;
+        let mark = Mark {
+            segment: self.active.number,
+            offset: self.active.written,
+        };
+        if mark == self.mark {
+            return Ok(());
+        }
+        if self.config.fsync != FsyncPolicy::Never {
+            let path = format::segment_path(&self.config.dir, self.active.number);
+            self.active.file.sync_data().map_err(SpoolError::io(path))?;
+        }
+        mark.write(&self.mark_file, &self.config.dir)?;
+        self.mark = mark;
+        Ok(())
+    }
+
+    /// How long until [`Self::sync`] is due; `None` when there is nothing to sync.
+    pub fn sync_due(&self) -> Option<Duration> {
+        let clean = self.buffer.is_empty() && self.active.written == self.mark.offset;
+        let interval = match self.config.fsync {
+            FsyncPolicy::Always => Duration::ZERO,
+            FsyncPolicy::Interval | FsyncPolicy::Never => self.config.fsync_interval,
+        };
+        (!clean).then(|| interval.saturating_sub(self.synced_at.elapsed()))
+    }
+
+    fn roll(&mut self) -> Result<(), SpoolError> {
+        self.sync()?;
+        let next = Segment::create(
+            &self.config.dir,
+            self.active.number + 1,
+            self.run,
+            self.seq + 1,
+        )?;
+        let old = std::mem::replace(&mut self.active, next);
+        self.closed.push((old.number, old.written));
+        self.closed_bytes += old.written;
+        self.mark = Mark {
+            segment: self.active.number,
+            offset: HEADER_LEN as u64,
+        };
+        self.mark.write(&self.mark_file, &self.config.dir)?;
+        self.reap()
+    }
+
+    /// Drops idle readers and deletes the segments that no reader needs. Call it now and then.
+    pub fn reap(&mut self) -> Result<(), SpoolError> {
+        let mut lowest = None;
+        self.readers = 0;
+        for ack in Ack::list(&self.config.dir)? {
+            if ack.age > self.config.reader_idle_limit {
+                tracing::error!(reader = %ack.reader, idle_seconds = ack.age.as_secs(),
+                    "spool reader is idle past its limit and no longer holds segments: it will meet a gap");
+                let path = Ack::dir(&self.config.dir).join(&ack.reader);
+                fs::remove_file(&path).map_err(SpoolError::io(path))?;
+                continue;
+            }
+            self.readers += 1;
+            let needs = ack.position.map_or(0, |position| position.segment);
+            lowest = Some(lowest.map_or(needs, |l: u64| l.min(needs)));
+        }
+        let Some(lowest) = lowest else { return Ok(()) };
+        while let Some(&(number, bytes)) = self.closed.first() {
+            if number >= lowest {
+                break;
+            }
+            let path = format::segment_path(&self.config.dir, number);
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(SpoolError::io(path)(e));
+                }
+                _ => {}
+            }
+            self.closed.remove(0);
+            self.closed_bytes = self.closed_bytes.saturating_sub(bytes);
+        }
+        Ok(())
+    }
+
+    /// Counters, for metrics.
+    pub fn stats(&self) -> WriterStats {
+        WriterStats {
+            envelopes: self.seq,
+            bytes: self.closed_bytes + self.size(),
+            segments: self.closed.len() as u64 + 1,
+            readers: self.readers,
+        }
+    }
+
+    /// The run this writer writes.
+    pub fn run(&self) -> [u8; 16] {
+        self.run
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Err(e) = self.sync() {
+            tracing::error!("the last envelopes did not reach the spool: {e}");
+        }
+    }
+}
+
+impl Segment {
+    fn create(dir: &Path, number: u64, run: [u8; 16], first_seq: u64) -> Result<Self, SpoolError> {
+        let path = format::segment_path(dir, number);
+        let header = Header {
+            run,
+            segment: number,
+            first_seq,
+        };
+        // Not `create_new`: an earlier try on a full disk may have left a file without frames.
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(SpoolError::io(&path))?;
+        file.write_all_at(&header.to_bytes(), 0)
+            .and_then(|()| file.sync_all())
+            .map_err(SpoolError::io(&path))?;
+        File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(SpoolError::io(dir))?;
+        Ok(Self {
+            number,
+            file,
+            written: HEADER_LEN as u64,
+        })
+    }
+}
+
+/// Keeps the whole frames at the front of a segment that a crash may have torn.
+fn cut_torn_tail(dir: &Path, number: u64) -> Result<(), SpoolError> {
+    let path = format::segment_path(dir, number);
+    let bytes = fs::read(&path).map_err(SpoolError::io(&path))?;
+    if Header::from_bytes(&bytes).is_none_or(|header| header.segment != number) {
+        tracing::warn!(segment = number, "removed a spool segment without a header");
+        return fs::remove_file(&path).map_err(SpoolError::io(&path));
+    }
+    let mut good = HEADER_LEN;
+    while let Some(Frame::Whole(payload)) = bytes.get(good..).map(format::frame) {
+        good += FRAME_HEAD + payload.len();
+    }
+    if good < bytes.len() {
+        tracing::warn!(
+            segment = number,
+            cut = bytes.len() - good,
+            "cut a torn spool tail"
+        );
+    }
+    let file = OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .map_err(SpoolError::io(&path))?;
+    file.set_len(good as u64)
+        .and_then(|()| file.sync_all())
+        .map_err(SpoolError::io(&path))
+}
+
+/// Where a reader that starts at the front of the spool begins.
+pub(crate) fn oldest(dir: &Path) -> Result<Option<Position>, SpoolError> {
+    let Some(&(number, _)) = format::segments(dir)?.first() else {
+        return Ok(None);
+    };
+    let path = format::segment_path(dir, number);
+    let mut bytes = [0; HEADER_LEN];
+    let read = File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, 0));
+    Ok(read
+        .ok()
+        .and_then(|()| Header::from_bytes(&bytes))
+        .map(Header::position))
+}
+
+fn unix_nanos() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos().min(u128::from(u64::MAX)) as u64)
+}
