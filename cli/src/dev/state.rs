@@ -1,0 +1,95 @@
+//! `dev.json`: what a running development network tells scripts. Written whole, by rename.
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// File name inside the data directory.
+pub const FILE: &str = "dev.json";
+
+/// A process of the network.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ProcessInfo {
+    /// Null while it is down.
+    pub pid: Option<u32>,
+    /// Starts after the first.
+    pub restarts: u32,
+    /// Log file.
+    pub log: PathBuf,
+    /// Configuration file.
+    pub config: PathBuf,
+}
+
+/// A validator of the network.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ValidatorInfo {
+    /// Base58 key that holds the stake.
+    pub authority: String,
+    /// Base58 hot key.
+    pub operator: String,
+    /// The node's base URL.
+    pub endpoint: String,
+    /// Its process in `processes`.
+    pub process: String,
+}
+
+/// A funded development key.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct KeyInfo {
+    /// Base58 public key.
+    pub pubkey: String,
+    /// Solana keypair file.
+    pub path: PathBuf,
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DevState {
+    /// Gateway, without `/v1`.
+    pub gateway_url: String,
+    /// A key the gateway takes.
+    pub api_key: String,
+    /// Chain's JSON-RPC.
+    pub rpc_url: String,
+    /// Chain's WebSocket.
+    pub ws_url: String,
+    /// Postgres, read-only role.
+    pub database_url: String,
+    /// The `mythic` executable that runs all.
+    pub binary: PathBuf,
+    /// Absolute.
+    pub data_dir: PathBuf,
+    /// By name.
+    pub processes: BTreeMap<String, ProcessInfo>,
+    /// Program ids by name.
+    pub programs: BTreeMap<String, String>,
+    /// In order of `--validator` numbers, from 1.
+    pub validators: Vec<ValidatorInfo>,
+    /// By role.
+    pub keys: BTreeMap<String, KeyInfo>,
+    /// When Ready was said, Unix seconds; null until then.
+    pub ready_at: Option<u64>,
+}
+
+impl DevState {
+    /// Reads the file of a data directory.
+    pub fn read(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join(FILE);
+        let bytes = std::fs::read(&path).with_context(|| format!("no development network in {}: run `make dev`", data_dir.display()))?;
+        serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Replaces the file, readable by its owner only: it holds the API key.
+    pub fn write(&self) -> Result<()> {
+        use std::{io::Write, os::unix::fs::OpenOptionsExt};
+        let path = self.data_dir.join(FILE);
+        let draft = path.with_extension("json.new");
+        let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?;
+        std::fs::rename(&draft, &path).with_context(|| format!("writing {}", path.display()))
+    }
+}
