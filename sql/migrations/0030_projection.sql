@@ -81,6 +81,7 @@ CREATE TABLE job (
     model               bytea NOT NULL,
     validator           bytea,
     rent_payer          bytea NOT NULL,
+    spend_grant         bytea,
     status              smallint NOT NULL,
     end_reason          smallint,
     finish_reason       smallint,
@@ -141,6 +142,7 @@ CREATE TABLE validator (
     authority          bytea NOT NULL,
     operator           bytea NOT NULL,
     rent_payer         bytea NOT NULL,
+    status             smallint NOT NULL,
     stake              bigint NOT NULL,
     activating         bigint NOT NULL,
     activation_slot    bigint,
@@ -155,7 +157,11 @@ CREATE TABLE validator (
     vram_mib           bigint NOT NULL,
     endpoint           text NOT NULL,
     models             jsonb NOT NULL,
-    counters           jsonb NOT NULL,
+    jobs_settled       bigint NOT NULL,
+    jobs_missed        bigint NOT NULL,
+    jobs_declined      bigint NOT NULL,
+    earned             bigint NOT NULL,
+    slashed            bigint NOT NULL,
     registered_slot    bigint NOT NULL,
     jailed_until       bigint,
     lamports           bigint NOT NULL
@@ -190,10 +196,12 @@ CREATE TABLE model (
     eos_ids            jsonb NOT NULL,
     context_length     bigint NOT NULL,
     max_job_tokens     bigint NOT NULL,
-    thresholds         jsonb NOT NULL,
+    error_ppm          bigint NOT NULL,
+    miss_ppm           bigint NOT NULL,
     commit_slots       bigint NOT NULL,
     min_vram_mib       bigint NOT NULL,
     registered_slot    bigint NOT NULL,
+    retired_slot       bigint,
     burned_lamports    bigint NOT NULL,
     lamports           bigint NOT NULL
 );
@@ -207,7 +215,10 @@ CREATE TABLE vault (
     balance    bigint NOT NULL,
     held       bigint NOT NULL,
     open_jobs  bigint NOT NULL,
-    grants     bigint NOT NULL,
+    deposited  bigint NOT NULL,
+    withdrawn  bigint NOT NULL,
+    spent      bigint NOT NULL,
+    created_slot bigint NOT NULL,
     lamports   bigint NOT NULL
 );
 SELECT pg_temp.make_entity('vault', 'pubkey');
@@ -228,6 +239,8 @@ CREATE TABLE spend_grant (
     lifetime_spent bigint NOT NULL,
     expiry_slot    bigint NOT NULL,
     revoked        boolean NOT NULL,
+    revoked_slot   bigint,
+    created_slot   bigint NOT NULL,
     open_jobs      bigint NOT NULL,
     models         jsonb NOT NULL,
     lamports       bigint NOT NULL
@@ -242,11 +255,19 @@ CREATE TABLE dispute (
     job            bytea NOT NULL,
     challenger     bytea NOT NULL,
     submitter      bytea NOT NULL,
+    fingerprint    bytea NOT NULL,
     status         smallint NOT NULL,
     verdict        smallint,
+    jury_seats     smallint NOT NULL,
     bond_lamports  bigint NOT NULL,
     opened_slot    bigint NOT NULL,
+    completed_slot bigint,
     resolved_slot  bigint,
+    slashed_lamports    bigint NOT NULL,
+    challenger_lamports bigint NOT NULL,
+    jurors_lamports     bigint NOT NULL,
+    submitter_lamports  bigint NOT NULL,
+    burned_lamports     bigint NOT NULL,
     lamports       bigint NOT NULL
 );
 SELECT pg_temp.make_entity('dispute', 'pubkey');
@@ -256,6 +277,8 @@ CREATE TABLE treasury (
     bank bigint NOT NULL, slot bigint NOT NULL, ordinal integer NOT NULL, write_seq bigint NOT NULL, exact boolean NOT NULL,
     pubkey   bytea NOT NULL,
     balance  bigint NOT NULL,
+    withdrawn bigint NOT NULL,
+    received bigint NOT NULL,
     lamports bigint NOT NULL
 );
 SELECT pg_temp.make_entity('treasury', 'pubkey');

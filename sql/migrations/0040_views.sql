@@ -50,7 +50,8 @@ SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
        analytics.base58(j.validator) AS validator, j.validator AS validator_key,
        analytics.base58(j.owner) AS owner, j.owner AS owner_key,
        analytics.base58(j.requester) AS requester, j.requester AS requester_key,
-       analytics.base58(j.canceller) AS canceller, analytics.base58(j.rent_payer) AS rent_payer,
+       analytics.base58(nullif(j.canceller, decode(repeat('00', 32), 'hex'))) AS canceller, analytics.base58(j.rent_payer) AS rent_payer,
+       analytics.base58(j.spend_grant) AS spend_grant,
        encode(j.nonce, 'hex') AS nonce,
        j.prompt_tokens, j.max_output_tokens, j.output_tokens, j.price_in, j.price_out,
        j.ceiling_lamports, j.fee_lamports, j.validator_lamports, j.foundation_lamports, j.burned_lamports,
@@ -96,7 +97,7 @@ SELECT analytics.base58(m.pubkey) AS id, m.pubkey AS id_key, encode(m.identity, 
        analytics.base58(m.registrant) AS registrant, m.price_in, m.price_out, m.retired,
        encode(m.weights_hash, 'hex') AS weights_hash, encode(m.tokenizer_hash, 'hex') AS tokenizer_hash,
        encode(m.template_hash, 'hex') AS template_hash, m.quantisation, m.kernel_profile, m.eos_ids, m.context_length,
-       m.max_job_tokens, m.thresholds, m.commit_slots, m.min_vram_mib, m.registered_slot,
+       m.max_job_tokens, m.error_ppm, m.miss_ppm, m.commit_slots, m.min_vram_mib, m.registered_slot, m.retired_slot,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap) AS registered_at,
        m.burned_lamports, m.slot, m.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
@@ -112,7 +113,9 @@ CREATE OR REPLACE VIEW analytics.validators_%1$s AS
 SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.authority) AS authority, v.authority AS authority_key,
        analytics.base58(v.operator) AS operator, v.operator AS operator_key,
        v.stake, v.activating, v.activation_slot, v.unbonding, v.unbonding_slot, v.open_jobs, v.open_disputes,
-       v.claimable, v.owed_foundation, v.owed_burn, v.gpu_name, v.vram_mib, v.endpoint, v.models, v.counters,
+       v.claimable, v.owed_foundation, v.owed_burn, v.gpu_name, v.vram_mib, v.endpoint, v.models,
+       CASE v.status WHEN 1 THEN 'active' WHEN 2 THEN 'jailed' END AS status,
+       v.jobs_settled, v.jobs_missed, v.jobs_declined, v.earned, v.slashed,
        v.registered_slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = v.registered_slot AND NOT s.gap) AS registered_at,
        v.jailed_until, v.slot, v.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
@@ -137,7 +140,7 @@ $v$, c);
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.vaults_%1$s AS
 SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.owner) AS owner, v.owner AS owner_key,
-       v.balance, v.held, v.open_jobs, v.grants, v.slot, v.write_seq,
+       v.balance, v.held, v.open_jobs, v.deposited, v.withdrawn, v.spent, v.created_slot, v.slot, v.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = v.bank), 'finalized') AS commitment,
        v.exact AND v.slot > (SELECT inexact_through FROM head)
@@ -151,7 +154,7 @@ EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.grants_%1$s AS
 SELECT analytics.base58(g.pubkey) AS id, g.pubkey AS id_key, analytics.base58(g.owner) AS owner, g.owner AS owner_key,
        analytics.base58(g.delegate) AS delegate, g.delegate AS delegate_key, g.per_job_max, g.window_max, g.window_slots,
-       g.window_start, g.window_spent, g.lifetime_cap, g.lifetime_spent, g.expiry_slot, g.revoked, g.open_jobs, g.models,
+       g.window_start, g.window_spent, g.lifetime_cap, g.lifetime_spent, g.expiry_slot, g.revoked, g.revoked_slot, g.created_slot, g.open_jobs, g.models,
        g.slot, g.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = g.bank), 'finalized') AS commitment,
@@ -166,9 +169,10 @@ EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.disputes_%1$s AS
 SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.job) AS job, d.job AS job_key,
        analytics.base58(d.challenger) AS challenger, analytics.base58(d.submitter) AS submitter,
-       CASE d.status WHEN 1 THEN 'open' WHEN 2 THEN 'resolved' END AS status,
-       CASE d.verdict WHEN 1 THEN 'not_guilty' WHEN 2 THEN 'void' WHEN 3 THEN 'guilty' WHEN 4 THEN 'fault' END AS verdict,
-       d.bond_lamports, d.opened_slot, d.resolved_slot,
+       CASE d.status WHEN 1 THEN 'openings' WHEN 2 THEN 'jury' WHEN 3 THEN 'resolved' END AS status,
+       CASE d.verdict WHEN 1 THEN 'guilty' WHEN 2 THEN 'not_guilty' WHEN 3 THEN 'void' WHEN 4 THEN 'fault' END AS verdict,
+       encode(d.fingerprint, 'hex') AS fingerprint, d.jury_seats, d.bond_lamports, d.slashed_lamports, d.challenger_lamports,
+       d.jurors_lamports, d.submitter_lamports, d.burned_lamports, d.opened_slot, d.completed_slot, d.resolved_slot,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.opened_slot AND NOT s.gap) AS opened_at,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.resolved_slot AND NOT s.gap) AS resolved_at,
        (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = d.pubkey AND (x.slot, x.ordinal) > (d.slot, d.ordinal)) AS closed_slot,
@@ -189,11 +193,15 @@ UNION ALL
 SELECT 'registration', analytics.base58(m.pubkey), m.pubkey, m.registered_slot,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap), m.burned_lamports
 FROM model_%1$s m WHERE m.burned_lamports > 0
+UNION ALL
+SELECT 'dispute', analytics.base58(d.pubkey), d.pubkey, d.resolved_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.resolved_slot AND NOT s.gap), d.burned_lamports
+FROM dispute_%1$s d WHERE d.burned_lamports > 0
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.treasury_%1$s AS
-SELECT analytics.base58(t.pubkey) AS id, t.balance, t.slot, t.write_seq, t.lamports FROM treasury_%1$s t
+SELECT analytics.base58(t.pubkey) AS id, t.balance, t.withdrawn, t.received, t.slot, t.write_seq, t.lamports FROM treasury_%1$s t
 $v$, c);
 
 EXECUTE format($v$

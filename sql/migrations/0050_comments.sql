@@ -15,7 +15,7 @@ FOR v IN SELECT * FROM (VALUES
     ('vaults', 'Prepaid balances of users; held is the part that open jobs hold'),
     ('grants', 'Spend grants: what a delegate may spend from an owner''s vault'),
     ('disputes', 'Challenges of results'),
-    ('burns', 'Lamports destined to be burned: 40 % of fees (owed by the validator until swept) and registration fees'),
+    ('burns', 'Lamports destined to be burned: 40 % of fees (owed by the validator until swept), registration fees, and what disputes burn'),
     ('treasury', 'The foundation''s balance'),
     ('config', 'The protocol''s parameters'),
     ('network_daily', 'Activity per UTC day of the block time')
