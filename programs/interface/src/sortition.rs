@@ -4,9 +4,7 @@ use core::cmp::Ordering;
 
 use crate::gumbel::{gumbel_q16, ln_q16};
 use crate::hash::{Hash, jury_uniform, sha256, uniform64};
-
-/// Positions checked in a dispute; all of them where an answer has no more.
-pub const SAMPLE: usize = 16;
+use crate::state::SAMPLED_POSITIONS;
 
 /// Groups of draws, each with the hash of another slot.
 pub const SAMPLE_HASHES: usize = 4;
@@ -20,7 +18,7 @@ pub const fn sample_slot(submitted_slot: u64, group: usize) -> u64 {
 /// Checked positions, ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    positions: [u32; SAMPLE],
+    positions: [u32; SAMPLED_POSITIONS],
     len: usize,
 }
 
@@ -31,21 +29,21 @@ impl Sample {
     }
 }
 
-/// Positions of an answer of `count` tokens that are checked: a partial Fisher-Yates shuffle of
+/// Positions of an answer of `count` tokens that are checked: all of few, of many a partial Fisher-Yates shuffle of
 /// `0..count` whose draw `i` is taken from the fingerprint and `hashes[i % 4]`.
 pub fn sample_positions(count: u32, fingerprint: &Hash, hashes: &[Hash; SAMPLE_HASHES]) -> Sample {
     let mut out = Sample {
-        positions: [0; SAMPLE],
-        len: SAMPLE.min(count as usize),
+        positions: [0; SAMPLED_POSITIONS],
+        len: SAMPLED_POSITIONS.min(count as usize),
     };
-    if count as usize <= SAMPLE {
+    if count as usize <= SAMPLED_POSITIONS {
         for (i, position) in out.positions.iter_mut().enumerate() {
             *position = if i < out.len { i as u32 } else { 0 };
         }
         return out;
     }
     // Of the shuffled array only the places that were swapped away are kept: place -> value.
-    let mut moved = [(0u32, 0u32); SAMPLE];
+    let mut moved = [(0u32, 0u32); SAMPLED_POSITIONS];
     let value_at = |moved: &[(u32, u32)], place: u32| {
         moved
             .iter()
@@ -53,7 +51,7 @@ pub fn sample_positions(count: u32, fingerprint: &Hash, hashes: &[Hash; SAMPLE_H
             .find(|entry| entry.0 == place)
             .map_or(place, |entry| entry.1)
     };
-    for i in 0..SAMPLE {
+    for i in 0..SAMPLED_POSITIONS {
         let draw = uniform64(&sha256(&[
             b"mythic/sample/v1",
             fingerprint,

@@ -10,9 +10,12 @@ use std::process::{Command, Stdio};
 use mythic_interface::comparison::{Comparison, Rule, error_ppm};
 use mythic_interface::gumbel::{gumbel_q16, ln_q16};
 use mythic_interface::hash::{self, Hash, Leaf};
+use mythic_interface::le::{Text, U16, U32, U64};
 use mythic_interface::merkle;
+use mythic_interface::params::Rules;
 use mythic_interface::sampler::{self, Sampling, Top4};
 use mythic_interface::sortition::{Seat, sample_positions};
+use mythic_interface::state::{ModelSpec, Terms};
 use serde_json::{Value, json};
 
 fn bytes<const N: usize>(value: &Value) -> [u8; N] {
@@ -48,6 +51,70 @@ fn sampling(a: &[Value]) -> Sampling {
     Sampling {
         seed: bytes(&a[0]),
         temperature_milli: number(&a[1]),
+    }
+}
+
+fn rules(a: &Value) -> Rules {
+    let [u32s, u16s, u64s] = [0..6, 6..11, 11..17].map(|range| &a.as_array().expect("list")[range]);
+    Rules {
+        window_slots: U32::new(number(&u32s[0])),
+        openings_slots: U32::new(number(&u32s[1])),
+        reveal_slots: U32::new(number(&u32s[2])),
+        cancel_grace_slots: U32::new(number(&u32s[3])),
+        jail_slots: U32::new(number(&u32s[4])),
+        close_delay_slots: U32::new(number(&u32s[5])),
+        validator_bps: U16::new(number(&u16s[0])),
+        foundation_bps: U16::new(number(&u16s[1])),
+        slash_bps: U16::new(number(&u16s[2])),
+        bond_bps: U16::new(number(&u16s[3])),
+        jury_seats: U16::new(number(&u16s[4])),
+        jury_stake: U64::new(number(&u64s[0])),
+        juror_tariff: U64::new(number(&u64s[1])),
+        juror_penalty: U64::new(number(&u64s[2])),
+        answering_fee: U64::new(number(&u64s[3])),
+        stake_per_job: U64::new(number(&u64s[4])),
+        min_stake: U64::new(number(&u64s[5])),
+    }
+}
+
+fn terms(a: &Value) -> Terms {
+    Terms {
+        owner: bytes(&a[0]),
+        requester: bytes(&a[1]),
+        canceller: bytes(&a[2]),
+        nonce: bytes(&a[3]),
+        model: bytes(&a[4]),
+        prompt_hash: bytes(&a[5]),
+        prompt_tokens: U32::new(number(&a[6])),
+        max_output_tokens: U32::new(number(&a[7])),
+        price_in: U32::new(number(&a[8])),
+        price_out: U32::new(number(&a[9])),
+        seed: bytes(&a[10]),
+        temperature_milli: U16::new(number(&a[11])),
+        sampling_profile: number(&a[12]),
+        stop_hash: bytes(&a[13]),
+        prompt_source: Text::new(a[14].as_str().expect("text")).expect("short ASCII"),
+        deadline_slots: U32::new(number(&a[15])),
+        rules: rules(&a[16]),
+    }
+}
+
+fn model(a: &Value) -> ModelSpec {
+    let eos: Vec<u32> = numbers(&a[11]);
+    ModelSpec {
+        weights_hash: bytes(&a[0]),
+        tokenizer_hash: bytes(&a[1]),
+        chat_template_hash: bytes(&a[2]),
+        quantisation: U16::new(number(&a[3])),
+        kernel_profile: U16::new(number(&a[4])),
+        context_length: U32::new(number(&a[5])),
+        max_job_tokens: U32::new(number(&a[6])),
+        error_ppm: U32::new(number(&a[7])),
+        miss_ppm: U32::new(number(&a[8])),
+        commit_slots: U16::new(number(&a[9])),
+        min_vram_mib: U32::new(number(&a[10])),
+        eos_count: eos.len() as u8,
+        eos_ids: core::array::from_fn(|i| U32::new(eos.get(i).copied().unwrap_or(0))),
     }
 }
 
@@ -131,6 +198,8 @@ fn evaluate(case: &Value) -> Value {
                 .collect();
             json!(hex::encode(hash::stop_hash(&stops)))
         }
+        "terms_hash" => json!(hex::encode(terms(&a[0]).hash())),
+        "model_identity" => json!(hex::encode(model(&a[0]).identity())),
         "juror_commitment" => {
             let vector = hex::decode(a[3].as_str().expect("hex text")).expect("hex");
             json!(hex::encode(hash::juror_commitment(
@@ -384,6 +453,28 @@ impl Random {
                 ("rank", args)
             }
             19 => ("error_ppm", json!([self.logit(), self.logit()])),
+            20 => ("terms_hash", json!([self.terms()])),
+            21 => {
+                let eos = self.ids(8);
+                let numbers =
+                    [16, 16, 32, 32, 32, 32, 16, 32].map(|bits| self.next() >> (64 - bits));
+                let [a, b, c, d, e, f, g, h] = numbers;
+                let model = json!([
+                    self.key(),
+                    self.key(),
+                    self.key(),
+                    a,
+                    b,
+                    c,
+                    d,
+                    e,
+                    f,
+                    g,
+                    h,
+                    eos
+                ]);
+                ("model_identity", json!([model]))
+            }
             _ => {
                 let rule = match self.below(3) {
                     0 => json!("exact"),
@@ -397,6 +488,36 @@ impl Random {
             }
         };
         json!({"fn": name, "args": args})
+    }
+
+    fn terms(&mut self) -> Value {
+        let rules: Vec<u64> = [[32; 6].as_slice(), &[16; 5], &[64; 6]]
+            .concat()
+            .into_iter()
+            .map(|bits| self.next() >> (64 - bits))
+            .collect();
+        let source: String = (0..self.below(97))
+            .map(|_| char::from(0x20 + self.below(0x5f) as u8))
+            .collect();
+        json!([
+            self.key(),
+            self.key(),
+            self.key(),
+            self.text(16),
+            self.key(),
+            self.key(),
+            self.any() as u32,
+            self.any() as u32,
+            self.any() as u32,
+            self.any() as u32,
+            self.key(),
+            self.next() as u16,
+            self.next() as u8,
+            self.key(),
+            source,
+            self.any() as u32,
+            rules
+        ])
     }
 
     fn char(&mut self) -> char {
@@ -415,7 +536,7 @@ fn agrees_with_the_second_implementation_on_random_inputs() {
     };
     println!("again with: MYTHIC_SEED={seed}");
     let mut random = Random(seed);
-    let cases: Vec<Value> = (0..4200).map(|i| random.case(i % 21)).collect();
+    let cases: Vec<Value> = (0..4400).map(|i| random.case(i % 23)).collect();
     let input: String = cases.iter().map(|case| format!("{case}\n")).collect();
     let output = reference(&["reference.py", "run"], &input);
     let results: Vec<&str> = output.lines().collect();
