@@ -1,1 +1,15 @@
+//! Inference for Mythic: a GGUF engine, prompt formatting, fingerprints, and the validator's node.
+//!
+//! - [`prompt`]: tokenizer and chat template of a model file, no weights; [`tokenizer`], [`gguf`]
+//! - [`engine`]: loads a model and generates, or scores an answer that is known
+//! - [`fingerprint`]: the evidence bundle of a job
+//! - [`model`]: the catalogue of model files, and fetching them
+//! - [`wire`]: what gateways and nodes say to each other
 
+pub mod engine;
+pub mod fingerprint;
+pub mod gguf;
+pub mod model;
+pub mod prompt;
+pub mod tokenizer;
+pub mod wire;

@@ -1,0 +1,291 @@
+//! The evidence bundle: everything that proves what a fingerprint on chain stands for. It
+//! authenticates itself, so node, gateway and challenger may each serve it.
+
+use mythic_interface::hash::{self, Hash, Leaf};
+use mythic_interface::merkle;
+use mythic_interface::sampler::{LeafFault, Sampling, Top4, check_leaf};
+use serde::{Deserialize, Serialize};
+
+/// Most output tokens of an evidence bundle that is read from outside.
+pub const MAX_OUTPUT: usize = 1 << 20;
+
+/// What a validator keeps for each job until it can no longer be disputed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// The job account; base58 in JSON.
+    #[serde(with = "base58")]
+    pub job: [u8; 32],
+    /// The validator's authority, as leaves name it; base58 in JSON.
+    #[serde(with = "base58")]
+    pub submitter: [u8; 32],
+    /// Hex in JSON, like all byte strings below.
+    #[serde(with = "hex_bytes")]
+    pub terms_hash: Hash,
+    #[serde(with = "hex_bytes")]
+    pub salt: [u8; 16],
+    pub prompt_ids: Vec<u32>,
+    pub output_ids: Vec<u32>,
+    /// At each position the four largest logits, `[token id, Q16.16]`, largest first.
+    pub leaves: Vec<Top4>,
+    /// The job's seed.
+    #[serde(with = "hex_bytes")]
+    pub seed: Hash,
+    /// Temperature in thousandths.
+    pub temperature_milli: u16,
+    #[serde(with = "hex_bytes")]
+    pub fingerprint: Hash,
+}
+
+/// What an [`Evidence`] commits to; compare with the job account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    pub prompt_hash: Hash,
+    pub output_root: Hash,
+    pub leaf_root: Hash,
+    pub fingerprint: Hash,
+    /// Output tokens.
+    pub count: u32,
+}
+
+/// Why evidence proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    #[error("the evidence has no output tokens")]
+    Empty,
+    #[error("the evidence has {0} output tokens, more than {MAX_OUTPUT}")]
+    TooLong(usize),
+    #[error("the evidence has {leaves} leaves for {tokens} output tokens")]
+    Count { leaves: usize, tokens: usize },
+    #[error("position {position}: {}", describe(fault))]
+    Leaf { position: u32, fault: LeafFault },
+    #[error("the evidence does not give its fingerprint: it was altered, or belongs to another job")]
+    Fingerprint,
+}
+
+fn describe(fault: &LeafFault) -> &'static str {
+    match fault {
+        LeafFault::RepeatedId => "an id stands twice among the four largest logits",
+        LeafFault::NotOrdered => "the four largest logits are out of order",
+        LeafFault::NotTheChoice => "the token is not the one that the seeded sampler chooses",
+    }
+}
+
+/// An evidence bundle before its fingerprint is known.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub job: [u8; 32],
+    pub submitter: [u8; 32],
+    pub terms_hash: Hash,
+    pub salt: [u8; 16],
+    pub prompt_ids: Vec<u32>,
+    pub output_ids: Vec<u32>,
+    pub leaves: Vec<Top4>,
+    pub sampling: Sampling,
+}
+
+impl Evidence {
+    /// Computes the fingerprint over a finished job, after checking every leaf.
+    pub fn seal(draft: Draft) -> Result<Self, EvidenceError> {
+        let mut evidence = Self {
+            job: draft.job,
+            submitter: draft.submitter,
+            terms_hash: draft.terms_hash,
+            salt: draft.salt,
+            prompt_ids: draft.prompt_ids,
+            output_ids: draft.output_ids,
+            leaves: draft.leaves,
+            seed: draft.sampling.seed,
+            temperature_milli: draft.sampling.temperature_milli,
+            fingerprint: [0; 32],
+        };
+        evidence.fingerprint = evidence.digests()?.fingerprint;
+        Ok(evidence)
+    }
+
+    /// The sampler that chose the tokens.
+    pub fn sampling(&self) -> Sampling {
+        Sampling {
+            seed: self.seed,
+            temperature_milli: self.temperature_milli,
+        }
+    }
+
+    /// The leaf of a position, if there is one.
+    pub fn leaf(&self, position: u32) -> Option<Leaf> {
+        let at = usize::try_from(position).ok()?;
+        Some(Leaf {
+            position,
+            token: *self.output_ids.get(at)?,
+            top4: *self.leaves.get(at)?,
+        })
+    }
+
+    /// The hashes of all leaves, in order.
+    pub fn leaf_hashes(&self) -> Vec<Hash> {
+        (0u32..)
+            .map_while(|p| self.leaf(p))
+            .map(|leaf| leaf.hash(&self.job, &self.submitter))
+            .collect()
+    }
+
+    /// Recomputes everything: each leaf's order and its token by the seeded sampler, the trees,
+    /// and the fingerprint, which must be the one that the evidence names.
+    pub fn verify(&self) -> Result<Digests, EvidenceError> {
+        let digests = self.digests()?;
+        if digests.fingerprint != self.fingerprint {
+            return Err(EvidenceError::Fingerprint);
+        }
+        Ok(digests)
+    }
+
+    fn digests(&self) -> Result<Digests, EvidenceError> {
+        let tokens = self.output_ids.len();
+        if tokens > MAX_OUTPUT {
+            return Err(EvidenceError::TooLong(tokens));
+        }
+        if self.leaves.len() != tokens {
+            return Err(EvidenceError::Count {
+                leaves: self.leaves.len(),
+                tokens,
+            });
+        }
+        let sampling = self.sampling();
+        let mut tree = merkle::Tree::new();
+        for leaf in (0u32..).map_while(|p| self.leaf(p)) {
+            check_leaf(&leaf, &sampling).map_err(|fault| EvidenceError::Leaf {
+                position: leaf.position,
+                fault,
+            })?;
+            tree.push(leaf.hash(&self.job, &self.submitter));
+        }
+        let leaf_root = tree.root().ok_or(EvidenceError::Empty)?;
+        let output_root = hash::output_root(&self.output_ids).ok_or(EvidenceError::Empty)?;
+        let count = tree.count();
+        Ok(Digests {
+            prompt_hash: hash::prompt_hash(&self.salt, &self.prompt_ids),
+            output_root,
+            leaf_root,
+            fingerprint: hash::fingerprint(&leaf_root, count, &self.terms_hash, &output_root),
+            count,
+        })
+    }
+}
+
+mod hex_bytes {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer, const N: usize>(b: &[u8; N], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&hex::encode(b))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        d: D,
+    ) -> Result<[u8; N], D::Error> {
+        let text = String::deserialize(d)?;
+        let mut out = [0; N];
+        hex::decode_to_slice(&text, &mut out)
+            .map_err(|e| D::Error::custom(format!("expected {} hex digits: {e}", 2 * N)))?;
+        Ok(out)
+    }
+}
+
+mod base58 {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(b: &[u8; 32], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&bs58::encode(b).into_string())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(d)?;
+        let mut out = [0; 32];
+        match (text.len() <= 44).then(|| bs58::decode(&text).onto(&mut out)) {
+            Some(Ok(32)) => Ok(out),
+            _ => Err(D::Error::custom("expected a base58 address of 32 bytes")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(n: u32) -> Draft {
+        let sampling = Sampling {
+            seed: [7; 32],
+            temperature_milli: 800,
+        };
+        let leaves: Vec<Top4> = (0..n as i32)
+            .map(|p| [(9, 900 + p), (5, 500), (700, 400), (3, -200_000)])
+            .collect();
+        Draft {
+            job: [1; 32],
+            submitter: [2; 32],
+            terms_hash: [3; 32],
+            salt: [4; 16],
+            prompt_ids: vec![1, 2, 3],
+            output_ids: (0u32..)
+                .zip(&leaves)
+                .map(|(p, four)| sampling.choose(p, four))
+                .collect(),
+            leaves,
+            sampling,
+        }
+    }
+
+    #[test]
+    fn evidence_survives_json_and_verifies() {
+        let evidence = Evidence::seal(draft(300)).unwrap();
+        let json = serde_json::to_string(&evidence).unwrap();
+        let back: Evidence = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, evidence);
+        let digests = back.verify().unwrap();
+        assert_eq!(digests.count, 300);
+        assert_eq!(digests.prompt_hash, hash::prompt_hash(&[4; 16], &[1, 2, 3]));
+        assert_eq!(merkle::root(&back.leaf_hashes()), Some(digests.leaf_root));
+    }
+
+    #[test]
+    fn whatever_is_altered_is_noticed() {
+        let good = Evidence::seal(draft(20)).unwrap();
+        let broken = |change: &dyn Fn(&mut Evidence)| {
+            let mut e = good.clone();
+            change(&mut e);
+            e.verify().unwrap_err()
+        };
+        assert_eq!(broken(&|e| e.job[0] ^= 1), EvidenceError::Fingerprint);
+        assert_eq!(broken(&|e| e.submitter[0] ^= 1), EvidenceError::Fingerprint);
+        assert_eq!(broken(&|e| e.terms_hash[0] ^= 1), EvidenceError::Fingerprint);
+        assert_eq!(broken(&|e| e.fingerprint[0] ^= 1), EvidenceError::Fingerprint);
+        assert!(matches!(
+            broken(&|e| e.output_ids[4] = 4),
+            EvidenceError::Leaf { position: 4, fault: LeafFault::NotTheChoice }
+        ));
+        assert!(matches!(
+            broken(&|e| e.leaves[0][1].0 = 9),
+            EvidenceError::Leaf { position: 0, fault: LeafFault::RepeatedId }
+        ));
+        assert!(matches!(
+            broken(&|e| e.leaves[2].swap(0, 1)),
+            EvidenceError::Leaf { position: 2, fault: LeafFault::NotOrdered }
+        ));
+        assert!(matches!(
+            broken(&|e| { e.leaves.pop(); }),
+            EvidenceError::Count { leaves: 19, tokens: 20 }
+        ));
+        assert_eq!(Evidence::seal(draft(0)).unwrap_err(), EvidenceError::Empty);
+    }
+
+    #[test]
+    fn json_of_the_wrong_length_is_refused() {
+        let json = serde_json::to_value(Evidence::seal(draft(1)).unwrap()).unwrap();
+        for (key, value) in [("job", "1"), ("salt", "00"), ("seed", "xyz")] {
+            let mut json = json.clone();
+            json[key] = value.into();
+            assert!(serde_json::from_value::<Evidence>(json).is_err(), "{key}");
+        }
+    }
+}
