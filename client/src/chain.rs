@@ -11,8 +11,8 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client::{nonblocking::rpc_client::RpcClient, rpc_client::SerializableTransaction};
 use solana_rpc_client_api::{
     config::{
-        CommitmentConfig, CommitmentLevel, RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig,
-        UiAccountEncoding, UiTransactionEncoding,
+        CommitmentConfig, CommitmentLevel, RpcAccountInfoConfig, RpcProgramAccountsConfig,
+        RpcSendTransactionConfig, UiAccountEncoding, UiTransactionEncoding,
     },
     filter::{Memcmp, RpcFilterType},
 };
@@ -44,7 +44,9 @@ pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
 const MULTIPLE_ACCOUNTS_MAX: usize = 100;
 
 /// How firmly the chain holds what is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Commitment {
     /// Executed by the node that is asked; may be on a fork that is abandoned.
@@ -94,7 +96,9 @@ pub struct ChainClient {
 
 impl std::fmt::Debug for ChainClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChainClient").field("rpc_url", &self.rpc.url()).finish_non_exhaustive()
+        f.debug_struct("ChainClient")
+            .field("rpc_url", &self.rpc.url())
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,7 +121,10 @@ impl ChainClient {
 
     /// A program account with the slot it was read at. `None` when no account is there; an error when another
     /// program owns the address or the bytes are not a `T`. Reads at `processed`.
-    pub async fn account<T: ProgramAccount>(&self, pubkey: &Pubkey) -> Result<Option<(u64, T)>, ClientError> {
+    pub async fn account<T: ProgramAccount>(
+        &self,
+        pubkey: &Pubkey,
+    ) -> Result<Option<(u64, T)>, ClientError> {
         self.account_at(pubkey, Commitment::Processed).await
     }
 
@@ -135,9 +142,19 @@ impl ChainClient {
     }
 
     /// Any account's lamports, owner and data.
-    pub async fn raw_account(&self, pubkey: &Pubkey, commitment: Commitment) -> Result<AccountSnapshot, ClientError> {
-        let response = self.rpc.get_account_with_commitment(pubkey, commitment.into()).await?;
-        Ok(AccountSnapshot { slot: response.context.slot, account: response.value })
+    pub async fn raw_account(
+        &self,
+        pubkey: &Pubkey,
+        commitment: Commitment,
+    ) -> Result<AccountSnapshot, ClientError> {
+        let response = self
+            .rpc
+            .get_account_with_commitment(pubkey, commitment.into())
+            .await?;
+        Ok(AccountSnapshot {
+            slot: response.context.slot,
+            account: response.value,
+        })
     }
 
     /// Many accounts, in the order asked, each with the slot it was read at.
@@ -148,7 +165,10 @@ impl ChainClient {
     ) -> Result<Vec<AccountSnapshot>, ClientError> {
         let mut out = Vec::with_capacity(pubkeys.len());
         for chunk in pubkeys.chunks(MULTIPLE_ACCOUNTS_MAX) {
-            let response = self.rpc.get_multiple_accounts_with_commitment(chunk, commitment.into()).await?;
+            let response = self
+                .rpc
+                .get_multiple_accounts_with_commitment(chunk, commitment.into())
+                .await?;
             if response.value.len() != chunk.len() {
                 return Err(ClientError::Answer(format!(
                     "getMultipleAccounts gave {} accounts for {} addresses",
@@ -156,7 +176,10 @@ impl ChainClient {
                     chunk.len()
                 )));
             }
-            out.extend(response.value.into_iter().map(|account| AccountSnapshot { slot: response.context.slot, account }));
+            out.extend(response.value.into_iter().map(|account| AccountSnapshot {
+                slot: response.context.slot,
+                account,
+            }));
         }
         Ok(out)
     }
@@ -168,13 +191,16 @@ impl ChainClient {
         filters: &[(usize, Vec<u8>)],
         commitment: Commitment,
     ) -> Result<Vec<(Pubkey, T)>, ClientError> {
-        let filters = std::iter::once(RpcFilterType::Memcmp(Memcmp::new_raw_bytes(0, vec![T::DISCRIMINATOR])))
-            .chain(filters.iter().map(|(at, bytes)| RpcFilterType::Memcmp(Memcmp::new_base58_encoded(*at, bytes))))
-            .map(|filter| match filter {
-                RpcFilterType::Memcmp(m) => RpcFilterType::Memcmp(m),
-                other => other,
-            })
-            .collect();
+        let filters = std::iter::once(RpcFilterType::Memcmp(Memcmp::new_raw_bytes(
+            0,
+            vec![T::DISCRIMINATOR],
+        )))
+        .chain(
+            filters
+                .iter()
+                .map(|(at, bytes)| RpcFilterType::Memcmp(Memcmp::new_base58_encoded(*at, bytes))),
+        )
+        .collect();
         let config = RpcProgramAccountsConfig {
             filters: Some(filters),
             account_config: RpcAccountInfoConfig {
@@ -184,16 +210,29 @@ impl ChainClient {
             },
             ..Default::default()
         };
-        let found = self.rpc.get_program_ui_accounts_with_config(&PROGRAM_ID, config).await?;
+        let found = self
+            .rpc
+            .get_program_ui_accounts_with_config(&PROGRAM_ID, config)
+            .await?;
         Ok(found
             .into_iter()
             .filter_map(|(pubkey, account)| {
                 let decoded = account
                     .data
                     .decode()
-                    .ok_or_else(|| ClientError::Answer(format!("data of account {pubkey} is not base64")))
+                    .ok_or_else(|| {
+                        ClientError::Answer(format!("data of account {pubkey} is not base64"))
+                    })
                     .and_then(|data| {
-                        decode(&pubkey, &Account { lamports: account.lamports, data, owner: PROGRAM_ID, ..Account::default() })
+                        decode(
+                            &pubkey,
+                            &Account {
+                                lamports: account.lamports,
+                                data,
+                                owner: PROGRAM_ID,
+                                ..Account::default()
+                            },
+                        )
                     });
                 match decoded {
                     Ok(value) => Some((pubkey, value)),
@@ -213,7 +252,10 @@ impl ChainClient {
 
     /// Least lamports with which an account of `bytes` bytes may exist.
     pub async fn rent(&self, bytes: usize) -> Result<u64, ClientError> {
-        Ok(self.rpc.get_minimum_balance_for_rent_exemption(bytes).await?)
+        Ok(self
+            .rpc
+            .get_minimum_balance_for_rent_exemption(bytes)
+            .await?)
     }
 
     /// Newest slot at `commitment`.
@@ -223,23 +265,37 @@ impl ChainClient {
 
     /// Newest block height at `commitment`; what a blockhash's last valid height is compared with.
     pub async fn block_height(&self, commitment: Commitment) -> Result<u64, ClientError> {
-        Ok(self.rpc.get_block_height_with_commitment(commitment.into()).await?)
+        Ok(self
+            .rpc
+            .get_block_height_with_commitment(commitment.into())
+            .await?)
     }
 
     /// Newest blockhash at `commitment`. With a finalized one a transaction survives a fork.
     pub async fn latest_blockhash(&self, commitment: Commitment) -> Result<Blockhash, ClientError> {
-        let (hash, last_valid_block_height) =
-            self.rpc.get_latest_blockhash_with_commitment(commitment.into()).await?;
-        Ok(Blockhash { hash, last_valid_block_height })
+        let (hash, last_valid_block_height) = self
+            .rpc
+            .get_latest_blockhash_with_commitment(commitment.into())
+            .await?;
+        Ok(Blockhash {
+            hash,
+            last_valid_block_height,
+        })
     }
 
     /// Whether a transaction that names this blockhash can still land in the node's current bank.
     pub async fn blockhash_valid(&self, hash: &Hash) -> Result<bool, ClientError> {
-        Ok(self.rpc.is_blockhash_valid(hash, CommitmentConfig::processed()).await?)
+        Ok(self
+            .rpc
+            .is_blockhash_valid(hash, CommitmentConfig::processed())
+            .await?)
     }
 
     /// Sends a signed transaction once, after the node has tried it in its current bank. Returns its signature.
-    pub async fn send(&self, transaction: &impl SerializableTransaction) -> Result<Signature, ClientError> {
+    pub async fn send(
+        &self,
+        transaction: &impl SerializableTransaction,
+    ) -> Result<Signature, ClientError> {
         self.send_with(transaction, false).await
     }
 
@@ -255,11 +311,17 @@ impl ChainClient {
             encoding: Some(UiTransactionEncoding::Base64),
             ..Default::default()
         };
-        Ok(self.rpc.send_transaction_with_config(transaction, config).await?)
+        Ok(self
+            .rpc
+            .send_transaction_with_config(transaction, config)
+            .await?)
     }
 
     /// Where a transaction stands; `None` while the node has not seen it, or no longer knows it.
-    pub async fn signature_status(&self, signature: &Signature) -> Result<Option<SignatureState>, ClientError> {
+    pub async fn signature_status(
+        &self,
+        signature: &Signature,
+    ) -> Result<Option<SignatureState>, ClientError> {
         let response = self.rpc.get_signature_statuses(&[*signature]).await?;
         Ok(response.value.into_iter().next().flatten().map(|status| {
             let commitment = if status.satisfies_commitment(CommitmentConfig::finalized()) {
@@ -269,7 +331,11 @@ impl ChainClient {
             } else {
                 Commitment::Processed
             };
-            SignatureState { slot: status.slot, commitment, error: status.err }
+            SignatureState {
+                slot: status.slot,
+                commitment,
+                error: status.err,
+            }
         }))
     }
 
@@ -286,8 +352,17 @@ impl ChainClient {
         for _ in 0..SIGN_ATTEMPTS {
             let blockhash = self.latest_blockhash(Commitment::Finalized).await?;
             let transaction = sign(instructions, payer, &signers.to_vec(), blockhash.hash)?;
-            match self.send_until(&transaction, commitment, Some(blockhash.last_valid_block_height)).await {
-                Err(error @ (ClientError::Expired { .. } | ClientError::UnknownBlockhash)) => last = Some(error),
+            match self
+                .send_until(
+                    &transaction,
+                    commitment,
+                    Some(blockhash.last_valid_block_height),
+                )
+                .await
+            {
+                Err(error @ (ClientError::Expired { .. } | ClientError::UnknownBlockhash)) => {
+                    last = Some(error)
+                }
                 other => return other,
             }
         }
@@ -343,9 +418,13 @@ impl ChainClient {
         let mut pause = POLL_MIN;
         loop {
             match self.signature_status(&signature).await? {
-                Some(SignatureState { error: Some(error), .. }) => return Err(ClientError::from_transaction(error)),
+                Some(SignatureState {
+                    error: Some(error), ..
+                }) => return Err(ClientError::from_transaction(error)),
                 Some(_) => return Ok(signature),
-                None if started.elapsed() > LAND_TIMEOUT => return Err(ClientError::Expired { signature }),
+                None if started.elapsed() > LAND_TIMEOUT => {
+                    return Err(ClientError::Expired { signature });
+                }
                 None => {}
             }
             sleep(pause).await;
@@ -371,8 +450,14 @@ pub fn sign<S: Signers + ?Sized>(
     signers: &S,
     blockhash: Hash,
 ) -> Result<Transaction, ClientError> {
-    let mut transaction = Transaction::new_unsigned(Message::new_with_blockhash(instructions, Some(payer), &blockhash));
-    transaction.try_sign(signers, blockhash).map_err(|error| ClientError::Sign(error.to_string()))?;
+    let mut transaction = Transaction::new_unsigned(Message::new_with_blockhash(
+        instructions,
+        Some(payer),
+        &blockhash,
+    ));
+    transaction
+        .try_sign(signers, blockhash)
+        .map_err(|error| ClientError::Sign(error.to_string()))?;
     Ok(transaction)
 }
 
@@ -383,8 +468,14 @@ pub fn sign_partly<S: Signers + ?Sized>(
     signers: &S,
     blockhash: Hash,
 ) -> Result<Transaction, ClientError> {
-    let mut transaction = Transaction::new_unsigned(Message::new_with_blockhash(instructions, Some(payer), &blockhash));
-    transaction.try_partial_sign(signers, blockhash).map_err(|error| ClientError::Sign(error.to_string()))?;
+    let mut transaction = Transaction::new_unsigned(Message::new_with_blockhash(
+        instructions,
+        Some(payer),
+        &blockhash,
+    ));
+    transaction
+        .try_partial_sign(signers, blockhash)
+        .map_err(|error| ClientError::Sign(error.to_string()))?;
     Ok(transaction)
 }
 

@@ -58,7 +58,10 @@ impl ClientError {
             TransactionError::InstructionError(index, InstructionError::Custom(code)) => {
                 match MythicError::from_code(code) {
                     Some(error) => Self::Program(error),
-                    None => Self::Transaction(TransactionError::InstructionError(index, InstructionError::Custom(code))),
+                    None => Self::Transaction(TransactionError::InstructionError(
+                        index,
+                        InstructionError::Custom(code),
+                    )),
                 }
             }
             other => Self::Transaction(other),
@@ -75,7 +78,10 @@ impl ClientError {
 
     /// Whether asking again later may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Rpc(_) | Self::Answer(_) | Self::Expired { .. } | Self::UnknownBlockhash)
+        matches!(
+            self,
+            Self::Rpc(_) | Self::Answer(_) | Self::Expired { .. } | Self::UnknownBlockhash
+        )
     }
 }
 

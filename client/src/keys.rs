@@ -16,7 +16,9 @@ const MAX_KEY_FILE: u64 = 4_096;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file can't be read.
-    #[error("cannot read key file {path}: {source}; make one with `mythic wallet new --out {path}`")]
+    #[error(
+        "cannot read key file {path}: {source}; make one with `mythic wallet new --out {path}`"
+    )]
     Read {
         /// File that was asked for.
         path: PathBuf,
@@ -58,17 +60,30 @@ pub enum KeyError {
 /// Reads a key file. Refuses one that group or others may read.
 pub fn load_keypair(path: impl AsRef<Path>) -> Result<Keypair, KeyError> {
     let path = path.as_ref();
-    let read = |source| KeyError::Read { path: path.to_path_buf(), source };
+    let read = |source| KeyError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
     let file = fs::File::open(path).map_err(read)?;
     let mode = file.metadata().map_err(read)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(KeyError::Exposed { path: path.to_path_buf(), mode });
+        return Err(KeyError::Exposed {
+            path: path.to_path_buf(),
+            mode,
+        });
     }
     let mut text = String::new();
-    file.take(MAX_KEY_FILE).read_to_string(&mut text).map_err(read)?;
-    let format = |reason| KeyError::Format { path: path.to_path_buf(), reason };
-    let bytes: Vec<u8> = serde_json::from_str(text.trim()).map_err(|_| format("not a JSON array of bytes"))?;
-    Keypair::try_from(bytes.as_slice()).map_err(|_| format("secret and public halves do not belong together"))
+    file.take(MAX_KEY_FILE)
+        .read_to_string(&mut text)
+        .map_err(read)?;
+    let format = |reason| KeyError::Format {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let bytes: Vec<u8> =
+        serde_json::from_str(text.trim()).map_err(|_| format("not a JSON array of bytes"))?;
+    Keypair::try_from(bytes.as_slice())
+        .map_err(|_| format("secret and public halves do not belong together"))
 }
 
 /// Writes a new key file with mode 0600, durably. Never overwrites.
@@ -76,9 +91,14 @@ pub fn write_keypair(path: impl AsRef<Path>, key: &Keypair) -> Result<(), KeyErr
     let path = path.as_ref();
     let write = |source: std::io::Error| {
         if source.kind() == std::io::ErrorKind::AlreadyExists {
-            KeyError::Exists { path: path.to_path_buf() }
+            KeyError::Exists {
+                path: path.to_path_buf(),
+            }
         } else {
-            KeyError::Write { path: path.to_path_buf(), source }
+            KeyError::Write {
+                path: path.to_path_buf(),
+                source,
+            }
         }
     };
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
@@ -93,8 +113,15 @@ pub fn write_keypair(path: impl AsRef<Path>, key: &Keypair) -> Result<(), KeyErr
         text.push_str(&byte.to_string());
     }
     text.push(']');
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(write)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(write)
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(write)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(write)
 }
 
 /// Reads a key file, or makes the key and the file when there is none.
@@ -139,7 +166,12 @@ impl DevKeys {
             gateway: key("gateway")?,
             settler: key("settler")?,
             validators: (0..validators)
-                .map(|i| Ok((key(&format!("validator-{i}"))?, key(&format!("operator-{i}"))?)))
+                .map(|i| {
+                    Ok((
+                        key(&format!("validator-{i}"))?,
+                        key(&format!("operator-{i}"))?,
+                    ))
+                })
                 .collect::<Result<_, KeyError>>()?,
             dir: dir.to_path_buf(),
         })
@@ -167,7 +199,10 @@ mod tests {
         let key = Keypair::new();
         write_keypair(&path, &key).unwrap();
         assert_eq!(load_keypair(&path).unwrap().pubkey(), key.pubkey());
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[test]
@@ -175,7 +210,10 @@ mod tests {
         let dir = dir();
         let path = dir.path().join("key.json");
         write_keypair(&path, &Keypair::new()).unwrap();
-        assert!(matches!(write_keypair(&path, &Keypair::new()), Err(KeyError::Exists { .. })));
+        assert!(matches!(
+            write_keypair(&path, &Keypair::new()),
+            Err(KeyError::Exists { .. })
+        ));
     }
 
     #[test]
@@ -191,11 +229,28 @@ mod tests {
     #[test]
     fn what_is_not_a_key_is_refused() {
         let dir = dir();
-        for (i, text) in ["", "{}", "[1,2]", "[300]", &format!("[{}]", ["7"; 64].join(","))].iter().enumerate() {
+        for (i, text) in [
+            "",
+            "{}",
+            "[1,2]",
+            "[300]",
+            &format!("[{}]", ["7"; 64].join(",")),
+        ]
+        .iter()
+        .enumerate()
+        {
             let path = dir.path().join(format!("{i}.json"));
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .unwrap();
             file.write_all(text.as_bytes()).unwrap();
-            assert!(matches!(load_keypair(&path), Err(KeyError::Format { .. })), "{text}");
+            assert!(
+                matches!(load_keypair(&path), Err(KeyError::Format { .. })),
+                "{text}"
+            );
         }
     }
 
@@ -205,7 +260,10 @@ mod tests {
         let first = DevKeys::load_or_create(dir.path(), 2).unwrap();
         let second = DevKeys::load_or_create(dir.path(), 3).unwrap();
         assert_eq!(first.dev.pubkey(), second.dev.pubkey());
-        assert_eq!(first.validators[1].0.pubkey(), second.validators[1].0.pubkey());
+        assert_eq!(
+            first.validators[1].0.pubkey(),
+            second.validators[1].0.pubkey()
+        );
         assert_eq!(second.validators.len(), 3);
     }
 }

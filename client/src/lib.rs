@@ -14,7 +14,8 @@ pub mod pda;
 mod ws;
 
 pub use chain::{
-    Blockhash, ChainClient, Commitment, LAMPORTS_PER_SIGNATURE, SignatureState, base_fee, pubkeys, sign, sign_partly,
+    Blockhash, ChainClient, Commitment, LAMPORTS_PER_SIGNATURE, SignatureState, base_fee, pubkeys,
+    sign, sign_partly,
 };
 pub use error::ClientError;
 pub use ws::{AccountSnapshot, AccountWatch, SlotInfo, SlotWatch};

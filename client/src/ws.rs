@@ -59,8 +59,14 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 #[derive(Debug)]
 enum Topic {
-    Account { pubkey: Pubkey, commitment: CommitmentConfig, out: watch::Sender<Option<AccountSnapshot>> },
-    Slot { out: watch::Sender<Option<SlotInfo>> },
+    Account {
+        pubkey: Pubkey,
+        commitment: CommitmentConfig,
+        out: watch::Sender<Option<AccountSnapshot>>,
+    },
+    Slot {
+        out: watch::Sender<Option<SlotInfo>>,
+    },
 }
 
 #[derive(Debug)]
@@ -131,24 +137,48 @@ impl WsClient {
     /// Must be called inside a tokio runtime; dials only when something is watched.
     pub(crate) fn new(url: String, rpc: Arc<RpcClient>) -> Self {
         let (commands, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(Connection { url, rpc, commands: receiver, topics: HashMap::new() }.run());
-        Self { commands, next_id: Arc::new(AtomicU64::new(1)) }
+        tokio::spawn(
+            Connection {
+                url,
+                rpc,
+                commands: receiver,
+                topics: HashMap::new(),
+            }
+            .run(),
+        );
+        Self {
+            commands,
+            next_id: Arc::new(AtomicU64::new(1)),
+        }
     }
 
     fn subscribe(&self, topic: Topic) -> Guard {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let _ = self.commands.send(Command::Subscribe(id, topic));
-        Guard { id, commands: self.commands.clone() }
+        Guard {
+            id,
+            commands: self.commands.clone(),
+        }
     }
 
     pub(crate) fn account(&self, pubkey: Pubkey, commitment: CommitmentConfig) -> AccountWatch {
         let (out, values) = watch::channel(None);
-        AccountWatch { values, _guard: self.subscribe(Topic::Account { pubkey, commitment, out }) }
+        AccountWatch {
+            values,
+            _guard: self.subscribe(Topic::Account {
+                pubkey,
+                commitment,
+                out,
+            }),
+        }
     }
 
     pub(crate) fn slots(&self) -> SlotWatch {
         let (out, values) = watch::channel(None);
-        SlotWatch { values, _guard: self.subscribe(Topic::Slot { out }) }
+        SlotWatch {
+            values,
+            _guard: self.subscribe(Topic::Slot { out }),
+        }
     }
 }
 
@@ -186,7 +216,9 @@ impl Connection {
                         backoff = BACKOFF_MIN;
                     }
                 }
-                Err(error) => tracing::warn!(url = %self.url, %error, "chain WebSocket unreachable; trying again"),
+                Err(error) => {
+                    tracing::warn!(url = %self.url, %error, "chain WebSocket unreachable; trying again")
+                }
             }
             let until = Instant::now() + backoff;
             backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -221,7 +253,9 @@ impl Connection {
         let ids: Vec<u64> = self.topics.keys().copied().collect();
         for id in ids {
             if let Some(topic) = self.topics.get(&id)
-                && let Err(error) = socket.send(Message::text(subscribe_request(id, topic))).await
+                && let Err(error) = socket
+                    .send(Message::text(subscribe_request(id, topic)))
+                    .await
             {
                 return End::Broken(error.to_string());
             }
@@ -276,29 +310,53 @@ impl Connection {
         }
     }
 
-    fn receive(&self, text: &str, server_of: &mut HashMap<u64, u64>, topic_of: &mut HashMap<u64, u64>) {
+    fn receive(
+        &self,
+        text: &str,
+        server_of: &mut HashMap<u64, u64>,
+        topic_of: &mut HashMap<u64, u64>,
+    ) {
         let Ok(value) = serde_json::from_str::<Value>(text) else {
             tracing::debug!("message of the chain WebSocket is not JSON");
             return;
         };
         if let Some(id) = value.get("id").and_then(Value::as_u64) {
-            let Some(topic) = self.topics.get(&id) else { return };
+            let Some(topic) = self.topics.get(&id) else {
+                return;
+            };
             match value.get("result").and_then(Value::as_u64) {
                 Some(server) => {
                     server_of.insert(id, server);
                     topic_of.insert(server, id);
-                    if let Topic::Account { pubkey, commitment, out } = topic {
-                        tokio::spawn(read_once(self.rpc.clone(), *pubkey, *commitment, out.clone()));
+                    if let Topic::Account {
+                        pubkey,
+                        commitment,
+                        out,
+                    } = topic
+                    {
+                        tokio::spawn(read_once(
+                            self.rpc.clone(),
+                            *pubkey,
+                            *commitment,
+                            out.clone(),
+                        ));
                     }
                 }
                 None => {
-                    tracing::warn!(answer = %value.get("error").unwrap_or(&Value::Null), "subscription refused by the node");
+                    let answer = value.get("error").map(Value::to_string).unwrap_or_default();
+                    tracing::warn!(answer, "subscription refused by the node");
                 }
             }
             return;
         }
-        let Some(params) = value.get("params") else { return };
-        let Some(id) = params.get("subscription").and_then(Value::as_u64).and_then(|s| topic_of.get(&s)) else {
+        let Some(params) = value.get("params") else {
+            return;
+        };
+        let Some(id) = params
+            .get("subscription")
+            .and_then(Value::as_u64)
+            .and_then(|s| topic_of.get(&s))
+        else {
             return;
         };
         match (self.topics.get(id), params.get("result")) {
@@ -336,7 +394,10 @@ async fn read_once(
 ) {
     match rpc.get_account_with_commitment(&pubkey, commitment).await {
         Ok(response) => {
-            let snapshot = AccountSnapshot { slot: response.context.slot, account: response.value };
+            let snapshot = AccountSnapshot {
+                slot: response.context.slot,
+                account: response.value,
+            };
             out.send_if_modified(|held| match held {
                 Some(newer) if newer.slot > snapshot.slot => false,
                 _ => {
@@ -351,7 +412,9 @@ async fn read_once(
 
 fn subscribe_request(id: u64, topic: &Topic) -> String {
     let (method, params) = match topic {
-        Topic::Account { pubkey, commitment, .. } => (
+        Topic::Account {
+            pubkey, commitment, ..
+        } => (
             "accountSubscribe",
             json!([pubkey.to_string(), {"encoding": "base64", "commitment": commitment.commitment.to_string()}]),
         ),
@@ -381,19 +444,33 @@ fn parse_account(result: &Value) -> Option<AccountSnapshot> {
     let slot = result.get("context")?.get("slot")?.as_u64()?;
     let value = result.get("value")?;
     if value.is_null() {
-        return Some(AccountSnapshot { slot, account: None });
+        return Some(AccountSnapshot {
+            slot,
+            account: None,
+        });
     }
     let lamports = value.get("lamports")?.as_u64()?;
     let data = value.get("data")?.as_array()?.first()?.as_str()?;
     let account = Account {
         lamports,
-        data: base64::engine::general_purpose::STANDARD.decode(data).ok()?,
+        data: base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .ok()?,
         owner: value.get("owner")?.as_str()?.parse().ok()?,
-        executable: value.get("executable").and_then(Value::as_bool).unwrap_or(false),
-        rent_epoch: value.get("rentEpoch").and_then(Value::as_u64).unwrap_or(u64::MAX),
+        executable: value
+            .get("executable")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
+        rent_epoch: value
+            .get("rentEpoch")
+            .and_then(Value::as_u64)
+            .unwrap_or(u64::MAX),
     };
     // A closed account is announced with its lamports gone.
-    Some(AccountSnapshot { slot, account: (lamports > 0).then_some(account) })
+    Some(AccountSnapshot {
+        slot,
+        account: (lamports > 0).then_some(account),
+    })
 }
 
 #[cfg(test)]
@@ -416,8 +493,15 @@ mod tests {
 
     #[test]
     fn a_hostile_notification_is_dropped() {
-        for text in [r#"{}"#, r#"{"context":{"slot":-1},"value":null}"#, r#"{"context":{"slot":1},"value":{"lamports":1}}"#] {
-            assert!(parse_account(&serde_json::from_str(text).unwrap()).is_none(), "{text}");
+        for text in [
+            r#"{}"#,
+            r#"{"context":{"slot":-1},"value":null}"#,
+            r#"{"context":{"slot":1},"value":{"lamports":1}}"#,
+        ] {
+            assert!(
+                parse_account(&serde_json::from_str(text).unwrap()).is_none(),
+                "{text}"
+            );
         }
     }
 }
