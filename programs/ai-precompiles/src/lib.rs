@@ -1,1 +1,21 @@
+//! The AI Precompiles program: models, validators with stake, prepaid vaults with spend grants, and jobs
+//! from request to settlement.
+//!
+//! Layouts, arguments, errors, money and deadlines are `mythic-interface`'s; here are only the rules.
+//! `accounts` is the sole way to accounts: it checks lists, owners and types, counts writes, creates,
+//! closes and moves lamports. Every other module is one room of the protocol, and each handler in it is
+//! one instruction: all checks first, then state, then lamports.
+#![no_std]
 
+mod accounts;
+mod config;
+mod entry;
+mod grant;
+mod job;
+mod model;
+mod settle;
+mod stake;
+mod validator;
+mod vault;
+
+pub use entry::process;

@@ -1,0 +1,245 @@
+//! Accounts: checked lists, typed borrows, creation, closing, lamports. The program touches accounts
+//! through this module only.
+
+use bytemuck::Zeroable;
+use mythic_interface::error::MythicError;
+use mythic_interface::instruction::InstructionSpec;
+use mythic_interface::le::U64;
+use mythic_interface::state::{Account, Header, Key, VERSION};
+use mythic_interface::{AI_PRECOMPILES_ID, SYSTEM_PROGRAM};
+use pinocchio::account::{Ref, RefMut};
+use pinocchio::cpi::{Seed, Signer};
+use pinocchio::sysvars::Sysvar;
+use pinocchio::sysvars::clock::Clock;
+use pinocchio::{AccountView, Address};
+use pinocchio_system::instructions::Transfer;
+
+/// This program's address.
+pub const PROGRAM_ID: Address = Address::new_from_array(AI_PRECOMPILES_ID);
+const SYSTEM: Address = Address::new_from_array(SYSTEM_PROGRAM);
+
+/// Seeds of an address, without the bump: at most this many.
+const MAX_SEEDS: usize = 3;
+
+/// Checks number, signatures and writability of an instruction's accounts.
+#[inline(never)]
+pub fn check_list(accounts: &[AccountView], spec: &InstructionSpec) -> Result<(), MythicError> {
+    if accounts.len() < spec.accounts.len() {
+        return Err(MythicError::NotEnoughAccounts);
+    }
+    if accounts.len() > spec.accounts.len() && spec.trailing.is_none() {
+        return Err(MythicError::TooManyAccounts);
+    }
+    for (account, spec) in accounts.iter().zip(spec.accounts) {
+        if spec.optional && is_absent(account) {
+            continue;
+        }
+        if spec.signer && !account.is_signer() {
+            return Err(MythicError::MissingSignature);
+        }
+        if spec.writable && !account.is_writable() {
+            return Err(MythicError::AccountNotWritable);
+        }
+    }
+    Ok(())
+}
+
+/// Whether an optional account is absent: the program's own address stands for it.
+pub fn is_absent(account: &AccountView) -> bool {
+    *account.address() == PROGRAM_ID
+}
+
+/// Refuses another account than the system program.
+pub fn check_system(account: &AccountView) -> Result<(), MythicError> {
+    match *account.address() == SYSTEM {
+        true => Ok(()),
+        false => Err(MythicError::InvalidSystemProgram),
+    }
+}
+
+/// An account's address as raw bytes.
+pub fn key(account: &AccountView) -> &Key {
+    account.address().as_array()
+}
+
+/// Whether the account is this program's.
+pub fn is_ours(account: &AccountView) -> bool {
+    account.owned_by(&PROGRAM_ID)
+}
+
+/// The current slot.
+pub fn slot() -> Result<u64, MythicError> {
+    Ok(Clock::get()
+        .map_err(|_| MythicError::ClockUnavailable)?
+        .slot)
+}
+
+/// Borrows an account of type `T` for reading.
+pub fn load<T: Account>(account: &AccountView) -> Result<Ref<'_, T>, MythicError> {
+    if !is_ours(account) {
+        return Err(MythicError::WrongAccountOwner);
+    }
+    let data = account
+        .try_borrow()
+        .map_err(|_| MythicError::WrongAccountType)?;
+    Ref::try_map(data, |bytes| T::load(bytes)).map_err(|_| MythicError::WrongAccountType)
+}
+
+/// Borrows an account of type `T` for writing, and counts the write. Once per instruction and account.
+pub fn load_mut<T: Account + WithHeader>(
+    account: &mut AccountView,
+) -> Result<RefMut<'_, T>, MythicError> {
+    if !is_ours(account) {
+        return Err(MythicError::WrongAccountOwner);
+    }
+    let data = account
+        .try_borrow_mut()
+        .map_err(|_| MythicError::WrongAccountType)?;
+    let mut state = RefMut::try_map(data, |bytes| T::load_mut(bytes))
+        .map_err(|_| MythicError::WrongAccountType)?;
+    let header = state.header_mut();
+    let seq = header
+        .seq
+        .get()
+        .checked_add(1)
+        .ok_or(MythicError::CounterOverflow)?;
+    header.seq = U64::new(seq);
+    Ok(state)
+}
+
+/// Write access to the header, which only this module and status changes use.
+pub trait WithHeader {
+    /// The first 16 bytes.
+    fn header_mut(&mut self) -> &mut Header;
+}
+
+macro_rules! with_header {
+    ($($name:ident),*) => {
+        $(impl WithHeader for mythic_interface::state::$name {
+            fn header_mut(&mut self) -> &mut Header {
+                &mut self.header
+            }
+        })*
+    };
+}
+with_header!(Config, Treasury, Model, Validator, Vault, SpendGrant, Job);
+
+/// What an account is created from.
+struct Blueprint<'a> {
+    seeds: &'a [&'a [u8]],
+    len: usize,
+    discriminator: u8,
+}
+
+/// Creates the account of type `T` at the address that `seeds` give with the canonical bump, its rent
+/// paid by `payer`, all zero but discriminator, version and bump. Lamports that someone sent there before
+/// are kept.
+pub fn create<T: Account>(
+    payer: &AccountView,
+    account: &mut AccountView,
+    seeds: &[&[u8]],
+) -> Result<(), MythicError> {
+    build(
+        payer,
+        account,
+        &Blueprint {
+            seeds,
+            len: T::LEN,
+            discriminator: T::DISCRIMINATOR,
+        },
+    )
+}
+
+#[inline(never)]
+fn build(
+    payer: &AccountView,
+    account: &mut AccountView,
+    blueprint: &Blueprint,
+) -> Result<(), MythicError> {
+    let (address, bump) = Address::try_find_program_address(blueprint.seeds, &PROGRAM_ID)
+        .ok_or(MythicError::WrongAddress)?;
+    if *account.address() != address {
+        return Err(MythicError::WrongAddress);
+    }
+    if !account.owned_by(&SYSTEM) {
+        return Err(MythicError::AccountExists);
+    }
+    let bump_seed = [bump];
+    let mut parts: [Seed; MAX_SEEDS + 1] = core::array::from_fn(|_| Seed::from(&bump_seed));
+    let signer = parts
+        .get_mut(..=blueprint.seeds.len())
+        .ok_or(MythicError::WrongAddress)?;
+    for (part, seed) in signer.iter_mut().zip(blueprint.seeds) {
+        *part = Seed::from(*seed);
+    }
+    let signer = Signer::from(&*signer);
+    pinocchio_system::create_account_with_minimum_balance_signed(
+        account,
+        blueprint.len,
+        &PROGRAM_ID,
+        payer,
+        None,
+        &[signer],
+    )
+    .map_err(|_| MythicError::SystemCallFailed)?;
+
+    let mut data = account
+        .try_borrow_mut()
+        .map_err(|_| MythicError::AccountExists)?;
+    let bytes = data
+        .get_mut(..size_of::<Header>())
+        .ok_or(MythicError::WrongAccountType)?;
+    let mut header = Header::zeroed();
+    header.discriminator = blueprint.discriminator;
+    header.version = VERSION;
+    header.bump = bump;
+    bytes.copy_from_slice(bytemuck::bytes_of(&header));
+    Ok(())
+}
+
+/// Pays from a signer's system account.
+pub fn pay(payer: &AccountView, to: &AccountView, lamports: u64) -> Result<(), MythicError> {
+    Transfer {
+        from: payer,
+        to,
+        lamports,
+    }
+    .invoke()
+    .map_err(|_| MythicError::SystemCallFailed)
+}
+
+/// Moves lamports out of an account of this program.
+pub fn move_lamports(
+    from: &mut AccountView,
+    to: &mut AccountView,
+    lamports: u64,
+) -> Result<(), MythicError> {
+    let rest = from
+        .lamports()
+        .checked_sub(lamports)
+        .ok_or(MythicError::BalanceUnderflow)?;
+    from.set_lamports(rest);
+    let sum = to
+        .lamports()
+        .checked_add(lamports)
+        .ok_or(MythicError::AmountTooLarge)?;
+    to.set_lamports(sum);
+    Ok(())
+}
+
+/// Closes an account of this program; what lies in it, its rent, goes to `to`.
+pub fn close(account: &mut AccountView, to: &mut AccountView) -> Result<(), MythicError> {
+    let lamports = account.lamports();
+    move_lamports(account, to, lamports)?;
+    account.close().map_err(|_| MythicError::WrongAccountType)
+}
+
+/// `counter + 1`.
+pub fn raised(counter: u32) -> Result<u32, MythicError> {
+    counter.checked_add(1).ok_or(MythicError::CounterOverflow)
+}
+
+/// `counter - 1`.
+pub fn lowered(counter: u32) -> Result<u32, MythicError> {
+    counter.checked_sub(1).ok_or(MythicError::CounterOverflow)
+}

@@ -1,0 +1,115 @@
+//! Stake: added, activated, taken out. Its withdrawal depends on time and disputes, never on open jobs,
+//! which others can create.
+
+use mythic_interface::error::MythicError;
+use mythic_interface::instruction as ix;
+use mythic_interface::state::{Config, Validator};
+use mythic_interface::{money, window};
+use pinocchio::AccountView;
+
+use crate::accounts::{self, load, load_mut};
+use crate::validator::check_authority;
+
+/// Counts added stake whose time has come.
+pub fn activate(validator: &mut Validator, slot: u64) -> Result<(), MythicError> {
+    if validator.activating.get() == 0 || window::open(slot, validator.activating_slot.get()) {
+        return Ok(());
+    }
+    let stake = money::add(validator.stake.get(), validator.activating.get())?;
+    validator.stake.set(stake);
+    validator.activating.set(0);
+    validator.activating_slot.set(0);
+    Ok(())
+}
+
+fn nonzero(amount: u64) -> Result<u64, MythicError> {
+    match amount {
+        0 => Err(MythicError::ZeroAmount),
+        amount => money::amount(amount),
+    }
+}
+
+/// The slot in which an unbonding time that starts now is over.
+fn unbonded_slot(config: &AccountView, slot: u64) -> Result<u64, MythicError> {
+    Ok(slot.saturating_add(u64::from(
+        load::<Config>(config)?.params.unbonding_slots.get(),
+    )))
+}
+
+#[inline(never)]
+pub fn add(accounts: &mut [AccountView], args: &ix::AddStake) -> Result<(), MythicError> {
+    let [payer, authority, config, validator_account, system] = accounts else {
+        return Err(MythicError::NotEnoughAccounts);
+    };
+    accounts::check_system(system)?;
+    let amount = nonzero(args.amount.get())?;
+    let slot = accounts::slot()?;
+    {
+        let mut validator = load_mut::<Validator>(validator_account)?;
+        check_authority(&validator, authority)?;
+        activate(&mut validator, slot)?;
+        let activating = money::add(validator.activating.get(), amount)?;
+        money::add(validator.whole_stake(), amount)?;
+        validator.activating.set(activating);
+        validator.activating_slot.set(unbonded_slot(config, slot)?);
+        validator.updated_slot.set(slot);
+    }
+    accounts::pay(payer, validator_account, amount)
+}
+
+#[inline(never)]
+pub fn request_unstake(
+    accounts: &mut [AccountView],
+    args: &ix::RequestUnstake,
+) -> Result<(), MythicError> {
+    let [authority, config, validator] = accounts else {
+        return Err(MythicError::NotEnoughAccounts);
+    };
+    let amount = nonzero(args.amount.get())?;
+    let slot = accounts::slot()?;
+    let mut validator = load_mut::<Validator>(validator)?;
+    check_authority(&validator, authority)?;
+    activate(&mut validator, slot)?;
+    let rest = validator
+        .stake
+        .get()
+        .checked_sub(amount)
+        .ok_or(MythicError::InsufficientStake)?;
+    if rest != 0 && rest < load::<Config>(config)?.params.rules.min_stake.get() {
+        return Err(MythicError::StakeBelowMinimum);
+    }
+    validator.stake.set(rest);
+    let unbonding = money::add(validator.unbonding.get(), amount)?;
+    validator.unbonding.set(unbonding);
+    validator.unbonding_slot.set(unbonded_slot(config, slot)?);
+    validator.updated_slot.set(slot);
+    Ok(())
+}
+
+#[inline(never)]
+pub fn withdraw(accounts: &mut [AccountView], _: &ix::WithdrawStake) -> Result<(), MythicError> {
+    let [authority, validator_account] = accounts else {
+        return Err(MythicError::NotEnoughAccounts);
+    };
+    let slot = accounts::slot()?;
+    let amount = {
+        let mut validator = load_mut::<Validator>(validator_account)?;
+        check_authority(&validator, authority)?;
+        let amount = validator.unbonding.get();
+        if amount == 0 {
+            return Err(MythicError::NothingToWithdraw);
+        }
+        if window::open(slot, validator.unbonding_slot.get()) {
+            return Err(MythicError::StakeLocked);
+        }
+        if validator.open_disputes.get() != 0 {
+            return Err(MythicError::OpenDisputes);
+        }
+        activate(&mut validator, slot)?;
+        validator.unbonding.set(0);
+        validator.unbonding_slot.set(0);
+        validator.updated_slot.set(slot);
+        amount
+    };
+    accounts::move_lamports(validator_account, authority, amount)
+}
