@@ -108,6 +108,7 @@ pub struct Writer {
     synced_at: Instant,
     failed_at: Option<Instant>,
     readers: u64,
+    notices: Vec<String>,
     _lock: File,
 }
 
@@ -121,7 +122,10 @@ struct Segment {
 
 impl Writer {
     /// Takes the spool over: locks it, cuts a torn tail, and opens a segment for `run`.
-    pub fn open(config: WriterConfig, run: [u8; 16]) -> Result<Self, SpoolError> {
+    pub fn open(mut config: WriterConfig, run: [u8; 16]) -> Result<Self, SpoolError> {
+        // The open segment is never deleted, so it may hold only a part of the bound.
+        config.segment_bytes = config.segment_bytes.min(config.max_bytes / 4);
+        let mut notices = Vec::new();
         let dir = config.dir.clone();
         fs::create_dir_all(Ack::dir(&dir)).map_err(SpoolError::io(&dir))?;
         let lock_path = dir.join("lock");
@@ -137,7 +141,7 @@ impl Writer {
             Err(fs::TryLockError::Error(e)) => return Err(SpoolError::io(lock_path)(e)),
         }
         if let Some(&(last, _)) = format::segments(&dir)?.last() {
-            cut_torn_tail(&dir, last)?;
+            notices.extend(cut_torn_tail(&dir, last)?);
         }
         let closed = format::segments(&dir)?;
         let mark_path = Mark::path(&dir);
@@ -175,6 +179,7 @@ impl Writer {
             synced_at: Instant::now(),
             failed_at: None,
             readers: 0,
+            notices,
             _lock: lock,
         };
         writer.reap()?;
@@ -208,15 +213,16 @@ impl Writer {
     }
 
     fn make_room(&mut self, frame: u64, room: Room) -> Result<(), SpoolError> {
-        if self.buffer.len() >= BUFFER {
-            // What is buffered was accepted: it stays until the system takes it.
+        let flush = self.buffer.len() >= BUFFER;
+        let roll =
+            self.size() + frame > self.config.segment_bytes && self.size() > HEADER_LEN as u64;
+        if flush || roll {
             if self.failed_at.is_some_and(|at| at.elapsed() < RETRY) {
                 return Err(self.full());
             }
-            self.flush()?;
-        }
-        if self.size() + frame > self.config.segment_bytes && self.size() > HEADER_LEN as u64 {
-            self.roll()?;
+            let done = if roll { self.roll() } else { self.flush() };
+            self.failed_at = done.is_err().then(Instant::now);
+            done?;
         }
         let max_bytes = match room {
             Room::Ordinary => self.config.max_bytes.saturating_sub(self.config.reserve()),
@@ -245,13 +251,12 @@ impl Writer {
             return Ok(());
         }
         let segment = &mut self.active;
-        // A partial write is overwritten by the next try, and cut after a crash.
+        // What is buffered was accepted: it stays until the system takes it. A partial write is
+        // overwritten by the next try, and cut after a crash.
         if let Err(e) = segment.file.write_all_at(&self.buffer, segment.written) {
-            self.failed_at = Some(Instant::now());
             let path = format::segment_path(&self.config.dir, segment.number);
             return Err(SpoolError::io(path)(e));
         }
-        self.failed_at = None;
         segment.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -312,8 +317,11 @@ impl Writer {
         self.readers = 0;
         for ack in Ack::list(&self.config.dir)? {
             if ack.age > self.config.reader_idle_limit {
-                tracing::error!(reader = %ack.reader, idle_seconds = ack.age.as_secs(),
-                    "spool reader is idle past its limit and no longer holds segments: it will meet a gap");
+                self.notices.push(format!(
+                    "spool reader {} was idle for {} s and no longer holds segments: it will meet a gap",
+                    ack.reader,
+                    ack.age.as_secs()
+                ));
                 let path = Ack::dir(&self.config.dir).join(&ack.reader);
                 fs::remove_file(&path).map_err(SpoolError::io(path))?;
                 continue;
@@ -350,6 +358,11 @@ impl Writer {
         }
     }
 
+    /// What an operator should hear since the last call: a torn tail cut, a reader dropped.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
     /// The run this writer writes.
     pub fn run(&self) -> [u8; 16] {
         self.run
@@ -358,9 +371,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Err(e) = self.sync() {
-            tracing::error!("the last envelopes did not reach the spool: {e}");
-        }
+        // Nobody is left to tell: the missing `End` shows the unknown tail.
+        let _ = self.sync();
     }
 }
 
@@ -394,24 +406,17 @@ impl Segment {
     }
 }
 
-/// Keeps the whole frames at the front of a segment that a crash may have torn.
-fn cut_torn_tail(dir: &Path, number: u64) -> Result<(), SpoolError> {
+/// Keeps the whole frames at the front of a segment that a crash may have torn; says what it cut.
+fn cut_torn_tail(dir: &Path, number: u64) -> Result<Option<String>, SpoolError> {
     let path = format::segment_path(dir, number);
     let bytes = fs::read(&path).map_err(SpoolError::io(&path))?;
     if Header::from_bytes(&bytes).is_none_or(|header| header.segment != number) {
-        tracing::warn!(segment = number, "removed a spool segment without a header");
-        return fs::remove_file(&path).map_err(SpoolError::io(&path));
+        fs::remove_file(&path).map_err(SpoolError::io(&path))?;
+        return Ok(Some(format!("removed spool segment {number}: no header")));
     }
     let mut good = HEADER_LEN;
     while let Some(Frame::Whole(payload)) = bytes.get(good..).map(format::frame) {
         good += FRAME_HEAD + payload.len();
-    }
-    if good < bytes.len() {
-        tracing::warn!(
-            segment = number,
-            cut = bytes.len() - good,
-            "cut a torn spool tail"
-        );
     }
     let file = OpenOptions::new()
         .write(true)
@@ -419,7 +424,9 @@ fn cut_torn_tail(dir: &Path, number: u64) -> Result<(), SpoolError> {
         .map_err(SpoolError::io(&path))?;
     file.set_len(good as u64)
         .and_then(|()| file.sync_all())
-        .map_err(SpoolError::io(&path))
+        .map_err(SpoolError::io(&path))?;
+    let torn = bytes.len() - good;
+    Ok((torn > 0).then(|| format!("cut a torn tail of {torn} bytes from spool segment {number}")))
 }
 
 /// Where a reader that starts at the front of the spool begins.

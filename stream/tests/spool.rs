@@ -1,0 +1,261 @@
+//! The spool as its users see it: tailing, crashes, the byte bound, acknowledgements.
+
+use mythic_stream::{
+    proto::{AccountUpdate, End, Event},
+    spool::{
+        Ack, FsyncPolicy, Item, Mark, Reader, ReaderConfig, Room, SpoolError, Writer, WriterConfig,
+    },
+};
+use proptest::prelude::*;
+use std::{fs, path::Path, time::Duration};
+
+const NOW: Duration = Duration::ZERO;
+
+fn config(dir: &Path) -> WriterConfig {
+    WriterConfig {
+        fsync: FsyncPolicy::Never,
+        ..WriterConfig::new(dir)
+    }
+}
+
+fn account(n: u64, size: usize) -> Event {
+    Event::Account(AccountUpdate {
+        slot: n,
+        data: vec![n as u8; size].into(),
+        ..Default::default()
+    })
+}
+
+fn reader(dir: &Path, name: &str) -> Reader {
+    Reader::open(ReaderConfig {
+        dir: dir.into(),
+        name: name.into(),
+        start: None,
+    })
+    .unwrap()
+}
+
+fn slots(items: &[Item]) -> Vec<u64> {
+    items
+        .iter()
+        .map(|item| match &item.envelope.as_ref().unwrap().event {
+            Some(Event::Account(account)) => account.slot,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn fill(writer: &mut Writer, from: u64, to: u64, size: usize) {
+    for n in from..to {
+        writer.append(account(n, size), Room::Ordinary).unwrap();
+    }
+    writer.sync().unwrap();
+}
+
+#[test]
+fn a_reader_sees_what_is_durable_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tail = reader(dir.path(), "early");
+    assert!(tail.next_batch(10, NOW).unwrap().is_empty());
+    let mut writer = Writer::open(config(dir.path()), [1; 16]).unwrap();
+    writer.append(account(1, 10), Room::Ordinary).unwrap();
+    assert!(tail.next_batch(10, NOW).unwrap().is_empty());
+    assert!(writer.sync_due().is_some());
+    writer.sync().unwrap();
+    assert!(writer.sync_due().is_none());
+    let items = tail.next_batch(10, NOW).unwrap();
+    assert_eq!(slots(&items), [1]);
+    assert_eq!(items[0].envelope.as_ref().unwrap().seq, 1);
+    fill(&mut writer, 2, 5, 10);
+    assert_eq!(slots(&tail.next_batch(2, NOW).unwrap()), [2, 3]);
+    assert_eq!(slots(&tail.next_batch(2, NOW).unwrap()), [4]);
+    assert!(matches!(
+        Writer::open(config(dir.path()), [2; 16]),
+        Err(SpoolError::Locked(_))
+    ));
+}
+
+#[test]
+fn any_position_can_be_read_again_across_segments_and_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = || WriterConfig {
+        segment_bytes: 1000,
+        ..config(dir.path())
+    };
+    let mut writer = Writer::open(small(), [1; 16]).unwrap();
+    fill(&mut writer, 0, 50, 100);
+    drop(writer);
+    let mut writer = Writer::open(small(), [2; 16]).unwrap();
+    fill(&mut writer, 50, 60, 100);
+    let all = reader(dir.path(), "all").next_batch(1000, NOW).unwrap();
+    assert_eq!(slots(&all), (0..60).collect::<Vec<_>>());
+    assert_eq!(all[49].position.run, [1; 16]);
+    assert_eq!(all[50].envelope.as_ref().unwrap().seq, 1);
+    for (n, item) in all.iter().enumerate() {
+        let mut again = Reader::open(ReaderConfig {
+            dir: dir.path().into(),
+            name: "again".into(),
+            start: Some(item.position),
+        })
+        .unwrap();
+        assert_eq!(slots(&again.poll(1).unwrap()), [n as u64]);
+        assert_eq!(again.position(), Some(item.next));
+    }
+}
+
+#[test]
+fn acknowledged_segments_go_and_their_positions_are_lost_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(
+        WriterConfig {
+            segment_bytes: 1000,
+            ..config(dir.path())
+        },
+        [1; 16],
+    )
+    .unwrap();
+    fill(&mut writer, 0, 40, 100);
+    let mut fast = reader(dir.path(), "fast");
+    let items = fast.next_batch(1000, NOW).unwrap();
+    let mut slow = reader(dir.path(), "slow");
+    fast.ack(&items[39].next).unwrap();
+    writer.reap().unwrap();
+    let before = writer.stats();
+    assert_eq!(before.readers, 2);
+    assert_eq!(slots(&slow.poll(1).unwrap()), [0]);
+    slow.ack(&items[20].position).unwrap();
+    writer.reap().unwrap();
+    assert!(writer.stats().segments < before.segments);
+    assert!(writer.stats().bytes < before.bytes);
+    let gone = Reader::open(ReaderConfig {
+        dir: dir.path().into(),
+        name: "gone".into(),
+        start: Some(items[0].position),
+    })
+    .unwrap()
+    .poll(1);
+    match gone {
+        Err(SpoolError::Lost { wanted, oldest }) => {
+            assert_eq!(wanted, items[0].position);
+            let oldest = oldest.unwrap();
+            assert!(oldest > wanted && oldest <= items[20].position);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_full_spool_refuses_the_newest_and_keeps_room_for_slot_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(
+        WriterConfig {
+            max_bytes: 64 << 10,
+            ..config(dir.path())
+        },
+        [1; 16],
+    )
+    .unwrap();
+    let mut tail = reader(dir.path(), "tail");
+    let mut taken = 0;
+    while writer.append(account(taken, 500), Room::Ordinary).is_ok() {
+        taken += 1;
+    }
+    assert!(matches!(
+        writer.append(account(0, 500), Room::Ordinary),
+        Err(SpoolError::Full { .. })
+    ));
+    writer.append(Event::End(End {}), Room::Reserved).unwrap();
+    writer.sync().unwrap();
+    assert!(writer.stats().bytes <= 64 << 10);
+    let items = tail.next_batch(10_000, NOW).unwrap();
+    assert_eq!(items.len() as u64, taken + 1);
+    // A reader that catches up makes room again.
+    tail.ack(&items.last().unwrap().next).unwrap();
+    writer.reap().unwrap();
+    writer.append(account(1, 500), Room::Ordinary).unwrap();
+}
+
+#[test]
+fn an_idle_reader_is_dropped_with_a_notice() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(
+        WriterConfig {
+            reader_idle_limit: Duration::ZERO,
+            ..config(dir.path())
+        },
+        [1; 16],
+    )
+    .unwrap();
+    fill(&mut writer, 0, 3, 10);
+    let items = reader(dir.path(), "sleeper").next_batch(10, NOW).unwrap();
+    Ack::write(dir.path(), "sleeper", &items[0].position).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    writer.reap().unwrap();
+    assert_eq!(Ack::read(dir.path(), "sleeper"), None);
+    assert!(writer.take_notices()[0].contains("sleeper"));
+}
+
+#[test]
+fn damage_inside_the_durable_part_is_an_error_not_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(config(dir.path()), [1; 16]).unwrap();
+    fill(&mut writer, 0, 3, 100);
+    let path = dir.path().join("000000000001.seg");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(
+        reader(dir.path(), "r").poll(10),
+        Err(SpoolError::Corrupt { segment: 1, .. })
+    ));
+}
+
+#[test]
+fn names_and_envelopes_out_of_bounds_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["", "../x", "UPPER", "a.b"] {
+        let opened = Reader::open(ReaderConfig {
+            dir: dir.path().into(),
+            name: name.into(),
+            start: None,
+        });
+        assert!(matches!(opened, Err(SpoolError::BadName(_))), "{name}");
+    }
+    let mut writer = Writer::open(config(dir.path()), [1; 16]).unwrap();
+    assert!(matches!(
+        writer.append(account(1, 17 << 20), Room::Ordinary),
+        Err(SpoolError::TooLarge(_))
+    ));
+    // An account of the largest size passes and reads back.
+    fill(&mut writer, 1, 2, 10 << 20);
+    let items = reader(dir.path(), "r").poll(10).unwrap();
+    assert_eq!(slots(&items), [1]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    /// Wherever a crash tears the last segment, a prefix survives, and the next run continues.
+    #[test]
+    fn a_torn_tail_is_cut_to_whole_frames(cut in 0usize..3000, junk in 0usize..64, zeros: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(config(dir.path()), [1; 16]).unwrap();
+        fill(&mut writer, 0, 20, 100);
+        drop(writer);
+        let path = dir.path().join("000000000001.seg");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        bytes.extend(std::iter::repeat_n(if zeros { 0 } else { 0xa5 }, junk));
+        fs::write(&path, &bytes).unwrap();
+        let mut writer = Writer::open(config(dir.path()), [2; 16]).unwrap();
+        fill(&mut writer, 100, 103, 100);
+        let got = slots(&reader(dir.path(), "r").poll(1000).unwrap());
+        let (old, new) = got.split_at(got.len() - 3);
+        prop_assert_eq!(new, &[100, 101, 102]);
+        prop_assert_eq!(old, &(0..old.len() as u64).collect::<Vec<_>>()[..]);
+        if cut == 0 {
+            prop_assert_eq!(old.len(), 20);
+        }
+        prop_assert!(Mark::read(dir.path()).unwrap().is_some());
+    }
+}
