@@ -1,7 +1,7 @@
 -- What the indexer needs to write exactly once: schemas, the lease that fences stale writers, read
 -- positions, and the places where input that can't be projected goes. Nothing here is for analysts.
 
-CREATE SCHEMA pipeline;
+CREATE SCHEMA IF NOT EXISTS pipeline;
 CREATE SCHEMA archive;
 CREATE SCHEMA feed;
 CREATE SCHEMA analytics;

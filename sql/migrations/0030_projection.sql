@@ -7,7 +7,8 @@
 -- (chain 2) chain. NAME_processed, NAME_confirmed and NAME_finalized are what they add up to.
 -- Keys are bytes, money is lamports, slots are bigint; values above 2^63-1 never get here.
 
--- Every sealed bank, and every gap (status 6, from slot to last_slot, no blockhash).
+-- Every sealed bank, every gap (status 6, from slot to last_slot; its parent columns name the newest
+-- bank that is missing, null once all came) and every dead slot. entities: which tables it changes.
 -- status: 1 processed, 2 confirmed, 3 finalized, 4 orphaned, 5 dead, 6 gap
 CREATE TABLE slot (
     bank             bigint PRIMARY KEY,
@@ -21,7 +22,6 @@ CREATE TABLE slot (
     on_processed     boolean NOT NULL DEFAULT false,
     replaced         boolean NOT NULL DEFAULT false,
     accounts         integer NOT NULL DEFAULT 0,
-    topics           smallint NOT NULL DEFAULT 0,
     entities         integer NOT NULL DEFAULT 0,
     whole            boolean NOT NULL DEFAULT true,
     healed           boolean NOT NULL DEFAULT false
@@ -30,7 +30,7 @@ CREATE INDEX slot_slot ON slot (slot);
 CREATE INDEX slot_gap ON slot (last_slot) WHERE status = 6;
 CREATE INDEX slot_broken ON slot (slot) WHERE NOT whole;
 
--- One row: the rooted and chain heads, and the last slot that an unhealed gap covers (rows last written
+-- One row: the rooted and chain heads, what the fork tree waits for (a base, the first seal of a run), and the last slot that an unhealed gap covers (rows last written
 -- at or below it may have changed unseen).
 CREATE TABLE head (
     only_row         boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -39,7 +39,13 @@ CREATE TABLE head (
     confirmed_slot   bigint,
     finalized_slot   bigint,
     inexact_through  bigint NOT NULL DEFAULT -1,
-    last_event       bigint NOT NULL DEFAULT 0
+    last_event       bigint NOT NULL DEFAULT 0,
+    root_hash        bytea,
+    run_fresh        boolean NOT NULL DEFAULT false,
+    base_event       bigint,
+    base_slot        bigint,
+    base_as_of_slot  bigint,
+    base_as_of_hash  bytea
 ) WITH (fillfactor = 50);
 INSERT INTO head DEFAULT VALUES;
 

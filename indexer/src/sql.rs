@@ -1,0 +1,107 @@
+//! The statements of a batch, made from the entity definitions.
+
+use crate::entity::{Entity, VERSION_COLUMNS};
+
+/// All columns of an entity table.
+pub fn columns(entity: Entity) -> String {
+    let mut all: Vec<&str> = VERSION_COLUMNS.to_vec();
+    all.extend(entity.columns());
+    all.join(", ")
+}
+
+fn keys(entity: Entity) -> String {
+    entity.keys().join(", ")
+}
+
+/// `SET` list that takes every non-key column from the new row.
+fn replace(entity: Entity) -> String {
+    VERSION_COLUMNS
+        .iter()
+        .chain(entity.columns())
+        .filter(|column| !entity.keys().contains(column))
+        .map(|column| format!("{column} = EXCLUDED.{column}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The hot table with its columns, for `COPY`.
+pub fn hot(schema: &str, entity: Entity) -> String {
+    format!("{schema}.{}_hot ({})", entity.table(), columns(entity))
+}
+
+/// Moves the newest row per entity of the banks `$1` into the final table, unless a newer one is there.
+pub fn root(schema: &str, entity: Entity) -> String {
+    let (table, columns, keys, replace) = (entity.table(), columns(entity), keys(entity), replace(entity));
+    format!(
+        "INSERT INTO {schema}.{table} AS f ({columns})
+         SELECT DISTINCT ON ({keys}) {columns} FROM {schema}.{table}_hot WHERE bank = ANY($1)
+         ORDER BY {keys}, slot DESC, ordinal DESC
+         ON CONFLICT ({keys}) DO UPDATE SET {replace} WHERE (EXCLUDED.slot, EXCLUDED.ordinal) >= (f.slot, f.ordinal)"
+    )
+}
+
+/// Forgets the hot rows of the banks `$1`.
+pub fn forget(schema: &str, entity: Entity) -> String {
+    format!("DELETE FROM {schema}.{}_hot WHERE bank = ANY($1)", entity.table())
+}
+
+/// Takes the rows of the banks `$2` out of the overlay of chain `$1`.
+pub fn uncover(schema: &str, entity: Entity) -> String {
+    format!("DELETE FROM {schema}.{}_overlay WHERE chain = $1 AND bank = ANY($2)", entity.table())
+}
+
+/// Lays the newest rows of the banks `$2` over chain `$1`; with `touched`, only those of entities that the
+/// banks `$3` changed.
+pub fn cover(schema: &str, entity: Entity, touched: bool) -> String {
+    let (table, columns, keys, replace) = (entity.table(), columns(entity), keys(entity), replace(entity));
+    let filter = match touched {
+        true => format!("AND ({keys}) IN (SELECT {keys} FROM {schema}.{table}_hot WHERE bank = ANY($3))"),
+        false => String::new(),
+    };
+    format!(
+        "INSERT INTO {schema}.{table}_overlay AS o (chain, {columns})
+         SELECT DISTINCT ON ({keys}) $1::smallint, {columns} FROM {schema}.{table}_hot WHERE bank = ANY($2) {filter}
+         ORDER BY {keys}, slot DESC, ordinal DESC
+         ON CONFLICT (chain, {keys}) DO UPDATE SET {replace} WHERE (EXCLUDED.slot, EXCLUDED.ordinal) >= (o.slot, o.ordinal)"
+    )
+}
+
+/// Brings the final table to a base (hot rows of bank `$1`): creates, or replaces rows that are not newer
+/// and differ. Returns the accounts it changed.
+pub fn base(schema: &str, entity: Entity) -> String {
+    let (table, columns, keys, replace) = (entity.table(), columns(entity), keys(entity), replace(entity));
+    let list = |prefix: &str| {
+        let content = entity.columns().iter().map(|c| format!("{prefix}.{c}"));
+        std::iter::once(format!("{prefix}.write_seq")).chain(content).collect::<Vec<_>>().join(", ")
+    };
+    let (old, new) = (list("f"), list("EXCLUDED"));
+    format!(
+        "INSERT INTO {schema}.{table} AS f ({columns})
+         SELECT {columns} FROM {schema}.{table}_hot WHERE bank = $1
+         ON CONFLICT ({keys}) DO UPDATE SET {replace}
+         WHERE f.slot <= EXCLUDED.slot AND (({old}) IS DISTINCT FROM ({new})
+             OR EXISTS (SELECT FROM {schema}.closure x WHERE x.pubkey = f.pubkey AND (x.slot, x.ordinal) > (f.slot, f.ordinal)
+                        AND x.slot <= EXCLUDED.slot))
+         RETURNING pubkey"
+    )
+}
+
+/// Closes what a base (event `$1`, slot `$2`, accounts in `base_account`) lacks. Returns the accounts.
+pub fn base_closures(schema: &str) -> String {
+    let rows = Entity::ALL
+        .iter()
+        .filter(|e| !matches!(e, Entity::JobSignature | Entity::ValidatorStake | Entity::Closure))
+        .map(|e| format!("SELECT pubkey, slot, ordinal FROM {schema}.{}", e.table()))
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ");
+    format!(
+        "INSERT INTO {schema}.closure AS f (bank, slot, ordinal, write_seq, exact, pubkey)
+         SELECT $1, $2, 2147483647, 0, false, p.pubkey
+         FROM (SELECT DISTINCT ON (pubkey) pubkey, slot, ordinal FROM ({rows}) r ORDER BY pubkey, slot DESC, ordinal DESC) p
+         WHERE p.slot <= $2 AND NOT EXISTS (SELECT FROM pg_temp.base_account b WHERE b.pubkey = p.pubkey)
+           AND NOT EXISTS (SELECT FROM {schema}.closure x WHERE x.pubkey = p.pubkey AND (x.slot, x.ordinal) > (p.slot, p.ordinal))
+         ON CONFLICT (pubkey) DO UPDATE SET {replace} WHERE (f.slot, f.ordinal) < (EXCLUDED.slot, EXCLUDED.ordinal)
+         RETURNING pubkey",
+        replace = replace(Entity::Closure)
+    )
+}

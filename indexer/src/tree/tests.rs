@@ -1,0 +1,387 @@
+use super::*;
+use proptest::prelude::*;
+
+fn id(slot: u64, fork: u8) -> BankId {
+    BankId { slot, hash: [fork.wrapping_mul(31).wrapping_add(slot as u8); 32] }
+}
+
+/// A bank at `slot` on `fork`, built on `parent`.
+fn bank(number: i64, slot: u64, fork: u8, parent: BankId) -> Bank {
+    Bank { number, id: id(slot, fork), parent, whole: true }
+}
+
+fn confirmed(bank: BankId) -> Event {
+    Event::Confirmed { slot: bank.slot, hash: Some(bank.hash) }
+}
+
+fn rooted(bank: BankId, parent: u64) -> Event {
+    Event::Rooted { slot: bank.slot, hash: Some(bank.hash), parent: Some(parent) }
+}
+
+fn base(number: i64, slot: u64, as_of: Option<BankId>) -> Event {
+    Event::Base(PendingBase { number, slot, as_of })
+}
+
+/// A tree rooted at slot 10 that holds 11, 12, 13 on fork 0, numbered as their slots.
+fn line() -> SlotTree {
+    let mut tree = SlotTree::default();
+    tree.apply(base(1, 10, Some(id(10, 0))));
+    for slot in 11..=13 {
+        let effects = tree.apply(Event::Sealed(bank(slot as i64, slot, 0, id(slot - 1, 0))));
+        assert_eq!(effects, [Effect::Added { number: slot as i64 }]);
+    }
+    tree
+}
+
+#[test]
+fn a_base_on_an_empty_tree_is_due_at_once_and_is_the_root() {
+    let mut tree = SlotTree::default();
+    assert_eq!(tree.apply(base(7, 10, Some(id(10, 0)))), [Effect::BaseDue { number: 7, slot: 10 }]);
+    assert_eq!(tree.root(), Some(Root { slot: 10, hash: Some(id(10, 0).hash) }));
+}
+
+#[test]
+fn a_base_waits_for_our_root_and_speaks_for_the_bank_that_the_run_builds_on() {
+    let mut tree = line();
+    assert_eq!(tree.apply(base(20, 11, Some(id(12, 0)))), []);
+    assert_eq!(tree.apply(rooted(id(11, 0), 10)).len(), 2);
+    assert!(tree.apply(rooted(id(12, 0), 11)).contains(&Effect::BaseDue { number: 20, slot: 12 }));
+    assert_eq!(tree.base(), None);
+}
+
+#[test]
+fn a_base_whose_bank_was_orphaned_speaks_only_for_its_own_slot() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0))));
+    tree.apply(base(20, 11, Some(id(12, 1))));
+    assert!(tree.apply(rooted(id(12, 0), 11)).contains(&Effect::BaseDue { number: 20, slot: 11 }));
+}
+
+#[test]
+fn the_processed_chain_is_the_highest_slot_ties_by_first_arrival() {
+    let mut tree = line();
+    assert_eq!(tree.processed_chain(), [11, 12, 13]);
+    tree.apply(Event::Sealed(bank(14, 13, 1, id(11, 0))));
+    assert_eq!(tree.processed_chain(), [11, 12, 13], "same slot, came second");
+    tree.apply(Event::Sealed(bank(15, 14, 1, id(13, 1))));
+    assert_eq!(tree.processed_chain(), [11, 14, 15]);
+}
+
+#[test]
+fn confirmed_covers_ancestors_once_oldest_first() {
+    let mut tree = line();
+    assert_eq!(
+        tree.apply(confirmed(id(12, 0))),
+        [Effect::Confirmed { number: 11 }, Effect::Confirmed { number: 12 }]
+    );
+    assert_eq!(tree.apply(confirmed(id(12, 0))), []);
+    assert_eq!(tree.apply(confirmed(id(11, 0))), []);
+    assert_eq!(tree.confirmed_chain(), [11, 12]);
+    assert_eq!(tree.confirmed_slot(), Some(12));
+}
+
+#[test]
+fn confirmed_may_come_before_the_seal() {
+    let mut tree = line();
+    assert_eq!(tree.apply(confirmed(id(14, 0))), []);
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(14, 14, 0, id(13, 0)))),
+        [
+            Effect::Added { number: 14 },
+            Effect::Confirmed { number: 11 },
+            Effect::Confirmed { number: 12 },
+            Effect::Confirmed { number: 13 },
+            Effect::Confirmed { number: 14 },
+        ]
+    );
+}
+
+#[test]
+fn rooted_implies_confirmed_and_roots_all_ancestors() {
+    let mut tree = line();
+    tree.apply(confirmed(id(11, 0)));
+    assert_eq!(
+        tree.apply(rooted(id(12, 0), 11)),
+        [
+            Effect::Rooted { number: 11 },
+            Effect::Confirmed { number: 12 },
+            Effect::Rooted { number: 12 },
+        ]
+    );
+    assert_eq!(tree.root(), Some(Root { slot: 12, hash: Some(id(12, 0).hash) }));
+    assert_eq!(tree.processed_chain(), [13]);
+    assert_eq!(tree.apply(rooted(id(12, 0), 11)), [], "said twice");
+}
+
+#[test]
+fn rooting_orphans_what_is_neither_ancestor_nor_descendant() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
+    tree.apply(Event::Sealed(bank(21, 15, 1, id(12, 1))));
+    let effects = tree.apply(rooted(id(12, 0), 11));
+    assert_eq!(&effects[effects.len() - 2..], [Effect::Orphaned { number: 20 }, Effect::Orphaned { number: 21 }]);
+    assert_eq!(tree.processed_chain(), [13]);
+}
+
+#[test]
+fn a_bank_of_a_dead_fork_is_orphaned_even_when_it_comes_late() {
+    let mut tree = line();
+    tree.apply(rooted(id(12, 0), 11));
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0)))),
+        [Effect::Added { number: 30 }, Effect::Orphaned { number: 30 }]
+    );
+    assert_eq!(tree.apply(Event::Sealed(bank(31, 12, 0, id(11, 0)))), [Effect::Ignored { number: 31 }]);
+    // One that builds on the dead fork at a slot above the root goes when the root moves on.
+    tree.apply(Event::Sealed(bank(32, 14, 1, id(12, 1))));
+    let effects = tree.apply(rooted(id(13, 0), 12));
+    assert!(effects.contains(&Effect::Orphaned { number: 32 }));
+}
+
+#[test]
+fn a_replayed_slot_leaves_the_processed_chain_but_may_still_be_rooted() {
+    let mut tree = line();
+    tree.apply(Event::Reset { slot: 12 });
+    assert_eq!(tree.processed_chain(), [11], "12 and what builds on it");
+    tree.apply(Event::Sealed(bank(14, 12, 1, id(11, 0))));
+    assert_eq!(tree.processed_chain(), [11, 14]);
+    let effects = tree.apply(rooted(id(12, 0), 11));
+    assert!(effects.contains(&Effect::Rooted { number: 12 }));
+    assert!(effects.contains(&Effect::Orphaned { number: 14 }));
+    assert_eq!(tree.processed_chain(), [13]);
+}
+
+#[test]
+fn a_dead_slot_is_no_tip() {
+    let mut tree = line();
+    tree.apply(Event::Dead { slot: 13 });
+    assert_eq!(tree.processed_chain(), [11, 12]);
+}
+
+#[test]
+fn a_confirmed_bank_is_not_given_up_by_a_reset() {
+    let mut tree = line();
+    tree.apply(confirmed(id(13, 0)));
+    tree.apply(Event::Reset { slot: 12 });
+    assert_eq!(tree.processed_chain(), [11, 12, 13]);
+}
+
+#[test]
+fn the_first_seal_of_a_new_run_gives_up_what_it_does_not_build_on() {
+    let mut tree = line();
+    tree.apply(Event::RunStarted);
+    assert_eq!(tree.processed_chain(), [11, 12, 13], "nothing is known yet");
+    tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
+    assert_eq!(tree.processed_chain(), [11, 20], "although 13 is a higher slot");
+    tree.apply(Event::Sealed(bank(21, 13, 1, id(12, 1))));
+    assert_eq!(tree.processed_chain(), [11, 20, 21]);
+}
+
+#[test]
+fn a_seal_repeated_in_a_new_run_is_the_same_bank() {
+    let mut tree = line();
+    tree.apply(Event::RunStarted);
+    assert_eq!(tree.apply(Event::Sealed(bank(40, 12, 0, id(11, 0)))), [Effect::Ignored { number: 40 }]);
+    assert_eq!(tree.processed_chain(), [11, 12]);
+}
+
+#[test]
+fn finality_passes_over_a_missing_bank() {
+    let mut tree = line();
+    // 14 was lost; 15 builds on it.
+    tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
+    let effects = tree.apply(rooted(id(15, 0), 14));
+    assert!(effects.contains(&Effect::Gap { first: 11, last: 14, top: id(14, 0) }), "{effects:?}");
+    assert!(effects.contains(&Effect::Rooted { number: 15 }));
+    assert!(effects.contains(&Effect::Orphaned { number: 13 }), "its place is unknown, finality went past it");
+}
+
+#[test]
+fn a_root_that_was_never_sealed_is_a_gap_of_its_own() {
+    let mut tree = line();
+    let effects = tree.apply(rooted(id(14, 0), 13));
+    assert!(effects.contains(&Effect::Rooted { number: 13 }));
+    assert_eq!(effects.last(), Some(&Effect::Gap { first: 14, last: 14, top: id(14, 0) }));
+    // What builds on it is on the chain.
+    tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
+    assert_eq!(
+        tree.apply(rooted(id(15, 0), 14)),
+        [Effect::Confirmed { number: 15 }, Effect::Rooted { number: 15 }]
+    );
+}
+
+#[test]
+fn missing_banks_that_come_late_close_their_gap() {
+    let mut tree = SlotTree::default();
+    tree.apply(base(1, 10, Some(id(10, 0))));
+    tree.apply(Event::Sealed(bank(2, 13, 0, id(12, 0))));
+    assert!(tree.apply(rooted(id(13, 0), 12)).contains(&Effect::Gap { first: 11, last: 12, top: id(12, 0) }));
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(3, 12, 0, id(11, 0)))),
+        [
+            Effect::Added { number: 3 },
+            Effect::Confirmed { number: 3 },
+            Effect::Rooted { number: 3 },
+            Effect::GapShrunk { first: 11, top: id(11, 0) },
+        ]
+    );
+    let effects = tree.apply(Event::Sealed(bank(4, 11, 0, id(10, 0))));
+    assert_eq!(effects.last(), Some(&Effect::GapClosed { first: 11 }));
+    assert!(tree.state().missing.is_empty());
+}
+
+#[test]
+fn contradictions_are_alarms_and_never_stop_the_tree() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
+    tree.apply(confirmed(id(12, 0)));
+    let effects = tree.apply(confirmed(id(12, 1)));
+    assert!(matches!(effects[0], Effect::Alarm(Alarm::ConfirmedFork { .. })), "{effects:?}");
+    let effects = tree.apply(rooted(id(10, 9), 9));
+    assert!(matches!(effects[0], Effect::Alarm(Alarm::RootConflict { root: 10, .. })));
+    let own_parent = bank(50, 20, 0, id(20, 0));
+    assert!(matches!(tree.apply(Event::Sealed(own_parent))[1], Effect::Alarm(Alarm::Malformed { .. })));
+}
+
+#[test]
+fn statuses_without_a_hash_mean_the_only_bank_of_the_slot() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(20, 13, 1, id(12, 0))));
+    assert_eq!(tree.apply(Event::Confirmed { slot: 13, hash: None }), [], "two candidates");
+    assert_eq!(tree.apply(Event::Confirmed { slot: 12, hash: None }).len(), 2);
+    assert!(!tree.apply(Event::Rooted { slot: 12, hash: None, parent: Some(11) }).is_empty());
+}
+
+/// Random histories: a random tree of banks, sealed in random order with statuses of one main chain
+/// mixed in, some seals lost.
+fn history() -> impl Strategy<Value = Vec<Event>> {
+    (
+        proptest::collection::vec((1u64..4, any::<proptest::sample::Index>(), any::<bool>()), 1..40),
+        proptest::collection::vec(any::<(u8, u8, bool)>(), 0..80),
+        any::<bool>(),
+    )
+        .prop_map(|(shape, order, with_base)| {
+            let mut banks = vec![(id(0, 0), id(0, 0))];
+            for (index, (step, parent, extend)) in shape.into_iter().enumerate() {
+                let parent = if extend { banks[banks.len() - 1].0 } else { parent.get(&banks).0 };
+                banks.push((id(parent.slot + step, index as u8 % 5), parent));
+            }
+            banks.sort();
+            banks.dedup_by_key(|b| b.0);
+            // The main chain: ancestors of the last bank.
+            let mut main = vec![banks[banks.len() - 1]];
+            while let Some(parent) = banks.iter().find(|b| b.0 == main[main.len() - 1].1 && b.0.slot > 0) {
+                main.push(*parent);
+            }
+            main.reverse();
+            let mut events = Vec::new();
+            if with_base {
+                events.push(base(1_000, 0, Some(id(0, 0))));
+            }
+            let mut sealed: Vec<Event> = banks[1..]
+                .iter()
+                .enumerate()
+                .map(|(n, (id, parent))| Event::Sealed(Bank { number: n as i64 + 1, id: *id, parent: *parent, whole: true }))
+                .collect();
+            let mut upto = 0;
+            for (pick, kind, lose) in order {
+                match kind % 8 {
+                    0..=4 if !sealed.is_empty() => {
+                        let at = (pick as usize % 3).min(sealed.len() - 1);
+                        let event = sealed.remove(at);
+                        if !lose || kind % 2 == 0 {
+                            events.push(event);
+                        }
+                    }
+                    5 => events.push(confirmed(main[pick as usize % main.len()].0)),
+                    6 => {
+                        upto = (upto + pick as usize % 3).min(main.len() - 1);
+                        events.push(rooted(main[upto].0, main[upto].1.slot));
+                    }
+                    7 if lose => events.push(Event::RunStarted),
+                    7 => events.push(Event::Reset { slot: main[pick as usize % main.len()].0.slot }),
+                    _ => {}
+                }
+            }
+            events.extend(sealed);
+            events.push(rooted(main[main.len() - 1].0, main[main.len() - 1].1.slot));
+            events
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_history_keeps_the_rules(events in history()) {
+        let mut tree = SlotTree::default();
+        let (mut added, mut confirmed, mut rooted, mut orphaned) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut root_slot = None;
+        for event in events {
+            let before = tree.clone();
+            for effect in tree.apply(event) {
+                match effect {
+                    Effect::Added { number } => prop_assert!(added.insert(number), "added twice"),
+                    Effect::Confirmed { number } => {
+                        prop_assert!(added.contains(&number));
+                        prop_assert!(confirmed.insert(number), "confirmed twice");
+                    }
+                    Effect::Rooted { number } => {
+                        prop_assert!(confirmed.contains(&number), "rooted implies confirmed, said before");
+                        prop_assert!(rooted.insert(number), "rooted twice");
+                    }
+                    Effect::Orphaned { number } => {
+                        prop_assert!(added.contains(&number) && !rooted.contains(&number));
+                        prop_assert!(orphaned.insert(number), "orphaned twice");
+                    }
+                    Effect::Gap { first, last, top } => prop_assert!(first <= last && top.slot == last),
+                    _ => {}
+                }
+            }
+            // The root only moves forward; chains are linked and above it.
+            let now = tree.root().map(|r| r.slot);
+            prop_assert!(now >= root_slot);
+            root_slot = now;
+            let held: BTreeMap<i64, Bank> = tree.nodes().map(|n| (n.bank.number, n.bank)).collect();
+            for chain in [tree.processed_chain(), tree.confirmed_chain()] {
+                for pair in chain.windows(2) {
+                    prop_assert_eq!(held[&pair[1]].parent, held[&pair[0]].id);
+                }
+                prop_assert!(chain.iter().all(|n| Some(held[n].id.slot) > root_slot || root_slot.is_none()));
+            }
+            // Every bank is in the tree, rooted or orphaned, exactly one of them.
+            for number in &added {
+                let places = [held.contains_key(number), rooted.contains(number), orphaned.contains(number)];
+                prop_assert_eq!(places.iter().filter(|p| **p).count(), 1, "bank {}", number);
+            }
+            // Persist and restore at any moment: the same tree, so the same future.
+            prop_assert_eq!(SlotTree::restore(tree.state()), tree.clone());
+            let mut again = SlotTree::restore(before.state());
+            again.apply(event);
+            prop_assert_eq!(&again, &tree);
+        }
+    }
+
+    #[test]
+    fn the_order_of_seals_does_not_change_what_is_rooted(order in Just((1..=12i64).collect::<Vec<_>>()).prop_shuffle()) {
+        // A line 1..=8 and a fork 9..=12 from 4; everything sealed, in any order, then rooted to 8.
+        let parent = |n: i64| match n { 1..=8 => id(n as u64 - 1, 0), 9 => id(4, 0), _ => id(n as u64 - 5, 1) };
+        let place = |n: i64| match n { 1..=8 => id(n as u64, 0), _ => id(n as u64 - 4, 1) };
+        let mut tree = SlotTree::default();
+        tree.apply(base(100, 0, Some(id(0, 0))));
+        for n in order {
+            tree.apply(Event::Sealed(Bank { number: n, id: place(n), parent: parent(n), whole: true }));
+        }
+        let effects = tree.apply(rooted(id(8, 0), 7));
+        for n in 1..=8 {
+            let found = effects.contains(&Effect::Rooted { number: n });
+            prop_assert!(found, "bank {} is not rooted", n);
+        }
+        for n in 9..=12 {
+            let found = effects.contains(&Effect::Orphaned { number: n });
+            prop_assert!(found, "bank {} is not orphaned", n);
+        }
+        prop_assert_eq!(tree.nodes().count(), 0);
+    }
+}
