@@ -70,6 +70,8 @@ pub struct DevState {
     pub validators: Vec<ValidatorInfo>,
     /// By role.
     pub keys: BTreeMap<String, KeyInfo>,
+    /// The job that was run before Ready was said: the network's own.
+    pub own_job: Option<String>,
     /// When Ready was said, Unix seconds; null until then.
     pub ready_at: Option<u64>,
 }

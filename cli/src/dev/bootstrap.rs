@@ -1,0 +1,104 @@
+//! Brings a fresh development chain to the state in which it can sell inference. Every step looks first, so that a restart
+//! repeats none.
+
+use anyhow::{Context, Result};
+use mythic_client::{ChainClient, Commitment, ix, keys::DevKeys, pda};
+use mythic_interface::{
+    params::Params,
+    state::{Config, Model, ModelSpec, SpendGrant, Vault},
+};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+const SOL: u64 = 1_000_000_000;
+/// Least the DEV vault holds after a start.
+const DEV_VAULT: u64 = 100 * SOL;
+/// What the DEV account's delegate may spend.
+const PER_JOB_MAX: u64 = SOL;
+const WINDOW_MAX: u64 = 10 * SOL;
+const WINDOW_SLOTS: u32 = 9_000;
+const LIFETIME_CAP: u64 = 1_000 * SOL;
+
+/// What bootstrap needs to know.
+pub struct Plan<'a> {
+    /// The chain.
+    pub chain: &'a ChainClient,
+    /// All keys of the network.
+    pub keys: &'a DevKeys,
+    /// Key that spends for the DEV account at the gateway.
+    pub delegate: &'a Keypair,
+    /// The model that all validators serve.
+    pub spec: ModelSpec,
+    /// Its name on chain.
+    pub model_name: &'a str,
+}
+
+/// Funds the keys, initialises the program, registers the model, fills the DEV vault and grants its delegate.
+pub async fn run(plan: &Plan<'_>) -> Result<()> {
+    let keys = plan.keys;
+    let mut funded: Vec<(Pubkey, u64)> = vec![
+        (keys.admin.pubkey(), 100 * SOL),
+        (keys.dev.pubkey(), 1_000 * SOL),
+        (keys.gateway.pubkey(), 100 * SOL),
+        (keys.settler.pubkey(), 10 * SOL),
+    ];
+    for (authority, operator) in &keys.validators {
+        funded.push((authority.pubkey(), 50 * SOL));
+        funded.push((operator.pubkey(), 10 * SOL));
+    }
+    futures::future::try_join_all(funded.into_iter().map(|(key, lamports)| fund(plan.chain, key, lamports))).await?;
+
+    if plan.chain.account::<Config>(&pda::config()).await?.is_none() {
+        let instruction = ix::initialize(
+            &keys.admin.pubkey(),
+            &keys.admin.pubkey(),
+            &keys.admin.pubkey(),
+            &keys.foundation.pubkey(),
+            Params::dev(),
+        );
+        send(plan.chain, &[instruction], &[&keys.admin]).await.context("initialising the program")?;
+    }
+    let model = pda::model(&plan.spec.identity());
+    if plan.chain.account::<Model>(&model).await?.is_none() {
+        let instruction = ix::register_model(&keys.admin.pubkey(), &keys.admin.pubkey(), plan.spec, plan.model_name)?;
+        send(plan.chain, &[instruction], &[&keys.admin]).await.context("registering the model")?;
+    }
+    let owner = keys.dev.pubkey();
+    let balance = plan.chain.account::<Vault>(&pda::vault(&owner)).await?.map_or(0, |(_, vault)| vault.balance.get());
+    if balance < DEV_VAULT {
+        let instruction = ix::deposit_vault(&owner, &owner, DEV_VAULT - balance);
+        send(plan.chain, &[instruction], &[&keys.dev]).await.context("filling the DEV vault")?;
+    }
+    let delegate = plan.delegate.pubkey();
+    let grant = plan.chain.account::<SpendGrant>(&pda::grant(&owner, &delegate)).await?;
+    let usable = grant.is_some_and(|(_, grant)| {
+        grant.revoked_slot.get() == 0 && grant.lifetime_cap.get().saturating_sub(grant.lifetime_spent.get()) >= WINDOW_MAX
+    });
+    if !usable {
+        let limits = ix::GrantLimits {
+            per_job_max: PER_JOB_MAX,
+            window_max: WINDOW_MAX,
+            window_slots: WINDOW_SLOTS,
+            lifetime_cap: LIFETIME_CAP,
+            expiry_slot: i64::MAX as u64,
+            models: Vec::new(),
+        };
+        let instruction = ix::grant_spend(&owner, &owner, &delegate, &limits)?;
+        send(plan.chain, &[instruction], &[&keys.dev]).await.context("granting the DEV delegate")?;
+    }
+    Ok(())
+}
+
+async fn fund(chain: &ChainClient, key: Pubkey, lamports: u64) -> Result<()> {
+    if chain.balance(&key).await? < lamports / 2 {
+        chain.airdrop(&key, lamports).await.with_context(|| format!("funding {key}"))?;
+    }
+    Ok(())
+}
+
+async fn send(chain: &ChainClient, instructions: &[solana_instruction::Instruction], signers: &[&Keypair]) -> Result<()> {
+    let payer = signers[0].pubkey();
+    chain.send_and_confirm(instructions, &payer, signers, Commitment::Processed).await?;
+    Ok(())
+}
