@@ -1,0 +1,162 @@
+//! `mythic config` and `mythic indexer`: processes whose configuration is read by the common loader.
+
+use crate::{
+    config::{self, ProcessConfig},
+    exit::{self, Exit},
+    shutdown,
+};
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+use mythic_api::GatewayConfig;
+use mythic_devnet::DevnetConfig;
+use mythic_indexer::{IndexerConfig, settler::SettlerConfig};
+use mythic_inference::node::NodeConfig;
+use serde::Serialize;
+use std::path::PathBuf;
+
+macro_rules! process {
+    ($($config:ty = $name:literal),*) => {$(
+        impl ProcessConfig for $config {
+            const PROCESS: &'static str = $name;
+            fn check(&self) -> Result<(), String> {
+                self.validate()
+            }
+        }
+    )*};
+}
+
+process!(GatewayConfig = "gateway", DevnetConfig = "chain", IndexerConfig = "indexer", SettlerConfig = "settler", NodeConfig = "node");
+
+/// A process that has a configuration file.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ProcessName {
+    /// `mythic gateway`
+    Gateway,
+    /// `mythic chain`
+    Chain,
+    /// `mythic indexer`
+    Indexer,
+    /// `mythic settler`
+    Settler,
+    /// `mythic node`
+    Node,
+}
+
+/// Configuration files.
+#[derive(Subcommand, Debug)]
+pub enum Config {
+    /// Validate a file without starting anything
+    Check {
+        /// TOML file
+        file: PathBuf,
+        /// Whose configuration it is [default: the file's name, gateway.toml → gateway]
+        #[arg(long)]
+        process: Option<ProcessName>,
+    },
+    /// Print every key with its default
+    Show {
+        /// Process
+        process: ProcessName,
+    },
+}
+
+/// The indexer.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Indexer {
+    #[command(subcommand)]
+    command: Option<IndexerCommand>,
+    /// TOML file; without it all defaults. MYTHIC_INDEXER__KEY in the environment wins
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+enum IndexerCommand {
+    /// Project the archive into fresh tables, compare, and swap them in. The live indexer may run on
+    Rebuild {
+        /// TOML file of the indexer
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Runs `mythic config`.
+pub fn config(command: Config) -> Result<()> {
+    match command {
+        Config::Show { process } => {
+            fn show(config: impl Serialize) -> Result<()> {
+                print!("{}", toml::to_string(&config)?);
+                Ok(())
+            }
+            match process {
+                ProcessName::Gateway => show(GatewayConfig::default()),
+                ProcessName::Chain => show(DevnetConfig::default()),
+                ProcessName::Indexer => show(IndexerConfig::default()),
+                ProcessName::Settler => show(SettlerConfig::default()),
+                ProcessName::Node => show(NodeConfig::default()),
+            }
+        }
+        Config::Check { file, process } => {
+            let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            // `node-2.toml` is a node's file too.
+            let stem = stem.split('-').next().unwrap_or_default();
+            let Some(process) = process.or_else(|| ProcessName::from_str(stem, true).ok()) else {
+                return Err(Exit::new(
+                    exit::USAGE,
+                    format!("{} names no process: pass --process gateway|chain|indexer|settler|node", file.display()),
+                ));
+            };
+            let path = Some(file.as_path());
+            let checked = match process {
+                ProcessName::Gateway => config::load::<GatewayConfig>(path).map(drop),
+                ProcessName::Chain => config::load::<DevnetConfig>(path).map(drop),
+                ProcessName::Indexer => config::load::<IndexerConfig>(path).map(drop),
+                ProcessName::Settler => config::load::<SettlerConfig>(path).map(drop),
+                ProcessName::Node => config::load::<NodeConfig>(path).map(drop),
+            };
+            checked.map_err(|error| Exit::new(exit::CHECK_FAILED, format!("{error:#}")))?;
+            println!("{}: good", file.display());
+            Ok(())
+        }
+    }
+}
+
+/// Runs `mythic indexer`.
+pub async fn indexer(command: Indexer) -> Result<()> {
+    match command.command {
+        None => mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await,
+        Some(IndexerCommand::Rebuild { config }) => {
+            let report = mythic_indexer::rebuild(config::load(config.as_deref())?, shutdown()).await?;
+            println!("{report}");
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<DevnetConfig> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("chain.toml");
+        std::fs::write(&file, text).unwrap();
+        config::load(Some(&file))
+    }
+
+    #[test]
+    fn what_is_not_named_has_its_default() {
+        let config = load("slot_ms = 50").unwrap();
+        assert_eq!(config.slot_ms, 50);
+        assert_eq!(config.rooted_lag, DevnetConfig::default().rooted_lag);
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_are_refused_by_name() {
+        let message = format!("{:#}", load("slotms = 50").unwrap_err());
+        assert!(message.contains("slotms"), "{message}");
+        let message = format!("{:#}", load("slot_ms = \"fast\"").unwrap_err());
+        assert!(message.contains("slot_ms"), "{message}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What users type.
+
+pub mod ai;
+pub mod check;
+pub mod doctor;
+pub mod jobs;
+pub mod model;
+pub mod money;
+pub mod node;
