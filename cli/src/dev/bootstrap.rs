@@ -4,9 +4,12 @@
 use anyhow::{Context, Result};
 use mythic_client::{ChainClient, Commitment, ix, keys::DevKeys, pda};
 use mythic_interface::{
+    instruction::{GrantSpend, RegisterModel},
+    le::{Text, U32, U64},
     params::Params,
-    state::{Config, Model, ModelSpec, SpendGrant, Vault},
+    state::{Config, GRANT_MODELS, Model, ModelSpec, SpendGrant, Vault},
 };
+use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -55,13 +58,15 @@ pub async fn run(plan: &Plan<'_>) -> Result<()> {
             &keys.admin.pubkey(),
             &keys.admin.pubkey(),
             &keys.foundation.pubkey(),
-            Params::dev(),
+            &Params::dev(),
         );
         send(plan.chain, &[instruction], &[&keys.admin]).await.context("initialising the program")?;
     }
     let model = pda::model(&plan.spec.identity());
     if plan.chain.account::<Model>(&model).await?.is_none() {
-        let instruction = ix::register_model(&keys.admin.pubkey(), &keys.admin.pubkey(), plan.spec, plan.model_name)?;
+        let name = Text::new(plan.model_name).context("the model's name does not fit its account")?;
+        let admin = keys.admin.pubkey();
+        let instruction = ix::register_model(&admin, &admin, &RegisterModel { spec: plan.spec, name });
         send(plan.chain, &[instruction], &[&keys.admin]).await.context("registering the model")?;
     }
     let owner = keys.dev.pubkey();
@@ -76,15 +81,16 @@ pub async fn run(plan: &Plan<'_>) -> Result<()> {
         grant.revoked_slot.get() == 0 && grant.lifetime_cap.get().saturating_sub(grant.lifetime_spent.get()) >= WINDOW_MAX
     });
     if !usable {
-        let limits = ix::GrantLimits {
-            per_job_max: PER_JOB_MAX,
-            window_max: WINDOW_MAX,
-            window_slots: WINDOW_SLOTS,
-            lifetime_cap: LIFETIME_CAP,
-            expiry_slot: i64::MAX as u64,
-            models: Vec::new(),
+        let limits = GrantSpend {
+            per_job_max: U64::new(PER_JOB_MAX),
+            window_max: U64::new(WINDOW_MAX),
+            window_slots: U32::new(WINDOW_SLOTS),
+            lifetime_cap: U64::new(LIFETIME_CAP),
+            expiry_slot: U64::new(i64::MAX as u64),
+            model_count: 0,
+            models: [[0; 32]; GRANT_MODELS],
         };
-        let instruction = ix::grant_spend(&owner, &owner, &delegate, &limits)?;
+        let instruction = ix::grant_spend(&owner, &owner, &delegate, &limits);
         send(plan.chain, &[instruction], &[&keys.dev]).await.context("granting the DEV delegate")?;
     }
     Ok(())
@@ -97,7 +103,7 @@ async fn fund(chain: &ChainClient, key: Pubkey, lamports: u64) -> Result<()> {
     Ok(())
 }
 
-async fn send(chain: &ChainClient, instructions: &[solana_instruction::Instruction], signers: &[&Keypair]) -> Result<()> {
+async fn send(chain: &ChainClient, instructions: &[Instruction], signers: &[&Keypair]) -> Result<()> {
     let payer = signers[0].pubkey();
     chain.send_and_confirm(instructions, &payer, signers, Commitment::Processed).await?;
     Ok(())
