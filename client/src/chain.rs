@@ -363,7 +363,8 @@ impl ChainClient {
                 Err(error @ (ClientError::Expired { .. } | ClientError::UnknownBlockhash)) => {
                     last = Some(error)
                 }
-                other => return other,
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(transaction.signatures.first().copied().unwrap_or_default()),
             }
         }
         Err(last.unwrap_or(ClientError::UnknownBlockhash))
@@ -376,32 +377,47 @@ impl ChainClient {
         transaction: &impl SerializableTransaction,
         commitment: Commitment,
         last_valid_block_height: Option<u64>,
-    ) -> Result<Signature, ClientError> {
-        let signature = *transaction.get_signature();
+    ) -> Result<SignatureState, ClientError> {
         match self.send(transaction).await {
             Ok(_) | Err(ClientError::AlreadyProcessed) => {}
             Err(error) => return Err(error),
         }
+        self.wait_for(transaction, commitment, last_valid_block_height)
+            .await
+    }
+
+    /// Waits for a transaction that was sent; otherwise like [`Self::send_until`].
+    pub async fn wait_for(
+        &self,
+        transaction: &impl SerializableTransaction,
+        commitment: Commitment,
+        last_valid_block_height: Option<u64>,
+    ) -> Result<SignatureState, ClientError> {
+        let signature = *transaction.get_signature();
         let (started, mut sent, mut pause) = (Instant::now(), Instant::now(), POLL_MIN);
         loop {
-            if let Some(state) = self.signature_status(&signature).await? {
-                if let Some(error) = state.error {
+            // Once sent, an answer that does not come says nothing of the transaction: ask again.
+            match self.signature_status(&signature).await {
+                Ok(Some(SignatureState {
+                    error: Some(error), ..
+                })) => {
                     return Err(ClientError::from_transaction(error));
                 }
-                if state.commitment >= commitment {
-                    return Ok(signature);
+                Ok(Some(state)) if state.commitment >= commitment => return Ok(state),
+                Ok(None) if sent.elapsed() >= RESEND_EVERY => {
+                    if let (Some(last), Ok(height)) = (
+                        last_valid_block_height,
+                        self.block_height(Commitment::Processed).await,
+                    ) && height > last
+                    {
+                        return Err(ClientError::Expired { signature });
+                    }
+                    let _ = self.send_with(transaction, true).await;
+                    sent = Instant::now();
                 }
-            } else if sent.elapsed() >= RESEND_EVERY {
-                if let Some(last) = last_valid_block_height
-                    && self.block_height(Commitment::Processed).await? > last
-                {
-                    return Err(ClientError::Expired { signature });
-                }
-                match self.send_with(transaction, true).await {
-                    Ok(_) | Err(ClientError::AlreadyProcessed) => {}
-                    Err(error) => return Err(error),
-                }
-                sent = Instant::now();
+                Ok(_) => {}
+                Err(error) if error.is_transient() => {}
+                Err(error) => return Err(error),
             }
             if started.elapsed() > LAND_TIMEOUT {
                 return Err(ClientError::Expired { signature });

@@ -5,11 +5,13 @@
 //! - [`fingerprint`]: the evidence bundle of a job
 //! - [`model`]: the catalogue of model files, and fetching them
 //! - [`wire`]: what gateways and nodes say to each other
+//! - [`node`]: the validator's daemon
 
 pub mod engine;
 pub mod fingerprint;
 pub mod gguf;
 pub mod model;
+pub mod node;
 pub mod prompt;
 pub mod tokenizer;
 pub mod wire;

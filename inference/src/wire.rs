@@ -144,6 +144,15 @@ impl Finish {
         }
     }
 
+    /// From the engine's word.
+    pub fn from_engine(finish: crate::engine::Finish) -> Self {
+        match finish {
+            crate::engine::Finish::Eos => Self::Eos,
+            crate::engine::Finish::Length => Self::Length,
+            crate::engine::Finish::Stopped => Self::Stopped,
+        }
+    }
+
     /// OpenAI's word for it.
     pub fn openai(self) -> &'static str {
         match self {
@@ -249,7 +258,12 @@ impl ErrorBody {
     /// An error with a class and a code.
     pub fn new(kind: &str, code: &str, message: impl Into<String>) -> Self {
         Self {
-            error: ErrorDetail { message: message.into(), kind: kind.into(), param: None, code: Some(code.into()) },
+            error: ErrorDetail {
+                message: message.into(),
+                kind: kind.into(),
+                param: None,
+                code: Some(code.into()),
+            },
         }
     }
 }
@@ -261,7 +275,9 @@ pub enum AuthError {
     #[error("header {0} is missing or unreadable; sign the request")]
     Header(&'static str),
     /// Its time is too far from ours.
-    #[error("request time {time} is more than {SIGNATURE_SECONDS} s from the receiver's {now}; check the clock")]
+    #[error(
+        "request time {time} is more than {SIGNATURE_SECONDS} s from the receiver's {now}; check the clock"
+    )]
     Time {
         /// As stated, unix seconds.
         time: u64,
@@ -275,7 +291,9 @@ pub enum AuthError {
 
 /// Unix time in seconds.
 pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
 }
 
 /// Bytes that are signed: `"mythic/http/v1" ‖ method ‖ path ‖ SHA256(body) ‖ unix seconds (u64, little-endian)`. The method in capitals;
@@ -296,22 +314,54 @@ pub fn sign(method: &str, path: &str, body: &[u8], key: &Keypair) -> [(&'static 
 }
 
 /// Like [`sign`] at a given time.
-pub fn sign_at(method: &str, path: &str, body: &[u8], key: &Keypair, time: u64) -> [(&'static str, String); 3] {
+pub fn sign_at(
+    method: &str,
+    path: &str,
+    body: &[u8],
+    key: &Keypair,
+    time: u64,
+) -> [(&'static str, String); 3] {
     let signature = key.sign_message(&signed_bytes(method, path, body, time));
-    [(HEADER_KEY, key.pubkey().to_string()), (HEADER_TIME, time.to_string()), (HEADER_SIGNATURE, signature.to_string())]
+    [
+        (HEADER_KEY, key.pubkey().to_string()),
+        (HEADER_TIME, time.to_string()),
+        (HEADER_SIGNATURE, signature.to_string()),
+    ]
 }
 
 /// Checks a signed request against the clock and returns who signed it. Whether that key may do it is the caller's question.
-pub fn verify(method: &str, path: &str, body: &[u8], headers: &HeaderMap) -> Result<Pubkey, AuthError> {
+pub fn verify(
+    method: &str,
+    path: &str,
+    body: &[u8],
+    headers: &HeaderMap,
+) -> Result<Pubkey, AuthError> {
     verify_at(method, path, body, headers, unix_seconds())
 }
 
 /// Like [`verify`] against a given clock.
-pub fn verify_at(method: &str, path: &str, body: &[u8], headers: &HeaderMap, now: u64) -> Result<Pubkey, AuthError> {
-    let header = |name: &'static str| headers.get(name).and_then(|v| v.to_str().ok()).ok_or(AuthError::Header(name));
-    let key: Pubkey = header(HEADER_KEY)?.parse().map_err(|_| AuthError::Header(HEADER_KEY))?;
-    let time: u64 = header(HEADER_TIME)?.parse().map_err(|_| AuthError::Header(HEADER_TIME))?;
-    let signature: Signature = header(HEADER_SIGNATURE)?.parse().map_err(|_| AuthError::Header(HEADER_SIGNATURE))?;
+pub fn verify_at(
+    method: &str,
+    path: &str,
+    body: &[u8],
+    headers: &HeaderMap,
+    now: u64,
+) -> Result<Pubkey, AuthError> {
+    let header = |name: &'static str| {
+        headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .ok_or(AuthError::Header(name))
+    };
+    let key: Pubkey = header(HEADER_KEY)?
+        .parse()
+        .map_err(|_| AuthError::Header(HEADER_KEY))?;
+    let time: u64 = header(HEADER_TIME)?
+        .parse()
+        .map_err(|_| AuthError::Header(HEADER_TIME))?;
+    let signature: Signature = header(HEADER_SIGNATURE)?
+        .parse()
+        .map_err(|_| AuthError::Header(HEADER_SIGNATURE))?;
     if time.abs_diff(now) > SIGNATURE_SECONDS {
         return Err(AuthError::Time { time, now });
     }
@@ -340,42 +390,82 @@ mod tests {
     use super::*;
 
     fn headers(list: [(&'static str, String); 3]) -> HeaderMap {
-        list.into_iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
+        list.into_iter()
+            .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn a_signed_request_names_its_signer() {
         let key = Keypair::new();
         let signed = headers(sign_at("PUT", "/v1/nodes/a?b=1", b"body", &key, 1_000));
-        assert_eq!(verify_at("PUT", "/v1/nodes/a?b=1", b"body", &signed, 1_060), Ok(key.pubkey()));
-        assert_eq!(verify_at("PUT", "/v1/nodes/a?b=1", b"body", &signed, 940), Ok(key.pubkey()));
+        assert_eq!(
+            verify_at("PUT", "/v1/nodes/a?b=1", b"body", &signed, 1_060),
+            Ok(key.pubkey())
+        );
+        assert_eq!(
+            verify_at("PUT", "/v1/nodes/a?b=1", b"body", &signed, 940),
+            Ok(key.pubkey())
+        );
     }
 
     #[test]
     fn any_change_breaks_the_signature() {
         let key = Keypair::new();
         let signed = headers(sign_at("PUT", "/a", b"body", &key, 1_000));
-        assert_eq!(verify_at("GET", "/a", b"body", &signed, 1_000), Err(AuthError::Signature));
-        assert_eq!(verify_at("PUT", "/b", b"body", &signed, 1_000), Err(AuthError::Signature));
-        assert_eq!(verify_at("PUT", "/a", b"bodY", &signed, 1_000), Err(AuthError::Signature));
+        assert_eq!(
+            verify_at("GET", "/a", b"body", &signed, 1_000),
+            Err(AuthError::Signature)
+        );
+        assert_eq!(
+            verify_at("PUT", "/b", b"body", &signed, 1_000),
+            Err(AuthError::Signature)
+        );
+        assert_eq!(
+            verify_at("PUT", "/a", b"bodY", &signed, 1_000),
+            Err(AuthError::Signature)
+        );
         let mut later = signed.clone();
         later.insert(HEADER_TIME, "1001".parse().unwrap());
-        assert_eq!(verify_at("PUT", "/a", b"body", &later, 1_000), Err(AuthError::Signature));
+        assert_eq!(
+            verify_at("PUT", "/a", b"body", &later, 1_000),
+            Err(AuthError::Signature)
+        );
         let mut other = signed;
-        other.insert(HEADER_KEY, Keypair::new().pubkey().to_string().parse().unwrap());
-        assert_eq!(verify_at("PUT", "/a", b"body", &other, 1_000), Err(AuthError::Signature));
+        other.insert(
+            HEADER_KEY,
+            Keypair::new().pubkey().to_string().parse().unwrap(),
+        );
+        assert_eq!(
+            verify_at("PUT", "/a", b"body", &other, 1_000),
+            Err(AuthError::Signature)
+        );
     }
 
     #[test]
     fn an_old_or_unsigned_request_is_refused() {
         let signed = headers(sign_at("PUT", "/a", b"", &Keypair::new(), 1_000));
-        assert_eq!(verify_at("PUT", "/a", b"", &signed, 1_061), Err(AuthError::Time { time: 1_000, now: 1_061 }));
-        assert_eq!(verify_at("PUT", "/a", b"", &HeaderMap::new(), 0), Err(AuthError::Header(HEADER_KEY)));
+        assert_eq!(
+            verify_at("PUT", "/a", b"", &signed, 1_061),
+            Err(AuthError::Time {
+                time: 1_000,
+                now: 1_061
+            })
+        );
+        assert_eq!(
+            verify_at("PUT", "/a", b"", &HeaderMap::new(), 0),
+            Err(AuthError::Header(HEADER_KEY))
+        );
     }
 
     #[test]
     fn finish_codes_round_trip() {
-        for finish in [Finish::Eos, Finish::Length, Finish::Stopped, Finish::Cancelled] {
+        for finish in [
+            Finish::Eos,
+            Finish::Length,
+            Finish::Stopped,
+            Finish::Cancelled,
+        ] {
             assert_eq!(Finish::from_code(finish.code()), Some(finish));
         }
         assert_eq!(Finish::from_code(0), None);

@@ -1,0 +1,96 @@
+//! What the node needs of an engine.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    engine::{Engine, EngineError, EngineStats, GenerateRequest, Step},
+    prompt::{Message, PromptError},
+};
+
+/// Stream of generated tokens.
+pub type Steps = mpsc::Receiver<Result<Step, EngineError>>;
+
+/// A loaded model.
+pub trait Backend: Send + Sync + 'static {
+    /// Starts a generation; see [`Engine::generate`].
+    fn generate(
+        &self,
+        request: GenerateRequest,
+        cancel: CancellationToken,
+    ) -> Result<Steps, EngineError>;
+    /// Numbers for pages and metrics.
+    fn stats(&self) -> EngineStats;
+    /// Text of tokens.
+    fn decode(&self, ids: &[u32]) -> String;
+    /// Tokens of a conversation.
+    fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, PromptError>;
+    /// Longest prompt and output together.
+    fn context_length(&self) -> u32;
+    /// Size of the vocabulary.
+    fn vocab_size(&self) -> usize;
+}
+
+impl Backend for Engine {
+    fn generate(
+        &self,
+        request: GenerateRequest,
+        cancel: CancellationToken,
+    ) -> Result<Steps, EngineError> {
+        Engine::generate(self, request, cancel)
+    }
+    fn stats(&self) -> EngineStats {
+        Engine::stats(self)
+    }
+    fn decode(&self, ids: &[u32]) -> String {
+        self.formatter().decode(ids)
+    }
+    fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, PromptError> {
+        self.formatter().chat(messages)
+    }
+    fn context_length(&self) -> u32 {
+        self.formatter().context_length()
+    }
+    fn vocab_size(&self) -> usize {
+        self.formatter().vocab_size()
+    }
+}
+
+/// A model that the node serves.
+#[derive(Clone)]
+pub struct ServedModel {
+    /// Its account.
+    pub address: solana_pubkey::Pubkey,
+    /// Its account's content as last read; prices and retirement can change.
+    pub account: Arc<parking_lot::RwLock<mythic_interface::state::Model>>,
+    /// The engine that runs it.
+    pub backend: Arc<dyn Backend>,
+}
+
+impl std::fmt::Debug for ServedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServedModel")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServedModel {
+    /// Hex identity.
+    pub fn identity(&self) -> String {
+        hex::encode(self.account.read().identity)
+    }
+
+    /// `name@` and 8 hex digits of the identity, as gateways name it.
+    pub fn id(&self) -> String {
+        let account = self.account.read();
+        let hex = hex::encode(account.identity);
+        format!(
+            "{}@{}",
+            account.name.as_str(),
+            hex.get(..8).unwrap_or_default()
+        )
+    }
+}
