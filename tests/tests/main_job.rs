@@ -8,7 +8,7 @@ use mythic_e2e::{Network, chat_node, chat_python};
 use mythic_inference::{fingerprint::Evidence, prompt::PromptFormatter};
 use mythic_interface::{
     hash,
-    money::{ceiling, fee},
+    money::{price, split},
     state::{Job, SpendGrant, Validator, Vault},
 };
 use serde_json::{Value, json};
@@ -64,13 +64,13 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
     let tokens = job.output_tokens.get();
     let terms = &job.terms;
     let (price_in, price_out) = (terms.price_in.get(), terms.price_out.get());
-    let cost = fee(terms.prompt_tokens.get(), tokens, price_in, price_out, job.ceiling.get()).map_err(|e| anyhow::anyhow!("{e:?}"))?;
-    ensure!(
-        job.ceiling.get() == ceiling(terms.prompt_tokens.get(), terms.max_output_tokens.get(), price_in, price_out).map_err(|e| anyhow::anyhow!("{e:?}"))?
-    );
+    let due = |output: u32| price(terms.prompt_tokens.get(), output, price_in, price_out).map_err(|error| anyhow::anyhow!("{error:?}"));
+    ensure!(job.ceiling.get() == due(terms.max_output_tokens.get())?);
+    let cost = due(tokens)?.min(job.ceiling.get());
     ensure!(job.fee.get() == cost, "fee {} instead of {cost}", job.fee.get());
-    ensure!(job.validator_amount.get() == cost * 5_000 / 10_000);
-    ensure!(job.foundation_amount.get() == cost * 1_000 / 10_000);
+    let shares = split(cost, &terms.rules);
+    ensure!(shares.validator == cost / 2 && shares.foundation == cost / 10, "50 and 10 percent of {cost}");
+    ensure!(job.validator_amount.get() == shares.validator && job.foundation_amount.get() == shares.foundation);
     ensure!(job.validator_amount.get() + job.foundation_amount.get() + job.burned_amount.get() == cost);
     ensure!(job.refunded_amount.get() == job.ceiling.get() - cost);
     for (field, amount) in [
