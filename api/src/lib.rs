@@ -1,1 +1,187 @@
+//! The gateway: OpenAI's chat API on top of jobs that are paid, fingerprinted and settled on chain.
+//!
+//! In reading order: [`config`], [`error`] and [`http`] (manners), [`openai`] and [`answer`] (shapes), [`plan`] (what a request
+//! comes to), [`routing`] and [`fleet`] (who gets it), [`onchain`] (what pays for it), [`dispatch`] and [`run`] (how it runs),
+//! [`store`] and [`janitor`] (how it survives), then one module per family of routes.
 
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod app;
+pub mod chat;
+pub mod config;
+pub mod dial;
+pub mod dispatch;
+pub mod error;
+pub mod feed;
+pub mod fleet;
+pub mod health;
+pub mod http;
+pub mod janitor;
+pub mod jobs;
+pub mod keys;
+pub mod limits;
+pub mod lists;
+pub mod metrics;
+pub mod nodes;
+pub mod onchain;
+pub mod openai;
+pub mod pages;
+pub mod plan;
+pub mod routing;
+pub mod run;
+pub mod store;
+pub mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{
+    Json, Router,
+    routing::{delete, get, post, put},
+};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+
+use app::App;
+pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Timing};
+
+/// How long requests under way may take to end when the gateway stops; what is left is recovered at the next start.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Mythic gateway",
+        description = "AI inference that is paid, fingerprinted and settled on chain"
+    ),
+    paths(
+        chat::completions,
+        chat::inference,
+        chat::estimate,
+        lists::models,
+        lists::model,
+        lists::network,
+        lists::validators,
+        lists::validator,
+        lists::disputes,
+        lists::stats,
+        jobs::list,
+        jobs::show,
+        jobs::receipt,
+        jobs::evidence,
+        nodes::announce,
+        nodes::prompt,
+        nodes::result,
+        keys::create,
+        keys::list,
+        keys::delete,
+        stream::sse,
+        stream::ws,
+        health::health,
+        metrics::metrics,
+    )
+)]
+struct Api;
+
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Api::openapi())
+}
+
+/// All routes.
+pub fn router(app: Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/", get(pages::network))
+        .route("/jobs/{id}", get(pages::job))
+        .route("/static/style.css", get(pages::style))
+        .route("/static/page.js", get(pages::script))
+        .route("/health", get(health::health))
+        .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi))
+        .route("/ws", get(stream::ws))
+        .route("/v1/stream", get(stream::sse))
+        .route("/v1/network", get(lists::network))
+        .route("/v1/models", get(lists::models))
+        .route("/v1/models/{id}", get(lists::model))
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/inference", post(chat::inference))
+        .route("/v1/estimate", post(chat::estimate))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/receipt", get(jobs::receipt))
+        .route("/v1/jobs/{id}/evidence", get(jobs::evidence))
+        .route("/v1/jobs/{id}/result", put(nodes::result))
+        .route("/v1/validators", get(lists::validators))
+        .route("/v1/validators/{id}", get(lists::validator))
+        .route("/v1/disputes", get(lists::disputes))
+        .route("/v1/stats/{name}", get(lists::stats))
+        .route("/v1/prompts/{prompt_hash}", get(nodes::prompt))
+        .route("/v1/nodes/{validator}", put(nodes::announce))
+        .route("/v1/keys", post(keys::create).get(keys::list))
+        .route("/v1/keys/{id}", delete(keys::delete));
+    http::dress(routes, app)
+}
+
+/// Runs the gateway until `stop`. Waits for the database at start; never exits on a transient fault.
+pub async fn run(config: GatewayConfig, stop: CancellationToken) -> anyhow::Result<()> {
+    let listen = config.listen;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("listening on {listen}"))?;
+    serve(listener, config, stop).await
+}
+
+/// Like [`run`] on a listener that is open already.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    config: GatewayConfig,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let app = App::new(config, stop.clone()).await?;
+    let mut pause = Duration::from_millis(200);
+    while let Err(error) = store::migrate(&app.pool).await {
+        tracing::warn!(%error, "laying out the gateway's tables; trying again");
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+    let recovered = janitor::recover(&app)
+        .await
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let background = [
+        tokio::spawn({
+            let (app, stop) = (app.clone(), stop.clone());
+            async move { app.hub.run(&app, stop).await }
+        }),
+        tokio::spawn(janitor::run(app.clone(), stop.clone())),
+    ];
+    tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, recovered, "gateway ready");
+    let served = axum::serve(listener, router(app.clone())).with_graceful_shutdown({
+        let stop = stop.clone();
+        async move { stop.cancelled().await }
+    });
+    let mut served = tokio::spawn(async move { served.await });
+    tokio::select! {
+        outcome = &mut served => outcome??,
+        () = stop.cancelled() => {
+            app.tracker.close();
+            let ended = tokio::time::timeout(STOP_PATIENCE, async {
+                let outcome = (&mut served).await;
+                app.tracker.wait().await;
+                outcome
+            })
+            .await;
+            if ended.is_err() {
+                served.abort();
+                tracing::info!(running = app.runs.len(), "stopping with requests under way; the next start looks after them");
+            }
+        }
+    }
+    for task in background {
+        task.abort();
+    }
+    tracing::info!("gateway stopped");
+    Ok(())
+}

@@ -1,0 +1,336 @@
+//! Answers: what a run produced, and how it is written in OpenAI's shapes. Pure.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// One candidate of a position.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The token's text, with what is not UTF-8 replaced.
+    pub token: String,
+    /// Natural logarithm of its share among the four candidates the protocol samples from, at temperature 1.
+    pub logprob: f64,
+    /// The token's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// One step of an answer: the text it adds (may be empty), and its candidates when the client asked for them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Text that this step adds to the answer.
+    pub text: String,
+    /// The chosen token and the alternatives, most likely first; present when log-probabilities were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprob: Option<(Candidate, Vec<Candidate>)>,
+}
+
+/// Why an answer ended, in OpenAI's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    /// The model was done, or a stop string came.
+    Stop,
+    /// The token limit came.
+    Length,
+    /// The client went away; what it had been given is what it has.
+    Cancelled,
+}
+
+impl Finish {
+    fn as_openai(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length | Self::Cancelled => "length",
+        }
+    }
+}
+
+/// How a choice ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChoiceEnd {
+    /// The job's address, base58.
+    pub job: String,
+    /// The validator's authority, base58.
+    pub validator: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Tokens of the prompt as the model saw it.
+    pub prompt_tokens: u32,
+    /// Tokens the validator committed, the end-of-sequence token included.
+    pub output_tokens: u32,
+    /// What the job costs: tokens times price, rounded up once.
+    pub cost_lamports: u64,
+    /// Where the receipt is.
+    pub receipt: String,
+}
+
+/// A finished choice as it is stored and replayed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChoiceAnswer {
+    /// Its steps in order.
+    pub pieces: Vec<Piece>,
+    /// How it ended.
+    pub end: ChoiceEnd,
+}
+
+impl ChoiceAnswer {
+    /// The whole text.
+    pub fn text(&self) -> String {
+        self.pieces
+            .iter()
+            .map(|piece| piece.text.as_str())
+            .collect()
+    }
+}
+
+/// What stays the same over all chunks of one completion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The first choice's job, base58.
+    pub job: String,
+    /// Unix seconds.
+    pub created: i64,
+    /// The model's id, `name@` 8 hex digits.
+    pub model: String,
+    /// The client wants log-probabilities.
+    pub logprobs: bool,
+    /// A stored answer is being shown again.
+    pub replayed: bool,
+}
+
+impl Frame {
+    fn id(&self) -> String {
+        format!("chatcmpl-{}", self.job)
+    }
+
+    fn chunk(&self, choices: Value) -> Value {
+        json!({
+            "id": self.id(),
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        })
+    }
+
+    /// The first chunk of a choice.
+    pub fn opening(&self, index: u32) -> Value {
+        self.chunk(json!([{"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": null, "finish_reason": null}]))
+    }
+
+    /// A step of a choice; `None` when there is nothing to show.
+    pub fn step(&self, index: u32, piece: &Piece) -> Option<Value> {
+        let logprobs = self
+            .logprobs
+            .then(|| json!({"content": entries(std::slice::from_ref(piece)), "refusal": null}));
+        if piece.text.is_empty() && (logprobs.is_none() || piece.logprob.is_none()) {
+            return None;
+        }
+        Some(self.chunk(json!([{
+            "index": index,
+            "delta": {"content": piece.text},
+            "logprobs": logprobs,
+            "finish_reason": null,
+        }])))
+    }
+
+    /// The last chunk of a choice, with `mythic` beside the choices.
+    pub fn closing(&self, index: u32, end: &ChoiceEnd) -> Value {
+        let mut chunk = self.chunk(json!([{
+            "index": index,
+            "delta": {},
+            "logprobs": null,
+            "finish_reason": end.finish.as_openai(),
+        }]));
+        chunk["mythic"] = self.mythic(std::slice::from_ref(end));
+        chunk
+    }
+
+    /// The usage chunk: no choices.
+    pub fn usage(&self, ends: &[ChoiceEnd]) -> Value {
+        let mut chunk = self.chunk(json!([]));
+        chunk["usage"] = usage(ends);
+        chunk
+    }
+
+    fn mythic(&self, ends: &[ChoiceEnd]) -> Value {
+        let mut out = json!({
+            "job": ends.first().map(|end| &end.job),
+            "validator": ends.first().map(|end| &end.validator),
+            "cost_lamports": cost(ends),
+            "receipt": ends.first().map(|end| &end.receipt),
+        });
+        if ends.len() > 1 {
+            out["jobs"] = ends
+                .iter()
+                .map(|end| json!({"job": end.job, "validator": end.validator, "cost_lamports": end.cost_lamports, "receipt": end.receipt}))
+                .collect();
+        }
+        if self.replayed {
+            out["replayed"] = json!(true);
+        }
+        out
+    }
+
+    /// The whole completion as one JSON.
+    pub fn completion(&self, answers: &[ChoiceAnswer]) -> Value {
+        let ends: Vec<ChoiceEnd> = answers.iter().map(|answer| answer.end.clone()).collect();
+        let choices: Vec<Value> = answers
+            .iter()
+            .enumerate()
+            .map(|(index, answer)| {
+                let logprobs = self
+                    .logprobs
+                    .then(|| json!({"content": entries(&answer.pieces), "refusal": null}));
+                json!({
+                    "index": index,
+                    "message": {"role": "assistant", "content": answer.text(), "refusal": null},
+                    "logprobs": logprobs,
+                    "finish_reason": answer.end.finish.as_openai(),
+                })
+            })
+            .collect();
+        json!({
+            "id": self.id(),
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+            "usage": usage(&ends),
+            "mythic": self.mythic(&ends),
+        })
+    }
+}
+
+/// Total price of the choices, in lamports.
+pub fn cost(ends: &[ChoiceEnd]) -> u64 {
+    ends.iter()
+        .fold(0, |sum, end| sum.saturating_add(end.cost_lamports))
+}
+
+/// OpenAI's usage: the prompt once, the output of all choices.
+pub fn usage(ends: &[ChoiceEnd]) -> Value {
+    let prompt = ends.first().map_or(0, |end| u64::from(end.prompt_tokens));
+    let output: u64 = ends.iter().map(|end| u64::from(end.output_tokens)).sum();
+    json!({"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output})
+}
+
+fn entries(pieces: &[Piece]) -> Vec<Value> {
+    let entry = |candidate: &Candidate| json!({"token": candidate.token, "logprob": candidate.logprob, "bytes": candidate.bytes});
+    pieces
+        .iter()
+        .filter_map(|piece| piece.logprob.as_ref())
+        .map(|(chosen, top)| {
+            let mut out = entry(chosen);
+            out["top_logprobs"] = top.iter().map(entry).collect();
+            out
+        })
+        .collect()
+}
+
+/// Log-shares of four Q16.16 logits among each other.
+pub fn log_shares(logits: [i32; 4]) -> [f64; 4] {
+    let x = logits.map(|logit| f64::from(logit) / 65_536.0);
+    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = x.iter().map(|value| (value - max).exp()).sum();
+    x.map(|value| value - max - sum.ln())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame() -> Frame {
+        Frame {
+            job: "J".into(),
+            created: 7,
+            model: "m@00000000".into(),
+            logprobs: false,
+            replayed: false,
+        }
+    }
+
+    fn end(job: &str, output: u32, cost: u64) -> ChoiceEnd {
+        ChoiceEnd {
+            job: job.into(),
+            validator: "V".into(),
+            finish: Finish::Stop,
+            prompt_tokens: 10,
+            output_tokens: output,
+            cost_lamports: cost,
+            receipt: format!("/v1/jobs/{job}/receipt"),
+        }
+    }
+
+    #[test]
+    fn the_first_chunk_has_the_role_and_the_last_the_reason_and_the_job() {
+        assert_eq!(
+            frame().opening(0)["choices"][0]["delta"],
+            json!({"role": "assistant", "content": ""})
+        );
+        let last = frame().closing(0, &end("J", 3, 9));
+        assert_eq!(last["choices"][0]["finish_reason"], "stop");
+        assert_eq!(
+            last["mythic"],
+            json!({"job": "J", "validator": "V", "cost_lamports": 9, "receipt": "/v1/jobs/J/receipt"})
+        );
+        assert_eq!(last["id"], "chatcmpl-J");
+    }
+
+    #[test]
+    fn usage_counts_the_prompt_once_and_all_outputs() {
+        let usage = frame().usage(&[end("J", 3, 9), end("K", 5, 11)]);
+        assert_eq!(
+            usage["usage"],
+            json!({"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18})
+        );
+        assert_eq!(usage["choices"], json!([]));
+    }
+
+    #[test]
+    fn several_choices_are_several_jobs_of_one_completion() {
+        let piece = |text: &str| Piece {
+            text: text.into(),
+            logprob: None,
+        };
+        let answers = [
+            ChoiceAnswer {
+                pieces: vec![piece("a"), piece("b")],
+                end: end("J", 2, 4),
+            },
+            ChoiceAnswer {
+                pieces: vec![piece("c")],
+                end: end("K", 1, 2),
+            },
+        ];
+        let body = frame().completion(&answers);
+        assert_eq!(body["choices"][0]["message"]["content"], "ab");
+        assert_eq!(body["choices"][1]["index"], 1);
+        assert_eq!(body["mythic"]["cost_lamports"], 6);
+        assert_eq!(body["mythic"]["jobs"][1]["job"], "K");
+    }
+
+    #[test]
+    fn a_step_without_text_is_not_sent() {
+        assert!(
+            frame()
+                .step(
+                    0,
+                    &Piece {
+                        text: String::new(),
+                        logprob: None
+                    }
+                )
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn log_shares_sum_to_one() {
+        let sum: f64 = log_shares([65_536 * 3, 65_536, 0, -65_536])
+            .iter()
+            .map(|x| x.exp())
+            .sum();
+        assert!((sum - 1.0).abs() < 1e-12);
+    }
+}

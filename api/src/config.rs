@@ -1,0 +1,309 @@
+//! The gateway's configuration: every key with a default, secrets only as paths of files.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Configuration of the gateway process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Address that is listened on.
+    pub listen: SocketAddr,
+    /// Base URL under which validators and clients reach this gateway; written into open jobs, at most 96 bytes.
+    pub public_url: String,
+    /// PostgreSQL: URL or `key=value` list. The role reads `analytics` and `feed` and owns `gateway`.
+    pub database_url: String,
+    /// JSON-RPC of the chain.
+    pub rpc_url: String,
+    /// WebSocket of the chain.
+    pub ws_url: String,
+    /// Key file of the account that pays fees and fronts the rent of jobs; also the canceller of jobs.
+    pub keypair_path: PathBuf,
+    /// File of the 32-byte key (64 hex digits) that encrypts delegate keys; made at first start.
+    pub master_key_file: PathBuf,
+    /// Models by the name that clients use.
+    pub models: Vec<ModelConfig>,
+    /// Development network: validators may be dialled on loopback and private addresses.
+    pub dev: bool,
+    /// The account that any API key means on a development network; needs `dev` and a loopback `listen`.
+    pub dev_account: Option<DevAccount>,
+    /// Origins that browsers may call from; `*` is all.
+    pub cors_origins: Vec<String>,
+    /// Slots from a request to its deadline, at most the chain's `max_job_slots`.
+    pub deadline_slots: u32,
+    /// Slots for which a job's nonce lives, at most the chain's `max_nonce_life`.
+    pub nonce_slots: u64,
+    /// Bounds of what one client may use.
+    pub limits: Limits,
+    /// How long is waited for what.
+    pub timing: Timing,
+}
+
+/// A model that this gateway prices, hashes and decodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Name that clients use.
+    pub name: String,
+    /// Identity on chain, 64 hex digits.
+    pub identity: String,
+    /// GGUF file; only tokenizer and template are read.
+    pub gguf: PathBuf,
+}
+
+/// Who pays on a development network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DevAccount {
+    /// Base58 address of the wallet whose vault pays.
+    pub owner: String,
+    /// Key file of the delegate that has a spend grant from `owner`; equal to the owner's own key file if it signs itself.
+    pub delegate_keypair_path: PathBuf,
+}
+
+/// Bounds of what clients may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest request body from clients, bytes.
+    pub body_bytes: usize,
+    /// Requests per minute and API key that make jobs.
+    pub requests_per_minute: u32,
+    /// Requests under way per API key.
+    pub concurrent_per_key: u32,
+    /// Requests under way in all.
+    pub concurrent: u32,
+    /// Subscribers of the feed in all.
+    pub subscribers: u32,
+}
+
+/// How long is waited for what, seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timing {
+    /// Until response headers are sent although no validator has begun to answer.
+    pub admission_seconds: u64,
+    /// Until a validator takes a job; then the next one is asked.
+    pub accept_seconds: u64,
+    /// From acceptance to the first token; then the next one is asked.
+    pub first_token_seconds: u64,
+    /// Between two tokens; then the answer breaks off.
+    pub next_token_seconds: u64,
+    /// How long a job runs on after its client was lost before it had anything, so that a repeat can join.
+    pub rejoin_seconds: u64,
+    /// How long an answer can be fetched or replayed.
+    pub answer_hours: u64,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4002)),
+            public_url: "http://127.0.0.1:4002".into(),
+            database_url: "host=/run/mythic user=mythic dbname=mythic".into(),
+            rpc_url: "http://127.0.0.1:8899".into(),
+            ws_url: "ws://127.0.0.1:8900".into(),
+            keypair_path: "gateway.json".into(),
+            master_key_file: "master.key".into(),
+            models: Vec::new(),
+            dev: false,
+            dev_account: None,
+            cors_origins: vec!["*".into()],
+            deadline_slots: 900,
+            nonce_slots: 600,
+            limits: Limits::default(),
+            timing: Timing::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 2 << 20,
+            requests_per_minute: 600,
+            concurrent_per_key: 32,
+            concurrent: 256,
+            subscribers: 1024,
+        }
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            admission_seconds: 10,
+            accept_seconds: 15,
+            first_token_seconds: 60,
+            next_token_seconds: 30,
+            rejoin_seconds: 15,
+            answer_hours: 24,
+        }
+    }
+}
+
+impl GatewayConfig {
+    /// Checks what types can't; the message names the key, the value and what is allowed.
+    pub fn validate(&self) -> Result<(), String> {
+        let http = |key: &str, url: &str, schemes: &[&str]| {
+            if schemes.iter().any(|scheme| url.starts_with(scheme)) {
+                Ok(())
+            } else {
+                Err(format!(
+                    "{key} = {url:?}: must begin with {}",
+                    schemes.join(" or ")
+                ))
+            }
+        };
+        http("public_url", &self.public_url, &["http://", "https://"])?;
+        http("rpc_url", &self.rpc_url, &["http://", "https://"])?;
+        http("ws_url", &self.ws_url, &["ws://", "wss://"])?;
+        if self.public_url.len() > 96 {
+            return Err(format!(
+                "public_url = {:?}: at most 96 bytes, it is written into jobs",
+                self.public_url
+            ));
+        }
+        if let Err(error) = self.database_url.parse::<tokio_postgres::Config>() {
+            return Err(format!(
+                "database_url: not a PostgreSQL URL or key=value list: {error}"
+            ));
+        }
+        for (index, model) in self.models.iter().enumerate() {
+            let valid_name =
+                !model.name.is_empty() && model.name.len() <= 100 && !model.name.contains('@');
+            if !valid_name {
+                return Err(format!(
+                    "models[{index}].name = {:?}: 1 to 100 bytes without @",
+                    model.name
+                ));
+            }
+            if hex::decode(&model.identity).map_or(0, |bytes| bytes.len()) != 32 {
+                return Err(format!(
+                    "models[{index}].identity = {:?}: must be 64 hex digits",
+                    model.identity
+                ));
+            }
+            if self
+                .models
+                .iter()
+                .take(index)
+                .any(|other| other.name == model.name)
+            {
+                return Err(format!(
+                    "models[{index}].name = {:?}: named twice",
+                    model.name
+                ));
+            }
+        }
+        if let Some(account) = &self.dev_account {
+            if !self.dev {
+                return Err("dev_account: only with dev = true".into());
+            }
+            if !self.listen.ip().is_loopback() {
+                return Err(format!(
+                    "dev_account: only with a loopback listen address, not {}: any API key pays with it",
+                    self.listen
+                ));
+            }
+            if account.owner.parse::<solana_pubkey::Pubkey>().is_err() {
+                return Err(format!(
+                    "dev_account.owner = {:?}: not a base58 address",
+                    account.owner
+                ));
+            }
+        }
+        let positive = [
+            ("limits.body_bytes", self.limits.body_bytes as u64),
+            (
+                "limits.requests_per_minute",
+                self.limits.requests_per_minute.into(),
+            ),
+            (
+                "limits.concurrent_per_key",
+                self.limits.concurrent_per_key.into(),
+            ),
+            ("limits.concurrent", self.limits.concurrent.into()),
+            ("limits.subscribers", self.limits.subscribers.into()),
+            ("timing.admission_seconds", self.timing.admission_seconds),
+            ("timing.accept_seconds", self.timing.accept_seconds),
+            (
+                "timing.first_token_seconds",
+                self.timing.first_token_seconds,
+            ),
+            ("timing.next_token_seconds", self.timing.next_token_seconds),
+            ("timing.answer_hours", self.timing.answer_hours),
+            ("deadline_slots", self.deadline_slots.into()),
+            ("nonce_slots", self.nonce_slots),
+        ];
+        match positive
+            .iter()
+            .find(|(_, value)| *value == 0 || *value > 1 << 40)
+        {
+            Some((key, value)) => Err(format!(
+                "{key} = {value}: must be at least 1 and at most 2^40"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut GatewayConfig)) -> String {
+        let mut config = GatewayConfig::default();
+        change(&mut config);
+        config.validate().unwrap_err()
+    }
+
+    #[test]
+    fn the_default_is_valid() {
+        GatewayConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        assert!(refused(|c| c.rpc_url = "8899".into()).starts_with("rpc_url"));
+        assert!(
+            refused(|c| c.public_url = format!("http://{}", "a".repeat(96)))
+                .starts_with("public_url")
+        );
+        assert!(refused(|c| c.limits.concurrent = 0).starts_with("limits.concurrent"));
+        let model = || ModelConfig {
+            name: "m".into(),
+            identity: "00".repeat(32),
+            gguf: "m.gguf".into(),
+        };
+        assert!(refused(|c| c.models = vec![model(), model()]).contains("twice"));
+        assert!(
+            refused(|c| c.models = vec![ModelConfig {
+                identity: "0".into(),
+                ..model()
+            }])
+            .contains("identity")
+        );
+    }
+
+    #[test]
+    fn an_account_for_everybody_stays_on_loopback() {
+        let account = DevAccount {
+            owner: "11111111111111111111111111111111".into(),
+            delegate_keypair_path: "d.json".into(),
+        };
+        assert!(refused(|c| c.dev_account = Some(account.clone())).contains("dev = true"));
+        let message = refused(|c| {
+            c.dev = true;
+            c.listen = "0.0.0.0:4002".parse().unwrap();
+            c.dev_account = Some(account.clone());
+        });
+        assert!(message.contains("loopback"), "{message}");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(serde_json::from_str::<GatewayConfig>(r#"{"liste": 1}"#).is_err());
+    }
+}

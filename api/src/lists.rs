@@ -1,0 +1,412 @@
+//! Lists over the analytics views, all with the same manners: `limit`, `after`, `commitment`, `{object, data, has_more}`.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use mythic_interface::state::ValidatorStatus;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use solana_pubkey::Pubkey;
+
+use crate::{
+    app::App,
+    error::{ApiError, ApiResult},
+    http::{PathParam, Query},
+};
+
+/// Rows of a page unless told otherwise, and at most.
+const LIMIT: (i64, i64) = (20, 100);
+
+/// Checks `limit`.
+pub fn limit(value: Option<i64>) -> ApiResult<i64> {
+    match value.unwrap_or(LIMIT.0) {
+        n if (1..=LIMIT.1).contains(&n) => Ok(n),
+        _ => Err(ApiError::invalid(
+            "limit",
+            format!("limit must be 1 to {}", LIMIT.1),
+        )),
+    }
+}
+
+/// Checks `commitment`; it becomes part of a view's name.
+pub fn commitment(value: Option<&str>) -> ApiResult<&'static str> {
+    match value {
+        None | Some("processed") => Ok("processed"),
+        Some("confirmed") => Ok("confirmed"),
+        Some("finalized") => Ok("finalized"),
+        Some(_) => Err(ApiError::invalid(
+            "commitment",
+            "commitment must be processed, confirmed or finalized",
+        )),
+    }
+}
+
+/// Checks an address.
+pub fn address(name: &str, value: Option<&str>) -> ApiResult<Option<Vec<u8>>> {
+    match value {
+        None => Ok(None),
+        Some(text) => match text.parse::<Pubkey>() {
+            Ok(key) => Ok(Some(key.to_bytes().to_vec())),
+            Err(_) => Err(ApiError::invalid(
+                name,
+                format!("{name} must be a base58 address"),
+            )),
+        },
+    }
+}
+
+/// A page: one row more than asked for was read, to know whether there are more.
+pub struct Page {
+    rows: Vec<Value>,
+    more: bool,
+}
+
+impl Page {
+    /// Of rows read with `LIMIT limit + 1`.
+    pub fn new(rows: impl Iterator<Item = Value>, limit: i64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let mut rows: Vec<Value> = rows.collect();
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Self { rows, more }
+    }
+
+    /// The list, each row reshaped.
+    pub fn map(self, reshape: impl FnMut(Value) -> Value) -> Value {
+        let data: Vec<Value> = self.rows.into_iter().map(reshape).collect();
+        json!({"object": "list", "data": data, "has_more": self.more})
+    }
+}
+
+fn tagged(row: Value, object: &str) -> Value {
+    match row {
+        Value::Object(mut map) => {
+            map.insert("object".into(), json!(object));
+            Value::Object(map)
+        }
+        other => other,
+    }
+}
+
+/// Query of the plain lists.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    limit: Option<i64>,
+    after: Option<String>,
+    commitment: Option<String>,
+}
+
+const VALIDATOR: &str = "id, authority, operator, stake, activating, unbonding, open_jobs, open_disputes, claimable, owed_foundation, owed_burn,
+    gpu_name, vram_mib, endpoint, models, counters, registered_slot, registered_at, jailed_until, commitment, exact";
+
+/// Validators by the order of their registration, with what they announce of themselves.
+#[utoipa::path(get, path = "/v1/validators", tag = "network",
+    params(("limit" = Option<i64>, Query), ("after" = Option<String>, Query), ("commitment" = Option<String>, Query)),
+    responses((status = 200, description = "{object: \"list\", data, has_more}")))]
+pub async fn validators(
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Json<Value>> {
+    let limit = limit(query.limit)?;
+    let commitment = commitment(query.commitment.as_deref())?;
+    let after = address("after", query.after.as_deref())?;
+    let client = app.pool.get().await?;
+    let rows = client
+        .query(
+            &format!(
+                "SELECT to_jsonb(v) FROM (SELECT {VALIDATOR} FROM analytics.validators_{commitment}
+                  WHERE $1::bytea IS NULL OR (registered_slot, id_key) >
+                    (SELECT registered_slot, id_key FROM analytics.validators_{commitment} WHERE id_key = $1)
+                  ORDER BY registered_slot, id_key LIMIT $2) v"
+            ),
+            &[&after, &(limit + 1)],
+        )
+        .await?;
+    let announced = app.validators.announcements();
+    Ok(Json(
+        Page::new(rows.iter().map(|row| row.get(0)), limit)
+            .map(|row| with_announcement(row, &announced)),
+    ))
+}
+
+fn with_announcement(
+    row: Value,
+    announced: &std::collections::HashMap<[u8; 32], mythic_inference::wire::Announcement>,
+) -> Value {
+    let authority = row["authority"]
+        .as_str()
+        .and_then(|text| text.parse::<Pubkey>().ok());
+    let live = authority.and_then(|authority| announced.get(&authority.to_bytes()));
+    let mut row = tagged(row, "validator");
+    row["live"] = match live {
+        Some(a) => json!({
+            "version": a.version, "running": a.running, "queued": a.queued, "queued_tokens": a.queued_tokens,
+            "max_concurrent": a.max_concurrent, "tokens_per_second": a.tokens_per_second, "draining": a.draining,
+        }),
+        None => Value::Null,
+    };
+    row
+}
+
+/// One validator, by its authority or its account's address.
+#[utoipa::path(get, path = "/v1/validators/{id}", tag = "network", params(("id" = String, Path)),
+    responses((status = 200, description = "The validator"), (status = 404, description = "validator_not_found")))]
+pub async fn validator(
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam,
+) -> ApiResult<Json<Value>> {
+    let key = address("id", Some(&id))?;
+    let client = app.pool.get().await?;
+    let row = client
+        .query_opt(
+            &format!("SELECT to_jsonb(v) FROM (SELECT {VALIDATOR} FROM analytics.validators_processed WHERE id_key = $1 OR authority_key = $1 LIMIT 1) v"),
+            &[&key],
+        )
+        .await?;
+    match row {
+        Some(row) => Ok(Json(with_announcement(
+            row.get(0),
+            &app.validators.announcements(),
+        ))),
+        None => Err(ApiError::not_found(
+            "validator_not_found",
+            format!("no validator {id} is indexed"),
+        )),
+    }
+}
+
+/// Disputes, newest first.
+#[utoipa::path(get, path = "/v1/disputes", tag = "network",
+    params(("limit" = Option<i64>, Query), ("after" = Option<String>, Query), ("commitment" = Option<String>, Query)),
+    responses((status = 200, description = "{object: \"list\", data, has_more}")))]
+pub async fn disputes(
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Json<Value>> {
+    let limit = limit(query.limit)?;
+    let commitment = commitment(query.commitment.as_deref())?;
+    let after = address("after", query.after.as_deref())?;
+    let client = app.pool.get().await?;
+    let rows = client
+        .query(
+            &format!(
+                "SELECT to_jsonb(d) - 'id_key' - 'job_key' FROM (SELECT * FROM analytics.disputes_{commitment}
+                  WHERE $1::bytea IS NULL OR (opened_slot, id_key) <
+                    (SELECT opened_slot, id_key FROM analytics.disputes_{commitment} WHERE id_key = $1)
+                  ORDER BY opened_slot DESC, id_key DESC LIMIT $2) d"
+            ),
+            &[&after, &(limit + 1)],
+        )
+        .await?;
+    Ok(Json(
+        Page::new(rows.iter().map(|row| row.get(0)), limit).map(|row| tagged(row, "dispute")),
+    ))
+}
+
+/// Statistics by name: `daily`, `burns`, `settlements`, `fingerprints`.
+#[utoipa::path(get, path = "/v1/stats/{name}", tag = "network",
+    params(("name" = String, Path, description = "daily, burns, settlements or fingerprints"), ("limit" = Option<i64>, Query), ("after" = Option<String>, Query, description = "`cursor` of the last row seen"), ("commitment" = Option<String>, Query)),
+    responses((status = 200, description = "{object: \"list\", data, has_more}"), (status = 404, description = "unknown_statistic")))]
+pub async fn stats(
+    State(app): State<Arc<App>>,
+    PathParam(name): PathParam,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Json<Value>> {
+    let limit = limit(query.limit)?;
+    let commitment = commitment(query.commitment.as_deref())?;
+    // View, its order (newest first), and its columns that hold bytes.
+    let (view, slot, key, hidden) = match name.as_str() {
+        "daily" => (
+            "network_daily",
+            "to_char(day, 'YYYYMMDD')::bigint",
+            "''",
+            "'{}'::text[]",
+        ),
+        "burns" => ("burns", "slot", "account", "'{account_key}'::text[]"),
+        "settlements" => (
+            "settlements",
+            "ended_slot",
+            "job",
+            "'{job_key,owner_key,validator_key,model_key}'::text[]",
+        ),
+        "fingerprints" => (
+            "fingerprints",
+            "submitted_slot",
+            "job",
+            "'{job_key,validator_key,model_key}'::text[]",
+        ),
+        _ => {
+            return Err(ApiError::not_found(
+                "unknown_statistic",
+                "there are daily, burns, settlements and fingerprints",
+            ));
+        }
+    };
+    let after = match query.after.as_deref() {
+        None => None,
+        Some(text) => {
+            let (slot, key) = text.split_once('.').unwrap_or((text, ""));
+            let slot: i64 = slot
+                .parse()
+                .map_err(|_| ApiError::invalid("after", "after must be the cursor of a row"))?;
+            Some((slot, key.to_owned()))
+        }
+    };
+    let (after_slot, after_key) = after.unzip();
+    let client = app.pool.get().await?;
+    let rows = client
+        .query(
+            &format!(
+                "SELECT to_jsonb(s) - {hidden} - 'cursor_slot' - 'cursor_key' || jsonb_build_object('cursor', s.cursor_slot || '.' || s.cursor_key)
+                   FROM (SELECT *, {slot} AS cursor_slot, {key}::text AS cursor_key FROM analytics.{view}_{commitment}
+                          WHERE $1::bigint IS NULL OR {slot} < $1 OR ({slot} = $1 AND {key}::text > $2::text)
+                          ORDER BY {slot} DESC, {key}::text LIMIT $3) s"
+            ),
+            &[&after_slot, &after_key, &(limit + 1)],
+        )
+        .await?;
+    Ok(Json(
+        Page::new(rows.iter().map(|row| row.get(0)), limit).map(|row| row),
+    ))
+}
+
+/// The network at a glance. What is not known is null.
+#[utoipa::path(get, path = "/v1/network", tag = "network", responses((status = 200, description = "Validators, GPUs, capacity, jobs, burned, staked, slot")))]
+pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
+    let client = app.pool.get().await?;
+    let row = client
+        .query_one(
+            "SELECT jsonb_build_object(
+               'slot', (SELECT processed_slot FROM analytics.pipeline_status),
+               'finalized_slot', (SELECT finalized_slot FROM analytics.pipeline_status),
+               'registered_validators', (SELECT count(*) FROM analytics.validators_processed),
+               'gpus', (SELECT count(*) FROM analytics.validators_processed WHERE gpu_name <> ''),
+               'staked_lamports', (SELECT sum(stake)::bigint FROM analytics.validators_processed),
+               'jobs', (SELECT count(*) FROM analytics.jobs_processed),
+               'jobs_settled', (SELECT count(*) FROM analytics.jobs_processed WHERE status = 'settled'),
+               'burned_lamports', (SELECT sum(lamports)::bigint FROM analytics.burns_processed))",
+            &[],
+        )
+        .await?;
+    drop(client);
+    let mut out: Map<String, Value> = match row.get::<_, Value>(0) {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    out.insert("object".into(), json!("network"));
+    let announced = app.validators.announcements();
+    let active = match app.validators.registered(&app).await {
+        Ok((_, validators)) => Some(
+            validators
+                .iter()
+                .filter(|v| {
+                    v.header.status == ValidatorStatus::Active as u8
+                        && announced.get(&v.authority).is_some_and(|a| !a.draining)
+                })
+                .count(),
+        ),
+        Err(_) => None,
+    };
+    out.insert("active_validators".into(), json!(active));
+    let speeds: Vec<f64> = announced
+        .values()
+        .filter_map(|a| {
+            a.tokens_per_second
+                .map(|speed| speed * f64::from(a.max_concurrent.max(1)))
+        })
+        .collect();
+    out.insert(
+        "capacity_tokens_per_second".into(),
+        if speeds.is_empty() {
+            Value::Null
+        } else {
+            json!(speeds.iter().sum::<f64>())
+        },
+    );
+    Ok(Json(Value::Object(out)))
+}
+
+async fn model_value(app: &App, model: &crate::plan::Served) -> ApiResult<Value> {
+    let chain = app.catalogue.on_chain(app, model).await;
+    let chain = chain.as_ref().ok();
+    let serving = match app.validators.registered(app).await {
+        Ok((_, validators)) => Some(
+            validators
+                .iter()
+                .filter(|v| v.serves(&model.address.to_bytes()).is_some())
+                .count(),
+        ),
+        Err(_) => None,
+    };
+    let created: Option<i64> = match app.pool.get().await {
+        Ok(client) => client
+            .query_opt("SELECT extract(epoch FROM registered_at)::bigint FROM analytics.models_processed WHERE id_key = $1", &[&model.address.as_ref()])
+            .await
+            .ok()
+            .flatten()
+            .and_then(|row| row.get(0)),
+        Err(_) => None,
+    };
+    Ok(json!({
+        "id": model.id,
+        "object": "model",
+        "created": created,
+        "owned_by": chain.map(|c| Pubkey::new_from_array(c.registrant).to_string()),
+        "name": model.name,
+        "identity": hex::encode(model.identity),
+        "address": model.address.to_string(),
+        "price_in_lamports_per_1k": chain.map(|c| c.price_in.get()),
+        "price_out_lamports_per_1k": chain.map(|c| c.price_out.get()),
+        "context_length": chain.map(|c| c.spec.context_length.get()),
+        "max_job_tokens": chain.map(|c| c.spec.max_job_tokens.get()),
+        "validators": serving,
+    }))
+}
+
+/// Models that this gateway serves, in OpenAI's shape, with price, context and validators.
+#[utoipa::path(get, path = "/v1/models", tag = "inference", responses((status = 200, description = "{object: \"list\", data, has_more}")))]
+pub async fn models(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
+    let mut data = Vec::new();
+    for model in app.catalogue.all() {
+        data.push(model_value(&app, model).await?);
+    }
+    Ok(Json(
+        json!({"object": "list", "data": data, "has_more": false}),
+    ))
+}
+
+/// One model.
+#[utoipa::path(get, path = "/v1/models/{id}", tag = "inference", params(("id" = String, Path)),
+    responses((status = 200, description = "The model"), (status = 404, description = "model_not_found")))]
+pub async fn model(
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam,
+) -> ApiResult<Json<Value>> {
+    let model = app.catalogue.find(&id)?;
+    Ok(Json(model_value(&app, &model).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_commitments_are_checked() {
+        assert_eq!(limit(None), Ok(20));
+        assert!(limit(Some(0)).is_err() && limit(Some(101)).is_err());
+        assert_eq!(commitment(None), Ok("processed"));
+        assert!(commitment(Some("rooted; DROP")).is_err());
+        assert!(address("owner", Some("0x")).is_err());
+    }
+
+    #[test]
+    fn one_row_more_than_asked_for_means_more() {
+        let rows = || [json!(1), json!(2), json!(3)].into_iter();
+        assert_eq!(
+            Page::new(rows(), 2).map(|row| row),
+            json!({"object": "list", "data": [1, 2], "has_more": true})
+        );
+        assert_eq!(Page::new(rows(), 3).map(|row| row)["has_more"], false);
+    }
+}
