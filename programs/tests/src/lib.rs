@@ -1,1 +1,14 @@
+//! Harness for the AI Precompiles program: the built ELF in LiteSVM, with the protocol's invariants
+//! checked after every transaction.
+//!
+//! - [`chain`]: the machine; [`chain::Chain::send`] runs a transaction and then the invariants
+//! - [`invariants`]: what must hold between any two states, as a pure function
+//! - [`calls`]: one builder per instruction, from the account lists of the interface
+//! - [`world`]: a network with models, validators, vaults and a grant to start from
+//! - [`catalogue`]: a call of every instruction that succeeds, each with its world
 
+pub mod calls;
+pub mod catalogue;
+pub mod chain;
+pub mod invariants;
+pub mod world;
