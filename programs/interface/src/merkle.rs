@@ -3,11 +3,15 @@
 
 use crate::hash::{Hash, node};
 
-/// A root computed leaf by leaf in 1 KiB.
+/// Levels of a [`Tree`]: room for 16 million leaves. The program's compiler can't clear much more
+/// than this in one go.
+const LEVELS: usize = 24;
+
+/// A root computed leaf by leaf in less than 1 KiB.
 #[derive(Clone, Debug)]
 pub struct Tree {
     /// `full[h]` holds a full subtree of 2^h leaves where bit h of `count` is set.
-    full: [Hash; 32],
+    full: [Hash; LEVELS],
     count: u32,
 }
 
@@ -21,7 +25,7 @@ impl Tree {
     /// A tree without leaves.
     pub const fn new() -> Self {
         Tree {
-            full: [[0; 32]; 32],
+            full: [[0; 32]; LEVELS],
             count: 0,
         }
     }
@@ -34,7 +38,7 @@ impl Tree {
     /// Appends a leaf (already hashed).
     ///
     /// # Panics
-    /// After 2^32 - 1 leaves, twenty hours of hashing.
+    /// After 2^24 - 1 leaves, more than any model's context.
     pub fn push(&mut self, leaf: Hash) {
         let mut carried = leaf;
         let mut height = 0;
