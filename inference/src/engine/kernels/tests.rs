@@ -29,13 +29,24 @@ fn compare<F: Load>(noise: &[u8], x: &[f32], cols: usize) {
     dequantise::<F>(&row, &mut values);
     for (t, got) in plain.iter().enumerate() {
         let x = &x[t * cols..(t + 1) * cols];
-        let want: f64 = x.iter().zip(&values).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-        let size: f64 = x.iter().zip(&values).map(|(a, b)| f64::from((a * b).abs())).sum();
+        let want: f64 = x
+            .iter()
+            .zip(&values)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum();
+        let size: f64 = x
+            .iter()
+            .zip(&values)
+            .map(|(a, b)| f64::from((a * b).abs()))
+            .sum();
         let amax = x.iter().fold(0f32, |m, v| m.max(v.abs()));
         let wmax: f32 = values.iter().map(|v| v.abs()).sum();
         // Half a step of the activations' quantisation on every weight, and f16 scales.
         let bound = f64::from(amax / 127.0 * 0.51 * wmax) + size * 2e-3 + 1e-3;
-        assert!((f64::from(*got) - want).abs() <= bound, "{got} against {want}");
+        assert!(
+            (f64::from(*got) - want).abs() <= bound,
+            "{got} against {want}"
+        );
     }
     #[cfg(target_arch = "x86_64")]
     {
@@ -92,7 +103,9 @@ fn extreme_integers_do_not_overflow() {
 
 #[test]
 fn activations_quantise_like_candles_q8_1() {
-    let x: Vec<f32> = (0..96).map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0).collect();
+    let x: Vec<f32> = (0..96)
+        .map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0)
+        .collect();
     let ours = Q8::new(&x, 96);
     let tensor = Tensor::from_slice(&x, (1, 96), &Device::Cpu).unwrap();
     let theirs = QTensor::quantize(&tensor, GgmlDType::Q8_1).unwrap();

@@ -162,7 +162,11 @@ macro_rules! kernel {
                             *y.s.get_unchecked(at),
                         )
                     };
-                    let qs = if F::SIGNED { _mm256_sign_epi8(qs, q) } else { qs };
+                    let qs = if F::SIGNED {
+                        _mm256_sign_epi8(qs, q)
+                    } else {
+                        qs
+                    };
                     let sums = _mm256_cvtepi32_ps($dot(magnitude, qs));
                     acc[t] = _mm256_fmadd_ps(_mm256_set1_ps(scale * d), sums, acc[t]);
                     if F::MIN {

@@ -1,0 +1,5 @@
+//! The node against a real chain (the development chain with the program's own `.so`) and a gateway played by the test.
+
+mod admit;
+mod harness;
+mod life;
