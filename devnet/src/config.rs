@@ -1,0 +1,159 @@
+//! Configuration of the development chain: one struct, every key with a default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use solana_pubkey::Pubkey;
+
+/// Deepest unrooted chain that is held: a finalized blockhash must stay well within its 150 blocks of life.
+pub const MAX_ROOTED_LAG: u64 = 128;
+
+/// Configuration of `mythic chain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DevnetConfig {
+    /// Directory of the chain's state; made if it is missing. One process at a time holds it.
+    pub data_dir: PathBuf,
+    /// JSON-RPC over HTTP, also `GET /health` and `GET /metrics`.
+    pub rpc_addr: SocketAddr,
+    /// JSON-RPC over WebSocket (subscriptions). Clients expect the HTTP port + 1.
+    pub ws_addr: SocketAddr,
+    /// Milliseconds between slots; 0 = only `mythic_advanceSlots` moves the chain.
+    pub slot_ms: u64,
+    /// A block is confirmed when this many blocks stand on it.
+    pub confirmed_lag: u64,
+    /// A block is rooted (finalized) when this many blocks stand on it; at most [`MAX_ROOTED_LAG`].
+    pub rooted_lag: u64,
+    /// Programs deployed at genesis (upgradeable loader). A chain that exists keeps what it has.
+    pub programs: Vec<ProgramConfig>,
+    /// Accounts funded at genesis.
+    pub genesis_accounts: Vec<GenesisAccount>,
+    /// Lamports of the faucet behind `requestAirdrop`, at genesis.
+    pub faucet_lamports: u64,
+    /// JSON5 file of a Geyser plugin, as Agave's `--geyser-plugin-config` takes it.
+    pub geyser_plugin_config: Option<PathBuf>,
+}
+
+/// One program deployed at genesis.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramConfig {
+    /// Program id, base58.
+    pub id: String,
+    /// The ELF file (`.so`).
+    pub path: PathBuf,
+    /// Key written as upgrade authority into the ProgramData account, base58; none = immutable.
+    #[serde(default)]
+    pub upgrade_authority: Option<String>,
+}
+
+/// One account funded at genesis, owned by the system program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisAccount {
+    /// Address, base58.
+    pub pubkey: String,
+    /// Balance in lamports.
+    pub lamports: u64,
+}
+
+impl Default for DevnetConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from(".mythic/chain"),
+            rpc_addr: SocketAddr::from(([127, 0, 0, 1], 8899)),
+            ws_addr: SocketAddr::from(([127, 0, 0, 1], 8900)),
+            slot_ms: 400,
+            confirmed_lag: 1,
+            rooted_lag: 32,
+            programs: Vec::new(),
+            genesis_accounts: Vec::new(),
+            faucet_lamports: 1_000_000_000_000_000,
+            geyser_plugin_config: None,
+        }
+    }
+}
+
+impl DevnetConfig {
+    /// Checks every value; the error names the key, the value and what is allowed.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.data_dir.as_os_str().is_empty() {
+            return Err("data_dir = \"\": name a directory".into());
+        }
+        if self.slot_ms > 60_000 {
+            return Err(format!(
+                "slot_ms = {}: allowed are 0 (manual) to 60000",
+                self.slot_ms
+            ));
+        }
+        if self.rooted_lag == 0 || self.rooted_lag > MAX_ROOTED_LAG {
+            return Err(format!(
+                "rooted_lag = {}: allowed are 1 to {MAX_ROOTED_LAG}",
+                self.rooted_lag
+            ));
+        }
+        if self.confirmed_lag > self.rooted_lag {
+            return Err(format!(
+                "confirmed_lag = {}: allowed are 0 to rooted_lag ({})",
+                self.confirmed_lag, self.rooted_lag
+            ));
+        }
+        if self.faucet_lamports > i64::MAX as u64 {
+            return Err(format!(
+                "faucet_lamports = {}: allowed are 0 to {}",
+                self.faucet_lamports,
+                i64::MAX
+            ));
+        }
+        for (i, program) in self.programs.iter().enumerate() {
+            pubkey(&format!("programs[{i}].id"), &program.id)?;
+            if let Some(authority) = &program.upgrade_authority {
+                pubkey(&format!("programs[{i}].upgrade_authority"), authority)?;
+            }
+        }
+        for (i, account) in self.genesis_accounts.iter().enumerate() {
+            pubkey(&format!("genesis_accounts[{i}].pubkey"), &account.pubkey)?;
+            if account.lamports > i64::MAX as u64 {
+                return Err(format!(
+                    "genesis_accounts[{i}].lamports = {}: allowed are 0 to {}",
+                    account.lamports,
+                    i64::MAX
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parses a base58 public key of the configuration.
+pub(crate) fn pubkey(key: &str, value: &str) -> Result<Pubkey, String> {
+    Pubkey::from_str(value)
+        .map_err(|_| format!("{key} = {value:?}: a base58 public key of 32 bytes is needed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_unknown_keys_are_refused() {
+        assert_eq!(DevnetConfig::default().validate(), Ok(()));
+        assert!(serde_json::from_str::<DevnetConfig>(r#"{"slots":1}"#).is_err());
+        let parsed: DevnetConfig = serde_json::from_str(r#"{"slot_ms":0}"#).unwrap();
+        assert_eq!(parsed.slot_ms, 0);
+    }
+
+    #[test]
+    fn errors_name_key_value_and_what_is_allowed() {
+        let config = DevnetConfig {
+            rooted_lag: 1000,
+            ..DevnetConfig::default()
+        };
+        assert_eq!(
+            config.validate().unwrap_err(),
+            "rooted_lag = 1000: allowed are 1 to 128"
+        );
+    }
+}

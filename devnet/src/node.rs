@@ -1,0 +1,373 @@
+//! The shell around the chain: takes its events and makes them durable, tells the plugin and the subscribers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use parking_lot::Mutex;
+use solana_account::ReadableAccount;
+use solana_clock::Slot;
+use solana_hash::Hash;
+use solana_keypair::Keypair;
+use solana_message::{Message, VersionedMessage};
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
+use solana_signer::Signer;
+use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction_error::TransactionError;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::{Block, Chain, CommandError, Event, Level, Moved, NOMINAL_SLOT_MS, Params};
+use crate::config::DevnetConfig;
+use crate::genesis;
+use crate::geyser::PluginHost;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// Notices a subscriber may lag behind before it is disconnected.
+const NOTICES: usize = 4_096;
+/// Slots advanced by command between two looks at other callers (and with one fsync).
+const ADVANCE_CHUNK: u64 = 64;
+const COMPUTE_BUDGET_ID: Pubkey =
+    Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
+
+/// What subscribers are told.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A bank was created.
+    Slot {
+        slot: Slot,
+        parent: Slot,
+        root: Slot,
+    },
+    /// A block reached a commitment.
+    Block { level: Level, block: Arc<Block> },
+}
+
+struct Inner {
+    chain: Chain,
+    store: Store,
+    plugin: Option<PluginHost>,
+}
+
+/// A running chain.
+pub struct Node {
+    inner: Mutex<Inner>,
+    notices: broadcast::Sender<Notice>,
+    slot_ms: watch::Sender<u64>,
+    genesis_hash: Hash,
+    faucet: Keypair,
+    airdrops: AtomicU32,
+
+    pub(crate) metrics: Metrics,
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
+}
+
+/// 16 bytes that differ from process to process.
+fn salt() -> [u8; 16] {
+    let mut salt = [0; 16];
+    let key = Keypair::new().pubkey().to_bytes();
+    salt.copy_from_slice(&key[..16]);
+    salt
+}
+
+impl Node {
+    /// Reads or makes the state, gives the plugin its startup accounts, and opens the first bank. Blocking.
+    pub fn start(config: &DevnetConfig, plugin: Option<PluginHost>) -> anyhow::Result<Arc<Self>> {
+        let (mut store, saved) = Store::open(&config.data_dir)?;
+        let faucet = genesis::faucet(&config.data_dir.join("faucet.json"))?;
+        let now = now_ms();
+        let (resume, genesis_hash) = match saved {
+            Some(saved) => saved,
+            None => {
+                let entropy = Keypair::new().pubkey().to_bytes();
+                let (resume, hash) = genesis::genesis(config, &faucet.pubkey(), entropy, now)?;
+                store
+                    .compact(&resume, &hash)
+                    .context("writing the genesis state")?;
+                (resume, hash)
+            }
+        };
+        let params = Params {
+            confirmed_lag: config.confirmed_lag,
+            rooted_lag: config.rooted_lag,
+            salt: salt(),
+        };
+        let chain = Chain::new(params, resume, now);
+        warn_of_other_programs(config, &chain);
+        let mut inner = Inner {
+            chain,
+            store,
+            plugin,
+        };
+        if let Some(plugin) = &mut inner.plugin {
+            let root = inner.chain.rooted().clone();
+            plugin.startup(&inner.chain.accounts(&root, |_, _| true));
+        }
+        let node = Self {
+            notices: broadcast::channel(NOTICES).0,
+            slot_ms: watch::channel(config.slot_ms).0,
+            genesis_hash,
+            faucet,
+            airdrops: AtomicU32::new(0),
+
+            metrics: Metrics::new()?,
+            inner: Mutex::new(inner),
+        };
+        node.settle(&mut node.inner.lock());
+        Ok(Arc::new(node))
+    }
+
+    /// Unloads the plugin (its threads are joined when this returns) and closes the state.
+    pub fn shut_down(&self) {
+        self.inner.lock().plugin = None;
+    }
+
+    /// Hash that tells this chain from every other.
+    pub fn genesis_hash(&self) -> Hash {
+        self.genesis_hash
+    }
+
+    /// Milliseconds between slots; 0 = manual.
+    pub fn slot_ms(&self) -> u64 {
+        *self.slot_ms.borrow()
+    }
+
+    /// Sets the milliseconds between slots; 0 = manual.
+    pub fn set_slot_ms(&self, slot_ms: u64) {
+        self.slot_ms.send_replace(slot_ms);
+    }
+
+    /// Notices from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    /// Reads the chain.
+    pub fn read<T>(&self, f: impl FnOnce(&mut Chain) -> T) -> T {
+        f(&mut self.inner.lock().chain)
+    }
+
+    /// Executes a transaction into the open bank; see [`Chain::submit`].
+    pub fn submit(&self, tx: VersionedTransaction) -> Result<Signature, TransactionError> {
+        let mut inner = self.inner.lock();
+        let result = inner.chain.submit(tx);
+        match &result {
+            Ok(_) => self.metrics.transactions.inc(),
+            Err(_) => self.metrics.refused.inc(),
+        }
+        self.settle(&mut inner);
+        result
+    }
+
+    /// Sends lamports from the faucet.
+    pub fn airdrop(&self, to: &Pubkey, lamports: u64) -> Result<Signature, TransactionError> {
+        let (balance, blockhash) = self.read(|chain| {
+            let tip = chain.tip().clone();
+            let faucet = chain.account(&tip, &self.faucet.pubkey());
+            (
+                faucet.map_or(0, |account| account.lamports()),
+                chain.rooted().blockhash,
+            )
+        });
+        if balance < lamports {
+            return Err(TransactionError::InsufficientFundsForFee);
+        }
+        // The compute limit tells two equal airdrops under one blockhash apart.
+        let count = self.airdrops.fetch_add(1, Ordering::Relaxed) % 1_000_000;
+        let mut limit = vec![2];
+        limit.extend_from_slice(&count.saturating_add(10_000).to_le_bytes());
+        let instructions = [
+            solana_instruction::Instruction {
+                program_id: COMPUTE_BUDGET_ID,
+                accounts: Vec::new(),
+                data: limit,
+            },
+            solana_system_interface::instruction::transfer(&self.faucet.pubkey(), to, lamports),
+        ];
+        let payer = self.faucet.pubkey();
+        let message = Message::new_with_blockhash(&instructions, Some(&payer), &blockhash);
+        let tx = VersionedTransaction::try_new(VersionedMessage::Legacy(message), &[&self.faucet])
+            .map_err(|_| TransactionError::SignatureFailure)?;
+        self.submit(tx)
+    }
+
+    /// The slot clock's step.
+    pub fn advance_one(&self) {
+        let mut inner = self.inner.lock();
+        inner.chain.advance(now_ms());
+        self.settle(&mut inner);
+    }
+
+    /// Advances `count` slots at once; the Clock moves by 400 ms for each.
+    pub fn advance(&self, count: u64) {
+        let mut left = count;
+        while left > 0 {
+            let chunk = left.min(ADVANCE_CHUNK);
+            let mut inner = self.inner.lock();
+            for _ in 0..chunk {
+                inner.chain.warp_clock(NOMINAL_SLOT_MS);
+                inner.chain.advance(now_ms());
+            }
+            self.settle(&mut inner);
+            left -= chunk;
+        }
+    }
+
+    /// See [`Chain::fork`].
+    pub fn fork(&self, count: u64) -> Result<Moved, CommandError> {
+        self.command(|chain| chain.fork(count, now_ms()))
+    }
+
+    /// See [`Chain::replay`].
+    pub fn replay(&self, slot: Slot, without: Option<&[Signature]>) -> Result<Moved, CommandError> {
+        self.command(|chain| chain.replay(slot, without, now_ms()))
+    }
+
+    /// See [`Chain::skip`].
+    pub fn skip(&self, count: u64) -> Result<Moved, CommandError> {
+        self.command(|chain| chain.skip(count, now_ms()))
+    }
+
+    /// See [`Chain::dead`].
+    pub fn dead(&self, reason: String) -> Moved {
+        self.command(|chain| chain.dead(reason, now_ms()))
+    }
+
+    /// See [`Chain::revert`].
+    pub fn revert(&self, id: u64) -> Result<usize, CommandError> {
+        self.command(|chain| chain.revert(id))
+    }
+
+    fn command<T>(&self, f: impl FnOnce(&mut Chain) -> T) -> T {
+        let mut inner = self.inner.lock();
+        let result = f(&mut inner.chain);
+        self.settle(&mut inner);
+        result
+    }
+
+    /// Makes what can be rooted durable, roots it, and tells the events. If the disk fails, nothing is rooted
+    /// until it works again.
+    fn settle(&self, inner: &mut Inner) {
+        let open = inner.chain.open_slot();
+        let roots = inner.chain.rootable();
+        let saved = if roots.is_empty() {
+            inner.store.note(open)
+        } else {
+            inner.store.append_roots(&roots, open)
+        };
+        match saved {
+            Ok(()) => inner.chain.root(roots.len()),
+            Err(error) => {
+                self.metrics.store_errors.inc();
+                tracing::error!(%error, "rooted state could not be written; nothing is finalized until it can");
+            }
+        }
+        if inner.store.is_long() {
+            let state = inner.chain.rooted_state();
+            if let Err(error) = inner.store.compact(&state, &self.genesis_hash) {
+                self.metrics.store_errors.inc();
+                tracing::error!(%error, "a snapshot of the state could not be written");
+            }
+        }
+        let root = inner.chain.rooted().slot;
+        for event in inner.chain.take_events() {
+            if let Some(plugin) = &mut inner.plugin {
+                plugin.tell(&event);
+            }
+            let notice = match event {
+                Event::CreatedBank { slot, parent } => Notice::Slot { slot, parent, root },
+                Event::Processed(block) => Notice::Block {
+                    level: Level::Processed,
+                    block,
+                },
+                Event::Confirmed(block) => Notice::Block {
+                    level: Level::Confirmed,
+                    block,
+                },
+                Event::Rooted(block) => Notice::Block {
+                    level: Level::Finalized,
+                    block,
+                },
+                Event::Account { .. }
+                | Event::Transaction { .. }
+                | Event::Frozen(_)
+                | Event::Dead { .. } => continue,
+            };
+            // Nobody listening is no error.
+            let _ = self.notices.send(notice);
+        }
+        let metrics = &self.metrics;
+        metrics.processed_slot.set(inner.chain.tip().slot as i64);
+        metrics.rooted_slot.set(root as i64);
+        metrics.accounts.set(inner.chain.account_count() as i64);
+        if let Some(plugin) = &inner.plugin {
+            metrics.plugin_errors.set(plugin.errors() as i64);
+        }
+    }
+}
+
+/// Advances a slot every `slot_ms` until the token is cancelled.
+pub(crate) async fn tick(node: Arc<Node>, stop: CancellationToken) {
+    let mut period = node.slot_ms.subscribe();
+    loop {
+        let slot_ms = *period.borrow_and_update();
+        if slot_ms == 0 {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = period.changed() => if changed.is_err() { return },
+            }
+            continue;
+        }
+        let mut interval = tokio::time::interval(Duration::from_millis(slot_ms));
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        interval.tick().await;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = period.changed() => {
+                    if changed.is_err() { return }
+                    break;
+                }
+                _ = interval.tick() => {
+                    let node = node.clone();
+                    if let Err(error) = tokio::task::spawn_blocking(move || node.advance_one()).await {
+                        tracing::error!(%error, "a slot could not be advanced");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A chain keeps the programs it has: say so when the files are others now.
+fn warn_of_other_programs(config: &DevnetConfig, chain: &Chain) {
+    let root = chain.rooted();
+    for program in &config.programs {
+        let Ok(id) = crate::config::pubkey("programs.id", &program.id) else {
+            continue;
+        };
+        let on_chain = chain.account(root, &genesis::program_data_address(&id));
+        let Ok(elf) = genesis::read_program(&program.path) else {
+            continue;
+        };
+        let same = on_chain.is_some_and(|account| {
+            account
+                .data()
+                .get(genesis::PROGRAM_DATA_HEADER..)
+                .is_some_and(|bytes| bytes == elf)
+        });
+        if !same {
+            tracing::warn!(program = program.id, path = %program.path.display(), "the chain runs another build of this program than the file; start anew with an empty data_dir to run the file");
+        }
+    }
+}

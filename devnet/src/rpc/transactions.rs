@@ -1,0 +1,365 @@
+//! Calls about transactions: sending, simulating, statuses, lookups.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bincode::Options;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use solana_account_decoder::UiAccountEncoding;
+use solana_message::VersionedMessage;
+use solana_rpc_client_api::config::{
+    CommitmentLevel, RpcContextConfig, RpcEncodingConfigWrapper, RpcRequestAirdropConfig,
+    RpcSendTransactionConfig, RpcSignaturesForAddressConfig, RpcSimulateTransactionConfig,
+    RpcTransactionConfig, UiTransactionEncoding,
+};
+use solana_rpc_client_api::response::{RpcBlockhash, RpcSimulateTransactionResult};
+use solana_signature::Signature;
+use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction_error::TransactionError;
+use solana_transaction_status::{
+    ConfirmedTransactionWithStatusMeta, EncodeError, TransactionConfirmationStatus,
+    TransactionStatus, TransactionWithStatusMeta, VersionedTransactionWithStatusMeta,
+    map_inner_instructions, parse_ui_inner_instructions,
+};
+
+use super::encode;
+use super::error::RpcError;
+use super::methods::commitment;
+use super::params::{Params, block, level, pubkey, signature, with_context};
+use crate::chain::{Block, Chain, Level, MAX_BLOCKHASH_AGE, Simulation};
+use crate::node::Node;
+
+/// Largest transaction in bytes.
+const MAX_TRANSACTION: usize = 1_232;
+const MAX_STATUSES: usize = 256;
+const MAX_SIGNATURES: usize = 1_000;
+
+type Answer = Result<Value, RpcError>;
+
+pub fn send(node: &Node, mut params: Params) -> Answer {
+    let text: String = params.required(0, "transaction")?;
+    let config: RpcSendTransactionConfig = params.or_default(1, "config")?;
+    let encoding = config.encoding.unwrap_or(UiTransactionEncoding::Base58);
+    let tx: VersionedTransaction = decode(&text, encoding)?;
+    let Some(signature) = tx.signatures.first().copied() else {
+        return Err(RpcError::invalid_params(
+            "the transaction has no signature".into(),
+        ));
+    };
+    if !config.skip_preflight {
+        node.read(|chain| {
+            let commitment = config.preflight_commitment.map(commitment);
+            let at = block(chain, commitment, config.min_context_slot)?;
+            match chain.verify(&tx) {
+                Ok(()) => {}
+                Err(TransactionError::SignatureFailure) => {
+                    return Err(RpcError::signature_verification());
+                }
+                Err(error) => {
+                    return Err(RpcError::invalid_params(format!(
+                        "invalid transaction: {error}"
+                    )));
+                }
+            }
+            let simulation = chain.simulate(&at, tx.clone(), true);
+            match simulation.err.clone() {
+                Some(error) => Err(RpcError::preflight(
+                    format!("Transaction simulation failed: {error}"),
+                    json!(result(&simulation)),
+                )),
+                None => Ok(()),
+            }
+        })?;
+    }
+    match node.submit(tx) {
+        // Sent twice: it is on its way already.
+        Ok(_) | Err(TransactionError::AlreadyProcessed) => Ok(json!(signature.to_string())),
+        Err(TransactionError::SignatureFailure) => Err(RpcError::signature_verification()),
+        // A validator would drop it in silence.
+        Err(error) => {
+            let refused = Simulation {
+                err: Some(error.clone()),
+                meta: Default::default(),
+                post_accounts: Vec::new(),
+            };
+            Err(RpcError::preflight(
+                format!("Transaction was not included: {error}"),
+                json!(result(&refused)),
+            ))
+        }
+    }
+}
+
+pub fn simulate(node: &Node, mut params: Params) -> Answer {
+    let text: String = params.required(0, "transaction")?;
+    let config: RpcSimulateTransactionConfig = params.or_default(1, "config")?;
+    let encoding = config.encoding.unwrap_or(UiTransactionEncoding::Base58);
+    let mut tx: VersionedTransaction = decode(&text, encoding)?;
+    if config.sig_verify && config.replace_recent_blockhash {
+        return Err(RpcError::invalid_params(
+            "sigVerify may not be used with replaceRecentBlockhash".into(),
+        ));
+    }
+    node.read(|chain| {
+        let at = block(chain, config.commitment, config.min_context_slot)?;
+        let mut replaced = None;
+        if config.replace_recent_blockhash {
+            tx.message.set_recent_blockhash(at.blockhash);
+            replaced = Some(RpcBlockhash {
+                blockhash: at.blockhash.to_string(),
+                last_valid_block_height: at.height.saturating_add(MAX_BLOCKHASH_AGE),
+            });
+        }
+        let sanitized = chain
+            .sanitize(tx.clone())
+            .map_err(|error| RpcError::invalid_params(format!("invalid transaction: {error}")))?;
+        if config.sig_verify && sanitized.verify().is_err() {
+            return Err(RpcError::signature_verification());
+        }
+        let simulation = chain.simulate(&at, tx, true);
+        let mut answer = result(&simulation);
+        answer.replacement_blockhash = replaced;
+        if config.inner_instructions {
+            let keys = sanitized.message().account_keys();
+            answer.inner_instructions = Some(
+                map_inner_instructions(simulation.meta.inner_instructions.clone())
+                    .map(|inner| parse_ui_inner_instructions(inner, &keys))
+                    .collect(),
+            );
+        }
+        if let Some(wanted) = config.accounts {
+            let encoding = wanted.encoding.unwrap_or(UiAccountEncoding::Base64);
+            if wanted.addresses.len() > sanitized.message().account_keys().len() {
+                return Err(RpcError::invalid_params(
+                    "Too many accounts provided; max is the number of the transaction's accounts"
+                        .into(),
+                ));
+            }
+            let mut accounts = Vec::with_capacity(wanted.addresses.len());
+            for address in &wanted.addresses {
+                let key = pubkey("accounts.addresses", address)?;
+                let after = simulation
+                    .post_accounts
+                    .iter()
+                    .find(|(post, _)| *post == key);
+                let account = match after {
+                    _ if simulation.err.is_some() => None,
+                    Some((_, account)) => Some(account.clone()),
+                    None => chain.account(&at, &key),
+                };
+                accounts.push(
+                    account
+                        .map(|account| encode::account(&key, &account, encoding, None))
+                        .transpose()?,
+                );
+            }
+            answer.accounts = Some(accounts);
+        }
+        Ok(with_context(&at, answer))
+    })
+}
+
+pub fn request_airdrop(node: &Node, mut params: Params) -> Answer {
+    let to = params.pubkey(0, "pubkey")?;
+    let lamports: u64 = params.required(1, "lamports")?;
+    let _: RpcRequestAirdropConfig = params.or_default(2, "config")?;
+    let signature = node
+        .airdrop(&to, lamports)
+        .map_err(|error| RpcError::internal(format!("airdrop request failed: {error}")))?;
+    Ok(json!(signature.to_string()))
+}
+
+pub fn get_fee(chain: &mut Chain, mut params: Params) -> Answer {
+    let text: String = params.required(0, "message")?;
+    let config: RpcContextConfig = params.or_default(1, "config")?;
+    let message: VersionedMessage = decode(&text, UiTransactionEncoding::Base64)?;
+    let at = block(chain, config.commitment, config.min_context_slot)?;
+    let fee = chain.fee(&at, message);
+    Ok(with_context(&at, fee))
+}
+
+pub fn get_statuses(chain: &Chain, mut params: Params) -> Answer {
+    let signatures: Vec<String> = params.required(0, "signatures")?;
+    if signatures.len() > MAX_STATUSES {
+        return Err(RpcError::invalid_params(format!(
+            "Too many inputs provided; max {MAX_STATUSES}"
+        )));
+    }
+    let tip = chain.tip();
+    let statuses = signatures
+        .iter()
+        .map(|text| {
+            let signature = signature("signatures", text)?;
+            Ok(chain
+                .status(&signature)
+                .map(|(status, level)| TransactionStatus {
+                    slot: status.slot,
+                    confirmations: (level != Level::Finalized)
+                        .then(|| tip.height.saturating_sub(status.height) as usize),
+                    status: status.err.clone().map_or(Ok(()), Err),
+                    err: status.err,
+                    confirmation_status: Some(confirmation(level)),
+                }))
+        })
+        .collect::<Result<Vec<_>, RpcError>>()?;
+    Ok(with_context(tip, statuses))
+}
+
+pub fn get_signatures(chain: &Chain, mut params: Params) -> Answer {
+    let key = params.pubkey(0, "address")?;
+    let config: RpcSignaturesForAddressConfig = params.or_default(1, "config")?;
+    let at = confirmed_block(chain, level(config.commitment), config.min_context_slot)?;
+    let limit = config.limit.unwrap_or(MAX_SIGNATURES);
+    if limit == 0 || limit > MAX_SIGNATURES {
+        return Err(RpcError::invalid_params(format!(
+            "Invalid limit; max {MAX_SIGNATURES}"
+        )));
+    }
+    let before = config
+        .before
+        .map(|text| signature("before", &text))
+        .transpose()?;
+    let until = config
+        .until
+        .map(|text| signature("until", &text))
+        .transpose()?;
+    let mut started = before.is_none();
+    let mut found = Vec::new();
+    for (signature, status) in chain.signatures_for(&key, &at) {
+        if Some(signature) == until || found.len() == limit {
+            break;
+        }
+        if started {
+            let level = chain
+                .status(&signature)
+                .map(|(_, level)| confirmation(level));
+            found.push(json!({
+                "signature": signature.to_string(),
+                "slot": status.slot,
+                "err": status.err,
+                "memo": null,
+                "blockTime": chain.block_time(status.slot),
+                "confirmationStatus": level,
+            }));
+        }
+        started |= Some(signature) == before;
+    }
+    Ok(Value::Array(found))
+}
+
+pub fn get_transaction(chain: &Chain, mut params: Params) -> Answer {
+    let signature: Signature = params.signature(0, "signature")?;
+    let config = params
+        .optional::<RpcEncodingConfigWrapper<RpcTransactionConfig>>(1, "config")?
+        .map(|config| config.convert_to_current())
+        .unwrap_or_default();
+    let least = level(config.commitment);
+    confirmed_block(chain, least, None)?;
+    let landed = chain
+        .status(&signature)
+        .filter(|(_, level)| *level >= least);
+    let (Some((status, _)), Some(executed)) = (landed, chain.executed(&signature)) else {
+        return Ok(Value::Null);
+    };
+    let confirmed = ConfirmedTransactionWithStatusMeta {
+        slot: status.slot,
+        tx_with_meta: TransactionWithStatusMeta::Complete(VersionedTransactionWithStatusMeta {
+            transaction: executed.transaction.clone(),
+            meta: executed.meta.clone(),
+        }),
+        block_time: chain.block_time(status.slot),
+        index: executed.index as u32,
+    };
+    let encoding = config.encoding.unwrap_or(UiTransactionEncoding::Json);
+    confirmed
+        .encode(encoding, config.max_supported_transaction_version)
+        .map(|encoded| json!(encoded))
+        .map_err(|EncodeError::UnsupportedTransactionVersion(version)| {
+            RpcError::unsupported_version(version)
+        })
+}
+
+fn confirmed_block(
+    chain: &Chain,
+    level: Level,
+    min_context_slot: Option<u64>,
+) -> Result<std::sync::Arc<Block>, RpcError> {
+    let wanted = match level {
+        Level::Processed => {
+            return Err(RpcError::invalid_params(
+                "Method does not support commitment below `confirmed`".into(),
+            ));
+        }
+        Level::Confirmed => CommitmentLevel::Confirmed,
+        Level::Finalized => CommitmentLevel::Finalized,
+    };
+    block(chain, Some(commitment(wanted)), min_context_slot)
+}
+
+fn confirmation(level: Level) -> TransactionConfirmationStatus {
+    match level {
+        Level::Processed => TransactionConfirmationStatus::Processed,
+        Level::Confirmed => TransactionConfirmationStatus::Confirmed,
+        Level::Finalized => TransactionConfirmationStatus::Finalized,
+    }
+}
+
+fn result(simulation: &Simulation) -> RpcSimulateTransactionResult {
+    let meta = &simulation.meta;
+    RpcSimulateTransactionResult {
+        err: simulation.err.clone().map(Into::into),
+        logs: Some(meta.logs.clone()),
+        accounts: None,
+        units_consumed: Some(meta.compute_units_consumed),
+        loaded_accounts_data_size: None,
+        return_data: Some(meta.return_data.clone())
+            .filter(|data| !data.data.is_empty())
+            .map(Into::into),
+        inner_instructions: None,
+        replacement_blockhash: None,
+        fee: Some(meta.fee).filter(|fee| *fee > 0),
+        pre_balances: None,
+        post_balances: None,
+        pre_token_balances: None,
+        post_token_balances: None,
+        loaded_addresses: None,
+    }
+}
+
+/// Decodes wire bytes (bincode) out of base58 or base64.
+fn decode<T: DeserializeOwned>(text: &str, encoding: UiTransactionEncoding) -> Result<T, RpcError> {
+    // Base58 is the longer of the two: 1,683 characters for the largest transaction.
+    if text.len() > 1_683 {
+        return Err(RpcError::invalid_params(format!(
+            "too large: {} characters; a transaction has at most {MAX_TRANSACTION} bytes",
+            text.len()
+        )));
+    }
+    let bytes = match encoding {
+        UiTransactionEncoding::Base58 | UiTransactionEncoding::Binary => {
+            bs58::decode(text).into_vec().map_err(|error| {
+                RpcError::invalid_params(format!("invalid base58 encoding: {error:?}"))
+            })?
+        }
+        UiTransactionEncoding::Base64 => BASE64_STANDARD.decode(text).map_err(|error| {
+            RpcError::invalid_params(format!("invalid base64 encoding: {error:?}"))
+        })?,
+        other => {
+            return Err(RpcError::invalid_params(format!(
+                "unsupported encoding: {other}. Supported encodings: base58, base64"
+            )));
+        }
+    };
+    if bytes.len() > MAX_TRANSACTION {
+        return Err(RpcError::invalid_params(format!(
+            "too large: {} bytes; a transaction has at most {MAX_TRANSACTION}",
+            bytes.len()
+        )));
+    }
+    bincode::options()
+        .with_limit(MAX_TRANSACTION as u64)
+        .with_fixint_encoding()
+        .allow_trailing_bytes()
+        .deserialize(&bytes)
+        .map_err(|error| RpcError::invalid_params(format!("failed to deserialize: {error}")))
+}
