@@ -134,7 +134,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             admission_seconds: 10,
-            accept_seconds: 15,
+            accept_seconds: 20,
             first_token_seconds: 60,
             next_token_seconds: 30,
             rejoin_seconds: 15,

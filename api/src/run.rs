@@ -414,35 +414,34 @@ mod tests {
         assert_eq!(run.frame().job, "B");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stream_that_nobody_reads_is_called_off_at_once() {
         let run = Run::new(head(false));
         let reader = run.reader();
         run.push(Event::Piece(0, Arc::new(piece("a"))));
         let watcher = tokio::spawn({
             let run = run.clone();
-            async move { run.watch_listeners(Duration::from_secs(15)).await }
+            async move { run.watch_listeners(Duration::from_millis(400)).await }
         });
         drop(reader);
         watcher.await.unwrap();
         assert!(run.gone.is_cancelled());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_repeatable_run_waits_for_its_client_to_come_back() {
         let run = Run::new(head(true));
         drop(run.reader());
         let watcher = tokio::spawn({
             let run = run.clone();
-            async move { run.watch_listeners(Duration::from_secs(15)).await }
+            async move { run.watch_listeners(Duration::from_millis(400)).await }
         });
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         let again = run.reader();
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
         assert!(!run.gone.is_cancelled());
         drop(again);
-        tokio::time::sleep(Duration::from_secs(16)).await;
-        assert!(run.gone.is_cancelled());
         watcher.await.unwrap();
+        assert!(run.gone.is_cancelled());
     }
 }

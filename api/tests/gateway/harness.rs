@@ -1,0 +1,534 @@
+//! A chain, a database, two validators and a gateway, started once for all tests of this file and stopped with the process.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Timing};
+use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda};
+use mythic_interface::{
+    instruction::{GrantSpend, RegisterModel, RegisterValidator},
+    le::{Text, U16, U32, U64},
+    params::Params,
+    state::{GRANT_MODELS, Job, ModelSpec},
+};
+use serde_json::{Value, json};
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::validators::{self, Validator};
+
+pub const SOL: u64 = 1_000_000_000;
+pub const MODEL: &str = "tiny";
+
+pub struct World {
+    pub runtime: Runtime,
+    pub chain: ChainClient,
+    pub config: GatewayConfig,
+    pub url: String,
+    pub database_url: String,
+    pub gateway_key: Pubkey,
+    pub dev: Keypair,
+    pub model: Pubkey,
+    pub validators: Vec<Arc<Validator>>,
+    _dir: tempfile::TempDir,
+    _postgres: std::process::Child,
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let runtime = Runtime::new().unwrap();
+    let parts = runtime.block_on(start());
+    parts.build(runtime)
+});
+
+/// Runs a test in the world.
+pub fn within<F: Future<Output = ()>>(test: impl FnOnce(&'static World) -> F) {
+    let world: &'static World = &WORLD;
+    world.runtime.block_on(test(world));
+}
+
+struct Parts {
+    chain: ChainClient,
+    config: GatewayConfig,
+    dir: tempfile::TempDir,
+    postgres: std::process::Child,
+    dev: Keypair,
+    gateway_key: Pubkey,
+    model: Pubkey,
+    validators: Vec<Arc<Validator>>,
+}
+
+impl Parts {
+    fn build(self, runtime: Runtime) -> World {
+        World {
+            runtime,
+            chain: self.chain,
+            url: self.config.public_url.clone(),
+            database_url: self.config.database_url.clone(),
+            gateway_key: self.gateway_key,
+            config: self.config,
+            dev: self.dev,
+            model: self.model,
+            validators: self.validators,
+            _dir: self.dir,
+            _postgres: self.postgres,
+        }
+    }
+}
+
+async fn start() -> Parts {
+    let dir = tempfile::Builder::new()
+        .prefix("mythic-api-")
+        .tempdir_in("/tmp")
+        .unwrap();
+    let (postgres, database_url) = postgres(dir.path()).await;
+    mythic_indexer::migrate(&database_url).await.unwrap();
+
+    let (admin, dev, delegate, gateway) = (
+        Keypair::new(),
+        Keypair::new(),
+        Keypair::new(),
+        Keypair::new(),
+    );
+    let elf =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../programs/elf/mythic_ai_precompiles.so");
+    let config = mythic_devnet::DevnetConfig {
+        data_dir: dir.path().join("chain"),
+        rpc_addr: ([127, 0, 0, 1], 0).into(),
+        ws_addr: ([127, 0, 0, 1], 0).into(),
+        slot_ms: 100,
+        rooted_lag: 8,
+        programs: vec![mythic_devnet::ProgramConfig {
+            id: pda::PROGRAM_ID.to_string(),
+            path: elf,
+            upgrade_authority: Some(admin.pubkey().to_string()),
+        }],
+        ..mythic_devnet::DevnetConfig::default()
+    };
+    let servers = mythic_devnet::Servers::bind(&config).await.unwrap();
+    let (rpc_url, ws_url) = (
+        format!("http://{}", servers.rpc_addr()),
+        format!("ws://{}", servers.ws_addr()),
+    );
+    tokio::spawn(async move {
+        mythic_devnet::run_with(config, None, servers, CancellationToken::new())
+            .await
+            .unwrap()
+    });
+    let chain = ChainClient::new(rpc_url.clone(), ws_url.clone());
+    eventually("the chain", async || {
+        chain
+            .slot(Commitment::Finalized)
+            .await
+            .is_ok_and(|slot| slot > 0)
+    })
+    .await;
+
+    for key in [&admin, &dev, &gateway] {
+        chain.airdrop(&key.pubkey(), 1_000 * SOL).await.unwrap();
+    }
+    let initialize = ix::initialize(
+        &admin.pubkey(),
+        &admin.pubkey(),
+        &admin.pubkey(),
+        &Pubkey::new_unique(),
+        &Params::dev(),
+    );
+    send(&chain, &[initialize], &[&admin]).await;
+    let gguf = dir.path().join("tiny.gguf");
+    std::fs::write(&gguf, tiny_gguf()).unwrap();
+    let spec = spec();
+    let register = ix::register_model(
+        &admin.pubkey(),
+        &admin.pubkey(),
+        &RegisterModel {
+            spec,
+            name: Text::new(MODEL).unwrap(),
+        },
+    );
+    send(&chain, &[register], &[&admin]).await;
+    let model = pda::model(&spec.identity());
+    send(
+        &chain,
+        &[ix::deposit_vault(&dev.pubkey(), &dev.pubkey(), 100 * SOL)],
+        &[&dev],
+    )
+    .await;
+    grant(&chain, &dev, &delegate.pubkey(), SOL).await;
+
+    let scene = Arc::new(validators::Scene::new(chain.clone()));
+    let mut validators = Vec::new();
+    for _ in 0..2 {
+        let (authority, operator) = (Keypair::new(), Keypair::new());
+        chain.airdrop(&authority.pubkey(), 20 * SOL).await.unwrap();
+        chain.airdrop(&operator.pubkey(), 20 * SOL).await.unwrap();
+        let (endpoint, validator) =
+            validators::start(scene.clone(), authority.pubkey(), operator).await;
+        let args = RegisterValidator {
+            operator: validator.operator.pubkey().to_bytes(),
+            stake: U64::new(10 * SOL),
+            vram_mib: U32::new(0),
+            gpu_name: Text::default(),
+            endpoint: Text::new(&endpoint).unwrap(),
+        };
+        send(
+            &chain,
+            &[ix::register_validator(
+                &authority.pubkey(),
+                &authority.pubkey(),
+                &args,
+                &[model],
+            )],
+            &[&authority],
+        )
+        .await;
+        validators.push(validator);
+    }
+
+    let key = |name: &str, key: &Keypair| -> PathBuf {
+        let path = dir.path().join(name);
+        write_keypair(&path, key).unwrap();
+        path
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = GatewayConfig {
+        listen: listener.local_addr().unwrap(),
+        public_url: format!("http://{}", listener.local_addr().unwrap()),
+        database_url: database_url.clone(),
+        rpc_url,
+        ws_url,
+        keypair_path: key("gateway.json", &gateway),
+        master_key_file: dir.path().join("master.key"),
+        models: vec![ModelConfig {
+            name: MODEL.into(),
+            identity: hex::encode(spec.identity()),
+            gguf,
+        }],
+        dev: true,
+        dev_account: Some(DevAccount {
+            owner: dev.pubkey().to_string(),
+            delegate_keypair_path: key("delegate.json", &delegate),
+        }),
+        timing: Timing {
+            rejoin_seconds: 2,
+            next_token_seconds: 10,
+            ..Timing::default()
+        },
+        ..GatewayConfig::default()
+    };
+    tokio::spawn(mythic_api::serve(
+        listener,
+        config.clone(),
+        CancellationToken::new(),
+    ));
+    let url = config.public_url.clone();
+    eventually("the gateway", async || {
+        reqwest::get(format!("{url}/v1/models"))
+            .await
+            .is_ok_and(|r| r.status().is_success())
+    })
+    .await;
+    Parts {
+        chain,
+        config,
+        dir,
+        postgres,
+        dev,
+        gateway_key: gateway.pubkey(),
+        model,
+        validators,
+    }
+}
+
+/// Sends and waits until the chain has executed it.
+pub async fn send(chain: &ChainClient, instructions: &[Instruction], signers: &[&Keypair]) {
+    chain
+        .send_and_confirm(
+            instructions,
+            &signers[0].pubkey(),
+            signers,
+            Commitment::Processed,
+        )
+        .await
+        .unwrap();
+}
+
+/// Lets `delegate` spend up to `limit` lamports of the owner's vault.
+pub async fn grant(chain: &ChainClient, owner: &Keypair, delegate: &Pubkey, limit: u64) {
+    let args = GrantSpend {
+        per_job_max: U64::new(limit),
+        window_max: U64::new(limit),
+        window_slots: U32::new(100_000),
+        lifetime_cap: U64::new(limit),
+        expiry_slot: U64::new(1 << 40),
+        model_count: 0,
+        models: [[0; 32]; GRANT_MODELS],
+    };
+    send(
+        chain,
+        &[ix::grant_spend(
+            &owner.pubkey(),
+            &owner.pubkey(),
+            delegate,
+            &args,
+        )],
+        &[owner],
+    )
+    .await;
+}
+
+/// Waits for a condition, at most 40 seconds.
+pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let started = std::time::Instant::now();
+    while !condition().await {
+        assert!(
+            started.elapsed() < Duration::from_secs(40),
+            "waited too long for {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+impl World {
+    /// A chat request with one user message.
+    pub fn chat(&self, prompt: &str, extra: Value) -> reqwest::RequestBuilder {
+        let mut body = json!({"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_completion_tokens": 64, "temperature": 0});
+        for (name, value) in extra.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        reqwest::Client::new()
+            .post(format!("{}/v1/chat/completions", self.url))
+            .json(&body)
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        reqwest::get(format!("{}{path}", self.url))
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    }
+
+    /// A job as the chain has it.
+    pub async fn job(&self, id: &str) -> Job {
+        self.chain
+            .account::<Job>(&id.parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap_or_else(|| panic!("job {id} is not on chain"))
+            .1
+    }
+
+    /// Jobs on chain whose prompt is this one.
+    pub async fn jobs_of(&self, requester: &Pubkey) -> usize {
+        let jobs = self
+            .chain
+            .program_accounts::<Job>(&[], Commitment::Processed)
+            .await
+            .unwrap();
+        jobs.iter()
+            .filter(|(_, job)| job.terms.requester == requester.to_bytes())
+            .count()
+    }
+
+    /// A wallet with a vault, and an API key that may spend from it.
+    pub async fn customer(&self, deposit: u64, limit: u64) -> (Keypair, String, Pubkey, String) {
+        let wallet = Keypair::new();
+        self.chain
+            .airdrop(&wallet.pubkey(), 10 * SOL)
+            .await
+            .unwrap();
+        if deposit > 0 {
+            send(
+                &self.chain,
+                &[ix::deposit_vault(
+                    &wallet.pubkey(),
+                    &wallet.pubkey(),
+                    deposit,
+                )],
+                &[&wallet],
+            )
+            .await;
+        }
+        let key = self
+            .signed(reqwest::Method::POST, "/v1/keys", b"{}", &wallet)
+            .await;
+        let delegate: Pubkey = key["delegate"].as_str().unwrap().parse().unwrap();
+        if limit > 0 {
+            grant(&self.chain, &wallet, &delegate, limit).await;
+        }
+        (
+            wallet,
+            key["key"].as_str().unwrap().to_owned(),
+            delegate,
+            key["id"].as_str().unwrap().to_owned(),
+        )
+    }
+
+    /// A signed request's answer.
+    pub async fn signed(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: &[u8],
+        key: &Keypair,
+    ) -> Value {
+        let mut request = reqwest::Client::new()
+            .request(method.clone(), format!("{}{path}", self.url))
+            .body(body.to_vec());
+        for (name, value) in mythic_inference::wire::sign(method.as_str(), path, body, key) {
+            request = request.header(name, value);
+        }
+        request.send().await.unwrap().json().await.unwrap()
+    }
+}
+
+/// A private PostgreSQL that ends when this process does: its keeper reads from a pipe of ours.
+async fn postgres(dir: &Path) -> (std::process::Child, String) {
+    let bin = std::fs::read_dir("/usr/lib/postgresql")
+        .expect("PostgreSQL is installed under /usr/lib/postgresql")
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|bin| bin.join("initdb").exists())
+        .max()
+        .expect("initdb");
+    let root = std::fs::metadata("/proc/self")
+        .is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    let home = dir.join("pg");
+    std::fs::create_dir(&home).unwrap();
+    if root {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(
+            Command::new("chown")
+                .arg("postgres")
+                .arg(&home)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    let script = format!(
+        "set -e; cd '{home}'; '{bin}/initdb' -D data -U mythic -A trust -E UTF8 --no-locale --no-sync >initdb.log 2>&1; \
+         '{bin}/postgres' -D data -k '{home}' -c listen_addresses= -c fsync=off -c max_connections=200 >log 2>&1 & pg=$!; \
+         read end || true; kill -INT $pg; wait $pg",
+        home = home.display(),
+        bin = bin.display()
+    );
+    let mut command = if root {
+        Command::new("runuser")
+    } else {
+        Command::new("sh")
+    };
+    if root {
+        command.args(["-u", "postgres", "--", "sh"]);
+    }
+    let child = command
+        .arg("-c")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let url = format!("host={} user=mythic dbname=postgres", home.display());
+    eventually("PostgreSQL", async || {
+        let config: tokio_postgres::Config = url.parse().unwrap();
+        config.connect(tokio_postgres::NoTls).await.is_ok()
+    })
+    .await;
+    (child, url)
+}
+
+fn spec() -> ModelSpec {
+    let mut eos_ids = [U32::new(0); mythic_interface::state::MODEL_EOS_IDS];
+    eos_ids[0] = U32::new(validators::EOS);
+    ModelSpec {
+        weights_hash: [1; 32],
+        tokenizer_hash: [2; 32],
+        chat_template_hash: [3; 32],
+        quantisation: U16::new(0),
+        kernel_profile: U16::new(1),
+        context_length: U32::new(2048),
+        max_job_tokens: U32::new(2048),
+        error_ppm: U32::new(0),
+        miss_ppm: U32::new(0),
+        commit_slots: U16::new(100),
+        min_vram_mib: U32::new(0),
+        eos_count: 1,
+        eos_ids,
+    }
+}
+
+/// A model file with a tokenizer of bytes and a chat template, and no weights.
+fn tiny_gguf() -> Vec<u8> {
+    fn text(out: &mut Vec<u8>, text: &str) {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text.as_bytes());
+    }
+    fn string(out: &mut Vec<u8>, key: &str, value: &str) {
+        text(out, key);
+        out.extend(8u32.to_le_bytes());
+        text(out, value);
+    }
+    fn number(out: &mut Vec<u8>, key: &str, value: u32) {
+        text(out, key);
+        out.extend(4u32.to_le_bytes());
+        out.extend(value.to_le_bytes());
+    }
+    // Byte-level BPE writes each byte as a printable character.
+    let mut spare = 256;
+    let mut tokens: Vec<String> = (0u32..256)
+        .map(|byte| {
+            let printable = (33..=126).contains(&byte)
+                || (161..=172).contains(&byte)
+                || (174..=255).contains(&byte);
+            let code = if printable {
+                byte
+            } else {
+                spare += 1;
+                spare - 1
+            };
+            char::from_u32(code).unwrap().to_string()
+        })
+        .collect();
+    tokens.extend(["<|im_start|>", "<|im_end|>", "ab"].map(String::from));
+    let mut out = Vec::new();
+    let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n";
+    string(&mut out, "general.architecture", "llama");
+    number(&mut out, "llama.context_length", 2048);
+    string(&mut out, "tokenizer.ggml.model", "gpt2");
+    string(&mut out, "tokenizer.ggml.pre", "smollm");
+    string(&mut out, "tokenizer.chat_template", template);
+    number(&mut out, "tokenizer.ggml.eos_token_id", validators::EOS);
+    text(&mut out, "tokenizer.ggml.tokens");
+    out.extend(9u32.to_le_bytes());
+    out.extend(8u32.to_le_bytes());
+    out.extend((tokens.len() as u64).to_le_bytes());
+    tokens.iter().for_each(|token| text(&mut out, token));
+    text(&mut out, "tokenizer.ggml.token_type");
+    out.extend(9u32.to_le_bytes());
+    out.extend(5u32.to_le_bytes());
+    out.extend((tokens.len() as u64).to_le_bytes());
+    for id in 0..tokens.len() {
+        out.extend((if id == 256 || id == 257 { 3i32 } else { 1 }).to_le_bytes());
+    }
+    text(&mut out, "tokenizer.ggml.merges");
+    out.extend(9u32.to_le_bytes());
+    out.extend(8u32.to_le_bytes());
+    out.extend(1u64.to_le_bytes());
+    text(&mut out, "a b");
+    let mut file = b"GGUF".to_vec();
+    file.extend(3u32.to_le_bytes());
+    file.extend(0u64.to_le_bytes());
+    file.extend(9u64.to_le_bytes());
+    file.extend(out);
+    file.resize(file.len().next_multiple_of(32), 0);
+    file
+}

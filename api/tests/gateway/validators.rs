@@ -1,0 +1,295 @@
+//! Validators without an engine: they co-sign, send, answer with a fixed text and submit its true fingerprint, and misbehave
+//! where the prompt says so: `first:decline`, `first:die`, `first:silent` (only the first validator asked), `break`, `lie`, `slow`.
+
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, Sse},
+    },
+    routing::{get, post},
+};
+use base64::Engine;
+use mythic_client::{ChainClient, Commitment, ix};
+use mythic_inference::{
+    fingerprint::{Draft, Evidence},
+    wire::{ErrorBody, Finish, InferenceRequest, NodeEvent},
+};
+use mythic_interface::{instruction::SubmitResult, le::U32, sampler::Sampling, state::Job};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use solana_transaction::versioned::VersionedTransaction;
+
+pub const EOS: u32 = 257;
+pub const ANSWER: &str = "Hello, said the node. STOP here.";
+
+/// What all validators share.
+pub struct Scene {
+    chain: ChainClient,
+    asked: Mutex<HashSet<String>>,
+}
+
+impl Scene {
+    pub fn new(chain: ChainClient) -> Self {
+        Self {
+            chain,
+            asked: Mutex::default(),
+        }
+    }
+}
+
+pub struct Validator {
+    scene: Arc<Scene>,
+    pub authority: Pubkey,
+    pub operator: Keypair,
+    evidence: Mutex<HashMap<String, Evidence>>,
+}
+
+pub async fn start(
+    scene: Arc<Scene>,
+    authority: Pubkey,
+    operator: Keypair,
+) -> (String, Arc<Validator>) {
+    let validator = Arc::new(Validator {
+        scene,
+        authority,
+        operator,
+        evidence: Mutex::default(),
+    });
+    let router = Router::new()
+        .route("/v1/inference", post(infer))
+        .route("/v1/jobs/{id}/evidence", get(evidence))
+        .with_state(validator.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (endpoint, validator)
+}
+
+async fn evidence(State(me): State<Arc<Validator>>, Path(id): Path<String>) -> Response {
+    match me.evidence.lock().unwrap().get(&id) {
+        Some(evidence) => Json(evidence).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn top4(token: u32) -> [(u32, i32); 4] {
+    let others: Vec<u32> = (1..6).filter(|id| *id != token).take(3).collect();
+    [
+        (token, 100 << 16),
+        (others[0], 3 << 16),
+        (others[1], 2 << 16),
+        (others[2], 1 << 16),
+    ]
+}
+
+impl Validator {
+    /// The evidence of a job with this answer.
+    pub fn prove(
+        &self,
+        address: &Pubkey,
+        job: &Job,
+        request: (&[u32], [u8; 16]),
+        output: &[u32],
+    ) -> Evidence {
+        Evidence::seal(Draft {
+            job: address.to_bytes(),
+            submitter: self.authority.to_bytes(),
+            terms_hash: job.terms_hash,
+            salt: request.1,
+            prompt_ids: request.0.to_vec(),
+            output_ids: output.to_vec(),
+            leaves: output.iter().map(|token| top4(*token)).collect(),
+            sampling: Sampling {
+                seed: job.terms.seed,
+                temperature_milli: job.terms.temperature_milli.get(),
+            },
+        })
+        .unwrap()
+    }
+
+    pub async fn submit(&self, address: &Pubkey, evidence: &Evidence, finish: Finish) {
+        let digests = evidence.verify().unwrap();
+        let args = SubmitResult {
+            terms_hash: evidence.terms_hash,
+            output_root: digests.output_root,
+            fingerprint: digests.fingerprint,
+            output_tokens: U32::new(digests.count),
+            finish_reason: finish.code(),
+        };
+        let instruction =
+            ix::submit_result(&self.operator.pubkey(), &self.authority, address, &args);
+        self.scene
+            .chain
+            .send_and_confirm(
+                &[instruction],
+                &self.operator.pubkey(),
+                &[&self.operator],
+                Commitment::Processed,
+            )
+            .await
+            .unwrap();
+    }
+}
+
+async fn infer(
+    State(me): State<Arc<Validator>>,
+    Json(request): Json<InferenceRequest>,
+) -> Response {
+    let prompt: Vec<u8> = request
+        .prompt_ids
+        .iter()
+        .filter_map(|id| u8::try_from(*id).ok())
+        .collect();
+    let prompt = String::from_utf8_lossy(&prompt).into_owned();
+    // Byte tokens are written by their place in the vocabulary, so ids below 256 are the bytes themselves.
+    let first = me.scene.asked.lock().unwrap().insert(prompt.clone());
+    let is = |word: &str| prompt.contains(word);
+    if is("all:decline") || (first && is("first:decline")) {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(ErrorBody::new("server_error", "capacity", "full")),
+        )
+            .into_response();
+    }
+    if first && is("first:silent") {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(&request.transaction)
+        .unwrap();
+    let mut transaction: VersionedTransaction = bincode::deserialize(&bytes).unwrap();
+    let signature = me.operator.sign_message(&transaction.message.serialize());
+    let at = transaction
+        .message
+        .static_account_keys()
+        .iter()
+        .position(|key| *key == me.operator.pubkey())
+        .unwrap();
+    transaction.signatures[at] = signature;
+    let id = transaction.signatures[0].to_string();
+    if let Err(error) = me.scene.chain.send(&transaction).await {
+        return (
+            StatusCode::PAYMENT_REQUIRED,
+            Json(ErrorBody::new(
+                "server_error",
+                "not_paid",
+                error.to_string(),
+            )),
+        )
+            .into_response();
+    }
+    let address: Pubkey = request.job.parse().unwrap();
+    let job = loop {
+        if let Some((_, job)) = me.scene.chain.account::<Job>(&address).await.unwrap() {
+            break job;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let (sender, receiver) = tokio::sync::mpsc::channel::<NodeEvent>(4096);
+    let script = (first && is("first:die"), is("break"), is("lie"), is("slow"));
+    tokio::spawn(async move { answer(me, request, address, job, id, script, sender).await });
+    let events = futures::stream::unfold(receiver, |mut receiver| async move {
+        let event = receiver.recv().await?;
+        Some((
+            Ok::<_, Infallible>(Event::default().json_data(&event).unwrap()),
+            receiver,
+        ))
+    });
+    Sse::new(events).into_response()
+}
+
+async fn answer(
+    me: Arc<Validator>,
+    request: InferenceRequest,
+    address: Pubkey,
+    job: Job,
+    signature: String,
+    (die, broken, lie, slow): (bool, bool, bool, bool),
+    out: tokio::sync::mpsc::Sender<NodeEvent>,
+) {
+    let _ = out
+        .send(NodeEvent::Accepted {
+            job: address.to_string(),
+            signature,
+        })
+        .await;
+    if die {
+        return;
+    }
+    let most = job.terms.max_output_tokens.get() as usize;
+    let mut output: Vec<u32> = ANSWER.bytes().map(u32::from).chain([EOS]).collect();
+    let mut finish = Finish::Eos;
+    if output.len() > most {
+        output.truncate(most);
+        finish = Finish::Length;
+    }
+    if let Some(at) = request
+        .stop
+        .first()
+        .and_then(|stop| ANSWER.find(stop.as_str()).map(|at| at + stop.len()))
+    {
+        output.truncate(at);
+        finish = Finish::Stopped;
+    }
+    for (position, token) in (0u32..).zip(&output) {
+        if broken && position == 5 {
+            return;
+        }
+        if slow {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        let text = String::new();
+        let _ = out
+            .send(NodeEvent::Token {
+                position,
+                token: *token,
+                text,
+                top4: top4(*token),
+            })
+            .await;
+    }
+    if lie {
+        output[0] += 1;
+    }
+    let salt = mythic_inference::wire::parse_salt(&request.salt).unwrap();
+    let evidence = me.prove(&address, &job, (&request.prompt_ids, salt), &output);
+    // A cancelled job takes a result for a while; one that is gone takes none.
+    let now = me
+        .scene
+        .chain
+        .account::<Job>(&address)
+        .await
+        .unwrap()
+        .unwrap()
+        .1;
+    if now.cancel_slot.get() > 0 {
+        return;
+    }
+    me.submit(&address, &evidence, finish).await;
+    me.evidence
+        .lock()
+        .unwrap()
+        .insert(address.to_string(), evidence.clone());
+    let digests = evidence.verify().unwrap();
+    let _ = out
+        .send(NodeEvent::Done {
+            finish_reason: finish,
+            output_ids: output,
+            fingerprint: hex::encode(digests.fingerprint),
+            output_root: hex::encode(digests.output_root),
+            submit_signature: None,
+            evidence: Box::new(evidence),
+        })
+        .await;
+}
