@@ -62,12 +62,12 @@ pub enum OutboundError {
 }
 
 impl OutboundError {
-    /// Whether asking again may help.
+    /// Whether asking again may help. A gateway that has not seen our acceptance yet answers 403, 404 or 409.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Resolve { .. } | Self::Failed { .. } => true,
             Self::Status { status, .. } => {
-                *status >= 500 || matches!(*status, 404 | 408 | 409 | 425 | 429)
+                *status >= 500 || matches!(*status, 403 | 404 | 408 | 409 | 425 | 429)
             }
             Self::Url(_) | Self::NotPublic { .. } => false,
         }

@@ -142,3 +142,40 @@ async fn tell(batch: &[Ready], outcome: &Outcome) {
         let _ = ready.told.send(outcome.clone()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mythic_interface::le::U32;
+
+    #[test]
+    fn a_full_batch_fits_one_transaction() {
+        let operator = Keypair::new();
+        let args = SubmitResult {
+            terms_hash: [1; 32],
+            output_root: [2; 32],
+            fingerprint: [3; 32],
+            output_tokens: U32::new(4),
+            finish_reason: 1,
+        };
+        let instructions: Vec<_> = (0..BATCH)
+            .map(|i| {
+                let job = Pubkey::new_from_array([i as u8 + 10; 32]);
+                ix::submit_result(
+                    &operator.pubkey(),
+                    &Pubkey::new_from_array([9; 32]),
+                    &job,
+                    &args,
+                )
+            })
+            .collect();
+        let transaction = sign(
+            &instructions,
+            &operator.pubkey(),
+            &[&operator],
+            Default::default(),
+        )
+        .unwrap();
+        assert!(bincode::serialize(&transaction).unwrap().len() <= 1_232);
+    }
+}

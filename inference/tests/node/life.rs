@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use mythic_client::{Commitment, ix};
 use mythic_inference::wire::{self, Evidence, Finish, NodeEvent};
-use mythic_interface::{hash, state::JobStatus};
+use mythic_interface::{
+    hash,
+    state::{Job, JobStatus},
+};
 use serde_json::json;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
@@ -319,6 +322,125 @@ async fn forks_that_abandon_the_request_and_the_result_are_survived() {
         hash::output_root(&expected(&args, &job)),
         Some(state.output_root)
     );
+}
+
+async fn call(world: &World, method: &'static str, params: serde_json::Value) -> serde_json::Value {
+    let request = solana_rpc_client_api::request::RpcRequest::Custom { method };
+    world.chain.rpc().send(request, params).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_vanished_from_the_chain_is_submitted_again() {
+    let world = World::start(60).await;
+    let node = world.node(Duration::from_millis(30));
+    let (args, prompt) = world.request(11, 20).await;
+    let job = world.job(&args);
+    let mut events = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    events.next().await.unwrap();
+    world
+        .until(&job, Commitment::Processed, "accepted", |j| {
+            j.status() == Some(JobStatus::Accepted)
+        })
+        .await;
+    let snapshot = call(&world, "mythic_snapshot", json!([])).await;
+    let first = world
+        .until(&job, Commitment::Processed, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    call(&world, "mythic_revert", json!([snapshot])).await;
+    let again = |j: &Job| {
+        j.status() == Some(JobStatus::Submitted) && j.submitted_slot > first.submitted_slot
+    };
+    let state = world
+        .until(&job, Commitment::Finalized, "submitted again", again)
+        .await;
+    assert_eq!(
+        hash::output_root(&expected(&args, &job)),
+        Some(state.output_root)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
+    use mythic_inference::node::submit::{Outcome, Ready, Submitter};
+    use mythic_interface::instruction::SubmitResult;
+    let world = World::start(60).await;
+    drop(world.node(QUICK));
+    let mut told = Vec::new();
+    let fees = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = fees.clone();
+    let submitter = Submitter::start(
+        world.chain.clone(),
+        std::sync::Arc::new(world.operator.insecure_clone()),
+        world.authority.pubkey(),
+        std::sync::Arc::new(move |fee| {
+            counted.fetch_add(fee, std::sync::atomic::Ordering::SeqCst);
+        }),
+    );
+    let mut jobs = Vec::new();
+    for tag in 0..4u8 {
+        let (args, _) = world.request(20 + tag, 3).await;
+        let instruction = ix::request_inference(&world.requester(true), &args);
+        let signers = [&world.payer, &world.owner, &world.operator];
+        world
+            .chain
+            .send_and_confirm(
+                &[instruction],
+                &world.payer.pubkey(),
+                &signers,
+                Commitment::Processed,
+            )
+            .await
+            .unwrap();
+        let job = world.job(&args);
+        jobs.push((job, world.read(&job, Commitment::Processed).await.unwrap()));
+    }
+    for (bad, range) in [(false, 0..2), (true, 2..4)] {
+        let before = fees.load(std::sync::atomic::Ordering::SeqCst);
+        for (i, (job, state)) in jobs[range].iter().enumerate() {
+            let args = SubmitResult {
+                terms_hash: if bad && i == 0 {
+                    [9; 32]
+                } else {
+                    state.terms_hash
+                },
+                output_root: [2; 32],
+                fingerprint: [3; 32],
+                output_tokens: 3.into(),
+                finish_reason: Finish::Length.code(),
+            };
+            let (sender, receiver) = tokio::sync::mpsc::channel(4);
+            submitter
+                .submit(Ready {
+                    job: *job,
+                    args,
+                    told: sender,
+                })
+                .await;
+            told.push((bad && i == 0, receiver));
+        }
+        for (expect_failure, mut receiver) in told.drain(..) {
+            let mut last = None;
+            while let Some(outcome) = receiver.recv().await {
+                last = Some(outcome);
+            }
+            match (expect_failure, last) {
+                (true, Some(Outcome::Failed(reason))) => {
+                    assert!(reason.contains("WrongFork"), "{reason}")
+                }
+                (false, Some(Outcome::Landed(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(
+            fees.load(std::sync::atomic::Ordering::SeqCst) - before,
+            5_000,
+            "one transaction"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
