@@ -280,7 +280,8 @@ impl Drop for PluginHost {
 
 /// Opens the library and lets it make its plugin.
 fn open(path: &Path) -> Result<(libloading::Library, Box<dyn GeyserPlugin>), GeyserError> {
-    type Constructor = unsafe fn() -> *mut dyn GeyserPlugin;
+    #[allow(improper_ctypes_definitions)]
+    type Constructor = unsafe extern "C" fn() -> *mut dyn GeyserPlugin;
     let failed = |source| GeyserError::Library {
         path: path.to_path_buf(),
         source,

@@ -130,7 +130,7 @@ impl Ledger {
     }
 
     /// Number of accounts in the newest state.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.svm.accounts_db().inner.len()
     }
 

@@ -59,7 +59,7 @@ impl Chain {
 
     /// Number of accounts in the newest state.
     pub fn account_count(&self) -> usize {
-        self.ledger.len()
+        self.ledger.count()
     }
 
     /// Rent-exempt minimum in lamports.
