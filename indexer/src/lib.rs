@@ -1,9 +1,42 @@
 //! From the stream of a validator's account updates to Postgres tables, exactly once.
+//!
+//! Pure core, in the order of the data:
+//! - [`holder`]: envelopes to sealed banks and statuses; [`tree`]: forks, confirmation, roots
+//! - [`projection`]: account bytes to rows ([`entity`]) and feed events ([`feed`])
+//! - [`plan`]: inputs to everything one transaction writes
+//!
+//! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`copy`], [`db`]), [`lease`] keeps
+//! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance.
 #![recursion_limit = "256"]
+#![forbid(unsafe_code)]
 
+pub mod cluster;
+pub mod config;
 pub mod copy;
+pub mod db;
 pub mod entity;
+pub mod error;
 pub mod feed;
 pub mod holder;
+pub mod lease;
+mod migrate;
+pub mod plan;
 pub mod projection;
+mod rebuild;
+pub mod service;
+pub mod source;
+pub mod sql;
+pub mod state;
+mod tables;
+#[cfg(test)]
+mod tests;
+pub mod telemetry;
 pub mod tree;
+pub mod writer;
+
+pub use config::IndexerConfig;
+pub use error::IndexerError;
+pub use migrate::migrate;
+pub use rebuild::{RebuildReport, Swap, rebuild};
+pub use service::run;
+pub use tables::{TableHash, differences, hash_tables};

@@ -8,7 +8,7 @@ use mythic_interface::{
     AI_PRECOMPILES_ID,
     le::Text,
     state::{
-        Account as _, Config, ConfigStatus, Dispute, DisputeStatus, EndReason, FinishReason, GrantStatus, Job, JobStatus, Key,
+        Config, ConfigStatus, Dispute, DisputeStatus, EndReason, FinishReason, GrantStatus, Job, JobStatus, Key,
         Model, ModelStatus, NO_KEY, Output, SpendGrant, Treasury, Validator, ValidatorStatus, Vault, Verdict,
     },
 };

@@ -255,6 +255,11 @@ impl SlotTree {
         (path, at)
     }
 
+    /// The newest confirmed bank below a slot.
+    fn confirmed_below(&self, slot: u64) -> Option<BankId> {
+        self.nodes.range(..BankId { slot, hash: [0; 32] }).rev().find(|(_, n)| n.confirmed).map(|(id, _)| *id)
+    }
+
     /// The one bank held at a slot; none if there are several.
     fn only_at(&self, slot: u64) -> Option<BankId> {
         let mut at = self.nodes.range(BankId { slot, hash: [0; 32] }..=BankId { slot, hash: [0xff; 32] });
@@ -406,23 +411,36 @@ impl SlotTree {
         let start = if held {
             Some(id)
         } else {
-            parent.filter(|p| *p < id.slot).and_then(|p| self.only_at(p))
+            parent.filter(|p| *p < id.slot).and_then(|p| self.only_at(p)).or_else(|| self.confirmed_below(id.slot))
         };
-        let (path, below) = match start {
+        let (mut path, mut below) = match start {
             Some(start) => self.path(start),
             None => (Vec::new(), id),
         };
         // First slot that finality has not passed yet.
         let next = self.root.map_or(0, |root| root.slot + 1);
-        if !path.is_empty() {
-            match self.root {
-                Some(root) if below.slot <= root.slot => {
-                    let same = below.slot == root.slot && root.hash.is_none_or(|hash| hash == below.hash);
-                    if !same && root.hash.is_some() {
-                        out.push(Effect::Alarm(Alarm::RootConflict { root: root.slot, other: below }));
-                    }
+        // Down to the root, over whatever is missing: confirmed banks below a gap are on the chain too.
+        while !path.is_empty() {
+            if let Some(root) = self.root
+                && below.slot <= root.slot
+            {
+                let same = below.slot == root.slot && root.hash.is_none_or(|hash| hash == below.hash);
+                if !same && root.hash.is_some() {
+                    out.push(Effect::Alarm(Alarm::RootConflict { root: root.slot, other: below }));
                 }
-                _ => self.open_gap(next, below, out),
+                break;
+            }
+            match self.confirmed_below(below.slot) {
+                Some(lower) => {
+                    self.open_gap(lower.slot + 1, below, out);
+                    let (more, bottom) = self.path(lower);
+                    path.extend(more);
+                    below = bottom;
+                }
+                None => {
+                    self.open_gap(next, below, out);
+                    break;
+                }
             }
         }
         for step in path.iter().rev() {

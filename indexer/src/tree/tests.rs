@@ -197,6 +197,24 @@ fn finality_passes_over_a_missing_bank() {
 }
 
 #[test]
+fn confirmed_banks_below_a_gap_are_on_the_chain() {
+    let mut tree = line();
+    tree.apply(confirmed(id(12, 0)));
+    tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
+    assert_eq!(
+        tree.apply(rooted(id(15, 0), 14)),
+        [
+            Effect::Gap { first: 13, last: 14, top: id(14, 0) },
+            Effect::Rooted { number: 11 },
+            Effect::Rooted { number: 12 },
+            Effect::Confirmed { number: 15 },
+            Effect::Rooted { number: 15 },
+            Effect::Orphaned { number: 13 },
+        ]
+    );
+}
+
+#[test]
 fn a_root_that_was_never_sealed_is_a_gap_of_its_own() {
     let mut tree = line();
     let effects = tree.apply(rooted(id(14, 0), 13));

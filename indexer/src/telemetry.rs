@@ -1,0 +1,141 @@
+//! Metrics and health of the indexer, served over HTTP where an address is configured.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use axum::{Json, Router, extract::State as Extract, http::StatusCode, response::IntoResponse, routing::get};
+use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, Registry, TextEncoder};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::IndexerError;
+
+/// What an indexer measures.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    pub envelopes: IntCounter,
+    pub malformed: IntCounter,
+    pub updates: IntCounter,
+    pub banks: IntCounter,
+    pub batches: IntCounter,
+    pub feed_rows: IntCounter,
+    pub dead_letters: IntCounter,
+    pub restarts: IntCounter,
+    pub commit_seconds: Histogram,
+    pub seal_to_commit_seconds: Histogram,
+    pub held_bytes: IntGauge,
+    pub processed_slot: IntGauge,
+    pub confirmed_slot: IntGauge,
+    pub finalized_slot: IntGauge,
+    health: Arc<Mutex<Health>>,
+}
+
+#[derive(Debug)]
+struct Health {
+    working: bool,
+    error: Option<String>,
+    last_commit: Option<Instant>,
+}
+
+impl Telemetry {
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some("mythic_indexer".into()), None)?;
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let seconds = |name: &str, help: &str| -> Result<Histogram, prometheus::Error> {
+            let buckets = prometheus::exponential_buckets(0.001, 2.0, 14)?;
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok(histogram)
+        };
+        Ok(Self {
+            envelopes: counter("envelopes_total", "Envelopes read")?,
+            malformed: counter("malformed_total", "Envelopes that could not be used")?,
+            updates: counter("updates_total", "Account updates written")?,
+            banks: counter("banks_total", "Sealed banks written")?,
+            batches: counter("batches_total", "Transactions committed")?,
+            feed_rows: counter("feed_rows_total", "Feed events written")?,
+            dead_letters: counter("dead_letters_total", "Account updates that could not be projected")?,
+            restarts: counter("restarts_total", "Times the indexer had to start over")?,
+            commit_seconds: seconds("commit_seconds", "Duration of a batch's transactions")?,
+            seal_to_commit_seconds: seconds("seal_to_commit_seconds", "From a seal's time at the producer to its commit")?,
+            held_bytes: gauge("held_bytes", "Bytes held for banks that are not sealed yet")?,
+            processed_slot: gauge("processed_slot", "Head of the processed chain")?,
+            confirmed_slot: gauge("confirmed_slot", "Head of the confirmed chain")?,
+            finalized_slot: gauge("finalized_slot", "Root")?,
+            health: Arc::new(Mutex::new(Health { working: false, error: None, last_commit: None })),
+            registry,
+        })
+    }
+
+    pub fn working(&self) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.working = true;
+        health.error = None;
+    }
+
+    pub fn failed(&self, error: &IndexerError) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.working = false;
+        health.error = Some(error.to_string());
+    }
+
+    pub fn committed(&self) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).last_commit = Some(Instant::now());
+    }
+
+    /// Serves `/metrics` and `/health` until `stop`.
+    pub async fn serve(&self, addr: SocketAddr, stop: CancellationToken) -> Result<(), IndexerError> {
+        let listener =
+            tokio::net::TcpListener::bind(addr).await.map_err(|source| IndexerError::Listen { addr, source })?;
+        let app = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/health", get(health))
+            .with_state(self.clone());
+        tokio::spawn(async move {
+            let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
+            if let Err(e) = served {
+                tracing::error!("metrics server: {e}");
+            }
+        });
+        Ok(())
+    }
+}
+
+async fn metrics(Extract(telemetry): Extract<Telemetry>) -> impl IntoResponse {
+    let mut out = Vec::new();
+    match TextEncoder::new().encode(&telemetry.registry.gather(), &mut out) {
+        Ok(()) => (StatusCode::OK, out),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string().into_bytes()),
+    }
+}
+
+async fn health(Extract(telemetry): Extract<Telemetry>) -> impl IntoResponse {
+    let health = telemetry.health.lock().unwrap_or_else(PoisonError::into_inner);
+    let code = if health.working { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "status": if health.working { "ok" } else { "waiting" },
+        "error": health.error,
+        "seconds_since_commit": health.last_commit.map(|at| at.elapsed().as_secs_f64()),
+        "processed_slot": telemetry.processed_slot.get(),
+        "confirmed_slot": telemetry.confirmed_slot.get(),
+        "finalized_slot": telemetry.finalized_slot.get(),
+    });
+    (code, Json(body))
+}
+
+/// Seconds from a producer's clock to now; none if the clocks disagree.
+pub fn seconds_since(unix_nanos: u64) -> Option<f64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos();
+    now.checked_sub(unix_nanos.into()).map(|nanos| nanos as f64 / 1e9)
+}

@@ -1,0 +1,161 @@
+//! A private PostgreSQL server per test process, and a database per test.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, User, chown};
+
+use crate::migrate;
+
+/// A running server; stopped and removed when dropped.
+pub struct Server {
+    dir: tempfile::TempDir,
+    child: Mutex<Child>,
+}
+
+fn bin() -> PathBuf {
+    let root = Path::new("/usr/lib/postgresql");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(root)
+        .expect("tests need PostgreSQL under /usr/lib/postgresql: apt-get install postgresql")
+        .filter_map(|e| Some(e.ok()?.path().join("bin")))
+        .filter(|p| p.join("postgres").exists())
+        .collect();
+    found.sort();
+    found.pop().expect("no postgres binary")
+}
+
+/// The program, run by a user that Postgres accepts.
+fn command(name: &str) -> Command {
+    let mut command = Command::new(bin().join(name));
+    if nix::unistd::geteuid().is_root() {
+        let user = unprivileged();
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+    command
+}
+
+fn unprivileged() -> User {
+    let named = |name| User::from_name(name).ok().flatten();
+    named("postgres").or_else(|| named("nobody")).expect("an unprivileged user")
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("mypg").tempdir_in("/tmp").unwrap();
+        if nix::unistd::geteuid().is_root() {
+            let user = unprivileged();
+            chown(dir.path(), Some(user.uid), Some(user.gid)).unwrap();
+        }
+        let data = dir.path().join("data");
+        let out = command("initdb")
+            .args(["-A", "trust", "-U", "mythic", "-N", "-E", "UTF8", "--locale=C", "-D"])
+            .arg(&data)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let child = Self::launch(dir.path());
+        let server = Self { dir, child: Mutex::new(child) };
+        server.wait();
+        server
+    }
+
+    fn launch(dir: &Path) -> Child {
+        let log = std::fs::File::create(dir.join("log")).unwrap();
+        command("postgres")
+            .arg("-D")
+            .arg(dir.join("data"))
+            .arg("-k")
+            .arg(dir)
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100", "-c", "shared_buffers=32MB"])
+            .current_dir(dir)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !command("pg_isready").arg("-q").arg("-h").arg(self.dir.path()).status().unwrap().success() {
+            assert!(Instant::now() < deadline, "postgres does not start");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Stops at once, as a crash or a hurried operator does, and starts again.
+    pub fn restart(&self) {
+        let mut child = self.child.lock().unwrap();
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGQUIT).unwrap();
+        child.wait().unwrap();
+        *child = Self::launch(self.dir.path());
+        drop(child);
+        self.wait();
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("host={} user=mythic dbname={database}", self.dir.path().display())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap();
+        let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGQUIT);
+        let _ = child.wait();
+    }
+}
+
+/// The server shared by the tests that run at the moment.
+pub fn shared() -> Arc<Server> {
+    static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut slot = SERVER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    slot.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Server::start());
+        *slot = Arc::downgrade(&server);
+        server
+    })
+}
+
+/// A migrated database of its own.
+pub struct Database {
+    pub url: String,
+    pub client: tokio_postgres::Client,
+    _guard: crate::db::ConnectionGuard,
+    server: Arc<Server>,
+}
+
+impl Database {
+    pub async fn new(name: &str) -> Self {
+        Self::on(shared(), name).await
+    }
+
+    pub async fn on(server: Arc<Server>, name: &str) -> Self {
+        let (admin, _guard) = crate::db::connect(&server.url("postgres"), "test").await.unwrap();
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let url = server.url(name);
+        migrate(&url).await.unwrap();
+        let (client, guard) = crate::db::connect(&url, "test").await.unwrap();
+        Self { url, client, _guard: guard, server }
+    }
+
+    pub async fn reconnect(&mut self) {
+        let (client, guard) = crate::db::connect(&self.url, "test").await.unwrap();
+        self.client = client;
+        self._guard = guard;
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The first column of a query, as text.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let rows = self.client.query(&format!("SELECT (q.*)::text FROM ({sql}) q"), &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default()).collect()
+    }
+}
