@@ -43,6 +43,11 @@ macro_rules! le_int {
                 core::fmt::Debug::fmt(&self.get(), f)
             }
         }
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::Display::fmt(&self.get(), f)
+            }
+        }
         impl PartialOrd for $name {
             fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
                 Some(self.cmp(other))
