@@ -79,7 +79,7 @@ enum Kind {
     Bpe {
         splits: Vec<Split>,
         bpe: Box<BPE>,
-        byte_chars: [char; 256],
+        byte_chars: Box<[char; 256]>,
     },
     Spm {
         ids: HashMap<String, u32>,
@@ -287,7 +287,7 @@ impl Tokenizer {
         Ok(Kind::Bpe {
             splits,
             bpe: Box::new(bpe),
-            byte_chars: byte_chars(),
+            byte_chars: Box::new(byte_chars()),
         })
     }
 

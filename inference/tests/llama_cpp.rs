@@ -267,8 +267,8 @@ async fn llama_cpp_itself_agrees() {
         &serde_json::to_string(&corpus).expect("JSON"),
     );
     let engine = Engine::load(&model, EngineConfig::default()).expect("the engine");
-    let d = compare(&engine, &corpus, &exact, 0.02).await;
-    assert!(d.mean < 0.01 && d.worst < 0.1, "{d:?}");
+    let d = compare(&engine, &corpus, &exact, 0.002).await;
+    assert!(d.mean < 0.001 && d.worst < 0.01, "{d:?}");
     assert_eq!(d.decided_otherwise, 0, "{d:?}");
     assert_eq!(d.same_answers as usize, corpus.answers.len(), "{d:?}");
 }

@@ -137,7 +137,7 @@ impl Job {
             Kind::Score { found, reply } => {
                 found.push(four);
                 let done = found.len() == self.tokens.len() - self.want_from;
-                if let (true, Some(reply)) = (done, reply.take_if(|_| done)) {
+                if done && let Some(reply) = reply.take() {
                     let _ = reply.send(Ok(std::mem::take(found)));
                 }
                 return Ok(done);

@@ -43,6 +43,8 @@ def main():
     params.verbosity = -1
     params.use_jinja = True
     params.port = 0
+    # Flash attention works in f16.
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     # Keys and values unrounded, as ours are.
     params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F32
     params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32

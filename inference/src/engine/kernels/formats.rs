@@ -1,6 +1,9 @@
 //! Quantised weight formats with blocks of 32 values, as they lie in a GGUF file, and activations
 //! quantised to meet them. Plain Rust; the definition that every faster path must equal bit for bit.
 
+// Lanes and tiles are indexed side by side.
+#![allow(clippy::needless_range_loop)]
+
 use half::f16;
 
 /// Values in a block.

@@ -1,6 +1,9 @@
 //! Norms, rotary embedding, attention and activation, each in one fixed order of operations.
 //! Nothing here fuses a multiply with an add, so any instruction set gives the same bits.
 
+// Lanes and tiles are indexed side by side.
+#![allow(clippy::needless_range_loop, clippy::excessive_precision)]
+
 /// `out = x / rms(x) × weight`, the sum of squares in f64 from first to last.
 pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
     let sum: f64 = x.iter().map(|v| f64::from(*v) * f64::from(*v)).sum();

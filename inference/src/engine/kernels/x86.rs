@@ -1,6 +1,9 @@
 //! The dot products of [`super::formats`] with AVX2, and with AVX-512 VNNI on 256-bit registers.
 //! Equal to the plain definition bit for bit; a test compares them.
 
+// Lanes and tiles are indexed side by side.
+#![allow(clippy::needless_range_loop)]
+
 use std::arch::x86_64::*;
 
 use super::formats::{BLOCK, Format, Q4_0, Q4_1, Q5_0, Q5_1, Q8, Q8_0};
