@@ -19,7 +19,7 @@ use mythic_interface::{
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -132,6 +132,8 @@ pub struct JobTask {
     on_chain: Option<Job>,
     saved: Option<Saved>,
     unsaved: Option<(u32, bool)>,
+    requesting: Option<JoinHandle<()>>,
+    accepting: Option<JoinHandle<()>>,
     outcomes: Option<mpsc::Receiver<Outcome>>,
     submit_signature: Option<String>,
     done_told: bool,
@@ -186,6 +188,8 @@ impl JobTask {
             on_chain: None,
             saved,
             unsaved: None,
+            requesting: None,
+            accepting: None,
             outcomes: None,
             submit_signature: start.record.as_ref().and_then(|r| r.submitted.clone()),
             done_told: false,
@@ -273,6 +277,9 @@ impl JobTask {
                     .handed_before
                     .max(self.delivery.tokens.load(Ordering::Acquire));
                 self.transaction = Some(*transaction);
+                if let Some(task) = self.requesting.take() {
+                    task.abort();
+                }
                 self.client = Some(client);
                 self.delivery = delivery;
                 (self.emitted, self.accepted_told, self.done_told) = (0, false, false);
@@ -698,43 +705,52 @@ impl JobTask {
         });
     }
 
-    /// Sends the co-signed request until it lands, is refused, or can't land any more.
-    fn look_after_request(&self, send: bool) {
+    /// Sends the co-signed request until it lands, is refused, or can't land any more. One at a time.
+    fn look_after_request(&mut self, send: bool) {
         let Some(transaction) = self.transaction.clone() else {
             return;
         };
+        if self
+            .requesting
+            .as_ref()
+            .is_some_and(|task| !task.is_finished())
+        {
+            return;
+        }
         let (node, job, inbox) = (self.node.clone(), self.job, self.inbox.clone());
-        tokio::spawn(async move {
-            let msg = match shepherd(&node, &transaction, &job, send).await {
-                Shepherded::Landed => return,
-                Shepherded::Refused(reason) => Msg::Refused(reason),
-                Shepherded::Expired => Msg::Expired,
-            };
-            let _ = inbox.send(msg).await;
-        });
+        self.requesting = Some(tokio::spawn(async move {
+            match shepherd(&node, &transaction, &job, send).await {
+                Shepherded::Landed => {}
+                Shepherded::Refused(reason) => refused(&node, &job, &inbox, reason).await,
+                Shepherded::Expired => {
+                    let _ = inbox.send(Msg::Expired).await;
+                }
+            }
+        }));
     }
 
-    fn send_accept(&self) {
+    /// Sends one accept at a time.
+    fn send_accept(&mut self) {
         let Some(terms_hash) = self.on_chain.map(|job| job.terms_hash) else {
             self.look_again();
             return;
         };
+        if self
+            .accepting
+            .as_ref()
+            .is_some_and(|task| !task.is_finished())
+        {
+            return;
+        }
         let (node, job, inbox) = (self.node.clone(), self.job, self.inbox.clone());
-        tokio::spawn(async move {
+        self.accepting = Some(tokio::spawn(async move {
             let operator = node.keys.operator.pubkey();
-            let instruction =
-                ix::accept_inference(&operator, &node.keys.authority, &job, terms_hash);
-            match node.send(&[instruction]).await {
-                Ok(()) => {}
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(%job, %error, "accept not sent");
-                    let _ = inbox.send(Msg::Refused(error.to_string())).await;
-                }
-                Err(error) => {
-                    let _ = inbox.send(Msg::Refused(error.to_string())).await;
-                }
+            let authority = &node.keys.authority;
+            let instruction = ix::accept_inference(&operator, authority, &job, terms_hash);
+            if let Err(error) = node.send(&[instruction]).await {
+                refused(&node, &job, &inbox, error.to_string()).await;
             }
-        });
+        }));
     }
 
     fn decline(&self) {
@@ -940,6 +956,25 @@ pub fn view(
             JobStatus::Submitted | JobStatus::Disputed | JobStatus::Settled | JobStatus::Slashed,
         ) => View::Submitted,
     }
+}
+
+/// Tells of a refusal, after what the chain shows: a job that is ours all the same is kept.
+async fn refused(node: &Node, job: &Pubkey, inbox: &mpsc::Sender<Msg>, reason: String) {
+    let snapshot = loop {
+        match node.chain.raw_account(job, Commitment::Processed).await {
+            Ok(snapshot) => break snapshot,
+            Err(_) if inbox.is_closed() => return,
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    };
+    let finalized = false;
+    let _ = inbox
+        .send(Msg::Chain {
+            snapshot,
+            finalized,
+        })
+        .await;
+    let _ = inbox.send(Msg::Refused(reason)).await;
 }
 
 enum Shepherded {

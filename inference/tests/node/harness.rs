@@ -543,6 +543,15 @@ pub struct Running {
 }
 
 impl Running {
+    /// One that somebody else runs.
+    pub fn at(url: String) -> Self {
+        Self {
+            url,
+            stop: CancellationToken::new(),
+            runtime: None,
+        }
+    }
+
     /// Ends it in the middle of whatever it does.
     pub fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {

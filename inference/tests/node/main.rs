@@ -3,3 +3,4 @@
 mod admit;
 mod harness;
 mod life;
+mod real;
