@@ -7,6 +7,8 @@
 //!
 //! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`copy`], [`db`]), [`lease`] keeps
 //! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance.
+//!
+//! Beside them: [`settler`] sends what is due on chain and compares index and chain; [`cluster`] runs a private Postgres.
 #![recursion_limit = "256"]
 #![forbid(unsafe_code)]
 
@@ -24,6 +26,7 @@ pub mod plan;
 pub mod projection;
 mod rebuild;
 pub mod service;
+pub mod settler;
 pub mod source;
 pub mod sql;
 pub mod state;

@@ -1,0 +1,345 @@
+//! The settler's loop: look, send, compare. Nothing here decides what is due.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
+use mythic_interface::error::MythicError;
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Crank, Reconciliation, Settler, SettlerConfig, chain, database, due::retention_end,
+    reconcile::reconcile,
+};
+use crate::db;
+
+/// Transactions that wait for confirmation at the same time.
+const IN_FLIGHT: usize = 8;
+/// Jobs remembered that are gone from the chain but not yet from the index's finalized rows.
+const MAX_GONE: usize = 10_000;
+
+/// Runs the settler until `stop`. Faults of chain and database are logged and waited out.
+pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result<()> {
+    config.validate().map_err(anyhow::Error::msg)?;
+    let payer = load_keypair(&config.keypair_path)?;
+    let client = ChainClient::new(config.rpc_url.clone(), config.ws_url.clone());
+    let metrics = Metrics::new()?;
+    if let Some(addr) = config.metrics_addr {
+        metrics.serve(addr, stop.clone()).await?;
+    }
+    tracing::info!(payer = %payer.pubkey(), "settler runs");
+    let mut service = Service {
+        rules: Settler::new(&config),
+        config,
+        client,
+        payer,
+        metrics,
+        db: None,
+        gone: HashSet::new(),
+        closing_from: 0,
+        last: None,
+        compared_at: None,
+    };
+    let interval = Duration::from_millis(service.config.interval_ms);
+    let mut pause = interval;
+    loop {
+        let turn = tokio::select! {
+            turn = service.turn() => turn,
+            () = stop.cancelled() => return Ok(()),
+        };
+        pause = match turn {
+            Ok(()) => {
+                service.metrics.working.set(1);
+                interval
+            }
+            Err(error) => {
+                service.metrics.working.set(0);
+                tracing::warn!("settling: {error:#}; trying again");
+                (pause * 2)
+                    .clamp(Duration::from_millis(500), Duration::from_secs(30))
+                    .max(interval)
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+struct Service {
+    config: SettlerConfig,
+    rules: Settler,
+    client: ChainClient,
+    payer: Keypair,
+    metrics: Metrics,
+    db: Option<(tokio_postgres::Client, db::ConnectionGuard)>,
+    gone: HashSet<Pubkey>,
+    /// No job can be closed before this slot.
+    closing_from: u64,
+    last: Option<Reconciliation>,
+    compared_at: Option<Instant>,
+}
+
+impl Service {
+    async fn turn(&mut self) -> anyhow::Result<()> {
+        // Kept for the next turn if this one goes well.
+        let (mut db, guard) = match self.db.take() {
+            Some(open) => open,
+            None => db::connect(&self.config.database_url, "mythic settler").await?,
+        };
+        self.look(&mut db).await?;
+        self.db = Some((db, guard));
+        Ok(())
+    }
+
+    async fn look(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<()> {
+        let Some((now, _)) = database::root(db).await? else {
+            return Ok(());
+        };
+        self.metrics
+            .finalized_slot
+            .set(i64::try_from(now).unwrap_or(i64::MAX));
+        let mut jobs = database::running_jobs(db, now).await?;
+        if self.config.close_jobs && now >= self.closing_from {
+            jobs.extend(self.closing_jobs(db, now).await?);
+        }
+        let debtors = database::debtors(db).await?;
+        let (windows, missing) = chain::windows(&self.client, &jobs, &debtors).await?;
+        self.remember_gone(missing);
+        let due = self.rules.due(now, &windows);
+        self.send(&due).await;
+        let every = Duration::from_secs(self.config.reconcile_every_s);
+        if !every.is_zero()
+            && self.compared_at.is_none_or(|at| at.elapsed() >= every)
+            && self.compare(db).await?
+        {
+            self.compared_at = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Ended jobs, oldest first; when the oldest must stay, so must the others, until its time comes.
+    async fn closing_jobs(
+        &mut self,
+        db: &tokio_postgres::Client,
+        now: u64,
+    ) -> anyhow::Result<Vec<Pubkey>> {
+        let gone: Vec<Vec<u8>> = self
+            .gone
+            .iter()
+            .map(|key| key.to_bytes().to_vec())
+            .collect();
+        let ended = database::ended_jobs(db, now, &gone).await?;
+        let (windows, missing) = chain::windows(&self.client, &ended, &[]).await?;
+        self.remember_gone(missing);
+        self.closing_from = windows
+            .jobs
+            .iter()
+            .map(|window| retention_end(&window.job))
+            .min()
+            .unwrap_or(0);
+        Ok(windows
+            .jobs
+            .iter()
+            .filter(|window| retention_end(&window.job) <= now)
+            .map(|window| window.pubkey)
+            .collect())
+    }
+
+    fn remember_gone(&mut self, missing: Vec<Pubkey>) {
+        if self.gone.len() > MAX_GONE {
+            // Most are closed in the index as well by now; the others come back.
+            self.gone.clear();
+        }
+        self.gone.extend(missing);
+    }
+
+    async fn send(&self, due: &[Crank]) {
+        let batches: Vec<&[Crank]> = due.chunks(self.config.batch).collect();
+        for group in batches.chunks(IN_FLIGHT) {
+            futures::future::join_all(group.iter().map(|batch| self.send_batch(batch))).await;
+        }
+    }
+
+    /// Sends cranks together; when one of them is refused, each alone.
+    async fn send_batch(&self, batch: &[Crank]) {
+        match self.submit(batch).await {
+            Ok(()) => batch
+                .iter()
+                .for_each(|crank| self.metrics.count(crank, "done")),
+            Err(ClientError::Program(_) | ClientError::Transaction(_)) if batch.len() > 1 => {
+                for crank in batch {
+                    let sent = self.submit(std::slice::from_ref(crank)).await;
+                    self.judge(crank, sent);
+                }
+            }
+            Err(error) => {
+                if let [crank] = batch {
+                    self.judge(crank, Err(error));
+                } else {
+                    tracing::warn!("{} cranks were not sent: {error}", batch.len());
+                    batch
+                        .iter()
+                        .for_each(|crank| self.metrics.count(crank, "failed"));
+                }
+            }
+        }
+    }
+
+    async fn submit(&self, batch: &[Crank]) -> Result<(), ClientError> {
+        let instructions: Vec<_> = batch.iter().map(Crank::instruction).collect();
+        let payer = self.payer.pubkey();
+        self.client
+            .send_and_confirm(&instructions, &payer, &[&self.payer], Commitment::Confirmed)
+            .await
+            .map(drop)
+    }
+
+    fn judge(&self, crank: &Crank, sent: Result<(), ClientError>) {
+        match sent {
+            Ok(()) => self.metrics.count(crank, "done"),
+            Err(error) if already_done(&error) => self.metrics.count(crank, "already"),
+            Err(error) => {
+                self.metrics.count(crank, "failed");
+                tracing::warn!(crank = crank.name(), account = %crank.account(), "{error}");
+            }
+        }
+    }
+
+    /// Compares index and chain; `false` while the index has not reached the chain's root.
+    async fn compare(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<bool> {
+        let (slot, accounts) = chain::accounts(&self.client).await?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let (gaps, rows) = loop {
+            match database::rows(db).await? {
+                Some((root, gaps, rows)) if root >= slot => break (gaps, rows),
+                _ if Instant::now() > deadline => return Ok(false),
+                _ => sleep(Duration::from_millis(200)).await,
+            }
+        };
+        let mut rent = HashMap::new();
+        for account in &accounts {
+            if let std::collections::hash_map::Entry::Vacant(entry) = rent.entry(account.bytes) {
+                entry.insert(self.client.rent(account.bytes).await?);
+            }
+        }
+        let result = reconcile(slot, &accounts, &rows, gaps, &rent, self.last.as_ref());
+        if !result.ok() {
+            let first = result.unbacked.iter().chain(&result.confirmed).next();
+            tracing::error!(
+                slot,
+                confirmed = result.confirmed.len(),
+                unbacked = result.unbacked.len(),
+                ?first,
+                "index and chain disagree"
+            );
+        }
+        database::store(db, &result).await?;
+        self.metrics.reconciled.set(i64::from(result.ok()));
+        self.last = Some(result);
+        Ok(true)
+    }
+}
+
+/// The program's way to say that somebody else was faster.
+fn already_done(error: &ClientError) -> bool {
+    matches!(
+        error.program(),
+        Some(
+            MythicError::WrongJobStatus
+                | MythicError::NothingToSweep
+                | MythicError::WrongAccountOwner
+                | MythicError::WrongAccountType
+        )
+    ) || matches!(error, ClientError::AlreadyProcessed)
+}
+
+#[derive(Clone, Debug)]
+struct Metrics {
+    registry: Registry,
+    cranks: IntCounterVec,
+    finalized_slot: IntGauge,
+    working: IntGauge,
+    reconciled: IntGauge,
+}
+
+impl Metrics {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some("mythic_settler".into()), None)?;
+        let cranks = IntCounterVec::new(
+            Opts::new("cranks_total", "Cranks sent, by kind and outcome"),
+            &["kind", "outcome"],
+        )?;
+        registry.register(Box::new(cranks.clone()))?;
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        Ok(Self {
+            finalized_slot: gauge("finalized_slot", "Root of the index at the last look")?,
+            working: gauge("working", "1 after a turn without a fault")?,
+            reconciled: gauge(
+                "reconciled",
+                "1 when index and chain agreed, 0 when not, -1 before the first comparison",
+            )?,
+            cranks,
+            registry,
+        })
+        .inspect(|metrics: &Self| metrics.reconciled.set(-1))
+    }
+
+    fn count(&self, crank: &Crank, outcome: &str) {
+        self.cranks
+            .with_label_values(&[crank.name(), outcome])
+            .inc();
+    }
+
+    async fn serve(&self, addr: SocketAddr, stop: CancellationToken) -> anyhow::Result<()> {
+        let listener = tokio::net::TcpListener::bind(addr)
+            .await
+            .map_err(|error| anyhow::anyhow!("metrics_addr = {addr}: {error}"))?;
+        let app = Router::new()
+            .route(
+                "/metrics",
+                get(async |State(metrics): State<Metrics>| {
+                    match TextEncoder::new().encode_to_string(&metrics.registry.gather()) {
+                        Ok(text) => (StatusCode::OK, text),
+                        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+                    }
+                }),
+            )
+            .route(
+                "/health",
+                get(
+                    async |State(metrics): State<Metrics>| match metrics.working.get() {
+                        1 => (StatusCode::OK, "ok\n"),
+                        _ => (
+                            StatusCode::SERVICE_UNAVAILABLE,
+                            "waiting for chain or database\n",
+                        ),
+                    },
+                ),
+            )
+            .with_state(self.clone());
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await
+            {
+                tracing::error!("metrics server: {error}");
+            }
+        });
+        Ok(())
+    }
+}
