@@ -274,6 +274,8 @@ impl Cluster {
         if let Some(watcher) = self.watcher.take() {
             let _ = watcher.await;
         }
+        // Empty now, unless something else was put there.
+        let _ = fs::remove_dir(&self.place.socket_dir);
         Ok(())
     }
 }
