@@ -354,8 +354,9 @@ fn a_simulation_runs_at_its_commitment_and_leaves_nothing() {
     assert_eq!(again.err, None, "the open bank is not processed yet");
     world.step(1);
     let tip = world.chain.tip().clone();
-    let again = world.chain.simulate(&tip, first, true);
+    let again = world.chain.simulate(&tip, first.clone(), true);
     assert_eq!(again.err, Some(TransactionError::AlreadyProcessed));
+    assert_eq!(world.chain.simulate(&tip, first, false).err, None);
     let more = world.transfer(&a, 1);
     let simulation = world.chain.simulate(&tip, more, true);
     assert_eq!(simulation.err, None);

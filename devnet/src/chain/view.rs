@@ -155,27 +155,28 @@ impl Chain {
         self.sanitize(tx.clone())?.verify()
     }
 
-    /// Runs a transaction on top of `block` and leaves nothing behind. Signatures are not checked here.
+    /// Runs a transaction on top of `block` and leaves nothing behind. Signatures are not checked here; whether its
+    /// blockhash is recent and its signature new only if `as_sent` (not when the blockhash was replaced).
     pub fn simulate(
         &mut self,
         block: &Block,
         tx: VersionedTransaction,
-        check_age: bool,
+        as_sent: bool,
     ) -> Simulation {
         let refused = |err| Simulation {
             err: Some(err),
             meta: Default::default(),
             post_accounts: Vec::new(),
         };
-        if check_age && !self.blockhash_is_recent(tx.message.recent_blockhash(), block.height) {
-            return refused(TransactionError::BlockhashNotFound);
-        }
-        let landed = tx
-            .signatures
-            .first()
-            .and_then(|signature| self.history.status(signature));
-        if landed.is_some_and(|status| status.height <= block.height) {
-            return refused(TransactionError::AlreadyProcessed);
+        if as_sent {
+            if !self.blockhash_is_recent(tx.message.recent_blockhash(), block.height) {
+                return refused(TransactionError::BlockhashNotFound);
+            }
+            let signature = tx.signatures.first();
+            let landed = signature.and_then(|signature| self.history.status(signature));
+            if landed.is_some_and(|status| status.height <= block.height) {
+                return refused(TransactionError::AlreadyProcessed);
+            }
         }
         match self.ledger.simulate_at(block.slot, tx) {
             Ok(info) => Simulation {

@@ -116,7 +116,7 @@ pub fn simulate(node: &Node, mut params: Params) -> Answer {
         if config.sig_verify && sanitized.verify().is_err() {
             return Err(RpcError::signature_verification());
         }
-        let simulation = chain.simulate(&at, tx, true);
+        let simulation = chain.simulate(&at, tx, !config.replace_recent_blockhash);
         let mut answer = result(&simulation);
         answer.replacement_blockhash = replaced;
         if config.inner_instructions {
