@@ -16,7 +16,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{DevnetConfig, GenesisAccount, ProgramConfig};
-pub use node::Node;
+pub use node::{Node, genesis_hash};
 pub use rpc::Servers;
 pub use store::StoreError;
 

@@ -19,7 +19,9 @@ use solana_transaction_error::TransactionError;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{Block, Chain, CommandError, Event, Level, Moved, NOMINAL_SLOT_MS, Params};
+use crate::chain::{
+    Block, Chain, CommandError, Event, Level, Moved, NOMINAL_SLOT_MS, Params, Resume,
+};
 use crate::config::DevnetConfig;
 use crate::genesis;
 use crate::geyser::PluginHost;
@@ -80,9 +82,17 @@ fn salt() -> [u8; 16] {
     salt
 }
 
-impl Node {
-    /// Reads or makes the state, gives the plugin its startup accounts, and opens the first bank. Blocking.
-    pub fn start(config: &DevnetConfig, plugin: Option<PluginHost>) -> anyhow::Result<Arc<Self>> {
+/// What the data directory holds; made if it is empty.
+struct State {
+    store: Store,
+    resume: Resume,
+    genesis_hash: Hash,
+    faucet: Keypair,
+    now: i64,
+}
+
+impl State {
+    fn open(config: &DevnetConfig) -> anyhow::Result<Self> {
         let (mut store, saved) = Store::open(&config.data_dir)?;
         let faucet = genesis::faucet(&config.data_dir.join("faucet.json"))?;
         let now = now_ms();
@@ -97,6 +107,33 @@ impl Node {
                 (resume, hash)
             }
         };
+        Ok(Self {
+            store,
+            resume,
+            genesis_hash,
+            faucet,
+            now,
+        })
+    }
+}
+
+/// The genesis hash of the chain in `data_dir`, which is made if it is not there: a Geyser plugin's configuration
+/// can name it before the chain runs. Blocking; fails while a chain holds the directory.
+pub fn genesis_hash(config: &DevnetConfig) -> anyhow::Result<Hash> {
+    config.validate().map_err(anyhow::Error::msg)?;
+    Ok(State::open(config)?.genesis_hash)
+}
+
+impl Node {
+    /// Reads or makes the state, gives the plugin its startup accounts, and opens the first bank. Blocking.
+    pub fn start(config: &DevnetConfig, plugin: Option<PluginHost>) -> anyhow::Result<Arc<Self>> {
+        let State {
+            store,
+            resume,
+            genesis_hash,
+            faucet,
+            now,
+        } = State::open(config)?;
         let params = Params {
             confirmed_lag: config.confirmed_lag,
             rooted_lag: config.rooted_lag,

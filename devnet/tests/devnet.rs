@@ -271,8 +271,11 @@ async fn developers_move_the_chain_by_command() {
 async fn a_restart_keeps_what_was_rooted_and_abandons_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (Pubkey::new_unique(), Pubkey::new_unique());
+    let genesis = mythic_devnet::genesis_hash(&config(dir.path())).unwrap();
     let devnet = Devnet::start(config(dir.path()), None).await;
-    let genesis = devnet.rpc.get_genesis_hash().await.unwrap();
+    assert_eq!(devnet.rpc.get_genesis_hash().await.unwrap(), genesis);
+    let held = mythic_devnet::genesis_hash(&config(dir.path())).unwrap_err();
+    assert!(held.to_string().contains("another process"), "{held}");
     let payer = devnet.funded(10).await;
     devnet.advance(1).await;
     let rooted = devnet.transfer(&payer, &a, RENT).await;
