@@ -1,0 +1,347 @@
+//! Keeps `docs/protocol.md` true: its tables of accounts, instructions and errors are made from the
+//! interface's own source, and its table of refusals names every instruction and every error.
+//!
+//! `MYTHIC_REWRITE=1 cargo test -p mythic-interface --test document` rewrites the made parts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use mythic_interface::error::MythicError;
+use mythic_interface::instruction::ALL;
+use mythic_interface::state;
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+
+struct Field {
+    name: String,
+    ty: String,
+    doc: String,
+}
+
+struct Item {
+    name: String,
+    doc: String,
+    fields: Vec<Field>,
+}
+
+/// Doc comments as one line of Markdown, links to items reduced to their names.
+fn sentence(doc: &[String]) -> String {
+    let mut text = doc.join(" ").replace("crate::", "");
+    for path in ["state::", "hash::", "params::", "sampler::"] {
+        text = text.replace(path, "");
+    }
+    text.replace("[`", "`")
+        .replace("`]", "`")
+        .replace('|', "\\|")
+}
+
+fn field(line: &str, doc: &[String]) -> Option<Field> {
+    let (name, ty) = line.trim_end_matches(',').split_once(": ")?;
+    Some(Field {
+        name: name.trim_start_matches("pub ").into(),
+        ty: ty.into(),
+        doc: sentence(doc),
+    })
+}
+
+/// Structures with public fields, in the order of the source.
+fn structures(source: &str) -> Vec<Item> {
+    let (mut items, mut doc, mut open): (Vec<Item>, Vec<String>, Option<Item>) =
+        (Vec::new(), Vec::new(), None);
+    for line in source.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("/// ") {
+            doc.push(text.into());
+            continue;
+        }
+        if let Some(item) = &mut open {
+            if line == "}" {
+                items.extend(open.take());
+            } else {
+                item.fields.extend(field(line, &doc));
+            }
+        } else if let Some(name) = line
+            .strip_prefix("pub struct ")
+            .and_then(|rest| rest.strip_suffix(" {"))
+        {
+            open = Some(Item {
+                name: name.into(),
+                doc: sentence(&doc),
+                fields: Vec::new(),
+            });
+        }
+        if !line.starts_with("#[") {
+            doc.clear();
+        }
+    }
+    items
+}
+
+/// Arguments by instruction, from the call of the `instructions!` macro.
+fn arguments(source: &str) -> BTreeMap<String, Item> {
+    let block = source.split_once("\ninstructions! {").expect("the list").1;
+    let (mut items, mut doc, mut open): (BTreeMap<String, Item>, Vec<String>, Option<Item>) =
+        (BTreeMap::new(), Vec::new(), None);
+    for line in block.lines().take_while(|line| *line != "}").map(str::trim) {
+        if let Some(text) = line.strip_prefix("/// ") {
+            doc.push(text.into());
+            continue;
+        }
+        if let Some(item) = &mut open {
+            if line.starts_with('}') {
+                let item = open.take().expect("open");
+                items.insert(item.name.clone(), item);
+            } else {
+                item.fields.extend(field(line, &doc));
+            }
+        } else if let Some((name, rest)) = line.split_once(" = ") {
+            let item = Item {
+                name: name.into(),
+                doc: sentence(&doc),
+                fields: Vec::new(),
+            };
+            if rest.contains("{}") {
+                items.insert(item.name.clone(), item);
+            } else {
+                open = Some(item);
+            }
+        }
+        doc.clear();
+    }
+    items
+}
+
+/// Sizes of types, from primitives up.
+struct Sizes {
+    types: BTreeMap<String, usize>,
+    constants: BTreeMap<String, usize>,
+}
+
+impl Sizes {
+    fn new(sources: &[&str]) -> Self {
+        let types = [
+            ("u8", 1),
+            ("U16", 2),
+            ("U32", 4),
+            ("I32", 4),
+            ("U64", 8),
+            ("Key", 32),
+            ("Hash", 32),
+        ];
+        let mut sizes = Self {
+            types: types.map(|(name, size)| (name.into(), size)).into(),
+            constants: BTreeMap::new(),
+        };
+        for line in sources.iter().flat_map(|source| source.lines()) {
+            if let Some((name, value)) = line
+                .strip_prefix("pub const ")
+                .and_then(|rest| rest.split_once(": usize = "))
+            {
+                let value = sizes.number(value.trim_end_matches(';'));
+                sizes.constants.insert(name.into(), value);
+            }
+        }
+        sizes
+    }
+
+    fn number(&self, text: &str) -> usize {
+        text.split(" + ")
+            .map(|part| match part.replace('_', "").parse() {
+                Ok(number) => number,
+                Err(_) => *self
+                    .constants
+                    .get(part)
+                    .unwrap_or_else(|| panic!("{part}?")),
+            })
+            .sum()
+    }
+
+    fn of(&self, ty: &str) -> usize {
+        if let Some(inner) = ty.strip_prefix('[').and_then(|ty| ty.strip_suffix(']')) {
+            let (element, count) = inner.rsplit_once("; ").expect("an array");
+            return self.of(element) * self.number(count);
+        }
+        if let Some(len) = ty.strip_prefix("Text<").and_then(|ty| ty.strip_suffix('>')) {
+            return 1 + self.number(len);
+        }
+        *self.types.get(ty).unwrap_or_else(|| panic!("{ty}?"))
+    }
+
+    fn learn(&mut self, item: &Item) -> usize {
+        let size = item.fields.iter().map(|field| self.of(&field.ty)).sum();
+        self.types.insert(item.name.clone(), size);
+        size
+    }
+}
+
+fn table(item: &Item, sizes: &Sizes, start: usize) -> String {
+    let mut out = String::from("| offset | size | field | type | |\n|--:|--:|---|---|---|\n");
+    let mut offset = start;
+    for field in &item.fields {
+        let size = sizes.of(&field.ty);
+        let Field { name, ty, doc } = field;
+        writeln!(out, "| {offset} | {size} | `{name}` | `{ty}` | {doc} |").expect("a string");
+        offset += size;
+    }
+    out
+}
+
+fn made() -> BTreeMap<&'static str, String> {
+    let state_source = include_str!("../src/state.rs");
+    let params_source = include_str!("../src/params.rs");
+    let mut sizes = Sizes::new(&[params_source, state_source]);
+    let accounts = [
+        ("Config", state::Config::LEN),
+        ("Treasury", state::Treasury::LEN),
+        ("Model", state::Model::LEN),
+        ("Validator", state::Validator::LEN),
+        ("Vault", state::Vault::LEN),
+        ("SpendGrant", state::SpendGrant::LEN),
+        ("Job", state::Job::LEN),
+        ("Dispute", state::Dispute::LEN),
+        ("Output", state::Output::LEN),
+    ];
+    let (mut parts, mut layouts) = (String::new(), String::new());
+    let items = structures(params_source)
+        .into_iter()
+        .chain(structures(state_source));
+    for item in items {
+        let size = sizes.learn(&item);
+        let account = accounts.iter().position(|(name, _)| *name == item.name);
+        let (out, kind) = match account {
+            Some(index) => {
+                assert_eq!(size, accounts[index].1, "{}", item.name);
+                (
+                    &mut layouts,
+                    format!("discriminator {}, {size} bytes", index + 1),
+                )
+            }
+            None => (&mut parts, format!("{size} bytes")),
+        };
+        let rows = table(&item, &sizes, 0);
+        write!(
+            out,
+            "### {} ({kind})\n\n{}\n\n{rows}\n",
+            item.name, item.doc
+        )
+        .expect("a string");
+    }
+
+    let arguments = arguments(include_str!("../src/instruction.rs"));
+    let mut instructions = String::new();
+    for tag in ALL {
+        let (name, spec) = (tag.name(), tag.spec());
+        let item = &arguments[name];
+        let size: usize = item.fields.iter().map(|field| sizes.of(&field.ty)).sum();
+        assert_eq!(1 + size, spec.data_len, "{name}");
+        let mut list: Vec<String> = spec
+            .accounts
+            .iter()
+            .map(|account| {
+                let marks: Vec<&str> = [
+                    (account.signer, "signs"),
+                    (account.writable, "written"),
+                    (account.optional, "optional"),
+                ]
+                .into_iter()
+                .filter_map(|(is, mark)| is.then_some(mark))
+                .collect();
+                match marks.is_empty() {
+                    true => format!("`{}`", account.name),
+                    false => format!("`{}` ({})", account.name, marks.join(", ")),
+                }
+            })
+            .collect();
+        list.extend(spec.trailing.map(|name| format!("any number of `{name}`")));
+        write!(
+            instructions,
+            "### {name} (tag {})\n\n{}\n\nAccounts: {}.\n\n",
+            *tag as u8,
+            item.doc,
+            list.join(" · ")
+        )
+        .expect("a string");
+        if !item.fields.is_empty() {
+            writeln!(instructions, "{}", table(item, &sizes, 1)).expect("a string");
+        }
+    }
+
+    let mut errors = String::from("| code | name | meaning |\n|--:|---|---|\n");
+    for error in MythicError::ALL {
+        let (code, name, message) = (error.code(), error.name(), error.message());
+        writeln!(errors, "| {code} | `{name}` | {message} |").expect("a string");
+    }
+    BTreeMap::from([
+        ("parts", parts),
+        ("accounts", layouts),
+        ("instructions", instructions),
+        ("errors", errors),
+    ])
+}
+
+/// The document with its made parts replaced.
+fn rewritten(document: &str) -> String {
+    let mut document = document.to_owned();
+    for (name, text) in made() {
+        let (start, end) = (
+            format!("<!-- made: {name} -->\n"),
+            format!("<!-- end: {name} -->"),
+        );
+        let (head, rest) = document
+            .split_once(&start)
+            .unwrap_or_else(|| panic!("no {start}"));
+        let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("no {end}"));
+        document = format!("{head}{start}{}\n{end}{tail}", text.trim_end());
+    }
+    document
+}
+
+#[test]
+fn the_tables_are_those_of_the_source() {
+    let document = std::fs::read_to_string(DOCUMENT).expect("the document");
+    let expected = rewritten(&document);
+    if std::env::var_os("MYTHIC_REWRITE").is_some() {
+        std::fs::write(DOCUMENT, &expected).expect("writable");
+        return;
+    }
+    assert!(
+        document == expected,
+        "{DOCUMENT} is not true any more; MYTHIC_REWRITE=1 rewrites it"
+    );
+}
+
+#[test]
+fn the_refusals_name_every_instruction_and_every_error() {
+    let document = std::fs::read_to_string(DOCUMENT).expect("the document");
+    let section = document
+        .split_once("## What is refused\n")
+        .and_then(|(_, rest)| rest.split_once("\n## "))
+        .expect("the section")
+        .0;
+    let (mut instructions, mut errors) = (BTreeSet::new(), BTreeSet::new());
+    for row in section
+        .lines()
+        .filter(|line| line.starts_with("| `") || line.starts_with("| any"))
+    {
+        let mut cells = row.split('|').skip(1);
+        let (who, what) = (cells.next().expect("a cell"), cells.next().expect("a cell"));
+        let ticked = |cell: &str| -> Vec<String> {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        instructions.extend(ticked(who));
+        errors.extend(ticked(what));
+    }
+    let tags: BTreeSet<String> = ALL.iter().map(|tag| tag.name().to_owned()).collect();
+    assert_eq!(instructions, tags);
+    errors.retain(|name| !tags.contains(name));
+    let used: BTreeSet<String> = MythicError::ALL
+        .iter()
+        .filter(|error| error.code() < 800)
+        .map(|error| error.name().to_owned())
+        .collect();
+    let missing: Vec<_> = used.symmetric_difference(&errors).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
