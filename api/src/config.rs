@@ -110,7 +110,7 @@ impl Default for GatewayConfig {
             dev: false,
             dev_account: None,
             cors_origins: vec!["*".into()],
-            deadline_slots: 900,
+            deadline_slots: 1_200,
             nonce_slots: 600,
             limits: Limits::default(),
             timing: Timing::default(),

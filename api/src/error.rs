@@ -148,7 +148,7 @@ impl From<tokio_postgres::Error> for ApiError {
             .is_none_or(|code| code.code().starts_with("57") || code.code().starts_with("08"));
         let missing = error
             .code()
-            .is_some_and(|code| matches!(code.code(), "42P01" | "3F000" | "42703"));
+            .is_some_and(|code| matches!(code.code(), "42P01" | "3F000"));
         if away {
             tracing::warn!(%error, "database away");
             Self::unavailable(

@@ -12,6 +12,7 @@ use std::{
 use futures::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use solana_pubkey::Pubkey;
 use tokio::sync::{OnceCell, broadcast};
 use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, Pool},
     error::{ApiError, ApiResult},
+    plan::Catalogue,
 };
 
 /// Topics that exist.
@@ -98,7 +100,7 @@ pub struct Filter {
 
 impl Filter {
     /// Checks topics and filters.
-    pub fn new(query: &FeedQuery) -> ApiResult<Self> {
+    pub fn new(query: &FeedQuery, catalogue: &Catalogue) -> ApiResult<Self> {
         let topics: Vec<String> = query
             .topics
             .as_deref()
@@ -123,13 +125,21 @@ impl Filter {
                 "after must be the seq of an event, or 0 for all",
             ));
         }
+        // The feed names models by their address; clients may name them as in requests.
+        let model = query
+            .model
+            .as_ref()
+            .map(|name| match name.parse::<Pubkey>() {
+                Ok(_) => Ok(name.clone()),
+                Err(_) => catalogue.find(name).map(|model| model.address.to_string()),
+            });
         let fields = [
-            ("validator", &query.validator),
-            ("owner", &query.owner),
-            ("model", &query.model),
+            ("validator", query.validator.clone()),
+            ("owner", query.owner.clone()),
+            ("model", model.transpose()?),
         ]
         .into_iter()
-        .filter_map(|(name, value)| value.clone().map(|value| (name, value)))
+        .filter_map(|(name, value)| value.map(|value| (name, value)))
         .collect();
         Ok(Self {
             topics,
@@ -512,7 +522,10 @@ mod tests {
             ..FeedQuery::default()
         };
         assert_eq!(
-            Filter::new(&query).unwrap_err().param.as_deref(),
+            Filter::new(&query, &Catalogue::default())
+                .unwrap_err()
+                .param
+                .as_deref(),
             Some("topics")
         );
     }
@@ -524,14 +537,17 @@ mod tests {
             owner: Some("O".into()),
             ..FeedQuery::default()
         };
-        let filter = Filter::new(&query).unwrap();
+        let filter = Filter::new(&query, &Catalogue::default()).unwrap();
         assert!(filter.topic(&event(None, Value::Null)));
         assert!(filter.wants("J", &json!({"owner": "O"})));
         assert!(!filter.wants("J", &json!({"owner": "P"})));
-        let one = Filter::new(&FeedQuery {
-            entity: Some("J".into()),
-            ..FeedQuery::default()
-        })
+        let one = Filter::new(
+            &FeedQuery {
+                entity: Some("J".into()),
+                ..FeedQuery::default()
+            },
+            &Catalogue::default(),
+        )
         .unwrap();
         assert!(one.wants("J", &Value::Null) && !one.wants("K", &Value::Null));
     }

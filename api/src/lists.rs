@@ -98,7 +98,7 @@ pub struct ListQuery {
 }
 
 const VALIDATOR: &str = "id, authority, operator, stake, activating, unbonding, open_jobs, open_disputes, claimable, owed_foundation, owed_burn,
-    gpu_name, vram_mib, endpoint, models, counters, registered_slot, registered_at, jailed_until, commitment, exact";
+    gpu_name, vram_mib, endpoint, models, status, jobs_settled, jobs_missed, jobs_declined, earned, slashed, registered_slot, registered_at, jailed_until, commitment, exact";
 
 /// Validators by the order of their registration, with what they announce of themselves.
 #[utoipa::path(get, path = "/v1/validators", tag = "network",

@@ -28,7 +28,7 @@ use crate::{
 /// Largest transaction of the chain, bytes.
 pub const MAX_TRANSACTION: usize = 1232;
 /// How long a finalized blockhash is handed out before a newer one is asked for.
-const BLOCKHASH_LIFE: Duration = Duration::from_secs(5);
+const BLOCKHASH_LIFE: Duration = Duration::from_secs(2);
 const COMPUTE_BUDGET: Pubkey =
     Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
 
@@ -37,7 +37,7 @@ const COMPUTE_BUDGET: Pubkey =
 pub struct Blockhashes(tokio::sync::Mutex<Option<(Instant, solana_hash::Hash)>>);
 
 impl Blockhashes {
-    /// A finalized blockhash, at most 5 seconds old: what names it survives a fork.
+    /// A finalized blockhash, at most 2 seconds old: what names it survives a fork.
     pub async fn get(&self, app: &App) -> ApiResult<solana_hash::Hash> {
         let mut held = self.0.lock().await;
         match *held {

@@ -57,8 +57,12 @@ pub async fn sse(
     Query(query): Query<FeedQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let subscription =
-        Subscription::begin(app.clone(), Filter::new(&query)?, cursor(&query, &headers)?).await?;
+    let subscription = Subscription::begin(
+        app.clone(),
+        Filter::new(&query, &app.catalogue)?,
+        cursor(&query, &headers)?,
+    )
+    .await?;
     let stop = app.stop.clone();
     let events = futures::stream::unfold(
         (subscription, stop),
@@ -108,8 +112,12 @@ pub async fn ws(
             format!("{error}; GET /v1/stream has the same feed without WebSocket"),
         )
     })?;
-    let subscription =
-        Subscription::begin(app.clone(), Filter::new(&query)?, cursor(&query, &headers)?).await?;
+    let subscription = Subscription::begin(
+        app.clone(),
+        Filter::new(&query, &app.catalogue)?,
+        cursor(&query, &headers)?,
+    )
+    .await?;
     Ok(upgrade
         .max_message_size(4096)
         .on_upgrade(move |socket| async move { talk(app, socket, subscription).await }))

@@ -762,10 +762,10 @@ fn models_and_estimates_give_prices_and_the_network_is_shown() {
         let network = world.get("/v1/network").await;
         assert_eq!(
             (
-                network["jobs"].as_u64(),
+                network["jobs"].is_u64(),
                 network["capacity_tokens_per_second"].is_null()
             ),
-            (Some(0), true)
+            (true, true)
         );
         for path in [
             "/v1/jobs",
@@ -778,13 +778,123 @@ fn models_and_estimates_give_prices_and_the_network_is_shown() {
         ] {
             let list = world.get(path).await;
             assert_eq!(
-                (list["object"].as_str(), list["has_more"].as_bool()),
-                (Some("list"), Some(false)),
+                (list["object"].as_str(), list["has_more"].is_boolean()),
+                (Some("list"), true),
                 "{path}: {list}"
             );
         }
         let health = world.get("/health").await;
         assert_eq!(health["components"]["chain"]["state"], "ok", "{health}");
         assert!(world.dev.pubkey() != Pubkey::default());
+    });
+}
+
+#[test]
+fn indexed_jobs_are_listed_filtered_and_paged() {
+    within(|world| async move {
+        let config: tokio_postgres::Config = world.database_url.parse().unwrap();
+        let (database, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let projection: String = database
+            .query_one("SELECT projection FROM pipeline.lease", &[])
+            .await
+            .unwrap()
+            .get(0);
+        let hex = |byte: u8| format!("\\x{}", hex::encode([byte; 32]));
+        let owner = Pubkey::new_from_array([77; 32]);
+        for (id, slot) in [(1u8, 10), (2, 10), (3, 9)] {
+            let row = json!({
+                "bank": 0, "slot": slot + 5, "ordinal": 0, "write_seq": 3, "exact": true, "pubkey": hex(id), "requested_slot": slot,
+                "owner": hex(77), "requester": hex(77), "canceller": hex(0), "nonce": "\\x00112233445566778899aabbccddeeff",
+                "model": format!("\\x{}", hex::encode(world.model.to_bytes())), "validator": hex(5), "rent_payer": hex(6), "status": 5, "end_reason": 1,
+                "finish_reason": 1, "prompt_hash": hex(8), "prompt_tokens": 12, "max_output_tokens": 64, "output_tokens": 34, "price_in": 25_000,
+                "price_out": 50_000, "seed": hex(9), "temperature_milli": 0, "sampling_profile": 1, "prompt_source": "http://g", "terms_hash": hex(10),
+                "deadline_slot": 900, "window_slots": 100, "accepted_slot": slot, "submitted_slot": slot + 1, "ended_slot": slot + 5,
+                "window_end_slot": slot + 4, "open_disputes": 0, "output_root": hex(11), "fingerprint": hex(12), "ceiling_lamports": 3500,
+                "fee_lamports": 2000, "validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800, "refunded_lamports": 1500,
+                "lamports": 1,
+            });
+            let insert = format!(
+                "INSERT INTO {projection}.job SELECT * FROM jsonb_populate_record(NULL::{projection}.job, $1)"
+            );
+            database.execute(&insert, &[&row]).await.unwrap();
+        }
+        let id = |byte: u8| Pubkey::new_from_array([byte; 32]).to_string();
+        let mut seen = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = world
+                .get(&format!("/v1/jobs?limit=2&owner={owner}{after}"))
+                .await;
+            let data = page["data"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{page}"))
+                .clone();
+            seen.extend(
+                data.iter()
+                    .map(|job| job["id"].as_str().unwrap().to_owned()),
+            );
+            if page["has_more"] == false {
+                break;
+            }
+            after = format!("&after={}", seen.last().unwrap());
+        }
+        assert_eq!(seen, [id(1), id(2), id(3)]);
+        for (query, count) in [
+            ("status=settled", 3),
+            ("status=open", 0),
+            ("model=tiny", 3),
+            ("commitment=finalized", 3),
+        ] {
+            let page = world.get(&format!("/v1/jobs?owner={owner}&{query}")).await;
+            assert_eq!(page["data"].as_array().unwrap().len(), count, "{query}");
+        }
+        let job = world.get(&format!("/v1/jobs/{}", id(1))).await;
+        assert_eq!(
+            (
+                job["object"].as_str(),
+                job["status"].as_str(),
+                job["commitment"].as_str()
+            ),
+            (Some("job"), Some("settled"), Some("finalized"))
+        );
+        assert!(job["model"].as_str().unwrap().starts_with("tiny@"));
+        assert!(job["dispute"].is_null() && job["slashed_lamports"].is_null());
+        let steps: Vec<&str> = job["transitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| step["status"].as_str().unwrap())
+            .collect();
+        assert_eq!(steps, ["open", "accepted", "submitted", "settled"]);
+        let receipt = world.get(&format!("/v1/jobs/{}/receipt", id(1))).await;
+        assert_eq!(
+            receipt["split"],
+            json!({"validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800})
+        );
+        let burns = world.get("/v1/stats/burns?limit=2").await;
+        assert_eq!(
+            (
+                burns["data"].as_array().unwrap().len(),
+                burns["has_more"].as_bool()
+            ),
+            (2, Some(true))
+        );
+        let rest = world
+            .get(&format!(
+                "/v1/stats/burns?limit=2&after={}",
+                burns["data"][1]["cursor"].as_str().unwrap()
+            ))
+            .await;
+        assert_eq!(rest["data"].as_array().unwrap().len(), 1);
+        let by_id = world.get("/v1/stats/settlements?limit=1").await;
+        assert!(by_id["data"][0]["job_key"].is_null() && by_id["data"][0]["job"].is_string());
+        database
+            .execute(
+                &format!("DELETE FROM {projection}.job WHERE owner = $1"),
+                &[&owner.as_ref()],
+            )
+            .await
+            .unwrap();
     });
 }
