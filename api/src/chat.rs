@@ -125,11 +125,12 @@ impl Intake<'_> {
             }
         };
         let permit = app.limiter.take(&key_id, std::time::Instant::now())?;
+        let id = uuid::Uuid::new_v4().simple().to_string();
         let salt = match &request.payment {
             Some(payment) => payment.salt,
-            None => keys::random()?,
+            None => onchain::prompt_salt(app, &id),
         };
-        let plan = Arc::new(plan::plan(app, &request, salt).await?);
+        let mut plan = plan::plan(app, &request, salt).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),
             (None, Some(client)) => {
@@ -150,7 +151,6 @@ impl Intake<'_> {
         hasher.update([0]);
         hasher.update(self.body);
         let body_hash: [u8; 32] = hasher.finalize().into();
-        let id = uuid::Uuid::new_v4().simple().to_string();
         let new = NewRequest {
             id: id.clone(),
             key_id: key_id.clone(),
@@ -221,8 +221,12 @@ impl Intake<'_> {
                 }
             }
         };
+        if request.payment.is_none() {
+            // A repeat has the salt of the first, and so its prompt hash: its transactions are for the same jobs.
+            plan.resalt(onchain::prompt_salt(app, &id));
+        }
         let work = Work {
-            plan,
+            plan: Arc::new(plan),
             payer,
             request_key: request_key(&id),
             top_logprobs: request.top_logprobs,

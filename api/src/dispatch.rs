@@ -309,6 +309,23 @@ async fn choice(
             .map_err(onchain::chain_error)?,
     };
     let earlier = store::attempts(&app.pool, &run.head.id).await?;
+    // A repeat of a request that failed as a whole: what is answered is not bought again.
+    let answered = earlier
+        .iter()
+        .rev()
+        .filter(|attempt| attempt.choice == index)
+        .find_map(|attempt| attempt.answer.clone().filter(|_| attempt.state == "done"));
+    if let Some(answer) = answered {
+        run.push(Event::Admitted {
+            choice: index,
+            job: answer.end.job.clone(),
+        });
+        for piece in &answer.pieces {
+            run.push(Event::Piece(index, Arc::new(piece.clone())));
+        }
+        run.push(Event::End(index, answer.end.clone()));
+        return Ok(answer);
+    }
     let mut current = earlier.into_iter().rfind(|attempt| attempt.choice == index);
     let mut next = current.as_ref().map_or(0, |attempt| attempt.attempt + 1);
     let mut tried: Vec<[u8; 32]> = Vec::new();

@@ -77,6 +77,18 @@ pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> 
     [a, b, c, d, e, f, g, h]
 }
 
+/// Salt of a request's prompt hash: the same for the same request, and nobody else can guess it.
+pub fn prompt_salt(app: &App, request_id: &str) -> [u8; 16] {
+    let digest = sha256(&[
+        b"mythic/gateway-salt/v1",
+        app.payer.secret_bytes(),
+        request_id.as_bytes(),
+    ]);
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&digest[..16]);
+    salt
+}
+
 /// Sampling seed of a choice: from the client's seed, if it gave one.
 pub fn user_seed(seed: i64, choice: u32) -> [u8; 32] {
     sha256(&[

@@ -211,6 +211,12 @@ impl Plan {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
+    /// Hashes the prompt under another salt.
+    pub fn resalt(&mut self, salt: [u8; 16]) {
+        self.prompt_hash = hash::prompt_hash(&salt, &self.prompt_ids);
+        self.salt = salt;
+    }
+
     /// Lamports that an answer of so many tokens costs.
     pub fn cost(&self, output_tokens: u32) -> u64 {
         money::price(

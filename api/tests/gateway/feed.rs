@@ -2,12 +2,8 @@
 
 use futures::StreamExt;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use crate::harness::{World, within};
-
-/// Feed numbers are global: tests that write to the feed take turns.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 async fn database(world: &World) -> tokio_postgres::Client {
     let config: tokio_postgres::Config = world.database_url.parse().unwrap();
@@ -100,7 +96,6 @@ impl Reader {
 #[test]
 fn a_subscriber_sees_history_then_live_without_a_hole() {
     within(|world| async move {
-        let _turn = TURN.lock().await;
         let mut database = database(world).await;
         let before = publish(&mut database, &[("jobs", "add", Some("J0"), json!({}))]).await;
         publish(
@@ -133,7 +128,6 @@ fn a_subscriber_sees_history_then_live_without_a_hole() {
 #[test]
 fn filters_narrow_and_bank_rows_are_told_per_entity() {
     within(|world| async move {
-        let _turn = TURN.lock().await;
         let mut database = database(world).await;
         let mut all = subscribe(world, "topics=jobs").await;
         let mut mine = subscribe(world, "owner=ME").await;
@@ -167,7 +161,6 @@ fn filters_narrow_and_bank_rows_are_told_per_entity() {
 #[test]
 fn the_websocket_says_the_same_and_expired_history_is_410() {
     within(|world| async move {
-        let _turn = TURN.lock().await;
         let mut database = database(world).await;
         let before = publish(&mut database, &[("results", "add", Some("R0"), json!({}))]).await;
         publish(&mut database, &[("results", "add", Some("R1"), json!({}))]).await;

@@ -49,8 +49,14 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     parts.build(runtime)
 });
 
+/// Misbehaviour on demand opens circuit breakers, and feed numbers are global: tests take turns.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Runs a test in the world.
 pub fn within<F: Future<Output = ()>>(test: impl FnOnce(&'static World) -> F) {
+    let _turn = TURN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let world: &'static World = &WORLD;
     world.runtime.block_on(test(world));
 }
@@ -416,22 +422,21 @@ async fn postgres(dir: &Path) -> (std::process::Child, String) {
                 .success()
         );
     }
-    let script = format!(
-        "set -e; cd '{home}'; '{bin}/initdb' -D data -U mythic -A trust -E UTF8 --no-locale --no-sync >initdb.log 2>&1; \
-         '{bin}/postgres' -D data -k '{home}' -c listen_addresses= -c fsync=off -c max_connections=200 >log 2>&1 & pg=$!; \
-         read end || true; kill -INT $pg; wait $pg",
-        home = home.display(),
-        bin = bin.display()
-    );
-    let mut command = if root {
-        Command::new("runuser")
+    // PostgreSQL refuses to run as root; setpriv becomes the program it starts, so that signals reach it.
+    let drop = if root {
+        "setpriv --reuid=postgres --regid=postgres --clear-groups"
     } else {
-        Command::new("sh")
+        ""
     };
-    if root {
-        command.args(["-u", "postgres", "--", "sh"]);
-    }
-    let child = command
+    let script = format!(
+        "cd '{home}'; {drop} '{bin}/initdb' -D data -U mythic -A trust -E UTF8 --no-locale --no-sync >initdb.log 2>&1; \
+         {drop} '{bin}/postgres' -D data -k '{home}' -c listen_addresses= -c fsync=off -c max_connections=200 >log 2>&1 & pg=$!; \
+         read end; kill -INT $pg; wait $pg; cd /; rm -rf '{dir}'",
+        home = home.display(),
+        bin = bin.display(),
+        dir = dir.display()
+    );
+    let child = Command::new("sh")
         .arg("-c")
         .arg(script)
         .stdin(Stdio::piped())

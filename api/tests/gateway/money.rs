@@ -282,11 +282,35 @@ fn a_client_that_leaves_in_the_middle_cancels_its_job() {
 }
 
 #[test]
-fn nobody_to_ask_is_503_with_retry_after() {
+fn nobody_to_ask_is_503_with_retry_after_and_a_repeat_uses_the_same_job() {
     within(|world| async move {
-        let response = world.chat("all:decline", json!({})).send().await.unwrap();
-        assert!(response.headers().contains_key("retry-after"));
-        error_of(response, 503, "no_validator").await;
+        let key = "nobody-to-ask-000001";
+        for _ in 0..2 {
+            let response = world
+                .chat("all:decline", json!({}))
+                .header("idempotency-key", key)
+                .send()
+                .await
+                .unwrap();
+            assert!(response.headers().contains_key("retry-after"));
+            error_of(response, 503, "no_validator").await;
+        }
+        let config: tokio_postgres::Config = world.database_url.parse().unwrap();
+        let (database, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let row = database
+            .query_one(
+                "SELECT count(*), max(cardinality(validators))::bigint FROM gateway.attempt a JOIN gateway.request r ON r.id = a.request_id
+                  WHERE r.idempotency_key = $1",
+                &[&key],
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (row.get::<_, i64>(0), row.get::<_, i64>(1)),
+            (1, 4),
+            "one job address, each validator asked twice"
+        );
     });
 }
 
