@@ -133,7 +133,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Node(command) => node::run(command, connection).await,
         Command::Gateway(run) => mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await,
         Command::Indexer(command) => check::indexer(command).await,
-        Command::Settler(run) => mythic_indexer::settler::run(config::load(run.config.as_deref())?, shutdown()).await,
+        Command::Settler(run) => Ok(mythic_indexer::settler::run(config::load(run.config.as_deref())?, shutdown()).await?),
         Command::Chain(run) => mythic_devnet::run(config::load(run.config.as_deref())?, shutdown()).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "mythic", &mut std::io::stdout());

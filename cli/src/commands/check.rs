@@ -3,13 +3,14 @@
 use crate::{
     config::{self, ProcessConfig},
     exit::{self, Exit},
+    progress::Step,
     shutdown,
 };
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use mythic_api::GatewayConfig;
 use mythic_devnet::DevnetConfig;
-use mythic_indexer::{IndexerConfig, settler::SettlerConfig};
+use mythic_indexer::{IndexerConfig, Swap, settler::SettlerConfig};
 use mythic_inference::node::NodeConfig;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -78,7 +79,20 @@ enum IndexerCommand {
         /// TOML file of the indexer
         #[arg(long)]
         config: Option<PathBuf>,
+        /// When to take the rebuilt tables: never, if they equal the live ones, always
+        #[arg(long, value_enum, default_value_t = SwapChoice::IfEqual)]
+        swap: SwapChoice,
     },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SwapChoice {
+    /// Compare only
+    Never,
+    /// Take them if they equal the live ones
+    IfEqual,
+    /// Take them whatever the live ones hold
+    Always,
 }
 
 /// Runs `mythic config`.
@@ -125,11 +139,28 @@ pub fn config(command: Config) -> Result<()> {
 /// Runs `mythic indexer`.
 pub async fn indexer(command: Indexer) -> Result<()> {
     match command.command {
-        None => mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await,
-        Some(IndexerCommand::Rebuild { config }) => {
-            let report = mythic_indexer::rebuild(config::load(config.as_deref())?, shutdown()).await?;
-            println!("{report}");
-            Ok(())
+        None => Ok(mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await?),
+        Some(IndexerCommand::Rebuild { config, swap }) => {
+            let config: IndexerConfig = config::load(config.as_deref())?;
+            let swap = match swap {
+                SwapChoice::Never => Swap::Never,
+                SwapChoice::IfEqual => Swap::IfEqual,
+                SwapChoice::Always => Swap::Always,
+            };
+            let step = Step::new("Projecting the archive");
+            let report = mythic_indexer::rebuild(&config.database_url, swap).await?;
+            step.done();
+            println!(
+                "{} events, {} rows; {}; {}",
+                report.events,
+                report.rows,
+                if report.different.is_empty() { "equal to the live tables".into() } else { format!("different: {}", report.different.join(", ")) },
+                if report.swapped { "swapped in" } else { "not swapped in" }
+            );
+            match report.different.as_slice() {
+                [] => Ok(()),
+                different => Err(Exit::new(exit::CHECK_FAILED, format!("the rebuilt tables differ from the live ones: {}", different.join(", ")))),
+            }
         }
     }
 }

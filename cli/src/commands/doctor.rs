@@ -42,7 +42,7 @@ pub async fn run(connection: &Connection) -> Result<()> {
 
 fn postgres() -> Finding {
     let (good, detail) = match mythic_indexer::cluster::find_binaries() {
-        Ok(found) => (true, found.to_string()),
+        Ok(found) => (true, format!("{} in {}", found.version, found.dir.display())),
         Err(error) => (false, error.to_string()),
     };
     Finding { what: "PostgreSQL", good, detail }

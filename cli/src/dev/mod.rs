@@ -299,7 +299,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
     let so = layout.at("chain").join("mythic_ai_precompiles.so");
     std::fs::create_dir_all(layout.at("chain"))?;
     std::fs::write(&so, AI_PRECOMPILES_ELF)?;
-    let chain = DevnetConfig {
+    let mut chain = DevnetConfig {
         data_dir: layout.at("chain"),
         rpc_addr: local(rpc_port),
         ws_addr: local(ws_port),
@@ -309,9 +309,13 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
             path: so,
             upgrade_authority: Some(keys.admin.pubkey().to_string()),
         }],
-        geyser_plugin_config: Some(write_plugin_config(layout, &binary)?),
         ..DevnetConfig::default()
     };
+    let genesis = {
+        let chain = chain.clone();
+        tokio::task::spawn_blocking(move || mythic_devnet::genesis_hash(&chain)).await??
+    };
+    chain.geyser_plugin_config = Some(write_plugin_config(layout, &binary, &genesis.to_string())?);
     launch("chain", "chain", layout.write_config("chain", &chain)?)?;
     let client = ChainClient::new(rpc_url.clone(), ws_url.clone());
     wait("the chain", layout, "chain", stop, async || client.slot(mythic_client::Commitment::Processed).await.is_ok()).await?;
@@ -407,7 +411,7 @@ fn publish(shared: &Mutex<DevState>, states: &States) {
     }
 }
 
-fn write_plugin_config(layout: &Layout, binary: &Path) -> Result<PathBuf> {
+fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -> Result<PathBuf> {
     let library = binary.with_file_name("libmythic_geyser_plugin.so");
     if !library.is_file() {
         return Err(Exit::new(
@@ -419,6 +423,7 @@ fn write_plugin_config(layout: &Layout, binary: &Path) -> Result<PathBuf> {
     let config = json!({
         "libpath": library,
         "name": "mythic",
+        "genesis_hash": genesis_hash,
         "spool_dir": layout.at("spool"),
         "owners": [bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string()],
     });

@@ -115,7 +115,7 @@ async fn keep_running(process: Process, mut child: Child, mut stop: watch::Recei
         let started = Instant::now();
         set(&states, &on_change, &process.name, |state| state.pid = child.id());
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {
+            () = stopped(&mut stop) => {
                 terminate(&mut child).await;
                 set(&states, &on_change, &process.name, |state| state.pid = None);
                 return;
@@ -134,7 +134,7 @@ async fn keep_running(process: Process, mut child: Child, mut stop: watch::Recei
         }
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stopped(&mut stop) => return,
                 _ = tokio::time::sleep(backoff) => {}
             }
             backoff = (backoff * 2).min(MAX_BACKOFF);
@@ -147,6 +147,10 @@ async fn keep_running(process: Process, mut child: Child, mut stop: watch::Recei
             }
         }
     }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn terminate(child: &mut Child) {
