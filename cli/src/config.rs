@@ -31,9 +31,18 @@ pub fn load<C: ProcessConfig>(file: Option<&Path>) -> Result<C> {
         .extract()
         .map_err(|error| anyhow::anyhow!("{error}"))
         .with_context(|| match file {
-            Some(file) => format!("configuration of `mythic {}` in {}", C::PROCESS, file.display()),
-            None => format!("configuration of `mythic {}` from the environment", C::PROCESS),
+            Some(file) => format!(
+                "configuration of `mythic {}` in {}",
+                C::PROCESS,
+                file.display()
+            ),
+            None => format!(
+                "configuration of `mythic {}` from the environment",
+                C::PROCESS
+            ),
         })?;
-    config.check().map_err(|message| anyhow::anyhow!("configuration of `mythic {}`: {message}", C::PROCESS))?;
+    config.check().map_err(|message| {
+        anyhow::anyhow!("configuration of `mythic {}`: {message}", C::PROCESS)
+    })?;
     Ok(config)
 }

@@ -31,7 +31,12 @@ pub struct Connection {
     #[arg(long, env = "MYTHIC_KEYPAIR", global = true)]
     pub keypair: Option<PathBuf>,
     /// Data directory in which to look for `dev.json`
-    #[arg(long, env = "MYTHIC_DATA_DIR", default_value = ".mythic", global = true)]
+    #[arg(
+        long,
+        env = "MYTHIC_DATA_DIR",
+        default_value = ".mythic",
+        global = true
+    )]
     pub data_dir: PathBuf,
 }
 
@@ -43,7 +48,10 @@ impl Connection {
     /// The gateway to talk to.
     pub fn gateway(&self) -> Result<Gateway> {
         let dev = self.dev();
-        let url = self.gateway.clone().or_else(|| dev.as_ref().map(|dev| dev.gateway_url.clone()));
+        let url = self
+            .gateway
+            .clone()
+            .or_else(|| dev.as_ref().map(|dev| dev.gateway_url.clone()));
         let key = self.api_key.clone().or_else(|| dev.map(|dev| dev.api_key));
         Gateway::new(url.as_deref().unwrap_or(DEFAULT_GATEWAY), key)
     }
@@ -52,8 +60,14 @@ impl Connection {
     pub fn chain_urls(&self) -> (String, String) {
         let dev = self.dev();
         (
-            self.rpc.clone().or_else(|| dev.as_ref().map(|dev| dev.rpc_url.clone())).unwrap_or_else(|| DEFAULT_RPC.into()),
-            self.ws.clone().or_else(|| dev.map(|dev| dev.ws_url)).unwrap_or_else(|| DEFAULT_WS.into()),
+            self.rpc
+                .clone()
+                .or_else(|| dev.as_ref().map(|dev| dev.rpc_url.clone()))
+                .unwrap_or_else(|| DEFAULT_RPC.into()),
+            self.ws
+                .clone()
+                .or_else(|| dev.map(|dev| dev.ws_url))
+                .unwrap_or_else(|| DEFAULT_WS.into()),
         )
     }
 

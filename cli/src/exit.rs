@@ -27,7 +27,11 @@ pub struct Exit {
 impl Exit {
     /// An error with `code` and `message`.
     pub fn new(code: u8, message: impl Into<String>) -> anyhow::Error {
-        Self { code, message: message.into() }.into()
+        Self {
+            code,
+            message: message.into(),
+        }
+        .into()
     }
 }
 

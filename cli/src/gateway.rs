@@ -16,7 +16,10 @@ pub struct Gateway {
 impl Gateway {
     /// A client of the gateway at `base` (with or without `/v1`).
     pub fn new(base: &str, key: Option<String>) -> Result<Self> {
-        let base = base.trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        let base = base
+            .trim_end_matches('/')
+            .trim_end_matches("/v1")
+            .to_owned();
         let http = reqwest::Client::builder()
             .connect_timeout(std::time::Duration::from_secs(5))
             .build()
@@ -43,7 +46,11 @@ impl Gateway {
         let response = request.send().await.map_err(|error| {
             Exit::new(
                 exit::UNREACHABLE,
-                format!("no gateway at {}: {}. Start one with `make dev`, or pass --gateway URL", self.base, root(&error)),
+                format!(
+                    "no gateway at {}: {}. Start one with `make dev`, or pass --gateway URL",
+                    self.base,
+                    root(&error)
+                ),
             )
         })?;
         let status = response.status();
@@ -51,26 +58,44 @@ impl Gateway {
             return Ok(response);
         }
         let body: Value = response.json().await.unwrap_or(Value::Null);
-        let message = body["error"]["message"].as_str().unwrap_or("no message").to_owned();
+        let message = body["error"]["message"]
+            .as_str()
+            .unwrap_or("no message")
+            .to_owned();
         let code = match status {
             StatusCode::NOT_FOUND => exit::NOT_FOUND,
             StatusCode::PAYMENT_REQUIRED => exit::FUNDS,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => exit::UNREACHABLE,
             _ => exit::FAILURE,
         };
-        Err(Exit::new(code, format!("{message} ({}, {})", status.as_u16(), body["error"]["code"].as_str().unwrap_or("error"))))
+        Err(Exit::new(
+            code,
+            format!(
+                "{message} ({}, {})",
+                status.as_u16(),
+                body["error"]["code"].as_str().unwrap_or("error")
+            ),
+        ))
     }
 
     /// `GET path` as JSON.
     pub async fn get(&self, path: &str) -> Result<Value> {
         let response = self.send(self.request(Method::GET, path)).await?;
-        response.json().await.with_context(|| format!("{path}: the gateway's answer is not JSON"))
+        response
+            .json()
+            .await
+            .with_context(|| format!("{path}: the gateway's answer is not JSON"))
     }
 
     /// `POST path` with a JSON body, answered by JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let response = self.send(self.request(Method::POST, path).json(body)).await?;
-        response.json().await.with_context(|| format!("{path}: the gateway's answer is not JSON"))
+        let response = self
+            .send(self.request(Method::POST, path).json(body))
+            .await?;
+        response
+            .json()
+            .await
+            .with_context(|| format!("{path}: the gateway's answer is not JSON"))
     }
 
     /// Every element of a list endpoint up to `limit`, page by page.
@@ -86,7 +111,10 @@ impl Gateway {
             }
             let page = self.get(&url).await?;
             let rows = page["data"].as_array().cloned().unwrap_or_default();
-            after = rows.last().and_then(|row| row["id"].as_str()).map(str::to_owned);
+            after = rows
+                .last()
+                .and_then(|row| row["id"].as_str())
+                .map(str::to_owned);
             let more = page["has_more"].as_bool().unwrap_or(false) && !rows.is_empty();
             all.extend(rows);
             if !more || all.len() >= limit || after.is_none() {
@@ -118,48 +146,56 @@ pub struct ServerEvent {
 
 /// The events of a `text/event-stream` answer; comment lines (pings) are skipped.
 pub fn events(response: Response) -> impl Stream<Item = Result<ServerEvent>> + Unpin {
-    let state = (Box::pin(response.bytes_stream()), Vec::<u8>::new(), ServerEvent::default(), false);
-    Box::pin(stream::unfold(state, |(mut bytes, mut buffer, mut event, mut ended)| async move {
-        loop {
-            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=end).collect();
-                let line = String::from_utf8_lossy(&line);
-                let line = line.trim_end_matches(['\n', '\r']);
-                if line.is_empty() {
-                    if event.data.is_empty() && event.event.is_none() {
-                        event = ServerEvent::default();
-                        continue;
-                    }
-                    let complete = std::mem::take(&mut event);
-                    return Some((Ok(complete), (bytes, buffer, event, ended)));
-                }
-                let (field, value) = line.split_once(':').unwrap_or((line, ""));
-                let value = value.strip_prefix(' ').unwrap_or(value);
-                match field {
-                    "data" => {
-                        if !event.data.is_empty() {
-                            event.data.push('\n');
+    let state = (
+        Box::pin(response.bytes_stream()),
+        Vec::<u8>::new(),
+        ServerEvent::default(),
+        false,
+    );
+    Box::pin(stream::unfold(
+        state,
+        |(mut bytes, mut buffer, mut event, mut ended)| async move {
+            loop {
+                while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = buffer.drain(..=end).collect();
+                    let line = String::from_utf8_lossy(&line);
+                    let line = line.trim_end_matches(['\n', '\r']);
+                    if line.is_empty() {
+                        if event.data.is_empty() && event.event.is_none() {
+                            event = ServerEvent::default();
+                            continue;
                         }
-                        event.data.push_str(value);
+                        let complete = std::mem::take(&mut event);
+                        return Some((Ok(complete), (bytes, buffer, event, ended)));
                     }
-                    "event" => event.event = Some(value.to_owned()),
-                    "id" => event.id = Some(value.to_owned()),
-                    _ => {}
+                    let (field, value) = line.split_once(':').unwrap_or((line, ""));
+                    let value = value.strip_prefix(' ').unwrap_or(value);
+                    match field {
+                        "data" => {
+                            if !event.data.is_empty() {
+                                event.data.push('\n');
+                            }
+                            event.data.push_str(value);
+                        }
+                        "event" => event.event = Some(value.to_owned()),
+                        "id" => event.id = Some(value.to_owned()),
+                        _ => {}
+                    }
+                }
+                if ended {
+                    return None;
+                }
+                match bytes.next().await {
+                    Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
+                    Some(Err(error)) => {
+                        ended = true;
+                        buffer.clear();
+                        let error = anyhow::anyhow!("the stream broke off: {}", root(&error));
+                        return Some((Err(error), (bytes, buffer, event, ended)));
+                    }
+                    None => ended = true,
                 }
             }
-            if ended {
-                return None;
-            }
-            match bytes.next().await {
-                Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
-                Some(Err(error)) => {
-                    ended = true;
-                    buffer.clear();
-                    let error = anyhow::anyhow!("the stream broke off: {}", root(&error));
-                    return Some((Err(error), (bytes, buffer, event, ended)));
-                }
-                None => ended = true,
-            }
-        }
-    }))
+        },
+    ))
 }

@@ -131,10 +131,18 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Doctor => doctor::run(connection).await,
         Command::Config(command) => check::config(command),
         Command::Node(command) => node::run(command, connection).await,
-        Command::Gateway(run) => mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await,
+        Command::Gateway(run) => {
+            mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
+        }
         Command::Indexer(command) => check::indexer(command).await,
-        Command::Settler(run) => Ok(mythic_indexer::settler::run(config::load(run.config.as_deref())?, shutdown()).await?),
-        Command::Chain(run) => mythic_devnet::run(config::load(run.config.as_deref())?, shutdown()).await,
+        Command::Settler(run) => Ok(mythic_indexer::settler::run(
+            config::load(run.config.as_deref())?,
+            shutdown(),
+        )
+        .await?),
+        Command::Chain(run) => {
+            mythic_devnet::run(config::load(run.config.as_deref())?, shutdown()).await
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "mythic", &mut std::io::stdout());
             Ok(())
@@ -146,7 +154,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let process = matches!(
         cli.command,
-        Command::Node(_) | Command::Gateway(_) | Command::Indexer(_) | Command::Settler(_) | Command::Chain(_)
+        Command::Node(_)
+            | Command::Gateway(_)
+            | Command::Indexer(_)
+            | Command::Settler(_)
+            | Command::Chain(_)
     );
     telemetry::start(if process { "info" } else { "warn" }, cli.log_json);
     let runtime = match tokio::runtime::Runtime::new() {
@@ -160,7 +172,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(error.downcast_ref::<exit::Exit>().map_or(exit::FAILURE, |exit| exit.code))
+            ExitCode::from(
+                error
+                    .downcast_ref::<exit::Exit>()
+                    .map_or(exit::FAILURE, |exit| exit.code),
+            )
         }
     }
 }

@@ -16,12 +16,18 @@ use std::path::{Path, PathBuf};
 /// The on-chain description of the file at `path` under profile `cpu-candle`, which has no jury.
 pub fn spec(path: &Path) -> Result<ModelSpec> {
     let gguf = Gguf::open(path).with_context(|| format!("reading {}", path.display()))?;
-    let formatter = PromptFormatter::from_parsed(&gguf).with_context(|| format!("reading {}", path.display()))?;
+    let formatter = PromptFormatter::from_parsed(&gguf)
+        .with_context(|| format!("reading {}", path.display()))?;
     let identity = formatter.identity();
     let mut eos: Vec<u32> = formatter.eos_ids().to_vec();
     eos.sort_unstable();
     eos.dedup();
-    anyhow::ensure!(eos.len() <= MODEL_EOS_IDS, "{} has {} end-of-sequence ids; at most {MODEL_EOS_IDS} fit", path.display(), eos.len());
+    anyhow::ensure!(
+        eos.len() <= MODEL_EOS_IDS,
+        "{} has {} end-of-sequence ids; at most {MODEL_EOS_IDS} fit",
+        path.display(),
+        eos.len()
+    );
     let mut eos_ids = [U32::new(0); MODEL_EOS_IDS];
     for (slot, id) in eos_ids.iter_mut().zip(&eos) {
         *slot = U32::new(*id);
@@ -30,7 +36,10 @@ pub fn spec(path: &Path) -> Result<ModelSpec> {
         weights_hash: file_sha256(path)?,
         tokenizer_hash: identity.tokenizer,
         chat_template_hash: identity.chat_template,
-        quantisation: U16::new(gguf.int("general.file_type", 0, u16::MAX.into())?.unwrap_or_default() as u16),
+        quantisation: U16::new(
+            gguf.int("general.file_type", 0, u16::MAX.into())?
+                .unwrap_or_default() as u16,
+        ),
         kernel_profile: U16::new(KernelProfile::CpuCandle as u16),
         context_length: U32::new(formatter.context_length()),
         max_job_tokens: U32::new(formatter.context_length()),

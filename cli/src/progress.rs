@@ -22,7 +22,11 @@ impl Step {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { name, bar, started: Instant::now() }
+        Self {
+            name,
+            bar,
+            started: Instant::now(),
+        }
     }
 
     /// Says where a step with known size stands.
@@ -30,7 +34,9 @@ impl Step {
         if let Some(bar) = &self.bar {
             if bar.length() != Some(total) {
                 bar.set_length(total);
-                if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}") {
+                if let Ok(style) = ProgressStyle::with_template(
+                    "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}",
+                ) {
                     bar.set_style(style);
                 }
             }
@@ -50,6 +56,10 @@ impl Step {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("  {} ({:.1} s)", self.name, self.started.elapsed().as_secs_f32());
+        eprintln!(
+            "  {} ({:.1} s)",
+            self.name,
+            self.started.elapsed().as_secs_f32()
+        );
     }
 }

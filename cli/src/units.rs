@@ -10,12 +10,17 @@ pub fn sol(lamports: u64) -> String {
     let whole = lamports / LAMPORTS_PER_SOL;
     let fraction = format!("{:09}", lamports % LAMPORTS_PER_SOL);
     let fraction = fraction.trim_end_matches('0');
-    if fraction.is_empty() { format!("{whole} SOL") } else { format!("{whole}.{fraction} SOL") }
+    if fraction.is_empty() {
+        format!("{whole} SOL")
+    } else {
+        format!("{whole}.{fraction} SOL")
+    }
 }
 
 /// Parses `1.5` (SOL) or `1500lamports` into lamports.
 pub fn parse_amount(text: &str) -> Result<u64, String> {
-    let hint = || format!("{text:?} is not an amount: write SOL (0.25) or lamports (250000lamports)");
+    let hint =
+        || format!("{text:?} is not an amount: write SOL (0.25) or lamports (250000lamports)");
     if let Some(number) = text.strip_suffix("lamports") {
         return number.trim().replace('_', "").parse().map_err(|_| hint());
     }
@@ -23,9 +28,18 @@ pub fn parse_amount(text: &str) -> Result<u64, String> {
     if fraction.len() > 9 || (whole.is_empty() && fraction.is_empty()) {
         return Err(hint());
     }
-    let digits = |part: &str| if part.is_empty() { Ok(0) } else { part.parse::<u64>().map_err(|_| hint()) };
+    let digits = |part: &str| {
+        if part.is_empty() {
+            Ok(0)
+        } else {
+            part.parse::<u64>().map_err(|_| hint())
+        }
+    };
     let fraction = digits(&format!("{fraction:0<9}"))?;
-    digits(whole)?.checked_mul(LAMPORTS_PER_SOL).and_then(|whole| whole.checked_add(fraction)).ok_or_else(hint)
+    digits(whole)?
+        .checked_mul(LAMPORTS_PER_SOL)
+        .and_then(|whole| whole.checked_add(fraction))
+        .ok_or_else(hint)
 }
 
 /// A JSON value in a table: `-` where it isn't known.
@@ -43,11 +57,19 @@ pub fn print_table(headers: &[&str], rows: &[Vec<String>]) {
         .iter()
         .enumerate()
         .map(|(column, header)| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).chain([header.len()]).max().unwrap_or(0)
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .chain([header.len()])
+                .max()
+                .unwrap_or(0)
         })
         .collect();
     let line = |cells: &mut dyn Iterator<Item = String>| {
-        let cells: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> = cells
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         println!("{}", cells.join("  ").trim_end());
     };
     line(&mut headers.iter().map(|header| (*header).to_owned()));
@@ -71,7 +93,15 @@ mod tests {
 
     #[test]
     fn what_is_not_an_amount_is_refused() {
-        for text in ["", ".", "1.0000000001", "-1", "1e3", "99999999999999", "ten"] {
+        for text in [
+            "",
+            ".",
+            "1.0000000001",
+            "-1",
+            "1e3",
+            "99999999999999",
+            "ten",
+        ] {
             assert!(parse_amount(text).is_err(), "{text}");
         }
     }

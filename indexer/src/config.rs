@@ -47,25 +47,44 @@ impl Default for IndexerConfig {
 impl IndexerConfig {
     /// Checks every value; the message names key, value and what is allowed.
     pub fn validate(&self) -> Result<(), String> {
-        let in_range = |key: &str, value: u64, from: u64, to: u64| match (from..=to).contains(&value) {
-            true => Ok(()),
-            false => Err(format!("{key} = {value}: allowed is {from} to {to}")),
-        };
+        let in_range =
+            |key: &str, value: u64, from: u64, to: u64| match (from..=to).contains(&value) {
+                true => Ok(()),
+                false => Err(format!("{key} = {value}: allowed is {from} to {to}")),
+            };
         if let Err(e) = self.database_url.parse::<tokio_postgres::Config>() {
-            return Err(format!("database_url: {e}: allowed is a URL like postgres://user@host/db"));
+            return Err(format!(
+                "database_url: {e}: allowed is a URL like postgres://user@host/db"
+            ));
         }
         if self.spool_dir.as_os_str().is_empty() {
             return Err("spool_dir = \"\": allowed is a directory".into());
         }
         let name_ok = (1..=64).contains(&self.reader.len())
-            && self.reader.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+            && self
+                .reader
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
         if !name_ok {
-            return Err(format!("reader = {:?}: allowed is 1 to 64 of a-z, 0-9, - and _", self.reader));
+            return Err(format!(
+                "reader = {:?}: allowed is 1 to 64 of a-z, 0-9, - and _",
+                self.reader
+            ));
         }
         in_range("batch_updates", self.batch_updates as u64, 1, 1_000_000)?;
-        in_range("max_held_bytes", self.max_held_bytes as u64, 1 << 20, 64 << 30)?;
+        in_range(
+            "max_held_bytes",
+            self.max_held_bytes as u64,
+            1 << 20,
+            64 << 30,
+        )?;
         in_range("idle_linger_ms", self.idle_linger_ms, 0, 10_000)?;
         in_range("lease_ttl_s", self.lease_ttl_s, 5, 600)?;
-        in_range("feed_retention_h", self.feed_retention_h.into(), 1, 24 * 365)
+        in_range(
+            "feed_retention_h",
+            self.feed_retention_h.into(),
+            1,
+            24 * 365,
+        )
     }
 }

@@ -121,7 +121,11 @@ impl CopyBuffer {
     /// A row of an entity's hot table.
     pub fn entity_row(&mut self, bank: i64, row: &Row) {
         self.row(5 + row.values.len() as i16);
-        self.i64(bank).i64(row.slot).i32(row.ordinal).i64(row.write_seq).bool(row.exact);
+        self.i64(bank)
+            .i64(row.slot)
+            .i32(row.ordinal)
+            .i64(row.write_seq)
+            .bool(row.exact);
         for value in &row.values {
             self.value(value);
         }
@@ -147,14 +151,23 @@ mod tests {
         assert_eq!(&bytes[..19], b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
         assert_eq!(
             bytes[19..],
-            [0, 3, 0, 0, 0, 8, 255, 255, 255, 255, 255, 255, 255, 254, 255, 255, 255, 255, 0, 0, 0, 2, b'a', b'b', 255, 255]
+            [
+                0, 3, 0, 0, 0, 8, 255, 255, 255, 255, 255, 255, 255, 254, 255, 255, 255, 255, 0, 0,
+                0, 2, b'a', b'b', 255, 255
+            ]
         );
     }
 
     #[test]
     fn times_outside_postgres_years_are_null() {
         let mut buffer = CopyBuffer::default();
-        buffer.row(2).unix_seconds(Some(946_684_801)).unix_seconds(Some(i64::MAX));
-        assert_eq!(buffer.finish()[21..37], [0, 0, 0, 8, 0, 0, 0, 0, 0, 15, 66, 64, 255, 255, 255, 255]);
+        buffer
+            .row(2)
+            .unix_seconds(Some(946_684_801))
+            .unix_seconds(Some(i64::MAX));
+        assert_eq!(
+            buffer.finish()[21..37],
+            [0, 0, 0, 8, 0, 0, 0, 0, 0, 15, 66, 64, 255, 255, 255, 255]
+        );
     }
 }

@@ -101,7 +101,11 @@ impl Session {
     }
 
     /// Runs a statement; returns how many rows it touched.
-    pub async fn execute(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, IndexerError> {
+    pub async fn execute(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, IndexerError> {
         self.step()?;
         let statement = self.prepared(sql).await?;
         Ok(self.client.execute(&statement, params).await?)

@@ -17,7 +17,9 @@ pub enum IndexerError {
         "the database belongs to the chain with genesis {database}, the spool to {spool}: use another database, or start over with --reset"
     )]
     OtherChain { database: String, spool: String },
-    #[error("migration {name} was changed after it had been applied: restore the file, or use a new database")]
+    #[error(
+        "migration {name} was changed after it had been applied: restore the file, or use a new database"
+    )]
     MigrationChanged { name: String },
     #[error("the database has migration {name}, which this build does not know: use a newer build")]
     MigrationUnknown { name: String },
@@ -26,7 +28,10 @@ pub enum IndexerError {
     #[error("configuration: {0}")]
     Config(String),
     #[error("listening on {addr}: {source}")]
-    Listen { addr: std::net::SocketAddr, source: std::io::Error },
+    Listen {
+        addr: std::net::SocketAddr,
+        source: std::io::Error,
+    },
     #[error("stopped by a test")]
     #[cfg(test)]
     Injected,
@@ -52,7 +57,9 @@ impl IndexerError {
     /// The database refused the content of a row (SQLSTATE classes 22 and 23, and 54: too large).
     pub fn is_data(&self) -> bool {
         match self {
-            Self::Database(e) => e.code().is_some_and(|c| ["22", "23", "54"].contains(&&c.code()[..2])),
+            Self::Database(e) => e
+                .code()
+                .is_some_and(|c| ["22", "23", "54"].contains(&&c.code()[..2])),
             _ => false,
         }
     }
@@ -61,8 +68,14 @@ impl IndexerError {
     pub fn is_fatal(&self) -> bool {
         match self {
             // A server that restarts, a lost connection, a full disk pass; wrong SQL or data doesn't.
-            Self::Database(e) => e.code().is_some_and(|c| ["22", "23", "42", "54", "0A", "3D", "28"].contains(&&c.code()[..2])),
-            Self::Spool(e) => matches!(e, mythic_stream::spool::SpoolError::Corrupt { .. } | mythic_stream::spool::SpoolError::BadName(_)),
+            Self::Database(e) => e.code().is_some_and(|c| {
+                ["22", "23", "42", "54", "0A", "3D", "28"].contains(&&c.code()[..2])
+            }),
+            Self::Spool(e) => matches!(
+                e,
+                mythic_stream::spool::SpoolError::Corrupt { .. }
+                    | mythic_stream::spool::SpoolError::BadName(_)
+            ),
             Self::LeaseLost { .. } | Self::LeaseHeld { .. } | Self::PositionMoved { .. } => false,
             _ => true,
         }

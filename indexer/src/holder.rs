@@ -18,16 +18,53 @@ use crate::tree::{BankId, Hash};
 /// Something to apply, in the order of the producer's log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    RunStart { run: [u8; 16], genesis: Option<Hash>, interface: String, plugin: String, primed: bool },
-    RunEnd { run: [u8; 16] },
+    RunStart {
+        run: [u8; 16],
+        genesis: Option<Hash>,
+        interface: String,
+        plugin: String,
+        primed: bool,
+    },
+    RunEnd {
+        run: [u8; 16],
+    },
     /// Startup accounts, newest per pubkey, sorted by pubkey.
-    Base { run: [u8; 16], slot: u64, as_of: Option<BankId>, accounts: Vec<Account> },
+    Base {
+        run: [u8; 16],
+        slot: u64,
+        as_of: Option<BankId>,
+        accounts: Vec<Account>,
+    },
     Bank(SealedBank),
-    Reset { run: [u8; 16], slot: u64, generation: u32 },
-    Dead { run: [u8; 16], slot: u64, generation: u32, reason: String },
-    Confirmed { run: [u8; 16], slot: u64, hash: Option<Hash> },
-    Rooted { run: [u8; 16], slot: u64, hash: Option<Hash>, parent: Option<u64> },
-    Loss { run: [u8; 16], first: u64, last: u64, count: u64, reason: String },
+    Reset {
+        run: [u8; 16],
+        slot: u64,
+        generation: u32,
+    },
+    Dead {
+        run: [u8; 16],
+        slot: u64,
+        generation: u32,
+        reason: String,
+    },
+    Confirmed {
+        run: [u8; 16],
+        slot: u64,
+        hash: Option<Hash>,
+    },
+    Rooted {
+        run: [u8; 16],
+        slot: u64,
+        hash: Option<Hash>,
+        parent: Option<u64>,
+    },
+    Loss {
+        run: [u8; 16],
+        first: u64,
+        last: u64,
+        count: u64,
+        reason: String,
+    },
 }
 
 /// A bank at its seal.
@@ -89,7 +126,14 @@ pub enum Malformed {
 impl Holder {
     /// `max_bytes` bounds what is held; a bank that would pass it loses its content and becomes a gap.
     pub fn new(max_bytes: usize) -> Self {
-        Self { banks: BTreeMap::new(), base: None, run: None, unsealed_replay: false, bytes: 0, max_bytes }
+        Self {
+            banks: BTreeMap::new(),
+            base: None,
+            run: None,
+            unsealed_replay: false,
+            bytes: 0,
+            max_bytes,
+        }
     }
 
     /// Bytes of account data held.
@@ -101,11 +145,19 @@ impl Holder {
     pub fn resume(&self, next: Position) -> Position {
         let base = self.base.as_ref().map(|b| b.first);
         let banks = self.banks.values().map(|b| b.first);
-        banks.chain(base).min_by_key(|p| (p.segment, p.offset)).unwrap_or(next)
+        banks
+            .chain(base)
+            .min_by_key(|p| (p.segment, p.offset))
+            .unwrap_or(next)
     }
 
     /// Takes one envelope. `replayed`: it was applied before a restart, so it may only fill the holder.
-    pub fn apply(&mut self, at: Position, envelope: Envelope, replayed: bool) -> Result<Vec<Input>, Malformed> {
+    pub fn apply(
+        &mut self,
+        at: Position,
+        envelope: Envelope,
+        replayed: bool,
+    ) -> Result<Vec<Input>, Malformed> {
         let run = at.run;
         if self.run != Some(run) {
             // What an earlier run left unsealed will never be sealed.
@@ -135,39 +187,71 @@ impl Holder {
                 match update.status() {
                     SlotStatus::CreatedBank => {
                         // An earlier bank of the slot will not be sealed any more.
-                        let earlier: Vec<_> =
-                            self.banks.range((slot, 0)..(slot, generation)).map(|(key, _)| *key).collect();
+                        let earlier: Vec<_> = self
+                            .banks
+                            .range((slot, 0)..(slot, generation))
+                            .map(|(key, _)| *key)
+                            .collect();
                         for key in earlier {
                             self.drop_bank(key);
                         }
                         if generation > 1 {
-                            out.push(Input::Reset { run, slot, generation });
+                            out.push(Input::Reset {
+                                run,
+                                slot,
+                                generation,
+                            });
                         }
                     }
                     SlotStatus::Dead => {
                         self.drop_bank((slot, generation));
                         let reason = update.dead_reason.unwrap_or_default();
-                        out.push(Input::Dead { run, slot, generation, reason });
+                        out.push(Input::Dead {
+                            run,
+                            slot,
+                            generation,
+                            reason,
+                        });
                     }
                     SlotStatus::Confirmed => {
-                        out.push(Input::Confirmed { run, slot, hash: opt_hash(&update.blockhash)? });
+                        out.push(Input::Confirmed {
+                            run,
+                            slot,
+                            hash: opt_hash(&update.blockhash)?,
+                        });
                     }
                     SlotStatus::Rooted => {
-                        let passed: Vec<_> = self.banks.range(..=(slot, u32::MAX)).map(|(key, _)| *key).collect();
+                        let passed: Vec<_> = self
+                            .banks
+                            .range(..=(slot, u32::MAX))
+                            .map(|(key, _)| *key)
+                            .collect();
                         for key in passed {
                             self.drop_bank(key);
                         }
                         let hash = opt_hash(&update.blockhash)?;
-                        out.push(Input::Rooted { run, slot, hash, parent: update.parent });
+                        out.push(Input::Rooted {
+                            run,
+                            slot,
+                            hash,
+                            parent: update.parent,
+                        });
                     }
                     _ => {}
                 }
             }
             Event::Seal(seal) => {
-                let id = BankId { slot: seal.slot, hash: hash(&seal.blockhash)? };
-                let parent = BankId { slot: seal.parent_slot, hash: hash(&seal.parent_blockhash)? };
+                let id = BankId {
+                    slot: seal.slot,
+                    hash: hash(&seal.blockhash)?,
+                };
+                let parent = BankId {
+                    slot: seal.parent_slot,
+                    hash: hash(&seal.parent_blockhash)?,
+                };
                 let held = self.drop_bank((seal.slot, seal.generation));
-                let (mut accounts, dropped) = held.map_or((Vec::new(), false), |h| (h.accounts, h.dropped));
+                let (mut accounts, dropped) =
+                    held.map_or((Vec::new(), false), |h| (h.accounts, h.dropped));
                 let whole = seal.dropped == 0 && !dropped && accounts.len() as u64 == seal.offered;
                 if !whole {
                     accounts = Vec::new();
@@ -201,14 +285,21 @@ impl Holder {
 
     /// The base is given on with the first seal: only then is it known which bank the run goes on from.
     fn end_base(&mut self, run: [u8; 16], parent: BankId, out: &mut Vec<Input>) {
-        let Some(base) = self.base.take_if(|b| b.ended.is_some()) else { return };
+        let Some(base) = self.base.take_if(|b| b.ended.is_some()) else {
+            return;
+        };
         self.bytes = self.bytes.saturating_sub(base.bytes);
         // A base with holes would close accounts that exist; it is as good as none.
         if let Some((slot, true)) = base.ended {
             let mut accounts: Vec<Account> = base.newest.into_values().collect();
             accounts.sort_unstable_by_key(|a| a.pubkey);
             let as_of = (!self.unsealed_replay && parent.slot >= slot).then_some(parent);
-            out.push(Input::Base { run, slot, as_of, accounts });
+            out.push(Input::Base {
+                run,
+                slot,
+                as_of,
+                accounts,
+            });
         }
     }
 
@@ -221,7 +312,13 @@ impl Holder {
             data: update.data.to_vec().into(),
             signature: match update.signature.len() {
                 0 => None,
-                _ => Some(update.signature.as_ref().try_into().map_err(|_| Malformed::Length)?),
+                _ => Some(
+                    update
+                        .signature
+                        .as_ref()
+                        .try_into()
+                        .map_err(|_| Malformed::Length)?,
+                ),
             },
             write_version: update.write_version,
             slot: update.slot,
@@ -237,7 +334,9 @@ impl Holder {
             }
             base.bytes += size;
             self.bytes += size;
-            let newer = |old: &Account| (account.slot, account.write_version) >= (old.slot, old.write_version);
+            let newer = |old: &Account| {
+                (account.slot, account.write_version) >= (old.slot, old.write_version)
+            };
             if base.newest.get(&account.pubkey).is_none_or(newer) {
                 base.newest.insert(account.pubkey, account);
             }
@@ -247,7 +346,12 @@ impl Holder {
             let held = self
                 .banks
                 .entry((update.slot, update.generation))
-                .or_insert_with(|| Held { first: at, accounts: Vec::new(), bytes: 0, dropped: false });
+                .or_insert_with(|| Held {
+                    first: at,
+                    accounts: Vec::new(),
+                    bytes: 0,
+                    dropped: false,
+                });
             if room && !held.dropped {
                 held.accounts.push(account);
                 held.bytes += size;
@@ -270,7 +374,14 @@ impl Holder {
 
 impl HeldBase {
     fn new(first: Position) -> Self {
-        Self { first, newest: HashMap::new(), offered: 0, bytes: 0, ended: None, dropped: false }
+        Self {
+            first,
+            newest: HashMap::new(),
+            offered: 0,
+            bytes: 0,
+            ended: None,
+            dropped: false,
+        }
     }
 }
 
@@ -279,7 +390,11 @@ fn hash(bytes: &[u8]) -> Result<Hash, Malformed> {
 }
 
 fn opt_hash(bytes: &[u8]) -> Result<Option<Hash>, Malformed> {
-    if bytes.is_empty() { Ok(None) } else { hash(bytes).map(Some) }
+    if bytes.is_empty() {
+        Ok(None)
+    } else {
+        hash(bytes).map(Some)
+    }
 }
 
 #[cfg(test)]
@@ -290,7 +405,12 @@ mod tests {
     const RUN: [u8; 16] = [7; 16];
 
     fn at(seq: u64) -> Position {
-        Position { run: RUN, segment: 1, offset: 100 * seq, seq }
+        Position {
+            run: RUN,
+            segment: 1,
+            offset: 100 * seq,
+            seq,
+        }
     }
 
     struct Log {
@@ -300,13 +420,20 @@ mod tests {
 
     impl Log {
         fn new() -> Self {
-            Self { holder: Holder::new(1 << 20), seq: 0 }
+            Self {
+                holder: Holder::new(1 << 20),
+                seq: 0,
+            }
         }
 
         fn push(&mut self, event: Event) -> Vec<Input> {
             self.seq += 1;
-            let envelope =
-                Envelope { run: RUN.to_vec().into(), seq: self.seq, time_unix_nanos: 0, event: Some(event) };
+            let envelope = Envelope {
+                run: RUN.to_vec().into(),
+                seq: self.seq,
+                time_unix_nanos: 0,
+                event: Some(event),
+            };
             self.holder.apply(at(self.seq), envelope, false).unwrap()
         }
 
@@ -343,7 +470,12 @@ mod tests {
     }
 
     fn status(slot: u64, generation: u32, status: SlotStatus) -> Event {
-        Event::Slot(SlotUpdate { slot, generation, status: status.into(), ..Default::default() })
+        Event::Slot(SlotUpdate {
+            slot,
+            generation,
+            status: status.into(),
+            ..Default::default()
+        })
     }
 
     fn sealed(inputs: &[Input]) -> &SealedBank {
@@ -362,7 +494,13 @@ mod tests {
         let inputs = log.push(seal(5, 1, 2, 0));
         let bank = sealed(&inputs);
         assert!(bank.whole);
-        assert_eq!(bank.accounts.iter().map(|a| a.pubkey[0]).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            bank.accounts
+                .iter()
+                .map(|a| a.pubkey[0])
+                .collect::<Vec<_>>(),
+            [1, 2]
+        );
         assert_eq!(log.resume(), log.seq + 1);
         assert_eq!(log.holder.bytes(), 0);
     }
@@ -384,7 +522,14 @@ mod tests {
         log.push(status(5, 1, SlotStatus::CreatedBank));
         log.push(account(5, 1, 1, false));
         let inputs = log.push(status(5, 2, SlotStatus::CreatedBank));
-        assert_eq!(inputs, [Input::Reset { run: RUN, slot: 5, generation: 2 }]);
+        assert_eq!(
+            inputs,
+            [Input::Reset {
+                run: RUN,
+                slot: 5,
+                generation: 2
+            }]
+        );
         log.push(account(5, 2, 9, false));
         let inputs = log.push(seal(5, 2, 1, 0));
         assert_eq!(sealed(&inputs).accounts[0].pubkey[0], 9);
@@ -408,10 +553,19 @@ mod tests {
         log.push(account(3, 0, 1, true));
         log.push(account(4, 0, 1, true));
         log.push(account(2, 0, 1, true));
-        assert!(log.push(Event::BaseEnd(BaseEnd { slot: 4, count: 3 })).is_empty());
+        assert!(
+            log.push(Event::BaseEnd(BaseEnd { slot: 4, count: 3 }))
+                .is_empty()
+        );
         assert_eq!(log.resume(), 1);
         let inputs = log.push(seal(9, 1, 0, 0));
-        let Some(Input::Base { slot: 4, as_of: Some(parent), accounts, .. }) = inputs.first() else {
+        let Some(Input::Base {
+            slot: 4,
+            as_of: Some(parent),
+            accounts,
+            ..
+        }) = inputs.first()
+        else {
             panic!("{inputs:?}")
         };
         assert_eq!(parent.slot, 8);
@@ -425,7 +579,14 @@ mod tests {
         log.push(Event::BaseEnd(BaseEnd { slot: 4, count: 1 }));
         log.push(account(6, 0, 1, false));
         let inputs = log.push(seal(9, 1, 0, 0));
-        assert!(matches!(inputs.first(), Some(Input::Base { slot: 4, as_of: None, .. })));
+        assert!(matches!(
+            inputs.first(),
+            Some(Input::Base {
+                slot: 4,
+                as_of: None,
+                ..
+            })
+        ));
     }
 
     #[test]
@@ -441,9 +602,18 @@ mod tests {
     fn a_new_run_forgets_what_the_old_one_left_open() {
         let mut log = Log::new();
         log.push(account(5, 1, 1, false));
-        let other = Position { run: [8; 16], segment: 2, offset: 32, seq: 1 };
-        let envelope =
-            Envelope { run: vec![8; 16].into(), seq: 1, time_unix_nanos: 0, event: Some(Event::Start(Default::default())) };
+        let other = Position {
+            run: [8; 16],
+            segment: 2,
+            offset: 32,
+            seq: 1,
+        };
+        let envelope = Envelope {
+            run: vec![8; 16].into(),
+            seq: 1,
+            time_unix_nanos: 0,
+            event: Some(Event::Start(Default::default())),
+        };
         assert_eq!(log.holder.apply(other, envelope, false).unwrap().len(), 1);
         assert_eq!(log.holder.resume(other), other);
     }
@@ -452,7 +622,12 @@ mod tests {
     fn replayed_envelopes_fill_the_holder_and_nothing_else() {
         let mut holder = Holder::new(1 << 20);
         let mut feed = |seq, event, replayed| {
-            let envelope = Envelope { run: RUN.to_vec().into(), seq, time_unix_nanos: 0, event: Some(event) };
+            let envelope = Envelope {
+                run: RUN.to_vec().into(),
+                seq,
+                time_unix_nanos: 0,
+                event: Some(event),
+            };
             holder.apply(at(seq), envelope, replayed).unwrap()
         };
         assert!(feed(1, account(5, 1, 1, false), true).is_empty());
@@ -476,8 +651,14 @@ mod tests {
     #[test]
     fn keys_of_another_length_are_refused() {
         let mut holder = Holder::new(1 << 20);
-        let update = AccountUpdate { pubkey: vec![1; 31].into(), ..Default::default() };
-        let envelope = Envelope { event: Some(Event::Account(update)), ..Default::default() };
+        let update = AccountUpdate {
+            pubkey: vec![1; 31].into(),
+            ..Default::default()
+        };
+        let envelope = Envelope {
+            event: Some(Event::Account(update)),
+            ..Default::default()
+        };
         assert_eq!(holder.apply(at(1), envelope, false), Err(Malformed::Length));
     }
 }

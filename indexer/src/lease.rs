@@ -20,7 +20,9 @@ pub struct Lease {
 /// Takes the lease if nobody lives who holds it. A holder that has not renewed for `ttl` is cut off, and the next
 /// try succeeds.
 pub async fn acquire(session: &mut Session, ttl: Duration) -> Result<Lease, IndexerError> {
-    let free: bool = one(session, "SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.get(0);
+    let free: bool = one(session, "SELECT pg_try_advisory_lock($1)", &[&LOCK])
+        .await?
+        .get(0);
     if !free {
         let row = one(
             session,
@@ -30,7 +32,10 @@ pub async fn acquire(session: &mut Session, ttl: Duration) -> Result<Lease, Inde
         .await?;
         let holder: String = row.get("holder");
         if row.get("stale") {
-            tracing::warn!(holder, "the lease holder has not renewed for {ttl:?}: ending its connection");
+            tracing::warn!(
+                holder,
+                "the lease holder has not renewed for {ttl:?}: ending its connection"
+            );
             let pid: i32 = row.get("backend_pid");
             // Only a backend that holds the lock itself: its number may belong to someone else by now.
             session
@@ -52,10 +57,18 @@ pub async fn acquire(session: &mut Session, ttl: Duration) -> Result<Lease, Inde
     )
     .await?;
     let schema: String = row.get("projection");
-    if !schema.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
-        return Err(IndexerError::Broken(format!("projection schema {schema:?}")));
+    if !schema
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    {
+        return Err(IndexerError::Broken(format!(
+            "projection schema {schema:?}"
+        )));
     }
-    Ok(Lease { epoch: row.get("epoch"), schema })
+    Ok(Lease {
+        epoch: row.get("epoch"),
+        schema,
+    })
 }
 
 async fn one(
@@ -64,5 +77,7 @@ async fn one(
     params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
 ) -> Result<tokio_postgres::Row, IndexerError> {
     let rows = session.query(sql, params).await?;
-    rows.into_iter().next().ok_or_else(|| IndexerError::Broken("pipeline.lease is empty".into()))
+    rows.into_iter()
+        .next()
+        .ok_or_else(|| IndexerError::Broken("pipeline.lease is empty".into()))
 }

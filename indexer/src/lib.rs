@@ -31,9 +31,9 @@ pub mod source;
 pub mod sql;
 pub mod state;
 mod tables;
+pub mod telemetry;
 #[cfg(test)]
 mod tests;
-pub mod telemetry;
 pub mod tree;
 pub mod writer;
 

@@ -39,7 +39,9 @@ impl Migration {
 /// Brings the database up to this build's schema. Safe to run at every start and from several processes.
 pub async fn migrate(database_url: &str) -> Result<(), IndexerError> {
     let (client, _guard) = db::connect(database_url, "mythic migrate").await?;
-    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    client
+        .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
+        .await?;
     client
         .batch_execute(
             "CREATE SCHEMA IF NOT EXISTS pipeline;
@@ -47,24 +49,43 @@ pub async fn migrate(database_url: &str) -> Result<(), IndexerError> {
                  name text PRIMARY KEY, sha256 bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
         )
         .await?;
-    let applied = client.query("SELECT name, sha256 FROM pipeline.migration WHERE name < '0500'", &[]).await?;
+    let applied = client
+        .query(
+            "SELECT name, sha256 FROM pipeline.migration WHERE name < '0500'",
+            &[],
+        )
+        .await?;
     for row in &applied {
         let name: &str = row.get(0);
         let Some(known) = MIGRATIONS.iter().find(|m| m.name == name) else {
-            return Err(IndexerError::MigrationUnknown { name: name.to_owned() });
+            return Err(IndexerError::MigrationUnknown {
+                name: name.to_owned(),
+            });
         };
         if row.get::<_, &[u8]>(1) != Sha256::digest(known.sql).as_slice() {
-            return Err(IndexerError::MigrationChanged { name: name.to_owned() });
+            return Err(IndexerError::MigrationChanged {
+                name: name.to_owned(),
+            });
         }
     }
     for migration in MIGRATIONS {
-        if applied.iter().any(|row| row.get::<_, &str>(0) == migration.name) {
+        if applied
+            .iter()
+            .any(|row| row.get::<_, &str>(0) == migration.name)
+        {
             continue;
         }
         client.batch_execute("BEGIN").await?;
         if migration.scope() != Scope::Once {
-            let schema: String = client.query_one("SELECT projection FROM pipeline.lease", &[]).await?.get(0);
-            client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}; SET LOCAL search_path = {schema}, public")).await?;
+            let schema: String = client
+                .query_one("SELECT projection FROM pipeline.lease", &[])
+                .await?
+                .get(0);
+            client
+                .batch_execute(&format!(
+                    "CREATE SCHEMA IF NOT EXISTS {schema}; SET LOCAL search_path = {schema}, public"
+                ))
+                .await?;
         }
         client.batch_execute(migration.sql).await?;
         client
@@ -76,16 +97,26 @@ pub async fn migrate(database_url: &str) -> Result<(), IndexerError> {
         client.batch_execute("COMMIT").await?;
         tracing::info!(migration = migration.name, "applied");
     }
-    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    client
+        .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
+        .await?;
     Ok(())
 }
 
 /// Runs the files of one scope for a schema, inside the caller's transaction.
-pub(crate) async fn run_scope(client: &Client, scope: Scope, schema: &str) -> Result<(), IndexerError> {
-    client.batch_execute(&format!("SET LOCAL search_path = {schema}, public")).await?;
+pub(crate) async fn run_scope(
+    client: &Client,
+    scope: Scope,
+    schema: &str,
+) -> Result<(), IndexerError> {
+    client
+        .batch_execute(&format!("SET LOCAL search_path = {schema}, public"))
+        .await?;
     for migration in MIGRATIONS.iter().filter(|m| m.scope() == scope) {
         client.batch_execute(migration.sql).await?;
     }
-    client.batch_execute("SET LOCAL search_path = DEFAULT").await?;
+    client
+        .batch_execute("SET LOCAL search_path = DEFAULT")
+        .await?;
     Ok(())
 }

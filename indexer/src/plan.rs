@@ -176,11 +176,17 @@ pub type Refusals = HashMap<i64, HashMap<i32, String>>;
 
 /// Plans the inputs, numbered in the order of the archive.
 pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals) -> Plan {
-    let mut plan = Plan { state: state.clone(), ..Plan::default() };
+    let mut plan = Plan {
+        state: state.clone(),
+        ..Plan::default()
+    };
     for (number, input) in inputs {
         // A base is compared with what was rooted before it. The seal that made it known may follow (it
         // came in the same envelope), nothing else.
-        if plan.base.is_some() && !(matches!(input, Input::Bank(_)) && matches!(inputs.get(plan.used - 1), Some((_, Input::Base { .. })))) {
+        if plan.base.is_some()
+            && !(matches!(input, Input::Bank(_))
+                && matches!(inputs.get(plan.used - 1), Some((_, Input::Base { .. }))))
+        {
             break;
         }
         plan.used += 1;
@@ -198,10 +204,25 @@ fn slot_i64(slot: u64) -> i64 {
 impl Plan {
     fn input(&mut self, number: i64, input: &Input, refusals: &Refusals) {
         match input {
-            Input::RunStart { run, genesis, interface, plugin, primed } => {
+            Input::RunStart {
+                run,
+                genesis,
+                interface,
+                plugin,
+                primed,
+            } => {
                 let detail = format!("interface {interface}, plugin {plugin}, primed {primed}");
                 let hash = genesis.as_ref();
-                self.event(number, kind::RUN_START, run, 0, 0, hash, None, Some(&detail));
+                self.event(
+                    number,
+                    kind::RUN_START,
+                    run,
+                    0,
+                    0,
+                    hash,
+                    None,
+                    Some(&detail),
+                );
                 if let Some(genesis) = genesis
                     && self.state.genesis.is_none()
                 {
@@ -211,8 +232,17 @@ impl Plan {
                 self.apply(number, Event::RunStarted, None, refusals);
             }
             Input::RunEnd { run } => self.event(number, kind::RUN_END, run, 0, 0, None, None, None),
-            Input::Base { run, slot, as_of, accounts } => {
-                let base = PendingBase { number, slot: *slot, as_of: *as_of };
+            Input::Base {
+                run,
+                slot,
+                as_of,
+                accounts,
+            } => {
+                let base = PendingBase {
+                    number,
+                    slot: *slot,
+                    as_of: *as_of,
+                };
                 self.events
                     .row(14)
                     .i64(number)
@@ -234,16 +264,48 @@ impl Plan {
                 self.apply(number, Event::Base(base), None, refusals);
             }
             Input::Bank(bank) => {
-                let held = Bank { number, id: bank.id, parent: bank.parent, whole: bank.whole };
+                let held = Bank {
+                    number,
+                    id: bank.id,
+                    parent: bank.parent,
+                    whole: bank.whole,
+                };
                 self.apply(number, Event::Sealed(held), Some(bank), refusals);
             }
-            Input::Reset { run, slot, generation } => {
-                self.event(number, kind::RESET, run, *slot, *generation, None, None, None);
+            Input::Reset {
+                run,
+                slot,
+                generation,
+            } => {
+                self.event(
+                    number,
+                    kind::RESET,
+                    run,
+                    *slot,
+                    *generation,
+                    None,
+                    None,
+                    None,
+                );
                 self.apply(number, Event::Reset { slot: *slot }, None, refusals);
             }
-            Input::Dead { run, slot, generation, reason } => {
+            Input::Dead {
+                run,
+                slot,
+                generation,
+                reason,
+            } => {
                 let reason: String = reason.chars().filter(|c| *c != '\0').take(500).collect();
-                self.event(number, kind::DEAD, run, *slot, *generation, None, None, Some(&reason));
+                self.event(
+                    number,
+                    kind::DEAD,
+                    run,
+                    *slot,
+                    *generation,
+                    None,
+                    None,
+                    Some(&reason),
+                );
                 self.new_slots.push(NewSlot {
                     number,
                     slot: slot_i64(*slot),
@@ -258,16 +320,71 @@ impl Plan {
                 self.apply(number, Event::Dead { slot: *slot }, None, refusals);
             }
             Input::Confirmed { run, slot, hash } => {
-                self.event(number, kind::CONFIRMED, run, *slot, 0, hash.as_ref(), None, None);
-                self.apply(number, Event::Confirmed { slot: *slot, hash: *hash }, None, refusals);
+                self.event(
+                    number,
+                    kind::CONFIRMED,
+                    run,
+                    *slot,
+                    0,
+                    hash.as_ref(),
+                    None,
+                    None,
+                );
+                self.apply(
+                    number,
+                    Event::Confirmed {
+                        slot: *slot,
+                        hash: *hash,
+                    },
+                    None,
+                    refusals,
+                );
             }
-            Input::Rooted { run, slot, hash, parent } => {
-                self.event(number, kind::ROOTED, run, *slot, 0, hash.as_ref(), *parent, None);
-                self.apply(number, Event::Rooted { slot: *slot, hash: *hash, parent: *parent }, None, refusals);
+            Input::Rooted {
+                run,
+                slot,
+                hash,
+                parent,
+            } => {
+                self.event(
+                    number,
+                    kind::ROOTED,
+                    run,
+                    *slot,
+                    0,
+                    hash.as_ref(),
+                    *parent,
+                    None,
+                );
+                self.apply(
+                    number,
+                    Event::Rooted {
+                        slot: *slot,
+                        hash: *hash,
+                        parent: *parent,
+                    },
+                    None,
+                    refusals,
+                );
             }
-            Input::Loss { run, first, last, count, reason } => {
+            Input::Loss {
+                run,
+                first,
+                last,
+                count,
+                reason,
+            } => {
                 let detail = format!("{count} of slots {first} to {last}: {reason}");
-                self.event(number, kind::LOSS, run, *first, 0, None, None, Some(&detail));
+                self.event(
+                    number,
+                    kind::LOSS,
+                    run,
+                    *first,
+                    0,
+                    None,
+                    None,
+                    Some(&detail),
+                );
                 self.alarms.push(("loss", Some(slot_i64(*first)), detail));
             }
         }
@@ -361,9 +478,15 @@ impl Plan {
                         whole: false,
                         fixed: Some(status::GAP),
                     });
-                    self.alarms.push(("gap", Some(slot_i64(first)), format!("slots {first} to {last} were not seen")));
+                    self.alarms.push((
+                        "gap",
+                        Some(slot_i64(first)),
+                        format!("slots {first} to {last} were not seen"),
+                    ));
                 }
-                Effect::GapShrunk { first, top } => self.gap_tops.push((slot_i64(first), Some(top))),
+                Effect::GapShrunk { first, top } => {
+                    self.gap_tops.push((slot_i64(first), Some(top)))
+                }
                 Effect::GapClosed { first } => {
                     self.exactness_changed = true;
                     self.gap_tops.push((slot_i64(first), None));
@@ -396,13 +519,21 @@ impl Plan {
         };
     }
 
-    fn add_bank(&mut self, number: i64, bank: &SealedBank, refusals: Option<&HashMap<i32, String>>) {
+    fn add_bank(
+        &mut self,
+        number: i64,
+        bank: &SealedBank,
+        refusals: Option<&HashMap<i32, String>>,
+    ) {
         self.archive(number, bank.id.slot, &bank.accounts);
         self.banks += 1;
         let none = HashMap::new();
         let changes = project_bank(bank.id.slot, &bank.accounts, refusals.unwrap_or(&none));
         for row in &changes.rows {
-            self.hot.entry(row.entity).or_default().entity_row(number, row);
+            self.hot
+                .entry(row.entity)
+                .or_default()
+                .entity_row(number, row);
         }
         let slot = slot_i64(bank.id.slot);
         for key in &changes.good {
@@ -416,8 +547,12 @@ impl Plan {
         let mut spans: BTreeMap<_, Span> = BTreeMap::new();
         for add in changes.adds {
             let seq = self.number_feed();
-            let span =
-                spans.entry(add.topic).or_insert(Span { topic: add.topic, first_seq: seq, last_seq: seq, count: 0 });
+            let span = spans.entry(add.topic).or_insert(Span {
+                topic: add.topic,
+                first_seq: seq,
+                last_seq: seq,
+                count: 0,
+            });
             span.last_seq = seq;
             span.count += 1;
             self.feed.push(FeedRow {
@@ -443,8 +578,21 @@ impl Plan {
                 .i64(span.last_seq)
                 .i32(span.count);
         }
-        let marks = Marks { status: status::PROCESSED, on_processed: false, replaced: false };
-        self.state.banks.insert(number, BankInfo { id: bank.id, entities, spans, whole: bank.whole, marks });
+        let marks = Marks {
+            status: status::PROCESSED,
+            on_processed: false,
+            replaced: false,
+        };
+        self.state.banks.insert(
+            number,
+            BankInfo {
+                id: bank.id,
+                entities,
+                spans,
+                whole: bank.whole,
+                marks,
+            },
+        );
         self.new_slots.push(NewSlot {
             number,
             slot,
@@ -463,9 +611,14 @@ impl Plan {
             if good.binary_search(&refused.pubkey).is_err() {
                 self.released.remove(&refused.pubkey);
                 self.state.quarantine.insert(refused.pubkey);
-                self.quarantined.insert(refused.pubkey, (slot, refused.reason.to_string()));
+                self.quarantined
+                    .insert(refused.pubkey, (slot, refused.reason.to_string()));
             }
-            self.dead.push(DeadLetter { bank, slot, refused });
+            self.dead.push(DeadLetter {
+                bank,
+                slot,
+                refused,
+            });
         }
     }
 
@@ -478,7 +631,9 @@ impl Plan {
 
     /// One feed row per topic for a whole bank.
     fn speak_for(&mut self, number: i64, op: Op) {
-        let Some(info) = self.state.banks.get(&number).cloned() else { return };
+        let Some(info) = self.state.banks.get(&number).cloned() else {
+            return;
+        };
         for span in info.spans {
             let seq = self.number_feed();
             self.feed.push(FeedRow {
@@ -496,7 +651,9 @@ impl Plan {
     }
 
     fn end(&mut self, number: i64, status: i16) {
-        let Some(info) = self.state.banks.remove(&number) else { return };
+        let Some(info) = self.state.banks.remove(&number) else {
+            return;
+        };
         self.ended_entities |= info.entities;
         if status == status::FINALIZED {
             self.rooted.push(number);
@@ -510,24 +667,40 @@ impl Plan {
 
     fn base_work(&mut self, number: i64, slot: u64) {
         let accounts = self.state.base.take().unwrap_or_default();
-        let mut work = BaseWork { number, slot: slot_i64(slot), ..BaseWork::default() };
-        let at = At { slot, ordinal: i32::MAX, exact: false };
+        let mut work = BaseWork {
+            number,
+            slot: slot_i64(slot),
+            ..BaseWork::default()
+        };
+        let at = At {
+            slot,
+            ordinal: i32::MAX,
+            exact: false,
+        };
         let (mut refused, mut good) = (Vec::new(), Vec::new());
         for account in accounts.iter() {
             match project(account, at) {
                 Ok(projected) if projected.rows.iter().any(|r| r.entity == Entity::Closure) => {}
                 Ok(projected) => {
                     for row in &projected.rows {
-                        self.hot.entry(row.entity).or_default().entity_row(number, row);
+                        self.hot
+                            .entry(row.entity)
+                            .or_default()
+                            .entity_row(number, row);
                         work.entities |= row.entity.bit();
                     }
-                    work.adds.extend(projected.adds.into_iter().map(|(_, add)| add));
+                    work.adds
+                        .extend(projected.adds.into_iter().map(|(_, add)| add));
                     work.present.push(account.pubkey);
                     good.push(account.pubkey);
                 }
                 Err(reason) => {
                     work.present.push(account.pubkey);
-                    refused.push(Refused { pubkey: account.pubkey, ordinal: i32::MAX, reason });
+                    refused.push(Refused {
+                        pubkey: account.pubkey,
+                        ordinal: i32::MAX,
+                        reason,
+                    });
                 }
             }
         }
@@ -543,33 +716,56 @@ impl Plan {
             Alarm::ConfirmedFork { confirmed, other } => (
                 "confirmed_fork",
                 Some(slot_i64(other.slot)),
-                format!("confirmed bank {} is not on the chain of confirmed bank {}", name(other), name(confirmed)),
+                format!(
+                    "confirmed bank {} is not on the chain of confirmed bank {}",
+                    name(other),
+                    name(confirmed)
+                ),
             ),
             Alarm::RootConflict { root, other } => (
                 "root_conflict",
                 Some(slot_i64(root)),
-                format!("rooted chain leads through {} beside the root at slot {root}", name(other)),
+                format!(
+                    "rooted chain leads through {} beside the root at slot {root}",
+                    name(other)
+                ),
             ),
-            Alarm::Malformed { bank } => {
-                ("malformed_bank", Some(slot_i64(bank.slot)), format!("bank {} is not newer than its parent", name(bank)))
-            }
+            Alarm::Malformed { bank } => (
+                "malformed_bank",
+                Some(slot_i64(bank.slot)),
+                format!("bank {} is not newer than its parent", name(bank)),
+            ),
         });
     }
 
     /// Compares the chains and marks before and after, once for the whole batch.
     fn finish(&mut self) {
-        let before = [std::mem::take(&mut self.state.processed), std::mem::take(&mut self.state.confirmed)];
-        let after = [self.state.tree.processed_chain(), self.state.tree.confirmed_chain()];
+        let before = [
+            std::mem::take(&mut self.state.processed),
+            std::mem::take(&mut self.state.confirmed),
+        ];
+        let after = [
+            self.state.tree.processed_chain(),
+            self.state.tree.confirmed_chain(),
+        ];
         let rooted: BTreeSet<i64> = self.rooted.iter().copied().collect();
         for (change, (before, after)) in self.chains.iter_mut().zip(before.iter().zip(&after)) {
             let old: BTreeSet<i64> = before.iter().copied().collect();
             let new: BTreeSet<i64> = after.iter().copied().collect();
-            change.gone = before.iter().copied().filter(|n| !new.contains(n)).collect();
+            change.gone = before
+                .iter()
+                .copied()
+                .filter(|n| !new.contains(n))
+                .collect();
             change.joined = after.iter().copied().filter(|n| !old.contains(n)).collect();
             change.switched = change.gone.iter().any(|n| !rooted.contains(n));
             change.now = after.clone();
             for number in change.gone.iter().chain(&change.joined) {
-                let info = self.state.banks.get(number).or(self.ended.get(number).map(|(info, _)| info));
+                let info = self
+                    .state
+                    .banks
+                    .get(number)
+                    .or(self.ended.get(number).map(|(info, _)| info));
                 change.entities |= info.map_or(0, |info| info.entities);
             }
         }
@@ -578,12 +774,30 @@ impl Plan {
         let mut marks: BTreeMap<i64, Marks> = BTreeMap::new();
         for node in self.state.tree.nodes() {
             let number = node.bank.number;
-            let status = if node.confirmed { status::CONFIRMED } else { status::PROCESSED };
+            let status = if node.confirmed {
+                status::CONFIRMED
+            } else {
+                status::PROCESSED
+            };
             let on_processed = on_processed.contains(&number);
-            marks.insert(number, Marks { status, on_processed, replaced: node.replaced });
+            marks.insert(
+                number,
+                Marks {
+                    status,
+                    on_processed,
+                    replaced: node.replaced,
+                },
+            );
         }
         for (number, (_, status)) in &self.ended {
-            marks.insert(*number, Marks { status: *status, on_processed: false, replaced: false });
+            marks.insert(
+                *number,
+                Marks {
+                    status: *status,
+                    on_processed: false,
+                    replaced: false,
+                },
+            );
         }
         let new: BTreeSet<i64> = self.new_slots.iter().map(|s| s.number).collect();
         for (number, now) in &marks {
@@ -599,7 +813,11 @@ impl Plan {
             }
         }
         for slot in std::mem::take(&mut self.new_slots) {
-            let decided = Marks { status: slot.fixed.unwrap_or(status::PROCESSED), on_processed: false, replaced: false };
+            let decided = Marks {
+                status: slot.fixed.unwrap_or(status::PROCESSED),
+                on_processed: false,
+                replaced: false,
+            };
             let marks = match slot.fixed {
                 Some(_) => decided,
                 None => marks.get(&slot.number).copied().unwrap_or(decided),
@@ -634,7 +852,12 @@ impl Plan {
     /// Slot of the processed head.
     pub fn processed_head(&self) -> (Option<i64>, Option<i64>) {
         let tip = self.state.processed.last().copied();
-        let slot = tip.and_then(|n| self.state.banks.get(&n)).map(|info| slot_i64(info.id.slot));
-        (tip, slot.or(self.state.tree.root().map(|r| slot_i64(r.slot))))
+        let slot = tip
+            .and_then(|n| self.state.banks.get(&n))
+            .map(|info| slot_i64(info.id.slot));
+        (
+            tip,
+            slot.or(self.state.tree.root().map(|r| slot_i64(r.slot))),
+        )
     }
 }

@@ -8,8 +8,9 @@ use mythic_interface::{
     AI_PRECOMPILES_ID,
     le::Text,
     state::{
-        Config, ConfigStatus, Dispute, DisputeStatus, EndReason, FinishReason, GrantStatus, Job, JobStatus, Key,
-        Model, ModelStatus, NO_KEY, Output, SpendGrant, Treasury, Validator, ValidatorStatus, Vault, Verdict,
+        Config, ConfigStatus, Dispute, DisputeStatus, EndReason, FinishReason, GrantStatus, Job,
+        JobStatus, Key, Model, ModelStatus, NO_KEY, Output, SpendGrant, Treasury, Validator,
+        ValidatorStatus, Vault, Verdict,
     },
 };
 use serde_json::{Value as Json, json};
@@ -94,7 +95,11 @@ pub fn project_bank(slot: u64, accounts: &[Account], skip: &HashMap<i32, String>
     let mut last: HashMap<(Topic, Key), usize> = HashMap::new();
     let mut verdicts: HashMap<Key, bool> = HashMap::new();
     for (ordinal, account) in (0i32..).zip(accounts) {
-        let at = At { slot, ordinal, exact: true };
+        let at = At {
+            slot,
+            ordinal,
+            exact: true,
+        };
         let projected = match skip.get(&ordinal) {
             Some(reason) => Err(Reject::Database(reason.clone())),
             None => project(account, at),
@@ -103,7 +108,11 @@ pub fn project_bank(slot: u64, accounts: &[Account], skip: &HashMap<i32, String>
         let projected = match projected {
             Ok(projected) => projected,
             Err(reason) => {
-                changes.refused.push(Refused { pubkey: account.pubkey, ordinal, reason });
+                changes.refused.push(Refused {
+                    pubkey: account.pubkey,
+                    ordinal,
+                    reason,
+                });
                 continue;
             }
         };
@@ -130,7 +139,10 @@ pub fn project_bank(slot: u64, accounts: &[Account], skip: &HashMap<i32, String>
         }
     }
     changes.adds = adds.into_iter().flatten().collect();
-    changes.good = verdicts.into_iter().filter_map(|(key, good)| good.then_some(key)).collect();
+    changes.good = verdicts
+        .into_iter()
+        .filter_map(|(key, good)| good.then_some(key))
+        .collect();
     changes.good.sort_unstable();
     changes
 }
@@ -167,20 +179,41 @@ pub struct Projected {
 pub fn project(account: &Account, at: At) -> Result<Projected, Reject> {
     let mut out = Projected::default();
     if account.lamports == 0 || account.owner != AI_PRECOMPILES_ID {
-        out.row(Entity::Closure, account, at, 0, vec![bytes(&account.pubkey)]);
+        out.row(
+            Entity::Closure,
+            account,
+            at,
+            0,
+            vec![bytes(&account.pubkey)],
+        );
         let payload = json!({"object": "closure", "id": base58(&account.pubkey), "slot": at.slot});
-        out.adds.push((true, Add { topic: Topic::Network, entity: account.pubkey, payload }));
+        out.adds.push((
+            true,
+            Add {
+                topic: Topic::Network,
+                entity: account.pubkey,
+                payload,
+            },
+        ));
         return Ok(out);
     }
     let lamports = amount("lamports", account.lamports)?;
     match *account.data.first().ok_or(Reject::Empty)? {
         Job::DISCRIMINATOR => out.job(account, at, Job::load(&account.data)?, lamports)?,
-        Validator::DISCRIMINATOR => out.validator(account, at, Validator::load(&account.data)?, lamports)?,
+        Validator::DISCRIMINATOR => {
+            out.validator(account, at, Validator::load(&account.data)?, lamports)?
+        }
         Model::DISCRIMINATOR => out.model(account, at, Model::load(&account.data)?, lamports)?,
         Vault::DISCRIMINATOR => out.vault(account, at, Vault::load(&account.data)?, lamports)?,
-        SpendGrant::DISCRIMINATOR => out.grant(account, at, SpendGrant::load(&account.data)?, lamports)?,
-        Dispute::DISCRIMINATOR => out.dispute(account, at, Dispute::load(&account.data)?, lamports)?,
-        Treasury::DISCRIMINATOR => out.treasury(account, at, Treasury::load(&account.data)?, lamports)?,
+        SpendGrant::DISCRIMINATOR => {
+            out.grant(account, at, SpendGrant::load(&account.data)?, lamports)?
+        }
+        Dispute::DISCRIMINATOR => {
+            out.dispute(account, at, Dispute::load(&account.data)?, lamports)?
+        }
+        Treasury::DISCRIMINATOR => {
+            out.treasury(account, at, Treasury::load(&account.data)?, lamports)?
+        }
         Config::DISCRIMINATOR => out.config(account, at, Config::load(&account.data)?, lamports)?,
         // Posted output stays in the archive: it is data of a dispute, nothing is computed from it here.
         Output::DISCRIMINATOR => {
@@ -192,15 +225,32 @@ pub fn project(account: &Account, at: At) -> Result<Projected, Reject> {
 }
 
 impl Projected {
-    fn row(&mut self, entity: Entity, account: &Account, at: At, write_seq: i64, values: Vec<Value>) {
+    fn row(
+        &mut self,
+        entity: Entity,
+        account: &Account,
+        at: At,
+        write_seq: i64,
+        values: Vec<Value>,
+    ) {
         debug_assert_eq!(values.len(), entity.columns().len(), "{}", entity.table());
         let slot = at.slot.min(i64::MAX as u64) as i64;
-        self.rows.push(Row { entity, pubkey: account.pubkey, slot, ordinal: at.ordinal, write_seq, exact: at.exact, values });
+        self.rows.push(Row {
+            entity,
+            pubkey: account.pubkey,
+            slot,
+            ordinal: at.ordinal,
+            write_seq,
+            exact: at.exact,
+            values,
+        });
     }
 
     fn job(&mut self, account: &Account, at: At, job: &Job, lamports: i64) -> Result<(), Reject> {
-        let status = JobStatus::from_u8(job.header.status)
-            .ok_or(Reject::Listed { field: "status", value: job.header.status })?;
+        let status = JobStatus::from_u8(job.header.status).ok_or(Reject::Listed {
+            field: "status",
+            value: job.header.status,
+        })?;
         let end_reason = listed("end_reason", job.end_reason, EndReason::from_u8)?;
         let finish_reason = listed("finish_reason", job.finish_reason, FinishReason::from_u8)?;
         let terms = &job.terms;
@@ -212,7 +262,10 @@ impl Projected {
         let disputed_slot = slot_of("disputed_slot", job.disputed_slot.get())?;
         let ended_slot = slot_of("ended_slot", job.ended_slot.get())?;
         let deadline_slot = amount("deadline_slot", job.deadline_slot.get())?;
-        let window_end_slot = job.window_end().map(|slot| amount("window_end_slot", slot)).transpose()?;
+        let window_end_slot = job
+            .window_end()
+            .map(|slot| amount("window_end_slot", slot))
+            .transpose()?;
         let prompt_source = text("prompt_source", &terms.prompt_source)?;
         let ceiling = amount("ceiling", job.ceiling.get())?;
         // Results are known from the submission on, amounts from the end on.
@@ -283,12 +336,23 @@ impl Projected {
                 Value::I64(lamports),
             ],
         );
-        let steps = [Some(requested_slot), accepted_slot, cancel_slot, submitted_slot, disputed_slot, ended_slot];
+        let steps = [
+            Some(requested_slot),
+            accepted_slot,
+            cancel_slot,
+            submitted_slot,
+            disputed_slot,
+            ended_slot,
+        ];
         if let Some(signature) = account.signature {
             for (step, slot) in (1i16..).zip(steps) {
                 if slot == i64::try_from(at.slot).ok() && slot.is_some() {
-                    let values =
-                        vec![bytes(&account.pubkey), Value::I64(requested_slot), Value::I16(step), bytes(&signature)];
+                    let values = vec![
+                        bytes(&account.pubkey),
+                        Value::I64(requested_slot),
+                        Value::I16(step),
+                        bytes(&signature),
+                    ];
                     self.row(Entity::JobSignature, account, at, write_seq, values);
                 }
             }
@@ -340,18 +404,47 @@ impl Projected {
         let here = i64::try_from(at.slot).ok();
         let entity = account.pubkey;
         if submitted_slot.is_some() && submitted_slot == here && status == JobStatus::Submitted {
-            self.adds.push((true, Add { topic: Topic::Results, entity, payload: payload.clone() }));
+            self.adds.push((
+                true,
+                Add {
+                    topic: Topic::Results,
+                    entity,
+                    payload: payload.clone(),
+                },
+            ));
         }
         if ended_slot.is_some() && ended_slot == here && status.is_terminal() {
-            self.adds.push((true, Add { topic: Topic::Settlements, entity, payload: payload.clone() }));
+            self.adds.push((
+                true,
+                Add {
+                    topic: Topic::Settlements,
+                    entity,
+                    payload: payload.clone(),
+                },
+            ));
         }
-        self.adds.push((false, Add { topic: Topic::Jobs, entity, payload }));
+        self.adds.push((
+            false,
+            Add {
+                topic: Topic::Jobs,
+                entity,
+                payload,
+            },
+        ));
         Ok(())
     }
 
-    fn validator(&mut self, account: &Account, at: At, v: &Validator, lamports: i64) -> Result<(), Reject> {
-        let status = ValidatorStatus::from_u8(v.header.status)
-            .ok_or(Reject::Listed { field: "status", value: v.header.status })?;
+    fn validator(
+        &mut self,
+        account: &Account,
+        at: At,
+        v: &Validator,
+        lamports: i64,
+    ) -> Result<(), Reject> {
+        let status = ValidatorStatus::from_u8(v.header.status).ok_or(Reject::Listed {
+            field: "status",
+            value: v.header.status,
+        })?;
         let write_seq = amount("seq", v.header.seq.get())?;
         let stake = amount("stake", v.stake.get())?;
         let activating = amount("activating", v.activating.get())?;
@@ -427,13 +520,22 @@ impl Projected {
             "jailed_until": jailed_until,
             "write_seq": write_seq,
         });
-        self.adds.push((true, Add { topic: Topic::Validators, entity: account.pubkey, payload }));
+        self.adds.push((
+            true,
+            Add {
+                topic: Topic::Validators,
+                entity: account.pubkey,
+                payload,
+            },
+        ));
         Ok(())
     }
 
     fn model(&mut self, account: &Account, at: At, m: &Model, lamports: i64) -> Result<(), Reject> {
-        let status = ModelStatus::from_u8(m.header.status)
-            .ok_or(Reject::Listed { field: "status", value: m.header.status })?;
+        let status = ModelStatus::from_u8(m.header.status).ok_or(Reject::Listed {
+            field: "status",
+            value: m.header.status,
+        })?;
         let write_seq = amount("seq", m.header.seq.get())?;
         let name = text("name", &m.name)?;
         let eos: Vec<u32> = m.spec.eos().iter().map(|id| id.get()).collect();
@@ -474,7 +576,14 @@ impl Projected {
             "retired": status == ModelStatus::Retired,
             "write_seq": write_seq,
         });
-        self.adds.push((true, Add { topic: Topic::Network, entity: account.pubkey, payload }));
+        self.adds.push((
+            true,
+            Add {
+                topic: Topic::Network,
+                entity: account.pubkey,
+                payload,
+            },
+        ));
         Ok(())
     }
 
@@ -492,13 +601,27 @@ impl Projected {
             Value::I64(amount("created_slot", v.created_slot.get())?),
             Value::I64(lamports),
         ];
-        self.row(Entity::Vault, account, at, amount("seq", v.header.seq.get())?, values);
+        self.row(
+            Entity::Vault,
+            account,
+            at,
+            amount("seq", v.header.seq.get())?,
+            values,
+        );
         Ok(())
     }
 
-    fn grant(&mut self, account: &Account, at: At, g: &SpendGrant, lamports: i64) -> Result<(), Reject> {
-        let status = GrantStatus::from_u8(g.header.status)
-            .ok_or(Reject::Listed { field: "status", value: g.header.status })?;
+    fn grant(
+        &mut self,
+        account: &Account,
+        at: At,
+        g: &SpendGrant,
+        lamports: i64,
+    ) -> Result<(), Reject> {
+        let status = GrantStatus::from_u8(g.header.status).ok_or(Reject::Listed {
+            field: "status",
+            value: g.header.status,
+        })?;
         let models: Vec<String> = g.named_models().iter().map(base58).collect();
         let values = vec![
             bytes(&account.pubkey),
@@ -520,13 +643,27 @@ impl Projected {
             Value::Json(Json::from(models).to_string()),
             Value::I64(lamports),
         ];
-        self.row(Entity::Grant, account, at, amount("seq", g.header.seq.get())?, values);
+        self.row(
+            Entity::Grant,
+            account,
+            at,
+            amount("seq", g.header.seq.get())?,
+            values,
+        );
         Ok(())
     }
 
-    fn dispute(&mut self, account: &Account, at: At, d: &Dispute, lamports: i64) -> Result<(), Reject> {
-        let status = DisputeStatus::from_u8(d.header.status)
-            .ok_or(Reject::Listed { field: "status", value: d.header.status })?;
+    fn dispute(
+        &mut self,
+        account: &Account,
+        at: At,
+        d: &Dispute,
+        lamports: i64,
+    ) -> Result<(), Reject> {
+        let status = DisputeStatus::from_u8(d.header.status).ok_or(Reject::Listed {
+            field: "status",
+            value: d.header.status,
+        })?;
         let verdict = listed("verdict", d.verdict, Verdict::from_u8)?;
         let write_seq = amount("seq", d.header.seq.get())?;
         let bond = amount("bond", d.bond.get())?;
@@ -566,11 +703,24 @@ impl Projected {
             "resolved_slot": resolved_slot,
             "write_seq": write_seq,
         });
-        self.adds.push((true, Add { topic: Topic::Disputes, entity: account.pubkey, payload }));
+        self.adds.push((
+            true,
+            Add {
+                topic: Topic::Disputes,
+                entity: account.pubkey,
+                payload,
+            },
+        ));
         Ok(())
     }
 
-    fn treasury(&mut self, account: &Account, at: At, t: &Treasury, lamports: i64) -> Result<(), Reject> {
+    fn treasury(
+        &mut self,
+        account: &Account,
+        at: At,
+        t: &Treasury,
+        lamports: i64,
+    ) -> Result<(), Reject> {
         let values = vec![
             bytes(&account.pubkey),
             Value::I64(amount("balance", t.balance.get())?),
@@ -578,13 +728,27 @@ impl Projected {
             Value::I64(amount("received", t.received.get())?),
             Value::I64(lamports),
         ];
-        self.row(Entity::Treasury, account, at, amount("seq", t.header.seq.get())?, values);
+        self.row(
+            Entity::Treasury,
+            account,
+            at,
+            amount("seq", t.header.seq.get())?,
+            values,
+        );
         Ok(())
     }
 
-    fn config(&mut self, account: &Account, at: At, c: &Config, lamports: i64) -> Result<(), Reject> {
-        let status = ConfigStatus::from_u8(c.header.status)
-            .ok_or(Reject::Listed { field: "status", value: c.header.status })?;
+    fn config(
+        &mut self,
+        account: &Account,
+        at: At,
+        c: &Config,
+        lamports: i64,
+    ) -> Result<(), Reject> {
+        let status = ConfigStatus::from_u8(c.header.status).ok_or(Reject::Listed {
+            field: "status",
+            value: c.header.status,
+        })?;
         let write_seq = amount("seq", c.header.seq.get())?;
         let (p, r) = (&c.params, &c.params.rules);
         let parameters = json!({
@@ -629,7 +793,14 @@ impl Projected {
             "parameters": parameters,
             "write_seq": write_seq,
         });
-        self.adds.push((true, Add { topic: Topic::Network, entity: account.pubkey, payload }));
+        self.adds.push((
+            true,
+            Add {
+                topic: Topic::Network,
+                entity: account.pubkey,
+                payload,
+            },
+        ));
         Ok(())
     }
 }
@@ -649,11 +820,19 @@ fn slot_of(field: &'static str, value: u64) -> Result<Option<i64>, Reject> {
 }
 
 fn text<'a, const N: usize>(field: &'static str, text: &'a Text<N>) -> Result<&'a str, Reject> {
-    if text.is_valid() { Ok(text.as_str()) } else { Err(Reject::Text { field }) }
+    if text.is_valid() {
+        Ok(text.as_str())
+    } else {
+        Err(Reject::Text { field })
+    }
 }
 
 /// A byte that names a case; 0 = none yet.
-fn listed<T>(field: &'static str, value: u8, from: impl Fn(u8) -> Option<T>) -> Result<Option<T>, Reject> {
+fn listed<T>(
+    field: &'static str,
+    value: u8,
+    from: impl Fn(u8) -> Option<T>,
+) -> Result<Option<T>, Reject> {
     match value {
         0 => Ok(None),
         value => from(value).map(Some).ok_or(Reject::Listed { field, value }),

@@ -46,11 +46,22 @@ pub struct RebuildReport {
 /// only for the last events, the comparison and the swap, after which it starts over on the new schema.
 pub async fn rebuild(database_url: &str, swap: Swap) -> Result<RebuildReport, IndexerError> {
     let (lock, _guard) = db::connect(database_url, "mythic rebuild").await?;
-    lock.batch_execute("SET idle_in_transaction_session_timeout = 0").await?;
-    let live: String = lock.query_one("SELECT projection FROM pipeline.lease", &[]).await?.get(0);
-    let number: u64 = live.rsplit('_').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    lock.batch_execute("SET idle_in_transaction_session_timeout = 0")
+        .await?;
+    let live: String = lock
+        .query_one("SELECT projection FROM pipeline.lease", &[])
+        .await?
+        .get(0);
+    let number: u64 = live
+        .rsplit('_')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     let shadow = format!("projection_{}", number + 1);
-    lock.batch_execute(&format!("BEGIN; DROP SCHEMA IF EXISTS {shadow} CASCADE; CREATE SCHEMA {shadow}")).await?;
+    lock.batch_execute(&format!(
+        "BEGIN; DROP SCHEMA IF EXISTS {shadow} CASCADE; CREATE SCHEMA {shadow}"
+    ))
+    .await?;
     run_scope(&lock, Scope::Projection, &shadow).await?;
     lock.batch_execute("COMMIT").await?;
 
@@ -60,12 +71,20 @@ pub async fn rebuild(database_url: &str, swap: Swap) -> Result<RebuildReport, In
     let mut events = catch_up(&mut reader, &mut writer).await?;
     // From here on the live writer waits at its fence.
     lock.batch_execute("BEGIN").await?;
-    let now: String = lock.query_one("SELECT projection FROM pipeline.lease FOR UPDATE", &[]).await?.get(0);
+    let now: String = lock
+        .query_one("SELECT projection FROM pipeline.lease FOR UPDATE", &[])
+        .await?
+        .get(0);
     if now != live {
-        return Err(IndexerError::Broken(format!("another rebuild replaced {live} by {now} meanwhile")));
+        return Err(IndexerError::Broken(format!(
+            "another rebuild replaced {live} by {now} meanwhile"
+        )));
     }
     events += catch_up(&mut reader, &mut writer).await?;
-    let (old, new) = (hash_tables(&lock, &live).await?, hash_tables(&lock, &shadow).await?);
+    let (old, new) = (
+        hash_tables(&lock, &live).await?,
+        hash_tables(&lock, &shadow).await?,
+    );
     let different = differences(&old, &new);
     let swapped = match swap {
         Swap::Never => false,
@@ -74,13 +93,24 @@ pub async fn rebuild(database_url: &str, swap: Swap) -> Result<RebuildReport, In
     };
     if swapped {
         run_scope(&lock, Scope::Views, &shadow).await?;
-        lock.execute("UPDATE pipeline.lease SET projection = $1, epoch = epoch + 1", &[&shadow]).await?;
-        lock.batch_execute(&format!("DROP SCHEMA {live} CASCADE")).await?;
+        lock.execute(
+            "UPDATE pipeline.lease SET projection = $1, epoch = epoch + 1",
+            &[&shadow],
+        )
+        .await?;
+        lock.batch_execute(&format!("DROP SCHEMA {live} CASCADE"))
+            .await?;
     } else {
-        lock.batch_execute(&format!("DROP SCHEMA {shadow} CASCADE")).await?;
+        lock.batch_execute(&format!("DROP SCHEMA {shadow} CASCADE"))
+            .await?;
     }
     lock.batch_execute("COMMIT").await?;
-    Ok(RebuildReport { events, different, rows: new.values().map(|t| t.rows).sum(), swapped })
+    Ok(RebuildReport {
+        events,
+        different,
+        rows: new.values().map(|t| t.rows).sum(),
+        swapped,
+    })
 }
 
 /// Projects what the archive holds beyond the writer; returns how many events.
@@ -113,7 +143,10 @@ async fn read_events(reader: &mut Session, from: i64) -> Result<Vec<(i64, Input)
     });
     let count = fitting.count();
     rows.truncate(count);
-    let with_content: Vec<&Row> = rows.iter().filter(|row| row.get::<_, i32>("accounts") > 0).collect();
+    let with_content: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.get::<_, i32>("accounts") > 0)
+        .collect();
     let banks: Vec<i64> = with_content.iter().map(|row| row.get("id")).collect();
     let slots = with_content.iter().map(|row| row.get::<_, i64>("slot"));
     let (low, high) = (slots.clone().min().unwrap_or(0), slots.max().unwrap_or(-1));
@@ -127,20 +160,32 @@ async fn read_events(reader: &mut Session, from: i64) -> Result<Vec<(i64, Input)
             )
             .await?;
         for row in &found {
-            accounts.entry(row.get("bank")).or_default().push(state::account(row)?);
+            accounts
+                .entry(row.get("bank"))
+                .or_default()
+                .push(state::account(row)?);
         }
     }
     rows.iter().map(|row| event(row, &mut accounts)).collect()
 }
 
-fn event(row: &Row, accounts: &mut std::collections::HashMap<i64, Vec<Account>>) -> Result<(i64, Input), IndexerError> {
+fn event(
+    row: &Row,
+    accounts: &mut std::collections::HashMap<i64, Vec<Account>>,
+) -> Result<(i64, Input), IndexerError> {
     let broken = |what: &str| IndexerError::Broken(format!("archived event {what}"));
     let opt_hash = |column: &str| -> Result<Option<Hash>, IndexerError> {
-        row.get::<_, Option<&[u8]>>(column).map(|h| h.try_into().map_err(|_| broken(column))).transpose()
+        row.get::<_, Option<&[u8]>>(column)
+            .map(|h| h.try_into().map_err(|_| broken(column)))
+            .transpose()
     };
     let id: i64 = row.get("id");
-    let slot_of = |column: &str| u64::try_from(row.get::<_, Option<i64>>(column).unwrap_or(0)).unwrap_or(0);
-    let run: [u8; 16] = row.get::<_, &[u8]>("run").try_into().map_err(|_| broken("run"))?;
+    let slot_of =
+        |column: &str| u64::try_from(row.get::<_, Option<i64>>(column).unwrap_or(0)).unwrap_or(0);
+    let run: [u8; 16] = row
+        .get::<_, &[u8]>("run")
+        .try_into()
+        .map_err(|_| broken("run"))?;
     let slot = slot_of("slot");
     let generation = row.get::<_, i64>("generation") as u32;
     let detail: Option<String> = row.get("detail");
@@ -162,15 +207,26 @@ fn event(row: &Row, accounts: &mut std::collections::HashMap<i64, Vec<Account>>)
         },
         kind::BASE => {
             let as_of = match opt_hash("parent_blockhash")? {
-                Some(hash) => Some(BankId { slot: slot_of("parent_slot"), hash }),
+                Some(hash) => Some(BankId {
+                    slot: slot_of("parent_slot"),
+                    hash,
+                }),
                 None => None,
             };
-            Input::Base { run, slot, as_of, accounts: std::mem::take(&mut content) }
+            Input::Base {
+                run,
+                slot,
+                as_of,
+                accounts: std::mem::take(&mut content),
+            }
         }
         kind::BANK => Input::Bank(SealedBank {
             run,
             generation,
-            id: BankId { slot, hash: opt_hash("blockhash")?.ok_or_else(|| broken("blockhash"))? },
+            id: BankId {
+                slot,
+                hash: opt_hash("blockhash")?.ok_or_else(|| broken("blockhash"))?,
+            },
             parent: BankId {
                 slot: slot_of("parent_slot"),
                 hash: opt_hash("parent_blockhash")?.ok_or_else(|| broken("parent_blockhash"))?,
@@ -181,18 +237,43 @@ fn event(row: &Row, accounts: &mut std::collections::HashMap<i64, Vec<Account>>)
             whole: row.get("whole"),
             accounts: content,
         }),
-        kind::CONFIRMED => Input::Confirmed { run, slot, hash: opt_hash("blockhash")? },
+        kind::CONFIRMED => Input::Confirmed {
+            run,
+            slot,
+            hash: opt_hash("blockhash")?,
+        },
         kind::ROOTED => Input::Rooted {
             run,
             slot,
             hash: opt_hash("blockhash")?,
-            parent: row.get::<_, Option<i64>>("parent_slot").map(|_| slot_of("parent_slot")),
+            parent: row
+                .get::<_, Option<i64>>("parent_slot")
+                .map(|_| slot_of("parent_slot")),
         },
-        kind::DEAD => Input::Dead { run, slot, generation, reason: detail.unwrap_or_default() },
-        kind::RESET => Input::Reset { run, slot, generation },
-        kind::LOSS => Input::Loss { run, first: slot, last: slot, count: 0, reason: detail.unwrap_or_default() },
+        kind::DEAD => Input::Dead {
+            run,
+            slot,
+            generation,
+            reason: detail.unwrap_or_default(),
+        },
+        kind::RESET => Input::Reset {
+            run,
+            slot,
+            generation,
+        },
+        kind::LOSS => Input::Loss {
+            run,
+            first: slot,
+            last: slot,
+            count: 0,
+            reason: detail.unwrap_or_default(),
+        },
         kind::RUN_END => Input::RunEnd { run },
-        other => return Err(IndexerError::Broken(format!("archived event {id} is of unknown kind {other}"))),
+        other => {
+            return Err(IndexerError::Broken(format!(
+                "archived event {id} is of unknown kind {other}"
+            )));
+        }
     };
     Ok((id, input))
 }

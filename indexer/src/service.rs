@@ -64,7 +64,11 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
     }
 }
 
-async fn session(config: &IndexerConfig, telemetry: &Telemetry, stop: &CancellationToken) -> Result<(), IndexerError> {
+async fn session(
+    config: &IndexerConfig,
+    telemetry: &Telemetry,
+    stop: &CancellationToken,
+) -> Result<(), IndexerError> {
     migrate(&config.database_url).await?;
     let mut session = Session::open(&config.database_url, "mythic indexer").await?;
     let ttl = Duration::from_secs(config.lease_ttl_s);
@@ -79,7 +83,10 @@ async fn session(config: &IndexerConfig, telemetry: &Telemetry, stop: &Cancellat
             () = tokio::time::sleep(LEASE_POLL) => {}
         }
     };
-    let mode = Mode::Live { reader: config.reader.clone(), epoch: lease.epoch };
+    let mode = Mode::Live {
+        reader: config.reader.clone(),
+        epoch: lease.epoch,
+    };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     tracing::info!(schema = lease.schema, epoch = lease.epoch, position = ?writer.state().position, "indexing");
     telemetry.working();
@@ -88,11 +95,27 @@ async fn session(config: &IndexerConfig, telemetry: &Telemetry, stop: &Cancellat
     loop {
         let source = Source::spawn(config.spool_dir.clone(), config.reader.clone(), start)
             .map_err(|e| IndexerError::Broken(format!("starting a thread: {e}")))?;
-        match (Pump { config, telemetry, stop, writer: &mut writer, source, replay_to: position }).run().await {
+        match (Pump {
+            config,
+            telemetry,
+            stop,
+            writer: &mut writer,
+            source,
+            replay_to: position,
+        })
+        .run()
+        .await
+        {
             Err(IndexerError::Spool(SpoolError::Lost { wanted, oldest })) => {
-                tracing::error!(?wanted, ?oldest, "the spool has lost what was to be read next: what lies between is a gap");
+                tracing::error!(
+                    ?wanted,
+                    ?oldest,
+                    "the spool has lost what was to be read next: what lies between is a gap"
+                );
                 // Another spool than before: its positions say nothing about what was applied.
-                if oldest.is_none_or(|o| position.is_some_and(|p| p.applied.run != o.run && o < p.applied)) {
+                if oldest.is_none_or(|o| {
+                    position.is_some_and(|p| p.applied.run != o.run && o < p.applied)
+                }) {
                     position = None;
                 }
                 start = oldest;
@@ -162,7 +185,12 @@ impl Pump<'_> {
         }
     }
 
-    fn take(&mut self, holder: &mut Holder, batch: &mut Batch, item: Item) -> Result<(), IndexerError> {
+    fn take(
+        &mut self,
+        holder: &mut Holder,
+        batch: &mut Batch,
+        item: Item,
+    ) -> Result<(), IndexerError> {
         self.telemetry.envelopes.inc();
         let envelope = match item.envelope {
             Ok(envelope) => envelope,
@@ -174,7 +202,8 @@ impl Pump<'_> {
             }
         };
         let replayed = self.replay_to.is_some_and(|p| item.position < p.applied);
-        let sealed_at = matches!(envelope.event, Some(Event::Seal(_))).then_some(envelope.time_unix_nanos);
+        let sealed_at =
+            matches!(envelope.event, Some(Event::Seal(_))).then_some(envelope.time_unix_nanos);
         let inputs = match holder.apply(item.position, envelope, replayed) {
             Ok(inputs) => inputs,
             Err(e) => {
@@ -186,15 +215,26 @@ impl Pump<'_> {
         if inputs.is_empty() {
             return Ok(());
         }
-        let reached = Reached { resume: holder.resume(item.next), applied: item.next };
+        let reached = Reached {
+            resume: holder.resume(item.next),
+            applied: item.next,
+        };
         let last = inputs.len() - 1;
         for (index, input) in inputs.into_iter().enumerate() {
             match &input {
-                Input::RunStart { genesis: Some(genesis), .. } => {
+                Input::RunStart {
+                    genesis: Some(genesis),
+                    ..
+                } => {
                     batch.urgent = true;
-                    if let Some(known) = self.writer.state().genesis.filter(|known| known != genesis) {
+                    if let Some(known) =
+                        self.writer.state().genesis.filter(|known| known != genesis)
+                    {
                         let text = |hash: [u8; 32]| bs58::encode(hash).into_string();
-                        return Err(IndexerError::OtherChain { database: text(known), spool: text(*genesis) });
+                        return Err(IndexerError::OtherChain {
+                            database: text(known),
+                            spool: text(*genesis),
+                        });
                     }
                 }
                 Input::Base { accounts, .. } => {
@@ -207,7 +247,10 @@ impl Pump<'_> {
                 }
                 _ => {}
             }
-            batch.steps.push(Step { input, reached: (index == last).then_some(reached) });
+            batch.steps.push(Step {
+                input,
+                reached: (index == last).then_some(reached),
+            });
         }
         batch.since.get_or_insert_with(Instant::now);
         batch.sealed_at = sealed_at.or(batch.sealed_at);
@@ -222,7 +265,9 @@ impl Pump<'_> {
         let began = Instant::now();
         let done = self.writer.apply(batch.steps).await?;
         let telemetry = self.telemetry;
-        telemetry.commit_seconds.observe(began.elapsed().as_secs_f64());
+        telemetry
+            .commit_seconds
+            .observe(began.elapsed().as_secs_f64());
         if let Some(seconds) = batch.sealed_at.and_then(seconds_since) {
             telemetry.seal_to_commit_seconds.observe(seconds);
         }
@@ -233,9 +278,17 @@ impl Pump<'_> {
         telemetry.dead_letters.inc_by(done.dead_letters as u64);
         let state = self.writer.state();
         let root = state.tree.root().map(|r| r.slot);
-        let tip = state.processed.last().and_then(|n| state.banks.get(n)).map(|b| b.id.slot);
-        telemetry.processed_slot.set(tip.or(root).unwrap_or(0) as i64);
-        telemetry.confirmed_slot.set(state.tree.confirmed_slot().unwrap_or(0) as i64);
+        let tip = state
+            .processed
+            .last()
+            .and_then(|n| state.banks.get(n))
+            .map(|b| b.id.slot);
+        telemetry
+            .processed_slot
+            .set(tip.or(root).unwrap_or(0) as i64);
+        telemetry
+            .confirmed_slot
+            .set(state.tree.confirmed_slot().unwrap_or(0) as i64);
         telemetry.finalized_slot.set(root.unwrap_or(0) as i64);
         telemetry.committed();
         if let Some(reached) = state.position {

@@ -30,13 +30,19 @@ impl Source {
         let ack = Arc::new(Mutex::new(None));
         let stop = CancellationToken::new();
         let (acks, stopped) = (ack.clone(), stop.clone());
-        std::thread::Builder::new().name("spool".into()).spawn(move || {
-            if let Err(e) = read(ReaderConfig { dir, name, start }, &sender, &acks, &stopped) {
-                // The receiver is gone only when nobody waits for the reason any more.
-                let _ = sender.blocking_send(Err(e));
-            }
-        })?;
-        Ok(Self { chunks, ack, _stop: stop.drop_guard() })
+        std::thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || {
+                if let Err(e) = read(ReaderConfig { dir, name, start }, &sender, &acks, &stopped) {
+                    // The receiver is gone only when nobody waits for the reason any more.
+                    let _ = sender.blocking_send(Err(e));
+                }
+            })?;
+        Ok(Self {
+            chunks,
+            ack,
+            _stop: stop.drop_guard(),
+        })
     }
 
     /// The next envelopes; `None` when the reader has ended.
@@ -62,7 +68,9 @@ fn read(
         let ack = *acks.lock().unwrap_or_else(PoisonError::into_inner);
         // Segments are what an acknowledgement frees; within one it is only news for a restart without database.
         if let Some(position) = ack
-            && acked.is_none_or(|a| a.segment != position.segment || position.offset.saturating_sub(a.offset) > 1 << 20)
+            && acked.is_none_or(|a| {
+                a.segment != position.segment || position.offset.saturating_sub(a.offset) > 1 << 20
+            })
         {
             reader.ack(&position)?;
             acked = ack;

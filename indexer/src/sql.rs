@@ -31,7 +31,12 @@ pub fn hot(schema: &str, entity: Entity) -> String {
 
 /// Moves the newest row per entity of the banks `$1` into the final table, unless a newer one is there.
 pub fn root(schema: &str, entity: Entity) -> String {
-    let (table, columns, keys, replace) = (entity.table(), columns(entity), keys(entity), replace(entity));
+    let (table, columns, keys, replace) = (
+        entity.table(),
+        columns(entity),
+        keys(entity),
+        replace(entity),
+    );
     format!(
         "INSERT INTO {schema}.{table} AS f ({columns})
          SELECT DISTINCT ON ({keys}) {columns} FROM {schema}.{table}_hot WHERE bank = ANY($1)
@@ -42,20 +47,33 @@ pub fn root(schema: &str, entity: Entity) -> String {
 
 /// Forgets the hot rows of the banks `$1`.
 pub fn forget(schema: &str, entity: Entity) -> String {
-    format!("DELETE FROM {schema}.{}_hot WHERE bank = ANY($1)", entity.table())
+    format!(
+        "DELETE FROM {schema}.{}_hot WHERE bank = ANY($1)",
+        entity.table()
+    )
 }
 
 /// Takes the rows of the banks `$2` out of the overlay of chain `$1`.
 pub fn uncover(schema: &str, entity: Entity) -> String {
-    format!("DELETE FROM {schema}.{}_overlay WHERE chain = $1 AND bank = ANY($2)", entity.table())
+    format!(
+        "DELETE FROM {schema}.{}_overlay WHERE chain = $1 AND bank = ANY($2)",
+        entity.table()
+    )
 }
 
 /// Lays the newest rows of the banks `$2` over chain `$1`; with `touched`, only those of entities that the
 /// banks `$3` changed.
 pub fn cover(schema: &str, entity: Entity, touched: bool) -> String {
-    let (table, columns, keys, replace) = (entity.table(), columns(entity), keys(entity), replace(entity));
+    let (table, columns, keys, replace) = (
+        entity.table(),
+        columns(entity),
+        keys(entity),
+        replace(entity),
+    );
     let filter = match touched {
-        true => format!("AND ({keys}) IN (SELECT {keys} FROM {schema}.{table}_hot WHERE bank = ANY($3))"),
+        true => format!(
+            "AND ({keys}) IN (SELECT {keys} FROM {schema}.{table}_hot WHERE bank = ANY($3))"
+        ),
         false => String::new(),
     };
     format!(
@@ -69,10 +87,18 @@ pub fn cover(schema: &str, entity: Entity, touched: bool) -> String {
 /// Brings the final table to a base (hot rows of bank `$1`): creates, or replaces rows that are not newer
 /// and differ. Returns the accounts it changed.
 pub fn base(schema: &str, entity: Entity) -> String {
-    let (table, columns, keys, replace) = (entity.table(), columns(entity), keys(entity), replace(entity));
+    let (table, columns, keys, replace) = (
+        entity.table(),
+        columns(entity),
+        keys(entity),
+        replace(entity),
+    );
     let list = |prefix: &str| {
         let content = entity.columns().iter().map(|c| format!("{prefix}.{c}"));
-        std::iter::once(format!("{prefix}.write_seq")).chain(content).collect::<Vec<_>>().join(", ")
+        std::iter::once(format!("{prefix}.write_seq"))
+            .chain(content)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let (old, new) = (list("f"), list("EXCLUDED"));
     format!(
@@ -90,7 +116,12 @@ pub fn base(schema: &str, entity: Entity) -> String {
 pub fn base_closures(schema: &str) -> String {
     let rows = Entity::ALL
         .iter()
-        .filter(|e| !matches!(e, Entity::JobSignature | Entity::ValidatorStake | Entity::Closure))
+        .filter(|e| {
+            !matches!(
+                e,
+                Entity::JobSignature | Entity::ValidatorStake | Entity::Closure
+            )
+        })
         .map(|e| format!("SELECT pubkey, slot, ordinal FROM {schema}.{}", e.table()))
         .collect::<Vec<_>>()
         .join(" UNION ALL ");

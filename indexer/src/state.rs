@@ -11,14 +11,18 @@ use crate::error::IndexerError;
 use crate::feed::{Span, Topic};
 use crate::plan::{BankInfo, Marks, Reached, State, status};
 use crate::projection::Account;
-use crate::tree::{Bank, BankId, Hash, Node, PendingBase, ROOTED_MEMORY, Root, SlotTree, TreeState};
+use crate::tree::{
+    Bank, BankId, Hash, Node, PendingBase, ROOTED_MEMORY, Root, SlotTree, TreeState,
+};
 
 fn broken(what: &str) -> IndexerError {
     IndexerError::Broken(format!("stored {what} is not what was written"))
 }
 
 fn hash(row: &Row, column: &str) -> Result<Hash, IndexerError> {
-    row.get::<_, &[u8]>(column).try_into().map_err(|_| broken(column))
+    row.get::<_, &[u8]>(column)
+        .try_into()
+        .map_err(|_| broken(column))
 }
 
 fn slot(row: &Row, column: &str) -> u64 {
@@ -26,24 +30,41 @@ fn slot(row: &Row, column: &str) -> u64 {
 }
 
 fn bank_id(row: &Row, slot_column: &str, hash_column: &str) -> Result<BankId, IndexerError> {
-    Ok(BankId { slot: slot(row, slot_column), hash: hash(row, hash_column)? })
+    Ok(BankId {
+        slot: slot(row, slot_column),
+        hash: hash(row, hash_column)?,
+    })
 }
 
 /// Restores the state of the projection in `schema`.
-pub async fn restore(session: &mut Session, schema: &str, reader: &str) -> Result<State, IndexerError> {
-    let head = session.query(&format!("SELECT * FROM {schema}.head"), &[]).await?;
+pub async fn restore(
+    session: &mut Session,
+    schema: &str,
+    reader: &str,
+) -> Result<State, IndexerError> {
+    let head = session
+        .query(&format!("SELECT * FROM {schema}.head"), &[])
+        .await?;
     let head = head.first().ok_or_else(|| broken("head"))?;
     let root = match head.get::<_, Option<i64>>("finalized_slot") {
         Some(_) => Some(Root {
             slot: slot(head, "finalized_slot"),
-            hash: head.get::<_, Option<&[u8]>>("root_hash").map(|h| h.try_into().map_err(|_| broken("root_hash"))).transpose()?,
+            hash: head
+                .get::<_, Option<&[u8]>>("root_hash")
+                .map(|h| h.try_into().map_err(|_| broken("root_hash")))
+                .transpose()?,
         }),
         None => None,
     };
     let above = root.map_or(-1, |r| r.slot as i64);
     let (mut nodes, mut banks) = (Vec::new(), BTreeMap::new());
     let rows = session
-        .query(&format!("SELECT * FROM {schema}.slot WHERE slot > $1 AND status IN (1, 2) ORDER BY slot"), &[&above])
+        .query(
+            &format!(
+                "SELECT * FROM {schema}.slot WHERE slot > $1 AND status IN (1, 2) ORDER BY slot"
+            ),
+            &[&above],
+        )
         .await?;
     for row in &rows {
         let bank = Bank {
@@ -52,18 +73,43 @@ pub async fn restore(session: &mut Session, schema: &str, reader: &str) -> Resul
             parent: bank_id(row, "parent_slot", "parent_blockhash")?,
             whole: row.get("whole"),
         };
-        let marks =
-            Marks { status: row.get("status"), on_processed: row.get("on_processed"), replaced: row.get("replaced") };
-        nodes.push(Node { bank, confirmed: marks.status == status::CONFIRMED, replaced: marks.replaced });
+        let marks = Marks {
+            status: row.get("status"),
+            on_processed: row.get("on_processed"),
+            replaced: row.get("replaced"),
+        };
+        nodes.push(Node {
+            bank,
+            confirmed: marks.status == status::CONFIRMED,
+            replaced: marks.replaced,
+        });
         let entities = row.get::<_, i32>("entities") as u32;
-        banks.insert(bank.number, BankInfo { id: bank.id, entities, spans: Vec::new(), whole: bank.whole, marks });
+        banks.insert(
+            bank.number,
+            BankInfo {
+                id: bank.id,
+                entities,
+                spans: Vec::new(),
+                whole: bank.whole,
+                marks,
+            },
+        );
     }
     let numbers: Vec<i64> = banks.keys().copied().collect();
-    let rows = session.query("SELECT * FROM feed.bank_topic WHERE bank = ANY($1) ORDER BY bank, first_seq", &[&numbers]).await?;
+    let rows = session
+        .query(
+            "SELECT * FROM feed.bank_topic WHERE bank = ANY($1) ORDER BY bank, first_seq",
+            &[&numbers],
+        )
+        .await?;
     for row in &rows {
         let topic = Topic::from_name(row.get("topic")).ok_or_else(|| broken("topic"))?;
-        let span =
-            Span { topic, first_seq: row.get("first_seq"), last_seq: row.get("last_seq"), count: row.get("count") };
+        let span = Span {
+            topic,
+            first_seq: row.get("first_seq"),
+            last_seq: row.get("last_seq"),
+            count: row.get("count"),
+        };
         if let Some(info) = banks.get_mut(&row.get::<_, i64>("bank")) {
             info.spans.push(span);
             info.spans.sort_by_key(|s| s.topic);
@@ -84,18 +130,29 @@ pub async fn restore(session: &mut Session, schema: &str, reader: &str) -> Resul
     }
     let pending_confirmed = pending_confirmed.difference(&known).copied().collect();
     let memory = ROOTED_MEMORY as i64;
-    let sql = format!("SELECT slot, blockhash FROM {schema}.slot WHERE status = 3 AND slot <= $1 ORDER BY slot DESC LIMIT $2");
+    let sql = format!(
+        "SELECT slot, blockhash FROM {schema}.slot WHERE status = 3 AND slot <= $1 ORDER BY slot DESC LIMIT $2"
+    );
     let mut rooted = BTreeMap::new();
     for row in &session.query(&sql, &[&above, &memory]).await? {
         rooted.insert(slot(row, "slot"), hash(row, "blockhash")?);
     }
-    if let Some(Root { slot, hash: Some(hash) }) = root {
+    if let Some(Root {
+        slot,
+        hash: Some(hash),
+    }) = root
+    {
         rooted.insert(slot, hash);
     }
-    let sql = format!("SELECT slot, parent_slot, parent_blockhash FROM {schema}.slot WHERE status = 6 AND parent_blockhash IS NOT NULL");
+    let sql = format!(
+        "SELECT slot, parent_slot, parent_blockhash FROM {schema}.slot WHERE status = 6 AND parent_blockhash IS NOT NULL"
+    );
     let mut missing = BTreeMap::new();
     for row in &session.query(&sql, &[]).await? {
-        missing.insert(bank_id(row, "parent_slot", "parent_blockhash")?, slot(row, "slot"));
+        missing.insert(
+            bank_id(row, "parent_slot", "parent_blockhash")?,
+            slot(row, "slot"),
+        );
     }
     let base = match head.get::<_, Option<i64>>("base_event") {
         Some(number) => Some(PendingBase {
@@ -109,24 +166,52 @@ pub async fn restore(session: &mut Session, schema: &str, reader: &str) -> Resul
         None => None,
     };
     let base_accounts = match base {
-        Some(base) => Some(Arc::new(archived_accounts(session, base.number, base.slot as i64).await?)),
+        Some(base) => Some(Arc::new(
+            archived_accounts(session, base.number, base.slot as i64).await?,
+        )),
         None => None,
     };
     let run_fresh = head.get("run_fresh");
-    let tree = SlotTree::restore(TreeState { root, nodes, pending_confirmed, run_fresh, base, missing, rooted });
+    let tree = SlotTree::restore(TreeState {
+        root,
+        nodes,
+        pending_confirmed,
+        run_fresh,
+        base,
+        missing,
+        rooted,
+    });
     let mut quarantine = BTreeSet::new();
-    for row in &session.query("SELECT pubkey FROM pipeline.quarantine", &[]).await? {
+    for row in &session
+        .query("SELECT pubkey FROM pipeline.quarantine", &[])
+        .await?
+    {
         quarantine.insert(hash(row, "pubkey")?);
     }
-    let genesis = match session.query("SELECT genesis_hash FROM pipeline.chain", &[]).await?.first() {
+    let genesis = match session
+        .query("SELECT genesis_hash FROM pipeline.chain", &[])
+        .await?
+        .first()
+    {
         Some(row) => Some(hash(row, "genesis_hash")?),
         None => None,
     };
     let feed = session.query("SELECT next FROM feed.counter", &[]).await?;
-    let next_feed = feed.first().ok_or_else(|| broken("feed counter"))?.get("next");
-    let rows = session.query("SELECT * FROM pipeline.position WHERE producer = $1 AND partition = 0", &[&reader]).await?;
+    let next_feed = feed
+        .first()
+        .ok_or_else(|| broken("feed counter"))?
+        .get("next");
+    let rows = session
+        .query(
+            "SELECT * FROM pipeline.position WHERE producer = $1 AND partition = 0",
+            &[&reader],
+        )
+        .await?;
     let position = match rows.first() {
-        Some(row) => Some(Reached { resume: position(row, "resume")?, applied: position(row, "applied")? }),
+        Some(row) => Some(Reached {
+            resume: position(row, "resume")?,
+            applied: position(row, "applied")?,
+        }),
         None => None,
     };
     Ok(State {
@@ -154,7 +239,11 @@ fn position(row: &Row, which: &str) -> Result<Position, IndexerError> {
 }
 
 /// The accounts of a bank or base as they were archived, in their order.
-pub async fn archived_accounts(session: &mut Session, bank: i64, slot_of_bank: i64) -> Result<Vec<Account>, IndexerError> {
+pub async fn archived_accounts(
+    session: &mut Session,
+    bank: i64,
+    slot_of_bank: i64,
+) -> Result<Vec<Account>, IndexerError> {
     let rows = session
         .query(
             "SELECT pubkey, owner, lamports, data, signature, write_version, account_slot FROM archive.account
@@ -174,7 +263,9 @@ pub fn account(row: &Row) -> Result<Account, IndexerError> {
         owner: hash(row, "owner")?,
         lamports: u64::from_le_bytes(lamports.try_into().map_err(|_| broken("lamports"))?),
         data: row.get::<_, Vec<u8>>("data").into(),
-        signature: signature.map(|s| s.try_into().map_err(|_| broken("signature"))).transpose()?,
+        signature: signature
+            .map(|s| s.try_into().map_err(|_| broken("signature")))
+            .transpose()?,
         write_version: row.get::<_, i64>("write_version") as u64,
         slot: slot(row, "account_slot"),
     })

@@ -16,7 +16,10 @@ pub struct TableHash {
 
 /// Hashes every table of a projection: final state, hot rows, overlays, slots and head. They hold no
 /// wall-clock time, so they are a function of the archive.
-pub async fn hash_tables(client: &Client, schema: &str) -> Result<BTreeMap<String, TableHash>, IndexerError> {
+pub async fn hash_tables(
+    client: &Client,
+    schema: &str,
+) -> Result<BTreeMap<String, TableHash>, IndexerError> {
     let names = client
         .query(
             "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -36,12 +39,27 @@ pub async fn hash_tables(client: &Client, schema: &str) -> Result<BTreeMap<Strin
                 &[],
             )
             .await?;
-        out.insert(table, TableHash { rows: row.get(0), hash: row.get(1) });
+        out.insert(
+            table,
+            TableHash {
+                rows: row.get(0),
+                hash: row.get(1),
+            },
+        );
     }
     Ok(out)
 }
 
 /// The tables in which two projections differ.
-pub fn differences(a: &BTreeMap<String, TableHash>, b: &BTreeMap<String, TableHash>) -> Vec<String> {
-    a.keys().chain(b.keys()).filter(|name| a.get(*name) != b.get(*name)).cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+pub fn differences(
+    a: &BTreeMap<String, TableHash>,
+    b: &BTreeMap<String, TableHash>,
+) -> Vec<String> {
+    a.keys()
+        .chain(b.keys())
+        .filter(|name| a.get(*name) != b.get(*name))
+        .cloned()
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use axum::{Json, Router, extract::State as Extract, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router, extract::State as Extract, http::StatusCode, response::IntoResponse, routing::get,
+};
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, Registry, TextEncoder};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -65,15 +67,25 @@ impl Telemetry {
             banks: counter("banks_total", "Sealed banks written")?,
             batches: counter("batches_total", "Transactions committed")?,
             feed_rows: counter("feed_rows_total", "Feed events written")?,
-            dead_letters: counter("dead_letters_total", "Account updates that could not be projected")?,
+            dead_letters: counter(
+                "dead_letters_total",
+                "Account updates that could not be projected",
+            )?,
             restarts: counter("restarts_total", "Times the indexer had to start over")?,
             commit_seconds: seconds("commit_seconds", "Duration of a batch's transactions")?,
-            seal_to_commit_seconds: seconds("seal_to_commit_seconds", "From a seal's time at the producer to its commit")?,
+            seal_to_commit_seconds: seconds(
+                "seal_to_commit_seconds",
+                "From a seal's time at the producer to its commit",
+            )?,
             held_bytes: gauge("held_bytes", "Bytes held for banks that are not sealed yet")?,
             processed_slot: gauge("processed_slot", "Head of the processed chain")?,
             confirmed_slot: gauge("confirmed_slot", "Head of the confirmed chain")?,
             finalized_slot: gauge("finalized_slot", "Root")?,
-            health: Arc::new(Mutex::new(Health { working: false, error: None, last_commit: None })),
+            health: Arc::new(Mutex::new(Health {
+                working: false,
+                error: None,
+                last_commit: None,
+            })),
             registry,
         })
     }
@@ -91,19 +103,29 @@ impl Telemetry {
     }
 
     pub fn committed(&self) {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).last_commit = Some(Instant::now());
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last_commit = Some(Instant::now());
     }
 
     /// Serves `/metrics` and `/health` until `stop`.
-    pub async fn serve(&self, addr: SocketAddr, stop: CancellationToken) -> Result<(), IndexerError> {
-        let listener =
-            tokio::net::TcpListener::bind(addr).await.map_err(|source| IndexerError::Listen { addr, source })?;
+    pub async fn serve(
+        &self,
+        addr: SocketAddr,
+        stop: CancellationToken,
+    ) -> Result<(), IndexerError> {
+        let listener = tokio::net::TcpListener::bind(addr)
+            .await
+            .map_err(|source| IndexerError::Listen { addr, source })?;
         let app = Router::new()
             .route("/metrics", get(metrics))
             .route("/health", get(health))
             .with_state(self.clone());
         tokio::spawn(async move {
-            let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
+            let served = axum::serve(listener, app)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await;
             if let Err(e) = served {
                 tracing::error!("metrics server: {e}");
             }
@@ -116,13 +138,23 @@ async fn metrics(Extract(telemetry): Extract<Telemetry>) -> impl IntoResponse {
     let mut out = Vec::new();
     match TextEncoder::new().encode(&telemetry.registry.gather(), &mut out) {
         Ok(()) => (StatusCode::OK, out),
-        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string().into_bytes()),
+        Err(e) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            e.to_string().into_bytes(),
+        ),
     }
 }
 
 async fn health(Extract(telemetry): Extract<Telemetry>) -> impl IntoResponse {
-    let health = telemetry.health.lock().unwrap_or_else(PoisonError::into_inner);
-    let code = if health.working { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let health = telemetry
+        .health
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let code = if health.working {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let body = json!({
         "status": if health.working { "ok" } else { "waiting" },
         "error": health.error,
@@ -136,6 +168,10 @@ async fn health(Extract(telemetry): Extract<Telemetry>) -> impl IntoResponse {
 
 /// Seconds from a producer's clock to now; none if the clocks disagree.
 pub fn seconds_since(unix_nanos: u64) -> Option<f64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos();
-    now.checked_sub(unix_nanos.into()).map(|nanos| nanos as f64 / 1e9)
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()?
+        .as_nanos();
+    now.checked_sub(unix_nanos.into())
+        .map(|nanos| nanos as f64 / 1e9)
 }

@@ -51,7 +51,11 @@ pub struct Writer {
 
 impl Writer {
     /// Takes up where the database is.
-    pub async fn open(mut session: Session, schema: &str, mode: Mode) -> Result<Self, IndexerError> {
+    pub async fn open(
+        mut session: Session,
+        schema: &str,
+        mode: Mode,
+    ) -> Result<Self, IndexerError> {
         let reader = match &mode {
             Mode::Live { reader, .. } => reader.clone(),
             Mode::Rebuild => String::new(),
@@ -64,10 +68,22 @@ impl Writer {
             .await?;
         for row in &rows {
             let reason: String = row.get("reason");
-            let reason = reason.trim_start_matches("refused by the database: ").to_owned();
-            refusals.entry(row.get("bank")).or_default().insert(row.get("ordinal"), reason);
+            let reason = reason
+                .trim_start_matches("refused by the database: ")
+                .to_owned();
+            refusals
+                .entry(row.get("bank"))
+                .or_default()
+                .insert(row.get("ordinal"), reason);
         }
-        Ok(Self { session, schema: schema.to_owned(), mode, state, refusals, epochs: BTreeSet::new() })
+        Ok(Self {
+            session,
+            schema: schema.to_owned(),
+            mode,
+            state,
+            refusals,
+            epochs: BTreeSet::new(),
+        })
     }
 
     pub fn state(&self) -> &State {
@@ -82,8 +98,10 @@ impl Writer {
         let mut take = rest.len();
         while !rest.is_empty() {
             let first = self.state.next_event;
-            let inputs: Vec<(i64, Input)> =
-                (first..).zip(&rest[..take]).map(|(number, step)| (number, step.input.clone())).collect();
+            let inputs: Vec<(i64, Input)> = (first..)
+                .zip(&rest[..take])
+                .map(|(number, step)| (number, step.input.clone()))
+                .collect();
             match self.transact(&inputs, rest).await {
                 Ok((used, done)) => {
                     total.updates += done.updates;
@@ -113,14 +131,22 @@ impl Writer {
         Ok(())
     }
 
-    async fn transact(&mut self, inputs: &[(i64, Input)], steps: &[Step]) -> Result<(usize, Committed), IndexerError> {
+    async fn transact(
+        &mut self,
+        inputs: &[(i64, Input)],
+        steps: &[Step],
+    ) -> Result<(usize, Committed), IndexerError> {
         let plan = plan(&self.state, inputs, &self.refusals);
         let used = plan.used;
         let reached = steps[..used].iter().rev().find_map(|step| step.reached);
         Ok((used, self.commit(plan, reached).await?))
     }
 
-    async fn commit(&mut self, mut plan: Plan, reached: Option<Reached>) -> Result<Committed, IndexerError> {
+    async fn commit(
+        &mut self,
+        mut plan: Plan,
+        reached: Option<Reached>,
+    ) -> Result<Committed, IndexerError> {
         let result = self.write(&mut plan, reached).await;
         match result {
             Ok(()) => {
@@ -141,7 +167,11 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, plan: &mut Plan, reached: Option<Reached>) -> Result<(), IndexerError> {
+    async fn write(
+        &mut self,
+        plan: &mut Plan,
+        reached: Option<Reached>,
+    ) -> Result<(), IndexerError> {
         self.session.batch("BEGIN").await?;
         let mode = self.mode.clone();
         let live = if let Mode::Live { epoch, .. } = &mode {
@@ -170,9 +200,16 @@ impl Writer {
     async fn fence(&mut self, epoch: i64) -> Result<(), IndexerError> {
         let held = self
             .session
-            .execute("UPDATE pipeline.lease SET renewed_at = now() WHERE epoch = $1", &[&epoch])
+            .execute(
+                "UPDATE pipeline.lease SET renewed_at = now() WHERE epoch = $1",
+                &[&epoch],
+            )
             .await?;
-        if held == 1 { Ok(()) } else { Err(IndexerError::LeaseLost { epoch }) }
+        if held == 1 {
+            Ok(())
+        } else {
+            Err(IndexerError::LeaseLost { epoch })
+        }
     }
 
     async fn archive(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {
@@ -199,7 +236,10 @@ impl Writer {
             .await?;
         if let Some(genesis) = plan.genesis {
             self.session
-                .execute("INSERT INTO pipeline.chain (genesis_hash) VALUES ($1) ON CONFLICT DO NOTHING", &[&&genesis[..]])
+                .execute(
+                    "INSERT INTO pipeline.chain (genesis_hash) VALUES ($1) ON CONFLICT DO NOTHING",
+                    &[&&genesis[..]],
+                )
                 .await?;
         }
         Ok(())
@@ -211,7 +251,9 @@ impl Writer {
             "{schema}.slot (bank, slot, last_slot, blockhash, parent_slot, parent_blockhash, block_time, status, \
              on_processed, replaced, accounts, entities, whole, healed)"
         );
-        self.session.copy(&slots, std::mem::take(&mut plan.slots)).await?;
+        self.session
+            .copy(&slots, std::mem::take(&mut plan.slots))
+            .await?;
         if !plan.marks.is_empty() {
             let numbers: Vec<i64> = plan.marks.iter().map(|(n, _)| *n).collect();
             let status: Vec<i16> = plan.marks.iter().map(|(_, m)| m.status).collect();
@@ -222,32 +264,49 @@ impl Writer {
                  FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::boolean[]) u(bank, status, on_processed, replaced)
                  WHERE s.bank = u.bank"
             );
-            self.session.execute(&sql, &[&numbers, &status, &on_processed, &replaced]).await?;
+            self.session
+                .execute(&sql, &[&numbers, &status, &on_processed, &replaced])
+                .await?;
         }
         for (entity, rows) in std::mem::take(&mut plan.hot) {
             self.session.copy(&sql::hot(&schema, entity), rows).await?;
         }
         for entity in in_set(plan.rooted_entities) {
-            self.session.execute(&sql::root(&schema, entity), &[&plan.rooted]).await?;
+            self.session
+                .execute(&sql::root(&schema, entity), &[&plan.rooted])
+                .await?;
         }
         for (chain, change) in (1i16..).zip(&plan.chains) {
             for entity in in_set(change.entities) {
                 if !change.gone.is_empty() {
-                    self.session.execute(&sql::uncover(&schema, entity), &[&chain, &change.gone]).await?;
+                    self.session
+                        .execute(&sql::uncover(&schema, entity), &[&chain, &change.gone])
+                        .await?;
                 }
                 if change.switched {
-                    let touched: Vec<i64> = change.gone.iter().chain(&change.joined).copied().collect();
+                    let touched: Vec<i64> =
+                        change.gone.iter().chain(&change.joined).copied().collect();
                     self.session
-                        .execute(&sql::cover(&schema, entity, true), &[&chain, &change.now, &touched])
+                        .execute(
+                            &sql::cover(&schema, entity, true),
+                            &[&chain, &change.now, &touched],
+                        )
                         .await?;
                 } else if !change.joined.is_empty() {
-                    self.session.execute(&sql::cover(&schema, entity, false), &[&chain, &change.joined]).await?;
+                    self.session
+                        .execute(
+                            &sql::cover(&schema, entity, false),
+                            &[&chain, &change.joined],
+                        )
+                        .await?;
                 }
             }
         }
         let ended: Vec<i64> = plan.rooted.iter().chain(&plan.orphaned).copied().collect();
         for entity in in_set(plan.ended_entities) {
-            self.session.execute(&sql::forget(&schema, entity), &[&ended]).await?;
+            self.session
+                .execute(&sql::forget(&schema, entity), &[&ended])
+                .await?;
         }
         for (first, top) in &plan.gap_tops {
             let (slot, hash) = (top.map(|t| t.slot as i64), top.map(|t| t.hash.to_vec()));
@@ -262,7 +321,9 @@ impl Writer {
 
     /// Brings the final tables to a base whose slot our root has reached.
     async fn base(&mut self, plan: &mut Plan, live: bool) -> Result<(), IndexerError> {
-        let Some(work) = plan.base.take() else { return Ok(()) };
+        let Some(work) = plan.base.take() else {
+            return Ok(());
+        };
         let schema = self.schema.clone();
         self.session
             .batch("CREATE TEMP TABLE IF NOT EXISTS base_account (pubkey bytea PRIMARY KEY) ON COMMIT DELETE ROWS")
@@ -271,10 +332,16 @@ impl Writer {
         for key in &work.present {
             present.row(1).bytes(key);
         }
-        self.session.copy("pg_temp.base_account (pubkey)", present).await?;
+        self.session
+            .copy("pg_temp.base_account (pubkey)", present)
+            .await?;
         let mut changed: BTreeSet<Vec<u8>> = BTreeSet::new();
         for entity in in_set(work.entities).filter(|e| *e != Entity::ValidatorStake) {
-            for row in self.session.query(&sql::base(&schema, entity), &[&work.number]).await? {
+            for row in self
+                .session
+                .query(&sql::base(&schema, entity), &[&work.number])
+                .await?
+            {
                 changed.insert(row.get(0));
             }
         }
@@ -287,9 +354,13 @@ impl Writer {
             );
             self.session.execute(&sql, &[&work.number, &keys]).await?;
         }
-        self.session.query(&sql::base_closures(&schema), &[&work.number, &work.slot]).await?;
+        self.session
+            .query(&sql::base_closures(&schema), &[&work.number, &work.slot])
+            .await?;
         for entity in in_set(work.entities) {
-            self.session.execute(&sql::forget(&schema, entity), &[&vec![work.number]]).await?;
+            self.session
+                .execute(&sql::forget(&schema, entity), &[&vec![work.number]])
+                .await?;
         }
         let sql = format!(
             "UPDATE {schema}.slot SET healed = true
@@ -373,7 +444,12 @@ impl Writer {
                 .bytes(&letter.refused.pubkey)
                 .bytes(letter.refused.reason.to_string().as_bytes());
         }
-        self.session.copy("pipeline.dead_letter (bank, slot, ordinal, pubkey, reason)", dead).await?;
+        self.session
+            .copy(
+                "pipeline.dead_letter (bank, slot, ordinal, pubkey, reason)",
+                dead,
+            )
+            .await?;
         for (key, (slot, reason)) in &plan.quarantined {
             self.session
                 .execute(
@@ -385,12 +461,20 @@ impl Writer {
         }
         if !plan.released.is_empty() {
             let keys: Vec<&[u8]> = plan.released.iter().map(|k| &k[..]).collect();
-            self.session.execute("DELETE FROM pipeline.quarantine WHERE pubkey = ANY($1)", &[&keys]).await?;
+            self.session
+                .execute(
+                    "DELETE FROM pipeline.quarantine WHERE pubkey = ANY($1)",
+                    &[&keys],
+                )
+                .await?;
         }
         for (kind, slot, detail) in &plan.alarms {
             tracing::warn!(kind, slot, "{detail}");
             self.session
-                .execute("INSERT INTO pipeline.alarm (kind, slot, detail) VALUES ($1, $2, $3)", &[kind, slot, detail])
+                .execute(
+                    "INSERT INTO pipeline.alarm (kind, slot, detail) VALUES ($1, $2, $3)",
+                    &[kind, slot, detail],
+                )
                 .await?;
         }
         Ok(())
@@ -408,35 +492,70 @@ impl Writer {
             return Ok(());
         }
         // Locks the row, so that readers meet numbers in commit order.
-        let moved =
-            self.session.execute("UPDATE feed.counter SET next = $2 WHERE next = $1", &[&before, &after]).await?;
+        let moved = self
+            .session
+            .execute(
+                "UPDATE feed.counter SET next = $2 WHERE next = $1",
+                &[&before, &after],
+            )
+            .await?;
         if moved != 1 {
-            return Err(IndexerError::Broken(format!("the feed counter is not {before}")));
+            return Err(IndexerError::Broken(format!(
+                "the feed counter is not {before}"
+            )));
         }
         let mut rows = CopyBuffer::default();
         for row in &plan.feed {
-            rows.row(8).i64(row.seq).bytes(row.topic.as_str().as_bytes()).bytes(row.op.as_str().as_bytes());
+            rows.row(8)
+                .i64(row.seq)
+                .bytes(row.topic.as_str().as_bytes())
+                .bytes(row.op.as_str().as_bytes());
             match row.entity {
                 Some(key) => rows.bytes(bs58::encode(key).into_string().as_bytes()),
                 None => rows.null(),
             };
-            let blockhash = row.blockhash.map(|h| bs58::encode(h).into_string()).unwrap_or_default();
-            rows.i64(row.slot).bytes(blockhash.as_bytes()).bytes(row.op.commitment().as_bytes());
+            let blockhash = row
+                .blockhash
+                .map(|h| bs58::encode(h).into_string())
+                .unwrap_or_default();
+            rows.i64(row.slot)
+                .bytes(blockhash.as_bytes())
+                .bytes(row.op.commitment().as_bytes());
             match &row.payload {
                 Some(payload) => rows.json(&payload.to_string()),
                 None => rows.null(),
             };
         }
-        self.session.copy("feed.event (seq, topic, op, entity, slot, blockhash, commitment, payload)", rows).await?;
-        self.session.query("SELECT pg_notify('mythic_feed', $1::text)", &[&(after - 1).to_string()]).await?;
+        self.session
+            .copy(
+                "feed.event (seq, topic, op, entity, slot, blockhash, commitment, payload)",
+                rows,
+            )
+            .await?;
+        self.session
+            .query(
+                "SELECT pg_notify('mythic_feed', $1::text)",
+                &[&(after - 1).to_string()],
+            )
+            .await?;
         Ok(())
     }
 
     async fn position(&mut self, reader: &str, to: Reached) -> Result<(), IndexerError> {
         let (r, a) = (to.resume, to.applied);
         let values = (
-            (r.run.to_vec(), r.segment as i64, r.offset as i64, r.seq as i64),
-            (a.run.to_vec(), a.segment as i64, a.offset as i64, a.seq as i64),
+            (
+                r.run.to_vec(),
+                r.segment as i64,
+                r.offset as i64,
+                r.seq as i64,
+            ),
+            (
+                a.run.to_vec(),
+                a.segment as i64,
+                a.offset as i64,
+                a.seq as i64,
+            ),
         );
         let ((rr, rs, ro, rq), (ar, az, ao, aq)) = &values;
         let moved = match self.state.position {
@@ -463,22 +582,40 @@ impl Writer {
                     .await?
             }
         };
-        if moved == 1 { Ok(()) } else { Err(IndexerError::PositionMoved { reader: reader.to_owned() }) }
+        if moved == 1 {
+            Ok(())
+        } else {
+            Err(IndexerError::PositionMoved {
+                reader: reader.to_owned(),
+            })
+        }
     }
 
     /// Finds which updates of a bank the database refuses, by halves, and remembers them for the next try.
-    async fn find_refused(&mut self, inputs: &[(i64, Input)], cause: &IndexerError) -> Result<(), IndexerError> {
+    async fn find_refused(
+        &mut self,
+        inputs: &[(i64, Input)],
+        cause: &IndexerError,
+    ) -> Result<(), IndexerError> {
         let Some((number, Input::Bank(bank))) = inputs.first() else {
-            return Err(IndexerError::Broken(format!("the database refuses an event without content: {cause}")));
+            return Err(IndexerError::Broken(format!(
+                "the database refuses an event without content: {cause}"
+            )));
         };
         let known = self.refusals.get(number).cloned().unwrap_or_default();
-        let all: Vec<i32> = (0..bank.accounts.len() as i32).filter(|o| !known.contains_key(o)).collect();
+        let all: Vec<i32> = (0..bank.accounts.len() as i32)
+            .filter(|o| !known.contains_key(o))
+            .collect();
         let mut found: Vec<(i32, String)> = Vec::new();
         let mut suspects = vec![all.clone()];
         while let Some(set) = suspects.pop() {
             let chosen: BTreeSet<i32> = set.iter().copied().collect();
             let mut skip = known.clone();
-            skip.extend(all.iter().filter(|o| !chosen.contains(o)).map(|o| (*o, String::new())));
+            skip.extend(
+                all.iter()
+                    .filter(|o| !chosen.contains(o))
+                    .map(|o| (*o, String::new())),
+            );
             let changes = crate::projection::project_bank(bank.id.slot, &bank.accounts, &skip);
             let mut rows: std::collections::BTreeMap<Entity, CopyBuffer> = Default::default();
             for row in &changes.rows {
@@ -487,7 +624,11 @@ impl Writer {
             self.session.batch("BEGIN").await?;
             let mut outcome = Ok(());
             for (entity, rows) in rows {
-                outcome = self.session.copy(&sql::hot(&self.schema, entity), rows).await.map(|_| ());
+                outcome = self
+                    .session
+                    .copy(&sql::hot(&self.schema, entity), rows)
+                    .await
+                    .map(|_| ());
                 if outcome.is_err() {
                     break;
                 }
@@ -507,11 +648,21 @@ impl Writer {
             }
         }
         if found.is_empty() {
-            return Err(IndexerError::Broken(format!("the database refuses bank {number}, but no update of it alone: {cause}")));
+            return Err(IndexerError::Broken(format!(
+                "the database refuses bank {number}, but no update of it alone: {cause}"
+            )));
         }
         for (ordinal, reason) in found {
-            tracing::error!(bank = number, slot = bank.id.slot, ordinal, "account update goes to dead letters: {reason}");
-            self.refusals.entry(*number).or_default().insert(ordinal, reason);
+            tracing::error!(
+                bank = number,
+                slot = bank.id.slot,
+                ordinal,
+                "account update goes to dead letters: {reason}"
+            );
+            self.refusals
+                .entry(*number)
+                .or_default()
+                .insert(ordinal, reason);
         }
         Ok(())
     }
@@ -543,5 +694,8 @@ impl Writer {
 }
 
 fn in_set(set: u32) -> impl Iterator<Item = Entity> {
-    Entity::ALL.iter().copied().filter(move |e| set & e.bit() != 0)
+    Entity::ALL
+        .iter()
+        .copied()
+        .filter(move |e| set & e.bit() != 0)
 }

@@ -30,7 +30,10 @@ pub struct Network {
 /// Target directory of this build: where the executables are and where test tools are cached.
 pub fn target() -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_default();
-    exe.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
+    exe.ancestors()
+        .nth(2)
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
 }
 
 impl Network {
@@ -38,14 +41,28 @@ impl Network {
     pub async fn start(args: &[&str]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("mythic-e2e-").tempdir()?;
         // The database's unprivileged user must be able to enter.
-        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let mut all: Vec<String> = ["--gateway-port", "--rpc-port", "--ws-port", "--node-port", "--database-port"]
-            .iter()
-            .flat_map(|flag| [(*flag).to_owned(), "0".to_owned()])
-            .collect();
+        std::fs::set_permissions(
+            dir.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )?;
+        let mut all: Vec<String> = [
+            "--gateway-port",
+            "--rpc-port",
+            "--ws-port",
+            "--node-port",
+            "--database-port",
+        ]
+        .iter()
+        .flat_map(|flag| [(*flag).to_owned(), "0".to_owned()])
+        .collect();
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
         let child = spawn(dir.path(), &all)?;
-        let mut network = Self { child, dir, args: all, http: reqwest::Client::new() };
+        let mut network = Self {
+            child,
+            dir,
+            args: all,
+            http: reqwest::Client::new(),
+        };
         network.wait_ready().await?;
         Ok(network)
     }
@@ -56,7 +73,10 @@ impl Network {
             if let Some(status) = self.child.try_wait()? {
                 bail!("mythic dev ended with {status}:\n{}", self.logs());
             }
-            if self.try_state().is_some_and(|state| state["ready_at"].is_u64()) {
+            if self
+                .try_state()
+                .is_some_and(|state| state["ready_at"].is_u64())
+            {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {
@@ -71,7 +91,11 @@ impl Network {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
         let started = Instant::now();
         while self.child.try_wait()?.is_none() {
-            ensure!(started.elapsed() < PATIENCE, "does not stop:\n{}", self.logs());
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "does not stop:\n{}",
+                self.logs()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
@@ -87,8 +111,12 @@ impl Network {
     /// The end of every log, for a failing test.
     pub fn logs(&self) -> String {
         let mut text = tail(&self.dir.path().join("mythic.log"), 30);
-        let mut logs: Vec<PathBuf> =
-            std::fs::read_dir(self.dir.path().join("data/logs")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let mut logs: Vec<PathBuf> = std::fs::read_dir(self.dir.path().join("data/logs"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
         logs.sort();
         for log in logs {
             text.push_str(&format!("--- {}\n{}", log.display(), tail(&log, 25)));
@@ -121,14 +149,26 @@ impl Network {
     }
 
     /// Sends a JSON request with the API key; any status.
-    pub async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Result<(u16, reqwest::header::HeaderMap, Value)> {
-        let mut request = self.http.request(method, self.url(path)).bearer_auth(self.text("api_key"));
+    pub async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, reqwest::header::HeaderMap, Value)> {
+        let mut request = self
+            .http
+            .request(method, self.url(path))
+            .bearer_auth(self.text("api_key"));
         if let Some(body) = body {
             request = request.json(body);
         }
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok((status, headers, response.json().await.unwrap_or(Value::Null)))
+        Ok((
+            status,
+            headers,
+            response.json().await.unwrap_or(Value::Null),
+        ))
     }
 
     /// `GET path`, which must succeed.
@@ -141,14 +181,24 @@ impl Network {
     /// `POST path`, which must succeed.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let (status, _, answer) = self.call(reqwest::Method::POST, path, Some(body)).await?;
-        ensure!((200..300).contains(&status), "POST {path}: {status} {answer}");
+        ensure!(
+            (200..300).contains(&status),
+            "POST {path}: {status} {answer}"
+        );
         Ok(answer)
     }
 
     /// Calls a JSON-RPC method of the chain.
     pub async fn rpc(&self, method: &str, params: Value) -> Result<Value> {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let answer: Value = self.http.post(self.text("rpc_url")).json(&body).send().await?.json().await?;
+        let answer: Value = self
+            .http
+            .post(self.text("rpc_url"))
+            .json(&body)
+            .send()
+            .await?
+            .json()
+            .await?;
         ensure!(answer["error"].is_null(), "{method}: {}", answer["error"]);
         Ok(answer["result"].clone())
     }
@@ -165,13 +215,20 @@ impl Network {
             }
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
-        bail!("{path} never became what it should; last: {last}\n{}", self.logs())
+        bail!(
+            "{path} never became what it should; last: {last}\n{}",
+            self.logs()
+        )
     }
 
     /// Waits until a job is in a terminal state that is finalized.
     pub async fn finalized(&self, job: &str) -> Result<Value> {
         self.until(&format!("/v1/jobs/{job}"), |job| {
-            job["commitment"] == "finalized" && matches!(job["status"].as_str(), Some("settled" | "refunded" | "slashed"))
+            job["commitment"] == "finalized"
+                && matches!(
+                    job["status"].as_str(),
+                    Some("settled" | "refunded" | "slashed")
+                )
         })
         .await
     }
@@ -179,27 +236,40 @@ impl Network {
     /// The one model that the network serves.
     pub async fn model(&self) -> Result<String> {
         let models = self.get("/v1/models").await?;
-        Ok(models["data"][0]["id"].as_str().context("no model")?.to_owned())
+        Ok(models["data"][0]["id"]
+            .as_str()
+            .context("no model")?
+            .to_owned())
     }
 
     /// Rows of a query over the read-only connection, each as one JSON object.
     pub async fn sql(&self, query: &str) -> Result<Vec<Value>> {
-        let (client, connection) = tokio_postgres::connect(&self.text("database_url"), tokio_postgres::NoTls).await?;
+        let (client, connection) =
+            tokio_postgres::connect(&self.text("database_url"), tokio_postgres::NoTls).await?;
         let driver = tokio::spawn(connection);
-        let rows = client.query(&format!("SELECT to_jsonb(q)::text FROM ({query}) q"), &[]).await?;
+        let rows = client
+            .query(&format!("SELECT to_jsonb(q)::text FROM ({query}) q"), &[])
+            .await?;
         driver.abort();
-        rows.iter().map(|row| Ok(serde_json::from_str(row.try_get(0)?)?)).collect()
+        rows.iter()
+            .map(|row| Ok(serde_json::from_str(row.try_get(0)?)?))
+            .collect()
     }
 
     /// Kills a process without warning (SIGKILL) and returns once the supervisor has started it again.
     pub async fn crash(&self, process: &str) -> Result<()> {
-        let pid = self.state()["processes"][process]["pid"].as_i64().with_context(|| format!("{process} does not run"))?;
+        let pid = self.state()["processes"][process]["pid"]
+            .as_i64()
+            .with_context(|| format!("{process} does not run"))?;
         kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?;
         let started = Instant::now();
         loop {
             match self.state()["processes"][process]["pid"].as_i64() {
                 Some(now) if now != pid => return Ok(()),
-                _ => ensure!(started.elapsed() < PATIENCE, "{process} was not started again"),
+                _ => ensure!(
+                    started.elapsed() < PATIENCE,
+                    "{process} was not started again"
+                ),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -209,7 +279,10 @@ impl Network {
     pub fn mythic(&self, args: &[&str]) -> Result<String> {
         let output = Command::new(target().join("mythic"))
             .args(args)
-            .args(["--data-dir".as_ref(), self.dir.path().join("data").as_os_str()])
+            .args([
+                "--data-dir".as_ref(),
+                self.dir.path().join("data").as_os_str(),
+            ])
             .output()?;
         ensure!(
             output.status.success(),
@@ -230,7 +303,9 @@ impl Drop for Network {
         if let Ok(None) = self.child.try_wait() {
             let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
             let started = Instant::now();
-            while started.elapsed() < Duration::from_secs(20) && matches!(self.child.try_wait(), Ok(None)) {
+            while started.elapsed() < Duration::from_secs(20)
+                && matches!(self.child.try_wait(), Ok(None))
+            {
                 std::thread::sleep(Duration::from_millis(50));
             }
             let _ = self.child.kill();
@@ -241,8 +316,15 @@ impl Drop for Network {
 
 fn spawn(dir: &Path, args: &[String]) -> Result<Child> {
     let binary = target().join("mythic");
-    ensure!(binary.is_file(), "no executable at {}: build it first, `cargo build --workspace`", binary.display());
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("mythic.log"))?;
+    ensure!(
+        binary.is_file(),
+        "no executable at {}: build it first, `cargo build --workspace`",
+        binary.display()
+    );
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("mythic.log"))?;
     Command::new(binary)
         .arg("dev")
         .args(args)
@@ -258,7 +340,10 @@ fn spawn(dir: &Path, args: &[String]) -> Result<Child> {
 fn tail(path: &Path, lines: usize) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].iter().map(|line| format!("{line}\n")).collect()
+    all[all.len().saturating_sub(lines)..]
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 fn run(command: &mut Command) -> Result<Vec<u8>> {
@@ -287,22 +372,37 @@ pub fn python() -> Result<PathBuf> {
             if !venv.join("ready").is_file() {
                 let _ = std::fs::remove_dir_all(&venv);
                 run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-                run(Command::new(&python).args(["-m", "pip", "install", "-q", "-r"]).arg(sources().join("requirements.txt")))?;
+                run(Command::new(&python)
+                    .args(["-m", "pip", "install", "-q", "-r"])
+                    .arg(sources().join("requirements.txt")))?;
                 std::fs::write(venv.join("ready"), "")?;
             }
             Ok(())
         };
-        make().map(|()| python).map_err(|error| format!("{error:#}"))
+        make()
+            .map(|()| python)
+            .map_err(|error| format!("{error:#}"))
     });
     made.clone().map_err(anyhow::Error::msg)
 }
 
 /// Streams a chat with the official Python client.
 pub async fn chat_python(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
-    let (python, base, key, model) = (python()?, network.url("/v1"), network.text("api_key"), network.model().await?);
+    let (python, base, key, model) = (
+        python()?,
+        network.url("/v1"),
+        network.text("api_key"),
+        network.model().await?,
+    );
     let (prompt, max_tokens) = (prompt.to_owned(), max_tokens.to_string());
     let out = tokio::task::spawn_blocking(move || {
-        run(Command::new(python).arg(sources().join("chat.py")).args([&base, &key, &model, &prompt, &max_tokens]))
+        run(Command::new(python).arg(sources().join("chat.py")).args([
+            &base,
+            &key,
+            &model,
+            &prompt,
+            &max_tokens,
+        ]))
     })
     .await??;
     Ok(serde_json::from_slice(&out)?)
@@ -316,14 +416,23 @@ pub async fn chat_node(network: &Network, prompt: &str, max_tokens: u32) -> Resu
         for name in ["package.json", "chat.mjs"] {
             std::fs::copy(sources().join(name), dir.join(name))?;
         }
-        run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--no-package-lock"]).current_dir(&dir))?;
+        run(Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--no-package-lock"])
+            .current_dir(&dir))?;
         std::fs::write(dir.join("ready"), "")?;
     }
     std::fs::copy(sources().join("chat.mjs"), dir.join("chat.mjs"))?;
-    let (base, key, model) = (network.url("/v1"), network.text("api_key"), network.model().await?);
+    let (base, key, model) = (
+        network.url("/v1"),
+        network.text("api_key"),
+        network.model().await?,
+    );
     let (prompt, max_tokens) = (prompt.to_owned(), max_tokens.to_string());
     let out = tokio::task::spawn_blocking(move || {
-        run(Command::new("node").arg("chat.mjs").args([&base, &key, &model, &prompt, &max_tokens]).current_dir(&dir))
+        run(Command::new("node")
+            .arg("chat.mjs")
+            .args([&base, &key, &model, &prompt, &max_tokens])
+            .current_dir(&dir))
     })
     .await??;
     Ok(serde_json::from_slice(&out)?)

@@ -48,66 +48,109 @@ async fn insist(network: &Network, key: &str, prompt: &str, tokens: u32) -> Resu
 }
 
 async fn vault(network: &Network) -> Result<Vault> {
-    let owner = network.state()["keys"]["dev"]["pubkey"].as_str().context("dev key")?.to_owned();
-    Ok(network.chain().account::<Vault>(&pda::vault(&Pubkey::from_str(&owner)?)).await?.context("no vault")?.1)
+    let owner = network.state()["keys"]["dev"]["pubkey"]
+        .as_str()
+        .context("dev key")?
+        .to_owned();
+    Ok(network
+        .chain()
+        .account::<Vault>(&pda::vault(&Pubkey::from_str(&owner)?))
+        .await?
+        .context("no vault")?
+        .1)
 }
 
 /// Waits until no job is open, then compares what the vault spent with the sum of fees, and the index with the chain.
 async fn books_balance(network: &Network) -> Result<()> {
     let started = Instant::now();
     while vault(network).await?.open_jobs.get() > 0 {
-        ensure!(started.elapsed() < PATIENCE, "jobs stay open\n{}", network.logs());
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "jobs stay open\n{}",
+            network.logs()
+        );
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    network
-        .until("/v1/network", |_| true)
-        .await?;
+    network.until("/v1/network", |_| true).await?;
     let spent = vault(network).await?.spent.get();
     let started = Instant::now();
     loop {
-        let rows = network.sql("SELECT id, status, fee_lamports, closed_slot FROM analytics.jobs_finalized").await?;
-        let fees: u64 = rows.iter().filter_map(|row| row["fee_lamports"].as_u64()).sum();
-        let ended = rows.iter().all(|row| matches!(row["status"].as_str(), Some("settled" | "refunded")));
+        let rows = network
+            .sql("SELECT id, status, fee_lamports, closed_slot FROM analytics.jobs_finalized")
+            .await?;
+        let fees: u64 = rows
+            .iter()
+            .filter_map(|row| row["fee_lamports"].as_u64())
+            .sum();
+        let ended = rows
+            .iter()
+            .all(|row| matches!(row["status"].as_str(), Some("settled" | "refunded")));
         if fees == spent && ended {
             for row in rows.iter().filter(|row| row["closed_slot"].is_null()) {
                 let id = Pubkey::from_str(row["id"].as_str().unwrap_or_default())?;
                 if let Some((_, job)) = network.chain().account::<Job>(&id).await? {
-                    ensure!(row["fee_lamports"].as_u64().unwrap_or(0) == job.fee.get(), "{row}");
+                    ensure!(
+                        row["fee_lamports"].as_u64().unwrap_or(0) == job.fee.get(),
+                        "{row}"
+                    );
                 }
             }
             return Ok(());
         }
-        ensure!(started.elapsed() < PATIENCE, "the vault spent {spent}, the index says {fees}: {rows:?}\n{}", network.logs());
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "the vault spent {spent}, the index says {fees}: {rows:?}\n{}",
+            network.logs()
+        );
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_processes_at_random_loses_no_job_and_charges_none_twice() -> Result<()> {
-    let seed = std::env::var("MYTHIC_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random::<u64>);
+    let seed = std::env::var("MYTHIC_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random::<u64>);
     println!("replay with MYTHIC_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let network = Network::start(&["--validators", "2", "--slot-ms", "50"]).await?;
-    for (round, process) in ["indexer", "gateway", "node-1", "chain", "node-2", "gateway"].into_iter().enumerate() {
+    for (round, process) in ["indexer", "gateway", "node-1", "chain", "node-2", "gateway"]
+        .into_iter()
+        .enumerate()
+    {
         let key = format!("faults-{seed}-{round}-idempotent");
         let pause = Duration::from_millis(random.random_range(0..1_500));
-        let (answer, crash) = tokio::join!(insist(&network, &key, "Tell me a short story.", 16), async {
-            tokio::time::sleep(pause).await;
-            network.crash(process).await
-        });
+        let (answer, crash) = tokio::join!(
+            insist(&network, &key, "Tell me a short story.", 16),
+            async {
+                tokio::time::sleep(pause).await;
+                network.crash(process).await
+            }
+        );
         crash.with_context(|| format!("killing {process}"))?;
         let answer = answer.with_context(|| format!("{process} killed after {pause:?}"))?;
-        ensure!(answer["choices"][0]["message"]["content"].is_string(), "{answer}");
+        ensure!(
+            answer["choices"][0]["message"]["content"].is_string(),
+            "{answer}"
+        );
         // The same request again is the same answer, and costs nothing.
         let (status, again) = chat(&network, &key, "Tell me a short story.", 16).await?;
-        ensure!(status == 200 && again["mythic"]["job"] == answer["mythic"]["job"], "{status} {again}");
+        ensure!(
+            status == 200 && again["mythic"]["job"] == answer["mythic"]["job"],
+            "{status} {again}"
+        );
     }
     books_balance(&network).await
 }
 
 /// Abandons the last slots so that `slot` is gone.
 async fn fork_away(network: &Network, slot: u64) -> Result<()> {
-    let now = network.rpc("getSlot", json!([{"commitment": "processed"}])).await?.as_u64().context("slot")?;
+    let now = network
+        .rpc("getSlot", json!([{"commitment": "processed"}]))
+        .await?
+        .as_u64()
+        .context("slot")?;
     ensure!(now >= slot, "slot {slot} is in the future of {now}");
     network.rpc("mythic_fork", json!([now - slot + 1])).await?;
     Ok(())
@@ -117,19 +160,49 @@ async fn fork_away(network: &Network, slot: u64) -> Result<()> {
 async fn forks_that_abandon_request_and_result_change_no_outcome() -> Result<()> {
     let network = Network::start(&["--validators", "1", "--slot-ms", "150"]).await?;
     // The request's slot goes while the answer is generated.
-    let (answer, forked) = tokio::join!(insist(&network, "fork-request-0123456789", "Write about the sea.", 48), async {
-        let jobs = network
-            .until("/v1/jobs?limit=5", |jobs| jobs["data"].as_array().is_some_and(|jobs| jobs.iter().any(|job| job["status"] == "accepted")))
-            .await?;
-        let job = jobs["data"].as_array().into_iter().flatten().find(|job| job["status"] == "accepted").cloned().unwrap_or_default();
-        let slot = job["transitions"].as_array().into_iter().flatten().find_map(|step| step["slot"].as_u64()).context("slot of the request")?;
-        fork_away(&network, slot).await
-    });
+    let (answer, forked) = tokio::join!(
+        insist(
+            &network,
+            "fork-request-0123456789",
+            "Write about the sea.",
+            48
+        ),
+        async {
+            let jobs = network
+                .until("/v1/jobs?limit=5", |jobs| {
+                    jobs["data"]
+                        .as_array()
+                        .is_some_and(|jobs| jobs.iter().any(|job| job["status"] == "accepted"))
+                })
+                .await?;
+            let job = jobs["data"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|job| job["status"] == "accepted")
+                .cloned()
+                .unwrap_or_default();
+            let slot = job["transitions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find_map(|step| step["slot"].as_u64())
+                .context("slot of the request")?;
+            fork_away(&network, slot).await
+        }
+    );
     forked.context("forking the request away")?;
     let answer = answer?;
-    let id = answer["mythic"]["job"].as_str().with_context(|| format!("{answer}"))?.to_owned();
+    let id = answer["mythic"]["job"]
+        .as_str()
+        .with_context(|| format!("{answer}"))?
+        .to_owned();
     // The result's slot goes as soon as it is there.
-    let job = network.until(&format!("/v1/jobs/{id}"), |job| matches!(job["status"].as_str(), Some("submitted" | "settled"))).await?;
+    let job = network
+        .until(&format!("/v1/jobs/{id}"), |job| {
+            matches!(job["status"].as_str(), Some("submitted" | "settled"))
+        })
+        .await?;
     let submitted = job["transitions"]
         .as_array()
         .into_iter()
@@ -137,14 +210,28 @@ async fn forks_that_abandon_request_and_result_change_no_outcome() -> Result<()>
         .find(|step| step["status"] == "submitted")
         .and_then(|step| step["slot"].as_u64())
         .context("slot of the result")?;
-    fork_away(&network, submitted).await.context("forking the result away")?;
+    fork_away(&network, submitted)
+        .await
+        .context("forking the result away")?;
     let settled = network.finalized(&id).await?;
     ensure!(settled["status"] == "settled", "{settled}");
-    let rows = network.sql(&format!("SELECT status, fee_lamports FROM analytics.jobs_finalized WHERE id = '{id}'")).await?;
-    ensure!(rows.len() == 1 && rows[0]["fee_lamports"] == settled["fee_lamports"], "{rows:?}");
-    let retracted = network.sql("SELECT count(*) AS n FROM feed.event WHERE op = 'retract'").await;
+    let rows = network
+        .sql(&format!(
+            "SELECT status, fee_lamports FROM analytics.jobs_finalized WHERE id = '{id}'"
+        ))
+        .await?;
+    ensure!(
+        rows.len() == 1 && rows[0]["fee_lamports"] == settled["fee_lamports"],
+        "{rows:?}"
+    );
+    let retracted = network
+        .sql("SELECT count(*) AS n FROM feed.event WHERE op = 'retract'")
+        .await;
     if let Ok(retracted) = retracted {
-        ensure!(retracted[0]["n"].as_u64() > Some(0), "no bank was retracted");
+        ensure!(
+            retracted[0]["n"].as_u64() > Some(0),
+            "no bank was retracted"
+        );
     }
     books_balance(&network).await
 }

@@ -22,8 +22,13 @@ type Seen = Arc<Mutex<Vec<Value>>>;
 
 /// Collects the feed over WebSocket from now on.
 async fn watch(network: &Network) -> Result<Seen> {
-    let url = format!("{}/ws?topics=jobs,results,settlements", network.text("gateway_url").replacen("http", "ws", 1));
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.context("subscribing to the feed")?;
+    let url = format!(
+        "{}/ws?topics=jobs,results,settlements",
+        network.text("gateway_url").replacen("http", "ws", 1)
+    );
+    let (mut socket, _) = tokio_tungstenite::connect_async(url)
+        .await
+        .context("subscribing to the feed")?;
     let seen = Seen::default();
     let sink = seen.clone();
     tokio::spawn(async move {
@@ -37,20 +42,35 @@ async fn watch(network: &Network) -> Result<Seen> {
 }
 
 fn number(value: &Value, key: &str) -> Result<u64> {
-    value[key].as_u64().with_context(|| format!("{key} of {value}"))
+    value[key]
+        .as_u64()
+        .with_context(|| format!("{key} of {value}"))
 }
 
 fn key(value: &Value, key: &str) -> Result<Pubkey> {
-    Ok(Pubkey::from_str(value[key].as_str().with_context(|| format!("{key} of {value}"))?)?)
+    Ok(Pubkey::from_str(
+        value[key]
+            .as_str()
+            .with_context(|| format!("{key} of {value}"))?,
+    )?)
 }
 
 /// Vault and grant of the DEV account.
 async fn money(network: &Network) -> Result<(Vault, SpendGrant)> {
     let keys = &network.state()["keys"];
-    let (owner, delegate) = (key(&keys["dev"], "pubkey")?, key(&keys["delegate"], "pubkey")?);
+    let (owner, delegate) = (
+        key(&keys["dev"], "pubkey")?,
+        key(&keys["delegate"], "pubkey")?,
+    );
     let chain = network.chain();
-    let (_, vault) = chain.account::<Vault>(&pda::vault(&owner)).await?.context("no vault")?;
-    let (_, grant) = chain.account::<SpendGrant>(&pda::grant(&owner, &delegate)).await?.context("no grant")?;
+    let (_, vault) = chain
+        .account::<Vault>(&pda::vault(&owner))
+        .await?
+        .context("no vault")?;
+    let (_, grant) = chain
+        .account::<SpendGrant>(&pda::grant(&owner, &delegate))
+        .await?
+        .context("no grant")?;
     Ok((vault, grant))
 }
 
@@ -60,18 +80,37 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
     ensure!(shown["status"] == "settled", "{shown}");
 
     // The chain's own account says the same.
-    let (_, job) = network.chain().account::<Job>(&Pubkey::from_str(id)?).await?.context("the job's account")?;
+    let (_, job) = network
+        .chain()
+        .account::<Job>(&Pubkey::from_str(id)?)
+        .await?
+        .context("the job's account")?;
     let tokens = job.output_tokens.get();
     let terms = &job.terms;
     let (price_in, price_out) = (terms.price_in.get(), terms.price_out.get());
-    let due = |output: u32| price(terms.prompt_tokens.get(), output, price_in, price_out).map_err(|error| anyhow::anyhow!("{error:?}"));
+    let due = |output: u32| {
+        price(terms.prompt_tokens.get(), output, price_in, price_out)
+            .map_err(|error| anyhow::anyhow!("{error:?}"))
+    };
     ensure!(job.ceiling.get() == due(terms.max_output_tokens.get())?);
     let cost = due(tokens)?.min(job.ceiling.get());
-    ensure!(job.fee.get() == cost, "fee {} instead of {cost}", job.fee.get());
+    ensure!(
+        job.fee.get() == cost,
+        "fee {} instead of {cost}",
+        job.fee.get()
+    );
     let shares = split(cost, &terms.rules);
-    ensure!(shares.validator == cost / 2 && shares.foundation == cost / 10, "50 and 10 percent of {cost}");
-    ensure!(job.validator_amount.get() == shares.validator && job.foundation_amount.get() == shares.foundation);
-    ensure!(job.validator_amount.get() + job.foundation_amount.get() + job.burned_amount.get() == cost);
+    ensure!(
+        shares.validator == cost / 2 && shares.foundation == cost / 10,
+        "50 and 10 percent of {cost}"
+    );
+    ensure!(
+        job.validator_amount.get() == shares.validator
+            && job.foundation_amount.get() == shares.foundation
+    );
+    ensure!(
+        job.validator_amount.get() + job.foundation_amount.get() + job.burned_amount.get() == cost
+    );
     ensure!(job.refunded_amount.get() == job.ceiling.get() - cost);
     for (field, amount) in [
         ("fee_lamports", job.fee),
@@ -84,36 +123,81 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
         ensure!(number(&shown, field)? == amount.get(), "{field}: {shown}");
     }
     ensure!(shown["fingerprint"] == hex::encode(job.fingerprint));
-    ensure!(number(&shown, "window_end_slot")? == job.submitted_slot.get() + u64::from(terms.rules.window_slots.get()));
-    ensure!(job.ended_slot.get() >= number(&shown, "window_end_slot")?, "claimed inside the window");
+    ensure!(
+        number(&shown, "window_end_slot")?
+            == job.submitted_slot.get() + u64::from(terms.rules.window_slots.get())
+    );
+    ensure!(
+        job.ended_slot.get() >= number(&shown, "window_end_slot")?,
+        "claimed inside the window"
+    );
 
     // Evidence recomputes to what the chain holds, and the text is what its ids say.
-    let evidence: Evidence = serde_json::from_value(network.get(&format!("/v1/jobs/{id}/evidence")).await?)?;
-    let digests = evidence.verify().map_err(|error| anyhow::anyhow!("{error}"))?;
-    ensure!(digests.fingerprint == job.fingerprint && digests.output_root == job.output_root && digests.prompt_hash == terms.prompt_hash);
-    ensure!(evidence.terms_hash == hash::terms_hash(terms) && evidence.terms_hash == job.terms_hash);
+    let evidence: Evidence =
+        serde_json::from_value(network.get(&format!("/v1/jobs/{id}/evidence")).await?)?;
+    let digests = evidence
+        .verify()
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    ensure!(
+        digests.fingerprint == job.fingerprint
+            && digests.output_root == job.output_root
+            && digests.prompt_hash == terms.prompt_hash
+    );
+    ensure!(
+        evidence.terms_hash == hash::terms_hash(terms) && evidence.terms_hash == job.terms_hash
+    );
     ensure!(hash::output_root(&evidence.output_ids) == Some(job.output_root));
     ensure!(evidence.output_ids.len() == tokens as usize);
     if let Some(text) = text {
-        let gguf = mythic_inference::model::cache_dir()?.join(mythic_inference::model::CATALOGUE[0].file);
+        let gguf =
+            mythic_inference::model::cache_dir()?.join(mythic_inference::model::CATALOGUE[0].file);
         let formatter = PromptFormatter::from_gguf(gguf)?;
-        let ids: Vec<u32> = evidence.output_ids.iter().copied().filter(|id| !formatter.eos_ids().contains(id)).collect();
-        ensure!(formatter.decode(&ids) == text, "the client read {text:?}, committed was {:?}", formatter.decode(&ids));
+        let ids: Vec<u32> = evidence
+            .output_ids
+            .iter()
+            .copied()
+            .filter(|id| !formatter.eos_ids().contains(id))
+            .collect();
+        ensure!(
+            formatter.decode(&ids) == text,
+            "the client read {text:?}, committed was {:?}",
+            formatter.decode(&ids)
+        );
     }
 
     // States in order, each with its slot and time.
     let transitions = shown["transitions"].as_array().context("transitions")?;
-    let names: Vec<&str> = transitions.iter().filter_map(|step| step["status"].as_str()).collect();
-    ensure!(names.ends_with(&["accepted", "submitted", "settled"]), "{names:?}");
-    ensure!(transitions.iter().all(|step| step["slot"].is_u64() && step["at"].is_string() && step["commitment"] == "finalized"), "{transitions:?}");
+    let names: Vec<&str> = transitions
+        .iter()
+        .filter_map(|step| step["status"].as_str())
+        .collect();
+    ensure!(
+        names.ends_with(&["accepted", "submitted", "settled"]),
+        "{names:?}"
+    );
+    ensure!(
+        transitions.iter().all(|step| step["slot"].is_u64()
+            && step["at"].is_string()
+            && step["commitment"] == "finalized"),
+        "{transitions:?}"
+    );
 
     // The three commitments agree in SQL.
     let fields = "id, status, output_tokens, fee_lamports, validator_lamports, foundation_lamports, burned_lamports, fingerprint, ended_slot";
     let mut views = Vec::new();
     for view in ["processed", "confirmed", "finalized"] {
-        views.push(network.sql(&format!("SELECT {fields} FROM analytics.jobs_{view} WHERE id = '{id}'")).await?);
+        views.push(
+            network
+                .sql(&format!(
+                    "SELECT {fields} FROM analytics.jobs_{view} WHERE id = '{id}'"
+                ))
+                .await?,
+        );
     }
-    ensure!(views[0].len() == 1 && views[0] == views[1] && views[1] == views[2], "{views:?}");
+    ensure!(
+        views[0].len() == 1 && views[0] == views[1] && views[1] == views[2],
+        "{views:?}"
+    );
     ensure!(number(&views[0][0], "fee_lamports")? == cost);
     Ok(cost)
 }
@@ -122,7 +206,9 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
 async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> Result<()> {
     let network = Network::start(&["--validators", "2", "--slot-ms", "50"]).await?;
     let own = network.text("own_job");
-    check_job(&network, &own, None).await.context("the network's own first job")?;
+    check_job(&network, &own, None)
+        .await
+        .context("the network's own first job")?;
     let (vault_before, grant_before) = money(&network).await?;
     let seen = watch(&network).await?;
 
@@ -131,76 +217,149 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
     let node = chat_node(&network, "What is the capital of France?", 16).await?;
     let mut spent = 0;
     for answer in [&python, &node] {
-        let job = answer["mythic"]["job"].as_str().context("no job in the stream")?;
-        ensure!(answer["ids"] == json!([format!("chatcmpl-{job}")]), "{answer}");
+        let job = answer["mythic"]["job"]
+            .as_str()
+            .context("no job in the stream")?;
+        ensure!(
+            answer["ids"] == json!([format!("chatcmpl-{job}")]),
+            "{answer}"
+        );
         ensure!(answer["job_header"] == job, "{answer}");
-        ensure!(!answer["text"].as_str().unwrap_or_default().is_empty(), "{answer}");
+        ensure!(
+            !answer["text"].as_str().unwrap_or_default().is_empty(),
+            "{answer}"
+        );
         let cost = check_job(&network, job, answer["text"].as_str()).await?;
-        ensure!(number(&answer["mythic"], "cost_lamports")? == cost, "{answer}");
+        ensure!(
+            number(&answer["mythic"], "cost_lamports")? == cost,
+            "{answer}"
+        );
         spent += cost;
     }
-    ensure!(python["roles"] == json!(["assistant"]) && python["logprob_tokens"].as_u64() > Some(0), "{python}");
+    ensure!(
+        python["roles"] == json!(["assistant"]) && python["logprob_tokens"].as_u64() > Some(0),
+        "{python}"
+    );
 
     // An open job is consumed by a worker from the feed, and its answer put back.
     let model = network.model().await?;
-    let open = network.post("/v1/inference?wait=false", &json!({"model": model, "prompt": "Once upon a time", "max_tokens": 12})).await?;
-    let open_id = open["id"].as_str().with_context(|| format!("{open}"))?.to_owned();
-    spent += check_job(&network, &open_id, None).await.context("the open job")?;
-    let with_output = network.until(&format!("/v1/jobs/{open_id}"), |job| job["output"].is_string()).await?;
-    ensure!(!with_output["output"].as_str().unwrap_or_default().is_empty());
+    let open = network
+        .post(
+            "/v1/inference?wait=false",
+            &json!({"model": model, "prompt": "Once upon a time", "max_tokens": 12}),
+        )
+        .await?;
+    let open_id = open["id"]
+        .as_str()
+        .with_context(|| format!("{open}"))?
+        .to_owned();
+    spent += check_job(&network, &open_id, None)
+        .await
+        .context("the open job")?;
+    let with_output = network
+        .until(&format!("/v1/jobs/{open_id}"), |job| {
+            job["output"].is_string()
+        })
+        .await?;
+    ensure!(
+        !with_output["output"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
+    );
     let first = with_output["transitions"][0]["status"].as_str();
     ensure!(first == Some("open"), "{with_output}");
 
     // Vault and grant are debited exactly.
     let (vault, grant) = money(&network).await?;
-    ensure!(vault_before.balance.get() - vault.balance.get() == spent, "vault: {} for {spent}", vault_before.balance.get() - vault.balance.get());
+    ensure!(
+        vault_before.balance.get() - vault.balance.get() == spent,
+        "vault: {} for {spent}",
+        vault_before.balance.get() - vault.balance.get()
+    );
     ensure!(vault.held.get() == 0 && vault.open_jobs.get() == 0);
     ensure!(grant.lifetime_spent.get() - grant_before.lifetime_spent.get() == spent);
 
     // The burn reaches the incinerator and is destroyed: validators owe nothing once swept.
     let authority = key(&network.state()["validators"][0], "authority")?;
-    let validators: Vec<Value> = network.state()["validators"].as_array().cloned().unwrap_or_default();
+    let validators: Vec<Value> = network.state()["validators"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let started = std::time::Instant::now();
     loop {
         let mut owed = 0;
         for validator in &validators {
             let address = pda::validator(&key(validator, "authority")?);
-            let (_, state) = network.chain().account::<Validator>(&address).await?.context("a validator's account")?;
+            let (_, state) = network
+                .chain()
+                .account::<Validator>(&address)
+                .await?
+                .context("a validator's account")?;
             owed += state.owed_burn.get() + state.owed_foundation.get();
         }
         if owed == 0 {
             break;
         }
-        ensure!(started.elapsed() < mythic_e2e::PATIENCE, "{owed} lamports are not swept; {authority}\n{}", network.logs());
+        ensure!(
+            started.elapsed() < mythic_e2e::PATIENCE,
+            "{owed} lamports are not swept; {authority}\n{}",
+            network.logs()
+        );
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     }
     let incinerator = Pubkey::new_from_array(mythic_interface::INCINERATOR);
-    ensure!(network.chain().balance(&incinerator).await? == 0, "the incinerator keeps lamports");
+    ensure!(
+        network.chain().balance(&incinerator).await? == 0,
+        "the incinerator keeps lamports"
+    );
 
     // The WebSocket saw every state of both streamed jobs, and its banks confirmed and finalized.
     for answer in [&python, &node] {
         let job = answer["mythic"]["job"].as_str().unwrap_or_default();
         let events = seen.lock().unwrap().clone();
-        let of_job = |op: &str| events.iter().filter(|event| event["op"] == op && event["entity"] == job).count();
+        let of_job = |op: &str| {
+            events
+                .iter()
+                .filter(|event| event["op"] == op && event["entity"] == job)
+                .count()
+        };
         ensure!(of_job("add") >= 2, "{events:?}");
         for op in ["confirm", "finalize"] {
             ensure!(of_job(op) >= 1, "no {op} of {job}: {events:?}");
         }
-        let numbers: Vec<u64> = events.iter().filter_map(|event| event["seq"].as_u64()).collect();
-        ensure!(numbers.windows(2).all(|pair| pair[0] <= pair[1]), "out of order");
+        let numbers: Vec<u64> = events
+            .iter()
+            .filter_map(|event| event["seq"].as_u64())
+            .collect();
+        ensure!(
+            numbers.windows(2).all(|pair| pair[0] <= pair[1]),
+            "out of order"
+        );
     }
 
     // Rebuilding from the archive gives the same tables.
-    let config = network.state()["processes"]["indexer"]["config"].as_str().unwrap_or_default().to_owned();
+    let config = network.state()["processes"]["indexer"]["config"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let before = network.sql("SELECT id, status, fee_lamports, fingerprint, transitions FROM analytics.jobs_finalized ORDER BY id").await?;
     network.mythic(&["indexer", "rebuild", "--config", &config])?;
     let after = network.sql("SELECT id, status, fee_lamports, fingerprint, transitions FROM analytics.jobs_finalized ORDER BY id").await?;
-    ensure!(before == after && before.len() >= 4, "rebuild changed the jobs");
+    ensure!(
+        before == after && before.len() >= 4,
+        "rebuild changed the jobs"
+    );
 
     // Live indexing goes on after the swap, and after a restart of everything.
     let mut network = network;
     let answer = chat_python(&network, "Count to three.", 8).await?;
-    check_job(&network, answer["mythic"]["job"].as_str().unwrap_or_default(), answer["text"].as_str()).await?;
+    check_job(
+        &network,
+        answer["mythic"]["job"].as_str().unwrap_or_default(),
+        answer["text"].as_str(),
+    )
+    .await?;
     network.restart().await?;
     let kept = network.get(&format!("/v1/jobs/{open_id}")).await?;
     ensure!(kept["status"] == "settled", "{kept}");

@@ -16,50 +16,119 @@ async fn bad_input_has_its_documented_error_and_costs_nothing() -> Result<()> {
         }
         body
     };
-    let jobs_before = network.get("/v1/jobs?limit=100").await?["data"].as_array().map(Vec::len);
+    let jobs_before = network.get("/v1/jobs?limit=100").await?["data"]
+        .as_array()
+        .map(Vec::len);
 
     let cases: Vec<(&str, Value, u16, &str)> = vec![
-        ("unknown model", chat(json!({"model": "gpt-9"})), 404, "model_not_found"),
-        ("prompt past the context", chat(json!({"messages": [{"role": "user", "content": "word ".repeat(20_000)}]})), 400, "context_length_exceeded"),
-        ("max_tokens past the context", chat(json!({"max_completion_tokens": 1_000_000})), 400, "context_length_exceeded"),
+        (
+            "unknown model",
+            chat(json!({"model": "gpt-9"})),
+            404,
+            "model_not_found",
+        ),
+        (
+            "prompt past the context",
+            chat(json!({"messages": [{"role": "user", "content": "word ".repeat(20_000)}]})),
+            400,
+            "context_length_exceeded",
+        ),
+        (
+            "max_tokens past the context",
+            chat(json!({"max_completion_tokens": 1_000_000})),
+            400,
+            "context_length_exceeded",
+        ),
         ("no messages", chat(json!({"messages": []})), 400, ""),
-        ("tools", chat(json!({"tools": [{"type": "function", "function": {"name": "f"}}]})), 400, "unsupported_parameter"),
-        ("top_p", chat(json!({"top_p": 0.5})), 400, "unsupported_parameter"),
-        ("JSON schema", chat(json!({"response_format": {"type": "json_schema", "json_schema": {"name": "s"}}})), 400, "unsupported_parameter"),
+        (
+            "tools",
+            chat(json!({"tools": [{"type": "function", "function": {"name": "f"}}]})),
+            400,
+            "unsupported_parameter",
+        ),
+        (
+            "top_p",
+            chat(json!({"top_p": 0.5})),
+            400,
+            "unsupported_parameter",
+        ),
+        (
+            "JSON schema",
+            chat(json!({"response_format": {"type": "json_schema", "json_schema": {"name": "s"}}})),
+            400,
+            "unsupported_parameter",
+        ),
         ("temperature", chat(json!({"temperature": 9})), 400, ""),
     ];
     for (what, body, status, code) in cases {
-        let (got, headers, answer) = network.call(Method::POST, "/v1/chat/completions", Some(&body)).await?;
+        let (got, headers, answer) = network
+            .call(Method::POST, "/v1/chat/completions", Some(&body))
+            .await?;
         ensure!(got == status, "{what}: {got} {answer}");
         let error = &answer["error"];
         for field in ["message", "type", "param", "code"] {
             ensure!(error.get(field).is_some(), "{what}: no {field} in {answer}");
         }
         ensure!(code.is_empty() || error["code"] == code, "{what}: {answer}");
-        ensure!(headers.contains_key("x-request-id"), "{what}: no x-request-id");
+        ensure!(
+            headers.contains_key("x-request-id"),
+            "{what}: no x-request-id"
+        );
     }
 
     // Not JSON, not a known route, not a known method, too large.
     let raw = |method: Method, path: &str, body: Vec<u8>| {
-        network.http.request(method, network.url(path)).header("content-type", "application/json").body(body).send()
+        network
+            .http
+            .request(method, network.url(path))
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
     };
     for (what, method, path, body, status) in [
-        ("malformed JSON", Method::POST, "/v1/chat/completions", b"{\"model\":".to_vec(), 400),
+        (
+            "malformed JSON",
+            Method::POST,
+            "/v1/chat/completions",
+            b"{\"model\":".to_vec(),
+            400,
+        ),
         ("unknown route", Method::GET, "/v1/nothing", Vec::new(), 404),
         ("wrong method", Method::PUT, "/v1/models", Vec::new(), 405),
-        ("oversized body", Method::POST, "/v1/chat/completions", vec![b' '; 3 << 20], 413),
-        ("responses API", Method::POST, "/v1/responses", b"{}".to_vec(), 404),
+        (
+            "oversized body",
+            Method::POST,
+            "/v1/chat/completions",
+            vec![b' '; 3 << 20],
+            413,
+        ),
+        (
+            "responses API",
+            Method::POST,
+            "/v1/responses",
+            b"{}".to_vec(),
+            404,
+        ),
     ] {
         let response = raw(method, path, body).await?;
         let got = response.status().as_u16();
         let answer: Value = response.json().await.with_context(|| what.to_owned())?;
-        ensure!(got == status && answer["error"]["message"].is_string(), "{what}: {got} {answer}");
+        ensure!(
+            got == status && answer["error"]["message"].is_string(),
+            "{what}: {got} {answer}"
+        );
     }
 
     // Same Idempotency-Key, another body; and three times the same body pays once.
     let keyed = |body: Value| {
-        let request = network.http.post(network.url("/v1/chat/completions")).bearer_auth(network.text("api_key"));
-        request.header("idempotency-key", "refusals-0123456789abcdef").json(&body).send()
+        let request = network
+            .http
+            .post(network.url("/v1/chat/completions"))
+            .bearer_auth(network.text("api_key"));
+        request
+            .header("idempotency-key", "refusals-0123456789abcdef")
+            .json(&body)
+            .send()
     };
     let first: Value = keyed(chat(json!({}))).await?.json().await?;
     for _ in 0..2 {
@@ -69,23 +138,43 @@ async fn bad_input_has_its_documented_error_and_costs_nothing() -> Result<()> {
     let other = keyed(chat(json!({"max_completion_tokens": 5}))).await?;
     ensure!(other.status() == 422, "{}", other.status());
     let retried = || {
-        let request = network.http.post(network.url("/v1/chat/completions")).bearer_auth(network.text("api_key"));
-        request.header("x-stainless-retry-count", "1").json(&chat(json!({"seed": 99}))).send()
+        let request = network
+            .http
+            .post(network.url("/v1/chat/completions"))
+            .bearer_auth(network.text("api_key"));
+        request
+            .header("x-stainless-retry-count", "1")
+            .json(&chat(json!({"seed": 99})))
+            .send()
     };
     let one: Value = retried().await?.json().await?;
     let two: Value = retried().await?.json().await?;
-    ensure!(one["mythic"]["job"].is_string() && one["mythic"]["job"] == two["mythic"]["job"], "{one} {two}");
+    ensure!(
+        one["mythic"]["job"].is_string() && one["mythic"]["job"] == two["mythic"]["job"],
+        "{one} {two}"
+    );
 
     // Two answers were bought, and no refusal made a job.
     let jobs = network
-        .until("/v1/jobs?limit=100", |jobs| jobs["data"].as_array().map(Vec::len) >= jobs_before.map(|n| n + 2))
+        .until("/v1/jobs?limit=100", |jobs| {
+            jobs["data"].as_array().map(Vec::len) >= jobs_before.map(|n| n + 2)
+        })
         .await?["data"]
         .as_array()
         .map(Vec::len);
-    ensure!(jobs == jobs_before.map(|before| before + 2), "{jobs_before:?} jobs became {jobs:?}");
+    ensure!(
+        jobs == jobs_before.map(|before| before + 2),
+        "{jobs_before:?} jobs became {jobs:?}"
+    );
 
     // A job nobody knows, and a client that goes away mid-stream: it pays for what it got.
-    let (status, _, _) = network.call(Method::GET, "/v1/jobs/11111111111111111111111111111111", None).await?;
+    let (status, _, _) = network
+        .call(
+            Method::GET,
+            "/v1/jobs/11111111111111111111111111111111",
+            None,
+        )
+        .await?;
     ensure!(status == 404, "{status}");
     let mut response = network
         .http
@@ -104,7 +193,13 @@ async fn bad_input_has_its_documented_error_and_costs_nothing() -> Result<()> {
     }
     drop(response);
     let left = network.finalized(&job).await?;
-    ensure!(left["status"] == "settled" && left["output_tokens"].as_u64() < Some(400), "{left}");
-    ensure!(left["fee_lamports"].as_u64() < left["ceiling_lamports"].as_u64(), "{left}");
+    ensure!(
+        left["status"] == "settled" && left["output_tokens"].as_u64() < Some(400),
+        "{left}"
+    );
+    ensure!(
+        left["fee_lamports"].as_u64() < left["ceiling_lamports"].as_u64(),
+        "{left}"
+    );
     Ok(())
 }

@@ -15,7 +15,9 @@ use std::io::{IsTerminal, Read, Write};
 
 /// Ask a model. The answer goes to stdout as it is written, what it cost to stderr.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  mythic ai \"Why is the sky blue?\"\n  git diff | mythic ai --system \"Review this patch.\" -\n  mythic ai --json --temperature 0 \"2+2=\" | jq .mythic")]
+#[command(
+    after_help = "Examples:\n  mythic ai \"Why is the sky blue?\"\n  git diff | mythic ai --system \"Review this patch.\" -\n  mythic ai --json --temperature 0 \"2+2=\" | jq .mythic"
+)]
 pub struct Ai {
     /// The prompt; `-` reads stdin
     prompt: String,
@@ -72,9 +74,15 @@ async fn model_or_first(connection: &Connection, model: Option<String>) -> Resul
         return Ok(model);
     }
     let models = connection.gateway()?.get("/v1/models").await?;
-    models["data"][0]["id"].as_str().map(str::to_owned).ok_or_else(|| {
-        Exit::new(exit::NOT_FOUND, "the gateway serves no model yet; `mythic network` shows whether validators are up")
-    })
+    models["data"][0]["id"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            Exit::new(
+                exit::NOT_FOUND,
+                "the gateway serves no model yet; `mythic network` shows whether validators are up",
+            )
+        })
 }
 
 /// Runs `mythic ai`.
@@ -104,7 +112,13 @@ pub async fn ai(args: Ai, connection: &Connection) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&answer)?);
         return Ok(());
     }
-    let response = gateway.send(gateway.request(Method::POST, "/v1/chat/completions").json(&body)).await?;
+    let response = gateway
+        .send(
+            gateway
+                .request(Method::POST, "/v1/chat/completions")
+                .json(&body),
+        )
+        .await?;
     let mut stream = events(response);
     let mut out = std::io::stdout();
     let mut receipt = Value::Null;
@@ -116,7 +130,10 @@ pub async fn ai(args: Ai, connection: &Connection) -> Result<()> {
         let chunk: Value = serde_json::from_str(&event.data)?;
         if let Some(message) = chunk["error"]["message"].as_str() {
             println!();
-            return Err(Exit::new(exit::FAILURE, format!("the answer broke off: {message}")));
+            return Err(Exit::new(
+                exit::FAILURE,
+                format!("the answer broke off: {message}"),
+            ));
         }
         if let Some(text) = chunk["choices"][0]["delta"]["content"].as_str() {
             out.write_all(text.as_bytes())?;
@@ -128,7 +145,12 @@ pub async fn ai(args: Ai, connection: &Connection) -> Result<()> {
     }
     println!();
     if let Some(cost) = receipt["cost_lamports"].as_u64() {
-        eprintln!("{} · job {} · validator {}", sol(cost), receipt["job"].as_str().unwrap_or("-"), receipt["validator"].as_str().unwrap_or("-"));
+        eprintln!(
+            "{} · job {} · validator {}",
+            sol(cost),
+            receipt["job"].as_str().unwrap_or("-"),
+            receipt["validator"].as_str().unwrap_or("-")
+        );
     }
     Ok(())
 }

@@ -26,7 +26,13 @@ macro_rules! process {
     )*};
 }
 
-process!(GatewayConfig = "gateway", DevnetConfig = "chain", IndexerConfig = "indexer", SettlerConfig = "settler", NodeConfig = "node");
+process!(
+    GatewayConfig = "gateway",
+    DevnetConfig = "chain",
+    IndexerConfig = "indexer",
+    SettlerConfig = "settler",
+    NodeConfig = "node"
+);
 
 /// A process that has a configuration file.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -112,13 +118,19 @@ pub fn config(command: Config) -> Result<()> {
             }
         }
         Config::Check { file, process } => {
-            let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let stem = file
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default();
             // `node-2.toml` is a node's file too.
             let stem = stem.split('-').next().unwrap_or_default();
             let Some(process) = process.or_else(|| ProcessName::from_str(stem, true).ok()) else {
                 return Err(Exit::new(
                     exit::USAGE,
-                    format!("{} names no process: pass --process gateway|chain|indexer|settler|node", file.display()),
+                    format!(
+                        "{} names no process: pass --process gateway|chain|indexer|settler|node",
+                        file.display()
+                    ),
                 ));
             };
             let path = Some(file.as_path());
@@ -139,7 +151,9 @@ pub fn config(command: Config) -> Result<()> {
 /// Runs `mythic indexer`.
 pub async fn indexer(command: Indexer) -> Result<()> {
     match command.command {
-        None => Ok(mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await?),
+        None => {
+            Ok(mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await?)
+        }
         Some(IndexerCommand::Rebuild { config, swap }) => {
             let config: IndexerConfig = config::load(config.as_deref())?;
             let swap = match swap {
@@ -154,12 +168,26 @@ pub async fn indexer(command: Indexer) -> Result<()> {
                 "{} events, {} rows; {}; {}",
                 report.events,
                 report.rows,
-                if report.different.is_empty() { "equal to the live tables".into() } else { format!("different: {}", report.different.join(", ")) },
-                if report.swapped { "swapped in" } else { "not swapped in" }
+                if report.different.is_empty() {
+                    "equal to the live tables".into()
+                } else {
+                    format!("different: {}", report.different.join(", "))
+                },
+                if report.swapped {
+                    "swapped in"
+                } else {
+                    "not swapped in"
+                }
             );
             match report.different.as_slice() {
                 [] => Ok(()),
-                different => Err(Exit::new(exit::CHECK_FAILED, format!("the rebuilt tables differ from the live ones: {}", different.join(", ")))),
+                different => Err(Exit::new(
+                    exit::CHECK_FAILED,
+                    format!(
+                        "the rebuilt tables differ from the live ones: {}",
+                        different.join(", ")
+                    ),
+                )),
             }
         }
     }

@@ -24,7 +24,12 @@ struct Finding {
 /// Runs `mythic doctor`. Fails if a check that `mythic dev` depends on fails.
 pub async fn run(connection: &Connection) -> Result<()> {
     let running = crate::dev::state::DevState::read(&connection.data_dir).is_ok();
-    let mut findings = vec![postgres(), model_file(), disk(&connection.data_dir), plugin()];
+    let mut findings = vec![
+        postgres(),
+        model_file(),
+        disk(&connection.data_dir),
+        plugin(),
+    ];
     if running {
         findings.push(chain(connection).await);
         findings.push(gateway(connection).await);
@@ -32,53 +37,100 @@ pub async fn run(connection: &Connection) -> Result<()> {
         findings.push(ports());
     }
     for finding in &findings {
-        println!("{} {:<12} {}", if finding.good { "ok  " } else { "FAIL" }, finding.what, finding.detail);
+        println!(
+            "{} {:<12} {}",
+            if finding.good { "ok  " } else { "FAIL" },
+            finding.what,
+            finding.detail
+        );
     }
     match findings.iter().filter(|finding| !finding.good).count() {
         0 => Ok(()),
-        failed => Err(Exit::new(exit::CHECK_FAILED, format!("{failed} of {} checks failed", findings.len()))),
+        failed => Err(Exit::new(
+            exit::CHECK_FAILED,
+            format!("{failed} of {} checks failed", findings.len()),
+        )),
     }
 }
 
 fn postgres() -> Finding {
     let (good, detail) = match mythic_indexer::cluster::find_binaries() {
-        Ok(found) => (true, format!("{} in {}", found.version, found.dir.display())),
+        Ok(found) => (
+            true,
+            format!("{} in {}", found.version, found.dir.display()),
+        ),
         Err(error) => (false, error.to_string()),
     };
-    Finding { what: "PostgreSQL", good, detail }
+    Finding {
+        what: "PostgreSQL",
+        good,
+        detail,
+    }
 }
 
 fn model_file() -> Finding {
     let path = model::cache_dir().map(|dir| dir.join(model::CATALOGUE[0].file));
     let (good, detail) = match path {
         Ok(path) if path.is_file() => (true, path.display().to_string()),
-        Ok(path) => (false, format!("not at {}; `mythic model pull` fetches it", path.display())),
+        Ok(path) => (
+            false,
+            format!("not at {}; `mythic model pull` fetches it", path.display()),
+        ),
         Err(error) => (false, error.to_string()),
     };
-    Finding { what: "model", good, detail }
+    Finding {
+        what: "model",
+        good,
+        detail,
+    }
 }
 
 fn disk(data_dir: &Path) -> Finding {
-    let existing = data_dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
-    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let existing = data_dir
+        .ancestors()
+        .find(|dir| dir.exists())
+        .unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        existing
+    };
     let (good, detail) = match nix::sys::statvfs::statvfs(existing) {
         Ok(stat) => {
             let free = stat.blocks_available() * stat.fragment_size();
-            (free >= WANTED_BYTES, format!("{} GiB free, {} wanted", free >> 30, WANTED_BYTES >> 30))
+            (
+                free >= WANTED_BYTES,
+                format!("{} GiB free, {} wanted", free >> 30, WANTED_BYTES >> 30),
+            )
         }
         Err(error) => (false, format!("{}: {error}", existing.display())),
     };
-    Finding { what: "disk", good, detail }
+    Finding {
+        what: "disk",
+        good,
+        detail,
+    }
 }
 
 fn plugin() -> Finding {
-    let library = std::env::current_exe().map(|exe| exe.with_file_name("libmythic_geyser_plugin.so"));
+    let library =
+        std::env::current_exe().map(|exe| exe.with_file_name("libmythic_geyser_plugin.so"));
     let (good, detail) = match library {
         Ok(path) if path.is_file() => (true, path.display().to_string()),
-        Ok(path) => (false, format!("not at {}; `cargo build --workspace` builds it", path.display())),
+        Ok(path) => (
+            false,
+            format!(
+                "not at {}; `cargo build --workspace` builds it",
+                path.display()
+            ),
+        ),
         Err(error) => (false, error.to_string()),
     };
-    Finding { what: "plugin", good, detail }
+    Finding {
+        what: "plugin",
+        good,
+        detail,
+    }
 }
 
 fn ports() -> Finding {
@@ -89,9 +141,16 @@ fn ports() -> Finding {
         .collect();
     let detail = match taken.as_slice() {
         [] => "4002, 8080, 8899, 8900, 5442 are free".into(),
-        taken => format!("in use: {}; `mythic dev --help` names the flags that choose others", taken.join(", ")),
+        taken => format!(
+            "in use: {}; `mythic dev --help` names the flags that choose others",
+            taken.join(", ")
+        ),
     };
-    Finding { what: "ports", good: taken.is_empty(), detail }
+    Finding {
+        what: "ports",
+        good: taken.is_empty(),
+        detail,
+    }
 }
 
 async fn chain(connection: &Connection) -> Finding {
@@ -99,7 +158,11 @@ async fn chain(connection: &Connection) -> Finding {
         Ok(slot) => (true, format!("slot {slot}")),
         Err(error) => (false, error.to_string()),
     };
-    Finding { what: "chain", good, detail }
+    Finding {
+        what: "chain",
+        good,
+        detail,
+    }
 }
 
 async fn gateway(connection: &Connection) -> Finding {
@@ -111,5 +174,9 @@ async fn gateway(connection: &Connection) -> Finding {
         Ok(health) => (health["status"] == "ok", health.to_string()),
         Err(error) => (false, error.to_string()),
     };
-    Finding { what: "gateway", good, detail }
+    Finding {
+        what: "gateway",
+        good,
+        detail,
+    }
 }

@@ -51,13 +51,34 @@ pub async fn run(command: Jobs, connection: &Connection) -> Result<()> {
             let rows: Vec<Vec<String>> = jobs
                 .iter()
                 .map(|job| {
-                    ["id", "status", "commitment", "prompt_tokens", "output_tokens", "fee_lamports", "burned_lamports", "window_end_slot"]
-                        .iter()
-                        .map(|key| cell(&job[key]))
-                        .collect()
+                    [
+                        "id",
+                        "status",
+                        "commitment",
+                        "prompt_tokens",
+                        "output_tokens",
+                        "fee_lamports",
+                        "burned_lamports",
+                        "window_end_slot",
+                    ]
+                    .iter()
+                    .map(|key| cell(&job[key]))
+                    .collect()
                 })
                 .collect();
-            print_table(&["JOB", "STATUS", "COMMITMENT", "IN", "OUT", "FEE", "BURNED", "WINDOW END"], &rows);
+            print_table(
+                &[
+                    "JOB",
+                    "STATUS",
+                    "COMMITMENT",
+                    "IN",
+                    "OUT",
+                    "FEE",
+                    "BURNED",
+                    "WINDOW END",
+                ],
+                &rows,
+            );
         }
         Jobs::Show { job } => {
             let job = gateway.get(&format!("/v1/jobs/{job}")).await?;
@@ -81,7 +102,10 @@ async fn watch(id: &str, connection: &Connection) -> Result<()> {
             println!("{line}{}", detail(&job));
             shown = line;
         }
-        let terminal = matches!(job["status"].as_str(), Some("settled" | "refunded" | "slashed"));
+        let terminal = matches!(
+            job["status"].as_str(),
+            Some("settled" | "refunded" | "slashed")
+        );
         if terminal && job["commitment"] == "finalized" {
             return Ok(());
         }
@@ -99,7 +123,11 @@ async fn watch(id: &str, connection: &Connection) -> Result<()> {
 
 fn detail(job: &Value) -> String {
     match job["status"].as_str() {
-        Some("submitted") => format!(" fingerprint {} · window ends at slot {}", cell(&job["fingerprint"]), cell(&job["window_end_slot"])),
+        Some("submitted") => format!(
+            " fingerprint {} · window ends at slot {}",
+            cell(&job["fingerprint"]),
+            cell(&job["window_end_slot"])
+        ),
         Some("settled") => format!(
             " fee {} = validator {} + foundation {} + burned {} lamports; {} refunded",
             cell(&job["fee_lamports"]),
@@ -108,7 +136,10 @@ fn detail(job: &Value) -> String {
             cell(&job["burned_lamports"]),
             cell(&job["refunded_lamports"])
         ),
-        Some("refunded") => format!(" {} lamports back to the vault", cell(&job["refunded_lamports"])),
+        Some("refunded") => format!(
+            " {} lamports back to the vault",
+            cell(&job["refunded_lamports"])
+        ),
         _ => String::new(),
     }
 }

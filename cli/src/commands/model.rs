@@ -48,20 +48,36 @@ pub async fn run(command: Model, connection: &Connection) -> Result<()> {
             let address = pda::model(&identity);
             let chain = connection.chain();
             if chain.account::<ModelAccount>(&address).await?.is_some() {
-                println!("{} is registered already: model {address}, identity {}", file.display(), hex::encode(identity));
+                println!(
+                    "{} is registered already: model {address}, identity {}",
+                    file.display(),
+                    hex::encode(identity)
+                );
                 return Ok(());
             }
             let Some((_, config)) = chain.account::<Config>(&pda::config()).await? else {
-                return Err(Exit::new(exit::NOT_FOUND, "the program is not initialised on this chain"));
+                return Err(Exit::new(
+                    exit::NOT_FOUND,
+                    "the program is not initialised on this chain",
+                ));
             };
             let name = Text::new(&name).ok_or_else(|| {
-                Exit::new(exit::USAGE, "--name must be printable ASCII and fit into a model's account (32 bytes)")
+                Exit::new(
+                    exit::USAGE,
+                    "--name must be printable ASCII and fit into a model's account (32 bytes)",
+                )
             })?;
             let wallet = connection.wallet()?;
             let payer = wallet.pubkey();
             let instruction = ix::register_model(&payer, &payer, &RegisterModel { spec, name });
-            let signature = chain.send_and_confirm(&[instruction], &payer, &[&wallet], Commitment::Confirmed).await?;
-            println!("model     {address}\nidentity  {}\nburned    {}\nsignature {signature}", hex::encode(identity), sol(config.params.registration_fee.get()));
+            let signature = chain
+                .send_and_confirm(&[instruction], &payer, &[&wallet], Commitment::Confirmed)
+                .await?;
+            println!(
+                "model     {address}\nidentity  {}\nburned    {}\nsignature {signature}",
+                hex::encode(identity),
+                sol(config.params.registration_fee.get())
+            );
         }
         Model::List { json } => {
             let models = connection.gateway()?.get("/v1/models").await?;

@@ -87,7 +87,11 @@ impl Limits {
             per_job_max: U64::new(self.per_job.unwrap_or(self.limit)),
             window_max: U64::new(self.limit),
             window_slots: U32::new(self.window_slots),
-            lifetime_cap: U64::new(self.lifetime.unwrap_or_else(|| self.limit.saturating_mul(10)).min(i64::MAX as u64)),
+            lifetime_cap: U64::new(
+                self.lifetime
+                    .unwrap_or_else(|| self.limit.saturating_mul(10))
+                    .min(i64::MAX as u64),
+            ),
             expiry_slot: U64::new(self.expires.unwrap_or(i64::MAX as u64)),
             model_count: 0,
             models: [[0; 32]; GRANT_MODELS],
@@ -146,7 +150,14 @@ pub enum Key {
 }
 
 async fn send(chain: &ChainClient, wallet: &Keypair, instructions: &[Instruction]) -> Result<()> {
-    let signature = chain.send_and_confirm(instructions, &wallet.pubkey(), &[wallet], Commitment::Confirmed).await?;
+    let signature = chain
+        .send_and_confirm(
+            instructions,
+            &wallet.pubkey(),
+            &[wallet],
+            Commitment::Confirmed,
+        )
+        .await?;
     println!("signature {signature}");
     Ok(())
 }
@@ -161,12 +172,18 @@ pub async fn wallet(command: Wallet, connection: &Connection) -> Result<()> {
         }
         Wallet::Show => {
             let address = connection.wallet()?.pubkey();
-            println!("address   {address}\nbalance   {}", sol(connection.chain().balance(&address).await?));
+            println!(
+                "address   {address}\nbalance   {}",
+                sol(connection.chain().balance(&address).await?)
+            );
         }
         Wallet::Airdrop { amount } => {
             let address = connection.wallet()?.pubkey();
             let chain = connection.chain();
-            chain.airdrop(&address, amount).await.context("the faucet exists on development chains only")?;
+            chain
+                .airdrop(&address, amount)
+                .await
+                .context("the faucet exists on development chains only")?;
             println!("balance   {}", sol(chain.balance(&address).await?));
         }
     }
@@ -182,7 +199,12 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
     match command {
         Vault::Show => show_vault(&chain, &owner).await?,
         Vault::Deposit { amount } => {
-            send(&chain, &wallet, &[ix::deposit_vault(&owner, &owner, amount)]).await?;
+            send(
+                &chain,
+                &wallet,
+                &[ix::deposit_vault(&owner, &owner, amount)],
+            )
+            .await?;
             show_vault(&chain, &owner).await?;
         }
         Vault::Withdraw { amount } => {
@@ -193,7 +215,15 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
             let Some((_, state)) = chain.account::<VaultAccount>(&address).await? else {
                 return Err(Exit::new(exit::NOT_FOUND, format!("{owner} has no vault")));
             };
-            send(&chain, &wallet, &[ix::close_vault(&owner, &Pubkey::new_from_array(state.rent_payer))]).await?;
+            send(
+                &chain,
+                &wallet,
+                &[ix::close_vault(
+                    &owner,
+                    &Pubkey::new_from_array(state.rent_payer),
+                )],
+            )
+            .await?;
         }
     }
     Ok(())
@@ -202,7 +232,10 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
 async fn show_vault(chain: &ChainClient, owner: &Pubkey) -> Result<()> {
     let address = pda::vault(owner);
     let Some((_, vault)) = chain.account::<VaultAccount>(&address).await? else {
-        return Err(Exit::new(exit::NOT_FOUND, format!("{owner} has no vault; `mythic vault deposit` makes one")));
+        return Err(Exit::new(
+            exit::NOT_FOUND,
+            format!("{owner} has no vault; `mythic vault deposit` makes one"),
+        ));
     };
     println!(
         "vault     {address}\nbalance   {}\nheld      {} by {} open jobs\nspent     {} so far",
@@ -215,9 +248,15 @@ async fn show_vault(chain: &ChainClient, owner: &Pubkey) -> Result<()> {
 }
 
 async fn load_grant(chain: &ChainClient, owner: &Pubkey, delegate: &Pubkey) -> Result<SpendGrant> {
-    match chain.account::<SpendGrant>(&pda::grant(owner, delegate)).await? {
+    match chain
+        .account::<SpendGrant>(&pda::grant(owner, delegate))
+        .await?
+    {
         Some((_, grant)) => Ok(grant),
-        None => Err(Exit::new(exit::NOT_FOUND, format!("{delegate} has no grant from {owner}"))),
+        None => Err(Exit::new(
+            exit::NOT_FOUND,
+            format!("{delegate} has no grant from {owner}"),
+        )),
     }
 }
 
@@ -228,7 +267,17 @@ pub async fn grant(command: Grant, connection: &Connection) -> Result<()> {
     let chain = connection.chain();
     match command {
         Grant::Create { delegate, limits } => {
-            send(&chain, &wallet, &[ix::grant_spend(&owner, &owner, &delegate, &limits.arguments())]).await
+            send(
+                &chain,
+                &wallet,
+                &[ix::grant_spend(
+                    &owner,
+                    &owner,
+                    &delegate,
+                    &limits.arguments(),
+                )],
+            )
+            .await
         }
         Grant::Show { delegate } => {
             let grant = load_grant(&chain, &owner, &delegate).await?;
@@ -241,15 +290,26 @@ pub async fn grant(command: Grant, connection: &Connection) -> Result<()> {
                 grant.window_slots.get(),
                 sol(grant.lifetime_spent.get()),
                 sol(grant.lifetime_cap.get()),
-                if grant.revoked_slot.get() == 0 { "no".into() } else { format!("at slot {}", grant.revoked_slot.get()) }
+                if grant.revoked_slot.get() == 0 {
+                    "no".into()
+                } else {
+                    format!("at slot {}", grant.revoked_slot.get())
+                }
             );
             Ok(())
         }
-        Grant::Revoke { delegate } => send(&chain, &wallet, &[ix::revoke_grant(&owner, &delegate)]).await,
+        Grant::Revoke { delegate } => {
+            send(&chain, &wallet, &[ix::revoke_grant(&owner, &delegate)]).await
+        }
         Grant::Close { delegate } => {
             let grant = load_grant(&chain, &owner, &delegate).await?;
             let rent_payer = Pubkey::new_from_array(grant.rent_payer);
-            send(&chain, &wallet, &[ix::close_grant(&owner, &delegate, &rent_payer)]).await
+            send(
+                &chain,
+                &wallet,
+                &[ix::close_grant(&owner, &delegate, &rent_payer)],
+            )
+            .await
         }
     }
 }
@@ -259,19 +319,46 @@ pub async fn key(command: Key, connection: &Connection) -> Result<()> {
     let wallet = connection.wallet()?;
     let owner = wallet.pubkey();
     match command {
-        Key::Create { name, limits, deposit } => {
-            let made = signed(connection, &wallet, Method::POST, "/v1/keys", Some(json!({"name": name}))).await?;
-            let delegate: Pubkey = made["delegate"].as_str().and_then(|key| key.parse().ok()).context("the gateway's answer names no delegate")?;
+        Key::Create {
+            name,
+            limits,
+            deposit,
+        } => {
+            let made = signed(
+                connection,
+                &wallet,
+                Method::POST,
+                "/v1/keys",
+                Some(json!({"name": name})),
+            )
+            .await?;
+            let delegate: Pubkey = made["delegate"]
+                .as_str()
+                .and_then(|key| key.parse().ok())
+                .context("the gateway's answer names no delegate")?;
             let mut instructions = Vec::new();
             if let Some(amount) = deposit {
                 instructions.push(ix::deposit_vault(&owner, &owner, amount));
             }
-            instructions.push(ix::grant_spend(&owner, &owner, &delegate, &limits.arguments()));
+            instructions.push(ix::grant_spend(
+                &owner,
+                &owner,
+                &delegate,
+                &limits.arguments(),
+            ));
             // The key is shown first: it is shown once only, and works as soon as the grant stands.
             println!("key       {}", made["key"].as_str().unwrap_or("-"));
-            println!("id        {}\ndelegate  {delegate}", made["id"].as_str().unwrap_or("-"));
+            println!(
+                "id        {}\ndelegate  {delegate}",
+                made["id"].as_str().unwrap_or("-")
+            );
             send(&connection.chain(), &wallet, &instructions).await?;
-            println!("It can spend {} a window of {} slots, {} a job.", sol(limits.limit), limits.window_slots, sol(limits.per_job.unwrap_or(limits.limit)));
+            println!(
+                "It can spend {} a window of {} slots, {} a job.",
+                sol(limits.limit),
+                limits.window_slots,
+                sol(limits.per_job.unwrap_or(limits.limit))
+            );
             Ok(())
         }
         Key::List => {
@@ -280,23 +367,49 @@ pub async fn key(command: Key, connection: &Connection) -> Result<()> {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|key| ["id", "name", "delegate", "revoked"].iter().map(|field| crate::units::cell(&key[field])).collect())
+                .map(|key| {
+                    ["id", "name", "delegate", "revoked"]
+                        .iter()
+                        .map(|field| crate::units::cell(&key[field]))
+                        .collect()
+                })
                 .collect();
             print_table(&["ID", "NAME", "DELEGATE", "REVOKED"], &rows);
             Ok(())
         }
         Key::Revoke { id } => {
             let list = signed(connection, &wallet, Method::GET, "/v1/keys", None).await?;
-            let delegate = list["data"].as_array().into_iter().flatten().find(|key| key["id"] == id.as_str());
-            let delegate: Option<Pubkey> = delegate.and_then(|key| key["delegate"].as_str()).and_then(|key| key.parse().ok());
+            let delegate = list["data"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|key| key["id"] == id.as_str());
+            let delegate: Option<Pubkey> = delegate
+                .and_then(|key| key["delegate"].as_str())
+                .and_then(|key| key.parse().ok());
             let Some(delegate) = delegate else {
-                return Err(Exit::new(exit::NOT_FOUND, format!("this wallet has no key {id}; `mythic key list` shows them")));
+                return Err(Exit::new(
+                    exit::NOT_FOUND,
+                    format!("this wallet has no key {id}; `mythic key list` shows them"),
+                ));
             };
-            signed(connection, &wallet, Method::DELETE, &format!("/v1/keys/{id}"), None).await?;
+            signed(
+                connection,
+                &wallet,
+                Method::DELETE,
+                &format!("/v1/keys/{id}"),
+                None,
+            )
+            .await?;
             println!("revoked   {id}");
             let chain = connection.chain();
-            match chain.account::<SpendGrant>(&pda::grant(&owner, &delegate)).await? {
-                Some((_, grant)) if grant.revoked_slot.get() == 0 => send(&chain, &wallet, &[ix::revoke_grant(&owner, &delegate)]).await,
+            match chain
+                .account::<SpendGrant>(&pda::grant(&owner, &delegate))
+                .await?
+            {
+                Some((_, grant)) if grant.revoked_slot.get() == 0 => {
+                    send(&chain, &wallet, &[ix::revoke_grant(&owner, &delegate)]).await
+                }
                 _ => Ok(()),
             }
         }
@@ -304,15 +417,30 @@ pub async fn key(command: Key, connection: &Connection) -> Result<()> {
 }
 
 /// A request that the wallet signs (see `wire`).
-async fn signed(connection: &Connection, wallet: &Keypair, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+async fn signed(
+    connection: &Connection,
+    wallet: &Keypair,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Result<Value> {
     let gateway = connection.gateway()?;
-    let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+    let bytes = body
+        .map(|body| body.to_string().into_bytes())
+        .unwrap_or_default();
     let mut request = gateway.request(method.clone(), path);
     for (name, value) in wire::sign(method.as_str(), path, &bytes, wallet) {
         request = request.header(name, value);
     }
     if !bytes.is_empty() {
-        request = request.header("content-type", "application/json").body(bytes);
+        request = request
+            .header("content-type", "application/json")
+            .body(bytes);
     }
-    gateway.send(request).await?.json().await.context("the gateway's answer is not JSON")
+    gateway
+        .send(request)
+        .await?
+        .json()
+        .await
+        .context("the gateway's answer is not JSON")
 }

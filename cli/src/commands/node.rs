@@ -57,7 +57,9 @@ struct Init {
 /// Runs `mythic node`.
 pub async fn run(node: Node, connection: &Connection) -> Result<()> {
     match node.command {
-        None => mythic_inference::node::run(config::load(node.config.as_deref())?, shutdown()).await,
+        None => {
+            mythic_inference::node::run(config::load(node.config.as_deref())?, shutdown()).await
+        }
         Some(NodeCommand::Init(init)) => self::init(init, connection).await,
     }
 }
@@ -65,16 +67,27 @@ pub async fn run(node: Node, connection: &Connection) -> Result<()> {
 async fn init(init: Init, connection: &Connection) -> Result<()> {
     let file = init.dir.join("node.toml");
     if file.exists() {
-        return Err(Exit::new(exit::FAILURE, format!("{} exists; edit it, or choose another directory", file.display())));
+        return Err(Exit::new(
+            exit::FAILURE,
+            format!(
+                "{} exists; edit it, or choose another directory",
+                file.display()
+            ),
+        ));
     }
     std::fs::create_dir_all(&init.dir).with_context(|| format!("making {}", init.dir.display()))?;
     let dir = init.dir.canonicalize()?;
     let model = match init.model {
-        Some(path) => path.canonicalize().with_context(|| format!("--model {}", path.display()))?,
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| format!("--model {}", path.display()))?,
         None => fetch_with_progress().await?,
     };
     let (authority_path, operator_path) = (dir.join("authority.json"), dir.join("operator.json"));
-    let (authority, operator) = (keys::load_or_create(&authority_path)?, keys::load_or_create(&operator_path)?);
+    let (authority, operator) = (
+        keys::load_or_create(&authority_path)?,
+        keys::load_or_create(&operator_path)?,
+    );
     let (rpc_url, ws_url) = connection.chain_urls();
     let config = NodeConfig {
         data_dir: dir.join("data"),
@@ -85,16 +98,32 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         gateways: vec![connection.gateway()?.base().to_owned()],
         listen: init.listen,
         endpoint: Some(init.endpoint),
-        models: vec![ModelConfig { path: model, identity: None }],
+        models: vec![ModelConfig {
+            path: model,
+            identity: None,
+        }],
         stake_lamports: init.stake,
         ..NodeConfig::default()
     };
-    config.validate().map_err(|message| Exit::new(exit::USAGE, message))?;
+    config
+        .validate()
+        .map_err(|message| Exit::new(exit::USAGE, message))?;
     std::fs::write(&file, toml::to_string(&config)?)?;
     println!("Wrote {}", file.display());
-    println!("Fund, then start `mythic node --config {}`:", file.display());
-    println!("  authority  {}   {} stake, and 0.01 SOL for rent and fees", authority.pubkey(), sol(init.stake));
-    println!("  operator   {}   {} for fees of results", operator.pubkey(), sol(OPERATOR_FEES));
+    println!(
+        "Fund, then start `mythic node --config {}`:",
+        file.display()
+    );
+    println!(
+        "  authority  {}   {} stake, and 0.01 SOL for rent and fees",
+        authority.pubkey(),
+        sol(init.stake)
+    );
+    println!(
+        "  operator   {}   {} for fees of results",
+        operator.pubkey(),
+        sol(OPERATOR_FEES)
+    );
     println!("Back up authority.json: it owns the stake. The operator key can be replaced.");
     Ok(())
 }

@@ -50,9 +50,19 @@ pub async fn run(plan: &Plan<'_>) -> Result<()> {
         funded.push((authority.pubkey(), 50 * SOL));
         funded.push((operator.pubkey(), 10 * SOL));
     }
-    futures::future::try_join_all(funded.into_iter().map(|(key, lamports)| fund(plan.chain, key, lamports))).await?;
+    futures::future::try_join_all(
+        funded
+            .into_iter()
+            .map(|(key, lamports)| fund(plan.chain, key, lamports)),
+    )
+    .await?;
 
-    if plan.chain.account::<Config>(&pda::config()).await?.is_none() {
+    if plan
+        .chain
+        .account::<Config>(&pda::config())
+        .await?
+        .is_none()
+    {
         let instruction = ix::initialize(
             &keys.admin.pubkey(),
             &keys.admin.pubkey(),
@@ -60,25 +70,51 @@ pub async fn run(plan: &Plan<'_>) -> Result<()> {
             &keys.foundation.pubkey(),
             &Params::dev(),
         );
-        send(plan.chain, &[instruction], &[&keys.admin]).await.context("initialising the program")?;
+        send(plan.chain, &[instruction], &[&keys.admin])
+            .await
+            .context("initialising the program")?;
     }
     let model = pda::model(&plan.spec.identity());
     if plan.chain.account::<Model>(&model).await?.is_none() {
-        let name = Text::new(plan.model_name).context("the model's name does not fit its account")?;
+        let name =
+            Text::new(plan.model_name).context("the model's name does not fit its account")?;
         let admin = keys.admin.pubkey();
-        let instruction = ix::register_model(&admin, &admin, &RegisterModel { spec: plan.spec, name });
-        send(plan.chain, &[instruction], &[&keys.admin]).await.context("registering the model")?;
+        let instruction = ix::register_model(
+            &admin,
+            &admin,
+            &RegisterModel {
+                spec: plan.spec,
+                name,
+            },
+        );
+        send(plan.chain, &[instruction], &[&keys.admin])
+            .await
+            .context("registering the model")?;
     }
     let owner = keys.dev.pubkey();
-    let balance = plan.chain.account::<Vault>(&pda::vault(&owner)).await?.map_or(0, |(_, vault)| vault.balance.get());
+    let balance = plan
+        .chain
+        .account::<Vault>(&pda::vault(&owner))
+        .await?
+        .map_or(0, |(_, vault)| vault.balance.get());
     if balance < DEV_VAULT {
         let instruction = ix::deposit_vault(&owner, &owner, DEV_VAULT - balance);
-        send(plan.chain, &[instruction], &[&keys.dev]).await.context("filling the DEV vault")?;
+        send(plan.chain, &[instruction], &[&keys.dev])
+            .await
+            .context("filling the DEV vault")?;
     }
     let delegate = plan.delegate.pubkey();
-    let grant = plan.chain.account::<SpendGrant>(&pda::grant(&owner, &delegate)).await?;
+    let grant = plan
+        .chain
+        .account::<SpendGrant>(&pda::grant(&owner, &delegate))
+        .await?;
     let usable = grant.is_some_and(|(_, grant)| {
-        grant.revoked_slot.get() == 0 && grant.lifetime_cap.get().saturating_sub(grant.lifetime_spent.get()) >= WINDOW_MAX
+        grant.revoked_slot.get() == 0
+            && grant
+                .lifetime_cap
+                .get()
+                .saturating_sub(grant.lifetime_spent.get())
+                >= WINDOW_MAX
     });
     if !usable {
         let limits = GrantSpend {
@@ -91,20 +127,31 @@ pub async fn run(plan: &Plan<'_>) -> Result<()> {
             models: [[0; 32]; GRANT_MODELS],
         };
         let instruction = ix::grant_spend(&owner, &owner, &delegate, &limits);
-        send(plan.chain, &[instruction], &[&keys.dev]).await.context("granting the DEV delegate")?;
+        send(plan.chain, &[instruction], &[&keys.dev])
+            .await
+            .context("granting the DEV delegate")?;
     }
     Ok(())
 }
 
 async fn fund(chain: &ChainClient, key: Pubkey, lamports: u64) -> Result<()> {
     if chain.balance(&key).await? < lamports / 2 {
-        chain.airdrop(&key, lamports).await.with_context(|| format!("funding {key}"))?;
+        chain
+            .airdrop(&key, lamports)
+            .await
+            .with_context(|| format!("funding {key}"))?;
     }
     Ok(())
 }
 
-async fn send(chain: &ChainClient, instructions: &[Instruction], signers: &[&Keypair]) -> Result<()> {
+async fn send(
+    chain: &ChainClient,
+    instructions: &[Instruction],
+    signers: &[&Keypair],
+) -> Result<()> {
     let payer = signers[0].pubkey();
-    chain.send_and_confirm(instructions, &payer, signers, Commitment::Processed).await?;
+    chain
+        .send_and_confirm(instructions, &payer, signers, Commitment::Processed)
+        .await?;
     Ok(())
 }

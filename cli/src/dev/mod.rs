@@ -124,8 +124,14 @@ impl Layout {
     fn write_config(&self, process: &str, config: &impl Serialize) -> Result<PathBuf> {
         use std::{io::Write, os::unix::fs::OpenOptionsExt};
         let path = self.config(process);
-        let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path)?;
-        file.write_all(toml::to_string(config)?.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)?;
+        file.write_all(toml::to_string(config)?.as_bytes())
+            .with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
 }
@@ -153,13 +159,22 @@ pub async fn run(dev: Dev, data_dir: &Path) -> Result<()> {
 
 async fn warp(data_dir: &Path, slots: u64) -> Result<()> {
     let state = DevState::read(data_dir)?;
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "mythic_advanceSlots", "params": [slots]});
+    let request =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "mythic_advanceSlots", "params": [slots]});
     let answer: Value = reqwest::Client::new()
         .post(&state.rpc_url)
         .json(&request)
         .send()
         .await
-        .map_err(|error| Exit::new(exit::UNREACHABLE, format!("no chain at {}: {error}; start one with `make dev`", state.rpc_url)))?
+        .map_err(|error| {
+            Exit::new(
+                exit::UNREACHABLE,
+                format!(
+                    "no chain at {}: {error}; start one with `make dev`",
+                    state.rpc_url
+                ),
+            )
+        })?
         .json()
         .await?;
     if let Some(message) = answer["error"]["message"].as_str() {
@@ -171,16 +186,33 @@ async fn warp(data_dir: &Path, slots: u64) -> Result<()> {
 
 /// Makes the data directory, after forgetting what was there if `reset`, and locks it.
 fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File>)> {
-    std::fs::create_dir_all(data_dir).with_context(|| format!("making the data directory {}", data_dir.display()))?;
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("making the data directory {}", data_dir.display()))?;
     let root = data_dir.canonicalize()?;
-    let file = std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(root.join("lock"))?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(root.join("lock"))?;
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        Exit::new(exit::FAILURE, format!("another `mythic dev` runs in {}; stop it, or choose another --data-dir", root.display()))
+        Exit::new(
+            exit::FAILURE,
+            format!(
+                "another `mythic dev` runs in {}; stop it, or choose another --data-dir",
+                root.display()
+            ),
+        )
     })?;
     if reset {
-        for name in ["chain", "spool", "postgres", "nodes", "keys", "config", "logs", "gateway", "dev.json"] {
+        for name in [
+            "chain", "spool", "postgres", "nodes", "keys", "config", "logs", "gateway", "dev.json",
+        ] {
             let path = root.join(name);
-            let gone = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            let gone = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
             match gone {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("removing {}", path.display()));
@@ -220,11 +252,23 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         ("gateway".into(), "--gateway-port".into(), dev.gateway_port),
         ("chain RPC".into(), "--rpc-port".into(), dev.rpc_port),
         ("chain WebSocket".into(), "--ws-port".into(), dev.ws_port),
-        ("database".into(), "--database-port".into(), dev.database_port),
+        (
+            "database".into(),
+            "--database-port".into(),
+            dev.database_port,
+        ),
     ];
     for index in 0..dev.validators {
-        let port = if dev.node_port == 0 { 0 } else { dev.node_port.saturating_add(index.into()) };
-        wanted.push((format!("validator {}", index + 1), "--node-port".into(), port));
+        let port = if dev.node_port == 0 {
+            0
+        } else {
+            dev.node_port.saturating_add(index.into())
+        };
+        wanted.push((
+            format!("validator {}", index + 1),
+            "--node-port".into(),
+            port,
+        ));
     }
     let ports = ports::reserve(&wanted)?;
     let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -234,7 +278,9 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
     let gateway_url = format!("http://{}", local(gateway_port));
 
     let gguf = match &dev.model {
-        Some(path) => path.canonicalize().with_context(|| format!("--model {}", path.display()))?,
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| format!("--model {}", path.display()))?,
         None => fetch_with_progress().await?,
     };
     let spec = crate::model::spec(&gguf)?;
@@ -249,7 +295,9 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         ..ClusterConfig::default()
     })
     .await?;
-    mythic_indexer::migrate(cluster.url()).await.context("preparing the database")?;
+    mythic_indexer::migrate(cluster.url())
+        .await
+        .context("preparing the database")?;
     step.done();
 
     let states: States = Arc::default();
@@ -261,13 +309,34 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         database_url: cluster.readonly_url().to_owned(),
         binary: binary.clone(),
         data_dir: layout.root.clone(),
-        programs: BTreeMap::from([("ai_precompiles".into(), bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string())]),
+        programs: BTreeMap::from([(
+            "ai_precompiles".into(),
+            bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string(),
+        )]),
         ..DevState::default()
     };
-    for (name, key) in [("admin", &keys.admin), ("dev", &keys.dev), ("gateway", &keys.gateway), ("settler", &keys.settler), ("foundation", &keys.foundation)] {
-        dev_state.keys.insert(name.into(), KeyInfo { pubkey: key.pubkey().to_string(), path: keys.path(name) });
+    for (name, key) in [
+        ("admin", &keys.admin),
+        ("dev", &keys.dev),
+        ("gateway", &keys.gateway),
+        ("settler", &keys.settler),
+        ("foundation", &keys.foundation),
+    ] {
+        dev_state.keys.insert(
+            name.into(),
+            KeyInfo {
+                pubkey: key.pubkey().to_string(),
+                path: keys.path(name),
+            },
+        );
     }
-    dev_state.keys.insert("delegate".into(), KeyInfo { pubkey: delegate.pubkey().to_string(), path: delegate_path.clone() });
+    dev_state.keys.insert(
+        "delegate".into(),
+        KeyInfo {
+            pubkey: delegate.pubkey().to_string(),
+            path: delegate_path.clone(),
+        },
+    );
     for (index, (authority, operator)) in keys.validators.iter().enumerate() {
         dev_state.validators.push(ValidatorInfo {
             authority: authority.pubkey().to_string(),
@@ -285,12 +354,23 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
     let mut launch = |name: &str, command: &str, config: PathBuf| -> Result<()> {
         let log = layout.log(name);
         if let Ok(mut state) = shared.lock() {
-            state.processes.insert(name.into(), ProcessInfo { log: log.clone(), config: config.clone(), ..ProcessInfo::default() });
+            state.processes.insert(
+                name.into(),
+                ProcessInfo {
+                    log: log.clone(),
+                    config: config.clone(),
+                    ..ProcessInfo::default()
+                },
+            );
         }
         supervisor.start(Process {
             name: name.into(),
             binary: binary.clone(),
-            args: vec![command.into(), "--config".into(), config.display().to_string()],
+            args: vec![
+                command.into(),
+                "--config".into(),
+                config.display().to_string(),
+            ],
             log,
         })
     };
@@ -318,14 +398,34 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
     chain.geyser_plugin_config = Some(write_plugin_config(layout, &binary, &genesis.to_string())?);
     launch("chain", "chain", layout.write_config("chain", &chain)?)?;
     let client = ChainClient::new(rpc_url.clone(), ws_url.clone());
-    wait("the chain", layout, "chain", stop, async || client.slot(mythic_client::Commitment::Processed).await.is_ok()).await?;
+    wait("the chain", layout, "chain", stop, async || {
+        client
+            .slot(mythic_client::Commitment::Processed)
+            .await
+            .is_ok()
+    })
+    .await?;
     step.done();
 
     let step = Step::new("Preparing accounts on chain");
     // The indexer first, so that it sees the very first accounts live.
-    let indexer = IndexerConfig { database_url: cluster.url().to_owned(), spool_dir: layout.at("spool"), ..IndexerConfig::default() };
-    launch("indexer", "indexer", layout.write_config("indexer", &indexer)?)?;
-    let plan = bootstrap::Plan { chain: &client, keys: &keys, delegate: &delegate, spec, model_name: MODEL_NAME };
+    let indexer = IndexerConfig {
+        database_url: cluster.url().to_owned(),
+        spool_dir: layout.at("spool"),
+        ..IndexerConfig::default()
+    };
+    launch(
+        "indexer",
+        "indexer",
+        layout.write_config("indexer", &indexer)?,
+    )?;
+    let plan = bootstrap::Plan {
+        chain: &client,
+        keys: &keys,
+        delegate: &delegate,
+        spec,
+        model_name: MODEL_NAME,
+    };
     if dev.slot_ms == 0 {
         eprintln!("  slots are manual: run `mythic dev warp N` whenever the network should move");
     }
@@ -340,7 +440,11 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         keypair_path: keys.path("settler"),
         ..SettlerConfig::default()
     };
-    launch("settler", "settler", layout.write_config("settler", &settler)?)?;
+    launch(
+        "settler",
+        "settler",
+        layout.write_config("settler", &settler)?,
+    )?;
     let gateway = GatewayConfig {
         listen: local(gateway_port),
         public_url: gateway_url.clone(),
@@ -349,12 +453,23 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         ws_url: ws_url.clone(),
         keypair_path: keys.path("gateway"),
         master_key_file: layout.at("gateway").join("master.key"),
-        models: vec![GatewayModel { name: MODEL_NAME.into(), identity: hex::encode(spec.identity()), gguf: gguf.clone() }],
+        models: vec![GatewayModel {
+            name: MODEL_NAME.into(),
+            identity: hex::encode(spec.identity()),
+            gguf: gguf.clone(),
+        }],
         dev: true,
-        dev_account: Some(DevAccount { owner: keys.dev.pubkey().to_string(), delegate_keypair_path: delegate_path }),
+        dev_account: Some(DevAccount {
+            owner: keys.dev.pubkey().to_string(),
+            delegate_keypair_path: delegate_path,
+        }),
         ..GatewayConfig::default()
     };
-    launch("gateway", "gateway", layout.write_config("gateway", &gateway)?)?;
+    launch(
+        "gateway",
+        "gateway",
+        layout.write_config("gateway", &gateway)?,
+    )?;
     for index in 0..count {
         let name = format!("node-{}", index + 1);
         let node = NodeConfig {
@@ -365,7 +480,10 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
             ws_url: ws_url.clone(),
             gateways: vec![gateway_url.clone()],
             listen: local(ports[4 + index]),
-            models: vec![NodeModel { path: gguf.clone(), identity: None }],
+            models: vec![NodeModel {
+                path: gguf.clone(),
+                identity: None,
+            }],
             stake_lamports: STAKE_LAMPORTS,
             allow_loopback: true,
             ..NodeConfig::default()
@@ -373,31 +491,50 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         launch(&name, "node", layout.write_config(&name, &node)?)?;
     }
     let http = Gateway::new(&gateway_url, Some(API_KEY.into()))?;
-    wait("the gateway and its first validator", layout, "gateway", stop, async || {
-        http.get("/v1/models").await.is_ok_and(|models| models["data"][0]["validators"].as_u64().is_some_and(|n| n > 0))
-    })
+    wait(
+        "the gateway and its first validator",
+        layout,
+        "gateway",
+        stop,
+        async || {
+            http.get("/v1/models").await.is_ok_and(|models| {
+                models["data"][0]["validators"]
+                    .as_u64()
+                    .is_some_and(|n| n > 0)
+            })
+        },
+    )
     .await?;
     step.done();
 
-    let step = Step::new("Running the network's own first job: paid, answered, fingerprinted, indexed");
+    let step =
+        Step::new("Running the network's own first job: paid, answered, fingerprinted, indexed");
     let job = first_job(&http, layout, stop).await?;
     step.done();
 
-    let ready = SystemTime::now().duration_since(UNIX_EPOCH).map(|time| time.as_secs()).unwrap_or_default();
+    let ready = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map(|time| time.as_secs())
+        .unwrap_or_default();
     if let Ok(mut state) = shared.lock() {
         state.ready_at = Some(ready);
         state.own_job = Some(job);
         state.write()?;
         announce(&state, dev.slot_ms);
     }
-    Ok(Running { supervisor, cluster })
+    Ok(Running {
+        supervisor,
+        cluster,
+    })
 }
 
 /// The program that a new chain deploys.
 const AI_PRECOMPILES_ELF: &[u8] = include_bytes!("../../../programs/elf/mythic_ai_precompiles.so");
 
 fn publish(shared: &Mutex<DevState>, states: &States) {
-    let Ok(mut shared) = shared.lock() else { return };
+    let Ok(mut shared) = shared.lock() else {
+        return;
+    };
     if let Ok(states) = states.lock() {
         for (name, state) in states.iter() {
             if let Some(info) = shared.processes.get_mut(name) {
@@ -416,7 +553,10 @@ fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -> Re
     if !library.is_file() {
         return Err(Exit::new(
             exit::NOT_FOUND,
-            format!("no Geyser plugin at {}: `cargo build --workspace` builds it beside this executable", library.display()),
+            format!(
+                "no Geyser plugin at {}: `cargo build --workspace` builds it beside this executable",
+                library.display()
+            ),
         ));
     }
     let path = layout.at("config").join("geyser-plugin.json5");
@@ -431,7 +571,13 @@ fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -> Re
     Ok(path)
 }
 
-async fn wait(what: &str, layout: &Layout, process: &str, stop: &CancellationToken, mut ready: impl AsyncFnMut() -> bool) -> Result<()> {
+async fn wait(
+    what: &str,
+    layout: &Layout,
+    process: &str,
+    stop: &CancellationToken,
+    mut ready: impl AsyncFnMut() -> bool,
+) -> Result<()> {
     let deadline = Instant::now() + STEP_PATIENCE;
     while !ready().await {
         if stop.is_cancelled() {
@@ -444,7 +590,12 @@ async fn wait(what: &str, layout: &Layout, process: &str, stop: &CancellationTok
             let tail: Vec<&str> = tail.into_iter().rev().collect();
             return Err(Exit::new(
                 exit::UNREACHABLE,
-                format!("{what} did not come up within {} s. The end of {}:\n{}", STEP_PATIENCE.as_secs(), log.display(), tail.join("\n")),
+                format!(
+                    "{what} did not come up within {} s. The end of {}:\n{}",
+                    STEP_PATIENCE.as_secs(),
+                    log.display(),
+                    tail.join("\n")
+                ),
             ));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -460,13 +611,29 @@ async fn first_job(gateway: &Gateway, layout: &Layout, stop: &CancellationToken)
         "max_completion_tokens": 8,
         "temperature": 0,
     });
-    let answer = gateway.post("/v1/chat/completions", &body).await.context("the network's first job")?;
-    let job = answer["mythic"]["job"].as_str().context("the gateway's answer names no job")?.to_owned();
-    wait(&format!("job {job} in the index"), layout, "indexer", stop, async || {
-        gateway.get(&format!("/v1/jobs/{job}")).await.is_ok_and(|job| {
-            job["fingerprint"].is_string() && matches!(job["status"].as_str(), Some("submitted" | "settled"))
-        })
-    })
+    let answer = gateway
+        .post("/v1/chat/completions", &body)
+        .await
+        .context("the network's first job")?;
+    let job = answer["mythic"]["job"]
+        .as_str()
+        .context("the gateway's answer names no job")?
+        .to_owned();
+    wait(
+        &format!("job {job} in the index"),
+        layout,
+        "indexer",
+        stop,
+        async || {
+            gateway
+                .get(&format!("/v1/jobs/{job}"))
+                .await
+                .is_ok_and(|job| {
+                    job["fingerprint"].is_string()
+                        && matches!(job["status"].as_str(), Some("submitted" | "settled"))
+                })
+        },
+    )
     .await?;
     Ok(job)
 }
@@ -475,18 +642,31 @@ fn announce(state: &DevState, slot_ms: u64) {
     let url = &state.gateway_url;
     println!("\nMythic development network");
     println!("  gateway    {url}/v1        (OpenAI base URL; {url}/ shows the network)");
-    println!("  API key    {}        (any key pays from the DEV account's vault)", state.api_key);
+    println!(
+        "  API key    {}        (any key pays from the DEV account's vault)",
+        state.api_key
+    );
     println!("  model      {MODEL_NAME}");
     println!("  chain      {}   {}", state.rpc_url, state.ws_url);
     println!("  database   {}   (read-only)", state.database_url);
     println!("  binary     {}", state.binary.display());
-    println!("  data       {}   (logs/, dev.json)", state.data_dir.display());
+    println!(
+        "  data       {}   (logs/, dev.json)",
+        state.data_dir.display()
+    );
     for name in ["dev", "admin"] {
         if let Some(key) = state.keys.get(name) {
-            println!("  key        {name:<6} {}   {}", key.pubkey, key.path.display());
+            println!(
+                "  key        {name:<6} {}   {}",
+                key.pubkey,
+                key.path.display()
+            );
         }
     }
-    println!("             funded; development only. {} in the DEV vault at least.", sol(100 * crate::units::LAMPORTS_PER_SOL));
+    println!(
+        "             funded; development only. {} in the DEV vault at least.",
+        sol(100 * crate::units::LAMPORTS_PER_SOL)
+    );
     if let Some(job) = &state.own_job {
         println!("  first job  {job}   (the network's own; settles 100 slots after its result)");
     }

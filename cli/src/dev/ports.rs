@@ -14,9 +14,14 @@ pub fn reserve(wanted: &[(String, String, u16)]) -> Result<Vec<u16>> {
         }
     }
     if !taken.is_empty() {
-        bail!("ports in use:\n{}\nIs another `mythic dev` running?", taken.join("\n"));
+        bail!(
+            "ports in use:\n{}\nIs another `mythic dev` running?",
+            taken.join("\n")
+        );
     }
-    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+    held.iter()
+        .map(|listener| Ok(listener.local_addr()?.port()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -38,6 +43,9 @@ mod tests {
         let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = other.local_addr().unwrap().port();
         let message = reserve(&[want(port)]).unwrap_err().to_string();
-        assert!(message.contains(&port.to_string()) && message.contains("--gateway-port"), "{message}");
+        assert!(
+            message.contains(&port.to_string()) && message.contains("--gateway-port"),
+            "{message}"
+        );
     }
 }

@@ -80,7 +80,12 @@ impl DevState {
     /// Reads the file of a data directory.
     pub fn read(data_dir: &Path) -> Result<Self> {
         let path = data_dir.join(FILE);
-        let bytes = std::fs::read(&path).with_context(|| format!("no development network in {}: run `make dev`", data_dir.display()))?;
+        let bytes = std::fs::read(&path).with_context(|| {
+            format!(
+                "no development network in {}: run `make dev`",
+                data_dir.display()
+            )
+        })?;
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
     }
 
@@ -89,7 +94,12 @@ impl DevState {
         use std::{io::Write, os::unix::fs::OpenOptionsExt};
         let path = self.data_dir.join(FILE);
         let draft = path.with_extension("json.new");
-        let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()?;
         std::fs::rename(&draft, &path).with_context(|| format!("writing {}", path.display()))

@@ -63,7 +63,11 @@ pub struct Supervisor {
 impl Supervisor {
     /// An empty supervisor.
     pub fn new(states: States, on_change: OnChange) -> Self {
-        Self { states, on_change, running: Vec::new() }
+        Self {
+            states,
+            on_change,
+            running: Vec::new(),
+        }
     }
 
     /// Starts `process` and keeps it running until [`Supervisor::stop`].
@@ -71,7 +75,13 @@ impl Supervisor {
         let child = spawn(&process)?;
         let (stop, stopped) = watch::channel(false);
         let name = process.name.clone();
-        let task = tokio::spawn(keep_running(process, child, stopped, self.states.clone(), self.on_change.clone()));
+        let task = tokio::spawn(keep_running(
+            process,
+            child,
+            stopped,
+            self.states.clone(),
+            self.on_change.clone(),
+        ));
         self.running.push((name, stop, task));
         Ok(())
     }
@@ -92,7 +102,12 @@ fn spawn(process: &Process) -> Result<Child> {
         .open(&process.log)
         .with_context(|| format!("opening the log {}", process.log.display()))?;
     let mut command = Command::new(&process.binary);
-    command.args(&process.args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+    command
+        .args(&process.args)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true);
     // Its own group: Ctrl-C in the terminal reaches the supervisor alone, which then stops the others in order.
     command.process_group(0);
     let parent = std::process::id();
@@ -106,14 +121,24 @@ fn spawn(process: &Process) -> Result<Child> {
             Ok(())
         });
     }
-    command.spawn().with_context(|| format!("starting {} ({})", process.name, process.binary.display()))
+    command
+        .spawn()
+        .with_context(|| format!("starting {} ({})", process.name, process.binary.display()))
 }
 
-async fn keep_running(process: Process, mut child: Child, mut stop: watch::Receiver<bool>, states: States, on_change: OnChange) {
+async fn keep_running(
+    process: Process,
+    mut child: Child,
+    mut stop: watch::Receiver<bool>,
+    states: States,
+    on_change: OnChange,
+) {
     let mut backoff = FIRST_BACKOFF;
     loop {
         let started = Instant::now();
-        set(&states, &on_change, &process.name, |state| state.pid = child.id());
+        set(&states, &on_change, &process.name, |state| {
+            state.pid = child.id()
+        });
         tokio::select! {
             () = stopped(&mut stop) => {
                 terminate(&mut child).await;
@@ -156,7 +181,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn terminate(child: &mut Child) {
     if let Some(pid) = child.id() {
         let _ = kill(Pid::from_raw(pid as i32), Signal::SIGTERM);
-        if tokio::time::timeout(STOP_PATIENCE, child.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_PATIENCE, child.wait())
+            .await
+            .is_err()
+        {
             let _ = child.kill().await;
         }
     }

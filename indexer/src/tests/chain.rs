@@ -7,7 +7,9 @@ use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::le::Text;
 use mythic_interface::params::Params;
 use mythic_interface::state::{Header, Job, Validator, Vault};
-use mythic_stream::proto::{AccountUpdate, BaseEnd, Event, SlotSeal, SlotStatus, SlotUpdate, Start};
+use mythic_stream::proto::{
+    AccountUpdate, BaseEnd, Event, SlotSeal, SlotStatus, SlotUpdate, Start,
+};
 use mythic_stream::spool::{FsyncPolicy, Room, Writer, WriterConfig};
 
 pub const GENESIS: [u8; 32] = [0xaa; 32];
@@ -22,15 +24,32 @@ pub struct Write {
 }
 
 pub fn write(key: u8, data: Vec<u8>) -> Write {
-    Write { key, owner: AI_PRECOMPILES_ID, lamports: 1_000_000, data }
+    Write {
+        key,
+        owner: AI_PRECOMPILES_ID,
+        lamports: 1_000_000,
+        data,
+    }
 }
 
 pub fn closed(key: u8) -> Write {
-    Write { key, owner: [0; 32], lamports: 0, data: Vec::new() }
+    Write {
+        key,
+        owner: [0; 32],
+        lamports: 0,
+        data: Vec::new(),
+    }
 }
 
 pub fn header(discriminator: u8, status: u8, seq: u64) -> Header {
-    Header { discriminator, version: 1, bump: 255, status, reserved: [0; 4], seq: seq.into() }
+    Header {
+        discriminator,
+        version: 1,
+        bump: 255,
+        status,
+        reserved: [0; 4],
+        seq: seq.into(),
+    }
 }
 
 /// Slots of a job's life; 0 = not yet.
@@ -128,14 +147,24 @@ impl Chain {
     pub fn start(dir: &Path, run: u8, base_slot: u64, base: &[Write]) -> Self {
         let mut config = WriterConfig::new(dir);
         config.fsync = FsyncPolicy::Never;
-        let mut chain =
-            Self { spool: Writer::open(config, [run; 16]).unwrap(), generations: Default::default(), version: 0 };
-        let start = Start { genesis_hash: GENESIS.to_vec().into(), primed: true, ..Default::default() };
+        let mut chain = Self {
+            spool: Writer::open(config, [run; 16]).unwrap(),
+            generations: Default::default(),
+            version: 0,
+        };
+        let start = Start {
+            genesis_hash: GENESIS.to_vec().into(),
+            primed: true,
+            ..Default::default()
+        };
         chain.push(Event::Start(start));
         for write in base {
             chain.update(base_slot, 0, 0, write, true);
         }
-        chain.push(Event::BaseEnd(BaseEnd { slot: base_slot, count: base.len() as u64 }));
+        chain.push(Event::BaseEnd(BaseEnd {
+            slot: base_slot,
+            count: base.len() as u64,
+        }));
         chain
     }
 
@@ -145,7 +174,11 @@ impl Chain {
 
     pub fn update(&mut self, slot: u64, generation: u32, fork: u8, write: &Write, startup: bool) {
         self.version += 1;
-        let signature = if startup { Vec::new() } else { signature(slot, fork, write.key).to_vec() };
+        let signature = if startup {
+            Vec::new()
+        } else {
+            signature(slot, fork, write.key).to_vec()
+        };
         self.push(Event::Account(AccountUpdate {
             slot,
             generation,
@@ -191,7 +224,11 @@ impl Chain {
 
     fn status(&mut self, slot: u64, fork: u8, status: SlotStatus, generation: u32) {
         let named = matches!(status, SlotStatus::Confirmed | SlotStatus::Rooted);
-        let blockhash = if named { hash(slot, fork).to_vec() } else { Vec::new() };
+        let blockhash = if named {
+            hash(slot, fork).to_vec()
+        } else {
+            Vec::new()
+        };
         self.push(Event::Slot(SlotUpdate {
             slot,
             generation,

@@ -32,7 +32,10 @@ fn spawn(config: &IndexerConfig) -> (JoinHandle<Result<(), IndexerError>>, Cance
 async fn rooted(db: &mut Database, slot: u64) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let found = db.client.query_one("SELECT finalized_slot FROM analytics.pipeline_status", &[]).await;
+        let found = db
+            .client
+            .query_one("SELECT finalized_slot FROM analytics.pipeline_status", &[])
+            .await;
         match found {
             Ok(row) if row.get::<_, Option<i64>>(0) == Some(slot as i64) => return,
             Err(_) => db.reconnect().await,
@@ -59,7 +62,17 @@ fn produce(dir: PathBuf, slots: u64, seed: u64, pause: Duration) -> std::thread:
                         1 => write(key, vault(slot, random.random_range(0..1000))),
                         _ => {
                             let accepted = if slot % 2 == 0 { slot } else { 0 };
-                            write(key, job(slot, Life { requested: slot, accepted, ..Life::default() }))
+                            write(
+                                key,
+                                job(
+                                    slot,
+                                    Life {
+                                        requested: slot,
+                                        accepted,
+                                        ..Life::default()
+                                    },
+                                ),
+                            )
                         }
                     }
                 })
@@ -73,7 +86,8 @@ fn produce(dir: PathBuf, slots: u64, seed: u64, pause: Duration) -> std::thread:
                 chain_of.push((slot, 0));
             }
             if chain_of.len() > 4 {
-                let (confirmed, rooted) = (chain_of[chain_of.len() - 2], chain_of[chain_of.len() - 4]);
+                let (confirmed, rooted) =
+                    (chain_of[chain_of.len() - 2], chain_of[chain_of.len() - 4]);
                 chain.confirm(confirmed.0, confirmed.1);
                 chain.root(rooted.0, rooted.1);
             }
@@ -95,9 +109,14 @@ async fn undisturbed(server: Arc<Server>, name: &str, spool: &std::path::Path) -
 }
 
 async fn content(db: &Database) -> Vec<String> {
-    let schema = db.texts("SELECT projection FROM pipeline.lease").await[0].trim_matches(['(', ')']).to_owned();
+    let schema = db.texts("SELECT projection FROM pipeline.lease").await[0]
+        .trim_matches(['(', ')'])
+        .to_owned();
     let tables = hash_tables(&db.client, &schema).await.unwrap();
-    let mut out: Vec<String> = tables.into_iter().map(|(name, hash)| format!("{name} {hash:?}")).collect();
+    let mut out: Vec<String> = tables
+        .into_iter()
+        .map(|(name, hash)| format!("{name} {hash:?}"))
+        .collect();
     for sql in [
         "SELECT seq, topic, op, entity, slot, blockhash, commitment, payload FROM feed.event ORDER BY seq",
         "SELECT * FROM archive.account ORDER BY bank, ordinal",
@@ -120,13 +139,18 @@ async fn killed_and_resumed_at_any_moment_it_counts_everything_once() {
         let (task, _stop) = spawn(&config);
         tokio::time::sleep(Duration::from_millis(random.random_range(20..250))).await;
         task.abort();
-        assert!(task.await.is_err_and(|e| e.is_cancelled()), "it ran until it was killed");
+        assert!(
+            task.await.is_err_and(|e| e.is_cancelled()),
+            "it ran until it was killed"
+        );
     }
     let (task, stop) = spawn(&config);
     rooted(&mut db, 151).await;
     stop.cancel();
     task.await.unwrap().unwrap();
-    let seqs = db.texts("SELECT count(*) = max(seq), count(*) > 100 FROM feed.event").await;
+    let seqs = db
+        .texts("SELECT count(*) = max(seq), count(*) > 100 FROM feed.event")
+        .await;
     assert_eq!(seqs, ["(t,t)"], "no number is missing");
     let expected = undisturbed(super::postgres::shared(), "killed_expected", spool.path()).await;
     assert_eq!(content(&db).await, expected, "seed {seed}");
@@ -173,7 +197,9 @@ async fn a_listener_hears_the_largest_number_of_each_batch() {
     use futures::StreamExt;
     let spool = tempfile::tempdir().unwrap();
     let db = Database::new("notified").await;
-    let (client, mut connection) = tokio_postgres::connect(&db.url, tokio_postgres::NoTls).await.unwrap();
+    let (client, mut connection) = tokio_postgres::connect(&db.url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut messages = futures::stream::poll_fn(move |cx| connection.poll_message(cx));
@@ -186,16 +212,51 @@ async fn a_listener_hears_the_largest_number_of_each_batch() {
     client.batch_execute("LISTEN mythic_feed").await.unwrap();
     let (task, stop) = spawn(&config(&db, spool.path()));
     let mut chain = Chain::start(spool.path(), 1, 0, &[]);
-    chain.bank(1, 0, (0, 0), &[write(3, job(1, Life { requested: 1, ..Life::default() }))]);
+    chain.bank(
+        1,
+        0,
+        (0, 0),
+        &[write(
+            3,
+            job(
+                1,
+                Life {
+                    requested: 1,
+                    ..Life::default()
+                },
+            ),
+        )],
+    );
     chain.sync();
-    let (first, _) = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap().unwrap();
+    let (first, _) = tokio::time::timeout(Duration::from_secs(20), heard.recv())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(first, "1");
     let mut worst = Duration::ZERO;
     for slot in 2..30 {
         let sealed = Instant::now();
-        chain.bank(slot, 0, (slot - 1, 0), &[write(3, job(slot, Life { requested: 1, accepted: slot, ..Life::default() }))]);
+        chain.bank(
+            slot,
+            0,
+            (slot - 1, 0),
+            &[write(
+                3,
+                job(
+                    slot,
+                    Life {
+                        requested: 1,
+                        accepted: slot,
+                        ..Life::default()
+                    },
+                ),
+            )],
+        );
         chain.sync();
-        let (_, at) = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap().unwrap();
+        let (_, at) = tokio::time::timeout(Duration::from_secs(20), heard.recv())
+            .await
+            .unwrap()
+            .unwrap();
         worst = worst.max(at.duration_since(sealed));
     }
     eprintln!("slowest of 28 seals to notification: {worst:?}");
@@ -207,17 +268,33 @@ async fn a_listener_hears_the_largest_number_of_each_batch() {
 async fn another_chain_is_refused() {
     let spool = tempfile::tempdir().unwrap();
     let db = Database::new("other_chain").await;
-    db.client.execute("INSERT INTO pipeline.chain (genesis_hash) VALUES ($1)", &[&&[1u8; 32][..]]).await.unwrap();
+    db.client
+        .execute(
+            "INSERT INTO pipeline.chain (genesis_hash) VALUES ($1)",
+            &[&&[1u8; 32][..]],
+        )
+        .await
+        .unwrap();
     drop(Chain::start(spool.path(), 1, 0, &[]));
     let (task, _stop) = spawn(&config(&db, spool.path()));
-    let refused = tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap().unwrap_err();
-    assert!(matches!(refused, IndexerError::OtherChain { .. }), "{refused}");
+    let refused = tokio::time::timeout(Duration::from_secs(20), task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        matches!(refused, IndexerError::OtherChain { .. }),
+        "{refused}"
+    );
     assert!(refused.to_string().contains("--reset"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spool_that_was_replaced_is_read_from_its_beginning() {
-    let (spool, db) = (tempfile::tempdir().unwrap(), Database::new("replaced_spool").await);
+    let (spool, db) = (
+        tempfile::tempdir().unwrap(),
+        Database::new("replaced_spool").await,
+    );
     let mut chain = Chain::start(spool.path(), 1, 0, &[]);
     chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
     chain.root(1, 0);
@@ -233,6 +310,14 @@ async fn a_spool_that_was_replaced_is_read_from_its_beginning() {
     rooted(&mut db, 2).await;
     stop.cancel();
     task.await.unwrap().unwrap();
-    assert_eq!(db.texts("SELECT balance, exact FROM analytics.vaults_finalized").await, ["(70,t)"]);
-    assert_eq!(db.texts("SELECT gaps_open FROM analytics.pipeline_status").await, ["(0)"]);
+    assert_eq!(
+        db.texts("SELECT balance, exact FROM analytics.vaults_finalized")
+            .await,
+        ["(70,t)"]
+    );
+    assert_eq!(
+        db.texts("SELECT gaps_open FROM analytics.pipeline_status")
+            .await,
+        ["(0)"]
+    );
 }

@@ -19,20 +19,33 @@ use crate::writer::{Mode, Step, Writer};
 
 /// Applies everything in the spool, `chunk` inputs a batch, as the service does; `fail_after` stops it before
 /// that statement. Returns how many statements are left of `fail_after`.
-async fn drain(url: &str, spool: &Path, chunk: usize, fail_after: Option<usize>) -> Result<Option<usize>, IndexerError> {
+async fn drain(
+    url: &str,
+    spool: &Path,
+    chunk: usize,
+    fail_after: Option<usize>,
+) -> Result<Option<usize>, IndexerError> {
     let mut session = Session::open(url, "test").await?;
     let lease = loop {
         match lease::acquire(&mut session, Duration::from_secs(5)).await {
-            Err(IndexerError::LeaseHeld { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(IndexerError::LeaseHeld { .. }) => {
+                tokio::time::sleep(Duration::from_millis(5)).await
+            }
             lease => break lease?,
         }
     };
-    let mode = Mode::Live { reader: "test".into(), epoch: lease.epoch };
+    let mode = Mode::Live {
+        reader: "test".into(),
+        epoch: lease.epoch,
+    };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     writer.session.fail_after = fail_after;
     let position = writer.state().position;
-    let mut reader =
-        Reader::open(ReaderConfig { dir: spool.into(), name: "test".into(), start: position.map(|p| p.resume) })?;
+    let mut reader = Reader::open(ReaderConfig {
+        dir: spool.into(),
+        name: "test".into(),
+        start: position.map(|p| p.resume),
+    })?;
     let mut holder = Holder::new(64 << 20);
     let mut steps: Vec<Step> = Vec::new();
     loop {
@@ -42,11 +55,19 @@ async fn drain(url: &str, spool: &Path, chunk: usize, fail_after: Option<usize>)
         }
         for item in items {
             let replayed = position.is_some_and(|p| item.position < p.applied);
-            let inputs = holder.apply(item.position, item.envelope.unwrap(), replayed).unwrap();
+            let inputs = holder
+                .apply(item.position, item.envelope.unwrap(), replayed)
+                .unwrap();
             let last = inputs.len();
-            let reached = Reached { resume: holder.resume(item.next), applied: item.next };
+            let reached = Reached {
+                resume: holder.resume(item.next),
+                applied: item.next,
+            };
             for (index, input) in inputs.into_iter().enumerate() {
-                steps.push(Step { input, reached: (index + 1 == last).then_some(reached) });
+                steps.push(Step {
+                    input,
+                    reached: (index + 1 == last).then_some(reached),
+                });
             }
             if steps.len() >= chunk && steps.last().is_some_and(|s| s.reached.is_some()) {
                 writer.apply(std::mem::take(&mut steps)).await?;

@@ -40,26 +40,48 @@ fn command(name: &str) -> Command {
 
 fn unprivileged() -> User {
     let named = |name| User::from_name(name).ok().flatten();
-    named("postgres").or_else(|| named("nobody")).expect("an unprivileged user")
+    named("postgres")
+        .or_else(|| named("nobody"))
+        .expect("an unprivileged user")
 }
 
 impl Server {
     pub fn start() -> Self {
-        let dir = tempfile::Builder::new().prefix("mypg").tempdir_in("/tmp").unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("mypg")
+            .tempdir_in("/tmp")
+            .unwrap();
         if nix::unistd::geteuid().is_root() {
             let user = unprivileged();
             chown(dir.path(), Some(user.uid), Some(user.gid)).unwrap();
         }
         let data = dir.path().join("data");
         let out = command("initdb")
-            .args(["-A", "trust", "-U", "mythic", "-N", "-E", "UTF8", "--locale=C", "-D"])
+            .args([
+                "-A",
+                "trust",
+                "-U",
+                "mythic",
+                "-N",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-D",
+            ])
             .arg(&data)
             .current_dir(dir.path())
             .output()
             .unwrap();
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         let child = Self::launch(dir.path());
-        let server = Self { dir, child: Mutex::new(child) };
+        let server = Self {
+            dir,
+            child: Mutex::new(child),
+        };
         server.wait();
         server
     }
@@ -71,7 +93,16 @@ impl Server {
             .arg(dir.join("data"))
             .arg("-k")
             .arg(dir)
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100", "-c", "shared_buffers=32MB"])
+            .args([
+                "-c",
+                "listen_addresses=",
+                "-c",
+                "fsync=off",
+                "-c",
+                "max_connections=100",
+                "-c",
+                "shared_buffers=32MB",
+            ])
             .current_dir(dir)
             .stdout(Stdio::null())
             .stderr(log)
@@ -81,7 +112,14 @@ impl Server {
 
     fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !command("pg_isready").arg("-q").arg("-h").arg(self.dir.path()).status().unwrap().success() {
+        while !command("pg_isready")
+            .arg("-q")
+            .arg("-h")
+            .arg(self.dir.path())
+            .status()
+            .unwrap()
+            .success()
+        {
             assert!(Instant::now() < deadline, "postgres does not start");
             std::thread::sleep(Duration::from_millis(30));
         }
@@ -98,7 +136,10 @@ impl Server {
     }
 
     pub fn url(&self, database: &str) -> String {
-        format!("host={} user=mythic dbname={database}", self.dir.path().display())
+        format!(
+            "host={} user=mythic dbname={database}",
+            self.dir.path().display()
+        )
     }
 }
 
@@ -113,7 +154,9 @@ impl Drop for Server {
 /// The server shared by the tests that run at the moment.
 pub fn shared() -> Arc<Server> {
     static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    let mut slot = SERVER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut slot = SERVER
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     slot.upgrade().unwrap_or_else(|| {
         let server = Arc::new(Server::start());
         *slot = Arc::downgrade(&server);
@@ -135,12 +178,22 @@ impl Database {
     }
 
     pub async fn on(server: Arc<Server>, name: &str) -> Self {
-        let (admin, _guard) = crate::db::connect(&server.url("postgres"), "test").await.unwrap();
-        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let (admin, _guard) = crate::db::connect(&server.url("postgres"), "test")
+            .await
+            .unwrap();
+        admin
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .await
+            .unwrap();
         let url = server.url(name);
         migrate(&url).await.unwrap();
         let (client, guard) = crate::db::connect(&url, "test").await.unwrap();
-        Self { url, client, _guard: guard, server }
+        Self {
+            url,
+            client,
+            _guard: guard,
+            server,
+        }
     }
 
     pub async fn reconnect(&mut self) {
@@ -155,7 +208,13 @@ impl Database {
 
     /// The first column of a query, as text.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
-        let rows = self.client.query(&format!("SELECT (q.*)::text FROM ({sql}) q"), &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
-        rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default()).collect()
+        let rows = self
+            .client
+            .query(&format!("SELECT (q.*)::text FROM ({sql}) q"), &[])
+            .await
+            .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        rows.iter()
+            .map(|row| row.get::<_, Option<String>>(0).unwrap_or_default())
+            .collect()
     }
 }

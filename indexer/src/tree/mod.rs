@@ -112,21 +112,43 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The bank is new: its content is to be kept.
-    Added { number: i64 },
+    Added {
+        number: i64,
+    },
     /// A seal of a bank that is held or rooted already, or that can't be placed.
-    Ignored { number: i64 },
-    Confirmed { number: i64 },
-    Rooted { number: i64 },
+    Ignored {
+        number: i64,
+    },
+    Confirmed {
+        number: i64,
+    },
+    Rooted {
+        number: i64,
+    },
     /// On no chain any more, for good.
-    Orphaned { number: i64 },
+    Orphaned {
+        number: i64,
+    },
     /// Finality passed over `first..=last` without their banks. `top` is the newest missing bank.
-    Gap { first: u64, last: u64, top: BankId },
+    Gap {
+        first: u64,
+        last: u64,
+        top: BankId,
+    },
     /// A missing bank came late; what is still missing of that gap ends at `top`.
-    GapShrunk { first: u64, top: BankId },
+    GapShrunk {
+        first: u64,
+        top: BankId,
+    },
     /// All missing banks of the gap have come.
-    GapClosed { first: u64 },
+    GapClosed {
+        first: u64,
+    },
     /// Our root has reached the base's slot: compare and mend.
-    BaseDue { number: i64, slot: u64 },
+    BaseDue {
+        number: i64,
+        slot: u64,
+    },
     Alarm(Alarm),
 }
 
@@ -230,7 +252,9 @@ impl SlotTree {
 
     /// Slot of the newest confirmed bank; the root's where nothing above it is confirmed.
     pub fn confirmed_slot(&self) -> Option<u64> {
-        self.confirmed_tip().map(|n| n.bank.id.slot).or(self.root.map(|r| r.slot))
+        self.confirmed_tip()
+            .map(|n| n.bank.id.slot)
+            .or(self.root.map(|r| r.slot))
     }
 
     fn confirmed_tip(&self) -> Option<&Node> {
@@ -239,7 +263,13 @@ impl SlotTree {
 
     fn chain_to(&self, tip: Option<&Node>) -> Vec<i64> {
         let Some(tip) = tip else { return Vec::new() };
-        let mut chain: Vec<i64> = self.path(tip.bank.id).0.iter().filter_map(|id| self.nodes.get(id)).map(|n| n.bank.number).collect();
+        let mut chain: Vec<i64> = self
+            .path(tip.bank.id)
+            .0
+            .iter()
+            .filter_map(|id| self.nodes.get(id))
+            .map(|n| n.bank.number)
+            .collect();
         chain.reverse();
         chain
     }
@@ -257,12 +287,29 @@ impl SlotTree {
 
     /// The newest confirmed bank below a slot.
     fn confirmed_below(&self, slot: u64) -> Option<BankId> {
-        self.nodes.range(..BankId { slot, hash: [0; 32] }).rev().find(|(_, n)| n.confirmed).map(|(id, _)| *id)
+        self.nodes
+            .range(
+                ..BankId {
+                    slot,
+                    hash: [0; 32],
+                },
+            )
+            .rev()
+            .find(|(_, n)| n.confirmed)
+            .map(|(id, _)| *id)
     }
 
     /// The one bank held at a slot; none if there are several.
     fn only_at(&self, slot: u64) -> Option<BankId> {
-        let mut at = self.nodes.range(BankId { slot, hash: [0; 32] }..=BankId { slot, hash: [0xff; 32] });
+        let mut at = self.nodes.range(
+            BankId {
+                slot,
+                hash: [0; 32],
+            }..=BankId {
+                slot,
+                hash: [0xff; 32],
+            },
+        );
         match (at.next(), at.next()) {
             (Some((id, _)), None) => Some(*id),
             _ => None,
@@ -277,26 +324,41 @@ impl SlotTree {
             Event::Base(base) => {
                 if self.root.is_none() {
                     let known = base.as_of.filter(|bank| bank.slot == base.slot);
-                    self.root = Some(Root { slot: base.slot, hash: known.map(|bank| bank.hash) });
+                    self.root = Some(Root {
+                        slot: base.slot,
+                        hash: known.map(|bank| bank.hash),
+                    });
                 }
                 self.base = Some(base);
                 self.base_due(&mut out);
             }
             Event::Sealed(bank) => self.sealed(bank, &mut out),
             Event::Reset { slot } | Event::Dead { slot } => {
-                for (_, node) in
-                    self.nodes.range_mut(BankId { slot, hash: [0; 32] }..=BankId { slot, hash: [0xff; 32] })
-                {
+                for (_, node) in self.nodes.range_mut(
+                    BankId {
+                        slot,
+                        hash: [0; 32],
+                    }..=BankId {
+                        slot,
+                        hash: [0xff; 32],
+                    },
+                ) {
                     node.replaced |= !node.confirmed;
                 }
             }
             Event::Confirmed { slot, hash } => {
-                if let Some(id) = hash.map(|hash| BankId { slot, hash }).or_else(|| self.only_at(slot)) {
+                if let Some(id) = hash
+                    .map(|hash| BankId { slot, hash })
+                    .or_else(|| self.only_at(slot))
+                {
                     self.confirm(id, &mut out);
                 }
             }
             Event::Rooted { slot, hash, parent } => {
-                if let Some(id) = hash.map(|hash| BankId { slot, hash }).or_else(|| self.only_at(slot)) {
+                if let Some(id) = hash
+                    .map(|hash| BankId { slot, hash })
+                    .or_else(|| self.only_at(slot))
+                {
                     self.advance_root(id, parent, &mut out);
                 }
             }
@@ -317,7 +379,14 @@ impl SlotTree {
         } else if self.root.is_some_and(|root| id.slot <= root.slot) {
             self.sealed_below_root(bank, out);
         } else {
-            self.nodes.insert(id, Node { bank, confirmed: false, replaced: false });
+            self.nodes.insert(
+                id,
+                Node {
+                    bank,
+                    confirmed: false,
+                    replaced: false,
+                },
+            );
             out.push(Effect::Added { number });
         }
         if std::mem::take(&mut self.run_fresh) {
@@ -339,14 +408,21 @@ impl SlotTree {
             out.push(Effect::Rooted { number });
             if bank.parent.slot >= first {
                 self.missing.insert(bank.parent, first);
-                out.push(Effect::GapShrunk { first, top: bank.parent });
+                out.push(Effect::GapShrunk {
+                    first,
+                    top: bank.parent,
+                });
             } else {
                 out.push(Effect::GapClosed { first });
             }
             return;
         }
         let known = self.rooted.get(&bank.id.slot) == Some(&bank.id.hash);
-        let remembered = self.rooted.keys().next().is_some_and(|oldest| bank.id.slot >= *oldest);
+        let remembered = self
+            .rooted
+            .keys()
+            .next()
+            .is_some_and(|oldest| bank.id.slot >= *oldest);
         if known || !remembered || self.missing.contains_key(&bank.id) {
             out.push(Effect::Ignored { number });
         } else {
@@ -376,14 +452,20 @@ impl SlotTree {
         }
         let (path, _) = self.path(id);
         let tip = self.confirmed_tip().map(|n| n.bank.id);
-        if let Some(tip) = tip.filter(|tip| !path.contains(tip) && !self.path(*tip).0.contains(&id)) {
-            out.push(Effect::Alarm(Alarm::ConfirmedFork { confirmed: tip, other: id }));
+        if let Some(tip) = tip.filter(|tip| !path.contains(tip) && !self.path(*tip).0.contains(&id))
+        {
+            out.push(Effect::Alarm(Alarm::ConfirmedFork {
+                confirmed: tip,
+                other: id,
+            }));
         }
         for step in path.into_iter().rev() {
             if let Some(node) = self.nodes.get_mut(&step) {
                 node.replaced = false;
                 if !std::mem::replace(&mut node.confirmed, true) {
-                    out.push(Effect::Confirmed { number: node.bank.number });
+                    out.push(Effect::Confirmed {
+                        number: node.bank.number,
+                    });
                 }
             }
         }
@@ -397,7 +479,10 @@ impl SlotTree {
                 match root.hash {
                     None => root.hash = Some(id.hash),
                     Some(hash) if hash != id.hash => {
-                        out.push(Effect::Alarm(Alarm::RootConflict { root: id.slot, other: id }));
+                        out.push(Effect::Alarm(Alarm::RootConflict {
+                            root: id.slot,
+                            other: id,
+                        }));
                     }
                     Some(_) => {}
                 }
@@ -411,7 +496,10 @@ impl SlotTree {
         let start = if held {
             Some(id)
         } else {
-            parent.filter(|p| *p < id.slot).and_then(|p| self.only_at(p)).or_else(|| self.confirmed_below(id.slot))
+            parent
+                .filter(|p| *p < id.slot)
+                .and_then(|p| self.only_at(p))
+                .or_else(|| self.confirmed_below(id.slot))
         };
         let (mut path, mut below) = match start {
             Some(start) => self.path(start),
@@ -424,9 +512,13 @@ impl SlotTree {
             if let Some(root) = self.root
                 && below.slot <= root.slot
             {
-                let same = below.slot == root.slot && root.hash.is_none_or(|hash| hash == below.hash);
+                let same =
+                    below.slot == root.slot && root.hash.is_none_or(|hash| hash == below.hash);
                 if !same && root.hash.is_some() {
-                    out.push(Effect::Alarm(Alarm::RootConflict { root: root.slot, other: below }));
+                    out.push(Effect::Alarm(Alarm::RootConflict {
+                        root: root.slot,
+                        other: below,
+                    }));
                 }
                 break;
             }
@@ -457,16 +549,26 @@ impl SlotTree {
             let first = path.first().map_or(next, |top| top.slot + 1);
             self.open_gap(first, id, out);
         }
-        self.root = Some(Root { slot: id.slot, hash: Some(id.hash) });
+        self.root = Some(Root {
+            slot: id.slot,
+            hash: Some(id.hash),
+        });
         self.remember_rooted(id);
         self.orphan_beside(id, out);
-        self.pending_confirmed = self.pending_confirmed.split_off(&BankId { slot: id.slot + 1, hash: [0; 32] });
+        self.pending_confirmed = self.pending_confirmed.split_off(&BankId {
+            slot: id.slot + 1,
+            hash: [0; 32],
+        });
         self.base_due(out);
     }
 
     fn open_gap(&mut self, first: u64, top: BankId, out: &mut Vec<Effect>) {
         self.missing.insert(top, first);
-        out.push(Effect::Gap { first, last: top.slot, top });
+        out.push(Effect::Gap {
+            first,
+            last: top.slot,
+            top,
+        });
     }
 
     /// Removes what is neither ancestor nor descendant of the new root. A bank whose line to the root is
@@ -489,21 +591,32 @@ impl SlotTree {
         }
         for id in orphans {
             if let Some(node) = self.nodes.remove(&id) {
-                out.push(Effect::Orphaned { number: node.bank.number });
+                out.push(Effect::Orphaned {
+                    number: node.bank.number,
+                });
             }
         }
     }
 
     fn base_due(&mut self, out: &mut Vec<Effect>) {
         if let (Some(base), Some(root)) = (self.base, self.root)
-            && base.as_of.map_or(base.slot, |bank| bank.slot.max(base.slot)) <= root.slot
+            && base
+                .as_of
+                .map_or(base.slot, |bank| bank.slot.max(base.slot))
+                <= root.slot
         {
             self.base = None;
             let on_chain = |bank: &BankId| {
                 self.rooted.get(&bank.slot) == Some(&bank.hash) || self.missing.contains_key(bank)
             };
-            let slot = base.as_of.filter(on_chain).map_or(base.slot, |bank| bank.slot.max(base.slot));
-            out.push(Effect::BaseDue { number: base.number, slot });
+            let slot = base
+                .as_of
+                .filter(on_chain)
+                .map_or(base.slot, |bank| bank.slot.max(base.slot));
+            out.push(Effect::BaseDue {
+                number: base.number,
+                slot,
+            });
         }
     }
 

@@ -2,24 +2,43 @@ use super::*;
 use proptest::prelude::*;
 
 fn id(slot: u64, fork: u8) -> BankId {
-    BankId { slot, hash: [fork.wrapping_mul(31).wrapping_add(slot as u8); 32] }
+    BankId {
+        slot,
+        hash: [fork.wrapping_mul(31).wrapping_add(slot as u8); 32],
+    }
 }
 
 /// A bank at `slot` on `fork`, built on `parent`.
 fn bank(number: i64, slot: u64, fork: u8, parent: BankId) -> Bank {
-    Bank { number, id: id(slot, fork), parent, whole: true }
+    Bank {
+        number,
+        id: id(slot, fork),
+        parent,
+        whole: true,
+    }
 }
 
 fn confirmed(bank: BankId) -> Event {
-    Event::Confirmed { slot: bank.slot, hash: Some(bank.hash) }
+    Event::Confirmed {
+        slot: bank.slot,
+        hash: Some(bank.hash),
+    }
 }
 
 fn rooted(bank: BankId, parent: u64) -> Event {
-    Event::Rooted { slot: bank.slot, hash: Some(bank.hash), parent: Some(parent) }
+    Event::Rooted {
+        slot: bank.slot,
+        hash: Some(bank.hash),
+        parent: Some(parent),
+    }
 }
 
 fn base(number: i64, slot: u64, as_of: Option<BankId>) -> Event {
-    Event::Base(PendingBase { number, slot, as_of })
+    Event::Base(PendingBase {
+        number,
+        slot,
+        as_of,
+    })
 }
 
 /// A tree rooted at slot 10 that holds 11, 12, 13 on fork 0, numbered as their slots.
@@ -28,7 +47,12 @@ fn line() -> SlotTree {
     tree.apply(base(1, 10, Some(id(10, 0))));
     for slot in 11..=13 {
         let effects = tree.apply(Event::Sealed(bank(slot as i64, slot, 0, id(slot - 1, 0))));
-        assert_eq!(effects, [Effect::Added { number: slot as i64 }]);
+        assert_eq!(
+            effects,
+            [Effect::Added {
+                number: slot as i64
+            }]
+        );
     }
     tree
 }
@@ -36,8 +60,20 @@ fn line() -> SlotTree {
 #[test]
 fn a_base_on_an_empty_tree_is_due_at_once_and_is_the_root() {
     let mut tree = SlotTree::default();
-    assert_eq!(tree.apply(base(7, 10, Some(id(10, 0)))), [Effect::BaseDue { number: 7, slot: 10 }]);
-    assert_eq!(tree.root(), Some(Root { slot: 10, hash: Some(id(10, 0).hash) }));
+    assert_eq!(
+        tree.apply(base(7, 10, Some(id(10, 0)))),
+        [Effect::BaseDue {
+            number: 7,
+            slot: 10
+        }]
+    );
+    assert_eq!(
+        tree.root(),
+        Some(Root {
+            slot: 10,
+            hash: Some(id(10, 0).hash)
+        })
+    );
 }
 
 #[test]
@@ -45,7 +81,13 @@ fn a_base_waits_for_our_root_and_speaks_for_the_bank_that_the_run_builds_on() {
     let mut tree = line();
     assert_eq!(tree.apply(base(20, 11, Some(id(12, 0)))), []);
     assert_eq!(tree.apply(rooted(id(11, 0), 10)).len(), 2);
-    assert!(tree.apply(rooted(id(12, 0), 11)).contains(&Effect::BaseDue { number: 20, slot: 12 }));
+    assert!(
+        tree.apply(rooted(id(12, 0), 11))
+            .contains(&Effect::BaseDue {
+                number: 20,
+                slot: 12
+            })
+    );
     assert_eq!(tree.base(), None);
 }
 
@@ -54,7 +96,13 @@ fn a_base_whose_bank_was_orphaned_speaks_only_for_its_own_slot() {
     let mut tree = line();
     tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0))));
     tree.apply(base(20, 11, Some(id(12, 1))));
-    assert!(tree.apply(rooted(id(12, 0), 11)).contains(&Effect::BaseDue { number: 20, slot: 11 }));
+    assert!(
+        tree.apply(rooted(id(12, 0), 11))
+            .contains(&Effect::BaseDue {
+                number: 20,
+                slot: 11
+            })
+    );
 }
 
 #[test]
@@ -62,7 +110,11 @@ fn the_processed_chain_is_the_highest_slot_ties_by_first_arrival() {
     let mut tree = line();
     assert_eq!(tree.processed_chain(), [11, 12, 13]);
     tree.apply(Event::Sealed(bank(14, 13, 1, id(11, 0))));
-    assert_eq!(tree.processed_chain(), [11, 12, 13], "same slot, came second");
+    assert_eq!(
+        tree.processed_chain(),
+        [11, 12, 13],
+        "same slot, came second"
+    );
     tree.apply(Event::Sealed(bank(15, 14, 1, id(13, 1))));
     assert_eq!(tree.processed_chain(), [11, 14, 15]);
 }
@@ -72,7 +124,10 @@ fn confirmed_covers_ancestors_once_oldest_first() {
     let mut tree = line();
     assert_eq!(
         tree.apply(confirmed(id(12, 0))),
-        [Effect::Confirmed { number: 11 }, Effect::Confirmed { number: 12 }]
+        [
+            Effect::Confirmed { number: 11 },
+            Effect::Confirmed { number: 12 }
+        ]
     );
     assert_eq!(tree.apply(confirmed(id(12, 0))), []);
     assert_eq!(tree.apply(confirmed(id(11, 0))), []);
@@ -108,7 +163,13 @@ fn rooted_implies_confirmed_and_roots_all_ancestors() {
             Effect::Rooted { number: 12 },
         ]
     );
-    assert_eq!(tree.root(), Some(Root { slot: 12, hash: Some(id(12, 0).hash) }));
+    assert_eq!(
+        tree.root(),
+        Some(Root {
+            slot: 12,
+            hash: Some(id(12, 0).hash)
+        })
+    );
     assert_eq!(tree.processed_chain(), [13]);
     assert_eq!(tree.apply(rooted(id(12, 0), 11)), [], "said twice");
 }
@@ -119,7 +180,13 @@ fn rooting_orphans_what_is_neither_ancestor_nor_descendant() {
     tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
     tree.apply(Event::Sealed(bank(21, 15, 1, id(12, 1))));
     let effects = tree.apply(rooted(id(12, 0), 11));
-    assert_eq!(&effects[effects.len() - 2..], [Effect::Orphaned { number: 20 }, Effect::Orphaned { number: 21 }]);
+    assert_eq!(
+        &effects[effects.len() - 2..],
+        [
+            Effect::Orphaned { number: 20 },
+            Effect::Orphaned { number: 21 }
+        ]
+    );
     assert_eq!(tree.processed_chain(), [13]);
 }
 
@@ -129,9 +196,15 @@ fn a_bank_of_a_dead_fork_is_orphaned_even_when_it_comes_late() {
     tree.apply(rooted(id(12, 0), 11));
     assert_eq!(
         tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0)))),
-        [Effect::Added { number: 30 }, Effect::Orphaned { number: 30 }]
+        [
+            Effect::Added { number: 30 },
+            Effect::Orphaned { number: 30 }
+        ]
     );
-    assert_eq!(tree.apply(Event::Sealed(bank(31, 12, 0, id(11, 0)))), [Effect::Ignored { number: 31 }]);
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(31, 12, 0, id(11, 0)))),
+        [Effect::Ignored { number: 31 }]
+    );
     // One that builds on the dead fork at a slot above the root goes when the root moves on.
     tree.apply(Event::Sealed(bank(32, 14, 1, id(12, 1))));
     let effects = tree.apply(rooted(id(13, 0), 12));
@@ -172,7 +245,11 @@ fn the_first_seal_of_a_new_run_gives_up_what_it_does_not_build_on() {
     tree.apply(Event::RunStarted);
     assert_eq!(tree.processed_chain(), [11, 12, 13], "nothing is known yet");
     tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
-    assert_eq!(tree.processed_chain(), [11, 20], "although 13 is a higher slot");
+    assert_eq!(
+        tree.processed_chain(),
+        [11, 20],
+        "although 13 is a higher slot"
+    );
     tree.apply(Event::Sealed(bank(21, 13, 1, id(12, 1))));
     assert_eq!(tree.processed_chain(), [11, 20, 21]);
 }
@@ -181,7 +258,10 @@ fn the_first_seal_of_a_new_run_gives_up_what_it_does_not_build_on() {
 fn a_seal_repeated_in_a_new_run_is_the_same_bank() {
     let mut tree = line();
     tree.apply(Event::RunStarted);
-    assert_eq!(tree.apply(Event::Sealed(bank(40, 12, 0, id(11, 0)))), [Effect::Ignored { number: 40 }]);
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(40, 12, 0, id(11, 0)))),
+        [Effect::Ignored { number: 40 }]
+    );
     assert_eq!(tree.processed_chain(), [11, 12]);
 }
 
@@ -191,9 +271,19 @@ fn finality_passes_over_a_missing_bank() {
     // 14 was lost; 15 builds on it.
     tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
     let effects = tree.apply(rooted(id(15, 0), 14));
-    assert!(effects.contains(&Effect::Gap { first: 11, last: 14, top: id(14, 0) }), "{effects:?}");
+    assert!(
+        effects.contains(&Effect::Gap {
+            first: 11,
+            last: 14,
+            top: id(14, 0)
+        }),
+        "{effects:?}"
+    );
     assert!(effects.contains(&Effect::Rooted { number: 15 }));
-    assert!(effects.contains(&Effect::Orphaned { number: 13 }), "its place is unknown, finality went past it");
+    assert!(
+        effects.contains(&Effect::Orphaned { number: 13 }),
+        "its place is unknown, finality went past it"
+    );
 }
 
 #[test]
@@ -204,7 +294,11 @@ fn confirmed_banks_below_a_gap_are_on_the_chain() {
     assert_eq!(
         tree.apply(rooted(id(15, 0), 14)),
         [
-            Effect::Gap { first: 13, last: 14, top: id(14, 0) },
+            Effect::Gap {
+                first: 13,
+                last: 14,
+                top: id(14, 0)
+            },
             Effect::Rooted { number: 11 },
             Effect::Rooted { number: 12 },
             Effect::Confirmed { number: 15 },
@@ -219,12 +313,22 @@ fn a_root_that_was_never_sealed_is_a_gap_of_its_own() {
     let mut tree = line();
     let effects = tree.apply(rooted(id(14, 0), 13));
     assert!(effects.contains(&Effect::Rooted { number: 13 }));
-    assert_eq!(effects.last(), Some(&Effect::Gap { first: 14, last: 14, top: id(14, 0) }));
+    assert_eq!(
+        effects.last(),
+        Some(&Effect::Gap {
+            first: 14,
+            last: 14,
+            top: id(14, 0)
+        })
+    );
     // What builds on it is on the chain.
     tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
     assert_eq!(
         tree.apply(rooted(id(15, 0), 14)),
-        [Effect::Confirmed { number: 15 }, Effect::Rooted { number: 15 }]
+        [
+            Effect::Confirmed { number: 15 },
+            Effect::Rooted { number: 15 }
+        ]
     );
 }
 
@@ -233,14 +337,21 @@ fn missing_banks_that_come_late_close_their_gap() {
     let mut tree = SlotTree::default();
     tree.apply(base(1, 10, Some(id(10, 0))));
     tree.apply(Event::Sealed(bank(2, 13, 0, id(12, 0))));
-    assert!(tree.apply(rooted(id(13, 0), 12)).contains(&Effect::Gap { first: 11, last: 12, top: id(12, 0) }));
+    assert!(tree.apply(rooted(id(13, 0), 12)).contains(&Effect::Gap {
+        first: 11,
+        last: 12,
+        top: id(12, 0)
+    }));
     assert_eq!(
         tree.apply(Event::Sealed(bank(3, 12, 0, id(11, 0)))),
         [
             Effect::Added { number: 3 },
             Effect::Confirmed { number: 3 },
             Effect::Rooted { number: 3 },
-            Effect::GapShrunk { first: 11, top: id(11, 0) },
+            Effect::GapShrunk {
+                first: 11,
+                top: id(11, 0)
+            },
         ]
     );
     let effects = tree.apply(Event::Sealed(bank(4, 11, 0, id(10, 0))));
@@ -254,41 +365,82 @@ fn contradictions_are_alarms_and_never_stop_the_tree() {
     tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
     tree.apply(confirmed(id(12, 0)));
     let effects = tree.apply(confirmed(id(12, 1)));
-    assert!(matches!(effects[0], Effect::Alarm(Alarm::ConfirmedFork { .. })), "{effects:?}");
+    assert!(
+        matches!(effects[0], Effect::Alarm(Alarm::ConfirmedFork { .. })),
+        "{effects:?}"
+    );
     let effects = tree.apply(rooted(id(10, 9), 9));
-    assert!(matches!(effects[0], Effect::Alarm(Alarm::RootConflict { root: 10, .. })));
+    assert!(matches!(
+        effects[0],
+        Effect::Alarm(Alarm::RootConflict { root: 10, .. })
+    ));
     let own_parent = bank(50, 20, 0, id(20, 0));
-    assert!(matches!(tree.apply(Event::Sealed(own_parent))[1], Effect::Alarm(Alarm::Malformed { .. })));
+    assert!(matches!(
+        tree.apply(Event::Sealed(own_parent))[1],
+        Effect::Alarm(Alarm::Malformed { .. })
+    ));
 }
 
 #[test]
 fn statuses_without_a_hash_mean_the_only_bank_of_the_slot() {
     let mut tree = line();
     tree.apply(Event::Sealed(bank(20, 13, 1, id(12, 0))));
-    assert_eq!(tree.apply(Event::Confirmed { slot: 13, hash: None }), [], "two candidates");
-    assert_eq!(tree.apply(Event::Confirmed { slot: 12, hash: None }).len(), 2);
-    assert!(!tree.apply(Event::Rooted { slot: 12, hash: None, parent: Some(11) }).is_empty());
+    assert_eq!(
+        tree.apply(Event::Confirmed {
+            slot: 13,
+            hash: None
+        }),
+        [],
+        "two candidates"
+    );
+    assert_eq!(
+        tree.apply(Event::Confirmed {
+            slot: 12,
+            hash: None
+        })
+        .len(),
+        2
+    );
+    assert!(
+        !tree
+            .apply(Event::Rooted {
+                slot: 12,
+                hash: None,
+                parent: Some(11)
+            })
+            .is_empty()
+    );
 }
 
 /// Random histories: a random tree of banks, sealed in random order with statuses of one main chain
 /// mixed in, some seals lost.
 fn history() -> impl Strategy<Value = Vec<Event>> {
     (
-        proptest::collection::vec((1u64..4, any::<proptest::sample::Index>(), any::<bool>()), 1..40),
+        proptest::collection::vec(
+            (1u64..4, any::<proptest::sample::Index>(), any::<bool>()),
+            1..40,
+        ),
         proptest::collection::vec(any::<(u8, u8, bool)>(), 0..80),
         any::<bool>(),
     )
         .prop_map(|(shape, order, with_base)| {
             let mut banks = vec![(id(0, 0), id(0, 0))];
             for (index, (step, parent, extend)) in shape.into_iter().enumerate() {
-                let parent = if extend { banks[banks.len() - 1].0 } else { parent.get(&banks).0 };
+                let parent = if extend {
+                    banks[banks.len() - 1].0
+                } else {
+                    parent.get(&banks).0
+                };
                 banks.push((id(parent.slot + step, index as u8 % 5), parent));
             }
             banks.sort();
             banks.dedup_by_key(|b| b.0);
             // The main chain: ancestors of the last bank.
             let mut main = vec![banks[banks.len() - 1]];
-            while let Some(parent) = banks.iter().find(|b| b.0 == main[main.len() - 1].1 && b.0.slot > 0) {
+            while let Some(parent) = banks
+                .iter()
+                .find(|b| b.0 == main[main.len() - 1].1 && b.0.slot > 0)
+            {
                 main.push(*parent);
             }
             main.reverse();
@@ -299,7 +451,14 @@ fn history() -> impl Strategy<Value = Vec<Event>> {
             let mut sealed: Vec<Event> = banks[1..]
                 .iter()
                 .enumerate()
-                .map(|(n, (id, parent))| Event::Sealed(Bank { number: n as i64 + 1, id: *id, parent: *parent, whole: true }))
+                .map(|(n, (id, parent))| {
+                    Event::Sealed(Bank {
+                        number: n as i64 + 1,
+                        id: *id,
+                        parent: *parent,
+                        whole: true,
+                    })
+                })
                 .collect();
             let mut upto = 0;
             for (pick, kind, lose) in order {
@@ -317,7 +476,9 @@ fn history() -> impl Strategy<Value = Vec<Event>> {
                         events.push(rooted(main[upto].0, main[upto].1.slot));
                     }
                     7 if lose => events.push(Event::RunStarted),
-                    7 => events.push(Event::Reset { slot: main[pick as usize % main.len()].0.slot }),
+                    7 => events.push(Event::Reset {
+                        slot: main[pick as usize % main.len()].0.slot,
+                    }),
                     _ => {}
                 }
             }
