@@ -47,11 +47,14 @@ pub enum Verdict {
     Neutral,
 }
 
+/// When the chain was read, at which slot, and what it held.
+type Listed = (Instant, u64, Arc<Vec<Validator>>);
+
 /// All validators.
 #[derive(Default)]
 pub struct Validators {
     entries: Mutex<HashMap<[u8; 32], Entry>>,
-    list: tokio::sync::Mutex<Option<(Instant, u64, Arc<Vec<Validator>>)>>,
+    list: tokio::sync::Mutex<Option<Listed>>,
 }
 
 fn fresh(announced: &Option<(Instant, Announcement)>, now: Instant) -> Option<&Announcement> {

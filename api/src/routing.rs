@@ -86,11 +86,14 @@ pub struct Router;
 /// Speed assumed for a validator that has not been measured, thousandths of a token a second.
 const UNMEASURED: u64 = 10_000;
 
+/// Why a node is left out, and which stay.
+type Filter<'a> = (NoChoice, &'a dyn Fn(&Node) -> bool);
+
 impl Router {
     /// Index of the validator with the least expected wait, or why there is none.
     pub fn pick(request: &Request<'_>, fleet: &Fleet) -> Result<usize, NoChoice> {
         let mut left: Vec<usize> = (0..fleet.nodes.len()).collect();
-        let filters: [(NoChoice, &dyn Fn(&Node) -> bool); 5] = [
+        let filters: [Filter<'_>; 5] = [
             (NoChoice::Model, &|node| {
                 node.eligible && node.models.contains(&request.model)
             }),

@@ -84,7 +84,7 @@ impl Connection {
             .clone()
             .or_else(|| self.dev().and_then(|dev| dev.keys.get("dev").map(|key| PathBuf::from(&key.path))))
             .ok_or_else(|| {
-                Exit::new(
+                Exit::error(
                     crate::exit::NOT_FOUND,
                     "no wallet: pass --keypair FILE (or MYTHIC_KEYPAIR); `mythic wallet new FILE` makes one",
                 )

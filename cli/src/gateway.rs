@@ -44,7 +44,7 @@ impl Gateway {
     /// Sends; answers other than 2xx become errors with the gateway's own message.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.map_err(|error| {
-            Exit::new(
+            Exit::error(
                 exit::UNREACHABLE,
                 format!(
                     "no gateway at {}: {}. Start one with `make dev`, or pass --gateway URL",
@@ -68,7 +68,7 @@ impl Gateway {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => exit::UNREACHABLE,
             _ => exit::FAILURE,
         };
-        Err(Exit::new(
+        Err(Exit::error(
             code,
             format!(
                 "{message} ({}, {})",

@@ -160,6 +160,16 @@ fn main() -> ExitCode {
             | Command::Settler(_)
             | Command::Chain(_)
     );
+    if !process && !matches!(cli.command, Command::Dev(_)) {
+        // Output into `head` ends this command quietly, as other Unix tools end.
+        // SAFETY: restores the default action of a signal, before any thread is started.
+        let _ = unsafe {
+            nix::sys::signal::signal(
+                nix::sys::signal::Signal::SIGPIPE,
+                nix::sys::signal::SigHandler::SigDfl,
+            )
+        };
+    }
     telemetry::start(if process { "info" } else { "warn" }, cli.log_json);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

@@ -15,9 +15,12 @@ use std::{
 const SHARDS: usize = 256;
 
 /// Pubkey -> highest slot in which the account was seen alive.
+type Shard = RwLock<HashMap<[u8; 32], u64>>;
+
+/// The tracked accounts, in shards so that committing threads rarely meet.
 #[derive(Debug)]
 pub(crate) struct Tracked {
-    shards: Box<[RwLock<HashMap<[u8; 32], u64>>]>,
+    shards: Box<[Shard]>,
     /// The copy on disk misses something: write it anew.
     pub stale: AtomicBool,
 }

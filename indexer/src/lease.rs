@@ -7,7 +7,7 @@ use crate::db::Session;
 use crate::error::IndexerError;
 
 /// Key of the session lock.
-const LOCK: i64 = 0x6d79_7468_6963_02;
+const LOCK: i64 = 0x6d_7974_6869_6302;
 
 /// A lease taken.
 #[derive(Clone, Debug, PartialEq, Eq)]

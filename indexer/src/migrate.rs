@@ -17,7 +17,7 @@ pub(crate) struct Migration {
 static MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// Key of the advisory lock that lets one process migrate at a time.
-const LOCK: i64 = 0x6d79_7468_6963_01;
+const LOCK: i64 = 0x6d_7974_6869_6301;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {

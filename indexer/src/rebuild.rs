@@ -206,13 +206,10 @@ fn event(
             primed: false,
         },
         kind::BASE => {
-            let as_of = match opt_hash("parent_blockhash")? {
-                Some(hash) => Some(BankId {
-                    slot: slot_of("parent_slot"),
-                    hash,
-                }),
-                None => None,
-            };
+            let as_of = opt_hash("parent_blockhash")?.map(|hash| BankId {
+                slot: slot_of("parent_slot"),
+                hash,
+            });
             Input::Base {
                 run,
                 slot,

@@ -245,7 +245,7 @@ END $build$;
 -- One row: where the index stands. Slots are null until the first bank.
 CREATE OR REPLACE VIEW analytics.pipeline_status AS
 SELECT h.processed_slot, h.confirmed_slot, h.finalized_slot,
-       (SELECT renewed_at FROM pipeline.lease) AS committed_at,
+       (SELECT nullif(renewed_at, '-infinity') FROM pipeline.lease) AS committed_at,
        (SELECT count(*) FROM slot WHERE status = 6 AND NOT healed) AS gaps_open,
        nullif(h.inexact_through, -1) AS inexact_through,
        (SELECT count(*) FROM pipeline.dead_letter) AS dead_letters,

@@ -143,9 +143,7 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
             && digests.output_root == job.output_root
             && digests.prompt_hash == terms.prompt_hash
     );
-    ensure!(
-        evidence.terms_hash == hash::terms_hash(terms) && evidence.terms_hash == job.terms_hash
-    );
+    ensure!(evidence.terms_hash == terms.hash() && evidence.terms_hash == job.terms_hash);
     ensure!(hash::output_root(&evidence.output_ids) == Some(job.output_root));
     ensure!(evidence.output_ids.len() == tokens as usize);
     if let Some(text) = text {

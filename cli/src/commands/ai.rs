@@ -78,7 +78,7 @@ async fn model_or_first(connection: &Connection, model: Option<String>) -> Resul
         .as_str()
         .map(str::to_owned)
         .ok_or_else(|| {
-            Exit::new(
+            Exit::error(
                 exit::NOT_FOUND,
                 "the gateway serves no model yet; `mythic network` shows whether validators are up",
             )
@@ -130,7 +130,7 @@ pub async fn ai(args: Ai, connection: &Connection) -> Result<()> {
         let chunk: Value = serde_json::from_str(&event.data)?;
         if let Some(message) = chunk["error"]["message"].as_str() {
             println!();
-            return Err(Exit::new(
+            return Err(Exit::error(
                 exit::FAILURE,
                 format!("the answer broke off: {message}"),
             ));

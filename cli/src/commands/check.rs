@@ -125,7 +125,7 @@ pub fn config(command: Config) -> Result<()> {
             // `node-2.toml` is a node's file too.
             let stem = stem.split('-').next().unwrap_or_default();
             let Some(process) = process.or_else(|| ProcessName::from_str(stem, true).ok()) else {
-                return Err(Exit::new(
+                return Err(Exit::error(
                     exit::USAGE,
                     format!(
                         "{} names no process: pass --process gateway|chain|indexer|settler|node",
@@ -141,7 +141,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Settler => config::load::<SettlerConfig>(path).map(drop),
                 ProcessName::Node => config::load::<NodeConfig>(path).map(drop),
             };
-            checked.map_err(|error| Exit::new(exit::CHECK_FAILED, format!("{error:#}")))?;
+            checked.map_err(|error| Exit::error(exit::CHECK_FAILED, format!("{error:#}")))?;
             println!("{}: good", file.display());
             Ok(())
         }
@@ -181,7 +181,7 @@ pub async fn indexer(command: Indexer) -> Result<()> {
             );
             match report.different.as_slice() {
                 [] => Ok(()),
-                different => Err(Exit::new(
+                different => Err(Exit::error(
                     exit::CHECK_FAILED,
                     format!(
                         "the rebuilt tables differ from the live ones: {}",

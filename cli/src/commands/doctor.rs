@@ -46,7 +46,7 @@ pub async fn run(connection: &Connection) -> Result<()> {
     }
     match findings.iter().filter(|finding| !finding.good).count() {
         0 => Ok(()),
-        failed => Err(Exit::new(
+        failed => Err(Exit::error(
             exit::CHECK_FAILED,
             format!("{failed} of {} checks failed", findings.len()),
         )),

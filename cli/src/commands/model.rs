@@ -56,13 +56,13 @@ pub async fn run(command: Model, connection: &Connection) -> Result<()> {
                 return Ok(());
             }
             let Some((_, config)) = chain.account::<Config>(&pda::config()).await? else {
-                return Err(Exit::new(
+                return Err(Exit::error(
                     exit::NOT_FOUND,
                     "the program is not initialised on this chain",
                 ));
             };
             let name = Text::new(&name).ok_or_else(|| {
-                Exit::new(
+                Exit::error(
                     exit::USAGE,
                     "--name must be printable ASCII and fit into a model's account (32 bytes)",
                 )
@@ -92,8 +92,8 @@ pub async fn run(command: Model, connection: &Connection) -> Result<()> {
                 .map(|model| {
                     vec![
                         cell(&model["id"]),
-                        cell(&model["pricing"]["input_lamports_per_1k"]),
-                        cell(&model["pricing"]["output_lamports_per_1k"]),
+                        cell(&model["price_in_lamports_per_1k"]),
+                        cell(&model["price_out_lamports_per_1k"]),
                         cell(&model["context_length"]),
                         cell(&model["validators"]),
                     ]

@@ -213,7 +213,10 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
         }
         Vault::Close => {
             let Some((_, state)) = chain.account::<VaultAccount>(&address).await? else {
-                return Err(Exit::new(exit::NOT_FOUND, format!("{owner} has no vault")));
+                return Err(Exit::error(
+                    exit::NOT_FOUND,
+                    format!("{owner} has no vault"),
+                ));
             };
             send(
                 &chain,
@@ -232,7 +235,7 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
 async fn show_vault(chain: &ChainClient, owner: &Pubkey) -> Result<()> {
     let address = pda::vault(owner);
     let Some((_, vault)) = chain.account::<VaultAccount>(&address).await? else {
-        return Err(Exit::new(
+        return Err(Exit::error(
             exit::NOT_FOUND,
             format!("{owner} has no vault; `mythic vault deposit` makes one"),
         ));
@@ -253,7 +256,7 @@ async fn load_grant(chain: &ChainClient, owner: &Pubkey, delegate: &Pubkey) -> R
         .await?
     {
         Some((_, grant)) => Ok(grant),
-        None => Err(Exit::new(
+        None => Err(Exit::error(
             exit::NOT_FOUND,
             format!("{delegate} has no grant from {owner}"),
         )),
@@ -388,7 +391,7 @@ pub async fn key(command: Key, connection: &Connection) -> Result<()> {
                 .and_then(|key| key["delegate"].as_str())
                 .and_then(|key| key.parse().ok());
             let Some(delegate) = delegate else {
-                return Err(Exit::new(
+                return Err(Exit::error(
                     exit::NOT_FOUND,
                     format!("this wallet has no key {id}; `mythic key list` shows them"),
                 ));

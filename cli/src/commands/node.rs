@@ -67,7 +67,7 @@ pub async fn run(node: Node, connection: &Connection) -> Result<()> {
 async fn init(init: Init, connection: &Connection) -> Result<()> {
     let file = init.dir.join("node.toml");
     if file.exists() {
-        return Err(Exit::new(
+        return Err(Exit::error(
             exit::FAILURE,
             format!(
                 "{} exists; edit it, or choose another directory",
@@ -107,7 +107,7 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
     };
     config
         .validate()
-        .map_err(|message| Exit::new(exit::USAGE, message))?;
+        .map_err(|message| Exit::error(exit::USAGE, message))?;
     std::fs::write(&file, toml::to_string(&config)?)?;
     println!("Wrote {}", file.display());
     println!(

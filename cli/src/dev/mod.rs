@@ -153,7 +153,7 @@ pub async fn run(dev: Dev, data_dir: &Path) -> Result<()> {
             running.stop(&layout).await
         }
         // Children die with their handles, the database with its cluster.
-        () = stop.cancelled() => Err(Exit::new(130, "stopped before the network was ready")),
+        () = stop.cancelled() => Err(Exit::error(130, "stopped before the network was ready")),
     }
 }
 
@@ -167,7 +167,7 @@ async fn warp(data_dir: &Path, slots: u64) -> Result<()> {
         .send()
         .await
         .map_err(|error| {
-            Exit::new(
+            Exit::error(
                 exit::UNREACHABLE,
                 format!(
                     "no chain at {}: {error}; start one with `make dev`",
@@ -195,7 +195,7 @@ fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File>)> 
         .truncate(false)
         .open(root.join("lock"))?;
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        Exit::new(
+        Exit::error(
             exit::FAILURE,
             format!(
                 "another `mythic dev` runs in {}; stop it, or choose another --data-dir",
@@ -292,7 +292,6 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
     let cluster = Cluster::start(ClusterConfig {
         data_dir: layout.at("postgres"),
         port: Some(database_port),
-        ..ClusterConfig::default()
     })
     .await?;
     mythic_indexer::migrate(cluster.url())
@@ -551,7 +550,7 @@ fn publish(shared: &Mutex<DevState>, states: &States) {
 fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -> Result<PathBuf> {
     let library = binary.with_file_name("libmythic_geyser_plugin.so");
     if !library.is_file() {
-        return Err(Exit::new(
+        return Err(Exit::error(
             exit::NOT_FOUND,
             format!(
                 "no Geyser plugin at {}: `cargo build --workspace` builds it beside this executable",
@@ -588,7 +587,7 @@ async fn wait(
             let tail = std::fs::read_to_string(&log).unwrap_or_default();
             let tail: Vec<&str> = tail.lines().rev().take(8).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
-            return Err(Exit::new(
+            return Err(Exit::error(
                 exit::UNREACHABLE,
                 format!(
                     "{what} did not come up within {} s. The end of {}:\n{}",

@@ -2,6 +2,9 @@
 //! above the root. A layer remembers what each account was before the bank first wrote it, so that a bank costs
 //! only what it changes, older commitments can be read, and forks are taken back.
 
+// LiteSVM reports a failure by value, with its logs.
+#![allow(clippy::result_large_err)]
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -128,8 +128,9 @@ impl Chain {
 
     /// Slots with a known block, ascending.
     pub fn known_slots(&self, from: Slot, to: Slot) -> impl Iterator<Item = Slot> {
-        let range = if from <= to { from..=to } else { 1..=0 };
-        self.times.range(range).map(|(slot, _)| *slot)
+        // A range that ends before it begins is empty here, and a panic in a map.
+        let times = (from <= to).then(|| self.times.range(from..=to));
+        times.into_iter().flatten().map(|(slot, _)| *slot)
     }
 
     /// The oldest slot whose block is known.

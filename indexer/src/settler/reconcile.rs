@@ -303,12 +303,19 @@ mod tests {
     fn a_difference_alarms_only_when_it_stays() {
         let (a, mut ra) = pair(1, 5);
         ra.seq = 2;
-        let first = reconcile(9, &[a.clone()], &[ra.clone()], false, &rent(), None);
+        let first = reconcile(
+            9,
+            std::slice::from_ref(&a),
+            std::slice::from_ref(&ra),
+            false,
+            &rent(),
+            None,
+        );
         assert!(first.ok() && first.differing.len() == 1);
         let again = reconcile(
             12,
-            &[a.clone()],
-            &[ra.clone()],
+            std::slice::from_ref(&a),
+            std::slice::from_ref(&ra),
             false,
             &rent(),
             Some(&first),
@@ -323,13 +330,20 @@ mod tests {
     fn later_rows_and_gaps_are_left_out() {
         let (a, mut ra) = pair(1, 10);
         ra.seq = 4;
-        let later = reconcile(9, &[a.clone()], &[ra.clone()], false, &rent(), None);
+        let later = reconcile(
+            9,
+            std::slice::from_ref(&a),
+            std::slice::from_ref(&ra),
+            false,
+            &rent(),
+            None,
+        );
         assert!(later.differing.is_empty() && later.accounts == 0);
         ra.slot = 5;
         ra.exact = false;
-        let inexact = reconcile(9, &[a.clone()], &[ra], false, &rent(), None);
+        let inexact = reconcile(9, std::slice::from_ref(&a), &[ra], false, &rent(), None);
         assert_eq!((inexact.differing.len(), inexact.inexact), (0, 1));
-        let gap = reconcile(9, &[a.clone()], &[], true, &rent(), None);
+        let gap = reconcile(9, std::slice::from_ref(&a), &[], true, &rent(), None);
         assert_eq!((gap.differing.len(), gap.inexact), (0, 1));
         let missing = reconcile(9, &[a], &[], false, &rent(), None);
         assert_eq!(missing.differing.len(), 1);

@@ -3,6 +3,7 @@
 mod chain;
 mod live;
 mod postgres;
+mod speed;
 mod steps;
 
 use std::path::Path;
