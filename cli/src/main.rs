@@ -170,7 +170,14 @@ fn main() -> ExitCode {
             )
         };
     }
-    telemetry::start(if process { "info" } else { "warn" }, cli.log_json);
+    telemetry::start(
+        if process {
+            "info,tokio_postgres=warn"
+        } else {
+            "warn"
+        },
+        cli.log_json,
+    );
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

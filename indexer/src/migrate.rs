@@ -1,6 +1,8 @@
 //! Applies sql/migrations in order, each once. A file whose first line is `-- run: projection` or
 //! `-- run: views` is written for a search_path that names the projection's schema; a rebuild runs these again
-//! for its shadow schema.
+//! for its shadow schema. Views hold nothing, so a changed file of them is applied again.
+
+use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
@@ -55,6 +57,7 @@ pub async fn migrate(database_url: &str) -> Result<(), IndexerError> {
             &[],
         )
         .await?;
+    let mut current: HashSet<&str> = HashSet::new();
     for row in &applied {
         let name: &str = row.get(0);
         let Some(known) = MIGRATIONS.iter().find(|m| m.name == name) else {
@@ -62,19 +65,15 @@ pub async fn migrate(database_url: &str) -> Result<(), IndexerError> {
                 name: name.to_owned(),
             });
         };
-        if row.get::<_, &[u8]>(1) != Sha256::digest(known.sql).as_slice() {
+        if row.get::<_, &[u8]>(1) == Sha256::digest(known.sql).as_slice() {
+            current.insert(known.name);
+        } else if known.scope() != Scope::Views {
             return Err(IndexerError::MigrationChanged {
                 name: name.to_owned(),
             });
         }
     }
-    for migration in MIGRATIONS {
-        if applied
-            .iter()
-            .any(|row| row.get::<_, &str>(0) == migration.name)
-        {
-            continue;
-        }
+    for migration in MIGRATIONS.iter().filter(|m| !current.contains(m.name)) {
         client.batch_execute("BEGIN").await?;
         if migration.scope() != Scope::Once {
             let schema: String = client
@@ -90,7 +89,8 @@ pub async fn migrate(database_url: &str) -> Result<(), IndexerError> {
         client.batch_execute(migration.sql).await?;
         client
             .execute(
-                "INSERT INTO pipeline.migration (name, sha256) VALUES ($1, $2)",
+                "INSERT INTO pipeline.migration (name, sha256) VALUES ($1, $2)
+                 ON CONFLICT (name) DO UPDATE SET sha256 = EXCLUDED.sha256, applied_at = now()",
                 &[&migration.name, &Sha256::digest(migration.sql).as_slice()],
             )
             .await?;

@@ -135,11 +135,8 @@ async fn killing_processes_at_random_loses_no_job_and_charges_none_twice() -> Re
             "{answer}"
         );
         // The same request again is the same answer, and costs nothing.
-        let (status, again) = chat(&network, &key, "Tell me a short story.", 16).await?;
-        ensure!(
-            status == 200 && again["mythic"]["job"] == answer["mythic"]["job"],
-            "{status} {again}"
-        );
+        let again = insist(&network, &key, "Tell me a short story.", 16).await?;
+        ensure!(again["mythic"]["job"] == answer["mythic"]["job"], "{again}");
     }
     books_balance(&network).await
 }

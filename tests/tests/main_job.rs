@@ -316,15 +316,26 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
     for answer in [&python, &node] {
         let job = answer["mythic"]["job"].as_str().unwrap_or_default();
         let events = seen.lock().unwrap().clone();
-        let of_job = |op: &str| {
-            events
-                .iter()
-                .filter(|event| event["op"] == op && event["entity"] == job)
-                .count()
-        };
-        ensure!(of_job("add") >= 2, "{events:?}");
-        for op in ["confirm", "finalize"] {
-            ensure!(of_job(op) >= 1, "no {op} of {job}: {events:?}");
+        let adds: Vec<&Value> = events
+            .iter()
+            .filter(|event| event["op"] == "add" && event["entity"] == job)
+            .collect();
+        let states: Vec<&str> = adds
+            .iter()
+            .filter(|event| event["topic"] == "jobs")
+            .filter_map(|event| event["payload"]["status"].as_str())
+            .collect();
+        ensure!(states == ["accepted", "submitted", "settled"], "{states:?}");
+        // Confirmation and finality are one row for a bank and topic.
+        for add in adds {
+            for op in ["confirm", "finalize"] {
+                ensure!(
+                    events.iter().any(|event| event["op"] == op
+                        && event["topic"] == add["topic"]
+                        && event["blockhash"] == add["blockhash"]),
+                    "no {op} of {add}"
+                );
+            }
         }
         let numbers: Vec<u64> = events
             .iter()

@@ -491,15 +491,14 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
     }
     let http = Gateway::new(&gateway_url, Some(API_KEY.into()))?;
     wait(
-        "the gateway and its first validator",
+        "the gateway and its validators",
         layout,
         "gateway",
         stop,
         async || {
-            http.get("/v1/models").await.is_ok_and(|models| {
-                models["data"][0]["validators"]
-                    .as_u64()
-                    .is_some_and(|n| n > 0)
+            http.get("/health").await.is_ok_and(|health| {
+                let announced = health["components"]["validators"]["announced"].as_u64();
+                announced.is_some_and(|announced| announced >= count as u64)
             })
         },
     )
@@ -610,10 +609,23 @@ async fn first_job(gateway: &Gateway, layout: &Layout, stop: &CancellationToken)
         "max_completion_tokens": 8,
         "temperature": 0,
     });
-    let answer = gateway
-        .post("/v1/chat/completions", &body)
-        .await
-        .context("the network's first job")?;
+    let deadline = Instant::now() + STEP_PATIENCE;
+    let answer = loop {
+        match gateway.post("/v1/chat/completions", &body).await {
+            Ok(answer) => break answer,
+            // A restarted network may still know validators by the endpoints of its last run.
+            Err(error)
+                if error
+                    .downcast_ref::<Exit>()
+                    .is_some_and(|error| error.code == exit::UNREACHABLE)
+                    && Instant::now() < deadline
+                    && !stop.is_cancelled() =>
+            {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            Err(error) => return Err(error).context("the network's first job"),
+        }
+    };
     let job = answer["mythic"]["job"]
         .as_str()
         .context("the gateway's answer names no job")?

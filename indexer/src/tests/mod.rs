@@ -3,7 +3,6 @@
 mod chain;
 mod live;
 mod postgres;
-mod speed;
 mod steps;
 
 use std::path::Path;

@@ -766,3 +766,53 @@ async fn a_bank_is_the_same_whoever_seals_it_again() {
         Vec::<String>::new()
     );
 }
+
+#[tokio::test]
+async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
+    let db = Database::new("migrations").await;
+    let count = db.texts("SELECT count(*) FROM pipeline.migration").await;
+    crate::migrate(&db.url).await.unwrap();
+    assert_eq!(
+        db.texts("SELECT count(*) FROM pipeline.migration").await,
+        count
+    );
+    let forget =
+        |name: &str| format!("UPDATE pipeline.migration SET sha256 = '' WHERE name = '{name}'");
+    db.client
+        .batch_execute(&forget("0040_views.sql"))
+        .await
+        .unwrap();
+    db.client
+        .batch_execute("DROP VIEW analytics.banks")
+        .await
+        .unwrap();
+    // Comments are made on views, so their file runs again too.
+    db.client
+        .batch_execute(&forget("0050_comments.sql"))
+        .await
+        .unwrap();
+    crate::migrate(&db.url).await.unwrap();
+    assert_eq!(
+        db.texts("SELECT count(*) FROM analytics.banks").await,
+        ["(0)"]
+    );
+    db.client
+        .batch_execute(&forget("0020_feed.sql"))
+        .await
+        .unwrap();
+    assert!(matches!(
+        crate::migrate(&db.url).await,
+        Err(IndexerError::MigrationChanged { .. })
+    ));
+    db.client
+        .batch_execute(
+            "DELETE FROM pipeline.migration WHERE name = '0020_feed.sql';
+             INSERT INTO pipeline.migration (name, sha256) VALUES ('0499_future.sql', '')",
+        )
+        .await
+        .unwrap();
+    assert!(matches!(
+        crate::migrate(&db.url).await,
+        Err(IndexerError::MigrationUnknown { .. })
+    ));
+}
