@@ -192,23 +192,6 @@ impl Chain {
         }));
     }
 
-    pub fn update_key(&mut self, slot: u64, generation: u32, key: u64, data: Vec<u8>) {
-        self.version += 1;
-        let mut pubkey = [3u8; 32];
-        pubkey[..8].copy_from_slice(&key.to_le_bytes());
-        self.push(Event::Account(AccountUpdate {
-            slot,
-            generation,
-            write_version: self.version,
-            pubkey: pubkey.to_vec().into(),
-            owner: AI_PRECOMPILES_ID.to_vec().into(),
-            lamports: 5,
-            data: data.into(),
-            is_startup: false,
-            signature: vec![7; 64].into(),
-        }));
-    }
-
     pub fn create(&mut self, slot: u64) -> u32 {
         let generation = self.generations.entry(slot).or_default();
         *generation += 1;
