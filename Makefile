@@ -29,6 +29,7 @@ test:
 	cargo test --workspace --locked --no-fail-fast
 
 lint:
+	@scripts/setup.sh run
 	cargo fmt --check
 	cargo fmt --check --manifest-path programs/ai-precompiles/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -1,6 +1,6 @@
 //! HTTP manners shared by all routes: extractors whose refusals have our error shape, request ids, CORS, panics.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -10,6 +10,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -34,6 +35,25 @@ pub struct SignedBody {
     pub body: Bytes,
 }
 
+/// Most of an oversized body that is read and thrown away, so that its sender gets to read the refusal.
+const DRAIN_BYTES: usize = 16 << 20;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+async fn drain(request: Request) {
+    let mut body = request.into_body().into_data_stream();
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = body.next().await {
+            bytes += chunk.len();
+            if bytes > DRAIN_BYTES {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, read).await;
+}
+
 async fn read(request: Request, limit: usize) -> ApiResult<Bytes> {
     let too_large = || {
         ApiError::new(
@@ -48,6 +68,7 @@ async fn read(request: Request, limit: usize) -> ApiResult<Bytes> {
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.parse::<u64>().ok());
     if stated.is_some_and(|length| length > limit as u64) {
+        drain(request).await;
         return Err(too_large());
     }
     axum::body::to_bytes(request.into_body(), limit)

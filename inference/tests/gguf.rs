@@ -132,7 +132,7 @@ fn tampered(dir: &Path, find: &[u8], put: &[u8]) -> std::path::PathBuf {
 #[test]
 fn tampered_models_are_refused_with_what_is_wrong() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut key = |name: &str, old: u32, new: u32| {
+    let key = |name: &str, old: u32, new: u32| {
         let line = |v: u32| [name.as_bytes(), &4u32.to_le_bytes(), &v.to_le_bytes()].concat();
         let path = tampered(dir.path(), &line(old), &line(new));
         match Engine::load(&path, EngineConfig::default()) {

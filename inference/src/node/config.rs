@@ -237,7 +237,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let good = valid(dir.path());
         assert_eq!(good.validate(), Ok(()));
-        let cases: [(fn(&mut NodeConfig), &str); 7] = [
+        type Change = fn(&mut NodeConfig);
+        let cases: [(Change, &str); 7] = [
             (|c| c.max_concurrent = 0, "max_concurrent = 0"),
             (|c| c.models.clear(), "models is empty"),
             (|c| c.gateways = vec!["ftp://x".into()], "gateways[0]"),
