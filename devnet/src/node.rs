@@ -166,7 +166,10 @@ impl Node {
 
     /// Unloads the plugin (its threads are joined when this returns) and closes the state.
     pub fn shut_down(&self) {
-        self.inner.lock().plugin = None;
+        let inner = &mut *self.inner.lock();
+        let confirmed = inner.chain.rootable_at_stop();
+        self.root(inner, &confirmed);
+        inner.plugin = None;
     }
 
     /// Hash that tells this chain from every other.
@@ -295,12 +298,16 @@ impl Node {
     /// Makes what can be rooted durable, roots it, and tells the events. If the disk fails, nothing is rooted
     /// until it works again.
     fn settle(&self, inner: &mut Inner) {
-        let open = inner.chain.open_slot();
         let roots = inner.chain.rootable();
+        self.root(inner, &roots);
+    }
+
+    fn root(&self, inner: &mut Inner, roots: &[Arc<Block>]) {
+        let open = inner.chain.open_slot();
         let saved = if roots.is_empty() {
             inner.store.note(open)
         } else {
-            inner.store.append_roots(&roots, open)
+            inner.store.append_roots(roots, open)
         };
         match saved {
             Ok(()) => inner.chain.root(roots.len()),

@@ -268,7 +268,7 @@ async fn developers_move_the_chain_by_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_keeps_what_was_rooted_and_abandons_the_rest() {
+async fn an_orderly_restart_keeps_what_was_confirmed_and_abandons_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (Pubkey::new_unique(), Pubkey::new_unique());
     let genesis = mythic_devnet::genesis_hash(&config(dir.path())).unwrap();
@@ -289,7 +289,7 @@ async fn a_restart_keeps_what_was_rooted_and_abandons_the_rest() {
     let recorder = Recorder::default();
     let devnet = Devnet::start(config(dir.path()), Some(recorder.clone())).await;
     let after = devnet.call("mythic_status", json!([])).await;
-    assert_eq!(after["rootedSlot"], before["rootedSlot"]);
+    assert_eq!(after["rootedSlot"], before["confirmedSlot"]);
     assert!(after["openSlot"].as_u64() > before["openSlot"].as_u64());
     assert_eq!(devnet.rpc.get_genesis_hash().await.unwrap(), genesis);
     assert_eq!(devnet.rpc.get_balance(&a).await.unwrap(), RENT);

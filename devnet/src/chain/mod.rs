@@ -313,6 +313,13 @@ impl Chain {
         self.blocks.iter().take(deep as usize).cloned().collect()
     }
 
+    /// Confirmed blocks above the root, ascending: a chain that stops in order roots these too, so that none that
+    /// somebody acted on is abandoned.
+    pub fn rootable_at_stop(&self) -> Vec<Arc<Block>> {
+        let confirmed = |block: &&Arc<Block>| block.height <= self.confirmed;
+        self.blocks.iter().take_while(confirmed).cloned().collect()
+    }
+
     /// Roots the `count` oldest blocks above the root.
     pub fn root(&mut self, count: usize) {
         for _ in 0..count {
