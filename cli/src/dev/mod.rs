@@ -44,6 +44,8 @@ const MODEL_NAME: &str = "smollm2-135m-instruct";
 const API_KEY: &str = "mythic-dev";
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
+/// Pace of a manual network until it is ready.
+const STARTING_SLOT_MS: u64 = 200;
 const STEP_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Run the whole network on this machine: chain, database, indexer, settler, gateway and validators.
@@ -159,29 +161,28 @@ pub async fn run(dev: Dev, data_dir: &Path) -> Result<()> {
 
 async fn warp(data_dir: &Path, slots: u64) -> Result<()> {
     let state = DevState::read(data_dir)?;
-    let request =
-        json!({"jsonrpc": "2.0", "id": 1, "method": "mythic_advanceSlots", "params": [slots]});
-    let answer: Value = reqwest::Client::new()
-        .post(&state.rpc_url)
-        .json(&request)
-        .send()
-        .await
-        .map_err(|error| {
-            Exit::error(
-                exit::UNREACHABLE,
-                format!(
-                    "no chain at {}: {error}; start one with `make dev`",
-                    state.rpc_url
-                ),
-            )
-        })?
-        .json()
-        .await?;
-    if let Some(message) = answer["error"]["message"].as_str() {
-        bail!("{message}");
-    }
-    println!("{}", answer["result"]);
+    println!(
+        "{}",
+        rpc(&state.rpc_url, "mythic_advanceSlots", json!([slots])).await?
+    );
     Ok(())
+}
+
+/// Calls a method of the development chain.
+async fn rpc(url: &str, method: &str, params: Value) -> Result<Value> {
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let unreachable = |error: reqwest::Error| {
+        Exit::error(
+            exit::UNREACHABLE,
+            format!("no chain at {url}: {error}; start one with `make dev`"),
+        )
+    };
+    let response = reqwest::Client::new().post(url).json(&request).send().await;
+    let answer: Value = response.map_err(unreachable)?.json().await?;
+    match answer["error"]["message"].as_str() {
+        Some(message) => bail!("{method}: {message}"),
+        None => Ok(answer["result"].clone()),
+    }
 }
 
 /// Makes the data directory, after forgetting what was there if `reset`, and locks it.
@@ -382,7 +383,12 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         data_dir: layout.at("chain"),
         rpc_addr: local(rpc_port),
         ws_addr: local(ws_port),
-        slot_ms: dev.slot_ms,
+        // A network that starts needs slots; the tests' own time begins at Ready.
+        slot_ms: if dev.slot_ms == 0 {
+            STARTING_SLOT_MS
+        } else {
+            dev.slot_ms
+        },
         programs: vec![ProgramConfig {
             id: bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string(),
             path: so,
@@ -425,9 +431,6 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         spec,
         model_name: MODEL_NAME,
     };
-    if dev.slot_ms == 0 {
-        eprintln!("  slots are manual: run `mythic dev warp N` whenever the network should move");
-    }
     bootstrap::run(&plan).await?;
     step.done();
 
@@ -509,6 +512,12 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         Step::new("Running the network's own first job: paid, answered, fingerprinted, indexed");
     let job = first_job(&http, layout, stop).await?;
     step.done();
+
+    if dev.slot_ms == 0 {
+        chain.slot_ms = 0;
+        layout.write_config("chain", &chain)?;
+        rpc(&rpc_url, "mythic_setSlotMs", json!([0])).await?;
+    }
 
     let ready = SystemTime::now()
         .duration_since(UNIX_EPOCH)
