@@ -35,7 +35,7 @@ use anyhow::{Context as _, Result};
 use mythic_client::{ChainClient, ClientError, Commitment, base_fee, pda};
 use mythic_interface::{
     params::Params,
-    state::{Config, Job, JobStatus, Validator},
+    state::{Config, Job, JobStatus, Model, Validator},
 };
 use parking_lot::{Mutex, RwLock};
 use solana_instruction::Instruction;
@@ -47,7 +47,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::{ModelConfig, NodeConfig};
 
 use admit::{Decline, ModelFacts, Situation};
-use backend::ServedModel;
+use backend::{Former, ServedModel};
 use fsm::{Event, Exit, Origin};
 use job::{JobTask, Msg, Start};
 use journal::{Journal, Record};
@@ -264,8 +264,31 @@ impl Node {
         });
     }
 
+    /// A model of jobs in the journal that is served no longer: their results are submitted, the unfinished ones declined.
+    async fn former(&self, identity: &str) -> Option<ServedModel> {
+        let address = pda::model(&crate::wire::parse_hex32(identity)?);
+        let read = || self.chain.account::<Model>(&address);
+        let account = match setup::patiently("reading a former model", read).await {
+            Ok(found) => found?.1,
+            Err(error) => {
+                tracing::error!(%error, identity, "former model can't be read");
+                return None;
+            }
+        };
+        let reader = self
+            .models
+            .iter()
+            .find(|m| m.account.read().spec.tokenizer_hash == account.spec.tokenizer_hash)
+            .map(|m| m.backend.clone());
+        Some(ServedModel {
+            address,
+            account: Arc::new(RwLock::new(account)),
+            backend: Arc::new(Former { reader }),
+        })
+    }
+
     /// Takes up what the journal says was left.
-    fn resume(self: &Arc<Self>) {
+    async fn resume(self: &Arc<Self>) {
         let records: Vec<_> = self
             .journal
             .lock()
@@ -279,9 +302,16 @@ impl Node {
             let Ok(job) = text.parse::<Pubkey>() else {
                 continue;
             };
-            let Some(model) = self.models.iter().find(|m| m.identity() == record.model) else {
-                tracing::error!(%job, model = record.model, "job in the journal needs a model that is no longer configured");
-                continue;
+            let served = self.models.iter().find(|m| m.identity() == record.model);
+            let model = match served.cloned() {
+                Some(model) => model,
+                None => match self.former(&record.model).await {
+                    Some(model) => model,
+                    None => {
+                        tracing::error!(%job, model = record.model, "job in the journal is of a model that is not on this chain");
+                        continue;
+                    }
+                },
             };
             tracing::info!(%job, finished = record.finished.is_some(), "job taken up from the journal");
             let parsed = record.transaction.as_ref().and_then(|t| {
@@ -290,7 +320,7 @@ impl Node {
             self.start(Start {
                 job,
                 origin: record.origin,
-                model: model.clone(),
+                model,
                 work: parsed
                     .as_ref()
                     .map(|p| admit::Work::of_request(&p.args, &p.job, &p.model)),
@@ -509,7 +539,7 @@ pub async fn assemble(
 
 /// Serves until `stop`, then finishes what runs for at most `drain_seconds`.
 pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationToken) -> Result<()> {
-    node.resume();
+    node.resume().await;
     let background = TaskTracker::new();
     let quit = CancellationToken::new();
     background.spawn(follow_chain(node.clone(), quit.clone()));
