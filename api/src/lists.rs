@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use mythic_interface::state::ValidatorStatus;
+use mythic_interface::state::{KernelProfile, ModelStatus, ValidatorStatus};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use solana_pubkey::Pubkey;
@@ -356,6 +356,11 @@ async fn model_value(app: &App, model: &crate::plan::Served) -> ApiResult<Value>
         "name": model.name,
         "identity": hex::encode(model.identity),
         "address": model.address.to_string(),
+        "status": chain.and_then(|c| ModelStatus::from_u8(c.header.status)).map(ModelStatus::as_str),
+        "kernel_profile": chain
+            .and_then(|c| u8::try_from(c.spec.kernel_profile.get()).ok())
+            .and_then(KernelProfile::from_u8)
+            .map(KernelProfile::as_str),
         "price_in_lamports_per_1k": chain.map(|c| c.price_in.get()),
         "price_out_lamports_per_1k": chain.map(|c| c.price_out.get()),
         "context_length": chain.map(|c| c.spec.context_length.get()),
@@ -364,12 +369,15 @@ async fn model_value(app: &App, model: &crate::plan::Served) -> ApiResult<Value>
     }))
 }
 
-/// Models that this gateway serves, in OpenAI's shape, with price, context and validators.
+/// Models that this gateway serves, in OpenAI's shape, with price, context and validators. Retired ones are not offered.
 #[utoipa::path(get, path = "/v1/models", tag = "inference", responses((status = 200, description = "{object: \"list\", data, has_more}")))]
 pub async fn models(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     let mut data = Vec::new();
     for model in app.catalogue.all() {
-        data.push(model_value(&app, model).await?);
+        let value = model_value(&app, model).await?;
+        if value["status"] != ModelStatus::Retired.as_str() {
+            data.push(value);
+        }
     }
     Ok(Json(
         json!({"object": "list", "data": data, "has_more": false}),

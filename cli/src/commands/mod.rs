@@ -5,5 +5,6 @@ pub mod check;
 pub mod doctor;
 pub mod jobs;
 pub mod model;
-pub mod money;
 pub mod node;
+pub mod spend;
+pub mod wallet;
