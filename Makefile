@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mythic
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 MYTHIC := $(CARGO_TARGET_DIR)/debug/mythic
 
-.PHONY: dev build test lint bench bench-ttft bench-compute-units sbf help
+.PHONY: dev build test lint bench bench-ttft bench-compute-units bench-indexer sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -34,7 +34,7 @@ lint:
 	cargo fmt --check --manifest-path programs/ai-precompiles/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-bench: bench-ttft bench-compute-units
+bench: bench-ttft bench-compute-units bench-indexer
 
 bench-ttft: build
 	@$(MYTHIC) model pull
@@ -42,6 +42,10 @@ bench-ttft: build
 
 bench-compute-units:
 	cargo test --locked -p mythic-program-tests compute_units -- --nocapture
+
+bench-indexer:
+	@scripts/setup.sh run
+	cargo test --locked -p mythic-indexer --lib throughput -- --ignored --nocapture
 
 sbf:
 	@scripts/setup.sh sbf

@@ -22,6 +22,7 @@ pub mod janitor;
 pub mod jobs;
 pub mod keys;
 pub mod limits;
+mod listing;
 pub mod lists;
 pub mod metrics;
 pub mod nodes;

@@ -80,7 +80,7 @@ enum Command {
     Node(node::Node),
     /// Run the gateway
     Gateway(Run),
-    /// Run the indexer, or rebuild its tables from the archive
+    /// Run the indexer, rebuild its tables from the archive, see its alarms
     Indexer(check::Indexer),
     /// Run the settler: claims, expiries, sweeps, closes
     Settler(Run),
@@ -139,7 +139,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Gateway(run) => {
             mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
         }
-        Command::Indexer(command) => check::indexer(command).await,
+        Command::Indexer(command) => check::indexer(command, connection).await,
         Command::Settler(run) => Ok(mythic_indexer::settler::run(
             config::load(run.config.as_deref())?,
             shutdown(),
