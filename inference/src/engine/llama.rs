@@ -2,8 +2,10 @@
 //! embedding, RMS norms, SwiGLU. It knows shapes and order; arithmetic is in [`super::kernels`].
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::kernels::{Attend, Kernels, Matrix, Rows, math};
+use super::kernels::pack::Pack;
+use super::kernels::{Attend, Kernels, Matrix, Rows, Table, math};
 use crate::gguf::{Gguf, GgufError, Value};
 
 /// Rows whose logits are in memory at once.
@@ -35,10 +37,9 @@ struct Layer {
 pub struct Model {
     shape: Shape,
     layers: Vec<Layer>,
-    embedding: Matrix,
+    embedding: Table,
     output_norm: Vec<f32>,
-    /// `None` where the embedding is the output matrix too.
-    output: Option<Matrix>,
+    output: Matrix,
     /// Radians a position, one for each rotary pair.
     frequencies: Vec<f64>,
     kernels: Kernels,
@@ -73,16 +74,18 @@ fn vector(
     len: usize,
     used: &mut BTreeSet<String>,
 ) -> Result<Vec<f32>, GgufError> {
-    let matrix = Matrix::load_vector(gguf, name, len)?;
     used.insert(name.to_owned());
-    let mut out = vec![0.0; len];
-    matrix.dequantise_row(0, &mut out);
-    Ok(out)
+    Table::load_vector(gguf, name, len)
 }
 
 impl Model {
     /// Checks the file's shapes against each other and takes the weights where they are.
-    pub fn load(gguf: &Gguf, vocabulary: usize, kernels: Kernels) -> Result<Self, GgufError> {
+    pub fn load(
+        gguf: &Gguf,
+        pack: &Arc<Pack>,
+        vocabulary: usize,
+        kernels: Kernels,
+    ) -> Result<Self, GgufError> {
         let architecture = gguf
             .text("general.architecture")?
             .ok_or_else(|| GgufError::MissingKey("general.architecture".into()))?;
@@ -135,17 +138,17 @@ impl Model {
         let mut used = BTreeSet::new();
         let frequencies = frequencies(gguf, &shape, &mut used)?;
         let layers = (0..count("block_count", 1 << 10)?)
-            .map(|i| Layer::load(gguf, &shape, i, &mut used))
+            .map(|i| Layer::load(gguf, pack, &shape, i, &mut used))
             .collect::<Result<_, _>>()?;
-        let mut matrix = |name: &str| {
-            used.insert(name.to_owned());
-            Matrix::load(gguf, name, embedding, vocabulary)
-        };
-        let table = matrix("token_embd.weight")?;
+        let table = "token_embd.weight";
+        // The embedding is the output matrix too, where there is no other.
         let output = match gguf.tensor("output.weight") {
-            Some(_) => Some(matrix("output.weight")?),
-            None => None,
+            Some(_) => "output.weight",
+            None => table,
         };
+        used.extend([table.to_owned(), output.to_owned()]);
+        let output = Matrix::load(gguf, pack, output, embedding, vocabulary)?;
+        let table = Table::load(gguf, table, embedding, vocabulary)?;
         let output_norm = vector(gguf, "output_norm.weight", embedding, &mut used)?;
         if let Some(name) = gguf.tensor_names().find(|name| !used.contains(*name)) {
             return Err(unsupported(format!(
@@ -192,17 +195,23 @@ impl Model {
         caches: &mut [&mut KvCache],
         mut logits: impl FnMut(usize, &[f32]) + Send,
     ) {
-        self.kernels.install(|| {
+        {
             let mut hidden = self.hidden(rows, caches);
             let e = self.shape.embedding;
             let wanted: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].logits).collect();
-            let output = self.output.as_ref().unwrap_or(&self.embedding);
+            let output = &self.output;
             let mut out = Vec::new();
             for part in wanted.chunks(LOGIT_ROWS) {
                 let mut normed = vec![0.0; part.len() * e];
                 for (i, normed) in part.iter().zip(normed.chunks_exact_mut(e)) {
                     let x = &mut hidden[i * e..(i + 1) * e];
-                    math::rms_norm(x, &self.output_norm, self.shape.epsilon, normed);
+                    math::rms_norm(
+                        self.kernels.wide(),
+                        x,
+                        &self.output_norm,
+                        self.shape.epsilon,
+                        normed,
+                    );
                 }
                 self.kernels
                     .matmul([output], &Rows::new(&normed, e), [&mut out]);
@@ -210,7 +219,7 @@ impl Model {
                     logits(*i, row);
                 }
             }
-        });
+        }
     }
 
     /// The rows after the last layer, and their keys and values in the caches.
@@ -219,7 +228,7 @@ impl Model {
         let n = rows.len();
         let mut x = vec![0.0; n * s.embedding];
         for (row, x) in rows.iter().zip(x.chunks_exact_mut(s.embedding)) {
-            self.embedding.dequantise_row(row.token as usize, x);
+            self.embedding.row(row.token as usize, x);
         }
         let angles: Vec<Vec<(f32, f32)>> = rows
             .iter()
@@ -232,7 +241,8 @@ impl Model {
         let (mut q, mut k, mut v) = (Vec::new(), Vec::new(), Vec::new());
         let (mut out, mut gate, mut up) = (Vec::new(), Vec::new(), Vec::new());
         for (index, layer) in self.layers.iter().enumerate() {
-            norm_rows(&x, &layer.attention_norm, s.epsilon, &mut normed);
+            self.kernels
+                .rms_norm(&x, &layer.attention_norm, s.epsilon, &mut normed);
             self.kernels.matmul(
                 [&layer.q, &layer.k, &layer.v],
                 &Rows::new(&normed, s.embedding),
@@ -264,8 +274,9 @@ impl Model {
             self.kernels.attend(tasks, scale);
             let rows = Rows::new(&attended, s.heads * s.head_dim);
             self.kernels.matmul([&layer.output], &rows, [&mut out]);
-            add(&mut x, &out);
-            norm_rows(&x, &layer.feed_forward_norm, s.epsilon, &mut normed);
+            self.kernels.add(&mut x, &out);
+            self.kernels
+                .rms_norm(&x, &layer.feed_forward_norm, s.epsilon, &mut normed);
             self.kernels.matmul(
                 [&layer.gate, &layer.up],
                 &Rows::new(&normed, s.embedding),
@@ -274,22 +285,9 @@ impl Model {
             self.kernels.swiglu(&mut gate, &up);
             let rows = Rows::new(&gate, s.feed_forward);
             self.kernels.matmul([&layer.down], &rows, [&mut out]);
-            add(&mut x, &out);
+            self.kernels.add(&mut x, &out);
         }
         x
-    }
-}
-
-fn norm_rows(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
-    let n = weight.len();
-    for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
-        math::rms_norm(x, weight, epsilon, out);
-    }
-}
-
-fn add(x: &mut [f32], y: &[f32]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += y;
     }
 }
 
@@ -334,13 +332,14 @@ fn frequencies(
     Ok(factors
         .iter()
         .enumerate()
-        .map(|(i, f)| base.powf(-2.0 * i as f64 / rotated as f64) / f64::from(*f) / linear)
+        .map(|(i, f)| math::power(base, -2.0 * i as f64 / rotated as f64) / f64::from(*f) / linear)
         .collect())
 }
 
 impl Layer {
     fn load(
         gguf: &Gguf,
+        pack: &Arc<Pack>,
         s: &Shape,
         index: usize,
         used: &mut BTreeSet<String>,
@@ -348,7 +347,7 @@ impl Layer {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         let mut matrix = |part: &str, cols, rows| {
             let name = name(part);
-            let matrix = Matrix::load(gguf, &name, cols, rows);
+            let matrix = Matrix::load(gguf, pack, &name, cols, rows);
             used.insert(name);
             matrix
         };

@@ -226,8 +226,10 @@ pub enum LoadError {
     Prompt(#[from] PromptError),
     #[error("engine configuration: {0}")]
     Config(String),
-    #[error("cannot start the engine's threads: {0}")]
-    Threads(String),
+    #[error(transparent)]
+    Kernels(#[from] kernels::KernelsError),
+    #[error("cannot start the engine's thread: {0}")]
+    Thread(std::io::Error),
 }
 
 /// What an engine does and did; what was never measured is `None`.
@@ -287,9 +289,9 @@ impl Engine {
         config.validate().map_err(LoadError::Config)?;
         let gguf = Gguf::open(path.as_ref())?;
         let formatter = Arc::new(PromptFormatter::from_parsed(&gguf)?);
-        let kernels =
-            kernels::Kernels::new(config.threads).map_err(|e| LoadError::Threads(e.to_string()))?;
-        let model = Model::load(&gguf, formatter.vocab_size(), kernels)?;
+        let kernels = kernels::Kernels::new(config.threads, kernels::InstructionSet::Auto)?;
+        let pack = kernels::pack::Pack::open(path.as_ref(), &gguf, kernels.pool())?;
+        let model = Model::load(&gguf, &pack, formatter.vocab_size(), kernels)?;
         let stats = EngineStats {
             model: formatter.name().to_owned(),
             device: model.kernels().device(),
@@ -323,7 +325,7 @@ impl Engine {
         std::thread::Builder::new()
             .name("mythic-engine".into())
             .spawn(move || worker.run())
-            .map_err(|e| LoadError::Threads(e.to_string()))?;
+            .map_err(LoadError::Thread)?;
         Ok(Self {
             commands,
             shared,
