@@ -60,6 +60,7 @@ async fn run(engine: &Engine, prompt: usize, tokens: u32) -> anyhow::Result<(f64
             temperature_milli: 1_000,
         },
         stop: Vec::new(),
+        logprobs: false,
     };
     let began = Instant::now();
     let mut stream = engine.generate(request, CancellationToken::new())?;

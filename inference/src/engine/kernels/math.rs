@@ -39,7 +39,7 @@ pub fn rope(heads: &mut [f32], head_dim: usize, angles: &[(f32, f32)]) {
 
 /// e^x for x ≤ 88 to about 1 ulp; below -87 it is e^-87, which adds nothing to a softmax.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
     let n = (x * std::f32::consts::LOG2_E + MAGIC) - MAGIC;
@@ -82,78 +82,6 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum
 }
 
-/// One head of one position over the keys and values of all positions up to it.
-#[inline(always)]
-fn attend_body(
-    q: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    scale: f32,
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    let dim = q.len();
-    scores.clear();
-    scores.extend(keys.chunks_exact(dim).map(|k| dot(q, k) * scale));
-    let max = scores.iter().fold(f32::NEG_INFINITY, |m, s| m.max(*s));
-    for s in scores.iter_mut() {
-        *s = exp(*s - max);
-    }
-    let mut lanes = [0f32; 8];
-    let (eights, rest) = scores.as_chunks::<8>();
-    for s in eights {
-        for l in 0..8 {
-            lanes[l] += s[l];
-        }
-    }
-    let mut sum = super::formats::sum_lanes(lanes);
-    for s in rest {
-        sum += s;
-    }
-    out.fill(0.0);
-    for (v, p) in values.chunks_exact(dim).zip(scores.iter()) {
-        for (o, v) in out.iter_mut().zip(v) {
-            *o += p * v;
-        }
-    }
-    let inverse = 1.0 / sum;
-    for o in out.iter_mut() {
-        *o *= inverse;
-    }
-}
-
-/// Attention of one head: `q` of head_dim, `keys` and `values` of positions × head_dim;
-/// `scores` is scratch.
-pub fn attend(
-    wide: bool,
-    q: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    scale: f32,
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    #[cfg(target_arch = "x86_64")]
-    if wide {
-        /// The same code, compiled for wider registers.
-        #[target_feature(enable = "avx2")]
-        fn avx2(
-            q: &[f32],
-            keys: &[f32],
-            values: &[f32],
-            scale: f32,
-            scores: &mut Vec<f32>,
-            out: &mut [f32],
-        ) {
-            attend_body(q, keys, values, scale, scores, out);
-        }
-        // SAFETY: `wide` says that AVX2 is there.
-        return unsafe { avx2(q, keys, values, scale, scores, out) };
-    }
-    let _ = wide;
-    attend_body(q, keys, values, scale, scores, out);
-}
-
 /// `gate = silu(gate) × up`.
 pub fn swiglu(wide: bool, gate: &mut [f32], up: &[f32]) {
     #[cfg(target_arch = "x86_64")]
@@ -188,37 +116,6 @@ mod tests {
         assert_eq!(exp(0.0), 1.0);
         assert!(exp(-1e30) < 1e-37);
         assert!(exp(f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn attention_is_a_weighted_mean_and_the_same_bits_for_every_width() {
-        let wide = crate::engine::kernels::detect_wide();
-        let dim = 20;
-        let f = |i: usize| ((i * 7919 % 1000) as f32 - 500.0) / 250.0;
-        let q: Vec<f32> = (0..dim).map(f).collect();
-        for n in [1, 2, 7, 8, 9, 33] {
-            let k: Vec<f32> = (0..n * dim).map(|i| f(i + 3)).collect();
-            let v: Vec<f32> = (0..n * dim).map(|i| f(i + 11)).collect();
-            let (mut a, mut b) = (vec![0.0; dim], vec![0.0; dim]);
-            let mut scores = Vec::new();
-            attend(false, &q, &k, &v, 0.3, &mut scores, &mut a);
-            attend(wide, &q, &k, &v, 0.3, &mut scores, &mut b);
-            assert_eq!(a, b);
-            let s: Vec<f64> = k
-                .chunks(dim)
-                .map(|k| {
-                    let d: f64 = k.iter().zip(&q).map(|(a, b)| f64::from(a * b)).sum();
-                    (d * 0.3).exp()
-                })
-                .collect();
-            let total: f64 = s.iter().sum();
-            for d in 0..dim {
-                let want: f64 = (0..n)
-                    .map(|t| s[t] / total * f64::from(v[t * dim + d]))
-                    .sum();
-                assert!((f64::from(a[d]) - want).abs() < 1e-5);
-            }
-        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! multiplied as they are. Every value is computed by one order of operations that depends neither
 //! on the batch nor on threads nor on the instruction set.
 
+pub mod attention;
 pub mod formats;
 pub mod math;
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +20,7 @@ use candle_core::quantized::k_quants::{
 };
 use half::{bf16, f16};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::gguf::{Gguf, GgufError, Mapped};
 use formats::{BLOCK, Q4_0, Q4_1, Q5_0, Q5_1, Q8, Q8_0};
@@ -34,6 +36,74 @@ pub const PROFILE: u16 = 1;
 
 /// Multiplications that are worth another thread.
 const GRAIN: usize = 48 * 1024;
+
+/// Which instructions compute; the bits are the same with each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstructionSet {
+    /// The best that the processor has.
+    #[default]
+    Auto,
+    /// Plain Rust.
+    Portable,
+    Avx2,
+    #[serde(rename = "avx512-vnni")]
+    Avx512Vnni,
+}
+
+impl InstructionSet {
+    /// Those that this processor has, the plainest first.
+    pub fn available() -> Vec<Self> {
+        match detect() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Vnni => vec![Self::Portable, Self::Avx2, Self::Avx512Vnni],
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => vec![Self::Portable, Self::Avx2],
+            Isa::Plain => vec![Self::Portable],
+        }
+    }
+
+    fn isa(self) -> Result<Isa, KernelsError> {
+        let available = Self::available();
+        match self {
+            Self::Auto => Ok(detect()),
+            asked if !available.contains(&asked) => {
+                Err(KernelsError::Instructions { asked, available })
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Ok(Isa::Vnni),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Ok(Isa::Avx2),
+            _ => Ok(Isa::Plain),
+        }
+    }
+}
+
+impl std::fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512Vnni => "avx512-vnni",
+        })
+    }
+}
+
+/// Why there are no kernels.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelsError {
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    #[error(
+        "instruction_set = {asked}: this processor has {}, or auto",
+        available.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Instructions {
+        asked: InstructionSet,
+        available: Vec<InstructionSet>,
+    },
+}
 
 #[cfg(not(target_arch = "x86_64"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +257,8 @@ pub struct Kernels {
 
 impl Kernels {
     /// Kernels on that many threads; 0 = one for each core.
-    pub fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+    pub fn new(threads: usize, instructions: InstructionSet) -> Result<Self, KernelsError> {
+        let isa = instructions.isa()?;
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
@@ -201,11 +272,7 @@ impl Kernels {
                     .build()?,
             ),
         };
-        Ok(Self {
-            pool,
-            threads,
-            isa: detect(),
-        })
+        Ok(Self { pool, threads, isa })
     }
 
     /// Threads that compute.
@@ -225,7 +292,8 @@ impl Kernels {
         format!("CPU ({isa})")
     }
 
-    fn wide(&self) -> bool {
+    /// Whether there are AVX2, FMA and F16C, and may be used.
+    pub fn wide(&self) -> bool {
         self.isa != Isa::Plain
     }
 
@@ -234,6 +302,15 @@ impl Kernels {
         match &self.pool {
             Some(pool) => pool.install(work),
             None => work(),
+        }
+    }
+
+    /// Calls `f` with every number below `count`, in parallel.
+    pub fn for_each(&self, count: usize, f: impl Fn(usize) + Send + Sync) {
+        if self.pool.is_some() && count > 1 {
+            (0..count).into_par_iter().with_max_len(1).for_each(f);
+        } else {
+            (0..count).for_each(f);
         }
     }
 
@@ -291,28 +368,6 @@ impl Kernels {
     pub fn swiglu(&self, gate: &mut [f32], up: &[f32]) {
         math::swiglu(self.wide(), gate, up);
     }
-
-    /// Attention of every task, in parallel.
-    pub fn attend(&self, tasks: Vec<Attend>, scale: f32) {
-        let wide = self.wide();
-        self.each(tasks, |task| {
-            let mut scores = Vec::with_capacity(task.keys.len() / task.head_dim);
-            let heads = task.q.chunks_exact(task.head_dim);
-            for (q, out) in heads.zip(task.out.chunks_exact_mut(task.head_dim)) {
-                math::attend(wide, q, task.keys, task.values, scale, &mut scores, out);
-            }
-        });
-    }
-}
-
-/// The query heads of one position that share a key-value head.
-pub struct Attend<'a> {
-    pub q: &'a [f32],
-    /// Keys of that head up to the position, positions × head_dim; values alike.
-    pub keys: &'a [f32],
-    pub values: &'a [f32],
-    pub head_dim: usize,
-    pub out: &'a mut [f32],
 }
 
 /// Rows of w from `first` on, each with all n rows of x: `out` is outputs × n.
