@@ -426,11 +426,7 @@ async fn serves(network: &Network, dir: &Path) -> Result<()> {
     let config = format!("{home}/node.toml");
     has(&network.mythic(&["config", "check", &config])?, &["good"])?;
 
-    let node = || {
-        let mut command = network.command(&["node", "--config", &config]);
-        command.env("MYTHIC_NODE__ALLOW_LOOPBACK", "true");
-        command
-    };
+    let node = || network.command(&["node", "--config", &config]);
     let unfunded = ran(&mut node())?;
     ensure!(unfunded.code == 1, "{unfunded:?}");
     has(&unfunded.stderr, &["holds 0 lamports", "Send it"])?;
