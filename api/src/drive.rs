@@ -88,6 +88,7 @@ pub async fn drive(
         prompt_ids: plan.prompt_ids.clone(),
         salt: hex::encode(plan.salt),
         stop: plan.stop.clone(),
+        logprobs: work.top_logprobs.is_some(),
     };
     let accept = Duration::from_secs(timing.accept_seconds);
     let opened = tokio::select! {
@@ -154,6 +155,7 @@ pub async fn drive(
                 position,
                 token,
                 top4,
+                log_sum_exp,
                 ..
             }))) => {
                 if !accepted {
@@ -171,7 +173,7 @@ pub async fn drive(
                 }
                 output.push(token);
                 app.metrics.tokens.inc();
-                let piece = decoder.push(token, &top4);
+                let piece = decoder.push(token, &top4, log_sum_exp);
                 run.push(Event::Piece(index, Arc::new(piece.clone())));
                 pieces.push(piece);
             }

@@ -13,7 +13,7 @@ use mythic_interface::{
 use solana_pubkey::Pubkey;
 
 use crate::{
-    answer::{Candidate, ChoiceAnswer, ChoiceEnd, Finish, Piece, log_shares},
+    answer::{Candidate, ChoiceAnswer, ChoiceEnd, Finish, Piece, logprobs},
     app::App,
     error::{ApiError, ApiResult},
     keys,
@@ -59,18 +59,18 @@ impl<'a> Decoder<'a> {
         matched.text
     }
 
-    /// The next token.
-    pub fn push(&mut self, token: u32, top4: &[(u32, i32); 4]) -> Piece {
+    /// The next token. Log-probabilities are known where the validator said the sum over all logits, and that can be.
+    pub fn push(&mut self, token: u32, top4: &[(u32, i32); 4], log_sum_exp: Option<f32>) -> Piece {
         let over = self.stopped;
         let text = self.text.push(token);
         let text = self.show(&text);
         let hidden = over || self.formatter.eos_ids().contains(&token);
-        let logprob = match self.top {
-            Some(top) if !hidden => {
-                let shares = log_shares(top4.map(|(_, logit)| logit));
+        let logprobs = log_sum_exp.and_then(|sum| logprobs(top4.map(|(_, logit)| logit), sum));
+        let logprob = match (self.top, logprobs) {
+            (Some(top), Some(logprobs)) if !hidden => {
                 let candidates: Vec<Candidate> = top4
                     .iter()
-                    .zip(shares)
+                    .zip(logprobs)
                     .map(|((id, _), logprob)| {
                         let bytes = self.formatter.tokenizer().piece(*id).to_vec();
                         Candidate {
@@ -114,7 +114,7 @@ impl<'a> Decoder<'a> {
             .output_ids
             .iter()
             .zip(&evidence.leaves)
-            .map(|(token, top4)| self.push(*token, top4))
+            .map(|(token, top4)| self.push(*token, top4, None))
             .collect();
         pieces.extend(self.finish());
         (pieces, self.stopped)

@@ -13,7 +13,7 @@ export const show = (value) => (missing(value) ? "–" : typeof value === "numbe
 export const short = (key) => (key ? key.slice(0, 4) + "…" + key.slice(-4) : null);
 export const sol = (lamports) => (missing(lamports) ? null : (lamports / 1e9).toLocaleString("en", { maximumFractionDigits: 9 }));
 
-export const time = (at) => (at ? new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 }) : null);
+export const time = (at) => (at ? new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" }) : null);
 export const ago = (at) => {
   if (!at) return null;
   const seconds = Math.max(0, Math.round((Date.now() - new Date(at)) / 1000));

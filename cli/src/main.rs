@@ -52,7 +52,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Models: fetch, register, list
+    /// Models: fetch, register, update, list
     #[command(subcommand)]
     Model(models::Model),
     /// Keys and lamports of a wallet

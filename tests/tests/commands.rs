@@ -15,12 +15,22 @@ use std::{
     collections::BTreeSet,
     io::Write,
     path::Path,
-    process::Stdio,
+    process::{Child, Stdio},
     str::FromStr,
     time::{Duration, Instant},
 };
 
 const SOL: u64 = 1_000_000_000;
+
+/// A process that ends with the test, whatever becomes of it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 fn json(text: &str) -> Result<Value> {
     serde_json::from_str(text).with_context(|| text.to_owned())
@@ -416,11 +426,7 @@ async fn serves(network: &Network, dir: &Path) -> Result<()> {
     let config = format!("{home}/node.toml");
     has(&network.mythic(&["config", "check", &config])?, &["good"])?;
 
-    let node = || {
-        let mut command = network.command(&["node", "--config", &config]);
-        command.env("MYTHIC_NODE__ALLOW_LOOPBACK", "true");
-        command
-    };
+    let node = || network.command(&["node", "--config", &config]);
     let unfunded = ran(&mut node())?;
     ensure!(unfunded.code == 1, "{unfunded:?}");
     has(&unfunded.stderr, &["holds 0 lamports", "Send it"])?;
@@ -429,7 +435,7 @@ async fn serves(network: &Network, dir: &Path) -> Result<()> {
         network.mythic(&["wallet", "airdrop", amount, "--keypair", &file])?;
     }
     let log = std::fs::File::create(dir.join("node.log"))?;
-    let mut running = node().stdout(log.try_clone()?).stderr(log).spawn()?;
+    let mut running = Running(node().stdout(log.try_clone()?).stderr(log).spawn()?);
     let authority = keys::load_keypair(Path::new(&format!("{home}/authority.json")))?.pubkey();
     let listed = network
         .until("/v1/validators", |list| {
@@ -463,10 +469,10 @@ async fn serves(network: &Network, dir: &Path) -> Result<()> {
         "{stats}"
     );
 
-    kill(Pid::from_raw(running.id() as i32), Signal::SIGTERM)?;
+    kill(Pid::from_raw(running.0.id() as i32), Signal::SIGTERM)?;
     let started = Instant::now();
     let status = loop {
-        match running.try_wait()? {
+        match running.0.try_wait()? {
             Some(status) => break status,
             None => ensure!(started.elapsed() < PATIENCE, "the node does not stop"),
         }

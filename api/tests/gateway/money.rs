@@ -131,6 +131,8 @@ fn several_choices_are_several_jobs_with_logprobs() {
             .as_array()
             .unwrap();
         assert_eq!(entries.len(), ANSWER.len());
+        // The puppet's best logit is 100, its sum over the vocabulary e^101.
+        assert_eq!(entries[0]["logprob"], -1.0);
         assert_eq!(
             (
                 entries[0]["token"].as_str(),

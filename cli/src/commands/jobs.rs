@@ -123,15 +123,15 @@ fn show(job: &Value) -> Result<()> {
     ] {
         report.add(field, job[field].clone());
     }
-    for amount in [
-        "ceiling",
-        "fee",
-        "validator",
-        "foundation",
-        "burned",
-        "refunded",
+    for (label, amount) in [
+        ("ceiling", "ceiling_lamports"),
+        ("fee", "fee_lamports"),
+        ("to_validator", "validator_lamports"),
+        ("to_foundation", "foundation_lamports"),
+        ("burned", "burned_lamports"),
+        ("refunded", "refunded_lamports"),
     ] {
-        report.lamports(amount, job[format!("{amount}_lamports")].as_u64());
+        report.lamports(label, job[amount].as_u64());
     }
     report.print(false)?;
     for step in job["transitions"].as_array().into_iter().flatten() {

@@ -141,15 +141,15 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
             let vault = load(&chain, &owner).await?;
             let balance = vault.balance.get();
             if balance < amount {
-                return Err(Exit::error(
-                    exit::FUNDS,
-                    format!(
-                        "the vault holds {} that can be withdrawn; {} more is held by {} open jobs",
-                        sol(balance),
-                        sol(vault.held.get()),
-                        vault.open_jobs.get()
-                    ),
-                ));
+                let mut message = format!("{} can be withdrawn", sol(balance));
+                if vault.open_jobs.get() > 0 {
+                    message.push_str(&format!(
+                        "; {} open jobs hold {} more",
+                        vault.open_jobs.get(),
+                        sol(vault.held.get())
+                    ));
+                }
+                return Err(Exit::error(exit::FUNDS, message));
             }
             let signature = send(&chain, &wallet, &[ix::withdraw_vault(&owner, amount)]).await?;
             println!("withdrew {} in {signature}", sol(amount));

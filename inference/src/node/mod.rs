@@ -5,13 +5,14 @@
 //! - [`admit`]: whether a job is taken, pure
 //! - [`journal`], [`store`]: what survives a kill; [`submit`]: results to the chain
 //! - [`setup`]: keys, models, registration; [`keeper`]: claims, withdrawals, old evidence
-//! - [`feed`], [`outbound`]: open jobs from gateways, prompts from strangers; [`http`]: the endpoints
+//! - [`feed`], [`outbound`]: open jobs from gateways, prompts from strangers; [`http`]: the endpoints; [`gpu`]: what a driver says
 
 pub mod admit;
 pub mod backend;
 pub mod config;
 pub mod feed;
 pub mod fsm;
+pub mod gpu;
 pub mod http;
 pub mod job;
 pub mod journal;
@@ -49,6 +50,7 @@ pub use config::{ModelConfig, NodeConfig};
 use admit::{Decline, ModelFacts, Situation};
 use backend::{Former, ServedModel};
 use fsm::{Event, Exit, Origin};
+use gpu::Gpus;
 use job::{JobTask, Msg, Start};
 use journal::{Journal, Record};
 use meters::Meters;
@@ -92,6 +94,8 @@ pub struct Node {
     pub submitter: Submitter,
     /// Counters.
     pub meters: Meters,
+    /// The machine's GPUs.
+    pub gpus: Gpus,
     journal: Arc<Mutex<Journal>>,
     jobs: Mutex<HashMap<Pubkey, Handle>>,
     /// Held from the capacity check until the job is in `jobs`.
@@ -329,6 +333,7 @@ impl Node {
                 prompt: record.prompt.clone(),
                 client: None,
                 record: Some(record),
+                logprobs: false,
             });
         }
     }
@@ -393,6 +398,7 @@ impl Node {
             prompt: None,
             client: None,
             record: None,
+            logprobs: false,
         });
     }
 
@@ -523,6 +529,7 @@ pub async fn assemble(
         store,
         submitter,
         meters: Meters::new()?,
+        gpus: Gpus::find(),
         journal,
         jobs: Mutex::new(HashMap::new()),
         admission: tokio::sync::Mutex::new(()),

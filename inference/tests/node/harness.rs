@@ -60,6 +60,9 @@ pub struct Puppet {
     pub pause: Duration,
 }
 
+/// What the puppet says when it is asked for log-probabilities.
+pub const LOG_SUM_EXP: f32 = 7.5;
+
 pub fn four(position: u32) -> [(u32, i32); 4] {
     let base = 100 + position * 4;
     [
@@ -105,7 +108,7 @@ impl Backend for Puppet {
                     token,
                     top4,
                     text: format!("{token} "),
-                    log_sum_exp: None,
+                    log_sum_exp: request.logprobs.then_some(LOG_SUM_EXP),
                     finish,
                 };
                 if sender.send(Ok(step)).await.is_err() {
@@ -542,6 +545,7 @@ impl World {
             prompt_ids: prompt.prompt_ids.clone(),
             salt: prompt.salt.clone(),
             stop: prompt.stop.clone(),
+            logprobs: false,
         }
     }
 
