@@ -589,6 +589,7 @@ async fn chat(
             Some(Stop::One(text)) => vec![text],
             Some(Stop::Many(list)) => list,
         },
+        logprobs: false,
     };
     let steps = match model.backend.generate(generate, cancel.clone()) {
         Ok(steps) => steps,

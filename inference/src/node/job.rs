@@ -502,6 +502,7 @@ impl JobTask {
                 temperature_milli: work.temperature_milli,
             },
             stop: prompt.stop.clone(),
+            logprobs: false,
         };
         let cancel = CancellationToken::new();
         match self.model.backend.generate(request, cancel.clone()) {
@@ -904,6 +905,7 @@ fn replay(saved: &Saved, model: &ServedModel) -> Vec<Step> {
             token: *token,
             top4: *top4,
             text: std::mem::take(&mut text),
+            log_sum_exp: None,
             finish: None,
         })
         .collect()

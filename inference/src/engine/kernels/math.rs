@@ -6,7 +6,7 @@
 #![allow(clippy::excessive_precision, clippy::needless_range_loop)]
 
 /// Lanes of a sum: value i belongs to lane i mod 16.
-const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// Compiles a function twice from one body: as it is, and for AVX2 with FMA. The first argument of
 /// the result says whether they are there.
@@ -145,102 +145,6 @@ pub fn exp(x: f32) -> f32 {
     y * power
 }
 
-/// The one order in which eight lanes become a number.
-fn eight(a: [f32; 8]) -> f32 {
-    let b = [a[0] + a[4], a[1] + a[5], a[2] + a[6], a[3] + a[7]];
-    (b[0] + b[2]) + (b[1] + b[3])
-}
-
-/// Dot product in eight lanes, then what is left over.
-#[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0f32; 8];
-    let (a8, a_rest) = a.as_chunks::<8>();
-    let (b8, b_rest) = b.as_chunks::<8>();
-    for (a, b) in a8.iter().zip(b8) {
-        for l in 0..8 {
-            lanes[l] += a[l] * b[l];
-        }
-    }
-    let mut sum = eight(lanes);
-    for (a, b) in a_rest.iter().zip(b_rest) {
-        sum += a * b;
-    }
-    sum
-}
-
-/// One head of one position over the keys and values of all positions up to it.
-#[inline(always)]
-fn attend_body(
-    q: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    scale: f32,
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    let dim = q.len();
-    scores.clear();
-    scores.extend(keys.chunks_exact(dim).map(|k| dot(q, k) * scale));
-    let max = scores.iter().fold(f32::NEG_INFINITY, |m, s| m.max(*s));
-    for s in scores.iter_mut() {
-        *s = exp(*s - max);
-    }
-    let mut lanes = [0f32; 8];
-    let (eights, rest) = scores.as_chunks::<8>();
-    for s in eights {
-        for l in 0..8 {
-            lanes[l] += s[l];
-        }
-    }
-    let mut sum = eight(lanes);
-    for s in rest {
-        sum += s;
-    }
-    out.fill(0.0);
-    for (v, p) in values.chunks_exact(dim).zip(scores.iter()) {
-        for (o, v) in out.iter_mut().zip(v) {
-            *o += p * v;
-        }
-    }
-    let inverse = 1.0 / sum;
-    for o in out.iter_mut() {
-        *o *= inverse;
-    }
-}
-
-/// Attention of one head: `q` of head_dim, `keys` and `values` of positions × head_dim;
-/// `scores` is scratch.
-pub fn attend(
-    wide: bool,
-    q: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    scale: f32,
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    #[cfg(target_arch = "x86_64")]
-    if wide {
-        /// The same code, compiled for wider registers.
-        #[target_feature(enable = "avx2")]
-        fn avx2(
-            q: &[f32],
-            keys: &[f32],
-            values: &[f32],
-            scale: f32,
-            scores: &mut Vec<f32>,
-            out: &mut [f32],
-        ) {
-            attend_body(q, keys, values, scale, scores, out);
-        }
-        // SAFETY: `wide` says that AVX2 is there.
-        return unsafe { avx2(q, keys, values, scale, scores, out) };
-    }
-    let _ = wide;
-    attend_body(q, keys, values, scale, scores, out);
-}
-
 /// Sine and cosine of |x| up to 2^20 to about 1e-15, absolute.
 pub fn sin_cos(x: f64) -> (f64, f64) {
     use std::f64::consts::FRAC_2_PI;
@@ -294,7 +198,7 @@ pub fn power(base: f64, exponent: f64) -> f64 {
 }
 
 /// Natural logarithm of a normal number above 0.
-fn ln64(x: f64) -> f64 {
+pub fn ln64(x: f64) -> f64 {
     const MANTISSA: u64 = (1 << 52) - 1;
     let bits = x.to_bits();
     let mut e = (bits >> 52) as i64 - 1023;

@@ -5,12 +5,14 @@
 //! - [`layout`], [`pack`]: weights repacked for the kernels, and the file that keeps them
 //! - `portable`, `x86`: the kernels
 //! - [`math`]: norms, rotary embedding, activation
+//! - [`attention`]: attention over pages of keys and values
 //! - [`pool`]: threads
 //!
 //! Every value is computed by one order of operations, which depends neither on the batch nor on
 //! threads nor on the instruction set.
 
 pub mod activations;
+pub mod attention;
 pub mod formats;
 pub mod layout;
 pub mod math;
@@ -681,35 +683,6 @@ impl Kernels {
         self.pool
             .each(parts.collect(), |(i, part)| body(i * (VALUES / 2), part));
     }
-
-    /// Attention of every task, in parallel.
-    pub fn attend(&self, tasks: Vec<Attend>, scale: f32) {
-        self.pool.each(tasks, |task| {
-            let mut scores = Vec::with_capacity(task.keys.len() / task.head_dim);
-            let heads = task.q.chunks_exact(task.head_dim);
-            for (q, out) in heads.zip(task.out.chunks_exact_mut(task.head_dim)) {
-                math::attend(
-                    self.wide(),
-                    q,
-                    task.keys,
-                    task.values,
-                    scale,
-                    &mut scores,
-                    out,
-                );
-            }
-        });
-    }
-}
-
-/// The query heads of one position that share a key-value head.
-pub struct Attend<'a> {
-    pub q: &'a [f32],
-    /// Keys of that head up to the position, positions × head_dim; values alike.
-    pub keys: &'a [f32],
-    pub values: &'a [f32],
-    pub head_dim: usize,
-    pub out: &'a mut [f32],
 }
 
 /// T rows from `first` on, G groups at a time; gives T.
