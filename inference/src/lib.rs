@@ -4,6 +4,7 @@
 //! - [`engine`]: loads a model and generates, or scores an answer that is known
 //! - [`fingerprint`]: the evidence bundle of a job
 //! - [`model`]: the catalogue of model files, and fetching them
+//! - [`random_model`]: small random model files in any weight format, for tests
 //! - [`wire`]: what gateways and nodes say to each other
 //! - [`node`]: the validator's daemon
 
@@ -13,5 +14,6 @@ pub mod gguf;
 pub mod model;
 pub mod node;
 pub mod prompt;
+pub mod random_model;
 pub mod tokenizer;
 pub mod wire;

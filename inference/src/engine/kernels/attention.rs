@@ -20,8 +20,8 @@ use std::cell::RefCell;
 
 use half::f16;
 
-use super::{Kernels, Places};
 use super::math::{LANES, exp, sum_lanes};
+use super::{Kernels, Places};
 use crate::engine::kv::{GROUP, Pool, Shape};
 use crate::engine::pages::{PAGE, PageId};
 
@@ -102,7 +102,11 @@ impl Attention<'_> {
             kv_heads, head_dim, ..
         } = self.pool.shape();
         assert_eq!(out.len(), self.queries.len());
-        assert!(tiles.iter().all(|t| (t.row + t.rows) * self.heads * head_dim <= out.len()));
+        assert!(
+            tiles
+                .iter()
+                .all(|t| (t.row + t.rows) * self.heads * head_dim <= out.len())
+        );
         let out = Places(out.as_mut_ptr());
         kernels.pool().run(tiles.len() * kv_heads, |task| {
             let tile = &tiles[task / kv_heads];

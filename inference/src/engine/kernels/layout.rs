@@ -12,6 +12,11 @@ use super::formats::{BLOCK, Block, Format, Scales};
 /// Outputs of a group.
 pub const LANES: usize = 8;
 
+/// One value of each output of a group, aligned as a register is stored fastest.
+#[repr(C, align(32))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lanes(pub [f32; LANES]);
+
 /// Bytes of a super-block's scales and minimums.
 pub const fn header_bytes<F: Format>() -> usize {
     if F::MIN { 32 } else { 16 }

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::gguf::{Gguf, GgufError, Mapped};
 use activations::{PANEL, Q8};
 use formats::{BF16, BLOCK, F16, F32, Format, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
-use layout::LANES;
+use layout::{LANES, Lanes};
 use pack::{Pack, Packed};
 use pool::Pool;
 
@@ -416,13 +416,13 @@ impl Out {
     ///
     /// # Safety
     /// The rows are there, and no other thread has this group.
-    unsafe fn write(&self, group: usize, first: usize, sums: &[[f32; LANES]]) {
+    unsafe fn write(&self, group: usize, first: usize, sums: &[Lanes]) {
         let at = group * LANES;
         let lanes = LANES.min(self.outputs - at);
         for (row, sums) in (first..).zip(sums) {
             // SAFETY: as the caller's; the lanes end with the outputs.
             unsafe {
-                self.places.write(row * self.outputs + at, &sums[..lanes]);
+                self.places.write(row * self.outputs + at, &sums.0[..lanes]);
             }
         }
     }
@@ -534,28 +534,50 @@ impl Kernels {
         for first in (0..n).step_by(PANEL) {
             let rows = PANEL.min(n - first);
             let y = &q8[first * blocks..(first + rows) * blocks];
-            for group in groups.clone() {
-                let mut sums = [[0.0; LANES]; PANEL];
-                let sums = &mut sums[..rows];
-                let bytes = w.bytes(group..group + 1);
-                match self.isa {
-                    Isa::Portable => portable::strip::<F>(bytes, y, sums),
-                    // SAFETY: an `Isa` is made only where its features are.
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => unsafe { x86::strip_avx2::<F>(bytes, y, sums) },
-                    // SAFETY: as above.
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::AvxVnni => unsafe { x86::strip_avx_vnni::<F>(bytes, y, sums) },
-                    // SAFETY: as above.
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512Vnni => unsafe { x86::strip_avx512_vnni::<F>(bytes, y, sums) },
-                    // SAFETY: as above.
-                    #[cfg(all(test, target_arch = "x86_64"))]
-                    Isa::Emulated => unsafe { x86::strip_emulated::<F>(bytes, y, sums) },
+            let mut group = groups.start;
+            #[cfg(target_arch = "x86_64")]
+            while self.isa == Isa::Avx2
+                && x86::in_pairs::<F>()
+                && rows > 1
+                && group + 2 <= groups.end
+            {
+                let mut sums = [Lanes::default(); 2 * PANEL];
+                let sums = &mut sums[..2 * rows];
+                let pair = [group, group + 1].map(|g| w.bytes(g..g + 1));
+                // SAFETY: an `Isa` is made only where its features are; the rest is the caller's.
+                unsafe {
+                    x86::pair_avx2::<F>(pair, y, sums);
+                    out.write(group, first, &sums[..rows]);
+                    out.write(group + 1, first, &sums[rows..]);
                 }
+                group += 2;
+            }
+            for group in group..groups.end {
+                let mut sums = [Lanes::default(); PANEL];
+                let sums = &mut sums[..rows];
+                self.strip::<F>(w.bytes(group..group + 1), y, sums);
                 // SAFETY: as the caller's.
                 unsafe { out.write(group, first, sums) };
             }
+        }
+    }
+
+    /// One group of outputs with a panel of rows.
+    fn strip<F: Format>(&self, group: &[u8], y: &[Q8], sums: &mut [Lanes]) {
+        match self.isa {
+            Isa::Portable => portable::strip::<F>(group, y, sums),
+            // SAFETY: an `Isa` is made only where its features are.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::strip_avx2::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => unsafe { x86::strip_avx_vnni::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => unsafe { x86::strip_avx512_vnni::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Isa::Emulated => unsafe { x86::strip_emulated::<F>(group, y, sums) },
         }
     }
 
@@ -580,7 +602,7 @@ impl Kernels {
         for first in (0..n).step_by(PANEL) {
             let rows = PANEL.min(n - first);
             for group in groups.clone() {
-                let mut sums = [[0.0; LANES]; PANEL];
+                let mut sums = [Lanes::default(); PANEL];
                 let sums = &mut sums[..rows];
                 let x = &x.x[first * w.cols..(first + rows) * w.cols];
                 portable::floats::<F>(w.bytes(group..group + 1), x, w.cols, sums);
