@@ -12,7 +12,6 @@ MYTHIC := $(CARGO_TARGET_DIR)/debug/mythic
 <<<<<<< HEAD
 .PHONY: dev build test lint bench bench-engine bench-indexer bench-ttft bench-compute-units sbf help
 =======
-.PHONY: dev build test lint bench bench-engine bench-indexer bench-ttft bench-compute-units sbf help
 .DEFAULT_GOAL := help
 
 help:
