@@ -9,9 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mythic
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 MYTHIC := $(CARGO_TARGET_DIR)/debug/mythic
 
-<<<<<<< HEAD
 .PHONY: dev build test lint bench bench-engine bench-indexer bench-ttft bench-compute-units sbf help
-=======
 .DEFAULT_GOAL := help
 
 help:
