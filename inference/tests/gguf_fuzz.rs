@@ -238,6 +238,7 @@ fn run(path: &Path) {
             temperature_milli: 0,
         },
         stop: Vec::new(),
+        logprobs: false,
     };
     for _ in 0..2 {
         let Ok(mut stream) = engine.generate(request.clone(), CancellationToken::new()) else {
