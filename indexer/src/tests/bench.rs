@@ -226,7 +226,10 @@ async fn ours(workload: Workload, db: &Database) -> f64 {
         != [wanted.as_str()]
     {
         assert!(!task.is_finished(), "the indexer ended");
-        assert!(started.elapsed() < Duration::from_secs(300), "the pipeline stands still");
+        assert!(
+            started.elapsed() < Duration::from_secs(300),
+            "the pipeline stands still"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let figure = per_second(started);
