@@ -9,6 +9,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use mythic_inference::engine::Lab;
+use mythic_inference::engine::kernels::pack::Pack;
 use mythic_inference::engine::kernels::{self, InstructionSet, Kernels};
 use mythic_inference::engine::kv::Pool;
 use mythic_inference::engine::llama::{Model, Pass, Row, Scratch, Span};
@@ -30,7 +31,8 @@ fn model(path: &Path, threads: usize, set: InstructionSet) -> (Model, u32) {
     let formatter = PromptFormatter::from_parsed(&gguf).expect("a tokenizer");
     let kernels = Kernels::new(threads, set).expect("kernels");
     let vocabulary = formatter.vocab_size();
-    let model = Model::load(&gguf, vocabulary, kernels).expect("a model");
+    let pack = Pack::open(path, &gguf, kernels.pool()).expect("a pack");
+    let model = Model::load(&gguf, &pack, vocabulary, kernels).expect("a model");
     (model, vocabulary as u32)
 }
 

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use mythic_interface::sampler::RowError;
 use parking_lot::Mutex;
 
 use super::kernels::attention::{self, Attention, Tile};
-use super::kernels::{Kernels, Matrix, Rows, math};
+use super::kernels::pack::Pack;
+use super::kernels::{Kernels, Matrix, Rows, Table, math};
 use super::kv::{self, Pool};
 use super::logits::{self, Keep, Kept};
 use super::pages::{PAGE, PageId};
@@ -43,10 +45,9 @@ struct Layer {
 pub struct Model {
     shape: Shape,
     layers: Vec<Layer>,
-    embedding: Matrix,
+    embedding: Table,
     output_norm: Vec<f32>,
-    /// `None` where the embedding is the output matrix too.
-    output: Option<Matrix>,
+    output: Matrix,
     /// Radians a position, one for each rotary pair.
     frequencies: Vec<f64>,
     kernels: Kernels,
@@ -98,6 +99,8 @@ pub struct Scratch {
     out: Vec<f32>,
     gate: Vec<f32>,
     up: Vec<f32>,
+    /// Of the rows whose logits are wanted, what the last layer gave.
+    last: Vec<f32>,
     logits: Vec<f32>,
     /// A pair for each row and rotary pair.
     angles: Vec<(f32, f32)>,
@@ -118,16 +121,18 @@ fn vector(
     len: usize,
     used: &mut BTreeSet<String>,
 ) -> Result<Vec<f32>, GgufError> {
-    let matrix = Matrix::load_vector(gguf, name, len)?;
     used.insert(name.to_owned());
-    let mut out = vec![0.0; len];
-    matrix.dequantise_row(0, &mut out);
-    Ok(out)
+    Table::load_vector(gguf, name, len)
 }
 
 impl Model {
     /// Checks the file's shapes against each other and takes the weights where they are.
-    pub fn load(gguf: &Gguf, vocabulary: usize, kernels: Kernels) -> Result<Self, GgufError> {
+    pub fn load(
+        gguf: &Gguf,
+        pack: &Arc<Pack>,
+        vocabulary: usize,
+        kernels: Kernels,
+    ) -> Result<Self, GgufError> {
         let architecture = gguf
             .text("general.architecture")?
             .ok_or_else(|| GgufError::MissingKey("general.architecture".into()))?;
@@ -180,17 +185,17 @@ impl Model {
         let mut used = BTreeSet::new();
         let frequencies = frequencies(gguf, &shape, &mut used)?;
         let layers = (0..count("block_count", 1 << 10)?)
-            .map(|i| Layer::load(gguf, &shape, i, &mut used))
+            .map(|i| Layer::load(gguf, pack, &shape, i, &mut used))
             .collect::<Result<_, _>>()?;
-        let mut matrix = |name: &str| {
-            used.insert(name.to_owned());
-            Matrix::load(gguf, name, embedding, vocabulary)
-        };
-        let table = matrix("token_embd.weight")?;
+        let table = "token_embd.weight";
+        // The embedding is the output matrix too, where there is no other.
         let output = match gguf.tensor("output.weight") {
-            Some(_) => Some(matrix("output.weight")?),
-            None => None,
+            Some(_) => "output.weight",
+            None => table,
         };
+        used.extend([table.to_owned(), output.to_owned()]);
+        let output = Matrix::load(gguf, pack, output, embedding, vocabulary)?;
+        let table = Table::load(gguf, table, embedding, vocabulary)?;
         let output_norm = vector(gguf, "output_norm.weight", embedding, &mut used)?;
         if let Some(name) = gguf.tensor_names().find(|name| !used.contains(*name)) {
             return Err(unsupported(format!(
@@ -228,8 +233,7 @@ impl Model {
         let (q, kv) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
         // Of activations also their quantised form, a quarter and scales.
         let row = 4 * s.embedding + 4 * q + 2 * kv + 3 * s.feed_forward;
-        let output = self.output.as_ref().unwrap_or(&self.embedding);
-        let logits = LOGIT_ROWS.min(rows) * 2 * output.rows;
+        let logits = LOGIT_ROWS.min(rows) * self.output.rows;
         let scores = self.kernels.threads() * attention::scratch(context, s.heads / s.kv_heads);
         (4 * (rows * row + logits + scores)) as u64
     }
@@ -242,39 +246,37 @@ impl Model {
         pass: &Pass,
         pool: &mut Pool,
         scratch: &mut Scratch,
-        mut take: impl FnMut(usize, Result<Kept, RowError>, &[f32]) + Send,
+        mut take: impl FnMut(usize, Result<Kept, RowError>, &[f32]),
     ) {
-        self.kernels.install(|| {
-            self.hidden(pass, pool, scratch);
-            let e = self.shape.embedding;
-            let output = self.output.as_ref().unwrap_or(&self.embedding);
-            let wide = self.kernels.wide();
-            let s = scratch;
-            s.wanted.clear();
-            s.wanted
-                .extend((0..pass.rows.len()).filter(|i| pass.rows[*i].keep.is_some()));
-            s.kept.resize_with(LOGIT_ROWS, Mutex::default);
-            for part in s.wanted.chunks(LOGIT_ROWS) {
-                s.normed.resize(part.len() * e, 0.0);
-                for (i, normed) in part.iter().zip(s.normed.chunks_exact_mut(e)) {
-                    let x = &s.x[i * e..(i + 1) * e];
-                    math::rms_norm(x, &self.output_norm, self.shape.epsilon, normed);
-                }
-                self.kernels
-                    .matmul([output], &Rows::new(&s.normed, e), [&mut s.logits]);
-                self.kernels.for_each(part.len(), |at| {
-                    let row = &s.logits[at * output.rows..(at + 1) * output.rows];
-                    let keep = pass.rows[part[at]].keep.unwrap_or_default();
-                    *s.kept[at].lock() = Some(logits::keep(wide, row, &keep));
-                });
-                let rows = s.logits.chunks_exact(output.rows);
-                for ((i, row), kept) in part.iter().zip(rows).zip(&s.kept) {
-                    if let Some(kept) = kept.lock().take() {
-                        take(*i, kept, row);
-                    }
+        self.hidden(pass, pool, scratch);
+        let (e, output, wide) = (self.shape.embedding, &self.output, self.kernels.wide());
+        let s = scratch;
+        s.wanted.clear();
+        let wanted = |i: &usize| pass.rows[*i].keep.is_some();
+        s.wanted.extend((0..pass.rows.len()).filter(wanted));
+        s.kept.resize_with(LOGIT_ROWS, Mutex::default);
+        for part in s.wanted.chunks(LOGIT_ROWS) {
+            s.last.clear();
+            for i in part {
+                s.last.extend_from_slice(&s.x[i * e..(i + 1) * e]);
+            }
+            let epsilon = self.shape.epsilon;
+            self.kernels
+                .rms_norm(&s.last, &self.output_norm, epsilon, &mut s.normed);
+            self.kernels
+                .matmul([output], &Rows::new(&s.normed, e), [&mut s.logits]);
+            self.kernels.pool().run(part.len(), |at| {
+                let row = &s.logits[at * output.rows..(at + 1) * output.rows];
+                let keep = pass.rows[part[at]].keep.unwrap_or_default();
+                *s.kept[at].lock() = Some(logits::keep(wide, row, &keep));
+            });
+            let rows = s.logits.chunks_exact(output.rows);
+            for ((i, row), kept) in part.iter().zip(rows).zip(&s.kept) {
+                if let Some(kept) = kept.lock().take() {
+                    take(*i, kept, row);
                 }
             }
-        });
+        }
     }
 
     /// The rows after the last layer in `scratch.x`, and their keys and values in the pool.
@@ -298,7 +300,7 @@ impl Model {
         } = scratch;
         x.resize(n * s.embedding, 0.0);
         for (row, x) in rows.iter().zip(x.chunks_exact_mut(s.embedding)) {
-            self.embedding.dequantise_row(row.token as usize, x);
+            self.embedding.row(row.token as usize, x);
         }
         angles.clear();
         for row in rows {
@@ -322,10 +324,10 @@ impl Model {
             }
         }
         let (q_width, kv_width) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
-        normed.resize(n * s.embedding, 0.0);
         attended.resize(n * q_width, 0.0);
         for (index, layer) in self.layers.iter().enumerate() {
-            norm_rows(x, &layer.attention_norm, s.epsilon, normed);
+            self.kernels
+                .rms_norm(x, &layer.attention_norm, s.epsilon, normed);
             self.kernels.matmul(
                 [&layer.q, &layer.k, &layer.v],
                 &Rows::new(normed, s.embedding),
@@ -356,8 +358,9 @@ impl Model {
             .run(&self.kernels, tiles, attended);
             self.kernels
                 .matmul([&layer.output], &Rows::new(attended, q_width), [out]);
-            add(x, out);
-            norm_rows(x, &layer.feed_forward_norm, s.epsilon, normed);
+            self.kernels.add(x, out);
+            self.kernels
+                .rms_norm(x, &layer.feed_forward_norm, s.epsilon, normed);
             self.kernels.matmul(
                 [&layer.gate, &layer.up],
                 &Rows::new(normed, s.embedding),
@@ -366,21 +369,8 @@ impl Model {
             self.kernels.swiglu(gate, up);
             self.kernels
                 .matmul([&layer.down], &Rows::new(gate, s.feed_forward), [out]);
-            add(x, out);
+            self.kernels.add(x, out);
         }
-    }
-}
-
-fn norm_rows(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
-    let n = weight.len();
-    for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
-        math::rms_norm(x, weight, epsilon, out);
-    }
-}
-
-fn add(x: &mut [f32], y: &[f32]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += y;
     }
 }
 
@@ -425,13 +415,14 @@ fn frequencies(
     Ok(factors
         .iter()
         .enumerate()
-        .map(|(i, f)| base.powf(-2.0 * i as f64 / rotated as f64) / f64::from(*f) / linear)
+        .map(|(i, f)| math::power(base, -2.0 * i as f64 / rotated as f64) / f64::from(*f) / linear)
         .collect())
 }
 
 impl Layer {
     fn load(
         gguf: &Gguf,
+        pack: &Arc<Pack>,
         s: &Shape,
         index: usize,
         used: &mut BTreeSet<String>,
@@ -439,7 +430,7 @@ impl Layer {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         let mut matrix = |part: &str, cols, rows| {
             let name = name(part);
-            let matrix = Matrix::load(gguf, &name, cols, rows);
+            let matrix = Matrix::load(gguf, pack, &name, cols, rows);
             used.insert(name);
             matrix
         };

@@ -6,7 +6,7 @@
 
 use mythic_interface::sampler::{RowError, Top4, order, round_q16};
 
-use super::kernels::math::exp;
+use super::kernels::math::{LANES, exp, ln64, sum_lanes};
 
 /// Logits that are compared with the fourth largest at once.
 const BLOCK: usize = 64;
@@ -71,14 +71,14 @@ fn top4_body(logits: &[f32]) -> Result<Top4, RowError> {
     let mut best = [(u32::MAX, f32::NEG_INFINITY); 4];
     let mut first = 0;
     for block in logits.chunks(BLOCK) {
-        let (eights, rest) = block.as_chunks::<8>();
-        let mut largest = [f32::NEG_INFINITY; 8];
-        let mut nan = [false; 8];
-        for eight in eights {
-            for l in 0..8 {
-                nan[l] |= eight[l].is_nan();
-                largest[l] = if eight[l] > largest[l] {
-                    eight[l]
+        let (whole, rest) = block.as_chunks::<LANES>();
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        let mut nan = [false; LANES];
+        for part in whole {
+            for l in 0..LANES {
+                nan[l] |= part[l].is_nan();
+                largest[l] = if part[l] > largest[l] {
+                    part[l]
                 } else {
                     largest[l]
                 };
@@ -127,51 +127,30 @@ fn log_sum_exp(wide: bool, logits: &[f32]) -> f32 {
             sum_exp(logits, max)
         }
         // SAFETY: `wide` says that AVX2 and FMA are there.
-        return (f64::from(max) + ln(unsafe { avx2(logits, max) })) as f32;
+        return (f64::from(max) + ln64(unsafe { avx2(logits, max) })) as f32;
     }
     let _ = wide;
-    (f64::from(max) + ln(sum_exp(logits, max))) as f32
+    (f64::from(max) + ln64(sum_exp(logits, max))) as f32
 }
 
-/// Blocks of 256 in eight lanes of f32, lanes and then blocks summed in f64, all in order.
+/// Blocks of 256 in lanes of f32, their sums added in f64, all in order.
 #[inline(always)]
 fn sum_exp(logits: &[f32], max: f32) -> f64 {
     let mut total = 0f64;
     for block in logits.chunks(SUM_BLOCK) {
-        let mut lanes = [0f32; 8];
-        let (eights, rest) = block.as_chunks::<8>();
-        for eight in eights {
-            for l in 0..8 {
-                lanes[l] += exp(eight[l] - max);
+        let mut lanes = [0f32; LANES];
+        let (whole, rest) = block.as_chunks::<LANES>();
+        for part in whole {
+            for l in 0..LANES {
+                lanes[l] += exp(part[l] - max);
             }
         }
-        for (l, x) in rest.iter().enumerate() {
-            lanes[l] += exp(x - max);
+        for (lane, x) in lanes.iter_mut().zip(rest) {
+            *lane += exp(x - max);
         }
-        for lane in lanes {
-            total += f64::from(lane);
-        }
+        total += f64::from(sum_lanes(lanes));
     }
     total
-}
-
-/// Natural logarithm of a positive, normal number, to about 1e-12: x = m × 2^e with m around 1,
-/// ln m = 2 artanh((m - 1) / (m + 1)).
-fn ln(x: f64) -> f64 {
-    let bits = x.to_bits();
-    let mut e = ((bits >> 52) as i32 - 1023) as f64;
-    let mut m = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52));
-    if m > std::f64::consts::SQRT_2 {
-        m /= 2.0;
-        e += 1.0;
-    }
-    let s = (m - 1.0) / (m + 1.0);
-    let s2 = s * s;
-    let mut series = 0.0;
-    for k in (1..=15).rev().step_by(2) {
-        series = series * s2 + 1.0 / f64::from(k);
-    }
-    e * std::f64::consts::LN_2 + 2.0 * s * series
 }
 
 #[cfg(test)]
@@ -225,14 +204,6 @@ mod tests {
             let got = log_sum_exp(false, &row);
             assert!((f64::from(got) - want).abs() < 2e-6, "{got}, not {want}");
             assert_eq!(got.to_bits(), log_sum_exp(wide, &row).to_bits());
-        }
-    }
-
-    #[test]
-    fn ln_is_right_over_its_range() {
-        for i in 0..4_000 {
-            let x = 1.0 + f64::from(i).powi(3) / 7.0;
-            assert!((ln(x) - x.ln()).abs() < 1e-11, "ln({x}) = {}", ln(x));
         }
     }
 }

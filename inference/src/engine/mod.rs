@@ -373,7 +373,8 @@ impl Engine {
         let gguf = Gguf::open(path.as_ref())?;
         let formatter = Arc::new(PromptFormatter::from_parsed(&gguf)?);
         let kernels = kernels::Kernels::new(config.threads, config.instruction_set)?;
-        let model = Model::load(&gguf, formatter.vocab_size(), kernels)?;
+        let pack = kernels::pack::Pack::open(path.as_ref(), &gguf, kernels.pool())?;
+        let model = Model::load(&gguf, &pack, formatter.vocab_size(), kernels)?;
         let shape = model.kv_shape();
         let page_bytes = shape.page_bytes();
         let pages = u32::try_from(config.kv_bytes / page_bytes).unwrap_or(u32::MAX);

@@ -5,8 +5,8 @@
 //! order, which depends on the query's position alone:
 //! - the score of a position is a chain of fused multiply-adds over the head's dimensions (of the
 //!   query times the scale, rounded, and the key);
-//! - the maximum over all positions, then exponentials, summed in eight lanes (lane = position mod
-//!   8, ascending) and the lanes as [`sum_lanes`] does;
+//! - the maximum over all positions, then exponentials, summed in 16 lanes (lane = position mod
+//!   16, ascending) and the lanes as [`sum_lanes`] does;
 //! - each value is a chain of fused multiply-adds over the positions, ascending, times the
 //!   reciprocal of that sum.
 //!
@@ -20,9 +20,8 @@ use std::cell::RefCell;
 
 use half::f16;
 
-use super::Kernels;
-use super::formats::sum_lanes;
-use super::math::exp;
+use super::{Kernels, Places};
+use super::math::{LANES, exp, sum_lanes};
 use crate::engine::kv::{GROUP, Pool, Shape};
 use crate::engine::pages::{PAGE, PageId};
 
@@ -103,12 +102,13 @@ impl Attention<'_> {
             kv_heads, head_dim, ..
         } = self.pool.shape();
         assert_eq!(out.len(), self.queries.len());
-        let out = Places(out.as_mut_ptr(), out.len());
-        kernels.for_each(tiles.len() * kv_heads, |task| {
+        assert!(tiles.iter().all(|t| (t.row + t.rows) * self.heads * head_dim <= out.len()));
+        let out = Places(out.as_mut_ptr());
+        kernels.pool().run(tiles.len() * kv_heads, |task| {
             let tile = &tiles[task / kv_heads];
             self.task(tile, task % kv_heads, |row, head, values| {
                 let at = ((tile.row + row) * self.heads + head) * head_dim;
-                // SAFETY: no two tasks share a row and a head, and `out` outlives them.
+                // SAFETY: the row is there, and no two tasks share a row and a head.
                 unsafe { out.write(at, values) };
             });
         });
@@ -211,26 +211,6 @@ impl Attention<'_> {
                     out[d * count + i] = q * self.scale;
                 }
             }
-        }
-    }
-}
-
-/// Where tasks write, each to places of its own.
-struct Places(*mut f32, usize);
-
-// SAFETY: it is only written through `write`, whose callers keep apart.
-unsafe impl Sync for Places {}
-
-impl Places {
-    /// # Safety
-    /// The slice that this was made of is borrowed still, and nobody else uses these places.
-    unsafe fn write(&self, at: usize, values: &[f32]) {
-        assert!(at + values.len() <= self.1);
-        // SAFETY: within the slice, as was just checked.
-        unsafe {
-            self.0
-                .add(at)
-                .copy_from_nonoverlapping(values.as_ptr(), values.len());
         }
     }
 }
@@ -459,26 +439,21 @@ fn softmax(wide: bool, scores: &mut [f32]) -> f32 {
 
 #[inline(always)]
 fn softmax_body(scores: &mut [f32]) -> f32 {
-    let (eights, rest) = scores.as_chunks_mut::<8>();
-    let mut largest = [f32::NEG_INFINITY; 8];
-    for eight in eights.iter() {
-        for l in 0..8 {
-            largest[l] = if eight[l] > largest[l] {
-                eight[l]
-            } else {
-                largest[l]
-            };
+    let (whole, rest) = scores.as_chunks_mut::<LANES>();
+    let larger = |m: f32, s: f32| if s > m { s } else { m };
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    for part in whole.iter() {
+        for l in 0..LANES {
+            largest[l] = larger(largest[l], part[l]);
         }
     }
-    let max = largest
-        .iter()
-        .chain(rest.iter())
-        .fold(f32::NEG_INFINITY, |m, s| if *s > m { *s } else { m });
-    let mut lanes = [0f32; 8];
-    for eight in eights {
-        for l in 0..8 {
-            eight[l] = exp(eight[l] - max);
-            lanes[l] += eight[l];
+    let all = largest.iter().chain(rest.iter()).copied();
+    let max = all.fold(f32::NEG_INFINITY, larger);
+    let mut lanes = [0f32; LANES];
+    for part in whole {
+        for l in 0..LANES {
+            part[l] = exp(part[l] - max);
+            lanes[l] += part[l];
         }
     }
     for (s, lane) in rest.iter_mut().zip(&mut lanes) {
