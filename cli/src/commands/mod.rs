@@ -1,6 +1,7 @@
 //! What users type.
 
 pub mod ai;
+pub mod calibrate;
 pub mod check;
 pub mod doctor;
 pub mod jobs;
