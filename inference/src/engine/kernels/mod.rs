@@ -6,7 +6,7 @@
 //! - `portable`, `x86`: the kernels
 //! - [`math`]: norms, rotary embedding, activation
 //! - [`attention`]: attention over pages of keys and values
-//! - [`pool`]: threads
+//! - [`pool`]: the threads that compute
 //!
 //! Every value is computed by one order of operations, which depends neither on the batch nor on
 //! threads nor on the instruction set.
