@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use mythic_interface::dispute::quorum;
 use mythic_interface::error::MythicError;
 use mythic_interface::instruction::ALL;
 use mythic_interface::state;
@@ -185,6 +186,40 @@ fn table(item: &Item, sizes: &Sizes, start: usize) -> String {
     out
 }
 
+/// The chance that at least `least` of `seats` seats go to a share of `percent`.
+fn binomial_tail(seats: u32, least: u32, percent: u32) -> f64 {
+    let p = f64::from(percent) / 100.0;
+    let of = |k: u32| {
+        let ways = (0..k).fold(1.0, |ways, i| {
+            ways * f64::from(seats - i) / f64::from(i + 1)
+        });
+        ways * p.powi(k as i32) * (1.0 - p).powi((seats - k) as i32)
+    };
+    (least..=seats).map(of).sum()
+}
+
+/// What a colluding share of the committing stake can do, by seats. `tests/juries.rs` draws the same.
+fn juries() -> String {
+    let mut out = String::from(
+        "| seats | for a verdict | 5 % | 10 % | 20 % | 30 % | 33 % | 40 % | 50 % |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for seats in [3, 5, 7, 15] {
+        let needed = quorum(seats);
+        for (least, what) in [(needed, "forge"), (seats - needed + 1, "prevent")] {
+            write!(out, "| {seats} | {what}: {least} |").expect("a string");
+            for percent in [5, 10, 20, 30, 33, 40, 50] {
+                let chance = 100.0 * binomial_tail(seats, least, percent);
+                match chance < 0.01 {
+                    true => write!(out, " {chance:.0e} % |").expect("a string"),
+                    false => write!(out, " {chance:.2} % |").expect("a string"),
+                }
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
 fn made() -> BTreeMap<&'static str, String> {
     let state_source = include_str!("../src/state.rs");
     let params_source = include_str!("../src/params.rs");
@@ -263,6 +298,9 @@ fn made() -> BTreeMap<&'static str, String> {
         if !item.fields.is_empty() {
             writeln!(instructions, "{}", table(item, &sizes, 1)).expect("a string");
         }
+        if let Some(tail) = spec.tail {
+            write!(instructions, "Behind the arguments: {tail}.\n\n").expect("a string");
+        }
     }
 
     let mut errors = String::from("| code | name | meaning |\n|--:|---|---|\n");
@@ -271,6 +309,7 @@ fn made() -> BTreeMap<&'static str, String> {
         writeln!(errors, "| {code} | `{name}` | {message} |").expect("a string");
     }
     BTreeMap::from([
+        ("juries", juries()),
         ("parts", parts),
         ("accounts", layouts),
         ("instructions", instructions),
@@ -339,7 +378,6 @@ fn the_refusals_name_every_instruction_and_every_error() {
     errors.retain(|name| !tags.contains(name));
     let used: BTreeSet<String> = MythicError::ALL
         .iter()
-        .filter(|error| error.code() < 800)
         .map(|error| error.name().to_owned())
         .collect();
     let missing: Vec<_> = used.symmetric_difference(&errors).collect();
