@@ -6,8 +6,9 @@ use std::path::Path;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
 use mythic_interface::hash::{Hash, sha256};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::gguf::{Gguf, GgufError, Value};
+use crate::gguf::{Gguf, GgufError, Value, short};
 use crate::tokenizer::{DecodeStream, Tokenizer, TokenizerError};
 
 /// Steps that a chat template may take: several thousand messages' worth.
@@ -77,9 +78,7 @@ impl PromptFormatter {
     /// The same from a file that is open already.
     pub fn from_parsed(gguf: &Gguf) -> Result<Self, PromptError> {
         let tokenizer = Tokenizer::from_gguf(gguf)?;
-        let architecture = gguf
-            .text("general.architecture")?
-            .ok_or_else(|| GgufError::MissingKey("general.architecture".into()))?;
+        let architecture = gguf.architecture()?;
         let context_length =
             gguf.require_int(&format!("{architecture}.context_length"), 1, 1 << 24)?;
         let template = gguf.text("tokenizer.chat_template")?;
@@ -103,7 +102,7 @@ impl PromptFormatter {
             tokenizer,
             templates,
             has_template: template.is_some(),
-            name: gguf.text("general.name")?.unwrap_or("unnamed").to_owned(),
+            name: short(gguf.text("general.name")?.unwrap_or("unnamed")),
             context_length,
         })
     }
@@ -194,29 +193,30 @@ impl PromptFormatter {
 }
 
 fn identity(gguf: &Gguf, template: &str) -> Identity {
-    let mut bytes = Vec::new();
-    let text = |bytes: &mut Vec<u8>, s: &str| {
-        bytes.extend((s.len() as u64).to_le_bytes());
-        bytes.extend(s.as_bytes());
-    };
+    let mut hash = Sha256::new();
+    hash.update(b"mythic/tokenizer/v1");
+    fn text(hash: &mut Sha256, s: &str) {
+        hash.update((s.len() as u64).to_le_bytes());
+        hash.update(s);
+    }
     for (key, value) in gguf.metadata() {
         if !key.starts_with("tokenizer.") || key.starts_with("tokenizer.chat_template") {
             continue;
         }
-        text(&mut bytes, key);
+        text(&mut hash, key);
         match value {
-            Value::Int(n) => bytes.extend(n.to_le_bytes()),
-            Value::Float(x) => bytes.extend(x.to_le_bytes()),
-            Value::Bool(b) => bytes.push(u8::from(*b)),
-            Value::Text(s) => text(&mut bytes, s),
-            Value::Texts(list) => list.iter().for_each(|s| text(&mut bytes, s)),
-            Value::Ints(list) => list.iter().for_each(|n| bytes.extend(n.to_le_bytes())),
-            Value::Floats(list) => list.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
-            Value::Bools(list) => bytes.extend(list.iter().map(|b| u8::from(*b))),
+            Value::Int(n) => hash.update(n.to_le_bytes()),
+            Value::Float(x) => hash.update(x.to_le_bytes()),
+            Value::Bool(b) => hash.update([u8::from(*b)]),
+            Value::Text(s) => text(&mut hash, s),
+            Value::Texts(list) => list.iter().for_each(|s| text(&mut hash, s)),
+            Value::Ints(list) => list.iter().for_each(|n| hash.update(n.to_le_bytes())),
+            Value::Floats(list) => list.iter().for_each(|x| hash.update(x.to_le_bytes())),
+            Value::Bools(list) => list.iter().for_each(|b| hash.update([u8::from(b)])),
         }
     }
     Identity {
-        tokenizer: sha256(&[b"mythic/tokenizer/v1", &bytes]),
+        tokenizer: hash.finalize().into(),
         chat_template: sha256(&[template.as_bytes()]),
     }
 }

@@ -11,7 +11,7 @@ use tokenizers::{
     Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
 };
 
-use crate::gguf::{Gguf, GgufError, Value};
+use crate::gguf::{Gguf, GgufError, Texts, Value, short};
 
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -32,6 +32,9 @@ const END_TEXTS: [&str; 11] = [
     "_<EOT>",
     "<|end_of_text|>",
 ];
+
+/// Tokens that a vocabulary may have; the largest of known models have about 2^18.
+const VOCABULARY: std::ops::RangeInclusive<usize> = 4..=1 << 20;
 
 /// Why a tokenizer could not be made or a text not be encoded.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +130,7 @@ impl Special {
 }
 
 /// The 256 characters that byte-level BPE writes bytes with.
-fn byte_chars() -> [char; 256] {
+pub(crate) fn byte_chars() -> [char; 256] {
     let mut out = ['\0'; 256];
     let mut next = 256;
     for (byte, slot) in out.iter_mut().enumerate() {
@@ -143,7 +146,7 @@ fn byte_chars() -> [char; 256] {
     out
 }
 
-fn texts<'a>(gguf: &'a Gguf, key: &str) -> Result<Option<&'a [String]>, GgufError> {
+fn texts<'a>(gguf: &'a Gguf, key: &str) -> Result<Option<&'a Texts>, GgufError> {
     match gguf.get(key) {
         None => Ok(None),
         Some(Value::Texts(texts)) => Ok(Some(texts)),
@@ -161,14 +164,17 @@ impl Tokenizer {
         let tokens = texts(gguf, "tokenizer.ggml.tokens")?
             .ok_or_else(|| GgufError::MissingKey("tokenizer.ggml.tokens".into()))?;
         let n = tokens.len();
-        let top = u32::try_from(n)
-            .ok()
-            .filter(|n| *n >= 4)
-            .ok_or_else(|| TokenizerError::Damaged(format!("a vocabulary of {n} tokens")))?
-            - 1;
+        if !VOCABULARY.contains(&n) {
+            return Err(TokenizerError::Damaged(format!(
+                "a vocabulary of {n} tokens; allowed is {} to {}",
+                VOCABULARY.start(),
+                VOCABULARY.end()
+            )));
+        }
+        let top = n as u32 - 1;
         let classes: Vec<Class> = match gguf.get("tokenizer.ggml.token_type") {
             Some(Value::Ints(codes)) if codes.len() == n => {
-                codes.iter().map(|c| Class::from_code(*c)).collect()
+                codes.iter().map(Class::from_code).collect()
             }
             None => vec![Class::Normal; n],
             Some(_) => {
@@ -195,12 +201,12 @@ impl Tokenizer {
                         (&[LLAMA3], true)
                     }
                     "qwen2" | "deepseek-r1-qwen" => (&[QWEN2], false),
-                    other => return Err(TokenizerError::Pre(other.into())),
+                    other => return Err(TokenizerError::Pre(short(other))),
                 };
                 Self::bpe(gguf, tokens, patterns, ignore_merges)?
             }
             "llama" => Self::spm(gguf, tokens, &classes)?,
-            other => return Err(TokenizerError::Model(other.into())),
+            other => return Err(TokenizerError::Model(short(other))),
         };
         let add_bos = gguf
             .bool("tokenizer.ggml.add_bos_token")?
@@ -218,17 +224,17 @@ impl Tokenizer {
         let mut by_first: HashMap<u8, Vec<(String, u32, bool)>> = HashMap::new();
         let mut texts_of_special = HashMap::new();
         for (id, (text, class)) in (0u32..).zip(tokens.iter().zip(&classes)) {
-            if END_TEXTS.contains(&text.as_str()) {
+            if END_TEXTS.contains(&text) {
                 end_ids.push(id);
             }
             let special = matches!(class, Class::Control | Class::Unknown | Class::UserDefined);
             if let (true, Some(first)) = (special, text.as_bytes().first()) {
                 by_first.entry(*first).or_default().push((
-                    text.clone(),
+                    text.to_owned(),
                     id,
                     *class == Class::UserDefined,
                 ));
-                texts_of_special.insert(id, text.clone());
+                texts_of_special.insert(id, text.to_owned());
             }
         }
         for list in by_first.values_mut() {
@@ -250,7 +256,7 @@ impl Tokenizer {
 
     fn bpe(
         gguf: &Gguf,
-        tokens: &[String],
+        tokens: &Texts,
         patterns: &[&str],
         ignore_merges: bool,
     ) -> Result<Kind, TokenizerError> {
@@ -264,10 +270,10 @@ impl Tokenizer {
                     .skip(1)
                     .find(|(_, c)| *c == ' ')
                     .map(|(at, _)| (line[..at].to_owned(), line[at + 1..].to_owned()))
-                    .ok_or_else(|| TokenizerError::Damaged(format!("merge `{line}`")))
+                    .ok_or_else(|| TokenizerError::Damaged(format!("merge `{}`", short(line))))
             })
             .collect::<Result<_, _>>()?;
-        let vocab: Vocab = tokens.iter().cloned().zip(0u32..).collect();
+        let vocab: Vocab = tokens.iter().map(str::to_owned).zip(0u32..).collect();
         let bpe = BPE::builder()
             .vocab_and_merges(vocab, merges)
             .ignore_merges(ignore_merges)
@@ -291,9 +297,9 @@ impl Tokenizer {
         })
     }
 
-    fn spm(gguf: &Gguf, tokens: &[String], classes: &[Class]) -> Result<Kind, TokenizerError> {
+    fn spm(gguf: &Gguf, tokens: &Texts, classes: &[Class]) -> Result<Kind, TokenizerError> {
         let scores = match gguf.get("tokenizer.ggml.scores") {
-            Some(Value::Floats(scores)) if scores.len() == tokens.len() => scores.clone(),
+            Some(Value::Floats(scores)) if scores.len() == tokens.len() => scores.iter().collect(),
             _ => {
                 return Err(TokenizerError::Damaged(
                     "scores are not one float a token".into(),
@@ -306,7 +312,7 @@ impl Tokenizer {
             if let (Class::Byte, Some(byte)) = (class, byte_token(text)) {
                 bytes[usize::from(byte)] = Some(id);
             }
-            ids.entry(text.clone()).or_insert(id);
+            ids.entry(text.to_owned()).or_insert(id);
         }
         Ok(Kind::Spm {
             ids,

@@ -2,12 +2,22 @@
 //! embedding, RMS norms, SwiGLU. It knows shapes and order; arithmetic is in [`super::kernels`].
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::kernels::{Attend, Kernels, Matrix, Rows, math};
+use mythic_interface::sampler::RowError;
+use parking_lot::Mutex;
+
+use super::kernels::attention::{self, Attention, Tile};
+use super::kernels::pack::Pack;
+use super::kernels::{Kernels, Matrix, Rows, Table, math};
+use super::kv::{self, Pool};
+use super::logits::{self, Keep, Kept};
+use super::pages::{PAGE, PageId};
 use crate::gguf::{Gguf, GgufError, Value};
 
 /// Rows whose logits are in memory at once.
-const LOGIT_ROWS: usize = 16;
+const LOGIT_ROWS: usize = 32;
 
 #[derive(Clone, Debug)]
 struct Shape {
@@ -35,31 +45,71 @@ struct Layer {
 pub struct Model {
     shape: Shape,
     layers: Vec<Layer>,
-    embedding: Matrix,
+    embedding: Table,
     output_norm: Vec<f32>,
-    /// `None` where the embedding is the output matrix too.
-    output: Option<Matrix>,
+    output: Matrix,
     /// Radians a position, one for each rotary pair.
     frequencies: Vec<f64>,
     kernels: Kernels,
 }
 
-/// Keys and values of one sequence, allocated once for as many positions as it may reach.
-pub struct KvCache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    capacity: usize,
-}
-
 /// One row of a forward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Which of the caches given to the pass.
-    pub sequence: usize,
     pub token: u32,
     pub position: usize,
-    /// Whether its logits are wanted.
-    pub logits: bool,
+    /// What is wanted of its logits, if anything.
+    pub keep: Option<Keep>,
+}
+
+/// Rows of one sequence in a pass, at positions that follow each other.
+#[derive(Clone, Debug)]
+pub struct Span {
+    pub rows: Range<usize>,
+    /// Where the sequence's pages are in the pass's list; they hold all positions up to the last.
+    pub pages: Range<usize>,
+}
+
+/// What a forward pass computes.
+#[derive(Clone, Debug, Default)]
+pub struct Pass {
+    pub rows: Vec<Row>,
+    /// Every row is in one of them.
+    pub spans: Vec<Span>,
+    pub pages: Vec<PageId>,
+}
+
+impl Pass {
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.spans.clear();
+        self.pages.clear();
+    }
+}
+
+/// What a pass works on; kept from pass to pass, so that none allocates.
+#[derive(Default)]
+pub struct Scratch {
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    attended: Vec<f32>,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    out: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    /// Of the rows whose logits are wanted, what the last layer gave.
+    last: Vec<f32>,
+    logits: Vec<f32>,
+    /// A pair for each row and rotary pair.
+    angles: Vec<(f32, f32)>,
+    tiles: Vec<Tile>,
+    /// Of attention, where threads share a task.
+    scores: Vec<f32>,
+    /// Rows whose logits are wanted.
+    wanted: Vec<usize>,
+    kept: Vec<Mutex<Option<Result<Kept, RowError>>>>,
 }
 
 fn unsupported(what: impl Into<String>) -> GgufError {
@@ -73,16 +123,18 @@ fn vector(
     len: usize,
     used: &mut BTreeSet<String>,
 ) -> Result<Vec<f32>, GgufError> {
-    let matrix = Matrix::load_vector(gguf, name, len)?;
     used.insert(name.to_owned());
-    let mut out = vec![0.0; len];
-    matrix.dequantise_row(0, &mut out);
-    Ok(out)
+    Table::load_vector(gguf, name, len)
 }
 
 impl Model {
     /// Checks the file's shapes against each other and takes the weights where they are.
-    pub fn load(gguf: &Gguf, vocabulary: usize, kernels: Kernels) -> Result<Self, GgufError> {
+    pub fn load(
+        gguf: &Gguf,
+        pack: &Arc<Pack>,
+        vocabulary: usize,
+        kernels: Kernels,
+    ) -> Result<Self, GgufError> {
         let architecture = gguf
             .text("general.architecture")?
             .ok_or_else(|| GgufError::MissingKey("general.architecture".into()))?;
@@ -135,17 +187,17 @@ impl Model {
         let mut used = BTreeSet::new();
         let frequencies = frequencies(gguf, &shape, &mut used)?;
         let layers = (0..count("block_count", 1 << 10)?)
-            .map(|i| Layer::load(gguf, &shape, i, &mut used))
+            .map(|i| Layer::load(gguf, pack, &shape, i, &mut used))
             .collect::<Result<_, _>>()?;
-        let mut matrix = |name: &str| {
-            used.insert(name.to_owned());
-            Matrix::load(gguf, name, embedding, vocabulary)
-        };
-        let table = matrix("token_embd.weight")?;
+        let table = "token_embd.weight";
+        // The embedding is the output matrix too, where there is no other.
         let output = match gguf.tensor("output.weight") {
-            Some(_) => Some(matrix("output.weight")?),
-            None => None,
+            Some(_) => "output.weight",
+            None => table,
         };
+        used.extend([table.to_owned(), output.to_owned()]);
+        let output = Matrix::load(gguf, pack, output, embedding, vocabulary)?;
+        let table = Table::load(gguf, table, embedding, vocabulary)?;
         let output_norm = vector(gguf, "output_norm.weight", embedding, &mut used)?;
         if let Some(name) = gguf.tensor_names().find(|name| !used.contains(*name)) {
             return Err(unsupported(format!(
@@ -168,128 +220,160 @@ impl Model {
         &self.kernels
     }
 
-    /// Memory that one position of one sequence takes.
-    pub fn kv_bytes_per_token(&self) -> u64 {
-        (self.layers.len() * self.shape.kv_heads * self.shape.head_dim * 2 * 4) as u64
-    }
-
-    /// An empty cache for `capacity` positions; memory is used as positions are filled.
-    pub fn cache(&self, capacity: usize) -> KvCache {
-        let len = self.layers.len() * self.shape.kv_heads * self.shape.head_dim * capacity;
-        KvCache {
-            keys: vec![0.0; len],
-            values: vec![0.0; len],
-            capacity,
+    /// Sizes of its keys and values.
+    pub fn kv_shape(&self) -> kv::Shape {
+        kv::Shape {
+            layers: self.layers.len(),
+            kv_heads: self.shape.kv_heads,
+            head_dim: self.shape.head_dim,
         }
     }
 
-    /// Runs `rows` through the model and calls `logits(index of the row, its logits)` for those
-    /// that want them. The positions of a sequence must follow its cache without a gap, and tokens
-    /// must be in the vocabulary.
+    /// Memory that passes of `rows` rows over a context of `context` work on, in bytes.
+    pub fn scratch_bytes(&self, rows: usize, context: usize) -> u64 {
+        let s = &self.shape;
+        let (q, kv) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
+        // Of activations also their quantised form, a quarter and scales.
+        let row = 4 * s.embedding + 4 * q + 2 * kv + 3 * s.feed_forward;
+        let logits = LOGIT_ROWS.min(rows) * self.output.rows;
+        let scores = self.kernels.threads() * attention::scratch(context, s.heads / s.kv_heads);
+        (4 * (rows * row + logits + scores)) as u64
+    }
+
+    /// Runs the rows of a pass through the model and calls `take(index of the row, what is kept of
+    /// its logits, the logits)` for those that want any, in order. The positions of a sequence
+    /// must follow what its pages hold without a gap, and tokens must be in the vocabulary.
     pub fn forward(
         &self,
-        rows: &[Row],
-        caches: &mut [&mut KvCache],
-        mut logits: impl FnMut(usize, &[f32]) + Send,
+        pass: &Pass,
+        pool: &mut Pool,
+        scratch: &mut Scratch,
+        mut take: impl FnMut(usize, Result<Kept, RowError>, &[f32]),
     ) {
-        self.kernels.install(|| {
-            let mut hidden = self.hidden(rows, caches);
-            let e = self.shape.embedding;
-            let wanted: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].logits).collect();
-            let output = self.output.as_ref().unwrap_or(&self.embedding);
-            let mut out = Vec::new();
-            for part in wanted.chunks(LOGIT_ROWS) {
-                let mut normed = vec![0.0; part.len() * e];
-                for (i, normed) in part.iter().zip(normed.chunks_exact_mut(e)) {
-                    let x = &mut hidden[i * e..(i + 1) * e];
-                    math::rms_norm(x, &self.output_norm, self.shape.epsilon, normed);
-                }
-                self.kernels
-                    .matmul([output], &Rows::new(&normed, e), [&mut out]);
-                for (i, row) in part.iter().zip(out.chunks_exact(output.rows)) {
-                    logits(*i, row);
+        self.hidden(pass, pool, scratch);
+        let (e, output, wide) = (self.shape.embedding, &self.output, self.kernels.wide());
+        let s = scratch;
+        s.wanted.clear();
+        let wanted = |i: &usize| pass.rows[*i].keep.is_some();
+        s.wanted.extend((0..pass.rows.len()).filter(wanted));
+        s.kept.resize_with(LOGIT_ROWS, Mutex::default);
+        for part in s.wanted.chunks(LOGIT_ROWS) {
+            s.last.clear();
+            for i in part {
+                s.last.extend_from_slice(&s.x[i * e..(i + 1) * e]);
+            }
+            let epsilon = self.shape.epsilon;
+            self.kernels
+                .rms_norm(&s.last, &self.output_norm, epsilon, &mut s.normed);
+            self.kernels
+                .matmul([output], &Rows::new(&s.normed, e), [&mut s.logits]);
+            self.kernels.pool().run(part.len(), |at| {
+                let row = &s.logits[at * output.rows..(at + 1) * output.rows];
+                let keep = pass.rows[part[at]].keep.unwrap_or_default();
+                *s.kept[at].lock() = Some(logits::keep(wide, row, &keep));
+            });
+            let rows = s.logits.chunks_exact(output.rows);
+            for ((i, row), kept) in part.iter().zip(rows).zip(&s.kept) {
+                if let Some(kept) = kept.lock().take() {
+                    take(*i, kept, row);
                 }
             }
-        });
+        }
     }
 
-    /// The rows after the last layer, and their keys and values in the caches.
-    fn hidden(&self, rows: &[Row], caches: &mut [&mut KvCache]) -> Vec<f32> {
+    /// The rows after the last layer in `scratch.x`, and their keys and values in the pool.
+    fn hidden(&self, pass: &Pass, pool: &mut Pool, scratch: &mut Scratch) {
         let s = &self.shape;
+        let rows = &pass.rows;
         let n = rows.len();
-        let mut x = vec![0.0; n * s.embedding];
+        let Scratch {
+            x,
+            normed,
+            attended,
+            q,
+            k,
+            v,
+            out,
+            gate,
+            up,
+            angles,
+            tiles,
+            scores,
+            ..
+        } = scratch;
+        x.resize(n * s.embedding, 0.0);
         for (row, x) in rows.iter().zip(x.chunks_exact_mut(s.embedding)) {
-            self.embedding.dequantise_row(row.token as usize, x);
+            self.embedding.row(row.token as usize, x);
         }
-        let angles: Vec<Vec<(f32, f32)>> = rows
-            .iter()
-            .map(|row| math::rope_angles(&self.frequencies, row.position))
-            .collect();
-        let scale = 1.0 / (s.head_dim as f32).sqrt();
-        let group = s.heads / s.kv_heads * s.head_dim;
-        let mut normed = vec![0.0; x.len()];
-        let mut attended = vec![0.0; n * s.heads * s.head_dim];
-        let (mut q, mut k, mut v) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut out, mut gate, mut up) = (Vec::new(), Vec::new(), Vec::new());
+        angles.clear();
+        for row in rows {
+            angles.extend(math::rope_angles(&self.frequencies, row.position));
+        }
+        let group = s.heads / s.kv_heads;
+        tiles.clear();
+        for span in &pass.spans {
+            let mut row = span.rows.start;
+            while row < span.rows.end {
+                let position = rows[row].position;
+                let most = Tile::most_rows(position, group);
+                let count = most.min(span.rows.end - row);
+                tiles.push(Tile {
+                    row,
+                    rows: count,
+                    position,
+                    pages: span.pages.clone(),
+                });
+                row += count;
+            }
+        }
+        let (q_width, kv_width) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
+        attended.resize(n * q_width, 0.0);
         for (index, layer) in self.layers.iter().enumerate() {
-            norm_rows(&x, &layer.attention_norm, s.epsilon, &mut normed);
+            self.kernels
+                .rms_norm(x, &layer.attention_norm, s.epsilon, normed);
             self.kernels.matmul(
                 [&layer.q, &layer.k, &layer.v],
-                &Rows::new(&normed, s.embedding),
-                [&mut q, &mut k, &mut v],
+                &Rows::new(normed, s.embedding),
+                [q, k, v],
             );
-            for (i, row) in rows.iter().enumerate() {
-                let width = s.kv_heads * s.head_dim;
-                let q = &mut q[i * s.heads * s.head_dim..(i + 1) * s.heads * s.head_dim];
-                let k = &mut k[i * width..(i + 1) * width];
-                math::rope(q, s.head_dim, &angles[i]);
-                math::rope(k, s.head_dim, &angles[i]);
-                let v = &v[i * width..(i + 1) * width];
-                caches[row.sequence].write(s, index, row.position, k, v);
+            for span in &pass.spans {
+                for i in span.rows.clone() {
+                    let position = rows[i].position;
+                    let angles = &angles[i * self.frequencies.len()..][..self.frequencies.len()];
+                    let q = &mut q[i * q_width..(i + 1) * q_width];
+                    let k = &mut k[i * kv_width..(i + 1) * kv_width];
+                    let v = &mut v[i * kv_width..(i + 1) * kv_width];
+                    math::rope(q, s.head_dim, angles);
+                    math::rope(k, s.head_dim, angles);
+                    let page = pass.pages[span.pages.start + position / PAGE];
+                    pool.write(index, page, position % PAGE, k, v);
+                }
             }
-            let mut tasks = Vec::with_capacity(n * s.kv_heads);
-            let heads = q.chunks_exact(group).zip(attended.chunks_exact_mut(group));
-            for (at, (q, out)) in heads.enumerate() {
-                let row = &rows[at / s.kv_heads];
-                let cache = &caches[row.sequence];
-                let range = cache.range(s, index, at % s.kv_heads, row.position + 1);
-                tasks.push(Attend {
-                    q,
-                    keys: &cache.keys[range.clone()],
-                    values: &cache.values[range],
-                    head_dim: s.head_dim,
-                    out,
-                });
+            Attention {
+                pool,
+                layer: index,
+                heads: s.heads,
+                scale: 1.0 / (s.head_dim as f32).sqrt(),
+                pages: &pass.pages,
+                queries: q,
+                wide: self.kernels.wide(),
             }
-            self.kernels.attend(tasks, scale);
-            let rows = Rows::new(&attended, s.heads * s.head_dim);
-            self.kernels.matmul([&layer.output], &rows, [&mut out]);
-            add(&mut x, &out);
-            norm_rows(&x, &layer.feed_forward_norm, s.epsilon, &mut normed);
+            .run(&self.kernels, tiles, scores, attended);
+            self.kernels
+                .matmul([&layer.output], &Rows::new(attended, q_width), [out]);
+            self.kernels.add(x, out);
+            self.kernels
+                .rms_norm(x, &layer.feed_forward_norm, s.epsilon, normed);
             self.kernels.matmul(
                 [&layer.gate, &layer.up],
-                &Rows::new(&normed, s.embedding),
-                [&mut gate, &mut up],
+                &Rows::new(normed, s.embedding),
+                [gate, up],
             );
-            self.kernels.swiglu(&mut gate, &up);
-            let rows = Rows::new(&gate, s.feed_forward);
-            self.kernels.matmul([&layer.down], &rows, [&mut out]);
-            add(&mut x, &out);
+            self.kernels.swiglu(gate, up);
+            self.kernels
+                .matmul([&layer.down], &Rows::new(gate, s.feed_forward), [out]);
+            self.kernels.add(x, out);
         }
-        x
-    }
-}
-
-fn norm_rows(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
-    let n = weight.len();
-    for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
-        math::rms_norm(x, weight, epsilon, out);
-    }
-}
-
-fn add(x: &mut [f32], y: &[f32]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += y;
     }
 }
 
@@ -334,13 +418,14 @@ fn frequencies(
     Ok(factors
         .iter()
         .enumerate()
-        .map(|(i, f)| base.powf(-2.0 * i as f64 / rotated as f64) / f64::from(*f) / linear)
+        .map(|(i, f)| math::power(base, -2.0 * i as f64 / rotated as f64) / f64::from(*f) / linear)
         .collect())
 }
 
 impl Layer {
     fn load(
         gguf: &Gguf,
+        pack: &Arc<Pack>,
         s: &Shape,
         index: usize,
         used: &mut BTreeSet<String>,
@@ -348,7 +433,7 @@ impl Layer {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         let mut matrix = |part: &str, cols, rows| {
             let name = name(part);
-            let matrix = Matrix::load(gguf, &name, cols, rows);
+            let matrix = Matrix::load(gguf, pack, &name, cols, rows);
             used.insert(name);
             matrix
         };
@@ -364,28 +449,5 @@ impl Layer {
             attention_norm: vector(gguf, &name("attn_norm"), s.embedding, used)?,
             feed_forward_norm: vector(gguf, &name("ffn_norm"), s.embedding, used)?,
         })
-    }
-}
-
-impl KvCache {
-    /// Positions 0..positions of a head: layers × heads × positions × head_dim in memory.
-    fn range(
-        &self,
-        s: &Shape,
-        layer: usize,
-        head: usize,
-        positions: usize,
-    ) -> std::ops::Range<usize> {
-        let start = (layer * s.kv_heads + head) * self.capacity * s.head_dim;
-        start..start + positions * s.head_dim
-    }
-
-    fn write(&mut self, s: &Shape, layer: usize, position: usize, k: &[f32], v: &[f32]) {
-        let d = s.head_dim;
-        for (head, (k, v)) in k.chunks_exact(d).zip(v.chunks_exact(d)).enumerate() {
-            let at = self.range(s, layer, head, 0).start + position * d;
-            self.keys[at..at + d].copy_from_slice(k);
-            self.values[at..at + d].copy_from_slice(v);
-        }
     }
 }

@@ -1,7 +1,11 @@
 //! The engine: one worker thread that runs a model for several requests at once.
 //!
 //! - [`Engine`]: handle for callers; requests, steps, errors
-//! - [`scheduler`]: which rows the next forward pass holds (pure)
+//! - [`scheduler`]: which requests run and which rows the next forward pass holds (pure)
+//! - [`pages`]: who holds which page of keys and values, and the prefix cache (pure)
+//! - [`kv`]: the memory of those pages
+//! - [`memory`]: what an engine needs against what the machine has
+//! - [`logits`]: what is kept of a row of logits
 //! - [`llama`]: the llama architecture, written on [`kernels`]
 //! - [`kernels`]: the arithmetic, one kernel profile, apart from the model code
 //!
@@ -9,13 +13,16 @@
 //! pass, in any chunk, batch or number of threads, on any instruction set that [`kernels`] knows.
 
 pub mod kernels;
+pub mod kv;
 pub mod llama;
+pub mod logits;
+pub mod memory;
+pub mod pages;
 pub mod scheduler;
 mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as std_mpsc;
 
 use mythic_interface::sampler::{Sampling, Top4};
@@ -26,8 +33,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::gguf::{Gguf, GgufError};
 use crate::prompt::{PromptError, PromptFormatter};
+pub use kernels::InstructionSet;
+use kv::Pool;
 use llama::Model;
-use worker::{Command, Job, Worker};
+use scheduler::{Limits, Refusal, Request, Scheduler};
+use worker::{Job, Worker};
 
 /// Longest list of stop strings, and longest of them in bytes.
 const MAX_STOPS: usize = 16;
@@ -39,14 +49,27 @@ const MAX_STOP_BYTES: usize = 1_024;
 pub struct EngineConfig {
     /// Threads that compute; 0 = one for each core.
     pub threads: usize,
-    /// Requests that run at once.
+    /// Interactive requests that run at once; one verification may run besides.
     pub max_sequences: usize,
-    /// Requests that wait; one more is refused as busy.
+    /// Requests of each priority that wait; one more is refused as busy.
     pub max_queued: usize,
-    /// Most memory for keys and values of running requests, in bytes.
+    /// Most memory for keys and values, of running requests and of prefixes that are kept, in bytes.
     pub kv_bytes: u64,
-    /// Rows of a forward pass: how much of a prompt is read between two decoded tokens of others.
+    /// Rows of a forward pass. While a request decodes, prompts get a quarter of them.
     pub chunk: usize,
+    /// Which instructions compute; the bits are the same with each.
+    pub instruction_set: InstructionSet,
+    /// Departures from the profile's arithmetic, for calibration.
+    #[serde(skip)]
+    pub lab: Lab,
+}
+
+/// What calibration varies to see whether it is found out. An engine with any of it is no honest one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lab {
+    /// Keys and values rounded to integers of so many bits (2 to 8), one scale a head and position,
+    /// before they are stored.
+    pub kv_bits: Option<u8>,
 }
 
 impl Default for EngineConfig {
@@ -56,7 +79,9 @@ impl Default for EngineConfig {
             max_sequences: 4,
             max_queued: 32,
             kv_bytes: 1 << 30,
-            chunk: 32,
+            chunk: 128,
+            instruction_set: InstructionSet::Auto,
+            lab: Lab::default(),
         }
     }
 }
@@ -76,6 +101,9 @@ impl EngineConfig {
         check("max_queued", self.max_queued as u64, 0, 65_536)?;
         check("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
         check("chunk", self.chunk as u64, 1, 4_096)?;
+        if let Some(bits) = self.lab.kv_bits {
+            check("lab.kv_bits", u64::from(bits), 2, 8)?;
+        }
         if self.chunk < self.max_sequences {
             return Err(format!(
                 "chunk = {}: allowed is at least max_sequences = {}",
@@ -151,6 +179,28 @@ pub struct GenerateRequest {
     pub sampler: Sampler,
     /// Strings that end the generation; they are not part of the text.
     pub stop: Vec<String>,
+    /// Whether each step says its [`Step::log_sum_exp`].
+    pub logprobs: bool,
+}
+
+/// Who goes first where not all can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// Somebody waits for the tokens: every [`Engine::generate`].
+    Interactive,
+    /// Answers that are checked: [`Engine::check`] and [`Engine::teacher_forced`].
+    Verification,
+}
+
+/// What a checker computes at one position of an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Checked {
+    /// Its own four largest logits, Q16.16.
+    pub own: Top4,
+    /// Its own logits at the four ids that the answer's maker claimed, Q16.16.
+    pub at_claimed: [i32; 4],
+    /// Natural logarithm of the sum of the exponentials of all logits of the position.
+    pub log_sum_exp: f32,
 }
 
 /// Why a generation ended by itself.
@@ -176,6 +226,9 @@ pub struct Step {
     /// Text that is complete with this token; may be empty, and is held back while it might
     /// become a stop string.
     pub text: String,
+    /// Natural logarithm of the sum of the exponentials of all logits of the position, if the
+    /// request asked: a logit less this is a log-probability.
+    pub log_sum_exp: Option<f32>,
     /// Set on the last step.
     pub finish: Option<Finish>,
 }
@@ -226,12 +279,23 @@ pub enum LoadError {
     Prompt(#[from] PromptError),
     #[error("engine configuration: {0}")]
     Config(String),
-    #[error("cannot start the engine's threads: {0}")]
-    Threads(String),
+    #[error(transparent)]
+    Kernels(#[from] kernels::KernelsError),
+    #[error(transparent)]
+    Memory(#[from] memory::TooBig),
+    #[error(
+        "kv_bytes = {allowed}: keys and values of one page of this model ({} positions) take {page} bytes",
+        pages::PAGE
+    )]
+    NoPage { page: u64, allowed: u64 },
+    #[error("cannot reserve {bytes} bytes for keys and values: {error}")]
+    Pool { bytes: u64, error: std::io::Error },
+    #[error("cannot start the engine's thread: {0}")]
+    Thread(std::io::Error),
 }
 
 /// What an engine does and did; what was never measured is `None`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct EngineStats {
     pub model: String,
     /// What computes, for instance `CPU (AVX-512 VNNI)`.
@@ -239,14 +303,27 @@ pub struct EngineStats {
     pub threads: usize,
     /// Requests that run.
     pub active: usize,
+    /// Of these, verifications.
+    pub active_verifications: usize,
     /// Requests that wait.
     pub queued: usize,
+    /// Of these, verifications.
+    pub queued_verifications: usize,
     /// Tokens that running and waiting requests may still need.
     pub pending_tokens: u64,
+    /// Keys and values that requests hold.
     pub kv_bytes_used: u64,
+    /// Keys and values of prefixes that are kept in case they come again.
+    pub kv_bytes_cached: u64,
     pub kv_bytes_max: u64,
+    /// Prompt tokens whose keys and values were computed or found in the prefix cache.
     pub prompt_tokens_total: u64,
+    /// Those that were found.
+    pub cached_tokens_total: u64,
+    /// Requests that found a part of their prompt.
+    pub prefix_hits_total: u64,
     pub output_tokens_total: u64,
+    /// Requests that started.
     pub requests_total: u64,
     pub cancelled_total: u64,
     /// Moving averages over recent passes, all requests together.
@@ -255,87 +332,103 @@ pub struct EngineStats {
     pub weights_bytes: u64,
 }
 
+/// What the worker counts and measures.
+#[derive(Default)]
+struct Counters {
+    output_tokens: u64,
+    cancelled: u64,
+    prefill_rate: Option<f64>,
+    decode_rate: Option<f64>,
+}
+
 /// What worker and handles share.
 struct Shared {
-    /// Requests that wait or run.
-    admitted: AtomicUsize,
-    stats: Mutex<EngineStats>,
+    scheduler: Mutex<Scheduler>,
+    counters: Mutex<Counters>,
+}
+
+/// What never changes.
+struct Facts {
+    formatter: Arc<PromptFormatter>,
+    device: String,
+    threads: usize,
+    page_bytes: u64,
+    kv_bytes: u64,
+    weights_bytes: u64,
 }
 
 /// A loaded model; cloning gives another handle to the same worker, which ends with the last.
 #[derive(Clone)]
 pub struct Engine {
-    commands: std_mpsc::Sender<Command>,
+    jobs: std_mpsc::Sender<Job>,
     shared: Arc<Shared>,
-    formatter: Arc<PromptFormatter>,
-    config: EngineConfig,
-    kv_bytes_per_token: u64,
-}
-
-/// Gives the place in the queue back when a request is over, however it ends.
-struct Admission(Arc<Shared>);
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.0.admitted.fetch_sub(1, Ordering::AcqRel);
-    }
+    facts: Arc<Facts>,
 }
 
 impl Engine {
-    /// Maps the file, checks it and starts the worker. Blocks for a fraction of a second.
+    /// Maps the file, checks it, plans the memory and starts the worker. Blocks for a fraction of a
+    /// second.
     pub fn load(path: impl AsRef<Path>, config: EngineConfig) -> Result<Self, LoadError> {
         config.validate().map_err(LoadError::Config)?;
         let gguf = Gguf::open(path.as_ref())?;
         let formatter = Arc::new(PromptFormatter::from_parsed(&gguf)?);
-        let kernels =
-            kernels::Kernels::new(config.threads).map_err(|e| LoadError::Threads(e.to_string()))?;
-        let model = Model::load(&gguf, formatter.vocab_size(), kernels)?;
-        let stats = EngineStats {
-            model: formatter.name().to_owned(),
+        let kernels = kernels::Kernels::new(config.threads, config.instruction_set)?;
+        let pack = kernels::pack::Pack::open(path.as_ref(), &gguf, kernels.pool())?;
+        let model = Model::load(&gguf, &pack, formatter.vocab_size(), kernels)?;
+        let shape = model.kv_shape();
+        let page_bytes = shape.page_bytes();
+        let pages = u32::try_from(config.kv_bytes / page_bytes).unwrap_or(u32::MAX);
+        if pages == 0 {
+            return Err(LoadError::NoPage {
+                page: page_bytes,
+                allowed: config.kv_bytes,
+            });
+        }
+        let kv_bytes = page_bytes * u64::from(pages);
+        let context = formatter.context_length() as usize;
+        let plan = memory::Plan {
+            weights: gguf.file_len(),
+            pool: kv_bytes,
+            scratch: model.scratch_bytes(config.chunk, context),
+        };
+        plan.check()?;
+        let pool = Pool::new(shape, pages, config.lab).map_err(|error| LoadError::Pool {
+            bytes: kv_bytes,
+            error,
+        })?;
+        let facts = Arc::new(Facts {
+            formatter: formatter.clone(),
             device: model.kernels().device(),
             threads: model.kernels().threads(),
-            active: 0,
-            queued: 0,
-            pending_tokens: 0,
-            kv_bytes_used: 0,
-            kv_bytes_max: config.kv_bytes,
-            prompt_tokens_total: 0,
-            output_tokens_total: 0,
-            requests_total: 0,
-            cancelled_total: 0,
-            prefill_tokens_per_second: None,
-            decode_tokens_per_second: None,
+            page_bytes,
+            kv_bytes,
             weights_bytes: gguf.file_len(),
-        };
-        let shared = Arc::new(Shared {
-            admitted: AtomicUsize::new(0),
-            stats: Mutex::new(stats),
         });
-        let kv_bytes_per_token = model.kv_bytes_per_token();
-        let (commands, inbox) = std_mpsc::channel();
-        let worker = Worker::new(
-            model,
-            formatter.clone(),
-            config.clone(),
-            shared.clone(),
-            inbox,
-        );
+        let shared = Arc::new(Shared {
+            scheduler: Mutex::new(Scheduler::new(Limits {
+                sequences: config.max_sequences,
+                queued: config.max_queued,
+                chunk: config.chunk,
+                pages,
+            })),
+            counters: Mutex::default(),
+        });
+        let (jobs, inbox) = std_mpsc::channel();
+        let worker = Worker::new(model, pool, formatter, shared.clone(), inbox);
         std::thread::Builder::new()
             .name("mythic-engine".into())
             .spawn(move || worker.run())
-            .map_err(|e| LoadError::Threads(e.to_string()))?;
+            .map_err(LoadError::Thread)?;
         Ok(Self {
-            commands,
+            jobs,
             shared,
-            formatter,
-            config,
-            kv_bytes_per_token,
+            facts,
         })
     }
 
     /// Tokenizer, chat template and limits of the model.
     pub fn formatter(&self) -> &Arc<PromptFormatter> {
-        &self.formatter
+        &self.facts.formatter
     }
 
     /// Queues a request. Steps arrive on the receiver, the last with `finish` set; an error ends
@@ -345,7 +438,7 @@ impl Engine {
     /// What can never be served, and a full queue, are refused at once.
     pub fn generate(
         &self,
-        request: GenerateRequest,
+        mut request: GenerateRequest,
         cancel: CancellationToken,
     ) -> Result<mpsc::Receiver<Result<Step, EngineError>>, EngineError> {
         request.sampler.validate()?;
@@ -357,14 +450,17 @@ impl Engine {
                 "at most {MAX_STOPS} stop strings of {MAX_STOP_BYTES} bytes are allowed"
             )));
         }
-        let capacity = self.fits(&request.prompt_ids, request.max_tokens as usize)?;
-        let admission = self.admit()?;
+        let reach = self.fits(&request.prompt_ids, request.max_tokens as usize)?;
+        let tokens = std::mem::take(&mut request.prompt_ids);
         // Room for every step, so that a slow reader never holds the worker up.
         let (steps, receiver) = mpsc::channel(request.max_tokens as usize + 1);
-        let job = Job::generate(request, capacity, steps, cancel, admission);
-        self.commands
-            .send(Command::Run(job))
-            .map_err(|_| EngineError::Stopped)?;
+        let scheduled = Request {
+            prompt: tokens.len(),
+            tokens,
+            reach,
+            priority: Priority::Interactive,
+        };
+        self.submit(scheduled, |id| Job::generate(id, request, steps, cancel))?;
         Ok(receiver)
     }
 
@@ -375,27 +471,77 @@ impl Engine {
         prompt_ids: &[u32],
         output_ids: &[u32],
     ) -> Result<Vec<Top4>, EngineError> {
-        if output_ids.is_empty() {
-            return Ok(Vec::new());
+        let claimed = vec![[0; 4]; output_ids.len()];
+        let found = self.check(prompt_ids, output_ids, &claimed).await?;
+        Ok(found.iter().map(|checked| checked.own).collect())
+    }
+
+    /// What a checker needs at every position of an answer whose maker claims to have found its
+    /// four largest logits at `claimed`, from one pass over prompt and answer.
+    pub async fn check(
+        &self,
+        prompt_ids: &[u32],
+        output_ids: &[u32],
+        claimed: &[[u32; 4]],
+    ) -> Result<Vec<Checked>, EngineError> {
+        if claimed.len() != output_ids.len() {
+            return Err(EngineError::Invalid(format!(
+                "{} positions are claimed, the answer has {}",
+                claimed.len(),
+                output_ids.len()
+            )));
         }
+        let Some((_, known)) = output_ids.split_last() else {
+            return Ok(Vec::new());
+        };
         self.check_ids(output_ids)?;
-        let capacity = self.fits(prompt_ids, output_ids.len())?;
-        let admission = self.admit()?;
+        self.check_ids(claimed.as_flattened())?;
+        let reach = self.fits(prompt_ids, output_ids.len())?;
+        let scheduled = Request {
+            tokens: [prompt_ids, known].concat(),
+            prompt: prompt_ids.len(),
+            reach,
+            priority: Priority::Verification,
+        };
         let (reply, receiver) = oneshot::channel();
-        let job = Job::score(prompt_ids, output_ids, capacity, reply, admission);
-        self.commands
-            .send(Command::Run(job))
-            .map_err(|_| EngineError::Stopped)?;
+        self.submit(scheduled, |id| Job::check(id, claimed.to_vec(), reply))?;
         receiver.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Numbers for pages and metrics.
     pub fn stats(&self) -> EngineStats {
-        self.shared.stats.lock().clone()
+        let facts = &self.facts;
+        let scheduler = self.shared.scheduler.lock();
+        let counters = self.shared.counters.lock();
+        let pages = scheduler.pages();
+        let totals = scheduler.totals();
+        let (interactive, verification) = (Priority::Interactive, Priority::Verification);
+        EngineStats {
+            model: facts.formatter.name().to_owned(),
+            device: facts.device.clone(),
+            threads: facts.threads,
+            active: scheduler.count(interactive) + scheduler.count(verification),
+            active_verifications: scheduler.count(verification),
+            queued: scheduler.queued(interactive) + scheduler.queued(verification),
+            queued_verifications: scheduler.queued(verification),
+            pending_tokens: scheduler.pending() as u64,
+            kv_bytes_used: pages.held() as u64 * facts.page_bytes,
+            kv_bytes_cached: pages.idle() as u64 * facts.page_bytes,
+            kv_bytes_max: facts.kv_bytes,
+            prompt_tokens_total: totals.prompt_tokens,
+            cached_tokens_total: totals.cached_tokens,
+            prefix_hits_total: totals.prefix_hits,
+            output_tokens_total: counters.output_tokens,
+            requests_total: totals.started,
+            cancelled_total: counters.cancelled,
+            prefill_tokens_per_second: counters.prefill_rate,
+            decode_tokens_per_second: counters.decode_rate,
+            weights_bytes: facts.weights_bytes,
+        }
     }
 
     fn check_ids(&self, ids: &[u32]) -> Result<(), EngineError> {
-        let vocabulary = self.formatter.vocab_size();
+        let vocabulary = self.formatter().vocab_size();
         match ids.iter().find(|id| **id as usize >= vocabulary) {
             Some(id) => Err(EngineError::UnknownToken {
                 id: *id,
@@ -405,48 +551,53 @@ impl Engine {
         }
     }
 
-    /// Positions that the request may fill.
+    /// Positions that the request may fill: the last token that it makes is not read.
     fn fits(&self, prompt: &[u32], max_tokens: usize) -> Result<usize, EngineError> {
         if prompt.is_empty() {
             return Err(EngineError::EmptyPrompt);
         }
-        let context = self.formatter.context_length() as usize;
-        let capacity = prompt.len().saturating_add(max_tokens);
-        if capacity > context {
+        let context = self.formatter().context_length() as usize;
+        let all = prompt.len().saturating_add(max_tokens);
+        if all > context {
             return Err(EngineError::ContextExceeded {
                 prompt_tokens: prompt.len(),
                 max_tokens,
                 context,
             });
         }
-        let needed = (capacity as u64).saturating_mul(self.kv_bytes_per_token);
-        if needed > self.config.kv_bytes {
-            return Err(EngineError::TooLarge {
-                needed,
-                allowed: self.config.kv_bytes,
-            });
-        }
         self.check_ids(prompt)?;
-        Ok(capacity)
+        Ok(all - 1)
     }
 
-    fn admit(&self) -> Result<Admission, EngineError> {
-        let limit = self.config.max_sequences + self.config.max_queued;
-        self.shared
-            .admitted
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
-                (n < limit).then_some(n + 1)
-            })
-            .map_err(|admitted| {
-                let stats = self.shared.stats.lock();
-                let rate = stats.decode_tokens_per_second.unwrap_or(10.0).max(0.1);
+    /// Gives a request to the scheduler, and the job that it becomes to the worker.
+    fn submit(
+        &self,
+        request: Request,
+        job: impl FnOnce(scheduler::Id) -> Job,
+    ) -> Result<(), EngineError> {
+        let priority = request.priority;
+        let mut scheduler = self.shared.scheduler.lock();
+        let id = scheduler.submit(request).map_err(|refusal| match refusal {
+            Refusal::TooLarge { pages } => EngineError::TooLarge {
+                needed: pages as u64 * self.facts.page_bytes,
+                allowed: self.facts.kv_bytes,
+            },
+            Refusal::Full { queued } => {
+                let rate = self.shared.counters.lock().decode_rate;
+                let requests = scheduler.count(priority) + queued;
                 // The soonest that one of the running requests could be done.
-                let seconds = stats.pending_tokens as f64 / admitted.max(1) as f64 / rate;
+                let tokens = scheduler.pending() as f64 / requests.max(1) as f64;
+                let seconds = tokens / rate.unwrap_or(10.0).max(0.1);
                 EngineError::Busy {
-                    queued: admitted.saturating_sub(self.config.max_sequences),
+                    queued,
                     retry_after_seconds: seconds.ceil().clamp(1.0, 600.0) as u64,
                 }
-            })?;
-        Ok(Admission(self.shared.clone()))
+            }
+        })?;
+        // Under the lock, so that the worker never meets an id whose job it doesn't have.
+        self.jobs.send(job(id)).map_err(|_| {
+            scheduler.remove(id);
+            EngineError::Stopped
+        })
     }
 }

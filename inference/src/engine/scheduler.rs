@@ -1,72 +1,429 @@
-//! Which rows the next forward pass holds. Pure: counts in, counts out.
+//! Which requests run, and which rows the next pass holds. A pure state machine: no clock, no
+//! thread, no memory but its own; requests and outcomes in, shares of a pass out.
+//!
+//! - **Admission**: a request starts when all the pages that it may ever need can be promised to
+//!   it. So no running request waits for a page, none is ever put back, and there is nothing that
+//!   could deadlock; the price is that a high `max_tokens` keeps others waiting.
+//! - **Order**: each priority is served first come, first served. Interactive requests go first,
+//!   but a waiting verification is overtaken only so often, and then nothing starts before it.
+//! - **Pass**: one row of every interactive request that decodes, then prompts in turns. While
+//!   anything decodes, prompts get a part of the rows, so that tokens keep flowing. A running
+//!   verification gets the passes in which no interactive request has rows, and every eighth besides.
+//! - **Prefix cache**: before it reads on, a request takes full pages that exist already.
 
-/// A running sequence, as the scheduler sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// Tokens that are known and not yet in the cache; at least 1.
-    pub tokens: usize,
+use std::collections::VecDeque;
+
+use super::Priority;
+use super::pages::{PAGE, PageId, Pages, Table, pages_for};
+
+/// Interactive requests that may start before a verification that waits.
+const OVERTAKEN: usize = 8;
+/// Passes that a running verification may go without rows.
+const SKIPPED: usize = 7;
+/// Part of a pass for prompts while something decodes.
+const BESIDE_DECODING: usize = 4;
+/// Verifications that run at once: one fills passes by itself.
+const VERIFYING: usize = 1;
+
+/// A request, for as long as it waits or runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(u64);
+
+/// What the scheduler may hand out.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Interactive requests that run at once.
+    pub sequences: usize,
+    /// Requests of each priority that wait.
+    pub queued: usize,
+    /// Rows of a pass.
+    pub chunk: usize,
+    /// Pages of the key-value pool.
+    pub pages: u32,
 }
 
-/// A part of a pass: `rows` tokens of sequence `index`.
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The tokens that are known: the prompt, and for a verification the answer but its last.
+    pub tokens: Vec<u32>,
+    /// Tokens of the prompt, at least 1. Logits are wanted from its last on.
+    pub prompt: usize,
+    /// Positions that it may fill, at least the known ones.
+    pub reach: usize,
+    pub priority: Priority,
+}
+
+/// Why a request can't be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// As many wait as may.
+    Full { queued: usize },
+    /// It would not fit if it had all pages.
+    TooLarge { pages: usize },
+}
+
+/// A part of a pass: `rows` tokens of a request from position `from` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    pub index: usize,
+    pub id: Id,
+    pub from: usize,
     pub rows: usize,
 }
 
-/// Divides a pass of at most `chunk` rows: every sequence that decodes gets its one row, then
-/// those that read their prompt share the rest in turns, beginning after `last`, so that neither a
-/// long prompt holds up decoding nor decoding a prompt.
-pub fn plan(sequences: &[Pending], last: usize, chunk: usize) -> Vec<Share> {
-    let mut left = chunk;
-    let mut shares = Vec::new();
-    for (index, s) in sequences.iter().enumerate() {
-        if s.tokens == 1 && left > 0 {
-            shares.push(Share { index, rows: 1 });
-            left -= 1;
+/// What was done since the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that started.
+    pub started: u64,
+    /// Prompt tokens whose keys and values were computed or found.
+    pub prompt_tokens: u64,
+    /// Those that were found.
+    pub cached_tokens: u64,
+    /// Requests that found at least one page.
+    pub prefix_hits: u64,
+}
+
+impl Totals {
+    /// A request that had found `before` positions has found `now`.
+    fn count_found(&mut self, before: usize, now: usize) {
+        self.prompt_tokens += (now - before) as u64;
+        self.cached_tokens += (now - before) as u64;
+        self.prefix_hits += u64::from(before == 0 && now > 0);
+    }
+}
+
+/// A request that waits or runs.
+#[derive(Debug)]
+pub struct Sequence {
+    id: Id,
+    tokens: Vec<u32>,
+    prompt: usize,
+    reach: usize,
+    priority: Priority,
+    table: Table,
+    /// Positions whose keys and values are there.
+    filled: usize,
+    /// Of these, how many were found and not computed.
+    found: usize,
+    /// The pass that it last had rows of a prompt in, or was admitted before.
+    served: u64,
+}
+
+impl Sequence {
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Tokens of the prompt.
+    pub fn prompt(&self) -> usize {
+        self.prompt
+    }
+
+    /// Its pages, in the order of positions.
+    pub fn pages(&self) -> &[PageId] {
+        self.table.pages()
+    }
+
+    /// Tokens that are known and not read.
+    fn pending(&self) -> usize {
+        self.tokens.len() - self.filled
+    }
+
+    fn decodes(&self) -> bool {
+        self.priority == Priority::Interactive && self.pending() == 1
+    }
+
+    fn page(&self, index: usize) -> Option<&[u32; PAGE]> {
+        self.tokens.as_chunks::<PAGE>().0.get(index)
+    }
+
+    /// Takes pages of the prompt that are there already. The prompt's last position is computed in
+    /// any case, because its logits are wanted.
+    fn catch_up(&mut self, pages: &mut Pages) {
+        while self.filled.is_multiple_of(PAGE) && self.filled + PAGE < self.prompt {
+            match self.page(self.filled / PAGE).copied() {
+                Some(tokens) if pages.find(&mut self.table, &tokens) => {
+                    self.filled += PAGE;
+                    self.found += PAGE;
+                }
+                _ => return,
+            }
         }
     }
-    let n = sequences.len();
-    for index in (1..=n).map(|i| (last + i) % n) {
-        let rows = sequences[index].tokens.min(left);
-        if sequences[index].tokens > 1 && rows > 0 {
-            shares.push(Share { index, rows });
-            left -= rows;
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Scheduler {
+    limits: Limits,
+    pages: Pages,
+    interactive: VecDeque<Sequence>,
+    verification: VecDeque<Sequence>,
+    running: Vec<Sequence>,
+    /// Interactive requests that started while the first verification waited.
+    overtaken: usize,
+    /// Passes that the running verification went without rows.
+    skipped: usize,
+    /// Passes so far.
+    pass: u64,
+    last_id: u64,
+    totals: Totals,
+}
+
+impl Scheduler {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            // A verification finds a row beside as many that decode as there may be.
+            limits: Limits {
+                chunk: limits.chunk.max(limits.sequences + 1),
+                ..limits
+            },
+            pages: Pages::new(limits.pages),
+            interactive: VecDeque::new(),
+            verification: VecDeque::new(),
+            running: Vec::new(),
+            overtaken: 0,
+            skipped: 0,
+            pass: 0,
+            last_id: 0,
+            totals: Totals::default(),
         }
     }
-    shares
+
+    /// Takes a request, or says why not.
+    pub fn submit(&mut self, request: Request) -> Result<Id, Refusal> {
+        let needed = pages_for(request.reach);
+        if needed > self.pages.total() {
+            return Err(Refusal::TooLarge { pages: needed });
+        }
+        let queued = self.queue(request.priority).len();
+        let running = self.count(request.priority);
+        // Those that wait while there is room to run are not counted as waiting.
+        if running + queued >= self.slots(request.priority) + self.limits.queued {
+            return Err(Refusal::Full { queued });
+        }
+        self.last_id += 1;
+        let id = Id(self.last_id);
+        let sequence = Sequence {
+            id,
+            tokens: request.tokens,
+            prompt: request.prompt,
+            reach: request.reach,
+            priority: request.priority,
+            table: Table::default(),
+            filled: 0,
+            found: 0,
+            served: 0,
+        };
+        self.queue_mut(request.priority).push_back(sequence);
+        Ok(id)
+    }
+
+    /// Starts what can start, and fills `pass` with the shares of the next one. It is empty only
+    /// if there is no request.
+    pub fn plan(&mut self, pass: &mut Vec<Share>) {
+        pass.clear();
+        self.admit();
+        self.pass += 1;
+        for s in &mut self.running {
+            let before = s.found;
+            s.catch_up(&mut self.pages);
+            self.totals.count_found(before, s.found);
+        }
+        let mut left = self.limits.chunk;
+        for at in 0..self.running.len() {
+            if self.running[at].decodes() {
+                self.share(at, 1, pass);
+                left -= 1;
+            }
+        }
+        if !pass.is_empty() {
+            left = left.min((self.limits.chunk / BESIDE_DECODING).max(1));
+        }
+        let verifying = (self.running.iter()).position(|s| s.priority == Priority::Verification);
+        if let Some(at) = verifying
+            && self.skipped >= SKIPPED
+        {
+            left -= self.share(at, left, pass);
+        }
+        while left > 0 {
+            let next = (self.running.iter().enumerate())
+                .filter(|(_, s)| s.priority == Priority::Interactive && !s.decodes())
+                .filter(|(_, s)| s.served < self.pass)
+                .min_by_key(|(_, s)| (s.served, s.id));
+            match next {
+                Some((at, _)) => left -= self.share(at, left, pass),
+                None => break,
+            }
+        }
+        match verifying {
+            Some(at) if pass.is_empty() => {
+                self.share(at, left, pass);
+            }
+            Some(at) if self.running[at].served < self.pass => self.skipped += 1,
+            _ => {}
+        }
+    }
+
+    /// Gives a running request up to `rows` rows of the pass, with pages for them.
+    fn share(&mut self, at: usize, rows: usize, pass: &mut Vec<Share>) -> usize {
+        let s = &mut self.running[at];
+        let rows = rows.min(s.pending());
+        if rows == 0 {
+            return 0;
+        }
+        while s.table.pages().len() < pages_for(s.filled + rows) {
+            self.pages.take(&mut s.table);
+        }
+        s.served = self.pass;
+        if s.priority == Priority::Verification {
+            self.skipped = 0;
+        }
+        pass.push(Share {
+            id: s.id,
+            from: s.filled,
+            rows,
+        });
+        rows
+    }
+
+    /// Says that a planned pass was computed: the keys and values of its rows are there.
+    pub fn advance(&mut self, pass: &[Share]) {
+        for share in pass {
+            let Some(s) = self.running.iter_mut().find(|s| s.id == share.id) else {
+                continue;
+            };
+            let prompt = s.prompt.saturating_sub(share.from).min(share.rows);
+            self.totals.prompt_tokens += prompt as u64;
+            let before = s.filled / PAGE;
+            s.filled += share.rows;
+            for page in before..s.filled / PAGE {
+                if let Some(tokens) = s.page(page).copied() {
+                    self.pages.fill(&mut s.table, &tokens);
+                }
+            }
+        }
+    }
+
+    /// Adds a generated token to a running request, to be read next.
+    pub fn push(&mut self, id: Id, token: u32) {
+        if let Some(s) = self.running.iter_mut().find(|s| s.id == id) {
+            assert!(s.tokens.len() < s.reach, "a token within its reach");
+            s.tokens.push(token);
+        }
+    }
+
+    /// Ends a request, wherever it is: done, failed or cancelled.
+    pub fn remove(&mut self, id: Id) {
+        self.interactive.retain(|s| s.id != id);
+        self.verification.retain(|s| s.id != id);
+        if let Some(at) = self.running.iter().position(|s| s.id == id) {
+            let mut s = self.running.remove(at);
+            self.pages.truncate(&mut s.table, 0);
+        }
+    }
+
+    /// A running request.
+    pub fn running(&self, id: Id) -> Option<&Sequence> {
+        self.running.iter().find(|s| s.id == id)
+    }
+
+    /// Requests of a priority that run.
+    pub fn count(&self, priority: Priority) -> usize {
+        (self.running.iter())
+            .filter(|s| s.priority == priority)
+            .count()
+    }
+
+    /// Requests of a priority that wait.
+    pub fn queued(&self, priority: Priority) -> usize {
+        self.queue(priority).len()
+    }
+
+    /// Positions that all requests may still fill.
+    pub fn pending(&self) -> usize {
+        let all = self.interactive.iter().chain(&self.verification);
+        all.chain(&self.running).map(|s| s.reach - s.filled).sum()
+    }
+
+    pub fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn slots(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Interactive => self.limits.sequences,
+            Priority::Verification => VERIFYING,
+        }
+    }
+
+    fn queue(&self, priority: Priority) -> &VecDeque<Sequence> {
+        match priority {
+            Priority::Interactive => &self.interactive,
+            Priority::Verification => &self.verification,
+        }
+    }
+
+    fn queue_mut(&mut self, priority: Priority) -> &mut VecDeque<Sequence> {
+        match priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Verification => &mut self.verification,
+        }
+    }
+
+    /// Whether a request of this priority waits and has a slot.
+    fn may_start(&self, priority: Priority) -> bool {
+        !self.queue(priority).is_empty() && self.count(priority) < self.slots(priority)
+    }
+
+    fn admit(&mut self) {
+        loop {
+            let verification = self.may_start(Priority::Verification);
+            let priority = if verification && self.overtaken >= OVERTAKEN {
+                Priority::Verification
+            } else if self.may_start(Priority::Interactive) {
+                Priority::Interactive
+            } else if verification {
+                Priority::Verification
+            } else {
+                return;
+            };
+            // Who doesn't fit is waited for, and not overtaken.
+            if !self.start(priority) {
+                return;
+            }
+            match priority {
+                Priority::Verification => self.overtaken = 0,
+                Priority::Interactive => self.overtaken += usize::from(verification),
+            }
+        }
+    }
+
+    /// Starts the first request of a queue, if its pages can be promised.
+    fn start(&mut self, priority: Priority) -> bool {
+        let Some(mut s) = self.queue_mut(priority).pop_front() else {
+            return false;
+        };
+        s.catch_up(&mut self.pages);
+        let needed = pages_for(s.reach) - s.table.pages().len();
+        if self.pages.promise(&mut s.table, needed) {
+            s.served = self.pass;
+            self.totals.started += 1;
+            self.totals.count_found(0, s.found);
+            self.running.push(s);
+            return true;
+        }
+        s.filled = self.pages.truncate(&mut s.table, 0);
+        s.found = 0;
+        self.queue_mut(priority).push_front(s);
+        false
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shares(tokens: &[usize], last: usize, chunk: usize) -> Vec<(usize, usize)> {
-        let sequences: Vec<_> = tokens.iter().map(|t| Pending { tokens: *t }).collect();
-        plan(&sequences, last, chunk)
-            .iter()
-            .map(|s| (s.index, s.rows))
-            .collect()
-    }
-
-    #[test]
-    fn decoding_goes_on_beside_a_long_prompt() {
-        assert_eq!(shares(&[500, 1, 1], 0, 32), [(1, 1), (2, 1), (0, 30)]);
-    }
-
-    #[test]
-    fn prompts_take_turns() {
-        assert_eq!(shares(&[500, 500], 0, 32), [(1, 32)]);
-        assert_eq!(shares(&[500, 500], 1, 32), [(0, 32)]);
-    }
-
-    #[test]
-    fn short_prompts_share_a_pass() {
-        assert_eq!(shares(&[5, 9], 1, 32), [(0, 5), (1, 9)]);
-    }
-
-    #[test]
-    fn nothing_to_do_is_an_empty_pass() {
-        assert!(plan(&[], 0, 32).is_empty());
-    }
-}
+mod tests;

@@ -1,28 +1,27 @@
-//! The thread that runs the model: takes requests, plans passes, hands out steps.
+//! The thread that runs the model: takes requests, runs the passes that the scheduler plans, hands
+//! out steps.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
-use mythic_interface::sampler::{Sampling, Top4, top4};
+use mythic_interface::sampler::{RowError, Sampling, Top4};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::llama::{KvCache, Model, Row};
-use super::scheduler::{Pending, plan};
-use super::{Admission, EngineConfig, EngineError, Finish, GenerateRequest, Sampler, Shared, Step};
+use super::kv::Pool;
+use super::llama::{Model, Pass, Row, Scratch, Span};
+use super::logits::{Keep, Kept};
+use super::scheduler::{Id, Share};
+use super::{Checked, EngineError, Finish, GenerateRequest, Sampler, Shared, Step};
 use crate::prompt::PromptFormatter;
 use crate::tokenizer::TextStream;
 
 /// Weight of the newest pass in the measured rates.
 const RATE_WEIGHT: f64 = 0.2;
-
-pub(super) enum Command {
-    Run(Job),
-}
 
 enum Chooser {
     Verified(Sampling),
@@ -36,75 +35,72 @@ enum Chooser {
 enum Kind {
     Generate {
         max_tokens: u32,
+        made: u32,
         chooser: Chooser,
         text: TextStream,
+        logprobs: bool,
         steps: mpsc::Sender<Result<Step, EngineError>>,
         cancel: CancellationToken,
     },
-    Score {
-        found: Vec<Top4>,
-        reply: Option<oneshot::Sender<Result<Vec<Top4>, EngineError>>>,
+    Check {
+        claimed: Vec<[u32; 4]>,
+        found: Vec<Checked>,
+        reply: oneshot::Sender<Result<Vec<Checked>, EngineError>>,
     },
 }
 
-/// A request with its place in the queue.
+/// A request that the scheduler took.
 pub(super) struct Job {
-    tokens: Vec<u32>,
-    prompt_tokens: usize,
-    /// Logits are wanted from this position on.
-    want_from: usize,
-    capacity: usize,
+    pub(super) id: Id,
     kind: Kind,
-    /// Held until the job is dropped.
-    _admission: Admission,
+}
+
+/// What became of a job with a row of logits.
+enum Next {
+    /// It reads on.
+    Reads,
+    /// It goes on with a token that it made.
+    Token(u32),
+    Done,
 }
 
 impl Job {
     pub(super) fn generate(
+        id: Id,
         request: GenerateRequest,
-        capacity: usize,
         steps: mpsc::Sender<Result<Step, EngineError>>,
         cancel: CancellationToken,
-        admission: Admission,
     ) -> Self {
         let chooser = match request.sampler.verified() {
             Some(sampling) => Chooser::Verified(sampling),
             None => free(&request.sampler),
         };
         Self {
-            prompt_tokens: request.prompt_ids.len(),
-            want_from: request.prompt_ids.len() - 1,
-            tokens: request.prompt_ids,
-            capacity,
+            id,
             kind: Kind::Generate {
                 max_tokens: request.max_tokens,
+                made: 0,
                 chooser,
                 text: TextStream::new(request.stop),
+                logprobs: request.logprobs,
                 steps,
                 cancel,
             },
-            _admission: admission,
         }
     }
 
-    pub(super) fn score(
-        prompt: &[u32],
-        output: &[u32],
-        capacity: usize,
-        reply: oneshot::Sender<Result<Vec<Top4>, EngineError>>,
-        admission: Admission,
+    pub(super) fn check(
+        id: Id,
+        claimed: Vec<[u32; 4]>,
+        reply: oneshot::Sender<Result<Vec<Checked>, EngineError>>,
     ) -> Self {
-        let known = output.len().saturating_sub(1);
         Self {
-            tokens: prompt.iter().chain(&output[..known]).copied().collect(),
-            prompt_tokens: prompt.len(),
-            want_from: prompt.len() - 1,
-            capacity,
-            kind: Kind::Score {
-                found: Vec::new(),
-                reply: Some(reply),
+            id,
+            kind: Kind::Check {
+                found: Vec::with_capacity(claimed.len()),
+                claimed,
+                reply,
             },
-            _admission: admission,
         }
     }
 
@@ -112,7 +108,7 @@ impl Job {
     fn abandoned(&self) -> bool {
         match &self.kind {
             Kind::Generate { steps, cancel, .. } => cancel.is_cancelled() || steps.is_closed(),
-            Kind::Score { reply, .. } => reply.as_ref().is_none_or(oneshot::Sender::is_closed),
+            Kind::Check { reply, .. } => reply.is_closed(),
         }
     }
 
@@ -122,36 +118,62 @@ impl Job {
                 // A closed or full channel means that nobody reads.
                 let _ = steps.try_send(Err(error));
             }
-            Kind::Score { reply, .. } => {
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(error));
-                }
+            Kind::Check { reply, .. } => {
+                let _ = reply.send(Err(error));
             }
         }
     }
 
-    /// Takes the logits of the job's next wanted position; `true` when it is done.
-    fn take(&mut self, logits: &[f32], formatter: &PromptFormatter) -> Result<bool, EngineError> {
-        let four = top4(logits).map_err(|e| EngineError::Numbers(e.to_string()))?;
-        let (max_tokens, chooser, text, steps) = match &mut self.kind {
-            Kind::Score { found, reply } => {
-                found.push(four);
-                let done = found.len() == self.tokens.len() - self.want_from;
-                if done && let Some(reply) = reply.take() {
-                    let _ = reply.send(Ok(std::mem::take(found)));
-                }
-                return Ok(done);
+    /// Ends a job that is done: a check has its answer now.
+    fn finish(self) {
+        if let Kind::Check { found, reply, .. } = self.kind {
+            let _ = reply.send(Ok(found));
+        }
+    }
+
+    /// What it wants of the logits of the position `ahead` of the next that it hasn't seen.
+    fn keep(&self, ahead: usize) -> Keep {
+        match &self.kind {
+            Kind::Generate { logprobs, .. } => Keep {
+                claimed: [0; 4],
+                log_sum_exp: *logprobs,
+            },
+            Kind::Check { claimed, found, .. } => Keep {
+                claimed: claimed
+                    .get(found.len() + ahead)
+                    .copied()
+                    .unwrap_or_default(),
+                log_sum_exp: true,
+            },
+        }
+    }
+
+    /// Takes the logits of its next wanted position.
+    fn take(&mut self, kept: &Kept, logits: &[f32], formatter: &PromptFormatter) -> Next {
+        let (max_tokens, made, chooser, text, steps) = match &mut self.kind {
+            Kind::Check { claimed, found, .. } => {
+                found.push(Checked {
+                    own: kept.top4,
+                    at_claimed: kept.at_claimed,
+                    log_sum_exp: kept.log_sum_exp.unwrap_or(f32::NAN),
+                });
+                return match found.len() == claimed.len() {
+                    true => Next::Done,
+                    false => Next::Reads,
+                };
             }
             Kind::Generate {
                 max_tokens,
+                made,
                 chooser,
                 text,
                 steps,
                 ..
-            } => (*max_tokens, chooser, text, steps),
+            } => (*max_tokens, made, chooser, text, steps),
         };
-        let position = (self.tokens.len() - self.prompt_tokens) as u32;
-        let token = chooser.choose(position, &four, logits);
+        let position = *made;
+        *made += 1;
+        let token = chooser.choose(position, &kept.top4, logits);
         let mut matched = text.push(formatter.tokenizer().piece(token));
         let mut finish = if formatter.eos_ids().contains(&token) {
             Some(Finish::Eos)
@@ -169,17 +191,20 @@ impl Job {
                 finish = Some(Finish::Stopped);
             }
         }
-        self.tokens.push(token);
         let step = Step {
             position,
             token,
-            top4: four,
+            top4: kept.top4,
             text: matched.text,
+            log_sum_exp: kept.log_sum_exp,
             finish,
         };
         // The channel has room for every step; a closed one is seen before the next pass.
         let _ = steps.try_send(Ok(step));
-        Ok(finish.is_some())
+        match finish {
+            Some(_) => Next::Done,
+            None => Next::Token(token),
+        }
     }
 }
 
@@ -243,207 +268,168 @@ impl Chooser {
     }
 }
 
-struct Running {
-    job: Job,
-    cache: KvCache,
-    /// Positions in the cache.
-    filled: usize,
-}
-
 pub(super) struct Worker {
     model: Model,
+    pool: Pool,
     formatter: Arc<PromptFormatter>,
-    config: EngineConfig,
     shared: Arc<Shared>,
-    inbox: std_mpsc::Receiver<Command>,
-    waiting: VecDeque<Job>,
-    running: Vec<Running>,
-    /// Which sequence read its prompt last.
-    last: usize,
+    inbox: std_mpsc::Receiver<Job>,
+    jobs: HashMap<Id, Job>,
+    scratch: Scratch,
+    plan: Vec<Share>,
+    pass: Pass,
+    /// Which job each row of the pass belongs to.
+    owners: Vec<Id>,
+    /// What became of the jobs in the pass.
+    outcomes: Vec<(Id, Result<Next, EngineError>)>,
 }
 
 impl Worker {
     pub(super) fn new(
         model: Model,
+        pool: Pool,
         formatter: Arc<PromptFormatter>,
-        config: EngineConfig,
         shared: Arc<Shared>,
-        inbox: std_mpsc::Receiver<Command>,
+        inbox: std_mpsc::Receiver<Job>,
     ) -> Self {
         Self {
             model,
+            pool,
             formatter,
-            config,
             shared,
             inbox,
-            waiting: VecDeque::new(),
-            running: Vec::new(),
-            last: 0,
+            jobs: HashMap::new(),
+            scratch: Scratch::default(),
+            plan: Vec::new(),
+            pass: Pass::default(),
+            owners: Vec::new(),
+            outcomes: Vec::new(),
         }
     }
 
     /// Until every handle is gone and every request is done. Sleeps while there are none.
     pub(super) fn run(mut self) {
         loop {
-            if self.running.is_empty() && self.waiting.is_empty() {
-                self.publish();
+            if self.jobs.is_empty() {
                 match self.inbox.recv() {
-                    Ok(Command::Run(job)) => self.waiting.push_back(job),
+                    Ok(job) => self.jobs.insert(job.id, job),
                     Err(_) => return,
-                }
+                };
             }
-            while let Ok(Command::Run(job)) = self.inbox.try_recv() {
-                self.waiting.push_back(job);
-            }
-            self.drop_abandoned();
-            self.start_waiting();
-            self.publish();
-            if !self.running.is_empty() {
-                self.pass();
+            self.prepare();
+            if !self.pass.rows.is_empty() {
+                self.compute();
+                self.settle();
             }
         }
     }
 
-    fn drop_abandoned(&mut self) {
+    /// Drops what nobody waits for, and lays out the next pass.
+    fn prepare(&mut self) {
+        let shared = self.shared.clone();
+        // Whoever sends a job holds this lock, so that the scheduler knows none that isn't here.
+        let mut scheduler = shared.scheduler.lock();
+        while let Ok(job) = self.inbox.try_recv() {
+            self.jobs.insert(job.id, job);
+        }
         let mut cancelled = 0;
-        let mut give_up = |job: Job| {
+        for (id, job) in self.jobs.extract_if(|_, job| job.abandoned()) {
             cancelled += 1;
+            scheduler.remove(id);
             job.fail(EngineError::Cancelled);
-        };
-        for job in std::mem::take(&mut self.waiting) {
-            if job.abandoned() {
-                give_up(job);
-            } else {
-                self.waiting.push_back(job);
-            }
         }
-        for running in std::mem::take(&mut self.running) {
-            if running.job.abandoned() {
-                give_up(running.job);
-            } else {
-                self.running.push(running);
-            }
+        if cancelled > 0 {
+            shared.counters.lock().cancelled += cancelled;
         }
-        self.shared.stats.lock().cancelled_total += cancelled;
+        scheduler.plan(&mut self.plan);
+        self.pass.clear();
+        self.owners.clear();
+        for share in &self.plan {
+            let (Some(sequence), Some(job)) =
+                (scheduler.running(share.id), self.jobs.get(&share.id))
+            else {
+                continue;
+            };
+            let (first, page) = (self.pass.rows.len(), self.pass.pages.len());
+            let wanted = (sequence.prompt() - 1).max(share.from);
+            for position in share.from..share.from + share.rows {
+                self.pass.rows.push(Row {
+                    token: sequence.tokens()[position],
+                    position,
+                    keep: position.checked_sub(wanted).map(|ahead| job.keep(ahead)),
+                });
+                self.owners.push(share.id);
+            }
+            self.pass.pages.extend_from_slice(sequence.pages());
+            self.pass.spans.push(Span {
+                rows: first..self.pass.rows.len(),
+                pages: page..self.pass.pages.len(),
+            });
+        }
     }
 
-    fn kv_used(&self) -> u64 {
-        let positions: usize = self.running.iter().map(|r| r.job.capacity).sum();
-        positions as u64 * self.model.kv_bytes_per_token()
-    }
-
-    /// First come, first served: a big request is not overtaken for ever by small ones.
-    fn start_waiting(&mut self) {
-        while self.running.len() < self.config.max_sequences {
-            let Some(job) = self.waiting.front() else {
+    fn compute(&mut self) {
+        let began = Instant::now();
+        let (owners, outcomes, jobs) = (&self.owners, &mut self.outcomes, &mut self.jobs);
+        let formatter = &self.formatter;
+        let take = |row: usize, kept: Result<Kept, RowError>, logits: &[f32]| {
+            let id = owners[row];
+            let over = outcomes
+                .last()
+                .is_some_and(|(last, o)| *last == id && o.is_err());
+            let Some(job) = jobs.get_mut(&id).filter(|_| !over) else {
                 return;
             };
-            let need = job.capacity as u64 * self.model.kv_bytes_per_token();
-            if self.kv_used() + need > self.config.kv_bytes {
-                return;
-            }
-            if let Some(job) = self.waiting.pop_front() {
-                self.running.push(Running {
-                    cache: self.model.cache(job.capacity),
-                    job,
-                    filled: 0,
-                });
-                self.shared.stats.lock().requests_total += 1;
-            }
-        }
+            let outcome = match kept {
+                Ok(kept) => Ok(job.take(&kept, logits, formatter)),
+                Err(error) => Err(EngineError::Numbers(error.to_string())),
+            };
+            outcomes.push((id, outcome));
+        };
+        self.model
+            .forward(&self.pass, &mut self.pool, &mut self.scratch, take);
+        self.measure(began.elapsed());
     }
 
-    fn pass(&mut self) {
-        let pending: Vec<Pending> = self
-            .running
-            .iter()
-            .map(|r| Pending {
-                tokens: r.job.tokens.len() - r.filled,
-            })
-            .collect();
-        let shares = plan(&pending, self.last, self.config.chunk);
-        let mut rows = Vec::new();
-        let mut prompt_rows = 0;
-        for share in &shares {
-            let r = &self.running[share.index];
-            for position in r.filled..r.filled + share.rows {
-                rows.push(Row {
-                    sequence: share.index,
-                    token: r.job.tokens[position],
-                    position,
-                    logits: position >= r.job.want_from,
-                });
-                prompt_rows += usize::from(position < r.job.prompt_tokens);
+    /// Tells the scheduler what the pass did.
+    fn settle(&mut self) {
+        let mut scheduler = self.shared.scheduler.lock();
+        scheduler.advance(&self.plan);
+        let mut tokens = 0;
+        for (id, outcome) in self.outcomes.drain(..) {
+            let generates = |job: &Job| matches!(job.kind, Kind::Generate { .. });
+            if outcome.is_ok() && self.jobs.get(&id).is_some_and(generates) {
+                tokens += 1;
             }
-            if share.rows > 1 {
-                self.last = share.index;
-            }
-        }
-        let (mut jobs, mut caches): (Vec<&mut Job>, Vec<&mut KvCache>) = self
-            .running
-            .iter_mut()
-            .map(|r| (&mut r.job, &mut r.cache))
-            .unzip();
-        let mut ended: Vec<Option<Result<(), EngineError>>> = vec![None; jobs.len()];
-        let mut outputs = 0u64;
-        let formatter = &self.formatter;
-        let began = Instant::now();
-        self.model.forward(&rows, &mut caches, |i, logits| {
-            let index = rows[i].sequence;
-            if ended[index].is_some() {
-                return;
-            }
-            match jobs[index].take(logits, formatter) {
-                Ok(done) => {
-                    outputs += u64::from(matches!(jobs[index].kind, Kind::Generate { .. }));
-                    if done {
-                        ended[index] = Some(Ok(()));
+            match outcome {
+                Ok(Next::Reads) => {}
+                Ok(Next::Token(token)) => scheduler.push(id, token),
+                Ok(Next::Done) => {
+                    scheduler.remove(id);
+                    if let Some(job) = self.jobs.remove(&id) {
+                        job.finish();
                     }
                 }
-                Err(error) => ended[index] = Some(Err(error)),
-            }
-        });
-        self.measure(rows.len(), rows.len() == shares.len(), began.elapsed());
-        {
-            let mut stats = self.shared.stats.lock();
-            stats.prompt_tokens_total += prompt_rows as u64;
-            stats.output_tokens_total += outputs;
-        }
-        for share in &shares {
-            self.running[share.index].filled += share.rows;
-        }
-        for (running, ended) in std::mem::take(&mut self.running).into_iter().zip(ended) {
-            match ended {
-                None => self.running.push(running),
-                Some(Ok(())) => {}
-                Some(Err(error)) => running.job.fail(error),
+                Err(error) => {
+                    scheduler.remove(id);
+                    if let Some(job) = self.jobs.remove(&id) {
+                        job.fail(error);
+                    }
+                }
             }
         }
+        self.shared.counters.lock().output_tokens += tokens;
     }
 
-    fn measure(&self, rows: usize, decode: bool, took: Duration) {
-        let mut stats = self.shared.stats.lock();
+    fn measure(&self, took: Duration) {
+        let rows = self.pass.rows.len();
         let rate = rows as f64 / took.as_secs_f64().max(1e-9);
-        let average = if decode {
-            &mut stats.decode_tokens_per_second
+        let mut counters = self.shared.counters.lock();
+        let average = if rows == self.pass.spans.len() {
+            &mut counters.decode_rate
         } else {
-            &mut stats.prefill_tokens_per_second
+            &mut counters.prefill_rate
         };
         *average = Some(average.map_or(rate, |a| a + RATE_WEIGHT * (rate - a)));
-    }
-
-    fn publish(&self) {
-        let left = |job: &Job, filled: usize| (job.capacity - filled) as u64;
-        let pending = self.waiting.iter().map(|j| left(j, 0)).sum::<u64>()
-            + self
-                .running
-                .iter()
-                .map(|r| left(&r.job, r.filled))
-                .sum::<u64>();
-        let mut stats = self.shared.stats.lock();
-        stats.active = self.running.len();
-        stats.queued = self.waiting.len();
-        stats.pending_tokens = pending;
-        stats.kv_bytes_used = self.kv_used();
     }
 }

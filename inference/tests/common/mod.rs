@@ -40,6 +40,7 @@ pub fn greedy(prompt_ids: Vec<u32>, max_tokens: u32) -> GenerateRequest {
             temperature_milli: 0,
         },
         stop: Vec::new(),
+        logprobs: false,
     }
 }
 

@@ -1,60 +1,162 @@
-//! Quantised weight formats with blocks of 32 values, as they lie in a GGUF file, and activations
-//! quantised to meet them. Plain Rust; the definition that every faster path must equal bit for bit.
+//! Weight formats as they lie in a GGUF file, and the definition of this profile's dot product in
+//! plain Rust. Every faster path equals it bit for bit.
 
-// Lanes and tiles are indexed side by side.
-#![allow(clippy::needless_range_loop)]
+use half::{bf16, f16};
 
-use half::f16;
+use super::activations::Q8;
 
 /// Values in a block.
 pub const BLOCK: usize = 32;
 
-/// A format whose block is a scale, perhaps a minimum, and 32 small integers:
-/// value = scale × q + minimum.
+/// Where a block's scale comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scales {
+    /// The block has its own.
+    Own,
+    /// The super-block's scale and minimum, times six-bit integers of the block.
+    Multiples,
+    /// The super-block's scale, times a signed integer for each half of the block.
+    Halves,
+}
+
+/// A format of quantised weights: super-blocks of `BLOCKS` blocks of 32 unsigned integers.
 pub trait Format: Send + Sync {
-    /// Bytes of a block.
+    /// Blocks that share a header.
+    const BLOCKS: usize;
+    /// Bytes of a super-block.
     const BYTES: usize;
-    /// Whether the integers are signed; unsigned ones are below 128.
-    const SIGNED: bool;
-    /// Whether there is a minimum.
+    /// Bits that hold an integer.
+    const BITS: usize;
+    /// What is taken off every integer.
+    const OFFSET: i32;
+    /// Whether values have a minimum.
     const MIN: bool;
+    const SCALES: Scales;
 
-    /// The integers of a block of [`Self::BYTES`] bytes.
-    fn unpack(block: &[u8]) -> [i8; BLOCK];
+    /// The header's scale and, where there is one, its minimum: f16 as stored.
+    fn header(b: &[u8]) -> [[u8; 2]; 2];
 
-    /// The block's scale.
-    fn scale(block: &[u8]) -> f32 {
-        half_at(block, 0)
+    /// Block i's scale and minimum in units of the header's, or its two halves' factors.
+    fn factors(_b: &[u8], _i: usize) -> [u8; 2] {
+        [0; 2]
     }
 
-    /// The block's minimum, 0 without one.
-    fn min(block: &[u8]) -> f32 {
-        if Self::MIN { half_at(block, 2) } else { 0.0 }
+    /// The integers of block i.
+    fn integers(b: &[u8], i: usize) -> [u8; BLOCK];
+}
+
+/// 32 weights of one output; value = scale × factor of its half × (integer − offset) + min.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Block {
+    pub q: [u8; BLOCK],
+    pub factors: [i32; 2],
+    pub scale: f32,
+    pub min: f32,
+}
+
+impl Block {
+    /// A block from its stored parts.
+    pub fn new<F: Format>(header: [[u8; 2]; 2], factors: [u8; 2], q: [u8; BLOCK]) -> Self {
+        let [d, m] = header.map(|h| f16::from_le_bytes(h).to_f32());
+        let [a, b] = factors;
+        // An f16 times a six-bit integer is exact in f32.
+        let (factors, scale, min) = match F::SCALES {
+            Scales::Own => ([1; 2], d, if F::MIN { m } else { 0.0 }),
+            Scales::Multiples => ([1; 2], d * f32::from(a), -(m * f32::from(b))),
+            Scales::Halves => ([a, b].map(|f| i32::from(f as i8)), d, 0.0),
+        };
+        Self {
+            q,
+            factors,
+            scale,
+            min,
+        }
+    }
+
+    fn read<F: Format>(b: &[u8], i: usize) -> Self {
+        Self::new::<F>(F::header(b), F::factors(b, i), F::integers(b, i))
+    }
+
+    /// **The definition**: one block's part of a dot product, added to what the blocks before gave.
+    /// The integers are exact; then one fused step in f32, and one more for a minimum.
+    pub fn step<F: Format>(&self, y: &Q8, sum: f32) -> f32 {
+        let mut integer = 0i32;
+        for (i, (w, x)) in self.q.iter().zip(y.q).enumerate() {
+            integer += self.factors[i / 16] * (i32::from(*w) - F::OFFSET) * i32::from(x);
+        }
+        let sum = (self.scale * y.d).mul_add(integer as f32, sum);
+        if F::MIN {
+            self.min.mul_add(y.ds, sum)
+        } else {
+            sum
+        }
     }
 }
 
-fn half_at(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+/// The blocks of a row of weights.
+pub fn blocks<F: Format>(row: &[u8]) -> impl Iterator<Item = Block> {
+    row.chunks_exact(F::BYTES)
+        .flat_map(|b| (0..F::BLOCKS).map(move |i| Block::read::<F>(b, i)))
+}
+
+/// **The definition**: dot product of a row of weights and a row of activations, blocks in order.
+#[cfg(test)]
+pub fn dot<F: Format>(row: &[u8], y: &[Q8]) -> f32 {
+    blocks::<F>(row)
+        .zip(y)
+        .fold(0.0, |sum, (w, y)| w.step::<F>(y, sum))
+}
+
+/// Writes a row of weights as f32.
+pub fn dequantise<F: Format>(row: &[u8], out: &mut [f32]) {
+    for (block, out) in blocks::<F>(row).zip(out.chunks_exact_mut(BLOCK)) {
+        for (i, (o, q)) in out.iter_mut().zip(block.q).enumerate() {
+            let integer = block.factors[i / 16] * (i32::from(q) - F::OFFSET);
+            *o = block.scale * integer as f32 + block.min;
+        }
+    }
+}
+
+/// Two bytes at `at`.
+fn two(b: &[u8], at: usize) -> [u8; 2] {
+    [b[at], b[at + 1]]
 }
 
 /// Low nibbles are the first 16 values, high nibbles the last 16.
-fn nibbles(qs: &[u8]) -> [i8; BLOCK] {
+fn nibbles(qs: &[u8]) -> [u8; BLOCK] {
     let mut out = [0; BLOCK];
     for (i, q) in qs.iter().take(16).enumerate() {
-        out[i] = (q & 15) as i8;
-        out[i + 16] = (q >> 4) as i8;
+        out[i] = q & 15;
+        out[i + 16] = q >> 4;
     }
     out
 }
 
 /// Nibbles with a fifth bit each.
-fn five_bits(qh: &[u8], qs: &[u8]) -> [i8; BLOCK] {
+fn five_bits(qh: &[u8], qs: &[u8]) -> [u8; BLOCK] {
     let high = u32::from_le_bytes([qh[0], qh[1], qh[2], qh[3]]);
     let mut out = nibbles(qs);
     for (i, q) in out.iter_mut().enumerate() {
-        *q |= (((high >> i) & 1) << 4) as i8;
+        *q |= (((high >> i) & 1) << 4) as u8;
     }
     out
+}
+
+/// The low or high nibbles of 32 bytes.
+fn half_bytes(qs: &[u8], high: bool) -> [u8; BLOCK] {
+    std::array::from_fn(|l| if high { qs[l] >> 4 } else { qs[l] & 15 })
+}
+
+/// Six-bit scale and minimum of block i, as Q4_K and Q5_K pack them into twelve bytes.
+fn six_bits(s: &[u8], i: usize) -> [u8; 2] {
+    if i < 4 {
+        [s[i] & 63, s[i + 4] & 63]
+    } else {
+        [
+            (s[i + 4] & 15) | ((s[i - 4] >> 6) << 4),
+            (s[i + 4] >> 4) | ((s[i] >> 6) << 4),
+        ]
+    }
 }
 
 pub struct Q4_0;
@@ -62,145 +164,216 @@ pub struct Q4_1;
 pub struct Q5_0;
 pub struct Q5_1;
 pub struct Q8_0;
+pub struct Q3K;
+pub struct Q4K;
+pub struct Q5K;
+pub struct Q6K;
 
 impl Format for Q4_0 {
+    const BLOCKS: usize = 1;
     const BYTES: usize = 18;
-    const SIGNED: bool = true;
+    const BITS: usize = 4;
+    const OFFSET: i32 = 8;
     const MIN: bool = false;
-    fn unpack(block: &[u8]) -> [i8; BLOCK] {
-        nibbles(&block[2..18]).map(|q| q - 8)
+    const SCALES: Scales = Scales::Own;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), [0; 2]]
+    }
+    fn integers(b: &[u8], _i: usize) -> [u8; BLOCK] {
+        nibbles(&b[2..])
     }
 }
 
 impl Format for Q4_1 {
+    const BLOCKS: usize = 1;
     const BYTES: usize = 20;
-    const SIGNED: bool = false;
+    const BITS: usize = 4;
+    const OFFSET: i32 = 0;
     const MIN: bool = true;
-    fn unpack(block: &[u8]) -> [i8; BLOCK] {
-        nibbles(&block[4..20])
+    const SCALES: Scales = Scales::Own;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), two(b, 2)]
+    }
+    fn integers(b: &[u8], _i: usize) -> [u8; BLOCK] {
+        nibbles(&b[4..])
     }
 }
 
 impl Format for Q5_0 {
+    const BLOCKS: usize = 1;
     const BYTES: usize = 22;
-    const SIGNED: bool = true;
+    const BITS: usize = 5;
+    const OFFSET: i32 = 16;
     const MIN: bool = false;
-    fn unpack(block: &[u8]) -> [i8; BLOCK] {
-        five_bits(&block[2..6], &block[6..22]).map(|q| q - 16)
+    const SCALES: Scales = Scales::Own;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), [0; 2]]
+    }
+    fn integers(b: &[u8], _i: usize) -> [u8; BLOCK] {
+        five_bits(&b[2..], &b[6..])
     }
 }
 
 impl Format for Q5_1 {
+    const BLOCKS: usize = 1;
     const BYTES: usize = 24;
-    const SIGNED: bool = false;
+    const BITS: usize = 5;
+    const OFFSET: i32 = 0;
     const MIN: bool = true;
-    fn unpack(block: &[u8]) -> [i8; BLOCK] {
-        five_bits(&block[4..8], &block[8..24])
+    const SCALES: Scales = Scales::Own;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), two(b, 2)]
+    }
+    fn integers(b: &[u8], _i: usize) -> [u8; BLOCK] {
+        five_bits(&b[4..], &b[8..])
     }
 }
 
 impl Format for Q8_0 {
+    const BLOCKS: usize = 1;
     const BYTES: usize = 34;
-    const SIGNED: bool = true;
+    const BITS: usize = 8;
+    const OFFSET: i32 = 128;
     const MIN: bool = false;
-    fn unpack(block: &[u8]) -> [i8; BLOCK] {
-        let mut out = [0; BLOCK];
-        for (o, q) in out.iter_mut().zip(&block[2..34]) {
-            *o = *q as i8;
+    const SCALES: Scales = Scales::Own;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), [0; 2]]
+    }
+    fn integers(b: &[u8], _i: usize) -> [u8; BLOCK] {
+        std::array::from_fn(|l| b[2 + l] ^ 128)
+    }
+}
+
+impl Format for Q3K {
+    const BLOCKS: usize = 8;
+    const BYTES: usize = 110;
+    const BITS: usize = 4;
+    const OFFSET: i32 = 4;
+    const MIN: bool = false;
+    const SCALES: Scales = Scales::Halves;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 108), [0; 2]]
+    }
+    fn factors(b: &[u8], i: usize) -> [u8; 2] {
+        let s = &b[96..108];
+        // Sixteen six-bit factors: low nibbles in eight bytes, high bits in four, 32 taken off.
+        [2 * i, 2 * i + 1].map(|n| {
+            let low = if n < 8 { s[n] & 15 } else { s[n - 8] >> 4 };
+            let high = (s[8 + n % 4] >> (2 * (n / 4))) & 3;
+            (low | (high << 4)).wrapping_sub(32)
+        })
+    }
+    fn integers(b: &[u8], i: usize) -> [u8; BLOCK] {
+        let qs = &b[32 + 32 * (i / 4)..];
+        std::array::from_fn(|l| ((qs[l] >> (2 * (i % 4))) & 3) | (((b[l] >> i) & 1) << 2))
+    }
+}
+
+impl Format for Q4K {
+    const BLOCKS: usize = 8;
+    const BYTES: usize = 144;
+    const BITS: usize = 4;
+    const OFFSET: i32 = 0;
+    const MIN: bool = true;
+    const SCALES: Scales = Scales::Multiples;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), two(b, 2)]
+    }
+    fn factors(b: &[u8], i: usize) -> [u8; 2] {
+        six_bits(&b[4..16], i)
+    }
+    fn integers(b: &[u8], i: usize) -> [u8; BLOCK] {
+        half_bytes(&b[16 + 32 * (i / 2)..], i % 2 == 1)
+    }
+}
+
+impl Format for Q5K {
+    const BLOCKS: usize = 8;
+    const BYTES: usize = 176;
+    const BITS: usize = 5;
+    const OFFSET: i32 = 0;
+    const MIN: bool = true;
+    const SCALES: Scales = Scales::Multiples;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 0), two(b, 2)]
+    }
+    fn factors(b: &[u8], i: usize) -> [u8; 2] {
+        six_bits(&b[4..16], i)
+    }
+    fn integers(b: &[u8], i: usize) -> [u8; BLOCK] {
+        let mut out = half_bytes(&b[48 + 32 * (i / 2)..], i % 2 == 1);
+        for (q, high) in out.iter_mut().zip(&b[16..48]) {
+            *q |= ((high >> i) & 1) << 4;
         }
         out
     }
 }
 
-/// Writes a row of weights as f32.
-pub fn dequantise<F: Format>(row: &[u8], out: &mut [f32]) {
-    for (block, out) in row.chunks_exact(F::BYTES).zip(out.chunks_exact_mut(BLOCK)) {
-        let (scale, min) = (F::scale(block), F::min(block));
-        for (o, q) in out.iter_mut().zip(F::unpack(block)) {
-            *o = scale * f32::from(q) + min;
-        }
+impl Format for Q6K {
+    const BLOCKS: usize = 8;
+    const BYTES: usize = 210;
+    const BITS: usize = 6;
+    const OFFSET: i32 = 32;
+    const MIN: bool = false;
+    const SCALES: Scales = Scales::Halves;
+    fn header(b: &[u8]) -> [[u8; 2]; 2] {
+        [two(b, 208), [0; 2]]
     }
-}
-
-/// Activations in blocks of 32 int8, the rounding of llama.cpp's Q8_1: scale = largest magnitude
-/// / 127 kept as f16, integers by the unrounded scale, half to even.
-pub struct Q8 {
-    /// Blocks in a row.
-    pub blocks: usize,
-    /// n × blocks × 32 integers in -127..=127.
-    pub qs: Vec<i8>,
-    /// n × blocks scales.
-    pub d: Vec<f32>,
-    /// n × blocks: scale × sum of the integers, as f16; meets the weights' minimum.
-    pub s: Vec<f32>,
-}
-
-impl Q8 {
-    /// Quantises rows of `cols` values, a multiple of 32.
-    pub fn new(x: &[f32], cols: usize) -> Self {
-        let total = x.len() / BLOCK;
-        let mut out = Self {
-            blocks: cols / BLOCK,
-            qs: vec![0; x.len()],
-            d: Vec::with_capacity(total),
-            s: Vec::with_capacity(total),
-        };
-        for (x, qs) in x.chunks_exact(BLOCK).zip(out.qs.chunks_exact_mut(BLOCK)) {
-            let amax = x.iter().fold(0f32, |m, v| m.max(v.abs()));
-            let scale = amax / 127.0;
-            let inverse = if amax == 0.0 { 0.0 } else { 127.0 / amax };
-            let mut sum = 0i32;
-            for (q, v) in qs.iter_mut().zip(x) {
-                *q = round_i8(v * inverse);
-                sum += i32::from(*q);
-            }
-            out.d.push(f16::from_f32(scale).to_f32());
-            out.s.push(f16::from_f32(scale * sum as f32).to_f32());
+    fn factors(b: &[u8], i: usize) -> [u8; 2] {
+        two(b, 192 + 2 * i)
+    }
+    fn integers(b: &[u8], i: usize) -> [u8; BLOCK] {
+        let (half, part) = (i / 4, i % 4);
+        let mut out = half_bytes(&b[64 * half + 32 * (part % 2)..], part >= 2);
+        for (q, high) in out.iter_mut().zip(&b[128 + 32 * half..]) {
+            *q |= ((high >> (2 * part)) & 3) << 4;
         }
         out
     }
 }
 
-/// Rounds half to even by the trick of adding 1.5 × 2^23; the argument is within ±127.5, or NaN
-/// which gives some integer, and then the block's scale isn't finite either.
-fn round_i8(x: f32) -> i8 {
-    const MAGIC: f32 = 12_582_912.0;
-    let bits = (x + MAGIC).to_bits() as i32;
-    bits.wrapping_sub(MAGIC.to_bits() as i32).clamp(-127, 127) as i8
+/// Weights that are stored as floats.
+pub trait Float: Send + Sync {
+    const BYTES: usize;
+    fn read(b: &[u8]) -> f32;
 }
 
-/// Dot products of one row of weights with `T` rows of activations from `first` on.
-///
-/// Eight lanes, lane l over the integers 4l..4l+4 of each block (exact in i32), accumulated over
-/// the blocks by fused multiply-add, lanes summed at the end in one order.
-pub fn dot<F: Format, const T: usize>(row: &[u8], y: &Q8, first: usize, out: &mut [f32; T]) {
-    let mut acc = [[0f32; 8]; T];
-    let mut mins = [0f32; T];
-    for (ib, block) in row.chunks_exact(F::BYTES).enumerate() {
-        let q = F::unpack(block);
-        let (scale, min) = (F::scale(block), F::min(block));
-        for t in 0..T {
-            let at = (first + t) * y.blocks + ib;
-            let qs = &y.qs[at * BLOCK..(at + 1) * BLOCK];
-            let d = scale * y.d[at];
-            for (lane, acc) in acc[t].iter_mut().enumerate() {
-                let sum: i32 = (4 * lane..4 * lane + 4)
-                    .map(|i| i32::from(q[i]) * i32::from(qs[i]))
-                    .sum();
-                *acc = d.mul_add(sum as f32, *acc);
-            }
-            if F::MIN {
-                mins[t] += min * y.s[at];
-            }
-        }
-    }
-    for t in 0..T {
-        out[t] = sum_lanes(acc[t]) + mins[t];
+pub struct F16;
+pub struct BF16;
+pub struct F32;
+
+impl Float for F16 {
+    const BYTES: usize = 2;
+    fn read(b: &[u8]) -> f32 {
+        f16::from_le_bytes([b[0], b[1]]).to_f32()
     }
 }
 
-/// The one order in which eight lanes become a number.
-pub fn sum_lanes(a: [f32; 8]) -> f32 {
-    let b = [a[0] + a[4], a[1] + a[5], a[2] + a[6], a[3] + a[7]];
-    (b[0] + b[2]) + (b[1] + b[3])
+impl Float for BF16 {
+    const BYTES: usize = 2;
+    fn read(b: &[u8]) -> f32 {
+        bf16::from_le_bytes([b[0], b[1]]).to_f32()
+    }
+}
+
+impl Float for F32 {
+    const BYTES: usize = 4;
+    fn read(b: &[u8]) -> f32 {
+        f32::from_le_bytes([b[0], b[1], b[2], b[3]])
+    }
+}
+
+/// Writes a row of floats as f32.
+pub fn widen<F: Float>(row: &[u8], out: &mut [f32]) {
+    for (b, o) in row.chunks_exact(F::BYTES).zip(out) {
+        *o = F::read(b);
+    }
+}
+
+/// **The definition** for weights that are floats: one chain, fused, from first to last.
+#[cfg(test)]
+pub fn dot_floats<F: Float>(row: &[u8], x: &[f32]) -> f32 {
+    row.chunks_exact(F::BYTES)
+        .zip(x)
+        .fold(0.0, |sum, (w, x)| F::read(w).mul_add(*x, sum))
 }

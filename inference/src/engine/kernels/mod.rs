@@ -1,406 +1,727 @@
-//! The arithmetic of kernel profile `cpu-candle`, apart from the model code: another profile is
-//! another implementation of what [`Kernels`] offers.
+//! The arithmetic of kernel profile `cpu-w-a8`, apart from the model code.
 //!
-//! Weights stay quantised where they lie in the file. Formats with blocks of 32 (Q4_0, Q4_1, Q5_0,
-//! Q5_1, Q8_0) have kernels here; K-quants use candle's blocks and dot products; floats are
-//! multiplied as they are. Every value is computed by one order of operations that depends neither
-//! on the batch nor on threads nor on the instruction set.
+//! - [`formats`]: weights as GGUF files hold them, and the definition of a dot product
+//! - [`activations`]: rows rounded to int8
+//! - [`layout`] and [`pack`]: weights repacked for the kernels, and the file that keeps them
+//! - `portable`, `x86`: the kernels
+//! - [`math`]: norms, rotary embedding, activation
+//! - [`attention`]: attention over pages of keys and values
+//! - [`pool`]: the threads that compute
+//!
+//! Every value is computed by one order of operations, which depends neither on the batch nor on
+//! threads nor on the instruction set.
 
+pub mod activations;
+pub mod attention;
 pub mod formats;
+pub mod layout;
 pub mod math;
+pub mod pack;
+pub mod pool;
+mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use std::cell::OnceCell;
+use std::ops::Range;
 
 use candle_core::quantized::GgmlDType;
-use candle_core::quantized::k_quants::{
-    BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8K, GgmlType,
-};
-use half::{bf16, f16};
-use rayon::prelude::*;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::gguf::{Gguf, GgufError, Mapped};
-use formats::{BLOCK, Q4_0, Q4_1, Q5_0, Q5_1, Q8, Q8_0};
-
-#[cfg(target_arch = "x86_64")]
-use x86::{Isa, Load};
+use activations::{PANEL, Q8};
+use formats::{BF16, BLOCK, F16, F32, Format, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+use layout::{LANES, Lanes};
+use pack::{Pack, Packed};
+use pool::Pool;
 
 #[cfg(not(target_arch = "x86_64"))]
-use formats::Format as Load;
+use formats::Float as Wide;
+#[cfg(target_arch = "x86_64")]
+use x86::Wide;
 
 /// The number of this profile in a model's identity.
-pub const PROFILE: u16 = 1;
+pub const PROFILE: u16 = 2;
 
-/// Multiplications that are worth another thread.
-const GRAIN: usize = 48 * 1024;
+/// Bytes of weights, times rows, that are worth a task of their own.
+const GRAIN: usize = 24 * 1024;
 
-#[cfg(not(target_arch = "x86_64"))]
+/// Values that are worth quantising or norming on several threads.
+const VALUES: usize = 16 * 1024;
+
+/// Which instructions compute; the bits are the same with each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstructionSet {
+    /// The best that the processor has.
+    #[default]
+    Auto,
+    /// Plain Rust.
+    Portable,
+    Avx2,
+    AvxVnni,
+    #[serde(rename = "avx512-vnni")]
+    Avx512Vnni,
+}
+
+impl InstructionSet {
+    /// Those that this processor has, the plainest first.
+    pub fn available() -> Vec<Self> {
+        let mut found = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        for (set, there) in [
+            (Self::Avx2, x86::has_avx2()),
+            (Self::AvxVnni, x86::has_avx_vnni()),
+            (Self::Avx512Vnni, x86::has_avx512_vnni()),
+        ] {
+            if there {
+                found.push(set);
+            }
+        }
+        found
+    }
+
+    fn isa(self) -> Result<Isa, KernelsError> {
+        let available = Self::available();
+        let set = match self {
+            Self::Auto => available.last().copied().unwrap_or(Self::Portable),
+            asked => asked,
+        };
+        if !available.contains(&set) {
+            return Err(KernelsError::Instructions {
+                asked: self,
+                available,
+            });
+        }
+        Ok(match set {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Isa::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => Isa::AvxVnni,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Isa::Avx512Vnni,
+            _ => Isa::Portable,
+        })
+    }
+}
+
+impl std::fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avx-vnni",
+            Self::Avx512Vnni => "avx512-vnni",
+        })
+    }
+}
+
+/// An instruction set that was found to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Isa {
-    Plain,
-}
-
-fn detect() -> Isa {
+    Portable,
     #[cfg(target_arch = "x86_64")]
-    return x86::detect();
-    #[cfg(not(target_arch = "x86_64"))]
-    Isa::Plain
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    /// The kernels of the two above with their instruction replaced by plain code.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    Emulated,
 }
 
-/// A matrix in the model file: `rows` outputs of `cols` inputs each.
-pub struct Matrix {
+/// Why there are no kernels, or no weights for them.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelsError {
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] std::io::Error),
+    #[error(
+        "instruction_set = {asked}: this processor has {}, or auto",
+        available.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Instructions {
+        asked: InstructionSet,
+        available: Vec<InstructionSet>,
+    },
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    #[error(
+        "the packed weights need {bytes} bytes of memory, because no directory took them: {source}"
+    )]
+    Memory { bytes: u64, source: std::io::Error },
+}
+
+/// How a matrix's weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Encoding {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q3K,
+    Q4K,
+    Q5K,
+    Q6K,
+    F16,
+    BF16,
+    F32,
+}
+
+/// One expression for the formats of integers and one for those of floats, with the format's type.
+macro_rules! encoded {
+    ($encoding:expr, $F:ident => $integers:expr, $G:ident => $floats:expr) => {
+        match $encoding {
+            Encoding::Q4_0 => {
+                type $F = Q4_0;
+                $integers
+            }
+            Encoding::Q4_1 => {
+                type $F = Q4_1;
+                $integers
+            }
+            Encoding::Q5_0 => {
+                type $F = Q5_0;
+                $integers
+            }
+            Encoding::Q5_1 => {
+                type $F = Q5_1;
+                $integers
+            }
+            Encoding::Q8_0 => {
+                type $F = Q8_0;
+                $integers
+            }
+            Encoding::Q3K => {
+                type $F = Q3K;
+                $integers
+            }
+            Encoding::Q4K => {
+                type $F = Q4K;
+                $integers
+            }
+            Encoding::Q5K => {
+                type $F = Q5K;
+                $integers
+            }
+            Encoding::Q6K => {
+                type $F = Q6K;
+                $integers
+            }
+            Encoding::F16 => {
+                type $G = F16;
+                $floats
+            }
+            Encoding::BF16 => {
+                type $G = BF16;
+                $floats
+            }
+            Encoding::F32 => {
+                type $G = F32;
+                $floats
+            }
+        }
+    };
+}
+
+impl Encoding {
+    fn new(dtype: GgmlDType, tensor: &str) -> Result<Self, GgufError> {
+        Ok(match dtype {
+            GgmlDType::Q4_0 => Self::Q4_0,
+            GgmlDType::Q4_1 => Self::Q4_1,
+            GgmlDType::Q5_0 => Self::Q5_0,
+            GgmlDType::Q5_1 => Self::Q5_1,
+            GgmlDType::Q8_0 => Self::Q8_0,
+            GgmlDType::Q3K => Self::Q3K,
+            GgmlDType::Q4K => Self::Q4K,
+            GgmlDType::Q5K => Self::Q5K,
+            GgmlDType::Q6K => Self::Q6K,
+            GgmlDType::F16 => Self::F16,
+            GgmlDType::BF16 => Self::BF16,
+            GgmlDType::F32 => Self::F32,
+            other => {
+                return Err(GgufError::Unsupported(format!(
+                    "tensor `{tensor}` is quantised as {other:?}; the engine computes with Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K, Q4_K, Q5_K, Q6_K, F16, BF16 and F32"
+                )));
+            }
+        })
+    }
+
+    /// Bytes of a packed group of outputs.
+    fn group_bytes(self, cols: usize) -> usize {
+        encoded!(self,
+            F => cols / (BLOCK * F::BLOCKS) * layout::super_bytes::<F>(),
+            G => cols * LANES * <G as formats::Float>::BYTES)
+    }
+
+    fn pack(self, rows: [Option<&[u8]>; LANES], out: &mut [u8]) {
+        encoded!(self,
+            F => layout::pack::<F>(rows, out),
+            G => layout::pack_floats(rows, <G as formats::Float>::BYTES, out))
+    }
+
+    fn dequantise(self, row: &[u8], out: &mut [f32]) {
+        encoded!(self,
+            F => formats::dequantise::<F>(row, out),
+            G => formats::widen::<G>(row, out))
+    }
+}
+
+/// Rows of values to be looked up, where they lie in the model file.
+pub struct Table {
     data: Mapped,
-    dtype: GgmlDType,
-    pub rows: usize,
-    pub cols: usize,
+    encoding: Encoding,
     row_bytes: usize,
 }
 
-impl Matrix {
+impl Table {
     /// The tensor of that name, its shape checked.
     pub fn load(gguf: &Gguf, name: &str, cols: usize, rows: usize) -> Result<Self, GgufError> {
-        Ok(Self::new(gguf.mapped(name, &[cols, rows])?, cols, rows))
+        Self::new(gguf.mapped(name, &[cols, rows])?, name, rows)
     }
 
-    /// A tensor of one dimension, as a matrix of one row.
-    pub fn load_vector(gguf: &Gguf, name: &str, len: usize) -> Result<Self, GgufError> {
-        Ok(Self::new(gguf.mapped(name, &[len])?, len, 1))
+    /// A tensor of one dimension, as f32.
+    pub fn load_vector(gguf: &Gguf, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
+        let mut out = vec![0.0; len];
+        Self::new(gguf.mapped(name, &[len])?, name, 1)?.row(0, &mut out);
+        Ok(out)
     }
 
-    fn new((data, dtype): (Mapped, GgmlDType), cols: usize, rows: usize) -> Self {
-        Self {
+    fn new((data, dtype): (Mapped, GgmlDType), name: &str, rows: usize) -> Result<Self, GgufError> {
+        Ok(Self {
             row_bytes: data.bytes().len() / rows,
+            encoding: Encoding::new(dtype, name)?,
             data,
-            dtype,
+        })
+    }
+
+    /// Writes one row as f32.
+    pub fn row(&self, index: usize, out: &mut [f32]) {
+        let row = &self.data.bytes()[index * self.row_bytes..(index + 1) * self.row_bytes];
+        self.encoding.dequantise(row, out);
+    }
+}
+
+/// A matrix to multiply with: `rows` outputs of `cols` inputs each.
+pub struct Matrix {
+    data: Packed,
+    encoding: Encoding,
+    pub rows: usize,
+    pub cols: usize,
+    group_bytes: usize,
+}
+
+impl Matrix {
+    /// The tensor of that name from the model's pack, its shape checked.
+    pub fn load(
+        gguf: &Gguf,
+        pack: &std::sync::Arc<Pack>,
+        name: &str,
+        cols: usize,
+        rows: usize,
+    ) -> Result<Self, GgufError> {
+        let (_, dtype) = gguf.mapped(name, &[cols, rows])?;
+        let encoding = Encoding::new(dtype, name)?;
+        Ok(Self {
+            data: pack
+                .get(name)
+                .ok_or_else(|| GgufError::MissingTensor(name.into()))?,
+            group_bytes: encoding.group_bytes(cols),
+            encoding,
             rows,
             cols,
-        }
+        })
     }
 
-    fn row(&self, index: usize) -> &[u8] {
-        &self.data.bytes()[index * self.row_bytes..(index + 1) * self.row_bytes]
+    fn groups(&self) -> usize {
+        self.rows.div_ceil(LANES)
     }
 
-    /// Writes one row as f32; `out` has `cols` places.
-    pub fn dequantise_row(&self, index: usize, out: &mut [f32]) {
-        let row = self.row(index);
-        match self.dtype {
-            GgmlDType::Q4_0 => formats::dequantise::<Q4_0>(row, out),
-            GgmlDType::Q4_1 => formats::dequantise::<Q4_1>(row, out),
-            GgmlDType::Q5_0 => formats::dequantise::<Q5_0>(row, out),
-            GgmlDType::Q5_1 => formats::dequantise::<Q5_1>(row, out),
-            GgmlDType::Q8_0 => formats::dequantise::<Q8_0>(row, out),
-            GgmlDType::Q2K => BlockQ2K::to_float(blocks(row), out),
-            GgmlDType::Q3K => BlockQ3K::to_float(blocks(row), out),
-            GgmlDType::Q4K => BlockQ4K::to_float(blocks(row), out),
-            GgmlDType::Q5K => BlockQ5K::to_float(blocks(row), out),
-            GgmlDType::Q6K => BlockQ6K::to_float(blocks(row), out),
-            GgmlDType::F16 => convert(row, out, |b| f16::from_le_bytes(b).to_f32()),
-            GgmlDType::BF16 => convert(row, out, |b| bf16::from_le_bytes(b).to_f32()),
-            // The parser lets no other type through than those above and f32.
-            _ => convert(row, out, f32::from_le_bytes),
-        }
+    /// The packed bytes of these groups.
+    fn bytes(&self, groups: Range<usize>) -> &[u8] {
+        &self.data.bytes()[groups.start * self.group_bytes..groups.end * self.group_bytes]
+    }
+
+    fn is_float(&self) -> bool {
+        matches!(
+            self.encoding,
+            Encoding::F16 | Encoding::BF16 | Encoding::F32
+        )
     }
 }
 
-fn convert<const N: usize>(row: &[u8], out: &mut [f32], f: impl Fn([u8; N]) -> f32) {
-    for (o, b) in out.iter_mut().zip(row.as_chunks::<N>().0) {
-        *o = f(*b);
-    }
-}
-
-/// Bytes of the map as candle's blocks.
-fn blocks<T: GgmlType>(bytes: &[u8]) -> &[T] {
-    // SAFETY: candle's blocks are repr(C) of integers and f16, any bytes are valid ones;
-    // `align_to` gives only what is aligned.
-    let (before, blocks, after) = unsafe { bytes.align_to::<T>() };
-    assert!(
-        before.is_empty() && after.is_empty(),
-        "tensors are aligned to 8 bytes and their rows are whole blocks"
-    );
-    blocks
-}
-
-/// Rows of activations, and their quantised forms once something asks for them.
+/// Rows of activations.
+#[derive(Clone, Copy)]
 pub struct Rows<'a> {
     x: &'a [f32],
     cols: usize,
-    q8: OnceCell<Q8>,
-    q8k: OnceCell<Vec<BlockQ8K>>,
 }
 
 impl<'a> Rows<'a> {
     /// `x` holds rows of `cols` values.
     pub fn new(x: &'a [f32], cols: usize) -> Self {
-        Self {
-            x,
-            cols,
-            q8: OnceCell::new(),
-            q8k: OnceCell::new(),
-        }
+        Self { x, cols }
     }
 
     fn len(&self) -> usize {
         self.x.len() / self.cols
     }
-
-    fn q8(&self) -> &Q8 {
-        self.q8.get_or_init(|| Q8::new(self.x, self.cols))
-    }
-
-    fn q8k(&self) -> &[BlockQ8K] {
-        self.q8k.get_or_init(|| {
-            let mut out = vec![BlockQ8K::zeros(); self.x.len() / BlockQ8K::BLCK_SIZE];
-            BlockQ8K::from_float(self.x, &mut out);
-            out
-        })
-    }
 }
 
-/// Activations in the form that a matrix's format meets.
-#[derive(Clone, Copy)]
-enum Operand<'a> {
-    Q8(&'a Q8),
-    Q8K(&'a [BlockQ8K]),
-    F32(&'a [f32]),
-}
-
-fn operand<'a>(w: &Matrix, x: &'a Rows) -> Operand<'a> {
-    match w.dtype {
-        GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 => {
-            Operand::Q8(x.q8())
-        }
-        GgmlDType::Q2K | GgmlDType::Q3K | GgmlDType::Q4K | GgmlDType::Q5K | GgmlDType::Q6K => {
-            Operand::Q8K(x.q8k())
-        }
-        _ => Operand::F32(x.x),
-    }
-}
-
-/// Threads and instruction set.
+/// Threads, instruction set and scratch.
 pub struct Kernels {
-    pool: Option<rayon::ThreadPool>,
-    threads: usize,
+    pool: Pool,
     isa: Isa,
+    q8: Mutex<Vec<Q8>>,
+}
+
+/// Memory that several threads write, each its own places.
+#[derive(Clone, Copy)]
+struct Places<T>(*mut T);
+
+// SAFETY: whoever writes through it vouches that no two threads write one place.
+unsafe impl<T: Send> Sync for Places<T> {}
+
+impl<T: Copy> Places<T> {
+    /// # Safety
+    /// The places lie in the memory, hold values, and nobody else uses them now.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
+        // SAFETY: as the caller's.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start), range.len()) }
+    }
+
+    /// # Safety
+    /// The places `at..at + values.len()` lie in the memory and nobody else uses them now.
+    unsafe fn write(&self, at: usize, values: &[T]) {
+        // SAFETY: as the caller's.
+        unsafe {
+            std::ptr::copy_nonoverlapping(values.as_ptr(), self.0.add(at), values.len());
+        }
+    }
+}
+
+/// Results of a multiplication, rows × outputs.
+#[derive(Clone, Copy)]
+struct Out {
+    places: Places<f32>,
+    outputs: usize,
+}
+
+impl Out {
+    /// Writes a group's sums of the rows from `first` on.
+    ///
+    /// # Safety
+    /// The rows are there, and no other thread has this group.
+    unsafe fn write(&self, group: usize, first: usize, sums: &[Lanes]) {
+        let at = group * LANES;
+        let lanes = LANES.min(self.outputs - at);
+        for (row, sums) in (first..).zip(sums) {
+            let at = row * self.outputs + at;
+            // SAFETY: as the caller's; the lanes end with the outputs.
+            unsafe {
+                if lanes == LANES {
+                    // Of a length that the compiler knows.
+                    self.places.write(at, &sums.0);
+                } else {
+                    self.places.write(at, &sums.0[..lanes]);
+                }
+            }
+        }
+    }
 }
 
 impl Kernels {
     /// Kernels on that many threads; 0 = one for each core.
-    pub fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+    pub fn new(threads: usize, instructions: InstructionSet) -> Result<Self, KernelsError> {
+        let isa = instructions.isa()?;
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        let pool = match threads {
-            1 => None,
-            n => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(n)
-                    .thread_name(|i| format!("mythic-kernel-{i}"))
-                    .build()?,
-            ),
-        };
         Ok(Self {
-            pool,
-            threads,
-            isa: detect(),
+            pool: Pool::new(threads)?,
+            isa,
+            q8: Mutex::default(),
         })
     }
 
     /// Threads that compute.
     pub fn threads(&self) -> usize {
-        self.threads
+        self.pool.threads()
+    }
+
+    /// The threads.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// What computes, for people.
     pub fn device(&self) -> String {
         let isa = match self.isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Vnni => "AVX-512 VNNI",
+            Isa::Avx512Vnni => "AVX-512 VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => "AVX-VNNI",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => "AVX2",
-            Isa::Plain => "portable",
+            _ => "portable",
         };
         format!("CPU ({isa})")
     }
 
-    fn wide(&self) -> bool {
-        self.isa != Isa::Plain
-    }
-
-    /// Runs `work` where parallel parts of it are cheapest to start.
-    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
-    }
-
-    fn each<T: Send>(&self, tasks: Vec<T>, f: impl Fn(T) + Send + Sync) {
-        if self.pool.is_some() && tasks.len() > 1 {
-            tasks.into_par_iter().with_max_len(1).for_each(f);
-        } else {
-            tasks.into_iter().for_each(f);
-        }
+    /// Whether there are AVX2, FMA and F16C, and may be used.
+    pub fn wide(&self) -> bool {
+        self.isa != Isa::Portable
     }
 
     /// `outs[i]` = rows of x × `ws[i]` transposed: rows of `ws[i].rows` values. All matrices have
     /// the columns of x; they are multiplied side by side.
-    pub fn matmul<const N: usize>(&self, ws: [&Matrix; N], x: &Rows, outs: [&mut Vec<f32>; N]) {
+    pub fn matmul<const N: usize>(&self, ws: [&Matrix; N], x: &Rows, mut outs: [&mut Vec<f32>; N]) {
         let n = x.len();
-        let outputs: usize = ws.iter().map(|w| w.rows).sum();
-        // Outputs first, so that threads write apart; turned round at the end.
-        let mut turned = vec![0f32; outputs * n];
-        let per_task = (GRAIN / (x.cols * n))
-            .max(outputs / (16 * self.threads))
-            .max(8);
-        let mut tasks = Vec::new();
-        let mut rest = turned.as_mut_slice();
-        for w in ws {
-            assert_eq!(w.cols, x.cols, "inputs of a matrix");
-            let (part, tail) = rest.split_at_mut(w.rows * n);
-            rest = tail;
-            let operand = operand(w, x);
-            for (i, out) in part.chunks_mut(per_task * n).enumerate() {
-                tasks.push((w, operand, i * per_task, out));
-            }
+        let mut q8 = self.q8.lock();
+        if ws.iter().any(|w| !w.is_float()) {
+            self.quantise(x, &mut q8);
         }
-        self.each(tasks, |(w, operand, first, out)| {
-            multiply(self.isa, w, operand, first, n, out);
-        });
-        let mut rest = turned.as_slice();
-        for (w, out) in ws.iter().zip(outs) {
-            let (part, tail) = rest.split_at(w.rows * n);
-            rest = tail;
-            out.clear();
-            if n == 1 {
-                out.extend_from_slice(part);
-                continue;
-            }
-            out.resize(part.len(), 0.0);
-            for (row, out) in out.chunks_exact_mut(w.rows).enumerate() {
-                for (o, v) in out.iter_mut().zip(part[row..].iter().step_by(n)) {
-                    *o = *v;
+        let q8 = q8.as_slice();
+        let mut jobs = Vec::with_capacity(N);
+        let (mut groups, mut bytes) = (0, 0);
+        for (w, out) in ws.iter().zip(&mut outs) {
+            assert_eq!(w.cols, x.cols, "inputs of a matrix");
+            out.resize(n * w.rows, 0.0);
+            let out = Out {
+                places: Places(out.as_mut_ptr()),
+                outputs: w.rows,
+            };
+            jobs.push((*w, groups, out));
+            groups += w.groups();
+            bytes += w.data.bytes().len();
+        }
+        // A few tasks for each thread, so that one that is held up holds up little.
+        let tasks = (bytes * n / GRAIN).clamp(1, 8 * self.threads());
+        let per_task = groups.div_ceil(tasks);
+        self.pool.run(groups.div_ceil(per_task), |task| {
+            let mine = task * per_task..groups.min((task + 1) * per_task);
+            for (w, first, out) in &jobs {
+                let start = mine.start.max(*first);
+                let end = mine.end.min(first + w.groups());
+                if start < end {
+                    // SAFETY: tasks have different groups; the outs hold n rows.
+                    unsafe { self.multiply(w, start - first..end - first, x, q8, *out) };
                 }
             }
+        });
+    }
+
+    /// # Safety
+    /// No other thread has these groups; `out` has the rows of x.
+    unsafe fn multiply(&self, w: &Matrix, groups: Range<usize>, x: &Rows, q8: &[Q8], out: Out) {
+        encoded!(w.encoding,
+            // SAFETY: as the caller's.
+            F => unsafe { self.integers::<F>(w, groups, x.len(), q8, out) },
+            // SAFETY: as the caller's.
+            G => unsafe { self.floats::<G>(w, groups, x, out) })
+    }
+
+    /// # Safety
+    /// As [`Self::multiply`].
+    unsafe fn integers<F: Format>(
+        &self,
+        w: &Matrix,
+        groups: Range<usize>,
+        n: usize,
+        q8: &[Q8],
+        out: Out,
+    ) {
+        let blocks = w.cols / BLOCK;
+        for first in (0..n).step_by(PANEL) {
+            let rows = PANEL.min(n - first);
+            let y = &q8[first * blocks..(first + rows) * blocks];
+            let mut group = groups.start;
+            #[cfg(target_arch = "x86_64")]
+            while self.isa == Isa::Avx2
+                && x86::in_pairs::<F>()
+                && rows > 1
+                && group + 2 <= groups.end
+            {
+                let mut sums = [Lanes::default(); 2 * PANEL];
+                let sums = &mut sums[..2 * rows];
+                let pair = [group, group + 1].map(|g| w.bytes(g..g + 1));
+                // SAFETY: an `Isa` is made only where its features are; the rest is the caller's.
+                unsafe {
+                    x86::pair_avx2::<F>(pair, y, sums);
+                    out.write(group, first, &sums[..rows]);
+                    out.write(group + 1, first, &sums[rows..]);
+                }
+                group += 2;
+            }
+            for group in group..groups.end {
+                let mut sums = [Lanes::default(); PANEL];
+                let sums = &mut sums[..rows];
+                self.strip::<F>(w.bytes(group..group + 1), y, sums);
+                // SAFETY: as the caller's.
+                unsafe { out.write(group, first, sums) };
+            }
         }
+    }
+
+    /// One group of outputs with a panel of rows.
+    fn strip<F: Format>(&self, group: &[u8], y: &[Q8], sums: &mut [Lanes]) {
+        match self.isa {
+            Isa::Portable => portable::strip::<F>(group, y, sums),
+            // SAFETY: an `Isa` is made only where its features are.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::strip_avx2::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => unsafe { x86::strip_avx_vnni::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => unsafe { x86::strip_avx512_vnni::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Isa::Emulated => unsafe { x86::strip_emulated::<F>(group, y, sums) },
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::multiply`].
+    unsafe fn floats<F: Wide>(&self, w: &Matrix, groups: Range<usize>, x: &Rows, out: Out) {
+        let n = x.len();
+        #[cfg(target_arch = "x86_64")]
+        if self.wide() {
+            let mut row = 0;
+            while row < n {
+                // SAFETY: as the caller's.
+                row += unsafe {
+                    match n - row {
+                        4.. => wide_floats::<F, 2, 4>(w, groups.clone(), x, row, out),
+                        _ => wide_floats::<F, 8, 1>(w, groups.clone(), x, row, out),
+                    }
+                };
+            }
+            return;
+        }
+        for first in (0..n).step_by(PANEL) {
+            let rows = PANEL.min(n - first);
+            for group in groups.clone() {
+                let mut sums = [Lanes::default(); PANEL];
+                let sums = &mut sums[..rows];
+                let x = &x.x[first * w.cols..(first + rows) * w.cols];
+                portable::floats::<F>(w.bytes(group..group + 1), x, w.cols, sums);
+                // SAFETY: as the caller's.
+                unsafe { out.write(group, first, sums) };
+            }
+        }
+    }
+
+    /// Rounds rows to int8, in the order of [`activations::place`].
+    fn quantise(&self, x: &Rows, out: &mut Vec<Q8>) {
+        let blocks = x.cols / BLOCK;
+        let n = x.len();
+        out.resize(n * blocks, Q8::default());
+        let places = Places(out.as_mut_ptr());
+        let wide = self.wide();
+        self.rows(n, x.cols, |row| {
+            let (x, _) = x.x[row * x.cols..(row + 1) * x.cols].as_chunks::<BLOCK>();
+            for (block, x) in x.iter().enumerate() {
+                #[cfg(target_arch = "x86_64")]
+                let q = if wide {
+                    // SAFETY: `wide` says that AVX2 is there.
+                    unsafe { x86::quantise(x) }
+                } else {
+                    Q8::new(x)
+                };
+                #[cfg(not(target_arch = "x86_64"))]
+                let q = Q8::new(x);
+                // SAFETY: every row and block has a place of its own below n × blocks.
+                unsafe { places.write(activations::place(n, blocks, row, block), &[q]) };
+            }
+        });
+        let _ = wide;
+    }
+
+    /// Calls `body` with every row, on several threads if there is enough to do.
+    fn rows(&self, n: usize, cols: usize, body: impl Fn(usize) + Sync) {
+        let tasks = (n * cols / VALUES)
+            .clamp(1, 4 * self.threads())
+            .min(n.max(1));
+        let per_task = n.div_ceil(tasks).max(1);
+        self.pool.run(n.div_ceil(per_task), |task| {
+            (task * per_task..n.min((task + 1) * per_task)).for_each(&body);
+        });
     }
 
     /// `gate = silu(gate) × up`.
     pub fn swiglu(&self, gate: &mut [f32], up: &[f32]) {
-        math::swiglu(self.wide(), gate, up);
-    }
-
-    /// Attention of every task, in parallel.
-    pub fn attend(&self, tasks: Vec<Attend>, scale: f32) {
-        let wide = self.wide();
-        self.each(tasks, |task| {
-            let mut scores = Vec::with_capacity(task.keys.len() / task.head_dim);
-            let heads = task.q.chunks_exact(task.head_dim);
-            for (q, out) in heads.zip(task.out.chunks_exact_mut(task.head_dim)) {
-                math::attend(wide, q, task.keys, task.values, scale, &mut scores, out);
-            }
+        self.chunks(gate, |at, gate| {
+            math::swiglu(self.wide(), gate, &up[at..at + gate.len()]);
         });
     }
-}
 
-/// The query heads of one position that share a key-value head.
-pub struct Attend<'a> {
-    pub q: &'a [f32],
-    /// Keys of that head up to the position, positions × head_dim; values alike.
-    pub keys: &'a [f32],
-    pub values: &'a [f32],
-    pub head_dim: usize,
-    pub out: &'a mut [f32],
-}
-
-/// Rows of w from `first` on, each with all n rows of x: `out` is outputs × n.
-fn multiply(isa: Isa, w: &Matrix, x: Operand, first: usize, n: usize, out: &mut [f32]) {
-    match (x, w.dtype) {
-        (Operand::Q8(y), GgmlDType::Q4_0) => quantised::<Q4_0>(isa, w, y, first, n, out),
-        (Operand::Q8(y), GgmlDType::Q4_1) => quantised::<Q4_1>(isa, w, y, first, n, out),
-        (Operand::Q8(y), GgmlDType::Q5_0) => quantised::<Q5_0>(isa, w, y, first, n, out),
-        (Operand::Q8(y), GgmlDType::Q5_1) => quantised::<Q5_1>(isa, w, y, first, n, out),
-        (Operand::Q8(y), _) => quantised::<Q8_0>(isa, w, y, first, n, out),
-        (Operand::Q8K(y), GgmlDType::Q2K) => k_quantised::<BlockQ2K>(w, y, first, n, out),
-        (Operand::Q8K(y), GgmlDType::Q3K) => k_quantised::<BlockQ3K>(w, y, first, n, out),
-        (Operand::Q8K(y), GgmlDType::Q4K) => k_quantised::<BlockQ4K>(w, y, first, n, out),
-        (Operand::Q8K(y), GgmlDType::Q5K) => k_quantised::<BlockQ5K>(w, y, first, n, out),
-        (Operand::Q8K(y), _) => k_quantised::<BlockQ6K>(w, y, first, n, out),
-        (Operand::F32(y), _) => floats(w, y, first, n, out),
+    /// `x = x + y`.
+    pub fn add(&self, x: &mut [f32], y: &[f32]) {
+        self.chunks(x, |at, x| math::add(self.wide(), x, &y[at..at + x.len()]));
     }
-}
 
-fn quantised<F: Load>(isa: Isa, w: &Matrix, y: &Q8, first: usize, n: usize, out: &mut [f32]) {
-    assert!(y.blocks == w.cols / BLOCK && y.d.len() >= n * y.blocks && y.s.len() == y.d.len());
-    for (j, out) in out.chunks_exact_mut(n).enumerate() {
-        let row = w.row(first + j);
-        let mut at = 0;
-        while at < n {
-            at += match n - at {
-                8.. => tile::<F, 8>(isa, row, y, at, out),
-                4.. => tile::<F, 4>(isa, row, y, at, out),
-                2.. => tile::<F, 2>(isa, row, y, at, out),
-                _ => tile::<F, 1>(isa, row, y, at, out),
-            };
+    /// `out = x / rms(x) × weight`, for each row of x.
+    pub fn rms_norm(&self, x: &[f32], weight: &[f32], epsilon: f32, out: &mut Vec<f32>) {
+        let cols = weight.len();
+        out.resize(x.len(), 0.0);
+        let places = Places(out.as_mut_ptr());
+        self.rows(x.len() / cols, cols, |row| {
+            let range = row * cols..(row + 1) * cols;
+            // SAFETY: every row is there and is written by one thread.
+            let out = unsafe { places.slice(range.clone()) };
+            math::rms_norm(self.wide(), &x[range], weight, epsilon, out);
+        });
+    }
+
+    /// Calls `body` with parts of x and where they begin, on several threads if it is long.
+    fn chunks(&self, x: &mut [f32], body: impl Fn(usize, &mut [f32]) + Sync) {
+        if x.len() <= VALUES {
+            return body(0, x);
         }
+        let parts = x.chunks_mut(VALUES / 2).enumerate();
+        self.pool
+            .each(parts.collect(), |(i, part)| body(i * (VALUES / 2), part));
     }
 }
 
-/// One row of weights with T rows of activations from `at` on; gives T.
-#[inline]
-fn tile<F: Load, const T: usize>(
-    isa: Isa,
-    row: &[u8],
-    y: &Q8,
-    at: usize,
-    out: &mut [f32],
-) -> usize {
-    let mut sums = [0f32; T];
-    match isa {
-        // SAFETY: `detect` found the features; `quantised` checked that y has n rows of as many
-        // blocks as the weights' row, and at + T <= n.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Vnni => unsafe { x86::vnni::<F, T>(row, y, at, &mut sums) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { x86::avx2::<F, T>(row, y, at, &mut sums) },
-        Isa::Plain => formats::dot::<F, T>(row, y, at, &mut sums),
-    }
-    out[at..at + T].copy_from_slice(&sums);
-    T
-}
-
-fn k_quantised<B: GgmlType<VecDotType = BlockQ8K>>(
+/// T rows from `first` on, G groups at a time; gives T.
+///
+/// # Safety
+/// AVX2, FMA and F16C are there; as [`Kernels::multiply`].
+#[cfg(target_arch = "x86_64")]
+unsafe fn wide_floats<F: Wide, const G: usize, const T: usize>(
     w: &Matrix,
-    y: &[BlockQ8K],
+    groups: Range<usize>,
+    x: &Rows,
     first: usize,
-    n: usize,
-    out: &mut [f32],
-) {
-    let per_row = w.cols / BlockQ8K::BLCK_SIZE;
-    for (j, out) in out.chunks_exact_mut(n).enumerate() {
-        let row = blocks::<B>(w.row(first + j));
-        for (o, y) in out.iter_mut().zip(y.chunks_exact(per_row)) {
-            *o = B::vec_dot(w.cols, row, y);
+    out: Out,
+) -> usize {
+    let x = &x.x[first * w.cols..(first + T) * w.cols];
+    let mut group = groups.start;
+    while group < groups.end {
+        // SAFETY: as the caller's.
+        unsafe {
+            if group + G <= groups.end {
+                let sums = x86::floats::<F, G, T>(w.bytes(group..group + G), x, w.cols);
+                for (i, sums) in sums.iter().enumerate() {
+                    out.write(group + i, first, sums);
+                }
+                group += G;
+            } else {
+                let [sums] = x86::floats::<F, 1, T>(w.bytes(group..group + 1), x, w.cols);
+                out.write(group, first, &sums);
+                group += 1;
+            }
         }
     }
-}
-
-fn floats(w: &Matrix, x: &[f32], first: usize, n: usize, out: &mut [f32]) {
-    let mut row = vec![0f32; w.cols];
-    for (j, out) in out.chunks_exact_mut(n).enumerate() {
-        w.dequantise_row(first + j, &mut row);
-        for (o, x) in out.iter_mut().zip(x.chunks_exact(w.cols)) {
-            *o = math::dot(&row, x);
-        }
-    }
-}
-
-#[cfg(test)]
-fn detect_wide() -> bool {
-    detect() != Isa::Plain
+    T
 }
 
 #[cfg(test)]

@@ -1,136 +1,399 @@
-//! The fast paths against the plain definition, and all of it against plain f64 arithmetic.
+//! The kernels against the definition, bit for bit, and the definition against f64 and candle.
 
-use candle_core::quantized::{QTensor, k_quants};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
-use super::formats::{Format, dequantise, dot};
+use super::formats::{Float, dequantise, dot, dot_floats};
 use super::*;
 
-/// Blocks of a format with random integers and finite scales.
-fn weights(bytes: usize, scales: usize, blocks: usize, noise: &[u8]) -> Vec<u8> {
-    let mut out: Vec<u8> = noise.iter().copied().cycle().take(bytes * blocks).collect();
-    for (i, block) in out.chunks_exact_mut(bytes).enumerate() {
-        for s in 0..scales {
-            let value = (f32::from(block[2 * s]) - 128.0) / 512.0 + i as f32 / 64.0;
-            block[2 * s..2 * s + 2].copy_from_slice(&f16::from_f32(value).to_le_bytes());
+const ENCODINGS: [Encoding; 12] = [
+    Encoding::Q4_0,
+    Encoding::Q4_1,
+    Encoding::Q5_0,
+    Encoding::Q5_1,
+    Encoding::Q8_0,
+    Encoding::Q3K,
+    Encoding::Q4K,
+    Encoding::Q5K,
+    Encoding::Q6K,
+    Encoding::F16,
+    Encoding::BF16,
+    Encoding::F32,
+];
+
+/// A small generator, so that a failing case is told by one number.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    /// Mostly around 1, now and then large, tiny or nothing.
+    fn float(&mut self) -> f32 {
+        let x = (self.next() % 20_001) as f32 / 10_000.0 - 1.0;
+        match self.below(40) {
+            0 => 0.0,
+            1 => x * 300.0,
+            2 => x * 1e-4,
+            _ => x,
+        }
+    }
+}
+
+/// Where the f16 of a super-block lie.
+fn header_places(encoding: Encoding) -> &'static [usize] {
+    match encoding {
+        Encoding::Q4_0 | Encoding::Q5_0 | Encoding::Q8_0 => &[0],
+        Encoding::Q4_1 | Encoding::Q5_1 | Encoding::Q4K | Encoding::Q5K => &[0, 2],
+        Encoding::Q3K => &[108],
+        Encoding::Q6K => &[208],
+        _ => &[],
+    }
+}
+
+/// Values of a row that must be a multiple of, and the bytes that many take in a GGUF file.
+fn unit(encoding: Encoding) -> (usize, usize) {
+    encoded!(encoding,
+        F => (BLOCK * F::BLOCKS, F::BYTES),
+        G => (1, <G as Float>::BYTES))
+}
+
+/// A row of any integers and finite scales.
+fn row(encoding: Encoding, cols: usize, noise: &mut Noise) -> Vec<u8> {
+    let (values, bytes) = unit(encoding);
+    let mut out = Vec::new();
+    for _ in 0..cols / values {
+        let start = out.len();
+        match encoding {
+            Encoding::F32 => out.extend(noise.float().to_le_bytes()),
+            Encoding::F16 => out.extend(half::f16::from_f32(noise.float()).to_le_bytes()),
+            Encoding::BF16 => out.extend(half::bf16::from_f32(noise.float()).to_le_bytes()),
+            _ => {
+                // Extremes are likelier than chance has them.
+                let fill = [0, 255, noise.next() as u8][noise.below(3)];
+                let all = noise.below(4) == 0;
+                out.extend((0..bytes).map(|_| if all { fill } else { noise.next() as u8 }));
+            }
+        }
+        for place in header_places(encoding) {
+            let scale = half::f16::from_f32(noise.float() / 8.0).to_le_bytes();
+            out[start + place..start + place + 2].copy_from_slice(&scale);
         }
     }
     out
 }
 
-fn compare<F: Load>(noise: &[u8], x: &[f32], cols: usize) {
-    let blocks = cols / BLOCK;
-    let row = weights(F::BYTES, 1 + usize::from(F::MIN), blocks, noise);
-    let y = Q8::new(x, cols);
-    let mut plain = [0f32; 4];
-    dot::<F, 4>(&row, &y, 0, &mut plain);
-    let mut values = vec![0f32; cols];
-    dequantise::<F>(&row, &mut values);
-    for (t, got) in plain.iter().enumerate() {
-        let x = &x[t * cols..(t + 1) * cols];
-        let want: f64 = x
-            .iter()
-            .zip(&values)
-            .map(|(a, b)| f64::from(*a) * f64::from(*b))
-            .sum();
-        let size: f64 = x
-            .iter()
-            .zip(&values)
-            .map(|(a, b)| f64::from((a * b).abs()))
-            .sum();
-        let amax = x.iter().fold(0f32, |m, v| m.max(v.abs()));
-        let wmax: f32 = values.iter().map(|v| v.abs()).sum();
-        // Half a step of the activations' quantisation on every weight, and f16 scales.
-        let bound = f64::from(amax / 127.0 * 0.51 * wmax) + size * 2e-3 + 1e-3;
-        assert!(
-            (f64::from(*got) - want).abs() <= bound,
-            "{got} against {want}"
-        );
+struct Case {
+    encoding: Encoding,
+    cols: usize,
+    rows: Vec<Vec<u8>>,
+    x: Vec<f32>,
+}
+
+impl Case {
+    fn new(encoding: Encoding, outputs: usize, n: usize, noise: &mut Noise) -> Self {
+        let (unit, _) = unit(encoding);
+        let cols = unit * (1 + noise.below(if unit == 256 { 2 } else { 5 }));
+        let mut x: Vec<f32> = (0..n * cols).map(|_| noise.float()).collect();
+        if noise.below(4) == 0 {
+            x[..cols.min(32)].fill(0.0);
+        }
+        Self {
+            encoding,
+            cols,
+            rows: (0..outputs).map(|_| row(encoding, cols, noise)).collect(),
+            x,
+        }
     }
+
+    fn matrix(&self) -> Matrix {
+        let rows: Vec<&[u8]> = self.rows.iter().map(Vec::as_slice).collect();
+        Matrix {
+            data: Packed::alone(self.encoding, &rows, self.cols),
+            encoding: self.encoding,
+            rows: rows.len(),
+            cols: self.cols,
+            group_bytes: self.encoding.group_bytes(self.cols),
+        }
+    }
+
+    /// Rows × outputs by the definition.
+    fn defined(&self) -> Vec<f32> {
+        let mut out = Vec::new();
+        for x in self.x.chunks_exact(self.cols) {
+            let y: Vec<Q8> = x.as_chunks::<BLOCK>().0.iter().map(Q8::new).collect();
+            for row in &self.rows {
+                out.push(encoded!(self.encoding,
+                    F => dot::<F>(row, &y),
+                    G => dot_floats::<G>(row, x)));
+            }
+        }
+        out
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Every instruction set that can be tried here.
+fn kernels() -> Vec<Kernels> {
+    let mut isas: Vec<Isa> = InstructionSet::available()
+        .into_iter()
+        .map(|set| set.isa().expect("available"))
+        .collect();
     #[cfg(target_arch = "x86_64")]
     {
-        let best = detect();
-        for isa in [Isa::Avx2, Isa::Vnni] {
-            if best == Isa::Plain || (isa == Isa::Vnni && best != Isa::Vnni) {
-                continue;
+        for (set, there) in [
+            ("avx2", x86::has_avx2()),
+            ("avx-vnni", x86::has_avx_vnni()),
+            ("avx512-vnni", x86::has_avx512_vnni()),
+        ] {
+            if !there {
+                eprintln!("SKIPPED: this processor has no {set}");
             }
-            let mut out = [0f32; 4];
-            tile::<F, 4>(isa, &row, &y, 0, &mut out);
-            assert_eq!(out.map(f32::to_bits), plain.map(f32::to_bits), "{isa:?}");
-            for t in 0..4 {
-                let mut out = [0f32; 4];
-                tile::<F, 1>(isa, &row, &y, t, &mut out);
-                assert_eq!(out[t].to_bits(), plain[t].to_bits(), "{isa:?} alone");
+        }
+        if x86::has_avx2() {
+            isas.push(Isa::Emulated);
+        }
+    }
+    let mut out = Vec::new();
+    for (i, isa) in isas.into_iter().enumerate() {
+        out.push(Kernels {
+            pool: Pool::new(1 + i % 3).expect("threads"),
+            isa,
+            q8: Mutex::default(),
+        });
+    }
+    out
+}
+
+#[test]
+fn every_instruction_set_row_count_and_format_gives_the_bits_of_the_definition() {
+    let kernels = kernels();
+    for seed in 0..6u64 {
+        for n in 1..=40 {
+            for encoding in ENCODINGS {
+                let mut noise = Noise(seed << 32 | (n as u64) << 8 | encoding as u64);
+                let outputs = 1 + noise.below(20);
+                let case = Case::new(encoding, outputs, n, &mut noise);
+                let (matrix, want) = (case.matrix(), case.defined());
+                for k in &kernels {
+                    let mut out = Vec::new();
+                    k.matmul([&matrix], &Rows::new(&case.x, case.cols), [&mut out]);
+                    assert_eq!(
+                        bits(&out),
+                        bits(&want),
+                        "seed {seed}, {n} rows, {encoding:?}, {outputs} outputs of {}, {:?}",
+                        case.cols,
+                        k.isa
+                    );
+                }
             }
         }
     }
 }
 
+#[test]
+fn matrices_side_by_side_give_what_each_gives_alone_on_any_number_of_threads() {
+    let mut noise = Noise(7);
+    for encoding in ENCODINGS {
+        for n in [1, 5, 33, 70] {
+            let mut cases: Vec<Case> = [200, 3, 64]
+                .into_iter()
+                .map(|outputs| Case::new(encoding, outputs, n, &mut noise))
+                .collect();
+            let (cols, x) = (cases[0].cols, cases[0].x.clone());
+            for case in &mut cases[1..] {
+                let rows = case.rows.len();
+                case.rows = (0..rows).map(|_| row(encoding, cols, &mut noise)).collect();
+                (case.cols, case.x) = (cols, x.clone());
+            }
+            let m: Vec<Matrix> = cases.iter().map(Case::matrix).collect();
+            for threads in 1..=4 {
+                let k = Kernels::new(threads, InstructionSet::Auto).expect("kernels");
+                let (mut a, mut b, mut c) = (vec![f32::NAN; 9], Vec::new(), Vec::new());
+                let rows = Rows::new(&x, cols);
+                k.matmul([&m[0], &m[1], &m[2]], &rows, [&mut a, &mut b, &mut c]);
+                for (case, out) in cases.iter().zip([&a, &b, &c]) {
+                    assert_eq!(bits(out), bits(&case.defined()), "{encoding:?}, {n} rows");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_definition_is_near_f64_arithmetic() {
+    let mut noise = Noise(11);
+    for encoding in ENCODINGS {
+        for _ in 0..20 {
+            let case = Case::new(encoding, 3, 2, &mut noise);
+            let got = case.defined();
+            let mut w = vec![0f32; case.cols];
+            for (r, x) in case.x.chunks_exact(case.cols).enumerate() {
+                for (o, row) in case.rows.iter().enumerate() {
+                    encoding.dequantise(row, &mut w);
+                    let (mut want, mut bound) = (0f64, 1e-30f64);
+                    for (i, (a, b)) in w.iter().zip(x).enumerate() {
+                        let (a, b) = (f64::from(*a), f64::from(*b));
+                        want += a * b;
+                        // Rounding to int8 moves a value by half a step of its block at most; the
+                        // sums in f32 by some last bits of their terms.
+                        let block = &x[i / 32 * 32..case.cols.min(i / 32 * 32 + 32)];
+                        let amax = block.iter().fold(0f32, |m, v| m.max(v.abs()));
+                        let step = f64::from(amax) / 127.0;
+                        let half = if unit(encoding).0 == 1 { 0.0 } else { 0.5001 };
+                        bound += a.abs() * (step * half) + (a * b).abs() * 1e-5;
+                    }
+                    let got = f64::from(got[r * 3 + o]);
+                    // Where integers and minimum nearly cancel, the terms are larger than w says.
+                    let cancelled = 2e-2 * w.iter().fold(0f32, |m, v| m.max(v.abs())) as f64;
+                    assert!(
+                        (got - want).abs() <= bound + cancelled,
+                        "{encoding:?}: {got} against {want} ± {bound}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn formats_are_read_as_candle_reads_them() {
+    let mut noise = Noise(3);
+    for (encoding, dtype) in [
+        (Encoding::Q4_0, GgmlDType::Q4_0),
+        (Encoding::Q4_1, GgmlDType::Q4_1),
+        (Encoding::Q5_0, GgmlDType::Q5_0),
+        (Encoding::Q5_1, GgmlDType::Q5_1),
+        (Encoding::Q8_0, GgmlDType::Q8_0),
+        (Encoding::Q3K, GgmlDType::Q3K),
+        (Encoding::Q4K, GgmlDType::Q4K),
+        (Encoding::Q5K, GgmlDType::Q5K),
+        (Encoding::Q6K, GgmlDType::Q6K),
+    ] {
+        let x: Vec<f32> = (0..4 * 512).map(|_| noise.float()).collect();
+        let tensor = Tensor::from_slice(&x, (4, 512), &Device::Cpu).expect("a tensor");
+        let theirs = QTensor::quantize(&tensor, dtype).expect("quantised");
+        let bytes = theirs.data().expect("bytes");
+        let values = theirs.dequantize(&Device::Cpu).expect("values");
+        let want: Vec<Vec<f32>> = values.to_vec2().expect("values");
+        for (row, want) in bytes.chunks_exact(bytes.len() / 4).zip(want) {
+            let mut got = vec![0.0; 512];
+            encoding.dequantise(row, &mut got);
+            for (got, want) in got.iter().zip(want) {
+                assert!(
+                    (got - want).abs() <= want.abs() * 1e-6 + 1e-6,
+                    "{encoding:?}: {got}, candle {want}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_packed_comes_out_again() {
+    let mut noise = Noise(5);
+    for encoding in ENCODINGS {
+        let case = Case::new(encoding, 8, 1, &mut noise);
+        encoded!(encoding, F => {
+            let rows: Vec<&[u8]> = case.rows.iter().map(Vec::as_slice).collect();
+            let packed = Packed::alone(encoding, &rows, case.cols);
+            for (i, part) in packed.bytes().chunks_exact(layout::super_bytes::<F>()).enumerate() {
+                for b in 0..F::BLOCKS {
+                    let got = layout::unpack::<F>(part, b);
+                    for (row, got) in rows.iter().zip(got) {
+                        let want = formats::blocks::<F>(row).nth(i * F::BLOCKS + b);
+                        assert_eq!(Some(got), want, "{encoding:?}");
+                    }
+                }
+            }
+        }, G => assert_eq!(unit(encoding), (1, <G as Float>::BYTES)));
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn every_instruction_set_and_tile_gives_the_bits_of_the_definition(
-        noise in prop::collection::vec(any::<u8>(), 61..200),
-        x in prop::collection::vec(-8f32..8.0, 4 * 96),
+    fn activations_round_alike_on_every_instruction_set(
+        bits in prop::collection::vec(any::<u32>(), 32),
+        plain in prop::collection::vec(-1e4f32..1e4, 32),
+        pick in any::<u32>(),
     ) {
-        compare::<Q4_0>(&noise, &x, 96);
-        compare::<Q4_1>(&noise, &x, 96);
-        compare::<Q5_0>(&noise, &x, 96);
-        compare::<Q5_1>(&noise, &x, 96);
-        compare::<Q8_0>(&noise, &x, 96);
+        let mut x = [0f32; BLOCK];
+        for (i, x) in x.iter_mut().enumerate() {
+            // Any bits at all (infinities, NaN, subnormals) in a few places, or nowhere.
+            let odd = pick & 3 == 0 && (pick >> (i % 29)) & 7 == 7;
+            *x = if odd { f32::from_bits(bits[i]) } else { plain[i] };
+        }
+        let want = Q8::new(&x);
+        #[cfg(target_arch = "x86_64")]
+        if x86::has_avx2() {
+            // SAFETY: AVX2 is there.
+            let got = unsafe { x86::quantise(&x) };
+            prop_assert_eq!((got.q, got.sums), (want.q, want.sums));
+            prop_assert_eq!(got.d.to_bits(), want.d.to_bits());
+            prop_assert_eq!(got.ds.to_bits(), want.ds.to_bits());
+        }
+        let sum = |half: &[i8]| half.iter().map(|q| i32::from(*q)).sum::<i32>();
+        prop_assert_eq!(want.sums.map(i32::from), [sum(&want.q[..16]), sum(&want.q[16..])]);
+        if want.d.is_finite() {
+            for (x, q) in x.iter().zip(want.q) {
+                prop_assert!((x - want.d * f32::from(q)).abs() <= want.d * 0.5001 + TINY_STEP);
+            }
+        }
+    }
+}
+
+const TINY_STEP: f32 = activations::TINY;
+
+#[test]
+fn halves_round_to_even() {
+    let mut x = [0.0; BLOCK];
+    x[..6].copy_from_slice(&[127.0, 0.5, 1.5, 2.5, -0.5, -1.5]);
+    assert_eq!(Q8::new(&x).q[..6], [127, 0, 2, 2, 0, -2]);
+}
+
+#[test]
+fn a_row_with_a_broken_value_gives_no_number() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut noise = Noise(1);
+        let mut case = Case::new(Encoding::Q4_1, 8, 2, &mut noise);
+        case.x[7] = bad;
+        let k = Kernels::new(1, InstructionSet::Auto).expect("kernels");
+        let mut out = Vec::new();
+        k.matmul([&case.matrix()], &Rows::new(&case.x, case.cols), [&mut out]);
+        assert!(out[..8].iter().all(|v| !v.is_finite()));
+        assert!(out[8..].iter().all(|v| v.is_finite()));
     }
 }
 
 #[test]
-fn extreme_integers_do_not_overflow() {
-    let row: Vec<u8> = [0x00, 0x3c]
-        .into_iter()
-        .chain([0x80; 32])
-        .collect::<Vec<u8>>();
-    let x = vec![-3.0f32; 4 * 32];
-    compare_bits(&row, &x);
-    fn compare_bits(row: &[u8], x: &[f32]) {
-        let y = Q8::new(x, 32);
-        let mut plain = [0f32; 1];
-        dot::<Q8_0, 1>(row, &y, 0, &mut plain);
-        let mut fast = [0f32; 4];
-        tile::<Q8_0, 4>(detect(), row, &y, 0, &mut fast);
-        assert_eq!(plain[0].to_bits(), fast[0].to_bits());
-        assert!((plain[0] - 128.0 * 3.0 * 32.0).abs() < 10.0);
+fn an_instruction_set_that_is_not_there_is_refused_with_those_that_are() {
+    let available = InstructionSet::available();
+    for set in [InstructionSet::AvxVnni, InstructionSet::Avx512Vnni] {
+        match Kernels::new(1, set) {
+            Ok(_) => assert!(available.contains(&set)),
+            Err(e) => assert!(e.to_string().contains("portable"), "{e}"),
+        }
     }
 }
 
 #[test]
-fn activations_quantise_like_candles_q8_1() {
-    let x: Vec<f32> = (0..96)
-        .map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0)
-        .collect();
-    let ours = Q8::new(&x, 96);
-    let tensor = Tensor::from_slice(&x, (1, 96), &Device::Cpu).unwrap();
-    let theirs = QTensor::quantize(&tensor, GgmlDType::Q8_1).unwrap();
-    let bytes = theirs.data().unwrap();
-    assert_eq!(bytes.len(), 3 * std::mem::size_of::<k_quants::BlockQ8_1>());
-    for (i, block) in bytes.chunks_exact(36).enumerate() {
-        assert_eq!(f16::from_le_bytes([block[0], block[1]]).to_f32(), ours.d[i]);
-        let same = block[4..]
-            .iter()
-            .zip(&ours.qs[i * 32..])
-            .filter(|(a, b)| **a as i8 == **b)
-            .count();
-        // Candle rounds halves away from zero; nothing else may differ.
-        assert!(same >= 31, "{same} of 32");
-    }
-}
-
-#[test]
-fn zero_and_broken_activations_are_harmless() {
-    let y = Q8::new(&[0.0; 32], 32);
-    assert_eq!((y.d[0], y.s[0], y.qs[5]), (0.0, 0.0, 0));
-    let mut x = [1.0; 32];
-    x[3] = f32::INFINITY;
-    assert!(!Q8::new(&x, 32).d[0].is_finite());
-    let _ = Q8::new(&[f32::NAN; 32], 32);
-    assert_eq!(Q4_1::scale(&[0, 0x3c, 0, 0x40]), 1.0);
-    assert_eq!(Q4_1::min(&[0, 0x3c, 0, 0x40]), 2.0);
+fn dequantised_rows_are_the_definitions_values() {
+    let mut w = [0f32; 32];
+    let mut block = vec![0, 0x3c, 0, 0x40];
+    block.extend([0x21; 16]);
+    dequantise::<Q4_1>(&block, &mut w);
+    assert_eq!((w[0], w[31]), (3.0, 4.0));
 }

@@ -1,5 +1,12 @@
 //! GGUF files, read as hostile input: every count, size and offset is checked before it is used,
 //! and tensors stay in the memory map, which all processes on a machine share.
+//!
+//! - [`Gguf`]: a checked file, its metadata and tensors
+//! - [`value`]: metadata values, arrays as views of the map
+//! - [`reader`]: the bytes in order
+
+mod reader;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,12 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 
+use reader::Reader;
+pub(crate) use value::short;
+pub use value::{Bools, Floats, Ints, Texts, Value};
+
+/// Far more than models have.
 const MAX_METADATA: u64 = 65_536;
 const MAX_TENSORS: u64 = 65_536;
-const MAX_STRING: u64 = 16 << 20;
-const MAX_ARRAY: u64 = 4 << 20;
 const MAX_NAME: u64 = 512;
 
 /// Why a GGUF file was refused.
@@ -61,34 +71,6 @@ pub enum GgufError {
     Unsupported(String),
 }
 
-/// A metadata value. Arrays are kept where the engine has a use for them.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    Int(i128),
-    Float(f64),
-    Bool(bool),
-    Text(String),
-    Texts(Vec<String>),
-    Ints(Vec<i64>),
-    Floats(Vec<f32>),
-    Bools(Vec<bool>),
-}
-
-impl Value {
-    fn kind(&self) -> &'static str {
-        match self {
-            Value::Int(_) => "an integer",
-            Value::Float(_) => "a float",
-            Value::Bool(_) => "a boolean",
-            Value::Text(_) => "a string",
-            Value::Texts(_) => "an array of strings",
-            Value::Ints(_) => "an array of integers",
-            Value::Floats(_) => "an array of floats",
-            Value::Bools(_) => "an array of booleans",
-        }
-    }
-}
-
 /// Where a tensor lies and what it is; the range was checked against the file.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
@@ -122,126 +104,6 @@ pub struct Gguf {
     tensors: BTreeMap<String, TensorInfo>,
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn damaged(&self, what: impl Into<String>) -> GgufError {
-        GgufError::Damaged {
-            what: what.into(),
-            at: self.at as u64,
-        }
-    }
-
-    fn take(&mut self, n: u64) -> Result<&'a [u8], GgufError> {
-        let n = usize::try_from(n).map_err(|_| self.damaged("a length beyond the file"))?;
-        let end = self.at.checked_add(n).filter(|e| *e <= self.bytes.len());
-        let Some(end) = end else {
-            return Err(self.damaged("the file ends early"));
-        };
-        let out = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(out)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], GgufError> {
-        let mut out = [0; N];
-        out.copy_from_slice(self.take(N as u64)?);
-        Ok(out)
-    }
-
-    fn u32(&mut self) -> Result<u32, GgufError> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, GgufError> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    fn text(&mut self, max: u64, what: &str) -> Result<String, GgufError> {
-        let n = self.u64()?;
-        if n > max {
-            return Err(self.damaged(format!("{what} of {n} bytes")));
-        }
-        let bytes = self.take(n)?;
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(self.damaged(format!("{what} that is not UTF-8"))),
-        }
-    }
-
-    fn scalar(&mut self, kind: u32) -> Result<Value, GgufError> {
-        Ok(match kind {
-            0 => Value::Int(u8::from_le_bytes(self.array()?).into()),
-            1 => Value::Int(i8::from_le_bytes(self.array()?).into()),
-            2 => Value::Int(u16::from_le_bytes(self.array()?).into()),
-            3 => Value::Int(i16::from_le_bytes(self.array()?).into()),
-            4 => Value::Int(self.u32()?.into()),
-            5 => Value::Int(i32::from_le_bytes(self.array()?).into()),
-            6 => Value::Float(f32::from_le_bytes(self.array()?).into()),
-            7 => Value::Bool(self.array::<1>()?[0] != 0),
-            8 => Value::Text(self.text(MAX_STRING, "a string")?),
-            10 => Value::Int(self.u64()?.into()),
-            11 => Value::Int(i64::from_le_bytes(self.array()?).into()),
-            12 => Value::Float(f64::from_le_bytes(self.array()?)),
-            other => return Err(self.damaged(format!("metadata of unknown type {other}"))),
-        })
-    }
-
-    fn value(&mut self) -> Result<Value, GgufError> {
-        let kind = self.u32()?;
-        if kind != 9 {
-            return self.scalar(kind);
-        }
-        let item = self.u32()?;
-        let count = self.u64()?;
-        if count > MAX_ARRAY {
-            return Err(self.damaged(format!("an array of {count} items")));
-        }
-        // Grown as items are read: a claimed length costs nothing.
-        Ok(match item {
-            8 => {
-                let mut out = Vec::new();
-                for _ in 0..count {
-                    out.push(self.text(MAX_STRING, "a string")?);
-                }
-                Value::Texts(out)
-            }
-            0..=5 | 10 | 11 => {
-                let mut out = Vec::new();
-                for _ in 0..count {
-                    let Value::Int(n) = self.scalar(item)? else {
-                        return Err(self.damaged("an array of mixed types"));
-                    };
-                    let n = i64::try_from(n).map_err(|_| self.damaged("an integer over 2^63"))?;
-                    out.push(n);
-                }
-                Value::Ints(out)
-            }
-            6 | 12 => {
-                let mut out = Vec::new();
-                for _ in 0..count {
-                    let Value::Float(x) = self.scalar(item)? else {
-                        return Err(self.damaged("an array of mixed types"));
-                    };
-                    out.push(x as f32);
-                }
-                Value::Floats(out)
-            }
-            7 => {
-                let mut out = Vec::new();
-                for _ in 0..count {
-                    out.push(self.array::<1>()?[0] != 0);
-                }
-                Value::Bools(out)
-            }
-            other => return Err(self.damaged(format!("an array of unknown type {other}"))),
-        })
-    }
-}
-
 fn dtype(code: u32) -> Option<GgmlDType> {
     Some(match code {
         0 => GgmlDType::F32,
@@ -261,6 +123,78 @@ fn dtype(code: u32) -> Option<GgmlDType> {
     })
 }
 
+fn alignment(metadata: &BTreeMap<String, Value>) -> Result<usize, GgufError> {
+    match metadata.get("general.alignment") {
+        None => Ok(32),
+        // At least 8, so that blocks and floats are aligned in memory.
+        Some(Value::Int(n)) if (8..=65_536).contains(n) && (n & (n - 1)) == 0 => Ok(*n as usize),
+        Some(other) => Err(GgufError::OutOfRange {
+            key: "general.alignment".into(),
+            value: other.to_string(),
+            allowed: "a power of two from 8 to 65536".into(),
+        }),
+    }
+}
+
+/// A description of the tensor table, checked against the tensor before it, which ended at
+/// `previous`. Its start counts from the first tensor's.
+fn tensor(
+    r: &mut Reader,
+    previous: usize,
+    alignment: usize,
+) -> Result<(String, TensorInfo), GgufError> {
+    let name = r.text(MAX_NAME, "a tensor name")?.to_owned();
+    let shown = short(&name);
+    let rank = r.u32()?;
+    if !(1..=4).contains(&rank) {
+        return Err(r.damaged(format!("tensor `{shown}` with {rank} dimensions")));
+    }
+    let mut dims = Vec::with_capacity(4);
+    for _ in 0..rank {
+        let n = r.u64()?;
+        if n == 0 || n > 1 << 31 {
+            return Err(r.damaged(format!("tensor `{shown}` with an extent of {n}")));
+        }
+        dims.push(n as usize);
+    }
+    let code = r.u32()?;
+    let offset = r.u64()?;
+    let Some(dtype) = dtype(code) else {
+        return Err(GgufError::TensorType { name: shown, code });
+    };
+    let block = dtype.block_size();
+    if !dims[0].is_multiple_of(block) {
+        return Err(r.damaged(format!(
+            "tensor `{shown}` has rows of {} values, not a multiple of {block}",
+            dims[0]
+        )));
+    }
+    let expected = previous.next_multiple_of(alignment);
+    if offset != expected as u64 {
+        return Err(r.damaged(format!(
+            "tensor `{shown}` begins at {offset} of the data, expected {expected}"
+        )));
+    }
+    let len = dims
+        .iter()
+        .try_fold(1usize, |n, d| n.checked_mul(*d))
+        .and_then(|n| (n / block).checked_mul(dtype.type_size()))
+        // So that neither the next tensor's alignment nor the last sum overflows.
+        .filter(|len| expected.saturating_add(*len) < 1 << 62);
+    let Some(len) = len else {
+        return Err(r.damaged(format!(
+            "tensor `{shown}` of shape {dims:?} is larger than any file"
+        )));
+    };
+    let info = TensorInfo {
+        dtype,
+        dims,
+        start: expected,
+        len,
+    };
+    Ok((name, info))
+}
+
 impl Gguf {
     /// Maps and parses a file.
     ///
@@ -270,21 +204,36 @@ impl Gguf {
             path: path.to_owned(),
             source,
         };
+        // Opening a pipe would wait for a writer.
+        if !std::fs::metadata(path).map_err(open)?.is_file() {
+            return Err(open(std::io::Error::other("it is not a regular file")));
+        }
         let file = File::open(path).map_err(open)?;
         // SAFETY: the map is read-only. Another process may still change the file: that can give
         // wrong numbers, which every reader here tolerates, or, when it is shortened, a SIGBUS,
         // which the docs of this function forbid.
         let map = unsafe { Mmap::map(&file) }.map_err(open)?;
+        Self::parse(Arc::new(map), path)
+    }
+
+    /// Parses a file that is in memory; `path` names it in errors.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, GgufError> {
+        let memory = |source| GgufError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let mut map = MmapMut::map_anon(bytes.len()).map_err(memory)?;
+        map.copy_from_slice(bytes);
+        Self::parse(Arc::new(map.make_read_only().map_err(memory)?), path)
+    }
+
+    fn parse(map: Arc<Mmap>, path: &Path) -> Result<Self, GgufError> {
         if map.get(..4) != Some(b"GGUF") {
             return Err(GgufError::NotGguf {
                 path: path.to_owned(),
             });
         }
-        Self::parse(Arc::new(map))
-    }
-
-    fn parse(map: Arc<Mmap>) -> Result<Self, GgufError> {
-        let mut r = Reader { bytes: &map, at: 4 };
+        let mut r = Reader::new(&map, 4);
         let version = r.u32()?;
         if !(2..=3).contains(&version) {
             return Err(GgufError::Version(version));
@@ -298,85 +247,47 @@ impl Gguf {
         }
         let mut metadata = BTreeMap::new();
         for _ in 0..metadata_count {
-            let key = r.text(MAX_NAME, "a key")?;
+            let key = r.text(MAX_NAME, "a key")?.to_owned();
             let value = r.value()?;
-            if metadata.insert(key, value).is_some() {
-                return Err(r.damaged("a metadata key that stands twice"));
+            if metadata.contains_key(&key) {
+                return Err(r.damaged(format!("the metadata key `{}` stands twice", short(&key))));
             }
+            metadata.insert(key, value);
         }
-        let alignment = match metadata.get("general.alignment") {
-            None => 32,
-            Some(Value::Int(n)) if (8..=65_536).contains(n) && (n & (n - 1)) == 0 => *n as usize,
-            Some(other) => {
-                return Err(GgufError::OutOfRange {
-                    key: "general.alignment".into(),
-                    value: format!("{other:?}"),
-                    allowed: "a power of two from 8 to 65536".into(),
-                });
-            }
-        };
-        let mut raw = Vec::new();
+        let alignment = alignment(&metadata)?;
+        let mut tensors = BTreeMap::new();
+        // As the format wants, each tensor begins where the one before ended, but for alignment:
+        // none overlaps another and nothing is hidden between them.
+        let mut end = 0usize;
         for _ in 0..tensor_count {
-            let name = r.text(MAX_NAME, "a tensor name")?;
-            let rank = r.u32()?;
-            if !(1..=4).contains(&rank) {
-                return Err(r.damaged(format!("tensor `{name}` with {rank} dimensions")));
+            let (name, info) = tensor(&mut r, end, alignment)?;
+            end = info.start + info.len;
+            if tensors.insert(name.clone(), info).is_some() {
+                return Err(r.damaged(format!("tensor `{}` stands twice", short(&name))));
             }
-            let mut dims = Vec::with_capacity(4);
-            for _ in 0..rank {
-                let n = r.u64()?;
-                if n == 0 || n > 1 << 31 {
-                    return Err(r.damaged(format!("tensor `{name}` with an extent of {n}")));
-                }
-                dims.push(n as usize);
-            }
-            let code = r.u32()?;
-            let offset = r.u64()?;
-            let Some(dtype) = dtype(code) else {
-                return Err(GgufError::TensorType { name, code });
-            };
-            raw.push((name, dims, dtype, offset));
         }
         let data = r.at.next_multiple_of(alignment);
-        let mut tensors = BTreeMap::new();
-        for (name, dims, dtype, offset) in raw {
-            let damaged = |what: String| GgufError::Damaged { what, at: offset };
-            let block = dtype.block_size();
-            if !dims[0].is_multiple_of(block) {
-                return Err(damaged(format!(
-                    "tensor `{name}` has rows of {} values, not a multiple of {block}",
-                    dims[0]
-                )));
+        let rest = map.len().checked_sub(data).and_then(|n| n.checked_sub(end));
+        match rest {
+            None => {
+                return Err(GgufError::Damaged {
+                    what: format!(
+                        "the file ends early: its tensors need {} bytes",
+                        data.saturating_add(end)
+                    ),
+                    at: map.len() as u64,
+                });
             }
-            let len = dims
-                .iter()
-                .try_fold(1usize, |n, d| n.checked_mul(*d))
-                .and_then(|n| (n / block).checked_mul(dtype.type_size()));
-            let start = usize::try_from(offset)
-                .ok()
-                .filter(|o| o.is_multiple_of(alignment))
-                .and_then(|o| o.checked_add(data));
-            let range = match (start, len) {
-                (Some(start), Some(len)) => start
-                    .checked_add(len)
-                    .filter(|end| *end <= map.len())
-                    .map(|_| (start, len)),
-                _ => None,
-            };
-            let Some((start, len)) = range else {
-                return Err(damaged(format!(
-                    "tensor `{name}` lies outside the file or unaligned"
-                )));
-            };
-            let info = TensorInfo {
-                dtype,
-                dims,
-                start,
-                len,
-            };
-            if tensors.insert(name.clone(), info).is_some() {
-                return Err(damaged(format!("tensor `{name}` stands twice")));
+            Some(rest) if rest >= alignment => {
+                return Err(GgufError::Damaged {
+                    what: format!("{rest} bytes follow the last tensor"),
+                    at: data.saturating_add(end) as u64,
+                });
             }
+            Some(_) => {}
+        }
+        for info in tensors.values_mut() {
+            info.start += data;
         }
         Ok(Self {
             map,
@@ -415,6 +326,22 @@ impl Gguf {
             Some(Value::Text(text)) => Ok(Some(text)),
             Some(other) => Err(Self::wrong(key, other, "a string")),
         }
+    }
+
+    /// The model's architecture, which begins the names of its keys.
+    pub fn architecture(&self) -> Result<&str, GgufError> {
+        let key = "general.architecture";
+        let name = self
+            .text(key)?
+            .ok_or_else(|| GgufError::MissingKey(key.into()))?;
+        if name.len() > 64 {
+            return Err(GgufError::OutOfRange {
+                key: key.into(),
+                value: format!("`{}`", short(name)),
+                allowed: "a name of up to 64 bytes".into(),
+            });
+        }
+        Ok(name)
     }
 
     /// A boolean that may be absent.

@@ -1,0 +1,360 @@
+//! The scheduler's rules one by one, and all of them at once in a simulation: seeded arrivals and
+//! cancels over thousands of passes.
+
+use std::collections::HashMap;
+
+use super::*;
+
+fn limits() -> Limits {
+    Limits {
+        sequences: 4,
+        queued: 8,
+        chunk: 32,
+        pages: 64,
+    }
+}
+
+fn request(tokens: std::ops::Range<u32>, answer: usize, priority: Priority) -> Request {
+    let tokens: Vec<u32> = tokens.collect();
+    let prompt = match priority {
+        Priority::Interactive => tokens.len(),
+        Priority::Verification => tokens.len() - answer,
+    };
+    Request {
+        prompt,
+        reach: match priority {
+            Priority::Interactive => tokens.len() + answer,
+            Priority::Verification => tokens.len(),
+        },
+        tokens,
+        priority,
+    }
+}
+
+fn chat(tokens: std::ops::Range<u32>, answer: usize) -> Request {
+    request(tokens, answer, Priority::Interactive)
+}
+
+/// Plans and computes a pass; every request whose tokens are all read gets its next one.
+fn pass(s: &mut Scheduler) -> Vec<Share> {
+    let mut pass = Vec::new();
+    s.plan(&mut pass);
+    s.advance(&pass);
+    for share in &pass {
+        let done = s.running(share.id).expect("it runs");
+        if done.pending() > 0 {
+            continue;
+        }
+        if done.tokens.len() < done.reach {
+            s.push(share.id, 9);
+        } else {
+            s.remove(share.id);
+        }
+    }
+    pass
+}
+
+fn rows(pass: &[Share]) -> Vec<(Id, usize)> {
+    pass.iter().map(|s| (s.id, s.rows)).collect()
+}
+
+#[test]
+fn decoding_goes_on_beside_a_long_prompt() {
+    let mut s = Scheduler::new(limits());
+    let short = s.submit(chat(0..5, 50)).unwrap();
+    assert_eq!(rows(&pass(&mut s)), [(short, 5)]);
+    let long = s.submit(chat(1_000..1_500, 5)).unwrap();
+    assert_eq!(rows(&pass(&mut s)), [(short, 1), (long, 8)]);
+}
+
+#[test]
+fn prompts_take_turns_and_short_ones_share_a_pass() {
+    let mut s = Scheduler::new(limits());
+    let a = s.submit(chat(0..70, 5)).unwrap();
+    let b = s.submit(chat(1_000..1_040, 5)).unwrap();
+    assert_eq!(rows(&pass(&mut s)), [(a, 32)]);
+    assert_eq!(rows(&pass(&mut s)), [(b, 32)]);
+    assert_eq!(rows(&pass(&mut s)), [(a, 32)]);
+    assert_eq!(rows(&pass(&mut s)), [(b, 8), (a, 6)]);
+}
+
+#[test]
+fn a_repeated_prompt_is_found_but_for_its_last_tokens() {
+    let mut s = Scheduler::new(limits());
+    s.submit(chat(0..64, 1)).unwrap();
+    while !pass(&mut s).is_empty() {}
+    assert_eq!(s.pages().held(), 0);
+    let again = s.submit(chat(0..64, 1)).unwrap();
+    // The second page ends with the position whose logits are wanted.
+    assert_eq!(
+        pass(&mut s),
+        [Share {
+            id: again,
+            from: 32,
+            rows: 32
+        }]
+    );
+    let t = s.totals();
+    assert_eq!(
+        (t.prompt_tokens, t.cached_tokens, t.prefix_hits),
+        (128, 32, 1)
+    );
+}
+
+#[test]
+fn equal_prompts_at_once_are_read_once() {
+    let mut s = Scheduler::new(limits());
+    for _ in 0..3 {
+        s.submit(chat(0..200, 1)).unwrap();
+    }
+    while !pass(&mut s).is_empty() {}
+    let t = s.totals();
+    assert_eq!(t.prompt_tokens, 600);
+    assert!(t.cached_tokens >= 2 * 160, "{t:?}");
+}
+
+#[test]
+fn verification_waits_for_interactive_requests_but_gets_every_eighth_pass() {
+    let mut s = Scheduler::new(limits());
+    let check = s
+        .submit(request(0..900, 400, Priority::Verification))
+        .unwrap();
+    let user = s.submit(chat(5_000..5_005, 100)).unwrap();
+    let with: Vec<bool> = (0..24)
+        .map(|_| {
+            let pass = pass(&mut s);
+            assert!(rows(&pass).iter().any(|(id, _)| *id == user));
+            pass.iter().any(|share| share.id == check)
+        })
+        .collect();
+    let at: Vec<usize> = (0..24).filter(|i| with[*i]).collect();
+    assert_eq!(at, [7, 15, 23]);
+}
+
+#[test]
+fn a_waiting_verification_is_overtaken_only_so_often() {
+    // Pages for one at a time.
+    let mut s = Scheduler::new(Limits {
+        pages: 2,
+        queued: 100,
+        ..limits()
+    });
+    for i in 0..20 {
+        s.submit(chat(i * 1_000..i * 1_000 + 40, 1)).unwrap();
+    }
+    let check = s
+        .submit(request(70_000..70_050, 10, Priority::Verification))
+        .unwrap();
+    while s.queued(Priority::Verification) > 0 {
+        pass(&mut s);
+    }
+    assert!(s.running(check).is_some());
+    assert_eq!(s.queued(Priority::Interactive), 20 - OVERTAKEN);
+}
+
+#[test]
+fn what_never_fits_and_a_full_queue_are_refused() {
+    let mut s = Scheduler::new(Limits {
+        sequences: 1,
+        queued: 1,
+        pages: 2,
+        ..limits()
+    });
+    assert_eq!(
+        s.submit(chat(0..60, 5)),
+        Err(Refusal::TooLarge { pages: 3 })
+    );
+    let first = s.submit(chat(0..10, 5)).unwrap();
+    s.submit(chat(0..10, 5)).unwrap();
+    let refused = s.submit(chat(0..10, 5));
+    assert_eq!(refused, Err(Refusal::Full { queued: 2 }));
+    // The queue of the other priority is its own.
+    s.submit(request(0..10, 5, Priority::Verification)).unwrap();
+    s.remove(first);
+    s.submit(chat(0..10, 5)).unwrap();
+}
+
+#[test]
+fn a_request_that_is_removed_gives_everything_back_at_every_stage() {
+    let mut s = Scheduler::new(Limits {
+        sequences: 1,
+        ..limits()
+    });
+    let reading = s.submit(chat(0..100, 5)).unwrap();
+    let waiting = s.submit(chat(0..100, 5)).unwrap();
+    pass(&mut s);
+    s.remove(waiting);
+    s.remove(reading);
+    s.remove(reading);
+    assert_eq!((s.pages().held(), s.pending()), (0, 0));
+    let decoding = s.submit(chat(0..5, 5)).unwrap();
+    pass(&mut s);
+    pass(&mut s);
+    s.remove(decoding);
+    assert_eq!((s.pages().held(), s.pending()), (0, 0));
+    assert!(pass(&mut s).is_empty());
+}
+
+/// Passes in which every request of the simulation ends, wherever it began: a full queue ahead of
+/// it in both priorities, each of them as long as can be, in chunks of one row.
+const PATIENCE: u64 = 10_000;
+
+/// SplitMix64.
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+}
+
+/// What the simulation knows of a request.
+struct Known {
+    /// The next position that must be read.
+    next: usize,
+    since: u64,
+    reach: usize,
+    prompt: usize,
+    priority: Priority,
+}
+
+fn simulate(seed: u64, passes: u64) {
+    let mut rng = Rng(seed);
+    let limits = Limits {
+        sequences: 1 + rng.below(6),
+        queued: rng.below(8),
+        chunk: 1 + rng.below(100),
+        pages: 4 + rng.below(60) as u32,
+    };
+    let chunk = limits.chunk.max(limits.sequences + 1);
+    let mut s = Scheduler::new(limits);
+    let mut known: HashMap<Id, Known> = HashMap::new();
+    let mut pass = Vec::new();
+    let (mut submitted, mut ended, mut cancelled) = (0u64, 0u64, 0u64);
+    let mut arriving = true;
+    for now in 0.. {
+        arriving &= now < passes;
+        if !arriving && known.is_empty() {
+            break;
+        }
+        assert!(now < passes + 100_000, "requests that never end");
+        let arrivals = if arriving { rng.below(3) } else { 0 };
+        for _ in 0..arrivals {
+            let priority = match rng.below(3) {
+                0 => Priority::Verification,
+                _ => Priority::Interactive,
+            };
+            // Few families of prompts, so that prefixes are met again.
+            let family = rng.below(3) as u32 * 100_000;
+            let len = 1 + rng.below(300);
+            let answer = 1 + rng.below(60);
+            let mut tokens: Vec<u32> = (family..).take(len).collect();
+            if rng.below(2) == 0 {
+                let at = rng.below(len);
+                tokens[at] = rng.below(1_000) as u32;
+            }
+            if priority == Priority::Verification {
+                tokens.extend((0..answer - 1).map(|_| rng.below(5) as u32));
+            }
+            let reach = len + answer - 1;
+            let room = limits.queued
+                + match priority {
+                    Priority::Interactive => limits.sequences,
+                    Priority::Verification => VERIFYING,
+                };
+            let before = s.queued(priority) + s.count(priority);
+            let request = Request {
+                tokens,
+                prompt: len,
+                reach,
+                priority,
+            };
+            match s.submit(request) {
+                Ok(id) => {
+                    assert!(before < room && reach <= limits.pages as usize * PAGE);
+                    submitted += 1;
+                    let k = Known {
+                        next: 0,
+                        since: now,
+                        reach,
+                        prompt: len,
+                        priority,
+                    };
+                    known.insert(id, k);
+                }
+                Err(Refusal::Full { .. }) => assert_eq!(before, room),
+                Err(Refusal::TooLarge { pages }) => assert!(pages > limits.pages as usize),
+            }
+        }
+        if rng.below(20) == 0 && !known.is_empty() {
+            let mut ids: Vec<Id> = known.keys().copied().collect();
+            ids.sort();
+            let id = ids[rng.below(ids.len())];
+            s.remove(id);
+            known.remove(&id);
+            cancelled += 1;
+        }
+        s.plan(&mut pass);
+        assert_eq!(pass.is_empty(), known.is_empty(), "work is done if any is");
+        assert!(pass.iter().map(|share| share.rows).sum::<usize>() <= chunk);
+        let mut written = HashMap::new();
+        for share in &pass {
+            let sequence = s.running(share.id).expect("it runs");
+            let k = known.get_mut(&share.id).expect("it was not removed");
+            // Without a gap; what is skipped was found, and never the prompt's last position.
+            assert!(share.rows > 0 && share.from >= k.next && k.next <= sequence.tokens().len());
+            assert!(share.from == k.next || (share.from < k.prompt && share.from % PAGE == 0));
+            k.next = share.from + share.rows;
+            assert!(k.next <= sequence.tokens().len() && k.next <= k.reach);
+            for position in share.from..k.next {
+                let page = sequence.pages()[position / PAGE];
+                let place = (page, position % PAGE);
+                assert_eq!(written.insert(place, share.id), None, "written twice");
+            }
+        }
+        // A page that is written is nobody else's.
+        for other in &s.running {
+            for (page, by) in written.iter().map(|((page, _), by)| (page, by)) {
+                assert!(other.id == *by || !other.pages().contains(page), "shared");
+            }
+        }
+        s.advance(&pass);
+        for share in &pass {
+            let k = &known[&share.id];
+            let sequence = s.running(share.id).expect("it runs");
+            if k.next < sequence.tokens().len() {
+                continue;
+            }
+            if k.next == k.reach || (k.priority == Priority::Interactive && rng.below(30) == 0) {
+                s.remove(share.id);
+                known.remove(&share.id);
+                ended += 1;
+            } else {
+                s.push(share.id, rng.below(5) as u32);
+            }
+        }
+        s.pages.audit(s.running.iter().map(|r| &r.table));
+        for waiting in s.interactive.iter().chain(&s.verification) {
+            assert!(waiting.pages().is_empty() && waiting.filled == 0);
+        }
+        for (id, k) in &known {
+            assert!(now - k.since < PATIENCE, "{id:?} starves");
+        }
+    }
+    assert_eq!(submitted, ended + cancelled);
+    assert_eq!((s.pages().held(), s.pending()), (0, 0));
+    let t = s.totals();
+    assert!(t.cached_tokens <= t.prompt_tokens);
+}
+
+#[test]
+fn seeded_arrivals_and_cancels_break_no_invariant() {
+    for seed in 0..100 {
+        eprintln!("seed {seed}");
+        simulate(seed, 2_000);
+    }
+}
