@@ -5,9 +5,11 @@
 
 use mythic_interface::{
     SYSTEM_PROGRAM,
+    hash::{Leaf, OUTPUT_CHUNK},
     instruction::{self as wire, Instruction as Args},
-    le::U64,
+    le::{U32, U64},
     params::Params,
+    state::OUTPUT_PAGE_TOKENS,
 };
 use solana_instruction::{AccountMeta, Instruction};
 use solana_pubkey::Pubkey;
@@ -44,6 +46,12 @@ pub fn build<I: Args>(args: &I, accounts: &[Option<Pubkey>], trailing: &[Pubkey]
 fn fixed<I: Args>(args: &I, accounts: &[Pubkey]) -> Instruction {
     let accounts: Vec<_> = accounts.iter().copied().map(Some).collect();
     build(args, &accounts, &[])
+}
+
+fn with_tail<I: Args>(args: &I, tail: &[u8], accounts: &[Option<Pubkey>]) -> Instruction {
+    let mut instruction = build(args, accounts, &[]);
+    instruction.data = args.encode_with_tail(tail);
+    instruction
 }
 
 fn key(bytes: &[u8; 32]) -> Pubkey {
@@ -443,6 +451,271 @@ pub fn close_job(job: &Pubkey, state: &mythic_interface::state::Job) -> Instruct
     fixed(&wire::CloseJob {}, &[*job, key(&state.rent_payer)])
 }
 
+/// The result of a job, as the instructions of a dispute name it: on another fork they are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedResult {
+    /// Address of the job.
+    pub job: Pubkey,
+    /// Slot of the result.
+    pub submitted_slot: u64,
+    /// Its fingerprint.
+    pub fingerprint: [u8; 32],
+}
+
+impl NamedResult {
+    /// The result of a job as read.
+    pub fn of(job: &Pubkey, state: &mythic_interface::state::Job) -> Self {
+        Self {
+            job: *job,
+            submitted_slot: state.submitted_slot.get(),
+            fingerprint: state.fingerprint,
+        }
+    }
+}
+
+/// Who challenges a result or proves a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Challenger {
+    /// Pays rent and bond; gets the rent back.
+    pub payer: Pubkey,
+    /// The validator's operator, which signs.
+    pub operator: Pubkey,
+    /// The validator's authority.
+    pub authority: Pubkey,
+}
+
+/// Challenges a result; `state` is the job as read, `bond` the most that is paid, `positions` up to two that are
+/// checked beside the sampled ones, ascending. The dispute is `pda::dispute(job, authority)`.
+pub fn verify_logits(
+    who: &Challenger,
+    job: &Pubkey,
+    state: &mythic_interface::state::Job,
+    bond: u64,
+    positions: &[u32],
+) -> Instruction {
+    let mut named = [U32::new(0); mythic_interface::state::NAMED_POSITIONS];
+    for (place, position) in named.iter_mut().zip(positions) {
+        place.set(*position);
+    }
+    fixed(
+        &wire::VerifyLogits {
+            submitted_slot: state.submitted_slot,
+            fingerprint: state.fingerprint,
+            bond: U64::new(bond),
+            // More than there is room for is refused by the program.
+            position_count: u8::try_from(positions.len()).unwrap_or(u8::MAX),
+            positions: named,
+        },
+        &[
+            who.payer,
+            who.operator,
+            pda::validator(&who.authority),
+            *job,
+            pda::validator(&key(&state.validator)),
+            key(&state.terms.model),
+            pda::dispute(job, &who.authority),
+            SYSTEM,
+        ],
+    )
+}
+
+/// The page of output beside the first one, if a chunk or a position lies on another.
+fn beside_first(job: &Pubkey, page: u32) -> Option<Pubkey> {
+    (page > 0).then(|| pda::output(job, page))
+}
+
+/// Posts a chunk of output: its ids and its path in the output tree.
+pub fn post_output(
+    result: &NamedResult,
+    payer: &Pubkey,
+    dispute: &Pubkey,
+    chunk: u32,
+    ids: &[u32],
+    path: &[[u8; 32]],
+) -> Instruction {
+    let mut tail: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+    tail.extend(path.iter().flatten());
+    let page = chunk / (OUTPUT_PAGE_TOKENS / OUTPUT_CHUNK) as u32;
+    with_tail(
+        &wire::PostOutput {
+            submitted_slot: U64::new(result.submitted_slot),
+            fingerprint: result.fingerprint,
+            chunk: U32::new(chunk),
+        },
+        &tail,
+        &[
+            Some(*payer),
+            Some(*dispute),
+            Some(result.job),
+            Some(pda::output(&result.job, 0)),
+            beside_first(&result.job, page),
+            Some(SYSTEM),
+        ],
+    )
+}
+
+/// Shows leaves, each with its path in the fingerprint's tree. They must lie on one page of output, see
+/// [`leaves_in_one_call`] for how many fit.
+pub fn post_openings(
+    result: &NamedResult,
+    dispute: &Pubkey,
+    leaves: &[(Leaf, Vec<[u8; 32]>)],
+) -> Instruction {
+    let tail: Vec<u8> = leaves
+        .iter()
+        .flat_map(|(leaf, path)| {
+            leaf.encode()
+                .into_iter()
+                .chain(path.iter().flatten().copied())
+        })
+        .collect();
+    let page = leaves
+        .first()
+        .map_or(0, |(leaf, _)| leaf.position / OUTPUT_PAGE_TOKENS as u32);
+    with_tail(
+        &wire::PostOpenings {
+            submitted_slot: U64::new(result.submitted_slot),
+            fingerprint: result.fingerprint,
+        },
+        &tail,
+        &[
+            Some(*dispute),
+            Some(result.job),
+            Some(pda::output(&result.job, 0)),
+            beside_first(&result.job, page),
+        ],
+    )
+}
+
+/// Leaves of an answer of `output_tokens` tokens that fit one PostOpenings in a transaction with a compute budget:
+/// two up to 2,048 tokens, then one.
+pub fn leaves_in_one_call(output_tokens: u32) -> usize {
+    match output_tokens {
+        0..=2_048 => 2,
+        _ => 1,
+    }
+}
+
+/// Commits to a vector; `state` is the dispute as read.
+pub fn commit_juror(
+    operator: &Pubkey,
+    authority: &Pubkey,
+    dispute: &Pubkey,
+    state: &mythic_interface::state::Dispute,
+    commitment: [u8; 32],
+) -> Instruction {
+    fixed(
+        &wire::CommitJuror {
+            submitted_slot: state.submitted_slot,
+            fingerprint: state.fingerprint,
+            positions_hash: state.positions_hash(),
+            commitment,
+        },
+        &[*operator, pda::validator(authority), *dispute],
+    )
+}
+
+/// Shows the vector behind a commitment; `state` is the dispute as read.
+pub fn reveal_juror(
+    operator: &Pubkey,
+    authority: &Pubkey,
+    dispute: &Pubkey,
+    state: &mythic_interface::state::Dispute,
+    salt: [u8; 32],
+    vector: &[u8],
+) -> Instruction {
+    with_tail(
+        &wire::RevealJuror {
+            submitted_slot: state.submitted_slot,
+            fingerprint: state.fingerprint,
+            salt,
+        },
+        vector,
+        &[
+            Some(*operator),
+            Some(pda::validator(authority)),
+            Some(*dispute),
+        ],
+    )
+}
+
+/// Proves with one leaf and its path that a result breaks the rules; `state` is the job as read, `page` the number of
+/// the posted page of output that the leaf contradicts, if that is the fault.
+pub fn prove_fault(
+    who: &Challenger,
+    job: &Pubkey,
+    state: &mythic_interface::state::Job,
+    leaf: &Leaf,
+    path: &[[u8; 32]],
+    page: Option<u32>,
+) -> Instruction {
+    let (vault, grant) = purse(state);
+    with_tail(
+        &wire::ProveFault {
+            submitted_slot: state.submitted_slot,
+            fingerprint: state.fingerprint,
+            leaf: leaf.encode(),
+        },
+        path.as_flattened(),
+        &[
+            Some(who.payer),
+            Some(who.operator),
+            Some(pda::validator(&who.authority)),
+            Some(*job),
+            Some(pda::validator(&key(&state.validator))),
+            Some(vault),
+            grant,
+            Some(key(&state.terms.model)),
+            page.map(|page| pda::output(job, page)),
+            Some(pda::fault(job)),
+            Some(SYSTEM),
+        ],
+    )
+}
+
+/// Decides a dispute that is due; `state` is its job as read.
+pub fn resolve_dispute(
+    dispute: &Pubkey,
+    job: &Pubkey,
+    state: &mythic_interface::state::Job,
+) -> Instruction {
+    let (vault, grant) = purse(state);
+    build(
+        &wire::ResolveDispute {},
+        &[
+            Some(*dispute),
+            Some(*job),
+            Some(pda::validator(&key(&state.validator))),
+            Some(vault),
+            grant,
+        ],
+        &[],
+    )
+}
+
+/// Moves what a resolved dispute owes a validator, and takes what it lost.
+pub fn collect_dispute(dispute: &Pubkey, authority: &Pubkey) -> Instruction {
+    fixed(
+        &wire::CollectDispute {
+            authority: authority.to_bytes(),
+        },
+        &[*dispute, pda::validator(authority), INCINERATOR],
+    )
+}
+
+/// Closes a dispute that is over and owes nothing; `state` is the dispute as read.
+pub fn close_dispute(dispute: &Pubkey, state: &mythic_interface::state::Dispute) -> Instruction {
+    fixed(&wire::CloseDispute {}, &[*dispute, key(&state.rent_payer)])
+}
+
+/// Closes a page of output of a job that is over; `state` is the page as read.
+pub fn close_output(page: &Pubkey, state: &mythic_interface::state::Output) -> Instruction {
+    fixed(
+        &wire::CloseOutput {},
+        &[*page, key(&state.job), key(&state.rent_payer)],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -455,7 +728,14 @@ mod tests {
 
     #[test]
     fn every_instruction_has_a_builder_that_follows_its_list() {
-        let job = state::Job::zeroed();
+        let (job, dispute) = (state::Job::zeroed(), state::Dispute::zeroed());
+        let result = NamedResult::of(&k(1), &job);
+        let challenger = Challenger {
+            payer: k(1),
+            operator: k(2),
+            authority: k(3),
+        };
+        let leaf = Leaf::decode(&[0; Leaf::LEN]);
         let who = Requester {
             payer: k(1),
             requester: k(2),
@@ -496,6 +776,16 @@ mod tests {
             submit_result(&k(1), &k(2), &k(3), &wire::SubmitResult::zeroed()),
             claim_inference_fee(&k(1), &job),
             close_job(&k(1), &job),
+            verify_logits(&challenger, &k(1), &job, 1, &[1, 2]),
+            post_output(&result, &k(1), &k(2), 16, &[], &[]),
+            post_openings(&result, &k(1), &[]),
+            commit_juror(&k(1), &k(2), &k(3), &dispute, [0; 32]),
+            reveal_juror(&k(1), &k(2), &k(3), &dispute, [0; 32], &[]),
+            prove_fault(&challenger, &k(1), &job, &leaf, &[], Some(1)),
+            resolve_dispute(&k(1), &k(2), &job),
+            collect_dispute(&k(1), &k(2)),
+            close_dispute(&k(1), &dispute),
+            close_output(&k(1), &state::Output::zeroed()),
         ];
         assert_eq!(built.len(), wire::ALL.len());
         for (instruction, tag) in built.iter().zip(wire::ALL) {
@@ -545,5 +835,44 @@ mod tests {
             request_inference(&delegate, &wire::RequestInference::zeroed()).accounts[5],
             AccountMeta::new(pda::grant(&k(2), &k(9)), false)
         );
+    }
+
+    /// Bytes of a transaction of these calls with one signature.
+    fn size(calls: &[Instruction]) -> usize {
+        let message = solana_message::Message::new(calls, Some(&k(1)));
+        assert_eq!(message.header.num_required_signatures, 1);
+        1 + 64 + bincode::serialize(&message).unwrap().len()
+    }
+
+    #[test]
+    fn whatever_a_dispute_asks_to_be_shown_fits_a_transaction() {
+        use mythic_interface::{merkle::path_len, params::MAX_OUTPUT_TOKENS};
+        use solana_compute_budget_interface::ComputeBudgetInstruction as Budget;
+        let result = NamedResult::of(&k(2), &state::Job::zeroed());
+        let (limit, price) = (
+            Budget::set_compute_unit_limit(200_000),
+            Budget::set_compute_unit_price(1_000),
+        );
+        for tokens in [1, 16, 512, 2_048, 2_049, 8_192, 40_000, MAX_OUTPUT_TOKENS] {
+            let path = vec![[0; 32]; path_len(0, tokens)];
+            let mut leaf = Leaf::decode(&[0; Leaf::LEN]);
+            leaf.position = tokens - 1;
+            let leaves = vec![(leaf, path); leaves_in_one_call(tokens)];
+            let openings = post_openings(&result, &k(3), &leaves);
+            let bytes = size(&[limit.clone(), price.clone(), openings]);
+            assert!(
+                bytes <= 1_232,
+                "{bytes} bytes for leaves of {tokens} tokens"
+            );
+
+            let chunks = mythic_interface::dispute::chunks(tokens);
+            let path = vec![[0; 32]; path_len(0, chunks)];
+            let output = post_output(&result, &k(1), &k(3), chunks - 1, &[0; OUTPUT_CHUNK], &path);
+            let bytes = size(&[limit.clone(), output]);
+            assert!(
+                bytes <= 1_232,
+                "{bytes} bytes for a chunk of {tokens} tokens"
+            );
+        }
     }
 }

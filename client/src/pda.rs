@@ -53,6 +53,11 @@ pub fn dispute(job: &Pubkey, challenger: &Pubkey) -> Pubkey {
     find(&seeds::dispute(job.as_array(), challenger.as_array())).0
 }
 
+/// The Dispute account that records a proven fault of a job.
+pub fn fault(job: &Pubkey) -> Pubkey {
+    find(&seeds::fault(job.as_array())).0
+}
+
 /// An Output account.
 pub fn output(job: &Pubkey, page: u32) -> Pubkey {
     find(&seeds::output(job.as_array(), &page.to_le_bytes())).0

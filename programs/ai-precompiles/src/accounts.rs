@@ -11,6 +11,7 @@ use pinocchio::account::{Ref, RefMut};
 use pinocchio::cpi::{Seed, Signer};
 use pinocchio::sysvars::Sysvar;
 use pinocchio::sysvars::clock::Clock;
+use pinocchio::sysvars::rent::Rent;
 use pinocchio::{AccountView, Address};
 use pinocchio_system::instructions::Transfer;
 
@@ -74,6 +75,13 @@ pub fn slot() -> Result<u64, MythicError> {
         .slot)
 }
 
+/// Lamports that keep an account of `len` bytes alive.
+pub fn rent(len: usize) -> Result<u64, MythicError> {
+    Rent::get()
+        .and_then(|rent| rent.try_minimum_balance(len))
+        .map_err(|_| MythicError::ClockUnavailable)
+}
+
 /// Borrows an account of type `T` for reading.
 pub fn load<T: Account>(account: &AccountView) -> Result<Ref<'_, T>, MythicError> {
     if !is_ours(account) {
@@ -122,7 +130,9 @@ macro_rules! with_header {
         })*
     };
 }
-with_header!(Config, Treasury, Model, Validator, Vault, SpendGrant, Job);
+with_header!(
+    Config, Treasury, Model, Validator, Vault, SpendGrant, Job, Dispute, Output
+);
 
 /// What an account is created from.
 struct Blueprint<'a> {

@@ -5,7 +5,9 @@ use mythic_interface::instruction::{self as ix, Instruction, Tag};
 use pinocchio::error::ProgramError;
 use pinocchio::{AccountView, Address, ProgramResult};
 
-use crate::{accounts, config, grant, job, model, settle, stake, validator, vault};
+use crate::{
+    accounts, challenge, config, grant, job, jury, model, settle, stake, validator, vault, verdict,
+};
 
 /// Accounts that are read from a call: one more than the longest list, so that a longer one is noticed.
 const MAX_ACCOUNTS: usize = 16;
@@ -35,7 +37,25 @@ pub fn process(
 
     macro_rules! dispatch {
         ($($name:ident => $handler:path,)*) => {
-            match tag { $(Tag::$name => $handler(accounts, ix::$name::decode(arguments)?),)* }
+            match tag {
+                $(Tag::$name => $handler(accounts, ix::$name::decode(arguments)?),)*
+                Tag::PostOutput => {
+                    let (arguments, tail) = ix::PostOutput::decode_with_tail(arguments)?;
+                    challenge::post_output(accounts, arguments, tail)
+                }
+                Tag::PostOpenings => {
+                    let (arguments, tail) = ix::PostOpenings::decode_with_tail(arguments)?;
+                    challenge::post_openings(accounts, arguments, tail)
+                }
+                Tag::RevealJuror => {
+                    let (arguments, tail) = ix::RevealJuror::decode_with_tail(arguments)?;
+                    jury::reveal(accounts, arguments, tail)
+                }
+                Tag::ProveFault => {
+                    let (arguments, tail) = ix::ProveFault::decode_with_tail(arguments)?;
+                    verdict::prove(accounts, arguments, tail)
+                }
+            }
         };
     }
     dispatch! {
@@ -71,5 +91,11 @@ pub fn process(
         SubmitResult => job::submit,
         ClaimInferenceFee => settle::claim,
         CloseJob => settle::close,
+        VerifyLogits => challenge::verify_logits,
+        CommitJuror => jury::commit,
+        ResolveDispute => verdict::resolve,
+        CollectDispute => verdict::collect,
+        CloseDispute => verdict::close,
+        CloseOutput => verdict::close_output,
     }
 }

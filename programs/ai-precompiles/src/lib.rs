@@ -1,5 +1,5 @@
-//! The AI Precompiles program: models, validators with stake, prepaid vaults with spend grants, and jobs
-//! from request to settlement.
+//! The AI Precompiles program: models, validators with stake, prepaid vaults with spend grants, jobs from
+//! request to settlement, and disputes of their results.
 //!
 //! Layouts, arguments, errors, money and deadlines are `mythic-interface`'s; here are only the rules.
 //! `accounts` is the sole way to accounts: it checks lists, owners and types, counts writes, creates,
@@ -8,14 +8,19 @@
 #![no_std]
 
 mod accounts;
+mod challenge;
 mod config;
 mod entry;
 mod grant;
 mod job;
+mod jury;
+mod memory;
 mod model;
 mod settle;
+mod slot_hashes;
 mod stake;
 mod validator;
 mod vault;
+mod verdict;
 
 pub use entry::process;

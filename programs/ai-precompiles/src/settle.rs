@@ -10,11 +10,15 @@ use crate::accounts::{self, is_absent, key, load, load_mut, lowered};
 use crate::{grant, validator};
 
 /// How a job ends.
-struct End {
-    status: JobStatus,
-    reason: EndReason,
-    fee: u64,
-    slot: u64,
+pub struct End {
+    /// The final status.
+    pub status: JobStatus,
+    /// Why.
+    pub reason: EndReason,
+    /// What of the ceiling is paid.
+    pub fee: u64,
+    /// When.
+    pub slot: u64,
 }
 
 /// Records a job's end in job, vault and grant; the refund, for the vault, is returned. The caller moves
@@ -83,6 +87,68 @@ fn counted(counter: u64) -> Result<u64, MythicError> {
     counter.checked_add(1).ok_or(MythicError::CounterOverflow)
 }
 
+/// Adds to what a validator has earned.
+pub fn earn(validator: &mut Validator, lamports: u64) -> Result<(), MythicError> {
+    let claimable = money::add(validator.claimable.get(), lamports)?;
+    validator.claimable.set(claimable);
+    let earned = money::add(validator.earned.get(), lamports)?;
+    validator.earned.set(earned);
+    Ok(())
+}
+
+/// Adds to what lies in a validator's account to be burned.
+pub fn owe_burn(validator: &mut Validator, lamports: u64) -> Result<(), MythicError> {
+    let owed = money::add(validator.owed_burn.get(), lamports)?;
+    validator.owed_burn.set(owed);
+    Ok(())
+}
+
+/// The fee of a job's result.
+pub fn fee(job: &Job) -> Result<u64, MythicError> {
+    Ok(job
+        .terms
+        .price_of(job.output_tokens.get())?
+        .min(job.ceiling.get()))
+}
+
+/// Pays a job's fee by its rules and ends it; `job.refunded_amount` is for the vault.
+pub fn pay(
+    job: &mut Job,
+    validator: &mut Validator,
+    vault: &mut AccountView,
+    grant: &mut AccountView,
+    end: &End,
+) -> Result<(), MythicError> {
+    let split = money::split(end.fee, &job.terms.rules);
+    job.validator_amount.set(split.validator);
+    job.foundation_amount.set(split.foundation);
+    job.burned_amount.set(split.burned);
+    earn(validator, split.validator)?;
+    owe_burn(validator, split.burned)?;
+    let owed_foundation = money::add(validator.owed_foundation.get(), split.foundation)?;
+    validator.owed_foundation.set(owed_foundation);
+    let open = lowered(validator.open_jobs.get())?;
+    validator.open_jobs.set(open);
+    let settled = counted(validator.jobs_settled.get())?;
+    validator.jobs_settled.set(settled);
+    finish(job, vault, grant, end)?;
+    Ok(())
+}
+
+/// Ends a job whose result was found false; `job.refunded_amount`, all of it, is for the vault.
+pub fn condemn(
+    job: &mut Job,
+    validator: &mut Validator,
+    vault: &mut AccountView,
+    grant: &mut AccountView,
+    end: &End,
+) -> Result<(), MythicError> {
+    let open = lowered(validator.open_jobs.get())?;
+    validator.open_jobs.set(open);
+    finish(job, vault, grant, end)?;
+    Ok(())
+}
+
 #[inline(never)]
 pub fn claim(accounts: &mut [AccountView], _: &ix::ClaimInferenceFee) -> Result<(), MythicError> {
     let [job_account, validator_account, vault, grant] = accounts else {
@@ -91,7 +157,8 @@ pub fn claim(accounts: &mut [AccountView], _: &ix::ClaimInferenceFee) -> Result<
     let slot = accounts::slot()?;
     let (fee, refund) = {
         let mut job = load_mut::<Job>(job_account)?;
-        if job.header.status != JobStatus::Submitted as u8 {
+        // A job whose last dispute ended before its window did waits here as well.
+        if ![JobStatus::Submitted as u8, JobStatus::Disputed as u8].contains(&job.header.status) {
             return Err(MythicError::WrongJobStatus);
         }
         if window::open(
@@ -103,34 +170,18 @@ pub fn claim(accounts: &mut [AccountView], _: &ix::ClaimInferenceFee) -> Result<
         if job.open_disputes.get() != 0 {
             return Err(MythicError::OpenDisputes);
         }
-        let fee = job
-            .terms
-            .price_of(job.output_tokens.get())?
-            .min(job.ceiling.get());
-        let split = money::split(fee, &job.terms.rules);
-        job.validator_amount.set(split.validator);
-        job.foundation_amount.set(split.foundation);
-        job.burned_amount.set(split.burned);
-
-        let mut validator = free(&job, validator_account)?;
-        let claimable = money::add(validator.claimable.get(), split.validator)?;
-        validator.claimable.set(claimable);
-        let owed_foundation = money::add(validator.owed_foundation.get(), split.foundation)?;
-        validator.owed_foundation.set(owed_foundation);
-        let owed_burn = money::add(validator.owed_burn.get(), split.burned)?;
-        validator.owed_burn.set(owed_burn);
-        let earned = money::add(validator.earned.get(), split.validator)?;
-        validator.earned.set(earned);
-        let settled = counted(validator.jobs_settled.get())?;
-        validator.jobs_settled.set(settled);
-
+        let mut validator = load_mut::<Validator>(validator_account)?;
+        if validator.authority != job.validator {
+            return Err(MythicError::WrongValidator);
+        }
         let end = End {
             status: JobStatus::Settled,
             reason: EndReason::Claimed,
-            fee,
+            fee: fee(&job)?,
             slot,
         };
-        (fee, finish(&mut job, vault, grant, &end)?)
+        pay(&mut job, &mut validator, vault, grant, &end)?;
+        (end.fee, job.refunded_amount.get())
     };
     accounts::move_lamports(job_account, validator_account, fee)?;
     accounts::move_lamports(job_account, vault, refund)

@@ -22,6 +22,26 @@ pub fn activate(validator: &mut Validator, slot: u64) -> Result<(), MythicError>
     Ok(())
 }
 
+/// Takes up to `amount` out of the whole stake: active first, then activating, then unbonding. What was there
+/// to take is returned; its lamports stay in the account for the caller to place.
+pub fn slash(validator: &mut Validator, amount: u64, slot: u64) -> Result<u64, MythicError> {
+    activate(validator, slot)?;
+    let mut left = amount;
+    for part in [
+        &mut validator.stake,
+        &mut validator.activating,
+        &mut validator.unbonding,
+    ] {
+        let taken = part.get().min(left);
+        part.set(money::sub(part.get(), taken)?);
+        left = money::sub(left, taken)?;
+    }
+    let taken = money::sub(amount, left)?;
+    let slashed = money::add(validator.slashed.get(), taken)?;
+    validator.slashed.set(slashed);
+    Ok(taken)
+}
+
 fn nonzero(amount: u64) -> Result<u64, MythicError> {
     match amount {
         0 => Err(MythicError::ZeroAmount),

@@ -71,7 +71,7 @@ errors! {
     NotPendingAdmin = 303, "the signer is not the proposed admin";
     Paused = 304, "the network is paused: no new jobs";
     NotPaused = 305, "the network is not paused";
-    WindowOutOfRange = 306, "window, reveal and cancel grace must be 1 to 400 slots, openings at least 1";
+    WindowOutOfRange = 306, "the window must be 32 to 400 slots, reveal and cancel grace 1 to 400, openings at least 1";
     DurationOutOfRange = 307, "a duration in slots is zero or too long";
     CloseDelayTooShort = 308, "the close delay must be longer than a nonce's life";
     UnbondingOutOfRange = 309, "unbonding must last at least job + window + openings + 800 slots";
@@ -131,7 +131,7 @@ errors! {
     NotRequester = 700, "the signer is neither the vault's owner nor a delegate with a grant";
     EmptyPrompt = 701, "a job needs at least one prompt token";
     EmptyOutput = 702, "a job needs room for at least one output token";
-    TooManyTokens = 703, "prompt and output exceed what the model allows";
+    TooManyTokens = 703, "prompt and output exceed what the model allows, or the output 65,536 tokens";
     TemperatureOutOfRange = 704, "the temperature is at most 2,000 thousandths";
     UnknownSamplingProfile = 705, "the sampling profile is not listed";
     DeadlineOutOfRange = 706, "the deadline must be 1 to max_job_slots slots away";
@@ -175,7 +175,15 @@ errors! {
     DisputeNotDue = 819, "the dispute cannot be resolved yet";
     NoFault = 820, "the leaves shown break no rule";
     AlreadyCollected = 821, "the amount was collected already";
-    BondTooSmall = 822, "the bond does not cover stake, seats and answering fee";
+    BondTooSmall = 822, "the bond offered does not cover stake, seats and answering fee";
+    WrongDispute = 823, "the dispute is not of this job";
+    WrongOutput = 824, "the page is not the one that holds these tokens of the job's output";
+    NotChecked = 825, "the dispute does not check this position";
+    OutputInvalid = 826, "posted tokens break the rules of end of sequence";
+    AlreadyRevealed = 827, "the juror has revealed already";
+    NotCollected = 828, "amounts of the dispute are not collected yet";
+    NothingToCollect = 829, "the dispute owes this validator nothing and asks nothing of it";
+    JobRunning = 830, "the job has not ended, or an end of it is too recent";
 }
 
 impl MythicError {

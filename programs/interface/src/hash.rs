@@ -3,6 +3,7 @@
 //! `sha256` is the runtime's syscall on chain and the `sha2` crate elsewhere; all the rest is
 //! built on it. Golden vectors: `tests/vectors/`, second implementation: `tests/reference/`.
 
+use crate::le::U32;
 use crate::merkle::Tree;
 use crate::sampler::Top4;
 
@@ -61,7 +62,12 @@ pub fn job_seed(job: &[u8; 32], user_seed: &[u8; 32]) -> Hash {
 
 /// Leaf of the output tree: chunk `chunk` of up to [`OUTPUT_CHUNK`] token ids.
 pub fn output_leaf(chunk: u32, ids: &[u32]) -> Hash {
-    sha256(&[&[2], &chunk.to_le_bytes(), id_bytes(ids)])
+    output_leaf_bytes(chunk, id_bytes(ids))
+}
+
+/// [`output_leaf`] of ids as they are posted: 4 little-endian bytes each.
+pub fn output_leaf_bytes(chunk: u32, ids: &[u8]) -> Hash {
+    sha256(&[&[2], &chunk.to_le_bytes(), ids])
 }
 
 /// Root over the chunks of an output; `None` for an output without tokens.
@@ -86,7 +92,7 @@ pub struct Leaf {
 
 impl Leaf {
     /// Bytes of a leaf's content.
-    pub const LEN: usize = 40;
+    pub const LEN: usize = crate::state::LEAF_LEN;
 
     /// The content as it is hashed and posted.
     pub fn encode(&self) -> [u8; Self::LEN] {
@@ -203,4 +209,10 @@ pub fn juror_commitment(
     vector: &[u8],
 ) -> Hash {
     sha256(&[b"mythic/juror/v1", dispute, authority, salt, vector])
+}
+
+/// The checked positions of a dispute, which a juror names when it commits: on another fork the same
+/// challenge may have drawn others.
+pub fn positions_hash(positions: &[U32]) -> Hash {
+    sha256(&[b"mythic/positions/v1", bytemuck::cast_slice(positions)])
 }

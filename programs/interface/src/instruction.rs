@@ -11,7 +11,8 @@ use crate::hash::Hash;
 use crate::le::{Text, U16, U32, U64};
 use crate::params::Params;
 use crate::state::{
-    ENDPOINT_LEN, GPU_NAME_LEN, GRANT_MODELS, Key, MODEL_NAME_LEN, ModelSpec, PROMPT_SOURCE_LEN,
+    ENDPOINT_LEN, GPU_NAME_LEN, GRANT_MODELS, Key, LEAF_LEN, MODEL_NAME_LEN, ModelSpec,
+    NAMED_POSITIONS, PROMPT_SOURCE_LEN,
 };
 
 /// One account of an instruction.
@@ -76,12 +77,22 @@ pub trait Instruction: Pod {
     const ACCOUNTS: &'static [AccountSpec];
     /// Name of read-only accounts that may follow, if any may.
     const TRAILING: Option<&'static str> = None;
-    /// Length of the data, tag included.
+    /// What bytes follow the arguments, if any do.
+    const TAIL: Option<&'static str> = None;
+    /// Length of the data, tag included and tail not.
     const DATA_LEN: usize = 1 + core::mem::size_of::<Self>();
 
     /// Reads the arguments behind the tag, in place.
     fn decode(arguments: &[u8]) -> Result<&Self, MythicError> {
         bytemuck::try_from_bytes(arguments).map_err(|_| MythicError::InvalidInstructionData)
+    }
+
+    /// As [`Instruction::decode`], with the bytes that follow, whose length is not checked.
+    fn decode_with_tail(arguments: &[u8]) -> Result<(&Self, &[u8]), MythicError> {
+        let (fixed, tail) = arguments
+            .split_at_checked(core::mem::size_of::<Self>())
+            .ok_or(MythicError::InvalidInstructionData)?;
+        Ok((Self::decode(fixed)?, tail))
     }
 
     /// The instruction data: tag and arguments.
@@ -92,6 +103,14 @@ pub trait Instruction: Pod {
         data.extend_from_slice(bytemuck::bytes_of(self));
         data
     }
+
+    /// The instruction data: tag, arguments and what follows them.
+    #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+    fn encode_with_tail(&self, tail: &[u8]) -> alloc::vec::Vec<u8> {
+        let mut data = self.encode();
+        data.extend_from_slice(tail);
+        data
+    }
 }
 
 /// What tools need to know about an instruction.
@@ -99,12 +118,14 @@ pub trait Instruction: Pod {
 pub struct InstructionSpec {
     /// First byte of the data.
     pub tag: Tag,
-    /// Length of the data, tag included.
+    /// Length of the data, tag included and tail not.
     pub data_len: usize,
     /// Accounts in their order.
     pub accounts: &'static [AccountSpec],
     /// Name of read-only accounts that may follow, if any may.
     pub trailing: Option<&'static str>,
+    /// What bytes follow the arguments, if any do.
+    pub tail: Option<&'static str>,
 }
 
 /// Splits instruction data into tag and arguments.
@@ -121,7 +142,7 @@ macro_rules! instructions {
         $(#[$doc:meta])*
         $name:ident = $tag:literal {
             $($(#[$fdoc:meta])* $field:ident: $ty:ty,)*
-        } [$($account:expr),* $(,)?] $(+ $trailing:literal)?
+        } [$($account:expr),* $(,)?] $(+ $trailing:literal)? $(=> $tail:literal)?
     )*) => {
         /// First byte of instruction data.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,6 +165,7 @@ macro_rules! instructions {
                     data_len: <$name as Instruction>::DATA_LEN,
                     accounts: <$name as Instruction>::ACCOUNTS,
                     trailing: <$name as Instruction>::TRAILING,
+                    tail: <$name as Instruction>::TAIL,
                 },)* }
             }
         }
@@ -161,6 +183,7 @@ macro_rules! instructions {
                 const TAG: Tag = Tag::$name;
                 const ACCOUNTS: &'static [AccountSpec] = &[$($account),*];
                 $(const TRAILING: Option<&'static str> = Some($trailing);)?
+                $(const TAIL: Option<&'static str> = Some($tail);)?
             }
         )*
     };
@@ -385,6 +408,101 @@ instructions! {
 
     /// Closes a job that ended long enough ago; the rent goes to who paid it. Anyone.
     CloseJob = 63 {} [write("job"), write("rent_payer")]
+
+    /// Challenges a result: draws the sample, takes the bond and the rent of the output that will be posted.
+    VerifyLogits = 72 {
+        /// Slot of the result that is challenged.
+        submitted_slot: U64,
+        /// Its fingerprint.
+        fingerprint: Hash,
+        /// Most lamports of bond that the challenger pays.
+        bond: U64,
+        /// Used part of `positions`.
+        position_count: u8,
+        /// Positions to check beside the sampled ones, ascending; the rest zero. Only in an exact profile.
+        positions: [U32; NAMED_POSITIONS],
+    } [
+        pays("payer"), signs("operator"), write("challenger"), write("job"), write("submitter"), read("model"),
+        write("dispute"), read("system_program"),
+    ]
+
+    /// Posts a chunk of the output; one that is there already changes nothing. The first chunk of a page creates
+    /// it, from what the challenger prepaid. Anyone.
+    PostOutput = 73 {
+        /// Slot of the result.
+        submitted_slot: U64,
+        /// Its fingerprint.
+        fingerprint: Hash,
+        /// Index of the chunk.
+        chunk: U32,
+    } [
+        pays("payer"), write("dispute"), read("job"), write("first_page"), maybe(write("page")), read("system_program"),
+    ] => "the chunk's token ids, 4 bytes each, and its path in the output tree"
+
+    /// Shows leaves of checked positions, once the output is posted; those that are there already change nothing. The
+    /// page holds their tokens. The last leaf calls the jury. Anyone.
+    PostOpenings = 74 {
+        /// Slot of the result.
+        submitted_slot: U64,
+        /// Its fingerprint.
+        fingerprint: Hash,
+    } [write("dispute"), read("job"), read("first_page"), maybe(read("page"))]
+        => "one or more leaves, each 40 bytes of content and its path in the fingerprint's tree"
+
+    /// Commits to a vector and takes the seats for which the validator ranks highest so far.
+    CommitJuror = 75 {
+        /// Slot of the result.
+        submitted_slot: U64,
+        /// Its fingerprint.
+        fingerprint: Hash,
+        /// [`crate::state::Dispute::positions_hash`] of the positions that were checked.
+        positions_hash: Hash,
+        /// [`crate::hash::juror_commitment`].
+        commitment: Hash,
+    } [signs("operator"), read("validator"), write("dispute")]
+
+    /// Shows the vector behind a commitment.
+    RevealJuror = 76 {
+        /// Slot of the result.
+        submitted_slot: U64,
+        /// Its fingerprint.
+        fingerprint: Hash,
+        /// Salt of the commitment.
+        salt: Hash,
+    } [signs("operator"), read("validator"), write("dispute")]
+        => "the vector: 5 logits of 4 bytes for each checked position"
+
+    /// Proves with one leaf that a result breaks the rules; the job is decided at once. The page of posted output is
+    /// needed where the leaf's token differs from it.
+    ProveFault = 77 {
+        /// Slot of the result.
+        submitted_slot: U64,
+        /// Its fingerprint.
+        fingerprint: Hash,
+        /// Content of the leaf.
+        leaf: [u8; LEAF_LEN],
+    } [
+        pays("payer"), signs("operator"), write("prover"), write("job"), write("submitter"), write("vault"),
+        maybe(write("grant")), read("model"), maybe(read("page")), write("fault"), read("system_program"),
+    ] => "the leaf's path in the fingerprint's tree"
+
+    /// Decides a dispute that is due, and with it the job if it was the last or the result is false. Anyone.
+    ResolveDispute = 78 {} [
+        write("dispute"), write("job"), write("submitter"), write("vault"), maybe(write("grant")),
+    ]
+
+    /// Moves what a resolved dispute owes a validator to its account, and takes what it lost as a juror. What is due
+    /// to a validator that was closed is burned. Anyone.
+    CollectDispute = 79 {
+        /// Authority of the validator.
+        authority: Key,
+    } [write("dispute"), write("validator"), write("incinerator")]
+
+    /// Closes a dispute that was resolved long enough ago and owes nothing. Anyone.
+    CloseDispute = 80 {} [write("dispute"), write("rent_payer")]
+
+    /// Closes a page of output whose job ended long enough ago. Anyone.
+    CloseOutput = 81 {} [write("page"), read("job"), write("rent_payer")]
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! - [`state`]: account layouts; [`instruction`]: tags, arguments and account lists; [`error`]: codes
 //! - [`params`]: parameters of the network, [`money`]: prices and shares, [`window`]: deadlines
 //! - [`pda`]: addresses; [`hash`], [`merkle`]: commitments
-//! - [`sampler`], [`gumbel`]: replayable token choice; [`comparison`], [`sortition`]: checking and juries
+//! - [`sampler`], [`gumbel`]: replayable token choice; [`comparison`], [`sortition`]: checking and juries;
+//!   [`dispute`]: verdicts and their money
 //!
 //! `no_std`; integers in accounts and instructions are little-endian byte arrays ([`le`]), so every
 //! structure has alignment 1 and can be read in place.
@@ -14,6 +15,7 @@
 extern crate alloc;
 
 pub mod comparison;
+pub mod dispute;
 pub mod error;
 pub mod gumbel;
 pub mod hash;

@@ -123,27 +123,46 @@ pub fn prove(leaves: &[Hash], index: usize) -> Option<Proof> {
     Some(proof)
 }
 
-/// Whether `leaf` is leaf `index` of `count` under `root`; `siblings` must be exactly the path.
-pub fn verify(root: &Hash, leaf: Hash, index: u32, count: u32, siblings: &[Hash]) -> bool {
+/// Number of siblings in the path of leaf `index` of `count`; 0 where there is no such leaf.
+pub fn path_len(index: u32, count: u32) -> usize {
     if index >= count {
-        return false;
+        return 0;
+    }
+    let (mut at, mut last, mut len) = (index, count - 1, 0);
+    while last > 0 {
+        if at & 1 == 1 || at < last {
+            len += 1;
+        }
+        at >>= 1;
+        last >>= 1;
+    }
+    len
+}
+
+/// The root over `count` leaves to which `leaf` at `index` and its path lead; `None` if the path has another
+/// length than that leaf's.
+pub fn root_from_path(leaf: Hash, index: u32, count: u32, siblings: &[Hash]) -> Option<Hash> {
+    if index >= count {
+        return None;
     }
     let mut siblings = siblings.iter();
     let (mut at, mut last, mut node_hash) = (index, count - 1, leaf);
     while last > 0 {
         if at & 1 == 1 {
-            let Some(left) = siblings.next() else {
-                return false;
-            };
-            node_hash = node(left, &node_hash);
+            node_hash = node(siblings.next()?, &node_hash);
         } else if at < last {
-            let Some(right) = siblings.next() else {
-                return false;
-            };
-            node_hash = node(&node_hash, right);
+            node_hash = node(&node_hash, siblings.next()?);
         }
         at >>= 1;
         last >>= 1;
     }
-    siblings.next().is_none() && node_hash == *root
+    match siblings.next() {
+        Some(_) => None,
+        None => Some(node_hash),
+    }
+}
+
+/// Whether `leaf` is leaf `index` of `count` under `root`; `siblings` must be exactly the path.
+pub fn verify(root: &Hash, leaf: Hash, index: u32, count: u32, siblings: &[Hash]) -> bool {
+    root_from_path(leaf, index, count, siblings) == Some(*root)
 }

@@ -9,10 +9,16 @@ use crate::money::MAX_LAMPORTS;
 
 /// Basis points in a whole.
 pub const BPS: u16 = 10_000;
+/// Shortest challenge window: the sample of a result is drawn up to 20 slots after it, and nobody can
+/// challenge before it is known.
+pub const MIN_CHALLENGE_SLOTS: u32 = 32;
 /// Largest window that relies on slot hashes (the runtime keeps 512).
 pub const MAX_WINDOW_SLOTS: u32 = 400;
 /// Most jury seats, which is the room of a [`crate::state::Dispute`].
 pub const MAX_JURY_SEATS: usize = 15;
+/// Most output tokens of a job: the path of a chunk of a longer output does not fit a transaction beside its ids, so
+/// nobody could show it under a dispute.
+pub const MAX_OUTPUT_TOKENS: u32 = 1 << 16;
 /// Largest sampling temperature, in thousandths.
 pub const MAX_TEMPERATURE_MILLI: u16 = 2_000;
 /// Largest duration of any other kind, in slots (about 46 days).
@@ -133,6 +139,7 @@ impl Params {
         let rules = &self.rules;
         let within = |value: U32, most: u32| (1..=most).contains(&value.get());
         if !within(rules.window_slots, MAX_WINDOW_SLOTS)
+            || rules.window_slots.get() < MIN_CHALLENGE_SLOTS
             || !within(rules.reveal_slots, MAX_WINDOW_SLOTS)
             || !within(rules.cancel_grace_slots, MAX_WINDOW_SLOTS)
             || !within(rules.openings_slots, MAX_DURATION_SLOTS)
@@ -214,7 +221,7 @@ mod tests {
             assert_eq!(params.validate(), Err(error));
         };
         check(
-            |p| p.rules.window_slots.set(0),
+            |p| p.rules.window_slots.set(31),
             MythicError::WindowOutOfRange,
         );
         check(

@@ -5,6 +5,7 @@ use core::cmp::Ordering;
 use crate::gumbel::{gumbel_q16, ln_q16};
 use crate::hash::{Hash, jury_uniform, sha256, uniform64};
 use crate::state::SAMPLED_POSITIONS;
+use crate::window::SEAT_SLOTS;
 
 /// Groups of draws, each with the hash of another slot.
 pub const SAMPLE_HASHES: usize = 4;
@@ -92,7 +93,7 @@ impl Rank {
 pub struct Seat<'a> {
     /// The dispute's address.
     pub dispute: &'a [u8; 32],
-    /// Hash of the seat's slot, see [`jury_slot`].
+    /// Hash of the seat's slot, see [`seat_slot`].
     pub slot_hash: &'a Hash,
     /// Index of the seat, from 0.
     pub index: u32,
@@ -101,8 +102,8 @@ pub struct Seat<'a> {
 }
 
 /// The slot whose hash draws seat `index`: the first at or after this one.
-pub const fn jury_slot(j0: u64, index: u32) -> u64 {
-    j0.saturating_add(4 * index as u64)
+pub const fn seat_slot(j0: u64, index: u32) -> u64 {
+    j0.saturating_add(SEAT_SLOTS * index as u64)
 }
 
 impl Seat<'_> {

@@ -49,6 +49,26 @@ pub const fn retention_end(ended_slot: u64, nonce: &[u8; 16], rules: &Rules) -> 
     if delay > expiry { delay } else { expiry }
 }
 
+/// Slots between the completion of openings and output and the slot whose hash draws the first seat.
+pub const JURY_DELAY_SLOTS: u64 = 8;
+/// Slots from one seat's draw to the next one's: each has another leader.
+pub const SEAT_SLOTS: u64 = 4;
+
+/// End of the time for openings and output of a challenge made in `challenged_slot`.
+pub const fn openings_end(challenged_slot: u64, rules: &Rules) -> u64 {
+    challenged_slot.saturating_add(rules.openings_slots.get() as u64)
+}
+
+/// The slot whose hash draws the first seat of a jury: J0.
+pub const fn jury_slot(completed_slot: u64) -> u64 {
+    completed_slot.saturating_add(JURY_DELAY_SLOTS)
+}
+
+/// Slot from which jurors commit: J0 + 4J.
+pub const fn commit_start(completed_slot: u64, jury_seats: u8) -> u64 {
+    jury_slot(completed_slot).saturating_add(SEAT_SLOTS * jury_seats as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use mythic_interface::dispute::quorum;
 use mythic_interface::error::MythicError;
 use mythic_interface::instruction::ALL;
 use mythic_interface::state;
@@ -185,6 +186,66 @@ fn table(item: &Item, sizes: &Sizes, start: usize) -> String {
     out
 }
 
+/// The chance that at least `least` of `seats` seats go to a share `p` of the stake.
+fn binomial_tail(seats: u32, least: u32, p: f64) -> f64 {
+    let of = |k: u32| {
+        let ways = (0..k).fold(1.0, |ways, i| {
+            ways * f64::from(seats - i) / f64::from(i + 1)
+        });
+        ways * p.powi(k as i32) * (1.0 - p).powi((seats - k) as i32)
+    };
+    (least..=seats).map(of).sum()
+}
+
+/// What a colluding share of the committing stake can do, by seats. `tests/juries.rs` draws the same.
+fn juries() -> String {
+    let mut out = String::from(
+        "| seats | for a verdict | 5 % | 10 % | 20 % | 30 % | 33 % | 40 % | 50 % |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for seats in [3, 5, 7, 15] {
+        let needed = quorum(seats);
+        for (least, what) in [(needed, "forge"), (seats - needed + 1, "prevent")] {
+            write!(out, "| {seats} | {what}: {least} |").expect("a string");
+            for share in [5, 10, 20, 30, 33, 40, 50] {
+                let chance = binomial_tail(seats, least, f64::from(share) / 100.0);
+                write!(out, " {} |", percent(chance)).expect("a string");
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// What one colluding juror can do on a network of validators with equal stake, by seats.
+fn networks() -> String {
+    let mut out = String::from(
+        "| validators | may judge | by | 3 seats | 5 seats | 7 seats | 15 seats |\n|--:|--:|---|--:|--:|--:|--:|\n",
+    );
+    for validators in [3u32, 5, 7, 30] {
+        let jurors = validators - 2;
+        for (forges, what) in [(true, "forge"), (false, "prevent")] {
+            write!(out, "| {validators} | {jurors} | {what} |").expect("a string");
+            for seats in [3, 5, 7, 15] {
+                let needed = quorum(seats);
+                let least = if forges { needed } else { seats - needed + 1 };
+                let chance = binomial_tail(seats, least, 1.0 / f64::from(jurors));
+                write!(out, " {} |", percent(chance)).expect("a string");
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// A chance as the tables state it.
+fn percent(chance: f64) -> String {
+    let percent = 100.0 * chance;
+    match percent < 0.01 {
+        true => format!("{percent:.0e} %"),
+        false => format!("{percent:.2} %"),
+    }
+}
+
 fn made() -> BTreeMap<&'static str, String> {
     let state_source = include_str!("../src/state.rs");
     let params_source = include_str!("../src/params.rs");
@@ -263,6 +324,9 @@ fn made() -> BTreeMap<&'static str, String> {
         if !item.fields.is_empty() {
             writeln!(instructions, "{}", table(item, &sizes, 1)).expect("a string");
         }
+        if let Some(tail) = spec.tail {
+            write!(instructions, "Behind the arguments: {tail}.\n\n").expect("a string");
+        }
     }
 
     let mut errors = String::from("| code | name | meaning |\n|--:|---|---|\n");
@@ -271,6 +335,8 @@ fn made() -> BTreeMap<&'static str, String> {
         writeln!(errors, "| {code} | `{name}` | {message} |").expect("a string");
     }
     BTreeMap::from([
+        ("juries", juries()),
+        ("networks", networks()),
         ("parts", parts),
         ("accounts", layouts),
         ("instructions", instructions),
@@ -339,7 +405,6 @@ fn the_refusals_name_every_instruction_and_every_error() {
     errors.retain(|name| !tags.contains(name));
     let used: BTreeSet<String> = MythicError::ALL
         .iter()
-        .filter(|error| error.code() < 800)
         .map(|error| error.name().to_owned())
         .collect();
     let missing: Vec<_> = used.symmetric_difference(&errors).collect();

@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use mythic_interface::comparison::{Comparison, Rule, error_ppm};
+use mythic_interface::dispute::{self, Bond, Challenged, Decision, Finding};
 use mythic_interface::gumbel::{gumbel_q16, ln_q16};
 use mythic_interface::hash::{self, Hash, Leaf};
 use mythic_interface::le::{Text, U16, U32, U64};
 use mythic_interface::merkle;
-use mythic_interface::params::Rules;
+use mythic_interface::params::{Params, Rules};
 use mythic_interface::sampler::{self, Sampling, Top4};
 use mythic_interface::sortition::{Seat, sample_positions};
-use mythic_interface::state::{ModelSpec, Terms};
+use mythic_interface::state::{Ground, ModelSpec, Terms, Verdict};
 use serde_json::{Value, json};
 
 fn bytes<const N: usize>(value: &Value) -> [u8; N] {
@@ -154,6 +155,76 @@ fn compare(a: &[Value]) -> Value {
     )
 }
 
+fn bond(a: &[Value]) -> Value {
+    let mut rules = Params::mainnet().rules;
+    rules.slash_bps.set(number(&a[0]));
+    rules.bond_bps.set(number(&a[1]));
+    rules.jury_seats.set(number(&a[2]));
+    rules.juror_tariff.set(number(&a[3]));
+    rules.answering_fee.set(number(&a[4]));
+    let challenged = Challenged {
+        whole_stake: number(&a[5]),
+        ceiling: number(&a[6]),
+        checked: number(&a[7]),
+        output_tokens: number(&a[8]),
+    };
+    let bond = Bond::of(&rules, &challenged).ok();
+    json!(bond.map(|b| [b.at_stake, b.answering_fee, b.tariff, b.total]))
+}
+
+fn decide(findings: &Value) -> Value {
+    let findings: Vec<Finding> = findings
+        .as_array()
+        .expect("seats")
+        .iter()
+        .map(|finding| {
+            let flag = |i: usize| finding[i].as_bool().expect("flag");
+            let agrees = numbers::<u32>(&finding[3]);
+            Finding {
+                taken: flag(0),
+                revealed: flag(1),
+                fraud: flag(2),
+                agrees: agrees.iter().fold(0, |mask, seat| mask | 1 << seat),
+            }
+        })
+        .collect();
+    let decision = dispute::decide(&findings);
+    let seats = |mask: u16| -> Vec<u32> { (0..16).filter(|i| mask >> i & 1 == 1).collect() };
+    json!([
+        decision.verdict.as_str(),
+        seats(decision.paid),
+        seats(decision.penalised)
+    ])
+}
+
+fn share_out(a: &[Value]) -> Value {
+    let ground = match a[0].as_str().expect("text") {
+        "jury" => Ground::Jury,
+        "unanswered" => Ground::Unanswered,
+        "fault" => Ground::Fault,
+        _ => Ground::Overtaken,
+    };
+    let verdict = match a[1].as_str().expect("text") {
+        "guilty" => Verdict::Guilty,
+        "fault" => Verdict::Fault,
+        "not_guilty" => Verdict::NotGuilty,
+        _ => Verdict::Void,
+    };
+    let decision = Decision {
+        verdict,
+        paid: (0..number::<u32>(&a[2])).fold(0, |mask, seat| mask | 1 << seat),
+        penalised: 0,
+    };
+    let bond = Bond {
+        at_stake: number(&a[3]),
+        answering_fee: number(&a[4]),
+        tariff: number(&a[5]),
+        total: number(&a[6]),
+    };
+    let shares = dispute::share_out(ground, &decision, &bond, number(&a[7])).ok();
+    json!(shares.map(|s| [s.challenger, s.seat, s.submitter, s.burned]))
+}
+
 /// Answers a case with this crate.
 fn evaluate(case: &Value) -> Value {
     let a = case["args"].as_array().expect("args").as_slice();
@@ -243,6 +314,13 @@ fn evaluate(case: &Value) -> Value {
                     .map(|rank| rank.rank)
             )
         }
+        "positions_hash" => {
+            let positions: Vec<U32> = numbers::<u32>(&a[0]).into_iter().map(U32::new).collect();
+            json!(hex::encode(hash::positions_hash(&positions)))
+        }
+        "bond" => bond(a),
+        "decide" => decide(&a[0]),
+        "share_out" => share_out(a),
         "error_ppm" => json!(error_ppm(number(&a[0]), number(&a[1]))),
         "compare" => compare(a),
         other => panic!("no function {other}"),
@@ -475,6 +553,68 @@ impl Random {
                 ]);
                 ("model_identity", json!([model]))
             }
+            22 => {
+                let count = self.below(19);
+                let positions: Vec<u64> = (0..count).map(|_| self.below(1 << 20)).collect();
+                ("positions_hash", json!([positions]))
+            }
+            23 => {
+                let bps = [self.below(10_001), self.below(10_001)];
+                let args = json!([
+                    bps[0],
+                    bps[1],
+                    1 + self.below(15),
+                    self.any() >> 1,
+                    self.any() >> 1,
+                    self.any() >> 1,
+                    self.any() >> 1,
+                    1 + self.below(18),
+                    1 + self.below(1 << 20)
+                ]);
+                ("bond", args)
+            }
+            24 => {
+                let seats = 1 + self.below(15);
+                let findings: Vec<Value> = (0..seats)
+                    .map(|_| {
+                        let agrees: Vec<u64> = (0..seats).filter(|_| self.below(4) > 0).collect();
+                        json!([
+                            self.below(8) > 0,
+                            self.below(8) > 0,
+                            self.below(3) > 0,
+                            agrees
+                        ])
+                    })
+                    .collect();
+                ("decide", json!([findings]))
+            }
+            25 => {
+                let (ground, verdict) = [
+                    ("jury", "guilty"),
+                    ("unanswered", "guilty"),
+                    ("fault", "fault"),
+                    ("jury", "not_guilty"),
+                    ("jury", "void"),
+                    ("overtaken", "void"),
+                ][self.below(6) as usize];
+                let bond = [40, 30, 30].map(|bits| self.next() >> (64 - bits));
+                let total = bond[0] + bond[1] + 15 * bond[2];
+                let slashed = match verdict {
+                    "guilty" | "fault" => self.any() >> 2,
+                    _ => 0,
+                };
+                let args = json!([
+                    ground,
+                    verdict,
+                    self.below(16),
+                    bond[0],
+                    bond[1],
+                    bond[2],
+                    total,
+                    slashed
+                ]);
+                ("share_out", args)
+            }
             _ => {
                 let rule = match self.below(3) {
                     0 => json!("exact"),
@@ -536,7 +676,7 @@ fn agrees_with_the_second_implementation_on_random_inputs() {
     };
     println!("again with: MYTHIC_SEED={seed}");
     let mut random = Random(seed);
-    let cases: Vec<Value> = (0..4400).map(|i| random.case(i % 23)).collect();
+    let cases: Vec<Value> = (0..5130).map(|i| random.case(i % 27)).collect();
     let input: String = cases.iter().map(|case| format!("{case}\n")).collect();
     let output = reference(&["reference.py", "run"], &input);
     let results: Vec<&str> = output.lines().collect();

@@ -35,6 +35,13 @@ pub fn call<I: Instruction>(arguments: &I, accounts: &[Key]) -> Call {
     }
 }
 
+/// As [`call`], with bytes behind the arguments.
+pub fn call_with_tail<I: Instruction>(arguments: &I, tail: &[u8], accounts: &[Key]) -> Call {
+    let mut call = call(arguments, accounts);
+    call.data.extend_from_slice(tail);
+    call
+}
+
 pub fn config() -> Key {
     address(&pda::CONFIG)
 }
@@ -55,6 +62,15 @@ pub fn grant(owner: &Key, delegate: &Key) -> Key {
 }
 pub fn job(owner: &Key, nonce: &[u8; 16]) -> Key {
     address(&pda::job(owner, nonce))
+}
+pub fn dispute(job: &Key, challenger: &Key) -> Key {
+    address(&pda::dispute(job, challenger))
+}
+pub fn fault(job: &Key) -> Key {
+    address(&pda::fault(job))
+}
+pub fn output(job: &Key, page: u32) -> Key {
+    address(&pda::output(job, &page.to_le_bytes()))
 }
 
 pub fn text<const N: usize>(text: &str) -> Text<N> {
@@ -341,4 +357,181 @@ pub fn claim(job: Key, authority: Key, owner: Key, grant: Key) -> Call {
 
 pub fn close_job(job: Key, rent_payer: Key) -> Call {
     call(&CloseJob {}, &[job, rent_payer])
+}
+
+/// The result of a job as instructions name it.
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// The job.
+    pub job: Key,
+    /// Slot of the result.
+    pub submitted_slot: U64,
+    /// Its fingerprint.
+    pub fingerprint: [u8; 32],
+}
+
+/// Who challenges or proves: who pays, its operator and its authority.
+#[derive(Clone, Copy, Debug)]
+pub struct Party {
+    pub payer: Key,
+    pub operator: Key,
+    pub authority: Key,
+}
+
+pub fn verify_logits(
+    result: &Named,
+    who: &Party,
+    submitter: &Key,
+    model: Key,
+    bond: u64,
+    named: &[u32],
+) -> Call {
+    let mut positions = [U32::new(0); 2];
+    for (place, position) in positions.iter_mut().zip(named) {
+        place.set(*position);
+    }
+    let arguments = VerifyLogits {
+        submitted_slot: result.submitted_slot,
+        fingerprint: result.fingerprint,
+        bond: U64::new(bond),
+        position_count: named.len() as u8,
+        positions,
+    };
+    let accounts = [
+        who.payer,
+        who.operator,
+        validator(&who.authority),
+        result.job,
+        validator(submitter),
+        model,
+        dispute(&result.job, &who.authority),
+        SYSTEM_PROGRAM,
+    ];
+    call(&arguments, &accounts)
+}
+
+pub fn post_output(result: &Named, payer: Key, dispute: Key, chunk: u32, tail: &[u8]) -> Call {
+    let arguments = PostOutput {
+        submitted_slot: result.submitted_slot,
+        fingerprint: result.fingerprint,
+        chunk: U32::new(chunk),
+    };
+    let accounts = [
+        payer,
+        dispute,
+        result.job,
+        output(&result.job, 0),
+        page(&result.job, chunk / 16),
+        SYSTEM_PROGRAM,
+    ];
+    call_with_tail(&arguments, tail, &accounts)
+}
+
+/// The page beside the first one, or [`NONE`].
+fn page(job: &Key, number: u32) -> Key {
+    match number {
+        0 => NONE,
+        number => output(job, number),
+    }
+}
+
+/// `page` is the page that holds the leaves' tokens.
+pub fn post_openings(result: &Named, dispute: Key, number: u32, tail: &[u8]) -> Call {
+    let arguments = PostOpenings {
+        submitted_slot: result.submitted_slot,
+        fingerprint: result.fingerprint,
+    };
+    let accounts = [
+        dispute,
+        result.job,
+        output(&result.job, 0),
+        page(&result.job, number),
+    ];
+    call_with_tail(&arguments, tail, &accounts)
+}
+
+pub fn commit_juror(
+    result: &Named,
+    operator: Key,
+    authority: Key,
+    dispute: Key,
+    positions_hash: [u8; 32],
+    commitment: [u8; 32],
+) -> Call {
+    let arguments = CommitJuror {
+        submitted_slot: result.submitted_slot,
+        fingerprint: result.fingerprint,
+        positions_hash,
+        commitment,
+    };
+    call(&arguments, &[operator, validator(&authority), dispute])
+}
+
+pub fn reveal_juror(
+    result: &Named,
+    operator: Key,
+    authority: Key,
+    dispute: Key,
+    salt: [u8; 32],
+    vector: &[u8],
+) -> Call {
+    let arguments = RevealJuror {
+        submitted_slot: result.submitted_slot,
+        fingerprint: result.fingerprint,
+        salt,
+    };
+    let accounts = [operator, validator(&authority), dispute];
+    call_with_tail(&arguments, vector, &accounts)
+}
+
+/// What a fault is proved with beside the result.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    pub submitter: Key,
+    pub owner: Key,
+    pub grant: Key,
+    pub model: Key,
+    pub page: Key,
+    pub leaf: [u8; 40],
+    pub path: Vec<u8>,
+}
+
+pub fn prove_fault(result: &Named, who: &Party, proof: &Proof) -> Call {
+    let arguments = ProveFault {
+        submitted_slot: result.submitted_slot,
+        fingerprint: result.fingerprint,
+        leaf: proof.leaf,
+    };
+    let accounts = [
+        who.payer,
+        who.operator,
+        validator(&who.authority),
+        result.job,
+        validator(&proof.submitter),
+        vault(&proof.owner),
+        proof.grant,
+        proof.model,
+        proof.page,
+        fault(&result.job),
+        SYSTEM_PROGRAM,
+    ];
+    call_with_tail(&arguments, &proof.path, &accounts)
+}
+
+pub fn resolve_dispute(dispute: Key, job: Key, submitter: &Key, owner: &Key, grant: Key) -> Call {
+    let accounts = [dispute, job, validator(submitter), vault(owner), grant];
+    call(&ResolveDispute {}, &accounts)
+}
+
+pub fn collect_dispute(dispute: Key, authority: Key) -> Call {
+    let accounts = [dispute, validator(&authority), INCINERATOR];
+    call(&CollectDispute { authority }, &accounts)
+}
+
+pub fn close_dispute(dispute: Key, rent_payer: Key) -> Call {
+    call(&CloseDispute {}, &[dispute, rent_payer])
+}
+
+pub fn close_output(job: Key, page: u32, rent_payer: Key) -> Call {
+    call(&CloseOutput {}, &[output(&job, page), job, rent_payer])
 }

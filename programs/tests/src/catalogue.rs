@@ -4,8 +4,10 @@ use mythic_interface::instruction::Tag;
 use mythic_interface::state::{FinishReason, Key};
 use solana_instruction::Instruction as Call;
 
+use crate::answer::Lie;
 use crate::calls::{self, NONE, Request};
-use crate::world::{SOL, World, jail, key, model, operator, params, spec};
+use crate::court::{Case, Vote, court, juror, votes};
+use crate::world::{CALIBRATED, EXACT, SOL, World, jail, key, model, operator, params, spec};
 
 /// One entry.
 pub struct Entry {
@@ -221,5 +223,170 @@ pub fn catalogue() -> Vec<Entry> {
         world.chain.advance(close_delay);
         calls::close_job(job, key("gateway"))
     });
+    disputes(&mut c);
     c.entries
+}
+
+/// A false answer of 512 tokens, challenged by n1 two slots after its sample was known.
+fn challenged(world: &mut World, n: u8, named: &[u32]) -> (Case, Key) {
+    let case = world.answered(n, "n0", 512, Lie::OneToken(200));
+    world.reach_sample(&case);
+    let call = world.challenge(&case, "n1", named);
+    world.chain.must(call);
+    let dispute = calls::dispute(&case.job, &key("n1"));
+    (case, dispute)
+}
+
+/// The same, answered, with a jury that has committed.
+fn committed(world: &mut World, n: u8, named: &[u32], seats: usize) -> (Case, Key) {
+    let (case, dispute) = challenged(world, n, named);
+    world.must_answer(&case, &dispute);
+    world.commits(&case, &dispute, &votes(2..2 + 3 * seats, Vote::Guess(1)));
+    let end = world.dispute(&dispute).commit_end();
+    world.chain.warp_to(end);
+    (case, dispute)
+}
+
+/// The last juror that sits, when all others have revealed.
+fn last_juror(world: &mut World, case: &Case, dispute: &Key) -> String {
+    let mut sitting: Vec<String> = (2..50).map(juror).collect();
+    sitting.retain(|name| world.sits(dispute, name));
+    let last = sitting.pop().expect("somebody");
+    for name in sitting {
+        let call = world.reveal(case, dispute, &name, Vote::Guess(1));
+        world.chain.must(call);
+    }
+    last
+}
+
+/// Two positions that a dispute can name: even the sample of every position would leave these out of a case that
+/// is always the same.
+fn unsampled(world: &mut World) -> [u32; 2] {
+    let mut world = world.clone();
+    let (_, dispute) = challenged(&mut world, EXACT, &[]);
+    let sampled = world.positions(&dispute);
+    let mut free = (0..512).filter(|position| !sampled.contains(position));
+    [free.next().expect("many"), free.next().expect("many")]
+}
+
+fn disputes(c: &mut Catalogue) {
+    let small = court(11, 3, |_| {});
+    let large = court(47, 15, |_| {});
+    c.base = large;
+    c.add(Tag::VerifyLogits, "18 of 512 positions", |world| {
+        let named = unsampled(world);
+        let case = world.answered(EXACT, "n0", 512, Lie::OneToken(200));
+        world.reach_sample(&case);
+        world.challenge(&case, "n1", &named)
+    });
+    c.add(Tag::PostOutput, "new page", |world| {
+        let (case, dispute) = challenged(world, EXACT, &[]);
+        world.outputs(&case, &dispute).remove(0)
+    });
+    c.add(Tag::PostOutput, "", |world| {
+        let (case, dispute) = challenged(world, EXACT, &[]);
+        let mut calls = world.outputs(&case, &dispute);
+        world.chain.must(calls.remove(0));
+        calls.remove(0)
+    });
+    c.add(Tag::PostOpenings, "two leaves of 512, the last", |world| {
+        let (case, dispute) = challenged(world, EXACT, &[]);
+        for call in world.outputs(&case, &dispute) {
+            world.chain.must(call);
+        }
+        let mut calls = world.openings(&case, &dispute, 2);
+        let last = calls.pop().expect("some");
+        for call in calls {
+            world.chain.must(call);
+        }
+        last
+    });
+    c.add(Tag::CommitJuror, "15 seats, the first", |world| {
+        let (case, dispute) = challenged(world, EXACT, &[]);
+        world.must_answer(&case, &dispute);
+        let start = world.dispute(&dispute).commit_start();
+        world.chain.warp_to(start);
+        world.commit(&case, &dispute, "n2", Vote::Honest)
+    });
+    c.add(Tag::CommitJuror, "15 seats", |world| {
+        let (case, dispute) = challenged(world, EXACT, &[]);
+        world.must_answer(&case, &dispute);
+        world.commits(&case, &dispute, &votes(2..3, Vote::Honest));
+        world.commit(&case, &dispute, "n3", Vote::Honest)
+    });
+    c.add(
+        Tag::RevealJuror,
+        "exact, 18 positions, last of 15 seats",
+        |world| {
+            let named = unsampled(world);
+            let (case, dispute) = committed(world, EXACT, &named, 15);
+            let name = last_juror(world, &case, &dispute);
+            world.reveal(&case, &dispute, &name, Vote::Guess(1))
+        },
+    );
+    c.add(Tag::RevealJuror, "calibrated, last of 15 seats", |world| {
+        let (case, dispute) = committed(world, CALIBRATED, &[], 15);
+        let name = last_juror(world, &case, &dispute);
+        world.reveal(&case, &dispute, &name, Vote::Guess(1))
+    });
+    c.add(Tag::ProveFault, "a leaf of 512", |world| {
+        let case = world.answered(EXACT, "n0", 512, Lie::NotTheChoice(300));
+        world.proof(&case, "n1", 300, NONE)
+    });
+    c.add(Tag::ResolveDispute, "guilty, 15 seats", |world| {
+        let (case, dispute) = committed(world, EXACT, &[], 15);
+        let name = last_juror(world, &case, &dispute);
+        let call = world.reveal(&case, &dispute, &name, Vote::Guess(1));
+        world.chain.must(call);
+        world.resolve(&dispute)
+    });
+    c.base = small;
+    c.add(
+        Tag::ResolveDispute,
+        "not guilty, 3 seats, settles the job",
+        |world| {
+            let case = world.answered(EXACT, "n0", 512, Lie::None);
+            world.reach_sample(&case);
+            let dispute = world.must_challenge(&case, "n1");
+            world.must_answer(&case, &dispute);
+            world.commits(&case, &dispute, &votes(2..11, Vote::Honest));
+            world.reveals(&case, &dispute, &votes(2..11, Vote::Honest));
+            world.resolve(&dispute)
+        },
+    );
+    c.add(Tag::ResolveDispute, "unanswered", |world| {
+        let (_, dispute) = challenged(world, EXACT, &[]);
+        let end = world.dispute(&dispute).openings_end();
+        world.chain.warp_to(end);
+        world.resolve(&dispute)
+    });
+    c.add(Tag::CollectDispute, "challenger", |world| {
+        let (_, dispute) = judged(world);
+        calls::collect_dispute(dispute, key("n1"))
+    });
+    c.add(Tag::CollectDispute, "juror", |world| {
+        let (_, dispute) = judged(world);
+        let seat = world.dispute(&dispute).seats[0];
+        calls::collect_dispute(dispute, seat.juror)
+    });
+    let close_delay = u64::from(params().rules.close_delay_slots.get());
+    c.add(Tag::CloseDispute, "", |world| {
+        let (_, dispute) = judged(world);
+        world.collect_all(&dispute);
+        world.chain.advance(close_delay);
+        calls::close_dispute(dispute, key("n1"))
+    });
+    c.add(Tag::CloseOutput, "", |world| {
+        let (case, _) = judged(world);
+        world.chain.advance(close_delay);
+        calls::close_output(case.job, 0, key("n1"))
+    });
+}
+
+/// A dispute that a jury of 3 has found guilty.
+fn judged(world: &mut World) -> (Case, Key) {
+    let (case, dispute) = challenged(world, EXACT, &[]);
+    world.must_answer(&case, &dispute);
+    world.must_judge(&case, &dispute, &votes(2..11, Vote::Guess(1)));
+    (case, dispute)
 }

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use litesvm::LiteSVM;
 use mythic_interface::error::MythicError;
+use mythic_interface::hash::sha256;
 use mythic_interface::instruction::Tag;
 use mythic_interface::state::Key;
 use mythic_interface::{AI_PRECOMPILES_ID, INCINERATOR, UPGRADEABLE_LOADER};
 use solana_account::{Account, ReadableAccount};
 use solana_clock::Clock;
+use solana_hash::Hash;
 use solana_instruction::Instruction;
 use solana_instruction::error::InstructionError;
 use solana_message::{Message, VersionedMessage};
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
+use solana_slot_hashes::SlotHashes;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 
@@ -29,11 +32,16 @@ pub const ELF: &str = concat!(
 /// Slot of a fresh chain.
 pub const FIRST_SLOT: u64 = 1_000;
 
+/// Most bytes of a transaction.
+pub const MAX_TRANSACTION: usize = 1_232;
+
 /// What a transaction cost.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     /// Compute units of the whole transaction.
     pub compute_units: u64,
+    /// Bytes on the wire, paid for by its first signer.
+    pub bytes: usize,
 }
 
 /// Why a transaction was refused.
@@ -62,6 +70,12 @@ impl Refusal {
 pub struct Chain {
     svm: LiteSVM,
     donated: BTreeSet<Key>,
+    skipped: BTreeSet<u64>,
+}
+
+/// Hash of a slot on the tests' chain.
+pub fn slot_hash(slot: u64) -> [u8; 32] {
+    sha256(&[b"slot hash", &slot.to_le_bytes()])
 }
 
 /// Address of the program.
@@ -108,6 +122,7 @@ impl Chain {
         let mut chain = Chain {
             svm,
             donated: BTreeSet::new(),
+            skipped: BTreeSet::new(),
         };
         chain.set_upgrade_authority(Some(key("upgrade_authority")));
         chain.warp_to(FIRST_SLOT);
@@ -169,9 +184,22 @@ impl Chain {
         self.svm.get_sysvar::<Clock>().slot
     }
 
-    /// Goes to a slot.
+    /// Goes to a slot. The runtime keeps the hashes of the last 512 slots that were not skipped.
     pub fn warp_to(&mut self, slot: u64) {
         self.svm.warp_to_slot(slot);
+        let hashes: Vec<(u64, Hash)> = (0..slot)
+            .rev()
+            .filter(|slot| !self.skipped.contains(slot))
+            .take(512)
+            .map(|slot| (slot, Hash::new_from_array(slot_hash(slot))))
+            .collect();
+        self.svm.set_sysvar(&SlotHashes::new(&hashes));
+    }
+
+    /// Lets slots be skipped: they never have a hash.
+    pub fn skip(&mut self, slots: impl IntoIterator<Item = u64>) {
+        self.skipped.extend(slots);
+        self.warp_to(self.slot());
     }
 
     /// Goes on by `slots`.
@@ -238,6 +266,29 @@ impl Chain {
         self.execute(&[instruction]).0
     }
 
+    /// Bytes of a legacy transaction on the wire, with the first signer as its payer.
+    fn wire_size(instructions: &[Instruction]) -> usize {
+        let accounts = instructions.iter().flat_map(|call| &call.accounts);
+        let payer = accounts
+            .filter(|account| account.is_signer)
+            .map(|account| account.pubkey)
+            .next();
+        let message = Message::new(
+            instructions,
+            Some(&payer.unwrap_or(Pubkey::from(key("fees")))),
+        );
+        // A compact-u16 takes two bytes from 128 on.
+        let counted = |len: usize| len + if len < 128 { 1 } else { 2 };
+        let calls: usize = message
+            .instructions
+            .iter()
+            .map(|call| 1 + counted(call.accounts.len()) + counted(call.data.len()))
+            .sum();
+        let keys = 1 + 32 * message.account_keys.len();
+        let signatures = 1 + 64 * usize::from(message.header.num_required_signatures);
+        signatures + 3 + keys + 32 + 1 + calls
+    }
+
     /// Runs one transaction; its result and fee.
     fn execute(&mut self, instructions: &[Instruction]) -> (Result<Receipt, Refusal>, u64) {
         let message = Message::new(instructions, Some(&Pubkey::from(key("fees"))));
@@ -248,8 +299,12 @@ impl Chain {
         };
         match self.svm.send_transaction(transaction) {
             Ok(meta) => {
-                let compute_units = meta.compute_units_consumed;
-                (Ok(Receipt { compute_units }), meta.fee)
+                let receipt = Receipt {
+                    compute_units: meta.compute_units_consumed,
+                    bytes: Self::wire_size(instructions),
+                };
+                assert!(receipt.bytes <= MAX_TRANSACTION, "{} bytes", receipt.bytes);
+                (Ok(receipt), meta.fee)
             }
             Err(failed) => {
                 let refusal = Refusal {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use mythic_interface::money;
 use mythic_interface::state::{
-    Account, Config, EndReason, Job, JobStatus, Key, Model, NO_KEY, SpendGrant, Treasury,
-    Validator, Vault,
+    Account, Config, Dispute, DisputeStatus, EndReason, Ground, Job, JobStatus, Key, Model, NO_KEY,
+    Output, SpendGrant, Treasury, Validator, Vault, Verdict,
 };
 use mythic_interface::window::retention_end;
 use mythic_interface::{pda, state::Header};
@@ -91,6 +91,15 @@ pub fn check(before: &State, after: &State, fee: u128) -> Result<(), String> {
     for (address, job) in before.jobs() {
         job_went_on(address, job, after)?;
     }
+    for (_, dispute) in after.all::<Dispute>() {
+        dispute_is_sound(dispute)?;
+    }
+    for (address, dispute) in before.all::<Dispute>() {
+        dispute_went_on(address, dispute, after)?;
+    }
+    for (address, output) in before.all::<Output>() {
+        output_went_on(address, output, before, after)?;
+    }
     holdings(after)?;
     flows(before, after)
 }
@@ -135,6 +144,11 @@ fn balances(address: &Key, stored: &Stored) -> Result<(), String> {
             vault.balance.get()
         }
         Some(&Job::DISCRIMINATOR) => Job::load(data).map_err(load_error)?.escrow.get(),
+        Some(&Dispute::DISCRIMINATOR) => {
+            let dispute = Dispute::load(data).map_err(load_error)?;
+            dispute.held.get() + dispute.output_rent.get()
+        }
+        Some(&Output::DISCRIMINATOR) => Output::load(data).map(|_| 0).map_err(load_error)?,
         other => return Err(format!("{}: unknown type {other:?}", hex(address))),
     };
     let due = stored.rent + balance;
@@ -257,7 +271,199 @@ fn job_is_sound(job: &Job) -> Result<(), String> {
             job.submitted_slot.get() > 0 && (1..=4).contains(&job.finish_reason),
             "submitted without a result"
         ),
-        JobStatus::Disputed | JobStatus::Slashed => {}
+        JobStatus::Disputed => ensure!(job.disputed_slot.get() > 0, "disputed since never"),
+        JobStatus::Slashed => {
+            ensure!(fee == 0, "a false result was paid for");
+            ensure!(
+                matches!(reason, Some(EndReason::Guilty | EndReason::Fault)),
+                "slashed because of {reason:?}"
+            );
+        }
+    }
+    ensure!(
+        status == JobStatus::Slashed || job.slashed_amount.get() == 0,
+        "slashed for a job that is {status:?}"
+    );
+    Ok(())
+}
+
+/// What holds of a dispute at any time.
+fn dispute_is_sound(dispute: &Dispute) -> Result<(), String> {
+    let status = dispute
+        .status()
+        .ok_or_else(|| format!("a dispute has status {}", dispute.header.status))?;
+    let shown = dispute
+        .leaves
+        .iter()
+        .filter(|leaf| leaf.present != 0)
+        .count();
+    ensure!(
+        shown == usize::from(dispute.opened),
+        "{shown} leaves are shown and {} counted",
+        dispute.opened
+    );
+    let bond = dispute.bond.get();
+    let [challenger, jurors, submitter, burned, slashed] = [
+        dispute.challenger_amount,
+        dispute.jurors_amount,
+        dispute.submitter_amount,
+        dispute.burned_amount,
+        dispute.slashed_amount,
+    ]
+    .map(|amount| amount.get());
+    let rewards: u64 = dispute.seats.iter().map(|seat| seat.reward.get()).sum();
+    ensure!(
+        rewards == jurors,
+        "the seats' rewards are not the jurors' amount"
+    );
+    ensure!(
+        dispute.completed_slot.get() == 0 || shown == dispute.checked(),
+        "complete without every leaf"
+    );
+    if status != DisputeStatus::Resolved {
+        ensure!(
+            dispute.held.get() == bond,
+            "an open dispute does not hold its bond"
+        );
+        ensure!(
+            challenger + jurors + submitter + burned + slashed == 0
+                && dispute.verdict == 0
+                && dispute.ground == 0
+                && dispute.resolved_slot.get() == 0,
+            "an open dispute has a verdict or amounts"
+        );
+        return Ok(());
+    }
+    ensure!(
+        bond + slashed == challenger + jurors + submitter + burned,
+        "bond and slash are not what was shared out"
+    );
+    let mut held: u64 = match dispute.challenger_collected {
+        0 => challenger,
+        _ => 0,
+    };
+    for seat in dispute.seats.iter().filter(|seat| seat.collected == 0) {
+        held += seat.reward.get();
+    }
+    ensure!(
+        dispute.held.get() == held,
+        "a resolved dispute holds {:?} and owes {held}",
+        dispute.held
+    );
+    let verdict = Verdict::from_u8(dispute.verdict);
+    let guilty = matches!(verdict, Some(Verdict::Guilty | Verdict::Fault));
+    ensure!(guilty || slashed == 0, "slashed by {verdict:?}");
+    let ground = Ground::from_u8(dispute.ground);
+    ensure!(
+        dispute.seats.iter().all(|seat| seat.penalty.get() == 0) || ground == Some(Ground::Jury),
+        "jurors are penalised by {ground:?}"
+    );
+    ensure!(
+        dispute
+            .seats
+            .iter()
+            .all(|seat| seat.reward.get() == 0 || seat.is_revealed()),
+        "a silent juror is paid"
+    );
+    Ok(())
+}
+
+/// A dispute's subject stays, its pieces stay once shown, and its verdict is final.
+fn dispute_went_on(address: &Key, old: &Dispute, after: &State) -> Result<(), String> {
+    let resolved = old.status() == Some(DisputeStatus::Resolved);
+    let Some(new) = after.get::<Dispute>(address) else {
+        ensure!(
+            resolved && old.all_collected(),
+            "an open dispute was closed"
+        );
+        ensure!(
+            after.slot >= old.retention_end(),
+            "a dispute was closed too early"
+        );
+        return Ok(());
+    };
+    let subject = |d: &Dispute| {
+        (
+            [
+                d.job,
+                d.model,
+                d.challenger,
+                d.submitter,
+                d.rent_payer,
+                d.fingerprint,
+            ],
+            [
+                d.requested_slot,
+                d.submitted_slot,
+                d.challenged_slot,
+                d.bond,
+            ],
+            d.sample_hashes,
+            d.positions_hash(),
+        )
+    };
+    ensure!(
+        subject(old) == subject(new),
+        "the subject of a dispute changed"
+    );
+    for (was, is) in old.leaves.iter().zip(&new.leaves) {
+        ensure!(
+            was.present == 0 || was == is,
+            "a leaf that was shown changed"
+        );
+    }
+    for (was, is) in old.seats.iter().zip(&new.seats) {
+        ensure!(
+            was.slot_hash == [0; 32] || was.slot_hash == is.slot_hash,
+            "the draw of a seat changed"
+        );
+        ensure!(
+            !was.is_revealed() || (was.juror, was.vector) == (is.juror, is.vector),
+            "a vector that was revealed changed"
+        );
+        ensure!(
+            !was.is_taken() || is.is_taken() && (was.juror == is.juror || is.rank >= was.rank),
+            "a seat went to a lower rank"
+        );
+    }
+    if resolved {
+        let verdict = |d: &Dispute| {
+            (
+                [d.header.status, d.verdict, d.ground],
+                d.resolved_slot,
+                [d.slashed_amount, d.challenger_amount, d.jurors_amount],
+                [d.submitter_amount, d.burned_amount],
+            )
+        };
+        ensure!(verdict(old) == verdict(new), "a verdict changed");
+    }
+    Ok(())
+}
+
+/// Posted output stays until its job has ended.
+fn output_went_on(
+    address: &Key,
+    old: &Output,
+    before: &State,
+    after: &State,
+) -> Result<(), String> {
+    let Some(new) = after.get::<Output>(address) else {
+        let ended = before
+            .get::<Job>(&old.job)
+            .is_none_or(|job| !is_running(job) && job.open_disputes.get() == 0);
+        ensure!(ended, "output of a running job was closed");
+        return Ok(());
+    };
+    let posted = old.chunks.get();
+    ensure!(
+        new.chunks.get() & posted == posted,
+        "a posted chunk is gone"
+    );
+    for (position, (was, is)) in old.tokens.iter().zip(&new.tokens).enumerate() {
+        ensure!(
+            posted >> (position / 128) & 1 == 0 || was == is,
+            "a posted token changed"
+        );
     }
     Ok(())
 }
@@ -273,7 +479,15 @@ fn job_went_on(address: &Key, old: &Job, after: &State) -> Result<(), String> {
         return Ok(());
     };
     if old_status.is_terminal() {
-        ensure!(old == new, "an ended job changed");
+        // Disputes that are still open end one by one, which changes nothing else.
+        let mut expected = *old;
+        expected.open_disputes = new.open_disputes;
+        expected.header.seq = new.header.seq;
+        ensure!(expected == *new, "an ended job changed");
+        ensure!(
+            new.open_disputes <= old.open_disputes,
+            "an ended job was challenged"
+        );
         return Ok(());
     }
     ensure!(old.terms == new.terms, "terms changed");
@@ -351,6 +565,37 @@ fn holdings(state: &State) -> Result<(), String> {
             grant.open_jobs
         );
     }
+    let mut disputed: BTreeMap<Key, u32> = BTreeMap::new();
+    let mut at_stake: BTreeMap<Key, u32> = BTreeMap::new();
+    for (_, dispute) in state.all::<Dispute>() {
+        if dispute.status() != Some(DisputeStatus::Resolved) {
+            *disputed.entry(dispute.job).or_default() += 1;
+            *at_stake.entry(dispute.submitter).or_default() += 1;
+        }
+        if dispute.challenger_collected == 0 {
+            *at_stake.entry(dispute.challenger).or_default() += 1;
+        }
+    }
+    for (address, job) in state.jobs() {
+        let expected = disputed.remove(address).unwrap_or_default();
+        ensure!(
+            expected == u32::from(job.open_disputes.get()),
+            "a job says {:?} open disputes, there are {expected}",
+            job.open_disputes
+        );
+    }
+    for (_, validator) in state.all::<Validator>() {
+        let expected = at_stake.remove(&validator.authority).unwrap_or_default();
+        ensure!(
+            expected == validator.open_disputes.get(),
+            "a validator says {:?} open disputes, there are {expected}",
+            validator.open_disputes
+        );
+    }
+    ensure!(
+        disputed.is_empty() && at_stake.is_empty(),
+        "a dispute refers to a closed job or validator"
+    );
     for (address, validator) in state.all::<Validator>() {
         let expected = taken.remove(address).unwrap_or_default();
         ensure!(
@@ -366,6 +611,78 @@ fn holdings(state: &State) -> Result<(), String> {
     Ok(())
 }
 
+/// What one transaction moved by a dispute.
+struct Flow<'a> {
+    old: Option<&'a Dispute>,
+    new: &'a Dispute,
+}
+
+impl Flow<'_> {
+    /// Whether it was resolved by the transaction.
+    fn resolved(&self) -> bool {
+        let done = |dispute: &Dispute| dispute.status() == Some(DisputeStatus::Resolved);
+        done(self.new) && !self.old.is_some_and(done)
+    }
+
+    /// The challenger's amount beyond its bond, if it was collected now.
+    fn challenger(&self) -> u64 {
+        let collected = |dispute: &Dispute| dispute.challenger_collected != 0;
+        match collected(self.new) && !self.old.is_some_and(collected) {
+            true => self
+                .new
+                .challenger_amount
+                .get()
+                .saturating_sub(self.new.bond.get()),
+            false => 0,
+        }
+    }
+
+    /// Seats collected now: juror, reward, penalty.
+    fn seats(&self) -> impl Iterator<Item = (&Key, u64, u64)> {
+        let now = self.new.seats.iter().enumerate().filter(|(i, seat)| {
+            let before = self.old.is_some_and(|old| old.seats[*i].collected != 0);
+            seat.collected != 0 && !before
+        });
+        now.map(|(_, seat)| (&seat.juror, seat.reward.get(), seat.penalty.get()))
+    }
+
+    fn earned(&self, authority: &Key) -> u64 {
+        let mut earned = 0;
+        if self.resolved() && self.new.submitter == *authority {
+            earned += self.new.submitter_amount.get();
+        }
+        if self.new.challenger == *authority {
+            earned += self.challenger();
+        }
+        let seats = self.seats().filter(|seat| seat.0 == authority);
+        earned + seats.map(|seat| seat.1).sum::<u64>()
+    }
+
+    fn slashed(&self, authority: &Key) -> u64 {
+        let mut slashed = 0;
+        if self.resolved() && self.new.submitter == *authority {
+            slashed += self.new.slashed_amount.get();
+        }
+        let seats = self.seats().filter(|seat| seat.0 == authority);
+        slashed + seats.map(|seat| seat.2).sum::<u64>()
+    }
+
+    /// Burned by verdict, by penalty, or because a juror has closed its account.
+    fn burned(&self, exists: impl Fn(&Key) -> bool) -> u64 {
+        let verdict = match self.resolved() {
+            true => self.new.burned_amount.get(),
+            false => 0,
+        };
+        let seats = self
+            .seats()
+            .map(|(juror, reward, penalty)| match exists(juror) {
+                true => penalty,
+                false => reward,
+            });
+        verdict + seats.sum::<u64>()
+    }
+}
+
 /// Money goes where the protocol says, and only there.
 fn flows(before: &State, after: &State) -> Result<(), String> {
     let settled: Vec<&Job> = after
@@ -376,6 +693,13 @@ fn flows(before: &State, after: &State) -> Result<(), String> {
         })
         .map(|(_, job)| job)
         .collect();
+    let disputes: Vec<Flow> = after
+        .all::<Dispute>()
+        .map(|(address, new)| Flow {
+            old: before.get::<Dispute>(address),
+            new,
+        })
+        .collect();
     for (address, new) in after.all::<Validator>() {
         let Some(old) = before.get::<Validator>(address) else {
             continue;
@@ -385,10 +709,23 @@ fn flows(before: &State, after: &State) -> Result<(), String> {
             .filter(|job| job.validator == new.authority)
             .map(|job| job.validator_amount.get())
             .sum();
+        let from_disputes: u64 = disputes
+            .iter()
+            .map(|flow| flow.earned(&new.authority))
+            .sum();
         ensure!(
-            new.earned.get() - old.earned.get() == due,
-            "a validator earned {} and its jobs paid {due}",
+            new.earned.get() - old.earned.get() == due + from_disputes,
+            "a validator earned {}, its jobs paid {due} and disputes {from_disputes}",
             new.earned.get() - old.earned.get()
+        );
+        let slashed: u64 = disputes
+            .iter()
+            .map(|flow| flow.slashed(&new.authority))
+            .sum();
+        ensure!(
+            new.slashed.get() - old.slashed.get() == slashed,
+            "a validator was slashed by {} and disputes say {slashed}",
+            new.slashed.get() - old.slashed.get()
         );
         if new.open_jobs > old.open_jobs {
             // Whatever rules the job carries, backing it needs stake per job.
@@ -427,6 +764,12 @@ fn flows(before: &State, after: &State) -> Result<(), String> {
         .iter()
         .map(|job| i128::from(job.burned_amount.get()))
         .sum();
+    let exists = |authority: &Key| {
+        let at = address(&pda::validator(authority));
+        before.accounts.contains_key(&at)
+    };
+    let by_disputes: u64 = disputes.iter().map(|flow| flow.burned(exists)).sum();
+    let due = due + i128::from(by_disputes);
     ensure!(
         burned(after) - burned(before) == due,
         "what is burned is not {due}"

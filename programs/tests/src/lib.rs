@@ -5,10 +5,15 @@
 //! - [`invariants`]: what must hold between any two states, as a pure function
 //! - [`calls`]: one builder per instruction, from the account lists of the interface
 //! - [`world`]: a network with models, validators, vaults and a grant to start from
+//! - [`answer`]: answers with leaves, paths and the truth about them; [`court`]: disputes step by step
+//! - [`draw`]: random choices
 //! - [`catalogue`]: a call of every instruction that succeeds, each with its world
 
+pub mod answer;
 pub mod calls;
 pub mod catalogue;
 pub mod chain;
+pub mod court;
+pub mod draw;
 pub mod invariants;
 pub mod world;

@@ -40,6 +40,11 @@ pub fn operator(name: &str) -> Key {
     key(&format!("{name}/operator"))
 }
 
+/// The model whose kernel profile is exact.
+pub const EXACT: u8 = 20;
+/// The model with thresholds of 0.5 % and one position in eight.
+pub const CALIBRATED: u8 = 21;
+
 /// Model number `n`.
 pub fn spec(n: u8) -> ModelSpec {
     let mut spec = ModelSpec {
@@ -55,6 +60,14 @@ pub fn spec(n: u8) -> ModelSpec {
         ..ModelSpec::zeroed()
     };
     spec.eos_ids[0].set(2);
+    match n {
+        EXACT => spec.kernel_profile.set(2),
+        CALIBRATED => {
+            spec.error_ppm.set(5_000);
+            spec.miss_ppm.set(125_000);
+        }
+        _ => {}
+    }
     spec
 }
 

@@ -8,6 +8,7 @@ use mythic_interface::le::{U16, U32, U64};
 use mythic_interface::params::Params;
 use mythic_interface::state::*;
 use mythic_program_tests::calls::{self, NONE, Request};
+use mythic_program_tests::draw::Draw;
 use mythic_program_tests::world::{SOL, World, grant_of, key, model, operator, params, spec};
 use proptest::test_runner::{Config as Runs, TestCaseError, TestRunner};
 use solana_instruction::Instruction as Call;
@@ -19,27 +20,6 @@ const OWNERS: [&str; 3] = ["alice", "bob", "carol"];
 const VALIDATORS: [&str; 3] = ["v1", "v2", "v3"];
 /// Delegates are owners too, so that roles mix.
 const DELEGATES: [&str; 3] = ["gateway", "bob", "carol"];
-
-/// SplitMix64 over one drawn number.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-
-    fn chance(&mut self, one_in: u64) -> bool {
-        self.below(one_in) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 struct Simulation {
     world: World,
@@ -145,7 +125,7 @@ impl Simulation {
 
     fn parameters(&self, d: &mut Draw) -> Params {
         let mut changed = params();
-        changed.rules.window_slots = U32::new(d.pick(&[1, 50, 100]));
+        changed.rules.window_slots = U32::new(d.pick(&[32, 50, 100]));
         changed.rules.cancel_grace_slots = U32::new(d.pick(&[1, 50]));
         changed.rules.validator_bps = U16::new(d.pick(&[0, 3_333, 5_000, 10_000]));
         changed.rules.foundation_bps = U16::new(d.pick(&[0, 1_000]));
@@ -450,10 +430,11 @@ fn invariants_hold_under_random_instructions_by_many_parties() {
     if let Err(failure) = result {
         panic!("{failure}");
     }
-    // What cannot succeed here: a second initialization, and no dispute jails anyone.
+    // What cannot succeed here: a second initialization; and disputes, which jail, have a test of their own.
     let never: Vec<Tag> = ALL
         .iter()
         .copied()
+        .filter(|tag| (*tag as u8) < Tag::VerifyLogits as u8)
         .filter(|tag| !succeeded.contains_key(&(*tag as u8)))
         .collect();
     assert_eq!(never, [Tag::Initialize, Tag::Unjail], "{succeeded:?}");

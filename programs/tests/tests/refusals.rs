@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 
 use mythic_interface::error::MythicError::{self, *};
 use mythic_interface::instruction::Tag;
-use mythic_interface::params::Params;
+use mythic_interface::params::{MAX_OUTPUT_TOKENS, Params};
 use mythic_interface::state::*;
 use mythic_interface::{AI_PRECOMPILES_ID, SYSTEM_PROGRAM, window};
+use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls::{self, NONE, Request};
 use mythic_program_tests::catalogue::catalogue;
 use mythic_program_tests::chain::program_data;
-use mythic_program_tests::world::{SOL, World, jail, key, model, operator, params, spec};
+use mythic_program_tests::court::{Case, Vote, court, party, votes};
+use mythic_program_tests::world::{
+    CALIBRATED, EXACT, SOL, World, jail, key, model, operator, params, spec,
+};
 use solana_instruction::{AccountMeta, Instruction as Call};
 use solana_pubkey::Pubkey;
 
@@ -21,6 +25,13 @@ struct Seen(BTreeSet<u32>);
 impl Seen {
     fn refuse(&mut self, world: &mut World, call: Call, error: MythicError) {
         world.chain.refuse(call, error);
+        self.0.insert(error.code());
+    }
+
+    /// As [`Seen::refuse`], in a state that was forged past the invariants.
+    fn refuse_forged(&mut self, world: &mut World, call: Call, error: MythicError) {
+        let refused = world.chain.send_unchecked(call).expect_err("a refusal");
+        assert_eq!(refused.mythic(), Some(error), "{refused:?}");
         self.0.insert(error.code());
     }
 }
@@ -124,6 +135,13 @@ fn other_accounts(seen: &mut Seen) {
         "vault",
         "grant",
         "job",
+        "challenger",
+        "submitter",
+        "prover",
+        "dispute",
+        "fault",
+        "first_page",
+        "page",
     ];
     for entry in catalogue() {
         let (mut world, call) = (entry.world, entry.call);
@@ -146,9 +164,19 @@ fn other_accounts(seen: &mut Seen) {
             let expected: &[MythicError] = match (exists, account.name) {
                 (false, _) => &[WrongAddress],
                 (true, "vault" | "grant") => &[WrongAccountOwner, WrongAddress, WrongGrant],
+                // Where an account must be the one that another names, that is said first.
+                (true, "model") => &[WrongAccountOwner, WrongModel],
+                (true, "job") => &[WrongAccountOwner, WrongDispute],
+                // A page may be new, and a juror's account closed: then only the address can be wrong.
+                (true, "first_page" | "validator") => &[WrongAccountOwner, WrongAddress],
                 (true, _) => &[WrongAccountOwner],
             };
-            assert!(expected.contains(&error), "{error} for {}", account.name);
+            assert!(
+                expected.contains(&error),
+                "{}: {error} for {}",
+                entry.tag.name(),
+                account.name
+            );
             seen.0.insert(error.code());
             let (config, treasury) = (calls::config(), calls::treasury());
             let type_swap = match account.name {
@@ -167,7 +195,14 @@ fn other_accounts(seen: &mut Seen) {
                 panic!("{} took another type", entry.tag.name());
             };
             let error = refused.mythic().unwrap_or_else(|| panic!("{refused:?}"));
-            let expected = [WrongAccountType, WrongAddress, AccountExists, WrongGrant];
+            let expected = [
+                WrongAccountType,
+                WrongAddress,
+                AccountExists,
+                WrongGrant,
+                WrongModel,
+                WrongDispute,
+            ];
             assert!(
                 expected.contains(&error),
                 "{}: {error} for {}",
@@ -246,7 +281,7 @@ fn config_and_treasury(seen: &mut Seen) {
         let call = calls::update_config(admin, key("foundation"), &changed);
         seen.refuse(&mut world, call, error);
     };
-    refuse(|p| p.rules.window_slots.set(0), WindowOutOfRange);
+    refuse(|p| p.rules.window_slots.set(31), WindowOutOfRange);
     refuse(|p| p.rules.reveal_slots.set(401), WindowOutOfRange);
     refuse(|p| p.rules.cancel_grace_slots.set(0), WindowOutOfRange);
     refuse(|p| p.rules.openings_slots.set(0), WindowOutOfRange);
@@ -402,8 +437,8 @@ fn validators(seen: &mut Seen) {
     let v1 = calls::validator(&key("v1"));
     let disputes = |count| move |v: &mut Validator| v.open_disputes.set(count);
     world.chain.forge(&v1, disputes(1));
-    seen.refuse(&mut world, withdraw(), OpenDisputes);
-    seen.refuse(&mut world, close(), OpenDisputes);
+    seen.refuse_forged(&mut world, withdraw(), OpenDisputes);
+    seen.refuse_forged(&mut world, close(), OpenDisputes);
     world.chain.forge(&v1, disputes(0));
     world.chain.must(withdraw());
     let request = world.cosigned("bob", "bob");
@@ -609,6 +644,22 @@ fn requests(seen: &mut Seen) {
     let request = world.request("alice", "alice");
     world.must_request(&request);
     seen.refuse(&mut world, request.call(), AccountExists);
+
+    // Whatever the model allows, an output must fit the transactions that show it.
+    let mut long = World::new();
+    long.chain.forge(&model(1), |m: &mut Model| {
+        m.spec.max_job_tokens.set(u32::MAX)
+    });
+    let mut request = long.request("alice", "alice");
+    request
+        .arguments
+        .max_output_tokens
+        .set(MAX_OUTPUT_TOKENS + 1);
+    seen.refuse_forged(&mut long, request.call(), TooManyTokens);
+    request.arguments.max_output_tokens.set(MAX_OUTPUT_TOKENS);
+    long.chain
+        .send_unchecked(request.call())
+        .expect("the longest output");
 }
 
 fn capacity(seen: &mut Seen) {
@@ -752,7 +803,7 @@ fn endings(seen: &mut Seen) {
     disputed
         .chain
         .forge(&job, |job: &mut Job| job.open_disputes.set(1));
-    seen.refuse(&mut disputed, claim.clone(), OpenDisputes);
+    seen.refuse_forged(&mut disputed, claim.clone(), OpenDisputes);
     world.chain.must(claim.clone());
     seen.refuse(&mut world, claim, WrongJobStatus);
 
@@ -794,7 +845,10 @@ fn statuses(seen: &mut Seen) {
             calls::expire(job, alice, key("v1"), grant),
             &[Open, Accepted],
         ),
-        (calls::claim(job, key("v1"), alice, grant), &[Submitted]),
+        (
+            calls::claim(job, key("v1"), alice, grant),
+            &[Submitted, Disputed],
+        ),
         (
             calls::close_job(job, key("gateway")),
             &[Settled, Refunded, Slashed],
@@ -819,6 +873,352 @@ fn statuses(seen: &mut Seen) {
     }
 }
 
+/// A job of n0 in a court, challenged by n1, and its dispute.
+fn disputed(lie: Lie) -> (World, Case, Key) {
+    let mut world = court(6, 3, |_| {});
+    let case = world.answered(EXACT, "n0", 300, lie);
+    world.reach_sample(&case);
+    let dispute = world.must_challenge(&case, "n1");
+    (world, case, dispute)
+}
+
+fn challenges(seen: &mut Seen) {
+    let mut world = court(4, 3, |_| {});
+    let case = world.answered(EXACT, "n0", 300, Lie::None);
+    let unanswered = world.brief(EXACT, "n0", 10);
+    let unanswered = world.must_request(&unanswered);
+    let early = world.challenge(&case, "n1", &[]);
+    seen.refuse(&mut world, early, SampleNotKnown);
+    world.reach_sample(&case);
+    let fine = world.challenge(&case, "n1", &[]);
+
+    for at in [1, 9] {
+        let mut other = fine.clone();
+        other.data[at] ^= 1;
+        seen.refuse(&mut world, other, WrongFork);
+    }
+    seen.refuse(&mut world, swap(fine.clone(), 3, unanswered), WrongFork);
+    let own = world.challenge(&case, "n0", &[]);
+    seen.refuse(&mut world, own, SelfChallenge);
+    let call = swap(fine.clone(), 1, operator("n2"));
+    seen.refuse(&mut world, call, NotOperator);
+    let call = swap(fine.clone(), 4, calls::validator(&key("n2")));
+    seen.refuse(&mut world, call, WrongValidator);
+    seen.refuse(&mut world, swap(fine.clone(), 5, model(1)), WrongModel);
+    let call = swap(fine.clone(), 6, calls::dispute(&case.job, &key("n2")));
+    seen.refuse(&mut world, call, WrongAddress);
+    let requested = world.job(&case.job).requested_slot.get();
+    for (slot, error) in [(requested, Some(ChallengerTooYoung)), (requested - 1, None)] {
+        let mut world = world.clone();
+        let address = calls::validator(&key("n1"));
+        world
+            .chain
+            .forge(&address, |v: &mut Validator| v.registered_slot.set(slot));
+        match error {
+            Some(error) => seen.refuse(&mut world, fine.clone(), error),
+            None => drop(world.chain.must(fine.clone())),
+        }
+    }
+
+    // Positions: 300 tokens, some of them sampled.
+    let mut trial = world.clone();
+    let dispute = trial.must_challenge(&case, "n1");
+    let sampled = trial.positions(&dispute);
+    let free: Vec<u32> = (0..300).filter(|p| !sampled.contains(p)).take(2).collect();
+    for named in [
+        &[sampled[3]][..],
+        &[300],
+        &[free[1], free[0]],
+        &[free[0], free[0]],
+    ] {
+        let call = world.challenge(&case, "n1", named);
+        seen.refuse(&mut world, call, PositionsInvalid);
+    }
+    let at = fine.data.len() - 9;
+    let call = patch(fine.clone(), at, 3);
+    seen.refuse(&mut world, call, PositionsInvalid);
+    let call = patch(fine.clone(), at + 1, 1);
+    seen.refuse(&mut world, call, InvalidPadding);
+    let calibrated = world.answered(CALIBRATED, "n0", 300, Lie::None);
+    let mut other = world.clone();
+    other.reach_sample(&calibrated);
+    let call = other.challenge(&calibrated, "n1", &[0]);
+    seen.refuse(&mut other, call, NotExactProfile);
+
+    let bond = trial.dispute(&dispute).bond.get();
+    let offer = |bond| {
+        let named = world.named(&case);
+        calls::verify_logits(
+            &named,
+            &party("n1"),
+            &case.submitter,
+            model(EXACT),
+            bond,
+            &[],
+        )
+    };
+    let (less, enough) = (offer(bond - 1), offer(bond));
+    seen.refuse(&mut world, less, BondTooSmall);
+    world.chain.must(enough.clone());
+    seen.refuse(&mut world, enough, AccountExists);
+
+    // A window so long ago that the runtime has forgotten the slots cannot be had by the rules; by force it can.
+    let mut late = world.clone();
+    late.chain.advance(1_000);
+    late.chain.forge(&case.job, |job: &mut Job| {
+        job.terms.rules.window_slots.set(5_000)
+    });
+    let call = late.challenge(&case, "n2", &[]);
+    seen.refuse_forged(&mut late, call, SlotHashExpired);
+
+    // Once the job has ended there is nothing to challenge.
+    let mut ended = world.clone();
+    let dispute = calls::dispute(&case.job, &key("n1"));
+    let end = ended.dispute(&dispute).openings_end();
+    ended.chain.warp_to(end);
+    let call = ended.resolve(&dispute);
+    ended.chain.must(call);
+    let call = ended.challenge(&case, "n2", &[]);
+    seen.refuse(&mut ended, call, WrongJobStatus);
+    let window = world.job(&case.job).window_end().expect("submitted");
+    world.chain.warp_to(window);
+    let call = world.challenge(&case, "n2", &[]);
+    seen.refuse(&mut world, call, WindowClosed);
+}
+
+fn postings(seen: &mut Seen) {
+    let (mut world, case, dispute) = disputed(Lie::None);
+    let other_case = world.answered(EXACT, "n2", 300, Lie::None);
+    let output = world.outputs(&case, &dispute).remove(0);
+    for at in [1, 9] {
+        let mut other = output.clone();
+        other.data[at] ^= 1;
+        seen.refuse(&mut world, other, WrongFork);
+    }
+    let call = swap(output.clone(), 2, other_case.job);
+    seen.refuse(&mut world, call, WrongDispute);
+    let mut altered = output.clone();
+    altered.data[60] ^= 1;
+    seen.refuse(&mut world, altered, OutputMismatch);
+    let mut beyond = output.clone();
+    beyond.data[41] = 3;
+    seen.refuse(&mut world, beyond, OutputMismatch);
+    let call = swap(output.clone(), 3, calls::output(&case.job, 1));
+    seen.refuse(&mut world, call, WrongAddress);
+    let mut page = swap(output.clone(), 4, calls::output(&case.job, 1));
+    page.accounts[4].is_writable = true;
+    seen.refuse(&mut world, page, WrongOutput);
+
+    let openings = world.openings(&case, &dispute, 1);
+    let early = openings[0].clone();
+    seen.refuse(&mut world, early.clone(), WrongAccountOwner);
+    world.chain.must(output.clone());
+    seen.refuse(&mut world, early.clone(), NotComplete);
+    for call in world.outputs(&case, &dispute) {
+        world.chain.must(call);
+    }
+    for at in [1, 9] {
+        let mut other = early.clone();
+        other.data[at] ^= 1;
+        seen.refuse(&mut world, other, WrongFork);
+    }
+    let call = swap(early.clone(), 1, other_case.job);
+    seen.refuse(&mut world, call, WrongDispute);
+    let checked = world.positions(&dispute);
+    let unchecked = (0..300).find(|p| !checked.contains(p)).expect("many");
+    let named = world.named(&case);
+    let tail = case.answer.opening(unchecked);
+    let call = calls::post_openings(&named, dispute, 0, &tail);
+    seen.refuse(&mut world, call, NotChecked);
+    let last = early.data.len() - 1;
+    let call = patch(early.clone(), last, !early.data[last]);
+    seen.refuse(&mut world, call, OpeningMismatch);
+    let empty = calls::post_openings(&named, dispute, 0, &[]);
+    seen.refuse(&mut world, empty, InvalidInstructionData);
+    // The other job's page.
+    world.reach_sample(&other_case);
+    let second = world.must_challenge(&other_case, "n1");
+    for call in world.outputs(&other_case, &second) {
+        world.chain.must(call);
+    }
+    let wrong = swap(early.clone(), 2, calls::output(&other_case.job, 0));
+    seen.refuse(&mut world, wrong, WrongOutput);
+    let wrong = swap(early.clone(), 3, calls::output(&other_case.job, 0));
+    seen.refuse(&mut world, wrong, WrongOutput);
+    let end = world.dispute(&dispute).openings_end();
+    world.chain.warp_to(end);
+    seen.refuse(&mut world, early, OpeningsOver);
+    seen.refuse(&mut world, output, OpeningsOver);
+
+    for (lie, leaf, error) in [
+        (Lie::NotTheChoice(150), 150, OpeningInvalid),
+        (Lie::NotTheOutput(150), 150, OutputMismatch),
+    ] {
+        let mut world = court(4, 3, |_| {});
+        let case = world.answered(EXACT, "n0", 300, lie);
+        world.reach_sample(&case);
+        let call = world.challenge(&case, "n1", &[leaf]);
+        world.chain.must(call);
+        let dispute = calls::dispute(&case.job, &key("n1"));
+        for call in world.outputs(&case, &dispute) {
+            world.chain.must(call);
+        }
+        let call = world.openings(&case, &dispute, 1).remove(16);
+        seen.refuse(&mut world, call, error);
+    }
+    let (mut world, case, dispute) = disputed(Lie::EosInside(7));
+    let call = world.outputs(&case, &dispute).remove(0);
+    seen.refuse(&mut world, call, OutputInvalid);
+}
+
+fn juries(seen: &mut Seen) {
+    let (mut world, case, dispute) = disputed(Lie::OtherModel);
+    let early = world.commit(&case, &dispute, "n2", Vote::Honest);
+    seen.refuse(&mut world, early.clone(), WrongDisputeStatus);
+    let reveal = world.reveal(&case, &dispute, "n2", Vote::Honest);
+    seen.refuse(&mut world, reveal, WrongDisputeStatus);
+    world.must_answer(&case, &dispute);
+    let found = world.dispute(&dispute);
+    let commit = world.commit(&case, &dispute, "n2", Vote::Honest);
+    seen.refuse(&mut world, commit.clone(), CommitClosed);
+    world.chain.warp_to(found.commit_start());
+    for at in [1, 9, 41] {
+        let mut other = commit.clone();
+        other.data[at] ^= 1;
+        seen.refuse(&mut world, other, WrongFork);
+    }
+    let call = swap(commit.clone(), 0, operator("n3"));
+    seen.refuse(&mut world, call, NotOperator);
+    for side in ["n0", "n1"] {
+        let call = world.commit(&case, &dispute, side, Vote::Honest);
+        seen.refuse(&mut world, call, NotEligibleJuror);
+    }
+    let call = world.commit(&case, &dispute, "v1", Vote::Honest);
+    seen.refuse(&mut world, call, NotEligibleJuror);
+    // Support of the model must be older than the request.
+    let mut young = world.clone();
+    let requested = world.job(&case.job).requested_slot.get();
+    let address = calls::validator(&key("n2"));
+    young.chain.forge(&address, |v: &mut Validator| {
+        for served in &mut v.models {
+            served.since_slot.set(requested);
+        }
+    });
+    seen.refuse(&mut young, commit.clone(), NotEligibleJuror);
+    let mut jailed = world.clone();
+    jail(&mut jailed, "n2", 10);
+    seen.refuse(&mut jailed, commit.clone(), Jailed);
+    let mut poor = world.clone();
+    poor.chain.must(calls::request_unstake(key("n2"), 2 * SOL));
+    seen.refuse(&mut poor, commit.clone(), NotSeated);
+    world.chain.must(commit.clone());
+    seen.refuse(&mut world, commit, AlreadyCommitted);
+
+    let reveal = world.reveal(&case, &dispute, "n2", Vote::Honest);
+    seen.refuse(&mut world, reveal.clone(), RevealClosed);
+    world.chain.warp_to(found.commit_end());
+    for at in [1, 9] {
+        let mut other = reveal.clone();
+        other.data[at] ^= 1;
+        seen.refuse(&mut world, other, WrongFork);
+    }
+    let call = swap(reveal.clone(), 0, operator("n3"));
+    seen.refuse(&mut world, call, NotOperator);
+    let call = world.reveal(&case, &dispute, "n3", Vote::Honest);
+    seen.refuse(&mut world, call, NotSeated);
+    let call = world.reveal(&case, &dispute, "n2", Vote::Approve);
+    seen.refuse(&mut world, call, CommitmentMismatch);
+    let mut short = reveal.clone();
+    short.data.truncate(reveal.data.len() - 20);
+    seen.refuse(&mut world, short, InvalidInstructionData);
+    world.chain.must(reveal.clone());
+    seen.refuse(&mut world, reveal, AlreadyRevealed);
+}
+
+fn verdicts(seen: &mut Seen) {
+    let (mut world, case, dispute) = disputed(Lie::OtherModel);
+    let collect = |name: &str| calls::collect_dispute(dispute, key(name));
+    seen.refuse(&mut world, collect("n1"), DisputeNotResolved);
+    let close = calls::close_dispute(dispute, key("n1"));
+    seen.refuse(&mut world, close.clone(), DisputeNotResolved);
+    let other_case = world.answered(EXACT, "n2", 300, Lie::None);
+    let resolve = world.resolve(&dispute);
+    seen.refuse(&mut world, resolve.clone(), DisputeNotDue);
+    let call = swap(resolve.clone(), 1, other_case.job);
+    seen.refuse(&mut world, call, WrongDispute);
+    let call = swap(resolve.clone(), 2, calls::validator(&key("n2")));
+    seen.refuse(&mut world, call, WrongValidator);
+    world.must_answer(&case, &dispute);
+    world.commits(&case, &dispute, &votes(2..6, Vote::Honest));
+    world.reveals(&case, &dispute, &votes(2..6, Vote::Honest));
+    let call = swap(resolve.clone(), 3, calls::vault(&key("bob")));
+    seen.refuse(&mut world, call, WrongVault);
+    let call = swap(resolve.clone(), 4, NONE);
+    let mut call = call;
+    call.accounts[4].is_writable = false;
+    seen.refuse(&mut world, call, MissingGrant);
+    world.chain.must(resolve.clone());
+    seen.refuse(&mut world, resolve, WrongDisputeStatus);
+    seen.refuse(&mut world, collect("n0"), NothingToCollect);
+    let call = swap(collect("n1"), 1, calls::validator(&key("n0")));
+    seen.refuse(&mut world, call, WrongValidator);
+    let call = swap(collect("n1"), 1, key("stranger"));
+    seen.refuse(&mut world, call, WrongAddress);
+    seen.refuse(&mut world, close.clone(), NotCollected);
+    world.chain.must(collect("n1"));
+    seen.refuse(&mut world, collect("n1"), AlreadyCollected);
+    world.collect_all(&dispute);
+    seen.refuse(&mut world, close.clone(), TooEarlyToClose);
+    let call = swap(close, 1, key("stranger"));
+    seen.refuse(&mut world, call, WrongRentPayer);
+    let output = calls::close_output(case.job, 0, key("n1"));
+    seen.refuse(&mut world, output.clone(), JobRunning);
+    seen.refuse(
+        &mut world,
+        swap(output.clone(), 1, other_case.job),
+        WrongDispute,
+    );
+    seen.refuse(&mut world, swap(output, 2, key("stranger")), WrongRentPayer);
+}
+
+fn faults(seen: &mut Seen) {
+    let mut world = court(4, 3, |_| {});
+    let case = world.answered(EXACT, "n0", 300, Lie::NotTheChoice(150));
+    let other = world.answered(EXACT, "n2", 300, Lie::None);
+    let proof = world.proof(&case, "n1", 150, NONE);
+    for at in [1, 9] {
+        let mut call = proof.clone();
+        call.data[at] ^= 1;
+        seen.refuse(&mut world, call, WrongFork);
+    }
+    let call = world.proof(&case, "n0", 150, NONE);
+    seen.refuse(&mut world, call, SelfChallenge);
+    let call = swap(proof.clone(), 1, operator("n2"));
+    seen.refuse(&mut world, call, NotOperator);
+    let call = swap(proof.clone(), 4, calls::validator(&key("n2")));
+    seen.refuse(&mut world, call, WrongValidator);
+    seen.refuse(&mut world, swap(proof.clone(), 7, model(1)), WrongModel);
+    let call = world.proof(&case, "n1", 151, NONE);
+    seen.refuse(&mut world, call, NoFault);
+    // The token's bytes in the leaf.
+    let mut call = proof.clone();
+    call.data[1 + 40 + 4] ^= 1;
+    seen.refuse(&mut world, call, OpeningMismatch);
+    let mut call = proof.clone();
+    call.data.truncate(proof.data.len() - 32);
+    seen.refuse(&mut world, call, OpeningMismatch);
+    world.reach_sample(&other);
+    let dispute = world.must_challenge(&other, "n1");
+    for call in world.outputs(&other, &dispute) {
+        world.chain.must(call);
+    }
+    let mut call = world.proof(&case, "n1", 151, calls::output(&other.job, 0));
+    call.accounts[8].is_writable = false;
+    seen.refuse(&mut world, call, WrongOutput);
+    world.chain.must(proof.clone());
+    seen.refuse(&mut world, proof, WrongJobStatus);
+}
+
 macro_rules! groups {
     ($($group:ident,)*) => {
         $(mod $group {
@@ -833,26 +1233,24 @@ macro_rules! groups {
 groups! {
     the_call_itself, other_accounts, initialization, config_and_treasury, models, validators,
     vaults_and_grants, spending_under_a_grant, requests, capacity, acceptance, results, endings,
-    statuses,
+    statuses, challenges, postings, juries, verdicts, faults,
 }
 
 #[test]
 fn no_error_is_missing() {
-    /// What no caller can bring about, or what disputes will bring about.
+    /// What no caller can bring about.
     const OUT_OF_REACH: &[MythicError] = &[
         // Stored balances only break if the program does.
         BalanceUnderflow,
         // The runtime always gives the clock, and aborts itself on a failed transfer.
         ClockUnavailable,
         SystemCallFailed,
-        // Only disputes close the window.
-        WindowClosed,
     ];
     let mut seen = Seen::default();
     GROUPS.iter().for_each(|group| group(&mut seen));
     let missing: Vec<&str> = MythicError::ALL
         .iter()
-        .filter(|error| error.code() < 800 && !OUT_OF_REACH.contains(error))
+        .filter(|error| !OUT_OF_REACH.contains(error))
         .filter(|error| !seen.0.contains(&error.code()))
         .map(|error| error.name())
         .collect();

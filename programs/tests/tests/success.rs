@@ -428,7 +428,7 @@ fn a_change_of_the_rules_or_prices_does_not_reach_a_running_job() {
     let request = world.cosigned("alice", "gateway");
     let job = world.must_request(&request);
     let mut changed = params();
-    changed.rules.window_slots.set(1);
+    changed.rules.window_slots.set(32);
     changed.rules.validator_bps.set(0);
     let call = calls::update_config(key("admin"), key("foundation"), &changed);
     world.chain.must(call);

@@ -138,6 +138,10 @@ def model_identity(model):
     ).hex()
 
 
+def positions_hash(positions):
+    return sha(b"mythic/positions/v1", *map(u32, positions)).hex()
+
+
 def juror_commitment(dispute, authority, salt, vector):
     return sha(b"mythic/juror/v1", raw(dispute), raw(authority), raw(salt), raw(vector)).hex()
 
@@ -280,12 +284,59 @@ def compare(rule, kind, pairs):
     return sorted(broken)
 
 
+# Verdicts and money of a dispute
+
+LIMIT = 2**63 - 1
+
+
+def part(amount, bps):
+    return amount * min(bps, 10_000) // 10_000
+
+
+def bond(slash_bps, bond_bps, seats, tariff, answering_fee, stake, ceiling, checked, tokens):
+    """At stake, answering fee, tariff of a seat, total; None beyond what an amount can be."""
+    at_stake = part(part(stake, slash_bps), bond_bps)
+    answering = answering_fee * (checked + -(-tokens // 128))
+    seat = tariff + ceiling
+    total = at_stake + answering + seats * seat
+    return [at_stake, answering, seat, total] if max(answering, seat, total) <= LIMIT else None
+
+
+def decide(findings):
+    """Verdict, paid seats, penalised seats, from [taken, revealed, fraud, agreeing seats]."""
+    quorum = next(n for n in range(len(findings) + 1) if 3 * n >= 2 * len(findings))
+    taken = {i for i, f in enumerate(findings) if f[0]}
+    revealed = {i for i in taken if findings[i][1]}
+    fraud = {i for i in revealed if findings[i][2]}
+    groups = [{i} | (fraud & set(findings[i][3])) for i in sorted(fraud)]
+    group = max(groups, key=len, default=set())
+    if len(group) >= quorum:
+        verdict, paid = "guilty", group
+    elif len(revealed - fraud) >= quorum:
+        verdict, paid = "not_guilty", revealed - fraud
+    else:
+        verdict, paid = "void", revealed
+    return [verdict, sorted(paid), sorted(taken - paid)]
+
+
+def share_out(ground, verdict, count, at_stake, answering_fee, tariff, total, slashed):
+    """Challenger, each paid seat, submitter, burned."""
+    if verdict in ("guilty", "fault"):
+        theirs = slashed - slashed // 2
+        seat = theirs // count if count else 0
+        return [total + slashed // 2, seat, 0, theirs - seat * count]
+    submitter = 0 if ground == "overtaken" else answering_fee
+    burned = at_stake if verdict == "not_guilty" else 0
+    challenger = total - submitter - burned - tariff * count
+    return [challenger, tariff, submitter, burned] if challenger >= 0 else None
+
+
 FUNCTIONS = {
     f.__name__: f
     for f in (
         merkle_root, merkle_proof, prompt_hash, job_seed, output_root, leaf_hash, fingerprint,
         stop_hash, terms_hash, model_identity, juror_commitment, ln, gumbel, round_q16, top4, choose, check_leaf, sample,
-        rank, error_ppm, compare,
+        rank, error_ppm, compare, positions_hash, bond, decide, share_out,
     )
 }
 
@@ -378,6 +429,34 @@ def cases():
     given = [10 << 16, 9 << 16, 8 << 16, 7 << 16]
     yield "compare", [[10_000, 0], "submitted", [[given, given + [8 << 16]]]]
     yield "compare", ["exact", "submitted", [[given, given + [given[3] + 1]]]]
+
+    for positions in ([], [0], list(range(0, 54, 3))):
+        yield "positions_hash", [positions]
+    # A fresh generator, so that the vectors above stay as they are.
+    rng = random.Random(5)
+    yield "bond", [5_000, 150, 15, 20_000, 10_000, 10**9, 25_600, 16, 512]
+    yield "bond", [5_000, 1_000, 3, 20_000, 10_000, 2 * 10**9, 25_600, 18, 129]
+    yield "bond", [10_000, 10_000, 15, 2**63 - 1, 2**63 - 1, 2**63 - 1, 2**63 - 1, 18, 2**20]
+    yield "bond", [0, 0, 1, 0, 0, 0, 0, 1, 1]
+    for seats in (1, 3, 5, 7, 15):
+        everybody = list(range(seats))
+        for share in (0, 1, 2, 3):
+            fraud = everybody[: -(-seats * share // 3)]
+            yield "decide", [[[True, True, i in fraud, fraud if i in fraud else []] for i in everybody]]
+            yield "decide", [[[True, True, i in fraud, [i]] for i in everybody]]
+        for _ in range(3):
+            findings = [
+                [rng.random() < 0.9, rng.random() < 0.9, rng.random() < 0.7,
+                 [i for i in everybody if rng.random() < 0.8]]
+                for _ in everybody
+            ]
+            yield "decide", [findings]
+    for ground, verdict in (("jury", "guilty"), ("unanswered", "guilty"), ("fault", "fault"),
+                            ("jury", "not_guilty"), ("jury", "void"), ("overtaken", "void")):
+        for count in (0, 1, 10, 11):
+            guilty = verdict in ("guilty", "fault")
+            amounts = [7_500_000, 200_000, 45_600, 8_384_000]
+            yield "share_out", [ground, verdict, count, *amounts, 500_000_001 if guilty else 0]
 
 
 def main():

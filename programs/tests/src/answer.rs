@@ -1,0 +1,238 @@
+//! Answers with everything that a dispute asks for: leaves, output, paths, and what an honest checker
+//! computes. The "model" is a hash: its four largest logits at a position follow from the job's seed.
+
+use mythic_interface::hash::{self, Hash, Leaf, OUTPUT_CHUNK, sha256};
+use mythic_interface::instruction::SubmitResult;
+use mythic_interface::le::U32;
+use mythic_interface::merkle;
+use mythic_interface::sampler::{Sampling, Top4, order};
+use mythic_interface::state::{FinishReason, Job, Key};
+
+/// The end-of-sequence id of the tests' models.
+pub const EOS: u32 = 2;
+const ONE: i32 = 1 << 16;
+
+/// How an answer departs from the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// It does not.
+    None,
+    /// Another model's logits everywhere, by several units.
+    OtherModel,
+    /// Logits as another exact-looking implementation has them: off by two units of 2^-16.
+    Noise,
+    /// True logits, but of ids that are not the four largest.
+    WrongIds,
+    /// Another model's logits at one position.
+    OneToken(u32),
+    /// At one position an id stands twice.
+    RepeatedId(u32),
+    /// At one position the four are not in order.
+    NotOrdered(u32),
+    /// At one position the token is not the sampler's choice.
+    NotTheChoice(u32),
+    /// At one position the leaf's token is not the output's.
+    NotTheOutput(u32),
+    /// An end-of-sequence id before the end.
+    EosInside(u32),
+    /// Finish reason `eos` without such an id at the end.
+    NoEos,
+}
+
+/// An answer and the truth about it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Output.
+    pub tokens: Vec<u32>,
+    /// What the fingerprint commits to.
+    pub leaves: Vec<Leaf>,
+    /// What the model computes.
+    truth: Vec<Top4>,
+    hashes: Vec<Hash>,
+    chunks: Vec<Hash>,
+    /// The result that commits to it.
+    pub result: SubmitResult,
+}
+
+/// The four largest logits of the "model" after the tokens of this job so far.
+fn truth(seed: &Hash, position: u32, ends: bool) -> Top4 {
+    let digest = sha256(&[b"model", seed, &position.to_le_bytes()]);
+    let byte = |i: usize| i32::from(digest[i]);
+    let first = 100 + u32::from(digest[0]);
+    let mut top = [
+        (first, 20 * ONE + byte(1) * 100),
+        (first + 1_000, 19 * ONE + byte(2) * 100),
+        (first + 2_000, 18 * ONE + byte(3) * 100),
+        (first + 3_000, 17 * ONE + byte(4) * 100),
+    ];
+    if ends {
+        // So much larger that no noise chooses another.
+        top[0] = (EOS, 200 * ONE);
+    }
+    top
+}
+
+impl Answer {
+    /// An answer of `count` tokens to a job.
+    pub fn new(address: &Key, job: &Job, count: u32, finish: FinishReason, lie: Lie) -> Self {
+        let sampling = Sampling {
+            seed: job.terms.seed,
+            temperature_milli: job.terms.temperature_milli.get(),
+        };
+        let last = count - 1;
+        let truth: Vec<Top4> = (0..count)
+            .map(|p| {
+                let ends = (p == last && finish == FinishReason::Eos && lie != Lie::NoEos)
+                    || lie == Lie::EosInside(p);
+                truth(&sampling.seed, p, ends)
+            })
+            .collect();
+        let mut leaves: Vec<Leaf> = (0..count)
+            .map(|position| {
+                let mut top4 = truth[position as usize];
+                let shift = |top4: &mut Top4, by: i32| {
+                    top4.iter_mut().for_each(|entry| entry.1 += by);
+                };
+                match lie {
+                    Lie::OtherModel => shift(&mut top4, -7 * ONE),
+                    Lie::Noise => shift(&mut top4, 2),
+                    Lie::OneToken(p) if p == position => shift(&mut top4, 5 * ONE),
+                    // The model's own values one place down, where the truth has the fourth.
+                    Lie::WrongIds => {
+                        for entry in &mut top4[1..] {
+                            entry.0 += 7_000;
+                            entry.1 -= 12 * ONE;
+                        }
+                    }
+                    Lie::RepeatedId(p) if p == position => top4[1].0 = top4[0].0,
+                    Lie::NotOrdered(p) if p == position => top4.swap(1, 2),
+                    _ => {}
+                }
+                let mut token = sampling.choose(position, &top4);
+                if lie == Lie::NotTheChoice(position) {
+                    token = top4
+                        .iter()
+                        .map(|entry| entry.0)
+                        .find(|id| *id != token && *id != EOS)
+                        .expect("four ids");
+                }
+                if !matches!(lie, Lie::NotOrdered(_)) {
+                    top4.sort_by(order);
+                }
+                Leaf {
+                    position,
+                    token,
+                    top4,
+                }
+            })
+            .collect();
+        let tokens: Vec<u32> = leaves.iter().map(|leaf| leaf.token).collect();
+        if let Lie::NotTheOutput(p) = lie {
+            // The leaf is right by itself; the output has another token there.
+            let leaf = &mut leaves[p as usize];
+            leaf.top4[0].1 += 300 * ONE;
+            leaf.token = sampling.choose(p, &leaf.top4);
+            if leaf.token == tokens[p as usize] {
+                leaf.top4[0].1 = -300 * ONE;
+                leaf.top4.sort_by(order);
+                leaf.token = sampling.choose(p, &leaf.top4);
+            }
+            assert_ne!(leaf.token, tokens[p as usize]);
+        }
+        let hashes: Vec<Hash> = leaves
+            .iter()
+            .map(|leaf| leaf.hash(address, &job.validator))
+            .collect();
+        let chunks: Vec<Hash> = tokens
+            .chunks(OUTPUT_CHUNK)
+            .enumerate()
+            .map(|(chunk, ids)| hash::output_leaf(chunk as u32, ids))
+            .collect();
+        let output_root = merkle::root(&chunks).expect("not empty");
+        let leaf_root = merkle::root(&hashes).expect("not empty");
+        let fingerprint = hash::fingerprint(&leaf_root, count, &job.terms_hash, &output_root);
+        Answer {
+            tokens,
+            leaves,
+            truth,
+            hashes,
+            chunks,
+            result: SubmitResult {
+                terms_hash: job.terms_hash,
+                output_root,
+                fingerprint,
+                output_tokens: U32::new(count),
+                finish_reason: finish as u8,
+            },
+        }
+    }
+
+    /// Number of chunks.
+    pub fn chunks(&self) -> u32 {
+        self.chunks.len() as u32
+    }
+
+    /// What posts a chunk: ids and path.
+    pub fn chunk(&self, chunk: u32) -> Vec<u8> {
+        let ids = self.tokens.chunks(OUTPUT_CHUNK).nth(chunk as usize);
+        let ids = ids.expect("a chunk").iter().flat_map(|id| id.to_le_bytes());
+        let path = merkle::prove(&self.chunks, chunk as usize).expect("a chunk");
+        ids.chain(path.siblings().concat()).collect()
+    }
+
+    /// The path of a leaf.
+    pub fn path(&self, position: u32) -> Vec<u8> {
+        let path = merkle::prove(&self.hashes, position as usize).expect("a leaf");
+        path.siblings().concat()
+    }
+
+    /// What opens a leaf: content and path.
+    pub fn opening(&self, position: u32) -> Vec<u8> {
+        let content = self.leaves[position as usize].encode();
+        [&content[..], &self.path(position)].concat()
+    }
+
+    /// What an honest checker computes at a position: its logits at the submitter's four ids, its own
+    /// fourth-largest.
+    pub fn values(&self, position: u32) -> [i32; 5] {
+        let truth = &self.truth[position as usize];
+        let at = |id: u32| {
+            let found = truth.iter().find(|entry| entry.0 == id);
+            // Beyond the four largest the "model" falls steeply and depends on the id.
+            found.map_or(5 * ONE - (id % 4_096) as i32, |entry| entry.1)
+        };
+        let mine = self.leaves[position as usize].top4;
+        [
+            at(mine[0].0),
+            at(mine[1].0),
+            at(mine[2].0),
+            at(mine[3].0),
+            truth[3].1,
+        ]
+    }
+
+    /// The honest vector.
+    pub fn vector(&self, positions: &[u32]) -> Vec<u8> {
+        encode(positions.iter().map(|position| self.values(*position)))
+    }
+
+    /// The vector of a juror that finds nothing wrong whatever there is.
+    pub fn approval(&self, positions: &[u32]) -> Vec<u8> {
+        encode(positions.iter().map(|position| {
+            let top4 = self.leaves[*position as usize].top4;
+            [top4[0].1, top4[1].1, top4[2].1, top4[3].1, top4[3].1]
+        }))
+    }
+}
+
+/// A vector that shows fraud whatever the answer is; guesses with another `salt` do not agree.
+pub fn guess(positions: &[u32], salt: u32) -> Vec<u8> {
+    encode(positions.iter().map(|position| {
+        let digest = sha256(&[b"guess", &salt.to_le_bytes(), &position.to_le_bytes()]);
+        core::array::from_fn(|i| i32::from(digest[i]) * ONE - 300 * ONE)
+    }))
+}
+
+fn encode(values: impl Iterator<Item = [i32; 5]>) -> Vec<u8> {
+    values.flatten().flat_map(i32::to_le_bytes).collect()
+}
