@@ -4,7 +4,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use mythic_client::{Commitment, account::decode, pda};
 use mythic_interface::state::{Dispute, DisputeStatus, Header, Job, Output, ValidatorStatus};
-use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::task::JoinSet;
