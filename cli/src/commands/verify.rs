@@ -302,10 +302,11 @@ async fn evidence(verify: &Verify, claim: &Claim, connection: &Connection) -> Re
     let gateway = connection.gateway()?;
     match gateway.get(&format!("/v1/jobs/{address}/evidence")).await {
         Ok(value) => match serde_json::from_value::<Evidence>(value) {
-            Ok(evidence) if search.take(address, state, gateway.base(), evidence) => {
-                return Ok(search);
+            Ok(evidence) => {
+                if search.take(address, state, gateway.base(), evidence) {
+                    return Ok(search);
+                }
             }
-            Ok(_) => {}
             Err(error) => search
                 .reasons
                 .push(format!("{}: unreadable: {error}", gateway.base())),
