@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::verifier::VerifierConfig;
+
 /// Configuration of `mythic node`. Every key has a default but the keypairs, gateways and models, which have no sensible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +42,8 @@ pub struct NodeConfig {
     pub max_queue: usize,
     /// Threads of the engine; 0 = all cores.
     pub threads: usize,
+    /// Take jobs at all. Without it the node only verifies: it announces itself to no gateway and declines what is asked.
+    pub accept_jobs: bool,
     /// Take open jobs from the gateways' feeds.
     pub consume_open_jobs: bool,
     /// Allow loopback and private addresses for endpoint, gateways and prompt sources. Development networks only.
@@ -62,6 +66,8 @@ pub struct NodeConfig {
     pub gpu_name: String,
     /// Its memory as registered on chain, in MiB.
     pub vram_mib: u32,
+    /// Checks of others' answers, and juries.
+    pub verifier: VerifierConfig,
 }
 
 /// A model file.
@@ -92,6 +98,7 @@ impl Default for NodeConfig {
             max_concurrent: 1,
             max_queue: 4,
             threads: 0,
+            accept_jobs: true,
             consume_open_jobs: true,
             allow_loopback: false,
             min_price_in: 0,
@@ -103,6 +110,7 @@ impl Default for NodeConfig {
             evidence_seconds: 3_600,
             gpu_name: String::new(),
             vram_mib: 0,
+            verifier: VerifierConfig::default(),
         }
     }
 }
@@ -183,7 +191,7 @@ impl NodeConfig {
         range("stake_lamports", self.stake_lamports, 1, i64::MAX as u64)?;
         range("min_deadline_slots", self.min_deadline_slots, 1, 10_000)?;
         range("evidence_seconds", self.evidence_seconds, 0, 365 * 86_400)?;
-        Ok(())
+        self.verifier.validate()
     }
 
     /// Public URL of the node, without a slash at the end.
