@@ -420,9 +420,15 @@ impl Out {
         let at = group * LANES;
         let lanes = LANES.min(self.outputs - at);
         for (row, sums) in (first..).zip(sums) {
+            let at = row * self.outputs + at;
             // SAFETY: as the caller's; the lanes end with the outputs.
             unsafe {
-                self.places.write(row * self.outputs + at, &sums.0[..lanes]);
+                if lanes == LANES {
+                    // Of a length that the compiler knows.
+                    self.places.write(at, &sums.0);
+                } else {
+                    self.places.write(at, &sums.0[..lanes]);
+                }
             }
         }
     }
