@@ -124,8 +124,7 @@ const AHEAD: usize = 4096;
 fn fetch<F: Format>(p: *const u8, distance: usize) {
     for line in (0..block_bytes::<F>()).step_by(64) {
         let place = p.wrapping_add(distance + line);
-        // SAFETY: a prefetch may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
     }
 }
 
