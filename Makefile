@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mythic
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 MYTHIC := $(CARGO_TARGET_DIR)/debug/mythic
 
-.PHONY: dev build test lint bench bench-ttft bench-compute-units sbf help
+.PHONY: dev build test lint bench bench-engine bench-indexer bench-ttft bench-compute-units sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -34,7 +34,12 @@ lint:
 	cargo fmt --check --manifest-path programs/ai-precompiles/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-bench: bench-ttft bench-compute-units
+bench: bench-engine bench-indexer bench-ttft bench-compute-units
+
+# The engine against llama.cpp, which it installs from PyPI: ARGS="--model FILE --threads N".
+bench-engine:
+	@scripts/setup.sh test
+	cargo bench --profile dev --locked -p mythic-inference --bench engine -- $(ARGS)
 
 bench-ttft: build
 	@$(MYTHIC) model pull
@@ -42,6 +47,10 @@ bench-ttft: build
 
 bench-compute-units:
 	cargo test --locked -p mythic-program-tests compute_units -- --nocapture
+
+bench-indexer:
+	@scripts/setup.sh run
+	cargo test --locked -p mythic-indexer --lib throughput -- --ignored --nocapture
 
 sbf:
 	@scripts/setup.sh sbf

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the system packages that a make target needs, after naming them. Only what is missing is touched, and
-# nothing is started: PostgreSQL comes without its system cluster.
+# nothing is started: PostgreSQL comes without its system cluster. Rust is named, not installed: that is rustup's work.
 #
 #   scripts/setup.sh run    what `make dev` needs
 #   scripts/setup.sh test   what `make test` needs on top
@@ -41,6 +41,21 @@ case "${1:-}" in
     exit 2
     ;;
 esac
+
+if ! has cargo; then
+  if [ -x "$HOME/.cargo/bin/cargo" ]; then
+    echo "Rust is installed but not in this shell's PATH. Run: . \"\$HOME/.cargo/env\"" >&2
+  else
+    echo "Rust is missing. Install it with rustup (https://rustup.rs), then open a new shell:" >&2
+    echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal" >&2
+  fi
+  exit 1
+fi
+wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")
+if ! has rustup && [ "$(printf '%s\n' "$wanted" "$(cargo --version | cut -d' ' -f2)" | sort -V | head -1)" != "$wanted" ]; then
+  echo "This system's own $(cargo --version) is too old, $wanted is needed: install rustup (https://rustup.rs), which fetches it." >&2
+  exit 1
+fi
 
 if [ "${#need[@]}" -gt 0 ]; then
   if ! has apt-get; then

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub struct Candidate {
     /// The token's text, with what is not UTF-8 replaced.
     pub token: String,
-    /// Natural logarithm of its share among the four candidates the protocol samples from, at temperature 1.
+    /// Natural logarithm of its probability over the whole vocabulary, at temperature 1.
     pub logprob: f64,
     /// The token's bytes.
     pub bytes: Vec<u8>,
@@ -120,10 +120,8 @@ impl Frame {
 
     /// A step of a choice; `None` when there is nothing to show.
     pub fn step(&self, index: u32, piece: &Piece) -> Option<Value> {
-        let logprobs = self
-            .logprobs
-            .then(|| json!({"content": entries(std::slice::from_ref(piece)), "refusal": null}));
-        if piece.text.is_empty() && (logprobs.is_none() || piece.logprob.is_none()) {
+        let logprobs = self.logprobs_of(std::slice::from_ref(piece));
+        if piece.text.is_empty() && logprobs.is_none() {
             return None;
         }
         Some(self.chunk(json!([{
@@ -172,6 +170,12 @@ impl Frame {
         out
     }
 
+    /// OpenAI's log-probabilities of some steps; `None` if they were not asked for or are not known.
+    fn logprobs_of(&self, pieces: &[Piece]) -> Option<Value> {
+        let entries = entries(pieces);
+        (self.logprobs && !entries.is_empty()).then(|| json!({"content": entries, "refusal": null}))
+    }
+
     /// The whole completion as one JSON.
     pub fn completion(&self, answers: &[ChoiceAnswer]) -> Value {
         let ends: Vec<ChoiceEnd> = answers.iter().map(|answer| answer.end.clone()).collect();
@@ -179,9 +183,7 @@ impl Frame {
             .iter()
             .enumerate()
             .map(|(index, answer)| {
-                let logprobs = self
-                    .logprobs
-                    .then(|| json!({"content": entries(&answer.pieces), "refusal": null}));
+                let logprobs = self.logprobs_of(&answer.pieces);
                 json!({
                     "index": index,
                     "message": {"role": "assistant", "content": answer.text(), "refusal": null},
@@ -228,12 +230,16 @@ fn entries(pieces: &[Piece]) -> Vec<Value> {
         .collect()
 }
 
-/// Log-shares of four Q16.16 logits among each other.
-pub fn log_shares(logits: [i32; 4]) -> [f64; 4] {
-    let x = logits.map(|logit| f64::from(logit) / 65_536.0);
-    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = x.iter().map(|value| (value - max).exp()).sum();
-    x.map(|value| value - max - sum.ln())
+/// Log-probabilities of four Q16.16 logits over the whole vocabulary, at temperature 1. `log_sum_exp` is the validator's word: one
+/// that is smaller than the four alone give, or no number, is not believed.
+pub fn logprobs(logits: [i32; 4], log_sum_exp: f32) -> Option<[f64; 4]> {
+    /// What the rounding of logits and sum may add up to.
+    const TOLERANCE: f64 = 1e-3;
+    let sum = f64::from(log_sum_exp);
+    let out = logits.map(|logit| f64::from(logit) / 65_536.0 - sum);
+    let total: f64 = out.iter().map(|value| value.exp()).sum();
+    let possible = sum.is_finite() && total <= 1.0 + TOLERANCE;
+    possible.then(|| out.map(|value| value.min(0.0)))
 }
 
 #[cfg(test)]
@@ -259,6 +265,13 @@ mod tests {
             output_tokens: output,
             cost_lamports: cost,
             receipt: format!("/v1/jobs/{job}/receipt"),
+        }
+    }
+
+    fn piece(text: &str) -> Piece {
+        Piece {
+            text: text.into(),
+            logprob: None,
         }
     }
 
@@ -289,10 +302,6 @@ mod tests {
 
     #[test]
     fn several_choices_are_several_jobs_of_one_completion() {
-        let piece = |text: &str| Piece {
-            text: text.into(),
-            logprob: None,
-        };
         let answers = [
             ChoiceAnswer {
                 pieces: vec![piece("a"), piece("b")],
@@ -312,25 +321,36 @@ mod tests {
 
     #[test]
     fn a_step_without_text_is_not_sent() {
-        assert!(
-            frame()
-                .step(
-                    0,
-                    &Piece {
-                        text: String::new(),
-                        logprob: None
-                    }
-                )
-                .is_none()
-        );
+        assert!(frame().step(0, &piece("")).is_none());
     }
 
     #[test]
-    fn log_shares_sum_to_one() {
-        let sum: f64 = log_shares([65_536 * 3, 65_536, 0, -65_536])
-            .iter()
-            .map(|x| x.exp())
-            .sum();
-        assert!((sum - 1.0).abs() < 1e-12);
+    fn logprobs_are_over_the_whole_vocabulary_or_not_known() {
+        // Four of equal weight that share 0.8; the rest of the vocabulary has 0.2.
+        let sum = (4.0_f32 * 1.0_f32.exp() / 0.8).ln();
+        for value in logprobs([65_536; 4], sum).unwrap() {
+            assert!((value.exp() - 0.2).abs() < 1e-6);
+        }
+        let alone = (4.0_f32 * 1.0_f32.exp()).ln();
+        assert!(logprobs([65_536; 4], alone).is_some());
+        for impossible in [alone - 0.01, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(logprobs([65_536; 4], impossible), None);
+        }
+    }
+
+    #[test]
+    fn logprobs_that_are_not_known_are_null() {
+        let frame = Frame {
+            logprobs: true,
+            ..frame()
+        };
+        let step = frame.step(0, &piece("a")).unwrap();
+        assert_eq!(step["choices"][0]["logprobs"], Value::Null);
+        let answer = ChoiceAnswer {
+            pieces: vec![piece("a")],
+            end: end("J", 1, 1),
+        };
+        let body = frame.completion(&[answer]);
+        assert_eq!(body["choices"][0]["logprobs"], Value::Null);
     }
 }

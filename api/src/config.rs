@@ -22,7 +22,8 @@ pub struct GatewayConfig {
     pub keypair_path: PathBuf,
     /// File of the 32-byte key (64 hex digits) that encrypts delegate keys; made at first start.
     pub master_key_file: PathBuf,
-    /// Models by the name that clients use.
+    /// Models by the name that clients use. Several may share a name: alone it means the first, `name@` and the identity's first
+    /// 8 hex digits mean each. So a model's successor takes its name over, and jobs of the old one stay known.
     pub models: Vec<ModelConfig>,
     /// Development network: validators may be dialled on loopback and private addresses.
     pub dev: bool,
@@ -189,11 +190,11 @@ impl GatewayConfig {
                 .models
                 .iter()
                 .take(index)
-                .any(|other| other.name == model.name)
+                .any(|other| other.identity.eq_ignore_ascii_case(&model.identity))
             {
                 return Err(format!(
-                    "models[{index}].name = {:?}: named twice",
-                    model.name
+                    "models[{index}].identity = {:?}: listed twice",
+                    model.identity
                 ));
             }
         }

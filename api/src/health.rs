@@ -56,18 +56,36 @@ async fn reconciliation(app: &App) -> Result<Value, String> {
     Ok(row.map_or(Value::Null, |row| row.get(0)))
 }
 
+/// The open alarms, by kind.
+async fn alarms(app: &App) -> Result<Value, String> {
+    let client = app.pool.get().await.map_err(|error| error.to_string())?;
+    let row = client
+        .query_one(
+            "SELECT COALESCE(jsonb_agg(to_jsonb(k) ORDER BY k.since), '[]') FROM (
+                 SELECT kind, count(*) AS open, min(since) AS since, (array_agg(detail ORDER BY newest_at DESC, id DESC))[1] AS newest,
+                        max(newest_at) AS newest_at, bool_and(clears_itself) AS clears_itself
+                   FROM analytics.alarms WHERE cleared_at IS NULL GROUP BY kind) k",
+            &[],
+        )
+        .await
+        .map_err(|error| error.to_string())?;
+    let kinds: Value = row.get(0);
+    let raised = kinds.as_array().is_some_and(|kinds| !kinds.is_empty());
+    Ok(json!({"state": if raised { "raised" } else { "ok" }, "kinds": kinds}))
+}
+
 async fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     tokio::time::timeout(PATIENCE, work)
         .await
         .unwrap_or_else(|_| Err("no answer in 3 s".into()))
 }
 
-/// Components, index lag in slots, reconciliation. 200 while requests can be served, else 503.
+/// Components, index lag in slots, open alarms by kind, reconciliation. 200 while requests can be served, else 503.
 #[utoipa::path(get, path = "/health", tag = "operation",
     responses((status = 200, description = "ok or degraded"), (status = 503, description = "down: chain or database is away")))]
 pub async fn health(State(app): State<Arc<App>>) -> Response {
     let payer = app.payer.pubkey();
-    let (slot, balance, index, reconciliation, validators) = tokio::join!(
+    let (slot, balance, index, alarms, reconciliation, validators) = tokio::join!(
         within(async {
             app.chain
                 .slot(Commitment::Processed)
@@ -81,6 +99,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
                 .map_err(|error| error.to_string())
         }),
         within(index(&app)),
+        within(alarms(&app)),
         within(reconciliation(&app)),
         within(async {
             app.validators
@@ -117,10 +136,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
         .as_ref()
         .ok()
         .and_then(|status| status["gaps_open"].as_u64());
-    let alarms = index
-        .as_ref()
-        .ok()
-        .and_then(|status| status["alarms"].as_u64());
+    let calm = alarms.as_ref().is_ok_and(|alarms| alarms["state"] == "ok");
     let lagging = lag.is_none_or(|lag| lag > LAG);
     let down = slot.is_err() || database.is_err();
     let reconciled = reconciliation
@@ -132,7 +148,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
         || !feed
         || announced == 0
         || gaps.is_some_and(|n| n > 0)
-        || alarms.is_some_and(|n| n > 0)
+        || !calm
         || reconciled == Some(false)
         || low;
     let word = if down {
@@ -153,6 +169,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
                 status["state"] = json!(if lagging { "lagging" } else { "ok" });
                 status
             })),
+            "alarms": state(alarms),
             "feed": {"state": if feed { "ok" } else { "down" }, "newest": app.hub.newest(), "subscribers": app.hub.subscribers()},
             "validators": state(validators.map(|count| json!({
                 "state": if announced > 0 { "ok" } else { "none_announced" }, "registered": count, "announced": announced,

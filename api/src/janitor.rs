@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     answer::ChoiceAnswer,
     app::App,
-    dispatch,
+    result,
     error::{ApiError, ApiResult},
     keys, onchain,
     store::{self, Attempt},
@@ -294,8 +294,8 @@ async fn recover_attempt(app: &Arc<App>, attempt: &Attempt) -> (bool, Option<Cho
                 app.janitor.notify_one();
                 return (false, None);
             }
-            Ok(Some((_, job))) if dispatch::has_result(&job) => {
-                match dispatch::fetch_answer(app, attempt, &job).await {
+            Ok(Some((_, job))) if result::has_result(&job) => {
+                match result::fetch_answer(app, attempt, &job).await {
                     Ok((answer, evidence)) => {
                         if store::keep_answer(
                             &app.pool,

@@ -16,6 +16,7 @@ use crate::{
     error::{ApiError, ApiResult},
     http::{PathParam, Query, signer},
     keys,
+    listing::Listing,
     lists::{self, Page},
     store::{self, Attempt},
 };
@@ -194,6 +195,39 @@ pub async fn show(
     Ok(Json(value))
 }
 
+/// Statuses of a job, in the order of their codes from 1.
+const STATUSES: [&str; 7] = [
+    "open",
+    "accepted",
+    "submitted",
+    "disputed",
+    "settled",
+    "refunded",
+    "slashed",
+];
+
+/// The code of a status.
+fn code(status: &str) -> Option<i16> {
+    (1..)
+        .zip(STATUSES)
+        .find_map(|(code, name)| (name == status).then_some(code))
+}
+
+/// Jobs, newest first. Parameters: requested slot and key of the job to follow, status, validator, owner, model, N.
+pub(crate) fn list_sql(commitment: &str) -> String {
+    let rows = Listing {
+        views: &["jobs"],
+        commitment,
+        columns: &format!("{COLUMNS}, id_key"),
+        condition: "($1::bigint IS NULL OR (requested_slot <= $1 AND (requested_slot < $1 OR id_key > $2::bytea)))
+            AND ($3::smallint IS NULL OR status_code = $3) AND ($4::bytea IS NULL OR validator_key = $4)
+            AND ($5::bytea IS NULL OR owner_key = $5) AND ($6::bytea IS NULL OR model_key = $6)",
+        order: "requested_slot DESC, id_key",
+        limit: "$7",
+    };
+    format!("SELECT to_jsonb(j) - 'id_key' FROM ({}) j", rows.sql())
+}
+
 /// Query of the list of jobs.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -219,17 +253,8 @@ pub async fn list(
 ) -> ApiResult<Json<Value>> {
     let limit = lists::limit(query.limit)?;
     let commitment = lists::commitment(query.commitment.as_deref())?;
-    const STATUSES: [&str; 7] = [
-        "open",
-        "accepted",
-        "submitted",
-        "disputed",
-        "settled",
-        "refunded",
-        "slashed",
-    ];
     if let Some(status) = &query.status
-        && !STATUSES.contains(&status.as_str())
+        && code(status).is_none()
     {
         return Err(ApiError::invalid(
             "status",
@@ -263,16 +288,19 @@ pub async fn list(
                 .ok_or_else(|| ApiError::invalid("after", "after must be the id of an indexed job"))?,
         ),
     };
+    let status = query.status.as_deref().and_then(code);
     let rows = client
         .query(
-            &format!(
-                "SELECT to_jsonb(j) FROM (SELECT {COLUMNS} FROM {view}
-                  WHERE ($1::bigint IS NULL OR requested_slot < $1 OR (requested_slot = $1 AND id_key > $2::bytea))
-                    AND ($3::text IS NULL OR status = $3) AND ($4::bytea IS NULL OR validator_key = $4)
-                    AND ($5::bytea IS NULL OR owner_key = $5) AND ($6::bytea IS NULL OR model_key = $6)
-                  ORDER BY requested_slot DESC, id_key LIMIT $7) j"
-            ),
-            &[&cursor, &after, &query.status, &validator, &owner, &model, &(limit + 1)],
+            &list_sql(commitment),
+            &[
+                &cursor,
+                &after,
+                &status,
+                &validator,
+                &owner,
+                &model,
+                &(limit + 1),
+            ],
         )
         .await?;
     let page = Page::new(rows.iter().map(|row| row.get::<_, Value>(0)), limit);

@@ -1,7 +1,7 @@
 //! The gateway: OpenAI's chat API on top of jobs that are paid, fingerprinted and settled on chain.
 //!
 //! In reading order: [`config`], [`error`] and [`http`] (manners), [`openai`] and [`answer`] (shapes), [`plan`] (what a request
-//! comes to), [`routing`] and [`fleet`] (who gets it), [`onchain`] (what pays for it), [`dispatch`] and [`run`] (how it runs),
+//! comes to), [`routing`] and [`fleet`] (who gets it), [`onchain`] (what pays for it), [`dispatch`], [`drive`], [`result`] and [`run`] (how it runs),
 //! [`store`] and [`janitor`] (how it survives), then one module per family of routes.
 
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ pub mod chat;
 pub mod config;
 pub mod dial;
 pub mod dispatch;
+pub mod drive;
 pub mod error;
 pub mod feed;
 pub mod fleet;
@@ -21,6 +22,7 @@ pub mod janitor;
 pub mod jobs;
 pub mod keys;
 pub mod limits;
+mod listing;
 pub mod lists;
 pub mod metrics;
 pub mod nodes;
@@ -28,6 +30,7 @@ pub mod onchain;
 pub mod openai;
 pub mod pages;
 pub mod plan;
+pub mod result;
 pub mod routing;
 pub mod run;
 pub mod store;
@@ -93,8 +96,7 @@ pub fn router(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/", get(pages::network))
         .route("/jobs/{id}", get(pages::job))
-        .route("/static/style.css", get(pages::style))
-        .route("/static/page.js", get(pages::script))
+        .route("/static/{name}", get(pages::part))
         .route("/health", get(health::health))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi))

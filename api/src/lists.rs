@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use mythic_interface::state::ValidatorStatus;
+use mythic_interface::state::{KernelProfile, ModelStatus, ValidatorStatus};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use solana_pubkey::Pubkey;
@@ -12,6 +12,7 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     http::{PathParam, Query},
+    listing::Listing,
 };
 
 /// Rows of a page unless told otherwise, and at most.
@@ -97,6 +98,88 @@ pub struct ListQuery {
     commitment: Option<String>,
 }
 
+/// Validators by registration. Parameters: key of the one to follow, N.
+pub(crate) fn validators_sql(commitment: &str) -> String {
+    let after = format!(
+        "(SELECT registered_slot FROM analytics.validators_{commitment} WHERE id_key = $1)"
+    );
+    let rows = Listing {
+        views: &["validators"],
+        commitment,
+        columns: &format!("{VALIDATOR}, id_key"),
+        condition: &format!("($1::bytea IS NULL OR (registered_slot, id_key) > ({after}, $1))"),
+        order: "registered_slot, id_key",
+        limit: "$2",
+    };
+    format!("SELECT to_jsonb(v) - 'id_key' FROM ({}) v", rows.sql())
+}
+
+/// Disputes, newest first. Parameters: key of the one to follow, N.
+pub(crate) fn disputes_sql(commitment: &str) -> String {
+    let after =
+        format!("(SELECT opened_slot FROM analytics.disputes_{commitment} WHERE id_key = $1)");
+    let rows = Listing {
+        views: &["disputes"],
+        commitment,
+        columns: "*",
+        condition: &format!("($1::bytea IS NULL OR (opened_slot, id_key) < ({after}, $1))"),
+        order: "opened_slot DESC, id_key DESC",
+        limit: "$2",
+    };
+    format!(
+        "SELECT to_jsonb(d) - 'id_key' - 'job_key' FROM ({}) d",
+        rows.sql()
+    )
+}
+
+/// A statistic, newest first; each row has a `cursor`. Parameters: slot and key of the row to follow, N. The days are
+/// counted from all jobs; the others are lists.
+pub(crate) fn stats_sql(name: &str, commitment: &str) -> Option<String> {
+    let list = |views: &[&str], slot: &str, account: &str, hidden: &str| {
+        let rows = Listing {
+            views,
+            commitment,
+            columns: "*",
+            condition: &format!(
+                "($1::bigint IS NULL OR ({slot} <= $1 AND ({slot} < $1 OR {account}_key > $2::bytea)))"
+            ),
+            order: &format!("{slot} DESC, {account}_key"),
+            limit: "$3",
+        };
+        format!(
+            "SELECT to_jsonb(s) - '{{{account}_key{hidden}}}'::text[] || jsonb_build_object('cursor', s.{slot} || '.' || s.{account})
+               FROM ({}) s",
+            rows.sql()
+        )
+    };
+    Some(match name {
+        "daily" => format!(
+            "SELECT to_jsonb(s) - 'number' || jsonb_build_object('cursor', s.number || '.')
+               FROM (SELECT *, to_char(day, 'YYYYMMDD')::bigint AS number FROM analytics.network_daily_{commitment}) s
+              WHERE $2::bytea IS NULL OR s.number < $1::bigint ORDER BY s.number DESC LIMIT $3"
+        ),
+        "burns" => list(
+            &["burns_fee", "burns_registration", "burns_dispute"],
+            "slot",
+            "account",
+            "",
+        ),
+        "settlements" => list(
+            &["settlements"],
+            "ended_slot",
+            "job",
+            ",owner_key,validator_key,model_key",
+        ),
+        "fingerprints" => list(
+            &["fingerprints"],
+            "submitted_slot",
+            "job",
+            ",validator_key,model_key",
+        ),
+        _ => return None,
+    })
+}
+
 const VALIDATOR: &str = "id, authority, operator, stake, activating, unbonding, open_jobs, open_disputes, claimable, owed_foundation, owed_burn,
     gpu_name, vram_mib, endpoint, models, status, jobs_settled, jobs_missed, jobs_declined, earned, slashed, registered_slot, registered_at, jailed_until, commitment, exact";
 
@@ -113,15 +196,7 @@ pub async fn validators(
     let after = address("after", query.after.as_deref())?;
     let client = app.pool.get().await?;
     let rows = client
-        .query(
-            &format!(
-                "SELECT to_jsonb(v) FROM (SELECT {VALIDATOR} FROM analytics.validators_{commitment}
-                  WHERE $1::bytea IS NULL OR (registered_slot, id_key) >
-                    (SELECT registered_slot, id_key FROM analytics.validators_{commitment} WHERE id_key = $1)
-                  ORDER BY registered_slot, id_key LIMIT $2) v"
-            ),
-            &[&after, &(limit + 1)],
-        )
+        .query(&validators_sql(commitment), &[&after, &(limit + 1)])
         .await?;
     let announced = app.validators.announcements();
     Ok(Json(
@@ -189,15 +264,7 @@ pub async fn disputes(
     let after = address("after", query.after.as_deref())?;
     let client = app.pool.get().await?;
     let rows = client
-        .query(
-            &format!(
-                "SELECT to_jsonb(d) - 'id_key' - 'job_key' FROM (SELECT * FROM analytics.disputes_{commitment}
-                  WHERE $1::bytea IS NULL OR (opened_slot, id_key) <
-                    (SELECT opened_slot, id_key FROM analytics.disputes_{commitment} WHERE id_key = $1)
-                  ORDER BY opened_slot DESC, id_key DESC LIMIT $2) d"
-            ),
-            &[&after, &(limit + 1)],
-        )
+        .query(&disputes_sql(commitment), &[&after, &(limit + 1)])
         .await?;
     Ok(Json(
         Page::new(rows.iter().map(|row| row.get(0)), limit).map(|row| tagged(row, "dispute")),
@@ -215,56 +282,29 @@ pub async fn stats(
 ) -> ApiResult<Json<Value>> {
     let limit = limit(query.limit)?;
     let commitment = commitment(query.commitment.as_deref())?;
-    // View, its order (newest first), and its columns that hold bytes.
-    let (view, slot, key, hidden) = match name.as_str() {
-        "daily" => (
-            "network_daily",
-            "to_char(day, 'YYYYMMDD')::bigint",
-            "''",
-            "'{}'::text[]",
-        ),
-        "burns" => ("burns", "slot", "account", "'{account_key}'::text[]"),
-        "settlements" => (
-            "settlements",
-            "ended_slot",
-            "job",
-            "'{job_key,owner_key,validator_key,model_key}'::text[]",
-        ),
-        "fingerprints" => (
-            "fingerprints",
-            "submitted_slot",
-            "job",
-            "'{job_key,validator_key,model_key}'::text[]",
-        ),
-        _ => {
-            return Err(ApiError::not_found(
-                "unknown_statistic",
-                "there are daily, burns, settlements and fingerprints",
-            ));
-        }
+    let Some(sql) = stats_sql(&name, commitment) else {
+        return Err(ApiError::not_found(
+            "unknown_statistic",
+            "there are daily, burns, settlements and fingerprints",
+        ));
     };
-    let after = match query.after.as_deref() {
-        None => None,
-        Some(text) => {
-            let (slot, key) = text.split_once('.').unwrap_or((text, ""));
-            let slot: i64 = slot
-                .parse()
-                .map_err(|_| ApiError::invalid("after", "after must be the cursor of a row"))?;
-            Some((slot, key.to_owned()))
-        }
+    let cursor = |text: &str| {
+        let (slot, key) = text.split_once('.').unwrap_or((text, ""));
+        let slot: Option<i64> = slot.parse().ok();
+        let key = match key {
+            "" => Some(Vec::new()),
+            key => key
+                .parse::<Pubkey>()
+                .ok()
+                .map(|key| key.to_bytes().to_vec()),
+        };
+        slot.zip(key)
+            .ok_or_else(|| ApiError::invalid("after", "after must be the cursor of a row"))
     };
-    let (after_slot, after_key) = after.unzip();
+    let (after_slot, after_key) = query.after.as_deref().map(cursor).transpose()?.unzip();
     let client = app.pool.get().await?;
     let rows = client
-        .query(
-            &format!(
-                "SELECT to_jsonb(s) - {hidden} - 'cursor_slot' - 'cursor_key' || jsonb_build_object('cursor', s.cursor_slot || '.' || s.cursor_key)
-                   FROM (SELECT *, {slot} AS cursor_slot, {key}::text AS cursor_key FROM analytics.{view}_{commitment}
-                          WHERE $1::bigint IS NULL OR {slot} < $1 OR ({slot} = $1 AND {key}::text > $2::text)
-                          ORDER BY {slot} DESC, {key}::text LIMIT $3) s"
-            ),
-            &[&after_slot, &after_key, &(limit + 1)],
-        )
+        .query(&sql, &[&after_slot, &after_key, &(limit + 1)])
         .await?;
     Ok(Json(
         Page::new(rows.iter().map(|row| row.get(0)), limit).map(|row| row),
@@ -356,6 +396,11 @@ async fn model_value(app: &App, model: &crate::plan::Served) -> ApiResult<Value>
         "name": model.name,
         "identity": hex::encode(model.identity),
         "address": model.address.to_string(),
+        "status": chain.and_then(|c| ModelStatus::from_u8(c.header.status)).map(ModelStatus::as_str),
+        "kernel_profile": chain
+            .and_then(|c| u8::try_from(c.spec.kernel_profile.get()).ok())
+            .and_then(KernelProfile::from_u8)
+            .map(KernelProfile::as_str),
         "price_in_lamports_per_1k": chain.map(|c| c.price_in.get()),
         "price_out_lamports_per_1k": chain.map(|c| c.price_out.get()),
         "context_length": chain.map(|c| c.spec.context_length.get()),
@@ -364,12 +409,15 @@ async fn model_value(app: &App, model: &crate::plan::Served) -> ApiResult<Value>
     }))
 }
 
-/// Models that this gateway serves, in OpenAI's shape, with price, context and validators.
+/// Models that this gateway serves, in OpenAI's shape, with price, context and validators. Retired ones are not offered.
 #[utoipa::path(get, path = "/v1/models", tag = "inference", responses((status = 200, description = "{object: \"list\", data, has_more}")))]
 pub async fn models(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     let mut data = Vec::new();
     for model in app.catalogue.all() {
-        data.push(model_value(&app, model).await?);
+        let value = model_value(&app, model).await?;
+        if value["status"] != ModelStatus::Retired.as_str() {
+            data.push(value);
+        }
     }
     Ok(Json(
         json!({"object": "list", "data": data, "has_more": false}),

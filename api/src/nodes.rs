@@ -11,7 +11,7 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     app::App,
-    dispatch,
+    result,
     error::{ApiError, ApiResult},
     http::{PathParam, SignedBody},
     jobs::parse_job,
@@ -155,7 +155,7 @@ pub async fn result(
             "a result is given by the operator whose validator accepted the job",
         ));
     }
-    if !dispatch::has_result(&job) {
+    if !result::has_result(&job) {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "not_submitted",
@@ -170,7 +170,7 @@ pub async fn result(
             "the result and its evidence differ",
         ));
     }
-    let answer = dispatch::answer_from(&app, &attempt, &job, &result.evidence, None)?;
+    let answer = result::answer_from(&app, &attempt, &job, &result.evidence, None)?;
     if attempt.state != "done" {
         let evidence = serde_json::to_value(&result.evidence).map_err(ApiError::internal)?;
         store::keep_answer(&app.pool, &address, "done", &answer, Some(&evidence)).await?;

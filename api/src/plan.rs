@@ -87,7 +87,7 @@ impl Catalogue {
         &self.models
     }
 
-    /// The model that a client names: by configured name, or `name@` 8 hex digits.
+    /// The model that a client names: by `name@` 8 hex digits, or by a configured name, whose first bearer it means.
     pub fn find(&self, name: &str) -> ApiResult<Arc<Served>> {
         self.models
             .iter()
@@ -263,11 +263,12 @@ pub async fn plan(app: &App, request: &ChatRequest, salt: [u8; 16]) -> ApiResult
     let on_chain = app.catalogue.on_chain(app, &model).await?;
     let rules = app.catalogue.rules(app).await?;
     if on_chain.header.status == ModelStatus::Retired as u8 {
-        return Err(ApiError::not_found(
-            "model_not_found",
-            format!("model {} is retired on chain", model.id),
-        )
-        .param("model"));
+        let successor = app.catalogue.find(&model.name)?;
+        let mut message = format!("model {} is retired on chain", model.id);
+        if successor.id != model.id {
+            message.push_str(&format!("; {} is now {}", model.name, successor.id));
+        }
+        return Err(ApiError::not_found("model_not_found", message).param("model"));
     }
     if rules.header.status == ConfigStatus::Paused as u8 {
         return Err(ApiError::unavailable(

@@ -1,5 +1,7 @@
 //! Exit codes that differ, so that scripts can tell what went wrong.
 
+use mythic_client::ClientError;
+use mythic_interface::error::MythicError;
 use std::fmt;
 
 /// The command line was not understood (clap's own code).
@@ -32,6 +34,42 @@ impl Exit {
             message: message.into(),
         }
         .into()
+    }
+}
+
+/// The exit code of an error, wherever it came from.
+pub fn code(error: &anyhow::Error) -> u8 {
+    if let Some(exit) = error.downcast_ref::<Exit>() {
+        return exit.code;
+    }
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Rpc(_) | ClientError::Certificate(_)) => UNREACHABLE,
+        Some(error) if lacks_funds(error) => FUNDS,
+        _ => FAILURE,
+    }
+}
+
+/// Whether the chain refused for want of money or of an allowance to spend it.
+pub fn lacks_funds(error: &ClientError) -> bool {
+    use solana_transaction_error::TransactionError;
+    match error {
+        ClientError::Program(error) => matches!(
+            error,
+            MythicError::InsufficientFunds
+                | MythicError::SystemCallFailed
+                | MythicError::GrantPerJobExceeded
+                | MythicError::GrantWindowExceeded
+                | MythicError::GrantLifetimeExceeded
+        ),
+        ClientError::Transaction(error) => matches!(
+            error,
+            TransactionError::AccountNotFound
+                | TransactionError::InsufficientFundsForFee
+                | TransactionError::InsufficientFundsForRent { .. }
+                // The system program's transfer of more than there is.
+                | TransactionError::InstructionError(_, solana_instruction::error::InstructionError::Custom(1))
+        ),
+        _ => false,
     }
 }
 

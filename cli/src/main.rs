@@ -8,12 +8,13 @@ mod exit;
 mod gateway;
 mod model;
 mod progress;
+mod report;
 mod telemetry;
 mod units;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use commands::{ai, check, doctor, jobs, model as models, money, node};
+use commands::{ai, check, doctor, jobs, model as models, node, spend, wallet};
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
 use tokio_util::sync::CancellationToken;
@@ -51,23 +52,27 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Models: fetch, register, list
+    /// Models: fetch, register, update, list
     #[command(subcommand)]
     Model(models::Model),
     /// Keys and lamports of a wallet
     #[command(subcommand)]
-    Wallet(money::Wallet),
+    Wallet(wallet::Wallet),
     /// The prepaid balance that pays for jobs
     #[command(subcommand)]
-    Vault(money::Vault),
+    Vault(wallet::Vault),
     /// What a delegate may spend from the vault
     #[command(subcommand)]
-    Grant(money::Grant),
+    Grant(spend::Grant),
     /// API keys: key, deposit and grant in one
     #[command(subcommand)]
-    Key(money::Key),
+    Key(spend::Key),
     /// Look for what would keep Mythic from working here, and name the mend
-    Doctor,
+    Doctor {
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
     /// Configuration files: check, show
     #[command(subcommand)]
     Config(check::Config),
@@ -75,7 +80,7 @@ enum Command {
     Node(node::Node),
     /// Run the gateway
     Gateway(Run),
-    /// Run the indexer, or rebuild its tables from the archive
+    /// Run the indexer, rebuild its tables from the archive, see its alarms
     Indexer(check::Indexer),
     /// Run the settler: claims, expiries, sweeps, closes
     Settler(Run),
@@ -124,17 +129,17 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Jobs(command) => jobs::run(command, connection).await,
         Command::Network { json } => jobs::network(json, connection).await,
         Command::Model(command) => models::run(command, connection).await,
-        Command::Wallet(command) => money::wallet(command, connection).await,
-        Command::Vault(command) => money::vault(command, connection).await,
-        Command::Grant(command) => money::grant(command, connection).await,
-        Command::Key(command) => money::key(command, connection).await,
-        Command::Doctor => doctor::run(connection).await,
+        Command::Wallet(command) => wallet::wallet(command, connection).await,
+        Command::Vault(command) => wallet::vault(command, connection).await,
+        Command::Grant(command) => spend::grant(command, connection).await,
+        Command::Key(command) => spend::key(command, connection).await,
+        Command::Doctor { json } => doctor::run(json, connection).await,
         Command::Config(command) => check::config(command),
         Command::Node(command) => node::run(command, connection).await,
         Command::Gateway(run) => {
             mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
         }
-        Command::Indexer(command) => check::indexer(command).await,
+        Command::Indexer(command) => check::indexer(command, connection).await,
         Command::Settler(run) => Ok(mythic_indexer::settler::run(
             config::load(run.config.as_deref())?,
             shutdown(),
@@ -189,11 +194,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(
-                error
-                    .downcast_ref::<exit::Exit>()
-                    .map_or(exit::FAILURE, |exit| exit.code),
-            )
+            ExitCode::from(exit::code(&error))
         }
     }
 }

@@ -30,6 +30,12 @@ pub enum ClientError {
     /// The node can't be reached, or answers with an error of its own.
     #[error("chain RPC: {0}; is the chain running and the RPC URL right?")]
     Rpc(String),
+    /// The node is reached over TLS, and its certificate is not one that can be trusted.
+    #[error(
+        "chain RPC: {0}; the server's certificate is refused: it must be valid for the name in the RPC URL and signed by a \
+         public authority"
+    )]
+    Certificate(String),
     /// The node's answer makes no sense.
     #[error("chain RPC gave an answer that cannot be read: {0}")]
     Answer(String),
@@ -80,7 +86,11 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Rpc(_) | Self::Answer(_) | Self::Expired { .. } | Self::UnknownBlockhash
+            Self::Rpc(_)
+                | Self::Certificate(_)
+                | Self::Answer(_)
+                | Self::Expired { .. }
+                | Self::UnknownBlockhash
         )
     }
 }
@@ -92,8 +102,35 @@ impl From<RpcError> for ClientError {
             None => match *error.kind {
                 ErrorKind::SigningError(error) => Self::Sign(error.to_string()),
                 ErrorKind::SerdeJson(error) => Self::Answer(error.to_string()),
+                ErrorKind::Reqwest(error) => Self::unreached(causes(&error)),
+                ErrorKind::Middleware(error) => Self::unreached(format!("{error:#}")),
                 other => Self::Rpc(other.to_string()),
             },
         }
     }
+}
+
+impl ClientError {
+    fn unreached(reason: String) -> Self {
+        // The only trace that TLS libraries leave of it through several layers of boxed errors.
+        match reason.contains("invalid peer certificate") {
+            true => Self::Certificate(reason),
+            false => Self::Rpc(reason),
+        }
+    }
+}
+
+/// An error and what caused it, each once: HTTP libraries show only the outermost, which says nothing.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
 }

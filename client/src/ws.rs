@@ -29,6 +29,8 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
+use crate::error::causes;
+
 /// Largest message taken from the node, in bytes (an account is at most 10 MiB, in base64).
 const MAX_MESSAGE: usize = 16 << 20;
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -217,7 +219,8 @@ impl Connection {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(url = %self.url, %error, "chain WebSocket unreachable; trying again")
+                    let error = causes(&error);
+                    tracing::warn!(url = %self.url, error, "chain WebSocket unreachable; trying again")
                 }
             }
             let until = Instant::now() + backoff;

@@ -5,13 +5,14 @@
 //! - [`projection`]: account bytes to rows ([`entity`]) and feed events ([`feed`])
 //! - [`plan`]: inputs to everything one transaction writes
 //!
-//! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`copy`], [`db`]), [`lease`] keeps
+//! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`copy`], [`db`], [`alarms`]), [`lease`] keeps
 //! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance.
 //!
 //! Beside them: [`settler`] sends what is due on chain and compares index and chain; [`cluster`] runs a private Postgres.
 #![recursion_limit = "256"]
 #![forbid(unsafe_code)]
 
+pub mod alarms;
 pub mod cluster;
 pub mod config;
 pub mod copy;

@@ -145,7 +145,12 @@ impl Pump<'_> {
         let mut batch = Batch::default();
         let linger = Duration::from_millis(self.config.idle_linger_ms);
         let mut trimmed = Instant::now();
+        let mut counted: Option<Instant> = None;
         loop {
+            if counted.is_none_or(|at| at.elapsed() > RENEW) {
+                counted = Some(Instant::now());
+                self.telemetry.alarms(&self.writer.open_alarms().await?);
+            }
             let wait = match batch.since {
                 Some(since) => linger.saturating_sub(since.elapsed()),
                 None => RENEW,

@@ -31,6 +31,12 @@ pub fn hot(schema: &str, entity: Entity) -> String {
 
 /// Moves the newest row per entity of the banks `$1` into the final table, unless a newer one is there.
 pub fn root(schema: &str, entity: Entity) -> String {
+    let hot = format!("{schema}.{}_hot WHERE bank = ANY($1)", entity.table());
+    merge(schema, entity, &hot)
+}
+
+/// Moves the newest row per entity of `source` into the final table, unless a newer one is there.
+pub fn merge(schema: &str, entity: Entity, source: &str) -> String {
     let (table, columns, keys, replace) = (
         entity.table(),
         columns(entity),
@@ -39,7 +45,7 @@ pub fn root(schema: &str, entity: Entity) -> String {
     );
     format!(
         "INSERT INTO {schema}.{table} AS f ({columns})
-         SELECT DISTINCT ON ({keys}) {columns} FROM {schema}.{table}_hot WHERE bank = ANY($1)
+         SELECT DISTINCT ON ({keys}) {columns} FROM {source}
          ORDER BY {keys}, slot DESC, ordinal DESC
          ON CONFLICT ({keys}) DO UPDATE SET {replace} WHERE (EXCLUDED.slot, EXCLUDED.ordinal) >= (f.slot, f.ordinal)"
     )

@@ -7,10 +7,14 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use axum::{
     Json, Router, extract::State as Extract, http::StatusCode, response::IntoResponse, routing::get,
 };
-use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarms::Kind;
 use crate::error::IndexerError;
 
 /// What an indexer measures.
@@ -31,6 +35,7 @@ pub struct Telemetry {
     pub processed_slot: IntGauge,
     pub confirmed_slot: IntGauge,
     pub finalized_slot: IntGauge,
+    alarms: IntGaugeVec,
     health: Arc<Mutex<Health>>,
 }
 
@@ -60,7 +65,10 @@ impl Telemetry {
             registry.register(Box::new(histogram.clone()))?;
             Ok(histogram)
         };
+        let alarms = IntGaugeVec::new(Opts::new("alarms", "Alarms that are open"), &["kind"])?;
+        registry.register(Box::new(alarms.clone()))?;
         Ok(Self {
+            alarms,
             envelopes: counter("envelopes_total", "Envelopes read")?,
             malformed: counter("malformed_total", "Envelopes that could not be used")?,
             updates: counter("updates_total", "Account updates written")?,
@@ -88,6 +96,16 @@ impl Telemetry {
             })),
             registry,
         })
+    }
+
+    /// How many alarms of each kind are open.
+    pub fn alarms(&self, open: &[(String, i64)]) {
+        for kind in Kind::ALL {
+            self.alarms.with_label_values(&[kind.as_str()]).set(0);
+        }
+        for (kind, count) in open {
+            self.alarms.with_label_values(&[kind.as_str()]).set(*count);
+        }
     }
 
     pub fn working(&self) {

@@ -60,6 +60,9 @@ pub struct InferenceRequest {
     /// Stop strings, in the order of the terms' stop hash; empty when there are none.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// Each token is to come with its `log_sum_exp`.
+    #[serde(default)]
+    pub logprobs: bool,
 }
 
 /// One event of the stream that answers [`InferenceRequest`], sent as SSE `data:` lines of JSON.
@@ -83,6 +86,11 @@ pub enum NodeEvent {
         text: String,
         /// The four largest logits, `(token id, Q16.16)`, largest first.
         top4: [(u32, i32); 4],
+        /// Natural logarithm of the sum of the exponentials of all logits: a logit less this is a log-probability. Only if
+        /// asked for, and unknown for a result that was made before a restart. The fingerprint does not hold it, so it is
+        /// the node's word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log_sum_exp: Option<f32>,
     },
     /// The whole output, after the last token.
     Done {

@@ -2,12 +2,22 @@
 -- What analysts and the gateway read: schema `analytics`. Run with search_path = the projection's
 -- schema; run again when a rebuild swaps schemas. Columns are only ever added at the end.
 --
+-- Schema `listing` holds the same rows in parts, for whoever wants the first N of a sorted list: NAME_processed_rooted and
+-- NAME_processed_unrooted, NAME_confirmed_…, NAME_finalized; burns apart by kind. Take the first N of each part.
+--
 -- Each view exists as NAME_processed, NAME_confirmed, NAME_finalized (state at that commitment) and
 -- NAME (= NAME_processed). Keys are base58 text; `…_key` columns are the same key as bytes and indexed.
 -- Values that aren't known yet are null. Expensive columns (times, transitions) cost only when selected.
 
+CREATE SCHEMA IF NOT EXISTS listing;
+
 DO $build$
-DECLARE c text;
+DECLARE
+    c text;
+    part record;
+    -- Of a burn: its kind, table, slot and account.
+    burn record;
+    burns text[];
 BEGIN
 FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
 
@@ -34,97 +44,6 @@ FROM job_%1$s j CROSS JOIN LATERAL (VALUES
     (4::smallint, 'submitted', j.submitted_slot), (5::smallint, 'disputed', j.disputed_slot),
     (6::smallint, CASE j.status WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END, j.ended_slot)
 ) e(step, status, slot) WHERE e.slot IS NOT NULL
-$v$, c);
-
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.jobs_%1$s AS
-SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
-       CASE j.status WHEN 1 THEN 'open' WHEN 2 THEN 'accepted' WHEN 3 THEN 'submitted' WHEN 4 THEN 'disputed'
-            WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END AS status,
-       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
-                   FROM slot s WHERE s.bank = j.bank), 'finalized') AS commitment,
-       CASE j.end_reason WHEN 1 THEN 'claimed' WHEN 2 THEN 'cancelled' WHEN 3 THEN 'declined' WHEN 4 THEN 'expired'
-            WHEN 5 THEN 'not_guilty' WHEN 6 THEN 'void' WHEN 7 THEN 'guilty' WHEN 8 THEN 'fault' END AS end_reason,
-       CASE j.finish_reason WHEN 1 THEN 'eos' WHEN 2 THEN 'length' WHEN 3 THEN 'stopped' WHEN 4 THEN 'cancelled' END AS finish_reason,
-       analytics.base58(j.model) AS model, j.model AS model_key,
-       analytics.base58(j.validator) AS validator, j.validator AS validator_key,
-       analytics.base58(j.owner) AS owner, j.owner AS owner_key,
-       analytics.base58(j.requester) AS requester, j.requester AS requester_key,
-       analytics.base58(nullif(j.canceller, decode(repeat('00', 32), 'hex'))) AS canceller, analytics.base58(j.rent_payer) AS rent_payer,
-       analytics.base58(j.spend_grant) AS spend_grant,
-       encode(j.nonce, 'hex') AS nonce,
-       j.prompt_tokens, j.max_output_tokens, j.output_tokens, j.price_in, j.price_out,
-       j.ceiling_lamports, j.fee_lamports, j.validator_lamports, j.foundation_lamports, j.burned_lamports,
-       j.refunded_lamports, j.slashed_lamports,
-       encode(j.prompt_hash, 'hex') AS prompt_hash, encode(j.seed, 'hex') AS seed, j.temperature_milli, j.sampling_profile,
-       encode(j.stop_hash, 'hex') AS stop_hash, j.prompt_source, encode(j.terms_hash, 'hex') AS terms_hash,
-       encode(j.output_root, 'hex') AS output_root, encode(j.fingerprint, 'hex') AS fingerprint,
-       j.requested_slot, j.accepted_slot, j.cancel_slot, j.submitted_slot, j.disputed_slot, j.ended_slot,
-       j.deadline_slot, j.window_slots, j.window_end_slot, j.open_disputes,
-       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)) AS closed_slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.requested_slot AND NOT s.gap) AS requested_at,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.accepted_slot AND NOT s.gap) AS accepted_at,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.submitted_slot AND NOT s.gap) AS submitted_at,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.ended_slot AND NOT s.gap) AS ended_at,
-       (SELECT jsonb_agg(jsonb_build_object('status', e.status, 'slot', e.slot, 'at', e.at, 'commitment', e.commitment,
-                                            'signature', e.signature) ORDER BY e.step)
-          FROM analytics.job_events_%1$s e WHERE e.job_key = j.pubkey AND e.requested_slot = j.requested_slot) AS transitions,
-       j.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.slot AND NOT s.gap) AS updated_at, j.write_seq,
-       j.exact AND j.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = j.pubkey) AS exact,
-       j.lamports
-FROM job_%1$s j
-$v$, c);
-
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.fingerprints_%1$s AS
-SELECT id AS job, id_key AS job_key, validator, validator_key, model, model_key, fingerprint, output_root, terms_hash,
-       prompt_hash, prompt_tokens, output_tokens, finish_reason, submitted_slot, submitted_at, window_end_slot, commitment, exact
-FROM analytics.jobs_%1$s WHERE submitted_slot IS NOT NULL
-$v$, c);
-
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.settlements_%1$s AS
-SELECT id AS job, id_key AS job_key, status, end_reason, owner, owner_key, validator, validator_key, model, model_key,
-       prompt_tokens, output_tokens, ceiling_lamports, fee_lamports, validator_lamports, foundation_lamports, burned_lamports,
-       refunded_lamports, slashed_lamports, ended_slot, ended_at, commitment, exact
-FROM analytics.jobs_%1$s WHERE ended_slot IS NOT NULL
-$v$, c);
-
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.models_%1$s AS
-SELECT analytics.base58(m.pubkey) AS id, m.pubkey AS id_key, encode(m.identity, 'hex') AS identity, m.name,
-       analytics.base58(m.registrant) AS registrant, m.price_in, m.price_out, m.retired,
-       encode(m.weights_hash, 'hex') AS weights_hash, encode(m.tokenizer_hash, 'hex') AS tokenizer_hash,
-       encode(m.template_hash, 'hex') AS template_hash, m.quantisation, m.kernel_profile, m.eos_ids, m.context_length,
-       m.max_job_tokens, m.error_ppm, m.miss_ppm, m.commit_slots, m.min_vram_mib, m.registered_slot, m.retired_slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap) AS registered_at,
-       m.burned_lamports, m.slot, m.write_seq,
-       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
-                   FROM slot s WHERE s.bank = m.bank), 'finalized') AS commitment,
-       m.exact AND m.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = m.pubkey) AS exact
-FROM model_%1$s m
-WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = m.pubkey AND (x.slot, x.ordinal) > (m.slot, m.ordinal))
-$v$, c);
-
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.validators_%1$s AS
-SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.authority) AS authority, v.authority AS authority_key,
-       analytics.base58(v.operator) AS operator, v.operator AS operator_key,
-       v.stake, v.activating, v.activation_slot, v.unbonding, v.unbonding_slot, v.open_jobs, v.open_disputes,
-       v.claimable, v.owed_foundation, v.owed_burn, v.gpu_name, v.vram_mib, v.endpoint, v.models,
-       CASE v.status WHEN 1 THEN 'active' WHEN 2 THEN 'jailed' END AS status,
-       v.jobs_settled, v.jobs_missed, v.jobs_declined, v.earned, v.slashed,
-       v.registered_slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = v.registered_slot AND NOT s.gap) AS registered_at,
-       v.jailed_until, v.slot, v.write_seq,
-       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
-                   FROM slot s WHERE s.bank = v.bank), 'finalized') AS commitment,
-       v.exact AND v.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = v.pubkey) AS exact,
-       v.lamports
-FROM validator_%1$s v
-WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal))
 $v$, c);
 
 EXECUTE format($v$
@@ -166,7 +85,119 @@ WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = g.pubkey AND (x.sl
 $v$, c);
 
 EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.disputes_%1$s AS
+CREATE OR REPLACE VIEW analytics.treasury_%1$s AS
+SELECT analytics.base58(t.pubkey) AS id, t.balance, t.withdrawn, t.received, t.slot, t.write_seq, t.lamports FROM treasury_%1$s t
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.config_%1$s AS
+SELECT analytics.base58(t.pubkey) AS id, analytics.base58(t.admin) AS admin, analytics.base58(t.pending_admin) AS pending_admin,
+       analytics.base58(t.foundation) AS foundation, t.paused, t.parameters, t.slot, t.write_seq FROM config_%1$s t
+$v$, c);
+
+END LOOP;
+
+-- Lists. What closed an account is looked up row by row, since a join would read all closures for the first page.
+FOR part IN SELECT * FROM (VALUES
+    ('analytics', 'processed', 'processed'), ('analytics', 'confirmed', 'confirmed'), ('analytics', 'finalized', 'finalized'),
+    ('listing', 'processed_rooted', 'processed'), ('listing', 'processed_unrooted', 'processed'),
+    ('listing', 'confirmed_rooted', 'confirmed'), ('listing', 'confirmed_unrooted', 'confirmed'), ('listing', 'finalized', 'finalized')
+) v(schema, suffix, commitment) LOOP
+c := part.commitment;
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW %2$I.jobs_%3$s AS
+SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
+       CASE j.status WHEN 1 THEN 'open' WHEN 2 THEN 'accepted' WHEN 3 THEN 'submitted' WHEN 4 THEN 'disputed'
+            WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END AS status,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = j.bank), 'finalized') AS commitment,
+       CASE j.end_reason WHEN 1 THEN 'claimed' WHEN 2 THEN 'cancelled' WHEN 3 THEN 'declined' WHEN 4 THEN 'expired'
+            WHEN 5 THEN 'not_guilty' WHEN 6 THEN 'void' WHEN 7 THEN 'guilty' WHEN 8 THEN 'fault' END AS end_reason,
+       CASE j.finish_reason WHEN 1 THEN 'eos' WHEN 2 THEN 'length' WHEN 3 THEN 'stopped' WHEN 4 THEN 'cancelled' END AS finish_reason,
+       analytics.base58(j.model) AS model, j.model AS model_key,
+       analytics.base58(j.validator) AS validator, j.validator AS validator_key,
+       analytics.base58(j.owner) AS owner, j.owner AS owner_key,
+       analytics.base58(j.requester) AS requester, j.requester AS requester_key,
+       analytics.base58(nullif(j.canceller, decode(repeat('00', 32), 'hex'))) AS canceller, analytics.base58(j.rent_payer) AS rent_payer,
+       analytics.base58(j.spend_grant) AS spend_grant,
+       encode(j.nonce, 'hex') AS nonce,
+       j.prompt_tokens, j.max_output_tokens, j.output_tokens, j.price_in, j.price_out,
+       j.ceiling_lamports, j.fee_lamports, j.validator_lamports, j.foundation_lamports, j.burned_lamports,
+       j.refunded_lamports, j.slashed_lamports,
+       encode(j.prompt_hash, 'hex') AS prompt_hash, encode(j.seed, 'hex') AS seed, j.temperature_milli, j.sampling_profile,
+       encode(j.stop_hash, 'hex') AS stop_hash, j.prompt_source, encode(j.terms_hash, 'hex') AS terms_hash,
+       encode(j.output_root, 'hex') AS output_root, encode(j.fingerprint, 'hex') AS fingerprint,
+       j.requested_slot, j.accepted_slot, j.cancel_slot, j.submitted_slot, j.disputed_slot, j.ended_slot,
+       j.deadline_slot, j.window_slots, j.window_end_slot, j.open_disputes,
+       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)) AS closed_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.requested_slot AND NOT s.gap) AS requested_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.accepted_slot AND NOT s.gap) AS accepted_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.submitted_slot AND NOT s.gap) AS submitted_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.ended_slot AND NOT s.gap) AS ended_at,
+       (SELECT jsonb_agg(jsonb_build_object('status', e.status, 'slot', e.slot, 'at', e.at, 'commitment', e.commitment,
+                                            'signature', e.signature) ORDER BY e.step)
+          FROM analytics.job_events_%1$s e WHERE e.job_key = j.pubkey AND e.requested_slot = j.requested_slot) AS transitions,
+       j.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.slot AND NOT s.gap) AS updated_at, j.write_seq,
+       j.exact AND j.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = j.pubkey) AS exact,
+       j.lamports, j.status AS status_code
+FROM job_%3$s j
+$v$, c, part.schema, part.suffix);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW %2$I.fingerprints_%3$s AS
+SELECT id AS job, id_key AS job_key, validator, validator_key, model, model_key, fingerprint, output_root, terms_hash,
+       prompt_hash, prompt_tokens, output_tokens, finish_reason, submitted_slot, submitted_at, window_end_slot, commitment, exact
+FROM %2$I.jobs_%3$s WHERE submitted_slot IS NOT NULL
+$v$, c, part.schema, part.suffix);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW %2$I.settlements_%3$s AS
+SELECT id AS job, id_key AS job_key, status, end_reason, owner, owner_key, validator, validator_key, model, model_key,
+       prompt_tokens, output_tokens, ceiling_lamports, fee_lamports, validator_lamports, foundation_lamports, burned_lamports,
+       refunded_lamports, slashed_lamports, ended_slot, ended_at, commitment, exact
+FROM %2$I.jobs_%3$s WHERE ended_slot IS NOT NULL
+$v$, c, part.schema, part.suffix);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW %2$I.models_%3$s AS
+SELECT analytics.base58(m.pubkey) AS id, m.pubkey AS id_key, encode(m.identity, 'hex') AS identity, m.name,
+       analytics.base58(m.registrant) AS registrant, m.price_in, m.price_out, m.retired,
+       encode(m.weights_hash, 'hex') AS weights_hash, encode(m.tokenizer_hash, 'hex') AS tokenizer_hash,
+       encode(m.template_hash, 'hex') AS template_hash, m.quantisation, m.kernel_profile, m.eos_ids, m.context_length,
+       m.max_job_tokens, m.error_ppm, m.miss_ppm, m.commit_slots, m.min_vram_mib, m.registered_slot, m.retired_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap) AS registered_at,
+       m.burned_lamports, m.slot, m.write_seq,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = m.bank), 'finalized') AS commitment,
+       m.exact AND m.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = m.pubkey) AS exact
+FROM model_%3$s m
+WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = m.pubkey AND (x.slot, x.ordinal) > (m.slot, m.ordinal))
+$v$, c, part.schema, part.suffix);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW %2$I.validators_%3$s AS
+SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.authority) AS authority, v.authority AS authority_key,
+       analytics.base58(v.operator) AS operator, v.operator AS operator_key,
+       v.stake, v.activating, v.activation_slot, v.unbonding, v.unbonding_slot, v.open_jobs, v.open_disputes,
+       v.claimable, v.owed_foundation, v.owed_burn, v.gpu_name, v.vram_mib, v.endpoint, v.models,
+       CASE v.status WHEN 1 THEN 'active' WHEN 2 THEN 'jailed' END AS status,
+       v.jobs_settled, v.jobs_missed, v.jobs_declined, v.earned, v.slashed,
+       v.registered_slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = v.registered_slot AND NOT s.gap) AS registered_at,
+       v.jailed_until, v.slot, v.write_seq,
+       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
+                   FROM slot s WHERE s.bank = v.bank), 'finalized') AS commitment,
+       v.exact AND v.slot > (SELECT inexact_through FROM head)
+               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = v.pubkey) AS exact,
+       v.lamports
+FROM validator_%3$s v
+WHERE (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal)) IS NULL
+$v$, c, part.schema, part.suffix);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW %2$I.disputes_%3$s AS
 SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.job) AS job, d.job AS job_key,
        analytics.base58(d.challenger) AS challenger, analytics.base58(d.submitter) AS submitter,
        CASE d.status WHEN 1 THEN 'openings' WHEN 2 THEN 'jury' WHEN 3 THEN 'resolved' END AS status,
@@ -181,34 +212,29 @@ SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.
                    FROM slot s WHERE s.bank = d.bank), 'finalized') AS commitment,
        d.exact AND d.slot > (SELECT inexact_through FROM head)
                AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = d.pubkey) AS exact
-FROM dispute_%1$s d
-$v$, c);
+FROM dispute_%3$s d
+$v$, c, part.schema, part.suffix);
 
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.burns_%1$s AS
-SELECT 'fee'::text AS kind, analytics.base58(j.pubkey) AS account, j.pubkey AS account_key, j.ended_slot AS slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.ended_slot AND NOT s.gap) AS at, j.burned_lamports AS lamports
-FROM job_%1$s j WHERE j.burned_lamports > 0
-UNION ALL
-SELECT 'registration', analytics.base58(m.pubkey), m.pubkey, m.registered_slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap), m.burned_lamports
-FROM model_%1$s m WHERE m.burned_lamports > 0
-UNION ALL
-SELECT 'dispute', analytics.base58(d.pubkey), d.pubkey, d.resolved_slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.resolved_slot AND NOT s.gap), d.burned_lamports
-FROM dispute_%1$s d WHERE d.burned_lamports > 0
-$v$, c);
+burns := '{}';
+FOR burn IN SELECT * FROM (VALUES
+    ('fee', 'job', 'ended_slot'), ('registration', 'model', 'registered_slot'), ('dispute', 'dispute', 'resolved_slot')
+) v(kind, origin, slot) LOOP
+    burns := burns || format($v$
+        SELECT %4$L::text AS kind, analytics.base58(b.pubkey) AS account, b.pubkey AS account_key, b.%6$I AS slot,
+               (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = b.%6$I AND NOT s.gap) AS at, b.burned_lamports AS lamports
+        FROM %5$s_%3$s b WHERE b.burned_lamports > 0 AND b.%6$I IS NOT NULL
+        $v$, c, part.schema, part.suffix, burn.kind, burn.origin, burn.slot);
+    IF part.schema = 'listing' THEN
+        EXECUTE format('CREATE OR REPLACE VIEW listing.burns_%s_%s AS %s', burn.kind, part.suffix, burns[cardinality(burns)]);
+    END IF;
+END LOOP;
+IF part.schema = 'analytics' THEN
+    EXECUTE format('CREATE OR REPLACE VIEW analytics.burns_%s AS %s', c, array_to_string(burns, ' UNION ALL '));
+END IF;
 
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.treasury_%1$s AS
-SELECT analytics.base58(t.pubkey) AS id, t.balance, t.withdrawn, t.received, t.slot, t.write_seq, t.lamports FROM treasury_%1$s t
-$v$, c);
+END LOOP;
 
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.config_%1$s AS
-SELECT analytics.base58(t.pubkey) AS id, analytics.base58(t.admin) AS admin, analytics.base58(t.pending_admin) AS pending_admin,
-       analytics.base58(t.foundation) AS foundation, t.paused, t.parameters, t.slot, t.write_seq FROM config_%1$s t
-$v$, c);
+FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.network_daily_%1$s AS
@@ -264,3 +290,9 @@ SELECT s.bank, s.slot, s.last_slot, analytics.base58(s.blockhash) AS blockhash, 
             WHEN 5 THEN 'dead' WHEN 6 THEN 'gap' END AS status,
        s.whole, s.healed, s.accounts AS account_updates
 FROM slot s;
+
+-- What an operator should look at, and what there was. Open: cleared_at is null.
+CREATE OR REPLACE VIEW analytics.alarms AS
+SELECT a.id, a.kind, a.slot, a.last_slot, a.count, a.detail, a.clears_itself, a.at AS since, a.newest_at,
+       a.cleared_at, a.cleared_reason
+FROM pipeline.alarm a;

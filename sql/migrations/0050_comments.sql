@@ -25,10 +25,19 @@ FOR v IN SELECT * FROM (VALUES
             v.comment || CASE c WHEN '' THEN ' (as processed)' ELSE ' (as ' || substr(c, 2) || ')' END);
     END LOOP;
 END LOOP;
+FOR v IN SELECT viewname AS name FROM pg_views WHERE schemaname = 'listing' LOOP
+    EXECUTE format('COMMENT ON VIEW listing.%I IS %L', v.name,
+        'A part of the analytics view of that name, with an index in the order of its list: take the first N of each part');
+END LOOP;
 END $build$;
 
 COMMENT ON VIEW analytics.pipeline_status IS 'Where the index stands: heads per commitment, gaps, dead letters, newest feed number';
 COMMENT ON VIEW analytics.banks IS 'Every bank ever sealed: orphaned and dead ones too';
+COMMENT ON VIEW analytics.alarms IS 'What an operator should look at; cleared ones stay as history (open: cleared_at is null)';
+COMMENT ON COLUMN analytics.alarms.kind IS 'gap, loss, confirmed_fork, root_conflict, malformed_bank or reconciliation';
+COMMENT ON COLUMN analytics.alarms.slot IS 'First slot it is about; last_slot is the last one';
+COMMENT ON COLUMN analytics.alarms.count IS 'How often it came, or how many records were lost';
+COMMENT ON COLUMN analytics.alarms.clears_itself IS 'The indexer or the settler clears it when it has healed; false: an operator does (mythic indexer alarms)';
 COMMENT ON COLUMN analytics.jobs.exact IS 'False if writes of this account may have gone unseen (a gap, a base, quarantined content)';
 COMMENT ON COLUMN analytics.jobs.ceiling_lamports IS 'Most the job may cost; held from the vault at request';
 COMMENT ON COLUMN analytics.jobs.fee_lamports IS 'What it cost, once settled';
@@ -41,8 +50,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mythic_reader') THEN
         CREATE ROLE mythic_reader NOLOGIN;
     END IF;
-    GRANT USAGE ON SCHEMA analytics, feed TO mythic_reader;
-    GRANT SELECT ON ALL TABLES IN SCHEMA analytics, feed TO mythic_reader;
+    GRANT USAGE ON SCHEMA analytics, listing, feed TO mythic_reader;
+    GRANT SELECT ON ALL TABLES IN SCHEMA analytics, listing, feed TO mythic_reader;
 EXCEPTION WHEN insufficient_privilege THEN
-    RAISE NOTICE 'no right to create or grant the read-only role mythic_reader: analysts need SELECT on schemas analytics and feed';
+    RAISE NOTICE 'no right to create or grant the read-only role mythic_reader: analysts need SELECT on schemas analytics, listing and feed';
 END $role$;

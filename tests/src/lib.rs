@@ -275,24 +275,59 @@ impl Network {
         }
     }
 
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A `mythic` command against this network, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(target().join("mythic"));
+        command
+            .args(args)
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Runs the `mythic` executable against this network and returns its standard output.
     pub fn mythic(&self, args: &[&str]) -> Result<String> {
-        let output = Command::new(target().join("mythic"))
-            .args(args)
-            .args([
-                "--data-dir".as_ref(),
-                self.dir.path().join("data").as_os_str(),
-            ])
-            .output()?;
-        ensure!(
-            output.status.success(),
-            "mythic {args:?}: {}\n{}{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8(output.stdout)?)
+        let ran = ran(&mut self.command(args))?;
+        ensure!(ran.code == 0, "mythic {args:?}: {ran:?}");
+        Ok(ran.stdout)
     }
+
+    /// Runs the executable, which must fail with an exit code and a message on standard error that has all of `words`.
+    pub fn mythic_fails(&self, args: &[&str], code: i32, words: &[&str]) -> Result<()> {
+        let ran = ran(&mut self.command(args))?;
+        ensure!(
+            ran.code == code && words.iter().all(|word| ran.stderr.contains(word)),
+            "mythic {args:?}: not {code} with {words:?} but {ran:?}"
+        );
+        Ok(())
+    }
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub fn ran(command: &mut Command) -> Result<Ran> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    Ok(Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout)?,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
 
 impl Drop for Network {

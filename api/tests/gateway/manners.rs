@@ -379,7 +379,10 @@ async fn the_pages_stand_alone_under_a_strict_policy() {
         ("/", "text/html"),
         ("/jobs/x", "text/html"),
         ("/static/page.js", "text/javascript"),
+        ("/static/network.js", "text/javascript"),
+        ("/static/job.js", "text/javascript"),
         ("/static/style.css", "text/css"),
+        ("/static/icon.svg", "image/svg+xml"),
     ] {
         let response = send(request(Method::GET, path, None, "")).await;
         assert_eq!(response.status(), StatusCode::OK);
@@ -395,5 +398,14 @@ async fn the_pages_stand_alone_under_a_strict_policy() {
                 .unwrap()
                 .contains("default-src 'none'")
         );
+        let text = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        let text = String::from_utf8(text.to_vec())
+            .unwrap()
+            .replace("http://www.w3.org/2000/svg", "");
+        assert!(!text.contains("://"), "{path} names another place");
     }
+    let response = send(request(Method::GET, "/static/nothing", None, "")).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
 }

@@ -131,6 +131,8 @@ fn several_choices_are_several_jobs_with_logprobs() {
             .as_array()
             .unwrap();
         assert_eq!(entries.len(), ANSWER.len());
+        // The puppet's best logit is 100, its sum over the vocabulary e^101.
+        assert_eq!(entries[0]["logprob"], -1.0);
         assert_eq!(
             (
                 entries[0]["token"].as_str(),
@@ -810,6 +812,66 @@ fn models_and_estimates_give_prices_and_the_network_is_shown() {
         let health = world.get("/health").await;
         assert_eq!(health["components"]["chain"]["state"], "ok", "{health}");
         assert!(world.dev.pubkey() != Pubkey::default());
+    });
+}
+
+#[test]
+fn health_names_the_open_alarms_by_kind_until_they_are_cleared() {
+    within(|world| async move {
+        let (database, connection) =
+            tokio_postgres::connect(&world.database_url, tokio_postgres::NoTls)
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        for (kind, detail, itself) in [
+            ("root_conflict", "first", false),
+            ("root_conflict", "second", false),
+            ("gap", "slots 5 to 6 were not seen", true),
+        ] {
+            let raise = mythic_indexer::alarms::RAISE;
+            // Finality is far from there: the indexer leaves them alone.
+            let (slot, count, banks) = (1i64 << 40, 1i64, Vec::<i64>::new());
+            database
+                .execute(
+                    raise,
+                    &[&kind, &slot, &slot, &count, &banks, &itself, &detail],
+                )
+                .await
+                .unwrap();
+        }
+        let health = world.get("/health").await;
+        let alarms = &health["components"]["alarms"];
+        assert_eq!(
+            (health["status"].as_str(), alarms["state"].as_str()),
+            (Some("degraded"), Some("raised")),
+            "{health}"
+        );
+        let kinds = alarms["kinds"].as_array().unwrap();
+        let of = |kind: &str| kinds.iter().find(|k| k["kind"] == kind).unwrap();
+        assert_eq!(
+            (
+                of("root_conflict")["open"].as_i64(),
+                &of("root_conflict")["newest"]
+            ),
+            (Some(2), &json!("second"))
+        );
+        assert!(of("gap")["since"].is_string());
+        assert_eq!(
+            (
+                &of("gap")["clears_itself"],
+                &of("root_conflict")["clears_itself"]
+            ),
+            (&json!(true), &json!(false))
+        );
+        let all = mythic_indexer::alarms::Which::All;
+        mythic_indexer::alarms::clear(&world.database_url, &all, "seen")
+            .await
+            .unwrap();
+        let health = world.get("/health").await;
+        assert_eq!(
+            health["components"]["alarms"],
+            json!({"state": "ok", "kinds": []})
+        );
     });
 }
 

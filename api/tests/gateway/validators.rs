@@ -83,6 +83,9 @@ async fn evidence(State(me): State<Arc<Validator>>, Path(id): Path<String>) -> R
     }
 }
 
+/// More than the four candidates' own sum: the vocabulary has others.
+pub const LOG_SUM_EXP: f32 = 101.0;
+
 fn top4(token: u32) -> [(u32, i32); 4] {
     let others: Vec<u32> = (1..6).filter(|id| *id != token).take(3).collect();
     [
@@ -256,6 +259,7 @@ async fn answer(
                 token: *token,
                 text,
                 top4: top4(*token),
+                log_sum_exp: request.logprobs.then_some(LOG_SUM_EXP),
             })
             .await;
     }

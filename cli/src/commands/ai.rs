@@ -4,6 +4,7 @@ use crate::{
     context::Connection,
     exit::{self, Exit},
     gateway::events,
+    report::Report,
     units::sol,
 };
 use anyhow::Result;
@@ -170,8 +171,17 @@ pub async fn estimate(args: Estimate, connection: &Connection) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&answer)?);
         return Ok(());
     }
-    for (key, value) in answer.as_object().into_iter().flatten() {
-        println!("{key:<28} {}", crate::units::cell(value));
+    let mut report = Report::default();
+    for field in [
+        "model",
+        "prompt_tokens",
+        "max_output_tokens",
+        "expected_output_tokens",
+    ] {
+        report.add(field, answer[field].clone());
     }
-    Ok(())
+    report
+        .lamports("estimated_cost", answer["estimated_cost_lamports"].as_u64())
+        .lamports("ceiling_cost", answer["ceiling_cost_lamports"].as_u64())
+        .print(false)
 }

@@ -1,7 +1,9 @@
 //! `mythic config` and `mythic indexer`: processes whose configuration is read by the common loader.
 
+use super::alarms;
 use crate::{
     config::{self, ProcessConfig},
+    context::Connection,
     exit::{self, Exit},
     progress::Step,
     shutdown,
@@ -89,6 +91,8 @@ enum IndexerCommand {
         #[arg(long, value_enum, default_value_t = SwapChoice::IfEqual)]
         swap: SwapChoice,
     },
+    /// List what an operator should look at, or clear it. Exit code 6 while alarms are open
+    Alarms(alarms::Alarms),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -149,11 +153,12 @@ pub fn config(command: Config) -> Result<()> {
 }
 
 /// Runs `mythic indexer`.
-pub async fn indexer(command: Indexer) -> Result<()> {
+pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
     match command.command {
         None => {
             Ok(mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await?)
         }
+        Some(IndexerCommand::Alarms(command)) => alarms::run(command, connection).await,
         Some(IndexerCommand::Rebuild { config, swap }) => {
             let config: IndexerConfig = config::load(config.as_deref())?;
             let swap = match swap {

@@ -2,11 +2,13 @@
 
 use crate::{
     context::Connection,
+    dev::state::DevState,
     exit::{self, Exit},
 };
 use anyhow::Result;
 use mythic_client::Commitment;
 use mythic_inference::model;
+use serde_json::json;
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::Path,
@@ -14,43 +16,92 @@ use std::{
 
 /// Room that a build, a model and a month of a development network take.
 const WANTED_BYTES: u64 = 10 << 30;
+/// Of `mythic dev`: gateway, first node, chain, its WebSocket, database.
+const DEFAULT_PORTS: [u16; 5] = [4002, 8080, 8899, 8900, 5442];
+
+/// How a check came out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// Nothing is wrong, but it is well to know.
+    Note,
+    Bad,
+}
+
+impl Verdict {
+    fn of(good: bool) -> Self {
+        if good { Self::Good } else { Self::Bad }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Note => "note",
+            Self::Bad => "FAIL",
+        }
+    }
+}
 
 struct Finding {
     what: &'static str,
-    good: bool,
+    verdict: Verdict,
     detail: String,
 }
 
+impl Finding {
+    fn new(what: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self {
+            what,
+            verdict,
+            detail: detail.into(),
+        }
+    }
+}
+
 /// Runs `mythic doctor`. Fails if a check that `mythic dev` depends on fails.
-pub async fn run(connection: &Connection) -> Result<()> {
-    let running = crate::dev::state::DevState::read(&connection.data_dir).is_ok();
+pub async fn run(json: bool, connection: &Connection) -> Result<()> {
     let mut findings = vec![
+        processor(),
         postgres(),
         model_file(),
         disk(&connection.data_dir),
         plugin(),
     ];
-    if running {
+    // A network here, or whatever the flags and the environment point at.
+    let elsewhere = connection.gateway.is_some() || connection.rpc.is_some();
+    if elsewhere || DevState::read(&connection.data_dir).is_ok() {
         findings.push(chain(connection).await);
         findings.push(gateway(connection).await);
     } else {
         findings.push(ports());
     }
     for finding in &findings {
-        println!(
-            "{} {:<12} {}",
-            if finding.good { "ok  " } else { "FAIL" },
-            finding.what,
-            finding.detail
-        );
+        let (what, word, detail) = (finding.what, finding.verdict.word(), &finding.detail);
+        match json {
+            true => println!(
+                "{}",
+                json!({"check": what, "result": word, "detail": detail})
+            ),
+            false => println!("{word:<4}  {what:<10}  {detail}"),
+        }
     }
-    match findings.iter().filter(|finding| !finding.good).count() {
+    let failed = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Bad);
+    match failed.count() {
         0 => Ok(()),
         failed => Err(Exit::error(
             exit::CHECK_FAILED,
             format!("{failed} of {} checks failed", findings.len()),
         )),
     }
+}
+
+/// What the engine computes on.
+fn processor() -> Finding {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let detail = format!("{cores} cores, {}", std::env::consts::ARCH);
+    Finding::new("processor", Verdict::of(cores > 0), detail)
 }
 
 fn postgres() -> Finding {
@@ -61,40 +112,31 @@ fn postgres() -> Finding {
         ),
         Err(error) => (false, error.to_string()),
     };
-    Finding {
-        what: "PostgreSQL",
-        good,
-        detail,
-    }
+    Finding::new("PostgreSQL", Verdict::of(good), detail)
 }
 
 fn model_file() -> Finding {
     let path = model::cache_dir().map(|dir| dir.join(model::CATALOGUE[0].file));
-    let (good, detail) = match path {
-        Ok(path) if path.is_file() => (true, path.display().to_string()),
+    let (verdict, detail) = match path {
+        Ok(path) if path.is_file() => (Verdict::Good, path.display().to_string()),
         Ok(path) => (
-            false,
-            format!("not at {}; `mythic model pull` fetches it", path.display()),
+            Verdict::Note,
+            format!(
+                "not at {} yet; `mythic dev` and `mythic model pull` fetch it",
+                path.display()
+            ),
         ),
-        Err(error) => (false, error.to_string()),
+        Err(error) => (Verdict::Bad, error.to_string()),
     };
-    Finding {
-        what: "model",
-        good,
-        detail,
-    }
+    Finding::new("model", verdict, detail)
 }
 
 fn disk(data_dir: &Path) -> Finding {
     let existing = data_dir
         .ancestors()
         .find(|dir| dir.exists())
+        .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let existing = if existing.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        existing
-    };
     let (good, detail) = match nix::sys::statvfs::statvfs(existing) {
         Ok(stat) => {
             let free = stat.blocks_available() * stat.fragment_size();
@@ -105,11 +147,7 @@ fn disk(data_dir: &Path) -> Finding {
         }
         Err(error) => (false, format!("{}: {error}", existing.display())),
     };
-    Finding {
-        what: "disk",
-        good,
-        detail,
-    }
+    Finding::new("disk", Verdict::of(good), detail)
 }
 
 fn plugin() -> Finding {
@@ -119,64 +157,74 @@ fn plugin() -> Finding {
         Ok(path) if path.is_file() => (true, path.display().to_string()),
         Ok(path) => (
             false,
-            format!(
-                "not at {}; `cargo build --workspace` builds it",
-                path.display()
-            ),
+            format!("not at {}; `make build` builds it", path.display()),
         ),
         Err(error) => (false, error.to_string()),
     };
-    Finding {
-        what: "plugin",
-        good,
-        detail,
-    }
+    Finding::new("plugin", Verdict::of(good), detail)
 }
 
 fn ports() -> Finding {
-    let taken: Vec<String> = [4002u16, 8080, 8899, 8900, 5442]
+    let taken: Vec<String> = DEFAULT_PORTS
         .into_iter()
         .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err())
         .map(|port| port.to_string())
         .collect();
     let detail = match taken.as_slice() {
-        [] => "4002, 8080, 8899, 8900, 5442 are free".into(),
+        [] => format!(
+            "{} are free",
+            DEFAULT_PORTS.map(|port| port.to_string()).join(", ")
+        ),
         taken => format!(
-            "in use: {}; `mythic dev --help` names the flags that choose others",
+            "in use: {}; the port flags in `mythic dev --help` choose others",
             taken.join(", ")
         ),
     };
-    Finding {
-        what: "ports",
-        good: taken.is_empty(),
-        detail,
-    }
+    Finding::new("ports", Verdict::of(taken.is_empty()), detail)
 }
 
 async fn chain(connection: &Connection) -> Finding {
     let (good, detail) = match connection.chain().slot(Commitment::Processed).await {
-        Ok(slot) => (true, format!("slot {slot}")),
+        Ok(slot) => (
+            true,
+            format!("slot {slot} at {}", connection.chain_urls().0),
+        ),
         Err(error) => (false, error.to_string()),
     };
-    Finding {
-        what: "chain",
-        good,
-        detail,
-    }
+    Finding::new("chain", Verdict::of(good), detail)
 }
 
+/// The gateway's health, and which of its components is at fault.
 async fn gateway(connection: &Connection) -> Finding {
-    let health = match connection.gateway() {
-        Ok(gateway) => gateway.get("/health").await,
+    let answer = match connection.gateway() {
+        Ok(gateway) => gateway
+            .get("/health")
+            .await
+            .map(|health| (gateway.base().to_owned(), health)),
         Err(error) => Err(error),
     };
-    let (good, detail) = match health {
-        Ok(health) => (health["status"] == "ok", health.to_string()),
-        Err(error) => (false, error.to_string()),
+    let (base, health) = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Finding::new("gateway", Verdict::Bad, error.to_string()),
     };
-    Finding {
-        what: "gateway",
-        good,
-        detail,
+    let faults: Vec<String> = health["components"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, part)| part["state"] != "ok")
+        .map(|(name, part)| format!("{name}: {}", part["state"].as_str().unwrap_or("unknown")))
+        .collect();
+    let lag = &health["index_lag_slots"];
+    let mut detail = format!(
+        "{} at {base}, index {} slots behind",
+        crate::units::cell(&health["status"]),
+        crate::units::cell(lag)
+    );
+    if !faults.is_empty() {
+        detail.push_str(&format!("; {}", faults.join(", ")));
     }
+    if health["reconciliation"]["ok"] == false {
+        detail.push_str("; the books do not balance, see reconciliation in /health");
+    }
+    Finding::new("gateway", Verdict::of(health["status"] == "ok"), detail)
 }

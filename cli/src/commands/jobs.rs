@@ -2,15 +2,21 @@
 
 use crate::{
     context::Connection,
-    gateway::events,
-    units::{cell, print_table},
+    gateway::{Gateway, events},
+    report::{Report, print_rows},
+    units::cell,
 };
 use anyhow::Result;
 use clap::Subcommand;
 use futures::StreamExt;
 use reqwest::Method;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Longest pause between two looks at a job that is followed: its commitment rises without an event of its own.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// How long a gateway that restarts is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Jobs of the network.
 #[derive(Subcommand, Debug)]
@@ -20,19 +26,31 @@ pub enum Jobs {
         /// How many
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// Only those in this status: open, accepted, submitted, disputed, settled, refunded or slashed
+        #[arg(long)]
+        status: Option<String>,
+        /// Only those that this wallet's vault pays
+        #[arg(long)]
+        owner: Option<String>,
         /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
     /// Everything about one job
     Show {
-        /// Job id
+        /// Job id; a completion's id (chatcmpl-…) works too
         job: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Follow one job until it is settled, refunded or slashed, and finalized
     Watch {
-        /// Job id
+        /// Job id; a completion's id (chatcmpl-…) works too
         job: String,
+        /// Print each state as one line of JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -40,84 +58,150 @@ pub enum Jobs {
 pub async fn run(command: Jobs, connection: &Connection) -> Result<()> {
     let gateway = connection.gateway()?;
     match command {
-        Jobs::List { limit, json } => {
-            let jobs = gateway.list("/v1/jobs", limit).await?;
-            if json {
-                for job in jobs {
-                    println!("{job}");
+        Jobs::List {
+            limit,
+            status,
+            owner,
+            json,
+        } => {
+            let mut path = String::from("/v1/jobs?");
+            for (name, value) in [("status", status), ("owner", owner)] {
+                if let Some(value) = value {
+                    path.push_str(&format!("{name}={value}&"));
                 }
-                return Ok(());
             }
-            let rows: Vec<Vec<String>> = jobs
-                .iter()
-                .map(|job| {
-                    [
-                        "id",
-                        "status",
-                        "commitment",
-                        "prompt_tokens",
-                        "output_tokens",
-                        "fee_lamports",
-                        "burned_lamports",
-                        "window_end_slot",
-                    ]
-                    .iter()
-                    .map(|key| cell(&job[key]))
-                    .collect()
-                })
-                .collect();
-            print_table(
-                &[
-                    "JOB",
-                    "STATUS",
-                    "COMMITMENT",
-                    "IN",
-                    "OUT",
-                    "FEE",
-                    "BURNED",
-                    "WINDOW END",
-                ],
-                &rows,
+            let jobs = gateway
+                .list(path.trim_end_matches(['?', '&']), limit)
+                .await?;
+            let columns = [
+                ("JOB", "id"),
+                ("STATUS", "status"),
+                ("COMMITMENT", "commitment"),
+                ("IN", "prompt_tokens"),
+                ("OUT", "output_tokens"),
+                ("FEE", "fee_lamports"),
+                ("BURNED", "burned_lamports"),
+                ("WINDOW END", "window_end_slot"),
+            ];
+            print_rows(
+                &jobs,
+                &columns,
+                "No such job yet; `mythic ai \"Hello\"` makes one.",
+                json,
             );
         }
-        Jobs::Show { job } => {
+        Jobs::Show { job, json } => {
             let job = gateway.get(&format!("/v1/jobs/{job}")).await?;
-            println!("{}", serde_json::to_string_pretty(&job)?);
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&job)?),
+                false => show(&job)?,
+            }
         }
-        Jobs::Watch { job } => watch(&job, connection).await?,
+        Jobs::Watch { job, json } => watch(&gateway, &job, json).await?,
     }
     Ok(())
 }
 
-async fn watch(id: &str, connection: &Connection) -> Result<()> {
-    let gateway = connection.gateway()?;
-    // Subscribe before the first read, so that no transition falls between the two.
-    let path = "/v1/stream?topics=jobs,results,settlements";
-    let mut feed = events(gateway.send(gateway.request(Method::GET, path)).await?);
+/// A job for people: what it is, what became of it, what it cost.
+fn show(job: &Value) -> Result<()> {
+    let mut report = Report::default();
+    for field in [
+        "id",
+        "status",
+        "commitment",
+        "model",
+        "validator",
+        "owner",
+        "prompt_tokens",
+        "output_tokens",
+        "max_output_tokens",
+        "finish_reason",
+        "end_reason",
+        "fingerprint",
+        "output_root",
+        "window_end_slot",
+    ] {
+        report.add(field, job[field].clone());
+    }
+    for (label, amount) in [
+        ("ceiling", "ceiling_lamports"),
+        ("fee", "fee_lamports"),
+        ("to_validator", "validator_lamports"),
+        ("to_foundation", "foundation_lamports"),
+        ("burned", "burned_lamports"),
+        ("refunded", "refunded_lamports"),
+    ] {
+        report.lamports(label, job[amount].as_u64());
+    }
+    report.print(false)?;
+    for step in job["transitions"].as_array().into_iter().flatten() {
+        println!(
+            "  {:<10} slot {:<8} {}  {}",
+            cell(&step["status"]),
+            cell(&step["slot"]),
+            cell(&step["at"]),
+            cell(&step["commitment"])
+        );
+    }
+    if let Some(output) = job["output"].as_str() {
+        println!("\n{output}");
+    }
+    Ok(())
+}
+
+async fn watch(gateway: &Gateway, id: &str, json: bool) -> Result<()> {
+    let id = id.strip_prefix("chatcmpl-").unwrap_or(id);
+    let path = format!("/v1/stream?topics=jobs,results,settlements&entity={id}");
+    // The first look and the first subscription fail at once; later ones are made again, as long as a gateway may take to restart.
     let mut shown = String::new();
+    let mut last_good: Option<Instant> = None;
+    loop {
+        let followed = follow(gateway, id, &path, json, &mut shown, &mut last_good).await;
+        match (followed, last_good) {
+            (Ok(true), _) => return Ok(()),
+            (Ok(false), _) => {}
+            (Err(error), Some(at)) if at.elapsed() < PATIENCE => {
+                tracing::debug!("{error:#}");
+            }
+            (Err(error), _) => return Err(error),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Shows a job's states until it is over (true) or the feed ends.
+async fn follow(
+    gateway: &Gateway,
+    id: &str,
+    path: &str,
+    json: bool,
+    shown: &mut String,
+    last_good: &mut Option<Instant>,
+) -> Result<bool> {
+    // Subscribe before the first read, so that no transition falls between the two.
+    let mut feed = events(gateway.send(gateway.request(Method::GET, path)).await?);
     loop {
         let job = gateway.get(&format!("/v1/jobs/{id}")).await?;
-        let line = format!("{} ({})", cell(&job["status"]), cell(&job["commitment"]));
-        if line != shown {
-            println!("{line}{}", detail(&job));
-            shown = line;
+        *last_good = Some(Instant::now());
+        let state = format!("{} ({})", cell(&job["status"]), cell(&job["commitment"]));
+        if state != *shown {
+            match json {
+                true => println!("{job}"),
+                false => println!("{state}{}", detail(&job)),
+            }
+            *shown = state;
         }
         let terminal = matches!(
             job["status"].as_str(),
             Some("settled" | "refunded" | "slashed")
         );
         if terminal && job["commitment"] == "finalized" {
-            return Ok(());
+            return Ok(true);
         }
-        // A commitment rises without an event of this job: look again at least every few seconds.
-        let _ = tokio::time::timeout(Duration::from_secs(3), async {
-            while let Some(Ok(event)) = feed.next().await {
-                if event.data.contains(id) {
-                    break;
-                }
-            }
-        })
-        .await;
+        match tokio::time::timeout(LOOK_EVERY, feed.next()).await {
+            Ok(None | Some(Err(_))) => return Ok(false),
+            Ok(Some(Ok(_))) | Err(_) => {}
+        }
     }
 }
 
@@ -137,8 +221,9 @@ fn detail(job: &Value) -> String {
             cell(&job["refunded_lamports"])
         ),
         Some("refunded") => format!(
-            " {} lamports back to the vault",
-            cell(&job["refunded_lamports"])
+            " {} lamports back to the vault ({})",
+            cell(&job["refunded_lamports"]),
+            cell(&job["end_reason"])
         ),
         _ => String::new(),
     }
@@ -152,8 +237,28 @@ pub async fn network(json: bool, connection: &Connection) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&network)?);
         return Ok(());
     }
-    for (key, value) in network.as_object().into_iter().flatten() {
-        println!("{key:<28} {}", cell(value));
+    let mut report = Report::default();
+    report.add("gateway", gateway.base());
+    for field in [
+        "slot",
+        "finalized_slot",
+        "active_validators",
+        "registered_validators",
+        "gpus",
+    ] {
+        report.add(field, network[field].clone());
     }
-    Ok(())
+    let speed = network["capacity_tokens_per_second"].as_f64();
+    report.say(
+        "capacity",
+        speed.map_or_else(|| "-".into(), |speed| format!("{speed:.0} tokens/s")),
+        speed,
+    );
+    for field in ["jobs", "jobs_settled"] {
+        report.add(field, network[field].clone());
+    }
+    report
+        .lamports("staked", network["staked_lamports"].as_u64())
+        .lamports("burned", network["burned_lamports"].as_u64())
+        .print(false)
 }

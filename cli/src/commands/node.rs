@@ -13,7 +13,10 @@ use clap::{Args, Subcommand};
 use mythic_client::keys;
 use mythic_inference::node::{ModelConfig, NodeConfig};
 use solana_signer::Signer;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 /// What an operator key needs for its first transactions.
 const OPERATOR_FEES: u64 = 50_000_000;
@@ -64,6 +67,15 @@ pub async fn run(node: Node, connection: &Connection) -> Result<()> {
     }
 }
 
+fn is_loopback(url: &str) -> bool {
+    let host = reqwest::Url::parse(url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 async fn init(init: Init, connection: &Connection) -> Result<()> {
     let file = init.dir.join("node.toml");
     if file.exists() {
@@ -89,6 +101,8 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         keys::load_or_create(&operator_path)?,
     );
     let (rpc_url, ws_url) = connection.chain_urls();
+    // Only a development network has nodes that nobody else could reach.
+    let allow_loopback = is_loopback(&init.endpoint);
     let config = NodeConfig {
         data_dir: dir.join("data"),
         authority_keypair: Some(authority_path),
@@ -98,6 +112,7 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         gateways: vec![connection.gateway()?.base().to_owned()],
         listen: init.listen,
         endpoint: Some(init.endpoint),
+        allow_loopback,
         models: vec![ModelConfig {
             path: model,
             identity: None,
@@ -110,6 +125,11 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         .map_err(|message| Exit::error(exit::USAGE, message))?;
     std::fs::write(&file, toml::to_string(&config)?)?;
     println!("Wrote {}", file.display());
+    if allow_loopback {
+        println!(
+            "Its endpoint is on loopback, so it may dial loopback too: for development networks only."
+        );
+    }
     println!(
         "Fund, then start `mythic node --config {}`:",
         file.display()
@@ -126,4 +146,23 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
     );
     println!("Back up authority.json: it owns the stake. The operator key can be replaced.");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_from_the_world() {
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://[::1]:1/",
+        ] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in ["https://node.example.org", "http://10.0.0.1", "127.0.0.1"] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
 }

@@ -1,13 +1,13 @@
-//! Brings a fresh development chain to the state in which it can sell inference. Every step looks first, so that a restart
-//! repeats none.
+//! Brings a development chain to the state in which it can sell inference. Every step looks first, so that a restart repeats
+//! none, and a chain of an older build is brought up to date.
 
 use anyhow::{Context, Result};
 use mythic_client::{ChainClient, Commitment, ix, keys::DevKeys, pda};
 use mythic_interface::{
-    instruction::{GrantSpend, RegisterModel},
+    instruction::{GrantSpend, RegisterModel, UpdateModel},
     le::{Text, U32, U64},
     params::Params,
-    state::{Config, GRANT_MODELS, Model, ModelSpec, SpendGrant, Vault},
+    state::{Config, GRANT_MODELS, Model, ModelSpec, ModelStatus, SpendGrant, Vault},
 };
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
@@ -37,8 +37,9 @@ pub struct Plan<'a> {
     pub model_name: &'a str,
 }
 
-/// Funds the keys, initialises the program, registers the model, fills the DEV vault and grants its delegate.
-pub async fn run(plan: &Plan<'_>) -> Result<()> {
+/// Funds the keys, initialises the program, registers the model, fills the DEV vault and grants its delegate. Returns the models
+/// that this one replaces: the same file under another arithmetic or other terms, retired now.
+pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
     let keys = plan.keys;
     let mut funded: Vec<(Pubkey, u64)> = vec![
         (keys.admin.pubkey(), 100 * SOL),
@@ -74,23 +75,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<()> {
             .await
             .context("initialising the program")?;
     }
-    let model = pda::model(&plan.spec.identity());
-    if plan.chain.account::<Model>(&model).await?.is_none() {
-        let name =
-            Text::new(plan.model_name).context("the model's name does not fit its account")?;
-        let admin = keys.admin.pubkey();
-        let instruction = ix::register_model(
-            &admin,
-            &admin,
-            &RegisterModel {
-                spec: plan.spec,
-                name,
-            },
-        );
-        send(plan.chain, &[instruction], &[&keys.admin])
-            .await
-            .context("registering the model")?;
-    }
+    let former = models(plan).await?;
     let owner = keys.dev.pubkey();
     let balance = plan
         .chain
@@ -131,7 +116,63 @@ pub async fn run(plan: &Plan<'_>) -> Result<()> {
             .await
             .context("granting the DEV delegate")?;
     }
-    Ok(())
+    Ok(former)
+}
+
+/// Makes the plan's model the one that takes jobs; the others that this network registered of the same file take none any more.
+async fn models(plan: &Plan<'_>) -> Result<Vec<Model>> {
+    let admin = plan.keys.admin.pubkey();
+    let identity = plan.spec.identity();
+    let name = Text::new(plan.model_name).context("the model's name does not fit its account")?;
+    match plan.chain.account::<Model>(&pda::model(&identity)).await? {
+        None => {
+            let spec = plan.spec;
+            let instruction = ix::register_model(&admin, &admin, &RegisterModel { spec, name });
+            send(plan.chain, &[instruction], &[&plan.keys.admin])
+                .await
+                .context("registering the model")?;
+        }
+        // An older build ran here in between.
+        Some((_, model)) if is_retired(&model) => retire(plan, &model, false).await?,
+        Some(_) => {}
+    }
+    let weights = std::mem::offset_of!(Model, spec) + std::mem::offset_of!(ModelSpec, weights_hash);
+    let filters = [
+        (weights, plan.spec.weights_hash.to_vec()),
+        (
+            std::mem::offset_of!(Model, registrant),
+            admin.to_bytes().to_vec(),
+        ),
+    ];
+    let found = plan
+        .chain
+        .program_accounts::<Model>(&filters, Commitment::Processed)
+        .await?;
+    let mut former: Vec<Model> = found.into_iter().map(|(_, model)| model).collect();
+    former.retain(|model| model.identity != identity);
+    for model in former.iter().filter(|model| !is_retired(model)) {
+        retire(plan, model, true).await?;
+    }
+    Ok(former)
+}
+
+fn is_retired(model: &Model) -> bool {
+    model.header.status == ModelStatus::Retired as u8
+}
+
+async fn retire(plan: &Plan<'_>, model: &Model, retired: bool) -> Result<()> {
+    let admin = &plan.keys.admin;
+    let arguments = UpdateModel {
+        price_in: model.price_in,
+        price_out: model.price_out,
+        name: model.name,
+        retired: retired.into(),
+    };
+    let address = pda::model(&model.identity);
+    let instruction = ix::update_model(&admin.pubkey(), &address, &arguments);
+    send(plan.chain, &[instruction], &[admin])
+        .await
+        .context("changing a model's retirement")
 }
 
 async fn fund(chain: &ChainClient, key: Pubkey, lamports: u64) -> Result<()> {

@@ -1,19 +1,17 @@
 //! `mythic dev`: the whole network on one machine.
 
 mod bootstrap;
+mod control;
+mod layout;
 mod ports;
+mod ready;
 pub mod state;
 mod supervisor;
 
-use crate::{
-    exit::{self, Exit},
-    gateway::Gateway,
-    model::fetch_with_progress,
-    progress::Step,
-    units::sol,
-};
-use anyhow::{Context, Result, bail};
+use crate::{exit::Exit, gateway::Gateway, model::fetch_with_progress, progress::Step};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use layout::Layout;
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
 use mythic_client::{ChainClient, keys, keys::DevKeys};
 use mythic_devnet::{DevnetConfig, ProgramConfig};
@@ -23,9 +21,8 @@ use mythic_indexer::{
     settler::SettlerConfig,
 };
 use mythic_inference::node::{ModelConfig as NodeModel, NodeConfig};
-use nix::fcntl::{Flock, FlockArg};
-use serde::Serialize;
-use serde_json::{Value, json};
+use mythic_interface::state::Model;
+use serde_json::json;
 use solana_signer::Signer;
 use state::{DevState, KeyInfo, ProcessInfo, ValidatorInfo};
 use std::{
@@ -33,20 +30,19 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 use supervisor::{Process, States, Supervisor};
 use tokio_util::sync::CancellationToken;
 
-/// Name of the model on chain and at the gateway.
-const MODEL_NAME: &str = "smollm2-135m-instruct";
+/// Name of the default model on chain and at the gateway.
+const DEFAULT_NAME: &str = "smollm2-135m-instruct";
 /// Any key means the DEV account on a development network; this one is printed.
 const API_KEY: &str = "mythic-dev";
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
 /// Pace of a manual network until it is ready.
 const STARTING_SLOT_MS: u64 = 200;
-const STEP_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Run the whole network on this machine: chain, database, indexer, settler, gateway and validators.
 #[derive(Args, Debug)]
@@ -106,45 +102,13 @@ fn parse_slot_ms(text: &str) -> Result<u64, String> {
     }
 }
 
-struct Layout {
-    root: PathBuf,
-}
-
-impl Layout {
-    fn at(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
-    fn log(&self, process: &str) -> PathBuf {
-        self.root.join("logs").join(format!("{process}.log"))
-    }
-
-    fn config(&self, process: &str) -> PathBuf {
-        self.root.join("config").join(format!("{process}.toml"))
-    }
-
-    fn write_config(&self, process: &str, config: &impl Serialize) -> Result<PathBuf> {
-        use std::{io::Write, os::unix::fs::OpenOptionsExt};
-        let path = self.config(process);
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)?;
-        file.write_all(toml::to_string(config)?.as_bytes())
-            .with_context(|| format!("writing {}", path.display()))?;
-        Ok(path)
-    }
-}
-
 /// Runs `mythic dev`.
 pub async fn run(dev: Dev, data_dir: &Path) -> Result<()> {
     if let Some(DevCommand::Warp { slots }) = dev.command {
-        return warp(data_dir, slots).await;
+        return control::warp(data_dir, slots).await;
     }
     let stop = crate::shutdown();
-    let (layout, _lock) = open(data_dir, dev.reset)?;
+    let (layout, _lock) = layout::open(data_dir, dev.reset)?;
     let started = Instant::now();
     let work = start(&dev, &layout, &stop);
     tokio::select! {
@@ -157,76 +121,6 @@ pub async fn run(dev: Dev, data_dir: &Path) -> Result<()> {
         // Children die with their handles, the database with its cluster.
         () = stop.cancelled() => Err(Exit::error(130, "stopped before the network was ready")),
     }
-}
-
-async fn warp(data_dir: &Path, slots: u64) -> Result<()> {
-    let state = DevState::read(data_dir)?;
-    println!(
-        "{}",
-        rpc(&state.rpc_url, "mythic_advanceSlots", json!([slots])).await?
-    );
-    Ok(())
-}
-
-/// Calls a method of the development chain.
-async fn rpc(url: &str, method: &str, params: Value) -> Result<Value> {
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let unreachable = |error: reqwest::Error| {
-        Exit::error(
-            exit::UNREACHABLE,
-            format!("no chain at {url}: {error}; start one with `make dev`"),
-        )
-    };
-    let response = reqwest::Client::new().post(url).json(&request).send().await;
-    let answer: Value = response.map_err(unreachable)?.json().await?;
-    match answer["error"]["message"].as_str() {
-        Some(message) => bail!("{method}: {message}"),
-        None => Ok(answer["result"].clone()),
-    }
-}
-
-/// Makes the data directory, after forgetting what was there if `reset`, and locks it.
-fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File>)> {
-    std::fs::create_dir_all(data_dir)
-        .with_context(|| format!("making the data directory {}", data_dir.display()))?;
-    let root = data_dir.canonicalize()?;
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(root.join("lock"))?;
-    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        Exit::error(
-            exit::FAILURE,
-            format!(
-                "another `mythic dev` runs in {}; stop it, or choose another --data-dir",
-                root.display()
-            ),
-        )
-    })?;
-    if reset {
-        for name in [
-            "chain", "spool", "postgres", "nodes", "keys", "config", "logs", "gateway", "dev.json",
-        ] {
-            let path = root.join(name);
-            let gone = if path.is_dir() {
-                std::fs::remove_dir_all(&path)
-            } else {
-                std::fs::remove_file(&path)
-            };
-            match gone {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("removing {}", path.display()));
-                }
-                _ => {}
-            }
-        }
-    }
-    let layout = Layout { root };
-    for name in ["config", "logs", "spool", "nodes", "gateway"] {
-        std::fs::create_dir_all(layout.at(name))?;
-    }
-    Ok((layout, lock))
 }
 
 struct Running {
@@ -285,6 +179,10 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         None => fetch_with_progress().await?,
     };
     let spec = crate::model::spec(&gguf)?;
+    let model_name = match &dev.model {
+        Some(_) => crate::model::name(&gguf)?,
+        None => DEFAULT_NAME.into(),
+    };
     let keys = DevKeys::load_or_create(layout.at("keys"), count)?;
     let delegate_path = layout.at("keys").join("delegate.json");
     let delegate = keys::load_or_create(&delegate_path)?;
@@ -309,6 +207,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         database_url: cluster.readonly_url().to_owned(),
         binary: binary.clone(),
         data_dir: layout.root.clone(),
+        model: model_name.clone(),
         programs: BTreeMap::from([(
             "ai_precompiles".into(),
             bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string(),
@@ -400,10 +299,14 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         let chain = chain.clone();
         tokio::task::spawn_blocking(move || mythic_devnet::genesis_hash(&chain)).await??
     };
-    chain.geyser_plugin_config = Some(write_plugin_config(layout, &binary, &genesis.to_string())?);
+    chain.geyser_plugin_config = Some(layout::write_plugin_config(
+        layout,
+        &binary,
+        &genesis.to_string(),
+    )?);
     launch("chain", "chain", layout.write_config("chain", &chain)?)?;
     let client = ChainClient::new(rpc_url.clone(), ws_url.clone());
-    wait("the chain", layout, "chain", stop, async || {
+    ready::wait("the chain", layout, "chain", stop, async || {
         client
             .slot(mythic_client::Commitment::Processed)
             .await
@@ -429,10 +332,17 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         keys: &keys,
         delegate: &delegate,
         spec,
-        model_name: MODEL_NAME,
+        model_name: &model_name,
     };
-    bootstrap::run(&plan).await?;
+    let former = bootstrap::run(&plan).await?;
     step.done();
+    for model in &former {
+        eprintln!(
+            "  Model {model_name}@{} is retired: this build serves the file as {model_name}@{}",
+            short(&model.identity),
+            short(&spec.identity())
+        );
+    }
 
     let step = Step::new(format!("Starting settler, gateway and {count} validators"));
     let settler = SettlerConfig {
@@ -455,11 +365,15 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         ws_url: ws_url.clone(),
         keypair_path: keys.path("gateway"),
         master_key_file: layout.at("gateway").join("master.key"),
-        models: vec![GatewayModel {
-            name: MODEL_NAME.into(),
-            identity: hex::encode(spec.identity()),
-            gguf: gguf.clone(),
-        }],
+        // The first is what the bare name means; the jobs of the others are still shown and settled.
+        models: std::iter::once(spec.identity())
+            .chain(former.iter().map(|model: &Model| model.identity))
+            .map(|identity| GatewayModel {
+                name: model_name.clone(),
+                identity: hex::encode(identity),
+                gguf: gguf.clone(),
+            })
+            .collect(),
         dev: true,
         dev_account: Some(DevAccount {
             owner: keys.dev.pubkey().to_string(),
@@ -484,7 +398,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
             listen: local(ports[4 + index]),
             models: vec![NodeModel {
                 path: gguf.clone(),
-                identity: None,
+                identity: Some(hex::encode(spec.identity())),
             }],
             stake_lamports: STAKE_LAMPORTS,
             allow_loopback: true,
@@ -493,7 +407,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         launch(&name, "node", layout.write_config(&name, &node)?)?;
     }
     let http = Gateway::new(&gateway_url, Some(API_KEY.into()))?;
-    wait(
+    ready::wait(
         "the gateway and its validators",
         layout,
         "gateway",
@@ -510,15 +424,23 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
 
     let step =
         Step::new("Running the network's own first job: paid, answered, fingerprinted, indexed");
-    let job = first_job(&http, layout, stop).await?;
+    let job = ready::first_job(&http, &model_name, layout, stop).await?;
     step.done();
 
     if dev.slot_ms == 0 {
         chain.slot_ms = 0;
         layout.write_config("chain", &chain)?;
-        rpc(&rpc_url, "mythic_setSlotMs", json!([0])).await?;
+        control::rpc(&rpc_url, "mythic_setSlotMs", json!([0])).await?;
     }
 
+    let device = match shared
+        .lock()
+        .ok()
+        .map(|state| state.validators[0].endpoint.clone())
+    {
+        Some(node) => ready::device(&node).await,
+        None => None,
+    };
     let ready = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map(|time| time.as_secs())
@@ -527,7 +449,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         state.ready_at = Some(ready);
         state.own_job = Some(job);
         state.write()?;
-        announce(&state, dev.slot_ms);
+        ready::announce(&state, device.as_deref(), dev.slot_ms);
     }
     Ok(Running {
         supervisor,
@@ -537,6 +459,10 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
 
 /// The program that a new chain deploys.
 const AI_PRECOMPILES_ELF: &[u8] = include_bytes!("../../../programs/elf/mythic_ai_precompiles.so");
+
+fn short(identity: &[u8; 32]) -> String {
+    hex::encode(&identity[..4])
+}
 
 fn publish(shared: &Mutex<DevState>, states: &States) {
     let Ok(mut shared) = shared.lock() else {
@@ -553,148 +479,4 @@ fn publish(shared: &Mutex<DevState>, states: &States) {
     if let Err(error) = shared.write() {
         tracing::error!("{error:#}");
     }
-}
-
-fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -> Result<PathBuf> {
-    let library = binary.with_file_name("libmythic_geyser_plugin.so");
-    if !library.is_file() {
-        return Err(Exit::error(
-            exit::NOT_FOUND,
-            format!(
-                "no Geyser plugin at {}: `cargo build --workspace` builds it beside this executable",
-                library.display()
-            ),
-        ));
-    }
-    let path = layout.at("config").join("geyser-plugin.json5");
-    let config = json!({
-        "libpath": library,
-        "name": "mythic",
-        "genesis_hash": genesis_hash,
-        "spool_dir": layout.at("spool"),
-        "owners": [bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string()],
-    });
-    std::fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
-    Ok(path)
-}
-
-async fn wait(
-    what: &str,
-    layout: &Layout,
-    process: &str,
-    stop: &CancellationToken,
-    mut ready: impl AsyncFnMut() -> bool,
-) -> Result<()> {
-    let deadline = Instant::now() + STEP_PATIENCE;
-    while !ready().await {
-        if stop.is_cancelled() {
-            bail!("stopped");
-        }
-        if Instant::now() > deadline {
-            let log = layout.log(process);
-            let tail = std::fs::read_to_string(&log).unwrap_or_default();
-            let tail: Vec<&str> = tail.lines().rev().take(8).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            return Err(Exit::error(
-                exit::UNREACHABLE,
-                format!(
-                    "{what} did not come up within {} s. The end of {}:\n{}",
-                    STEP_PATIENCE.as_secs(),
-                    log.display(),
-                    tail.join("\n")
-                ),
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(())
-}
-
-/// Buys one short answer as a user would and waits until the API shows it fingerprinted from the index.
-async fn first_job(gateway: &Gateway, layout: &Layout, stop: &CancellationToken) -> Result<String> {
-    let body = json!({
-        "model": MODEL_NAME,
-        "messages": [{"role": "user", "content": "Say hello."}],
-        "max_completion_tokens": 8,
-        "temperature": 0,
-    });
-    let deadline = Instant::now() + STEP_PATIENCE;
-    let answer = loop {
-        match gateway.post("/v1/chat/completions", &body).await {
-            Ok(answer) => break answer,
-            // A restarted network may still know validators by the endpoints of its last run.
-            Err(error)
-                if error
-                    .downcast_ref::<Exit>()
-                    .is_some_and(|error| error.code == exit::UNREACHABLE)
-                    && Instant::now() < deadline
-                    && !stop.is_cancelled() =>
-            {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-            }
-            Err(error) => return Err(error).context("the network's first job"),
-        }
-    };
-    let job = answer["mythic"]["job"]
-        .as_str()
-        .context("the gateway's answer names no job")?
-        .to_owned();
-    wait(
-        &format!("job {job} in the index"),
-        layout,
-        "indexer",
-        stop,
-        async || {
-            gateway
-                .get(&format!("/v1/jobs/{job}"))
-                .await
-                .is_ok_and(|job| {
-                    job["fingerprint"].is_string()
-                        && matches!(job["status"].as_str(), Some("submitted" | "settled"))
-                })
-        },
-    )
-    .await?;
-    Ok(job)
-}
-
-fn announce(state: &DevState, slot_ms: u64) {
-    let url = &state.gateway_url;
-    println!("\nMythic development network");
-    println!("  gateway    {url}/v1        (OpenAI base URL; {url}/ shows the network)");
-    println!(
-        "  API key    {}        (any key pays from the DEV account's vault)",
-        state.api_key
-    );
-    println!("  model      {MODEL_NAME}");
-    println!("  chain      {}   {}", state.rpc_url, state.ws_url);
-    println!("  database   {}   (read-only)", state.database_url);
-    println!("  binary     {}", state.binary.display());
-    println!(
-        "  data       {}   (logs/, dev.json)",
-        state.data_dir.display()
-    );
-    for name in ["dev", "admin"] {
-        if let Some(key) = state.keys.get(name) {
-            println!(
-                "  key        {name:<6} {}   {}",
-                key.pubkey,
-                key.path.display()
-            );
-        }
-    }
-    println!(
-        "             funded; development only. {} in the DEV vault at least.",
-        sol(100 * crate::units::LAMPORTS_PER_SOL)
-    );
-    if let Some(job) = &state.own_job {
-        println!("  first job  {job}   (the network's own; settles 100 slots after its result)");
-    }
-    if slot_ms == 0 {
-        println!("  slots      manual: `mythic dev warp N` advances the chain");
-    }
-    println!(
-        "\n  curl -N {url}/v1/chat/completions -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' \\\n    -d '{{\"model\":\"{MODEL_NAME}\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}}]}}'\n",
-        state.api_key
-    );
 }

@@ -62,6 +62,9 @@ pub struct DevState {
     pub binary: PathBuf,
     /// Absolute.
     pub data_dir: PathBuf,
+    /// Name of the model that is served, as the gateway takes it.
+    #[serde(default)]
+    pub model: String,
     /// By name.
     pub processes: BTreeMap<String, ProcessInfo>,
     /// Program ids by name.

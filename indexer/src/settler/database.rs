@@ -5,6 +5,7 @@ use solana_pubkey::Pubkey;
 use tokio_postgres::{Client, Row, types::ToSql};
 
 use super::reconcile::{Difference, IndexRow, Kind, Reconciliation};
+use crate::alarms;
 use crate::error::IndexerError;
 
 /// Candidates taken in one look.
@@ -217,8 +218,9 @@ pub(super) async fn store(
     if result.ok() {
         transaction
             .execute(
-                "UPDATE pipeline.alarm SET cleared_at = now() WHERE kind = 'reconciliation' AND cleared_at IS NULL",
-                &[],
+                "UPDATE pipeline.alarm SET cleared_at = now(), cleared_reason = 'index and chain agree at slot ' || $1::bigint
+                 WHERE kind = 'reconciliation' AND cleared_at IS NULL",
+                &[&signed(result.context_slot)],
             )
             .await?;
     } else {
@@ -228,13 +230,21 @@ pub(super) async fn store(
             .chain(&result.unbacked)
             .take(DETAILS)
         {
+            let alarm = alarms::Kind::Reconciliation.as_str();
+            let slot = signed(result.context_slot);
             let detail = format!("{}: {}", difference.account, difference.what);
             transaction
                 .execute(
-                    "INSERT INTO pipeline.alarm (kind, slot, detail) SELECT 'reconciliation', $1, $2
-                     WHERE NOT EXISTS (SELECT FROM pipeline.alarm
-                                        WHERE kind = 'reconciliation' AND detail = $2 AND cleared_at IS NULL)",
-                    &[&signed(result.context_slot), &detail],
+                    alarms::RAISE,
+                    &[
+                        &alarm,
+                        &slot,
+                        &slot,
+                        &1i64,
+                        &Vec::<i64>::new(),
+                        &true,
+                        &detail,
+                    ],
                 )
                 .await?;
         }

@@ -1,6 +1,9 @@
 //! Tests against a real PostgreSQL, fed through a real spool.
 
+mod alarms;
+mod bench;
 mod chain;
+mod full_disk;
 mod live;
 mod postgres;
 mod steps;

@@ -29,7 +29,7 @@ fn bin() -> PathBuf {
 }
 
 /// The program, run by a user that Postgres accepts.
-fn command(name: &str) -> Command {
+pub fn command(name: &str) -> Command {
     let mut command = Command::new(bin().join(name));
     if nix::unistd::geteuid().is_root() {
         let user = unprivileged();

@@ -115,7 +115,7 @@ async fn outcome(db: &Database) -> Vec<String> {
         "SELECT bank, slot, ordinal, pubkey, reason FROM pipeline.dead_letter ORDER BY bank, ordinal",
         "SELECT pubkey, slot, reason FROM pipeline.quarantine ORDER BY pubkey",
         "SELECT resume_segment, resume_offset, applied_segment, applied_offset FROM pipeline.position",
-        "SELECT kind, slot, detail FROM pipeline.alarm ORDER BY id",
+        "SELECT kind, slot, last_slot, count, detail, cleared_at IS NULL FROM pipeline.alarm ORDER BY id",
     ] {
         out.extend(db.texts(sql).await);
     }

@@ -295,7 +295,7 @@ pub enum LoadError {
 }
 
 /// What an engine does and did; what was never measured is `None`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct EngineStats {
     pub model: String,
     /// What computes, for instance `CPU (AVX-512 VNNI)`.

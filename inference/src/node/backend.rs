@@ -58,6 +58,41 @@ impl Backend for Engine {
     }
 }
 
+/// A model that the node served once, under another arithmetic or from another file: what is finished can still be shown and
+/// submitted, but nothing can be computed as it was, so a generation is refused.
+pub struct Former {
+    /// A served model with the same tokenizer, to read old tokens with.
+    pub reader: Option<Arc<dyn Backend>>,
+}
+
+impl Backend for Former {
+    fn generate(&self, _: GenerateRequest, _: CancellationToken) -> Result<Steps, EngineError> {
+        Err(EngineError::Invalid(
+            "this node no longer runs the job's model".into(),
+        ))
+    }
+    fn stats(&self) -> EngineStats {
+        EngineStats::default()
+    }
+    fn decode(&self, ids: &[u32]) -> String {
+        self.reader
+            .as_ref()
+            .map_or_else(String::new, |reader| reader.decode(ids))
+    }
+    fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, PromptError> {
+        match &self.reader {
+            Some(reader) => reader.chat(messages),
+            None => Err(PromptError::NoTemplate),
+        }
+    }
+    fn context_length(&self) -> u32 {
+        0
+    }
+    fn vocab_size(&self) -> usize {
+        0
+    }
+}
+
 /// A model that the node serves.
 #[derive(Clone)]
 pub struct ServedModel {

@@ -141,6 +141,11 @@ async fn stats(State(node): State<Arc<Node>>) -> Response {
         .collect();
     let gpu = (!node.config.gpu_name.is_empty())
         .then(|| json!({"name": node.config.gpu_name, "vram_mib": node.config.vram_mib}));
+    let driver = node.gpus.clone();
+    let devices = tokio::task::spawn_blocking(move || driver.read())
+        .await
+        .ok()
+        .flatten();
     Json(json!({
         "validator": node.keys.authority.to_string(),
         "operator": node.keys.operator.pubkey().to_string(),
@@ -148,6 +153,7 @@ async fn stats(State(node): State<Arc<Node>>) -> Response {
         "slot": node.slot(),
         "gpu": gpu,
         "cpu_only": gpu.is_none(),
+        "devices": devices,
         "engines": engines,
         "jobs_busy": busy,
         "max_concurrent": node.config.max_concurrent,
@@ -365,6 +371,7 @@ async fn admit_request(node: &Arc<Node>, request: InferenceRequest) -> Result<St
         prompt: Some(prompt),
         client: Some((sender, delivery.clone())),
         record: None,
+        logprobs: request.logprobs,
     });
     Ok((events, delivery))
 }

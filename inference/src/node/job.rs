@@ -106,6 +106,8 @@ pub struct Start {
     pub client: Option<(mpsc::Sender<NodeEvent>, Arc<Delivery>)>,
     /// From the journal, after a restart.
     pub record: Option<JobRecord>,
+    /// The client wants to know log-probabilities.
+    pub logprobs: bool,
 }
 
 /// One job's task.
@@ -118,6 +120,7 @@ pub struct JobTask {
     transaction: Option<VersionedTransaction>,
     source: String,
     prompt: Option<Prompt>,
+    logprobs: bool,
     client: Option<mpsc::Sender<NodeEvent>>,
     delivery: Arc<Delivery>,
     handed_before: u32,
@@ -174,6 +177,7 @@ impl JobTask {
             transaction: start.transaction,
             source: start.source,
             prompt: start.prompt,
+            logprobs: start.logprobs,
             client,
             delivery,
             handed_before,
@@ -456,6 +460,7 @@ impl JobTask {
                 token: step.token,
                 text: step.text.clone(),
                 top4: step.top4,
+                log_sum_exp: step.log_sum_exp,
             };
             if client.try_send(event).is_err() {
                 // It went away; the work goes on unless the job is cancelled.
@@ -502,7 +507,7 @@ impl JobTask {
                 temperature_milli: work.temperature_milli,
             },
             stop: prompt.stop.clone(),
-            logprobs: false,
+            logprobs: self.logprobs,
         };
         let cancel = CancellationToken::new();
         match self.model.backend.generate(request, cancel.clone()) {

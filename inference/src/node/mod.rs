@@ -5,13 +5,14 @@
 //! - [`admit`]: whether a job is taken, pure
 //! - [`journal`], [`store`]: what survives a kill; [`submit`]: results to the chain
 //! - [`setup`]: keys, models, registration; [`keeper`]: claims, withdrawals, old evidence
-//! - [`feed`], [`outbound`]: open jobs from gateways, prompts from strangers; [`http`]: the endpoints
+//! - [`feed`], [`outbound`]: open jobs from gateways, prompts from strangers; [`http`]: the endpoints; [`gpu`]: what a driver says
 
 pub mod admit;
 pub mod backend;
 pub mod config;
 pub mod feed;
 pub mod fsm;
+pub mod gpu;
 pub mod http;
 pub mod job;
 pub mod journal;
@@ -35,7 +36,7 @@ use anyhow::{Context as _, Result};
 use mythic_client::{ChainClient, ClientError, Commitment, base_fee, pda};
 use mythic_interface::{
     params::Params,
-    state::{Config, Job, JobStatus, Validator},
+    state::{Config, Job, JobStatus, Model, Validator},
 };
 use parking_lot::{Mutex, RwLock};
 use solana_instruction::Instruction;
@@ -47,8 +48,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::{ModelConfig, NodeConfig};
 
 use admit::{Decline, ModelFacts, Situation};
-use backend::ServedModel;
+use backend::{Former, ServedModel};
 use fsm::{Event, Exit, Origin};
+use gpu::Gpus;
 use job::{JobTask, Msg, Start};
 use journal::{Journal, Record};
 use meters::Meters;
@@ -92,6 +94,8 @@ pub struct Node {
     pub submitter: Submitter,
     /// Counters.
     pub meters: Meters,
+    /// The machine's GPUs.
+    pub gpus: Gpus,
     journal: Arc<Mutex<Journal>>,
     jobs: Mutex<HashMap<Pubkey, Handle>>,
     /// Held from the capacity check until the job is in `jobs`.
@@ -264,8 +268,31 @@ impl Node {
         });
     }
 
+    /// A model of jobs in the journal that is served no longer: their results are submitted, the unfinished ones declined.
+    async fn former(&self, identity: &str) -> Option<ServedModel> {
+        let address = pda::model(&crate::wire::parse_hex32(identity)?);
+        let read = || self.chain.account::<Model>(&address);
+        let account = match setup::patiently("reading a former model", read).await {
+            Ok(found) => found?.1,
+            Err(error) => {
+                tracing::error!(%error, identity, "former model can't be read");
+                return None;
+            }
+        };
+        let reader = self
+            .models
+            .iter()
+            .find(|m| m.account.read().spec.tokenizer_hash == account.spec.tokenizer_hash)
+            .map(|m| m.backend.clone());
+        Some(ServedModel {
+            address,
+            account: Arc::new(RwLock::new(account)),
+            backend: Arc::new(Former { reader }),
+        })
+    }
+
     /// Takes up what the journal says was left.
-    fn resume(self: &Arc<Self>) {
+    async fn resume(self: &Arc<Self>) {
         let records: Vec<_> = self
             .journal
             .lock()
@@ -279,9 +306,16 @@ impl Node {
             let Ok(job) = text.parse::<Pubkey>() else {
                 continue;
             };
-            let Some(model) = self.models.iter().find(|m| m.identity() == record.model) else {
-                tracing::error!(%job, model = record.model, "job in the journal needs a model that is no longer configured");
-                continue;
+            let served = self.models.iter().find(|m| m.identity() == record.model);
+            let model = match served.cloned() {
+                Some(model) => model,
+                None => match self.former(&record.model).await {
+                    Some(model) => model,
+                    None => {
+                        tracing::error!(%job, model = record.model, "job in the journal is of a model that is not on this chain");
+                        continue;
+                    }
+                },
             };
             tracing::info!(%job, finished = record.finished.is_some(), "job taken up from the journal");
             let parsed = record.transaction.as_ref().and_then(|t| {
@@ -290,7 +324,7 @@ impl Node {
             self.start(Start {
                 job,
                 origin: record.origin,
-                model: model.clone(),
+                model,
                 work: parsed
                     .as_ref()
                     .map(|p| admit::Work::of_request(&p.args, &p.job, &p.model)),
@@ -299,6 +333,7 @@ impl Node {
                 prompt: record.prompt.clone(),
                 client: None,
                 record: Some(record),
+                logprobs: false,
             });
         }
     }
@@ -363,6 +398,7 @@ impl Node {
             prompt: None,
             client: None,
             record: None,
+            logprobs: false,
         });
     }
 
@@ -493,6 +529,7 @@ pub async fn assemble(
         store,
         submitter,
         meters: Meters::new()?,
+        gpus: Gpus::find(),
         journal,
         jobs: Mutex::new(HashMap::new()),
         admission: tokio::sync::Mutex::new(()),
@@ -509,7 +546,7 @@ pub async fn assemble(
 
 /// Serves until `stop`, then finishes what runs for at most `drain_seconds`.
 pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationToken) -> Result<()> {
-    node.resume();
+    node.resume().await;
     let background = TaskTracker::new();
     let quit = CancellationToken::new();
     background.spawn(follow_chain(node.clone(), quit.clone()));

@@ -124,6 +124,7 @@ impl Scene {
             prompt_ids: self.ids.clone(),
             salt: hex::encode([4; 16]),
             stop: vec![],
+            logprobs: false,
         };
         change(&mut request);
         let parsed = parse_transaction(

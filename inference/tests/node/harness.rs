@@ -37,7 +37,7 @@ use mythic_inference::{
 };
 use mythic_interface::{
     hash,
-    instruction::{RegisterModel, RequestInference},
+    instruction::{RegisterModel, RequestInference, UpdateModel},
     le::{Text, U16, U32},
     params::Params,
     sampler::Sampling,
@@ -59,6 +59,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Puppet {
     pub pause: Duration,
 }
+
+/// What the puppet says when it is asked for log-probabilities.
+pub const LOG_SUM_EXP: f32 = 7.5;
 
 pub fn four(position: u32) -> [(u32, i32); 4] {
     let base = 100 + position * 4;
@@ -105,7 +108,7 @@ impl Backend for Puppet {
                     token,
                     top4,
                     text: format!("{token} "),
-                    log_sum_exp: None,
+                    log_sum_exp: request.logprobs.then_some(LOG_SUM_EXP),
                     finish,
                 };
                 if sender.send(Ok(step)).await.is_err() {
@@ -266,6 +269,7 @@ pub struct World {
     pub canceller: Keypair,
     pub authority: Keypair,
     pub operator: Keypair,
+    admin: Keypair,
     pub stop: CancellationToken,
 }
 
@@ -378,8 +382,39 @@ impl World {
             canceller,
             authority,
             operator,
+            admin,
             stop,
         }
+    }
+
+    /// Registers the puppet under the other kernel profile and retires the first: the network's arithmetic has changed.
+    pub async fn succeed_model(&self) -> Pubkey {
+        let mut spec = spec();
+        spec.kernel_profile = U16::new(KernelProfile::CpuWA8 as u16);
+        let name = Text::new("puppet").unwrap();
+        let (_, old) = self
+            .chain
+            .account::<Model>(&self.model)
+            .await
+            .unwrap()
+            .unwrap();
+        let retire = UpdateModel {
+            price_in: old.price_in,
+            price_out: old.price_out,
+            name,
+            retired: 1,
+        };
+        let admin = self.admin.pubkey();
+        let register = RegisterModel { spec, name };
+        let instructions = [
+            ix::register_model(&admin, &admin, &register),
+            ix::update_model(&admin, &self.model, &retire),
+        ];
+        self.chain
+            .send_and_confirm(&instructions, &admin, &[&self.admin], Commitment::Confirmed)
+            .await
+            .unwrap();
+        pda::model(&spec.identity())
     }
 
     pub fn config(&self) -> NodeConfig {
@@ -407,8 +442,12 @@ impl World {
 
     /// Starts a node with a puppet that takes `pause` for each token, in its own runtime, so that it can be killed.
     pub fn node(&self, pause: Duration) -> Running {
+        self.node_of(self.model, pause)
+    }
+
+    /// Like [`Self::node`] for another model.
+    pub fn node_of(&self, model: Pubkey, pause: Duration) -> Running {
         let config = self.config();
-        let model = self.model;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -506,6 +545,7 @@ impl World {
             prompt_ids: prompt.prompt_ids.clone(),
             salt: prompt.salt.clone(),
             stop: prompt.stop.clone(),
+            logprobs: false,
         }
     }
 

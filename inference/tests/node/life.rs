@@ -324,6 +324,42 @@ async fn forks_that_abandon_the_request_and_the_result_are_survived() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn under_another_arithmetic_old_results_are_submitted_and_unfinished_jobs_declined() {
+    let world = World::start(60).await;
+    let node = world.node(SLOW);
+    let (args, prompt) = world.request(7, 400).await;
+    let unfinished = world.job(&args);
+    let mut long = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    long.next().await.unwrap();
+    let (args, prompt) = world.request(8, 20).await;
+    let finished = world.job(&args);
+    let mut short = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    short.next().await.unwrap();
+    let accepted = call(&world, "mythic_snapshot", json!([])).await;
+    short.all().await;
+    node.kill();
+    // The chain has forgotten the result, so it is owed again.
+    call(&world, "mythic_revert", json!([accepted])).await;
+    let successor = world.succeed_model().await;
+    let _now = world.node_of(successor, QUICK);
+    world
+        .until(&finished, Commitment::Finalized, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    let declined = world
+        .until(&unfinished, Commitment::Processed, "refunded", |j| {
+            j.status() == Some(JobStatus::Refunded)
+        })
+        .await;
+    assert_eq!(declined.refunded_amount, declined.ceiling);
+}
+
 async fn call(world: &World, method: &'static str, params: serde_json::Value) -> serde_json::Value {
     let request = solana_rpc_client_api::request::RpcRequest::Custom { method };
     world.chain.rpc().send(request, params).await.unwrap()

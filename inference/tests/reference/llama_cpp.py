@@ -1,13 +1,14 @@
-"""What llama.cpp (PyPI: xllamacpp) makes of a model file: token ids, chat prompts, greedy answers.
+"""What llama.cpp (PyPI: xllamacpp) makes of a model file: token ids, chat prompts, greedy answers, log-probabilities.
 
 usage: llama_cpp.py MODEL < corpus.json > llama_cpp.json
+       llama_cpp.py --score MODEL [f32] < windows.json
+           log-probabilities of given ids after given ids; with f32, of keys and values too
        llama_cpp.py --unquantise MODEL F32MODEL (PyPI: gguf)
 """
 
 import json
 import sys
 import urllib.request
-
 
 
 def unquantise(source, goal):
@@ -31,6 +32,29 @@ def unquantise(source, goal):
     writer.close()
 
 
+def score(path, exact):
+    """Reads `[{"ids": […], "first": n, "asked": [[id, …], …]}, …]`: after each of the ids from number `first` on,
+    the log-probabilities of the ids asked there."""
+    import llama_c
+
+    model = llama_c.Model(path)
+    kv = llama_c.F32 if exact else llama_c.F16
+    windows = json.load(sys.stdin)
+    longest = max(len(w["ids"]) for w in windows)
+    # Flash attention rounds to f16 inside.
+    context = llama_c.Context(model, longest, flash=0, kv=kv)
+    out = []
+    for window in windows:
+        context.clear()
+        context.read(window["ids"], wanted=window["first"])
+        rows = []
+        for i, asked in enumerate(window["asked"]):
+            values = llama_c.log_softmax(context.logits(window["first"] + i))
+            rows.append([round(float(values[id]), 5) for id in asked])
+        out.append(rows)
+    json.dump(out, sys.stdout)
+
+
 def main():
     import xllamacpp
 
@@ -43,11 +67,8 @@ def main():
     params.verbosity = -1
     params.use_jinja = True
     params.port = 0
-    # Flash attention works in f16.
+    # Flash attention rounds to f16 inside.
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    # Keys and values unrounded, as ours are.
-    params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F32
-    params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     server = xllamacpp.Server(params)
 
     def post(path, body):
@@ -100,5 +121,7 @@ def main():
 
 if sys.argv[1] == "--unquantise":
     unquantise(sys.argv[2], sys.argv[3])
+elif sys.argv[1] == "--score":
+    score(sys.argv[2], sys.argv[3:] == ["f32"])
 else:
     main()

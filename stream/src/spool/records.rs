@@ -6,7 +6,7 @@ use super::{
     format::{Position, u64_at},
 };
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -95,12 +95,20 @@ impl Ack {
     /// Stores that `reader` has committed everything before `position`.
     pub fn write(dir: &Path, reader: &str, position: &Position) -> Result<(), SpoolError> {
         Self::check_name(reader)?;
-        let acks = Self::dir(dir);
-        let (path, temporary) = (acks.join(reader), acks.join(format!(".{reader}.new")));
+        let path = Self::dir(dir).join(reader);
         let mut bytes = position.to_bytes().to_vec();
         bytes.extend_from_slice(&(!crc32c::crc32c(&bytes)).to_le_bytes());
-        fs::write(&temporary, &bytes).map_err(SpoolError::io(&temporary))?;
-        fs::rename(&temporary, &path).map_err(SpoolError::io(&path))
+        // In place, as the mark: on a full disk an acknowledgement is what makes room.
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .and_then(|file| {
+                file.write_all_at(&bytes, 0)?;
+                file.set_len(bytes.len() as u64)
+            })
+            .map_err(SpoolError::io(&path))
     }
 
     /// The acknowledgement of one reader, if it has one that reads.

@@ -1,5 +1,9 @@
 //! The writing side: buffers frames, rolls segments, keeps the durable mark, deletes what every
 //! reader has acknowledged, refuses what would pass the byte bound.
+//!
+//! After a failed `fsync` the system may have dropped what it was handed, and a second `fsync` may say that all is well
+//! (Linux does). So frames stay in memory until they are durable, and what was handed over since the mark is never trusted
+//! again: the segment is cut at the mark, and the frames are written anew into the next one.
 
 use super::{
     SpoolError,
@@ -18,6 +22,10 @@ use std::{
 
 /// Frames are handed to the system when this many bytes wait.
 const BUFFER: usize = 256 << 10;
+/// Frames wait in memory for at most this many bytes before they are made durable.
+const UNSYNCED: usize = 8 << 20;
+/// What slot records, seals and losses may fill in memory while the system refuses.
+const HELD: usize = UNSYNCED + 2 * BUFFER;
 /// Pause before another try after the system refused a write, e.g. on a full disk.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -102,21 +110,31 @@ pub struct Writer {
     /// Closed segments, oldest first: number, bytes.
     closed: Vec<(u64, u64)>,
     closed_bytes: u64,
+    /// Frames behind the mark.
     buffer: Vec<u8>,
+    /// How many of these bytes the system was handed.
+    handed: usize,
     mark_file: File,
     mark: Mark,
+    /// `seq` of the last envelope before the mark.
+    marked_seq: u64,
+    /// An `fsync` failed: the open segment is good up to the mark only.
+    doubtful: bool,
     synced_at: Instant,
     failed_at: Option<Instant>,
     readers: u64,
     notices: Vec<String>,
     _lock: File,
+    /// That many times `fsync` fails, and drops what it should have kept.
+    #[cfg(test)]
+    failing_syncs: u32,
 }
 
 #[derive(Debug)]
 struct Segment {
     number: u64,
     file: File,
-    /// Bytes handed to the system.
+    /// Bytes handed to the system, as far as they are trusted.
     written: u64,
 }
 
@@ -174,13 +192,18 @@ impl Writer {
             active,
             closed,
             buffer: Vec::with_capacity(BUFFER),
+            handed: 0,
             mark_file,
             mark,
+            marked_seq: 0,
+            doubtful: false,
             synced_at: Instant::now(),
             failed_at: None,
             readers: 0,
             notices,
             _lock: lock,
+            #[cfg(test)]
+            failing_syncs: 0,
         };
         writer.reap()?;
         Ok(writer)
@@ -213,16 +236,26 @@ impl Writer {
     }
 
     fn make_room(&mut self, frame: u64, room: Room) -> Result<(), SpoolError> {
-        let flush = self.buffer.len() >= BUFFER;
+        let flush = self.waiting() >= BUFFER || self.buffer.len() >= UNSYNCED;
         let roll =
             self.size() + frame > self.config.segment_bytes && self.size() > HEADER_LEN as u64;
         if flush || roll {
-            if self.failed_at.is_some_and(|at| at.elapsed() < RETRY) {
-                return Err(self.full());
+            let tried = match self.failed_at {
+                Some(at) if at.elapsed() < RETRY => Err(self.full()),
+                _ => {
+                    let done = match roll {
+                        true => self.roll(),
+                        false if self.buffer.len() >= UNSYNCED => self.sync(),
+                        false => self.flush(),
+                    };
+                    self.failed_at = done.is_err().then(Instant::now);
+                    done
+                }
+            };
+            // A seal says what its bank lost, so it waits in memory for the disk to come back.
+            if room == Room::Ordinary || self.buffer.len() >= HELD {
+                tried?;
             }
-            let done = if roll { self.roll() } else { self.flush() };
-            self.failed_at = done.is_err().then(Instant::now);
-            done?;
         }
         let max_bytes = match room {
             Room::Ordinary => self.config.max_bytes.saturating_sub(self.config.reserve()),
@@ -241,25 +274,78 @@ impl Writer {
         }
     }
 
+    /// Bytes that the system was not handed yet.
+    fn waiting(&self) -> usize {
+        self.buffer.len() - self.handed
+    }
+
     /// Bytes of the open segment, buffered ones included.
     fn size(&self) -> u64 {
-        self.active.written + self.buffer.len() as u64
+        self.active.written + self.waiting() as u64
     }
 
     fn flush(&mut self) -> Result<(), SpoolError> {
-        if self.buffer.is_empty() {
-            return Ok(());
+        if self.doubtful {
+            self.start_over()?;
         }
         let segment = &mut self.active;
+        let waiting = self.buffer.get(self.handed..).unwrap_or_default();
         // What is buffered was accepted: it stays until the system takes it. A partial write is
         // overwritten by the next try, and cut after a crash.
-        if let Err(e) = segment.file.write_all_at(&self.buffer, segment.written) {
+        if let Err(e) = segment.file.write_all_at(waiting, segment.written) {
             let path = format::segment_path(&self.config.dir, segment.number);
             return Err(SpoolError::io(path)(e));
         }
-        segment.written += self.buffer.len() as u64;
-        self.buffer.clear();
+        segment.written += waiting.len() as u64;
+        self.handed = self.buffer.len();
+        if self.config.fsync == FsyncPolicy::Never {
+            self.forget_buffer();
+        }
         Ok(())
+    }
+
+    fn forget_buffer(&mut self) {
+        self.buffer.clear();
+        self.handed = 0;
+    }
+
+    /// Leaves a segment whose tail may be gone: cuts it at the mark and goes on in the next one, with every frame
+    /// behind the mark.
+    fn start_over(&mut self) -> Result<(), SpoolError> {
+        let path = format::segment_path(&self.config.dir, self.active.number);
+        self.active
+            .file
+            .set_len(self.mark.offset)
+            .map_err(SpoolError::io(&path))?;
+        self.fsync().map_err(SpoolError::io(&path))?;
+        let cut = self.open_next(self.marked_seq + 1)?;
+        self.doubtful = false;
+        self.notices.push(format!(
+            "spool segment {cut} was cut at byte {}: the system could not make what followed durable; it is written again to segment {}",
+            self.closed.last().map_or(0, |&(_, bytes)| bytes),
+            self.active.number
+        ));
+        Ok(())
+    }
+
+    /// Closes the open segment and opens the next, whose first envelope has `first_seq`. Returns the closed one's number.
+    fn open_next(&mut self, first_seq: u64) -> Result<u64, SpoolError> {
+        let next = Segment::create(
+            &self.config.dir,
+            self.active.number + 1,
+            self.run,
+            first_seq,
+        )?;
+        let mark = Mark {
+            segment: next.number,
+            offset: HEADER_LEN as u64,
+        };
+        mark.write(&self.mark_file, &self.config.dir)?;
+        self.mark = mark;
+        let old = std::mem::replace(&mut self.active, next);
+        self.closed.push((old.number, old.written));
+        self.closed_bytes += old.written;
+        Ok(old.number)
     }
 
     /// Makes everything appended durable, as the policy has it, and shows it to readers.
@@ -273,13 +359,33 @@ impl Writer {
         if mark == self.mark {
             return Ok(());
         }
-        if self.config.fsync != FsyncPolicy::Never {
+        if self.config.fsync != FsyncPolicy::Never
+            && let Err(e) = self.fsync()
+        {
+            self.doubtful = true;
+            self.handed = 0;
+            self.active.written = self.mark.offset;
             let path = format::segment_path(&self.config.dir, self.active.number);
-            self.active.file.sync_data().map_err(SpoolError::io(path))?;
+            return Err(SpoolError::io(path)(e));
         }
         mark.write(&self.mark_file, &self.config.dir)?;
         self.mark = mark;
+        self.marked_seq = self.seq;
+        self.forget_buffer();
         Ok(())
+    }
+
+    fn fsync(&mut self) -> std::io::Result<()> {
+        #[cfg(test)]
+        if self.failing_syncs > 0 {
+            self.failing_syncs -= 1;
+            let lost = self.active.written - self.mark.offset;
+            self.active
+                .file
+                .write_all_at(&vec![0; lost as usize], self.mark.offset)?;
+            return Err(std::io::Error::from_raw_os_error(5));
+        }
+        self.active.file.sync_data()
     }
 
     /// How long until [`Self::sync`] is due; `None` when there is nothing to sync.
@@ -294,20 +400,7 @@ impl Writer {
 
     fn roll(&mut self) -> Result<(), SpoolError> {
         self.sync()?;
-        let next = Segment::create(
-            &self.config.dir,
-            self.active.number + 1,
-            self.run,
-            self.seq + 1,
-        )?;
-        let old = std::mem::replace(&mut self.active, next);
-        self.closed.push((old.number, old.written));
-        self.closed_bytes += old.written;
-        self.mark = Mark {
-            segment: self.active.number,
-            offset: HEADER_LEN as u64,
-        };
-        self.mark.write(&self.mark_file, &self.config.dir)?;
+        self.open_next(self.seq + 1)?;
         self.reap()
     }
 
@@ -447,4 +540,121 @@ fn unix_nanos() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos().min(u128::from(u64::MAX)) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::AccountUpdate;
+    use crate::spool::{Reader, ReaderConfig};
+    use proptest::prelude::*;
+
+    fn writer(dir: &Path) -> Writer {
+        let mut config = WriterConfig::new(dir);
+        config.segment_bytes = 16 << 10;
+        Writer::open(config, [1; 16]).unwrap()
+    }
+
+    fn append(writer: &mut Writer, size: usize) -> Result<u64, SpoolError> {
+        let update = AccountUpdate {
+            data: vec![7; size].into(),
+            ..Default::default()
+        };
+        writer.append(Event::Account(update), Room::Ordinary)
+    }
+
+    fn reader(dir: &Path) -> Reader {
+        let config = ReaderConfig {
+            dir: dir.into(),
+            name: "test".into(),
+            start: None,
+        };
+        Reader::open(config).unwrap()
+    }
+
+    /// The numbers of what can be read now; every frame has to be whole.
+    fn seqs(reader: &mut Reader) -> Vec<u64> {
+        let items = reader.poll(usize::MAX).unwrap();
+        items
+            .into_iter()
+            .map(|item| item.envelope.unwrap().seq)
+            .collect()
+    }
+
+    #[test]
+    fn what_a_failed_fsync_dropped_is_written_again_and_shown_only_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, mut tail) = (writer(dir.path()), reader(dir.path()));
+        append(&mut writer, 100).unwrap();
+        writer.sync().unwrap();
+        assert_eq!(seqs(&mut tail), [1]);
+        append(&mut writer, 100).unwrap();
+        append(&mut writer, 100).unwrap();
+        let mark = writer.mark;
+        writer.failing_syncs = 2;
+        assert!(writer.sync().is_err());
+        // The second failure is that of the cut.
+        assert!(writer.sync().is_err());
+        assert_eq!((writer.mark, seqs(&mut tail).len()), (mark, 0));
+        assert!(writer.sync_due().is_some(), "it is tried again");
+        append(&mut writer, 100).unwrap();
+        writer.sync().unwrap();
+        assert_eq!(seqs(&mut tail), [2, 3, 4]);
+        assert_eq!(
+            writer.active.number,
+            mark.segment + 1,
+            "in a segment of its own"
+        );
+        assert!(writer.take_notices()[0].contains("written again to segment 2"));
+        drop(writer);
+        assert_eq!(seqs(&mut reader(dir.path())), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn while_fsync_fails_memory_is_bounded_and_what_was_accepted_survives() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = WriterConfig::new(dir.path());
+        config.max_bytes = 1 << 30;
+        let mut writer = Writer::open(config, [1; 16]).unwrap();
+        writer.failing_syncs = u32::MAX;
+        let accepted = (0..1000)
+            .take_while(|_| append(&mut writer, 64 << 10).is_ok())
+            .count();
+        assert!((100..200).contains(&accepted), "{accepted}");
+        assert!(writer.buffer.len() < HELD);
+        // Slot records have room of their own.
+        writer
+            .append(Event::End(Default::default()), Room::Reserved)
+            .unwrap();
+        writer.failing_syncs = 0;
+        writer.sync().unwrap();
+        let read = seqs(&mut reader(dir.path()));
+        assert_eq!(read, (1..=accepted as u64 + 1).collect::<Vec<_>>());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_fails_every_accepted_envelope_is_read_once_in_order(
+            steps in proptest::collection::vec((0usize..6, 0usize..5000), 1..80)
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut writer, mut tail) = (writer(dir.path()), reader(dir.path()));
+            let (mut accepted, mut read) = (Vec::new(), Vec::new());
+            for (step, size) in steps {
+                match step {
+                    0 => writer.failing_syncs = size as u32 % 4,
+                    1 => { let _ = writer.sync(); }
+                    2 => read.extend(seqs(&mut tail)),
+                    _ => if let Ok(seq) = append(&mut writer, size) { accepted.push(seq); },
+                }
+            }
+            writer.failing_syncs = 0;
+            writer.failed_at = None;
+            writer.sync().unwrap();
+            read.extend(seqs(&mut tail));
+            prop_assert_eq!(&read, &accepted);
+            drop(writer);
+            prop_assert_eq!(seqs(&mut reader(dir.path())), accepted);
+        }
+    }
 }

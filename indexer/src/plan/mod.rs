@@ -1,0 +1,209 @@
+//! From inputs to everything one transaction has to write. Pure: the fork tree decides, the projection
+//! decodes, feed numbers are given; nothing here waits or fails.
+//!
+//! [`inputs`] archives each input and gives it to the tree, [`effects`] follows from what the tree says, [`chains`] sums up.
+
+mod chains;
+mod effects;
+mod inputs;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::alarms::Alarm;
+use crate::copy::CopyBuffer;
+use crate::entity::Entity;
+use crate::feed::{Add, FeedRow, Span};
+use crate::holder::Input;
+use crate::projection::{Account, Refused};
+use crate::tree::{BankId, Hash, SlotTree};
+use mythic_interface::state::Key;
+use mythic_stream::spool::Position;
+
+/// Slots per archive partition.
+pub const EPOCH_SLOTS: i64 = 432_000;
+
+/// `status` of table `slot`.
+pub mod status {
+    pub const PROCESSED: i16 = 1;
+    pub const CONFIRMED: i16 = 2;
+    pub const FINALIZED: i16 = 3;
+    pub const ORPHANED: i16 = 4;
+    pub const DEAD: i16 = 5;
+    pub const GAP: i16 = 6;
+}
+
+/// `kind` of table `archive.event`.
+pub mod kind {
+    pub const RUN_START: i16 = 1;
+    pub const BASE: i16 = 2;
+    pub const BANK: i16 = 3;
+    pub const CONFIRMED: i16 = 5;
+    pub const ROOTED: i16 = 6;
+    pub const DEAD: i16 = 7;
+    pub const RESET: i16 = 8;
+    pub const LOSS: i16 = 9;
+    pub const RUN_END: i16 = 10;
+}
+
+/// What the database says about a bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    pub status: i16,
+    pub on_processed: bool,
+    pub replaced: bool,
+}
+
+/// An unrooted bank: what was written for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BankInfo {
+    pub id: BankId,
+    /// Tables it has rows in, by [`Entity::bit`].
+    pub entities: u32,
+    pub spans: Vec<Span>,
+    pub whole: bool,
+    pub marks: Marks,
+}
+
+/// What a writer knows between two transactions; a function of the database's content.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub tree: SlotTree,
+    pub next_event: i64,
+    pub next_feed: i64,
+    pub banks: BTreeMap<i64, BankInfo>,
+    pub quarantine: BTreeSet<Key>,
+    /// The unrooted chains as the overlays have them.
+    pub processed: Vec<i64>,
+    pub confirmed: Vec<i64>,
+    /// Accounts of the base that the tree waits to apply.
+    pub base: Option<Arc<Vec<Account>>>,
+    pub genesis: Option<Hash>,
+    pub position: Option<Reached>,
+}
+
+/// How far a log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Where a restart reads from.
+    pub resume: Position,
+    /// Everything before it is applied.
+    pub applied: Position,
+}
+
+impl State {
+    /// Some content is on its way to finality, so its progress is worth a transaction of its own.
+    pub fn busy(&self) -> bool {
+        self.banks.values().any(|b| b.entities != 0) || self.tree.base().is_some()
+    }
+}
+
+/// How an overlay changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChainChange {
+    /// Banks that left the unrooted chain: rooted, or on another fork now.
+    pub gone: Vec<i64>,
+    pub joined: Vec<i64>,
+    pub now: Vec<i64>,
+    /// Some left without being rooted: entities they changed show an older bank's row again.
+    pub switched: bool,
+    /// Tables concerned.
+    pub entities: u32,
+}
+
+/// A base whose time has come.
+#[derive(Clone, Debug, Default)]
+pub struct BaseWork {
+    pub number: i64,
+    pub slot: i64,
+    pub adds: Vec<Add>,
+    /// Every account that exists in the base.
+    pub present: Vec<Key>,
+    pub entities: u32,
+}
+
+/// Content that could not be projected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub bank: i64,
+    pub slot: i64,
+    pub refused: Refused,
+}
+
+/// Everything one transaction writes.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub state: State,
+    /// Inputs taken; fewer than given when a base has to be applied before the rest.
+    pub used: usize,
+    pub events: CopyBuffer,
+    pub accounts: CopyBuffer,
+    pub slots: CopyBuffer,
+    pub hot: BTreeMap<Entity, CopyBuffer>,
+    pub epochs: BTreeSet<i64>,
+    pub feed: Vec<FeedRow>,
+    pub bank_topics: CopyBuffer,
+    pub rooted: Vec<i64>,
+    pub orphaned: Vec<i64>,
+    pub rooted_entities: u32,
+    pub ended_entities: u32,
+    /// Processed, confirmed.
+    pub chains: [ChainChange; 2],
+    pub marks: Vec<(i64, Marks)>,
+    pub gap_tops: Vec<(i64, Option<BankId>)>,
+    pub exactness_changed: bool,
+    pub base: Option<BaseWork>,
+    pub alarms: Vec<Alarm>,
+    pub dead: Vec<DeadLetter>,
+    pub quarantined: BTreeMap<Key, (i64, String)>,
+    pub released: BTreeSet<Key>,
+    pub genesis: Option<Hash>,
+    pub updates: usize,
+    pub banks: usize,
+    new_slots: Vec<NewSlot>,
+    ended: BTreeMap<i64, (BankInfo, i16)>,
+}
+
+#[derive(Debug)]
+struct NewSlot {
+    number: i64,
+    slot: i64,
+    last_slot: i64,
+    hash: Option<Hash>,
+    parent: Option<BankId>,
+    block_time: Option<i64>,
+    accounts: i32,
+    whole: bool,
+    /// Set for rows that are no bank; a bank's is decided at the end.
+    fixed: Option<i16>,
+}
+
+/// Updates the database itself refused, by bank and ordinal, with its reason.
+pub type Refusals = HashMap<i64, HashMap<i32, String>>;
+
+/// Plans the inputs, numbered in the order of the archive.
+pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals) -> Plan {
+    let mut plan = Plan {
+        state: state.clone(),
+        ..Plan::default()
+    };
+    for (number, input) in inputs {
+        // A base is compared with what was rooted before it. The seal that made it known may follow (it
+        // came in the same envelope), nothing else.
+        if plan.base.is_some()
+            && !(matches!(input, Input::Bank(_))
+                && matches!(inputs.get(plan.used - 1), Some((_, Input::Base { .. }))))
+        {
+            break;
+        }
+        plan.used += 1;
+        plan.state.next_event = number + 1;
+        plan.input(*number, input, refusals);
+    }
+    plan.finish();
+    plan
+}
+
+fn slot_i64(slot: u64) -> i64 {
+    i64::try_from(slot).unwrap_or(i64::MAX)
+}

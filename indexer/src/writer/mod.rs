@@ -1,0 +1,343 @@
+//! One transaction per batch: fence, archive, projection, overlays, feed, position, or nothing.
+
+mod project;
+mod refused;
+mod report;
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::db::Session;
+use crate::entity::Entity;
+use crate::error::IndexerError;
+use crate::holder::Input;
+use crate::plan::{EPOCH_SLOTS, Plan, Reached, Refusals, State, plan};
+use crate::state;
+
+/// An input and how far the log is read once it is applied.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub input: Input,
+    /// None where more inputs of the same envelope follow.
+    pub reached: Option<Reached>,
+}
+
+/// What a writer writes beside the projection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Archive, feed and position too, under the lease of this epoch.
+    Live { reader: String, epoch: i64 },
+    /// The projection alone, from the archive.
+    Rebuild,
+}
+
+/// What a commit did, for metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Committed {
+    pub updates: usize,
+    pub banks: usize,
+    pub feed_rows: usize,
+    pub dead_letters: usize,
+}
+
+/// The one writer of a projection.
+#[derive(Debug)]
+pub struct Writer {
+    pub session: Session,
+    schema: String,
+    mode: Mode,
+    state: State,
+    refusals: Refusals,
+    epochs: BTreeSet<i64>,
+}
+
+impl Writer {
+    /// Takes up where the database is.
+    pub async fn open(
+        mut session: Session,
+        schema: &str,
+        mode: Mode,
+    ) -> Result<Self, IndexerError> {
+        let reader = match &mode {
+            Mode::Live { reader, .. } => reader.clone(),
+            Mode::Rebuild => String::new(),
+        };
+        let state = state::restore(&mut session, schema, &reader).await?;
+        // What the database refused once it would refuse again.
+        let mut refusals: Refusals = HashMap::new();
+        let rows = session
+            .query("SELECT bank, ordinal, reason FROM pipeline.dead_letter WHERE reason LIKE 'refused by the database: %'", &[])
+            .await?;
+        for row in &rows {
+            let reason: String = row.get("reason");
+            let reason = reason
+                .trim_start_matches("refused by the database: ")
+                .to_owned();
+            refusals
+                .entry(row.get("bank"))
+                .or_default()
+                .insert(row.get("ordinal"), reason);
+        }
+        Ok(Self {
+            session,
+            schema: schema.to_owned(),
+            mode,
+            state,
+            refusals,
+            epochs: BTreeSet::new(),
+        })
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Writes the steps, in as many transactions as bases and refused content make necessary.
+    pub async fn apply(&mut self, steps: Vec<Step>) -> Result<Committed, IndexerError> {
+        let mut total = Committed::default();
+        let mut rest = steps.as_slice();
+        // How many of the rest to try at once.
+        let mut take = rest.len();
+        while !rest.is_empty() {
+            let first = self.state.next_event;
+            let inputs: Vec<(i64, Input)> = (first..)
+                .zip(&rest[..take])
+                .map(|(number, step)| (number, step.input.clone()))
+                .collect();
+            match self.transact(&inputs, rest).await {
+                Ok((used, done)) => {
+                    total.updates += done.updates;
+                    total.banks += done.banks;
+                    total.feed_rows += done.feed_rows;
+                    total.dead_letters += done.dead_letters;
+                    rest = &rest[used..];
+                    take = rest.len();
+                }
+                Err(e) if e.is_data() && take > 1 => take /= 2,
+                Err(e) if e.is_data() => self.find_refused(&inputs, &e).await?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(total)
+    }
+
+    /// Projects archived events, in their order.
+    pub async fn replay(&mut self, inputs: &[(i64, Input)]) -> Result<(), IndexerError> {
+        let mut rest = inputs;
+        while !rest.is_empty() {
+            let plan = plan(&self.state, rest, &self.refusals);
+            let used = plan.used;
+            self.commit(plan, None).await?;
+            rest = &rest[used..];
+        }
+        Ok(())
+    }
+
+    async fn transact(
+        &mut self,
+        inputs: &[(i64, Input)],
+        steps: &[Step],
+    ) -> Result<(usize, Committed), IndexerError> {
+        let plan = plan(&self.state, inputs, &self.refusals);
+        let used = plan.used;
+        let reached = steps[..used].iter().rev().find_map(|step| step.reached);
+        Ok((used, self.commit(plan, reached).await?))
+    }
+
+    async fn commit(
+        &mut self,
+        mut plan: Plan,
+        reached: Option<Reached>,
+    ) -> Result<Committed, IndexerError> {
+        let result = self.write(&mut plan, reached).await;
+        match result {
+            Ok(()) => {
+                let done = Committed {
+                    updates: plan.updates,
+                    banks: plan.banks,
+                    feed_rows: plan.feed.len(),
+                    dead_letters: plan.dead.len(),
+                };
+                self.state = plan.state;
+                self.state.position = reached.or(self.state.position);
+                Ok(done)
+            }
+            Err(e) => {
+                self.session.rollback().await;
+                Err(e)
+            }
+        }
+    }
+
+    async fn write(
+        &mut self,
+        plan: &mut Plan,
+        reached: Option<Reached>,
+    ) -> Result<(), IndexerError> {
+        self.session.batch("BEGIN").await?;
+        let mode = self.mode.clone();
+        let live = if let Mode::Live { epoch, .. } = &mode {
+            self.fence(*epoch).await?;
+            self.archive(plan).await?;
+            true
+        } else {
+            false
+        };
+        self.project(plan).await?;
+        let base = plan.base.as_ref().map(|base| base.slot);
+        if base.is_some() {
+            self.base(plan, live).await?;
+        }
+        self.heads(plan).await?;
+        if let Mode::Live { reader, .. } = &mode {
+            self.problems(plan, base).await?;
+            self.feed(plan).await?;
+            if let Some(reached) = reached {
+                self.position(reader, reached).await?;
+            }
+        }
+        self.session.batch("COMMIT").await
+    }
+
+    /// Locks the lease's row and checks that it is still ours; the lock is held to the end.
+    async fn fence(&mut self, epoch: i64) -> Result<(), IndexerError> {
+        let held = self
+            .session
+            .execute(
+                "UPDATE pipeline.lease SET renewed_at = now() WHERE epoch = $1",
+                &[&epoch],
+            )
+            .await?;
+        if held == 1 {
+            Ok(())
+        } else {
+            Err(IndexerError::LeaseLost { epoch })
+        }
+    }
+
+    async fn archive(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {
+        for epoch in plan.epochs.difference(&self.epochs.clone()) {
+            let (from, to) = (epoch * EPOCH_SLOTS, (epoch + 1) * EPOCH_SLOTS);
+            self.session
+                .batch(&format!(
+                    "CREATE TABLE IF NOT EXISTS archive.account_{epoch} PARTITION OF archive.account FOR VALUES FROM ({from}) TO ({to})"
+                ))
+                .await?;
+        }
+        self.session
+            .copy(
+                "archive.event (id, kind, run, slot, generation, blockhash, parent_slot, parent_blockhash, block_time, \
+                 accounts, whole, digest, filter_hash, detail)",
+                std::mem::take(&mut plan.events),
+            )
+            .await?;
+        self.session
+            .copy(
+                "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)",
+                std::mem::take(&mut plan.accounts),
+            )
+            .await?;
+        if let Some(genesis) = plan.genesis {
+            self.session
+                .execute(
+                    "INSERT INTO pipeline.chain (genesis_hash) VALUES ($1) ON CONFLICT DO NOTHING",
+                    &[&&genesis[..]],
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn position(&mut self, reader: &str, to: Reached) -> Result<(), IndexerError> {
+        let (r, a) = (to.resume, to.applied);
+        let values = (
+            (
+                r.run.to_vec(),
+                r.segment as i64,
+                r.offset as i64,
+                r.seq as i64,
+            ),
+            (
+                a.run.to_vec(),
+                a.segment as i64,
+                a.offset as i64,
+                a.seq as i64,
+            ),
+        );
+        let ((rr, rs, ro, rq), (ar, az, ao, aq)) = &values;
+        let moved = match self.state.position {
+            None => {
+                self.session
+                    .execute(
+                        "INSERT INTO pipeline.position (producer, resume_run, resume_segment, resume_offset, resume_seq,
+                             applied_run, applied_segment, applied_offset, applied_seq)
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+                        &[&reader, rr, rs, ro, rq, ar, az, ao, aq],
+                    )
+                    .await?
+            }
+            Some(Reached { applied: from, .. }) => {
+                let (from_run, from_segment, from_offset) = (from.run.to_vec(), from.segment as i64, from.offset as i64);
+                self.session
+                    .execute(
+                        "UPDATE pipeline.position SET resume_run = $2, resume_segment = $3, resume_offset = $4, resume_seq = $5,
+                             applied_run = $6, applied_segment = $7, applied_offset = $8, applied_seq = $9, updated_at = now()
+                         WHERE producer = $1 AND partition = 0
+                           AND applied_run = $10 AND applied_segment = $11 AND applied_offset = $12",
+                        &[&reader, rr, rs, ro, rq, ar, az, ao, aq, &from_run, &from_segment, &from_offset],
+                    )
+                    .await?
+            }
+        };
+        if moved == 1 {
+            Ok(())
+        } else {
+            Err(IndexerError::PositionMoved {
+                reader: reader.to_owned(),
+            })
+        }
+    }
+
+    /// How many alarms of each kind are open.
+    pub async fn open_alarms(&mut self) -> Result<Vec<(String, i64)>, IndexerError> {
+        let rows = self
+            .session
+            .query(
+                "SELECT kind, count(*) FROM pipeline.alarm WHERE cleared_at IS NULL GROUP BY kind",
+                &[],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Says that this writer lives, when there is nothing to write.
+    pub async fn renew(&mut self) -> Result<(), IndexerError> {
+        match self.mode {
+            Mode::Live { epoch, .. } => self.fence(epoch).await,
+            Mode::Rebuild => Ok(()),
+        }
+    }
+
+    /// Removes feed events older than the retention, a bounded number at a time.
+    pub async fn trim_feed(&mut self, hours: u32) -> Result<u64, IndexerError> {
+        let rows = self
+            .session
+            .query(
+                "WITH old AS (SELECT seq FROM feed.event WHERE at < now() - make_interval(hours => $1) ORDER BY seq LIMIT 10000),
+                 gone AS (DELETE FROM feed.event e USING old WHERE e.seq = old.seq RETURNING e.seq),
+                 spans AS (DELETE FROM feed.bank_topic WHERE last_seq <= (SELECT max(seq) FROM gone)
+                           AND NOT bank = ANY($2) RETURNING 1),
+                 moved AS (UPDATE feed.counter SET oldest = (SELECT max(seq) + 1 FROM gone) WHERE EXISTS (SELECT FROM gone) RETURNING 1)
+                 SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM spans), (SELECT count(*) FROM moved)",
+                &[&(hours as i32), &self.state.banks.keys().copied().collect::<Vec<i64>>()],
+            )
+            .await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0) as u64))
+    }
+}
+
+fn in_set(set: u32) -> impl Iterator<Item = Entity> {
+    Entity::ALL
+        .iter()
+        .copied()
+        .filter(move |e| set & e.bit() != 0)
+}

@@ -1,0 +1,202 @@
+//! The projection's part of a transaction: slots, hot rows, overlays, final tables, a base, the heads.
+
+use std::collections::BTreeSet;
+
+use super::{Writer, in_set};
+use crate::copy::CopyBuffer;
+use crate::entity::Entity;
+use crate::error::IndexerError;
+use crate::feed::{FeedRow, Op};
+use crate::plan::Plan;
+use crate::sql;
+
+impl Writer {
+    pub(super) async fn project(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {
+        let schema = self.schema.clone();
+        let slots = format!(
+            "{schema}.slot (bank, slot, last_slot, blockhash, parent_slot, parent_blockhash, block_time, status, \
+             on_processed, replaced, accounts, entities, whole, healed)"
+        );
+        self.session
+            .copy(&slots, std::mem::take(&mut plan.slots))
+            .await?;
+        if !plan.marks.is_empty() {
+            let numbers: Vec<i64> = plan.marks.iter().map(|(n, _)| *n).collect();
+            let status: Vec<i16> = plan.marks.iter().map(|(_, m)| m.status).collect();
+            let on_processed: Vec<bool> = plan.marks.iter().map(|(_, m)| m.on_processed).collect();
+            let replaced: Vec<bool> = plan.marks.iter().map(|(_, m)| m.replaced).collect();
+            let sql = format!(
+                "UPDATE {schema}.slot s SET status = u.status, on_processed = u.on_processed, replaced = u.replaced
+                 FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::boolean[]) u(bank, status, on_processed, replaced)
+                 WHERE s.bank = u.bank"
+            );
+            self.session
+                .execute(&sql, &[&numbers, &status, &on_processed, &replaced])
+                .await?;
+        }
+        for (entity, rows) in std::mem::take(&mut plan.hot) {
+            self.session.copy(&sql::hot(&schema, entity), rows).await?;
+        }
+        for entity in in_set(plan.rooted_entities) {
+            self.session
+                .execute(&sql::root(&schema, entity), &[&plan.rooted])
+                .await?;
+        }
+        for (chain, change) in (1i16..).zip(&plan.chains) {
+            for entity in in_set(change.entities) {
+                if !change.gone.is_empty() {
+                    self.session
+                        .execute(&sql::uncover(&schema, entity), &[&chain, &change.gone])
+                        .await?;
+                }
+                if change.switched {
+                    let touched: Vec<i64> =
+                        change.gone.iter().chain(&change.joined).copied().collect();
+                    self.session
+                        .execute(
+                            &sql::cover(&schema, entity, true),
+                            &[&chain, &change.now, &touched],
+                        )
+                        .await?;
+                } else if !change.joined.is_empty() {
+                    self.session
+                        .execute(
+                            &sql::cover(&schema, entity, false),
+                            &[&chain, &change.joined],
+                        )
+                        .await?;
+                }
+            }
+        }
+        let ended: Vec<i64> = plan.rooted.iter().chain(&plan.orphaned).copied().collect();
+        for entity in in_set(plan.ended_entities) {
+            self.session
+                .execute(&sql::forget(&schema, entity), &[&ended])
+                .await?;
+        }
+        for (first, top) in &plan.gap_tops {
+            let (slot, hash) = (top.map(|t| t.slot as i64), top.map(|t| t.hash.to_vec()));
+            let sql = format!(
+                "UPDATE {schema}.slot SET parent_slot = $2, parent_blockhash = $3::bytea, healed = healed OR $3::bytea IS NULL
+                 WHERE status = 6 AND slot = $1"
+            );
+            self.session.execute(&sql, &[first, &slot, &hash]).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings the final tables to a base whose slot our root has reached.
+    pub(super) async fn base(&mut self, plan: &mut Plan, live: bool) -> Result<(), IndexerError> {
+        let Some(work) = plan.base.take() else {
+            return Ok(());
+        };
+        let schema = self.schema.clone();
+        self.session
+            .batch("CREATE TEMP TABLE IF NOT EXISTS base_account (pubkey bytea PRIMARY KEY) ON COMMIT DELETE ROWS")
+            .await?;
+        let mut present = CopyBuffer::default();
+        for key in &work.present {
+            present.row(1).bytes(key);
+        }
+        self.session
+            .copy("pg_temp.base_account (pubkey)", present)
+            .await?;
+        let mut changed: BTreeSet<Vec<u8>> = BTreeSet::new();
+        for entity in in_set(work.entities).filter(|e| *e != Entity::ValidatorStake) {
+            for row in self
+                .session
+                .query(&sql::base(&schema, entity), &[&work.number])
+                .await?
+            {
+                changed.insert(row.get(0));
+            }
+        }
+        if work.entities & Entity::ValidatorStake.bit() != 0 {
+            let columns = sql::columns(Entity::ValidatorStake);
+            let keys: Vec<&Vec<u8>> = changed.iter().collect();
+            let sql = format!(
+                "INSERT INTO {schema}.validator_stake ({columns})
+                 SELECT {columns} FROM {schema}.validator_stake_hot WHERE bank = $1 AND pubkey = ANY($2) ON CONFLICT DO NOTHING"
+            );
+            self.session.execute(&sql, &[&work.number, &keys]).await?;
+        }
+        self.session
+            .query(&sql::base_closures(&schema), &[&work.number, &work.slot])
+            .await?;
+        for entity in in_set(work.entities) {
+            self.session
+                .execute(&sql::forget(&schema, entity), &[&vec![work.number]])
+                .await?;
+        }
+        let sql = format!(
+            "UPDATE {schema}.slot SET healed = true
+             WHERE NOT healed AND last_slot <= $1 AND (status = 6 OR (status = 3 AND NOT whole))"
+        );
+        self.session.execute(&sql, &[&work.slot]).await?;
+        if live {
+            for add in work.adds {
+                if changed.contains(&add.entity[..]) {
+                    let seq = plan.number_feed();
+                    plan.feed.push(FeedRow {
+                        seq,
+                        topic: add.topic,
+                        op: Op::Finalize,
+                        entity: Some(add.entity),
+                        slot: work.slot,
+                        blockhash: None,
+                        payload: Some(add.payload),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn heads(&mut self, plan: &Plan) -> Result<(), IndexerError> {
+        let schema = &self.schema;
+        let tree = &plan.state.tree;
+        let (processed_bank, processed_slot) = plan.processed_head();
+        let confirmed_slot = tree.confirmed_slot().map(|s| s as i64);
+        let finalized_slot = tree.root().map(|r| r.slot as i64);
+        let root_hash = tree.root().and_then(|r| r.hash).map(|h| h.to_vec());
+        let base = tree.base();
+        let base_event = base.map(|b| b.number);
+        let base_slot = base.map(|b| b.slot as i64);
+        let as_of = base.and_then(|b| b.as_of);
+        let inexact = match plan.exactness_changed {
+            false => String::new(),
+            true => format!(
+                ", inexact_through = COALESCE((SELECT max(last_slot) FROM {schema}.slot
+                   WHERE NOT healed AND (status = 6 OR (status = 3 AND NOT whole))), -1)"
+            ),
+        };
+        let sql = format!(
+            "UPDATE {schema}.head SET processed_bank = $1, processed_slot = $2, confirmed_slot = $3, finalized_slot = $4,
+             root_hash = $5, run_fresh = $6, base_event = $7, base_slot = $8, base_as_of_slot = $9, base_as_of_hash = $10,
+             last_event = $11{inexact}"
+        );
+        let last_event = plan.state.next_event - 1;
+        let as_of_slot = as_of.map(|b| b.slot as i64);
+        let as_of_hash = as_of.map(|b| b.hash.to_vec());
+        let run_fresh = tree.run_fresh();
+        self.session
+            .execute(
+                &sql,
+                &[
+                    &processed_bank,
+                    &processed_slot,
+                    &confirmed_slot,
+                    &finalized_slot,
+                    &root_hash,
+                    &run_fresh,
+                    &base_event,
+                    &base_slot,
+                    &as_of_slot,
+                    &as_of_hash,
+                    &last_event,
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! What a transaction tells others: dead letters and alarms to the operator, the feed to subscribers.
+
+use super::Writer;
+use crate::alarms;
+use crate::copy::CopyBuffer;
+use crate::error::IndexerError;
+use crate::plan::Plan;
+
+impl Writer {
+    pub(super) async fn problems(
+        &mut self,
+        plan: &Plan,
+        base: Option<i64>,
+    ) -> Result<(), IndexerError> {
+        let mut dead = CopyBuffer::default();
+        for letter in &plan.dead {
+            dead.row(5)
+                .i64(letter.bank)
+                .i64(letter.slot)
+                .i32(letter.refused.ordinal)
+                .bytes(&letter.refused.pubkey)
+                .bytes(letter.refused.reason.to_string().as_bytes());
+        }
+        self.session
+            .copy(
+                "pipeline.dead_letter (bank, slot, ordinal, pubkey, reason)",
+                dead,
+            )
+            .await?;
+        for (key, (slot, reason)) in &plan.quarantined {
+            self.session
+                .execute(
+                    "INSERT INTO pipeline.quarantine (pubkey, slot, reason) VALUES ($1, $2, $3)
+                     ON CONFLICT (pubkey) DO UPDATE SET slot = EXCLUDED.slot, reason = EXCLUDED.reason, at = now()",
+                    &[&&key[..], slot, reason],
+                )
+                .await?;
+        }
+        if !plan.released.is_empty() {
+            let keys: Vec<&[u8]> = plan.released.iter().map(|k| &k[..]).collect();
+            self.session
+                .execute(
+                    "DELETE FROM pipeline.quarantine WHERE pubkey = ANY($1)",
+                    &[&keys],
+                )
+                .await?;
+        }
+        for alarm in &plan.alarms {
+            let kind = alarm.kind.as_str();
+            tracing::warn!(kind, slot = alarm.slot, "{}", alarm.detail);
+            self.session
+                .execute(
+                    alarms::RAISE,
+                    &[
+                        &kind,
+                        &alarm.slot,
+                        &alarm.last_slot,
+                        &alarm.count,
+                        &alarm.banks,
+                        &alarm.clears_itself,
+                        &alarm.detail,
+                    ],
+                )
+                .await?;
+        }
+        if plan.exactness_changed || plan.state.tree.root() != self.state.tree.root() {
+            let sql = alarms::clear_healed(&self.schema);
+            for row in self.session.query(&sql, &[&base]).await? {
+                let (id, kind, reason): (i64, &str, &str) = (row.get(0), row.get(1), row.get(2));
+                tracing::info!(id, kind, "alarm cleared: {reason}");
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn feed(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {
+        self.session
+            .copy(
+                "feed.bank_topic (bank, topic, slot, blockhash, first_seq, last_seq, count)",
+                std::mem::take(&mut plan.bank_topics),
+            )
+            .await?;
+        let (before, after) = (self.state.next_feed, plan.state.next_feed);
+        if before == after {
+            return Ok(());
+        }
+        // Locks the row, so that readers meet numbers in commit order.
+        let moved = self
+            .session
+            .execute(
+                "UPDATE feed.counter SET next = $2 WHERE next = $1",
+                &[&before, &after],
+            )
+            .await?;
+        if moved != 1 {
+            return Err(IndexerError::Broken(format!(
+                "the feed counter is not {before}"
+            )));
+        }
+        let mut rows = CopyBuffer::default();
+        for row in &plan.feed {
+            rows.row(8)
+                .i64(row.seq)
+                .bytes(row.topic.as_str().as_bytes())
+                .bytes(row.op.as_str().as_bytes());
+            match row.entity {
+                Some(key) => rows.bytes(bs58::encode(key).into_string().as_bytes()),
+                None => rows.null(),
+            };
+            let blockhash = row
+                .blockhash
+                .map(|h| bs58::encode(h).into_string())
+                .unwrap_or_default();
+            rows.i64(row.slot)
+                .bytes(blockhash.as_bytes())
+                .bytes(row.op.commitment().as_bytes());
+            match &row.payload {
+                Some(payload) => rows.json(&payload.to_string()),
+                None => rows.null(),
+            };
+        }
+        self.session
+            .copy(
+                "feed.event (seq, topic, op, entity, slot, blockhash, commitment, payload)",
+                rows,
+            )
+            .await?;
+        self.session
+            .query(
+                "SELECT pg_notify('mythic_feed', $1::text)",
+                &[&(after - 1).to_string()],
+            )
+            .await?;
+        Ok(())
+    }
+}
