@@ -502,7 +502,8 @@ impl Kernels {
         }
         // A few tasks for each thread, so that one that is held up holds up little.
         let tasks = (bytes * n / GRAIN).clamp(1, 8 * self.threads());
-        let per_task = groups.div_ceil(tasks);
+        // Even, because kernels take pairs of groups.
+        let per_task = groups.div_ceil(tasks).next_multiple_of(2);
         self.pool.run(groups.div_ceil(per_task), |task| {
             let mine = task * per_task..groups.min((task + 1) * per_task);
             for (w, first, out) in &jobs {
@@ -537,6 +538,7 @@ impl Kernels {
         out: Out,
     ) {
         let blocks = w.cols / BLOCK;
+        let mut sums = [Lanes::default(); 2 * PANEL];
         for first in (0..n).step_by(PANEL) {
             let rows = PANEL.min(n - first);
             let y = &q8[first * blocks..(first + rows) * blocks];
@@ -547,20 +549,23 @@ impl Kernels {
                 && rows > 1
                 && group + 2 <= groups.end
             {
-                let mut sums = [Lanes::default(); 2 * PANEL];
                 let sums = &mut sums[..2 * rows];
+                sums.fill(Lanes::default());
                 let pair = [group, group + 1].map(|g| w.bytes(g..g + 1));
                 // SAFETY: an `Isa` is made only where its features are; the rest is the caller's.
                 unsafe {
                     x86::pair_avx2::<F>(pair, y, sums);
-                    out.write(group, first, &sums[..rows]);
-                    out.write(group + 1, first, &sums[rows..]);
+                    // Row by row, so that both go to one cache line while it is there.
+                    for row in 0..rows {
+                        out.write(group, first + row, &sums[row..row + 1]);
+                        out.write(group + 1, first + row, &sums[rows + row..rows + row + 1]);
+                    }
                 }
                 group += 2;
             }
             for group in group..groups.end {
-                let mut sums = [Lanes::default(); PANEL];
                 let sums = &mut sums[..rows];
+                sums.fill(Lanes::default());
                 self.strip::<F>(w.bytes(group..group + 1), y, sums);
                 // SAFETY: as the caller's.
                 unsafe { out.write(group, first, sums) };
