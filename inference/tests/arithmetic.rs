@@ -63,9 +63,10 @@ fn logits(model: &Model, sequences: &[Vec<u32>], most: usize, rng: &mut StdRng) 
             }
             let rows = rng.random_range(1..=left.min(most));
             let (row, page) = (pass.rows.len(), pass.pages.len());
-            for position in found[at].len()..found[at].len() + rows {
+            let tokens = sequence.iter().enumerate();
+            for (position, token) in tokens.skip(found[at].len()).take(rows) {
                 pass.rows.push(Row {
-                    token: sequence[position],
+                    token: *token,
                     position,
                     keep: Some(Keep::default()),
                 });

@@ -105,27 +105,12 @@ impl Pack {
             let key: String = hex::encode(&plan.identity()[..16]);
             places.push(models.with_file_name("packs").join(format!("{key}.pack")));
         }
-        for place in &places {
-            if let Some(pack) = plan.read(place, pool) {
-                return Ok(pack);
-            }
-        }
-        for place in &places {
-            match plan.store(place, pool) {
-                Ok(pack) => return Ok(pack),
-                Err(error) => tracing::warn!(
-                    path = %place.display(),
-                    bytes = plan.len,
-                    %error,
-                    "cannot store the packed weights"
-                ),
-            }
-        }
-        tracing::warn!(
-            bytes = plan.len,
-            "packing the weights into this process's own memory; make room or a directory writable to share them"
-        );
-        plan.in_memory(pool)
+        plan.at(&places, pool)
+    }
+
+    /// Whether it lies in a file, which other processes may map too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.bytes, Bytes::File(_))
     }
 
     fn bytes(&self) -> &[u8] {
@@ -151,6 +136,31 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 impl Plan {
+    /// The pack at the first of these places that has one or takes one, or else in memory.
+    fn at(&self, places: &[PathBuf], pool: &Pool) -> Result<Arc<Pack>, KernelsError> {
+        for place in places {
+            if let Some(pack) = self.read(place, pool) {
+                return Ok(pack);
+            }
+        }
+        for place in places {
+            match self.store(place, pool) {
+                Ok(pack) => return Ok(pack),
+                Err(error) => tracing::warn!(
+                    path = %place.display(),
+                    bytes = self.len,
+                    %error,
+                    "cannot store the packed weights"
+                ),
+            }
+        }
+        tracing::warn!(
+            bytes = self.len,
+            "packing the weights into this process's own memory; make room or a directory writable to share them"
+        );
+        self.in_memory(pool)
+    }
+
     /// Every matrix that is multiplied with: those of two dimensions, but not the table of
     /// embeddings where there is an output matrix beside it.
     fn new(gguf: &Gguf, pool: &Pool) -> Result<Self, GgufError> {
@@ -362,3 +372,6 @@ fn identity(entries: &[Entry], pool: &Pool) -> [u8; 32] {
 fn front_checksum(header: &[u8], sums: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(header), sums)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,9 @@
 //! of a panel pass: four activations of a row are broadcast, multiplied with four weights of each
 //! output, and so on; what comes out is one integer for each output.
 
+// Registers and tiles are indexed side by side.
+#![allow(clippy::needless_range_loop)]
+
 use std::arch::x86_64::*;
 
 use super::activations::{Q8, TINY};
@@ -434,6 +437,18 @@ pub unsafe fn pair_avx2<F: Format>(groups: [&[u8]; 2], y: &[Q8], sums: &mut [Lan
     }
 }
 
+/// Nothing, but the compiler can't see through it: it would sum the products in another order, for
+/// which there are not enough registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_order(mut sum: __m256i) -> __m256i {
+    // SAFETY: no instruction at all.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(ymm_reg) sum, options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
+}
+
 /// One block of two groups with T rows; gives T.
 ///
 /// # Safety
@@ -459,7 +474,7 @@ unsafe fn tile<F: Format, const T: usize>(
                     products
                 } else {
                     // 8 × 2 × 127 × 15 = 30,480.
-                    _mm256_add_epi16(pairs[g][t], products)
+                    in_order(_mm256_add_epi16(pairs[g][t], products))
                 };
             }
         }
