@@ -117,6 +117,20 @@ unsafe fn integers<F: Format>(p: *const u8) -> [__m256i; 8] {
     w
 }
 
+/// How far ahead weights are fetched for one row, which waits for memory and nothing else: a page, at
+/// whose end the processor's own prefetcher stops.
+const AHEAD: usize = 4096;
+
+/// Asks for the block `distance` bytes after `p`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fetch<F: Format>(p: *const u8, distance: usize) {
+    for line in (0..block_bytes::<F>()).step_by(64) {
+        let place = p.wrapping_add(distance + line);
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    }
+}
+
 /// Scales, minimums and factors of a packed block.
 ///
 /// # Safety
@@ -313,6 +327,7 @@ macro_rules! strip {
                     let m = if F::MIN { eight_halves(b.add(16)) } else { d };
                     let mut p = b.add(header_bytes::<F>());
                     for _ in 0..F::BLOCKS {
+                        fetch::<F>(p, group.len());
                         let (scale, min, factors) = scales::<F>(d, m, p);
                         let w = integers::<F>(p.add(factor_bytes::<F>()));
                         let mut sum = sums.as_mut_ptr().cast::<f32>();
@@ -351,6 +366,7 @@ macro_rules! strip {
                         let m = if F::MIN { eight_halves(b.add(16)) } else { d };
                         let mut p = b.add(header_bytes::<F>());
                         for _ in 0..F::BLOCKS {
+                            fetch::<F>(p, AHEAD);
                             let (scale, min, factors) = scales::<F>(d, m, p);
                             let w = integers::<F>(p.add(factor_bytes::<F>()));
                             let integer = _mm256_cvtepi32_ps($dot::<F>(&w, &factors, &*y));
@@ -414,6 +430,8 @@ pub unsafe fn pair_avx2<F: Format>(groups: [&[u8]; 2], y: &[Q8], sums: &mut [Lan
                     let d = eight_halves(b);
                     let m = if F::MIN { eight_halves(b.add(16)) } else { d };
                     let p = b.add(header_bytes::<F>() + i * block_bytes::<F>());
+                    // The same block of the next pair.
+                    fetch::<F>(p, 2 * groups[g].len());
                     (scale[g], min[g], _) = scales::<F>(d, m, p);
                     w[g] = integers::<F>(p.add(factor_bytes::<F>()));
                 }
