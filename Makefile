@@ -39,11 +39,11 @@ bench: bench-engine bench-indexer bench-ttft bench-compute-units
 # The engine against llama.cpp, which it installs from PyPI: ARGS="--model FILE --threads N".
 bench-engine:
 	@scripts/setup.sh test
-	cargo bench --profile dev --locked -p mythic-inference --bench engine -- $(ARGS)
+	cargo bench --profile dev --locked --workspace --bench engine -- $(ARGS)
 
 bench-ttft: build
 	@$(MYTHIC) model pull
-	cargo test --locked -p mythic-e2e --test bench -- --ignored --nocapture ttft
+	cargo test --locked --workspace --test bench -- --ignored --nocapture ttft
 
 bench-compute-units:
 	cargo test --locked -p mythic-program-tests compute_units -- --nocapture

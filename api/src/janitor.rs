@@ -11,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     answer::ChoiceAnswer,
     app::App,
-    result,
     error::{ApiError, ApiResult},
-    keys, onchain,
+    keys, onchain, result,
     store::{self, Attempt},
 };
 

@@ -11,11 +11,10 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     app::App,
-    result,
     error::{ApiError, ApiResult},
     http::{PathParam, SignedBody},
     jobs::parse_job,
-    onchain, store,
+    onchain, result, store,
 };
 
 /// Most models in an announcement.

@@ -14,7 +14,7 @@ mod units;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use commands::{ai, check, doctor, jobs, model as models, node, spend, wallet};
+use commands::{ai, calibrate, check, doctor, jobs, model as models, node, spend, wallet};
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,7 @@ enum Command {
     /// Models: fetch, register, update, list
     #[command(subcommand)]
     Model(models::Model),
+    Calibrate(calibrate::Calibrate),
     /// Keys and lamports of a wallet
     #[command(subcommand)]
     Wallet(wallet::Wallet),
@@ -129,6 +130,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Jobs(command) => jobs::run(command, connection).await,
         Command::Network { json } => jobs::network(json, connection).await,
         Command::Model(command) => models::run(command, connection).await,
+        Command::Calibrate(args) => calibrate::run(args).await,
         Command::Wallet(command) => wallet::wallet(command, connection).await,
         Command::Vault(command) => wallet::vault(command, connection).await,
         Command::Grant(command) => spend::grant(command, connection).await,

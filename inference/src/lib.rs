@@ -2,12 +2,14 @@
 //!
 //! - [`prompt`]: tokenizer and chat template of a model file, no weights; [`tokenizer`], [`gguf`]
 //! - [`engine`]: loads a model and generates, or scores an answer that is known
+//! - [`calibrate`]: how far honest answers differ, and which cheats are found
 //! - [`fingerprint`]: the evidence bundle of a job
 //! - [`model`]: the catalogue of model files, and fetching them
 //! - [`random_model`]: small random model files in any weight format, for tests
 //! - [`wire`]: what gateways and nodes say to each other
 //! - [`node`]: the validator's daemon
 
+pub mod calibrate;
 pub mod engine;
 pub mod fingerprint;
 pub mod gguf;

@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mythic_inference::engine::Lab;
@@ -18,6 +19,7 @@ use mythic_inference::engine::pages::{PAGE, PageId, pages_for};
 use mythic_inference::gguf::Gguf;
 use mythic_inference::model::file_sha256;
 use mythic_inference::prompt::PromptFormatter;
+use mythic_inference::random_model::{FORMATS, RandomModel};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -61,9 +63,10 @@ fn logits(model: &Model, sequences: &[Vec<u32>], most: usize, rng: &mut StdRng) 
             }
             let rows = rng.random_range(1..=left.min(most));
             let (row, page) = (pass.rows.len(), pass.pages.len());
-            for position in found[at].len()..found[at].len() + rows {
+            let tokens = sequence.iter().enumerate();
+            for (position, token) in tokens.skip(found[at].len()).take(rows) {
                 pass.rows.push(Row {
-                    token: sequence[position],
+                    token: *token,
                     position,
                     keep: Some(Keep::default()),
                 });
@@ -94,23 +97,32 @@ fn sequences(vocabulary: u32, rng: &mut StdRng) -> Vec<Vec<u32>> {
         .to_vec()
 }
 
+/// Instruction sets, threads, and how many rows of a sequence a pass holds at most.
+fn ways() -> Vec<(InstructionSet, usize, usize)> {
+    let mut ways = vec![(InstructionSet::Auto, 1, 64), (InstructionSet::Auto, 2, 1)];
+    ways.extend(
+        InstructionSet::available()
+            .into_iter()
+            .map(|set| (set, 3, 40)),
+    );
+    ways
+}
+
 fn same_bits_however(path: &Path, seed: u64) {
-    eprintln!("seed {seed}");
+    eprintln!("{} seed {seed}", path.display());
     let mut rng = StdRng::seed_from_u64(seed);
     let mut want = None;
-    for set in InstructionSet::available() {
-        for (threads, most) in [(1, 64), (2, 1), (3, 9), (2, 64)] {
-            let (model, vocabulary) = model(path, threads, set);
-            let sequences = sequences(vocabulary, &mut StdRng::seed_from_u64(seed));
-            let got = logits(&model, &sequences, most, &mut rng);
-            let want = want.get_or_insert_with(|| got.clone());
-            for (sequence, (got, want)) in got.iter().zip(want.iter()).enumerate() {
-                for position in 0..want.len() {
-                    assert_eq!(
-                        got[position], want[position],
-                        "sequence {sequence} position {position}: {set}, {threads} threads, up to {most} rows"
-                    );
-                }
+    for (set, threads, most) in ways() {
+        let (model, vocabulary) = model(path, threads, set);
+        let sequences = sequences(vocabulary, &mut StdRng::seed_from_u64(seed));
+        let got = logits(&model, &sequences, most, &mut rng);
+        let want = want.get_or_insert_with(|| got.clone());
+        for (sequence, (got, want)) in got.iter().zip(want.iter()).enumerate() {
+            for position in 0..want.len() {
+                assert_eq!(
+                    got[position], want[position],
+                    "sequence {sequence} position {position}: {set}, {threads} threads, up to {most} rows"
+                );
             }
         }
     }
@@ -121,6 +133,18 @@ fn logits_are_the_same_bits_for_any_chunk_batch_threads_and_instruction_set() {
     same_bits_however(&common::model(), 20_261_127);
 }
 
+#[test]
+fn so_are_those_of_every_weight_format() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (seed, (name, format)) in (1..).zip(FORMATS) {
+        let path = directory.path().join(format!("{name}.gguf"));
+        RandomModel::new(format, seed)
+            .write(&path)
+            .expect("a model");
+        same_bits_however(&path, seed);
+    }
+}
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Golden {
     model_sha256: String,
@@ -128,6 +152,8 @@ struct Golden {
     tokens: Vec<u32>,
     /// SHA-256 over each position's logits as little-endian f32.
     logits_sha256: Vec<String>,
+    /// Of a random model in each weight format, the same for its last position.
+    formats: BTreeMap<String, String>,
 }
 
 fn golden_path() -> PathBuf {
@@ -136,6 +162,16 @@ fn golden_path() -> PathBuf {
 
 fn golden() -> Golden {
     let path = common::model();
+    let directory = tempfile::tempdir().expect("a directory");
+    let formats = FORMATS.iter().map(|(name, format)| {
+        let path = directory.path().join(format!("{name}.gguf"));
+        RandomModel::new(*format, 7).write(&path).expect("a model");
+        let (model, vocabulary) = model(&path, 0, InstructionSet::Auto);
+        let tokens = (0..20).map(|i| i * 13 % vocabulary).collect();
+        let found = logits(&model, &[tokens], 20, &mut StdRng::seed_from_u64(0));
+        ((*name).to_owned(), hex::encode(found[0][19]))
+    });
+    let formats = formats.collect();
     let (model, _) = model(&path, 0, InstructionSet::Auto);
     let tokens: Vec<u32> = (0..PAGE as u32 + 8)
         .map(|i| 300 + i * 997 % 40_000)
@@ -147,6 +183,7 @@ fn golden() -> Golden {
         kernel_profile: kernels::PROFILE,
         tokens,
         logits_sha256: found[0].iter().map(hex::encode).collect(),
+        formats,
     }
 }
 

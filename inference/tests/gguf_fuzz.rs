@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 const CASES: u64 = 20_000;
 /// Files that are still whole are loaded and asked for tokens, as long as there are few.
-const LOADED: usize = 200;
+const LOADED: usize = 40;
 
 /// Remembers the largest single allocation and the most that was live.
 struct Counting;

@@ -103,6 +103,11 @@ async fn request(
     Ok(pda::job(&owner, &args.nonce))
 }
 
+async fn validator(network: &Network, address: &Pubkey) -> Result<Validator> {
+    let found = network.chain().account::<Validator>(address).await?;
+    Ok(found.context("the validator")?.1)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() -> Result<()> {
     let mut network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
@@ -134,12 +139,7 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
     .await?;
     let old = model(&network, &spec.identity()).await?;
     let address = pda::validator(&cast.authority.pubkey());
-    let chain = network.chain();
-    let validator = || async {
-        let found = chain.account::<Validator>(&address).await?;
-        anyhow::Ok(found.context("the validator")?.1)
-    };
-    let v = validator().await?;
+    let v = validator(&network, &address).await?;
     let settings = UpdateValidator {
         operator: v.operator,
         vram_mib: v.vram_mib,
@@ -155,7 +155,8 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
 
     // Two of its jobs: one with a result, whose window is open, and one that was never finished.
     let submitted = request(&network, &cast, &old, 1, 300).await?;
-    let (_, state) = chain.account::<Job>(&submitted).await?.context("the job")?;
+    let job = network.chain().account::<Job>(&submitted).await?;
+    let (_, state) = job.context("the job")?;
     let result = SubmitResult {
         terms_hash: state.terms_hash,
         output_root: hash::output_root(&[9, 9]).context("a root")?,
@@ -192,7 +193,7 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
         shown["status"] == "retired" && shown["kernel_profile"] == other.as_str(),
         "{shown}"
     );
-    let serves: Vec<[u8; 32]> = validator()
+    let serves: Vec<[u8; 32]> = validator(&network, &address)
         .await?
         .served()
         .iter()

@@ -198,9 +198,8 @@ async fn follow(
         if terminal && job["commitment"] == "finalized" {
             return Ok(true);
         }
-        match tokio::time::timeout(LOOK_EVERY, feed.next()).await {
-            Ok(None | Some(Err(_))) => return Ok(false),
-            Ok(Some(Ok(_))) | Err(_) => {}
+        if let Ok(None | Some(Err(_))) = tokio::time::timeout(LOOK_EVERY, feed.next()).await {
+            return Ok(false);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod ai;
 mod alarms;
+pub mod calibrate;
 pub mod check;
 pub mod doctor;
 pub mod jobs;

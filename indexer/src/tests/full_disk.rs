@@ -159,14 +159,11 @@ impl Validator {
     }
 }
 
-/// What the spool holds: per slot the updates, and offered and dropped as sealed; the losses by reason.
-fn held(
-    spool: &Path,
-) -> (
-    HashMap<u64, u64>,
-    Vec<(u64, u64, u64)>,
-    HashMap<LossReason, u64>,
-) {
+/// Slot, offered and dropped, as sealed.
+type Sealed = (u64, u64, u64);
+
+/// What the spool holds: the updates of each slot, the seals, the losses by reason.
+fn held(spool: &Path) -> (HashMap<u64, u64>, Vec<Sealed>, HashMap<LossReason, u64>) {
     let mut reader = Reader::open(ReaderConfig {
         dir: spool.into(),
         name: "oracle".into(),

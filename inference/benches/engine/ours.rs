@@ -126,6 +126,7 @@ fn start(
                 temperature_milli: 0,
             },
             stop: Vec::new(),
+            logprobs: false,
         },
         CancellationToken::new(),
     )

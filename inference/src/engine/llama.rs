@@ -105,6 +105,8 @@ pub struct Scratch {
     /// A pair for each row and rotary pair.
     angles: Vec<(f32, f32)>,
     tiles: Vec<Tile>,
+    /// Of attention, where threads share a task.
+    scores: Vec<f32>,
     /// Rows whose logits are wanted.
     wanted: Vec<usize>,
     kept: Vec<Mutex<Option<Result<Kept, RowError>>>>,
@@ -296,6 +298,7 @@ impl Model {
             up,
             angles,
             tiles,
+            scores,
             ..
         } = scratch;
         x.resize(n * s.embedding, 0.0);
@@ -355,7 +358,7 @@ impl Model {
                 queries: q,
                 wide: self.kernels.wide(),
             }
-            .run(&self.kernels, tiles, attended);
+            .run(&self.kernels, tiles, scores, attended);
             self.kernels
                 .matmul([&layer.output], &Rows::new(attended, q_width), [out]);
             self.kernels.add(x, out);

@@ -12,11 +12,15 @@
 //!
 //! Scores are computed for eight positions at once and values for eight dimensions, so no sum runs
 //! across lanes. Plain Rust and AVX2 give the same bits.
+//!
+//! Where there are too few tasks to keep all threads busy evenly, as when one long sequence decodes,
+//! each is divided: first the scores by pages, then the values by dimensions.
 
 // Lanes and tiles are indexed side by side.
 #![allow(clippy::needless_range_loop)]
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use half::f16;
 
@@ -32,6 +36,9 @@ const ROWS: usize = 8;
 /// Scores that a task keeps, if it has more than one row: they stay in a core's own cache.
 const SCORES: usize = 96 * 1024;
 
+/// Position from which on it pays to divide tasks where they are few.
+const DEEP: usize = 128;
+
 /// Rows of one sequence at positions that follow each other.
 #[derive(Clone, Debug)]
 pub struct Tile {
@@ -41,7 +48,7 @@ pub struct Tile {
     /// Position of the first row.
     pub position: usize,
     /// Where the sequence's pages are in the pass's list of pages.
-    pub pages: std::ops::Range<usize>,
+    pub pages: Range<usize>,
 }
 
 impl Tile {
@@ -78,7 +85,7 @@ pub struct Attention<'a> {
 struct Scratch {
     /// Scaled queries: tiles of up to [`QUERIES`], in a tile dimension by dimension.
     queries: Vec<f32>,
-    /// queries × positions, first scores and then weights.
+    /// pages × queries × positions of a page, first scores and then weights.
     scores: Vec<f32>,
     /// Reciprocals of each query's sum of weights.
     inverse: Vec<f32>,
@@ -96,108 +103,177 @@ impl Attention<'_> {
         self.heads / self.pool.shape().kv_heads
     }
 
-    /// All tiles; `out` has rows × heads × head_dim places.
-    pub fn run(&self, kernels: &Kernels, tiles: &[Tile], out: &mut [f32]) {
+    /// The pages that a tile reads.
+    fn pages(&self, tile: &Tile) -> &[PageId] {
+        let depth = tile.position + tile.rows;
+        &self.pages[tile.pages.clone()][..depth.div_ceil(PAGE)]
+    }
+
+    /// Scores of a tile with one key-value head.
+    fn scores_len(&self, tile: &Tile) -> usize {
+        self.pages(tile).len() * PAGE * tile.rows * self.group()
+    }
+
+    /// All tiles; `out` has rows × heads × head_dim places, `shared` is scratch.
+    pub fn run(&self, kernels: &Kernels, tiles: &[Tile], shared: &mut Vec<f32>, out: &mut [f32]) {
         let Shape {
             kv_heads, head_dim, ..
         } = self.pool.shape();
-        assert_eq!(out.len(), self.queries.len());
-        assert!(
-            tiles
-                .iter()
-                .all(|t| (t.row + t.rows) * self.heads * head_dim <= out.len())
-        );
+        let vectors = self.pool.shape().value_width() / 8;
+        let last = |t: &Tile| (t.row + t.rows) * self.heads * head_dim;
+        assert!(out.len() == self.queries.len() && tiles.iter().all(|t| last(t) <= out.len()));
         let out = Places(out.as_mut_ptr());
-        kernels.pool().run(tiles.len() * kv_heads, |task| {
-            let tile = &tiles[task / kv_heads];
-            self.task(tile, task % kv_heads, |row, head, values| {
-                let at = ((tile.row + row) * self.heads + head) * head_dim;
-                // SAFETY: the row is there, and no two tasks share a row and a head.
-                unsafe { out.write(at, values) };
+        let write = |tile: &Tile, row: usize, head: usize, first: usize, values: &[f32]| {
+            let at = ((tile.row + row) * self.heads + head) * head_dim + first;
+            // SAFETY: the row is there, and no two tasks share a row, a head and a dimension.
+            unsafe { out.write(at, values) };
+        };
+        let threads = kernels.threads();
+        let tasks = tiles.len() * kv_heads;
+        let deep = tiles.iter().any(|t| t.position >= DEEP);
+        if threads == 1 || tasks >= 4 * threads || !deep {
+            kernels.pool().run(tasks, |task| {
+                let (tile, head) = (&tiles[task / kv_heads], task % kv_heads);
+                SCRATCH.with_borrow_mut(|scratch| {
+                    scratch.scores.resize(self.scores_len(tile), 0.0);
+                    let pages = 0..self.pages(tile).len();
+                    self.score(tile, head, pages, &mut scratch.queries, &mut scratch.scores);
+                    self.weigh(tile, head, 0..vectors, scratch, write);
+                });
+            });
+            return;
+        }
+        let parts = threads.min(vectors);
+        let part_of = |len: usize, part: usize| len * part / parts..len * (part + 1) / parts;
+        let first = |task: usize| -> usize {
+            let before = tiles[..task / kv_heads].iter();
+            let before: usize = before.map(|t| self.scores_len(t) * kv_heads).sum();
+            before + task % kv_heads * self.scores_len(&tiles[task / kv_heads])
+        };
+        shared.resize(
+            tiles.iter().map(|t| self.scores_len(t) * kv_heads).sum(),
+            0.0,
+        );
+        let places = Places(shared.as_mut_ptr());
+        kernels.pool().run(tasks * parts, |i| {
+            let (task, part) = (i / parts, i % parts);
+            let (tile, head) = (&tiles[task / kv_heads], task % kv_heads);
+            let pages = part_of(self.pages(tile).len(), part);
+            let page = PAGE * tile.rows * self.group();
+            let range = first(task) + pages.start * page..first(task) + pages.end * page;
+            // SAFETY: `shared` has room for the scores of all tasks one after the other, of each
+            // task page by page, and no two parts share a page.
+            let scores = unsafe { places.slice(range) };
+            SCRATCH.with_borrow_mut(|scratch| {
+                self.score(tile, head, pages, &mut scratch.queries, scores);
+            });
+        });
+        let shared: &[f32] = shared;
+        kernels.pool().run(tasks * parts, |i| {
+            let (task, part) = (i / parts, i % parts);
+            let (tile, head) = (&tiles[task / kv_heads], task % kv_heads);
+            let scores = &shared[first(task)..first(task) + self.scores_len(tile)];
+            SCRATCH.with_borrow_mut(|scratch| {
+                scratch.scores.clear();
+                scratch.scores.extend_from_slice(scores);
+                self.weigh(tile, head, part_of(vectors, part), scratch, write);
             });
         });
     }
 
-    /// One tile and key-value head: calls `out(row of the tile, query head, its result)`.
-    fn task(&self, tile: &Tile, kv_head: usize, mut out: impl FnMut(usize, usize, &[f32])) {
+    /// Scores of a tile and key-value head with the positions of some of its pages.
+    fn score(
+        &self,
+        tile: &Tile,
+        kv_head: usize,
+        range: Range<usize>,
+        queries: &mut Vec<f32>,
+        scores: &mut [f32],
+    ) {
         let dim = self.pool.shape().head_dim;
-        let width = self.pool.shape().value_width();
+        let n = tile.rows * self.group();
+        queries.resize(n * dim, 0.0);
+        self.arrange(tile, kv_head, queries);
+        let pages = &self.pages(tile)[range];
+        for ((i, page), scores) in (1..).zip(pages).zip(scores.chunks_exact_mut(n * PAGE)) {
+            let (keys, _) = self.pool.block(self.layer, kv_head, *page);
+            let next = pages.get(i).unwrap_or(page);
+            let (next, _) = self.pool.block(self.layer, kv_head, *next);
+            let tiles = queries.chunks(QUERIES * dim);
+            for (queries, out) in tiles.zip(scores.chunks_mut(QUERIES * PAGE)) {
+                let task = Scores {
+                    keys,
+                    next,
+                    queries,
+                    dim,
+                };
+                task.run(self.wide, out);
+            }
+        }
+    }
+
+    /// From a tile's scores with a key-value head its results in some vectors of dimensions: calls
+    /// `out(tile, row of the tile, query head, first dimension, results)`.
+    fn weigh(
+        &self,
+        tile: &Tile,
+        kv_head: usize,
+        vectors: Range<usize>,
+        scratch: &mut Scratch,
+        out: impl Fn(&Tile, usize, usize, usize, &[f32]),
+    ) {
+        let Scratch {
+            scores,
+            inverse,
+            values,
+            ..
+        } = scratch;
+        let (dim, width) = (self.pool.shape().head_dim, self.pool.shape().value_width());
         let group = self.group();
         let n = tile.rows * group;
-        let pages = &self.pages[tile.pages.clone()];
-        let depth = tile.position + tile.rows;
-        let pages = &pages[..depth.div_ceil(PAGE)];
-        let stride = pages.len() * PAGE;
-        SCRATCH.with_borrow_mut(|scratch| {
-            let Scratch {
-                queries,
-                scores,
-                inverse,
-                values,
-            } = scratch;
-            queries.resize(n * dim, 0.0);
-            scores.resize(n * stride, 0.0);
-            values.clear();
-            values.resize(n * width, 0.0);
-            self.arrange(tile, kv_head, queries);
-            for (i, page) in pages.iter().enumerate() {
-                let (keys, _) = self.pool.block(self.layer, kv_head, *page);
-                let next = pages.get(i + 1).unwrap_or(page);
-                let (next, _) = self.pool.block(self.layer, kv_head, *next);
-                for first in (0..n).step_by(QUERIES) {
-                    let count = QUERIES.min(n - first);
-                    let task = Scores {
-                        keys,
+        let pages = self.pages(tile);
+        let positions = |query: usize| tile.position + query / group + 1;
+        inverse.clear();
+        for query in 0..n {
+            inverse.push(softmax(self.wide, scores, n, query, positions(query)));
+        }
+        values.clear();
+        values.resize(n * width, 0.0);
+        let mut add = |queries: Range<usize>, from: usize, to: usize| {
+            for i in from / PAGE..to.div_ceil(PAGE) {
+                let (_, page) = self.pool.block(self.layer, kv_head, pages[i]);
+                let next = pages.get(i + 1).unwrap_or(&pages[i]);
+                let (_, next) = self.pool.block(self.layer, kv_head, *next);
+                let base = i * PAGE;
+                for first in queries.clone().step_by(QUERIES) {
+                    let last = queries.end.min(first + QUERIES);
+                    let task = Values {
+                        page,
                         next,
-                        queries: &queries[first * dim..(first + count) * dim],
-                        dim,
-                        stride,
+                        positions: from.max(base) - base..to.min(base + PAGE) - base,
+                        vectors: vectors.clone(),
+                        weights: &scores[(i * n + first) * PAGE..(i * n + last) * PAGE],
+                        width,
                     };
-                    let out = &mut scores[first * stride + i * PAGE..];
-                    task.run(self.wide, count, out);
+                    task.run(self.wide, &mut values[first * width..last * width]);
                 }
             }
-            let positions = |query: usize| tile.position + query / group + 1;
-            inverse.clear();
-            for (query, scores) in scores.chunks_exact_mut(stride).enumerate() {
-                inverse.push(softmax(self.wide, &mut scores[..positions(query)]));
+        };
+        // Up to the first row's position all queries go together, then each row alone.
+        let common = positions(0);
+        add(0..n, 0, common);
+        for row in 1..tile.rows {
+            add(row * group..(row + 1) * group, common, common + row);
+        }
+        let range = vectors.start * 8..dim.min(vectors.end * 8);
+        for (query, values) in values.chunks_exact_mut(width).enumerate() {
+            let values = &mut values[range.clone()];
+            for v in values.iter_mut() {
+                *v *= inverse[query];
             }
-            // Up to the first row's position all queries go together, then each row alone.
-            let common = positions(0);
-            let mut weigh = |queries: std::ops::Range<usize>, from: usize, to: usize| {
-                for i in from / PAGE..to.div_ceil(PAGE) {
-                    let (_, page) = self.pool.block(self.layer, kv_head, pages[i]);
-                    let next = pages.get(i + 1).unwrap_or(&pages[i]);
-                    let (_, next) = self.pool.block(self.layer, kv_head, *next);
-                    let base = i * PAGE;
-                    for first in queries.clone().step_by(QUERIES) {
-                        let count = QUERIES.min(queries.end - first);
-                        let task = Values {
-                            page,
-                            next,
-                            from: from.max(base) - base,
-                            to: to.min(base + PAGE) - base,
-                            weights: &scores[first * stride + base..],
-                            stride,
-                            width,
-                        };
-                        let out = &mut values[first * width..(first + count) * width];
-                        task.run(self.wide, count, out);
-                    }
-                }
-            };
-            weigh(0..n, 0, common);
-            for row in 1..tile.rows {
-                weigh(row * group..(row + 1) * group, common, common + row);
-            }
-            for (query, values) in values.chunks_exact_mut(width).enumerate() {
-                for v in values.iter_mut() {
-                    *v *= inverse[query];
-                }
-                let head = kv_head * group + query % group;
-                out(query / group, head, &values[..dim]);
-            }
-        });
+            let head = kv_head * group + query % group;
+            out(tile, query / group, head, range.start, values);
+        }
     }
 
     /// The scaled queries of a task, as [`Scratch::queries`] wants them.
@@ -231,15 +307,14 @@ struct Scores<'a> {
     /// dim × queries.
     queries: &'a [f32],
     dim: usize,
-    /// From one query's scores to the next one's.
-    stride: usize,
 }
 
 impl Scores<'_> {
-    fn run(&self, wide: bool, count: usize, out: &mut [f32]) {
+    /// `out` is queries × positions.
+    fn run(&self, wide: bool, out: &mut [f32]) {
+        let count = self.queries.len() / self.dim;
         assert!(self.keys.len() == PAGE * self.dim && self.next.len() == self.keys.len());
-        assert!(self.queries.len() == count * self.dim);
-        assert!(out.len() >= (count - 1) * self.stride + PAGE);
+        assert!(self.queries.len() == count * self.dim && out.len() == count * PAGE);
         #[cfg(target_arch = "x86_64")]
         if wide {
             // SAFETY: `wide` says that the features are there; the lengths were just checked.
@@ -257,15 +332,15 @@ impl Scores<'_> {
             return;
         }
         let _ = wide;
-        for query in 0..count {
-            for position in 0..PAGE {
+        for (query, out) in out.chunks_exact_mut(PAGE).enumerate() {
+            for (position, out) in out.iter_mut().enumerate() {
                 let group = &self.keys[position / GROUP * GROUP * self.dim..];
                 let mut sum = 0f32;
                 for d in 0..self.dim {
                     let key = number(group[d * GROUP + position % GROUP]);
                     sum = self.queries[d * count + query].mul_add(key, sum);
                 }
-                out[query * self.stride + position] = sum;
+                *out = sum;
             }
         }
     }
@@ -305,8 +380,8 @@ impl Scores<'_> {
             }
             for q in 0..Q {
                 for g in 0..G {
-                    let at = q * self.stride + (first + g) * GROUP;
-                    // SAFETY: `out` has PAGE places from q × stride on.
+                    let at = q * PAGE + (first + g) * GROUP;
+                    // SAFETY: `out` has Q × PAGE places.
                     unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(at), acc[q][g]) };
                 }
             }
@@ -314,25 +389,26 @@ impl Scores<'_> {
     }
 }
 
-/// Adds weighted values of positions `from..to` of a page, for up to [`QUERIES`] queries.
+/// Adds weighted values of some positions of a page, for up to [`QUERIES`] queries.
 struct Values<'a> {
     page: &'a [u16],
     /// What is read next.
     next: &'a [u16],
-    from: usize,
-    to: usize,
-    /// Of the page's positions; the next query's are `stride` further on.
+    positions: Range<usize>,
+    /// Of eight dimensions.
+    vectors: Range<usize>,
+    /// queries × positions of the page.
     weights: &'a [f32],
-    stride: usize,
     width: usize,
 }
 
 impl Values<'_> {
-    fn run(&self, wide: bool, count: usize, out: &mut [f32]) {
-        assert!(self.to <= PAGE && self.page.len() == PAGE * self.width);
-        assert!(self.next.len() == self.page.len());
-        assert!(self.weights.len() >= (count - 1) * self.stride + PAGE);
-        assert!(out.len() == count * self.width && self.width.is_multiple_of(8));
+    /// `out` is queries × width.
+    fn run(&self, wide: bool, out: &mut [f32]) {
+        let count = self.weights.len() / PAGE;
+        assert!(self.positions.end <= PAGE && self.page.len() == PAGE * self.width);
+        assert!(self.vectors.end * 8 <= self.width && self.next.len() == self.page.len());
+        assert!(self.weights.len() == count * PAGE && out.len() == count * self.width);
         #[cfg(target_arch = "x86_64")]
         if wide {
             // SAFETY: `wide` says that the features are there; the lengths were just checked.
@@ -350,11 +426,12 @@ impl Values<'_> {
             return;
         }
         let _ = wide;
+        let dims = self.vectors.start * 8..self.vectors.end * 8;
         for (query, out) in out.chunks_exact_mut(self.width).enumerate() {
-            for position in self.from..self.to {
-                let weight = self.weights[query * self.stride + position];
-                let values = &self.page[position * self.width..][..self.width];
-                for (o, v) in out.iter_mut().zip(values) {
+            for position in self.positions.clone() {
+                let weight = self.weights[query * PAGE + position];
+                let values = &self.page[position * self.width..][dims.clone()];
+                for (o, v) in out[dims.clone()].iter_mut().zip(values) {
                     *o = weight.mul_add(number(*v), *o);
                 }
             }
@@ -368,14 +445,13 @@ impl Values<'_> {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn all_avx2<const Q: usize, const D: usize>(&self, out: &mut [f32]) {
-        let vectors = self.width / 8;
-        let mut at = 0;
-        while at + D <= vectors {
+        let mut at = self.vectors.start;
+        while at + D <= self.vectors.end {
             // SAFETY: the caller vouches for it, and these vectors are within the width.
             unsafe { self.avx2::<Q, D>(at * 8, out) };
             at += D;
         }
-        while at < vectors {
+        while at < self.vectors.end {
             // SAFETY: as above.
             unsafe { self.avx2::<Q, 1>(at * 8, out) };
             at += 1;
@@ -388,7 +464,7 @@ impl Values<'_> {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn avx2<const Q: usize, const D: usize>(&self, first: usize, out: &mut [f32]) {
         use std::arch::x86_64::*;
-        let (width, stride) = (self.width, self.stride);
+        let width = self.width;
         let (page, next) = (self.page.as_ptr(), self.next.as_ptr());
         let (weights, out) = (self.weights.as_ptr(), out.as_mut_ptr());
         let mut acc = [[_mm256_setzero_ps(); D]; Q];
@@ -398,7 +474,7 @@ impl Values<'_> {
                 acc[q][i] = unsafe { _mm256_loadu_ps(out.add(q * width + first + i * 8)) };
             }
         }
-        for t in self.from..self.to {
+        for t in self.positions.clone() {
             // SAFETY: t < PAGE, and `page` has PAGE × width numbers, each query PAGE weights; a
             // prefetch may name any address.
             unsafe {
@@ -409,7 +485,7 @@ impl Values<'_> {
                     v[i] = _mm256_cvtph_ps(_mm_loadu_si128(at.cast()));
                 }
                 for q in 0..Q {
-                    let weight = _mm256_broadcast_ss(&*weights.add(q * stride + t));
+                    let weight = _mm256_broadcast_ss(&*weights.add(q * PAGE + t));
                     for i in 0..D {
                         acc[q][i] = _mm256_fmadd_ps(weight, v[i], acc[q][i]);
                     }
@@ -425,44 +501,59 @@ impl Values<'_> {
     }
 }
 
-/// Scores become weights; gives the reciprocal of their sum.
-fn softmax(wide: bool, scores: &mut [f32]) -> f32 {
+/// The scores of one of `n` queries with its first `positions` become weights; gives the
+/// reciprocal of their sum.
+fn softmax(wide: bool, scores: &mut [f32], n: usize, query: usize, positions: usize) -> f32 {
     #[cfg(target_arch = "x86_64")]
     if wide {
         /// The same code, compiled for wider registers.
         #[target_feature(enable = "avx2,fma")]
-        fn avx2(scores: &mut [f32]) -> f32 {
-            softmax_body(scores)
+        fn avx2(scores: &mut [f32], n: usize, query: usize, positions: usize) -> f32 {
+            softmax_body(scores, n, query, positions)
         }
         // SAFETY: `wide` says that AVX2 and FMA are there.
-        return unsafe { avx2(scores) };
+        return unsafe { avx2(scores, n, query, positions) };
     }
     let _ = wide;
-    softmax_body(scores)
+    softmax_body(scores, n, query, positions)
 }
 
 #[inline(always)]
-fn softmax_body(scores: &mut [f32]) -> f32 {
-    let (whole, rest) = scores.as_chunks_mut::<LANES>();
+fn softmax_body(scores: &mut [f32], n: usize, query: usize, positions: usize) -> f32 {
+    // Each page's scores, the last page's as far as there are any. A page is whole lanes, so a
+    // position has the lane that it would have in one piece.
+    let range = |page: usize| {
+        let at = (page * n + query) * PAGE;
+        at..at + PAGE.min(positions - page * PAGE)
+    };
+    let pages = positions.div_ceil(PAGE);
     let larger = |m: f32, s: f32| if s > m { s } else { m };
     let mut largest = [f32::NEG_INFINITY; LANES];
-    for part in whole.iter() {
-        for l in 0..LANES {
-            largest[l] = larger(largest[l], part[l]);
+    for page in 0..pages {
+        let (whole, rest) = scores[range(page)].as_chunks::<LANES>();
+        for part in whole {
+            for l in 0..LANES {
+                largest[l] = larger(largest[l], part[l]);
+            }
+        }
+        for (largest, s) in largest.iter_mut().zip(rest) {
+            *largest = larger(*largest, *s);
         }
     }
-    let all = largest.iter().chain(rest.iter()).copied();
-    let max = all.fold(f32::NEG_INFINITY, larger);
+    let max = largest.into_iter().fold(f32::NEG_INFINITY, larger);
     let mut lanes = [0f32; LANES];
-    for part in whole {
-        for l in 0..LANES {
-            part[l] = exp(part[l] - max);
-            lanes[l] += part[l];
+    for page in 0..pages {
+        let (whole, rest) = scores[range(page)].as_chunks_mut::<LANES>();
+        for part in whole {
+            for l in 0..LANES {
+                part[l] = exp(part[l] - max);
+                lanes[l] += part[l];
+            }
         }
-    }
-    for (s, lane) in rest.iter_mut().zip(&mut lanes) {
-        *s = exp(*s - max);
-        *lane += *s;
+        for (lane, s) in lanes.iter_mut().zip(rest) {
+            *s = exp(*s - max);
+            *lane += *s;
+        }
     }
     1.0 / sum_lanes(lanes)
 }
@@ -502,9 +593,9 @@ mod tests {
         heads: usize,
         pages: &[PageId],
         (first, rows, most): (usize, usize, usize),
-        instructions: InstructionSet,
+        (threads, instructions): (usize, InstructionSet),
     ) -> Vec<f32> {
-        let kernels = Kernels::new(2, instructions).unwrap();
+        let kernels = Kernels::new(threads, instructions).unwrap();
         let dim = pool.shape().head_dim;
         let width = heads * dim;
         let queries: Vec<f32> = (first * width..(first + rows) * width)
@@ -529,7 +620,7 @@ mod tests {
             })
             .collect();
         let mut out = vec![0.0; queries.len()];
-        attention.run(&kernels, &tiles, &mut out);
+        attention.run(&kernels, &tiles, &mut Vec::new(), &mut out);
         out
     }
 
@@ -549,19 +640,23 @@ mod tests {
             let pages = [3, 1, 7, 0, 9].map(PageId);
             let pool = pool(shape, &pages, depth);
             let width = heads * head_dim;
-            let plain = InstructionSet::Portable;
+            let plain = (1, InstructionSet::Portable);
             let want = attend(&pool, heads, &pages, (0, depth, 1), plain);
             for set in InstructionSet::available() {
                 for most in [1, 2, 5, 8] {
-                    let got = attend(&pool, heads, &pages, (0, depth, most), set);
+                    let got = attend(&pool, heads, &pages, (0, depth, most), (2, set));
                     assert!(
                         got.iter()
                             .zip(&want)
                             .all(|(a, b)| a.to_bits() == b.to_bits())
                     );
                 }
-                let tail = attend(&pool, heads, &pages, (depth - 3, 3, 3), set);
-                assert_eq!(tail, want[(depth - 3) * width..]);
+                // Few tasks, which are divided where they are deep.
+                for threads in [1, 2, 3] {
+                    let tail = (depth - 3, 3, 2);
+                    let tail = attend(&pool, heads, &pages, tail, (threads, set));
+                    assert_eq!(tail, want[(depth - 3) * width..]);
+                }
             }
             // Against f64, for the last row.
             for head in 0..heads {

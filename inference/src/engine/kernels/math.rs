@@ -3,7 +3,11 @@
 //! `mul_add` says so and nowhere else, so any instruction set gives the same bits.
 
 // Coefficients are written as they were computed; lanes are indexed side by side.
-#![allow(clippy::excessive_precision, clippy::needless_range_loop)]
+#![allow(
+    clippy::approx_constant,
+    clippy::excessive_precision,
+    clippy::needless_range_loop
+)]
 
 /// Lanes of a sum: value i belongs to lane i mod 16.
 pub const LANES: usize = 16;

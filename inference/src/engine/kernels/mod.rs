@@ -2,11 +2,11 @@
 //!
 //! - [`formats`]: weights as GGUF files hold them, and the definition of a dot product
 //! - [`activations`]: rows rounded to int8
-//! - [`layout`], [`pack`]: weights repacked for the kernels, and the file that keeps them
+//! - [`layout`] and [`pack`]: weights repacked for the kernels, and the file that keeps them
 //! - `portable`, `x86`: the kernels
 //! - [`math`]: norms, rotary embedding, activation
 //! - [`attention`]: attention over pages of keys and values
-//! - [`pool`]: threads
+//! - [`pool`]: the threads that compute
 //!
 //! Every value is computed by one order of operations, which depends neither on the batch nor on
 //! threads nor on the instruction set.

@@ -5,6 +5,9 @@
 //! of a panel pass: four activations of a row are broadcast, multiplied with four weights of each
 //! output, and so on; what comes out is one integer for each output.
 
+// Registers and tiles are indexed side by side.
+#![allow(clippy::needless_range_loop)]
+
 mod pair;
 
 use std::arch::x86_64::*;

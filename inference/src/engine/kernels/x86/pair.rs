@@ -2,9 +2,6 @@
 //! integers are unpacked once into the first-level cache, and each broadcast of four activations
 //! meets both groups. (For bytes instead of nibbles this is no faster than one group at a time.)
 
-// Lanes and tiles are indexed side by side.
-#![allow(clippy::needless_range_loop)]
-
 use std::arch::x86_64::*;
 
 use super::super::activations::Q8;
