@@ -48,7 +48,11 @@ COMMENT ON COLUMN analytics.jobs.deadline_slot IS 'First slot at which the job c
 DO $role$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mythic_reader') THEN
-        CREATE ROLE mythic_reader NOLOGIN;
+        BEGIN
+            CREATE ROLE mythic_reader NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL; -- roles belong to the whole cluster: another database of it was faster
+        END;
     END IF;
     GRANT USAGE ON SCHEMA analytics, listing, feed TO mythic_reader;
     GRANT SELECT ON ALL TABLES IN SCHEMA analytics, listing, feed TO mythic_reader;

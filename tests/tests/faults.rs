@@ -141,8 +141,8 @@ async fn killing_processes_at_random_loses_no_job_and_charges_none_twice() -> Re
     books_balance(&network).await
 }
 
-/// Abandons the last slots so that `slot` is gone.
-async fn fork_away(network: &Network, slot: u64) -> Result<()> {
+/// Abandons the last slots so that `slot` is gone; the newest of them.
+async fn fork_away(network: &Network, slot: u64) -> Result<u64> {
     let now = network
         .rpc("getSlot", json!([{"commitment": "processed"}]))
         .await?
@@ -150,46 +150,52 @@ async fn fork_away(network: &Network, slot: u64) -> Result<()> {
         .context("slot")?;
     ensure!(now >= slot, "slot {slot} is in the future of {now}");
     network.rpc("mythic_fork", json!([now - slot + 1])).await?;
-    Ok(())
+    Ok(now)
+}
+
+fn jobs_of(list: &Value) -> impl Iterator<Item = &Value> {
+    list["data"].as_array().into_iter().flatten()
+}
+
+/// The slot of a job's request, once the index has it.
+fn requested(job: &Value) -> Option<u64> {
+    let steps = job["transitions"].as_array()?;
+    steps.iter().find_map(|step| step["slot"].as_u64())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forks_that_abandon_request_and_result_change_no_outcome() -> Result<()> {
     let network = Network::start(&["--validators", "1", "--slot-ms", "150"]).await?;
-    // The request's slot goes while the answer is generated.
+    let listed = network.get("/v1/jobs?limit=5").await?;
+    let own: Vec<Value> = jobs_of(&listed).map(|job| job["id"].clone()).collect();
+    let begun = |job: &&Value| !own.contains(&job["id"]) && requested(job).is_some();
+    // The request's slot goes while the answer is generated: a long one, so that there is time.
     let (answer, forked) = tokio::join!(
         insist(
             &network,
             "fork-request-0123456789",
             "Write about the sea.",
-            48
+            256
         ),
         async {
             let jobs = network
                 .until("/v1/jobs?limit=5", |jobs| {
-                    jobs["data"]
-                        .as_array()
-                        .is_some_and(|jobs| jobs.iter().any(|job| job["status"] == "accepted"))
+                    jobs_of(jobs).any(|job| begun(&job))
                 })
                 .await?;
-            let job = jobs["data"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|job| job["status"] == "accepted")
-                .cloned()
-                .unwrap_or_default();
-            let slot = job["transitions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find_map(|step| step["slot"].as_u64())
-                .context("slot of the request")?;
-            fork_away(&network, slot).await
+            let slot = jobs_of(&jobs).find(begun).and_then(requested);
+            fork_away(&network, slot.context("slot of the request")?).await
         }
     );
-    forked.context("forking the request away")?;
+    let abandoned = forked.context("forking the request away")?;
     let answer = answer?;
+    // The index keeps to the abandoned slots until the new ones are higher.
+    network
+        .until("/health", |health| {
+            let processed = health["components"]["index"]["processed_slot"].as_u64();
+            processed > Some(abandoned)
+        })
+        .await?;
     let id = answer["mythic"]["job"]
         .as_str()
         .with_context(|| format!("{answer}"))?

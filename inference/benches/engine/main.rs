@@ -3,7 +3,7 @@
 //! Each side is a process of its own that computes only when it is asked; rounds alternate. The
 //! median of several is a figure. docs/benchmarks.md says how each is measured.
 //!
-//! `cargo bench --profile dev -p mythic-inference --bench engine -- [--model FILE] [--threads N] [--rounds N]`
+//! `cargo bench --profile dev --workspace --bench engine -- [--model FILE] [--threads N] [--rounds N]`
 
 mod figures;
 mod ours;
