@@ -12,6 +12,7 @@ use mythic_client::pda;
 use mythic_inference::prompt::{Message, PromptError, PromptFormatter};
 use mythic_interface::{
     hash, money,
+    params::MAX_OUTPUT_TOKENS,
     state::{Config, ConfigStatus, Model, ModelStatus},
 };
 use parking_lot::Mutex;
@@ -231,7 +232,10 @@ impl Plan {
 
 /// Most output tokens: as asked if it fits, else the default cut to what is left.
 pub fn fit(prompt: u32, asked: Option<u32>, context: u32, job: u32) -> ApiResult<u32> {
-    let room = context.min(job).saturating_sub(prompt);
+    let room = context
+        .min(job)
+        .saturating_sub(prompt)
+        .min(MAX_OUTPUT_TOKENS);
     let exceeded = |message: String| {
         Err(
             ApiError::new(StatusCode::BAD_REQUEST, "context_length_exceeded", message).param(
@@ -249,7 +253,7 @@ pub fn fit(prompt: u32, asked: Option<u32>, context: u32, job: u32) -> ApiResult
             context.min(job)
         )),
         Some(asked) if asked > room => exceeded(format!(
-            "the prompt has {prompt} tokens and {asked} are asked for; together they have at most {}, so ask for {room} or fewer",
+            "the prompt has {prompt} tokens and {asked} are asked for; together they have at most {}, an answer at most {MAX_OUTPUT_TOKENS}, so ask for {room} or fewer",
             context.min(job)
         )),
         Some(asked) => Ok(asked),
@@ -355,5 +359,7 @@ mod tests {
         let error = fit(2048, None, 2048, 4096).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("messages"));
         assert_eq!(fit(10, Some(2038), 2048, 4096), Ok(2038));
+        let error = fit(10, Some(100_000), 131_072, 131_072).unwrap_err();
+        assert!(error.message.contains("ask for 65536 or fewer"));
     }
 }
