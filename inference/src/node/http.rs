@@ -159,6 +159,7 @@ async fn stats(State(node): State<Arc<Node>>) -> Response {
         "max_concurrent": node.config.max_concurrent,
         "queued_tokens": queued_tokens,
         "stake_lamports": validator.stake.get(),
+        "cheat": node.config.cheat,
         "open_jobs_on_chain": validator.open_jobs.get(),
         "claimable_lamports": validator.claimable.get(),
         "money": {
@@ -412,17 +413,13 @@ async fn evidence(
             format!("{id:?} is not a job's address"),
         );
     };
+    if node.withholds() {
+        return no_evidence(&id);
+    }
     let store = node.store.clone();
     let saved = match tokio::task::spawn_blocking(move || store.load(&job)).await {
         Ok(Ok(Some(saved))) => saved,
-        Ok(Ok(None)) => {
-            return problem(
-                404,
-                "invalid_request_error",
-                "no_evidence",
-                format!("no evidence of job {id} is kept here"),
-            );
-        }
+        Ok(Ok(None)) => return no_evidence(&id),
         Ok(Err(error)) => {
             return problem(
                 500,
@@ -456,6 +453,15 @@ async fn evidence(
         ),
         Err(error) => problem(503, "server_error", "chain_unavailable", error.to_string()),
     }
+}
+
+fn no_evidence(id: &str) -> Response {
+    problem(
+        404,
+        "invalid_request_error",
+        "no_evidence",
+        format!("no evidence of job {id} is kept here"),
+    )
 }
 
 /// Whether a key is the authority or the operator of a registered validator.

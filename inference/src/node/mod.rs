@@ -5,10 +5,12 @@
 //! - [`admit`]: whether a job is taken, pure
 //! - [`journal`], [`store`]: what survives a kill; [`submit`]: results to the chain
 //! - [`setup`]: keys, models, registration; [`keeper`]: claims, withdrawals, old evidence
+//! - [`cheat`]: false answers, on development networks
 //! - [`feed`], [`outbound`]: open jobs from gateways, prompts from strangers; [`http`]: the endpoints; [`gpu`]: what a driver says
 
 pub mod admit;
 pub mod backend;
+pub mod cheat;
 pub mod config;
 pub mod feed;
 pub mod fsm;
@@ -117,6 +119,11 @@ impl Node {
     /// Newest slot seen.
     pub fn slot(&self) -> u64 {
         self.slot.load(Ordering::Relaxed)
+    }
+
+    /// Whether it shows nobody what it committed to: a way to cheat.
+    pub fn withholds(&self) -> bool {
+        self.config.cheat == Some(cheat::How::Withhold)
     }
 
     /// Whether it takes no new jobs.
@@ -490,6 +497,10 @@ async fn prepare(config: NodeConfig) -> Result<(Arc<Node>, TcpListener)> {
     })?;
     let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
     let network = setup::network(&chain).await?;
+    if let Some(how) = config.cheat {
+        cheat::permit(how, &config.rpc_url).await?;
+        tracing::warn!(cheat = %how, "THIS NODE CHEATS: it {}; it will be found out and lose half of its stake", how.describe());
+    }
     let mut models = Vec::new();
     for model in &config.models {
         models.push(setup::load_model(&chain, &config, model).await?);
