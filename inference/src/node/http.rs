@@ -25,7 +25,6 @@ use axum::{
     },
     routing::{get, post},
 };
-use base64::Engine as _;
 use futures::{Stream, StreamExt, stream};
 use mythic_client::{Commitment, pda};
 use mythic_interface::state::Validator;
@@ -338,8 +337,7 @@ async fn admit_request(node: &Arc<Node>, request: InferenceRequest) -> Result<St
         })
     })?;
     let transaction = co_sign(node, &parsed);
-    let encoded = bincode::serialize(&transaction)
-        .map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes))
+    let encoded = wire::encode_transaction(&transaction)
         .map_err(|error| Refusal::Broken(error.to_string()))?;
     let prompt = Prompt {
         ids: request.prompt_ids,
