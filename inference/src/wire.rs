@@ -21,7 +21,6 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use solana_signer::Signer;
-use solana_transaction::versioned::VersionedTransaction;
 
 pub use crate::fingerprint::Evidence;
 
@@ -67,8 +66,8 @@ pub struct InferenceRequest {
     pub logprobs: bool,
 }
 
-/// A transaction as [`InferenceRequest`] carries it.
-pub fn encode_transaction(transaction: &VersionedTransaction) -> Result<String, bincode::Error> {
+/// A transaction, legacy or versioned, as [`InferenceRequest`] carries it.
+pub fn encode_transaction(transaction: &impl Serialize) -> Result<String, bincode::Error> {
     bincode::serialize(transaction)
         .map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes))
 }
