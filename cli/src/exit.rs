@@ -14,8 +14,11 @@ pub const UNREACHABLE: u8 = 3;
 pub const NOT_FOUND: u8 = 4;
 /// Not enough money, or a spend limit is exhausted.
 pub const FUNDS: u8 = 5;
-/// A check found something wrong (`doctor`, `config check`).
+/// A check found something wrong (`doctor`, `config check`, `verify`).
 pub const CHECK_FAILED: u8 = 6;
+
+/// A check could not be made (`verify`).
+pub const CANNOT_SAY: u8 = 7;
 
 /// An error that carries its exit code.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ mod units;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use commands::{ai, calibrate, check, doctor, jobs, model as models, node, spend, wallet};
+use commands::{ai, calibrate, check, doctor, jobs, model as models, node, spend, verify, wallet};
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
     name = "mythic",
     version,
     propagate_version = true,
-    after_help = "Exit codes: 1 failure, 2 usage, 3 a server could not be reached, 4 not found, 5 not enough money, 6 a check failed.\n\
+    after_help = "Exit codes: 1 failure, 2 usage, 3 a server could not be reached, 4 not found, 5 not enough money, 6 a check failed, 7 a check could not be made.\n\
                   Start with `mythic dev`, then `mythic ai \"Why is the sky blue?\"`."
 )]
 struct Cli {
@@ -79,6 +79,7 @@ enum Command {
     Config(check::Config),
     /// Run a validator's node, or make its configuration
     Node(node::Node),
+    Verify(verify::Verify),
     /// Run the gateway
     Gateway(Run),
     /// Run the indexer, rebuild its tables from the archive, see its alarms
@@ -138,6 +139,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Doctor { json } => doctor::run(json, connection).await,
         Command::Config(command) => check::config(command),
         Command::Node(command) => node::run(command, connection).await,
+        Command::Verify(command) => verify::run(command, connection).await,
         Command::Gateway(run) => {
             mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
         }
@@ -159,14 +161,15 @@ async fn run(cli: Cli) -> Result<()> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let process = matches!(
-        cli.command,
+    let process = match &cli.command {
         Command::Node(_)
-            | Command::Gateway(_)
-            | Command::Indexer(_)
-            | Command::Settler(_)
-            | Command::Chain(_)
-    );
+        | Command::Gateway(_)
+        | Command::Indexer(_)
+        | Command::Settler(_)
+        | Command::Chain(_) => true,
+        Command::Verify(verify) => verify.is_process(),
+        _ => false,
+    };
     if !process && !matches!(cli.command, Command::Dev(_)) {
         // Output into `head` ends this command quietly, as other Unix tools end.
         // SAFETY: restores the default action of a signal, before any thread is started.

@@ -8,6 +8,7 @@
 //! - [`random_model`]: small random model files in any weight format, for tests
 //! - [`wire`]: what gateways and nodes say to each other
 //! - [`node`]: the validator's daemon
+//! - [`verifier`]: checks of others' answers, and the duties in disputes
 
 pub mod calibrate;
 pub mod engine;
@@ -18,4 +19,5 @@ pub mod node;
 pub mod prompt;
 pub mod random_model;
 pub mod tokenizer;
+pub mod verifier;
 pub mod wire;

@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ChainClient, ClientError, Commitment, account::ProgramAccount, ix, keys, pda};
 use mythic_interface::error::MythicError;
-use mythic_interface::state::{Config, Dispute, DisputeStatus, Job, JobStatus, Validator, Vault};
+use mythic_interface::state::{
+    Config, Dispute, DisputeStatus, Header, Job, JobStatus, Validator, Vault,
+};
 use serde_json::{Value, json};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
@@ -18,9 +20,9 @@ use std::{
 };
 
 /// How long nothing must change on chain before the slots until the next deadline are skipped.
-const QUIET: Duration = Duration::from_secs(4);
+const QUIET: Duration = Duration::from_secs(5);
 /// Between two slots while something may happen.
-const TICK: Duration = Duration::from_millis(120);
+const TICK: Duration = Duration::from_millis(200);
 
 /// A network and its chain.
 pub struct Court {
@@ -331,23 +333,22 @@ impl Court {
         }
         let quiet = watch.since.is_some_and(|since| since.elapsed() >= QUIET);
         let slot = self.slot().await?;
-        let deadline = |dispute: &Dispute| {
-            let ends = match dispute.status() {
-                // Nobody has anything to send before the commits begin.
-                Some(DisputeStatus::Jury) if slot + 1 < dispute.commit_start() => {
-                    return Some((dispute.commit_start(), true));
-                }
-                Some(DisputeStatus::Jury) => [dispute.commit_end(), dispute.reveal_end()],
-                _ => [dispute.openings_end(), u64::MAX],
-            };
-            let next = ends.into_iter().find(|end| *end > slot + 1)?;
-            Some((next, false))
+        // The next deadline, and whether nobody has anything to send before; none while an answer or an end is awaited.
+        let deadline = |dispute: &Dispute| match dispute.status()? {
+            DisputeStatus::Jury if slot + 1 < dispute.commit_start() => {
+                Some((dispute.commit_start(), true))
+            }
+            DisputeStatus::Jury => {
+                let ends = [dispute.commit_end(), dispute.reveal_end()];
+                Some((ends.into_iter().find(|end| *end > slot + 1)?, false))
+            }
+            DisputeStatus::Openings | DisputeStatus::Resolved => None,
         };
         let deadlines: Option<Vec<(u64, bool)>> =
             open.iter().map(|(_, dispute)| deadline(dispute)).collect();
         let jump = match deadlines {
-            // A dispute that is due waits for whoever resolves it.
             None => None,
+            Some(_) if self.unchallenged().await? => None,
             Some(all) if quiet || all.iter().all(|(_, idle)| *idle) => {
                 all.iter().map(|(end, _)| *end).min()
             }
@@ -358,6 +359,17 @@ impl Court {
             watch.since = Some(Instant::now());
         }
         self.advance(slots).await
+    }
+
+    /// Whether there is a result that somebody may be about to challenge.
+    async fn unchallenged(&self) -> Result<bool> {
+        let status_at = std::mem::offset_of!(Header, status);
+        let submitted = [(status_at, vec![JobStatus::Submitted as u8])];
+        let found = self
+            .chain
+            .program_accounts::<Job>(&submitted, Commitment::Processed)
+            .await?;
+        Ok(!found.is_empty())
     }
 
     /// The end of a job.

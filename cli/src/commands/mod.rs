@@ -9,4 +9,5 @@ pub mod jobs;
 pub mod model;
 pub mod node;
 pub mod spend;
+pub mod verify;
 pub mod wallet;

@@ -22,7 +22,10 @@ use mythic_indexer::{
     cluster::{Cluster, ClusterConfig},
     settler::SettlerConfig,
 };
-use mythic_inference::node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_inference::{
+    node::{ModelConfig as NodeModel, NodeConfig},
+    verifier::{Policy, VerifierConfig},
+};
 use mythic_interface::state::Model;
 use serde_json::json;
 use solana_signer::Signer;
@@ -409,6 +412,11 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
             }],
             stake_lamports: STAKE_LAMPORTS,
             allow_loopback: true,
+            // A development network has few jobs, and whoever tries a cheat wants to see it caught.
+            verifier: VerifierConfig {
+                policy: Policy::All,
+                ..VerifierConfig::default()
+            },
             ..NodeConfig::default()
         };
         launch(&name, "node", layout.write_config(&name, &node)?)?;

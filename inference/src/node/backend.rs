@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    engine::{Engine, EngineError, EngineStats, GenerateRequest, Step},
+    engine::{Checked, Engine, EngineError, EngineStats, GenerateRequest, Step},
     prompt::{Message, PromptError},
 };
 
@@ -21,6 +22,13 @@ pub trait Backend: Send + Sync + 'static {
         request: GenerateRequest,
         cancel: CancellationToken,
     ) -> Result<Steps, EngineError>;
+    /// What a checker needs of an answer that is known; see [`Engine::check`].
+    fn check<'a>(
+        &'a self,
+        prompt_ids: &'a [u32],
+        output_ids: &'a [u32],
+        claimed: &'a [[u32; 4]],
+    ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>>;
     /// Numbers for pages and metrics.
     fn stats(&self) -> EngineStats;
     /// Text of tokens.
@@ -40,6 +48,14 @@ impl Backend for Engine {
         cancel: CancellationToken,
     ) -> Result<Steps, EngineError> {
         Engine::generate(self, request, cancel)
+    }
+    fn check<'a>(
+        &'a self,
+        prompt_ids: &'a [u32],
+        output_ids: &'a [u32],
+        claimed: &'a [[u32; 4]],
+    ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
+        Box::pin(Engine::check(self, prompt_ids, output_ids, claimed))
     }
     fn stats(&self) -> EngineStats {
         Engine::stats(self)
@@ -65,11 +81,21 @@ pub struct Former {
     pub reader: Option<Arc<dyn Backend>>,
 }
 
+fn not_run() -> EngineError {
+    EngineError::Invalid("this node no longer runs the job's model".into())
+}
+
 impl Backend for Former {
     fn generate(&self, _: GenerateRequest, _: CancellationToken) -> Result<Steps, EngineError> {
-        Err(EngineError::Invalid(
-            "this node no longer runs the job's model".into(),
-        ))
+        Err(not_run())
+    }
+    fn check<'a>(
+        &'a self,
+        _: &'a [u32],
+        _: &'a [u32],
+        _: &'a [[u32; 4]],
+    ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
+        Box::pin(std::future::ready(Err(not_run())))
     }
     fn stats(&self) -> EngineStats {
         EngineStats::default()

@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::cheat::{How, is_loopback};
+use crate::verifier::VerifierConfig;
 
 /// Configuration of `mythic node`. Every key has a default but the keypairs, gateways and models, which have no sensible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub struct NodeConfig {
     pub max_queue: usize,
     /// Threads of the engine; 0 = all cores.
     pub threads: usize,
+    /// Take jobs at all. Without it the node only verifies: it announces itself to no gateway and declines what is asked.
+    pub accept_jobs: bool,
     /// Take open jobs from the gateways' feeds.
     pub consume_open_jobs: bool,
     /// Allow loopback and private addresses for endpoint, gateways and prompt sources. Development networks only.
@@ -67,6 +70,8 @@ pub struct NodeConfig {
     /// Cheat in this way. Development chains on this machine only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cheat: Option<How>,
+    /// Checks of others' answers, and juries.
+    pub verifier: VerifierConfig,
 }
 
 /// A model file.
@@ -97,6 +102,7 @@ impl Default for NodeConfig {
             max_concurrent: 1,
             max_queue: 4,
             threads: 0,
+            accept_jobs: true,
             consume_open_jobs: true,
             allow_loopback: false,
             min_price_in: 0,
@@ -109,6 +115,7 @@ impl Default for NodeConfig {
             gpu_name: String::new(),
             vram_mib: 0,
             cheat: None,
+            verifier: VerifierConfig::default(),
         }
     }
 }
@@ -196,7 +203,7 @@ impl NodeConfig {
                 "cheat = \"{how}\": allowed only with allow_loopback and a development chain on this machine as rpc_url"
             ));
         }
-        Ok(())
+        self.verifier.validate()
     }
 
     /// Public URL of the node, without a slash at the end.

@@ -1,5 +1,5 @@
-//! The gateways' feed of jobs: server-sent events that say which job accounts to look at. Nothing in it is believed; the job
-//! is then read from the chain.
+//! The gateways' feed: server-sent events that say which job accounts to look at. Nothing in it is believed; the job is then
+//! read from the chain.
 
 use std::time::Duration;
 
@@ -109,9 +109,26 @@ pub fn opened_job(data: &str) -> Option<Pubkey> {
     row.entity?.parse().ok()
 }
 
-/// Follows one gateway's feed until `stop`, giving addresses of jobs that may be open. Never gives up.
-pub async fn follow(gateway: String, jobs: mpsc::Sender<Pubkey>, stop: CancellationToken) {
-    let url = format!("{}/v1/stream?topics=jobs", gateway.trim_end_matches('/'));
+/// The job of which an event says that a result came, if it says that.
+pub fn result_of(data: &str) -> Option<Pubkey> {
+    let row: FeedRow = serde_json::from_str(data).ok()?;
+    match row.op.as_deref() {
+        None | Some("add") => row.entity?.parse().ok(),
+        Some(_) => None,
+    }
+}
+
+/// Follows one topic of a gateway's feed until `stop`, from behind the event with id `cursor`, giving what `take` makes of the
+/// events. Never gives up.
+pub async fn follow<T: Send + 'static>(
+    gateway: String,
+    topic: &str,
+    mut cursor: Option<String>,
+    take: fn(&SseEvent) -> Option<T>,
+    out: mpsc::Sender<T>,
+    stop: CancellationToken,
+) {
+    let url = format!("{}/v1/stream?topics={topic}", gateway.trim_end_matches('/'));
     let client = match reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
@@ -119,16 +136,15 @@ pub async fn follow(gateway: String, jobs: mpsc::Sender<Pubkey>, stop: Cancellat
     {
         Ok(client) => client,
         Err(error) => {
-            tracing::error!(%error, "no HTTP client for the feed; open jobs are found by the scan only");
+            tracing::error!(%error, "no HTTP client for the feed; jobs are found by the scan only");
             return;
         }
     };
-    let mut cursor: Option<String> = None;
     let mut backoff = BACKOFF_MIN;
     while !stop.is_cancelled() {
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = read(&client, &url, &mut cursor, &jobs) => ended,
+            ended = read(&client, &url, &mut cursor, take, &out) => ended,
         };
         match ended {
             Ok(()) => backoff = BACKOFF_MIN,
@@ -145,11 +161,12 @@ pub async fn follow(gateway: String, jobs: mpsc::Sender<Pubkey>, stop: Cancellat
 }
 
 /// Reads until the stream ends (`Ok` if it gave anything).
-async fn read(
+async fn read<T>(
     client: &reqwest::Client,
     url: &str,
     cursor: &mut Option<String>,
-    jobs: &mpsc::Sender<Pubkey>,
+    take: fn(&SseEvent) -> Option<T>,
+    out: &mpsc::Sender<T>,
 ) -> Result<(), String> {
     let mut request = client.get(url).header("accept", "text/event-stream");
     if let Some(id) = cursor.as_ref() {
@@ -188,8 +205,8 @@ async fn read(
             if event.id.is_some() {
                 cursor.clone_from(&event.id);
             }
-            if let Some(job) = opened_job(&event.data)
-                && jobs.send(job).await.is_err()
+            if let Some(taken) = take(&event)
+                && out.send(taken).await.is_err()
             {
                 return Ok(());
             }
@@ -239,6 +256,8 @@ mod tests {
         assert_eq!(opened_job(&row("add", "open")), Some(job));
         assert_eq!(opened_job(&row("add", "settled")), None);
         assert_eq!(opened_job(&row("confirm", "open")), None);
+        assert_eq!(result_of(&row("add", "submitted")), Some(job));
+        assert_eq!(result_of(&row("confirm", "submitted")), None);
         for text in [
             "",
             "null",
@@ -247,6 +266,7 @@ mod tests {
             r#"{"entity":null,"op":"add"}"#,
         ] {
             assert_eq!(opened_job(text), None, "{text}");
+            assert_eq!(result_of(text), None, "{text}");
         }
     }
 }

@@ -132,6 +132,7 @@ async fn health(State(node): State<Arc<Node>>) -> Response {
 async fn stats(State(node): State<Arc<Node>>) -> Response {
     let validator = node.validator();
     let money = node.money();
+    let book = node.journal.lock().state().book.totals.clone();
     let (busy, queued_tokens) = node.load();
     let engines: Vec<_> = node
         .models
@@ -157,6 +158,14 @@ async fn stats(State(node): State<Arc<Node>>) -> Response {
         "jobs_busy": busy,
         "max_concurrent": node.config.max_concurrent,
         "queued_tokens": queued_tokens,
+        "accepts_jobs": node.config.accept_jobs,
+        "verifier": {
+            "checks": node.config.verifier.enabled,
+            "policy": node.config.verifier.policy,
+            "rate": node.config.verifier.rate,
+            "jury": node.config.verifier.jury,
+            "totals": book,
+        },
         "stake_lamports": validator.stake.get(),
         "cheat": node.config.cheat,
         "open_jobs_on_chain": validator.open_jobs.get(),
@@ -295,6 +304,9 @@ async fn admit_request(node: &Arc<Node>, request: InferenceRequest) -> Result<St
     if node.is_draining() {
         return Err(Decline::Closed("it is stopping").into());
     }
+    if !node.config.accept_jobs {
+        return Err(Decline::Closed("it verifies and takes no jobs").into());
+    }
     let operator = node.keys.operator.pubkey();
     let parsed = admit::parse_transaction(&request.transaction, &node.keys.authority, &operator)?;
     let model = node
@@ -414,8 +426,12 @@ async fn evidence(
     if node.withholds() {
         return no_evidence(&id);
     }
-    let store = node.store.clone();
-    let saved = match tokio::task::spawn_blocking(move || store.load(&job)).await {
+    let (store, others) = (node.store.clone(), node.others.clone());
+    let load = move || match store.load(&job) {
+        Ok(None) => others.load(&job),
+        found => found,
+    };
+    let saved = match tokio::task::spawn_blocking(load).await {
         Ok(Ok(Some(saved))) => saved,
         Ok(Ok(None)) => return no_evidence(&id),
         Ok(Err(error)) => {

@@ -13,6 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::fsm::Origin;
+use crate::verifier::book::{Book, Note};
 
 /// Longest frame, in bytes: a prompt of 262,144 ids in JSON fits.
 const MAX_FRAME: usize = 8 << 20;
@@ -128,6 +129,8 @@ pub enum Record {
         /// Lamports.
         lamports: u64,
     },
+    /// What the verifier remembers.
+    Verifier(Note),
     /// Money so far; replaces the earlier one. Written when the file is rewritten.
     Money(Money),
 }
@@ -198,6 +201,8 @@ pub struct JobRecord {
 pub struct JournalState {
     /// Jobs that are not over, and those kept for their settlement, by address.
     pub jobs: BTreeMap<String, JobRecord>,
+    /// Checks and disputes.
+    pub book: Book,
     /// Money.
     pub money: Money,
 }
@@ -267,6 +272,7 @@ impl JournalState {
                 self.money.withdrawn_lamports =
                     self.money.withdrawn_lamports.saturating_add(*lamports);
             }
+            Record::Verifier(note) => self.book.apply(note),
             Record::Money(money) => self.money = *money,
         }
     }
@@ -313,6 +319,7 @@ impl JournalState {
                 out.push(Record::Retired { job, keep: true });
             }
         }
+        out.extend(self.book.notes().into_iter().map(Record::Verifier));
         // Last: it replaces what the records before it count again.
         out.push(Record::Money(self.money));
         out

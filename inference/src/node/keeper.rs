@@ -165,6 +165,7 @@ async fn sweep(node: &Arc<Node>) {
     let swept = tokio::task::spawn_blocking(move || {
         let needed: std::collections::BTreeSet<String> =
             node.journal.lock().state().jobs.keys().cloned().collect();
+        node.others.sweep(age, |_| false)?;
         node.store.sweep(age, |job| needed.contains(job))
     })
     .await;

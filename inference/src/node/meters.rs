@@ -1,6 +1,8 @@
 //! Counters of the node, for Prometheus.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::verifier::book::Totals;
 
 /// All counters and gauges.
 #[derive(Debug, Clone)]
@@ -30,6 +32,82 @@ pub struct Meters {
     pub slot: IntGauge,
     /// 1 while the last write to the journal failed.
     pub journal_failing: IntGauge,
+    /// Checks and disputes.
+    pub verifier: VerifierMeters,
+}
+
+/// Checks and disputes since the data directory was made, as the journal has them.
+#[derive(Debug, Clone)]
+pub struct VerifierMeters {
+    checked: IntGaugeVec,
+    disputes: IntGaugeVec,
+    seats: IntGaugeVec,
+    lamports: IntGaugeVec,
+    compute_seconds: Gauge,
+}
+
+impl VerifierMeters {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let vec = |name: &str, help: &str, label: &str| -> prometheus::Result<IntGaugeVec> {
+            let metric = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let compute_seconds = Gauge::new(
+            "mythic_verifier_compute_seconds",
+            "Engine time for checks and juries",
+        )?;
+        registry.register(Box::new(compute_seconds.clone()))?;
+        Ok(Self {
+            checked: vec(
+                "mythic_verifier_checked",
+                "Answers of others that were checked, by finding",
+                "finding",
+            )?,
+            disputes: vec(
+                "mythic_verifier_disputes",
+                "Challenges made and how they ended; own results that were challenged",
+                "outcome",
+            )?,
+            seats: vec("mythic_verifier_seats", "Seats on juries", "outcome")?,
+            lamports: vec(
+                "mythic_verifier_lamports",
+                "Lamports earned and lost in disputes, and fees paid for them",
+                "kind",
+            )?,
+            compute_seconds,
+        })
+    }
+
+    /// Shows totals.
+    pub fn show(&self, totals: &Totals) {
+        let set = |vec: &IntGaugeVec, label: &str, value: u64| {
+            vec.with_label_values(&[label])
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        for finding in ["honest", "fault", "fraud", "withheld", "unknown"] {
+            let count = totals.checked.get(finding).copied().unwrap_or(0);
+            set(&self.checked, finding, count);
+        }
+        for (outcome, count) in [
+            ("opened", totals.opened),
+            ("won", totals.won),
+            ("lost", totals.lost),
+            ("void", totals.void),
+            ("answered_good", totals.answered_good),
+            ("answered_false", totals.answered_false),
+            ("answered_void", totals.answered_void),
+        ] {
+            set(&self.disputes, outcome, count);
+        }
+        set(&self.seats, "taken", totals.seats);
+        set(&self.seats, "paid", totals.seats_paid);
+        set(&self.lamports, "earned", totals.earned_lamports);
+        set(&self.lamports, "lost", totals.lost_lamports);
+        set(&self.lamports, "fees", totals.fees_lamports);
+        self.compute_seconds
+            .set(totals.compute_millis as f64 / 1_000.0);
+    }
 }
 
 impl Meters {
@@ -86,6 +164,7 @@ impl Meters {
                 "mythic_node_journal_failing",
                 "1 while the journal can't be written",
             )?,
+            verifier: VerifierMeters::new(&registry)?,
             registry,
         })
     }

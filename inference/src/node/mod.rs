@@ -6,12 +6,17 @@
 //! - [`journal`], [`store`]: what survives a kill; [`submit`]: results to the chain
 //! - [`setup`]: keys, models, registration; [`keeper`]: claims, withdrawals, old evidence
 //! - [`cheat`]: false answers, on development networks
+//! - [`verify`], [`challenge`], [`duties`], [`errand`], [`checking`]: checks of others' answers, and what is owed to disputes
 //! - [`feed`], [`outbound`]: open jobs from gateways, prompts from strangers; [`http`]: the endpoints; [`gpu`]: what a driver says
 
 pub mod admit;
 pub mod backend;
 pub mod cheat;
+mod challenge;
+mod checking;
 pub mod config;
+pub mod duties;
+mod errand;
 pub mod feed;
 pub mod fsm;
 pub mod gpu;
@@ -24,6 +29,7 @@ pub mod outbound;
 pub mod setup;
 pub mod store;
 pub mod submit;
+pub mod verify;
 
 use std::{
     collections::HashMap,
@@ -92,12 +98,20 @@ pub struct Node {
     pub models: Vec<ServedModel>,
     /// Saved results.
     pub store: Store,
+    /// Others' results that were fetched.
+    pub others: Store,
     /// Sends results.
     pub submitter: Submitter,
     /// Counters.
     pub meters: Meters,
     /// The machine's GPUs.
     pub gpus: Gpus,
+    /// Draws the results that are checked and salts juries' commitments; follows from the operator's key.
+    verifier_secret: [u8; 32],
+    /// One check at a time.
+    checking: tokio::sync::Semaphore,
+    /// A dispute was made.
+    disputes_changed: Arc<tokio::sync::Notify>,
     journal: Arc<Mutex<Journal>>,
     jobs: Mutex<HashMap<Pubkey, Handle>>,
     /// Held from the capacity check until the job is in `jobs`.
@@ -534,8 +548,22 @@ pub async fn assemble(
             }
         }),
     );
+    let others = Store::open_others(&config.data_dir).with_context(|| {
+        format!(
+            "cannot make the directory of others' evidence in {}",
+            config.data_dir.display()
+        )
+    })?;
+    let verifier_secret = mythic_interface::hash::sha256(&[
+        b"mythic/verifier-secret/v1",
+        keys.operator.secret_bytes(),
+    ]);
     Ok(Arc::new(Node {
         chain,
+        others,
+        verifier_secret,
+        checking: tokio::sync::Semaphore::new(1),
+        disputes_changed: Arc::default(),
         models,
         store,
         submitter,
@@ -562,9 +590,15 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationTok
     let quit = CancellationToken::new();
     background.spawn(follow_chain(node.clone(), quit.clone()));
     background.spawn(look_after_jobs(node.clone(), quit.clone()));
-    background.spawn(announce(node.clone(), stop.clone(), quit.clone()));
+    if node.config.accept_jobs {
+        background.spawn(announce(node.clone(), stop.clone(), quit.clone()));
+    }
     background.spawn(keeper::run(node.clone(), quit.clone()));
-    if node.config.consume_open_jobs {
+    background.spawn(duties::run(node.clone(), quit.clone()));
+    if node.config.verifier.enabled {
+        background.spawn(verify::run(node.clone(), quit.clone()));
+    }
+    if node.config.accept_jobs && node.config.consume_open_jobs {
         background.spawn(consume(node.clone(), stop.clone()));
     }
     background.close();
@@ -746,7 +780,14 @@ async fn announce(node: Arc<Node>, stop: CancellationToken, quit: CancellationTo
 async fn consume(node: Arc<Node>, stop: CancellationToken) {
     let (sender, mut jobs) = mpsc::channel::<Pubkey>(256);
     for gateway in &node.config.gateways {
-        tokio::spawn(feed::follow(gateway.clone(), sender.clone(), stop.clone()));
+        tokio::spawn(feed::follow(
+            gateway.clone(),
+            "jobs",
+            None,
+            |event| feed::opened_job(&event.data),
+            sender.clone(),
+            stop.clone(),
+        ));
     }
     let mut scan = tokio::time::interval(SCAN_EVERY);
     scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

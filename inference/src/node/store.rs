@@ -33,9 +33,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or makes the directory.
+    /// Opens or makes the directory of our own results.
     pub fn open(data_dir: &Path) -> std::io::Result<Self> {
-        let dir = data_dir.join("evidence");
+        Self::open_named(data_dir, "evidence")
+    }
+
+    /// Opens or makes the directory of others' results that were checked.
+    pub fn open_others(data_dir: &Path) -> std::io::Result<Self> {
+        Self::open_named(data_dir, "others")
+    }
+
+    fn open_named(data_dir: &Path, name: &str) -> std::io::Result<Self> {
+        let dir = data_dir.join(name);
         fs::create_dir_all(&dir)?;
         Ok(Self { dir })
     }

@@ -20,11 +20,11 @@ use axum::{
 };
 use base64::Engine as _;
 use bytemuck::Zeroable;
-use futures::StreamExt;
+use futures::{StreamExt, future::BoxFuture};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda, sign_partly};
 use mythic_devnet::{DevnetConfig, GenesisAccount, ProgramConfig, Servers};
 use mythic_inference::{
-    engine::{EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step},
+    engine::{Checked, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step},
     node::{
         self, NodeConfig,
         backend::{Backend, ServedModel, Steps},
@@ -117,6 +117,31 @@ impl Backend for Puppet {
             }
         });
         Ok(receiver)
+    }
+    fn check<'a>(
+        &'a self,
+        _prompt_ids: &'a [u32],
+        output_ids: &'a [u32],
+        claimed: &'a [[u32; 4]],
+    ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
+        let checked = (0..output_ids.len() as u32)
+            .zip(claimed)
+            .map(|(position, ids)| {
+                let own = four(position);
+                let logit = |id: &u32| own.iter().find(|e| e.0 == *id).map_or(-1, |e| e.1);
+                Checked {
+                    own,
+                    at_claimed: [
+                        logit(&ids[0]),
+                        logit(&ids[1]),
+                        logit(&ids[2]),
+                        logit(&ids[3]),
+                    ],
+                    log_sum_exp: LOG_SUM_EXP,
+                }
+            });
+        let checked = Ok(checked.collect());
+        Box::pin(std::future::ready(checked))
     }
     fn stats(&self) -> EngineStats {
         EngineStats {

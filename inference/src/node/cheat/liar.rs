@@ -9,6 +9,7 @@ use std::{
 };
 
 use candle_core::quantized::GgmlDType;
+use futures::future::BoxFuture;
 use mythic_interface::sampler::{Sampling, Top4, order};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,8 @@ use crate::{
         transcript::forge,
     },
     engine::{
-        Engine, EngineConfig, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step,
+        Checked, Engine, EngineConfig, EngineError, EngineStats, Finish, GenerateRequest, Sampler,
+        Step,
     },
     node::backend::{Backend, Steps},
     prompt::{Message, PromptError},
@@ -105,6 +107,14 @@ impl Backend for Liar {
             }
         });
         Ok(steps)
+    }
+    fn check<'a>(
+        &'a self,
+        prompt_ids: &'a [u32],
+        output_ids: &'a [u32],
+        claimed: &'a [[u32; 4]],
+    ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
+        Box::pin(self.0.engine.check(prompt_ids, output_ids, claimed))
     }
     fn stats(&self) -> EngineStats {
         self.0.engine.stats()
