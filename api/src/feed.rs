@@ -82,6 +82,8 @@ pub struct FeedQuery {
     pub after: Option<i64>,
     /// Only this account.
     pub entity: Option<String>,
+    /// Only this job and its disputes.
+    pub job: Option<String>,
     /// Only what this validator is part of.
     pub validator: Option<String>,
     /// Only what this wallet pays.
@@ -134,6 +136,7 @@ impl Filter {
                 Err(_) => catalogue.find(name).map(|model| model.address.to_string()),
             });
         let fields = [
+            ("job", query.job.clone()),
             ("validator", query.validator.clone()),
             ("owner", query.owner.clone()),
             ("model", model.transpose()?),
@@ -158,10 +161,21 @@ impl Filter {
 
     fn wants(&self, entity: &str, payload: &Value) -> bool {
         self.entity.as_deref().is_none_or(|wanted| wanted == entity)
-            && self
-                .fields
-                .iter()
-                .all(|(name, wanted)| payload.get(name).and_then(Value::as_str) == Some(wanted))
+            && self.fields.iter().all(|(name, wanted)| {
+                let says = |name: &str| payload.get(name).and_then(Value::as_str) == Some(wanted);
+                match *name {
+                    "job" => entity == wanted || says("job"),
+                    // Of a dispute both sides and the jurors are part.
+                    "validator" => {
+                        let jurors = payload.get("jurors").and_then(Value::as_array);
+                        ["validator", "submitter", "challenger"]
+                            .into_iter()
+                            .any(says)
+                            || jurors.is_some_and(|all| all.iter().any(|one| one == wanted))
+                    }
+                    name => says(name),
+                }
+            })
     }
 
     /// What this subscriber is shown of an event.
@@ -550,6 +564,27 @@ mod tests {
         )
         .unwrap();
         assert!(one.wants("J", &Value::Null) && !one.wants("K", &Value::Null));
+    }
+
+    #[test]
+    fn a_dispute_concerns_its_job_both_sides_and_the_jurors() {
+        let dispute =
+            json!({"job": "J", "submitter": "S", "challenger": "C", "jurors": ["A", "B"]});
+        let filter = |job: Option<&str>, validator: Option<&str>| {
+            let query = FeedQuery {
+                job: job.map(str::to_owned),
+                validator: validator.map(str::to_owned),
+                ..FeedQuery::default()
+            };
+            Filter::new(&query, &Catalogue::default()).unwrap()
+        };
+        assert!(filter(Some("J"), None).wants("D", &dispute));
+        assert!(filter(Some("J"), None).wants("J", &json!({"owner": "O"})));
+        assert!(!filter(Some("K"), None).wants("D", &dispute));
+        for validator in ["S", "C", "B"] {
+            assert!(filter(Some("J"), Some(validator)).wants("D", &dispute));
+        }
+        assert!(!filter(None, Some("X")).wants("D", &dispute));
     }
 
     #[test]

@@ -111,6 +111,7 @@ fn pending(app: &App, attempt: &Attempt) -> Value {
         "requested_at",
         "ended_at",
         "exact",
+        "dispute",
     ] {
         out[name] = Value::Null;
     }
@@ -127,8 +128,10 @@ async fn indexed(
         .query_opt(
             &format!(
                 "SELECT to_jsonb(j) || jsonb_build_object('dispute',
-                    (SELECT to_jsonb(d) FROM (SELECT id, status, verdict, challenger, bond_lamports, opened_slot, resolved_slot
-                       FROM analytics.disputes_{commitment} WHERE job_key = $1 ORDER BY opened_slot DESC LIMIT 1) d))
+                    (SELECT to_jsonb(d) FROM (SELECT id, status, verdict, ground, challenger, bond_lamports, slashed_lamports, opened_slot,
+                            openings_end_slot, commit_from_slot, commit_end_slot, reveal_end_slot, due_slot, resolved_slot
+                       FROM analytics.disputes_{commitment} WHERE job_key = $1
+                      ORDER BY COALESCE(verdict IN ('guilty', 'fault'), false) DESC, opened_slot DESC, id_key LIMIT 1) d))
                    FROM (SELECT {COLUMNS} FROM analytics.jobs_{commitment} WHERE id_key = $1 ORDER BY requested_slot DESC LIMIT 1) j"
             ),
             &[&job.as_ref()],

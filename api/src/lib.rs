@@ -12,6 +12,7 @@ pub mod chat;
 pub mod config;
 pub mod dial;
 pub mod dispatch;
+pub mod disputes;
 pub mod drive;
 pub mod error;
 pub mod feed;
@@ -67,7 +68,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
         lists::network,
         lists::validators,
         lists::validator,
-        lists::disputes,
+        disputes::list,
+        disputes::show,
         lists::stats,
         jobs::list,
         jobs::show,
@@ -115,7 +117,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/jobs/{id}/result", put(nodes::result))
         .route("/v1/validators", get(lists::validators))
         .route("/v1/validators/{id}", get(lists::validator))
-        .route("/v1/disputes", get(lists::disputes))
+        .route("/v1/disputes", get(disputes::list))
+        .route("/v1/disputes/{id}", get(disputes::show))
         .route("/v1/stats/{name}", get(lists::stats))
         .route("/v1/prompts/{prompt_hash}", get(nodes::prompt))
         .route("/v1/nodes/{validator}", put(nodes::announce))

@@ -55,7 +55,7 @@ mod tests {
     use serde_json::Value;
     use tokio_postgres::{Client, NoTls, types::ToSql};
 
-    use crate::{jobs, lists};
+    use crate::{disputes, jobs, lists};
 
     const JOBS: i64 = 50_000;
     const PAGE: i64 = 21;
@@ -88,7 +88,8 @@ mod tests {
                         5 + (n % 3)::int, '', 1, 1, 1, 1, '', 0, 0, '', '', n, 100, n / 10 + 1, n / 10 + 2, 0, 1, 40, 1
                    FROM generate_series(1, {JOBS}) n;
                  INSERT INTO dispute (bank, slot, ordinal, write_seq, exact, {dispute})
-                 SELECT n, n, 0, 1, true, pg_temp.key(n), '', '', '', '', 3, 0, 1, n / 10, n / 10 + 1, 0, 0, 0, 0, 40, 1
+                 SELECT n, n, 0, 1, true, pg_temp.key(n), pg_temp.key(n), pg_temp.key(n % 50), pg_temp.key(n % 5), '', 1 + (n % 3)::int, 0, 1,
+                        n / 10, n / 10 + 1, 7, 0, 0, 0, 40, 1
                    FROM generate_series(1, {JOBS}) n;
                  INSERT INTO validator (bank, slot, ordinal, write_seq, exact, {validator})
                  SELECT n, n, 0, 1, true, pg_temp.key(n), '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, '', '[]', 0, 0, 0, 0, 0, n / 10, 1
@@ -171,19 +172,19 @@ mod tests {
             }
         };
         let (owner, middle, after) = (key(3).await, key(25_000).await, 2_500i64);
+        let submitter = key(2).await;
         let none: Option<Vec<u8>> = None;
         // What the rows of a page look up beside them: times, commitment, closures.
         let bound = COVERED * 3 + PAGE * 40;
         let mut checked = 0;
         for commitment in ["processed", "confirmed", "finalized"] {
             let jobs = jobs::list_sql(commitment);
-            let (status, all): (Option<i16>, Option<i16>) = (Some(6), None);
-            let stats = ["burns", "settlements", "fingerprints"]
+            let (status, judged, all): (Option<i16>, Option<i16>, Option<i16>) =
+                (Some(6), Some(2), None);
+            let stats = ["burns", "settlements", "slashes", "fingerprints"]
                 .map(|name| lists::stats_sql(name, commitment).unwrap());
-            let (validators, disputes) = (
-                lists::validators_sql(commitment),
-                lists::disputes_sql(commitment),
-            );
+            let validators = lists::validators_sql(commitment);
+            let disputes = disputes::list_sql(commitment);
             let (start, slot): (Option<i64>, Option<i64>) = (None, Some(after));
             let mut queries: Vec<(&str, Vec<&(dyn ToSql + Sync)>)> = vec![
                 (&jobs, vec![&start, &none, &all, &none, &none, &none, &PAGE]),
@@ -201,8 +202,26 @@ mod tests {
                 ),
                 (&validators, vec![&none, &PAGE]),
                 (&validators, vec![&middle, &PAGE]),
-                (&disputes, vec![&none, &PAGE]),
-                (&disputes, vec![&middle, &PAGE]),
+                (
+                    &disputes,
+                    vec![&start, &none, &all, &none, &none, &none, &PAGE],
+                ),
+                (
+                    &disputes,
+                    vec![&slot, &middle, &all, &none, &none, &none, &PAGE],
+                ),
+                (
+                    &disputes,
+                    vec![&start, &none, &judged, &none, &none, &none, &PAGE],
+                ),
+                (
+                    &disputes,
+                    vec![&start, &none, &all, &none, &none, &owner, &PAGE],
+                ),
+                (
+                    &disputes,
+                    vec![&start, &none, &all, &none, &submitter, &none, &PAGE],
+                ),
             ];
             for sql in &stats {
                 queries.push((sql, vec![&start, &none, &PAGE]));
@@ -218,7 +237,7 @@ mod tests {
                 checked += 1;
             }
         }
-        assert_eq!(checked, 3 * 14);
+        assert_eq!(checked, 3 * 19);
         // The same page as of all rows sorted.
         let sql = jobs::list_sql("processed");
         let parameters: &[&(dyn ToSql + Sync)] = &[

@@ -114,24 +114,6 @@ pub(crate) fn validators_sql(commitment: &str) -> String {
     format!("SELECT to_jsonb(v) - 'id_key' FROM ({}) v", rows.sql())
 }
 
-/// Disputes, newest first. Parameters: key of the one to follow, N.
-pub(crate) fn disputes_sql(commitment: &str) -> String {
-    let after =
-        format!("(SELECT opened_slot FROM analytics.disputes_{commitment} WHERE id_key = $1)");
-    let rows = Listing {
-        views: &["disputes"],
-        commitment,
-        columns: "*",
-        condition: &format!("($1::bytea IS NULL OR (opened_slot, id_key) < ({after}, $1))"),
-        order: "opened_slot DESC, id_key DESC",
-        limit: "$2",
-    };
-    format!(
-        "SELECT to_jsonb(d) - 'id_key' - 'job_key' FROM ({}) d",
-        rows.sql()
-    )
-}
-
 /// A statistic, newest first; each row has a `cursor`. Parameters: slot and key of the row to follow, N. The days are
 /// counted from all jobs; the others are lists.
 pub(crate) fn stats_sql(name: &str, commitment: &str) -> Option<String> {
@@ -163,6 +145,12 @@ pub(crate) fn stats_sql(name: &str, commitment: &str) -> Option<String> {
             "slot",
             "account",
             "",
+        ),
+        "slashes" => list(
+            &["slashes"],
+            "resolved_slot",
+            "dispute",
+            ",job_key,validator_key",
         ),
         "settlements" => list(
             &["settlements"],
@@ -251,29 +239,9 @@ pub async fn validator(
     }
 }
 
-/// Disputes, newest first.
-#[utoipa::path(get, path = "/v1/disputes", tag = "network",
-    params(("limit" = Option<i64>, Query), ("after" = Option<String>, Query), ("commitment" = Option<String>, Query)),
-    responses((status = 200, description = "{object: \"list\", data, has_more}")))]
-pub async fn disputes(
-    State(app): State<Arc<App>>,
-    Query(query): Query<ListQuery>,
-) -> ApiResult<Json<Value>> {
-    let limit = limit(query.limit)?;
-    let commitment = commitment(query.commitment.as_deref())?;
-    let after = address("after", query.after.as_deref())?;
-    let client = app.pool.get().await?;
-    let rows = client
-        .query(&disputes_sql(commitment), &[&after, &(limit + 1)])
-        .await?;
-    Ok(Json(
-        Page::new(rows.iter().map(|row| row.get(0)), limit).map(|row| tagged(row, "dispute")),
-    ))
-}
-
-/// Statistics by name: `daily`, `burns`, `settlements`, `fingerprints`.
+/// Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`.
 #[utoipa::path(get, path = "/v1/stats/{name}", tag = "network",
-    params(("name" = String, Path, description = "daily, burns, settlements or fingerprints"), ("limit" = Option<i64>, Query), ("after" = Option<String>, Query, description = "`cursor` of the last row seen"), ("commitment" = Option<String>, Query)),
+    params(("name" = String, Path, description = "daily, burns, settlements, slashes or fingerprints"), ("limit" = Option<i64>, Query), ("after" = Option<String>, Query, description = "`cursor` of the last row seen"), ("commitment" = Option<String>, Query)),
     responses((status = 200, description = "{object: \"list\", data, has_more}"), (status = 404, description = "unknown_statistic")))]
 pub async fn stats(
     State(app): State<Arc<App>>,
@@ -285,7 +253,7 @@ pub async fn stats(
     let Some(sql) = stats_sql(&name, commitment) else {
         return Err(ApiError::not_found(
             "unknown_statistic",
-            "there are daily, burns, settlements and fingerprints",
+            "there are daily, burns, settlements, slashes and fingerprints",
         ));
     };
     let cursor = |text: &str| {
@@ -312,7 +280,7 @@ pub async fn stats(
 }
 
 /// The network at a glance. What is not known is null.
-#[utoipa::path(get, path = "/v1/network", tag = "network", responses((status = 200, description = "Validators, GPUs, capacity, jobs, burned, staked, slot")))]
+#[utoipa::path(get, path = "/v1/network", tag = "network", responses((status = 200, description = "Validators, GPUs, capacity, jobs, disputes, slashed, burned, staked, slot")))]
 pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     let client = app.pool.get().await?;
     let row = client
@@ -325,6 +293,10 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
                'staked_lamports', (SELECT sum(stake)::bigint FROM analytics.validators_processed),
                'jobs', (SELECT count(*) FROM analytics.jobs_processed),
                'jobs_settled', (SELECT count(*) FROM analytics.jobs_processed WHERE status = 'settled'),
+               'jobs_slashed', (SELECT count(*) FROM analytics.jobs_processed WHERE status_code = 7),
+               'disputes', (SELECT count(*) FROM analytics.disputes_processed),
+               'disputes_open', (SELECT count(*) FROM analytics.disputes_processed WHERE status_code IN (1, 2)),
+               'slashed_lamports', (SELECT COALESCE(sum(slashed_lamports), 0)::bigint FROM analytics.slashes_processed),
                'burned_lamports', (SELECT sum(lamports)::bigint FROM analytics.burns_processed))",
             &[],
         )

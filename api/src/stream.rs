@@ -50,6 +50,7 @@ fn cursor(query: &FeedQuery, headers: &HeaderMap) -> ApiResult<Option<i64>> {
 #[utoipa::path(get, path = "/v1/stream", tag = "feed",
     params(("topics" = Option<String>, Query, description = "jobs, results, disputes, validators, settlements, leases, network; all if absent"),
            ("after" = Option<i64>, Query, description = "Everything after this number; also Last-Event-ID"), ("entity" = Option<String>, Query),
+           ("job" = Option<String>, Query, description = "This job and its disputes"),
            ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
     responses((status = 200, description = "text/event-stream"), (status = 410, description = "feed_expired")))]
 pub async fn sse(
@@ -96,8 +97,8 @@ pub async fn sse(
 
 /// The feed over WebSocket: one JSON text message per event, `{gap:{from,to}}` for missing ones.
 #[utoipa::path(get, path = "/ws", tag = "feed",
-    params(("topics" = Option<String>, Query), ("after" = Option<i64>, Query), ("entity" = Option<String>, Query), ("validator" = Option<String>, Query),
-           ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
+    params(("topics" = Option<String>, Query), ("after" = Option<i64>, Query), ("entity" = Option<String>, Query), ("job" = Option<String>, Query),
+           ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
     responses((status = 101, description = "WebSocket"), (status = 410, description = "feed_expired"), (status = 426, description = "not a WebSocket request")))]
 pub async fn ws(
     State(app): State<Arc<App>>,

@@ -45,6 +45,8 @@ const challenge = (job, slot) => {
     $("window").textContent = "Opens with the result: from then on any validator can re-run the job and challenge it for 100 slots.";
   } else if (slot === null) {
     $("window").textContent = "Ends at slot " + show(end) + "; the present slot is not known.";
+  } else if (slot >= end && job.open_disputes) {
+    $("window").textContent = "Ended at slot " + show(end) + ". The job ends with its last dispute, or with the first verdict against it.";
   } else if (slot >= end) {
     $("window").textContent = "Ended at slot " + show(end) + ". The settlement is due.";
   } else {
@@ -56,6 +58,25 @@ const challenge = (job, slot) => {
     bar.value = total - left;
     bar.hidden = false;
   }
+};
+
+const countdown = (dispute) => {
+  const next = dispute.next;
+  if (!next) return dispute.phase === "due" ? "the verdict is due" : null;
+  const about = next.seconds_left === null ? "" : " (about " + show(next.seconds_left) + " s)";
+  return next.event.replace("_", " ") + " in " + show(next.slots_left) + " slots" + about;
+};
+
+const court = (disputes) => {
+  $("court").hidden = !disputes.length;
+  rows($("disputes"), disputes.map((d) => [
+    cell(short(d.id), { title: d.id, link: "/v1/disputes/" + encodeURIComponent(d.id) }), cell(short(d.challenger), { title: d.challenger }),
+    cell(d.phase, { pill: true }), cell(countdown(d), { title: d.next && "slot " + show(d.next.slot) }),
+    cell(d.verdict && d.verdict.replace("_", " ") + " (" + d.ground.replace("_", " ") + ")"),
+    cell(d.opened_positions + " of " + (d.sampled_positions + d.named_positions), { number: true }),
+    cell(d.revealed_seats + " of " + d.jury_seats, { number: true }), cell(sol(d.bond_lamports), { number: true }),
+    cell(sol(d.slashed_lamports), { number: true }),
+  ]), "none");
 };
 
 const money = (job) => {
@@ -93,11 +114,13 @@ const link = (text, path) => {
 const fill = async () => {
   const path = "/v1/jobs/" + encodeURIComponent(id);
   const [job, network] = await Promise.all([get(path), get("/v1/network").catch(() => ({ slot: null }))]);
+  const disputes = job.dispute ? (await get("/v1/disputes?limit=100&job=" + encodeURIComponent(job.id))).data : [];
   measure(network.slot);
   $("id").textContent = job.id;
   document.title = job.status + " · Mythic job " + short(job.id);
   steps(job);
   challenge(job, network.slot);
+  court(disputes);
   money(job);
   facts($("proof"), [
     ["Fingerprint", job.fingerprint, { hash: true }], ["Output root", job.output_root, { hash: true }],
@@ -121,6 +144,6 @@ const fill = async () => {
 
 let over = false;
 $("id").textContent = id;
-const refresh = live(fill, "&entity=" + encodeURIComponent(id));
+const refresh = live(fill, "&job=" + encodeURIComponent(id));
 // The countdown and the commitment move without an event of this job.
 setInterval(() => over || refresh(), 2000);

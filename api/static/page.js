@@ -24,7 +24,7 @@ export const ago = (at) => {
 const TONES = {
   settled: "good", active: "good", finalized: "good", ok: "good",
   refunded: "warn", unbonding: "warn", draining: "warn", processed: "warn",
-  slashed: "bad", jailed: "bad", disputed: "bad",
+  slashed: "bad", jailed: "bad", disputed: "bad", due: "warn",
 };
 export const tone = (word) => TONES[word] ?? "wait";
 

@@ -14,7 +14,9 @@ mod units;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use commands::{ai, calibrate, check, doctor, jobs, model as models, node, spend, verify, wallet};
+use commands::{
+    ai, calibrate, check, disputes, doctor, jobs, model as models, node, spend, verify, wallet,
+};
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +48,9 @@ enum Command {
     /// Jobs: list, show, watch
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    /// Disputes: list, show, watch
+    #[command(subcommand)]
+    Disputes(disputes::Disputes),
     /// The network in numbers
     Network {
         /// Print JSON
@@ -84,7 +89,7 @@ enum Command {
     Gateway(Run),
     /// Run the indexer, rebuild its tables from the archive, see its alarms
     Indexer(check::Indexer),
-    /// Run the settler: claims, expiries, sweeps, closes
+    /// Run the settler: claims, expiries, verdicts, payments, sweeps, closes
     Settler(Run),
     /// Run the development chain
     Chain(Run),
@@ -129,6 +134,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Ai(args) => ai::ai(args, connection).await,
         Command::Estimate(args) => ai::estimate(args, connection).await,
         Command::Jobs(command) => jobs::run(command, connection).await,
+        Command::Disputes(command) => disputes::run(command, connection).await,
         Command::Network { json } => jobs::network(json, connection).await,
         Command::Model(command) => models::run(command, connection).await,
         Command::Calibrate(args) => calibrate::run(args).await,

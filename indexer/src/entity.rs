@@ -1,5 +1,5 @@
-//! The projected entities: their tables, keys and columns, as sql/migrations/0030_projection.sql
-//! makes them, and the values that go in. No SQL text here; see `sql`.
+//! The projected entities: their tables, keys and columns, as sql/migrations/0030_projection.sql and
+//! 0110_disputes.sql make them, and the values that go in. No SQL text here; see `sql`.
 
 /// A value of one column, already checked: text has no NUL, integers fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,18 +86,41 @@ entities! {
     Dispute "dispute" ["pubkey"] [
         "pubkey", "job", "challenger", "submitter", "fingerprint", "status", "verdict", "jury_seats", "bond_lamports",
         "opened_slot", "completed_slot", "resolved_slot", "slashed_lamports", "challenger_lamports", "jurors_lamports",
-        "submitter_lamports", "burned_lamports", "lamports"];
+        "submitter_lamports", "burned_lamports", "lamports", "model", "rent_payer", "ground", "exact_profile", "sampled",
+        "named", "opened", "output_tokens", "requested_slot", "submitted_slot", "openings_end_slot", "commit_from_slot",
+        "commit_end_slot", "reveal_end_slot", "due_slot", "retention_end_slot", "at_stake_lamports",
+        "answering_fee_lamports", "tariff_lamports", "held_lamports", "output_rent_lamports", "penalties_lamports",
+        "collected"];
     Treasury "treasury" ["pubkey"] ["pubkey", "balance", "withdrawn", "received", "lamports"];
     Config "config" ["pubkey"] [
         "pubkey", "admin", "pending_admin", "foundation", "paused", "parameters", "lamports"];
     /// The account exists no more (no lamports, or another owner).
     Closure "closure" ["pubkey"] ["pubkey"];
+    // Places of entities are stored (`slot.entities`), so new ones come last.
+    /// A taken seat of a dispute's jury; `pubkey` is the dispute.
+    Juror "juror" ["pubkey", "seat"] [
+        "pubkey", "seat", "job", "juror", "rank", "commitment", "committed_slot", "revealed_slot", "fraud", "agrees",
+        "vector", "reward_lamports", "penalty_lamports", "collected"];
+    /// A checked position of a dispute; `pubkey` is the dispute.
+    Opening "opening" ["pubkey", "place"] ["pubkey", "place", "job", "position", "named", "token", "ids", "logits"];
+    /// A page of posted output.
+    Output "output" ["pubkey"] [
+        "pubkey", "job", "rent_payer", "fingerprint", "page", "token_count", "chunks", "chunks_total", "updated_slot",
+        "completed_slot", "tokens", "lamports"];
 }
 
 impl Entity {
     /// Every write is kept, not only the last one of a bank.
     pub const fn is_history(self) -> bool {
         matches!(self, Entity::ValidatorStake)
+    }
+
+    /// Its rows are parts of an account that has a row of its own elsewhere.
+    pub const fn is_part(self) -> bool {
+        matches!(
+            self,
+            Entity::JobSignature | Entity::ValidatorStake | Entity::Juror | Entity::Opening
+        )
     }
 
     /// This entity in a set of entities.

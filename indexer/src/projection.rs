@@ -1,6 +1,8 @@
 //! Account updates to rows: decodes what the program wrote, refuses what can't be stored. Pure.
 //! Content is hostile until it has passed here; nothing that passes can fail in SQL.
 
+mod court;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -8,9 +10,9 @@ use mythic_interface::{
     AI_PRECOMPILES_ID,
     le::Text,
     state::{
-        Config, ConfigStatus, Dispute, DisputeStatus, EndReason, FinishReason, GrantStatus, Job,
-        JobStatus, Key, Model, ModelStatus, NO_KEY, Output, SpendGrant, Treasury, Validator,
-        ValidatorStatus, Vault, Verdict,
+        Config, ConfigStatus, Dispute, EndReason, FinishReason, GrantStatus, Job, JobStatus, Key,
+        Model, ModelStatus, NO_KEY, Output, SpendGrant, Treasury, Validator, ValidatorStatus,
+        Vault,
     },
 };
 use serde_json::{Value as Json, json};
@@ -43,6 +45,12 @@ pub enum Reject {
     Empty,
     #[error("{field} = {value} is above the largest bigint")]
     TooLarge { field: &'static str, value: u64 },
+    #[error("{field} = {value} is above {most}")]
+    OutOfRange {
+        field: &'static str,
+        value: u64,
+        most: u64,
+    },
     #[error("{field} is not printable text")]
     Text { field: &'static str },
     #[error("{field} = {value} is not listed")]
@@ -215,10 +223,7 @@ pub fn project(account: &Account, at: At) -> Result<Projected, Reject> {
             out.treasury(account, at, Treasury::load(&account.data)?, lamports)?
         }
         Config::DISCRIMINATOR => out.config(account, at, Config::load(&account.data)?, lamports)?,
-        // Posted output stays in the archive: it is data of a dispute, nothing is computed from it here.
-        Output::DISCRIMINATOR => {
-            Output::load(&account.data)?;
-        }
+        Output::DISCRIMINATOR => out.output(account, at, Output::load(&account.data)?, lamports)?,
         other => return Err(Reject::Unknown(other)),
     }
     Ok(out)
@@ -650,67 +655,6 @@ impl Projected {
             amount("seq", g.header.seq.get())?,
             values,
         );
-        Ok(())
-    }
-
-    fn dispute(
-        &mut self,
-        account: &Account,
-        at: At,
-        d: &Dispute,
-        lamports: i64,
-    ) -> Result<(), Reject> {
-        let status = DisputeStatus::from_u8(d.header.status).ok_or(Reject::Listed {
-            field: "status",
-            value: d.header.status,
-        })?;
-        let verdict = listed("verdict", d.verdict, Verdict::from_u8)?;
-        let write_seq = amount("seq", d.header.seq.get())?;
-        let bond = amount("bond", d.bond.get())?;
-        let opened_slot = amount("challenged_slot", d.challenged_slot.get())?;
-        let resolved_slot = slot_of("resolved_slot", d.resolved_slot.get())?;
-        let values = vec![
-            bytes(&account.pubkey),
-            bytes(&d.job),
-            bytes(&d.challenger),
-            bytes(&d.submitter),
-            bytes(&d.fingerprint),
-            Value::I16(status as i16),
-            opt_i16(verdict.map(|v| v as i16)),
-            Value::I16(d.jury_seats.into()),
-            Value::I64(bond),
-            Value::I64(opened_slot),
-            opt_i64(slot_of("completed_slot", d.completed_slot.get())?),
-            opt_i64(resolved_slot),
-            Value::I64(amount("slashed_amount", d.slashed_amount.get())?),
-            Value::I64(amount("challenger_amount", d.challenger_amount.get())?),
-            Value::I64(amount("jurors_amount", d.jurors_amount.get())?),
-            Value::I64(amount("submitter_amount", d.submitter_amount.get())?),
-            Value::I64(amount("burned_amount", d.burned_amount.get())?),
-            Value::I64(lamports),
-        ];
-        self.row(Entity::Dispute, account, at, write_seq, values);
-        let payload = json!({
-            "object": "dispute",
-            "id": base58(&account.pubkey),
-            "job": base58(&d.job),
-            "challenger": base58(&d.challenger),
-            "submitter": base58(&d.submitter),
-            "status": status.as_str(),
-            "verdict": verdict.map(Verdict::as_str),
-            "bond_lamports": bond,
-            "opened_slot": opened_slot,
-            "resolved_slot": resolved_slot,
-            "write_seq": write_seq,
-        });
-        self.adds.push((
-            true,
-            Add {
-                topic: Topic::Disputes,
-                entity: account.pubkey,
-                payload,
-            },
-        ));
         Ok(())
     }
 

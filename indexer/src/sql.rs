@@ -122,12 +122,7 @@ pub fn base(schema: &str, entity: Entity) -> String {
 pub fn base_closures(schema: &str) -> String {
     let rows = Entity::ALL
         .iter()
-        .filter(|e| {
-            !matches!(
-                e,
-                Entity::JobSignature | Entity::ValidatorStake | Entity::Closure
-            )
-        })
+        .filter(|e| !e.is_part() && **e != Entity::Closure)
         .map(|e| format!("SELECT pubkey, slot, ordinal FROM {schema}.{}", e.table()))
         .collect::<Vec<_>>()
         .join(" UNION ALL ");

@@ -18,7 +18,8 @@ use mythic_interface::{
     instruction::{RegisterModel, RegisterValidator, RequestInference, SubmitResult},
     le::{Text, U16, U32, U64},
     params::Params,
-    state::{Job, ModelSpec, Treasury, Validator, Vault},
+    sortition,
+    state::{Dispute, Job, JobStatus, ModelSpec, Treasury, Validator, Vault},
     window,
 };
 use solana_keypair::Keypair;
@@ -37,7 +38,6 @@ fn free_port() -> u16 {
 /// Short enough that a job can be closed within the test.
 fn params() -> Params {
     let mut params = Params::dev();
-    params.rules.window_slots = U32::new(40);
     params.max_nonce_life_slots = U32::new(200);
     params.rules.close_delay_slots = U32::new(201);
     params
@@ -60,6 +60,9 @@ struct Parties {
     owner: Keypair,
     authority: Keypair,
     operator: Keypair,
+    /// Authority and operator of a validator that challenges.
+    challenger: Keypair,
+    checker: Keypair,
     settler: Keypair,
 }
 
@@ -102,8 +105,40 @@ async fn request(chain: &ChainClient, parties: &Parties, tag: u8, served: bool) 
     pda::job(&owner, &args.nonce)
 }
 
+/// Submits a result of 100 tokens; the job with it.
+async fn answer(chain: &ChainClient, parties: &Parties, job: &Pubkey) -> Job {
+    let (_, accepted) = chain.account::<Job>(job).await.unwrap().unwrap();
+    let mut result = SubmitResult::zeroed();
+    result.terms_hash = accepted.terms_hash;
+    result.output_tokens = U32::new(100);
+    result.finish_reason = 2;
+    let (operator, authority) = (parties.operator.pubkey(), parties.authority.pubkey());
+    let submit = ix::submit_result(&operator, &authority, job, &result);
+    send(chain, submit, &[&parties.operator]).await;
+    chain.account::<Job>(job).await.unwrap().unwrap().1
+}
+
+/// Challenges a result as soon as its sample is known; the dispute.
+async fn challenge(chain: &ChainClient, parties: &Parties, job: &Pubkey, state: &Job) -> Pubkey {
+    // The last of the slots that draw the sample must have passed.
+    let known = sortition::sample_slot(state.submitted_slot.get(), 3) + 1;
+    eventually("the sample is known", async || {
+        let slot = chain.slot(Commitment::Confirmed).await.unwrap();
+        slot >= known
+    })
+    .await;
+    let who = ix::Challenger {
+        payer: parties.challenger.pubkey(),
+        operator: parties.checker.pubkey(),
+        authority: parties.challenger.pubkey(),
+    };
+    let verify = ix::verify_logits(&who, job, state, 10 * SOL, &[]);
+    send(chain, verify, &[&parties.challenger, &parties.checker]).await;
+    pda::dispute(job, &who.authority)
+}
+
 async fn set_up(chain: &ChainClient, parties: &Parties) {
-    let (admin, authority) = (parties.admin.pubkey(), parties.authority.pubkey());
+    let admin = parties.admin.pubkey();
     let foundation = Keypair::new().pubkey();
     let initialize = ix::initialize(&admin, &admin, &admin, &foundation, &params());
     send(chain, initialize, &[&parties.admin]).await;
@@ -114,13 +149,19 @@ async fn set_up(chain: &ChainClient, parties: &Parties) {
     };
     let register = ix::register_model(&admin, &admin, &register);
     send(chain, register, &[&parties.admin]).await;
-    let mut args = RegisterValidator::zeroed();
-    args.operator = parties.operator.pubkey().to_bytes();
-    args.stake = U64::new(2 * SOL);
-    args.endpoint = Text::new("http://127.0.0.1:1").unwrap();
     let served = [pda::model(&model().identity())];
-    let register = ix::register_validator(&authority, &authority, &args, &served);
-    send(chain, register, &[&parties.authority]).await;
+    for (authority, operator) in [
+        (&parties.authority, &parties.operator),
+        (&parties.challenger, &parties.checker),
+    ] {
+        let mut args = RegisterValidator::zeroed();
+        args.operator = operator.pubkey().to_bytes();
+        args.stake = U64::new(2 * SOL);
+        args.endpoint = Text::new("http://127.0.0.1:1").unwrap();
+        let key = authority.pubkey();
+        let register = ix::register_validator(&key, &key, &args, &served);
+        send(chain, register, &[authority]).await;
+    }
     let owner = parties.owner.pubkey();
     let deposit = ix::deposit_vault(&owner, &owner, DEPOSIT);
     send(chain, deposit, &[&parties.owner]).await;
@@ -147,6 +188,8 @@ fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
         &parties.owner,
         &parties.authority,
         &parties.operator,
+        &parties.challenger,
+        &parties.checker,
         &parties.settler,
     ];
     let rpc = free_port();
@@ -183,6 +226,8 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
         owner: Keypair::new(),
         authority: Keypair::new(),
         operator: Keypair::new(),
+        challenger: Keypair::new(),
+        checker: Keypair::new(),
         settler: Keypair::new(),
     };
     let key_file = dir.path().join("settler.json");
@@ -236,18 +281,10 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
 
     let open = request(&chain, &parties, 1, false).await;
     let served = request(&chain, &parties, 2, true).await;
-    let (_, job) = chain.account::<Job>(&served).await.unwrap().unwrap();
-    let mut result = SubmitResult::zeroed();
-    result.terms_hash = job.terms_hash;
-    result.output_tokens = U32::new(100);
-    result.finish_reason = 2;
-    let submit = ix::submit_result(
-        &parties.operator.pubkey(),
-        &parties.authority.pubkey(),
-        &served,
-        &result,
-    );
-    send(&chain, submit, &[&parties.operator]).await;
+    let job = answer(&chain, &parties, &served).await;
+    let disputed = request(&chain, &parties, 3, true).await;
+    let challenged = answer(&chain, &parties, &disputed).await;
+    let dispute = challenge(&chain, &parties, &disputed, &challenged).await;
 
     let fee = job.terms.price_of(100).unwrap();
     let authority = parties.authority.pubkey();
@@ -275,9 +312,27 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
         (vault.balance.get(), vault.held.get(), vault.open_jobs.get()) == (DEPOSIT - fee, 0, 0)
     })
     .await;
-    eventually("both jobs are closed", async || {
-        let mut gone = true;
-        for job in [open, served] {
+    // Nobody answers the challenge: the verdict comes by itself, and so does the challenger's money.
+    eventually("the unanswered job is slashed", async || {
+        match chain.account::<Job>(&disputed).await.unwrap() {
+            Some((_, job)) => job.status() == Some(JobStatus::Slashed),
+            None => false,
+        }
+    })
+    .await;
+    let (_, verdict) = chain.account::<Dispute>(&dispute).await.unwrap().unwrap();
+    assert_eq!(verdict.slashed_amount.get(), SOL);
+    eventually("the challenger has bond and reward", async || {
+        let challenger = pda::validator(&parties.challenger.pubkey());
+        let challenger = chain.account::<Validator>(&challenger).await.unwrap();
+        let challenger = challenger.unwrap().1;
+        let due = verdict.bond.get() + SOL / 2;
+        (challenger.claimable.get(), challenger.open_disputes.get()) == (due, 0)
+    })
+    .await;
+    eventually("all jobs and the dispute are closed", async || {
+        let mut gone = chain.account::<Dispute>(&dispute).await.unwrap().is_none();
+        for job in [open, served, disputed] {
             gone &= chain.account::<Job>(&job).await.unwrap().is_none();
         }
         gone
@@ -291,7 +346,13 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     let count = async |sql: &str| db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
     eventually("the index has it all, finalized", async || {
         count("SELECT count(*) FROM analytics.jobs_finalized WHERE closed_slot IS NOT NULL").await
-            == 2
+            == 3
+    })
+    .await;
+    let told = "SELECT count(*) FROM analytics.disputes_finalized
+                 WHERE verdict = 'guilty' AND ground = 'unanswered' AND collected AND closed_slot IS NOT NULL";
+    eventually("the dispute is told to its end", async || {
+        count(told).await == 1
     })
     .await;
     let from = count("SELECT max(processed_slot) FROM analytics.pipeline_status").await;
@@ -304,9 +365,9 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
             return false;
         };
         assert_eq!(row["ok"], true, "{row}");
-        // Treasury, model, validator, vault.
+        // Treasury, model, validators, vault.
         row["context_slot"].as_i64().unwrap() > from
-            && row["accounts"] == 4
+            && row["accounts"] == 5
             && row["differing"] == 0
     })
     .await;

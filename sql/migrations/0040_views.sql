@@ -3,7 +3,8 @@
 -- schema; run again when a rebuild swaps schemas. Columns are only ever added at the end.
 --
 -- Schema `listing` holds the same rows in parts, for whoever wants the first N of a sorted list: NAME_processed_rooted and
--- NAME_processed_unrooted, NAME_confirmed_…, NAME_finalized; burns apart by kind. Take the first N of each part.
+-- NAME_processed_unrooted, NAME_confirmed_…, NAME_finalized. Take the first N of each part.
+-- Disputes, burns and sums over days are in 0120_dispute_views.sql.
 --
 -- Each view exists as NAME_processed, NAME_confirmed, NAME_finalized (state at that commitment) and
 -- NAME (= NAME_processed). Keys are base58 text; `…_key` columns are the same key as bytes and indexed.
@@ -15,9 +16,6 @@ DO $build$
 DECLARE
     c text;
     part record;
-    -- Of a burn: its kind, table, slot and account.
-    burn record;
-    burns text[];
 BEGIN
 FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
 
@@ -141,7 +139,9 @@ SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
        j.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.slot AND NOT s.gap) AS updated_at, j.write_seq,
        j.exact AND j.slot > (SELECT inexact_through FROM head)
                AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = j.pubkey) AS exact,
-       j.lamports, j.status AS status_code
+       j.lamports, j.status AS status_code,
+       (SELECT analytics.base58(d.pubkey) FROM dispute_%1$s d WHERE d.job = j.pubkey
+         ORDER BY COALESCE(d.verdict IN (1, 4), false) DESC, d.opened_slot DESC, d.pubkey LIMIT 1) AS dispute
 FROM job_%3$s j
 $v$, c, part.schema, part.suffix);
 
@@ -156,7 +156,7 @@ EXECUTE format($v$
 CREATE OR REPLACE VIEW %2$I.settlements_%3$s AS
 SELECT id AS job, id_key AS job_key, status, end_reason, owner, owner_key, validator, validator_key, model, model_key,
        prompt_tokens, output_tokens, ceiling_lamports, fee_lamports, validator_lamports, foundation_lamports, burned_lamports,
-       refunded_lamports, slashed_lamports, ended_slot, ended_at, commitment, exact
+       refunded_lamports, slashed_lamports, ended_slot, ended_at, commitment, exact, dispute
 FROM %2$I.jobs_%3$s WHERE ended_slot IS NOT NULL
 $v$, c, part.schema, part.suffix);
 
@@ -196,74 +196,10 @@ FROM validator_%3$s v
 WHERE (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal)) IS NULL
 $v$, c, part.schema, part.suffix);
 
-EXECUTE format($v$
-CREATE OR REPLACE VIEW %2$I.disputes_%3$s AS
-SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.job) AS job, d.job AS job_key,
-       analytics.base58(d.challenger) AS challenger, analytics.base58(d.submitter) AS submitter,
-       CASE d.status WHEN 1 THEN 'openings' WHEN 2 THEN 'jury' WHEN 3 THEN 'resolved' END AS status,
-       CASE d.verdict WHEN 1 THEN 'guilty' WHEN 2 THEN 'not_guilty' WHEN 3 THEN 'void' WHEN 4 THEN 'fault' END AS verdict,
-       encode(d.fingerprint, 'hex') AS fingerprint, d.jury_seats, d.bond_lamports, d.slashed_lamports, d.challenger_lamports,
-       d.jurors_lamports, d.submitter_lamports, d.burned_lamports, d.opened_slot, d.completed_slot, d.resolved_slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.opened_slot AND NOT s.gap) AS opened_at,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.resolved_slot AND NOT s.gap) AS resolved_at,
-       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = d.pubkey AND (x.slot, x.ordinal) > (d.slot, d.ordinal)) AS closed_slot,
-       d.slot, d.write_seq,
-       COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
-                   FROM slot s WHERE s.bank = d.bank), 'finalized') AS commitment,
-       d.exact AND d.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = d.pubkey) AS exact
-FROM dispute_%3$s d
-$v$, c, part.schema, part.suffix);
-
-burns := '{}';
-FOR burn IN SELECT * FROM (VALUES
-    ('fee', 'job', 'ended_slot'), ('registration', 'model', 'registered_slot'), ('dispute', 'dispute', 'resolved_slot')
-) v(kind, origin, slot) LOOP
-    burns := burns || format($v$
-        SELECT %4$L::text AS kind, analytics.base58(b.pubkey) AS account, b.pubkey AS account_key, b.%6$I AS slot,
-               (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = b.%6$I AND NOT s.gap) AS at, b.burned_lamports AS lamports
-        FROM %5$s_%3$s b WHERE b.burned_lamports > 0 AND b.%6$I IS NOT NULL
-        $v$, c, part.schema, part.suffix, burn.kind, burn.origin, burn.slot);
-    IF part.schema = 'listing' THEN
-        EXECUTE format('CREATE OR REPLACE VIEW listing.burns_%s_%s AS %s', burn.kind, part.suffix, burns[cardinality(burns)]);
-    END IF;
-END LOOP;
-IF part.schema = 'analytics' THEN
-    EXECUTE format('CREATE OR REPLACE VIEW analytics.burns_%s AS %s', c, array_to_string(burns, ' UNION ALL '));
-END IF;
-
-END LOOP;
-
-FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
-
-EXECUTE format($v$
-CREATE OR REPLACE VIEW analytics.network_daily_%1$s AS
-WITH times AS (SELECT slot, (at AT TIME ZONE 'UTC')::date AS day FROM analytics.slots_%1$s WHERE at IS NOT NULL AND NOT gap),
-requested AS (SELECT t.day, count(*) AS jobs_requested, count(DISTINCT j.owner) AS owners
-                FROM job_%1$s j JOIN times t ON t.slot = j.requested_slot GROUP BY 1),
-submitted AS (SELECT t.day, count(*) AS jobs_submitted, sum(j.prompt_tokens)::bigint AS prompt_tokens,
-                     sum(j.output_tokens)::bigint AS output_tokens, count(DISTINCT j.validator) AS validators
-                FROM job_%1$s j JOIN times t ON t.slot = j.submitted_slot GROUP BY 1),
-ended AS (SELECT t.day, count(*) FILTER (WHERE j.status = 5) AS jobs_settled, count(*) FILTER (WHERE j.status = 6) AS jobs_refunded,
-                 count(*) FILTER (WHERE j.status = 7) AS jobs_slashed, sum(j.fee_lamports)::bigint AS fee_lamports,
-                 sum(j.validator_lamports)::bigint AS validator_lamports, sum(j.foundation_lamports)::bigint AS foundation_lamports,
-                 sum(j.burned_lamports)::bigint AS fee_burned_lamports
-            FROM job_%1$s j JOIN times t ON t.slot = j.ended_slot GROUP BY 1),
-burned AS (SELECT t.day, sum(b.lamports)::bigint AS burned_lamports
-             FROM analytics.burns_%1$s b JOIN times t ON t.slot = b.slot GROUP BY 1)
-SELECT day, COALESCE(jobs_requested, 0) AS jobs_requested, COALESCE(jobs_submitted, 0) AS jobs_submitted,
-       COALESCE(jobs_settled, 0) AS jobs_settled, COALESCE(jobs_refunded, 0) AS jobs_refunded, COALESCE(jobs_slashed, 0) AS jobs_slashed,
-       COALESCE(owners, 0) AS owners, COALESCE(validators, 0) AS validators,
-       COALESCE(prompt_tokens, 0) AS prompt_tokens, COALESCE(output_tokens, 0) AS output_tokens,
-       COALESCE(fee_lamports, 0) AS fee_lamports, COALESCE(validator_lamports, 0) AS validator_lamports,
-       COALESCE(foundation_lamports, 0) AS foundation_lamports, COALESCE(burned_lamports, 0) AS burned_lamports
-FROM requested FULL JOIN submitted USING (day) FULL JOIN ended USING (day) FULL JOIN burned USING (day)
-$v$, c);
-
 END LOOP;
 
 FOREACH c IN ARRAY ARRAY['slots', 'job_events', 'jobs', 'fingerprints', 'settlements', 'models', 'validators',
-                         'validator_stake', 'vaults', 'grants', 'disputes', 'burns', 'treasury', 'config', 'network_daily'] LOOP
+                         'validator_stake', 'vaults', 'grants', 'treasury', 'config'] LOOP
     EXECUTE format('CREATE OR REPLACE VIEW analytics.%1$I AS SELECT * FROM analytics.%2$I', c, c || '_processed');
 END LOOP;
 END $build$;

@@ -14,11 +14,8 @@ FOR v IN SELECT * FROM (VALUES
     ('validator_stake', 'Every change of a validator''s stake: absolute values after it, and the change of the active stake'),
     ('vaults', 'Prepaid balances of users; held is the part that open jobs hold'),
     ('grants', 'Spend grants: what a delegate may spend from an owner''s vault'),
-    ('disputes', 'Challenges of results'),
-    ('burns', 'Lamports destined to be burned: 40 % of fees (owed by the validator until swept), registration fees, and what disputes burn'),
     ('treasury', 'The foundation''s balance'),
-    ('config', 'The protocol''s parameters'),
-    ('network_daily', 'Activity per UTC day of the block time')
+    ('config', 'The protocol''s parameters')
 ) t(name, comment) LOOP
     FOREACH c IN ARRAY ARRAY['', '_processed', '_confirmed', '_finalized'] LOOP
         EXECUTE format('COMMENT ON VIEW analytics.%I IS %L', v.name || c,
@@ -43,6 +40,7 @@ COMMENT ON COLUMN analytics.jobs.ceiling_lamports IS 'Most the job may cost; hel
 COMMENT ON COLUMN analytics.jobs.fee_lamports IS 'What it cost, once settled';
 COMMENT ON COLUMN analytics.jobs.transitions IS 'Array of {status, slot, at, commitment, signature}, oldest first';
 COMMENT ON COLUMN analytics.jobs.window_end_slot IS 'First slot at which the result can be claimed (challenges need a smaller slot)';
+COMMENT ON COLUMN analytics.jobs.dispute IS 'The dispute that found the result false, else the newest one';
 COMMENT ON COLUMN analytics.jobs.deadline_slot IS 'First slot at which the job can be expired';
 
 DO $role$

@@ -3,6 +3,7 @@
 
 #![recursion_limit = "256"]
 
+mod disputes;
 mod feed;
 mod harness;
 mod manners;

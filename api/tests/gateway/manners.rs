@@ -330,6 +330,7 @@ async fn openapi_lists_every_route() {
         "/v1/validators",
         "/v1/validators/{id}",
         "/v1/disputes",
+        "/v1/disputes/{id}",
         "/v1/stats/{name}",
         "/v1/prompts/{prompt_hash}",
         "/v1/nodes/{validator}",

@@ -800,6 +800,7 @@ fn models_and_estimates_give_prices_and_the_network_is_shown() {
             "/v1/stats/daily",
             "/v1/stats/burns",
             "/v1/stats/settlements",
+            "/v1/stats/slashes",
             "/v1/stats/fingerprints",
         ] {
             let list = world.get(path).await;

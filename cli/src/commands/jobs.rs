@@ -130,8 +130,12 @@ fn show(job: &Value) -> Result<()> {
         ("to_foundation", "foundation_lamports"),
         ("burned", "burned_lamports"),
         ("refunded", "refunded_lamports"),
+        ("slashed", "slashed_lamports"),
     ] {
         report.lamports(label, job[amount].as_u64());
+    }
+    if let Some(dispute) = job["dispute"]["id"].as_str() {
+        report.add("dispute", dispute);
     }
     report.print(false)?;
     for step in job["transitions"].as_array().into_iter().flatten() {
@@ -219,6 +223,18 @@ fn detail(job: &Value) -> String {
             cell(&job["burned_lamports"]),
             cell(&job["refunded_lamports"])
         ),
+        Some("disputed") => format!(
+            " {} open; follow with `mythic disputes watch {}`",
+            cell(&job["open_disputes"]),
+            cell(&job["dispute"]["id"])
+        ),
+        Some("slashed") => format!(
+            " {} lamports back to the vault, {} lamports of the validator's stake slashed ({}, dispute {})",
+            cell(&job["refunded_lamports"]),
+            cell(&job["slashed_lamports"]),
+            cell(&job["end_reason"]),
+            cell(&job["dispute"]["id"])
+        ),
         Some("refunded") => format!(
             " {} lamports back to the vault ({})",
             cell(&job["refunded_lamports"]),
@@ -253,11 +269,18 @@ pub async fn network(json: bool, connection: &Connection) -> Result<()> {
         speed.map_or_else(|| "-".into(), |speed| format!("{speed:.0} tokens/s")),
         speed,
     );
-    for field in ["jobs", "jobs_settled"] {
+    for field in [
+        "jobs",
+        "jobs_settled",
+        "jobs_slashed",
+        "disputes",
+        "disputes_open",
+    ] {
         report.add(field, network[field].clone());
     }
     report
         .lamports("staked", network["staked_lamports"].as_u64())
+        .lamports("slashed", network["slashed_lamports"].as_u64())
         .lamports("burned", network["burned_lamports"].as_u64())
         .print(false)
 }

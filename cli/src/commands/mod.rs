@@ -4,6 +4,7 @@ pub mod ai;
 mod alarms;
 pub mod calibrate;
 pub mod check;
+pub mod disputes;
 pub mod doctor;
 pub mod jobs;
 pub mod model;

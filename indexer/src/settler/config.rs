@@ -24,7 +24,7 @@ pub struct SettlerConfig {
     pub sweep_min_lamports: u64,
     /// Slots without a write of the validator after which less is swept too.
     pub sweep_after_slots: u64,
-    /// Whether jobs past their retention are closed.
+    /// Whether jobs, disputes and posted output past their retention are closed.
     pub close_jobs: bool,
     /// Seconds between two comparisons of the index with the chain; 0 = never.
     pub reconcile_every_s: u64,

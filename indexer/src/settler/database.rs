@@ -10,6 +10,8 @@ use crate::error::IndexerError;
 
 /// Candidates taken in one look.
 const PAGE: i64 = 2000;
+/// Of disputes and posted output, which are large accounts.
+const COURT_PAGE: i64 = 200;
 /// Differences that are kept with a result.
 const DETAILS: usize = 20;
 
@@ -77,6 +79,50 @@ pub(super) async fn ended_jobs(
         "SELECT id_key FROM analytics.jobs_finalized
          WHERE ended_slot <= $1 AND closed_slot IS NULL AND NOT id_key = ANY ($3) ORDER BY ended_slot LIMIT $2",
         &[&signed(now), &PAGE, &gone],
+    )
+    .await
+}
+
+/// Disputes that may be resolved at `now`, and those that owe something.
+pub(super) async fn open_disputes(client: &Client, now: u64) -> Result<Vec<Pubkey>, IndexerError> {
+    keys(
+        client,
+        "SELECT id_key FROM analytics.disputes_finalized d
+         WHERE NOT collected AND closed_slot IS NULL
+           AND (resolved_slot IS NOT NULL OR due_slot <= $1
+                OR EXISTS (SELECT FROM analytics.jobs_finalized j WHERE j.id_key = d.job_key AND j.ended_slot IS NOT NULL))
+         ORDER BY opened_slot LIMIT $2",
+        &[&signed(now), &COURT_PAGE],
+    )
+    .await
+}
+
+/// Disputes that owe nothing and are not closed, oldest first, without those known to be gone.
+pub(super) async fn ended_disputes(
+    client: &Client,
+    gone: &[Vec<u8>],
+) -> Result<Vec<Pubkey>, IndexerError> {
+    keys(
+        client,
+        "SELECT id_key FROM analytics.disputes_finalized
+         WHERE collected AND closed_slot IS NULL AND NOT id_key = ANY ($1) ORDER BY retention_end_slot LIMIT $2",
+        &[&gone, &COURT_PAGE],
+    )
+    .await
+}
+
+/// Pages of output whose jobs ended, oldest first, without those known to be gone.
+pub(super) async fn ended_outputs(
+    client: &Client,
+    gone: &[Vec<u8>],
+) -> Result<Vec<Pubkey>, IndexerError> {
+    keys(
+        client,
+        "SELECT o.id_key FROM analytics.outputs_finalized o
+           JOIN LATERAL (SELECT ended_slot FROM analytics.jobs_finalized j
+                          WHERE j.id_key = o.job_key ORDER BY requested_slot DESC LIMIT 1) j ON j.ended_slot IS NOT NULL
+         WHERE o.closed_slot IS NULL AND NOT o.id_key = ANY ($1) ORDER BY j.ended_slot LIMIT $2",
+        &[&gone, &COURT_PAGE],
     )
     .await
 }
@@ -150,6 +196,20 @@ pub(super) async fn rows(
             "CASE WHEN ended_slot IS NULL THEN ceiling_lamports ELSE 0 END",
             "exact",
             "analytics.jobs_finalized WHERE closed_slot IS NULL",
+        ),
+        (
+            Kind::Dispute,
+            "id_key",
+            "held_lamports + output_rent_lamports",
+            "exact",
+            "analytics.disputes_finalized WHERE closed_slot IS NULL",
+        ),
+        (
+            Kind::Output,
+            "id_key",
+            "0::bigint",
+            "exact",
+            "analytics.outputs_finalized WHERE closed_slot IS NULL",
         ),
     ];
     let mut out = Vec::new();
@@ -299,6 +359,10 @@ mod tests {
                 .is_empty()
         );
         assert!(debtors(&client).await.unwrap().is_empty());
+        assert!(open_disputes(&client, 7).await.unwrap().is_empty());
+        let gone = [vec![1; 32]];
+        assert!(ended_disputes(&client, &gone).await.unwrap().is_empty());
+        assert!(ended_outputs(&client, &gone).await.unwrap().is_empty());
 
         let bad = Difference {
             account: "x".into(),

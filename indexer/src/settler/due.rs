@@ -7,7 +7,10 @@ use mythic_interface::{
 };
 use solana_pubkey::Pubkey;
 
-use super::SettlerConfig;
+use super::{
+    SettlerConfig,
+    court::{DisputeWindow, OutputWindow},
+};
 
 /// Rules of the settler itself; the protocol's are in the jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +19,8 @@ pub struct Settler {
     pub sweep_min_lamports: u64,
     /// Slots without a write after which less is swept too.
     pub sweep_after_slots: u64,
-    /// Whether jobs are closed.
-    pub close_jobs: bool,
+    /// Whether what is over is closed.
+    pub close: bool,
 }
 
 /// A job that may need something.
@@ -47,12 +50,16 @@ pub struct Windows {
     pub jobs: Vec<JobWindow>,
     /// Validators.
     pub validators: Vec<ValidatorWindow>,
+    /// Disputes.
+    pub disputes: Vec<DisputeWindow>,
+    /// Posted output.
+    pub outputs: Vec<OutputWindow>,
 }
 
 /// An instruction that anyone may send.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Crank {
-    /// Settle an unchallenged result.
+    /// Settle a result that nobody challenged, or whose challenges ended before its window did.
     Claim(JobWindow),
     /// Refund a job without a result.
     Expire(JobWindow),
@@ -60,6 +67,24 @@ pub enum Crank {
     Close(JobWindow),
     /// Move what a validator owes; its authority.
     Sweep(Pubkey),
+    /// Decide a dispute.
+    Resolve {
+        /// Its address.
+        dispute: Pubkey,
+        /// Its job.
+        job: JobWindow,
+    },
+    /// Move what a dispute owes one party, and take what it lost.
+    Collect {
+        /// Address of the dispute.
+        dispute: Pubkey,
+        /// Authority of the party.
+        authority: Pubkey,
+    },
+    /// Close a dispute that ended long ago.
+    CloseDispute(DisputeWindow),
+    /// Close a page of output of a job that ended long ago.
+    CloseOutput(OutputWindow),
 }
 
 impl Crank {
@@ -70,6 +95,10 @@ impl Crank {
             Self::Expire(_) => "expire",
             Self::Close(_) => "close",
             Self::Sweep(_) => "sweep",
+            Self::Resolve { .. } => "resolve",
+            Self::Collect { .. } => "collect",
+            Self::CloseDispute(_) => "close_dispute",
+            Self::CloseOutput(_) => "close_output",
         }
     }
 
@@ -78,6 +107,9 @@ impl Crank {
         match self {
             Self::Claim(job) | Self::Expire(job) | Self::Close(job) => job.pubkey,
             Self::Sweep(authority) => pda::validator(authority),
+            Self::Resolve { dispute, .. } | Self::Collect { dispute, .. } => *dispute,
+            Self::CloseDispute(window) => window.pubkey,
+            Self::CloseOutput(window) => window.pubkey,
         }
     }
 
@@ -88,6 +120,10 @@ impl Crank {
             Self::Expire(job) => ix::expire_job(&job.pubkey, &job.job),
             Self::Close(job) => ix::close_job(&job.pubkey, &job.job),
             Self::Sweep(authority) => ix::sweep(authority),
+            Self::Resolve { dispute, job } => ix::resolve_dispute(dispute, &job.pubkey, &job.job),
+            Self::Collect { dispute, authority } => ix::collect_dispute(dispute, authority),
+            Self::CloseDispute(window) => ix::close_dispute(&window.pubkey, &window.dispute),
+            Self::CloseOutput(window) => ix::close_output(&window.pubkey, &window.output),
         }
     }
 }
@@ -98,12 +134,12 @@ impl Settler {
         Self {
             sweep_min_lamports: config.sweep_min_lamports,
             sweep_after_slots: config.sweep_after_slots,
-            close_jobs: config.close_jobs,
+            close: config.close_jobs,
         }
     }
 
-    /// What is due at finalized slot `now`: claims, expiries, sweeps, closes. The chain is ahead of `now`, so that what is
-    /// due here is due there.
+    /// What is due at finalized slot `now`: claims, expiries, sweeps, verdicts, payments, closes. The chain is ahead of
+    /// `now`, so that what is due here is due there.
     pub fn due(&self, now: u64, windows: &Windows) -> Vec<Crank> {
         let mut due: Vec<Crank> = windows
             .jobs
@@ -118,6 +154,7 @@ impl Settler {
             let sweep = validator.owed > 0 && (quiet || validator.owed >= self.sweep_min_lamports);
             sweep.then_some(Crank::Sweep(validator.authority))
         }));
+        due.extend(self.court_due(now, windows));
         due
     }
 
@@ -127,16 +164,16 @@ impl Settler {
             JobStatus::Open | JobStatus::Accepted => {
                 (!window::open(now, job.submit_end())).then(|| Crank::Expire(window.clone()))
             }
-            JobStatus::Submitted => {
+            // A job whose last dispute ended before its window did is claimed like any other.
+            JobStatus::Submitted | JobStatus::Disputed => {
                 let end = job.window_end()?;
                 (!window::open(now, end) && job.open_disputes.get() == 0)
                     .then(|| Crank::Claim(window.clone()))
             }
-            JobStatus::Disputed => None,
             JobStatus::Settled | JobStatus::Refunded | JobStatus::Slashed => {
                 let closable =
                     !window::open(now, retention_end(job)) && job.open_disputes.get() == 0;
-                (self.close_jobs && closable).then(|| Crank::Close(window.clone()))
+                (self.close && closable).then(|| Crank::Close(window.clone()))
             }
         }
     }
@@ -156,7 +193,7 @@ mod tests {
     const RULES: Settler = Settler {
         sweep_min_lamports: 1000,
         sweep_after_slots: 32,
-        close_jobs: true,
+        close: true,
     };
 
     fn job(status: JobStatus, change: impl FnOnce(&mut Job)) -> Windows {
@@ -171,7 +208,7 @@ mod tests {
                 pubkey: Pubkey::new_from_array([1; 32]),
                 job,
             }],
-            validators: vec![],
+            ..Windows::default()
         }
     }
 
@@ -184,15 +221,16 @@ mod tests {
     fn a_result_is_claimed_when_its_window_ends() {
         let submitted = job(JobStatus::Submitted, |job| job.submitted_slot.set(700));
         assert_eq!(first(&submitted), Some((800, "claim")));
-        let disputed = job(JobStatus::Submitted, |job| {
-            job.submitted_slot.set(700);
-            job.open_disputes.set(1);
-        });
-        assert_eq!(first(&disputed), None);
-        assert_eq!(
-            first(&job(JobStatus::Disputed, |job| job.submitted_slot.set(700))),
-            None
-        );
+        for status in [JobStatus::Submitted, JobStatus::Disputed] {
+            let disputed = |open: u16| {
+                job(status, |job| {
+                    job.submitted_slot.set(700);
+                    job.open_disputes.set(open);
+                })
+            };
+            assert_eq!(first(&disputed(1)), None);
+            assert_eq!(first(&disputed(0)), Some((800, "claim")));
+        }
     }
 
     #[test]
@@ -213,7 +251,7 @@ mod tests {
         let ended = job(JobStatus::Settled, |job| job.ended_slot.set(600));
         assert_eq!(first(&ended), Some((2850, "close")));
         let keep = Settler {
-            close_jobs: false,
+            close: false,
             ..RULES
         };
         assert!(keep.due(100_000, &ended).is_empty());
@@ -224,12 +262,12 @@ mod tests {
     #[test]
     fn a_validator_is_swept_when_it_owes_much_or_rests() {
         let owes = |owed, written_slot| Windows {
-            jobs: vec![],
             validators: vec![ValidatorWindow {
                 authority: Pubkey::new_from_array([2; 32]),
                 owed,
                 written_slot,
             }],
+            ..Windows::default()
         };
         assert_eq!(RULES.due(100, &owes(1000, 100)).len(), 1);
         assert_eq!(RULES.due(131, &owes(999, 100)).len(), 0);

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mythic_client::account::{ProgramAccount, decode};
-use mythic_interface::state::{Job, JobStatus, Model, SpendGrant, Treasury, Validator, Vault};
+use mythic_interface::state::{
+    Dispute, Job, JobStatus, Model, Output, SpendGrant, Treasury, Validator, Vault,
+};
 use serde::Serialize;
 use solana_pubkey::Pubkey;
 
@@ -23,6 +25,10 @@ pub enum Kind {
     Grant,
     /// What jobs hold until their end.
     Job,
+    /// Bonds, slashed stake until it is collected, prepaid rent.
+    Dispute,
+    /// Posted output; it stores nothing.
+    Output,
 }
 
 /// An account as the chain has it.
@@ -93,6 +99,16 @@ impl ChainAccount {
                     if runs { j.ceiling.get() } else { 0 },
                 )
             }
+            Dispute::DISCRIMINATOR => {
+                let d = load::<Dispute>(&pubkey, account)?;
+                let stored = sum(&[d.held.get(), d.output_rent.get()]);
+                (Kind::Dispute, d.header.seq, stored)
+            }
+            Output::DISCRIMINATOR => (
+                Kind::Output,
+                load::<Output>(&pubkey, account)?.header.seq,
+                0,
+            ),
             _ => return None,
         };
         Some(Self {
@@ -289,6 +305,31 @@ mod tests {
 
     fn rent() -> HashMap<usize, u64> {
         HashMap::from([(10, 50)])
+    }
+
+    #[test]
+    fn a_dispute_stores_what_it_holds_for_the_parties_and_for_rent() {
+        use bytemuck::Zeroable;
+        let mut dispute = Dispute::zeroed();
+        dispute.header.discriminator = Dispute::DISCRIMINATOR;
+        dispute.header.version = mythic_interface::state::VERSION;
+        dispute.header.seq.set(4);
+        dispute.held.set(70);
+        dispute.output_rent.set(30);
+        let account = solana_account::Account {
+            lamports: 150,
+            data: bytemuck::bytes_of(&dispute).to_vec(),
+            owner: mythic_client::pda::PROGRAM_ID,
+            ..solana_account::Account::default()
+        };
+        let key = Pubkey::new_from_array([1; 32]);
+        let read = ChainAccount::read(key, &account).unwrap();
+        assert_eq!((read.kind, read.seq, read.stored), (Kind::Dispute, 4, 100));
+        let short = solana_account::Account {
+            data: account.data[1..].to_vec(),
+            ..account
+        };
+        assert_eq!(ChainAccount::read(key, &short), None);
     }
 
     #[test]

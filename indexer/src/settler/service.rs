@@ -17,15 +17,21 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Crank, Reconciliation, Settler, SettlerConfig, chain, database, due::retention_end,
+    Crank, Reconciliation, Settler, SettlerConfig, Windows,
+    chain::{self, Candidates},
+    court::{closable_from, output_closable_from},
+    database,
+    due::retention_end,
     reconcile::reconcile,
 };
 use crate::db;
 
 /// Transactions that wait for confirmation at the same time.
 const IN_FLIGHT: usize = 8;
-/// Jobs remembered that are gone from the chain but not yet from the index's finalized rows.
+/// Accounts remembered that are gone from the chain but not yet from the index's finalized rows.
 const MAX_GONE: usize = 10_000;
+/// Slots until closes are looked for again when there is nothing to close: what ends meanwhile must stay longer.
+const CLOSE_PAUSE: u64 = 32;
 
 /// Runs the settler until `stop`. Faults of chain and database are logged and waited out.
 pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result<()> {
@@ -45,7 +51,7 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
         metrics,
         db: None,
         gone: HashSet::new(),
-        closing_from: 0,
+        closing: Closing::default(),
         last: None,
         compared_at: None,
     };
@@ -84,10 +90,17 @@ struct Service {
     metrics: Metrics,
     db: Option<(tokio_postgres::Client, db::ConnectionGuard)>,
     gone: HashSet<Pubkey>,
-    /// No job can be closed before this slot.
-    closing_from: u64,
+    closing: Closing,
     last: Option<Reconciliation>,
     compared_at: Option<Instant>,
+}
+
+/// Slots before which nothing of a kind can be closed.
+#[derive(Debug, Default)]
+struct Closing {
+    jobs: u64,
+    disputes: u64,
+    outputs: u64,
 }
 
 impl Service {
@@ -109,12 +122,16 @@ impl Service {
         self.metrics
             .finalized_slot
             .set(i64::try_from(now).unwrap_or(i64::MAX));
-        let mut jobs = database::running_jobs(db, now).await?;
-        if self.config.close_jobs && now >= self.closing_from {
-            jobs.extend(self.closing_jobs(db, now).await?);
+        let mut candidates = Candidates {
+            jobs: database::running_jobs(db, now).await?,
+            disputes: database::open_disputes(db, now).await?,
+            outputs: Vec::new(),
+            validators: database::debtors(db).await?,
+        };
+        if self.config.close_jobs {
+            self.closings(db, now, &mut candidates).await?;
         }
-        let debtors = database::debtors(db).await?;
-        let (windows, missing) = chain::windows(&self.client, &jobs, &debtors).await?;
+        let (windows, missing) = chain::windows(&self.client, &candidates).await?;
         self.remember_gone(missing);
         let due = self.rules.due(now, &windows);
         self.send(&due).await;
@@ -128,32 +145,57 @@ impl Service {
         Ok(())
     }
 
-    /// Ended jobs, oldest first; when the oldest must stay, so must the others, until its time comes.
-    async fn closing_jobs(
+    /// Adds what can be closed at `now`. When the oldest of a kind must stay, so must the others, until its time comes.
+    async fn closings(
         &mut self,
         db: &tokio_postgres::Client,
         now: u64,
-    ) -> anyhow::Result<Vec<Pubkey>> {
+        candidates: &mut Candidates,
+    ) -> anyhow::Result<()> {
         let gone: Vec<Vec<u8>> = self
             .gone
             .iter()
             .map(|key| key.to_bytes().to_vec())
             .collect();
-        let ended = database::ended_jobs(db, now, &gone).await?;
-        let (windows, missing) = chain::windows(&self.client, &ended, &[]).await?;
+        let mut ended = Candidates::default();
+        if now >= self.closing.jobs {
+            ended.jobs = database::ended_jobs(db, now, &gone).await?;
+        }
+        if now >= self.closing.disputes {
+            ended.disputes = database::ended_disputes(db, &gone).await?;
+        }
+        if now >= self.closing.outputs {
+            ended.outputs = database::ended_outputs(db, &gone).await?;
+        }
+        let (windows, missing) = chain::windows(&self.client, &ended).await?;
         self.remember_gone(missing);
-        self.closing_from = windows
-            .jobs
-            .iter()
-            .map(|window| retention_end(&window.job))
-            .min()
-            .unwrap_or(0);
-        Ok(windows
-            .jobs
-            .iter()
-            .filter(|window| retention_end(&window.job) <= now)
-            .map(|window| window.pubkey)
-            .collect())
+        let Windows {
+            jobs,
+            disputes,
+            outputs,
+            ..
+        } = windows;
+        let later = now.saturating_add(CLOSE_PAUSE);
+        if now >= self.closing.jobs {
+            let jobs = jobs.iter().map(|w| (w.pubkey, retention_end(&w.job)));
+            let jobs = closable(jobs, now, &mut candidates.jobs);
+            self.closing.jobs = jobs.unwrap_or(later);
+        }
+        if now >= self.closing.disputes {
+            let disputes = disputes
+                .iter()
+                .filter_map(|w| Some((w.pubkey, closable_from(&w.dispute)?)));
+            let disputes = closable(disputes, now, &mut candidates.disputes);
+            self.closing.disputes = disputes.unwrap_or(later);
+        }
+        if now >= self.closing.outputs {
+            let outputs = outputs
+                .iter()
+                .filter_map(|w| Some((w.pubkey, output_closable_from(w.job.as_ref())?)));
+            let outputs = closable(outputs, now, &mut candidates.outputs);
+            self.closing.outputs = outputs.unwrap_or(later);
+        }
+        Ok(())
     }
 
     fn remember_gone(&mut self, missing: Vec<Pubkey>) {
@@ -251,12 +293,30 @@ impl Service {
     }
 }
 
+/// Adds to `due` what can be closed at `now`; the first slot in which any of `ended` can be.
+fn closable(
+    ended: impl Iterator<Item = (Pubkey, u64)>,
+    now: u64,
+    due: &mut Vec<Pubkey>,
+) -> Option<u64> {
+    ended
+        .inspect(|(pubkey, slot)| {
+            if *slot <= now {
+                due.push(*pubkey);
+            }
+        })
+        .map(|(_, slot)| slot)
+        .min()
+}
+
 /// The program's way to say that somebody else was faster.
 fn already_done(error: &ClientError) -> bool {
     matches!(
         error.program(),
         Some(
             MythicError::WrongJobStatus
+                | MythicError::WrongDisputeStatus
+                | MythicError::AlreadyCollected
                 | MythicError::NothingToSweep
                 | MythicError::WrongAccountOwner
                 | MythicError::WrongAccountType

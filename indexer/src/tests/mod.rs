@@ -3,6 +3,7 @@
 mod alarms;
 mod bench;
 mod chain;
+mod disputes;
 mod full_disk;
 mod live;
 mod postgres;

@@ -99,7 +99,7 @@ fn everything(dir: &std::path::Path) {
 }
 
 /// Everything that must not depend on when the writer was interrupted.
-async fn outcome(db: &Database) -> Vec<String> {
+pub(super) async fn outcome(db: &Database) -> Vec<String> {
     let mut out: Vec<String> = hash_tables(&db.client, "projection_1")
         .await
         .unwrap()
