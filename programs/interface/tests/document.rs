@@ -186,9 +186,8 @@ fn table(item: &Item, sizes: &Sizes, start: usize) -> String {
     out
 }
 
-/// The chance that at least `least` of `seats` seats go to a share of `percent`.
-fn binomial_tail(seats: u32, least: u32, percent: u32) -> f64 {
-    let p = f64::from(percent) / 100.0;
+/// The chance that at least `least` of `seats` seats go to a share `p` of the stake.
+fn binomial_tail(seats: u32, least: u32, p: f64) -> f64 {
     let of = |k: u32| {
         let ways = (0..k).fold(1.0, |ways, i| {
             ways * f64::from(seats - i) / f64::from(i + 1)
@@ -207,17 +206,44 @@ fn juries() -> String {
         let needed = quorum(seats);
         for (least, what) in [(needed, "forge"), (seats - needed + 1, "prevent")] {
             write!(out, "| {seats} | {what}: {least} |").expect("a string");
-            for percent in [5, 10, 20, 30, 33, 40, 50] {
-                let chance = 100.0 * binomial_tail(seats, least, percent);
-                match chance < 0.01 {
-                    true => write!(out, " {chance:.0e} % |").expect("a string"),
-                    false => write!(out, " {chance:.2} % |").expect("a string"),
-                }
+            for share in [5, 10, 20, 30, 33, 40, 50] {
+                let chance = binomial_tail(seats, least, f64::from(share) / 100.0);
+                write!(out, " {} |", percent(chance)).expect("a string");
             }
             out.push('\n');
         }
     }
     out
+}
+
+/// What one colluding juror can do on a network of validators with equal stake, by seats.
+fn networks() -> String {
+    let mut out = String::from(
+        "| validators | may judge | by | 3 seats | 5 seats | 7 seats | 15 seats |\n|--:|--:|---|--:|--:|--:|--:|\n",
+    );
+    for validators in [3u32, 5, 7, 30] {
+        let jurors = validators - 2;
+        for (forges, what) in [(true, "forge"), (false, "prevent")] {
+            write!(out, "| {validators} | {jurors} | {what} |").expect("a string");
+            for seats in [3, 5, 7, 15] {
+                let needed = quorum(seats);
+                let least = if forges { needed } else { seats - needed + 1 };
+                let chance = binomial_tail(seats, least, 1.0 / f64::from(jurors));
+                write!(out, " {} |", percent(chance)).expect("a string");
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// A chance as the tables state it.
+fn percent(chance: f64) -> String {
+    let percent = 100.0 * chance;
+    match percent < 0.01 {
+        true => format!("{percent:.0e} %"),
+        false => format!("{percent:.2} %"),
+    }
 }
 
 fn made() -> BTreeMap<&'static str, String> {
@@ -310,6 +336,7 @@ fn made() -> BTreeMap<&'static str, String> {
     }
     BTreeMap::from([
         ("juries", juries()),
+        ("networks", networks()),
         ("parts", parts),
         ("accounts", layouts),
         ("instructions", instructions),

@@ -1,0 +1,69 @@
+//! Calls that were made once, sent again; and calls that name one account in the place of another.
+
+use mythic_interface::instruction::Tag;
+use mythic_program_tests::catalogue::{Entry, catalogue};
+use solana_instruction::error::InstructionError;
+use solana_transaction_error::TransactionError;
+
+use super::*;
+
+fn entries() -> Vec<Entry> {
+    let mut entries = catalogue();
+    entries.retain(|entry| entry.tag as u8 >= Tag::VerifyLogits as u8);
+    entries
+}
+
+#[test]
+fn no_step_can_be_repeated_but_postings_which_change_nothing() {
+    for mut entry in entries() {
+        entry.world.chain.must(entry.call.clone());
+        let again = entry.world.chain.send(std::slice::from_ref(&entry.call));
+        match (entry.tag, again) {
+            (Tag::PostOutput, Ok(_)) => {}
+            (tag, Ok(_)) => panic!("{} {} succeeds twice", tag.name(), entry.variant),
+            (tag, Err(refusal)) => {
+                assert!(refusal.mythic().is_some(), "{}: {refusal:?}", tag.name());
+            }
+        }
+    }
+}
+
+/// Each account of each call replaced by each other one of the same call. The harness checks the invariants after what
+/// succeeds; what may succeed is listed.
+#[test]
+fn one_account_in_the_place_of_another_is_refused_or_means_the_same() {
+    let mut allowed = Vec::new();
+    for entry in entries() {
+        let Entry {
+            tag, world, call, ..
+        } = &entry;
+        let names = tag.spec().accounts;
+        for (to, place) in call.accounts.iter().enumerate() {
+            for (from, other) in call.accounts.iter().enumerate() {
+                if place.pubkey == other.pubkey {
+                    continue;
+                }
+                let mut swapped = call.clone();
+                swapped.accounts[to].pubkey = other.pubkey;
+                match world.clone().chain.send(&[swapped]) {
+                    Ok(_) => {
+                        allowed.push((tag.name(), names[to].name, names[from].name));
+                    }
+                    Err(refusal) => {
+                        let aborted = TransactionError::InstructionError(
+                            0,
+                            InstructionError::ProgramFailedToComplete,
+                        );
+                        assert_ne!(refusal.error, aborted, "{} {}", tag.name(), names[to].name);
+                    }
+                }
+            }
+        }
+    }
+    allowed.sort_unstable();
+    allowed.dedup();
+    assert_eq!(allowed, HARMLESS);
+}
+
+/// Instruction, the account that was replaced, and what replaced it.
+const HARMLESS: &[(&str, &str, &str)] = &[];
