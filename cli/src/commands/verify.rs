@@ -47,7 +47,7 @@ const OPERATOR_LAMPORTS: u64 = 200_000_000;
 /// With a job: once, position by position. Exit codes: 0 the answer is honest, 6 it is false, 7 that cannot be said.
 /// With --config: follow results, check some, challenge the false ones, sit on juries. `mythic verify init` writes the configuration.
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Verify {
     #[command(subcommand)]
     command: Option<VerifyCommand>,
@@ -302,10 +302,11 @@ async fn evidence(verify: &Verify, claim: &Claim, connection: &Connection) -> Re
     let gateway = connection.gateway()?;
     match gateway.get(&format!("/v1/jobs/{address}/evidence")).await {
         Ok(value) => match serde_json::from_value::<Evidence>(value) {
-            Ok(evidence) if search.take(address, state, gateway.base(), evidence) => {
-                return Ok(search);
+            Ok(evidence) => {
+                if search.take(address, state, gateway.base(), evidence) {
+                    return Ok(search);
+                }
             }
-            Ok(_) => {}
             Err(error) => search
                 .reasons
                 .push(format!("{}: unreadable: {error}", gateway.base())),

@@ -1,6 +1,6 @@
 //! A challenge of a false result, or the proof of its fault, from its decision until it is on chain.
 
-use mythic_client::{ClientError, base_fee, ix, pda};
+use mythic_client::{ClientError, Commitment, base_fee, ix, pda};
 use mythic_interface::{
     dispute::{Bond, Challenged},
     error::MythicError,

@@ -1,10 +1,13 @@
 //! The task around [`docket`]: looks at disputes on chain and starts what each [`Case`] says. No decisions are made here.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mythic_client::{Commitment, account::decode, pda};
 use mythic_interface::state::{Dispute, DisputeStatus, Header, Job, Output, ValidatorStatus};
-use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::task::JoinSet;
@@ -18,10 +21,14 @@ use super::{
 use crate::verifier::docket;
 use crate::verifier::docket::{Case, Kind, Look, Me, Outcome, Page, is_party, pages};
 
-/// How often the chain is searched for disputes that are not decided.
+/// How often the chain is searched for disputes that are not decided, at the latest.
 const SCAN_EVERY: Duration = Duration::from_secs(2);
-/// Scans between two searches for decided ones.
-const WIND_UP_SCANS: u32 = 8;
+/// Slots after which it is searched earlier: where slots are short, deadlines are.
+const SCAN_SLOTS: u64 = 4;
+/// How often it is searched at most.
+const SCAN_PAUSE: Duration = Duration::from_millis(250);
+/// How often it is searched for decided ones.
+const WIND_UP_EVERY: Duration = Duration::from_secs(15);
 /// How often the accounts of disputes in care are read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Disputes in care at most; more wait for a later scan.
@@ -52,24 +59,38 @@ pub async fn run(node: Arc<Node>, quit: CancellationToken) {
         looks: 0,
     };
     let (mut scan, mut look) = (
-        tokio::time::interval(SCAN_EVERY),
+        tokio::time::interval(SCAN_PAUSE),
         tokio::time::interval(LOOK_EVERY),
     );
     for tick in [&mut scan, &mut look] {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     let wake = runner.node.disputes_changed.clone();
-    let mut scans = 0u32;
+    let (mut scanned, mut wound_up): (Option<(Instant, u64)>, Option<Instant>) = (None, None);
     loop {
         tokio::select! {
             () = quit.cancelled() => return,
             _ = scan.tick() => {
-                runner.scan(scans.is_multiple_of(WIND_UP_SCANS)).await;
-                scans = scans.wrapping_add(1);
+                let slot = runner.node.slot();
+                if scanned.is_some_and(|(at, then)| {
+                    at.elapsed() < SCAN_EVERY && slot < then.saturating_add(SCAN_SLOTS)
+                }) {
+                    continue;
+                }
+                let decided = wound_up.is_none_or(|at| at.elapsed() >= WIND_UP_EVERY);
+                if decided {
+                    wound_up = Some(Instant::now());
+                }
+                scanned = Some((Instant::now(), slot));
+                runner.scan(decided).await;
             }
             () = wake.notified() => runner.scan(false).await,
             _ = look.tick(), if !runner.cases.is_empty() => runner.look().await,
-            Some(done) = runner.work.join_next() => runner.done(done),
+            Some(done) = runner.work.join_next() => {
+                runner.done(done);
+                // What follows from it is not kept waiting.
+                runner.look().await;
+            }
         }
     }
 }
@@ -83,6 +104,7 @@ impl Runner {
             self.node.count_verifier();
         }
         let status_at = std::mem::offset_of!(Header, status);
+        let before = self.cases.len();
         for status in statuses {
             let filters = [(status_at, vec![status as u8])];
             let chain = &self.node.chain;
@@ -97,6 +119,9 @@ impl Runner {
                 }
                 Err(error) => tracing::debug!(%error, "disputes can't be listed"),
             }
+        }
+        if self.cases.len() > before {
+            self.look().await;
         }
     }
 

@@ -102,8 +102,9 @@ pub async fn run(node: Arc<Node>, quit: CancellationToken) {
                         watch.passed.insert(job, until);
                     }
                 }
+                Err(error) if error.is_cancelled() => {}
                 Err(error) => {
-                    // Which job it was is not known; the scan finds it again.
+                    // Which job it was is not known: all begin anew, from journal and chain.
                     tracing::error!(%error, "a check broke off");
                     watch.running.clear();
                     watch.work.abort_all();

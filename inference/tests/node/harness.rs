@@ -472,40 +472,7 @@ impl World {
 
     /// Like [`Self::node`] for another model.
     pub fn node_of(&self, model: Pubkey, pause: Duration) -> Running {
-        let config = self.config();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let stop = CancellationToken::new();
-        let token = stop.clone();
-        let (ready, address) = std::sync::mpsc::channel();
-        runtime.spawn(async move {
-            let keys = Keys::load(&config).unwrap();
-            let journal = Journal::open(&config.data_dir).unwrap();
-            let store = Store::open(&config.data_dir).unwrap();
-            let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
-            let network = setup::network(&chain).await.unwrap();
-            let (_, account) = chain.account::<Model>(&model).await.unwrap().unwrap();
-            let served = ServedModel {
-                address: model,
-                account: Arc::new(parking_lot::RwLock::new(account)),
-                backend: Arc::new(Puppet { pause }),
-            };
-            let node = node::assemble(config, keys, journal, store, chain, network, vec![served])
-                .await
-                .unwrap();
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            ready.send(listener.local_addr().unwrap()).unwrap();
-            node::serve(node, listener, token).await.unwrap();
-        });
-        let address = address.recv_timeout(PATIENCE).expect("the node starts");
-        Running {
-            url: format!("http://{address}"),
-            stop,
-            runtime: Some(runtime),
-        }
+        run_node(self.config(), model, Arc::new(Puppet { pause }), 0)
     }
 
     /// Arguments of a request for `output` tokens, and its prompt.
@@ -603,6 +570,50 @@ impl World {
             "job {job} is not {what}: {:?}",
             last.map(|j| (j.status(), j.end_reason))
         );
+    }
+}
+
+/// Runs a node with a backend on a port of loopback (0 = any), in its own runtime, so that it can be killed.
+pub fn run_node(
+    config: NodeConfig,
+    model: Pubkey,
+    backend: Arc<dyn Backend>,
+    port: u16,
+) -> Running {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    let (ready, address) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        let keys = Keys::load(&config).unwrap();
+        let journal = Journal::open(&config.data_dir).unwrap();
+        let store = Store::open(&config.data_dir).unwrap();
+        let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
+        let network = setup::network(&chain).await.unwrap();
+        let (_, account) = chain.account::<Model>(&model).await.unwrap().unwrap();
+        let served = ServedModel {
+            address: model,
+            account: Arc::new(parking_lot::RwLock::new(account)),
+            backend,
+        };
+        let node = node::assemble(config, keys, journal, store, chain, network, vec![served])
+            .await
+            .unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+            .await
+            .unwrap();
+        ready.send(listener.local_addr().unwrap()).unwrap();
+        node::serve(node, listener, token).await.unwrap();
+    });
+    let address = address.recv_timeout(PATIENCE).expect("the node starts");
+    Running {
+        url: format!("http://{address}"),
+        stop,
+        runtime: Some(runtime),
     }
 }
 
