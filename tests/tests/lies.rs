@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
-use mythic_e2e::court::{Bought, Court, Wanted};
+use mythic_e2e::court::{Bought, Court, Wanted, is};
 use mythic_inference::{fingerprint::Evidence, wire};
 use mythic_interface::{
     error::MythicError,
@@ -269,7 +269,7 @@ impl Scene {
     /// Reveals what can be revealed, once reveals are taken.
     async fn reveal(&self, bench: &mut Bench<'_>) -> Result<()> {
         let dispute = self.court.dispute(&bench.dispute).await?;
-        let slot = self.court.slot().await? + 1;
+        let slot = self.court.slot().await?;
         if bench.revealed || !bench.committed || slot < dispute.commit_end() {
             return Ok(());
         }
@@ -334,13 +334,6 @@ impl Scene {
 fn bytes(vector: &[[I32; 5]]) -> Vec<u8> {
     let values = vector.iter().flatten();
     values.flat_map(|value| value.get().to_le_bytes()).collect()
-}
-
-fn is(error: &anyhow::Error, expected: MythicError) -> bool {
-    matches!(
-        error.downcast_ref::<mythic_client::ClientError>(),
-        Some(mythic_client::ClientError::Program(found)) if *found == expected
-    )
 }
 
 /// A vector that shows no fraud whatever was submitted.
