@@ -50,7 +50,6 @@ const ROUNDS: [&[Case]; 4] = [
             tokens: 48,
             ..case("pad-after-eos", Ground::Fault)
         },
-        case("withhold", Ground::Unanswered),
     ],
     &[
         Case {
@@ -58,6 +57,7 @@ const ROUNDS: [&[Case]; 4] = [
             ..case("one-token", Ground::Jury)
         },
         case("random", Ground::Jury),
+        case("withhold", Ground::Unanswered),
     ],
 ];
 /// Enough for the cheaters of two rounds, a challenger and a jury.
