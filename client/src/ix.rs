@@ -563,7 +563,11 @@ pub fn post_openings(
 ) -> Instruction {
     let tail: Vec<u8> = leaves
         .iter()
-        .flat_map(|(leaf, path)| leaf.encode().into_iter().chain(path.iter().flatten().copied()))
+        .flat_map(|(leaf, path)| {
+            leaf.encode()
+                .into_iter()
+                .chain(path.iter().flatten().copied())
+        })
         .collect();
     let page = leaves
         .first()
@@ -584,10 +588,10 @@ pub fn post_openings(
 }
 
 /// Leaves of an answer of `output_tokens` tokens that fit one PostOpenings in a transaction with a compute budget:
-/// two up to 8,192 tokens, then one.
+/// two up to 2,048 tokens, then one.
 pub fn leaves_in_one_call(output_tokens: u32) -> usize {
     match output_tokens {
-        0..=8_192 => 2,
+        0..=2_048 => 2,
         _ => 1,
     }
 }
@@ -831,5 +835,44 @@ mod tests {
             request_inference(&delegate, &wire::RequestInference::zeroed()).accounts[5],
             AccountMeta::new(pda::grant(&k(2), &k(9)), false)
         );
+    }
+
+    /// Bytes of a transaction of these calls with one signature.
+    fn size(calls: &[Instruction]) -> usize {
+        let message = solana_message::Message::new(calls, Some(&k(1)));
+        assert_eq!(message.header.num_required_signatures, 1);
+        1 + 64 + bincode::serialize(&message).unwrap().len()
+    }
+
+    #[test]
+    fn whatever_a_dispute_asks_to_be_shown_fits_a_transaction() {
+        use mythic_interface::{merkle::path_len, params::MAX_OUTPUT_TOKENS};
+        use solana_compute_budget_interface::ComputeBudgetInstruction as Budget;
+        let result = NamedResult::of(&k(2), &state::Job::zeroed());
+        let (limit, price) = (
+            Budget::set_compute_unit_limit(200_000),
+            Budget::set_compute_unit_price(1_000),
+        );
+        for tokens in [1, 16, 512, 2_048, 2_049, 8_192, 40_000, MAX_OUTPUT_TOKENS] {
+            let path = vec![[0; 32]; path_len(0, tokens)];
+            let mut leaf = Leaf::decode(&[0; Leaf::LEN]);
+            leaf.position = tokens - 1;
+            let leaves = vec![(leaf, path); leaves_in_one_call(tokens)];
+            let openings = post_openings(&result, &k(3), &leaves);
+            let bytes = size(&[limit.clone(), price.clone(), openings]);
+            assert!(
+                bytes <= 1_232,
+                "{bytes} bytes for leaves of {tokens} tokens"
+            );
+
+            let chunks = mythic_interface::dispute::chunks(tokens);
+            let path = vec![[0; 32]; path_len(0, chunks)];
+            let output = post_output(&result, &k(1), &k(3), chunks - 1, &[0; OUTPUT_CHUNK], &path);
+            let bytes = size(&[limit.clone(), output]);
+            assert!(
+                bytes <= 1_232,
+                "{bytes} bytes for a chunk of {tokens} tokens"
+            );
+        }
     }
 }

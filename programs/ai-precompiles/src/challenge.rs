@@ -19,8 +19,8 @@ use pinocchio::AccountView;
 
 use crate::accounts::{self, is_absent, key, load, load_mut, raised};
 use crate::config::STATUS_ACTIVE;
-use crate::{memory, slot_hashes};
 use crate::validator::check_operator;
+use crate::{memory, slot_hashes};
 
 /// Chunks on a page of output.
 const PAGE_CHUNKS: u32 = (OUTPUT_PAGE_TOKENS / OUTPUT_CHUNK) as u32;
@@ -129,10 +129,7 @@ pub fn verify_logits(
         dispute.answering_fee.set(bond.answering_fee);
         dispute.tariff.set(bond.tariff);
         dispute.held.set(bond.total);
-        let pages = job
-            .output_tokens
-            .get()
-            .div_ceil(OUTPUT_PAGE_TOKENS as u32);
+        let pages = job.output_tokens.get().div_ceil(OUTPUT_PAGE_TOKENS as u32);
         let output_rent = money::checked_mul(accounts::rent(Output::LEN)?, u64::from(pages))
             .ok_or(MythicError::AmountTooLarge)?;
         dispute.output_rent.set(output_rent);
@@ -190,8 +187,7 @@ fn draw(dispute: &mut Dispute, args: &ix::VerifyLogits) -> Result<(), MythicErro
             slot_hashes::first_from(sortition::sample_slot(submitted, group))?;
     }
     let tokens = dispute.output_tokens.get();
-    let sample =
-        sortition::sample_positions(tokens, &dispute.fingerprint, &dispute.sample_hashes);
+    let sample = sortition::sample_positions(tokens, &dispute.fingerprint, &dispute.sample_hashes);
     let sampled = sample.positions();
     for (leaf, position) in dispute.leaves.iter_mut().zip(sampled) {
         leaf.position.set(*position);
@@ -210,9 +206,9 @@ fn draw(dispute: &mut Dispute, args: &ix::VerifyLogits) -> Result<(), MythicErro
         return Err(MythicError::NotExactProfile);
     }
     let ascending = named.windows(2).all(|pair| pair[0] < pair[1]);
-    let fresh = named.iter().all(|position| {
-        position.get() < tokens && !sampled.contains(&position.get())
-    });
+    let fresh = named
+        .iter()
+        .all(|position| position.get() < tokens && !sampled.contains(&position.get()));
     if !ascending || !fresh {
         return Err(MythicError::PositionsInvalid);
     }
@@ -268,7 +264,10 @@ pub fn post_output(
             slot,
         )?;
         check_chunk(&job, &dispute, chunk, tail)?;
-        (tail.get(..chunk_len(tokens, chunk) * ID), dispute.rent_payer)
+        (
+            tail.get(..chunk_len(tokens, chunk) * ID),
+            dispute.rent_payer,
+        )
     };
     let ids = ids.ok_or(MythicError::InvalidInstructionData)?;
 
@@ -339,12 +338,7 @@ fn chunk_len(tokens: u32, chunk: u32) -> usize {
 /// The bytes that post a chunk must be its ids and its path, lead to the output root, and keep the rules of end
 /// of sequence.
 #[inline(never)]
-fn check_chunk(
-    job: &Job,
-    dispute: &Dispute,
-    chunk: u32,
-    tail: &[u8],
-) -> Result<(), MythicError> {
+fn check_chunk(job: &Job, dispute: &Dispute, chunk: u32, tail: &[u8]) -> Result<(), MythicError> {
     let tokens = job.output_tokens.get();
     let count = chunks(tokens);
     if chunk >= count {

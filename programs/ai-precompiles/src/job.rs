@@ -3,7 +3,7 @@
 use mythic_interface::error::MythicError;
 use mythic_interface::instruction as ix;
 use mythic_interface::le::U64;
-use mythic_interface::params::{MAX_TEMPERATURE_MILLI, Params, Rules};
+use mythic_interface::params::{MAX_OUTPUT_TOKENS, MAX_TEMPERATURE_MILLI, Params, Rules};
 use mythic_interface::state::{
     Config, ConfigStatus, FinishReason, Job, JobStatus, Model, ModelStatus, NO_KEY,
     SamplingProfile, SpendGrant, Validator, Vault,
@@ -162,7 +162,9 @@ fn check_model(args: &ix::RequestInference, model: &AccountView) -> Result<(), M
         .prompt_tokens
         .get()
         .checked_add(args.max_output_tokens.get());
-    if tokens.is_none_or(|tokens| tokens > model.spec.max_job_tokens.get()) {
+    if tokens.is_none_or(|tokens| tokens > model.spec.max_job_tokens.get())
+        || args.max_output_tokens.get() > MAX_OUTPUT_TOKENS
+    {
         return Err(MythicError::TooManyTokens);
     }
     Ok(())

@@ -6,16 +6,14 @@ use mythic_interface::hash::{self, Hash};
 use mythic_interface::instruction as ix;
 use mythic_interface::le::I32;
 use mythic_interface::sortition::{Rank, Seat, seat_slot};
-use mythic_interface::state::{
-    Dispute, DisputeStatus, Key, Validator, ValidatorStatus,
-};
+use mythic_interface::state::{Dispute, DisputeStatus, Key, Validator, ValidatorStatus};
 use mythic_interface::window;
 use pinocchio::AccountView;
 
 use crate::accounts::{self, key, load, load_mut};
 use crate::challenge::check_dispute_fork;
-use crate::{memory, slot_hashes};
 use crate::validator::check_operator;
+use crate::{memory, slot_hashes};
 
 #[inline(never)]
 pub fn commit(accounts: &mut [AccountView], args: &ix::CommitJuror) -> Result<(), MythicError> {
@@ -152,10 +150,7 @@ pub fn reveal(
         return Err(MythicError::RevealClosed);
     }
     let authority = validator.authority;
-    let mut own = dispute
-        .jury()
-        .iter()
-        .filter(|seat| seat.juror == authority);
+    let mut own = dispute.jury().iter().filter(|seat| seat.juror == authority);
     let seat = own.next().ok_or(MythicError::NotSeated)?;
     if seat.is_revealed() {
         return Err(MythicError::AlreadyRevealed);

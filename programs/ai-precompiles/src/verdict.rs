@@ -34,7 +34,14 @@ struct Moves {
 
 #[inline(never)]
 pub fn resolve(accounts: &mut [AccountView], _: &ix::ResolveDispute) -> Result<(), MythicError> {
-    let [dispute_account, job_account, submitter_account, vault, grant] = accounts else {
+    let [
+        dispute_account,
+        job_account,
+        submitter_account,
+        vault,
+        grant,
+    ] = accounts
+    else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
@@ -72,10 +79,7 @@ pub fn resolve(accounts: &mut [AccountView], _: &ix::ResolveDispute) -> Result<(
             }
             Verdict::NotGuilty | Verdict::Void => {
                 record(&mut dispute, ground, &decision, 0, slot)?;
-                let (answer, burn) = (
-                    dispute.submitter_amount.get(),
-                    dispute.burned_amount.get(),
-                );
+                let (answer, burn) = (dispute.submitter_amount.get(), dispute.burned_amount.get());
                 settle::earn(&mut submitter, answer)?;
                 settle::owe_burn(&mut submitter, burn)?;
                 moves.dispute_to_submitter = money::add(answer, burn)?;
@@ -139,9 +143,7 @@ fn count(dispute: &Dispute, job: &Job, slot: u64) -> Result<(Ground, Decision), 
     let findings = findings
         .get(..dispute.jury().len())
         .ok_or(MythicError::JuryOutOfRange)?;
-    let due = dispute
-        .due_slot()
-        .ok_or(MythicError::WrongDisputeStatus)?;
+    let due = dispute.due_slot().ok_or(MythicError::WrongDisputeStatus)?;
     if job.status().is_some_and(JobStatus::is_terminal) {
         let ground = Ground::Overtaken;
         return Ok((ground, game::without_jury(ground, findings)));
@@ -326,9 +328,7 @@ fn is_faulty(
     if page.job != fault.job {
         return Err(MythicError::WrongOutput);
     }
-    let posted = page
-        .token(leaf.position)
-        .ok_or(MythicError::WrongOutput)?;
+    let posted = page.token(leaf.position).ok_or(MythicError::WrongOutput)?;
     Ok(posted != leaf.token)
 }
 

@@ -56,10 +56,7 @@ pub struct Challenged {
 impl Bond {
     /// The bond that a challenge costs.
     pub fn of(rules: &Rules, challenged: &Challenged) -> Result<Self, MythicError> {
-        let at_stake = share(
-            slash(rules, challenged.whole_stake),
-            rules.bond_bps.get(),
-        );
+        let at_stake = share(slash(rules, challenged.whole_stake), rules.bond_bps.get());
         let pieces = u64::from(challenged.checked) + u64::from(chunks(challenged.output_tokens));
         let answering_fee = product(rules.answering_fee.get(), pieces)?;
         let tariff = add(rules.juror_tariff.get(), challenged.ceiling)?;
@@ -74,10 +71,7 @@ impl Bond {
 }
 
 fn product(a: u64, b: u64) -> Result<u64, MythicError> {
-    add(
-        checked_mul(a, b).ok_or(MythicError::AmountTooLarge)?,
-        0,
-    )
+    add(checked_mul(a, b).ok_or(MythicError::AmountTooLarge)?, 0)
 }
 
 /// Whether a juror's values contradict the leaves: `vector` and the dispute's leaves, position by position.
@@ -104,10 +98,7 @@ pub fn agree(
 }
 
 /// The leaves that a rule looks at: all checked ones in an exact profile, the sampled ones otherwise.
-fn compared(
-    dispute: &Dispute,
-    rule: Rule,
-) -> core::slice::Iter<'_, crate::state::OpenedLeaf> {
+fn compared(dispute: &Dispute, rule: Rule) -> core::slice::Iter<'_, crate::state::OpenedLeaf> {
     let leaves = dispute.checked_leaves();
     let sampled = usize::from(dispute.sampled).min(leaves.len());
     match rule {

@@ -131,7 +131,7 @@ errors! {
     NotRequester = 700, "the signer is neither the vault's owner nor a delegate with a grant";
     EmptyPrompt = 701, "a job needs at least one prompt token";
     EmptyOutput = 702, "a job needs room for at least one output token";
-    TooManyTokens = 703, "prompt and output exceed what the model allows";
+    TooManyTokens = 703, "prompt and output exceed what the model allows, or the output 65,536 tokens";
     TemperatureOutOfRange = 704, "the temperature is at most 2,000 thousandths";
     UnknownSamplingProfile = 705, "the sampling profile is not listed";
     DeadlineOutOfRange = 706, "the deadline must be 1 to max_job_slots slots away";

@@ -16,6 +16,9 @@ pub const MIN_CHALLENGE_SLOTS: u32 = 32;
 pub const MAX_WINDOW_SLOTS: u32 = 400;
 /// Most jury seats, which is the room of a [`crate::state::Dispute`].
 pub const MAX_JURY_SEATS: usize = 15;
+/// Most output tokens of a job: the path of a chunk of a longer output does not fit a transaction beside its ids, so
+/// nobody could show it under a dispute.
+pub const MAX_OUTPUT_TOKENS: u32 = 1 << 16;
 /// Largest sampling temperature, in thousandths.
 pub const MAX_TEMPERATURE_MILLI: u16 = 2_000;
 /// Largest duration of any other kind, in slots (about 46 days).

@@ -13,7 +13,9 @@ fn binomial_tail(seats: u32, least: u32, percent: u32) -> f64 {
     let p = f64::from(percent) / 100.0;
     let mut chance = 0.0;
     for k in least..=seats {
-        let ways = (0..k).fold(1.0, |ways, i| ways * f64::from(seats - i) / f64::from(i + 1));
+        let ways = (0..k).fold(1.0, |ways, i| {
+            ways * f64::from(seats - i) / f64::from(i + 1)
+        });
         chance += ways * p.powi(k as i32) * (1.0 - p).powi((seats - k) as i32);
     }
     chance

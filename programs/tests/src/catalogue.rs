@@ -7,9 +7,7 @@ use solana_instruction::Instruction as Call;
 use crate::answer::Lie;
 use crate::calls::{self, NONE, Request};
 use crate::court::{Case, Vote, court, juror, votes};
-use crate::world::{
-    CALIBRATED, EXACT, SOL, World, jail, key, model, operator, params, spec,
-};
+use crate::world::{CALIBRATED, EXACT, SOL, World, jail, key, model, operator, params, spec};
 
 /// One entry.
 pub struct Entry {
@@ -316,12 +314,16 @@ fn disputes(c: &mut Catalogue) {
         world.commits(&case, &dispute, &votes(2..3, Vote::Honest));
         world.commit(&case, &dispute, "n3", Vote::Honest)
     });
-    c.add(Tag::RevealJuror, "exact, 18 positions, last of 15 seats", |world| {
-        let named = unsampled(world);
-        let (case, dispute) = committed(world, EXACT, &named, 15);
-        let name = last_juror(world, &case, &dispute);
-        world.reveal(&case, &dispute, &name, Vote::Guess(1))
-    });
+    c.add(
+        Tag::RevealJuror,
+        "exact, 18 positions, last of 15 seats",
+        |world| {
+            let named = unsampled(world);
+            let (case, dispute) = committed(world, EXACT, &named, 15);
+            let name = last_juror(world, &case, &dispute);
+            world.reveal(&case, &dispute, &name, Vote::Guess(1))
+        },
+    );
     c.add(Tag::RevealJuror, "calibrated, last of 15 seats", |world| {
         let (case, dispute) = committed(world, CALIBRATED, &[], 15);
         let name = last_juror(world, &case, &dispute);
@@ -339,15 +341,19 @@ fn disputes(c: &mut Catalogue) {
         world.resolve(&dispute)
     });
     c.base = small;
-    c.add(Tag::ResolveDispute, "not guilty, 3 seats, settles the job", |world| {
-        let case = world.answered(EXACT, "n0", 512, Lie::None);
-        world.reach_sample(&case);
-        let dispute = world.must_challenge(&case, "n1");
-        world.must_answer(&case, &dispute);
-        world.commits(&case, &dispute, &votes(2..11, Vote::Honest));
-        world.reveals(&case, &dispute, &votes(2..11, Vote::Honest));
-        world.resolve(&dispute)
-    });
+    c.add(
+        Tag::ResolveDispute,
+        "not guilty, 3 seats, settles the job",
+        |world| {
+            let case = world.answered(EXACT, "n0", 512, Lie::None);
+            world.reach_sample(&case);
+            let dispute = world.must_challenge(&case, "n1");
+            world.must_answer(&case, &dispute);
+            world.commits(&case, &dispute, &votes(2..11, Vote::Honest));
+            world.reveals(&case, &dispute, &votes(2..11, Vote::Honest));
+            world.resolve(&dispute)
+        },
+    );
     c.add(Tag::ResolveDispute, "unanswered", |world| {
         let (_, dispute) = challenged(world, EXACT, &[]);
         let end = world.dispute(&dispute).openings_end();

@@ -303,11 +303,7 @@ impl Chain {
                     compute_units: meta.compute_units_consumed,
                     bytes: Self::wire_size(instructions),
                 };
-                assert!(
-                    receipt.bytes <= MAX_TRANSACTION,
-                    "{} bytes",
-                    receipt.bytes
-                );
+                assert!(receipt.bytes <= MAX_TRANSACTION, "{} bytes", receipt.bytes);
                 (Ok(receipt), meta.fee)
             }
             Err(failed) => {

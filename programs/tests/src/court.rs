@@ -5,9 +5,7 @@ use mythic_interface::dispute::chunks;
 use mythic_interface::hash::{self, Hash, sha256};
 use mythic_interface::params::Params;
 use mythic_interface::sortition::sample_slot;
-use mythic_interface::state::{
-    Dispute, DisputeStatus, FinishReason, Job, Key, NO_KEY, Validator,
-};
+use mythic_interface::state::{Dispute, DisputeStatus, FinishReason, Job, Key, NO_KEY, Validator};
 use solana_instruction::Instruction as Call;
 
 use crate::answer::{Answer, Lie, guess};
@@ -191,10 +189,7 @@ impl World {
         for call in self.openings(case, dispute, 2) {
             self.chain.must(call);
         }
-        assert_eq!(
-            self.dispute(dispute).status(),
-            Some(DisputeStatus::Jury)
-        );
+        assert_eq!(self.dispute(dispute).status(), Some(DisputeStatus::Jury));
     }
 
     /// The vector that a vote stands for.
@@ -298,7 +293,10 @@ impl World {
         for name in names {
             let now = self.dispute(dispute);
             let due = now.challenger == name && now.challenger_collected == 0
-                || now.jury().iter().any(|seat| seat.juror == name && seat.is_due());
+                || now
+                    .jury()
+                    .iter()
+                    .any(|seat| seat.juror == name && seat.is_due());
             if due {
                 self.chain.must(calls::collect_dispute(*dispute, name));
             }

@@ -292,7 +292,11 @@ fn dispute_is_sound(dispute: &Dispute) -> Result<(), String> {
     let status = dispute
         .status()
         .ok_or_else(|| format!("a dispute has status {}", dispute.header.status))?;
-    let shown = dispute.leaves.iter().filter(|leaf| leaf.present != 0).count();
+    let shown = dispute
+        .leaves
+        .iter()
+        .filter(|leaf| leaf.present != 0)
+        .count();
     ensure!(
         shown == usize::from(dispute.opened),
         "{shown} leaves are shown and {} counted",
@@ -308,13 +312,19 @@ fn dispute_is_sound(dispute: &Dispute) -> Result<(), String> {
     ]
     .map(|amount| amount.get());
     let rewards: u64 = dispute.seats.iter().map(|seat| seat.reward.get()).sum();
-    ensure!(rewards == jurors, "the seats' rewards are not the jurors' amount");
+    ensure!(
+        rewards == jurors,
+        "the seats' rewards are not the jurors' amount"
+    );
     ensure!(
         dispute.completed_slot.get() == 0 || shown == dispute.checked(),
         "complete without every leaf"
     );
     if status != DisputeStatus::Resolved {
-        ensure!(dispute.held.get() == bond, "an open dispute does not hold its bond");
+        ensure!(
+            dispute.held.get() == bond,
+            "an open dispute does not hold its bond"
+        );
         ensure!(
             challenger + jurors + submitter + burned + slashed == 0
                 && dispute.verdict == 0
@@ -362,21 +372,45 @@ fn dispute_is_sound(dispute: &Dispute) -> Result<(), String> {
 fn dispute_went_on(address: &Key, old: &Dispute, after: &State) -> Result<(), String> {
     let resolved = old.status() == Some(DisputeStatus::Resolved);
     let Some(new) = after.get::<Dispute>(address) else {
-        ensure!(resolved && old.all_collected(), "an open dispute was closed");
-        ensure!(after.slot >= old.retention_end(), "a dispute was closed too early");
+        ensure!(
+            resolved && old.all_collected(),
+            "an open dispute was closed"
+        );
+        ensure!(
+            after.slot >= old.retention_end(),
+            "a dispute was closed too early"
+        );
         return Ok(());
     };
     let subject = |d: &Dispute| {
         (
-            [d.job, d.model, d.challenger, d.submitter, d.rent_payer, d.fingerprint],
-            [d.requested_slot, d.submitted_slot, d.challenged_slot, d.bond],
+            [
+                d.job,
+                d.model,
+                d.challenger,
+                d.submitter,
+                d.rent_payer,
+                d.fingerprint,
+            ],
+            [
+                d.requested_slot,
+                d.submitted_slot,
+                d.challenged_slot,
+                d.bond,
+            ],
             d.sample_hashes,
             d.positions_hash(),
         )
     };
-    ensure!(subject(old) == subject(new), "the subject of a dispute changed");
+    ensure!(
+        subject(old) == subject(new),
+        "the subject of a dispute changed"
+    );
     for (was, is) in old.leaves.iter().zip(&new.leaves) {
-        ensure!(was.present == 0 || was == is, "a leaf that was shown changed");
+        ensure!(
+            was.present == 0 || was == is,
+            "a leaf that was shown changed"
+        );
     }
     for (was, is) in old.seats.iter().zip(&new.seats) {
         ensure!(
@@ -407,7 +441,12 @@ fn dispute_went_on(address: &Key, old: &Dispute, after: &State) -> Result<(), St
 }
 
 /// Posted output stays until its job has ended.
-fn output_went_on(address: &Key, old: &Output, before: &State, after: &State) -> Result<(), String> {
+fn output_went_on(
+    address: &Key,
+    old: &Output,
+    before: &State,
+    after: &State,
+) -> Result<(), String> {
     let Some(new) = after.get::<Output>(address) else {
         let ended = before
             .get::<Job>(&old.job)
@@ -416,7 +455,10 @@ fn output_went_on(address: &Key, old: &Output, before: &State, after: &State) ->
         return Ok(());
     };
     let posted = old.chunks.get();
-    ensure!(new.chunks.get() & posted == posted, "a posted chunk is gone");
+    ensure!(
+        new.chunks.get() & posted == posted,
+        "a posted chunk is gone"
+    );
     for (position, (was, is)) in old.tokens.iter().zip(&new.tokens).enumerate() {
         ensure!(
             posted >> (position / 128) & 1 == 0 || was == is,
@@ -631,10 +673,12 @@ impl Flow<'_> {
             true => self.new.burned_amount.get(),
             false => 0,
         };
-        let seats = self.seats().map(|(juror, reward, penalty)| match exists(juror) {
-            true => penalty,
-            false => reward,
-        });
+        let seats = self
+            .seats()
+            .map(|(juror, reward, penalty)| match exists(juror) {
+                true => penalty,
+                false => reward,
+            });
         verdict + seats.sum::<u64>()
     }
 }

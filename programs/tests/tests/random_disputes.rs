@@ -8,7 +8,7 @@ use mythic_interface::instruction::{ALL, Tag};
 use mythic_interface::state::*;
 use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls::{self, NONE};
-use mythic_program_tests::court::{Case, Vote, court, juror};
+use mythic_program_tests::court::{Case, SAMPLE_KNOWN, Vote, court, juror};
 use mythic_program_tests::draw::Draw;
 use mythic_program_tests::world::{CALIBRATED, EXACT, SOL, World, grant_of, key, model, operator};
 use proptest::test_runner::{Config as Runs, TestCaseError, TestRunner};
@@ -71,7 +71,7 @@ impl Simulation {
     fn wait(&mut self, d: &mut Draw) {
         let now = self.world.chain.slot();
         let mut edges: Vec<u64> = Vec::new();
-        for (case, dispute) in &self.disputes {
+        for (_, dispute) in &self.disputes {
             if !self.exists(dispute) {
                 continue;
             }
@@ -80,7 +80,6 @@ impl Simulation {
             if found.status() == Some(DisputeStatus::Jury) {
                 edges.extend([found.commit_start(), found.commit_end(), found.reveal_end()]);
             }
-            let _ = case;
         }
         for case in &self.cases {
             if self.exists(&case.job) {
@@ -168,6 +167,11 @@ impl Simulation {
                     0 if count > 17 => vec![d.below(u64::from(count)) as u32],
                     _ => Vec::new(),
                 };
+                let submitted = self.world.job(&case.job).submitted_slot.get();
+                if submitted > 0 && d.chance(2) {
+                    let known = submitted + SAMPLE_KNOWN;
+                    self.world.chain.warp_to(known.max(self.world.chain.slot()));
+                }
                 let call = self.world.challenge(&case, &name, &named);
                 let tampered = d.chance(10);
                 let call = self.tamper(call, tampered, d);
@@ -180,7 +184,9 @@ impl Simulation {
             3 => {
                 let leaf = d.below(case.answer.leaves.len() as u64) as u32;
                 let position = (0..case.answer.leaves.len() as u32)
-                    .find(|p| case.answer.tokens[*p as usize] != case.answer.leaves[*p as usize].token)
+                    .find(|p| {
+                        case.answer.tokens[*p as usize] != case.answer.leaves[*p as usize].token
+                    })
                     .unwrap_or(leaf);
                 let page = calls::output(&case.job, 0);
                 let page = match self.exists(&page) && d.chance(2) {
@@ -235,6 +241,64 @@ impl Simulation {
         call
     }
 
+    /// The next phase of a dispute, as most parties would have it.
+    fn carry_on(&mut self, case: &Case, dispute: Key, d: &mut Draw) -> Result<(), TestCaseError> {
+        let found = self.world.dispute(&dispute);
+        let now = self.world.chain.slot();
+        match found.status() {
+            Some(DisputeStatus::Openings) => {
+                for call in self.world.outputs(case, &dispute) {
+                    self.send(call, false)?;
+                }
+                for call in self.world.openings(case, &dispute, 2) {
+                    self.send(call, false)?;
+                }
+            }
+            Some(DisputeStatus::Jury) if found.jury().iter().any(JurySeat::is_taken) => {
+                self.world.chain.warp_to(found.commit_end().max(now));
+                for i in 0..VALIDATORS {
+                    let name = juror(i);
+                    if let Some(vote) = self.votes.get(&(dispute, name.clone())).copied()
+                        && !d.chance(20)
+                    {
+                        let call = self.world.reveal(case, &dispute, &name, vote);
+                        self.send(call, false)?;
+                    }
+                }
+            }
+            Some(DisputeStatus::Jury) => {
+                self.world.chain.warp_to(found.commit_start().max(now));
+                let mixed = d.chance(3);
+                for i in 0..VALIDATORS {
+                    let name = juror(i);
+                    let vote = match mixed {
+                        true => d.pick(&[Vote::Honest, Vote::Approve, Vote::Guess(1)]),
+                        false => Vote::Honest,
+                    };
+                    let call = self.world.commit(case, &dispute, &name, vote);
+                    if self.send(call, false)? {
+                        self.votes.insert((dispute, name), vote);
+                    }
+                }
+            }
+            _ => {
+                for i in 0..VALIDATORS {
+                    let call = calls::collect_dispute(dispute, key(&juror(i)));
+                    self.send(call, false)?;
+                }
+            }
+        }
+        if d.chance(2) {
+            let call = self.world.resolve(&dispute);
+            if self.send(call, false)? {
+                let found = self.world.dispute(&dispute);
+                let outcome = (found.verdict, found.ground);
+                *self.outcomes.entry(outcome).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Something about one dispute, mostly what may come next.
     fn about_a_dispute(&mut self, d: &mut Draw) -> Result<(), TestCaseError> {
         let back = 1 + d.below(self.disputes.len().clamp(1, 5) as u64) as usize;
@@ -245,6 +309,9 @@ impl Simulation {
         let case = self.cases[index].clone();
         if !self.exists(&dispute) || !self.exists(&case.job) {
             return Ok(());
+        }
+        if d.chance(2) {
+            return self.carry_on(&case, dispute, d);
         }
         let found = self.world.dispute(&dispute);
         let next: &[u64] = match found.status() {
@@ -462,7 +529,7 @@ impl Simulation {
 fn invariants_hold_under_random_disputes_of_juries_of_every_size() {
     let starts = [3, 5, 7, 15].map(|seats| court(VALIDATORS, seats, |_| {}));
     let runs = Runs {
-        cases: 64,
+        cases: 192,
         max_shrink_iters: 200,
         failure_persistence: None,
         ..Runs::default()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mythic_interface::error::MythicError::{self, *};
 use mythic_interface::instruction::Tag;
-use mythic_interface::params::Params;
+use mythic_interface::params::{MAX_OUTPUT_TOKENS, Params};
 use mythic_interface::state::*;
 use mythic_interface::{AI_PRECOMPILES_ID, SYSTEM_PROGRAM, window};
 use mythic_program_tests::answer::Lie;
@@ -25,6 +25,13 @@ struct Seen(BTreeSet<u32>);
 impl Seen {
     fn refuse(&mut self, world: &mut World, call: Call, error: MythicError) {
         world.chain.refuse(call, error);
+        self.0.insert(error.code());
+    }
+
+    /// As [`Seen::refuse`], in a state that was forged past the invariants.
+    fn refuse_forged(&mut self, world: &mut World, call: Call, error: MythicError) {
+        let refused = world.chain.send_unchecked(call).expect_err("a refusal");
+        assert_eq!(refused.mythic(), Some(error), "{refused:?}");
         self.0.insert(error.code());
     }
 }
@@ -157,9 +164,19 @@ fn other_accounts(seen: &mut Seen) {
             let expected: &[MythicError] = match (exists, account.name) {
                 (false, _) => &[WrongAddress],
                 (true, "vault" | "grant") => &[WrongAccountOwner, WrongAddress, WrongGrant],
+                // Where an account must be the one that another names, that is said first.
+                (true, "model") => &[WrongAccountOwner, WrongModel],
+                (true, "job") => &[WrongAccountOwner, WrongDispute],
+                // A page may be new, and a juror's account closed: then only the address can be wrong.
+                (true, "first_page" | "validator") => &[WrongAccountOwner, WrongAddress],
                 (true, _) => &[WrongAccountOwner],
             };
-            assert!(expected.contains(&error), "{error} for {}", account.name);
+            assert!(
+                expected.contains(&error),
+                "{}: {error} for {}",
+                entry.tag.name(),
+                account.name
+            );
             seen.0.insert(error.code());
             let (config, treasury) = (calls::config(), calls::treasury());
             let type_swap = match account.name {
@@ -178,7 +195,14 @@ fn other_accounts(seen: &mut Seen) {
                 panic!("{} took another type", entry.tag.name());
             };
             let error = refused.mythic().unwrap_or_else(|| panic!("{refused:?}"));
-            let expected = [WrongAccountType, WrongAddress, AccountExists, WrongGrant];
+            let expected = [
+                WrongAccountType,
+                WrongAddress,
+                AccountExists,
+                WrongGrant,
+                WrongModel,
+                WrongDispute,
+            ];
             assert!(
                 expected.contains(&error),
                 "{}: {error} for {}",
@@ -413,8 +437,8 @@ fn validators(seen: &mut Seen) {
     let v1 = calls::validator(&key("v1"));
     let disputes = |count| move |v: &mut Validator| v.open_disputes.set(count);
     world.chain.forge(&v1, disputes(1));
-    seen.refuse(&mut world, withdraw(), OpenDisputes);
-    seen.refuse(&mut world, close(), OpenDisputes);
+    seen.refuse_forged(&mut world, withdraw(), OpenDisputes);
+    seen.refuse_forged(&mut world, close(), OpenDisputes);
     world.chain.forge(&v1, disputes(0));
     world.chain.must(withdraw());
     let request = world.cosigned("bob", "bob");
@@ -620,6 +644,22 @@ fn requests(seen: &mut Seen) {
     let request = world.request("alice", "alice");
     world.must_request(&request);
     seen.refuse(&mut world, request.call(), AccountExists);
+
+    // Whatever the model allows, an output must fit the transactions that show it.
+    let mut long = World::new();
+    long.chain.forge(&model(1), |m: &mut Model| {
+        m.spec.max_job_tokens.set(u32::MAX)
+    });
+    let mut request = long.request("alice", "alice");
+    request
+        .arguments
+        .max_output_tokens
+        .set(MAX_OUTPUT_TOKENS + 1);
+    seen.refuse_forged(&mut long, request.call(), TooManyTokens);
+    request.arguments.max_output_tokens.set(MAX_OUTPUT_TOKENS);
+    long.chain
+        .send_unchecked(request.call())
+        .expect("the longest output");
 }
 
 fn capacity(seen: &mut Seen) {
@@ -763,7 +803,7 @@ fn endings(seen: &mut Seen) {
     disputed
         .chain
         .forge(&job, |job: &mut Job| job.open_disputes.set(1));
-    seen.refuse(&mut disputed, claim.clone(), OpenDisputes);
+    seen.refuse_forged(&mut disputed, claim.clone(), OpenDisputes);
     world.chain.must(claim.clone());
     seen.refuse(&mut world, claim, WrongJobStatus);
 
@@ -847,6 +887,8 @@ fn challenges(seen: &mut Seen) {
     let case = world.answered(EXACT, "n0", 300, Lie::None);
     let unanswered = world.brief(EXACT, "n0", 10);
     let unanswered = world.must_request(&unanswered);
+    let early = world.challenge(&case, "n1", &[]);
+    seen.refuse(&mut world, early, SampleNotKnown);
     world.reach_sample(&case);
     let fine = world.challenge(&case, "n1", &[]);
 
@@ -906,7 +948,14 @@ fn challenges(seen: &mut Seen) {
     let bond = trial.dispute(&dispute).bond.get();
     let offer = |bond| {
         let named = world.named(&case);
-        calls::verify_logits(&named, &party("n1"), &case.submitter, model(EXACT), bond, &[])
+        calls::verify_logits(
+            &named,
+            &party("n1"),
+            &case.submitter,
+            model(EXACT),
+            bond,
+            &[],
+        )
     };
     let (less, enough) = (offer(bond - 1), offer(bond));
     seen.refuse(&mut world, less, BondTooSmall);
@@ -916,11 +965,11 @@ fn challenges(seen: &mut Seen) {
     // A window so long ago that the runtime has forgotten the slots cannot be had by the rules; by force it can.
     let mut late = world.clone();
     late.chain.advance(1_000);
-    late.chain.forge(&case.job, |job: &mut Job| job.terms.rules.window_slots.set(5_000));
+    late.chain.forge(&case.job, |job: &mut Job| {
+        job.terms.rules.window_slots.set(5_000)
+    });
     let call = late.challenge(&case, "n2", &[]);
-    let refused = late.chain.send_unchecked(call).expect_err("forgotten");
-    assert_eq!(refused.mythic(), Some(SlotHashExpired));
-    seen.0.insert(SlotHashExpired.code());
+    seen.refuse_forged(&mut late, call, SlotHashExpired);
 
     // Once the job has ended there is nothing to challenge.
     let mut ended = world.clone();
@@ -1124,7 +1173,11 @@ fn verdicts(seen: &mut Seen) {
     seen.refuse(&mut world, call, WrongRentPayer);
     let output = calls::close_output(case.job, 0, key("n1"));
     seen.refuse(&mut world, output.clone(), JobRunning);
-    seen.refuse(&mut world, swap(output.clone(), 1, other_case.job), WrongDispute);
+    seen.refuse(
+        &mut world,
+        swap(output.clone(), 1, other_case.job),
+        WrongDispute,
+    );
     seen.refuse(&mut world, swap(output, 2, key("stranger")), WrongRentPayer);
 }
 

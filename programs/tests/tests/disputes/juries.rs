@@ -18,7 +18,11 @@ fn split_jury(lie: Lie, against: Vote, most: usize) -> (World, Key, Dispute) {
     let mut liars: Vec<Key> = Vec::new();
     let mut seats = 0;
     for seat in found.jury() {
-        let held = found.jury().iter().filter(|s| s.juror == seat.juror).count();
+        let held = found
+            .jury()
+            .iter()
+            .filter(|s| s.juror == seat.juror)
+            .count();
         if !liars.contains(&seat.juror) && seats + held <= most {
             liars.push(seat.juror);
             seats += held;
@@ -128,8 +132,14 @@ fn jurors_who_do_not_show_up_lose_whatever_the_verdict() {
     let found = world.dispute(&dispute);
     assert_eq!(verdict(&found), Some(Verdict::Void));
     world.collect_all(&dispute);
-    assert_eq!(world.dispute(&dispute).penalties_amount.get(), 3 * 50_000_000);
-    assert_eq!(world.validator("n1").claimable.get(), found.bond.get() - found.answering_fee.get());
+    assert_eq!(
+        world.dispute(&dispute).penalties_amount.get(),
+        3 * 50_000_000
+    );
+    assert_eq!(
+        world.validator("n1").claimable.get(),
+        found.bond.get() - found.answering_fee.get()
+    );
 }
 
 #[test]
@@ -183,7 +193,11 @@ fn what_is_due_to_a_validator_that_was_closed_is_burned() {
     world.chain.refuse(wrong, WrongAddress);
     let burned = world.chain.lamports(&mythic_interface::INCINERATOR);
     world.collect_all(&dispute);
-    let seats = found.jury().iter().filter(|seat| seat.juror == gone).count() as u64;
+    let seats = found
+        .jury()
+        .iter()
+        .filter(|seat| seat.juror == gone)
+        .count() as u64;
     assert_eq!(
         world.chain.lamports(&mythic_interface::INCINERATOR),
         burned + seats * found.tariff.get(),
@@ -235,7 +249,12 @@ fn a_seat_goes_to_the_highest_rank_whatever_the_order_of_commitments() {
     world.commits(&case, &dispute, &ballot);
     ballot.reverse();
     backwards.commits(&case, &dispute, &ballot);
-    let seats = |world: &World| world.dispute(&dispute).seats.map(|seat| (seat.juror, seat.rank));
+    let seats = |world: &World| {
+        world
+            .dispute(&dispute)
+            .seats
+            .map(|seat| (seat.juror, seat.rank))
+    };
     assert_eq!(seats(&world), seats(&backwards));
     // Who sits cannot commit again.
     let sitting = (2..everybody)
@@ -268,7 +287,9 @@ fn samples_and_seats_are_drawn_by_the_first_slot_that_was_not_skipped() {
     let case = world.answered(EXACT, "n0", 300, Lie::OtherModel);
     let submitted = world.job(&case.job).submitted_slot.get();
     // The second group's slot and the two after it are skipped, and the last group's until the present.
-    world.chain.skip([submitted + 12, submitted + 13, submitted + 14]);
+    world
+        .chain
+        .skip([submitted + 12, submitted + 13, submitted + 14]);
     world.chain.skip([submitted + 20, submitted + 21]);
     world.chain.warp_to(submitted + 22);
     let call = world.challenge(&case, "n1", &[]);

@@ -80,7 +80,11 @@ impl Trial {
     /// Ends everything, closes everything; what the keys have won or lost.
     fn end(mut self, verdict: Verdict, lie: &'static str, liars: &[&str]) -> Row {
         let last = *self.disputes.last().expect("a dispute");
-        assert_eq!(super::verdict(&self.world.dispute(&last)), Some(verdict), "{lie}");
+        assert_eq!(
+            super::verdict(&self.world.dispute(&last)),
+            Some(verdict),
+            "{lie}"
+        );
         for dispute in &self.disputes {
             if self.world.dispute(dispute).status() != Some(DisputeStatus::Resolved) {
                 let call = self.world.resolve(dispute);
@@ -107,9 +111,8 @@ impl Trial {
                 .chain
                 .must(calls::close_output(self.case.job, 0, payer));
         }
-        let change = |names: &[&str]| {
-            wealth(&self.world, names) as i64 - wealth(&self.before, names) as i64
-        };
+        let change =
+            |names: &[&str]| wealth(&self.world, names) as i64 - wealth(&self.before, names) as i64;
         Row {
             lie,
             verdict,
@@ -185,16 +188,28 @@ fn against_an_honest_node(rows: &mut Vec<Row>) {
         trial.dispute(spammer, &[]);
     }
     for dispute in trial.disputes.clone() {
-        trial.world.commits(&trial.case, &dispute, &votes(5..VALIDATORS, Vote::Honest));
+        trial
+            .world
+            .commits(&trial.case, &dispute, &votes(5..VALIDATORS, Vote::Honest));
     }
     for dispute in trial.disputes.clone() {
         trial.judge_late(&dispute);
     }
-    rows.push(trial.end(Verdict::NotGuilty, "four challenges of one answer by four keys", &spammers));
+    rows.push(trial.end(
+        Verdict::NotGuilty,
+        "four challenges of one answer by four keys",
+        &spammers,
+    ));
 
     for (agree, lie) in [
-        (true, "a false challenge with five of fifteen seats that agree on made-up numbers"),
-        (false, "a false challenge with five of fifteen seats that guess"),
+        (
+            true,
+            "a false challenge with five of fifteen seats that agree on made-up numbers",
+        ),
+        (
+            false,
+            "a false challenge with five of fifteen seats that guess",
+        ),
     ] {
         let mut trial = Trial::new(Lie::None);
         let dispute = trial.dispute("n1", &[]);
@@ -223,19 +238,28 @@ fn against_an_honest_node(rows: &mut Vec<Row>) {
     let dispute = trial.dispute("n1", &[]);
     let copier = trial.sitting(&dispute, 1);
     trial.without(&dispute, &copier[0], true);
-    rows.push(trial.end(Verdict::NotGuilty, "a juror of one seat that copies a commitment", &names(&[], &copier)));
+    rows.push(trial.end(
+        Verdict::NotGuilty,
+        "a juror of one seat that copies a commitment",
+        &names(&[], &copier),
+    ));
 
     let mut trial = Trial::new(Lie::None);
     let dispute = trial.dispute("n1", &[]);
     let silent = trial.sitting(&dispute, 1);
     trial.without(&dispute, &silent[0], false);
-    rows.push(trial.end(Verdict::NotGuilty, "a juror of one seat that commits and stays silent", &names(&[], &silent)));
+    rows.push(trial.end(
+        Verdict::NotGuilty,
+        "a juror of one seat that commits and stays silent",
+        &names(&[], &silent),
+    ));
 }
 
 impl Trial {
     /// Reveals and resolves a dispute whose jury has committed.
     fn judge_late(&mut self, dispute: &Key) {
-        self.world.reveals(&self.case, dispute, &votes(2..VALIDATORS, Vote::Honest));
+        self.world
+            .reveals(&self.case, dispute, &votes(2..VALIDATORS, Vote::Honest));
         let call = self.world.resolve(dispute);
         self.world.chain.must(call);
     }
@@ -280,25 +304,38 @@ fn by_a_cheater(rows: &mut Vec<Row>) {
     let mut trial = Trial::new(Lie::OtherModel);
     let dispute = trial.dispute("n1", &[]);
     trial.judge(&dispute, &honest());
-    rows.push(trial.end(Verdict::Guilty, "the same, challenged first by its own other key", &["n0", "n1"]));
+    rows.push(trial.end(
+        Verdict::Guilty,
+        "the same, challenged first by its own other key",
+        &["n0", "n1"],
+    ));
 
     let mut trial = Trial::new(Lie::NotTheChoice(20));
     let call = trial.world.proof(&trial.case, "n1", 20, calls::NONE);
     trial.world.chain.must(call);
     trial.disputes.push(calls::fault(&trial.case.job));
-    rows.push(trial.end(Verdict::Fault, "a fault, proved first by its own other key", &["n0", "n1"]));
+    rows.push(trial.end(
+        Verdict::Fault,
+        "a fault, proved first by its own other key",
+        &["n0", "n1"],
+    ));
 
     let mut trial = Trial::new(Lie::OneToken(400));
     let friend = trial.dispute("n1", &[]);
     assert!(!trial.world.positions(&friend).contains(&400));
     let named = trial.dispute("n2", &[400]);
     for dispute in [friend, named] {
-        trial.world.commits(&trial.case, &dispute, &votes(3..VALIDATORS, Vote::Honest));
+        trial
+            .world
+            .commits(&trial.case, &dispute, &votes(3..VALIDATORS, Vote::Honest));
     }
     for dispute in [friend, named] {
         trial.judge_late(&dispute);
     }
-    assert_eq!(super::verdict(&trial.world.dispute(&friend)), Some(Verdict::NotGuilty));
+    assert_eq!(
+        super::verdict(&trial.world.dispute(&friend)),
+        Some(Verdict::NotGuilty)
+    );
     rows.push(trial.end(
         Verdict::Guilty,
         "one altered token of 512, challenged first by a friend that does not name it",
@@ -324,7 +361,12 @@ fn table(rows: &[Row]) -> String {
     for row in rows {
         let node = row.node.map_or("".into(), lamports);
         let (lie, verdict) = (row.lie, row.verdict.as_str());
-        writeln!(out, "| {lie} | {verdict} | {} | {node} |", lamports(row.liars)).expect("a string");
+        writeln!(
+            out,
+            "| {lie} | {verdict} | {} | {node} |",
+            lamports(row.liars)
+        )
+        .expect("a string");
     }
     out.trim_end().into()
 }
@@ -338,7 +380,11 @@ fn each_lie_costs_the_liar_and_not_the_node() {
     println!("{table}");
     for row in &rows {
         assert!(row.liars < 0, "{} pays: {}", row.lie, row.liars);
-        assert!(row.node.is_none_or(|node| node >= 0), "{} costs the node", row.lie);
+        assert!(
+            row.node.is_none_or(|node| node >= 0),
+            "{} costs the node",
+            row.lie
+        );
     }
     let document = std::fs::read_to_string(DOCUMENT).expect("the document");
     let (start, end) = ("<!-- made: prices -->\n", "<!-- end: prices -->");

@@ -11,11 +11,12 @@ fn every_phase_is_half_open() {
     let mut world = court(11, 3, |_| {});
     let case = world.answered(EXACT, "n0", 40, Lie::OtherModel);
     let submitted = world.job(&case.job).submitted_slot.get();
-    let refuse = |world: &World, slot: u64, call: &solana_instruction::Instruction, error: MythicError| {
-        let mut world = world.clone();
-        world.chain.warp_to(slot);
-        world.chain.refuse(call.clone(), error);
-    };
+    let refuse =
+        |world: &World, slot: u64, call: &solana_instruction::Instruction, error: MythicError| {
+            let mut world = world.clone();
+            world.chain.warp_to(slot);
+            world.chain.refuse(call.clone(), error);
+        };
     let allow = |world: &World, slot: u64, call: &solana_instruction::Instruction| {
         let mut world = world.clone();
         world.chain.warp_to(slot);

@@ -71,7 +71,9 @@ fn an_answer_of_several_pages_is_posted_and_judged() {
     assert_eq!(verdict(&found), Some(Verdict::Guilty));
     world.chain.advance(2_250);
     for page in [1, 0] {
-        world.chain.must(calls::close_output(case.job, page, key("n1")));
+        world
+            .chain
+            .must(calls::close_output(case.job, page, key("n1")));
     }
 }
 

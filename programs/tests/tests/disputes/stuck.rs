@@ -70,10 +70,20 @@ fn havoc(world: &mut World, case: &Case) {
     params.rules.slash_bps.set(0);
     params.rules.jury_seats.set(1);
     params.rules.juror_penalty.set(0);
-    chain.must(calls::update_config(key("admin"), key("foundation"), &params));
+    chain.must(calls::update_config(
+        key("admin"),
+        key("foundation"),
+        &params,
+    ));
     chain.must(calls::pause(key("admin")));
     let used = calls::model(&mythic_program_tests::world::spec(case.model));
-    chain.must(calls::update_model(key("registrant"), used, (1, 1), "gone", 1));
+    chain.must(calls::update_model(
+        key("registrant"),
+        used,
+        (1, 1),
+        "gone",
+        1,
+    ));
     chain.must(calls::revoke_grant(key("alice"), key("gateway")));
     let vault: Vault = chain.load(&calls::vault(&key("alice")));
     chain.must(calls::withdraw_vault(key("alice"), vault.balance.get()));
@@ -104,7 +114,7 @@ fn a_dispute_ends_whatever_happened_to_the_accounts_of_those_concerned() {
         let job = world.job(&case.job);
         if job.status() == Some(JobStatus::Disputed) {
             let vault = calls::close_vault(key("alice"), key("alice"));
-            world.chain.refuse(vault, OpenJobs);
+            world.chain.refuse(vault, FundsHeld);
             let grant = calls::close_grant(key("alice"), key("gateway"), key("alice"));
             world.chain.refuse(grant, OpenJobs);
         }
@@ -113,6 +123,8 @@ fn a_dispute_ends_whatever_happened_to_the_accounts_of_those_concerned() {
                 .chain
                 .refuse(calls::withdraw_stake(key(name)), OpenDisputes);
         }
+        let close = calls::close_validator(key("n1"), key("n1"));
+        world.chain.refuse(close, OpenDisputes);
         let call = world.resolve(&dispute);
         world.chain.must(call);
         let found = world.dispute(&dispute);
@@ -129,7 +141,12 @@ fn a_dispute_ends_whatever_happened_to_the_accounts_of_those_concerned() {
         assert_eq!(burned, found.jurors_amount.get(), "{stage:?}");
         let paid = matches!(stage, Stage::Revealed | Stage::Overtaken);
         assert_eq!(burned > 0, paid, "{stage:?}");
-        assert!(world.job(&case.job).status().is_some_and(JobStatus::is_terminal));
+        assert!(
+            world
+                .job(&case.job)
+                .status()
+                .is_some_and(JobStatus::is_terminal)
+        );
         world.chain.advance(2_250);
         world.chain.must(calls::close_dispute(dispute, key("n1")));
         for name in ["n0", "n1"] {
@@ -151,8 +168,9 @@ fn a_juror_that_comes_back_under_the_same_key_takes_its_penalty_with_it() {
     let models = [calls::model(&mythic_program_tests::world::spec(EXACT))];
     let again = calls::register_validator(silent, operator("another"), STAKE, &models);
     world.chain.must(again);
-    let seats = world.dispute(&dispute).jury().iter();
-    let seats = seats.filter(|seat| seat.juror == silent).count() as u64;
+    let found = world.dispute(&dispute);
+    let seats = found.jury().iter().filter(|seat| seat.juror == silent);
+    let seats = seats.count() as u64;
     world.chain.must(calls::collect_dispute(dispute, silent));
     let back: Validator = world.chain.load(&calls::validator(&silent));
     assert_eq!(back.slashed.get(), seats * 50_000_000);

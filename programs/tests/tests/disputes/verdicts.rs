@@ -66,10 +66,7 @@ fn a_false_challenge_pays_the_answer_and_the_jury_and_burns_the_stake_of_the_bon
     let submitter = world.validator("n0");
     assert_eq!(submitter.whole_stake(), STAKE);
     assert_eq!(submitter.header.status, ValidatorStatus::Active as u8);
-    assert_eq!(
-        submitter.earned.get(),
-        job.validator_amount.get() + 190_000
-    );
+    assert_eq!(submitter.earned.get(), job.validator_amount.get() + 190_000);
     world.collect_all(&dispute);
     assert_eq!(world.validator("n1").claimable.get(), 0);
     assert_eq!(world.validator("n1").open_disputes.get(), 0);
@@ -108,7 +105,10 @@ fn nobody_who_commits_means_void_at_the_end_of_the_commits() {
     world.chain.warp_to(end);
     world.chain.must(call);
     let found = world.dispute(&dispute);
-    assert_eq!((verdict(&found), ground(&found)), (Some(Verdict::Void), Some(Ground::Jury)));
+    assert_eq!(
+        (verdict(&found), ground(&found)),
+        (Some(Verdict::Void), Some(Ground::Jury))
+    );
     assert_eq!(world.job(&case.job).status(), Some(JobStatus::Settled));
 }
 
@@ -230,7 +230,9 @@ fn an_exact_dispute_finds_the_one_altered_token_that_the_challenger_names() {
 #[test]
 fn stake_that_activates_and_stake_that_unbonds_is_slashed_too_and_stays_until_the_end() {
     let mut world = court(11, 3, |_| {});
-    world.chain.must(calls::add_stake(key("payer"), key("n0"), SOL));
+    world
+        .chain
+        .must(calls::add_stake(key("payer"), key("n0"), SOL));
     let case = world.answered(EXACT, "n0", 300, Lie::OtherModel);
     world.chain.must(calls::request_unstake(key("n0"), STAKE));
     world.reach_sample(&case);
@@ -301,12 +303,19 @@ fn a_friend_who_challenges_first_shields_nothing() {
         world.chain.must(call);
     }
     let judges = votes(3..11, Vote::Honest);
-    let found = world.must_judge(&case, &friend, &judges);
-    assert_eq!(verdict(&found), Some(Verdict::NotGuilty));
-    assert_eq!(world.job(&case.job).status(), Some(JobStatus::Disputed));
-    let found = world.must_judge(&case, &honest, &judges);
-    assert_eq!(verdict(&found), Some(Verdict::Guilty));
-    assert_eq!(world.job(&case.job).status(), Some(JobStatus::Slashed));
+    for dispute in [friend, honest] {
+        world.commits(&case, &dispute, &judges);
+    }
+    for (dispute, expected, status) in [
+        (friend, Verdict::NotGuilty, JobStatus::Disputed),
+        (honest, Verdict::Guilty, JobStatus::Slashed),
+    ] {
+        world.reveals(&case, &dispute, &judges);
+        let call = world.resolve(&dispute);
+        world.chain.must(call);
+        assert_eq!(verdict(&world.dispute(&dispute)), Some(expected));
+        assert_eq!(world.job(&case.job).status(), Some(status));
+    }
     assert_eq!(lost(&world, "n0"), STAKE / 2);
 }
 
@@ -347,14 +356,24 @@ fn the_first_guilty_verdict_decides_and_the_other_disputes_end_void() {
         let found = world.dispute(dispute);
         assert_eq!(verdict(&found), Some(Verdict::Void));
         assert_eq!(ground(&found), Some(Ground::Overtaken));
-        let revealed = found.jury().iter().filter(|seat| seat.is_revealed()).count();
-        assert_eq!(found.jurors_amount.get(), revealed as u64 * found.tariff.get());
+        let revealed = found
+            .jury()
+            .iter()
+            .filter(|seat| seat.is_revealed())
+            .count();
+        assert_eq!(
+            found.jurors_amount.get(),
+            revealed as u64 * found.tariff.get()
+        );
         // A guilty submitter is owed nothing for its answers, and silence costs nobody anything.
         assert_eq!(found.submitter_amount.get(), 0);
         assert!(found.seats.iter().all(|seat| seat.penalty.get() == 0));
         world.collect_all(dispute);
     }
-    assert_eq!(world.dispute(&disputes[2]).challenger_amount, world.dispute(&disputes[2]).bond);
+    assert_eq!(
+        world.dispute(&disputes[2]).challenger_amount,
+        world.dispute(&disputes[2]).bond
+    );
     assert_eq!(lost(&world, "n0"), STAKE / 2, "slashed once");
     assert_eq!(world.validator("n0").open_disputes.get(), 0);
 }
