@@ -36,11 +36,14 @@ use solana_signer::Signer;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// What an operator key needs for fees, and for bond and rent of a first challenge.
 const OPERATOR_LAMPORTS: u64 = 200_000_000;
+
+/// How long a job's result is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Check an answer against its fingerprint and the model, or run a verifier.
 ///
@@ -222,9 +225,18 @@ async fn claim(chain: &ChainClient, job: &str) -> Result<Claim> {
     let address: Pubkey = job
         .parse()
         .map_err(|_| Exit::error(exit::USAGE, format!("{job:?} is not a job's address")))?;
-    let found = chain
-        .account_at::<Job>(&address, Commitment::Confirmed)
-        .await?;
+    let started = Instant::now();
+    let found = loop {
+        let found = chain
+            .account_at::<Job>(&address, Commitment::Confirmed)
+            .await?;
+        // A job that was just answered is confirmed in a moment.
+        let waits = found.is_some_and(|(_, state)| state.status() == Some(JobStatus::Accepted));
+        if !waits || started.elapsed() > PATIENCE {
+            break found;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
     let Some((_, state)) = found else {
         return Err(Exit::error(
             exit::NOT_FOUND,

@@ -28,8 +28,11 @@ impl Check {
             node.keys.authority.as_array(),
             self.job.as_array(),
         ])[0];
+        // From the same moment on others may challenge too; each waits its own while, within the window.
         let known = sample::known_from(result.state.submitted_slot.get())
-            .saturating_add(u64::from(lot) % SPREAD_SLOTS);
+            .max(node.slot())
+            .saturating_add(u64::from(lot) % SPREAD_SLOTS)
+            .min(result.end.saturating_sub(SPREAD_SLOTS));
         // Without a challenge of anybody's the window is the limit; a fault can be proved while a dispute runs.
         loop {
             tokio::time::sleep(PAUSE).await;

@@ -55,7 +55,7 @@ impl VerifierMeters {
         };
         let compute_seconds = Gauge::new(
             "mythic_verifier_compute_seconds",
-            "Engine time for checks and juries",
+            "Seconds of the engine for checks and juries, its queue included",
         )?;
         registry.register(Box::new(compute_seconds.clone()))?;
         Ok(Self {

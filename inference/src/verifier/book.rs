@@ -65,7 +65,7 @@ pub enum Note {
         /// Slot after which the chain forgets it.
         until: u64,
     },
-    /// Milliseconds of the engine for checks and vectors.
+    /// Milliseconds of the engine for checks and vectors, its queue included.
     Computed {
         /// Milliseconds.
         millis: u64,
@@ -167,7 +167,7 @@ pub struct Totals {
     pub lost_lamports: u64,
     /// Transaction fees.
     pub fees_lamports: u64,
-    /// Engine time.
+    /// Engine time, its queue included.
     pub compute_millis: u64,
 }
 

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{PATIENCE, Puppet, Running, SOL, World, post, run_node};
 
 const STAKE: u64 = 2 * SOL;
-const SLOT_MS: u64 = 60;
+const SLOT_MS: u64 = 80;
 
 /// A puppet that claims another logit than the model's at one position: nothing a replay can see.
 struct Liar {
@@ -234,10 +234,22 @@ async fn a_false_logit_outside_the_sample_costs_half_of_the_stake() {
     }
     let job = answer(&mut world, &seats[0], 1, 400).await;
     let address = pda::dispute(&job, &seats[1].authority.pubkey());
+    // The challenger is killed once it has found the lie and before it can challenge. Nobody tells it again.
+    let started = Instant::now();
+    while totals(&seats[1]).await["checked"]["fraud"] != 1 {
+        tell_of_result(&world, &job).await;
+        assert!(started.elapsed() < PATIENCE, "not found");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    seats[1].node.take().unwrap().kill();
+    assert!(
+        disputes(&world, &job).await.is_empty(),
+        "the sample is not known yet"
+    );
+    seats[1].start(&world, Arc::new(puppet()));
     let started = Instant::now();
     let mut killed = false;
     let ended = loop {
-        tell_of_result(&world, &job).await;
         let state = world.read(&job, Commitment::Processed).await.unwrap();
         if state.status().is_some_and(JobStatus::is_terminal) {
             break state;
