@@ -10,10 +10,12 @@ use serde_json::json;
 use super::*;
 use crate::{node::cheat::permit, random_model::RandomModel};
 
-const SAMPLING: Sampling = Sampling {
-    seed: [7; 32],
-    temperature_milli: 1_000,
-};
+fn sampling(seed: u8) -> Sampling {
+    Sampling {
+        seed: [seed; 32],
+        temperature_milli: 1_000,
+    }
+}
 const MOST: u32 = 24;
 
 fn prompt() -> Vec<u32> {
@@ -45,13 +47,24 @@ impl Lab {
         }
     }
 
-    async fn answer(&self, backend: &dyn Backend) -> (Vec<Step>, Finish) {
+    /// A job's sampler with which the honest answer ends like this, and that answer.
+    async fn honest(&self, wanted: Finish) -> (Sampling, Vec<Step>) {
+        for seed in 0..=u8::MAX {
+            let (steps, finish) = self.answer(&self.engine, sampling(seed)).await;
+            if finish == wanted {
+                return (sampling(seed), steps);
+            }
+        }
+        panic!("no answer ends with {wanted:?}");
+    }
+
+    async fn answer(&self, backend: &dyn Backend, sampling: Sampling) -> (Vec<Step>, Finish) {
         let request = GenerateRequest {
             prompt_ids: prompt(),
             max_tokens: MOST,
             sampler: Sampler::Verified {
-                seed: SAMPLING.seed,
-                temperature_milli: SAMPLING.temperature_milli,
+                seed: sampling.seed,
+                temperature_milli: sampling.temperature_milli,
             },
             stop: Vec::new(),
             logprobs: false,
@@ -65,15 +78,15 @@ impl Lab {
         (steps, finish)
     }
 
-    async fn lie(&self, how: How) -> (Vec<Step>, Finish) {
+    async fn lie(&self, how: How, sampling: Sampling) -> (Vec<Step>, Finish) {
         let directory = self.directory.path().join("cheat");
         let source = self.directory.path().join("true.gguf");
         let liar = Liar::new(how, self.engine.clone(), &source, directory, 1);
-        self.answer(&liar).await
+        self.answer(&liar, sampling).await
     }
 
     /// Positions whose logits are false by the exact rule, and positions that the sampler's replay refuses.
-    async fn findings(&self, steps: &[Step]) -> (Vec<usize>, Vec<usize>) {
+    async fn findings(&self, steps: &[Step], sampling: &Sampling) -> (Vec<usize>, Vec<usize>) {
         let ids: Vec<u32> = steps.iter().map(|step| step.token).collect();
         let claimed: Vec<[u32; 4]> = steps.iter().map(|s| s.top4.map(|(id, _)| id)).collect();
         let checked = self.engine.check(&prompt(), &ids, &claimed).await.unwrap();
@@ -90,7 +103,7 @@ impl Lab {
                 token: step.token,
                 top4: step.top4,
             };
-            if check_leaf(&leaf, &SAMPLING).is_err() {
+            if check_leaf(&leaf, sampling).is_err() {
                 faulty.push(at);
             }
         }
@@ -136,27 +149,32 @@ async fn no_chain_but_a_development_chain_of_this_machine_is_cheated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cheat_submits_what_its_name_says() {
     let lab = Lab::new();
-    let (honest, finish) = lab.answer(&lab.engine).await;
-    assert_eq!(lab.findings(&honest).await, (vec![], vec![]));
-    assert_eq!(finish, Finish::Length, "the model is to write on");
+    let (sampling, honest) = lab.honest(Finish::Length).await;
+    assert_eq!(lab.findings(&honest, &sampling).await, (vec![], vec![]));
     let n = honest.len();
     let tokens = |steps: &[Step]| steps.iter().map(|s| s.token).collect::<Vec<_>>();
 
     for how in How::ALL {
-        let (lie, end) = lab.lie(how).await;
-        let (differing, faulty) = lab.findings(&lie).await;
+        let (lie, end) = lab.lie(how, sampling).await;
+        let (differing, faulty) = lab.findings(&lie, &sampling).await;
+        let most = differing.len() > lie.len() / 2;
         let found = format!("{how}: {differing:?} differ, {faulty:?} are faults, {end:?}");
         match how {
             How::Withhold | How::PadAfterEos => {
                 // Nothing ended early, so there was nothing to pad.
-                assert_eq!((tokens(&lie), end), (tokens(&honest), finish), "{found}");
+                assert_eq!(
+                    (tokens(&lie), end),
+                    (tokens(&honest), Finish::Length),
+                    "{found}"
+                );
             }
             How::OtherQuant | How::OtherModel | How::TruncatePrompt | How::Random => {
-                assert!(differing.len() > n / 2 && faulty.is_empty(), "{found}");
+                assert!(most && faulty.is_empty(), "{found}");
             }
             How::Prefill => assert!(differing.is_empty() && !faulty.is_empty(), "{found}"),
             How::WrongSeed => assert!(differing.is_empty() && !faulty.is_empty(), "{found}"),
-            How::WrongIds => assert!(differing.len() > n / 2 && faulty.is_empty(), "{found}"),
+            // A random model gives its own tokens no high logits, so not all of them can be excused.
+            How::WrongIds => assert!(most && faulty.len() < lie.len() / 2, "{found}"),
             How::EarlyStop => {
                 assert_eq!((lie.len(), end), (n / 2, Finish::Eos), "{found}");
                 assert!(differing.is_empty() && faulty.is_empty(), "{found}");
@@ -178,15 +196,23 @@ async fn every_cheat_submits_what_its_name_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_ended_is_padded_to_what_was_allowed() {
     let lab = Lab::new();
+    let (sampling, honest) = lab.honest(Finish::Eos).await;
+    let (lie, end) = lab.lie(How::PadAfterEos, sampling).await;
+    assert_eq!((lie.len() as u32, end), (MOST, Finish::Length));
+    let last = honest.len() - 1;
+    assert!(lab.engine.formatter().eos_ids().contains(&lie[last].token));
+    // Every logit is true, and every token the sampler's choice: only the end in the middle is wrong.
+    assert_eq!(lab.findings(&lie, &sampling).await, (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_on_gives_the_same_bits_as_never_having_stopped() {
+    let lab = Lab::new();
     let directory = lab.directory.path();
-    let liar = Liar::new(
-        How::PadAfterEos,
-        lab.engine.clone(),
-        directory,
-        directory.to_owned(),
-        1,
-    );
-    let (mut honest, _) = lab.answer(&lab.engine).await;
+    let source = directory.join("true.gguf");
+    let engine = lab.engine.clone();
+    let liar = Liar::new(How::OneToken, engine, &source, directory.to_owned(), 1);
+    let (sampling, mut honest) = lab.honest(Finish::Length).await;
     let part = &honest[..9];
     let mut lie = Lie {
         answer: Answer {
@@ -196,10 +222,9 @@ async fn an_answer_that_ended_is_padded_to_what_was_allowed() {
         finish: Finish::Eos,
     };
     liar.0
-        .go_on(&prompt(), &mut lie, &SAMPLING, MOST, &[])
+        .go_on(&prompt(), &mut lie, &sampling, MOST, &[])
         .await
         .unwrap();
-    // Going on from a part gives the same bits as never having stopped.
     honest.iter_mut().for_each(|step| step.text.clear());
     assert_eq!(lie.steps(String::new()), honest);
 }
