@@ -768,6 +768,23 @@ async fn a_bank_is_the_same_whoever_seals_it_again() {
 }
 
 #[tokio::test]
+async fn databases_of_a_fresh_server_are_made_at_the_same_time() {
+    let server = std::sync::Arc::new(super::postgres::Server::start());
+    let make = |name: &'static str| {
+        let server = server.clone();
+        tokio::spawn(async move { Database::on(server, name).await })
+    };
+    for made in ["one", "two", "three", "four"].map(make) {
+        let db = made.await.unwrap();
+        assert_eq!(
+            db.texts("SELECT count(*) FROM pg_roles WHERE rolname = 'mythic_reader'")
+                .await,
+            ["(1)"]
+        );
+    }
+}
+
+#[tokio::test]
 async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
     let db = Database::new("migrations").await;
     let count = db.texts("SELECT count(*) FROM pipeline.migration").await;

@@ -243,6 +243,14 @@ pub fn measure(
 }
 
 impl Row {
+    pub fn figure(&self) -> &str {
+        &self.figure
+    }
+
+    pub fn ours(&self) -> f64 {
+        self.ours
+    }
+
     fn new(figure: String, ours: f64, llama_cpp: f64, unit: &'static str) -> Self {
         Self {
             figure,

@@ -6,6 +6,7 @@
 //! `cargo bench --profile dev --workspace --bench engine -- [--model FILE] [--threads N] [--rounds N]`
 
 mod figures;
+mod limits;
 mod ours;
 mod side;
 
@@ -122,6 +123,8 @@ fn main() -> anyhow::Result<()> {
     for side in [&mut ours, &mut theirs] {
         figures::warm_up(side, &plan)?;
     }
+    side::wait_for_quiet(&mut std::time::Duration::from_secs(6));
+    let limits = limits::Limits::measure(arguments.threads);
     let mut rows: Vec<Row> = Vec::new();
     for figure in Figure::ALL {
         // The load figures start a second copy of llama.cpp's model, so memory is read before.
@@ -132,6 +135,7 @@ fn main() -> anyhow::Result<()> {
     }
     println!("took: {:.0} s\n", began.elapsed().as_secs_f64());
     println!("{}", figures::table(&rows));
+    println!("{}\n", limits.report(&model, &rows)?);
     for row in &rows {
         println!("{}", serde_json::to_string(row)?);
     }

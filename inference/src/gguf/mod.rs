@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
-use memmap2::{Mmap, MmapMut};
+use memmap2::{Mmap, MmapMut, UncheckedAdvice};
 
 use reader::Reader;
 pub(crate) use value::short;
@@ -85,6 +85,8 @@ pub struct TensorInfo {
 #[derive(Clone)]
 pub struct Mapped {
     map: Arc<Mmap>,
+    /// Whether the map is of a file, and not memory that `from_bytes` filled.
+    is_file: bool,
     start: usize,
     len: usize,
 }
@@ -95,11 +97,26 @@ impl Mapped {
         // The range was checked when the file was parsed.
         &self.map[self.start..self.start + self.len]
     }
+
+    /// Lets go of the memory behind the bytes; they come back from the file when they are read.
+    pub fn release(&self) {
+        if self.is_file {
+            // SAFETY: pages of a file that were never written are dropped; the next access reads
+            // the same bytes again.
+            let done = unsafe {
+                self.map
+                    .unchecked_advise_range(UncheckedAdvice::DontNeed, self.start, self.len)
+            };
+            // Advice that isn't taken changes nothing but the count of resident pages.
+            let _ = done;
+        }
+    }
 }
 
 /// A parsed file.
 pub struct Gguf {
     map: Arc<Mmap>,
+    is_file: bool,
     metadata: BTreeMap<String, Value>,
     tensors: BTreeMap<String, TensorInfo>,
 }
@@ -213,7 +230,7 @@ impl Gguf {
         // wrong numbers, which every reader here tolerates, or, when it is shortened, a SIGBUS,
         // which the docs of this function forbid.
         let map = unsafe { Mmap::map(&file) }.map_err(open)?;
-        Self::parse(Arc::new(map), path)
+        Self::parse(Arc::new(map), true, path)
     }
 
     /// Parses a file that is in memory; `path` names it in errors.
@@ -224,10 +241,11 @@ impl Gguf {
         };
         let mut map = MmapMut::map_anon(bytes.len()).map_err(memory)?;
         map.copy_from_slice(bytes);
-        Self::parse(Arc::new(map.make_read_only().map_err(memory)?), path)
+        let map = map.make_read_only().map_err(memory)?;
+        Self::parse(Arc::new(map), false, path)
     }
 
-    fn parse(map: Arc<Mmap>, path: &Path) -> Result<Self, GgufError> {
+    fn parse(map: Arc<Mmap>, is_file: bool, path: &Path) -> Result<Self, GgufError> {
         if map.get(..4) != Some(b"GGUF") {
             return Err(GgufError::NotGguf {
                 path: path.to_owned(),
@@ -291,6 +309,7 @@ impl Gguf {
         }
         Ok(Self {
             map,
+            is_file,
             metadata,
             tensors,
         })
@@ -413,6 +432,7 @@ impl Gguf {
         }
         let mapped = Mapped {
             map: self.map.clone(),
+            is_file: self.is_file,
             start: info.start,
             len: info.len,
         };

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::cheat::{How, is_loopback};
-use crate::verifier::VerifierConfig;
+use crate::{engine::EngineConfig, verifier::VerifierConfig};
 
 /// Configuration of `mythic node`. Every key has a default but the keypairs, gateways and models, which have no sensible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct NodeConfig {
     pub threads: usize,
     /// Take jobs at all. Without it the node only verifies: it announces itself to no gateway and declines what is asked.
     pub accept_jobs: bool,
+    /// Memory for keys and values of each model, in bytes: of running jobs, and of prompts that are
+    /// kept in case they come again.
+    pub kv_bytes: u64,
     /// Take open jobs from the gateways' feeds.
     pub consume_open_jobs: bool,
     /// Allow loopback and private addresses for endpoint, gateways and prompt sources. Development networks only.
@@ -103,6 +106,7 @@ impl Default for NodeConfig {
             max_queue: 4,
             threads: 0,
             accept_jobs: true,
+            kv_bytes: EngineConfig::default().kv_bytes,
             consume_open_jobs: true,
             allow_loopback: false,
             min_price_in: 0,
@@ -192,6 +196,7 @@ impl NodeConfig {
         range("max_concurrent", self.max_concurrent as u64, 1, 256)?;
         range("max_queue", self.max_queue as u64, 0, 4_096)?;
         range("threads", self.threads as u64, 0, 1_024)?;
+        range("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
         range("drain_seconds", self.drain_seconds, 0, 3_600)?;
         range("stake_lamports", self.stake_lamports, 1, i64::MAX as u64)?;
         range("min_deadline_slots", self.min_deadline_slots, 1, 10_000)?;
@@ -258,8 +263,9 @@ mod tests {
         let good = valid(dir.path());
         assert_eq!(good.validate(), Ok(()));
         type Change = fn(&mut NodeConfig);
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 10] = [
             (|c| c.max_concurrent = 0, "max_concurrent = 0"),
+            (|c| c.kv_bytes = 1, "kv_bytes = 1"),
             (|c| c.models.clear(), "models is empty"),
             (|c| c.gateways = vec!["ftp://x".into()], "gateways[0]"),
             (|c| c.rpc_url = "nowhere".into(), "rpc_url"),

@@ -183,6 +183,9 @@ async fn stats(State(node): State<Arc<Node>>) -> Response {
 }
 
 async fn metrics(State(node): State<Arc<Node>>) -> Response {
+    for model in &node.models {
+        node.meters.engine(&model.id(), &model.backend.stats());
+    }
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         node.meters.render(),

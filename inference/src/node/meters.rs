@@ -2,7 +2,7 @@
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::verifier::book::Totals;
+use crate::{engine::EngineStats, verifier::book::Totals};
 
 /// All counters and gauges.
 #[derive(Debug, Clone)]
@@ -32,6 +32,9 @@ pub struct Meters {
     pub slot: IntGauge,
     /// 1 while the last write to the journal failed.
     pub journal_failing: IntGauge,
+    engine_requests: IntGaugeVec,
+    engine_kv_bytes: IntGaugeVec,
+    engine_tokens: IntGaugeVec,
     /// Checks and disputes.
     pub verifier: VerifierMeters,
 }
@@ -129,6 +132,12 @@ impl Meters {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
+        let by_model =
+            |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntGaugeVec> {
+                let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(metric.clone()))?;
+                Ok(metric)
+            };
         Ok(Self {
             accepted: vec("mythic_node_jobs_accepted_total", "Jobs taken", "origin")?,
             refused: vec(
@@ -165,8 +174,63 @@ impl Meters {
                 "1 while the journal can't be written",
             )?,
             verifier: VerifierMeters::new(&registry)?,
+            engine_requests: by_model(
+                "mythic_engine_requests",
+                "Requests that run or wait",
+                &["model", "state", "priority"],
+            )?,
+            engine_kv_bytes: by_model(
+                "mythic_engine_kv_bytes",
+                "Memory of keys and values: used by requests, kept for prompts that come again, allowed",
+                &["model", "state"],
+            )?,
+            engine_tokens: by_model(
+                "mythic_engine_tokens",
+                "Tokens since the start: prompt (computed or found), found in the prefix cache, output",
+                &["model", "kind"],
+            )?,
             registry,
         })
+    }
+
+    /// Takes over what an engine says of itself.
+    pub fn engine(&self, model: &str, stats: &EngineStats) {
+        let set = |metric: &IntGaugeVec, labels: &[&str], value: u64| {
+            metric
+                .with_label_values(labels)
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        let states = [
+            ("active", stats.active, stats.active_verifications),
+            ("queued", stats.queued, stats.queued_verifications),
+        ];
+        for (state, all, verifications) in states {
+            let interactive = all.saturating_sub(verifications);
+            for (priority, count) in [
+                ("interactive", interactive),
+                ("verification", verifications),
+            ] {
+                set(
+                    &self.engine_requests,
+                    &[model, state, priority],
+                    count as u64,
+                );
+            }
+        }
+        for (state, bytes) in [
+            ("used", stats.kv_bytes_used),
+            ("cached", stats.kv_bytes_cached),
+            ("max", stats.kv_bytes_max),
+        ] {
+            set(&self.engine_kv_bytes, &[model, state], bytes);
+        }
+        for (kind, tokens) in [
+            ("prompt", stats.prompt_tokens_total),
+            ("cached", stats.cached_tokens_total),
+            ("output", stats.output_tokens_total),
+        ] {
+            set(&self.engine_tokens, &[model, kind], tokens);
+        }
     }
 
     /// In the text format of Prometheus.
@@ -177,5 +241,48 @@ impl Meters {
             tracing::error!(%error, "metrics can't be rendered");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engines_requests_are_told_apart_by_priority() {
+        let stats = EngineStats {
+            model: "m".into(),
+            device: "CPU".into(),
+            threads: 1,
+            active: 3,
+            active_verifications: 1,
+            queued: 2,
+            queued_verifications: 2,
+            pending_tokens: 0,
+            kv_bytes_used: 7,
+            kv_bytes_cached: 8,
+            kv_bytes_max: 9,
+            prompt_tokens_total: 10,
+            cached_tokens_total: 4,
+            prefix_hits_total: 1,
+            output_tokens_total: 5,
+            requests_total: 5,
+            cancelled_total: 0,
+            prefill_tokens_per_second: None,
+            decode_tokens_per_second: None,
+            weights_bytes: 0,
+        };
+        let meters = Meters::new().unwrap();
+        meters.engine("m@1", &stats);
+        let text = meters.render();
+        for line in [
+            r#"mythic_engine_requests{model="m@1",priority="interactive",state="active"} 2"#,
+            r#"mythic_engine_requests{model="m@1",priority="verification",state="active"} 1"#,
+            r#"mythic_engine_requests{model="m@1",priority="interactive",state="queued"} 0"#,
+            r#"mythic_engine_kv_bytes{model="m@1",state="cached"} 8"#,
+            r#"mythic_engine_tokens{kind="cached",model="m@1"} 4"#,
+        ] {
+            assert!(text.contains(line), "{text}: {line}");
+        }
     }
 }

@@ -412,22 +412,28 @@ struct Out {
 }
 
 impl Out {
-    /// Writes a group's sums of the rows from `first` on.
+    /// Writes the sums of groups from `group` on and rows from `first` on: `sums` holds `rows` of
+    /// one group, then those of the next. Row by row, so that neighbouring groups fill a cache
+    /// line while it is there.
     ///
     /// # Safety
-    /// The rows are there, and no other thread has this group.
-    unsafe fn write(&self, group: usize, first: usize, sums: &[Lanes]) {
-        let at = group * LANES;
-        let lanes = LANES.min(self.outputs - at);
-        for (row, sums) in (first..).zip(sums) {
-            let at = row * self.outputs + at;
-            // SAFETY: as the caller's; the lanes end with the outputs.
-            unsafe {
-                if lanes == LANES {
-                    // Of a length that the compiler knows.
-                    self.places.write(at, &sums.0);
-                } else {
-                    self.places.write(at, &sums.0[..lanes]);
+    /// The rows are there, and no other thread has these groups.
+    unsafe fn write(&self, group: usize, first: usize, rows: usize, sums: &[Lanes]) {
+        let whole = group * LANES + sums.len() / rows * LANES <= self.outputs;
+        for row in 0..rows {
+            let groups = sums[row..].iter().step_by(rows);
+            let first = (first + row) * self.outputs;
+            for (at, sums) in (group * LANES..).step_by(LANES).zip(groups) {
+                // SAFETY: as the caller's; the lanes end with the outputs.
+                unsafe {
+                    if whole {
+                        // A register's stores, not a call.
+                        let place: *mut [f32; LANES] = self.places.0.add(first + at).cast();
+                        place.write_unaligned(sums.0);
+                    } else {
+                        let lanes = LANES.min(self.outputs - at);
+                        self.places.write(first + at, &sums.0[..lanes]);
+                    }
                 }
             }
         }
@@ -502,7 +508,8 @@ impl Kernels {
         }
         // A few tasks for each thread, so that one that is held up holds up little.
         let tasks = (bytes * n / GRAIN).clamp(1, 8 * self.threads());
-        let per_task = groups.div_ceil(tasks);
+        // Even, because kernels take pairs of groups.
+        let per_task = groups.div_ceil(tasks).next_multiple_of(2);
         self.pool.run(groups.div_ceil(per_task), |task| {
             let mine = task * per_task..groups.min((task + 1) * per_task);
             for (w, first, out) in &jobs {
@@ -537,34 +544,32 @@ impl Kernels {
         out: Out,
     ) {
         let blocks = w.cols / BLOCK;
+        let mut sums = [Lanes::default(); 2 * PANEL];
         for first in (0..n).step_by(PANEL) {
             let rows = PANEL.min(n - first);
             let y = &q8[first * blocks..(first + rows) * blocks];
-            let mut group = groups.start;
-            #[cfg(target_arch = "x86_64")]
-            while self.isa == Isa::Avx2
-                && x86::in_pairs::<F>()
-                && rows > 1
-                && group + 2 <= groups.end
-            {
-                let mut sums = [Lanes::default(); 2 * PANEL];
-                let sums = &mut sums[..2 * rows];
-                let pair = [group, group + 1].map(|g| w.bytes(g..g + 1));
-                // SAFETY: an `Isa` is made only where its features are; the rest is the caller's.
-                unsafe {
-                    x86::pair_avx2::<F>(pair, y, sums);
-                    out.write(group, first, &sums[..rows]);
-                    out.write(group + 1, first, &sums[rows..]);
-                }
-                group += 2;
-            }
-            for group in group..groups.end {
-                let mut sums = [Lanes::default(); PANEL];
-                let sums = &mut sums[..rows];
-                self.strip::<F>(w.bytes(group..group + 1), y, sums);
+            for group in groups.clone().step_by(2) {
+                let count = 2.min(groups.end - group);
+                let sums = &mut sums[..count * rows];
+                sums.fill(Lanes::default());
+                self.strips::<F>(w, group..group + count, y, sums);
                 // SAFETY: as the caller's.
-                unsafe { out.write(group, first, sums) };
+                unsafe { out.write(group, first, rows, sums) };
             }
+        }
+    }
+
+    /// One or two groups of outputs with a panel of rows, of which `sums` holds one after another.
+    fn strips<F: Format>(&self, w: &Matrix, groups: Range<usize>, y: &[Q8], sums: &mut [Lanes]) {
+        let rows = sums.len() / groups.len();
+        #[cfg(target_arch = "x86_64")]
+        if self.isa == Isa::Avx2 && x86::in_pairs::<F>() && rows > 1 && groups.len() == 2 {
+            let pair = [groups.start, groups.start + 1].map(|g| w.bytes(g..g + 1));
+            // SAFETY: an `Isa` is made only where its features are.
+            return unsafe { x86::pair_avx2::<F>(pair, y, sums) };
+        }
+        for (group, sums) in groups.zip(sums.chunks_exact_mut(rows)) {
+            self.strip::<F>(w.bytes(group..group + 1), y, sums);
         }
     }
 
@@ -613,7 +618,7 @@ impl Kernels {
                 let x = &x.x[first * w.cols..(first + rows) * w.cols];
                 portable::floats::<F>(w.bytes(group..group + 1), x, w.cols, sums);
                 // SAFETY: as the caller's.
-                unsafe { out.write(group, first, sums) };
+                unsafe { out.write(group, first, rows, sums) };
             }
         }
     }
@@ -710,13 +715,11 @@ unsafe fn wide_floats<F: Wide, const G: usize, const T: usize>(
         unsafe {
             if group + G <= groups.end {
                 let sums = x86::floats::<F, G, T>(w.bytes(group..group + G), x, w.cols);
-                for (i, sums) in sums.iter().enumerate() {
-                    out.write(group + i, first, sums);
-                }
+                out.write(group, first, T, sums.as_flattened());
                 group += G;
             } else {
                 let [sums] = x86::floats::<F, 1, T>(w.bytes(group..group + 1), x, w.cols);
-                out.write(group, first, &sums);
+                out.write(group, first, T, &sums);
                 group += 1;
             }
         }

@@ -105,7 +105,10 @@ impl Pack {
             let key: String = hex::encode(&plan.identity()[..16]);
             places.push(models.with_file_name("packs").join(format!("{key}.pack")));
         }
-        plan.at(&places, pool)
+        let pack = plan.at(&places, pool);
+        // Of the model file only embeddings are looked up from now on.
+        plan.entries.iter().for_each(|e| e.source.release());
+        pack
     }
 
     /// Whether it lies in a file, which other processes may map too.

@@ -8,11 +8,15 @@
 // Registers and tiles are indexed side by side.
 #![allow(clippy::needless_range_loop)]
 
+mod pair;
+
 use std::arch::x86_64::*;
 
 use super::activations::{Q8, TINY};
 use super::formats::{BLOCK, Float, Format, Scales};
 use super::layout::{LANES, Lanes, block_bytes, factor_bytes, header_bytes, super_bytes};
+
+pub use pair::{in_pairs, pair_avx2};
 
 /// Sets of instructions that there are kernels for, and that this processor has.
 pub fn has_avx2() -> bool {
@@ -115,6 +119,20 @@ unsafe fn integers<F: Format>(p: *const u8) -> [__m256i; 8] {
         }
     }
     w
+}
+
+/// How far ahead weights are fetched for one row, which waits for memory and nothing else: a page, at
+/// whose end the processor's own prefetcher stops.
+const AHEAD: usize = 4096;
+
+/// Asks for the block `distance` bytes after `p`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fetch<F: Format>(p: *const u8, distance: usize) {
+    for line in (0..block_bytes::<F>()).step_by(64) {
+        let place = p.wrapping_add(distance + line);
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    }
 }
 
 /// Scales, minimums and factors of a packed block.
@@ -313,6 +331,7 @@ macro_rules! strip {
                     let m = if F::MIN { eight_halves(b.add(16)) } else { d };
                     let mut p = b.add(header_bytes::<F>());
                     for _ in 0..F::BLOCKS {
+                        fetch::<F>(p, group.len());
                         let (scale, min, factors) = scales::<F>(d, m, p);
                         let w = integers::<F>(p.add(factor_bytes::<F>()));
                         let mut sum = sums.as_mut_ptr().cast::<f32>();
@@ -351,6 +370,7 @@ macro_rules! strip {
                         let m = if F::MIN { eight_halves(b.add(16)) } else { d };
                         let mut p = b.add(header_bytes::<F>());
                         for _ in 0..F::BLOCKS {
+                            fetch::<F>(p, AHEAD);
                             let (scale, min, factors) = scales::<F>(d, m, p);
                             let w = integers::<F>(p.add(factor_bytes::<F>()));
                             let integer = _mm256_cvtepi32_ps($dot::<F>(&w, &factors, &*y));
@@ -380,131 +400,6 @@ strip!(
 strip!(strip_avx_vnni, "avx2,fma,f16c,avxvnni", dot_avx_vnni);
 #[cfg(test)]
 strip!(strip_emulated, "avx2,fma,f16c", dot_emulated);
-
-/// Whether [`pair_avx2`] is for this format: the sums of a whole block fit in an i16.
-pub const fn in_pairs<F: Format>() -> bool {
-    F::BITS == 4 && !matches!(F::SCALES, Scales::Halves)
-}
-
-/// Rows of a tile of [`pair_avx2`]. Two groups' sums of four rows are eight registers.
-const TILE: usize = 4;
-
-/// Two groups of outputs with a panel of rows, for formats that are [`in_pairs`]: every broadcast
-/// meets both groups. `sums` holds the first group's rows, then the second's.
-///
-/// # Safety
-/// The processor has AVX2, FMA and F16C.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub unsafe fn pair_avx2<F: Format>(groups: [&[u8]; 2], y: &[Q8], sums: &mut [Lanes]) {
-    assert!(in_pairs::<F>(), "sums of a block fit in an i16");
-    let rows = sums.len() / 2;
-    let supers = groups[0].len() / super_bytes::<F>();
-    assert_eq!(groups[0].len(), groups[1].len(), "two groups of one matrix");
-    assert_eq!(y.len(), rows * supers * F::BLOCKS, "a panel of rows");
-    let mut w = [[_mm256_setzero_si256(); 8]; 2];
-    let mut scale = [_mm256_setzero_ps(); 2];
-    let mut min = scale;
-    let mut y = y.as_ptr();
-    for index in 0..supers {
-        for i in 0..F::BLOCKS {
-            for g in 0..2 {
-                // SAFETY: the group has this super-block, which has these bytes.
-                unsafe {
-                    let b = groups[g].as_ptr().add(index * super_bytes::<F>());
-                    let d = eight_halves(b);
-                    let m = if F::MIN { eight_halves(b.add(16)) } else { d };
-                    let p = b.add(header_bytes::<F>() + i * block_bytes::<F>());
-                    (scale[g], min[g], _) = scales::<F>(d, m, p);
-                    w[g] = integers::<F>(p.add(factor_bytes::<F>()));
-                }
-            }
-            let mut row = 0;
-            while row < rows {
-                // SAFETY: y and sums were measured above.
-                unsafe {
-                    let (y, s) = (y.add(row), sums.as_mut_ptr().add(row));
-                    row += match rows - row {
-                        TILE.. => tile::<F, TILE>(&w, scale, min, y, s, rows),
-                        3 => tile::<F, 3>(&w, scale, min, y, s, rows),
-                        2 => tile::<F, 2>(&w, scale, min, y, s, rows),
-                        _ => tile::<F, 1>(&w, scale, min, y, s, rows),
-                    };
-                }
-            }
-            // SAFETY: as above.
-            y = unsafe { y.add(rows) };
-        }
-    }
-}
-
-/// Nothing, but the compiler can't see through it: it would sum the products in another order, for
-/// which there are not enough registers.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn in_order(mut sum: __m256i) -> __m256i {
-    // SAFETY: no instruction at all.
-    unsafe {
-        std::arch::asm!("/* {0} */", inout(ymm_reg) sum, options(pure, nomem, nostack, preserves_flags));
-    }
-    sum
-}
-
-/// One block of two groups with T rows; gives T.
-///
-/// # Safety
-/// `y` has T rows; `sums` T places, and as many after `apart` more.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile<F: Format, const T: usize>(
-    w: &[[__m256i; 8]; 2],
-    scale: [__m256; 2],
-    min: [__m256; 2],
-    y: *const Q8,
-    sums: *mut Lanes,
-    apart: usize,
-) -> usize {
-    let mut pairs = [[_mm256_setzero_si256(); T]; 2];
-    for j in 0..8 {
-        for t in 0..T {
-            // SAFETY: as the caller's.
-            let x = four(unsafe { &(*y.add(t)).q }, j);
-            for g in 0..2 {
-                let products = _mm256_maddubs_epi16(w[g][j], x);
-                pairs[g][t] = if j == 0 {
-                    products
-                } else {
-                    // 8 × 2 × 127 × 15 = 30,480.
-                    in_order(_mm256_add_epi16(pairs[g][t], products))
-                };
-            }
-        }
-    }
-    for t in 0..T {
-        // SAFETY: as the caller's.
-        let y = unsafe { &*y.add(t) };
-        let (d, ds) = (_mm256_set1_ps(y.d), _mm256_set1_ps(y.ds));
-        for g in 0..2 {
-            let mut integer = _mm256_madd_epi16(pairs[g][t], _mm256_set1_epi16(1));
-            if F::OFFSET != 0 {
-                let sums = _mm256_set1_epi32(bytemuck::cast(y.sums));
-                let taken = _mm256_madd_epi16(sums, _mm256_set1_epi16(F::OFFSET as i16));
-                integer = _mm256_sub_epi32(integer, taken);
-            }
-            let step = _mm256_mul_ps(scale[g], d);
-            // SAFETY: as the caller's.
-            unsafe {
-                let place = (*sums.add(g * apart + t)).0.as_mut_ptr();
-                let mut s =
-                    _mm256_fmadd_ps(step, _mm256_cvtepi32_ps(integer), _mm256_load_ps(place));
-                if F::MIN {
-                    s = _mm256_fmadd_ps(min[g], ds, s);
-                }
-                _mm256_store_ps(place, s);
-            }
-        }
-    }
-    T
-}
 
 /// Floats that a register can be filled with.
 pub trait Wide: Float {
