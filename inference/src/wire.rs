@@ -14,6 +14,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderMap;
+use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use solana_keypair::Keypair;
@@ -63,6 +64,12 @@ pub struct InferenceRequest {
     /// Each token is to come with its `log_sum_exp`.
     #[serde(default)]
     pub logprobs: bool,
+}
+
+/// A transaction, legacy or versioned, as [`InferenceRequest`] carries it.
+pub fn encode_transaction(transaction: &impl Serialize) -> Result<String, bincode::Error> {
+    bincode::serialize(transaction)
+        .map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes))
 }
 
 /// One event of the stream that answers [`InferenceRequest`], sent as SSE `data:` lines of JSON.

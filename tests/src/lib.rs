@@ -1,6 +1,8 @@
 //! Harness of the end-to-end tests: a whole network from the `mythic` executable on free ports, looked at from outside only
 //! (HTTP, WebSocket, SQL, chain RPC, signals).
 
+pub mod court;
+
 use anyhow::{Context, Result, bail, ensure};
 use mythic_client::ChainClient;
 use nix::{

@@ -1,6 +1,8 @@
 //! `mythic dev`: the whole network on one machine.
 
+mod ask;
 mod bootstrap;
+mod cheat;
 mod control;
 mod layout;
 mod ports;
@@ -93,6 +95,8 @@ enum DevCommand {
         /// Slots
         slots: u64,
     },
+    Cheat(cheat::Cheat),
+    Ask(ask::Ask),
 }
 
 fn parse_slot_ms(text: &str) -> Result<u64, String> {
@@ -107,8 +111,11 @@ fn parse_slot_ms(text: &str) -> Result<u64, String> {
 
 /// Runs `mythic dev`.
 pub async fn run(dev: Dev, data_dir: &Path) -> Result<()> {
-    if let Some(DevCommand::Warp { slots }) = dev.command {
-        return control::warp(data_dir, slots).await;
+    match dev.command {
+        Some(DevCommand::Warp { slots }) => return control::warp(data_dir, slots).await,
+        Some(DevCommand::Cheat(cheat)) => return cheat.run(data_dir).await,
+        Some(DevCommand::Ask(ask)) => return ask.run(data_dir).await,
+        None => {}
     }
     let stop = crate::shutdown();
     let (layout, _lock) = layout::open(data_dir, dev.reset)?;

@@ -1,5 +1,6 @@
 //! `dev.json`: what a running development network tells scripts. Written whole, by rename.
 
+use crate::exit::{self, Exit};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -90,6 +91,27 @@ impl DevState {
             )
         })?;
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// The validator of a `--validator` number.
+    pub fn validator(&self, number: usize) -> Result<&ValidatorInfo> {
+        let found = number
+            .checked_sub(1)
+            .and_then(|index| self.validators.get(index));
+        found.ok_or_else(|| {
+            let most = self.validators.len();
+            Exit::error(
+                exit::NOT_FOUND,
+                format!("--validator {number}: this network has validators 1 to {most}"),
+            )
+        })
+    }
+
+    /// A process by its name.
+    pub fn process(&self, name: &str) -> Result<&ProcessInfo> {
+        self.processes.get(name).with_context(|| {
+            format!("process {name} was not started yet; try again once the network is Ready")
+        })
     }
 
     /// Replaces the file, readable by its owner only: it holds the API key.

@@ -146,6 +146,10 @@ async fn keep_running(
                 return;
             }
             status = child.wait() => {
+                // Asked to stop, it starts with another configuration: no crash to back off from.
+                if status.as_ref().is_ok_and(std::process::ExitStatus::success) {
+                    backoff = FIRST_BACKOFF;
+                }
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 tracing::warn!(process = %process.name, %status, log = %process.log.display(), "stopped; starting it again");
                 set(&states, &on_change, &process.name, |state| {

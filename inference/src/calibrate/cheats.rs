@@ -179,8 +179,21 @@ fn number(seed: &Hash, what: &str, index: u32) -> u32 {
     ]))
 }
 
+/// `id` among three others of the vocabulary, one out of each of three quarters; every round draws others.
+pub fn among_others(id: u32, vocabulary: usize, seed: &Hash, at: u32, round: u32) -> [u32; 4] {
+    let quarter = (vocabulary as u32 / 4).max(2);
+    let other = |i: u32| {
+        let drawn = number(seed, "other", (round << 24) ^ (at * 4 + i)) % quarter;
+        match i * quarter + drawn {
+            same if same == id => i * quarter + (drawn + 1) % quarter,
+            other => other,
+        }
+    };
+    [id, other(0), other(1), other(2)]
+}
+
 /// Replaces the token at `at` by the likeliest other one that does not end the answer.
-fn replace(answer: &mut Answer, at: usize, eos: &[u32]) {
+pub fn replace(answer: &mut Answer, at: usize, eos: &[u32]) {
     let (Some(token), Some(leaf)) = (answer.ids.get_mut(at), answer.leaves.get(at)) else {
         return;
     };
@@ -287,6 +300,19 @@ mod tests {
         let last = last_token(&answer, &[]);
         assert_eq!(distance(&answer, &last), 1);
         assert_ne!(answer.ids[63], last.ids[63]);
+    }
+
+    #[test]
+    fn the_others_are_distinct_and_change_with_the_round() {
+        for id in 0..64u32 {
+            let [first, second] = [0, 1].map(|round| among_others(id, 64, &[1; 32], 7, round));
+            for list in [first, second] {
+                let distinct: std::collections::BTreeSet<u32> = list.into_iter().collect();
+                assert!(distinct.len() == 4 && list[0] == id && list.iter().all(|x| *x < 64));
+            }
+        }
+        let far = among_others(9, 49_152, &[1; 32], 7, 0);
+        assert_ne!(far, among_others(9, 49_152, &[1; 32], 7, 1));
     }
 
     #[test]

@@ -25,7 +25,6 @@ use axum::{
     },
     routing::{get, post},
 };
-use base64::Engine as _;
 use futures::{Stream, StreamExt, stream};
 use mythic_client::{Commitment, pda};
 use mythic_interface::state::Validator;
@@ -168,6 +167,7 @@ async fn stats(State(node): State<Arc<Node>>) -> Response {
             "totals": book,
         },
         "stake_lamports": validator.stake.get(),
+        "cheat": node.config.cheat,
         "open_jobs_on_chain": validator.open_jobs.get(),
         "claimable_lamports": validator.claimable.get(),
         "money": {
@@ -352,8 +352,7 @@ async fn admit_request(node: &Arc<Node>, request: InferenceRequest) -> Result<St
         })
     })?;
     let transaction = co_sign(node, &parsed);
-    let encoded = bincode::serialize(&transaction)
-        .map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes))
+    let encoded = wire::encode_transaction(&transaction)
         .map_err(|error| Refusal::Broken(error.to_string()))?;
     let prompt = Prompt {
         ids: request.prompt_ids,
@@ -427,6 +426,9 @@ async fn evidence(
             format!("{id:?} is not a job's address"),
         );
     };
+    if node.withholds() {
+        return no_evidence(&id);
+    }
     let (store, others) = (node.store.clone(), node.others.clone());
     let load = move || match store.load(&job) {
         Ok(None) => others.load(&job),
@@ -434,14 +436,7 @@ async fn evidence(
     };
     let saved = match tokio::task::spawn_blocking(load).await {
         Ok(Ok(Some(saved))) => saved,
-        Ok(Ok(None)) => {
-            return problem(
-                404,
-                "invalid_request_error",
-                "no_evidence",
-                format!("no evidence of job {id} is kept here"),
-            );
-        }
+        Ok(Ok(None)) => return no_evidence(&id),
         Ok(Err(error)) => {
             return problem(
                 500,
@@ -475,6 +470,15 @@ async fn evidence(
         ),
         Err(error) => problem(503, "server_error", "chain_unavailable", error.to_string()),
     }
+}
+
+fn no_evidence(id: &str) -> Response {
+    problem(
+        404,
+        "invalid_request_error",
+        "no_evidence",
+        format!("no evidence of job {id} is kept here"),
+    )
 }
 
 /// Whether a key is the authority or the operator of a registered validator.

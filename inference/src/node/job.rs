@@ -566,7 +566,12 @@ impl JobTask {
             (false, Some(finish)) => finish,
             (false, None) => return Err("the output has no end".into()),
         };
-        let evidence = Evidence::seal(Draft {
+        // What a cheat seals need not hold.
+        let seal = match self.node.config.cheat {
+            None => Evidence::seal,
+            Some(_) => Evidence::seal_unchecked,
+        };
+        let evidence = seal(Draft {
             job: self.job.to_bytes(),
             submitter: self.node.keys.authority.to_bytes(),
             // Not known before the job is seen; the result is sealed again then.
@@ -654,6 +659,10 @@ impl JobTask {
 
     fn tell_done(&mut self) {
         if self.done_told {
+            return;
+        }
+        if self.node.withholds() {
+            (self.done_told, self.client) = (true, None);
             return;
         }
         let (Some(client), Some(saved)) = (&self.client, &self.saved) else {
@@ -843,7 +852,10 @@ impl JobTask {
 
     /// Gives the result to the gateway, unless its stream had it to the end.
     fn publish(&self) {
-        if self.delivery.done.load(Ordering::Acquire) || self.source.is_empty() {
+        if self.delivery.done.load(Ordering::Acquire)
+            || self.source.is_empty()
+            || self.node.withholds()
+        {
             return;
         }
         let Some(saved) = &self.saved else { return };

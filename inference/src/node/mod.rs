@@ -5,11 +5,13 @@
 //! - [`admit`]: whether a job is taken, pure
 //! - [`journal`], [`store`]: what survives a kill; [`submit`]: results to the chain
 //! - [`setup`]: keys, models, registration; [`keeper`]: claims, withdrawals, old evidence
+//! - [`cheat`]: false answers, on development networks
 //! - [`verify`], [`challenge`], [`duties`], [`errand`], [`checking`]: checks of others' answers, and what is owed to disputes
 //! - [`feed`], [`outbound`]: open jobs from gateways, prompts from strangers; [`http`]: the endpoints; [`gpu`]: what a driver says
 
 pub mod admit;
 pub mod backend;
+pub mod cheat;
 mod challenge;
 mod checking;
 pub mod config;
@@ -131,6 +133,11 @@ impl Node {
     /// Newest slot seen.
     pub fn slot(&self) -> u64 {
         self.slot.load(Ordering::Relaxed)
+    }
+
+    /// Whether it shows nobody what it committed to: a way to cheat.
+    pub fn withholds(&self) -> bool {
+        self.config.cheat == Some(cheat::How::Withhold)
     }
 
     /// Whether it takes no new jobs.
@@ -504,6 +511,10 @@ async fn prepare(config: NodeConfig) -> Result<(Arc<Node>, TcpListener)> {
     })?;
     let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
     let network = setup::network(&chain).await?;
+    if let Some(how) = config.cheat {
+        cheat::permit(how, &config.rpc_url).await?;
+        tracing::warn!(cheat = %how, "THIS NODE CHEATS: it {}; it will be found out and lose half of its stake", how.describe());
+    }
     let mut models = Vec::new();
     for model in &config.models {
         models.push(setup::load_model(&chain, &config, model).await?);

@@ -15,6 +15,7 @@ use solana_signer::Signer;
 
 use super::{
     backend::ServedModel,
+    cheat::Liar,
     config::{ModelConfig, NodeConfig},
 };
 use crate::{
@@ -148,7 +149,19 @@ pub async fn load_model(
     Ok(ServedModel {
         address,
         account: Arc::new(parking_lot::RwLock::new(account)),
-        backend: Arc::new(engine),
+        backend: match config.cheat {
+            None => Arc::new(engine),
+            Some(how) => {
+                let directory = config.data_dir.join("cheat");
+                Arc::new(Liar::new(
+                    how,
+                    engine,
+                    &model.path,
+                    directory,
+                    config.threads,
+                ))
+            }
+        },
     })
 }
 

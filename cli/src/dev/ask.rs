@@ -1,0 +1,220 @@
+//! `mythic dev ask`: buys an answer from a validator of one's choice. A gateway would choose by speed and load.
+
+use super::state::DevState;
+use crate::{
+    exit::{self, Exit},
+    gateway::events,
+};
+use anyhow::{Context, Result};
+use clap::Args;
+use futures::StreamExt;
+use mythic_client::{ChainClient, Commitment, ix, keys, pda, sign_partly};
+use mythic_inference::{
+    node::NodeConfig,
+    prompt::{Message, PromptFormatter},
+    wire::{Finish, InferenceRequest, NodeEvent, encode_transaction},
+};
+use mythic_interface::{
+    hash,
+    instruction::RequestInference,
+    le::{Text, U16, U32},
+    state::{Model, SamplingProfile},
+    window,
+};
+use serde_json::{Value, json};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use std::{io::Write, path::Path, time::Duration};
+
+/// Slots until the job's deadline, and until its nonce expires.
+const DEADLINE_SLOTS: u32 = 1_000;
+
+/// Buy an answer from one validator, paid from the DEV account's vault
+#[derive(Args, Debug)]
+pub struct Ask {
+    /// Number of the validator, from 1
+    #[arg(long)]
+    validator: usize,
+    /// The prompt
+    prompt: String,
+    /// Most output tokens to pay for
+    #[arg(long, default_value_t = 64)]
+    max_tokens: u32,
+    /// 0 = always the likeliest token
+    #[arg(long, default_value_t = 1.0, value_parser = parse_temperature)]
+    temperature: f64,
+    /// Print one JSON object at the end instead of streaming
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_temperature(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=2.0).contains(&value) => Ok(value),
+        _ => Err("0 to 2".into()),
+    }
+}
+
+/// What came back.
+#[derive(Default)]
+struct Got {
+    job: String,
+    text: String,
+    output_ids: Vec<u32>,
+    /// Known once the validator has shown its evidence.
+    finish: Option<Finish>,
+}
+
+impl Ask {
+    /// Asks.
+    pub async fn run(self, data_dir: &Path) -> Result<()> {
+        let state = DevState::read(data_dir)?;
+        let validator = state.validator(self.validator)?;
+        let request = self.request(&state).await?;
+        let client = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .build()?;
+        let url = format!("{}/v1/inference", validator.endpoint);
+        let response = client.post(&url).json(&request).send().await;
+        let response = response.map_err(|error| {
+            Exit::error(
+                exit::UNREACHABLE,
+                format!(
+                    "validator {} does not answer at {url}: {error}",
+                    self.validator
+                ),
+            )
+        })?;
+        if !response.status().is_success() {
+            let body: Value = response.json().await.unwrap_or(Value::Null);
+            let why = body["error"]["message"].as_str().unwrap_or("no reason");
+            return Err(Exit::error(
+                exit::FAILURE,
+                format!("validator {} refuses: {why}", self.validator),
+            ));
+        }
+        let got = self.read(response, &request.job).await?;
+        if self.json {
+            let object = json!({
+                "job": got.job,
+                "validator": validator.authority,
+                "text": got.text,
+                "output_ids": got.output_ids,
+                "finish_reason": got.finish,
+            });
+            println!("{object}");
+            return Ok(());
+        }
+        println!();
+        if got.finish.is_none() {
+            eprintln!("The validator shows no evidence of this answer.");
+        }
+        eprintln!("job {} · validator {}", got.job, validator.authority);
+        Ok(())
+    }
+
+    async fn read(&self, response: reqwest::Response, job: &str) -> Result<Got> {
+        let mut got = Got {
+            job: job.to_owned(),
+            ..Got::default()
+        };
+        let mut stream = events(response);
+        let mut out = std::io::stdout();
+        while let Some(event) = stream.next().await {
+            match serde_json::from_str(&event?.data).context("the validator's stream")? {
+                NodeEvent::Accepted { .. } => {}
+                NodeEvent::Token { token, text, .. } => {
+                    got.output_ids.push(token);
+                    got.text.push_str(&text);
+                    if !self.json {
+                        out.write_all(text.as_bytes())?;
+                        out.flush()?;
+                    }
+                }
+                NodeEvent::Done { finish_reason, .. } => got.finish = Some(finish_reason),
+                NodeEvent::Error { message, .. } => {
+                    return Err(Exit::error(
+                        exit::FAILURE,
+                        format!("the answer of job {job} broke off: {message}"),
+                    ));
+                }
+            }
+        }
+        Ok(got)
+    }
+
+    /// The prompt, and the transaction that pays for it.
+    async fn request(&self, state: &DevState) -> Result<InferenceRequest> {
+        let validator = state.validator(self.validator)?;
+        let config = &state.process(&validator.process)?.config;
+        let config: NodeConfig = toml::from_str(&std::fs::read_to_string(config)?)?;
+        let served = config
+            .models
+            .first()
+            .context("the validator serves no model")?;
+        let identity = served.identity.as_deref().unwrap_or_default();
+        let identity: [u8; 32] = hex::decode(identity)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .context("the validator's configuration names no model")?;
+        let path = served.path.clone();
+        let message = Message::new("user", &self.prompt);
+        let prompt_ids =
+            tokio::task::spawn_blocking(move || PromptFormatter::from_gguf(path)?.chat(&[message]))
+                .await??;
+
+        let chain = ChainClient::new(&state.rpc_url, &state.ws_url);
+        let model = pda::model(&identity);
+        let (_, account) = chain
+            .account::<Model>(&model)
+            .await?
+            .context("the model is not on chain")?;
+        let dev = state.keys.get("dev").context("no DEV key in dev.json")?;
+        let dev = keys::load_keypair(&dev.path)?;
+        let owner = dev.pubkey();
+        // A new key is 32 bytes that nobody can guess.
+        let [seed, random] = [(); 2].map(|()| Keypair::new().pubkey().to_bytes());
+        let (salt, tag) = (first::<16>(&random), first::<8>(&seed));
+        let slot = chain.slot(Commitment::Processed).await?;
+        let args = RequestInference {
+            nonce: window::nonce(slot + u64::from(DEADLINE_SLOTS), tag),
+            canceller: owner.to_bytes(),
+            prompt_hash: hash::prompt_hash(&salt, &prompt_ids),
+            prompt_tokens: U32::new(u32::try_from(prompt_ids.len())?),
+            max_output_tokens: U32::new(self.max_tokens),
+            price_in: account.price_in,
+            price_out: account.price_out,
+            user_seed: seed,
+            // At most 2,000, as the command line allows.
+            temperature_milli: U16::new((self.temperature * 1_000.0).round() as u16),
+            sampling_profile: SamplingProfile::SeededTop4 as u8,
+            stop_hash: [0; 32],
+            prompt_source: Text::new("").context("an empty text")?,
+            deadline_slots: U32::new(DEADLINE_SLOTS),
+        };
+        let key = |text: &str| text.parse::<Pubkey>().context("a key in dev.json");
+        let who = ix::Requester {
+            payer: owner,
+            requester: owner,
+            owner,
+            model,
+            validator: Some((key(&validator.authority)?, key(&validator.operator)?)),
+        };
+        let blockhash = chain.latest_blockhash(Commitment::Finalized).await?;
+        let instruction = ix::request_inference(&who, &args);
+        let transaction = sign_partly(&[instruction], &owner, &[&dev], blockhash.hash)?;
+        Ok(InferenceRequest {
+            transaction: encode_transaction(&transaction)?,
+            job: pda::job(&owner, &args.nonce).to_string(),
+            prompt_ids,
+            salt: hex::encode(salt),
+            stop: Vec::new(),
+            logprobs: false,
+        })
+    }
+}
+
+fn first<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {
+    std::array::from_fn(|i| bytes[i])
+}

@@ -1,0 +1,165 @@
+//! `mythic dev cheat`: makes one validator of the running network cheat, so that one can watch what comes of it.
+
+use super::{
+    layout::Layout,
+    state::{DevState, ValidatorInfo},
+};
+use crate::exit::{self, Exit};
+use anyhow::{Context, Result};
+use clap::{
+    Args,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use mythic_inference::node::{NodeConfig, cheat::How};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// Longer than a node takes to finish its jobs and to load its model.
+const PATIENCE: Duration = Duration::from_secs(60);
+const HONEST: &str = "honest";
+
+/// Make one validator cheat, until the network stops or it is told to be honest again
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The validator finishes its jobs and starts again with the setting. The others check what it answers from then on, \
+                  and it loses half of its stake for the first false answer."
+)]
+pub struct Cheat {
+    /// Number of the validator, from 1
+    #[arg(long)]
+    validator: usize,
+    /// The way to cheat
+    #[arg(long, default_value = How::OtherModel.as_str(), value_parser = behaviours())]
+    how: Behaviour,
+}
+
+/// What a validator is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Behaviour(Option<How>);
+
+fn behaviours() -> impl TypedValueParser<Value = Behaviour> {
+    let cheats = How::ALL.map(|how| PossibleValue::new(how.as_str()).help(how.describe()));
+    let honest = PossibleValue::new(HONEST).help("cheats no more");
+    PossibleValuesParser::new(cheats.into_iter().chain([honest]))
+        // Only these names come here.
+        .map(|name| Behaviour(name.parse().ok()))
+}
+
+impl Cheat {
+    /// Tells the network.
+    pub async fn run(self, data_dir: &Path) -> Result<()> {
+        let state = DevState::read(data_dir)?;
+        let validator = state.validator(self.validator)?;
+        let process = state.process(&validator.process)?;
+        let pid = process.pid.with_context(|| {
+            format!(
+                "{} is down and being started again; try again, its log is {}",
+                validator.process,
+                process.log.display()
+            )
+        })?;
+        let text = std::fs::read_to_string(&process.config)
+            .with_context(|| format!("reading {}", process.config.display()))?;
+        let mut config: NodeConfig = toml::from_str(&text)
+            .with_context(|| format!("{} is damaged", process.config.display()))?;
+        config.cheat = self.how.0;
+        let layout = Layout {
+            root: state.data_dir.clone(),
+        };
+        layout.write_config(&validator.process, &config)?;
+        // The supervisor starts it again.
+        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)
+            .with_context(|| format!("stopping {} (process {pid})", validator.process))?;
+        wait(data_dir, validator, pid, self.how.0).await?;
+        self.announce(&validator.authority);
+        Ok(())
+    }
+
+    fn announce(&self, authority: &str) {
+        let number = self.validator;
+        match self.how.0 {
+            None => println!("Validator {number} ({authority}) is honest again."),
+            Some(how) => {
+                println!(
+                    "Validator {number} ({authority}) cheats: it {}.",
+                    how.describe()
+                );
+                println!("  ask it   mythic dev ask --validator {number} \"Why is the sky blue?\"");
+                println!("  watch    mythic disputes watch");
+                println!("  stop it  mythic dev cheat --validator {number} --how {HONEST}");
+            }
+        }
+    }
+}
+
+/// Waits until another process than `old` serves with the setting.
+async fn wait(
+    data_dir: &Path,
+    validator: &ValidatorInfo,
+    old: u32,
+    how: Option<How>,
+) -> Result<()> {
+    let started = Instant::now();
+    let stats = format!("{}/stats", validator.endpoint);
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(2))
+        .build()?;
+    let wanted = serde_json::to_value(how)?;
+    loop {
+        let state = DevState::read(data_dir)?;
+        let process = state.process(&validator.process)?;
+        if process.pid.is_some_and(|pid| pid != old)
+            && let Ok(answer) = client.get(&stats).send().await
+            && let Ok(answer) = answer.json::<Value>().await
+            && answer["cheat"] == wanted
+        {
+            return Ok(());
+        }
+        if started.elapsed() > PATIENCE {
+            return Err(Exit::error(
+                exit::UNREACHABLE,
+                format!(
+                    "{} does not serve again after {} s; its log is {}",
+                    validator.process,
+                    PATIENCE.as_secs(),
+                    process.log.display()
+                ),
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        cheat: Cheat,
+    }
+
+    #[test]
+    fn every_way_to_cheat_and_to_stop_is_understood_and_nothing_else() {
+        let how = |name: &str| {
+            let line = ["mythic", "--validator", "2", "--how", name];
+            Line::try_parse_from(line).map(|line| line.cheat.how.0)
+        };
+        for cheat in How::ALL {
+            assert_eq!(how(cheat.as_str()).ok(), Some(Some(cheat)));
+        }
+        assert_eq!(how("honest").ok(), Some(None));
+        assert!(how("nicely").is_err());
+        let line = Line::try_parse_from(["mythic", "--validator", "2"]);
+        assert_eq!(line.ok().and_then(|l| l.cheat.how.0), Some(How::OtherModel));
+    }
+}

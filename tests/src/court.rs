@@ -1,0 +1,424 @@
+//! A network in manual slots with disputes: slots pass while the processes have something to do, and are skipped while all
+//! wait for a deadline. Reads the chain itself, so that what the index says can be compared with it.
+
+use crate::{Network, PATIENCE, Ran, ran};
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use mythic_client::{ChainClient, ClientError, Commitment, account::ProgramAccount, ix, keys, pda};
+use mythic_interface::error::MythicError;
+use mythic_interface::state::{
+    Config, Dispute, DisputeStatus, Header, Job, JobStatus, Validator, Vault,
+};
+use serde_json::{Value, json};
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use std::{
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+/// How long nothing must change on chain before the slots until the next deadline are skipped.
+const QUIET: Duration = Duration::from_secs(5);
+/// Slots in jail: longer than any dispute runs.
+const JAIL_SLOTS: u32 = 300;
+/// Between two slots while something may happen.
+const TICK: Duration = Duration::from_millis(200);
+
+/// A network and its chain.
+pub struct Court {
+    /// The processes.
+    pub network: Network,
+    /// Its chain.
+    pub chain: ChainClient,
+}
+
+/// An answer to buy.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Number of the validator, from 1.
+    pub validator: usize,
+    /// What is asked.
+    pub prompt: &'a str,
+    /// Most output tokens.
+    pub tokens: u32,
+    /// As on the command line.
+    pub temperature: &'a str,
+}
+
+/// An answer that was bought.
+pub struct Bought {
+    /// The job.
+    pub job: Pubkey,
+    /// Output ids as they came.
+    pub output_ids: Vec<u32>,
+    /// Why it ended, if its evidence came with it.
+    pub finish: Option<String>,
+}
+
+/// What waits for whom, to see whether it changes.
+#[derive(Default)]
+struct Watch {
+    seen: Vec<(Pubkey, u64)>,
+    since: Option<Instant>,
+}
+
+impl Court {
+    /// Starts a network of so many validators whose slots only the test moves. Whoever is jailed there is soon free
+    /// again, and the network's own first job is over.
+    pub async fn open(validators: u8) -> Result<Self> {
+        let count = validators.to_string();
+        let network = Network::start(&["--validators", &count, "--slot-ms", "manual"]).await?;
+        let chain = network.chain();
+        let court = Self { network, chain };
+        let admin = court.key("admin")?;
+        let (_, config) = court
+            .chain
+            .account::<Config>(&pda::config())
+            .await?
+            .context("no config")?;
+        let mut params = config.params;
+        params.rules.jail_slots.set(JAIL_SLOTS);
+        let foundation = Pubkey::new_from_array(config.foundation);
+        let update = ix::update_config(&admin.pubkey(), &foundation, &params);
+        court.send(&[update], &[&admin]).await?;
+        let own = Pubkey::from_str(&court.network.text("own_job"))?;
+        court.advance(100).await?;
+        court
+            .until("the network's own job to end", async || {
+                Ok(court.ended(&own).await?.then_some(()))
+            })
+            .await?;
+        Ok(court)
+    }
+
+    /// A key file of the network: `admin`, `validator-0`, `operator-0`, …
+    pub fn key(&self, name: &str) -> Result<Keypair> {
+        let file = self
+            .network
+            .data_dir()
+            .join("keys")
+            .join(format!("{name}.json"));
+        keys::load_keypair(&file).with_context(|| file.display().to_string())
+    }
+
+    /// Authority of a validator, counted from 1.
+    pub fn authority(&self, number: usize) -> Result<Pubkey> {
+        Ok(self.key(&format!("validator-{}", number - 1))?.pubkey())
+    }
+
+    /// A validator's account.
+    pub async fn validator(&self, authority: &Pubkey) -> Result<Validator> {
+        let address = pda::validator(authority);
+        let found = self.processed::<Validator>(&address).await?;
+        found.with_context(|| format!("no validator {authority}"))
+    }
+
+    /// A job's account.
+    pub async fn job(&self, job: &Pubkey) -> Result<Job> {
+        let found = self.processed::<Job>(job).await?;
+        found.with_context(|| format!("no job {job}"))
+    }
+
+    /// A dispute's account.
+    pub async fn dispute(&self, dispute: &Pubkey) -> Result<Dispute> {
+        let found = self.processed::<Dispute>(dispute).await?;
+        found.with_context(|| format!("no dispute {dispute}"))
+    }
+
+    /// The DEV account's vault.
+    pub async fn vault(&self) -> Result<Vault> {
+        let owner = self.key("dev")?.pubkey();
+        let found = self.processed::<Vault>(&pda::vault(&owner)).await?;
+        found.context("no vault")
+    }
+
+    async fn processed<T: ProgramAccount>(&self, address: &Pubkey) -> Result<Option<T>> {
+        let found = self.chain.account::<T>(address).await?;
+        Ok(found.map(|(_, account)| account))
+    }
+
+    /// Every dispute on chain.
+    pub async fn disputes(&self) -> Result<Vec<(Pubkey, Dispute)>> {
+        Ok(self
+            .chain
+            .program_accounts::<Dispute>(&[], Commitment::Processed)
+            .await?)
+    }
+
+    /// The disputes of a job.
+    pub async fn disputes_of(&self, job: &Pubkey) -> Result<Vec<(Pubkey, Dispute)>> {
+        let mut all = self.disputes().await?;
+        all.retain(|(_, dispute)| dispute.job == job.to_bytes());
+        Ok(all)
+    }
+
+    /// Whether a job is over.
+    pub async fn ended(&self, job: &Pubkey) -> Result<bool> {
+        Ok(self
+            .job(job)
+            .await?
+            .status()
+            .is_some_and(JobStatus::is_terminal))
+    }
+
+    /// The newest slot.
+    pub async fn slot(&self) -> Result<u64> {
+        Ok(self.chain.slot(Commitment::Processed).await?)
+    }
+
+    /// Ends so many slots.
+    pub async fn advance(&self, slots: u64) -> Result<()> {
+        self.network
+            .rpc("mythic_advanceSlots", json!([slots]))
+            .await?;
+        Ok(())
+    }
+
+    /// Lets slots pass while something is done.
+    pub async fn while_slots_pass<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(TICK) => self.advance(1).await?,
+            }
+        }
+    }
+
+    /// Sends instructions, paid by the first signer, and waits until they are processed.
+    pub async fn send(&self, what: &[Instruction], signers: &[&Keypair]) -> Result<()> {
+        let sending = self.transact(what, signers);
+        self.while_slots_pass(sending).await?
+    }
+
+    /// The same, while somebody else lets slots pass.
+    pub async fn transact(&self, what: &[Instruction], signers: &[&Keypair]) -> Result<()> {
+        let payer = signers.first().context("no signer")?.pubkey();
+        self.chain
+            .send_and_confirm(what, &payer, signers, Commitment::Processed)
+            .await?;
+        Ok(())
+    }
+
+    /// Sends instructions, which the program must refuse with this error.
+    pub async fn refused(
+        &self,
+        what: &[Instruction],
+        signers: &[&Keypair],
+        error: MythicError,
+    ) -> Result<()> {
+        let refusal = self
+            .send(what, signers)
+            .await
+            .err()
+            .context("not refused")?;
+        ensure!(
+            is(&refusal, error),
+            "refused with {refusal:?} instead of {error:?}"
+        );
+        Ok(())
+    }
+
+    /// Runs `mythic` with these arguments; somebody else lets slots pass.
+    async fn mythic(&self, args: &[&str]) -> Result<String> {
+        let mut command = self.network.command(args);
+        let ran: Ran = tokio::task::spawn_blocking(move || ran(&mut command)).await??;
+        ensure!(
+            ran.code == 0,
+            "mythic {args:?}: {ran:?}\n{}",
+            self.network.logs()
+        );
+        Ok(ran.stdout)
+    }
+
+    /// Makes validators, counted from 1, cheat; all at once.
+    pub async fn cheat(&self, who: &[(usize, &str)]) -> Result<()> {
+        let told = who.iter().map(async |(number, how)| {
+            let number = number.to_string();
+            self.mythic(&["dev", "cheat", "--validator", &number, "--how", how])
+                .await
+        });
+        self.while_slots_pass(try_join_all(told)).await??;
+        Ok(())
+    }
+
+    /// Buys answers, all at once; their results are on chain afterwards, as processed as can be.
+    pub async fn buy(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Bought>> {
+        let asked = wanted.iter().map(|wanted| self.ask(wanted));
+        let bought = self.while_slots_pass(try_join_all(asked)).await??;
+        let started = Instant::now();
+        for Bought { job, .. } in &bought {
+            while self.job(job).await?.status() == Some(JobStatus::Accepted) {
+                let logs = || self.network.logs();
+                ensure!(
+                    started.elapsed() < PATIENCE,
+                    "{job} has no result\n{}",
+                    logs()
+                );
+                self.advance(1).await?;
+                tokio::time::sleep(TICK).await;
+            }
+        }
+        Ok(bought)
+    }
+
+    async fn ask(&self, wanted: &Wanted<'_>) -> Result<Bought> {
+        let (number, tokens) = (wanted.validator.to_string(), wanted.tokens.to_string());
+        let mut args = vec![
+            "dev",
+            "ask",
+            "--validator",
+            &number,
+            "--max-tokens",
+            &tokens,
+        ];
+        args.extend(["--temperature", wanted.temperature, "--json", wanted.prompt]);
+        let answer: Value = serde_json::from_str(&self.mythic(&args).await?)?;
+        let ids = answer["output_ids"].as_array().context("no output")?;
+        Ok(Bought {
+            job: Pubkey::from_str(answer["job"].as_str().context("no job")?)?,
+            output_ids: ids
+                .iter()
+                .filter_map(Value::as_u64)
+                .map(|id| id as u32)
+                .collect(),
+            finish: answer["finish_reason"].as_str().map(str::to_owned),
+        })
+    }
+
+    /// Lets slots pass until `done` gives something.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        mut done: impl AsyncFnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let mut watch = Watch::default();
+        loop {
+            if let Some(found) = done().await? {
+                return Ok(found);
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "slot {}: waiting for {what}; {:?}\n{}",
+                self.slot().await?,
+                self.disputes()
+                    .await?
+                    .iter()
+                    .map(summary)
+                    .collect::<Vec<_>>(),
+                self.network.logs()
+            );
+            self.pass(&mut watch).await?;
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// One slot, or all until the next deadline if nobody has done anything for a while.
+    async fn pass(&self, watch: &mut Watch) -> Result<()> {
+        let open: Vec<(Pubkey, Dispute)> = self
+            .disputes()
+            .await?
+            .into_iter()
+            .filter(|(_, dispute)| dispute.status() != Some(DisputeStatus::Resolved))
+            .collect();
+        let mut now: Vec<(Pubkey, u64)> = open
+            .iter()
+            .map(|(address, dispute)| (*address, dispute.header.seq.get()))
+            .collect();
+        now.sort_unstable();
+        if now != watch.seen || watch.since.is_none() {
+            (watch.seen, watch.since) = (now, Some(Instant::now()));
+        }
+        let quiet = watch.since.is_some_and(|since| since.elapsed() >= QUIET);
+        let slot = self.slot().await?;
+        // The next deadline, and whether nobody has anything to send before; none while an answer or an end is awaited.
+        let deadline = |dispute: &Dispute| match dispute.status()? {
+            DisputeStatus::Jury if slot + 1 < dispute.commit_start() => {
+                Some((dispute.commit_start(), true))
+            }
+            DisputeStatus::Jury => {
+                let ends = [dispute.commit_end(), dispute.reveal_end()];
+                Some((ends.into_iter().find(|end| *end > slot + 1)?, false))
+            }
+            DisputeStatus::Openings | DisputeStatus::Resolved => None,
+        };
+        let deadlines: Option<Vec<(u64, bool)>> =
+            open.iter().map(|(_, dispute)| deadline(dispute)).collect();
+        let jump = match deadlines {
+            None => None,
+            Some(_) if self.unchallenged().await? => None,
+            Some(all) if quiet || all.iter().all(|(_, idle)| *idle) => {
+                all.iter().map(|(end, _)| *end).min()
+            }
+            Some(_) => None,
+        };
+        let slots = jump.map_or(1, |end| end.saturating_sub(slot + 1).max(1));
+        if slots > 1 {
+            watch.since = Some(Instant::now());
+        }
+        self.advance(slots).await
+    }
+
+    /// Whether there is a result that somebody may be about to challenge.
+    async fn unchallenged(&self) -> Result<bool> {
+        let status_at = std::mem::offset_of!(Header, status);
+        let submitted = [(status_at, vec![JobStatus::Submitted as u8])];
+        let found = self
+            .chain
+            .program_accounts::<Job>(&submitted, Commitment::Processed)
+            .await?;
+        Ok(!found.is_empty())
+    }
+
+    /// The end of a job.
+    pub async fn end_of(&self, job: &Pubkey) -> Result<Job> {
+        self.until(&format!("job {job} to end"), async || {
+            let state = self.job(job).await?;
+            let over = state.status().is_some_and(JobStatus::is_terminal);
+            Ok((over && state.open_disputes.get() == 0).then_some(state))
+        })
+        .await
+    }
+
+    /// Frees a jailed validator, unless its node is faster.
+    pub async fn unjail(&self, number: usize) -> Result<()> {
+        let key = self.key(&format!("validator-{}", number - 1))?;
+        let until = self.validator(&key.pubkey()).await?.jailed_until.get();
+        let left = until.saturating_sub(self.slot().await?);
+        if left > 0 {
+            self.advance(left).await?;
+        }
+        let unjail = ix::unjail(&key.pubkey(), &key.pubkey());
+        match self.send(&[unjail], &[&key]).await {
+            Err(error) if is(&error, MythicError::NotJailed) => Ok(()),
+            sent => sent,
+        }
+    }
+}
+
+/// Whether the program refused with this error.
+pub fn is(error: &anyhow::Error, expected: MythicError) -> bool {
+    matches!(
+        error.downcast_ref::<ClientError>(),
+        Some(ClientError::Program(found)) if *found == expected
+    )
+}
+
+fn summary((address, dispute): &(Pubkey, Dispute)) -> String {
+    format!(
+        "{address}: {:?}, {}/{} opened, challenged {}, complete {}, seats {:?}",
+        dispute.status(),
+        dispute.opened,
+        dispute.checked(),
+        dispute.challenged_slot.get(),
+        dispute.completed_slot.get(),
+        dispute
+            .jury()
+            .iter()
+            .map(|seat| (seat.is_taken(), seat.is_revealed()))
+            .collect::<Vec<_>>()
+    )
+}
