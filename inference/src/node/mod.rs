@@ -11,8 +11,8 @@
 
 pub mod admit;
 pub mod backend;
-pub mod cheat;
 mod challenge;
+pub mod cheat;
 mod checking;
 pub mod config;
 pub mod duties;

@@ -24,16 +24,15 @@ pub fn chunk(evidence: &Evidence, chunk: u32) -> Option<(Vec<u32>, Vec<Hash>)> {
     Some((ids.to_vec(), proof.siblings().to_vec()))
 }
 
-/// Leaves and their paths, in groups that one instruction shows: of one page, and few enough for a transaction.
+/// Leaves and their paths, in groups that one instruction shows: few enough for a transaction, and of one page, since where
+/// there are several pages only one leaf fits.
 pub fn openings(evidence: &Evidence, positions: &[u32]) -> Vec<Vec<(Leaf, Vec<Hash>)>> {
     let hashes = evidence.leaf_hashes();
     let each = ix::leaves_in_one_call(u32::try_from(hashes.len()).unwrap_or(u32::MAX));
     let mut positions = positions.to_vec();
     positions.sort_unstable();
-    let page = |position: &u32| position / OUTPUT_PAGE_TOKENS as u32;
     positions
-        .chunk_by(|a, b| page(a) == page(b))
-        .flat_map(|page| page.chunks(each))
+        .chunks(each)
         .map(|some| {
             some.iter()
                 .filter_map(|position| {
@@ -64,13 +63,15 @@ mod tests {
     }
 
     #[test]
-    fn a_call_shows_leaves_of_one_page_and_as_many_as_fit() {
-        let (_, _, evidence) = case(2_060);
-        let groups = openings(&evidence, &[2_050, 1, 2_047, 5, 2_055]);
-        let shown: Vec<Vec<u32>> = groups
-            .iter()
-            .map(|group| group.iter().map(|(leaf, _)| leaf.position).collect())
-            .collect();
-        assert_eq!(shown, [vec![1, 5], vec![2_047], vec![2_050, 2_055]]);
+    fn a_call_shows_as_many_leaves_as_fit_and_those_of_one_page() {
+        let shown = |tokens: u32, positions: &[u32]| -> Vec<Vec<u32>> {
+            let (_, _, evidence) = case(tokens);
+            openings(&evidence, positions)
+                .iter()
+                .map(|group| group.iter().map(|(leaf, _)| leaf.position).collect())
+                .collect()
+        };
+        assert_eq!(shown(2_048, &[2_047, 1, 5]), [vec![1, 5], vec![2_047]]);
+        assert_eq!(shown(2_060, &[2_050, 1, 2_047]), [[1], [2_047], [2_050]]);
     }
 }
