@@ -51,6 +51,7 @@ async fn every_command_does_what_it_says() -> Result<()> {
     looks_around(&network, dir).await?;
     let wallet = pays(&network, dir).await?;
     asks(&network, &wallet).await?;
+    checks(&network, dir).await?;
     serves(&network, dir).await?;
     pages_fetch_what_exists(&network).await?;
     Ok(())
@@ -398,11 +399,121 @@ async fn asks(network: &Network, wallet: &str) -> Result<()> {
     )
 }
 
+/// verify, verify init, a verifier of its own, disputes, dev cheat.
+async fn checks(network: &Network, dir: &Path) -> Result<()> {
+    let answer = ["ai", "Name a fish.", "--max-tokens", "6", "--json"];
+    let bought = || -> Result<String> {
+        let answer = json(&network.mythic(&answer)?)?;
+        let job = answer["mythic"]["job"].as_str();
+        Ok(job.with_context(|| answer.to_string())?.to_owned())
+    };
+    let job = bought()?;
+    has(
+        &network.mythic(&["verify", &job])?,
+        &[
+            "claimed id:logit",
+            "honest: every position",
+            "exact profile",
+        ],
+    )?;
+    let checked = json(&network.mythic(&["verify", &job, "--json"])?)?;
+    ensure!(
+        checked["finding"] == "honest" && checked["differing"] == 0,
+        "{checked}"
+    );
+    let positions = checked["positions"].as_array().map(Vec::len);
+    ensure!(
+        positions == checked["output_tokens"].as_u64().map(|n| n as usize),
+        "{checked}"
+    );
+    // Evidence of another prompt is not this job's.
+    let evidence = format!("/v1/jobs/{job}/evidence");
+    let evidence = network.http.get(network.url(&evidence)).bearer_auth("dev");
+    let mut evidence: Value = evidence.send().await?.error_for_status()?.json().await?;
+    let prompt = evidence["prompt_ids"].as_array_mut().context("a prompt")?;
+    prompt.reverse();
+    let tampered = dir.join("evidence.json");
+    std::fs::write(&tampered, evidence.to_string())?;
+    let tampered = tampered.display().to_string();
+    let check = ["verify", &job, "--evidence", &tampered];
+    network.mythic_fails(&check, 7, &["could not be checked"])?;
+    network.mythic_fails(&["verify", "nonsense"], 2, &["not a job's address"])?;
+    let nobody = Pubkey::new_from_array([9; 32]).to_string();
+    network.mythic_fails(&["verify", &nobody], 4, &["no job"])?;
+
+    has(&network.mythic(&["disputes", "list"])?, &["challenged"])?;
+    network.mythic_fails(&["disputes", "show", &nobody], 4, &["no dispute"])?;
+    let unknown = ["disputes", "list", "--status", "lost"];
+    network.mythic_fails(&unknown, 1, &["resolved"])?;
+    let ninth = ["dev", "cheat", "--validator", "9"];
+    network.mythic_fails(&ninth, 4, &["validators 1 to 1"])?;
+    let way = ["dev", "cheat", "--validator", "1", "--how", "kindly"];
+    network.mythic_fails(&way, 2, &["one-token", "withhold"])?;
+
+    let home = dir.join("verifier").display().to_string();
+    let listen = free_address()?;
+    let init = ["verify", "init", &home, "--listen", &listen];
+    has(
+        &network.mythic(&init)?,
+        &["verify.toml", "1 SOL stake", "Back up authority.json"],
+    )?;
+    network.mythic_fails(&init, 1, &["verify.toml exists"])?;
+    let config = format!("{home}/verify.toml");
+    for (key, amount) in [("authority", "1.1"), ("operator", "0.2")] {
+        let file = format!("{home}/{key}.json");
+        network.mythic(&["wallet", "airdrop", amount, "--keypair", &file])?;
+    }
+    let log = std::fs::File::create(dir.join("verifier.log"))?;
+    let mut verifier = network.command(&["verify", "--config", &config]);
+    let mut running = Running(verifier.stdout(log.try_clone()?).stderr(log).spawn()?);
+    let stats = format!("http://{listen}/stats");
+    let started = Instant::now();
+    let mut asked = false;
+    loop {
+        let stats = async { network.http.get(&stats).send().await?.json::<Value>().await };
+        if let Ok(stats) = stats.await {
+            if stats["verifier"]["totals"]["checked"]["honest"].as_u64() > Some(0) {
+                break;
+            }
+            if !asked {
+                bought()?;
+                asked = true;
+            }
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "it checks nothing: {}",
+            std::fs::read_to_string(dir.join("verifier.log")).unwrap_or_default()
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    stops(&mut running).await
+}
+
+/// An address that is free now.
+fn free_address() -> Result<String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(listener.local_addr()?.to_string())
+}
+
+/// Ends by SIGTERM, and well.
+async fn stops(running: &mut Running) -> Result<()> {
+    kill(Pid::from_raw(running.0.id() as i32), Signal::SIGTERM)?;
+    let started = Instant::now();
+    let status = loop {
+        match running.0.try_wait()? {
+            Some(status) => break status,
+            None => ensure!(started.elapsed() < PATIENCE, "it does not stop"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
 /// node init, config check, and a second validator that registers, announces itself and is paid for a job.
 async fn serves(network: &Network, dir: &Path) -> Result<()> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let listen = listener.local_addr()?.to_string();
-    drop(listener);
+    let listen = free_address()?;
     let home = dir.join("node").display().to_string();
     let endpoint = format!("http://{listen}");
     let init = [
@@ -448,7 +559,7 @@ async fn serves(network: &Network, dir: &Path) -> Result<()> {
         .await
         .with_context(|| std::fs::read_to_string(dir.join("node.log")).unwrap_or_default())?;
     ensure!(
-        listed["data"].as_array().map(Vec::len) == Some(2),
+        listed["data"].as_array().map(Vec::len) == Some(3),
         "{listed}"
     );
     let (_, validator) = network
@@ -469,17 +580,7 @@ async fn serves(network: &Network, dir: &Path) -> Result<()> {
         "{stats}"
     );
 
-    kill(Pid::from_raw(running.0.id() as i32), Signal::SIGTERM)?;
-    let started = Instant::now();
-    let status = loop {
-        match running.0.try_wait()? {
-            Some(status) => break status,
-            None => ensure!(started.elapsed() < PATIENCE, "the node does not stop"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    ensure!(status.success(), "{status}");
-    Ok(())
+    stops(&mut running).await
 }
 
 /// Everything that the two pages load or ask for is there.
@@ -505,7 +606,13 @@ async fn pages_fetch_what_exists(network: &Network) -> Result<()> {
                 "./page.js" => "/static/page.js".to_owned(),
                 "/v1/jobs/" => format!("/v1/jobs/{job}"),
                 "/jobs/" => format!("/jobs/{job}"),
+                // Nobody has challenged anything here.
+                "/v1/disputes/" => continue,
                 "/receipt" | "/evidence" => format!("/v1/jobs/{job}{quoted}"),
+                // The job is appended.
+                _ if quoted.starts_with('/') && quoted.ends_with("job=") => {
+                    format!("{quoted}{job}")
+                }
                 _ if quoted.starts_with('/') => quoted.to_owned(),
                 _ => continue,
             };
