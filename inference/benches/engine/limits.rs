@@ -84,11 +84,13 @@ fn read(buffer: &[u64]) -> u64 {
 fn multiply(times: usize) {
     use std::arch::x86_64::*;
     let mut sums = [_mm256_setzero_si256(); 8];
-    let (weights, activations) = (_mm256_set1_epi8(3), _mm256_set1_epi8(-1));
+    let weights: [_; 8] = std::array::from_fn(|i| black_box(_mm256_set1_epi8(i as i8)));
+    let ones = _mm256_set1_epi8(-1);
     for _ in 0..times {
-        for sum in &mut sums {
-            let products = _mm256_maddubs_epi16(black_box(weights), activations);
-            *sum = _mm256_add_epi16(*sum, products);
+        // New to the compiler each time, so that no product is computed once for all.
+        let activations = black_box(ones);
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(weights, activations));
         }
     }
     black_box(sums);
