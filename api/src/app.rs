@@ -12,16 +12,16 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    chain::blockhashes::Blockhashes,
     config::GatewayConfig,
     dial::Dialer,
-    feed::Hub,
-    fleet::Validators,
-    keys::{Account, Sealer, Seen},
-    limits::Limiter,
+    fleet::limits::Limiter,
+    fleet::validators::Validators,
+    intake::plan::{Catalogue, Served},
+    jobs::run::Runs,
     metrics::Metrics,
-    onchain::Blockhashes,
-    plan::{Catalogue, Served},
-    run::Runs,
+    routes::feed::Hub,
+    routes::keys::{Account, Sealer, Seen},
 };
 
 /// Connections to PostgreSQL.

@@ -11,17 +11,17 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use crate::{
-    answer::ChoiceAnswer,
     app::App,
-    drive::{Outcome, drive, end},
+    chain::pay::{self, ClientTransaction},
     error::{ApiError, ApiResult},
-    fleet::Verdict,
-    keys::{self, Account},
-    limits::Permit,
-    onchain::{self, ClientTransaction},
-    plan::Plan,
-    routing::{NoChoice, Node, Request, Router},
-    run::{Event, Run},
+    fleet::limits::Permit,
+    fleet::routing::{NoChoice, Node, Request, Router},
+    fleet::validators::Verdict,
+    intake::plan::Plan,
+    jobs::answer::ChoiceAnswer,
+    jobs::drive::{Outcome, drive, end},
+    jobs::run::{Event, Run},
+    routes::keys::{self, Account},
     store::{self, Attempt},
 };
 
@@ -160,12 +160,12 @@ async fn choice(
 ) -> ApiResult<ChoiceAnswer> {
     let plan = &work.plan;
     let mut slot = match &work.payer {
-        Payer::Key(account) => onchain::preflight(app, account, plan, run.head.choices).await?,
+        Payer::Key(account) => pay::preflight(app, account, plan, run.head.choices).await?,
         Payer::Client(..) => app
             .chain
             .slot(Commitment::Processed)
             .await
-            .map_err(onchain::chain_error)?,
+            .map_err(pay::chain_error)?,
     };
     let earlier = store::attempts(&app.pool, &run.head.id).await?;
     // A repeat of a request that failed as a whole: what is answered is not bought again.
@@ -198,7 +198,7 @@ async fn choice(
             let spent = attempt.expiry() < slot.saturating_add(NONCE_MARGIN)
                 || attempt.state == "done"
                 || attempt.arguments.prompt_hash != plan.prompt_hash
-                || onchain::job(app, &attempt.job, Commitment::Processed)
+                || pay::job(app, &attempt.job, Commitment::Processed)
                     .await?
                     .is_some();
             if spent {
@@ -323,7 +323,7 @@ async fn choice(
         }
         app.blockhashes.forget().await;
         // Whoever holds the job's address by another's hand is no reason to pass over this validator.
-        let landed = onchain::job(app, &attempt.job, Commitment::Processed)
+        let landed = pay::job(app, &attempt.job, Commitment::Processed)
             .await
             .ok()
             .flatten();
@@ -332,7 +332,7 @@ async fn choice(
         }
         // What pays may have changed meanwhile; that is then the reason.
         if let Payer::Key(account) = &work.payer {
-            match onchain::preflight(app, account, plan, 1).await {
+            match pay::preflight(app, account, plan, 1).await {
                 Ok(now) => slot = now,
                 Err(error) => {
                     abandon(app, &attempt.job).await;
@@ -422,16 +422,16 @@ pub fn new_attempt(
     let plan = &work.plan;
     let (owner, requester, arguments, client_paid) = match &work.payer {
         Payer::Key(account) => {
-            let tag = onchain::nonce_tag(&run.head.key_id, &work.request_key, index, number);
+            let tag = pay::nonce_tag(&run.head.key_id, &work.request_key, index, number);
             let nonce = window::nonce(slot.saturating_add(plan.nonce_slots), tag);
             let seed = match plan.seed {
-                Some(seed) => onchain::user_seed(seed, index),
+                Some(seed) => pay::user_seed(seed, index),
                 None => keys::random()?,
             };
             (
                 account.owner,
                 account.delegate.pubkey(),
-                onchain::arguments(app, plan, nonce, seed)?,
+                pay::arguments(app, plan, nonce, seed)?,
                 false,
             )
         }
@@ -469,7 +469,7 @@ async fn transaction(app: &App, work: &Work, attempt: &Attempt, node: &Node) -> 
                 Pubkey::new_from_array(node.validator),
                 Pubkey::new_from_array(node.operator),
             );
-            let transaction = onchain::request_transaction(
+            let transaction = pay::request_transaction(
                 app,
                 account,
                 &attempt.model,
@@ -477,7 +477,7 @@ async fn transaction(app: &App, work: &Work, attempt: &Attempt, node: &Node) -> 
                 Some(parties),
             )
             .await?;
-            onchain::encode(&transaction)
+            pay::encode(&transaction)
         }
     }
 }

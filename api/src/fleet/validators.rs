@@ -17,9 +17,9 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     app::App,
+    chain::pay::chain_error,
     error::ApiResult,
-    onchain::chain_error,
-    routing::{Breaker, Fleet, Load, LoadGuard, Node, SuccessRate},
+    fleet::routing::{Breaker, Fleet, Load, LoadGuard, Node, SuccessRate},
 };
 
 /// How long the list of validators is believed before it is read again.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, Pool},
     error::{ApiError, ApiResult},
-    plan::Catalogue,
+    intake::plan::Catalogue,
 };
 
 /// Topics that exist.

@@ -1,7 +1,5 @@
 //! What the gateway does on chain: it builds, checks and signs requests for jobs, looks at what pays for them, cancels.
 
-use std::time::{Duration, Instant};
-
 use axum::http::StatusCode;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mythic_client::{ClientError, Commitment, account::decode, ix, pda};
@@ -21,45 +19,14 @@ use solana_transaction::{Transaction, versioned::VersionedTransaction};
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    keys::Account,
-    plan::Plan,
+    intake::plan::Plan,
+    routes::keys::Account,
 };
 
 /// Largest transaction of the chain, bytes.
 pub const MAX_TRANSACTION: usize = 1232;
-/// How long a finalized blockhash is handed out before a newer one is asked for.
-const BLOCKHASH_LIFE: Duration = Duration::from_secs(2);
 const COMPUTE_BUDGET: Pubkey =
     Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
-
-/// The last finalized blockhash.
-#[derive(Default)]
-pub struct Blockhashes(tokio::sync::Mutex<Option<(Instant, solana_hash::Hash)>>);
-
-impl Blockhashes {
-    /// A finalized blockhash, at most 2 seconds old: what names it survives a fork.
-    pub async fn get(&self, app: &App) -> ApiResult<solana_hash::Hash> {
-        let mut held = self.0.lock().await;
-        match *held {
-            Some((at, hash)) if at.elapsed() < BLOCKHASH_LIFE => Ok(hash),
-            _ => {
-                let hash = app
-                    .chain
-                    .latest_blockhash(Commitment::Finalized)
-                    .await
-                    .map_err(chain_error)?
-                    .hash;
-                *held = Some((Instant::now(), hash));
-                Ok(hash)
-            }
-        }
-    }
-
-    /// The chain did not know it: ask anew.
-    pub async fn forget(&self) {
-        *self.0.lock().await = None;
-    }
-}
 
 /// The nonce's second half: the same for the same attempt of the same choice of the same request.
 pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> [u8; 8] {

@@ -11,10 +11,12 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     app::App,
+    chain::pay,
     error::{ApiError, ApiResult},
     http::{PathParam, SignedBody},
-    jobs::parse_job,
-    onchain, result, store,
+    jobs::result,
+    routes::jobs::parse_job,
+    store,
 };
 
 /// Most models in an announcement.
@@ -112,7 +114,7 @@ pub async fn prompt(
         ));
     }
     for (address, prompt_ids, salt, stop) in kept {
-        let Some((_, job)) = onchain::job(&app, &address, Commitment::Processed).await? else {
+        let Some((_, job)) = pay::job(&app, &address, Commitment::Processed).await? else {
             continue;
         };
         if is_operator(&app, &job.validator, &signed.signer).await? {
@@ -141,7 +143,7 @@ pub async fn result(
     let attempt = store::by_job(&app.pool, &address)
         .await?
         .ok_or_else(|| ApiError::not_found("job_not_found", "this gateway sent no such job"))?;
-    let Some((_, job)) = onchain::job(&app, &address, Commitment::Processed).await? else {
+    let Some((_, job)) = pay::job(&app, &address, Commitment::Processed).await? else {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "not_submitted",

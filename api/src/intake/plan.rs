@@ -20,10 +20,10 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     app::App,
+    chain::pay::chain_error,
     config::ModelConfig,
     error::{ApiError, ApiResult},
-    onchain::chain_error,
-    openai::{ChatRequest, DEFAULT_MAX_TOKENS},
+    intake::openai::{ChatRequest, DEFAULT_MAX_TOKENS},
 };
 
 /// How long prices and rules are believed before they are read again.

@@ -9,10 +9,12 @@ use mythic_interface::state::{Job, JobStatus};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    answer::ChoiceAnswer,
     app::App,
+    chain::pay,
     error::{ApiError, ApiResult},
-    keys, onchain, result,
+    jobs::answer::ChoiceAnswer,
+    jobs::result,
+    routes::keys,
     store::{self, Attempt},
 };
 
@@ -81,13 +83,13 @@ fn beyond_cancel(job: &Job) -> bool {
 
 /// Cancels an abandoned job once it is on chain, again if a fork undoes it. True when that is final.
 async fn abandoned(app: &App, attempt: &Attempt) -> ApiResult<bool> {
-    match onchain::job(app, &attempt.job, Commitment::Processed).await? {
+    match pay::job(app, &attempt.job, Commitment::Processed).await? {
         None => {
             let slot = app
                 .chain
                 .slot(Commitment::Finalized)
                 .await
-                .map_err(onchain::chain_error)?;
+                .map_err(pay::chain_error)?;
             let never = slot > attempt.expiry();
             if never {
                 store::transition(&app.pool, &attempt.job, &["abandoned"], "closed", None).await?;
@@ -95,7 +97,7 @@ async fn abandoned(app: &App, attempt: &Attempt) -> ApiResult<bool> {
             Ok(never)
         }
         Some((_, job)) if beyond_cancel(&job) => {
-            let final_state = onchain::job(app, &attempt.job, Commitment::Finalized).await?;
+            let final_state = pay::job(app, &attempt.job, Commitment::Finalized).await?;
             let done = final_state.is_some_and(|(_, job)| beyond_cancel(&job));
             if done {
                 store::transition(&app.pool, &attempt.job, &["abandoned"], "closed", None).await?;
@@ -110,7 +112,7 @@ async fn abandoned(app: &App, attempt: &Attempt) -> ApiResult<bool> {
             if !still {
                 return Ok(true);
             }
-            match onchain::cancel(app, &attempt.job, &job).await {
+            match pay::cancel(app, &attempt.job, &job).await {
                 Ok(()) => {
                     app.metrics.cancels.inc();
                     tracing::info!(job = %attempt.job, "cancelled");
@@ -119,7 +121,7 @@ async fn abandoned(app: &App, attempt: &Attempt) -> ApiResult<bool> {
                 Err(ClientError::Program(error)) => {
                     tracing::debug!(job = %attempt.job, error = error.name(), "cancel refused")
                 }
-                Err(error) => return Err(onchain::chain_error(error)),
+                Err(error) => return Err(pay::chain_error(error)),
             }
             Ok(false)
         }
@@ -128,13 +130,13 @@ async fn abandoned(app: &App, attempt: &Attempt) -> ApiResult<bool> {
 
 /// Sends an open job until it has landed, then waits for its end. True when that is final.
 async fn open(app: &Arc<App>, attempt: &Attempt, looks: u32) -> ApiResult<bool> {
-    match onchain::job(app, &attempt.job, Commitment::Processed).await? {
+    match pay::job(app, &attempt.job, Commitment::Processed).await? {
         None => {
             let slot = app
                 .chain
                 .slot(Commitment::Finalized)
                 .await
-                .map_err(onchain::chain_error)?;
+                .map_err(pay::chain_error)?;
             if slot > attempt.expiry() {
                 store::transition(&app.pool, &attempt.job, &["open"], "closed", None).await?;
                 return Ok(true);
@@ -145,7 +147,7 @@ async fn open(app: &Arc<App>, attempt: &Attempt, looks: u32) -> ApiResult<bool> 
             Ok(false)
         }
         Some((_, job)) if job.status().is_some_and(JobStatus::is_terminal) => {
-            let over = match onchain::job(app, &attempt.job, Commitment::Finalized).await? {
+            let over = match pay::job(app, &attempt.job, Commitment::Finalized).await? {
                 Some((_, job)) => job.status().is_some_and(JobStatus::is_terminal),
                 None => false,
             };
@@ -167,8 +169,7 @@ pub async fn send_open(app: &Arc<App>, attempt: &Attempt) -> ApiResult<String> {
         ))
     })?;
     let transaction =
-        onchain::request_transaction(app, &account, &attempt.model, &attempt.arguments, None)
-            .await?;
+        pay::request_transaction(app, &account, &attempt.model, &attempt.arguments, None).await?;
     match app.chain.send(&transaction).await {
         Ok(signature) => Ok(signature.to_string()),
         Err(ClientError::AlreadyProcessed) => Ok(transaction
@@ -178,7 +179,7 @@ pub async fn send_open(app: &Arc<App>, attempt: &Attempt) -> ApiResult<String> {
             .unwrap_or_default()),
         Err(error) => {
             app.blockhashes.forget().await;
-            Err(onchain::chain_error(error))
+            Err(pay::chain_error(error))
         }
     }
 }
@@ -278,7 +279,7 @@ async fn recover_attempt(app: &Arc<App>, attempt: &Attempt) -> (bool, Option<Cho
     }
     let mut waited: Option<std::time::Instant> = None;
     loop {
-        match onchain::job(app, &attempt.job, Commitment::Processed).await {
+        match pay::job(app, &attempt.job, Commitment::Processed).await {
             Err(error) => tracing::debug!(%error, job = %attempt.job, "recovering"),
             Ok(None) => {
                 // It may still land; then it is cancelled. A repeat of the request uses the same nonce.

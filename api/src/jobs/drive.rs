@@ -8,14 +8,14 @@ use solana_pubkey::Pubkey;
 use tokio::time::timeout;
 
 use crate::{
-    answer::{ChoiceAnswer, ChoiceEnd, Finish, Piece},
     app::App,
     dial::DialError,
-    dispatch::Work,
-    plan::Plan,
-    result::{Decoder, finish_of, receipt},
-    routing::Node,
-    run::{Event, Run},
+    fleet::routing::Node,
+    intake::plan::Plan,
+    jobs::answer::{ChoiceAnswer, ChoiceEnd, Finish, Piece},
+    jobs::dispatch::Work,
+    jobs::result::{Decoder, finish_of, receipt},
+    jobs::run::{Event, Run},
     store::{self, Attempt},
 };
 

@@ -13,10 +13,10 @@ use mythic_interface::{
 use solana_pubkey::Pubkey;
 
 use crate::{
-    answer::{Candidate, ChoiceAnswer, ChoiceEnd, Finish, Piece, logprobs},
     app::App,
     error::{ApiError, ApiResult},
-    keys,
+    jobs::answer::{Candidate, ChoiceAnswer, ChoiceEnd, Finish, Piece, logprobs},
+    routes::keys,
     store::Attempt,
 };
 

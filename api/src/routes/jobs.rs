@@ -15,9 +15,9 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     http::{PathParam, Query, signer},
-    keys,
-    listing::Listing,
-    lists::{self, Page},
+    routes::keys,
+    routes::listing::Listing,
+    routes::lists::{self, Page},
     store::{self, Attempt},
 };
 

@@ -21,18 +21,20 @@ use solana_signer::Signer;
 use time::OffsetDateTime;
 
 use crate::{
-    answer::{self, ChoiceAnswer, ChoiceEnd},
     app::App,
-    dispatch::{self, Payer, Work},
+    chain::pay,
     error::{ApiError, ApiResult},
+    fleet::limits::Permit,
+    fleet::routing::{Request, Router},
     http::{JsonBytes, Query},
-    janitor, jobs, keys,
-    limits::Permit,
-    onchain,
-    openai::ChatRequest,
-    plan::{self, Plan},
-    routing::{Request, Router},
-    run::{Event, Reader, Run, RunHead},
+    intake::openai::ChatRequest,
+    intake::plan::{self, Plan},
+    jobs::answer::{self, ChoiceAnswer, ChoiceEnd},
+    jobs::dispatch::{self, Payer, Work},
+    jobs::janitor,
+    jobs::run::{Event, Reader, Run, RunHead},
+    routes::jobs,
+    routes::keys,
     store::{self, Begin, NewRequest, StoredRequest},
 };
 
@@ -120,7 +122,7 @@ impl Intake<'_> {
             }
             Some(payment) => {
                 let client =
-                    onchain::check_client_transaction(&payment.transaction, &app.payer.pubkey())?;
+                    pay::check_client_transaction(&payment.transaction, &app.payer.pubkey())?;
                 (format!("wallet:{}", client.requester), None, Some(client))
             }
         };
@@ -128,20 +130,20 @@ impl Intake<'_> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let salt = match &request.payment {
             Some(payment) => payment.salt,
-            None => onchain::prompt_salt(app, &id),
+            None => pay::prompt_salt(app, &id),
         };
         let mut plan = plan::plan(app, &request, salt).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),
             (None, Some(client)) => {
-                onchain::matches_plan(&client, &plan)?;
+                pay::matches_plan(&client, &plan)?;
                 if client.validator.is_none() != self.open {
                     return Err(ApiError::invalid(
                         "mythic.transaction",
                         "mythic.transaction: a transaction that names a validator is answered at once; one without makes an open job, which POST /v1/inference?wait=false takes",
                     ));
                 }
-                let owner = onchain::client_owner(app, &client).await?;
+                let owner = pay::client_owner(app, &client).await?;
                 Payer::Client(Box::new(client), owner)
             }
             (None, None) => return Err(ApiError::unauthorized("no API key and no transaction")),
@@ -223,7 +225,7 @@ impl Intake<'_> {
         };
         if request.payment.is_none() {
             // A repeat has the salt of the first, and so its prompt hash: its transactions are for the same jobs.
-            plan.resalt(onchain::prompt_salt(app, &id));
+            plan.resalt(pay::prompt_salt(app, &id));
         }
         let work = Work {
             plan: Arc::new(plan),
@@ -281,7 +283,7 @@ impl Intake<'_> {
     async fn open_stored(&self, run: &Arc<Run>, work: &Work) -> ApiResult<Pubkey> {
         let app = self.app;
         let slot = match &work.payer {
-            Payer::Key(account) => onchain::preflight(app, account, &work.plan, 1).await?,
+            Payer::Key(account) => pay::preflight(app, account, &work.plan, 1).await?,
             Payer::Client(..) => 0,
         };
         let earlier = store::attempts(&app.pool, &run.head.id).await?;
@@ -301,7 +303,7 @@ impl Intake<'_> {
                 .send(&client.transaction)
                 .await
                 .map(|signature| signature.to_string())
-                .map_err(onchain::chain_error),
+                .map_err(pay::chain_error),
         };
         match sent {
             Ok(signature) => {
@@ -650,7 +652,7 @@ async fn expected_output(app: &App, plan: &Plan) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Finish, Piece};
+    use crate::jobs::answer::{Finish, Piece};
     use futures::StreamExt;
 
     fn found(state: &str, job: Option<&str>) -> StoredRequest {

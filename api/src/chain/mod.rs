@@ -1,0 +1,4 @@
+//! The chain: what pays for jobs.
+
+pub mod blockhashes;
+pub mod pay;
