@@ -186,13 +186,17 @@ impl HttpBody for ResponseBody {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
-            Poll::Pending => match &mut this.gone {
-                Some(gone) if gone.as_mut().poll(cx).is_ready() => {
-                    this.gone = None;
-                    Poll::Ready(Some(Err("the reader is gone".into())))
+            Poll::Pending => {
+                let gone = this
+                    .gone
+                    .as_mut()
+                    .is_some_and(|gone| gone.as_mut().poll(cx).is_ready());
+                if !gone {
+                    return Poll::Pending;
                 }
-                _ => Poll::Pending,
-            },
+                this.gone = None;
+                Poll::Ready(Some(Err("the reader is gone".into())))
+            }
         }
     }
 
