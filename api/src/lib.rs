@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod app;
 pub mod chain;
 pub mod config;
@@ -137,7 +138,7 @@ pub async fn serve(
         }
         pause = (pause * 2).min(Duration::from_secs(5));
     }
-    let recovered = janitor::recover(&app)
+    let recovered = janitor::recover(&app.jobs)
         .await
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let background = [
@@ -145,7 +146,7 @@ pub async fn serve(
             let (app, stop) = (app.clone(), stop.clone());
             async move { app.hub.run(&app, stop).await }
         }),
-        tokio::spawn(janitor::run(app.clone(), stop.clone())),
+        tokio::spawn(janitor::run(app.jobs.clone(), stop.clone())),
     ];
     tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, recovered, "gateway ready");
     let served = axum::serve(listener, router(app.clone())).with_graceful_shutdown({
@@ -156,16 +157,16 @@ pub async fn serve(
     tokio::select! {
         outcome = &mut served => outcome??,
         () = stop.cancelled() => {
-            app.tracker.close();
+            app.jobs.tracker.close();
             let ended = tokio::time::timeout(STOP_PATIENCE, async {
                 let outcome = (&mut served).await;
-                app.tracker.wait().await;
+                app.jobs.tracker.wait().await;
                 outcome
             })
             .await;
             if ended.is_err() {
                 served.abort();
-                tracing::info!(running = app.runs.len(), "stopping with requests under way; the next start looks after them");
+                tracing::info!(running = app.jobs.runs.len(), "stopping with requests under way; the next start looks after them");
             }
         }
     }

@@ -308,7 +308,7 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     };
     out.insert("object".into(), json!("network"));
     let announced = app.validators.announcements();
-    let active = match app.validators.registered(&app).await {
+    let active = match app.validators.registered().await {
         Ok((_, validators)) => Some(
             validators
                 .iter()
@@ -340,9 +340,9 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
 }
 
 async fn model_value(app: &App, model: &crate::intake::plan::Served) -> ApiResult<Value> {
-    let chain = app.catalogue.on_chain(app, model).await;
+    let chain = app.catalogue.on_chain(model).await;
     let chain = chain.as_ref().ok();
-    let serving = match app.validators.registered(app).await {
+    let serving = match app.validators.registered().await {
         Ok((_, validators)) => Some(
             validators
                 .iter()

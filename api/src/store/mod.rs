@@ -6,10 +6,12 @@ use solana_pubkey::Pubkey;
 use tokio_postgres::Row;
 
 use crate::{
-    app::Pool,
     error::{ApiError, ApiResult},
     jobs::answer::ChoiceAnswer,
 };
+
+/// Connections to PostgreSQL.
+pub type Pool = deadpool_postgres::Pool;
 
 /// Schema of the gateway's tables.
 const MIGRATION: &str = include_str!("../../../sql/migrations/0500_gateway.sql");
