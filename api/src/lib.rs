@@ -36,8 +36,8 @@ use intake::chat;
 use jobs::janitor;
 use routes::{disputes, health, keys, lists, nodes, pages, stream};
 
-/// How long requests under way may take to end when the gateway stops; what is left is recovered at the next start.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long streams that are told of a stop have to pass it on.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 #[derive(OpenApi)]
 #[openapi(
@@ -141,38 +141,52 @@ pub async fn serve(
     let recovered = janitor::recover(&app.jobs)
         .await
         .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let closing = app.edge.life.closing.clone();
     let background = [
         tokio::spawn({
-            let (app, stop) = (app.clone(), stop.clone());
-            async move { app.hub.run(&app, stop).await }
+            let (app, closing) = (app.clone(), closing.clone());
+            async move { app.hub.run(&app, closing).await }
         }),
-        tokio::spawn(janitor::run(app.jobs.clone(), stop.clone())),
+        tokio::spawn(janitor::run(app.jobs.clone(), closing.clone())),
     ];
     tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, recovered, "gateway ready");
-    let served = axum::serve(listener, router(app.clone())).with_graceful_shutdown({
-        let stop = stop.clone();
-        async move { stop.cancelled().await }
-    });
-    let mut served = tokio::spawn(async move { served.await });
-    tokio::select! {
-        outcome = &mut served => outcome??,
-        () = stop.cancelled() => {
-            app.jobs.tracker.close();
-            let ended = tokio::time::timeout(STOP_PATIENCE, async {
-                let outcome = (&mut served).await;
-                app.jobs.tracker.wait().await;
-                outcome
-            })
-            .await;
-            if ended.is_err() {
-                served.abort();
-                tracing::info!(running = app.jobs.runs.len(), "stopping with requests under way; the next start looks after them");
-            }
-        }
-    }
+    let limits = mythic_http::Limits {
+        // Streams are told and closed before the server cuts what is left.
+        drain_seconds: app.config.timing.drain_seconds + LAST_WORDS.as_secs(),
+        ..app.config.http.clone()
+    };
+    let served = tokio::spawn(mythic_http::serve(
+        listener,
+        router(app.clone()),
+        limits,
+        closing,
+    ));
+    stop.cancelled().await;
+    wind_down(&app).await;
+    served.await??;
     for task in background {
         task.abort();
     }
     tracing::info!("gateway stopped");
     Ok(())
+}
+
+/// From the order to stop to the last word: balancers look away, the listener closes, requests end or are told.
+async fn wind_down(app: &App) {
+    let (life, timing) = (&app.edge.life, &app.config.timing);
+    life.unready.cancel();
+    tokio::time::sleep(Duration::from_secs(timing.unready_seconds)).await;
+    life.closing.cancel();
+    app.jobs.tracker.close();
+    let drain = Duration::from_secs(timing.drain_seconds);
+    if tokio::time::timeout(drain, app.jobs.tracker.wait())
+        .await
+        .is_err()
+    {
+        tracing::info!(
+            running = app.jobs.runs.len(),
+            "stopping with requests under way; the next start looks after them"
+        );
+    }
+    life.cut.cancel();
 }

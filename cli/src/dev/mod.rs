@@ -388,6 +388,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
         dev_account: Some(DevAccount {
             owner: keys.dev.pubkey().to_string(),
             delegate_keypair_path: delegate_path,
+            key: None,
         }),
         ..GatewayConfig::default()
     };
