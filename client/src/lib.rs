@@ -8,9 +8,7 @@
 pub mod account;
 mod chain;
 mod error;
-pub mod ix;
 pub mod keys;
-pub mod pda;
 mod ws;
 
 pub use chain::{
@@ -18,4 +16,5 @@ pub use chain::{
     sign, sign_partly,
 };
 pub use error::ClientError;
+pub use mythic_interface::{address as pda, ix};
 pub use ws::{AccountSnapshot, AccountWatch, SlotInfo, SlotWatch};
