@@ -2,21 +2,21 @@
 //! addresses as keys. What clients send is what these build; tests then tamper with it.
 
 use bytemuck::Zeroable;
+use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::address;
+use mythic_interface::ix::{
+    self, GrantSpend, RegisterModel, RegisterValidator, RequestInference, Requester, UpdateModel,
+    UpdateValidator,
+};
 pub use mythic_interface::ix::{
     accept_admin, accept_inference, add_stake, close_grant, close_validator, close_vault,
     collect_dispute, deposit_vault, grant_spend, pause, propose_admin, request_unstake,
     revoke_grant, submit_result, sweep, unjail, unpause, update_config, withdraw_claimable,
     withdraw_foundation, withdraw_stake, withdraw_vault,
 };
-use mythic_interface::ix::{
-    self, GrantSpend, RegisterModel, RegisterValidator, RequestInference, Requester, UpdateModel,
-    UpdateValidator,
-};
 use mythic_interface::le::{Text, U32, U64};
 use mythic_interface::params::Params;
 use mythic_interface::state::{Dispute, Job, Key, ModelSpec, NO_KEY, Output};
-use mythic_interface::AI_PRECOMPILES_ID;
 use solana_instruction::Instruction as Call;
 
 use crate::world::key;

@@ -528,24 +528,23 @@ fn vaults_and_grants(seen: &mut Seen) {
 
 fn spending_under_a_grant(seen: &mut Seen) {
     // A job's ceiling is 12,500 lamports.
-    let mut refuse =
-        |change: fn(&mut ix::GrantSpend), earlier, error| {
-            let mut world = World::new();
-            let mut limits = calls::wide_limits(world.chain.slot() + 100);
-            change(&mut limits);
-            let (alice, gateway) = (key("alice"), key("gateway"));
-            let call = calls::grant_spend(alice, alice, gateway, &limits);
-            world.chain.must(call);
-            for _ in 0..earlier {
-                let request = world.request("alice", "gateway");
-                world.must_request(&request);
-            }
-            if error == GrantExpired {
-                world.chain.advance(100);
-            }
-            let call = world.request("alice", "gateway").call();
-            seen.refuse(&mut world, call, error);
-        };
+    let mut refuse = |change: fn(&mut ix::GrantSpend), earlier, error| {
+        let mut world = World::new();
+        let mut limits = calls::wide_limits(world.chain.slot() + 100);
+        change(&mut limits);
+        let (alice, gateway) = (key("alice"), key("gateway"));
+        let call = calls::grant_spend(alice, alice, gateway, &limits);
+        world.chain.must(call);
+        for _ in 0..earlier {
+            let request = world.request("alice", "gateway");
+            world.must_request(&request);
+        }
+        if error == GrantExpired {
+            world.chain.advance(100);
+        }
+        let call = world.request("alice", "gateway").call();
+        seen.refuse(&mut world, call, error);
+    };
     refuse(|_| {}, 1, GrantExpired);
     refuse(|l| l.per_job_max.set(12_499), 0, GrantPerJobExceeded);
     refuse(|l| l.window_max.set(24_999), 1, GrantWindowExceeded);

@@ -294,9 +294,12 @@ fn an_open_job_is_accepted_by_whoever_serves_its_model() {
     world.chain.must(call);
     assert_eq!(world.job(&job).validator, key("v2"));
     let result = world.result(&job, 200, FinishReason::Length);
-    world
-        .chain
-        .must(calls::submit_result(operator("v2"), key("v2"), job, &result));
+    world.chain.must(calls::submit_result(
+        operator("v2"),
+        key("v2"),
+        job,
+        &result,
+    ));
     world.chain.advance(100);
     let claim = world.claim(&job);
     world.chain.must(claim);
@@ -354,9 +357,12 @@ fn a_cancelled_answer_is_paid_for_what_was_streamed() {
     assert_eq!(world.job(&job).status(), Some(JobStatus::Accepted));
     world.chain.advance(49);
     let result = world.result(&job, 1, FinishReason::Cancelled);
-    world
-        .chain
-        .must(calls::submit_result(operator("v1"), key("v1"), job, &result));
+    world.chain.must(calls::submit_result(
+        operator("v1"),
+        key("v1"),
+        job,
+        &result,
+    ));
     world.chain.advance(100);
     let claim = world.claim(&job);
     world.chain.must(claim);
