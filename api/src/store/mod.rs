@@ -6,13 +6,15 @@ use solana_pubkey::Pubkey;
 use tokio_postgres::Row;
 
 use crate::{
-    answer::ChoiceAnswer,
-    app::Pool,
     error::{ApiError, ApiResult},
+    jobs::answer::ChoiceAnswer,
 };
 
+/// Connections to PostgreSQL.
+pub type Pool = deadpool_postgres::Pool;
+
 /// Schema of the gateway's tables.
-const MIGRATION: &str = include_str!("../../sql/migrations/0500_gateway.sql");
+const MIGRATION: &str = include_str!("../../../sql/migrations/0500_gateway.sql");
 /// Gateways that start at the same time lay the tables out one after the other.
 const MIGRATION_LOCK: i64 = 0x6d79_7468_6963_0500;
 
