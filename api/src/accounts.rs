@@ -20,7 +20,7 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     error::{ApiError, ApiResult},
-    store::Pool,
+    store::{Pool, keys},
 };
 
 /// Beginning of every API key.
@@ -200,6 +200,9 @@ impl Accounts {
         let account = row
             .map(|row| self.account(row.get(0), row.get(1), row.get(2)))
             .transpose()?;
+        if let Some(account) = &account {
+            keys::used(&client, &account.key_id).await?;
+        }
         note(account.as_ref());
         Ok(account)
     }

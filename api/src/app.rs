@@ -20,7 +20,7 @@ use crate::{
     intake::plan::{Catalogue, Served},
     jobs::{Jobs, run::Runs},
     metrics::Metrics,
-    routes::{feed::Hub, keys::Seen},
+    routes::feed::Hub,
     store::Pool,
 };
 
@@ -37,8 +37,6 @@ pub struct App {
     pub chain: Arc<Chain>,
     /// Who pays.
     pub accounts: Arc<Accounts>,
-    /// Signatures used up.
-    pub seen: Seen,
     /// Models served.
     pub catalogue: Arc<Catalogue>,
     /// Validators known.
@@ -140,7 +138,6 @@ impl App {
             pool,
             chain,
             accounts,
-            seen: Seen::default(),
             catalogue,
             validators,
             jobs,

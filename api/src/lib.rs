@@ -25,6 +25,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::{
     Json, Router,
+    extract::State,
     routing::{delete, get, post, put},
 };
 use tokio_util::sync::CancellationToken;
@@ -43,8 +44,10 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[openapi(
     info(
         title = "Mythic gateway",
-        description = "AI inference that is paid, fingerprinted and settled on chain"
+        description = "AI inference that is paid, fingerprinted and settled on chain. Answers are sampled from the four likeliest tokens."
     ),
+    components(schemas(intake::completion::ChatCompletionChunk)),
+    modifiers(&Extras),
     paths(
         chat::completions,
         chat::inference,
@@ -70,13 +73,47 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
         stream::sse,
         stream::ws,
         health::health,
+        health::live,
+        health::ready,
         metrics::metrics,
     )
 )]
 struct Api;
 
-async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(Api::openapi())
+/// What is the same for all routes: how requests are authenticated.
+struct Extras;
+
+impl utoipa::Modify for Extras {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme,
+        };
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme(
+            "api_key",
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some("A key of POST /v1/keys, mk-…"))
+                    .build(),
+            ),
+        );
+        components.add_security_scheme(
+            "wallet_signature",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                "x-mythic-signature",
+                "With x-mythic-key and x-mythic-time; docs/api.md, Signed requests",
+            ))),
+        );
+    }
+}
+
+async fn openapi(State(app): State<Arc<App>>) -> Json<utoipa::openapi::OpenApi> {
+    let mut described = Api::openapi();
+    described.servers = Some(vec![utoipa::openapi::Server::new(
+        app.config.public_url.trim_end_matches('/'),
+    )]);
+    Json(described)
 }
 
 /// All routes.
@@ -86,6 +123,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/jobs/{id}", get(pages::job))
         .route("/static/{name}", get(pages::part))
         .route("/health", get(health::health))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi))
         .route("/ws", get(stream::ws))

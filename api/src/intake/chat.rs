@@ -13,27 +13,29 @@ use axum::{
     },
 };
 use futures::Stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::{
     accounts,
     app::App,
     chain::errors::chain_error,
     chain::pay,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, ErrorBody},
     fleet::limits::Permit,
     fleet::routing::{Request, Router},
     http::{Caller, JsonBytes, Query, stopping},
-    intake::completion::{self, Told},
+    intake::completion::{self, ChatCompletion, Told, Usage},
     intake::openai::ChatRequest,
     intake::plan::{self, Plan},
-    jobs::answer::{ChoiceAnswer, ChoiceEnd},
+    intake::shapes,
+    jobs::answer::{ChoiceAnswer, ChoiceEnd, Finish},
     jobs::dispatch::{self, Payer, Work},
     jobs::janitor,
     jobs::run::{Event, Reader, Run, RunHead},
@@ -328,13 +330,17 @@ impl Intake<'_> {
 
 /// OpenAI's chat completions, streamed or whole.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "inference",
-    request_body(content = Object, description = "OpenAI's chat completion request; what can't be honoured is refused by name"),
-    responses((status = 200, description = "chat.completion, or chat.completion.chunk events"),
-              (status = 400, description = "invalid_request, unsupported_parameter, context_length_exceeded"),
-              (status = 401, description = "invalid_api_key"), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable"),
-              (status = 404, description = "model_not_found"), (status = 409, description = "request_in_progress"),
-              (status = 422, description = "idempotency_key_reused"), (status = 429, description = "rate_limit_exceeded"),
-              (status = 503, description = "no_validator")))]
+    request_body(content = shapes::ChatBody, description = "OpenAI's chat completion request; what can't be honoured is refused by name"),
+    security((), ("api_key" = [])),
+    responses((status = 200, description = "With `stream` text/event-stream of ChatCompletionChunk, then `[DONE]`", body = ChatCompletion),
+              (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
+              (status = 401, description = "invalid_api_key", body = ErrorBody), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable", body = ErrorBody),
+              (status = 404, description = "model_not_found", body = ErrorBody), (status = 409, description = "request_in_progress", body = ErrorBody),
+              (status = 410, description = "answer_expired", body = ErrorBody), (status = 413, description = "body_too_large", body = ErrorBody),
+              (status = 415, description = "unsupported_media_type, unsupported_content_encoding", body = ErrorBody),
+              (status = 422, description = "idempotency_key_reused", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
+              (status = 500, description = "internal_error, interrupted", body = ErrorBody), (status = 502, description = "validator_failed, chain_refused", body = ErrorBody),
+              (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn completions(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -562,11 +568,36 @@ pub struct InferenceQuery {
     wait: Option<bool>,
 }
 
+/// The answer to a single prompt.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Inference {
+    object: &'static str,
+    /// The text.
+    output: String,
+    job: String,
+    validator: String,
+    #[schema(value_type = String)]
+    finish_reason: Finish,
+    cost_lamports: u64,
+    /// Where the receipt is.
+    receipt: String,
+    usage: Usage,
+    model: String,
+    /// A stored answer is shown again.
+    replayed: bool,
+}
+
 /// One prompt: its whole answer, or an open job at once.
 #[utoipa::path(post, path = "/v1/inference", tag = "inference",
     params(("wait" = Option<bool>, Query, description = "false: make an open job and return it at once")),
-    request_body(content = Object, description = "{model, prompt, max_tokens?, temperature?, seed?, stop?, mythic?}"),
-    responses((status = 200, description = "{output, job, receipt, …}"), (status = 202, description = "The open job")))]
+    request_body(content = shapes::InferenceBody), security((), ("api_key" = [])),
+    responses((status = 200, description = "The answer", body = Inference), (status = 202, description = "The open job; `pending` until it is indexed"),
+              (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
+              (status = 401, description = "invalid_api_key", body = ErrorBody), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable", body = ErrorBody),
+              (status = 404, description = "model_not_found", body = ErrorBody), (status = 409, description = "request_in_progress", body = ErrorBody),
+              (status = 413, description = "body_too_large", body = ErrorBody), (status = 415, description = "unsupported_media_type, unsupported_content_encoding", body = ErrorBody),
+              (status = 422, description = "idempotency_key_reused", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
+              (status = 502, description = "validator_failed, chain_refused", body = ErrorBody), (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn inference(
     State(app): State<Arc<App>>,
     Query(query): Query<InferenceQuery>,
@@ -605,18 +636,18 @@ pub async fn inference(
                 .first()
                 .ok_or_else(|| ApiError::internal("an answer without choices"))?;
             let ends: Vec<ChoiceEnd> = answers.iter().map(|answer| answer.end.clone()).collect();
-            let body = json!({
-                "object": "inference",
-                "output": first.text(),
-                "job": first.end.job,
-                "validator": first.end.validator,
-                "finish_reason": first.end.finish,
-                "cost_lamports": first.end.cost_lamports,
-                "receipt": first.end.receipt,
-                "usage": completion::usage(&ends),
-                "model": run.head.model,
-                "replayed": run.frame_replayed(),
-            });
+            let body = Inference {
+                object: "inference",
+                output: first.text(),
+                job: first.end.job.clone(),
+                validator: first.end.validator.clone(),
+                finish_reason: first.end.finish,
+                cost_lamports: first.end.cost_lamports,
+                receipt: first.end.receipt.clone(),
+                usage: completion::usage(&ends),
+                model: run.head.model.clone(),
+                replayed: run.frame_replayed(),
+            };
             Ok(with_headers(
                 &app,
                 Json(body).into_response(),
@@ -627,15 +658,54 @@ pub async fn inference(
     }
 }
 
+/// What a request would cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Estimate {
+    object: &'static str,
+    model: String,
+    prompt_tokens: u32,
+    max_output_tokens: u32,
+    /// Mean length of this model's answers lately; null before the first.
+    expected_output_tokens: Option<u32>,
+    /// For the expected length, all choices together: each pays its prompt.
+    estimated_cost_lamports: u64,
+    /// For the longest answer.
+    ceiling_cost_lamports: u64,
+    estimated_cost_sol: f64,
+    ceiling_cost_sol: f64,
+    price_in_lamports_per_1k: u32,
+    price_out_lamports_per_1k: u32,
+    terms: Terms,
+}
+
+/// What a client puts into a RequestInference that it signs itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Terms {
+    model: String,
+    canceller: String,
+    /// 32 hex digits.
+    salt: String,
+    prompt_hash: String,
+    stop_hash: String,
+    temperature_milli: u16,
+    prompt_source: String,
+    deadline_slots: u32,
+    validator: Option<String>,
+    operator: Option<String>,
+}
+
 /// What a request would cost, and everything a client needs to sign RequestInference itself.
 #[utoipa::path(post, path = "/v1/estimate", tag = "inference",
-    request_body(content = Object, description = "{model, prompt | messages, max_tokens?, n?, temperature?, seed?, stop?}"),
-    responses((status = 200, description = "Tokens, estimated and ceiling cost in lamports and SOL, and `terms` for a client's own transaction")))]
+    request_body(content = shapes::EstimateBody),
+    responses((status = 200, description = "Tokens, estimated and ceiling cost in lamports and SOL, and `terms` for a client's own transaction", body = Estimate),
+              (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
+              (status = 404, description = "model_not_found", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
+              (status = 503, description = "gateway_busy, chain_unavailable and others, with Retry-After", body = ErrorBody)))]
 pub async fn estimate(
     State(app): State<Arc<App>>,
     Caller(address): Caller,
     JsonBytes(body): JsonBytes,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<Estimate>> {
     app.edge
         .anonymous
         .take(address, std::time::Instant::now())?;
@@ -668,31 +738,31 @@ pub async fn estimate(
         &fleet,
     );
     let node = pick.ok().and_then(|at| fleet.nodes.get(at));
-    Ok(Json(json!({
-        "object": "estimate",
-        "model": plan.model.id,
-        "prompt_tokens": plan.prompt_tokens,
-        "max_output_tokens": plan.max_output_tokens,
-        "expected_output_tokens": expected,
-        "estimated_cost_lamports": estimated,
-        "ceiling_cost_lamports": ceiling,
-        "estimated_cost_sol": sol(estimated),
-        "ceiling_cost_sol": sol(ceiling),
-        "price_in_lamports_per_1k": plan.price_in,
-        "price_out_lamports_per_1k": plan.price_out,
-        "terms": {
-            "model": plan.model.address.to_string(),
-            "canceller": app.chain.payer.pubkey().to_string(),
-            "salt": hex::encode(plan.salt),
-            "prompt_hash": hex::encode(plan.prompt_hash),
-            "stop_hash": hex::encode(mythic_interface::hash::stop_hash(&plan.stop)),
-            "temperature_milli": plan.temperature_milli,
-            "prompt_source": app.config.public_url.trim_end_matches('/'),
-            "deadline_slots": plan.deadline_slots,
-            "validator": node.map(|node| Pubkey::new_from_array(node.validator).to_string()),
-            "operator": node.map(|node| Pubkey::new_from_array(node.operator).to_string()),
+    Ok(Json(Estimate {
+        object: "estimate",
+        model: plan.model.id.clone(),
+        prompt_tokens: plan.prompt_tokens,
+        max_output_tokens: plan.max_output_tokens,
+        expected_output_tokens: expected,
+        estimated_cost_lamports: estimated,
+        ceiling_cost_lamports: ceiling,
+        estimated_cost_sol: sol(estimated),
+        ceiling_cost_sol: sol(ceiling),
+        price_in_lamports_per_1k: plan.price_in,
+        price_out_lamports_per_1k: plan.price_out,
+        terms: Terms {
+            model: plan.model.address.to_string(),
+            canceller: app.chain.payer.pubkey().to_string(),
+            salt: hex::encode(plan.salt),
+            prompt_hash: hex::encode(plan.prompt_hash),
+            stop_hash: hex::encode(mythic_interface::hash::stop_hash(&plan.stop)),
+            temperature_milli: plan.temperature_milli,
+            prompt_source: app.config.public_url.trim_end_matches('/').to_owned(),
+            deadline_slots: plan.deadline_slots,
+            validator: node.map(|node| Pubkey::new_from_array(node.validator).to_string()),
+            operator: node.map(|node| Pubkey::new_from_array(node.operator).to_string()),
         },
-    })))
+    }))
 }
 
 /// Lamports as SOL; exact enough for people, amounts for machines are in lamports.

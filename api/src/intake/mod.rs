@@ -4,3 +4,4 @@ pub mod chat;
 pub mod completion;
 pub mod openai;
 pub mod plan;
+pub mod shapes;

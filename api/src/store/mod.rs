@@ -13,8 +13,13 @@ use crate::{
 /// Connections to PostgreSQL.
 pub type Pool = deadpool_postgres::Pool;
 
+pub mod keys;
+
 /// Schema of the gateway's tables.
-const MIGRATION: &str = include_str!("../../../sql/migrations/0500_gateway.sql");
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../sql/migrations/0500_gateway.sql"),
+    include_str!("../../../sql/migrations/0520_gateway_keys.sql"),
+];
 /// Gateways that start at the same time lay the tables out one after the other.
 const MIGRATION_LOCK: i64 = 0x6d79_7468_6963_0500;
 
@@ -25,7 +30,9 @@ pub async fn migrate(pool: &Pool) -> ApiResult<()> {
     transaction
         .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
         .await?;
-    transaction.batch_execute(MIGRATION).await?;
+    for migration in MIGRATIONS {
+        transaction.batch_execute(migration).await?;
+    }
     Ok(transaction.commit().await?)
 }
 
