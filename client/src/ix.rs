@@ -587,14 +587,7 @@ pub fn post_openings(
     )
 }
 
-/// Leaves of an answer of `output_tokens` tokens that fit one PostOpenings in a transaction with a compute budget:
-/// two up to 2,048 tokens, then one.
-pub fn leaves_in_one_call(output_tokens: u32) -> usize {
-    match output_tokens {
-        0..=2_048 => 2,
-        _ => 1,
-    }
-}
+pub use mythic_interface::dispute::leaves_in_one_call;
 
 /// Commits to a vector; `state` is the dispute as read.
 pub fn commit_juror(

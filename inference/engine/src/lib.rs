@@ -31,11 +31,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::gguf::{Gguf, GgufError};
-use crate::prompt::{PromptError, PromptFormatter};
 pub use kernels::InstructionSet;
 use kv::Pool;
 use llama::Model;
+/// Why a generation ended; an engine never says `Cancelled`.
+pub use mythic_interface::state::FinishReason as Finish;
+use mythic_model::gguf::{Gguf, GgufError};
+use mythic_model::prompt::{PromptError, PromptFormatter};
 use scheduler::{Limits, Refusal, Request, Scheduler};
 use worker::{Job, Worker};
 
@@ -201,18 +203,6 @@ pub struct Checked {
     pub at_claimed: [i32; 4],
     /// Natural logarithm of the sum of the exponentials of all logits of the position.
     pub log_sum_exp: f32,
-}
-
-/// Why a generation ended by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Finish {
-    /// The last token is one of the model's end tokens.
-    Eos,
-    /// `max_tokens` are there.
-    Length,
-    /// A stop string appeared.
-    Stopped,
 }
 
 /// One generated token.

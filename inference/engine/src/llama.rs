@@ -14,7 +14,7 @@ use super::kernels::{Kernels, Matrix, Rows, Table, math};
 use super::kv::{self, Pool};
 use super::logits::{self, Keep, Kept};
 use super::pages::{PAGE, PageId};
-use crate::gguf::{Gguf, GgufError, Value};
+use mythic_model::gguf::{Gguf, GgufError, Value};
 
 /// Rows whose logits are in memory at once.
 const LOGIT_ROWS: usize = 32;

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_four_largest_are_those_of_the_protocol_for_every_width() {
-        let wide = crate::engine::kernels::InstructionSet::available().len() > 1;
+        let wide = crate::kernels::InstructionSet::available().len() > 1;
         let mut rng = StdRng::seed_from_u64(11);
         for len in [0, 3, 4, 5, 63, 64, 65, 1_000, 49_152] {
             let mut row = row(&mut rng, len);
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn log_sum_exp_is_right_and_the_same_bits_for_every_width() {
-        let wide = crate::engine::kernels::InstructionSet::available().len() > 1;
+        let wide = crate::kernels::InstructionSet::available().len() > 1;
         let mut rng = StdRng::seed_from_u64(12);
         for len in [1, 7, 8, 300, 49_152] {
             let row = row(&mut rng, len);

@@ -17,8 +17,8 @@ use super::llama::{Model, Pass, Row, Scratch, Span};
 use super::logits::{Keep, Kept};
 use super::scheduler::{Id, Share};
 use super::{Checked, EngineError, Finish, GenerateRequest, Sampler, Shared, Step};
-use crate::prompt::PromptFormatter;
-use crate::tokenizer::TextStream;
+use mythic_model::prompt::PromptFormatter;
+use mythic_model::tokenizer::TextStream;
 
 /// Weight of the newest pass in the measured rates.
 const RATE_WEIGHT: f64 = 0.2;
@@ -50,8 +50,8 @@ enum Kind {
 }
 
 /// A request that the scheduler took.
-pub(super) struct Job {
-    pub(super) id: Id,
+pub(crate) struct Job {
+    pub(crate) id: Id,
     kind: Kind,
 }
 
@@ -65,7 +65,7 @@ enum Next {
 }
 
 impl Job {
-    pub(super) fn generate(
+    pub(crate) fn generate(
         id: Id,
         request: GenerateRequest,
         steps: mpsc::Sender<Result<Step, EngineError>>,
@@ -89,7 +89,7 @@ impl Job {
         }
     }
 
-    pub(super) fn check(
+    pub(crate) fn check(
         id: Id,
         claimed: Vec<[u32; 4]>,
         reply: oneshot::Sender<Result<Vec<Checked>, EngineError>>,
@@ -268,7 +268,7 @@ impl Chooser {
     }
 }
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     model: Model,
     pool: Pool,
     formatter: Arc<PromptFormatter>,
@@ -285,7 +285,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
+    pub(crate) fn new(
         model: Model,
         pool: Pool,
         formatter: Arc<PromptFormatter>,
@@ -308,7 +308,7 @@ impl Worker {
     }
 
     /// Until every handle is gone and every request is done. Sleeps while there are none.
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         loop {
             if self.jobs.is_empty() {
                 match self.inbox.recv() {

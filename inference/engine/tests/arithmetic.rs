@@ -2,24 +2,24 @@
 //! when the golden file was made. Whole rows of logits are compared, by their hashes.
 //!
 //! A change of the golden file is a change of the kernel profile. It is made anew by
-//! `cargo test -p mythic-inference --test arithmetic -- --ignored`.
+//! `cargo test -p mythic-engine --test arithmetic -- --ignored`.
 
 mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mythic_inference::engine::Lab;
-use mythic_inference::engine::kernels::pack::Pack;
-use mythic_inference::engine::kernels::{self, InstructionSet, Kernels};
-use mythic_inference::engine::kv::Pool;
-use mythic_inference::engine::llama::{Model, Pass, Row, Scratch, Span};
-use mythic_inference::engine::logits::Keep;
-use mythic_inference::engine::pages::{PAGE, PageId, pages_for};
-use mythic_inference::gguf::Gguf;
-use mythic_inference::model::file_sha256;
-use mythic_inference::prompt::PromptFormatter;
-use mythic_inference::random_model::{FORMATS, RandomModel};
+use mythic_engine::Lab;
+use mythic_engine::kernels::pack::Pack;
+use mythic_engine::kernels::{self, InstructionSet, Kernels};
+use mythic_engine::kv::Pool;
+use mythic_engine::llama::{Model, Pass, Row, Scratch, Span};
+use mythic_engine::logits::Keep;
+use mythic_engine::pages::{PAGE, PageId, pages_for};
+use mythic_lab::random_model::{FORMATS, RandomModel};
+use mythic_model::catalogue::file_sha256;
+use mythic_model::gguf::Gguf;
+use mythic_model::prompt::PromptFormatter;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};

@@ -5,12 +5,12 @@ mod common;
 
 use std::time::Duration;
 
-use mythic_inference::engine::{
+use mythic_engine::{
     Engine, EngineConfig, EngineError, Finish, GenerateRequest, InstructionSet, Lab, Sampler, Step,
 };
-use mythic_inference::fingerprint::{Draft, Evidence};
-use mythic_inference::prompt::Message;
 use mythic_interface::sampler::Sampling;
+use mythic_model::prompt::Message;
+use mythic_wire::fingerprint::{Draft, Evidence};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;

@@ -4,9 +4,9 @@ mod common;
 
 use std::path::Path;
 
-use mythic_inference::engine::{Engine, EngineConfig};
-use mythic_inference::gguf::{Gguf, GgufError, Value};
-use mythic_inference::prompt::PromptFormatter;
+use mythic_engine::{Engine, EngineConfig};
+use mythic_model::gguf::{Gguf, GgufError, Value};
+use mythic_model::prompt::PromptFormatter;
 
 fn text(s: &str) -> Vec<u8> {
     [&(s.len() as u64).to_le_bytes(), s.as_bytes()].concat()

@@ -9,11 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use candle_core::quantized::GgmlDType;
-use mythic_inference::engine::{Engine, EngineConfig, EngineError, GenerateRequest, Sampler};
-use mythic_inference::gguf::Gguf;
-use mythic_inference::prompt::{Message, PromptFormatter};
-use mythic_inference::random_model::RandomModel;
+use mythic_engine::{Engine, EngineConfig, EngineError, GenerateRequest, Sampler};
+use mythic_lab::random_model::RandomModel;
+use mythic_model::gguf::Gguf;
+use mythic_model::gguf::TensorFormat;
+use mythic_model::prompt::{Message, PromptFormatter};
 use tokio_util::sync::CancellationToken;
 
 const CASES: u64 = 20_000;
@@ -267,7 +267,7 @@ fn no_damaged_file_panics_or_takes_more_memory_than_it_has_bytes() {
         heads: 2,
         kv_heads: 1,
         context: 64,
-        ..RandomModel::new(GgmlDType::Q4_0, 1)
+        ..RandomModel::new(TensorFormat::Q4_0, 1)
     };
     model.write(&whole).expect("a model");
     let bytes = std::fs::read(&whole).expect("the file");

@@ -11,8 +11,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mythic_inference::engine::{Engine, EngineConfig};
-use mythic_inference::prompt::{Message, PromptFormatter};
+use mythic_engine::{Engine, EngineConfig};
+use mythic_model::prompt::{Message, PromptFormatter};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize, Serialize)]

@@ -4,7 +4,7 @@
 //! `reference/scores.json` holds what llama.cpp gave on the same files, and what it gave for the
 //! same weights as f32 with f32 keys and values, where it rounds nothing to int8 or f16: the
 //! distance from that is what rounding costs either side. It is written by
-//! `cargo test -p mythic-inference --test llama_cpp_scores -- --ignored`.
+//! `cargo test -p mythic-engine --test llama_cpp_scores -- --ignored`.
 
 mod common;
 #[path = "common/python.rs"]
@@ -15,10 +15,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use candle_core::quantized::GgmlDType;
-use mythic_inference::engine::{Engine, EngineConfig};
-use mythic_inference::prompt::PromptFormatter;
-use mythic_inference::random_model::{FORMATS, RandomModel};
+use mythic_engine::{Engine, EngineConfig};
+use mythic_lab::random_model::{FORMATS, RandomModel};
+use mythic_model::gguf::TensorFormat;
+use mythic_model::prompt::PromptFormatter;
 use serde::{Deserialize, Serialize};
 
 const TEXT: &str = include_str!("reference/text.txt");
@@ -86,7 +86,7 @@ fn random_window(vocabulary: u32) -> Window {
     }
 }
 
-fn random_model(dir: &Path, name: &str, format: GgmlDType) -> PathBuf {
+fn random_model(dir: &Path, name: &str, format: TensorFormat) -> PathBuf {
     let path = dir.join(format!("{name}.gguf"));
     RandomModel::new(format, SEED)
         .write(&path)
@@ -95,7 +95,7 @@ fn random_model(dir: &Path, name: &str, format: GgmlDType) -> PathBuf {
 }
 
 fn sha256(path: &Path) -> String {
-    let hash = mythic_inference::model::file_sha256(path).expect("the file");
+    let hash = mythic_model::catalogue::file_sha256(path).expect("the file");
     hash.iter().map(|b| format!("{b:02x}")).collect()
 }
 

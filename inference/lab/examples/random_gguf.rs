@@ -1,11 +1,11 @@
 //! Writes small random models, one file for each weight format, into a directory.
 //!
-//! `cargo run -p mythic-inference --example random_gguf -- DIRECTORY [SEED]`
+//! `cargo run -p mythic-lab --example random_gguf -- DIRECTORY [SEED]`
 
 use std::path::PathBuf;
 
 use anyhow::Context;
-use mythic_inference::random_model::{FORMATS, RandomModel};
+use mythic_lab::random_model::{FORMATS, RandomModel};
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);

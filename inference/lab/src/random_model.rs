@@ -5,24 +5,27 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use candle_core::quantized::QTensor;
 use candle_core::quantized::gguf_file::{self, Value};
-use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 
-use crate::tokenizer::byte_chars;
+use mythic_model::gguf::TensorFormat;
+use mythic_model::tokenizer::byte_chars;
+
+use crate::dtype;
 
 /// The weight formats that the engine runs, by the names people use.
-pub const FORMATS: [(&str, GgmlDType); 10] = [
-    ("Q4_0", GgmlDType::Q4_0),
-    ("Q4_1", GgmlDType::Q4_1),
-    ("Q5_0", GgmlDType::Q5_0),
-    ("Q5_1", GgmlDType::Q5_1),
-    ("Q8_0", GgmlDType::Q8_0),
-    ("Q4_K", GgmlDType::Q4K),
-    ("Q5_K", GgmlDType::Q5K),
-    ("Q6_K", GgmlDType::Q6K),
-    ("F16", GgmlDType::F16),
-    ("F32", GgmlDType::F32),
+pub const FORMATS: [(&str, TensorFormat); 10] = [
+    ("Q4_0", TensorFormat::Q4_0),
+    ("Q4_1", TensorFormat::Q4_1),
+    ("Q5_0", TensorFormat::Q5_0),
+    ("Q5_1", TensorFormat::Q5_1),
+    ("Q8_0", TensorFormat::Q8_0),
+    ("Q4_K", TensorFormat::Q4K),
+    ("Q5_K", TensorFormat::Q5K),
+    ("Q6_K", TensorFormat::Q6K),
+    ("F16", TensorFormat::F16),
+    ("F32", TensorFormat::F32),
 ];
 
 /// Pairs that the tokenizer merges, in order; each makes a token. With 256 bytes and the control
@@ -54,9 +57,9 @@ const CONTROL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 /// Why a model could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum RandomModelError {
-    #[error("cannot quantise to {format:?}: {source}")]
+    #[error("cannot quantise to {format}: {source}")]
     Quantise {
-        format: GgmlDType,
+        format: TensorFormat,
         source: candle_core::Error,
     },
     #[error("cannot write {path}: {reason}")]
@@ -66,7 +69,7 @@ pub enum RandomModelError {
 /// What to make. Every matrix has the same format; norms are f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomModel {
-    pub format: GgmlDType,
+    pub format: TensorFormat,
     pub seed: u64,
     pub layers: usize,
     /// Multiples of 256, as K-quants want them.
@@ -81,7 +84,7 @@ pub struct RandomModel {
 
 impl RandomModel {
     /// Two layers of 256 values, 4 heads over 2 key-value heads: about 1.6 million weights.
-    pub fn new(format: GgmlDType, seed: u64) -> Self {
+    pub fn new(format: TensorFormat, seed: u64) -> Self {
         Self {
             format,
             seed,
@@ -141,7 +144,7 @@ impl RandomModel {
         }
         let mut norm = |name: String| {
             let values = (0..e).map(|_| 1.0 + 0.2 * random.next()).collect();
-            out.push((name, tensor(values, &[e], GgmlDType::F32)?));
+            out.push((name, tensor(values, &[e], TensorFormat::F32)?));
             Ok(())
         };
         for layer in 0..self.layers {
@@ -201,10 +204,10 @@ fn vocabulary() -> Vec<String> {
 fn tensor(
     values: Vec<f32>,
     shape: &[usize],
-    format: GgmlDType,
+    format: TensorFormat,
 ) -> Result<QTensor, RandomModelError> {
     Tensor::from_vec(values, shape, &Device::Cpu)
-        .and_then(|t| QTensor::quantize(&t, format))
+        .and_then(|t| QTensor::quantize(&t, dtype(format)))
         .map_err(|source| RandomModelError::Quantise { format, source })
 }
 

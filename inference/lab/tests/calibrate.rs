@@ -1,11 +1,12 @@
 //! A whole calibration on quick settings, over a small model: the default one's first layers.
 
+#[path = "../../engine/tests/common/mod.rs"]
 mod common;
 
 use std::path::Path;
 
-use mythic_inference::calibrate::files::{Derive, derive, layers};
-use mythic_inference::calibrate::{CalibrateError, Event, Report, Settings, calibrate};
+use mythic_lab::calibrate::files::{Derive, derive, layers};
+use mythic_lab::calibrate::{CalibrateError, Event, Report, Settings, calibrate};
 
 fn small_model(directory: &Path) -> std::path::PathBuf {
     let goal = directory.join("small.gguf");

@@ -130,7 +130,7 @@ impl Special {
 }
 
 /// The 256 characters that byte-level BPE writes bytes with.
-pub(crate) fn byte_chars() -> [char; 256] {
+pub fn byte_chars() -> [char; 256] {
     let mut out = ['\0'; 256];
     let mut next = 256;
     for (byte, slot) in out.iter_mut().enumerate() {
@@ -714,25 +714,25 @@ impl StopMatcher {
 
 /// Decoder and stop matcher of one generation, owning its state so that it can live in a queue.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TextStream {
+pub struct TextStream {
     bytes: Utf8Buffer,
     stops: StopMatcher,
 }
 
 impl TextStream {
-    pub(crate) fn new(stops: Vec<String>) -> Self {
+    pub fn new(stops: Vec<String>) -> Self {
         Self {
             bytes: Utf8Buffer::default(),
             stops: StopMatcher::new(stops),
         }
     }
 
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Matched {
+    pub fn push(&mut self, piece: &[u8]) -> Matched {
         let text = self.bytes.push(piece);
         self.stops.push(&text)
     }
 
-    pub(crate) fn finish(&mut self) -> Matched {
+    pub fn finish(&mut self) -> Matched {
         let tail = self.bytes.finish();
         let mut matched = self.stops.push(&tail);
         if !matched.stopped {

@@ -7,8 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::cheat::{How, is_loopback};
-use crate::{engine::EngineConfig, verifier::VerifierConfig};
+use mythic_engine::EngineConfig;
+use mythic_verifier::VerifierConfig;
 
 /// Configuration of `mythic node`. Every key has a default but the keypairs, gateways and models, which have no sensible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,9 +70,6 @@ pub struct NodeConfig {
     pub gpu_name: String,
     /// Its memory as registered on chain, in MiB.
     pub vram_mib: u32,
-    /// Cheat in this way. Development chains on this machine only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cheat: Option<How>,
     /// Checks of others' answers, and juries.
     pub verifier: VerifierConfig,
 }
@@ -118,7 +115,6 @@ impl Default for NodeConfig {
             evidence_seconds: 3_600,
             gpu_name: String::new(),
             vram_mib: 0,
-            cheat: None,
             verifier: VerifierConfig::default(),
         }
     }
@@ -201,13 +197,6 @@ impl NodeConfig {
         range("stake_lamports", self.stake_lamports, 1, i64::MAX as u64)?;
         range("min_deadline_slots", self.min_deadline_slots, 1, 10_000)?;
         range("evidence_seconds", self.evidence_seconds, 0, 365 * 86_400)?;
-        if let Some(how) = self.cheat
-            && !(self.allow_loopback && is_loopback(&self.rpc_url))
-        {
-            return Err(format!(
-                "cheat = \"{how}\": allowed only with allow_loopback and a development chain on this machine as rpc_url"
-            ));
-        }
         self.verifier.validate()
     }
 
@@ -263,7 +252,7 @@ mod tests {
         let good = valid(dir.path());
         assert_eq!(good.validate(), Ok(()));
         type Change = fn(&mut NodeConfig);
-        let cases: [(Change, &str); 10] = [
+        let cases: [(Change, &str); 8] = [
             (|c| c.max_concurrent = 0, "max_concurrent = 0"),
             (|c| c.kv_bytes = 1, "kv_bytes = 1"),
             (|c| c.models.clear(), "models is empty"),
@@ -278,17 +267,6 @@ mod tests {
                 "bytes fit on chain",
             ),
             (|c| c.authority_keypair = None, "mythic node init"),
-            (
-                |c| c.cheat = Some(How::Random),
-                "cheat = \"random\": allowed only with",
-            ),
-            (
-                |c| {
-                    (c.cheat, c.allow_loopback) = (Some(How::OneToken), true);
-                    c.rpc_url = "https://chain.example.org".into();
-                },
-                "cheat = \"one-token\": allowed only with",
-            ),
         ];
         for (change, expected) in cases {
             let mut config = good.clone();

@@ -1,34 +1,21 @@
 //! One validator's daemon.
 //!
 //! - [`NodeConfig`], [`run`]: configuration and entry
-//! - [`fsm`]: the life of one job, pure; [`job`]: the task around it
-//! - [`admit`]: whether a job is taken, pure
-//! - [`journal`], [`store`]: what survives a kill; [`submit`]: results to the chain
-//! - [`setup`]: keys, models, registration; [`keeper`]: claims, withdrawals, old evidence
-//! - [`cheat`]: false answers, on development networks
-//! - [`verify`], [`challenge`], [`duties`], [`errand`], [`checking`]: checks of others' answers, and what is owed to disputes
-//! - [`feed`], [`outbound`]: open jobs from gateways, prompts from strangers; [`http`]: the endpoints; [`gpu`]: what a driver says
+//! - [`serve`]: jobs from their admission to a final result
+//! - [`verify`]: checks of others' answers, and what is owed to disputes
+//! - [`keep`]: journal, evidence, claims
+//! - [`http`]: the endpoints
+//! - [`setup`]: keys, models, registration; [`seams`]: parts that a binary may replace
+//! - [`meters`]: counters; [`gpu`]: what a driver says
 
-pub mod admit;
-pub mod backend;
-mod challenge;
-pub mod cheat;
-mod checking;
 pub mod config;
-pub mod duties;
-mod errand;
-pub mod feed;
-pub mod fsm;
 pub mod gpu;
 pub mod http;
-pub mod job;
-pub mod journal;
-pub mod keeper;
+pub mod keep;
 pub mod meters;
-pub mod outbound;
+pub mod seams;
+pub mod serve;
 pub mod setup;
-pub mod store;
-pub mod submit;
 pub mod verify;
 
 use std::{
@@ -55,18 +42,26 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::{ModelConfig, NodeConfig};
 
-use admit::{Decline, ModelFacts, Situation};
-use backend::{Former, ServedModel};
-use fsm::{Event, Exit, Origin};
 use gpu::Gpus;
-use job::{JobTask, Msg, Start};
-use journal::{Journal, Record};
+use keep::{
+    journal::{self, Journal, Record},
+    keeper,
+    store::Store,
+};
 use meters::Meters;
+use seams::{Disclosure, Seams};
+use serve::{
+    admit::{self, Decline, ModelFacts, Situation},
+    backend::{Former, ServedModel},
+    feed,
+    fsm::{Event, Exit, Origin},
+    submit::Submitter,
+    task::{JobTask, Msg, Start},
+};
 use setup::Keys;
-use store::Store;
-use submit::Submitter;
+use verify::{duties, results};
 
-use crate::wire::{ANNOUNCE_SECONDS, Announcement, OfferedModel};
+use mythic_wire::{ANNOUNCE_SECONDS, Announcement, OfferedModel};
 
 /// How often the accounts of jobs in care are read, beside their subscriptions, which a fork may leave silent.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -106,6 +101,8 @@ pub struct Node {
     pub meters: Meters,
     /// The machine's GPUs.
     pub gpus: Gpus,
+    /// What is shown of results.
+    pub disclosure: Arc<dyn Disclosure>,
     /// Draws the results that are checked and salts juries' commitments; follows from the operator's key.
     verifier_secret: [u8; 32],
     /// One check at a time.
@@ -135,9 +132,9 @@ impl Node {
         self.slot.load(Ordering::Relaxed)
     }
 
-    /// Whether it shows nobody what it committed to: a way to cheat.
-    pub fn withholds(&self) -> bool {
-        self.config.cheat == Some(cheat::How::Withhold)
+    /// Whether evidence of its own results is given out.
+    pub fn shows(&self) -> bool {
+        self.disclosure.shows()
     }
 
     /// Whether it takes no new jobs.
@@ -291,7 +288,7 @@ impl Node {
 
     /// A model of jobs in the journal that is served no longer: their results are submitted, the unfinished ones declined.
     async fn former(&self, identity: &str) -> Option<ServedModel> {
-        let address = pda::model(&crate::wire::parse_hex32(identity)?);
+        let address = pda::model(&mythic_wire::parse_hex32(identity)?);
         let read = || self.chain.account::<Model>(&address);
         let account = match setup::patiently("reading a former model", read).await {
             Ok(found) => found?.1,
@@ -482,10 +479,10 @@ impl Node {
 }
 
 /// Runs a node until `stop`. Returns an error only for what a restart would not mend; the message names the mend.
-pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<()> {
+pub async fn run(config: NodeConfig, seams: Seams, stop: CancellationToken) -> Result<()> {
     tokio::select! {
         // Waiting for a chain that is not there yet must not hold up a stop.
-        prepared = prepare(config) => {
+        prepared = prepare(config, seams) => {
             let (node, listener) = prepared?;
             serve(node, listener, stop).await
         }
@@ -493,7 +490,7 @@ pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<()> {
     }
 }
 
-async fn prepare(config: NodeConfig) -> Result<(Arc<Node>, TcpListener)> {
+async fn prepare(config: NodeConfig, seams: Seams) -> Result<(Arc<Node>, TcpListener)> {
     config.validate().map_err(anyhow::Error::msg)?;
     let keys = Keys::load(&config)?;
     let journal = Journal::open(&config.data_dir)?;
@@ -511,28 +508,56 @@ async fn prepare(config: NodeConfig) -> Result<(Arc<Node>, TcpListener)> {
     })?;
     let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
     let network = setup::network(&chain).await?;
-    if let Some(how) = config.cheat {
-        cheat::permit(how, &config.rpc_url).await?;
-        tracing::warn!(cheat = %how, "THIS NODE CHEATS: it {}; it will be found out and lose half of its stake", how.describe());
-    }
     let mut models = Vec::new();
     for model in &config.models {
-        models.push(setup::load_model(&chain, &config, model).await?);
+        models.push(setup::load_model(&chain, &config, model, &seams).await?);
     }
-    let node = assemble(config, keys, journal, store, chain, network, models).await?;
+    let parts = Parts {
+        config,
+        keys,
+        journal,
+        store,
+        chain,
+        network,
+        models,
+        disclosure: seams.disclosure,
+    };
+    let node = assemble(parts).await?;
     Ok((node, listener))
 }
 
+/// What a node is made of.
+pub struct Parts {
+    /// Configuration.
+    pub config: NodeConfig,
+    /// Keys.
+    pub keys: Keys,
+    /// The journal, opened.
+    pub journal: Journal,
+    /// Own results.
+    pub store: Store,
+    /// The chain.
+    pub chain: ChainClient,
+    /// The network's Config account.
+    pub network: Config,
+    /// Models served.
+    pub models: Vec<ServedModel>,
+    /// What is shown of results.
+    pub disclosure: Arc<dyn Disclosure>,
+}
+
 /// Joins the parts; registers the validator.
-pub async fn assemble(
-    config: NodeConfig,
-    keys: Keys,
-    journal: Journal,
-    store: Store,
-    chain: ChainClient,
-    network: Config,
-    models: Vec<ServedModel>,
-) -> Result<Arc<Node>> {
+pub async fn assemble(parts: Parts) -> Result<Arc<Node>> {
+    let Parts {
+        config,
+        keys,
+        journal,
+        store,
+        chain,
+        network,
+        models,
+        disclosure,
+    } = parts;
     let addresses: Vec<_> = models.iter().map(|m| m.address).collect();
     let validator = setup::register(&chain, &config, &keys, &network, &addresses).await?;
     let slot = setup::patiently("reading the slot", || chain.slot(Commitment::Processed)).await?;
@@ -560,6 +585,7 @@ pub async fn assemble(
     ]);
     Ok(Arc::new(Node {
         chain,
+        disclosure,
         others,
         verifier_secret,
         checking: tokio::sync::Semaphore::new(1),
@@ -596,7 +622,7 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationTok
     background.spawn(keeper::run(node.clone(), quit.clone()));
     background.spawn(duties::run(node.clone(), quit.clone()));
     if node.config.verifier.enabled {
-        background.spawn(verify::run(node.clone(), quit.clone()));
+        background.spawn(results::run(node.clone(), quit.clone()));
     }
     if node.config.accept_jobs && node.config.consume_open_jobs {
         background.spawn(consume(node.clone(), stop.clone()));
@@ -747,7 +773,7 @@ async fn announce(node: Arc<Node>, stop: CancellationToken, quit: CancellationTo
                 .put(&url)
                 .header("content-type", "application/json")
                 .body(body.clone());
-            for (name, value) in crate::wire::sign("PUT", &signed, &body, &node.keys.operator) {
+            for (name, value) in mythic_wire::sign("PUT", &signed, &body, &node.keys.operator) {
                 request = request.header(name, value);
             }
             let outcome = match request.send().await {

@@ -2,7 +2,8 @@
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::{engine::EngineStats, verifier::book::Totals};
+use mythic_engine::EngineStats;
+use mythic_verifier::book::Totals;
 
 /// All counters and gauges.
 #[derive(Debug, Clone)]

@@ -13,15 +13,13 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::{
-    backend::ServedModel,
-    cheat::Liar,
-    config::{ModelConfig, NodeConfig},
-};
 use crate::{
-    engine::{Engine, EngineConfig, kernels},
-    model::file_sha256,
+    config::{ModelConfig, NodeConfig},
+    seams::Seams,
+    serve::backend::ServedModel,
 };
+use mythic_engine::{Engine, EngineConfig, kernels};
+use mythic_model::{catalogue::file_sha256, prompt};
 
 /// The node's keys.
 #[derive(Debug, Clone)]
@@ -118,6 +116,7 @@ pub async fn load_model(
     chain: &ChainClient,
     config: &NodeConfig,
     model: &ModelConfig,
+    seams: &Seams,
 ) -> Result<ServedModel> {
     let path = model.path.clone();
     let engine_config = EngineConfig {
@@ -149,19 +148,7 @@ pub async fn load_model(
     Ok(ServedModel {
         address,
         account: Arc::new(parking_lot::RwLock::new(account)),
-        backend: match config.cheat {
-            None => Arc::new(engine),
-            Some(how) => {
-                let directory = config.data_dir.join("cheat");
-                Arc::new(Liar::new(
-                    how,
-                    engine,
-                    &model.path,
-                    directory,
-                    config.threads,
-                ))
-            }
-        },
+        backend: (seams.backend)(engine, &model.path, config),
     })
 }
 
@@ -169,7 +156,7 @@ pub async fn load_model(
 fn choose(
     found: Vec<(Pubkey, Model)>,
     weights: &[u8; 32],
-    identity: &crate::prompt::Identity,
+    identity: &prompt::Identity,
     config: &ModelConfig,
     path: &Path,
 ) -> Result<(Pubkey, Model)> {

@@ -6,7 +6,7 @@ use mythic_interface::state::{Dispute, Key, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::docket::Held;
-use crate::wire::parse_hex32;
+use mythic_wire::parse_hex32;
 
 /// One thing to remember. Addresses are base58, hashes hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use mythic_interface::{
     state::{FinishReason, Job, KernelProfile, ModelSpec},
 };
 
-use crate::fingerprint::{Evidence, EvidenceError};
+use mythic_wire::fingerprint::{Evidence, EvidenceError};
 
 /// A result on chain, and the model that it claims to be of.
 #[derive(Clone, Copy, Debug)]
@@ -336,7 +336,7 @@ fn find(subject: &Subject<'_>, positions: &[Position], drawn: bool) -> Finding {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use bytemuck::Zeroable;
     use mythic_interface::{

@@ -1,13 +1,13 @@
 //! Output and leaves as they are posted in a dispute. Pure.
 
-use mythic_client::ix;
 use mythic_interface::{
+    dispute::leaves_in_one_call,
     hash::{self, Hash, Leaf, OUTPUT_CHUNK},
     merkle,
     state::OUTPUT_PAGE_TOKENS,
 };
 
-use crate::fingerprint::Evidence;
+use mythic_wire::fingerprint::Evidence;
 
 /// Chunks on a page.
 pub const PAGE_CHUNKS: u32 = (OUTPUT_PAGE_TOKENS / OUTPUT_CHUNK) as u32;
@@ -28,7 +28,7 @@ pub fn chunk(evidence: &Evidence, chunk: u32) -> Option<(Vec<u32>, Vec<Hash>)> {
 /// there are several pages only one leaf fits.
 pub fn openings(evidence: &Evidence, positions: &[u32]) -> Vec<Vec<(Leaf, Vec<Hash>)>> {
     let hashes = evidence.leaf_hashes();
-    let each = ix::leaves_in_one_call(u32::try_from(hashes.len()).unwrap_or(u32::MAX));
+    let each = leaves_in_one_call(u32::try_from(hashes.len()).unwrap_or(u32::MAX));
     let mut positions = positions.to_vec();
     positions.sort_unstable();
     positions
@@ -48,7 +48,7 @@ pub fn openings(evidence: &Evidence, positions: &[u32]) -> Vec<Vec<(Leaf, Vec<Ha
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verifier::check::tests::case;
+    use crate::check::tests::case;
 
     #[test]
     fn chunks_and_leaves_lead_to_what_is_on_chain() {

@@ -10,10 +10,17 @@ use mythic_interface::{
     state::Dispute,
 };
 
-use crate::engine::Checked;
-
 /// The value of what has no logit.
 pub const NO_LOGIT: i32 = i32::MIN;
+
+/// What an engine replies for one position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its fourth-largest logit, Q16.16.
+    pub fourth: i32,
+    /// Its logits at the four ids that were asked for, Q16.16.
+    pub at_claimed: [i32; 4],
+}
 
 /// A question to an engine: readable ids only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,15 +80,15 @@ impl Question {
     }
 
     /// The values at every position, from the engine's reply; `None` if it is not of this question.
-    pub fn values(&self, checked: &[Checked]) -> Option<Vec<Values>> {
-        if checked.len() != self.output.len() {
+    pub fn values(&self, replies: &[Reply]) -> Option<Vec<Values>> {
+        if replies.len() != self.output.len() {
             return None;
         }
-        let mut values: Vec<Values> = checked
+        let mut values: Vec<Values> = replies
             .iter()
             .zip(&self.foreign)
             .map(|(own, foreign)| {
-                let mut out = [own.own[3].1; 5];
+                let mut out = [own.fourth; 5];
                 for ((out, logit), foreign) in out.iter_mut().zip(own.at_claimed).zip(foreign) {
                     *out = if *foreign { NO_LOGIT } else { logit };
                 }
@@ -136,11 +143,10 @@ mod tests {
     use super::*;
     use bytemuck::Zeroable;
 
-    fn checked(base: i32) -> Checked {
-        Checked {
-            own: [(1, base), (2, base - 1), (3, base - 2), (4, base - 3)],
+    fn reply(base: i32) -> Reply {
+        Reply {
+            fourth: base - 3,
             at_claimed: [base, base - 1, base - 2, base - 3],
-            log_sum_exp: 0.0,
         }
     }
 
@@ -149,9 +155,9 @@ mod tests {
         let question = Question::new(&[1], &[5, 6], &[[5, 1, 2, 3], [6, 1, 2, 3]], 10, 100);
         assert_eq!(question.output, [5, 6]);
         assert_eq!(question.claimed, [[5, 1, 2, 3], [6, 1, 2, 3]]);
-        let values = question.values(&[checked(9), checked(5)]).unwrap();
+        let values = question.values(&[reply(9), reply(5)]).unwrap();
         assert_eq!(values, [[9, 8, 7, 6, 6], [5, 4, 3, 2, 2]]);
-        assert_eq!(question.values(&[checked(9)]), None);
+        assert_eq!(question.values(&[reply(9)]), None);
     }
 
     #[test]
@@ -161,7 +167,7 @@ mod tests {
         let question = Question::new(&[1], &[5, 99, 6], &claimed, 10, 100);
         assert_eq!(question.output, [5, 0]);
         assert_eq!(question.claimed[1], [0, 1, 2, 3]);
-        let values = question.values(&[checked(9), checked(5)]).unwrap();
+        let values = question.values(&[reply(9), reply(5)]).unwrap();
         assert_eq!(values[1], [NO_LOGIT, 4, 3, 2, 2]);
         assert_eq!(values[2], [NO_LOGIT; 5]);
     }

@@ -13,8 +13,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::http::HeaderMap;
 use base64::Engine as _;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use solana_keypair::Keypair;
@@ -22,7 +22,12 @@ use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use solana_signer::Signer;
 
-pub use crate::fingerprint::Evidence;
+#[cfg(feature = "dial")]
+pub mod dial;
+pub mod fingerprint;
+pub mod finish;
+
+pub use fingerprint::Evidence;
 
 /// Largest body of any request between gateway and node, in bytes.
 pub const MAX_BODY: usize = 8 << 20;
@@ -102,6 +107,7 @@ pub enum NodeEvent {
     /// The whole output, after the last token.
     Done {
         /// Why it ended.
+        #[serde(with = "finish")]
         finish_reason: Finish,
         /// All output ids.
         output_ids: Vec<u32>,
@@ -123,59 +129,8 @@ pub enum NodeEvent {
     },
 }
 
-/// Why an output ended; codes as on chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Finish {
-    /// The last token is an end-of-sequence id.
-    Eos,
-    /// The job's output limit was reached.
-    Length,
-    /// A stop string appeared.
-    Stopped,
-    /// The job was cancelled; the output is what had been handed out.
-    Cancelled,
-}
-
-impl Finish {
-    /// Code on chain.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Eos => 1,
-            Self::Length => 2,
-            Self::Stopped => 3,
-            Self::Cancelled => 4,
-        }
-    }
-
-    /// From the code on chain.
-    pub fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Eos),
-            2 => Some(Self::Length),
-            3 => Some(Self::Stopped),
-            4 => Some(Self::Cancelled),
-            _ => None,
-        }
-    }
-
-    /// From the engine's word.
-    pub fn from_engine(finish: crate::engine::Finish) -> Self {
-        match finish {
-            crate::engine::Finish::Eos => Self::Eos,
-            crate::engine::Finish::Length => Self::Length,
-            crate::engine::Finish::Stopped => Self::Stopped,
-        }
-    }
-
-    /// OpenAI's word for it.
-    pub fn openai(self) -> &'static str {
-        match self {
-            Self::Eos | Self::Stopped | Self::Cancelled => "stop",
-            Self::Length => "length",
-        }
-    }
-}
+/// Why an output ended, as on chain.
+pub use mythic_interface::state::FinishReason as Finish;
 
 /// `PUT /v1/nodes/:validator` (`:validator` = base58 authority), signed by the validator's operator, every 10 s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,6 +188,7 @@ pub struct JobResult {
     /// Base58 address.
     pub job: String,
     /// Why the output ended.
+    #[serde(with = "finish")]
     pub finish_reason: Finish,
     /// All output ids.
     pub output_ids: Vec<u32>,
@@ -471,18 +427,5 @@ mod tests {
             verify_at("PUT", "/a", b"", &HeaderMap::new(), 0),
             Err(AuthError::Header(HEADER_KEY))
         );
-    }
-
-    #[test]
-    fn finish_codes_round_trip() {
-        for finish in [
-            Finish::Eos,
-            Finish::Length,
-            Finish::Stopped,
-            Finish::Cancelled,
-        ] {
-            assert_eq!(Finish::from_code(finish.code()), Some(finish));
-        }
-        assert_eq!(Finish::from_code(0), None);
     }
 }

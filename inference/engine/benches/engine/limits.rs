@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use mythic_inference::gguf::Gguf;
+use mythic_model::gguf::Gguf;
 
 use super::figures::Row;
 

@@ -16,7 +16,7 @@ mod python;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use mythic_inference::{model, prompt::PromptFormatter};
+use mythic_model::{catalogue, prompt::PromptFormatter};
 use serde::{Deserialize, Serialize};
 
 use figures::{Figure, Plan, Row};
@@ -97,7 +97,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
     let model = match arguments.model {
         Some(path) => path,
-        None => tokio::runtime::Runtime::new()?.block_on(model::fetch(|_| ()))?,
+        None => tokio::runtime::Runtime::new()?.block_on(catalogue::fetch(|_| ()))?,
     };
     if arguments.side {
         return ours::serve(&model, arguments.threads);

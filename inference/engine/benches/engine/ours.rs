@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::future::try_join_all;
-use mythic_inference::engine::{Engine, EngineConfig, EngineError, GenerateRequest, Sampler, Step};
+use mythic_engine::{Engine, EngineConfig, EngineError, GenerateRequest, Sampler, Step};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ async fn answer(engine: &Engine, command: Command) -> anyhow::Result<Value> {
             let stats = engine.stats();
             json!({
                 "device": format!("{}, {} threads", stats.device, stats.threads),
-                "version": concat!("mythic-inference ", env!("CARGO_PKG_VERSION")),
+                "version": concat!("mythic-engine ", env!("CARGO_PKG_VERSION")),
             })
         }
         // These are llama.cpp's.

@@ -26,8 +26,8 @@ use half::f16;
 
 use super::math::{LANES, exp, sum_lanes};
 use super::{Kernels, Places};
-use crate::engine::kv::{GROUP, Pool, Shape};
-use crate::engine::pages::{PAGE, PageId};
+use crate::kv::{GROUP, Pool, Shape};
+use crate::pages::{PAGE, PageId};
 
 /// Queries that share the loads of a kernel; a tile's last may be fewer.
 const QUERIES: usize = 6;
@@ -561,8 +561,8 @@ fn softmax_body(scores: &mut [f32], n: usize, query: usize, positions: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Lab;
-    use crate::engine::kernels::InstructionSet;
+    use crate::Lab;
+    use crate::kernels::InstructionSet;
 
     fn noise(i: usize) -> f32 {
         ((i * 7_919 + 13) % 2_000) as f32 / 500.0 - 2.0

@@ -239,7 +239,7 @@ fn exp64(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernels::InstructionSet;
+    use crate::kernels::InstructionSet;
 
     fn wide() -> bool {
         InstructionSet::available().contains(&InstructionSet::Avx2)

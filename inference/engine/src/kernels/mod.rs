@@ -24,14 +24,14 @@ mod x86;
 
 use std::ops::Range;
 
-use candle_core::quantized::GgmlDType;
+use mythic_model::gguf::TensorFormat;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::gguf::{Gguf, GgufError, Mapped};
 use activations::{PANEL, Q8};
 use formats::{BF16, BLOCK, F16, F32, Format, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
 use layout::{LANES, Lanes};
+use mythic_model::gguf::{Gguf, GgufError, Mapped};
 use pack::{Pack, Packed};
 use pool::Pool;
 
@@ -228,23 +228,23 @@ macro_rules! encoded {
 }
 
 impl Encoding {
-    fn new(dtype: GgmlDType, tensor: &str) -> Result<Self, GgufError> {
+    fn new(dtype: TensorFormat, tensor: &str) -> Result<Self, GgufError> {
         Ok(match dtype {
-            GgmlDType::Q4_0 => Self::Q4_0,
-            GgmlDType::Q4_1 => Self::Q4_1,
-            GgmlDType::Q5_0 => Self::Q5_0,
-            GgmlDType::Q5_1 => Self::Q5_1,
-            GgmlDType::Q8_0 => Self::Q8_0,
-            GgmlDType::Q3K => Self::Q3K,
-            GgmlDType::Q4K => Self::Q4K,
-            GgmlDType::Q5K => Self::Q5K,
-            GgmlDType::Q6K => Self::Q6K,
-            GgmlDType::F16 => Self::F16,
-            GgmlDType::BF16 => Self::BF16,
-            GgmlDType::F32 => Self::F32,
+            TensorFormat::Q4_0 => Self::Q4_0,
+            TensorFormat::Q4_1 => Self::Q4_1,
+            TensorFormat::Q5_0 => Self::Q5_0,
+            TensorFormat::Q5_1 => Self::Q5_1,
+            TensorFormat::Q8_0 => Self::Q8_0,
+            TensorFormat::Q3K => Self::Q3K,
+            TensorFormat::Q4K => Self::Q4K,
+            TensorFormat::Q5K => Self::Q5K,
+            TensorFormat::Q6K => Self::Q6K,
+            TensorFormat::F16 => Self::F16,
+            TensorFormat::BF16 => Self::BF16,
+            TensorFormat::F32 => Self::F32,
             other => {
                 return Err(GgufError::Unsupported(format!(
-                    "tensor `{tensor}` is quantised as {other:?}; the engine computes with Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K, Q4_K, Q5_K, Q6_K, F16, BF16 and F32"
+                    "tensor `{tensor}` is quantised as {other}; the engine computes with Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K, Q4_K, Q5_K, Q6_K, F16, BF16 and F32"
                 )));
             }
         })
@@ -290,7 +290,11 @@ impl Table {
         Ok(out)
     }
 
-    fn new((data, dtype): (Mapped, GgmlDType), name: &str, rows: usize) -> Result<Self, GgufError> {
+    fn new(
+        (data, dtype): (Mapped, TensorFormat),
+        name: &str,
+        rows: usize,
+    ) -> Result<Self, GgufError> {
         Ok(Self {
             row_bytes: data.bytes().len() / rows,
             encoding: Encoding::new(dtype, name)?,

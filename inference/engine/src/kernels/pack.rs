@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::layout::LANES;
 use super::pool::Pool;
 use super::{Encoding, KernelsError};
-use crate::gguf::{Gguf, GgufError, Mapped};
+use mythic_model::gguf::{Gguf, GgufError, Mapped};
 
 const MAGIC: &[u8; 8] = b"MYTHPACK";
 /// To be raised with every change of the layout.
@@ -101,7 +101,7 @@ impl Pack {
     pub fn open(path: &Path, gguf: &Gguf, pool: &Pool) -> Result<Arc<Self>, KernelsError> {
         let plan = Plan::new(gguf, pool)?;
         let mut places = vec![beside(path)];
-        if let Ok(models) = crate::model::cache_dir() {
+        if let Ok(models) = mythic_model::catalogue::cache_dir() {
             let key: String = hex::encode(&plan.identity()[..16]);
             places.push(models.with_file_name("packs").join(format!("{key}.pack")));
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use mythic_inference::engine::{Engine, EngineConfig, Finish, GenerateRequest, Sampler, Step};
+use mythic_engine::{Engine, EngineConfig, Finish, GenerateRequest, Sampler, Step};
 use tokio_util::sync::CancellationToken;
 
 /// The default model's file.
@@ -12,7 +12,7 @@ pub fn model() -> PathBuf {
         std::thread::spawn(|| {
             tokio::runtime::Runtime::new()
                 .expect("a runtime")
-                .block_on(mythic_inference::model::fetch(|p| {
+                .block_on(mythic_model::catalogue::fetch(|p| {
                     eprintln!("model: {p:?}")
                 }))
                 .expect("the model file")

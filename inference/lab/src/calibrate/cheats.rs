@@ -1,8 +1,8 @@
 //! Who writes answers, honestly or not, and what they then submit. Pure.
 
-use candle_core::quantized::GgmlDType;
 use mythic_interface::hash::{Hash, sha256, uniform};
 use mythic_interface::sampler::{Sampling, Top4, order};
+use mythic_model::gguf::TensorFormat;
 use serde::{Deserialize, Serialize};
 
 use super::transcript::{Position, Transcript};
@@ -33,7 +33,7 @@ pub enum Writer {
     Unrounded,
     /// llama.cpp on the same file, greedy.
     LlamaCpp,
-    Requantised(GgmlDType),
+    Requantised(TensorFormat),
     /// Keys and values kept in so many bits.
     KvBits(u8),
     /// The file without its last layers.
@@ -70,7 +70,7 @@ impl Writer {
             Self::Honest => "this engine".into(),
             Self::Unrounded => "same weights, f32 activations".into(),
             Self::LlamaCpp => "llama.cpp, greedy".into(),
-            Self::Requantised(dtype) => format!("weights as {}", format_name(dtype)),
+            Self::Requantised(dtype) => format!("weights as {}", dtype),
             Self::KvBits(bits) => format!("keys and values in {bits} bits"),
             Self::FewerLayers => "last layers left out".into(),
             Self::NoSystemPrompt => "system prompt dropped".into(),
@@ -100,7 +100,7 @@ impl Writer {
     pub fn submissions(self) -> &'static [Submission] {
         use Submission::{AsWritten, Prefilled, PrefilledForged};
         match self {
-            Self::FewerLayers | Self::Requantised(GgmlDType::Q8_0 | GgmlDType::Q4_0) => {
+            Self::FewerLayers | Self::Requantised(TensorFormat::Q8_0 | TensorFormat::Q4_0) => {
                 &[AsWritten, Prefilled, PrefilledForged]
             }
             // Their logits are the true ones already.
@@ -125,16 +125,6 @@ impl Writer {
             (_, Submission::Prefilled) => format!("{name}: filled in"),
             (_, Submission::PrefilledForged) => format!("{name}: forged"),
         }
-    }
-}
-
-/// As llama.cpp writes it.
-pub fn format_name(dtype: GgmlDType) -> String {
-    let name = format!("{dtype:?}");
-    // candle calls Q4_K `Q4K`.
-    match name.strip_suffix('K') {
-        Some(bits) if !bits.ends_with('_') => format!("{bits}_K"),
-        _ => name,
     }
 }
 
@@ -245,7 +235,7 @@ pub fn random(len: usize, vocabulary: usize, sampling: &Sampling) -> Answer {
 
 /// Every writer that is not honest, the costliest to unmask last.
 pub fn cheaters() -> Vec<Writer> {
-    use GgmlDType::{Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+    use TensorFormat::{Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
     let formats = [Q8_0, Q6K, Q5_1, Q5_0, Q5K, Q4_1, Q4_0, Q4K];
     formats
         .map(Writer::Requantised)
@@ -346,7 +336,7 @@ mod tests {
 
     #[test]
     fn formats_have_their_usual_names() {
-        assert_eq!(format_name(GgmlDType::Q4K), "Q4_K");
-        assert_eq!(format_name(GgmlDType::Q5_1), "Q5_1");
+        assert_eq!(TensorFormat::Q4K.to_string(), "Q4_K");
+        assert_eq!(TensorFormat::Q5_1.to_string(), "Q5_1");
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, Value, write};
 use candle_core::quantized::{GgmlDType, QTensor};
+use mythic_model::gguf::TensorFormat;
 
 /// Derived files above this are not made: they are quantised in memory.
 pub const MAX_BYTES: u64 = 4 << 30;
@@ -16,7 +17,7 @@ pub const MAX_BYTES: u64 = 4 << 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Derive {
     /// Every matrix whose rows fit the format's blocks, from its dequantised weights.
-    Requantise(GgmlDType),
+    Requantise(TensorFormat),
     /// The first layers only.
     Layers(u32),
 }
@@ -45,7 +46,7 @@ fn layer_of(name: &str) -> Option<u32> {
 
 /// Layers of the model in a file, if its metadata say so.
 pub fn layers(path: &Path) -> Option<u32> {
-    let gguf = crate::gguf::Gguf::open(path).ok()?;
+    let gguf = mythic_model::gguf::Gguf::open(path).ok()?;
     let architecture = gguf.text("general.architecture").ok()??;
     let key = format!("{architecture}.block_count");
     gguf.int(&key, 1, 1 << 16).ok()?
@@ -70,7 +71,9 @@ pub fn derive(source: &Path, goal: &Path, how: Derive) -> Result<Derived, Derive
         Derive::Requantise(_) => true,
     };
     let goal_type = |shape: &[usize], now: GgmlDType| match (how, shape) {
-        (Derive::Requantise(dtype), [_, cols]) if cols.is_multiple_of(dtype.block_size()) => dtype,
+        (Derive::Requantise(goal), [_, cols]) if cols.is_multiple_of(goal.block_size()) => {
+            crate::dtype(goal)
+        }
         _ => now,
     };
     let bytes: u64 = infos
@@ -98,7 +101,7 @@ pub fn derive(source: &Path, goal: &Path, how: Derive) -> Result<Derived, Derive
         let dtype = goal_type(info.shape.dims(), info.ggml_dtype);
         let is_matrix = info.shape.rank() == 2;
         let tensor = match how {
-            Derive::Requantise(goal) if is_matrix && dtype == goal => {
+            Derive::Requantise(goal) if is_matrix && dtype == crate::dtype(goal) => {
                 let weights = old.dequantize(&Device::Cpu).map_err(candle)?;
                 let new = QTensor::quantize(&weights, dtype).map_err(candle)?;
                 let same = dtype == info.ggml_dtype

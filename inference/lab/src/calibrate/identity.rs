@@ -10,7 +10,7 @@ use super::prompts::Job;
 use super::report::Identity;
 use super::run::{Result, Run, engine_error};
 use super::stats::Rate;
-use crate::engine::{Engine, EngineConfig, EngineError, InstructionSet};
+use mythic_engine::{Engine, EngineConfig, EngineError, InstructionSet};
 
 /// One of so many jobs is done again by every other engine that must give the same bits.
 const STRIDE: usize = 3;

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cheats::{Answer, Values};
 use super::llama_cpp;
-use crate::engine::{Checked, Engine, EngineConfig, EngineError, GenerateRequest, Sampler};
+use mythic_engine::{Checked, Engine, EngineConfig, EngineError, GenerateRequest, Sampler};
 
 /// Jobs that run side by side: decoding a batch reads the weights once.
 pub const WIDTH: usize = 8;

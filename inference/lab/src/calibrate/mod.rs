@@ -30,8 +30,8 @@ pub use report::{Report, Skipped};
 pub use run::calibrate;
 use thresholds::Frozen;
 
-use crate::engine::{EngineError, LoadError};
-use crate::prompt::PromptError;
+use mythic_engine::{EngineError, LoadError};
+use mythic_model::prompt::PromptError;
 
 /// What to calibrate with.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +103,7 @@ pub enum CalibrateError {
         source: std::io::Error,
     },
     #[error(transparent)]
-    Cache(#[from] crate::model::FetchError),
+    Cache(#[from] mythic_model::catalogue::FetchError),
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]

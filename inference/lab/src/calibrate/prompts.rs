@@ -5,7 +5,7 @@ use mythic_interface::hash::{Hash, sha256};
 use mythic_interface::sampler::Sampling;
 use serde::Deserialize;
 
-use crate::prompt::{Message, PromptError, PromptFormatter};
+use mythic_model::prompt::{Message, PromptError, PromptFormatter};
 
 const PROMPTS: &str = include_str!("prompts.json");
 

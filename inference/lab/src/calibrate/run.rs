@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::quantized::GgmlDType;
 use futures::{StreamExt, stream};
 use mythic_interface::hash::sha256;
 use mythic_interface::sampler::Sampling;
+use mythic_model::gguf::TensorFormat;
 
 use super::cheats::{self, Answer, Submission, Writer, transcript};
 use super::files::{self, Derive};
@@ -18,8 +18,8 @@ use super::report::{Report, Skipped};
 use super::thresholds::freeze;
 use super::transcript::Transcript;
 use super::{CalibrateError, Event, Settings};
-use crate::engine::Engine;
-use crate::model::{cache_dir, file_sha256};
+use mythic_engine::Engine;
+use mythic_model::catalogue::{cache_dir, file_sha256};
 
 /// A fifth of a model's layers is what a cheater leaves out.
 const LAYERS_LEFT_OUT: u32 = 5;
@@ -73,7 +73,7 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> CalibrateError {
 
 pub(super) fn engine_error(
     what: impl Into<String>,
-) -> impl FnOnce(crate::engine::EngineError) -> CalibrateError {
+) -> impl FnOnce(mythic_engine::EngineError) -> CalibrateError {
     let what = what.into();
     move |source| CalibrateError::Engine { what, source }
 }
@@ -320,7 +320,7 @@ impl<'a> Run<'a> {
     async fn engine_of(&self, writer: Writer) -> Result<std::result::Result<Engine, String>> {
         let mut config = lab::config(self.settings.threads);
         let how = match writer {
-            Writer::Unrounded => Derive::Requantise(GgmlDType::F32),
+            Writer::Unrounded => Derive::Requantise(TensorFormat::F32),
             Writer::Requantised(dtype) => Derive::Requantise(dtype),
             Writer::FewerLayers => match files::layers(self.model) {
                 Some(n) if n > 1 => Derive::Layers(n - (n / LAYERS_LEFT_OUT).max(1)),

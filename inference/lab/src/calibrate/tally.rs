@@ -12,7 +12,7 @@ use super::run::Run;
 use super::stats::Rate;
 use super::thresholds::{Frozen, draw, unlucky};
 use super::transcript::{Findings, Transcript};
-use crate::engine::kernels;
+use mythic_engine::kernels;
 
 impl Run<'_> {
     pub(super) fn report(&self, frozen: Frozen, identity: Vec<Identity>, began: Instant) -> Report {

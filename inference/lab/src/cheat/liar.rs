@@ -8,26 +8,25 @@ use std::{
     sync::Arc,
 };
 
-use candle_core::quantized::GgmlDType;
 use futures::future::BoxFuture;
 use mythic_interface::sampler::{Sampling, Top4, order};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::How;
-use crate::{
-    calibrate::{
-        cheats::{self, Answer},
-        files::{self, Derive},
-        transcript::forge,
-    },
-    engine::{
-        Checked, Engine, EngineConfig, EngineError, EngineStats, Finish, GenerateRequest, Sampler,
-        Step,
-    },
-    node::backend::{Backend, Steps},
+use crate::calibrate::{
+    cheats::{self, Answer},
+    files::{self, Derive},
+    transcript::forge,
+};
+use mythic_engine::{
+    Checked, Engine, EngineConfig, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step,
+};
+use mythic_model::{
+    gguf::TensorFormat,
     prompt::{Message, PromptError},
 };
+use mythic_node::serve::backend::{Backend, Steps};
 
 /// Layers that the smaller model lacks.
 const LAYERS_LEFT_OUT: u32 = 6;
@@ -340,7 +339,7 @@ async fn run(engine: &Engine, request: GenerateRequest) -> Result<Lie, EngineErr
 /// The engine of a file that is cheaper to run than `source`, made of it unless it is there.
 fn cheap(how: How, source: &Path, directory: &Path, threads: usize) -> Result<Engine, String> {
     let (what, derive) = match how {
-        How::OtherQuant => ("q4_0", Derive::Requantise(GgmlDType::Q4_0)),
+        How::OtherQuant => ("q4_0", Derive::Requantise(TensorFormat::Q4_0)),
         _ => match files::layers(source) {
             Some(layers) if layers > 1 => {
                 let kept = layers.saturating_sub(LAYERS_LEFT_OUT).max(1);

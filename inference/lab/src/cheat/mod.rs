@@ -6,9 +6,17 @@
 
 mod liar;
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
+use mythic_node::{
+    NodeConfig,
+    seams::{Disclosure, Seams},
+};
+use mythic_wire::{
+    dial::is_loopback,
+    fingerprint::{Draft, Evidence, EvidenceError},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -123,14 +131,63 @@ impl FromStr for How {
     }
 }
 
-/// Whether a URL leads to this machine.
-pub fn is_loopback(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+/// A node's configuration, and the way in which it is to cheat, if it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// Cheat in this way. Development chains on this machine only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cheat: Option<How>,
+    /// What every node has.
+    #[serde(flatten)]
+    pub node: NodeConfig,
+}
+
+impl Told {
+    /// Checks every value; the message names key, value and what is allowed.
+    pub fn validate(&self) -> std::result::Result<(), String> {
+        self.node.validate()?;
+        match self.cheat {
+            Some(how) if !(self.node.allow_loopback && is_loopback(&self.node.rpc_url)) => {
+                Err(format!(
+                    "cheat = \"{how}\": allowed only with allow_loopback and a development chain on this machine as rpc_url"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The parts of the node that the setting replaces; asks the chain whether it is a development chain.
+    pub async fn seams(&self) -> Result<Seams> {
+        let Some(how) = self.cheat else {
+            return Ok(Seams::default());
+        };
+        permit(how, &self.node.rpc_url).await?;
+        tracing::warn!(cheat = %how, "THIS NODE CHEATS: it {}; it will be found out and lose half of its stake", how.describe());
+        Ok(Seams {
+            backend: Arc::new(move |engine, path, config| {
+                let directory = config.data_dir.join("cheat");
+                Arc::new(Liar::new(how, engine, path, directory, config.threads))
+            }),
+            disclosure: Arc::new(Unashamed {
+                shows: how != How::Withhold,
+            }),
+        })
+    }
+}
+
+/// Seals whatever it is given: what a cheat seals need not hold.
+struct Unashamed {
+    shows: bool,
+}
+
+impl Disclosure for Unashamed {
+    fn shows(&self) -> bool {
+        self.shows
+    }
+    fn seal(&self, draft: Draft) -> std::result::Result<Evidence, EvidenceError> {
+        Evidence::seal_unchecked(draft)
+    }
 }
 
 /// Refuses to cheat unless the chain is a development chain of this machine, which answers `mythic_status`.

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use mythic_inference::gguf::Gguf;
-use mythic_inference::prompt::{Message, PromptFormatter};
+use mythic_model::gguf::Gguf;
+use mythic_model::prompt::{Message, PromptFormatter};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(gguf) = Gguf::from_bytes(bytes, Path::new("fuzz.gguf")) else {

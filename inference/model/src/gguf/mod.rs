@@ -2,9 +2,11 @@
 //! and tensors stay in the memory map, which all processes on a machine share.
 //!
 //! - [`Gguf`]: a checked file, its metadata and tensors
+//! - [`TensorFormat`]: how values are stored
 //! - [`value`]: metadata values, arrays as views of the map
 //! - [`reader`]: the bytes in order
 
+mod format;
 mod reader;
 mod value;
 
@@ -13,9 +15,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::quantized::GgmlDType;
 use memmap2::{Mmap, MmapMut, UncheckedAdvice};
 
+pub use format::TensorFormat;
 use reader::Reader;
 pub(crate) use value::short;
 pub use value::{Bools, Floats, Ints, Texts, Value};
@@ -74,7 +76,7 @@ pub enum GgufError {
 /// Where a tensor lies and what it is; the range was checked against the file.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
-    pub dtype: GgmlDType,
+    pub dtype: TensorFormat,
     /// Extents, fastest-varying first (GGUF order): a matrix is `[inputs, outputs]`.
     pub dims: Vec<usize>,
     start: usize,
@@ -121,25 +123,6 @@ pub struct Gguf {
     tensors: BTreeMap<String, TensorInfo>,
 }
 
-fn dtype(code: u32) -> Option<GgmlDType> {
-    Some(match code {
-        0 => GgmlDType::F32,
-        1 => GgmlDType::F16,
-        2 => GgmlDType::Q4_0,
-        3 => GgmlDType::Q4_1,
-        6 => GgmlDType::Q5_0,
-        7 => GgmlDType::Q5_1,
-        8 => GgmlDType::Q8_0,
-        10 => GgmlDType::Q2K,
-        11 => GgmlDType::Q3K,
-        12 => GgmlDType::Q4K,
-        13 => GgmlDType::Q5K,
-        14 => GgmlDType::Q6K,
-        30 => GgmlDType::BF16,
-        _ => return None,
-    })
-}
-
 fn alignment(metadata: &BTreeMap<String, Value>) -> Result<usize, GgufError> {
     match metadata.get("general.alignment") {
         None => Ok(32),
@@ -176,7 +159,7 @@ fn tensor(
     }
     let code = r.u32()?;
     let offset = r.u64()?;
-    let Some(dtype) = dtype(code) else {
+    let Some(dtype) = TensorFormat::from_code(code) else {
         return Err(GgufError::TensorType { name: shown, code });
     };
     let block = dtype.block_size();
@@ -195,7 +178,7 @@ fn tensor(
     let len = dims
         .iter()
         .try_fold(1usize, |n, d| n.checked_mul(*d))
-        .and_then(|n| (n / block).checked_mul(dtype.type_size()))
+        .and_then(|n| (n / block).checked_mul(dtype.block_bytes()))
         // So that neither the next tensor's alignment nor the last sum overflows.
         .filter(|len| expected.saturating_add(*len) < 1 << 62);
     let Some(len) = len else {
@@ -419,7 +402,7 @@ impl Gguf {
     }
 
     /// A tensor's bytes and type, its shape checked (GGUF order, fastest first).
-    pub fn mapped(&self, name: &str, dims: &[usize]) -> Result<(Mapped, GgmlDType), GgufError> {
+    pub fn mapped(&self, name: &str, dims: &[usize]) -> Result<(Mapped, TensorFormat), GgufError> {
         let info = self
             .tensor(name)
             .ok_or_else(|| GgufError::MissingTensor(name.into()))?;

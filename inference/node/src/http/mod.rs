@@ -35,18 +35,19 @@ use solana_signer::Signer;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{
-    Node,
-    admit::{self, CoSignable, Decline},
-    fsm::Origin,
-    job::{Delivery, Msg, Start},
-    journal::{Prompt, Record},
-};
 use crate::{
-    engine::{EngineError, Finish as EngineFinish, GenerateRequest, Sampler},
-    prompt::Message,
-    wire::{self, ErrorBody, InferenceRequest, MAX_BODY, NodeEvent},
+    Node,
+    keep::journal::{Prompt, Record},
+    serve::{
+        admit::{self, CoSignable, Decline},
+        backend::{ServedModel, Steps},
+        fsm::Origin,
+        task::{Delivery, Msg, Start},
+    },
 };
+use mythic_engine::{EngineError, Finish as EngineFinish, GenerateRequest, Sampler};
+use mythic_model::prompt::Message;
+use mythic_wire::{self as wire, ErrorBody, InferenceRequest, MAX_BODY, NodeEvent};
 
 /// How long a co-signed job may take until its first event.
 const FIRST_EVENT: Duration = Duration::from_secs(90);
@@ -124,7 +125,7 @@ async fn health(State(node): State<Arc<Node>>) -> Response {
         "status": status,
         "validator": node.keys.authority.to_string(),
         "slot": node.slot(),
-        "models": node.models.iter().map(super::backend::ServedModel::id).collect::<Vec<_>>(),
+        "models": node.models.iter().map(ServedModel::id).collect::<Vec<_>>(),
     });
     (code, Json(body)).into_response()
 }
@@ -167,7 +168,6 @@ async fn stats(State(node): State<Arc<Node>>) -> Response {
             "totals": book,
         },
         "stake_lamports": validator.stake.get(),
-        "cheat": node.config.cheat,
         "open_jobs_on_chain": validator.open_jobs.get(),
         "claimable_lamports": validator.claimable.get(),
         "money": {
@@ -426,7 +426,7 @@ async fn evidence(
             format!("{id:?} is not a job's address"),
         );
     };
-    if node.withholds() {
+    if !node.shows() {
         return no_evidence(&id);
     }
     let (store, others) = (node.store.clone(), node.others.clone());
@@ -663,11 +663,11 @@ async fn chat(
 }
 
 fn finish_word(finish: EngineFinish) -> &'static str {
-    wire::Finish::from_engine(finish).openai()
+    wire::finish::openai(finish)
 }
 
 async fn chat_whole(
-    mut steps: super::backend::Steps,
+    mut steps: Steps,
     mut head: serde_json::Value,
     prompt_tokens: usize,
     _guard: DropGuard,
@@ -707,7 +707,7 @@ async fn chat_whole(
 }
 
 fn chat_chunks(
-    steps: super::backend::Steps,
+    steps: Steps,
     mut head: serde_json::Value,
     guard: DropGuard,
 ) -> impl Stream<Item = Result<SseEvent, Infallible>> {

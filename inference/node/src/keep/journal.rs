@@ -12,8 +12,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::fsm::Origin;
-use crate::verifier::book::{Book, Note};
+use crate::serve::fsm::Origin;
+use mythic_verifier::book::{Book, Note};
 
 /// Longest frame, in bytes: a prompt of 262,144 ids in JSON fits.
 const MAX_FRAME: usize = 8 << 20;

@@ -9,7 +9,8 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, journal::Record};
+use super::journal::Record;
+use crate::Node;
 
 const EVERY: Duration = Duration::from_secs(15);
 /// Claims in one round, each in its own transaction.

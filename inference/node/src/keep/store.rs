@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
 
-use crate::{fingerprint::Evidence, wire::Finish};
+use mythic_wire::{Finish, fingerprint::Evidence};
 
 /// Largest evidence file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
@@ -19,6 +19,7 @@ const MAX_FILE: u64 = 256 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// Why the output ended.
+    #[serde(with = "mythic_wire::finish")]
     pub finish: Finish,
     /// Proof of it. Sealed under a terms hash of zeroes while the job was not yet seen on chain.
     pub evidence: Evidence,
@@ -104,8 +105,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fingerprint::Draft;
     use mythic_interface::sampler::Sampling;
+    use mythic_wire::fingerprint::Draft;
 
     fn saved() -> Saved {
         let sampling = Sampling {

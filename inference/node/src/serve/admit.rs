@@ -18,7 +18,7 @@ use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 
-use crate::wire::{self, InferenceRequest, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS};
+use mythic_wire::{self as wire, InferenceRequest, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS};
 
 /// Largest transaction of the chain, in bytes.
 const MAX_TRANSACTION: usize = 1_232;

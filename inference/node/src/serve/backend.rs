@@ -6,10 +6,8 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    engine::{Checked, Engine, EngineError, EngineStats, GenerateRequest, Step},
-    prompt::{Message, PromptError},
-};
+use mythic_engine::{Checked, Engine, EngineError, EngineStats, GenerateRequest, Step};
+use mythic_model::prompt::{Message, PromptError};
 
 /// Stream of generated tokens.
 pub type Steps = mpsc::Receiver<Result<Step, EngineError>>;

@@ -23,19 +23,21 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Node,
     admit::Work,
     backend::{ServedModel, Steps},
     fsm::{Action, Event, Exit, Failure, JobFsm, Origin, TermsMatch, View},
-    journal::{JobRecord, Prompt, Record},
-    outbound,
-    store::Saved,
     submit::{Outcome, Ready},
 };
 use crate::{
-    engine::{EngineError, GenerateRequest, Sampler, Step},
-    fingerprint::{Draft, Evidence},
-    wire::{self, Finish, JobResult, NodeEvent, PromptBody},
+    Node,
+    keep::{
+        journal::{JobRecord, Prompt, Record},
+        store::Saved,
+    },
+};
+use mythic_engine::{EngineError, GenerateRequest, Sampler, Step};
+use mythic_wire::{
+    self as wire, Finish, JobResult, NodeEvent, PromptBody, dial, fingerprint::Draft,
 };
 
 /// How often the prompt is asked for before the job is declined; the gateway's view of the chain may lag.
@@ -547,10 +549,7 @@ impl JobTask {
             None => (
                 self.made.iter().map(|s| s.token).collect(),
                 self.made.iter().map(|s| s.top4).collect(),
-                self.made
-                    .last()
-                    .and_then(|s| s.finish)
-                    .map(Finish::from_engine),
+                self.made.last().and_then(|s| s.finish),
             ),
         };
         if ids.len() < keep || keep == 0 {
@@ -566,26 +565,24 @@ impl JobTask {
             (false, Some(finish)) => finish,
             (false, None) => return Err("the output has no end".into()),
         };
-        // What a cheat seals need not hold.
-        let seal = match self.node.config.cheat {
-            None => Evidence::seal,
-            Some(_) => Evidence::seal_unchecked,
-        };
-        let evidence = seal(Draft {
-            job: self.job.to_bytes(),
-            submitter: self.node.keys.authority.to_bytes(),
-            // Not known before the job is seen; the result is sealed again then.
-            terms_hash: self.on_chain.as_ref().map_or([0; 32], |job| job.terms_hash),
-            salt,
-            prompt_ids: prompt.ids.clone(),
-            output_ids: ids,
-            leaves,
-            sampling: Sampling {
-                seed: work.seed,
-                temperature_milli: work.temperature_milli,
-            },
-        })
-        .map_err(|error| error.to_string())?;
+        let evidence = self
+            .node
+            .disclosure
+            .seal(Draft {
+                job: self.job.to_bytes(),
+                submitter: self.node.keys.authority.to_bytes(),
+                // Not known before the job is seen; the result is sealed again then.
+                terms_hash: self.on_chain.as_ref().map_or([0; 32], |job| job.terms_hash),
+                salt,
+                prompt_ids: prompt.ids.clone(),
+                output_ids: ids,
+                leaves,
+                sampling: Sampling {
+                    seed: work.seed,
+                    temperature_milli: work.temperature_milli,
+                },
+            })
+            .map_err(|error| error.to_string())?;
         let readers = self.on_chain.as_ref().map_or_else(Vec::new, |job| {
             [job.terms.owner, job.terms.requester, job.terms.canceller]
                 .iter()
@@ -643,7 +640,7 @@ impl JobTask {
             output_root,
             fingerprint: evidence.fingerprint,
             output_tokens: U32::new(evidence.output_ids.len() as u32),
-            finish_reason: saved.finish.code(),
+            finish_reason: saved.finish as u8,
         };
         let (told, outcomes) = mpsc::channel(4);
         self.outcomes = Some(outcomes);
@@ -661,7 +658,7 @@ impl JobTask {
         if self.done_told {
             return;
         }
-        if self.node.withholds() {
+        if !self.node.shows() {
             (self.done_told, self.client) = (true, None);
             return;
         }
@@ -792,7 +789,7 @@ impl JobTask {
                 if attempt > 0 {
                     tokio::time::sleep(PROMPT_PAUSE * attempt.min(6)).await;
                 }
-                let got = outbound::signed_request(
+                let got = dial::signed_request(
                     reqwest::Method::GET,
                     &source,
                     &path,
@@ -854,7 +851,7 @@ impl JobTask {
     fn publish(&self) {
         if self.delivery.done.load(Ordering::Acquire)
             || self.source.is_empty()
-            || self.node.withholds()
+            || !self.node.shows()
         {
             return;
         }
@@ -887,7 +884,7 @@ impl JobTask {
                 if delivery.done.load(Ordering::Acquire) {
                     return;
                 }
-                let put = outbound::signed_request(
+                let put = dial::signed_request(
                     reqwest::Method::PUT,
                     &source,
                     &path,

@@ -12,8 +12,8 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::verify::{Answer, Check, PAUSE};
-use crate::verifier::{book::Challenge, check, docket, sample};
+use super::results::{Answer, Check, PAUSE};
+use mythic_verifier::{book::Challenge, check, docket, sample};
 
 /// Slots over which challengers of the same result spread, so that most find it challenged already.
 const SPREAD_SLOTS: u64 = 8;

@@ -13,17 +13,19 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::{Node, ServedModel, journal::Record, store::Saved};
+use super::fetch;
 use crate::{
-    fingerprint::Evidence,
-    verifier::{
-        book::Note,
-        check::authenticate,
-        fetch::{self, Search},
-        question::Question,
-    },
-    wire::Finish,
+    Node,
+    keep::{journal::Record, store::Saved},
+    serve::backend::ServedModel,
 };
+use mythic_verifier::{
+    book::Note,
+    check::authenticate,
+    question::{Question, Reply},
+    search::Search,
+};
+use mythic_wire::{Finish, fingerprint::Evidence};
 
 /// Most compute units of a transaction.
 const COMPUTE_UNITS: u32 = 1_400_000;
@@ -59,7 +61,7 @@ impl Node {
 
     /// The authentic evidence of a result that lies here: our own, or one that was fetched.
     pub(super) async fn local_evidence(&self, job: &Pubkey, state: &Job) -> Option<Evidence> {
-        if self.withholds() && state.validator == self.keys.authority.to_bytes() {
+        if !self.shows() && state.validator == self.keys.authority.to_bytes() {
             return None;
         }
         let (own, others, job, state) = (self.store.clone(), self.others.clone(), *job, *state);
@@ -97,7 +99,7 @@ impl Node {
         )
         .await;
         if let Some(evidence) = &search.evidence
-            && let Some(finish) = Finish::from_code(state.finish_reason)
+            && let Some(finish) = Finish::from_u8(state.finish_reason)
         {
             let saved = Saved {
                 finish,
@@ -127,7 +129,16 @@ impl Node {
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.note_soft(Record::Verifier(Note::Computed { millis }));
         match answer {
-            Ok(checked) => asked.values(&checked),
+            Ok(checked) => {
+                let replies: Vec<Reply> = checked
+                    .iter()
+                    .map(|own| Reply {
+                        fourth: own.own[3].1,
+                        at_claimed: own.at_claimed,
+                    })
+                    .collect();
+                asked.values(&replies)
+            }
             Err(error) => {
                 tracing::warn!(%error, "the engine can't check");
                 None

@@ -13,13 +13,11 @@ use solana_signer::Signer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Node,
-    errand::{Errand, Prompts},
-};
+use super::errand::{Errand, Prompts};
+use crate::Node;
 #[cfg(doc)]
-use crate::verifier::docket;
-use crate::verifier::docket::{Case, Kind, Look, Me, Outcome, Page, is_party, pages};
+use mythic_verifier::docket;
+use mythic_verifier::docket::{Case, Kind, Look, Me, Outcome, Page, is_party, pages};
 
 /// How often the chain is searched for disputes that are not decided, at the latest.
 const SCAN_EVERY: Duration = Duration::from_secs(2);

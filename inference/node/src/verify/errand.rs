@@ -13,15 +13,13 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::Node;
-use crate::{
-    fingerprint::Evidence,
-    verifier::{
-        book::{Book, Ended, Note},
-        docket::{Data, Duty, Held, Outcome, pages},
-        postings, question,
-    },
+use crate::Node;
+use mythic_verifier::{
+    book::{Book, Ended, Note},
+    docket::{Data, Duty, Held, Outcome, pages},
+    postings, question,
 };
+use mythic_wire::fingerprint::Evidence;
 
 /// Transactions of one duty that are under way at once.
 const IN_FLIGHT: usize = 8;

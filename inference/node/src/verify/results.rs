@@ -1,5 +1,5 @@
 //! The task around checks of others' answers: follows results, asks for evidence, has the engine compute, and challenges what is
-//! false. What is decided is in [`crate::verifier`].
+//! false. What is decided is in [`mythic_verifier`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,16 +16,21 @@ use solana_pubkey::Pubkey;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, ServedModel, feed, feed::SseEvent, journal::Record};
 use crate::{
-    fingerprint::Evidence,
-    verifier::{
-        book::{Challenge, Note},
-        check::{self, Finding, Subject},
-        question,
-        sample::{self, SlotHashes},
+    Node,
+    keep::journal::Record,
+    serve::{
+        backend::ServedModel,
+        feed::{self, SseEvent},
     },
 };
+use mythic_verifier::{
+    book::{Challenge, Note},
+    check::{self, Finding, Subject},
+    question,
+    sample::{self, SlotHashes},
+};
+use mythic_wire::fingerprint::Evidence;
 
 /// How often the chain is searched for results that the feeds did not tell of.
 const SCAN_EVERY: Duration = Duration::from_secs(10);

@@ -3,10 +3,6 @@
 use base64::Engine as _;
 use bytemuck::Zeroable;
 use mythic_client::{ix, pda, sign_partly};
-use mythic_inference::{
-    node::admit::{Decline, ModelFacts, Situation, check_open, check_request, parse_transaction},
-    wire::InferenceRequest,
-};
 use mythic_interface::{
     hash,
     instruction::RequestInference,
@@ -18,6 +14,10 @@ use mythic_interface::{
     },
     window,
 };
+use mythic_node::serve::admit::{
+    Decline, ModelFacts, Situation, check_open, check_request, parse_transaction,
+};
+use mythic_wire::InferenceRequest;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;

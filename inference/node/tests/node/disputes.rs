@@ -7,19 +7,17 @@ use std::{
 
 use futures::future::BoxFuture;
 use mythic_client::{Commitment, ix, keys::write_keypair, pda};
-use mythic_inference::{
-    engine::{Checked, EngineError, EngineStats, GenerateRequest},
-    node::{
-        NodeConfig,
-        backend::{Backend, Steps},
-    },
-    prompt::{Message, PromptError},
-    verifier::{Policy, VerifierConfig},
-    wire::NodeEvent,
-};
+use mythic_engine::{Checked, EngineError, EngineStats, GenerateRequest};
 use mythic_interface::state::{
     Dispute, DisputeStatus, EndReason, Ground, Job, JobStatus, Validator, ValidatorStatus, Verdict,
 };
+use mythic_model::prompt::{Message, PromptError};
+use mythic_node::{
+    NodeConfig,
+    serve::backend::{Backend, Steps},
+};
+use mythic_verifier::{Policy, VerifierConfig};
+use mythic_wire::NodeEvent;
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;

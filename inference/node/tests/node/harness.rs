@@ -23,18 +23,7 @@ use bytemuck::Zeroable;
 use futures::{StreamExt, future::BoxFuture};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda, sign_partly};
 use mythic_devnet::{DevnetConfig, GenesisAccount, ProgramConfig, Servers};
-use mythic_inference::{
-    engine::{Checked, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step},
-    node::{
-        self, NodeConfig,
-        backend::{Backend, ServedModel, Steps},
-        journal::Journal,
-        setup::{self, Keys},
-        store::Store,
-    },
-    prompt::{Message, PromptError},
-    wire::{self, Announcement, InferenceRequest, JobResult, NodeEvent, PromptBody},
-};
+use mythic_engine::{Checked, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step};
 use mythic_interface::{
     hash,
     instruction::{RegisterModel, RequestInference, UpdateModel},
@@ -44,6 +33,18 @@ use mythic_interface::{
     state::{Job, KernelProfile, Model, ModelSpec, SamplingProfile},
     window,
 };
+use mythic_model::prompt::{Message, PromptError};
+use mythic_node::{
+    self as node, NodeConfig, Parts,
+    keep::{journal::Journal, store::Store},
+    seams::Open,
+    serve::{
+        backend::{Backend, ServedModel, Steps},
+        feed::SseParser,
+    },
+    setup::{self, Keys},
+};
+use mythic_wire::{self as wire, Announcement, InferenceRequest, JobResult, NodeEvent, PromptBody};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -600,9 +601,17 @@ pub fn run_node(
             account: Arc::new(parking_lot::RwLock::new(account)),
             backend,
         };
-        let node = node::assemble(config, keys, journal, store, chain, network, vec![served])
-            .await
-            .unwrap();
+        let parts = Parts {
+            config,
+            keys,
+            journal,
+            store,
+            chain,
+            network,
+            models: vec![served],
+            disclosure: std::sync::Arc::new(Open),
+        };
+        let node = node::assemble(parts).await.unwrap();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
             .await
             .unwrap();
@@ -654,7 +663,7 @@ impl Drop for Running {
 /// The events of a node's answer.
 pub struct Events {
     response: reqwest::Response,
-    parser: node::feed::SseParser,
+    parser: SseParser,
     ready: std::collections::VecDeque<NodeEvent>,
 }
 

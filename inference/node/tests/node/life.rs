@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use mythic_client::{Commitment, ix};
-use mythic_inference::wire::{self, Evidence, Finish, NodeEvent};
 use mythic_interface::{
     hash,
     state::{Job, JobStatus},
 };
+use mythic_wire::{self as wire, Evidence, Finish, NodeEvent};
 use serde_json::json;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
@@ -241,7 +241,7 @@ async fn a_cancelled_stream_commits_to_what_was_handed_out() {
             j.status() == Some(JobStatus::Submitted)
         })
         .await;
-    assert_eq!(state.finish_reason, Finish::Cancelled.code());
+    assert_eq!(state.finish_reason, Finish::Cancelled as u8);
     let count = state.output_tokens.get();
     assert!((5..60).contains(&count), "{count} tokens");
     assert_eq!(
@@ -401,8 +401,8 @@ async fn a_result_that_vanished_from_the_chain_is_submitted_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
-    use mythic_inference::node::submit::{Outcome, Ready, Submitter};
     use mythic_interface::instruction::SubmitResult;
+    use mythic_node::serve::submit::{Outcome, Ready, Submitter};
     let world = World::start(60).await;
     drop(world.node(QUICK));
     let mut told = Vec::new();
@@ -446,7 +446,7 @@ async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
                 output_root: [2; 32],
                 fingerprint: [3; 32],
                 output_tokens: 3.into(),
-                finish_reason: Finish::Length.code(),
+                finish_reason: Finish::Length as u8,
             };
             let (sender, receiver) = tokio::sync::mpsc::channel(4);
             submitter

@@ -4,19 +4,17 @@ use std::time::{Duration, Instant};
 
 use bytemuck::Zeroable;
 use mythic_client::{ChainClient, Commitment, ix, pda};
-use mythic_inference::{
-    engine::{Engine, EngineConfig, kernels},
-    model,
-    node::{self, ModelConfig, NodeConfig},
-    prompt::{Message, PromptFormatter},
-    wire::NodeEvent,
-};
+use mythic_engine::{Engine, EngineConfig, kernels};
 use mythic_interface::{
     hash,
     instruction::RegisterModel,
     le::{Text, U16, U32},
     state::{JobStatus, ModelSpec},
 };
+use mythic_model::catalogue as model;
+use mythic_model::prompt::{Message, PromptFormatter};
+use mythic_node::{self as node, ModelConfig, NodeConfig};
+use mythic_wire::NodeEvent;
 use serde_json::{Value, json};
 use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;

@@ -1,9 +1,9 @@
 //! The pack file: what is stored comes back, nothing else is ever used, several builders agree.
 
-use candle_core::quantized::GgmlDType;
+use mythic_model::gguf::TensorFormat;
 
 use super::*;
-use crate::random_model::RandomModel;
+use mythic_lab::random_model::RandomModel;
 
 /// A model file and where its pack is tried.
 struct Bench {
@@ -17,11 +17,11 @@ impl Bench {
             directory: tempfile::tempdir().expect("a directory"),
             pool: Pool::new(2).expect("threads"),
         };
-        bench.model(GgmlDType::Q4_1, 1);
+        bench.model(TensorFormat::Q4_1, 1);
         bench
     }
 
-    fn model(&self, format: GgmlDType, seed: u64) {
+    fn model(&self, format: TensorFormat, seed: u64) {
         let path = self.directory.path().join("new.gguf");
         RandomModel::new(format, seed)
             .write(&path)
@@ -80,7 +80,7 @@ fn a_pack_is_built_once_and_mapped_from_then_on() {
 
 #[test]
 fn every_format_comes_back_from_the_file() {
-    for (_, format) in crate::random_model::FORMATS {
+    for (_, format) in mythic_lab::random_model::FORMATS {
         let bench = Bench::new();
         bench.model(format, 5);
         bench.open();
@@ -118,7 +118,7 @@ fn a_changed_model_at_the_same_path_never_meets_the_old_pack() {
     let bench = Bench::new();
     let time = std::fs::metadata(bench.gguf()).and_then(|m| m.modified());
     let old = bench.open();
-    bench.model(GgmlDType::Q4_1, 2);
+    bench.model(TensorFormat::Q4_1, 2);
     // Of the same length, with the same time.
     File::options()
         .write(true)
@@ -129,7 +129,7 @@ fn a_changed_model_at_the_same_path_never_meets_the_old_pack() {
     let name = "blk.0.attn_q.weight";
     let bytes = |pack: &Arc<Pack>| pack.get(name).expect("a matrix").bytes().to_vec();
     assert!(bytes(&old) != bytes(&new));
-    bench.model(GgmlDType::Q8_0, 1);
+    bench.model(TensorFormat::Q8_0, 1);
     bench.open();
 }
 

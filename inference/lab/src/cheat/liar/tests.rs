@@ -8,7 +8,7 @@ use mythic_interface::{
 use serde_json::json;
 
 use super::*;
-use crate::{node::cheat::permit, random_model::RandomModel};
+use crate::{cheat::permit, random_model::RandomModel};
 
 fn sampling(seed: u8) -> Sampling {
     Sampling {
@@ -33,7 +33,7 @@ impl Lab {
         let path = directory.path().join("true.gguf");
         let model = RandomModel {
             layers: 8,
-            ..RandomModel::new(GgmlDType::Q8_0, 5)
+            ..RandomModel::new(TensorFormat::Q8_0, 5)
         };
         model.write(&path).unwrap();
         let config = EngineConfig {

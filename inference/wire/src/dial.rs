@@ -12,7 +12,7 @@ use futures::StreamExt;
 use reqwest::{Method, Url};
 use solana_keypair::Keypair;
 
-use crate::wire;
+use crate as wire;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -113,6 +113,16 @@ fn is_public_v6(a: Ipv6Addr) -> bool {
     }
     // Only 2000::/3 is given out; of it, Teredo (2001::/32) and documentation (2001:db8::/32) are not destinations.
     (s[0] & 0xe000) == 0x2000 && !(s[0] == 0x2001 && (s[1] == 0 || s[1] == 0xdb8))
+}
+
+/// Whether a URL leads to this machine.
+pub fn is_loopback(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Checks a URL and resolves it to the addresses that may be dialled.
