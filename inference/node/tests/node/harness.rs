@@ -336,7 +336,7 @@ impl World {
             lamports: sol * SOL,
         };
         let elf = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("../programs/elf/mythic_ai_precompiles.so");
+            .join("../../programs/elf/mythic_ai_precompiles.so");
         let config = DevnetConfig {
             data_dir: dir.path().join("chain"),
             rpc_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
