@@ -9,14 +9,15 @@ use mythic_interface::{
 };
 use mythic_model::catalogue::{self as model, Progress, file_sha256};
 use mythic_model::gguf::Gguf;
-use mythic_model::prompt::PromptFormatter;
+use mythic_model::servable;
 use std::path::{Path, PathBuf};
 
 /// The on-chain description of the file at `path` under the arithmetic that this build computes with.
 pub fn spec(path: &Path) -> Result<ModelSpec> {
     let gguf = Gguf::open(path).with_context(|| format!("reading {}", path.display()))?;
-    let formatter = PromptFormatter::from_parsed(&gguf)
-        .with_context(|| format!("reading {}", path.display()))?;
+    let formatter = servable::check(&gguf)
+        .with_context(|| format!("{} cannot be served", path.display()))?
+        .formatter;
     let identity = formatter.identity();
     let mut eos: Vec<u32> = formatter.eos_ids().to_vec();
     eos.sort_unstable();
@@ -49,6 +50,13 @@ pub fn spec(path: &Path) -> Result<ModelSpec> {
         eos_count: eos.len() as u8,
         eos_ids,
     })
+}
+
+/// Refuses a file that a node could not serve.
+pub fn check(path: &Path) -> Result<()> {
+    servable::check_servable(path)
+        .map(drop)
+        .with_context(|| format!("{} cannot be served", path.display()))
 }
 
 /// A name for the file at `path`, from its metadata or else from the file's own name, in the characters of a model id.

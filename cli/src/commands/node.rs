@@ -94,14 +94,15 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
             ),
         ));
     }
-    std::fs::create_dir_all(&init.dir).with_context(|| format!("making {}", init.dir.display()))?;
-    let dir = init.dir.canonicalize()?;
     let model = match init.model {
         Some(path) => path
             .canonicalize()
             .with_context(|| format!("--model {}", path.display()))?,
         None => fetch_with_progress().await?,
     };
+    crate::model::check(&model)?;
+    std::fs::create_dir_all(&init.dir).with_context(|| format!("making {}", init.dir.display()))?;
+    let dir = init.dir.canonicalize()?;
     let (authority_path, operator_path) = (dir.join("authority.json"), dir.join("operator.json"));
     let (authority, operator) = (
         keys::load_or_create(&authority_path)?,

@@ -44,6 +44,9 @@ const DEFAULT_NAME: &str = "smollm2-135m-instruct";
 const API_KEY: &str = "mythic-dev";
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
+/// Memory for keys and values of each validator's model, in bytes: a whole context of the default model, and
+/// some beside it. Several validators share this machine.
+const KV_BYTES: u64 = 256 << 20;
 /// Pace of a manual network until it is ready.
 const STARTING_SLOT_MS: u64 = 200;
 
@@ -409,6 +412,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
                 identity: Some(hex::encode(spec.identity())),
             }],
             stake_lamports: STAKE_LAMPORTS,
+            kv_bytes: KV_BYTES,
             allow_loopback: true,
             // A development network has few jobs, and whoever tries a cheat wants to see it caught.
             verifier: VerifierConfig {

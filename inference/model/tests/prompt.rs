@@ -325,24 +325,43 @@ fn long_runs_take_time_in_proportion_to_their_length() {
     }
 }
 
+/// What llama.cpp (`xllamacpp` 2026.10.11549) gives for texts: of the default model's file without the
+/// key `tokenizer.ggml.pre`, and of the file as it is where texts of control tokens are text.
+#[derive(serde::Deserialize)]
+struct Reference {
+    text: String,
+    default: Vec<u32>,
+    text_only: Vec<u32>,
+}
+
 #[test]
-fn a_file_without_pre_tokenizer_is_read_as_one_with_the_default() {
+fn ids_are_llama_cpps_without_a_pre_tokenizer_and_without_control_tokens() {
+    let reference: Vec<Reference> =
+        serde_json::from_str(include_str!("reference/llama_cpp.json")).expect("JSON");
     let key = "tokenizer.ggml.pre";
     let of = |gguf: &Gguf| PromptFormatter::from_parsed(gguf).unwrap();
     let missing = of(&head(&[(key, None)]));
     let named = of(&head(&[(key, Some(text("default")))]));
-    for sample in ["it's 12345.67 a+b=c, «d»", "x\n\n  y", "1 234 5678"] {
+    let mut apart = 0;
+    for Reference {
+        text,
+        default,
+        text_only,
+    } in &reference
+    {
+        for formatter in [&missing, &named] {
+            let ids = formatter.tokenizer().encode(text, true).unwrap();
+            assert_eq!(&ids, default, "{text:?}");
+        }
         assert_eq!(
-            missing.encode(sample).unwrap(),
-            named.encode(sample).unwrap()
+            &default_model().encode(text).unwrap(),
+            text_only,
+            "{text:?}"
         );
+        let own = default_model().tokenizer().encode(text, true).unwrap();
+        apart += usize::from(&own != default);
     }
-    // Three digits at a time, punctuation apart: not as the model's own pre-tokenizer cuts.
-    let sample = "12345";
-    assert_ne!(
-        missing.encode(sample).unwrap(),
-        default_model().encode(sample).unwrap()
-    );
+    assert!(apart > 100, "the default is another than the model's own");
 }
 
 #[test]
