@@ -99,7 +99,7 @@ impl Ask {
                 "validator": validator.authority,
                 "text": got.text,
                 "output_ids": got.output_ids,
-                "finish_reason": got.finish,
+                "finish_reason": got.finish.map(Finish::as_str),
             });
             println!("{object}");
             return Ok(());
