@@ -6,7 +6,7 @@ use futures::StreamExt;
 use mythic_client::{Commitment, ix, pda};
 use mythic_interface::{
     hash::{prompt_hash, stop_hash},
-    instruction::RequestInference,
+    ix::RequestInference,
     le::{Text, U16, U32},
     state::{Job, JobStatus, Vault},
     window,

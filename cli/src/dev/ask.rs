@@ -11,7 +11,7 @@ use futures::StreamExt;
 use mythic_client::{ChainClient, Commitment, ix, keys, pda, sign_partly};
 use mythic_interface::{
     hash,
-    instruction::RequestInference,
+    ix::RequestInference,
     le::{Text, U16, U32},
     state::{Model, SamplingProfile},
     window,

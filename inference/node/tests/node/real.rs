@@ -7,7 +7,7 @@ use mythic_client::{ChainClient, Commitment, ix, pda};
 use mythic_engine::{Engine, EngineConfig, kernels};
 use mythic_interface::{
     hash,
-    instruction::RegisterModel,
+    ix::RegisterModel,
     le::{Text, U16, U32},
     state::{JobStatus, ModelSpec},
 };
