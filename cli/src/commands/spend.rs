@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use mythic_client::{ChainClient, ix, pda};
 use mythic_interface::{
-    instruction::GrantSpend,
+    ix::GrantSpend,
     le::{U32, U64},
     state::{GRANT_MODELS, SpendGrant},
 };

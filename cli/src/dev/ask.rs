@@ -11,7 +11,7 @@ use futures::StreamExt;
 use mythic_client::{ChainClient, Commitment, ix, keys, pda, sign_partly};
 use mythic_interface::{
     hash,
-    instruction::RequestInference,
+    ix::RequestInference,
     le::{Text, U16, U32},
     state::{Model, SamplingProfile},
     window,
@@ -99,7 +99,7 @@ impl Ask {
                 "validator": validator.authority,
                 "text": got.text,
                 "output_ids": got.output_ids,
-                "finish_reason": got.finish,
+                "finish_reason": got.finish.map(Finish::as_str),
             });
             println!("{object}");
             return Ok(());

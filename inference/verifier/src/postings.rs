@@ -1,8 +1,8 @@
 //! Output and leaves as they are posted in a dispute. Pure.
 
 use mythic_interface::{
-    dispute::leaves_in_one_call,
     hash::{self, Hash, Leaf, OUTPUT_CHUNK},
+    ix::leaves_in_one_call,
     merkle,
     state::OUTPUT_PAGE_TOKENS,
 };

@@ -12,15 +12,6 @@ use crate::money::{add, checked_mul, share};
 use crate::params::{MAX_JURY_SEATS, Rules};
 use crate::state::{Dispute, Ground, Verdict};
 
-/// Leaves of an answer of `output_tokens` tokens that fit one PostOpenings in a transaction with a compute budget:
-/// two up to 2,048 tokens, then one.
-pub const fn leaves_in_one_call(output_tokens: u32) -> usize {
-    match output_tokens {
-        0..=2_048 => 2,
-        _ => 1,
-    }
-}
-
 /// Chunks in which an output of `tokens` tokens is posted.
 pub const fn chunks(tokens: u32) -> u32 {
     tokens.div_ceil(OUTPUT_CHUNK as u32)

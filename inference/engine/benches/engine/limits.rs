@@ -46,7 +46,7 @@ impl Work {
             }
             if in_layer || Some(name) == output {
                 let dtype = tensor.dtype;
-                bytes += weights / dtype.block_size() as f64 * dtype.type_size() as f64;
+                bytes += weights / dtype.block_size() as f64 * dtype.block_bytes() as f64;
             }
         }
         Ok(Self { layers, bytes })

@@ -26,7 +26,7 @@ use mythic_devnet::{DevnetConfig, GenesisAccount, ProgramConfig, Servers};
 use mythic_engine::{Checked, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step};
 use mythic_interface::{
     hash,
-    instruction::{RegisterModel, RequestInference, UpdateModel},
+    ix::{RegisterModel, RequestInference, UpdateModel},
     le::{Text, U16, U32},
     params::Params,
     sampler::Sampling,

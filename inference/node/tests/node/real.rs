@@ -7,7 +7,7 @@ use mythic_client::{ChainClient, Commitment, ix, pda};
 use mythic_engine::{Engine, EngineConfig, kernels};
 use mythic_interface::{
     hash,
-    instruction::RegisterModel,
+    ix::RegisterModel,
     le::{Text, U16, U32},
     state::{JobStatus, ModelSpec},
 };
@@ -59,7 +59,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         withdraw_above_lamports: 0,
         ..world.config()
     };
-    let error = node::run(config.clone(), CancellationToken::new())
+    let error = node::run(config.clone(), node::seams::Seams::default(), CancellationToken::new())
         .await
         .unwrap_err();
     assert!(
@@ -85,7 +85,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         .unwrap();
 
     let stop = CancellationToken::new();
-    let daemon = tokio::spawn(node::run(config.clone(), stop.clone()));
+    let daemon = tokio::spawn(node::run(config.clone(), node::seams::Seams::default(), stop.clone()));
     let url = format!("http://{}", config.listen);
     let started = Instant::now();
     while !reqwest::get(format!("{url}/health"))
