@@ -96,8 +96,35 @@ pub async fn fetch_with_progress() -> Result<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The first part of a model in two.
+    pub(crate) fn part_of_a_model(dir: &Path) -> PathBuf {
+        let text = |s: &str| [&(s.len() as u64).to_le_bytes(), s.as_bytes()].concat();
+        let mut out = b"GGUF".to_vec();
+        out.extend(3u32.to_le_bytes());
+        out.extend(0u64.to_le_bytes());
+        out.extend(3u64.to_le_bytes());
+        out.extend([text("general.architecture"), 8u32.to_le_bytes().into()].concat());
+        out.extend(text("llama"));
+        for (key, value) in [("split.no", 0u32), ("split.count", 2)] {
+            out.extend([text(key), 4u32.to_le_bytes().into()].concat());
+            out.extend(value.to_le_bytes());
+        }
+        out.resize(out.len().next_multiple_of(32), 0);
+        let path = dir.join("part.gguf");
+        std::fs::write(&path, out).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_that_no_node_could_serve_has_no_description() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = format!("{:#}", spec(&part_of_a_model(dir.path())).unwrap_err());
+        assert!(message.contains("cannot be served"), "{message}");
+        assert!(message.contains("part 1 of 2"), "{message}");
+    }
 
     #[test]
     fn a_files_name_becomes_a_model_name() {

@@ -68,7 +68,7 @@ pub enum PromptError {
     Refused(String),
     /// Said before anything is tokenised.
     #[error(
-        "the prompt is longer than this model's maximum context length of {context} tokens, which hold at most {most_bytes} bytes"
+        "This model's maximum context length is {context} tokens, which hold at most {most_bytes} bytes; the prompt is longer"
     )]
     TooLong { context: u32, most_bytes: usize },
 }
