@@ -229,7 +229,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let key = dir.path().join("key.json");
         std::fs::write(&key, "[]").unwrap();
-        let node = NodeConfig {
+        let node = mythic_node::NodeConfig {
             gateways: vec!["http://127.0.0.1:4002".into()],
             allow_loopback: true,
             operator_keypair: key.clone(),
@@ -238,7 +238,7 @@ mod tests {
                 path: crate::model::tests::part_of_a_model(dir.path()),
                 identity: None,
             }],
-            ..NodeConfig::default()
+            ..mythic_node::NodeConfig::default()
         };
         let file = dir.path().join("node.toml");
         std::fs::write(&file, toml::to_string(&node).unwrap()).unwrap();
