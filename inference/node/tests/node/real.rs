@@ -59,9 +59,13 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         withdraw_above_lamports: 0,
         ..world.config()
     };
-    let error = node::run(config.clone(), node::seams::Seams::default(), CancellationToken::new())
-        .await
-        .unwrap_err();
+    let error = node::run(
+        config.clone(),
+        node::seams::Seams::default(),
+        CancellationToken::new(),
+    )
+    .await
+    .unwrap_err();
     assert!(
         format!("{error:#}").contains("mythic model register"),
         "{error:#}"
@@ -85,7 +89,11 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         .unwrap();
 
     let stop = CancellationToken::new();
-    let daemon = tokio::spawn(node::run(config.clone(), node::seams::Seams::default(), stop.clone()));
+    let daemon = tokio::spawn(node::run(
+        config.clone(),
+        node::seams::Seams::default(),
+        stop.clone(),
+    ));
     let url = format!("http://{}", config.listen);
     let started = Instant::now();
     while !reqwest::get(format!("{url}/health"))
