@@ -24,11 +24,12 @@ use crate::{
     run::Runs,
 };
 
-/// Connections to PostgreSQL.
-pub type Pool = deadpool_postgres::Pool;
+pub use mythic_postgres::Pool;
 
 /// Most connections of the pool.
 const CONNECTIONS: usize = 16;
+/// The database cancels a statement after this.
+const STATEMENT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// State of the gateway.
 pub struct App {
@@ -96,22 +97,13 @@ impl App {
                 .collect::<anyhow::Result<Vec<_>>>()
         })
         .await??;
-        let database: tokio_postgres::Config =
-            config.database_url.parse().context("database_url")?;
-        let manager = deadpool_postgres::Manager::from_config(
-            database,
-            tokio_postgres::NoTls,
-            deadpool_postgres::ManagerConfig {
-                recycling_method: deadpool_postgres::RecyclingMethod::Fast,
-            },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(CONNECTIONS)
-            .wait_timeout(Some(std::time::Duration::from_secs(5)))
-            .create_timeout(Some(std::time::Duration::from_secs(5)))
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .build()
-            .context("connection pool")?;
+        let settings = mythic_postgres::PoolSettings {
+            name: "mythic gateway".into(),
+            size: CONNECTIONS,
+            wait: std::time::Duration::from_secs(5),
+            statement_timeout: STATEMENT,
+        };
+        let pool = mythic_postgres::pool(&config.database_url, &settings)?;
         Ok(Arc::new(Self {
             chain: ChainClient::new(config.rpc_url.clone(), config.ws_url.clone()),
             dialer: Dialer::new(config.dev),

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::alarms::Alarm;
-use crate::copy::CopyBuffer;
+use mythic_postgres::CopyBuffer;
 use crate::entity::Entity;
 use crate::feed::{Add, FeedRow, Span};
 use crate::holder::Input;

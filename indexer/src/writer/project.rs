@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Writer, in_set};
-use crate::copy::CopyBuffer;
+use mythic_postgres::CopyBuffer;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::feed::{FeedRow, Op};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Writer;
-use crate::copy::CopyBuffer;
+use mythic_postgres::CopyBuffer;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
@@ -38,7 +38,7 @@ impl Writer {
             let changes = crate::projection::project_bank(bank.id.slot, &bank.accounts, &skip);
             let mut rows: std::collections::BTreeMap<Entity, CopyBuffer> = Default::default();
             for row in &changes.rows {
-                rows.entry(row.entity).or_default().entity_row(*number, row);
+                row.write(*number, rows.entry(row.entity).or_default());
             }
             self.session.batch("BEGIN").await?;
             let mut outcome = Ok(());

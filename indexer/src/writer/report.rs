@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::alarms;
-use crate::copy::CopyBuffer;
+use mythic_postgres::CopyBuffer;
 use crate::error::IndexerError;
 use crate::plan::Plan;
 
