@@ -1,5 +1,6 @@
 //! What each input does to the tables, and that no crash between two statements changes the outcome.
 
+use mythic_postgres::PostgresError;
 use super::chain::*;
 use super::drain;
 use super::postgres::Database;
@@ -819,7 +820,7 @@ async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
         .unwrap();
     assert!(matches!(
         crate::migrate(&db.url).await,
-        Err(IndexerError::MigrationChanged { .. })
+        Err(IndexerError::Database(PostgresError::MigrationChanged { .. }))
     ));
     db.client
         .batch_execute(
@@ -830,6 +831,6 @@ async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
         .unwrap();
     assert!(matches!(
         crate::migrate(&db.url).await,
-        Err(IndexerError::MigrationUnknown { .. })
+        Err(IndexerError::Database(PostgresError::MigrationUnknown { .. }))
     ));
 }
