@@ -19,11 +19,10 @@ use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
 use crate::{
-    app::App,
-    config::ModelConfig,
+    chain::{Chain, errors::chain_error},
+    config::{GatewayConfig, ModelConfig},
     error::{ApiError, ApiResult},
-    onchain::chain_error,
-    openai::{ChatRequest, DEFAULT_MAX_TOKENS},
+    intake::openai::{ChatRequest, DEFAULT_MAX_TOKENS},
 };
 
 /// How long prices and rules are believed before they are read again.
@@ -67,8 +66,8 @@ impl Served {
 }
 
 /// All models of this gateway, with what the chain says of them.
-#[derive(Default)]
 pub struct Catalogue {
+    source: Arc<Chain>,
     models: Vec<Arc<Served>>,
     chain: Mutex<HashMap<Pubkey, (Instant, Model)>>,
     rules: Mutex<Option<(Instant, Config)>>,
@@ -76,10 +75,12 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// A catalogue of these models.
-    pub fn new(models: Vec<Served>) -> Self {
+    pub fn new(models: Vec<Served>, source: Arc<Chain>) -> Self {
         Self {
+            source,
             models: models.into_iter().map(Arc::new).collect(),
-            ..Self::default()
+            chain: Mutex::default(),
+            rules: Mutex::default(),
         }
     }
 
@@ -113,14 +114,15 @@ impl Catalogue {
     }
 
     /// The Model account, at most 20 seconds old.
-    pub async fn on_chain(&self, app: &App, model: &Served) -> ApiResult<Model> {
+    pub async fn on_chain(&self, model: &Served) -> ApiResult<Model> {
         if let Some((at, account)) = self.chain.lock().get(&model.address)
             && at.elapsed() < CHAIN_LIFE
         {
             return Ok(*account);
         }
-        let found = app
-            .chain
+        let found = self
+            .source
+            .client
             .account::<Model>(&model.address)
             .await
             .map_err(chain_error)?;
@@ -137,14 +139,15 @@ impl Catalogue {
     }
 
     /// The network's configuration, at most 20 seconds old.
-    pub async fn rules(&self, app: &App) -> ApiResult<Config> {
+    pub async fn rules(&self) -> ApiResult<Config> {
         if let Some((at, config)) = *self.rules.lock()
             && at.elapsed() < CHAIN_LIFE
         {
             return Ok(config);
         }
-        let found = app
-            .chain
+        let found = self
+            .source
+            .client
             .account::<Config>(&pda::config())
             .await
             .map_err(chain_error)?;
@@ -262,12 +265,17 @@ pub fn fit(prompt: u32, asked: Option<u32>, context: u32, job: u32) -> ApiResult
 }
 
 /// Makes the plan of a request. `salt` is the client's when it pays by its own transaction.
-pub async fn plan(app: &App, request: &ChatRequest, salt: [u8; 16]) -> ApiResult<Plan> {
-    let model = app.catalogue.find(&request.model)?;
-    let on_chain = app.catalogue.on_chain(app, &model).await?;
-    let rules = app.catalogue.rules(app).await?;
+pub async fn plan(
+    catalogue: &Catalogue,
+    config: &GatewayConfig,
+    request: &ChatRequest,
+    salt: [u8; 16],
+) -> ApiResult<Plan> {
+    let model = catalogue.find(&request.model)?;
+    let on_chain = catalogue.on_chain(&model).await?;
+    let rules = catalogue.rules().await?;
     if on_chain.header.status == ModelStatus::Retired as u8 {
-        let successor = app.catalogue.find(&model.name)?;
+        let successor = catalogue.find(&model.name)?;
         let mut message = format!("model {} is retired on chain", model.id);
         if successor.id != model.id {
             message.push_str(&format!("; {} is now {}", model.name, successor.id));
@@ -324,12 +332,8 @@ pub async fn plan(app: &App, request: &ChatRequest, salt: [u8; 16]) -> ApiResult
         temperature_milli: request.temperature_milli,
         seed: request.seed,
         stop: request.stop.clone(),
-        deadline_slots: app
-            .config
-            .deadline_slots
-            .min(rules.params.max_job_slots.get()),
-        nonce_slots: app
-            .config
+        deadline_slots: config.deadline_slots.min(rules.params.max_job_slots.get()),
+        nonce_slots: config
             .nonce_slots
             .min(u64::from(rules.params.max_nonce_life_slots.get())),
         rules: rules.params.rules,

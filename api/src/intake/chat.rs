@@ -21,18 +21,21 @@ use solana_signer::Signer;
 use time::OffsetDateTime;
 
 use crate::{
-    answer::{self, ChoiceAnswer, ChoiceEnd},
+    accounts,
     app::App,
-    dispatch::{self, Payer, Work},
+    chain::errors::chain_error,
+    chain::pay,
     error::{ApiError, ApiResult},
+    fleet::limits::Permit,
+    fleet::routing::{Request, Router},
     http::{JsonBytes, Query},
-    janitor, jobs, keys,
-    limits::Permit,
-    onchain,
-    openai::ChatRequest,
-    plan::{self, Plan},
-    routing::{Request, Router},
-    run::{Event, Reader, Run, RunHead},
+    intake::openai::ChatRequest,
+    intake::plan::{self, Plan},
+    jobs::answer::{self, ChoiceAnswer, ChoiceEnd},
+    jobs::dispatch::{self, Payer, Work},
+    jobs::janitor,
+    jobs::run::{Event, Reader, Run, RunHead},
+    routes::jobs,
     store::{self, Begin, NewRequest, StoredRequest},
 };
 
@@ -115,12 +118,12 @@ impl Intake<'_> {
         let idempotency_key = idempotency_key(self.headers)?;
         let (key_id, account, client) = match &request.payment {
             None => {
-                let account = keys::authenticate(app, self.headers).await?;
+                let account = app.accounts.authenticate(self.headers).await?;
                 (account.key_id.clone(), Some(account), None)
             }
             Some(payment) => {
                 let client =
-                    onchain::check_client_transaction(&payment.transaction, &app.payer.pubkey())?;
+                    pay::check_client_transaction(&payment.transaction, &app.chain.payer.pubkey())?;
                 (format!("wallet:{}", client.requester), None, Some(client))
             }
         };
@@ -128,20 +131,20 @@ impl Intake<'_> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let salt = match &request.payment {
             Some(payment) => payment.salt,
-            None => onchain::prompt_salt(app, &id),
+            None => pay::prompt_salt(&app.chain, &id),
         };
-        let mut plan = plan::plan(app, &request, salt).await?;
+        let mut plan = plan::plan(&app.catalogue, &app.config, &request, salt).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),
             (None, Some(client)) => {
-                onchain::matches_plan(&client, &plan)?;
+                pay::matches_plan(&client, &plan)?;
                 if client.validator.is_none() != self.open {
                     return Err(ApiError::invalid(
                         "mythic.transaction",
                         "mythic.transaction: a transaction that names a validator is answered at once; one without makes an open job, which POST /v1/inference?wait=false takes",
                     ));
                 }
-                let owner = onchain::client_owner(app, &client).await?;
+                let owner = pay::client_owner(&app.chain, &client).await?;
                 Payer::Client(Box::new(client), owner)
             }
             (None, None) => return Err(ApiError::unauthorized("no API key and no transaction")),
@@ -175,7 +178,7 @@ impl Intake<'_> {
         let (id, created) = match store::begin(&app.pool, &new, sdk).await? {
             Begin::New => (id, OffsetDateTime::now_utc().unix_timestamp()),
             Begin::Found(found) => {
-                let live = app.runs.get(&found.id);
+                let live = app.jobs.runs.get(&found.id);
                 match repeat(&found, &body_hash, live.is_some(), sdk) {
                     Repeat::OtherBody => {
                         return Err(ApiError::new(
@@ -223,7 +226,7 @@ impl Intake<'_> {
         };
         if request.payment.is_none() {
             // A repeat has the salt of the first, and so its prompt hash: its transactions are for the same jobs.
-            plan.resalt(onchain::prompt_salt(app, &id));
+            plan.resalt(pay::prompt_salt(&app.chain, &id));
         }
         let work = Work {
             plan: Arc::new(plan),
@@ -235,7 +238,7 @@ impl Intake<'_> {
         if self.open {
             return self.open(&run, work, permit).await.map(Entered::Open);
         }
-        dispatch::start(app, &run, work, permit);
+        dispatch::start(&app.jobs, &run, work, permit);
         Ok(Entered::Run(run))
     }
 
@@ -271,7 +274,7 @@ impl Intake<'_> {
                     &json!({"open_job": job.to_string()}),
                 )
                 .await?;
-                app.janitor.notify_one();
+                app.jobs.janitor.notify_one();
             }
             Err(error) => store::fail_request(&app.pool, &run.head.id, error).await?,
         }
@@ -281,12 +284,12 @@ impl Intake<'_> {
     async fn open_stored(&self, run: &Arc<Run>, work: &Work) -> ApiResult<Pubkey> {
         let app = self.app;
         let slot = match &work.payer {
-            Payer::Key(account) => onchain::preflight(app, account, &work.plan, 1).await?,
+            Payer::Key(account) => pay::preflight(&app.chain, account, &work.plan, 1).await?,
             Payer::Client(..) => 0,
         };
         let earlier = store::attempts(&app.pool, &run.head.id).await?;
         let number = earlier.last().map_or(0, |attempt| attempt.attempt + 1);
-        let mut attempt = dispatch::new_attempt(app, run, work, 0, number, slot)?;
+        let mut attempt = dispatch::new_attempt(&app.jobs, run, work, 0, number, slot)?;
         attempt.state = "open".into();
         store::insert_attempt(
             &app.pool,
@@ -295,13 +298,14 @@ impl Intake<'_> {
         )
         .await?;
         let sent = match &work.payer {
-            Payer::Key(_) => janitor::send_open(app, &attempt).await,
+            Payer::Key(_) => janitor::send_open(&app.jobs, &attempt).await,
             Payer::Client(client, _) => app
                 .chain
+                .client
                 .send(&client.transaction)
                 .await
                 .map(|signature| signature.to_string())
-                .map_err(onchain::chain_error),
+                .map_err(chain_error),
         };
         match sent {
             Ok(signature) => {
@@ -313,7 +317,7 @@ impl Intake<'_> {
             Err(error) if error.status == 503 && !attempt.client_paid => Ok(attempt.job),
             Err(error) => {
                 store::transition(&app.pool, &attempt.job, &["open"], "abandoned", None).await?;
-                app.janitor.notify_one();
+                app.jobs.janitor.notify_one();
                 Err(error)
             }
         }
@@ -576,7 +580,7 @@ pub async fn estimate(
     JsonBytes(body): JsonBytes,
 ) -> ApiResult<Json<Value>> {
     let request = ChatRequest::parse_estimate(&body)?;
-    let plan = plan::plan(&app, &request, keys::random()?).await?;
+    let plan = plan::plan(&app.catalogue, &app.config, &request, accounts::random()?).await?;
     let expected = expected_output(&app, &plan).await;
     let jobs = u64::from(request.n);
     let ceiling = plan.ceiling.saturating_mul(jobs);
@@ -585,7 +589,7 @@ pub async fn estimate(
         .saturating_mul(jobs);
     let fleet = app
         .validators
-        .fleet(&app, &plan.rules, (plan.price_in, plan.price_out))
+        .fleet(&plan.rules, (plan.price_in, plan.price_out))
         .await?;
     let pick = Router::pick(
         &Request {
@@ -611,7 +615,7 @@ pub async fn estimate(
         "price_out_lamports_per_1k": plan.price_out,
         "terms": {
             "model": plan.model.address.to_string(),
-            "canceller": app.payer.pubkey().to_string(),
+            "canceller": app.chain.payer.pubkey().to_string(),
             "salt": hex::encode(plan.salt),
             "prompt_hash": hex::encode(plan.prompt_hash),
             "stop_hash": hex::encode(mythic_interface::hash::stop_hash(&plan.stop)),
@@ -650,7 +654,7 @@ async fn expected_output(app: &App, plan: &Plan) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Finish, Piece};
+    use crate::jobs::answer::{Finish, Piece};
     use futures::StreamExt;
 
     fn found(state: &str, job: Option<&str>) -> StoredRequest {

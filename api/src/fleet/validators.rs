@@ -16,10 +16,9 @@ use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
 use crate::{
-    app::App,
+    chain::{Chain, errors::chain_error},
     error::ApiResult,
-    onchain::chain_error,
-    routing::{Breaker, Fleet, Load, LoadGuard, Node, SuccessRate},
+    fleet::routing::{Breaker, Fleet, Load, LoadGuard, Node, SuccessRate},
 };
 
 /// How long the list of validators is believed before it is read again.
@@ -51,8 +50,8 @@ pub enum Verdict {
 type Listed = (Instant, u64, Arc<Vec<Validator>>);
 
 /// All validators.
-#[derive(Default)]
 pub struct Validators {
+    chain: Arc<Chain>,
     entries: Mutex<HashMap<[u8; 32], Entry>>,
     list: tokio::sync::Mutex<Option<Listed>>,
 }
@@ -65,21 +64,32 @@ fn fresh(announced: &Option<(Instant, Announcement)>, now: Instant) -> Option<&A
 }
 
 impl Validators {
+    /// Nothing is known yet; `chain` tells.
+    pub fn new(chain: Arc<Chain>) -> Self {
+        Self {
+            chain,
+            entries: Mutex::default(),
+            list: tokio::sync::Mutex::default(),
+        }
+    }
+
     /// Validators registered on chain, at most 5 seconds old, with the slot of reading.
-    pub async fn registered(&self, app: &App) -> ApiResult<(u64, Arc<Vec<Validator>>)> {
+    pub async fn registered(&self) -> ApiResult<(u64, Arc<Vec<Validator>>)> {
         let mut list = self.list.lock().await;
         if let Some((at, slot, validators)) = &*list
             && at.elapsed() < LIST_LIFE
         {
             return Ok((*slot, validators.clone()));
         }
-        let slot = app
+        let slot = self
             .chain
+            .client
             .slot(Commitment::Processed)
             .await
             .map_err(chain_error)?;
-        let found = app
+        let found = self
             .chain
+            .client
             .program_accounts::<Validator>(&[], Commitment::Processed)
             .await
             .map_err(chain_error)?;
@@ -105,8 +115,8 @@ impl Validators {
     }
 
     /// The picture that the router decides on.
-    pub async fn fleet(&self, app: &App, rules: &Rules, price: (u32, u32)) -> ApiResult<Fleet> {
-        let (slot, validators) = self.registered(app).await?;
+    pub async fn fleet(&self, rules: &Rules, price: (u32, u32)) -> ApiResult<Fleet> {
+        let (slot, validators) = self.registered().await?;
         let now = Instant::now();
         let entries = self.entries.lock();
         let nodes = validators
@@ -164,12 +174,8 @@ impl Validators {
     }
 
     /// The registered validator with this authority, read anew if the list does not have it.
-    pub async fn by_authority(
-        &self,
-        app: &App,
-        authority: &Pubkey,
-    ) -> ApiResult<Option<Validator>> {
-        let (_, validators) = self.registered(app).await?;
+    pub async fn by_authority(&self, authority: &Pubkey) -> ApiResult<Option<Validator>> {
+        let (_, validators) = self.registered().await?;
         if let Some(found) = validators
             .iter()
             .find(|validator| validator.authority == authority.to_bytes())
@@ -177,8 +183,9 @@ impl Validators {
             return Ok(Some(*found));
         }
         let address = mythic_client::pda::validator(authority);
-        Ok(app
+        Ok(self
             .chain
+            .client
             .account::<Validator>(&address)
             .await
             .map_err(chain_error)?

@@ -84,16 +84,18 @@ async fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, S
 #[utoipa::path(get, path = "/health", tag = "operation",
     responses((status = 200, description = "ok or degraded"), (status = 503, description = "down: chain or database is away")))]
 pub async fn health(State(app): State<Arc<App>>) -> Response {
-    let payer = app.payer.pubkey();
+    let payer = app.chain.payer.pubkey();
     let (slot, balance, index, alarms, reconciliation, validators) = tokio::join!(
         within(async {
             app.chain
+                .client
                 .slot(Commitment::Processed)
                 .await
                 .map_err(|error| error.to_string())
         }),
         within(async {
             app.chain
+                .client
                 .balance(&payer)
                 .await
                 .map_err(|error| error.to_string())
@@ -103,7 +105,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
         within(reconciliation(&app)),
         within(async {
             app.validators
-                .registered(&app)
+                .registered()
                 .await
                 .map(|(_, list)| list.len())
                 .map_err(|error| error.to_string())
@@ -177,7 +179,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
             "fee_payer": state(balance.map(|lamports| json!({
                 "state": if low { "low" } else { "ok" }, "address": payer.to_string(), "lamports": lamports,
             }))),
-            "requests": {"state": "ok", "running": app.runs.len()},
+            "requests": {"state": "ok", "running": app.jobs.runs.len()},
         },
         "reconciliation": state(reconciliation),
         "uptime_seconds": app.started.elapsed().as_secs(),

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    answer::{ChoiceAnswer, ChoiceEnd, Frame, Piece},
     error::ApiError,
+    jobs::answer::{ChoiceAnswer, ChoiceEnd, Frame, Piece},
 };
 
 /// What happens in a run.
@@ -318,7 +318,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::Finish;
+    use crate::jobs::answer::Finish;
 
     fn head(repeatable: bool) -> RunHead {
         RunHead {

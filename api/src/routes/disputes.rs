@@ -11,8 +11,8 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     http::{PathParam, Query},
-    listing::Listing,
-    lists::{self, Page},
+    routes::listing::Listing,
+    routes::lists::{self, Page},
 };
 
 /// Columns of a dispute, in the order in which they are shown.

@@ -15,9 +15,8 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     http::{PathParam, Query, signer},
-    keys,
-    listing::Listing,
-    lists::{self, Page},
+    routes::listing::Listing,
+    routes::lists::{self, Page},
     store::{self, Attempt},
 };
 
@@ -189,7 +188,9 @@ pub async fn show(
     };
     if let Some(attempt) = store::by_job(&app.pool, &job).await?
         && let Some(answer) = &attempt.answer
-        && keys::optional(&app, &headers)
+        && app
+            .accounts
+            .optional(&headers)
             .await?
             .is_some_and(|account| account.key_id == attempt.key_id)
     {
@@ -396,7 +397,7 @@ pub async fn evidence(
             .path_and_query()
             .map_or_else(|| uri.path().to_owned(), ToString::to_string);
         let who = signer(&method, &path, b"", &headers)?;
-        let (_, validators) = app.validators.registered(&app).await?;
+        let (_, validators) = app.validators.registered().await?;
         let key = who.to_bytes();
         who == attempt.owner
             || who == attempt.requester
@@ -404,7 +405,8 @@ pub async fn evidence(
                 .iter()
                 .any(|v| v.operator == key || v.authority == key)
     } else {
-        keys::optional(&app, &headers)
+        app.accounts
+            .optional(&headers)
             .await?
             .is_some_and(|account| account.key_id == attempt.key_id)
     };

@@ -11,17 +11,18 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use crate::{
-    answer::ChoiceAnswer,
-    app::App,
-    drive::{Outcome, drive, end},
+    accounts::{self, Account},
+    chain::errors::chain_error,
+    chain::pay::{self, ClientTransaction},
     error::{ApiError, ApiResult},
-    fleet::Verdict,
-    keys::{self, Account},
-    limits::Permit,
-    onchain::{self, ClientTransaction},
-    plan::Plan,
-    routing::{NoChoice, Node, Request, Router},
-    run::{Event, Run},
+    fleet::limits::Permit,
+    fleet::routing::{NoChoice, Node, Request, Router},
+    fleet::validators::Verdict,
+    intake::plan::Plan,
+    jobs::Jobs,
+    jobs::answer::ChoiceAnswer,
+    jobs::drive::{Outcome, drive, end},
+    jobs::run::{Event, Run},
     store::{self, Attempt},
 };
 
@@ -52,30 +53,30 @@ pub struct Work {
 }
 
 /// Starts a run in the background; its request is stored already.
-pub fn start(app: &Arc<App>, run: &Arc<Run>, work: Work, permit: Permit) {
-    app.runs.insert(run);
-    let (app, run) = (app.clone(), run.clone());
-    app.tracker.clone().spawn(async move {
+pub fn start(parts: &Arc<Jobs>, run: &Arc<Run>, work: Work, permit: Permit) {
+    parts.runs.insert(run);
+    let (parts, run) = (parts.clone(), run.clone());
+    parts.tracker.clone().spawn(async move {
         let _permit = permit;
-        app.metrics.running.inc();
+        parts.metrics.running.inc();
         let watcher = tokio::spawn({
             let (run, rejoin) = (
                 run.clone(),
-                Duration::from_secs(app.config.timing.rejoin_seconds),
+                Duration::from_secs(parts.config.timing.rejoin_seconds),
             );
             async move { run.watch_listeners(rejoin).await }
         });
-        let last = execute(&app, &run, &work).await;
+        let last = execute(&parts, &run, &work).await;
         watcher.abort();
         run.push(last);
-        app.runs.remove(&run.head.id);
-        app.metrics.running.dec();
+        parts.runs.remove(&run.head.id);
+        parts.metrics.running.dec();
     });
 }
 
-async fn execute(app: &Arc<App>, run: &Arc<Run>, work: &Work) -> Event {
+async fn execute(parts: &Arc<Jobs>, run: &Arc<Run>, work: &Work) -> Event {
     let choices = (0..run.head.choices).map(|index| async move {
-        let outcome = choice(app, run, work, index).await;
+        let outcome = choice(parts, run, work, index).await;
         if outcome.is_err() {
             // One choice failed: the answer can't be whole, so the others are called off.
             run.gone.cancel();
@@ -101,12 +102,12 @@ async fn execute(app: &Arc<App>, run: &Arc<Run>, work: &Work) -> Event {
         None => {
             let value = store::answer_value(&answers);
             (
-                retried(|| store::finish_request(&app.pool, &run.head.id, &value)).await,
+                retried(|| store::finish_request(&parts.pool, &run.head.id, &value)).await,
                 Event::Finished,
             )
         }
         Some(error) => (
-            retried(|| store::fail_request(&app.pool, &run.head.id, &error)).await,
+            retried(|| store::fail_request(&parts.pool, &run.head.id, &error)).await,
             Event::Failed(error),
         ),
     };
@@ -135,10 +136,10 @@ where
 }
 
 /// Leaves an attempt: whatever of it is or gets on chain is to be cancelled.
-async fn abandon(app: &App, job: &Pubkey) {
+async fn abandon(parts: &Jobs, job: &Pubkey) {
     let left = retried(|| {
         store::transition(
-            &app.pool,
+            &parts.pool,
             job,
             &["sent", "accepted", "open"],
             "abandoned",
@@ -149,25 +150,28 @@ async fn abandon(app: &App, job: &Pubkey) {
     if let Err(error) = left {
         tracing::error!(%error, %job, "an abandoned job could not be noted; a restart will find it");
     }
-    app.janitor.notify_one();
+    parts.janitor.notify_one();
 }
 
 async fn choice(
-    app: &Arc<App>,
+    parts: &Arc<Jobs>,
     run: &Arc<Run>,
     work: &Work,
     index: u32,
 ) -> ApiResult<ChoiceAnswer> {
     let plan = &work.plan;
     let mut slot = match &work.payer {
-        Payer::Key(account) => onchain::preflight(app, account, plan, run.head.choices).await?,
-        Payer::Client(..) => app
+        Payer::Key(account) => {
+            pay::preflight(&parts.chain, account, plan, run.head.choices).await?
+        }
+        Payer::Client(..) => parts
             .chain
+            .client
             .slot(Commitment::Processed)
             .await
-            .map_err(onchain::chain_error)?,
+            .map_err(chain_error)?,
     };
-    let earlier = store::attempts(&app.pool, &run.head.id).await?;
+    let earlier = store::attempts(&parts.pool, &run.head.id).await?;
     // A repeat of a request that failed as a whole: what is answered is not bought again.
     let answered = earlier
         .iter()
@@ -198,20 +202,20 @@ async fn choice(
             let spent = attempt.expiry() < slot.saturating_add(NONCE_MARGIN)
                 || attempt.state == "done"
                 || attempt.arguments.prompt_hash != plan.prompt_hash
-                || onchain::job(app, &attempt.job, Commitment::Processed)
+                || pay::job(&parts.chain, &attempt.job, Commitment::Processed)
                     .await?
                     .is_some();
             if spent {
-                abandon(app, &attempt.job).await;
+                abandon(parts, &attempt.job).await;
                 current = None;
             }
         }
-        let picked = pick(app, work, &tried).await;
+        let picked = pick(parts, work, &tried).await;
         let node = match picked {
             Ok(node) => node,
             Err(error) => {
                 if let Some(attempt) = &current {
-                    abandon(app, &attempt.job).await;
+                    abandon(parts, &attempt.job).await;
                 }
                 return Err(last.unwrap_or(error));
             }
@@ -219,23 +223,23 @@ async fn choice(
         let attempt = match current.take() {
             Some(attempt) => attempt,
             None => {
-                let attempt = new_attempt(app, run, work, index, next, slot)?;
+                let attempt = new_attempt(parts, run, work, index, next, slot)?;
                 next += 1;
-                store::insert_attempt(&app.pool, &attempt, None).await?;
+                store::insert_attempt(&parts.pool, &attempt, None).await?;
                 attempt
             }
         };
-        store::ask(&app.pool, &attempt.job, &node.validator).await?;
-        let guard = app.validators.dispatch(
+        store::ask(&parts.pool, &attempt.job, &node.validator).await?;
+        let guard = parts.validators.dispatch(
             node.validator,
             plan.prompt_tokens + plan.max_output_tokens,
             plan.prefix(),
         );
-        let outcome = match transaction(app, work, &attempt, &node).await {
-            Ok(encoded) => drive(app, run, work, index, &attempt, &node, encoded).await,
+        let outcome = match transaction(parts, work, &attempt, &node).await {
+            Ok(encoded) => drive(parts, run, work, index, &attempt, &node, encoded).await,
             Err(error) => {
-                app.validators.report(node.validator, Verdict::Neutral);
-                abandon(app, &attempt.job).await;
+                parts.validators.report(node.validator, Verdict::Neutral);
+                abandon(parts, &attempt.job).await;
                 return Err(error);
             }
         };
@@ -248,12 +252,12 @@ async fn choice(
             Outcome::Failed(_) => (Verdict::Bad, "failed"),
             Outcome::Broken(_) => (Verdict::Bad, "broken"),
         };
-        app.validators.report(node.validator, verdict);
-        app.metrics.dispatches.with_label_values(&[word]).inc();
+        parts.validators.report(node.validator, verdict);
+        parts.metrics.dispatches.with_label_values(&[word]).inc();
         match outcome {
             Outcome::Done(done) => {
                 let end = end(
-                    app,
+                    parts,
                     plan,
                     &attempt.job,
                     &validator,
@@ -269,7 +273,7 @@ async fn choice(
                 }
                 if let Err(error) = retried(|| {
                     store::keep_answer(
-                        &app.pool,
+                        &parts.pool,
                         &attempt.job,
                         "done",
                         &answer,
@@ -284,12 +288,12 @@ async fn choice(
                 return Ok(answer);
             }
             Outcome::Gone => {
-                abandon(app, &attempt.job).await;
+                abandon(parts, &attempt.job).await;
                 return Err(client_gone(Some(&attempt.job)));
             }
             Outcome::Broken(reason) => {
                 tracing::warn!(job = %attempt.job, %validator, %reason, "an answer broke off");
-                abandon(app, &attempt.job).await;
+                abandon(parts, &attempt.job).await;
                 return Err(ApiError::new(
                     StatusCode::BAD_GATEWAY,
                     "validator_failed",
@@ -301,7 +305,7 @@ async fn choice(
                 tracing::info!(job = %attempt.job, %validator, %code, %message, "declined");
                 last = Some(declined(&code, &message));
                 if code == "price" || code == "price_changed" {
-                    app.catalogue.forget();
+                    parts.catalogue.forget();
                 }
             }
             Outcome::Failed(reason) => {
@@ -313,7 +317,7 @@ async fn choice(
             }
         }
         if matches!(work.payer, Payer::Client(..)) {
-            abandon(app, &attempt.job).await;
+            abandon(parts, &attempt.job).await;
             return Err(last.unwrap_or_else(|| {
                 ApiError::unavailable(
                     "no_validator",
@@ -321,9 +325,9 @@ async fn choice(
                 )
             }));
         }
-        app.blockhashes.forget().await;
+        parts.chain.blockhashes.forget().await;
         // Whoever holds the job's address by another's hand is no reason to pass over this validator.
-        let landed = onchain::job(app, &attempt.job, Commitment::Processed)
+        let landed = pay::job(&parts.chain, &attempt.job, Commitment::Processed)
             .await
             .ok()
             .flatten();
@@ -332,10 +336,10 @@ async fn choice(
         }
         // What pays may have changed meanwhile; that is then the reason.
         if let Payer::Key(account) = &work.payer {
-            match onchain::preflight(app, account, plan, 1).await {
+            match pay::preflight(&parts.chain, account, plan, 1).await {
                 Ok(now) => slot = now,
                 Err(error) => {
-                    abandon(app, &attempt.job).await;
+                    abandon(parts, &attempt.job).await;
                     return Err(error);
                 }
             }
@@ -343,7 +347,7 @@ async fn choice(
         current = Some(attempt);
     }
     if let Some(attempt) = &current {
-        abandon(app, &attempt.job).await;
+        abandon(parts, &attempt.job).await;
     }
     Err(last.unwrap_or_else(|| {
         ApiError::unavailable(
@@ -375,7 +379,7 @@ fn client_gone(job: Option<&Pubkey>) -> ApiError {
     }
 }
 
-async fn pick(app: &App, work: &Work, tried: &[[u8; 32]]) -> ApiResult<Node> {
+async fn pick(parts: &Jobs, work: &Work, tried: &[[u8; 32]]) -> ApiResult<Node> {
     let plan = &work.plan;
     let request = Request {
         model: plan.model.address.to_bytes(),
@@ -383,9 +387,9 @@ async fn pick(app: &App, work: &Work, tried: &[[u8; 32]]) -> ApiResult<Node> {
         prefix: plan.prefix(),
         tried,
     };
-    let mut fleet = app
+    let mut fleet = parts
         .validators
-        .fleet(app, &plan.rules, (plan.price_in, plan.price_out))
+        .fleet(&plan.rules, (plan.price_in, plan.price_out))
         .await?;
     if let Payer::Client(transaction, _) = &work.payer {
         // The client chose.
@@ -412,7 +416,7 @@ async fn pick(app: &App, work: &Work, tried: &[[u8; 32]]) -> ApiResult<Node> {
 
 /// A new job address for a choice, stored before it is used.
 pub fn new_attempt(
-    app: &App,
+    parts: &Jobs,
     run: &Run,
     work: &Work,
     index: u32,
@@ -422,16 +426,16 @@ pub fn new_attempt(
     let plan = &work.plan;
     let (owner, requester, arguments, client_paid) = match &work.payer {
         Payer::Key(account) => {
-            let tag = onchain::nonce_tag(&run.head.key_id, &work.request_key, index, number);
+            let tag = pay::nonce_tag(&run.head.key_id, &work.request_key, index, number);
             let nonce = window::nonce(slot.saturating_add(plan.nonce_slots), tag);
             let seed = match plan.seed {
-                Some(seed) => onchain::user_seed(seed, index),
-                None => keys::random()?,
+                Some(seed) => pay::user_seed(seed, index),
+                None => accounts::random()?,
             };
             (
                 account.owner,
                 account.delegate.pubkey(),
-                onchain::arguments(app, plan, nonce, seed)?,
+                pay::arguments(&parts.chain, plan, nonce, seed)?,
                 false,
             )
         }
@@ -461,7 +465,12 @@ pub fn new_attempt(
     })
 }
 
-async fn transaction(app: &App, work: &Work, attempt: &Attempt, node: &Node) -> ApiResult<String> {
+async fn transaction(
+    parts: &Jobs,
+    work: &Work,
+    attempt: &Attempt,
+    node: &Node,
+) -> ApiResult<String> {
     match &work.payer {
         Payer::Client(transaction, _) => Ok(transaction.encoded.clone()),
         Payer::Key(account) => {
@@ -469,15 +478,15 @@ async fn transaction(app: &App, work: &Work, attempt: &Attempt, node: &Node) -> 
                 Pubkey::new_from_array(node.validator),
                 Pubkey::new_from_array(node.operator),
             );
-            let transaction = onchain::request_transaction(
-                app,
+            let transaction = pay::request_transaction(
+                &parts.chain,
                 account,
                 &attempt.model,
                 &attempt.arguments,
                 Some(parties),
             )
             .await?;
-            onchain::encode(&transaction)
+            pay::encode(&transaction)
         }
     }
 }

@@ -16,9 +16,10 @@ use tokio::sync::{OnceCell, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{App, Pool},
+    app::App,
     error::{ApiError, ApiResult},
-    plan::Catalogue,
+    intake::plan::Catalogue,
+    store::Pool,
 };
 
 /// Topics that exist.
@@ -510,10 +511,13 @@ mod tests {
             ..FeedQuery::default()
         };
         assert_eq!(
-            Filter::new(&query, &Catalogue::default())
-                .unwrap_err()
-                .param
-                .as_deref(),
+            Filter::new(
+                &query,
+                &Catalogue::new(Vec::new(), crate::chain::Chain::nowhere())
+            )
+            .unwrap_err()
+            .param
+            .as_deref(),
             Some("topics")
         );
     }
@@ -525,7 +529,11 @@ mod tests {
             owner: Some("O".into()),
             ..FeedQuery::default()
         };
-        let filter = Filter::new(&query, &Catalogue::default()).unwrap();
+        let filter = Filter::new(
+            &query,
+            &Catalogue::new(Vec::new(), crate::chain::Chain::nowhere()),
+        )
+        .unwrap();
         assert!(filter.topic(&event(None, Value::Null)));
         assert!(filter.wants("J", &json!({"owner": "O"})));
         assert!(!filter.wants("J", &json!({"owner": "P"})));
@@ -534,7 +542,7 @@ mod tests {
                 entity: Some("J".into()),
                 ..FeedQuery::default()
             },
-            &Catalogue::default(),
+            &Catalogue::new(Vec::new(), crate::chain::Chain::nowhere()),
         )
         .unwrap();
         assert!(one.wants("J", &Value::Null) && !one.wants("K", &Value::Null));
@@ -550,7 +558,11 @@ mod tests {
                 validator: validator.map(str::to_owned),
                 ..FeedQuery::default()
             };
-            Filter::new(&query, &Catalogue::default()).unwrap()
+            Filter::new(
+                &query,
+                &Catalogue::new(Vec::new(), crate::chain::Chain::nowhere()),
+            )
+            .unwrap()
         };
         assert!(filter(Some("J"), None).wants("D", &dispute));
         assert!(filter(Some("J"), None).wants("J", &json!({"owner": "O"})));

@@ -55,7 +55,7 @@ mod tests {
     use serde_json::Value;
     use tokio_postgres::{Client, NoTls, types::ToSql};
 
-    use crate::{disputes, jobs, lists};
+    use crate::{routes::disputes, routes::jobs, routes::lists};
 
     const JOBS: i64 = 50_000;
     const PAGE: i64 = 21;

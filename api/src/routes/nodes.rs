@@ -11,10 +11,12 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     app::App,
+    chain::pay,
     error::{ApiError, ApiResult},
     http::{PathParam, SignedBody},
-    jobs::parse_job,
-    onchain, result, store,
+    jobs::result,
+    routes::jobs::parse_job,
+    store,
 };
 
 /// Most models in an announcement.
@@ -61,7 +63,7 @@ pub async fn announce(
     }
     let validator = app
         .validators
-        .by_authority(&app, &authority)
+        .by_authority(&authority)
         .await?
         .ok_or_else(|| {
             ApiError::not_found(
@@ -89,7 +91,7 @@ async fn is_operator(app: &App, validator: &[u8; 32], signer: &Pubkey) -> ApiRes
     }
     let registered = app
         .validators
-        .by_authority(app, &Pubkey::new_from_array(*validator))
+        .by_authority(&Pubkey::new_from_array(*validator))
         .await?;
     Ok(registered.is_some_and(|validator| validator.operator == signer.to_bytes()))
 }
@@ -112,7 +114,7 @@ pub async fn prompt(
         ));
     }
     for (address, prompt_ids, salt, stop) in kept {
-        let Some((_, job)) = onchain::job(&app, &address, Commitment::Processed).await? else {
+        let Some((_, job)) = pay::job(&app.chain, &address, Commitment::Processed).await? else {
             continue;
         };
         if is_operator(&app, &job.validator, &signed.signer).await? {
@@ -141,7 +143,7 @@ pub async fn result(
     let attempt = store::by_job(&app.pool, &address)
         .await?
         .ok_or_else(|| ApiError::not_found("job_not_found", "this gateway sent no such job"))?;
-    let Some((_, job)) = onchain::job(&app, &address, Commitment::Processed).await? else {
+    let Some((_, job)) = pay::job(&app.chain, &address, Commitment::Processed).await? else {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "not_submitted",
@@ -169,7 +171,7 @@ pub async fn result(
             "the result and its evidence differ",
         ));
     }
-    let answer = result::answer_from(&app, &attempt, &job, &result.evidence, None)?;
+    let answer = result::answer_from(&app.jobs, &attempt, &job, &result.evidence, None)?;
     if attempt.state != "done" {
         let evidence = serde_json::to_value(&result.evidence).map_err(ApiError::internal)?;
         store::keep_answer(&app.pool, &address, "done", &answer, Some(&evidence)).await?;

@@ -27,12 +27,12 @@ fn file(kind: &'static str, text: &'static str) -> Response {
 
 /// The page of the network.
 pub async fn network() -> Response {
-    file(HTML, include_str!("../static/network.html"))
+    file(HTML, include_str!("../../static/network.html"))
 }
 
 /// The page of a job; the script reads the job's id from the address.
 pub async fn job() -> Response {
-    file(HTML, include_str!("../static/job.html"))
+    file(HTML, include_str!("../../static/job.html"))
 }
 
 /// What the pages are made of.
@@ -41,12 +41,12 @@ pub async fn part(Path(name): Path<String>) -> Response {
     match name.as_str() {
         "style.css" => file(
             "text/css; charset=utf-8",
-            include_str!("../static/style.css"),
+            include_str!("../../static/style.css"),
         ),
-        "page.js" => file(SCRIPT, include_str!("../static/page.js")),
-        "network.js" => file(SCRIPT, include_str!("../static/network.js")),
-        "job.js" => file(SCRIPT, include_str!("../static/job.js")),
-        "icon.svg" => file("image/svg+xml", include_str!("../static/icon.svg")),
+        "page.js" => file(SCRIPT, include_str!("../../static/page.js")),
+        "network.js" => file(SCRIPT, include_str!("../../static/network.js")),
+        "job.js" => file(SCRIPT, include_str!("../../static/job.js")),
+        "icon.svg" => file("image/svg+xml", include_str!("../../static/icon.svg")),
         _ => {
             ApiError::not_found("unknown_route", format!("no file /static/{name}")).into_response()
         }

@@ -9,10 +9,12 @@ use mythic_interface::state::{Job, JobStatus};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    answer::ChoiceAnswer,
-    app::App,
+    chain::errors::chain_error,
+    chain::pay,
     error::{ApiError, ApiResult},
-    keys, onchain, result,
+    jobs::Jobs,
+    jobs::answer::ChoiceAnswer,
+    jobs::result,
     store::{self, Attempt},
 };
 
@@ -26,12 +28,12 @@ const RESEND_LOOKS: u32 = 8;
 const EVIDENCE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs until told to stop.
-pub async fn run(app: Arc<App>, stop: CancellationToken) {
+pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
     let mut looks = 0u32;
     let mut forgotten: Option<std::time::Instant> = None;
     while !stop.is_cancelled() {
         looks = looks.wrapping_add(1);
-        let outstanding = match look(&app, looks).await {
+        let outstanding = match look(&parts, looks).await {
             Ok(outstanding) => outstanding,
             Err(error) => {
                 tracing::warn!(%error, "looking after jobs; trying again");
@@ -39,7 +41,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             }
         };
         if forgotten.is_none_or(|at| at.elapsed() > Duration::from_secs(3600)) {
-            match store::forget_old(&app.pool, app.config.timing.answer_hours).await {
+            match store::forget_old(&parts.pool, parts.config.timing.answer_hours).await {
                 Ok(()) => forgotten = Some(std::time::Instant::now()),
                 Err(error) => tracing::warn!(%error, "forgetting old answers"),
             }
@@ -48,18 +50,18 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            () = app.janitor.notified() => {}
+            () = parts.janitor.notified() => {}
         }
     }
 }
 
-async fn look(app: &Arc<App>, looks: u32) -> ApiResult<usize> {
-    let attempts = store::in_state(&app.pool, &["abandoned", "open"]).await?;
+async fn look(parts: &Arc<Jobs>, looks: u32) -> ApiResult<usize> {
+    let attempts = store::in_state(&parts.pool, &["abandoned", "open"]).await?;
     let mut left = 0;
     for attempt in &attempts {
         let over = match attempt.state.as_str() {
-            "abandoned" => abandoned(app, attempt).await,
-            _ => open(app, attempt, looks).await,
+            "abandoned" => abandoned(parts, attempt).await,
+            _ => open(parts, attempt, looks).await,
         };
         match over {
             Ok(true) => {}
@@ -80,46 +82,49 @@ fn beyond_cancel(job: &Job) -> bool {
 }
 
 /// Cancels an abandoned job once it is on chain, again if a fork undoes it. True when that is final.
-async fn abandoned(app: &App, attempt: &Attempt) -> ApiResult<bool> {
-    match onchain::job(app, &attempt.job, Commitment::Processed).await? {
+async fn abandoned(parts: &Jobs, attempt: &Attempt) -> ApiResult<bool> {
+    match pay::job(&parts.chain, &attempt.job, Commitment::Processed).await? {
         None => {
-            let slot = app
+            let slot = parts
                 .chain
+                .client
                 .slot(Commitment::Finalized)
                 .await
-                .map_err(onchain::chain_error)?;
+                .map_err(chain_error)?;
             let never = slot > attempt.expiry();
             if never {
-                store::transition(&app.pool, &attempt.job, &["abandoned"], "closed", None).await?;
+                store::transition(&parts.pool, &attempt.job, &["abandoned"], "closed", None)
+                    .await?;
             }
             Ok(never)
         }
         Some((_, job)) if beyond_cancel(&job) => {
-            let final_state = onchain::job(app, &attempt.job, Commitment::Finalized).await?;
+            let final_state = pay::job(&parts.chain, &attempt.job, Commitment::Finalized).await?;
             let done = final_state.is_some_and(|(_, job)| beyond_cancel(&job));
             if done {
-                store::transition(&app.pool, &attempt.job, &["abandoned"], "closed", None).await?;
+                store::transition(&parts.pool, &attempt.job, &["abandoned"], "closed", None)
+                    .await?;
             }
             Ok(done)
         }
         Some((_, job)) => {
             // A repeat may have taken the address up again meanwhile.
-            let still = store::by_job(&app.pool, &attempt.job)
+            let still = store::by_job(&parts.pool, &attempt.job)
                 .await?
                 .is_some_and(|now| now.state == "abandoned");
             if !still {
                 return Ok(true);
             }
-            match onchain::cancel(app, &attempt.job, &job).await {
+            match pay::cancel(&parts.chain, &attempt.job, &job).await {
                 Ok(()) => {
-                    app.metrics.cancels.inc();
+                    parts.metrics.cancels.inc();
                     tracing::info!(job = %attempt.job, "cancelled");
                 }
                 // It moved on under our hands; the next look tells where to.
                 Err(ClientError::Program(error)) => {
                     tracing::debug!(job = %attempt.job, error = error.name(), "cancel refused")
                 }
-                Err(error) => return Err(onchain::chain_error(error)),
+                Err(error) => return Err(chain_error(error)),
             }
             Ok(false)
         }
@@ -127,30 +132,31 @@ async fn abandoned(app: &App, attempt: &Attempt) -> ApiResult<bool> {
 }
 
 /// Sends an open job until it has landed, then waits for its end. True when that is final.
-async fn open(app: &Arc<App>, attempt: &Attempt, looks: u32) -> ApiResult<bool> {
-    match onchain::job(app, &attempt.job, Commitment::Processed).await? {
+async fn open(parts: &Arc<Jobs>, attempt: &Attempt, looks: u32) -> ApiResult<bool> {
+    match pay::job(&parts.chain, &attempt.job, Commitment::Processed).await? {
         None => {
-            let slot = app
+            let slot = parts
                 .chain
+                .client
                 .slot(Commitment::Finalized)
                 .await
-                .map_err(onchain::chain_error)?;
+                .map_err(chain_error)?;
             if slot > attempt.expiry() {
-                store::transition(&app.pool, &attempt.job, &["open"], "closed", None).await?;
+                store::transition(&parts.pool, &attempt.job, &["open"], "closed", None).await?;
                 return Ok(true);
             }
             if looks.is_multiple_of(RESEND_LOOKS) && !attempt.client_paid {
-                send_open(app, attempt).await?;
+                send_open(parts, attempt).await?;
             }
             Ok(false)
         }
         Some((_, job)) if job.status().is_some_and(JobStatus::is_terminal) => {
-            let over = match onchain::job(app, &attempt.job, Commitment::Finalized).await? {
+            let over = match pay::job(&parts.chain, &attempt.job, Commitment::Finalized).await? {
                 Some((_, job)) => job.status().is_some_and(JobStatus::is_terminal),
                 None => false,
             };
             if over {
-                store::transition(&app.pool, &attempt.job, &["open"], "closed", None).await?;
+                store::transition(&parts.pool, &attempt.job, &["open"], "closed", None).await?;
             }
             Ok(over)
         }
@@ -159,17 +165,26 @@ async fn open(app: &Arc<App>, attempt: &Attempt, looks: u32) -> ApiResult<bool> 
 }
 
 /// Signs an open job anew with the same nonce and sends it.
-pub async fn send_open(app: &Arc<App>, attempt: &Attempt) -> ApiResult<String> {
-    let account = keys::by_id(app, &attempt.key_id).await?.ok_or_else(|| {
-        ApiError::internal(format!(
-            "key {} of job {} is gone",
-            attempt.key_id, attempt.job
-        ))
-    })?;
-    let transaction =
-        onchain::request_transaction(app, &account, &attempt.model, &attempt.arguments, None)
-            .await?;
-    match app.chain.send(&transaction).await {
+pub async fn send_open(parts: &Arc<Jobs>, attempt: &Attempt) -> ApiResult<String> {
+    let account = parts
+        .accounts
+        .by_id(&attempt.key_id)
+        .await?
+        .ok_or_else(|| {
+            ApiError::internal(format!(
+                "key {} of job {} is gone",
+                attempt.key_id, attempt.job
+            ))
+        })?;
+    let transaction = pay::request_transaction(
+        &parts.chain,
+        &account,
+        &attempt.model,
+        &attempt.arguments,
+        None,
+    )
+    .await?;
+    match parts.chain.client.send(&transaction).await {
         Ok(signature) => Ok(signature.to_string()),
         Err(ClientError::AlreadyProcessed) => Ok(transaction
             .signatures
@@ -177,32 +192,32 @@ pub async fn send_open(app: &Arc<App>, attempt: &Attempt) -> ApiResult<String> {
             .map(ToString::to_string)
             .unwrap_or_default()),
         Err(error) => {
-            app.blockhashes.forget().await;
-            Err(onchain::chain_error(error))
+            parts.chain.blockhashes.forget().await;
+            Err(chain_error(error))
         }
     }
 }
 
 /// After a restart: every request that was under way is finished from what the chain and the validators know.
-pub async fn recover(app: &Arc<App>) -> ApiResult<usize> {
-    let requests = store::running_requests(&app.pool).await?;
+pub async fn recover(parts: &Arc<Jobs>) -> ApiResult<usize> {
+    let requests = store::running_requests(&parts.pool).await?;
     let count = requests.len();
     for (id, choices) in requests {
-        let app = app.clone();
-        app.tracker.clone().spawn(async move {
-            let stop = app.stop.clone();
+        let parts = parts.clone();
+        parts.tracker.clone().spawn(async move {
+            let stop = parts.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = recover_request(&app, &id, choices) => {}
+                () = recover_request(&parts, &id, choices) => {}
             }
         });
     }
     Ok(count)
 }
 
-async fn recover_request(app: &Arc<App>, id: &str, choices: u32) {
+async fn recover_request(parts: &Arc<Jobs>, id: &str, choices: u32) {
     let attempts = loop {
-        match store::attempts(&app.pool, id).await {
+        match store::attempts(&parts.pool, id).await {
             Ok(attempts) => break attempts,
             Err(error) => {
                 tracing::warn!(%error, request = id, "recovering a request; trying again")
@@ -218,7 +233,7 @@ async fn recover_request(app: &Arc<App>, id: &str, choices: u32) {
             .find(|attempt| matches!(attempt.state.as_str(), "open" | "done"))
     {
         if let Err(error) = store::finish_request(
-            &app.pool,
+            &parts.pool,
             id,
             &serde_json::json!({"open_job": open.job.to_string()}),
         )
@@ -237,7 +252,7 @@ async fn recover_request(app: &Arc<App>, id: &str, choices: u32) {
             .rev()
             .filter(|attempt| attempt.choice == choice)
         {
-            let (landed, found) = recover_attempt(app, attempt).await;
+            let (landed, found) = recover_attempt(parts, attempt).await;
             if landed {
                 seen = seen.or(Some(attempt.job));
             }
@@ -250,7 +265,7 @@ async fn recover_request(app: &Arc<App>, id: &str, choices: u32) {
     }
     let whole = choices > 0 && answers.len() == choices as usize;
     let stored = if whole {
-        store::finish_request(&app.pool, id, &store::answer_value(&answers)).await
+        store::finish_request(&parts.pool, id, &store::answer_value(&answers)).await
     } else {
         let error = ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -261,7 +276,7 @@ async fn recover_request(app: &Arc<App>, id: &str, choices: u32) {
             Some(job) => error.job(job.to_string()),
             None => error,
         };
-        store::fail_request(&app.pool, id, &error).await
+        store::fail_request(&parts.pool, id, &error).await
     };
     match stored {
         Ok(()) => tracing::info!(request = id, whole, "recovered"),
@@ -272,32 +287,32 @@ async fn recover_request(app: &Arc<App>, id: &str, choices: u32) {
 }
 
 /// What became of an attempt: whether it was seen on chain, and its answer.
-async fn recover_attempt(app: &Arc<App>, attempt: &Attempt) -> (bool, Option<ChoiceAnswer>) {
+async fn recover_attempt(parts: &Arc<Jobs>, attempt: &Attempt) -> (bool, Option<ChoiceAnswer>) {
     if attempt.state == "done" {
         return (true, attempt.answer.clone());
     }
     let mut waited: Option<std::time::Instant> = None;
     loop {
-        match onchain::job(app, &attempt.job, Commitment::Processed).await {
+        match pay::job(&parts.chain, &attempt.job, Commitment::Processed).await {
             Err(error) => tracing::debug!(%error, job = %attempt.job, "recovering"),
             Ok(None) => {
                 // It may still land; then it is cancelled. A repeat of the request uses the same nonce.
                 let _ = store::transition(
-                    &app.pool,
+                    &parts.pool,
                     &attempt.job,
                     &["sent", "accepted"],
                     "abandoned",
                     None,
                 )
                 .await;
-                app.janitor.notify_one();
+                parts.janitor.notify_one();
                 return (false, None);
             }
             Ok(Some((_, job))) if result::has_result(&job) => {
-                match result::fetch_answer(app, attempt, &job).await {
+                match result::fetch_answer(parts, attempt, &job).await {
                     Ok((answer, evidence)) => {
                         if store::keep_answer(
-                            &app.pool,
+                            &parts.pool,
                             &attempt.job,
                             "done",
                             &answer,
@@ -314,7 +329,7 @@ async fn recover_attempt(app: &Arc<App>, attempt: &Attempt) -> (bool, Option<Cho
                         let since = *waited.get_or_insert_with(std::time::Instant::now);
                         if since.elapsed() > EVIDENCE_PATIENCE {
                             let _ = store::transition(
-                                &app.pool,
+                                &parts.pool,
                                 &attempt.job,
                                 &["sent", "accepted", "abandoned"],
                                 "closed",
@@ -328,7 +343,7 @@ async fn recover_attempt(app: &Arc<App>, attempt: &Attempt) -> (bool, Option<Cho
             }
             Ok(Some((_, job))) if job.status().is_some_and(JobStatus::is_terminal) => {
                 let _ = store::transition(
-                    &app.pool,
+                    &parts.pool,
                     &attempt.job,
                     &["sent", "accepted", "abandoned"],
                     "closed",

@@ -18,8 +18,8 @@ use serde_json::json;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    feed::{FeedQuery, Filter, Item, Subscription},
     http::Query,
+    routes::feed::{FeedQuery, Filter, Item, Subscription},
 };
 
 /// Pause between pings.

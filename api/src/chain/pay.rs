@@ -1,7 +1,5 @@
 //! What the gateway does on chain: it builds, checks and signs requests for jobs, looks at what pays for them, cancels.
 
-use std::time::{Duration, Instant};
-
 use axum::http::StatusCode;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mythic_client::{ClientError, Commitment, account::decode, ix, pda};
@@ -19,47 +17,19 @@ use solana_signer::Signer;
 use solana_transaction::{Transaction, versioned::VersionedTransaction};
 
 use crate::{
-    app::App,
+    accounts::Account,
+    chain::{
+        Chain,
+        errors::{chain_error, refusal},
+    },
     error::{ApiError, ApiResult},
-    keys::Account,
-    plan::Plan,
+    intake::plan::Plan,
 };
 
 /// Largest transaction of the chain, bytes.
 pub const MAX_TRANSACTION: usize = 1232;
-/// How long a finalized blockhash is handed out before a newer one is asked for.
-const BLOCKHASH_LIFE: Duration = Duration::from_secs(2);
 const COMPUTE_BUDGET: Pubkey =
     Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
-
-/// The last finalized blockhash.
-#[derive(Default)]
-pub struct Blockhashes(tokio::sync::Mutex<Option<(Instant, solana_hash::Hash)>>);
-
-impl Blockhashes {
-    /// A finalized blockhash, at most 2 seconds old: what names it survives a fork.
-    pub async fn get(&self, app: &App) -> ApiResult<solana_hash::Hash> {
-        let mut held = self.0.lock().await;
-        match *held {
-            Some((at, hash)) if at.elapsed() < BLOCKHASH_LIFE => Ok(hash),
-            _ => {
-                let hash = app
-                    .chain
-                    .latest_blockhash(Commitment::Finalized)
-                    .await
-                    .map_err(chain_error)?
-                    .hash;
-                *held = Some((Instant::now(), hash));
-                Ok(hash)
-            }
-        }
-    }
-
-    /// The chain did not know it: ask anew.
-    pub async fn forget(&self) {
-        *self.0.lock().await = None;
-    }
-}
 
 /// The nonce's second half: the same for the same attempt of the same choice of the same request.
 pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> [u8; 8] {
@@ -78,10 +48,10 @@ pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> 
 }
 
 /// Salt of a request's prompt hash: the same for the same request, and nobody else can guess it.
-pub fn prompt_salt(app: &App, request_id: &str) -> [u8; 16] {
+pub fn prompt_salt(chain: &Chain, request_id: &str) -> [u8; 16] {
     let digest = sha256(&[
         b"mythic/gateway-salt/v1",
-        app.payer.secret_bytes(),
+        chain.payer.secret_bytes(),
         request_id.as_bytes(),
     ]);
     let mut salt = [0; 16];
@@ -100,14 +70,14 @@ pub fn user_seed(seed: i64, choice: u32) -> [u8; 32] {
 
 /// Arguments of a RequestInference for a plan.
 pub fn arguments(
-    app: &App,
+    chain: &Chain,
     plan: &Plan,
     nonce: [u8; 16],
     user_seed: [u8; 32],
 ) -> ApiResult<RequestInference> {
     Ok(RequestInference {
         nonce,
-        canceller: app.payer.pubkey().to_bytes(),
+        canceller: chain.payer.pubkey().to_bytes(),
         prompt_hash: plan.prompt_hash,
         prompt_tokens: U32::new(plan.prompt_tokens),
         max_output_tokens: U32::new(plan.max_output_tokens),
@@ -117,7 +87,7 @@ pub fn arguments(
         temperature_milli: U16::new(plan.temperature_milli),
         sampling_profile: mythic_interface::state::SamplingProfile::SeededTop4 as u8,
         stop_hash: stop_hash(&plan.stop),
-        prompt_source: Text::new(app.config.public_url.trim_end_matches('/'))
+        prompt_source: Text::new(chain.prompt_source.as_str())
             .ok_or_else(|| ApiError::internal("public_url does not fit a job's prompt source"))?,
         deadline_slots: U32::new(plan.deadline_slots),
     })
@@ -125,30 +95,35 @@ pub fn arguments(
 
 /// A RequestInference signed by everybody but the operator; complete when there is no validator (an open job).
 pub async fn request_transaction(
-    app: &App,
+    chain: &Chain,
     account: &Account,
     model: &Pubkey,
     arguments: &RequestInference,
     validator: Option<(Pubkey, Pubkey)>,
 ) -> ApiResult<Transaction> {
     let who = ix::Requester {
-        payer: app.payer.pubkey(),
+        payer: chain.payer.pubkey(),
         requester: account.delegate.pubkey(),
         owner: account.owner,
         model: *model,
         validator,
     };
     let instruction = ix::request_inference(&who, arguments);
-    let hash = app.blockhashes.get(app).await?;
-    let signers: [&Keypair; 2] = [&app.payer, &account.delegate];
+    let hash = chain.blockhashes.get(&chain.client).await?;
+    let signers: [&Keypair; 2] = [&chain.payer, &account.delegate];
     // The fee payer may be the delegate itself.
-    let signers = if app.payer.pubkey() == account.delegate.pubkey() {
+    let signers = if chain.payer.pubkey() == account.delegate.pubkey() {
         &signers[..1]
     } else {
         &signers[..]
     };
-    mythic_client::sign_partly(&[instruction], &app.payer.pubkey(), &signers.to_vec(), hash)
-        .map_err(chain_error)
+    mythic_client::sign_partly(
+        &[instruction],
+        &chain.payer.pubkey(),
+        &signers.to_vec(),
+        hash,
+    )
+    .map_err(chain_error)
 }
 
 /// A transaction as it travels.
@@ -156,57 +131,6 @@ pub fn encode(transaction: &Transaction) -> ApiResult<String> {
     bincode::serialize(transaction)
         .map(|bytes| STANDARD.encode(bytes))
         .map_err(ApiError::internal)
-}
-
-/// A chain error as clients see it.
-pub fn chain_error(error: ClientError) -> ApiError {
-    match &error {
-        ClientError::Program(program) => refusal(*program),
-        _ if error.is_transient() => {
-            tracing::warn!(%error, "chain");
-            ApiError::unavailable(
-                "chain_unavailable",
-                "the chain is away or slow; try again shortly",
-            )
-        }
-        _ => {
-            tracing::warn!(%error, "chain");
-            ApiError::new(
-                StatusCode::BAD_GATEWAY,
-                "chain_refused",
-                format!("the chain refused the transaction: {error}"),
-            )
-        }
-    }
-}
-
-/// The program's refusal of a request as clients see it.
-pub fn refusal(error: MythicError) -> ApiError {
-    let payment = |code: &str| ApiError::new(StatusCode::PAYMENT_REQUIRED, code, error.message());
-    match error {
-        MythicError::InsufficientFunds => payment("insufficient_funds"),
-        MythicError::GrantPerJobExceeded
-        | MythicError::GrantWindowExceeded
-        | MythicError::GrantLifetimeExceeded => payment("spend_limit_exceeded"),
-        MythicError::GrantRevoked
-        | MythicError::GrantExpired
-        | MythicError::GrantModelNotAllowed
-        | MythicError::MissingGrant => payment("grant_not_usable"),
-        MythicError::PriceChanged => ApiError::unavailable(
-            "price_changed",
-            "the model's price changed just now; send the request again",
-        )
-        .retry_after(1),
-        other => ApiError::new(
-            StatusCode::BAD_GATEWAY,
-            "chain_refused",
-            format!(
-                "the program refused: {} ({})",
-                other.name(),
-                other.message()
-            ),
-        ),
-    }
 }
 
 /// Whether a grant covers `jobs` jobs of `ceiling` lamports at `slot`.
@@ -250,15 +174,15 @@ pub fn grant_covers(
 
 /// Looks at what would pay, so that an empty vault is a 402 before anything is sent. Returns the present slot.
 /// The chain decides in the end: this only saves a validator the trouble.
-pub async fn preflight(app: &App, account: &Account, plan: &Plan, jobs: u32) -> ApiResult<u64> {
+pub async fn preflight(chain: &Chain, account: &Account, plan: &Plan, jobs: u32) -> ApiResult<u64> {
     let delegate = account.delegate.pubkey();
     let vault = pda::vault(&account.owner);
     let mut addresses = vec![vault];
     if delegate != account.owner {
         addresses.push(pda::grant(&account.owner, &delegate));
     }
-    let found = app
-        .chain
+    let found = chain
+        .client
         .raw_accounts(&addresses, Commitment::Processed)
         .await
         .map_err(chain_error)?;
@@ -478,10 +402,10 @@ pub fn matches_plan(client: &ClientTransaction, plan: &Plan) -> ApiResult<()> {
 }
 
 /// The owner whose vault a client's transaction draws on, checked against the job's address.
-pub async fn client_owner(app: &App, client: &ClientTransaction) -> ApiResult<Pubkey> {
+pub async fn client_owner(chain: &Chain, client: &ClientTransaction) -> ApiResult<Pubkey> {
     let owner = if client.delegated {
-        match app
-            .chain
+        match chain
+            .client
             .account::<Vault>(&client.vault)
             .await
             .map_err(chain_error)?
@@ -504,24 +428,26 @@ pub async fn client_owner(app: &App, client: &ClientTransaction) -> ApiResult<Pu
 
 /// A job as it stands, with the slot it was read at.
 pub async fn job(
-    app: &App,
+    chain: &Chain,
     address: &Pubkey,
     commitment: Commitment,
 ) -> ApiResult<Option<(u64, Job)>> {
-    app.chain
+    chain
+        .client
         .account_at::<Job>(address, commitment)
         .await
         .map_err(chain_error)
 }
 
 /// Sends CancelJob, as the job's canceller.
-pub async fn cancel(app: &App, address: &Pubkey, job: &Job) -> Result<(), ClientError> {
-    let instruction = ix::cancel_job(&app.payer.pubkey(), address, job);
-    let signers: [&Keypair; 1] = [&app.payer];
-    app.chain
+pub async fn cancel(chain: &Chain, address: &Pubkey, job: &Job) -> Result<(), ClientError> {
+    let instruction = ix::cancel_job(&chain.payer.pubkey(), address, job);
+    let signers: [&Keypair; 1] = [&chain.payer];
+    chain
+        .client
         .send_and_confirm(
             &[instruction],
-            &app.payer.pubkey(),
+            &chain.payer.pubkey(),
             &signers,
             Commitment::Processed,
         )

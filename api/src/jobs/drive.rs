@@ -8,14 +8,14 @@ use solana_pubkey::Pubkey;
 use tokio::time::timeout;
 
 use crate::{
-    answer::{ChoiceAnswer, ChoiceEnd, Finish, Piece},
-    app::App,
     dial::DialError,
-    dispatch::Work,
-    plan::Plan,
-    result::{Decoder, finish_of, receipt},
-    routing::Node,
-    run::{Event, Run},
+    fleet::routing::Node,
+    intake::plan::Plan,
+    jobs::Jobs,
+    jobs::answer::{ChoiceAnswer, ChoiceEnd, Finish, Piece},
+    jobs::dispatch::Work,
+    jobs::result::{Decoder, finish_of, receipt},
+    jobs::run::{Event, Run},
     store::{self, Attempt},
 };
 
@@ -52,7 +52,7 @@ pub struct Done {
 
 /// The end of a choice, as it is told and stored.
 pub fn end(
-    app: &App,
+    parts: &Jobs,
     plan: &Plan,
     job: &Pubkey,
     validator: &Pubkey,
@@ -66,13 +66,13 @@ pub fn end(
         prompt_tokens: plan.prompt_tokens,
         output_tokens,
         cost_lamports: plan.cost(output_tokens),
-        receipt: receipt(app, job),
+        receipt: receipt(parts, job),
     }
 }
 
 /// Hands the prompt to one validator and passes its answer on.
 pub async fn drive(
-    app: &Arc<App>,
+    parts: &Arc<Jobs>,
     run: &Arc<Run>,
     work: &Work,
     index: u32,
@@ -81,7 +81,7 @@ pub async fn drive(
     transaction: String,
 ) -> Outcome {
     let plan = &work.plan;
-    let timing = &app.config.timing;
+    let timing = &parts.config.timing;
     let request = InferenceRequest {
         transaction,
         job: attempt.job.to_string(),
@@ -93,7 +93,7 @@ pub async fn drive(
     let accept = Duration::from_secs(timing.accept_seconds);
     let opened = tokio::select! {
         () = run.gone.cancelled() => return Outcome::Gone,
-        opened = timeout(accept, app.dialer.infer(&node.endpoint, &request)) => opened,
+        opened = timeout(accept, parts.dialer.infer(&node.endpoint, &request)) => opened,
     };
     let mut events = match opened {
         Err(_) => return Outcome::Failed("no answer in time".into()),
@@ -115,7 +115,7 @@ pub async fn drive(
         };
         let event = tokio::select! {
             () = run.gone.cancelled() => {
-                keep_partial(app, plan, attempt, node, pieces, &output).await;
+                keep_partial(parts, plan, attempt, node, pieces, &output).await;
                 return Outcome::Gone;
             }
             event = timeout(patience, events.next()) => event,
@@ -136,7 +136,7 @@ pub async fn drive(
                 accepted = true;
                 let signature = signature.chars().take(100).collect::<String>();
                 if let Err(error) = store::transition(
-                    &app.pool,
+                    &parts.pool,
                     &attempt.job,
                     &["sent"],
                     "accepted",
@@ -167,12 +167,13 @@ pub async fn drive(
                     return fail("tokens out of order, or more than asked for".into());
                 }
                 if output.is_empty() {
-                    app.metrics
+                    parts
+                        .metrics
                         .first_text
                         .observe(started.elapsed().as_secs_f64());
                 }
                 output.push(token);
-                app.metrics.tokens.inc();
+                parts.metrics.tokens.inc();
                 let piece = decoder.push(token, &top4, log_sum_exp);
                 run.push(Event::Piece(index, Arc::new(piece.clone())));
                 pieces.push(piece);
@@ -258,7 +259,7 @@ fn check_done(
 
 /// Keeps what the client was given before it went away.
 async fn keep_partial(
-    app: &App,
+    parts: &Jobs,
     plan: &Plan,
     attempt: &Attempt,
     node: &Node,
@@ -270,7 +271,7 @@ async fn keep_partial(
     }
     let validator = Pubkey::new_from_array(node.validator);
     let end = end(
-        app,
+        parts,
         plan,
         &attempt.job,
         &validator,
@@ -278,7 +279,8 @@ async fn keep_partial(
         output.len() as u32,
     );
     let answer = ChoiceAnswer { pieces, end };
-    if let Err(error) = store::keep_answer(&app.pool, &attempt.job, "accepted", &answer, None).await
+    if let Err(error) =
+        store::keep_answer(&parts.pool, &attempt.job, "accepted", &answer, None).await
     {
         tracing::warn!(%error, job = %attempt.job, "a partial answer could not be stored");
     }

@@ -7,10 +7,11 @@ use solana_pubkey::Pubkey;
 use tokio_postgres::Row;
 
 use crate::{
-    answer::ChoiceAnswer,
-    app::Pool,
     error::{ApiError, ApiResult},
+    jobs::answer::ChoiceAnswer,
 };
+
+pub use mythic_postgres::Pool;
 
 /// The gateway's SQL files, in order. Landed ones are never edited: what is new gets the next number.
 const FILES: &[Migration] = migrations!("../sql/gateway":

@@ -13,18 +13,17 @@ use mythic_interface::{
 use solana_pubkey::Pubkey;
 
 use crate::{
-    answer::{Candidate, ChoiceAnswer, ChoiceEnd, Finish, Piece, logprobs},
-    app::App,
     error::{ApiError, ApiResult},
-    keys,
+    jobs::Jobs,
+    jobs::answer::{Candidate, ChoiceAnswer, ChoiceEnd, Finish, Piece, logprobs},
     store::Attempt,
 };
 
 /// Where a job's receipt is.
-pub fn receipt(app: &App, job: &Pubkey) -> String {
+pub fn receipt(parts: &Jobs, job: &Pubkey) -> String {
     format!(
         "{}/v1/jobs/{job}/receipt",
-        app.config.public_url.trim_end_matches('/')
+        parts.config.public_url.trim_end_matches('/')
     )
 }
 
@@ -133,34 +132,36 @@ pub fn finish_of(finish: wire::Finish, stopped: bool) -> Finish {
 
 /// Gets the answer of a job that is submitted, from its validator's evidence, checked against the chain.
 pub async fn fetch_answer(
-    app: &App,
+    parts: &Jobs,
     attempt: &Attempt,
     job: &Job,
 ) -> ApiResult<(ChoiceAnswer, serde_json::Value)> {
     let away = |reason: String| ApiError::unavailable("evidence_unavailable", reason);
     let validator = Pubkey::new_from_array(job.validator);
-    let account = keys::by_id(app, &attempt.key_id)
+    let account = parts
+        .accounts
+        .by_id(&attempt.key_id)
         .await?
         .ok_or_else(|| away("the key of this request is gone".into()))?;
-    let registered = app
+    let registered = parts
         .validators
-        .by_authority(app, &validator)
+        .by_authority(&validator)
         .await?
         .ok_or_else(|| away("the validator is gone".into()))?;
-    let endpoint = app.validators.endpoint(&registered);
-    let evidence = app
+    let endpoint = parts.validators.endpoint(&registered);
+    let evidence = parts
         .dialer
         .evidence(&endpoint, &attempt.job, &account.delegate)
         .await
         .map_err(|error| away(error.to_string()))?;
-    let answer = answer_from(app, attempt, job, &evidence, None)?;
+    let answer = answer_from(parts, attempt, job, &evidence, None)?;
     let value = serde_json::to_value(&evidence).map_err(ApiError::internal)?;
     Ok((answer, value))
 }
 
 /// The answer in some evidence, which must be what the job on chain commits to.
 pub fn answer_from(
-    app: &App,
+    parts: &Jobs,
     attempt: &Attempt,
     job: &Job,
     evidence: &Evidence,
@@ -181,7 +182,7 @@ pub fn answer_from(
     if !committed {
         return Err(wrong("the result is not what the job on chain commits to"));
     }
-    let model = app
+    let model = parts
         .catalogue
         .at(&attempt.model)
         .ok_or_else(|| wrong("this gateway does not serve the job's model"))?;
@@ -201,7 +202,7 @@ pub fn answer_from(
             prompt_tokens: job.terms.prompt_tokens.get(),
             output_tokens: digests.count,
             cost_lamports: fee,
-            receipt: receipt(app, &attempt.job),
+            receipt: receipt(parts, &attempt.job),
         },
     })
 }

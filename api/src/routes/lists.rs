@@ -12,7 +12,7 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     http::{PathParam, Query},
-    listing::Listing,
+    routes::listing::Listing,
 };
 
 /// Rows of a page unless told otherwise, and at most.
@@ -308,7 +308,7 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     };
     out.insert("object".into(), json!("network"));
     let announced = app.validators.announcements();
-    let active = match app.validators.registered(&app).await {
+    let active = match app.validators.registered().await {
         Ok((_, validators)) => Some(
             validators
                 .iter()
@@ -339,10 +339,10 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     Ok(Json(Value::Object(out)))
 }
 
-async fn model_value(app: &App, model: &crate::plan::Served) -> ApiResult<Value> {
-    let chain = app.catalogue.on_chain(app, model).await;
+async fn model_value(app: &App, model: &crate::intake::plan::Served) -> ApiResult<Value> {
+    let chain = app.catalogue.on_chain(model).await;
     let chain = chain.as_ref().ok();
-    let serving = match app.validators.registered(app).await {
+    let serving = match app.validators.registered().await {
         Ok((_, validators)) => Some(
             validators
                 .iter()
