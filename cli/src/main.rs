@@ -149,11 +149,9 @@ async fn run(cli: Cli) -> Result<()> {
             mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
         }
         Command::Indexer(command) => check::indexer(command, connection).await,
-        Command::Settler(run) => Ok(mythic_settler::run(
-            config::load(run.config.as_deref())?,
-            shutdown(),
-        )
-        .await?),
+        Command::Settler(run) => {
+            Ok(mythic_settler::run(config::load(run.config.as_deref())?, shutdown()).await?)
+        }
         Command::Chain(run) => {
             mythic_devnet::run(config::load(run.config.as_deref())?, shutdown()).await
         }

@@ -24,7 +24,6 @@ async fn answered<T>(
     }
 }
 
-
 /// A connection with its prepared statements.
 #[derive(Debug)]
 pub struct Session {

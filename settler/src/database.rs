@@ -256,10 +256,7 @@ pub(crate) async fn rows(
 }
 
 /// Replaces the stored result, and raises an alarm for what differs a second time.
-pub(crate) async fn store(
-    client: &mut Client,
-    result: &Reconciliation,
-) -> Result<(), IndexError> {
+pub(crate) async fn store(client: &mut Client, result: &Reconciliation) -> Result<(), IndexError> {
     let all: Vec<&Difference> = result
         .unbacked
         .iter()
@@ -339,7 +336,9 @@ mod tests {
         let cluster = Cluster::start(config).await.unwrap();
         mythic_indexer::migrate(cluster.url()).await.unwrap();
         crate::migrate(cluster.url()).await.unwrap();
-        let (mut client, _guard) = connect(cluster.url(), &Manner::named("test")).await.unwrap();
+        let (mut client, _guard) = connect(cluster.url(), &Manner::named("test"))
+            .await
+            .unwrap();
         assert_eq!(root(&client).await.unwrap(), None);
         assert!(rows(&mut client).await.unwrap().is_none());
         let schema: String = client

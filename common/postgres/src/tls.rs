@@ -137,7 +137,8 @@ fn connector(wanted: &Wanted, check: Check) -> Result<MakeRustlsConnect, Postgre
 }
 
 fn certificates(path: &str, key: &str) -> Result<Vec<CertificateDer<'static>>, PostgresError> {
-    let failed = |error: &dyn std::fmt::Display| PostgresError::Tls(format!("{key} = {path:?}: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| PostgresError::Tls(format!("{key} = {path:?}: {error}"));
     let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .map_err(|error| failed(&error))?
         .collect::<Result<_, _>>()

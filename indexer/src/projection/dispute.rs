@@ -2,9 +2,7 @@
 
 use mythic_interface::{
     params::MAX_JURY_SEATS,
-    state::{
-        Dispute, DisputeStatus, Ground, Key, NAMED_POSITIONS, SAMPLED_POSITIONS, Verdict,
-    },
+    state::{Dispute, DisputeStatus, Ground, Key, NAMED_POSITIONS, SAMPLED_POSITIONS, Verdict},
 };
 use serde_json::{Value as Json, json};
 

@@ -181,7 +181,9 @@ fn row(pubkey: Key, job: &Job, words: &Words, lamports: i64) -> Result<JobRow, R
         submitted_slot,
         disputed_slot: slot_of("disputed_slot", job.disputed_slot.get())?,
         ended_slot,
-        window_end_slot: window_end.map(|slot| amount("window_end_slot", slot)).transpose()?,
+        window_end_slot: window_end
+            .map(|slot| amount("window_end_slot", slot))
+            .transpose()?,
         open_disputes: job.open_disputes.get().into(),
         output_root: submitted.then_some(job.output_root),
         fingerprint: submitted.then_some(job.fingerprint),

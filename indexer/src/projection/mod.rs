@@ -22,17 +22,15 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use mythic_interface::{
     AI_PRECOMPILES_ID,
-    state::{
-        Config, Dispute, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault,
-    },
+    state::{Config, Dispute, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault},
 };
 use serde_json::Value as Json;
 
 use crate::entity::{Entity, Row, Table, Value};
 use crate::feed::{Add, Topic};
 
-pub use fields::{Reject, base58};
 use fields::amount;
+pub use fields::{Reject, base58};
 
 /// What is known of each table.
 macro_rules! tables {

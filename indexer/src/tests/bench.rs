@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::chain::*;
 use super::postgres::{Database, Server, command};
-use mythic_postgres::CopyBuffer;
 use crate::entity::Entity;
 use crate::projection::{Account, project_bank};
 use crate::{IndexerConfig, sql};
+use mythic_postgres::CopyBuffer;
 
 const SLOTS: u64 = 8;
 const ROWS: u64 = 12_000;

@@ -179,16 +179,19 @@ impl Database {
     }
 
     pub async fn on(server: Arc<Server>, name: &str) -> Self {
-        let (admin, _guard) = mythic_postgres::connect(&server.url("postgres"), &Manner::named("test"))
-            .await
-            .unwrap();
+        let (admin, _guard) =
+            mythic_postgres::connect(&server.url("postgres"), &Manner::named("test"))
+                .await
+                .unwrap();
         admin
             .batch_execute(&format!("CREATE DATABASE {name}"))
             .await
             .unwrap();
         let url = server.url(name);
         migrate(&url).await.unwrap();
-        let (client, guard) = mythic_postgres::connect(&url, &Manner::named("test")).await.unwrap();
+        let (client, guard) = mythic_postgres::connect(&url, &Manner::named("test"))
+            .await
+            .unwrap();
         Self {
             url,
             client,
@@ -198,7 +201,9 @@ impl Database {
     }
 
     pub async fn reconnect(&mut self) {
-        let (client, guard) = mythic_postgres::connect(&self.url, &Manner::named("test")).await.unwrap();
+        let (client, guard) = mythic_postgres::connect(&self.url, &Manner::named("test"))
+            .await
+            .unwrap();
         self.client = client;
         self._guard = guard;
     }

@@ -1,10 +1,10 @@
 //! What each input does to the tables, and that no crash between two statements changes the outcome.
 
-use mythic_postgres::PostgresError;
 use super::chain::*;
 use super::drain;
 use super::postgres::Database;
 use crate::{IndexerError, Swap, hash_tables, rebuild};
+use mythic_postgres::PostgresError;
 
 fn life(requested: u64, accepted: u64, submitted: u64, ended: u64) -> Life {
     Life {
@@ -820,7 +820,9 @@ async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
         .unwrap();
     assert!(matches!(
         crate::migrate(&db.url).await,
-        Err(IndexerError::Database(PostgresError::MigrationChanged { .. }))
+        Err(IndexerError::Database(
+            PostgresError::MigrationChanged { .. }
+        ))
     ));
     db.client
         .batch_execute(
@@ -831,6 +833,8 @@ async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
         .unwrap();
     assert!(matches!(
         crate::migrate(&db.url).await,
-        Err(IndexerError::Database(PostgresError::MigrationUnknown { .. }))
+        Err(IndexerError::Database(
+            PostgresError::MigrationUnknown { .. }
+        ))
     ));
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::Writer;
-use mythic_postgres::CopyBuffer;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
 use crate::sql;
+use mythic_postgres::CopyBuffer;
 
 impl Writer {
     /// Finds which updates of a bank the database refuses, by halves, and remembers them for the next try.

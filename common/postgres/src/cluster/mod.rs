@@ -81,9 +81,7 @@ pub enum ClusterError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
     /// The socket's path is too long.
-    #[error(
-        "socket path {0} is longer than 107 bytes: set XDG_RUNTIME_DIR to a shorter directory"
-    )]
+    #[error("socket path {0} is longer than 107 bytes: set XDG_RUNTIME_DIR to a shorter directory")]
     SocketPath(PathBuf),
     /// A program of PostgreSQL failed.
     #[error("{program} failed: {output}")]

@@ -125,7 +125,9 @@ async fn end_long(client: &Client, longest: f64) -> Result<u64, PostgresError> {
         )
         .await?;
     if ended > 0 {
-        tracing::warn!("ended {ended} sessions of the read-only role: their transactions took too long");
+        tracing::warn!(
+            "ended {ended} sessions of the read-only role: their transactions took too long"
+        );
     }
     Ok(ended)
 }
@@ -237,7 +239,10 @@ mod tests {
             .batch_execute("SET default_transaction_read_only = off; SET statement_timeout = '20s'")
             .await
             .unwrap();
-        analyst.query("SELECT * FROM analytics.t", &[]).await.unwrap();
+        analyst
+            .query("SELECT * FROM analytics.t", &[])
+            .await
+            .unwrap();
         for sql in HARM {
             let done = analyst.batch_execute(sql).await;
             let code = done.as_ref().err().and_then(|e| e.code().cloned());
@@ -251,23 +256,36 @@ mod tests {
         let url = cluster.readonly_url().to_owned();
         assert!(url.starts_with("postgresql://"), "{url}");
         let limit: i32 = admin
-            .query_one("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'analyst'", &[])
+            .query_one(
+                "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'analyst'",
+                &[],
+            )
             .await
             .unwrap()
             .get(0);
         assert_eq!(limit, 20);
         let setting = async |name: &str| -> String {
-            let (fresh, _guard) = connect(&url, &Manner::named("test").statement_timeout(Duration::ZERO))
-                .await
-                .unwrap();
+            let (fresh, _guard) = connect(
+                &url,
+                &Manner::named("test").statement_timeout(Duration::ZERO),
+            )
+            .await
+            .unwrap();
             let row = fresh.query_one(&format!("SHOW {name}"), &[]).await.unwrap();
             row.get(0)
         };
         assert_eq!(setting("temp_file_limit").await, "1GB");
         // A server process can't take all memory either.
-        let pid: i32 = analyst.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        let pid: i32 = analyst
+            .query_one("SELECT pg_backend_pid()", &[])
+            .await
+            .unwrap()
+            .get(0);
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-        let space = limits.lines().find(|line| line.starts_with("Max address space")).unwrap();
+        let space = limits
+            .lines()
+            .find(|line| line.starts_with("Max address space"))
+            .unwrap();
         assert!(!space.contains("unlimited"), "{space}");
 
         // An open transaction is ended, and what the role changes of itself is brought back.
@@ -284,7 +302,9 @@ mod tests {
             .await
             .unwrap();
         assert_ne!(state(&admin).await.unwrap(), meant);
-        make(&admin, &password(&config.data_dir).unwrap()).await.unwrap();
+        make(&admin, &password(&config.data_dir).unwrap())
+            .await
+            .unwrap();
         assert!(connect(&url, &owner).await.is_ok());
         cluster.stop().await.unwrap();
     }
