@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{
+    config::{Host, SslMode},
+    tls::MakeTlsConnect,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError, RootCertStore,
@@ -56,9 +59,7 @@ enum Check {
 }
 
 /// Reads a URL or key-value string; its parts about TLS go to the connector, the rest to the configuration.
-pub(crate) fn parse(
-    text: &str,
-) -> Result<(tokio_postgres::Config, MakeRustlsConnect), PostgresError> {
+pub(crate) fn parse(text: &str) -> Result<(tokio_postgres::Config, Connector), PostgresError> {
     let (rest, wanted) = split(text)?;
     let mut config: tokio_postgres::Config = rest
         .parse()
@@ -85,6 +86,25 @@ pub(crate) fn parse(
     Ok((config, connector(&wanted, check)?))
 }
 
+/// Makes TLS streams. A socket in the file system has no host name to make one for, and never comes to that.
+#[derive(Clone)]
+pub(crate) struct Connector(MakeRustlsConnect);
+
+impl<S> MakeTlsConnect<S> for Connector
+where
+    MakeRustlsConnect: MakeTlsConnect<S>,
+{
+    type Stream = <MakeRustlsConnect as MakeTlsConnect<S>>::Stream;
+    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<S>>::TlsConnect;
+    type Error = <MakeRustlsConnect as MakeTlsConnect<S>>::Error;
+
+    fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, Self::Error> {
+        let local = domain.is_empty() || domain.starts_with(['/', '@']);
+        let domain = if local { "localhost" } else { domain };
+        self.0.make_tls_connect(domain)
+    }
+}
+
 fn with_sources(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(inner) => format!("{error}: {inner}"),
@@ -92,7 +112,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     }
 }
 
-fn connector(wanted: &Wanted, check: Check) -> Result<MakeRustlsConnect, PostgresError> {
+fn connector(wanted: &Wanted, check: Check) -> Result<Connector, PostgresError> {
     let tls = |error: RustlsError| PostgresError::Tls(error.to_string());
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match check {
@@ -133,7 +153,7 @@ fn connector(wanted: &Wanted, check: Check) -> Result<MakeRustlsConnect, Postgre
             ));
         }
     };
-    Ok(MakeRustlsConnect::new(config))
+    Ok(Connector(MakeRustlsConnect::new(config)))
 }
 
 fn certificates(path: &str, key: &str) -> Result<Vec<CertificateDer<'static>>, PostgresError> {

@@ -294,13 +294,13 @@ mod tests {
         assert_eq!(end_long(&admin, -1.0).await.unwrap(), 1);
         let meant = state(&admin).await.unwrap();
         let (again, _guard) = connect(&url, &owner).await.unwrap();
-        again
-            .batch_execute(
-                "SET default_transaction_read_only = off;
-                 ALTER ROLE analyst SET statement_timeout = 0; ALTER ROLE analyst PASSWORD 'mine'",
-            )
-            .await
-            .unwrap();
+        for sql in [
+            "SET default_transaction_read_only = off",
+            "ALTER ROLE analyst SET statement_timeout = 0",
+            "ALTER ROLE analyst PASSWORD 'mine'",
+        ] {
+            again.batch_execute(sql).await.unwrap();
+        }
         assert_ne!(state(&admin).await.unwrap(), meant);
         make(&admin, &password(&config.data_dir).unwrap())
             .await
