@@ -11,7 +11,7 @@ use mythic_client::{ChainClient, Commitment, ix, keys, pda};
 use mythic_devnet::{DevnetConfig, GenesisAccount, ProgramConfig};
 use mythic_indexer::IndexerConfig;
 use mythic_interface::{
-    instruction::{RegisterModel, RegisterValidator, RequestInference, SubmitResult},
+    ix::{RegisterModel, RegisterValidator, RequestInference, SubmitResult},
     le::{Text, U16, U32, U64},
     params::Params,
     sortition,
