@@ -58,7 +58,9 @@ const checks = {
 };
 const deadline = Date.now() + 20_000;
 while (!(seen.slotUpdates && seen.slots && seen.roots && seen.account) && Date.now() < deadline) {
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  // The first transfer may have landed before the subscription stood.
+  if (!seen.account) await connection.requestAirdrop(to.publicKey, 1_000);
+  await new Promise((resolve) => setTimeout(resolve, 100));
 }
 console.log(JSON.stringify({ failed: Object.keys(checks).filter((name) => !checks[name]), seen }));
 process.exit(0);

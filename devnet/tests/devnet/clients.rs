@@ -40,7 +40,7 @@ fn installed() -> PathBuf {
 async fn clients_of_dapps_get_what_they_need() {
     let dir = tempfile::tempdir().unwrap();
     let config = mythic_devnet::DevnetConfig {
-        slot_ms: 50,
+        slot_ms: 100,
         ..config(dir.path())
     };
     let devnet = Devnet::start(config, None).await;
@@ -68,7 +68,10 @@ async fn clients_of_dapps_get_what_they_need() {
     });
     let (web3, kit) = said.await.unwrap();
     assert_eq!(web3["failed"], json!([]), "{web3}");
-    assert_eq!(web3["seen"]["account"], 2_000_000, "{web3}");
+    assert!(
+        web3["seen"]["account"].as_u64() >= Some(2_000_000),
+        "{web3}"
+    );
     for kind in ["slotUpdates", "slots", "roots"] {
         assert!(web3["seen"][kind].as_u64() > Some(0), "{kind}: {web3}");
     }

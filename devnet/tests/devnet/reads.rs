@@ -35,7 +35,7 @@ async fn a_cursor_is_a_place_in_the_ledger_whomever_it_belongs_to() {
             .map(|one| one["signature"].as_str().unwrap().to_owned())
             .collect()
     };
-    let (b1, c1, b2, c2) = (&sent[0], &sent[1], &sent[2], &sent[3]);
+    let [b1, c1, b2, c2] = [0, 1, 2, 3].map(|i| sent[i].as_str());
     let nobody = Signature::from([7; 64]).to_string();
     assert_eq!(of(&b, json!({})).await, [b2, b1]);
     assert_eq!(of(&b, json!({"before": c1})).await, [b1]);
@@ -177,7 +177,8 @@ async fn the_one_node_speaks_for_its_cluster() {
     assert_eq!(rpc.get_inflation_rate().await.unwrap().total, 0.0);
     assert_eq!(rpc.get_inflation_governor().await.unwrap().initial, 0.0);
     let production = rpc.get_block_production().await.unwrap().value;
-    assert_eq!(production.by_identity[&identity.to_string()], (7, 7));
+    let (slots, blocks) = production.by_identity[&identity.to_string()];
+    assert!(slots > 0 && slots == blocks, "{slots} {blocks}");
     assert_eq!(
         rpc.get_epoch_schedule().await.unwrap().slots_per_epoch,
         432_000

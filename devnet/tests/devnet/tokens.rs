@@ -52,7 +52,7 @@ async fn tokens_are_found_by_owner_delegate_and_mint() {
         token::approve(&TOKEN, &rich.pubkey(), &delegate, &owner, &[], 9).unwrap(),
     ];
     let signature = devnet.run(&minted, &[&payer]).await;
-    devnet.advance(1).await;
+    devnet.advance(6).await;
 
     let supply = rpc.get_token_supply(&mint.pubkey()).await.unwrap();
     assert_eq!(
