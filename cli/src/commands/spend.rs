@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use mythic_client::{ChainClient, ix, pda};
 use mythic_inference::wire;
 use mythic_interface::{
-    instruction::GrantSpend,
+    ix::GrantSpend,
     le::{U32, U64},
     state::{GRANT_MODELS, SpendGrant},
 };
