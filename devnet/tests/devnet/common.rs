@@ -253,13 +253,15 @@ impl GeyserPlugin for Recorder {
 pub type Socket =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
+/// The next message; pings are not messages.
 pub async fn next(socket: &mut Socket) -> Value {
-    let message = tokio::time::timeout(Duration::from_secs(20), socket.next())
-        .await
-        .expect("a message")
-        .unwrap()
-        .unwrap();
-    serde_json::from_str(message.to_text().unwrap()).unwrap()
+    loop {
+        let message = tokio::time::timeout(Duration::from_secs(20), socket.next());
+        let message = message.await.expect("a message").unwrap().unwrap();
+        if let Message::Text(text) = message {
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
 }
 
 pub async fn subscribe(socket: &mut Socket, method: &str, params: Value) -> Value {

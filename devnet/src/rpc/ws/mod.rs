@@ -86,7 +86,7 @@ impl Connection {
     /// Answers and notifies until the connection ends (`Err`) or is to be closed (`Ok`).
     async fn follow(&mut self) -> Result<(), Gone> {
         let mut notices = self.node.subscribe();
-        let mut ping = tokio::time::interval(PING);
+        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         loop {
