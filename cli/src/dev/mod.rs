@@ -22,11 +22,9 @@ use mythic_indexer::{
     cluster::{Cluster, ClusterConfig},
     settler::SettlerConfig,
 };
-use mythic_inference::{
-    node::{ModelConfig as NodeModel, NodeConfig},
-    verifier::{Policy, VerifierConfig},
-};
 use mythic_interface::state::Model;
+use mythic_node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_verifier::{Policy, VerifierConfig};
 use serde_json::json;
 use solana_signer::Signer;
 use state::{DevState, KeyInfo, ProcessInfo, ValidatorInfo};
