@@ -255,7 +255,11 @@ fn what_no_context_holds_is_refused_before_it_is_tokenised() {
         let error = result.unwrap_err();
         assert!(matches!(error, PromptError::TooLong { .. }), "{error}");
         // The words by which clients know it.
-        assert!(error.to_string().starts_with("This model's maximum context length is "));
+        assert!(
+            error
+                .to_string()
+                .starts_with("This model's maximum context length is ")
+        );
     };
     refused(formatter.encode(&too_long));
     refused(formatter.chat(&user(&too_long)));
