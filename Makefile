@@ -11,7 +11,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mythic
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 MYTHIC := $(CARGO_TARGET_DIR)/debug/mythic
 
-.PHONY: dev build test check lint soak bench bench-engine bench-indexer bench-ttft bench-compute-units sbf help
+.PHONY: dev build test check lint soak bench bench-engine bench-indexer bench-gateway bench-ttft bench-compute-units sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -51,12 +51,17 @@ soak: build
 	@$(MYTHIC) model pull
 	cargo test --locked -p mythic-e2e --test soak -- --ignored --nocapture
 
-bench: bench-engine bench-indexer bench-ttft bench-compute-units
+bench: bench-engine bench-indexer bench-gateway bench-ttft bench-compute-units
 
 # The engine against llama.cpp, which it installs from PyPI: ARGS="--model FILE --threads N".
 bench-engine:
 	@scripts/setup.sh test
 	cargo bench --profile dev --locked --workspace --bench engine -- $(ARGS)
+
+# Requests a second and latency of the gateway's routes.
+bench-gateway: build
+	@$(MYTHIC) model pull
+	cargo test --locked -p mythic-e2e --test bench_gateway -- --ignored --nocapture
 
 bench-ttft: build
 	@$(MYTHIC) model pull
