@@ -47,6 +47,8 @@ pub struct ChatRequest {
     pub model: String,
     /// At least one.
     pub messages: Vec<ChatMessage>,
+    /// The one message is a plain prompt, which a model without a chat template takes too.
+    pub is_prompt: bool,
     /// Server-sent events instead of one JSON.
     pub stream: bool,
     /// A usage chunk at the end of the stream.
@@ -532,6 +534,7 @@ impl ChatRequest {
         let request = Self {
             model,
             messages,
+            is_prompt: false,
             stream,
             include_usage,
             n,
@@ -561,6 +564,7 @@ impl ChatRequest {
                 role: "user",
                 content: prompt(&mut params)?,
             }],
+            is_prompt: true,
             stream: false,
             include_usage: false,
             n: 1,
@@ -579,7 +583,8 @@ impl ChatRequest {
     pub fn parse_estimate(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
         let model = required_model(&mut params)?;
-        let messages = if params.0.contains_key("messages") {
+        let is_prompt = !params.0.contains_key("messages");
+        let messages = if !is_prompt {
             messages(&mut params)?
         } else {
             vec![ChatMessage {
@@ -590,6 +595,7 @@ impl ChatRequest {
         let request = Self {
             model,
             messages,
+            is_prompt,
             stream: false,
             include_usage: false,
             n: params.integer("n", 1, u64::from(MAX_CHOICES))?.unwrap_or(1) as u32,

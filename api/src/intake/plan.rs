@@ -9,12 +9,12 @@ use std::{
 use anyhow::Context;
 use axum::http::StatusCode;
 use mythic_client::pda;
-use mythic_inference::prompt::{Message, PromptError, PromptFormatter};
 use mythic_interface::{
     hash, money,
     params::MAX_OUTPUT_TOKENS,
     state::{Config, ConfigStatus, Model, ModelStatus},
 };
+use mythic_model::prompt::{Message, PromptError, PromptFormatter};
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
@@ -50,8 +50,7 @@ pub struct Served {
 impl Served {
     /// Reads tokenizer and template out of the model's file.
     pub fn open(config: &ModelConfig) -> anyhow::Result<Self> {
-        let identity =
-            mythic_inference::wire::parse_hex32(&config.identity).context("model identity")?;
+        let identity = mythic_wire::parse_hex32(&config.identity).context("model identity")?;
         let formatter = PromptFormatter::from_gguf(&config.gguf)
             .with_context(|| format!("model {}: reading {}", config.name, config.gguf.display()))?;
         Ok(Self {
@@ -324,21 +323,30 @@ pub async fn plan(
         .iter()
         .map(|message| Message::new(message.role, message.content.as_str()))
         .collect();
-    let formatter = model.clone();
+    let (formatter, is_prompt) = (model.clone(), request.is_prompt);
     let turn = edge.turn().await?;
     // Tokenising a long prompt takes milliseconds: not on the threads that serve streams. The turn lasts as long as the work, also
     // when nobody waits for it any more.
-    let work = move || {
+    let format = move || {
         let _turn = turn;
-        formatter.formatter.chat(&messages)
+        match messages.as_slice() {
+            [prompt] if is_prompt => formatter.formatter.prompt(&prompt.content),
+            messages => formatter.formatter.chat(messages),
+        }
     };
-    let prompt_ids = tokio::task::spawn_blocking(work)
+    let prompt_ids = tokio::task::spawn_blocking(format)
         .await
         .map_err(ApiError::internal)?
         .map_err(|error| match error {
             PromptError::Refused(_) | PromptError::NoTemplate => {
                 ApiError::invalid("messages", error.to_string())
             }
+            PromptError::TooLong { .. } => ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "context_length_exceeded",
+                error.to_string(),
+            )
+            .param("messages"),
             other => ApiError::internal(other),
         })?;
     let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);

@@ -93,7 +93,7 @@ pub struct RevokedKey {
 async fn once(app: &App, caller: Caller, headers: &HeaderMap) -> ApiResult<()> {
     app.edge.anonymous.take(caller.0, Instant::now())?;
     let signature = headers
-        .get(mythic_inference::wire::HEADER_SIGNATURE)
+        .get(mythic_wire::HEADER_SIGNATURE)
         .map(|value| value.as_bytes())
         .unwrap_or_default();
     if keys::spend_signature(&app.pool, signature).await? {

@@ -117,7 +117,7 @@ async fn reader(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> ApiResult<Reader> {
-    if !headers.contains_key(mythic_inference::wire::HEADER_SIGNATURE) {
+    if !headers.contains_key(mythic_wire::HEADER_SIGNATURE) {
         return Ok(Reader::Address(group(address)));
     }
     let path = uri

@@ -12,8 +12,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use mythic_api::GatewayConfig;
 use mythic_devnet::DevnetConfig;
-use mythic_indexer::{IndexerConfig, Swap, settler::SettlerConfig};
-use mythic_inference::node::NodeConfig;
+use mythic_indexer::{IndexerConfig, Swap};
+use mythic_lab::cheat::Told;
+use mythic_settler::SettlerConfig;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -33,7 +34,7 @@ process!(
     DevnetConfig = "chain",
     IndexerConfig = "indexer",
     SettlerConfig = "settler",
-    NodeConfig = "node"
+    Told = "node"
 );
 
 /// A process that has a configuration file.
@@ -118,7 +119,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Chain => show(DevnetConfig::default()),
                 ProcessName::Indexer => show(IndexerConfig::default()),
                 ProcessName::Settler => show(SettlerConfig::default()),
-                ProcessName::Node => show(NodeConfig::default()),
+                ProcessName::Node => show(Told::default()),
             }
         }
         Config::Check { file, process } => {
@@ -143,7 +144,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Chain => config::load::<DevnetConfig>(path).map(drop),
                 ProcessName::Indexer => config::load::<IndexerConfig>(path).map(drop),
                 ProcessName::Settler => config::load::<SettlerConfig>(path).map(drop),
-                ProcessName::Node => config::load::<NodeConfig>(path).map(drop),
+                ProcessName::Node => config::load::<Told>(path).map(drop),
             };
             checked.map_err(|error| Exit::error(exit::CHECK_FAILED, format!("{error:#}")))?;
             println!("{}: good", file.display());
@@ -222,5 +223,31 @@ mod tests {
         assert!(message.contains("slotms"), "{message}");
         let message = format!("{:#}", load("slot_ms = \"fast\"").unwrap_err());
         assert!(message.contains("slot_ms"), "{message}");
+    }
+
+    #[test]
+    fn a_node_with_a_model_that_it_could_not_serve_is_no_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key.json");
+        std::fs::write(&key, "[]").unwrap();
+        let node = mythic_node::NodeConfig {
+            gateways: vec!["http://127.0.0.1:4002".into()],
+            allow_loopback: true,
+            operator_keypair: key.clone(),
+            authority_keypair: Some(key),
+            models: vec![mythic_node::ModelConfig {
+                path: crate::model::tests::part_of_a_model(dir.path()),
+                identity: None,
+            }],
+            ..mythic_node::NodeConfig::default()
+        };
+        let file = dir.path().join("node.toml");
+        std::fs::write(&file, toml::to_string(&node).unwrap()).unwrap();
+        let check = Config::Check {
+            file,
+            process: None,
+        };
+        let message = format!("{:#}", config(check).unwrap_err());
+        assert!(message.contains("part 1 of 2"), "{message}");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     model::{fetch_with_progress, spec},
     report::{Report, print_rows},
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
 use mythic_client::{ChainClient, Commitment, ix, pda};
 use mythic_interface::{
@@ -65,7 +65,7 @@ pub async fn run(command: Model, connection: &Connection) -> Result<()> {
     match command {
         Model::Pull => println!("{}", fetch_with_progress().await?.display()),
         Model::Register { file, name } => {
-            let spec = spec(&file)?;
+            let spec = spec(&file).context("not registered, and nothing was burned")?;
             let identity = spec.identity();
             let address = pda::model(&identity);
             let chain = connection.chain();

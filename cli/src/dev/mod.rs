@@ -17,16 +17,12 @@ use layout::Layout;
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
 use mythic_client::{ChainClient, keys, keys::DevKeys};
 use mythic_devnet::{DevnetConfig, ProgramConfig};
-use mythic_indexer::{
-    IndexerConfig,
-    cluster::{Cluster, ClusterConfig},
-    settler::SettlerConfig,
-};
-use mythic_inference::{
-    node::{ModelConfig as NodeModel, NodeConfig},
-    verifier::{Policy, VerifierConfig},
-};
+use mythic_indexer::IndexerConfig;
 use mythic_interface::state::Model;
+use mythic_node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_postgres::{Cluster, ClusterConfig};
+use mythic_settler::SettlerConfig;
+use mythic_verifier::{Policy, VerifierConfig};
 use serde_json::json;
 use solana_signer::Signer;
 use state::{DevState, KeyInfo, ProcessInfo, ValidatorInfo};
@@ -46,6 +42,9 @@ const DEFAULT_NAME: &str = "smollm2-135m-instruct";
 const API_KEY: &str = "mythic-dev";
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
+/// Memory for keys and values of each validator's model, in bytes: a whole context of the default model, and
+/// some beside it. Several validators share this machine.
+const KV_BYTES: u64 = 256 << 20;
 /// Pace of a manual network until it is ready.
 const STARTING_SLOT_MS: u64 = 200;
 
@@ -412,6 +411,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
                 identity: Some(hex::encode(spec.identity())),
             }],
             stake_lamports: STAKE_LAMPORTS,
+            kv_bytes: KV_BYTES,
             allow_loopback: true,
             // A development network has few jobs, and whoever tries a cheat wants to see it caught.
             verifier: VerifierConfig {
