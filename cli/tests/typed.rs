@@ -197,7 +197,7 @@ fn global_options_stand_apart_and_are_not_required_because_a_variable_is_set() {
 #[test]
 fn variables_stand_for_the_options() {
     let server = Server::start(hostile);
-    let mut listed = mythic(&["jobs", "list", "--json"]);
+    let mut listed = mythic(&["jobs", "list", "--limit", "1", "--json"]);
     let (code, ..) = ran(listed.env("MYTHIC_GATEWAY_URL", server.url()));
     assert_eq!(code, 0);
     assert_eq!(server.asked.lock().unwrap().len(), 1);
@@ -299,7 +299,7 @@ fn loopback_is_never_asked_through_a_proxy() {
     let server = Server::start(hostile);
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         for direct in [None, Some("example.org")] {
-            let mut command = mythic(&["jobs", "list", "--json", "--gateway", &server.url()]);
+            let mut command = mythic(&["jobs", "list", "--limit", "1", "--json", "--gateway", &server.url()]);
             command.env(name, "http://127.0.0.1:9");
             if let Some(direct) = direct {
                 command.env("NO_PROXY", direct);

@@ -11,6 +11,7 @@ use crate::{
 use anyhow::{Context, Result};
 use mythic_client::keys;
 use mythic_inference::node::{ModelConfig, NodeConfig};
+use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use std::{
     io::Write,
@@ -43,7 +44,8 @@ pub struct Made {
     /// To complete and to write.
     pub config: NodeConfig,
     init: Init,
-    dir: PathBuf,
+    authority: Pubkey,
+    operator: Pubkey,
 }
 
 /// Makes directory and keys. Refuses where a configuration is already.
@@ -66,11 +68,14 @@ pub async fn make(init: Init, connection: &Connection) -> Result<Made> {
     };
     private_dir(&init.dir)?;
     let dir = init.dir.canonicalize()?;
+    let (authority_path, operator_path) = (dir.join("authority.json"), dir.join("operator.json"));
+    let authority = keys::load_or_create(&authority_path)?.pubkey();
+    let operator = keys::load_or_create(&operator_path)?.pubkey();
     let (rpc_url, ws_url) = connection.chain_urls();
     let config = NodeConfig {
         data_dir: dir.join("data"),
-        authority_keypair: Some(dir.join("authority.json")),
-        operator_keypair: dir.join("operator.json"),
+        authority_keypair: Some(authority_path),
+        operator_keypair: operator_path,
         rpc_url,
         ws_url,
         gateways: vec![connection.gateway()?.base().to_owned()],
@@ -81,7 +86,12 @@ pub async fn make(init: Init, connection: &Connection) -> Result<Made> {
         stake_lamports: init.stake,
         ..NodeConfig::default()
     };
-    Ok(Made { config, init, dir })
+    Ok(Made {
+        config,
+        init,
+        authority,
+        operator,
+    })
 }
 
 impl Made {
@@ -91,9 +101,6 @@ impl Made {
         config
             .validate()
             .map_err(|message| Exit::error(exit::USAGE, message))?;
-        let operator = keys::load_or_create(&config.operator_keypair)?.pubkey();
-        let authority = self.dir.join("authority.json");
-        let authority = keys::load_or_create(authority)?.pubkey();
         let file = self.init.dir.join(self.init.file);
         write_private(&file, toml::to_string(&config)?.as_bytes())?;
         say!("Wrote {}", file.display());
@@ -104,10 +111,11 @@ impl Made {
         let command = self.init.command;
         say!("Fund, then start `{command} --config {}`:", file.display());
         say!(
-            "  authority  {authority}   {} stake, and {REGISTRATION}",
+            "  authority  {}   {} stake, and {REGISTRATION}",
+            self.authority,
             sol(self.init.stake)
         );
-        say!("  operator   {operator}   {} {purpose}", sol(lamports));
+        say!("  operator   {}   {} {purpose}", self.operator, sol(lamports));
         Ok(())
     }
 }
