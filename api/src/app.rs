@@ -1,85 +1,91 @@
-//! Everything that handlers share.
+//! Assembly: opens what the gateway is made of and puts it together.
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use mythic_client::{ChainClient, keys::load_keypair};
-use solana_keypair::Keypair;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    accounts::{Account, Accounts, Sealer},
+    chain::{Chain, blockhashes::Blockhashes},
     config::GatewayConfig,
     dial::Dialer,
-    feed::Hub,
-    fleet::Validators,
-    keys::{Account, Sealer, Seen},
-    limits::Limiter,
+    fleet::{limits::Limiter, validators::Validators},
+    intake::plan::{Catalogue, Served},
+    jobs::{Jobs, run::Runs},
     metrics::Metrics,
-    onchain::Blockhashes,
-    plan::{Catalogue, Served},
-    run::Runs,
+    routes::{feed::Hub, keys::Seen},
+    store::Pool,
 };
 
 /// Connections to PostgreSQL.
-pub type Pool = deadpool_postgres::Pool;
-
-/// Most connections of the pool.
 const CONNECTIONS: usize = 16;
 
-/// State of the gateway.
+/// What the routes share.
 pub struct App {
     /// As loaded.
-    pub config: GatewayConfig,
+    pub config: Arc<GatewayConfig>,
     /// PostgreSQL.
     pub pool: Pool,
     /// The chain.
-    pub chain: ChainClient,
-    /// Pays fees, fronts rent, cancels.
-    pub payer: Arc<Keypair>,
-    /// Encrypts delegate keys.
-    pub sealer: Sealer,
+    pub chain: Arc<Chain>,
+    /// Who pays.
+    pub accounts: Arc<Accounts>,
     /// Signatures used up.
     pub seen: Seen,
-    /// Who pays for strangers on a development network.
-    pub dev: Option<Account>,
     /// Models served.
-    pub catalogue: Catalogue,
+    pub catalogue: Arc<Catalogue>,
     /// Validators known.
-    pub validators: Validators,
-    /// Dials them.
-    pub dialer: Dialer,
-    /// Requests under way.
-    pub runs: Runs,
+    pub validators: Arc<Validators>,
+    /// Requests under way and the jobs that they make.
+    pub jobs: Arc<Jobs>,
     /// Bounds per key.
     pub limiter: Limiter,
     /// The feed.
     pub hub: Hub,
     /// The feed's connection is up.
     pub feed_connected: AtomicBool,
-    /// The last finalized blockhash.
-    pub blockhashes: Blockhashes,
-    /// Wakes the janitor.
-    pub janitor: Notify,
     /// Counts.
-    pub metrics: Metrics,
-    /// Background work to wait for at the end.
-    pub tracker: TaskTracker,
+    pub metrics: Arc<Metrics>,
     /// The gateway is stopping.
     pub stop: CancellationToken,
     /// When it started.
     pub started: Instant,
 }
 
+fn pool(url: &str) -> anyhow::Result<Pool> {
+    let database: tokio_postgres::Config = url.parse().context("database_url")?;
+    let manager = deadpool_postgres::Manager::from_config(
+        database,
+        tokio_postgres::NoTls,
+        deadpool_postgres::ManagerConfig {
+            recycling_method: deadpool_postgres::RecyclingMethod::Fast,
+        },
+    );
+    Pool::builder(manager)
+        .max_size(CONNECTIONS)
+        .wait_timeout(Some(Duration::from_secs(5)))
+        .create_timeout(Some(Duration::from_secs(5)))
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .build()
+        .context("connection pool")
+}
+
 impl App {
     /// Opens files and prepares connections; nothing is dialled yet.
     pub async fn new(config: GatewayConfig, stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
         config.validate().map_err(anyhow::Error::msg)?;
-        let payer = Arc::new(load_keypair(&config.keypair_path)?);
-        let sealer = Sealer::open(&config.master_key_file)?;
+        let chain = Arc::new(Chain {
+            client: ChainClient::new(config.rpc_url.clone(), config.ws_url.clone()),
+            payer: Arc::new(load_keypair(&config.keypair_path)?),
+            blockhashes: Blockhashes::default(),
+            prompt_source: config.public_url.trim_end_matches('/').to_owned(),
+        });
         let dev = match &config.dev_account {
             None => None,
             Some(account) => Some(Account {
@@ -88,6 +94,12 @@ impl App {
                 delegate: Arc::new(load_keypair(&account.delegate_keypair_path)?),
             }),
         };
+        let pool = pool(&config.database_url)?;
+        let accounts = Arc::new(Accounts {
+            pool: pool.clone(),
+            sealer: Sealer::open(&config.master_key_file)?,
+            dev,
+        });
         let models = config.models.clone();
         let served = tokio::task::spawn_blocking(move || {
             models
@@ -96,41 +108,37 @@ impl App {
                 .collect::<anyhow::Result<Vec<_>>>()
         })
         .await??;
-        let database: tokio_postgres::Config =
-            config.database_url.parse().context("database_url")?;
-        let manager = deadpool_postgres::Manager::from_config(
-            database,
-            tokio_postgres::NoTls,
-            deadpool_postgres::ManagerConfig {
-                recycling_method: deadpool_postgres::RecyclingMethod::Fast,
-            },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(CONNECTIONS)
-            .wait_timeout(Some(std::time::Duration::from_secs(5)))
-            .create_timeout(Some(std::time::Duration::from_secs(5)))
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .build()
-            .context("connection pool")?;
-        Ok(Arc::new(Self {
-            chain: ChainClient::new(config.rpc_url.clone(), config.ws_url.clone()),
+        let config = Arc::new(config);
+        let catalogue = Arc::new(Catalogue::new(served, chain.clone()));
+        let validators = Arc::new(Validators::new(chain.clone()));
+        let metrics = Arc::new(Metrics::new()?);
+        let jobs = Arc::new(Jobs {
+            config: config.clone(),
+            pool: pool.clone(),
+            chain: chain.clone(),
+            accounts: accounts.clone(),
+            catalogue: catalogue.clone(),
+            validators: validators.clone(),
             dialer: Dialer::new(config.dev),
-            limiter: Limiter::new(config.limits.clone()),
-            metrics: Metrics::new()?,
-            catalogue: Catalogue::new(served),
-            pool,
-            payer,
-            sealer,
-            dev,
-            config,
-            seen: Seen::default(),
-            validators: Validators::default(),
+            metrics: metrics.clone(),
             runs: Runs::default(),
-            hub: Hub::default(),
-            feed_connected: AtomicBool::new(false),
-            blockhashes: Blockhashes::default(),
             janitor: Notify::new(),
             tracker: TaskTracker::new(),
+            stop: stop.clone(),
+        });
+        Ok(Arc::new(Self {
+            limiter: Limiter::new(config.limits.clone()),
+            config,
+            pool,
+            chain,
+            accounts,
+            seen: Seen::default(),
+            catalogue,
+            validators,
+            jobs,
+            hub: Hub::default(),
+            feed_connected: AtomicBool::new(false),
+            metrics,
             stop,
             started: Instant::now(),
         }))

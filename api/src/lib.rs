@@ -1,41 +1,24 @@
 //! The gateway: OpenAI's chat API on top of jobs that are paid, fingerprinted and settled on chain.
 //!
-//! In reading order: [`config`], [`error`] and [`http`] (manners), [`openai`] and [`answer`] (shapes), [`plan`] (what a request
-//! comes to), [`routing`] and [`fleet`] (who gets it), [`onchain`] (what pays for it), [`dispatch`], [`drive`], [`result`] and [`run`] (how it runs),
-//! [`store`] and [`janitor`] (how it survives), then one module per family of routes.
+//! In reading order: [`config`], [`error`] and [`http`] (manners), [`intake`] (what a request asks and comes to), [`fleet`] (who gets
+//! it), [`chain`] (what pays for it), [`jobs`] (how it runs and survives), [`store`] (what is kept), [`routes`] (one module per
+//! family of routes), [`app`] (how it all is put together).
 
 #![forbid(unsafe_code)]
 
-pub mod answer;
+pub mod accounts;
 pub mod app;
-pub mod chat;
+pub mod chain;
 pub mod config;
 pub mod dial;
-pub mod dispatch;
-pub mod disputes;
-pub mod drive;
 pub mod error;
-pub mod feed;
 pub mod fleet;
-pub mod health;
 pub mod http;
-pub mod janitor;
+pub mod intake;
 pub mod jobs;
-pub mod keys;
-pub mod limits;
-mod listing;
-pub mod lists;
 pub mod metrics;
-pub mod nodes;
-pub mod onchain;
-pub mod openai;
-pub mod pages;
-pub mod plan;
-pub mod result;
-pub mod routing;
-pub mod run;
+pub mod routes;
 pub mod store;
-pub mod stream;
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,6 +32,9 @@ use utoipa::OpenApi;
 
 use app::App;
 pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Timing};
+use intake::chat;
+use jobs::janitor;
+use routes::{disputes, health, keys, lists, nodes, pages, stream};
 
 /// How long requests under way may take to end when the gateway stops; what is left is recovered at the next start.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -71,10 +57,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
         disputes::list,
         disputes::show,
         lists::stats,
-        jobs::list,
-        jobs::show,
-        jobs::receipt,
-        jobs::evidence,
+        routes::jobs::list,
+        routes::jobs::show,
+        routes::jobs::receipt,
+        routes::jobs::evidence,
         nodes::announce,
         nodes::prompt,
         nodes::result,
@@ -110,10 +96,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/inference", post(chat::inference))
         .route("/v1/estimate", post(chat::estimate))
-        .route("/v1/jobs", get(jobs::list))
-        .route("/v1/jobs/{id}", get(jobs::show))
-        .route("/v1/jobs/{id}/receipt", get(jobs::receipt))
-        .route("/v1/jobs/{id}/evidence", get(jobs::evidence))
+        .route("/v1/jobs", get(routes::jobs::list))
+        .route("/v1/jobs/{id}", get(routes::jobs::show))
+        .route("/v1/jobs/{id}/receipt", get(routes::jobs::receipt))
+        .route("/v1/jobs/{id}/evidence", get(routes::jobs::evidence))
         .route("/v1/jobs/{id}/result", put(nodes::result))
         .route("/v1/validators", get(lists::validators))
         .route("/v1/validators/{id}", get(lists::validator))
@@ -152,7 +138,7 @@ pub async fn serve(
         }
         pause = (pause * 2).min(Duration::from_secs(5));
     }
-    let recovered = janitor::recover(&app)
+    let recovered = janitor::recover(&app.jobs)
         .await
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let background = [
@@ -160,7 +146,7 @@ pub async fn serve(
             let (app, stop) = (app.clone(), stop.clone());
             async move { app.hub.run(&app, stop).await }
         }),
-        tokio::spawn(janitor::run(app.clone(), stop.clone())),
+        tokio::spawn(janitor::run(app.jobs.clone(), stop.clone())),
     ];
     tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, recovered, "gateway ready");
     let served = axum::serve(listener, router(app.clone())).with_graceful_shutdown({
@@ -171,16 +157,16 @@ pub async fn serve(
     tokio::select! {
         outcome = &mut served => outcome??,
         () = stop.cancelled() => {
-            app.tracker.close();
+            app.jobs.tracker.close();
             let ended = tokio::time::timeout(STOP_PATIENCE, async {
                 let outcome = (&mut served).await;
-                app.tracker.wait().await;
+                app.jobs.tracker.wait().await;
                 outcome
             })
             .await;
             if ended.is_err() {
                 served.abort();
-                tracing::info!(running = app.runs.len(), "stopping with requests under way; the next start looks after them");
+                tracing::info!(running = app.jobs.runs.len(), "stopping with requests under way; the next start looks after them");
             }
         }
     }

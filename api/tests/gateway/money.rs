@@ -653,7 +653,7 @@ fn a_client_may_sign_and_pay_for_itself() {
         )
         .unwrap();
         let mut paid = ask.clone();
-        paid["mythic"] = json!({"transaction": mythic_api::onchain::encode(&transaction).unwrap(), "salt": word("salt")});
+        paid["mythic"] = json!({"transaction": mythic_api::chain::pay::encode(&transaction).unwrap(), "salt": word("salt")});
         let post = |body: Value| {
             client
                 .post(format!("{}/v1/chat/completions", world.url))

@@ -1,0 +1,619 @@
+//! What the gateway does on chain: it builds, checks and signs requests for jobs, looks at what pays for them, cancels.
+
+use axum::http::StatusCode;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use mythic_client::{ClientError, Commitment, account::decode, ix, pda};
+use mythic_interface::{
+    error::MythicError,
+    hash::{sha256, stop_hash},
+    instruction::{self, Instruction as _, RequestInference, Tag},
+    le::{Text, U16, U32},
+    state::{GrantStatus, Job, SpendGrant, Vault},
+    window,
+};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use solana_transaction::{Transaction, versioned::VersionedTransaction};
+
+use crate::{
+    accounts::Account,
+    chain::{
+        Chain,
+        errors::{chain_error, refusal},
+    },
+    error::{ApiError, ApiResult},
+    intake::plan::Plan,
+};
+
+/// Largest transaction of the chain, bytes.
+pub const MAX_TRANSACTION: usize = 1232;
+const COMPUTE_BUDGET: Pubkey =
+    Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
+
+/// The nonce's second half: the same for the same attempt of the same choice of the same request.
+pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> [u8; 8] {
+    let lengths = [key_id.len() as u32, request_key.len() as u32].map(u32::to_le_bytes);
+    let digest = sha256(&[
+        b"mythic/gateway-nonce/v1",
+        &lengths[0],
+        key_id.as_bytes(),
+        &lengths[1],
+        request_key.as_bytes(),
+        &choice.to_le_bytes(),
+        &attempt.to_le_bytes(),
+    ]);
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Salt of a request's prompt hash: the same for the same request, and nobody else can guess it.
+pub fn prompt_salt(chain: &Chain, request_id: &str) -> [u8; 16] {
+    let digest = sha256(&[
+        b"mythic/gateway-salt/v1",
+        chain.payer.secret_bytes(),
+        request_id.as_bytes(),
+    ]);
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&digest[..16]);
+    salt
+}
+
+/// Sampling seed of a choice: from the client's seed, if it gave one.
+pub fn user_seed(seed: i64, choice: u32) -> [u8; 32] {
+    sha256(&[
+        b"mythic/gateway-seed/v1",
+        &seed.to_le_bytes(),
+        &choice.to_le_bytes(),
+    ])
+}
+
+/// Arguments of a RequestInference for a plan.
+pub fn arguments(
+    chain: &Chain,
+    plan: &Plan,
+    nonce: [u8; 16],
+    user_seed: [u8; 32],
+) -> ApiResult<RequestInference> {
+    Ok(RequestInference {
+        nonce,
+        canceller: chain.payer.pubkey().to_bytes(),
+        prompt_hash: plan.prompt_hash,
+        prompt_tokens: U32::new(plan.prompt_tokens),
+        max_output_tokens: U32::new(plan.max_output_tokens),
+        price_in: U32::new(plan.price_in),
+        price_out: U32::new(plan.price_out),
+        user_seed,
+        temperature_milli: U16::new(plan.temperature_milli),
+        sampling_profile: mythic_interface::state::SamplingProfile::SeededTop4 as u8,
+        stop_hash: stop_hash(&plan.stop),
+        prompt_source: Text::new(chain.prompt_source.as_str())
+            .ok_or_else(|| ApiError::internal("public_url does not fit a job's prompt source"))?,
+        deadline_slots: U32::new(plan.deadline_slots),
+    })
+}
+
+/// A RequestInference signed by everybody but the operator; complete when there is no validator (an open job).
+pub async fn request_transaction(
+    chain: &Chain,
+    account: &Account,
+    model: &Pubkey,
+    arguments: &RequestInference,
+    validator: Option<(Pubkey, Pubkey)>,
+) -> ApiResult<Transaction> {
+    let who = ix::Requester {
+        payer: chain.payer.pubkey(),
+        requester: account.delegate.pubkey(),
+        owner: account.owner,
+        model: *model,
+        validator,
+    };
+    let instruction = ix::request_inference(&who, arguments);
+    let hash = chain.blockhashes.get(&chain.client).await?;
+    let signers: [&Keypair; 2] = [&chain.payer, &account.delegate];
+    // The fee payer may be the delegate itself.
+    let signers = if chain.payer.pubkey() == account.delegate.pubkey() {
+        &signers[..1]
+    } else {
+        &signers[..]
+    };
+    mythic_client::sign_partly(
+        &[instruction],
+        &chain.payer.pubkey(),
+        &signers.to_vec(),
+        hash,
+    )
+    .map_err(chain_error)
+}
+
+/// A transaction as it travels.
+pub fn encode(transaction: &Transaction) -> ApiResult<String> {
+    bincode::serialize(transaction)
+        .map(|bytes| STANDARD.encode(bytes))
+        .map_err(ApiError::internal)
+}
+
+/// Whether a grant covers `jobs` jobs of `ceiling` lamports at `slot`.
+pub fn grant_covers(
+    grant: &SpendGrant,
+    model: &[u8; 32],
+    slot: u64,
+    ceiling: u64,
+    jobs: u64,
+) -> Result<(), MythicError> {
+    let total = ceiling.saturating_mul(jobs);
+    if grant.header.status == GrantStatus::Revoked as u8 {
+        return Err(MythicError::GrantRevoked);
+    }
+    if !window::open(slot, grant.expiry_slot.get()) {
+        return Err(MythicError::GrantExpired);
+    }
+    if !grant.allows(model) {
+        return Err(MythicError::GrantModelNotAllowed);
+    }
+    if ceiling > grant.per_job_max.get() {
+        return Err(MythicError::GrantPerJobExceeded);
+    }
+    let window_end = grant
+        .window_start
+        .get()
+        .saturating_add(u64::from(grant.window_slots.get()));
+    let spent = if window::open(slot, window_end) {
+        grant.window_spent.get()
+    } else {
+        0
+    };
+    if spent.saturating_add(total) > grant.window_max.get() {
+        return Err(MythicError::GrantWindowExceeded);
+    }
+    if grant.lifetime_spent.get().saturating_add(total) > grant.lifetime_cap.get() {
+        return Err(MythicError::GrantLifetimeExceeded);
+    }
+    Ok(())
+}
+
+/// Looks at what would pay, so that an empty vault is a 402 before anything is sent. Returns the present slot.
+/// The chain decides in the end: this only saves a validator the trouble.
+pub async fn preflight(chain: &Chain, account: &Account, plan: &Plan, jobs: u32) -> ApiResult<u64> {
+    let delegate = account.delegate.pubkey();
+    let vault = pda::vault(&account.owner);
+    let mut addresses = vec![vault];
+    if delegate != account.owner {
+        addresses.push(pda::grant(&account.owner, &delegate));
+    }
+    let found = chain
+        .client
+        .raw_accounts(&addresses, Commitment::Processed)
+        .await
+        .map_err(chain_error)?;
+    let slot = found.first().map_or(0, |snapshot| snapshot.slot);
+    let total = plan.ceiling.saturating_mul(u64::from(jobs));
+    let balance = match found.first().and_then(|snapshot| snapshot.account.as_ref()) {
+        Some(raw) => decode::<Vault>(&vault, raw)
+            .map_err(chain_error)?
+            .balance
+            .get(),
+        None => 0,
+    };
+    if balance < total {
+        return Err(ApiError::new(
+            StatusCode::PAYMENT_REQUIRED,
+            "insufficient_funds",
+            format!(
+                "the vault of {} holds {balance} lamports and the request may cost up to {total}: deposit, or lower max_completion_tokens",
+                account.owner
+            ),
+        ));
+    }
+    if let (Some(address), Some(snapshot)) = (addresses.get(1), found.get(1)) {
+        let Some(raw) = &snapshot.account else {
+            return Err(ApiError::new(
+                StatusCode::PAYMENT_REQUIRED,
+                "grant_not_usable",
+                format!(
+                    "the vault of {} has given this API key's delegate {delegate} no spend grant: send GrantSpend",
+                    account.owner
+                ),
+            ));
+        };
+        let grant = decode::<SpendGrant>(address, raw).map_err(chain_error)?;
+        grant_covers(
+            &grant,
+            &plan.model.address.to_bytes(),
+            slot,
+            plan.ceiling,
+            u64::from(jobs),
+        )
+        .map_err(refusal)?;
+    }
+    Ok(slot)
+}
+
+/// A client's own transaction after the checks that need no chain.
+#[derive(Debug, Clone)]
+pub struct ClientTransaction {
+    /// As it travels on.
+    pub encoded: String,
+    /// Signed the request: owner or delegate.
+    pub requester: Pubkey,
+    /// Address of the vault that pays.
+    pub vault: Pubkey,
+    /// The requester is a delegate.
+    pub delegated: bool,
+    /// Address of the job.
+    pub job: Pubkey,
+    /// Address of the model.
+    pub model: Pubkey,
+    /// Address of the validator's account, and its operator, which has yet to sign.
+    pub validator: Option<(Pubkey, Pubkey)>,
+    /// What is asked for.
+    pub arguments: RequestInference,
+    /// The transaction.
+    pub transaction: VersionedTransaction,
+}
+
+/// Checks a client's transaction instruction by instruction: compute budget, and one RequestInference whose canceller is
+/// this gateway; signed by all but the operator; nothing that the gateway itself would pay.
+pub fn check_client_transaction(encoded: &str, gateway: &Pubkey) -> ApiResult<ClientTransaction> {
+    let refuse =
+        |why: &str| ApiError::invalid("mythic.transaction", format!("mythic.transaction: {why}"));
+    let bytes = STANDARD.decode(encoded).map_err(|_| refuse("not base64"))?;
+    if bytes.len() > MAX_TRANSACTION {
+        return Err(refuse("larger than 1232 bytes"));
+    }
+    let transaction: VersionedTransaction =
+        bincode::deserialize(&bytes).map_err(|_| refuse("not a serialised transaction"))?;
+    if transaction.sanitize().is_err() {
+        return Err(refuse("malformed"));
+    }
+    if transaction
+        .message
+        .address_table_lookups()
+        .is_some_and(|lookups| !lookups.is_empty())
+    {
+        return Err(refuse(
+            "address lookup tables are not taken; name all accounts",
+        ));
+    }
+    let keys = transaction.message.static_account_keys();
+    if keys
+        .iter()
+        .take(transaction.signatures.len())
+        .any(|key| key == gateway)
+    {
+        return Err(refuse(
+            "the gateway does not sign or pay transactions that others built; be the fee payer yourself",
+        ));
+    }
+    let mut request = None;
+    for instruction in transaction.message.instructions() {
+        let program = keys
+            .get(usize::from(instruction.program_id_index))
+            .ok_or_else(|| refuse("malformed"))?;
+        if *program == COMPUTE_BUDGET {
+            continue;
+        }
+        if *program != pda::PROGRAM_ID {
+            return Err(refuse(
+                "holds an instruction that is neither RequestInference nor compute budget",
+            ));
+        }
+        let arguments = match instruction::split(&instruction.data) {
+            Ok((Tag::RequestInference, arguments)) => {
+                *RequestInference::decode(arguments).map_err(|error| refuse(error.message()))?
+            }
+            _ => {
+                return Err(refuse(
+                    "holds another instruction of the program than RequestInference",
+                ));
+            }
+        };
+        let accounts: Vec<Pubkey> = instruction
+            .accounts
+            .iter()
+            .filter_map(|index| keys.get(usize::from(*index)).copied())
+            .collect();
+        if accounts.len() != RequestInference::ACCOUNTS.len()
+            || request.replace((arguments, accounts)).is_some()
+        {
+            return Err(refuse(
+                "must hold exactly one RequestInference with all its accounts",
+            ));
+        }
+    }
+    let (arguments, accounts) = request.ok_or_else(|| refuse("holds no RequestInference"))?;
+    let named = |name: &str| {
+        RequestInference::ACCOUNTS
+            .iter()
+            .position(|spec| spec.name == name)
+            .and_then(|at| accounts.get(at))
+            .copied()
+            .ok_or_else(|| refuse("malformed"))
+    };
+    let present = |key: Pubkey| (key != pda::PROGRAM_ID).then_some(key);
+    if arguments.canceller != gateway.to_bytes() {
+        return Err(refuse(&format!(
+            "canceller must be this gateway, {gateway}, so that it can end a job that fails"
+        )));
+    }
+    let validator = match (present(named("validator")?), present(named("operator")?)) {
+        (Some(validator), Some(operator)) => Some((validator, operator)),
+        (None, None) => None,
+        _ => return Err(refuse("validator and operator go together")),
+    };
+    let message = transaction.message.serialize();
+    let operator = validator.map(|(_, operator)| operator);
+    for (signature, key) in transaction.signatures.iter().zip(keys) {
+        if Some(*key) != operator && !signature.verify(key.as_ref(), &message) {
+            return Err(refuse(&format!(
+                "the signature of {key} is missing or wrong"
+            )));
+        }
+    }
+    Ok(ClientTransaction {
+        encoded: encoded.to_owned(),
+        requester: named("requester")?,
+        vault: named("vault")?,
+        delegated: present(named("grant")?).is_some(),
+        job: named("job")?,
+        model: named("model")?,
+        validator,
+        arguments,
+        transaction,
+    })
+}
+
+/// Whether a client's transaction pays for what the request asks.
+pub fn matches_plan(client: &ClientTransaction, plan: &Plan) -> ApiResult<()> {
+    let wrong = |what: &str, expected: String| {
+        Err(ApiError::invalid(
+            "mythic.transaction",
+            format!(
+                "mythic.transaction: {what} must be {expected} for this request; POST /v1/estimate gives all values"
+            ),
+        ))
+    };
+    let args = &client.arguments;
+    if client.model != plan.model.address {
+        return wrong("model", plan.model.address.to_string());
+    }
+    if args.prompt_hash != plan.prompt_hash {
+        return wrong("prompt_hash", hex::encode(plan.prompt_hash));
+    }
+    if args.prompt_tokens.get() != plan.prompt_tokens {
+        return wrong("prompt_tokens", plan.prompt_tokens.to_string());
+    }
+    if args.max_output_tokens.get() != plan.max_output_tokens {
+        return wrong("max_output_tokens", plan.max_output_tokens.to_string());
+    }
+    if args.temperature_milli.get() != plan.temperature_milli {
+        return wrong("temperature_milli", plan.temperature_milli.to_string());
+    }
+    if args.stop_hash != stop_hash(&plan.stop) {
+        return wrong("stop_hash", hex::encode(stop_hash(&plan.stop)));
+    }
+    if (args.price_in.get(), args.price_out.get()) != (plan.price_in, plan.price_out) {
+        return wrong(
+            "price_in and price_out",
+            format!("{} and {}", plan.price_in, plan.price_out),
+        );
+    }
+    Ok(())
+}
+
+/// The owner whose vault a client's transaction draws on, checked against the job's address.
+pub async fn client_owner(chain: &Chain, client: &ClientTransaction) -> ApiResult<Pubkey> {
+    let owner = if client.delegated {
+        match chain
+            .client
+            .account::<Vault>(&client.vault)
+            .await
+            .map_err(chain_error)?
+        {
+            Some((_, vault)) => Pubkey::new_from_array(vault.owner),
+            None => return Err(refusal(MythicError::InsufficientFunds)),
+        }
+    } else {
+        client.requester
+    };
+    if pda::vault(&owner) != client.vault || pda::job(&owner, &client.arguments.nonce) != client.job
+    {
+        return Err(ApiError::invalid(
+            "mythic.transaction",
+            "mythic.transaction: vault or job is not the address of this owner and nonce",
+        ));
+    }
+    Ok(owner)
+}
+
+/// A job as it stands, with the slot it was read at.
+pub async fn job(
+    chain: &Chain,
+    address: &Pubkey,
+    commitment: Commitment,
+) -> ApiResult<Option<(u64, Job)>> {
+    chain
+        .client
+        .account_at::<Job>(address, commitment)
+        .await
+        .map_err(chain_error)
+}
+
+/// Sends CancelJob, as the job's canceller.
+pub async fn cancel(chain: &Chain, address: &Pubkey, job: &Job) -> Result<(), ClientError> {
+    let instruction = ix::cancel_job(&chain.payer.pubkey(), address, job);
+    let signers: [&Keypair; 1] = [&chain.payer];
+    chain
+        .client
+        .send_and_confirm(
+            &[instruction],
+            &chain.payer.pubkey(),
+            &signers,
+            Commitment::Processed,
+        )
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use mythic_interface::le::U64;
+    use solana_message::Message;
+
+    fn args(gateway: &Pubkey) -> RequestInference {
+        RequestInference {
+            canceller: gateway.to_bytes(),
+            nonce: window::nonce(9, [1; 8]),
+            ..RequestInference::zeroed()
+        }
+    }
+
+    fn encode_signed(
+        instructions: &[solana_instruction::Instruction],
+        signers: &[&Keypair],
+    ) -> String {
+        let payer = signers[0].pubkey();
+        let mut transaction = Transaction::new_unsigned(Message::new(instructions, Some(&payer)));
+        transaction.partial_sign(&signers.to_vec(), solana_hash::Hash::default());
+        encode(&transaction).unwrap()
+    }
+
+    fn requester(client: &Keypair, validator: Option<(Pubkey, Pubkey)>) -> ix::Requester {
+        ix::Requester {
+            payer: client.pubkey(),
+            requester: client.pubkey(),
+            owner: client.pubkey(),
+            model: Pubkey::new_from_array([3; 32]),
+            validator,
+        }
+    }
+
+    #[test]
+    fn nonces_differ_by_every_part_and_repeat_for_the_same() {
+        let tag = nonce_tag("k", "r", 0, 0);
+        assert_eq!(tag, nonce_tag("k", "r", 0, 0));
+        for other in [
+            nonce_tag("kr", "", 0, 0),
+            nonce_tag("k", "r", 1, 0),
+            nonce_tag("k", "r", 0, 1),
+            nonce_tag("j", "r", 0, 0),
+        ] {
+            assert_ne!(tag, other);
+        }
+    }
+
+    #[test]
+    fn a_clients_transaction_is_taken_apart() {
+        let (client, gateway, operator) =
+            (Keypair::new(), Pubkey::new_unique(), Pubkey::new_unique());
+        let authority = Pubkey::new_unique();
+        let instruction = ix::request_inference(
+            &requester(&client, Some((authority, operator))),
+            &args(&gateway),
+        );
+        let checked =
+            check_client_transaction(&encode_signed(&[instruction], &[&client]), &gateway).unwrap();
+        assert_eq!(
+            checked.validator,
+            Some((pda::validator(&authority), operator))
+        );
+        assert_eq!(
+            checked.job,
+            pda::job(&client.pubkey(), &window::nonce(9, [1; 8]))
+        );
+        assert!(!checked.delegated);
+    }
+
+    #[test]
+    fn anything_else_in_a_clients_transaction_is_refused() {
+        let (client, gateway) = (Keypair::new(), Keypair::new());
+        let good = ix::request_inference(&requester(&client, None), &args(&gateway.pubkey()));
+        let refused = |encoded: String, word: &str| {
+            let error = check_client_transaction(&encoded, &gateway.pubkey()).unwrap_err();
+            assert_eq!(
+                (error.status, error.param.as_deref()),
+                (400, Some("mythic.transaction"))
+            );
+            assert!(error.message.contains(word), "{} / {word}", error.message);
+        };
+        refused("%%%".into(), "base64");
+        refused(STANDARD.encode([0u8; 2000]), "1232");
+        refused(STANDARD.encode([1u8; 40]), "serialised");
+        let transfer = solana_instruction::Instruction {
+            program_id: Pubkey::default(),
+            accounts: vec![],
+            data: vec![2, 0, 0, 0],
+        };
+        refused(
+            encode_signed(&[good.clone(), transfer], &[&client]),
+            "neither",
+        );
+        refused(
+            encode_signed(&[good.clone(), good.clone()], &[&client]),
+            "exactly one",
+        );
+        refused(
+            encode_signed(&[ix::pause(&client.pubkey())], &[&client]),
+            "another instruction",
+        );
+        refused(
+            encode_signed(std::slice::from_ref(&good), &[&gateway, &client]),
+            "fee payer",
+        );
+        let other = ix::request_inference(&requester(&client, None), &args(&Pubkey::new_unique()));
+        refused(encode_signed(&[other], &[&client]), "canceller");
+        let payer = client.pubkey();
+        let unsigned = Transaction::new_unsigned(Message::new(&[good], Some(&payer)));
+        refused(encode(&unsigned).unwrap(), "signature");
+    }
+
+    #[test]
+    fn a_grant_is_read_as_the_program_reads_it() {
+        let model = [7; 32];
+        let mut grant = SpendGrant::zeroed();
+        grant.header.status = GrantStatus::Active as u8;
+        grant.expiry_slot = U64::new(1000);
+        grant.per_job_max = U64::new(100);
+        grant.window_max = U64::new(150);
+        grant.window_slots = U32::new(50);
+        grant.window_start = U64::new(10);
+        grant.window_spent = U64::new(60);
+        grant.lifetime_cap = U64::new(500);
+        grant.lifetime_spent = U64::new(60);
+        assert_eq!(grant_covers(&grant, &model, 20, 90, 1), Ok(()));
+        assert_eq!(
+            grant_covers(&grant, &model, 20, 90, 2),
+            Err(MythicError::GrantWindowExceeded)
+        );
+        assert_eq!(
+            grant_covers(&grant, &model, 60, 75, 2),
+            Ok(()),
+            "a new window begins"
+        );
+        assert_eq!(
+            grant_covers(&grant, &model, 20, 101, 1),
+            Err(MythicError::GrantPerJobExceeded)
+        );
+        assert_eq!(
+            grant_covers(&grant, &model, 1000, 1, 1),
+            Err(MythicError::GrantExpired)
+        );
+        grant.lifetime_spent = U64::new(450);
+        assert_eq!(
+            grant_covers(&grant, &model, 60, 75, 1),
+            Err(MythicError::GrantLifetimeExceeded)
+        );
+        grant.model_count = 1;
+        assert_eq!(
+            grant_covers(&grant, &model, 60, 1, 1),
+            Err(MythicError::GrantModelNotAllowed)
+        );
+        grant.header.status = GrantStatus::Revoked as u8;
+        assert_eq!(
+            grant_covers(&grant, &model, 60, 1, 1),
+            Err(MythicError::GrantRevoked)
+        );
+    }
+}

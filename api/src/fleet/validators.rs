@@ -1,0 +1,374 @@
+//! The validators as this gateway knows them: from the chain, from their own announcements, from its own experience.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mythic_client::Commitment;
+use mythic_inference::wire::{ANNOUNCE_SECONDS, Announcement, parse_hex32};
+use mythic_interface::{
+    params::Rules,
+    state::{Validator, ValidatorStatus},
+};
+use parking_lot::Mutex;
+use solana_pubkey::Pubkey;
+
+use crate::{
+    chain::{Chain, errors::chain_error},
+    error::ApiResult,
+    fleet::routing::{Breaker, Fleet, Load, LoadGuard, Node, SuccessRate},
+};
+
+/// How long the list of validators is believed before it is read again.
+const LIST_LIFE: Duration = Duration::from_secs(5);
+/// Prompt beginnings remembered per validator.
+const PREFIXES: usize = 256;
+
+#[derive(Default)]
+struct Entry {
+    load: Arc<Load>,
+    breaker: Breaker,
+    success: SuccessRate,
+    prefixes: VecDeque<u64>,
+    announced: Option<(Instant, Announcement)>,
+}
+
+/// How a dispatch went, for the validator's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It answered.
+    Good,
+    /// It failed by its own fault.
+    Bad,
+    /// Declined, or the client went away.
+    Neutral,
+}
+
+/// When the chain was read, at which slot, and what it held.
+type Listed = (Instant, u64, Arc<Vec<Validator>>);
+
+/// All validators.
+pub struct Validators {
+    chain: Arc<Chain>,
+    entries: Mutex<HashMap<[u8; 32], Entry>>,
+    list: tokio::sync::Mutex<Option<Listed>>,
+}
+
+fn fresh(announced: &Option<(Instant, Announcement)>, now: Instant) -> Option<&Announcement> {
+    announced
+        .as_ref()
+        .filter(|(at, _)| now.duration_since(*at) < Duration::from_secs(3 * ANNOUNCE_SECONDS))
+        .map(|(_, announcement)| announcement)
+}
+
+impl Validators {
+    /// Nothing is known yet; `chain` tells.
+    pub fn new(chain: Arc<Chain>) -> Self {
+        Self {
+            chain,
+            entries: Mutex::default(),
+            list: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Validators registered on chain, at most 5 seconds old, with the slot of reading.
+    pub async fn registered(&self) -> ApiResult<(u64, Arc<Vec<Validator>>)> {
+        let mut list = self.list.lock().await;
+        if let Some((at, slot, validators)) = &*list
+            && at.elapsed() < LIST_LIFE
+        {
+            return Ok((*slot, validators.clone()));
+        }
+        let slot = self
+            .chain
+            .client
+            .slot(Commitment::Processed)
+            .await
+            .map_err(chain_error)?;
+        let found = self
+            .chain
+            .client
+            .program_accounts::<Validator>(&[], Commitment::Processed)
+            .await
+            .map_err(chain_error)?;
+        let validators = Arc::new(
+            found
+                .into_iter()
+                .map(|(_, validator)| validator)
+                .collect::<Vec<_>>(),
+        );
+        *list = Some((Instant::now(), slot, validators.clone()));
+        Ok((slot, validators))
+    }
+
+    /// Something changed: read the list again next time.
+    pub async fn forget(&self) {
+        *self.list.lock().await = None;
+    }
+
+    /// What a validator says of itself, after its signature was checked.
+    pub fn announce(&self, authority: [u8; 32], announcement: Announcement) {
+        self.entries.lock().entry(authority).or_default().announced =
+            Some((Instant::now(), announcement));
+    }
+
+    /// The picture that the router decides on.
+    pub async fn fleet(&self, rules: &Rules, price: (u32, u32)) -> ApiResult<Fleet> {
+        let (slot, validators) = self.registered().await?;
+        let now = Instant::now();
+        let entries = self.entries.lock();
+        let nodes = validators
+            .iter()
+            .map(|validator| {
+                let entry = entries.get(&validator.authority);
+                let announcement = entry.and_then(|entry| fresh(&entry.announced, now));
+                picture(validator, entry, announcement, slot, rules, price, now)
+            })
+            .collect();
+        Ok(Fleet { nodes })
+    }
+
+    /// Takes the load of a job at a validator and remembers the beginning of its prompt.
+    pub fn dispatch(&self, authority: [u8; 32], tokens: u32, prefix: u64) -> LoadGuard {
+        let mut entries = self.entries.lock();
+        let entry = entries.entry(authority).or_default();
+        entry.breaker.on_dispatch(Instant::now());
+        if !entry.prefixes.contains(&prefix) {
+            if entry.prefixes.len() >= PREFIXES {
+                entry.prefixes.pop_front();
+            }
+            entry.prefixes.push_back(prefix);
+        }
+        LoadGuard::take(&entry.load, tokens)
+    }
+
+    /// Notes how a dispatch went.
+    pub fn report(&self, authority: [u8; 32], verdict: Verdict) {
+        let mut entries = self.entries.lock();
+        let entry = entries.entry(authority).or_default();
+        match verdict {
+            Verdict::Good => {
+                entry.breaker.on_success();
+                entry.success.add(true);
+            }
+            Verdict::Bad => {
+                entry.breaker.on_failure(Instant::now());
+                entry.success.add(false);
+            }
+            Verdict::Neutral => entry.breaker.on_neutral(),
+        }
+    }
+
+    /// Announcements of the last half minute, by authority.
+    pub fn announcements(&self) -> HashMap<[u8; 32], Announcement> {
+        let now = Instant::now();
+        self.entries
+            .lock()
+            .iter()
+            .filter_map(|(authority, entry)| {
+                fresh(&entry.announced, now).map(|announcement| (*authority, announcement.clone()))
+            })
+            .collect()
+    }
+
+    /// The registered validator with this authority, read anew if the list does not have it.
+    pub async fn by_authority(&self, authority: &Pubkey) -> ApiResult<Option<Validator>> {
+        let (_, validators) = self.registered().await?;
+        if let Some(found) = validators
+            .iter()
+            .find(|validator| validator.authority == authority.to_bytes())
+        {
+            return Ok(Some(*found));
+        }
+        let address = mythic_client::pda::validator(authority);
+        Ok(self
+            .chain
+            .client
+            .account::<Validator>(&address)
+            .await
+            .map_err(chain_error)?
+            .map(|(_, validator)| validator))
+    }
+
+    /// Where a validator is reached: as it announced itself, else as the chain says.
+    pub fn endpoint(&self, validator: &Validator) -> String {
+        let entries = self.entries.lock();
+        let announced = entries
+            .get(&validator.authority)
+            .and_then(|entry| fresh(&entry.announced, Instant::now()));
+        endpoint(validator, announced)
+    }
+}
+
+fn endpoint(validator: &Validator, announced: Option<&Announcement>) -> String {
+    announced
+        .map_or(validator.endpoint.as_str(), |announcement| {
+            announcement.endpoint.as_str()
+        })
+        .trim_end_matches('/')
+        .to_owned()
+}
+
+fn picture(
+    validator: &Validator,
+    entry: Option<&Entry>,
+    announced: Option<&Announcement>,
+    slot: u64,
+    rules: &Rules,
+    price: (u32, u32),
+    now: Instant,
+) -> Node {
+    let (own_jobs, own_tokens) =
+        entry.map_or((0, 0), |entry| (entry.load.jobs(), entry.load.tokens()));
+    let open = u64::from(validator.open_jobs.get()).max(own_jobs);
+    let offered = |address: &[u8; 32]| {
+        announced.is_none_or(|announcement| {
+            announcement.models.iter().any(|model| {
+                parse_hex32(&model.identity).is_some_and(|identity| {
+                    mythic_client::pda::model(&identity).to_bytes() == *address
+                }) && model.min_price_in <= price.0
+                    && model.min_price_out <= price.1
+            })
+        })
+    };
+    let speed = announced
+        .and_then(|announcement| announcement.tokens_per_second)
+        .filter(|speed| speed.is_finite() && *speed > 0.0);
+    Node {
+        validator: validator.authority,
+        operator: validator.operator,
+        endpoint: endpoint(validator, announced),
+        models: validator
+            .served()
+            .iter()
+            .map(|served| served.model)
+            .filter(offered)
+            .collect(),
+        context: announced
+            .and_then(|announcement| {
+                announcement
+                    .models
+                    .iter()
+                    .map(|model| model.context_length)
+                    .max()
+            })
+            .unwrap_or(0),
+        eligible: validator.header.status == ValidatorStatus::Active as u8
+            && validator.active_stake(slot) >= rules.min_stake.get()
+            && announced.is_none_or(|announcement| !announcement.draining),
+        headroom: validator.capacity(slot, rules).saturating_sub(open),
+        queued_tokens: announced
+            .map_or(0, |announcement| announcement.queued_tokens)
+            .max(own_tokens),
+        // Bounded before the cast: a validator may claim anything.
+        tokens_per_s_milli: speed.map_or(0, |speed| (speed * 1_000.0).clamp(1.0, 1e9) as u64),
+        success_milli: entry.map_or(1_000, |entry| entry.success.milli()),
+        breaker_allows: entry.is_none_or(|entry| entry.breaker.allows(now)),
+        warm_prefixes: entry.map_or(Vec::new(), |entry| entry.prefixes.iter().copied().collect()),
+        announced: announced.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use mythic_interface::{
+        le::{Text, U32, U64},
+        params::Params,
+        state::ServedModel,
+    };
+
+    const IDENTITY: [u8; 32] = [9; 32];
+
+    fn validator() -> Validator {
+        let mut v = Validator::zeroed();
+        v.header.status = ValidatorStatus::Active as u8;
+        v.authority = [1; 32];
+        v.stake = U64::new(1_000_000_000);
+        v.endpoint = Text::new("http://chain/").unwrap();
+        v.model_count = 1;
+        v.models[0] = ServedModel {
+            model: mythic_client::pda::model(&IDENTITY).to_bytes(),
+            since_slot: U64::new(1),
+        };
+        v
+    }
+
+    fn announcement() -> Announcement {
+        Announcement {
+            validator: Pubkey::new_from_array([1; 32]).to_string(),
+            endpoint: "http://said".into(),
+            version: "1".into(),
+            models: vec![mythic_inference::wire::OfferedModel {
+                identity: hex::encode(IDENTITY),
+                context_length: 2048,
+                min_price_in: 10,
+                min_price_out: 10,
+            }],
+            running: 0,
+            queued: 0,
+            queued_tokens: 70,
+            max_concurrent: 4,
+            tokens_per_second: Some(f64::MAX),
+            draining: false,
+        }
+    }
+
+    fn see(v: &Validator, announced: Option<&Announcement>, price: (u32, u32)) -> Node {
+        picture(
+            v,
+            None,
+            announced,
+            10,
+            &Params::mainnet().rules,
+            price,
+            Instant::now(),
+        )
+    }
+
+    #[test]
+    fn a_silent_validator_is_known_from_the_chain() {
+        let node = see(&validator(), None, (1, 1));
+        assert!(node.eligible && !node.announced);
+        assert_eq!(
+            (node.endpoint.as_str(), node.headroom, node.models.len()),
+            ("http://chain", 20, 1)
+        );
+    }
+
+    #[test]
+    fn an_announcement_goes_before_and_is_not_believed_beyond_reason() {
+        let node = see(&validator(), Some(&announcement()), (10, 10));
+        assert_eq!(
+            (
+                node.endpoint.as_str(),
+                node.queued_tokens,
+                node.tokens_per_s_milli
+            ),
+            ("http://said", 70, 1_000_000_000)
+        );
+        assert!(
+            see(&validator(), Some(&announcement()), (9, 10))
+                .models
+                .is_empty(),
+            "asks a higher price"
+        );
+        let draining = Announcement {
+            draining: true,
+            ..announcement()
+        };
+        assert!(!see(&validator(), Some(&draining), (10, 10)).eligible);
+    }
+
+    #[test]
+    fn stake_bounds_the_jobs_and_jail_ends_them() {
+        let mut v = validator();
+        v.open_jobs = U32::new(20);
+        assert_eq!(see(&v, None, (1, 1)).headroom, 0);
+        v.header.status = ValidatorStatus::Jailed as u8;
+        assert!(!see(&v, None, (1, 1)).eligible);
+    }
+}

@@ -1,0 +1,5 @@
+//! What a request asks for, what that comes to, and the routes that take it.
+
+pub mod chat;
+pub mod openai;
+pub mod plan;

@@ -1,0 +1,46 @@
+//! How requests run: a run's events, the jobs that carry it, their answers, and what outlives the request.
+
+pub mod answer;
+pub mod dispatch;
+pub mod drive;
+pub mod janitor;
+pub mod result;
+pub mod run;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    accounts::Accounts, chain::Chain, config::GatewayConfig, dial::Dialer,
+    fleet::validators::Validators, intake::plan::Catalogue, metrics::Metrics, store::Pool,
+};
+
+/// What jobs are made of and run with.
+pub struct Jobs {
+    /// As loaded.
+    pub config: Arc<GatewayConfig>,
+    /// PostgreSQL.
+    pub pool: Pool,
+    /// The chain.
+    pub chain: Arc<Chain>,
+    /// Who pays.
+    pub accounts: Arc<Accounts>,
+    /// Models served.
+    pub catalogue: Arc<Catalogue>,
+    /// Validators known.
+    pub validators: Arc<Validators>,
+    /// Dials them.
+    pub dialer: Dialer,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Requests under way.
+    pub runs: run::Runs,
+    /// Wakes the janitor.
+    pub janitor: Notify,
+    /// Background work to wait for at the end.
+    pub tracker: TaskTracker,
+    /// The gateway is stopping.
+    pub stop: CancellationToken,
+}

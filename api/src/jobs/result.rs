@@ -1,0 +1,216 @@
+//! From a validator's tokens, or from its evidence, to the steps of an answer.
+
+use axum::http::StatusCode;
+use mythic_inference::{
+    prompt::PromptFormatter,
+    tokenizer::{DecodeStream, StopMatcher},
+    wire::{self, Evidence},
+};
+use mythic_interface::{
+    hash,
+    state::{Job, JobStatus},
+};
+use solana_pubkey::Pubkey;
+
+use crate::{
+    error::{ApiError, ApiResult},
+    jobs::Jobs,
+    jobs::answer::{Candidate, ChoiceAnswer, ChoiceEnd, Finish, Piece, logprobs},
+    store::Attempt,
+};
+
+/// Where a job's receipt is.
+pub fn receipt(parts: &Jobs, job: &Pubkey) -> String {
+    format!(
+        "{}/v1/jobs/{job}/receipt",
+        parts.config.public_url.trim_end_matches('/')
+    )
+}
+
+/// Turns token ids into the steps of an answer.
+pub struct Decoder<'a> {
+    formatter: &'a PromptFormatter,
+    text: DecodeStream<'a>,
+    stops: StopMatcher,
+    top: Option<u8>,
+    /// A stop string has come.
+    pub stopped: bool,
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder for one answer.
+    pub fn new(formatter: &'a PromptFormatter, stop: &[String], top: Option<u8>) -> Self {
+        Self {
+            formatter,
+            text: formatter.decode_stream(),
+            stops: StopMatcher::new(stop.to_vec()),
+            top,
+            stopped: false,
+        }
+    }
+
+    fn show(&mut self, text: &str) -> String {
+        if self.stopped {
+            return String::new();
+        }
+        let matched = self.stops.push(text);
+        self.stopped = matched.stopped;
+        matched.text
+    }
+
+    /// The next token. Log-probabilities are known where the validator said the sum over all logits, and that can be.
+    pub fn push(&mut self, token: u32, top4: &[(u32, i32); 4], log_sum_exp: Option<f32>) -> Piece {
+        let over = self.stopped;
+        let text = self.text.push(token);
+        let text = self.show(&text);
+        let hidden = over || self.formatter.eos_ids().contains(&token);
+        let logprobs = log_sum_exp.and_then(|sum| logprobs(top4.map(|(_, logit)| logit), sum));
+        let logprob = match (self.top, logprobs) {
+            (Some(top), Some(logprobs)) if !hidden => {
+                let candidates: Vec<Candidate> = top4
+                    .iter()
+                    .zip(logprobs)
+                    .map(|((id, _), logprob)| {
+                        let bytes = self.formatter.tokenizer().piece(*id).to_vec();
+                        Candidate {
+                            token: String::from_utf8_lossy(&bytes).into_owned(),
+                            logprob,
+                            bytes,
+                        }
+                    })
+                    .collect();
+                top4.iter()
+                    .position(|(id, _)| *id == token)
+                    .and_then(|at| candidates.get(at).cloned())
+                    .map(|chosen| {
+                        (
+                            chosen,
+                            candidates.into_iter().take(usize::from(top)).collect(),
+                        )
+                    })
+            }
+            _ => None,
+        };
+        Piece { text, logprob }
+    }
+
+    /// What was held back, at the end.
+    pub fn finish(&mut self) -> Option<Piece> {
+        let tail = self.text.finish();
+        let mut text = self.show(&tail);
+        if !self.stopped {
+            text.push_str(&self.stops.finish());
+        }
+        (!text.is_empty()).then_some(Piece {
+            text,
+            logprob: None,
+        })
+    }
+
+    /// All steps of an answer that is known as a whole.
+    pub fn all(mut self, evidence: &Evidence) -> (Vec<Piece>, bool) {
+        let mut pieces: Vec<Piece> = evidence
+            .output_ids
+            .iter()
+            .zip(&evidence.leaves)
+            .map(|(token, top4)| self.push(*token, top4, None))
+            .collect();
+        pieces.extend(self.finish());
+        (pieces, self.stopped)
+    }
+}
+
+/// How OpenAI's clients are told that an answer ended.
+pub fn finish_of(finish: wire::Finish, stopped: bool) -> Finish {
+    match finish {
+        _ if stopped => Finish::Stop,
+        wire::Finish::Eos | wire::Finish::Stopped => Finish::Stop,
+        wire::Finish::Length => Finish::Length,
+        wire::Finish::Cancelled => Finish::Cancelled,
+    }
+}
+
+/// Gets the answer of a job that is submitted, from its validator's evidence, checked against the chain.
+pub async fn fetch_answer(
+    parts: &Jobs,
+    attempt: &Attempt,
+    job: &Job,
+) -> ApiResult<(ChoiceAnswer, serde_json::Value)> {
+    let away = |reason: String| ApiError::unavailable("evidence_unavailable", reason);
+    let validator = Pubkey::new_from_array(job.validator);
+    let account = parts
+        .accounts
+        .by_id(&attempt.key_id)
+        .await?
+        .ok_or_else(|| away("the key of this request is gone".into()))?;
+    let registered = parts
+        .validators
+        .by_authority(&validator)
+        .await?
+        .ok_or_else(|| away("the validator is gone".into()))?;
+    let endpoint = parts.validators.endpoint(&registered);
+    let evidence = parts
+        .dialer
+        .evidence(&endpoint, &attempt.job, &account.delegate)
+        .await
+        .map_err(|error| away(error.to_string()))?;
+    let answer = answer_from(parts, attempt, job, &evidence, None)?;
+    let value = serde_json::to_value(&evidence).map_err(ApiError::internal)?;
+    Ok((answer, value))
+}
+
+/// The answer in some evidence, which must be what the job on chain commits to.
+pub fn answer_from(
+    parts: &Jobs,
+    attempt: &Attempt,
+    job: &Job,
+    evidence: &Evidence,
+    top: Option<u8>,
+) -> ApiResult<ChoiceAnswer> {
+    let wrong =
+        |reason: &str| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "result_mismatch", reason);
+    let digests = evidence
+        .verify()
+        .map_err(|error| wrong(&error.to_string()))?;
+    let committed = evidence.job == attempt.job.to_bytes()
+        && evidence.submitter == job.validator
+        && evidence.terms_hash == job.terms_hash
+        && digests.prompt_hash == job.terms.prompt_hash
+        && digests.fingerprint == job.fingerprint
+        && digests.output_root == job.output_root
+        && hash::output_root(&evidence.output_ids) == Some(job.output_root);
+    if !committed {
+        return Err(wrong("the result is not what the job on chain commits to"));
+    }
+    let model = parts
+        .catalogue
+        .at(&attempt.model)
+        .ok_or_else(|| wrong("this gateway does not serve the job's model"))?;
+    let (pieces, stopped) = Decoder::new(&model.formatter, &attempt.stop, top).all(evidence);
+    let finish = wire::Finish::from_code(job.finish_reason)
+        .map_or(Finish::Cancelled, |finish| finish_of(finish, stopped));
+    let fee = job
+        .terms
+        .price_of(digests.count)
+        .map_or(job.ceiling.get(), |fee| fee.min(job.ceiling.get()));
+    Ok(ChoiceAnswer {
+        pieces,
+        end: ChoiceEnd {
+            job: attempt.job.to_string(),
+            validator: Pubkey::new_from_array(job.validator).to_string(),
+            finish,
+            prompt_tokens: job.terms.prompt_tokens.get(),
+            output_tokens: digests.count,
+            cost_lamports: fee,
+            receipt: receipt(parts, &attempt.job),
+        },
+    })
+}
+
+/// A result is there, or was.
+pub fn has_result(job: &Job) -> bool {
+    matches!(
+        job.status(),
+        Some(JobStatus::Submitted | JobStatus::Disputed | JobStatus::Settled)
+    ) && job.submitted_slot.get() > 0
+}

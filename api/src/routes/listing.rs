@@ -1,0 +1,273 @@
+//! The SQL of sorted lists: the first N of each part of a view, then the first N of these. The parts (schema `listing`) are
+//! the rooted rows that nothing unrooted covers, and the unrooted rows; each has an index in the order of its list, so
+//! that a page reads about as many rows as it shows, however many there are.
+
+/// A sorted list of a view.
+pub struct Listing<'a> {
+    /// Views that add up to the list, without commitment.
+    pub views: &'a [&'a str],
+    /// processed, confirmed or finalized.
+    pub commitment: &'a str,
+    /// Columns of a row; those of the order among them.
+    pub columns: &'a str,
+    /// What rows have to meet. For the row that a page follows say both `slot <= …` and the rest, as an index
+    /// is entered by the first alone.
+    pub condition: &'a str,
+    pub order: &'a str,
+    /// Parameter that holds N.
+    pub limit: &'a str,
+}
+
+impl Listing<'_> {
+    /// The query.
+    pub fn sql(&self) -> String {
+        let Self {
+            views,
+            commitment,
+            columns,
+            condition,
+            order,
+            limit,
+        } = self;
+        let parts: &[&str] = match *commitment {
+            "finalized" => &[""],
+            _ => &["_rooted", "_unrooted"],
+        };
+        let firsts: Vec<String> = views
+            .iter()
+            .flat_map(|view| parts.iter().map(move |part| (view, part)))
+            .map(|(view, part)| {
+                format!(
+                    "(SELECT {columns} FROM listing.{view}_{commitment}{part} WHERE {condition} ORDER BY {order} LIMIT {limit})"
+                )
+            })
+            .collect();
+        format!(
+            "SELECT * FROM ({}) firsts ORDER BY {order} LIMIT {limit}",
+            firsts.join(" UNION ALL ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mythic_indexer::cluster::{Cluster, ClusterConfig};
+    use serde_json::Value;
+    use tokio_postgres::{Client, NoTls, types::ToSql};
+
+    use crate::{routes::disputes, routes::jobs, routes::lists};
+
+    const JOBS: i64 = 50_000;
+    const PAGE: i64 = 21;
+    /// Rooted rows that an unrooted one covers, at the head of every list.
+    const COVERED: i64 = 400;
+
+    /// 50,000 jobs, each settled, burned and fingerprinted, as many disputes, validators and closed accounts; the newest are unrooted too.
+    async fn fill(client: &Client) {
+        let overlay = |table: &str, columns: &str, slot: &str| {
+            format!(
+                "INSERT INTO {table}_overlay (chain, bank, slot, ordinal, write_seq, exact, {columns})
+                 SELECT c, {JOBS} + 1, {JOBS} + 1, 0, 2, true, {columns}
+                   FROM (SELECT * FROM {table} ORDER BY {slot} DESC LIMIT {COVERED}) t, (VALUES (1), (2)) v(c)"
+            )
+        };
+        let job = "pubkey, requested_slot, owner, requester, canceller, nonce, model, validator, rent_payer, status, prompt_hash,
+            prompt_tokens, max_output_tokens, price_in, price_out, seed, temperature_milli, sampling_profile, prompt_source,
+            terms_hash, deadline_slot, window_slots, submitted_slot, ended_slot, open_disputes, ceiling_lamports, burned_lamports, lamports";
+        let dispute = "pubkey, job, challenger, submitter, fingerprint, status, jury_seats, bond_lamports, opened_slot,
+            resolved_slot, slashed_lamports, challenger_lamports, jurors_lamports, submitter_lamports, burned_lamports, lamports";
+        let validator = "pubkey, authority, operator, rent_payer, status, stake, activating, unbonding, open_jobs, open_disputes,
+            claimable, owed_foundation, owed_burn, gpu_name, vram_mib, endpoint, models, jobs_settled, jobs_missed,
+            jobs_declined, earned, slashed, registered_slot, lamports";
+        client
+            .batch_execute(&format!(
+                "SET search_path = projection_1, public;
+                 CREATE FUNCTION pg_temp.key(n bigint) RETURNS bytea LANGUAGE sql AS $$ SELECT sha256(n::text::bytea) $$;
+                 INSERT INTO job (bank, slot, ordinal, write_seq, exact, {job})
+                 SELECT n, n, 0, 1, true, pg_temp.key(n), n / 10, pg_temp.key(n % 50), '', '', '', pg_temp.key(7), pg_temp.key(n % 5), '',
+                        5 + (n % 3)::int, '', 1, 1, 1, 1, '', 0, 0, '', '', n, 100, n / 10 + 1, n / 10 + 2, 0, 1, 40, 1
+                   FROM generate_series(1, {JOBS}) n;
+                 INSERT INTO dispute (bank, slot, ordinal, write_seq, exact, {dispute})
+                 SELECT n, n, 0, 1, true, pg_temp.key(n), pg_temp.key(n), pg_temp.key(n % 50), pg_temp.key(n % 5), '', 1 + (n % 3)::int, 0, 1,
+                        n / 10, n / 10 + 1, 7, 0, 0, 0, 40, 1
+                   FROM generate_series(1, {JOBS}) n;
+                 INSERT INTO validator (bank, slot, ordinal, write_seq, exact, {validator})
+                 SELECT n, n, 0, 1, true, pg_temp.key(n), '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, '', '[]', 0, 0, 0, 0, 0, n / 10, 1
+                   FROM generate_series(1, {JOBS}) n;
+                 INSERT INTO closure (bank, slot, ordinal, write_seq, exact, pubkey)
+                 SELECT n, n, 0, 0, true, pg_temp.key(n + 1000000) FROM generate_series(1, {JOBS}) n;
+                 {}; {}; {};
+                 ANALYZE",
+                overlay("job", job, "requested_slot"),
+                overlay("dispute", dispute, "opened_slot"),
+                overlay("validator", validator, "registered_slot"),
+            ))
+            .await
+            .unwrap();
+    }
+
+    /// The rows that the nodes of a plan that read tables gave, and the most that a sort took in.
+    fn rows(plan: &Value) -> (i64, i64) {
+        let count = |node: &Value| {
+            let times = node["Actual Loops"].as_f64().unwrap_or(0.0);
+            let removed = node["Rows Removed by Filter"].as_f64().unwrap_or(0.0);
+            ((node["Actual Rows"].as_f64().unwrap_or(0.0) + removed) * times) as i64
+        };
+        let (mut read, mut sorted) = (0, 0);
+        let children = plan["Plans"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        if plan["Relation Name"].is_string() {
+            read += count(plan);
+        }
+        if plan["Node Type"] == "Sort" {
+            sorted = children.iter().map(count).sum();
+        }
+        for child in children {
+            let (r, s) = rows(child);
+            read += r;
+            sorted = sorted.max(s);
+        }
+        (read, sorted)
+    }
+
+    async fn explain(
+        client: &Client,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> (i64, i64, i64) {
+        let found = client.query(sql, parameters).await.unwrap().len() as i64;
+        let plan: Value = client
+            .query_one(
+                &format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}"),
+                parameters,
+            )
+            .await
+            .unwrap()
+            .get(0);
+        let (read, sorted) = rows(&plan[0]["Plan"]);
+        (found, read, sorted)
+    }
+
+    #[tokio::test]
+    async fn a_page_of_any_list_reads_a_bounded_number_of_rows_at_every_commitment() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ClusterConfig {
+            data_dir: dir.path().join("pg"),
+            port: None,
+        };
+        let cluster = Cluster::start(config).await.unwrap();
+        mythic_indexer::migrate(cluster.url()).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(cluster.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        fill(&client).await;
+        let key = |n: i64| {
+            let client = &client;
+            async move {
+                let row = client
+                    .query_one("SELECT sha256($1::bigint::text::bytea)", &[&n])
+                    .await;
+                row.unwrap().get::<_, Vec<u8>>(0)
+            }
+        };
+        let (owner, middle, after) = (key(3).await, key(25_000).await, 2_500i64);
+        let submitter = key(2).await;
+        let none: Option<Vec<u8>> = None;
+        // What the rows of a page look up beside them: times, commitment, closures.
+        let bound = COVERED * 3 + PAGE * 40;
+        let mut checked = 0;
+        for commitment in ["processed", "confirmed", "finalized"] {
+            let jobs = jobs::list_sql(commitment);
+            let (status, judged, all): (Option<i16>, Option<i16>, Option<i16>) =
+                (Some(6), Some(2), None);
+            let stats = ["burns", "settlements", "slashes", "fingerprints"]
+                .map(|name| lists::stats_sql(name, commitment).unwrap());
+            let validators = lists::validators_sql(commitment);
+            let disputes = disputes::list_sql(commitment);
+            let (start, slot): (Option<i64>, Option<i64>) = (None, Some(after));
+            let mut queries: Vec<(&str, Vec<&(dyn ToSql + Sync)>)> = vec![
+                (&jobs, vec![&start, &none, &all, &none, &none, &none, &PAGE]),
+                (
+                    &jobs,
+                    vec![&slot, &middle, &all, &none, &none, &none, &PAGE],
+                ),
+                (
+                    &jobs,
+                    vec![&start, &none, &all, &none, &owner, &none, &PAGE],
+                ),
+                (
+                    &jobs,
+                    vec![&start, &none, &status, &none, &none, &none, &PAGE],
+                ),
+                (&validators, vec![&none, &PAGE]),
+                (&validators, vec![&middle, &PAGE]),
+                (
+                    &disputes,
+                    vec![&start, &none, &all, &none, &none, &none, &PAGE],
+                ),
+                (
+                    &disputes,
+                    vec![&slot, &middle, &all, &none, &none, &none, &PAGE],
+                ),
+                (
+                    &disputes,
+                    vec![&start, &none, &judged, &none, &none, &none, &PAGE],
+                ),
+                (
+                    &disputes,
+                    vec![&start, &none, &all, &none, &none, &owner, &PAGE],
+                ),
+                (
+                    &disputes,
+                    vec![&start, &none, &all, &none, &submitter, &none, &PAGE],
+                ),
+            ];
+            for sql in &stats {
+                queries.push((sql, vec![&start, &none, &PAGE]));
+                queries.push((sql, vec![&slot, &middle, &PAGE]));
+            }
+            for (sql, parameters) in queries {
+                let (found, read, sorted) = explain(&client, sql, &parameters).await;
+                assert_eq!(found, PAGE, "{sql}");
+                assert!(
+                    read <= bound && sorted <= bound,
+                    "{commitment}: {read} rows read and {sorted} sorted for a page of {PAGE}: {sql}"
+                );
+                checked += 1;
+            }
+        }
+        assert_eq!(checked, 3 * 19);
+        // The same page as of all rows sorted.
+        let sql = jobs::list_sql("processed");
+        let parameters: &[&(dyn ToSql + Sync)] = &[
+            &Some(after),
+            &middle,
+            &None::<i16>,
+            &none,
+            &none,
+            &none,
+            &PAGE,
+        ];
+        let page: Vec<Value> = client
+            .query(&sql, parameters)
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get::<_, Value>(0)["id"].clone())
+            .collect();
+        let all: Vec<Value> = client
+            .query(
+                "SELECT to_jsonb(id) FROM analytics.jobs_processed WHERE (requested_slot < $1 OR (requested_slot = $1 AND id_key > $2))
+                 ORDER BY requested_slot DESC, id_key LIMIT $3",
+                &[&after, &middle, &PAGE],
+            )
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        assert_eq!(page, all);
+        cluster.stop().await.unwrap();
+    }
+}

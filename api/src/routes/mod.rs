@@ -1,0 +1,12 @@
+//! The routes, one module a family.
+
+pub mod disputes;
+pub mod feed;
+pub mod health;
+pub mod jobs;
+pub mod keys;
+mod listing;
+pub mod lists;
+pub mod nodes;
+pub mod pages;
+pub mod stream;

@@ -1,0 +1,182 @@
+//! What validators' nodes say to the gateway: announcements, prompts of jobs they accepted, results. All signed.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use mythic_client::Commitment;
+use mythic_inference::wire::{Announcement, JobResult, PromptBody, parse_hex32};
+use mythic_interface::state::NO_KEY;
+use serde_json::{Value, json};
+use solana_pubkey::Pubkey;
+
+use crate::{
+    app::App,
+    chain::pay,
+    error::{ApiError, ApiResult},
+    http::{PathParam, SignedBody},
+    jobs::result,
+    routes::jobs::parse_job,
+    store,
+};
+
+/// Most models in an announcement.
+const MAX_MODELS: usize = 64;
+
+fn forbidden(message: &str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, "not_the_operator", message)
+}
+
+fn malformed(error: serde_json::Error) -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_json",
+        format!("the body is not what is expected here: {error}"),
+    )
+}
+
+/// A validator's models, queue and speed, every 10 seconds, signed by its operator.
+#[utoipa::path(put, path = "/v1/nodes/{validator}", tag = "nodes", params(("validator" = String, Path, description = "Authority")),
+    request_body(content = Object, description = "Announcement"), responses((status = 200, description = "Noted"), (status = 403, description = "not_the_operator")))]
+pub async fn announce(
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam,
+    signed: SignedBody,
+) -> ApiResult<Json<Value>> {
+    let authority: Pubkey = id
+        .parse()
+        .map_err(|_| ApiError::invalid("validator", "validator must be a base58 authority"))?;
+    let announcement: Announcement = serde_json::from_slice(&signed.body).map_err(malformed)?;
+    if announcement.validator != id || announcement.models.len() > MAX_MODELS {
+        return Err(ApiError::invalid(
+            "validator",
+            "the announcement is another validator's, or has too many models",
+        ));
+    }
+    let url = reqwest::Url::parse(&announcement.endpoint)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"));
+    if url.is_none() || announcement.endpoint.len() > 200 {
+        return Err(ApiError::invalid(
+            "endpoint",
+            "endpoint must be an http or https URL of at most 200 bytes",
+        ));
+    }
+    let validator = app
+        .validators
+        .by_authority(&authority)
+        .await?
+        .ok_or_else(|| {
+            ApiError::not_found(
+                "validator_not_found",
+                "no such validator is registered on chain",
+            )
+        })?;
+    if validator.operator != signed.signer.to_bytes() {
+        // The operator may have changed on chain since the list was read.
+        app.validators.forget().await;
+        return Err(forbidden(
+            "an announcement is signed by the validator's operator key",
+        ));
+    }
+    app.validators.announce(authority.to_bytes(), announcement);
+    Ok(Json(
+        json!({"object": "announcement", "validator": id, "noted": true}),
+    ))
+}
+
+/// The operator that accepted a job, as the chain says.
+async fn is_operator(app: &App, validator: &[u8; 32], signer: &Pubkey) -> ApiResult<bool> {
+    if *validator == NO_KEY {
+        return Ok(false);
+    }
+    let registered = app
+        .validators
+        .by_authority(&Pubkey::new_from_array(*validator))
+        .await?;
+    Ok(registered.is_some_and(|validator| validator.operator == signer.to_bytes()))
+}
+
+/// The prompt of an accepted job, for the operator that accepted it.
+#[utoipa::path(get, path = "/v1/prompts/{prompt_hash}", tag = "nodes", params(("prompt_hash" = String, Path, description = "64 hex digits")),
+    responses((status = 200, description = "Token ids, salt, stop strings"), (status = 403, description = "not_the_operator"), (status = 404, description = "prompt_not_found")))]
+pub async fn prompt(
+    State(app): State<Arc<App>>,
+    PathParam(hash): PathParam,
+    signed: SignedBody,
+) -> ApiResult<Json<PromptBody>> {
+    let hash = parse_hex32(&hash)
+        .ok_or_else(|| ApiError::invalid("prompt_hash", "prompt_hash must be 64 hex digits"))?;
+    let kept = store::prompts(&app.pool, &hash).await?;
+    if kept.is_empty() {
+        return Err(ApiError::not_found(
+            "prompt_not_found",
+            "this gateway holds no such prompt",
+        ));
+    }
+    for (address, prompt_ids, salt, stop) in kept {
+        let Some((_, job)) = pay::job(&app.chain, &address, Commitment::Processed).await? else {
+            continue;
+        };
+        if is_operator(&app, &job.validator, &signed.signer).await? {
+            return Ok(Json(PromptBody {
+                prompt_ids,
+                salt: hex::encode(salt),
+                stop,
+            }));
+        }
+    }
+    Err(forbidden(
+        "a prompt is for the operator whose validator accepted its job",
+    ))
+}
+
+/// The result of a job that this gateway sent, checked against what the chain has of it.
+#[utoipa::path(put, path = "/v1/jobs/{id}/result", tag = "nodes", params(("id" = String, Path)), request_body(content = Object, description = "JobResult"),
+    responses((status = 200, description = "Kept"), (status = 403, description = "not_the_operator"), (status = 409, description = "not_submitted"), (status = 422, description = "result_mismatch")))]
+pub async fn result(
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam,
+    signed: SignedBody,
+) -> ApiResult<Json<Value>> {
+    let address = parse_job(&id)?;
+    let result: JobResult = serde_json::from_slice(&signed.body).map_err(malformed)?;
+    let attempt = store::by_job(&app.pool, &address)
+        .await?
+        .ok_or_else(|| ApiError::not_found("job_not_found", "this gateway sent no such job"))?;
+    let Some((_, job)) = pay::job(&app.chain, &address, Commitment::Processed).await? else {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "not_submitted",
+            "the job is not on chain",
+        )
+        .retry_after(2));
+    };
+    if !is_operator(&app, &job.validator, &signed.signer).await? {
+        return Err(forbidden(
+            "a result is given by the operator whose validator accepted the job",
+        ));
+    }
+    if !result::has_result(&job) {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "not_submitted",
+            "the chain shows no result of this job yet",
+        )
+        .retry_after(1));
+    }
+    if result.job != id || result.output_ids != result.evidence.output_ids {
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "result_mismatch",
+            "the result and its evidence differ",
+        ));
+    }
+    let answer = result::answer_from(&app.jobs, &attempt, &job, &result.evidence, None)?;
+    if attempt.state != "done" {
+        let evidence = serde_json::to_value(&result.evidence).map_err(ApiError::internal)?;
+        store::keep_answer(&app.pool, &address, "done", &answer, Some(&evidence)).await?;
+    }
+    Ok(Json(
+        json!({"object": "result", "job": address.to_string(), "kept": true}),
+    ))
+}

@@ -1,0 +1,177 @@
+//! The feed over server-sent events and over WebSocket.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket, rejection::WebSocketUpgradeRejection},
+    },
+    http::{HeaderMap, StatusCode},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use serde_json::json;
+
+use crate::{
+    app::App,
+    error::{ApiError, ApiResult},
+    http::Query,
+    routes::feed::{FeedQuery, Filter, Item, Subscription},
+};
+
+/// Pause between pings.
+const PING: Duration = Duration::from_secs(15);
+/// A WebSocket client that says nothing, not even pong, for this long is gone.
+const SILENCE: Duration = Duration::from_secs(60);
+/// A client that takes nothing for this long is gone.
+const STUCK: Duration = Duration::from_secs(30);
+
+fn cursor(query: &FeedQuery, headers: &HeaderMap) -> ApiResult<Option<i64>> {
+    // A reconnecting EventSource sends where it was; that goes before the address it was made with.
+    match headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+    {
+        None => Ok(query.after),
+        Some(text) => match text.trim().parse() {
+            Ok(seq) if seq >= 0 => Ok(Some(seq)),
+            _ => Err(ApiError::invalid(
+                "Last-Event-ID",
+                "Last-Event-ID must be the id of an event",
+            )),
+        },
+    }
+}
+
+/// The feed as server-sent events: `id` is the event's number, `data` its JSON; missing ones are told by an event `gap`.
+#[utoipa::path(get, path = "/v1/stream", tag = "feed",
+    params(("topics" = Option<String>, Query, description = "jobs, results, disputes, validators, settlements, leases, network; all if absent"),
+           ("after" = Option<i64>, Query, description = "Everything after this number; also Last-Event-ID"), ("entity" = Option<String>, Query),
+           ("job" = Option<String>, Query, description = "This job and its disputes"),
+           ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
+    responses((status = 200, description = "text/event-stream"), (status = 410, description = "feed_expired")))]
+pub async fn sse(
+    State(app): State<Arc<App>>,
+    Query(query): Query<FeedQuery>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let subscription = Subscription::begin(
+        app.clone(),
+        Filter::new(&query, &app.catalogue)?,
+        cursor(&query, &headers)?,
+    )
+    .await?;
+    let stop = app.stop.clone();
+    let events = futures::stream::unfold(
+        (subscription, stop),
+        |(mut subscription, stop)| async move {
+            let item = tokio::select! {
+                () = stop.cancelled() => return None,
+                item = subscription.next() => item?,
+            };
+            let event = match item {
+                Item::Event(seq, value) => {
+                    Event::default().id(seq.to_string()).data(value.to_string())
+                }
+                Item::Gap(from, to) => Event::default()
+                    .event("gap")
+                    .id(to.to_string())
+                    .data(json!({"gap": {"from": from, "to": to}}).to_string()),
+                Item::End => return None,
+            };
+            Some((Ok::<_, Infallible>(event), (subscription, stop)))
+        },
+    );
+    let mut response = Sse::new(events)
+        .keep_alive(KeepAlive::new().interval(PING).text("ping"))
+        .into_response();
+    response.headers_mut().insert(
+        "x-accel-buffering",
+        axum::http::HeaderValue::from_static("no"),
+    );
+    Ok(response)
+}
+
+/// The feed over WebSocket: one JSON text message per event, `{gap:{from,to}}` for missing ones.
+#[utoipa::path(get, path = "/ws", tag = "feed",
+    params(("topics" = Option<String>, Query), ("after" = Option<i64>, Query), ("entity" = Option<String>, Query), ("job" = Option<String>, Query),
+           ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
+    responses((status = 101, description = "WebSocket"), (status = 410, description = "feed_expired"), (status = 426, description = "not a WebSocket request")))]
+pub async fn ws(
+    State(app): State<Arc<App>>,
+    Query(query): Query<FeedQuery>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> ApiResult<Response> {
+    let upgrade = upgrade.map_err(|error| {
+        ApiError::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "websocket_expected",
+            format!("{error}; GET /v1/stream has the same feed without WebSocket"),
+        )
+    })?;
+    let subscription = Subscription::begin(
+        app.clone(),
+        Filter::new(&query, &app.catalogue)?,
+        cursor(&query, &headers)?,
+    )
+    .await?;
+    Ok(upgrade
+        .max_message_size(4096)
+        .on_upgrade(move |socket| async move { talk(app, socket, subscription).await }))
+}
+
+async fn talk(app: Arc<App>, mut socket: WebSocket, mut subscription: Subscription) {
+    let mut ping = tokio::time::interval(PING);
+    let mut heard = tokio::time::Instant::now();
+    loop {
+        let message = tokio::select! {
+            () = app.stop.cancelled() => Message::Close(Some(CloseFrame { code: 1001, reason: "the gateway is stopping".into() })),
+            item = subscription.next() => match item {
+                Some(Item::Event(_, value)) => Message::text(value.to_string()),
+                Some(Item::Gap(from, to)) => Message::text(json!({"gap": {"from": from, "to": to}}).to_string()),
+                Some(Item::End) | None => Message::Close(Some(CloseFrame { code: 1013, reason: "the database is away; come again with after=".into() })),
+            },
+            incoming = socket.recv() => match incoming {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {
+                    heard = tokio::time::Instant::now();
+                    continue;
+                }
+            },
+            _ = ping.tick() => {
+                if heard.elapsed() > SILENCE {
+                    return;
+                }
+                Message::Ping(Default::default())
+            }
+        };
+        let closing = matches!(message, Message::Close(_));
+        match tokio::time::timeout(STUCK, socket.send(message)).await {
+            Ok(Ok(())) if !closing => {}
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_event_id_goes_before_the_address() {
+        let mut headers = HeaderMap::new();
+        let query = FeedQuery {
+            after: Some(3),
+            ..FeedQuery::default()
+        };
+        assert_eq!(cursor(&query, &headers), Ok(Some(3)));
+        headers.insert("last-event-id", "9".parse().unwrap());
+        assert_eq!(cursor(&query, &headers), Ok(Some(9)));
+        headers.insert("last-event-id", "x".parse().unwrap());
+        assert!(cursor(&query, &headers).is_err());
+    }
+}
