@@ -5,7 +5,10 @@ use anyhow::{Context, Result};
 use futures::{Stream, StreamExt, stream};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use std::time::Duration;
 
+/// Longest silence of a server: an answer that does not stream comes whole at its end.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(600);
 /// Most bytes of one event of a stream.
 const EVENT_BYTES: usize = 8 << 20;
 
@@ -23,8 +26,8 @@ impl Gateway {
             .trim_end_matches('/')
             .trim_end_matches("/v1")
             .to_owned();
-        let http = reqwest::Client::builder()
-            .connect_timeout(std::time::Duration::from_secs(5))
+        let http = mythic_http::client::builder()
+            .read_timeout(ANSWER_PATIENCE)
             .build()
             .context("setting up HTTP")?;
         Ok(Self { base, key, http })

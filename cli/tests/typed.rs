@@ -299,7 +299,15 @@ fn loopback_is_never_asked_through_a_proxy() {
     let server = Server::start(hostile);
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         for direct in [None, Some("example.org")] {
-            let mut command = mythic(&["jobs", "list", "--limit", "1", "--json", "--gateway", &server.url()]);
+            let mut command = mythic(&[
+                "jobs",
+                "list",
+                "--limit",
+                "1",
+                "--json",
+                "--gateway",
+                &server.url(),
+            ]);
             command.env(name, "http://127.0.0.1:9");
             if let Some(direct) = direct {
                 command.env("NO_PROXY", direct);

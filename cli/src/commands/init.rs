@@ -115,7 +115,11 @@ impl Made {
             self.authority,
             sol(self.init.stake)
         );
-        say!("  operator   {}   {} {purpose}", self.operator, sol(lamports));
+        say!(
+            "  operator   {}   {} {purpose}",
+            self.operator,
+            sol(lamports)
+        );
         Ok(())
     }
 }

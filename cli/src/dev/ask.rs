@@ -4,7 +4,7 @@ use super::state::DevState;
 use crate::{
     commands::ai::parse_temperature,
     exit::{self, Exit},
-    gateway::events,
+    gateway::{ANSWER_PATIENCE, events},
     note,
     terminal::{self, Answer},
 };
@@ -68,8 +68,8 @@ impl Ask {
         let state = DevState::read(data_dir)?;
         let validator = state.validator(self.validator)?;
         let request = self.request(&state).await?;
-        let client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
+        let client = mythic_http::client::builder()
+            .read_timeout(ANSWER_PATIENCE)
             .build()?;
         let url = format!("{}/v1/inference", validator.endpoint);
         let response = client.post(&url).json(&request).send().await;

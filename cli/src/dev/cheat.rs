@@ -174,7 +174,7 @@ async fn wait(
 ) -> Result<()> {
     let started = Instant::now();
     let stats = format!("{}/stats", validator.endpoint);
-    let client = reqwest::Client::builder()
+    let client = mythic_http::client::builder()
         .timeout(Duration::from_secs(2))
         .build()?;
     let wanted = serde_json::to_value(how)?;

@@ -112,8 +112,8 @@ pub async fn rpc(url: &str, method: &str, params: Value) -> Result<Value> {
             format!("no chain at {url}: {error}; start one with `make dev`"),
         )
     };
-    let client = reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(5))
+    let client = mythic_http::client::builder()
+        .read_timeout(CALL_PATIENCE)
         .timeout(CALL_PATIENCE)
         .build()?;
     let response = client.post(url).json(&request).send().await;

@@ -108,7 +108,7 @@ pub async fn first_job(
 
 /// What a node computes on, in its own words.
 pub async fn device(node: &str) -> Option<String> {
-    let client = reqwest::Client::builder()
+    let client = mythic_http::client::builder()
         .timeout(Duration::from_secs(5))
         .build()
         .ok()?;
