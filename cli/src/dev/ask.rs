@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 /// Slots until the job's deadline, and until its nonce expires.
 const DEADLINE_SLOTS: u32 = 1_000;
