@@ -15,7 +15,7 @@ use mythic_indexer::{
     settler::{self, SettlerConfig},
 };
 use mythic_interface::{
-    instruction::{RegisterModel, RegisterValidator, RequestInference, SubmitResult},
+    ix::{RegisterModel, RegisterValidator, RequestInference, SubmitResult},
     le::{Text, U16, U32, U64},
     params::Params,
     sortition,

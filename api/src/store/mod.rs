@@ -1,6 +1,6 @@
 //! The gateway's own tables: requests and attempts. All SQL of this part is here.
 
-use mythic_interface::instruction::{Instruction as _, RequestInference};
+use mythic_interface::ix::{Instruction as _, RequestInference};
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use tokio_postgres::Row;

@@ -11,7 +11,7 @@ use std::{
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Timing};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda};
 use mythic_interface::{
-    instruction::{GrantSpend, RegisterModel, RegisterValidator},
+    ix::{GrantSpend, RegisterModel, RegisterValidator},
     le::{Text, U16, U32, U64},
     params::Params,
     state::{GRANT_MODELS, Job, ModelSpec},

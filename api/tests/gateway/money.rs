@@ -7,7 +7,7 @@ use mythic_client::{Commitment, ix, pda};
 use mythic_inference::wire::{Finish, JobResult, PromptBody};
 use mythic_interface::{
     hash::{prompt_hash, stop_hash},
-    instruction::RequestInference,
+    ix::RequestInference,
     le::{Text, U16, U32},
     state::{Job, JobStatus, Vault},
     window,

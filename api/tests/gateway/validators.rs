@@ -24,7 +24,7 @@ use mythic_inference::{
     fingerprint::{Draft, Evidence},
     wire::{ErrorBody, Finish, InferenceRequest, NodeEvent},
 };
-use mythic_interface::{instruction::SubmitResult, le::U32, sampler::Sampling, state::Job};
+use mythic_interface::{ix::SubmitResult, le::U32, sampler::Sampling, state::Job};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;

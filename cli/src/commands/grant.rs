@@ -11,9 +11,9 @@ use crate::{
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use mythic_client::{ChainClient, Commitment, ix, pda};
+use mythic_client::{ChainClient, Commitment, Filter, ix, pda};
 use mythic_interface::{
-    instruction::GrantSpend,
+    ix::GrantSpend,
     le::{U32, U64},
     state::{GRANT_MODELS, SpendGrant},
 };
@@ -163,12 +163,11 @@ fn describe(grant: &SpendGrant) -> Report {
 
 /// Every grant from the owner's vault: those that can spend first, then by delegate.
 async fn list(chain: &ChainClient, owner: &Pubkey, json: bool) -> Result<()> {
-    let of_owner = (
-        std::mem::offset_of!(SpendGrant, owner),
-        owner.to_bytes().to_vec(),
-    );
     let found = chain
-        .program_accounts::<SpendGrant>(&[of_owner], Commitment::Confirmed)
+        .program_accounts::<SpendGrant>(
+            &[Filter::<SpendGrant>::owner(owner)],
+            Commitment::Confirmed,
+        )
         .await?;
     let mut grants: Vec<SpendGrant> = found.into_iter().map(|(_, grant)| grant).collect();
     grants.sort_by_key(|grant| (grant.revoked_slot.get() > 0, grant.delegate));

@@ -19,7 +19,7 @@ use mythic_inference::{
 };
 use mythic_interface::{
     hash,
-    instruction::RequestInference,
+    ix::RequestInference,
     le::{Text, U16, U32},
     state::{Model, SamplingProfile},
     window,

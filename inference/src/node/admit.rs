@@ -1,12 +1,12 @@
 //! Whether the node takes a job: pure checks of a co-signed request, and of an open job on chain.
 //!
-//! What is signed here binds the validator's stake, so the transaction is checked instruction by instruction: exactly one
-//! RequestInference that names us, compute-budget limits beside it, our operator in its one place and nowhere else.
+//! What is signed here binds the validator's stake: the transaction is taken apart by [`HalfSigned::parse`], which lets our
+//! operator stand in its one place and nowhere else, and must name us.
 
-use base64::Engine as _;
+use mythic_client::request::HalfSigned;
 use mythic_interface::{
     hash,
-    instruction::{self, Instruction as _, RequestInference, Tag},
+    ix::RequestInference,
     params::Params,
     state::{
         Job, JobStatus, Model, ModelStatus, NO_KEY, SamplingProfile, Terms, Validator,
@@ -15,21 +15,9 @@ use mythic_interface::{
     window,
 };
 use solana_pubkey::Pubkey;
-use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 
 use crate::wire::{self, InferenceRequest, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS};
-
-/// Largest transaction of the chain, in bytes.
-const MAX_TRANSACTION: usize = 1_232;
-/// Places of accounts in RequestInference, as `RequestInference::ACCOUNTS` lists them.
-mod place {
-    pub const CONFIG: usize = 2;
-    pub const MODEL: usize = 3;
-    pub const JOB: usize = 6;
-    pub const VALIDATOR: usize = 7;
-    pub const OPERATOR: usize = 8;
-}
 
 /// Why a job is not taken. Each has an HTTP status and a stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -229,7 +217,7 @@ impl Work {
     }
 }
 
-/// A transaction that may be co-signed.
+/// A request that may be co-signed.
 #[derive(Debug, Clone)]
 pub struct CoSignable {
     /// The transaction; our signature is missing.
@@ -240,159 +228,39 @@ pub struct CoSignable {
     pub job: Pubkey,
     /// The model's account.
     pub model: Pubkey,
-    /// Arguments of the RequestInference.
+    /// What is asked for.
     pub args: RequestInference,
 }
 
-/// Takes a half-signed transaction apart and checks that our signature does nothing but accept one job.
+/// Takes a half-signed request apart and checks that it names us: our signature then accepts one job and does nothing
+/// else, see [`HalfSigned::parse`].
 pub fn parse_transaction(
     text: &str,
     authority: &Pubkey,
     operator: &Pubkey,
 ) -> Result<CoSignable, Decline> {
-    let refuse = |reason: &str| Decline::Transaction(reason.to_string());
-    if text.len() > MAX_TRANSACTION.div_ceil(3) * 4 {
-        return Err(refuse("longer than 1,232 bytes"));
+    let request =
+        HalfSigned::parse(text).map_err(|error| Decline::Transaction(error.to_string()))?;
+    let us = request
+        .validator
+        .filter(|named| named.operator == *operator);
+    let Some(us) = us else {
+        return Err(Decline::Transaction(
+            "it does not ask for this operator's signature; is the validator the right one?".into(),
+        ));
+    };
+    let expected = mythic_client::pda::validator(authority);
+    if us.account != expected {
+        return Err(Decline::Transaction(format!(
+            "its validator account is not the expected {expected}"
+        )));
     }
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(text)
-        .map_err(|_| refuse("not base64"))?;
-    if bytes.len() > MAX_TRANSACTION {
-        return Err(refuse("longer than 1,232 bytes"));
-    }
-    let transaction: VersionedTransaction =
-        bincode::deserialize(&bytes).map_err(|_| refuse("not a transaction"))?;
-    if bincode::serialize(&transaction).ok().as_deref() != Some(&bytes[..]) {
-        return Err(refuse("bytes follow the transaction"));
-    }
-    transaction
-        .sanitize()
-        .map_err(|_| refuse("its parts do not fit together"))?;
-    let message = &transaction.message;
-    if message
-        .address_table_lookups()
-        .is_some_and(|l| !l.is_empty())
-    {
-        return Err(refuse("address lookup tables are not taken"));
-    }
-    let keys = message.static_account_keys();
-    let header = message.header();
-    let signers = usize::from(header.num_required_signatures);
-    let writable_signers = signers.saturating_sub(usize::from(header.num_readonly_signed_accounts));
-    if keys
-        .iter()
-        .enumerate()
-        .any(|(i, k)| keys.iter().skip(i + 1).any(|other| other == k))
-    {
-        return Err(refuse("an account is listed twice"));
-    }
-    if keys
-        .first()
-        .is_none_or(|payer| payer == operator || payer == authority)
-    {
-        return Err(refuse("this node does not pay for other people's requests"));
-    }
-    let required = keys
-        .get(..signers)
-        .ok_or_else(|| refuse("its header is wrong"))?;
-    if required.contains(authority) {
-        return Err(refuse("it asks for the authority's signature"));
-    }
-    let signature_index = required.iter().position(|k| k == operator).ok_or_else(|| {
-        refuse("it does not ask for this operator's signature; is the validator the right one?")
-    })?;
-    if signature_index < writable_signers {
-        return Err(refuse("the operator's account would be writable"));
-    }
-    let signed = message.serialize();
-    for (i, key) in required.iter().enumerate() {
-        let good = transaction
-            .signatures
-            .get(i)
-            .is_some_and(|s: &Signature| s.verify(key.as_ref(), &signed));
-        if i != signature_index && !good {
-            return Err(Decline::Transaction(format!(
-                "the signature of {key} is missing or wrong"
-            )));
-        }
-    }
-    let operator_place = keys.iter().position(|k| k == operator);
-    let mut found: Option<(Pubkey, Pubkey, RequestInference)> = None;
-    for instruction in message.instructions() {
-        let program = keys
-            .get(usize::from(instruction.program_id_index))
-            .ok_or_else(|| refuse("an instruction names no program"))?;
-        if *program == solana_compute_budget_interface::id() {
-            // Limit (2) and price (3) of compute units.
-            if !instruction.accounts.is_empty() || !matches!(instruction.data.first(), Some(2 | 3))
-            {
-                return Err(refuse(
-                    "only a limit and a price of compute units may stand beside the request",
-                ));
-            }
-            continue;
-        }
-        if *program != mythic_client::pda::PROGRAM_ID {
-            return Err(Decline::Transaction(format!(
-                "an instruction for program {program} stands beside the request"
-            )));
-        }
-        if found.is_some() {
-            return Err(refuse("more than one instruction for the program"));
-        }
-        let (tag, rest) = instruction::split(&instruction.data)
-            .map_err(|e| Decline::Transaction(e.message().into()))?;
-        if tag != Tag::RequestInference {
-            return Err(Decline::Transaction(format!(
-                "the instruction is {}, not RequestInference",
-                tag.name()
-            )));
-        }
-        let args = *RequestInference::decode(rest)
-            .map_err(|e| Decline::Transaction(e.message().into()))?;
-        let specs = RequestInference::ACCOUNTS;
-        if instruction.accounts.len() != specs.len() {
-            return Err(refuse("RequestInference has another number of accounts"));
-        }
-        let account = |at: usize| {
-            instruction
-                .accounts
-                .get(at)
-                .and_then(|i| keys.get(usize::from(*i)))
-        };
-        let expect = |at: usize, wanted: &Pubkey, what: &str| match account(at) == Some(wanted) {
-            true => Ok(()),
-            false => Err(Decline::Transaction(format!(
-                "its {what} account is not the expected {wanted}"
-            ))),
-        };
-        expect(place::CONFIG, &mythic_client::pda::config(), "config")?;
-        expect(
-            place::VALIDATOR,
-            &mythic_client::pda::validator(authority),
-            "validator",
-        )?;
-        expect(place::OPERATOR, operator, "operator")?;
-        let uses = instruction
-            .accounts
-            .iter()
-            .filter(|i| Some(usize::from(**i)) == operator_place)
-            .count();
-        if uses != 1 {
-            return Err(refuse("the operator stands in more than its own place"));
-        }
-        match (account(place::JOB), account(place::MODEL)) {
-            (Some(job), Some(model)) => found = Some((*job, *model, args)),
-            _ => return Err(refuse("an account index is out of range")),
-        }
-    }
-    let (job, model, args) = found.ok_or_else(|| refuse("it has no RequestInference"))?;
     Ok(CoSignable {
-        transaction,
-        signature_index,
-        job,
-        model,
-        args,
+        signature_index: us.index,
+        job: request.job,
+        model: request.model,
+        args: request.args,
+        transaction: request.transaction,
     })
 }
 

@@ -1,6 +1,6 @@
 //! A challenge of a false result, or the proof of its fault, from its decision until it is on chain.
 
-use mythic_client::{ClientError, Commitment, base_fee, ix, pda};
+use mythic_client::{ClientError, Commitment, Filter, base_fee, ix, pda};
 use mythic_interface::{
     dispute::{Bond, Challenged},
     error::MythicError,
@@ -90,10 +90,7 @@ impl Check {
 
     /// Whether somebody's open dispute checks a position that is false, so that its jury will find it.
     async fn is_challenged(&self, challenge: &Challenge) -> bool {
-        let filters = [(
-            std::mem::offset_of!(Dispute, job),
-            self.job.to_bytes().to_vec(),
-        )];
+        let filters = [Filter::<Dispute>::job(&self.job)];
         let found = self
             .node
             .chain
@@ -116,7 +113,16 @@ impl Check {
         let evidence = node.local_evidence(&self.job, state).await?;
         let (leaf, path) = (evidence.leaf(position)?, check::path(&evidence, position)?);
         let who = self.challenger(node.keys.operator.pubkey());
-        let call = ix::prove_fault(&who, &self.job, state, &leaf, &path, None);
+        let call = ix::prove_fault(
+            &who,
+            self.job,
+            state,
+            &ix::Proof {
+                leaf,
+                path: &path,
+                page: None,
+            },
+        );
         match node.send_verifier(&[call], &[]).await {
             Ok(()) => {
                 tracing::warn!(job = %self.job, position, "fault proved");

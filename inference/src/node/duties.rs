@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mythic_client::{Commitment, account::decode, pda};
-use mythic_interface::state::{Dispute, DisputeStatus, Header, Job, Output, ValidatorStatus};
+use mythic_client::{Commitment, Filter, account::decode, pda};
+use mythic_interface::state::{Dispute, DisputeStatus, Job, Output, ValidatorStatus};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::task::JoinSet;
@@ -103,10 +103,9 @@ impl Runner {
             statuses.push(DisputeStatus::Resolved);
             self.node.count_verifier();
         }
-        let status_at = std::mem::offset_of!(Header, status);
         let before = self.cases.len();
         for status in statuses {
-            let filters = [(status_at, vec![status as u8])];
+            let filters = [Filter::<Dispute>::status(status)];
             let chain = &self.node.chain;
             match chain
                 .program_accounts::<Dispute>(&filters, Commitment::Processed)

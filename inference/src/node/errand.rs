@@ -43,7 +43,12 @@ pub(super) struct Errand {
 
 impl Errand {
     pub async fn perform(&self, duty: Duty) -> Outcome {
-        let (operator, authority) = (self.node.keys.operator.pubkey(), self.node.keys.authority);
+        let authority = self.node.keys.authority;
+        let juror = ix::Juror {
+            operator: self.node.keys.operator.pubkey(),
+            authority,
+            dispute: self.address,
+        };
         let dispute = &self.dispute;
         match duty {
             Duty::Fetch => self.fetch().await,
@@ -52,8 +57,7 @@ impl Errand {
             Duty::Compute => self.compute().await,
             Duty::Commit(held) => {
                 let commitment = held.commitment(self.address.as_array(), authority.as_array());
-                let call =
-                    ix::commit_juror(&operator, &authority, &self.address, dispute, commitment);
+                let call = ix::commit_juror(&juror, dispute, commitment);
                 match self.node.send_verifier(&[call], &[]).await {
                     Ok(()) => {
                         tracing::info!(dispute = %self.address, "committed as a juror");
@@ -67,14 +71,7 @@ impl Errand {
                 }
             }
             Duty::Reveal(held) => {
-                let call = ix::reveal_juror(
-                    &operator,
-                    &authority,
-                    &self.address,
-                    dispute,
-                    held.salt,
-                    &held.vector,
-                );
+                let call = ix::reveal_juror(&juror, dispute, held.salt, &held.vector);
                 self.send("reveal", call).await
             }
             Duty::Resolve => match &self.job {
@@ -186,13 +183,14 @@ impl Errand {
         let payer = self.node.keys.operator.pubkey();
         let calls = chunks.iter().filter_map(|number| {
             let (ids, path) = postings::chunk(&evidence, *number)?;
+            let tail = ix::chunk_tail(&ids, &path);
+            let result = self.result();
             Some(ix::post_output(
-                &self.result(),
-                &payer,
-                &self.address,
+                &result,
+                payer,
+                self.address,
                 *number,
-                &ids,
-                &path,
+                &tail,
             ))
         });
         self.send_all("output", calls.collect()).await
@@ -204,7 +202,11 @@ impl Errand {
         };
         let calls = postings::openings(&evidence, positions)
             .into_iter()
-            .map(|leaves| ix::post_openings(&self.result(), &self.address, &leaves));
+            .filter_map(|leaves| {
+                let page = ix::page_of(leaves.first()?.0.position);
+                let tail = ix::leaves_tail(&leaves);
+                Some(ix::post_openings(&self.result(), self.address, page, &tail))
+            });
         self.send_all("openings", calls.collect()).await
     }
 

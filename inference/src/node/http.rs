@@ -26,7 +26,7 @@ use axum::{
     routing::{get, post},
 };
 use futures::{Stream, StreamExt, stream};
-use mythic_client::{Commitment, pda};
+use mythic_client::{Commitment, Filter, pda};
 use mythic_interface::state::Validator;
 use serde::Deserialize;
 use serde_json::json;
@@ -486,10 +486,9 @@ async fn is_validator(node: &Node, key: &Pubkey) -> Result<bool, mythic_client::
     if let Ok(Some(_)) = node.chain.account::<Validator>(&pda::validator(key)).await {
         return Ok(true);
     }
-    let at = std::mem::offset_of!(Validator, operator);
     let found = node
         .chain
-        .program_accounts::<Validator>(&[(at, key.to_bytes().to_vec())], Commitment::Confirmed)
+        .program_accounts(&[Filter::operator(key)], Commitment::Confirmed)
         .await?;
     Ok(!found.is_empty())
 }

@@ -11,7 +11,7 @@ use std::{
 use mythic_client::{AccountSnapshot, ClientError, Commitment, ix};
 use mythic_interface::{
     hash,
-    instruction::SubmitResult,
+    ix::SubmitResult,
     le::U32,
     sampler::Sampling,
     state::{Job, JobStatus, NO_KEY},

@@ -41,7 +41,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use mythic_client::{ChainClient, ClientError, Commitment, base_fee, pda};
+use mythic_client::{ChainClient, ClientError, Commitment, Filter, base_fee, pda};
 use mythic_interface::{
     params::Params,
     state::{Config, Job, JobStatus, Model, Validator},
@@ -791,9 +791,6 @@ async fn consume(node: Arc<Node>, stop: CancellationToken) {
     }
     let mut scan = tokio::time::interval(SCAN_EVERY);
     scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let status_at = std::mem::offset_of!(mythic_interface::state::Header, status);
-    let model_at = std::mem::offset_of!(Job, terms)
-        + std::mem::offset_of!(mythic_interface::state::Terms, model);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -804,7 +801,7 @@ async fn consume(node: Arc<Node>, stop: CancellationToken) {
             _ = scan.tick() => {
                 for model in &node.models {
                     let filters =
-                        [(status_at, vec![JobStatus::Open as u8]), (model_at, model.address.to_bytes().to_vec())];
+                        [Filter::<Job>::status(JobStatus::Open), Filter::<Job>::model(&model.address)];
                     match node.chain.program_accounts::<Job>(&filters, Commitment::Processed).await {
                         Ok(found) => {
                             for (job, _) in found.into_iter().take(64) {

@@ -3,11 +3,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use mythic_client::{ChainClient, ClientError, Commitment, base_fee, ix, keys, pda};
+use mythic_client::{ChainClient, ClientError, Commitment, Filter, base_fee, ix, keys, pda};
 use mythic_interface::{
-    instruction::{RegisterValidator, UpdateValidator},
+    ix::{RegisterValidator, UpdateValidator},
     le::{Text, U32, U64},
-    state::{Config, Model, ModelSpec, ModelStatus, Validator},
+    state::{Config, Model, ModelStatus, Validator},
 };
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -138,8 +138,7 @@ pub async fn load_model(
     })
     .await??;
     let formatter = engine.formatter().clone();
-    let at = std::mem::offset_of!(Model, spec) + std::mem::offset_of!(ModelSpec, weights_hash);
-    let filters = [(at, weights.to_vec())];
+    let filters = [Filter::weights(&weights)];
     let found = patiently("looking for the model on chain", || {
         chain.program_accounts::<Model>(&filters, Commitment::Confirmed)
     })

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mythic_client::{ChainClient, ClientError, Commitment, base_fee, ix, sign};
-use mythic_interface::instruction::SubmitResult;
+use mythic_interface::ix::SubmitResult;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;

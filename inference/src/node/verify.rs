@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use mythic_client::Commitment;
+use mythic_client::{Commitment, Filter};
 use mythic_interface::{
     comparison::Rule,
-    state::{Header, Job, JobStatus, Validator, ValidatorStatus},
+    state::{Job, JobStatus, Validator, ValidatorStatus},
 };
 use solana_pubkey::Pubkey;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -180,14 +180,11 @@ impl Watch {
             let note = Note::Forget { before: slot };
             self.node.note_soft(Record::Verifier(note));
         }
-        let status_at = std::mem::offset_of!(Header, status);
-        let model_at = std::mem::offset_of!(Job, terms)
-            + std::mem::offset_of!(mythic_interface::state::Terms, model);
         let models: Vec<Pubkey> = self.node.models.iter().map(|m| m.address).collect();
         for model in models {
             let filters = [
-                (status_at, vec![JobStatus::Submitted as u8]),
-                (model_at, model.to_bytes().to_vec()),
+                Filter::<Job>::status(JobStatus::Submitted),
+                Filter::<Job>::model(&model),
             ];
             let chain = self.node.chain.clone();
             match chain

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mythic_client::{Commitment, ix, keys::write_keypair, pda};
+use mythic_client::{Commitment, Filter, ix, keys::write_keypair, pda};
 use mythic_inference::{
     engine::{Checked, EngineError, EngineStats, GenerateRequest},
     node::{
@@ -182,7 +182,7 @@ async fn tell_of_result(world: &World, job: &Pubkey) {
 }
 
 async fn disputes(world: &World, job: &Pubkey) -> Vec<(Pubkey, Dispute)> {
-    let filters = [(std::mem::offset_of!(Dispute, job), job.to_bytes().to_vec())];
+    let filters = [Filter::<Dispute>::job(job)];
     world
         .chain
         .program_accounts::<Dispute>(&filters, Commitment::Processed)

@@ -37,7 +37,7 @@ use mythic_inference::{
 };
 use mythic_interface::{
     hash,
-    instruction::{RegisterModel, RequestInference, UpdateModel},
+    ix::{RegisterModel, RequestInference, UpdateModel},
     le::{Text, U16, U32},
     params::Params,
     sampler::Sampling,

@@ -402,7 +402,7 @@ async fn a_result_that_vanished_from_the_chain_is_submitted_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
     use mythic_inference::node::submit::{Outcome, Ready, Submitter};
-    use mythic_interface::instruction::SubmitResult;
+    use mythic_interface::ix::SubmitResult;
     let world = World::start(60).await;
     drop(world.node(QUICK));
     let mut told = Vec::new();

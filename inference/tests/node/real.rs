@@ -13,7 +13,7 @@ use mythic_inference::{
 };
 use mythic_interface::{
     hash,
-    instruction::RegisterModel,
+    ix::RegisterModel,
     le::{Text, U16, U32},
     state::{JobStatus, ModelSpec},
 };
