@@ -5,7 +5,6 @@ use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
 use mythic_e2e::court::{Bought, Court, Wanted, is};
-use mythic_inference::{fingerprint::Evidence, wire};
 use mythic_interface::{
     error::MythicError,
     hash,
@@ -19,6 +18,8 @@ use mythic_interface::{
         ValidatorStatus, Verdict,
     },
 };
+use mythic_wire as wire;
+use mythic_wire::fingerprint::Evidence;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;

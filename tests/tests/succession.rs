@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use mythic_client::{Commitment, ix, keys, pda};
 use mythic_e2e::Network;
-use mythic_inference::engine::kernels;
+use mythic_engine::kernels;
 use mythic_interface::{
     hash,
     ix::{RegisterModel, RequestInference, SubmitResult, UpdateModel, UpdateValidator},

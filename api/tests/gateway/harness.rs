@@ -391,7 +391,7 @@ impl World {
         let mut request = reqwest::Client::new()
             .request(method.clone(), format!("{}{path}", self.url))
             .body(body.to_vec());
-        for (name, value) in mythic_inference::wire::sign(method.as_str(), path, body, key) {
+        for (name, value) in mythic_wire::sign(method.as_str(), path, body, key) {
             request = request.header(name, value);
         }
         request.send().await.unwrap().json().await.unwrap()

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use mythic_api::GatewayConfig;
 use mythic_devnet::DevnetConfig;
 use mythic_indexer::{IndexerConfig, Swap, settler::SettlerConfig};
-use mythic_inference::node::NodeConfig;
+use mythic_lab::cheat::Told;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ process!(
     DevnetConfig = "chain",
     IndexerConfig = "indexer",
     SettlerConfig = "settler",
-    NodeConfig = "node"
+    Told = "node"
 );
 
 /// A process that has a configuration file.
@@ -124,7 +124,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Chain => show(DevnetConfig::default(), json),
                 ProcessName::Indexer => show(IndexerConfig::default(), json),
                 ProcessName::Settler => show(SettlerConfig::default(), json),
-                ProcessName::Node => show(NodeConfig::default(), json),
+                ProcessName::Node => show(Told::default(), json),
             }
         }
         Config::Check { file, process } => {
@@ -149,7 +149,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Chain => config::load::<DevnetConfig>(path).map(drop),
                 ProcessName::Indexer => config::load::<IndexerConfig>(path).map(drop),
                 ProcessName::Settler => config::load::<SettlerConfig>(path).map(drop),
-                ProcessName::Node => config::load::<NodeConfig>(path).map(drop),
+                ProcessName::Node => config::load::<Told>(path).map(drop),
             };
             checked.map_err(|error| Exit::error(exit::CHECK_FAILED, format!("{error:#}")))?;
             say!("{}: good", file.display());

@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::Result;
 use mythic_client::Commitment;
-use mythic_inference::model;
+use mythic_model::catalogue as model;
 use serde_json::json;
 use std::{
     net::{Ipv4Addr, TcpListener},

@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use mythic_client::keys;
-use mythic_inference::node::{ModelConfig, NodeConfig};
+use mythic_node::{ModelConfig, NodeConfig};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use std::{

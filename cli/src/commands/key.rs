@@ -12,8 +12,8 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use mythic_client::{ix, pda};
-use mythic_inference::wire;
 use mythic_interface::state::SpendGrant;
+use mythic_wire as wire;
 use reqwest::Method;
 use serde_json::{Value, json};
 use solana_keypair::Keypair;

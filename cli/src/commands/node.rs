@@ -4,6 +4,7 @@ use super::init;
 use crate::{config, context::Connection, say, shutdown};
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use mythic_lab::cheat::Told;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// What an operator key needs for its first transactions.
@@ -56,7 +57,13 @@ impl Node {
 pub async fn run(node: Node, connection: &Connection) -> Result<()> {
     match node.command {
         None => {
-            mythic_inference::node::run(config::load(node.config.as_deref())?, shutdown()).await
+            let told: Told = config::load(node.config.as_deref())?;
+            let stop = shutdown();
+            let seams = tokio::select! {
+                seams = told.seams() => seams?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            mythic_node::run(told.node, seams, stop).await
         }
         Some(NodeCommand::Init(init)) => self::init(init, connection).await,
     }

@@ -12,11 +12,6 @@ use anyhow::{Context, Result};
 use clap::Args;
 use futures::StreamExt;
 use mythic_client::{ChainClient, Commitment, ix, keys, pda, sign_partly};
-use mythic_inference::{
-    node::NodeConfig,
-    prompt::{Message, PromptFormatter},
-    wire::{Finish, InferenceRequest, NodeEvent, encode_transaction},
-};
 use mythic_interface::{
     hash,
     ix::RequestInference,
@@ -24,6 +19,9 @@ use mythic_interface::{
     state::{Model, SamplingProfile},
     window,
 };
+use mythic_model::prompt::{Message, PromptFormatter};
+use mythic_node::NodeConfig;
+use mythic_wire::{Finish, InferenceRequest, NodeEvent, encode_transaction};
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -97,7 +95,7 @@ impl Ask {
                 "validator": validator.authority,
                 "text": got.text,
                 "output_ids": got.output_ids,
-                "finish_reason": got.finish,
+                "finish_reason": got.finish.map(Finish::as_str),
             });
             return terminal::json_line(&object);
         }

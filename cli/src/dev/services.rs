@@ -7,11 +7,9 @@ use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
 use mythic_client::keys::DevKeys;
 use mythic_devnet::{DevnetConfig, ProgramConfig};
 use mythic_indexer::{IndexerConfig, settler::SettlerConfig};
-use mythic_inference::{
-    node::{ModelConfig as NodeModel, NodeConfig},
-    verifier::{Policy, VerifierConfig},
-};
 use mythic_interface::state::{Model, ModelSpec};
+use mythic_node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_verifier::{Policy, VerifierConfig};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::{net::SocketAddr, path::PathBuf};
