@@ -194,7 +194,7 @@ impl PromptFormatter {
 
 fn identity(gguf: &Gguf, template: &str) -> Identity {
     let mut hash = Sha256::new();
-    hash.update(b"mythic/tokenizer/v1");
+    hash.update(mythic_interface::hash::domain::TOKENIZER);
     fn text(hash: &mut Sha256, s: &str) {
         hash.update((s.len() as u64).to_le_bytes());
         hash.update(s);

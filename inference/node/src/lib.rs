@@ -580,7 +580,7 @@ pub async fn assemble(parts: Parts) -> Result<Arc<Node>> {
         )
     })?;
     let verifier_secret = mythic_interface::hash::sha256(&[
-        b"mythic/verifier-secret/v1",
+        mythic_interface::hash::domain::VERIFIER_SECRET,
         keys.operator.secret_bytes(),
     ]);
     Ok(Arc::new(Node {

@@ -9,6 +9,7 @@ use agave_geyser_plugin_interface::geyser_plugin_interface::{
     GeyserPlugin, GeyserPluginError, ReplicaAccountInfoVersions, ReplicaBlockInfoVersions, Result,
     SlotStatus,
 };
+use futures::{SinkExt, StreamExt};
 use mythic_devnet::geyser::PluginHost;
 use mythic_devnet::{DevnetConfig, Servers, run_with};
 use serde_json::{Value, json};
@@ -20,9 +21,12 @@ use solana_rpc_client_api::request::RpcRequest;
 use solana_signature::Signature;
 use solana_signer::Signer;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 pub const SOL: u64 = 1_000_000_000;
+/// Rent-exempt minimum of an account without data.
+pub const RENT: u64 = 890_880;
 
 pub struct Devnet {
     pub rpc: RpcClient,
@@ -78,6 +82,41 @@ impl Devnet {
             .send(RpcRequest::Custom { method }, params)
             .await
             .unwrap()
+    }
+
+    /// The answer to a call: `result` or `error`, as it came.
+    pub async fn answer(&self, method: &str, params: Value) -> Value {
+        let call = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
+        let response = reqwest::Client::new().post(&self.url).json(&call).send();
+        let answer: Value = response.await.unwrap().json().await.unwrap();
+        assert_eq!(answer["id"], 7, "{method}: {answer}");
+        answer
+    }
+
+    /// Sends instructions and advances a slot; the transaction must have succeeded.
+    pub async fn run(
+        &self,
+        instructions: &[solana_instruction::Instruction],
+        signers: &[&Keypair],
+    ) -> Signature {
+        let finalized = CommitmentConfig::finalized();
+        let latest = self.rpc.get_latest_blockhash_with_commitment(finalized);
+        let tx = solana_transaction::Transaction::new_signed_with_payer(
+            instructions,
+            Some(&signers[0].pubkey()),
+            signers,
+            latest.await.unwrap().0,
+        );
+        let signature = self.rpc.send_transaction(&tx).await.unwrap();
+        self.advance(1).await;
+        let status = self.rpc.get_signature_status(&signature).await.unwrap();
+        status.expect("it landed").unwrap();
+        signature
+    }
+
+    pub async fn socket(&self) -> Socket {
+        let connected = tokio_tungstenite::connect_async(&self.ws_url);
+        connected.await.unwrap().0
     }
 
     pub async fn advance(&self, count: u64) -> Value {
@@ -209,4 +248,24 @@ impl GeyserPlugin for Recorder {
             info.slot, info.parent_slot, info.executed_transaction_count
         ))
     }
+}
+
+pub type Socket =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// The next message; pings are not messages.
+pub async fn next(socket: &mut Socket) -> Value {
+    loop {
+        let message = tokio::time::timeout(Duration::from_secs(20), socket.next());
+        let message = message.await.expect("a message").unwrap().unwrap();
+        if let Message::Text(text) = message {
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+}
+
+pub async fn subscribe(socket: &mut Socket, method: &str, params: Value) -> Value {
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    socket.send(Message::text(call.to_string())).await.unwrap();
+    next(socket).await["result"].clone()
 }

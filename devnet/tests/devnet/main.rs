@@ -1,11 +1,17 @@
 //! The chain through its doors: JSON-RPC with Solana's own client, WebSocket, a Geyser plugin, restarts.
 
+mod clients;
 mod common;
+mod hostile;
+mod kill;
+mod reads;
+mod subscriptions;
+mod tokens;
 
 use std::time::Duration;
 
-use common::{Devnet, Recorder, SOL, config};
-use futures::{SinkExt, StreamExt};
+use common::{Devnet, RENT, Recorder, SOL, config, next, subscribe};
+use futures::SinkExt;
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -15,8 +21,6 @@ use solana_rpc_client_api::config::{
 use solana_signer::Signer;
 use solana_transaction_status::UiTransactionEncoding;
 use tokio_tungstenite::tungstenite::Message;
-
-const RENT: u64 = 890_880;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_goes_through_the_commitments() {
@@ -475,24 +479,6 @@ async fn programs_are_deployed_at_genesis_with_their_authority() {
     }
 }
 
-type Socket =
-    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
-
-async fn next(socket: &mut Socket) -> Value {
-    let message = tokio::time::timeout(Duration::from_secs(20), socket.next())
-        .await
-        .expect("a message")
-        .unwrap()
-        .unwrap();
-    serde_json::from_str(message.to_text().unwrap()).unwrap()
-}
-
-async fn subscribe(socket: &mut Socket, method: &str, params: Value) -> Value {
-    let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    socket.send(Message::text(call.to_string())).await.unwrap();
-    next(socket).await["result"].clone()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_follow_the_chain() {
     let dir = tempfile::tempdir().unwrap();
@@ -581,7 +567,10 @@ async fn hostile_requests_get_errors() {
     let devnet = Devnet::start(config(dir.path()), None).await;
     let http = reqwest::Client::new();
     let post = |body: String| {
-        let request = http.post(&devnet.url).body(body);
+        let request = http
+            .post(&devnet.url)
+            .header("content-type", "application/json")
+            .body(body);
         async move {
             let response = request.send().await.unwrap();
             let status = response.status().as_u16();
