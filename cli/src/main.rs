@@ -11,7 +11,6 @@ mod progress;
 mod proxy;
 mod report;
 mod suggest;
-mod telemetry;
 mod terminal;
 mod units;
 
@@ -153,11 +152,9 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
             mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
         }
         Command::Indexer(command) => check::indexer(command, connection).await,
-        Command::Settler(run) => Ok(mythic_indexer::settler::run(
-            config::load(run.config.as_deref())?,
-            shutdown(),
-        )
-        .await?),
+        Command::Settler(run) => {
+            Ok(mythic_settler::run(config::load(run.config.as_deref())?, shutdown()).await?)
+        }
         Command::Chain(run) => {
             mythic_devnet::run(config::load(run.config.as_deref())?, shutdown()).await
         }
@@ -220,13 +217,14 @@ fn main() -> ExitCode {
     };
     let process = is_process(&command);
     prepare(process, matches!(&command, Command::Dev(dev) if dev.runs()));
-    telemetry::start(
+    mythic_support::telemetry::start(
         if process {
             "info,tokio_postgres=warn"
         } else {
             "warn"
         },
         cli.log_json,
+        progress::line,
     );
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

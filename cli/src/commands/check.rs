@@ -12,8 +12,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use mythic_api::GatewayConfig;
 use mythic_devnet::DevnetConfig;
-use mythic_indexer::{IndexerConfig, Swap, settler::SettlerConfig};
+use mythic_indexer::{IndexerConfig, Swap};
 use mythic_lab::cheat::Told;
+use mythic_settler::SettlerConfig;
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -103,7 +103,7 @@ fn processor() -> Finding {
 }
 
 fn postgres() -> Finding {
-    let (good, detail) = match mythic_indexer::cluster::find_binaries() {
+    let (good, detail) = match mythic_postgres::cluster::find_binaries() {
         Ok(found) => (
             true,
             format!("{} in {}", found.version, found.dir.display()),

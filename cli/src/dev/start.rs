@@ -13,7 +13,7 @@ use super::{
 use crate::{gateway::Gateway, model::fetch_with_progress, note, progress::Step};
 use anyhow::{Context, Result};
 use mythic_client::{ChainClient, Commitment, keys, keys::DevKeys};
-use mythic_indexer::cluster::{Cluster, ClusterConfig};
+use mythic_postgres::{Cluster, ClusterConfig};
 use serde_json::json;
 use solana_signer::Signer;
 use std::{

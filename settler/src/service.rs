@@ -6,30 +6,38 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
 use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
 use mythic_interface::error::MythicError;
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use mythic_postgres::{ConnectionGuard, Manner, connect};
+use mythic_support::{Backoff, Throttle, metrics::Health};
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use serde_json::json;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{
+use crate::{
     Crank, Reconciliation, Settler, SettlerConfig, Windows,
     chain::{self, Candidates},
     court::{closable_from, output_closable_from},
     database,
     due::retention_end,
+    migrate::migrate,
     reconcile::reconcile,
 };
-use crate::db;
 
 /// Transactions that wait for confirmation at the same time.
 const IN_FLIGHT: usize = 8;
 /// Accounts remembered that are gone from the chain but not yet from the index's finalized rows.
 const MAX_GONE: usize = 10_000;
+/// Pause after a fault, and the longest one.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Longest turn: a chain or database that never answers ends it.
+const TURN: Duration = Duration::from_secs(300);
+/// Troubles are logged once in this time; the rest is counted.
+const WARNINGS: Duration = Duration::from_secs(10);
 /// Slots until closes are looked for again when there is nothing to close: what ends meanwhile must stay longer.
 const CLOSE_PAUSE: u64 = 32;
 
@@ -56,28 +64,32 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
         compared_at: None,
     };
     let interval = Duration::from_millis(service.config.interval_ms);
-    let mut pause = interval;
+    let mut backoff = Backoff::new(PAUSE.0.max(interval), PAUSE.1.max(interval));
+    let warnings = Throttle::new(WARNINGS);
     loop {
         let turn = tokio::select! {
-            turn = service.turn() => turn,
+            turn = tokio::time::timeout(TURN, service.turn()) => turn,
             () = stop.cancelled() => return Ok(()),
         };
-        pause = match turn {
-            Ok(()) => {
+        let error = match turn {
+            Ok(Ok(())) => {
                 service.metrics.working.set(1);
-                interval
+                backoff.reset();
+                tokio::select! {
+                    () = sleep(interval) => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
+                continue;
             }
-            Err(error) => {
-                service.metrics.working.set(0);
-                tracing::warn!("settling: {error:#}; trying again");
-                (pause * 2)
-                    .clamp(Duration::from_millis(500), Duration::from_secs(30))
-                    .max(interval)
-            }
+            Ok(Err(error)) => error,
+            Err(_) => anyhow::anyhow!("a turn took more than {} s", TURN.as_secs()),
         };
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = stop.cancelled() => return Ok(()),
+        service.metrics.working.set(0);
+        if let Some(more) = warnings.allow() {
+            tracing::warn!(more, "settling: {error:#}; trying again");
+        }
+        if !backoff.wait(&stop).await {
+            return Ok(());
         }
     }
 }
@@ -88,7 +100,7 @@ struct Service {
     client: ChainClient,
     payer: Keypair,
     metrics: Metrics,
-    db: Option<(tokio_postgres::Client, db::ConnectionGuard)>,
+    db: Option<(tokio_postgres::Client, ConnectionGuard)>,
     gone: HashSet<Pubkey>,
     closing: Closing,
     last: Option<Reconciliation>,
@@ -108,7 +120,10 @@ impl Service {
         // Kept for the next turn if this one goes well.
         let (mut db, guard) = match self.db.take() {
             Some(open) => open,
-            None => db::connect(&self.config.database_url, "mythic settler").await?,
+            None => {
+                migrate(&self.config.database_url).await?;
+                connect(&self.config.database_url, &Manner::named("mythic settler")).await?
+            }
         };
         self.look(&mut db).await?;
         self.db = Some((db, guard));
@@ -366,40 +381,15 @@ impl Metrics {
     }
 
     async fn serve(&self, addr: SocketAddr, stop: CancellationToken) -> anyhow::Result<()> {
-        let listener = tokio::net::TcpListener::bind(addr)
-            .await
-            .map_err(|error| anyhow::anyhow!("metrics_addr = {addr}: {error}"))?;
-        let app = Router::new()
-            .route(
-                "/metrics",
-                get(async |State(metrics): State<Metrics>| {
-                    match TextEncoder::new().encode_to_string(&metrics.registry.gather()) {
-                        Ok(text) => (StatusCode::OK, text),
-                        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-                    }
-                }),
-            )
-            .route(
-                "/health",
-                get(
-                    async |State(metrics): State<Metrics>| match metrics.working.get() {
-                        1 => (StatusCode::OK, "ok\n"),
-                        _ => (
-                            StatusCode::SERVICE_UNAVAILABLE,
-                            "waiting for chain or database\n",
-                        ),
-                    },
-                ),
-            )
-            .with_state(self.clone());
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, app)
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .await
-            {
-                tracing::error!("metrics server: {error}");
-            }
-        });
+        let asked = self.clone();
+        let health = move || Health {
+            ok: asked.working.get() == 1,
+            detail: json!({
+                "finalized_slot": asked.finalized_slot.get(),
+                "reconciled": asked.reconciled.get(),
+            }),
+        };
+        mythic_support::metrics::serve(addr, self.registry.clone(), health, stop).await?;
         Ok(())
     }
 }

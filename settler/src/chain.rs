@@ -15,7 +15,7 @@ use solana_account::Account;
 use solana_pubkey::Pubkey;
 use solana_rpc_client_api::request::RpcRequest;
 
-use super::{
+use crate::{
     court::{DisputeWindow, OutputWindow},
     due::{JobWindow, ValidatorWindow, Windows},
     reconcile::ChainAccount,
@@ -23,7 +23,7 @@ use super::{
 
 /// Accounts that the index says may need something.
 #[derive(Debug, Default)]
-pub(super) struct Candidates {
+pub(crate) struct Candidates {
     pub jobs: Vec<Pubkey>,
     pub disputes: Vec<Pubkey>,
     pub outputs: Vec<Pubkey>,
@@ -33,7 +33,7 @@ pub(super) struct Candidates {
 
 /// The present state of candidates, at `confirmed`: what is done by now is not due again. Addresses of jobs, disputes and
 /// outputs where no such account is come back too.
-pub(super) async fn windows(
+pub(crate) async fn windows(
     client: &ChainClient,
     candidates: &Candidates,
 ) -> Result<(Windows, Vec<Pubkey>), ClientError> {
@@ -147,7 +147,7 @@ struct Raw {
 }
 
 /// Every account of the program at one finalized slot, which is returned with them.
-pub(super) async fn accounts(
+pub(crate) async fn accounts(
     client: &ChainClient,
 ) -> Result<(u64, Vec<ChainAccount>), ClientError> {
     let parameters = json!([

@@ -9,11 +9,7 @@ use std::{
 use bytemuck::Zeroable;
 use mythic_client::{ChainClient, Commitment, ix, keys, pda};
 use mythic_devnet::{DevnetConfig, GenesisAccount, ProgramConfig};
-use mythic_indexer::{
-    IndexerConfig,
-    cluster::{Cluster, ClusterConfig},
-    settler::{self, SettlerConfig},
-};
+use mythic_indexer::IndexerConfig;
 use mythic_interface::{
     ix::{RegisterModel, RegisterValidator, RequestInference, SubmitResult},
     le::{Text, U16, U32, U64},
@@ -22,6 +18,8 @@ use mythic_interface::{
     state::{Dispute, Job, JobStatus, ModelSpec, Treasury, Validator, Vault},
     window,
 };
+use mythic_postgres::{Cluster, ClusterConfig};
+use mythic_settler::SettlerConfig;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -275,8 +273,8 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     };
     // Two settlers: what one has done is no error for the other.
     let settlers = [
-        tokio::spawn(settler::run(config.clone(), stop.clone())),
-        tokio::spawn(settler::run(config, stop.clone())),
+        tokio::spawn(mythic_settler::run(config.clone(), stop.clone())),
+        tokio::spawn(mythic_settler::run(config, stop.clone())),
     ];
 
     let open = request(&chain, &parties, 1, false).await;

@@ -1,12 +1,11 @@
 //! Reading the index and writing the settler's findings.
 
+use mythic_postgres::PostgresError;
 use serde_json::json;
 use solana_pubkey::Pubkey;
 use tokio_postgres::{Client, Row, types::ToSql};
 
-use super::reconcile::{Difference, IndexRow, Kind, Reconciliation};
-use crate::alarms;
-use crate::error::IndexerError;
+use crate::reconcile::{Difference, IndexRow, Kind, Reconciliation};
 
 /// Candidates taken in one look.
 const PAGE: i64 = 2000;
@@ -15,13 +14,30 @@ const COURT_PAGE: i64 = 200;
 /// Differences that are kept with a result.
 const DETAILS: usize = 20;
 
-fn key(row: &Row, column: usize) -> Result<Pubkey, IndexerError> {
-    let bytes: &[u8] = row.try_get(column)?;
-    Pubkey::try_from(bytes)
-        .map_err(|_| IndexerError::Broken(format!("a key of {} bytes in the index", bytes.len())))
+/// The kind under which differences are raised as alarms.
+const ALARM: &str = "reconciliation";
+
+/// Why the index can't be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IndexError {
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error("a key of {0} bytes in the index")]
+    Key(usize),
 }
 
-fn unsigned(row: &Row, column: usize) -> Result<u64, IndexerError> {
+impl From<tokio_postgres::Error> for IndexError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error.into())
+    }
+}
+
+fn key(row: &Row, column: usize) -> Result<Pubkey, IndexError> {
+    let bytes: &[u8] = row.try_get(column)?;
+    Pubkey::try_from(bytes).map_err(|_| IndexError::Key(bytes.len()))
+}
+
+fn unsigned(row: &Row, column: usize) -> Result<u64, IndexError> {
     Ok(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or(0))
 }
 
@@ -30,7 +46,7 @@ fn signed(value: u64) -> i64 {
 }
 
 /// The index's root and whether gaps are open; `None` before its first root.
-pub(super) async fn root(client: &Client) -> Result<Option<(u64, bool)>, IndexerError> {
+pub(crate) async fn root(client: &Client) -> Result<Option<(u64, bool)>, IndexError> {
     let row = client
         .query_one(
             "SELECT finalized_slot, gaps_open > 0 FROM analytics.pipeline_status",
@@ -46,7 +62,7 @@ async fn keys(
     client: &Client,
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Pubkey>, IndexerError> {
+) -> Result<Vec<Pubkey>, IndexError> {
     client
         .query(sql, params)
         .await?
@@ -56,7 +72,7 @@ async fn keys(
 }
 
 /// Jobs that may be claimed or expired at `now`.
-pub(super) async fn running_jobs(client: &Client, now: u64) -> Result<Vec<Pubkey>, IndexerError> {
+pub(crate) async fn running_jobs(client: &Client, now: u64) -> Result<Vec<Pubkey>, IndexError> {
     keys(
         client,
         "SELECT id_key FROM analytics.jobs_finalized
@@ -69,11 +85,11 @@ pub(super) async fn running_jobs(client: &Client, now: u64) -> Result<Vec<Pubkey
 }
 
 /// Jobs that ended first and are not closed, without those known to be gone.
-pub(super) async fn ended_jobs(
+pub(crate) async fn ended_jobs(
     client: &Client,
     now: u64,
     gone: &[Vec<u8>],
-) -> Result<Vec<Pubkey>, IndexerError> {
+) -> Result<Vec<Pubkey>, IndexError> {
     keys(
         client,
         "SELECT id_key FROM analytics.jobs_finalized
@@ -84,7 +100,7 @@ pub(super) async fn ended_jobs(
 }
 
 /// Disputes that may be resolved at `now`, and those that owe something.
-pub(super) async fn open_disputes(client: &Client, now: u64) -> Result<Vec<Pubkey>, IndexerError> {
+pub(crate) async fn open_disputes(client: &Client, now: u64) -> Result<Vec<Pubkey>, IndexError> {
     keys(
         client,
         "SELECT id_key FROM analytics.disputes_finalized d
@@ -98,10 +114,10 @@ pub(super) async fn open_disputes(client: &Client, now: u64) -> Result<Vec<Pubke
 }
 
 /// Disputes that owe nothing and are not closed, oldest first, without those known to be gone.
-pub(super) async fn ended_disputes(
+pub(crate) async fn ended_disputes(
     client: &Client,
     gone: &[Vec<u8>],
-) -> Result<Vec<Pubkey>, IndexerError> {
+) -> Result<Vec<Pubkey>, IndexError> {
     keys(
         client,
         "SELECT id_key FROM analytics.disputes_finalized
@@ -112,10 +128,10 @@ pub(super) async fn ended_disputes(
 }
 
 /// Pages of output whose jobs ended, oldest first, without those known to be gone.
-pub(super) async fn ended_outputs(
+pub(crate) async fn ended_outputs(
     client: &Client,
     gone: &[Vec<u8>],
-) -> Result<Vec<Pubkey>, IndexerError> {
+) -> Result<Vec<Pubkey>, IndexError> {
     keys(
         client,
         "SELECT o.id_key FROM analytics.outputs_finalized o
@@ -128,7 +144,7 @@ pub(super) async fn ended_outputs(
 }
 
 /// Validators that owe something, with the slot of their last write.
-pub(super) async fn debtors(client: &Client) -> Result<Vec<(Pubkey, u64)>, IndexerError> {
+pub(crate) async fn debtors(client: &Client) -> Result<Vec<(Pubkey, u64)>, IndexError> {
     let rows = client
         .query(
             "SELECT authority_key, slot FROM analytics.validators_finalized WHERE owed_foundation + owed_burn > 0
@@ -142,9 +158,9 @@ pub(super) async fn debtors(client: &Client) -> Result<Vec<(Pubkey, u64)>, Index
 }
 
 /// All finalized rows of the kinds that are compared, with root and gaps, from one snapshot of the database.
-pub(super) async fn rows(
+pub(crate) async fn rows(
     client: &mut Client,
-) -> Result<Option<(u64, bool, Vec<IndexRow>)>, IndexerError> {
+) -> Result<Option<(u64, bool, Vec<IndexRow>)>, IndexError> {
     let snapshot = client
         .build_transaction()
         .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
@@ -240,10 +256,7 @@ pub(super) async fn rows(
 }
 
 /// Replaces the stored result, and raises an alarm for what differs a second time.
-pub(super) async fn store(
-    client: &mut Client,
-    result: &Reconciliation,
-) -> Result<(), IndexerError> {
+pub(crate) async fn store(client: &mut Client, result: &Reconciliation) -> Result<(), IndexError> {
     let all: Vec<&Difference> = result
         .unbacked
         .iter()
@@ -276,12 +289,9 @@ pub(super) async fn store(
         )
         .await?;
     if result.ok() {
+        let why = format!("index and chain agree at slot {}", result.context_slot);
         transaction
-            .execute(
-                "UPDATE pipeline.alarm SET cleared_at = now(), cleared_reason = 'index and chain agree at slot ' || $1::bigint
-                 WHERE kind = 'reconciliation' AND cleared_at IS NULL",
-                &[&signed(result.context_slot)],
-            )
+            .execute("SELECT pipeline.clear_alarms($1, $2)", &[&ALARM, &why])
             .await?;
     } else {
         for difference in result
@@ -290,21 +300,12 @@ pub(super) async fn store(
             .chain(&result.unbacked)
             .take(DETAILS)
         {
-            let alarm = alarms::Kind::Reconciliation.as_str();
             let slot = signed(result.context_slot);
             let detail = format!("{}: {}", difference.account, difference.what);
             transaction
                 .execute(
-                    alarms::RAISE,
-                    &[
-                        &alarm,
-                        &slot,
-                        &slot,
-                        &1i64,
-                        &Vec::<i64>::new(),
-                        &true,
-                        &detail,
-                    ],
+                    "SELECT pipeline.raise_alarm($1, $2, $2, 1, '{}', true, $3)",
+                    &[&ALARM, &slot, &detail],
                 )
                 .await?;
         }
@@ -316,7 +317,7 @@ pub(super) async fn store(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Cluster, ClusterConfig};
+    use mythic_postgres::{Cluster, ClusterConfig, Manner, connect};
 
     async fn shown(client: &Client) -> serde_json::Value {
         let row = client
@@ -333,8 +334,11 @@ mod tests {
             port: None,
         };
         let cluster = Cluster::start(config).await.unwrap();
+        mythic_indexer::migrate(cluster.url()).await.unwrap();
         crate::migrate(cluster.url()).await.unwrap();
-        let (mut client, _guard) = crate::db::connect(cluster.url(), "test").await.unwrap();
+        let (mut client, _guard) = connect(cluster.url(), &Manner::named("test"))
+            .await
+            .unwrap();
         assert_eq!(root(&client).await.unwrap(), None);
         assert!(rows(&mut client).await.unwrap().is_none());
         let schema: String = client
@@ -411,7 +415,7 @@ mod tests {
                 .get::<_, i64>(0),
             0
         );
-        let (reader, _guard) = crate::db::connect(cluster.readonly_url(), "test")
+        let (reader, _guard) = connect(cluster.readonly_url(), &Manner::named("test"))
             .await
             .unwrap();
         assert_eq!(shown(&reader).await["context_slot"], json!(8));

@@ -7,7 +7,7 @@ use mythic_interface::{
 };
 use solana_pubkey::Pubkey;
 
-use super::{
+use crate::{
     SettlerConfig,
     court::{DisputeWindow, OutputWindow},
 };
@@ -180,7 +180,7 @@ impl Settler {
 }
 
 /// Slot from which an ended job can be closed.
-pub(super) fn retention_end(job: &Job) -> u64 {
+pub(crate) fn retention_end(job: &Job) -> u64 {
     window::retention_end(job.ended_slot.get(), &job.terms.nonce, &job.terms.rules)
 }
 

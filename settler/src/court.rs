@@ -6,7 +6,7 @@ use mythic_interface::{
 };
 use solana_pubkey::Pubkey;
 
-use super::{
+use crate::{
     Crank, Settler,
     due::{JobWindow, Windows},
 };
@@ -35,7 +35,7 @@ pub struct OutputWindow {
 
 impl Settler {
     /// What disputes and outputs need at finalized slot `now`: verdicts before payments, payments before closes.
-    pub(super) fn court_due(&self, now: u64, windows: &Windows) -> Vec<Crank> {
+    pub(crate) fn court_due(&self, now: u64, windows: &Windows) -> Vec<Crank> {
         let mut due: Vec<Crank> = windows
             .disputes
             .iter()
@@ -96,13 +96,13 @@ fn collect(window: &DisputeWindow) -> Vec<Crank> {
 }
 
 /// Slot from which a dispute can be closed; `None` while it is not resolved or owes something.
-pub(super) fn closable_from(dispute: &Dispute) -> Option<u64> {
+pub(crate) fn closable_from(dispute: &Dispute) -> Option<u64> {
     let over = dispute.status() == Some(DisputeStatus::Resolved) && dispute.all_collected();
     over.then(|| dispute.retention_end())
 }
 
 /// Slot from which posted output of a job can be closed: at once when the job is gone; `None` while it runs.
-pub(super) fn output_closable_from(job: Option<&Job>) -> Option<u64> {
+pub(crate) fn output_closable_from(job: Option<&Job>) -> Option<u64> {
     let Some(job) = job else { return Some(0) };
     let over = job.status().is_some_and(JobStatus::is_terminal) && job.open_disputes.get() == 0;
     let delay = u64::from(job.terms.rules.close_delay_slots.get());

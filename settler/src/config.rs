@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use mythic_support::check::{in_range, url};
 use serde::{Deserialize, Serialize};
 
 /// Keys of the settler's TOML file.
@@ -53,27 +54,10 @@ impl Default for SettlerConfig {
 impl SettlerConfig {
     /// Checks every value; the message names key, value and what is allowed.
     pub fn validate(&self) -> Result<(), String> {
-        let in_range =
-            |key: &str, value: u64, from: u64, to: u64| match (from..=to).contains(&value) {
-                true => Ok(()),
-                false => Err(format!("{key} = {value}: allowed is {from} to {to}")),
-            };
-        if let Err(e) = self.database_url.parse::<tokio_postgres::Config>() {
-            return Err(format!(
-                "database_url: {e}: allowed is a URL like postgres://user@host/db"
-            ));
-        }
-        for (key, url, schemes) in [
-            ("rpc_url", &self.rpc_url, ["http://", "https://"]),
-            ("ws_url", &self.ws_url, ["ws://", "wss://"]),
-        ] {
-            if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
-                return Err(format!(
-                    "{key} = {url:?}: allowed is a URL with {} or {}",
-                    schemes[0], schemes[1]
-                ));
-            }
-        }
+        mythic_postgres::check_url(&self.database_url)
+            .map_err(|error| format!("database_url: {error}"))?;
+        url("rpc_url", &self.rpc_url, &["http://", "https://"])?;
+        url("ws_url", &self.ws_url, &["ws://", "wss://"])?;
         if self.keypair_path.as_os_str().is_empty() {
             return Err("keypair_path = \"\": allowed is a key file".into());
         }

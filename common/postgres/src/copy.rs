@@ -4,8 +4,6 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::entity::{Row, Value};
-
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Microseconds from the Unix epoch to Postgres' (2000-01-01).
 const EPOCH_OFFSET_MICROS: i64 = 946_684_800_000_000;
@@ -27,6 +25,7 @@ impl Default for CopyBuffer {
 }
 
 impl CopyBuffer {
+    /// There is no row.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
@@ -38,29 +37,34 @@ impl CopyBuffer {
         self
     }
 
+    /// A null.
     pub fn null(&mut self) -> &mut Self {
         self.out.put_i32(-1);
         self
     }
 
+    /// `smallint`.
     pub fn i16(&mut self, value: i16) -> &mut Self {
         self.out.put_i32(2);
         self.out.put_i16(value);
         self
     }
 
+    /// `integer`.
     pub fn i32(&mut self, value: i32) -> &mut Self {
         self.out.put_i32(4);
         self.out.put_i32(value);
         self
     }
 
+    /// `bigint`.
     pub fn i64(&mut self, value: i64) -> &mut Self {
         self.out.put_i32(8);
         self.out.put_i64(value);
         self
     }
 
+    /// `bigint` or null.
     pub fn opt_i64(&mut self, value: Option<i64>) -> &mut Self {
         match value {
             Some(value) => self.i64(value),
@@ -68,20 +72,26 @@ impl CopyBuffer {
         }
     }
 
+    /// `boolean`.
     pub fn bool(&mut self, value: bool) -> &mut Self {
         self.out.put_i32(1);
         self.out.put_u8(value.into());
         self
     }
 
+    /// Postgres takes no value of a gigabyte: what is longer than the format can say it refuses.
+    fn length(&mut self, bytes: usize) {
+        self.out.put_i32(i32::try_from(bytes).unwrap_or(i32::MAX));
+    }
+
     /// `bytea` or `text`.
     pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
-        // Account data is at most 10 MiB and every text is bounded, so the length fits.
-        self.out.put_i32(value.len() as i32);
+        self.length(value.len());
         self.out.put_slice(value);
         self
     }
 
+    /// `bytea`, `text` or null.
     pub fn opt_bytes(&mut self, value: Option<&[u8]>) -> &mut Self {
         match value {
             Some(value) => self.bytes(value),
@@ -91,7 +101,7 @@ impl CopyBuffer {
 
     /// `jsonb`, format version 1.
     pub fn json(&mut self, value: &str) -> &mut Self {
-        self.out.put_i32(value.len() as i32 + 1);
+        self.length(value.len().saturating_add(1));
         self.out.put_u8(1);
         self.out.put_slice(value.as_bytes());
         self
@@ -103,32 +113,6 @@ impl CopyBuffer {
             .filter(|s| (-62_135_596_800..=253_402_300_799).contains(s))
             .map(|s| s * 1_000_000 - EPOCH_OFFSET_MICROS);
         self.opt_i64(micros)
-    }
-
-    pub fn value(&mut self, value: &Value) -> &mut Self {
-        match value {
-            Value::Null => self.null(),
-            Value::Bool(v) => self.bool(*v),
-            Value::I16(v) => self.i16(*v),
-            Value::I32(v) => self.i32(*v),
-            Value::I64(v) => self.i64(*v),
-            Value::Bytes(v) => self.bytes(v),
-            Value::Text(v) => self.bytes(v.as_bytes()),
-            Value::Json(v) => self.json(v),
-        }
-    }
-
-    /// A row of an entity's hot table.
-    pub fn entity_row(&mut self, bank: i64, row: &Row) {
-        self.row(5 + row.values.len() as i16);
-        self.i64(bank)
-            .i64(row.slot)
-            .i32(row.ordinal)
-            .i64(row.write_seq)
-            .bool(row.exact);
-        for value in &row.values {
-            self.value(value);
-        }
     }
 
     /// The finished stream.

@@ -3,13 +3,15 @@
 use std::io::{IsTerminal, Write};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Standard error, a line at a time and above what moves there.
-#[derive(Default)]
-struct Lines(Vec<u8>);
+/// Collects a line and hands it on whole.
+struct Line {
+    text: Vec<u8>,
+    print: fn(&str),
+}
 
-impl Write for Lines {
+impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.extend_from_slice(bytes);
+        self.text.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -18,20 +20,25 @@ impl Write for Lines {
     }
 }
 
-impl Drop for Lines {
+impl Drop for Line {
     fn drop(&mut self) {
-        if !self.0.is_empty() {
-            crate::progress::line(String::from_utf8_lossy(&self.0).trim_end_matches('\n'));
+        if !self.text.is_empty() {
+            (self.print)(String::from_utf8_lossy(&self.text).trim_end_matches('\n'));
         }
     }
 }
 
-/// Starts logging to stderr at `level` unless `RUST_LOG` says otherwise.
-pub fn start(level: &str, json: bool) {
+/// Starts logging at `level` unless `RUST_LOG` says otherwise. `print` writes a line to standard error, where something else
+/// may be moving on a terminal.
+pub fn start(level: &str, json: bool, print: fn(&str)) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let line = move || Line {
+        text: Vec::new(),
+        print,
+    };
     let builder = fmt()
         .with_env_filter(filter)
-        .with_writer(Lines::default)
+        .with_writer(line)
         .with_ansi(std::io::stderr().is_terminal());
     if json {
         builder.json().init();
