@@ -2,6 +2,8 @@
 //! (HTTP, WebSocket, SQL, chain RPC, signals).
 
 pub mod court;
+pub mod load;
+pub mod strangers;
 
 use anyhow::{Context, Result, bail, ensure};
 use mythic_client::ChainClient;
@@ -44,6 +46,11 @@ pub fn target() -> PathBuf {
 impl Network {
     /// Starts `mythic dev` on free ports and waits until it says Ready.
     pub async fn start(args: &[&str]) -> Result<Self> {
+        Self::start_on(args, |_| ()).await
+    }
+
+    /// As [`Self::start`], after `prepare` was given the data directory, which does not exist yet.
+    pub async fn start_on(args: &[&str], prepare: impl FnOnce(&Path)) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("mythic-e2e-").tempdir()?;
         // The database's unprivileged user must be able to enter.
         std::fs::set_permissions(
@@ -61,6 +68,7 @@ impl Network {
         .flat_map(|flag| [(*flag).to_owned(), "0".to_owned()])
         .collect();
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
+        prepare(&dir.path().join("data"));
         let child = spawn(dir.path(), &all)?;
         let mut network = Self {
             child,
