@@ -348,26 +348,20 @@ fn without_a_network_its_commands_say_so_with_a_code_of_their_own() {
 }
 
 #[test]
-fn keys_and_configurations_are_for_their_owner_alone() {
-    use std::os::unix::fs::PermissionsExt;
+fn a_file_that_no_node_could_serve_is_refused_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let model = dir.path().join("model.gguf");
     std::fs::write(&model, "GGUF").unwrap();
-    for (kind, more) in [("verify", None), ("node", Some("--endpoint"))] {
+    for (kind, more) in [
+        ("verify", &[][..]),
+        ("node", &["--endpoint", "http://127.0.0.1:1"]),
+    ] {
         let home = dir.path().join(kind);
         let mut command = mythic(&[kind, "init"]);
-        command.arg(&home).arg("--model").arg(&model);
-        if let Some(flag) = more {
-            command.args([flag, "http://127.0.0.1:1"]);
-        }
-        let (code, out, err) = ran(&mut command);
-        assert_eq!(code, 0, "{out}{err}");
-        let mode =
-            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&home), 0o700);
-        for entry in std::fs::read_dir(&home).unwrap() {
-            let path = entry.unwrap().path();
-            assert_eq!(mode(&path), 0o600, "{}", path.display());
-        }
+        command.arg(&home).arg("--model").arg(&model).args(more);
+        let (code, _, err) = ran(&mut command);
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("model.gguf"), "{err}");
+        assert!(!home.exists(), "{}", home.display());
     }
 }

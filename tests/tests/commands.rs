@@ -209,23 +209,27 @@ fn private(network: &Network) -> Result<()> {
         ensure!(mode(&root.join(dir))? == 0o700, "{dir} is open");
     }
     ensure!(mode(&root.join("dev.json"))? == 0o600, "dev.json is open");
-    let mut left: Vec<_> = ["config", "keys", "logs", "nodes"]
-        .map(|dir| root.join(dir))
-        .into();
+    for dir in ["config", "keys", "logs", "nodes"] {
+        owned(&root.join(dir))?;
+    }
+    Ok(())
+}
+
+/// Nobody but its owner can read anything in a directory.
+fn owned(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut left = vec![dir.to_owned()];
     while let Some(path) = left.pop() {
-        if path.is_dir() {
+        let Ok(meta) = std::fs::metadata(&path) else {
+            continue; // Gone in between: a draft that was renamed.
+        };
+        let mode = meta.permissions().mode() & 0o777;
+        ensure!(mode & 0o077 == 0, "{}: {mode:o}", path.display());
+        if meta.is_dir() {
             for entry in std::fs::read_dir(&path)? {
                 left.push(entry?.path());
             }
-            continue;
         }
-        let mode = match mode(&path) {
-            Ok(mode) => mode,
-            // Gone in between: a draft that was renamed.
-            Err(_) if !path.exists() => continue,
-            Err(error) => return Err(error),
-        };
-        ensure!(mode & 0o077 == 0, "{}: {mode:o}", path.display());
     }
     Ok(())
 }
@@ -539,6 +543,7 @@ async fn checks(network: &Network, dir: &Path) -> Result<()> {
         &["verify.toml", "1 SOL stake", "Back up authority.json"],
     )?;
     network.mythic_fails(&init, 1, &["verify.toml exists"])?;
+    owned(Path::new(&home))?;
     let config = format!("{home}/verify.toml");
     for (key, amount) in [("authority", "1.1"), ("operator", "0.2")] {
         let file = format!("{home}/{key}.json");

@@ -237,4 +237,30 @@ mod tests {
         let message = format!("{:#}", load("slot_ms = \"fast\"").unwrap_err());
         assert!(message.contains("slot_ms"), "{message}");
     }
+
+    #[test]
+    fn a_node_with_a_model_that_it_could_not_serve_is_no_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key.json");
+        std::fs::write(&key, "[]").unwrap();
+        let node = mythic_node::NodeConfig {
+            gateways: vec!["http://127.0.0.1:4002".into()],
+            allow_loopback: true,
+            operator_keypair: key.clone(),
+            authority_keypair: Some(key),
+            models: vec![mythic_node::ModelConfig {
+                path: crate::model::tests::part_of_a_model(dir.path()),
+                identity: None,
+            }],
+            ..mythic_node::NodeConfig::default()
+        };
+        let file = dir.path().join("node.toml");
+        std::fs::write(&file, toml::to_string(&node).unwrap()).unwrap();
+        let check = Config::Check {
+            file,
+            process: None,
+        };
+        let message = format!("{:#}", config(check).unwrap_err());
+        assert!(message.contains("part 1 of 2"), "{message}");
+    }
 }

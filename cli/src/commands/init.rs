@@ -66,6 +66,7 @@ pub async fn make(init: Init, connection: &Connection) -> Result<Made> {
             .with_context(|| format!("--model {}", path.display()))?,
         None => fetch_with_progress().await?,
     };
+    crate::model::check(&model)?;
     private_dir(&init.dir)?;
     let dir = init.dir.canonicalize()?;
     let (authority_path, operator_path) = (dir.join("authority.json"), dir.join("operator.json"));

@@ -9,7 +9,7 @@ use crate::{
     report::{Report, print_rows},
     say, terminal,
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use mythic_client::{ChainClient, Commitment, ix, pda};
 use mythic_interface::{
@@ -116,7 +116,7 @@ async fn register(
     connection: &Connection,
     json: bool,
 ) -> Result<()> {
-    let spec = spec(file)?;
+    let spec = spec(file).context("not registered, and nothing was burned")?;
     let identity = spec.identity();
     let address = pda::model(&identity);
     let chain = connection.chain();

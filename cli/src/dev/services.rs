@@ -17,6 +17,9 @@ use std::{net::SocketAddr, path::PathBuf};
 
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
+/// Memory for keys and values of each validator's model, in bytes: a whole context of the default model, and
+/// some beside it. Several validators share this machine.
+const KV_BYTES: u64 = 256 << 20;
 /// Pace of a manual network until it is ready: a network that starts needs slots, the tests' own time begins at Ready.
 const STARTING_SLOT_MS: u64 = 200;
 
@@ -274,6 +277,7 @@ fn node(site: &Site, index: usize) -> Result<String> {
             identity: Some(hex::encode(site.spec.identity())),
         }],
         stake_lamports: STAKE_LAMPORTS,
+        kv_bytes: KV_BYTES,
         allow_loopback: true,
         // A development network has few jobs, and whoever tries a cheat wants to see it caught.
         verifier: VerifierConfig {
