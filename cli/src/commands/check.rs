@@ -6,7 +6,7 @@ use crate::{
     context::Connection,
     exit::{self, Exit},
     progress::Step,
-    shutdown,
+    say, shutdown, terminal,
 };
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -67,6 +67,9 @@ pub enum Config {
     Show {
         /// Process
         process: ProcessName,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -109,17 +112,20 @@ enum SwapChoice {
 /// Runs `mythic config`.
 pub fn config(command: Config) -> Result<()> {
     match command {
-        Config::Show { process } => {
-            fn show(config: impl Serialize) -> Result<()> {
-                print!("{}", toml::to_string(&config)?);
+        Config::Show { process, json } => {
+            fn show(config: impl Serialize, json: bool) -> Result<()> {
+                match json {
+                    true => terminal::json(&config)?,
+                    false => say!("{}", toml::to_string(&config)?.trim_end()),
+                }
                 Ok(())
             }
             match process {
-                ProcessName::Gateway => show(GatewayConfig::default()),
-                ProcessName::Chain => show(DevnetConfig::default()),
-                ProcessName::Indexer => show(IndexerConfig::default()),
-                ProcessName::Settler => show(SettlerConfig::default()),
-                ProcessName::Node => show(Told::default()),
+                ProcessName::Gateway => show(GatewayConfig::default(), json),
+                ProcessName::Chain => show(DevnetConfig::default(), json),
+                ProcessName::Indexer => show(IndexerConfig::default(), json),
+                ProcessName::Settler => show(SettlerConfig::default(), json),
+                ProcessName::Node => show(Told::default(), json),
             }
         }
         Config::Check { file, process } => {
@@ -147,9 +153,16 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Node => config::load::<Told>(path).map(drop),
             };
             checked.map_err(|error| Exit::error(exit::CHECK_FAILED, format!("{error:#}")))?;
-            println!("{}: good", file.display());
+            say!("{}: good", file.display());
             Ok(())
         }
+    }
+}
+
+impl Indexer {
+    /// Whether it runs until it is stopped.
+    pub fn is_process(&self) -> bool {
+        self.command.is_none()
     }
 }
 
@@ -170,7 +183,7 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
             let step = Step::new("Projecting the archive");
             let report = mythic_indexer::rebuild(&config.database_url, swap).await?;
             step.done();
-            println!(
+            say!(
                 "{} events, {} rows; {}; {}",
                 report.events,
                 report.rows,
