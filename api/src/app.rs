@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context;
 use mythic_client::{ChainClient, keys::load_keypair};
+use mythic_wire::{Origin, allowance::Allowance, signed::Receiver};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,10 +20,15 @@ use crate::{
     intake::plan::{Catalogue, Served},
     jobs::{Jobs, run::Runs},
     metrics::Metrics,
-    routes::{feed::Hub, keys::Seen},
+    routes::feed::Hub,
     store::Pool,
 };
 
+/// Checks that a validator opens here at once, and how fast it may open more.
+const CHECKS: u32 = 600;
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// Validators whose checks are counted at a time.
+const CHECKERS: usize = 4_096;
 /// Connections to PostgreSQL.
 const CONNECTIONS: usize = 16;
 
@@ -36,8 +42,10 @@ pub struct App {
     pub chain: Arc<Chain>,
     /// Who pays.
     pub accounts: Arc<Accounts>,
-    /// Signatures used up.
-    pub seen: Seen,
+    /// Takes signed requests, each once.
+    pub receiver: Receiver,
+    /// Checks of results that each validator opened here.
+    pub checks: Allowance<[u8; 32]>,
     /// Models served.
     pub catalogue: Arc<Catalogue>,
     /// Validators known.
@@ -80,11 +88,12 @@ impl App {
     /// Opens files and prepares connections; nothing is dialled yet.
     pub async fn new(config: GatewayConfig, stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
         config.validate().map_err(anyhow::Error::msg)?;
+        let origin = Origin::parse(&config.public_url).context("public_url")?;
         let chain = Arc::new(Chain {
             client: ChainClient::new(config.rpc_url.clone(), config.ws_url.clone()),
             payer: Arc::new(load_keypair(&config.keypair_path)?),
             blockhashes: Blockhashes::default(),
-            prompt_source: config.public_url.trim_end_matches('/').to_owned(),
+            prompt_source: origin.to_string(),
         });
         let dev = match &config.dev_account {
             None => None,
@@ -132,7 +141,8 @@ impl App {
             pool,
             chain,
             accounts,
-            seen: Seen::default(),
+            receiver: Receiver::new(origin),
+            checks: Allowance::new(CHECKS, CHECK_EVERY, CHECKERS),
             catalogue,
             validators,
             jobs,

@@ -1,19 +1,14 @@
 //! The routes of API keys: a wallet makes, lists and revokes its own, by signed requests.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
 };
-use parking_lot::Mutex;
+use mythic_wire::signed::purpose;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -27,20 +22,6 @@ use crate::{
 
 /// Most keys of one wallet that are not revoked.
 const MAX_KEYS: i64 = 100;
-/// Signatures seen lately: a request that makes a key works once.
-#[derive(Default)]
-pub struct Seen(Mutex<HashMap<[u8; 32], Instant>>);
-
-impl Seen {
-    /// True the first time within the life of a signature.
-    pub fn first(&self, what: &[u8], now: Instant) -> bool {
-        let life = Duration::from_secs(2 * mythic_wire::SIGNATURE_SECONDS + 5);
-        let mut seen = self.0.lock();
-        seen.retain(|_, at| now.duration_since(*at) < life);
-        seen.insert(Sha256::digest(what).into(), now).is_none()
-    }
-}
-
 fn describe(
     id: &str,
     owner: &Pubkey,
@@ -68,9 +49,9 @@ fn describe(
               (status = 401, description = "Not signed by a wallet")))]
 pub async fn create(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
     signed: SignedBody,
 ) -> ApiResult<Json<Value>> {
+    let owner = signed.signer(purpose::KEYS)?;
     let body: Value = if signed.body.is_empty() {
         json!({})
     } else {
@@ -92,17 +73,6 @@ pub async fn create(
             ));
         }
     };
-    let signature = headers
-        .get(mythic_wire::HEADER_SIGNATURE)
-        .map(|v| v.as_bytes().to_vec())
-        .unwrap_or_default();
-    if !app.seen.first(&signature, Instant::now()) {
-        return Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_signature",
-            "this signed request was used already; sign a new one",
-        ));
-    }
     let key = format!("{PREFIX}{}", bs58::encode(random::<32>()?).into_string());
     let id = format!("key_{}", uuid::Uuid::new_v4().simple());
     let delegate = Keypair::new();
@@ -117,7 +87,7 @@ pub async fn create(
             &[
                 &id,
                 &hash(&key).as_slice(),
-                &signed.signer.as_ref(),
+                &owner.as_ref(),
                 &delegate.pubkey().as_ref(),
                 &sealed,
                 &name,
@@ -135,7 +105,7 @@ pub async fn create(
     };
     let mut out = describe(
         &id,
-        &signed.signer,
+        &owner,
         &delegate.pubkey(),
         &name,
         row.get(0),
@@ -148,12 +118,13 @@ pub async fn create(
 /// Lists the keys of the wallet that signs the request, newest first, without their secrets.
 #[utoipa::path(get, path = "/v1/keys", tag = "keys", responses((status = 200, description = "A list")))]
 pub async fn list(State(app): State<Arc<App>>, signed: SignedBody) -> ApiResult<Json<Value>> {
+    let owner = signed.signer(purpose::KEYS)?;
     let client = app.pool.get().await?;
     let rows = client
         .query(
             "SELECT id, delegate, name, extract(epoch FROM created_at)::bigint, revoked_at IS NOT NULL
                FROM gateway.api_key WHERE owner = $1 ORDER BY created_at DESC LIMIT 1000",
-            &[&signed.signer.as_ref()],
+            &[&owner.as_ref()],
         )
         .await?;
     let mut data = Vec::with_capacity(rows.len());
@@ -164,7 +135,7 @@ pub async fn list(State(app): State<Arc<App>>, signed: SignedBody) -> ApiResult<
         let (id, name): (String, String) = (row.get(0), row.get(2));
         data.push(describe(
             &id,
-            &signed.signer,
+            &owner,
             &delegate,
             &name,
             row.get(3),
@@ -184,11 +155,12 @@ pub async fn delete(
     PathParam(id): PathParam,
     signed: SignedBody,
 ) -> ApiResult<Json<Value>> {
+    let owner = signed.signer(purpose::KEYS)?;
     let client = app.pool.get().await?;
     let changed = client
         .execute(
             "UPDATE gateway.api_key SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 AND owner = $2",
-            &[&id, &signed.signer.as_ref()],
+            &[&id, &owner.as_ref()],
         )
         .await?;
     if changed == 0 {
@@ -200,17 +172,4 @@ pub async fn delete(
     Ok(Json(
         json!({"object": "api_key.deleted", "id": id, "deleted": true}),
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signed_request_makes_one_key() {
-        let seen = Seen::default();
-        let now = Instant::now();
-        assert!(seen.first(b"s", now));
-        assert!(!seen.first(b"s", now + Duration::from_secs(60)));
-    }
 }

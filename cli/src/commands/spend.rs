@@ -15,7 +15,10 @@ use mythic_interface::{
     le::{U32, U64},
     state::{GRANT_MODELS, SpendGrant},
 };
-use mythic_wire as wire;
+use mythic_wire::{
+    Origin,
+    signed::{self, purpose},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
@@ -330,7 +333,7 @@ async fn revoke(connection: &Connection, wallet: &Keypair, id: &str) -> Result<(
     Ok(())
 }
 
-/// A request that the wallet signs (see `wire`).
+/// A request that the wallet signs (see `mythic_wire::signed`).
 async fn signed(
     connection: &Connection,
     wallet: &Keypair,
@@ -343,7 +346,15 @@ async fn signed(
         .map(|body| body.to_string().into_bytes())
         .unwrap_or_default();
     let mut request = gateway.request(method.clone(), path);
-    for (name, value) in wire::sign(method.as_str(), path, &bytes, wallet) {
+    let origin = Origin::parse(gateway.base())?;
+    let signed = signed::Request {
+        origin: &origin,
+        method: method.as_str(),
+        path,
+        purpose: purpose::KEYS,
+        body: &bytes,
+    };
+    for (name, value) in signed::sign(&signed, wallet) {
         request = request.header(name, value);
     }
     if !bytes.is_empty() {

@@ -410,6 +410,8 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
             }],
             stake_lamports: STAKE_LAMPORTS,
             allow_loopback: true,
+            // Its jobs are tiny, and its lamports are free.
+            min_job_lamports: Some(0),
             // A development network has few jobs, and whoever tries a cheat wants to see it caught.
             verifier: VerifierConfig {
                 policy: Policy::All,
