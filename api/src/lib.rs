@@ -130,7 +130,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let app = App::new(config, stop.clone()).await?;
     let mut pause = Duration::from_millis(200);
-    while let Err(error) = store::migrate(&app.pool).await {
+    while let Err(error) = store::migrate(&app.config.database_url).await {
         tracing::warn!(%error, "laying out the gateway's tables; trying again");
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -1,10 +1,10 @@
 //! The HTTP side of the chain's RPC: every call ends in time, no answer is longer than a client can bear, and a chain on
 //! this machine is never asked through a proxy, whatever the environment says.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::{Request, Response, ResponseBuilderExt, Url};
+use reqwest::{Request, Response, ResponseBuilderExt};
 use reqwest_middleware::{ClientBuilder, Middleware, Next};
 use solana_rpc_client::{
     http_sender::HttpSender,
@@ -18,7 +18,6 @@ use solana_rpc_client_api::{
     request::RpcRequest,
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one HTTP request may take, its answer's last byte included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a call may take with the pauses that a busy node asks for.
@@ -28,14 +27,9 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// A client of the chain's RPC at `url`, which reads at `processed` where a call names no commitment.
 pub(crate) fn client(url: String) -> RpcClient {
-    let mut http = reqwest::Client::builder()
+    let http = mythic_http::client::builder()
         .default_headers(HttpSender::default_headers())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT)
-        .pool_idle_timeout(REQUEST_TIMEOUT);
-    if is_loopback(&url) {
-        http = http.no_proxy();
-    }
+        .timeout(REQUEST_TIMEOUT);
     // Fails only where TLS cannot be set up at all: then as `reqwest::Client::new` does.
     let http = ClientBuilder::new(http.build().unwrap_or_default())
         .with(Bounded)
@@ -44,19 +38,6 @@ pub(crate) fn client(url: String) -> RpcClient {
         Timed(HttpSender::new_with_client_with_middleware(url, http)),
         RpcClientConfig::with_commitment(CommitmentConfig::processed()),
     )
-}
-
-/// Whether a URL leads to this machine.
-fn is_loopback(url: &str) -> bool {
-    let Ok(url) = Url::parse(url) else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
 }
 
 /// Gives a call up after [`CALL_TIMEOUT`].
@@ -120,32 +101,5 @@ impl Middleware for Bounded {
         read.body(body)
             .map(Response::from)
             .map_err(reqwest_middleware::Error::middleware)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_told_by_its_host() {
-        for url in [
-            "http://127.0.0.1:8899",
-            "http://127.8.0.1",
-            "http://localhost:1/x",
-            "http://[::1]:8899",
-            "https://chain.localhost",
-        ] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "https://api.example.com",
-            "http://10.0.0.1:8899",
-            "http://localhost.example.com",
-            "http://127.0.0.1.example.com",
-            "nonsense",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
     }
 }

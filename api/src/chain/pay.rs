@@ -34,7 +34,7 @@ use crate::{
 pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> [u8; 8] {
     let lengths = [key_id.len() as u32, request_key.len() as u32].map(u32::to_le_bytes);
     let digest = sha256(&[
-        b"mythic/gateway-nonce/v1",
+        mythic_interface::hash::domain::GATEWAY_NONCE,
         &lengths[0],
         key_id.as_bytes(),
         &lengths[1],
@@ -49,7 +49,7 @@ pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> 
 /// Salt of a request's prompt hash: the same for the same request, and nobody else can guess it.
 pub fn prompt_salt(chain: &Chain, request_id: &str) -> [u8; 16] {
     let digest = sha256(&[
-        b"mythic/gateway-salt/v1",
+        mythic_interface::hash::domain::GATEWAY_SALT,
         chain.payer.secret_bytes(),
         request_id.as_bytes(),
     ]);
@@ -61,7 +61,7 @@ pub fn prompt_salt(chain: &Chain, request_id: &str) -> [u8; 16] {
 /// Sampling seed of a choice: from the client's seed, if it gave one.
 pub fn user_seed(seed: i64, choice: u32) -> [u8; 32] {
     sha256(&[
-        b"mythic/gateway-seed/v1",
+        mythic_interface::hash::domain::GATEWAY_SEED,
         &seed.to_le_bytes(),
         &choice.to_le_bytes(),
     ])

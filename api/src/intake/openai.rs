@@ -45,6 +45,8 @@ pub struct ChatRequest {
     pub model: String,
     /// At least one.
     pub messages: Vec<ChatMessage>,
+    /// The one message is a plain prompt, which a model without a chat template takes too.
+    pub is_prompt: bool,
     /// Server-sent events instead of one JSON.
     pub stream: bool,
     /// A usage chunk at the end of the stream.
@@ -458,6 +460,7 @@ impl ChatRequest {
         let request = Self {
             model,
             messages,
+            is_prompt: false,
             stream,
             include_usage,
             n,
@@ -487,6 +490,7 @@ impl ChatRequest {
                 role: "user",
                 content: prompt(&mut params)?,
             }],
+            is_prompt: true,
             stream: false,
             include_usage: false,
             n: 1,
@@ -505,7 +509,8 @@ impl ChatRequest {
     pub fn parse_estimate(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
         let model = required_model(&mut params)?;
-        let messages = if params.0.contains_key("messages") {
+        let is_prompt = !params.0.contains_key("messages");
+        let messages = if !is_prompt {
             messages(&mut params)?
         } else {
             vec![ChatMessage {
@@ -516,6 +521,7 @@ impl ChatRequest {
         let request = Self {
             model,
             messages,
+            is_prompt,
             stream: false,
             include_usage: false,
             n: params.integer("n", 1, u64::from(MAX_CHOICES))?.unwrap_or(1) as u32,

@@ -293,15 +293,25 @@ pub async fn plan(
         .iter()
         .map(|message| Message::new(message.role, message.content.as_str()))
         .collect();
-    let formatter = model.clone();
+    let (formatter, is_prompt) = (model.clone(), request.is_prompt);
     // Tokenising a long prompt takes milliseconds: not on the threads that serve streams.
-    let prompt_ids = tokio::task::spawn_blocking(move || formatter.formatter.chat(&messages))
+    let format = move || match messages.as_slice() {
+        [prompt] if is_prompt => formatter.formatter.prompt(&prompt.content),
+        messages => formatter.formatter.chat(messages),
+    };
+    let prompt_ids = tokio::task::spawn_blocking(format)
         .await
         .map_err(ApiError::internal)?
         .map_err(|error| match error {
             PromptError::Refused(_) | PromptError::NoTemplate => {
                 ApiError::invalid("messages", error.to_string())
             }
+            PromptError::TooLong { .. } => ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "context_length_exceeded",
+                error.to_string(),
+            )
+            .param("messages"),
             other => ApiError::internal(other),
         })?;
     let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);

@@ -1,6 +1,7 @@
 //! The gateway's own tables: requests and attempts. All SQL of this part is here.
 
 use mythic_interface::ix::{Instruction as _, RequestInference};
+use mythic_postgres::{Migration, Owner, PostgresError, migrations};
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use tokio_postgres::Row;
@@ -10,23 +11,25 @@ use crate::{
     jobs::answer::ChoiceAnswer,
 };
 
-/// Connections to PostgreSQL.
-pub type Pool = deadpool_postgres::Pool;
+pub use mythic_postgres::Pool;
 
-/// Schema of the gateway's tables.
-const MIGRATION: &str = include_str!("../../../sql/migrations/0500_gateway.sql");
-/// Gateways that start at the same time lay the tables out one after the other.
-const MIGRATION_LOCK: i64 = 0x6d79_7468_6963_0500;
+/// The gateway's SQL files, in order. Landed ones are never edited: what is new gets the next number.
+const FILES: &[Migration] = migrations!("../sql/gateway":
+    "0001_gateway.sql",
+);
+
+const OWNER: Owner = Owner {
+    schema: "gateway",
+    files: FILES,
+    former: &[],
+    left: &[],
+    repeatable: &[],
+    scoped_schema: "",
+};
 
 /// Lays out the gateway's tables.
-pub async fn migrate(pool: &Pool) -> ApiResult<()> {
-    let mut client = pool.get().await?;
-    let transaction = client.transaction().await?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
-        .await?;
-    transaction.batch_execute(MIGRATION).await?;
-    Ok(transaction.commit().await?)
+pub async fn migrate(database_url: &str) -> Result<(), PostgresError> {
+    mythic_postgres::migrate(database_url, &OWNER).await
 }
 
 /// A request to be remembered.

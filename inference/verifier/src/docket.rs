@@ -436,7 +436,13 @@ pub fn is_party(me: &Me, dispute: &Dispute) -> bool {
 
 /// A number of ours alone, to spread what anyone may do.
 fn lot(me: &Me, look: &Look<'_>) -> u64 {
-    u64::from(hash::sha256(&[b"mythic/lot/v1", &me.authority, look.address])[0])
+    u64::from(
+        hash::sha256(&[
+            mythic_interface::hash::domain::LOT,
+            &me.authority,
+            look.address,
+        ])[0],
+    )
 }
 
 /// Slot from which somebody who is no party answers for the submitter: it had a third of the time.

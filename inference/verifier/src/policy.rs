@@ -76,7 +76,7 @@ impl VerifierConfig {
 
     /// Whether a job's answer is checked: a draw by a secret, so that no submitter can know, and the same one after a restart.
     pub fn picks(&self, secret: &[u8; 32], address: &[u8; 32], job: &Job) -> bool {
-        let drawn = sha256(&[b"mythic/pick/v1", secret, address]);
+        let drawn = sha256(&[mythic_interface::hash::domain::PICK, secret, address]);
         let drawn = u32::from_le_bytes([drawn[0], drawn[1], drawn[2], drawn[3]]);
         f64::from(drawn) < self.probability(job) * (f64::from(u32::MAX) + 1.0)
     }

@@ -135,7 +135,12 @@ pub fn vector(dispute: &Dispute, values: &[Values]) -> Option<Vec<u8>> {
 
 /// The salt of a commitment. It follows from a secret and from what is committed to, so that a lost journal loses no seat.
 pub fn salt(secret: &[u8; 32], dispute: &[u8; 32], vector: &[u8]) -> [u8; 32] {
-    sha256(&[b"mythic/juror-salt/v1", secret, dispute, vector])
+    sha256(&[
+        mythic_interface::hash::domain::JUROR_SALT,
+        secret,
+        dispute,
+        vector,
+    ])
 }
 
 #[cfg(test)]

@@ -35,6 +35,23 @@ pub mod domain {
     /// A juror's commitment.
     pub const JUROR: &[u8] = b"mythic/juror/v1";
 
+    /// A tokenizer, as models name it.
+    pub const TOKENIZER: &[u8] = b"mythic/tokenizer/v1";
+    /// A gateway's nonce of an attempt.
+    pub const GATEWAY_NONCE: &[u8] = b"mythic/gateway-nonce/v1";
+    /// A gateway's salt of a prompt.
+    pub const GATEWAY_SALT: &[u8] = b"mythic/gateway-salt/v1";
+    /// A gateway's sampling seed of a choice.
+    pub const GATEWAY_SEED: &[u8] = b"mythic/gateway-seed/v1";
+    /// A verifier's own secret.
+    pub const VERIFIER_SECRET: &[u8] = b"mythic/verifier-secret/v1";
+    /// Which results a verifier checks, under its secret.
+    pub const PICK: &[u8] = b"mythic/pick/v1";
+    /// A number of each verifier that spreads over time what any of them may do.
+    pub const LOT: &[u8] = b"mythic/lot/v1";
+    /// A juror's salt, under its secret.
+    pub const JUROR_SALT: &[u8] = b"mythic/juror-salt/v1";
+
     /// A leaf of the fingerprint's tree.
     pub const LEAF: &[u8] = &[0];
     /// An inner node of every tree.
@@ -248,4 +265,25 @@ pub fn juror_commitment(
 /// challenge may have drawn others.
 pub fn positions_hash(positions: &[U32]) -> Hash {
     sha256(&[domain::POSITIONS, bytemuck::cast_slice(positions)])
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_domain_tag_stands_for_two_things() {
+        let tags = include_str!("hash.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("pub const "))
+            .filter_map(|line| line.split_once(": &[u8] = ").map(|(_, tag)| tag));
+        let (mut seen, mut count) = (BTreeSet::new(), 0);
+        for tag in tags {
+            count += 1;
+            assert!(seen.insert(tag), "{tag} twice");
+        }
+        assert!(count > 20, "{count} tags were found");
+    }
 }

@@ -24,7 +24,7 @@ impl Check {
         let node = &self.node;
         let own = pda::dispute(&self.job, &node.keys.authority);
         let lot = sha256(&[
-            b"mythic/lot/v1",
+            mythic_interface::hash::domain::LOT,
             node.keys.authority.as_array(),
             self.job.as_array(),
         ])[0];

@@ -42,7 +42,7 @@ impl Verifier {
     /// Of a node.
     pub fn new(ctx: Arc<Ctx>) -> Self {
         let secret = mythic_interface::hash::sha256(&[
-            b"mythic/verifier-secret/v1",
+            mythic_interface::hash::domain::VERIFIER_SECRET,
             ctx.keys.operator.secret_bytes(),
         ]);
         Self {

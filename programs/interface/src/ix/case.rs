@@ -1,9 +1,9 @@
 //! Disputes: challenge, postings, jury, verdict. In builders `state` is the job, the dispute or the page as read.
 
 use super::*;
-use crate::hash::{Hash, OUTPUT_CHUNK};
+use crate::hash::Hash;
 use crate::le::{U32, U64};
-use crate::state::{Key, LEAF_LEN, NAMED_POSITIONS, OUTPUT_PAGE_TOKENS};
+use crate::state::{Key, LEAF_LEN, NAMED_POSITIONS};
 
 instructions! {
     /// Challenges a result: draws the sample, takes the bond and the rent of the output that will be posted.
@@ -111,8 +111,8 @@ mod builders {
     use crate::ix::build::*;
     use alloc::vec::Vec;
 
-    use crate::hash::Leaf;
-    use crate::state::{Dispute, Job, Output};
+    use crate::hash::{Leaf, OUTPUT_CHUNK};
+    use crate::state::{Dispute, Job, OUTPUT_PAGE_TOKENS, Output};
 
     /// The result of a job, as the instructions of a dispute name it: on another fork they are refused.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
