@@ -17,6 +17,7 @@ use crate::{
     config::GatewayConfig,
     dial::Dialer,
     fleet::{limits::Limiter, validators::Validators},
+    http::Edge,
     intake::plan::{Catalogue, Served},
     jobs::{Jobs, run::Runs},
     metrics::Metrics,
@@ -60,6 +61,8 @@ pub struct App {
     pub hub: Hub,
     /// The feed's connection is up.
     pub feed_connected: AtomicBool,
+    /// What the HTTP edge keeps.
+    pub edge: Arc<Edge>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The gateway is stopping.
@@ -102,6 +105,10 @@ impl App {
             pool: pool.clone(),
             sealer: Sealer::open(&config.master_key_file)?,
             dev,
+            dev_key: config
+                .dev_account
+                .as_ref()
+                .and_then(|account| account.key.clone()),
         });
         let models = config.models.clone();
         let served = tokio::task::spawn_blocking(move || {
@@ -131,6 +138,7 @@ impl App {
         });
         Ok(Arc::new(Self {
             limiter: Limiter::new(config.limits.clone()),
+            edge: Arc::new(Edge::new(&config)),
             config,
             pool,
             chain,

@@ -253,6 +253,7 @@ fn gateway(site: &Site) -> Result<String> {
         dev_account: Some(DevAccount {
             owner: site.keys.dev.pubkey().to_string(),
             delegate_keypair_path: site.delegate_path.clone(),
+            key: Some(site.api_key.clone()),
         }),
         ..GatewayConfig::default()
     })?)

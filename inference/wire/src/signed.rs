@@ -51,8 +51,8 @@ pub mod purpose {
     pub const KEYS: &str = "keys";
     /// Unbilled answers of one's own node.
     pub const CHAT: &str = "chat";
-    /// What a node tells only its operator.
-    pub const STATUS: &str = "status";
+    /// `GET /v1/stream`: a validator's place among the subscribers.
+    pub const STREAM: &str = "stream";
 
     /// The prompt with this hash (hex).
     pub fn prompt(hash: &str) -> String {
