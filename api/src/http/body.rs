@@ -7,8 +7,8 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
-use mythic_wire::signed::{AuthError, Signed};
 use flate2::read::{GzDecoder, ZlibDecoder};
+use mythic_wire::signed::{AuthError, Signed};
 
 use crate::{
     app::App,

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    http::{Caller, Query, address::group, unsigned, stopping},
+    http::{Caller, Query, address::group, stopping, unsigned},
     routes::feed::{FeedQuery, Filter, Item, Reader, Subscription},
 };
 

@@ -1,8 +1,8 @@
 //! What every part of the node may use: configuration, keys, the chain and what was last read of it, models, journal.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     sync::Arc,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 

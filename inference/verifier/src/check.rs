@@ -294,13 +294,13 @@ fn find(subject: &Subject<'_>, positions: &[Position], drawn: bool) -> Finding {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use mythic_wire::evidence::{EvidenceError, Mismatch};
     use bytemuck::Zeroable;
     use mythic_interface::{
         hash,
         le::{U16, U32},
         params::Params,
     };
+    use mythic_wire::evidence::{EvidenceError, Mismatch};
 
     pub const JOB: [u8; 32] = [1; 32];
     pub const EOS: u32 = 2;

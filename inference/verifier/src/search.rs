@@ -29,7 +29,13 @@ impl Search {
     }
 
     /// Takes what claims to be the evidence of a result; true once it is.
-    pub fn take(&mut self, job: &Pubkey, state: &Job, source: &str, mut evidence: Evidence) -> bool {
+    pub fn take(
+        &mut self,
+        job: &Pubkey,
+        state: &Job,
+        source: &str,
+        mut evidence: Evidence,
+    ) -> bool {
         self.answered = true;
         sample_by_terms(&mut evidence, state);
         match evidence.of(job.as_array(), state) {

@@ -76,22 +76,50 @@ mod tests {
         let (job, validator) = case();
         assert_eq!(may_check(&job, &validator, &[1; 32], SLOT), Ok(()));
         assert_eq!(may_check(&job, &validator, &[2; 32], SLOT), Ok(()));
-        assert_eq!(may_check(&job, &validator, &[3; 32], SLOT), Err(Denied::NotTheValidator));
+        assert_eq!(
+            may_check(&job, &validator, &[3; 32], SLOT),
+            Err(Denied::NotTheValidator)
+        );
         let end = job.window_end().unwrap();
-        assert_eq!(may_check(&job, &validator, &[1; 32], end), Err(Denied::NotDisputable));
+        assert_eq!(
+            may_check(&job, &validator, &[1; 32], end),
+            Err(Denied::NotDisputable)
+        );
         let denied = |change: &dyn Fn(&mut Job, &mut Validator)| {
             let (mut job, mut validator) = case();
             change(&mut job, &mut validator);
             may_check(&job, &validator, &[1; 32], SLOT)
         };
-        assert_eq!(denied(&|_, v| v.header.status = ValidatorStatus::Jailed as u8), Err(Denied::Jailed));
-        assert_eq!(denied(&|_, v| v.stake.set(v.stake.get() - 1)), Err(Denied::Unstaked));
-        assert_eq!(denied(&|_, v| v.registered_slot.set(900)), Err(Denied::TooNew));
-        for over in [JobStatus::Open, JobStatus::Accepted, JobStatus::Settled, JobStatus::Refunded, JobStatus::Slashed] {
-            assert_eq!(denied(&|j, _| j.header.status = over as u8), Err(Denied::NotDisputable), "{over:?}");
+        assert_eq!(
+            denied(&|_, v| v.header.status = ValidatorStatus::Jailed as u8),
+            Err(Denied::Jailed)
+        );
+        assert_eq!(
+            denied(&|_, v| v.stake.set(v.stake.get() - 1)),
+            Err(Denied::Unstaked)
+        );
+        assert_eq!(
+            denied(&|_, v| v.registered_slot.set(900)),
+            Err(Denied::TooNew)
+        );
+        for over in [
+            JobStatus::Open,
+            JobStatus::Accepted,
+            JobStatus::Settled,
+            JobStatus::Refunded,
+            JobStatus::Slashed,
+        ] {
+            assert_eq!(
+                denied(&|j, _| j.header.status = over as u8),
+                Err(Denied::NotDisputable),
+                "{over:?}"
+            );
         }
         let mut disputed = job;
         disputed.header.status = JobStatus::Disputed as u8;
-        assert_eq!(may_check(&disputed, &validator, &[1; 32], end + 500), Ok(()));
+        assert_eq!(
+            may_check(&disputed, &validator, &[1; 32], end + 500),
+            Ok(())
+        );
     }
 }

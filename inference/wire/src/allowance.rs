@@ -30,14 +30,20 @@ impl<K: Eq + Hash + Clone> Allowance<K> {
 
     /// Whether `key` may do it now; counts nothing.
     pub fn is_left(&self, key: &K, now: Instant) -> bool {
-        let whole = self.whole.lock().unwrap_or_else(|broken| broken.into_inner());
+        let whole = self
+            .whole
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
         let at = whole.get(key).map_or(now, |at| (*at).max(now));
         at + self.every <= now + self.every * self.burst
     }
 
     /// Counts one of `key`; false if it has had its share, or too many others have.
     pub fn take(&self, key: &K, now: Instant) -> bool {
-        let mut whole = self.whole.lock().unwrap_or_else(|broken| broken.into_inner());
+        let mut whole = self
+            .whole
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
         if whole.len() >= self.most && !whole.contains_key(key) {
             whole.retain(|_, at| *at > now);
             if whole.len() >= self.most {
@@ -69,6 +75,10 @@ mod tests {
         assert_eq!(taken(now, 2), 3);
         assert_eq!(taken(now, 3), 0, "no room for a third");
         assert_eq!(taken(now + Duration::from_secs(2), 1), 1);
-        assert_eq!(taken(now + Duration::from_secs(60), 3), 3, "the others are whole again");
+        assert_eq!(
+            taken(now + Duration::from_secs(60), 3),
+            3,
+            "the others are whole again"
+        );
     }
 }

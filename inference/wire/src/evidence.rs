@@ -399,7 +399,10 @@ mod tests {
         assert_eq!(other(&|j| j.validator[0] ^= 1), Mismatch::Submitter);
         assert_eq!(other(&|j| j.terms_hash[0] ^= 1), Mismatch::Terms);
         assert_eq!(other(&|j| j.terms.seed[0] ^= 1), Mismatch::Sampling);
-        assert_eq!(other(&|j| j.terms.temperature_milli.set(0)), Mismatch::Sampling);
+        assert_eq!(
+            other(&|j| j.terms.temperature_milli.set(0)),
+            Mismatch::Sampling
+        );
         assert_eq!(other(&|j| j.terms.prompt_hash[0] ^= 1), Mismatch::Prompt);
         assert_eq!(other(&|j| j.output_tokens.set(19)), Mismatch::Count);
         assert_eq!(other(&|j| j.output_root[0] ^= 1), Mismatch::Output);

@@ -310,7 +310,10 @@ mod tests {
                 kind: "image_url".into()
             })
         );
-        assert_eq!(read(json!([{"type": "text"}])), Err(ContentError::Part { at: 0 }));
+        assert_eq!(
+            read(json!([{"type": "text"}])),
+            Err(ContentError::Part { at: 0 })
+        );
         assert_eq!(read(json!(7)), Err(ContentError::Shape));
     }
 
@@ -324,7 +327,10 @@ mod tests {
         };
         let value = |chunk: ChatChunk| serde_json::to_value(chunk).unwrap();
         let opening = value(frame.opening(0));
-        assert_eq!(opening["choices"][0]["delta"], json!({"role": "assistant", "content": ""}));
+        assert_eq!(
+            opening["choices"][0]["delta"],
+            json!({"role": "assistant", "content": ""})
+        );
         assert_eq!(opening["choices"][0]["finish_reason"], json!(null));
         let text = value(frame.text(0, "hi".into(), None));
         assert_eq!(text["choices"][0]["delta"], json!({"content": "hi"}));

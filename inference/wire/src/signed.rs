@@ -289,7 +289,10 @@ impl Receiver {
                 origin: self.origin.clone(),
             });
         }
-        let mut seen = self.seen.lock().unwrap_or_else(|broken| broken.into_inner());
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
         match seen.first(&key, &nonce, time, now, MAX_SEEN) {
             true => Ok(Signed {
                 key,
@@ -323,7 +326,11 @@ impl Seen {
         if time <= self.closed {
             return false;
         }
-        let digest: [u8; 32] = Sha256::new().chain_update(key).chain_update(nonce).finalize().into();
+        let digest: [u8; 32] = Sha256::new()
+            .chain_update(key)
+            .chain_update(nonce)
+            .finalize()
+            .into();
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         let new = self.seconds.entry(time).or_default().insert(id);
@@ -376,7 +383,12 @@ mod tests {
             headers(sign_at(&request, key, time, [nonce; 16]))
         }
 
-        fn receive(&self, receiver: &Receiver, headers: &HeaderMap, now: u64) -> Result<Signed, AuthError> {
+        fn receive(
+            &self,
+            receiver: &Receiver,
+            headers: &HeaderMap,
+            now: u64,
+        ) -> Result<Signed, AuthError> {
             receiver.verify_at((self.method, self.path, self.body), headers, now)
         }
     }
@@ -385,7 +397,9 @@ mod tests {
     fn a_request_names_its_signer_for_its_purpose_only() {
         let (case, key) = (Case::new(), Keypair::new());
         let receiver = Receiver::new(case.origin.clone());
-        let signed = case.receive(&receiver, &case.sign(&key, 1_000, 1), 1_060).unwrap();
+        let signed = case
+            .receive(&receiver, &case.sign(&key, 1_000, 1), 1_060)
+            .unwrap();
         assert_eq!(signed.by(purpose::ANNOUNCE), Ok(key.pubkey()));
         assert!(matches!(signed.by("keys"), Err(AuthError::Purpose { .. })));
     }
@@ -405,7 +419,10 @@ mod tests {
         for change in changes {
             let mut case = Case::new();
             change(&mut case);
-            assert!(matches!(case.receive(&receiver, &signed, 1_000), Err(AuthError::Signature { .. })));
+            assert!(matches!(
+                case.receive(&receiver, &signed, 1_000),
+                Err(AuthError::Signature { .. })
+            ));
         }
         for (name, value) in [
             (HEADER_PURPOSE, "keys"),
@@ -415,12 +432,27 @@ mod tests {
             let mut changed = signed.clone();
             changed.insert(name, value.parse().unwrap());
             let case = Case::new();
-            assert!(matches!(case.receive(&receiver, &changed, 1_000), Err(AuthError::Signature { .. })), "{name}");
+            assert!(
+                matches!(
+                    case.receive(&receiver, &changed, 1_000),
+                    Err(AuthError::Signature { .. })
+                ),
+                "{name}"
+            );
         }
-        for name in [HEADER_KEY, HEADER_TIME, HEADER_NONCE, HEADER_PURPOSE, HEADER_SIGNATURE] {
+        for name in [
+            HEADER_KEY,
+            HEADER_TIME,
+            HEADER_NONCE,
+            HEADER_PURPOSE,
+            HEADER_SIGNATURE,
+        ] {
             let mut less = signed.clone();
             less.remove(name);
-            assert_eq!(Case::new().receive(&receiver, &less, 1_000), Err(AuthError::Header(name)));
+            assert_eq!(
+                Case::new().receive(&receiver, &less, 1_000),
+                Err(AuthError::Header(name))
+            );
         }
         // Two parts can't be read as two others.
         let moved = Request {
@@ -438,16 +470,30 @@ mod tests {
     fn a_request_for_one_receiver_is_worth_nothing_at_another() {
         let (case, key) = (Case::new(), Keypair::new());
         let signed = case.sign(&key, 1_000, 1);
-        for other in ["http://gate.example.org", "https://gate.example.org:8443", "https://node.example.org"] {
+        for other in [
+            "http://gate.example.org",
+            "https://gate.example.org:8443",
+            "https://node.example.org",
+        ] {
             let receiver = Receiver::new(origin(other));
-            assert!(matches!(case.receive(&receiver, &signed, 1_000), Err(AuthError::Signature { .. })), "{other}");
+            assert!(
+                matches!(
+                    case.receive(&receiver, &signed, 1_000),
+                    Err(AuthError::Signature { .. })
+                ),
+                "{other}"
+            );
         }
         let local = Case {
             origin: origin("http://localhost:4002"),
             ..Case::new()
         };
         let receiver = Receiver::new(origin("http://127.0.0.1:4002"));
-        assert!(local.receive(&receiver, &local.sign(&key, 1_000, 1), 1_000).is_ok());
+        assert!(
+            local
+                .receive(&receiver, &local.sign(&key, 1_000, 1), 1_000)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -455,13 +501,31 @@ mod tests {
         let (case, key) = (Case::new(), Keypair::new());
         let receiver = Receiver::new(case.origin.clone());
         let signed = case.sign(&key, 1_000, 1);
-        assert!(matches!(case.receive(&receiver, &signed, 1_061), Err(AuthError::Time { .. })));
-        assert!(matches!(case.receive(&receiver, &signed, 994), Err(AuthError::Time { .. })));
+        assert!(matches!(
+            case.receive(&receiver, &signed, 1_061),
+            Err(AuthError::Time { .. })
+        ));
+        assert!(matches!(
+            case.receive(&receiver, &signed, 994),
+            Err(AuthError::Time { .. })
+        ));
         assert!(case.receive(&receiver, &signed, 995).is_ok());
-        assert_eq!(case.receive(&receiver, &signed, 1_000), Err(AuthError::Replayed));
-        assert_eq!(case.receive(&receiver, &signed, 1_060), Err(AuthError::Replayed));
-        assert!(case.receive(&receiver, &case.sign(&key, 1_000, 2), 1_060).is_ok());
-        assert!(case.receive(&receiver, &case.sign(&Keypair::new(), 1_000, 1), 1_060).is_ok());
+        assert_eq!(
+            case.receive(&receiver, &signed, 1_000),
+            Err(AuthError::Replayed)
+        );
+        assert_eq!(
+            case.receive(&receiver, &signed, 1_060),
+            Err(AuthError::Replayed)
+        );
+        assert!(
+            case.receive(&receiver, &case.sign(&key, 1_000, 2), 1_060)
+                .is_ok()
+        );
+        assert!(
+            case.receive(&receiver, &case.sign(&Keypair::new(), 1_000, 1), 1_060)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -470,16 +534,34 @@ mod tests {
         assert!(seen.first(&key, &[0; 16], 1_000, 1_010, 4));
         for i in 1..40u8 {
             // Honest clocks are near the receiver's.
-            assert!(seen.first(&key, &[i; 16], 1_010 + u64::from(i), 1_010 + u64::from(i), 4), "{i}");
-            assert!(!seen.first(&key, &[0; 16], 1_000, 1_010 + u64::from(i), 4), "{i}");
+            assert!(
+                seen.first(
+                    &key,
+                    &[i; 16],
+                    1_010 + u64::from(i),
+                    1_010 + u64::from(i),
+                    4
+                ),
+                "{i}"
+            );
+            assert!(
+                !seen.first(&key, &[0; 16], 1_000, 1_010 + u64::from(i), 4),
+                "{i}"
+            );
             assert!(seen.count <= 4);
         }
     }
 
     #[test]
     fn a_check_names_job_and_validator() {
-        let (job, validator) = (Pubkey::new_from_array([3; 32]), Pubkey::new_from_array([4; 32]));
-        assert_eq!(purpose::parse_check(&purpose::check(&job, &validator)), Some((job, validator)));
+        let (job, validator) = (
+            Pubkey::new_from_array([3; 32]),
+            Pubkey::new_from_array([4; 32]),
+        );
+        assert_eq!(
+            purpose::parse_check(&purpose::check(&job, &validator)),
+            Some((job, validator))
+        );
         assert_eq!(purpose::parse_check(&purpose::evidence(&job)), None);
         assert!(purpose::check(&job, &validator).len() <= MAX_PURPOSE);
     }

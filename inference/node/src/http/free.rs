@@ -306,6 +306,9 @@ mod tests {
         assert_eq!(read(parts).unwrap(), [Message::new("user", "hi")]);
         let image = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": [{"type": "image_url"}]}]}"#;
         let error = read(image).unwrap_err();
-        assert!(error.starts_with("messages[1]: ") && error.contains("image_url"), "{error}");
+        assert!(
+            error.starts_with("messages[1]: ") && error.contains("image_url"),
+            "{error}"
+        );
     }
 }

@@ -48,7 +48,10 @@ mod tests {
         };
         assert!(is_local(local, &headers(&[])));
         assert!(is_local(local, &headers(&[("host", "localhost:8080")])));
-        assert!(is_local(local, &headers(&[("origin", "http://localhost:3000")])));
+        assert!(is_local(
+            local,
+            &headers(&[("origin", "http://localhost:3000")])
+        ));
         assert!(!is_local(remote, &headers(&[])));
         assert!(!is_local(local, &HeaderMap::new()));
         for name in FORWARDED {
@@ -60,7 +63,10 @@ mod tests {
             ("origin", "https://evil.example"),
             ("origin", "null"),
         ] {
-            assert!(!is_local(local, &headers(&[(name, value)])), "{name}: {value}");
+            assert!(
+                !is_local(local, &headers(&[(name, value)])),
+                "{name}: {value}"
+            );
         }
     }
 }

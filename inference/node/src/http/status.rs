@@ -156,4 +156,3 @@ pub(super) async fn models(State(node): State<Arc<Node>>) -> Response {
         .collect();
     Json(json!({"object": "list", "data": data})).into_response()
 }
-

@@ -451,7 +451,9 @@ fn checksum(len: [u8; 4], body: &[u8]) -> u32 {
 
 fn frame(record: &Record) -> Result<Vec<u8>, JournalError> {
     let body = serde_json::to_vec(record).map_err(|_| JournalError::TooLong(usize::MAX))?;
-    let len = u32::try_from(body.len()).ok().filter(|_| body.len() <= MAX_FRAME);
+    let len = u32::try_from(body.len())
+        .ok()
+        .filter(|_| body.len() <= MAX_FRAME);
     let len = len.ok_or(JournalError::TooLong(body.len()))?.to_le_bytes();
     let mut out = Vec::with_capacity(body.len() + HEAD);
     out.extend_from_slice(&len);
@@ -527,7 +529,10 @@ fn describe(bytes: Option<&[u8]>) -> String {
     let text = String::from_utf8_lossy(bytes.unwrap_or_default());
     let word = |name: &str| {
         let (_, rest) = text.split_once(&format!("\"{name}\":\""))?;
-        let word: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+        let word: String = rest
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
         (!word.is_empty()).then_some(word)
     };
     match (word("record"), word("job")) {

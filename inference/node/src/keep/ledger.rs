@@ -131,7 +131,12 @@ mod tests {
             let ledger = ledger.clone();
             async move { ledger.write(Record::Fee { lamports: 5 }).await }
         });
-        assert!(futures::future::join_all(writes).await.iter().all(|good| *good));
+        assert!(
+            futures::future::join_all(writes)
+                .await
+                .iter()
+                .all(|good| *good)
+        );
         assert_eq!(ledger.read().money.fees_lamports, 200);
         ledger.write_soft(Record::Fee { lamports: 7 });
         ledger.close().await;

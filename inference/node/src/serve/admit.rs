@@ -18,7 +18,9 @@ use mythic_interface::{
 use solana_pubkey::Pubkey;
 use solana_transaction::versioned::VersionedTransaction;
 
-use mythic_wire::{self as wire, InferenceRequest, Origin, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS};
+use mythic_wire::{
+    self as wire, InferenceRequest, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS, Origin,
+};
 
 /// Why a job is not taken. Each has an HTTP status and a stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

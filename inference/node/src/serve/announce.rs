@@ -56,7 +56,8 @@ pub async fn run(jobs: Arc<Jobs>, stop: CancellationToken, quit: CancellationTok
     let client = match mythic_http::client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)
-        .build() {
+        .build()
+    {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(%error, "no HTTP client: gateways will not hear of this node");

@@ -170,7 +170,10 @@ enum Work {
     Ready,
     Running,
     /// `cut`: it ends where a cancel found it.
-    Saved { tokens: u32, cut: bool },
+    Saved {
+        tokens: u32,
+        cut: bool,
+    },
     Failed,
 }
 

@@ -107,11 +107,8 @@ impl Jobs {
     /// Runs `f` with what decisions are made from.
     pub fn decide<T>(&self, origin: Origin, f: impl FnOnce(&Situation<'_>) -> T) -> T {
         let (running, _) = self.load();
-        let (validator, params, operator) = (
-            self.validator(),
-            self.params(),
-            self.keys.operator.pubkey(),
-        );
+        let (validator, params, operator) =
+            (self.validator(), self.params(), self.keys.operator.pubkey());
         let unseen = self.table.lock().values().filter(|h| !h.seen).count() as u64;
         f(&Situation {
             authority: &self.keys.authority,

@@ -123,7 +123,9 @@ mod tests {
             address: 3,
         });
         let address = |n: u8| IpAddr::from([10, 0, 0, n]);
-        let mut kept: Vec<Place> = (0..2).map(|_| places.take([1; 32], address(1)).unwrap()).collect();
+        let mut kept: Vec<Place> = (0..2)
+            .map(|_| places.take([1; 32], address(1)).unwrap())
+            .collect();
         assert!(places.take([1; 32], address(2)).is_err(), "requester");
         kept.push(places.take([2; 32], address(1)).unwrap());
         assert!(places.take([3; 32], address(1)).is_err(), "address");
@@ -139,8 +141,14 @@ mod tests {
     #[test]
     fn long_addresses_count_by_network() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(network(address("2001:db8::1")), network(address("2001:db8::ffff:2")));
-        assert_ne!(network(address("2001:db8::1")), network(address("2001:db8:0:1::1")));
+        assert_eq!(
+            network(address("2001:db8::1")),
+            network(address("2001:db8::ffff:2"))
+        );
+        assert_ne!(
+            network(address("2001:db8::1")),
+            network(address("2001:db8:0:1::1"))
+        );
         assert_eq!(network(address("::ffff:1.2.3.4")), address("1.2.3.4"));
     }
 }

@@ -150,7 +150,10 @@ mod tests {
         let sources = Sources::new(Vec::new());
         let mut now = Instant::now();
         for rest in [60, 120, 240] {
-            sources.begin(&origin(2), &[2; 32], now).unwrap().failed(now);
+            sources
+                .begin(&origin(2), &[2; 32], now)
+                .unwrap()
+                .failed(now);
             assert!(!sources.is_open(&origin(2), &[2; 32], now + Duration::from_secs(rest - 1)));
             now += Duration::from_secs(rest);
             assert!(sources.is_open(&origin(2), &[2; 32], now));

@@ -908,8 +908,7 @@ impl JobTask {
                     max_bytes: 64 << 10,
                     patience: PUBLISH_PATIENCE,
                 };
-                let put =
-                    dial::ask(ask, &node.keys.operator, node.config.allow_loopback).await;
+                let put = dial::ask(ask, &node.keys.operator, node.config.allow_loopback).await;
                 match put {
                     Ok(_) => return,
                     Err(error) => {
@@ -1120,7 +1119,8 @@ impl Shepherd {
                 // Nobody but this node can send it: what was never taken can't be on its way.
                 let blockhash = transaction.message.recent_blockhash();
                 if !taken && let Ok(false) = self.node.chain.blockhash_valid(blockhash).await {
-                    self.refused(ClientError::UnknownBlockhash.to_string()).await;
+                    self.refused(ClientError::UnknownBlockhash.to_string())
+                        .await;
                     return Sent::Over;
                 }
                 Sent::Later

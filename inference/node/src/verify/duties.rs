@@ -13,8 +13,8 @@ use solana_signer::Signer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::errand::{Errand, Prompts};
 use super::Verifier;
+use super::errand::{Errand, Prompts};
 #[cfg(doc)]
 use mythic_verifier::docket;
 use mythic_verifier::docket::{Case, Kind, Look, Me, Outcome, Page, is_party, pages};

@@ -30,12 +30,7 @@ pub struct Asker<'a> {
 }
 
 /// Asks `sources` (origins of nodes and gateways, hostile) one after the other until one has the evidence of a job's result.
-pub async fn evidence(
-    job: &Pubkey,
-    state: &Job,
-    sources: &[String],
-    asker: &Asker<'_>,
-) -> Search {
+pub async fn evidence(job: &Pubkey, state: &Job, sources: &[String], asker: &Asker<'_>) -> Search {
     let mut search = Search::default();
     let mut asked: Vec<Origin> = Vec::new();
     let path = format!("/v1/jobs/{job}/evidence");

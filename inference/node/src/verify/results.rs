@@ -296,10 +296,10 @@ impl Check {
                 if node.slot() >= end {
                     return Err(until);
                 }
-                let picked =
-                    node.config
-                        .verifier
-                        .picks(&node.secret, self.job.as_array(), &state);
+                let picked = node
+                    .config
+                    .verifier
+                    .picks(&node.secret, self.job.as_array(), &state);
                 let begun = {
                     let journal = node.ledger.read();
                     let book = &journal.book;

@@ -439,7 +439,11 @@ fn a_job_that_costs_more_than_it_brings_is_left() {
 #[test]
 fn a_prompt_source_is_an_origin() {
     let mut scene = scene();
-    for source in ["http://gateway/v1/jobs/J/evidence#", "http://gateway?", "gateway"] {
+    for source in [
+        "http://gateway/v1/jobs/J/evidence#",
+        "http://gateway?",
+        "gateway",
+    ] {
         scene.args.prompt_source = Text::new(source).unwrap();
         assert!(
             matches!(scene.check(|_| ()), Err(Decline::Source(_))),
