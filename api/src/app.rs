@@ -12,10 +12,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::{Account, Accounts, Sealer},
-    chain::{Chain, blockhashes::Blockhashes},
+    chain::{Chain, blockhashes::Blockhashes, clock::Clock, purse::Purse},
     config::GatewayConfig,
     dial::Dialer,
-    fleet::{limits::Limiter, validators::Validators},
+    fleet::{limits::Limiter, queue::Queue, validators::Validators},
     intake::plan::{Catalogue, Served},
     jobs::{Jobs, run::Runs},
     metrics::Metrics,
@@ -76,6 +76,12 @@ fn pool(url: &str) -> anyhow::Result<Pool> {
         .context("connection pool")
 }
 
+fn addresses(list: &[String]) -> anyhow::Result<Vec<[u8; 32]>> {
+    list.iter()
+        .map(|address| Ok(address.parse::<solana_pubkey::Pubkey>()?.to_bytes()))
+        .collect()
+}
+
 impl App {
     /// Opens files and prepares connections; nothing is dialled yet.
     pub async fn new(config: GatewayConfig, stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
@@ -84,6 +90,8 @@ impl App {
             client: ChainClient::new(config.rpc_url.clone(), config.ws_url.clone()),
             payer: Arc::new(load_keypair(&config.keypair_path)?),
             blockhashes: Blockhashes::default(),
+            purse: Purse::default(),
+            clock: Clock::default(),
             prompt_source: config.public_url.trim_end_matches('/').to_owned(),
         });
         let dev = match &config.dev_account {
@@ -110,7 +118,10 @@ impl App {
         .await??;
         let config = Arc::new(config);
         let catalogue = Arc::new(Catalogue::new(served, chain.clone()));
-        let validators = Arc::new(Validators::new(chain.clone()));
+        let validators = Arc::new(Validators::new(
+            chain.clone(),
+            addresses(&config.deny_validators)?,
+        ));
         let metrics = Arc::new(Metrics::new()?);
         let jobs = Arc::new(Jobs {
             config: config.clone(),
@@ -122,6 +133,8 @@ impl App {
             dialer: Dialer::new(config.dev),
             metrics: metrics.clone(),
             runs: Runs::default(),
+            queue: Queue::new(&config.limits),
+            instance: uuid::Uuid::new_v4().simple().to_string(),
             janitor: Notify::new(),
             tracker: TaskTracker::new(),
             stop: stop.clone(),

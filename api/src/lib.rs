@@ -31,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 use app::App;
-pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Timing};
+pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
 use intake::chat;
-use jobs::janitor;
+use jobs::{janitor, recover};
 use routes::{disputes, health, keys, lists, nodes, pages, stream};
 
 /// How long requests under way may take to end when the gateway stops; what is left is recovered at the next start.
@@ -122,6 +122,11 @@ pub async fn run(config: GatewayConfig, stop: CancellationToken) -> anyhow::Resu
     serve(listener, config, stop).await
 }
 
+async fn prepare(app: &App) -> error::ApiResult<()> {
+    store::migrate(&app.pool).await?;
+    store::beat(&app.pool, &app.jobs.instance).await
+}
+
 /// Like [`run`] on a listener that is open already.
 pub async fn serve(
     listener: tokio::net::TcpListener,
@@ -130,7 +135,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let app = App::new(config, stop.clone()).await?;
     let mut pause = Duration::from_millis(200);
-    while let Err(error) = store::migrate(&app.pool).await {
+    while let Err(error) = prepare(&app).await {
         tracing::warn!(%error, "laying out the gateway's tables; trying again");
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -138,17 +143,15 @@ pub async fn serve(
         }
         pause = (pause * 2).min(Duration::from_secs(5));
     }
-    let recovered = janitor::recover(&app.jobs)
-        .await
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
     let background = [
         tokio::spawn({
             let (app, stop) = (app.clone(), stop.clone());
             async move { app.hub.run(&app, stop).await }
         }),
         tokio::spawn(janitor::run(app.jobs.clone(), stop.clone())),
+        tokio::spawn(recover::run(app.jobs.clone(), stop.clone())),
     ];
-    tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, recovered, "gateway ready");
+    tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, "gateway ready");
     let served = axum::serve(listener, router(app.clone())).with_graceful_shutdown({
         let stop = stop.clone();
         async move { stop.cancelled().await }
@@ -172,6 +175,10 @@ pub async fn serve(
     }
     for task in background {
         task.abort();
+    }
+    // What is left can be taken over at once.
+    if let Err(error) = store::leave(&app.pool, &app.jobs.instance).await {
+        tracing::warn!(%error, "the gateway's end could not be noted");
     }
     tracing::info!("gateway stopped");
     Ok(())

@@ -62,6 +62,9 @@ pub struct ChoiceEnd {
     pub cost_lamports: u64,
     /// Where the receipt is.
     pub receipt: String,
+    /// The chain did not show the result in time: nobody vouches for this answer yet; its job tells later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 /// A finished choice as it is stored and replayed.
@@ -164,6 +167,9 @@ impl Frame {
                 .map(|end| json!({"job": end.job, "validator": end.validator, "cost_lamports": end.cost_lamports, "receipt": end.receipt}))
                 .collect();
         }
+        if ends.iter().any(|end| end.unconfirmed) {
+            out["unconfirmed"] = json!(true);
+        }
         if self.replayed {
             out["replayed"] = json!(true);
         }
@@ -210,9 +216,10 @@ pub fn cost(ends: &[ChoiceEnd]) -> u64 {
         .fold(0, |sum, end| sum.saturating_add(end.cost_lamports))
 }
 
-/// OpenAI's usage: the prompt once, the output of all choices.
+/// OpenAI's usage. Each choice is a job that reads, and pays for, the prompt: its tokens count once a choice, so that usage times
+/// price is what it costs.
 pub fn usage(ends: &[ChoiceEnd]) -> Value {
-    let prompt = ends.first().map_or(0, |end| u64::from(end.prompt_tokens));
+    let prompt: u64 = ends.iter().map(|end| u64::from(end.prompt_tokens)).sum();
     let output: u64 = ends.iter().map(|end| u64::from(end.output_tokens)).sum();
     json!({"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output})
 }
@@ -265,6 +272,7 @@ mod tests {
             output_tokens: output,
             cost_lamports: cost,
             receipt: format!("/v1/jobs/{job}/receipt"),
+            unconfirmed: false,
         }
     }
 
@@ -291,11 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn usage_counts_the_prompt_once_and_all_outputs() {
+    fn usage_counts_what_is_paid_for_the_prompt_and_the_output_of_each_choice() {
         let usage = frame().usage(&[end("J", 3, 9), end("K", 5, 11)]);
         assert_eq!(
             usage["usage"],
-            json!({"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18})
+            json!({"prompt_tokens": 20, "completion_tokens": 8, "total_tokens": 28})
         );
         assert_eq!(usage["choices"], json!([]));
     }

@@ -530,8 +530,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_unknown_topic_is_refused() {
+    #[tokio::test]
+    async fn an_unknown_topic_is_refused() {
         let query = FeedQuery {
             topics: Some("jobs,nope".into()),
             ..FeedQuery::default()
@@ -548,8 +548,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn filters_match_entity_and_payload() {
+    #[tokio::test]
+    async fn filters_match_entity_and_payload() {
         let query = FeedQuery {
             topics: Some("jobs, results".into()),
             owner: Some("O".into()),
@@ -574,8 +574,8 @@ mod tests {
         assert!(one.wants("J", &Value::Null) && !one.wants("K", &Value::Null));
     }
 
-    #[test]
-    fn a_dispute_concerns_its_job_both_sides_and_the_jurors() {
+    #[tokio::test]
+    async fn a_dispute_concerns_its_job_both_sides_and_the_jurors() {
         let dispute =
             json!({"job": "J", "submitter": "S", "challenger": "C", "jurors": ["A", "B"]});
         let filter = |job: Option<&str>, validator: Option<&str>| {

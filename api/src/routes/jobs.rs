@@ -15,6 +15,7 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     http::{PathParam, Query, signer},
+    jobs::attempt::State as Stage,
     routes::listing::Listing,
     routes::lists::{self, Page},
     store::{self, Attempt},
@@ -70,10 +71,15 @@ fn pending(app: &App, attempt: &Attempt) -> Value {
     let mut out = json!({
         "id": attempt.job.to_string(),
         "object": "job",
-        "status": "pending",
+        // The index does not show it: what this gateway knows of it.
+        "status": match attempt.state {
+            Stage::Unpaid => "unpaid",
+            Stage::Unconfirmed => "unconfirmed",
+            _ => "pending",
+        },
         "model": model,
         "model_address": attempt.model.to_string(),
-        "validator": attempt.validators.last().filter(|_| attempt.state != "sent").map(ToString::to_string),
+        "validator": attempt.validators.last().filter(|_| attempt.state != Stage::Sent).map(ToString::to_string),
         "owner": attempt.owner.to_string(),
         "requester": attempt.requester.to_string(),
         "prompt_tokens": arguments.prompt_tokens.get(),

@@ -14,9 +14,9 @@ use crate::{
     chain::pay,
     error::{ApiError, ApiResult},
     http::{PathParam, SignedBody},
-    jobs::result,
+    jobs::{attempt::Event, result},
     routes::jobs::parse_job,
-    store,
+    store::{self, Note},
 };
 
 /// Most models in an announcement.
@@ -73,12 +73,13 @@ pub async fn announce(
         })?;
     if validator.operator != signed.signer.to_bytes() {
         // The operator may have changed on chain since the list was read.
-        app.validators.forget().await;
+        app.validators.forget();
         return Err(forbidden(
             "an announcement is signed by the validator's operator key",
         ));
     }
     app.validators.announce(authority.to_bytes(), announcement);
+    app.jobs.queue.changed();
     Ok(Json(
         json!({"object": "announcement", "validator": id, "noted": true}),
     ))
@@ -111,6 +112,17 @@ pub async fn prompt(
         return Err(ApiError::not_found(
             "prompt_not_found",
             "this gateway holds no such prompt",
+        ));
+    }
+    // Only an operator that is registered may make the gateway ask the chain.
+    let (_, registered) = app.validators.registered().await?;
+    let signer = signed.signer.to_bytes();
+    if !registered
+        .iter()
+        .any(|validator| validator.operator == signer)
+    {
+        return Err(forbidden(
+            "a prompt is for the operator whose validator accepted its job",
         ));
     }
     for (address, prompt_ids, salt, stop) in kept {
@@ -172,9 +184,15 @@ pub async fn result(
         ));
     }
     let answer = result::answer_from(&app.jobs, &attempt, &job, &result.evidence, None)?;
-    if attempt.state != "done" {
+    if !attempt.state.has_answer() {
         let evidence = serde_json::to_value(&result.evidence).map_err(ApiError::internal)?;
-        store::keep_answer(&app.pool, &address, "done", &answer, Some(&evidence)).await?;
+        let note = Note {
+            answer: Some(&answer),
+            evidence: Some(&evidence),
+            ..Note::default()
+        };
+        store::feed(&app.pool, &address, Event::Brought, note).await?;
+        app.jobs.janitor.notify_one();
     }
     Ok(Json(
         json!({"object": "result", "job": address.to_string(), "kept": true}),

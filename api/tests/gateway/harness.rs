@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Timing};
+use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Outlay, Timing};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda};
 use mythic_interface::{
     instruction::{GrantSpend, RegisterModel, RegisterValidator},
@@ -223,9 +223,17 @@ async fn start() -> Parts {
             owner: dev.pubkey().to_string(),
             delegate_keypair_path: key("delegate.json", &delegate),
         }),
+        outlay: Outlay {
+            fees_per_owner_per_day: 4_000_000,
+            ..Outlay::generous()
+        },
         timing: Timing {
             rejoin_seconds: 2,
             next_token_seconds: 10,
+            queue_seconds: 6,
+            confirm_seconds: 3,
+            first_token_seconds: 4,
+            instance_seconds: 2,
             ..Timing::default()
         },
         ..GatewayConfig::default()

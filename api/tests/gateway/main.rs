@@ -6,6 +6,7 @@
 mod disputes;
 mod feed;
 mod harness;
+mod hostile;
 mod manners;
 mod money;
 mod validators;

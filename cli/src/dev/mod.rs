@@ -14,7 +14,7 @@ use crate::{exit::Exit, gateway::Gateway, model::fetch_with_progress, progress::
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use layout::Layout;
-use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
+use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel, Outlay};
 use mythic_client::{ChainClient, keys, keys::DevKeys};
 use mythic_devnet::{DevnetConfig, ProgramConfig};
 use mythic_indexer::{
@@ -385,6 +385,7 @@ async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<R
             })
             .collect(),
         dev: true,
+        outlay: Outlay::generous(),
         dev_account: Some(DevAccount {
             owner: keys.dev.pubkey().to_string(),
             delegate_keypair_path: delegate_path,
