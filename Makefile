@@ -1,5 +1,5 @@
 # make dev    start the whole network on this machine        (ARGS="--validators 3" passes flags on)
-# make test   every test that needs no GPU
+# make test   every test that needs no GPU                (ONE=word runs those whose names hold it)
 # make lint   formatting and clippy, warnings refused
 # make bench  every bench-* below
 # make sbf    rebuild the on-chain program and compare it with the committed .so
@@ -26,7 +26,7 @@ test:
 	@scripts/setup.sh test
 	cargo build --workspace --locked
 	@$(MYTHIC) model pull
-	cargo test --workspace --locked --no-fail-fast
+	cargo test --workspace --locked --no-fail-fast $(ONE)
 
 lint:
 	@scripts/setup.sh run

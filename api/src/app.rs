@@ -25,6 +25,8 @@ use crate::{
 
 /// Connections to PostgreSQL.
 const CONNECTIONS: usize = 16;
+/// The database cancels a statement after this.
+const STATEMENT: Duration = Duration::from_secs(10);
 
 /// What the routes share.
 pub struct App {
@@ -59,21 +61,13 @@ pub struct App {
 }
 
 fn pool(url: &str) -> anyhow::Result<Pool> {
-    let database: tokio_postgres::Config = url.parse().context("database_url")?;
-    let manager = deadpool_postgres::Manager::from_config(
-        database,
-        tokio_postgres::NoTls,
-        deadpool_postgres::ManagerConfig {
-            recycling_method: deadpool_postgres::RecyclingMethod::Fast,
-        },
-    );
-    Pool::builder(manager)
-        .max_size(CONNECTIONS)
-        .wait_timeout(Some(Duration::from_secs(5)))
-        .create_timeout(Some(Duration::from_secs(5)))
-        .runtime(deadpool_postgres::Runtime::Tokio1)
-        .build()
-        .context("connection pool")
+    let settings = mythic_postgres::PoolSettings {
+        name: "mythic gateway".into(),
+        size: CONNECTIONS,
+        wait: Duration::from_secs(5),
+        statement_timeout: STATEMENT,
+    };
+    mythic_postgres::pool(url, &settings).context("database_url")
 }
 
 fn addresses(list: &[String]) -> anyhow::Result<Vec<[u8; 32]>> {

@@ -236,10 +236,8 @@ impl GatewayConfig {
                 self.public_url
             ));
         }
-        if let Err(error) = self.database_url.parse::<tokio_postgres::Config>() {
-            return Err(format!(
-                "database_url: not a PostgreSQL URL or key=value list: {error}"
-            ));
+        if let Err(error) = mythic_postgres::check_url(&self.database_url) {
+            return Err(format!("database_url: {error}"));
         }
         for (index, model) in self.models.iter().enumerate() {
             let valid_name =

@@ -7,10 +7,8 @@ use std::{
 };
 
 use futures::{StreamExt, stream::BoxStream};
-use mythic_inference::{
-    node::outbound,
-    wire::{self, ErrorBody, Evidence, InferenceRequest, MAX_BODY, NodeEvent},
-};
+use mythic_wire::dial as outbound;
+use mythic_wire::{self as wire, ErrorBody, Evidence, InferenceRequest, MAX_BODY, NodeEvent};
 use parking_lot::Mutex;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;

@@ -127,7 +127,7 @@ impl FromRequest<Arc<App>> for SignedBody {
             .path_and_query()
             .map_or_else(|| "/".to_owned(), |path| path.to_string());
         let headers = request.headers().clone();
-        let body = read(request, mythic_inference::wire::MAX_BODY).await?;
+        let body = read(request, mythic_wire::MAX_BODY).await?;
         let signer = signer(&method, &path, &body, &headers)?;
         Ok(Self { signer, body })
     }
@@ -140,7 +140,7 @@ pub fn signer(
     body: &[u8],
     headers: &HeaderMap,
 ) -> ApiResult<solana_pubkey::Pubkey> {
-    mythic_inference::wire::verify(method.as_str(), path, body, headers).map_err(|error| {
+    mythic_wire::verify(method.as_str(), path, body, headers).map_err(|error| {
         ApiError::new(
             StatusCode::UNAUTHORIZED,
             "invalid_signature",

@@ -122,9 +122,9 @@ pub async fn run(config: GatewayConfig, stop: CancellationToken) -> anyhow::Resu
     serve(listener, config, stop).await
 }
 
-async fn prepare(app: &App) -> error::ApiResult<()> {
-    store::migrate(&app.pool).await?;
-    store::beat(&app.pool, &app.jobs.instance).await
+async fn prepare(app: &App) -> anyhow::Result<()> {
+    store::migrate(&app.config.database_url).await?;
+    Ok(store::beat(&app.pool, &app.jobs.instance).await?)
 }
 
 /// Like [`run`] on a listener that is open already.

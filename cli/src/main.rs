@@ -9,7 +9,6 @@ mod gateway;
 mod model;
 mod progress;
 mod report;
-mod telemetry;
 mod units;
 
 use anyhow::Result;
@@ -150,11 +149,9 @@ async fn run(cli: Cli) -> Result<()> {
             mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
         }
         Command::Indexer(command) => check::indexer(command, connection).await,
-        Command::Settler(run) => Ok(mythic_indexer::settler::run(
-            config::load(run.config.as_deref())?,
-            shutdown(),
-        )
-        .await?),
+        Command::Settler(run) => {
+            Ok(mythic_settler::run(config::load(run.config.as_deref())?, shutdown()).await?)
+        }
         Command::Chain(run) => {
             mythic_devnet::run(config::load(run.config.as_deref())?, shutdown()).await
         }
@@ -186,7 +183,7 @@ fn main() -> ExitCode {
             )
         };
     }
-    telemetry::start(
+    mythic_support::telemetry::start(
         if process {
             "info,tokio_postgres=warn"
         } else {

@@ -2,16 +2,14 @@
 
 use crate::progress::Step;
 use anyhow::{Context, Result};
-use mythic_inference::{
-    engine::kernels,
-    gguf::Gguf,
-    model::{self, Progress, file_sha256},
-    prompt::PromptFormatter,
-};
+use mythic_engine::kernels;
 use mythic_interface::{
     le::{U16, U32},
     state::{MODEL_EOS_IDS, MODEL_NAME_LEN, ModelSpec},
 };
+use mythic_model::catalogue::{self as model, Progress, file_sha256};
+use mythic_model::gguf::Gguf;
+use mythic_model::prompt::PromptFormatter;
 use std::path::{Path, PathBuf};
 
 /// The on-chain description of the file at `path` under the arithmetic that this build computes with.

@@ -1,6 +1,6 @@
 //! The chain's RPC, asynchronously, with typed errors and typed accounts.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use solana_account::Account;
 use solana_hash::Hash;
@@ -9,35 +9,24 @@ use solana_keypair::Keypair;
 use solana_message::Message;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::{nonblocking::rpc_client::RpcClient, rpc_client::SerializableTransaction};
-use solana_rpc_client_api::{
-    config::{
-        CommitmentConfig, CommitmentLevel, RpcAccountInfoConfig, RpcProgramAccountsConfig,
-        RpcSendTransactionConfig, UiAccountEncoding, UiTransactionEncoding,
-    },
-    filter::{Memcmp, RpcFilterType},
+use solana_rpc_client_api::config::{
+    CommitmentConfig, CommitmentLevel, RpcAccountInfoConfig, RpcProgramAccountsConfig,
+    RpcSendTransactionConfig, UiAccountEncoding, UiTransactionEncoding,
 };
 use solana_signature::Signature;
 use solana_signer::{Signer, signers::Signers};
 use solana_transaction::Transaction;
 use solana_transaction_error::TransactionError;
-use tokio::time::{Instant, sleep};
 
 use crate::{
     account::{ProgramAccount, decode},
     error::ClientError,
+    filter::Filter,
     pda::PROGRAM_ID,
+    rpc,
     ws::{AccountSnapshot, AccountWatch, SlotWatch, WsClient},
 };
 
-/// How long one RPC request may take.
-const RPC_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a transaction is waited for before it is given up or signed again.
-const LAND_TIMEOUT: Duration = Duration::from_secs(90);
-const POLL_MIN: Duration = Duration::from_millis(50);
-const POLL_MAX: Duration = Duration::from_millis(500);
-const RESEND_EVERY: Duration = Duration::from_secs(2);
-/// How many times `send_and_confirm` signs anew after the blockhash expired.
-const SIGN_ATTEMPTS: usize = 3;
 /// Base fee of the chain, for each signature of a transaction, in lamports.
 pub const LAMPORTS_PER_SIGNATURE: u64 = 5_000;
 /// Accounts that one `getMultipleAccounts` may name.
@@ -105,11 +94,7 @@ impl std::fmt::Debug for ChainClient {
 impl ChainClient {
     /// Must be called inside a tokio runtime. Nothing is dialled until something is asked.
     pub fn new(rpc_url: impl Into<String>, ws_url: impl Into<String>) -> Self {
-        let rpc = Arc::new(RpcClient::new_with_timeout_and_commitment(
-            rpc_url.into(),
-            RPC_TIMEOUT,
-            CommitmentConfig::processed(),
-        ));
+        let rpc = Arc::new(rpc::client(rpc_url.into()));
         let ws = WsClient::new(ws_url.into(), rpc.clone());
         Self { rpc, ws }
     }
@@ -184,23 +169,16 @@ impl ChainClient {
         Ok(out)
     }
 
-    /// All program accounts of kind `T` whose bytes equal each filter's at its offset, read at `commitment`.
-    /// Accounts that do not decode are left out and logged.
+    /// All program accounts of kind `T` that every filter holds, read at `commitment`. Accounts that do not decode are
+    /// left out and logged.
     pub async fn program_accounts<T: ProgramAccount>(
         &self,
-        filters: &[(usize, Vec<u8>)],
+        filters: &[Filter<T>],
         commitment: Commitment,
     ) -> Result<Vec<(Pubkey, T)>, ClientError> {
-        let filters = std::iter::once(RpcFilterType::Memcmp(Memcmp::new_raw_bytes(
-            0,
-            vec![T::DISCRIMINATOR],
-        )))
-        .chain(
-            filters
-                .iter()
-                .map(|(at, bytes)| RpcFilterType::Memcmp(Memcmp::new_base58_encoded(*at, bytes))),
-        )
-        .collect();
+        let filters = std::iter::once(Filter::<T>::of_type())
+            .chain(filters.iter().map(Filter::to_rpc))
+            .collect();
         let config = RpcProgramAccountsConfig {
             filters: Some(filters),
             account_config: RpcAccountInfoConfig {
@@ -337,115 +315,6 @@ impl ChainClient {
                 error: status.err,
             }
         }))
-    }
-
-    /// Signs, sends and waits until the transaction is held at `commitment`. Sends again while it has not landed, signs
-    /// again when its blockhash has expired. A program error is [`ClientError::Program`].
-    pub async fn send_and_confirm(
-        &self,
-        instructions: &[Instruction],
-        payer: &Pubkey,
-        signers: &[&Keypair],
-        commitment: Commitment,
-    ) -> Result<Signature, ClientError> {
-        let mut last = None;
-        for _ in 0..SIGN_ATTEMPTS {
-            let blockhash = self.latest_blockhash(Commitment::Finalized).await?;
-            let transaction = sign(instructions, payer, &signers.to_vec(), blockhash.hash)?;
-            match self
-                .send_until(
-                    &transaction,
-                    commitment,
-                    Some(blockhash.last_valid_block_height),
-                )
-                .await
-            {
-                Err(error @ (ClientError::Expired { .. } | ClientError::UnknownBlockhash)) => {
-                    last = Some(error)
-                }
-                Err(error) => return Err(error),
-                Ok(_) => return Ok(transaction.signatures.first().copied().unwrap_or_default()),
-            }
-        }
-        Err(last.unwrap_or(ClientError::UnknownBlockhash))
-    }
-
-    /// Sends a signed transaction and waits until it is held at `commitment`, sending it again every 2 seconds. Gives
-    /// up when its blockhash has expired (`last_valid_block_height`, if known) or after 90 seconds.
-    pub async fn send_until(
-        &self,
-        transaction: &impl SerializableTransaction,
-        commitment: Commitment,
-        last_valid_block_height: Option<u64>,
-    ) -> Result<SignatureState, ClientError> {
-        match self.send(transaction).await {
-            Ok(_) | Err(ClientError::AlreadyProcessed) => {}
-            Err(error) => return Err(error),
-        }
-        self.wait_for(transaction, commitment, last_valid_block_height)
-            .await
-    }
-
-    /// Waits for a transaction that was sent; otherwise like [`Self::send_until`].
-    pub async fn wait_for(
-        &self,
-        transaction: &impl SerializableTransaction,
-        commitment: Commitment,
-        last_valid_block_height: Option<u64>,
-    ) -> Result<SignatureState, ClientError> {
-        let signature = *transaction.get_signature();
-        let (started, mut sent, mut pause) = (Instant::now(), Instant::now(), POLL_MIN);
-        loop {
-            // Once sent, an answer that does not come says nothing of the transaction: ask again.
-            match self.signature_status(&signature).await {
-                Ok(Some(SignatureState {
-                    error: Some(error), ..
-                })) => {
-                    return Err(ClientError::from_transaction(error));
-                }
-                Ok(Some(state)) if state.commitment >= commitment => return Ok(state),
-                Ok(None) if sent.elapsed() >= RESEND_EVERY => {
-                    if let (Some(last), Ok(height)) = (
-                        last_valid_block_height,
-                        self.block_height(Commitment::Processed).await,
-                    ) && height > last
-                    {
-                        return Err(ClientError::Expired { signature });
-                    }
-                    let _ = self.send_with(transaction, true).await;
-                    sent = Instant::now();
-                }
-                Ok(_) => {}
-                Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error),
-            }
-            if started.elapsed() > LAND_TIMEOUT {
-                return Err(ClientError::Expired { signature });
-            }
-            sleep(pause).await;
-            pause = (pause * 3 / 2).min(POLL_MAX);
-        }
-    }
-
-    /// Asks the chain's faucet for lamports and waits until they are there. Development networks only.
-    pub async fn airdrop(&self, pubkey: &Pubkey, lamports: u64) -> Result<Signature, ClientError> {
-        let signature = self.rpc.request_airdrop(pubkey, lamports).await?;
-        let started = Instant::now();
-        let mut pause = POLL_MIN;
-        loop {
-            match self.signature_status(&signature).await? {
-                Some(SignatureState {
-                    error: Some(error), ..
-                }) => return Err(ClientError::from_transaction(error)),
-                Some(_) => return Ok(signature),
-                None if started.elapsed() > LAND_TIMEOUT => {
-                    return Err(ClientError::Expired { signature });
-                }
-                None => {}
-            }
-            sleep(pause).await;
-            pause = (pause * 3 / 2).min(POLL_MAX);
-        }
     }
 
     /// Follows an account: first its present state, then each change, the newest only.

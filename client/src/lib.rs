@@ -1,16 +1,19 @@
 //! Client of the chain: keys, addresses, instruction builders, RPC and subscriptions for the AI Precompiles program.
 //!
-//! [`keys`] reads and writes key files; [`pda`] derives addresses; [`ix`] builds one instruction each; [`ChainClient`]
-//! reads accounts, sends transactions and follows what changes.
+//! [`keys`] reads and writes key files; [`pda`] derives addresses; [`ix`] builds one instruction each; [`request`] is the
+//! half-signed request that gateways and validators exchange; [`ChainClient`] reads accounts, sends transactions
+//! (`care.rs`) and follows what changes (`ws.rs`); [`Filter`] says which accounts a list holds.
 
 #![forbid(unsafe_code)]
 
 pub mod account;
+mod care;
 mod chain;
 mod error;
-pub mod ix;
+mod filter;
 pub mod keys;
-pub mod pda;
+pub mod request;
+mod rpc;
 mod ws;
 
 pub use chain::{
@@ -18,4 +21,6 @@ pub use chain::{
     sign, sign_partly,
 };
 pub use error::ClientError;
+pub use filter::Filter;
+pub use mythic_interface::{address as pda, ix};
 pub use ws::{AccountSnapshot, AccountWatch, SlotInfo, SlotWatch};

@@ -22,7 +22,7 @@ use solana_rpc_client_api::config::CommitmentConfig;
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
@@ -33,6 +33,10 @@ use crate::error::causes;
 
 /// Largest message taken from the node, in bytes (an account is at most 10 MiB, in base64).
 const MAX_MESSAGE: usize = 16 << 20;
+/// How long a connection may take, handshakes included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the node may take to accept a message.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(20);
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -204,8 +208,12 @@ impl Connection {
             let config = WebSocketConfig::default()
                 .max_message_size(Some(MAX_MESSAGE))
                 .max_frame_size(Some(MAX_MESSAGE));
-            match connect_async_with_config(self.url.as_str(), Some(config), true).await {
-                Ok((socket, _)) => {
+            let connect = connect_async_with_config(self.url.as_str(), Some(config), true);
+            match timeout(CONNECT_TIMEOUT, connect).await {
+                Err(_) => {
+                    tracing::warn!(url = %self.url, "chain WebSocket does not answer; trying again")
+                }
+                Ok(Ok((socket, _))) => {
                     let since = Instant::now();
                     match self.serve(socket).await {
                         End::Idle => continue,
@@ -218,7 +226,7 @@ impl Connection {
                         backoff = BACKOFF_MIN;
                     }
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     let error = causes(&error);
                     tracing::warn!(url = %self.url, error, "chain WebSocket unreachable; trying again")
                 }
@@ -256,11 +264,9 @@ impl Connection {
         let ids: Vec<u64> = self.topics.keys().copied().collect();
         for id in ids {
             if let Some(topic) = self.topics.get(&id)
-                && let Err(error) = socket
-                    .send(Message::text(subscribe_request(id, topic)))
-                    .await
+                && let Err(reason) = send(&mut socket, subscribe_request(id, topic)).await
             {
-                return End::Broken(error.to_string());
+                return End::Broken(reason);
             }
         }
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -269,7 +275,7 @@ impl Connection {
             tokio::select! {
                 command = self.commands.recv() => {
                     let Some(command) = command else {
-                        let _ = socket.close(None).await;
+                        let _ = timeout(SEND_TIMEOUT, socket.close(None)).await;
                         return End::Closed;
                     };
                     let request = match &command {
@@ -281,12 +287,12 @@ impl Connection {
                     };
                     self.note(command);
                     if let Some(request) = request
-                        && let Err(error) = socket.send(Message::text(request)).await
+                        && let Err(reason) = send(&mut socket, request).await
                     {
-                        return End::Broken(error.to_string());
+                        return End::Broken(reason);
                     }
                     if self.topics.is_empty() {
-                        let _ = socket.close(None).await;
+                        let _ = timeout(SEND_TIMEOUT, socket.close(None)).await;
                         return End::Idle;
                     }
                 }
@@ -305,8 +311,8 @@ impl Connection {
                     if heard.elapsed() > PING_EVERY * 2 {
                         return End::Broken("silent for too long".into());
                     }
-                    if let Err(error) = socket.send(Message::Ping(Default::default())).await {
-                        return End::Broken(error.to_string());
+                    if let Err(reason) = send(&mut socket, Message::Ping(Default::default())).await {
+                        return End::Broken(reason);
                     }
                 }
             }
@@ -379,6 +385,14 @@ impl Connection {
             }
             _ => {}
         }
+    }
+}
+
+/// Sends a message in time, or says why it could not.
+async fn send(socket: &mut Socket, message: impl Into<Message>) -> Result<(), String> {
+    match timeout(SEND_TIMEOUT, socket.send(message.into())).await {
+        Ok(sent) => sent.map_err(|error| error.to_string()),
+        Err(_) => Err("the node takes no messages".into()),
     }
 }
 

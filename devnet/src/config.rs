@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use mythic_http::Limits;
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
 
@@ -34,6 +35,8 @@ pub struct DevnetConfig {
     pub faucet_lamports: u64,
     /// JSON5 file of a Geyser plugin, as Agave's `--geyser-plugin-config` takes it.
     pub geyser_plugin_config: Option<PathBuf>,
+    /// Bounds of both ports, each for itself.
+    pub limits: Limits,
 }
 
 /// One program deployed at genesis.
@@ -72,6 +75,14 @@ impl Default for DevnetConfig {
             genesis_accounts: Vec::new(),
             faucet_lamports: 1_000_000_000_000_000,
             geyser_plugin_config: None,
+            limits: Limits {
+                connections: 1_024,
+                // All callers are on this machine.
+                connections_per_address: 1_024,
+                discard_bytes: 1 << 20,
+                drain_seconds: 3,
+                ..Limits::default()
+            },
         }
     }
 }
@@ -107,6 +118,9 @@ impl DevnetConfig {
                 i64::MAX
             ));
         }
+        self.limits
+            .validate()
+            .map_err(|error| format!("limits.{error}"))?;
         for (i, program) in self.programs.iter().enumerate() {
             pubkey(&format!("programs[{i}].id"), &program.id)?;
             if let Some(authority) = &program.upgrade_authority {

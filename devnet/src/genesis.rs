@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
@@ -153,14 +152,7 @@ pub fn faucet(path: &Path) -> anyhow::Result<Keypair> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let key = Keypair::new();
             let bytes = serde_json::to_vec(&key.to_bytes().to_vec())?;
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .with_context(|| format!("{}", path.display()))?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
+            crate::store::replace(path, |file| file.write_all(&bytes))?;
             tracing::info!(faucet = %key.pubkey(), "made the faucet's key");
             Ok(key)
         }

@@ -1,11 +1,13 @@
 //! The shell around the chain: takes its events and makes them durable, tells the plugin and the subscribers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use solana_account::ReadableAccount;
 use solana_clock::Slot;
 use solana_hash::Hash;
@@ -32,7 +34,11 @@ use crate::store::Store;
 const NOTICES: usize = 4_096;
 /// Slots advanced by command between two looks at other callers (and with one fsync).
 const ADVANCE_CHUNK: u64 = 64;
-const COMPUTE_BUDGET_ID: Pubkey =
+/// Blocks written to disk and rooted at once.
+const ROOT_CHUNK: usize = 64;
+/// Longest pause between two tries to write to a disk that fails.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const COMPUTE_BUDGET_ID: Pubkey =
     Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
 
 /// What subscribers are told.
@@ -46,12 +52,39 @@ pub enum Notice {
     },
     /// A block reached a commitment.
     Block { level: Level, block: Arc<Block> },
+    /// The open bank was given up as invalid.
+    Dead { slot: Slot, reason: String },
+    /// A transaction is in the open bank. Sent only while somebody waits for such (see [`Node::wants_received`]).
+    Received { slot: Slot, signature: Signature },
+}
+
+/// A place among those counted, given back when it is dropped.
+pub struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// Takes a place if fewer than `most` are taken.
+    pub fn take(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let more = |taken: usize| (taken < most).then_some(taken + 1);
+        count
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()
+            .map(|_| Self(count.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 struct Inner {
     chain: Chain,
     store: Store,
     plugin: Option<PluginHost>,
+    /// Failed tries in a row to write, and when the next one is due.
+    failures: u32,
+    retry_at: Option<Instant>,
 }
 
 /// A running chain.
@@ -62,7 +95,15 @@ pub struct Node {
     genesis_hash: Hash,
     faucet: Keypair,
     airdrops: AtomicU32,
-
+    /// Names the node in `getIdentity` and as leader of every slot; nobody holds its key.
+    identity: Pubkey,
+    /// Where JSON-RPC and subscriptions are served.
+    addresses: OnceLock<(SocketAddr, SocketAddr)>,
+    healthy: AtomicBool,
+    /// Subscriptions of all connections.
+    pub(crate) subscriptions: Arc<AtomicUsize>,
+    /// Subscriptions that wait for a transaction to be received.
+    pub(crate) wants_received: Arc<AtomicUsize>,
     pub(crate) metrics: Metrics,
 }
 
@@ -80,6 +121,15 @@ fn salt() -> [u8; 16] {
     let key = Keypair::new().pubkey().to_bytes();
     salt.copy_from_slice(&key[..16]);
     salt
+}
+
+/// A name for the node that is made of its chain's genesis hash.
+fn identity(genesis_hash: &Hash) -> Pubkey {
+    let digest = Sha256::new()
+        .chain_update(b"mythic/devnet/identity/v1")
+        .chain_update(genesis_hash.to_bytes())
+        .finalize();
+    Pubkey::new_from_array(digest.into())
 }
 
 /// What the data directory holds; made if it is empty.
@@ -145,6 +195,8 @@ impl Node {
             chain,
             store,
             plugin,
+            failures: 0,
+            retry_at: None,
         };
         if let Some(plugin) = &mut inner.plugin {
             let root = inner.chain.rooted().clone();
@@ -156,7 +208,11 @@ impl Node {
             genesis_hash,
             faucet,
             airdrops: AtomicU32::new(0),
-
+            identity: identity(&genesis_hash),
+            addresses: OnceLock::new(),
+            healthy: AtomicBool::new(true),
+            subscriptions: Arc::default(),
+            wants_received: Arc::default(),
             metrics: Metrics::new()?,
             inner: Mutex::new(inner),
         };
@@ -168,13 +224,35 @@ impl Node {
     pub fn shut_down(&self) {
         let inner = &mut *self.inner.lock();
         let confirmed = inner.chain.rootable_at_stop();
+        inner.retry_at = None;
         self.root(inner, &confirmed);
+        self.tell(inner);
         inner.plugin = None;
     }
 
     /// Hash that tells this chain from every other.
     pub fn genesis_hash(&self) -> Hash {
         self.genesis_hash
+    }
+
+    /// The node's name among leaders.
+    pub fn identity(&self) -> Pubkey {
+        self.identity
+    }
+
+    /// Where JSON-RPC and subscriptions are served, once they are.
+    pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.addresses.get().copied()
+    }
+
+    /// Says where JSON-RPC and subscriptions are served.
+    pub fn served_at(&self, rpc: SocketAddr, ws: SocketAddr) {
+        self.addresses.get_or_init(|| (rpc, ws));
+    }
+
+    /// Whether finalized blocks reach the disk.
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
     }
 
     /// Milliseconds between slots; 0 = manual.
@@ -300,29 +378,48 @@ impl Node {
     fn settle(&self, inner: &mut Inner) {
         let roots = inner.chain.rootable();
         self.root(inner, &roots);
+        self.tell(inner);
     }
 
     fn root(&self, inner: &mut Inner, roots: &[Arc<Block>]) {
+        if inner.retry_at.is_some_and(|due| Instant::now() < due) {
+            return;
+        }
         let open = inner.chain.open_slot();
         let saved = if roots.is_empty() {
             inner.store.note(open)
         } else {
-            inner.store.append_roots(roots, open)
+            roots.chunks(ROOT_CHUNK).try_for_each(|chunk| {
+                inner.store.append_roots(chunk, open)?;
+                inner.chain.root(chunk.len());
+                Ok(())
+            })
         };
+        self.healthy.store(saved.is_ok(), Ordering::Relaxed);
         match saved {
-            Ok(()) => inner.chain.root(roots.len()),
+            Ok(()) => {
+                inner.failures = 0;
+                inner.retry_at = None;
+            }
             Err(error) => {
                 self.metrics.store_errors.inc();
-                tracing::error!(%error, "rooted state could not be written; nothing is finalized until it can");
+                inner.failures = inner.failures.saturating_add(1);
+                let pause = Duration::from_millis(100 << inner.failures.min(6)).min(MAX_PAUSE);
+                inner.retry_at = Some(Instant::now() + pause);
+                tracing::error!(%error, failures = inner.failures, "rooted state could not be written; nothing is finalized until it can");
             }
         }
         if inner.store.is_long() {
             let state = inner.chain.rooted_state();
             if let Err(error) = inner.store.compact(&state, &self.genesis_hash) {
                 self.metrics.store_errors.inc();
-                tracing::error!(%error, "a snapshot of the state could not be written");
+                tracing::error!(%error, "a snapshot of the state could not be written; the log goes on");
             }
         }
+    }
+
+    /// Tells what happened to the plugin and the subscribers.
+    fn tell(&self, inner: &mut Inner) {
         let root = inner.chain.rooted().slot;
         for event in inner.chain.take_events() {
             if let Some(plugin) = &mut inner.plugin {
@@ -342,10 +439,16 @@ impl Node {
                     level: Level::Finalized,
                     block,
                 },
-                Event::Account { .. }
-                | Event::Transaction { .. }
-                | Event::Frozen(_)
-                | Event::Dead { .. } => continue,
+                Event::Dead { slot, reason, .. } => Notice::Dead { slot, reason },
+                Event::Transaction { slot, executed }
+                    if self.wants_received.load(Ordering::Acquire) > 0 =>
+                {
+                    Notice::Received {
+                        slot,
+                        signature: executed.signature,
+                    }
+                }
+                Event::Account { .. } | Event::Transaction { .. } | Event::Frozen(_) => continue,
             };
             // Nobody listening is no error.
             let _ = self.notices.send(notice);

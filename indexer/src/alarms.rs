@@ -1,9 +1,9 @@
 //! Alarms: what an operator should see, in `pipeline.alarm`. Raised in the transaction of what they are about, and
 //! cleared in the transaction that heals it; the rest an operator clears. A cleared alarm stays as history.
 
+use mythic_postgres::{Manner, connect};
 use tokio_postgres::Row;
 
-use crate::db;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 
@@ -64,12 +64,7 @@ pub struct Alarm {
 
 /// Raises an alarm, or counts one up that is open with the same kind and detail. Parameters: kind, slot, last slot,
 /// count, banks, clears itself, detail.
-pub const RAISE: &str = "
-    WITH again AS (
-        UPDATE pipeline.alarm SET slot = least(slot, $2), last_slot = greatest(last_slot, $3), count = count + $4, newest_at = now()
-        WHERE cleared_at IS NULL AND kind = $1::text AND detail = $7::text RETURNING 1)
-    INSERT INTO pipeline.alarm (kind, slot, last_slot, count, banks, clears_itself, detail)
-    SELECT $1, $2::bigint, $3::bigint, $4::bigint, $5::bigint[], $6::boolean, $7 WHERE NOT EXISTS (SELECT FROM again)";
+pub const RAISE: &str = "SELECT pipeline.raise_alarm($1, $2, $3, $4, $5, $6, $7)";
 
 /// Clears what the transaction healed, once the root has passed the last slot concerned. `$1` = slot of a base that was
 /// compared with all rows in this transaction, or null.
@@ -140,7 +135,7 @@ impl From<&Row> for Shown {
 
 /// The open alarms, oldest first; with `history` the cleared ones too.
 pub async fn list(database_url: &str, history: bool) -> Result<Vec<Shown>, IndexerError> {
-    let (client, _guard) = db::connect(database_url, "mythic alarms").await?;
+    let (client, _guard) = connect(database_url, &Manner::named("mythic alarms")).await?;
     let time = |column: &str| {
         format!(r#"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS {column}"#)
     };
@@ -180,7 +175,7 @@ pub async fn clear(
     which: &Which,
     reason: &str,
 ) -> Result<Outcome, IndexerError> {
-    let (mut client, _guard) = db::connect(database_url, "mythic alarms").await?;
+    let (mut client, _guard) = connect(database_url, &Manner::named("mythic alarms")).await?;
     let transaction = client.transaction().await?;
     let (all, ids) = match which {
         Which::All => (true, Vec::new()),

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use mythic_support::check::in_range;
 use serde::{Deserialize, Serialize};
 
 /// Keys of the indexer's TOML file.
@@ -47,16 +48,8 @@ impl Default for IndexerConfig {
 impl IndexerConfig {
     /// Checks every value; the message names key, value and what is allowed.
     pub fn validate(&self) -> Result<(), String> {
-        let in_range =
-            |key: &str, value: u64, from: u64, to: u64| match (from..=to).contains(&value) {
-                true => Ok(()),
-                false => Err(format!("{key} = {value}: allowed is {from} to {to}")),
-            };
-        if let Err(e) = self.database_url.parse::<tokio_postgres::Config>() {
-            return Err(format!(
-                "database_url: {e}: allowed is a URL like postgres://user@host/db"
-            ));
-        }
+        mythic_postgres::check_url(&self.database_url)
+            .map_err(|error| format!("database_url: {error}"))?;
         if self.spool_dir.as_os_str().is_empty() {
             return Err("spool_dir = \"\": allowed is a directory".into());
         }

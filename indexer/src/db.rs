@@ -1,48 +1,27 @@
-//! A connection to Postgres: opened with the safeguards a writer needs, statements prepared once.
+//! The writer's connection: statements prepared once, and an end to every wait for the server.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::SinkExt;
-use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls, Statement, types::ToSql};
+use mythic_postgres::{ConnectionGuard, CopyBuffer, Manner, PostgresError, connect};
+use tokio_postgres::{Client, Statement, types::ToSql};
 
-use crate::copy::CopyBuffer;
 use crate::error::IndexerError;
 
-/// Ends the connection's task when dropped, so that a dropped session is a closed one.
-#[derive(Debug)]
-pub struct ConnectionGuard(JoinHandle<()>);
+/// The server cancels a statement after this; a base of a large network is the longest.
+const STATEMENT: Duration = Duration::from_secs(600);
+/// A server that says nothing for this long, not even that it cancelled, is given up.
+const SILENCE: Duration = Duration::from_secs(630);
 
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.0.abort();
+async fn answered<T>(
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, IndexerError> {
+    match tokio::time::timeout(SILENCE, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(PostgresError::NoAnswer(SILENCE).into()),
     }
-}
-
-/// Opens a connection.
-pub async fn connect(url: &str, name: &str) -> Result<(Client, ConnectionGuard), IndexerError> {
-    let mut config: tokio_postgres::Config = url.parse()?;
-    config
-        .application_name(name)
-        .connect_timeout(std::time::Duration::from_secs(10))
-        .keepalives_idle(std::time::Duration::from_secs(10))
-        .tcp_user_timeout(std::time::Duration::from_secs(30));
-    let (client, connection) = config.connect(NoTls).await?;
-    let task = tokio::spawn(async move {
-        if let Err(e) = connection.await {
-            tracing::debug!("database connection ended: {e}");
-        }
-    });
-    let guard = ConnectionGuard(task);
-    // A writer that hangs inside a transaction must not hold the lease's row for ever.
-    client
-        .batch_execute(
-            "SET idle_in_transaction_session_timeout = '30s'; SET timezone = 'UTC'; SET client_min_messages = 'warning';
-             SET search_path = pg_catalog",
-        )
-        .await?;
-    Ok((client, guard))
 }
 
 /// A connection with its prepared statements.
@@ -59,7 +38,8 @@ pub struct Session {
 impl Session {
     /// Opens a session.
     pub async fn open(url: &str, name: &str) -> Result<Self, IndexerError> {
-        let (client, guard) = connect(url, name).await?;
+        let manner = Manner::named(name).statement_timeout(STATEMENT);
+        let (client, guard) = connect(url, &manner).await?;
         Ok(Self {
             client,
             statements: HashMap::new(),
@@ -95,7 +75,7 @@ impl Session {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(sql).await?;
+        let statement = answered(self.client.prepare(sql)).await?;
         self.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
@@ -108,7 +88,7 @@ impl Session {
     ) -> Result<u64, IndexerError> {
         self.step()?;
         let statement = self.prepared(sql).await?;
-        Ok(self.client.execute(&statement, params).await?)
+        answered(self.client.execute(&statement, params)).await
     }
 
     /// Runs a query.
@@ -119,13 +99,13 @@ impl Session {
     ) -> Result<Vec<tokio_postgres::Row>, IndexerError> {
         self.step()?;
         let statement = self.prepared(sql).await?;
-        Ok(self.client.query(&statement, params).await?)
+        answered(self.client.query(&statement, params)).await
     }
 
     /// Runs statements without parameters or results.
     pub async fn batch(&mut self, sql: &str) -> Result<(), IndexerError> {
         self.step()?;
-        Ok(self.client.batch_execute(sql).await?)
+        answered(self.client.batch_execute(sql)).await
     }
 
     /// `COPY target FROM STDIN`, binary. `target` is a table with its columns.
@@ -136,15 +116,18 @@ impl Session {
         self.step()?;
         let sql = format!("COPY {target} FROM STDIN (FORMAT binary)");
         let statement = self.prepared(&sql).await?;
-        let sink = self.client.copy_in::<_, Bytes>(&statement).await?;
-        futures::pin_mut!(sink);
-        sink.send(rows.finish()).await?;
-        Ok(sink.finish().await?)
+        answered(async {
+            let sink = self.client.copy_in::<_, Bytes>(&statement).await?;
+            futures::pin_mut!(sink);
+            sink.send(rows.finish()).await?;
+            sink.finish().await
+        })
+        .await
     }
 
     /// Leaves a transaction that failed; the connection may be gone, which has the same effect.
     pub async fn rollback(&mut self) {
-        if let Err(e) = self.client.batch_execute("ROLLBACK").await {
+        if let Err(e) = answered(self.client.batch_execute("ROLLBACK")).await {
             tracing::debug!("rollback: {e}");
         }
     }

@@ -1,5 +1,8 @@
-//! The projected entities: their tables, keys and columns, as sql/migrations/0030_projection.sql and
-//! 0110_disputes.sql make them, and the values that go in. No SQL text here; see `sql`.
+//! What is projected: the entities, their rows, and the values that go in. Each table says its columns once, in its own file
+//! under `projection`, with [`table!`]. No SQL text here; see `sql`.
+
+use mythic_postgres::CopyBuffer;
+use serde_json::Value as Json;
 
 /// A value of one column, already checked: text has no NUL, integers fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +18,36 @@ pub enum Value {
     Json(String),
 }
 
+macro_rules! value_from {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::$variant(value)
+            }
+        }
+    )*};
+}
+
+value_from!(bool => Bool, i16 => I16, i32 => I32, i64 => I64, String => Text);
+
+impl<const N: usize> From<[u8; N]> for Value {
+    fn from(value: [u8; N]) -> Self {
+        Self::Bytes(value.to_vec())
+    }
+}
+
+impl From<Json> for Value {
+    fn from(value: Json) -> Self {
+        Self::Json(value.to_string())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
 /// One row of an entity as it stands after one account update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -26,90 +59,112 @@ pub struct Row {
     /// The account's own write counter.
     pub write_seq: i64,
     pub exact: bool,
-    /// In the order of [`Entity::columns`].
+    /// In the order of [`Table::COLUMNS`].
     pub values: Vec<Value>,
-}
-
-macro_rules! entities {
-    ($($(#[$doc:meta])* $name:ident $table:literal [$($key:literal),*] [$($column:literal),*];)*) => {
-        /// A projected table.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr(u8)]
-        pub enum Entity { $($(#[$doc])* $name,)* }
-
-        impl Entity {
-            pub const ALL: &'static [Entity] = &[$(Entity::$name,)*];
-
-            /// Name of the table; `_hot` and `_overlay` are its companions.
-            pub const fn table(self) -> &'static str { match self { $(Entity::$name => $table,)* } }
-
-            /// Primary key of the table.
-            pub const fn keys(self) -> &'static [&'static str] { match self { $(Entity::$name => &[$($key),*],)* } }
-
-            /// Columns after [`VERSION_COLUMNS`], in the order of [`Row::values`].
-            pub const fn columns(self) -> &'static [&'static str] { match self { $(Entity::$name => &[$($column),*],)* } }
-        }
-    };
 }
 
 /// First columns of every entity table: where and how its row was written.
 pub const VERSION_COLUMNS: [&str; 5] = ["bank", "slot", "ordinal", "write_seq", "exact"];
 
-entities! {
-    Job "job" ["pubkey", "requested_slot"] [
-        "pubkey", "requested_slot", "owner", "requester", "canceller", "nonce", "model", "validator", "rent_payer", "spend_grant",
-        "status", "end_reason", "finish_reason", "prompt_hash", "prompt_tokens", "max_output_tokens", "output_tokens",
-        "price_in", "price_out", "seed", "temperature_milli", "sampling_profile", "stop_hash", "prompt_source", "terms_hash",
-        "deadline_slot", "window_slots", "accepted_slot", "cancel_slot", "submitted_slot", "disputed_slot", "ended_slot",
-        "window_end_slot", "open_disputes", "output_root", "fingerprint", "ceiling_lamports", "fee_lamports",
-        "validator_lamports", "foundation_lamports", "burned_lamports", "refunded_lamports", "slashed_lamports", "lamports"];
-    /// The transaction that first showed a transition of a job.
-    JobSignature "job_signature" ["pubkey", "requested_slot", "step"] ["pubkey", "requested_slot", "step", "signature"];
-    Validator "validator" ["pubkey"] [
-        "pubkey", "authority", "operator", "rent_payer", "status", "stake", "activating", "activation_slot", "unbonding",
-        "unbonding_slot", "open_jobs", "open_disputes", "claimable", "owed_foundation", "owed_burn", "gpu_name", "vram_mib",
-        "endpoint", "models", "jobs_settled", "jobs_missed", "jobs_declined", "earned", "slashed", "registered_slot",
-        "jailed_until", "lamports"];
-    /// One row per write of a validator account.
-    ValidatorStake "validator_stake" ["pubkey", "slot", "ordinal"] ["pubkey", "authority", "stake", "activating", "unbonding"];
-    Model "model" ["pubkey"] [
-        "pubkey", "identity", "name", "registrant", "price_in", "price_out", "retired", "weights_hash", "tokenizer_hash",
-        "template_hash", "quantisation", "kernel_profile", "eos_ids", "context_length", "max_job_tokens", "error_ppm",
-        "miss_ppm", "commit_slots", "min_vram_mib", "registered_slot", "retired_slot", "burned_lamports", "lamports"];
-    Vault "vault" ["pubkey"] [
-        "pubkey", "owner", "rent_payer", "balance", "held", "open_jobs", "deposited", "withdrawn", "spent", "created_slot",
-        "lamports"];
-    Grant "spend_grant" ["pubkey"] [
-        "pubkey", "owner", "delegate", "rent_payer", "per_job_max", "window_max", "window_slots", "window_start",
-        "window_spent", "lifetime_cap", "lifetime_spent", "expiry_slot", "revoked", "revoked_slot", "created_slot",
-        "open_jobs", "models", "lamports"];
-    Dispute "dispute" ["pubkey"] [
-        "pubkey", "job", "challenger", "submitter", "fingerprint", "status", "verdict", "jury_seats", "bond_lamports",
-        "opened_slot", "completed_slot", "resolved_slot", "slashed_lamports", "challenger_lamports", "jurors_lamports",
-        "submitter_lamports", "burned_lamports", "lamports", "model", "rent_payer", "ground", "exact_profile", "sampled",
-        "named", "opened", "output_tokens", "requested_slot", "submitted_slot", "openings_end_slot", "commit_from_slot",
-        "commit_end_slot", "reveal_end_slot", "due_slot", "retention_end_slot", "at_stake_lamports",
-        "answering_fee_lamports", "tariff_lamports", "held_lamports", "output_rent_lamports", "penalties_lamports",
-        "collected"];
-    Treasury "treasury" ["pubkey"] ["pubkey", "balance", "withdrawn", "received", "lamports"];
-    Config "config" ["pubkey"] [
-        "pubkey", "admin", "pending_admin", "foundation", "paused", "parameters", "lamports"];
-    /// The account exists no more (no lamports, or another owner).
-    Closure "closure" ["pubkey"] ["pubkey"];
-    // Places of entities are stored (`slot.entities`), so new ones come last.
-    /// A taken seat of a dispute's jury; `pubkey` is the dispute.
-    Juror "juror" ["pubkey", "seat"] [
-        "pubkey", "seat", "job", "juror", "rank", "commitment", "committed_slot", "revealed_slot", "fraud", "agrees",
-        "vector", "reward_lamports", "penalty_lamports", "collected"];
-    /// A checked position of a dispute; `pubkey` is the dispute.
-    Opening "opening" ["pubkey", "place"] ["pubkey", "place", "job", "position", "named", "token", "ids", "logits"];
-    /// A page of posted output.
-    Output "output" ["pubkey"] [
-        "pubkey", "job", "rent_payer", "fingerprint", "page", "token_count", "chunks", "chunks_total", "updated_slot",
-        "completed_slot", "tokens", "lamports"];
+impl Row {
+    /// Writes it as a row of the entity's hot table, in a bank.
+    pub fn write(&self, bank: i64, out: &mut CopyBuffer) {
+        let columns = VERSION_COLUMNS.len() + self.values.len();
+        // Tables have a few dozen columns.
+        out.row(i16::try_from(columns).unwrap_or(i16::MAX))
+            .i64(bank)
+            .i64(self.slot)
+            .i32(self.ordinal)
+            .i64(self.write_seq)
+            .bool(self.exact);
+        for value in &self.values {
+            match value {
+                Value::Null => out.null(),
+                Value::Bool(v) => out.bool(*v),
+                Value::I16(v) => out.i16(*v),
+                Value::I32(v) => out.i32(*v),
+                Value::I64(v) => out.i64(*v),
+                Value::Bytes(v) => out.bytes(v),
+                Value::Text(v) => out.bytes(v.as_bytes()),
+                Value::Json(v) => out.json(v),
+            };
+        }
+    }
+}
+
+/// A projected table: what a row of it says.
+pub trait Table {
+    const ENTITY: Entity;
+    /// Name; `_hot` and `_overlay` are its companions.
+    const NAME: &'static str;
+    /// Primary key.
+    const KEYS: &'static [&'static str];
+    /// Columns after [`VERSION_COLUMNS`].
+    const COLUMNS: &'static [&'static str];
+    /// In the order of [`Self::COLUMNS`].
+    fn values(self) -> Vec<Value>;
+}
+
+/// Declares a table's row: a struct whose fields are its columns.
+macro_rules! table {
+    ($(#[$doc:meta])* $entity:ident: $name:ident = $table:literal [$($key:literal),+] {
+        $($(#[$column_doc:meta])* $column:ident: $type:ty),+ $(,)?
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub(crate) struct $name { $($(#[$column_doc])* pub $column: $type),+ }
+
+        impl $crate::entity::Table for $name {
+            const ENTITY: $crate::entity::Entity = $crate::entity::Entity::$entity;
+            const NAME: &'static str = $table;
+            const KEYS: &'static [&'static str] = &[$($key),+];
+            const COLUMNS: &'static [&'static str] = &[$(stringify!($column)),+];
+            fn values(self) -> Vec<$crate::entity::Value> {
+                vec![$($crate::entity::Value::from(self.$column)),+]
+            }
+        }
+    };
+}
+pub(crate) use table;
+
+/// A kind of row. Places are stored (`slot.entities`), so new ones come last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Entity {
+    Job,
+    JobSignature,
+    Validator,
+    ValidatorStake,
+    Model,
+    Vault,
+    Grant,
+    Dispute,
+    Treasury,
+    Config,
+    Closure,
+    Juror,
+    Opening,
+    Output,
 }
 
 impl Entity {
+    pub const ALL: &'static [Entity] = &[
+        Entity::Job,
+        Entity::JobSignature,
+        Entity::Validator,
+        Entity::ValidatorStake,
+        Entity::Model,
+        Entity::Vault,
+        Entity::Grant,
+        Entity::Dispute,
+        Entity::Treasury,
+        Entity::Config,
+        Entity::Closure,
+        Entity::Juror,
+        Entity::Opening,
+        Entity::Output,
+    ];
+
     /// Every write is kept, not only the last one of a bank.
     pub const fn is_history(self) -> bool {
         matches!(self, Entity::ValidatorStake)

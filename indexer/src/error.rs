@@ -1,12 +1,16 @@
 //! What can go wrong, and whether it can be waited out.
 
+use mythic_postgres::PostgresError;
+use mythic_stream::spool::SpoolError;
+use mythic_support::metrics::ListenError;
+
 /// Errors of the indexer.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexerError {
-    #[error("database: {}", describe(.0))]
-    Database(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Database(#[from] PostgresError),
     #[error("spool: {0}")]
-    Spool(#[from] mythic_stream::spool::SpoolError),
+    Spool(#[from] SpoolError),
     #[error("another indexer took over (lease epoch is not {epoch} any more)")]
     LeaseLost { epoch: i64 },
     #[error("another indexer ({holder}) holds the lease")]
@@ -17,67 +21,54 @@ pub enum IndexerError {
         "the database belongs to the chain with genesis {database}, the spool to {spool}: use another database, or start over with --reset"
     )]
     OtherChain { database: String, spool: String },
-    #[error(
-        "migration {name} was changed after it had been applied: restore the file, or use a new database"
-    )]
-    MigrationChanged { name: String },
-    #[error("the database has migration {name}, which this build does not know: use a newer build")]
-    MigrationUnknown { name: String },
     #[error("{0} (a bug: please report it)")]
     Broken(String),
     #[error("configuration: {0}")]
     Config(String),
-    #[error("listening on {addr}: {source}")]
-    Listen {
-        addr: std::net::SocketAddr,
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("stopped by a test")]
     #[cfg(test)]
     Injected,
 }
 
-/// Postgres' own message with its code; the library's text hides it.
-fn describe(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} ({})", db.message(), db.code().code()),
-        None => {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(error);
-            while let Some(inner) = source {
-                text = format!("{text}: {inner}");
-                source = inner.source();
-            }
-            text
-        }
+impl From<tokio_postgres::Error> for IndexerError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
     }
 }
 
 impl IndexerError {
     /// The database refused the content of a row (SQLSTATE classes 22 and 23, and 54: too large).
     pub fn is_data(&self) -> bool {
-        match self {
-            Self::Database(e) => e
-                .code()
-                .is_some_and(|c| ["22", "23", "54"].contains(&&c.code()[..2])),
-            _ => false,
-        }
+        self.in_class(&["22", "23", "54"])
     }
 
     /// Trying again can't help.
     pub fn is_fatal(&self) -> bool {
         match self {
-            // A server that restarts, a lost connection, a full disk pass; wrong SQL or data doesn't.
-            Self::Database(e) => e.code().is_some_and(|c| {
-                ["22", "23", "42", "54", "0A", "3D", "28"].contains(&&c.code()[..2])
-            }),
-            Self::Spool(e) => matches!(
-                e,
-                mythic_stream::spool::SpoolError::Corrupt { .. }
-                    | mythic_stream::spool::SpoolError::BadName(_)
-            ),
+            // A server that restarts, a lost connection, a full disk pass; wrong SQL, data or settings don't.
+            Self::Database(
+                PostgresError::Url(_)
+                | PostgresError::Tls(_)
+                | PostgresError::MigrationChanged { .. }
+                | PostgresError::MigrationUnknown { .. },
+            ) => true,
+            Self::Database(_) => self.in_class(&["22", "23", "42", "54", "0A", "3D", "28"]),
+            Self::Spool(e) => matches!(e, SpoolError::Corrupt { .. } | SpoolError::BadName(_)),
             Self::LeaseLost { .. } | Self::LeaseHeld { .. } | Self::PositionMoved { .. } => false,
             _ => true,
+        }
+    }
+
+    /// The database refused something with a code of one of these classes.
+    fn in_class(&self, classes: &[&str]) -> bool {
+        match self {
+            Self::Database(e) => {
+                let class = e.sqlstate().and_then(|code| code.get(..2));
+                class.is_some_and(|class| classes.contains(&class))
+            }
+            _ => false,
         }
     }
 }

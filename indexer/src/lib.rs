@@ -5,17 +5,13 @@
 //! - [`projection`]: account bytes to rows ([`entity`]) and feed events ([`feed`])
 //! - [`plan`]: inputs to everything one transaction writes
 //!
-//! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`copy`], [`db`], [`alarms`]), [`lease`] keeps
+//! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
 //! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance.
-//!
-//! Beside them: [`settler`] sends what is due on chain and compares index and chain; [`cluster`] runs a private Postgres.
 #![recursion_limit = "256"]
 #![forbid(unsafe_code)]
 
 pub mod alarms;
-pub mod cluster;
 pub mod config;
-pub mod copy;
 pub mod db;
 pub mod entity;
 pub mod error;
@@ -27,7 +23,6 @@ pub mod plan;
 pub mod projection;
 mod rebuild;
 pub mod service;
-pub mod settler;
 pub mod source;
 pub mod sql;
 pub mod state;

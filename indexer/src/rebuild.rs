@@ -1,11 +1,14 @@
 //! Projects the archive again, into a shadow schema, compares it with the live one and swaps them.
 
+use std::time::Duration;
+
+use mythic_postgres::{Manner, connect};
 use tokio_postgres::Row;
 
-use crate::db::{self, Session};
+use crate::db::Session;
 use crate::error::IndexerError;
 use crate::holder::{Input, SealedBank};
-use crate::migrate::{Scope, run_scope};
+use crate::migrate::{PROJECTION, VIEWS, run_scope};
 use crate::plan::kind;
 use crate::projection::Account;
 use crate::state;
@@ -45,9 +48,10 @@ pub struct RebuildReport {
 /// Projects the whole archive into a shadow schema. The live indexer goes on meanwhile; it is held up
 /// only for the last events, the comparison and the swap, after which it starts over on the new schema.
 pub async fn rebuild(database_url: &str, swap: Swap) -> Result<RebuildReport, IndexerError> {
-    let (lock, _guard) = db::connect(database_url, "mythic rebuild").await?;
-    lock.batch_execute("SET idle_in_transaction_session_timeout = 0")
-        .await?;
+    let manner = Manner::named("mythic rebuild")
+        .statement_timeout(Duration::ZERO)
+        .idle_in_transaction(Duration::ZERO);
+    let (lock, _guard) = connect(database_url, &manner).await?;
     let live: String = lock
         .query_one("SELECT projection FROM pipeline.lease", &[])
         .await?
@@ -62,7 +66,7 @@ pub async fn rebuild(database_url: &str, swap: Swap) -> Result<RebuildReport, In
         "BEGIN; DROP SCHEMA IF EXISTS {shadow} CASCADE; CREATE SCHEMA {shadow}"
     ))
     .await?;
-    run_scope(&lock, Scope::Projection, &shadow).await?;
+    run_scope(&lock, PROJECTION, &shadow).await?;
     lock.batch_execute("COMMIT").await?;
 
     let mut reader = Session::open(database_url, "mythic rebuild reader").await?;
@@ -92,7 +96,7 @@ pub async fn rebuild(database_url: &str, swap: Swap) -> Result<RebuildReport, In
         Swap::Always => true,
     };
     if swapped {
-        run_scope(&lock, Scope::Views, &shadow).await?;
+        run_scope(&lock, VIEWS, &shadow).await?;
         lock.execute(
             "UPDATE pipeline.lease SET projection = $1, epoch = epoch + 1",
             &[&shadow],

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mythic_stream::proto::Event;
 use mythic_stream::spool::{Item, SpoolError};
+use mythic_support::{Backoff, Throttle};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::IndexerConfig;
@@ -18,8 +19,10 @@ use crate::source::Source;
 use crate::telemetry::{Telemetry, seconds_since};
 use crate::writer::{Mode, Step, Writer};
 
+/// The same trouble is logged once in this time.
+const WARNINGS: Duration = Duration::from_secs(10);
 /// Pause between tries, doubled up to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a lease held by someone else is looked at.
 const LEASE_POLL: Duration = Duration::from_millis(250);
 /// How often a writer with nothing to write says that it lives.
@@ -38,7 +41,8 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
     if let Some(addr) = config.metrics_addr {
         telemetry.serve(addr, stop.clone()).await?;
     }
-    let mut pause = BACKOFF.0;
+    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
+    let warnings = Throttle::new(WARNINGS);
     loop {
         let began = Instant::now();
         let error = match session(&config, &telemetry, &stop).await {
@@ -52,15 +56,15 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
         };
         telemetry.failed(&error);
         telemetry.restarts.inc();
-        if began.elapsed() > BACKOFF.1 {
-            pause = BACKOFF.0;
+        if began.elapsed() > PAUSE.1 {
+            backoff.reset();
         }
-        tracing::warn!("indexer starts over in {pause:?}: {error}");
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(pause) => {}
+        if let Some(more) = warnings.allow() {
+            tracing::warn!(more, "indexer starts over: {error}");
         }
-        pause = (pause * 2).min(BACKOFF.1);
+        if !backoff.wait(&stop).await {
+            return Ok(());
+        }
     }
 }
 
@@ -121,7 +125,7 @@ async fn session(
                 start = oldest;
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(BACKOFF.0) => {}
+                    () = tokio::time::sleep(PAUSE.0) => {}
                 }
             }
             done => return done,

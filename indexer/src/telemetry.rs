@@ -1,16 +1,11 @@
-//! Metrics and health of the indexer, served over HTTP where an address is configured.
+//! Metrics and health of the indexer.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use axum::{
-    Json, Router, extract::State as Extract, http::StatusCode, response::IntoResponse, routing::get,
-};
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use mythic_support::metrics::{self, Health, ListenError};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -36,11 +31,11 @@ pub struct Telemetry {
     pub confirmed_slot: IntGauge,
     pub finalized_slot: IntGauge,
     alarms: IntGaugeVec,
-    health: Arc<Mutex<Health>>,
+    health: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
-struct Health {
+struct State {
     working: bool,
     error: Option<String>,
     last_commit: Option<Instant>,
@@ -89,7 +84,7 @@ impl Telemetry {
             processed_slot: gauge("processed_slot", "Head of the processed chain")?,
             confirmed_slot: gauge("confirmed_slot", "Head of the confirmed chain")?,
             finalized_slot: gauge("finalized_slot", "Root")?,
-            health: Arc::new(Mutex::new(Health {
+            health: Arc::new(Mutex::new(State {
                 working: false,
                 error: None,
                 last_commit: None,
@@ -132,56 +127,24 @@ impl Telemetry {
         &self,
         addr: SocketAddr,
         stop: CancellationToken,
-    ) -> Result<(), IndexerError> {
-        let listener = tokio::net::TcpListener::bind(addr)
-            .await
-            .map_err(|source| IndexerError::Listen { addr, source })?;
-        let app = Router::new()
-            .route("/metrics", get(metrics))
-            .route("/health", get(health))
-            .with_state(self.clone());
-        tokio::spawn(async move {
-            let served = axum::serve(listener, app)
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .await;
-            if let Err(e) = served {
-                tracing::error!("metrics server: {e}");
-            }
-        });
-        Ok(())
+    ) -> Result<SocketAddr, ListenError> {
+        let asked = self.clone();
+        metrics::serve(addr, self.registry.clone(), move || asked.health(), stop).await
     }
-}
 
-async fn metrics(Extract(telemetry): Extract<Telemetry>) -> impl IntoResponse {
-    let mut out = Vec::new();
-    match TextEncoder::new().encode(&telemetry.registry.gather(), &mut out) {
-        Ok(()) => (StatusCode::OK, out),
-        Err(e) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            e.to_string().into_bytes(),
-        ),
+    fn health(&self) -> Health {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        Health {
+            ok: health.working,
+            detail: json!({
+                "error": health.error,
+                "seconds_since_commit": health.last_commit.map(|at| at.elapsed().as_secs_f64()),
+                "processed_slot": self.processed_slot.get(),
+                "confirmed_slot": self.confirmed_slot.get(),
+                "finalized_slot": self.finalized_slot.get(),
+            }),
+        }
     }
-}
-
-async fn health(Extract(telemetry): Extract<Telemetry>) -> impl IntoResponse {
-    let health = telemetry
-        .health
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    let code = if health.working {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    let body = json!({
-        "status": if health.working { "ok" } else { "waiting" },
-        "error": health.error,
-        "seconds_since_commit": health.last_commit.map(|at| at.elapsed().as_secs_f64()),
-        "processed_slot": telemetry.processed_slot.get(),
-        "confirmed_slot": telemetry.confirmed_slot.get(),
-        "finalized_slot": telemetry.finalized_slot.get(),
-    });
-    (code, Json(body))
 }
 
 /// Seconds from a producer's clock to now; none if the clocks disagree.

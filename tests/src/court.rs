@@ -4,11 +4,11 @@
 use crate::{Network, PATIENCE, Ran, ran};
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
-use mythic_client::{ChainClient, ClientError, Commitment, account::ProgramAccount, ix, keys, pda};
-use mythic_interface::error::MythicError;
-use mythic_interface::state::{
-    Config, Dispute, DisputeStatus, Header, Job, JobStatus, Validator, Vault,
+use mythic_client::{
+    ChainClient, ClientError, Commitment, Filter, account::ProgramAccount, ix, keys, pda,
 };
+use mythic_interface::error::MythicError;
+use mythic_interface::state::{Config, Dispute, DisputeStatus, Job, JobStatus, Validator, Vault};
 use serde_json::{Value, json};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
@@ -364,8 +364,7 @@ impl Court {
 
     /// Whether there is a result that somebody may be about to challenge.
     async fn unchallenged(&self) -> Result<bool> {
-        let status_at = std::mem::offset_of!(Header, status);
-        let submitted = [(status_at, vec![JobStatus::Submitted as u8])];
+        let submitted = [Filter::<Job>::status(JobStatus::Submitted)];
         let found = self
             .chain
             .program_accounts::<Job>(&submitted, Commitment::Processed)

@@ -5,11 +5,10 @@ use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
 use mythic_e2e::court::{Bought, Court, Wanted, is};
-use mythic_inference::{fingerprint::Evidence, wire};
 use mythic_interface::{
     error::MythicError,
     hash,
-    instruction::RegisterValidator,
+    ix::RegisterValidator,
     le::{I32, Text, U32, U64},
     merkle,
     sampler::check_leaf,
@@ -19,6 +18,8 @@ use mythic_interface::{
         ValidatorStatus, Verdict,
     },
 };
+use mythic_wire as wire;
+use mythic_wire::fingerprint::Evidence;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -251,9 +252,8 @@ impl Scene {
                 let other = dispute.jury().iter().find(|seat| seat.is_taken());
                 commitment = other.context("nobody to copy")?.commitment;
             }
-            let (operator, authority) = (self.purse.pubkey(), liar.key());
-            let commit =
-                ix::commit_juror(&operator, &authority, &bench.dispute, &dispute, commitment);
+            let juror = self.juror(liar, bench);
+            let commit = ix::commit_juror(&juror, &dispute, commitment);
             match self.court.send(&[commit], &[&self.purse]).await {
                 Ok(()) => bench.sitting.push(liar),
                 // Outranked in every seat: a commitment in vain.
@@ -264,6 +264,15 @@ impl Scene {
         }
         bench.committed = true;
         Ok(())
+    }
+
+    /// A liar's place in a dispute; they share one operator.
+    fn juror(&self, liar: &Liar, bench: &Bench<'_>) -> ix::Juror {
+        ix::Juror {
+            operator: self.purse.pubkey(),
+            authority: liar.key(),
+            dispute: bench.dispute,
+        }
     }
 
     /// Reveals what can be revealed, once reveals are taken.
@@ -282,15 +291,8 @@ impl Scene {
                 continue;
             }
             let vector = bytes(&bench.vector);
-            let (operator, authority) = (self.purse.pubkey(), liar.key());
-            let reveal = ix::reveal_juror(
-                &operator,
-                &authority,
-                &bench.dispute,
-                &dispute,
-                SALT,
-                &vector,
-            );
+            let juror = self.juror(liar, bench);
+            let reveal = ix::reveal_juror(&juror, &dispute, SALT, &vector);
             match bench.part {
                 Part::Guess | Part::Approve => {
                     self.court.send(&[reveal], &[&self.purse]).await?;
@@ -578,6 +580,11 @@ async fn prove_own_fault(scene: &Scene, prover: &Liar, job: &Pubkey) -> Result<(
         .context("no fault in the evidence")?;
     let path = merkle::prove(&evidence.leaf_hashes(), leaf.position as usize).context("a path")?;
     let who = scene.challenger(prover);
-    let proof = ix::prove_fault(&who, job, &state, &leaf, path.siblings(), None);
+    let proof = ix::Proof {
+        leaf,
+        path: path.siblings(),
+        page: None,
+    };
+    let proof = ix::prove_fault(&who, job, &state, &proof);
     court.send(&[proof], &[&scene.purse]).await
 }

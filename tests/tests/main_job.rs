@@ -5,12 +5,13 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use mythic_client::pda;
 use mythic_e2e::{Network, chat_node, chat_python};
-use mythic_inference::{fingerprint::Evidence, prompt::PromptFormatter};
 use mythic_interface::{
     hash,
     money::{price, split},
     state::{Job, SpendGrant, Validator, Vault},
 };
+use mythic_model::prompt::PromptFormatter;
+use mythic_wire::fingerprint::Evidence;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use std::{
@@ -148,7 +149,7 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
     ensure!(evidence.output_ids.len() == tokens as usize);
     if let Some(text) = text {
         let gguf =
-            mythic_inference::model::cache_dir()?.join(mythic_inference::model::CATALOGUE[0].file);
+            mythic_model::catalogue::cache_dir()?.join(mythic_model::catalogue::CATALOGUE[0].file);
         let formatter = PromptFormatter::from_gguf(gguf)?;
         let ids: Vec<u32> = evidence
             .output_ids

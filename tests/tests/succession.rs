@@ -4,10 +4,10 @@
 use anyhow::{Context, Result, ensure};
 use mythic_client::{Commitment, ix, keys, pda};
 use mythic_e2e::Network;
-use mythic_inference::engine::kernels;
+use mythic_engine::kernels;
 use mythic_interface::{
     hash,
-    instruction::{RegisterModel, RequestInference, SubmitResult, UpdateModel, UpdateValidator},
+    ix::{RegisterModel, RequestInference, SubmitResult, UpdateModel, UpdateValidator},
     le::{Text, U16, U32},
     state::{Job, KernelProfile, Model, ModelStatus, SamplingProfile, Validator},
     window,

@@ -1,12 +1,16 @@
 //! What the gateway does on chain: it builds, checks and signs requests for jobs, looks at what pays for them, cancels.
 
 use axum::http::StatusCode;
-use base64::{Engine, engine::general_purpose::STANDARD};
-use mythic_client::{ClientError, Commitment, account::decode, ix, pda};
+use mythic_client::{
+    ClientError, Commitment,
+    account::decode,
+    ix, pda,
+    request::{self, HalfSigned},
+};
 use mythic_interface::{
     error::MythicError,
     hash::{sha256, stop_hash},
-    instruction::{self, Instruction as _, RequestInference, Tag},
+    ix::RequestInference,
     le::{Text, U16, U32},
     state::{GrantStatus, Job, SpendGrant, Vault},
     window,
@@ -26,16 +30,11 @@ use crate::{
     intake::plan::Plan,
 };
 
-/// Largest transaction of the chain, bytes.
-pub const MAX_TRANSACTION: usize = 1232;
-const COMPUTE_BUDGET: Pubkey =
-    Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
-
 /// The nonce's second half: the same for the same attempt of the same choice of the same request.
 pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> [u8; 8] {
     let lengths = [key_id.len() as u32, request_key.len() as u32].map(u32::to_le_bytes);
     let digest = sha256(&[
-        b"mythic/gateway-nonce/v1",
+        mythic_interface::hash::domain::GATEWAY_NONCE,
         &lengths[0],
         key_id.as_bytes(),
         &lengths[1],
@@ -50,7 +49,7 @@ pub fn nonce_tag(key_id: &str, request_key: &str, choice: u32, attempt: u32) -> 
 /// Salt of a request's prompt hash: the same for the same request, and nobody else can guess it.
 pub fn prompt_salt(chain: &Chain, request_id: &str) -> [u8; 16] {
     let digest = sha256(&[
-        b"mythic/gateway-salt/v1",
+        mythic_interface::hash::domain::GATEWAY_SALT,
         chain.payer.secret_bytes(),
         request_id.as_bytes(),
     ]);
@@ -62,7 +61,7 @@ pub fn prompt_salt(chain: &Chain, request_id: &str) -> [u8; 16] {
 /// Sampling seed of a choice: from the client's seed, if it gave one.
 pub fn user_seed(seed: i64, choice: u32) -> [u8; 32] {
     sha256(&[
-        b"mythic/gateway-seed/v1",
+        mythic_interface::hash::domain::GATEWAY_SEED,
         &seed.to_le_bytes(),
         &choice.to_le_bytes(),
     ])
@@ -108,29 +107,13 @@ pub async fn request_transaction(
         model: *model,
         validator,
     };
-    let instruction = ix::request_inference(&who, arguments);
     let hash = chain.blockhashes.get(&chain.client).await?;
-    let signers: [&Keypair; 2] = [&chain.payer, &account.delegate];
-    // The fee payer may be the delegate itself.
-    let signers = if chain.payer.pubkey() == account.delegate.pubkey() {
-        &signers[..1]
-    } else {
-        &signers[..]
-    };
-    mythic_client::sign_partly(
-        &[instruction],
-        &chain.payer.pubkey(),
-        &signers.to_vec(),
-        hash,
-    )
-    .map_err(chain_error)
+    request::build(&who, arguments, [&chain.payer, &account.delegate], hash).map_err(chain_error)
 }
 
 /// A transaction as it travels.
 pub fn encode(transaction: &Transaction) -> ApiResult<String> {
-    bincode::serialize(transaction)
-        .map(|bytes| STANDARD.encode(bytes))
-        .map_err(ApiError::internal)
+    request::encode(transaction).map_err(ApiError::internal)
 }
 
 /// Whether a grant covers `jobs` jobs of `ceiling` lamports at `slot`.
@@ -253,114 +236,34 @@ pub struct ClientTransaction {
     pub transaction: VersionedTransaction,
 }
 
-/// Checks a client's transaction instruction by instruction: compute budget, and one RequestInference whose canceller is
-/// this gateway; signed by all but the operator; nothing that the gateway itself would pay.
+/// Checks a client's transaction: one RequestInference, signed by all but the operator, whose canceller is this gateway;
+/// nothing that the gateway itself would pay.
 pub fn check_client_transaction(encoded: &str, gateway: &Pubkey) -> ApiResult<ClientTransaction> {
     let refuse =
         |why: &str| ApiError::invalid("mythic.transaction", format!("mythic.transaction: {why}"));
-    let bytes = STANDARD.decode(encoded).map_err(|_| refuse("not base64"))?;
-    if bytes.len() > MAX_TRANSACTION {
-        return Err(refuse("larger than 1232 bytes"));
-    }
-    let transaction: VersionedTransaction =
-        bincode::deserialize(&bytes).map_err(|_| refuse("not a serialised transaction"))?;
-    if transaction.sanitize().is_err() {
-        return Err(refuse("malformed"));
-    }
-    if transaction
-        .message
-        .address_table_lookups()
-        .is_some_and(|lookups| !lookups.is_empty())
-    {
-        return Err(refuse(
-            "address lookup tables are not taken; name all accounts",
-        ));
-    }
-    let keys = transaction.message.static_account_keys();
-    if keys
-        .iter()
-        .take(transaction.signatures.len())
-        .any(|key| key == gateway)
-    {
+    let request = HalfSigned::parse(encoded).map_err(|error| refuse(&error.to_string()))?;
+    if request.signers().contains(gateway) {
         return Err(refuse(
             "the gateway does not sign or pay transactions that others built; be the fee payer yourself",
         ));
     }
-    let mut request = None;
-    for instruction in transaction.message.instructions() {
-        let program = keys
-            .get(usize::from(instruction.program_id_index))
-            .ok_or_else(|| refuse("malformed"))?;
-        if *program == COMPUTE_BUDGET {
-            continue;
-        }
-        if *program != pda::PROGRAM_ID {
-            return Err(refuse(
-                "holds an instruction that is neither RequestInference nor compute budget",
-            ));
-        }
-        let arguments = match instruction::split(&instruction.data) {
-            Ok((Tag::RequestInference, arguments)) => {
-                *RequestInference::decode(arguments).map_err(|error| refuse(error.message()))?
-            }
-            _ => {
-                return Err(refuse(
-                    "holds another instruction of the program than RequestInference",
-                ));
-            }
-        };
-        let accounts: Vec<Pubkey> = instruction
-            .accounts
-            .iter()
-            .filter_map(|index| keys.get(usize::from(*index)).copied())
-            .collect();
-        if accounts.len() != RequestInference::ACCOUNTS.len()
-            || request.replace((arguments, accounts)).is_some()
-        {
-            return Err(refuse(
-                "must hold exactly one RequestInference with all its accounts",
-            ));
-        }
-    }
-    let (arguments, accounts) = request.ok_or_else(|| refuse("holds no RequestInference"))?;
-    let named = |name: &str| {
-        RequestInference::ACCOUNTS
-            .iter()
-            .position(|spec| spec.name == name)
-            .and_then(|at| accounts.get(at))
-            .copied()
-            .ok_or_else(|| refuse("malformed"))
-    };
-    let present = |key: Pubkey| (key != pda::PROGRAM_ID).then_some(key);
-    if arguments.canceller != gateway.to_bytes() {
+    if request.args.canceller != gateway.to_bytes() {
         return Err(refuse(&format!(
             "canceller must be this gateway, {gateway}, so that it can end a job that fails"
         )));
     }
-    let validator = match (present(named("validator")?), present(named("operator")?)) {
-        (Some(validator), Some(operator)) => Some((validator, operator)),
-        (None, None) => None,
-        _ => return Err(refuse("validator and operator go together")),
-    };
-    let message = transaction.message.serialize();
-    let operator = validator.map(|(_, operator)| operator);
-    for (signature, key) in transaction.signatures.iter().zip(keys) {
-        if Some(*key) != operator && !signature.verify(key.as_ref(), &message) {
-            return Err(refuse(&format!(
-                "the signature of {key} is missing or wrong"
-            )));
-        }
-    }
     Ok(ClientTransaction {
         encoded: encoded.to_owned(),
-        requester: named("requester")?,
-        vault: named("vault")?,
-        delegated: present(named("grant")?).is_some(),
-        job: named("job")?,
-        model: named("model")?,
-        validator,
-        arguments,
-        transaction,
+        requester: request.requester,
+        vault: request.vault,
+        delegated: request.grant.is_some(),
+        job: request.job,
+        model: request.model,
+        validator: request
+            .validator
+            .map(|validator| (validator.account, validator.operator)),
+        arguments: request.args,
+        transaction: request.transaction,
     })
 }
 
@@ -484,6 +387,7 @@ pub async fn cancel(chain: &Chain, address: &Pubkey, job: &Job) -> Result<(), Cl
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use bytemuck::Zeroable;
     use mythic_interface::le::U64;
     use solana_message::Message;

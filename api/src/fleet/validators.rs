@@ -10,11 +10,11 @@ use std::{
 };
 
 use mythic_client::Commitment;
-use mythic_inference::wire::{ANNOUNCE_SECONDS, Announcement, parse_hex32};
 use mythic_interface::{
     params::Rules,
     state::{Validator, ValidatorStatus},
 };
+use mythic_wire::{ANNOUNCE_SECONDS, Announcement, parse_hex32};
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
@@ -447,7 +447,7 @@ mod tests {
             validator: Pubkey::new_from_array([1; 32]).to_string(),
             endpoint: "http://said".into(),
             version: "1".into(),
-            models: vec![mythic_inference::wire::OfferedModel {
+            models: vec![mythic_wire::OfferedModel {
                 identity: hex::encode(IDENTITY),
                 context_length: 2048,
                 min_price_in: 10,

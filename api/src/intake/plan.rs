@@ -9,12 +9,12 @@ use std::{
 use anyhow::Context;
 use axum::http::StatusCode;
 use mythic_client::pda;
-use mythic_inference::prompt::{Message, PromptError, PromptFormatter};
 use mythic_interface::{
     hash, money,
     params::MAX_OUTPUT_TOKENS,
     state::{Config, ConfigStatus, Model, ModelStatus},
 };
+use mythic_model::prompt::{Message, PromptError, PromptFormatter};
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
@@ -47,8 +47,7 @@ pub struct Served {
 impl Served {
     /// Reads tokenizer and template out of the model's file.
     pub fn open(config: &ModelConfig) -> anyhow::Result<Self> {
-        let identity =
-            mythic_inference::wire::parse_hex32(&config.identity).context("model identity")?;
+        let identity = mythic_wire::parse_hex32(&config.identity).context("model identity")?;
         let formatter = PromptFormatter::from_gguf(&config.gguf)
             .with_context(|| format!("model {}: reading {}", config.name, config.gguf.display()))?;
         Ok(Self {

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use mythic_inference::wire::{self, Evidence, InferenceRequest, NodeEvent};
 use mythic_interface::state::Job;
+use mythic_wire::{self as wire, Evidence, InferenceRequest, NodeEvent};
 use solana_pubkey::Pubkey;
 use tokio::time::{Instant, timeout_at};
 

@@ -1,15 +1,13 @@
 //! From a validator's tokens, or from its evidence, to the steps of an answer.
 
 use axum::http::StatusCode;
-use mythic_inference::{
-    prompt::PromptFormatter,
-    tokenizer::{DecodeStream, StopMatcher},
-    wire::{self, Evidence},
-};
 use mythic_interface::{
     hash,
     state::{Job, JobStatus},
 };
+use mythic_model::prompt::PromptFormatter;
+use mythic_model::tokenizer::{DecodeStream, StopMatcher};
+use mythic_wire::{self as wire, Evidence};
 use solana_pubkey::Pubkey;
 
 use crate::{
@@ -175,6 +173,9 @@ pub fn answer_from(
     let committed = evidence.job == attempt.job.to_bytes()
         && evidence.submitter == job.validator
         && evidence.terms_hash == job.terms_hash
+        && evidence.seed == job.terms.seed
+        && evidence.temperature_milli == job.terms.temperature_milli.get()
+        && digests.count == job.output_tokens.get()
         && digests.prompt_hash == job.terms.prompt_hash
         && digests.fingerprint == job.fingerprint
         && digests.output_root == job.output_root
@@ -187,7 +188,7 @@ pub fn answer_from(
         .at(&attempt.model)
         .ok_or_else(|| wrong("this gateway does not serve the job's model"))?;
     let (pieces, stopped) = Decoder::new(&model.formatter, &attempt.stop, top).all(evidence);
-    let finish = wire::Finish::from_code(job.finish_reason)
+    let finish = wire::Finish::from_u8(job.finish_reason)
         .map_or(Finish::Cancelled, |finish| finish_of(finish, stopped));
     let fee = job
         .terms

@@ -9,12 +9,10 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use tokio::sync::{OnceCell, broadcast};
-use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -335,25 +333,9 @@ impl Hub {
     }
 
     async fn serve(&self, app: &App, read_to: &mut Option<i64>) -> anyhow::Result<()> {
-        let config: tokio_postgres::Config = app.config.database_url.parse()?;
-        let (client, mut connection) = config.connect(tokio_postgres::NoTls).await?;
-        let (notify, mut notified) = tokio::sync::mpsc::channel::<()>(1);
-        let pump = tokio::spawn(async move {
-            let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
-            while let Some(message) = messages.next().await {
-                match message {
-                    // A full channel means that a wake-up is due already.
-                    Ok(AsyncMessage::Notification(_)) => drop(notify.try_send(())),
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(%error, "feed connection");
-                        break;
-                    }
-                }
-            }
-        });
-        let _abort = AbortOnDrop(pump);
-        client.batch_execute("LISTEN mythic_feed").await?;
+        let manner = mythic_postgres::Manner::named("mythic gateway feed");
+        let url = &app.config.database_url;
+        let mut listener = mythic_postgres::listen(url, &manner, "mythic_feed").await?;
         app.feed_connected.store(true, Ordering::Relaxed);
         loop {
             let (newest, _) = bounds(&app.pool).await?;
@@ -378,19 +360,11 @@ impl Hub {
             *read_to = Some(last);
             // Only now: what is newer than this comes over the channel, and nobody reads it from the database.
             self.newest.store(last, Ordering::Relaxed);
-            match tokio::time::timeout(POLL, notified.recv()).await {
+            match tokio::time::timeout(POLL, listener.woken()).await {
                 Ok(Some(())) | Err(_) => {}
                 Ok(None) => anyhow::bail!("the database closed the feed connection"),
             }
         }
-    }
-}
-
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

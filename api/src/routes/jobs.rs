@@ -398,7 +398,7 @@ pub async fn evidence(
     let attempt = store::by_job(&app.pool, &job)
         .await?
         .ok_or_else(|| not_found(&job))?;
-    let entitled = if headers.contains_key(mythic_inference::wire::HEADER_SIGNATURE) {
+    let entitled = if headers.contains_key(mythic_wire::HEADER_SIGNATURE) {
         let path = uri
             .path_and_query()
             .map_or_else(|| uri.path().to_owned(), ToString::to_string);

@@ -34,7 +34,7 @@ pub struct Seen(Mutex<HashMap<[u8; 32], Instant>>);
 impl Seen {
     /// True the first time within the life of a signature.
     pub fn first(&self, what: &[u8], now: Instant) -> bool {
-        let life = Duration::from_secs(2 * mythic_inference::wire::SIGNATURE_SECONDS + 5);
+        let life = Duration::from_secs(2 * mythic_wire::SIGNATURE_SECONDS + 5);
         let mut seen = self.0.lock();
         seen.retain(|_, at| now.duration_since(*at) < life);
         seen.insert(Sha256::digest(what).into(), now).is_none()
@@ -93,7 +93,7 @@ pub async fn create(
         }
     };
     let signature = headers
-        .get(mythic_inference::wire::HEADER_SIGNATURE)
+        .get(mythic_wire::HEADER_SIGNATURE)
         .map(|v| v.as_bytes().to_vec())
         .unwrap_or_default();
     if !app.seen.first(&signature, Instant::now()) {

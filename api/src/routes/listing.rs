@@ -51,7 +51,7 @@ impl Listing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use mythic_indexer::cluster::{Cluster, ClusterConfig};
+    use mythic_postgres::{Cluster, ClusterConfig};
     use serde_json::Value;
     use tokio_postgres::{Client, NoTls, types::ToSql};
 

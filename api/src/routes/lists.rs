@@ -195,7 +195,7 @@ pub async fn validators(
 
 fn with_announcement(
     row: Value,
-    announced: &std::collections::HashMap<[u8; 32], mythic_inference::wire::Announcement>,
+    announced: &std::collections::HashMap<[u8; 32], mythic_wire::Announcement>,
 ) -> Value {
     let authority = row["authority"]
         .as_str()

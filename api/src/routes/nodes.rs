@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
 use mythic_client::Commitment;
-use mythic_inference::wire::{Announcement, JobResult, PromptBody, parse_hex32};
 use mythic_interface::state::NO_KEY;
+use mythic_wire::{Announcement, JobResult, PromptBody, parse_hex32};
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 

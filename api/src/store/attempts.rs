@@ -1,6 +1,6 @@
 //! Attempts: the job addresses of requests, their states and answers. Every change of a state is an event of the machine.
 
-use mythic_interface::instruction::{Instruction as _, RequestInference};
+use mythic_interface::ix::{Instruction as _, RequestInference};
 use serde_json::Value;
 use solana_pubkey::Pubkey;
 use tokio_postgres::Row;

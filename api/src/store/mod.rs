@@ -15,32 +15,31 @@ pub use requests::{
     Begin, End, NewRequest, StoredRequest, answer_value, answers_of, begin, end_request, reopen,
 };
 
+use mythic_postgres::{Migration, Owner, PostgresError, migrations};
 use solana_pubkey::Pubkey;
 
 use crate::error::ApiResult;
 
-/// Connections to PostgreSQL.
-pub type Pool = deadpool_postgres::Pool;
+pub use mythic_postgres::Pool;
 
-/// Schema of the gateway's tables, in the order in which it grew.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("../../../sql/migrations/0500_gateway.sql"),
-    include_str!("../../../sql/migrations/0510_gateway_attempts.sql"),
-];
-/// Gateways that start at the same time lay the tables out one after the other.
-const MIGRATION_LOCK: i64 = 0x6d79_7468_6963_0500;
+/// The gateway's SQL files, in order. Landed ones are never edited: what is new gets the next number.
+const FILES: &[Migration] = migrations!("../sql/gateway":
+    "0001_gateway.sql",
+    "0002_attempts.sql",
+);
+
+const OWNER: Owner = Owner {
+    schema: "gateway",
+    files: FILES,
+    former: &[],
+    left: &[],
+    repeatable: &[],
+    scoped_schema: "",
+};
 
 /// Lays out the gateway's tables.
-pub async fn migrate(pool: &Pool) -> ApiResult<()> {
-    let mut client = pool.get().await?;
-    let transaction = client.transaction().await?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
-        .await?;
-    for migration in MIGRATIONS {
-        transaction.batch_execute(migration).await?;
-    }
-    Ok(transaction.commit().await?)
+pub async fn migrate(database_url: &str) -> Result<(), PostgresError> {
+    mythic_postgres::migrate(database_url, &OWNER).await
 }
 
 fn key(bytes: Vec<u8>) -> Option<Pubkey> {

@@ -11,7 +11,7 @@ use std::{
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Outlay, Timing};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda};
 use mythic_interface::{
-    instruction::{GrantSpend, RegisterModel, RegisterValidator},
+    ix::{GrantSpend, RegisterModel, RegisterValidator},
     le::{Text, U16, U32, U64},
     params::Params,
     state::{GRANT_MODELS, Job, ModelSpec},
@@ -399,7 +399,7 @@ impl World {
         let mut request = reqwest::Client::new()
             .request(method.clone(), format!("{}{path}", self.url))
             .body(body.to_vec());
-        for (name, value) in mythic_inference::wire::sign(method.as_str(), path, body, key) {
+        for (name, value) in mythic_wire::sign(method.as_str(), path, body, key) {
             request = request.header(name, value);
         }
         request.send().await.unwrap().json().await.unwrap()

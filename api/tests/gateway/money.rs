@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use mythic_client::{Commitment, ix, pda};
-use mythic_inference::wire::{Finish, JobResult, PromptBody};
 use mythic_interface::{
     hash::{prompt_hash, stop_hash},
-    instruction::RequestInference,
+    ix::RequestInference,
     le::{Text, U16, U32},
     state::{Job, JobStatus, Vault},
     window,
 };
+use mythic_wire::{Finish, JobResult, PromptBody};
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -546,7 +546,7 @@ fn an_open_job_is_worked_by_whoever_accepts_it() {
                 .await,
         )
         .unwrap();
-        let salt = mythic_inference::wire::parse_salt(&prompt.salt).unwrap();
+        let salt = mythic_wire::parse_salt(&prompt.salt).unwrap();
         assert_eq!(
             prompt_hash(&salt, &prompt.prompt_ids),
             job.terms.prompt_hash
@@ -617,7 +617,7 @@ fn a_client_may_sign_and_pay_for_itself() {
         let args = RequestInference {
             nonce: window::nonce(slot + 300, *b"client-1"),
             canceller: key("canceller").to_bytes(),
-            prompt_hash: mythic_inference::wire::parse_hex32(&word("prompt_hash")).unwrap(),
+            prompt_hash: mythic_wire::parse_hex32(&word("prompt_hash")).unwrap(),
             prompt_tokens: number("prompt_tokens"),
             max_output_tokens: number("max_output_tokens"),
             price_in: number("price_in_lamports_per_1k"),

@@ -21,11 +21,9 @@ use axum::{
 };
 use base64::Engine;
 use mythic_client::{ChainClient, Commitment, ix};
-use mythic_inference::{
-    fingerprint::{Draft, Evidence},
-    wire::{ErrorBody, Finish, InferenceRequest, NodeEvent},
-};
-use mythic_interface::{instruction::SubmitResult, le::U32, sampler::Sampling, state::Job};
+use mythic_interface::{ix::SubmitResult, le::U32, sampler::Sampling, state::Job};
+use mythic_wire::fingerprint::{Draft, Evidence};
+use mythic_wire::{ErrorBody, Finish, InferenceRequest, NodeEvent};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -134,7 +132,7 @@ impl Validator {
             output_root: digests.output_root,
             fingerprint: digests.fingerprint,
             output_tokens: U32::new(digests.count),
-            finish_reason: finish.code(),
+            finish_reason: finish as u8,
         };
         let instruction =
             ix::submit_result(&self.operator.pubkey(), &self.authority, address, &args);
@@ -280,7 +278,7 @@ struct Script {
 fn claim(me: &Validator, request: &InferenceRequest) -> Response {
     let address: Pubkey = request.job.parse().unwrap();
     let output: Vec<u32> = "claimed".bytes().map(u32::from).chain([EOS]).collect();
-    let salt = mythic_inference::wire::parse_salt(&request.salt).unwrap();
+    let salt = mythic_wire::parse_salt(&request.salt).unwrap();
     let job: Job = bytemuck::Zeroable::zeroed();
     let evidence = me.prove(&address, &job, (&request.prompt_ids, salt), &output);
     let digests = evidence.verify().unwrap();
@@ -372,7 +370,7 @@ async fn answer(
     if script.lie {
         output[0] += 1;
     }
-    let salt = mythic_inference::wire::parse_salt(&request.salt).unwrap();
+    let salt = mythic_wire::parse_salt(&request.salt).unwrap();
     let evidence = me.prove(&address, &job, (&request.prompt_ids, salt), &output);
     // A cancelled job takes a result for a while; one that is gone takes none.
     let now = me

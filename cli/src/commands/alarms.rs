@@ -94,7 +94,7 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
 
 fn unreachable(error: IndexerError) -> anyhow::Error {
     match &error {
-        IndexerError::Database(database) if database.as_db_error().is_none() => {
+        IndexerError::Database(database) if database.sqlstate().is_none() => {
             Exit::error(exit::UNREACHABLE, error.to_string())
         }
         _ => error.into(),

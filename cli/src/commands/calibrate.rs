@@ -7,10 +7,8 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::Args;
-use mythic_inference::{
-    calibrate::{self, Event, Settings, report},
-    model,
-};
+use mythic_lab::calibrate::{self, Event, Settings, report};
+use mythic_model::catalogue as model;
 use std::path::{Path, PathBuf};
 
 /// Measure how far honest answers of a model differ, and which cheats the rules find.

@@ -12,8 +12,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use mythic_api::GatewayConfig;
 use mythic_devnet::DevnetConfig;
-use mythic_indexer::{IndexerConfig, Swap, settler::SettlerConfig};
-use mythic_inference::node::NodeConfig;
+use mythic_indexer::{IndexerConfig, Swap};
+use mythic_lab::cheat::Told;
+use mythic_settler::SettlerConfig;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -33,7 +34,7 @@ process!(
     DevnetConfig = "chain",
     IndexerConfig = "indexer",
     SettlerConfig = "settler",
-    NodeConfig = "node"
+    Told = "node"
 );
 
 /// A process that has a configuration file.
@@ -118,7 +119,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Chain => show(DevnetConfig::default()),
                 ProcessName::Indexer => show(IndexerConfig::default()),
                 ProcessName::Settler => show(SettlerConfig::default()),
-                ProcessName::Node => show(NodeConfig::default()),
+                ProcessName::Node => show(Told::default()),
             }
         }
         Config::Check { file, process } => {
@@ -143,7 +144,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Chain => config::load::<DevnetConfig>(path).map(drop),
                 ProcessName::Indexer => config::load::<IndexerConfig>(path).map(drop),
                 ProcessName::Settler => config::load::<SettlerConfig>(path).map(drop),
-                ProcessName::Node => config::load::<NodeConfig>(path).map(drop),
+                ProcessName::Node => config::load::<Told>(path).map(drop),
             };
             checked.map_err(|error| Exit::error(exit::CHECK_FAILED, format!("{error:#}")))?;
             println!("{}: good", file.display());

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Result;
 use mythic_client::Commitment;
-use mythic_inference::model;
+use mythic_model::catalogue as model;
 use serde_json::json;
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -105,7 +105,7 @@ fn processor() -> Finding {
 }
 
 fn postgres() -> Finding {
-    let (good, detail) = match mythic_indexer::cluster::find_binaries() {
+    let (good, detail) = match mythic_postgres::cluster::find_binaries() {
         Ok(found) => (
             true,
             format!("{} in {}", found.version, found.dir.display()),

@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use mythic_client::{ChainClient, Commitment, ix, pda};
 use mythic_interface::{
-    instruction::{RegisterModel, UpdateModel},
+    ix::{RegisterModel, UpdateModel},
     le::{Text, U32},
     state::{Config, MODEL_NAME_LEN, Model as ModelAccount, ModelStatus},
 };

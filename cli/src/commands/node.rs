@@ -11,7 +11,8 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use mythic_client::keys;
-use mythic_inference::node::{ModelConfig, NodeConfig};
+use mythic_lab::cheat::Told;
+use mythic_node::{ModelConfig, NodeConfig};
 use solana_signer::Signer;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -61,7 +62,13 @@ struct Init {
 pub async fn run(node: Node, connection: &Connection) -> Result<()> {
     match node.command {
         None => {
-            mythic_inference::node::run(config::load(node.config.as_deref())?, shutdown()).await
+            let told: Told = config::load(node.config.as_deref())?;
+            let stop = shutdown();
+            let seams = tokio::select! {
+                seams = told.seams() => seams?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            mythic_node::run(told.node, seams, stop).await
         }
         Some(NodeCommand::Init(init)) => self::init(init, connection).await,
     }

@@ -10,12 +10,12 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use mythic_client::{ChainClient, ix, pda};
-use mythic_inference::wire;
 use mythic_interface::{
-    instruction::GrantSpend,
+    ix::GrantSpend,
     le::{U32, U64},
     state::{GRANT_MODELS, SpendGrant},
 };
+use mythic_wire as wire;
 use reqwest::Method;
 use serde_json::{Value, json};
 use solana_keypair::Keypair;

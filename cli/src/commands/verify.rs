@@ -13,23 +13,22 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use mythic_client::{ChainClient, Commitment, keys, pda};
-use mythic_inference::{
-    engine::{Engine, EngineConfig, kernels},
-    model,
-    node::{ModelConfig, NodeConfig},
-    verifier::{
-        Policy, VerifierConfig,
-        check::{self, Finding, Position, Subject},
-        fetch::{self, Search},
-        question::Question,
-        sample::{self, SlotHashes},
-    },
-    wire::Evidence,
-};
+use mythic_engine::{Checked, Engine, EngineConfig, kernels};
 use mythic_interface::{
     comparison::Rule,
     state::{Job, JobStatus, Model, Validator},
 };
+use mythic_lab::cheat::Told;
+use mythic_model::catalogue as model;
+use mythic_node::{ModelConfig, NodeConfig, seams::Seams, verify::fetch};
+use mythic_verifier::{
+    Policy, VerifierConfig,
+    check::{self, Finding, Position, Subject},
+    question::{Question, Reply},
+    sample::{self, SlotHashes},
+    search::Search,
+};
+use mythic_wire::Evidence;
 use serde_json::json;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -113,7 +112,8 @@ pub async fn run(verify: Verify, connection: &Connection) -> Result<()> {
     }
     match (&verify.config, &verify.job) {
         (Some(file), _) => {
-            let mut config: NodeConfig = config::load(Some(file))?;
+            let told: Told = config::load(Some(file))?;
+            let mut config = told.node;
             config.accept_jobs = false;
             if !config.verifier.enabled {
                 return Err(Exit::error(
@@ -124,7 +124,7 @@ pub async fn run(verify: Verify, connection: &Connection) -> Result<()> {
                     ),
                 ));
             }
-            mythic_inference::node::run(config, shutdown()).await
+            mythic_node::run(config, Seams::default(), shutdown()).await
         }
         (None, Some(job)) => once(&verify, job, connection).await,
         (None, None) => Err(Exit::error(
@@ -359,6 +359,14 @@ async fn drawn(chain: &ChainClient, state: &Job) -> Result<Option<Vec<u32>>> {
         .map(|sample| sample.positions().to_vec()))
 }
 
+/// What a question's values are made of.
+fn reply(checked: &Checked) -> Reply {
+    Reply {
+        fourth: checked.own[3].1,
+        at_claimed: checked.at_claimed,
+    }
+}
+
 async fn once(verify: &Verify, job: &str, connection: &Connection) -> Result<()> {
     let chain = connection.chain();
     let claim = claim(&chain, job).await?;
@@ -405,7 +413,8 @@ async fn once(verify: &Verify, job: &str, connection: &Connection) -> Result<()>
     };
     let seconds = started.elapsed().as_secs_f64();
     step.done();
-    let values = asked.values(&checked).unwrap_or_default();
+    let replies: Vec<Reply> = checked.iter().map(reply).collect();
+    let values = asked.values(&replies).unwrap_or_default();
     let subject = Subject {
         state: &claim.state,
         spec: &claim.model.spec,

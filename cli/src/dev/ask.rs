@@ -9,18 +9,16 @@ use anyhow::{Context, Result};
 use clap::Args;
 use futures::StreamExt;
 use mythic_client::{ChainClient, Commitment, ix, keys, pda, sign_partly};
-use mythic_inference::{
-    node::NodeConfig,
-    prompt::{Message, PromptFormatter},
-    wire::{Finish, InferenceRequest, NodeEvent, encode_transaction},
-};
 use mythic_interface::{
     hash,
-    instruction::RequestInference,
+    ix::RequestInference,
     le::{Text, U16, U32},
     state::{Model, SamplingProfile},
     window,
 };
+use mythic_model::prompt::{Message, PromptFormatter};
+use mythic_node::NodeConfig;
+use mythic_wire::{Finish, InferenceRequest, NodeEvent, encode_transaction};
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -101,7 +99,7 @@ impl Ask {
                 "validator": validator.authority,
                 "text": got.text,
                 "output_ids": got.output_ids,
-                "finish_reason": got.finish,
+                "finish_reason": got.finish.map(Finish::as_str),
             });
             println!("{object}");
             return Ok(());

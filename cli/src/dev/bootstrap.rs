@@ -2,9 +2,9 @@
 //! none, and a chain of an older build is brought up to date.
 
 use anyhow::{Context, Result};
-use mythic_client::{ChainClient, Commitment, ix, keys::DevKeys, pda};
+use mythic_client::{ChainClient, Commitment, Filter, ix, keys::DevKeys, pda};
 use mythic_interface::{
-    instruction::{GrantSpend, RegisterModel, UpdateModel},
+    ix::{GrantSpend, RegisterModel, UpdateModel},
     le::{Text, U32, U64},
     params::Params,
     state::{Config, GRANT_MODELS, Model, ModelSpec, ModelStatus, SpendGrant, Vault},
@@ -136,13 +136,9 @@ async fn models(plan: &Plan<'_>) -> Result<Vec<Model>> {
         Some((_, model)) if is_retired(&model) => retire(plan, &model, false).await?,
         Some(_) => {}
     }
-    let weights = std::mem::offset_of!(Model, spec) + std::mem::offset_of!(ModelSpec, weights_hash);
     let filters = [
-        (weights, plan.spec.weights_hash.to_vec()),
-        (
-            std::mem::offset_of!(Model, registrant),
-            admin.to_bytes().to_vec(),
-        ),
+        Filter::weights(&plan.spec.weights_hash),
+        Filter::registrant(&admin),
     ];
     let found = plan
         .chain

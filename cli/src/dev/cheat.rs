@@ -10,12 +10,11 @@ use clap::{
     Args,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use mythic_inference::node::{NodeConfig, cheat::How};
+use mythic_lab::cheat::{How, Told};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -67,7 +66,7 @@ impl Cheat {
         })?;
         let text = std::fs::read_to_string(&process.config)
             .with_context(|| format!("reading {}", process.config.display()))?;
-        let mut config: NodeConfig = toml::from_str(&text)
+        let mut config: Told = toml::from_str(&text)
             .with_context(|| format!("{} is damaged", process.config.display()))?;
         config.cheat = self.how.0;
         let layout = Layout {
@@ -77,7 +76,7 @@ impl Cheat {
         // The supervisor starts it again.
         kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)
             .with_context(|| format!("stopping {} (process {pid})", validator.process))?;
-        wait(data_dir, validator, pid, self.how.0).await?;
+        wait(data_dir, validator, pid).await?;
         self.announce(&validator.authority);
         Ok(())
     }
@@ -99,26 +98,19 @@ impl Cheat {
     }
 }
 
-/// Waits until another process than `old` serves with the setting.
-async fn wait(
-    data_dir: &Path,
-    validator: &ValidatorInfo,
-    old: u32,
-    how: Option<How>,
-) -> Result<()> {
+/// Waits until another process than `old`, which has read the setting, serves.
+async fn wait(data_dir: &Path, validator: &ValidatorInfo, old: u32) -> Result<()> {
     let started = Instant::now();
-    let stats = format!("{}/stats", validator.endpoint);
+    let health = format!("{}/health", validator.endpoint);
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(2))
         .build()?;
-    let wanted = serde_json::to_value(how)?;
     loop {
         let state = DevState::read(data_dir)?;
         let process = state.process(&validator.process)?;
         if process.pid.is_some_and(|pid| pid != old)
-            && let Ok(answer) = client.get(&stats).send().await
-            && let Ok(answer) = answer.json::<Value>().await
-            && answer["cheat"] == wanted
+            && let Ok(answer) = client.get(&health).send().await
+            && answer.status().is_success()
         {
             return Ok(());
         }

@@ -17,16 +17,12 @@ use layout::Layout;
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel, Outlay};
 use mythic_client::{ChainClient, keys, keys::DevKeys};
 use mythic_devnet::{DevnetConfig, ProgramConfig};
-use mythic_indexer::{
-    IndexerConfig,
-    cluster::{Cluster, ClusterConfig},
-    settler::SettlerConfig,
-};
-use mythic_inference::{
-    node::{ModelConfig as NodeModel, NodeConfig},
-    verifier::{Policy, VerifierConfig},
-};
+use mythic_indexer::IndexerConfig;
 use mythic_interface::state::Model;
+use mythic_node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_postgres::{Cluster, ClusterConfig};
+use mythic_settler::SettlerConfig;
+use mythic_verifier::{Policy, VerifierConfig};
 use serde_json::json;
 use solana_signer::Signer;
 use state::{DevState, KeyInfo, ProcessInfo, ValidatorInfo};

@@ -220,7 +220,7 @@ impl Chain {
         self.ledger.undo_above(self.tip().slot);
         for block in &blocks {
             self.hashes.remove(&block.blockhash);
-            self.times.remove(&block.slot);
+            self.headers.remove(&block.slot);
             self.forget_all(&block.transactions);
         }
         let height = self.tip().height;

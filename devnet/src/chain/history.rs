@@ -1,4 +1,8 @@
-//! Transactions of this chain by signature: for refusing a second landing, for statuses and for lookups.
+//! Transactions of this chain by signature: for refusing a second landing, for statuses and for lookups; and the
+//! newest rooted blocks with their content.
+//!
+//! Statuses are held for the blocks in which a transaction could be repeated, whatever they weigh. Content (of
+//! transactions and blocks) is held up to a number and a weight, oldest first out.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,8 +14,12 @@ use solana_transaction_error::TransactionError;
 
 use super::{Block, Executed};
 
-/// Rooted transactions kept beyond the blocks in which they could be repeated.
+/// Rooted transactions kept beyond the blocks in which they could be repeated, and the most whose content is kept.
 const MAX_KEPT: usize = 20_000;
+/// Most rooted blocks whose content is kept.
+const MAX_BLOCKS: usize = 200_000;
+/// Most bytes of content that are kept.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// Where a transaction landed and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +31,7 @@ pub struct SignatureStatus {
 
 struct Record {
     status: SignatureStatus,
-    /// Absent for what landed before a restart.
+    /// Absent for what landed before a restart or is too old to be kept.
     executed: Option<Arc<Executed>>,
 }
 
@@ -32,6 +40,11 @@ pub struct History {
     records: HashMap<Signature, Record>,
     /// Rooted ones, oldest first.
     rooted: VecDeque<Signature>,
+    /// Rooted blocks with their transactions and without their writes, oldest first.
+    blocks: VecDeque<Arc<Block>>,
+    /// Transactions in `blocks`, and about how many bytes they hold.
+    transactions: usize,
+    bytes: usize,
 }
 
 impl History {
@@ -65,13 +78,33 @@ impl History {
         self.records.remove(signature);
     }
 
+    /// Takes a rooted block in.
     pub fn root(&mut self, block: &Block) {
         let signatures = block.transactions.iter().map(|executed| executed.signature);
         self.rooted.extend(signatures);
+        self.transactions += block.transactions.len();
+        self.bytes += block.bytes();
+        self.blocks.push_back(Arc::new(block.without_writes()));
     }
 
-    /// Forgets the oldest that are too many and landed below the height `oldest`.
+    /// Forgets content that is too much, and the oldest statuses that are too many and landed below the height
+    /// `oldest`.
     pub fn prune(&mut self, oldest: u64) {
+        while self.transactions > MAX_KEPT
+            || self.bytes > MAX_BYTES
+            || self.blocks.len() > MAX_BLOCKS
+        {
+            let Some(block) = self.blocks.pop_front() else {
+                break;
+            };
+            self.transactions = self.transactions.saturating_sub(block.transactions.len());
+            self.bytes = self.bytes.saturating_sub(block.bytes());
+            for executed in &block.transactions {
+                if let Some(record) = self.records.get_mut(&executed.signature) {
+                    record.executed = None;
+                }
+            }
+        }
         while self.rooted.len() > MAX_KEPT {
             let Some(signature) = self.rooted.front() else {
                 return;
@@ -96,7 +129,21 @@ impl History {
         self.records.get(signature)?.executed.as_ref()
     }
 
-    /// Rooted transactions, newest first.
+    /// Rooted blocks whose content is held, oldest first.
+    pub fn blocks(&self) -> &VecDeque<Arc<Block>> {
+        &self.blocks
+    }
+
+    /// The rooted block of a slot.
+    pub fn block(&self, slot: Slot) -> Option<&Arc<Block>> {
+        let index = self
+            .blocks
+            .binary_search_by_key(&slot, |block| block.slot)
+            .ok()?;
+        self.blocks.get(index)
+    }
+
+    /// Statuses of rooted transactions, newest first.
     pub fn rooted_newest_first(&self) -> impl Iterator<Item = (&Signature, &SignatureStatus)> {
         self.rooted
             .iter()

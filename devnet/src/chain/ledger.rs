@@ -19,7 +19,9 @@ use solana_slot_hashes::SlotHashes;
 use solana_transaction::sanitized::{MessageHash, SanitizedTransaction};
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
+use solana_transaction_status::TransactionTokenBalance;
 
+use super::tokens;
 use super::{CLOCK_ID, NATIVE_LOADER_ID, SLOT_HASHES_ID, SYSVAR_OWNER_ID, UPGRADEABLE_LOADER_ID};
 
 /// What an account was before a bank first wrote it.
@@ -42,6 +44,8 @@ pub struct Outcome {
     pub meta: litesvm::types::TransactionMetadata,
     /// Balances of all account keys before and after, in lamports.
     pub balances: (Vec<u64>, Vec<u64>),
+    /// Balances of the token accounts among them before and after.
+    pub token_balances: (Vec<TransactionTokenBalance>, Vec<TransactionTokenBalance>),
     /// Accounts written, in the order of the transaction's keys; lamports 0 = gone.
     pub writes: Vec<(Pubkey, AccountSharedData)>,
 }
@@ -263,6 +267,7 @@ impl Ledger {
         let message = sanitized.message();
         let keys: Vec<Pubkey> = message.account_keys().iter().copied().collect();
         let before: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
+        let tokens_before = self.token_balances(&keys, &before);
         let result = catch_unwind(AssertUnwindSafe(|| self.svm.send_transaction(tx)));
         let (err, meta) = match result {
             Ok(Ok(meta)) => (None, meta),
@@ -299,12 +304,25 @@ impl Ledger {
             account.as_ref().map_or(0, ReadableAccount::lamports)
         };
         let pre = before.iter().map(lamports).collect();
-        let post = keys.iter().map(|key| lamports(&self.get(key))).collect();
+        let after: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
+        let post = after.iter().map(lamports).collect();
         Ok(Outcome {
             err,
             meta,
             balances: (pre, post),
+            token_balances: (tokens_before, self.token_balances(&keys, &after)),
             writes,
+        })
+    }
+
+    fn token_balances(
+        &self,
+        keys: &[Pubkey],
+        accounts: &[Option<AccountSharedData>],
+    ) -> Vec<TransactionTokenBalance> {
+        let unix_seconds = self.clock().unix_timestamp;
+        tokens::balances(keys, accounts, |mint| {
+            tokens::Mint::read(mint, self.get(mint).as_ref(), unix_seconds)
         })
     }
 

@@ -9,6 +9,7 @@
 mod commands;
 mod history;
 mod ledger;
+mod tokens;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -31,7 +32,8 @@ use solana_transaction_status::{TransactionStatusMeta, map_inner_instructions};
 pub use commands::{CommandError, Moved};
 pub use history::SignatureStatus;
 pub use ledger::is_program_data;
-pub use view::{Level, Simulation};
+pub use tokens::{Mint, TokenAccount, is_token_program, mint_of};
+pub use view::{Landed, Level, Missing, Sample, Simulation};
 
 use history::History;
 use ledger::Ledger;
@@ -43,6 +45,13 @@ pub const MAX_BLOCKHASH_AGE: u64 = 150;
 pub const HELD_BLOCKS: u64 = 301;
 /// Slots in an epoch; there is no warm-up.
 pub const SLOTS_PER_EPOCH: u64 = 432_000;
+/// Most transactions in a block, and most bytes that they and their metadata hold: what a block may weigh in memory.
+pub const MAX_BLOCK_TRANSACTIONS: usize = 10_000;
+const MAX_BLOCK_BYTES: usize = 32 * 1024 * 1024;
+/// Blocks whose slot, time and place are remembered: a day of slots of 400 ms.
+const MAX_HEADERS: usize = 200_000;
+/// Most blocks above the root: beyond them (the disk is full) the chain stands still.
+const MAX_UNROOTED: usize = 1_000;
 /// Length by which the Clock moves for a slot that is advanced by command, in milliseconds.
 pub const NOMINAL_SLOT_MS: i64 = 400;
 
@@ -71,6 +80,23 @@ pub struct Executed {
     pub index: usize,
 }
 
+impl Executed {
+    /// About how many bytes it holds.
+    fn bytes(&self) -> usize {
+        let meta = &self.meta;
+        let logs = meta.log_messages.iter().flatten().map(|log| log.len() + 24);
+        let inner = meta.inner_instructions.iter().flatten();
+        let inner = inner
+            .flat_map(|inner| &inner.instructions)
+            .map(|inner| inner.instruction.data.len() + inner.instruction.accounts.len() + 80);
+        let message = &self.transaction.message;
+        let keys = self.sanitized.message().account_keys().len();
+        let data: usize = message.instructions().iter().map(|ix| ix.data.len()).sum();
+        // The transaction is held twice: as sent, and sanitized.
+        1_024 + 2 * data + keys * 128 + logs.sum::<usize>() + inner.sum::<usize>()
+    }
+}
+
 /// A frozen block.
 #[derive(Debug)]
 pub struct Block {
@@ -87,6 +113,34 @@ pub struct Block {
     pub transactions: Vec<Arc<Executed>>,
     /// Final state of each account the bank wrote; lamports 0 = gone.
     pub writes: Vec<(Pubkey, AccountSharedData)>,
+}
+
+impl Block {
+    /// About how many bytes its transactions hold.
+    fn bytes(&self) -> usize {
+        self.transactions.iter().map(|tx| tx.bytes()).sum()
+    }
+
+    fn without_writes(&self) -> Self {
+        Self {
+            slot: self.slot,
+            parent_slot: self.parent_slot,
+            height: self.height,
+            blockhash: self.blockhash,
+            parent_blockhash: self.parent_blockhash,
+            unix_ms: self.unix_ms,
+            transaction_count: self.transaction_count,
+            transactions: self.transactions.clone(),
+            writes: Vec::new(),
+        }
+    }
+}
+
+/// What is remembered of a block for longer than its content.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    unix_ms: i64,
+    transaction_count: u64,
 }
 
 /// What the chain tells, in order.
@@ -151,6 +205,8 @@ struct Open {
     number: u64,
     unix_ms: i64,
     transactions: Vec<Arc<Executed>>,
+    /// About how many bytes the transactions hold.
+    bytes: usize,
 }
 
 pub struct Chain {
@@ -167,8 +223,8 @@ pub struct Chain {
     hashes: HashMap<Hash, u64>,
     hash_order: VecDeque<(Hash, u64)>,
     history: History,
-    /// Times of blocks of this chain, Unix milliseconds.
-    times: BTreeMap<Slot, i64>,
+    /// Blocks of this chain, the newest [`MAX_HEADERS`].
+    headers: BTreeMap<Slot, Header>,
     /// How far the Clock runs ahead of the wall clock, milliseconds.
     ahead_ms: i64,
     write_version: u64,
@@ -240,7 +296,15 @@ impl Chain {
         for (signature, status) in statuses {
             history.restore(signature, status);
         }
+        // Of a root that was saved only the outcome is known; genesis has no transactions.
+        if root.height == 0 {
+            history.root(&root);
+        }
         let root = Arc::new(root);
+        let header = Header {
+            unix_ms: root.unix_ms,
+            transaction_count: root.transaction_count,
+        };
         let mut chain = Self {
             params,
             ledger,
@@ -250,13 +314,14 @@ impl Chain {
                 number: 0,
                 unix_ms: root.unix_ms,
                 transactions: Vec::new(),
+                bytes: 0,
             },
             banks_opened: 0,
             confirmed: root.height,
             hashes: blockhashes.iter().copied().collect(),
             hash_order: blockhashes.into(),
             history,
-            times: BTreeMap::from([(root.slot, root.unix_ms)]),
+            headers: BTreeMap::from([(root.slot, header)]),
             ahead_ms: root.unix_ms.saturating_sub(now_ms).max(0),
             write_version: 0,
             snapshots: BTreeMap::new(),
@@ -288,8 +353,11 @@ impl Chain {
         self.open.slot
     }
 
-    /// Freezes the open bank and opens the next slot's.
+    /// Freezes the open bank and opens the next slot's. A chain that can't root its blocks stands still in the end.
     pub fn advance(&mut self, now_ms: i64) {
+        if self.blocks.len() >= MAX_UNROOTED {
+            return;
+        }
         self.freeze();
         self.open(self.open.slot.saturating_add(1), now_ms);
     }
@@ -341,8 +409,8 @@ impl Chain {
             self.hash_order.pop_front();
         }
         self.history.prune(oldest);
-        while self.times.len() > 200_000 {
-            self.times.pop_first();
+        while self.headers.len() > MAX_HEADERS {
+            self.headers.pop_first();
         }
     }
 
@@ -358,6 +426,11 @@ impl Chain {
         if self.history.contains(&signature) {
             return Err(TransactionError::AlreadyProcessed);
         }
+        if self.open.transactions.len() >= MAX_BLOCK_TRANSACTIONS
+            || self.open.bytes >= MAX_BLOCK_BYTES
+        {
+            return Err(TransactionError::WouldExceedMaxBlockCostLimit);
+        }
         let outcome = self.ledger.execute(tx.clone(), &sanitized)?;
         let meta = status_meta(&outcome, &sanitized);
         let executed = Arc::new(Executed {
@@ -372,6 +445,7 @@ impl Chain {
             self.open.slot,
             self.tip().height.saturating_add(1),
         );
+        self.open.bytes = self.open.bytes.saturating_add(executed.bytes());
         self.open.transactions.push(executed.clone());
         for (pubkey, account) in outcome.writes {
             self.tell_account(pubkey, account, Some(executed.clone()));
@@ -414,6 +488,7 @@ impl Chain {
             number: self.banks_opened,
             unix_ms,
             transactions: Vec::new(),
+            bytes: 0,
         };
         let before = self.ledger.clock();
         let epoch_start = if slot / SLOTS_PER_EPOCH == before.epoch {
@@ -455,7 +530,11 @@ impl Chain {
         });
         self.hashes.insert(block.blockhash, block.height);
         self.hash_order.push_back((block.blockhash, block.height));
-        self.times.insert(block.slot, block.unix_ms);
+        let header = Header {
+            unix_ms: block.unix_ms,
+            transaction_count: block.transaction_count,
+        };
+        self.headers.insert(block.slot, header);
         self.blocks.push_back(block.clone());
         self.events.push(Event::Frozen(block.clone()));
         self.events.push(Event::Processed(block.clone()));
@@ -521,8 +600,8 @@ fn status_meta(
         post_balances: outcome.balances.1.clone(),
         inner_instructions: Some(map_inner_instructions(meta.inner_instructions.clone()).collect()),
         log_messages: Some(meta.logs.clone()),
-        pre_token_balances: Some(Vec::new()),
-        post_token_balances: Some(Vec::new()),
+        pre_token_balances: Some(outcome.token_balances.0.clone()),
+        post_token_balances: Some(outcome.token_balances.1.clone()),
         rewards: Some(Vec::new()),
         loaded_addresses: sanitized.get_loaded_addresses(),
         return_data: Some(meta.return_data.clone()).filter(|data| !data.data.is_empty()),

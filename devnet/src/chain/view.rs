@@ -14,7 +14,8 @@ use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 
 use super::{
-    Block, Chain, Executed, HELD_BLOCKS, Resume, SignatureStatus, bank_hash, is_kept_by_the_chain,
+    Block, Chain, Executed, HELD_BLOCKS, Mint, Resume, SignatureStatus, bank_hash,
+    is_kept_by_the_chain,
 };
 
 /// A commitment level, ascending.
@@ -23,6 +24,36 @@ pub enum Level {
     Processed,
     Confirmed,
     Finalized,
+}
+
+/// A transaction and where it landed.
+pub struct Landed {
+    pub executed: Arc<Executed>,
+    pub slot: Slot,
+    pub unix_seconds: i64,
+    pub level: Option<Level>,
+}
+
+/// Why there is no block to show for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Its content is no longer held; the oldest held slot.
+    CleanedUp(Slot),
+    /// The slot has no block.
+    Skipped,
+    /// There is no block yet, or it did not reach the commitment.
+    NotYet,
+}
+
+/// What happened in a stretch of the chain's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The last slot in it.
+    pub slot: Slot,
+    pub slots: u64,
+    pub transactions: u64,
+    /// Its length: one minute, or more where minutes had no block.
+    pub seconds: i64,
 }
 
 /// Result of a simulation.
@@ -57,6 +88,12 @@ impl Chain {
         self.ledger.accounts_at(block.slot, keep)
     }
 
+    /// A mint at the end of a block; none if the account is no mint.
+    pub fn mint(&self, block: &Block, key: &Pubkey) -> Option<Mint> {
+        let account = self.account(block, key);
+        Mint::read(key, account.as_ref(), block.unix_ms.div_euclid(1000))
+    }
+
     /// Number of accounts in the newest state.
     pub fn account_count(&self) -> usize {
         self.ledger.count()
@@ -72,6 +109,11 @@ impl Chain {
         let status = self.history.status(signature)?;
         let level = self.level(status.height)?;
         Some((status.clone(), level))
+    }
+
+    /// Whether a transaction landed, if only in the open bank.
+    pub fn knows(&self, signature: &Signature) -> bool {
+        self.history.contains(signature)
     }
 
     fn level(&self, height: u64) -> Option<Level> {
@@ -91,51 +133,137 @@ impl Chain {
         self.history.executed(signature).cloned()
     }
 
-    /// Signatures of transactions that name an account, newest first, from blocks up to `newest`.
+    /// Transactions that name an account, newest first, from blocks up to `newest`; at most `limit` of them, older
+    /// than `before` and newer than `until`. The two say places in the ledger and need not name the account. An
+    /// unknown `before` finds nothing, an unknown `until` bounds nothing, as on a validator.
     pub fn signatures_for(
         &self,
         key: &Pubkey,
         newest: &Block,
-    ) -> Vec<(Signature, SignatureStatus)> {
-        let unrooted = self
-            .blocks
-            .iter()
-            .rev()
+        (before, until): (Option<Signature>, Option<Signature>),
+        limit: usize,
+    ) -> Vec<Landed> {
+        let unrooted = self.blocks.iter().rev();
+        let blocks = unrooted
             .filter(|block| block.height <= newest.height)
-            .flat_map(|block| block.transactions.iter().rev())
-            .filter_map(|executed| {
-                Some((
-                    &executed.signature,
-                    self.history.status(&executed.signature)?,
-                ))
-            });
-        unrooted
-            .chain(self.history.rooted_newest_first())
-            .filter(|(signature, _)| {
-                self.history.executed(signature).is_some_and(|executed| {
-                    let message = executed.sanitized.message();
-                    message.account_keys().iter().any(|used| used == key)
-                })
-            })
-            .map(|(signature, status)| (*signature, status.clone()))
-            .collect()
+            .chain(self.history.blocks().iter().rev());
+        let mut started = before.is_none();
+        let mut found = Vec::new();
+        for block in blocks {
+            for executed in block.transactions.iter().rev() {
+                let signature = Some(executed.signature);
+                if signature == until || found.len() == limit {
+                    return found;
+                }
+                let message = executed.sanitized.message();
+                if started && message.account_keys().iter().any(|used| used == key) {
+                    found.push(Landed {
+                        executed: executed.clone(),
+                        slot: block.slot,
+                        unix_seconds: block.unix_ms.div_euclid(1000),
+                        level: self.level(block.height),
+                    });
+                }
+                started |= signature == before;
+            }
+        }
+        found
     }
 
-    /// Time of a block of this chain, Unix seconds; none if there is no such block, or it is no longer known.
-    pub fn block_time(&self, slot: Slot) -> Option<i64> {
-        self.times.get(&slot).map(|ms| ms.div_euclid(1000))
+    /// The block of a slot with its transactions, if it reached `least` (confirmed or finalized).
+    pub fn block(&self, slot: Slot, least: Level) -> Result<Arc<Block>, Missing> {
+        if slot <= self.root.slot {
+            return match self.history.block(slot) {
+                Some(block) => Ok(block.clone()),
+                None if slot < self.first_slot() => Err(Missing::CleanedUp(self.first_slot())),
+                None => Err(Missing::Skipped),
+            };
+        }
+        let newest = self.block_at(least);
+        self.blocks
+            .iter()
+            .find(|block| block.slot == slot && block.height <= newest.height)
+            .cloned()
+            .ok_or(Missing::NotYet)
     }
 
-    /// Slots with a known block, ascending.
+    /// The newest `count` frozen blocks whose content is held, oldest first.
+    pub fn newest_blocks(&self, count: usize) -> Vec<Arc<Block>> {
+        let rooted = self.history.blocks().iter().rev();
+        let newest = self.blocks.iter().rev().chain(rooted);
+        let mut blocks: Vec<_> = newest.take(count).cloned().collect();
+        blocks.reverse();
+        blocks
+    }
+
+    /// Time of a block of this chain, Unix seconds.
+    pub fn block_time(&self, slot: Slot) -> Result<i64, Missing> {
+        match self.headers.get(&slot) {
+            Some(header) => Ok(header.unix_ms.div_euclid(1000)),
+            None if slot > self.root.slot => Err(Missing::NotYet),
+            None => match self.headers.first_key_value() {
+                Some((first, _)) if slot < *first => Err(Missing::CleanedUp(*first)),
+                _ => Err(Missing::Skipped),
+            },
+        }
+    }
+
+    /// Slots with a block whose content is held, ascending.
     pub fn known_slots(&self, from: Slot, to: Slot) -> impl Iterator<Item = Slot> {
+        let from = from.max(self.first_slot());
         // A range that ends before it begins is empty here, and a panic in a map.
-        let times = (from <= to).then(|| self.times.range(from..=to));
-        times.into_iter().flatten().map(|(slot, _)| *slot)
+        let headers = (from <= to).then(|| self.headers.range(from..=to));
+        headers.into_iter().flatten().map(|(slot, _)| *slot)
     }
 
-    /// The oldest slot whose block is known.
+    /// The oldest slot whose block's content is held; the open one's if there is none.
     pub fn first_slot(&self) -> Slot {
-        self.times.first_key_value().map_or(0, |(slot, _)| *slot)
+        let first = self.history.blocks().front().or(self.blocks.front());
+        first.map_or(self.open.slot, |block| block.slot)
+    }
+
+    /// The oldest slot of which it is known whether it has a block.
+    pub fn first_header(&self) -> Slot {
+        let first = self.headers.first_key_value();
+        first.map_or(self.root.slot, |(slot, _)| *slot)
+    }
+
+    /// How many blocks are in the slots `from..=to`, content held or not.
+    pub fn count_blocks(&self, from: Slot, to: Slot) -> usize {
+        if from > to {
+            return 0;
+        }
+        self.headers.range(from..=to).count()
+    }
+
+    /// Transactions and slots of the newest `limit` whole minutes of this chain's time, newest first.
+    pub fn samples(&self, limit: usize) -> Vec<Sample> {
+        let minute = |header: &super::Header| header.unix_ms.div_euclid(60_000);
+        let mut samples = Vec::new();
+        // The last block of the minute that is looked at, if the minute is whole.
+        let mut last: Option<(Slot, u64, i64)> = None;
+        let mut newer = i64::MAX;
+        for (slot, header) in self.headers.iter().rev() {
+            let of = minute(header);
+            if of == newer {
+                continue;
+            }
+            if let Some((last_slot, count, last_minute)) = last {
+                if samples.len() == limit {
+                    break;
+                }
+                samples.push(Sample {
+                    slot: last_slot,
+                    slots: last_slot.saturating_sub(*slot),
+                    transactions: count.saturating_sub(header.transaction_count),
+                    seconds: last_minute.saturating_sub(of).saturating_mul(60),
+                });
+            }
+            // The newest block's minute still runs.
+            last = (newer != i64::MAX).then_some((*slot, header.transaction_count, of));
+            newer = of;
+        }
+        samples
     }
 
     /// Whether a transaction with this blockhash could land on top of `block`.

@@ -28,9 +28,11 @@ impl RpcError {
         Self::new(-32600, message)
     }
 
-    pub fn unknown_method(method: &str) -> Self {
+    /// `why`: what a caller should know if the method is one that other nodes may offer.
+    pub fn unknown_method(method: &str, why: Option<&str>) -> Self {
         let method: String = method.chars().take(64).collect();
-        Self::new(-32601, format!("Method not found: {method}"))
+        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+        Self::new(-32601, format!("Method not found: {method}{why}"))
     }
 
     pub fn invalid_params(message: String) -> Self {
@@ -73,6 +75,39 @@ impl RpcError {
             custom_error::JSON_RPC_SERVER_ERROR_BLOCK_NOT_AVAILABLE,
             format!("Block not available for slot {slot}"),
         )
+    }
+
+    pub fn block_cleaned_up(slot: u64, first: u64) -> Self {
+        Self::new(
+            custom_error::JSON_RPC_SERVER_ERROR_BLOCK_CLEANED_UP,
+            format!(
+                "Block {slot} cleaned up, does not exist on node. First available block: {first}"
+            ),
+        )
+    }
+
+    pub fn slot_skipped(slot: u64) -> Self {
+        Self::new(
+            custom_error::JSON_RPC_SERVER_ERROR_SLOT_SKIPPED,
+            format!("Slot {slot} was skipped, or missing due to ledger jump to recent snapshot"),
+        )
+    }
+
+    pub fn no_snapshot() -> Self {
+        Self::new(
+            custom_error::JSON_RPC_SERVER_ERROR_NO_SNAPSHOT,
+            "No snapshot".into(),
+        )
+    }
+
+    pub fn unhealthy() -> Self {
+        Self {
+            data: Some(json!({"numSlotsBehind": null})),
+            ..Self::new(
+                custom_error::JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY,
+                "Node is unhealthy".into(),
+            )
+        }
     }
 
     pub fn min_context_slot(context_slot: u64) -> Self {

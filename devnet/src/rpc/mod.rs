@@ -1,11 +1,15 @@
-//! JSON-RPC over HTTP and WebSocket: the subset of Solana's that clients need, and `mythic_*`.
+//! JSON-RPC over HTTP and WebSocket: Solana's, as far as one node can answer it, and `mythic_*`.
 
 mod accounts;
+mod blocks;
+mod call;
+mod cluster;
 mod encode;
 mod error;
 mod methods;
 mod mythic;
 mod params;
+mod tokens;
 mod transactions;
 mod ws;
 
@@ -17,25 +21,27 @@ use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::{Value, json};
+use mythic_http::Limits;
+use mythic_http::guard::{LocalOnly, is_local_origin};
+use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::DevnetConfig;
 use crate::node::Node;
 use error::RpcError;
-use params::Params;
 
 /// Largest request body in bytes.
 const MAX_BODY: usize = 256 * 1024;
-/// Most calls in one batch.
-const MAX_BATCH: usize = 100;
-/// How long open requests may take once the chain stops.
-const DRAIN: Duration = Duration::from_secs(3);
+/// Requests that are answered at the same time, so that their answers' memory has an end.
+const ANSWERED_AT_ONCE: usize = 16;
+/// How long a request waits for its turn.
+const TURN: Duration = Duration::from_secs(30);
 
 /// The two ports, bound and not yet served.
 pub struct Servers {
@@ -43,6 +49,7 @@ pub struct Servers {
     ws: TcpListener,
     rpc_addr: SocketAddr,
     ws_addr: SocketAddr,
+    limits: Limits,
 }
 
 impl Servers {
@@ -55,6 +62,7 @@ impl Servers {
             ws_addr: ws.local_addr()?,
             rpc,
             ws,
+            limits: config.limits.clone(),
         })
     }
 
@@ -70,26 +78,24 @@ impl Servers {
 
     /// Serves both ports until the token is cancelled.
     pub async fn serve(self, node: Arc<Node>, stop: CancellationToken) -> anyhow::Result<()> {
+        node.served_at(self.rpc_addr, self.ws_addr);
+        let shared = Shared {
+            node: node.clone(),
+            turns: Arc::new(Semaphore::new(ANSWERED_AT_ONCE)),
+        };
         let http = Router::new()
             .route("/", post(rpc))
-            .route("/health", get(|| async { "ok" }))
+            .route("/health", get(health))
             .route("/metrics", get(metrics))
-            .layer(CorsLayer::permissive())
-            .with_state(node.clone());
-        let sockets = ws::router(node, stop.clone());
-        let http =
-            axum::serve(self.rpc, http).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let sockets =
-            axum::serve(self.ws, sockets).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let both = async {
-            tokio::try_join!(http.into_future(), sockets.into_future())
-                .map(|_| ())
-                .context("serving RPC")
-        };
-        tokio::select! {
-            served = both => served,
-            () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
-        }
+            .with_state(shared)
+            .layer(cors())
+            .layer(LocalOnly);
+        let sockets = ws::router(node, stop.clone()).layer(LocalOnly);
+        let http = mythic_http::serve(self.rpc, http, self.limits.clone(), stop.clone());
+        let sockets = mythic_http::serve(self.ws, sockets, self.limits, stop);
+        tokio::try_join!(http, sockets)
+            .map(|_| ())
+            .context("serving RPC")
     }
 }
 
@@ -99,100 +105,86 @@ async fn listen(key: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse {
-    let text = node.metrics.render();
+/// Lets pages of this machine, on whatever port they are developed, read the answers.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(|origin, _| {
+            origin.to_str().is_ok_and(is_local_origin)
+        }))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            // What @solana/web3.js and @solana/kit send.
+            header::HeaderName::from_static("solana-client"),
+        ])
+}
+
+#[derive(Clone)]
+struct Shared {
+    node: Arc<Node>,
+    turns: Arc<Semaphore>,
+}
+
+async fn health(State(shared): State<Shared>) -> (StatusCode, &'static str) {
+    if shared.node.is_healthy() {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    }
+}
+
+async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+    let text = shared.node.metrics.render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
-async fn rpc(State(node): State<Arc<Node>>, body: Body) -> Response {
+async fn rpc(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
+    let refused = |status, error: RpcError| json_response(status, error.response(Value::Null));
+    // A page can send other types to any port without asking first.
+    if !is_json(&headers) {
+        let text = "Content-Type: application/json is needed";
+        let error = RpcError::invalid_request(text.into());
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, error);
+    }
     let Ok(bytes) = axum::body::to_bytes(body, MAX_BODY).await else {
-        let error = RpcError::invalid_request(format!("the body is larger than {MAX_BODY} bytes"));
-        return json_response(StatusCode::PAYLOAD_TOO_LARGE, &error.response(Value::Null));
+        let text = format!("the body is larger than {MAX_BODY} bytes, or did not come whole");
+        let error = RpcError::invalid_request(text);
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, error);
     };
-    let answered = tokio::task::spawn_blocking(move || answer(&node, &bytes)).await;
+    let turn = tokio::time::timeout(TURN, shared.turns.clone().acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        let error = RpcError::internal("too many requests are being answered; try again".into());
+        return refused(StatusCode::SERVICE_UNAVAILABLE, error);
+    };
+    let answered = tokio::task::spawn_blocking(move || {
+        let node = &shared.node;
+        let answer = call::answer(&bytes, &node.metrics, |method, params| {
+            methods::call(node, method, params)
+        });
+        drop(turn);
+        answer
+    })
+    .await;
     match answered {
-        Ok(Some(value)) => json_response(StatusCode::OK, &value),
+        Ok(Some(text)) => json_response(StatusCode::OK, text),
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => {
             tracing::error!(%error, "a request broke");
             let error = RpcError::internal("the request could not be answered".into());
-            json_response(StatusCode::OK, &error.response(Value::Null))
+            json_response(StatusCode::OK, error.response(Value::Null))
         }
     }
 }
 
-fn json_response(status: StatusCode, value: &Value) -> Response {
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn json_response(status: StatusCode, text: impl ToString) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json")];
-    (status, headers, value.to_string()).into_response()
-}
-
-/// Answers a single call or a batch; none if nothing is to be answered.
-fn answer(node: &Node, bytes: &[u8]) -> Option<Value> {
-    match serde_json::from_slice::<Value>(bytes) {
-        Ok(Value::Array(calls)) if calls.is_empty() || calls.len() > MAX_BATCH => Some(
-            RpcError::invalid_request(format!("a batch has 1 to {MAX_BATCH} calls"))
-                .response(Value::Null),
-        ),
-        Ok(Value::Array(calls)) => {
-            let answers: Vec<_> = calls
-                .into_iter()
-                .filter_map(|call| answer_one(node, call))
-                .collect();
-            (!answers.is_empty()).then_some(Value::Array(answers))
-        }
-        Ok(call) => answer_one(node, call),
-        Err(error) => Some(RpcError::parse(error.to_string()).response(Value::Null)),
-    }
-}
-
-fn answer_one(node: &Node, call: Value) -> Option<Value> {
-    node.metrics.requests.inc();
-    let (id, result) = match Call::read(call) {
-        Ok(call) => (
-            call.id?,
-            methods::call(node, &call.method, Params(call.params)),
-        ),
-        Err(error) => (Value::Null, Err(error)),
-    };
-    Some(match result {
-        Ok(result) => json!({"jsonrpc": "2.0", "result": result, "id": id}),
-        Err(error) => {
-            node.metrics.request_errors.inc();
-            error.response(id)
-        }
-    })
-}
-
-/// One JSON-RPC call; without an id nobody waits for an answer.
-struct Call {
-    id: Option<Value>,
-    method: String,
-    params: Vec<Value>,
-}
-
-impl Call {
-    fn read(call: Value) -> Result<Self, RpcError> {
-        let Value::Object(mut call) = call else {
-            return Err(RpcError::invalid_request("a call is an object".into()));
-        };
-        let Some(Value::String(method)) = call.remove("method") else {
-            return Err(RpcError::invalid_request(
-                "method: a string is needed".into(),
-            ));
-        };
-        let params = match call.remove("params") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(params)) => params,
-            Some(_) => {
-                return Err(RpcError::invalid_request(
-                    "params: an array is needed".into(),
-                ));
-            }
-        };
-        Ok(Self {
-            id: call.remove("id"),
-            method,
-            params,
-        })
-    }
+    (status, headers, text.to_string()).into_response()
 }

@@ -83,7 +83,7 @@ pub fn call(node: &Node, method: &str, mut params: Params) -> Answer {
             Ok(json!(slot_ms))
         }
         "mythic_status" => Ok(position(node)),
-        _ => Err(RpcError::unknown_method(method)),
+        _ => Err(RpcError::unknown_method(method, None)),
     }
 }
 

@@ -103,5 +103,5 @@ pub fn block(
 
 /// A value with the slot it was read at.
 pub fn with_context(block: &Block, value: impl serde::Serialize) -> Value {
-    json!({"context": {"slot": block.slot, "apiVersion": super::methods::API_VERSION}, "value": value})
+    json!({"context": {"slot": block.slot, "apiVersion": super::cluster::API_VERSION}, "value": value})
 }

@@ -5,27 +5,31 @@ use base64::prelude::BASE64_STANDARD;
 use bincode::Options;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use solana_account_decoder::UiAccountEncoding;
+use solana_account_decoder::{UiAccount, UiAccountEncoding};
 use solana_message::VersionedMessage;
 use solana_rpc_client_api::config::{
-    CommitmentLevel, RpcContextConfig, RpcEncodingConfigWrapper, RpcRequestAirdropConfig,
-    RpcSendTransactionConfig, RpcSignaturesForAddressConfig, RpcSimulateTransactionConfig,
-    RpcTransactionConfig, UiTransactionEncoding,
+    RpcContextConfig, RpcEncodingConfigWrapper, RpcRequestAirdropConfig, RpcSendTransactionConfig,
+    RpcSignaturesForAddressConfig, RpcSimulateTransactionAccountsConfig,
+    RpcSimulateTransactionConfig, RpcTransactionConfig, UiTransactionEncoding,
 };
-use solana_rpc_client_api::response::{RpcBlockhash, RpcSimulateTransactionResult};
+use solana_rpc_client_api::response::{
+    RpcBlockhash, RpcConfirmedTransactionStatusWithSignature, RpcSimulateTransactionResult,
+};
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
+use solana_transaction_status::extract_memos::extract_and_fmt_memos;
 use solana_transaction_status::{
     ConfirmedTransactionWithStatusMeta, EncodeError, TransactionConfirmationStatus,
     TransactionStatus, TransactionWithStatusMeta, VersionedTransactionWithStatusMeta,
     map_inner_instructions, parse_ui_inner_instructions,
 };
 
-use super::encode;
+use super::blocks::at_least_confirmed;
+use super::encode::Taken;
 use super::error::RpcError;
 use super::methods::commitment;
-use super::params::{Params, block, level, pubkey, signature, with_context};
+use super::params::{Params, block, pubkey, signature, with_context};
 use crate::chain::{Block, Chain, Level, MAX_BLOCKHASH_AGE, Simulation};
 use crate::node::Node;
 
@@ -128,35 +132,42 @@ pub fn simulate(node: &Node, mut params: Params) -> Answer {
             );
         }
         if let Some(wanted) = config.accounts {
-            let encoding = wanted.encoding.unwrap_or(UiAccountEncoding::Base64);
-            if wanted.addresses.len() > sanitized.message().account_keys().len() {
-                return Err(RpcError::invalid_params(
-                    "Too many accounts provided; max is the number of the transaction's accounts"
-                        .into(),
-                ));
-            }
-            let mut accounts = Vec::with_capacity(wanted.addresses.len());
-            for address in &wanted.addresses {
-                let key = pubkey("accounts.addresses", address)?;
-                let after = simulation
-                    .post_accounts
-                    .iter()
-                    .find(|(post, _)| *post == key);
-                let account = match after {
-                    _ if simulation.err.is_some() => None,
-                    Some((_, account)) => Some(account.clone()),
-                    None => chain.account(&at, &key),
-                };
-                accounts.push(
-                    account
-                        .map(|account| encode::account(&key, &account, encoding, None))
-                        .transpose()?,
-                );
-            }
-            answer.accounts = Some(accounts);
+            let most = sanitized.message().account_keys().len();
+            answer.accounts = Some(accounts_after(chain, &at, &simulation, wanted, most)?);
         }
         Ok(with_context(&at, answer))
     })
+}
+
+/// The accounts that a simulation was asked to show, as they would be; none of them if it failed.
+fn accounts_after(
+    chain: &Chain,
+    at: &Block,
+    simulation: &Simulation,
+    wanted: RpcSimulateTransactionAccountsConfig,
+    most: usize,
+) -> Result<Vec<Option<UiAccount>>, RpcError> {
+    let encoding = wanted.encoding.unwrap_or(UiAccountEncoding::Base64);
+    if wanted.addresses.len() > most {
+        return Err(RpcError::invalid_params(
+            "Too many accounts provided; max is the number of the transaction's accounts".into(),
+        ));
+    }
+    let show = |address: &String| {
+        let key = pubkey("accounts.addresses", address)?;
+        if simulation.err.is_some() {
+            return Ok(None);
+        }
+        let mut written = simulation.post_accounts.iter();
+        let account = match written.find(|(post, _)| *post == key) {
+            Some((_, account)) => Some(account.clone()),
+            None => chain.account(at, &key),
+        };
+        account
+            .map(|account| Taken::new(chain, at, key, account, encoding).answer(encoding, None))
+            .transpose()
+    };
+    wanted.addresses.iter().map(show).collect()
 }
 
 pub fn request_airdrop(node: &Node, mut params: Params) -> Answer {
@@ -178,7 +189,7 @@ pub fn get_fee(chain: &mut Chain, mut params: Params) -> Answer {
     Ok(with_context(&at, fee))
 }
 
-pub fn get_statuses(chain: &Chain, mut params: Params) -> Answer {
+pub fn get_statuses(chain: &mut Chain, mut params: Params) -> Answer {
     let signatures: Vec<String> = params.required(0, "signatures")?;
     if signatures.len() > MAX_STATUSES {
         return Err(RpcError::invalid_params(format!(
@@ -205,10 +216,10 @@ pub fn get_statuses(chain: &Chain, mut params: Params) -> Answer {
     Ok(with_context(tip, statuses))
 }
 
-pub fn get_signatures(chain: &Chain, mut params: Params) -> Answer {
+pub fn get_signatures(node: &Node, mut params: Params) -> Answer {
     let key = params.pubkey(0, "address")?;
     let config: RpcSignaturesForAddressConfig = params.or_default(1, "config")?;
-    let at = confirmed_block(chain, level(config.commitment), config.min_context_slot)?;
+    at_least_confirmed(config.commitment)?;
     let limit = config.limit.unwrap_or(MAX_SIGNATURES);
     if limit == 0 || limit > MAX_SIGNATURES {
         return Err(RpcError::invalid_params(format!(
@@ -223,52 +234,49 @@ pub fn get_signatures(chain: &Chain, mut params: Params) -> Answer {
         .until
         .map(|text| signature("until", &text))
         .transpose()?;
-    let mut started = before.is_none();
-    let mut found = Vec::new();
-    for (signature, status) in chain.signatures_for(&key, &at) {
-        if Some(signature) == until || found.len() == limit {
-            break;
-        }
-        if started {
-            let level = chain
-                .status(&signature)
-                .map(|(_, level)| confirmation(level));
-            found.push(json!({
-                "signature": signature.to_string(),
-                "slot": status.slot,
-                "err": status.err,
-                "memo": null,
-                "blockTime": chain.block_time(status.slot),
-                "confirmationStatus": level,
-            }));
-        }
-        started |= Some(signature) == before;
-    }
-    Ok(Value::Array(found))
+    let found = node.read(|chain| {
+        let at = block(chain, config.commitment, config.min_context_slot)?;
+        Ok::<_, RpcError>(chain.signatures_for(&key, &at, (before, until), limit))
+    })?;
+    let shown = found.iter().map(|landed| {
+        let executed = &landed.executed;
+        json!(RpcConfirmedTransactionStatusWithSignature {
+            signature: executed.signature.to_string(),
+            slot: landed.slot,
+            err: executed.meta.status.clone().err().map(Into::into),
+            memo: extract_and_fmt_memos(executed.sanitized.message()),
+            block_time: Some(landed.unix_seconds),
+            confirmation_status: landed.level.map(confirmation),
+            transaction_index: u32::try_from(executed.index).ok(),
+        })
+    });
+    Ok(Value::Array(shown.collect()))
 }
 
-pub fn get_transaction(chain: &Chain, mut params: Params) -> Answer {
+pub fn get_transaction(node: &Node, mut params: Params) -> Answer {
     let signature: Signature = params.signature(0, "signature")?;
     let config = params
         .optional::<RpcEncodingConfigWrapper<RpcTransactionConfig>>(1, "config")?
         .map(|config| config.convert_to_current())
         .unwrap_or_default();
-    let least = level(config.commitment);
-    confirmed_block(chain, least, None)?;
-    let landed = chain
-        .status(&signature)
-        .filter(|(_, level)| *level >= least);
-    let (Some((status, _)), Some(executed)) = (landed, chain.executed(&signature)) else {
+    let least = at_least_confirmed(config.commitment)?;
+    let found = node.read(|chain| {
+        let (status, level) = chain.status(&signature)?;
+        let executed = chain.executed(&signature).filter(|_| level >= least)?;
+        let time = chain.block_time(status.slot).ok();
+        Some((status.slot, time, executed))
+    });
+    let Some((slot, block_time, executed)) = found else {
         return Ok(Value::Null);
     };
     let confirmed = ConfirmedTransactionWithStatusMeta {
-        slot: status.slot,
+        slot,
         tx_with_meta: TransactionWithStatusMeta::Complete(VersionedTransactionWithStatusMeta {
             transaction: executed.transaction.clone(),
             meta: executed.meta.clone(),
         }),
-        block_time: chain.block_time(status.slot),
-        index: executed.index as u32,
+        block_time,
+        index: u32::try_from(executed.index).unwrap_or(u32::MAX),
     };
     let encoding = config.encoding.unwrap_or(UiTransactionEncoding::Json);
     confirmed
@@ -277,23 +285,6 @@ pub fn get_transaction(chain: &Chain, mut params: Params) -> Answer {
         .map_err(|EncodeError::UnsupportedTransactionVersion(version)| {
             RpcError::unsupported_version(version)
         })
-}
-
-fn confirmed_block(
-    chain: &Chain,
-    level: Level,
-    min_context_slot: Option<u64>,
-) -> Result<std::sync::Arc<Block>, RpcError> {
-    let wanted = match level {
-        Level::Processed => {
-            return Err(RpcError::invalid_params(
-                "Method does not support commitment below `confirmed`".into(),
-            ));
-        }
-        Level::Confirmed => CommitmentLevel::Confirmed,
-        Level::Finalized => CommitmentLevel::Finalized,
-    };
-    block(chain, Some(commitment(wanted)), min_context_slot)
 }
 
 fn confirmation(level: Level) -> TransactionConfirmationStatus {

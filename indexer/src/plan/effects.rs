@@ -88,10 +88,7 @@ impl Plan {
         let none = HashMap::new();
         let changes = project_bank(bank.id.slot, &bank.accounts, refusals.unwrap_or(&none));
         for row in &changes.rows {
-            self.hot
-                .entry(row.entity)
-                .or_default()
-                .entity_row(number, row);
+            row.write(number, self.hot.entry(row.entity).or_default());
         }
         let slot = slot_i64(bank.id.slot);
         for key in &changes.good {
@@ -241,10 +238,7 @@ impl Plan {
                 Ok(projected) if projected.rows.iter().any(|r| r.entity == Entity::Closure) => {}
                 Ok(projected) => {
                     for row in &projected.rows {
-                        self.hot
-                            .entry(row.entity)
-                            .or_default()
-                            .entity_row(number, row);
+                        row.write(number, self.hot.entry(row.entity).or_default());
                         work.entities |= row.entity.bit();
                     }
                     work.adds

@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::alarms::Alarm;
-use crate::copy::CopyBuffer;
 use crate::entity::Entity;
 use crate::feed::{Add, FeedRow, Span};
 use crate::holder::Input;
 use crate::projection::{Account, Refused};
 use crate::tree::{BankId, Hash, SlotTree};
 use mythic_interface::state::Key;
+use mythic_postgres::CopyBuffer;
 use mythic_stream::spool::Position;
 
 /// Slots per archive partition.

@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::chain::*;
 use super::postgres::{Database, Server, command};
-use crate::copy::CopyBuffer;
 use crate::entity::Entity;
 use crate::projection::{Account, project_bank};
 use crate::{IndexerConfig, sql};
+use mythic_postgres::CopyBuffer;
 
 const SLOTS: u64 = 8;
 const ROWS: u64 = 12_000;
@@ -171,7 +171,7 @@ async fn merge_floor(workload: Workload, db: &Database) -> f64 {
             let (table, columns) = (entity.table(), sql::columns(*entity));
             let mut rows = CopyBuffer::default();
             for row in changes.rows.iter().filter(|row| row.entity == *entity) {
-                rows.entity_row(slot as i64, row);
+                row.write(slot as i64, &mut rows);
             }
             std::fs::write(file(table), rows.finish()).unwrap();
             script.push_str(&format!(

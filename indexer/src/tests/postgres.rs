@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use mythic_postgres::Manner;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, chown};
 
@@ -168,7 +169,7 @@ pub fn shared() -> Arc<Server> {
 pub struct Database {
     pub url: String,
     pub client: tokio_postgres::Client,
-    _guard: crate::db::ConnectionGuard,
+    _guard: mythic_postgres::ConnectionGuard,
     server: Arc<Server>,
 }
 
@@ -178,16 +179,19 @@ impl Database {
     }
 
     pub async fn on(server: Arc<Server>, name: &str) -> Self {
-        let (admin, _guard) = crate::db::connect(&server.url("postgres"), "test")
-            .await
-            .unwrap();
+        let (admin, _guard) =
+            mythic_postgres::connect(&server.url("postgres"), &Manner::named("test"))
+                .await
+                .unwrap();
         admin
             .batch_execute(&format!("CREATE DATABASE {name}"))
             .await
             .unwrap();
         let url = server.url(name);
         migrate(&url).await.unwrap();
-        let (client, guard) = crate::db::connect(&url, "test").await.unwrap();
+        let (client, guard) = mythic_postgres::connect(&url, &Manner::named("test"))
+            .await
+            .unwrap();
         Self {
             url,
             client,
@@ -197,7 +201,9 @@ impl Database {
     }
 
     pub async fn reconnect(&mut self) {
-        let (client, guard) = crate::db::connect(&self.url, "test").await.unwrap();
+        let (client, guard) = mythic_postgres::connect(&self.url, &Manner::named("test"))
+            .await
+            .unwrap();
         self.client = client;
         self._guard = guard;
     }

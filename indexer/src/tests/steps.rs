@@ -4,6 +4,7 @@ use super::chain::*;
 use super::drain;
 use super::postgres::Database;
 use crate::{IndexerError, Swap, hash_tables, rebuild};
+use mythic_postgres::PostgresError;
 
 fn life(requested: u64, accepted: u64, submitted: u64, ended: u64) -> Life {
     Life {
@@ -819,7 +820,9 @@ async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
         .unwrap();
     assert!(matches!(
         crate::migrate(&db.url).await,
-        Err(IndexerError::MigrationChanged { .. })
+        Err(IndexerError::Database(
+            PostgresError::MigrationChanged { .. }
+        ))
     ));
     db.client
         .batch_execute(
@@ -830,6 +833,8 @@ async fn migrations_run_once_changed_views_again_and_changed_tables_never() {
         .unwrap();
     assert!(matches!(
         crate::migrate(&db.url).await,
-        Err(IndexerError::MigrationUnknown { .. })
+        Err(IndexerError::Database(
+            PostgresError::MigrationUnknown { .. }
+        ))
     ));
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{Writer, in_set};
-use crate::copy::CopyBuffer;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::feed::{FeedRow, Op};
 use crate::plan::Plan;
 use crate::sql;
+use mythic_postgres::CopyBuffer;
 
 impl Writer {
     pub(super) async fn project(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {

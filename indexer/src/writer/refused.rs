@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::Writer;
-use crate::copy::CopyBuffer;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
 use crate::sql;
+use mythic_postgres::CopyBuffer;
 
 impl Writer {
     /// Finds which updates of a bank the database refuses, by halves, and remembers them for the next try.
@@ -38,7 +38,7 @@ impl Writer {
             let changes = crate::projection::project_bank(bank.id.slot, &bank.accounts, &skip);
             let mut rows: std::collections::BTreeMap<Entity, CopyBuffer> = Default::default();
             for row in &changes.rows {
-                rows.entry(row.entity).or_default().entity_row(*number, row);
+                row.write(*number, rows.entry(row.entity).or_default());
             }
             self.session.batch("BEGIN").await?;
             let mut outcome = Ok(());

@@ -2,9 +2,9 @@
 
 use super::Writer;
 use crate::alarms;
-use crate::copy::CopyBuffer;
 use crate::error::IndexerError;
 use crate::plan::Plan;
+use mythic_postgres::CopyBuffer;
 
 impl Writer {
     pub(super) async fn problems(

@@ -3,7 +3,7 @@
 
 use bytemuck::Zeroable;
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction::InstructionSpec;
+use mythic_interface::ix::InstructionSpec;
 use mythic_interface::le::U64;
 use mythic_interface::state::{Account, Header, Key, VERSION};
 use mythic_interface::{AI_PRECOMPILES_ID, SYSTEM_PROGRAM};

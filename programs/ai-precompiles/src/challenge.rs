@@ -6,7 +6,7 @@
 use mythic_interface::dispute::{Bond, Challenged, chunks};
 use mythic_interface::error::MythicError;
 use mythic_interface::hash::{self, Hash, Leaf, OUTPUT_CHUNK};
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::le::{U32, U64};
 use mythic_interface::sampler::{Sampling, check_leaf};
 use mythic_interface::sortition::{self, SAMPLE_HASHES};

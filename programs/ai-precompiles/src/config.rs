@@ -1,7 +1,7 @@
 //! Config and treasury: parameters, admin, pause, the foundation's and the burned share.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::state::{Config, ConfigStatus, Key, NO_KEY, Treasury, Validator};
 use mythic_interface::{INCINERATOR, UPGRADEABLE_LOADER, money, pda};
 use pinocchio::account::RefMut;

@@ -1,7 +1,7 @@
 //! From the runtime's call to an instruction's handler.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction::{self as ix, Instruction, Tag};
+use mythic_interface::ix::{self, Instruction, Tag};
 use pinocchio::error::ProgramError;
 use pinocchio::{AccountView, Address, ProgramResult};
 

@@ -1,7 +1,7 @@
 //! Spend grants: limits under which a delegate requests jobs from an owner's vault.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::state::{GRANT_MODELS, GrantStatus, Key, NO_KEY, SpendGrant};
 use mythic_interface::{money, pda, window};
 use pinocchio::AccountView;

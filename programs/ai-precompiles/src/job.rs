@@ -1,7 +1,7 @@
 //! A job's work: request, acceptance, result.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::le::U64;
 use mythic_interface::params::{MAX_OUTPUT_TOKENS, MAX_TEMPERATURE_MILLI, Params, Rules};
 use mythic_interface::state::{

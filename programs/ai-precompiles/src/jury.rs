@@ -3,7 +3,7 @@
 use mythic_interface::dispute::{agree, shows_fraud};
 use mythic_interface::error::MythicError;
 use mythic_interface::hash::{self, Hash};
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::le::I32;
 use mythic_interface::sortition::{Rank, Seat, seat_slot};
 use mythic_interface::state::{Dispute, DisputeStatus, Key, Validator, ValidatorStatus};

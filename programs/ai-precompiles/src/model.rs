@@ -1,7 +1,7 @@
 //! Models: registration against a burned fee, prices, retirement.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::state::{Config, KernelProfile, Model, ModelSpec, ModelStatus};
 use mythic_interface::{INCINERATOR, pda};
 use pinocchio::AccountView;

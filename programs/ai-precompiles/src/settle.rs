@@ -1,7 +1,7 @@
 //! A job's end: claim, decline, cancel, expiry, closing.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::state::{EndReason, Job, JobStatus, NO_KEY, SpendGrant, Validator, Vault};
 use mythic_interface::{money, window};
 use pinocchio::AccountView;

@@ -2,7 +2,7 @@
 //! which others can create.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::state::{Config, Validator};
 use mythic_interface::{money, window};
 use pinocchio::AccountView;

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::le::Text;
 use mythic_interface::money;
 use mythic_interface::params::Rules;

@@ -1,7 +1,7 @@
 //! Vaults: prepaid balances from which every job is paid.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::state::Vault;
 use mythic_interface::{money, pda};
 use pinocchio::AccountView;

@@ -6,7 +6,7 @@
 use mythic_interface::dispute::{self as game, Bond, Decision, Finding, Shares};
 use mythic_interface::error::MythicError;
 use mythic_interface::hash::Leaf;
-use mythic_interface::instruction as ix;
+use mythic_interface::ix;
 use mythic_interface::le::U32;
 use mythic_interface::params::MAX_JURY_SEATS;
 use mythic_interface::sampler::check_leaf;

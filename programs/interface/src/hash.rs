@@ -10,6 +10,56 @@ use crate::sampler::Top4;
 #[cfg(target_endian = "big")]
 compile_error!("token ids are hashed as they lie in memory: little-endian machines only");
 
+/// Domain tags: the first bytes under a hash, so that none can be taken for another. Those of trees are one byte.
+pub mod domain {
+    /// A model's identity.
+    pub const MODEL: &[u8] = b"mythic/model/v1";
+    /// A job's terms.
+    pub const TERMS: &[u8] = b"mythic/terms/v1";
+    /// A prompt under its salt.
+    pub const PROMPT: &[u8] = b"mythic/prompt/v1";
+    /// A job's sampling seed.
+    pub const SEED: &[u8] = b"mythic/seed/v1";
+    /// A job's stop strings.
+    pub const STOP: &[u8] = b"mythic/stop/v1";
+    /// The noise of one token at one position.
+    pub const GUMBEL: &[u8] = b"mythic/gumbel/v1";
+    /// A result's fingerprint.
+    pub const FINGERPRINT: &[u8] = b"mythic/fp/v1";
+    /// The positions that a dispute samples.
+    pub const SAMPLE: &[u8] = b"mythic/sample/v1";
+    /// The checked positions of a dispute.
+    pub const POSITIONS: &[u8] = b"mythic/positions/v1";
+    /// The rank of one validator for one jury seat.
+    pub const JURY: &[u8] = b"mythic/jury/v1";
+    /// A juror's commitment.
+    pub const JUROR: &[u8] = b"mythic/juror/v1";
+
+    /// A tokenizer, as models name it.
+    pub const TOKENIZER: &[u8] = b"mythic/tokenizer/v1";
+    /// A gateway's nonce of an attempt.
+    pub const GATEWAY_NONCE: &[u8] = b"mythic/gateway-nonce/v1";
+    /// A gateway's salt of a prompt.
+    pub const GATEWAY_SALT: &[u8] = b"mythic/gateway-salt/v1";
+    /// A gateway's sampling seed of a choice.
+    pub const GATEWAY_SEED: &[u8] = b"mythic/gateway-seed/v1";
+    /// A verifier's own secret.
+    pub const VERIFIER_SECRET: &[u8] = b"mythic/verifier-secret/v1";
+    /// Which results a verifier checks, under its secret.
+    pub const PICK: &[u8] = b"mythic/pick/v1";
+    /// A number of each verifier that spreads over time what any of them may do.
+    pub const LOT: &[u8] = b"mythic/lot/v1";
+    /// A juror's salt, under its secret.
+    pub const JUROR_SALT: &[u8] = b"mythic/juror-salt/v1";
+
+    /// A leaf of the fingerprint's tree.
+    pub const LEAF: &[u8] = &[0];
+    /// An inner node of every tree.
+    pub const NODE: &[u8] = &[1];
+    /// A leaf of the output's tree.
+    pub const OUTPUT_LEAF: &[u8] = &[2];
+}
+
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
 
@@ -51,13 +101,13 @@ fn id_bytes(ids: &[u32]) -> &[u8] {
 /// short prompts from being guessed.
 pub fn prompt_hash(salt: &[u8; 16], ids: &[u32]) -> Hash {
     let count = (ids.len() as u32).to_le_bytes();
-    sha256(&[b"mythic/prompt/v1", salt, &count, id_bytes(ids)])
+    sha256(&[domain::PROMPT, salt, &count, id_bytes(ids)])
 }
 
 /// The seed of a job's sampling: the requester picks `user_seed`, the job's address makes it one
 /// that holds on every fork and that no validator can choose.
 pub fn job_seed(job: &[u8; 32], user_seed: &[u8; 32]) -> Hash {
-    sha256(&[b"mythic/seed/v1", job, user_seed])
+    sha256(&[domain::SEED, job, user_seed])
 }
 
 /// Leaf of the output tree: chunk `chunk` of up to [`OUTPUT_CHUNK`] token ids.
@@ -67,7 +117,7 @@ pub fn output_leaf(chunk: u32, ids: &[u32]) -> Hash {
 
 /// [`output_leaf`] of ids as they are posted: 4 little-endian bytes each.
 pub fn output_leaf_bytes(chunk: u32, ids: &[u8]) -> Hash {
-    sha256(&[&[2], &chunk.to_le_bytes(), ids])
+    sha256(&[domain::OUTPUT_LEAF, &chunk.to_le_bytes(), ids])
 }
 
 /// Root over the chunks of an output; `None` for an output without tokens.
@@ -130,19 +180,19 @@ impl Leaf {
 
     /// The leaf's hash, bound to the job and to the validator that submits it.
     pub fn hash(&self, job: &[u8; 32], submitter: &[u8; 32]) -> Hash {
-        sha256(&[&[0], job, submitter, &self.encode()])
+        sha256(&[domain::LEAF, job, submitter, &self.encode()])
     }
 }
 
 /// An inner node of every tree.
 pub fn node(left: &Hash, right: &Hash) -> Hash {
-    sha256(&[&[1], left, right])
+    sha256(&[domain::NODE, left, right])
 }
 
 /// The 32 bytes on chain: logits and tokens of every position, under these terms.
 pub fn fingerprint(leaf_root: &Hash, count: u32, terms_hash: &Hash, output_root: &Hash) -> Hash {
     sha256(&[
-        b"mythic/fp/v1",
+        domain::FINGERPRINT,
         leaf_root,
         &count.to_le_bytes(),
         terms_hash,
@@ -158,7 +208,7 @@ pub fn stop_hash<S: AsRef<str>>(stops: &[S]) -> Hash {
         return [0; 32];
     }
     let mut hasher = sha2::Sha256::new();
-    hasher.update(b"mythic/stop/v1");
+    hasher.update(domain::STOP);
     hasher.update((stops.len() as u32).to_le_bytes());
     for stop in stops {
         let stop = stop.as_ref().as_bytes();
@@ -183,7 +233,7 @@ pub(crate) fn uniform64(digest: &Hash) -> u64 {
 /// Noise of one token at one position of a job, as the argument of `gumbel_q16`.
 pub fn token_uniform(seed: &Hash, position: u32, id: u32) -> u32 {
     uniform(&sha256(&[
-        b"mythic/gumbel/v1",
+        domain::GUMBEL,
         seed,
         &position.to_le_bytes(),
         &id.to_le_bytes(),
@@ -193,7 +243,7 @@ pub fn token_uniform(seed: &Hash, position: u32, id: u32) -> u32 {
 /// Noise of one validator for one jury seat, as the argument of `gumbel_q16`.
 pub fn jury_uniform(dispute: &[u8; 32], slot_hash: &Hash, seat: u32, authority: &[u8; 32]) -> u32 {
     uniform(&sha256(&[
-        b"mythic/jury/v1",
+        domain::JURY,
         dispute,
         slot_hash,
         &seat.to_le_bytes(),
@@ -208,11 +258,32 @@ pub fn juror_commitment(
     salt: &[u8; 32],
     vector: &[u8],
 ) -> Hash {
-    sha256(&[b"mythic/juror/v1", dispute, authority, salt, vector])
+    sha256(&[domain::JUROR, dispute, authority, salt, vector])
 }
 
 /// The checked positions of a dispute, which a juror names when it commits: on another fork the same
 /// challenge may have drawn others.
 pub fn positions_hash(positions: &[U32]) -> Hash {
-    sha256(&[b"mythic/positions/v1", bytemuck::cast_slice(positions)])
+    sha256(&[domain::POSITIONS, bytemuck::cast_slice(positions)])
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_domain_tag_stands_for_two_things() {
+        let tags = include_str!("hash.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("pub const "))
+            .filter_map(|line| line.split_once(": &[u8] = ").map(|(_, tag)| tag));
+        let (mut seen, mut count) = (BTreeSet::new(), 0);
+        for tag in tags {
+            count += 1;
+            assert!(seen.insert(tag), "{tag} twice");
+        }
+        assert!(count > 20, "{count} tags were found");
+    }
 }

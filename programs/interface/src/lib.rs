@@ -1,9 +1,9 @@
 //! The one definition of Mythic's on-chain interface: what the program, the indexer, nodes, gateways
 //! and clients must agree on, byte for byte.
 //!
-//! - [`state`]: account layouts; [`instruction`]: tags, arguments and account lists; [`error`]: codes
+//! - [`state`]: account layouts; [`ix`]: instructions and their builders; [`error`]: codes
 //! - [`params`]: parameters of the network, [`money`]: prices and shares, [`window`]: deadlines
-//! - [`pda`]: addresses; [`hash`], [`merkle`]: commitments
+//! - [`pda`]: seeds of addresses (derived by `address`, feature `client`); [`hash`], [`merkle`]: commitments
 //! - [`sampler`], [`gumbel`]: replayable token choice; [`comparison`], [`sortition`]: checking and juries;
 //!   [`dispute`]: verdicts and their money
 //!
@@ -14,12 +14,14 @@
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
 extern crate alloc;
 
+#[cfg(feature = "client")]
+pub mod address;
 pub mod comparison;
 pub mod dispute;
 pub mod error;
 pub mod gumbel;
 pub mod hash;
-pub mod instruction;
+pub mod ix;
 pub mod le;
 pub mod merkle;
 pub mod money;

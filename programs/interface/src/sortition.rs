@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 
 use crate::gumbel::{gumbel_q16, ln_q16};
-use crate::hash::{Hash, jury_uniform, sha256, uniform64};
+use crate::hash::{Hash, domain, jury_uniform, sha256, uniform64};
 use crate::state::SAMPLED_POSITIONS;
 use crate::window::SEAT_SLOTS;
 
@@ -54,7 +54,7 @@ pub fn sample_positions(count: u32, fingerprint: &Hash, hashes: &[Hash; SAMPLE_H
     };
     for i in 0..SAMPLED_POSITIONS {
         let draw = uniform64(&sha256(&[
-            b"mythic/sample/v1",
+            domain::SAMPLE,
             fingerprint,
             &hashes[i % SAMPLE_HASHES],
             &(i as u32).to_le_bytes(),

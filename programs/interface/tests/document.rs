@@ -8,10 +8,30 @@ use std::fmt::Write;
 
 use mythic_interface::dispute::quorum;
 use mythic_interface::error::MythicError;
-use mythic_interface::instruction::ALL;
+use mythic_interface::ix::ALL;
 use mythic_interface::state;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+
+/// The account layouts, in the document's order.
+const STATE_SOURCES: [&str; 7] = [
+    include_str!("../src/state/mod.rs"),
+    include_str!("../src/state/config.rs"),
+    include_str!("../src/state/model.rs"),
+    include_str!("../src/state/validator.rs"),
+    include_str!("../src/state/vault.rs"),
+    include_str!("../src/state/job.rs"),
+    include_str!("../src/state/case.rs"),
+];
+/// The instructions, in the order of tags.
+const IX_SOURCES: [&str; 6] = [
+    include_str!("../src/ix/admin.rs"),
+    include_str!("../src/ix/model.rs"),
+    include_str!("../src/ix/validator.rs"),
+    include_str!("../src/ix/vault.rs"),
+    include_str!("../src/ix/job.rs"),
+    include_str!("../src/ix/case.rs"),
+];
 
 struct Field {
     name: String,
@@ -247,9 +267,9 @@ fn percent(chance: f64) -> String {
 }
 
 fn made() -> BTreeMap<&'static str, String> {
-    let state_source = include_str!("../src/state.rs");
+    let state_source = STATE_SOURCES.concat();
     let params_source = include_str!("../src/params.rs");
-    let mut sizes = Sizes::new(&[params_source, state_source]);
+    let mut sizes = Sizes::new(&[params_source, &state_source]);
     let accounts = [
         ("Config", state::Config::LEN),
         ("Treasury", state::Treasury::LEN),
@@ -264,7 +284,7 @@ fn made() -> BTreeMap<&'static str, String> {
     let (mut parts, mut layouts) = (String::new(), String::new());
     let items = structures(params_source)
         .into_iter()
-        .chain(structures(state_source));
+        .chain(structures(&state_source));
     for item in items {
         let size = sizes.learn(&item);
         let account = accounts.iter().position(|(name, _)| *name == item.name);
@@ -287,7 +307,7 @@ fn made() -> BTreeMap<&'static str, String> {
         .expect("a string");
     }
 
-    let arguments = arguments(include_str!("../src/instruction.rs"));
+    let arguments: BTreeMap<String, Item> = IX_SOURCES.into_iter().flat_map(arguments).collect();
     let mut instructions = String::new();
     for tag in ALL {
         let (name, spec) = (tag.name(), tag.spec());

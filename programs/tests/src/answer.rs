@@ -2,7 +2,7 @@
 //! computes. The "model" is a hash: its four largest logits at a position follow from the job's seed.
 
 use mythic_interface::hash::{self, Hash, Leaf, OUTPUT_CHUNK, sha256};
-use mythic_interface::instruction::SubmitResult;
+use mythic_interface::ix::SubmitResult;
 use mythic_interface::le::U32;
 use mythic_interface::merkle;
 use mythic_interface::sampler::{Sampling, Top4, order};

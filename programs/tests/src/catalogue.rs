@@ -1,6 +1,6 @@
 //! A call of every instruction that succeeds, each with the world in which it does.
 
-use mythic_interface::instruction::Tag;
+use mythic_interface::ix::Tag;
 use mythic_interface::state::{FinishReason, Key};
 use solana_instruction::Instruction as Call;
 
@@ -137,10 +137,10 @@ pub fn catalogue() -> Vec<Entry> {
         calls::close_validator(key("v2"), key("v2"))
     });
     c.add(Tag::DepositVault, "new vault", |_| {
-        calls::deposit(key("payer"), key("carol"), SOL)
+        calls::deposit_vault(key("payer"), key("carol"), SOL)
     });
     c.add(Tag::DepositVault, "", |_| {
-        calls::deposit(key("payer"), key("alice"), SOL)
+        calls::deposit_vault(key("payer"), key("alice"), SOL)
     });
     c.add(Tag::WithdrawVault, "", |_| {
         calls::withdraw_vault(key("alice"), SOL)
@@ -175,7 +175,7 @@ pub fn catalogue() -> Vec<Entry> {
         let request = world.request("bob", "bob");
         let job = world.must_request(&request);
         let hash = world.job(&job).terms_hash;
-        calls::accept(operator("v1"), key("v1"), job, hash)
+        calls::accept_inference(operator("v1"), key("v1"), job, hash)
     });
     c.add(Tag::DeclineJob, "under a grant", |world| {
         let (request, job) = taken(world);
@@ -210,7 +210,7 @@ pub fn catalogue() -> Vec<Entry> {
     c.add(Tag::SubmitResult, "", |world| {
         let (_, job) = taken(world);
         let result = world.result(&job, 100, FinishReason::Eos);
-        calls::submit(operator("v1"), key("v1"), job, &result)
+        calls::submit_result(operator("v1"), key("v1"), job, &result)
     });
     c.add(Tag::ClaimInferenceFee, "under a grant", |world| {
         let (_, job) = taken(world);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use litesvm::LiteSVM;
 use mythic_interface::error::MythicError;
 use mythic_interface::hash::sha256;
-use mythic_interface::instruction::Tag;
+use mythic_interface::ix::Tag;
 use mythic_interface::state::Key;
 use mythic_interface::{AI_PRECOMPILES_ID, INCINERATOR, UPGRADEABLE_LOADER};
 use solana_account::{Account, ReadableAccount};

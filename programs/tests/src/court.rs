@@ -3,14 +3,15 @@
 
 use mythic_interface::dispute::chunks;
 use mythic_interface::hash::{self, Hash, sha256};
+use mythic_interface::ix::{self, Challenger, Juror, NamedResult, Proof};
 use mythic_interface::params::Params;
 use mythic_interface::sortition::sample_slot;
-use mythic_interface::state::{Dispute, DisputeStatus, FinishReason, Job, Key, NO_KEY, Validator};
+use mythic_interface::state::{Dispute, DisputeStatus, FinishReason, Key, NO_KEY, Validator};
 use solana_instruction::Instruction as Call;
 
 use crate::answer::{Answer, Lie, guess};
-use crate::calls::{self, Named, Party, Request};
-use crate::world::{CALIBRATED, EXACT, SOL, World, grant_of, key, model, operator, spec};
+use crate::calls::{self, Request};
+use crate::world::{CALIBRATED, EXACT, SOL, World, key, model, operator, spec};
 
 /// Slots from a result to the first in which its sample is known.
 pub const SAMPLE_KNOWN: u64 = 21;
@@ -90,7 +91,7 @@ impl World {
         let request = self.brief(n, submitter, tokens);
         let job = self.must_request(&request);
         let answer = Answer::new(&job, &self.job(&job), tokens, FinishReason::Eos, lie);
-        let call = calls::submit(operator(submitter), key(submitter), job, &answer.result);
+        let call = calls::submit_result(operator(submitter), key(submitter), job, &answer.result);
         self.chain.must(call);
         Case {
             job,
@@ -108,13 +109,8 @@ impl World {
     }
 
     /// The result as instructions name it.
-    pub fn named(&self, case: &Case) -> Named {
-        let job = self.job(&case.job);
-        Named {
-            job: case.job,
-            submitted_slot: job.submitted_slot,
-            fingerprint: job.fingerprint,
-        }
+    pub fn named(&self, case: &Case) -> NamedResult {
+        NamedResult::of(case.job, &self.job(&case.job))
     }
 
     /// A dispute.
@@ -129,14 +125,8 @@ impl World {
 
     /// A challenge that names `positions`.
     pub fn challenge(&self, case: &Case, challenger: &str, positions: &[u32]) -> Call {
-        calls::verify_logits(
-            &self.named(case),
-            &party(challenger),
-            &case.submitter,
-            model(case.model),
-            ANY_BOND,
-            positions,
-        )
+        let state = self.job(&case.job);
+        ix::verify_logits(&party(challenger), case.job, &state, ANY_BOND, positions)
     }
 
     /// Challenges; the dispute's address.
@@ -152,7 +142,7 @@ impl World {
         (0..chunks(case.answer.result.output_tokens.get()))
             .map(|chunk| {
                 let tail = case.answer.chunk(chunk);
-                calls::post_output(&named, key("payer"), *dispute, chunk, &tail)
+                ix::post_output(&named, key("payer"), *dispute, chunk, &tail)
             })
             .collect()
     }
@@ -176,7 +166,7 @@ impl World {
                     .iter()
                     .flat_map(|position| case.answer.opening(*position))
                     .collect();
-                calls::post_openings(&named, *dispute, some[0] / 2_048, &tail)
+                ix::post_openings(&named, *dispute, some[0] / 2_048, &tail)
             })
             .collect()
     }
@@ -206,27 +196,14 @@ impl World {
     pub fn commit(&self, case: &Case, dispute: &Key, name: &str, vote: Vote) -> Call {
         let vector = self.vector(case, dispute, vote);
         let commitment = hash::juror_commitment(dispute, &key(name), &salt(name), &vector);
-        calls::commit_juror(
-            &self.named(case),
-            operator(name),
-            key(name),
-            *dispute,
-            self.dispute(dispute).positions_hash(),
-            commitment,
-        )
+        ix::commit_juror(&seat(dispute, name), &self.dispute(dispute), commitment)
     }
 
     /// The reveal of a juror's vote.
     pub fn reveal(&self, case: &Case, dispute: &Key, name: &str, vote: Vote) -> Call {
         let vector = self.vector(case, dispute, vote);
-        calls::reveal_juror(
-            &self.named(case),
-            operator(name),
-            key(name),
-            *dispute,
-            salt(name),
-            &vector,
-        )
+        let state = self.dispute(dispute);
+        ix::reveal_juror(&seat(dispute, name), &state, salt(name), &vector)
     }
 
     /// Whether a validator sits on a jury.
@@ -263,14 +240,7 @@ impl World {
     /// The resolution of a dispute.
     pub fn resolve(&self, dispute: &Key) -> Call {
         let found = self.dispute(dispute);
-        let job = self.job(&found.job);
-        calls::resolve_dispute(
-            *dispute,
-            found.job,
-            &found.submitter,
-            &job.terms.owner,
-            grant_of(&job),
-        )
+        ix::resolve_dispute(dispute, found.job, &self.job(&found.job))
     }
 
     /// Commits, reveals, resolves; the resolved dispute.
@@ -306,26 +276,32 @@ impl World {
 
     /// A proof of the leaf at `position`.
     pub fn proof(&self, case: &Case, prover: &str, position: u32, page: Key) -> Call {
-        let job: Job = self.job(&case.job);
-        let proof = calls::Proof {
-            submitter: case.submitter,
-            owner: job.terms.owner,
-            grant: grant_of(&job),
-            model: model(case.model),
-            page,
-            leaf: case.answer.leaves[position as usize].encode(),
-            path: case.answer.path(position),
+        let path = case.answer.path(position);
+        let (path, _) = path.as_chunks::<32>();
+        let proof = Proof {
+            leaf: case.answer.leaves[position as usize],
+            path,
+            page: (page != calls::NONE).then(|| page.into()),
         };
-        calls::prove_fault(&self.named(case), &party(prover), &proof)
+        ix::prove_fault(&party(prover), case.job, &self.job(&case.job), &proof)
     }
 }
 
 /// Somebody who challenges and pays for itself.
-pub fn party(name: &str) -> Party {
-    Party {
-        payer: key(name),
-        operator: operator(name),
-        authority: key(name),
+pub fn party(name: &str) -> Challenger {
+    Challenger {
+        payer: key(name).into(),
+        operator: operator(name).into(),
+        authority: key(name).into(),
+    }
+}
+
+/// A validator's place in a dispute.
+fn seat(dispute: &Key, name: &str) -> Juror {
+    Juror {
+        operator: operator(name).into(),
+        authority: key(name).into(),
+        dispute: (*dispute).into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 use mythic_interface::hash::sha256;
-use mythic_interface::instruction::{RequestInference, SubmitResult};
+use mythic_interface::ix::{RequestInference, SubmitResult};
 use mythic_interface::le::{U16, U32};
 use mythic_interface::params::Params;
 use mythic_interface::state::{FinishReason, Job, Key, ModelSpec, Validator, ValidatorStatus};
@@ -128,7 +128,7 @@ impl World {
             ));
         }
         for owner in ["alice", "bob"] {
-            chain.must(calls::deposit(key(owner), key(owner), 10 * SOL));
+            chain.must(calls::deposit_vault(key(owner), key(owner), 10 * SOL));
         }
         let limits = calls::wide_limits(chain.slot() + 100_000);
         chain.must(calls::grant_spend(
@@ -206,7 +206,7 @@ impl World {
     /// Submits a result of `tokens` tokens ended by the model, as v1.
     pub fn must_submit(&mut self, job: &Key, tokens: u32) -> Receipt {
         let result = self.result(job, tokens, FinishReason::Eos);
-        let call = calls::submit(operator("v1"), key("v1"), *job, &result);
+        let call = calls::submit_result(operator("v1"), key("v1"), *job, &result);
         self.chain.must(call)
     }
 

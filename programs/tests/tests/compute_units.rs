@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use mythic_interface::instruction::ALL;
+use mythic_interface::ix::ALL;
 use mythic_interface::state::{Dispute, Output};
 use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mythic_interface::instruction::{ALL, Tag};
+use mythic_interface::ix::{ALL, Tag};
 use mythic_interface::le::{U16, U32, U64};
 use mythic_interface::params::Params;
 use mythic_interface::state::*;
@@ -110,7 +110,7 @@ impl Simulation {
         }
     }
 
-    fn limits(&self, d: &mut Draw) -> mythic_interface::instruction::GrantSpend {
+    fn limits(&self, d: &mut Draw) -> mythic_interface::ix::GrantSpend {
         let mut limits = calls::wide_limits(self.world.chain.slot() + d.pick(&[1, 200, 5_000]));
         limits.per_job_max = U64::new(d.pick(&[5_000, 20_000, 1_000_000]));
         limits.window_max = U64::new(d.pick(&[20_000, 60_000, 1_000_000]));
@@ -197,7 +197,7 @@ impl Simulation {
             false => d.pick(next),
         };
         match kind {
-            0 | 1 => calls::accept(operator(name), authority, address, job.terms_hash),
+            0 | 1 => calls::accept_inference(operator(name), authority, address, job.terms_hash),
             2 => calls::decline(operator(name), authority, address, owner, grant),
             3 => {
                 let who = d.pick(&[owner, job.terms.requester, key("canceller")]);
@@ -217,7 +217,7 @@ impl Simulation {
                     _ => 1 + d.below(u64::from(most)) as u32,
                 };
                 let result = self.world.result(&address, tokens, reason);
-                calls::submit(operator(name), authority, address, &result)
+                calls::submit_result(operator(name), authority, address, &result)
             }
             7 | 8 => calls::claim(address, authority, owner, grant),
             _ => calls::close_job(address, job.rent_payer),
@@ -270,7 +270,7 @@ impl Simulation {
             16..38 => self.about_a_job(d),
             38..41 => {
                 let amount = d.pick(&[5_000, 30_000, 100_000]);
-                calls::deposit(key(d.pick(&["payer", "bob"])), owner, amount)
+                calls::deposit_vault(key(d.pick(&["payer", "bob"])), owner, amount)
             }
             41 => calls::withdraw_vault(owner, d.pick(&[1, 10_000, 50_000])),
             42 => {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mythic_interface::instruction::{ALL, Tag};
+use mythic_interface::ix::{ALL, Tag};
 use mythic_interface::state::*;
 use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls::{self, NONE};
@@ -139,7 +139,7 @@ impl Simulation {
                 FinishReason::Eos,
                 lie,
             );
-            let call = calls::submit(operator(&name), key(&name), job, &answer.result);
+            let call = calls::submit_result(operator(&name), key(&name), job, &answer.result);
             self.send(call, false)?;
             self.cases.push(Case {
                 job,

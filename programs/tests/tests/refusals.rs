@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mythic_interface::error::MythicError::{self, *};
-use mythic_interface::instruction::Tag;
+use mythic_interface::ix::{self, Tag};
 use mythic_interface::params::{MAX_OUTPUT_TOKENS, Params};
 use mythic_interface::state::*;
 use mythic_interface::{AI_PRECOMPILES_ID, SYSTEM_PROGRAM, window};
@@ -462,10 +462,10 @@ fn vaults_and_grants(seen: &mut Seen) {
     let mut world = World::new();
     let (alice, bob, gateway) = (key("alice"), key("bob"), key("gateway"));
     let stranger = key("stranger");
-    seen.refuse(&mut world, calls::deposit(bob, alice, 0), ZeroAmount);
-    let call = calls::deposit(bob, alice, 1 << 63);
+    seen.refuse(&mut world, calls::deposit_vault(bob, alice, 0), ZeroAmount);
+    let call = calls::deposit_vault(bob, alice, 1 << 63);
     seen.refuse(&mut world, call, AmountTooLarge);
-    let call = swap(calls::deposit(bob, alice, 1), 2, calls::vault(&bob));
+    let call = swap(calls::deposit_vault(bob, alice, 1), 2, calls::vault(&bob));
     seen.refuse(&mut world, call, WrongAddress);
     let call = swap(calls::withdraw_vault(alice, 1), 0, stranger);
     seen.refuse(&mut world, call, NotOwner);
@@ -486,7 +486,7 @@ fn vaults_and_grants(seen: &mut Seen) {
     seen.refuse(&mut world, call, SelfDelegation);
     let call = calls::grant_spend(bob, bob, NO_KEY, &wide);
     seen.refuse(&mut world, call, InvalidAddress);
-    let mut refuse = |change: fn(&mut mythic_interface::instruction::GrantSpend), error| {
+    let mut refuse = |change: fn(&mut ix::GrantSpend), error| {
         let mut limits = wide;
         change(&mut limits);
         seen.refuse(&mut world, give(&limits), error);
@@ -528,24 +528,23 @@ fn vaults_and_grants(seen: &mut Seen) {
 
 fn spending_under_a_grant(seen: &mut Seen) {
     // A job's ceiling is 12,500 lamports.
-    let mut refuse =
-        |change: fn(&mut mythic_interface::instruction::GrantSpend), earlier, error| {
-            let mut world = World::new();
-            let mut limits = calls::wide_limits(world.chain.slot() + 100);
-            change(&mut limits);
-            let (alice, gateway) = (key("alice"), key("gateway"));
-            let call = calls::grant_spend(alice, alice, gateway, &limits);
-            world.chain.must(call);
-            for _ in 0..earlier {
-                let request = world.request("alice", "gateway");
-                world.must_request(&request);
-            }
-            if error == GrantExpired {
-                world.chain.advance(100);
-            }
-            let call = world.request("alice", "gateway").call();
-            seen.refuse(&mut world, call, error);
-        };
+    let mut refuse = |change: fn(&mut ix::GrantSpend), earlier, error| {
+        let mut world = World::new();
+        let mut limits = calls::wide_limits(world.chain.slot() + 100);
+        change(&mut limits);
+        let (alice, gateway) = (key("alice"), key("gateway"));
+        let call = calls::grant_spend(alice, alice, gateway, &limits);
+        world.chain.must(call);
+        for _ in 0..earlier {
+            let request = world.request("alice", "gateway");
+            world.must_request(&request);
+        }
+        if error == GrantExpired {
+            world.chain.advance(100);
+        }
+        let call = world.request("alice", "gateway").call();
+        seen.refuse(&mut world, call, error);
+    };
     refuse(|_| {}, 1, GrantExpired);
     refuse(|l| l.per_job_max.set(12_499), 0, GrantPerJobExceeded);
     refuse(|l| l.window_max.set(24_999), 1, GrantWindowExceeded);
@@ -674,11 +673,11 @@ fn capacity(seen: &mut Seen) {
     let request = world.request("bob", "bob");
     let job = world.must_request(&request);
     let hash = world.job(&job).terms_hash;
-    let call = calls::accept(operator("v1"), key("v1"), job, hash);
+    let call = calls::accept_inference(operator("v1"), key("v1"), job, hash);
     seen.refuse(&mut world, call, NoCapacity);
     let call = calls::request_unstake(key("v2"), 2 * SOL);
     world.chain.must(call);
-    let call = calls::accept(operator("v2"), key("v2"), job, hash);
+    let call = calls::accept_inference(operator("v2"), key("v2"), job, hash);
     seen.refuse(&mut world, call, StakeBelowMinimum);
 }
 
@@ -687,7 +686,7 @@ fn acceptance(seen: &mut Seen) {
     let request = world.request("alice", "alice");
     let job = world.must_request(&request);
     let hash = world.job(&job).terms_hash;
-    let accept = |operator, hash| calls::accept(operator, key("v1"), job, hash);
+    let accept = |operator, hash| calls::accept_inference(operator, key("v1"), job, hash);
     let call = accept(operator("v2"), hash);
     seen.refuse(&mut world, call, NotOperator);
     let call = accept(operator("v1"), [0; 32]);
@@ -705,10 +704,10 @@ fn results(seen: &mut Seen) {
     let request = world.cosigned("alice", "gateway");
     let job = world.must_request(&request);
     let fine = world.result(&job, 200, FinishReason::Eos);
-    let submit = |result: &_| calls::submit(operator("v1"), key("v1"), job, result);
-    let call = calls::submit(operator("v2"), key("v1"), job, &fine);
+    let submit = |result: &_| calls::submit_result(operator("v1"), key("v1"), job, result);
+    let call = calls::submit_result(operator("v2"), key("v1"), job, &fine);
     seen.refuse(&mut world, call, NotOperator);
-    let call = calls::submit(operator("v2"), key("v2"), job, &fine);
+    let call = calls::submit_result(operator("v2"), key("v2"), job, &fine);
     seen.refuse(&mut world, call, WrongValidator);
     let mut refuse = |tokens, reason: u8, error| {
         let mut result = fine;
@@ -829,11 +828,11 @@ fn statuses(seen: &mut Seen) {
     let result = world.result(&job, 5, FinishReason::Eos);
     let calls: [(Call, &[JobStatus]); 7] = [
         (
-            calls::accept(operator("v1"), key("v1"), job, found.terms_hash),
+            calls::accept_inference(operator("v1"), key("v1"), job, found.terms_hash),
             &[Open],
         ),
         (
-            calls::submit(operator("v1"), key("v1"), job, &result),
+            calls::submit_result(operator("v1"), key("v1"), job, &result),
             &[Accepted],
         ),
         (
@@ -947,15 +946,8 @@ fn challenges(seen: &mut Seen) {
 
     let bond = trial.dispute(&dispute).bond.get();
     let offer = |bond| {
-        let named = world.named(&case);
-        calls::verify_logits(
-            &named,
-            &party("n1"),
-            &case.submitter,
-            model(EXACT),
-            bond,
-            &[],
-        )
+        let state = world.job(&case.job);
+        ix::verify_logits(&party("n1"), case.job, &state, bond, &[])
     };
     let (less, enough) = (offer(bond - 1), offer(bond));
     seen.refuse(&mut world, less, BondTooSmall);
@@ -1028,12 +1020,12 @@ fn postings(seen: &mut Seen) {
     let unchecked = (0..300).find(|p| !checked.contains(p)).expect("many");
     let named = world.named(&case);
     let tail = case.answer.opening(unchecked);
-    let call = calls::post_openings(&named, dispute, 0, &tail);
+    let call = ix::post_openings(&named, dispute, 0, &tail);
     seen.refuse(&mut world, call, NotChecked);
     let last = early.data.len() - 1;
     let call = patch(early.clone(), last, !early.data[last]);
     seen.refuse(&mut world, call, OpeningMismatch);
-    let empty = calls::post_openings(&named, dispute, 0, &[]);
+    let empty = ix::post_openings(&named, dispute, 0, &[]);
     seen.refuse(&mut world, empty, InvalidInstructionData);
     // The other job's page.
     world.reach_sample(&other_case);

@@ -151,8 +151,8 @@ fn a_jailed_validator_is_unjailed_after_its_time() {
 fn a_vault_takes_from_anyone_and_pays_its_owner() {
     let mut world = World::initialized();
     let chain = &mut world.chain;
-    chain.must(calls::deposit(key("bob"), key("carol"), 5 * SOL));
-    chain.must(calls::deposit(key("carol"), key("carol"), SOL));
+    chain.must(calls::deposit_vault(key("bob"), key("carol"), 5 * SOL));
+    chain.must(calls::deposit_vault(key("carol"), key("carol"), SOL));
     let vault = calls::vault(&key("carol"));
     assert_eq!(chain.load::<Vault>(&vault).balance.get(), 6 * SOL);
     chain.must(calls::withdraw_vault(key("carol"), 2 * SOL));
@@ -168,7 +168,7 @@ fn an_address_that_someone_prefunded_can_still_be_created() {
         let mut world = World::initialized();
         let chain = &mut world.chain;
         chain.fund(calls::vault(&key("carol")), lamports);
-        chain.must(calls::deposit(key("carol"), key("carol"), SOL));
+        chain.must(calls::deposit_vault(key("carol"), key("carol"), SOL));
         let found: Vault = chain.load(&calls::vault(&key("carol")));
         assert_eq!(
             found.balance.get(),
@@ -290,13 +290,16 @@ fn an_open_job_is_accepted_by_whoever_serves_its_model() {
     let job = world.must_request(&request);
     assert_eq!(world.job(&job).status(), Some(JobStatus::Open));
     let hash = world.job(&job).terms_hash;
-    let call = calls::accept(operator("v2"), key("v2"), job, hash);
+    let call = calls::accept_inference(operator("v2"), key("v2"), job, hash);
     world.chain.must(call);
     assert_eq!(world.job(&job).validator, key("v2"));
     let result = world.result(&job, 200, FinishReason::Length);
-    world
-        .chain
-        .must(calls::submit(operator("v2"), key("v2"), job, &result));
+    world.chain.must(calls::submit_result(
+        operator("v2"),
+        key("v2"),
+        job,
+        &result,
+    ));
     world.chain.advance(100);
     let claim = world.claim(&job);
     world.chain.must(claim);
@@ -316,7 +319,7 @@ fn several_results_share_a_transaction() {
         .iter()
         .map(|job| {
             let result = world.result(job, 5, FinishReason::Eos);
-            calls::submit(operator("v1"), key("v1"), *job, &result)
+            calls::submit_result(operator("v1"), key("v1"), *job, &result)
         })
         .collect();
     world.chain.send(&calls).expect("all three");
@@ -354,9 +357,12 @@ fn a_cancelled_answer_is_paid_for_what_was_streamed() {
     assert_eq!(world.job(&job).status(), Some(JobStatus::Accepted));
     world.chain.advance(49);
     let result = world.result(&job, 1, FinishReason::Cancelled);
-    world
-        .chain
-        .must(calls::submit(operator("v1"), key("v1"), job, &result));
+    world.chain.must(calls::submit_result(
+        operator("v1"),
+        key("v1"),
+        job,
+        &result,
+    ));
     world.chain.advance(100);
     let claim = world.claim(&job);
     world.chain.must(claim);

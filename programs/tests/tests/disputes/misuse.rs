@@ -1,6 +1,6 @@
 //! Calls that were made once, sent again; and calls that name one account in the place of another.
 
-use mythic_interface::instruction::Tag;
+use mythic_interface::ix::Tag;
 use mythic_program_tests::catalogue::{Entry, catalogue};
 use mythic_program_tests::chain::Refusal;
 use solana_instruction::Instruction as Call;

@@ -1,0 +1,149 @@
+//! Which accounts of the program a list holds, by their type and fields: the node compares bytes, and where they lie is
+//! said here alone.
+
+use std::{marker::PhantomData, mem::offset_of};
+
+use mythic_interface::state::{
+    Dispute, DisputeStatus, Header, Job, JobStatus, Model, ModelSpec, Terms, Validator,
+};
+use solana_pubkey::Pubkey;
+use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
+
+use crate::account::ProgramAccount;
+
+/// A condition on accounts of type `T`: bytes that must stand at an offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter<T> {
+    at: usize,
+    bytes: Vec<u8>,
+    of: PhantomData<T>,
+}
+
+impl<T: ProgramAccount> Filter<T> {
+    fn new(at: usize, bytes: impl Into<Vec<u8>>) -> Self {
+        Self {
+            at,
+            bytes: bytes.into(),
+            of: PhantomData,
+        }
+    }
+
+    fn of_status(status: u8) -> Self {
+        // Every account begins with its header.
+        Self::new(offset_of!(Header, status), [status])
+    }
+
+    /// That of the type itself.
+    pub(crate) fn of_type() -> RpcFilterType {
+        let at = offset_of!(Header, discriminator);
+        RpcFilterType::Memcmp(Memcmp::new_raw_bytes(at, vec![T::DISCRIMINATOR]))
+    }
+
+    /// As the RPC takes it.
+    pub(crate) fn to_rpc(&self) -> RpcFilterType {
+        RpcFilterType::Memcmp(Memcmp::new_base58_encoded(self.at, &self.bytes))
+    }
+}
+
+impl Filter<Job> {
+    /// Jobs in this state.
+    pub fn status(status: JobStatus) -> Self {
+        Self::of_status(status as u8)
+    }
+
+    /// Jobs of the model with this account.
+    pub fn model(model: &Pubkey) -> Self {
+        let at = offset_of!(Job, terms) + offset_of!(Terms, model);
+        Self::new(at, model.to_bytes())
+    }
+}
+
+impl Filter<Dispute> {
+    /// Disputes in this state.
+    pub fn status(status: DisputeStatus) -> Self {
+        Self::of_status(status as u8)
+    }
+
+    /// Disputes of the job with this account.
+    pub fn job(job: &Pubkey) -> Self {
+        Self::new(offset_of!(Dispute, job), job.to_bytes())
+    }
+}
+
+impl Filter<Model> {
+    /// Models whose weights' file has this SHA-256.
+    pub fn weights(hash: &[u8; 32]) -> Self {
+        let at = offset_of!(Model, spec) + offset_of!(ModelSpec, weights_hash);
+        Self::new(at, *hash)
+    }
+
+    /// Models of this registrant.
+    pub fn registrant(registrant: &Pubkey) -> Self {
+        Self::new(offset_of!(Model, registrant), registrant.to_bytes())
+    }
+}
+
+impl Filter<Validator> {
+    /// Validators with this hot key.
+    pub fn operator(operator: &Pubkey) -> Self {
+        Self::new(offset_of!(Validator, operator), operator.to_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::{Zeroable, bytes_of};
+
+    fn k(n: u8) -> Pubkey {
+        Pubkey::new_from_array([n; 32])
+    }
+
+    fn holds<T: ProgramAccount>(filter: &Filter<T>, account: &T) -> bool {
+        let RpcFilterType::Memcmp(compare) = filter.to_rpc() else {
+            panic!("a comparison of bytes");
+        };
+        compare.bytes_match(bytes_of(account))
+    }
+
+    #[test]
+    fn each_filter_compares_the_field_that_it_is_named_for() {
+        let mut job = Job::zeroed();
+        job.header.status = JobStatus::Submitted as u8;
+        job.terms.model = [3; 32];
+        assert!(holds(&Filter::<Job>::status(JobStatus::Submitted), &job));
+        assert!(!holds(&Filter::<Job>::status(JobStatus::Open), &job));
+        assert!(holds(&Filter::<Job>::model(&k(3)), &job));
+        assert!(!holds(&Filter::<Job>::model(&k(4)), &job));
+
+        let mut dispute = Dispute::zeroed();
+        dispute.header.status = DisputeStatus::Jury as u8;
+        dispute.job = [5; 32];
+        let jury = Filter::<Dispute>::status(DisputeStatus::Jury);
+        assert!(holds(&jury, &dispute));
+        assert!(holds(&Filter::<Dispute>::job(&k(5)), &dispute));
+        assert!(!holds(&Filter::<Dispute>::job(&k(6)), &dispute));
+
+        let mut model = Model::zeroed();
+        model.spec.weights_hash = [7; 32];
+        model.registrant = [8; 32];
+        assert!(holds(&Filter::weights(&[7; 32]), &model));
+        assert!(!holds(&Filter::weights(&[8; 32]), &model));
+        assert!(holds(&Filter::registrant(&k(8)), &model));
+        assert!(!holds(&Filter::registrant(&k(7)), &model));
+
+        let mut validator = Validator::zeroed();
+        validator.operator = [9; 32];
+        assert!(holds(&Filter::operator(&k(9)), &validator));
+        assert!(!holds(&Filter::operator(&k(1)), &validator));
+    }
+
+    #[test]
+    fn the_type_is_the_first_byte() {
+        let RpcFilterType::Memcmp(compare) = Filter::<Job>::of_type() else {
+            panic!("a comparison of bytes");
+        };
+        assert!(compare.bytes_match(&[Job::DISCRIMINATOR]));
+        assert!(!compare.bytes_match(&[Dispute::DISCRIMINATOR]));
+    }
+}

@@ -1,0 +1,69 @@
+//! The chain's RPC may be slow, endless or behind a proxy: calls end all the same.
+
+use mythic_client::{ChainClient, ClientError, Commitment};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+/// A node of a chain that answers every request with `head`, then `rest` again and again, `times` times.
+async fn node(head: String, rest: &'static [u8], times: usize) -> ChainClient {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let head = head.clone();
+            tokio::spawn(async move {
+                let mut request = [0; 4_096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(head.as_bytes()).await;
+                for _ in 0..times {
+                    if stream.write_all(rest).await.is_err() {
+                        return;
+                    }
+                }
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    ChainClient::new(format!("http://{address}"), "ws://127.0.0.1:1")
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\"";
+    let chain = node(head.into(), &[b'a'; 1 << 20], 1 << 20).await;
+    let error = chain.slot(Commitment::Processed).await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Rpc(reason) if reason.contains("longer than")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_chain_on_this_machine_answers() {
+    let body = r#"{"jsonrpc":"2.0","id":0,"result":7}"#;
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let chain = node(head, b"", 0).await;
+    assert_eq!(chain.slot(Commitment::Processed).await.unwrap(), 7);
+}
+
+#[test]
+fn a_chain_on_this_machine_is_never_asked_through_a_proxy() {
+    let nowhere = "http://127.0.0.1:1";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "a_chain_on_this_machine_answers"]);
+    child.env_remove("NO_PROXY").env_remove("no_proxy");
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        child.env(name, nowhere);
+    }
+    let output = child.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}

@@ -1,0 +1,24 @@
+//! Accounts that exist no more: no lamports, or another owner.
+
+use mythic_interface::state::Key;
+use serde_json::json;
+
+use super::{Account, At, Projected, fields::base58};
+use crate::entity::table;
+use crate::feed::Topic;
+
+table! {
+    /// The account exists no more.
+    Closure: ClosureRow = "closure" ["pubkey"] {
+        pubkey: Key,
+    }
+}
+
+impl Projected {
+    pub(super) fn closure(&mut self, account: &Account, at: At) {
+        let pubkey = account.pubkey;
+        self.row(account, at, 0, ClosureRow { pubkey });
+        let payload = json!({"object": "closure", "id": base58(&pubkey), "slot": at.slot});
+        self.announce(Topic::Network, account, payload);
+    }
+}

@@ -1,0 +1,735 @@
+//! The arithmetic of kernel profile `cpu-w-a8`, apart from the model code.
+//!
+//! - [`formats`]: weights as GGUF files hold them, and the definition of a dot product
+//! - [`activations`]: rows rounded to int8
+//! - [`layout`] and [`pack`]: weights repacked for the kernels, and the file that keeps them
+//! - `portable`, `x86`: the kernels
+//! - [`math`]: norms, rotary embedding, activation
+//! - [`attention`]: attention over pages of keys and values
+//! - [`pool`]: the threads that compute
+//!
+//! Every value is computed by one order of operations, which depends neither on the batch nor on
+//! threads nor on the instruction set.
+
+pub mod activations;
+pub mod attention;
+pub mod formats;
+pub mod layout;
+pub mod math;
+pub mod pack;
+pub mod pool;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::ops::Range;
+
+use mythic_model::gguf::TensorFormat;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use activations::{PANEL, Q8};
+use formats::{BF16, BLOCK, F16, F32, Format, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+use layout::{LANES, Lanes};
+use mythic_model::gguf::{Gguf, GgufError, Mapped};
+use pack::{Pack, Packed};
+use pool::Pool;
+
+#[cfg(not(target_arch = "x86_64"))]
+use formats::Float as Wide;
+#[cfg(target_arch = "x86_64")]
+use x86::Wide;
+
+/// The number of this profile in a model's identity.
+pub const PROFILE: u16 = 2;
+
+/// Bytes of weights, times rows, that are worth a task of their own.
+const GRAIN: usize = 24 * 1024;
+
+/// Values that are worth quantising or norming on several threads.
+const VALUES: usize = 16 * 1024;
+
+/// Which instructions compute; the bits are the same with each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstructionSet {
+    /// The best that the processor has.
+    #[default]
+    Auto,
+    /// Plain Rust.
+    Portable,
+    Avx2,
+    AvxVnni,
+    #[serde(rename = "avx512-vnni")]
+    Avx512Vnni,
+}
+
+impl InstructionSet {
+    /// Those that this processor has, the plainest first.
+    pub fn available() -> Vec<Self> {
+        let mut found = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        for (set, there) in [
+            (Self::Avx2, x86::has_avx2()),
+            (Self::AvxVnni, x86::has_avx_vnni()),
+            (Self::Avx512Vnni, x86::has_avx512_vnni()),
+        ] {
+            if there {
+                found.push(set);
+            }
+        }
+        found
+    }
+
+    fn isa(self) -> Result<Isa, KernelsError> {
+        let available = Self::available();
+        let set = match self {
+            Self::Auto => available.last().copied().unwrap_or(Self::Portable),
+            asked => asked,
+        };
+        if !available.contains(&set) {
+            return Err(KernelsError::Instructions {
+                asked: self,
+                available,
+            });
+        }
+        Ok(match set {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Isa::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => Isa::AvxVnni,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Isa::Avx512Vnni,
+            _ => Isa::Portable,
+        })
+    }
+}
+
+impl std::fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avx-vnni",
+            Self::Avx512Vnni => "avx512-vnni",
+        })
+    }
+}
+
+/// An instruction set that was found to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isa {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    /// The kernels of the two above with their instruction replaced by plain code.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    Emulated,
+}
+
+/// Why there are no kernels, or no weights for them.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelsError {
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] std::io::Error),
+    #[error(
+        "instruction_set = {asked}: this processor has {}, or auto",
+        available.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Instructions {
+        asked: InstructionSet,
+        available: Vec<InstructionSet>,
+    },
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    #[error(
+        "the packed weights need {bytes} bytes of memory, because no directory took them: {source}"
+    )]
+    Memory { bytes: u64, source: std::io::Error },
+}
+
+/// How a matrix's weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Encoding {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q3K,
+    Q4K,
+    Q5K,
+    Q6K,
+    F16,
+    BF16,
+    F32,
+}
+
+/// One expression for the formats of integers and one for those of floats, with the format's type.
+macro_rules! encoded {
+    ($encoding:expr, $F:ident => $integers:expr, $G:ident => $floats:expr) => {
+        match $encoding {
+            Encoding::Q4_0 => {
+                type $F = Q4_0;
+                $integers
+            }
+            Encoding::Q4_1 => {
+                type $F = Q4_1;
+                $integers
+            }
+            Encoding::Q5_0 => {
+                type $F = Q5_0;
+                $integers
+            }
+            Encoding::Q5_1 => {
+                type $F = Q5_1;
+                $integers
+            }
+            Encoding::Q8_0 => {
+                type $F = Q8_0;
+                $integers
+            }
+            Encoding::Q3K => {
+                type $F = Q3K;
+                $integers
+            }
+            Encoding::Q4K => {
+                type $F = Q4K;
+                $integers
+            }
+            Encoding::Q5K => {
+                type $F = Q5K;
+                $integers
+            }
+            Encoding::Q6K => {
+                type $F = Q6K;
+                $integers
+            }
+            Encoding::F16 => {
+                type $G = F16;
+                $floats
+            }
+            Encoding::BF16 => {
+                type $G = BF16;
+                $floats
+            }
+            Encoding::F32 => {
+                type $G = F32;
+                $floats
+            }
+        }
+    };
+}
+
+impl Encoding {
+    fn new(dtype: TensorFormat, tensor: &str) -> Result<Self, GgufError> {
+        Ok(match dtype {
+            TensorFormat::Q4_0 => Self::Q4_0,
+            TensorFormat::Q4_1 => Self::Q4_1,
+            TensorFormat::Q5_0 => Self::Q5_0,
+            TensorFormat::Q5_1 => Self::Q5_1,
+            TensorFormat::Q8_0 => Self::Q8_0,
+            TensorFormat::Q3K => Self::Q3K,
+            TensorFormat::Q4K => Self::Q4K,
+            TensorFormat::Q5K => Self::Q5K,
+            TensorFormat::Q6K => Self::Q6K,
+            TensorFormat::F16 => Self::F16,
+            TensorFormat::BF16 => Self::BF16,
+            TensorFormat::F32 => Self::F32,
+            other => {
+                return Err(GgufError::Unsupported(format!(
+                    "tensor `{tensor}` is quantised as {other}; the engine computes with Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K, Q4_K, Q5_K, Q6_K, F16, BF16 and F32"
+                )));
+            }
+        })
+    }
+
+    /// Bytes of a packed group of outputs.
+    fn group_bytes(self, cols: usize) -> usize {
+        encoded!(self,
+            F => cols / (BLOCK * F::BLOCKS) * layout::super_bytes::<F>(),
+            G => cols * LANES * <G as formats::Float>::BYTES)
+    }
+
+    fn pack(self, rows: [Option<&[u8]>; LANES], out: &mut [u8]) {
+        encoded!(self,
+            F => layout::pack::<F>(rows, out),
+            G => layout::pack_floats(rows, <G as formats::Float>::BYTES, out))
+    }
+
+    fn dequantise(self, row: &[u8], out: &mut [f32]) {
+        encoded!(self,
+            F => formats::dequantise::<F>(row, out),
+            G => formats::widen::<G>(row, out))
+    }
+}
+
+/// Rows of values to be looked up, where they lie in the model file.
+pub struct Table {
+    data: Mapped,
+    encoding: Encoding,
+    row_bytes: usize,
+}
+
+impl Table {
+    /// The tensor of that name, its shape checked.
+    pub fn load(gguf: &Gguf, name: &str, cols: usize, rows: usize) -> Result<Self, GgufError> {
+        Self::new(gguf.mapped(name, &[cols, rows])?, name, rows)
+    }
+
+    /// A tensor of one dimension, as f32.
+    pub fn load_vector(gguf: &Gguf, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
+        let mut out = vec![0.0; len];
+        Self::new(gguf.mapped(name, &[len])?, name, 1)?.row(0, &mut out);
+        Ok(out)
+    }
+
+    fn new(
+        (data, dtype): (Mapped, TensorFormat),
+        name: &str,
+        rows: usize,
+    ) -> Result<Self, GgufError> {
+        Ok(Self {
+            row_bytes: data.bytes().len() / rows,
+            encoding: Encoding::new(dtype, name)?,
+            data,
+        })
+    }
+
+    /// Writes one row as f32.
+    pub fn row(&self, index: usize, out: &mut [f32]) {
+        let row = &self.data.bytes()[index * self.row_bytes..(index + 1) * self.row_bytes];
+        self.encoding.dequantise(row, out);
+    }
+}
+
+/// A matrix to multiply with: `rows` outputs of `cols` inputs each.
+pub struct Matrix {
+    data: Packed,
+    encoding: Encoding,
+    pub rows: usize,
+    pub cols: usize,
+    group_bytes: usize,
+}
+
+impl Matrix {
+    /// The tensor of that name from the model's pack, its shape checked.
+    pub fn load(
+        gguf: &Gguf,
+        pack: &std::sync::Arc<Pack>,
+        name: &str,
+        cols: usize,
+        rows: usize,
+    ) -> Result<Self, GgufError> {
+        let (_, dtype) = gguf.mapped(name, &[cols, rows])?;
+        let encoding = Encoding::new(dtype, name)?;
+        Ok(Self {
+            data: pack
+                .get(name)
+                .ok_or_else(|| GgufError::MissingTensor(name.into()))?,
+            group_bytes: encoding.group_bytes(cols),
+            encoding,
+            rows,
+            cols,
+        })
+    }
+
+    fn groups(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    /// The packed bytes of these groups.
+    fn bytes(&self, groups: Range<usize>) -> &[u8] {
+        &self.data.bytes()[groups.start * self.group_bytes..groups.end * self.group_bytes]
+    }
+
+    fn is_float(&self) -> bool {
+        matches!(
+            self.encoding,
+            Encoding::F16 | Encoding::BF16 | Encoding::F32
+        )
+    }
+}
+
+/// Rows of activations.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    x: &'a [f32],
+    cols: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// `x` holds rows of `cols` values.
+    pub fn new(x: &'a [f32], cols: usize) -> Self {
+        Self { x, cols }
+    }
+
+    fn len(&self) -> usize {
+        self.x.len() / self.cols
+    }
+}
+
+/// Threads, instruction set and scratch.
+pub struct Kernels {
+    pool: Pool,
+    isa: Isa,
+    q8: Mutex<Vec<Q8>>,
+}
+
+/// Memory that several threads write, each its own places.
+#[derive(Clone, Copy)]
+struct Places<T>(*mut T);
+
+// SAFETY: whoever writes through it vouches that no two threads write one place.
+unsafe impl<T: Send> Sync for Places<T> {}
+
+impl<T: Copy> Places<T> {
+    /// # Safety
+    /// The places lie in the memory, hold values, and nobody else uses them now.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
+        // SAFETY: as the caller's.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start), range.len()) }
+    }
+
+    /// # Safety
+    /// The places `at..at + values.len()` lie in the memory and nobody else uses them now.
+    unsafe fn write(&self, at: usize, values: &[T]) {
+        // SAFETY: as the caller's.
+        unsafe {
+            std::ptr::copy_nonoverlapping(values.as_ptr(), self.0.add(at), values.len());
+        }
+    }
+}
+
+/// Results of a multiplication, rows × outputs.
+#[derive(Clone, Copy)]
+struct Out {
+    places: Places<f32>,
+    outputs: usize,
+}
+
+impl Out {
+    /// Writes the sums of groups from `group` on and rows from `first` on: `sums` holds `rows` of
+    /// one group, then those of the next. Row by row, so that neighbouring groups fill a cache
+    /// line while it is there.
+    ///
+    /// # Safety
+    /// The rows are there, and no other thread has these groups.
+    unsafe fn write(&self, group: usize, first: usize, rows: usize, sums: &[Lanes]) {
+        let whole = group * LANES + sums.len() / rows * LANES <= self.outputs;
+        for row in 0..rows {
+            let groups = sums[row..].iter().step_by(rows);
+            let first = (first + row) * self.outputs;
+            for (at, sums) in (group * LANES..).step_by(LANES).zip(groups) {
+                // SAFETY: as the caller's; the lanes end with the outputs.
+                unsafe {
+                    if whole {
+                        // A register's stores, not a call.
+                        let place: *mut [f32; LANES] = self.places.0.add(first + at).cast();
+                        place.write_unaligned(sums.0);
+                    } else {
+                        let lanes = LANES.min(self.outputs - at);
+                        self.places.write(first + at, &sums.0[..lanes]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Kernels {
+    /// Kernels on that many threads; 0 = one for each core.
+    pub fn new(threads: usize, instructions: InstructionSet) -> Result<Self, KernelsError> {
+        let isa = instructions.isa()?;
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        Ok(Self {
+            pool: Pool::new(threads)?,
+            isa,
+            q8: Mutex::default(),
+        })
+    }
+
+    /// Threads that compute.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The threads.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// What computes, for people.
+    pub fn device(&self) -> String {
+        let isa = match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => "AVX-512 VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => "AVX-VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => "AVX2",
+            _ => "portable",
+        };
+        format!("CPU ({isa})")
+    }
+
+    /// Whether there are AVX2, FMA and F16C, and may be used.
+    pub fn wide(&self) -> bool {
+        self.isa != Isa::Portable
+    }
+
+    /// `outs[i]` = rows of x × `ws[i]` transposed: rows of `ws[i].rows` values. All matrices have
+    /// the columns of x; they are multiplied side by side.
+    pub fn matmul<const N: usize>(&self, ws: [&Matrix; N], x: &Rows, mut outs: [&mut Vec<f32>; N]) {
+        let n = x.len();
+        let mut q8 = self.q8.lock();
+        if ws.iter().any(|w| !w.is_float()) {
+            self.quantise(x, &mut q8);
+        }
+        let q8 = q8.as_slice();
+        let mut jobs = Vec::with_capacity(N);
+        let (mut groups, mut bytes) = (0, 0);
+        for (w, out) in ws.iter().zip(&mut outs) {
+            assert_eq!(w.cols, x.cols, "inputs of a matrix");
+            out.resize(n * w.rows, 0.0);
+            let out = Out {
+                places: Places(out.as_mut_ptr()),
+                outputs: w.rows,
+            };
+            jobs.push((*w, groups, out));
+            groups += w.groups();
+            bytes += w.data.bytes().len();
+        }
+        // A few tasks for each thread, so that one that is held up holds up little.
+        let tasks = (bytes * n / GRAIN).clamp(1, 8 * self.threads());
+        // Even, because kernels take pairs of groups.
+        let per_task = groups.div_ceil(tasks).next_multiple_of(2);
+        self.pool.run(groups.div_ceil(per_task), |task| {
+            let mine = task * per_task..groups.min((task + 1) * per_task);
+            for (w, first, out) in &jobs {
+                let start = mine.start.max(*first);
+                let end = mine.end.min(first + w.groups());
+                if start < end {
+                    // SAFETY: tasks have different groups; the outs hold n rows.
+                    unsafe { self.multiply(w, start - first..end - first, x, q8, *out) };
+                }
+            }
+        });
+    }
+
+    /// # Safety
+    /// No other thread has these groups; `out` has the rows of x.
+    unsafe fn multiply(&self, w: &Matrix, groups: Range<usize>, x: &Rows, q8: &[Q8], out: Out) {
+        encoded!(w.encoding,
+            // SAFETY: as the caller's.
+            F => unsafe { self.integers::<F>(w, groups, x.len(), q8, out) },
+            // SAFETY: as the caller's.
+            G => unsafe { self.floats::<G>(w, groups, x, out) })
+    }
+
+    /// # Safety
+    /// As [`Self::multiply`].
+    unsafe fn integers<F: Format>(
+        &self,
+        w: &Matrix,
+        groups: Range<usize>,
+        n: usize,
+        q8: &[Q8],
+        out: Out,
+    ) {
+        let blocks = w.cols / BLOCK;
+        let mut sums = [Lanes::default(); 2 * PANEL];
+        for first in (0..n).step_by(PANEL) {
+            let rows = PANEL.min(n - first);
+            let y = &q8[first * blocks..(first + rows) * blocks];
+            for group in groups.clone().step_by(2) {
+                let count = 2.min(groups.end - group);
+                let sums = &mut sums[..count * rows];
+                sums.fill(Lanes::default());
+                self.strips::<F>(w, group..group + count, y, sums);
+                // SAFETY: as the caller's.
+                unsafe { out.write(group, first, rows, sums) };
+            }
+        }
+    }
+
+    /// One or two groups of outputs with a panel of rows, of which `sums` holds one after another.
+    fn strips<F: Format>(&self, w: &Matrix, groups: Range<usize>, y: &[Q8], sums: &mut [Lanes]) {
+        let rows = sums.len() / groups.len();
+        #[cfg(target_arch = "x86_64")]
+        if self.isa == Isa::Avx2 && x86::in_pairs::<F>() && rows > 1 && groups.len() == 2 {
+            let pair = [groups.start, groups.start + 1].map(|g| w.bytes(g..g + 1));
+            // SAFETY: an `Isa` is made only where its features are.
+            return unsafe { x86::pair_avx2::<F>(pair, y, sums) };
+        }
+        for (group, sums) in groups.zip(sums.chunks_exact_mut(rows)) {
+            self.strip::<F>(w.bytes(group..group + 1), y, sums);
+        }
+    }
+
+    /// One group of outputs with a panel of rows.
+    fn strip<F: Format>(&self, group: &[u8], y: &[Q8], sums: &mut [Lanes]) {
+        match self.isa {
+            Isa::Portable => portable::strip::<F>(group, y, sums),
+            // SAFETY: an `Isa` is made only where its features are.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::strip_avx2::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => unsafe { x86::strip_avx_vnni::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => unsafe { x86::strip_avx512_vnni::<F>(group, y, sums) },
+            // SAFETY: as above.
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Isa::Emulated => unsafe { x86::strip_emulated::<F>(group, y, sums) },
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::multiply`].
+    unsafe fn floats<F: Wide>(&self, w: &Matrix, groups: Range<usize>, x: &Rows, out: Out) {
+        let n = x.len();
+        #[cfg(target_arch = "x86_64")]
+        if self.wide() {
+            let mut row = 0;
+            while row < n {
+                // SAFETY: as the caller's.
+                row += unsafe {
+                    match n - row {
+                        4.. => wide_floats::<F, 2, 4>(w, groups.clone(), x, row, out),
+                        _ => wide_floats::<F, 8, 1>(w, groups.clone(), x, row, out),
+                    }
+                };
+            }
+            return;
+        }
+        for first in (0..n).step_by(PANEL) {
+            let rows = PANEL.min(n - first);
+            for group in groups.clone() {
+                let mut sums = [Lanes::default(); PANEL];
+                let sums = &mut sums[..rows];
+                let x = &x.x[first * w.cols..(first + rows) * w.cols];
+                portable::floats::<F>(w.bytes(group..group + 1), x, w.cols, sums);
+                // SAFETY: as the caller's.
+                unsafe { out.write(group, first, rows, sums) };
+            }
+        }
+    }
+
+    /// Rounds rows to int8, in the order of [`activations::place`].
+    fn quantise(&self, x: &Rows, out: &mut Vec<Q8>) {
+        let blocks = x.cols / BLOCK;
+        let n = x.len();
+        out.resize(n * blocks, Q8::default());
+        let places = Places(out.as_mut_ptr());
+        let wide = self.wide();
+        self.rows(n, x.cols, |row| {
+            let (x, _) = x.x[row * x.cols..(row + 1) * x.cols].as_chunks::<BLOCK>();
+            for (block, x) in x.iter().enumerate() {
+                #[cfg(target_arch = "x86_64")]
+                let q = if wide {
+                    // SAFETY: `wide` says that AVX2 is there.
+                    unsafe { x86::quantise(x) }
+                } else {
+                    Q8::new(x)
+                };
+                #[cfg(not(target_arch = "x86_64"))]
+                let q = Q8::new(x);
+                // SAFETY: every row and block has a place of its own below n × blocks.
+                unsafe { places.write(activations::place(n, blocks, row, block), &[q]) };
+            }
+        });
+        let _ = wide;
+    }
+
+    /// Calls `body` with every row, on several threads if there is enough to do.
+    fn rows(&self, n: usize, cols: usize, body: impl Fn(usize) + Sync) {
+        let tasks = (n * cols / VALUES)
+            .clamp(1, 4 * self.threads())
+            .min(n.max(1));
+        let per_task = n.div_ceil(tasks).max(1);
+        self.pool.run(n.div_ceil(per_task), |task| {
+            (task * per_task..n.min((task + 1) * per_task)).for_each(&body);
+        });
+    }
+
+    /// `gate = silu(gate) × up`.
+    pub fn swiglu(&self, gate: &mut [f32], up: &[f32]) {
+        self.chunks(gate, |at, gate| {
+            math::swiglu(self.wide(), gate, &up[at..at + gate.len()]);
+        });
+    }
+
+    /// `x = x + y`.
+    pub fn add(&self, x: &mut [f32], y: &[f32]) {
+        self.chunks(x, |at, x| math::add(self.wide(), x, &y[at..at + x.len()]));
+    }
+
+    /// `out = x / rms(x) × weight`, for each row of x.
+    pub fn rms_norm(&self, x: &[f32], weight: &[f32], epsilon: f32, out: &mut Vec<f32>) {
+        let cols = weight.len();
+        out.resize(x.len(), 0.0);
+        let places = Places(out.as_mut_ptr());
+        self.rows(x.len() / cols, cols, |row| {
+            let range = row * cols..(row + 1) * cols;
+            // SAFETY: every row is there and is written by one thread.
+            let out = unsafe { places.slice(range.clone()) };
+            math::rms_norm(self.wide(), &x[range], weight, epsilon, out);
+        });
+    }
+
+    /// Calls `body` with parts of x and where they begin, on several threads if it is long.
+    fn chunks(&self, x: &mut [f32], body: impl Fn(usize, &mut [f32]) + Sync) {
+        if x.len() <= VALUES {
+            return body(0, x);
+        }
+        let parts = x.chunks_mut(VALUES / 2).enumerate();
+        self.pool
+            .each(parts.collect(), |(i, part)| body(i * (VALUES / 2), part));
+    }
+}
+
+/// T rows from `first` on, G groups at a time; gives T.
+///
+/// # Safety
+/// AVX2, FMA and F16C are there; as [`Kernels::multiply`].
+#[cfg(target_arch = "x86_64")]
+unsafe fn wide_floats<F: Wide, const G: usize, const T: usize>(
+    w: &Matrix,
+    groups: Range<usize>,
+    x: &Rows,
+    first: usize,
+    out: Out,
+) -> usize {
+    let x = &x.x[first * w.cols..(first + T) * w.cols];
+    let mut group = groups.start;
+    while group < groups.end {
+        // SAFETY: as the caller's.
+        unsafe {
+            if group + G <= groups.end {
+                let sums = x86::floats::<F, G, T>(w.bytes(group..group + G), x, w.cols);
+                out.write(group, first, T, sums.as_flattened());
+                group += G;
+            } else {
+                let [sums] = x86::floats::<F, 1, T>(w.bytes(group..group + 1), x, w.cols);
+                out.write(group, first, T, &sums);
+                group += 1;
+            }
+        }
+    }
+    T
+}
+
+#[cfg(test)]
+mod tests;

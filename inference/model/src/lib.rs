@@ -1,0 +1,11 @@
+//! A model's file without its weights: what gateways, nodes and wallets share.
+//!
+//! - [`gguf`]: the file, read as hostile input
+//! - [`tokenizer`]: text to token ids and back
+//! - [`prompt`]: a conversation as the model reads it; a model's identity
+//! - [`catalogue`]: the model files that are known, and fetching them
+
+pub mod catalogue;
+pub mod gguf;
+pub mod prompt;
+pub mod tokenizer;

@@ -1,0 +1,283 @@
+//! Configuration of a node.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use mythic_engine::EngineConfig;
+use mythic_verifier::VerifierConfig;
+
+/// Configuration of `mythic node`. Every key has a default but the keypairs, gateways and models, which have no sensible one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Directory of journal, evidence and lock.
+    pub data_dir: PathBuf,
+    /// Key file of the validator's authority: owns stake and earnings. Needed to register, stake and withdraw; a node whose
+    /// validator is registered runs without it if `validator` names the authority.
+    pub authority_keypair: Option<PathBuf>,
+    /// Base58 authority, for a node that does not hold its key.
+    pub validator: Option<String>,
+    /// Key file of the operator: signs accepts and results, pays their fees.
+    pub operator_keypair: PathBuf,
+    /// Chain RPC.
+    pub rpc_url: String,
+    /// Chain WebSocket.
+    pub ws_url: String,
+    /// Gateways to announce to and to take open jobs from.
+    pub gateways: Vec<String>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Public URL of this node, registered on chain; by default `http://` and `listen`.
+    pub endpoint: Option<String>,
+    /// Model files to serve.
+    pub models: Vec<ModelConfig>,
+    /// Stake to register with, in lamports. An existing validator's stake is not changed.
+    pub stake_lamports: u64,
+    /// Jobs that generate at once.
+    pub max_concurrent: usize,
+    /// Jobs that may wait for a place; more are refused with 503.
+    pub max_queue: usize,
+    /// Threads of the engine; 0 = all cores.
+    pub threads: usize,
+    /// Take jobs at all. Without it the node only verifies: it announces itself to no gateway and declines what is asked.
+    pub accept_jobs: bool,
+    /// Memory for keys and values of each model, in bytes: of running jobs, and of prompts that are
+    /// kept in case they come again.
+    pub kv_bytes: u64,
+    /// Take open jobs from the gateways' feeds.
+    pub consume_open_jobs: bool,
+    /// Allow loopback and private addresses for endpoint, gateways and prompt sources. Development networks only.
+    pub allow_loopback: bool,
+    /// Least price per 1,000 input tokens to accept, in lamports; 0 = the model's own.
+    pub min_price_in: u32,
+    /// Least price per 1,000 output tokens to accept, in lamports; 0 = the model's own.
+    pub min_price_out: u32,
+    /// Least slots that must be left until a job's deadline.
+    pub min_deadline_slots: u64,
+    /// Withdraw earnings to the authority once they exceed this many lamports; 0 = never. Needs `authority_keypair`.
+    pub withdraw_above_lamports: u64,
+    /// Claim our own fees when nobody has, this many slots after the window; 0 = never.
+    pub claim_after_slots: u64,
+    /// How long a stop waits for running jobs, in seconds. What is left is in the journal.
+    pub drain_seconds: u64,
+    /// How long evidence is kept after a job's outcome is known, in seconds.
+    pub evidence_seconds: u64,
+    /// GPU's name as registered on chain; empty = none, runs on CPU.
+    pub gpu_name: String,
+    /// Its memory as registered on chain, in MiB.
+    pub vram_mib: u32,
+    /// Checks of others' answers, and juries.
+    pub verifier: VerifierConfig,
+}
+
+/// A model file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// GGUF file.
+    pub path: PathBuf,
+    /// Hex identity of the model on chain, or its first digits (at least 8). By default the model whose hashes are the file's.
+    #[serde(default)]
+    pub identity: Option<String>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("mythic-node"),
+            authority_keypair: None,
+            validator: None,
+            operator_keypair: PathBuf::from("operator.json"),
+            rpc_url: "http://127.0.0.1:8899".into(),
+            ws_url: "ws://127.0.0.1:8900".into(),
+            gateways: Vec::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            endpoint: None,
+            models: Vec::new(),
+            stake_lamports: 1_000_000_000,
+            max_concurrent: 1,
+            max_queue: 4,
+            threads: 0,
+            accept_jobs: true,
+            kv_bytes: EngineConfig::default().kv_bytes,
+            consume_open_jobs: true,
+            allow_loopback: false,
+            min_price_in: 0,
+            min_price_out: 0,
+            min_deadline_slots: 50,
+            withdraw_above_lamports: 100_000_000,
+            claim_after_slots: 300,
+            drain_seconds: 30,
+            evidence_seconds: 3_600,
+            gpu_name: String::new(),
+            vram_mib: 0,
+            verifier: VerifierConfig::default(),
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Checks every value; the message names key, value and what is allowed.
+    pub fn validate(&self) -> Result<(), String> {
+        let exists = |key: &str, path: &Path| match path.is_file() {
+            true => Ok(()),
+            false => Err(format!("{key} = {path:?}: no such file")),
+        };
+        if self.authority_keypair.is_none() && self.validator.is_none() {
+            return Err("authority_keypair or validator must be set: `mythic node init` writes a config with keys".into());
+        }
+        if let Some(path) = &self.authority_keypair {
+            exists("authority_keypair", path)?;
+        }
+        if let Some(text) = &self.validator {
+            text.parse::<solana_pubkey::Pubkey>()
+                .map_err(|_| format!("validator = {text:?}: expected a base58 public key"))?;
+        }
+        exists("operator_keypair", &self.operator_keypair)?;
+        if self.models.is_empty() {
+            return Err(
+                "models is empty: name at least one GGUF file, `[[models]] path = \"…\"`".into(),
+            );
+        }
+        if self.models.len() > 8 {
+            return Err(format!(
+                "models has {} entries; a validator serves at most 8",
+                self.models.len()
+            ));
+        }
+        for (i, model) in self.models.iter().enumerate() {
+            exists(&format!("models[{i}].path"), &model.path)?;
+            if let Some(id) = &model.identity
+                && (!(8..=64).contains(&id.len()) || !id.bytes().all(|b| b.is_ascii_hexdigit()))
+            {
+                return Err(format!(
+                    "models[{i}].identity = {id:?}: expected 8 to 64 hex digits"
+                ));
+            }
+        }
+        for (key, url, schemes) in [
+            ("rpc_url", &self.rpc_url, ["http", "https"]),
+            ("ws_url", &self.ws_url, ["ws", "wss"]),
+        ] {
+            let scheme = reqwest::Url::parse(url)
+                .map(|u| u.scheme().to_string())
+                .unwrap_or_default();
+            if !schemes.contains(&scheme.as_str()) {
+                return Err(format!(
+                    "{key} = {url:?}: expected a URL of scheme {} or {}",
+                    schemes[0], schemes[1]
+                ));
+            }
+        }
+        for (i, url) in self.gateways.iter().enumerate() {
+            check_http(&format!("gateways[{i}]"), url)?;
+        }
+        let endpoint = self.endpoint_url();
+        check_http("endpoint", &endpoint)?;
+        if endpoint.len() > mythic_interface::state::ENDPOINT_LEN {
+            return Err(format!(
+                "endpoint = {endpoint:?}: at most {} bytes fit on chain",
+                mythic_interface::state::ENDPOINT_LEN
+            ));
+        }
+        let range =
+            |key: &str, value: u64, least: u64, most: u64| match (least..=most).contains(&value) {
+                true => Ok(()),
+                false => Err(format!("{key} = {value}: allowed are {least} to {most}")),
+            };
+        range("max_concurrent", self.max_concurrent as u64, 1, 256)?;
+        range("max_queue", self.max_queue as u64, 0, 4_096)?;
+        range("threads", self.threads as u64, 0, 1_024)?;
+        range("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
+        range("drain_seconds", self.drain_seconds, 0, 3_600)?;
+        range("stake_lamports", self.stake_lamports, 1, i64::MAX as u64)?;
+        range("min_deadline_slots", self.min_deadline_slots, 1, 10_000)?;
+        range("evidence_seconds", self.evidence_seconds, 0, 365 * 86_400)?;
+        self.verifier.validate()
+    }
+
+    /// Public URL of the node, without a slash at the end.
+    pub fn endpoint_url(&self) -> String {
+        match &self.endpoint {
+            Some(url) => url.trim_end_matches('/').to_string(),
+            None => format!("http://{}", self.listen),
+        }
+    }
+}
+
+fn check_http(key: &str, url: &str) -> Result<(), String> {
+    match reqwest::Url::parse(url) {
+        Ok(u)
+            if ["http", "https"].contains(&u.scheme())
+                && u.host().is_some()
+                && u.query().is_none() =>
+        {
+            Ok(())
+        }
+        _ => Err(format!(
+            "{key} = {url:?}: expected an http or https URL without a query"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid(dir: &Path) -> NodeConfig {
+        let file = |name: &str| {
+            let path = dir.join(name);
+            std::fs::write(&path, "x").unwrap();
+            path
+        };
+        NodeConfig {
+            authority_keypair: Some(file("a")),
+            operator_keypair: file("o"),
+            models: vec![ModelConfig {
+                path: file("m"),
+                identity: None,
+            }],
+            gateways: vec!["http://127.0.0.1:4002".into()],
+            ..NodeConfig::default()
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_what_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = valid(dir.path());
+        assert_eq!(good.validate(), Ok(()));
+        type Change = fn(&mut NodeConfig);
+        let cases: [(Change, &str); 8] = [
+            (|c| c.max_concurrent = 0, "max_concurrent = 0"),
+            (|c| c.kv_bytes = 1, "kv_bytes = 1"),
+            (|c| c.models.clear(), "models is empty"),
+            (|c| c.gateways = vec!["ftp://x".into()], "gateways[0]"),
+            (|c| c.rpc_url = "nowhere".into(), "rpc_url"),
+            (
+                |c| c.operator_keypair = "missing".into(),
+                "operator_keypair",
+            ),
+            (
+                |c| c.endpoint = Some(format!("http://{}", "a".repeat(400))),
+                "bytes fit on chain",
+            ),
+            (|c| c.authority_keypair = None, "mythic node init"),
+        ];
+        for (change, expected) in cases {
+            let mut config = good.clone();
+            change(&mut config);
+            let error = config.validate().unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(serde_json::from_str::<NodeConfig>(r#"{"listne": "x"}"#).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! What survives a kill, and what remains to be done after a result is final.
+//!
+//! - [`journal`]: jobs in care, money, the verifier's book
+//! - [`store`]: evidence files
+//! - [`keeper`]: claims, withdrawals, old evidence
+
+pub mod journal;
+pub mod keeper;
+pub mod store;

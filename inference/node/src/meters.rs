@@ -1,0 +1,289 @@
+//! Counters of the node, for Prometheus.
+
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use mythic_engine::EngineStats;
+use mythic_verifier::book::Totals;
+
+/// All counters and gauges.
+#[derive(Debug, Clone)]
+pub struct Meters {
+    registry: Registry,
+    /// Jobs taken, by origin.
+    pub accepted: IntCounterVec,
+    /// Requests refused, by code.
+    pub refused: IntCounterVec,
+    /// Results that landed.
+    pub submitted: IntCounter,
+    /// Attempts to submit that failed.
+    pub submit_failures: IntCounter,
+    /// Jobs given up after they were accepted.
+    pub declined: IntCounter,
+    /// Tokens generated for jobs.
+    pub output_tokens: IntCounter,
+    /// Jobs in care.
+    pub active_jobs: IntGauge,
+    /// Jobs that need the engine.
+    pub running_jobs: IntGauge,
+    /// Lamports earned.
+    pub earned: IntGauge,
+    /// Lamports of fees.
+    pub fees: IntGauge,
+    /// Newest slot.
+    pub slot: IntGauge,
+    /// 1 while the last write to the journal failed.
+    pub journal_failing: IntGauge,
+    engine_requests: IntGaugeVec,
+    engine_kv_bytes: IntGaugeVec,
+    engine_tokens: IntGaugeVec,
+    /// Checks and disputes.
+    pub verifier: VerifierMeters,
+}
+
+/// Checks and disputes since the data directory was made, as the journal has them.
+#[derive(Debug, Clone)]
+pub struct VerifierMeters {
+    checked: IntGaugeVec,
+    disputes: IntGaugeVec,
+    seats: IntGaugeVec,
+    lamports: IntGaugeVec,
+    compute_seconds: Gauge,
+}
+
+impl VerifierMeters {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let vec = |name: &str, help: &str, label: &str| -> prometheus::Result<IntGaugeVec> {
+            let metric = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let compute_seconds = Gauge::new(
+            "mythic_verifier_compute_seconds",
+            "Seconds of the engine for checks and juries, its queue included",
+        )?;
+        registry.register(Box::new(compute_seconds.clone()))?;
+        Ok(Self {
+            checked: vec(
+                "mythic_verifier_checked",
+                "Answers of others that were checked, by finding",
+                "finding",
+            )?,
+            disputes: vec(
+                "mythic_verifier_disputes",
+                "Challenges made and how they ended; own results that were challenged",
+                "outcome",
+            )?,
+            seats: vec("mythic_verifier_seats", "Seats on juries", "outcome")?,
+            lamports: vec(
+                "mythic_verifier_lamports",
+                "Lamports earned and lost in disputes, and fees paid for them",
+                "kind",
+            )?,
+            compute_seconds,
+        })
+    }
+
+    /// Shows totals.
+    pub fn show(&self, totals: &Totals) {
+        let set = |vec: &IntGaugeVec, label: &str, value: u64| {
+            vec.with_label_values(&[label])
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        for finding in ["honest", "fault", "fraud", "withheld", "unknown"] {
+            let count = totals.checked.get(finding).copied().unwrap_or(0);
+            set(&self.checked, finding, count);
+        }
+        for (outcome, count) in [
+            ("opened", totals.opened),
+            ("won", totals.won),
+            ("lost", totals.lost),
+            ("void", totals.void),
+            ("answered_good", totals.answered_good),
+            ("answered_false", totals.answered_false),
+            ("answered_void", totals.answered_void),
+        ] {
+            set(&self.disputes, outcome, count);
+        }
+        set(&self.seats, "taken", totals.seats);
+        set(&self.seats, "paid", totals.seats_paid);
+        set(&self.lamports, "earned", totals.earned_lamports);
+        set(&self.lamports, "lost", totals.lost_lamports);
+        set(&self.lamports, "fees", totals.fees_lamports);
+        self.compute_seconds
+            .set(totals.compute_millis as f64 / 1_000.0);
+    }
+}
+
+impl Meters {
+    /// Makes and registers them.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let vec = |name: &str, help: &str, label: &str| -> prometheus::Result<IntCounterVec> {
+            let metric = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let by_model =
+            |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntGaugeVec> {
+                let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(metric.clone()))?;
+                Ok(metric)
+            };
+        Ok(Self {
+            accepted: vec("mythic_node_jobs_accepted_total", "Jobs taken", "origin")?,
+            refused: vec(
+                "mythic_node_requests_refused_total",
+                "Requests refused",
+                "code",
+            )?,
+            submitted: counter("mythic_node_results_submitted_total", "Results that landed")?,
+            submit_failures: counter(
+                "mythic_node_submit_failures_total",
+                "Attempts to submit a result that failed",
+            )?,
+            declined: counter("mythic_node_jobs_declined_total", "Accepted jobs given up")?,
+            output_tokens: counter(
+                "mythic_node_output_tokens_total",
+                "Tokens generated for jobs",
+            )?,
+            active_jobs: gauge(
+                "mythic_node_jobs_active",
+                "Jobs in care, until their result is final",
+            )?,
+            running_jobs: gauge(
+                "mythic_node_jobs_running",
+                "Jobs that run or wait for the engine",
+            )?,
+            earned: gauge(
+                "mythic_node_earned_lamports",
+                "Validator's shares of settled jobs",
+            )?,
+            fees: gauge("mythic_node_fees_lamports", "Transaction fees paid")?,
+            slot: gauge("mythic_node_slot", "Newest slot seen")?,
+            journal_failing: gauge(
+                "mythic_node_journal_failing",
+                "1 while the journal can't be written",
+            )?,
+            verifier: VerifierMeters::new(&registry)?,
+            engine_requests: by_model(
+                "mythic_engine_requests",
+                "Requests that run or wait",
+                &["model", "state", "priority"],
+            )?,
+            engine_kv_bytes: by_model(
+                "mythic_engine_kv_bytes",
+                "Memory of keys and values: used by requests, kept for prompts that come again, allowed",
+                &["model", "state"],
+            )?,
+            engine_tokens: by_model(
+                "mythic_engine_tokens",
+                "Tokens since the start: prompt (computed or found), found in the prefix cache, output",
+                &["model", "kind"],
+            )?,
+            registry,
+        })
+    }
+
+    /// Takes over what an engine says of itself.
+    pub fn engine(&self, model: &str, stats: &EngineStats) {
+        let set = |metric: &IntGaugeVec, labels: &[&str], value: u64| {
+            metric
+                .with_label_values(labels)
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        let states = [
+            ("active", stats.active, stats.active_verifications),
+            ("queued", stats.queued, stats.queued_verifications),
+        ];
+        for (state, all, verifications) in states {
+            let interactive = all.saturating_sub(verifications);
+            for (priority, count) in [
+                ("interactive", interactive),
+                ("verification", verifications),
+            ] {
+                set(
+                    &self.engine_requests,
+                    &[model, state, priority],
+                    count as u64,
+                );
+            }
+        }
+        for (state, bytes) in [
+            ("used", stats.kv_bytes_used),
+            ("cached", stats.kv_bytes_cached),
+            ("max", stats.kv_bytes_max),
+        ] {
+            set(&self.engine_kv_bytes, &[model, state], bytes);
+        }
+        for (kind, tokens) in [
+            ("prompt", stats.prompt_tokens_total),
+            ("cached", stats.cached_tokens_total),
+            ("output", stats.output_tokens_total),
+        ] {
+            set(&self.engine_tokens, &[model, kind], tokens);
+        }
+    }
+
+    /// In the text format of Prometheus.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let encoder = prometheus::TextEncoder::new();
+        if let Err(error) = encoder.encode_utf8(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics can't be rendered");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engines_requests_are_told_apart_by_priority() {
+        let stats = EngineStats {
+            model: "m".into(),
+            device: "CPU".into(),
+            threads: 1,
+            active: 3,
+            active_verifications: 1,
+            queued: 2,
+            queued_verifications: 2,
+            pending_tokens: 0,
+            kv_bytes_used: 7,
+            kv_bytes_cached: 8,
+            kv_bytes_max: 9,
+            prompt_tokens_total: 10,
+            cached_tokens_total: 4,
+            prefix_hits_total: 1,
+            output_tokens_total: 5,
+            requests_total: 5,
+            cancelled_total: 0,
+            prefill_tokens_per_second: None,
+            decode_tokens_per_second: None,
+            weights_bytes: 0,
+        };
+        let meters = Meters::new().unwrap();
+        meters.engine("m@1", &stats);
+        let text = meters.render();
+        for line in [
+            r#"mythic_engine_requests{model="m@1",priority="interactive",state="active"} 2"#,
+            r#"mythic_engine_requests{model="m@1",priority="verification",state="active"} 1"#,
+            r#"mythic_engine_requests{model="m@1",priority="interactive",state="queued"} 0"#,
+            r#"mythic_engine_kv_bytes{model="m@1",state="cached"} 8"#,
+            r#"mythic_engine_tokens{kind="cached",model="m@1"} 4"#,
+        ] {
+            assert!(text.contains(line), "{text}: {line}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a binary may put in the place of the node's own parts. Honest binaries leave all as it is.
+
+use std::{path::Path, sync::Arc};
+
+use mythic_engine::Engine;
+use mythic_wire::fingerprint::{Draft, Evidence, EvidenceError};
+
+use crate::{NodeConfig, serve::backend::Backend};
+
+/// How a node shows what it committed to.
+pub trait Disclosure: Send + Sync + 'static {
+    /// Whether evidence of its own results is given out.
+    fn shows(&self) -> bool {
+        true
+    }
+    /// Seals a result.
+    fn seal(&self, draft: Draft) -> Result<Evidence, EvidenceError> {
+        Evidence::seal(draft)
+    }
+}
+
+/// Everything is shown, and only what holds is sealed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Open;
+
+impl Disclosure for Open {}
+
+/// Makes the backend of a model file from its engine.
+pub type MakeBackend = dyn Fn(Engine, &Path, &NodeConfig) -> Arc<dyn Backend> + Send + Sync;
+
+/// The parts that can be replaced.
+#[derive(Clone)]
+pub struct Seams {
+    /// What answers in the place of a loaded model.
+    pub backend: Arc<MakeBackend>,
+    /// What is shown of results.
+    pub disclosure: Arc<dyn Disclosure>,
+}
+
+impl Default for Seams {
+    fn default() -> Self {
+        Self {
+            backend: Arc::new(|engine, _, _| Arc::new(engine)),
+            disclosure: Arc::new(Open),
+        }
+    }
+}

@@ -1,0 +1,582 @@
+//! Jobs from their request to a final result, on good days and bad ones.
+
+use std::time::{Duration, Instant};
+
+use mythic_client::{Commitment, ix};
+use mythic_interface::{
+    hash,
+    state::{Job, JobStatus},
+};
+use mythic_wire::{self as wire, Evidence, Finish, NodeEvent};
+use serde_json::json;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+
+use crate::harness::{PATIENCE, World, expected, post};
+
+const QUICK: Duration = Duration::from_millis(2);
+const SLOW: Duration = Duration::from_millis(60);
+
+async fn get_evidence(url: &str, job: &str, key: &Keypair) -> Result<Evidence, u16> {
+    let path = format!("/v1/jobs/{job}/evidence");
+    let mut request = reqwest::Client::new().get(format!("{url}{path}"));
+    for (name, value) in wire::sign("GET", &path, &[], key) {
+        request = request.header(name, value);
+    }
+    let response = request.send().await.unwrap();
+    match response.status().as_u16() {
+        200 => Ok(response.json().await.unwrap()),
+        status => Err(status),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cosigned_job_is_streamed_committed_and_proved() {
+    let world = World::start(60).await;
+    let node = world.node(QUICK);
+    let (args, prompt) = world.request(1, 12).await;
+    let job = world.job(&args);
+    let events = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap()
+        .all()
+        .await;
+    assert!(matches!(&events[0], NodeEvent::Accepted { job: j, .. } if *j == job.to_string()));
+    let tokens: Vec<u32> = events
+        .iter()
+        .filter_map(|e| match e {
+            NodeEvent::Token { token, .. } => Some(*token),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(tokens, expected(&args, &job));
+    let Some(NodeEvent::Done {
+        finish_reason,
+        output_ids,
+        fingerprint,
+        output_root,
+        submit_signature,
+        evidence,
+    }) = events.last()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((*finish_reason, output_ids), (Finish::Length, &tokens));
+    assert!(submit_signature.is_some());
+    let state = world
+        .until(&job, Commitment::Finalized, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    assert_eq!(hex::encode(state.fingerprint), *fingerprint);
+    assert_eq!(hex::encode(state.output_root), *output_root);
+    assert_eq!(Some(state.output_root), hash::output_root(&tokens));
+    let digests = evidence.verify().unwrap();
+    assert_eq!(
+        (digests.fingerprint, digests.prompt_hash),
+        (state.fingerprint, args.prompt_hash)
+    );
+    assert_eq!(evidence.terms_hash, state.terms_hash);
+
+    // Evidence goes to whom it concerns.
+    let id = job.to_string();
+    assert_eq!(
+        get_evidence(&node.url, &id, &world.owner).await.as_ref(),
+        Ok(evidence.as_ref())
+    );
+    assert!(get_evidence(&node.url, &id, &world.canceller).await.is_ok());
+    assert!(get_evidence(&node.url, &id, &world.operator).await.is_ok());
+    assert_eq!(
+        get_evidence(&node.url, &id, &Keypair::new()).await,
+        Err(403)
+    );
+    let unsigned = reqwest::get(format!("{}/v1/jobs/{id}/evidence", node.url))
+        .await
+        .unwrap();
+    assert_eq!(unsigned.status(), 401);
+
+    // It was announced, under the operator's signature.
+    let told = world.gateway.told.lock().unwrap();
+    assert_eq!(told.announced[0].0, world.operator.pubkey());
+    assert_eq!(
+        told.announced[0].1.validator,
+        world.authority.pubkey().to_string()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_job_from_the_feed_is_accepted_fetched_run_and_given_back() {
+    let world = World::start(60).await;
+    let node = world.node(QUICK);
+    let (args, prompt) = world.request(2, 8).await;
+    let job = world.job(&args);
+    world
+        .gateway
+        .told
+        .lock()
+        .unwrap()
+        .prompts
+        .insert(hex::encode(args.prompt_hash), prompt);
+    world
+        .chain
+        .send_and_confirm(
+            &[ix::request_inference(&world.requester(false), &args)],
+            &world.payer.pubkey(),
+            &[&world.payer, &world.owner],
+            Commitment::Processed,
+        )
+        .await
+        .unwrap();
+    let event = json!({"seq": 1, "topic": "jobs", "op": "add", "entity": job.to_string(), "payload": {"status": "open"}});
+    let started = Instant::now();
+    loop {
+        // The node subscribes on its own time.
+        let _ = world.gateway.feed.send(event.to_string());
+        let accepted = world
+            .read(&job, Commitment::Processed)
+            .await
+            .is_some_and(|j| j.status() != Some(JobStatus::Open));
+        if accepted {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let state = world
+        .until(&job, Commitment::Finalized, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    assert_eq!(state.validator, world.authority.pubkey().to_bytes());
+    let started = Instant::now();
+    while world.gateway.told.lock().unwrap().results.is_empty() {
+        assert!(started.elapsed() < PATIENCE, "the result is put back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let told = world.gateway.told.lock().unwrap();
+    let (key, result) = &told.results[0];
+    assert_eq!(
+        (*key, &result.output_ids),
+        (world.operator.pubkey(), &expected(&args, &job))
+    );
+    assert_eq!(
+        result.evidence.verify().unwrap().fingerprint,
+        state.fingerprint
+    );
+    assert!(told.asked.iter().all(|key| *key == world.operator.pubkey()));
+    drop(told);
+    drop(node);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_job_whose_prompt_is_another_is_declined() {
+    let world = World::start(60).await;
+    let _node = world.node(QUICK);
+    let (args, mut prompt) = world.request(3, 8).await;
+    let job = world.job(&args);
+    prompt.prompt_ids[0] += 1;
+    world
+        .gateway
+        .told
+        .lock()
+        .unwrap()
+        .prompts
+        .insert(hex::encode(args.prompt_hash), prompt);
+    world
+        .chain
+        .send_and_confirm(
+            &[ix::request_inference(&world.requester(false), &args)],
+            &world.payer.pubkey(),
+            &[&world.payer, &world.owner],
+            Commitment::Processed,
+        )
+        .await
+        .unwrap();
+    let event =
+        json!({"op": "add", "entity": job.to_string(), "payload": {"status": "open"}}).to_string();
+    let feed = world.gateway.feed.clone();
+    let pump = tokio::spawn(async move {
+        loop {
+            let _ = feed.send(event.clone());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    world
+        .until(&job, Commitment::Processed, "refunded", |j| {
+            j.status() == Some(JobStatus::Refunded)
+        })
+        .await;
+    pump.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_stream_commits_to_what_was_handed_out() {
+    let world = World::start(60).await;
+    let node = world.node(SLOW);
+    let (args, prompt) = world.request(4, 400).await;
+    let job = world.job(&args);
+    let mut events = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    let mut seen = 0;
+    while seen < 5 {
+        if let Some(NodeEvent::Token { .. }) = events.next().await {
+            seen += 1;
+        }
+    }
+    drop(events);
+    let state = world.read(&job, Commitment::Processed).await.unwrap();
+    world
+        .chain
+        .send_and_confirm(
+            &[ix::cancel_job(&world.canceller.pubkey(), &job, &state)],
+            &world.canceller.pubkey(),
+            &[&world.canceller],
+            Commitment::Processed,
+        )
+        .await
+        .unwrap();
+    let state = world
+        .until(&job, Commitment::Finalized, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    assert_eq!(state.finish_reason, Finish::Cancelled as u8);
+    let count = state.output_tokens.get();
+    assert!((5..60).contains(&count), "{count} tokens");
+    assert_eq!(
+        hash::output_root(&expected(&args, &job)[..count as usize]),
+        Some(state.output_root)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_loses_no_job() {
+    let world = World::start(60).await;
+    let node = world.node(SLOW);
+    let (args, prompt) = world.request(5, 40).await;
+    let job = world.job(&args);
+    let mut events = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    for _ in 0..4 {
+        events.next().await.unwrap();
+    }
+    node.kill();
+    assert_eq!(
+        world
+            .read(&job, Commitment::Processed)
+            .await
+            .unwrap()
+            .status(),
+        Some(JobStatus::Accepted)
+    );
+    let _again = world.node(QUICK);
+    let state = world
+        .until(&job, Commitment::Finalized, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    assert_eq!(
+        hash::output_root(&expected(&args, &job)),
+        Some(state.output_root),
+        "the same tokens as before the kill"
+    );
+    let started = Instant::now();
+    while world.gateway.told.lock().unwrap().results.is_empty() {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "the result goes to the gateway, whose stream broke"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_that_abandon_the_request_and_the_result_are_survived() {
+    let world = World::start(150).await;
+    let node = world.node(QUICK);
+    let (args, prompt) = world.request(6, 6).await;
+    let job = world.job(&args);
+    let events = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap()
+        .all()
+        .await;
+    assert!(matches!(events.last(), Some(NodeEvent::Done { .. })));
+    world
+        .until(&job, Commitment::Processed, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    let fork = solana_rpc_client_api::request::RpcRequest::Custom {
+        method: "mythic_fork",
+    };
+    let _: serde_json::Value = world.chain.rpc().send(fork, json!([6])).await.unwrap();
+    let state = world
+        .until(&job, Commitment::Finalized, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    assert_eq!(
+        hash::output_root(&expected(&args, &job)),
+        Some(state.output_root)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_another_arithmetic_old_results_are_submitted_and_unfinished_jobs_declined() {
+    let world = World::start(60).await;
+    let node = world.node(SLOW);
+    let (args, prompt) = world.request(7, 400).await;
+    let unfinished = world.job(&args);
+    let mut long = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    long.next().await.unwrap();
+    let (args, prompt) = world.request(8, 20).await;
+    let finished = world.job(&args);
+    let mut short = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    short.next().await.unwrap();
+    let accepted = call(&world, "mythic_snapshot", json!([])).await;
+    short.all().await;
+    node.kill();
+    // The chain has forgotten the result, so it is owed again.
+    call(&world, "mythic_revert", json!([accepted])).await;
+    let successor = world.succeed_model().await;
+    let _now = world.node_of(successor, QUICK);
+    world
+        .until(&finished, Commitment::Finalized, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    let declined = world
+        .until(&unfinished, Commitment::Processed, "refunded", |j| {
+            j.status() == Some(JobStatus::Refunded)
+        })
+        .await;
+    assert_eq!(declined.refunded_amount, declined.ceiling);
+}
+
+async fn call(world: &World, method: &'static str, params: serde_json::Value) -> serde_json::Value {
+    let request = solana_rpc_client_api::request::RpcRequest::Custom { method };
+    world.chain.rpc().send(request, params).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_vanished_from_the_chain_is_submitted_again() {
+    let world = World::start(60).await;
+    let node = world.node(Duration::from_millis(30));
+    let (args, prompt) = world.request(11, 20).await;
+    let job = world.job(&args);
+    let mut events = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    events.next().await.unwrap();
+    world
+        .until(&job, Commitment::Processed, "accepted", |j| {
+            j.status() == Some(JobStatus::Accepted)
+        })
+        .await;
+    let snapshot = call(&world, "mythic_snapshot", json!([])).await;
+    let first = world
+        .until(&job, Commitment::Processed, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    call(&world, "mythic_revert", json!([snapshot])).await;
+    let again = |j: &Job| {
+        j.status() == Some(JobStatus::Submitted) && j.submitted_slot > first.submitted_slot
+    };
+    let state = world
+        .until(&job, Commitment::Finalized, "submitted again", again)
+        .await;
+    assert_eq!(
+        hash::output_root(&expected(&args, &job)),
+        Some(state.output_root)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
+    use mythic_interface::ix::SubmitResult;
+    use mythic_node::serve::submit::{Outcome, Ready, Submitter};
+    let world = World::start(60).await;
+    drop(world.node(QUICK));
+    let mut told = Vec::new();
+    let fees = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = fees.clone();
+    let submitter = Submitter::start(
+        world.chain.clone(),
+        std::sync::Arc::new(world.operator.insecure_clone()),
+        world.authority.pubkey(),
+        std::sync::Arc::new(move |fee| {
+            counted.fetch_add(fee, std::sync::atomic::Ordering::SeqCst);
+        }),
+    );
+    let mut jobs = Vec::new();
+    for tag in 0..4u8 {
+        let (args, _) = world.request(20 + tag, 3).await;
+        let instruction = ix::request_inference(&world.requester(true), &args);
+        let signers = [&world.payer, &world.owner, &world.operator];
+        world
+            .chain
+            .send_and_confirm(
+                &[instruction],
+                &world.payer.pubkey(),
+                &signers,
+                Commitment::Processed,
+            )
+            .await
+            .unwrap();
+        let job = world.job(&args);
+        jobs.push((job, world.read(&job, Commitment::Processed).await.unwrap()));
+    }
+    for (bad, range) in [(false, 0..2), (true, 2..4)] {
+        let before = fees.load(std::sync::atomic::Ordering::SeqCst);
+        for (i, (job, state)) in jobs[range].iter().enumerate() {
+            let args = SubmitResult {
+                terms_hash: if bad && i == 0 {
+                    [9; 32]
+                } else {
+                    state.terms_hash
+                },
+                output_root: [2; 32],
+                fingerprint: [3; 32],
+                output_tokens: 3.into(),
+                finish_reason: Finish::Length as u8,
+            };
+            let (sender, receiver) = tokio::sync::mpsc::channel(4);
+            submitter
+                .submit(Ready {
+                    job: *job,
+                    args,
+                    told: sender,
+                })
+                .await;
+            told.push((bad && i == 0, receiver));
+        }
+        for (expect_failure, mut receiver) in told.drain(..) {
+            let mut last = None;
+            while let Some(outcome) = receiver.recv().await {
+                last = Some(outcome);
+            }
+            match (expect_failure, last) {
+                (true, Some(Outcome::Failed(reason))) => {
+                    assert!(reason.contains("WrongFork"), "{reason}")
+                }
+                (false, Some(Outcome::Landed(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(
+            fees.load(std::sync::atomic::Ordering::SeqCst) - before,
+            5_000,
+            "one transaction"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_posted_again_is_the_same_job() {
+    let world = World::start(60).await;
+    let node = world.node(SLOW);
+    let (args, prompt) = world.request(7, 30).await;
+    let job = world.job(&args);
+    let mut first = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        first.next().await.unwrap();
+    }
+    let events = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap()
+        .all()
+        .await;
+    let Some(NodeEvent::Done { output_ids, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(*output_ids, expected(&args, &job));
+    let tokens = events
+        .iter()
+        .filter(|e| matches!(e, NodeEvent::Token { .. }))
+        .count();
+    assert_eq!(tokens, 30, "the second stream has all of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_finishes_what_runs_and_refuses_what_comes() {
+    let world = World::start(60).await;
+    let node = world.node(Duration::from_millis(15));
+    let (args, prompt) = world.request(8, 30).await;
+    let (other, other_prompt) = world.request(9, 30).await;
+    let late = world.cosigned(&other, &other_prompt).await;
+    let mut events = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .unwrap();
+    events.next().await.unwrap();
+    node.stop.cancel();
+    match post(&node, &late).await {
+        Err((503, code)) if code == "unavailable" => {}
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("a stopping node takes no job"),
+    }
+    let job = world.job(&args);
+    world
+        .until(&job, Commitment::Processed, "submitted", |j| {
+            j.status() == Some(JobStatus::Submitted)
+        })
+        .await;
+    assert!(
+        world
+            .read(&world.job(&other), Commitment::Processed)
+            .await
+            .is_none()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_chain_refuses_is_a_status_and_costs_nothing() {
+    let world = World::start(60).await;
+    let node = world.node(QUICK);
+    // The vault holds 1 SOL; 30 million lamports per 1K tokens are more.
+    let (mut args, prompt) = world.request(10, 10).await;
+    args.price_out.set(60_000);
+    let refused = post(&node, &world.cosigned(&args, &prompt).await)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(
+        refused,
+        (402, "not_paid".into()),
+        "the program wants the model's price"
+    );
+    assert!(
+        world
+            .read(&world.job(&args), Commitment::Processed)
+            .await
+            .is_none()
+    );
+    let health: serde_json::Value = reqwest::get(format!("{}/health", node.url))
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(health["status"], "ok");
+    let stats: serde_json::Value = reqwest::get(format!("{}/stats", node.url))
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(stats["jobs_busy"], 0);
+    assert_eq!(stats["cpu_only"], true);
+    assert_eq!(
+        stats["money"]["net_lamports_per_job"],
+        serde_json::Value::Null
+    );
+}

@@ -1,0 +1,574 @@
+//! What an answer's evidence shows: whether it is what the chain holds, whether it keeps the rules that need no model, and how
+//! its logits compare with a checker's own. Pure.
+
+use mythic_interface::{
+    comparison::{Comparison, Rule, Values, Verdict, error_ppm},
+    hash::Hash,
+    merkle,
+    sampler::{LeafFault, Sampling, Top4, check_leaf},
+    state::{FinishReason, Job, KernelProfile, ModelSpec},
+};
+
+use mythic_wire::fingerprint::{Evidence, EvidenceError};
+
+/// A result on chain, and the model that it claims to be of.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The job as read.
+    pub state: &'a Job,
+    /// Its model's immutable part.
+    pub spec: &'a ModelSpec,
+}
+
+/// Why evidence is not that of a result: it proves nothing, and the real one is withheld.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// It has no commitments at all.
+    #[error("{0}")]
+    Shape(EvidenceError),
+    /// It names another job.
+    #[error("it is of another job")]
+    Job,
+    /// It names another validator.
+    #[error("it is of another validator")]
+    Submitter,
+    /// It names other terms.
+    #[error("it is of other terms")]
+    Terms,
+    /// The prompt in it is not the one that was paid for.
+    #[error("its prompt does not give the prompt hash in the job's terms")]
+    Prompt,
+    /// Its output is not the one on chain.
+    #[error("its output does not give the output root on chain")]
+    Output,
+    /// Its leaves are not those on chain.
+    #[error("its leaves do not give the fingerprint on chain")]
+    Fingerprint,
+}
+
+/// A rule that every result must keep, whatever its model computes; a broken one is proved with one leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An id stands twice among the four.
+    #[error("an id stands twice among the four largest logits")]
+    RepeatedId,
+    /// The four are out of order.
+    #[error("the four largest logits are out of order")]
+    NotOrdered,
+    /// The sampler's replay chooses another token.
+    #[error("the token is not the one that the seeded sampler chooses")]
+    NotTheChoice,
+    /// An end-of-sequence id before the end.
+    #[error("an end-of-sequence id stands before the end")]
+    EndInside,
+    /// It says it ended by itself, and has no end-of-sequence id.
+    #[error(
+        "the result says that the model ended it, and its last token is not an end-of-sequence id"
+    )]
+    NoEnd,
+}
+
+impl From<LeafFault> for Fault {
+    fn from(fault: LeafFault) -> Self {
+        match fault {
+            LeafFault::RepeatedId => Self::RepeatedId,
+            LeafFault::NotOrdered => Self::NotOrdered,
+            LeafFault::NotTheChoice => Self::NotTheChoice,
+        }
+    }
+}
+
+/// How a model's answers are judged; `None` where there is no jury.
+pub fn rule(spec: &ModelSpec) -> Option<Rule> {
+    let profile = u8::try_from(spec.kernel_profile.get())
+        .ok()
+        .and_then(KernelProfile::from_u8);
+    match (
+        profile.is_some_and(KernelProfile::is_exact),
+        spec.error_ppm.get(),
+    ) {
+        (true, _) => Some(Rule::Exact),
+        (false, 0) => None,
+        (false, tau1_ppm) => Some(Rule::Calibrated {
+            tau1_ppm,
+            tau3_ppm: spec.miss_ppm.get(),
+        }),
+    }
+}
+
+/// The sampler of a job, from its terms: what the evidence says of it does not count.
+pub fn sampling(state: &Job) -> Sampling {
+    Sampling {
+        seed: state.terms.seed,
+        temperature_milli: state.terms.temperature_milli.get(),
+    }
+}
+
+/// Whether evidence is that of a job's result.
+pub fn authenticate(job: &[u8; 32], state: &Job, evidence: &Evidence) -> Result<(), Mismatch> {
+    let found = evidence.commitments().map_err(Mismatch::Shape)?;
+    let checks = [
+        (evidence.job == *job, Mismatch::Job),
+        (evidence.submitter == state.validator, Mismatch::Submitter),
+        (evidence.terms_hash == state.terms_hash, Mismatch::Terms),
+        (
+            found.prompt_hash == state.terms.prompt_hash,
+            Mismatch::Prompt,
+        ),
+        (
+            found.output_root == state.output_root && found.count == state.output_tokens.get(),
+            Mismatch::Output,
+        ),
+        (
+            found.fingerprint == state.fingerprint,
+            Mismatch::Fingerprint,
+        ),
+    ];
+    match checks.into_iter().find(|(holds, _)| !holds) {
+        Some((_, mismatch)) => Err(mismatch),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a position by itself, if something is.
+pub fn fault_at(subject: &Subject<'_>, evidence: &Evidence, position: u32) -> Option<Fault> {
+    let state = subject.state;
+    let leaf = evidence.leaf(position)?;
+    if let Err(fault) = check_leaf(&leaf, &sampling(state)) {
+        return Some(fault.into());
+    }
+    let ends = subject.spec.eos().iter().any(|id| id.get() == leaf.token);
+    match position.saturating_add(1) < state.output_tokens.get() {
+        true => ends.then_some(Fault::EndInside),
+        false => (!ends && state.finish_reason == FinishReason::Eos as u8).then_some(Fault::NoEnd),
+    }
+}
+
+/// The first position that breaks a rule.
+pub fn first_fault(subject: &Subject<'_>, evidence: &Evidence) -> Option<(u32, Fault)> {
+    (0..subject.state.output_tokens.get())
+        .find_map(|position| Some((position, fault_at(subject, evidence, position)?)))
+}
+
+/// The path of a leaf in the fingerprint's tree.
+pub fn path(evidence: &Evidence, position: u32) -> Option<Vec<Hash>> {
+    let leaves = evidence.leaf_hashes();
+    let proof = merkle::prove(&leaves, usize::try_from(position).ok()?)?;
+    Some(proof.siblings().to_vec())
+}
+
+/// One position of an answer beside a checker's own values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Index in the output.
+    pub position: u32,
+    /// The token.
+    pub token: u32,
+    /// What was committed to.
+    pub given: Top4,
+    /// The checker's own logits at those ids, and its own fourth-largest.
+    pub own: Values,
+    /// Largest relative error of the four, parts per million.
+    pub error_ppm: u32,
+    /// Whether anything differs: the rule of an exact profile.
+    pub differs: bool,
+    /// Whether the chain's sample holds it.
+    pub sampled: bool,
+    /// A rule that it breaks by itself.
+    pub fault: Option<Fault>,
+}
+
+/// What a check came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Everything is as the model computes it.
+    Honest,
+    /// A rule is broken that needs no model: one leaf proves it.
+    Fault {
+        /// Where.
+        position: u32,
+        /// Which.
+        fault: Fault,
+    },
+    /// The logits are not the model's.
+    Fraud {
+        /// The rules that are broken.
+        verdict: Verdict,
+        /// Where something differs, ascending.
+        differing: Vec<u32>,
+    },
+    /// The evidence is not shown, or is not the result's.
+    Withheld {
+        /// What was found instead.
+        reason: String,
+    },
+    /// The check could not be made.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Finding {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Honest => "honest",
+            Self::Fault { .. } => "fault",
+            Self::Fraud { .. } => "fraud",
+            Self::Withheld { .. } => "withheld",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// Whether the result is shown to be false.
+    pub fn is_false(&self) -> bool {
+        matches!(self, Self::Fault { .. } | Self::Fraud { .. })
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Honest => f.write_str("honest: every position is what the model computes"),
+            Self::Fault { position, fault } => write!(f, "false: position {position}: {fault}"),
+            Self::Fraud { verdict, differing } => {
+                let rules = [
+                    (verdict.different, "values differ"),
+                    (verdict.mean, "the mean error is too large (R1)"),
+                    (verdict.large, "too many positions have a large error (R2)"),
+                    (verdict.omitted, "larger logits are left out (R3)"),
+                ];
+                let broken: Vec<&str> = rules
+                    .iter()
+                    .filter(|(broken, _)| *broken)
+                    .map(|(_, name)| *name)
+                    .collect();
+                write!(
+                    f,
+                    "false: {}; {} positions differ",
+                    broken.join(", "),
+                    differing.len()
+                )
+            }
+            Self::Withheld { reason } => write!(f, "withheld: {reason}"),
+            Self::Unknown { reason } => write!(f, "cannot say: {reason}"),
+        }
+    }
+}
+
+/// Compares authenticated evidence with a checker's own values, one a position. `sample` is what the chain draws, `None` while
+/// it is not known: in a calibrated profile nothing can be said before.
+pub fn compare(
+    subject: &Subject<'_>,
+    evidence: &Evidence,
+    values: &[Values],
+    sample: Option<&[u32]>,
+) -> (Vec<Position>, Finding) {
+    let count = subject.state.output_tokens.get();
+    if values.len() != count as usize || evidence.leaves.len() != values.len() {
+        let reason = format!(
+            "{} positions were computed of an answer of {count}",
+            values.len()
+        );
+        return (Vec::new(), Finding::Unknown { reason });
+    }
+    let positions: Vec<Position> = (0u32..)
+        .zip(values.iter().zip(&evidence.leaves))
+        .zip(&evidence.output_ids)
+        .map(|((position, (own, given)), token)| {
+            let logits = given.map(|(_, logit)| logit);
+            let errors = logits.iter().zip(own).map(|(x, y)| error_ppm(*x, *y));
+            Position {
+                position,
+                token: *token,
+                given: *given,
+                own: *own,
+                error_ppm: errors.max().unwrap_or(0),
+                differs: logits[..] != own[..4] || logits[3] != own[4],
+                sampled: sample.is_some_and(|sample| sample.contains(&position)),
+                fault: fault_at(subject, evidence, position),
+            }
+        })
+        .collect();
+    let finding = find(subject, &positions, sample.is_some());
+    (positions, finding)
+}
+
+fn find(subject: &Subject<'_>, positions: &[Position], drawn: bool) -> Finding {
+    if let Some((position, fault)) = positions
+        .iter()
+        .find_map(|p| p.fault.map(|fault| (p.position, fault)))
+    {
+        return Finding::Fault { position, fault };
+    }
+    let Some(rule) = rule(subject.spec) else {
+        let reason =
+            "the model's arithmetic is not exact and it has no thresholds, so no rule compares it";
+        return Finding::Unknown {
+            reason: reason.into(),
+        };
+    };
+    if rule != Rule::Exact && !drawn {
+        let reason = "the model's profile is judged at the positions that the chain draws, and those are not known";
+        return Finding::Unknown {
+            reason: reason.into(),
+        };
+    }
+    let mut comparison = Comparison::new(rule);
+    for p in positions {
+        if rule == Rule::Exact || p.sampled {
+            comparison.submitted(&p.given.map(|(_, logit)| logit), &p.own);
+        }
+    }
+    let verdict = comparison.verdict();
+    match verdict.is_fraud() {
+        false => Finding::Honest,
+        true => Finding::Fraud {
+            verdict,
+            differing: positions
+                .iter()
+                .filter(|p| p.differs)
+                .map(|p| p.position)
+                .collect(),
+        },
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use mythic_interface::{
+        hash,
+        le::{U16, U32},
+        params::Params,
+    };
+
+    pub const JOB: [u8; 32] = [1; 32];
+    pub const EOS: u32 = 2;
+
+    /// An honest answer of `n` tokens, the job that commits to it and its model.
+    pub fn case(n: u32) -> (Job, ModelSpec, Evidence) {
+        let mut job = Job::zeroed();
+        job.terms.rules = Params::dev().rules;
+        job.terms.seed = [7; 32];
+        job.terms.temperature_milli.set(700);
+        job.terms.prompt_hash = hash::prompt_hash(&[4; 16], &[5, 6]);
+        job.terms_hash = [3; 32];
+        job.validator = [9; 32];
+        job.finish_reason = FinishReason::Length as u8;
+        let mut spec = ModelSpec::zeroed();
+        spec.kernel_profile = U16::new(KernelProfile::CpuWA8 as u16);
+        spec.eos_count = 1;
+        spec.eos_ids[0] = U32::new(EOS);
+        let leaves: Vec<Top4> = (0..n)
+            .map(|p| {
+                let base = 100 + 4 * p;
+                [
+                    (base, 400_000),
+                    (base + 1, 300_000),
+                    (base + 2, 200_000),
+                    (base + 3, 100_000),
+                ]
+            })
+            .collect();
+        let sampling = sampling(&job);
+        let mut evidence = Evidence {
+            job: JOB,
+            submitter: job.validator,
+            terms_hash: job.terms_hash,
+            salt: [4; 16],
+            prompt_ids: vec![5, 6],
+            output_ids: (0u32..)
+                .zip(&leaves)
+                .map(|(p, four)| sampling.choose(p, four))
+                .collect(),
+            leaves,
+            seed: [7; 32],
+            temperature_milli: 700,
+            fingerprint: [0; 32],
+        };
+        commit(&mut job, &mut evidence);
+        (job, spec, evidence)
+    }
+
+    /// Makes the job commit to the evidence, whatever is in it.
+    pub fn commit(job: &mut Job, evidence: &mut Evidence) {
+        let found = evidence.commitments().unwrap();
+        evidence.fingerprint = found.fingerprint;
+        job.fingerprint = found.fingerprint;
+        job.output_root = found.output_root;
+        job.output_tokens.set(found.count);
+    }
+
+    /// What an honest checker computes.
+    pub fn own(evidence: &Evidence) -> Vec<Values> {
+        evidence
+            .leaves
+            .iter()
+            .map(|four| [four[0].1, four[1].1, four[2].1, four[3].1, four[3].1])
+            .collect()
+    }
+
+    fn judge(job: &Job, spec: &ModelSpec, evidence: &Evidence, values: &[Values]) -> Finding {
+        let subject = Subject { state: job, spec };
+        assert_eq!(authenticate(&JOB, job, evidence), Ok(()));
+        compare(&subject, evidence, values, None).1
+    }
+
+    #[test]
+    fn an_honest_answer_is_found_honest() {
+        let (job, spec, evidence) = case(40);
+        assert_eq!(
+            judge(&job, &spec, &evidence, &own(&evidence)),
+            Finding::Honest
+        );
+    }
+
+    #[test]
+    fn evidence_of_something_else_is_withholding() {
+        let (job, _, good) = case(20);
+        let broken = |change: &dyn Fn(&mut Evidence)| {
+            let mut evidence = good.clone();
+            change(&mut evidence);
+            authenticate(&JOB, &job, &evidence).unwrap_err()
+        };
+        assert_eq!(broken(&|e| e.job[0] ^= 1), Mismatch::Job);
+        assert_eq!(broken(&|e| e.submitter[0] ^= 1), Mismatch::Submitter);
+        assert_eq!(broken(&|e| e.terms_hash[0] ^= 1), Mismatch::Terms);
+        assert_eq!(broken(&|e| e.prompt_ids[0] ^= 1), Mismatch::Prompt);
+        assert_eq!(broken(&|e| e.salt[0] ^= 1), Mismatch::Prompt);
+        assert_eq!(broken(&|e| e.output_ids[3] ^= 1), Mismatch::Output);
+        assert_eq!(broken(&|e| e.leaves[3][0].1 += 1), Mismatch::Fingerprint);
+        assert_eq!(
+            broken(&|e| {
+                e.leaves.pop();
+            }),
+            Mismatch::Shape(EvidenceError::Count {
+                leaves: 19,
+                tokens: 20
+            })
+        );
+        // What it says of sampler and fingerprint is not believed, and so does not matter.
+        let mut evidence = good.clone();
+        (evidence.seed, evidence.fingerprint) = ([0; 32], [0; 32]);
+        assert_eq!(authenticate(&JOB, &job, &evidence), Ok(()));
+    }
+
+    #[test]
+    fn rules_that_need_no_model_are_faults() {
+        let fault = |change: &dyn Fn(&mut Job, &mut Evidence)| {
+            let (mut job, spec, mut evidence) = case(20);
+            change(&mut job, &mut evidence);
+            commit(&mut job, &mut evidence);
+            let subject = Subject {
+                state: &job,
+                spec: &spec,
+            };
+            let first = first_fault(&subject, &evidence);
+            let finding = judge(&job, &spec, &evidence, &own(&evidence));
+            let expected = first.map(|(position, fault)| Finding::Fault { position, fault });
+            assert_eq!(Some(finding), expected);
+            first
+        };
+        assert_eq!(
+            fault(&|_, e| e.leaves[4][1].0 = e.leaves[4][0].0),
+            Some((4, Fault::RepeatedId))
+        );
+        assert_eq!(
+            fault(&|_, e| e.leaves[5].swap(0, 1)),
+            Some((5, Fault::NotOrdered))
+        );
+        assert_eq!(
+            fault(&|_, e| e.output_ids[6] = 9_999),
+            Some((6, Fault::NotTheChoice))
+        );
+        // Another seed than the job's: the tokens are choices, but not of this job.
+        let other = fault(&|j, _| j.terms.seed = [8; 32]);
+        assert!(matches!(other, Some((_, Fault::NotTheChoice))));
+        let end = |e: &mut Evidence, at: usize| {
+            e.leaves[at] = [(EOS, 900_000), (7, 3), (8, 2), (9, 1)];
+            e.output_ids[at] = EOS;
+        };
+        assert_eq!(fault(&|_, e| end(e, 7)), Some((7, Fault::EndInside)));
+        assert_eq!(
+            fault(&|j, _| j.finish_reason = FinishReason::Eos as u8),
+            Some((19, Fault::NoEnd))
+        );
+        let (mut job, spec, mut evidence) = case(20);
+        job.finish_reason = FinishReason::Eos as u8;
+        end(&mut evidence, 19);
+        commit(&mut job, &mut evidence);
+        assert_eq!(
+            judge(&job, &spec, &evidence, &own(&evidence)),
+            Finding::Honest
+        );
+    }
+
+    #[test]
+    fn one_bit_anywhere_is_fraud_in_an_exact_profile() {
+        let (job, spec, evidence) = case(40);
+        for value in 0..5 {
+            let mut values = own(&evidence);
+            values[33][value] += 1;
+            let Finding::Fraud { verdict, differing } = judge(&job, &spec, &evidence, &values)
+            else {
+                panic!("value {value}");
+            };
+            assert!(verdict.different);
+            assert_eq!(differing, [33]);
+        }
+    }
+
+    #[test]
+    fn a_calibrated_profile_is_judged_at_the_sample() {
+        let (job, mut spec, evidence) = case(40);
+        spec.kernel_profile.set(KernelProfile::CpuCandle as u16);
+        let mut values = own(&evidence);
+        assert!(matches!(
+            judge(&job, &spec, &evidence, &values),
+            Finding::Unknown { .. }
+        ));
+        spec.error_ppm.set(5_000);
+        spec.miss_ppm.set(100_000);
+        assert!(matches!(
+            judge(&job, &spec, &evidence, &values),
+            Finding::Unknown { .. }
+        ));
+        for values in &mut values[..16] {
+            values[0] *= 2;
+        }
+        let subject = Subject {
+            state: &job,
+            spec: &spec,
+        };
+        let low: Vec<u32> = (0..16).collect();
+        let high: Vec<u32> = (20..36).collect();
+        assert!(
+            compare(&subject, &evidence, &values, Some(&low))
+                .1
+                .is_false()
+        );
+        let (positions, finding) = compare(&subject, &evidence, &values, Some(&high));
+        assert_eq!(finding, Finding::Honest);
+        assert!(positions[20].sampled && !positions[0].sampled && positions[0].differs);
+        assert_eq!(positions[0].error_ppm, 500_000);
+    }
+
+    #[test]
+    fn a_leafs_path_leads_to_the_fingerprint() {
+        let (job, _, evidence) = case(21);
+        for position in [0, 7, 20] {
+            let leaf = evidence.leaf(position).unwrap();
+            let root = merkle::root_from_path(
+                leaf.hash(&JOB, &job.validator),
+                position,
+                21,
+                &path(&evidence, position).unwrap(),
+            );
+            let found = hash::fingerprint(&root.unwrap(), 21, &job.terms_hash, &job.output_root);
+            assert_eq!(found, job.fingerprint);
+        }
+    }
+}

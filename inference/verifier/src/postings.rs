@@ -1,0 +1,77 @@
+//! Output and leaves as they are posted in a dispute. Pure.
+
+use mythic_interface::{
+    hash::{self, Hash, Leaf, OUTPUT_CHUNK},
+    ix::leaves_in_one_call,
+    merkle,
+    state::OUTPUT_PAGE_TOKENS,
+};
+
+use mythic_wire::fingerprint::Evidence;
+
+/// Chunks on a page.
+pub const PAGE_CHUNKS: u32 = (OUTPUT_PAGE_TOKENS / OUTPUT_CHUNK) as u32;
+
+/// The tokens of a chunk of output and its path in the output tree.
+pub fn chunk(evidence: &Evidence, chunk: u32) -> Option<(Vec<u32>, Vec<Hash>)> {
+    let leaves: Vec<Hash> = (0u32..)
+        .zip(evidence.output_ids.chunks(OUTPUT_CHUNK))
+        .map(|(number, ids)| hash::output_leaf(number, ids))
+        .collect();
+    let at = usize::try_from(chunk).ok()?;
+    let proof = merkle::prove(&leaves, at)?;
+    let ids = evidence.output_ids.chunks(OUTPUT_CHUNK).nth(at)?;
+    Some((ids.to_vec(), proof.siblings().to_vec()))
+}
+
+/// Leaves and their paths, in groups that one instruction shows: few enough for a transaction, and of one page, since where
+/// there are several pages only one leaf fits.
+pub fn openings(evidence: &Evidence, positions: &[u32]) -> Vec<Vec<(Leaf, Vec<Hash>)>> {
+    let hashes = evidence.leaf_hashes();
+    let each = leaves_in_one_call(u32::try_from(hashes.len()).unwrap_or(u32::MAX));
+    let mut positions = positions.to_vec();
+    positions.sort_unstable();
+    positions
+        .chunks(each)
+        .map(|some| {
+            some.iter()
+                .filter_map(|position| {
+                    let leaf = evidence.leaf(*position)?;
+                    let proof = merkle::prove(&hashes, usize::try_from(*position).ok()?)?;
+                    Some((leaf, proof.siblings().to_vec()))
+                })
+                .collect()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::case;
+
+    #[test]
+    fn chunks_and_leaves_lead_to_what_is_on_chain() {
+        let (job, _, evidence) = case(300);
+        for number in 0..3 {
+            let (ids, path) = chunk(&evidence, number).unwrap();
+            assert_eq!(ids.len(), if number == 2 { 44 } else { 128 });
+            let leaf = hash::output_leaf(number, &ids);
+            assert!(merkle::verify(&job.output_root, leaf, number, 3, &path));
+        }
+        assert_eq!(chunk(&evidence, 3), None);
+    }
+
+    #[test]
+    fn a_call_shows_as_many_leaves_as_fit_and_those_of_one_page() {
+        let shown = |tokens: u32, positions: &[u32]| -> Vec<Vec<u32>> {
+            let (_, _, evidence) = case(tokens);
+            openings(&evidence, positions)
+                .iter()
+                .map(|group| group.iter().map(|(leaf, _)| leaf.position).collect())
+                .collect()
+        };
+        assert_eq!(shown(2_048, &[2_047, 1, 5]), [vec![1, 5], vec![2_047]]);
+        assert_eq!(shown(2_060, &[2_050, 1, 2_047]), [[1], [2_047], [2_050]]);
+    }
+}

@@ -1,0 +1,137 @@
+//! Every instruction has a builder, and what it builds is what the instruction's own list says.
+
+use bytemuck::Zeroable;
+use mythic_interface::{
+    address::{self, PROGRAM_ID},
+    hash::Leaf,
+    ix::{self, *},
+    params::Params,
+    state,
+};
+use solana_instruction::AccountMeta;
+use solana_pubkey::Pubkey;
+
+fn k(n: u8) -> Pubkey {
+    Pubkey::new_from_array([n; 32])
+}
+
+#[test]
+fn every_instruction_has_a_builder_that_follows_its_list() {
+    let (job, dispute) = (state::Job::zeroed(), state::Dispute::zeroed());
+    let result = NamedResult::of(&k(1), &job);
+    let challenger = Challenger {
+        payer: k(1),
+        operator: k(2),
+        authority: k(3),
+    };
+    let proof = Proof {
+        leaf: Leaf::decode(&[0; Leaf::LEN]),
+        path: &[],
+        page: Some(k(9)),
+    };
+    let juror = Juror {
+        operator: k(1),
+        authority: k(2),
+        dispute: k(3),
+    };
+    let who = Requester {
+        payer: k(1),
+        requester: k(2),
+        owner: k(2),
+        model: k(3),
+        validator: Some((k(4), k(5))),
+    };
+    let built = [
+        initialize(&k(1), &k(2), &k(3), &k(4), &Params::dev()),
+        update_config(&k(1), &k(2), &Params::dev()),
+        propose_admin(&k(1), &k(2)),
+        accept_admin(&k(1)),
+        pause(&k(1)),
+        unpause(&k(1)),
+        sweep(&k(1)),
+        withdraw_foundation(&k(1)),
+        register_model(&k(1), &k(2), &ix::RegisterModel::zeroed()),
+        update_model(&k(1), &k(2), &ix::UpdateModel::zeroed()),
+        register_validator(&k(1), &k(2), &ix::RegisterValidator::zeroed(), &[k(9)]),
+        update_validator(&k(1), &ix::UpdateValidator::zeroed(), &[k(9)]),
+        add_stake(&k(1), &k(2), 1),
+        request_unstake(&k(1), 1),
+        withdraw_stake(&k(1)),
+        withdraw_claimable(&k(1), &k(2)),
+        unjail(&k(1), &k(2)),
+        close_validator(&k(1), &k(2)),
+        deposit_vault(&k(1), &k(2), 1),
+        withdraw_vault(&k(1), 1),
+        close_vault(&k(1), &k(2)),
+        grant_spend(&k(1), &k(2), &k(3), &ix::GrantSpend::zeroed()),
+        revoke_grant(&k(1), &k(2)),
+        close_grant(&k(1), &k(2), &k(3)),
+        request_inference(&who, &ix::RequestInference::zeroed()),
+        accept_inference(&k(1), &k(2), &k(3), [0; 32]),
+        decline_job(&k(1), &k(2), &k(3), &job),
+        cancel_job(&k(1), &k(2), &job),
+        expire_job(&k(1), &job),
+        submit_result(&k(1), &k(2), &k(3), &ix::SubmitResult::zeroed()),
+        claim_inference_fee(&k(1), &job),
+        close_job(&k(1), &job),
+        verify_logits(&challenger, &k(1), &job, 1, &[1, 2]),
+        post_output(&result, &k(1), &k(2), 16, &[]),
+        post_openings(&result, &k(1), 1, &[]),
+        commit_juror(&juror, &dispute, [0; 32]),
+        reveal_juror(&juror, &dispute, [0; 32], &[]),
+        prove_fault(&challenger, &k(1), &job, &proof),
+        resolve_dispute(&k(1), &k(2), &job),
+        collect_dispute(&k(1), &k(2)),
+        close_dispute(&k(1), &dispute),
+        close_output(&k(1), &state::Output::zeroed()),
+    ];
+    assert_eq!(built.len(), ix::ALL.len());
+    for (instruction, tag) in built.iter().zip(ix::ALL) {
+        let spec = tag.spec();
+        assert_eq!(Tag::from_u8(instruction.data[0]), Some(*tag));
+        assert_eq!(instruction.data.len(), spec.data_len, "{}", tag.name());
+        let trailing = usize::from(spec.trailing.is_some());
+        assert_eq!(
+            instruction.accounts.len(),
+            spec.accounts.len() + trailing,
+            "{}",
+            tag.name()
+        );
+        for (meta, spec) in instruction.accounts.iter().zip(spec.accounts) {
+            if !(spec.optional && meta.pubkey == PROGRAM_ID) {
+                assert_eq!(
+                    (meta.is_signer, meta.is_writable),
+                    (spec.signer, spec.writable),
+                    "{}",
+                    spec.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_absent_optional_account_is_the_program_read_only() {
+    let who = Requester {
+        payer: k(1),
+        requester: k(2),
+        owner: k(2),
+        model: k(3),
+        validator: None,
+    };
+    let instruction = request_inference(&who, &ix::RequestInference::zeroed());
+    for at in [5, 7, 8] {
+        assert_eq!(
+            instruction.accounts[at],
+            AccountMeta::new_readonly(PROGRAM_ID, false)
+        );
+    }
+    let delegate = Requester {
+        requester: k(9),
+        ..who
+    };
+    assert_eq!(
+        request_inference(&delegate, &ix::RequestInference::zeroed()).accounts[5],
+        AccountMeta::new(address::grant(&k(2), &k(9)), false)
+    );
+}

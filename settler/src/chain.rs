@@ -1,0 +1,178 @@
+//! Reading the chain for the settler.
+
+use std::collections::{BTreeSet, HashMap};
+
+use base64::Engine as _;
+use mythic_client::{
+    ChainClient, ClientError, Commitment,
+    account::{ProgramAccount, decode},
+    pda::PROGRAM_ID,
+};
+use mythic_interface::state::{Dispute, Job, Output, Validator};
+use serde::Deserialize;
+use serde_json::json;
+use solana_account::Account;
+use solana_pubkey::Pubkey;
+use solana_rpc_client_api::request::RpcRequest;
+
+use crate::{
+    court::{DisputeWindow, OutputWindow},
+    due::{JobWindow, ValidatorWindow, Windows},
+    reconcile::ChainAccount,
+};
+
+/// Accounts that the index says may need something.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    pub jobs: Vec<Pubkey>,
+    pub disputes: Vec<Pubkey>,
+    pub outputs: Vec<Pubkey>,
+    /// Authorities, with the slot of the account's last finalized write.
+    pub validators: Vec<(Pubkey, u64)>,
+}
+
+/// The present state of candidates, at `confirmed`: what is done by now is not due again. Addresses of jobs, disputes and
+/// outputs where no such account is come back too.
+pub(crate) async fn windows(
+    client: &ChainClient,
+    candidates: &Candidates,
+) -> Result<(Windows, Vec<Pubkey>), ClientError> {
+    let mut windows = Windows::default();
+    let mut missing = Vec::new();
+    for (pubkey, job) in read::<Job>(client, &candidates.jobs).await? {
+        match job {
+            Some(job) => windows.jobs.push(JobWindow { pubkey, job: *job }),
+            None => missing.push(pubkey),
+        }
+    }
+    let (mut disputes, mut outputs) = (Vec::new(), Vec::new());
+    for (pubkey, dispute) in read::<Dispute>(client, &candidates.disputes).await? {
+        match dispute {
+            Some(dispute) => disputes.push((pubkey, dispute)),
+            None => missing.push(pubkey),
+        }
+    }
+    for (pubkey, output) in read::<Output>(client, &candidates.outputs).await? {
+        match output {
+            Some(output) => outputs.push((pubkey, output)),
+            None => missing.push(pubkey),
+        }
+    }
+    let named = disputes.iter().map(|(_, dispute)| dispute.job);
+    let named = named.chain(outputs.iter().map(|(_, output)| output.job));
+    let named: BTreeSet<[u8; 32]> = named.collect();
+    let named: Vec<Pubkey> = named.into_iter().map(Pubkey::new_from_array).collect();
+    let jobs: HashMap<[u8; 32], Option<Box<Job>>> = read::<Job>(client, &named)
+        .await?
+        .into_iter()
+        .map(|(pubkey, job)| (pubkey.to_bytes(), job))
+        .collect();
+    let job_of = |key: &[u8; 32]| jobs.get(key).and_then(Option::as_deref).copied();
+    windows.disputes = disputes
+        .into_iter()
+        .map(|(pubkey, dispute)| DisputeWindow {
+            pubkey,
+            job: job_of(&dispute.job),
+            dispute,
+        })
+        .collect();
+    windows.outputs = outputs
+        .into_iter()
+        .map(|(pubkey, output)| OutputWindow {
+            pubkey,
+            job: job_of(&output.job),
+            output,
+        })
+        .collect();
+    let addresses: Vec<Pubkey> = candidates
+        .validators
+        .iter()
+        .map(|(authority, _)| mythic_client::pda::validator(authority))
+        .collect();
+    let found = read::<Validator>(client, &addresses).await?;
+    for ((authority, written_slot), (_, validator)) in candidates.validators.iter().zip(found) {
+        if let Some(validator) = validator {
+            let owed = validator
+                .owed_foundation
+                .get()
+                .saturating_add(validator.owed_burn.get());
+            windows.validators.push(ValidatorWindow {
+                authority: *authority,
+                owed,
+                written_slot: *written_slot,
+            });
+        }
+    }
+    Ok((windows, missing))
+}
+
+/// Accounts of one kind in the order asked; `None` where there is no such account.
+async fn read<T: ProgramAccount>(
+    client: &ChainClient,
+    addresses: &[Pubkey],
+) -> Result<Vec<(Pubkey, Option<Box<T>>)>, ClientError> {
+    let found = client
+        .raw_accounts(addresses, Commitment::Confirmed)
+        .await?;
+    let decoded = addresses.iter().zip(found).map(|(pubkey, snapshot)| {
+        let account = snapshot
+            .account
+            .and_then(|account| decode::<T>(pubkey, &account).ok());
+        (*pubkey, account.map(Box::new))
+    });
+    Ok(decoded.collect())
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    context: Context,
+    value: Vec<Keyed>,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    slot: u64,
+}
+
+#[derive(Deserialize)]
+struct Keyed {
+    pubkey: String,
+    account: Raw,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    lamports: u64,
+    data: (String, String),
+}
+
+/// Every account of the program at one finalized slot, which is returned with them.
+pub(crate) async fn accounts(
+    client: &ChainClient,
+) -> Result<(u64, Vec<ChainAccount>), ClientError> {
+    let parameters = json!([
+        PROGRAM_ID.to_string(),
+        {"commitment": "finalized", "encoding": "base64", "withContext": true}
+    ]);
+    let answer: Answer = client
+        .rpc()
+        .send(RpcRequest::GetProgramAccounts, parameters)
+        .await?;
+    let bad =
+        |what: &str, pubkey: &str| ClientError::Answer(format!("{what} of account {pubkey:?}"));
+    let mut accounts = Vec::with_capacity(answer.value.len());
+    for Keyed { pubkey, account } in answer.value {
+        let key: Pubkey = pubkey.parse().map_err(|_| bad("address", &pubkey))?;
+        let data = base64::engine::general_purpose::STANDARD
+            .decode(&account.data.0)
+            .map_err(|_| bad("data", &pubkey))?;
+        let account = Account {
+            lamports: account.lamports,
+            data,
+            owner: PROGRAM_ID,
+            ..Account::default()
+        };
+        accounts.extend(ChainAccount::read(key, &account));
+    }
+    Ok((answer.context.slot, accounts))
+}

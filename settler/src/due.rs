@@ -1,0 +1,277 @@
+//! What is due. Pure: a slot and the accounts in, cranks out.
+
+use mythic_client::{ix, pda};
+use mythic_interface::{
+    state::{Job, JobStatus},
+    window,
+};
+use solana_pubkey::Pubkey;
+
+use crate::{
+    SettlerConfig,
+    court::{DisputeWindow, OutputWindow},
+};
+
+/// Rules of the settler itself; the protocol's are in the jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settler {
+    /// Lamports owed that are swept at once.
+    pub sweep_min_lamports: u64,
+    /// Slots without a write after which less is swept too.
+    pub sweep_after_slots: u64,
+    /// Whether what is over is closed.
+    pub close: bool,
+}
+
+/// A job that may need something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobWindow {
+    /// Address.
+    pub pubkey: Pubkey,
+    /// State on chain.
+    pub job: Job,
+}
+
+/// A validator that owes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValidatorWindow {
+    /// Authority.
+    pub authority: Pubkey,
+    /// Lamports owed to foundation and burn.
+    pub owed: u64,
+    /// Slot of the account's last finalized write.
+    pub written_slot: u64,
+}
+
+/// What a look at the network showed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Windows {
+    /// Jobs.
+    pub jobs: Vec<JobWindow>,
+    /// Validators.
+    pub validators: Vec<ValidatorWindow>,
+    /// Disputes.
+    pub disputes: Vec<DisputeWindow>,
+    /// Posted output.
+    pub outputs: Vec<OutputWindow>,
+}
+
+/// An instruction that anyone may send.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Crank {
+    /// Settle a result that nobody challenged, or whose challenges ended before its window did.
+    Claim(JobWindow),
+    /// Refund a job without a result.
+    Expire(JobWindow),
+    /// Close a job that ended long ago.
+    Close(JobWindow),
+    /// Move what a validator owes; its authority.
+    Sweep(Pubkey),
+    /// Decide a dispute.
+    Resolve {
+        /// Its address.
+        dispute: Pubkey,
+        /// Its job.
+        job: JobWindow,
+    },
+    /// Move what a dispute owes one party, and take what it lost.
+    Collect {
+        /// Address of the dispute.
+        dispute: Pubkey,
+        /// Authority of the party.
+        authority: Pubkey,
+    },
+    /// Close a dispute that ended long ago.
+    CloseDispute(DisputeWindow),
+    /// Close a page of output of a job that ended long ago.
+    CloseOutput(OutputWindow),
+}
+
+impl Crank {
+    /// Name in metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Claim(_) => "claim",
+            Self::Expire(_) => "expire",
+            Self::Close(_) => "close",
+            Self::Sweep(_) => "sweep",
+            Self::Resolve { .. } => "resolve",
+            Self::Collect { .. } => "collect",
+            Self::CloseDispute(_) => "close_dispute",
+            Self::CloseOutput(_) => "close_output",
+        }
+    }
+
+    /// The account it is about.
+    pub fn account(&self) -> Pubkey {
+        match self {
+            Self::Claim(job) | Self::Expire(job) | Self::Close(job) => job.pubkey,
+            Self::Sweep(authority) => pda::validator(authority),
+            Self::Resolve { dispute, .. } | Self::Collect { dispute, .. } => *dispute,
+            Self::CloseDispute(window) => window.pubkey,
+            Self::CloseOutput(window) => window.pubkey,
+        }
+    }
+
+    /// The instruction.
+    pub fn instruction(&self) -> solana_instruction::Instruction {
+        match self {
+            Self::Claim(job) => ix::claim_inference_fee(&job.pubkey, &job.job),
+            Self::Expire(job) => ix::expire_job(&job.pubkey, &job.job),
+            Self::Close(job) => ix::close_job(&job.pubkey, &job.job),
+            Self::Sweep(authority) => ix::sweep(authority),
+            Self::Resolve { dispute, job } => ix::resolve_dispute(dispute, &job.pubkey, &job.job),
+            Self::Collect { dispute, authority } => ix::collect_dispute(dispute, authority),
+            Self::CloseDispute(window) => ix::close_dispute(&window.pubkey, &window.dispute),
+            Self::CloseOutput(window) => ix::close_output(&window.pubkey, &window.output),
+        }
+    }
+}
+
+impl Settler {
+    /// The rules of a configuration.
+    pub fn new(config: &SettlerConfig) -> Self {
+        Self {
+            sweep_min_lamports: config.sweep_min_lamports,
+            sweep_after_slots: config.sweep_after_slots,
+            close: config.close_jobs,
+        }
+    }
+
+    /// What is due at finalized slot `now`: claims, expiries, sweeps, verdicts, payments, closes. The chain is ahead of
+    /// `now`, so that what is due here is due there.
+    pub fn due(&self, now: u64, windows: &Windows) -> Vec<Crank> {
+        let mut due: Vec<Crank> = windows
+            .jobs
+            .iter()
+            .filter_map(|job| self.job_due(now, job))
+            .collect();
+        due.extend(windows.validators.iter().filter_map(|validator| {
+            let quiet = now
+                >= validator
+                    .written_slot
+                    .saturating_add(self.sweep_after_slots);
+            let sweep = validator.owed > 0 && (quiet || validator.owed >= self.sweep_min_lamports);
+            sweep.then_some(Crank::Sweep(validator.authority))
+        }));
+        due.extend(self.court_due(now, windows));
+        due
+    }
+
+    fn job_due(&self, now: u64, window: &JobWindow) -> Option<Crank> {
+        let job = &window.job;
+        match job.status()? {
+            JobStatus::Open | JobStatus::Accepted => {
+                (!window::open(now, job.submit_end())).then(|| Crank::Expire(window.clone()))
+            }
+            // A job whose last dispute ended before its window did is claimed like any other.
+            JobStatus::Submitted | JobStatus::Disputed => {
+                let end = job.window_end()?;
+                (!window::open(now, end) && job.open_disputes.get() == 0)
+                    .then(|| Crank::Claim(window.clone()))
+            }
+            JobStatus::Settled | JobStatus::Refunded | JobStatus::Slashed => {
+                let closable =
+                    !window::open(now, retention_end(job)) && job.open_disputes.get() == 0;
+                (self.close && closable).then(|| Crank::Close(window.clone()))
+            }
+        }
+    }
+}
+
+/// Slot from which an ended job can be closed.
+pub(crate) fn retention_end(job: &Job) -> u64 {
+    window::retention_end(job.ended_slot.get(), &job.terms.nonce, &job.terms.rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use mythic_interface::params::Params;
+
+    const RULES: Settler = Settler {
+        sweep_min_lamports: 1000,
+        sweep_after_slots: 32,
+        close: true,
+    };
+
+    fn job(status: JobStatus, change: impl FnOnce(&mut Job)) -> Windows {
+        let mut job = Job::zeroed();
+        job.header.status = status as u8;
+        job.terms.rules = Params::dev().rules;
+        job.terms.nonce = window::nonce(500, [0; 8]);
+        job.deadline_slot.set(1000);
+        change(&mut job);
+        Windows {
+            jobs: vec![JobWindow {
+                pubkey: Pubkey::new_from_array([1; 32]),
+                job,
+            }],
+            ..Windows::default()
+        }
+    }
+
+    /// The first slot at which a crank is due, and its name.
+    fn first(windows: &Windows) -> Option<(u64, &'static str)> {
+        (0..10_000).find_map(|now| Some((now, RULES.due(now, windows).first()?.name())))
+    }
+
+    #[test]
+    fn a_result_is_claimed_when_its_window_ends() {
+        let submitted = job(JobStatus::Submitted, |job| job.submitted_slot.set(700));
+        assert_eq!(first(&submitted), Some((800, "claim")));
+        for status in [JobStatus::Submitted, JobStatus::Disputed] {
+            let disputed = |open: u16| {
+                job(status, |job| {
+                    job.submitted_slot.set(700);
+                    job.open_disputes.set(open);
+                })
+            };
+            assert_eq!(first(&disputed(1)), None);
+            assert_eq!(first(&disputed(0)), Some((800, "claim")));
+        }
+    }
+
+    #[test]
+    fn a_job_without_a_result_expires_at_its_deadline_or_after_its_cancel() {
+        assert_eq!(first(&job(JobStatus::Open, |_| {})), Some((1000, "expire")));
+        assert_eq!(
+            first(&job(JobStatus::Accepted, |_| {})),
+            Some((1000, "expire"))
+        );
+        assert_eq!(
+            first(&job(JobStatus::Accepted, |job| job.cancel_slot.set(100))),
+            Some((150, "expire"))
+        );
+    }
+
+    #[test]
+    fn an_ended_job_is_closed_after_its_retention_where_that_is_wanted() {
+        let ended = job(JobStatus::Settled, |job| job.ended_slot.set(600));
+        assert_eq!(first(&ended), Some((2850, "close")));
+        let keep = Settler {
+            close: false,
+            ..RULES
+        };
+        assert!(keep.due(100_000, &ended).is_empty());
+        let unknown = job(JobStatus::Settled, |job| job.header.status = 99);
+        assert!(RULES.due(100_000, &unknown).is_empty());
+    }
+
+    #[test]
+    fn a_validator_is_swept_when_it_owes_much_or_rests() {
+        let owes = |owed, written_slot| Windows {
+            validators: vec![ValidatorWindow {
+                authority: Pubkey::new_from_array([2; 32]),
+                owed,
+                written_slot,
+            }],
+            ..Windows::default()
+        };
+        assert_eq!(RULES.due(100, &owes(1000, 100)).len(), 1);
+        assert_eq!(RULES.due(131, &owes(999, 100)).len(), 0);
+        assert_eq!(RULES.due(132, &owes(1, 100)).len(), 1);
+        assert_eq!(RULES.due(1000, &owes(0, 100)).len(), 0);
+    }
+}

@@ -1,0 +1,23 @@
+//! The settler: sends what is due and needs nobody's signature (claims, expiries, sweeps, verdicts, payments, closes), and
+//! compares the index with the chain. Never trusted: anyone may send the same.
+//!
+//! - [`due`](Settler::due): what is due at a slot, pure; `court`: its part about disputes
+//! - `reconcile`: the comparison, pure
+//! - `chain`, `database`: reading; `service`: the loop
+#![forbid(unsafe_code)]
+
+mod chain;
+mod config;
+mod court;
+mod database;
+mod due;
+mod migrate;
+mod reconcile;
+mod service;
+
+pub use config::SettlerConfig;
+pub use court::{DisputeWindow, OutputWindow};
+pub use due::{Crank, JobWindow, Settler, ValidatorWindow, Windows};
+pub use migrate::migrate;
+pub use reconcile::{ChainAccount, Difference, IndexRow, Kind, Reconciliation, reconcile};
+pub use service::run;
