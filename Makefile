@@ -1,6 +1,8 @@
 # make dev    start the whole network on this machine        (ARGS="--validators 3" passes flags on)
-# make test   every test that needs no GPU                (ONE=word runs those whose names hold it)
-# make lint   formatting and clippy, warnings refused
+# make test   every test that needs no GPU                  (ONE=name runs the tests with that name only)
+# make check  what takes seconds: formatting, types, the rules between crates and files
+# make lint   formatting, clippy and unused dependencies, warnings refused
+# make soak   ten minutes of load and faults on a whole network
 # make bench  every bench-* below
 # make sbf    rebuild the on-chain program and compare it with the committed .so
 
@@ -8,8 +10,12 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mythic
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 MYTHIC := $(CARGO_TARGET_DIR)/debug/mythic
+# Rust where rustup puts it, for a shell that was opened before it was installed.
+ifeq ($(shell command -v rustup),)
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+endif
 
-.PHONY: dev build test lint bench bench-engine bench-indexer bench-ttft bench-compute-units sbf help
+.PHONY: dev build test check lint soak bench bench-engine bench-indexer bench-gateway bench-ttft bench-compute-units sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -17,7 +23,7 @@ help:
 
 build:
 	@scripts/setup.sh run
-	cargo build --workspace --locked
+	@scripts/build.sh
 
 dev: build
 	@exec $(MYTHIC) dev $(ARGS)
@@ -26,20 +32,40 @@ test:
 	@scripts/setup.sh test
 	cargo build --workspace --locked
 	@$(MYTHIC) model pull
-	cargo test --workspace --locked --no-fail-fast $(ONE)
+ifdef ONE
+	scripts/test-one.sh $(ONE)
+else
+	cargo test --workspace --locked --no-fail-fast
+endif
+
+check:
+	@scripts/setup.sh run
+	cargo fmt --check
+	cargo check --workspace --all-targets --locked
+	cargo test --locked -q -p mythic-architecture
 
 lint:
-	@scripts/setup.sh run
+	@scripts/setup.sh lint
 	cargo fmt --check
 	cargo fmt --check --manifest-path programs/ai-precompiles/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo shear
 
-bench: bench-engine bench-indexer bench-ttft bench-compute-units
+soak: build
+	@$(MYTHIC) model pull
+	cargo test --locked -p mythic-e2e --test soak -- --ignored --nocapture
+
+bench: bench-engine bench-indexer bench-gateway bench-ttft bench-compute-units
 
 # The engine against llama.cpp, which it installs from PyPI: ARGS="--model FILE --threads N".
 bench-engine:
 	@scripts/setup.sh test
 	cargo bench --profile dev --locked --workspace --bench engine -- $(ARGS)
+
+# Requests a second and latency of the gateway's routes.
+bench-gateway: build
+	@$(MYTHIC) model pull
+	cargo test --locked -p mythic-e2e --test bench_gateway -- --ignored --nocapture
 
 bench-ttft: build
 	@$(MYTHIC) model pull

@@ -22,10 +22,13 @@ use crate::error::ApiResult;
 
 pub use mythic_postgres::Pool;
 
+pub mod keys;
+
 /// The gateway's SQL files, in order. Landed ones are never edited: what is new gets the next number.
 const FILES: &[Migration] = migrations!("../sql/gateway":
     "0001_gateway.sql",
-    "0002_attempts.sql",
+    "0002_keys.sql",
+    "0003_attempts.sql",
 );
 
 const OWNER: Owner = Owner {

@@ -227,9 +227,9 @@ macro_rules! encoded {
     };
 }
 
-impl Encoding {
-    fn new(dtype: TensorFormat, tensor: &str) -> Result<Self, GgufError> {
-        Ok(match dtype {
+impl From<TensorFormat> for Encoding {
+    fn from(format: TensorFormat) -> Self {
+        match format {
             TensorFormat::Q4_0 => Self::Q4_0,
             TensorFormat::Q4_1 => Self::Q4_1,
             TensorFormat::Q5_0 => Self::Q5_0,
@@ -242,14 +242,11 @@ impl Encoding {
             TensorFormat::F16 => Self::F16,
             TensorFormat::BF16 => Self::BF16,
             TensorFormat::F32 => Self::F32,
-            other => {
-                return Err(GgufError::Unsupported(format!(
-                    "tensor `{tensor}` is quantised as {other}; the engine computes with Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K, Q4_K, Q5_K, Q6_K, F16, BF16 and F32"
-                )));
-            }
-        })
+        }
     }
+}
 
+impl Encoding {
     /// Bytes of a packed group of outputs.
     fn group_bytes(self, cols: usize) -> usize {
         encoded!(self,
@@ -280,26 +277,22 @@ pub struct Table {
 impl Table {
     /// The tensor of that name, its shape checked.
     pub fn load(gguf: &Gguf, name: &str, cols: usize, rows: usize) -> Result<Self, GgufError> {
-        Self::new(gguf.mapped(name, &[cols, rows])?, name, rows)
+        Ok(Self::new(gguf.mapped(name, &[cols, rows])?, rows))
     }
 
     /// A tensor of one dimension, as f32.
     pub fn load_vector(gguf: &Gguf, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
         let mut out = vec![0.0; len];
-        Self::new(gguf.mapped(name, &[len])?, name, 1)?.row(0, &mut out);
+        Self::new(gguf.mapped(name, &[len])?, 1).row(0, &mut out);
         Ok(out)
     }
 
-    fn new(
-        (data, dtype): (Mapped, TensorFormat),
-        name: &str,
-        rows: usize,
-    ) -> Result<Self, GgufError> {
-        Ok(Self {
+    fn new((data, format): (Mapped, TensorFormat), rows: usize) -> Self {
+        Self {
             row_bytes: data.bytes().len() / rows,
-            encoding: Encoding::new(dtype, name)?,
+            encoding: format.into(),
             data,
-        })
+        }
     }
 
     /// Writes one row as f32.
@@ -327,8 +320,8 @@ impl Matrix {
         cols: usize,
         rows: usize,
     ) -> Result<Self, GgufError> {
-        let (_, dtype) = gguf.mapped(name, &[cols, rows])?;
-        let encoding = Encoding::new(dtype, name)?;
+        let (_, format) = gguf.mapped(name, &[cols, rows])?;
+        let encoding = Encoding::from(format);
         Ok(Self {
             data: pack
                 .get(name)

@@ -37,6 +37,8 @@ pub enum GgufError {
     },
     #[error("{path} is not a GGUF model file (it does not start with `GGUF`)")]
     NotGguf { path: PathBuf },
+    #[error("{path} is a big-endian GGUF file; convert it with llama.cpp's gguf_convert_endian.py")]
+    BigEndian { path: PathBuf },
     #[error("GGUF version {0} is not supported; convert the model to version 3")]
     Version(u32),
     #[error(
@@ -66,7 +68,8 @@ pub enum GgufError {
         expected: Vec<usize>,
     },
     #[error(
-        "tensor `{name}` has quantisation type {code}; supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K"
+        "tensor `{name}` has quantisation type {code}{}; the engine computes with F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q3_K to Q6_K",
+        TensorFormat::name_of_other(*code).map_or_else(String::new, |name| format!(" ({name})"))
     )]
     TensorType { name: String, code: u32 },
     #[error("{0}")]
@@ -236,6 +239,11 @@ impl Gguf {
         }
         let mut r = Reader::new(&map, 4);
         let version = r.u32()?;
+        if (1..=3).contains(&version.swap_bytes()) {
+            return Err(GgufError::BigEndian {
+                path: path.to_owned(),
+            });
+        }
         if !(2..=3).contains(&version) {
             return Err(GgufError::Version(version));
         }

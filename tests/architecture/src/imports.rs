@@ -1,0 +1,298 @@
+//! What a source file imports from its own crate, which types it defines and which functions are long. A re-export (`pub use`)
+//! is a table of contents, not an import: a name that is imported through one counts as imported from where it is defined.
+//! Test modules are left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use syn::visit::{self, Visit};
+
+use crate::Package;
+
+/// A struct, enum, trait or union.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TypeName {
+    /// Its name.
+    pub name: String,
+    /// The file, from the repository's root.
+    pub file: String,
+}
+
+/// One file of a crate's `src`.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// From the repository's root.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// Files of the same crate that it imports from.
+    pub imports: BTreeSet<String>,
+    /// Public types that it defines outside of test modules.
+    pub types: Vec<TypeName>,
+}
+
+type ModulePath = Vec<String>;
+
+#[derive(Default)]
+struct Module {
+    file: String,
+    text: String,
+    /// Paths that are named, as written from the crate's root.
+    named: Vec<ModulePath>,
+    /// What it hands on under a name: name → path from the crate's root.
+    handed_on: BTreeMap<String, ModulePath>,
+    /// Modules whose every name it hands on.
+    handed_on_whole: Vec<ModulePath>,
+    types: Vec<String>,
+}
+
+/// The files of a crate.
+pub fn sources(root: &Path, package: &Package) -> Result<Vec<Source>> {
+    let src = root.join(&package.folder).join("src");
+    let mut modules = BTreeMap::new();
+    for file in rust_files(&src)? {
+        let relative = file.strip_prefix(&src)?.with_extension("");
+        let mut path: ModulePath = relative
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        if matches!(
+            path.last().map(String::as_str),
+            Some("mod" | "lib" | "main")
+        ) {
+            path.pop();
+        }
+        let text = std::fs::read_to_string(&file)?;
+        let parsed = syn::parse_file(&text).with_context(|| file.display().to_string())?;
+        let mut reader = Reader {
+            at: path.clone(),
+            module: Module {
+                file: file.strip_prefix(root)?.to_string_lossy().into_owned(),
+                text,
+                ..Module::default()
+            },
+        };
+        reader.visit_file(&parsed);
+        modules.insert(path, reader.module);
+    }
+    Ok(modules
+        .iter()
+        .map(|(path, module)| Source {
+            file: module.file.clone(),
+            text: module.text.clone(),
+            imports: module
+                .named
+                .iter()
+                .filter_map(|named| defined_in(&modules, named, 8))
+                .filter(|other| *other != *path)
+                .filter_map(|other| modules.get(&other).map(|module| module.file.clone()))
+                .collect(),
+            types: module
+                .types
+                .iter()
+                .map(|name| TypeName {
+                    name: name.clone(),
+                    file: module.file.clone(),
+                })
+                .collect(),
+        })
+        .collect())
+}
+
+/// The module file in which what `path` names is defined, following re-exports at most `depth` times.
+fn defined_in(
+    modules: &BTreeMap<ModulePath, Module>,
+    path: &[String],
+    depth: usize,
+) -> Option<ModulePath> {
+    let length = (0..=path.len())
+        .rev()
+        .find(|length| modules.contains_key(&path[..*length]))?;
+    let (at, rest) = path.split_at(length);
+    let module = modules.get(at)?;
+    let Some(name) = rest.first().filter(|_| depth > 0) else {
+        return Some(at.to_vec());
+    };
+    if let Some(target) = module.handed_on.get(name) {
+        let mut target = target.clone();
+        target.extend_from_slice(&rest[1..]);
+        if target != path {
+            return defined_in(modules, &target, depth - 1);
+        }
+    }
+    let whole = module.handed_on_whole.iter().find(|whole| {
+        modules
+            .get(*whole)
+            .is_some_and(|module| module.types.iter().any(|t| t == name))
+    });
+    Some(whole.cloned().unwrap_or_else(|| at.to_vec()))
+}
+
+struct Reader {
+    at: ModulePath,
+    module: Module,
+}
+
+impl Reader {
+    /// A path as written here, from the crate's root; none if it leads to another crate.
+    fn from_root(&self, segments: &[String]) -> Option<ModulePath> {
+        let mut base = match segments.first()?.as_str() {
+            "crate" => Vec::new(),
+            "self" | "super" => self.at.clone(),
+            _ => return None,
+        };
+        for segment in segments {
+            match segment.as_str() {
+                "crate" | "self" => {}
+                "super" => {
+                    base.pop();
+                }
+                other => base.push(other.to_owned()),
+            }
+        }
+        Some(base)
+    }
+
+    fn use_tree(&mut self, prefix: &mut Vec<String>, tree: &syn::UseTree, public: bool) {
+        match tree {
+            syn::UseTree::Path(path) => {
+                prefix.push(path.ident.to_string());
+                self.use_tree(prefix, &path.tree, public);
+                prefix.pop();
+            }
+            syn::UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.use_tree(prefix, tree, public);
+                }
+            }
+            syn::UseTree::Name(name) => {
+                let name = name.ident.to_string();
+                self.used(prefix, &name, &name, public);
+            }
+            syn::UseTree::Rename(rename) => {
+                let (name, new) = (rename.ident.to_string(), rename.rename.to_string());
+                self.used(prefix, &name, &new, public);
+            }
+            syn::UseTree::Glob(_) => {
+                let local = self.local(prefix);
+                if public {
+                    self.module.handed_on_whole.extend(local);
+                } else {
+                    self.module.named.extend(local);
+                }
+            }
+        }
+    }
+
+    /// As [`Self::from_root`], and a path that begins with a module below this one.
+    fn local(&self, segments: &[String]) -> Option<ModulePath> {
+        self.from_root(segments).or_else(|| {
+            let mut path = self.at.clone();
+            path.extend_from_slice(segments);
+            Some(path)
+        })
+    }
+
+    fn used(&mut self, prefix: &[String], name: &str, new: &str, public: bool) {
+        let mut path = prefix.to_vec();
+        if name != "self" {
+            path.push(name.to_owned());
+        }
+        if public {
+            if let Some(path) = self.local(&path) {
+                self.module.handed_on.insert(new.to_owned(), path);
+            }
+        } else if let Some(path) = self.from_root(&path) {
+            self.module.named.push(path);
+        } else if let Some(path) = self.local(&path) {
+            // `use child::Name`: another crate's name resolves to this module itself and is dropped later.
+            self.module.named.push(path);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if is_test(&item.attrs) {
+            return;
+        }
+        if item.content.is_some() {
+            self.at.push(item.ident.to_string());
+            visit::visit_item_mod(self, item);
+            self.at.pop();
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        if is_test(&item.attrs) || item.leading_colon.is_some() {
+            return;
+        }
+        let public = !matches!(item.vis, syn::Visibility::Inherited);
+        self.use_tree(&mut Vec::new(), &item.tree, public);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<String> = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string())
+            .collect();
+        if let Some(path) = self.from_root(&segments) {
+            self.module.named.push(path);
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        self.define(&item.vis, &item.ident);
+        visit::visit_item_struct(self, item);
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
+        self.define(&item.vis, &item.ident);
+        visit::visit_item_enum(self, item);
+    }
+
+    fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
+        self.define(&item.vis, &item.ident);
+        visit::visit_item_trait(self, item);
+    }
+}
+
+impl Reader {
+    fn define(&mut self, visibility: &syn::Visibility, name: &syn::Ident) {
+        if matches!(visibility, syn::Visibility::Public(_)) {
+            self.module.types.push(name.to_string());
+        }
+    }
+}
+
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute
+                .parse_args::<syn::Meta>()
+                .is_ok_and(|meta| meta.path().is_ident("test"))
+    })
+}
+
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut next = vec![folder.to_path_buf()];
+    while let Some(folder) = next.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() && name != "tests" {
+                next.push(path);
+            } else if name.ends_with(".rs") && name != "tests.rs" && !name.ends_with("_tests.rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

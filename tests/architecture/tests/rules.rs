@@ -1,0 +1,202 @@
+//! The rules of docs/architecture.md that can be held by a test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mythic_architecture::{built_with, circles, packages, root, sources};
+
+/// A crate, and what it must never be built with.
+const WALLS: &[(&str, &[&str])] = &[
+    (
+        "mythic-api",
+        &[
+            "mythic-engine",
+            "mythic-node",
+            "mythic-lab",
+            "mythic-verifier",
+            "mythic-indexer",
+            "mythic-settler",
+        ],
+    ),
+    (
+        "mythic-node",
+        &[
+            "mythic-lab",
+            "mythic-api",
+            "mythic-indexer",
+            "mythic-settler",
+        ],
+    ),
+    (
+        "mythic-verifier",
+        &["mythic-node", "mythic-lab", "mythic-engine"],
+    ),
+    ("mythic-engine", &["mythic-wire", "mythic-client"]),
+    (
+        "mythic-model",
+        &["mythic-wire", "mythic-client", "mythic-engine"],
+    ),
+    ("mythic-settler", &["mythic-indexer", "mythic-api"]),
+    (
+        "mythic-indexer",
+        &["mythic-settler", "mythic-api", "mythic-wire"],
+    ),
+    ("mythic-interface", &["mythic-client"]),
+];
+
+/// A foreign crate, and the only crates of ours that may name it.
+const FOREIGN: &[(&str, &[&str])] = &[
+    ("candle-core", &["mythic-lab"]),
+    ("nvml-wrapper", &["mythic-node"]),
+    ("litesvm", &["mythic-devnet", "mythic-program-tests"]),
+];
+
+/// Crates that decide and never wait.
+const PURE: &[&str] = &["mythic-verifier", "mythic-interface"];
+
+#[test]
+fn arrows_between_crates_point_down() {
+    let packages = packages(&root()).expect("manifests");
+    for (name, forbidden) in WALLS {
+        assert!(packages.contains_key(*name), "no crate {name}");
+        let built = built_with(&packages, name);
+        for other in *forbidden {
+            assert!(!built.contains(*other), "{name} is built with {other}");
+        }
+    }
+}
+
+#[test]
+fn foreign_crates_stay_in_their_rooms() {
+    let packages = packages(&root()).expect("manifests");
+    for (foreign, rooms) in FOREIGN {
+        for package in packages.values().filter(|p| p.all.contains(*foreign)) {
+            assert!(
+                rooms.contains(&package.name.as_str()),
+                "{} names {foreign}",
+                package.name
+            );
+        }
+    }
+    for name in PURE {
+        let package = &packages[*name];
+        for waiting in ["tokio", "reqwest", "axum", "tokio-postgres"] {
+            assert!(!package.all.contains(waiting), "{name} names {waiting}");
+        }
+    }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let root = root();
+    let mut found = Vec::new();
+    for package in packages(&root).expect("manifests").values() {
+        let sources = sources(&root, package).expect("sources");
+        let graph = sources
+            .iter()
+            .map(|s| (s.file.clone(), s.imports.clone()))
+            .collect();
+        found.extend(circles(&graph));
+    }
+    assert!(
+        found.is_empty(),
+        "{} circles of files:\n{}",
+        found.len(),
+        show(&found)
+    );
+}
+
+#[test]
+fn no_type_name_stands_twice_in_a_crate() {
+    let root = root();
+    let mut twice = Vec::new();
+    for package in packages(&root).expect("manifests").values() {
+        let mut by_name: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for source in sources(&root, package).expect("sources") {
+            for found in source.types {
+                by_name.entry(found.name).or_default().insert(found.file);
+            }
+        }
+        twice.extend(
+            by_name
+                .into_iter()
+                .filter(|(_, files)| files.len() > 1)
+                .map(|(name, files)| {
+                    let mut row = vec![name];
+                    row.extend(files);
+                    row
+                }),
+        );
+    }
+    assert!(
+        twice.is_empty(),
+        "{} names twice:\n{}",
+        twice.len(),
+        show(&twice)
+    );
+}
+
+#[test]
+fn the_gateway_speaks_sql_only_in_its_store() {
+    let root = root();
+    let packages = packages(&root).expect("manifests");
+    let mut elsewhere = Vec::new();
+    for source in sources(&root, &packages["mythic-api"]).expect("sources") {
+        if source.file.contains("/store/") {
+            continue;
+        }
+        let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            let line = line.trim_start();
+            if !line.starts_with("//")
+                && ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM "]
+                    .iter()
+                    .any(|word| line.contains(word))
+            {
+                elsewhere.push(vec![format!("{}:{}", source.file, number + 1)]);
+            }
+        }
+    }
+    assert!(
+        elsewhere.is_empty(),
+        "SQL outside of store/:\n{}",
+        show(&elsewhere)
+    );
+}
+
+#[test]
+fn honest_code_never_names_a_cheat() {
+    let root = root();
+    let packages = packages(&root).expect("manifests");
+    let mut named = Vec::new();
+    for name in [
+        "mythic-node",
+        "mythic-verifier",
+        "mythic-engine",
+        "mythic-model",
+        "mythic-api",
+    ] {
+        for source in sources(&root, &packages[name]).expect("sources") {
+            for (number, line) in source.text.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                if code.contains("cheat::")
+                    || code.contains("mod cheat")
+                    || code.contains("mythic_lab")
+                {
+                    named.push(vec![format!("{}:{}", source.file, number + 1)]);
+                }
+            }
+        }
+    }
+    assert!(
+        named.is_empty(),
+        "honest code names a cheat:\n{}",
+        show(&named)
+    );
+}
+
+fn show(rows: &[Vec<String>]) -> String {
+    rows.iter()
+        .map(|row| row.join("\n    "))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
