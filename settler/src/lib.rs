@@ -3,7 +3,7 @@
 //!
 //! - [`due`](Settler::due): what is due at a slot, pure; `court`: its part about disputes
 //! - `reconcile`: the comparison, pure
-//! - `chain`, `database`: reading; `service`: the loop
+//! - `chain`, `database`: reading; `service`: the loop; `heart`: that it lives
 #![forbid(unsafe_code)]
 
 mod chain;
@@ -11,6 +11,7 @@ mod config;
 mod court;
 mod database;
 mod due;
+mod heart;
 mod migrate;
 mod reconcile;
 mod service;
