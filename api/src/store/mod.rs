@@ -23,6 +23,7 @@ use crate::error::ApiResult;
 pub use mythic_postgres::Pool;
 
 pub mod keys;
+pub mod text;
 
 /// The gateway's SQL files, in order. Landed ones are never edited: what is new gets the next number.
 const FILES: &[Migration] = migrations!("../sql/gateway":
