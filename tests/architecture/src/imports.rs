@@ -234,6 +234,10 @@ impl<'ast> Visit<'ast> for Reader {
         self.use_tree(&mut Vec::new(), &item.tree, public);
     }
 
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {
+        // `pub(super)` and `pub(in …)` say who may import, and import nothing.
+    }
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<String> = path
             .segments
