@@ -10,6 +10,10 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mythic
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 MYTHIC := $(CARGO_TARGET_DIR)/debug/mythic
+# Rust where rustup puts it, for a shell that was opened before it was installed.
+ifeq ($(shell command -v rustup),)
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+endif
 
 .PHONY: dev build test check lint soak bench bench-engine bench-indexer bench-gateway bench-ttft bench-compute-units sbf help
 .DEFAULT_GOAL := help
@@ -19,7 +23,7 @@ help:
 
 build:
 	@scripts/setup.sh run
-	cargo build --workspace --locked
+	@scripts/build.sh
 
 dev: build
 	@exec $(MYTHIC) dev $(ARGS)

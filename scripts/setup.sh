@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the system packages that a make target needs, after naming them. Only what is missing is touched, and
-# nothing is started: PostgreSQL comes without its system cluster. Rust is named, not installed: that is rustup's work.
+# Installs what a make target needs, after naming it: system packages, and Rust by rustup where it is missing. Only what
+# is missing is touched, and nothing is started: PostgreSQL comes without its system cluster.
 #
 #   scripts/setup.sh run    what `make dev` needs
 #   scripts/setup.sh test   what `make test` needs on top
@@ -9,6 +9,9 @@ set -euo pipefail
 
 need=()
 has() { command -v "$1" >/dev/null 2>&1; }
+wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")
+# Where rustup puts its commands; a shell that was opened before it was installed does not know it.
+rust_bin=${CARGO_HOME:-$HOME/.cargo}/bin
 
 postgres_found() {
   local bin
@@ -17,6 +20,15 @@ postgres_found() {
     [ "$(basename "$(dirname "$(dirname "$bin")")")" -ge 15 ] && return 0
   done
   has initdb && [ "$(initdb --version | grep -oE '[0-9]+' | head -1)" -ge 15 ]
+}
+
+# Whether the first release is at least the second.
+at_least() { [ "$(printf '%s\n' "$2" "$1" | sort -V | head -1)" = "$2" ]; }
+
+# Whether cargo here can build this: rustup's fetches the pinned release by itself, another one must be new enough.
+rust_found() {
+  has rustup && has cargo && return
+  has cargo && at_least "$(cargo --version | cut -d' ' -f2)" "$wanted"
 }
 
 case "${1:-}" in
@@ -42,19 +54,13 @@ case "${1:-}" in
     ;;
 esac
 
-if ! has cargo; then
-  if [ -x "$HOME/.cargo/bin/cargo" ]; then
-    echo "Rust is installed but not in this shell's PATH. Run: . \"\$HOME/.cargo/env\"" >&2
-  else
-    echo "Rust is missing. Install it with rustup (https://rustup.rs), then open a new shell:" >&2
-    echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal" >&2
-  fi
-  exit 1
-fi
-wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")
-if ! has rustup && [ "$(printf '%s\n' "$wanted" "$(cargo --version | cut -d' ' -f2)" | sort -V | head -1)" != "$wanted" ]; then
-  echo "This system's own $(cargo --version) is too old, $wanted is needed: install rustup (https://rustup.rs), which fetches it." >&2
-  exit 1
+PATH=$PATH:$rust_bin
+# A system's own cargo that is too old stands before rustup's.
+rust_found || PATH=$rust_bin:$PATH
+missing_rust=
+if ! rust_found; then
+  missing_rust=1
+  has curl || need+=(curl ca-certificates)
 fi
 
 if [ "${#need[@]}" -gt 0 ]; then
@@ -77,6 +83,28 @@ if [ "${#need[@]}" -gt 0 ]; then
     echo "This system's PostgreSQL is older than 15. Add the PostgreSQL project's apt repository (apt.postgresql.org) and install postgresql-16." >&2
     exit 1
   fi
+fi
+
+# Says what to do where Rust can't be fetched, and ends.
+no_rust() {
+  {
+    echo "$1"
+    echo "Behind a proxy set HTTPS_PROXY; for a mirror set RUSTUP_DIST_SERVER and RUSTUP_UPDATE_ROOT. Or install Rust $wanted or newer"
+    echo "in another way (https://forge.rust-lang.org/infra/other-installation-methods.html), then run this again."
+  } >&2
+  exit 1
+}
+
+if [ -n "$missing_rust" ]; then
+  echo "Installing Rust $wanted for this user with rustup (https://rustup.rs): into ${RUSTUP_HOME:-$HOME/.rustup} and ${CARGO_HOME:-$HOME/.cargo}"
+  installer=$(mktemp)
+  trap 'rm -f "$installer"' EXIT
+  curl --proto '=https' --tlsv1.2 --retry 2 --connect-timeout 20 -sSfL "${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/rustup-init.sh" -o "$installer" ||
+    no_rust "rustup's installer could not be fetched."
+  sh "$installer" -y -q --profile minimal --default-toolchain "$wanted" >/dev/null || no_rust "rustup could not install Rust $wanted."
+elif has rustup && ! rustup run "$wanted" rustc --version >/dev/null 2>&1; then
+  echo "Installing Rust $wanted with rustup"
+  rustup -q toolchain install "$wanted" --profile minimal || no_rust "rustup could not install Rust $wanted."
 fi
 
 if [ "$1" = sbf ] && ! has sbpf-linker; then

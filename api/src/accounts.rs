@@ -20,7 +20,7 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     error::{ApiError, ApiResult},
-    store::Pool,
+    store::{Pool, keys},
 };
 
 /// Beginning of every API key.
@@ -141,6 +141,13 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim())
 }
 
+/// Who pays stands in the request's lines of the log.
+fn note(account: Option<&Account>) {
+    if let Some(account) = account {
+        tracing::Span::current().record("key", account.key_id.as_str());
+    }
+}
+
 /// Who may pay: the keys of the table and, on a development network, the DEV account.
 pub struct Accounts {
     /// PostgreSQL.
@@ -149,38 +156,64 @@ pub struct Accounts {
     pub sealer: Sealer,
     /// Who pays for strangers on a development network.
     pub dev: Option<Account>,
+    /// The key that pages of this machine have to send for it.
+    pub dev_key: Option<String>,
 }
 
 impl Accounts {
-    /// Finds who pays. On a development network every other key, and none, means the DEV account.
+    /// Finds who pays.
     pub async fn authenticate(&self, headers: &HeaderMap) -> ApiResult<Account> {
         match self.optional(headers).await? {
             Some(account) => Ok(account),
-            None => Err(ApiError::unauthorized(if bearer(headers).is_none() {
-                "no API key: send Authorization: Bearer mk-…; POST /v1/keys makes one"
-            } else {
-                "this API key is not known or was revoked; POST /v1/keys makes one"
+            None => Err(ApiError::unauthorized(match bearer(headers) {
+                None if self.dev.is_some() => {
+                    "no API key: a page sends the one that `mythic dev` printed as Authorization: Bearer …"
+                }
+                None => "no API key: send Authorization: Bearer mk-…; POST /v1/keys makes one",
+                Some(key) if self.dev.is_some() && !key.starts_with(PREFIX) => {
+                    "this is not the key that `mythic dev` printed, which a page has to send"
+                }
+                Some(_) => "this API key is not known or was revoked; POST /v1/keys makes one",
             })),
         }
     }
 
-    /// Like [`Self::authenticate`], `None` for a stranger.
+    /// Like [`Self::authenticate`], `None` for a stranger. A key of a wallet pays for itself or not at all; on a development network
+    /// everything else from this machine means the DEV account, and a page has to show its key.
     pub async fn optional(&self, headers: &HeaderMap) -> ApiResult<Option<Account>> {
-        if let Some(key) = bearer(headers).filter(|key| key.starts_with(PREFIX) && key.len() <= 100)
-        {
-            let client = self.pool.get().await?;
-            let row = client
+        let token = bearer(headers);
+        let Some(key) = token.filter(|token| token.starts_with(PREFIX)) else {
+            let account = self.development(token, headers.contains_key(header::ORIGIN));
+            note(account.as_ref());
+            return Ok(account);
+        };
+        if key.len() > 100 {
+            return Ok(None);
+        }
+        let client = self.pool.get().await?;
+        let row = client
             .query_opt(
                 "SELECT id, owner, sealed FROM gateway.api_key WHERE hash = $1 AND revoked_at IS NULL",
                 &[&hash(key).as_slice()],
             )
             .await?;
-            if let Some(row) = row {
-                let id: String = row.get(0);
-                return self.account(id, row.get(1), row.get(2)).map(Some);
-            }
+        let account = row
+            .map(|row| self.account(row.get(0), row.get(1), row.get(2)))
+            .transpose()?;
+        if let Some(account) = &account {
+            keys::used(&client, &account.key_id).await?;
         }
-        Ok(self.dev.clone())
+        note(account.as_ref());
+        Ok(account)
+    }
+
+    fn development(&self, token: Option<&str>, page: bool) -> Option<Account> {
+        use subtle::ConstantTimeEq;
+        let shown = match (token, &self.dev_key) {
+            (Some(token), Some(key)) => bool::from(token.as_bytes().ct_eq(key.as_bytes())),
+            _ => false,
+        };
+        self.dev.clone().filter(|_| shown || !page)
     }
 
     /// The account of a key by its id, revoked ones too: what they began must be ended.

@@ -16,10 +16,11 @@ use crate::{
     config::GatewayConfig,
     dial::Dialer,
     fleet::{limits::Limiter, validators::Validators},
+    http::Edge,
     intake::plan::{Catalogue, Served},
     jobs::{Jobs, run::Runs},
     metrics::Metrics,
-    routes::{feed::Hub, keys::Seen},
+    routes::feed::Hub,
     store::Pool,
 };
 
@@ -38,8 +39,6 @@ pub struct App {
     pub chain: Arc<Chain>,
     /// Who pays.
     pub accounts: Arc<Accounts>,
-    /// Signatures used up.
-    pub seen: Seen,
     /// Models served.
     pub catalogue: Arc<Catalogue>,
     /// Validators known.
@@ -52,6 +51,8 @@ pub struct App {
     pub hub: Hub,
     /// The feed's connection is up.
     pub feed_connected: AtomicBool,
+    /// What the HTTP edge keeps.
+    pub edge: Arc<Edge>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The gateway is stopping.
@@ -93,6 +94,10 @@ impl App {
             pool: pool.clone(),
             sealer: Sealer::open(&config.master_key_file)?,
             dev,
+            dev_key: config
+                .dev_account
+                .as_ref()
+                .and_then(|account| account.key.clone()),
         });
         let models = config.models.clone();
         let served = tokio::task::spawn_blocking(move || {
@@ -122,11 +127,11 @@ impl App {
         });
         Ok(Arc::new(Self {
             limiter: Limiter::new(config.limits.clone()),
+            edge: Arc::new(Edge::new(&config)),
             config,
             pool,
             chain,
             accounts,
-            seen: Seen::default(),
             catalogue,
             validators,
             jobs,

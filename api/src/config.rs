@@ -27,10 +27,13 @@ pub struct GatewayConfig {
     pub models: Vec<ModelConfig>,
     /// Development network: validators may be dialled on loopback and private addresses.
     pub dev: bool,
-    /// The account that any API key means on a development network; needs `dev` and a loopback `listen`.
+    /// The account that pays on a development network for requests without an `mk-` key; needs `dev`, and `listen` and `public_url` on
+    /// this machine: with it, no other machine and no page of another site is answered.
     pub dev_account: Option<DevAccount>,
-    /// Origins that browsers may call from; `*` is all.
+    /// Origins that browsers may call from; `*` is all. With `dev_account` pages of this machine alone may.
     pub cors_origins: Vec<String>,
+    /// Addresses and networks (CIDR) of reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
     /// Slots from a request to its deadline, at most the chain's `max_job_slots`.
     pub deadline_slots: u32,
     /// Slots for which a job's nonce lives, at most the chain's `max_nonce_life`.
@@ -39,6 +42,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// How long is waited for what.
     pub timing: Timing,
+    /// Bounds of connections, headers, bodies and readers.
+    pub http: mythic_http::Limits,
 }
 
 /// A model that this gateway prices, hashes and decodes.
@@ -61,6 +66,9 @@ pub struct DevAccount {
     pub owner: String,
     /// Key file of the delegate that has a spend grant from `owner`; equal to the owner's own key file if it signs itself.
     pub delegate_keypair_path: PathBuf,
+    /// The key that pages of this machine must send (a request without an `Origin` needs none). Without one no page is served.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// Bounds of what clients may use.
@@ -75,8 +83,16 @@ pub struct Limits {
     pub concurrent_per_key: u32,
     /// Requests under way in all.
     pub concurrent: u32,
+    /// Requests per minute and address that need no key and cost work: estimates, keys.
+    pub anonymous_per_minute: u32,
+    /// API keys made per hour and address.
+    pub keys_per_hour: u32,
     /// Subscribers of the feed in all.
     pub subscribers: u32,
+    /// Of these, places that only validators' signed requests get.
+    pub subscribers_for_validators: u32,
+    /// Subscribers of the feed per address, validators apart.
+    pub subscribers_per_address: u32,
 }
 
 /// How long is waited for what, seconds.
@@ -95,6 +111,10 @@ pub struct Timing {
     pub rejoin_seconds: u64,
     /// How long an answer can be fetched or replayed.
     pub answer_hours: u64,
+    /// From the order to stop, when `/readyz` begins to refuse, to the end of listening: the time in which balancers notice.
+    pub unready_seconds: u64,
+    /// From then on, how long requests under way may take to end; what is left is told `gateway_stopping` and closed.
+    pub drain_seconds: u64,
 }
 
 impl Default for GatewayConfig {
@@ -111,10 +131,12 @@ impl Default for GatewayConfig {
             dev: false,
             dev_account: None,
             cors_origins: vec!["*".into()],
+            trusted_proxies: Vec::new(),
             deadline_slots: 1_200,
             nonce_slots: 600,
             limits: Limits::default(),
             timing: Timing::default(),
+            http: mythic_http::Limits::default(),
         }
     }
 }
@@ -126,7 +148,11 @@ impl Default for Limits {
             requests_per_minute: 600,
             concurrent_per_key: 32,
             concurrent: 256,
+            anonymous_per_minute: 300,
+            keys_per_hour: 60,
             subscribers: 1024,
+            subscribers_for_validators: 256,
+            subscribers_per_address: 256,
         }
     }
 }
@@ -140,11 +166,21 @@ impl Default for Timing {
             next_token_seconds: 30,
             rejoin_seconds: 15,
             answer_hours: 24,
+            unready_seconds: 0,
+            drain_seconds: 10,
         }
     }
 }
 
 impl GatewayConfig {
+    /// The proxies that are believed; [`Self::validate`] has looked at them.
+    pub fn trusted_networks(&self) -> Vec<ipnet::IpNet> {
+        self.trusted_proxies
+            .iter()
+            .filter_map(|text| crate::http::address::parse_network(text))
+            .collect()
+    }
+
     /// Checks what types can't; the message names the key, the value and what is allowed.
     pub fn validate(&self) -> Result<(), String> {
         let http = |key: &str, url: &str, schemes: &[&str]| {
@@ -206,12 +242,53 @@ impl GatewayConfig {
                     self.listen
                 ));
             }
+            if !mythic_http::guard::is_local_url(&self.public_url) {
+                return Err(format!(
+                    "dev_account: only with a public_url on this machine, not {:?}: any request pays with it",
+                    self.public_url
+                ));
+            }
+            if !self.trusted_proxies.is_empty() {
+                return Err("dev_account: not behind proxies; take trusted_proxies away".into());
+            }
+            if account
+                .key
+                .as_ref()
+                .is_some_and(|key| key.len() < 16 || key.starts_with("mk-"))
+            {
+                return Err(
+                    "dev_account.key: at least 16 characters that do not begin with mk-".into(),
+                );
+            }
             if account.owner.parse::<solana_pubkey::Pubkey>().is_err() {
                 return Err(format!(
                     "dev_account.owner = {:?}: not a base58 address",
                     account.owner
                 ));
             }
+        }
+        if let Some(bad) = self
+            .trusted_proxies
+            .iter()
+            .find(|text| crate::http::address::parse_network(text).is_none())
+        {
+            return Err(format!(
+                "trusted_proxies = {bad:?}: must be an address or a network like 10.0.0.0/8"
+            ));
+        }
+        self.http
+            .validate()
+            .map_err(|error| format!("http.{error}"))?;
+        if self.limits.subscribers_for_validators >= self.limits.subscribers {
+            return Err(format!(
+                "limits.subscribers_for_validators = {}: must be less than limits.subscribers = {}",
+                self.limits.subscribers_for_validators, self.limits.subscribers
+            ));
+        }
+        if self.timing.unready_seconds > 3_600 || self.timing.drain_seconds > 3_600 {
+            return Err(
+                "timing.unready_seconds and timing.drain_seconds: at most 3600 each".into(),
+            );
         }
         let positive = [
             ("limits.body_bytes", self.limits.body_bytes as u64),
@@ -224,7 +301,15 @@ impl GatewayConfig {
                 self.limits.concurrent_per_key.into(),
             ),
             ("limits.concurrent", self.limits.concurrent.into()),
-            ("limits.subscribers", self.limits.subscribers.into()),
+            (
+                "limits.anonymous_per_minute",
+                self.limits.anonymous_per_minute.into(),
+            ),
+            ("limits.keys_per_hour", self.limits.keys_per_hour.into()),
+            (
+                "limits.subscribers_per_address",
+                self.limits.subscribers_per_address.into(),
+            ),
             ("timing.admission_seconds", self.timing.admission_seconds),
             ("timing.accept_seconds", self.timing.accept_seconds),
             (
@@ -291,6 +376,7 @@ mod tests {
         let account = DevAccount {
             owner: "11111111111111111111111111111111".into(),
             delegate_keypair_path: "d.json".into(),
+            key: None,
         };
         assert!(refused(|c| c.dev_account = Some(account.clone())).contains("dev = true"));
         let message = refused(|c| {
@@ -299,6 +385,19 @@ mod tests {
             c.dev_account = Some(account.clone());
         });
         assert!(message.contains("loopback"), "{message}");
+        // Behind a proxy on the same machine `listen` is loopback and the gateway public all the same.
+        let message = refused(|c| {
+            c.dev = true;
+            c.public_url = "https://gateway.example".into();
+            c.dev_account = Some(account.clone());
+        });
+        assert!(message.contains("public_url"), "{message}");
+        let message = refused(|c| {
+            c.dev = true;
+            c.trusted_proxies = vec!["127.0.0.1".into()];
+            c.dev_account = Some(account.clone());
+        });
+        assert!(message.contains("trusted_proxies"), "{message}");
     }
 
     #[test]

@@ -108,17 +108,39 @@ impl ApiError {
 
     /// The JSON body, also sent as the `data:` of an error in the middle of a stream.
     pub fn body(&self) -> Value {
-        let mut error = json!({
-            "message": self.message,
-            "type": self.kind(),
-            "param": self.param,
-            "code": self.code,
-        });
-        if let Some(job) = &self.job_id {
-            error["job_id"] = json!(job);
-        }
-        json!({ "error": error })
+        json!(ErrorBody {
+            error: ErrorDetail {
+                message: self.message.clone(),
+                kind: self.kind().into(),
+                param: self.param.clone(),
+                code: self.code.clone(),
+                job_id: self.job_id.clone(),
+            },
+        })
     }
+}
+
+/// Every error, in OpenAI's shape.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ErrorBody {
+    error: ErrorDetail,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ErrorDetail {
+    /// What is wrong and how to mend it, for people.
+    message: String,
+    /// `invalid_request_error`, `authentication_error`, `insufficient_quota`, `permission_error`, `rate_limit_error` or `server_error`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The request parameter at fault.
+    param: Option<String>,
+    /// Stable word that programs match on.
+    code: String,
+    /// The job that exists already: don't send the request again by yourself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<String>,
 }
 
 impl IntoResponse for ApiError {

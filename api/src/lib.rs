@@ -25,6 +25,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::{
     Json, Router,
+    extract::State,
     routing::{delete, get, post, put},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,15 +37,17 @@ use intake::chat;
 use jobs::janitor;
 use routes::{disputes, health, keys, lists, nodes, pages, stream};
 
-/// How long requests under way may take to end when the gateway stops; what is left is recovered at the next start.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long streams that are told of a stop have to pass it on.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Mythic gateway",
-        description = "AI inference that is paid, fingerprinted and settled on chain"
+        description = "AI inference that is paid, fingerprinted and settled on chain. Answers are sampled from the four likeliest tokens."
     ),
+    components(schemas(intake::completion::ChatCompletionChunk)),
+    modifiers(&Extras),
     paths(
         chat::completions,
         chat::inference,
@@ -70,13 +73,47 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
         stream::sse,
         stream::ws,
         health::health,
+        health::live,
+        health::ready,
         metrics::metrics,
     )
 )]
 struct Api;
 
-async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(Api::openapi())
+/// What is the same for all routes: how requests are authenticated.
+struct Extras;
+
+impl utoipa::Modify for Extras {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme,
+        };
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme(
+            "api_key",
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some("A key of POST /v1/keys, mk-…"))
+                    .build(),
+            ),
+        );
+        components.add_security_scheme(
+            "wallet_signature",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                "x-mythic-signature",
+                "With x-mythic-key and x-mythic-time; docs/api.md, Signed requests",
+            ))),
+        );
+    }
+}
+
+async fn openapi(State(app): State<Arc<App>>) -> Json<utoipa::openapi::OpenApi> {
+    let mut described = Api::openapi();
+    described.servers = Some(vec![utoipa::openapi::Server::new(
+        app.config.public_url.trim_end_matches('/'),
+    )]);
+    Json(described)
 }
 
 /// All routes.
@@ -86,6 +123,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/jobs/{id}", get(pages::job))
         .route("/static/{name}", get(pages::part))
         .route("/health", get(health::health))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi))
         .route("/ws", get(stream::ws))
@@ -141,38 +180,52 @@ pub async fn serve(
     let recovered = janitor::recover(&app.jobs)
         .await
         .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let closing = app.edge.life.closing.clone();
     let background = [
         tokio::spawn({
-            let (app, stop) = (app.clone(), stop.clone());
-            async move { app.hub.run(&app, stop).await }
+            let (app, closing) = (app.clone(), closing.clone());
+            async move { app.hub.run(&app, closing).await }
         }),
-        tokio::spawn(janitor::run(app.jobs.clone(), stop.clone())),
+        tokio::spawn(janitor::run(app.jobs.clone(), closing.clone())),
     ];
     tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, recovered, "gateway ready");
-    let served = axum::serve(listener, router(app.clone())).with_graceful_shutdown({
-        let stop = stop.clone();
-        async move { stop.cancelled().await }
-    });
-    let mut served = tokio::spawn(async move { served.await });
-    tokio::select! {
-        outcome = &mut served => outcome??,
-        () = stop.cancelled() => {
-            app.jobs.tracker.close();
-            let ended = tokio::time::timeout(STOP_PATIENCE, async {
-                let outcome = (&mut served).await;
-                app.jobs.tracker.wait().await;
-                outcome
-            })
-            .await;
-            if ended.is_err() {
-                served.abort();
-                tracing::info!(running = app.jobs.runs.len(), "stopping with requests under way; the next start looks after them");
-            }
-        }
-    }
+    let limits = mythic_http::Limits {
+        // Streams are told and closed before the server cuts what is left.
+        drain_seconds: app.config.timing.drain_seconds + LAST_WORDS.as_secs(),
+        ..app.config.http.clone()
+    };
+    let served = tokio::spawn(mythic_http::serve(
+        listener,
+        router(app.clone()),
+        limits,
+        closing,
+    ));
+    stop.cancelled().await;
+    wind_down(&app).await;
+    served.await??;
     for task in background {
         task.abort();
     }
     tracing::info!("gateway stopped");
     Ok(())
+}
+
+/// From the order to stop to the last word: balancers look away, the listener closes, requests end or are told.
+async fn wind_down(app: &App) {
+    let (life, timing) = (&app.edge.life, &app.config.timing);
+    life.unready.cancel();
+    tokio::time::sleep(Duration::from_secs(timing.unready_seconds)).await;
+    life.closing.cancel();
+    app.jobs.tracker.close();
+    let drain = Duration::from_secs(timing.drain_seconds);
+    if tokio::time::timeout(drain, app.jobs.tracker.wait())
+        .await
+        .is_err()
+    {
+        tracing::info!(
+            running = app.jobs.runs.len(),
+            "stopping with requests under way; the next start looks after them"
+        );
+    }
+    life.cut.cancel();
 }

@@ -1,5 +1,5 @@
 // The page of one job.
-import { $, cell, element, facts, get, live, rows, short, show, sol, time } from "./page.js";
+import { $, cell, copyable, element, facts, get, live, rows, short, show, sol, time } from "./page.js";
 
 const id = decodeURIComponent(location.pathname.split("/").pop());
 const ENDS = ["settled", "refunded", "slashed"];
@@ -86,7 +86,11 @@ const money = (job) => {
     ["burned", "Burned", job.burned_lamports], ["refunded", "Back to the vault", job.refunded_lamports],
   ];
   const known = shares.every(([, , lamports]) => lamports !== null);
-  $("fee").textContent = job.fee_lamports === null
+  const dispute = job.dispute;
+  $("fee").textContent = job.status === "slashed"
+    ? "The result was judged false: the validator is paid nothing, the ceiling of " + amount(job.ceiling_lamports) + " returned to the owner's vault, and " +
+      (dispute && dispute.slashed_lamports !== null ? sol(dispute.slashed_lamports) + " SOL of the validator's stake were slashed. Disputes above show who got them." : "a part of the validator's stake is slashed.")
+    : job.fee_lamports === null
     ? "The fee is not known yet; it is at most " + amount(job.ceiling_lamports) + ", held in the owner's vault."
     : "Fee " + amount(job.fee_lamports) + " of at most " + show(job.ceiling_lamports) + "." + (known ? "" : " It is split when the job ends.");
   $("split").hidden = !known;
@@ -135,7 +139,7 @@ const fill = async () => {
   ]);
   rows($("transitions"), (job.transitions ?? []).map((step) => [
     cell(step.status, { pill: true }), cell(step.slot, { number: true }), cell(time(step.at), { title: step.at }), cell(step.commitment),
-    cell(short(step.signature), { title: step.signature }),
+    copyable(step.signature),
   ]), "not on chain yet");
   $("links").replaceChildren("– means not known. ", link("JSON", path), " · ", link("receipt", path + "/receipt"), " · ", link("evidence", path + "/evidence"));
   $("body").hidden = false;

@@ -26,6 +26,9 @@ const fill = async () => {
     cell(v.live?.queued, { number: true }), cell(v.live?.tokens_per_second && Math.round(v.live.tokens_per_second), { number: true }),
     cell(v.jobs_settled, { number: true }), cell(v.jobs_missed, { number: true }), cell(sol(v.earned), { number: true }),
   ]), "no validator is registered");
+  const model = models.data[0]?.id ?? "MODEL";
+  $("ask").textContent = "curl " + location.origin + "/v1/chat/completions -H 'content-type: application/json' \\\n  -d '" +
+    JSON.stringify({ model, messages: [{ role: "user", content: "Why is the sky blue?" }] }) + "'";
   rows($("models"), models.data.map((m) => [
     cell(m.id, { title: m.identity }), cell(m.kernel_profile), cell(m.context_length, { number: true }), cell(m.price_in_lamports_per_1k, { number: true }),
     cell(m.price_out_lamports_per_1k, { number: true }), cell(m.validators, { number: true }),

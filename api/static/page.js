@@ -13,7 +13,26 @@ export const show = (value) => (missing(value) ? "–" : typeof value === "numbe
 export const short = (key) => (key ? key.slice(0, 4) + "…" + key.slice(-4) : null);
 export const sol = (lamports) => (missing(lamports) ? null : (lamports / 1e9).toLocaleString("en", { maximumFractionDigits: 9 }));
 
-export const time = (at) => (at ? new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" }) : null);
+export const time = (at) => (at ? new Date(at).toLocaleString([], {
+  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+}) : null);
+
+// A cell whose whole value a click copies.
+export const copyable = (value) => {
+  const td = cell(null);
+  if (missing(value)) return td;
+  const button = element("button", short(value), "copy", value);
+  button.type = "button";
+  button.setAttribute("aria-label", "Copy " + value);
+  button.onclick = async () => {
+    await navigator.clipboard?.writeText(value);
+    button.textContent = "copied";
+    setTimeout(() => (button.textContent = short(value)), 1500);
+  };
+  td.replaceChildren(button);
+  td.title = value;
+  return td;
+};
 export const ago = (at) => {
   if (!at) return null;
   const seconds = Math.max(0, Math.round((Date.now() - new Date(at)) / 1000));
@@ -106,6 +125,7 @@ export const live = (fill, filter = "") => {
     }
     busy = false;
   };
+  state("loading", "wait");
   refresh();
   const feed = new EventSource("/v1/stream?topics=jobs,results,disputes,validators,settlements" + filter);
   feed.onopen = refresh;

@@ -1,13 +1,14 @@
-//! Exit codes that differ, so that scripts can tell what went wrong.
+//! Exit codes that differ, so that scripts can tell what went wrong. A value that is refused is a usage error whoever
+//! refuses it: the parser, this program, or the gateway (400, 413, 422).
 
 use mythic_client::ClientError;
 use mythic_interface::error::MythicError;
 use std::fmt;
 
-/// The command line was not understood (clap's own code).
-pub const USAGE: u8 = 2;
 /// Anything without a code of its own.
 pub const FAILURE: u8 = 1;
+/// A command, an option or a value is refused (clap's own code).
+pub const USAGE: u8 = 2;
 /// A server (gateway, chain, database) could not be reached.
 pub const UNREACHABLE: u8 = 3;
 /// The thing asked for does not exist.
@@ -16,7 +17,6 @@ pub const NOT_FOUND: u8 = 4;
 pub const FUNDS: u8 = 5;
 /// A check found something wrong (`doctor`, `config check`, `verify`).
 pub const CHECK_FAILED: u8 = 6;
-
 /// A check could not be made (`verify`).
 pub const CANNOT_SAY: u8 = 7;
 

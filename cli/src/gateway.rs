@@ -5,6 +5,12 @@ use anyhow::{Context, Result};
 use futures::{Stream, StreamExt, stream};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use std::time::Duration;
+
+/// Longest silence of a server: an answer that does not stream comes whole at its end.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(600);
+/// Most bytes of one event of a stream.
+const EVENT_BYTES: usize = 8 << 20;
 
 /// Base URL and API key.
 pub struct Gateway {
@@ -20,8 +26,8 @@ impl Gateway {
             .trim_end_matches('/')
             .trim_end_matches("/v1")
             .to_owned();
-        let http = reqwest::Client::builder()
-            .connect_timeout(std::time::Duration::from_secs(5))
+        let http = mythic_http::client::builder()
+            .read_timeout(ANSWER_PATIENCE)
             .build()
             .context("setting up HTTP")?;
         Ok(Self { base, key, http })
@@ -63,6 +69,9 @@ impl Gateway {
             .unwrap_or("no message")
             .to_owned();
         let code = match status {
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => exit::USAGE,
             StatusCode::NOT_FOUND => exit::NOT_FOUND,
             StatusCode::PAYMENT_REQUIRED => exit::FUNDS,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => exit::UNREACHABLE,
@@ -98,12 +107,12 @@ impl Gateway {
             .with_context(|| format!("{path}: the gateway's answer is not JSON"))
     }
 
-    /// Every element of a list endpoint up to `limit`, page by page.
-    pub async fn list(&self, path: &str, limit: usize) -> Result<Vec<Value>> {
+    /// Every element of a list endpoint up to `limit`, page by page, and whether there are more.
+    pub async fn list(&self, path: &str, limit: usize) -> Result<(Vec<Value>, bool)> {
         let mut all: Vec<Value> = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let size = (limit - all.len()).min(100);
+            let size = limit.saturating_sub(all.len()).clamp(1, 100);
             let joint = if path.contains('?') { '&' } else { '?' };
             let mut url = format!("{path}{joint}limit={size}");
             if let Some(after) = &after {
@@ -118,8 +127,9 @@ impl Gateway {
             let more = page["has_more"].as_bool().unwrap_or(false) && !rows.is_empty();
             all.extend(rows);
             if !more || all.len() >= limit || after.is_none() {
+                let cut = more || all.len() > limit;
                 all.truncate(limit);
-                return Ok(all);
+                return Ok((all, cut));
             }
         }
     }
@@ -186,6 +196,16 @@ pub fn events(response: Response) -> impl Stream<Item = Result<ServerEvent>> + U
                     return None;
                 }
                 match bytes.next().await {
+                    Some(Ok(chunk))
+                        if buffer.len() + event.data.len() + chunk.len() > EVENT_BYTES =>
+                    {
+                        ended = true;
+                        buffer.clear();
+                        let error = anyhow::anyhow!(
+                            "an event of the stream has more than {EVENT_BYTES} bytes"
+                        );
+                        return Some((Err(error), (bytes, buffer, event, ended)));
+                    }
                     Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
                     Some(Err(error)) => {
                         ended = true;

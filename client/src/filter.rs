@@ -4,7 +4,7 @@
 use std::{marker::PhantomData, mem::offset_of};
 
 use mythic_interface::state::{
-    Dispute, DisputeStatus, Header, Job, JobStatus, Model, ModelSpec, Terms, Validator,
+    Dispute, DisputeStatus, Header, Job, JobStatus, Model, ModelSpec, SpendGrant, Terms, Validator,
 };
 use solana_pubkey::Pubkey;
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
@@ -67,6 +67,13 @@ impl Filter<Dispute> {
     /// Disputes of the job with this account.
     pub fn job(job: &Pubkey) -> Self {
         Self::new(offset_of!(Dispute, job), job.to_bytes())
+    }
+}
+
+impl Filter<SpendGrant> {
+    /// Grants from this owner's vault.
+    pub fn owner(owner: &Pubkey) -> Self {
+        Self::new(offset_of!(SpendGrant, owner), owner.to_bytes())
     }
 }
 

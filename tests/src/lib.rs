@@ -22,6 +22,9 @@ use std::{
 /// How long anything may take before a test calls it broken.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
+/// A proxy that nobody runs: no process of a network may send loopback traffic there, so all of them are told of it.
+const NO_PROXY_THERE: &str = "http://127.0.0.1:9";
+
 /// A running network; killed and removed when dropped.
 pub struct Network {
     child: Child,
@@ -297,6 +300,7 @@ impl Network {
             .args(args)
             .arg("--data-dir")
             .arg(self.data_dir())
+            .env("HTTP_PROXY", NO_PROXY_THERE)
             .stdin(Stdio::null());
         command
     }
@@ -373,6 +377,7 @@ fn spawn(dir: &Path, args: &[String]) -> Result<Child> {
     Command::new(binary)
         .arg("dev")
         .args(args)
+        .env("HTTP_PROXY", NO_PROXY_THERE)
         .arg("--data-dir")
         .arg(dir.join("data"))
         .stdin(Stdio::null())
@@ -407,24 +412,36 @@ fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
 }
 
+/// Makes what is kept between runs, unless its mark `ready` is there and it still works: a system that was upgraded or a
+/// cache that moved leaves an environment whose interpreter is gone.
+fn kept(
+    ready: &Path,
+    works: impl FnOnce() -> bool,
+    make: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if ready.is_file() && works() {
+        return Ok(());
+    }
+    make()?;
+    Ok(std::fs::write(ready, "")?)
+}
+
 /// The official Python client in a virtual environment of this build; the interpreter's path.
 pub fn python() -> Result<PathBuf> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = PYTHON.get_or_init(|| {
         let venv = target().join("e2e/venv");
         let python = venv.join("bin/python");
+        let works = || run(Command::new(&python).args(["-c", "import openai"])).is_ok();
         let make = || -> Result<()> {
-            if !venv.join("ready").is_file() {
-                let _ = std::fs::remove_dir_all(&venv);
-                run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-                run(Command::new(&python)
-                    .args(["-m", "pip", "install", "-q", "-r"])
-                    .arg(sources().join("requirements.txt")))?;
-                std::fs::write(venv.join("ready"), "")?;
-            }
+            let _ = std::fs::remove_dir_all(&venv);
+            run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "-q", "-r"])
+                .arg(sources().join("requirements.txt")))?;
             Ok(())
         };
-        make()
+        kept(&venv.join("ready"), works, make)
             .map(|()| python)
             .map_err(|error| format!("{error:#}"))
     });
@@ -481,4 +498,32 @@ pub async fn chat_node(network: &Network, prompt: &str, max_tokens: u32) -> Resu
     })
     .await??;
     Ok(serde_json::from_slice(&out)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_is_kept_is_made_anew_when_it_does_not_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ready, interpreter) = (dir.path().join("ready"), dir.path().join("python"));
+        let made = Cell::new(0);
+        let works = || run(&mut Command::new(&interpreter)).is_ok();
+        let make = || {
+            made.set(made.get() + 1);
+            let _ = std::fs::remove_file(&interpreter);
+            Ok(std::os::unix::fs::symlink("/bin/true", &interpreter)?)
+        };
+        for _ in 0..2 {
+            kept(&ready, works, make).unwrap();
+            assert_eq!(made.get(), 1);
+        }
+        std::fs::remove_file(&interpreter).unwrap();
+        std::os::unix::fs::symlink("/nowhere/python3.9", &interpreter).unwrap();
+        kept(&ready, works, make).unwrap();
+        assert_eq!(made.get(), 2);
+        assert!(works());
+    }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use mythic_client::{keys, pda};
-use mythic_e2e::{Network, PATIENCE, ran, target};
+use mythic_e2e::{Network, PATIENCE, python, ran, target};
 use mythic_interface::state::{Model, SpendGrant, Validator, Vault};
 use nix::{
     sys::signal::{Signal, kill},
@@ -49,11 +49,14 @@ async fn every_command_does_what_it_says() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let dir = scratch.path();
     looks_around(&network, dir).await?;
+    readme_answers(&network).await?;
     let wallet = pays(&network, dir).await?;
     asks(&network, &wallet).await?;
     checks(&network, dir).await?;
     serves(&network, dir).await?;
     pages_fetch_what_exists(&network).await?;
+    network.mythic(&["dev", "stop"])?;
+    network.mythic_fails(&["dev", "stop"], 4, &["no development network runs"])?;
     Ok(())
 }
 
@@ -95,6 +98,18 @@ async fn looks_around(network: &Network, dir: &Path) -> Result<()> {
     let shown = json(&network.mythic(&["network", "--json"])?)?;
     ensure!(shown["active_validators"] == 1, "{shown}");
     has(&network.mythic(&["dev", "warp", "3"])?, &["slot "])?;
+    let warped = json(&network.mythic(&["dev", "warp", "1", "--json"])?)?;
+    ensure!(warped["processedSlot"].is_u64(), "{warped}");
+    network.mythic_fails(&["dev", "warp", "0"], 2, &["1..=10000"])?;
+    has(
+        &network.mythic(&["dev", "status"])?,
+        &["API key", "RESTARTS", "node-1", "mythic dev stop"],
+    )?;
+    let state = json(&network.mythic(&["dev", "status", "--json"])?)?;
+    ensure!(state["ready_at"].is_u64(), "{state}");
+    let key = state["api_key"].as_str().unwrap_or_default();
+    ensure!(key.starts_with("dev-") && key.len() == 36, "{state}");
+    private(network)?;
 
     // The default model is cached, registered and listed; another file is another model.
     let file = network.mythic(&["model", "pull"])?;
@@ -157,7 +172,7 @@ async fn looks_around(network: &Network, dir: &Path) -> Result<()> {
         &["--gateway", "make dev"],
     )?;
     network.mythic_fails(&["wallet", "show", "--rpc", nowhere], 3, &[nowhere])?;
-    network.mythic_fails(&["jobs", "show", "nonsense"], 1, &["base58"])?;
+    network.mythic_fails(&["jobs", "show", "nonsense"], 2, &["base58"])?;
     network.mythic_fails(
         &["jobs", "show", "11111111111111111111111111111111"],
         4,
@@ -178,6 +193,66 @@ async fn looks_around(network: &Network, dir: &Path) -> Result<()> {
         .stdin(Stdio::null()))?;
     ensure!(second.code == 1, "{second:?}");
     has(&second.stderr, &[port, "gateway", "--gateway-port"])
+}
+
+/// What the data directory holds of keys, prompts and configurations is for its owner alone.
+fn private(network: &Network) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| -> Result<u32> {
+        let meta = std::fs::metadata(path).with_context(|| path.display().to_string())?;
+        Ok(meta.permissions().mode() & 0o777)
+    };
+    let root = network.data_dir();
+    for dir in [
+        "chain", "config", "gateway", "keys", "logs", "nodes", "spool",
+    ] {
+        ensure!(mode(&root.join(dir))? == 0o700, "{dir} is open");
+    }
+    ensure!(mode(&root.join("dev.json"))? == 0o600, "dev.json is open");
+    for dir in ["config", "keys", "logs", "nodes"] {
+        owned(&root.join(dir))?;
+    }
+    Ok(())
+}
+
+/// Nobody but its owner can read anything in a directory.
+fn owned(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut left = vec![dir.to_owned()];
+    while let Some(path) = left.pop() {
+        let Ok(meta) = std::fs::metadata(&path) else {
+            continue; // Gone in between: a draft that was renamed.
+        };
+        let mode = meta.permissions().mode() & 0o777;
+        ensure!(mode & 0o077 == 0, "{}: {mode:o}", path.display());
+        if meta.is_dir() {
+            for entry in std::fs::read_dir(&path)? {
+                left.push(entry?.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The snippet of the README prints an answer, and nothing but it.
+async fn readme_answers(network: &Network) -> Result<()> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme)?;
+    let snippet = readme
+        .split("```python\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .context("no snippet")?;
+    let snippet = snippet.replace("http://127.0.0.1:4002", &network.text("gateway_url"));
+    ensure!(snippet.contains(&network.text("gateway_url")), "{snippet}");
+    let run = || ran(std::process::Command::new(python()?).args(["-c", &snippet]));
+    let said = tokio::task::block_in_place(run)?;
+    ensure!(
+        said.code == 0 && said.stdout.trim().len() > 1 && said.stdout.ends_with('\n'),
+        "{said:?}"
+    );
+    ensure!(!said.stdout.trim_end().ends_with("None"), "{said:?}");
+    Ok(())
 }
 
 /// wallet, vault, grant, key. Returns the wallet's file.
@@ -223,6 +298,7 @@ async fn pays(network: &Network, dir: &Path) -> Result<String> {
     ensure!(shown["balance_lamports"] == SOL * 3 / 4, "{shown}");
 
     // A grant's whole life.
+    has(&run(&["grant", "list"])?, &["mythic grant create"])?;
     let delegate = Pubkey::new_from_array([7; 32]).to_string();
     let address = pda::grant(&owner, &Pubkey::from_str(&delegate)?);
     fails(&["grant", "show", &delegate], 4, &["mythic grant create"])?;
@@ -241,6 +317,10 @@ async fn pays(network: &Network, dir: &Path) -> Result<String> {
         "{shown}"
     );
     ensure!(shown["revoked_slot"].is_null(), "{shown}");
+    has(
+        &run(&["grant", "list"])?,
+        &[&delegate, "10000000", "REVOKED"],
+    )?;
     has(&run(&["grant", "revoke", &delegate])?, &["revoked"])?;
     let (_, grant) = chain
         .account::<SpendGrant>(&address)
@@ -371,7 +451,7 @@ async fn asks(network: &Network, wallet: &str) -> Result<()> {
     network.mythic_fails(&["ai", "Hi", "--model", "gpt-9"], 4, &["model_not_found"])?;
     network.mythic_fails(
         &["ai", "Hi", "--max-tokens", "9999999"],
-        1,
+        2,
         &["context_length_exceeded"],
     )?;
 
@@ -391,7 +471,7 @@ async fn asks(network: &Network, wallet: &str) -> Result<()> {
     for line in lines.lines() {
         ensure!(json(line)?["status"] == "settled", "{line}");
     }
-    network.mythic_fails(&["jobs", "list", "--status", "lost"], 1, &["settled"])?;
+    network.mythic_fails(&["jobs", "list", "--status", "lost"], 2, &["settled"])?;
 
     has(
         &network.mythic(&["vault", "close", "--keypair", wallet])?,
@@ -416,6 +496,9 @@ async fn checks(network: &Network, dir: &Path) -> Result<()> {
             "exact profile",
         ],
     )?;
+    let quiet = network.mythic(&["verify", &job, "--quiet"])?;
+    ensure!(quiet.lines().count() == 2, "{quiet}");
+    has(&quiet, &["honest"])?;
     let checked = json(&network.mythic(&["verify", &job, "--json"])?)?;
     ensure!(
         checked["finding"] == "honest" && checked["differing"] == 0,
@@ -444,11 +527,13 @@ async fn checks(network: &Network, dir: &Path) -> Result<()> {
     has(&network.mythic(&["disputes", "list"])?, &["challenged"])?;
     network.mythic_fails(&["disputes", "show", &nobody], 4, &["no dispute"])?;
     let unknown = ["disputes", "list", "--status", "lost"];
-    network.mythic_fails(&unknown, 1, &["resolved"])?;
+    network.mythic_fails(&unknown, 2, &["resolved"])?;
     let ninth = ["dev", "cheat", "--validator", "9"];
     network.mythic_fails(&ninth, 4, &["validators 1 to 1"])?;
     let way = ["dev", "cheat", "--validator", "1", "--how", "kindly"];
     network.mythic_fails(&way, 2, &["one-token", "withhold"])?;
+    let alone = ["dev", "cheat", "--validator", "1"];
+    network.mythic_fails(&alone, 2, &["nobody else", "--validators 3"])?;
 
     let home = dir.join("verifier").display().to_string();
     let listen = free_address()?;
@@ -458,6 +543,7 @@ async fn checks(network: &Network, dir: &Path) -> Result<()> {
         &["verify.toml", "1 SOL stake", "Back up authority.json"],
     )?;
     network.mythic_fails(&init, 1, &["verify.toml exists"])?;
+    owned(Path::new(&home))?;
     let config = format!("{home}/verify.toml");
     for (key, amount) in [("authority", "1.1"), ("operator", "0.2")] {
         let file = format!("{home}/{key}.json");

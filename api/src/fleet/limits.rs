@@ -59,7 +59,10 @@ impl Limiter {
         let per_minute = f64::from(self.limits.requests_per_minute);
         let mut state = self.state.lock();
         if state.running >= self.limits.concurrent {
-            return refuse("the gateway is busy".into(), 2);
+            return Err(ApiError::unavailable(
+                "gateway_busy",
+                "the gateway has as many requests under way as it takes; try again shortly",
+            ));
         }
         if state.buckets.len() > 10_000 {
             state.buckets.retain(|_, bucket| {
@@ -107,6 +110,21 @@ impl Limiter {
     }
 }
 
+impl Limiter {
+    /// How many requests a key may make in a minute, and how many of them are left.
+    pub fn standing(&self, key: &str) -> (u32, u32) {
+        let most = self.limits.requests_per_minute;
+        let left = self
+            .state
+            .lock()
+            .buckets
+            .get(key)
+            // Between 0 and the limit: the cast only cuts the fraction.
+            .map_or(most, |bucket| bucket.tokens.max(0.0) as u32);
+        (most, left)
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.state.lock();
@@ -135,6 +153,20 @@ mod tests {
         assert_eq!((error.status, error.retry_after), (429, Some(30)));
         assert!(limiter.take("b", now).is_ok());
         assert!(limiter.take("a", now + Duration::from_secs(30)).is_ok());
+    }
+
+    #[test]
+    fn a_busy_gateway_does_not_speak_of_the_clients_rate() {
+        let limiter = Limiter::new(Limits {
+            concurrent: 1,
+            ..Limits::default()
+        });
+        let _first = limiter.take("a", Instant::now()).unwrap();
+        let error = limiter.take("b", Instant::now()).unwrap_err();
+        assert_eq!((error.status, error.code.as_str()), (503, "gateway_busy"));
+        assert_eq!(error.retry_after, Some(2));
+        assert_eq!(limiter.standing("a"), (600, 599));
+        assert_eq!(limiter.standing("new"), (600, 600));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The routes that make jobs: chat completions, single prompts, estimates.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -13,29 +13,33 @@ use axum::{
     },
 };
 use futures::Stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::{
     accounts,
     app::App,
     chain::errors::chain_error,
     chain::pay,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, ErrorBody},
     fleet::limits::Permit,
     fleet::routing::{Request, Router},
-    http::{JsonBytes, Query},
+    http::{Caller, JsonBytes, Query, stopping},
+    intake::completion::{self, ChatCompletion, Told, Usage},
     intake::openai::ChatRequest,
     intake::plan::{self, Plan},
-    jobs::answer::{self, ChoiceAnswer, ChoiceEnd},
+    intake::shapes,
+    jobs::answer::{ChoiceAnswer, ChoiceEnd, Finish},
     jobs::dispatch::{self, Payer, Work},
     jobs::janitor,
     jobs::run::{Event, Reader, Run, RunHead},
-    routes::jobs,
+    routes::{jobs, stream::unbuffered},
     store::{self, Begin, NewRequest, StoredRequest},
 };
 
@@ -81,10 +85,10 @@ fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
         return Ok(None);
     };
     match value.to_str() {
-        Ok(text) if (16..=128).contains(&text.len()) => Ok(Some(text.to_owned())),
+        Ok(text) if (1..=128).contains(&text.len()) => Ok(Some(text.to_owned())),
         _ => Err(ApiError::invalid(
             "Idempotency-Key",
-            "Idempotency-Key must be 16 to 128 printable characters",
+            "Idempotency-Key must be 1 to 128 printable characters",
         )),
     }
 }
@@ -133,7 +137,7 @@ impl Intake<'_> {
             Some(payment) => payment.salt,
             None => pay::prompt_salt(&app.chain, &id),
         };
-        let mut plan = plan::plan(&app.catalogue, &app.config, &request, salt).await?;
+        let mut plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),
             (None, Some(client)) => {
@@ -326,13 +330,17 @@ impl Intake<'_> {
 
 /// OpenAI's chat completions, streamed or whole.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "inference",
-    request_body(content = Object, description = "OpenAI's chat completion request; what can't be honoured is refused by name"),
-    responses((status = 200, description = "chat.completion, or chat.completion.chunk events"),
-              (status = 400, description = "invalid_request, unsupported_parameter, context_length_exceeded"),
-              (status = 401, description = "invalid_api_key"), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable"),
-              (status = 404, description = "model_not_found"), (status = 409, description = "request_in_progress"),
-              (status = 422, description = "idempotency_key_reused"), (status = 429, description = "rate_limit_exceeded"),
-              (status = 503, description = "no_validator")))]
+    request_body(content = shapes::ChatBody, description = "OpenAI's chat completion request; what can't be honoured is refused by name"),
+    security((), ("api_key" = [])),
+    responses((status = 200, description = "With `stream` text/event-stream of ChatCompletionChunk, then `[DONE]`", body = ChatCompletion),
+              (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
+              (status = 401, description = "invalid_api_key", body = ErrorBody), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable", body = ErrorBody),
+              (status = 404, description = "model_not_found", body = ErrorBody), (status = 409, description = "request_in_progress", body = ErrorBody),
+              (status = 410, description = "answer_expired", body = ErrorBody), (status = 413, description = "body_too_large", body = ErrorBody),
+              (status = 415, description = "unsupported_media_type, unsupported_content_encoding", body = ErrorBody),
+              (status = 422, description = "idempotency_key_reused", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
+              (status = 500, description = "internal_error, interrupted", body = ErrorBody), (status = 502, description = "validator_failed, chain_refused", body = ErrorBody),
+              (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn completions(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -356,6 +364,7 @@ pub async fn completions(
         let answers = whole(&mut reader).await?;
         let body = run.frame().completion(&answers);
         return Ok(with_headers(
+            &app,
             Json(body).into_response(),
             &run,
             answers.first().map(|answer| answer.end.job.clone()),
@@ -368,16 +377,33 @@ pub async fn completions(
         return Err(error);
     }
     let job = run.job();
-    let events = Sse::new(chunks(reader, include_usage)).keep_alive(
+    let events = Sse::new(chunks(reader, include_usage, app.edge.life.cut.clone())).keep_alive(
         KeepAlive::new()
             .interval(Duration::from_secs(10))
             .text("ping"),
     );
-    Ok(with_headers(events.into_response(), &run, job))
+    Ok(with_headers(
+        &app,
+        unbuffered(events.into_response()),
+        &run,
+        job,
+    ))
 }
 
-fn with_headers(mut response: Response, run: &Run, job: Option<String>) -> Response {
+fn with_headers(app: &App, mut response: Response, run: &Run, job: Option<String>) -> Response {
     let headers = response.headers_mut();
+    let (most, left) = app.limiter.standing(&run.head.key_id);
+    // The bucket refills evenly: seconds until it is full again.
+    let reset = u64::from(most - left.min(most)) * 60 / u64::from(most.max(1));
+    for (name, value) in [
+        ("x-ratelimit-limit-requests", most.to_string()),
+        ("x-ratelimit-remaining-requests", left.to_string()),
+        ("x-ratelimit-reset-requests", format!("{reset}s")),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
     if let Some(value) = job.and_then(|job| HeaderValue::from_str(&job).ok()) {
         headers.insert("x-mythic-job-id", value);
     }
@@ -418,85 +444,120 @@ async fn whole(reader: &mut Reader) -> ApiResult<Vec<ChoiceAnswer>> {
         .collect()
 }
 
-/// A run as the chunks of a stream.
+/// A run as the chunks of a stream; `cut` ends it early, because the gateway stops.
 fn chunks(
     reader: Reader,
     include_usage: bool,
+    cut: CancellationToken,
 ) -> impl Stream<Item = Result<axum::response::sse::Event, Infallible>> {
-    struct State {
-        reader: Reader,
-        opened: Vec<bool>,
-        ends: Vec<(u32, ChoiceEnd)>,
-        ready: std::collections::VecDeque<String>,
-        over: bool,
-    }
-    let opened = vec![false; reader.run().head.choices as usize];
-    let state = State {
+    let choices = reader.run().head.choices as usize;
+    let state = Chunks {
         reader,
-        opened,
+        include_usage,
+        cut,
+        told: std::iter::repeat_with(|| None).take(choices).collect(),
         ends: Vec::new(),
-        ready: Default::default(),
+        ready: VecDeque::new(),
         over: false,
     };
-    futures::stream::unfold(state, move |mut state| async move {
+    futures::stream::unfold(state, |mut state| async move {
+        let data = state.next().await?;
+        Some((Ok(axum::response::sse::Event::default().data(data)), state))
+    })
+}
+
+/// Where a stream of chunks stands.
+struct Chunks {
+    reader: Reader,
+    include_usage: bool,
+    cut: CancellationToken,
+    /// What was told of each choice that was opened.
+    told: Vec<Option<Told>>,
+    ends: Vec<(u32, ChoiceEnd)>,
+    ready: VecDeque<String>,
+    over: bool,
+}
+
+impl Chunks {
+    async fn next(&mut self) -> Option<String> {
         loop {
-            if let Some(data) = state.ready.pop_front() {
-                return Some((Ok(axum::response::sse::Event::default().data(data)), state));
+            if let Some(data) = self.ready.pop_front() {
+                return Some(data);
             }
-            if state.over {
+            if self.over {
                 return None;
             }
-            let event = state.reader.next().await;
-            let choice = match &event {
-                Some(Event::Piece(choice, _) | Event::End(choice, _)) => Some(*choice),
-                _ => None,
-            };
-            if let Some(choice) = choice
-                && let Some(opened) = state.opened.get_mut(choice as usize)
-                && !std::mem::replace(opened, true)
-            {
-                state
-                    .ready
-                    .push_back(state.reader.run().frame().opening(choice).to_string());
-            }
-            match event {
-                None => state.over = true,
-                Some(Event::Admitted { .. }) => {}
-                Some(Event::Piece(choice, piece)) => {
-                    state.ready.extend(
-                        state
-                            .reader
-                            .run()
-                            .frame()
-                            .step(choice, &piece)
-                            .map(|chunk| chunk.to_string()),
-                    );
-                }
-                Some(Event::End(choice, end)) => {
-                    state
-                        .ready
-                        .push_back(state.reader.run().frame().closing(choice, &end).to_string());
-                    state.ends.push((choice, end));
-                }
-                Some(Event::Finished) => {
-                    if include_usage {
-                        state.ends.sort_by_key(|(choice, _)| *choice);
-                        let ends: Vec<ChoiceEnd> =
-                            state.ends.iter().map(|(_, end)| end.clone()).collect();
-                        state
-                            .ready
-                            .push_back(state.reader.run().frame().usage(&ends).to_string());
-                    }
-                    state.ready.push_back("[DONE]".into());
-                    state.over = true;
-                }
-                Some(Event::Failed(error)) => {
-                    state.ready.push_back(error.body().to_string());
-                    state.over = true;
-                }
+            let cut = self.cut.clone();
+            tokio::select! {
+                biased;
+                event = self.reader.next() => self.take(event),
+                () = cut.cancelled() => self.take(Some(Event::Failed(stopping()))),
             }
         }
-    })
+    }
+
+    fn push(&mut self, mut chunk: completion::ChatCompletionChunk) {
+        if self.include_usage && chunk.usage.is_none() {
+            chunk.usage = Some(None);
+        }
+        match serde_json::to_string(&chunk) {
+            Ok(data) => self.ready.push_back(data),
+            Err(error) => self.take(Some(Event::Failed(ApiError::internal(error)))),
+        }
+    }
+
+    /// The frame, and what was told of a choice, which is opened if it was not.
+    fn open(&mut self, choice: u32) -> completion::Frame {
+        let frame = self.reader.run().frame();
+        let unopened = self
+            .told
+            .get_mut(choice as usize)
+            .filter(|told| told.is_none())
+            .map(|told| *told = Some(Told::default()))
+            .is_some();
+        if unopened {
+            self.push(frame.opening(choice));
+        }
+        frame
+    }
+
+    fn take(&mut self, event: Option<Event>) {
+        match event {
+            None => self.over = true,
+            Some(Event::Admitted { .. }) => {}
+            Some(Event::Piece(choice, piece)) => {
+                let frame = self.open(choice);
+                let chunk = self
+                    .told
+                    .get_mut(choice as usize)
+                    .and_then(Option::as_mut)
+                    .and_then(|told| frame.step(choice, &piece, told));
+                if let Some(chunk) = chunk {
+                    self.push(chunk);
+                }
+            }
+            Some(Event::End(choice, end)) => {
+                let frame = self.open(choice);
+                self.push(frame.closing(choice, &end));
+                self.ends.push((choice, end));
+            }
+            Some(Event::Finished) => {
+                if self.include_usage {
+                    self.ends.sort_by_key(|(choice, _)| *choice);
+                    let ends: Vec<ChoiceEnd> =
+                        self.ends.iter().map(|(_, end)| end.clone()).collect();
+                    let chunk = self.reader.run().frame().usage(&ends);
+                    self.push(chunk);
+                }
+                self.ready.push_back("[DONE]".into());
+                self.over = true;
+            }
+            Some(Event::Failed(error)) => {
+                self.ready.push_back(error.body().to_string());
+                self.over = true;
+            }
+        }
+    }
 }
 
 /// Query of `POST /v1/inference`.
@@ -507,11 +568,36 @@ pub struct InferenceQuery {
     wait: Option<bool>,
 }
 
+/// The answer to a single prompt.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Inference {
+    object: &'static str,
+    /// The text.
+    output: String,
+    job: String,
+    validator: String,
+    #[schema(value_type = String)]
+    finish_reason: Finish,
+    cost_lamports: u64,
+    /// Where the receipt is.
+    receipt: String,
+    usage: Usage,
+    model: String,
+    /// A stored answer is shown again.
+    replayed: bool,
+}
+
 /// One prompt: its whole answer, or an open job at once.
 #[utoipa::path(post, path = "/v1/inference", tag = "inference",
     params(("wait" = Option<bool>, Query, description = "false: make an open job and return it at once")),
-    request_body(content = Object, description = "{model, prompt, max_tokens?, temperature?, seed?, stop?, mythic?}"),
-    responses((status = 200, description = "{output, job, receipt, …}"), (status = 202, description = "The open job")))]
+    request_body(content = shapes::InferenceBody), security((), ("api_key" = [])),
+    responses((status = 200, description = "The answer", body = Inference), (status = 202, description = "The open job; `pending` until it is indexed"),
+              (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
+              (status = 401, description = "invalid_api_key", body = ErrorBody), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable", body = ErrorBody),
+              (status = 404, description = "model_not_found", body = ErrorBody), (status = 409, description = "request_in_progress", body = ErrorBody),
+              (status = 413, description = "body_too_large", body = ErrorBody), (status = 415, description = "unsupported_media_type, unsupported_content_encoding", body = ErrorBody),
+              (status = 422, description = "idempotency_key_reused", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
+              (status = 502, description = "validator_failed, chain_refused", body = ErrorBody), (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn inference(
     State(app): State<Arc<App>>,
     Query(query): Query<InferenceQuery>,
@@ -550,19 +636,20 @@ pub async fn inference(
                 .first()
                 .ok_or_else(|| ApiError::internal("an answer without choices"))?;
             let ends: Vec<ChoiceEnd> = answers.iter().map(|answer| answer.end.clone()).collect();
-            let body = json!({
-                "object": "inference",
-                "output": first.text(),
-                "job": first.end.job,
-                "validator": first.end.validator,
-                "finish_reason": first.end.finish,
-                "cost_lamports": first.end.cost_lamports,
-                "receipt": first.end.receipt,
-                "usage": answer::usage(&ends),
-                "model": run.head.model,
-                "replayed": run.frame_replayed(),
-            });
+            let body = Inference {
+                object: "inference",
+                output: first.text(),
+                job: first.end.job.clone(),
+                validator: first.end.validator.clone(),
+                finish_reason: first.end.finish,
+                cost_lamports: first.end.cost_lamports,
+                receipt: first.end.receipt.clone(),
+                usage: completion::usage(&ends),
+                model: run.head.model.clone(),
+                replayed: run.frame_replayed(),
+            };
             Ok(with_headers(
+                &app,
                 Json(body).into_response(),
                 &run,
                 Some(first.end.job.clone()),
@@ -571,16 +658,66 @@ pub async fn inference(
     }
 }
 
+/// What a request would cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Estimate {
+    object: &'static str,
+    model: String,
+    prompt_tokens: u32,
+    max_output_tokens: u32,
+    /// Mean length of this model's answers lately; null before the first.
+    expected_output_tokens: Option<u32>,
+    /// For the expected length, all choices together: each pays its prompt.
+    estimated_cost_lamports: u64,
+    /// For the longest answer.
+    ceiling_cost_lamports: u64,
+    estimated_cost_sol: f64,
+    ceiling_cost_sol: f64,
+    price_in_lamports_per_1k: u32,
+    price_out_lamports_per_1k: u32,
+    terms: Terms,
+}
+
+/// What a client puts into a RequestInference that it signs itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Terms {
+    model: String,
+    canceller: String,
+    /// 32 hex digits.
+    salt: String,
+    prompt_hash: String,
+    stop_hash: String,
+    temperature_milli: u16,
+    prompt_source: String,
+    deadline_slots: u32,
+    validator: Option<String>,
+    operator: Option<String>,
+}
+
 /// What a request would cost, and everything a client needs to sign RequestInference itself.
 #[utoipa::path(post, path = "/v1/estimate", tag = "inference",
-    request_body(content = Object, description = "{model, prompt | messages, max_tokens?, n?, temperature?, seed?, stop?}"),
-    responses((status = 200, description = "Tokens, estimated and ceiling cost in lamports and SOL, and `terms` for a client's own transaction")))]
+    request_body(content = shapes::EstimateBody),
+    responses((status = 200, description = "Tokens, estimated and ceiling cost in lamports and SOL, and `terms` for a client's own transaction", body = Estimate),
+              (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
+              (status = 404, description = "model_not_found", body = ErrorBody), (status = 429, description = "rate_limit_exceeded", body = ErrorBody),
+              (status = 503, description = "gateway_busy, chain_unavailable and others, with Retry-After", body = ErrorBody)))]
 pub async fn estimate(
     State(app): State<Arc<App>>,
+    Caller(address): Caller,
     JsonBytes(body): JsonBytes,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<Estimate>> {
+    app.edge
+        .anonymous
+        .take(address, std::time::Instant::now())?;
     let request = ChatRequest::parse_estimate(&body)?;
-    let plan = plan::plan(&app.catalogue, &app.config, &request, accounts::random()?).await?;
+    let plan = plan::plan(
+        &app.catalogue,
+        &app.config,
+        &app.edge,
+        &request,
+        accounts::random()?,
+    )
+    .await?;
     let expected = expected_output(&app, &plan).await;
     let jobs = u64::from(request.n);
     let ceiling = plan.ceiling.saturating_mul(jobs);
@@ -601,31 +738,31 @@ pub async fn estimate(
         &fleet,
     );
     let node = pick.ok().and_then(|at| fleet.nodes.get(at));
-    Ok(Json(json!({
-        "object": "estimate",
-        "model": plan.model.id,
-        "prompt_tokens": plan.prompt_tokens,
-        "max_output_tokens": plan.max_output_tokens,
-        "expected_output_tokens": expected,
-        "estimated_cost_lamports": estimated,
-        "ceiling_cost_lamports": ceiling,
-        "estimated_cost_sol": sol(estimated),
-        "ceiling_cost_sol": sol(ceiling),
-        "price_in_lamports_per_1k": plan.price_in,
-        "price_out_lamports_per_1k": plan.price_out,
-        "terms": {
-            "model": plan.model.address.to_string(),
-            "canceller": app.chain.payer.pubkey().to_string(),
-            "salt": hex::encode(plan.salt),
-            "prompt_hash": hex::encode(plan.prompt_hash),
-            "stop_hash": hex::encode(mythic_interface::hash::stop_hash(&plan.stop)),
-            "temperature_milli": plan.temperature_milli,
-            "prompt_source": app.config.public_url.trim_end_matches('/'),
-            "deadline_slots": plan.deadline_slots,
-            "validator": node.map(|node| Pubkey::new_from_array(node.validator).to_string()),
-            "operator": node.map(|node| Pubkey::new_from_array(node.operator).to_string()),
+    Ok(Json(Estimate {
+        object: "estimate",
+        model: plan.model.id.clone(),
+        prompt_tokens: plan.prompt_tokens,
+        max_output_tokens: plan.max_output_tokens,
+        expected_output_tokens: expected,
+        estimated_cost_lamports: estimated,
+        ceiling_cost_lamports: ceiling,
+        estimated_cost_sol: sol(estimated),
+        ceiling_cost_sol: sol(ceiling),
+        price_in_lamports_per_1k: plan.price_in,
+        price_out_lamports_per_1k: plan.price_out,
+        terms: Terms {
+            model: plan.model.address.to_string(),
+            canceller: app.chain.payer.pubkey().to_string(),
+            salt: hex::encode(plan.salt),
+            prompt_hash: hex::encode(plan.prompt_hash),
+            stop_hash: hex::encode(mythic_interface::hash::stop_hash(&plan.stop)),
+            temperature_milli: plan.temperature_milli,
+            prompt_source: app.config.public_url.trim_end_matches('/').to_owned(),
+            deadline_slots: plan.deadline_slots,
+            validator: node.map(|node| Pubkey::new_from_array(node.validator).to_string()),
+            operator: node.map(|node| Pubkey::new_from_array(node.operator).to_string()),
         },
-    })))
+    }))
 }
 
 /// Lamports as SOL; exact enough for people, amounts for machines are in lamports.
@@ -687,10 +824,10 @@ mod tests {
     }
 
     #[test]
-    fn idempotency_keys_are_16_to_128_characters() {
+    fn idempotency_keys_are_1_to_128_characters() {
         let mut headers = HeaderMap::new();
         assert_eq!(idempotency_key(&headers), Ok(None));
-        for (length, good) in [(15, false), (16, true), (128, true), (129, false)] {
+        for (length, good) in [(0, false), (1, true), (128, true), (129, false)] {
             headers.insert("idempotency-key", "k".repeat(length).parse().unwrap());
             assert_eq!(idempotency_key(&headers).is_ok(), good, "{length}");
         }
@@ -709,7 +846,8 @@ mod tests {
     }
 
     async fn stream_text(run: &Arc<Run>, usage: bool) -> Vec<Value> {
-        let response = Sse::new(chunks(run.reader(), usage)).into_response();
+        let response =
+            Sse::new(chunks(run.reader(), usage, CancellationToken::new())).into_response();
         let mut body = response.into_body().into_data_stream();
         let mut text = String::new();
         while let Some(chunk) = body.next().await {
@@ -764,7 +902,26 @@ mod tests {
                 .iter()
                 .all(|event| event["id"] == "chatcmpl-J" && event["created"] == 5)
         );
-        assert_eq!(stream_text(&run, false).await.len(), 4);
+        // Until the last, chunks of a stream that counts say that they don't know yet.
+        assert!(events[..3].iter().all(|event| event["usage"].is_null()));
+        assert!(events[0].as_object().unwrap().contains_key("usage"));
+        let uncounted = stream_text(&run, false).await;
+        assert_eq!(uncounted.len(), 4);
+        assert!(!uncounted[0].as_object().unwrap().contains_key("usage"));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_a_stop_cuts_ends_with_an_error() {
+        let run = run();
+        run.push(Event::Admitted {
+            choice: 0,
+            job: "J".into(),
+        });
+        let cut = CancellationToken::new();
+        cut.cancel();
+        let mut state = Box::pin(chunks(run.reader(), false, cut));
+        assert!(state.next().await.is_some());
+        assert!(state.next().await.is_none());
     }
 
     #[tokio::test]

@@ -17,6 +17,8 @@ pub const MAX_STOPS: usize = 4;
 pub const MAX_STOP_BYTES: usize = 256;
 /// Most messages of a conversation.
 pub const MAX_MESSAGES: usize = 4096;
+/// Most output tokens that can be asked for: what the chain takes of one answer.
+pub const MAX_ASKED: u64 = mythic_interface::params::MAX_OUTPUT_TOKENS as u64;
 /// Output tokens when the client names no limit.
 pub const DEFAULT_MAX_TOKENS: u32 = 512;
 
@@ -45,6 +47,8 @@ pub struct ChatRequest {
     pub model: String,
     /// At least one.
     pub messages: Vec<ChatMessage>,
+    /// The one message is a plain prompt, which a model without a chat template takes too.
+    pub is_prompt: bool,
     /// Server-sent events instead of one JSON.
     pub stream: bool,
     /// A usage chunk at the end of the stream.
@@ -69,25 +73,30 @@ pub struct ChatRequest {
 fn neutral(name: &str, value: &Value) -> bool {
     match name {
         "top_p" => value.as_f64() == Some(1.0),
+        // What is always done, and the words of llama.cpp and vLLM for "as the server does it".
+        "top_k" => matches!(value.as_i64(), Some(4 | 0 | -1)),
         "frequency_penalty" | "presence_penalty" | "min_p" => value.as_f64() == Some(0.0),
         "repetition_penalty" => value.as_f64() == Some(1.0),
         "logit_bias" => value.as_object().is_some_and(Map::is_empty),
         "tools" | "functions" => value.as_array().is_some_and(Vec::is_empty),
         "tool_choice" | "function_call" => matches!(value.as_str(), Some("none" | "auto")),
+        "reasoning_effort" => value.as_str() == Some("none"),
+        "verbosity" => value.as_str() == Some("medium"),
         "response_format" => value.get("type").and_then(Value::as_str) == Some("text"),
         "modalities" => value
             .as_array()
             .is_some_and(|list| list.len() == 1 && list[0] == "text"),
-        "service_tier" => matches!(value.as_str(), Some("auto" | "default")),
+        "service_tier" => matches!(
+            value.as_str(),
+            Some("auto" | "default" | "flex" | "priority" | "scale")
+        ),
         _ => false,
     }
 }
 
 /// Parameters that say nothing about the answer.
 const IGNORED: &[&str] = &[
-    "user",
-    "store",
-    "metadata",
+    "prediction",
     "safety_identifier",
     "prompt_cache_key",
     "prompt_cache_retention",
@@ -102,7 +111,13 @@ fn refusal(name: &str) -> ApiError {
         "response_format" => "only response_format {\"type\":\"text\"} is offered",
         "top_p" | "min_p" | "top_k" | "frequency_penalty" | "presence_penalty"
         | "repetition_penalty" | "logit_bias" => {
-            "the chain replays sampling by seed and temperature alone; leave it out or give its neutral value"
+            "tokens are drawn from the four likeliest by seed and temperature alone, which the chain replays (top_k 4, 0 or -1 and top_p 1 mean that; penalties 0 and an empty logit_bias are accepted)"
+        }
+        "reasoning_effort" | "reasoning" => {
+            "the models here do not reason before they answer; \"none\" is accepted"
+        }
+        "verbosity" => {
+            "an answer is as long as the model makes it; \"medium\" is accepted, and max_completion_tokens bounds it"
         }
         "modalities" | "audio" => "only text is offered",
         _ => "this gateway does not know it, and does not ignore what could change an answer",
@@ -170,7 +185,29 @@ impl Params {
         }
     }
 
-    pub(crate) fn finish(self) -> ApiResult<()> {
+    pub(crate) fn finish(mut self) -> ApiResult<()> {
+        self.string("user")?;
+        self.bool("store")?;
+        match self.take("metadata") {
+            None => {}
+            Some(Value::Object(map)) if map.values().all(Value::is_string) => {}
+            Some(_) => {
+                return Err(ApiError::invalid(
+                    "metadata",
+                    "metadata must be an object whose values are strings",
+                ));
+            }
+        }
+        // Tools that the model is told not to call change nothing.
+        let uncalled = |map: &Map<String, Value>, choice: &str| {
+            map.get(choice).and_then(Value::as_str) == Some("none")
+        };
+        if uncalled(&self.0, "tool_choice") {
+            self.take("tools");
+        }
+        if uncalled(&self.0, "function_call") {
+            self.take("functions");
+        }
         for (name, value) in &self.0 {
             if !(value.is_null() || IGNORED.contains(&name.as_str()) || neutral(name, value)) {
                 return Err(refusal(name));
@@ -190,8 +227,8 @@ fn short(value: &Value) -> String {
 }
 
 pub(crate) fn max_tokens(params: &mut Params) -> ApiResult<Option<u32>> {
-    let newer = params.integer("max_completion_tokens", 1, u64::from(u32::MAX))?;
-    let older = params.integer("max_tokens", 1, u64::from(u32::MAX))?;
+    let newer = params.integer("max_completion_tokens", 1, MAX_ASKED)?;
+    let older = params.integer("max_tokens", 1, MAX_ASKED)?;
     Ok(newer.or(older).and_then(|n| u32::try_from(n).ok()))
 }
 
@@ -300,6 +337,13 @@ fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
                     part.get("text").and_then(Value::as_str),
                 ) {
                     (Some("text"), Some(text)) => joined.push_str(text),
+                    (Some("refusal"), _) if part.get("refusal").is_some_and(Value::is_string) => {
+                        joined.push_str(
+                            part.get("refusal")
+                                .and_then(Value::as_str)
+                                .unwrap_or_default(),
+                        );
+                    }
                     (Some(other), _) if other != "text" => {
                         return Err(ApiError::unsupported(
                             &format!("{at}.content[{i}]"),
@@ -324,6 +368,37 @@ fn content(value: Option<Value>, at: &str) -> ApiResult<String> {
             "content must be a string or a list of parts",
         )),
     }
+}
+
+/// Calls of an earlier turn, written as models that know tools write them. They are history: nothing is called here.
+fn calls(tools: Option<&Value>, function: Option<&Value>, at: &str) -> ApiResult<String> {
+    let wrong = |name: &str| {
+        ApiError::invalid(
+            &format!("{at}.{name}"),
+            format!("{name} must be calls of functions, each with name and arguments"),
+        )
+    };
+    let write = |name: &str, call: &Value| -> ApiResult<String> {
+        let text = |field: &str| call.get(field).and_then(Value::as_str);
+        let (called, arguments) = text("name")
+            .zip(text("arguments"))
+            .ok_or_else(|| wrong(name))?;
+        Ok(format!(
+            "<tool_call>\n{{\"name\": {}, \"arguments\": {arguments}}}\n</tool_call>",
+            Value::from(called)
+        ))
+    };
+    let mut out = Vec::new();
+    if let Some(tools) = tools {
+        for call in tools.as_array().ok_or_else(|| wrong("tool_calls"))? {
+            let function = call.get("function").ok_or_else(|| wrong("tool_calls"))?;
+            out.push(write("tool_calls", function)?);
+        }
+    }
+    if let Some(function) = function {
+        out.push(write("function_call", function)?);
+    }
+    Ok(out.join("\n"))
 }
 
 fn messages(params: &mut Params) -> ApiResult<Vec<ChatMessage>> {
@@ -352,40 +427,41 @@ fn messages(params: &mut Params) -> ApiResult<Vec<ChatMessage>> {
             Some("system" | "developer") => "system",
             Some("user") => "user",
             Some("assistant") => "assistant",
-            Some("tool" | "function") => {
-                return Err(ApiError::unsupported(
-                    &format!("{at}.role"),
-                    "tool messages are not supported",
-                ));
-            }
+            Some("tool" | "function") => "tool",
             _ => {
                 return Err(ApiError::invalid(
                     &format!("{at}.role"),
-                    "role must be system, developer, user or assistant",
+                    "role must be system, developer, user, assistant or tool",
                 ));
             }
         };
-        for call in ["tool_calls", "function_call", "audio"] {
-            let given = map.get(call).is_some_and(|value| {
+        let given = |name: &str| {
+            map.get(name).filter(|value| {
                 !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
-            });
-            if given {
-                return Err(ApiError::unsupported(
-                    &format!("{at}.{call}"),
-                    format!("{call} is not supported"),
-                ));
-            }
+            })
+        };
+        if given("audio").is_some() {
+            return Err(ApiError::unsupported(
+                &format!("{at}.audio"),
+                "audio is not supported",
+            ));
         }
-        out.push(ChatMessage {
-            role,
-            content: content(map.remove("content"), &at)?,
+        let calls = calls(given("tool_calls"), given("function_call"), &at)?;
+        let said = content(map.remove("content"), &at)?;
+        out.push(match role {
+            "tool" => ChatMessage {
+                role: "user",
+                content: format!("<tool_response>\n{said}\n</tool_response>"),
+            },
+            role if calls.is_empty() => ChatMessage {
+                role,
+                content: said,
+            },
+            role => ChatMessage {
+                role,
+                content: [said, calls].join("\n").trim_start().to_owned(),
+            },
         });
-    }
-    if out.iter().all(|message| message.content.is_empty()) {
-        return Err(ApiError::invalid(
-            "messages",
-            "the prompt is empty: give at least one message some content",
-        ));
     }
     Ok(out)
 }
@@ -458,6 +534,7 @@ impl ChatRequest {
         let request = Self {
             model,
             messages,
+            is_prompt: false,
             stream,
             include_usage,
             n,
@@ -487,6 +564,7 @@ impl ChatRequest {
                 role: "user",
                 content: prompt(&mut params)?,
             }],
+            is_prompt: true,
             stream: false,
             include_usage: false,
             n: 1,
@@ -505,7 +583,8 @@ impl ChatRequest {
     pub fn parse_estimate(body: &[u8]) -> ApiResult<Self> {
         let mut params = Params::new(body)?;
         let model = required_model(&mut params)?;
-        let messages = if params.0.contains_key("messages") {
+        let is_prompt = !params.0.contains_key("messages");
+        let messages = if !is_prompt {
             messages(&mut params)?
         } else {
             vec![ChatMessage {
@@ -516,6 +595,7 @@ impl ChatRequest {
         let request = Self {
             model,
             messages,
+            is_prompt,
             stream: false,
             include_usage: false,
             n: params.integer("n", 1, u64::from(MAX_CHOICES))?.unwrap_or(1) as u32,
@@ -587,6 +667,7 @@ mod tests {
             ("response_format", json!({"type": "json_object"})),
             ("reasoning_effort", json!("high")),
             ("top_k", json!(5)),
+            ("verbosity", json!("low")),
             ("web_search_options", json!({})),
             ("top_logprobs", json!(5)),
         ] {
@@ -613,7 +694,6 @@ mod tests {
             ("stream", json!("yes")),
             ("stream_options", json!({"include_usage": true})),
             ("messages", json!([])),
-            ("messages", json!([{"role": "user", "content": ""}])),
             ("model", json!("")),
         ] {
             let error = parse(json!({name: value})).unwrap_err();
@@ -636,6 +716,62 @@ mod tests {
         assert_eq!(request.messages[1].content, "ab");
         let error = parse(json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]})).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("messages[0].content[0]"));
+    }
+
+    #[test]
+    fn what_changes_nothing_is_accepted() {
+        for (name, value) in [
+            ("top_k", json!(4)),
+            ("top_k", json!(0)),
+            ("top_k", json!(-1)),
+            ("service_tier", json!("flex")),
+            ("reasoning_effort", json!("none")),
+            ("verbosity", json!("medium")),
+            ("prediction", json!({"type": "content", "content": "x"})),
+            ("metadata", json!({"a": "b"})),
+            ("store", json!(true)),
+            ("user", json!("me")),
+            ("messages", json!([{"role": "user", "content": ""}])),
+        ] {
+            parse(json!({name: value})).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        parse(json!({"tools": [{"type": "function"}], "tool_choice": "none"})).unwrap();
+        for (name, value) in [
+            ("metadata", json!("x")),
+            ("metadata", json!({"a": 1})),
+            ("user", json!(5)),
+            ("store", json!("yes")),
+        ] {
+            let error = parse(json!({name: value})).unwrap_err();
+            assert_eq!(error.param.as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn calls_of_earlier_turns_are_history() {
+        let request = parse(json!({"messages": [
+            {"role": "user", "content": "weather?"},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "get", "arguments": "{\"city\": \"Bern\"}"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "sunny"},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+        ]}))
+        .unwrap();
+        assert_eq!(
+            request.messages[1].content,
+            "<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\": \"Bern\"}}\n</tool_call>"
+        );
+        assert_eq!(request.messages[2].role, "user");
+        assert_eq!(
+            request.messages[2].content,
+            "<tool_response>\nsunny\n</tool_response>"
+        );
+        assert_eq!(request.messages[3].content, "no");
+        let error = parse(json!({"messages": [{"role": "assistant", "tool_calls": [{"id": 1}]}]}));
+        assert_eq!(
+            error.unwrap_err().param.as_deref(),
+            Some("messages[0].tool_calls")
+        );
     }
 
     #[test]

@@ -22,13 +22,16 @@ use crate::{
     chain::{Chain, errors::chain_error},
     config::{GatewayConfig, ModelConfig},
     error::{ApiError, ApiResult},
-    intake::openai::{ChatRequest, DEFAULT_MAX_TOKENS},
+    http::Edge,
+    intake::openai::{ChatMessage, ChatRequest, DEFAULT_MAX_TOKENS},
 };
 
 /// How long prices and rules are believed before they are read again.
 const CHAIN_LIFE: Duration = Duration::from_secs(20);
 /// Prompt tokens that make a prefix, for affinity.
 const PREFIX_TOKENS: usize = 64;
+/// Bytes of text that a token of the context may take on average.
+const TOKEN_BYTES: usize = 16;
 
 /// A model that this gateway serves.
 pub struct Served {
@@ -249,24 +252,45 @@ pub fn fit(prompt: u32, asked: Option<u32>, context: u32, job: u32) -> ApiResult
             ),
         )
     };
+    let most = context.min(job);
+    // OpenAI's words: libraries look for them to know this error.
     match asked {
         _ if room == 0 => exceeded(format!(
-            "the prompt has {prompt} tokens; prompt and answer together have at most {} here",
-            context.min(job)
+            "This model's maximum context length is {most} tokens. However, your messages resulted in {prompt} tokens. Please reduce the length of the messages."
         )),
         Some(asked) if asked > room => exceeded(format!(
-            "the prompt has {prompt} tokens and {asked} are asked for; together they have at most {}, an answer at most {MAX_OUTPUT_TOKENS}, so ask for {room} or fewer",
-            context.min(job)
+            "This model's maximum context length is {most} tokens. However, you requested {} tokens ({prompt} in the messages, {asked} in the completion). An answer has at most {MAX_OUTPUT_TOKENS} tokens, so ask for {room} or fewer.",
+            u64::from(prompt) + u64::from(asked)
         )),
         Some(asked) => Ok(asked),
         None => Ok(DEFAULT_MAX_TOKENS.min(room)),
     }
 }
 
+/// Refuses by its bytes what can't fit: tokens are seldom longer than [`TOKEN_BYTES`], and what is read into tokens costs time and memory.
+fn check_bytes(messages: &[ChatMessage], context: u32) -> ApiResult<()> {
+    let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+    let most = usize::try_from(context)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(TOKEN_BYTES);
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "context_length_exceeded",
+        format!(
+            "This model's maximum context length is {context} tokens. However, your messages have {bytes} bytes, and more than {most} are not read. Please reduce the length of the messages."
+        ),
+    )
+    .param("messages"))
+}
+
 /// Makes the plan of a request. `salt` is the client's when it pays by its own transaction.
 pub async fn plan(
     catalogue: &Catalogue,
     config: &GatewayConfig,
+    edge: &Edge,
     request: &ChatRequest,
     salt: [u8; 16],
 ) -> ApiResult<Plan> {
@@ -288,28 +312,44 @@ pub async fn plan(
         )
         .retry_after(60));
     }
+    let context = on_chain
+        .spec
+        .context_length
+        .get()
+        .min(model.formatter.context_length());
+    check_bytes(&request.messages, context)?;
     let messages: Vec<Message> = request
         .messages
         .iter()
         .map(|message| Message::new(message.role, message.content.as_str()))
         .collect();
-    let formatter = model.clone();
-    // Tokenising a long prompt takes milliseconds: not on the threads that serve streams.
-    let prompt_ids = tokio::task::spawn_blocking(move || formatter.formatter.chat(&messages))
+    let (formatter, is_prompt) = (model.clone(), request.is_prompt);
+    let turn = edge.turn().await?;
+    // Tokenising a long prompt takes milliseconds: not on the threads that serve streams. The turn lasts as long as the work, also
+    // when nobody waits for it any more.
+    let format = move || {
+        let _turn = turn;
+        match messages.as_slice() {
+            [prompt] if is_prompt => formatter.formatter.prompt(&prompt.content),
+            messages => formatter.formatter.chat(messages),
+        }
+    };
+    let prompt_ids = tokio::task::spawn_blocking(format)
         .await
         .map_err(ApiError::internal)?
         .map_err(|error| match error {
             PromptError::Refused(_) | PromptError::NoTemplate => {
                 ApiError::invalid("messages", error.to_string())
             }
+            PromptError::TooLong { .. } => ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "context_length_exceeded",
+                error.to_string(),
+            )
+            .param("messages"),
             other => ApiError::internal(other),
         })?;
     let prompt_tokens = u32::try_from(prompt_ids.len()).unwrap_or(u32::MAX);
-    let context = on_chain
-        .spec
-        .context_length
-        .get()
-        .min(model.formatter.context_length());
     let max_output_tokens = fit(
         prompt_tokens,
         request.max_tokens,
@@ -352,6 +392,22 @@ mod tests {
     }
 
     #[test]
+    fn what_can_not_fit_is_refused_before_it_is_read() {
+        let message = |bytes: usize| ChatMessage {
+            role: "user",
+            content: "a".repeat(bytes),
+        };
+        check_bytes(&[message(16 * 2048)], 2048).unwrap();
+        let error = check_bytes(&[message(16 * 2048), message(1)], 2048).unwrap_err();
+        assert_eq!(error.code, "context_length_exceeded");
+        assert!(
+            error
+                .message
+                .contains("This model's maximum context length is 2048 tokens")
+        );
+    }
+
+    #[test]
     fn what_does_not_fit_is_said_with_numbers() {
         let error = fit(10, Some(2039), 2048, 4096).unwrap_err();
         assert_eq!(
@@ -359,6 +415,12 @@ mod tests {
             ("context_length_exceeded", Some("max_completion_tokens"))
         );
         assert!(error.message.contains("2038"));
+        // What litellm and those that build on it look for.
+        assert!(
+            error
+                .message
+                .contains("This model's maximum context length is 2048 tokens")
+        );
         let error = fit(2048, None, 2048, 4096).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("messages"));
         assert_eq!(fit(10, Some(2038), 2048, 4096), Ok(2038));

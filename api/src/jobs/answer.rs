@@ -1,7 +1,6 @@
-//! Answers: what a run produced, and how it is written in OpenAI's shapes. Pure.
+//! Answers: what a run produced. Pure.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 /// One candidate of a position.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,15 +33,6 @@ pub enum Finish {
     Length,
     /// The client went away; what it had been given is what it has.
     Cancelled,
-}
-
-impl Finish {
-    fn as_openai(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Length | Self::Cancelled => "length",
-        }
-    }
 }
 
 /// How a choice ended.
@@ -83,151 +73,10 @@ impl ChoiceAnswer {
     }
 }
 
-/// What stays the same over all chunks of one completion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// The first choice's job, base58.
-    pub job: String,
-    /// Unix seconds.
-    pub created: i64,
-    /// The model's id, `name@` 8 hex digits.
-    pub model: String,
-    /// The client wants log-probabilities.
-    pub logprobs: bool,
-    /// A stored answer is being shown again.
-    pub replayed: bool,
-}
-
-impl Frame {
-    fn id(&self) -> String {
-        format!("chatcmpl-{}", self.job)
-    }
-
-    fn chunk(&self, choices: Value) -> Value {
-        json!({
-            "id": self.id(),
-            "object": "chat.completion.chunk",
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-        })
-    }
-
-    /// The first chunk of a choice.
-    pub fn opening(&self, index: u32) -> Value {
-        self.chunk(json!([{"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": null, "finish_reason": null}]))
-    }
-
-    /// A step of a choice; `None` when there is nothing to show.
-    pub fn step(&self, index: u32, piece: &Piece) -> Option<Value> {
-        let logprobs = self.logprobs_of(std::slice::from_ref(piece));
-        if piece.text.is_empty() && logprobs.is_none() {
-            return None;
-        }
-        Some(self.chunk(json!([{
-            "index": index,
-            "delta": {"content": piece.text},
-            "logprobs": logprobs,
-            "finish_reason": null,
-        }])))
-    }
-
-    /// The last chunk of a choice, with `mythic` beside the choices.
-    pub fn closing(&self, index: u32, end: &ChoiceEnd) -> Value {
-        let mut chunk = self.chunk(json!([{
-            "index": index,
-            "delta": {},
-            "logprobs": null,
-            "finish_reason": end.finish.as_openai(),
-        }]));
-        chunk["mythic"] = self.mythic(std::slice::from_ref(end));
-        chunk
-    }
-
-    /// The usage chunk: no choices.
-    pub fn usage(&self, ends: &[ChoiceEnd]) -> Value {
-        let mut chunk = self.chunk(json!([]));
-        chunk["usage"] = usage(ends);
-        chunk
-    }
-
-    fn mythic(&self, ends: &[ChoiceEnd]) -> Value {
-        let mut out = json!({
-            "job": ends.first().map(|end| &end.job),
-            "validator": ends.first().map(|end| &end.validator),
-            "cost_lamports": cost(ends),
-            "receipt": ends.first().map(|end| &end.receipt),
-        });
-        if ends.len() > 1 {
-            out["jobs"] = ends
-                .iter()
-                .map(|end| json!({"job": end.job, "validator": end.validator, "cost_lamports": end.cost_lamports, "receipt": end.receipt}))
-                .collect();
-        }
-        if self.replayed {
-            out["replayed"] = json!(true);
-        }
-        out
-    }
-
-    /// OpenAI's log-probabilities of some steps; `None` if they were not asked for or are not known.
-    fn logprobs_of(&self, pieces: &[Piece]) -> Option<Value> {
-        let entries = entries(pieces);
-        (self.logprobs && !entries.is_empty()).then(|| json!({"content": entries, "refusal": null}))
-    }
-
-    /// The whole completion as one JSON.
-    pub fn completion(&self, answers: &[ChoiceAnswer]) -> Value {
-        let ends: Vec<ChoiceEnd> = answers.iter().map(|answer| answer.end.clone()).collect();
-        let choices: Vec<Value> = answers
-            .iter()
-            .enumerate()
-            .map(|(index, answer)| {
-                let logprobs = self.logprobs_of(&answer.pieces);
-                json!({
-                    "index": index,
-                    "message": {"role": "assistant", "content": answer.text(), "refusal": null},
-                    "logprobs": logprobs,
-                    "finish_reason": answer.end.finish.as_openai(),
-                })
-            })
-            .collect();
-        json!({
-            "id": self.id(),
-            "object": "chat.completion",
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-            "usage": usage(&ends),
-            "mythic": self.mythic(&ends),
-        })
-    }
-}
-
 /// Total price of the choices, in lamports.
 pub fn cost(ends: &[ChoiceEnd]) -> u64 {
     ends.iter()
         .fold(0, |sum, end| sum.saturating_add(end.cost_lamports))
-}
-
-/// OpenAI's usage: the prompt once, the output of all choices.
-pub fn usage(ends: &[ChoiceEnd]) -> Value {
-    let prompt = ends.first().map_or(0, |end| u64::from(end.prompt_tokens));
-    let output: u64 = ends.iter().map(|end| u64::from(end.output_tokens)).sum();
-    json!({"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output})
-}
-
-fn entries(pieces: &[Piece]) -> Vec<Value> {
-    let entry = |candidate: &Candidate| json!({"token": candidate.token, "logprob": candidate.logprob, "bytes": candidate.bytes});
-    pieces
-        .iter()
-        .filter_map(|piece| piece.logprob.as_ref())
-        .map(|(chosen, top)| {
-            let mut out = entry(chosen);
-            out["top_logprobs"] = top.iter().map(entry).collect();
-            out
-        })
-        .collect()
 }
 
 /// Log-probabilities of four Q16.16 logits over the whole vocabulary, at temperature 1. `log_sum_exp` is the validator's word: one
@@ -246,84 +95,6 @@ pub fn logprobs(logits: [i32; 4], log_sum_exp: f32) -> Option<[f64; 4]> {
 mod tests {
     use super::*;
 
-    fn frame() -> Frame {
-        Frame {
-            job: "J".into(),
-            created: 7,
-            model: "m@00000000".into(),
-            logprobs: false,
-            replayed: false,
-        }
-    }
-
-    fn end(job: &str, output: u32, cost: u64) -> ChoiceEnd {
-        ChoiceEnd {
-            job: job.into(),
-            validator: "V".into(),
-            finish: Finish::Stop,
-            prompt_tokens: 10,
-            output_tokens: output,
-            cost_lamports: cost,
-            receipt: format!("/v1/jobs/{job}/receipt"),
-        }
-    }
-
-    fn piece(text: &str) -> Piece {
-        Piece {
-            text: text.into(),
-            logprob: None,
-        }
-    }
-
-    #[test]
-    fn the_first_chunk_has_the_role_and_the_last_the_reason_and_the_job() {
-        assert_eq!(
-            frame().opening(0)["choices"][0]["delta"],
-            json!({"role": "assistant", "content": ""})
-        );
-        let last = frame().closing(0, &end("J", 3, 9));
-        assert_eq!(last["choices"][0]["finish_reason"], "stop");
-        assert_eq!(
-            last["mythic"],
-            json!({"job": "J", "validator": "V", "cost_lamports": 9, "receipt": "/v1/jobs/J/receipt"})
-        );
-        assert_eq!(last["id"], "chatcmpl-J");
-    }
-
-    #[test]
-    fn usage_counts_the_prompt_once_and_all_outputs() {
-        let usage = frame().usage(&[end("J", 3, 9), end("K", 5, 11)]);
-        assert_eq!(
-            usage["usage"],
-            json!({"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18})
-        );
-        assert_eq!(usage["choices"], json!([]));
-    }
-
-    #[test]
-    fn several_choices_are_several_jobs_of_one_completion() {
-        let answers = [
-            ChoiceAnswer {
-                pieces: vec![piece("a"), piece("b")],
-                end: end("J", 2, 4),
-            },
-            ChoiceAnswer {
-                pieces: vec![piece("c")],
-                end: end("K", 1, 2),
-            },
-        ];
-        let body = frame().completion(&answers);
-        assert_eq!(body["choices"][0]["message"]["content"], "ab");
-        assert_eq!(body["choices"][1]["index"], 1);
-        assert_eq!(body["mythic"]["cost_lamports"], 6);
-        assert_eq!(body["mythic"]["jobs"][1]["job"], "K");
-    }
-
-    #[test]
-    fn a_step_without_text_is_not_sent() {
-        assert!(frame().step(0, &piece("")).is_none());
-    }
-
     #[test]
     fn logprobs_are_over_the_whole_vocabulary_or_not_known() {
         // Four of equal weight that share 0.8; the rest of the vocabulary has 0.2.
@@ -336,21 +107,5 @@ mod tests {
         for impossible in [alone - 0.01, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert_eq!(logprobs([65_536; 4], impossible), None);
         }
-    }
-
-    #[test]
-    fn logprobs_that_are_not_known_are_null() {
-        let frame = Frame {
-            logprobs: true,
-            ..frame()
-        };
-        let step = frame.step(0, &piece("a")).unwrap();
-        assert_eq!(step["choices"][0]["logprobs"], Value::Null);
-        let answer = ChoiceAnswer {
-            pieces: vec![piece("a")],
-            end: end("J", 1, 1),
-        };
-        let body = frame.completion(&[answer]);
-        assert_eq!(body["choices"][0]["logprobs"], Value::Null);
     }
 }

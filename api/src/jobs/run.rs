@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
-    jobs::answer::{ChoiceAnswer, ChoiceEnd, Frame, Piece},
+    intake::completion::Frame,
+    jobs::answer::{ChoiceAnswer, ChoiceEnd, Piece},
 };
 
 /// What happens in a run.

@@ -2,6 +2,8 @@
 //! and in order, or an explicit gap.
 
 use std::{
+    collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -9,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use axum::http::StatusCode;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
@@ -17,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
+    config::Limits,
     error::{ApiError, ApiResult},
     intake::plan::Catalogue,
     store::Pool,
@@ -368,6 +373,107 @@ impl Hub {
     }
 }
 
+/// Most places of one validator's operator: a node follows a few topics.
+const PER_OPERATOR: u32 = 8;
+
+/// Who takes a place at the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reader {
+    /// A validator's operator, by its signature.
+    Operator([u8; 32]),
+    /// Anybody else, by address.
+    Address(IpAddr),
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    by_reader: HashMap<Reader, u32>,
+    strangers: u32,
+    all: u32,
+}
+
+/// The places of the feed. Some are kept for validators, so that strangers can't keep them from hearing of jobs.
+#[derive(Debug, Clone)]
+pub struct Places {
+    taken: Arc<Mutex<Taken>>,
+    all: u32,
+    strangers: u32,
+    per_address: u32,
+}
+
+/// A reader's place; given back on drop.
+#[derive(Debug)]
+pub struct Place {
+    reader: Reader,
+    taken: Arc<Mutex<Taken>>,
+}
+
+impl Places {
+    /// As many as the limits say.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            taken: Arc::default(),
+            all: limits.subscribers,
+            strangers: limits
+                .subscribers
+                .saturating_sub(limits.subscribers_for_validators),
+            per_address: limits.subscribers_per_address,
+        }
+    }
+
+    /// A place, or 429.
+    pub fn take(&self, reader: Reader) -> ApiResult<Place> {
+        let refuse = |message: &str| {
+            Err(ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_subscribers",
+                message,
+            )
+            .retry_after(10))
+        };
+        let mut taken = self.taken.lock();
+        let own = taken.by_reader.get(&reader).copied().unwrap_or(0);
+        match reader {
+            Reader::Operator(_) if own >= PER_OPERATOR => {
+                return refuse("this operator follows the feed often enough");
+            }
+            Reader::Address(_) if own >= self.per_address => {
+                return refuse("your address has as many places at the feed as it may");
+            }
+            Reader::Address(_) if taken.strangers >= self.strangers => {
+                return refuse("the feed has no free place");
+            }
+            _ if taken.all >= self.all => return refuse("the feed has no free place"),
+            _ => {}
+        }
+        *taken.by_reader.entry(reader).or_default() += 1;
+        taken.all += 1;
+        if matches!(reader, Reader::Address(_)) {
+            taken.strangers += 1;
+        }
+        Ok(Place {
+            reader,
+            taken: self.taken.clone(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock();
+        taken.all = taken.all.saturating_sub(1);
+        if matches!(self.reader, Reader::Address(_)) {
+            taken.strangers = taken.strangers.saturating_sub(1);
+        }
+        if let Some(own) = taken.by_reader.get_mut(&self.reader) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                taken.by_reader.remove(&self.reader);
+            }
+        }
+    }
+}
+
 /// What a subscriber receives.
 #[derive(Debug, Clone)]
 pub enum Item {
@@ -388,25 +494,33 @@ pub struct Subscription {
     heard: i64,
     ready: std::collections::VecDeque<Item>,
     ended: bool,
+    _place: Place,
 }
 
 impl Subscription {
-    /// Begins after `after`, or now. 410 when what follows `after` is no longer kept.
-    pub async fn begin(app: Arc<App>, filter: Filter, after: Option<i64>) -> ApiResult<Self> {
-        if app.hub.subscribers() >= app.config.limits.subscribers as usize {
-            return Err(ApiError::new(
-                axum::http::StatusCode::TOO_MANY_REQUESTS,
-                "too_many_subscribers",
-                "the feed has no free place",
-            )
-            .retry_after(10));
-        }
+    /// Begins after `after`, or now. 410 when what follows `after` is no longer kept, or when the feed never came that far: then it was
+    /// begun anew, and its numbers mean other events.
+    pub async fn begin(
+        app: Arc<App>,
+        filter: Filter,
+        after: Option<i64>,
+        reader: Reader,
+    ) -> ApiResult<Self> {
+        let place = app.edge.feed.take(reader)?;
         let live = app.hub.listen();
         let (newest, oldest) = bounds(&app.pool).await?;
         let last = after.unwrap_or(newest);
-        if last + 1 < oldest {
+        if last > newest {
             return Err(ApiError::new(
-                axum::http::StatusCode::GONE,
+                StatusCode::GONE,
+                "feed_expired",
+                format!("the feed's newest event is {newest}, so {last} is of an earlier feed; read the present state from /v1/jobs, then follow with after={newest}"),
+            )
+            .param("after"));
+        }
+        if last.saturating_add(1) < oldest {
+            return Err(ApiError::new(
+                StatusCode::GONE,
                 "feed_expired",
                 format!("events up to {} are no longer kept; read the present state from /v1/jobs, then follow with after={newest}", oldest - 1),
             )
@@ -416,11 +530,17 @@ impl Subscription {
             app,
             filter,
             live,
-            last: last.min(newest),
+            last,
             heard: 0,
             ready: Default::default(),
             ended: false,
+            _place: place,
         })
+    }
+
+    /// The gateway that it is of.
+    pub fn app(&self) -> &App {
+        &self.app
     }
 
     /// The next thing to show; `None` after the end.
@@ -505,7 +625,32 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_topic_is_refused() {
+    fn places_are_bounded_per_address_and_some_are_kept_for_validators() {
+        let places = Places::new(&Limits {
+            subscribers: 4,
+            subscribers_for_validators: 1,
+            subscribers_per_address: 2,
+            ..Limits::default()
+        });
+        let stranger = |n: u8| Reader::Address(IpAddr::from([192, 0, 2, n]));
+        let first = places.take(stranger(1)).unwrap();
+        let _second = places.take(stranger(1)).unwrap();
+        assert_eq!(places.take(stranger(1)).unwrap_err().status, 429);
+        let _third = places.take(stranger(2)).unwrap();
+        assert_eq!(
+            places.take(stranger(3)).unwrap_err().code,
+            "too_many_subscribers"
+        );
+        let operator = places.take(Reader::Operator([1; 32])).unwrap();
+        assert!(places.take(Reader::Operator([2; 32])).is_err());
+        drop(first);
+        let _again = places.take(stranger(3)).unwrap();
+        drop(operator);
+        assert!(places.take(Reader::Operator([2; 32])).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_topic_is_refused() {
         let query = FeedQuery {
             topics: Some("jobs,nope".into()),
             ..FeedQuery::default()
@@ -522,8 +667,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn filters_match_entity_and_payload() {
+    #[tokio::test]
+    async fn filters_match_entity_and_payload() {
         let query = FeedQuery {
             topics: Some("jobs, results".into()),
             owner: Some("O".into()),
@@ -548,8 +693,8 @@ mod tests {
         assert!(one.wants("J", &Value::Null) && !one.wants("K", &Value::Null));
     }
 
-    #[test]
-    fn a_dispute_concerns_its_job_both_sides_and_the_jurors() {
+    #[tokio::test]
+    async fn a_dispute_concerns_its_job_both_sides_and_the_jurors() {
         let dispute =
             json!({"job": "J", "submitter": "S", "challenger": "C", "jurors": ["A", "B"]});
         let filter = |job: Option<&str>, validator: Option<&str>| {

@@ -1,41 +1,247 @@
-//! How the gateway and what it needs are doing.
+//! How the gateway and what it needs are doing: `/livez` for supervisors, `/readyz` for balancers, `/health` for people.
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use mythic_client::Commitment;
-use serde_json::{Value, json};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use solana_signer::Signer;
+use tokio_postgres::Client;
+use utoipa::ToSchema;
 
-use crate::app::App;
+use crate::{app::App, error::ApiError, http::stopping};
 
-/// A component that takes longer to answer counts as down.
+/// A component that takes longer to answer counts as away.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long ago chain and database may last have answered while the gateway counts as ready: a hiccup is not an outage.
+const GRACE: Duration = Duration::from_secs(15);
+/// How long what was found is shown again: strangers who ask often cost nothing.
+const LIFE: Duration = Duration::from_secs(1);
 /// Slots behind the chain from which the index counts as lagging.
 const LAG: u64 = 25;
+/// Seconds without a commit of the indexer, or a comparison of the settler, from which it counts as stale.
+const STALE: i64 = 180;
 /// Lamports of the fee payer below which a warning is due: a few hundred jobs' fees and rent.
 const LOW_BALANCE: u64 = 100_000_000;
 
-async fn index(app: &App) -> Result<Value, String> {
-    let client = app.pool.get().await.map_err(|error| error.to_string())?;
-    let row = client
-        .query_one("SELECT to_jsonb(s) FROM analytics.pipeline_status s", &[])
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok(row.get(0))
+/// When chain and database last answered, and what was last found.
+#[derive(Debug, Default)]
+pub struct Probe {
+    chain: Mutex<Option<Instant>>,
+    database: Mutex<Option<Instant>>,
+    last: tokio::sync::Mutex<Option<(Instant, Arc<Health>)>>,
 }
 
-/// The settler's last word; null while it has said none, or where no settler runs on this database.
-async fn reconciliation(app: &App) -> Result<Value, String> {
-    let client = app.pool.get().await.map_err(|error| error.to_string())?;
+impl Probe {
+    /// True if `part` answered now or a short while ago.
+    fn well<T, E>(part: &Mutex<Option<Instant>>, outcome: &Result<T, E>) -> bool {
+        let mut last = part.lock();
+        if outcome.is_ok() {
+            *last = Some(Instant::now());
+        }
+        last.is_some_and(|at| at.elapsed() < GRACE)
+    }
+}
+
+/// `/livez` and `/readyz`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Probed {
+    /// `live` or `ready`.
+    status: &'static str,
+}
+
+/// How all is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    object: &'static str,
+    /// `ok`, `degraded` or `down`.
+    status: &'static str,
+    /// Slots that the index is behind the chain.
+    index_lag_slots: Option<u64>,
+    components: Components,
+    /// The settler's last comparison of index and chain; null before the first.
+    reconciliation: Option<Reconciliation>,
+    /// Seconds since the gateway started.
+    uptime_seconds: u64,
+    version: &'static str,
+}
+
+/// What the gateway consists of and needs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Components {
+    chain: ChainState,
+    database: Part,
+    index: IndexState,
+    settler: SettlerState,
+    alarms: AlarmsState,
+    feed: FeedState,
+    validators: ValidatorsState,
+    fee_payer: PayerState,
+    requests: RequestsState,
+}
+
+/// `ok`, or `down` with the error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Part {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Part {
+    fn of<T>(outcome: &Result<T, String>, state: &'static str) -> Self {
+        match outcome {
+            Ok(_) => Self { state, error: None },
+            Err(error) => Self {
+                state: "down",
+                error: Some(error.clone()),
+            },
+        }
+    }
+}
+
+/// The chain's RPC.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChainState {
+    #[serde(flatten)]
+    part: Part,
+    slot: Option<u64>,
+}
+
+/// `ok`, `lagging`, `stale` (the indexer has not committed for minutes) or `down`, and where the index stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IndexState {
+    #[serde(flatten)]
+    part: Part,
+    #[serde(flatten)]
+    status: IndexStatus,
+}
+
+/// Where the index stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct IndexStatus {
+    processed_slot: Option<u64>,
+    confirmed_slot: Option<u64>,
+    finalized_slot: Option<u64>,
+    /// Last commit of the indexer.
+    committed_at: Option<String>,
+    /// Ranges of slots that are missing.
+    gaps_open: Option<u64>,
+    inexact_through: Option<i64>,
+    dead_letters: Option<u64>,
+    quarantined: Option<u64>,
+    /// Open alarms.
+    alarms: Option<u64>,
+    feed_seq: Option<i64>,
+    feed_oldest: Option<i64>,
+    genesis_hash: Option<String>,
+    /// Seconds since `committed_at`.
+    silent_seconds: Option<i64>,
+}
+
+/// `ok`, `stale` (it has not compared for minutes), `none` (no settler has run on this database) or `down`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SettlerState {
+    #[serde(flatten)]
+    part: Part,
+    /// Seconds since its last comparison.
+    silent_seconds: Option<i64>,
+}
+
+/// `ok` or `raised`, with the open alarms by kind.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AlarmsState {
+    #[serde(flatten)]
+    part: Part,
+    kinds: Vec<AlarmKind>,
+}
+
+/// Open alarms of a kind.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AlarmKind {
+    kind: String,
+    open: i64,
+    since: String,
+    newest: Option<String>,
+    newest_at: Option<String>,
+    clears_itself: Option<bool>,
+}
+
+/// The feed's connection to the database.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FeedState {
+    state: &'static str,
+    newest: i64,
+    subscribers: usize,
+}
+
+/// `ok` or `none_announced`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValidatorsState {
+    #[serde(flatten)]
+    part: Part,
+    registered: Option<usize>,
+    announced: usize,
+}
+
+/// `ok` or `low`: the account that pays fees and fronts rent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PayerState {
+    #[serde(flatten)]
+    part: Part,
+    address: String,
+    lamports: Option<u64>,
+}
+
+/// Requests under way.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RequestsState {
+    state: &'static str,
+    running: usize,
+}
+
+/// A comparison of the index with the chain.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Reconciliation {
+    ok: bool,
+    context_slot: i64,
+    accounts: i64,
+    differing: i64,
+    confirmed: i64,
+    unbacked: i64,
+    inexact: i64,
+    #[schema(value_type = Object)]
+    stored_on_chain: Value,
+    #[schema(value_type = Object)]
+    stored_in_index: Value,
+    #[schema(value_type = Object)]
+    details: Value,
+    checked_at: String,
+    /// Seconds since `checked_at`.
+    #[serde(default)]
+    silent_seconds: Option<i64>,
+}
+
+async fn row<T: serde::de::DeserializeOwned>(client: &Client, sql: &str) -> Result<T, String> {
+    let row = client
+        .query_one(sql, &[])
+        .await
+        .map_err(|error| error.to_string())?;
+    serde_json::from_value(row.get(0)).map_err(|error| error.to_string())
+}
+
+async fn reconciliation(client: &Client) -> Result<Option<Reconciliation>, String> {
     let exists = client
         .query_one(
             "SELECT to_regclass('settler.reconciliation') IS NOT NULL",
@@ -44,34 +250,49 @@ async fn reconciliation(app: &App) -> Result<Value, String> {
         .await
         .map_err(|error| error.to_string())?;
     if !exists.get::<_, bool>(0) {
-        return Ok(Value::Null);
+        return Ok(None);
     }
-    let row = client
-        .query_opt(
-            "SELECT to_jsonb(r) FROM settler.reconciliation r LIMIT 1",
-            &[],
-        )
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok(row.map_or(Value::Null, |row| row.get(0)))
+    row(
+        client,
+        "SELECT COALESCE((SELECT to_jsonb(r) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - checked_at)::bigint)
+           FROM settler.reconciliation r LIMIT 1), 'null')",
+    )
+    .await
 }
 
-/// The open alarms, by kind.
-async fn alarms(app: &App) -> Result<Value, String> {
+/// What the database says, over one connection.
+struct Stored {
+    index: Result<IndexStatus, String>,
+    alarms: Result<Vec<AlarmKind>, String>,
+    reconciliation: Result<Option<Reconciliation>, String>,
+}
+
+async fn stored(app: &App) -> Result<Stored, String> {
     let client = app.pool.get().await.map_err(|error| error.to_string())?;
-    let row = client
-        .query_one(
+    client
+        .simple_query("SELECT 1")
+        .await
+        .map_err(|error| error.to_string())?;
+    let (index, alarms, reconciliation) = tokio::join!(
+        row(
+            &client,
+            "SELECT to_jsonb(s) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - committed_at)::bigint)
+               FROM analytics.pipeline_status s",
+        ),
+        row(
+            &client,
             "SELECT COALESCE(jsonb_agg(to_jsonb(k) ORDER BY k.since), '[]') FROM (
                  SELECT kind, count(*) AS open, min(since) AS since, (array_agg(detail ORDER BY newest_at DESC, id DESC))[1] AS newest,
                         max(newest_at) AS newest_at, bool_and(clears_itself) AS clears_itself
                    FROM analytics.alarms WHERE cleared_at IS NULL GROUP BY kind) k",
-            &[],
-        )
-        .await
-        .map_err(|error| error.to_string())?;
-    let kinds: Value = row.get(0);
-    let raised = kinds.as_array().is_some_and(|kinds| !kinds.is_empty());
-    Ok(json!({"state": if raised { "raised" } else { "ok" }, "kinds": kinds}))
+        ),
+        reconciliation(&client),
+    );
+    Ok(Stored {
+        index,
+        alarms,
+        reconciliation,
+    })
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
@@ -80,19 +301,31 @@ async fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, S
         .unwrap_or_else(|_| Err("no answer in 3 s".into()))
 }
 
-/// Components, index lag in slots, open alarms by kind, reconciliation. 200 while requests can be served, else 503.
-#[utoipa::path(get, path = "/health", tag = "operation",
-    responses((status = 200, description = "ok or degraded"), (status = 503, description = "down: chain or database is away")))]
-pub async fn health(State(app): State<Arc<App>>) -> Response {
+async fn slot(app: &App) -> Result<u64, String> {
+    within(async {
+        app.chain
+            .client
+            .slot(Commitment::Processed)
+            .await
+            .map_err(|error| error.to_string())
+    })
+    .await
+}
+
+/// What is away now, and whether it has been for too long.
+struct Found {
+    slot: Result<u64, String>,
+    balance: Result<u64, String>,
+    stored: Result<Stored, String>,
+    validators: Result<usize, String>,
+    down: bool,
+}
+
+/// Asks everything at the same time: the slowest part is the longest wait.
+async fn look(app: &App) -> Found {
     let payer = app.chain.payer.pubkey();
-    let (slot, balance, index, alarms, reconciliation, validators) = tokio::join!(
-        within(async {
-            app.chain
-                .client
-                .slot(Commitment::Processed)
-                .await
-                .map_err(|error| error.to_string())
-        }),
+    let (slot, balance, stored, validators) = tokio::join!(
+        slot(app),
         within(async {
             app.chain
                 .client
@@ -100,9 +333,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
                 .await
                 .map_err(|error| error.to_string())
         }),
-        within(index(&app)),
-        within(alarms(&app)),
-        within(reconciliation(&app)),
+        within(stored(app)),
         within(async {
             app.validators
                 .registered()
@@ -111,84 +342,201 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
                 .map_err(|error| error.to_string())
         }),
     );
-    let indexed = index
-        .as_ref()
-        .ok()
-        .and_then(|status| status["processed_slot"].as_u64());
+    let probe = &app.edge.probe;
+    let chain = Probe::well(&probe.chain, &slot);
+    let database = Probe::well(&probe.database, &stored);
+    Found {
+        down: !chain || !database,
+        slot,
+        balance,
+        stored,
+        validators,
+    }
+}
+
+fn describe(app: &App, found: Found) -> Health {
+    let Found {
+        slot,
+        balance,
+        stored,
+        validators,
+        down,
+    } = found;
+    let database = Part::of(&stored, "ok");
+    let (index, alarms, reconciliation) = match stored {
+        Ok(stored) => (stored.index, stored.alarms, stored.reconciliation),
+        Err(error) => (Err(error.clone()), Err(error.clone()), Err(error)),
+    };
+    let indexed = index.as_ref().ok().and_then(|status| status.processed_slot);
     let lag = match (&slot, indexed) {
         (Ok(slot), Some(indexed)) => Some(slot.saturating_sub(indexed)),
         _ => None,
     };
-    let database = within(async {
-        let client = app.pool.get().await.map_err(|error| error.to_string())?;
-        client
-            .simple_query("SELECT 1")
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
-    })
-    .await;
+    let lagging = lag.is_none_or(|lag| lag > LAG);
+    let is_stale = |seconds: Option<i64>| seconds.is_some_and(|seconds| seconds > STALE);
+    let index_stale = index.as_ref().is_ok_and(|s| is_stale(s.silent_seconds));
+    let compared = reconciliation
+        .as_ref()
+        .ok()
+        .and_then(|found| found.as_ref());
+    let settler_silent = compared.and_then(|found| found.silent_seconds);
+    let settler_state = match compared {
+        None => "none",
+        Some(_) if is_stale(settler_silent) => "stale",
+        Some(_) => "ok",
+    };
     let feed = app.feed_connected.load(Ordering::Relaxed);
     let announced = app.validators.announcements().len();
-    let state = |outcome: Result<Value, String>| match outcome {
-        Ok(detail) => detail,
-        Err(error) => json!({"state": "down", "error": error}),
-    };
-    let gaps = index
+    let low = balance
         .as_ref()
-        .ok()
-        .and_then(|status| status["gaps_open"].as_u64());
-    let calm = alarms.as_ref().is_ok_and(|alarms| alarms["state"] == "ok");
-    let lagging = lag.is_none_or(|lag| lag > LAG);
-    let down = slot.is_err() || database.is_err();
-    let reconciled = reconciliation
-        .as_ref()
-        .ok()
-        .and_then(|value| value["ok"].as_bool());
-    let low = balance.as_ref().is_ok_and(|balance| *balance < LOW_BALANCE);
+        .is_ok_and(|lamports| *lamports < LOW_BALANCE);
+    let calm = alarms.as_ref().is_ok_and(Vec::is_empty);
+    let gaps = index.as_ref().is_ok_and(|s| s.gaps_open.unwrap_or(0) > 0);
     let degraded = lagging
+        || index_stale
+        || settler_state == "stale"
         || !feed
         || announced == 0
-        || gaps.is_some_and(|n| n > 0)
+        || gaps
         || !calm
-        || reconciled == Some(false)
-        || low;
-    let word = if down {
-        "down"
-    } else if degraded {
-        "degraded"
-    } else {
-        "ok"
-    };
-    let body = json!({
-        "object": "health",
-        "status": word,
-        "index_lag_slots": lag,
-        "components": {
-            "chain": state(slot.map(|slot| json!({"state": "ok", "slot": slot}))),
-            "database": state(database.map(|()| json!({"state": "ok"}))),
-            "index": state(index.map(|mut status| {
-                status["state"] = json!(if lagging { "lagging" } else { "ok" });
-                status
-            })),
-            "alarms": state(alarms),
-            "feed": {"state": if feed { "ok" } else { "down" }, "newest": app.hub.newest(), "subscribers": app.hub.subscribers()},
-            "validators": state(validators.map(|count| json!({
-                "state": if announced > 0 { "ok" } else { "none_announced" }, "registered": count, "announced": announced,
-            }))),
-            "fee_payer": state(balance.map(|lamports| json!({
-                "state": if low { "low" } else { "ok" }, "address": payer.to_string(), "lamports": lamports,
-            }))),
-            "requests": {"state": "ok", "running": app.jobs.runs.len()},
+        || compared.is_some_and(|found| !found.ok)
+        || low
+        || slot.is_err()
+        || database.error.is_some();
+    Health {
+        object: "health",
+        status: match (down, degraded) {
+            (true, _) => "down",
+            (false, true) => "degraded",
+            (false, false) => "ok",
         },
-        "reconciliation": state(reconciliation),
-        "uptime_seconds": app.started.elapsed().as_secs(),
-        "version": env!("CARGO_PKG_VERSION"),
-    });
-    let status = if down {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
+        index_lag_slots: lag,
+        components: Components {
+            chain: ChainState {
+                part: Part::of(&slot, "ok"),
+                slot: slot.ok(),
+            },
+            database,
+            index: IndexState {
+                part: Part::of(
+                    &index,
+                    match (index_stale, lagging) {
+                        (true, _) => "stale",
+                        (false, true) => "lagging",
+                        (false, false) => "ok",
+                    },
+                ),
+                status: index.unwrap_or_default(),
+            },
+            settler: SettlerState {
+                part: Part::of(&reconciliation, settler_state),
+                silent_seconds: settler_silent,
+            },
+            alarms: AlarmsState {
+                part: Part::of(&alarms, if calm { "ok" } else { "raised" }),
+                kinds: alarms.unwrap_or_default(),
+            },
+            feed: FeedState {
+                state: if feed { "ok" } else { "down" },
+                newest: app.hub.newest(),
+                subscribers: app.hub.subscribers(),
+            },
+            validators: ValidatorsState {
+                part: Part::of(
+                    &validators,
+                    if announced > 0 {
+                        "ok"
+                    } else {
+                        "none_announced"
+                    },
+                ),
+                registered: validators.ok(),
+                announced,
+            },
+            fee_payer: PayerState {
+                part: Part::of(&balance, if low { "low" } else { "ok" }),
+                address: app.chain.payer.pubkey().to_string(),
+                lamports: balance.ok(),
+            },
+            requests: RequestsState {
+                state: "ok",
+                running: app.jobs.runs.len(),
+            },
+        },
+        reconciliation: reconciliation.ok().flatten(),
+        uptime_seconds: app.started.elapsed().as_secs(),
+        version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// Components, index lag in slots, open alarms by kind, reconciliation. 200 while requests can be served, else 503.
+#[utoipa::path(get, path = "/health", tag = "operation",
+    responses((status = 200, description = "ok or degraded", body = Health),
+              (status = 503, description = "down: chain or database have been away for 15 s", body = Health)))]
+pub async fn health(State(app): State<Arc<App>>) -> Response {
+    let mut last = app.edge.probe.last.lock().await;
+    let health = match &*last {
+        Some((at, health)) if at.elapsed() < LIFE => health.clone(),
+        _ => {
+            let health = Arc::new(describe(&app, look(&app).await));
+            *last = Some((Instant::now(), health.clone()));
+            health
+        }
     };
-    (status, Json(body)).into_response()
+    drop(last);
+    match health.status {
+        "down" => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(header::RETRY_AFTER, "5")],
+            Json(health.as_ref()),
+        )
+            .into_response(),
+        _ => Json(health.as_ref()).into_response(),
+    }
+}
+
+/// The process answers: restart it when this does not.
+#[utoipa::path(get, path = "/livez", tag = "operation", responses((status = 200, description = "It answers", body = Probed)))]
+pub async fn live() -> Json<Probed> {
+    Json(Probed { status: "live" })
+}
+
+/// Requests can be sent here: chain and database answered within 15 s, and the gateway is not stopping.
+#[utoipa::path(get, path = "/readyz", tag = "operation",
+    responses((status = 200, description = "Ready", body = Probed),
+              (status = 503, description = "gateway_stopping, chain_unavailable, database_unavailable", body = crate::error::ErrorBody)))]
+pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Probed>, ApiError> {
+    if app.edge.life.unready.is_cancelled() {
+        return Err(stopping());
+    }
+    let probe = &app.edge.probe;
+    let fresh = |part: &Mutex<Option<Instant>>| part.lock().is_some_and(|at| at.elapsed() < LIFE);
+    if !fresh(&probe.chain) || !fresh(&probe.database) {
+        // One at a time looks; the others wait for what it finds.
+        let turn = probe.last.lock().await;
+        let (slot, database) = tokio::join!(
+            slot(&app),
+            within(async {
+                let client = app.pool.get().await.map_err(|error| error.to_string())?;
+                client
+                    .simple_query("SELECT 1")
+                    .await
+                    .map_err(|error| error.to_string())
+            })
+        );
+        drop(turn);
+        if !Probe::well(&probe.chain, &slot) {
+            return Err(ApiError::unavailable(
+                "chain_unavailable",
+                "the chain's RPC has not answered for 15 s",
+            ));
+        }
+        if !Probe::well(&probe.database, &database) {
+            return Err(ApiError::unavailable(
+                "database_unavailable",
+                "the database has not answered for 15 s",
+            ));
+        }
+    }
+    Ok(Json(Probed { status: "ready" }))
 }

@@ -28,10 +28,20 @@ const COLUMNS: &str = "id, status, commitment, model, validator, owner, requeste
 
 /// A job's address, or 400.
 pub fn parse_job(id: &str) -> ApiResult<Pubkey> {
+    parse_named("id", id)
+}
+
+/// A job's address out of a parameter, or 400 that names it.
+fn parse_named(param: &str, id: &str) -> ApiResult<Pubkey> {
     // Answers are named chatcmpl-<job>: that works here too.
     let id = id.strip_prefix("chatcmpl-").unwrap_or(id);
     id.parse()
-        .map_err(|_| ApiError::invalid("id", "a job's id is its base58 address"))
+        .map_err(|_| {
+            ApiError::invalid(
+                param,
+                "a job's id is its base58 address, as x-mythic-job-id and the id of an answer (chatcmpl-…) give it",
+            )
+        })
 }
 
 fn not_found(job: &Pubkey) -> ApiError {
@@ -268,7 +278,7 @@ pub async fn list(
     let after = query
         .after
         .as_deref()
-        .map(parse_job)
+        .map(|id| parse_named("after", id))
         .transpose()?
         .map(|job| job.to_bytes().to_vec());
     let validator = lists::address("validator", query.validator.as_deref())?;

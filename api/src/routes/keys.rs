@@ -1,131 +1,178 @@
-//! The routes of API keys: a wallet makes, lists and revokes its own, by signed requests.
+//! The routes of API keys: a wallet makes, lists and revokes its own, by signed requests that work once.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use parking_lot::Mutex;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use utoipa::ToSchema;
 
 use crate::{
     accounts::{PREFIX, hash, random},
     app::App,
-    error::{ApiError, ApiResult},
-    http::{PathParam, SignedBody},
+    chain::errors::chain_error,
+    error::{ApiError, ApiResult, ErrorBody},
+    http::{Caller, PathParam, SignedBody},
+    store::keys::{self, KeptKey, MAX_KEYS, NewKey},
 };
 
-/// Most keys of one wallet that are not revoked.
-const MAX_KEYS: i64 = 100;
-/// Signatures seen lately: a request that makes a key works once.
-#[derive(Default)]
-pub struct Seen(Mutex<HashMap<[u8; 32], Instant>>);
+/// Longest name of a key, bytes.
+const MAX_NAME: usize = 100;
 
-impl Seen {
-    /// True the first time within the life of a signature.
-    pub fn first(&self, what: &[u8], now: Instant) -> bool {
-        let life = Duration::from_secs(2 * mythic_wire::SIGNATURE_SECONDS + 5);
-        let mut seen = self.0.lock();
-        seen.retain(|_, at| now.duration_since(*at) < life);
-        seen.insert(Sha256::digest(what).into(), now).is_none()
+/// Body of `POST /v1/keys`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateKey {
+    /// The wallet's name for it, at most 100 bytes.
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// An API key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApiKey {
+    object: &'static str,
+    id: String,
+    /// The wallet whose vault pays.
+    wallet: String,
+    /// Signs for the wallet, within the spend grant that the wallet gives it on chain.
+    delegate: String,
+    /// Address of the wallet's vault.
+    vault: String,
+    /// Address of the delegate's spend grant.
+    grant: String,
+    name: String,
+    /// Unix seconds.
+    created: i64,
+    revoked: bool,
+    /// The key itself, shown when it is made and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+impl ApiKey {
+    fn of(owner: &Pubkey, kept: KeptKey, key: Option<String>) -> Self {
+        Self {
+            object: "api_key",
+            wallet: owner.to_string(),
+            delegate: kept.delegate.to_string(),
+            vault: mythic_client::pda::vault(owner).to_string(),
+            grant: mythic_client::pda::grant(owner, &kept.delegate).to_string(),
+            id: kept.id,
+            name: kept.name,
+            created: kept.created,
+            revoked: kept.revoked,
+            key,
+        }
     }
 }
 
-fn describe(
-    id: &str,
-    owner: &Pubkey,
-    delegate: &Pubkey,
-    name: &str,
-    created: i64,
-    revoked: bool,
-) -> Value {
-    json!({
-        "object": "api_key",
-        "id": id,
-        "wallet": owner.to_string(),
-        "delegate": delegate.to_string(),
-        "vault": mythic_client::pda::vault(owner).to_string(),
-        "grant": mythic_client::pda::grant(owner, delegate).to_string(),
-        "name": name,
-        "created": created,
-        "revoked": revoked,
-    })
+/// Keys of a wallet.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApiKeys {
+    object: &'static str,
+    data: Vec<ApiKey>,
+    has_more: bool,
+}
+
+/// A key that was revoked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RevokedKey {
+    object: &'static str,
+    id: String,
+    deleted: bool,
+}
+
+/// Holds an address to its rate and a signature to one use, here and at the other gateways of this database.
+async fn once(app: &App, caller: Caller, headers: &HeaderMap) -> ApiResult<()> {
+    app.edge.anonymous.take(caller.0, Instant::now())?;
+    let signature = headers
+        .get(mythic_wire::HEADER_SIGNATURE)
+        .map(|value| value.as_bytes())
+        .unwrap_or_default();
+    if keys::spend_signature(&app.pool, signature).await? {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "invalid_signature",
+        "this signed request was used already; sign a new one",
+    ))
+}
+
+/// A wallet that holds nothing, on chain or in a vault, costs its maker nothing: it gets no key.
+async fn check_wallet(app: &App, wallet: &Pubkey) -> ApiResult<()> {
+    for address in [mythic_client::pda::vault(wallet), *wallet] {
+        let lamports = app
+            .chain
+            .client
+            .balance(&address)
+            .await
+            .map_err(chain_error)?;
+        if lamports > 0 {
+            return Ok(());
+        }
+    }
+    Err(ApiError::new(
+        StatusCode::PAYMENT_REQUIRED,
+        "insufficient_funds",
+        format!("wallet {wallet} holds nothing on this chain, nor has it a vault; fund it first"),
+    ))
 }
 
 /// Makes an API key for the wallet that signs the request. The key is shown this once.
-#[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body(content = Object, description = "{name?}"),
-    responses((status = 200, description = "The key, and the delegate that needs a spend grant from the wallet's vault"),
-              (status = 401, description = "Not signed by a wallet")))]
+#[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body(content = CreateKey, description = "Signed by the wallet; may be empty"),
+    security(("wallet_signature" = [])),
+    responses((status = 200, description = "The key, and the delegate that needs a spend grant from the wallet's vault", body = ApiKey),
+              (status = 401, description = "invalid_signature", body = ErrorBody),
+              (status = 402, description = "insufficient_funds: the wallet holds nothing", body = ErrorBody),
+              (status = 429, description = "too_many_keys, rate_limit_exceeded", body = ErrorBody)))]
 pub async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     headers: HeaderMap,
     signed: SignedBody,
-) -> ApiResult<Json<Value>> {
-    let body: Value = if signed.body.is_empty() {
-        json!({})
+) -> ApiResult<Json<ApiKey>> {
+    let body: CreateKey = if signed.body.is_empty() {
+        CreateKey::default()
     } else {
         serde_json::from_slice(&signed.body).map_err(|error| {
             ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "invalid_json",
-                format!("the body is not valid JSON: {error}"),
+                format!("the body is not what is expected here: {error}"),
             )
         })?
     };
-    let name = match body.get("name") {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(name)) if name.len() <= 100 && !name.contains('\0') => name.clone(),
-        Some(_) => {
-            return Err(ApiError::invalid(
-                "name",
-                "name must be a string of at most 100 bytes",
-            ));
-        }
-    };
-    let signature = headers
-        .get(mythic_wire::HEADER_SIGNATURE)
-        .map(|v| v.as_bytes().to_vec())
-        .unwrap_or_default();
-    if !app.seen.first(&signature, Instant::now()) {
-        return Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_signature",
-            "this signed request was used already; sign a new one",
+    let name = body.name.unwrap_or_default();
+    if name.len() > MAX_NAME || name.contains('\0') {
+        return Err(ApiError::invalid(
+            "name",
+            format!("name must be a string of at most {MAX_NAME} bytes, without NUL"),
         ));
     }
+    once(&app, caller, &headers).await?;
+    app.edge.keys_made.take(caller.0, Instant::now())?;
+    check_wallet(&app, &signed.signer).await?;
     let key = format!("{PREFIX}{}", bs58::encode(random::<32>()?).into_string());
     let id = format!("key_{}", uuid::Uuid::new_v4().simple());
     let delegate = Keypair::new();
     let sealed = app.accounts.sealer.seal(&id, &delegate.to_bytes())?;
-    let client = app.pool.get().await?;
-    let row = client
-        .query_opt(
-            "INSERT INTO gateway.api_key (id, hash, owner, delegate, sealed, name)
-             SELECT $1, $2, $3, $4, $5, $6
-              WHERE (SELECT count(*) FROM gateway.api_key WHERE owner = $3 AND revoked_at IS NULL) < $7
-             RETURNING extract(epoch FROM created_at)::bigint",
-            &[
-                &id,
-                &hash(&key).as_slice(),
-                &signed.signer.as_ref(),
-                &delegate.pubkey().as_ref(),
-                &sealed,
-                &name,
-                &MAX_KEYS,
-            ],
-        )
-        .await?;
-    let Some(row) = row else {
+    let new = NewKey {
+        id: &id,
+        hash: hash(&key),
+        owner: signed.signer,
+        delegate: delegate.pubkey(),
+        sealed: &sealed,
+        name: &name,
+    };
+    let Some(created) = keys::insert(&app.pool, &new).await? else {
         return Err(ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_keys",
@@ -133,84 +180,58 @@ pub async fn create(
         )
         .retry_after(60));
     };
-    let mut out = describe(
-        &id,
-        &signed.signer,
-        &delegate.pubkey(),
-        &name,
-        row.get(0),
-        false,
-    );
-    out["key"] = json!(key);
-    Ok(Json(out))
+    let kept = KeptKey {
+        id,
+        delegate: delegate.pubkey(),
+        name,
+        created,
+        revoked: false,
+    };
+    Ok(Json(ApiKey::of(&signed.signer, kept, Some(key))))
 }
 
 /// Lists the keys of the wallet that signs the request, newest first, without their secrets.
-#[utoipa::path(get, path = "/v1/keys", tag = "keys", responses((status = 200, description = "A list")))]
-pub async fn list(State(app): State<Arc<App>>, signed: SignedBody) -> ApiResult<Json<Value>> {
-    let client = app.pool.get().await?;
-    let rows = client
-        .query(
-            "SELECT id, delegate, name, extract(epoch FROM created_at)::bigint, revoked_at IS NOT NULL
-               FROM gateway.api_key WHERE owner = $1 ORDER BY created_at DESC LIMIT 1000",
-            &[&signed.signer.as_ref()],
-        )
-        .await?;
-    let mut data = Vec::with_capacity(rows.len());
-    for row in rows {
-        let delegate: Vec<u8> = row.get(1);
-        let delegate = Pubkey::try_from(delegate.as_slice())
-            .map_err(|_| ApiError::internal("delegate of an API key"))?;
-        let (id, name): (String, String) = (row.get(0), row.get(2));
-        data.push(describe(
-            &id,
-            &signed.signer,
-            &delegate,
-            &name,
-            row.get(3),
-            row.get(4),
-        ));
-    }
-    Ok(Json(
-        json!({"object": "list", "data": data, "has_more": false}),
-    ))
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", security(("wallet_signature" = [])),
+    responses((status = 200, description = "The keys", body = ApiKeys), (status = 401, description = "invalid_signature", body = ErrorBody)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    signed: SignedBody,
+) -> ApiResult<Json<ApiKeys>> {
+    once(&app, caller, &headers).await?;
+    let kept = keys::of_wallet(&app.pool, &signed.signer).await?;
+    Ok(Json(ApiKeys {
+        object: "list",
+        data: kept
+            .into_iter()
+            .map(|key| ApiKey::of(&signed.signer, key, None))
+            .collect(),
+        has_more: false,
+    }))
 }
 
 /// Revokes a key of the wallet that signs the request. The spend grant stays until the wallet revokes it on chain.
-#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
-    responses((status = 200, description = "Revoked"), (status = 404, description = "No such key of this wallet")))]
+#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path)), security(("wallet_signature" = [])),
+    responses((status = 200, description = "Revoked", body = RevokedKey), (status = 401, description = "invalid_signature", body = ErrorBody),
+              (status = 404, description = "key_not_found", body = ErrorBody)))]
 pub async fn delete(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam,
+    caller: Caller,
+    headers: HeaderMap,
     signed: SignedBody,
-) -> ApiResult<Json<Value>> {
-    let client = app.pool.get().await?;
-    let changed = client
-        .execute(
-            "UPDATE gateway.api_key SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 AND owner = $2",
-            &[&id, &signed.signer.as_ref()],
-        )
-        .await?;
-    if changed == 0 {
+) -> ApiResult<Json<RevokedKey>> {
+    once(&app, caller, &headers).await?;
+    if !keys::revoke(&app.pool, &id, &signed.signer).await? {
         return Err(ApiError::not_found(
             "key_not_found",
             "no such key of this wallet",
         ));
     }
-    Ok(Json(
-        json!({"object": "api_key.deleted", "id": id, "deleted": true}),
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signed_request_makes_one_key() {
-        let seen = Seen::default();
-        let now = Instant::now();
-        assert!(seen.first(b"s", now));
-        assert!(!seen.first(b"s", now + Duration::from_secs(60)));
-    }
+    Ok(Json(RevokedKey {
+        object: "api_key.deleted",
+        id,
+        deleted: true,
+    }))
 }

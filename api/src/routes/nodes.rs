@@ -71,9 +71,9 @@ pub async fn announce(
                 "no such validator is registered on chain",
             )
         })?;
+    // An operator that changed on chain lately is known with the next list, before its next announcement: a wrong signer makes no
+    // work.
     if validator.operator != signed.signer.to_bytes() {
-        // The operator may have changed on chain since the list was read.
-        app.validators.forget().await;
         return Err(forbidden(
             "an announcement is signed by the validator's operator key",
         ));
@@ -106,6 +106,14 @@ pub async fn prompt(
 ) -> ApiResult<Json<PromptBody>> {
     let hash = parse_hex32(&hash)
         .ok_or_else(|| ApiError::invalid("prompt_hash", "prompt_hash must be 64 hex digits"))?;
+    // Strangers are refused by the list that is at hand, before table and chain are asked for them.
+    let operator = signed.signer.to_bytes();
+    let (_, validators) = app.validators.registered().await?;
+    if !validators.iter().any(|one| one.operator == operator) {
+        return Err(forbidden(
+            "a prompt is for the operator whose validator accepted its job",
+        ));
+    }
     let kept = store::prompts(&app.pool, &hash).await?;
     if kept.is_empty() {
         return Err(ApiError::not_found(

@@ -2,11 +2,11 @@
 
 use axum::{
     extract::Path,
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use crate::error::ApiError;
+use crate::{error::ApiError, routes::jobs::parse_job};
 
 const HTML: &str = "text/html; charset=utf-8";
 /// Scripts and styles only from here; data only from this gateway.
@@ -31,8 +31,18 @@ pub async fn network() -> Response {
 }
 
 /// The page of a job; the script reads the job's id from the address.
-pub async fn job() -> Response {
-    file(HTML, include_str!("../../static/job.html"))
+pub async fn job(Path(id): Path<String>) -> Response {
+    match parse_job(&id) {
+        Ok(_) => file(HTML, include_str!("../../static/job.html")),
+        Err(_) => missing(),
+    }
+}
+
+/// The page of an address that has none.
+pub fn missing() -> Response {
+    let mut page = file(HTML, include_str!("../../static/missing.html"));
+    *page.status_mut() = StatusCode::NOT_FOUND;
+    page
 }
 
 /// What the pages are made of.

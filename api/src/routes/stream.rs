@@ -4,22 +4,23 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
-        State, WebSocketUpgrade,
+        OriginalUri, State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode, Uri},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
+use futures::{Stream, StreamExt, stream};
 use serde_json::json;
 
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    http::Query,
-    routes::feed::{FeedQuery, Filter, Item, Subscription},
+    http::{Caller, Query, address::group, signer, stopping},
+    routes::feed::{FeedQuery, Filter, Item, Reader, Subscription},
 };
 
 /// Pause between pings.
@@ -55,44 +56,81 @@ fn cursor(query: &FeedQuery, headers: &HeaderMap) -> ApiResult<Option<i64>> {
     responses((status = 200, description = "text/event-stream"), (status = 410, description = "feed_expired")))]
 pub async fn sse(
     State(app): State<Arc<App>>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(query): Query<FeedQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
+    let reader = reader(&app, caller, &uri, &headers).await?;
     let subscription = Subscription::begin(
         app.clone(),
         Filter::new(&query, &app.catalogue)?,
         cursor(&query, &headers)?,
+        reader,
     )
     .await?;
-    let stop = app.stop.clone();
-    let events = futures::stream::unfold(
-        (subscription, stop),
-        |(mut subscription, stop)| async move {
-            let item = tokio::select! {
-                () = stop.cancelled() => return None,
-                item = subscription.next() => item?,
-            };
-            let event = match item {
-                Item::Event(seq, value) => {
-                    Event::default().id(seq.to_string()).data(value.to_string())
-                }
-                Item::Gap(from, to) => Event::default()
-                    .event("gap")
-                    .id(to.to_string())
-                    .data(json!({"gap": {"from": from, "to": to}}).to_string()),
-                Item::End => return None,
-            };
-            Some((Ok::<_, Infallible>(event), (subscription, stop)))
-        },
-    );
-    let mut response = Sse::new(events)
+    // At once, so that whoever connects to a quiet network sees that it is connected.
+    let connected = stream::once(async { Ok(Event::default().comment("connected")) });
+    let response = Sse::new(connected.chain(events(subscription)))
         .keep_alive(KeepAlive::new().interval(PING).text("ping"))
         .into_response();
+    Ok(unbuffered(response))
+}
+
+/// Tells reverse proxies to pass a stream on as it comes.
+pub fn unbuffered(mut response: Response) -> Response {
     response.headers_mut().insert(
         "x-accel-buffering",
         axum::http::HeaderValue::from_static("no"),
     );
-    Ok(response)
+    response
+}
+
+fn events(subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
+    let closing = subscription.app().edge.life.closing.clone();
+    let state = Some((subscription, closing));
+    stream::unfold(state, |state| async move {
+        let (mut subscription, closing) = state?;
+        let item = tokio::select! {
+            () = closing.cancelled() => {
+                let last = Event::default().event("error").data(stopping().body().to_string());
+                return Some((Ok(last), None));
+            }
+            item = subscription.next() => item?,
+        };
+        let event = match item {
+            Item::Event(seq, value) => Event::default().id(seq.to_string()).data(value.to_string()),
+            Item::Gap(from, to) => Event::default()
+                .event("gap")
+                .id(to.to_string())
+                .data(json!({"gap": {"from": from, "to": to}}).to_string()),
+            Item::End => return None,
+        };
+        Some((Ok(event), Some((subscription, closing))))
+    })
+}
+
+/// Who reads: the operator that signed, if a validator registered it, else the address.
+async fn reader(
+    app: &App,
+    Caller(address): Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> ApiResult<Reader> {
+    if !headers.contains_key(mythic_wire::HEADER_SIGNATURE) {
+        return Ok(Reader::Address(group(address)));
+    }
+    let path = uri
+        .path_and_query()
+        .map_or_else(|| uri.path().to_owned(), ToString::to_string);
+    let operator = signer(&Method::GET, &path, b"", headers)?.to_bytes();
+    let (_, validators) = app.validators.registered().await?;
+    Ok(
+        match validators.iter().any(|one| one.operator == operator) {
+            true => Reader::Operator(operator),
+            false => Reader::Address(group(address)),
+        },
+    )
 }
 
 /// The feed over WebSocket: one JSON text message per event, `{gap:{from,to}}` for missing ones.
@@ -102,6 +140,8 @@ pub async fn sse(
     responses((status = 101, description = "WebSocket"), (status = 410, description = "feed_expired"), (status = 426, description = "not a WebSocket request")))]
 pub async fn ws(
     State(app): State<Arc<App>>,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
     Query(query): Query<FeedQuery>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -113,10 +153,12 @@ pub async fn ws(
             format!("{error}; GET /v1/stream has the same feed without WebSocket"),
         )
     })?;
+    let reader = reader(&app, caller, &uri, &headers).await?;
     let subscription = Subscription::begin(
         app.clone(),
         Filter::new(&query, &app.catalogue)?,
         cursor(&query, &headers)?,
+        reader,
     )
     .await?;
     Ok(upgrade
@@ -129,7 +171,7 @@ async fn talk(app: Arc<App>, mut socket: WebSocket, mut subscription: Subscripti
     let mut heard = tokio::time::Instant::now();
     loop {
         let message = tokio::select! {
-            () = app.stop.cancelled() => Message::Close(Some(CloseFrame { code: 1001, reason: "the gateway is stopping".into() })),
+            () = app.edge.life.closing.cancelled() => Message::Close(Some(CloseFrame { code: 1001, reason: "gateway_stopping".into() })),
             item = subscription.next() => match item {
                 Some(Item::Event(_, value)) => Message::text(value.to_string()),
                 Some(Item::Gap(from, to)) => Message::text(json!({"gap": {"from": from, "to": to}}).to_string()),

@@ -13,9 +13,12 @@ use crate::{
 
 pub use mythic_postgres::Pool;
 
+pub mod keys;
+
 /// The gateway's SQL files, in order. Landed ones are never edited: what is new gets the next number.
 const FILES: &[Migration] = migrations!("../sql/gateway":
     "0001_gateway.sql",
+    "0002_keys.sql",
 );
 
 const OWNER: Owner = Owner {

@@ -222,6 +222,7 @@ async fn start() -> Parts {
         dev_account: Some(DevAccount {
             owner: dev.pubkey().to_string(),
             delegate_keypair_path: key("delegate.json", &delegate),
+            key: Some(DEV_KEY.into()),
         }),
         timing: Timing {
             rejoin_seconds: 2,
@@ -290,6 +291,9 @@ pub async fn grant(chain: &ChainClient, owner: &Keypair, delegate: &Pubkey, limi
     )
     .await;
 }
+
+/// The key that pages have to send.
+pub const DEV_KEY: &str = "dev-0123456789abcdef";
 
 /// Waits for a condition, at most 40 seconds.
 pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {

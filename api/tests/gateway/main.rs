@@ -4,6 +4,7 @@
 #![recursion_limit = "256"]
 
 mod disputes;
+mod edge;
 mod feed;
 mod harness;
 mod manners;

@@ -211,7 +211,7 @@ async fn a_bad_idempotency_key_is_400() {
     let mut request = chat(hello());
     request
         .headers_mut()
-        .insert("idempotency-key", "short".parse().unwrap());
+        .insert("idempotency-key", "k".repeat(129).parse().unwrap());
     let (status, _, error) = refused(request).await;
     assert_eq!(
         (status, error["param"].as_str()),
@@ -314,6 +314,8 @@ async fn openapi_lists_every_route() {
     assert!(body["openapi"].as_str().unwrap().starts_with("3.1"));
     for path in [
         "/health",
+        "/livez",
+        "/readyz",
         "/metrics",
         "/ws",
         "/v1/network",
@@ -378,7 +380,7 @@ async fn health_says_what_is_down_and_metrics_count() {
 async fn the_pages_stand_alone_under_a_strict_policy() {
     for (path, kind) in [
         ("/", "text/html"),
-        ("/jobs/x", "text/html"),
+        ("/jobs/11111111111111111111111111111111", "text/html"),
         ("/static/page.js", "text/javascript"),
         ("/static/network.js", "text/javascript"),
         ("/static/job.js", "text/javascript"),
@@ -406,6 +408,17 @@ async fn the_pages_stand_alone_under_a_strict_policy() {
             .unwrap()
             .replace("http://www.w3.org/2000/svg", "");
         assert!(!text.contains("://"), "{path} names another place");
+    }
+    // A page for whoever reads it, a status for programs.
+    let mut wrong = request(Method::GET, "/nowhere", None, "");
+    wrong
+        .headers_mut()
+        .insert("accept", "text/html,*/*".parse().unwrap());
+    for missing in [request(Method::GET, "/jobs/x", None, ""), wrong] {
+        let response = send(missing).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        let kind = response.headers()["content-type"].to_str().unwrap();
+        assert!(kind.starts_with("text/html"), "{kind}");
     }
     let response = send(request(Method::GET, "/static/nothing", None, "")).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);

@@ -4,15 +4,17 @@ use crate::{
     context::Connection,
     exit::{self, Exit},
     gateway::events,
+    note,
     report::Report,
-    units::sol,
+    terminal::{self, Answer},
+    units::{cell, sol},
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 
 /// Ask a model. The answer goes to stdout as it is written, what it cost to stderr.
 #[derive(Args, Debug)]
@@ -29,12 +31,13 @@ pub struct Ai {
     #[arg(long)]
     system: Option<String>,
     /// Most output tokens to pay for
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
-    /// 0 = always the likeliest token
-    #[arg(long)]
+    /// 0 to 2; 0 = always the likeliest token, and the same answer each time [default: the gateway's, 1]
+    #[arg(long, value_parser = parse_temperature)]
     temperature: Option<f64>,
-    /// Same seed, prompt and model = same answer
+    /// Enters the draw of tokens together with the job's address: above temperature 0 an answer differs each time in
+    /// spite of it, at 0 it changes nothing
     #[arg(long)]
     seed: Option<i64>,
     /// Print the complete answer as one JSON object instead of streaming
@@ -51,11 +54,19 @@ pub struct Estimate {
     #[arg(long, short)]
     model: Option<String>,
     /// Most output tokens
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Parses a temperature within the protocol's range.
+pub fn parse_temperature(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=2.0).contains(&value) => Ok(value),
+        _ => Err("0 to 2".into()),
+    }
 }
 
 fn read_prompt(prompt: &str) -> Result<String> {
@@ -63,7 +74,7 @@ fn read_prompt(prompt: &str) -> Result<String> {
         return Ok(prompt.to_owned());
     }
     if std::io::stdin().is_terminal() {
-        eprintln!("Reading the prompt from the terminal; end it with Ctrl-D.");
+        note!("Reading the prompt from the terminal; end it with Ctrl-D.");
     }
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
@@ -110,8 +121,7 @@ pub async fn ai(args: Ai, connection: &Connection) -> Result<()> {
     }
     if args.json {
         let answer = gateway.post("/v1/chat/completions", &body).await?;
-        println!("{}", serde_json::to_string_pretty(&answer)?);
-        return Ok(());
+        return terminal::json(&answer);
     }
     let response = gateway
         .send(
@@ -120,40 +130,45 @@ pub async fn ai(args: Ai, connection: &Connection) -> Result<()> {
                 .json(&body),
         )
         .await?;
+    let receipt = print_stream(response).await?;
+    if let Some(cost) = receipt["cost_lamports"].as_u64() {
+        note!(
+            "{} · job {} · validator {}",
+            sol(cost),
+            cell(&receipt["job"]),
+            cell(&receipt["validator"])
+        );
+    }
+    Ok(())
+}
+
+/// Prints a streamed answer as it comes. Returns what the gateway says of its job.
+async fn print_stream(response: reqwest::Response) -> Result<Value> {
     let mut stream = events(response);
-    let mut out = std::io::stdout();
+    let mut out = Answer::stdout();
     let mut receipt = Value::Null;
     while let Some(event) = stream.next().await {
         let event = event?;
         if event.data == "[DONE]" {
             break;
         }
-        let chunk: Value = serde_json::from_str(&event.data)?;
+        let chunk: Value = serde_json::from_str(&event.data).context("the gateway's stream")?;
         if let Some(message) = chunk["error"]["message"].as_str() {
-            println!();
+            out.end()?;
             return Err(Exit::error(
                 exit::FAILURE,
                 format!("the answer broke off: {message}"),
             ));
         }
         if let Some(text) = chunk["choices"][0]["delta"]["content"].as_str() {
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
+            out.write(text)?;
         }
         if chunk["mythic"].is_object() {
             receipt = chunk["mythic"].clone();
         }
     }
-    println!();
-    if let Some(cost) = receipt["cost_lamports"].as_u64() {
-        eprintln!(
-            "{} · job {} · validator {}",
-            sol(cost),
-            receipt["job"].as_str().unwrap_or("-"),
-            receipt["validator"].as_str().unwrap_or("-")
-        );
-    }
-    Ok(())
+    out.end()?;
+    Ok(receipt)
 }
 
 /// Runs `mythic estimate`.
@@ -168,8 +183,7 @@ pub async fn estimate(args: Estimate, connection: &Connection) -> Result<()> {
     }
     let answer = gateway.post("/v1/estimate", &body).await?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
-        return Ok(());
+        return terminal::json(&answer);
     }
     let mut report = Report::default();
     for field in [

@@ -4,6 +4,7 @@ use crate::{
     config,
     context::Connection,
     exit::{self, Exit},
+    say, terminal,
     units::print_table,
 };
 use anyhow::Result;
@@ -39,7 +40,7 @@ pub struct Alarms {
 
 /// Runs `mythic indexer alarms`.
 pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
-    let dev = connection.data_dir.join("config").join("indexer.toml");
+    let dev = connection.data_dir().join("config").join("indexer.toml");
     let file = command.config.or_else(|| dev.is_file().then_some(dev));
     let config: IndexerConfig = config::load(file.as_deref())?;
     let url = &config.database_url;
@@ -53,13 +54,12 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
             .map_err(unreachable)?
         {
             Outcome::Cleared(ids) if command.json => {
-                println!("{}", serde_json::json!({"cleared": ids}));
-                Ok(())
+                terminal::json_line(&serde_json::json!({"cleared": ids}))
             }
             Outcome::Cleared(ids) => {
                 match ids.as_slice() {
-                    [] => println!("no alarm is open"),
-                    ids => println!("cleared {}: {}", plural(ids.len()), named(ids)),
+                    [] => say!("no alarm is open"),
+                    ids => say!("cleared {}: {}", plural(ids.len()), named(ids)),
                 }
                 Ok(())
             }
@@ -74,7 +74,7 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
         .map_err(unreachable)?;
     let open = shown.iter().filter(|a| a.cleared_at.is_none()).count();
     if command.json {
-        println!("{}", serde_json::to_string_pretty(&shown)?);
+        terminal::json(&shown)?;
     } else if !shown.is_empty() {
         let headers = ["ID", "SINCE", "KIND", "SLOTS", "COUNT", "STATE", "DETAIL"];
         print_table(&headers, &shown.iter().map(row).collect::<Vec<_>>());
@@ -82,7 +82,7 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
     match open {
         0 if command.json => Ok(()),
         0 => {
-            println!("no alarm is open");
+            say!("no alarm is open");
             Ok(())
         }
         open => Err(Exit::error(

@@ -1,9 +1,12 @@
 //! `mythic calibrate`: measures honest noise and cheats of a model file, and proposes its thresholds.
 
 use crate::{
+    context::variable,
     exit::{self, Exit},
     model::fetch_with_progress,
+    note,
     progress::Step,
+    say, terminal,
 };
 use anyhow::{Context, Result};
 use clap::Args;
@@ -31,8 +34,8 @@ pub struct Calibrate {
     /// Threads of the engine; 0 = one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// A Python that imports `xllamacpp`, to measure llama.cpp too [default: python3, python]
-    #[arg(long, value_name = "FILE", env = "MYTHIC_PYTHON")]
+    /// A Python that imports `xllamacpp`, to measure llama.cpp too [env: MYTHIC_PYTHON] [default: python3, python]
+    #[arg(long, value_name = "FILE")]
     python: Option<PathBuf>,
     /// Write the tables to this Markdown file: between its calibration marks if it has them, else as its whole text
     #[arg(long, value_name = "FILE")]
@@ -55,7 +58,10 @@ impl Calibrate {
             prompts: self.prompts.unwrap_or(base.prompts),
             tokens: self.tokens.unwrap_or(base.tokens),
             threads: self.threads,
-            python: self.python.clone(),
+            python: self
+                .python
+                .clone()
+                .or_else(|| variable("MYTHIC_PYTHON").map(PathBuf::from)),
             directory: self.work_dir.clone(),
         }
     }
@@ -94,7 +100,7 @@ pub async fn run(args: Calibrate) -> Result<()> {
     let mut tell = |event| match event {
         Event::Estimate { seconds } => {
             let minutes = (seconds / 60.0).ceil().max(1.0);
-            eprintln!(
+            note!(
                 "  This takes about {minutes} min here; if it is broken off, start it again and it goes on."
             );
         }
@@ -114,14 +120,16 @@ pub async fn run(args: Calibrate) -> Result<()> {
                 step.note(&format!("{done}/{of}"));
             }
         }
-        Event::Skipped(skipped) => eprintln!("  {} left out: {}", skipped.what, skipped.why),
+        Event::Skipped(skipped) => note!("  {} left out: {}", skipped.what, skipped.why),
         Event::Frozen(frozen) => {
             if let Some(step) = step.take() {
                 step.done();
             }
-            eprintln!(
+            note!(
                 "  Thresholds frozen from {} honest jobs: τ₁ {} ppm, τ₃ {} ppm",
-                frozen.jobs, frozen.tau1_ppm, frozen.tau3_ppm
+                frozen.jobs,
+                frozen.tau1_ppm,
+                frozen.tau3_ppm
             );
         }
     };
@@ -135,9 +143,9 @@ pub async fn run(args: Calibrate) -> Result<()> {
         write_report(path, &text)?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        terminal::json(&found)?;
     } else {
-        println!("{text}");
+        say!("{text}");
     }
     if found.holds() {
         Ok(())

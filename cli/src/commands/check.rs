@@ -6,7 +6,7 @@ use crate::{
     context::Connection,
     exit::{self, Exit},
     progress::Step,
-    shutdown,
+    say, shutdown, terminal,
 };
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -67,6 +67,9 @@ pub enum Config {
     Show {
         /// Process
         process: ProcessName,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -109,17 +112,20 @@ enum SwapChoice {
 /// Runs `mythic config`.
 pub fn config(command: Config) -> Result<()> {
     match command {
-        Config::Show { process } => {
-            fn show(config: impl Serialize) -> Result<()> {
-                print!("{}", toml::to_string(&config)?);
+        Config::Show { process, json } => {
+            fn show(config: impl Serialize, json: bool) -> Result<()> {
+                match json {
+                    true => terminal::json(&config)?,
+                    false => say!("{}", toml::to_string(&config)?.trim_end()),
+                }
                 Ok(())
             }
             match process {
-                ProcessName::Gateway => show(GatewayConfig::default()),
-                ProcessName::Chain => show(DevnetConfig::default()),
-                ProcessName::Indexer => show(IndexerConfig::default()),
-                ProcessName::Settler => show(SettlerConfig::default()),
-                ProcessName::Node => show(Told::default()),
+                ProcessName::Gateway => show(GatewayConfig::default(), json),
+                ProcessName::Chain => show(DevnetConfig::default(), json),
+                ProcessName::Indexer => show(IndexerConfig::default(), json),
+                ProcessName::Settler => show(SettlerConfig::default(), json),
+                ProcessName::Node => show(Told::default(), json),
             }
         }
         Config::Check { file, process } => {
@@ -147,9 +153,16 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Node => config::load::<Told>(path).map(drop),
             };
             checked.map_err(|error| Exit::error(exit::CHECK_FAILED, format!("{error:#}")))?;
-            println!("{}: good", file.display());
+            say!("{}: good", file.display());
             Ok(())
         }
+    }
+}
+
+impl Indexer {
+    /// Whether it runs until it is stopped.
+    pub fn is_process(&self) -> bool {
+        self.command.is_none()
     }
 }
 
@@ -170,7 +183,7 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
             let step = Step::new("Projecting the archive");
             let report = mythic_indexer::rebuild(&config.database_url, swap).await?;
             step.done();
-            println!(
+            say!(
                 "{} events, {} rows; {}; {}",
                 report.events,
                 report.rows,
@@ -223,5 +236,31 @@ mod tests {
         assert!(message.contains("slotms"), "{message}");
         let message = format!("{:#}", load("slot_ms = \"fast\"").unwrap_err());
         assert!(message.contains("slot_ms"), "{message}");
+    }
+
+    #[test]
+    fn a_node_with_a_model_that_it_could_not_serve_is_no_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key.json");
+        std::fs::write(&key, "[]").unwrap();
+        let node = mythic_node::NodeConfig {
+            gateways: vec!["http://127.0.0.1:4002".into()],
+            allow_loopback: true,
+            operator_keypair: key.clone(),
+            authority_keypair: Some(key),
+            models: vec![mythic_node::ModelConfig {
+                path: crate::model::tests::part_of_a_model(dir.path()),
+                identity: None,
+            }],
+            ..mythic_node::NodeConfig::default()
+        };
+        let file = dir.path().join("node.toml");
+        std::fs::write(&file, toml::to_string(&node).unwrap()).unwrap();
+        let check = Config::Check {
+            file,
+            process: None,
+        };
+        let message = format!("{:#}", config(check).unwrap_err());
+        assert!(message.contains("part 1 of 2"), "{message}");
     }
 }

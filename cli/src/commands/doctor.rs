@@ -4,6 +4,7 @@ use crate::{
     context::Connection,
     dev::state::DevState,
     exit::{self, Exit},
+    proxy, say, terminal,
 };
 use anyhow::Result;
 use mythic_client::Commitment;
@@ -64,12 +65,12 @@ pub async fn run(json: bool, connection: &Connection) -> Result<()> {
         processor(),
         postgres(),
         model_file(),
-        disk(&connection.data_dir),
+        disk(&connection.data_dir()),
         plugin(),
     ];
+    findings.extend(proxies());
     // A network here, or whatever the flags and the environment point at.
-    let elsewhere = connection.gateway.is_some() || connection.rpc.is_some();
-    if elsewhere || DevState::read(&connection.data_dir).is_ok() {
+    if connection.is_named() || DevState::read(&connection.data_dir()).is_ok() {
         findings.push(chain(connection).await);
         findings.push(gateway(connection).await);
     } else {
@@ -78,11 +79,8 @@ pub async fn run(json: bool, connection: &Connection) -> Result<()> {
     for finding in &findings {
         let (what, word, detail) = (finding.what, finding.verdict.word(), &finding.detail);
         match json {
-            true => println!(
-                "{}",
-                json!({"check": what, "result": word, "detail": detail})
-            ),
-            false => println!("{word:<4}  {what:<10}  {detail}"),
+            true => terminal::json_line(&json!({"check": what, "result": word, "detail": detail}))?,
+            false => say!("{word:<4}  {what:<10}  {detail}"),
         }
     }
     let failed = findings
@@ -162,6 +160,21 @@ fn plugin() -> Finding {
         Err(error) => (false, error.to_string()),
     };
     Finding::new("plugin", Verdict::of(good), detail)
+}
+
+/// What a proxy variable does and does not change here.
+fn proxies() -> Option<Finding> {
+    let name = proxy::variable()?;
+    Some(match proxy::others_go_direct() {
+        true => Finding::new("proxy", Verdict::Good, format!("{name} excepts loopback")),
+        false => Finding::new(
+            "proxy",
+            Verdict::Note,
+            format!(
+                "{name} is set; mythic dials loopback directly, for curl and the SDKs say NO_PROXY=localhost,127.0.0.1"
+            ),
+        ),
+    })
 }
 
 fn ports() -> Finding {

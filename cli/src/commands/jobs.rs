@@ -1,10 +1,13 @@
-//! `mythic jobs` and `mythic network`: what the network did and is doing.
+//! `mythic jobs`: what was asked, what became of it, what it cost.
 
 use crate::{
     context::Connection,
     gateway::{Gateway, events},
+    note,
+    progress::Live,
     report::{Report, print_rows},
-    units::cell,
+    say, terminal,
+    units::{about, cell, counted, grouped},
 };
 use anyhow::Result;
 use clap::Subcommand;
@@ -17,6 +20,8 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How long a gateway that restarts is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Slots that must pass before a pace is told from them.
+const PACE_SLOTS: u64 = 5;
 
 /// Jobs of the network.
 #[derive(Subcommand, Debug)]
@@ -64,42 +69,70 @@ pub async fn run(command: Jobs, connection: &Connection) -> Result<()> {
             owner,
             json,
         } => {
-            let mut path = String::from("/v1/jobs?");
-            for (name, value) in [("status", status), ("owner", owner)] {
-                if let Some(value) = value {
-                    path.push_str(&format!("{name}={value}&"));
-                }
-            }
-            let jobs = gateway
-                .list(path.trim_end_matches(['?', '&']), limit)
-                .await?;
-            let columns = [
-                ("JOB", "id"),
-                ("STATUS", "status"),
-                ("COMMITMENT", "commitment"),
-                ("IN", "prompt_tokens"),
-                ("OUT", "output_tokens"),
-                ("FEE", "fee_lamports"),
-                ("BURNED", "burned_lamports"),
-                ("WINDOW END", "window_end_slot"),
-            ];
-            print_rows(
-                &jobs,
-                &columns,
-                "No such job yet; `mythic ai \"Hello\"` makes one.",
-                json,
-            );
+            let filters = [("status", status), ("owner", owner)];
+            list(&gateway, &filters, limit, json).await?;
         }
         Jobs::Show { job, json } => {
             let job = gateway.get(&format!("/v1/jobs/{job}")).await?;
             match json {
-                true => println!("{}", serde_json::to_string_pretty(&job)?),
+                true => terminal::json(&job)?,
                 false => show(&job)?,
             }
         }
         Jobs::Watch { job, json } => watch(&gateway, &job, json).await?,
     }
     Ok(())
+}
+
+/// Prints the newest jobs, and how many more there are.
+async fn list(
+    gateway: &Gateway,
+    filters: &[(&str, Option<String>)],
+    limit: usize,
+    json: bool,
+) -> Result<()> {
+    let (jobs, more) = gateway.list(&query("/v1/jobs", filters)?, limit).await?;
+    let columns = [
+        ("JOB", "id"),
+        ("STATUS", "status"),
+        ("COMMITMENT", "commitment"),
+        ("IN", "prompt_tokens"),
+        ("OUT", "output_tokens"),
+        ("FEE", "fee_lamports"),
+        ("= VALIDATOR", "validator_lamports"),
+        ("+ FOUNDATION", "foundation_lamports"),
+        ("+ BURNED", "burned_lamports"),
+        ("WINDOW END", "window_end_slot"),
+    ];
+    let none = "No such job yet; `mythic ai \"Hello\"` makes one.";
+    print_rows(&jobs, &columns, none, json)?;
+    if json || jobs.is_empty() {
+        return Ok(());
+    }
+    note!("IN and OUT in tokens, amounts in lamports, window ends in slots.");
+    if more {
+        let filtered = filters.iter().any(|(_, value)| value.is_some());
+        let all = match filtered {
+            true => None,
+            false => gateway.get("/v1/network").await?["jobs"].as_u64(),
+        };
+        let of = all.map_or_else(|| "of more".into(), |all| format!("of {}", grouped(all)));
+        note!("The newest {} {of}; --limit N shows more.", jobs.len());
+    }
+    Ok(())
+}
+
+/// A path with those filters that are set.
+pub fn query(path: &str, filters: &[(&str, Option<String>)]) -> Result<String> {
+    let set = filters
+        .iter()
+        .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    // Any base: only the query's escapes are wanted.
+    let url = reqwest::Url::parse_with_params("http://localhost", set)?;
+    Ok(match url.query() {
+        Some(query) if !query.is_empty() => format!("{path}?{query}"),
+        _ => path.to_owned(),
+    })
 }
 
 /// A job for people: what it is, what became of it, what it cost.
@@ -139,7 +172,7 @@ fn show(job: &Value) -> Result<()> {
     }
     report.print(false)?;
     for step in job["transitions"].as_array().into_iter().flatten() {
-        println!(
+        say!(
             "  {:<10} slot {:<8} {}  {}",
             cell(&step["status"]),
             cell(&step["slot"]),
@@ -148,7 +181,7 @@ fn show(job: &Value) -> Result<()> {
         );
     }
     if let Some(output) = job["output"].as_str() {
-        println!("\n{output}");
+        say!("\n{output}");
     }
     Ok(())
 }
@@ -157,11 +190,16 @@ async fn watch(gateway: &Gateway, id: &str, json: bool) -> Result<()> {
     let id = id.strip_prefix("chatcmpl-").unwrap_or(id);
     let path = format!("/v1/stream?topics=jobs,results,settlements&entity={id}");
     // The first look and the first subscription fail at once; later ones are made again, as long as a gateway may take to restart.
-    let mut shown = String::new();
-    let mut last_good: Option<Instant> = None;
+    let mut view = View {
+        json,
+        shown: String::new(),
+        live: Live::new(),
+        pace: Pace::default(),
+        last_good: None,
+    };
     loop {
-        let followed = follow(gateway, id, &path, json, &mut shown, &mut last_good).await;
-        match (followed, last_good) {
+        let followed = follow(gateway, id, &path, &mut view).await;
+        match (followed, view.last_good) {
             (Ok(true), _) => return Ok(()),
             (Ok(false), _) => {}
             (Err(error), Some(at)) if at.elapsed() < PATIENCE => {
@@ -173,28 +211,39 @@ async fn watch(gateway: &Gateway, id: &str, json: bool) -> Result<()> {
     }
 }
 
-/// Shows a job's states until it is over (true) or the feed ends.
-async fn follow(
-    gateway: &Gateway,
-    id: &str,
-    path: &str,
+/// What was printed of the job.
+struct View {
     json: bool,
-    shown: &mut String,
-    last_good: &mut Option<Instant>,
-) -> Result<bool> {
+    shown: String,
+    /// Counts down while nothing else happens.
+    live: Live,
+    pace: Pace,
+    last_good: Option<Instant>,
+}
+
+impl View {
+    /// Prints the job if it is in another state than when it was printed last.
+    fn print(&mut self, job: &Value) -> Result<()> {
+        let state = format!("{} ({})", cell(&job["status"]), cell(&job["commitment"]));
+        if state != self.shown {
+            match self.json {
+                true => terminal::json_line(job)?,
+                false => say!("{state}{}", detail(job)),
+            }
+            self.shown = state;
+        }
+        Ok(())
+    }
+}
+
+/// Shows a job's states until it is over (true) or the feed ends.
+async fn follow(gateway: &Gateway, id: &str, path: &str, view: &mut View) -> Result<bool> {
     // Subscribe before the first read, so that no transition falls between the two.
     let mut feed = events(gateway.send(gateway.request(Method::GET, path)).await?);
     loop {
         let job = gateway.get(&format!("/v1/jobs/{id}")).await?;
-        *last_good = Some(Instant::now());
-        let state = format!("{} ({})", cell(&job["status"]), cell(&job["commitment"]));
-        if state != *shown {
-            match json {
-                true => println!("{job}"),
-                false => println!("{state}{}", detail(&job)),
-            }
-            *shown = state;
-        }
+        view.last_good = Some(Instant::now());
+        view.print(&job)?;
         let terminal = matches!(
             job["status"].as_str(),
             Some("settled" | "refunded" | "slashed")
@@ -202,9 +251,55 @@ async fn follow(
         if terminal && job["commitment"] == "finalized" {
             return Ok(true);
         }
+        if view.live.is_seen() && !view.json {
+            let slot = gateway.get("/v1/network").await?["slot"].as_u64();
+            let pace = slot.and_then(|slot| view.pace.look(Instant::now(), slot));
+            view.live.say(&waits(&job, slot, pace));
+        }
         if let Ok(None | Some(Err(_))) = tokio::time::timeout(LOOK_EVERY, feed.next()).await {
             return Ok(false);
         }
+    }
+}
+
+/// How fast slots pass, from two looks at the chain.
+#[derive(Default)]
+struct Pace {
+    first: Option<(Instant, u64)>,
+}
+
+impl Pace {
+    /// Milliseconds a slot takes, once enough have passed.
+    fn look(&mut self, now: Instant, slot: u64) -> Option<u64> {
+        let (at, first) = *self.first.get_or_insert((now, slot));
+        let passed = slot
+            .checked_sub(first)
+            .filter(|slots| *slots >= PACE_SLOTS)?;
+        let millis = now.duration_since(at).as_millis();
+        u64::try_from(millis).ok().map(|millis| millis / passed)
+    }
+}
+
+/// What a job that is not over waits for at `slot`, where a slot takes so many milliseconds.
+fn waits(job: &Value, slot: Option<u64>, slot_ms: Option<u64>) -> String {
+    let left = |end: &Value| end.as_u64()?.checked_sub(slot?).filter(|left| *left > 0);
+    match job["status"].as_str() {
+        Some("submitted") => match left(&job["window_end_slot"]) {
+            Some(left) => {
+                let seconds = slot_ms.map(|millis| left.saturating_mul(millis) / 1_000);
+                let seconds = seconds.map_or_else(String::new, |s| format!(", about {}", about(s)));
+                format!(
+                    "it can be challenged for {} more{seconds}; then it settles",
+                    counted(left, "slot")
+                )
+            }
+            None => "its window is over; it is being settled".into(),
+        },
+        Some("settled" | "refunded" | "slashed") => {
+            "waiting until that is finalized, 32 blocks later".into()
+        }
+        Some("disputed") => "a dispute of its result is open".into(),
+        _ => "waiting for its result".into(),
     }
 }
 
@@ -244,43 +339,48 @@ fn detail(job: &Value) -> String {
     }
 }
 
-/// Runs `mythic network`.
-pub async fn network(json: bool, connection: &Connection) -> Result<()> {
-    let gateway = connection.gateway()?;
-    let network = gateway.get("/v1/network").await?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&network)?);
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_filter_is_one_value_whatever_is_typed() {
+        let set = |text: &str| [("status", Some(text.to_owned())), ("owner", None)];
+        assert_eq!(
+            query("/v1/jobs", &set("open")).unwrap(),
+            "/v1/jobs?status=open"
+        );
+        assert_eq!(
+            query("/v1/jobs", &set("open&limit=1#x")).unwrap(),
+            "/v1/jobs?status=open%26limit%3D1%23x"
+        );
+        assert_eq!(query("/v1/jobs", &[("status", None)]).unwrap(), "/v1/jobs");
     }
-    let mut report = Report::default();
-    report.add("gateway", gateway.base());
-    for field in [
-        "slot",
-        "finalized_slot",
-        "active_validators",
-        "registered_validators",
-        "gpus",
-    ] {
-        report.add(field, network[field].clone());
+
+    #[test]
+    fn a_watcher_sees_how_long_a_result_can_be_challenged() {
+        let mut job = json!({"status": "submitted", "window_end_slot": 150});
+        assert_eq!(
+            waits(&job, Some(100), Some(400)),
+            "it can be challenged for 50 slots more, about 20 s; then it settles"
+        );
+        assert!(waits(&job, Some(100), None).contains("50 slots more; then"));
+        assert!(waits(&job, Some(150), None).contains("is being settled"));
+        job["window_end_slot"] = Value::Null;
+        assert!(waits(&job, Some(150), None).contains("is being settled"));
+        job["status"] = "settled".into();
+        assert!(waits(&job, Some(150), None).contains("finalized"));
+        job["status"] = "accepted".into();
+        assert!(waits(&job, None, None).contains("result"));
     }
-    let speed = network["capacity_tokens_per_second"].as_f64();
-    report.say(
-        "capacity",
-        speed.map_or_else(|| "-".into(), |speed| format!("{speed:.0} tokens/s")),
-        speed,
-    );
-    for field in [
-        "jobs",
-        "jobs_settled",
-        "jobs_slashed",
-        "disputes",
-        "disputes_open",
-    ] {
-        report.add(field, network[field].clone());
+    #[test]
+    fn the_pace_of_slots_is_told_once_enough_have_passed() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        assert_eq!(pace.look(start, 100), None);
+        assert_eq!(pace.look(start + Duration::from_secs(1), 103), None);
+        assert_eq!(pace.look(start + Duration::from_secs(4), 110), Some(400));
+        // A chain that went back has no pace.
+        assert_eq!(pace.look(start + Duration::from_secs(5), 90), None);
     }
-    report
-        .lamports("staked", network["staked_lamports"].as_u64())
-        .lamports("slashed", network["slashed_lamports"].as_u64())
-        .lamports("burned", network["burned_lamports"].as_u64())
-        .print(false)
 }

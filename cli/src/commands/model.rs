@@ -5,9 +5,11 @@ use crate::{
     context::Connection,
     exit::{self, Exit},
     model::{fetch_with_progress, spec},
+    note,
     report::{Report, print_rows},
+    say, terminal,
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use mythic_client::{ChainClient, Commitment, ix, pda};
 use mythic_interface::{
@@ -15,15 +17,20 @@ use mythic_interface::{
     le::{Text, U32},
     state::{Config, MODEL_NAME_LEN, Model as ModelAccount, ModelStatus},
 };
+use serde_json::json;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Models.
 #[derive(Subcommand, Debug)]
 pub enum Model {
     /// Fetch the default model into the cache, checked by its SHA-256; prints its path
-    Pull,
+    Pull {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Register a GGUF file on chain. Burns the registration fee
     Register {
         /// GGUF file
@@ -31,6 +38,9 @@ pub enum Model {
         /// Name shown to users; names are not unique, the identity is [default: the file's own]
         #[arg(long)]
         name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Change what its registrant may change of a model: prices, name, whether it takes jobs
     Update {
@@ -51,6 +61,9 @@ pub enum Model {
         /// Take jobs again
         #[arg(long)]
         activate: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Models the gateway serves, with prices per 1,000 tokens
     List {
@@ -63,41 +76,16 @@ pub enum Model {
 /// Runs `mythic model`.
 pub async fn run(command: Model, connection: &Connection) -> Result<()> {
     match command {
-        Model::Pull => println!("{}", fetch_with_progress().await?.display()),
-        Model::Register { file, name } => {
-            let spec = spec(&file)?;
-            let identity = spec.identity();
-            let address = pda::model(&identity);
-            let chain = connection.chain();
-            if chain.account::<ModelAccount>(&address).await?.is_some() {
-                println!(
-                    "{} is registered already: model {address}, identity {}",
-                    file.display(),
-                    hex::encode(identity)
-                );
-                return Ok(());
+        Model::Pull { json } => {
+            let file = fetch_with_progress().await?;
+            match json {
+                true => terminal::json(&json!({ "file": file }))?,
+                false => say!("{}", file.display()),
             }
-            let Some((_, config)) = chain.account::<Config>(&pda::config()).await? else {
-                return Err(Exit::error(
-                    exit::NOT_FOUND,
-                    "the program is not initialised on this chain",
-                ));
-            };
-            let name = match name {
-                Some(name) => text(&name)?,
-                None => text(&crate::model::name(&file)?)?,
-            };
-            let wallet = connection.wallet()?;
-            let payer = wallet.pubkey();
-            let instruction = ix::register_model(&payer, &payer, &RegisterModel { spec, name });
-            let signature = send(&chain, &wallet, &[instruction]).await?;
-            Report::default()
-                .add("model", address.to_string())
-                .add("identity", hex::encode(identity))
-                .add("name", name.as_str())
-                .lamports("burned", config.params.registration_fee.get())
-                .add("signature", signature.to_string())
-                .print(false)?;
+            Ok(())
+        }
+        Model::Register { file, name, json } => {
+            register(&file, name.as_deref(), connection, json).await
         }
         Model::Update {
             model,
@@ -106,59 +94,123 @@ pub async fn run(command: Model, connection: &Connection) -> Result<()> {
             name,
             retire,
             activate,
+            json,
         } => {
-            let chain = connection.chain();
-            let (address, found) = find(&chain, &model).await?;
-            let is_retired = found.header.status == ModelStatus::Retired as u8;
-            let arguments = UpdateModel {
-                price_in: price_in.map_or(found.price_in, U32::new),
-                price_out: price_out.map_or(found.price_out, U32::new),
-                name: name.as_deref().map_or(Ok(found.name), text)?,
-                retired: (retire || is_retired && !activate).into(),
+            let change = Change {
+                price_in,
+                price_out,
+                name,
+                retire,
+                activate,
             };
-            let wallet = connection.wallet()?;
-            if found.registrant != wallet.pubkey().to_bytes() {
-                return Err(Exit::error(
-                    exit::USAGE,
-                    format!(
-                        "only its registrant {} can change this model; pass its key with --keypair",
-                        Pubkey::new_from_array(found.registrant)
-                    ),
-                ));
-            }
-            let instruction = ix::update_model(&wallet.pubkey(), &address, &arguments);
-            let signature = send(&chain, &wallet, &[instruction]).await?;
-            Report::default()
-                .add("model", address.to_string())
-                .add("name", arguments.name.as_str())
-                .add("price_in_lamports_per_1k", arguments.price_in.get())
-                .add("price_out_lamports_per_1k", arguments.price_out.get())
-                .add("retired", arguments.retired == 1)
-                .add("signature", signature.to_string())
-                .print(false)?;
+            update(&model, change, connection).await?.print(json)
         }
-        Model::List { json } => {
-            let models = connection.gateway()?.get("/v1/models").await?;
-            if json {
-                println!("{}", serde_json::to_string_pretty(&models)?);
-                return Ok(());
-            }
-            let rows = models["data"].as_array().cloned().unwrap_or_default();
-            let columns = [
-                ("MODEL", "id"),
-                ("IN", "price_in_lamports_per_1k"),
-                ("OUT", "price_out_lamports_per_1k"),
-                ("CONTEXT", "context_length"),
-                ("VALIDATORS", "validators"),
-                ("ARITHMETIC", "kernel_profile"),
-            ];
-            print_rows(
-                &rows,
-                &columns,
-                "The gateway serves no model that takes jobs.",
-                false,
-            );
+        Model::List { json } => list(connection, json).await,
+    }
+}
+
+/// Registers a file that this build can serve; one that is registered already is named.
+async fn register(
+    file: &Path,
+    name: Option<&str>,
+    connection: &Connection,
+    json: bool,
+) -> Result<()> {
+    let spec = spec(file).context("not registered, and nothing was burned")?;
+    let identity = spec.identity();
+    let address = pda::model(&identity);
+    let chain = connection.chain();
+    let mut report = Report::default();
+    report
+        .add("model", address.to_string())
+        .add("identity", hex::encode(identity));
+    if let Some((_, known)) = chain.account::<ModelAccount>(&address).await? {
+        if !json {
+            say!("{} is registered already:", file.display());
         }
+        return report.add("name", known.name.as_str()).print(json);
+    }
+    let Some((_, config)) = chain.account::<Config>(&pda::config()).await? else {
+        return Err(Exit::error(
+            exit::NOT_FOUND,
+            "the program is not initialised on this chain",
+        ));
+    };
+    let name = match name {
+        Some(name) => text(name)?,
+        None => text(&crate::model::name(file)?)?,
+    };
+    let wallet = connection.wallet()?;
+    let payer = wallet.pubkey();
+    let instruction = ix::register_model(&payer, &payer, &RegisterModel { spec, name });
+    let signature = send(&chain, &wallet, &[instruction]).await?;
+    report
+        .add("name", name.as_str())
+        .lamports("burned", config.params.registration_fee.get())
+        .add("signature", signature.to_string())
+        .print(json)
+}
+
+/// What `model update` changes.
+struct Change {
+    price_in: Option<u32>,
+    price_out: Option<u32>,
+    name: Option<String>,
+    retire: bool,
+    activate: bool,
+}
+
+async fn update(model: &str, change: Change, connection: &Connection) -> Result<Report> {
+    let chain = connection.chain();
+    let (address, found) = find(&chain, model).await?;
+    let is_retired = found.header.status == ModelStatus::Retired as u8;
+    let arguments = UpdateModel {
+        price_in: change.price_in.map_or(found.price_in, U32::new),
+        price_out: change.price_out.map_or(found.price_out, U32::new),
+        name: change.name.as_deref().map_or(Ok(found.name), text)?,
+        retired: (change.retire || is_retired && !change.activate).into(),
+    };
+    let wallet = connection.wallet()?;
+    if found.registrant != wallet.pubkey().to_bytes() {
+        return Err(Exit::error(
+            exit::USAGE,
+            format!(
+                "only its registrant {} can change this model; pass its key with --keypair",
+                Pubkey::new_from_array(found.registrant)
+            ),
+        ));
+    }
+    let instruction = ix::update_model(&wallet.pubkey(), &address, &arguments);
+    let signature = send(&chain, &wallet, &[instruction]).await?;
+    let mut report = Report::default();
+    report
+        .add("model", address.to_string())
+        .add("name", arguments.name.as_str())
+        .add("price_in_lamports_per_1k", arguments.price_in.get())
+        .add("price_out_lamports_per_1k", arguments.price_out.get())
+        .add("retired", arguments.retired == 1)
+        .add("signature", signature.to_string());
+    Ok(report)
+}
+
+async fn list(connection: &Connection, json: bool) -> Result<()> {
+    let models = connection.gateway()?.get("/v1/models").await?;
+    if json {
+        return terminal::json(&models);
+    }
+    let rows = models["data"].as_array().cloned().unwrap_or_default();
+    let columns = [
+        ("MODEL", "id"),
+        ("IN", "price_in_lamports_per_1k"),
+        ("OUT", "price_out_lamports_per_1k"),
+        ("CONTEXT", "context_length"),
+        ("VALIDATORS", "validators"),
+        ("ARITHMETIC", "kernel_profile"),
+    ];
+    let none = "The gateway serves no model that takes jobs.";
+    print_rows(&rows, &columns, none, false)?;
+    if !rows.is_empty() {
+        note!("IN and OUT in lamports per 1,000 tokens.");
     }
     Ok(())
 }

@@ -1,23 +1,11 @@
 //! `mythic node`: run a validator, or make the configuration of one.
 
-use crate::{
-    config,
-    context::Connection,
-    exit::{self, Exit},
-    model::fetch_with_progress,
-    shutdown,
-    units::sol,
-};
-use anyhow::{Context, Result};
+use super::init;
+use crate::{config, context::Connection, say, shutdown};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use mythic_client::keys;
 use mythic_lab::cheat::Told;
-use mythic_node::{ModelConfig, NodeConfig};
-use solana_signer::Signer;
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 /// What an operator key needs for its first transactions.
 const OPERATOR_FEES: u64 = 50_000_000;
@@ -58,6 +46,13 @@ struct Init {
     stake: u64,
 }
 
+impl Node {
+    /// Whether it runs until it is stopped.
+    pub fn is_process(&self) -> bool {
+        self.command.is_none()
+    }
+}
+
 /// Runs `mythic node`.
 pub async fn run(node: Node, connection: &Connection) -> Result<()> {
     match node.command {
@@ -74,102 +69,22 @@ pub async fn run(node: Node, connection: &Connection) -> Result<()> {
     }
 }
 
-pub(super) fn is_loopback(url: &str) -> bool {
-    let host = reqwest::Url::parse(url)
-        .ok()
-        .and_then(|url| url.host_str().map(str::to_owned))
-        .unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
 async fn init(init: Init, connection: &Connection) -> Result<()> {
-    let file = init.dir.join("node.toml");
-    if file.exists() {
-        return Err(Exit::error(
-            exit::FAILURE,
-            format!(
-                "{} exists; edit it, or choose another directory",
-                file.display()
-            ),
-        ));
-    }
-    std::fs::create_dir_all(&init.dir).with_context(|| format!("making {}", init.dir.display()))?;
-    let dir = init.dir.canonicalize()?;
-    let model = match init.model {
-        Some(path) => path
-            .canonicalize()
-            .with_context(|| format!("--model {}", path.display()))?,
-        None => fetch_with_progress().await?,
+    let wanted = init::Init {
+        dir: init.dir,
+        file: "node.toml",
+        model: init.model,
+        stake: init.stake,
+        operator: (OPERATOR_FEES, "for fees of results"),
+        command: "mythic node",
     };
-    let (authority_path, operator_path) = (dir.join("authority.json"), dir.join("operator.json"));
-    let (authority, operator) = (
-        keys::load_or_create(&authority_path)?,
-        keys::load_or_create(&operator_path)?,
-    );
-    let (rpc_url, ws_url) = connection.chain_urls();
+    let mut made = init::make(wanted, connection).await?;
     // Only a development network has nodes that nobody else could reach.
-    let allow_loopback = is_loopback(&init.endpoint);
-    let config = NodeConfig {
-        data_dir: dir.join("data"),
-        authority_keypair: Some(authority_path),
-        operator_keypair: operator_path,
-        rpc_url,
-        ws_url,
-        gateways: vec![connection.gateway()?.base().to_owned()],
-        listen: init.listen,
-        endpoint: Some(init.endpoint),
-        allow_loopback,
-        models: vec![ModelConfig {
-            path: model,
-            identity: None,
-        }],
-        stake_lamports: init.stake,
-        ..NodeConfig::default()
-    };
-    config
-        .validate()
-        .map_err(|message| Exit::error(exit::USAGE, message))?;
-    std::fs::write(&file, toml::to_string(&config)?)?;
-    println!("Wrote {}", file.display());
-    if allow_loopback {
-        println!(
-            "Its endpoint is on loopback, so it may dial loopback too: for development networks only."
-        );
-    }
-    println!(
-        "Fund, then start `mythic node --config {}`:",
-        file.display()
-    );
-    println!(
-        "  authority  {}   {} stake, and 0.01 SOL for rent and fees",
-        authority.pubkey(),
-        sol(init.stake)
-    );
-    println!(
-        "  operator   {}   {} for fees of results",
-        operator.pubkey(),
-        sol(OPERATOR_FEES)
-    );
-    println!("Back up authority.json: it owns the stake. The operator key can be replaced.");
+    made.config.allow_loopback = init::is_loopback(&init.endpoint);
+    made.config.listen = init.listen;
+    made.config.endpoint = Some(init.endpoint);
+    let loopback = made.config.allow_loopback;
+    made.write(loopback.then_some("Its endpoint is on loopback"))?;
+    say!("Back up authority.json: it owns the stake. The operator key can be replaced.");
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_told_from_the_world() {
-        for url in [
-            "http://127.0.0.1:8080",
-            "http://localhost",
-            "http://[::1]:1/",
-        ] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in ["https://node.example.org", "http://10.0.0.1", "127.0.0.1"] {
-            assert!(!is_loopback(url), "{url}");
-        }
-    }
 }

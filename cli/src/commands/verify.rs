@@ -1,18 +1,18 @@
 //! `mythic verify`: check one answer by hand, or run a verifier: a validator that takes no jobs.
 
-use super::node::is_loopback;
+use super::init::{self, is_loopback};
 use crate::{
     config,
     context::Connection,
     exit::{self, Exit},
     model::fetch_with_progress,
     progress::Step,
-    shutdown,
-    units::{print_table, sol},
+    say, shutdown, terminal,
+    units::{counted, print_table},
 };
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use mythic_client::{ChainClient, Commitment, keys, pda};
+use mythic_client::{ChainClient, Commitment, pda};
 use mythic_engine::{Checked, Engine, EngineConfig, kernels};
 use mythic_interface::{
     comparison::Rule,
@@ -20,7 +20,7 @@ use mythic_interface::{
 };
 use mythic_lab::cheat::Told;
 use mythic_model::catalogue as model;
-use mythic_node::{ModelConfig, NodeConfig, seams::Seams, verify::fetch};
+use mythic_node::{seams::Seams, verify::fetch};
 use mythic_verifier::{
     Policy, VerifierConfig,
     check::{self, Finding, Position, Subject},
@@ -31,7 +31,6 @@ use mythic_verifier::{
 use mythic_wire::Evidence;
 use serde_json::json;
 use solana_pubkey::Pubkey;
-use solana_signer::Signer;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -46,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Check an answer against its fingerprint and the model, or run a verifier.
 ///
-/// With a job: once, position by position. Exit codes: 0 the answer is honest, 6 it is false, 7 that cannot be said.
+/// With a job: once, position by position; --quiet says the verdict alone. Exit codes: 0 the answer is honest, 6 it is false, 7 that cannot be said.
 /// With --config: follow results, check some, challenge the false ones, sit on juries. `mythic verify init` writes the configuration.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -68,6 +67,9 @@ pub struct Verify {
     /// Threads of the engine; 0 = one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Say the verdict alone, without a row for each position
+    #[arg(long, short)]
+    quiet: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -98,11 +100,18 @@ struct Init {
     #[arg(long, default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
     /// Part of the answers to check, 0 to 1
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = parse_rate)]
     rate: f64,
     /// Stake to register with, in SOL
     #[arg(long, default_value = "1", value_parser = crate::units::parse_amount)]
     stake: u64,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
+        _ => Err("0 to 1".into()),
+    }
 }
 
 /// Runs `mythic verify`.
@@ -135,79 +144,30 @@ pub async fn run(verify: Verify, connection: &Connection) -> Result<()> {
 }
 
 async fn init(init: Init, connection: &Connection) -> Result<()> {
-    let file = init.dir.join("verify.toml");
-    if file.exists() {
-        return Err(Exit::error(
-            exit::FAILURE,
-            format!(
-                "{} exists; edit it, or choose another directory",
-                file.display()
-            ),
-        ));
-    }
-    std::fs::create_dir_all(&init.dir).with_context(|| format!("making {}", init.dir.display()))?;
-    let dir = init.dir.canonicalize()?;
-    let model = match init.model {
-        Some(path) => path
-            .canonicalize()
-            .with_context(|| format!("--model {}", path.display()))?,
-        None => fetch_with_progress().await?,
+    let wanted = init::Init {
+        dir: init.dir,
+        file: "verify.toml",
+        model: init.model,
+        stake: init.stake,
+        operator: (
+            OPERATOR_LAMPORTS,
+            "for fees, and for bond and rent of a first challenge",
+        ),
+        command: "mythic verify",
     };
-    let (authority_path, operator_path) = (dir.join("authority.json"), dir.join("operator.json"));
-    let (authority, operator) = (
-        keys::load_or_create(&authority_path)?,
-        keys::load_or_create(&operator_path)?,
-    );
-    let (rpc_url, ws_url) = connection.chain_urls();
+    let mut made = init::make(wanted, connection).await?;
     // Only a development network has nodes that nobody else could reach.
-    let allow_loopback = is_loopback(&rpc_url);
-    let config = NodeConfig {
-        data_dir: dir.join("data"),
-        authority_keypair: Some(authority_path),
-        operator_keypair: operator_path,
-        rpc_url,
-        ws_url,
-        gateways: vec![connection.gateway()?.base().to_owned()],
-        listen: init.listen,
-        allow_loopback,
-        accept_jobs: false,
-        models: vec![ModelConfig {
-            path: model,
-            identity: None,
-        }],
-        stake_lamports: init.stake,
-        verifier: VerifierConfig {
-            policy: Policy::Rate,
-            rate: init.rate,
-            ..VerifierConfig::default()
-        },
-        ..NodeConfig::default()
+    made.config.allow_loopback = is_loopback(&made.config.rpc_url);
+    made.config.listen = init.listen;
+    made.config.accept_jobs = false;
+    made.config.verifier = VerifierConfig {
+        policy: Policy::Rate,
+        rate: init.rate,
+        ..VerifierConfig::default()
     };
-    config
-        .validate()
-        .map_err(|message| Exit::error(exit::USAGE, message))?;
-    std::fs::write(&file, toml::to_string(&config)?)?;
-    println!("Wrote {}", file.display());
-    if allow_loopback {
-        println!(
-            "The chain is on loopback, so it may dial loopback too: for development networks only."
-        );
-    }
-    println!(
-        "Fund, then start `mythic verify --config {}`:",
-        file.display()
-    );
-    println!(
-        "  authority  {}   {} stake, and 0.01 SOL for rent and fees",
-        authority.pubkey(),
-        sol(init.stake)
-    );
-    println!(
-        "  operator   {}   {} for fees, and for bond and rent of a first challenge",
-        operator.pubkey(),
-        sol(OPERATOR_LAMPORTS)
-    );
-    println!(
+    let loopback = made.config.allow_loopback;
+    made.write(loopback.then_some("The chain is on loopback"))?;
+    say!(
         "It may challenge answers to jobs that were requested after its registration. Back up authority.json: it owns the stake."
     );
     Ok(())
@@ -469,16 +429,19 @@ fn report(
             "compute_seconds": seconds,
             "positions": rows,
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        terminal::json(&value)?;
     } else {
-        table(text, positions);
-        println!("{finding}");
+        say!("{finding}");
+        if !verify.quiet {
+            table(text, positions);
+        }
         if let Some(seconds) = seconds {
             let differing = positions.iter().filter(|p| p.differs).count();
             let profile = if exact { "exact" } else { "calibrated" };
-            println!(
-                "{} positions, {differing} differ; {profile} profile; {seconds:.2} s of the engine",
-                positions.len()
+            say!(
+                "{}: {}, {differing} differ; {profile} profile; {seconds:.2} s of the engine",
+                finding.name(),
+                counted(positions.len() as u64, "position"),
             );
         }
     }
@@ -534,6 +497,6 @@ fn table(text: Option<&dyn Fn(u32) -> String>, positions: &[Position]) {
     ];
     print_table(&headers, &rows);
     if positions.iter().any(|p| p.sampled) {
-        println!("* drawn by the chain");
+        say!("* drawn by the chain");
     }
 }

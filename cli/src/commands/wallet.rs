@@ -3,13 +3,16 @@
 use crate::{
     context::Connection,
     exit::{self, Exit},
+    note,
     report::Report,
+    say, terminal,
     units::{parse_amount, sol},
 };
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use mythic_client::{ChainClient, Commitment, ix, keys, pda};
 use mythic_interface::state::Vault as VaultAccount;
+use serde_json::json;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -24,6 +27,9 @@ pub enum Wallet {
     New {
         /// Where to write it; never overwritten
         file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Address and lamports
     Show {
@@ -36,6 +42,9 @@ pub enum Wallet {
         /// SOL (1.5), or lamports (1500lamports)
         #[arg(value_parser = parse_amount)]
         amount: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -53,15 +62,25 @@ pub enum Vault {
         /// SOL (1.5), or lamports (1500lamports)
         #[arg(value_parser = parse_amount)]
         amount: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Pay out to the owner
     Withdraw {
         /// SOL (1.5), or lamports (1500lamports)
         #[arg(value_parser = parse_amount)]
         amount: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Close a vault without open jobs; balance and rent go back
-    Close,
+    Close {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Sends instructions that the wallet signs and pays for, and waits until they are confirmed. A wallet that can't pay is told
@@ -94,12 +113,14 @@ pub async fn send(
 /// Runs `mythic wallet`.
 pub async fn wallet(command: Wallet, connection: &Connection) -> Result<()> {
     match command {
-        Wallet::New { file } => {
+        Wallet::New { file, json } => {
             let key = Keypair::new();
             keys::write_keypair(&file, &key)?;
-            println!("address  {}", key.pubkey());
-            println!("file     {}", file.display());
-            eprintln!(
+            Report::default()
+                .add("address", key.pubkey().to_string())
+                .add("file", file.display().to_string())
+                .print(json)?;
+            note!(
                 "Whoever has this file has the money: keep a copy, show it to nobody. Use it with --keypair or MYTHIC_KEYPAIR."
             );
         }
@@ -111,14 +132,17 @@ pub async fn wallet(command: Wallet, connection: &Connection) -> Result<()> {
                 .lamports("balance", balance)
                 .print(json)?;
         }
-        Wallet::Airdrop { amount } => {
+        Wallet::Airdrop { amount, json } => {
             let address = connection.wallet()?.pubkey();
             let chain = connection.chain();
             chain
                 .airdrop(&address, amount)
                 .await
                 .context("the faucet exists on development chains only")?;
-            println!("balance  {}", sol(chain.balance(&address).await?));
+            Report::default()
+                .add("address", address.to_string())
+                .lamports("balance", chain.balance(&address).await?)
+                .print(json)?;
         }
     }
     Ok(())
@@ -130,14 +154,13 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
     let owner = wallet.pubkey();
     let chain = connection.chain();
     match command {
-        Vault::Show { json } => show(&chain, &owner, json).await?,
-        Vault::Deposit { amount } => {
+        Vault::Show { json } => describe(&chain, &owner).await?.print(json)?,
+        Vault::Deposit { amount, json } => {
             let deposit = ix::deposit_vault(&owner, &owner, amount);
             let signature = send(&chain, &wallet, &[deposit]).await?;
-            println!("deposited {} in {signature}", sol(amount));
-            show(&chain, &owner, false).await?;
+            paid(&chain, &owner, ("deposited", amount), &signature, json).await?;
         }
-        Vault::Withdraw { amount } => {
+        Vault::Withdraw { amount, json } => {
             let vault = load(&chain, &owner).await?;
             let balance = vault.balance.get();
             if balance < amount {
@@ -152,14 +175,17 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
                 return Err(Exit::error(exit::FUNDS, message));
             }
             let signature = send(&chain, &wallet, &[ix::withdraw_vault(&owner, amount)]).await?;
-            println!("withdrew {} in {signature}", sol(amount));
-            show(&chain, &owner, false).await?;
+            paid(&chain, &owner, ("withdrew", amount), &signature, json).await?;
         }
-        Vault::Close => {
+        Vault::Close { json } => {
             let vault = load(&chain, &owner).await?;
             let rent_payer = Pubkey::new_from_array(vault.rent_payer);
             let signature = send(&chain, &wallet, &[ix::close_vault(&owner, &rent_payer)]).await?;
-            println!(
+            if json {
+                let done = json!({"owner": owner.to_string(), "closed": true, "returned_lamports": vault.balance.get(), "signature": signature.to_string()});
+                return terminal::json(&done);
+            }
+            say!(
                 "closed in {signature}; {} went back to {owner}",
                 sol(vault.balance.get())
             );
@@ -178,14 +204,34 @@ async fn load(chain: &ChainClient, owner: &Pubkey) -> Result<VaultAccount> {
     }
 }
 
-async fn show(chain: &ChainClient, owner: &Pubkey, json: bool) -> Result<()> {
+/// Says what a payment moved, and the vault as it is after it.
+async fn paid(
+    chain: &ChainClient,
+    owner: &Pubkey,
+    (verb, amount): (&str, u64),
+    signature: &Signature,
+    json: bool,
+) -> Result<()> {
+    if !json {
+        say!("{verb} {} in {signature}", sol(amount));
+        return describe(chain, owner).await?.print(false);
+    }
+    let mut report = describe(chain, owner).await?;
+    report
+        .lamports(verb, amount)
+        .add("signature", signature.to_string())
+        .print(true)
+}
+
+async fn describe(chain: &ChainClient, owner: &Pubkey) -> Result<Report> {
     let vault = load(chain, owner).await?;
-    Report::default()
+    let mut report = Report::default();
+    report
         .add("vault", pda::vault(owner).to_string())
         .add("owner", owner.to_string())
         .lamports("balance", vault.balance.get())
         .lamports("held", vault.held.get())
         .add("open_jobs", vault.open_jobs.get())
-        .lamports("spent", vault.spent.get())
-        .print(json)
+        .lamports("spent", vault.spent.get());
+    Ok(report)
 }

@@ -2,8 +2,11 @@
 
 use super::state::DevState;
 use crate::{
+    commands::ai::parse_temperature,
     exit::{self, Exit},
-    gateway::events,
+    gateway::{ANSWER_PATIENCE, events},
+    note,
+    terminal::{self, Answer},
 };
 use anyhow::{Context, Result};
 use clap::Args;
@@ -23,7 +26,7 @@ use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use std::{io::Write, path::Path, time::Duration};
+use std::path::Path;
 
 /// Slots until the job's deadline, and until its nonce expires.
 const DEADLINE_SLOTS: u32 = 1_000;
@@ -37,7 +40,7 @@ pub struct Ask {
     /// The prompt
     prompt: String,
     /// Most output tokens to pay for
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: u32,
     /// 0 = always the likeliest token
     #[arg(long, default_value_t = 1.0, value_parser = parse_temperature)]
@@ -45,13 +48,6 @@ pub struct Ask {
     /// Print one JSON object at the end instead of streaming
     #[arg(long)]
     json: bool,
-}
-
-fn parse_temperature(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(value) if (0.0..=2.0).contains(&value) => Ok(value),
-        _ => Err("0 to 2".into()),
-    }
 }
 
 /// What came back.
@@ -70,8 +66,8 @@ impl Ask {
         let state = DevState::read(data_dir)?;
         let validator = state.validator(self.validator)?;
         let request = self.request(&state).await?;
-        let client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
+        let client = mythic_http::client::builder()
+            .read_timeout(ANSWER_PATIENCE)
             .build()?;
         let url = format!("{}/v1/inference", validator.endpoint);
         let response = client.post(&url).json(&request).send().await;
@@ -101,14 +97,12 @@ impl Ask {
                 "output_ids": got.output_ids,
                 "finish_reason": got.finish.map(Finish::as_str),
             });
-            println!("{object}");
-            return Ok(());
+            return terminal::json_line(&object);
         }
-        println!();
         if got.finish.is_none() {
-            eprintln!("The validator shows no evidence of this answer.");
+            note!("The validator shows no evidence of this answer.");
         }
-        eprintln!("job {} · validator {}", got.job, validator.authority);
+        note!("job {} · validator {}", got.job, validator.authority);
         Ok(())
     }
 
@@ -118,7 +112,7 @@ impl Ask {
             ..Got::default()
         };
         let mut stream = events(response);
-        let mut out = std::io::stdout();
+        let mut out = Answer::stdout();
         while let Some(event) = stream.next().await {
             match serde_json::from_str(&event?.data).context("the validator's stream")? {
                 NodeEvent::Accepted { .. } => {}
@@ -126,8 +120,7 @@ impl Ask {
                     got.output_ids.push(token);
                     got.text.push_str(&text);
                     if !self.json {
-                        out.write_all(text.as_bytes())?;
-                        out.flush()?;
+                        out.write(&text)?;
                     }
                 }
                 NodeEvent::Done { finish_reason, .. } => got.finish = Some(finish_reason),
@@ -138,6 +131,9 @@ impl Ask {
                     ));
                 }
             }
+        }
+        if !self.json {
+            out.end()?;
         }
         Ok(got)
     }

@@ -4,7 +4,10 @@ use super::{
     layout::Layout,
     state::{DevState, ValidatorInfo},
 };
-use crate::exit::{self, Exit};
+use crate::{
+    exit::{self, Exit},
+    say, terminal,
+};
 use anyhow::{Context, Result};
 use clap::{
     Args,
@@ -15,6 +18,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use serde_json::json;
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -37,6 +41,12 @@ pub struct Cheat {
     /// The way to cheat
     #[arg(long, default_value = How::OtherModel.as_str(), value_parser = behaviours())]
     how: Behaviour,
+    /// Cheat even where nobody could judge it
+    #[arg(long)]
+    anyway: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a validator is told to do.
@@ -51,11 +61,62 @@ fn behaviours() -> impl TypedValueParser<Value = Behaviour> {
         .map(|name| Behaviour(name.parse().ok()))
 }
 
+/// Validators that it takes to find a cheat and to punish it: the cheater, one that challenges it, and, where the program
+/// can't prove it by itself, one that judges.
+fn needed(how: How) -> usize {
+    match how {
+        // Their own data shows these false, or nothing is shown.
+        How::Prefill | How::WrongSeed | How::EarlyStop | How::PadAfterEos | How::Withhold => 2,
+        How::OtherQuant
+        | How::OtherModel
+        | How::WrongIds
+        | How::TruncatePrompt
+        | How::OneToken
+        | How::Random => 3,
+    }
+}
+
+/// What to know of a network of so many validators, if it is too small to judge every answer.
+pub fn too_small(validators: usize) -> Option<String> {
+    match validators {
+        0 | 1 => Some("With one validator nobody checks its answers; with 3 or more false ones are challenged and judged.".into()),
+        2 => Some("With two validators nobody is left to judge most challenges, and a cheat keeps its stake; 3 or more can.".into()),
+        _ => None,
+    }
+}
+
 impl Cheat {
+    /// Refuses where the outcome would be the opposite of what is to be seen.
+    fn check(&self, validators: usize) -> Result<()> {
+        let Some(how) = self
+            .how
+            .0
+            .filter(|how| validators < needed(*how) && !self.anyway)
+        else {
+            return Ok(());
+        };
+        let why = match validators {
+            0 | 1 => "nobody else is there to challenge it",
+            _ => {
+                "one would cheat, one challenge, and nobody be left to judge: the challenge would end void, the cheat keep its stake"
+            }
+        };
+        Err(Exit::error(
+            exit::USAGE,
+            format!(
+                "{how} with {validators} of {} validators: {why}. Start the network with --validators {} or more (5 give a jury of three), or pass --anyway",
+                needed(how),
+                needed(how),
+                how = how.as_str(),
+            ),
+        ))
+    }
+
     /// Tells the network.
     pub async fn run(self, data_dir: &Path) -> Result<()> {
         let state = DevState::read(data_dir)?;
         let validator = state.validator(self.validator)?;
+        self.check(state.validators.len())?;
         let process = state.process(&validator.process)?;
         let pid = process.pid.with_context(|| {
             format!(
@@ -72,29 +133,35 @@ impl Cheat {
         let layout = Layout {
             root: state.data_dir.clone(),
         };
-        layout.write_config(&validator.process, &config)?;
+        layout.write_config(&validator.process, &toml::to_string(&config)?)?;
         // The supervisor starts it again.
         kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)
             .with_context(|| format!("stopping {} (process {pid})", validator.process))?;
         wait(data_dir, validator, pid).await?;
-        self.announce(&validator.authority);
-        Ok(())
+        self.announce(&validator.authority)
     }
 
-    fn announce(&self, authority: &str) {
+    fn announce(&self, authority: &str) -> Result<()> {
         let number = self.validator;
+        if self.json {
+            let how = self.how.0.map(|how| how.as_str());
+            return terminal::json(
+                &json!({"validator": authority, "number": number, "cheat": how}),
+            );
+        }
         match self.how.0 {
-            None => println!("Validator {number} ({authority}) is honest again."),
+            None => say!("Validator {number} ({authority}) is honest again."),
             Some(how) => {
-                println!(
+                say!(
                     "Validator {number} ({authority}) cheats: it {}.",
                     how.describe()
                 );
-                println!("  ask it   mythic dev ask --validator {number} \"Why is the sky blue?\"");
-                println!("  watch    mythic disputes watch");
-                println!("  stop it  mythic dev cheat --validator {number} --how {HONEST}");
+                say!("  ask it   mythic dev ask --validator {number} \"Why is the sky blue?\"");
+                say!("  watch    mythic disputes watch");
+                say!("  stop it  mythic dev cheat --validator {number} --how {HONEST}");
             }
         }
+        Ok(())
     }
 }
 
@@ -102,7 +169,7 @@ impl Cheat {
 async fn wait(data_dir: &Path, validator: &ValidatorInfo, old: u32) -> Result<()> {
     let started = Instant::now();
     let health = format!("{}/health", validator.endpoint);
-    let client = reqwest::Client::builder()
+    let client = mythic_http::client::builder()
         .timeout(Duration::from_secs(2))
         .build()?;
     loop {
@@ -153,5 +220,25 @@ mod tests {
         assert!(how("nicely").is_err());
         let line = Line::try_parse_from(["mythic", "--validator", "2"]);
         assert_eq!(line.ok().and_then(|l| l.cheat.how.0), Some(How::OtherModel));
+    }
+    #[test]
+    fn a_network_that_could_not_judge_a_cheat_is_named_with_the_number_that_can() {
+        let refused = |how: &str, validators: usize, anyway: bool| {
+            let mut line = vec!["mythic", "--validator", "1", "--how", how];
+            line.extend(anyway.then_some("--anyway"));
+            let cheat = Line::try_parse_from(line).unwrap().cheat;
+            cheat.check(validators).err().map(|error| error.to_string())
+        };
+        for how in How::ALL {
+            let (how, needed) = (how.as_str(), needed(how));
+            let why = refused(how, needed - 1, false).unwrap();
+            assert!(why.contains(&format!("--validators {needed}")), "{why}");
+            assert_eq!(refused(how, needed, false), None, "{how}");
+            assert_eq!(refused(how, 1, true), None, "{how}");
+        }
+        assert_eq!(refused(HONEST, 1, false), None);
+        assert!(
+            too_small(2).is_some_and(|hint| hint.contains("3 or more")) && too_small(3).is_none()
+        );
     }
 }

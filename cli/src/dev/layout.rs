@@ -1,13 +1,26 @@
 //! The data directory of a development network: where everything in it is, and that one network at a time uses it.
 
-use crate::exit::{self, Exit};
+use crate::{
+    commands::init::{private_dir, write_private},
+    exit::{self, Exit},
+};
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
-use serde::Serialize;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Permissions,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Held by the process that runs the network, and names it.
+const LOCK: &str = "lock";
+/// Begins the key of the DEV account; keys of users begin otherwise.
+const KEY_PREFIX: &str = "dev-";
 
 /// A data directory.
+#[derive(Clone, Debug)]
 pub struct Layout {
     /// Absolute.
     pub root: PathBuf,
@@ -29,41 +42,89 @@ impl Layout {
         self.root.join("config").join(format!("{process}.toml"))
     }
 
+    /// The program that a new chain deploys.
+    pub fn program(&self) -> PathBuf {
+        self.at("chain").join("mythic_ai_precompiles.so")
+    }
+
     /// Writes the configuration of a process, readable by its owner only.
-    pub fn write_config(&self, process: &str, config: &impl Serialize) -> Result<PathBuf> {
-        use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    pub fn write_config(&self, process: &str, toml: &str) -> Result<PathBuf> {
         let path = self.config(process);
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)?;
-        file.write_all(toml::to_string(config)?.as_bytes())
-            .with_context(|| format!("writing {}", path.display()))?;
+        write_private(&path, toml.as_bytes())?;
         Ok(path)
     }
+
+    /// The key of the DEV account at the gateway: made once, at random, and kept.
+    pub fn api_key(&self) -> Result<String> {
+        let path = self.at("keys").join("api-key");
+        if let Ok(kept) = std::fs::read_to_string(&path) {
+            let kept = kept.trim();
+            if kept
+                .strip_prefix(KEY_PREFIX)
+                .is_some_and(|random| random.len() == 32)
+            {
+                return Ok(kept.to_owned());
+            }
+        }
+        let made = format!("{KEY_PREFIX}{}", hex::encode(rand::random::<[u8; 16]>()));
+        write_private(&path, made.as_bytes())?;
+        Ok(made)
+    }
+}
+
+/// Locks the directory of a network that runs, without waiting: `None` while another process has it.
+fn lock(root: &Path) -> Result<Option<Flock<std::fs::File>>> {
+    let path = root.join(LOCK);
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .with_context(|| format!("opening {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
+/// The process of the network that runs in a data directory, if one does.
+pub fn runs(data_dir: &Path) -> Result<Option<u32>> {
+    if !data_dir.join(LOCK).is_file() || lock(data_dir)?.is_some() {
+        return Ok(None);
+    }
+    // Written once the lock was had, which may have been just now.
+    let pid = std::fs::read_to_string(data_dir.join(LOCK))?;
+    let pid = pid.trim().parse().with_context(|| {
+        format!(
+            "{} names no process yet; try again",
+            data_dir.join(LOCK).display()
+        )
+    })?;
+    Ok(Some(pid))
 }
 
 /// Makes the data directory, after forgetting what was there if `reset`, and locks it.
 pub fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File>)> {
-    std::fs::create_dir_all(data_dir)
-        .with_context(|| format!("making the data directory {}", data_dir.display()))?;
+    if !data_dir.is_dir() {
+        std::fs::create_dir_all(data_dir)
+            .with_context(|| format!("making the data directory {}", data_dir.display()))?;
+        // The database's unprivileged user passes through it; what is secret lies below, behind doors of its own.
+        std::fs::set_permissions(data_dir, Permissions::from_mode(0o711))?;
+    }
     let root = data_dir.canonicalize()?;
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(root.join("lock"))?;
-    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        Exit::error(
+    let Some(mut lock) = lock(&root)? else {
+        return Err(Exit::error(
             exit::FAILURE,
             format!(
-                "another `mythic dev` runs in {}; stop it, or choose another --data-dir",
+                "another `mythic dev` runs in {}; stop it (`mythic dev stop`), or choose another --data-dir",
                 root.display()
             ),
-        )
-    })?;
+        ));
+    };
+    lock.set_len(0)?;
+    lock.write_all(std::process::id().to_string().as_bytes())?;
     if reset {
         for name in [
             "chain", "spool", "postgres", "nodes", "keys", "config", "logs", "gateway", "dev.json",
@@ -83,8 +144,13 @@ pub fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File
         }
     }
     let layout = Layout { root };
-    for name in ["config", "logs", "spool", "nodes", "gateway"] {
-        std::fs::create_dir_all(layout.at(name))?;
+    for name in [
+        "chain", "config", "gateway", "keys", "logs", "nodes", "spool",
+    ] {
+        let dir = layout.at(name);
+        private_dir(&dir)?;
+        // One that an earlier build made may be open to all.
+        std::fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
     }
     Ok((layout, lock))
 }
@@ -109,6 +175,51 @@ pub fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -
         "spool_dir": layout.at("spool"),
         "owners": [bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string()],
     });
-    std::fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
+    write_private(&path, &serde_json::to_vec_pretty(&config)?)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn one_network_at_a_time_runs_and_is_found_by_its_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("data");
+        assert_eq!(runs(&root).unwrap(), None);
+        let (layout, lock) = open(&root, false).unwrap();
+        assert_eq!(runs(&root).unwrap(), Some(std::process::id()));
+        let second = open(&root, false).map(drop).unwrap_err().to_string();
+        assert!(
+            second.contains("another `mythic dev`") && second.contains("mythic dev stop"),
+            "{second}"
+        );
+        drop(lock);
+        assert_eq!(runs(&root).unwrap(), None);
+        assert_eq!(mode(&layout.root), 0o711);
+        for name in ["keys", "nodes", "logs", "config", "chain"] {
+            assert_eq!(mode(&layout.at(name)), 0o700, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_key_is_random_kept_and_for_its_owner_alone() {
+        let made = || {
+            let dir = tempfile::tempdir().unwrap();
+            let (layout, lock) = open(dir.path(), false).unwrap();
+            (dir, layout, lock)
+        };
+        let (_dir, layout, _lock) = made();
+        let key = layout.api_key().unwrap();
+        assert!(key.len() == 36 && key.starts_with("dev-"), "{key}");
+        assert_eq!(layout.api_key().unwrap(), key);
+        assert_eq!(mode(&layout.at("keys").join("api-key")), 0o600);
+        let (_dir, other, _lock) = made();
+        assert_ne!(other.api_key().unwrap(), key);
+    }
 }

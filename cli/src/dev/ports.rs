@@ -1,16 +1,27 @@
 //! Ports of the network: the documented ones, or free ones where 0 is asked for; a port in use is named before anything starts.
 
 use anyhow::{Result, bail};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+/// A port that something wants.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Whose it is, in words.
+    pub what: String,
+    /// The option that chooses it.
+    pub flag: &'static str,
+    /// 0 = any free one.
+    pub wanted: u16,
+}
 
 /// Takes each wanted port on loopback, or any free one for 0. All are held until every one is found, so that none is given out twice.
-pub fn reserve(wanted: &[(String, String, u16)]) -> Result<Vec<u16>> {
+pub fn reserve(wanted: &[Port]) -> Result<Vec<SocketAddr>> {
     let mut held = Vec::new();
     let mut taken = Vec::new();
-    for (what, flag, port) in wanted {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, *port)) {
+    for Port { what, flag, wanted } in wanted {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, *wanted)) {
             Ok(listener) => held.push(listener),
-            Err(error) => taken.push(format!("  {port} ({what}): {error}; choose another with {flag} PORT, or {flag} 0 for any free one")),
+            Err(error) => taken.push(format!("  {wanted} ({what}): {error}; choose another with {flag} PORT, or {flag} 0 for any free one")),
         }
     }
     if !taken.is_empty() {
@@ -20,7 +31,7 @@ pub fn reserve(wanted: &[(String, String, u16)]) -> Result<Vec<u16>> {
         );
     }
     held.iter()
-        .map(|listener| Ok(listener.local_addr()?.port()))
+        .map(|listener| Ok(listener.local_addr()?))
         .collect()
 }
 
@@ -28,8 +39,12 @@ pub fn reserve(wanted: &[(String, String, u16)]) -> Result<Vec<u16>> {
 mod tests {
     use super::*;
 
-    fn want(port: u16) -> (String, String, u16) {
-        ("gateway".into(), "--gateway-port".into(), port)
+    fn want(wanted: u16) -> Port {
+        Port {
+            what: "gateway".into(),
+            flag: "--gateway-port",
+            wanted,
+        }
     }
 
     #[test]

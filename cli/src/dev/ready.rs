@@ -4,10 +4,12 @@ use super::{layout::Layout, state::DevState};
 use crate::{
     exit::{self, Exit},
     gateway::Gateway,
-    units::sol,
+    progress::Live,
+    say,
+    units::{counted, grouped, sol},
 };
 use anyhow::{Context, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -15,6 +17,8 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 const STEP_PATIENCE: Duration = Duration::from_secs(90);
+/// Pause between two looks for the live line.
+const LIVE_EVERY: Duration = Duration::from_secs(2);
 
 /// Waits until `ready`; says the end of the log of `process` if that takes too long.
 pub async fn wait(
@@ -104,8 +108,12 @@ pub async fn first_job(
 
 /// What a node computes on, in its own words.
 pub async fn device(node: &str) -> Option<String> {
-    let stats = reqwest::get(format!("{node}/stats")).await.ok()?;
-    let stats: serde_json::Value = stats.json().await.ok()?;
+    let client = mythic_http::client::builder()
+        .timeout(Duration::from_secs(5))
+        .build()
+        .ok()?;
+    let stats = client.get(format!("{node}/stats")).send().await.ok()?;
+    let stats: Value = stats.json().await.ok()?;
     let device = stats["engines"][0]["engine"]["device"].as_str()?;
     Some(match stats["cpu_only"].as_bool() {
         Some(true) => format!("{device}, no GPU"),
@@ -117,52 +125,105 @@ fn folder(state: &DevState) -> &Path {
     state.binary.parent().unwrap_or(Path::new("/"))
 }
 
-/// Prints all that one needs to use the network.
-pub fn announce(state: &DevState, device: Option<&str>, slot_ms: u64) {
+/// Prints all that one needs to use the network, and how it is stopped.
+pub fn announce(state: &DevState, stop: &str) {
     let (url, model) = (&state.gateway_url, &state.model);
-    println!("\nMythic development network");
-    println!("  gateway    {url}/v1        (OpenAI base URL; {url}/ shows the network)");
-    println!(
-        "  API key    {}        (any key pays from the DEV account's vault)",
-        state.api_key
+    say!("\nMythic development network");
+    say!("  gateway    {url}/v1        (OpenAI base URL; {url}/ shows the network)");
+    say!("  API key    {}", state.api_key);
+    say!(
+        "             (web pages need it; programs here may send any key or none. The DEV account's vault pays)"
     );
-    println!("  model      {model}");
-    println!(
+    say!("  model      {model}");
+    say!(
         "  validators {} on {}",
         state.validators.len(),
-        device.unwrap_or("an unknown device")
+        state.device.as_deref().unwrap_or("an unknown device")
     );
-    println!("  chain      {}   {}", state.rpc_url, state.ws_url);
-    println!("  database   {}   (read-only)", state.database_url);
-    println!(
+    say!("  chain      {}   {}", state.rpc_url, state.ws_url);
+    say!("  database   {}   (read-only)", state.database_url);
+    say!(
         "  commands   export PATH=\"{}:$PATH\"",
         folder(state).display()
     );
-    println!(
+    say!(
         "  data       {}   (logs/, dev.json)",
         state.data_dir.display()
     );
     for name in ["dev", "admin"] {
         if let Some(key) = state.keys.get(name) {
-            println!(
+            say!(
                 "  key        {name:<6} {}   {}",
                 key.pubkey,
                 key.path.display()
             );
         }
     }
-    println!(
+    say!(
         "             funded; development only. {} in the DEV vault at least.",
         sol(100 * crate::units::LAMPORTS_PER_SOL)
     );
     if let Some(job) = &state.own_job {
-        println!("  first job  {job}   (the network's own; settles 100 slots after its result)");
+        say!("  first job  {job}   (the network's own; settles 100 slots after its result)");
     }
-    if slot_ms == 0 {
-        println!("  slots      manual: `mythic dev warp N` advances the chain");
+    if state.slot_ms == 0 {
+        say!("  slots      manual: `mythic dev warp N` advances the chain");
     }
-    println!(
-        "\n  curl -N {url}/v1/chat/completions -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' \\\n    -d '{{\"model\":\"{model}\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}}]}}'\n",
-        state.api_key
+    say!("  stop       {stop}; `mythic dev status` prints this again");
+    if let Some(name) = crate::proxy::variable().filter(|_| !crate::proxy::others_go_direct()) {
+        say!(
+            "  proxy      {name} is set: curl and the SDKs need NO_PROXY=localhost,127.0.0.1 for these addresses"
+        );
+    }
+    say!(
+        "\n  curl -N {url}/v1/chat/completions -H 'Content-Type: application/json' \\\n    -d '{{\"model\":\"{model}\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}}]}}'\n"
     );
+}
+
+/// Shows on a terminal how the network stands, until it is stopped.
+pub async fn live(gateway: &Gateway, stop: &CancellationToken) {
+    let line = Live::new();
+    let show = async {
+        while line.is_seen() {
+            let text = match gateway.get("/v1/network").await {
+                Ok(network) => standing(&network),
+                Err(_) => "the gateway does not answer".into(),
+            };
+            line.say(&format!("{text} · Ctrl-C stops it"));
+            tokio::time::sleep(LIVE_EVERY).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = show => {}
+    }
+}
+
+fn standing(network: &Value) -> String {
+    let number = |name: &str| network[name].as_u64();
+    let mut text = format!(
+        "slot {} · {} · {} settled",
+        number("slot").map_or_else(|| "-".into(), grouped),
+        counted(number("jobs").unwrap_or_default(), "job"),
+        grouped(number("jobs_settled").unwrap_or_default())
+    );
+    if let Some(open) = number("disputes_open").filter(|open| *open > 0) {
+        text.push_str(&format!(" · {} open", counted(open, "dispute")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_live_line_says_slot_jobs_and_open_disputes() {
+        let mut network = json!({"slot": 1234, "jobs": 1, "jobs_settled": 0, "disputes_open": 0});
+        assert_eq!(standing(&network), "slot 1,234 · 1 job · 0 settled");
+        network["disputes_open"] = 2.into();
+        assert!(standing(&network).ends_with("2 disputes open"));
+        assert_eq!(standing(&Value::Null), "slot - · 0 jobs · 0 settled");
+    }
 }

@@ -49,9 +49,12 @@ pub struct KeyInfo {
 /// The whole file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DevState {
+    /// The `mythic dev` that runs it.
+    #[serde(default)]
+    pub pid: u32,
     /// Gateway, without `/v1`.
     pub gateway_url: String,
-    /// A key the gateway takes.
+    /// Key of the DEV account at the gateway.
     pub api_key: String,
     /// Chain's JSON-RPC.
     pub rpc_url: String,
@@ -66,6 +69,12 @@ pub struct DevState {
     /// Name of the model that is served, as the gateway takes it.
     #[serde(default)]
     pub model: String,
+    /// What the first validator computes on, in words.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Milliseconds of a slot; 0 = manual.
+    #[serde(default)]
+    pub slot_ms: u64,
     /// By name.
     pub processes: BTreeMap<String, ProcessInfo>,
     /// Program ids by name.
@@ -84,10 +93,15 @@ impl DevState {
     /// Reads the file of a data directory.
     pub fn read(data_dir: &Path) -> Result<Self> {
         let path = data_dir.join(FILE);
-        let bytes = std::fs::read(&path).with_context(|| {
-            format!(
-                "no development network in {}: run `make dev`",
-                data_dir.display()
+        let bytes = std::fs::read(&path).map_err(|error| {
+            let code = match error.kind() {
+                std::io::ErrorKind::NotFound => exit::NOT_FOUND,
+                _ => exit::FAILURE,
+            };
+            let dir = data_dir.display();
+            Exit::error(
+                code,
+                format!("no development network in {dir} ({error}): run `make dev`"),
             )
         })?;
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))

@@ -1,5 +1,6 @@
 //! Keeps the network's processes running: starts them with a log file each, restarts what dies, stops them in order.
 
+use crate::note;
 use anyhow::{Context, Result};
 use nix::{
     sys::signal::{Signal, kill},
@@ -34,7 +35,7 @@ pub struct Process {
     pub binary: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Appended to, never truncated, so that the log of a crash survives the restart.
+    /// Appended to, so that the log of a crash survives the restart.
     pub log: PathBuf,
 }
 
@@ -146,12 +147,14 @@ async fn keep_running(
                 return;
             }
             status = child.wait() => {
-                // Asked to stop, it starts with another configuration: no crash to back off from.
+                // Asked to stop, it starts with another configuration: no crash to back off from or to warn of.
                 if status.as_ref().is_ok_and(std::process::ExitStatus::success) {
                     backoff = FIRST_BACKOFF;
+                    note!("  {} was asked to stop; it starts again with its configuration as it is now", process.name);
+                } else {
+                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    tracing::warn!(process = %process.name, %status, log = %process.log.display(), "stopped; starting it again");
                 }
-                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                tracing::warn!(process = %process.name, %status, log = %process.log.display(), "stopped; starting it again");
                 set(&states, &on_change, &process.name, |state| {
                     state.pid = None;
                     state.restarts += 1;

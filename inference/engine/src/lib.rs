@@ -37,7 +37,8 @@ use tokio_util::sync::CancellationToken;
 use kv::Pool;
 use llama::Model;
 use mythic_model::gguf::{Gguf, GgufError};
-use mythic_model::prompt::{PromptError, PromptFormatter};
+use mythic_model::prompt::PromptFormatter;
+use mythic_model::servable::{self, Servable, ServableError};
 use scheduler::{Limits, Refusal, Request, Scheduler};
 use shared::Shared;
 use worker::{Job, Worker};
@@ -56,7 +57,7 @@ pub enum LoadError {
     #[error(transparent)]
     Gguf(#[from] GgufError),
     #[error(transparent)]
-    Prompt(#[from] PromptError),
+    Unservable(#[from] ServableError),
     #[error("engine configuration: {0}")]
     Config(String),
     #[error(transparent)]
@@ -136,10 +137,11 @@ impl Engine {
     pub fn load(path: impl AsRef<Path>, config: EngineConfig) -> Result<Self, LoadError> {
         config.validate().map_err(LoadError::Config)?;
         let gguf = Gguf::open(path.as_ref())?;
-        let formatter = Arc::new(PromptFormatter::from_parsed(&gguf)?);
+        let Servable { formatter, layout } = servable::check(&gguf)?;
+        let formatter = Arc::new(formatter);
         let kernels = kernels::Kernels::new(config.threads, config.instruction_set)?;
         let pack = kernels::pack::Pack::open(path.as_ref(), &gguf, kernels.pool())?;
-        let model = Model::load(&gguf, &pack, formatter.vocab_size(), kernels)?;
+        let model = Model::load(&gguf, &pack, &layout, kernels)?;
         let shape = model.kv_shape();
         let page_bytes = shape.page_bytes();
         let pages = u32::try_from(config.kv_bytes / page_bytes).unwrap_or(u32::MAX);

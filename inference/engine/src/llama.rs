@@ -1,7 +1,7 @@
 //! The llama architecture (Llama, Mistral, SmolLM2): grouped-query attention with rotary
-//! embedding, RMS norms, SwiGLU. It knows shapes and order; arithmetic is in [`super::kernels`].
+//! embedding, RMS norms, SwiGLU. It knows the order of things; their shapes are [`mythic_model::llama`]'s,
+//! arithmetic is in [`super::kernels`].
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,20 +14,11 @@ use super::kernels::{Kernels, Matrix, Rows, Table, math};
 use super::kv::{self, Pool};
 use super::logits::{self, Keep, Kept};
 use super::pages::{PAGE, PageId};
-use mythic_model::gguf::{Gguf, GgufError, Value};
+use mythic_model::gguf::{Gguf, GgufError};
+use mythic_model::llama::{self, Layout, Rope, Shape};
 
 /// Rows whose logits are in memory at once.
 const LOGIT_ROWS: usize = 32;
-
-#[derive(Clone, Debug)]
-struct Shape {
-    embedding: usize,
-    feed_forward: usize,
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
-    epsilon: f32,
-}
 
 struct Layer {
     attention_norm: Vec<f32>,
@@ -112,105 +103,26 @@ pub struct Scratch {
     kept: Vec<Mutex<Option<Result<Kept, RowError>>>>,
 }
 
-fn unsupported(what: impl Into<String>) -> GgufError {
-    GgufError::Unsupported(what.into())
-}
-
-/// A vector of f32, as norms are stored.
-fn vector(
-    gguf: &Gguf,
-    name: &str,
-    len: usize,
-    used: &mut BTreeSet<String>,
-) -> Result<Vec<f32>, GgufError> {
-    used.insert(name.to_owned());
-    Table::load_vector(gguf, name, len)
-}
-
 impl Model {
-    /// Checks the file's shapes against each other and takes the weights where they are.
+    /// Takes the weights that the layout names where they are.
     pub fn load(
         gguf: &Gguf,
         pack: &Arc<Pack>,
-        vocabulary: usize,
+        layout: &Layout,
         kernels: Kernels,
     ) -> Result<Self, GgufError> {
-        let architecture = gguf
-            .text("general.architecture")?
-            .ok_or_else(|| GgufError::MissingKey("general.architecture".into()))?;
-        if architecture != "llama" {
-            return Err(unsupported(format!(
-                "architecture `{architecture}` is not supported; supported is llama"
-            )));
-        }
-        if gguf.int("llama.expert_count", 0, u32::MAX)?.unwrap_or(0) > 0 {
-            return Err(unsupported("mixtures of experts are not supported"));
-        }
-        let count = |key: &str, max: u32| {
-            gguf.require_int(&format!("llama.{key}"), 1, max)
-                .map(|n| n as usize)
-        };
-        let embedding = count("embedding_length", 1 << 17)?;
-        let heads = count("attention.head_count", 1 << 12)?;
-        let kv_heads = match gguf.int("llama.attention.head_count_kv", 1, 1 << 12)? {
-            Some(n) => n as usize,
-            None => heads,
-        };
-        let default_dim = embedding / heads;
-        let dim = |key: &str| -> Result<usize, GgufError> {
-            Ok(gguf
-                .int(&format!("llama.attention.{key}"), 2, 1 << 12)?
-                .map_or(default_dim, |n| n as usize))
-        };
-        let head_dim = dim("key_length")?;
-        if dim("value_length")? != head_dim {
-            return Err(unsupported(
-                "keys and values of different length are not supported",
-            ));
-        }
-        if !heads.is_multiple_of(kv_heads) || head_dim < 2 || !head_dim.is_multiple_of(2) {
-            return Err(unsupported(format!(
-                "{heads} heads of {head_dim} values over {kv_heads} key-value heads are no model's shape"
-            )));
-        }
-        let epsilon = gguf
-            .float("llama.attention.layer_norm_rms_epsilon")?
-            .unwrap_or(1e-5);
-        let shape = Shape {
-            embedding,
-            feed_forward: count("feed_forward_length", 1 << 20)?,
-            heads,
-            kv_heads,
-            head_dim,
-            epsilon: epsilon as f32,
-        };
-        let mut used = BTreeSet::new();
-        let frequencies = frequencies(gguf, &shape, &mut used)?;
-        let layers = (0..count("block_count", 1 << 10)?)
-            .map(|i| Layer::load(gguf, pack, &shape, i, &mut used))
+        let shape = layout.shape.clone();
+        let layers = (0..shape.layers)
+            .map(|layer| Layer::load(gguf, pack, &shape, layer))
             .collect::<Result<_, _>>()?;
-        let table = "token_embd.weight";
-        // The embedding is the output matrix too, where there is no other.
-        let output = match gguf.tensor("output.weight") {
-            Some(_) => "output.weight",
-            None => table,
-        };
-        used.extend([table.to_owned(), output.to_owned()]);
-        let output = Matrix::load(gguf, pack, output, embedding, vocabulary)?;
-        let table = Table::load(gguf, table, embedding, vocabulary)?;
-        let output_norm = vector(gguf, "output_norm.weight", embedding, &mut used)?;
-        if let Some(name) = gguf.tensor_names().find(|name| !used.contains(*name)) {
-            return Err(unsupported(format!(
-                "the model has a tensor `{name}` that this engine does not know, so its output would be wrong"
-            )));
-        }
+        let (embedding, vocabulary) = (shape.embedding, shape.vocabulary);
         Ok(Self {
-            shape,
             layers,
-            embedding: table,
-            output_norm,
-            output,
-            frequencies,
+            embedding: Table::load(gguf, llama::EMBEDDING, embedding, vocabulary)?,
+            output_norm: Table::load_vector(gguf, llama::OUTPUT_NORM, embedding)?,
+            output: Matrix::load(gguf, pack, layout.output, embedding, vocabulary)?,
+            frequencies: frequencies(gguf, &layout.rope)?,
+            shape,
             kernels,
         })
     }
@@ -378,43 +290,13 @@ impl Model {
 }
 
 /// Rotary frequencies, with linear scaling or the file's own factors (Llama 3).
-fn frequencies(
-    gguf: &Gguf,
-    shape: &Shape,
-    used: &mut BTreeSet<String>,
-) -> Result<Vec<f64>, GgufError> {
-    let rotated = gguf
-        .int("llama.rope.dimension_count", 2, 1 << 12)?
-        .map_or(shape.head_dim, |n| n as usize);
-    if rotated > shape.head_dim || !rotated.is_multiple_of(2) {
-        return Err(unsupported(format!(
-            "rotating {rotated} of {} values is not possible",
-            shape.head_dim
-        )));
-    }
-    let base = gguf.float("llama.rope.freq_base")?.unwrap_or(10_000.0);
-    if base <= 0.0 {
-        return Err(GgufError::OutOfRange {
-            key: "llama.rope.freq_base".into(),
-            value: base.to_string(),
-            allowed: "above 0".into(),
-        });
-    }
-    let factor = gguf.float("llama.rope.scaling.factor")?.unwrap_or(1.0);
-    let linear = match gguf.get("llama.rope.scaling.type") {
-        None => 1.0,
-        Some(Value::Text(kind)) if kind == "none" => 1.0,
-        Some(Value::Text(kind)) if kind == "linear" && factor > 0.0 => factor,
-        Some(other) => {
-            return Err(unsupported(format!(
-                "rope scaling {other:?} by {factor} is not supported; supported are none and linear by a positive factor"
-            )));
-        }
-    };
-    let factors = match gguf.tensor("rope_freqs.weight") {
-        Some(_) => vector(gguf, "rope_freqs.weight", rotated / 2, used)?,
+fn frequencies(gguf: &Gguf, rope: &Rope) -> Result<Vec<f64>, GgufError> {
+    let (rotated, base) = (rope.rotated, rope.base);
+    let factors = match rope.factors {
+        Some(name) => Table::load_vector(gguf, name, rotated / 2)?,
         None => vec![1.0; rotated / 2],
     };
+    let linear = rope.linear;
     Ok(factors
         .iter()
         .enumerate()
@@ -423,20 +305,11 @@ fn frequencies(
 }
 
 impl Layer {
-    fn load(
-        gguf: &Gguf,
-        pack: &Arc<Pack>,
-        s: &Shape,
-        index: usize,
-        used: &mut BTreeSet<String>,
-    ) -> Result<Self, GgufError> {
-        let name = |part: &str| format!("blk.{index}.{part}.weight");
-        let mut matrix = |part: &str, cols, rows| {
-            let name = name(part);
-            let matrix = Matrix::load(gguf, pack, &name, cols, rows);
-            used.insert(name);
-            matrix
+    fn load(gguf: &Gguf, pack: &Arc<Pack>, s: &Shape, layer: usize) -> Result<Self, GgufError> {
+        let matrix = |part: &str, cols, rows| {
+            Matrix::load(gguf, pack, &llama::tensor(layer, part), cols, rows)
         };
+        let norm = |part: &str| Table::load_vector(gguf, &llama::tensor(layer, part), s.embedding);
         let (q_width, kv_width) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
         Ok(Self {
             q: matrix("attn_q", s.embedding, q_width)?,
@@ -446,8 +319,8 @@ impl Layer {
             gate: matrix("ffn_gate", s.embedding, s.feed_forward)?,
             up: matrix("ffn_up", s.embedding, s.feed_forward)?,
             down: matrix("ffn_down", s.feed_forward, s.embedding)?,
-            attention_norm: vector(gguf, &name("attn_norm"), s.embedding, used)?,
-            feed_forward_norm: vector(gguf, &name("ffn_norm"), s.embedding, used)?,
+            attention_norm: norm("attn_norm")?,
+            feed_forward_norm: norm("ffn_norm")?,
         })
     }
 }

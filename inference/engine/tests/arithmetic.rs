@@ -19,7 +19,7 @@ use mythic_engine::pages::{PAGE, PageId, pages_for};
 use mythic_lab::random_model::{FORMATS, RandomModel};
 use mythic_model::catalogue::file_sha256;
 use mythic_model::gguf::Gguf;
-use mythic_model::prompt::PromptFormatter;
+use mythic_model::servable;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -30,12 +30,11 @@ type Hash = [u8; 32];
 
 fn model(path: &Path, threads: usize, set: InstructionSet) -> (Model, u32) {
     let gguf = Gguf::open(path).expect("a model file");
-    let formatter = PromptFormatter::from_parsed(&gguf).expect("a tokenizer");
+    let layout = servable::check(&gguf).expect("a model").layout;
     let kernels = Kernels::new(threads, set).expect("kernels");
-    let vocabulary = formatter.vocab_size();
     let pack = Pack::open(path, &gguf, kernels.pool()).expect("a pack");
-    let model = Model::load(&gguf, &pack, vocabulary, kernels).expect("a model");
-    (model, vocabulary as u32)
+    let model = Model::load(&gguf, &pack, &layout, kernels).expect("a model");
+    (model, layout.shape.vocabulary as u32)
 }
 
 /// The hash of each position's logits. Passes hold random parts of random sequences, at most

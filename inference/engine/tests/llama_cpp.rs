@@ -58,7 +58,8 @@ fn every_text_gives_llama_cpps_token_ids_and_decodes_back() {
     let formatter = PromptFormatter::from_gguf(common::model()).expect("formatter");
     assert_eq!(corpus.texts.len(), reference.tokens.len());
     for (text, want) in corpus.texts.iter().zip(&reference.tokens) {
-        let got = formatter.encode(text).expect("ids");
+        // This model has no beginning-of-sequence token.
+        let got = formatter.tokenizer().encode(text, true).expect("ids");
         assert_eq!(&got, want, "{text:?}");
         let plain = formatter.tokenizer().encode(text, false).expect("ids");
         // Bytes that this vocabulary has no token for: llama.cpp drops them as well.
@@ -210,6 +211,31 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/llama_cpp.py")
 }
 
+/// The model's file without the key that names its pre-tokenizer: what llama.cpp falls back to.
+fn agree_without_pre_tokenizer(python: &Path, dir: &Path, corpus: &Corpus) {
+    let mut bytes = std::fs::read(common::model()).expect("the model");
+    let key = b"tokenizer.ggml.pre";
+    let at = bytes.windows(key.len()).position(|w| w == key);
+    let end = at.expect("the key") + key.len();
+    bytes[end - 1] = b'x';
+    let model = dir.join("no-pre.gguf");
+    std::fs::write(&model, bytes).expect("written");
+    let texts = Corpus {
+        texts: corpus.texts.clone(),
+        answers: Vec::new(),
+    };
+    let theirs = ask(
+        python,
+        &model,
+        &serde_json::to_string(&texts).expect("JSON"),
+    );
+    let formatter = PromptFormatter::from_gguf(&model).expect("formatter");
+    for (text, want) in corpus.texts.iter().zip(&theirs.tokens) {
+        let got = formatter.tokenizer().encode(text, true).expect("ids");
+        assert_eq!(&got, want, "{text:?}");
+    }
+}
+
 /// Asks llama.cpp itself: that the committed reference is what it says, and, on the same model
 /// with its weights as f32, where nothing is rounded to int8, that every answer is its answer.
 #[tokio::test]
@@ -229,6 +255,7 @@ async fn llama_cpp_itself_agrees() {
     }
 
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    agree_without_pre_tokenizer(&python, dir.path(), &corpus);
     let model = dir.path().join("f32.gguf");
     let status = Command::new(&python)
         .arg(script())

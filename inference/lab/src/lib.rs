@@ -22,7 +22,6 @@ fn dtype(format: TensorFormat) -> GgmlDType {
         TensorFormat::Q5_0 => GgmlDType::Q5_0,
         TensorFormat::Q5_1 => GgmlDType::Q5_1,
         TensorFormat::Q8_0 => GgmlDType::Q8_0,
-        TensorFormat::Q2K => GgmlDType::Q2K,
         TensorFormat::Q3K => GgmlDType::Q3K,
         TensorFormat::Q4K => GgmlDType::Q4K,
         TensorFormat::Q5K => GgmlDType::Q5K,

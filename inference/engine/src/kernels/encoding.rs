@@ -1,6 +1,6 @@
 //! How a tensor's numbers are stored, and what is done with each way.
 
-use mythic_model::gguf::{GgufError, TensorFormat};
+use mythic_model::gguf::TensorFormat;
 
 use super::activations::BLOCK;
 use super::formats::{self, Format};
@@ -81,10 +81,9 @@ macro_rules! encoded {
 }
 pub(super) use encoded;
 
-impl Encoding {
-    /// The encoding of a tensor in a model file.
-    pub(super) fn new(dtype: TensorFormat, tensor: &str) -> Result<Self, GgufError> {
-        Ok(match dtype {
+impl From<TensorFormat> for Encoding {
+    fn from(format: TensorFormat) -> Self {
+        match format {
             TensorFormat::Q4_0 => Self::Q4_0,
             TensorFormat::Q4_1 => Self::Q4_1,
             TensorFormat::Q5_0 => Self::Q5_0,
@@ -97,14 +96,11 @@ impl Encoding {
             TensorFormat::F16 => Self::F16,
             TensorFormat::BF16 => Self::BF16,
             TensorFormat::F32 => Self::F32,
-            other => {
-                return Err(GgufError::Unsupported(format!(
-                    "tensor `{tensor}` is quantised as {other}; the engine computes with Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K, Q4_K, Q5_K, Q6_K, F16, BF16 and F32"
-                )));
-            }
-        })
+        }
     }
+}
 
+impl Encoding {
     /// Bytes of a packed group of outputs.
     pub(super) fn group_bytes(self, cols: usize) -> usize {
         encoded!(self,

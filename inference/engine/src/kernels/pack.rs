@@ -180,9 +180,9 @@ impl Plan {
             if apart && name == "token_embd.weight" {
                 continue;
             }
-            let (source, dtype) = gguf.mapped(name, &[cols, rows])?;
+            let (source, format) = gguf.mapped(name, &[cols, rows])?;
             entries.push(Entry {
-                encoding: Encoding::new(dtype, name)?,
+                encoding: format.into(),
                 name: name.to_owned(),
                 rows,
                 cols,

@@ -19,26 +19,22 @@ pub struct Table {
 impl Table {
     /// The tensor of that name, its shape checked.
     pub fn load(gguf: &Gguf, name: &str, cols: usize, rows: usize) -> Result<Self, GgufError> {
-        Self::new(gguf.mapped(name, &[cols, rows])?, name, rows)
+        Ok(Self::new(gguf.mapped(name, &[cols, rows])?, rows))
     }
 
     /// A tensor of one dimension, as f32.
     pub fn load_vector(gguf: &Gguf, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
         let mut out = vec![0.0; len];
-        Self::new(gguf.mapped(name, &[len])?, name, 1)?.row(0, &mut out);
+        Self::new(gguf.mapped(name, &[len])?, 1).row(0, &mut out);
         Ok(out)
     }
 
-    fn new(
-        (data, dtype): (Mapped, TensorFormat),
-        name: &str,
-        rows: usize,
-    ) -> Result<Self, GgufError> {
-        Ok(Self {
+    fn new((data, format): (Mapped, TensorFormat), rows: usize) -> Self {
+        Self {
             row_bytes: data.bytes().len() / rows,
-            encoding: Encoding::new(dtype, name)?,
+            encoding: format.into(),
             data,
-        })
+        }
     }
 
     /// Writes one row as f32.
@@ -66,8 +62,8 @@ impl Matrix {
         cols: usize,
         rows: usize,
     ) -> Result<Self, GgufError> {
-        let (_, dtype) = gguf.mapped(name, &[cols, rows])?;
-        let encoding = Encoding::new(dtype, name)?;
+        let (_, format) = gguf.mapped(name, &[cols, rows])?;
+        let encoding = Encoding::from(format);
         Ok(Self {
             data: pack
                 .get(name)

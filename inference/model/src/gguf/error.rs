@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::format::TensorFormat;
+
 /// Why a GGUF file was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
@@ -12,6 +14,8 @@ pub enum GgufError {
     },
     #[error("{path} is not a GGUF model file (it does not start with `GGUF`)")]
     NotGguf { path: PathBuf },
+    #[error("{path} is a big-endian GGUF file; convert it with llama.cpp's gguf_convert_endian.py")]
+    BigEndian { path: PathBuf },
     #[error("GGUF version {0} is not supported; convert the model to version 3")]
     Version(u32),
     #[error(
@@ -41,7 +45,8 @@ pub enum GgufError {
         expected: Vec<usize>,
     },
     #[error(
-        "tensor `{name}` has quantisation type {code}; supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K"
+        "tensor `{name}` has quantisation type {code}{}; the engine computes with F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q3_K to Q6_K",
+        TensorFormat::name_of_other(*code).map_or_else(String::new, |name| format!(" ({name})"))
     )]
     TensorType { name: String, code: u32 },
     #[error("{0}")]

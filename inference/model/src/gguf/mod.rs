@@ -192,6 +192,11 @@ impl Gguf {
         }
         let mut r = Reader::new(&map, 4);
         let version = r.u32()?;
+        if (1..=3).contains(&version.swap_bytes()) {
+            return Err(GgufError::BigEndian {
+                path: path.to_owned(),
+            });
+        }
         if !(2..=3).contains(&version) {
             return Err(GgufError::Version(version));
         }

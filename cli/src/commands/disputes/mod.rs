@@ -1,27 +1,18 @@
 //! `mythic disputes`: who challenges whom, what comes next, and how it ended.
 
+mod watch;
+
+use super::jobs::query;
 use crate::{
     context::Connection,
-    gateway::{Gateway, events},
+    note,
     report::{Report, print_rows},
-    units::{cell, print_table, sol},
+    say, terminal,
+    units::{cell, counted, print_table, sol},
 };
 use anyhow::Result;
 use clap::Subcommand;
-use futures::StreamExt;
-use reqwest::Method;
 use serde_json::Value;
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
-
-/// Longest pause between two looks: countdowns move without an event of their own.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// How long a gateway that restarts is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Disputes that are followed at once, newest first.
-const FOLLOWED: usize = 100;
 
 /// Challenges of results.
 #[derive(Subcommand, Debug)]
@@ -77,20 +68,14 @@ pub async fn run(command: Disputes, connection: &Connection) -> Result<()> {
             challenger,
             json,
         } => {
-            let mut path = String::from("/v1/disputes?");
-            for (name, value) in [
+            let filters = [
                 ("status", status),
                 ("job", job),
                 ("validator", validator),
                 ("challenger", challenger),
-            ] {
-                if let Some(value) = value {
-                    path.push_str(&format!("{name}={value}&"));
-                }
-            }
-            let mut disputes = gateway
-                .list(path.trim_end_matches(['?', '&']), limit)
-                .await?;
+            ];
+            let path = query("/v1/disputes", &filters)?;
+            let (mut disputes, more) = gateway.list(&path, limit).await?;
             if !json {
                 for dispute in &mut disputes {
                     dispute["next"] = countdown(dispute).into();
@@ -107,21 +92,28 @@ pub async fn run(command: Disputes, connection: &Connection) -> Result<()> {
                 ("SLASHED", "slashed_lamports"),
                 ("COMMITMENT", "commitment"),
             ];
-            print_rows(
-                &disputes,
-                &columns,
-                "No such dispute: nobody has challenged a result.",
-                json,
-            );
+            let none = "No such dispute: nobody has challenged a result.";
+            print_rows(&disputes, &columns, none, json)?;
+            if !json && !disputes.is_empty() {
+                note!("BOND and SLASHED in lamports.");
+            }
+            if !json && more {
+                note!(
+                    "The newest {} of more; --limit N shows them.",
+                    disputes.len()
+                );
+            }
         }
         Disputes::Show { dispute, json } => {
             let dispute = gateway.get(&format!("/v1/disputes/{dispute}")).await?;
             match json {
-                true => println!("{}", serde_json::to_string_pretty(&dispute)?),
+                true => terminal::json(&dispute)?,
                 false => show(&dispute)?,
             }
         }
-        Disputes::Watch { dispute, json } => watch(&gateway, dispute.as_deref(), json).await?,
+        Disputes::Watch { dispute, json } => {
+            watch::watch(&gateway, dispute.as_deref(), json).await?
+        }
     }
     Ok(())
 }
@@ -135,12 +127,16 @@ fn countdown(dispute: &Value) -> String {
                 Some(seconds) => format!(", about {seconds} s"),
                 None => String::new(),
             };
-            format!(
-                "{} at slot {} ({} slots{about})",
-                event.replace('_', " "),
-                cell(&next["slot"]),
-                cell(&next["slots_left"])
-            )
+            let words = match event {
+                "openings_end" => "the data must be shown by slot".to_owned(),
+                "commit_from" => "jurors may commit from slot".to_owned(),
+                "commit_end" => "jurors may commit until slot".to_owned(),
+                "reveal_end" => "jurors may reveal until slot".to_owned(),
+                other => format!("{} at slot", other.replace('_', " ")),
+            };
+            let left = next["slots_left"].as_u64().unwrap_or_default();
+            let slot = cell(&next["slot"]);
+            format!("{words} {slot} ({}{about} left)", counted(left, "slot"))
         }
         (None, Some("due")) => "verdict due now".into(),
         _ => String::new(),
@@ -155,7 +151,7 @@ fn progress(dispute: &Value) -> String {
         let mut text = format!("{verdict} ({})", cell(&dispute["ground"]));
         if number("slashed_lamports").is_some_and(|slashed| slashed > 0) {
             text.push_str(&format!(
-                ": {} slashed; challenger {} (bond and reward), jurors {}, burned {}",
+                ": the validator loses {}; challenger {} (bond and reward), jurors {}, burned {}",
                 amount("slashed_lamports"),
                 amount("challenger_lamports"),
                 amount("jurors_lamports"),
@@ -244,7 +240,7 @@ fn show(dispute: &Value) -> Result<()> {
         ],
     );
     if !jurors.is_empty() {
-        println!();
+        say!();
         print_table(
             &[
                 "SEAT",
@@ -264,119 +260,13 @@ fn show(dispute: &Value) -> Result<()> {
         &["position", "named", "token", "ids", "logits"],
     );
     if !openings.is_empty() {
-        println!();
+        say!();
         print_table(
             &["POSITION", "NAMED", "TOKEN", "IDS", "LOGITS (Q16.16)"],
             &openings,
         );
     }
     Ok(())
-}
-
-async fn watch(gateway: &Gateway, id: Option<&str>, json: bool) -> Result<()> {
-    let path = match id {
-        Some(id) => format!("/v1/stream?topics=disputes&entity={id}"),
-        None => "/v1/stream?topics=disputes".to_owned(),
-    };
-    let mut view = View {
-        json,
-        shown: HashMap::new(),
-    };
-    // The first look and the first subscription fail at once; later ones are made again, as long as a gateway may take to restart.
-    let mut last_good: Option<Instant> = None;
-    loop {
-        let followed = follow(gateway, id, &path, &mut view, &mut last_good).await;
-        match (followed, last_good) {
-            (Ok(true), _) => return Ok(()),
-            (Ok(false), _) => {}
-            (Err(error), Some(at)) if at.elapsed() < PATIENCE => {
-                tracing::debug!("{error:#}");
-            }
-            (Err(error), _) => return Err(error),
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// What was printed of each dispute.
-struct View {
-    json: bool,
-    shown: HashMap<String, String>,
-}
-
-impl View {
-    /// Prints a dispute if it is in another state than when it was printed last; `named` puts its id before it.
-    fn print(&mut self, dispute: &Value, named: bool) {
-        let id = cell(&dispute["id"]);
-        let state = format!(
-            "{} ({}) {}",
-            cell(&dispute["phase"]),
-            cell(&dispute["commitment"]),
-            progress(dispute)
-        );
-        if self.shown.get(&id) == Some(&state) {
-            return;
-        }
-        let next = countdown(dispute);
-        let next = match next.is_empty() {
-            true => String::new(),
-            false => format!("; {next}"),
-        };
-        match (self.json, named) {
-            (true, _) => println!("{dispute}"),
-            (false, true) => println!("{id}  slot {}  {state}{next}", cell(&dispute["slot"])),
-            (false, false) => println!("slot {}  {state}{next}", cell(&dispute["slot"])),
-        }
-        self.shown.insert(id, state);
-    }
-}
-
-/// Whether a dispute can show nothing more that a watcher waits for.
-fn is_over(dispute: &Value) -> bool {
-    dispute["status"] == "resolved" && dispute["commitment"] == "finalized"
-}
-
-/// Shows states until the one dispute followed is over (true) or the feed ends.
-async fn follow(
-    gateway: &Gateway,
-    id: Option<&str>,
-    path: &str,
-    view: &mut View,
-    last_good: &mut Option<Instant>,
-) -> Result<bool> {
-    // Subscribe before the first read, so that no change falls between the two.
-    let mut feed = events(gateway.send(gateway.request(Method::GET, path)).await?);
-    loop {
-        match id {
-            Some(id) => {
-                let dispute = gateway.get(&format!("/v1/disputes/{id}")).await?;
-                view.print(&dispute, false);
-                if is_over(&dispute) {
-                    return Ok(true);
-                }
-            }
-            None => {
-                let first = last_good.is_none();
-                let disputes = gateway.list("/v1/disputes", FOLLOWED).await?;
-                if first && disputes.is_empty() && !view.json {
-                    eprintln!("No dispute yet; waiting for one (Ctrl-C ends this).");
-                }
-                for dispute in disputes.iter().rev() {
-                    // What was over before is history, not news.
-                    let known = view.shown.contains_key(&cell(&dispute["id"]));
-                    if !first || known || !is_over(dispute) {
-                        view.print(dispute, true);
-                    } else {
-                        view.shown.insert(cell(&dispute["id"]), String::new());
-                    }
-                }
-            }
-        }
-        *last_good = Some(Instant::now());
-        if let Ok(None | Some(Err(_))) = tokio::time::timeout(LOOK_EVERY, feed.next()).await {
-            return Ok(false);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -390,10 +280,13 @@ mod tests {
         let mut dispute = json!({"phase": "commit", "next": next});
         assert_eq!(
             countdown(&dispute),
-            "commit end at slot 126 (20 slots, about 8 s)"
+            "jurors may commit until slot 126 (20 slots, about 8 s left)"
         );
         dispute["next"]["seconds_left"] = Value::Null;
-        assert_eq!(countdown(&dispute), "commit end at slot 126 (20 slots)");
+        assert_eq!(
+            countdown(&dispute),
+            "jurors may commit until slot 126 (20 slots left)"
+        );
         assert_eq!(
             countdown(&json!({"phase": "due", "next": null})),
             "verdict due now"
@@ -423,23 +316,10 @@ mod tests {
         }
         assert_eq!(
             progress(&dispute),
-            "guilty (jury): 1 SOL slashed; challenger 0.5 SOL (bond and reward), jurors 0.499999999 SOL, burned 0.000000001 SOL"
+            "guilty (jury): the validator loses 1 SOL; challenger 0.5 SOL (bond and reward), jurors 0.499999999 SOL, burned 0.000000001 SOL"
         );
         dispute["slashed_lamports"] = json!(0);
         dispute["verdict"] = json!("void");
         assert!(progress(&dispute).starts_with("void (jury): challenger 0.5 SOL of its bond of -"));
-    }
-
-    #[test]
-    fn a_watcher_waits_for_finality() {
-        assert!(!is_over(
-            &json!({"status": "resolved", "commitment": "confirmed"})
-        ));
-        assert!(!is_over(
-            &json!({"status": "jury", "commitment": "finalized"})
-        ));
-        assert!(is_over(
-            &json!({"status": "resolved", "commitment": "finalized"})
-        ));
     }
 }

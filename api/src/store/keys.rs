@@ -1,0 +1,146 @@
+//! API keys and the signatures that made them.
+
+use sha2::{Digest, Sha256};
+use solana_pubkey::Pubkey;
+use tokio_postgres::Client;
+
+use crate::{
+    error::{ApiError, ApiResult},
+    store::Pool,
+};
+
+/// Most keys of one wallet that are not revoked.
+pub const MAX_KEYS: i64 = 100;
+/// Rows that one call removes at most.
+const SWEEP: i64 = 1_000;
+
+/// A key to be kept.
+#[derive(Debug)]
+pub struct NewKey<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// SHA-256 of the key.
+    pub hash: [u8; 32],
+    /// The wallet that pays.
+    pub owner: Pubkey,
+    /// Signs for it.
+    pub delegate: Pubkey,
+    /// The delegate's secret, encrypted.
+    pub sealed: &'a [u8],
+    /// The wallet's name for it.
+    pub name: &'a str,
+}
+
+/// A key as its wallet sees it.
+#[derive(Debug)]
+pub struct KeptKey {
+    /// Its id.
+    pub id: String,
+    /// Signs for the wallet.
+    pub delegate: Pubkey,
+    /// The wallet's name for it.
+    pub name: String,
+    /// Unix seconds.
+    pub created: i64,
+    /// It works no more.
+    pub revoked: bool,
+}
+
+/// Uses a signature up, at all gateways of this database; false if it was used before. Those that are too old to be valid are forgotten.
+pub async fn spend_signature(pool: &Pool, signature: &[u8]) -> ApiResult<bool> {
+    let client = pool.get().await?;
+    // Longer than the time that a signature is valid, before and after its own.
+    client
+        .execute(
+            "DELETE FROM gateway.spent_signature WHERE hash IN
+               (SELECT hash FROM gateway.spent_signature WHERE at < now() - interval '10 minutes' LIMIT $1)",
+            &[&SWEEP],
+        )
+        .await?;
+    let hash: [u8; 32] = Sha256::digest(signature).into();
+    let inserted = client
+        .execute(
+            "INSERT INTO gateway.spent_signature (hash) VALUES ($1) ON CONFLICT DO NOTHING",
+            &[&hash.as_slice()],
+        )
+        .await?;
+    Ok(inserted == 1)
+}
+
+/// Notes that a key pays, at most once an hour.
+pub async fn used(client: &Client, id: &str) -> ApiResult<()> {
+    client
+        .execute(
+            "UPDATE gateway.api_key SET used_at = now() WHERE id = $1 AND used_at < now() - interval '1 hour'",
+            &[&id],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Keeps a key; unix seconds of its making, or `None` if the wallet has as many as it may. Keys that nobody used for a year end.
+pub async fn insert(pool: &Pool, key: &NewKey<'_>) -> ApiResult<Option<i64>> {
+    let client = pool.get().await?;
+    client
+        .execute(
+            "DELETE FROM gateway.api_key WHERE id IN
+               (SELECT id FROM gateway.api_key WHERE used_at < now() - interval '1 year' LIMIT $1)",
+            &[&SWEEP],
+        )
+        .await?;
+    let row = client
+        .query_opt(
+            "INSERT INTO gateway.api_key (id, hash, owner, delegate, sealed, name)
+             SELECT $1, $2, $3, $4, $5, $6
+              WHERE (SELECT count(*) FROM gateway.api_key WHERE owner = $3 AND revoked_at IS NULL) < $7
+             RETURNING extract(epoch FROM created_at)::bigint",
+            &[
+                &key.id,
+                &key.hash.as_slice(),
+                &key.owner.as_ref(),
+                &key.delegate.as_ref(),
+                &key.sealed,
+                &key.name,
+                &MAX_KEYS,
+            ],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// The keys of a wallet, newest first.
+pub async fn of_wallet(pool: &Pool, owner: &Pubkey) -> ApiResult<Vec<KeptKey>> {
+    let client = pool.get().await?;
+    let rows = client
+        .query(
+            "SELECT id, delegate, name, extract(epoch FROM created_at)::bigint, revoked_at IS NOT NULL
+               FROM gateway.api_key WHERE owner = $1 ORDER BY created_at DESC LIMIT 1000",
+            &[&owner.as_ref()],
+        )
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let delegate: Vec<u8> = row.get(1);
+            Ok(KeptKey {
+                id: row.get(0),
+                delegate: Pubkey::try_from(delegate.as_slice())
+                    .map_err(|_| ApiError::internal("delegate of an API key"))?,
+                name: row.get(2),
+                created: row.get(3),
+                revoked: row.get(4),
+            })
+        })
+        .collect()
+}
+
+/// Revokes a key of a wallet; false if it has no such key.
+pub async fn revoke(pool: &Pool, id: &str, owner: &Pubkey) -> ApiResult<bool> {
+    let client = pool.get().await?;
+    let changed = client
+        .execute(
+            "UPDATE gateway.api_key SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 AND owner = $2",
+            &[&id, &owner.as_ref()],
+        )
+        .await?;
+    Ok(changed > 0)
+}

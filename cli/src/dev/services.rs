@@ -1,0 +1,290 @@
+//! The processes of a development network, one [`Service`] each: its name, what it listens on, its configuration, and when
+//! it is ready. Whoever adds a process adds it here.
+
+use super::{Dev, layout::Layout, ports::Port};
+use anyhow::Result;
+use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
+use mythic_client::keys::DevKeys;
+use mythic_devnet::{DevnetConfig, ProgramConfig};
+use mythic_indexer::IndexerConfig;
+use mythic_interface::state::{Model, ModelSpec};
+use mythic_node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_settler::SettlerConfig;
+use mythic_verifier::{Policy, VerifierConfig};
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Stake of each validator: room for 200 jobs at once.
+const STAKE_LAMPORTS: u64 = 10_000_000_000;
+/// Memory for keys and values of each validator's model, in bytes: a whole context of the default model, and
+/// some beside it. Several validators share this machine.
+const KV_BYTES: u64 = 256 << 20;
+/// Pace of a manual network until it is ready: a network that starts needs slots, the tests' own time begins at Ready.
+const STARTING_SLOT_MS: u64 = 200;
+
+/// One process.
+pub struct Service {
+    /// Name in `dev.json`, of its log and of its configuration.
+    pub name: String,
+    /// What people are told while it starts; those that follow each other under one name start together.
+    pub step: String,
+    /// `mythic COMMAND --config FILE`.
+    pub command: &'static str,
+    /// What it listens on.
+    pub ports: Vec<Port>,
+    /// Its configuration in TOML.
+    pub config: Box<dyn Fn(&Site) -> Result<String> + Send + Sync>,
+    /// When the next may start.
+    pub ready: Ready,
+}
+
+/// What is waited for after a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Nothing: the others wait for it where they must.
+    Started,
+    /// The chain answers.
+    Chain,
+    /// Keys are funded, program, model and vault are on chain.
+    Accounts,
+    /// The gateway answers, and this many validators have announced themselves to it.
+    Announced(u64),
+}
+
+/// All that configurations are made of.
+pub struct Site {
+    /// The data directory.
+    pub layout: Layout,
+    /// The `mythic` executable.
+    pub binary: PathBuf,
+    /// All keys.
+    pub keys: DevKeys,
+    /// Spends for the DEV account at the gateway.
+    pub delegate: Keypair,
+    /// Its file.
+    pub delegate_path: PathBuf,
+    /// Key that web pages need at the gateway.
+    pub api_key: String,
+    /// Where everything listens.
+    pub addresses: Addresses,
+    /// The database with all rights; known once it runs.
+    pub database_url: String,
+    /// The model file that all serve.
+    pub gguf: PathBuf,
+    /// What is on chain of it.
+    pub spec: ModelSpec,
+    /// Its name there.
+    pub model_name: String,
+    /// Models that this one replaces; known once the chain was read.
+    pub former: Vec<Model>,
+    /// The plugin's configuration; known once the chain's genesis is.
+    pub plugin_config: Option<PathBuf>,
+    /// Milliseconds of a slot, 0 = manual.
+    pub slot_ms: u64,
+}
+
+/// Loopback addresses.
+pub struct Addresses {
+    /// The gateway.
+    pub gateway: SocketAddr,
+    /// The chain's JSON-RPC.
+    pub rpc: SocketAddr,
+    /// The chain's WebSocket.
+    pub ws: SocketAddr,
+    /// The read-only database.
+    pub database: SocketAddr,
+    /// The validators' nodes, in order.
+    pub nodes: Vec<SocketAddr>,
+}
+
+impl Addresses {
+    /// The gateway's base URL.
+    pub fn gateway_url(&self) -> String {
+        format!("http://{}", self.gateway)
+    }
+
+    /// The chain's JSON-RPC URL.
+    pub fn rpc_url(&self) -> String {
+        format!("http://{}", self.rpc)
+    }
+
+    /// The chain's WebSocket URL.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}", self.ws)
+    }
+}
+
+/// Name of a validator's process; validators count from 1.
+pub fn node_name(number: usize) -> String {
+    format!("node-{number}")
+}
+
+/// Every process in starting order.
+pub fn all(dev: &Dev) -> Vec<Service> {
+    let count = dev.validators;
+    let accounts = "Preparing accounts on chain";
+    let rest = format!("Starting settler, gateway and {count} validators");
+    let port = |what: &str, flag, wanted| Port {
+        what: what.to_owned(),
+        flag,
+        wanted,
+    };
+    let service = |name: &str, step: &str, config: fn(&Site) -> Result<String>| Service {
+        name: name.to_owned(),
+        step: step.to_owned(),
+        command: "",
+        ports: Vec::new(),
+        config: Box::new(config),
+        ready: Ready::Started,
+    };
+    let mut all = vec![
+        Service {
+            command: "chain",
+            ports: vec![
+                port("chain RPC", "--rpc-port", dev.rpc_port),
+                port("chain WebSocket", "--ws-port", dev.ws_port),
+            ],
+            ready: Ready::Chain,
+            ..service("chain", "Starting the chain", |site| {
+                chain(site, site.slot_ms == 0)
+            })
+        },
+        // Before there are accounts, so that it sees the very first ones live.
+        Service {
+            command: "indexer",
+            ready: Ready::Accounts,
+            ..service("indexer", accounts, indexer)
+        },
+        Service {
+            command: "settler",
+            ..service("settler", &rest, settler)
+        },
+        Service {
+            command: "gateway",
+            ports: vec![port("gateway", "--gateway-port", dev.gateway_port)],
+            ready: Ready::Announced(count.into()),
+            ..service("gateway", &rest, gateway)
+        },
+    ];
+    for index in 0..count {
+        let wanted = match dev.node_port {
+            0 => 0,
+            first => first.saturating_add(index.into()),
+        };
+        let index = usize::from(index);
+        let what = format!("validator {}", index + 1);
+        all.push(Service {
+            name: node_name(index + 1),
+            step: rest.clone(),
+            command: "node",
+            ports: vec![port(&what, "--node-port", wanted)],
+            config: Box::new(move |site| node(site, index)),
+            ready: Ready::Started,
+        });
+    }
+    all
+}
+
+/// The chain without its plugin, whose configuration names the genesis that follows from this.
+pub fn genesis(site: &Site) -> DevnetConfig {
+    DevnetConfig {
+        data_dir: site.layout.at("chain"),
+        rpc_addr: site.addresses.rpc,
+        ws_addr: site.addresses.ws,
+        slot_ms: site.slot_ms,
+        programs: vec![ProgramConfig {
+            id: bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string(),
+            path: site.layout.program(),
+            upgrade_authority: Some(site.keys.admin.pubkey().to_string()),
+        }],
+        ..DevnetConfig::default()
+    }
+}
+
+/// The chain; `starting` gives a manual one a pace.
+pub fn chain(site: &Site, starting: bool) -> Result<String> {
+    let mut config = genesis(site);
+    config.geyser_plugin_config = site.plugin_config.clone();
+    if starting {
+        config.slot_ms = STARTING_SLOT_MS;
+    }
+    Ok(toml::to_string(&config)?)
+}
+
+fn indexer(site: &Site) -> Result<String> {
+    Ok(toml::to_string(&IndexerConfig {
+        database_url: site.database_url.clone(),
+        spool_dir: site.layout.at("spool"),
+        ..IndexerConfig::default()
+    })?)
+}
+
+fn settler(site: &Site) -> Result<String> {
+    Ok(toml::to_string(&SettlerConfig {
+        database_url: site.database_url.clone(),
+        rpc_url: site.addresses.rpc_url(),
+        ws_url: site.addresses.ws_url(),
+        keypair_path: site.keys.path("settler"),
+        ..SettlerConfig::default()
+    })?)
+}
+
+fn gateway(site: &Site) -> Result<String> {
+    let former = site.former.iter().map(|model| model.identity);
+    // The first is what the bare name means; the jobs of the others are still shown and settled.
+    let identities = std::iter::once(site.spec.identity()).chain(former);
+    Ok(toml::to_string(&GatewayConfig {
+        listen: site.addresses.gateway,
+        public_url: site.addresses.gateway_url(),
+        database_url: site.database_url.clone(),
+        rpc_url: site.addresses.rpc_url(),
+        ws_url: site.addresses.ws_url(),
+        keypair_path: site.keys.path("gateway"),
+        master_key_file: site.layout.at("gateway").join("master.key"),
+        models: identities
+            .map(|identity| GatewayModel {
+                name: site.model_name.clone(),
+                identity: hex::encode(identity),
+                gguf: site.gguf.clone(),
+            })
+            .collect(),
+        dev: true,
+        dev_account: Some(DevAccount {
+            owner: site.keys.dev.pubkey().to_string(),
+            delegate_keypair_path: site.delegate_path.clone(),
+            key: Some(site.api_key.clone()),
+        }),
+        ..GatewayConfig::default()
+    })?)
+}
+
+fn node(site: &Site, index: usize) -> Result<String> {
+    let listen = *site
+        .addresses
+        .nodes
+        .get(index)
+        .ok_or_else(|| anyhow::anyhow!("validator {} has no address", index + 1))?;
+    Ok(toml::to_string(&NodeConfig {
+        data_dir: site.layout.at("nodes").join((index + 1).to_string()),
+        authority_keypair: Some(site.keys.path(&format!("validator-{index}"))),
+        operator_keypair: site.keys.path(&format!("operator-{index}")),
+        rpc_url: site.addresses.rpc_url(),
+        ws_url: site.addresses.ws_url(),
+        gateways: vec![site.addresses.gateway_url()],
+        listen,
+        models: vec![NodeModel {
+            path: site.gguf.clone(),
+            identity: Some(hex::encode(site.spec.identity())),
+        }],
+        stake_lamports: STAKE_LAMPORTS,
+        kv_bytes: KV_BYTES,
+        allow_loopback: true,
+        // A development network has few jobs, and whoever tries a cheat wants to see it caught.
+        verifier: VerifierConfig {
+            policy: Policy::All,
+            ..VerifierConfig::default()
+        },
+        ..NodeConfig::default()
+    })?)
+}

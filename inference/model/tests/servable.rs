@@ -1,0 +1,181 @@
+//! What the engine can't serve is refused from the file's head, with what is wrong and what to do.
+
+mod common;
+
+use common::{Item, Tensor, changed, file, open, text};
+use mythic_model::gguf::{Gguf, GgufError};
+use mythic_model::servable::check;
+
+/// A whole small model: 260 tokens, one layer of 32 values.
+fn metadata() -> Vec<(String, Item)> {
+    let bytes = mythic_model::tokenizer::byte_chars().map(String::from);
+    let control = ["<|im_start|>", "<|im_end|>", "<s>", "<|endoftext|>"].map(str::to_owned);
+    let tokens: Vec<String> = bytes.into_iter().chain(control).collect();
+    let kinds = (0..tokens.len()).map(|id| if id < 256 { 1 } else { 3 });
+    let items = [
+        ("general.architecture", text("llama")),
+        ("llama.block_count", Item::U32(1)),
+        ("llama.context_length", Item::U32(64)),
+        ("llama.embedding_length", Item::U32(32)),
+        ("llama.feed_forward_length", Item::U32(64)),
+        ("llama.attention.head_count", Item::U32(2)),
+        ("llama.attention.head_count_kv", Item::U32(1)),
+        ("llama.rope.dimension_count", Item::U32(16)),
+        ("llama.rope.freq_base", Item::F32(10_000.0)),
+        ("tokenizer.ggml.model", text("gpt2")),
+        ("tokenizer.ggml.pre", text("smollm")),
+        ("tokenizer.ggml.token_type", Item::I32s(kinds.collect())),
+        ("tokenizer.ggml.tokens", Item::Texts(tokens)),
+        ("tokenizer.ggml.merges", Item::Texts(Vec::new())),
+        ("tokenizer.ggml.eos_token_id", Item::U32(257)),
+        (
+            "tokenizer.chat_template",
+            text("{% for m in messages %}{{ '<|im_start|>' + m.content }}{% endfor %}"),
+        ),
+    ];
+    items.map(|(key, item)| (key.to_owned(), item)).into()
+}
+
+fn tensors() -> Vec<Tensor> {
+    let f32s = |name: &str, dims: &[u64]| {
+        let values: u64 = dims.iter().product();
+        (name.to_owned(), dims.to_vec(), 0, 4 * values as usize)
+    };
+    vec![
+        f32s("token_embd.weight", &[32, 260]),
+        f32s("blk.0.attn_q.weight", &[32, 32]),
+        f32s("blk.0.attn_k.weight", &[32, 16]),
+        f32s("blk.0.attn_v.weight", &[32, 16]),
+        f32s("blk.0.attn_output.weight", &[32, 32]),
+        f32s("blk.0.ffn_gate.weight", &[32, 64]),
+        f32s("blk.0.ffn_up.weight", &[32, 64]),
+        f32s("blk.0.ffn_down.weight", &[64, 32]),
+        f32s("blk.0.attn_norm.weight", &[32]),
+        f32s("blk.0.ffn_norm.weight", &[32]),
+        f32s("output_norm.weight", &[32]),
+    ]
+}
+
+fn why_not(changes: &[(&str, Option<Item>)], tensors: &[Tensor]) -> String {
+    match check(&open(&file(&changed(metadata(), changes), tensors))) {
+        Ok(_) => panic!("accepted"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_whole_model_is_servable_with_and_without_a_template() {
+    let servable = check(&open(&file(&metadata(), &tensors()))).expect("servable");
+    assert_eq!(servable.layout.shape.head_dim, 16);
+    assert_eq!(servable.layout.output, "token_embd.weight");
+    let plain = changed(metadata(), &[("tokenizer.chat_template", None)]);
+    assert!(check(&open(&file(&plain, &tensors()))).is_ok());
+}
+
+#[test]
+fn what_the_engine_would_not_load_is_refused_by_name() {
+    let all = tensors();
+    let one = |key: &str, item: Item| why_not(&[(key, Some(item))], &all);
+    for (said, want) in [
+        (one("general.architecture", text("qwen2")), "qwen2"),
+        (
+            one("llama.rope.scaling.type", text("yarn")),
+            "rope scaling `yarn`",
+        ),
+        (
+            one("llama.rope.freq_base", Item::U32(10_000)),
+            "`llama.rope.freq_base` is an integer, expected a float",
+        ),
+        (
+            one("llama.expert_count", Item::U32(8)),
+            "mixtures of experts",
+        ),
+        (one("llama.embedding_length", Item::U32(64)), "attn_q"),
+        (
+            one("llama.block_count", Item::U32(2)),
+            "lacks the tensor `blk.1.attn_q",
+        ),
+        (one("tokenizer.ggml.model", text("bert")), "`bert`"),
+        (one("tokenizer.ggml.pre", text("viking")), "`viking`"),
+        (one("llama.context_length", Item::U32(1)), "no room"),
+        (
+            why_not(&[("tokenizer.ggml.tokens", None)], &all),
+            "tokenizer.ggml.tokens",
+        ),
+        (why_not(&[], &[]), "lacks the tensor"),
+        (why_not(&[], &all[..4]), "lacks the tensor"),
+        (
+            one("tokenizer.chat_template", text("{% for %}")),
+            "chat template is broken",
+        ),
+        (
+            one("tokenizer.chat_template", text("{{ nonsense() }}")),
+            "nonsense is unknown",
+        ),
+        (
+            one("tokenizer.chat_template", text("{{ messages | nonsense }}")),
+            "nonsense",
+        ),
+    ] {
+        assert!(said.contains(want), "{said:?} does not say {want:?}");
+    }
+    let mut more = tensors();
+    more.push(("blk.0.attn_q.bias".into(), vec![32], 0, 128));
+    assert!(why_not(&[], &more).contains("`blk.0.attn_q.bias` that this engine does not know"));
+}
+
+#[test]
+fn a_part_of_a_model_is_named_as_one() {
+    let split = [
+        ("split.no", Some(Item::U32(0))),
+        ("split.count", Some(Item::U32(2))),
+    ];
+    let said = why_not(&split, &tensors()[..4]);
+    assert!(said.contains("part 1 of 2"), "{said}");
+    assert!(said.contains("merge"), "{said}");
+    let whole = changed(metadata(), &[("split.count", Some(Item::U32(1)))]);
+    assert!(check(&open(&file(&whole, &tensors()))).is_ok());
+}
+
+#[test]
+fn a_model_without_an_end_is_refused() {
+    let said = why_not(
+        &[
+            ("tokenizer.ggml.eos_token_id", None),
+            ("tokenizer.ggml.tokens", Some(tokens_without_ends())),
+        ],
+        &tensors(),
+    );
+    assert!(said.contains("0 tokens that end an answer"), "{said}");
+}
+
+fn tokens_without_ends() -> Item {
+    let bytes = mythic_model::tokenizer::byte_chars().map(String::from);
+    Item::Texts(
+        bytes
+            .into_iter()
+            .chain(["<a>", "<b>", "<c>", "<d>"].map(str::to_owned))
+            .collect(),
+    )
+}
+
+#[test]
+fn formats_that_the_engine_does_not_compute_with_are_named() {
+    let mut tensors = tensors();
+    tensors[0] = ("token_embd.weight".into(), vec![256, 260], 10, 84 * 260);
+    let error = Gguf::from_bytes(&file(&metadata(), &tensors), "x".as_ref())
+        .err()
+        .expect("refused");
+    assert!(error.to_string().contains("type 10 (Q2_K)"), "{error}");
+}
+
+#[test]
+fn a_big_endian_file_is_named_as_one() {
+    let mut bytes = file(&metadata(), &tensors());
+    bytes[4..8].copy_from_slice(&[0, 0, 0, 3]);
+    let error = Gguf::from_bytes(&bytes, "x".as_ref())
+        .err()
+        .expect("refused");
+    assert!(matches!(error, GgufError::BigEndian { .. }));
+    assert!(error.to_string().contains("big-endian"), "{error}");
+}
