@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use mythic_interface::{
-    hash,
+    output,
     state::{Job, JobStatus},
 };
 use mythic_model::prompt::PromptFormatter;
@@ -176,7 +176,7 @@ pub fn answer_from(
         && digests.prompt_hash == job.terms.prompt_hash
         && digests.fingerprint == job.fingerprint
         && digests.output_root == job.output_root
-        && hash::output_root(&evidence.output_ids) == Some(job.output_root);
+        && output::output_root(&evidence.output_ids) == Some(job.output_root);
     if !committed {
         return Err(wrong("the result is not what the job on chain commits to"));
     }

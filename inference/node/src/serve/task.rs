@@ -10,9 +10,9 @@ use std::{
 
 use mythic_client::{AccountSnapshot, ClientError, Commitment, ix};
 use mythic_interface::{
-    hash,
     ix::SubmitResult,
     le::U32,
+    output,
     sampler::Sampling,
     state::{Job, JobStatus, NO_KEY},
 };
@@ -634,7 +634,7 @@ impl JobTask {
             return;
         };
         let evidence = &saved.evidence;
-        let output_root = hash::output_root(&evidence.output_ids).unwrap_or_default();
+        let output_root = output::output_root(&evidence.output_ids).unwrap_or_default();
         let args = SubmitResult {
             terms_hash: evidence.terms_hash,
             output_root,
@@ -670,7 +670,7 @@ impl JobTask {
             finish_reason: saved.finish,
             output_ids: evidence.output_ids.clone(),
             fingerprint: hex::encode(evidence.fingerprint),
-            output_root: hash::output_root(&evidence.output_ids)
+            output_root: output::output_root(&evidence.output_ids)
                 .map(hex::encode)
                 .unwrap_or_default(),
             submit_signature: self.submit_signature.clone(),
@@ -862,7 +862,7 @@ impl JobTask {
             output_text: self.model.backend.decode(&saved.evidence.output_ids),
             output_ids: saved.evidence.output_ids.clone(),
             fingerprint: hex::encode(saved.evidence.fingerprint),
-            output_root: hash::output_root(&saved.evidence.output_ids)
+            output_root: output::output_root(&saved.evidence.output_ids)
                 .map(hex::encode)
                 .unwrap_or_default(),
             submit_signature: self.submit_signature.clone(),
