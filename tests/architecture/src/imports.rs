@@ -46,6 +46,8 @@ struct Module {
     handed_on: BTreeMap<String, ModulePath>,
     /// Modules whose every name it hands on.
     handed_on_whole: Vec<ModulePath>,
+    /// Macros with `#[macro_export]`: wherever they are defined, their path begins at the crate's root.
+    macros: Vec<ModulePath>,
     types: Vec<String>,
 }
 
@@ -70,6 +72,7 @@ pub fn sources(root: &Path, package: &Package) -> Result<Vec<Source>> {
         let module = read(&path, name, text).with_context(|| file.display().to_string())?;
         modules.insert(path, module);
     }
+    export_macros(&mut modules);
     Ok(modules
         .iter()
         .map(|(path, module)| Source {
@@ -101,6 +104,18 @@ fn read(at: &[String], file: String, text: String) -> Result<Module> {
     };
     reader.visit_file(&parsed);
     Ok(reader.module)
+}
+
+/// Lets the crate's root hand on what `#[macro_export]` puts there.
+fn export_macros(modules: &mut BTreeMap<ModulePath, Module>) {
+    let exported: Vec<ModulePath> = modules.values().flat_map(|m| m.macros.clone()).collect();
+    if let Some(root) = modules.get_mut(&ModulePath::new()) {
+        for path in exported {
+            if let Some(name) = path.last().cloned() {
+                root.handed_on.insert(name, path);
+            }
+        }
+    }
 }
 
 /// The other files in which what a module names is defined.
@@ -249,6 +264,19 @@ impl<'ast> Visit<'ast> for Reader {
         self.use_tree(&mut Vec::new(), &item.tree, public);
     }
 
+    fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
+        let exported = item
+            .attrs
+            .iter()
+            .any(|attribute| attribute.path().is_ident("macro_export"));
+        if let Some(name) = item.ident.as_ref().filter(|_| exported) {
+            let mut path = self.at.clone();
+            path.push(name.to_string());
+            self.module.macros.push(path);
+        }
+        visit::visit_item_macro(self, item);
+    }
+
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {
         // `pub(super)` and `pub(in …)` say who may import, and import nothing.
     }
@@ -327,7 +355,7 @@ mod tests {
 
     /// What each file imports, by file; the files are named by their modules (`a::b`), the crate's root by `lib`.
     fn imports(files: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
-        let modules: BTreeMap<ModulePath, Module> = files
+        let mut modules: BTreeMap<ModulePath, Module> = files
             .iter()
             .map(|(name, text)| {
                 let path: ModulePath = name
@@ -339,6 +367,7 @@ mod tests {
                 (path, module)
             })
             .collect();
+        export_macros(&mut modules);
         modules
             .iter()
             .map(|(path, module)| {
@@ -389,5 +418,14 @@ mod tests {
         assert_eq!(found["lib"], ["a"]);
         assert_eq!(found["a"], ["a::b", "lib"]);
         assert!(found["a::b"].is_empty());
+    }
+    #[test]
+    fn an_exported_macro_comes_from_where_it_is_defined() {
+        let found = imports(&[
+            ("lib", "mod a; mod b;"),
+            ("a", "#[macro_export] macro_rules! say { () => {} }"),
+            ("b", "use crate::say; fn f() { say!(); }"),
+        ]);
+        assert_eq!(found["b"], ["a"]);
     }
 }
