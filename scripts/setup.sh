@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh run    what `make dev` needs
 #   scripts/setup.sh test   what `make test` needs on top
+#   scripts/setup.sh lint   what `make lint` needs on top of `run`
 #   scripts/setup.sh sbf    the compiler of the on-chain program
 set -euo pipefail
 
@@ -32,7 +33,7 @@ rust_found() {
 }
 
 case "${1:-}" in
-  run | test)
+  run | test | lint)
     postgres_found || need+=(postgresql)
     has cc || need+=(build-essential)
     has python3 || need+=(python3)
@@ -49,7 +50,7 @@ case "${1:-}" in
     done
     ;;
   *)
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
@@ -107,6 +108,10 @@ elif has rustup && ! rustup run "$wanted" rustc --version >/dev/null 2>&1; then
   rustup -q toolchain install "$wanted" --profile minimal || no_rust "rustup could not install Rust $wanted."
 fi
 
+if [ "$1" = lint ] && ! has cargo-shear; then
+  echo "Installing cargo-shear (cargo)"
+  cargo install -q cargo-shear --version 1.14.0 --locked
+fi
 if [ "$1" = sbf ] && ! has sbpf-linker; then
   echo "Installing sbpf-linker (cargo)"
   cargo install -q sbpf-linker --version 0.2.3 --locked

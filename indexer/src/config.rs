@@ -15,7 +15,7 @@ pub struct IndexerConfig {
     pub spool_dir: PathBuf,
     /// Name under which this indexer acknowledges the spool and keeps its position.
     pub reader: String,
-    /// Where to serve `/metrics` and `/health`; not served if absent.
+    /// Where to serve `/metrics` and `/health`; without an address in the file, on loopback.
     pub metrics_addr: Option<SocketAddr>,
     /// Account updates that one transaction holds at most (a bank is never split).
     pub batch_updates: usize,
@@ -35,7 +35,7 @@ impl Default for IndexerConfig {
             database_url: "host=/run/postgresql dbname=mythic".into(),
             spool_dir: "spool".into(),
             reader: "indexer".into(),
-            metrics_addr: None,
+            metrics_addr: Some(([127, 0, 0, 1], 9470).into()),
             batch_updates: 20_000,
             max_held_bytes: 512 << 20,
             idle_linger_ms: 500,

@@ -2,7 +2,6 @@
 
 use mythic_postgres::PostgresError;
 use mythic_stream::spool::SpoolError;
-use mythic_support::metrics::ListenError;
 
 /// Errors of the indexer.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +24,6 @@ pub enum IndexerError {
     Broken(String),
     #[error("configuration: {0}")]
     Config(String),
-    #[error(transparent)]
-    Listen(#[from] ListenError),
     #[error("stopped by a test")]
     #[cfg(test)]
     Injected,

@@ -11,6 +11,7 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0001_pipeline.sql",
     "0002_alarms.sql",
     "0003_alarm_functions.sql",
+    "0004_heartbeat.sql",
     "0010_archive.sql",
     "0020_feed.sql",
     "0030_projection.sql",
@@ -19,7 +20,9 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0050_comments.sql",
     "0101_settler_indexes.sql",
     "0110_disputes.sql",
+    "0115_tallies.sql",
     "0120_dispute_views.sql",
+    "0130_column_comments.sql",
 );
 
 const OWNER: Owner = Owner {

@@ -39,7 +39,11 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
     config.validate().map_err(IndexerError::Config)?;
     let telemetry = Telemetry::new().map_err(|e| IndexerError::Broken(e.to_string()))?;
     if let Some(addr) = config.metrics_addr {
-        telemetry.serve(addr, stop.clone()).await?;
+        // Two networks on one machine share the default: what is indexed matters more than who can look at it.
+        match telemetry.serve(addr, stop.clone()).await {
+            Ok(bound) => tracing::info!(%bound, "serving metrics and health"),
+            Err(error) => tracing::warn!("no metrics: {error}"),
+        }
     }
     let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     let warnings = Throttle::new(WARNINGS);
@@ -153,6 +157,7 @@ impl Pump<'_> {
         loop {
             if counted.is_none_or(|at| at.elapsed() > RENEW) {
                 counted = Some(Instant::now());
+                self.writer.beat().await?;
                 self.telemetry.alarms(&self.writer.open_alarms().await?);
             }
             let wait = match batch.since {

@@ -21,13 +21,29 @@ use crate::{
 };
 
 /// Accounts that the index says may need something.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Candidates {
     pub jobs: Vec<Pubkey>,
     pub disputes: Vec<Pubkey>,
     pub outputs: Vec<Pubkey>,
     /// Authorities, with the slot of the account's last finalized write.
     pub validators: Vec<(Pubkey, u64)>,
+}
+
+impl Candidates {
+    /// Takes those of `other` too, each account once.
+    pub fn add(&mut self, other: Self) {
+        fn merge<T: Ord>(into: &mut Vec<T>, from: Vec<T>) {
+            into.extend(from);
+            into.sort_unstable();
+            into.dedup();
+        }
+        merge(&mut self.jobs, other.jobs);
+        merge(&mut self.disputes, other.disputes);
+        merge(&mut self.outputs, other.outputs);
+        merge(&mut self.validators, other.validators);
+        self.validators.dedup_by_key(|(authority, _)| *authority);
+    }
 }
 
 /// The present state of candidates, at `confirmed`: what is done by now is not due again. Addresses of jobs, disputes and
@@ -145,10 +161,10 @@ struct Raw {
     data: (String, String),
 }
 
-/// Every account of the program at one finalized slot, which is returned with them.
+/// Every account of the program at one finalized slot, which is returned with them, and those of them that may need something.
 pub(crate) async fn accounts(
     client: &ChainClient,
-) -> Result<(u64, Vec<ChainAccount>), ClientError> {
+) -> Result<(u64, Vec<ChainAccount>, Windows), ClientError> {
     let parameters = json!([
         PROGRAM_ID.to_string(),
         {"commitment": "finalized", "encoding": "base64", "withContext": true}
@@ -160,6 +176,7 @@ pub(crate) async fn accounts(
     let bad =
         |what: &str, pubkey: &str| ClientError::Answer(format!("{what} of account {pubkey:?}"));
     let mut accounts = Vec::with_capacity(answer.value.len());
+    let mut may_need = Read::default();
     for Keyed { pubkey, account } in answer.value {
         let key: Pubkey = pubkey.parse().map_err(|_| bad("address", &pubkey))?;
         let data = base64::engine::general_purpose::STANDARD
@@ -172,6 +189,81 @@ pub(crate) async fn accounts(
             ..Account::default()
         };
         accounts.extend(ChainAccount::read(key, &account));
+        may_need.push(key, &account);
     }
-    Ok((answer.context.slot, accounts))
+    Ok((answer.context.slot, accounts, may_need.windows()))
+}
+
+/// Jobs, disputes, outputs and validators out of all accounts.
+#[derive(Default)]
+struct Read {
+    jobs: HashMap<Pubkey, Box<Job>>,
+    disputes: Vec<(Pubkey, Box<Dispute>)>,
+    outputs: Vec<(Pubkey, Box<Output>)>,
+    validators: Vec<ValidatorWindow>,
+}
+
+impl Read {
+    fn push(&mut self, key: Pubkey, account: &Account) {
+        match account.data.first().copied() {
+            Some(Job::DISCRIMINATOR) => {
+                if let Ok(job) = decode::<Job>(&key, account) {
+                    self.jobs.insert(key, Box::new(job));
+                }
+            }
+            Some(Dispute::DISCRIMINATOR) => {
+                let read = decode::<Dispute>(&key, account).ok();
+                self.disputes.extend(read.map(|d| (key, Box::new(d))));
+            }
+            Some(Output::DISCRIMINATOR) => {
+                let read = decode::<Output>(&key, account).ok();
+                self.outputs.extend(read.map(|o| (key, Box::new(o))));
+            }
+            Some(Validator::DISCRIMINATOR) => {
+                if let Ok(v) = decode::<Validator>(&key, account) {
+                    let owed = v.owed_foundation.get().saturating_add(v.owed_burn.get());
+                    self.validators.push(ValidatorWindow {
+                        authority: Pubkey::new_from_array(v.authority),
+                        owed,
+                        // Not known from the account alone; a sweep that is due by time waits for the index.
+                        written_slot: u64::MAX,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn windows(self) -> Windows {
+        let jobs = &self.jobs;
+        let job_of = |key: &[u8; 32]| jobs.get(&Pubkey::new_from_array(*key)).map(|job| **job);
+        let disputes = self
+            .disputes
+            .into_iter()
+            .map(|(pubkey, dispute)| DisputeWindow {
+                pubkey,
+                job: job_of(&dispute.job),
+                dispute,
+            });
+        let outputs = self
+            .outputs
+            .into_iter()
+            .map(|(pubkey, output)| OutputWindow {
+                pubkey,
+                job: job_of(&output.job),
+                output,
+            });
+        Windows {
+            disputes: disputes.collect(),
+            outputs: outputs.collect(),
+            validators: self.validators,
+            jobs: jobs
+                .iter()
+                .map(|(pubkey, job)| JobWindow {
+                    pubkey: *pubkey,
+                    job: **job,
+                })
+                .collect(),
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub struct SettlerConfig {
     pub close_jobs: bool,
     /// Seconds between two comparisons of the index with the chain; 0 = never.
     pub reconcile_every_s: u64,
-    /// Where to serve `/metrics` and `/health`; not served if absent.
+    /// Where to serve `/metrics` and `/health`; without an address in the file, on loopback.
     pub metrics_addr: Option<SocketAddr>,
 }
 
@@ -46,7 +46,7 @@ impl Default for SettlerConfig {
             sweep_after_slots: 32,
             close_jobs: true,
             reconcile_every_s: 30,
-            metrics_addr: None,
+            metrics_addr: Some(([127, 0, 0, 1], 9471).into()),
         }
     }
 }

@@ -1,16 +1,23 @@
 //! What is due. Pure: a slot and the accounts in, cranks out.
 
+use std::collections::HashSet;
+
 use mythic_interface::{
     state::{Job, JobStatus},
     window,
 };
+use solana_pubkey::Pubkey;
 
 use crate::{
+    chain::Candidates,
     config::SettlerConfig,
     court,
     crank::Crank,
     windows::{JobWindow, Windows},
 };
+
+/// Accounts that are looked at beside the index's in one turn.
+const MAX_UNINDEXED: usize = 2_000;
 
 /// Rules of the settler itself; the protocol's are in the jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +60,34 @@ impl Settler {
         due
     }
 
+    /// Accounts that something is due for at `now` and that are not `known` to the index: it may have missed them for good.
+    pub(crate) fn unindexed(
+        &self,
+        now: u64,
+        windows: &Windows,
+        known: &HashSet<Pubkey>,
+    ) -> Candidates {
+        let mut out = Candidates::default();
+        let due = self.due(now, windows).into_iter();
+        for crank in due
+            .filter(|crank| !known.contains(&crank.account()))
+            .take(MAX_UNINDEXED)
+        {
+            match &crank {
+                Crank::Claim(_) | Crank::Expire(_) | Crank::Close(_) => {
+                    out.jobs.push(crank.account());
+                }
+                Crank::Sweep(authority) => out.validators.push((*authority, u64::MAX)),
+                Crank::Resolve { .. } | Crank::Collect { .. } | Crank::CloseDispute(_) => {
+                    out.disputes.push(crank.account());
+                }
+                Crank::CloseOutput(_) => out.outputs.push(crank.account()),
+            }
+        }
+        out.disputes.dedup();
+        out
+    }
+
     fn job_due(&self, now: u64, window: &JobWindow) -> Option<Crank> {
         let job = &window.job;
         match job.status()? {
@@ -85,13 +120,30 @@ mod tests {
     use crate::windows::ValidatorWindow;
     use bytemuck::Zeroable;
     use mythic_interface::params::Params;
-    use solana_pubkey::Pubkey;
 
     const RULES: Settler = Settler {
         sweep_min_lamports: 1000,
         sweep_after_slots: 32,
         close: true,
     };
+
+    #[test]
+    fn what_is_due_and_not_in_the_index_is_looked_at_too() {
+        let windows = job(JobStatus::Accepted, |job| job.deadline_slot.set(100));
+        let address = windows.jobs[0].pubkey;
+        let late = 1_000_000;
+        let found = RULES.unindexed(late, &windows, &HashSet::new());
+        assert_eq!(found.jobs, vec![address]);
+        let known = HashSet::from([address]);
+        assert_eq!(
+            RULES.unindexed(late, &windows, &known),
+            Candidates::default()
+        );
+        assert_eq!(
+            RULES.unindexed(1, &windows, &HashSet::new()),
+            Candidates::default()
+        );
+    }
 
     fn job(status: JobStatus, change: impl FnOnce(&mut Job)) -> Windows {
         let mut job = Job::zeroed();

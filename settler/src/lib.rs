@@ -4,7 +4,7 @@
 //! - [`due`](Settler::due): what is due at a slot, pure; `court`: its part about disputes
 //! - `windows`: what it is told; `crank`: what it answers
 //! - `reconcile`: the comparison, pure
-//! - `chain`, `database`: reading; `service`: the loop
+//! - `chain`, `database`: reading; `service`: the loop; `heart`: that it lives
 #![forbid(unsafe_code)]
 
 mod chain;
@@ -13,6 +13,7 @@ mod court;
 mod crank;
 mod database;
 mod due;
+mod heart;
 mod migrate;
 mod reconcile;
 mod service;

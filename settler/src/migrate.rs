@@ -39,4 +39,33 @@ mod tests {
         let listed: Vec<&str> = FILES.iter().map(|m| m.name).collect();
         assert_eq!(listed, found);
     }
+
+    #[tokio::test]
+    async fn a_database_that_was_laid_out_under_the_old_names_still_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = mythic_postgres::Cluster::start(mythic_postgres::ClusterConfig {
+            data_dir: dir.path().join("pg"),
+            port: None,
+        })
+        .await
+        .unwrap();
+        let url = cluster.url();
+        mythic_indexer::migrate(url).await.unwrap();
+        let manner = mythic_postgres::Manner::named("test");
+        let (client, _guard) = mythic_postgres::connect(url, &manner).await.unwrap();
+        client.batch_execute(FILES[0].sql).await.unwrap();
+        let old = "INSERT INTO pipeline.migration (name, sha256) VALUES ('0100_settler.sql', 'as it was')";
+        client.batch_execute(old).await.unwrap();
+        for _ in 0..2 {
+            migrate(url).await.unwrap();
+            mythic_indexer::migrate(url).await.unwrap();
+        }
+        let rows = client
+            .query("SELECT name FROM settler.migration", &[])
+            .await
+            .unwrap();
+        let names: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(names, ["0001_reconciliation.sql"]);
+        cluster.stop().await.unwrap();
+    }
 }

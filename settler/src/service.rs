@@ -9,7 +9,10 @@ use std::{
 use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
 use mythic_interface::error::MythicError;
 use mythic_postgres::{ConnectionGuard, Manner, connect};
-use mythic_support::{Backoff, Throttle, metrics::Health};
+use mythic_support::{
+    Backoff, Throttle,
+    metrics::{Health, ListenError},
+};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use serde_json::json;
 use solana_keypair::Keypair;
@@ -24,6 +27,7 @@ use crate::{
     court::{closable_from, output_closable_from},
     database,
     due::retention_end,
+    heart::Heart,
     migrate::migrate,
     reconcile::reconcile,
 };
@@ -48,8 +52,19 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
     let client = ChainClient::new(config.rpc_url.clone(), config.ws_url.clone());
     let metrics = Metrics::new()?;
     if let Some(addr) = config.metrics_addr {
-        metrics.serve(addr, stop.clone()).await?;
+        // Two networks on one machine share the default: the work matters more than who can look at it.
+        match metrics.serve(addr, stop.clone()).await {
+            Ok(bound) => tracing::info!(%bound, "serving metrics and health"),
+            Err(error) => tracing::warn!("no metrics: {error}"),
+        }
     }
+    let heart = Heart::new(TURN + PAUSE.1 + Duration::from_millis(config.interval_ms));
+    let beating = tokio::spawn(
+        heart
+            .clone()
+            .beat(config.database_url.clone(), stop.clone()),
+    );
+    let _beating = tokio_util::task::AbortOnDropHandle::new(beating);
     tracing::info!(payer = %payer.pubkey(), "settler runs");
     let mut service = Service {
         rules: Settler::new(&config),
@@ -59,6 +74,7 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
         metrics,
         db: None,
         gone: HashSet::new(),
+        unindexed: Candidates::default(),
         closing: Closing::default(),
         last: None,
         compared_at: None,
@@ -74,6 +90,7 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
         let error = match turn {
             Ok(Ok(())) => {
                 service.metrics.working.set(1);
+                heart.turned(None);
                 backoff.reset();
                 tokio::select! {
                     () = sleep(interval) => {}
@@ -85,6 +102,7 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
             Err(_) => anyhow::anyhow!("a turn took more than {} s", TURN.as_secs()),
         };
         service.metrics.working.set(0);
+        heart.turned(Some(format!("{error:#}")));
         if let Some(more) = warnings.allow() {
             tracing::warn!(more, "settling: {error:#}; trying again");
         }
@@ -102,6 +120,8 @@ struct Service {
     metrics: Metrics,
     db: Option<(tokio_postgres::Client, ConnectionGuard)>,
     gone: HashSet<Pubkey>,
+    /// Accounts that something is due for and that the index does not know.
+    unindexed: Candidates,
     closing: Closing,
     last: Option<Reconciliation>,
     compared_at: Option<Instant>,
@@ -143,6 +163,7 @@ impl Service {
             outputs: Vec::new(),
             validators: database::debtors(db).await?,
         };
+        candidates.add(std::mem::take(&mut self.unindexed));
         if self.config.close_jobs {
             self.closings(db, now, &mut candidates).await?;
         }
@@ -275,7 +296,7 @@ impl Service {
 
     /// Compares index and chain; `false` while the index has not reached the chain's root.
     async fn compare(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<bool> {
-        let (slot, accounts) = chain::accounts(&self.client).await?;
+        let (slot, accounts, windows) = chain::accounts(&self.client).await?;
         let deadline = Instant::now() + Duration::from_secs(10);
         let (gaps, rows) = loop {
             match database::rows(db).await? {
@@ -284,6 +305,8 @@ impl Service {
                 _ => sleep(Duration::from_millis(200)).await,
             }
         };
+        let known: HashSet<Pubkey> = rows.iter().map(|row| row.pubkey).collect();
+        self.unindexed = self.rules.unindexed(slot, &windows, &known);
         let mut rent = HashMap::new();
         for account in &accounts {
             if let std::collections::hash_map::Entry::Vacant(entry) = rent.entry(account.bytes) {
@@ -380,7 +403,11 @@ impl Metrics {
             .inc();
     }
 
-    async fn serve(&self, addr: SocketAddr, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(
+        &self,
+        addr: SocketAddr,
+        stop: CancellationToken,
+    ) -> Result<SocketAddr, ListenError> {
         let asked = self.clone();
         let health = move || Health {
             ok: asked.working.get() == 1,
@@ -389,7 +416,6 @@ impl Metrics {
                 "reconciled": asked.reconciled.get(),
             }),
         };
-        mythic_support::metrics::serve(addr, self.registry.clone(), health, stop).await?;
-        Ok(())
+        mythic_support::metrics::serve(addr, self.registry.clone(), health, stop).await
     }
 }

@@ -31,17 +31,6 @@ END $build$;
 COMMENT ON VIEW analytics.pipeline_status IS 'Where the index stands: heads per commitment, gaps, dead letters, newest feed number';
 COMMENT ON VIEW analytics.banks IS 'Every bank ever sealed: orphaned and dead ones too';
 COMMENT ON VIEW analytics.alarms IS 'What an operator should look at; cleared ones stay as history (open: cleared_at is null)';
-COMMENT ON COLUMN analytics.alarms.kind IS 'gap, loss, confirmed_fork, root_conflict, malformed_bank or reconciliation';
-COMMENT ON COLUMN analytics.alarms.slot IS 'First slot it is about; last_slot is the last one';
-COMMENT ON COLUMN analytics.alarms.count IS 'How often it came, or how many records were lost';
-COMMENT ON COLUMN analytics.alarms.clears_itself IS 'The indexer or the settler clears it when it has healed; false: an operator does (mythic indexer alarms)';
-COMMENT ON COLUMN analytics.jobs.exact IS 'False if writes of this account may have gone unseen (a gap, a base, quarantined content)';
-COMMENT ON COLUMN analytics.jobs.ceiling_lamports IS 'Most the job may cost; held from the vault at request';
-COMMENT ON COLUMN analytics.jobs.fee_lamports IS 'What it cost, once settled';
-COMMENT ON COLUMN analytics.jobs.transitions IS 'Array of {status, slot, at, commitment, signature}, oldest first';
-COMMENT ON COLUMN analytics.jobs.window_end_slot IS 'First slot at which the result can be claimed (challenges need a smaller slot)';
-COMMENT ON COLUMN analytics.jobs.dispute IS 'The dispute that found the result false, else the newest one';
-COMMENT ON COLUMN analytics.jobs.deadline_slot IS 'First slot at which the job can be expired';
 
 DO $role$
 BEGIN

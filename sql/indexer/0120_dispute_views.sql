@@ -123,31 +123,27 @@ $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.network_daily_%1$s AS
-WITH times AS (SELECT slot, (at AT TIME ZONE 'UTC')::date AS day FROM analytics.slots_%1$s WHERE at IS NOT NULL AND NOT gap),
-requested AS (SELECT t.day, count(*) AS jobs_requested, count(DISTINCT j.owner) AS owners
-                FROM job_%1$s j JOIN times t ON t.slot = j.requested_slot GROUP BY 1),
-submitted AS (SELECT t.day, count(*) AS jobs_submitted, sum(j.prompt_tokens)::bigint AS prompt_tokens,
-                     sum(j.output_tokens)::bigint AS output_tokens, count(DISTINCT j.validator) AS validators
-                FROM job_%1$s j JOIN times t ON t.slot = j.submitted_slot GROUP BY 1),
-ended AS (SELECT t.day, count(*) FILTER (WHERE j.status = 5) AS jobs_settled, count(*) FILTER (WHERE j.status = 6) AS jobs_refunded,
-                 count(*) FILTER (WHERE j.status = 7) AS jobs_slashed, sum(j.fee_lamports)::bigint AS fee_lamports,
-                 sum(j.validator_lamports)::bigint AS validator_lamports, sum(j.foundation_lamports)::bigint AS foundation_lamports,
-                 sum(j.burned_lamports)::bigint AS fee_burned_lamports
-            FROM job_%1$s j JOIN times t ON t.slot = j.ended_slot GROUP BY 1),
-burned AS (SELECT t.day, sum(b.lamports)::bigint AS burned_lamports
-             FROM analytics.burns_%1$s b JOIN times t ON t.slot = b.slot GROUP BY 1),
-disputed AS (SELECT t.day, count(*) AS disputes FROM dispute_%1$s d JOIN times t ON t.slot = d.opened_slot GROUP BY 1),
-slashed AS (SELECT t.day, sum(d.slashed_lamports)::bigint AS slashed_lamports
-              FROM dispute_%1$s d JOIN times t ON t.slot = d.resolved_slot GROUP BY 1)
-SELECT day, COALESCE(jobs_requested, 0) AS jobs_requested, COALESCE(jobs_submitted, 0) AS jobs_submitted,
-       COALESCE(jobs_settled, 0) AS jobs_settled, COALESCE(jobs_refunded, 0) AS jobs_refunded, COALESCE(jobs_slashed, 0) AS jobs_slashed,
-       COALESCE(owners, 0) AS owners, COALESCE(validators, 0) AS validators,
-       COALESCE(prompt_tokens, 0) AS prompt_tokens, COALESCE(output_tokens, 0) AS output_tokens,
-       COALESCE(fee_lamports, 0) AS fee_lamports, COALESCE(validator_lamports, 0) AS validator_lamports,
-       COALESCE(foundation_lamports, 0) AS foundation_lamports, COALESCE(burned_lamports, 0) AS burned_lamports,
-       COALESCE(disputes, 0) AS disputes, COALESCE(slashed_lamports, 0) AS slashed_lamports
-FROM requested FULL JOIN submitted USING (day) FULL JOIN ended USING (day) FULL JOIN burned USING (day)
-     FULL JOIN disputed USING (day) FULL JOIN slashed USING (day)
+SELECT day, jobs_requested, jobs_submitted, jobs_settled, jobs_refunded, jobs_slashed, owners, validators, prompt_tokens, output_tokens,
+       fee_lamports, validator_lamports, foundation_lamports, burned_lamports, disputes, slashed_lamports
+FROM tally_%1$s WHERE day > '-infinity'
+  AND greatest(jobs_requested, jobs_submitted, jobs_settled, jobs_refunded, jobs_slashed, burned_lamports, disputes, slashed_lamports) > 0
+$v$, c);
+
+EXECUTE format($v$
+CREATE OR REPLACE VIEW analytics.network_%1$s AS
+SELECT h.processed_slot AS slot, h.finalized_slot,
+       v.registered_validators, v.gpus, v.staked_lamports, t.jobs, t.jobs_settled, t.jobs_refunded, t.jobs_slashed, t.disputes,
+       (SELECT count(*) FROM dispute_%1$s d WHERE d.status IN (1, 2)) AS disputes_open,
+       t.prompt_tokens, t.output_tokens, t.fee_lamports, t.slashed_lamports, t.burned_lamports
+FROM head h
+     CROSS JOIN (SELECT count(*) AS registered_validators, count(*) FILTER (WHERE gpu_name <> '') AS gpus,
+                        COALESCE(sum(stake), 0)::bigint AS staked_lamports FROM analytics.validators_%1$s) v
+     CROSS JOIN (SELECT COALESCE(sum(jobs_requested), 0)::bigint AS jobs, COALESCE(sum(jobs_settled), 0)::bigint AS jobs_settled,
+                        COALESCE(sum(jobs_refunded), 0)::bigint AS jobs_refunded, COALESCE(sum(jobs_slashed), 0)::bigint AS jobs_slashed,
+                        COALESCE(sum(disputes), 0)::bigint AS disputes, COALESCE(sum(prompt_tokens), 0)::bigint AS prompt_tokens,
+                        COALESCE(sum(output_tokens), 0)::bigint AS output_tokens, COALESCE(sum(fee_lamports), 0)::bigint AS fee_lamports,
+                        COALESCE(sum(slashed_lamports), 0)::bigint AS slashed_lamports,
+                        COALESCE(sum(burned_lamports), 0)::bigint AS burned_lamports FROM tally_%1$s) t
 $v$, c);
 
 END LOOP;
@@ -159,7 +155,8 @@ FOR v IN SELECT * FROM (VALUES
     ('outputs', 'Token ids posted under disputes, up to 2,048 a page; null where a chunk of 128 is not posted'),
     ('slashes', 'Stake that validators lost: challenger_reward_lamports + jurors_lamports + burned_lamports = slashed_lamports'),
     ('burns', 'Lamports destined to be burned: 40 % of fees (owed by the validator until swept), registration fees, and what disputes burn with the penalties of jurors'),
-    ('network_daily', 'Activity per UTC day of the block time')
+    ('network_daily', 'Activity per UTC day of the block time; kept while rows are written, so that it costs the same however many jobs there are'),
+    ('network', 'One row: the network at a glance, sums since the first slot; it costs the same however many jobs there are')
 ) t(name, comment) LOOP
     EXECUTE format('CREATE OR REPLACE VIEW analytics.%1$I AS SELECT * FROM analytics.%2$I', v.name, v.name || '_processed');
     FOREACH c IN ARRAY ARRAY['', '_processed', '_confirmed', '_finalized'] LOOP
@@ -173,17 +170,6 @@ FOR v IN SELECT viewname AS name FROM pg_views WHERE schemaname = 'listing' LOOP
 END LOOP;
 END $build$;
 
-COMMENT ON COLUMN analytics.disputes.due_slot IS 'First slot at which anyone can have it resolved if nothing else happens; null once it is';
-COMMENT ON COLUMN analytics.disputes.openings_end_slot IS 'First slot at which openings and output are too late; null for a proven fault';
-COMMENT ON COLUMN analytics.disputes.commit_from_slot IS 'First slot at which jurors commit; null until openings and output are complete, and where no jury can judge';
-COMMENT ON COLUMN analytics.disputes.bond_lamports IS 'What the challenger paid in: at stake, answering fee, and a tariff for each seat';
-COMMENT ON COLUMN analytics.disputes.challenger_lamports IS 'What returns of the bond, and the challenger''s half of a slash; null until resolved';
-COMMENT ON COLUMN analytics.disputes.penalties_lamports IS 'What jurors lost, as far as it was collected';
-COMMENT ON COLUMN analytics.disputes.held_lamports IS 'What lies in the account for somebody';
-COMMENT ON COLUMN analytics.jurors.agrees IS 'Bit per seat that shows fraud too and whose vector agrees with this one';
-COMMENT ON COLUMN analytics.jurors.vector IS 'For each checked position the juror''s logits at the submitter''s four ids and its own fourth-largest, Q16.16; null until revealed';
-COMMENT ON COLUMN analytics.jurors.outcome IS 'paid, penalised (silent, or against a decisive verdict) or unpaid; null until the dispute is resolved';
-COMMENT ON COLUMN analytics.openings.named IS 'Named by the challenger, not sampled';
 
 DO $role$
 BEGIN

@@ -1,6 +1,6 @@
 -- What the settler found when it last compared the index with the chain. One row, shown by the gateway's /health.
 
-CREATE SCHEMA settler;
+CREATE SCHEMA IF NOT EXISTS settler;
 CREATE TABLE settler.reconciliation (
     only_row        boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     ok              boolean NOT NULL,

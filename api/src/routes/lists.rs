@@ -284,22 +284,7 @@ pub async fn stats(
 pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     let client = app.pool.get().await?;
     let row = client
-        .query_one(
-            "SELECT jsonb_build_object(
-               'slot', (SELECT processed_slot FROM analytics.pipeline_status),
-               'finalized_slot', (SELECT finalized_slot FROM analytics.pipeline_status),
-               'registered_validators', (SELECT count(*) FROM analytics.validators_processed),
-               'gpus', (SELECT count(*) FROM analytics.validators_processed WHERE gpu_name <> ''),
-               'staked_lamports', (SELECT sum(stake)::bigint FROM analytics.validators_processed),
-               'jobs', (SELECT count(*) FROM analytics.jobs_processed),
-               'jobs_settled', (SELECT count(*) FROM analytics.jobs_processed WHERE status = 'settled'),
-               'jobs_slashed', (SELECT count(*) FROM analytics.jobs_processed WHERE status_code = 7),
-               'disputes', (SELECT count(*) FROM analytics.disputes_processed),
-               'disputes_open', (SELECT count(*) FROM analytics.disputes_processed WHERE status_code IN (1, 2)),
-               'slashed_lamports', (SELECT COALESCE(sum(slashed_lamports), 0)::bigint FROM analytics.slashes_processed),
-               'burned_lamports', (SELECT sum(lamports)::bigint FROM analytics.burns_processed))",
-            &[],
-        )
+        .query_one("SELECT to_jsonb(n) FROM analytics.network_processed n", &[])
         .await?;
     drop(client);
     let mut out: Map<String, Value> = match row.get::<_, Value>(0) {

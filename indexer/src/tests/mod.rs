@@ -8,6 +8,7 @@ mod full_disk;
 mod live;
 mod postgres;
 mod steps;
+mod tallies;
 
 use std::path::Path;
 use std::time::Duration;

@@ -17,7 +17,7 @@ fn life(requested: u64, accepted: u64, submitted: u64, ended: u64) -> Life {
 
 /// A run in which everything happens: a job to its end, a fork that is abandoned, a slot replayed with other
 /// content, a dead slot, a lost bank, hostile content, a closed account, and a restart with a base.
-fn everything(dir: &std::path::Path) {
+pub fn everything(dir: &std::path::Path) {
     let mut chain = Chain::start(dir, 1, 0, &[]);
     chain.bank(
         1,

@@ -309,6 +309,14 @@ impl Writer {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
+    /// Says to whom it may concern (`pipeline.heartbeat`) that this process lives.
+    pub async fn beat(&mut self) -> Result<(), IndexerError> {
+        self.session
+            .query("SELECT pipeline.beat('indexer', true, NULL)", &[])
+            .await
+            .map(drop)
+    }
+
     /// Says that this writer lives, when there is nothing to write.
     pub async fn renew(&mut self) -> Result<(), IndexerError> {
         match self.mode {

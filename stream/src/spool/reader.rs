@@ -4,14 +4,14 @@ use super::{
     error::SpoolError,
     format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header},
     position::Position,
-    records::{Ack, Mark},
+    records::{Ack, Mark, make_dirs},
     writer::oldest,
 };
 use crate::proto::Envelope;
 use bytes::Bytes;
 use prost::Message;
 use std::{
-    fs::{self, File},
+    fs::File,
     os::unix::fs::FileExt,
     path::PathBuf,
     time::{Duration, Instant},
@@ -67,7 +67,7 @@ impl Reader {
     /// The spool's directory is made if no writer was there yet.
     pub fn open(config: ReaderConfig) -> Result<Self, SpoolError> {
         Ack::check_name(&config.name)?;
-        fs::create_dir_all(Ack::dir(&config.dir)).map_err(SpoolError::io(&config.dir))?;
+        make_dirs(&config.dir)?;
         let mut reader = Self {
             config,
             cursor: None,

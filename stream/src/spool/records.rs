@@ -7,12 +7,21 @@ use super::{
 };
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::fs::FileExt,
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 const MARK_LEN: usize = 20;
+
+/// Makes the spool's directory and that of the acknowledgements, for their owner alone.
+pub(crate) fn make_dirs(dir: &Path) -> Result<(), SpoolError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(Ack::dir(dir))
+        .map_err(SpoolError::io(dir))
+}
 
 /// Everything before this byte of this segment is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +110,7 @@ impl Ack {
         // In place, as the mark: on a full disk an acknowledgement is what makes room.
         OpenOptions::new()
             .create(true)
+            .mode(0o600)
             .truncate(false)
             .write(true)
             .open(&path)

@@ -9,14 +9,14 @@ use super::{
     error::SpoolError,
     format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header},
     position::{MAX_PAYLOAD, Position},
-    records::{Ack, Mark},
+    records::{Ack, Mark, make_dirs},
 };
 use crate::proto::{Envelope, Event};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -146,10 +146,11 @@ impl Writer {
         config.segment_bytes = config.segment_bytes.min(config.max_bytes / 4);
         let mut notices = Vec::new();
         let dir = config.dir.clone();
-        fs::create_dir_all(Ack::dir(&dir)).map_err(SpoolError::io(&dir))?;
+        make_dirs(&dir)?;
         let lock_path = dir.join("lock");
         let lock = OpenOptions::new()
             .create(true)
+            .mode(0o600)
             .truncate(false)
             .write(true)
             .open(&lock_path)
@@ -166,6 +167,7 @@ impl Writer {
         let mark_path = Mark::path(&dir);
         let mark_file = OpenOptions::new()
             .create(true)
+            .mode(0o600)
             .truncate(false)
             .read(true)
             .write(true)
@@ -481,6 +483,7 @@ impl Segment {
         // Not `create_new`: an earlier try on a full disk may have left a file without frames.
         let file = OpenOptions::new()
             .create(true)
+            .mode(0o600)
             .truncate(true)
             .read(true)
             .write(true)
