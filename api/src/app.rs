@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context;
 use mythic_client::{ChainClient, keys::load_keypair};
+use mythic_wire::{Origin, allowance::Allowance, signed::Receiver};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,6 +25,11 @@ use crate::{
     store::Pool,
 };
 
+/// Checks that a validator opens here at once, and how fast it may open more.
+const CHECKS: u32 = 600;
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// Validators whose checks are counted at a time.
+const CHECKERS: usize = 4_096;
 /// Connections to PostgreSQL.
 const CONNECTIONS: usize = 16;
 /// The database cancels a statement after this.
@@ -39,6 +45,10 @@ pub struct App {
     pub chain: Arc<Chain>,
     /// Who pays.
     pub accounts: Arc<Accounts>,
+    /// Takes signed requests, each once.
+    pub receiver: Receiver,
+    /// Checks of results that each validator opened here.
+    pub checks: Allowance<[u8; 32]>,
     /// Models served.
     pub catalogue: Arc<Catalogue>,
     /// Validators known.
@@ -75,11 +85,12 @@ impl App {
     /// Opens files and prepares connections; nothing is dialled yet.
     pub async fn new(config: GatewayConfig, stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
         config.validate().map_err(anyhow::Error::msg)?;
+        let origin = Origin::parse(&config.public_url).context("public_url")?;
         let chain = Arc::new(Chain {
             client: ChainClient::new(config.rpc_url.clone(), config.ws_url.clone()),
             payer: Arc::new(load_keypair(&config.keypair_path)?),
             blockhashes: Blockhashes::default(),
-            prompt_source: config.public_url.trim_end_matches('/').to_owned(),
+            prompt_source: origin.to_string(),
         });
         let dev = match &config.dev_account {
             None => None,
@@ -132,6 +143,8 @@ impl App {
             pool,
             chain,
             accounts,
+            receiver: Receiver::new(origin),
+            checks: Allowance::new(CHECKS, CHECK_EVERY, CHECKERS),
             catalogue,
             validators,
             jobs,

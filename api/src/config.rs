@@ -193,7 +193,8 @@ impl GatewayConfig {
                 ))
             }
         };
-        http("public_url", &self.public_url, &["http://", "https://"])?;
+        mythic_wire::Origin::parse(&self.public_url)
+            .map_err(|error| format!("public_url: {error}"))?;
         http("rpc_url", &self.rpc_url, &["http://", "https://"])?;
         http("ws_url", &self.ws_url, &["ws://", "wss://"])?;
         if self.public_url.len() > 96 {

@@ -7,15 +7,17 @@ use std::{
 };
 
 use futures::{StreamExt, stream::BoxStream};
-use mythic_wire::dial as outbound;
-use mythic_wire::{self as wire, ErrorBody, Evidence, InferenceRequest, MAX_BODY, NodeEvent};
+use mythic_wire::{
+    ErrorBody, Evidence, InferenceRequest, MAX_BODY, NodeEvent, Origin, dial,
+    signed::{self, purpose},
+    sse::SseParser,
+};
 use parking_lot::Mutex;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 
 /// How long a resolved name is kept.
 const CLIENT_LIFE: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Clients kept at most.
 const CLIENTS: usize = 1024;
 
@@ -38,7 +40,7 @@ pub enum DialError {
 /// Dials validators.
 pub struct Dialer {
     dev: bool,
-    clients: Mutex<HashMap<String, (Instant, reqwest::Client)>>,
+    clients: Mutex<HashMap<Origin, (Instant, reqwest::Client)>>,
 }
 
 impl Dialer {
@@ -51,29 +53,20 @@ impl Dialer {
     }
 
     /// A client whose connections go to the addresses that were checked, and nowhere else.
-    async fn client(&self, url: &reqwest::Url) -> Result<reqwest::Client, DialError> {
-        let origin = url.origin().ascii_serialization();
-        if let Some((at, client)) = self.clients.lock().get(&origin)
+    async fn client(&self, origin: &Origin) -> Result<reqwest::Client, DialError> {
+        if let Some((at, client)) = self.clients.lock().get(origin)
             && at.elapsed() < CLIENT_LIFE
         {
             return Ok(client.clone());
         }
-        let (host, addresses) = outbound::resolve(url, self.dev)
+        let client = dial::client(origin, self.dev)
             .await
-            .map_err(|error| DialError::Failed(error.to_string()))?;
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(CLIENT_LIFE)
-            .resolve_to_addrs(&host, &addresses)
-            .build()
             .map_err(|error| DialError::Failed(error.to_string()))?;
         let mut clients = self.clients.lock();
         if clients.len() >= CLIENTS {
             clients.clear();
         }
-        clients.insert(origin, (Instant::now(), client.clone()));
+        clients.insert(origin.clone(), (Instant::now(), client.clone()));
         Ok(client)
     }
 
@@ -84,11 +77,10 @@ impl Dialer {
         request: &InferenceRequest,
     ) -> Result<BoxStream<'static, Result<NodeEvent, DialError>>, DialError> {
         let failed = |error: reqwest::Error| DialError::Failed(error.without_url().to_string());
-        let url = reqwest::Url::parse(&format!("{endpoint}/v1/inference"))
-            .map_err(|error| DialError::Failed(format!("endpoint: {error}")))?;
-        let client = self.client(&url).await?;
+        let origin = parse(endpoint)?;
+        let client = self.client(&origin).await?;
         let response = client
-            .post(url)
+            .post(origin.at("/v1/inference"))
             .json(request)
             .send()
             .await
@@ -106,7 +98,7 @@ impl Dialer {
                 _ => DialError::Failed(format!("status {status}")),
             });
         }
-        let mut parser = SseData::default();
+        let mut parser = SseParser::new(MAX_BODY);
         let events = response.bytes_stream().flat_map(move |chunk| {
             let items: Vec<Result<NodeEvent, DialError>> = match chunk {
                 Err(error) => vec![Err(DialError::Failed(error.without_url().to_string()))],
@@ -114,8 +106,8 @@ impl Dialer {
                     Err(reason) => vec![Err(DialError::Failed(reason.into()))],
                     Ok(list) => list
                         .into_iter()
-                        .map(|data| {
-                            serde_json::from_str(&data).map_err(|error| {
+                        .map(|event| {
+                            serde_json::from_str(&event.data).map_err(|error| {
                                 DialError::Failed(format!("unreadable event: {error}"))
                             })
                         })
@@ -135,11 +127,20 @@ impl Dialer {
         requester: &Keypair,
     ) -> Result<Evidence, DialError> {
         let failed = |error: reqwest::Error| DialError::Failed(error.without_url().to_string());
-        let url = reqwest::Url::parse(&format!("{endpoint}/v1/jobs/{job}/evidence"))
-            .map_err(|error| DialError::Failed(format!("endpoint: {error}")))?;
-        let client = self.client(&url).await?;
-        let mut request = client.get(url.clone()).timeout(Duration::from_secs(20));
-        for (name, value) in wire::sign("GET", url.path(), b"", requester) {
+        let origin = parse(endpoint)?;
+        let client = self.client(&origin).await?;
+        let path = format!("/v1/jobs/{job}/evidence");
+        let signed = signed::Request {
+            origin: &origin,
+            method: "GET",
+            path: &path,
+            purpose: &purpose::evidence(job),
+            body: b"",
+        };
+        let mut request = client
+            .get(origin.at(&path))
+            .timeout(Duration::from_secs(20));
+        for (name, value) in signed::sign(&signed, requester) {
             request = request.header(name, value);
         }
         let response = request.send().await.map_err(failed)?;
@@ -151,6 +152,10 @@ impl Dialer {
         serde_json::from_slice(&body)
             .map_err(|error| DialError::Failed(format!("unreadable evidence: {error}")))
     }
+}
+
+fn parse(endpoint: &str) -> Result<Origin, DialError> {
+    Origin::parse(endpoint).map_err(|error| DialError::Failed(format!("endpoint: {error}")))
 }
 
 async fn bounded(response: reqwest::Response, limit: usize) -> Result<Vec<u8>, DialError> {
@@ -168,77 +173,9 @@ async fn bounded(response: reqwest::Response, limit: usize) -> Result<Vec<u8>, D
     Ok(bytes)
 }
 
-/// Takes the `data:` of server-sent events out of bytes, however they are cut; an event is at most [`MAX_BODY`] long.
-#[derive(Debug, Default)]
-pub struct SseData {
-    line: Vec<u8>,
-    data: Option<String>,
-}
-
-impl SseData {
-    /// Takes the next bytes and gives the events that are whole.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, &'static str> {
-        let mut out = Vec::new();
-        let mut rest = bytes;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let (head, tail) = rest.split_at(end);
-            self.line.extend_from_slice(head);
-            rest = tail.get(1..).unwrap_or(&[]);
-            let line = std::mem::take(&mut self.line);
-            let text = std::str::from_utf8(&line).map_err(|_| "an event is not UTF-8")?;
-            let text = text.strip_suffix('\r').unwrap_or(text);
-            if text.is_empty() {
-                out.extend(self.data.take());
-            } else if let Some(value) = text.strip_prefix("data:") {
-                let value = value.strip_prefix(' ').unwrap_or(value);
-                match &mut self.data {
-                    Some(data) => {
-                        data.push('\n');
-                        data.push_str(value);
-                    }
-                    None => self.data = Some(value.to_owned()),
-                }
-            }
-            self.check()?;
-        }
-        self.line.extend_from_slice(rest);
-        self.check()?;
-        Ok(out)
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        if self.line.len() + self.data.as_ref().map_or(0, String::len) > MAX_BODY {
-            return Err("an event is too long");
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn events_are_the_same_however_the_bytes_are_cut() {
-        let text =
-            ": ping\r\n\nevent: x\ndata: {\"a\":\ndata: 1}\n\ndata:é\r\n\r\ndata: half".as_bytes();
-        let whole = SseData::default().push(text).unwrap();
-        assert_eq!(whole, ["{\"a\":\n1}", "é"]);
-        for size in 1..text.len() {
-            let mut parser = SseData::default();
-            let parts: Vec<String> = text
-                .chunks(size)
-                .flat_map(|chunk| parser.push(chunk).unwrap())
-                .collect();
-            assert_eq!(parts, whole, "{size}");
-        }
-    }
-
-    #[test]
-    fn an_endless_event_ends_the_stream() {
-        let mut parser = SseData::default();
-        assert!(parser.push(&vec![b'a'; MAX_BODY + 1]).is_err());
-    }
 
     #[tokio::test]
     async fn a_private_endpoint_is_not_dialled_outside_a_development_network() {
@@ -258,6 +195,7 @@ mod tests {
             "http://10.0.0.1",
             "http://localhost",
             "file:///etc",
+            "http://8.8.8.8/v1/jobs/J/evidence#",
         ] {
             assert!(
                 Dialer::new(false)

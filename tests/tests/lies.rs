@@ -19,7 +19,7 @@ use mythic_interface::{
     },
 };
 use mythic_wire as wire;
-use mythic_wire::fingerprint::Evidence;
+use mythic_wire::evidence::Evidence;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -567,9 +567,16 @@ async fn prove_own_fault(scene: &Scene, prover: &Liar, job: &Pubkey) -> Result<(
     let state: Job = court.job(job).await?;
     let node = court.network.state()["validators"][5]["endpoint"].clone();
     let path = format!("/v1/jobs/{job}/evidence");
-    let url = format!("{}{path}", node.as_str().context("no endpoint")?);
-    let mut request = court.network.http.get(url);
-    for (name, value) in wire::sign("GET", &path, &[], &prover.authority) {
+    let origin = wire::Origin::parse(node.as_str().context("no endpoint")?)?;
+    let signed = wire::signed::Request {
+        origin: &origin,
+        method: "GET",
+        path: &path,
+        purpose: &wire::signed::purpose::check(job, &prover.authority.pubkey()),
+        body: &[],
+    };
+    let mut request = court.network.http.get(origin.at(&path));
+    for (name, value) in wire::signed::sign(&signed, &prover.authority) {
         request = request.header(name, value);
     }
     let evidence: Evidence = request.send().await?.error_for_status()?.json().await?;

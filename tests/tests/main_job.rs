@@ -11,7 +11,7 @@ use mythic_interface::{
     state::{Job, SpendGrant, Validator, Vault},
 };
 use mythic_model::prompt::PromptFormatter;
-use mythic_wire::fingerprint::Evidence;
+use mythic_wire::evidence::Evidence;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use std::{

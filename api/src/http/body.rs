@@ -5,9 +5,10 @@ use std::{io::Read, sync::Arc};
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
 };
 use flate2::read::{GzDecoder, ZlibDecoder};
+use mythic_wire::signed::{AuthError, Signed};
 
 use crate::{
     app::App,
@@ -21,8 +22,8 @@ pub struct JsonBytes(pub Bytes);
 /// Any body within a limit, with what a signature covers.
 #[derive(Debug)]
 pub struct SignedBody {
-    /// Who signed.
-    pub signer: solana_pubkey::Pubkey,
+    /// The signature; what it may do depends on what it was made for.
+    signed: Signed,
     /// The body.
     pub body: Bytes,
 }
@@ -152,10 +153,17 @@ impl FromRequest<Arc<App>> for JsonBytes {
     }
 }
 
+impl SignedBody {
+    /// Who signed, if it was signed for `purpose`; 401 `invalid_signature` otherwise.
+    pub fn signer(&self, purpose: &str) -> ApiResult<solana_pubkey::Pubkey> {
+        self.signed.by(purpose).map_err(unsigned)
+    }
+}
+
 impl FromRequest<Arc<App>> for SignedBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _app: &Arc<App>) -> ApiResult<Self> {
+    async fn from_request(request: Request, app: &Arc<App>) -> ApiResult<Self> {
         let method = request.method().clone();
         let path = request
             .uri()
@@ -170,25 +178,21 @@ impl FromRequest<Arc<App>> for SignedBody {
             ));
         }
         let body = read(request, mythic_wire::MAX_BODY).await?;
-        let signer = signer(&method, &path, &body, &headers)?;
-        Ok(Self { signer, body })
+        let signed = app
+            .receiver
+            .verify(method.as_str(), &path, &body, &headers)
+            .map_err(unsigned)?;
+        Ok(Self { signed, body })
     }
 }
 
-/// Who signed a request; 401 `invalid_signature` if nobody did.
-pub fn signer(
-    method: &Method,
-    path: &str,
-    body: &[u8],
-    headers: &HeaderMap,
-) -> ApiResult<solana_pubkey::Pubkey> {
-    mythic_wire::verify(method.as_str(), path, body, headers).map_err(|error| {
-        ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_signature",
-            error.to_string(),
-        )
-    })
+/// 401 `invalid_signature`.
+pub fn unsigned(error: AuthError) -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "invalid_signature",
+        error.to_string(),
+    )
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use tower_http::{
     cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer},
 };
 
-pub use body::{JsonBytes, SignedBody, signer};
+pub use body::{JsonBytes, SignedBody, unsigned};
 pub use edge::{Edge, Life, stopping};
 pub use params::{PathParam, Query};
 

@@ -1,10 +1,7 @@
 //! From a validator's tokens, or from its evidence, to the steps of an answer.
 
 use axum::http::StatusCode;
-use mythic_interface::{
-    output,
-    state::{Job, JobStatus},
-};
+use mythic_interface::state::{Job, JobStatus};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::tokenizer::{DecodeStream, StopMatcher};
 use mythic_wire::{self as wire, Evidence};
@@ -170,16 +167,9 @@ pub fn answer_from(
     let digests = evidence
         .verify()
         .map_err(|error| wrong(&error.to_string()))?;
-    let committed = evidence.job == attempt.job.to_bytes()
-        && evidence.submitter == job.validator
-        && evidence.terms_hash == job.terms_hash
-        && digests.prompt_hash == job.terms.prompt_hash
-        && digests.fingerprint == job.fingerprint
-        && digests.output_root == job.output_root
-        && output::output_root(&evidence.output_ids) == Some(job.output_root);
-    if !committed {
-        return Err(wrong("the result is not what the job on chain commits to"));
-    }
+    evidence
+        .of(&attempt.job.to_bytes(), job)
+        .map_err(|error| wrong(&error.to_string()))?;
     let model = parts
         .catalogue
         .at(&attempt.model)

@@ -1,11 +1,16 @@
 //! Jobs: as the index shows them, with what this gateway knows beside it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
     extract::{OriginalUri, State},
     http::{HeaderMap, Method},
+};
+use mythic_interface::state::Job;
+use mythic_wire::{
+    access,
+    signed::{HEADER_SIGNATURE, purpose},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,8 +18,9 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     app::App,
+    chain::errors::chain_error,
     error::{ApiError, ApiResult},
-    http::{PathParam, Query, signer},
+    http::{PathParam, Query, unsigned},
     routes::listing::Listing,
     routes::lists::{self, Page},
     store::{self, Attempt},
@@ -387,8 +393,52 @@ pub async fn receipt(
     })))
 }
 
+fn forbidden(message: &str) -> ApiError {
+    ApiError::new(
+        axum::http::StatusCode::FORBIDDEN,
+        "evidence_forbidden",
+        message,
+    )
+}
+
+/// Whether a validator may check the job's result now; counts the check.
+async fn may_check(
+    app: &App,
+    job: &Pubkey,
+    validator: &Pubkey,
+    signer: &Pubkey,
+) -> ApiResult<bool> {
+    let (slot, validators) = app.validators.registered().await?;
+    let named = validators
+        .iter()
+        .find(|found| found.authority == validator.to_bytes());
+    let Some(named) = named else {
+        return Ok(false);
+    };
+    let signer = signer.to_bytes();
+    if signer != named.authority && signer != named.operator {
+        return Ok(false);
+    }
+    if !app.checks.take(&named.authority, Instant::now()) {
+        return Err(ApiError::new(
+            axum::http::StatusCode::TOO_MANY_REQUESTS,
+            "too_many_checks",
+            "this validator has opened too many checks here",
+        )
+        .retry_after(2));
+    }
+    let read = app.chain.client.account::<Job>(job).await;
+    let Some((_, state)) = read.map_err(chain_error)? else {
+        return Ok(false);
+    };
+    match access::may_check(&state, named, &signer, slot) {
+        Ok(()) => Ok(true),
+        Err(denied) => Err(forbidden(&denied.to_string())),
+    }
+}
+
 /// The evidence of a job as its validator gave it with the answer; it authenticates itself against the chain. It holds the
-/// prompt, so it is shown to the key that paid, to the job's owner and to registered validators.
+/// prompt, so it is shown to the key that paid, to the job's owner and to validators that can judge the result, while they can.
 #[utoipa::path(get, path = "/v1/jobs/{id}/evidence", tag = "jobs", params(("id" = String, Path)),
     responses((status = 200, description = "The evidence bundle"), (status = 403, description = "evidence_forbidden"), (status = 404, description = "evidence_not_found")))]
 pub async fn evidence(
@@ -402,18 +452,21 @@ pub async fn evidence(
     let attempt = store::by_job(&app.pool, &job)
         .await?
         .ok_or_else(|| not_found(&job))?;
-    let entitled = if headers.contains_key(mythic_wire::HEADER_SIGNATURE) {
+    let entitled = if headers.contains_key(HEADER_SIGNATURE) {
         let path = uri
             .path_and_query()
             .map_or_else(|| uri.path().to_owned(), ToString::to_string);
-        let who = signer(&method, &path, b"", &headers)?;
-        let (_, validators) = app.validators.registered().await?;
-        let key = who.to_bytes();
-        who == attempt.owner
-            || who == attempt.requester
-            || validators
-                .iter()
-                .any(|v| v.operator == key || v.authority == key)
+        let signed = app
+            .receiver
+            .verify(method.as_str(), &path, b"", &headers)
+            .map_err(unsigned)?;
+        match signed.check().filter(|(named, _, _)| *named == job) {
+            Some((_, validator, signer)) => may_check(&app, &job, &validator, &signer).await?,
+            None => {
+                let who = signed.by(&purpose::evidence(&job)).map_err(unsigned)?;
+                who == attempt.owner || who == attempt.requester
+            }
+        }
     } else {
         app.accounts
             .optional(&headers)
@@ -421,10 +474,8 @@ pub async fn evidence(
             .is_some_and(|account| account.key_id == attempt.key_id)
     };
     if !entitled {
-        return Err(ApiError::new(
-            axum::http::StatusCode::FORBIDDEN,
-            "evidence_forbidden",
-            "evidence holds the prompt: it is for the API key that paid, the owner and registered validators (signed request)",
+        return Err(forbidden(
+            "evidence holds the prompt: it is for the API key that paid, the owner, and validators that check the job (signed request)",
         ));
     }
     match store::evidence(&app.pool, &job).await? {

@@ -7,6 +7,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
+use mythic_wire::signed::{HEADER_SIGNATURE, purpose};
 use serde::{Deserialize, Serialize};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -93,7 +94,7 @@ pub struct RevokedKey {
 async fn once(app: &App, caller: Caller, headers: &HeaderMap) -> ApiResult<()> {
     app.edge.anonymous.take(caller.0, Instant::now())?;
     let signature = headers
-        .get(mythic_wire::HEADER_SIGNATURE)
+        .get(HEADER_SIGNATURE)
         .map(|value| value.as_bytes())
         .unwrap_or_default();
     if keys::spend_signature(&app.pool, signature).await? {
@@ -139,6 +140,7 @@ pub async fn create(
     headers: HeaderMap,
     signed: SignedBody,
 ) -> ApiResult<Json<ApiKey>> {
+    let owner = signed.signer(purpose::KEYS)?;
     let body: CreateKey = if signed.body.is_empty() {
         CreateKey::default()
     } else {
@@ -159,7 +161,7 @@ pub async fn create(
     }
     once(&app, caller, &headers).await?;
     app.edge.keys_made.take(caller.0, Instant::now())?;
-    check_wallet(&app, &signed.signer).await?;
+    check_wallet(&app, &owner).await?;
     let key = format!("{PREFIX}{}", bs58::encode(random::<32>()?).into_string());
     let id = format!("key_{}", uuid::Uuid::new_v4().simple());
     let delegate = Keypair::new();
@@ -167,7 +169,7 @@ pub async fn create(
     let new = NewKey {
         id: &id,
         hash: hash(&key),
-        owner: signed.signer,
+        owner,
         delegate: delegate.pubkey(),
         sealed: &sealed,
         name: &name,
@@ -187,7 +189,7 @@ pub async fn create(
         created,
         revoked: false,
     };
-    Ok(Json(ApiKey::of(&signed.signer, kept, Some(key))))
+    Ok(Json(ApiKey::of(&owner, kept, Some(key))))
 }
 
 /// Lists the keys of the wallet that signs the request, newest first, without their secrets.
@@ -199,13 +201,14 @@ pub async fn list(
     headers: HeaderMap,
     signed: SignedBody,
 ) -> ApiResult<Json<ApiKeys>> {
+    let owner = signed.signer(purpose::KEYS)?;
     once(&app, caller, &headers).await?;
-    let kept = keys::of_wallet(&app.pool, &signed.signer).await?;
+    let kept = keys::of_wallet(&app.pool, &owner).await?;
     Ok(Json(ApiKeys {
         object: "list",
         data: kept
             .into_iter()
-            .map(|key| ApiKey::of(&signed.signer, key, None))
+            .map(|key| ApiKey::of(&owner, key, None))
             .collect(),
         has_more: false,
     }))
@@ -222,8 +225,9 @@ pub async fn delete(
     headers: HeaderMap,
     signed: SignedBody,
 ) -> ApiResult<Json<RevokedKey>> {
+    let owner = signed.signer(purpose::KEYS)?;
     once(&app, caller, &headers).await?;
-    if !keys::revoke(&app.pool, &id, &signed.signer).await? {
+    if !keys::revoke(&app.pool, &id, &owner).await? {
         return Err(ApiError::not_found(
             "key_not_found",
             "no such key of this wallet",

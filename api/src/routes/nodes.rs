@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State, http::StatusCode};
 use mythic_client::Commitment;
 use mythic_interface::state::NO_KEY;
-use mythic_wire::{Announcement, JobResult, PromptBody, parse_hex32};
+use mythic_wire::{Announcement, JobResult, PromptBody, parse_hex32, signed::purpose};
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 
@@ -52,15 +52,15 @@ pub async fn announce(
             "the announcement is another validator's, or has too many models",
         ));
     }
-    let url = reqwest::Url::parse(&announcement.endpoint)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"));
-    if url.is_none() || announcement.endpoint.len() > 200 {
+    let signer = signed.signer(purpose::ANNOUNCE)?;
+    if announcement.endpoint.len() > 200 {
         return Err(ApiError::invalid(
             "endpoint",
-            "endpoint must be an http or https URL of at most 200 bytes",
+            "endpoint must be an origin of at most 200 bytes",
         ));
     }
+    mythic_wire::Origin::parse(&announcement.endpoint)
+        .map_err(|error| ApiError::invalid("endpoint", error.to_string()))?;
     let validator = app
         .validators
         .by_authority(&authority)
@@ -73,7 +73,7 @@ pub async fn announce(
         })?;
     // An operator that changed on chain lately is known with the next list, before its next announcement: a wrong signer makes no
     // work.
-    if validator.operator != signed.signer.to_bytes() {
+    if validator.operator != signer.to_bytes() {
         return Err(forbidden(
             "an announcement is signed by the validator's operator key",
         ));
@@ -104,10 +104,11 @@ pub async fn prompt(
     PathParam(hash): PathParam,
     signed: SignedBody,
 ) -> ApiResult<Json<PromptBody>> {
+    let signer = signed.signer(&purpose::prompt(&hash))?;
     let hash = parse_hex32(&hash)
         .ok_or_else(|| ApiError::invalid("prompt_hash", "prompt_hash must be 64 hex digits"))?;
     // Strangers are refused by the list that is at hand, before table and chain are asked for them.
-    let operator = signed.signer.to_bytes();
+    let operator = signer.to_bytes();
     let (_, validators) = app.validators.registered().await?;
     if !validators.iter().any(|one| one.operator == operator) {
         return Err(forbidden(
@@ -125,7 +126,7 @@ pub async fn prompt(
         let Some((_, job)) = pay::job(&app.chain, &address, Commitment::Processed).await? else {
             continue;
         };
-        if is_operator(&app, &job.validator, &signed.signer).await? {
+        if is_operator(&app, &job.validator, &signer).await? {
             return Ok(Json(PromptBody {
                 prompt_ids,
                 salt: hex::encode(salt),
@@ -147,6 +148,7 @@ pub async fn result(
     signed: SignedBody,
 ) -> ApiResult<Json<Value>> {
     let address = parse_job(&id)?;
+    let signer = signed.signer(&purpose::result(&address))?;
     let result: JobResult = serde_json::from_slice(&signed.body).map_err(malformed)?;
     let attempt = store::by_job(&app.pool, &address)
         .await?
@@ -159,7 +161,7 @@ pub async fn result(
         )
         .retry_after(2));
     };
-    if !is_operator(&app, &job.validator, &signed.signer).await? {
+    if !is_operator(&app, &job.validator, &signer).await? {
         return Err(forbidden(
             "a result is given by the operator whose validator accepted the job",
         ));

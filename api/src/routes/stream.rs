@@ -14,12 +14,13 @@ use axum::{
     },
 };
 use futures::{Stream, StreamExt, stream};
+use mythic_wire::signed::purpose;
 use serde_json::json;
 
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    http::{Caller, Query, address::group, signer, stopping},
+    http::{Caller, Query, address::group, stopping, unsigned},
     routes::feed::{FeedQuery, Filter, Item, Reader, Subscription},
 };
 
@@ -117,13 +118,18 @@ async fn reader(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> ApiResult<Reader> {
-    if !headers.contains_key(mythic_wire::HEADER_SIGNATURE) {
+    if !headers.contains_key(mythic_wire::signed::HEADER_SIGNATURE) {
         return Ok(Reader::Address(group(address)));
     }
     let path = uri
         .path_and_query()
         .map_or_else(|| uri.path().to_owned(), ToString::to_string);
-    let operator = signer(&Method::GET, &path, b"", headers)?.to_bytes();
+    let operator = app
+        .receiver
+        .verify("GET", &path, b"", headers)
+        .and_then(|signed| signed.by(purpose::STREAM))
+        .map_err(unsigned)?
+        .to_bytes();
     let (_, validators) = app.validators.registered().await?;
     Ok(
         match validators.iter().any(|one| one.operator == operator) {

@@ -14,6 +14,7 @@ use crate::{
 pub use mythic_postgres::Pool;
 
 pub mod keys;
+pub mod text;
 
 /// The gateway's SQL files, in order. Landed ones are never edited: what is new gets the next number.
 const FILES: &[Migration] = migrations!("../sql/gateway":

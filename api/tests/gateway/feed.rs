@@ -55,7 +55,7 @@ async fn publish(
 
 struct Reader {
     stream: futures::stream::BoxStream<'static, reqwest::Result<Vec<u8>>>,
-    parser: mythic_api::dial::SseData,
+    parser: mythic_wire::sse::SseParser,
     ready: std::collections::VecDeque<Value>,
 }
 
@@ -70,7 +70,7 @@ async fn subscribe(world: &World, query: &str) -> Reader {
         .boxed();
     Reader {
         stream,
-        parser: Default::default(),
+        parser: mythic_wire::sse::SseParser::new(1 << 20),
         ready: Default::default(),
     }
 }
@@ -86,7 +86,7 @@ impl Reader {
             self.ready.extend(
                 events
                     .iter()
-                    .map(|data| serde_json::from_str::<Value>(data).unwrap()),
+                    .map(|event| serde_json::from_str::<Value>(&event.data).unwrap()),
             );
         }
         self.ready.pop_front().unwrap()

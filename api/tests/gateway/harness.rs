@@ -395,10 +395,29 @@ impl World {
         let mut request = reqwest::Client::new()
             .request(method.clone(), format!("{}{path}", self.url))
             .body(body.to_vec());
-        for (name, value) in mythic_wire::sign(method.as_str(), path, body, key) {
+        let origin = mythic_wire::Origin::parse(&self.url).unwrap();
+        let signed = mythic_wire::signed::Request {
+            origin: &origin,
+            method: method.as_str(),
+            path,
+            purpose: &purpose_of(path),
+            body,
+        };
+        for (name, value) in mythic_wire::signed::sign(&signed, key) {
             request = request.header(name, value);
         }
         request.send().await.unwrap().json().await.unwrap()
+    }
+}
+
+/// What a request to this path is signed for.
+fn purpose_of(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        ["", "v1", "nodes", _] => "announce".into(),
+        ["", "v1", "prompts", hash] => format!("prompt:{hash}"),
+        ["", "v1", "jobs", job, what] => format!("{what}:{job}"),
+        _ => "keys".into(),
     }
 }
 

@@ -21,7 +21,7 @@ use axum::{
 use base64::Engine;
 use mythic_client::{ChainClient, Commitment, ix};
 use mythic_interface::{ix::SubmitResult, le::U32, sampler::Sampling, state::Job};
-use mythic_wire::fingerprint::{Draft, Evidence};
+use mythic_wire::evidence::{Draft, Evidence};
 use mythic_wire::{ErrorBody, Finish, InferenceRequest, NodeEvent};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;

@@ -13,7 +13,10 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use mythic_client::{ix, pda};
 use mythic_interface::state::SpendGrant;
-use mythic_wire as wire;
+use mythic_wire::{
+    Origin,
+    signed::{self as wire_signed, purpose},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
@@ -207,7 +210,7 @@ async fn revoke(connection: &Connection, wallet: &Keypair, id: &str, json: bool)
     Ok(())
 }
 
-/// A request that the wallet signs (see `wire`).
+/// A request that the wallet signs (see `mythic_wire::signed`).
 async fn signed(
     connection: &Connection,
     wallet: &Keypair,
@@ -220,7 +223,15 @@ async fn signed(
         .map(|body| body.to_string().into_bytes())
         .unwrap_or_default();
     let mut request = gateway.request(method.clone(), path);
-    for (name, value) in wire::sign(method.as_str(), path, &bytes, wallet) {
+    let origin = Origin::parse(gateway.base())?;
+    let to_sign = wire_signed::Request {
+        origin: &origin,
+        method: method.as_str(),
+        path,
+        purpose: purpose::KEYS,
+        body: &bytes,
+    };
+    for (name, value) in wire_signed::sign(&to_sign, wallet) {
         request = request.header(name, value);
     }
     if !bytes.is_empty() {

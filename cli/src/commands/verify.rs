@@ -14,7 +14,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use mythic_client::{ChainClient, Commitment, pda};
+use mythic_client::{ChainClient, Commitment, Filter, pda};
 use mythic_engine::{Checked, Engine, EngineConfig, kernels};
 use mythic_interface::{
     comparison::Rule,
@@ -30,9 +30,10 @@ use mythic_verifier::{
     sample::{self, SlotHashes},
     search::Search,
 };
-use mythic_wire::Evidence;
+use mythic_wire::{Evidence, signed::purpose};
 use serde_json::json;
 use solana_pubkey::Pubkey;
+use solana_signer::Signer;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -303,10 +304,43 @@ async fn evidence(verify: &Verify, claim: &Claim, connection: &Connection) -> Re
     }
     sources.push(state.terms.prompt_source.as_str().to_owned());
     let (rpc_url, _) = connection.chain_urls();
-    let found = fetch::evidence(address, state, &sources, &wallet, is_loopback(&rpc_url)).await;
+    let asker = fetch::Asker {
+        key: &wallet,
+        purpose: &purpose_of(&chain, address, state, &wallet.pubkey()).await?,
+        allow_loopback: is_loopback(&rpc_url),
+    };
+    let found = fetch::evidence(address, state, &sources, &asker).await;
     let mut reasons = search.reasons;
     reasons.extend(found.reasons.iter().cloned());
     Ok(Search { reasons, ..found })
+}
+
+/// What a wallet asks for evidence as: one of the job's own people, or a validator that checks the result.
+async fn purpose_of(
+    chain: &ChainClient,
+    job: &Pubkey,
+    state: &Job,
+    wallet: &Pubkey,
+) -> Result<String> {
+    let key = wallet.to_bytes();
+    let terms = &state.terms;
+    if [terms.owner, terms.requester, terms.canceller].contains(&key) {
+        return Ok(purpose::evidence(job));
+    }
+    let own = chain.account::<Validator>(&pda::validator(wallet)).await?;
+    if let Some((_, own)) = own {
+        return Ok(purpose::check(job, &Pubkey::new_from_array(own.authority)));
+    }
+    let operated = chain
+        .program_accounts(&[Filter::operator(wallet)], Commitment::Confirmed)
+        .await?;
+    Ok(match operated.first() {
+        Some((_, validator)) => {
+            let validator: &Validator = validator;
+            purpose::check(job, &Pubkey::new_from_array(validator.authority))
+        }
+        None => purpose::evidence(job),
+    })
 }
 
 /// The chain's sample of a result, while its slot hashes are kept.

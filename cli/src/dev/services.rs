@@ -280,6 +280,8 @@ fn node(site: &Site, index: usize) -> Result<String> {
         stake_lamports: STAKE_LAMPORTS,
         kv_bytes: KV_BYTES,
         allow_loopback: true,
+        // Its jobs are tiny, and its lamports are free.
+        min_job_lamports: Some(0),
         // A development network has few jobs, and whoever tries a cheat wants to see it caught.
         verifier: VerifierConfig {
             policy: Policy::All,

@@ -10,7 +10,7 @@ use mythic_engine::{
 };
 use mythic_interface::sampler::Sampling;
 use mythic_model::prompt::Message;
-use mythic_wire::fingerprint::{Draft, Evidence};
+use mythic_wire::evidence::{Draft, Evidence};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;

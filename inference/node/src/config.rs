@@ -7,8 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use mythic_client::base_fee;
 use mythic_engine::EngineConfig;
 use mythic_verifier::VerifierConfig;
+use mythic_wire::Origin;
+
+use crate::serve::submit::BATCH;
 
 /// Configuration of `mythic node`. Every key has a default but the keypairs, gateways and models, which have no sensible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,10 +41,22 @@ pub struct NodeConfig {
     pub models: Vec<ModelConfig>,
     /// Stake to register with, in lamports. An existing validator's stake is not changed.
     pub stake_lamports: u64,
-    /// Jobs that generate at once.
+    /// Jobs that generate at once; they share each pass over the weights.
     pub max_concurrent: usize,
     /// Jobs that may wait for a place; more are refused with 503.
     pub max_queue: usize,
+    /// Co-signed jobs that the chain has not shown yet; of these, at most half for one requester and three quarters from one
+    /// address.
+    pub max_unseen: usize,
+    /// Least validator's share of a job's highest fee, in lamports; by default what the node's own transactions for the job cost
+    /// where six results share one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_job_lamports: Option<u64>,
+    /// While other jobs run, how long a result waits for others to share its transaction, in milliseconds.
+    pub submit_linger_ms: u64,
+    /// File with a bearer token for /stats and /metrics; without it they answer this machine alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_token_file: Option<PathBuf>,
     /// Threads of the engine; 0 = all cores.
     pub threads: usize,
     /// Take jobs at all. Without it the node only verifies: it announces itself to no gateway and declines what is asked.
@@ -72,6 +88,8 @@ pub struct NodeConfig {
     pub vram_mib: u32,
     /// Checks of others' answers, and juries.
     pub verifier: VerifierConfig,
+    /// Bounds of the listener.
+    pub http: mythic_http::Limits,
 }
 
 /// A model file.
@@ -99,8 +117,13 @@ impl Default for NodeConfig {
             endpoint: None,
             models: Vec::new(),
             stake_lamports: 1_000_000_000,
-            max_concurrent: 1,
-            max_queue: 4,
+            max_concurrent: 4,
+            max_queue: 8,
+            max_unseen: 8,
+            min_job_lamports: None,
+            submit_linger_ms: 200,
+            status_token_file: None,
+            http: mythic_http::Limits::default(),
             threads: 0,
             accept_jobs: true,
             kv_bytes: EngineConfig::default().kv_bytes,
@@ -174,10 +197,9 @@ impl NodeConfig {
             }
         }
         for (i, url) in self.gateways.iter().enumerate() {
-            check_http(&format!("gateways[{i}]"), url)?;
+            Origin::parse(url).map_err(|error| format!("gateways[{i}]: {error}"))?;
         }
-        let endpoint = self.endpoint_url();
-        check_http("endpoint", &endpoint)?;
+        let endpoint = self.origin()?.to_string();
         if endpoint.len() > mythic_interface::state::ENDPOINT_LEN {
             return Err(format!(
                 "endpoint = {endpoint:?}: at most {} bytes fit on chain",
@@ -191,36 +213,37 @@ impl NodeConfig {
             };
         range("max_concurrent", self.max_concurrent as u64, 1, 256)?;
         range("max_queue", self.max_queue as u64, 0, 4_096)?;
+        range("max_unseen", self.max_unseen as u64, 1, 4_096)?;
+        range("submit_linger_ms", self.submit_linger_ms, 0, 5_000)?;
         range("threads", self.threads as u64, 0, 1_024)?;
         range("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
         range("drain_seconds", self.drain_seconds, 0, 3_600)?;
         range("stake_lamports", self.stake_lamports, 1, i64::MAX as u64)?;
         range("min_deadline_slots", self.min_deadline_slots, 1, 10_000)?;
         range("evidence_seconds", self.evidence_seconds, 0, 365 * 86_400)?;
+        if let Some(path) = &self.status_token_file {
+            exists("status_token_file", path)?;
+        }
+        self.http
+            .validate()
+            .map_err(|error| format!("http.{error}"))?;
         self.verifier.validate()
     }
 
-    /// Public URL of the node, without a slash at the end.
-    pub fn endpoint_url(&self) -> String {
-        match &self.endpoint {
-            Some(url) => url.trim_end_matches('/').to_string(),
+    /// Where the node is reached.
+    pub fn origin(&self) -> Result<Origin, String> {
+        let url = match &self.endpoint {
+            Some(url) => url.clone(),
             None => format!("http://{}", self.listen),
-        }
+        };
+        Origin::parse(&url).map_err(|error| format!("endpoint: {error}"))
     }
-}
 
-fn check_http(key: &str, url: &str) -> Result<(), String> {
-    match reqwest::Url::parse(url) {
-        Ok(u)
-            if ["http", "https"].contains(&u.scheme())
-                && u.host().is_some()
-                && u.query().is_none() =>
-        {
-            Ok(())
-        }
-        _ => Err(format!(
-            "{key} = {url:?}: expected an http or https URL without a query"
-        )),
+    /// Least validator's share of a job's highest fee, in lamports. An open job costs an accept beside its result.
+    pub fn min_job_lamports(&self, open: bool) -> u64 {
+        let result = base_fee(1) / BATCH as u64;
+        let accept = if open { base_fee(1) } else { 0 };
+        self.min_job_lamports.unwrap_or(result + accept)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use mythic_engine::Engine;
-use mythic_wire::fingerprint::{Draft, Evidence, EvidenceError};
+use mythic_wire::evidence::{Draft, Evidence, EvidenceError};
 
 use crate::{NodeConfig, serve::backend::Backend};
 

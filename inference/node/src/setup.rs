@@ -220,7 +220,7 @@ pub async fn register(
             config.gpu_name
         )
     })?;
-    let endpoint_url = config.endpoint_url();
+    let endpoint_url = config.origin().map_err(anyhow::Error::msg)?.to_string();
     let endpoint = Text::new(&endpoint_url).ok_or_else(|| {
         anyhow::anyhow!("endpoint = {endpoint_url:?}: at most 96 printable ASCII characters")
     })?;

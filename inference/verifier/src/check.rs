@@ -10,7 +10,7 @@ use mythic_interface::{
     state::{FinishReason, Job, KernelProfile, ModelSpec},
 };
 
-use mythic_wire::fingerprint::{Evidence, EvidenceError};
+use mythic_wire::evidence::Evidence;
 
 /// A result on chain, and the model that it claims to be of.
 #[derive(Clone, Copy, Debug)]
@@ -19,32 +19,6 @@ pub struct Subject<'a> {
     pub state: &'a Job,
     /// Its model's immutable part.
     pub spec: &'a ModelSpec,
-}
-
-/// Why evidence is not that of a result: it proves nothing, and the real one is withheld.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mismatch {
-    /// It has no commitments at all.
-    #[error("{0}")]
-    Shape(EvidenceError),
-    /// It names another job.
-    #[error("it is of another job")]
-    Job,
-    /// It names another validator.
-    #[error("it is of another validator")]
-    Submitter,
-    /// It names other terms.
-    #[error("it is of other terms")]
-    Terms,
-    /// The prompt in it is not the one that was paid for.
-    #[error("its prompt does not give the prompt hash in the job's terms")]
-    Prompt,
-    /// Its output is not the one on chain.
-    #[error("its output does not give the output root on chain")]
-    Output,
-    /// Its leaves are not those on chain.
-    #[error("its leaves do not give the fingerprint on chain")]
-    Fingerprint,
 }
 
 /// A rule that every result must keep, whatever its model computes; a broken one is proved with one leaf.
@@ -105,30 +79,12 @@ pub fn sampling(state: &Job) -> Sampling {
     }
 }
 
-/// Whether evidence is that of a job's result.
-pub fn authenticate(job: &[u8; 32], state: &Job, evidence: &Evidence) -> Result<(), Mismatch> {
-    let found = evidence.commitments().map_err(Mismatch::Shape)?;
-    let checks = [
-        (evidence.job == *job, Mismatch::Job),
-        (evidence.submitter == state.validator, Mismatch::Submitter),
-        (evidence.terms_hash == state.terms_hash, Mismatch::Terms),
-        (
-            found.prompt_hash == state.terms.prompt_hash,
-            Mismatch::Prompt,
-        ),
-        (
-            found.output_root == state.output_root && found.count == state.output_tokens.get(),
-            Mismatch::Output,
-        ),
-        (
-            found.fingerprint == state.fingerprint,
-            Mismatch::Fingerprint,
-        ),
-    ];
-    match checks.into_iter().find(|(holds, _)| !holds) {
-        Some((_, mismatch)) => Err(mismatch),
-        None => Ok(()),
-    }
+/// Puts seed and temperature of the terms in the place of what the evidence says: neither is committed to, and a maker can't
+/// make its evidence worthless by misstating them.
+pub fn sample_by_terms(evidence: &mut Evidence, state: &Job) {
+    let sampling = sampling(state);
+    evidence.seed = sampling.seed;
+    evidence.temperature_milli = sampling.temperature_milli;
 }
 
 /// What is wrong with a position by itself, if something is.
@@ -345,6 +301,7 @@ pub(crate) mod tests {
         le::{U16, U32},
         params::Params,
     };
+    use mythic_wire::evidence::{EvidenceError, Mismatch};
 
     pub const JOB: [u8; 32] = [1; 32];
     pub const EOS: u32 = 2;
@@ -414,7 +371,10 @@ pub(crate) mod tests {
 
     fn judge(job: &Job, spec: &ModelSpec, evidence: &Evidence, values: &[Values]) -> Finding {
         let subject = Subject { state: job, spec };
-        assert_eq!(authenticate(&JOB, job, evidence), Ok(()));
+        let mut evidence = evidence.clone();
+        sample_by_terms(&mut evidence, job);
+        assert!(evidence.of(&JOB, job).is_ok());
+        let evidence = &evidence;
         compare(&subject, evidence, values, None).1
     }
 
@@ -433,7 +393,7 @@ pub(crate) mod tests {
         let broken = |change: &dyn Fn(&mut Evidence)| {
             let mut evidence = good.clone();
             change(&mut evidence);
-            authenticate(&JOB, &job, &evidence).unwrap_err()
+            evidence.of(&JOB, &job).unwrap_err()
         };
         assert_eq!(broken(&|e| e.job[0] ^= 1), Mismatch::Job);
         assert_eq!(broken(&|e| e.submitter[0] ^= 1), Mismatch::Submitter);
@@ -454,7 +414,9 @@ pub(crate) mod tests {
         // What it says of sampler and fingerprint is not believed, and so does not matter.
         let mut evidence = good.clone();
         (evidence.seed, evidence.fingerprint) = ([0; 32], [0; 32]);
-        assert_eq!(authenticate(&JOB, &job, &evidence), Ok(()));
+        assert_eq!(evidence.of(&JOB, &job), Err(Mismatch::Sampling));
+        sample_by_terms(&mut evidence, &job);
+        assert!(evidence.of(&JOB, &job).is_ok());
     }
 
     #[test]

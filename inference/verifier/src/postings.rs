@@ -9,7 +9,7 @@ use mythic_interface::{
     state::OUTPUT_PAGE_TOKENS,
 };
 
-use mythic_wire::fingerprint::Evidence;
+use mythic_wire::evidence::Evidence;
 
 /// Chunks on a page.
 pub const PAGE_CHUNKS: u32 = (OUTPUT_PAGE_TOKENS / OUTPUT_CHUNK) as u32;

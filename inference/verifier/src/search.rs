@@ -1,10 +1,10 @@
 //! A search for the evidence of a result among strangers: what is believed of what they send.
 
 use mythic_interface::{hash, state::Job};
-use mythic_wire::fingerprint::Evidence;
+use mythic_wire::evidence::{Evidence, Mismatch};
 use solana_pubkey::Pubkey;
 
-use crate::check::{Mismatch, authenticate};
+use crate::check::sample_by_terms;
 
 /// What a search found.
 #[derive(Debug, Default)]
@@ -29,10 +29,17 @@ impl Search {
     }
 
     /// Takes what claims to be the evidence of a result; true once it is.
-    pub fn take(&mut self, job: &Pubkey, state: &Job, source: &str, evidence: Evidence) -> bool {
+    pub fn take(
+        &mut self,
+        job: &Pubkey,
+        state: &Job,
+        source: &str,
+        mut evidence: Evidence,
+    ) -> bool {
         self.answered = true;
-        match authenticate(job.as_array(), state, &evidence) {
-            Ok(()) => {
+        sample_by_terms(&mut evidence, state);
+        match evidence.of(job.as_array(), state) {
+            Ok(_) => {
                 self.evidence = Some(evidence);
                 true
             }

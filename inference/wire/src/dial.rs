@@ -1,4 +1,4 @@
-//! Requests to addresses that others chose: prompt sources in a job's terms. Everything about them is hostile.
+//! Requests to origins that others chose: endpoints of validators, prompt sources in jobs' terms. Everything about them is hostile.
 //!
 //! Names are resolved first and every address checked; the connection then goes to exactly those addresses, so that a second
 //! answer of the name service can't lead elsewhere. No redirects, no proxies, bounded time and size.
@@ -12,10 +12,9 @@ use futures::StreamExt;
 use reqwest::{Method, Url};
 use solana_keypair::Keypair;
 
-use crate as wire;
+use crate::{Origin, signed};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why a request to a stranger was not made, or failed.
 #[derive(Debug, thiserror::Error)]
@@ -115,58 +114,20 @@ fn is_public_v6(a: Ipv6Addr) -> bool {
     (s[0] & 0xe000) == 0x2000 && !(s[0] == 0x2001 && (s[1] == 0 || s[1] == 0xdb8))
 }
 
-/// Whether a URL leads to this machine.
-pub fn is_loopback(url: &str) -> bool {
-    let Ok(url) = Url::parse(url) else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-/// Checks a URL and resolves it to the addresses that may be dialled.
+/// Resolves an origin's host to the addresses that may be dialled, all of them checked.
 pub async fn resolve(
-    url: &Url,
+    origin: &Origin,
     allow_loopback: bool,
 ) -> Result<(String, Vec<SocketAddr>), OutboundError> {
-    let refuse = || OutboundError::Url(url.to_string());
-    if !["http", "https"].contains(&url.scheme())
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return Err(refuse());
-    }
+    let refuse = || OutboundError::Url(origin.to_string());
+    let url = Url::parse(origin.as_str()).map_err(|_| refuse())?;
     let host = url.host_str().ok_or_else(refuse)?.to_string();
     let port = url.port_or_known_default().ok_or_else(refuse)?;
-    let bare = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_string();
+    let bare = host.trim_matches(['[', ']']).to_string();
     let addresses: Vec<SocketAddr> = match bare.parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => tokio::time::timeout(
-            CONNECT_TIMEOUT,
-            tokio::net::lookup_host((bare.as_str(), port)),
-        )
-        .await
-        .map_err(|_| OutboundError::Resolve {
-            host: host.clone(),
-            reason: "timed out".into(),
-        })?
-        .map_err(|e| OutboundError::Resolve {
-            host: host.clone(),
-            reason: e.to_string(),
-        })?
-        .take(16)
-        .collect(),
+        Err(_) => lookup(&bare, port).await?,
     };
-    if addresses.is_empty() {
-        return Err(OutboundError::Resolve {
-            host,
-            reason: "no address".into(),
-        });
-    }
     if !allow_loopback && let Some(bad) = addresses.iter().find(|a| !is_public(a.ip())) {
         return Err(OutboundError::NotPublic {
             host,
@@ -176,47 +137,114 @@ pub async fn resolve(
     Ok((bare, addresses))
 }
 
-/// A signed request to a base URL that a stranger chose. Returns the body, at most `max_bytes`.
-pub async fn signed_request(
-    method: Method,
-    base: &str,
-    path: &str,
-    body: Vec<u8>,
-    key: &Keypair,
-    allow_loopback: bool,
-    max_bytes: usize,
-) -> Result<Vec<u8>, OutboundError> {
-    let text = format!("{}{path}", base.trim_end_matches('/'));
-    let url = Url::parse(&text).map_err(|_| OutboundError::Url(text.clone()))?;
-    let (host, addresses) = resolve(&url, allow_loopback).await?;
-    let failed = |reason: String| OutboundError::Failed {
-        url: text.clone(),
+async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, OutboundError> {
+    let failed = |reason: String| OutboundError::Resolve {
+        host: host.into(),
         reason,
     };
-    let client = reqwest::Client::builder()
+    let found = tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::lookup_host((host, port)))
+        .await
+        .map_err(|_| failed("timed out".into()))?
+        .map_err(|error| failed(error.to_string()))?;
+    let addresses: Vec<SocketAddr> = found.take(16).collect();
+    match addresses.is_empty() {
+        true => Err(failed("no address".into())),
+        false => Ok(addresses),
+    }
+}
+
+/// A client whose connections go to the checked addresses of an origin, and nowhere else.
+pub async fn client(
+    origin: &Origin,
+    allow_loopback: bool,
+) -> Result<reqwest::Client, OutboundError> {
+    let (host, addresses) = resolve(origin, allow_loopback).await?;
+    reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(TOTAL_TIMEOUT)
+        .pool_idle_timeout(Duration::from_secs(60))
         .resolve_to_addrs(&host, &addresses)
         .build()
-        .map_err(|e| failed(e.to_string()))?;
-    // What is signed is the path as the server sees it.
-    let headers = wire::sign(method.as_str(), url.path(), &body, key);
+        .map_err(|error| OutboundError::Failed {
+            url: origin.to_string(),
+            reason: error.to_string(),
+        })
+}
+
+/// A signed request to an origin that a stranger named.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// The receiver.
+    pub origin: &'a Origin,
+    /// Method.
+    pub method: Method,
+    /// From its first slash; exactly this is signed and sent.
+    pub path: &'a str,
+    /// What it is signed for.
+    pub purpose: &'a str,
+    /// The body, empty where there is none.
+    pub body: Vec<u8>,
+    /// Longest answer that is taken, in bytes.
+    pub max_bytes: usize,
+    /// Longest time until the whole answer is there.
+    pub patience: Duration,
+}
+
+/// Sends a signed request. Returns the body of a successful answer.
+pub async fn ask(
+    ask: Ask<'_>,
+    key: &Keypair,
+    allow_loopback: bool,
+) -> Result<Vec<u8>, OutboundError> {
+    let url = ask.origin.at(ask.path);
+    let patience = ask.patience;
+    match tokio::time::timeout(patience, answer(ask, &url, key, allow_loopback)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(OutboundError::Failed {
+            url,
+            reason: format!("no whole answer within {} s", patience.as_secs()),
+        }),
+    }
+}
+
+async fn answer(
+    ask: Ask<'_>,
+    text: &str,
+    key: &Keypair,
+    allow_loopback: bool,
+) -> Result<Vec<u8>, OutboundError> {
+    let url = Url::parse(text).map_err(|_| OutboundError::Url(text.into()))?;
+    // What is signed is what is asked: no parser may read another path into it.
+    if url.path() != ask.path {
+        return Err(OutboundError::Url(text.into()));
+    }
+    let client = client(ask.origin, allow_loopback).await?;
+    let signed = signed::Request {
+        origin: ask.origin,
+        method: ask.method.as_str(),
+        path: ask.path,
+        purpose: ask.purpose,
+        body: &ask.body,
+    };
     let mut request = client
-        .request(method, url)
-        .header("content-type", "application/json")
-        .body(body);
-    for (name, value) in headers {
+        .request(ask.method.clone(), url)
+        .header("content-type", "application/json");
+    for (name, value) in signed::sign(&signed, key) {
         request = request.header(name, value);
     }
+    let failed = |reason: String| OutboundError::Failed {
+        url: text.into(),
+        reason,
+    };
     let response = request
+        .body(ask.body)
         .send()
         .await
         .map_err(|e| failed(e.without_url().to_string()))?;
     let status = response.status();
     let limit = if status.is_success() {
-        max_bytes
+        ask.max_bytes
     } else {
         2_048
     };
@@ -235,7 +263,7 @@ pub async fn signed_request(
     if !status.is_success() {
         let body = String::from_utf8_lossy(&bytes).chars().take(200).collect();
         return Err(OutboundError::Status {
-            url: text,
+            url: text.into(),
             status: status.as_u16(),
             body,
         });
@@ -285,18 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hostile_urls_are_refused_before_anything_is_dialled() {
-        for text in [
-            "file:///etc/passwd",
-            "http://user:pw@8.8.8.8/",
-            "gopher://8.8.8.8/",
-        ] {
-            let url = Url::parse(text).unwrap();
-            assert!(
-                matches!(resolve(&url, false).await, Err(OutboundError::Url(_))),
-                "{text}"
-            );
-        }
+    async fn nothing_private_is_dialled() {
         for text in [
             "http://127.0.0.1:1/",
             "http://[::1]/",
@@ -304,15 +321,36 @@ mod tests {
             "http://0x7f.1/",
             "http://2130706433/",
         ] {
-            let url = Url::parse(text).unwrap();
+            let origin = Origin::parse(text).unwrap();
             assert!(
                 matches!(
-                    resolve(&url, false).await,
+                    resolve(&origin, false).await,
                     Err(OutboundError::NotPublic { .. })
                 ),
                 "{text}"
             );
-            assert!(resolve(&url, true).await.is_ok(), "{text}");
+            assert!(resolve(&origin, true).await.is_ok(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_path_that_a_url_would_change_is_never_signed() {
+        let origin = Origin::parse("http://127.0.0.1:1").unwrap();
+        let key = Keypair::new();
+        for path in ["/v1/../v1/jobs", "/v1/jobs#x", "/v1/jobs?x", "/v1/a b"] {
+            let asked = Ask {
+                origin: &origin,
+                method: Method::GET,
+                path,
+                purpose: "evidence",
+                body: Vec::new(),
+                max_bytes: 1,
+                patience: Duration::from_secs(1),
+            };
+            assert!(
+                matches!(ask(asked, &key, true).await, Err(OutboundError::Url(_))),
+                "{path}"
+            );
         }
     }
 }

@@ -22,14 +22,6 @@ pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<FinishReason, D
     found.ok_or_else(|| D::Error::custom(format!("{name:?} is no reason to end")))
 }
 
-/// OpenAI's word for it.
-pub fn openai(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Eos | FinishReason::Stopped | FinishReason::Cancelled => "stop",
-        FinishReason::Length => "length",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

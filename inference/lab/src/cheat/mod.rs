@@ -15,8 +15,8 @@ use mythic_node::{
     seams::{Disclosure, Seams},
 };
 use mythic_wire::{
-    dial::is_loopback,
-    fingerprint::{Draft, Evidence, EvidenceError},
+    evidence::{Draft, Evidence, EvidenceError},
+    origin::is_loopback,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -1,17 +1,21 @@
 //! The node's journal: what was accepted, prepared, finished and submitted, so that a kill at any moment loses no job.
 //!
-//! An append-only file of frames `len u32 | crc32c u32 | JSON`, little-endian. A torn tail is cut when it is opened; damage before the tail
-//! stops the node, since a silently lost job costs its fee. Opening rewrites the file with what is still alive.
+//! An append-only file: [`MAGIC`], then frames `len u32 | crc32c(len, JSON) u32 | JSON`, little-endian. A write that was cut off is
+//! cut when the file is opened; a damaged record in the middle costs itself alone, and is named. Opening rewrites the file with
+//! what is still alive, and reads files of the first format, whose checksums are of the JSON alone.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::{Read, Seek, SeekFrom, Write},
+    io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use parking_lot::{RwLock, RwLockReadGuard};
 use serde::{Deserialize, Serialize};
 
+use super::files;
 use crate::serve::fsm::Origin;
 use mythic_verifier::book::{Book, Note};
 
@@ -20,6 +24,12 @@ const MAX_FRAME: usize = 8 << 20;
 /// The file is rewritten when it has grown to this many bytes and mostly holds jobs that are over.
 const COMPACT_AT: u64 = 32 << 20;
 const FILE: &str = "journal";
+/// First bytes of the file.
+const MAGIC: &[u8] = b"mythic-journal-2\n";
+/// Every record begins like this.
+const OPENING: &[u8] = b"{\"record\":";
+/// Length and checksum before a record.
+const HEAD: usize = 8;
 
 /// What can go wrong with the journal.
 #[derive(Debug, thiserror::Error)]
@@ -31,19 +41,6 @@ pub enum JournalError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
-    },
-    /// A frame in the middle is damaged.
-    #[error(
-        "journal {path} is damaged at byte {offset}: {reason}; the jobs after it are unknown. Restore the file, or move it away to give \
-         those jobs up"
-    )]
-    Damaged {
-        /// File.
-        path: PathBuf,
-        /// Where.
-        offset: u64,
-        /// How.
-        reason: String,
     },
     /// A record is too long.
     #[error("journal record of {0} bytes is longer than {MAX_FRAME}")]
@@ -333,19 +330,19 @@ pub struct Journal {
     file: File,
     bytes: u64,
     compact_at: u64,
-    state: JournalState,
+    state: Arc<RwLock<JournalState>>,
     _lock: File,
 }
 
 impl Journal {
-    /// Opens or makes the journal in `dir`, cuts a torn tail and rewrites the file with what is alive.
+    /// Opens or makes the journal in `dir`, leaves out what is damaged and rewrites the file with what is alive.
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         let path = dir.join(FILE);
         let io = |source| JournalError::Io {
             path: path.clone(),
             source,
         };
-        fs::create_dir_all(dir).map_err(io)?;
+        files::private_dir(dir).map_err(io)?;
         let lock_path = dir.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -355,30 +352,54 @@ impl Journal {
             .map_err(io)?;
         lock.try_lock()
             .map_err(|_| JournalError::Locked { path: lock_path })?;
-        let state = match File::open(&path) {
-            Ok(mut file) => read_all(&path, &mut file)?,
+        let state = match fs::read(&path) {
+            Ok(bytes) => {
+                let read = read(&bytes);
+                read.report(&path);
+                if !read.damage.is_empty() {
+                    // For whoever wants to look at what was lost.
+                    let copy = dir.join("journal.damaged");
+                    files::create_private(&copy)
+                        .and_then(|mut file| file.write_all(&bytes))
+                        .map_err(io)?;
+                }
+                read.state
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => JournalState::default(),
             Err(error) => return Err(io(error)),
         };
-        let (file, bytes) = rewrite(dir, &path, &state)?;
+        let new = rewrite(dir, &path, &state)?;
+        if let Some(source) = new.unsure {
+            return Err(io(source));
+        }
         Ok(Self {
             path,
-            file,
-            bytes,
-            compact_at: COMPACT_AT.max(bytes * 2),
-            state,
+            file: new.file,
+            bytes: new.bytes,
+            compact_at: COMPACT_AT.max(new.bytes * 2),
+            state: Arc::new(RwLock::new(state)),
             _lock: lock,
         })
     }
 
     /// What the journal says now.
-    pub fn state(&self) -> &JournalState {
-        &self.state
+    pub fn state(&self) -> RwLockReadGuard<'_, JournalState> {
+        self.state.read()
+    }
+
+    /// Where what it says can be read while it is written.
+    pub fn shared(&self) -> Arc<RwLock<JournalState>> {
+        self.state.clone()
     }
 
     /// Appends a record and waits until it is on disk.
     pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        self.write(record)?;
+        self.append_soft(record)?;
+        self.sync()
+    }
+
+    /// Waits until everything is on disk.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
         self.file.sync_data().map_err(|source| JournalError::Io {
             path: self.path.clone(),
             source,
@@ -387,113 +408,158 @@ impl Journal {
 
     /// Appends a record; it survives the death of the process, not of the machine.
     pub fn append_soft(&mut self, record: &Record) -> Result<(), JournalError> {
-        self.write(record)
-    }
-
-    fn write(&mut self, record: &Record) -> Result<(), JournalError> {
-        let io = |source| JournalError::Io {
-            path: self.path.clone(),
-            source,
-        };
         let frame = frame(record)?;
-        if let Err(error) = self.file.write_all(&frame) {
+        if let Err(source) = self.file.write_all(&frame) {
             // Half a frame must not stay in the middle: back to where it began.
             let _ = self.file.set_len(self.bytes);
             let _ = self.file.seek(SeekFrom::Start(self.bytes));
-            return Err(io(error));
+            return Err(JournalError::Io {
+                path: self.path.clone(),
+                source,
+            });
         }
         self.bytes += frame.len() as u64;
-        self.state.apply(record);
-        if self.bytes > self.compact_at
-            && let Some(dir) = self.path.parent()
-        {
-            let (file, bytes) = rewrite(dir, &self.path, &self.state)?;
-            self.file = file;
-            self.bytes = bytes;
-            self.compact_at = COMPACT_AT.max(bytes * 2);
+        self.state.write().apply(record);
+        if self.bytes > self.compact_at {
+            self.compact()?;
         }
         Ok(())
     }
+
+    fn compact(&mut self) -> Result<(), JournalError> {
+        let Some(dir) = self.path.parent() else {
+            return Ok(());
+        };
+        let new = rewrite(dir, &self.path, &self.state.read())?;
+        // From here on the old file has no name: what is written goes into the new one, whatever else fails.
+        self.file = new.file;
+        self.bytes = new.bytes;
+        self.compact_at = COMPACT_AT.max(new.bytes * 2);
+        match new.unsure {
+            None => Ok(()),
+            Some(source) => Err(JournalError::Io {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+}
+
+fn checksum(len: [u8; 4], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&len), body)
 }
 
 fn frame(record: &Record) -> Result<Vec<u8>, JournalError> {
     let body = serde_json::to_vec(record).map_err(|_| JournalError::TooLong(usize::MAX))?;
-    if body.len() > MAX_FRAME {
-        return Err(JournalError::TooLong(body.len()));
-    }
-    let mut out = Vec::with_capacity(body.len() + 8);
-    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+    let len = u32::try_from(body.len())
+        .ok()
+        .filter(|_| body.len() <= MAX_FRAME);
+    let len = len.ok_or(JournalError::TooLong(body.len()))?.to_le_bytes();
+    let mut out = Vec::with_capacity(body.len() + HEAD);
+    out.extend_from_slice(&len);
+    out.extend_from_slice(&checksum(len, &body).to_le_bytes());
     out.extend_from_slice(&body);
     Ok(out)
 }
 
-fn read_all(path: &Path, file: &mut File) -> Result<JournalState, JournalError> {
-    let io = |source| JournalError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    let total = file.metadata().map_err(io)?.len();
-    let mut reader = std::io::BufReader::new(file);
-    let mut state = JournalState::default();
-    let mut offset = 0u64;
-    let mut body = Vec::new();
-    while total - offset >= 8 {
-        let mut head = [0u8; 8];
-        reader.read_exact(&mut head).map_err(io)?;
-        let [a, b, c, d, e, f, g, h] = head;
-        let (len, crc) = (
-            u32::from_le_bytes([a, b, c, d]),
-            u32::from_le_bytes([e, f, g, h]),
-        );
-        let end = offset + 8 + u64::from(len);
-        let damaged = |reason: String| JournalError::Damaged {
-            path: path.to_path_buf(),
-            offset,
-            reason,
-        };
-        if end > total {
-            // The last write was cut off, unless the length itself is nonsense.
-            if len as usize > MAX_FRAME {
-                return Err(damaged(format!("frame of {len} bytes")));
-            }
-            break;
-        }
-        if len as usize > MAX_FRAME {
-            return Err(damaged(format!("frame of {len} bytes")));
-        }
-        body.resize(len as usize, 0);
-        reader.read_exact(&mut body).map_err(io)?;
-        if crc32c::crc32c(&body) != crc {
-            if end == total {
-                break;
-            }
-            return Err(damaged("checksum differs".into()));
-        }
-        let record: Record =
-            serde_json::from_slice(&body).map_err(|error| damaged(error.to_string()))?;
-        state.apply(&record);
-        offset = end;
-    }
-    if offset < total {
-        tracing::warn!(path = %path.display(), cut = total - offset, "journal ended in the middle of a write; cut there");
-    }
-    Ok(state)
+/// What was read of a file.
+#[derive(Debug, Default)]
+struct Read {
+    state: JournalState,
+    /// Where records are damaged, and what can be said of them.
+    damage: Vec<(usize, usize, String)>,
+    /// Bytes at the end that no write completed.
+    torn: usize,
 }
 
-fn rewrite(dir: &Path, path: &Path, state: &JournalState) -> Result<(File, u64), JournalError> {
+impl Read {
+    fn report(&self, path: &Path) {
+        let path = path.display();
+        for (from, to, what) in &self.damage {
+            tracing::error!(%path, from, to, what, "a record of the journal is damaged and left out; the file is kept as journal.damaged");
+        }
+        if self.torn > 0 {
+            tracing::warn!(%path, cut = self.torn, "journal ended in the middle of a write; cut there");
+        }
+    }
+}
+
+/// Reads a file, whatever is in it.
+fn read(bytes: &[u8]) -> Read {
+    let mut read = Read::default();
+    let first_format = !bytes.starts_with(MAGIC);
+    let mut at = if first_format { 0 } else { MAGIC.len() };
+    while at < bytes.len() {
+        if let Some((record, end)) = frame_at(bytes, at, first_format) {
+            read.state.apply(&record);
+            at = end;
+            continue;
+        }
+        // Damage, if something readable follows; else the last write.
+        let next = (at + 1..bytes.len()).find(|at| frame_at(bytes, *at, first_format).is_some());
+        match next {
+            Some(next) => read.damage.push((at, next, describe(bytes.get(at..next)))),
+            None => read.torn = bytes.len() - at,
+        }
+        at = next.unwrap_or(bytes.len());
+    }
+    read
+}
+
+/// The record of the frame that begins there, and where it ends, if one does.
+fn frame_at(bytes: &[u8], at: usize, first_format: bool) -> Option<(Record, usize)> {
+    let (len, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let count = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    if count > MAX_FRAME || !rest.starts_with(OPENING) {
+        return None;
+    }
+    let body = rest.get(..count)?;
+    let crc = u32::from_le_bytes(*crc);
+    let good = match first_format {
+        true => crc32c::crc32c(body) == crc,
+        false => checksum(*len, body) == crc,
+    };
+    let record = good.then(|| serde_json::from_slice(body).ok())??;
+    Some((record, at + HEAD + count))
+}
+
+/// What can still be read of damaged bytes: kind and job.
+fn describe(bytes: Option<&[u8]>) -> String {
+    let text = String::from_utf8_lossy(bytes.unwrap_or_default());
+    let word = |name: &str| {
+        let (_, rest) = text.split_once(&format!("\"{name}\":\""))?;
+        let word: String = rest
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
+        (!word.is_empty()).then_some(word)
+    };
+    match (word("record"), word("job")) {
+        (Some(record), Some(job)) => format!("{record} of job {job}"),
+        (None, Some(job)) => format!("of job {job}"),
+        (Some(record), None) => record,
+        (None, None) => "unreadable".into(),
+    }
+}
+
+/// A file that was written anew and has the journal's name.
+struct New {
+    file: File,
+    bytes: u64,
+    /// The directory could not be brought to disk: after a power cut the old file may be back.
+    unsure: Option<std::io::Error>,
+}
+
+fn rewrite(dir: &Path, path: &Path, state: &JournalState) -> Result<New, JournalError> {
     let io = |source| JournalError::Io {
         path: path.to_path_buf(),
         source,
     };
     let fresh = dir.join("journal.new");
-    let mut bytes = 0u64;
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .open(&fresh)
-        .map_err(io)?;
+    let mut bytes = MAGIC.len() as u64;
+    let mut file = files::create_private(&fresh).map_err(io)?;
+    file.write_all(MAGIC).map_err(io)?;
     for record in state.records() {
         let frame = frame(&record)?;
         file.write_all(&frame).map_err(io)?;
@@ -501,8 +567,12 @@ fn rewrite(dir: &Path, path: &Path, state: &JournalState) -> Result<(File, u64),
     }
     file.sync_all().map_err(io)?;
     fs::rename(&fresh, path).map_err(io)?;
-    File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
-    Ok((file, bytes))
+    let unsure = File::open(dir).and_then(|d| d.sync_all()).err();
+    Ok(New {
+        file,
+        bytes,
+        unsure,
+    })
 }
 
 #[cfg(test)]
@@ -565,48 +635,109 @@ mod tests {
             let before = journal.state().clone();
             drop(journal);
             assert_eq!(
-                Journal::open(dir.path()).unwrap().state(),
-                &before,
+                *Journal::open(dir.path()).unwrap().state(),
+                before,
                 "after {n} records"
             );
         }
     }
 
-    #[test]
-    fn a_torn_tail_is_cut_at_every_byte() {
+    /// A journal of two accepted jobs: its directory, its bytes, and where the second record begins.
+    fn two() -> (tempfile::TempDir, Vec<u8>, usize) {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
         journal.append(&accepted("a")).unwrap();
-        let before = journal.state().clone();
-        let whole = journal.bytes;
+        let first = journal.bytes as usize;
         journal.append(&accepted("b")).unwrap();
         drop(journal);
         let bytes = fs::read(dir.path().join(FILE)).unwrap();
-        for cut in whole as usize..bytes.len() {
+        (dir, bytes, first)
+    }
+
+    fn jobs(bytes: &[u8]) -> Vec<String> {
+        read(bytes).state.jobs.into_keys().collect()
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_at_every_byte() {
+        let (dir, bytes, first) = two();
+        for cut in first..bytes.len() {
             fs::write(dir.path().join(FILE), &bytes[..cut]).unwrap();
-            assert_eq!(
-                Journal::open(dir.path()).unwrap().state(),
-                &before,
-                "cut at {cut}"
-            );
+            let journal = Journal::open(dir.path()).unwrap();
+            let jobs: Vec<_> = journal.state().jobs.keys().cloned().collect();
+            assert_eq!(jobs, ["a"], "cut at {cut}");
         }
     }
 
     #[test]
-    fn damage_in_the_middle_is_never_passed_over() {
+    fn a_tail_of_zeroes_is_a_write_that_was_cut_off() {
+        let (dir, bytes, first) = two();
+        for (kept, zeroes) in [(bytes.len(), 16), (bytes.len(), 4_096), (first + 5, 300)] {
+            let mut file = bytes[..kept].to_vec();
+            file.resize(kept + zeroes, 0);
+            fs::write(dir.path().join(FILE), &file).unwrap();
+            let journal = Journal::open(dir.path()).unwrap();
+            let found = journal.state().jobs.len();
+            assert_eq!(found, if kept == bytes.len() { 2 } else { 1 });
+            let read = read(&file);
+            assert!(read.damage.is_empty() && read.torn > 0);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_one_record_which_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
-        journal.append(&accepted("a")).unwrap();
-        journal.append(&accepted("b")).unwrap();
+        let mut ends = vec![journal.bytes as usize];
+        for job in ["a", "b", "c"] {
+            journal.append(&accepted(job)).unwrap();
+            ends.push(journal.bytes as usize);
+        }
         drop(journal);
-        let path = dir.path().join(FILE);
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[20] ^= 1;
-        fs::write(&path, &bytes).unwrap();
-        assert!(matches!(
-            Journal::open(dir.path()),
-            Err(JournalError::Damaged { .. })
-        ));
+        let good = fs::read(dir.path().join(FILE)).unwrap();
+        for bit in ends[0] * 8..ends[3] * 8 {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let hit = ends.iter().filter(|end| **end <= bit / 8).count();
+            let left: Vec<_> = ["a", "b", "c"]
+                .into_iter()
+                .enumerate()
+                .filter(|(i, _)| i + 1 != hit)
+                .map(|(_, job)| job)
+                .collect();
+            let read = read(&bytes);
+            let found: Vec<_> = read.state.jobs.keys().cloned().collect();
+            assert_eq!(found, left, "bit {bit}");
+            if hit < 3 {
+                assert_eq!(read.damage.len(), 1, "bit {bit}");
+            }
+        }
+        let mut bytes = good.clone();
+        bytes[ends[1] + 60] ^= 1;
+        assert!(read(&bytes).damage[0].2.contains("accepted"));
+        fs::write(dir.path().join(FILE), &bytes).unwrap();
+        drop(Journal::open(dir.path()).unwrap());
+        assert_eq!(fs::read(dir.path().join("journal.damaged")).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_is_read() {
+        let mut bytes = Vec::new();
+        for job in ["a", "b"] {
+            let body = serde_json::to_vec(&accepted(job)).unwrap();
+            bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+            bytes.extend_from_slice(&body);
+        }
+        assert_eq!(jobs(&bytes), ["a", "b"]);
+        bytes[0] ^= 64;
+        assert_eq!(jobs(&bytes), ["b"]);
+        bytes.extend_from_slice(&[0; 16]);
+        assert_eq!(jobs(&bytes), ["b"]);
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), &bytes).unwrap();
+        drop(Journal::open(dir.path()).unwrap());
+        assert!(fs::read(dir.path().join(FILE)).unwrap().starts_with(MAGIC));
     }
 
     #[test]

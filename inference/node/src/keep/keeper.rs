@@ -10,7 +10,7 @@ use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Record;
-use crate::Node;
+use crate::ctx::Ctx;
 
 const EVERY: Duration = Duration::from_secs(15);
 /// Claims in one round, each in its own transaction.
@@ -47,7 +47,7 @@ pub fn decide(job: Option<&Job>, authority: &Pubkey, slot: u64, claim_after: u64
 }
 
 /// Runs until `quit`.
-pub async fn run(node: Arc<Node>, quit: CancellationToken) {
+pub async fn run(node: Arc<Ctx>, quit: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -58,18 +58,17 @@ pub async fn run(node: Arc<Node>, quit: CancellationToken) {
         settle(&node).await;
         look_after_validator(&node).await;
         sweep(&node).await;
-        let money = node.money();
+        let money = node.ledger.read().money;
         let gauge = |lamports: u64| i64::try_from(lamports).unwrap_or(i64::MAX);
         node.meters.earned.set(gauge(money.earned_lamports));
         node.meters.fees.set(gauge(money.fees_lamports));
     }
 }
 
-async fn settle(node: &Arc<Node>) {
+async fn settle(node: &Arc<Ctx>) {
     let kept: Vec<Pubkey> = {
-        let journal = node.journal.lock();
+        let journal = node.ledger.read();
         journal
-            .state()
             .jobs
             .iter()
             .filter(|(_, r)| r.kept)
@@ -127,7 +126,7 @@ async fn settle(node: &Arc<Node>) {
     }
 }
 
-async fn look_after_validator(node: &Arc<Node>) {
+async fn look_after_validator(node: &Arc<Ctx>) {
     let validator: Validator = node.validator();
     let operator = node.keys.operator.pubkey();
     let claimable = validator.claimable.get();
@@ -160,12 +159,12 @@ async fn look_after_validator(node: &Arc<Node>) {
     }
 }
 
-async fn sweep(node: &Arc<Node>) {
+async fn sweep(node: &Arc<Ctx>) {
     let age = Duration::from_secs(node.config.evidence_seconds);
     let node = node.clone();
     let swept = tokio::task::spawn_blocking(move || {
         let needed: std::collections::BTreeSet<String> =
-            node.journal.lock().state().jobs.keys().cloned().collect();
+            node.ledger.read().jobs.keys().cloned().collect();
         node.others.sweep(age, |_| false)?;
         node.store.sweep(age, |job| needed.contains(job))
     })

@@ -10,7 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
 
-use mythic_wire::{Finish, fingerprint::Evidence};
+use super::files;
+use mythic_wire::{Evidence, Finish};
 
 /// Largest evidence file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
@@ -23,7 +24,7 @@ pub struct Saved {
     pub finish: Finish,
     /// Proof of it. Sealed under a terms hash of zeroes while the job was not yet seen on chain.
     pub evidence: Evidence,
-    /// Who besides registered validators may ask for it: owner, requester and canceller, base58.
+    /// Who besides validators that check it may ask for it: owner, requester and canceller, base58.
     pub readers: Vec<String>,
 }
 
@@ -46,7 +47,7 @@ impl Store {
 
     fn open_named(data_dir: &Path, name: &str) -> std::io::Result<Self> {
         let dir = data_dir.join(name);
-        fs::create_dir_all(&dir)?;
+        files::private_dir(&dir)?;
         Ok(Self { dir })
     }
 
@@ -58,7 +59,7 @@ impl Store {
     pub fn save(&self, saved: &Saved) -> std::io::Result<()> {
         let path = self.path(&Pubkey::new_from_array(saved.evidence.job));
         let fresh = path.with_extension("new");
-        let mut file = File::create(&fresh)?;
+        let mut file = files::create_private(&fresh)?;
         file.write_all(&serde_json::to_vec(saved)?)?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;
@@ -106,7 +107,7 @@ impl Store {
 mod tests {
     use super::*;
     use mythic_interface::sampler::Sampling;
-    use mythic_wire::fingerprint::Draft;
+    use mythic_wire::evidence::Draft;
 
     fn saved() -> Saved {
         let sampling = Sampling {

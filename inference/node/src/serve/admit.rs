@@ -7,6 +7,7 @@ use mythic_client::request::HalfSigned;
 use mythic_interface::{
     hash,
     ix::RequestInference,
+    money,
     params::Params,
     state::{
         Job, JobStatus, Model, ModelStatus, NO_KEY, SamplingProfile, Terms, Validator,
@@ -17,7 +18,9 @@ use mythic_interface::{
 use solana_pubkey::Pubkey;
 use solana_transaction::versioned::VersionedTransaction;
 
-use mythic_wire::{self as wire, InferenceRequest, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS};
+use mythic_wire::{
+    self as wire, InferenceRequest, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS, Origin,
+};
 
 /// Why a job is not taken. Each has an HTTP status and a stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +79,26 @@ pub enum Decline {
         /// Their number.
         running: usize,
     },
+    /// It brings less than this node's transactions for it cost.
+    #[error("the job brings this node at most {brings} lamports; it takes none below {least}")]
+    Unworthy {
+        /// The validator's share of the highest fee.
+        brings: u64,
+        /// Least.
+        least: u64,
+    },
+    /// Too many that nobody has paid for.
+    #[error("too many {0} are not on chain yet")]
+    Unseen(&'static str),
+    /// The chain would refuse the transaction.
+    #[error("the chain would refuse the transaction: {0}")]
+    Refused(String),
+    /// The chain could not be asked.
+    #[error("the chain can't be asked whether the transaction is good: {0}")]
+    Unasked(String),
+    /// The prompt lies where this node does not ask.
+    #[error("the job's prompt source: {0}")]
+    Source(String),
     /// It takes no jobs now.
     #[error("this node takes no jobs: {0}")]
     Closed(&'static str),
@@ -96,6 +119,11 @@ impl Decline {
             Self::Deadline { .. } => (409, "deadline_too_short"),
             Self::Context { .. } => (400, "context_length_exceeded"),
             Self::Stake { .. } | Self::Busy { .. } => (503, "capacity"),
+            Self::Unworthy { .. } => (409, "price_too_low"),
+            Self::Unseen(_) => (429, "too_many_unseen"),
+            Self::Refused(_) => (402, "not_paid"),
+            Self::Unasked(_) => (503, "chain_unavailable"),
+            Self::Source(_) => (400, "invalid_prompt_source"),
             Self::Closed(_) => (503, "unavailable"),
             Self::NotOpen => (409, "not_open"),
         }
@@ -125,8 +153,10 @@ pub struct Situation<'a> {
     pub min_deadline_slots: u64,
     /// Price floors; 0 = the model's own price.
     pub min_price_in: u32,
-    /// As above.
+    /// Least price of output; 0 = the model's own.
     pub min_price_out: u32,
+    /// Least validator's share of a job's highest fee, lamports.
+    pub min_job_lamports: u64,
 }
 
 /// A model as the node decides with it.
@@ -228,6 +258,8 @@ pub struct CoSignable {
     pub job: Pubkey,
     /// The model's account.
     pub model: Pubkey,
+    /// Who asks.
+    pub requester: Pubkey,
     /// What is asked for.
     pub args: RequestInference,
 }
@@ -259,6 +291,7 @@ pub fn parse_transaction(
         signature_index: us.index,
         job: request.job,
         model: request.model,
+        requester: request.requester,
         args: request.args,
         transaction: request.transaction,
     })
@@ -279,6 +312,10 @@ pub fn check_request(
     let args = &parsed.args;
     if situation.slot > window::nonce_expiry(&args.nonce) {
         return Err(Decline::Transaction("its nonce has expired".into()));
+    }
+    let source = args.prompt_source.as_str();
+    if !source.is_empty() {
+        Origin::parse(source).map_err(|error| Decline::Source(error.to_string()))?;
     }
     let work = Work::of_request(args, &parsed.job, &parsed.model);
     worth(
@@ -330,12 +367,14 @@ pub fn check_open(
         model,
         situation,
     )?;
-    if job.terms.prompt_source.is_empty() {
-        return Err(Decline::Invalid(
-            "the job names no gateway that holds its prompt".into(),
-        ));
-    }
+    prompt_source(job)?;
     Ok(work)
+}
+
+/// Where an open job's prompt lies.
+pub fn prompt_source(job: &Job) -> Result<Origin, Decline> {
+    let source = job.terms.prompt_source.as_str();
+    Origin::parse(source).map_err(|error| Decline::Source(error.to_string()))
 }
 
 struct Offer {
@@ -369,6 +408,21 @@ fn worth(
             price_out: offer.price_out,
             min_in,
             min_out,
+        });
+    }
+    let fee = money::price(
+        work.prompt_tokens,
+        work.max_output_tokens,
+        offer.price_in,
+        offer.price_out,
+    );
+    let brings = fee.map_or(0, |fee| {
+        money::share(fee, now.params.rules.validator_bps.get())
+    });
+    if brings < now.min_job_lamports {
+        return Err(Decline::Unworthy {
+            brings,
+            least: now.min_job_lamports,
         });
     }
     if offer.slots_left < now.min_deadline_slots {

@@ -4,6 +4,10 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use mythic_wire::{
+    Origin,
+    sse::{SseEvent, SseParser},
+};
 use serde::Deserialize;
 use solana_pubkey::Pubkey;
 use tokio::sync::mpsc;
@@ -15,72 +19,6 @@ const MAX_EVENT: usize = 256 << 10;
 const SILENCE: Duration = Duration::from_secs(60);
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-
-/// One server-sent event.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SseEvent {
-    /// The `id` in force.
-    pub id: Option<String>,
-    /// The `event` name, if given.
-    pub name: Option<String>,
-    /// Its data lines, joined by line feeds.
-    pub data: String,
-}
-
-/// Takes bytes apart into events, however they are cut. Pure.
-#[derive(Debug, Default)]
-pub struct SseParser {
-    line: Vec<u8>,
-    event: SseEvent,
-    has_data: bool,
-    last_id: Option<String>,
-}
-
-impl SseParser {
-    /// Takes the next bytes; an event longer than 256 KiB ends the stream.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<SseEvent>, &'static str> {
-        let mut out = Vec::new();
-        for byte in bytes {
-            if *byte != b'\n' {
-                self.line.push(*byte);
-                if self.line.len() + self.event.data.len() > MAX_EVENT {
-                    return Err("event is too long");
-                }
-                continue;
-            }
-            let line = std::mem::take(&mut self.line);
-            let line = line.strip_suffix(b"\r").unwrap_or(&line);
-            let Ok(line) = std::str::from_utf8(line) else {
-                return Err("not UTF-8");
-            };
-            if line.is_empty() {
-                if self.has_data {
-                    let mut event = std::mem::take(&mut self.event);
-                    event.id = self.last_id.clone();
-                    out.push(event);
-                }
-                self.event = SseEvent::default();
-                self.has_data = false;
-                continue;
-            }
-            let (field, value) = line.split_once(':').unwrap_or((line, ""));
-            let value = value.strip_prefix(' ').unwrap_or(value);
-            match field {
-                "data" => {
-                    if self.has_data {
-                        self.event.data.push('\n');
-                    }
-                    self.event.data.push_str(value);
-                    self.has_data = true;
-                }
-                "id" => self.last_id = Some(value.to_string()),
-                "event" => self.event.name = Some(value.to_string()),
-                _ => {}
-            }
-        }
-        Ok(out)
-    }
-}
 
 #[derive(Deserialize)]
 struct FeedRow {
@@ -121,17 +59,17 @@ pub fn result_of(data: &str) -> Option<Pubkey> {
 /// Follows one topic of a gateway's feed until `stop`, from behind the event with id `cursor`, giving what `take` makes of the
 /// events. Never gives up.
 pub async fn follow<T: Send + 'static>(
-    gateway: String,
+    gateway: Origin,
     topic: &str,
     mut cursor: Option<String>,
     take: fn(&SseEvent) -> Option<T>,
     out: mpsc::Sender<T>,
     stop: CancellationToken,
 ) {
-    let url = format!("{}/v1/stream?topics={topic}", gateway.trim_end_matches('/'));
-    let client = match reqwest::Client::builder()
+    let url = gateway.at(&format!("/v1/stream?topics={topic}"));
+    let client = match mythic_http::client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
+        .read_timeout(SILENCE)
         .build()
     {
         Ok(client) => client,
@@ -184,7 +122,7 @@ async fn read<T>(
     if !response.status().is_success() {
         return Err(format!("status {}", response.status()));
     }
-    let mut parser = SseParser::default();
+    let mut parser = SseParser::new(MAX_EVENT);
     let mut stream = response.bytes_stream();
     let mut any = false;
     loop {
@@ -217,35 +155,6 @@ async fn read<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn events_are_the_same_however_the_bytes_are_cut() {
-        let text = b": ping\r\n\nid: 7\nevent: jobs\ndata: {\"a\":\ndata: 1}\n\nid: 8\ndata:x\n\nretry: 5\n\n";
-        let whole = SseParser::default().push(text).unwrap();
-        assert_eq!(whole.len(), 2);
-        assert_eq!(whole[0].data, "{\"a\":\n1}");
-        assert_eq!(
-            (whole[0].id.as_deref(), whole[1].id.as_deref()),
-            (Some("7"), Some("8"))
-        );
-        for size in 1..text.len() {
-            let mut parser = SseParser::default();
-            let parts: Vec<_> = text
-                .chunks(size)
-                .flat_map(|c| parser.push(c).unwrap())
-                .collect();
-            assert_eq!(parts, whole, "{size}");
-        }
-    }
-
-    #[test]
-    fn an_endless_event_ends_the_stream() {
-        assert!(
-            SseParser::default()
-                .push(&vec![b'a'; MAX_EVENT + 1])
-                .is_err()
-        );
-    }
 
     #[test]
     fn only_newly_opened_jobs_are_looked_at() {

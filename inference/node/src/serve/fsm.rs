@@ -4,8 +4,19 @@
 //! how far our own work is. The rules:
 //! - nothing is handed out before the job was seen accepted on chain;
 //! - a result is saved durably before it is submitted, and submitted for as long as the chain says it is still owed;
+//! - the engine starts once the chain has taken the request on trial: before that nobody has shown to be able to pay;
 //! - after a cancel only what was handed out is submitted, and with nothing handed out the job is declined;
+//! - a cancel that a fork took back is none: what was cut is made whole again;
+//! - a result that is refused is tried again after a while that doubles;
 //! - a job is retired only when its outcome is finalized.
+
+/// Slots without the job's account in a finalized bank, counted from where it was last seen, after which no transaction that
+/// names it can land any more: twice the life of a blockhash.
+const GONE_SLOTS: u64 = 300;
+/// Slots by which a bank must be newer than the one with the cancel to show that the cancel is gone.
+const CANCEL_GONE_SLOTS: u64 = 4;
+/// Longest wait before a result is tried again, in slots.
+const LONGEST_RETRY: u64 = 64;
 
 /// How the job came to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -72,6 +83,8 @@ pub enum Event {
     Refused,
     /// Our RequestInference can no longer land: its blockhash expired in a finalized bank.
     Expired,
+    /// The chain's node has tried our RequestInference successfully and passes it on.
+    RequestTaken,
     /// The prompt is here, checked and journalled.
     PromptReady,
     /// The prompt can't be had, or is not the one that was hashed.
@@ -156,7 +169,11 @@ enum Work {
     Fetching,
     Ready,
     Running,
-    Saved { tokens: u32 },
+    /// `cut`: it ends where a cancel found it.
+    Saved {
+        tokens: u32,
+        cut: bool,
+    },
     Failed,
 }
 
@@ -179,8 +196,15 @@ pub struct JobFsm {
     declined_at: Option<u64>,
     submission: Submission,
     published: bool,
-    sent: bool,
     retired: bool,
+    /// Newest slot of a processed bank, and the newest in which the account was there.
+    slot: u64,
+    last_seen: u64,
+    /// Newest slot in which the cancel was there.
+    cancel_seen: u64,
+    /// Times that the result was refused in a row, and from which slot it may be tried again.
+    refusals: u32,
+    retry_at: u64,
 }
 
 impl JobFsm {
@@ -190,10 +214,15 @@ impl JobFsm {
     }
 
     /// A job from the journal: whether its prompt is there, how many tokens were handed out, and how many tokens the
-    /// saved result has.
-    pub fn resumed(origin: Origin, has_prompt: bool, handed: u32, saved: Option<u32>) -> Self {
+    /// saved result has, and whether a cancel cut it.
+    pub fn resumed(
+        origin: Origin,
+        has_prompt: bool,
+        handed: u32,
+        saved: Option<(u32, bool)>,
+    ) -> Self {
         let work = match saved {
-            Some(tokens) => Work::Saved { tokens },
+            Some((tokens, cut)) => Work::Saved { tokens, cut },
             None if has_prompt => Work::Ready,
             None => Work::NoPrompt,
         };
@@ -207,14 +236,18 @@ impl JobFsm {
             declined_at: None,
             submission: Submission::None,
             published: false,
-            sent: false,
             retired: false,
+            slot: 0,
+            last_seen: 0,
+            cancel_seen: 0,
+            refusals: 0,
+            retry_at: 0,
         }
     }
 
     /// Whether the engine is, or will be, busy with it.
     pub fn needs_engine(&self) -> bool {
-        !self.retired && !matches!(self.work, Work::Saved { .. } | Work::Failed)
+        !self.retired && matches!(self.work, Work::Ready | Work::Running)
     }
 
     /// Whether the job was seen accepted by us.
@@ -235,13 +268,14 @@ impl JobFsm {
         }
         match event {
             Event::Begin => {
-                self.sent = true;
-                match self.origin {
-                    Origin::CoSigned => {
-                        out.push(Action::SendRequest);
-                        self.start(&mut out);
-                    }
-                    Origin::Consumed => out.push(Action::SendAccept),
+                out.push(match self.origin {
+                    Origin::CoSigned => Action::SendRequest,
+                    Origin::Consumed => Action::SendAccept,
+                });
+            }
+            Event::RequestTaken => {
+                if !self.cancelled {
+                    self.start(&mut out);
                 }
             }
             // What was sent before the restart may still land: nothing is sent again until the chain is read.
@@ -251,12 +285,18 @@ impl JobFsm {
                 finalized,
                 view,
             } => self.chain(slot, finalized, view, &mut out),
-            Event::Refused | Event::Expired => {
+            Event::Refused => {
                 if !self.gate {
-                    self.stop(&mut out);
-                    out.push(Action::FailClient(Failure::NotPaid));
-                    self.retire(Exit::NeverOurs, &mut out);
+                    self.never_ours(Failure::NotPaid, &mut out);
                 }
+            }
+            // Whatever was seen before: in no bank that is still possible the job is there.
+            Event::Expired => {
+                let failure = match self.gate {
+                    true => Failure::Lost,
+                    false => Failure::NotPaid,
+                };
+                self.never_ours(failure, &mut out);
             }
             Event::PromptReady => {
                 if self.work == Work::Fetching {
@@ -300,10 +340,16 @@ impl JobFsm {
                     }
                 }
             }
-            Event::SubmitLanded(slot) => self.submission = Submission::Landed { slot },
+            Event::SubmitLanded(slot) => {
+                self.submission = Submission::Landed { slot };
+                self.refusals = 0;
+            }
             Event::SubmitFailed => {
                 if self.submission == Submission::InFlight {
                     self.submission = Submission::None;
+                    let wait = 1u64 << self.refusals.min(16);
+                    self.retry_at = self.slot.saturating_add(wait.min(LONGEST_RETRY));
+                    self.refusals = self.refusals.saturating_add(1);
                 }
             }
         }
@@ -332,9 +378,18 @@ impl JobFsm {
                     out.push(Action::FailClient(Failure::Lost));
                     self.retire(Exit::Missed, out);
                 }
+                View::Absent if slot >= self.last_seen.saturating_add(GONE_SLOTS) => {
+                    if self.last_seen > 0 {
+                        self.never_ours(Failure::Lost, out);
+                    }
+                }
                 View::Ours { .. } | View::Open | View::Absent => {}
             }
             return;
+        }
+        self.slot = self.slot.max(slot);
+        if view != View::Absent {
+            self.last_seen = self.last_seen.max(slot);
         }
         match view {
             View::Ours {
@@ -347,6 +402,9 @@ impl JobFsm {
                     out.push(Action::OpenGate);
                 }
                 self.cancelled = cancelled;
+                if cancelled {
+                    self.cancel_seen = self.cancel_seen.max(slot);
+                }
                 if slot >= end_slot {
                     return;
                 }
@@ -367,7 +425,8 @@ impl JobFsm {
                         out.push(Action::FetchPrompt);
                     }
                     (_, Work::Ready) => self.start(out),
-                    (TermsMatch::Compatible, Work::Saved { tokens }) => {
+                    (_, Work::Saved { cut: true, .. }) => self.make_whole(slot, out),
+                    (TermsMatch::Compatible, Work::Saved { tokens, .. }) => {
                         if self.submission != Submission::InFlight {
                             self.save(tokens, false, out);
                             self.submit_if_due(out);
@@ -413,7 +472,7 @@ impl JobFsm {
     fn cancel(&mut self, slot: u64, out: &mut Vec<Action>) {
         match self.work {
             Work::Running => self.cut_if_possible(out),
-            Work::Saved { tokens } if self.handed >= tokens => self.submit_if_due(out),
+            Work::Saved { tokens, cut } if cut || self.handed >= tokens => self.submit_if_due(out),
             Work::Saved { .. } if self.handed > 0 => {
                 if self.submission == Submission::None {
                     self.save(self.handed, true, out);
@@ -427,6 +486,23 @@ impl JobFsm {
                 self.decline(slot, out);
             }
         }
+    }
+
+    /// What was cut for a cancel that a fork took back is made again to its end. It is not refused meanwhile: the program takes a
+    /// cut result only beside a cancel.
+    fn make_whole(&mut self, slot: u64, out: &mut Vec<Action>) {
+        let gone = slot >= self.cancel_seen.saturating_add(CANCEL_GONE_SLOTS);
+        if gone && self.submission == Submission::None {
+            self.work = Work::Ready;
+            self.start(out);
+        }
+    }
+
+    /// The job is not ours in any bank that is still possible.
+    fn never_ours(&mut self, failure: Failure, out: &mut Vec<Action>) {
+        self.stop(out);
+        out.push(Action::FailClient(failure));
+        self.retire(Exit::NeverOurs, out);
     }
 
     fn cut_if_possible(&mut self, out: &mut Vec<Action>) {
@@ -458,13 +534,14 @@ impl JobFsm {
     }
 
     fn save(&mut self, keep: u32, cut: bool, out: &mut Vec<Action>) {
-        self.work = Work::Saved { tokens: keep };
+        self.work = Work::Saved { tokens: keep, cut };
         out.push(Action::SaveResult { keep, cut });
     }
 
     fn submit_if_due(&mut self, out: &mut Vec<Action>) {
         if self.gate
             && self.submission == Submission::None
+            && self.slot >= self.retry_at
             && matches!(self.work, Work::Saved { .. })
         {
             self.submission = Submission::InFlight;
@@ -533,10 +610,10 @@ mod tests {
     #[test]
     fn a_cosigned_job_runs_while_its_transaction_lands() {
         let mut fsm = JobFsm::new(Origin::CoSigned);
-        assert_eq!(
-            fsm.step(Event::Begin),
-            [Action::SendRequest, Action::StartEngine]
-        );
+        assert_eq!(fsm.step(Event::Begin), [Action::SendRequest]);
+        assert!(fsm.needs_engine());
+        assert_eq!(fsm.step(Event::RequestTaken), [Action::StartEngine]);
+        assert_eq!(fsm.step(Event::RequestTaken), []);
         assert_eq!(
             run(&mut fsm, &[Event::Generated(1), seen(5, View::Absent)]),
             []
@@ -567,9 +644,31 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_computed_for_a_request_that_the_chain_does_not_take() {
+        let mut fsm = JobFsm::new(Origin::CoSigned);
+        let events = [
+            Event::Begin,
+            seen(3, View::Absent),
+            rooted(3, View::Absent),
+            Event::Refused,
+        ];
+        assert_eq!(
+            run(&mut fsm, &events),
+            [
+                Action::SendRequest,
+                Action::FailClient(Failure::NotPaid),
+                Action::Retire(Exit::NeverOurs)
+            ]
+        );
+    }
+
+    #[test]
     fn an_output_that_is_ready_before_the_job_is_seen_waits() {
         let mut fsm = JobFsm::new(Origin::CoSigned);
-        let actions = run(&mut fsm, &[Event::Begin, Event::Finished(3)]);
+        let actions = run(
+            &mut fsm,
+            &[Event::Begin, Event::RequestTaken, Event::Finished(3)],
+        );
         assert!(!actions.contains(&Action::Submit) && !actions.contains(&Action::OpenGate));
         assert_eq!(fsm.step(seen(4, OURS)), [Action::OpenGate, Action::Submit]);
     }
@@ -577,7 +676,7 @@ mod tests {
     #[test]
     fn a_refused_request_stops_the_work_and_nothing_is_owed() {
         let mut fsm = JobFsm::new(Origin::CoSigned);
-        fsm.step(Event::Begin);
+        run(&mut fsm, &[Event::Begin, Event::RequestTaken]);
         assert_eq!(
             fsm.step(Event::Refused),
             [
@@ -659,6 +758,11 @@ mod tests {
             run(&mut fsm, &[Event::SubmitFailed, seen(14, OURS)]),
             [Action::Submit]
         );
+        // Refused again and again: each time it waits twice as long.
+        assert_eq!(run(&mut fsm, &[Event::SubmitFailed, seen(15, OURS)]), []);
+        assert_eq!(fsm.step(seen(16, OURS)), [Action::Submit]);
+        assert_eq!(run(&mut fsm, &[Event::SubmitFailed, seen(19, OURS)]), []);
+        assert_eq!(fsm.step(seen(20, OURS)), [Action::Submit]);
     }
 
     #[test]
@@ -711,7 +815,7 @@ mod tests {
             end_slot: 1_000,
         };
         assert_eq!(
-            run(&mut fsm, &[Event::SubmitFailed, seen(4, foreign)]),
+            run(&mut fsm, &[Event::SubmitFailed, seen(6, foreign)]),
             [Action::Decline]
         );
     }
@@ -772,9 +876,100 @@ mod tests {
         assert_eq!(fsm.step(seen(2, CANCELLED)), [Action::Submit]);
     }
 
+    /// A job that was cut after three tokens by a cancel in slot 10, and its result in flight.
+    fn cut() -> JobFsm {
+        let mut fsm = JobFsm::new(Origin::CoSigned);
+        let events = [
+            Event::Begin,
+            seen(1, OURS),
+            Event::Generated(5),
+            Event::HandedOut(3),
+            seen(10, CANCELLED),
+        ];
+        assert!(run(&mut fsm, &events).contains(&Action::SaveResult { keep: 3, cut: true }));
+        fsm
+    }
+
+    #[test]
+    fn a_cancel_that_a_fork_took_back_leaves_a_whole_answer() {
+        let mut fsm = cut();
+        // The cancel's bank is gone: the cut result is refused, and never tried in vain.
+        assert_eq!(run(&mut fsm, &[Event::SubmitFailed, seen(9, OURS)]), []);
+        assert_eq!(fsm.step(seen(13, OURS)), []);
+        assert_eq!(fsm.step(seen(14, OURS)), [Action::StartEngine]);
+        assert_eq!(
+            run(&mut fsm, &[Event::Generated(5), Event::Finished(8)]),
+            [
+                Action::SaveResult {
+                    keep: 8,
+                    cut: false
+                },
+                Action::Submit
+            ]
+        );
+        // The cancel comes again while it is made whole.
+        let mut fsm = cut();
+        run(&mut fsm, &[Event::SubmitFailed, seen(14, OURS)]);
+        assert_eq!(
+            run(&mut fsm, &[Event::Generated(3), seen(15, CANCELLED)]),
+            [
+                Action::StopEngine,
+                Action::SaveResult { keep: 3, cut: true },
+                Action::Submit
+            ]
+        );
+        // And across a restart.
+        let mut fsm = JobFsm::resumed(Origin::CoSigned, true, 3, Some((3, true)));
+        assert_eq!(
+            run(&mut fsm, &[Event::Resume, seen(30, OURS)]),
+            [Action::OpenGate, Action::StartEngine]
+        );
+    }
+
+    #[test]
+    fn a_result_that_is_refused_for_ever_is_tried_a_few_times() {
+        let mut fsm = JobFsm::new(Origin::CoSigned);
+        run(&mut fsm, &[Event::Begin, seen(1, OURS), Event::Finished(1)]);
+        let mut submitted = 0;
+        for slot in 2..1_000 {
+            for action in run(&mut fsm, &[Event::SubmitFailed, seen(slot, OURS)]) {
+                submitted += usize::from(action == Action::Submit);
+            }
+        }
+        assert!(submitted <= 22, "{submitted}");
+    }
+
+    #[test]
+    fn a_job_that_a_fork_took_back_for_good_is_let_go() {
+        // After a restart: the request's blockhash is too old to land again.
+        let mut fsm = JobFsm::resumed(Origin::CoSigned, true, 3, Some((3, false)));
+        run(&mut fsm, &[Event::Resume, seen(9, OURS)]);
+        assert_eq!(
+            run(&mut fsm, &[Event::SubmitFailed, seen(12, View::Absent)]),
+            [Action::SendRequest]
+        );
+        assert_eq!(
+            fsm.step(Event::Expired),
+            [
+                Action::FailClient(Failure::Lost),
+                Action::Retire(Exit::NeverOurs)
+            ]
+        );
+        // And where nothing tells of the request: long after it was last seen.
+        for origin in [Origin::CoSigned, Origin::Consumed] {
+            let mut fsm = JobFsm::new(origin);
+            run(&mut fsm, &[Event::Begin, seen(9, OURS)]);
+            assert_eq!(fsm.step(rooted(308, View::Absent)), []);
+            assert!(
+                fsm.step(rooted(309, View::Absent))
+                    .contains(&Action::Retire(Exit::NeverOurs))
+            );
+        }
+    }
+
     #[test]
     fn a_restart_makes_a_saved_result_good() {
-        let mut fsm = JobFsm::resumed(Origin::CoSigned, true, 7, Some(7));
+        let mut fsm = JobFsm::resumed(Origin::CoSigned, true, 7, Some((7, false)));
         assert_eq!(
             run(&mut fsm, &[Event::Resume, seen(9, OURS)]),
             [Action::OpenGate, Action::Submit]
@@ -850,6 +1045,8 @@ mod tests {
         prop_oneof![
             4 => (0u64..60, any::<bool>(), view).prop_map(|(slot, f, view)| Event::Chain { slot, finalized: f, view }),
             1 => Just(Event::Begin),
+            1 => Just(Event::RequestTaken),
+            1 => Just(Event::Expired),
             1 => Just(Event::PromptReady),
             1 => Just(Event::PromptFailed),
             2 => (1u32..9).prop_map(Event::Generated),

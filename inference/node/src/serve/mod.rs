@@ -1,13 +1,21 @@
 //! Jobs from their admission to a result that is final on chain.
 //!
-//! - [`admit`]: whether a job is taken, pure
+//! - [`jobs`]: the jobs in care; [`announce`]: what gateways are told of them
+//! - [`cosigned`], [`open`]: the two ways in which jobs come; [`admit`]: whether one is taken, pure
+//! - [`places`], [`sources`]: how many that nobody has paid for yet
 //! - [`fsm`]: the life of one job, pure; [`task`]: the task around it
 //! - [`backend`]: what is needed of an engine; [`submit`]: results to the chain
-//! - [`feed`]: open jobs from gateways
+//! - [`feed`]: a gateway's feed
 
 pub mod admit;
+pub mod announce;
 pub mod backend;
+pub mod cosigned;
 pub mod feed;
 pub mod fsm;
+pub mod jobs;
+pub mod open;
+pub mod places;
+pub mod sources;
 pub mod submit;
 pub mod task;

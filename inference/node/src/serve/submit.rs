@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 /// Results that fit one transaction of 1,232 bytes.
 pub const BATCH: usize = 6;
-/// How long a ready result waits for company.
+/// How long a ready result waits for company where none is to be expected.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// What became of a result.
@@ -37,6 +37,14 @@ pub struct Ready {
     pub told: mpsc::Sender<Outcome>,
 }
 
+/// How long a ready result waits for company.
+pub type Linger = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// [`LINGER`] always.
+pub fn briefly() -> Linger {
+    Arc::new(|| LINGER)
+}
+
 /// Called with the fee of each transaction that was sent, in lamports.
 pub type OnFee = Arc<dyn Fn(u64) + Send + Sync>;
 
@@ -53,12 +61,13 @@ impl Submitter {
         operator: Arc<Keypair>,
         validator: Pubkey,
         on_fee: OnFee,
+        linger: Linger,
     ) -> Self {
         let (queue, mut incoming) = mpsc::channel::<Ready>(1_024);
         tokio::spawn(async move {
             while let Some(first) = incoming.recv().await {
                 let mut batch = vec![first];
-                let until = tokio::time::Instant::now() + LINGER;
+                let until = tokio::time::Instant::now() + linger();
                 while batch.len() < BATCH {
                     match tokio::time::timeout_at(until, incoming.recv()).await {
                         Ok(Some(ready)) => batch.push(ready),

@@ -17,6 +17,7 @@ use mythic_interface::{
     state::{Job, JobStatus, NO_KEY},
 };
 use solana_pubkey::Pubkey;
+use solana_signature::Signature;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -26,25 +27,30 @@ use super::{
     admit::Work,
     backend::{ServedModel, Steps},
     fsm::{Action, Event, Exit, Failure, JobFsm, Origin, TermsMatch, View},
+    jobs::Jobs,
+    sources::Wait,
     submit::{Outcome, Ready},
 };
-use crate::{
-    Node,
-    keep::{
-        journal::{JobRecord, Prompt, Record},
-        store::Saved,
-    },
+use crate::keep::{
+    journal::{JobRecord, Prompt, Record},
+    store::Saved,
 };
 use mythic_engine::{EngineError, GenerateRequest, Sampler, Step};
 use mythic_wire::{
-    self as wire, Finish, JobResult, NodeEvent, PromptBody, dial, fingerprint::Draft,
+    self as wire, Finish, JobResult, NodeEvent, PromptBody,
+    dial::{self, Ask},
+    evidence::Draft,
+    signed::purpose,
 };
 
 /// How often the prompt is asked for before the job is declined; the gateway's view of the chain may lag.
-const PROMPT_TRIES: u32 = 12;
-const PROMPT_PAUSE: Duration = Duration::from_millis(500);
+const PROMPT_TRIES: u32 = 3;
+const PROMPT_PAUSE: Duration = Duration::from_millis(700);
+/// How long all that may take.
+const PROMPT_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the result is offered to the gateway.
 const PUBLISH_TRIES: u32 = 6;
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(20);
 /// Wait before the engine is asked again when its queue is full.
 const BUSY_PAUSE: Duration = Duration::from_millis(300);
 
@@ -60,8 +66,10 @@ pub enum Msg {
     },
     /// Our request or accept was refused.
     Refused(String),
-    /// Our request can no longer land.
-    Expired,
+    /// The chain's node passes our request on.
+    Taken,
+    /// The request with this signature can no longer land.
+    Expired(Signature),
     /// The prompt came, or not.
     Prompt(Result<PromptBody, String>),
     /// Ask the engine again.
@@ -108,13 +116,15 @@ pub struct Start {
     pub client: Option<(mpsc::Sender<NodeEvent>, Arc<Delivery>)>,
     /// From the journal, after a restart.
     pub record: Option<JobRecord>,
+    /// Its place among the prompts that are waited for.
+    pub wait: Option<Wait>,
     /// The client wants to know log-probabilities.
     pub logprobs: bool,
 }
 
 /// One job's task.
 pub struct JobTask {
-    node: Arc<Node>,
+    node: Arc<Jobs>,
     job: Pubkey,
     origin: Origin,
     model: ServedModel,
@@ -137,17 +147,21 @@ pub struct JobTask {
     on_chain: Option<Job>,
     saved: Option<Saved>,
     unsaved: Option<(u32, bool)>,
+    wait: Option<Wait>,
     requesting: Option<JoinHandle<()>>,
+    /// Whether the request is sent, and not only waited for.
+    sending: bool,
     accepting: Option<JoinHandle<()>>,
     outcomes: Option<mpsc::Receiver<Outcome>>,
     submit_signature: Option<String>,
+    refusals: u32,
     done_told: bool,
     exit: Option<Exit>,
 }
 
 impl JobTask {
     /// Makes the task of a job; the sender is its inbox.
-    pub fn new(node: Arc<Node>, start: Start) -> (Self, mpsc::Sender<Msg>, mpsc::Receiver<Msg>) {
+    pub fn new(node: Arc<Jobs>, start: Start) -> (Self, mpsc::Sender<Msg>, mpsc::Receiver<Msg>) {
         let (inbox, incoming) = mpsc::channel(64);
         let handed_before = start.record.as_ref().map_or(0, |r| r.handed);
         let mut saved = None;
@@ -159,10 +173,11 @@ impl JobTask {
                         None
                     });
                 }
-                let tokens = saved
-                    .as_ref()
-                    .map(|s: &Saved| s.evidence.output_ids.len() as u32);
-                JobFsm::resumed(start.origin, start.prompt.is_some(), handed_before, tokens)
+                let result = saved.as_ref().map(|s: &Saved| {
+                    let tokens = s.evidence.output_ids.len() as u32;
+                    (tokens, s.finish == Finish::Cancelled)
+                });
+                JobFsm::resumed(start.origin, start.prompt.is_some(), handed_before, result)
             }
             None => JobFsm::new(start.origin),
         };
@@ -194,14 +209,22 @@ impl JobTask {
             on_chain: None,
             saved,
             unsaved: None,
+            wait: start.wait,
             requesting: None,
+            sending: false,
             accepting: None,
             outcomes: None,
             submit_signature: start.record.as_ref().and_then(|r| r.submitted.clone()),
+            refusals: 0,
             done_told: false,
             exit: None,
         };
         (task, inbox, incoming)
+    }
+
+    /// Whether the engine will be busy with it.
+    pub fn needs_engine(&self) -> bool {
+        self.fsm.needs_engine()
     }
 
     /// Runs until the job is retired, or until `halt` (what is left is in the journal).
@@ -253,18 +276,24 @@ impl JobTask {
                 tracing::info!(job = %self.job, %reason, "request or accept refused");
                 self.apply(Event::Refused).await;
             }
-            Msg::Expired => self.apply(Event::Expired).await,
-            Msg::Prompt(Ok(body)) => match self.take_prompt(body).await {
-                Ok(()) => self.apply(Event::PromptReady).await,
-                Err(reason) => {
-                    tracing::warn!(job = %self.job, %reason, "prompt refused; declining");
-                    self.apply(Event::PromptFailed).await;
+            Msg::Taken => self.apply(Event::RequestTaken).await,
+            Msg::Expired(signature) => {
+                // An earlier transaction's end says nothing of the present one.
+                let present = self.transaction.as_ref().and_then(|t| t.signatures.first());
+                if present == Some(&signature) {
+                    self.apply(Event::Expired).await;
                 }
-            },
-            Msg::Prompt(Err(reason)) => {
-                tracing::warn!(job = %self.job, %reason, "prompt can't be had; declining");
-                self.apply(Event::PromptFailed).await;
             }
+            Msg::Prompt(Ok(body)) => match self.take_prompt(body).await {
+                Ok(()) => {
+                    if let Some(wait) = self.wait.take() {
+                        wait.came();
+                    }
+                    self.apply(Event::PromptReady).await;
+                }
+                Err(reason) => self.no_prompt(&reason).await,
+            },
+            Msg::Prompt(Err(reason)) => self.no_prompt(&reason).await,
             Msg::Engine => self.start_engine().await,
             Msg::Attach {
                 transaction,
@@ -301,6 +330,14 @@ impl JobTask {
                 }
             }
         }
+    }
+
+    async fn no_prompt(&mut self, reason: &str) {
+        tracing::info!(job = %self.job, source = %self.source, %reason, "no prompt; declining");
+        if let Some(wait) = self.wait.take() {
+            wait.failed(std::time::Instant::now());
+        }
+        self.apply(Event::PromptFailed).await;
     }
 
     async fn chain(&mut self, snapshot: AccountSnapshot, finalized: bool) {
@@ -378,13 +415,18 @@ impl JobTask {
             }
             Some(Outcome::Landed(slot)) => {
                 self.outcomes = None;
+                self.refusals = 0;
                 self.node.meters.submitted.inc();
                 self.apply(Event::SubmitLanded(slot)).await;
             }
             Some(Outcome::Failed(reason)) => {
                 self.outcomes = None;
                 self.node.meters.submit_failures.inc();
-                tracing::warn!(job = %self.job, %reason, "result not submitted; looking at the chain and trying again");
+                self.refusals += 1;
+                // A refusal that repeats is told ever more rarely.
+                if self.refusals.is_power_of_two() {
+                    tracing::warn!(job = %self.job, %reason, times = self.refusals, "result not submitted; looking at the chain and trying again");
+                }
                 self.apply(Event::SubmitFailed).await;
                 // The client is not kept waiting for a chain that is in trouble.
                 self.tell_done();
@@ -722,22 +764,22 @@ impl JobTask {
         let Some(transaction) = self.transaction.clone() else {
             return;
         };
-        if self
-            .requesting
-            .as_ref()
-            .is_some_and(|task| !task.is_finished())
-        {
-            return;
-        }
-        let (node, job, inbox) = (self.node.clone(), self.job, self.inbox.clone());
-        self.requesting = Some(tokio::spawn(async move {
-            match shepherd(&node, &transaction, &job, send).await {
-                Shepherded::Landed => {}
-                Shepherded::Refused(reason) => refused(&node, &job, &inbox, reason).await,
-                Shepherded::Expired => {
-                    let _ = inbox.send(Msg::Expired).await;
-                }
+        if let Some(task) = self.requesting.as_ref().filter(|task| !task.is_finished()) {
+            if self.sending || !send {
+                return;
             }
+            // One that only waits gives way to one that sends.
+            task.abort();
+        }
+        self.sending = send;
+        let shepherd = Shepherd {
+            node: self.node.clone(),
+            job: self.job,
+            inbox: self.inbox.clone(),
+            send,
+        };
+        self.requesting = Some(tokio::spawn(async move {
+            shepherd.run(&transaction).await;
         }));
     }
 
@@ -783,39 +825,13 @@ impl JobTask {
         let (node, inbox, job) = (self.node.clone(), self.inbox.clone(), self.job);
         let source = self.source.clone();
         tokio::spawn(async move {
-            let path = format!("/v1/prompts/{}", hex::encode(state.terms.prompt_hash));
-            let mut reason = String::new();
-            for attempt in 0..PROMPT_TRIES {
-                if attempt > 0 {
-                    tokio::time::sleep(PROMPT_PAUSE * attempt.min(6)).await;
-                }
-                let got = dial::signed_request(
-                    reqwest::Method::GET,
-                    &source,
-                    &path,
-                    Vec::new(),
-                    &node.keys.operator,
-                    node.config.allow_loopback,
-                    wire::MAX_BODY,
-                )
-                .await;
-                match got {
-                    Ok(bytes) => {
-                        let parsed =
-                            serde_json::from_slice::<PromptBody>(&bytes).map_err(|e| e.to_string());
-                        let _ = inbox.send(Msg::Prompt(parsed)).await;
-                        return;
-                    }
-                    Err(error) => {
-                        reason = error.to_string();
-                        tracing::debug!(%job, %reason, "prompt not there yet");
-                        if !error.is_transient() {
-                            break;
-                        }
-                    }
-                }
-            }
-            let _ = inbox.send(Msg::Prompt(Err(reason))).await;
+            let asked = ask_for_prompt(&node, &source, &state.terms.prompt_hash);
+            let answer = match tokio::time::timeout(PROMPT_PATIENCE, asked).await {
+                Ok(answer) => answer,
+                Err(_) => Err(format!("no prompt within {} s", PROMPT_PATIENCE.as_secs())),
+            };
+            tracing::debug!(%job, came = answer.is_ok(), "prompt");
+            let _ = inbox.send(Msg::Prompt(answer)).await;
         });
     }
 
@@ -855,6 +871,9 @@ impl JobTask {
         {
             return;
         }
+        let Ok(source) = wire::Origin::parse(&self.source) else {
+            return;
+        };
         let Some(saved) = &self.saved else { return };
         let result = JobResult {
             job: self.job.to_string(),
@@ -868,11 +887,7 @@ impl JobTask {
             submit_signature: self.submit_signature.clone(),
             evidence: Box::new(saved.evidence.clone()),
         };
-        let (node, source, delivery) = (
-            self.node.clone(),
-            self.source.clone(),
-            self.delivery.clone(),
-        );
+        let (node, delivery, job) = (self.node.clone(), self.delivery.clone(), self.job);
         tokio::spawn(async move {
             let Ok(body) = serde_json::to_vec(&result) else {
                 return;
@@ -884,16 +899,16 @@ impl JobTask {
                 if delivery.done.load(Ordering::Acquire) {
                     return;
                 }
-                let put = dial::signed_request(
-                    reqwest::Method::PUT,
-                    &source,
-                    &path,
-                    body.clone(),
-                    &node.keys.operator,
-                    node.config.allow_loopback,
-                    64 << 10,
-                )
-                .await;
+                let ask = Ask {
+                    origin: &source,
+                    method: reqwest::Method::PUT,
+                    path: &path,
+                    purpose: &purpose::result(&job),
+                    body: body.clone(),
+                    max_bytes: 64 << 10,
+                    patience: PUBLISH_PATIENCE,
+                };
+                let put = dial::ask(ask, &node.keys.operator, node.config.allow_loopback).await;
                 match put {
                     Ok(_) => return,
                     Err(error) => {
@@ -906,6 +921,40 @@ impl JobTask {
             }
         });
     }
+}
+
+/// Asks the source of an open job's prompt for it, a few times.
+async fn ask_for_prompt(
+    node: &Jobs,
+    source: &str,
+    prompt_hash: &[u8; 32],
+) -> Result<PromptBody, String> {
+    let source = wire::Origin::parse(source).map_err(|error| error.to_string())?;
+    let hash = hex::encode(prompt_hash);
+    let path = format!("/v1/prompts/{hash}");
+    let mut reason = String::new();
+    for attempt in 0..PROMPT_TRIES {
+        tokio::time::sleep(PROMPT_PAUSE * attempt).await;
+        let ask = Ask {
+            origin: &source,
+            method: reqwest::Method::GET,
+            path: &path,
+            purpose: &purpose::prompt(&hash),
+            body: Vec::new(),
+            max_bytes: wire::MAX_BODY,
+            patience: PROMPT_PATIENCE,
+        };
+        match dial::ask(ask, &node.keys.operator, node.config.allow_loopback).await {
+            Ok(bytes) => return serde_json::from_slice(&bytes).map_err(|e| e.to_string()),
+            Err(error) => {
+                reason = error.to_string();
+                if !error.is_transient() {
+                    break;
+                }
+            }
+        }
+    }
+    Err(reason)
 }
 
 /// The steps of a result that was made before a restart, its text in one piece.
@@ -975,7 +1024,7 @@ pub fn view(
 }
 
 /// Tells of a refusal, after what the chain shows: a job that is ours all the same is kept.
-async fn refused(node: &Node, job: &Pubkey, inbox: &mpsc::Sender<Msg>, reason: String) {
+async fn refused(node: &Jobs, job: &Pubkey, inbox: &mpsc::Sender<Msg>, reason: String) {
     let snapshot = loop {
         match node.chain.raw_account(job, Commitment::Processed).await {
             Ok(snapshot) => break snapshot,
@@ -993,77 +1042,127 @@ async fn refused(node: &Node, job: &Pubkey, inbox: &mpsc::Sender<Msg>, reason: S
     let _ = inbox.send(Msg::Refused(reason)).await;
 }
 
-enum Shepherded {
-    Landed,
-    Refused(String),
-    Expired,
-}
-
 /// Brings a transaction to the chain: sends it (if `send`), again while it has not landed, until its blockhash has expired in
 /// a finalized bank.
-async fn shepherd(
-    node: &Node,
-    transaction: &VersionedTransaction,
-    job: &Pubkey,
+struct Shepherd {
+    node: Arc<Jobs>,
+    job: Pubkey,
+    inbox: mpsc::Sender<Msg>,
     send: bool,
-) -> Shepherded {
+}
+
+/// What sending came to.
+enum Sent {
+    /// The chain's node passes it on.
+    Taken,
+    /// It can't be told now.
+    Later,
+    /// It landed, or was told to the task as refused.
+    Over,
+}
+
+impl Shepherd {
     const PAUSE: Duration = Duration::from_secs(2);
-    let blockhash = *transaction.message.recent_blockhash();
-    let Some(signature) = transaction.signatures.first().copied() else {
-        return Shepherded::Expired;
-    };
-    let mut tries = 0u32;
-    loop {
-        if send {
-            match node.chain.send(transaction).await {
-                Ok(_) | Err(ClientError::AlreadyProcessed) => {}
-                Err(ClientError::UnknownBlockhash) => {}
-                Err(error) if error.is_transient() => {
-                    tracing::debug!(%job, %error, "request not sent; trying again");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+
+    async fn run(&self, transaction: &VersionedTransaction) {
+        let Some(signature) = transaction.signatures.first().copied() else {
+            return;
+        };
+        let mut taken = !self.send;
+        let mut tries = 0u32;
+        // Whoever is told is gone when the job is.
+        while !self.inbox.is_closed() {
+            if self.send {
+                match self.send(transaction, &signature, taken).await {
+                    Sent::Taken if !taken => {
+                        taken = true;
+                        let _ = self.inbox.send(Msg::Taken).await;
+                    }
+                    Sent::Taken | Sent::Later => {}
+                    Sent::Over => return,
                 }
-                // Refused in the bank at hand. It may be there already (sent twice), which the status tells.
-                Err(error) => match node.chain.signature_status(&signature).await {
-                    Ok(Some(state)) if state.error.is_none() => return Shepherded::Landed,
-                    _ => return Shepherded::Refused(error.to_string()),
-                },
+            }
+            let pause = match tries {
+                0 => Duration::from_millis(800),
+                _ => Self::PAUSE,
+            };
+            tokio::time::sleep(pause).await;
+            tries = tries.saturating_add(1);
+            match self.node.chain.signature_status(&signature).await {
+                Ok(Some(state)) => {
+                    if let Some(error) = state.error {
+                        self.refused(ClientError::from_transaction(error).to_string())
+                            .await;
+                    }
+                    return;
+                }
+                Ok(None) => {}
+                Err(_) => continue,
+            }
+            let blockhash = transaction.message.recent_blockhash();
+            if let Ok(false) = self.node.chain.blockhash_valid(blockhash).await {
+                break;
             }
         }
-        tokio::time::sleep(if tries == 0 {
-            Duration::from_millis(800)
-        } else {
-            PAUSE
-        })
-        .await;
-        tries += 1;
-        match node.chain.signature_status(&signature).await {
-            Ok(Some(state)) => match state.error {
-                Some(error) => {
-                    return Shepherded::Refused(ClientError::from_transaction(error).to_string());
+        self.wait_for_the_end(&signature).await;
+    }
+
+    async fn send(
+        &self,
+        transaction: &VersionedTransaction,
+        signature: &Signature,
+        taken: bool,
+    ) -> Sent {
+        match self.node.chain.send(transaction).await {
+            Ok(_) | Err(ClientError::AlreadyProcessed) => Sent::Taken,
+            Err(ClientError::UnknownBlockhash) => {
+                // Nobody but this node can send it: what was never taken can't be on its way.
+                let blockhash = transaction.message.recent_blockhash();
+                if !taken && let Ok(false) = self.node.chain.blockhash_valid(blockhash).await {
+                    self.refused(ClientError::UnknownBlockhash.to_string())
+                        .await;
+                    return Sent::Over;
                 }
-                None => return Shepherded::Landed,
-            },
-            Ok(None) => {}
-            Err(_) => continue,
-        }
-        if let Ok(false) = node.chain.blockhash_valid(&blockhash).await {
-            break;
+                Sent::Later
+            }
+            Err(error) if error.is_transient() => {
+                tracing::debug!(job = %self.job, %error, "request not sent; trying again");
+                Sent::Later
+            }
+            // Refused in the bank at hand. It may be there already (sent twice), which the status tells.
+            Err(error) => {
+                match self.node.chain.signature_status(signature).await {
+                    Ok(Some(state)) if state.error.is_none() => {}
+                    _ => self.refused(error.to_string()).await,
+                }
+                Sent::Over
+            }
         }
     }
-    // Expired in the newest bank: final once that bank is.
-    let Ok(expired_at) = node.chain.slot(Commitment::Processed).await else {
-        return Shepherded::Landed;
-    };
-    loop {
-        tokio::time::sleep(PAUSE).await;
-        match node.chain.raw_account(job, Commitment::Finalized).await {
-            Ok(snapshot) if snapshot.slot >= expired_at => {
-                return match snapshot.account {
-                    Some(_) => Shepherded::Landed,
-                    None => Shepherded::Expired,
-                };
+
+    async fn refused(&self, reason: String) {
+        refused(&self.node, &self.job, &self.inbox, reason).await;
+    }
+
+    /// Expired in the newest bank: final once that bank is.
+    async fn wait_for_the_end(&self, signature: &Signature) {
+        let mut expired_at = None;
+        while !self.inbox.is_closed() {
+            tokio::time::sleep(Self::PAUSE).await;
+            let chain = &self.node.chain;
+            let Some(slot) = expired_at else {
+                expired_at = chain.slot(Commitment::Processed).await.ok();
+                continue;
+            };
+            let read = chain.raw_account(&self.job, Commitment::Finalized).await;
+            if let Ok(snapshot) = read
+                && snapshot.slot >= slot
+            {
+                if snapshot.account.is_none() {
+                    let _ = self.inbox.send(Msg::Expired(*signature)).await;
+                }
+                return;
             }
-            _ => {}
         }
     }
 }

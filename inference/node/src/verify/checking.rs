@@ -13,24 +13,22 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::fetch;
+use super::{Verifier, fetch};
 use crate::{
-    Node,
     keep::{journal::Record, store::Saved},
     serve::backend::ServedModel,
 };
 use mythic_verifier::{
     book::Note,
-    check::authenticate,
     question::{Question, Reply},
     search::Search,
 };
-use mythic_wire::{Finish, fingerprint::Evidence};
+use mythic_wire::{Evidence, Finish, signed::purpose};
 
 /// Most compute units of a transaction.
 const COMPUTE_UNITS: u32 = 1_400_000;
 
-impl Node {
+impl Verifier {
     /// Sends instructions of checks and disputes, paid by the operator, and counts the fee. `signers` sign beside it.
     pub(super) async fn send_verifier(
         &self,
@@ -68,7 +66,7 @@ impl Node {
         let read = tokio::task::spawn_blocking(move || {
             [own, others].iter().find_map(|store| {
                 let evidence = store.load(&job).ok().flatten()?.evidence;
-                authenticate(job.as_array(), &state, &evidence).ok()?;
+                evidence.of(job.as_array(), &state).ok()?;
                 Some(evidence)
             })
         });
@@ -89,15 +87,13 @@ impl Node {
             }
         }
         sources.push(state.terms.prompt_source.as_str().to_string());
-        sources.extend(self.config.gateways.iter().cloned());
-        let search = fetch::evidence(
-            job,
-            state,
-            &sources,
-            &self.keys.operator,
-            self.config.allow_loopback,
-        )
-        .await;
+        sources.extend(self.gateways.iter().map(ToString::to_string));
+        let asker = fetch::Asker {
+            key: &self.keys.operator,
+            purpose: &purpose::check(job, &self.keys.authority),
+            allow_loopback: self.config.allow_loopback,
+        };
+        let search = fetch::evidence(job, state, &sources, &asker).await;
         if let Some(evidence) = &search.evidence
             && let Some(finish) = Finish::from_u8(state.finish_reason)
         {
@@ -148,7 +144,7 @@ impl Node {
 
     /// Shows what the book says in the metrics.
     pub(super) fn count_verifier(&self) {
-        let totals = self.journal.lock().state().book.totals.clone();
+        let totals = self.ledger.read().book.totals.clone();
         self.meters.verifier.show(&totals);
     }
 }

@@ -13,8 +13,8 @@ use solana_signer::Signer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::Verifier;
 use super::errand::{Errand, Prompts};
-use crate::Node;
 #[cfg(doc)]
 use mythic_verifier::docket;
 use mythic_verifier::docket::{Case, Kind, Look, Me, Outcome, Page, is_party, pages};
@@ -40,7 +40,7 @@ struct Tracked {
 }
 
 struct Runner {
-    node: Arc<Node>,
+    node: Arc<Verifier>,
     cases: HashMap<Pubkey, Tracked>,
     prompts: Prompts,
     work: JoinSet<(Pubkey, Kind, Outcome)>,
@@ -48,7 +48,7 @@ struct Runner {
 }
 
 /// Runs until `quit`. What is under way then is found again at the next start.
-pub async fn run(node: Arc<Node>, quit: CancellationToken) {
+pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
     let mut runner = Runner {
         node,
         cases: HashMap::new(),
@@ -63,7 +63,7 @@ pub async fn run(node: Arc<Node>, quit: CancellationToken) {
     for tick in [&mut scan, &mut look] {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
-    let wake = runner.node.disputes_changed.clone();
+    let node = runner.node.clone();
     let (mut scanned, mut wound_up): (Option<(Instant, u64)>, Option<Instant>) = (None, None);
     loop {
         tokio::select! {
@@ -82,7 +82,7 @@ pub async fn run(node: Arc<Node>, quit: CancellationToken) {
                 scanned = Some((Instant::now(), slot));
                 runner.scan(decided).await;
             }
-            () = wake.notified() => runner.scan(false).await,
+            () = node.disputes_changed.notified() => runner.scan(false).await,
             _ = look.tick(), if !runner.cases.is_empty() => runner.look().await,
             Some(done) = runner.work.join_next() => {
                 runner.done(done);
@@ -129,8 +129,8 @@ impl Runner {
         let me = me(&self.node, dispute);
         let text = address.to_string();
         let (held, booked) = {
-            let journal = self.node.journal.lock();
-            let book = &journal.state().book;
+            let journal = self.node.ledger.read();
+            let book = &journal.book;
             (book.held(&text), book.ended.contains_key(&text))
         };
         if dispute.status() == Some(DisputeStatus::Resolved) && !has_left(&me, dispute, booked) {
@@ -297,7 +297,7 @@ fn has_left(me: &Me, dispute: &Dispute, booked: bool) -> bool {
         || me.payers.contains(&dispute.rent_payer)
 }
 
-fn me(node: &Node, dispute: &Dispute) -> Me {
+fn me(node: &Verifier, dispute: &Dispute) -> Me {
     let validator = node.validator();
     let model = Pubkey::new_from_array(dispute.model);
     Me {

@@ -13,13 +13,13 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::Node;
+use super::Verifier;
 use mythic_verifier::{
     book::{Book, Ended, Note},
     docket::{Data, Duty, Held, Outcome, pages},
     postings, question,
 };
-use mythic_wire::fingerprint::Evidence;
+use mythic_wire::evidence::Evidence;
 
 /// Transactions of one duty that are under way at once.
 const IN_FLIGHT: usize = 8;
@@ -31,7 +31,7 @@ pub(super) type Prompts = Arc<Mutex<HashMap<Pubkey, Arc<Vec<u32>>>>>;
 
 /// One duty of one dispute, with the accounts as they were when it came up.
 pub(super) struct Errand {
-    pub node: Arc<Node>,
+    pub node: Arc<Verifier>,
     pub prompts: Prompts,
     pub address: Pubkey,
     pub job_address: Pubkey,
@@ -266,7 +266,7 @@ impl Errand {
         let held = Held {
             fingerprint: self.dispute.fingerprint,
             positions: self.dispute.positions_hash(),
-            salt: question::salt(&self.node.verifier_secret, self.address.as_array(), &vector),
+            salt: question::salt(&self.node.secret, self.address.as_array(), &vector),
             vector,
         };
         let note = Book::note_of(&self.address.to_string(), &held);

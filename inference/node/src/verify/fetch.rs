@@ -1,49 +1,64 @@
 //! Evidence from strangers: asked for with a signed request at the submitter's node, then at whoever else may hold it, and
 //! believed only where it gives what the chain holds.
 
+use std::time::Duration;
+
 use mythic_interface::state::Job;
+use mythic_verifier::search::Search;
+use mythic_wire::{
+    Evidence, MAX_BODY, Origin,
+    dial::{self, Ask, OutboundError},
+};
 use reqwest::Method;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 
-use mythic_verifier::search::Search;
-use mythic_wire::dial::{OutboundError, signed_request};
-use mythic_wire::{MAX_BODY, fingerprint::Evidence};
-
 /// Largest evidence that is taken, in bytes.
 const MAX_EVIDENCE: usize = 4 * MAX_BODY;
+/// How long one source may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks `sources` (base URLs of nodes and gateways, hostile) one after the other until one has the evidence of a job's result.
-pub async fn evidence(
-    job: &Pubkey,
-    state: &Job,
-    sources: &[String],
-    key: &Keypair,
-    allow_loopback: bool,
-) -> Search {
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Signs.
+    pub key: &'a Keypair,
+    /// What for; see [`mythic_wire::signed::purpose`].
+    pub purpose: &'a str,
+    /// Whether loopback and private addresses are dialled.
+    pub allow_loopback: bool,
+}
+
+/// Asks `sources` (origins of nodes and gateways, hostile) one after the other until one has the evidence of a job's result.
+pub async fn evidence(job: &Pubkey, state: &Job, sources: &[String], asker: &Asker<'_>) -> Search {
     let mut search = Search::default();
-    let mut asked: Vec<&str> = Vec::new();
+    let mut asked: Vec<Origin> = Vec::new();
     let path = format!("/v1/jobs/{job}/evidence");
-    for source in sources {
-        let source = source.trim_end_matches('/');
-        if source.is_empty() || asked.contains(&source) {
+    for source in sources.iter().filter(|source| !source.is_empty()) {
+        let origin = match Origin::parse(source) {
+            Ok(origin) => origin,
+            Err(error) => {
+                search.reasons.push(error.to_string());
+                continue;
+            }
+        };
+        if asked.contains(&origin) {
             continue;
         }
-        asked.push(source);
-        let answer = signed_request(
-            Method::GET,
-            source,
-            &path,
-            Vec::new(),
-            key,
-            allow_loopback,
-            MAX_EVIDENCE,
-        )
-        .await;
-        match answer {
+        asked.push(origin.clone());
+        let ask = Ask {
+            origin: &origin,
+            method: Method::GET,
+            path: &path,
+            purpose: asker.purpose,
+            body: Vec::new(),
+            max_bytes: MAX_EVIDENCE,
+            patience: PATIENCE,
+        };
+        match dial::ask(ask, asker.key, asker.allow_loopback).await {
             Ok(bytes) => match serde_json::from_slice::<Evidence>(&bytes) {
                 Ok(evidence) => {
-                    if search.take(job, state, source, evidence) {
+                    if search.take(job, state, origin.as_str(), evidence) {
                         break;
                     }
                 }
@@ -51,7 +66,7 @@ pub async fn evidence(
                     search.answered = true;
                     search
                         .reasons
-                        .push(format!("{source}: unreadable: {error}"));
+                        .push(format!("{origin}: unreadable: {error}"));
                 }
             },
             Err(error) => {
@@ -78,14 +93,18 @@ mod tests {
             "http://127.0.0.1:9".to_string(),
             String::new(),
             "http://10.0.0.1".into(),
+            "http://8.8.8.8/v1/jobs/J/evidence#".into(),
         ];
-        let search = super::evidence(&job, &state, &sources, &key, false).await;
+        let asker = Asker {
+            key: &key,
+            purpose: "evidence:J",
+            allow_loopback: false,
+        };
+        let search = super::evidence(&job, &state, &sources, &asker).await;
         assert!(!search.answered && search.evidence.is_none());
-        assert_eq!(search.reasons.len(), 2);
-        assert!(
-            search.reason().contains("not a public address"),
-            "{}",
-            search.reason()
-        );
+        assert_eq!(search.reasons.len(), 3);
+        let reason = search.reason();
+        assert!(reason.contains("not a public address"), "{reason}");
+        assert!(reason.contains("is not an origin"), "{reason}");
     }
 }

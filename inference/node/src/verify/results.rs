@@ -16,13 +16,10 @@ use solana_pubkey::Pubkey;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::Verifier;
 use crate::{
-    Node,
     keep::journal::Record,
-    serve::{
-        backend::ServedModel,
-        feed::{self, SseEvent},
-    },
+    serve::{backend::ServedModel, feed},
 };
 use mythic_verifier::{
     book::{Challenge, Note},
@@ -30,7 +27,7 @@ use mythic_verifier::{
     question,
     sample::{self, SlotHashes},
 };
-use mythic_wire::fingerprint::Evidence;
+use mythic_wire::{Evidence, sse::SseEvent};
 
 /// How often the chain is searched for results that the feeds did not tell of.
 const SCAN_EVERY: Duration = Duration::from_secs(10);
@@ -52,12 +49,12 @@ fn told(event: &SseEvent) -> Option<Told> {
 }
 
 /// Runs until `quit`.
-pub async fn run(node: Arc<Node>, quit: CancellationToken) {
+pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
     let (sender, mut results) = mpsc::channel::<(usize, Told)>(1_024);
-    for (index, gateway) in node.config.gateways.iter().enumerate() {
+    for (index, gateway) in node.gateways.iter().enumerate() {
         let cursor = {
-            let journal = node.journal.lock();
-            journal.state().book.cursors.get(gateway).cloned()
+            let journal = node.ledger.read();
+            journal.book.cursors.get(gateway.as_str()).cloned()
         };
         let (out, mut incoming) = mpsc::channel::<Told>(64);
         tokio::spawn(feed::follow(
@@ -120,7 +117,7 @@ pub async fn run(node: Arc<Node>, quit: CancellationToken) {
 }
 
 struct Watch {
-    node: Arc<Node>,
+    node: Arc<Verifier>,
     running: HashSet<Pubkey>,
     /// Results that are left alone, and until which slot that is remembered.
     passed: HashMap<Pubkey, u64>,
@@ -133,8 +130,8 @@ impl Watch {
     /// Goes on with challenges that were decided before a restart.
     fn resume(&mut self) {
         let open: Vec<Pubkey> = {
-            let journal = self.node.journal.lock();
-            let challenges = journal.state().book.challenges.keys();
+            let journal = self.node.ledger.read();
+            let challenges = journal.book.challenges.keys();
             challenges.filter_map(|job| job.parse().ok()).collect()
         };
         for job in open {
@@ -164,8 +161,8 @@ impl Watch {
 
     fn keep_places(&mut self) {
         for (index, id) in self.places.drain() {
-            if let Some(gateway) = self.node.config.gateways.get(index) {
-                let gateway = gateway.clone();
+            if let Some(gateway) = self.node.gateways.get(index) {
+                let gateway = gateway.to_string();
                 let note = Note::Cursor { gateway, id };
                 self.node.note_soft(Record::Verifier(note));
             }
@@ -176,8 +173,8 @@ impl Watch {
         let slot = self.node.slot();
         self.passed.retain(|_, until| *until >= slot);
         let old = {
-            let journal = self.node.journal.lock();
-            let book = &journal.state().book;
+            let journal = self.node.ledger.read();
+            let book = &journal.book;
             book.checked.values().any(|(_, _, until)| *until < slot)
                 || book.ended.values().any(|until| *until < slot)
         };
@@ -209,10 +206,10 @@ impl Watch {
     }
 }
 
-impl Node {
+impl Verifier {
     fn is_checked(&self, job: &Pubkey, state: &Job) -> bool {
-        let journal = self.journal.lock();
-        let book = &journal.state().book;
+        let journal = self.ledger.read();
+        let book = &journal.book;
         book.checked
             .get(&job.to_string())
             .is_some_and(|(fingerprint, _, _)| *fingerprint == hex::encode(state.fingerprint))
@@ -221,7 +218,7 @@ impl Node {
 
 /// The check of one job's result.
 pub(super) struct Check {
-    pub node: Arc<Node>,
+    pub node: Arc<Verifier>,
     pub job: Pubkey,
 }
 
@@ -243,8 +240,8 @@ impl Check {
             let fingerprint = hex::encode(result.state.fingerprint);
             let key = self.job.to_string();
             let (checked, challenge) = {
-                let journal = self.node.journal.lock();
-                let book = &journal.state().book;
+                let journal = self.node.ledger.read();
+                let book = &journal.book;
                 let fits = |f: &String| *f == fingerprint;
                 let challenge = book.challenges.get(&key).filter(|c| fits(&c.fingerprint));
                 let checked = book.checked.get(&key).is_some_and(|(f, _, _)| fits(f));
@@ -278,7 +275,7 @@ impl Check {
         let node = &self.node;
         let given_up = node
             .slot()
-            .saturating_add(u64::from(node.params.read().rules.window_slots.get()));
+            .saturating_add(u64::from(node.params().rules.window_slots.get()));
         loop {
             let read = node
                 .chain
@@ -299,13 +296,13 @@ impl Check {
                 if node.slot() >= end {
                     return Err(until);
                 }
-                let picked =
-                    node.config
-                        .verifier
-                        .picks(&node.verifier_secret, self.job.as_array(), &state);
+                let picked = node
+                    .config
+                    .verifier
+                    .picks(&node.secret, self.job.as_array(), &state);
                 let begun = {
-                    let journal = node.journal.lock();
-                    let book = &journal.state().book;
+                    let journal = node.ledger.read();
+                    let book = &journal.book;
                     book.challenges.contains_key(&self.job.to_string())
                 };
                 return match picked || begun {

@@ -36,6 +36,8 @@ struct Scene {
     params: Params,
     args: RequestInference,
     ids: Vec<u32>,
+    /// Least lamports that a job must bring.
+    least: u64,
 }
 
 fn scene() -> Scene {
@@ -70,6 +72,7 @@ fn scene() -> Scene {
         deadline_slots: 500.into(),
     };
     Scene {
+        least: 0,
         payer: Keypair::new(),
         owner: Keypair::new(),
         authority: Pubkey::new_from_array([42; 32]),
@@ -157,6 +160,7 @@ impl Scene {
                 min_deadline_slots: 50,
                 min_price_in: 0,
                 min_price_out: 0,
+                min_job_lamports: self.least,
             },
         )
     }
@@ -415,6 +419,40 @@ fn terms_that_do_not_pay_or_do_not_fit_are_refused() {
 }
 
 #[test]
+fn a_job_that_costs_more_than_it_brings_is_left() {
+    let mut scene = scene();
+    scene.args.max_output_tokens.set(10);
+    // Three tokens at 25 lamports and ten at 50, of which half is the validator's.
+    let brings = (3 * 25 + 10 * 50) / 2;
+    scene.least = brings;
+    assert_eq!(scene.check(|_| ()), Ok(()));
+    scene.least = brings + 1;
+    assert_eq!(
+        scene.check(|_| ()),
+        Err(Decline::Unworthy {
+            brings,
+            least: brings + 1
+        })
+    );
+}
+
+#[test]
+fn a_prompt_source_is_an_origin() {
+    let mut scene = scene();
+    for source in [
+        "http://gateway/v1/jobs/J/evidence#",
+        "http://gateway?",
+        "gateway",
+    ] {
+        scene.args.prompt_source = Text::new(source).unwrap();
+        assert!(
+            matches!(scene.check(|_| ()), Err(Decline::Source(_))),
+            "{source}"
+        );
+    }
+}
+
+#[test]
 fn only_open_jobs_with_a_source_are_consumed() {
     let scene = scene();
     let mut job = Job::zeroed();
@@ -449,7 +487,7 @@ fn only_open_jobs_with_a_source_are_consumed() {
     ));
     assert!(matches!(
         with(|j| j.terms.prompt_source = Text::default()),
-        Err(Decline::Invalid(_))
+        Err(Decline::Source(_))
     ));
     assert!(matches!(
         with(|j| j.terms.price_out.set(1)),

@@ -38,10 +38,7 @@ use mythic_node::{
     self as node, NodeConfig, Parts,
     keep::{journal::Journal, store::Store},
     seams::Open,
-    serve::{
-        backend::{Backend, ServedModel, Steps},
-        feed::SseParser,
-    },
+    serve::backend::{Backend, ServedModel, Steps},
     setup::{self, Keys},
 };
 use mythic_wire::{self as wire, Announcement, InferenceRequest, JobResult, NodeEvent, PromptBody};
@@ -208,7 +205,19 @@ async fn signed(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Pubkey, StatusCode> {
-    wire::verify(method.as_str(), uri.path(), body, headers).map_err(|_| StatusCode::UNAUTHORIZED)
+    let host = headers.get("host").and_then(|host| host.to_str().ok());
+    let origin = wire::Origin::parse(&format!("http://{}", host.unwrap_or_default()));
+    let receiver = wire::signed::Receiver::new(origin.map_err(|_| StatusCode::BAD_REQUEST)?);
+    let parts: Vec<&str> = uri.path().split('/').collect();
+    let purpose = match parts[..] {
+        ["", "v1", "prompts", hash] => format!("prompt:{hash}"),
+        ["", "v1", "jobs", job, "result"] => format!("result:{job}"),
+        _ => "announce".into(),
+    };
+    receiver
+        .verify(method.as_str(), uri.path(), body, headers)
+        .and_then(|signed| signed.by(&purpose))
+        .map_err(|_| StatusCode::UNAUTHORIZED)
 }
 
 impl Gateway {
@@ -461,6 +470,7 @@ impl World {
             endpoint: Some("http://127.0.0.1:9".into()),
             allow_loopback: true,
             max_concurrent: 4,
+            min_job_lamports: Some(0),
             drain_seconds: 1,
             ..NodeConfig::default()
         }
@@ -663,7 +673,7 @@ impl Drop for Running {
 /// The events of a node's answer.
 pub struct Events {
     response: reqwest::Response,
-    parser: SseParser,
+    parser: wire::sse::SseParser,
     ready: std::collections::VecDeque<NodeEvent>,
 }
 
@@ -701,7 +711,7 @@ pub async fn post(node: &Running, request: &InferenceRequest) -> Result<Events, 
     if response.status().is_success() {
         return Ok(Events {
             response,
-            parser: Default::default(),
+            parser: wire::sse::SseParser::new(8 << 20),
             ready: Default::default(),
         });
     }

@@ -20,7 +20,17 @@ const SLOW: Duration = Duration::from_millis(60);
 async fn get_evidence(url: &str, job: &str, key: &Keypair) -> Result<Evidence, u16> {
     let path = format!("/v1/jobs/{job}/evidence");
     let mut request = reqwest::Client::new().get(format!("{url}{path}"));
-    for (name, value) in wire::sign("GET", &path, &[], key) {
+    // As the node is registered.
+    let origin = wire::Origin::parse("http://127.0.0.1:9").unwrap();
+    let job = job.parse().unwrap();
+    let signed = wire::signed::Request {
+        origin: &origin,
+        method: "GET",
+        path: &path,
+        purpose: &wire::signed::purpose::evidence(&job),
+        body: &[],
+    };
+    for (name, value) in wire::signed::sign(&signed, key) {
         request = request.header(name, value);
     }
     let response = request.send().await.unwrap();
@@ -415,6 +425,7 @@ async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
         std::sync::Arc::new(move |fee| {
             counted.fetch_add(fee, std::sync::atomic::Ordering::SeqCst);
         }),
+        mythic_node::serve::submit::briefly(),
     );
     let mut jobs = Vec::new();
     for tag in 0..4u8 {

@@ -5,3 +5,4 @@ mod disputes;
 mod harness;
 mod life;
 mod real;
+mod strangers;

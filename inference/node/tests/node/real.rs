@@ -165,7 +165,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         .post(format!("{url}/v1/chat/completions"))
         .header("x-forwarded-for", "8.8.8.8")
         .json(&body);
-    assert_eq!(proxied.send().await.unwrap().status(), 401);
+    assert_eq!(proxied.send().await.unwrap().status(), 403);
 
     // Nobody claims: the node does, and books its half.
     let settled = world

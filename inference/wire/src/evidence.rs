@@ -4,6 +4,7 @@
 use mythic_interface::hash::{self, Hash};
 use mythic_interface::leaf::{Leaf, LeafFault, check_leaf};
 use mythic_interface::sampler::{Sampling, Top4};
+use mythic_interface::state::Job;
 use mythic_interface::{merkle, output};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,38 @@ pub enum EvidenceError {
     #[error(
         "the evidence does not give its fingerprint: it was altered, or belongs to another job"
     )]
+    Fingerprint,
+}
+
+/// Why evidence is not that of a result: it proves nothing, and the real one is withheld.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// It has no commitments at all.
+    #[error("{0}")]
+    Shape(EvidenceError),
+    /// It names another job.
+    #[error("it is of another job")]
+    Job,
+    /// It names another validator.
+    #[error("it is of another validator")]
+    Submitter,
+    /// It names other terms.
+    #[error("it is of other terms")]
+    Terms,
+    /// It was sampled with another seed or temperature than the terms say.
+    #[error("it was sampled with another seed or temperature")]
+    Sampling,
+    /// The prompt in it is not the one that was paid for.
+    #[error("its prompt does not give the prompt hash in the job's terms")]
+    Prompt,
+    /// It has more or fewer tokens than the result.
+    #[error("its number of output tokens is not the one on chain")]
+    Count,
+    /// Its output is not the one on chain.
+    #[error("its output does not give the output root on chain")]
+    Output,
+    /// Its leaves are not those on chain.
+    #[error("its leaves do not give the fingerprint on chain")]
     Fingerprint,
 }
 
@@ -164,6 +197,28 @@ impl Evidence {
         self.commitments()
     }
 
+    /// Whether this is the evidence of the result that the job at `address` holds: the one comparison of evidence with the
+    /// chain. Its leaves may still break every rule; [`Self::verify`] says whether they do.
+    pub fn of(&self, address: &[u8; 32], job: &Job) -> Result<Digests, Mismatch> {
+        let found = self.commitments().map_err(Mismatch::Shape)?;
+        let sampling = self.seed == job.terms.seed
+            && self.temperature_milli == job.terms.temperature_milli.get();
+        let checks = [
+            (self.job == *address, Mismatch::Job),
+            (self.submitter == job.validator, Mismatch::Submitter),
+            (self.terms_hash == job.terms_hash, Mismatch::Terms),
+            (sampling, Mismatch::Sampling),
+            (found.prompt_hash == job.terms.prompt_hash, Mismatch::Prompt),
+            (found.count == job.output_tokens.get(), Mismatch::Count),
+            (found.output_root == job.output_root, Mismatch::Output),
+            (found.fingerprint == job.fingerprint, Mismatch::Fingerprint),
+        ];
+        match checks.into_iter().find(|(holds, _)| !holds) {
+            Some((_, mismatch)) => Err(mismatch),
+            None => Ok(found),
+        }
+    }
+
     /// What the evidence commits to, whatever its leaves say: they may break every rule. [`Self::verify`] is for evidence that
     /// must be good.
     pub fn commitments(&self) -> Result<Digests, EvidenceError> {
@@ -234,6 +289,7 @@ mod base58 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytemuck::Zeroable;
 
     fn draft(n: u32) -> Draft {
         let sampling = Sampling {
@@ -319,6 +375,42 @@ mod tests {
             }
         ));
         assert_eq!(Evidence::seal(draft(0)).unwrap_err(), EvidenceError::Empty);
+    }
+
+    #[test]
+    fn evidence_is_that_of_the_result_on_chain_or_of_none() {
+        let good = Evidence::seal(draft(20)).unwrap();
+        let found = good.commitments().unwrap();
+        let mut job = Job::zeroed();
+        job.validator = good.submitter;
+        job.terms_hash = good.terms_hash;
+        job.terms.seed = good.seed;
+        job.terms.temperature_milli.set(good.temperature_milli);
+        job.terms.prompt_hash = found.prompt_hash;
+        job.output_tokens.set(found.count);
+        job.output_root = found.output_root;
+        job.fingerprint = found.fingerprint;
+        assert_eq!(good.of(&[1; 32], &job), Ok(found));
+        assert_eq!(good.of(&[2; 32], &job), Err(Mismatch::Job));
+        let other = |change: &dyn Fn(&mut Job)| {
+            let mut job = job;
+            change(&mut job);
+            good.of(&[1; 32], &job).unwrap_err()
+        };
+        assert_eq!(other(&|j| j.validator[0] ^= 1), Mismatch::Submitter);
+        assert_eq!(other(&|j| j.terms_hash[0] ^= 1), Mismatch::Terms);
+        assert_eq!(other(&|j| j.terms.seed[0] ^= 1), Mismatch::Sampling);
+        assert_eq!(
+            other(&|j| j.terms.temperature_milli.set(0)),
+            Mismatch::Sampling
+        );
+        assert_eq!(other(&|j| j.terms.prompt_hash[0] ^= 1), Mismatch::Prompt);
+        assert_eq!(other(&|j| j.output_tokens.set(19)), Mismatch::Count);
+        assert_eq!(other(&|j| j.output_root[0] ^= 1), Mismatch::Output);
+        assert_eq!(other(&|j| j.fingerprint[0] ^= 1), Mismatch::Fingerprint);
+        let mut said = good.clone();
+        said.leaves.pop();
+        assert!(matches!(said.of(&[1; 32], &job), Err(Mismatch::Shape(_))));
     }
 
     #[test]

@@ -1,0 +1,202 @@
+//! What every part of the node may use: configuration, keys, the chain and what was last read of it, models, journal.
+
+use std::{
+    sync::Arc,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use mythic_client::{ChainClient, ClientError, Commitment, base_fee, pda};
+use mythic_interface::{
+    params::Params,
+    state::{Config, Validator},
+};
+use mythic_wire::Origin;
+use parking_lot::RwLock;
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::NodeConfig,
+    keep::{journal::Record, ledger::Ledger, store::Store},
+    meters::Meters,
+    seams::Disclosure,
+    serve::backend::ServedModel,
+    setup::Keys,
+};
+
+/// How often config and models are read again.
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
+
+/// Shared by all parts of a node.
+pub struct Ctx {
+    /// Configuration.
+    pub config: NodeConfig,
+    /// Where this node is reached.
+    pub origin: Origin,
+    /// The gateways it announces itself to.
+    pub gateways: Vec<Origin>,
+    /// The chain.
+    pub chain: ChainClient,
+    /// Keys.
+    pub keys: Keys,
+    /// Models served.
+    pub models: Vec<ServedModel>,
+    /// Own results.
+    pub store: Store,
+    /// Others' results that were fetched.
+    pub others: Store,
+    /// The journal.
+    pub ledger: Ledger,
+    /// Counters.
+    pub meters: Meters,
+    /// What is shown of results.
+    pub disclosure: Arc<dyn Disclosure>,
+    validator: RwLock<Validator>,
+    params: RwLock<Params>,
+    slot: AtomicU64,
+    draining: AtomicBool,
+}
+
+/// What a [`Ctx`] is made of.
+pub(crate) struct Parts {
+    pub config: NodeConfig,
+    pub origin: Origin,
+    pub gateways: Vec<Origin>,
+    pub chain: ChainClient,
+    pub keys: Keys,
+    pub models: Vec<ServedModel>,
+    pub store: Store,
+    pub others: Store,
+    pub ledger: Ledger,
+    pub meters: Meters,
+    pub disclosure: Arc<dyn Disclosure>,
+}
+
+impl Ctx {
+    pub(crate) fn new(parts: Parts, validator: Validator, params: Params, slot: u64) -> Self {
+        Self {
+            config: parts.config,
+            origin: parts.origin,
+            gateways: parts.gateways,
+            chain: parts.chain,
+            keys: parts.keys,
+            models: parts.models,
+            store: parts.store,
+            others: parts.others,
+            ledger: parts.ledger,
+            meters: parts.meters,
+            disclosure: parts.disclosure,
+            validator: RwLock::new(validator),
+            params: RwLock::new(params),
+            slot: AtomicU64::new(slot),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The model of an account.
+    pub fn model(&self, address: &Pubkey) -> Option<&ServedModel> {
+        self.models.iter().find(|m| m.address == *address)
+    }
+
+    /// Newest slot seen.
+    pub fn slot(&self) -> u64 {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    /// Whether evidence of its own results is given out.
+    pub fn shows(&self) -> bool {
+        self.disclosure.shows()
+    }
+
+    /// Whether it takes no new jobs.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on it takes no new jobs.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The validator as last read.
+    pub fn validator(&self) -> Validator {
+        *self.validator.read()
+    }
+
+    /// The network's parameters as last read.
+    pub fn params(&self) -> Params {
+        *self.params.read()
+    }
+
+    /// Writes a record durably; false if the disk refuses.
+    pub async fn note(&self, record: Record) -> bool {
+        let written = self.ledger.write(record).await;
+        self.meters.journal_failing.set(i64::from(!written));
+        written
+    }
+
+    /// Writes a record that may be lost with the machine.
+    pub fn note_soft(&self, record: Record) {
+        self.ledger.write_soft(record);
+    }
+
+    /// Sends instructions signed and paid by the operator, until they are processed.
+    pub async fn send(&self, instructions: &[Instruction]) -> Result<(), ClientError> {
+        let operator = &self.keys.operator;
+        let sent = self
+            .chain
+            .send_and_confirm(
+                instructions,
+                &operator.pubkey(),
+                &[operator],
+                Commitment::Processed,
+            )
+            .await;
+        if sent.is_ok() {
+            self.note_soft(Record::Fee {
+                lamports: base_fee(1),
+            });
+        }
+        sent.map(|_| ())
+    }
+}
+
+/// Keeps slot, validator, parameters and model prices fresh.
+pub async fn follow_chain(ctx: Arc<Ctx>, quit: CancellationToken) {
+    let mut slots = ctx.chain.watch_slots();
+    let address = pda::validator(&ctx.keys.authority);
+    let mut validator = ctx.chain.watch_account(&address, Commitment::Processed);
+    let mut refresh = tokio::time::interval(REFRESH_EVERY);
+    refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = quit.cancelled() => return,
+            Some(slot) = slots.next() => {
+                ctx.slot.store(slot.slot, Ordering::Relaxed);
+                ctx.meters.slot.set(i64::try_from(slot.slot).unwrap_or(i64::MAX));
+            }
+            Some(snapshot) = validator.next() => {
+                if let Some(account) = &snapshot.account
+                    && let Ok(read) = mythic_client::account::decode::<Validator>(&address, account)
+                {
+                    *ctx.validator.write() = read;
+                }
+            }
+            _ = refresh.tick() => refresh_accounts(&ctx).await,
+        }
+    }
+}
+
+async fn refresh_accounts(ctx: &Ctx) {
+    if let Ok(Some((_, config))) = ctx.chain.account::<Config>(&pda::config()).await {
+        *ctx.params.write() = config.params;
+    }
+    for model in &ctx.models {
+        if let Ok(Some((_, read))) = ctx.chain.account(&model.address).await {
+            *model.account.write() = read;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `GET /v1/jobs/:id/evidence`: the proof of a result, which holds the prompt, for those who may see it.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    extract::{OriginalUri, Path, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use mythic_interface::state::Job;
+use mythic_wire::{access, signed::purpose};
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+use super::problem;
+use crate::{Node, keep::store::Saved};
+
+pub(super) async fn evidence(
+    State(node): State<Arc<Node>>,
+    Path(id): Path<String>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(job) = id.parse::<Pubkey>() else {
+        return problem(
+            400,
+            "invalid_request_error",
+            "invalid_job",
+            format!("{id:?} is not a job's address"),
+        );
+    };
+    let path = uri
+        .path_and_query()
+        .map_or_else(|| uri.path(), |p| p.as_str());
+    let unsigned = |error: mythic_wire::signed::AuthError| {
+        problem(401, "authentication_error", "unsigned", error.to_string())
+    };
+    let signed = match node.receiver.verify("GET", path, &[], &headers) {
+        Ok(signed) => signed,
+        Err(error) => return unsigned(error),
+    };
+    // A check names its validator; all others ask for a job of their own.
+    let check = signed.check().filter(|(named, _, _)| *named == job);
+    let reader = match &check {
+        Some(_) => None,
+        None => match signed.by(&purpose::evidence(&job)) {
+            Ok(key) => Some(key),
+            Err(error) => return unsigned(error),
+        },
+    };
+    if !node.shows() {
+        return no_evidence(&id);
+    }
+    let saved = match load(&node, job).await {
+        Ok(Some(saved)) => saved,
+        Ok(None) => return no_evidence(&id),
+        Err(reason) => return problem(500, "server_error", "evidence_unreadable", reason),
+    };
+    let refused = match (check, reader) {
+        (Some((_, validator, signer)), _) => may_check(&node, &job, &validator, &signer).await,
+        (None, Some(key)) => may_read(&node, &saved, &key),
+        (None, None) => Err(forbidden("nobody asks".into())),
+    };
+    match refused {
+        Ok(()) => Json(saved.evidence).into_response(),
+        Err(response) => *response,
+    }
+}
+
+async fn load(node: &Node, job: Pubkey) -> Result<Option<Saved>, String> {
+    let (store, others) = (node.store.clone(), node.others.clone());
+    tokio::task::spawn_blocking(move || match store.load(&job) {
+        Ok(None) => others.load(&job),
+        found => found,
+    })
+    .await
+    .map_err(|error| error.to_string())?
+    .map_err(|error| error.to_string())
+}
+
+fn forbidden(message: String) -> Box<Response> {
+    Box::new(problem(403, "permission_error", "not_entitled", message))
+}
+
+/// Whether a key is one of the job's own people, or this node's.
+fn may_read(node: &Node, saved: &Saved, key: &Pubkey) -> Result<(), Box<Response>> {
+    let ours = *key == node.keys.operator.pubkey() || *key == node.keys.authority;
+    match ours || saved.readers.contains(&key.to_string()) {
+        true => Ok(()),
+        false => Err(forbidden(format!(
+            "{key} is neither the job's owner, requester nor canceller; a validator signs for a check"
+        ))),
+    }
+}
+
+/// Whether a validator may check the job's result now; counts the check.
+async fn may_check(
+    node: &Node,
+    job: &Pubkey,
+    validator: &Pubkey,
+    signer: &Pubkey,
+) -> Result<(), Box<Response>> {
+    let unavailable = |error: mythic_client::ClientError| {
+        Box::new(problem(
+            503,
+            "server_error",
+            "chain_unavailable",
+            error.to_string(),
+        ))
+    };
+    let found = node
+        .validators
+        .get(&node.chain, validator, Instant::now())
+        .await
+        .map_err(unavailable)?;
+    let Some(found) = found else {
+        return Err(forbidden(format!("{validator} is no registered validator")));
+    };
+    if signer.to_bytes() != found.authority && signer.to_bytes() != found.operator {
+        return Err(forbidden(access::Denied::NotTheValidator.to_string()));
+    }
+    if !node.checks.take(&found.authority, Instant::now()) {
+        return Err(Box::new(problem(
+            429,
+            "rate_limit_error",
+            "too_many_checks",
+            "this validator has opened too many checks here; ask again in a while".into(),
+        )));
+    }
+    let state = node.chain.account::<Job>(job).await.map_err(unavailable)?;
+    let Some((_, state)) = state else {
+        return Err(forbidden(access::Denied::NotDisputable.to_string()));
+    };
+    access::may_check(&state, &found, &signer.to_bytes(), node.slot())
+        .map_err(|denied| forbidden(denied.to_string()))
+}
+
+fn no_evidence(id: &str) -> Response {
+    problem(
+        404,
+        "invalid_request_error",
+        "no_evidence",
+        format!("no evidence of job {id} is kept here"),
+    )
+}

@@ -1,0 +1,165 @@
+//! Open jobs: found in the gateways' feeds and by a search of the chain, and taken where they are worth it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mythic_client::{Commitment, Filter};
+use mythic_interface::state::{Job, JobStatus};
+use rand::seq::SliceRandom;
+use solana_pubkey::Pubkey;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{admit, feed, fsm::Origin, jobs::Jobs, task::Start};
+use crate::keep::journal::Record;
+
+/// How often the chain is searched for open jobs that the feed did not tell of.
+const SCAN_EVERY: Duration = Duration::from_secs(20);
+/// Longest wait before an open job is taken; spreads validators.
+const TAKE_SPREAD_MS: u64 = 250;
+/// Jobs of one search that are looked at.
+const LOOKS: usize = 64;
+/// Jobs that are looked at at the same time.
+const AT_ONCE: usize = 16;
+
+/// Runs until `stop`.
+pub async fn run(jobs: Arc<Jobs>, stop: CancellationToken) {
+    let (sender, mut found) = mpsc::channel::<Pubkey>(256);
+    for gateway in &jobs.gateways {
+        tokio::spawn(feed::follow(
+            gateway.clone(),
+            "jobs",
+            None,
+            |event| feed::opened_job(&event.data),
+            sender.clone(),
+            stop.clone(),
+        ));
+    }
+    let looks = Arc::new(Semaphore::new(AT_ONCE));
+    let mut scan = tokio::time::interval(SCAN_EVERY);
+    scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Some(job) = found.recv() => {
+                // What is passed over while too many are looked at, the search finds again.
+                if let Ok(turn) = looks.clone().try_acquire_owned() {
+                    let jobs = jobs.clone();
+                    tokio::spawn(async move {
+                        consider(&jobs, job).await;
+                        drop(turn);
+                    });
+                }
+            }
+            _ = scan.tick() => search(&jobs, &sender).await,
+        }
+    }
+}
+
+/// Looks for open jobs of our models. Of many, some at random: those that are not worth it must not hide the others.
+async fn search(jobs: &Jobs, sender: &mpsc::Sender<Pubkey>) {
+    for model in &jobs.models {
+        let filters = [
+            Filter::<Job>::status(JobStatus::Open),
+            Filter::<Job>::model(&model.address),
+        ];
+        let read = jobs
+            .chain
+            .program_accounts::<Job>(&filters, Commitment::Processed);
+        match read.await {
+            Ok(found) => {
+                let mut worthy: Vec<Pubkey> = found
+                    .into_iter()
+                    .filter(|(_, state)| {
+                        jobs.decide(Origin::Consumed, |now| {
+                            jobs.with_facts(model, |facts| admit::check_open(state, facts, now))
+                        })
+                        .is_ok()
+                    })
+                    .map(|(job, _)| job)
+                    .collect();
+                worthy.shuffle(&mut rand::rng());
+                for job in worthy.into_iter().take(LOOKS) {
+                    let _ = sender.try_send(job);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "open jobs can't be listed"),
+        }
+    }
+}
+
+/// Looks at an account that may be an open job, and takes it if it is worth it.
+async fn consider(jobs: &Arc<Jobs>, job: Pubkey) {
+    if jobs.is_draining() || jobs.inbox(&job).is_some() {
+        return;
+    }
+    let state = match jobs.chain.account::<Job>(&job).await {
+        Ok(Some((_, state))) if state.status() == Some(JobStatus::Open) => state,
+        Ok(_) => return,
+        Err(error) => {
+            tracing::debug!(%job, %error, "open job can't be read");
+            return;
+        }
+    };
+    let Some(model) = jobs
+        .model(&Pubkey::new_from_array(state.terms.model))
+        .cloned()
+    else {
+        return;
+    };
+    // Each validator waits its own while for each job, the busy ones longer.
+    let lot = mythic_interface::hash::sha256(&[job.as_array(), jobs.keys.authority.as_array()]);
+    let (running, _) = jobs.load();
+    let wait = u64::from(lot[0]) * TAKE_SPREAD_MS / 256 + running as u64 * TAKE_SPREAD_MS;
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+    let _admission = jobs.admission.lock().await;
+    if jobs.inbox(&job).is_some() {
+        return;
+    }
+    let decided = jobs.decide(Origin::Consumed, |now| {
+        jobs.with_facts(&model, |facts| admit::check_open(&state, facts, now))
+    });
+    let taken = decided.and_then(|work| Ok((work, admit::prompt_source(&state)?)));
+    let (work, source) = match taken {
+        Ok(taken) => taken,
+        Err(reason) => {
+            tracing::debug!(%job, %reason, "open job left to others");
+            return;
+        }
+    };
+    let wait = jobs
+        .sources
+        .begin(&source, &state.terms.owner, Instant::now());
+    let Some(wait) = wait else {
+        tracing::debug!(%job, %source, "open job left: its prompt source made us wait, or does");
+        return;
+    };
+    let record = Record::Accepted {
+        job: job.to_string(),
+        origin: Origin::Consumed,
+        model: model.identity(),
+        transaction: None,
+        source: source.to_string(),
+        prompt_hash: hex::encode(work.prompt_hash),
+        prompt: None,
+    };
+    if !jobs.note(record).await {
+        return;
+    }
+    let start = Start {
+        job,
+        origin: Origin::Consumed,
+        model,
+        work: Some(work),
+        transaction: None,
+        source: source.to_string(),
+        prompt: None,
+        client: None,
+        record: None,
+        wait: Some(wait),
+        logprobs: false,
+    };
+    jobs.start(start, None);
+}

@@ -1,0 +1,165 @@
+//! Who makes the node wait for prompts: an open job's prompt lies with a server that a stranger named. Waiting takes none of the
+//! engine's places but one of a few of its own, and a server that kept the node waiting is left alone for a while.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mythic_wire::Origin;
+use parking_lot::Mutex;
+
+/// Prompts that are waited for at the same time.
+const ALL: usize = 8;
+/// Of these, from one server that is no gateway of ours.
+const FROM_ONE: usize = 2;
+/// Of these, for one owner's jobs.
+const FOR_ONE: usize = 2;
+/// How long a server is left alone after the first failure; each further one doubles it.
+const REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_secs(6 * 3_600);
+/// Failed servers that are remembered.
+const MOST: usize = 4_096;
+
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    times: u32,
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Waits {
+    running: Vec<(Origin, [u8; 32])>,
+    failed: HashMap<Origin, Failure>,
+}
+
+/// Servers that hold prompts, as they behaved.
+#[derive(Debug)]
+pub struct Sources {
+    known: Vec<Origin>,
+    waits: Arc<Mutex<Waits>>,
+}
+
+impl Sources {
+    /// `known` are the node's own gateways, which may have more waits.
+    pub fn new(known: Vec<Origin>) -> Self {
+        Self {
+            known,
+            waits: Arc::default(),
+        }
+    }
+
+    /// Whether a prompt of `owner`'s job may be waited for at `source` now.
+    pub fn is_open(&self, source: &Origin, owner: &[u8; 32], now: Instant) -> bool {
+        let waits = self.waits.lock();
+        let known = self.known.contains(source);
+        let count = |f: &dyn Fn(&(Origin, [u8; 32])) -> bool| {
+            waits.running.iter().filter(|wait| f(wait)).count()
+        };
+        let rests = waits.failed.get(source).is_some_and(|f| f.until > now);
+        let share = match known {
+            true => ALL,
+            false => FROM_ONE,
+        };
+        !rests
+            && waits.running.len() < ALL
+            && count(&|(origin, _)| origin == source) < share
+            && (known || count(&|(_, who)| who == owner) < FOR_ONE)
+    }
+
+    /// A wait for a prompt; `None` if there may be no more now.
+    pub fn begin(&self, source: &Origin, owner: &[u8; 32], now: Instant) -> Option<Wait> {
+        if !self.is_open(source, owner, now) {
+            return None;
+        }
+        let of = (source.clone(), *owner);
+        self.waits.lock().running.push(of.clone());
+        Some(Wait {
+            waits: self.waits.clone(),
+            of,
+        })
+    }
+}
+
+/// A prompt that is waited for, until it is dropped.
+#[derive(Debug)]
+pub struct Wait {
+    waits: Arc<Mutex<Waits>>,
+    of: (Origin, [u8; 32]),
+}
+
+impl Wait {
+    /// The prompt came.
+    pub fn came(self) {
+        self.waits.lock().failed.remove(&self.of.0);
+    }
+
+    /// The server gave no prompt, or a wrong one.
+    pub fn failed(self, now: Instant) {
+        let mut waits = self.waits.lock();
+        if waits.failed.len() >= MOST {
+            waits.failed.retain(|_, failure| failure.until > now);
+        }
+        let times = waits.failed.get(&self.of.0).map_or(0, |f| f.times);
+        if waits.failed.len() < MOST {
+            let rest = REST.saturating_mul(1 << times.min(16)).min(LONGEST_REST);
+            let failure = Failure {
+                times: times.saturating_add(1),
+                until: now + rest,
+            };
+            waits.failed.insert(self.of.0.clone(), failure);
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut waits = self.waits.lock();
+        if let Some(at) = waits.running.iter().position(|of| *of == self.of) {
+            waits.running.swap_remove(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(n: usize) -> Origin {
+        Origin::parse(&format!("http://10.0.0.{n}")).unwrap()
+    }
+
+    #[test]
+    fn tarpits_hold_few_waits_and_none_of_a_known_gateway() {
+        let sources = Sources::new(vec![origin(1)]);
+        let now = Instant::now();
+        let begin = |source: usize, owner: u8| sources.begin(&origin(source), &[owner; 32], now);
+        let mut kept = vec![begin(2, 2).unwrap(), begin(2, 3).unwrap()];
+        assert!(begin(2, 4).is_none(), "one server");
+        kept.push(begin(3, 3).unwrap());
+        assert!(begin(4, 3).is_none(), "one owner");
+        kept.extend((0..5).map(|_| begin(1, 9).unwrap()));
+        assert!(begin(1, 9).is_none(), "all together");
+        kept.clear();
+        assert!(begin(2, 4).is_some());
+    }
+
+    #[test]
+    fn a_server_that_failed_rests_longer_each_time() {
+        let sources = Sources::new(Vec::new());
+        let mut now = Instant::now();
+        for rest in [60, 120, 240] {
+            sources
+                .begin(&origin(2), &[2; 32], now)
+                .unwrap()
+                .failed(now);
+            assert!(!sources.is_open(&origin(2), &[2; 32], now + Duration::from_secs(rest - 1)));
+            now += Duration::from_secs(rest);
+            assert!(sources.is_open(&origin(2), &[2; 32], now));
+        }
+        sources.begin(&origin(2), &[2; 32], now).unwrap().came();
+        assert!(sources.is_open(&origin(2), &[2; 32], now));
+        assert!(sources.waits.lock().running.is_empty());
+    }
+}

@@ -1,0 +1,568 @@
+//! Signed requests: who asks, whom, what, what for, and once only.
+//!
+//! What is signed names the receiver's origin, so that no receiver can pass a request on to another; the purpose and in it the
+//! job, so that a request made for one thing can't be used for another; a nonce, so that it is taken once; and the time, so that
+//! nonces need to be remembered for a minute only. [`sign`] makes the headers, [`Receiver`] checks them.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Mutex,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use http::HeaderMap;
+use sha2::{Digest, Sha256};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
+use solana_signer::Signer;
+
+use crate::origin::Origin;
+
+/// Oldest signed request that is taken, in seconds.
+pub const SIGNATURE_SECONDS: u64 = 60;
+/// How far ahead of the receiver's clock a request may be, in seconds.
+pub const AHEAD_SECONDS: u64 = 5;
+
+/// Header: base58 public key that signed.
+pub const HEADER_KEY: &str = "x-mythic-key";
+/// Header: unix seconds, decimal.
+pub const HEADER_TIME: &str = "x-mythic-time";
+/// Header: 16 random bytes, 32 hex digits.
+pub const HEADER_NONCE: &str = "x-mythic-nonce";
+/// Header: what the request is for.
+pub const HEADER_PURPOSE: &str = "x-mythic-purpose";
+/// Header: base58 Ed25519 signature.
+pub const HEADER_SIGNATURE: &str = "x-mythic-signature";
+
+const DOMAIN: &[u8] = b"mythic/http/v2";
+/// Longest purpose, in bytes.
+const MAX_PURPOSE: usize = 160;
+/// Requests that a receiver remembers at most.
+const MAX_SEEN: usize = 1 << 18;
+
+/// What requests are signed for.
+pub mod purpose {
+    use solana_pubkey::Pubkey;
+
+    /// `PUT /v1/nodes/:validator`.
+    pub const ANNOUNCE: &str = "announce";
+    /// `/v1/keys` and below.
+    pub const KEYS: &str = "keys";
+    /// Unbilled answers of one's own node.
+    pub const CHAT: &str = "chat";
+    /// `GET /v1/stream`: a validator's place among the subscribers.
+    pub const STREAM: &str = "stream";
+
+    /// The prompt with this hash (hex).
+    pub fn prompt(hash: &str) -> String {
+        format!("prompt:{hash}")
+    }
+    /// The result of a job, given.
+    pub fn result(job: &Pubkey) -> String {
+        format!("result:{job}")
+    }
+    /// The evidence of a job, for one of its own people: owner, requester, canceller.
+    pub fn evidence(job: &Pubkey) -> String {
+        format!("evidence:{job}")
+    }
+    /// The evidence of a job, for a validator that checks it or is party to its dispute.
+    pub fn check(job: &Pubkey, validator: &Pubkey) -> String {
+        format!("check:{job}:{validator}")
+    }
+
+    /// Job and validator of a [`check`].
+    pub fn parse_check(purpose: &str) -> Option<(Pubkey, Pubkey)> {
+        let (job, validator) = purpose.strip_prefix("check:")?.split_once(':')?;
+        Some((job.parse().ok()?, validator.parse().ok()?))
+    }
+}
+
+/// Why a signed request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// A header is missing or unreadable.
+    #[error("header {0} is missing or unreadable; sign the request")]
+    Header(&'static str),
+    /// Its time is too far from ours.
+    #[error(
+        "request time {time} is more than {SIGNATURE_SECONDS} s behind the receiver's {now}, or more than {AHEAD_SECONDS} s ahead; check \
+         the clock"
+    )]
+    Time {
+        /// As stated, unix seconds.
+        time: u64,
+        /// The receiver's clock.
+        now: u64,
+    },
+    /// The signature is not of this request by this key.
+    #[error(
+        "the signature does not match this host, method, path, purpose, body, time and nonce; requests to this host are signed for {origin}"
+    )]
+    Signature {
+        /// The receiver's origin.
+        origin: Origin,
+    },
+    /// The request came before.
+    #[error("this signed request was used already; sign a new one")]
+    Replayed,
+    /// It was signed for something else.
+    #[error("the request is signed for {signed:?}; this needs {wanted:?}")]
+    Purpose {
+        /// As signed.
+        signed: String,
+        /// As needed.
+        wanted: String,
+    },
+}
+
+/// Unix time in seconds.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
+}
+
+/// A request as it is signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The receiver.
+    pub origin: &'a Origin,
+    /// In capitals.
+    pub method: &'a str,
+    /// From its first slash, with its query.
+    pub path: &'a str,
+    /// What for; see [`purpose`].
+    pub purpose: &'a str,
+    /// The body, empty where there is none.
+    pub body: &'a [u8],
+}
+
+/// The bytes that are signed: `"mythic/http/v2"`, then method, origin, path and purpose, each behind its length in bytes as u32
+/// little-endian, then SHA-256 of the body, unix seconds as u64 little-endian, and the nonce.
+pub fn signed_bytes(request: &Request<'_>, time: u64, nonce: &[u8; 16]) -> Vec<u8> {
+    let mut bytes = DOMAIN.to_vec();
+    let parts = [
+        request.method,
+        request.origin.as_str(),
+        request.path,
+        request.purpose,
+    ];
+    for part in parts {
+        let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&len.to_le_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    bytes.extend_from_slice(&Sha256::digest(request.body));
+    bytes.extend_from_slice(&time.to_le_bytes());
+    bytes.extend_from_slice(nonce);
+    bytes
+}
+
+/// The headers of a signed request, at the present time.
+pub fn sign(request: &Request<'_>, key: &Keypair) -> [(&'static str, String); 5] {
+    sign_at(request, key, unix_seconds(), rand::random())
+}
+
+/// Like [`sign`] at a given time with a given nonce.
+pub fn sign_at(
+    request: &Request<'_>,
+    key: &Keypair,
+    time: u64,
+    nonce: [u8; 16],
+) -> [(&'static str, String); 5] {
+    let signature = key.sign_message(&signed_bytes(request, time, &nonce));
+    [
+        (HEADER_KEY, key.pubkey().to_string()),
+        (HEADER_TIME, time.to_string()),
+        (HEADER_NONCE, hex::encode(nonce)),
+        (HEADER_PURPOSE, request.purpose.to_string()),
+        (HEADER_SIGNATURE, signature.to_string()),
+    ]
+}
+
+/// A request whose signature is good. What it may do depends on what it was signed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    key: Pubkey,
+    purpose: String,
+}
+
+impl Signed {
+    /// Who signed, if the request was signed for `wanted`.
+    pub fn by(&self, wanted: &str) -> Result<Pubkey, AuthError> {
+        match self.purpose == wanted {
+            true => Ok(self.key),
+            false => Err(AuthError::Purpose {
+                signed: self.purpose.clone(),
+                wanted: wanted.into(),
+            }),
+        }
+    }
+
+    /// Job, claimed validator and signer of a request to check a job's answer, if it is one.
+    pub fn check(&self) -> Option<(Pubkey, Pubkey, Pubkey)> {
+        let (job, validator) = purpose::parse_check(&self.purpose)?;
+        Some((job, validator, self.key))
+    }
+}
+
+/// A receiver of signed requests. Takes each once.
+#[derive(Debug)]
+pub struct Receiver {
+    origin: Origin,
+    names: Vec<Origin>,
+    seen: Mutex<Seen>,
+}
+
+impl Receiver {
+    /// For a server that is reached at `origin`.
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            names: origin.names(),
+            origin,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Where it is reached.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Checks a request and remembers it. Whether the key may do it is the caller's question.
+    pub fn verify(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        headers: &HeaderMap,
+    ) -> Result<Signed, AuthError> {
+        self.verify_at((method, path, body), headers, unix_seconds())
+    }
+
+    /// Like [`Self::verify`] against a given clock.
+    pub fn verify_at(
+        &self,
+        (method, path, body): (&str, &str, &[u8]),
+        headers: &HeaderMap,
+        now: u64,
+    ) -> Result<Signed, AuthError> {
+        let header = |name: &'static str| {
+            headers
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .ok_or(AuthError::Header(name))
+        };
+        let key: Pubkey = header(HEADER_KEY)?
+            .parse()
+            .map_err(|_| AuthError::Header(HEADER_KEY))?;
+        let time: u64 = header(HEADER_TIME)?
+            .parse()
+            .map_err(|_| AuthError::Header(HEADER_TIME))?;
+        let mut nonce = [0; 16];
+        hex::decode_to_slice(header(HEADER_NONCE)?, &mut nonce)
+            .map_err(|_| AuthError::Header(HEADER_NONCE))?;
+        let purpose = header(HEADER_PURPOSE)?;
+        if purpose.len() > MAX_PURPOSE {
+            return Err(AuthError::Header(HEADER_PURPOSE));
+        }
+        let signature: Signature = header(HEADER_SIGNATURE)?
+            .parse()
+            .map_err(|_| AuthError::Header(HEADER_SIGNATURE))?;
+        if time.saturating_add(SIGNATURE_SECONDS) < now || time > now.saturating_add(AHEAD_SECONDS)
+        {
+            return Err(AuthError::Time { time, now });
+        }
+        let good = self.names.iter().any(|origin| {
+            let request = Request {
+                origin,
+                method,
+                path,
+                purpose,
+                body,
+            };
+            signature.verify(key.as_ref(), &signed_bytes(&request, time, &nonce))
+        });
+        if !good {
+            return Err(AuthError::Signature {
+                origin: self.origin.clone(),
+            });
+        }
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
+        match seen.first(&key, &nonce, time, now, MAX_SEEN) {
+            true => Ok(Signed {
+                key,
+                purpose: purpose.into(),
+            }),
+            false => Err(AuthError::Replayed),
+        }
+    }
+}
+
+/// Requests that were taken lately, by their stated second. When there are too many, the oldest second is forgotten, and from
+/// then on nothing of that second or before is taken: whoever floods a receiver shortens the life of old requests, and never
+/// makes one work twice.
+#[derive(Debug, Default)]
+struct Seen {
+    seconds: BTreeMap<u64, HashSet<[u8; 16]>>,
+    count: usize,
+    /// Requests of this second and before are refused.
+    closed: u64,
+}
+
+impl Seen {
+    fn first(&mut self, key: &Pubkey, nonce: &[u8; 16], time: u64, now: u64, most: usize) -> bool {
+        while let Some(oldest) = self.seconds.first_entry() {
+            if oldest.key().saturating_add(SIGNATURE_SECONDS) >= now && self.count < most {
+                break;
+            }
+            self.closed = self.closed.max(*oldest.key());
+            self.count -= oldest.remove().len();
+        }
+        if time <= self.closed {
+            return false;
+        }
+        let digest: [u8; 32] = Sha256::new()
+            .chain_update(key)
+            .chain_update(nonce)
+            .finalize()
+            .into();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        let new = self.seconds.entry(time).or_default().insert(id);
+        self.count += usize::from(new);
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        Origin::parse(text).unwrap()
+    }
+
+    fn headers(list: [(&'static str, String); 5]) -> HeaderMap {
+        list.into_iter()
+            .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
+            .collect()
+    }
+
+    struct Case {
+        origin: Origin,
+        method: &'static str,
+        path: &'static str,
+        purpose: &'static str,
+        body: &'static [u8],
+    }
+
+    impl Case {
+        fn new() -> Self {
+            Self {
+                origin: origin("https://gate.example.org"),
+                method: "PUT",
+                path: "/v1/nodes/a?b=1",
+                purpose: purpose::ANNOUNCE,
+                body: b"body",
+            }
+        }
+
+        fn sign(&self, key: &Keypair, time: u64, nonce: u8) -> HeaderMap {
+            let request = Request {
+                origin: &self.origin,
+                method: self.method,
+                path: self.path,
+                purpose: self.purpose,
+                body: self.body,
+            };
+            headers(sign_at(&request, key, time, [nonce; 16]))
+        }
+
+        fn receive(
+            &self,
+            receiver: &Receiver,
+            headers: &HeaderMap,
+            now: u64,
+        ) -> Result<Signed, AuthError> {
+            receiver.verify_at((self.method, self.path, self.body), headers, now)
+        }
+    }
+
+    #[test]
+    fn a_request_names_its_signer_for_its_purpose_only() {
+        let (case, key) = (Case::new(), Keypair::new());
+        let receiver = Receiver::new(case.origin.clone());
+        let signed = case
+            .receive(&receiver, &case.sign(&key, 1_000, 1), 1_060)
+            .unwrap();
+        assert_eq!(signed.by(purpose::ANNOUNCE), Ok(key.pubkey()));
+        assert!(matches!(signed.by("keys"), Err(AuthError::Purpose { .. })));
+    }
+
+    #[test]
+    fn any_change_breaks_the_signature() {
+        type Change = fn(&mut Case);
+        let changes: [Change; 4] = [
+            |c| c.method = "GET",
+            |c| c.path = "/v1/nodes/b",
+            |c| c.body = b"bodY",
+            |c| c.body = b"",
+        ];
+        let key = Keypair::new();
+        let receiver = Receiver::new(Case::new().origin);
+        let signed = Case::new().sign(&key, 1_000, 1);
+        for change in changes {
+            let mut case = Case::new();
+            change(&mut case);
+            assert!(matches!(
+                case.receive(&receiver, &signed, 1_000),
+                Err(AuthError::Signature { .. })
+            ));
+        }
+        for (name, value) in [
+            (HEADER_PURPOSE, "keys"),
+            (HEADER_TIME, "1001"),
+            (HEADER_NONCE, "00000000000000000000000000000000"),
+        ] {
+            let mut changed = signed.clone();
+            changed.insert(name, value.parse().unwrap());
+            let case = Case::new();
+            assert!(
+                matches!(
+                    case.receive(&receiver, &changed, 1_000),
+                    Err(AuthError::Signature { .. })
+                ),
+                "{name}"
+            );
+        }
+        for name in [
+            HEADER_KEY,
+            HEADER_TIME,
+            HEADER_NONCE,
+            HEADER_PURPOSE,
+            HEADER_SIGNATURE,
+        ] {
+            let mut less = signed.clone();
+            less.remove(name);
+            assert_eq!(
+                Case::new().receive(&receiver, &less, 1_000),
+                Err(AuthError::Header(name))
+            );
+        }
+        // Two parts can't be read as two others.
+        let moved = Request {
+            origin: &Case::new().origin,
+            method: "PUT",
+            path: "/v1/nodes/a?b=1announce",
+            purpose: "",
+            body: b"body",
+        };
+        let signed = headers(sign_at(&moved, &key, 1_000, [1; 16]));
+        assert!(Case::new().receive(&receiver, &signed, 1_000).is_err());
+    }
+
+    #[test]
+    fn a_request_for_one_receiver_is_worth_nothing_at_another() {
+        let (case, key) = (Case::new(), Keypair::new());
+        let signed = case.sign(&key, 1_000, 1);
+        for other in [
+            "http://gate.example.org",
+            "https://gate.example.org:8443",
+            "https://node.example.org",
+        ] {
+            let receiver = Receiver::new(origin(other));
+            assert!(
+                matches!(
+                    case.receive(&receiver, &signed, 1_000),
+                    Err(AuthError::Signature { .. })
+                ),
+                "{other}"
+            );
+        }
+        let local = Case {
+            origin: origin("http://localhost:4002"),
+            ..Case::new()
+        };
+        let receiver = Receiver::new(origin("http://127.0.0.1:4002"));
+        assert!(
+            local
+                .receive(&receiver, &local.sign(&key, 1_000, 1), 1_000)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_request_is_taken_once_and_for_a_minute() {
+        let (case, key) = (Case::new(), Keypair::new());
+        let receiver = Receiver::new(case.origin.clone());
+        let signed = case.sign(&key, 1_000, 1);
+        assert!(matches!(
+            case.receive(&receiver, &signed, 1_061),
+            Err(AuthError::Time { .. })
+        ));
+        assert!(matches!(
+            case.receive(&receiver, &signed, 994),
+            Err(AuthError::Time { .. })
+        ));
+        assert!(case.receive(&receiver, &signed, 995).is_ok());
+        assert_eq!(
+            case.receive(&receiver, &signed, 1_000),
+            Err(AuthError::Replayed)
+        );
+        assert_eq!(
+            case.receive(&receiver, &signed, 1_060),
+            Err(AuthError::Replayed)
+        );
+        assert!(
+            case.receive(&receiver, &case.sign(&key, 1_000, 2), 1_060)
+                .is_ok()
+        );
+        assert!(
+            case.receive(&receiver, &case.sign(&Keypair::new(), 1_000, 1), 1_060)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_flood_makes_no_request_work_twice_and_shuts_nobody_out() {
+        let (mut seen, key) = (Seen::default(), Pubkey::new_from_array([1; 32]));
+        assert!(seen.first(&key, &[0; 16], 1_000, 1_010, 4));
+        for i in 1..40u8 {
+            // Honest clocks are near the receiver's.
+            assert!(
+                seen.first(
+                    &key,
+                    &[i; 16],
+                    1_010 + u64::from(i),
+                    1_010 + u64::from(i),
+                    4
+                ),
+                "{i}"
+            );
+            assert!(
+                !seen.first(&key, &[0; 16], 1_000, 1_010 + u64::from(i), 4),
+                "{i}"
+            );
+            assert!(seen.count <= 4);
+        }
+    }
+
+    #[test]
+    fn a_check_names_job_and_validator() {
+        let (job, validator) = (
+            Pubkey::new_from_array([3; 32]),
+            Pubkey::new_from_array([4; 32]),
+        );
+        assert_eq!(
+            purpose::parse_check(&purpose::check(&job, &validator)),
+            Some((job, validator))
+        );
+        assert_eq!(purpose::parse_check(&purpose::evidence(&job)), None);
+        assert!(purpose::check(&job, &validator).len() <= MAX_PURPOSE);
+    }
+}
