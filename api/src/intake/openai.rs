@@ -290,6 +290,12 @@ pub(crate) fn stops(params: &mut Params) -> ApiResult<Vec<String>> {
             format!("stop takes at most {MAX_STOPS} strings of 1 to {MAX_STOP_BYTES} bytes"),
         ));
     }
+    if list.iter().any(|stop| stop.contains('\0')) {
+        return Err(ApiError::invalid(
+            "stop",
+            "stop strings can't contain the character U+0000",
+        ));
+    }
     Ok(list)
 }
 
@@ -691,6 +697,8 @@ mod tests {
             ("seed", json!("x")),
             ("stop", json!(["a", "b", "c", "d", "e"])),
             ("stop", json!("")),
+            ("stop", json!("\u{0}")),
+            ("stop", json!(["a", "b\u{0}"])),
             ("stream", json!("yes")),
             ("stream_options", json!({"include_usage": true})),
             ("messages", json!([])),

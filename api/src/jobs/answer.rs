@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The token's text, with what is not UTF-8 replaced.
+    #[serde(with = "crate::store::text")]
     pub token: String,
     /// Natural logarithm of its probability over the whole vocabulary, at temperature 1.
     pub logprob: f64,
@@ -17,6 +18,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
     /// Text that this step adds to the answer.
+    #[serde(with = "crate::store::text")]
     pub text: String,
     /// The chosen token and the alternatives, most likely first; present when log-probabilities were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +54,9 @@ pub struct ChoiceEnd {
     pub cost_lamports: u64,
     /// Where the receipt is.
     pub receipt: String,
+    /// The chain did not show the result in time: nobody vouches for this answer yet; its job tells later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 /// A finished choice as it is stored and replayed.
@@ -94,6 +99,24 @@ pub fn logprobs(logits: [i32; 4], log_sum_exp: f32) -> Option<[f64; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_with_a_nul_is_kept_without_one_and_comes_back_with_it() {
+        let piece = Piece {
+            text: "a\0b".into(),
+            logprob: Some((
+                Candidate {
+                    token: "\0".into(),
+                    logprob: -1.0,
+                    bytes: vec![0],
+                },
+                Vec::new(),
+            )),
+        };
+        let kept = serde_json::to_string(&piece).unwrap();
+        assert!(!kept.contains("\\u0000"), "{kept}");
+        assert_eq!(serde_json::from_str::<Piece>(&kept).unwrap(), piece);
+    }
 
     #[test]
     fn logprobs_are_over_the_whole_vocabulary_or_not_known() {
