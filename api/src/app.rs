@@ -13,10 +13,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::{Account, Accounts, Sealer},
-    chain::{Chain, blockhashes::Blockhashes},
+    chain::{Chain, blockhashes::Blockhashes, clock::Clock, purse::Purse},
     config::GatewayConfig,
     dial::Dialer,
-    fleet::{limits::Limiter, validators::Validators},
+    fleet::{limits::Limiter, queue::Queue, validators::Validators},
     http::Edge,
     intake::plan::{Catalogue, Served},
     jobs::{Jobs, run::Runs},
@@ -81,6 +81,12 @@ fn pool(url: &str) -> anyhow::Result<Pool> {
     mythic_postgres::pool(url, &settings).context("database_url")
 }
 
+fn addresses(list: &[String]) -> anyhow::Result<Vec<[u8; 32]>> {
+    list.iter()
+        .map(|address| Ok(address.parse::<solana_pubkey::Pubkey>()?.to_bytes()))
+        .collect()
+}
+
 impl App {
     /// Opens files and prepares connections; nothing is dialled yet.
     pub async fn new(config: GatewayConfig, stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
@@ -90,6 +96,8 @@ impl App {
             client: ChainClient::new(config.rpc_url.clone(), config.ws_url.clone()),
             payer: Arc::new(load_keypair(&config.keypair_path)?),
             blockhashes: Blockhashes::default(),
+            purse: Purse::default(),
+            clock: Clock::default(),
             prompt_source: origin.to_string(),
         });
         let dev = match &config.dev_account {
@@ -120,7 +128,10 @@ impl App {
         .await??;
         let config = Arc::new(config);
         let catalogue = Arc::new(Catalogue::new(served, chain.clone()));
-        let validators = Arc::new(Validators::new(chain.clone()));
+        let validators = Arc::new(Validators::new(
+            chain.clone(),
+            addresses(&config.deny_validators)?,
+        ));
         let metrics = Arc::new(Metrics::new()?);
         let jobs = Arc::new(Jobs {
             config: config.clone(),
@@ -132,6 +143,8 @@ impl App {
             dialer: Dialer::new(config.dev),
             metrics: metrics.clone(),
             runs: Runs::default(),
+            queue: Queue::new(&config.limits),
+            instance: uuid::Uuid::new_v4().simple().to_string(),
             janitor: Notify::new(),
             tracker: TaskTracker::new(),
             stop: stop.clone(),

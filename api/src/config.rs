@@ -38,8 +38,16 @@ pub struct GatewayConfig {
     pub deadline_slots: u32,
     /// Slots for which a job's nonce lives, at most the chain's `max_nonce_life`.
     pub nonce_slots: u64,
+    /// Validators that are never given a job, by authority, base58.
+    pub deny_validators: Vec<String>,
+    /// Wallets whose requests are refused, base58.
+    pub deny_wallets: Vec<String>,
+    /// API keys that are refused, by id.
+    pub deny_keys: Vec<String>,
     /// Bounds of what one client may use.
     pub limits: Limits,
+    /// What the operator lays out for others.
+    pub outlay: Outlay,
     /// How long is waited for what.
     pub timing: Timing,
     /// Bounds of connections, headers, bodies and readers.
@@ -89,10 +97,56 @@ pub struct Limits {
     pub keys_per_hour: u32,
     /// Subscribers of the feed in all.
     pub subscribers: u32,
+    /// Requests that wait for a validator in all.
+    pub queue: u32,
+    /// Requests that wait for a validator of one key.
+    pub queue_per_key: u32,
     /// Of these, places that only validators' signed requests get.
     pub subscribers_for_validators: u32,
     /// Subscribers of the feed per address, validators apart.
     pub subscribers_per_address: u32,
+}
+
+/// What the operator lays out for those that pay by API key: the fees of their transactions, and rent that comes back. Who pays by
+/// their own transaction costs the operator nothing and is not bounded here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outlay {
+    /// Jobs of one wallet in `rent_seconds`: each locks about 0.0064 SOL of rent until it is closed.
+    pub jobs_per_owner: u32,
+    /// How long a job's rent is locked, seconds: from its request to the closing after its deadline.
+    pub rent_seconds: u64,
+    /// Lamports of fees in a day (UTC) for one wallet.
+    pub fees_per_owner_per_day: u64,
+    /// Lamports of fees in a day (UTC) for all.
+    pub fees_per_day: u64,
+    /// Below this balance, lamports, no new work is taken: what is under way must be cancelled and closed.
+    pub reserve_lamports: u64,
+}
+
+impl Default for Outlay {
+    fn default() -> Self {
+        Self {
+            jobs_per_owner: 300,
+            rent_seconds: 1_500,
+            fees_per_owner_per_day: 20_000_000,
+            fees_per_day: 1_000_000_000,
+            reserve_lamports: 100_000_000,
+        }
+    }
+}
+
+impl Outlay {
+    /// For a development network, where lamports cost nothing.
+    pub fn generous() -> Self {
+        Self {
+            jobs_per_owner: u32::MAX,
+            fees_per_owner_per_day: 1 << 40,
+            fees_per_day: 1 << 40,
+            reserve_lamports: 10_000_000,
+            ..Self::default()
+        }
+    }
 }
 
 /// How long is waited for what, seconds.
@@ -107,8 +161,15 @@ pub struct Timing {
     pub first_token_seconds: u64,
     /// Between two tokens; then the answer breaks off.
     pub next_token_seconds: u64,
-    /// How long a job runs on after its client was lost before it had anything, so that a repeat can join.
+    /// Until the chain shows what a validator says: that it has the job, that its result is there.
+    pub confirm_seconds: u64,
+    /// How long a request waits for a validator with a free place.
+    pub queue_seconds: u64,
+    /// How long a job runs on after its client was lost, where the client may come back: it sent an idempotency key, or is an SDK
+    /// that says it sends again by itself.
     pub rejoin_seconds: u64,
+    /// A gateway that gave no sign of life for so long is dead: another one on the same database takes its requests over.
+    pub instance_seconds: u64,
     /// How long an answer can be fetched or replayed.
     pub answer_hours: u64,
     /// From the order to stop, when `/readyz` begins to refuse, to the end of listening: the time in which balancers notice.
@@ -134,7 +195,11 @@ impl Default for GatewayConfig {
             trusted_proxies: Vec::new(),
             deadline_slots: 1_200,
             nonce_slots: 600,
+            deny_validators: Vec::new(),
+            deny_wallets: Vec::new(),
+            deny_keys: Vec::new(),
             limits: Limits::default(),
+            outlay: Outlay::default(),
             timing: Timing::default(),
             http: mythic_http::Limits::default(),
         }
@@ -151,6 +216,8 @@ impl Default for Limits {
             anonymous_per_minute: 300,
             keys_per_hour: 60,
             subscribers: 1024,
+            queue: 256,
+            queue_per_key: 64,
             subscribers_for_validators: 256,
             subscribers_per_address: 256,
         }
@@ -164,7 +231,10 @@ impl Default for Timing {
             accept_seconds: 20,
             first_token_seconds: 60,
             next_token_seconds: 30,
-            rejoin_seconds: 15,
+            confirm_seconds: 10,
+            queue_seconds: 30,
+            rejoin_seconds: 5,
+            instance_seconds: 10,
             answer_hours: 24,
             unready_seconds: 0,
             drain_seconds: 10,
@@ -231,6 +301,17 @@ impl GatewayConfig {
                     "models[{index}].identity = {:?}: listed twice",
                     model.identity
                 ));
+            }
+        }
+        for (key, list) in [
+            ("deny_validators", &self.deny_validators),
+            ("deny_wallets", &self.deny_wallets),
+        ] {
+            if let Some(wrong) = list
+                .iter()
+                .find(|address| address.parse::<solana_pubkey::Pubkey>().is_err())
+            {
+                return Err(format!("{key}: {wrong:?} is not a base58 address"));
             }
         }
         if let Some(account) = &self.dev_account {
@@ -311,6 +392,18 @@ impl GatewayConfig {
                 "limits.subscribers_per_address",
                 self.limits.subscribers_per_address.into(),
             ),
+            ("limits.queue", self.limits.queue.into()),
+            ("limits.queue_per_key", self.limits.queue_per_key.into()),
+            ("outlay.jobs_per_owner", self.outlay.jobs_per_owner.into()),
+            ("outlay.rent_seconds", self.outlay.rent_seconds),
+            (
+                "outlay.fees_per_owner_per_day",
+                self.outlay.fees_per_owner_per_day,
+            ),
+            ("outlay.fees_per_day", self.outlay.fees_per_day),
+            ("timing.confirm_seconds", self.timing.confirm_seconds),
+            ("timing.queue_seconds", self.timing.queue_seconds),
+            ("timing.instance_seconds", self.timing.instance_seconds),
             ("timing.admission_seconds", self.timing.admission_seconds),
             ("timing.accept_seconds", self.timing.accept_seconds),
             (

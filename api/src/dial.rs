@@ -70,11 +70,12 @@ impl Dialer {
         Ok(client)
     }
 
-    /// Gives a validator a prompt and the transaction to co-sign; its events follow.
+    /// Gives a validator a prompt and the transaction to co-sign; its events follow, in at most `budget` bytes.
     pub async fn infer(
         &self,
         endpoint: &str,
         request: &InferenceRequest,
+        budget: usize,
     ) -> Result<BoxStream<'static, Result<NodeEvent, DialError>>, DialError> {
         let failed = |error: reqwest::Error| DialError::Failed(error.without_url().to_string());
         let origin = parse(endpoint)?;
@@ -99,10 +100,20 @@ impl Dialer {
             });
         }
         let mut parser = SseParser::new(MAX_BODY);
+        let mut left = budget;
         let events = response.bytes_stream().flat_map(move |chunk| {
             let items: Vec<Result<NodeEvent, DialError>> = match chunk {
                 Err(error) => vec![Err(DialError::Failed(error.without_url().to_string()))],
-                Ok(bytes) => match parser.push(&bytes) {
+                Ok(bytes) if bytes.len() > left => {
+                    left = 0;
+                    vec![Err(DialError::Failed(
+                        "its stream is longer than its answer can be".into(),
+                    ))]
+                }
+                Ok(bytes) => match {
+                    left -= bytes.len();
+                    parser.push(&bytes)
+                } {
                     Err(reason) => vec![Err(DialError::Failed(reason.into()))],
                     Ok(list) => list
                         .into_iter()

@@ -32,9 +32,9 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 use app::App;
-pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Timing};
+pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
 use intake::chat;
-use jobs::janitor;
+use jobs::{janitor, recover};
 use routes::{disputes, health, keys, lists, nodes, pages, stream};
 
 /// How long streams that are told of a stop have to pass it on.
@@ -161,6 +161,11 @@ pub async fn run(config: GatewayConfig, stop: CancellationToken) -> anyhow::Resu
     serve(listener, config, stop).await
 }
 
+async fn prepare(app: &App) -> anyhow::Result<()> {
+    store::migrate(&app.config.database_url).await?;
+    Ok(store::beat(&app.pool, &app.jobs.instance).await?)
+}
+
 /// Like [`run`] on a listener that is open already.
 pub async fn serve(
     listener: tokio::net::TcpListener,
@@ -169,7 +174,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let app = App::new(config, stop.clone()).await?;
     let mut pause = Duration::from_millis(200);
-    while let Err(error) = store::migrate(&app.config.database_url).await {
+    while let Err(error) = prepare(&app).await {
         tracing::warn!(%error, "laying out the gateway's tables; trying again");
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -177,9 +182,6 @@ pub async fn serve(
         }
         pause = (pause * 2).min(Duration::from_secs(5));
     }
-    let recovered = janitor::recover(&app.jobs)
-        .await
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
     let closing = app.edge.life.closing.clone();
     let background = [
         tokio::spawn({
@@ -187,8 +189,9 @@ pub async fn serve(
             async move { app.hub.run(&app, closing).await }
         }),
         tokio::spawn(janitor::run(app.jobs.clone(), closing.clone())),
+        tokio::spawn(recover::run(app.jobs.clone(), closing.clone())),
     ];
-    tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, recovered, "gateway ready");
+    tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, "gateway ready");
     let limits = mythic_http::Limits {
         // Streams are told and closed before the server cuts what is left.
         drain_seconds: app.config.timing.drain_seconds + LAST_WORDS.as_secs(),
@@ -205,6 +208,10 @@ pub async fn serve(
     served.await??;
     for task in background {
         task.abort();
+    }
+    // What is left can be taken over at once.
+    if let Err(error) = store::leave(&app.pool, &app.jobs.instance).await {
+        tracing::warn!(%error, "the gateway's end could not be noted");
     }
     tracing::info!("gateway stopped");
     Ok(())

@@ -21,8 +21,17 @@ pub struct Metrics {
     latency: HistogramVec,
     /// Time from the request to the first text, seconds.
     pub first_text: prometheus::Histogram,
-    /// Dispatches to validators by outcome.
+    /// Dispatches by outcome and validator.
     pub dispatches: IntCounterVec,
+    /// Seconds that requests waited for a validator.
+    pub queue_wait: prometheus::Histogram,
+    /// Jobs that somebody has to look after.
+    pub janitor_backlog: IntGauge,
+    queue: IntGauge,
+    breakers: IntGauge,
+    payer: IntGauge,
+    pool_in_use: IntGauge,
+    pool_waiting: IntGauge,
     /// Tokens handed out.
     pub tokens: IntCounter,
     /// CancelJob transactions sent.
@@ -48,6 +57,16 @@ impl Metrics {
             .buckets(seconds.clone()),
         )?;
         registry.register(Box::new(first_text.clone()))?;
+        let queue_wait = prometheus::Histogram::with_opts(
+            HistogramOpts::new(
+                "mythic_gateway_queue_wait_seconds",
+                "From a request's readiness to a validator with a place for it",
+            )
+            .buckets(seconds.clone()),
+        )?;
+        registry.register(Box::new(queue_wait.clone()))?;
+        let gauge =
+            |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
         Ok(Self {
             requests: register_int_counter_vec_with_registry!(
                 Opts::new("mythic_gateway_requests_total", "HTTP requests"),
@@ -61,12 +80,37 @@ impl Metrics {
                 registry
             )?,
             first_text,
+            queue_wait,
+            janitor_backlog: gauge(
+                "mythic_gateway_janitor_backlog",
+                "Jobs that the gateway has to look after",
+            )?,
+            queue: gauge(
+                "mythic_gateway_queued_requests",
+                "Requests that wait for a validator",
+            )?,
+            breakers: gauge(
+                "mythic_gateway_open_breakers",
+                "Validators that failed lately and get no jobs",
+            )?,
+            payer: gauge(
+                "mythic_gateway_payer_lamports",
+                "What the gateway's account held when it was last read",
+            )?,
+            pool_in_use: gauge(
+                "mythic_gateway_database_connections_in_use",
+                "Database connections in use",
+            )?,
+            pool_waiting: gauge(
+                "mythic_gateway_database_connections_waiting",
+                "Tasks that wait for a database connection",
+            )?,
             dispatches: register_int_counter_vec_with_registry!(
                 Opts::new(
                     "mythic_gateway_dispatches_total",
-                    "Jobs given to validators, by outcome"
+                    "Jobs given to validators, by outcome and validator"
                 ),
-                &["outcome"],
+                &["outcome", "validator"],
                 registry
             )?,
             tokens: register_int_counter_with_registry!(
@@ -116,6 +160,21 @@ pub async fn metrics(State(app): State<Arc<App>>) -> ApiResult<impl IntoResponse
         .subscribers
         .set(i64::try_from(app.hub.subscribers()).unwrap_or(i64::MAX));
     app.metrics.feed_seq.set(app.hub.newest());
+    let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    app.metrics.queue.set(size(app.jobs.queue.len()));
+    app.metrics
+        .breakers
+        .set(size(app.validators.open_breakers()));
+    if let Some(lamports) = app.chain.purse.last() {
+        app.metrics
+            .payer
+            .set(i64::try_from(lamports).unwrap_or(i64::MAX));
+    }
+    let pool = app.pool.status();
+    app.metrics
+        .pool_in_use
+        .set(size(pool.size.saturating_sub(pool.available)));
+    app.metrics.pool_waiting.set(size(pool.waiting));
     let mut text = Vec::new();
     TextEncoder::new()
         .encode(&app.metrics.registry.gather(), &mut text)

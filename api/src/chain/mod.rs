@@ -1,8 +1,10 @@
 //! The chain: its client, who pays fees, and what pays for jobs.
 
 pub mod blockhashes;
+pub mod clock;
 pub mod errors;
 pub mod pay;
+pub mod purse;
 
 use std::sync::Arc;
 
@@ -17,6 +19,10 @@ pub struct Chain {
     pub payer: Arc<Keypair>,
     /// The last finalized blockhash.
     pub blockhashes: blockhashes::Blockhashes,
+    /// What the payer holds.
+    pub purse: purse::Purse,
+    /// How long slots take.
+    pub clock: clock::Clock,
     /// Base URL of this gateway, without a slash at the end: where validators fetch the prompts of open jobs.
     pub prompt_source: String,
 }
@@ -29,6 +35,8 @@ impl Chain {
             client: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
             payer: Arc::new(Keypair::new()),
             blockhashes: blockhashes::Blockhashes::default(),
+            purse: purse::Purse::default(),
+            clock: clock::Clock::default(),
             prompt_source: "http://127.0.0.1:9".into(),
         })
     }

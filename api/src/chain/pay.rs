@@ -170,6 +170,7 @@ pub async fn preflight(chain: &Chain, account: &Account, plan: &Plan, jobs: u32)
         .await
         .map_err(chain_error)?;
     let slot = found.first().map_or(0, |snapshot| snapshot.slot);
+    chain.clock.saw(slot, std::time::Instant::now());
     let total = plan.ceiling.saturating_mul(u64::from(jobs));
     let balance = match found.first().and_then(|snapshot| snapshot.account.as_ref()) {
         Some(raw) => decode::<Vault>(&vault, raw)
@@ -266,8 +267,13 @@ pub fn check_client_transaction(encoded: &str, gateway: &Pubkey) -> ApiResult<Cl
     })
 }
 
-/// Whether a client's transaction pays for what the request asks.
-pub fn matches_plan(client: &ClientTransaction, plan: &Plan) -> ApiResult<()> {
+/// Whether a client's transaction pays for what the request asks, at `slot`: what it fixes for later is bounded too.
+pub fn matches_plan(
+    client: &ClientTransaction,
+    plan: &Plan,
+    prompt_source: &str,
+    slot: u64,
+) -> ApiResult<()> {
     let wrong = |what: &str, expected: String| {
         Err(ApiError::invalid(
             "mythic.transaction",
@@ -301,6 +307,20 @@ pub fn matches_plan(client: &ClientTransaction, plan: &Plan) -> ApiResult<()> {
             format!("{} and {}", plan.price_in, plan.price_out),
         );
     }
+    let expiry = window::nonce_expiry(&args.nonce);
+    let last = slot.saturating_add(plan.max_nonce_slots);
+    if !(slot..=last).contains(&expiry) {
+        return wrong("the expiry slot in nonce", format!("from {slot} to {last}"));
+    }
+    if args.deadline_slots.get() == 0 || args.deadline_slots.get() > plan.max_deadline_slots {
+        return wrong(
+            "deadline_slots",
+            format!("1 to {}", plan.max_deadline_slots),
+        );
+    }
+    if args.prompt_source.as_str() != prompt_source {
+        return wrong("prompt_source", prompt_source.to_owned());
+    }
     Ok(())
 }
 
@@ -329,17 +349,23 @@ pub async fn client_owner(chain: &Chain, client: &ClientTransaction) -> ApiResul
     Ok(owner)
 }
 
-/// A job as it stands, with the slot it was read at.
+/// A job as it stands, with the slot it was read at. What is no job of the program is none.
 pub async fn job(
     chain: &Chain,
     address: &Pubkey,
     commitment: Commitment,
 ) -> ApiResult<Option<(u64, Job)>> {
-    chain
-        .client
-        .account_at::<Job>(address, commitment)
-        .await
-        .map_err(chain_error)
+    match chain.client.account_at::<Job>(address, commitment).await {
+        Ok(Some((slot, job))) => {
+            if commitment == Commitment::Processed {
+                chain.clock.saw(slot, std::time::Instant::now());
+            }
+            Ok(Some((slot, job)))
+        }
+        // Anyone may send lamports to an address.
+        Ok(None) | Err(ClientError::Account { .. }) => Ok(None),
+        Err(error) => Err(chain_error(error)),
+    }
 }
 
 /// Sends CancelJob, as the job's canceller.

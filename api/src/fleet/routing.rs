@@ -15,6 +15,8 @@ pub struct Request<'a> {
     pub model: [u8; 32],
     /// Prompt and most output together, in tokens.
     pub tokens: u32,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
     /// Hash of the beginning of the prompt, for prefix affinity.
     pub prefix: u64,
     /// Validators that this request has already failed on.
@@ -40,8 +42,20 @@ pub struct Node {
     pub headroom: u64,
     /// Tokens waiting there, by its own word and by what this gateway has under way.
     pub queued_tokens: u64,
-    /// Tokens a second, thousandths; 0 = not measured.
-    pub tokens_per_s_milli: u64,
+    /// Jobs that this gateway has under way there.
+    pub running: u64,
+    /// Jobs that it works on at once.
+    pub concurrent: u64,
+    /// Jobs that it is given at most: those it works on and a few that wait there.
+    pub places: u64,
+    /// It said lately that it has no place.
+    pub full: bool,
+    /// Tokens a second of real jobs, thousandths, as this gateway measured them; 0 = not measured.
+    pub measured_milli: u64,
+    /// Tokens a second that it claims, thousandths; 0 = claims nothing. Only ever a bound.
+    pub claimed_milli: u64,
+    /// Number of the last dispatch to it; the smaller, the longer ago.
+    pub last: u64,
     /// Share of good outcomes lately, in thousandths.
     pub success_milli: u32,
     /// The breaker lets requests through.
@@ -74,6 +88,9 @@ pub enum NoChoice {
     /// Those that are up have no stake free for another job.
     #[error("every validator of this model is at the limit of its stake")]
     Full,
+    /// Those that could take it work on other jobs.
+    #[error("every validator of this model is busy")]
+    Busy,
     /// Every one left has been asked for this request.
     #[error("every validator of this model declined or failed on this request")]
     Tried,
@@ -83,29 +100,36 @@ pub enum NoChoice {
 #[derive(Debug, Clone, Copy)]
 pub struct Router;
 
-/// Speed assumed for a validator that has not been measured, thousandths of a token a second.
+/// Speed assumed while no validator has been measured, thousandths of a token a second.
 const UNMEASURED: u64 = 10_000;
+/// A prompt shorter than this, in tokens, is no reason to prefer a validator that knows its beginning.
+pub const WARM_TOKENS: u32 = 512;
 
 /// Why a node is left out, and which stay.
 type Filter<'a> = (NoChoice, &'a dyn Fn(&Node) -> bool);
 
 impl Router {
-    /// Index of the validator with the least expected wait, or why there is none.
+    /// Index of the validator that gets the request, or why there is none. Load counts first: one that has a place free goes
+    /// before one where the request would wait. Among those the expected time counts, and whoever needs at most twice the best
+    /// one's time is its equal: equals share, the one that was given a job longest ago goes first.
     pub fn pick(request: &Request<'_>, fleet: &Fleet) -> Result<usize, NoChoice> {
         let mut left: Vec<usize> = (0..fleet.nodes.len()).collect();
-        let filters: [Filter<'_>; 5] = [
+        let filters: [Filter<'_>; 6] = [
             (NoChoice::Model, &|node| {
                 node.eligible && node.models.contains(&request.model)
             }),
             (NoChoice::Context, &|node| {
                 node.context == 0 || node.context >= request.tokens
             }),
+            (NoChoice::Tried, &|node| {
+                !request.tried.contains(&node.validator)
+            }),
             (NoChoice::Unhealthy, &|node| {
                 node.breaker_allows && !node.endpoint.is_empty()
             }),
             (NoChoice::Full, &|node| node.headroom > 0),
-            (NoChoice::Tried, &|node| {
-                !request.tried.contains(&node.validator)
+            (NoChoice::Busy, &|node| {
+                !node.full && node.running < node.places
             }),
         ];
         for (reason, keep) in filters {
@@ -114,31 +138,52 @@ impl Router {
                 return Err(reason);
             }
         }
-        left.into_iter()
-            .min_by_key(|index| {
-                fleet
-                    .nodes
-                    .get(*index)
-                    .map(|node| (Self::score(request, node), node.validator))
+        let nodes: Vec<(usize, &Node)> = left
+            .into_iter()
+            .filter_map(|index| Some((index, fleet.nodes.get(index)?)))
+            .collect();
+        let rounds = |node: &Node| node.running / node.concurrent.max(1);
+        let fewest = nodes.iter().map(|(_, node)| rounds(node)).min();
+        let fastest = nodes.iter().map(|(_, node)| node.measured_milli).max();
+        let timed: Vec<(usize, &Node, u64)> = nodes
+            .into_iter()
+            .filter(|(_, node)| Some(rounds(node)) == fewest)
+            .map(|(index, node)| {
+                (
+                    index,
+                    node,
+                    Self::expected(request, node, fastest.unwrap_or(0)),
+                )
             })
+            .collect();
+        let best = timed.iter().map(|(_, _, time)| *time).min().unwrap_or(0);
+        timed
+            .into_iter()
+            .filter(|(_, _, time)| *time <= best.saturating_mul(2))
+            .min_by_key(|(_, node, _)| {
+                let load = node.running.saturating_mul(1_000) / node.concurrent.max(1);
+                let warm = request.prompt_tokens >= WARM_TOKENS
+                    && node.warm_prefixes.contains(&request.prefix);
+                (load, !warm, node.last, node.validator)
+            })
+            .map(|(index, _, _)| index)
             .ok_or(NoChoice::Model)
     }
 
-    /// Expected milliseconds until the answer is whole, worsened by failures; smaller is better.
-    pub fn score(request: &Request<'_>, node: &Node) -> u64 {
-        let speed = if node.tokens_per_s_milli == 0 {
-            UNMEASURED
-        } else {
-            node.tokens_per_s_milli
+    /// Expected milliseconds until the answer is whole, worsened by failures. Who was not measured is taken to be as fast as the
+    /// fastest that was, `fastest`, so that real jobs come to measure it; nobody is taken to be faster than it claims.
+    fn expected(request: &Request<'_>, node: &Node, fastest: u64) -> u64 {
+        let measured = match (node.measured_milli, fastest) {
+            (0, 0) => UNMEASURED,
+            (0, fastest) => fastest,
+            (measured, _) => measured,
+        };
+        let speed = match node.claimed_milli {
+            0 => measured,
+            claimed => measured.min(claimed),
         };
         let tokens = node.queued_tokens.saturating_add(u64::from(request.tokens));
-        let mut wait = tokens.saturating_mul(1_000_000) / speed;
-        if node.warm_prefixes.contains(&request.prefix) {
-            wait = wait / 10 * 8;
-        }
-        if !node.announced {
-            wait = wait.saturating_mul(2);
-        }
+        let wait = tokens.saturating_mul(1_000_000) / speed.max(1);
         wait.saturating_mul(1_000) / u64::from(node.success_milli.clamp(50, 1_000))
     }
 }
@@ -250,25 +295,62 @@ impl Breaker {
     }
 }
 
-/// Running share of good outcomes, in thousandths; an old outcome loses an eighth with each new one.
-#[derive(Debug, Clone, Copy)]
-pub struct SuccessRate(u32);
+/// After so long half of what failures cost is forgotten: a validator that comes back gets jobs again.
+const FORGET: Duration = Duration::from_secs(60);
 
-impl Default for SuccessRate {
-    fn default() -> Self {
-        Self(1_000)
-    }
+/// Running share of good outcomes, in thousandths; an old outcome loses an eighth with each new one, and time heals.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SuccessRate {
+    missing: u32,
+    at: Option<Instant>,
 }
 
 impl SuccessRate {
+    fn missing(self, now: Instant) -> u32 {
+        let Some(at) = self.at else { return 0 };
+        let halvings = now.duration_since(at).as_secs() / FORGET.as_secs();
+        self.missing
+            .checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX))
+            .unwrap_or(0)
+    }
+
     /// Adds an outcome.
-    pub fn add(&mut self, good: bool) {
-        self.0 = (self.0 * 7 + if good { 1_000 } else { 0 } + 4) / 8;
+    pub fn add(&mut self, good: bool, now: Instant) {
+        let missing = self.missing(now);
+        self.missing = (missing * 7 + if good { 0 } else { 1_000 }) / 8;
+        self.at = Some(now);
     }
 
     /// Thousandths.
-    pub fn milli(self) -> u32 {
-        self.0.min(1_000)
+    pub fn milli(self, now: Instant) -> u32 {
+        1_000 - self.missing(now).min(1_000)
+    }
+}
+
+/// Tokens a second of real jobs, thousandths: a running mean.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Speed(u64);
+
+impl Speed {
+    /// Adds a job of `tokens` tokens that took `time` from the first to the last. What came faster than anything generates was
+    /// held up on the way and measures nothing, like a single token.
+    pub fn add(&mut self, tokens: u32, time: Duration) {
+        const MOST: u64 = 2_000_000;
+        let steps = u64::from(tokens.saturating_sub(1));
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let now = steps.saturating_mul(1_000_000_000) / micros;
+        if now == 0 || now > MOST {
+            return;
+        }
+        self.0 = match self.0 {
+            0 => now,
+            mean => (mean * 3 + now) / 4,
+        };
+    }
+
+    /// Thousandths of a token a second; 0 = not measured.
+    pub fn milli(self) -> u64 {
+        self.0
     }
 }
 
@@ -288,7 +370,13 @@ mod tests {
             eligible: true,
             headroom: 5,
             queued_tokens: 0,
-            tokens_per_s_milli: 20_000,
+            running: 0,
+            concurrent: 1,
+            places: 3,
+            full: false,
+            measured_milli: 20_000,
+            claimed_milli: 0,
+            last: 0,
             success_milli: 1_000,
             breaker_allows: true,
             warm_prefixes: vec![],
@@ -300,6 +388,7 @@ mod tests {
         Request {
             model: MODEL,
             tokens: 600,
+            prompt_tokens: 600,
             prefix: 9,
             tried,
         }
@@ -347,6 +436,18 @@ mod tests {
             }]),
             Err(NoChoice::Full)
         );
+        for busy in [
+            Node {
+                running: 3,
+                ..node(1)
+            },
+            Node {
+                full: true,
+                ..node(1)
+            },
+        ] {
+            assert_eq!(pick(vec![busy]), Err(NoChoice::Busy));
+        }
         let tried = [[1; 32]];
         assert_eq!(
             Router::pick(
@@ -360,57 +461,72 @@ mod tests {
     }
 
     #[test]
-    fn the_shorter_queue_the_faster_node_and_the_better_record_win() {
-        assert_eq!(
-            pick(vec![
-                Node {
-                    queued_tokens: 100,
-                    ..node(1)
-                },
-                node(2)
-            ]),
-            Ok(1)
-        );
-        assert_eq!(
-            pick(vec![
-                node(1),
-                Node {
-                    tokens_per_s_milli: 40_000,
-                    ..node(2)
-                }
-            ]),
-            Ok(1)
-        );
-        assert_eq!(
-            pick(vec![
-                Node {
-                    success_milli: 500,
-                    ..node(1)
-                },
-                node(2)
-            ]),
-            Ok(1)
-        );
+    fn a_free_validator_a_much_faster_one_and_a_better_record_win() {
+        let busy = Node {
+            running: 1,
+            measured_milli: 200_000,
+            ..node(1)
+        };
+        assert_eq!(pick(vec![busy, node(2)]), Ok(1), "load before speed");
+        let fast = Node {
+            measured_milli: 50_000,
+            last: 9,
+            ..node(2)
+        };
+        assert_eq!(pick(vec![node(1), fast]), Ok(1));
+        let failing = Node {
+            success_milli: 400,
+            ..node(1)
+        };
+        assert_eq!(pick(vec![failing, Node { last: 9, ..node(2) }]), Ok(1));
     }
 
     #[test]
-    fn a_warm_prefix_wins_over_a_small_queue_but_not_a_long_one() {
+    fn equals_share_and_one_that_is_not_measured_yet_is_an_equal() {
+        let mut nodes: Vec<Node> = (1..=5).map(node).collect();
+        nodes[3].measured_milli = 0;
+        nodes[4].measured_milli = 30_000;
+        let mut jobs = [0; 5];
+        for turn in 1..=40 {
+            let at = pick(nodes.clone()).unwrap();
+            jobs[at] += 1;
+            nodes[at].last = turn;
+        }
+        assert_eq!(jobs, [8; 5]);
+    }
+
+    #[test]
+    fn a_claim_of_speed_only_bounds() {
+        let boast = Node {
+            claimed_milli: u64::MAX,
+            last: 1,
+            ..node(1)
+        };
+        assert_eq!(pick(vec![boast, node(2)]), Ok(1));
+        let modest = Node {
+            claimed_milli: 1_000,
+            ..node(1)
+        };
+        let other = Node { last: 9, ..node(2) };
+        assert_eq!(pick(vec![modest, other]), Ok(1));
+    }
+
+    #[test]
+    fn a_long_prompt_goes_where_its_beginning_is_known_among_equals() {
         let warm = Node {
             warm_prefixes: vec![9],
-            queued_tokens: 100,
+            last: 5,
             ..node(1)
         };
         assert_eq!(pick(vec![warm.clone(), node(2)]), Ok(0));
-        assert_eq!(
-            pick(vec![
-                Node {
-                    queued_tokens: 5_000,
-                    ..warm
-                },
-                node(2)
-            ]),
-            Ok(1)
-        );
+        let short = Request {
+            prompt_tokens: 20,
+            ..request(&[])
+        };
+        let fleet = Fleet {
+            nodes: vec![warm, node(2)],
+        };
+        assert_eq!(Router::pick(&short, &fleet), Ok(1));
     }
 
     #[test]
@@ -423,7 +539,8 @@ mod tests {
         assert_eq!(
             pick(vec![Node {
                 queued_tokens: u64::MAX,
-                tokens_per_s_milli: 1,
+                measured_milli: 1,
+                claimed_milli: 1,
                 success_milli: 0,
                 announced: false,
                 ..node(1)
@@ -478,11 +595,28 @@ mod tests {
     }
 
     #[test]
-    fn the_success_rate_falls_and_recovers() {
+    fn the_success_rate_falls_and_recovers_by_good_jobs_or_by_time() {
+        let now = Instant::now();
         let mut rate = SuccessRate::default();
-        rate.add(false);
-        assert!(rate.milli() < 900);
-        (0..60).for_each(|_| rate.add(true));
-        assert!(rate.milli() > 980);
+        rate.add(false, now);
+        assert!(rate.milli(now) < 900);
+        let mut later = rate;
+        (0..60).for_each(|_| rate.add(true, now));
+        assert!(rate.milli(now) > 980);
+        (0..20).for_each(|_| later.add(false, now));
+        assert!(later.milli(now) < 200);
+        assert!(later.milli(now + 10 * FORGET) > 990);
+    }
+
+    #[test]
+    fn speed_is_measured_by_what_took_time() {
+        let mut speed = Speed::default();
+        speed.add(1, Duration::from_secs(1));
+        speed.add(40, Duration::ZERO);
+        assert_eq!(speed.milli(), 0);
+        speed.add(41, Duration::from_secs(2));
+        assert_eq!(speed.milli(), 20_000);
+        speed.add(81, Duration::from_secs(2));
+        assert_eq!(speed.milli(), 25_000);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,19 +21,39 @@ use solana_pubkey::Pubkey;
 use crate::{
     chain::{Chain, errors::chain_error},
     error::ApiResult,
-    fleet::routing::{Breaker, Fleet, Load, LoadGuard, Node, SuccessRate},
+    fleet::routing::{
+        Breaker, Fleet, Load, LoadGuard, NoChoice, Node, Request, Router, Speed, SuccessRate,
+    },
 };
 
 /// How long the list of validators is believed before it is read again.
 const LIST_LIFE: Duration = Duration::from_secs(5);
+/// After so long an old list is not believed any more, even while it is read again.
+const LIST_LIMIT: Duration = Duration::from_secs(60);
+/// Nobody makes the list be read more often than this.
+const LIST_PAUSE: Duration = Duration::from_secs(1);
+/// Authorities that are known not to be registered, and how long that is believed.
+const STRANGERS: usize = 4_096;
+const STRANGER_LIFE: Duration = Duration::from_secs(10);
 /// Prompt beginnings remembered per validator.
 const PREFIXES: usize = 256;
+/// Jobs that may wait at a validator beside those that it works on.
+const AHEAD: u64 = 1;
+/// Jobs at once that are believed.
+const MOST_CONCURRENT: u32 = 1_024;
+/// Jobs given at once to a validator that has not announced how many it takes.
+const UNANNOUNCED: u64 = 4;
+/// A validator that declined for want of a place is not asked again for so long.
+const FULL: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Entry {
     load: Arc<Load>,
     breaker: Breaker,
     success: SuccessRate,
+    speed: Speed,
+    last: u64,
+    full_until: Option<Instant>,
     prefixes: VecDeque<u64>,
     announced: Option<(Instant, Announcement)>,
 }
@@ -46,14 +69,25 @@ pub enum Verdict {
     Neutral,
 }
 
-/// When the chain was read, at which slot, and what it held.
-type Listed = (Instant, u64, Arc<Vec<Validator>>);
+/// The validators registered on chain.
+#[derive(Clone)]
+struct Listed {
+    at: Instant,
+    slot: u64,
+    validators: Arc<Vec<Validator>>,
+}
 
 /// All validators.
 pub struct Validators {
     chain: Arc<Chain>,
+    denied: Vec<[u8; 32]>,
     entries: Mutex<HashMap<[u8; 32], Entry>>,
-    list: tokio::sync::Mutex<Option<Listed>>,
+    dispatches: std::sync::atomic::AtomicU64,
+    list: Mutex<Option<Listed>>,
+    /// One reads, the others wait or go on with what is known.
+    reading: tokio::sync::Mutex<()>,
+    stale: AtomicBool,
+    strangers: Mutex<HashMap<[u8; 32], Instant>>,
 }
 
 fn fresh(announced: &Option<(Instant, Announcement)>, now: Instant) -> Option<&Announcement> {
@@ -64,48 +98,79 @@ fn fresh(announced: &Option<(Instant, Announcement)>, now: Instant) -> Option<&A
 }
 
 impl Validators {
-    /// Nothing is known yet; `chain` tells.
-    pub fn new(chain: Arc<Chain>) -> Self {
+    /// Nothing is known yet; `chain` tells. The authorities `denied` are never given a job.
+    pub fn new(chain: Arc<Chain>, denied: Vec<[u8; 32]>) -> Self {
         Self {
             chain,
+            denied,
             entries: Mutex::default(),
-            list: tokio::sync::Mutex::default(),
+            dispatches: std::sync::atomic::AtomicU64::new(0),
+            list: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            stale: AtomicBool::new(false),
+            strangers: Mutex::default(),
         }
     }
 
-    /// Validators registered on chain, at most 5 seconds old, with the slot of reading.
+    fn known(&self, life: Duration) -> Option<Listed> {
+        self.list
+            .lock()
+            .clone()
+            .filter(|list| list.at.elapsed() < life)
+    }
+
+    /// Validators registered on chain, at most 5 seconds old, with the slot of reading. One call reads; meanwhile the others go on
+    /// with a list of up to a minute, and wait only where there is none.
     pub async fn registered(&self) -> ApiResult<(u64, Arc<Vec<Validator>>)> {
-        let mut list = self.list.lock().await;
-        if let Some((at, slot, validators)) = &*list
-            && at.elapsed() < LIST_LIFE
-        {
-            return Ok((*slot, validators.clone()));
+        let life = if self.stale.load(Ordering::Relaxed) {
+            LIST_PAUSE
+        } else {
+            LIST_LIFE
+        };
+        if let Some(list) = self.known(life) {
+            return Ok((list.slot, list.validators));
         }
-        let slot = self
-            .chain
-            .client
+        let reading = match self.reading.try_lock() {
+            Ok(reading) => reading,
+            Err(_) => match self.known(LIST_LIMIT) {
+                Some(list) => return Ok((list.slot, list.validators)),
+                None => self.reading.lock().await,
+            },
+        };
+        if let Some(list) = self.known(LIST_PAUSE) {
+            return Ok((list.slot, list.validators));
+        }
+        let read = self.read().await;
+        drop(reading);
+        match (read, self.known(LIST_LIMIT)) {
+            (Ok(list), _) | (Err(_), Some(list)) => Ok((list.slot, list.validators)),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn read(&self) -> ApiResult<Listed> {
+        let client = &self.chain.client;
+        let slot = client
             .slot(Commitment::Processed)
             .await
             .map_err(chain_error)?;
-        let found = self
-            .chain
-            .client
+        let found = client
             .program_accounts::<Validator>(&[], Commitment::Processed)
             .await
             .map_err(chain_error)?;
-        let validators = Arc::new(
-            found
-                .into_iter()
-                .map(|(_, validator)| validator)
-                .collect::<Vec<_>>(),
-        );
-        *list = Some((Instant::now(), slot, validators.clone()));
-        Ok((slot, validators))
+        let listed = Listed {
+            at: Instant::now(),
+            slot,
+            validators: Arc::new(found.into_iter().map(|(_, validator)| validator).collect()),
+        };
+        *self.list.lock() = Some(listed.clone());
+        self.stale.store(false, Ordering::Relaxed);
+        Ok(listed)
     }
 
-    /// Something changed: read the list again next time.
-    pub async fn forget(&self) {
-        *self.list.lock().await = None;
+    /// Something may have changed: read the list again next time, at most once a second.
+    pub fn forget(&self) {
+        self.stale.store(true, Ordering::Relaxed);
     }
 
     /// What a validator says of itself, after its signature was checked.
@@ -117,31 +182,88 @@ impl Validators {
     /// The picture that the router decides on.
     pub async fn fleet(&self, rules: &Rules, price: (u32, u32)) -> ApiResult<Fleet> {
         let (slot, validators) = self.registered().await?;
-        let now = Instant::now();
         let entries = self.entries.lock();
+        Ok(self.pictures(&entries, &validators, slot, (rules, price)))
+    }
+
+    fn pictures(
+        &self,
+        entries: &HashMap<[u8; 32], Entry>,
+        validators: &[Validator],
+        slot: u64,
+        (rules, price): (&Rules, (u32, u32)),
+    ) -> Fleet {
+        let now = Instant::now();
         let nodes = validators
             .iter()
+            .filter(|validator| !self.denied.contains(&validator.authority))
             .map(|validator| {
                 let entry = entries.get(&validator.authority);
                 let announcement = entry.and_then(|entry| fresh(&entry.announced, now));
                 picture(validator, entry, announcement, slot, rules, price, now)
             })
             .collect();
-        Ok(Fleet { nodes })
+        Fleet { nodes }
     }
 
-    /// Takes the load of a job at a validator and remembers the beginning of its prompt.
-    pub fn dispatch(&self, authority: [u8; 32], tokens: u32, prefix: u64) -> LoadGuard {
+    /// Picks the validator for a request and takes its load, in one step. `wanted` = the client named one.
+    pub async fn choose(
+        &self,
+        request: &Request<'_>,
+        rules: &Rules,
+        price: (u32, u32),
+        wanted: Option<Pubkey>,
+    ) -> ApiResult<Result<(Node, LoadGuard), NoChoice>> {
+        let (slot, validators) = self.registered().await?;
+        let mut entries = self.entries.lock();
+        let mut fleet = self.pictures(&entries, &validators, slot, (rules, price));
+        if let Some(wanted) = wanted {
+            fleet.nodes.retain(|node| {
+                mythic_client::pda::validator(&Pubkey::new_from_array(node.validator)) == wanted
+            });
+        }
+        Ok(Router::pick(request, &fleet).map(|at| {
+            let node = fleet.nodes.swap_remove(at);
+            let entry = entries.entry(node.validator).or_default();
+            entry.breaker.on_dispatch(Instant::now());
+            entry.last = self.dispatches.fetch_add(1, Ordering::Relaxed) + 1;
+            if !entry.prefixes.contains(&request.prefix) {
+                if entry.prefixes.len() >= PREFIXES {
+                    entry.prefixes.pop_front();
+                }
+                entry.prefixes.push_back(request.prefix);
+            }
+            let guard = LoadGuard::take(&entry.load, request.tokens);
+            (node, guard)
+        }))
+    }
+
+    /// It declined for want of a place.
+    pub fn full(&self, authority: [u8; 32]) {
         let mut entries = self.entries.lock();
         let entry = entries.entry(authority).or_default();
-        entry.breaker.on_dispatch(Instant::now());
-        if !entry.prefixes.contains(&prefix) {
-            if entry.prefixes.len() >= PREFIXES {
-                entry.prefixes.pop_front();
-            }
-            entry.prefixes.push_back(prefix);
-        }
-        LoadGuard::take(&entry.load, tokens)
+        entry.breaker.on_neutral();
+        entry.full_until = Some(Instant::now() + FULL);
+    }
+
+    /// A real job of `tokens` tokens took `time` from its first to its last.
+    pub fn measured(&self, authority: [u8; 32], tokens: u32, time: Duration) {
+        self.entries
+            .lock()
+            .entry(authority)
+            .or_default()
+            .speed
+            .add(tokens, time);
+    }
+
+    /// Breakers that are open now.
+    pub fn open_breakers(&self) -> usize {
+        let now = Instant::now();
+        self.entries
+            .lock()
+            .values()
+            .filter(|entry| !entry.breaker.allows(now))
+            .count()
     }
 
     /// Notes how a dispatch went.
@@ -151,11 +273,11 @@ impl Validators {
         match verdict {
             Verdict::Good => {
                 entry.breaker.on_success();
-                entry.success.add(true);
+                entry.success.add(true, Instant::now());
             }
             Verdict::Bad => {
                 entry.breaker.on_failure(Instant::now());
-                entry.success.add(false);
+                entry.success.add(false, Instant::now());
             }
             Verdict::Neutral => entry.breaker.on_neutral(),
         }
@@ -182,14 +304,29 @@ impl Validators {
         {
             return Ok(Some(*found));
         }
+        if let Some(at) = self.strangers.lock().get(&authority.to_bytes())
+            && at.elapsed() < STRANGER_LIFE
+        {
+            return Ok(None);
+        }
         let address = mythic_client::pda::validator(authority);
-        Ok(self
+        let found = self
             .chain
             .client
             .account::<Validator>(&address)
             .await
             .map_err(chain_error)?
-            .map(|(_, validator)| validator))
+            .map(|(_, validator)| validator);
+        if found.is_none() {
+            let mut strangers = self.strangers.lock();
+            if strangers.len() >= STRANGERS {
+                strangers.retain(|_, at| at.elapsed() < STRANGER_LIFE);
+            }
+            if strangers.len() < STRANGERS {
+                strangers.insert(authority.to_bytes(), Instant::now());
+            }
+        }
+        Ok(found)
     }
 
     /// Where a validator is reached: as it announced itself, else as the chain says.
@@ -262,9 +399,17 @@ fn picture(
         queued_tokens: announced
             .map_or(0, |announcement| announcement.queued_tokens)
             .max(own_tokens),
+        running: own_jobs,
+        concurrent: announced.map_or(1, |announcement| announcement.max_concurrent.max(1).into()),
+        places: announced.map_or(UNANNOUNCED, |announcement| {
+            u64::from(announcement.max_concurrent.clamp(1, MOST_CONCURRENT)) + AHEAD
+        }),
+        full: entry.is_some_and(|entry| entry.full_until.is_some_and(|until| now < until)),
+        measured_milli: entry.map_or(0, |entry| entry.speed.milli()),
         // Bounded before the cast: a validator may claim anything.
-        tokens_per_s_milli: speed.map_or(0, |speed| (speed * 1_000.0).clamp(1.0, 1e9) as u64),
-        success_milli: entry.map_or(1_000, |entry| entry.success.milli()),
+        claimed_milli: speed.map_or(0, |speed| (speed * 1_000.0).clamp(1.0, 1e9) as u64),
+        last: entry.map_or(0, |entry| entry.last),
+        success_milli: entry.map_or(1_000, |entry| entry.success.milli(now)),
         breaker_allows: entry.is_none_or(|entry| entry.breaker.allows(now)),
         warm_prefixes: entry.map_or(Vec::new(), |entry| entry.prefixes.iter().copied().collect()),
         announced: announced.is_some(),
@@ -346,7 +491,7 @@ mod tests {
             (
                 node.endpoint.as_str(),
                 node.queued_tokens,
-                node.tokens_per_s_milli
+                node.claimed_milli
             ),
             ("http://said", 70, 1_000_000_000)
         );

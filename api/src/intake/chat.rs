@@ -13,12 +13,11 @@ use axum::{
     },
 };
 use futures::Stream;
+use mythic_client::Commitment;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -28,7 +27,6 @@ use crate::{
     chain::errors::chain_error,
     chain::pay,
     error::{ApiError, ApiResult, ErrorBody},
-    fleet::limits::Permit,
     fleet::routing::{Request, Router},
     http::{Caller, JsonBytes, Query, stopping},
     intake::completion::{self, ChatCompletion, Told, Usage},
@@ -36,49 +34,13 @@ use crate::{
     intake::plan::{self, Plan},
     intake::shapes,
     jobs::answer::{ChoiceAnswer, ChoiceEnd, Finish},
-    jobs::dispatch::{self, Payer, Work},
-    jobs::janitor,
-    jobs::run::{Event, Reader, Run, RunHead},
+    jobs::enter::{self, Entered, Entry},
+    jobs::run::{Event, Reader, Rejoin, Run},
+    jobs::work::Payer,
     routes::{jobs, stream::unbuffered},
-    store::{self, Begin, NewRequest, StoredRequest},
 };
 
 const REPLAYED: &str = "x-mythic-replayed";
-
-/// What a repeated request is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Repeat {
-    /// The same key came with another body.
-    OtherBody,
-    /// The stored answer.
-    Replay,
-    /// The events of the run under way.
-    Join,
-    /// Come again when it is over.
-    InProgress,
-    /// The stored error: a job exists.
-    Error,
-    /// It failed before it cost anything: run it again.
-    Again,
-}
-
-/// Decides what a repeat is given. `sdk` = an SDK says that it sends again by itself.
-fn repeat(found: &StoredRequest, body_hash: &[u8], live: bool, sdk: bool) -> Repeat {
-    match found.state.as_str() {
-        _ if found.body_hash != body_hash => Repeat::OtherBody,
-        "done" => Repeat::Replay,
-        "running" if live && sdk => Repeat::Join,
-        "running" => Repeat::InProgress,
-        _ if found
-            .error
-            .as_ref()
-            .is_some_and(|error| error.job_id.is_some()) =>
-        {
-            Repeat::Error
-        }
-        _ => Repeat::Again,
-    }
-}
 
 fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
     let Some(value) = headers.get("idempotency-key") else {
@@ -93,19 +55,12 @@ fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
     }
 }
 
-fn sdk_repeat(headers: &HeaderMap) -> bool {
+/// How often an SDK says that it has sent this request before; `None` when no SDK speaks.
+fn sdk_repeats(headers: &HeaderMap) -> Option<u32> {
     headers
         .get("x-stainless-retry-count")
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<u32>().ok())
-        .is_some_and(|count| count > 0)
-}
-
-/// A request on its way, before or after it was found in the table.
-enum Entered {
-    Run(Arc<Run>),
-    /// An open job that exists already.
-    Open(Pubkey),
+        .and_then(|value| value.parse().ok())
 }
 
 struct Intake<'a> {
@@ -137,11 +92,17 @@ impl Intake<'_> {
             Some(payment) => payment.salt,
             None => pay::prompt_salt(&app.chain, &id),
         };
-        let mut plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
+        let plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),
             (None, Some(client)) => {
-                pay::matches_plan(&client, &plan)?;
+                let slot = app
+                    .chain
+                    .client
+                    .slot(Commitment::Processed)
+                    .await
+                    .map_err(chain_error)?;
+                pay::matches_plan(&client, &plan, &app.chain.prompt_source, slot)?;
                 if client.validator.is_none() != self.open {
                     return Err(ApiError::invalid(
                         "mythic.transaction",
@@ -158,173 +119,28 @@ impl Intake<'_> {
         hasher.update([0]);
         hasher.update(self.body);
         let body_hash: [u8; 32] = hasher.finalize().into();
-        let new = NewRequest {
-            id: id.clone(),
-            key_id: key_id.clone(),
-            idempotency_key: idempotency_key.clone(),
-            body_hash,
-            choices: if self.open { 0 } else { request.n },
-            model: plan.model.id.clone(),
-            logprobs: request.top_logprobs.is_some(),
+        let repeats = sdk_repeats(self.headers);
+        let rejoin = match (&idempotency_key, repeats) {
+            (Some(_), _) => Rejoin::Always,
+            (None, Some(_)) if request.stream => Rejoin::BeforeContent,
+            (None, Some(_)) => Rejoin::Always,
+            (None, None) => Rejoin::Never,
         };
-        let sdk = sdk_repeat(self.headers);
-        let model = plan.model.id.clone();
-        let head = |id: String, created: i64| RunHead {
+        let entry = Entry {
             id,
-            key_id: key_id.clone(),
-            created,
-            model: model.clone(),
+            key_id,
+            idempotency_key,
+            body_hash,
+            repeated: repeats.is_some_and(|count| count > 0),
+            rejoin,
+            open: self.open,
             choices: request.n,
-            logprobs: request.top_logprobs.is_some(),
-            repeatable: idempotency_key.is_some() || !request.stream,
-        };
-        let request_key = |id: &str| idempotency_key.clone().unwrap_or_else(|| id.to_owned());
-        let (id, created) = match store::begin(&app.pool, &new, sdk).await? {
-            Begin::New => (id, OffsetDateTime::now_utc().unix_timestamp()),
-            Begin::Found(found) => {
-                let live = app.jobs.runs.get(&found.id);
-                match repeat(&found, &body_hash, live.is_some(), sdk) {
-                    Repeat::OtherBody => {
-                        return Err(ApiError::new(
-                            StatusCode::UNPROCESSABLE_ENTITY,
-                            "idempotency_key_reused",
-                            "this Idempotency-Key was used with another body; give every request its own",
-                        )
-                        .param("Idempotency-Key"));
-                    }
-                    Repeat::Replay => {
-                        return self.replay(&found, head(found.id.clone(), found.created));
-                    }
-                    Repeat::Join => {
-                        return live
-                            .map(Entered::Run)
-                            .ok_or_else(|| ApiError::internal("a run ended under our hands"));
-                    }
-                    Repeat::InProgress => {
-                        return Err(ApiError::new(
-                            StatusCode::CONFLICT,
-                            "request_in_progress",
-                            "the first request with this key is under way; its answer can be had under the same key when it is over",
-                        )
-                        .retry_after(2));
-                    }
-                    Repeat::Error => {
-                        return Err(found
-                            .error
-                            .clone()
-                            .unwrap_or_else(|| ApiError::internal("a stored error is gone")));
-                    }
-                    Repeat::Again => {
-                        if !store::reopen(&app.pool, &found.id).await? {
-                            return Err(ApiError::new(
-                                StatusCode::CONFLICT,
-                                "request_in_progress",
-                                "the same request came twice at once",
-                            )
-                            .retry_after(1));
-                        }
-                        (found.id.clone(), found.created)
-                    }
-                }
-            }
-        };
-        if request.payment.is_none() {
-            // A repeat has the salt of the first, and so its prompt hash: its transactions are for the same jobs.
-            plan.resalt(pay::prompt_salt(&app.chain, &id));
-        }
-        let work = Work {
-            plan: Arc::new(plan),
-            payer,
-            request_key: request_key(&id),
             top_logprobs: request.top_logprobs,
+            plan,
+            payer,
+            permit,
         };
-        let run = Run::new(head(id, created));
-        if self.open {
-            return self.open(&run, work, permit).await.map(Entered::Open);
-        }
-        dispatch::start(&app.jobs, &run, work, permit);
-        Ok(Entered::Run(run))
-    }
-
-    fn replay(&self, found: &StoredRequest, head: RunHead) -> ApiResult<Entered> {
-        let value = found.answer.as_ref().ok_or_else(|| {
-            ApiError::new(
-                StatusCode::GONE,
-                "answer_expired",
-                "the answer to this request is no longer kept; its job is in /v1/jobs",
-            )
-        })?;
-        if let Some(job) = value.get("open_job").and_then(Value::as_str) {
-            return job
-                .parse()
-                .map(Entered::Open)
-                .map_err(|_| ApiError::internal("stored job"));
-        }
-        let answers: Vec<ChoiceAnswer> =
-            store::answers_of(value).ok_or_else(|| ApiError::internal("stored answer"))?;
-        Ok(Entered::Run(Run::replay(head, answers)))
-    }
-
-    /// Makes an open job: stored, sent once, and sent again by the janitor until it lands.
-    async fn open(&self, run: &Arc<Run>, work: Work, permit: Permit) -> ApiResult<Pubkey> {
-        let app = self.app;
-        let outcome = self.open_stored(run, &work).await;
-        drop(permit);
-        match &outcome {
-            Ok(job) => {
-                store::finish_request(
-                    &app.pool,
-                    &run.head.id,
-                    &json!({"open_job": job.to_string()}),
-                )
-                .await?;
-                app.jobs.janitor.notify_one();
-            }
-            Err(error) => store::fail_request(&app.pool, &run.head.id, error).await?,
-        }
-        outcome
-    }
-
-    async fn open_stored(&self, run: &Arc<Run>, work: &Work) -> ApiResult<Pubkey> {
-        let app = self.app;
-        let slot = match &work.payer {
-            Payer::Key(account) => pay::preflight(&app.chain, account, &work.plan, 1).await?,
-            Payer::Client(..) => 0,
-        };
-        let earlier = store::attempts(&app.pool, &run.head.id).await?;
-        let number = earlier.last().map_or(0, |attempt| attempt.attempt + 1);
-        let mut attempt = dispatch::new_attempt(&app.jobs, run, work, 0, number, slot)?;
-        attempt.state = "open".into();
-        store::insert_attempt(
-            &app.pool,
-            &attempt,
-            Some((&work.plan.prompt_ids, &work.plan.salt)),
-        )
-        .await?;
-        let sent = match &work.payer {
-            Payer::Key(_) => janitor::send_open(&app.jobs, &attempt).await,
-            Payer::Client(client, _) => app
-                .chain
-                .client
-                .send(&client.transaction)
-                .await
-                .map(|signature| signature.to_string())
-                .map_err(chain_error),
-        };
-        match sent {
-            Ok(signature) => {
-                store::transition(&app.pool, &attempt.job, &["open"], "open", Some(&signature))
-                    .await?;
-                Ok(attempt.job)
-            }
-            // The chain is away: the janitor sends it when it is back. A client's own transaction is the client's to send again.
-            Err(error) if error.status == 503 && !attempt.client_paid => Ok(attempt.job),
-            Err(error) => {
-                store::transition(&app.pool, &attempt.job, &["open"], "abandoned", None).await?;
-                app.jobs.janitor.notify_one();
-                Err(error)
-            }
-        }
+        enter::enter(&app.jobs, entry).await
     }
 }
 
@@ -355,11 +171,11 @@ pub async fn completions(
         route: "/v1/chat/completions",
         open: false,
     };
-    let run = match intake.enter(request).await? {
-        Entered::Run(run) => run,
+    let mut reader = match intake.enter(request).await? {
+        Entered::Run(reader) => reader,
         Entered::Open(_) => return Err(ApiError::internal("a chat made an open job")),
     };
-    let mut reader = run.reader();
+    let run = reader.run().clone();
     if !stream {
         let answers = whole(&mut reader).await?;
         let body = run.frame().completion(&answers);
@@ -629,8 +445,8 @@ pub async fn inference(
             }
             Ok(response)
         }
-        Entered::Run(run) => {
-            let mut reader = run.reader();
+        Entered::Run(mut reader) => {
+            let run = reader.run().clone();
             let answers = whole(&mut reader).await?;
             let first = answers
                 .first()
@@ -732,6 +548,7 @@ pub async fn estimate(
         &Request {
             model: plan.model.address.to_bytes(),
             tokens: plan.prompt_tokens.saturating_add(plan.max_output_tokens),
+            prompt_tokens: plan.prompt_tokens,
             prefix: plan.prefix(),
             tried: &[],
         },
@@ -791,37 +608,9 @@ async fn expected_output(app: &App, plan: &Plan) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::answer::{Finish, Piece};
+    use crate::jobs::{answer::Piece, run::RunHead};
     use futures::StreamExt;
-
-    fn found(state: &str, job: Option<&str>) -> StoredRequest {
-        StoredRequest {
-            id: "r".into(),
-            body_hash: vec![1],
-            state: state.into(),
-            answer: None,
-            error: Some(match job {
-                Some(job) => ApiError::unavailable("x", "x").job(job),
-                None => ApiError::unavailable("x", "x"),
-            }),
-            created: 0,
-        }
-    }
-
-    #[test]
-    fn repeats_replay_join_wait_or_run_again_and_never_pay_twice() {
-        let decide = |state: &str, job, live, sdk| repeat(&found(state, job), &[1], live, sdk);
-        assert_eq!(
-            repeat(&found("done", None), &[2], false, false),
-            Repeat::OtherBody
-        );
-        assert_eq!(decide("done", None, false, true), Repeat::Replay);
-        assert_eq!(decide("running", None, true, true), Repeat::Join);
-        assert_eq!(decide("running", None, true, false), Repeat::InProgress);
-        assert_eq!(decide("running", None, false, true), Repeat::InProgress);
-        assert_eq!(decide("failed", Some("J"), false, true), Repeat::Error);
-        assert_eq!(decide("failed", None, false, true), Repeat::Again);
-    }
+    use serde_json::{Value, json};
 
     #[test]
     fn idempotency_keys_are_1_to_128_characters() {
@@ -841,7 +630,7 @@ mod tests {
             model: "m@00000000".into(),
             choices: 1,
             logprobs: false,
-            repeatable: false,
+            rejoin: Rejoin::Never,
         })
     }
 
@@ -883,6 +672,7 @@ mod tests {
                 output_tokens: 1,
                 cost_lamports: 150,
                 receipt: "u".into(),
+                unconfirmed: false,
             },
         ));
         run.push(Event::Finished);

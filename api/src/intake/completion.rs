@@ -142,7 +142,7 @@ pub struct TopLogprob {
 /// Tokens of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Usage {
-    /// Of the prompt, once however many choices there are.
+    /// Of the prompt, once for each choice: each is a job that pays for it.
     pub prompt_tokens: u64,
     /// Of all choices.
     pub completion_tokens: u64,
@@ -424,9 +424,10 @@ fn token((chosen, top): &(Candidate, Vec<Candidate>)) -> TokenLogprob {
     }
 }
 
-/// OpenAI's usage: the prompt once, the output of all choices.
+/// OpenAI's usage. Each choice is a job that reads, and pays for, the prompt: its tokens count once a choice, so that usage times
+/// price is what it costs.
 pub fn usage(ends: &[ChoiceEnd]) -> Usage {
-    let prompt = ends.first().map_or(0, |end| u64::from(end.prompt_tokens));
+    let prompt: u64 = ends.iter().map(|end| u64::from(end.prompt_tokens)).sum();
     let output: u64 = ends.iter().map(|end| u64::from(end.output_tokens)).sum();
     Usage {
         prompt_tokens: prompt,
@@ -462,6 +463,7 @@ mod tests {
             output_tokens: output,
             cost_lamports: cost,
             receipt: format!("/v1/jobs/{job}/receipt"),
+            unconfirmed: false,
         }
     }
 
@@ -510,11 +512,11 @@ mod tests {
     }
 
     #[test]
-    fn usage_counts_the_prompt_once_and_all_outputs() {
+    fn usage_counts_what_is_paid_for_the_prompt_and_the_output_of_each_choice() {
         let usage = json!(frame().usage(&[end("J", 3, 9), end("K", 5, 11)]));
-        assert_eq!(usage["usage"]["prompt_tokens"], 10);
+        assert_eq!(usage["usage"]["prompt_tokens"], 20);
         assert_eq!(usage["usage"]["completion_tokens"], 8);
-        assert_eq!(usage["usage"]["total_tokens"], 18);
+        assert_eq!(usage["usage"]["total_tokens"], 28);
         assert_eq!(
             usage["usage"]["completion_tokens_details"]["reasoning_tokens"],
             0

@@ -200,6 +200,10 @@ pub struct Plan {
     pub deadline_slots: u32,
     /// Slots that a nonce lives.
     pub nonce_slots: u64,
+    /// Most slots to a deadline, by the chain's rules.
+    pub max_deadline_slots: u32,
+    /// Most slots that a nonce may live, by the chain's rules.
+    pub max_nonce_slots: u64,
     /// Lamports of stake that a validator needs per job.
     pub rules: mythic_interface::params::Rules,
 }
@@ -375,6 +379,8 @@ pub async fn plan(
         nonce_slots: config
             .nonce_slots
             .min(u64::from(rules.params.max_nonce_life_slots.get())),
+        max_deadline_slots: rules.params.max_job_slots.get(),
+        max_nonce_slots: u64::from(rules.params.max_nonce_life_slots.get()),
         rules: rules.params.rules,
         model,
     })

@@ -54,6 +54,9 @@ pub struct ChoiceEnd {
     pub cost_lamports: u64,
     /// Where the receipt is.
     pub receipt: String,
+    /// The chain did not show the result in time: nobody vouches for this answer yet; its job tells later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 /// A finished choice as it is stored and replayed.

@@ -1,26 +1,55 @@
-//! One dispatch: the prompt goes to a validator, its answer comes back token by token, and what it commits to is checked.
+//! One dispatch: the prompt goes to a validator, its answer comes back token by token. Nothing is handed out before the chain
+//! shows that this validator has the job, and the answer ends when the chain shows the result that it commits to.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use mythic_interface::state::Job;
 use mythic_wire::{self as wire, Evidence, InferenceRequest, NodeEvent};
 use solana_pubkey::Pubkey;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     dial::DialError,
     fleet::routing::Node,
-    intake::plan::Plan,
-    jobs::Jobs,
-    jobs::answer::{ChoiceAnswer, ChoiceEnd, Finish, Piece},
-    jobs::dispatch::Work,
-    jobs::result::{Decoder, finish_of, receipt},
-    jobs::run::{Event, Run},
-    store::{self, Attempt},
+    jobs::{
+        Jobs,
+        answer::{ChoiceAnswer, ChoiceEnd, Finish, Piece},
+        attempt::{Event as Happened, View},
+        confirm,
+        result::{Decoder, finish_of, receipt},
+        run::{Event, Run},
+        work::Work,
+    },
+    store::{self, Attempt, Note},
 };
 
 /// Once a stop string came, the validator gets this long to finish by itself.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// A client that waited this long for the first token and then left was let down by the validator.
+const LET_DOWN: Duration = Duration::from_secs(5);
+/// After the deadline on chain no result counts; so long may the news of it take.
+const DEADLINE_GRACE: Duration = Duration::from_secs(5);
+/// Bytes of a stream beside those of its tokens: pings, the evidence's frame.
+const STREAM_BYTES: usize = 256 << 10;
+/// Bytes of a stream for each token that was asked for: its event, its leaf and its place in the evidence.
+const TOKEN_BYTES: usize = 2 << 10;
+/// Bytes of the evidence for each token of the prompt.
+const PROMPT_BYTES: usize = 16;
+
+/// One dispatch of one attempt to one validator.
+pub struct Dispatch<'a> {
+    /// What jobs run with.
+    pub parts: &'a Jobs,
+    /// The request.
+    pub run: &'a Run,
+    /// What it asks.
+    pub work: &'a Work,
+    /// The job address.
+    pub attempt: &'a Attempt,
+    /// Who is asked.
+    pub node: &'a Node,
+}
 
 /// How one dispatch ended.
 pub enum Outcome {
@@ -30,70 +59,58 @@ pub enum Outcome {
     Declined(String, String),
     /// Failed before content.
     Failed(String),
-    /// The answer broke off after content.
-    Broken(String),
-    /// The client went away.
-    Gone,
+    /// The answer broke off after content: why, and what was handed out.
+    Broken(String, Vec<u32>),
+    /// The client went away; `let_down` = it had waited long for a first token.
+    Gone {
+        /// It counts against the validator.
+        let_down: bool,
+    },
 }
 
 /// A whole answer, checked.
 pub struct Done {
     /// Its steps in order.
     pub pieces: Vec<Piece>,
-    /// Why it ended.
-    pub finish: Finish,
-    /// Tokens that the validator committed.
-    pub output_tokens: u32,
+    /// How it ended, as it is told.
+    pub end: ChoiceEnd,
     /// The evidence bundle as it is stored.
     pub evidence: serde_json::Value,
-    /// Of the SubmitResult, if it was sent by then.
-    pub signature: Option<String>,
+    /// From the middle token to the last.
+    pub pace: (u32, Duration),
 }
 
-/// The end of a choice, as it is told and stored.
-pub fn end(
-    parts: &Jobs,
-    plan: &Plan,
-    job: &Pubkey,
-    validator: &Pubkey,
-    finish: Finish,
-    output_tokens: u32,
-) -> ChoiceEnd {
-    ChoiceEnd {
-        job: job.to_string(),
-        validator: validator.to_string(),
-        finish,
-        prompt_tokens: plan.prompt_tokens,
-        output_tokens,
-        cost_lamports: plan.cost(output_tokens),
-        receipt: receipt(parts, job),
-    }
+/// What came of a validator so far.
+struct Incoming<'a> {
+    d: &'a Dispatch<'a>,
+    decoder: Decoder<'a>,
+    pieces: Vec<Piece>,
+    output: Vec<u32>,
+    times: Vec<Instant>,
+    started: Instant,
+    heard: Instant,
+    job: Option<Job>,
+    over: Instant,
 }
 
 /// Hands the prompt to one validator and passes its answer on.
-pub async fn drive(
-    parts: &Arc<Jobs>,
-    run: &Arc<Run>,
-    work: &Work,
-    index: u32,
-    attempt: &Attempt,
-    node: &Node,
-    transaction: String,
-) -> Outcome {
-    let plan = &work.plan;
-    let timing = &parts.config.timing;
+pub async fn drive(d: &Dispatch<'_>, transaction: String) -> Outcome {
+    let mut incoming = Incoming::new(d);
+    let plan = &d.work.plan;
     let request = InferenceRequest {
         transaction,
-        job: attempt.job.to_string(),
+        job: d.attempt.job.to_string(),
         prompt_ids: plan.prompt_ids.clone(),
         salt: hex::encode(plan.salt),
         stop: plan.stop.clone(),
-        logprobs: work.top_logprobs.is_some(),
+        logprobs: d.work.top_logprobs.is_some(),
     };
-    let accept = Duration::from_secs(timing.accept_seconds);
+    let budget = STREAM_BYTES
+        + TOKEN_BYTES.saturating_mul(plan.max_output_tokens as usize)
+        + PROMPT_BYTES.saturating_mul(plan.prompt_ids.len());
     let opened = tokio::select! {
-        () = run.gone.cancelled() => return Outcome::Gone,
-        opened = timeout(accept, parts.dialer.infer(&node.endpoint, &request)) => opened,
+        () = d.run.gone.cancelled() => return incoming.gone().await,
+        opened = timeout_at(incoming.patience(), d.parts.dialer.infer(&d.node.endpoint, &request, budget)) => opened,
     };
     let mut events = match opened {
         Err(_) => return Outcome::Failed("no answer in time".into()),
@@ -101,55 +118,20 @@ pub async fn drive(
         Ok(Err(DialError::Failed(reason))) => return Outcome::Failed(reason),
         Ok(Ok(events)) => events,
     };
-    let mut decoder = Decoder::new(&plan.model.formatter, &plan.stop, work.top_logprobs);
-    let mut pieces: Vec<Piece> = Vec::new();
-    let mut output: Vec<u32> = Vec::new();
-    let mut accepted = false;
-    let started = std::time::Instant::now();
     loop {
-        let patience = match (accepted, output.is_empty()) {
-            _ if decoder.stopped => STOP_GRACE,
-            (false, _) => accept,
-            (true, true) => Duration::from_secs(timing.first_token_seconds),
-            (true, false) => Duration::from_secs(timing.next_token_seconds),
-        };
         let event = tokio::select! {
-            () = run.gone.cancelled() => {
-                keep_partial(parts, plan, attempt, node, pieces, &output).await;
-                return Outcome::Gone;
-            }
-            event = timeout(patience, events.next()) => event,
+            () = d.run.gone.cancelled() => return incoming.gone().await,
+            event = timeout_at(incoming.patience(), events.next()) => event,
         };
-        // Before the first token another validator may be asked; after it the answer is this one's.
-        let fail = |reason: String| {
-            if output.is_empty() {
-                Outcome::Failed(reason)
-            } else {
-                Outcome::Broken(reason)
-            }
-        };
-        match event {
-            Err(_) => return fail("silent for too long".into()),
-            Ok(None) => return fail("the stream ended early".into()),
-            Ok(Some(Err(error))) => return fail(error.to_string()),
+        let step = match event {
+            Err(_) => Err("silent for too long, or past its deadline".into()),
+            Ok(None) => Err("the stream ended early".into()),
+            Ok(Some(Err(error))) => Err(error.to_string()),
             Ok(Some(Ok(NodeEvent::Accepted { signature, .. }))) => {
-                accepted = true;
-                let signature = signature.chars().take(100).collect::<String>();
-                if let Err(error) = store::transition(
-                    &parts.pool,
-                    &attempt.job,
-                    &["sent"],
-                    "accepted",
-                    Some(&signature),
-                )
-                .await
-                {
-                    tracing::warn!(%error, job = %attempt.job, "acceptance could not be noted");
+                tokio::select! {
+                    () = d.run.gone.cancelled() => return incoming.gone().await,
+                    step = incoming.accepted(&signature) => step,
                 }
-                run.push(Event::Admitted {
-                    choice: index,
-                    job: attempt.job.to_string(),
-                });
             }
             Ok(Some(Ok(NodeEvent::Token {
                 position,
@@ -157,131 +139,269 @@ pub async fn drive(
                 top4,
                 log_sum_exp,
                 ..
-            }))) => {
-                if !accepted {
-                    return fail("a token before acceptance".into());
-                }
-                if position as usize != output.len()
-                    || output.len() >= plan.max_output_tokens as usize
-                {
-                    return fail("tokens out of order, or more than asked for".into());
-                }
-                if output.is_empty() {
-                    parts
-                        .metrics
-                        .first_text
-                        .observe(started.elapsed().as_secs_f64());
-                }
-                output.push(token);
-                parts.metrics.tokens.inc();
-                let piece = decoder.push(token, &top4, log_sum_exp);
-                run.push(Event::Piece(index, Arc::new(piece.clone())));
-                pieces.push(piece);
-            }
+            }))) => incoming.token(position, token, &top4, log_sum_exp),
             Ok(Some(Ok(NodeEvent::Error { code, message }))) => {
-                return match output.is_empty() {
-                    true => Outcome::Declined(code, message.chars().take(500).collect()),
-                    false => Outcome::Broken(format!(
-                        "{code}: {}",
-                        message.chars().take(200).collect::<String>()
-                    )),
-                };
+                if incoming.output.is_empty() {
+                    return Outcome::Declined(code, message.chars().take(500).collect());
+                }
+                let message: String = message.chars().take(200).collect();
+                Err(format!("{code}: {message}"))
             }
             Ok(Some(Ok(NodeEvent::Done {
                 finish_reason,
                 output_ids,
                 fingerprint,
                 output_root,
-                submit_signature,
                 evidence,
+                ..
             }))) => {
-                let checked = check_done(
-                    attempt,
-                    node,
-                    &output,
-                    &output_ids,
-                    &fingerprint,
-                    &output_root,
-                    &evidence,
+                let said = (
+                    output_ids.as_slice(),
+                    fingerprint.as_str(),
+                    output_root.as_str(),
                 );
-                if let Err(reason) = checked {
-                    return fail(reason.into());
+                match incoming.check(said, &evidence) {
+                    Err(reason) => Err(reason.into()),
+                    Ok(()) => match incoming.done(finish_reason, &evidence).await {
+                        Ok(done) => return Outcome::Done(done),
+                        Err(reason) => Err(reason),
+                    },
                 }
-                if let Some(piece) = decoder.finish() {
-                    run.push(Event::Piece(index, Arc::new(piece.clone())));
-                    pieces.push(piece);
-                }
-                let evidence = match serde_json::to_value(&evidence) {
-                    Ok(value) => value,
-                    Err(error) => return fail(error.to_string()),
-                };
-                return Outcome::Done(Box::new(Done {
-                    pieces,
-                    finish: finish_of(finish_reason, decoder.stopped),
-                    output_tokens: output_ids.len() as u32,
-                    evidence,
-                    signature: submit_signature,
-                }));
             }
+        };
+        if let Err(reason) = step {
+            return incoming.failed(reason);
         }
     }
 }
 
-/// What the validator commits to must be what it streamed, under this job and by its own name.
-fn check_done(
-    attempt: &Attempt,
-    node: &Node,
-    streamed: &[u32],
-    output_ids: &[u32],
-    fingerprint: &str,
-    output_root: &str,
-    evidence: &Evidence,
-) -> Result<(), &'static str> {
-    if output_ids != streamed || evidence.output_ids != streamed {
-        return Err("the validator commits to other tokens than it streamed");
+impl<'a> Incoming<'a> {
+    fn new(d: &'a Dispatch<'a>) -> Self {
+        let now = Instant::now();
+        Self {
+            d,
+            decoder: Decoder::new(
+                &d.work.plan.model.formatter,
+                &d.work.plan.stop,
+                d.work.top_logprobs,
+            ),
+            pieces: Vec::new(),
+            output: Vec::new(),
+            times: Vec::new(),
+            started: now,
+            heard: now,
+            job: None,
+            over: now
+                + d.parts
+                    .chain
+                    .clock
+                    .time_of(u64::from(d.work.plan.deadline_slots))
+                + DEADLINE_GRACE,
+        }
     }
-    if evidence.job != attempt.job.to_bytes() || evidence.submitter != node.validator {
-        return Err("the evidence is of another job");
+
+    /// Until when the next event must come. What counts is the last step of the answer, not the last word of the validator.
+    fn patience(&self) -> Instant {
+        let timing = &self.d.parts.config.timing;
+        let seconds = match (self.job.is_some(), self.output.is_empty()) {
+            _ if self.decoder.stopped => STOP_GRACE,
+            (false, _) => Duration::from_secs(timing.accept_seconds),
+            (true, true) => Duration::from_secs(timing.first_token_seconds),
+            (true, false) => Duration::from_secs(timing.next_token_seconds),
+        };
+        (self.heard + seconds).min(self.over)
     }
-    let digests = evidence
-        .verify()
-        .map_err(|_| "the evidence does not hold")?;
-    if digests.prompt_hash != attempt.arguments.prompt_hash {
-        return Err("the evidence is of another prompt");
+
+    /// The validator says that it has the job: the chain must show it.
+    async fn accepted(&mut self, signature: &str) -> Result<(), String> {
+        let d = self.d;
+        if self.job.is_some() {
+            return Err("it accepted the job twice".into());
+        }
+        let until = Instant::now() + Duration::from_secs(d.parts.config.timing.confirm_seconds);
+        let job = confirm::taken(
+            &d.parts.chain,
+            d.attempt,
+            &d.node.validator,
+            until.min(self.over),
+        )
+        .await?;
+        let left = job
+            .deadline_slot
+            .get()
+            .saturating_sub(job.accepted_slot.get());
+        self.job = Some(job);
+        self.heard = Instant::now();
+        self.over = self
+            .over
+            .min(self.heard + d.parts.chain.clock.time_of(left) + DEADLINE_GRACE);
+        let signature: String = signature.chars().take(100).collect();
+        let seen = Happened::Seen {
+            view: View::Taken,
+            firm: false,
+        };
+        let note = Note {
+            signature: Some(&signature),
+            ..Note::default()
+        };
+        if let Err(error) = store::feed(&d.parts.pool, &d.attempt.job, seen, note).await {
+            tracing::warn!(%error, job = %d.attempt.job, "acceptance could not be noted");
+        }
+        d.run.push(Event::Admitted {
+            choice: d.attempt.choice,
+            job: d.attempt.job.to_string(),
+        });
+        Ok(())
     }
-    if wire::parse_hex32(fingerprint) != Some(digests.fingerprint)
-        || wire::parse_hex32(output_root) != Some(digests.output_root)
-    {
-        return Err("the fingerprint is not the evidence's");
+
+    fn token(
+        &mut self,
+        position: u32,
+        token: u32,
+        top4: &[(u32, i32); 4],
+        log_sum_exp: Option<f32>,
+    ) -> Result<(), String> {
+        let d = self.d;
+        if self.job.is_none() {
+            return Err("a token before acceptance".into());
+        }
+        if position as usize != self.output.len()
+            || self.output.len() >= d.work.plan.max_output_tokens as usize
+        {
+            return Err("tokens out of order, or more than asked for".into());
+        }
+        if self.output.is_empty() {
+            d.parts
+                .metrics
+                .first_text
+                .observe(self.started.elapsed().as_secs_f64());
+        }
+        self.heard = Instant::now();
+        self.times.push(self.heard);
+        self.output.push(token);
+        d.parts.metrics.tokens.inc();
+        let piece = self.decoder.push(token, top4, log_sum_exp);
+        self.hand_out(piece);
+        Ok(())
     }
-    Ok(())
+
+    fn hand_out(&mut self, piece: Piece) {
+        self.d
+            .run
+            .push(Event::Piece(self.d.attempt.choice, Arc::new(piece.clone())));
+        self.pieces.push(piece);
+    }
+
+    /// What the validator commits to must be what it streamed, under this job, its terms and its own name.
+    fn check(
+        &self,
+        (output_ids, fingerprint, output_root): (&[u32], &str, &str),
+        evidence: &Evidence,
+    ) -> Result<(), &'static str> {
+        let Some(job) = &self.job else {
+            return Err("done before acceptance");
+        };
+        if output_ids != self.output || evidence.output_ids != self.output {
+            return Err("the validator commits to other tokens than it streamed");
+        }
+        if evidence.job != self.d.attempt.job.to_bytes()
+            || evidence.submitter != self.d.node.validator
+            || evidence.terms_hash != job.terms_hash
+            || evidence.seed != job.terms.seed
+            || evidence.temperature_milli != job.terms.temperature_milli.get()
+        {
+            return Err("the evidence is of another job, or of other terms");
+        }
+        let digests = evidence
+            .verify()
+            .map_err(|_| "the evidence does not hold")?;
+        if digests.prompt_hash != job.terms.prompt_hash {
+            return Err("the evidence is of another prompt");
+        }
+        if wire::parse_hex32(fingerprint) != Some(digests.fingerprint)
+            || wire::parse_hex32(output_root) != Some(digests.output_root)
+        {
+            return Err("the fingerprint is not the evidence's");
+        }
+        Ok(())
+    }
+
+    /// Ends the answer: the chain must show the result, else it is marked as not confirmed.
+    async fn done(
+        &mut self,
+        finish: wire::Finish,
+        evidence: &Evidence,
+    ) -> Result<Box<Done>, String> {
+        let d = self.d;
+        let timing = &d.parts.config.timing;
+        let until = Instant::now() + Duration::from_secs(timing.confirm_seconds);
+        let confirmed =
+            confirm::submitted(&d.parts.chain, &d.attempt.job, &evidence.fingerprint, until).await;
+        if let Some(piece) = self.decoder.finish() {
+            self.hand_out(piece);
+        }
+        let output_tokens = u32::try_from(self.output.len()).unwrap_or(u32::MAX);
+        let mut end = end(d, finish_of(finish, self.decoder.stopped), output_tokens);
+        end.unconfirmed = !confirmed;
+        let middle = self.times.len() / 2;
+        let pace = match (self.times.get(middle), self.times.last()) {
+            (Some(from), Some(to)) => *to - *from,
+            _ => Duration::ZERO,
+        };
+        Ok(Box::new(Done {
+            pieces: std::mem::take(&mut self.pieces),
+            end,
+            evidence: serde_json::to_value(evidence).map_err(|error| error.to_string())?,
+            pace: (
+                u32::try_from(self.times.len() - middle).unwrap_or(u32::MAX),
+                pace,
+            ),
+        }))
+    }
+
+    /// Before the first token another validator may be asked; after it the answer is this one's.
+    fn failed(self, reason: String) -> Outcome {
+        if self.output.is_empty() {
+            Outcome::Failed(reason)
+        } else {
+            Outcome::Broken(reason, self.output)
+        }
+    }
+
+    /// The client went away: what it was given is kept.
+    async fn gone(self) -> Outcome {
+        let d = self.d;
+        if self.output.is_empty() {
+            return Outcome::Gone {
+                let_down: self.started.elapsed() >= LET_DOWN,
+            };
+        }
+        let output_tokens = u32::try_from(self.output.len()).unwrap_or(u32::MAX);
+        let answer = ChoiceAnswer {
+            pieces: self.pieces,
+            end: end(d, Finish::Cancelled, output_tokens),
+        };
+        let note = Note {
+            answer: Some(&answer),
+            ..Note::default()
+        };
+        if let Err(error) = store::note(&d.parts.pool, &d.attempt.job, note).await {
+            tracing::warn!(%error, job = %d.attempt.job, "a partial answer could not be stored");
+        }
+        Outcome::Gone { let_down: false }
+    }
 }
 
-/// Keeps what the client was given before it went away.
-async fn keep_partial(
-    parts: &Jobs,
-    plan: &Plan,
-    attempt: &Attempt,
-    node: &Node,
-    pieces: Vec<Piece>,
-    output: &[u32],
-) {
-    if output.is_empty() {
-        return;
-    }
-    let validator = Pubkey::new_from_array(node.validator);
-    let end = end(
-        parts,
-        plan,
-        &attempt.job,
-        &validator,
-        Finish::Cancelled,
-        output.len() as u32,
-    );
-    let answer = ChoiceAnswer { pieces, end };
-    if let Err(error) =
-        store::keep_answer(&parts.pool, &attempt.job, "accepted", &answer, None).await
-    {
-        tracing::warn!(%error, job = %attempt.job, "a partial answer could not be stored");
+/// The end of a choice, as it is told and stored.
+fn end(d: &Dispatch<'_>, finish: Finish, output_tokens: u32) -> ChoiceEnd {
+    ChoiceEnd {
+        job: d.attempt.job.to_string(),
+        validator: Pubkey::new_from_array(d.node.validator).to_string(),
+        finish,
+        prompt_tokens: d.work.plan.prompt_tokens,
+        output_tokens,
+        cost_lamports: d.work.plan.cost(output_tokens),
+        receipt: receipt(d.parts, &d.attempt.job),
+        unconfirmed: false,
     }
 }

@@ -1,52 +1,57 @@
-//! Looks after what outlives its request: cancels abandoned jobs, sends open ones until they land, and after a restart
-//! finds out what became of jobs that were under way. Sleeps when there is nothing to look after.
+//! Looks after what outlives its request, a page of attempts at a time: reads them on chain together, feeds the machine what was
+//! seen, and does what it says. Sleeps until the next is due.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::StatusCode;
-use mythic_client::{ClientError, Commitment};
-use mythic_interface::state::{Job, JobStatus};
+use futures::StreamExt;
+use mythic_client::{ClientError, Commitment, account::decode};
+use mythic_interface::state::Job;
+use solana_pubkey::Pubkey;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    chain::errors::chain_error,
-    chain::pay,
+    chain::{errors::chain_error, pay},
     error::{ApiError, ApiResult},
-    jobs::Jobs,
-    jobs::answer::ChoiceAnswer,
-    jobs::result,
-    store::{self, Attempt},
+    jobs::{
+        Jobs,
+        attempt::{Effect, Event, View},
+    },
+    store::{self, Attempt, Note},
 };
 
-/// Pause between two looks while something is outstanding.
-const BUSY: Duration = Duration::from_secs(1);
-/// Longest sleep: the daily forgetting must not wait for a request.
+/// Pause after a failure, doubled up to the second with each.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Longest sleep: the forgetting must not wait for a request.
 const IDLE: Duration = Duration::from_secs(600);
+/// How often what is past its time is forgotten.
+const FORGET: Duration = Duration::from_secs(3_600);
 /// An open job that has not landed is sent again after so many looks.
-const RESEND_LOOKS: u32 = 8;
-/// How long the evidence of a finished job is asked for after a restart.
-const EVIDENCE_PATIENCE: Duration = Duration::from_secs(120);
+const RESEND_LOOKS: i32 = 4;
+/// Transactions that are sent at once.
+const SENDING: usize = 8;
 
 /// Runs until told to stop.
 pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
-    let mut looks = 0u32;
+    let mut failed = PAUSES.0;
     let mut forgotten: Option<std::time::Instant> = None;
     while !stop.is_cancelled() {
-        looks = looks.wrapping_add(1);
-        let outstanding = match look(&parts, looks).await {
-            Ok(outstanding) => outstanding,
+        let pause = match look(&parts).await {
+            Ok(pause) => {
+                failed = PAUSES.0;
+                pause
+            }
             Err(error) => {
                 tracing::warn!(%error, "looking after jobs; trying again");
-                1
+                failed = (failed * 2).min(PAUSES.1);
+                failed
             }
         };
-        if forgotten.is_none_or(|at| at.elapsed() > Duration::from_secs(3600)) {
+        if forgotten.is_none_or(|at| at.elapsed() > FORGET) {
             match store::forget_old(&parts.pool, parts.config.timing.answer_hours).await {
                 Ok(()) => forgotten = Some(std::time::Instant::now()),
                 Err(error) => tracing::warn!(%error, "forgetting old answers"),
             }
         }
-        let pause = if outstanding > 0 { BUSY } else { IDLE };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -55,117 +60,104 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
     }
 }
 
-async fn look(parts: &Arc<Jobs>, looks: u32) -> ApiResult<usize> {
-    let attempts = store::in_state(&parts.pool, &["abandoned", "open"]).await?;
-    let mut left = 0;
-    for attempt in &attempts {
-        let over = match attempt.state.as_str() {
-            "abandoned" => abandoned(parts, attempt).await,
-            _ => open(parts, attempt, looks).await,
+/// Looks at the attempts that are due; says how long until the next is.
+async fn look(parts: &Arc<Jobs>) -> ApiResult<Duration> {
+    let due = store::due(&parts.pool).await?;
+    if !due.is_empty() {
+        let addresses: Vec<Pubkey> = due.iter().map(|attempt| attempt.job).collect();
+        let read = |commitment| {
+            let (client, addresses) = (&parts.chain.client, &addresses);
+            async move {
+                client
+                    .raw_accounts(addresses, commitment)
+                    .await
+                    .map_err(chain_error)
+            }
         };
-        match over {
-            Ok(true) => {}
-            Ok(false) => left += 1,
-            Err(error) => {
-                tracing::debug!(%error, job = %attempt.job, "looking after a job");
-                left += 1;
+        let (now, firm) =
+            tokio::try_join!(read(Commitment::Processed), read(Commitment::Finalized))?;
+        let seen = due.iter().zip(now.iter().zip(&firm));
+        futures::stream::iter(seen)
+            .for_each_concurrent(SENDING, |(attempt, (now, firm))| async move {
+                // An account that is no job of the program is none at all: anyone may send lamports to an address.
+                let job = |snapshot: &mythic_client::AccountSnapshot| {
+                    let raw = snapshot.account.as_ref()?;
+                    decode::<Job>(&attempt.job, raw).ok()
+                };
+                let (now, firm) = ((now.slot, job(now)), (firm.slot, job(firm)));
+                if let Err(error) = consider(parts, attempt, &now, &firm).await {
+                    tracing::debug!(%error, job = %attempt.job, "looking after a job");
+                }
+            })
+            .await;
+    }
+    let (backlog, next) = store::backlog(&parts.pool).await?;
+    parts.metrics.janitor_backlog.set(backlog);
+    Ok(next.map_or(IDLE, |seconds| {
+        Duration::from_secs_f64(seconds.clamp(0.05, IDLE.as_secs_f64()))
+    }))
+}
+
+/// Feeds what was seen, first what is newest, then what is final.
+async fn consider(
+    parts: &Jobs,
+    attempt: &Attempt,
+    now: &(u64, Option<Job>),
+    firm: &(u64, Option<Job>),
+) -> ApiResult<()> {
+    let expiry = attempt.expiry();
+    for (seen, is_firm) in [(now, false), (firm, true)] {
+        let event = Event::Seen {
+            view: View::of(seen.1.as_ref(), seen.0, expiry),
+            firm: is_firm,
+        };
+        let (next, effects) = attempt.state.next(event);
+        if next == attempt.state && effects.is_empty() {
+            continue;
+        }
+        // A repeat may have taken the address up again meanwhile: the table decides.
+        let Some((_, effects)) =
+            store::feed(&parts.pool, &attempt.job, event, Note::default()).await?
+        else {
+            return Ok(());
+        };
+        for effect in effects {
+            match (effect, &now.1) {
+                (Effect::Cancel, Some(job)) => cancel(parts, attempt, job).await?,
+                (Effect::Resend, _)
+                    if !attempt.client_paid && attempt.looks % RESEND_LOOKS == 0 =>
+                {
+                    send_open(parts, attempt).await?;
+                }
+                _ => {}
             }
+        }
+        if next != attempt.state {
+            // What is final is looked at with the next state.
+            return Ok(());
         }
     }
-    Ok(left)
+    Ok(())
 }
 
-/// Whether nothing can happen to a job any more that a cancel would change.
-fn beyond_cancel(job: &Job) -> bool {
-    job.cancel_slot.get() > 0
-        || !matches!(job.status(), Some(JobStatus::Open | JobStatus::Accepted))
-}
-
-/// Cancels an abandoned job once it is on chain, again if a fork undoes it. True when that is final.
-async fn abandoned(parts: &Jobs, attempt: &Attempt) -> ApiResult<bool> {
-    match pay::job(&parts.chain, &attempt.job, Commitment::Processed).await? {
-        None => {
-            let slot = parts
-                .chain
-                .client
-                .slot(Commitment::Finalized)
-                .await
-                .map_err(chain_error)?;
-            let never = slot > attempt.expiry();
-            if never {
-                store::transition(&parts.pool, &attempt.job, &["abandoned"], "closed", None)
-                    .await?;
-            }
-            Ok(never)
+async fn cancel(parts: &Jobs, attempt: &Attempt, job: &Job) -> ApiResult<()> {
+    match pay::cancel(&parts.chain, &attempt.job, job).await {
+        Ok(()) => {
+            parts.metrics.cancels.inc();
+            tracing::info!(job = %attempt.job, "cancelled");
+            Ok(())
         }
-        Some((_, job)) if beyond_cancel(&job) => {
-            let final_state = pay::job(&parts.chain, &attempt.job, Commitment::Finalized).await?;
-            let done = final_state.is_some_and(|(_, job)| beyond_cancel(&job));
-            if done {
-                store::transition(&parts.pool, &attempt.job, &["abandoned"], "closed", None)
-                    .await?;
-            }
-            Ok(done)
+        // It moved on under our hands; the next look tells where to.
+        Err(ClientError::Program(error)) => {
+            tracing::debug!(job = %attempt.job, error = error.name(), "cancel refused");
+            Ok(())
         }
-        Some((_, job)) => {
-            // A repeat may have taken the address up again meanwhile.
-            let still = store::by_job(&parts.pool, &attempt.job)
-                .await?
-                .is_some_and(|now| now.state == "abandoned");
-            if !still {
-                return Ok(true);
-            }
-            match pay::cancel(&parts.chain, &attempt.job, &job).await {
-                Ok(()) => {
-                    parts.metrics.cancels.inc();
-                    tracing::info!(job = %attempt.job, "cancelled");
-                }
-                // It moved on under our hands; the next look tells where to.
-                Err(ClientError::Program(error)) => {
-                    tracing::debug!(job = %attempt.job, error = error.name(), "cancel refused")
-                }
-                Err(error) => return Err(chain_error(error)),
-            }
-            Ok(false)
-        }
-    }
-}
-
-/// Sends an open job until it has landed, then waits for its end. True when that is final.
-async fn open(parts: &Arc<Jobs>, attempt: &Attempt, looks: u32) -> ApiResult<bool> {
-    match pay::job(&parts.chain, &attempt.job, Commitment::Processed).await? {
-        None => {
-            let slot = parts
-                .chain
-                .client
-                .slot(Commitment::Finalized)
-                .await
-                .map_err(chain_error)?;
-            if slot > attempt.expiry() {
-                store::transition(&parts.pool, &attempt.job, &["open"], "closed", None).await?;
-                return Ok(true);
-            }
-            if looks.is_multiple_of(RESEND_LOOKS) && !attempt.client_paid {
-                send_open(parts, attempt).await?;
-            }
-            Ok(false)
-        }
-        Some((_, job)) if job.status().is_some_and(JobStatus::is_terminal) => {
-            let over = match pay::job(&parts.chain, &attempt.job, Commitment::Finalized).await? {
-                Some((_, job)) => job.status().is_some_and(JobStatus::is_terminal),
-                None => false,
-            };
-            if over {
-                store::transition(&parts.pool, &attempt.job, &["open"], "closed", None).await?;
-            }
-            Ok(over)
-        }
-        Some(_) => Ok(false),
+        Err(error) => Err(chain_error(error)),
     }
 }
 
 /// Signs an open job anew with the same nonce and sends it.
-pub async fn send_open(parts: &Arc<Jobs>, attempt: &Attempt) -> ApiResult<String> {
+pub async fn send_open(parts: &Jobs, attempt: &Attempt) -> ApiResult<String> {
     let account = parts
         .accounts
         .by_id(&attempt.key_id)
@@ -195,166 +187,5 @@ pub async fn send_open(parts: &Arc<Jobs>, attempt: &Attempt) -> ApiResult<String
             parts.chain.blockhashes.forget().await;
             Err(chain_error(error))
         }
-    }
-}
-
-/// After a restart: every request that was under way is finished from what the chain and the validators know.
-pub async fn recover(parts: &Arc<Jobs>) -> ApiResult<usize> {
-    let requests = store::running_requests(&parts.pool).await?;
-    let count = requests.len();
-    for (id, choices) in requests {
-        let parts = parts.clone();
-        parts.tracker.clone().spawn(async move {
-            let stop = parts.stop.clone();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = recover_request(&parts, &id, choices) => {}
-            }
-        });
-    }
-    Ok(count)
-}
-
-async fn recover_request(parts: &Arc<Jobs>, id: &str, choices: u32) {
-    let attempts = loop {
-        match store::attempts(&parts.pool, id).await {
-            Ok(attempts) => break attempts,
-            Err(error) => {
-                tracing::warn!(%error, request = id, "recovering a request; trying again")
-            }
-        }
-        tokio::time::sleep(BUSY).await;
-    };
-    // An open job that was stored is sent by the janitor: the request is as good as done.
-    if choices == 0
-        && let Some(open) = attempts
-            .iter()
-            .rev()
-            .find(|attempt| matches!(attempt.state.as_str(), "open" | "done"))
-    {
-        if let Err(error) = store::finish_request(
-            &parts.pool,
-            id,
-            &serde_json::json!({"open_job": open.job.to_string()}),
-        )
-        .await
-        {
-            tracing::warn!(%error, request = id, "a recovered request could not be stored; the next restart tries again");
-        }
-        return;
-    }
-    let mut answers: Vec<ChoiceAnswer> = Vec::new();
-    let mut seen = None;
-    for choice in 0..choices {
-        let mut answer = None;
-        for attempt in attempts
-            .iter()
-            .rev()
-            .filter(|attempt| attempt.choice == choice)
-        {
-            let (landed, found) = recover_attempt(parts, attempt).await;
-            if landed {
-                seen = seen.or(Some(attempt.job));
-            }
-            if found.is_some() {
-                answer = found;
-                break;
-            }
-        }
-        answers.extend(answer);
-    }
-    let whole = choices > 0 && answers.len() == choices as usize;
-    let stored = if whole {
-        store::finish_request(&parts.pool, id, &store::answer_value(&answers)).await
-    } else {
-        let error = ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "interrupted",
-            "the gateway was restarted in the middle of this request; unfinished jobs are cancelled and cost what was handed out",
-        );
-        let error = match seen {
-            Some(job) => error.job(job.to_string()),
-            None => error,
-        };
-        store::fail_request(&parts.pool, id, &error).await
-    };
-    match stored {
-        Ok(()) => tracing::info!(request = id, whole, "recovered"),
-        Err(error) => {
-            tracing::warn!(%error, request = id, "a recovered request could not be stored; the next restart tries again")
-        }
-    }
-}
-
-/// What became of an attempt: whether it was seen on chain, and its answer.
-async fn recover_attempt(parts: &Arc<Jobs>, attempt: &Attempt) -> (bool, Option<ChoiceAnswer>) {
-    if attempt.state == "done" {
-        return (true, attempt.answer.clone());
-    }
-    let mut waited: Option<std::time::Instant> = None;
-    loop {
-        match pay::job(&parts.chain, &attempt.job, Commitment::Processed).await {
-            Err(error) => tracing::debug!(%error, job = %attempt.job, "recovering"),
-            Ok(None) => {
-                // It may still land; then it is cancelled. A repeat of the request uses the same nonce.
-                let _ = store::transition(
-                    &parts.pool,
-                    &attempt.job,
-                    &["sent", "accepted"],
-                    "abandoned",
-                    None,
-                )
-                .await;
-                parts.janitor.notify_one();
-                return (false, None);
-            }
-            Ok(Some((_, job))) if result::has_result(&job) => {
-                match result::fetch_answer(parts, attempt, &job).await {
-                    Ok((answer, evidence)) => {
-                        if store::keep_answer(
-                            &parts.pool,
-                            &attempt.job,
-                            "done",
-                            &answer,
-                            Some(&evidence),
-                        )
-                        .await
-                        .is_ok()
-                        {
-                            return (true, Some(answer));
-                        }
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, job = %attempt.job, "evidence not to be had yet");
-                        let since = *waited.get_or_insert_with(std::time::Instant::now);
-                        if since.elapsed() > EVIDENCE_PATIENCE {
-                            let _ = store::transition(
-                                &parts.pool,
-                                &attempt.job,
-                                &["sent", "accepted", "abandoned"],
-                                "closed",
-                                None,
-                            )
-                            .await;
-                            return (true, None);
-                        }
-                    }
-                }
-            }
-            Ok(Some((_, job))) if job.status().is_some_and(JobStatus::is_terminal) => {
-                let _ = store::transition(
-                    &parts.pool,
-                    &attempt.job,
-                    &["sent", "accepted", "abandoned"],
-                    "closed",
-                    None,
-                )
-                .await;
-                return (true, None);
-            }
-            // Its validator works on it: an answer that is paid for anyway is waited for.
-            Ok(Some(_)) => {}
-        }
-        tokio::time::sleep(BUSY).await;
     }
 }

@@ -1,11 +1,16 @@
 //! How requests run: a run's events, the jobs that carry it, their answers, and what outlives the request.
 
 pub mod answer;
+pub mod attempt;
+mod confirm;
 pub mod dispatch;
 pub mod drive;
+pub mod enter;
 pub mod janitor;
+pub mod recover;
 pub mod result;
 pub mod run;
+pub mod work;
 
 use std::sync::Arc;
 
@@ -13,8 +18,14 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accounts::Accounts, chain::Chain, config::GatewayConfig, dial::Dialer,
-    fleet::validators::Validators, intake::plan::Catalogue, metrics::Metrics, store::Pool,
+    accounts::Accounts,
+    chain::Chain,
+    config::GatewayConfig,
+    dial::Dialer,
+    fleet::{queue::Queue, validators::Validators},
+    intake::plan::Catalogue,
+    metrics::Metrics,
+    store::Pool,
 };
 
 /// What jobs are made of and run with.
@@ -37,6 +48,10 @@ pub struct Jobs {
     pub metrics: Arc<Metrics>,
     /// Requests under way.
     pub runs: run::Runs,
+    /// Requests that wait for a validator.
+    pub queue: Queue,
+    /// This process among the gateways of one database.
+    pub instance: String,
     /// Wakes the janitor.
     pub janitor: Notify,
     /// Background work to wait for at the end.

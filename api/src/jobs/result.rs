@@ -191,6 +191,7 @@ pub fn answer_from(
             output_tokens: digests.count,
             cost_lamports: fee,
             receipt: receipt(parts, &attempt.job),
+            unconfirmed: false,
         },
     })
 }

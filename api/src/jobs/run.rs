@@ -57,8 +57,19 @@ pub struct RunHead {
     pub choices: u32,
     /// The answer carries log-probabilities.
     pub logprobs: bool,
-    /// A repeat can find this run again: it has an idempotency key, or its answer goes out in one piece.
-    pub repeatable: bool,
+    /// Whether a client that was lost may come back.
+    pub rejoin: Rejoin,
+}
+
+/// Whether a client that was lost can find its run again, by sending the same request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejoin {
+    /// Nothing tells that a later request would be the same.
+    Never,
+    /// An SDK repeats by itself as long as nothing of a stream has come.
+    BeforeContent,
+    /// It has an idempotency key, or an SDK repeats a request whose answer goes out in one piece.
+    Always,
 }
 
 /// A request under way, or a stored one shown again.
@@ -187,18 +198,17 @@ impl Run {
         }
     }
 
-    /// Waits until nobody has listened for a while, then calls the answer off. A repeatable run waits `rejoin`; one that
-    /// had begun to stream does not.
+    /// Waits until nobody listens, then calls the answer off: after `rejoin` where the client may come back, else at once.
     pub async fn watch_listeners(&self, rejoin: Duration) {
         let mut listeners = self.listeners.subscribe();
         loop {
             if listeners.wait_for(|count| *count == 0).await.is_err() {
                 return;
             }
-            let patience = if self.head.repeatable || !self.has_content() {
-                rejoin
-            } else {
-                Duration::ZERO
+            let patience = match self.head.rejoin {
+                Rejoin::Always => rejoin,
+                Rejoin::BeforeContent if !self.has_content() => rejoin,
+                Rejoin::BeforeContent | Rejoin::Never => Duration::ZERO,
             };
             tokio::select! {
                 () = tokio::time::sleep(patience) => {
@@ -321,7 +331,7 @@ mod tests {
     use super::*;
     use crate::jobs::answer::Finish;
 
-    fn head(repeatable: bool) -> RunHead {
+    fn head(rejoin: Rejoin) -> RunHead {
         RunHead {
             id: "req".into(),
             key_id: "k".into(),
@@ -329,7 +339,7 @@ mod tests {
             model: "m".into(),
             choices: 1,
             logprobs: false,
-            repeatable,
+            rejoin,
         }
     }
 
@@ -356,7 +366,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_reader_sees_everything_in_order() {
-        let run = Run::new(head(false));
+        let run = Run::new(head(Rejoin::Never));
         let early = tokio::spawn(collect(run.reader()));
         run.push(Event::Admitted {
             choice: 0,
@@ -380,9 +390,10 @@ mod tests {
             output_tokens: 2,
             cost_lamports: 3,
             receipt: "r".into(),
+            unconfirmed: false,
         };
         let run = Run::replay(
-            head(false),
+            head(Rejoin::Never),
             vec![ChoiceAnswer {
                 pieces: vec![piece("a"), piece("b")],
                 end,
@@ -398,7 +409,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_id_is_settled_with_the_first_content() {
-        let run = Run::new(head(false));
+        let run = Run::new(head(Rejoin::Never));
         run.push(Event::Admitted {
             choice: 0,
             job: "A".into(),
@@ -417,7 +428,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_nobody_reads_is_called_off_at_once() {
-        let run = Run::new(head(false));
+        let run = Run::new(head(Rejoin::Never));
         let reader = run.reader();
         run.push(Event::Piece(0, Arc::new(piece("a"))));
         let watcher = tokio::spawn({
@@ -431,7 +442,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_repeatable_run_waits_for_its_client_to_come_back() {
-        let run = Run::new(head(true));
+        let run = Run::new(head(Rejoin::Always));
         drop(run.reader());
         let watcher = tokio::spawn({
             let run = run.clone();

@@ -21,6 +21,7 @@ use crate::{
     chain::errors::chain_error,
     error::{ApiError, ApiResult},
     http::{PathParam, Query, unsigned},
+    jobs::attempt::State as Stage,
     routes::listing::Listing,
     routes::lists::{self, Page},
     store::{self, Attempt},
@@ -86,10 +87,15 @@ fn pending(app: &App, attempt: &Attempt) -> Value {
     let mut out = json!({
         "id": attempt.job.to_string(),
         "object": "job",
-        "status": "pending",
+        // The index does not show it: what this gateway knows of it.
+        "status": match attempt.state {
+            Stage::Unpaid => "unpaid",
+            Stage::Unconfirmed => "unconfirmed",
+            _ => "pending",
+        },
         "model": model,
         "model_address": attempt.model.to_string(),
-        "validator": attempt.validators.last().filter(|_| attempt.state != "sent").map(ToString::to_string),
+        "validator": attempt.validators.last().filter(|_| attempt.state != Stage::Sent).map(ToString::to_string),
         "owner": attempt.owner.to_string(),
         "requester": attempt.requester.to_string(),
         "prompt_tokens": arguments.prompt_tokens.get(),

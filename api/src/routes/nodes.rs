@@ -14,9 +14,9 @@ use crate::{
     chain::pay,
     error::{ApiError, ApiResult},
     http::{PathParam, SignedBody},
-    jobs::result,
+    jobs::{attempt::Event, result},
     routes::jobs::parse_job,
-    store,
+    store::{self, Note},
 };
 
 /// Most models in an announcement.
@@ -79,6 +79,7 @@ pub async fn announce(
         ));
     }
     app.validators.announce(authority.to_bytes(), announcement);
+    app.jobs.queue.changed();
     Ok(Json(
         json!({"object": "announcement", "validator": id, "noted": true}),
     ))
@@ -182,9 +183,15 @@ pub async fn result(
         ));
     }
     let answer = result::answer_from(&app.jobs, &attempt, &job, &result.evidence, None)?;
-    if attempt.state != "done" {
+    if !attempt.state.has_answer() {
         let evidence = serde_json::to_value(&result.evidence).map_err(ApiError::internal)?;
-        store::keep_answer(&app.pool, &address, "done", &answer, Some(&evidence)).await?;
+        let note = Note {
+            answer: Some(&answer),
+            evidence: Some(&evidence),
+            ..Note::default()
+        };
+        store::feed(&app.pool, &address, Event::Brought, note).await?;
+        app.jobs.janitor.notify_one();
     }
     Ok(Json(
         json!({"object": "result", "job": address.to_string(), "kept": true}),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Timing};
+use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Outlay, Timing};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda};
 use mythic_interface::{
     ix::{GrantSpend, RegisterModel, RegisterValidator},
@@ -224,9 +224,17 @@ async fn start() -> Parts {
             delegate_keypair_path: key("delegate.json", &delegate),
             key: Some(DEV_KEY.into()),
         }),
+        outlay: Outlay {
+            fees_per_owner_per_day: 4_000_000,
+            ..Outlay::generous()
+        },
         timing: Timing {
             rejoin_seconds: 2,
             next_token_seconds: 10,
+            queue_seconds: 6,
+            confirm_seconds: 3,
+            first_token_seconds: 4,
+            instance_seconds: 2,
             ..Timing::default()
         },
         ..GatewayConfig::default()

@@ -7,6 +7,7 @@ mod disputes;
 mod edge;
 mod feed;
 mod harness;
+mod hostile;
 mod manners;
 mod money;
 mod validators;

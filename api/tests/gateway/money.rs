@@ -302,17 +302,15 @@ fn nobody_to_ask_is_503_with_retry_after_and_a_repeat_uses_the_same_job() {
         tokio::spawn(connection);
         let row = database
             .query_one(
-                "SELECT count(*), max(cardinality(validators))::bigint FROM gateway.attempt a JOIN gateway.request r ON r.id = a.request_id
+                "SELECT count(*), min(cardinality(validators))::bigint FROM gateway.attempt a JOIN gateway.request r ON r.id = a.request_id
                   WHERE r.idempotency_key = $1",
                 &[&key],
             )
             .await
             .unwrap();
-        assert_eq!(
-            (row.get::<_, i64>(0), row.get::<_, i64>(1)),
-            (1, 4),
-            "one job address, each validator asked twice"
-        );
+        let (addresses, asked) = (row.get::<_, i64>(0), row.get::<_, i64>(1));
+        assert_eq!(addresses, 1, "one job address");
+        assert!(asked >= 4, "each validator asked at least twice: {asked}");
     });
 }
 

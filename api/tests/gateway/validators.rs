@@ -1,5 +1,6 @@
 //! Validators without an engine: they co-sign, send, answer with a fixed text and submit its true fingerprint, and misbehave
-//! where the prompt says so: `first:decline`, `first:die`, `first:silent` (only the first validator asked), `break`, `lie`, `slow`.
+//! where the prompt says so: `first:decline`, `first:die`, `first:silent`, `first:twice`, `first:noise`, `first:claim` (only the first
+//! validator asked), `break`, `lie`, `slow`, `freeze`, `stall`, `unsubmitted`, `all:claim`, `crowd` (two jobs at a time, others declined).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -48,6 +49,9 @@ impl Scene {
 
 pub struct Validator {
     scene: Arc<Scene>,
+    crowd: Arc<tokio::sync::Semaphore>,
+    /// Jobs that it was asked to do.
+    pub jobs: std::sync::atomic::AtomicUsize,
     pub authority: Pubkey,
     pub operator: Keypair,
     evidence: Mutex<HashMap<String, Evidence>>,
@@ -60,6 +64,8 @@ pub async fn start(
 ) -> (String, Arc<Validator>) {
     let validator = Arc::new(Validator {
         scene,
+        crowd: Arc::new(tokio::sync::Semaphore::new(2)),
+        jobs: Default::default(),
         authority,
         operator,
         evidence: Mutex::default(),
@@ -166,6 +172,37 @@ async fn infer(
     if first && is("first:silent") {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
+    if first && is("first:noise") {
+        // Comments without end, and nothing else.
+        let noise = futures::stream::repeat(Ok::<_, Infallible>(axum::body::Bytes::from_static(
+            &[b':'; 4096],
+        )));
+        let lines = futures::StreamExt::flat_map(noise, |line| {
+            futures::stream::iter([line, Ok(axum::body::Bytes::from_static(b"\n"))])
+        });
+        return Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(axum::body::Body::from_stream(lines))
+            .unwrap();
+    }
+    let place = if is("crowd") {
+        match me.crowd.clone().try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => {
+                return (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    Json(ErrorBody::new("server_error", "queue_full", "full")),
+                )
+                    .into_response();
+            }
+        }
+    } else {
+        None
+    };
+    me.jobs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    if is("all:claim") || (first && is("first:claim")) {
+        return claim(&me, &request);
+    }
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(&request.transaction)
         .unwrap();
@@ -198,8 +235,20 @@ async fn infer(
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let (sender, receiver) = tokio::sync::mpsc::channel::<NodeEvent>(4096);
-    let script = (first && is("first:die"), is("break"), is("lie"), is("slow"));
-    tokio::spawn(async move { answer(me, request, address, job, id, script, sender).await });
+    let script = Script {
+        die: first && is("first:die"),
+        twice: first && is("first:twice"),
+        broken: is("break"),
+        lie: is("lie"),
+        slow: is("slow"),
+        freeze: is("freeze"),
+        stall: is("stall"),
+        unsubmitted: is("unsubmitted"),
+    };
+    tokio::spawn(async move {
+        answer(me, request, address, job, id, script, sender).await;
+        drop(place);
+    });
     let events = futures::stream::unfold(receiver, |mut receiver| async move {
         let event = receiver.recv().await?;
         Some((
@@ -210,22 +259,76 @@ async fn infer(
     Sse::new(events).into_response()
 }
 
+/// How an answer goes wrong.
+struct Script {
+    die: bool,
+    twice: bool,
+    broken: bool,
+    lie: bool,
+    slow: bool,
+    /// Submits its result, and says nothing after the acceptance.
+    freeze: bool,
+    /// Submits its result, and says nothing after the fifth token.
+    stall: bool,
+    /// Says that it is done, and submits nothing.
+    unsubmitted: bool,
+}
+
+/// An answer of its own invention: no transaction is sent, and the evidence agrees with itself.
+fn claim(me: &Validator, request: &InferenceRequest) -> Response {
+    let address: Pubkey = request.job.parse().unwrap();
+    let output: Vec<u32> = "claimed".bytes().map(u32::from).chain([EOS]).collect();
+    let salt = mythic_wire::parse_salt(&request.salt).unwrap();
+    let job: Job = bytemuck::Zeroable::zeroed();
+    let evidence = me.prove(&address, &job, (&request.prompt_ids, salt), &output);
+    let digests = evidence.verify().unwrap();
+    let mut events = vec![NodeEvent::Accepted {
+        job: request.job.clone(),
+        signature: "5".repeat(80),
+    }];
+    events.extend(
+        (0u32..)
+            .zip(&output)
+            .map(|(position, token)| NodeEvent::Token {
+                position,
+                token: *token,
+                text: String::new(),
+                top4: top4(*token),
+                log_sum_exp: None,
+            }),
+    );
+    events.push(NodeEvent::Done {
+        finish_reason: Finish::Eos,
+        output_ids: output,
+        fingerprint: hex::encode(digests.fingerprint),
+        output_root: hex::encode(digests.output_root),
+        submit_signature: None,
+        evidence: Box::new(evidence),
+    });
+    let events = events
+        .into_iter()
+        .map(|event| Ok::<_, Infallible>(Event::default().json_data(&event).unwrap()));
+    Sse::new(futures::stream::iter(events)).into_response()
+}
+
 async fn answer(
     me: Arc<Validator>,
     request: InferenceRequest,
     address: Pubkey,
     job: Job,
     signature: String,
-    (die, broken, lie, slow): (bool, bool, bool, bool),
+    script: Script,
     out: tokio::sync::mpsc::Sender<NodeEvent>,
 ) {
-    let _ = out
-        .send(NodeEvent::Accepted {
-            job: address.to_string(),
-            signature,
-        })
-        .await;
-    if die {
+    let accepted = NodeEvent::Accepted {
+        job: address.to_string(),
+        signature,
+    };
+    let _ = out.send(accepted.clone()).await;
+    if script.twice {
+        let _ = out.send(accepted).await;
+    }
+    if script.die {
         return;
     }
     let most = job.terms.max_output_tokens.get() as usize;
@@ -244,10 +347,13 @@ async fn answer(
         finish = Finish::Stopped;
     }
     for (position, token) in (0u32..).zip(&output) {
-        if broken && position == 5 {
+        if script.broken && position == 5 {
             return;
         }
-        if slow {
+        if script.freeze || (script.stall && position >= 5) {
+            break;
+        }
+        if script.slow {
             tokio::time::sleep(Duration::from_millis(60)).await;
         }
         let text = String::new();
@@ -261,7 +367,7 @@ async fn answer(
             })
             .await;
     }
-    if lie {
+    if script.lie {
         output[0] += 1;
     }
     let salt = mythic_wire::parse_salt(&request.salt).unwrap();
@@ -278,11 +384,21 @@ async fn answer(
     if now.cancel_slot.get() > 0 {
         return;
     }
-    me.submit(&address, &evidence, finish).await;
+    if !script.unsubmitted {
+        me.submit(&address, &evidence, finish).await;
+    }
     me.evidence
         .lock()
         .unwrap()
         .insert(address.to_string(), evidence.clone());
+    if script.freeze {
+        // The stream stays open and silent until the gateway leaves it.
+        out.closed().await;
+        return;
+    }
+    if script.stall {
+        return;
+    }
     let digests = evidence.verify().unwrap();
     let _ = out
         .send(NodeEvent::Done {

@@ -235,6 +235,7 @@ fn gateway(site: &Site) -> Result<String> {
     // The first is what the bare name means; the jobs of the others are still shown and settled.
     let identities = std::iter::once(site.spec.identity()).chain(former);
     Ok(toml::to_string(&GatewayConfig {
+        outlay: mythic_api::Outlay::generous(),
         listen: site.addresses.gateway,
         public_url: site.addresses.gateway_url(),
         database_url: site.database_url.clone(),

@@ -1,0 +1,305 @@
+//! Validators that claim, stall, flood or are full, clients that leave, gateways that share a database: who pays, and for what.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use mythic_interface::state::{Job, JobStatus};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    harness::{SOL, World, eventually, within},
+    validators::ANSWER,
+};
+
+async fn database(world: &World) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&world.database_url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn answered(world: &World, prompt: &str) -> Value {
+    let response = world.chat(prompt, json!({})).send().await.unwrap();
+    let status = response.status();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(status, 200, "{prompt}: {body}");
+    assert_eq!(body["choices"][0]["message"]["content"], ANSWER, "{prompt}");
+    body
+}
+
+/// Waits until both validators answer again: what misbehaved was left out for a while.
+async fn mended(world: &World) {
+    for validator in &world.validators {
+        let before = validator.jobs.load(Ordering::SeqCst);
+        eventually("a validator's return", async || {
+            let response = world.chat("mended?", json!({})).send().await.unwrap();
+            response.status() == 200 && validator.jobs.load(Ordering::SeqCst) > before
+        })
+        .await;
+    }
+}
+
+async fn state_of(world: &World, job: &str) -> String {
+    let job: solana_pubkey::Pubkey = job.parse().unwrap();
+    database(world)
+        .await
+        .query_one(
+            "SELECT state FROM gateway.attempt WHERE job = $1",
+            &[&job.as_ref()],
+        )
+        .await
+        .unwrap()
+        .get(0)
+}
+
+#[test]
+fn an_answer_without_a_job_on_chain_is_not_handed_out() {
+    within(|world| async move {
+        let response = world
+            .chat("all:claim", json!({"stream": true}))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 503);
+        let body = response.text().await.unwrap();
+        assert!(!body.contains("claimed"), "{body}");
+        answered(world, "first:claim").await;
+        mended(world).await;
+    });
+}
+
+#[test]
+fn a_validator_that_accepts_twice_or_floods_is_left_for_another() {
+    within(|world| async move {
+        for prompt in ["first:twice", "first:noise"] {
+            answered(world, prompt).await;
+        }
+        mended(world).await;
+    });
+}
+
+#[test]
+fn an_answer_is_done_when_the_chain_has_its_result_for_good() {
+    within(|world| async move {
+        let body = answered(world, "kept and final").await;
+        assert!(body["mythic"]["unconfirmed"].is_null());
+        let job = body["mythic"]["job"].as_str().unwrap().to_owned();
+        eventually("the final result", async || {
+            state_of(world, &job).await == "done"
+        })
+        .await;
+    });
+}
+
+#[test]
+fn an_answer_whose_result_does_not_come_says_so_and_its_job_tells_the_truth() {
+    within(|world| async move {
+        let body = answered(world, "unsubmitted").await;
+        assert_eq!(body["mythic"]["unconfirmed"], true, "{body}");
+        let job = body["mythic"]["job"].as_str().unwrap().to_owned();
+        assert_eq!(state_of(world, &job).await, "unconfirmed");
+        let shown = world.get(&format!("/v1/jobs/{job}")).await;
+        assert_eq!(shown["status"], "unconfirmed");
+        mended(world).await;
+    });
+}
+
+#[test]
+fn an_answer_that_is_on_chain_is_fetched_and_not_bought_again() {
+    within(|world| async move {
+        for prompt in ["freeze", "stall"] {
+            let (_, key, delegate, _) = world.customer(SOL, SOL).await;
+            let response = world
+                .chat(prompt, json!({}))
+                .bearer_auth(&key)
+                .send()
+                .await
+                .unwrap();
+            let body: Value = response.json().await.unwrap();
+            assert_eq!(
+                body["choices"][0]["message"]["content"], ANSWER,
+                "{prompt}: {body}"
+            );
+            assert_eq!(world.jobs_of(&delegate).await, 1, "{prompt}");
+        }
+        mended(world).await;
+    });
+}
+
+#[test]
+fn more_requests_than_places_wait_their_turn_and_all_are_answered() {
+    within(|world| async move {
+        let asked: Vec<usize> = world
+            .validators
+            .iter()
+            .map(|v| v.jobs.load(Ordering::SeqCst))
+            .collect();
+        let prompts: Vec<String> = (0..20).map(|n| format!("crowd {n}")).collect();
+        let all = prompts.iter().map(|prompt| answered(world, prompt));
+        futures::future::join_all(all).await;
+        for (validator, before) in world.validators.iter().zip(asked) {
+            let share = validator.jobs.load(Ordering::SeqCst) - before;
+            assert!(share >= 5, "each has its share: {share} of 20");
+        }
+    });
+}
+
+#[test]
+fn one_after_the_other_equals_share() {
+    within(|world| async move {
+        let asked: Vec<usize> = world
+            .validators
+            .iter()
+            .map(|v| v.jobs.load(Ordering::SeqCst))
+            .collect();
+        for n in 0..8 {
+            answered(world, &format!("share {n}")).await;
+        }
+        for (validator, before) in world.validators.iter().zip(asked) {
+            let share = validator.jobs.load(Ordering::SeqCst) - before;
+            assert!(share >= 3, "{share} of 8");
+        }
+    });
+}
+
+#[test]
+fn a_plain_client_that_leaves_cancels_its_job_and_one_with_a_key_may_come_back() {
+    within(|world| async move {
+        let (_, key, delegate, _) = world.customer(SOL, SOL).await;
+        let ask = || {
+            world
+                .chat("slow and left alone", json!({}))
+                .bearer_auth(&key)
+        };
+        let left = tokio::time::timeout(Duration::from_millis(900), ask().send()).await;
+        assert!(left.is_err(), "left before the answer");
+        eventually("the cancel", async || {
+            let jobs = world
+                .chain
+                .program_accounts::<Job>(&[], mythic_client::Commitment::Processed)
+                .await
+                .unwrap();
+            jobs.iter().any(|(_, job)| {
+                job.terms.requester == delegate.to_bytes()
+                    && (job.cancel_slot.get() > 0 || job.status() == Some(JobStatus::Refunded))
+            })
+        })
+        .await;
+        let keyed = || ask().header("idempotency-key", "comes-back-0123456");
+        let left = tokio::time::timeout(Duration::from_millis(300), keyed().send()).await;
+        assert!(left.is_err());
+        eventually("the answer under the key", async || {
+            keyed().send().await.unwrap().status() == 200
+        })
+        .await;
+        assert_eq!(world.jobs_of(&delegate).await, 2);
+    });
+}
+
+#[test]
+fn whoever_leaves_at_any_moment_no_request_stays_under_way() {
+    within(|world| async move {
+        let database = database(world).await;
+        let leavers = (0..60u64).map(|n| async move {
+            let ask = world
+                .chat("left early", json!({}))
+                .header("idempotency-key", format!("early-leaver-{n:06}"));
+            let _ = tokio::time::timeout(Duration::from_millis(n), ask.send()).await;
+        });
+        futures::future::join_all(leavers).await;
+        eventually("every request's end", async || {
+            let row = database
+                .query_one(
+                    "SELECT count(*) FROM gateway.request WHERE state = 'running' AND idempotency_key LIKE 'early-leaver-%'",
+                    &[],
+                )
+                .await
+                .unwrap();
+            row.get::<_, i64>(0) == 0
+        })
+        .await;
+    });
+}
+
+#[test]
+fn two_gateways_on_one_database_leave_each_others_requests_alone() {
+    within(|world| async move {
+        let key = "two-gateways-0123456";
+        let first = tokio::spawn(
+            world
+                .chat("slow between two gateways", json!({}))
+                .header("idempotency-key", key)
+                .send(),
+        );
+        let database = database(world).await;
+        let running = async || {
+            database
+                .query_one(
+                    "SELECT count(*) FROM gateway.attempt a JOIN gateway.request r ON r.id = a.request_id
+                      WHERE r.idempotency_key = $1 AND a.state = 'accepted'",
+                    &[&key],
+                )
+                .await
+                .unwrap()
+                .get::<_, i64>(0)
+                == 1
+        };
+        eventually("the job", running).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let other = tokio::spawn(mythic_api::serve(
+            listener,
+            world.config.clone(),
+            stop.clone(),
+        ));
+        eventually("the second gateway", async || {
+            reqwest::get(format!("{url}/v1/models"))
+                .await
+                .is_ok_and(|response| response.status().is_success())
+        })
+        .await;
+        let body: Value = first.await.unwrap().unwrap().json().await.unwrap();
+        assert_eq!(body["choices"][0]["message"]["content"], ANSWER, "{body}");
+        // The other one replays it.
+        let request = json!({"model": "tiny", "messages": [{"role": "user", "content": "slow between two gateways"}], "max_completion_tokens": 64, "temperature": 0});
+        let again = reqwest::Client::new()
+            .post(format!("{url}/v1/chat/completions"))
+            .header("idempotency-key", key)
+            .json(&request)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(again.headers()["x-mythic-replayed"], "true");
+        stop.cancel();
+        other.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn what_the_operator_lays_out_for_one_wallet_in_a_day_ends() {
+    within(|world| async move {
+        let (_, key, delegate, _) = world.customer(SOL, SOL).await;
+        let ask = || {
+            world
+                .chat("cheap", json!({"max_completion_tokens": 1}))
+                .bearer_auth(&key)
+        };
+        let allowed = world.config.outlay.fees_per_owner_per_day / 20_000;
+        database(world)
+            .await
+            .execute(
+                "INSERT INTO gateway.outlay (day, owner, jobs, fees) SELECT current_date, owner, 1, $2 FROM gateway.api_key WHERE delegate = $1",
+                &[&delegate.as_ref(), &i64::try_from((allowed - 1) * 20_000).unwrap()],
+            )
+            .await
+            .unwrap();
+        assert_eq!(ask().send().await.unwrap().status(), 200);
+        let response = ask().send().await.unwrap();
+        assert_eq!(response.status(), 402);
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "gateway_fees_spent");
+        assert_eq!(world.jobs_of(&delegate).await, 1);
+    });
+}
