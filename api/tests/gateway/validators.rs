@@ -135,7 +135,7 @@ impl Validator {
             finish_reason: finish as u8,
         };
         let instruction =
-            ix::submit_result(&self.operator.pubkey(), &self.authority, address, &args);
+            ix::submit_result(self.operator.pubkey(), self.authority, address, &args);
         self.scene
             .chain
             .send_and_confirm(
