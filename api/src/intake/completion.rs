@@ -184,6 +184,9 @@ pub struct Mythic {
     /// All jobs, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<MythicJob>,
+    /// The chain did not show the result of every job in time: nobody vouches for the answer yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
     /// A stored answer is shown again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
@@ -322,6 +325,7 @@ impl Frame {
                     .collect(),
                 _ => Vec::new(),
             },
+            unconfirmed: ends.iter().any(|end| end.unconfirmed),
             replayed: self.replayed,
         }
     }
