@@ -368,11 +368,7 @@ impl World {
         if deposit > 0 {
             send(
                 &self.chain,
-                &[ix::deposit_vault(
-                    wallet.pubkey(),
-                    wallet.pubkey(),
-                    deposit,
-                )],
+                &[ix::deposit_vault(wallet.pubkey(), wallet.pubkey(), deposit)],
                 &[&wallet],
             )
             .await;

@@ -267,8 +267,7 @@ pub async fn register(
                 gpu_name,
                 endpoint,
             };
-            let instruction =
-                ix::register_validator(keys.authority, keys.authority, &args, models);
+            let instruction = ix::register_validator(keys.authority, keys.authority, &args, models);
             send(chain, &instruction, &key)
                 .await
                 .context("registering the validator")?;

@@ -1,10 +1,7 @@
 //! One job's task: turns the world into events for [`JobFsm`] and its actions into work. No decisions are made here.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::Ordering,
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
