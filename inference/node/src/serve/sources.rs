@@ -23,7 +23,7 @@ const LONGEST_REST: Duration = Duration::from_secs(6 * 3_600);
 const MOST: usize = 4_096;
 
 /// A source that is waited for, and for whose job.
-type Wait = (Origin, [u8; 32]);
+type Whose = (Origin, [u8; 32]);
 
 #[derive(Debug, Clone, Copy)]
 struct Failure {
@@ -33,7 +33,7 @@ struct Failure {
 
 #[derive(Debug, Default)]
 struct Waits {
-    running: Vec<Wait>,
+    running: Vec<Whose>,
     failed: HashMap<Origin, Failure>,
 }
 
@@ -57,7 +57,7 @@ impl Sources {
     pub fn is_open(&self, source: &Origin, owner: &[u8; 32], now: Instant) -> bool {
         let waits = self.waits.lock();
         let known = self.known.contains(source);
-        let count = |f: &dyn Fn(&Wait) -> bool| waits.running.iter().filter(|wait| f(wait)).count();
+        let count = |f: &dyn Fn(&Whose) -> bool| waits.running.iter().filter(|wait| f(wait)).count();
         let rests = waits.failed.get(source).is_some_and(|f| f.until > now);
         let share = match known {
             true => ALL,
@@ -87,7 +87,7 @@ impl Sources {
 #[derive(Debug)]
 pub struct Wait {
     waits: Arc<Mutex<Waits>>,
-    of: Wait,
+    of: Whose,
 }
 
 impl Wait {
