@@ -10,6 +10,7 @@ mod model;
 mod progress;
 mod proxy;
 mod report;
+mod stop;
 mod suggest;
 mod terminal;
 mod units;
@@ -22,7 +23,7 @@ use commands::{
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
-use tokio_util::sync::CancellationToken;
+use stop::shutdown;
 
 /// Verifiable AI inference, settled on chain.
 #[derive(Parser)]
@@ -109,25 +110,6 @@ struct Run {
     /// TOML file; without it all defaults. MYTHIC_<PROCESS>__KEY in the environment wins
     #[arg(long)]
     config: Option<PathBuf>,
-}
-
-/// A token that SIGINT or SIGTERM cancels.
-fn shutdown() -> CancellationToken {
-    use tokio::signal::unix::{SignalKind, signal};
-    let token = CancellationToken::new();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        match signal(kind) {
-            Ok(mut signal) => {
-                let token = token.clone();
-                tokio::spawn(async move {
-                    signal.recv().await;
-                    token.cancel();
-                });
-            }
-            Err(error) => tracing::warn!("no handler for a stop signal: {error}"),
-        }
-    }
-    token
 }
 
 async fn run(command: Command, connection: &Connection) -> Result<()> {

@@ -3,10 +3,7 @@
 use bytemuck::Zeroable;
 use mythic_client::ix;
 use mythic_interface::{
-    hash::{Leaf, OUTPUT_CHUNK},
-    merkle::path_len,
-    params::MAX_OUTPUT_TOKENS,
-    state,
+    leaf::Leaf, merkle::path_len, output::OUTPUT_CHUNK, params::MAX_OUTPUT_TOKENS, state,
 };
 use solana_compute_budget_interface::ComputeBudgetInstruction as Budget;
 use solana_instruction::Instruction;

@@ -22,7 +22,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{
-    Block, Chain, CommandError, Event, Level, Moved, NOMINAL_SLOT_MS, Params, Resume,
+    Block, Chain, CommandError, Event, Level, Moved, NOMINAL_SLOT_MS, Resume, Settings,
 };
 use crate::config::DevnetConfig;
 use crate::genesis;
@@ -184,12 +184,12 @@ impl Node {
             faucet,
             now,
         } = State::open(config)?;
-        let params = Params {
+        let settings = Settings {
             confirmed_lag: config.confirmed_lag,
             rooted_lag: config.rooted_lag,
             salt: salt(),
         };
-        let chain = Chain::new(params, resume, now);
+        let chain = Chain::new(settings, resume, now);
         warn_of_other_programs(config, &chain);
         let mut inner = Inner {
             chain,

@@ -2,6 +2,7 @@
 
 use crate::{
     config::PluginConfig,
+    interface::INTERFACE_VERSION,
     losses::Losses,
     metrics::Metrics,
     queue::{AccountRecord, Drained, Record},
@@ -56,7 +57,7 @@ impl Drain {
                 .map(|hash| hash.to_vec().into())
                 .unwrap_or_default(),
             filter_hash: filter_hash.to_vec().into(),
-            interface: crate::INTERFACE_VERSION.into(),
+            interface: INTERFACE_VERSION.into(),
             plugin: env!("CARGO_PKG_VERSION").into(),
             primed: tracked_file.primed(),
         };

@@ -16,6 +16,7 @@
 
 mod config;
 mod drain;
+mod interface;
 mod lanes;
 mod losses;
 mod metrics;
@@ -25,13 +26,11 @@ mod sequencer;
 mod tracked;
 
 pub use config::{ConfigError, PluginConfig, check_config};
+pub use interface::INTERFACE_VERSION;
 pub use plugin::Plugin;
 
 use agave_geyser_plugin_interface::geyser_plugin_interface::GeyserPlugin;
 use std::path::PathBuf;
-
-/// Version of the Geyser interface that this library is built against; a validator must match it.
-pub const INTERFACE_VERSION: &str = "4.2.2";
 
 /// Entry point that the validator looks up by name.
 ///

@@ -16,9 +16,8 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client_api::request::RpcRequest;
 
 use crate::{
-    court::{DisputeWindow, OutputWindow},
-    due::{JobWindow, ValidatorWindow, Windows},
     reconcile::ChainAccount,
+    windows::{DisputeWindow, JobWindow, OutputWindow, ValidatorWindow, Windows},
 };
 
 /// Accounts that the index says may need something.

@@ -1,60 +1,36 @@
 //! What is due of disputes and of the output posted under them. Pure.
 
 use mythic_interface::{
-    state::{Dispute, DisputeStatus, Job, JobStatus, NO_KEY, Output},
+    state::{Dispute, DisputeStatus, Job, JobStatus, NO_KEY},
     window,
 };
 use solana_pubkey::Pubkey;
 
 use crate::{
-    Crank, Settler,
-    due::{JobWindow, Windows},
+    crank::Crank,
+    windows::{DisputeWindow, JobWindow, Windows},
 };
 
-/// A dispute that may need something.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DisputeWindow {
-    /// Address.
-    pub pubkey: Pubkey,
-    /// State on chain.
-    pub dispute: Box<Dispute>,
-    /// Its job, as long as there is one.
-    pub job: Option<Job>,
-}
-
-/// A page of posted output that may be closed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutputWindow {
-    /// Address.
-    pub pubkey: Pubkey,
-    /// State on chain.
-    pub output: Box<Output>,
-    /// Its job, as long as there is one.
-    pub job: Option<Job>,
-}
-
-impl Settler {
-    /// What disputes and outputs need at finalized slot `now`: verdicts before payments, payments before closes.
-    pub(crate) fn court_due(&self, now: u64, windows: &Windows) -> Vec<Crank> {
-        let mut due: Vec<Crank> = windows
-            .disputes
-            .iter()
-            .filter_map(|window| resolve(now, window))
-            .collect();
-        due.extend(windows.disputes.iter().flat_map(collect));
-        if self.close {
-            let disputes = windows.disputes.iter().filter(|window| {
-                closable_from(&window.dispute).is_some_and(|slot| !window::open(now, slot))
-            });
-            due.extend(disputes.cloned().map(Crank::CloseDispute));
-            let outputs = windows.outputs.iter().filter(|window| {
-                output_closable_from(window.job.as_ref())
-                    .is_some_and(|slot| !window::open(now, slot))
-            });
-            due.extend(outputs.cloned().map(Crank::CloseOutput));
-        }
-        due
+/// What disputes and outputs need at finalized slot `now`: verdicts before payments, payments before closes. `close`: also
+/// what is over.
+pub(crate) fn due(now: u64, windows: &Windows, close: bool) -> Vec<Crank> {
+    let mut due: Vec<Crank> = windows
+        .disputes
+        .iter()
+        .filter_map(|window| resolve(now, window))
+        .collect();
+    due.extend(windows.disputes.iter().flat_map(collect));
+    if close {
+        let disputes = windows.disputes.iter().filter(|window| {
+            closable_from(&window.dispute).is_some_and(|slot| !window::open(now, slot))
+        });
+        due.extend(disputes.cloned().map(Crank::CloseDispute));
+        let outputs = windows.outputs.iter().filter(|window| {
+            output_closable_from(window.job.as_ref()).is_some_and(|slot| !window::open(now, slot))
+        });
+        due.extend(outputs.cloned().map(Crank::CloseOutput));
     }
+    due
 }
 
 /// A verdict is due when the dispute's own time has come, or at once where the job was decided otherwise.
@@ -112,8 +88,12 @@ pub(crate) fn output_closable_from(job: Option<&Job>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{due::Settler, windows::OutputWindow};
     use bytemuck::Zeroable;
-    use mythic_interface::{params::Params, state::Verdict};
+    use mythic_interface::{
+        params::Params,
+        state::{Output, Verdict},
+    };
 
     const RULES: Settler = Settler {
         sweep_min_lamports: 1000,

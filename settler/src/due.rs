@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use mythic_client::{ix, pda};
 use mythic_interface::{
     state::{Job, JobStatus},
     window,
@@ -10,9 +9,11 @@ use mythic_interface::{
 use solana_pubkey::Pubkey;
 
 use crate::{
-    SettlerConfig,
     chain::Candidates,
-    court::{DisputeWindow, OutputWindow},
+    config::SettlerConfig,
+    court,
+    crank::Crank,
+    windows::{JobWindow, Windows},
 };
 
 /// Accounts that are looked at beside the index's in one turn.
@@ -27,111 +28,6 @@ pub struct Settler {
     pub sweep_after_slots: u64,
     /// Whether what is over is closed.
     pub close: bool,
-}
-
-/// A job that may need something.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JobWindow {
-    /// Address.
-    pub pubkey: Pubkey,
-    /// State on chain.
-    pub job: Job,
-}
-
-/// A validator that owes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ValidatorWindow {
-    /// Authority.
-    pub authority: Pubkey,
-    /// Lamports owed to foundation and burn.
-    pub owed: u64,
-    /// Slot of the account's last finalized write.
-    pub written_slot: u64,
-}
-
-/// What a look at the network showed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Windows {
-    /// Jobs.
-    pub jobs: Vec<JobWindow>,
-    /// Validators.
-    pub validators: Vec<ValidatorWindow>,
-    /// Disputes.
-    pub disputes: Vec<DisputeWindow>,
-    /// Posted output.
-    pub outputs: Vec<OutputWindow>,
-}
-
-/// An instruction that anyone may send.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Crank {
-    /// Settle a result that nobody challenged, or whose challenges ended before its window did.
-    Claim(JobWindow),
-    /// Refund a job without a result.
-    Expire(JobWindow),
-    /// Close a job that ended long ago.
-    Close(JobWindow),
-    /// Move what a validator owes; its authority.
-    Sweep(Pubkey),
-    /// Decide a dispute.
-    Resolve {
-        /// Its address.
-        dispute: Pubkey,
-        /// Its job.
-        job: JobWindow,
-    },
-    /// Move what a dispute owes one party, and take what it lost.
-    Collect {
-        /// Address of the dispute.
-        dispute: Pubkey,
-        /// Authority of the party.
-        authority: Pubkey,
-    },
-    /// Close a dispute that ended long ago.
-    CloseDispute(DisputeWindow),
-    /// Close a page of output of a job that ended long ago.
-    CloseOutput(OutputWindow),
-}
-
-impl Crank {
-    /// Name in metrics and logs.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Claim(_) => "claim",
-            Self::Expire(_) => "expire",
-            Self::Close(_) => "close",
-            Self::Sweep(_) => "sweep",
-            Self::Resolve { .. } => "resolve",
-            Self::Collect { .. } => "collect",
-            Self::CloseDispute(_) => "close_dispute",
-            Self::CloseOutput(_) => "close_output",
-        }
-    }
-
-    /// The account it is about.
-    pub fn account(&self) -> Pubkey {
-        match self {
-            Self::Claim(job) | Self::Expire(job) | Self::Close(job) => job.pubkey,
-            Self::Sweep(authority) => pda::validator(authority),
-            Self::Resolve { dispute, .. } | Self::Collect { dispute, .. } => *dispute,
-            Self::CloseDispute(window) => window.pubkey,
-            Self::CloseOutput(window) => window.pubkey,
-        }
-    }
-
-    /// The instruction.
-    pub fn instruction(&self) -> solana_instruction::Instruction {
-        match self {
-            Self::Claim(job) => ix::claim_inference_fee(&job.pubkey, &job.job),
-            Self::Expire(job) => ix::expire_job(&job.pubkey, &job.job),
-            Self::Close(job) => ix::close_job(&job.pubkey, &job.job),
-            Self::Sweep(authority) => ix::sweep(authority),
-            Self::Resolve { dispute, job } => ix::resolve_dispute(dispute, &job.pubkey, &job.job),
-            Self::Collect { dispute, authority } => ix::collect_dispute(dispute, authority),
-            Self::CloseDispute(window) => ix::close_dispute(&window.pubkey, &window.dispute),
-            Self::CloseOutput(window) => ix::close_output(&window.pubkey, &window.output),
-        }
-    }
 }
 
 impl Settler {
@@ -160,7 +56,7 @@ impl Settler {
             let sweep = validator.owed > 0 && (quiet || validator.owed >= self.sweep_min_lamports);
             sweep.then_some(Crank::Sweep(validator.authority))
         }));
-        due.extend(self.court_due(now, windows));
+        due.extend(court::due(now, windows, self.close));
         due
     }
 
@@ -221,6 +117,7 @@ pub(crate) fn retention_end(job: &Job) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::windows::ValidatorWindow;
     use bytemuck::Zeroable;
     use mythic_interface::params::Params;
 

@@ -2,6 +2,7 @@
 //! compares the index with the chain. Never trusted: anyone may send the same.
 //!
 //! - [`due`](Settler::due): what is due at a slot, pure; `court`: its part about disputes
+//! - `windows`: what it is told; `crank`: what it answers
 //! - `reconcile`: the comparison, pure
 //! - `chain`, `database`: reading; `service`: the loop; `heart`: that it lives
 #![forbid(unsafe_code)]
@@ -9,16 +10,19 @@
 mod chain;
 mod config;
 mod court;
+mod crank;
 mod database;
 mod due;
 mod heart;
 mod migrate;
 mod reconcile;
 mod service;
+mod windows;
 
 pub use config::SettlerConfig;
-pub use court::{DisputeWindow, OutputWindow};
-pub use due::{Crank, JobWindow, Settler, ValidatorWindow, Windows};
+pub use crank::Crank;
+pub use due::Settler;
 pub use migrate::migrate;
 pub use reconcile::{ChainAccount, Difference, IndexRow, Kind, Reconciliation, reconcile};
 pub use service::run;
+pub use windows::{DisputeWindow, JobWindow, OutputWindow, ValidatorWindow, Windows};

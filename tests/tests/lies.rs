@@ -10,8 +10,8 @@ use mythic_interface::{
     hash,
     ix::RegisterValidator,
     le::{I32, Text, U32, U64},
+    leaf::check_leaf,
     merkle,
-    sampler::check_leaf,
     sortition::{Rank, Seat},
     state::{
         Dispute, DisputeStatus, EndReason, Ground, Job, JobStatus, JurySeat, Validator,

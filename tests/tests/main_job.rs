@@ -6,8 +6,8 @@ use futures::StreamExt;
 use mythic_client::pda;
 use mythic_e2e::{Network, chat_node, chat_python};
 use mythic_interface::{
-    hash,
     money::{price, split},
+    output,
     state::{Job, SpendGrant, Validator, Vault},
 };
 use mythic_model::prompt::PromptFormatter;
@@ -145,7 +145,7 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
             && digests.prompt_hash == terms.prompt_hash
     );
     ensure!(evidence.terms_hash == terms.hash() && evidence.terms_hash == job.terms_hash);
-    ensure!(hash::output_root(&evidence.output_ids) == Some(job.output_root));
+    ensure!(output::output_root(&evidence.output_ids) == Some(job.output_root));
     ensure!(evidence.output_ids.len() == tokens as usize);
     if let Some(text) = text {
         let gguf =

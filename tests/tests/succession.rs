@@ -9,6 +9,7 @@ use mythic_interface::{
     hash,
     ix::{RegisterModel, RequestInference, SubmitResult, UpdateModel, UpdateValidator},
     le::{Text, U16, U32},
+    output,
     state::{Job, KernelProfile, Model, ModelStatus, SamplingProfile, Validator},
     window,
 };
@@ -159,7 +160,7 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
     let (_, state) = job.context("the job")?;
     let result = SubmitResult {
         terms_hash: state.terms_hash,
-        output_root: hash::output_root(&[9, 9]).context("a root")?,
+        output_root: output::output_root(&[9, 9]).context("a root")?,
         fingerprint: [3; 32],
         output_tokens: U32::new(2),
         finish_reason: 2,

@@ -6,7 +6,9 @@ use crate::{
     context::Connection,
     exit::{self, Exit},
     progress::Step,
-    say, shutdown, terminal,
+    say,
+    stop::shutdown,
+    terminal,
 };
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};

@@ -1,7 +1,7 @@
 //! `mythic node`: run a validator, or make the configuration of one.
 
 use super::init;
-use crate::{config, context::Connection, say, shutdown};
+use crate::{config, context::Connection, say, stop::shutdown};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use mythic_lab::cheat::Told;

@@ -7,7 +7,9 @@ use crate::{
     exit::{self, Exit},
     model::fetch_with_progress,
     progress::Step,
-    say, shutdown, terminal,
+    say,
+    stop::shutdown,
+    terminal,
     units::{counted, print_table},
 };
 use anyhow::{Context, Result};

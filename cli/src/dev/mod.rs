@@ -116,7 +116,7 @@ pub async fn run(dev: Dev, data_dir: &Path) -> Result<()> {
         Some(DevCommand::Ask(ask)) => return ask.run(data_dir).await,
         None => {}
     }
-    let stop = crate::shutdown();
+    let stop = crate::stop::shutdown();
     let (layout, _lock) = layout::open(data_dir, dev.reset)?;
     if let Some(hint) = cheat::too_small(usize::from(dev.validators)) {
         note!("  {hint}");

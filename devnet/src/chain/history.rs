@@ -12,7 +12,7 @@ use solana_clock::Slot;
 use solana_signature::Signature;
 use solana_transaction_error::TransactionError;
 
-use super::{Block, Executed};
+use super::block::{Block, Executed};
 
 /// Rooted transactions kept beyond the blocks in which they could be repeated, and the most whose content is kept.
 const MAX_KEPT: usize = 20_000;

@@ -21,8 +21,10 @@ use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 use solana_transaction_status::TransactionTokenBalance;
 
+use super::ids::{
+    CLOCK_ID, NATIVE_LOADER_ID, SLOT_HASHES_ID, SYSVAR_OWNER_ID, UPGRADEABLE_LOADER_ID,
+};
 use super::tokens;
-use super::{CLOCK_ID, NATIVE_LOADER_ID, SLOT_HASHES_ID, SYSVAR_OWNER_ID, UPGRADEABLE_LOADER_ID};
 
 /// What an account was before a bank first wrote it.
 #[derive(Clone)]

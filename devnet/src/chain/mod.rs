@@ -6,8 +6,10 @@
 //! A chain of frozen blocks stands on the root; on its tip one bank is open and takes transactions. `Processed`
 //! is the newest frozen block, as on a validator that serves RPC.
 
+mod block;
 mod commands;
 mod history;
+mod ids;
 mod ledger;
 mod tokens;
 mod view;
@@ -29,8 +31,13 @@ use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 use solana_transaction_status::{TransactionStatusMeta, map_inner_instructions};
 
+pub use block::{Block, Executed};
 pub use commands::{CommandError, Moved};
 pub use history::SignatureStatus;
+pub use ids::{
+    CLOCK_ID, EPOCH_SCHEDULE_ID, INCINERATOR_ID, NATIVE_LOADER_ID, SLOT_HASHES_ID, SYSVAR_OWNER_ID,
+    UPGRADEABLE_LOADER_ID,
+};
 pub use ledger::is_program_data;
 pub use tokens::{Mint, TokenAccount, is_token_program, mint_of};
 pub use view::{Landed, Level, Missing, Sample, Simulation};
@@ -54,87 +61,6 @@ const MAX_HEADERS: usize = 200_000;
 const MAX_UNROOTED: usize = 1_000;
 /// Length by which the Clock moves for a slot that is advanced by command, in milliseconds.
 pub const NOMINAL_SLOT_MS: i64 = 400;
-
-pub const INCINERATOR_ID: Pubkey =
-    Pubkey::from_str_const("1nc1nerator11111111111111111111111111111111");
-pub const CLOCK_ID: Pubkey = Pubkey::from_str_const("SysvarC1ock11111111111111111111111111111111");
-pub const SLOT_HASHES_ID: Pubkey =
-    Pubkey::from_str_const("SysvarS1otHashes111111111111111111111111111");
-pub const EPOCH_SCHEDULE_ID: Pubkey =
-    Pubkey::from_str_const("SysvarEpochSchedu1e111111111111111111111111");
-pub const SYSVAR_OWNER_ID: Pubkey =
-    Pubkey::from_str_const("Sysvar1111111111111111111111111111111111111");
-pub const NATIVE_LOADER_ID: Pubkey =
-    Pubkey::from_str_const("NativeLoader1111111111111111111111111111111");
-pub const UPGRADEABLE_LOADER_ID: Pubkey =
-    Pubkey::from_str_const("BPFLoaderUpgradeab1e11111111111111111111111");
-
-/// A transaction in a block (it succeeded, or failed and paid its fee).
-#[derive(Debug)]
-pub struct Executed {
-    pub signature: Signature,
-    pub transaction: VersionedTransaction,
-    pub sanitized: SanitizedTransaction,
-    pub meta: TransactionStatusMeta,
-    /// Place in its block.
-    pub index: usize,
-}
-
-impl Executed {
-    /// About how many bytes it holds.
-    fn bytes(&self) -> usize {
-        let meta = &self.meta;
-        let logs = meta.log_messages.iter().flatten().map(|log| log.len() + 24);
-        let inner = meta.inner_instructions.iter().flatten();
-        let inner = inner
-            .flat_map(|inner| &inner.instructions)
-            .map(|inner| inner.instruction.data.len() + inner.instruction.accounts.len() + 80);
-        let message = &self.transaction.message;
-        let keys = self.sanitized.message().account_keys().len();
-        let data: usize = message.instructions().iter().map(|ix| ix.data.len()).sum();
-        // The transaction is held twice: as sent, and sanitized.
-        1_024 + 2 * data + keys * 128 + logs.sum::<usize>() + inner.sum::<usize>()
-    }
-}
-
-/// A frozen block.
-#[derive(Debug)]
-pub struct Block {
-    pub slot: Slot,
-    pub parent_slot: Slot,
-    /// Number of blocks below it.
-    pub height: u64,
-    pub blockhash: Hash,
-    pub parent_blockhash: Hash,
-    /// The Clock's time, Unix milliseconds.
-    pub unix_ms: i64,
-    /// Transactions in this chain up to and including this block.
-    pub transaction_count: u64,
-    pub transactions: Vec<Arc<Executed>>,
-    /// Final state of each account the bank wrote; lamports 0 = gone.
-    pub writes: Vec<(Pubkey, AccountSharedData)>,
-}
-
-impl Block {
-    /// About how many bytes its transactions hold.
-    fn bytes(&self) -> usize {
-        self.transactions.iter().map(|tx| tx.bytes()).sum()
-    }
-
-    fn without_writes(&self) -> Self {
-        Self {
-            slot: self.slot,
-            parent_slot: self.parent_slot,
-            height: self.height,
-            blockhash: self.blockhash,
-            parent_blockhash: self.parent_blockhash,
-            unix_ms: self.unix_ms,
-            transaction_count: self.transaction_count,
-            transactions: self.transactions.clone(),
-            writes: Vec::new(),
-        }
-    }
-}
 
 /// What is remembered of a block for longer than its content.
 #[derive(Clone, Copy, Debug)]
@@ -176,9 +102,9 @@ pub enum Event {
     },
 }
 
-/// Parameters that never change in the life of a process.
+/// Settings that never change in the life of a process.
 #[derive(Clone, Debug)]
-pub struct Params {
+pub struct Settings {
     pub confirmed_lag: u64,
     pub rooted_lag: u64,
     /// Mixed into blockhashes, so that no two processes make the same block out of the same slot.
@@ -210,7 +136,7 @@ struct Open {
 }
 
 pub struct Chain {
-    params: Params,
+    settings: Settings,
     ledger: Ledger,
     root: Arc<Block>,
     /// Frozen and not rooted, ascending, heights without gaps.
@@ -275,7 +201,7 @@ pub fn bank_hash(blockhash: &Hash) -> Hash {
 
 impl Chain {
     /// Starts on saved or genesis state and opens the first bank. `now_ms` is Unix time in milliseconds.
-    pub fn new(params: Params, resume: Resume, now_ms: i64) -> Self {
+    pub fn new(settings: Settings, resume: Resume, now_ms: i64) -> Self {
         let mut ledger = Ledger::new(fresh_svm());
         let Resume {
             root,
@@ -306,7 +232,7 @@ impl Chain {
             transaction_count: root.transaction_count,
         };
         let mut chain = Self {
-            params,
+            settings,
             ledger,
             blocks: VecDeque::new(),
             open: Open {
@@ -377,7 +303,7 @@ impl Chain {
 
     /// Blocks deep enough to be rooted, ascending: make them durable, then call [`Chain::root`].
     pub fn rootable(&self) -> Vec<Arc<Block>> {
-        let deep = (self.blocks.len() as u64).saturating_sub(self.params.rooted_lag);
+        let deep = (self.blocks.len() as u64).saturating_sub(self.settings.rooted_lag);
         self.blocks.iter().take(deep as usize).cloned().collect()
     }
 
@@ -538,7 +464,7 @@ impl Chain {
         self.blocks.push_back(block.clone());
         self.events.push(Event::Frozen(block.clone()));
         self.events.push(Event::Processed(block.clone()));
-        while self.confirmed.saturating_add(self.params.confirmed_lag) < block.height {
+        while self.confirmed.saturating_add(self.settings.confirmed_lag) < block.height {
             self.confirmed = self.confirmed.saturating_add(1);
             let confirmed = self.at_height(self.confirmed);
             self.events.push(Event::Confirmed(confirmed));
@@ -550,7 +476,7 @@ impl Chain {
             .chain_update(b"mythic/devnet/block/v1")
             .chain_update(self.open.slot.to_le_bytes())
             .chain_update(self.open.number.to_le_bytes())
-            .chain_update(self.params.salt)
+            .chain_update(self.settings.salt)
             .chain_update(parent.to_bytes())
             .chain_update((transactions.len() as u64).to_le_bytes());
         for executed in transactions {

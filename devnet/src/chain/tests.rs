@@ -42,12 +42,12 @@ fn world(confirmed_lag: u64, rooted_lag: u64) -> World {
         accounts: vec![(payer.pubkey(), account.into(), 0)],
         next_slot: 1,
     };
-    let params = Params {
+    let settings = Settings {
         confirmed_lag,
         rooted_lag,
         salt: [0; 16],
     };
-    let chain = Chain::new(params, resume, 1_000_000);
+    let chain = Chain::new(settings, resume, 1_000_000);
     World { chain, payer }
 }
 
@@ -384,12 +384,12 @@ fn the_rooted_state_goes_on_where_it_was() {
     let root = world.chain.rooted().clone();
     let saved = world.chain.rooted_state();
     assert_eq!(saved.next_slot, world.chain.open_slot() + 1);
-    let params = Params {
+    let settings = Settings {
         confirmed_lag: 1,
         rooted_lag: 2,
         salt: [1; 16],
     };
-    world.chain = Chain::new(params, saved, 1_000_000);
+    world.chain = Chain::new(settings, saved, 1_000_000);
     assert_eq!(world.names()[0], format!("created 7 on {}", root.slot));
     assert_eq!(world.lamports(Level::Finalized, &a), RENT);
     assert_eq!(world.lamports(Level::Finalized, &b), 0);

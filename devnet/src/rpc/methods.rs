@@ -1,7 +1,7 @@
 //! The table of calls, and those that read the newest block.
 
 use serde_json::{Value, json};
-use solana_rpc_client_api::config::{CommitmentConfig, CommitmentLevel, RpcContextConfig};
+use solana_rpc_client_api::config::RpcContextConfig;
 
 use super::error::RpcError;
 use super::params::{Params, block, with_context};
@@ -121,9 +121,4 @@ fn is_blockhash_valid(chain: &mut Chain, mut params: Params) -> Answer {
     let config: RpcContextConfig = params.or_default(1, "config")?;
     let at = block(chain, config.commitment, config.min_context_slot)?;
     Ok(with_context(&at, chain.blockhash_is_valid(&hash, &at)))
-}
-
-/// A level as the configuration of a call gives it.
-pub fn commitment(level: CommitmentLevel) -> CommitmentConfig {
-    CommitmentConfig { commitment: level }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use solana_clock::Slot;
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
-use solana_rpc_client_api::config::CommitmentConfig;
+use solana_rpc_client_api::config::{CommitmentConfig, CommitmentLevel};
 use solana_signature::Signature;
 
 use super::error::RpcError;
@@ -86,6 +86,11 @@ pub fn level(commitment: Option<CommitmentConfig>) -> Level {
     } else {
         Level::Processed
     }
+}
+
+/// A level as the configuration of a call gives it.
+pub fn commitment(level: CommitmentLevel) -> CommitmentConfig {
+    CommitmentConfig { commitment: level }
 }
 
 /// The block a call reads from.

@@ -28,8 +28,7 @@ use solana_transaction_status::{
 use super::blocks::at_least_confirmed;
 use super::encode::Taken;
 use super::error::RpcError;
-use super::methods::commitment;
-use super::params::{Params, block, pubkey, signature, with_context};
+use super::params::{Params, block, commitment, pubkey, signature, with_context};
 use crate::chain::{Block, Chain, Level, MAX_BLOCKHASH_AGE, Simulation};
 use crate::node::Node;
 

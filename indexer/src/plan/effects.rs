@@ -8,7 +8,7 @@ use crate::entity::Entity;
 use crate::feed::{FeedRow, Op, Span};
 use crate::holder::SealedBank;
 use crate::projection::{At, Refused, project, project_bank};
-use crate::tree::{Alarm, BankId, Effect, Event};
+use crate::tree::{Anomaly, BankId, Effect, Event};
 use mythic_interface::state::Key;
 
 impl Plan {
@@ -262,10 +262,10 @@ impl Plan {
         self.base = Some(work);
     }
 
-    fn alarm(&mut self, alarm: Alarm) {
+    fn alarm(&mut self, alarm: Anomaly) {
         let name = |id: BankId| format!("{} ({})", id.slot, bs58::encode(id.hash).into_string());
         let (kind, about, detail) = match alarm {
-            Alarm::ConfirmedFork { confirmed, other } => (
+            Anomaly::ConfirmedFork { confirmed, other } => (
                 alarms::Kind::ConfirmedFork,
                 vec![other, confirmed],
                 format!(
@@ -274,7 +274,7 @@ impl Plan {
                     name(confirmed)
                 ),
             ),
-            Alarm::RootConflict { root, other } => (
+            Anomaly::RootConflict { root, other } => (
                 alarms::Kind::RootConflict,
                 vec![other],
                 format!(
@@ -282,7 +282,7 @@ impl Plan {
                     name(other)
                 ),
             ),
-            Alarm::Malformed { bank } => (
+            Anomaly::Malformed { bank } => (
                 alarms::Kind::MalformedBank,
                 vec![bank],
                 format!("bank {} is not newer than its parent", name(bank)),

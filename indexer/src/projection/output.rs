@@ -1,7 +1,7 @@
 //! Token ids that were posted under a dispute.
 
 use mythic_interface::{
-    hash::OUTPUT_CHUNK,
+    output::OUTPUT_CHUNK,
     state::{Key, OUTPUT_PAGE_TOKENS, Output},
 };
 use serde_json::Value as Json;

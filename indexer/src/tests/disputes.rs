@@ -2,7 +2,7 @@
 //! program writes.
 
 use bytemuck::Zeroable;
-use mythic_interface::hash::Leaf;
+use mythic_interface::leaf::Leaf;
 use mythic_interface::params::Params;
 use mythic_interface::state::{Dispute, DisputeStatus, Ground, Job, Output, Verdict};
 

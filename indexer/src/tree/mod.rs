@@ -149,12 +149,12 @@ pub enum Effect {
         number: i64,
         slot: u64,
     },
-    Alarm(Alarm),
+    Alarm(Anomaly),
 }
 
 /// What can't be on an honest chain; shown to the operator, never fatal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alarm {
+pub enum Anomaly {
     /// Two confirmed banks are not on one chain.
     ConfirmedFork { confirmed: BankId, other: BankId },
     /// A rooted bank does not descend from the root before it.
@@ -370,7 +370,7 @@ impl SlotTree {
         let (number, id) = (bank.number, bank.id);
         if bank.parent.slot >= id.slot {
             out.push(Effect::Ignored { number });
-            out.push(Effect::Alarm(Alarm::Malformed { bank: id }));
+            out.push(Effect::Alarm(Anomaly::Malformed { bank: id }));
             return;
         }
         if let Some(node) = self.nodes.get_mut(&id) {
@@ -454,7 +454,7 @@ impl SlotTree {
         let tip = self.confirmed_tip().map(|n| n.bank.id);
         if let Some(tip) = tip.filter(|tip| !path.contains(tip) && !self.path(*tip).0.contains(&id))
         {
-            out.push(Effect::Alarm(Alarm::ConfirmedFork {
+            out.push(Effect::Alarm(Anomaly::ConfirmedFork {
                 confirmed: tip,
                 other: id,
             }));
@@ -479,7 +479,7 @@ impl SlotTree {
                 match root.hash {
                     None => root.hash = Some(id.hash),
                     Some(hash) if hash != id.hash => {
-                        out.push(Effect::Alarm(Alarm::RootConflict {
+                        out.push(Effect::Alarm(Anomaly::RootConflict {
                             root: id.slot,
                             other: id,
                         }));
@@ -515,7 +515,7 @@ impl SlotTree {
                 let same =
                     below.slot == root.slot && root.hash.is_none_or(|hash| hash == below.hash);
                 if !same && root.hash.is_some() {
-                    out.push(Effect::Alarm(Alarm::RootConflict {
+                    out.push(Effect::Alarm(Anomaly::RootConflict {
                         root: root.slot,
                         other: below,
                     }));

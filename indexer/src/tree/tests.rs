@@ -366,18 +366,18 @@ fn contradictions_are_alarms_and_never_stop_the_tree() {
     tree.apply(confirmed(id(12, 0)));
     let effects = tree.apply(confirmed(id(12, 1)));
     assert!(
-        matches!(effects[0], Effect::Alarm(Alarm::ConfirmedFork { .. })),
+        matches!(effects[0], Effect::Alarm(Anomaly::ConfirmedFork { .. })),
         "{effects:?}"
     );
     let effects = tree.apply(rooted(id(10, 9), 9));
     assert!(matches!(
         effects[0],
-        Effect::Alarm(Alarm::RootConflict { root: 10, .. })
+        Effect::Alarm(Anomaly::RootConflict { root: 10, .. })
     ));
     let own_parent = bank(50, 20, 0, id(20, 0));
     assert!(matches!(
         tree.apply(Event::Sealed(own_parent))[1],
-        Effect::Alarm(Alarm::Malformed { .. })
+        Effect::Alarm(Anomaly::Malformed { .. })
     ));
 }
 

@@ -5,7 +5,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::MmapMut;
 
-use super::Lab;
+use super::config::Lab;
 use super::pages::{PAGE, PageId};
 
 /// Positions whose keys lie side by side.

@@ -12,254 +12,44 @@
 //! A position's logits are the same bits whether computed in decode, prefill or a teacher-forced
 //! pass, in any chunk, batch or number of threads, on any instruction set that [`kernels`] knows.
 
+mod config;
 pub mod kernels;
 pub mod kv;
 pub mod llama;
 pub mod logits;
 pub mod memory;
 pub mod pages;
+mod request;
 pub mod scheduler;
+mod shared;
 mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 
-use mythic_interface::sampler::{Sampling, Top4};
+use mythic_interface::sampler::Top4;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use kernels::InstructionSet;
 use kv::Pool;
 use llama::Model;
-/// Why a generation ended; an engine never says `Cancelled`.
-pub use mythic_interface::state::FinishReason as Finish;
 use mythic_model::gguf::{Gguf, GgufError};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::servable::{self, Servable, ServableError};
 use scheduler::{Limits, Refusal, Request, Scheduler};
+use shared::Shared;
 use worker::{Job, Worker};
+
+pub use config::{EngineConfig, Lab};
+pub use kernels::InstructionSet;
+pub use request::{Checked, EngineError, Finish, GenerateRequest, Priority, Sampler, Step};
 
 /// Longest list of stop strings, and longest of them in bytes.
 const MAX_STOPS: usize = 16;
 const MAX_STOP_BYTES: usize = 1_024;
-
-/// Settings of an engine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EngineConfig {
-    /// Threads that compute; 0 = one for each core.
-    pub threads: usize,
-    /// Interactive requests that run at once; one verification may run besides.
-    pub max_sequences: usize,
-    /// Requests of each priority that wait; one more is refused as busy.
-    pub max_queued: usize,
-    /// Most memory for keys and values, of running requests and of prefixes that are kept, in bytes.
-    pub kv_bytes: u64,
-    /// Rows of a forward pass. While a request decodes, prompts get a quarter of them.
-    pub chunk: usize,
-    /// Which instructions compute; the bits are the same with each.
-    pub instruction_set: InstructionSet,
-    /// Departures from the profile's arithmetic, for calibration.
-    #[serde(skip)]
-    pub lab: Lab,
-}
-
-/// What calibration varies to see whether it is found out. An engine with any of it is no honest one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lab {
-    /// Keys and values rounded to integers of so many bits (2 to 8), one scale a head and position,
-    /// before they are stored.
-    pub kv_bits: Option<u8>,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self {
-            threads: 0,
-            max_sequences: 4,
-            max_queued: 32,
-            kv_bytes: 1 << 30,
-            chunk: 128,
-            instruction_set: InstructionSet::Auto,
-            lab: Lab::default(),
-        }
-    }
-}
-
-impl EngineConfig {
-    /// Names the first key whose value is not allowed.
-    pub fn validate(&self) -> Result<(), String> {
-        let check = |key: &str, value: u64, min: u64, max: u64| {
-            if (min..=max).contains(&value) {
-                Ok(())
-            } else {
-                Err(format!("{key} = {value}: allowed is {min} to {max}"))
-            }
-        };
-        check("threads", self.threads as u64, 0, 1_024)?;
-        check("max_sequences", self.max_sequences as u64, 1, 256)?;
-        check("max_queued", self.max_queued as u64, 0, 65_536)?;
-        check("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
-        check("chunk", self.chunk as u64, 1, 4_096)?;
-        if let Some(bits) = self.lab.kv_bits {
-            check("lab.kv_bits", u64::from(bits), 2, 8)?;
-        }
-        if self.chunk < self.max_sequences {
-            return Err(format!(
-                "chunk = {}: allowed is at least max_sequences = {}",
-                self.chunk, self.max_sequences
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// How tokens are chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Sampler {
-    /// The protocol's: seeded, among the four largest logits, replayable on chain.
-    Verified {
-        seed: [u8; 32],
-        temperature_milli: u16,
-    },
-    /// Over the whole vocabulary, for unbilled requests.
-    Free {
-        /// 0 takes the largest logit.
-        temperature: f32,
-        /// Smallest set of tokens whose probabilities reach this sum; 1 = all.
-        top_p: f32,
-        seed: u64,
-    },
-}
-
-impl Sampler {
-    fn validate(&self) -> Result<(), EngineError> {
-        match self {
-            Sampler::Verified { .. } => Ok(()),
-            Sampler::Free {
-                temperature, top_p, ..
-            } => {
-                if !(0.0..=100.0).contains(temperature) {
-                    return Err(EngineError::Invalid(format!(
-                        "temperature {temperature}: allowed is 0 to 100"
-                    )));
-                }
-                if !(*top_p > 0.0 && *top_p <= 1.0) {
-                    return Err(EngineError::Invalid(format!(
-                        "top_p {top_p}: allowed is above 0, up to 1"
-                    )));
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// The protocol's sampler, if it is that one.
-    pub fn verified(&self) -> Option<Sampling> {
-        match self {
-            Sampler::Verified {
-                seed,
-                temperature_milli,
-            } => Some(Sampling {
-                seed: *seed,
-                temperature_milli: *temperature_milli,
-            }),
-            Sampler::Free { .. } => None,
-        }
-    }
-}
-
-/// A request to generate.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GenerateRequest {
-    /// The whole prompt as token ids, beginning-of-sequence token included.
-    pub prompt_ids: Vec<u32>,
-    /// Most tokens to generate, at least 1.
-    pub max_tokens: u32,
-    pub sampler: Sampler,
-    /// Strings that end the generation; they are not part of the text.
-    pub stop: Vec<String>,
-    /// Whether each step says its [`Step::log_sum_exp`].
-    pub logprobs: bool,
-}
-
-/// Who goes first where not all can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Priority {
-    /// Somebody waits for the tokens: every [`Engine::generate`].
-    Interactive,
-    /// Answers that are checked: [`Engine::check`] and [`Engine::teacher_forced`].
-    Verification,
-}
-
-/// What a checker computes at one position of an answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Checked {
-    /// Its own four largest logits, Q16.16.
-    pub own: Top4,
-    /// Its own logits at the four ids that the answer's maker claimed, Q16.16.
-    pub at_claimed: [i32; 4],
-    /// Natural logarithm of the sum of the exponentials of all logits of the position.
-    pub log_sum_exp: f32,
-}
-
-/// One generated token.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// Index of the token in the answer, from 0.
-    pub position: u32,
-    pub token: u32,
-    /// The four largest logits (Q16.16) of the position, ordered as the protocol wants.
-    pub top4: Top4,
-    /// Text that is complete with this token; may be empty, and is held back while it might
-    /// become a stop string.
-    pub text: String,
-    /// Natural logarithm of the sum of the exponentials of all logits of the position, if the
-    /// request asked: a logit less this is a log-probability.
-    pub log_sum_exp: Option<f32>,
-    /// Set on the last step.
-    pub finish: Option<Finish>,
-}
-
-/// What can go wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    #[error(
-        "the engine is busy: {queued} requests wait already; try again in {retry_after_seconds} s"
-    )]
-    Busy {
-        queued: usize,
-        retry_after_seconds: u64,
-    },
-    #[error("the prompt is empty")]
-    EmptyPrompt,
-    #[error(
-        "{prompt_tokens} prompt tokens and {max_tokens} to generate exceed the model's context of {context}"
-    )]
-    ContextExceeded {
-        prompt_tokens: usize,
-        max_tokens: usize,
-        context: usize,
-    },
-    #[error(
-        "the request needs {needed} bytes of key-value memory, the node allows {allowed}; lower max_tokens, or raise kv_bytes"
-    )]
-    TooLarge { needed: u64, allowed: u64 },
-    #[error("token id {id} is outside the vocabulary of {vocabulary}")]
-    UnknownToken { id: u32, vocabulary: usize },
-    #[error("{0}")]
-    Invalid(String),
-    /// The last thing a stream gives after its token was cancelled.
-    #[error("the request was cancelled")]
-    Cancelled,
-    #[error("the model computed no usable logits: {0}")]
-    Numbers(String),
-    #[error("the engine has stopped")]
-    Stopped,
-}
 
 /// Why an engine could not start.
 #[derive(Debug, thiserror::Error)]
@@ -321,21 +111,6 @@ pub struct EngineStats {
     pub prefill_tokens_per_second: Option<f64>,
     pub decode_tokens_per_second: Option<f64>,
     pub weights_bytes: u64,
-}
-
-/// What the worker counts and measures.
-#[derive(Default)]
-struct Counters {
-    output_tokens: u64,
-    cancelled: u64,
-    prefill_rate: Option<f64>,
-    decode_rate: Option<f64>,
-}
-
-/// What worker and handles share.
-struct Shared {
-    scheduler: Mutex<Scheduler>,
-    counters: Mutex<Counters>,
 }
 
 /// What never changes.

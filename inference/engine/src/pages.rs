@@ -38,7 +38,7 @@ struct Page {
 
 /// The pages of one sequence, in the order of its positions.
 #[derive(Debug, Default)]
-pub struct Table {
+pub struct PageTable {
     pages: Vec<PageId>,
     /// How many of them are full and in the index; the others are this sequence's alone.
     full: usize,
@@ -46,7 +46,7 @@ pub struct Table {
     promised: usize,
 }
 
-impl Table {
+impl PageTable {
     pub fn pages(&self) -> &[PageId] {
         &self.pages
     }
@@ -100,7 +100,7 @@ impl Pages {
     }
 
     /// Promises a sequence that it may take `count` more pages, if that promise can be kept.
-    pub fn promise(&mut self, table: &mut Table, count: usize) -> bool {
+    pub fn promise(&mut self, table: &mut PageTable, count: usize) -> bool {
         let possible = self.promised + count <= self.free.len() + self.idle.len();
         if possible {
             self.promised += count;
@@ -111,7 +111,7 @@ impl Pages {
 
     /// Gives a sequence whose pages are all full the page that follows with these tokens, if there
     /// is one. It counts against what was promised, if anything was.
-    pub fn find(&mut self, table: &mut Table, tokens: &[u32; PAGE]) -> bool {
+    pub fn find(&mut self, table: &mut PageTable, tokens: &[u32; PAGE]) -> bool {
         assert_eq!(table.full, table.pages.len(), "only full pages have a next");
         let key = Key {
             before: self.prefix(table),
@@ -128,7 +128,7 @@ impl Pages {
     }
 
     /// Gives a sequence a page that was promised to it.
-    pub fn take(&mut self, table: &mut Table) {
+    pub fn take(&mut self, table: &mut PageTable) {
         assert!(table.promised > 0, "a page was promised before");
         let page = self.free.pop().or_else(|| self.evict());
         let page = page.expect("what is promised is free or idle");
@@ -138,7 +138,7 @@ impl Pages {
     }
 
     /// Says that the first page that was not full is full now, with these tokens.
-    pub fn fill(&mut self, table: &mut Table, tokens: &[u32; PAGE]) {
+    pub fn fill(&mut self, table: &mut PageTable, tokens: &[u32; PAGE]) {
         let key = Key {
             before: self.prefix(table),
             tokens: *tokens,
@@ -163,7 +163,7 @@ impl Pages {
     /// Gives up the pages past `positions`, and what was promised; says how many positions are
     /// left. These are fewer where a page would be cut that is in the index: others may hold it,
     /// so it can't be written again.
-    pub fn truncate(&mut self, table: &mut Table, positions: usize) -> usize {
+    pub fn truncate(&mut self, table: &mut PageTable, positions: usize) -> usize {
         let full = table.full.min(positions / PAGE);
         let keep = if positions > table.full * PAGE {
             pages_for(positions).min(table.pages.len())
@@ -181,13 +181,13 @@ impl Pages {
         positions.min(keep * PAGE)
     }
 
-    fn prefix(&self, table: &Table) -> Prefix {
+    fn prefix(&self, table: &PageTable) -> Prefix {
         let last = table.full.checked_sub(1).map(|i| table.pages[i]);
         last.and_then(|page| self.pages[page.0 as usize].indexed.as_ref())
             .map_or(EMPTY, |(_, prefix)| *prefix)
     }
 
-    fn fulfil(&mut self, table: &mut Table) {
+    fn fulfil(&mut self, table: &mut PageTable) {
         let kept = table.promised.min(1);
         table.promised -= kept;
         self.promised -= kept;
@@ -227,7 +227,7 @@ impl Pages {
 
     /// Checks everything against everything, given the tables of all sequences.
     #[cfg(test)]
-    pub fn audit<'a>(&self, tables: impl Iterator<Item = &'a Table>) {
+    pub fn audit<'a>(&self, tables: impl Iterator<Item = &'a PageTable>) {
         let mut holders = vec![0; self.pages.len()];
         let mut promised = 0;
         for table in tables {
@@ -287,8 +287,8 @@ mod tests {
     }
 
     /// A table with full pages of these tokens, all computed.
-    fn filled(pages: &mut Pages, firsts: &[u32]) -> Table {
-        let mut table = Table::default();
+    fn filled(pages: &mut Pages, firsts: &[u32]) -> PageTable {
+        let mut table = PageTable::default();
         assert!(pages.promise(&mut table, firsts.len()));
         for first in firsts {
             pages.take(&mut table);
@@ -303,7 +303,7 @@ mod tests {
         let mut a = filled(&mut pages, &[0, 100]);
         let first = a.pages()[0];
         pages.truncate(&mut a, 0);
-        let mut b = Table::default();
+        let mut b = PageTable::default();
         assert!(!pages.find(&mut b, &tokens(100)), "not at the beginning");
         assert!(pages.find(&mut b, &tokens(0)));
         assert_eq!(b.pages(), [first]);
@@ -329,13 +329,13 @@ mod tests {
         let mut new = filled(&mut pages, &[500, 600]);
         pages.truncate(&mut old, 0);
         pages.truncate(&mut new, 0);
-        let mut c = Table::default();
+        let mut c = PageTable::default();
         assert!(pages.promise(&mut c, 1));
         pages.take(&mut c);
-        let mut again = Table::default();
+        let mut again = PageTable::default();
         assert!(pages.find(&mut again, &tokens(0)));
         assert!(!pages.find(&mut again, &tokens(100)), "it was given away");
-        let mut kept = Table::default();
+        let mut kept = PageTable::default();
         assert!(pages.find(&mut kept, &tokens(500)) && pages.find(&mut kept, &tokens(600)));
         pages.audit([&c, &again, &kept].into_iter());
     }
@@ -343,9 +343,9 @@ mod tests {
     #[test]
     fn no_promise_is_made_that_others_hold() {
         let mut pages = Pages::new(3);
-        let mut a = Table::default();
+        let mut a = PageTable::default();
         assert!(pages.promise(&mut a, 2));
-        let mut b = Table::default();
+        let mut b = PageTable::default();
         assert!(!pages.promise(&mut b, 2));
         assert!(pages.promise(&mut b, 1));
         pages.truncate(&mut a, 0);

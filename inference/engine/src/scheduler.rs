@@ -13,8 +13,8 @@
 
 use std::collections::VecDeque;
 
-use super::Priority;
-use super::pages::{PAGE, PageId, Pages, Table, pages_for};
+use super::pages::{PAGE, PageId, PageTable, Pages, pages_for};
+use super::request::Priority;
 
 /// Interactive requests that may start before a verification that waits.
 const OVERTAKEN: usize = 8;
@@ -101,7 +101,7 @@ pub struct Sequence {
     prompt: usize,
     reach: usize,
     priority: Priority,
-    table: Table,
+    table: PageTable,
     /// Positions whose keys and values are there.
     filled: usize,
     /// Of these, how many were found and not computed.
@@ -211,7 +211,7 @@ impl Scheduler {
             prompt: request.prompt,
             reach: request.reach,
             priority: request.priority,
-            table: Table::default(),
+            table: PageTable::default(),
             filled: 0,
             found: 0,
             served: 0,

@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::kv::Pool;
 use super::llama::{Model, Pass, Row, Scratch, Span};
 use super::logits::{Keep, Kept};
+use super::request::{Checked, EngineError, Finish, GenerateRequest, Sampler, Step};
 use super::scheduler::{Id, Share};
-use super::{Checked, EngineError, Finish, GenerateRequest, Sampler, Shared, Step};
+use super::shared::Shared;
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::tokenizer::TextStream;
 

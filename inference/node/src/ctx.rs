@@ -61,7 +61,7 @@ pub struct Ctx {
 }
 
 /// What a [`Ctx`] is made of.
-pub(crate) struct Parts {
+pub(crate) struct Means {
     pub config: NodeConfig,
     pub origin: Origin,
     pub gateways: Vec<Origin>,
@@ -76,7 +76,7 @@ pub(crate) struct Parts {
 }
 
 impl Ctx {
-    pub(crate) fn new(parts: Parts, validator: Validator, params: Params, slot: u64) -> Self {
+    pub(crate) fn new(parts: Means, validator: Validator, params: Params, slot: u64) -> Self {
         Self {
             config: parts.config,
             origin: parts.origin,

@@ -175,7 +175,7 @@ pub async fn assemble(parts: Parts) -> Result<Arc<Node>> {
             Some(text.trim().to_owned()).filter(|token| !token.is_empty())
         }
     };
-    let ctx = ctx::Parts {
+    let ctx = ctx::Means {
         config,
         origin: origin.clone(),
         gateways,

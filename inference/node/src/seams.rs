@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use mythic_engine::Engine;
 use mythic_wire::evidence::{Draft, Evidence, EvidenceError};
 
-use crate::{NodeConfig, serve::backend::Backend};
+use crate::{config::NodeConfig, serve::backend::Backend};
 
 /// How a node shows what it committed to.
 pub trait Disclosure: Send + Sync + 'static {

@@ -4,8 +4,9 @@
 use mythic_interface::{
     comparison::{Comparison, Rule, Values, Verdict, error_ppm},
     hash::Hash,
+    leaf::{LeafFault, check_leaf},
     merkle,
-    sampler::{LeafFault, Sampling, Top4, check_leaf},
+    sampler::{Sampling, Top4},
     state::{FinishReason, Job, KernelProfile, ModelSpec},
 };
 

@@ -1,9 +1,11 @@
 //! Output and leaves as they are posted in a dispute. Pure.
 
 use mythic_interface::{
-    hash::{self, Hash, Leaf, OUTPUT_CHUNK},
+    hash::Hash,
     ix::leaves_in_one_call,
+    leaf::Leaf,
     merkle,
+    output::{self, OUTPUT_CHUNK},
     state::OUTPUT_PAGE_TOKENS,
 };
 
@@ -16,7 +18,7 @@ pub const PAGE_CHUNKS: u32 = (OUTPUT_PAGE_TOKENS / OUTPUT_CHUNK) as u32;
 pub fn chunk(evidence: &Evidence, chunk: u32) -> Option<(Vec<u32>, Vec<Hash>)> {
     let leaves: Vec<Hash> = (0u32..)
         .zip(evidence.output_ids.chunks(OUTPUT_CHUNK))
-        .map(|(number, ids)| hash::output_leaf(number, ids))
+        .map(|(number, ids)| output::output_leaf(number, ids))
         .collect();
     let at = usize::try_from(chunk).ok()?;
     let proof = merkle::prove(&leaves, at)?;
@@ -56,7 +58,7 @@ mod tests {
         for number in 0..3 {
             let (ids, path) = chunk(&evidence, number).unwrap();
             assert_eq!(ids.len(), if number == 2 { 44 } else { 128 });
-            let leaf = hash::output_leaf(number, &ids);
+            let leaf = output::output_leaf(number, &ids);
             assert!(merkle::verify(&job.output_root, leaf, number, 3, &path));
         }
         assert_eq!(chunk(&evidence, 3), None);

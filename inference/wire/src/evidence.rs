@@ -1,10 +1,11 @@
 //! The evidence bundle: everything that proves what a fingerprint on chain stands for. It
 //! authenticates itself, so node, gateway and challenger may each serve it.
 
-use mythic_interface::hash::{self, Hash, Leaf};
-use mythic_interface::merkle;
-use mythic_interface::sampler::{LeafFault, Sampling, Top4, check_leaf};
+use mythic_interface::hash::{self, Hash};
+use mythic_interface::leaf::{Leaf, LeafFault, check_leaf};
+use mythic_interface::sampler::{Sampling, Top4};
 use mythic_interface::state::Job;
+use mythic_interface::{merkle, output};
 use serde::{Deserialize, Serialize};
 
 /// Most output tokens of an evidence bundle that is read from outside.
@@ -244,7 +245,7 @@ impl Evidence {
             tree.push(leaf.hash(&self.job, &self.submitter));
         }
         let leaf_root = tree.root().ok_or(EvidenceError::Empty)?;
-        let output_root = hash::output_root(&self.output_ids).ok_or(EvidenceError::Empty)?;
+        let output_root = output::output_root(&self.output_ids).ok_or(EvidenceError::Empty)?;
         let count = tree.count();
         Ok(Digests {
             prompt_hash: hash::prompt_hash(&self.salt, &self.prompt_ids),

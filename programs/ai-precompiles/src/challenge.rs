@@ -5,10 +5,12 @@
 
 use mythic_interface::dispute::{Bond, Challenged, chunks};
 use mythic_interface::error::MythicError;
-use mythic_interface::hash::{self, Hash, Leaf, OUTPUT_CHUNK};
+use mythic_interface::hash::{self, Hash};
 use mythic_interface::ix;
 use mythic_interface::le::{U32, U64};
-use mythic_interface::sampler::{Sampling, check_leaf};
+use mythic_interface::leaf::{Leaf, check_leaf};
+use mythic_interface::output::{self, OUTPUT_CHUNK};
+use mythic_interface::sampler::Sampling;
 use mythic_interface::sortition::{self, SAMPLE_HASHES};
 use mythic_interface::state::{
     Dispute, DisputeStatus, FinishReason, Job, JobStatus, KernelProfile, Key, Model,
@@ -352,7 +354,7 @@ fn check_chunk(job: &Job, dispute: &Dispute, chunk: u32, tail: &[u8]) -> Result<
     if path.len() != merkle::path_len(chunk, count) {
         return Err(MythicError::InvalidInstructionData);
     }
-    let leaf = hash::output_leaf_bytes(chunk, ids);
+    let leaf = output::output_leaf_bytes(chunk, ids);
     if !merkle::verify(&job.output_root, leaf, chunk, count, path) {
         return Err(MythicError::OutputMismatch);
     }

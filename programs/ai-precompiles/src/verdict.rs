@@ -5,11 +5,10 @@
 
 use mythic_interface::dispute::{self as game, Bond, Decision, Finding, Shares};
 use mythic_interface::error::MythicError;
-use mythic_interface::hash::Leaf;
 use mythic_interface::ix;
 use mythic_interface::le::U32;
+use mythic_interface::leaf::{Leaf, check_leaf};
 use mythic_interface::params::MAX_JURY_SEATS;
-use mythic_interface::sampler::check_leaf;
 use mythic_interface::state::{
     Dispute, DisputeStatus, EndReason, Ground, Job, JobStatus, Model, Output, Validator,
     ValidatorStatus, Verdict,

@@ -7,8 +7,8 @@
 
 use crate::comparison::{Comparison, Rule, Values};
 use crate::error::MythicError;
-use crate::hash::OUTPUT_CHUNK;
 use crate::money::{add, checked_mul, share};
+use crate::output::OUTPUT_CHUNK;
 use crate::params::{MAX_JURY_SEATS, Rules};
 use crate::state::{Dispute, Ground, Verdict};
 

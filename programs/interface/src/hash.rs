@@ -4,8 +4,6 @@
 //! built on it. Golden vectors: `tests/vectors/`, second implementation: `tests/reference/`.
 
 use crate::le::U32;
-use crate::merkle::Tree;
-use crate::sampler::Top4;
 
 #[cfg(target_endian = "big")]
 compile_error!("token ids are hashed as they lie in memory: little-endian machines only");
@@ -63,9 +61,6 @@ pub mod domain {
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
 
-/// Token ids in one leaf of the output tree.
-pub const OUTPUT_CHUNK: usize = 128;
-
 /// SHA-256 of the concatenation of `parts`.
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
 pub fn sha256(parts: &[&[u8]]) -> Hash {
@@ -93,7 +88,8 @@ pub fn sha256(parts: &[&[u8]]) -> Hash {
     }
 }
 
-fn id_bytes(ids: &[u32]) -> &[u8] {
+/// Token ids as they are hashed: 4 little-endian bytes each.
+pub(crate) fn id_bytes(ids: &[u32]) -> &[u8] {
     bytemuck::cast_slice(ids)
 }
 
@@ -108,80 +104,6 @@ pub fn prompt_hash(salt: &[u8; 16], ids: &[u32]) -> Hash {
 /// that holds on every fork and that no validator can choose.
 pub fn job_seed(job: &[u8; 32], user_seed: &[u8; 32]) -> Hash {
     sha256(&[domain::SEED, job, user_seed])
-}
-
-/// Leaf of the output tree: chunk `chunk` of up to [`OUTPUT_CHUNK`] token ids.
-pub fn output_leaf(chunk: u32, ids: &[u32]) -> Hash {
-    output_leaf_bytes(chunk, id_bytes(ids))
-}
-
-/// [`output_leaf`] of ids as they are posted: 4 little-endian bytes each.
-pub fn output_leaf_bytes(chunk: u32, ids: &[u8]) -> Hash {
-    sha256(&[domain::OUTPUT_LEAF, &chunk.to_le_bytes(), ids])
-}
-
-/// Root over the chunks of an output; `None` for an output without tokens.
-pub fn output_root(ids: &[u32]) -> Option<Hash> {
-    let mut tree = Tree::new();
-    for (chunk, ids) in ids.chunks(OUTPUT_CHUNK).enumerate() {
-        tree.push(output_leaf(chunk as u32, ids));
-    }
-    tree.root()
-}
-
-/// What the fingerprint commits to at one output position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaf {
-    /// Index of the output token, from 0.
-    pub position: u32,
-    /// The token that was chosen.
-    pub token: u32,
-    /// The four largest logits, Q16.16, in the order of [`crate::sampler::order`].
-    pub top4: Top4,
-}
-
-impl Leaf {
-    /// Bytes of a leaf's content.
-    pub const LEN: usize = crate::state::LEAF_LEN;
-
-    /// The content as it is hashed and posted.
-    pub fn encode(&self) -> [u8; Self::LEN] {
-        let mut out = [0; Self::LEN];
-        out[0..4].copy_from_slice(&self.position.to_le_bytes());
-        out[4..8].copy_from_slice(&self.token.to_le_bytes());
-        for (slot, (id, logit)) in out[8..].chunks_exact_mut(8).zip(self.top4) {
-            slot[..4].copy_from_slice(&id.to_le_bytes());
-            slot[4..].copy_from_slice(&logit.to_le_bytes());
-        }
-        out
-    }
-
-    /// Reads a content; every value is possible, so it cannot fail. Check it with
-    /// [`crate::sampler::check_leaf`].
-    pub fn decode(bytes: &[u8; Self::LEN]) -> Self {
-        let word = |at: usize| {
-            let mut word = [0; 4];
-            word.copy_from_slice(&bytes[at..at + 4]);
-            word
-        };
-        let mut top4 = [(0, 0); 4];
-        for (i, entry) in top4.iter_mut().enumerate() {
-            *entry = (
-                u32::from_le_bytes(word(8 + 8 * i)),
-                i32::from_le_bytes(word(12 + 8 * i)),
-            );
-        }
-        Leaf {
-            position: u32::from_le_bytes(word(0)),
-            token: u32::from_le_bytes(word(4)),
-            top4,
-        }
-    }
-
-    /// The leaf's hash, bound to the job and to the validator that submits it.
-    pub fn hash(&self, job: &[u8; 32], submitter: &[u8; 32]) -> Hash {
-        sha256(&[domain::LEAF, job, submitter, &self.encode()])
-    }
 }
 
 /// An inner node of every tree.

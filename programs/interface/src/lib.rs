@@ -3,7 +3,8 @@
 //!
 //! - [`state`]: account layouts; [`ix`]: instructions and their builders; [`error`]: codes
 //! - [`params`]: parameters of the network, [`money`]: prices and shares, [`window`]: deadlines
-//! - [`pda`]: seeds of addresses (derived by `address`, feature `client`); [`hash`], [`merkle`]: commitments
+//! - [`pda`]: seeds of addresses (derived by `address`, feature `client`); [`hash`], [`merkle`]: commitments,
+//!   [`leaf`]: to each position of an answer, [`output`]: to its tokens
 //! - [`sampler`], [`gumbel`]: replayable token choice; [`comparison`], [`sortition`]: checking and juries;
 //!   [`dispute`]: verdicts and their money
 //!
@@ -23,8 +24,10 @@ pub mod gumbel;
 pub mod hash;
 pub mod ix;
 pub mod le;
+pub mod leaf;
 pub mod merkle;
 pub mod money;
+pub mod output;
 pub mod params;
 pub mod pda;
 pub mod sampler;

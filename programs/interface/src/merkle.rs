@@ -82,24 +82,24 @@ pub fn root(leaves: &[Hash]) -> Option<Hash> {
 
 /// The siblings from a leaf up to the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
+pub struct Path {
     siblings: [Hash; 32],
     len: usize,
 }
 
-impl Proof {
+impl Path {
     /// The siblings, lowest first.
     pub fn siblings(&self) -> &[Hash] {
         &self.siblings[..self.len]
     }
 }
 
-/// Proof of leaf `index`; `None` where there is no such leaf.
-pub fn prove(leaves: &[Hash], index: usize) -> Option<Proof> {
+/// Path of leaf `index`; `None` where there is no such leaf.
+pub fn prove(leaves: &[Hash], index: usize) -> Option<Path> {
     if index >= leaves.len() {
         return None;
     }
-    let mut proof = Proof {
+    let mut path = Path {
         siblings: [[0; 32]; 32],
         len: 0,
     };
@@ -116,11 +116,11 @@ pub fn prove(leaves: &[Hash], index: usize) -> Option<Proof> {
             index -= split;
             left
         };
-        *proof.siblings.get_mut(proof.len)? = root(other)?;
-        proof.len += 1;
+        *path.siblings.get_mut(path.len)? = root(other)?;
+        path.len += 1;
     }
-    proof.siblings[..proof.len].reverse();
-    Some(proof)
+    path.siblings[..path.len].reverse();
+    Some(path)
 }
 
 /// Number of siblings in the path of leaf `index` of `count`; 0 where there is no such leaf.

@@ -4,10 +4,7 @@
 //! here are either of visibly small operands or go through [`checked_mul`].
 
 use crate::error::MythicError;
-use crate::params::{BPS, Rules};
-
-/// Largest amount that any instruction or parameter may state: what fits a signed 64-bit column.
-pub const MAX_LAMPORTS: u64 = i64::MAX as u64;
+use crate::params::{BPS, MAX_LAMPORTS, Rules};
 
 /// Refuses what is above [`MAX_LAMPORTS`].
 pub const fn amount(lamports: u64) -> Result<u64, MythicError> {

@@ -5,8 +5,9 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::error::MythicError;
 use crate::le::{U16, U32, U64};
-use crate::money::MAX_LAMPORTS;
 
+/// Largest amount that any instruction or parameter may state: what fits a signed 64-bit column.
+pub const MAX_LAMPORTS: u64 = i64::MAX as u64;
 /// Basis points in a whole.
 pub const BPS: u16 = 10_000;
 /// Shortest challenge window: the sample of a result is drawn up to 20 slots after it, and nobody can

@@ -4,7 +4,7 @@
 use core::cmp::Ordering;
 
 use crate::gumbel::gumbel_q16;
-use crate::hash::{Hash, Leaf, token_uniform};
+use crate::hash::{Hash, token_uniform};
 
 /// Four (token id, logit in Q16.16), largest logit first, lower id first among equals.
 pub type Top4 = [(u32, i32); 4];
@@ -146,36 +146,4 @@ impl Sampling {
         let noise = gumbel_q16(token_uniform(&self.seed, position, id));
         scaled.wrapping_add(i64::from(noise))
     }
-}
-
-/// What can be wrong with a leaf by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeafFault {
-    /// Two of the four ids are the same.
-    RepeatedId,
-    /// The four are not ordered by logit descending, id ascending.
-    NotOrdered,
-    /// The token is not the one that the sampler chooses.
-    NotTheChoice,
-}
-
-/// Checks what a leaf must satisfy whatever the model: distinct ids, their order, the choice.
-pub fn check_leaf(leaf: &Leaf, sampling: &Sampling) -> Result<(), LeafFault> {
-    let t = &leaf.top4;
-    for (i, a) in t.iter().enumerate() {
-        for b in &t[i + 1..] {
-            if a.0 == b.0 {
-                return Err(LeafFault::RepeatedId);
-            }
-        }
-    }
-    for pair in t.windows(2) {
-        if order(&pair[0], &pair[1]) != Ordering::Less {
-            return Err(LeafFault::NotOrdered);
-        }
-    }
-    if sampling.choose(leaf.position, t) != leaf.token {
-        return Err(LeafFault::NotTheChoice);
-    }
-    Ok(())
 }

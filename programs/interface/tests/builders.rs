@@ -3,8 +3,8 @@
 use bytemuck::Zeroable;
 use mythic_interface::{
     address::{self, PROGRAM_ID},
-    hash::Leaf,
     ix::{self, *},
+    leaf::Leaf,
     params::Params,
     state,
 };

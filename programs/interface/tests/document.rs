@@ -48,7 +48,7 @@ struct Item {
 /// Doc comments as one line of Markdown, links to items reduced to their names.
 fn sentence(doc: &[String]) -> String {
     let mut text = doc.join(" ").replace("crate::", "");
-    for path in ["state::", "hash::", "params::", "sampler::"] {
+    for path in ["state::", "hash::", "output::", "params::", "sampler::"] {
         text = text.replace(path, "");
     }
     text.replace("[`", "`")

@@ -10,13 +10,14 @@ use std::process::{Command, Stdio};
 use mythic_interface::comparison::{Comparison, Rule, error_ppm};
 use mythic_interface::dispute::{self, Bond, Challenged, Decision, Finding};
 use mythic_interface::gumbel::{gumbel_q16, ln_q16};
-use mythic_interface::hash::{self, Hash, Leaf};
+use mythic_interface::hash::{self, Hash};
 use mythic_interface::le::{Text, U16, U32, U64};
-use mythic_interface::merkle;
+use mythic_interface::leaf::Leaf;
 use mythic_interface::params::{Params, Rules};
 use mythic_interface::sampler::{self, Sampling, Top4};
 use mythic_interface::sortition::{Seat, sample_positions};
 use mythic_interface::state::{Ground, ModelSpec, Terms, Verdict};
+use mythic_interface::{leaf, merkle, output};
 use serde_json::{Value, json};
 
 fn bytes<const N: usize>(value: &Value) -> [u8; N] {
@@ -244,7 +245,7 @@ fn evaluate(case: &Value) -> Value {
             &numbers::<u32>(&a[1])
         ))),
         "job_seed" => json!(hex::encode(hash::job_seed(&bytes(&a[0]), &bytes(&a[1])))),
-        "output_root" => json!(hash::output_root(&numbers::<u32>(&a[0])).map(hex::encode)),
+        "output_root" => json!(output::output_root(&numbers::<u32>(&a[0])).map(hex::encode)),
         "leaf_hash" => {
             let leaf = Leaf {
                 position: number(&a[2]),
@@ -295,7 +296,7 @@ fn evaluate(case: &Value) -> Value {
                 token: number(&a[3]),
                 top4: top4(&a[4]),
             };
-            let fault = sampler::check_leaf(&leaf, &sampling(a)).err();
+            let fault = leaf::check_leaf(&leaf, &sampling(a)).err();
             json!(fault.map(|fault| format!("{fault:?}")))
         }
         "sample" => {

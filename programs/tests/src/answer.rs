@@ -1,10 +1,12 @@
 //! Answers with everything that a dispute asks for: leaves, output, paths, and what an honest checker
 //! computes. The "model" is a hash: its four largest logits at a position follow from the job's seed.
 
-use mythic_interface::hash::{self, Hash, Leaf, OUTPUT_CHUNK, sha256};
+use mythic_interface::hash::{self, Hash, sha256};
 use mythic_interface::ix::SubmitResult;
 use mythic_interface::le::U32;
+use mythic_interface::leaf::Leaf;
 use mythic_interface::merkle;
+use mythic_interface::output::{self, OUTPUT_CHUNK};
 use mythic_interface::sampler::{Sampling, Top4, order};
 use mythic_interface::state::{FinishReason, Job, Key};
 
@@ -146,7 +148,7 @@ impl Answer {
         let chunks: Vec<Hash> = tokens
             .chunks(OUTPUT_CHUNK)
             .enumerate()
-            .map(|(chunk, ids)| hash::output_leaf(chunk as u32, ids))
+            .map(|(chunk, ids)| output::output_leaf(chunk as u32, ids))
             .collect();
         let output_root = merkle::root(&chunks).expect("not empty");
         let leaf_root = merkle::root(&hashes).expect("not empty");

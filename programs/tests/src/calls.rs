@@ -19,7 +19,7 @@ use mythic_interface::params::Params;
 use mythic_interface::state::{Dispute, Job, Key, ModelSpec, NO_KEY, Output};
 use solana_instruction::Instruction as Call;
 
-use crate::world::key;
+use crate::keys::key;
 
 /// Stands for an optional account that is absent.
 pub const NONE: Key = AI_PRECOMPILES_ID;

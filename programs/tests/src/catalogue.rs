@@ -6,8 +6,10 @@ use solana_instruction::Instruction as Call;
 
 use crate::answer::Lie;
 use crate::calls::{self, NONE, Request};
+use crate::chain::SOL;
 use crate::court::{Case, Vote, court, juror, votes};
-use crate::world::{CALIBRATED, EXACT, SOL, World, jail, key, model, operator, params, spec};
+use crate::keys::{key, operator};
+use crate::world::{CALIBRATED, EXACT, World, jail, model, params, spec};
 
 /// One entry.
 pub struct Entry {

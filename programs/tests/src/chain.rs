@@ -21,13 +21,16 @@ use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
 
 use crate::invariants::{self, State, Stored};
-use crate::world::{SOL, key};
+use crate::keys::key;
 
 /// The built program.
 pub const ELF: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../elf/mythic_ai_precompiles.so"
 );
+
+/// Lamports of a SOL.
+pub const SOL: u64 = 1_000_000_000;
 
 /// Slot of a fresh chain.
 pub const FIRST_SLOT: u64 = 1_000;
@@ -89,11 +92,6 @@ pub fn program_data() -> Key {
     Pubkey::find_program_address(&[&AI_PRECOMPILES_ID], &loader)
         .0
         .to_bytes()
-}
-
-/// Address of the program for `seeds`, with the canonical bump.
-pub fn address(seeds: &[&[u8]]) -> Key {
-    Pubkey::find_program_address(seeds, &program()).0.to_bytes()
 }
 
 impl Default for Chain {

@@ -11,7 +11,9 @@ use solana_instruction::Instruction as Call;
 
 use crate::answer::{Answer, Lie, guess};
 use crate::calls::{self, Request};
-use crate::world::{CALIBRATED, EXACT, SOL, World, key, model, operator, spec};
+use crate::chain::SOL;
+use crate::keys::{key, operator};
+use crate::world::{CALIBRATED, EXACT, World, model, spec};
 
 /// Slots from a result to the first in which its sample is known.
 pub const SAMPLE_KNOWN: u64 = 21;

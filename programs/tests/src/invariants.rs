@@ -10,7 +10,7 @@ use mythic_interface::state::{
 use mythic_interface::window::retention_end;
 use mythic_interface::{pda, state::Header};
 
-use crate::chain::address;
+use crate::keys::address;
 
 /// An account of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]

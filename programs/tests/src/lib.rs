@@ -4,6 +4,7 @@
 //! - [`chain`]: the machine; [`chain::Chain::send`] runs a transaction and then the invariants
 //! - [`invariants`]: what must hold between any two states, as a pure function
 //! - [`calls`]: one builder per instruction, from the account lists of the interface
+//! - [`keys`]: people and addresses
 //! - [`world`]: a network with models, validators, vaults and a grant to start from
 //! - [`answer`]: answers with leaves, paths and the truth about them; [`court`]: disputes step by step
 //! - [`draw`]: random choices
@@ -16,4 +17,5 @@ pub mod chain;
 pub mod court;
 pub mod draw;
 pub mod invariants;
+pub mod keys;
 pub mod world;

@@ -9,36 +9,8 @@ use mythic_interface::state::{FinishReason, Job, Key, ModelSpec, Validator, Vali
 use mythic_interface::window;
 
 use crate::calls::{self, Request};
-use crate::chain::{Chain, Receipt};
-
-/// Lamports of a SOL.
-pub const SOL: u64 = 1_000_000_000;
-
-/// Everybody who has lamports of their own.
-pub const PEOPLE: [&str; 12] = [
-    "payer",
-    "upgrade_authority",
-    "admin",
-    "registrant",
-    "alice",
-    "bob",
-    "carol",
-    "gateway",
-    "v1",
-    "v2",
-    "v3",
-    "stranger",
-];
-
-/// The key of somebody: the hash of the name.
-pub fn key(name: &str) -> Key {
-    sha256(&[b"test key", name.as_bytes()])
-}
-
-/// The operator of a validator.
-pub fn operator(name: &str) -> Key {
-    key(&format!("{name}/operator"))
-}
+use crate::chain::{Chain, Receipt, SOL};
+use crate::keys::{PEOPLE, key, operator};
 
 /// The model whose kernel profile is exact.
 pub const EXACT: u8 = 20;

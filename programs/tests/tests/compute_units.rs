@@ -8,7 +8,8 @@ use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls;
 use mythic_program_tests::catalogue::catalogue;
 use mythic_program_tests::court::{Vote, court, juror};
-use mythic_program_tests::world::{EXACT, World, key};
+use mythic_program_tests::keys::key;
+use mythic_program_tests::world::{EXACT, World};
 use solana_instruction::Instruction as Call;
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../compute-units.md");

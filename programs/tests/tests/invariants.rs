@@ -3,7 +3,8 @@
 use mythic_interface::le::U64;
 use mythic_interface::state::{Account, Job, JobStatus, Key, SpendGrant, Validator, Vault};
 use mythic_program_tests::calls;
-use mythic_program_tests::world::{World, key, operator};
+use mythic_program_tests::keys::{key, operator};
+use mythic_program_tests::world::World;
 
 /// Whether the harness panics when it runs a harmless transaction after `lie` in the same state.
 fn is_noticed<T: Account>(address: impl Fn(&World, &Key) -> Key, lie: fn(&mut T)) -> bool {

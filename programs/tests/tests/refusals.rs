@@ -10,11 +10,10 @@ use mythic_interface::{AI_PRECOMPILES_ID, SYSTEM_PROGRAM, window};
 use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls::{self, NONE, Request};
 use mythic_program_tests::catalogue::catalogue;
-use mythic_program_tests::chain::program_data;
+use mythic_program_tests::chain::{SOL, program_data};
 use mythic_program_tests::court::{Case, Vote, court, party, votes};
-use mythic_program_tests::world::{
-    CALIBRATED, EXACT, SOL, World, jail, key, model, operator, params, spec,
-};
+use mythic_program_tests::keys::{key, operator};
+use mythic_program_tests::world::{CALIBRATED, EXACT, World, jail, model, params, spec};
 use solana_instruction::{AccountMeta, Instruction as Call};
 use solana_pubkey::Pubkey;
 

@@ -5,7 +5,9 @@ use mythic_interface::INCINERATOR;
 use mythic_interface::le::U64;
 use mythic_interface::state::*;
 use mythic_program_tests::calls::{self, NONE};
-use mythic_program_tests::world::{SOL, World, jail, key, model, operator, params, spec};
+use mythic_program_tests::chain::SOL;
+use mythic_program_tests::keys::{key, operator};
+use mythic_program_tests::world::{World, jail, model, params, spec};
 
 fn status_of<T: Account>(world: &World, address: &Key) -> u8 {
     world.chain.load::<T>(address).header().status

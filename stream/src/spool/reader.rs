@@ -1,8 +1,9 @@
 //! The reading side: tails the durable part of a spool from a position, and acknowledges.
 
 use super::{
-    SpoolError,
-    format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header, Position},
+    error::SpoolError,
+    format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header},
+    position::Position,
     records::{Ack, Mark, make_dirs},
     writer::oldest,
 };

@@ -2,8 +2,8 @@
 //! Both carry a checksum, since a reader may meet them half written.
 
 use super::{
-    SpoolError,
-    format::{Position, u64_at},
+    error::SpoolError,
+    position::{Position, u64_at},
 };
 use std::{
     fs::{self, File, OpenOptions},

@@ -6,8 +6,9 @@
 //! again: the segment is cut at the mark, and the frames are written anew into the next one.
 
 use super::{
-    SpoolError,
-    format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header, MAX_PAYLOAD, Position},
+    error::SpoolError,
+    format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header},
+    position::{MAX_PAYLOAD, Position},
     records::{Ack, Mark, make_dirs},
 };
 use crate::proto::{Envelope, Event};

@@ -46,6 +46,8 @@ struct Module {
     handed_on: BTreeMap<String, ModulePath>,
     /// Modules whose every name it hands on.
     handed_on_whole: Vec<ModulePath>,
+    /// Macros with `#[macro_export]`: wherever they are defined, their path begins at the crate's root.
+    macros: Vec<ModulePath>,
     types: Vec<String>,
 }
 
@@ -66,30 +68,17 @@ pub fn sources(root: &Path, package: &Package) -> Result<Vec<Source>> {
             path.pop();
         }
         let text = std::fs::read_to_string(&file)?;
-        let parsed = syn::parse_file(&text).with_context(|| file.display().to_string())?;
-        let mut reader = Reader {
-            at: path.clone(),
-            module: Module {
-                file: file.strip_prefix(root)?.to_string_lossy().into_owned(),
-                text,
-                ..Module::default()
-            },
-        };
-        reader.visit_file(&parsed);
-        modules.insert(path, reader.module);
+        let name = file.strip_prefix(root)?.to_string_lossy().into_owned();
+        let module = read(&path, name, text).with_context(|| file.display().to_string())?;
+        modules.insert(path, module);
     }
+    export_macros(&mut modules);
     Ok(modules
         .iter()
         .map(|(path, module)| Source {
             file: module.file.clone(),
             text: module.text.clone(),
-            imports: module
-                .named
-                .iter()
-                .filter_map(|named| defined_in(&modules, named, 8))
-                .filter(|other| *other != *path)
-                .filter_map(|other| modules.get(&other).map(|module| module.file.clone()))
-                .collect(),
+            imports: imports_of(&modules, path, module),
             types: module
                 .types
                 .iter()
@@ -100,6 +89,47 @@ pub fn sources(root: &Path, package: &Package) -> Result<Vec<Source>> {
                 .collect(),
         })
         .collect())
+}
+
+/// Reads the file of the module `at`.
+fn read(at: &[String], file: String, text: String) -> Result<Module> {
+    let parsed = syn::parse_file(&text)?;
+    let mut reader = Reader {
+        at: at.to_vec(),
+        module: Module {
+            file,
+            text,
+            ..Module::default()
+        },
+    };
+    reader.visit_file(&parsed);
+    Ok(reader.module)
+}
+
+/// Lets the crate's root hand on what `#[macro_export]` puts there.
+fn export_macros(modules: &mut BTreeMap<ModulePath, Module>) {
+    let exported: Vec<ModulePath> = modules.values().flat_map(|m| m.macros.clone()).collect();
+    if let Some(root) = modules.get_mut(&ModulePath::new()) {
+        for path in exported {
+            if let Some(name) = path.last().cloned() {
+                root.handed_on.insert(name, path);
+            }
+        }
+    }
+}
+
+/// The other files in which what a module names is defined.
+fn imports_of(
+    modules: &BTreeMap<ModulePath, Module>,
+    path: &[String],
+    module: &Module,
+) -> BTreeSet<String> {
+    let named = module.named.iter();
+    named
+        .filter_map(|named| defined_in(modules, named, 8))
+        .filter(|other| *other != *path)
+        .filter_map(|other| modules.get(&other).map(|module| module.file.clone()))
+        .collect()
 }
 
 /// The module file in which what `path` names is defined, following re-exports at most `depth` times.
@@ -234,15 +264,37 @@ impl<'ast> Visit<'ast> for Reader {
         self.use_tree(&mut Vec::new(), &item.tree, public);
     }
 
+    fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
+        let exported = item
+            .attrs
+            .iter()
+            .any(|attribute| attribute.path().is_ident("macro_export"));
+        if let Some(name) = item.ident.as_ref().filter(|_| exported) {
+            let mut path = self.at.clone();
+            path.push(name.to_string());
+            self.module.macros.push(path);
+        }
+        visit::visit_item_macro(self, item);
+    }
+
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {
+        // `pub(super)` and `pub(in …)` say who may import, and import nothing.
+    }
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<String> = path
             .segments
             .iter()
             .map(|segment| segment.ident.to_string())
             .collect();
-        if let Some(path) = self.from_root(&segments) {
-            self.module.named.push(path);
-        }
+        // A type that this module hands on is used from where it is defined. (A single small name may be a variable.) What
+        // is this file's own or another crate's resolves to this module itself and is dropped later.
+        let is_type = |name: &String| name.starts_with(|first: char| first.is_uppercase());
+        let named = match segments.as_slice() {
+            [name] if !is_type(name) => self.from_root(&segments),
+            _ => self.local(&segments),
+        };
+        self.module.named.extend(named);
         visit::visit_path(self, path);
     }
 
@@ -295,4 +347,85 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each file imports, by file; the files are named by their modules (`a::b`), the crate's root by `lib`.
+    fn imports(files: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+        let mut modules: BTreeMap<ModulePath, Module> = files
+            .iter()
+            .map(|(name, text)| {
+                let path: ModulePath = name
+                    .split("::")
+                    .filter(|part| *part != "lib")
+                    .map(str::to_owned)
+                    .collect();
+                let module = read(&path, (*name).to_owned(), (*text).to_owned()).expect("Rust");
+                (path, module)
+            })
+            .collect();
+        export_macros(&mut modules);
+        modules
+            .iter()
+            .map(|(path, module)| {
+                let found = imports_of(&modules, path, module);
+                (module.file.clone(), found.into_iter().collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn who_may_see_an_item_is_no_import() {
+        let found = imports(&[
+            ("lib", "mod a;"),
+            ("a", "mod b;"),
+            (
+                "a::b",
+                "pub(super) struct B; pub(crate) fn f() {} pub(in crate::a) const C: u8 = 0;",
+            ),
+        ]);
+        assert!(found["a::b"].is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_name_that_a_table_of_contents_hands_on_comes_from_where_it_is_defined() {
+        let found = imports(&[
+            ("lib", "mod a; mod c;"),
+            ("a", "mod b; pub use b::B;"),
+            ("a::b", "pub struct B;"),
+            ("c", "use crate::a::B; use serde_json::Value;"),
+        ]);
+        assert_eq!(found["c"], ["a::b"]);
+        assert!(found["a"].is_empty());
+    }
+
+    #[test]
+    fn a_path_needs_no_use_to_be_an_import() {
+        let found = imports(&[
+            ("lib", "mod a; fn f() { a::g(); std::mem::drop(1); }"),
+            (
+                "a",
+                "pub use b::B; mod b; fn make() -> B { b::new(super::ONE) }",
+            ),
+            (
+                "a::b",
+                "pub struct B; mod tests {} #[cfg(test)] mod t { use crate::a::make; }",
+            ),
+        ]);
+        assert_eq!(found["lib"], ["a"]);
+        assert_eq!(found["a"], ["a::b", "lib"]);
+        assert!(found["a::b"].is_empty());
+    }
+    #[test]
+    fn an_exported_macro_comes_from_where_it_is_defined() {
+        let found = imports(&[
+            ("lib", "mod a; mod b;"),
+            ("a", "#[macro_export] macro_rules! say { () => {} }"),
+            ("b", "use crate::say; fn f() { say!(); }"),
+        ]);
+        assert_eq!(found["b"], ["a"]);
+    }
 }

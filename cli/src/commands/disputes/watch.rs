@@ -1,6 +1,6 @@
 //! `mythic disputes watch`: who is challenged over which job, what the jury does, how it ends; each thing said once.
 
-use super::{countdown, progress};
+use super::words::{countdown, progress};
 use crate::{
     gateway::{Gateway, events},
     note,

@@ -5,10 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::ClusterError;
-
-/// Oldest release that works.
-pub const OLDEST_VERSION: u32 = 15;
+use super::{config::OLDEST_VERSION, error::ClusterError};
 
 /// Server binaries of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    ClusterError, at,
-    place::stop_leftover,
-    random_hex,
+    error::{ClusterError, at},
+    process::stop_leftover,
+    secret::random_hex,
     user::{ServerUser, can_enter},
 };
 

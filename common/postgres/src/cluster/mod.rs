@@ -2,23 +2,27 @@
 //! started, watched, stopped. Reached through a Unix socket that only its user and root can open, and on request
 //! through a loopback port with a read-only role.
 //!
-//! - `binaries`, `user`: what is run, and as whom; `home`: where the data lie; `place`: files and process
+//! - `binaries`, `user`: what is run, and as whom; `home`: where the data lie; `place`: files and how the
+//!   process is started; `process`: finding and stopping it
 //! - `roles`: what the read-only role may do, and who sees to it
 
 mod binaries;
+mod config;
+mod error;
 mod home;
 mod place;
+mod process;
 mod roles;
+mod secret;
 mod user;
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use rand::RngCore;
 use tokio::{
     process::Child,
     task::JoinHandle,
@@ -26,85 +30,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use binaries::{Binaries, OLDEST_VERSION, find_binaries};
+pub use binaries::{Binaries, find_binaries};
+pub use config::{ClusterConfig, OLDEST_VERSION};
+pub use error::ClusterError;
 
+use config::{DATABASE, SUPERUSER};
 use mythic_support::Backoff;
-use place::{Place, STOP_PATIENCE, prepare, running_pid};
+use place::{Place, prepare};
+use process::{STOP_PATIENCE, running_pid};
 
-const SUPERUSER: &str = "mythic";
-const DATABASE: &str = "mythic";
 /// Recovery after a crash may replay a good deal of log.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 /// Characters of a path that a URL's host keeps.
 const HOST: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
-
-/// Where a private cluster lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterConfig {
-    /// Directory of the cluster, its log and the read-only role's password. As root, where the unprivileged user
-    /// can't enter it, the cluster itself lies below `/var/lib/mythic`.
-    pub data_dir: PathBuf,
-    /// Loopback port for the read-only role; 0 picks a free one, `None` opens none.
-    pub port: Option<u16>,
-}
-
-impl Default for ClusterConfig {
-    fn default() -> Self {
-        Self {
-            data_dir: ".mythic/postgres".into(),
-            port: None,
-        }
-    }
-}
-
-/// Why a private cluster can't be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// No server binaries.
-    #[error(
-        "no PostgreSQL {OLDEST_VERSION} or later found under /usr/lib/postgresql or on PATH: install it (Debian, Ubuntu: \
-         `apt-get install postgresql`), or name a database by URL"
-    )]
-    NotFound,
-    /// The data directory was made by another release.
-    #[error(
-        "{dir} was made by PostgreSQL {version}, whose binaries are not here: install postgresql-{version}, or remove the \
-         directory (the index can be rebuilt from the chain's archive only while it exists)"
-    )]
-    Version { dir: PathBuf, version: u32 },
-    /// No user to drop to.
-    #[error(
-        "PostgreSQL refuses to run as root, and there is neither a user `postgres` nor `nobody` to run it as: add one"
-    )]
-    NoUser,
-    /// A file operation failed.
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
-    /// The socket's path is too long.
-    #[error("socket path {0} is longer than 107 bytes: set XDG_RUNTIME_DIR to a shorter directory")]
-    SocketPath(PathBuf),
-    /// A program of PostgreSQL failed.
-    #[error("{program} failed: {output}")]
-    Failed {
-        program: &'static str,
-        output: String,
-    },
-    /// The server ended or did not answer.
-    #[error("PostgreSQL did not start: {reason}; its log is {log}:\n{tail}")]
-    Start {
-        reason: String,
-        log: PathBuf,
-        tail: String,
-    },
-    /// SQL on the fresh server failed.
-    #[error("preparing the database: {0}")]
-    Sql(#[from] tokio_postgres::Error),
-}
-
-fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> ClusterError {
-    let path = path.into();
-    move |source| ClusterError::Io { path, source }
-}
 
 /// A running private cluster. Dropping it asks the server to stop; [`Cluster::stop`] waits for it.
 #[derive(Debug)]
@@ -261,12 +199,6 @@ async fn connect(
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
-}
-
-fn random_hex(bytes: usize) -> String {
-    let mut random = vec![0; bytes];
-    rand::rng().fill_bytes(&mut random);
-    hex::encode(random)
 }
 
 #[cfg(test)]

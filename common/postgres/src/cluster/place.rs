@@ -7,23 +7,18 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, Uid},
-};
+use nix::unistd::Uid;
 use sha2::{Digest, Sha256};
-use tokio::{
-    process::{Child, Command},
-    time::{Instant, sleep},
-};
+use tokio::process::{Child, Command};
 
 use super::{
-    ClusterConfig, ClusterError, SUPERUSER, at,
     binaries::{Binaries, binaries_for},
+    config::{ClusterConfig, SUPERUSER},
+    error::{ClusterError, at},
     home,
+    process::stop_leftover,
     user::{ServerUser, give, unprivileged},
 };
 
@@ -33,8 +28,6 @@ const SOCKET_PATH_MAX: usize = 107;
 const SETPRIV: &str = "/usr/bin/setpriv";
 /// Bounds a program's memory.
 const PRLIMIT: &str = "/usr/bin/prlimit";
-/// How long a server may take to stop.
-pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// Most address space of one server process, bytes: a session that asks for more memory gets an error instead of all of it.
 const ADDRESS_SPACE: u64 = 4 << 30;
 
@@ -114,34 +107,6 @@ fn socket_dir(id: &str, user: Option<ServerUser>, port: u16) -> Result<PathBuf, 
     }
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).map_err(at(&dir))?;
     Ok(dir)
-}
-
-/// The server that runs in `data`, if one does. Its pid file may be stale and its pid another program's.
-pub(super) fn running_pid(data: &Path) -> Option<Pid> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid: i32 = text.lines().next()?.trim().parse().ok()?;
-    let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let ours = command
-        .split(|&byte| byte == 0)
-        .any(|word| word == data.as_os_str().as_encoded_bytes());
-    ours.then_some(Pid::from_raw(pid))
-}
-
-pub(super) async fn stop_leftover(data: &Path) -> Result<(), ClusterError> {
-    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
-        let Some(pid) = running_pid(data) else { break };
-        tracing::warn!(%pid, "stopping a database server that an earlier run left behind");
-        let _ = kill(pid, signal);
-        let deadline = Instant::now() + STOP_PATIENCE;
-        while running_pid(data).is_some() && Instant::now() < deadline {
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-    let stale = data.join("postmaster.pid");
-    match fs::remove_file(&stale) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at(stale)(e)),
-        _ => Ok(()),
-    }
 }
 
 impl Place {

@@ -10,7 +10,11 @@ use mythic_support::Backoff;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::{ClusterError, DATABASE, at, random_hex};
+use super::{
+    config::DATABASE,
+    error::{ClusterError, at},
+    secret::random_hex,
+};
 use crate::{Manner, PostgresError, connect};
 
 /// How often the guard looks.

@@ -4,7 +4,7 @@ use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use nix::unistd::{Gid, Uid, User, chown};
 
-use super::{ClusterError, at};
+use super::error::{ClusterError, at};
 
 /// The user that the server runs as, when it is not ours.
 #[derive(Debug, Clone, Copy)]

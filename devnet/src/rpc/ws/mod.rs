@@ -1,5 +1,6 @@
 //! Subscriptions over WebSocket: one connection.
 
+mod subscription;
 mod subscriptions;
 mod told;
 

@@ -5,17 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use solana_account_decoder::{UiAccountEncoding, UiDataSliceConfig};
-use solana_pubkey::Pubkey;
 use solana_rpc_client_api::config::{
     RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSignatureSubscribeConfig,
     RpcTransactionLogsConfig, RpcTransactionLogsFilter,
 };
-use solana_rpc_client_api::filter::RpcFilterType;
-use solana_signature::Signature;
 
+use super::subscription::{Shown, Subscription};
 use super::told::{Due, Found, Wait};
-use crate::chain::Level;
 use crate::node::{Node, Notice, Place};
 use crate::rpc::encode;
 use crate::rpc::error::RpcError;
@@ -26,49 +22,6 @@ const MAX_SUBSCRIPTIONS: usize = 1_000;
 const MAX_IN_ALL: usize = 20_000;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// How an account is shown.
-#[derive(Clone, Copy)]
-pub struct Shown {
-    pub encoding: UiAccountEncoding,
-    pub slice: Option<UiDataSliceConfig>,
-}
-
-impl Shown {
-    fn of(config: &RpcAccountInfoConfig) -> Self {
-        Self {
-            encoding: config.encoding.unwrap_or(UiAccountEncoding::Binary),
-            slice: config.data_slice,
-        }
-    }
-}
-
-pub enum Subscription {
-    Account {
-        key: Pubkey,
-        level: Level,
-        shown: Shown,
-    },
-    Program {
-        id: Pubkey,
-        filters: Vec<RpcFilterType>,
-        level: Level,
-        shown: Shown,
-    },
-    Signature {
-        signature: Signature,
-        level: Level,
-        /// Held while the arrival of the transaction is to be told too.
-        received: Option<Place>,
-    },
-    Logs {
-        mentions: Option<Pubkey>,
-        level: Level,
-    },
-    Slot,
-    SlotsUpdates,
-    Root,
-}
 
 /// The subscriptions of one connection.
 pub struct Subscriptions {

@@ -11,7 +11,7 @@ use solana_rpc_client_api::response::UiTransactionError;
 use solana_signature::Signature;
 use solana_transaction_error::TransactionError;
 
-use super::subscriptions::{Shown, Subscription};
+use super::subscription::{Shown, Subscription};
 use crate::chain::{Block, Level, mint_of};
 use crate::node::{Node, Notice};
 use crate::rpc::encode::{self, Taken};

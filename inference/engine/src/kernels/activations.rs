@@ -1,7 +1,8 @@
 //! Activations as int8 in blocks of 32, in the order in which the kernels read them. Plain Rust, the
 //! definition; the fast path is in `x86`.
 
-use super::formats::BLOCK;
+/// Values in a block, of activations and of weights.
+pub const BLOCK: usize = 32;
 
 /// Below this a block counts as zero: its inverse would leave the range of f32.
 pub const TINY: f32 = 1e-30;

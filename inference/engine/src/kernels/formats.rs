@@ -3,10 +3,7 @@
 
 use half::{bf16, f16};
 
-use super::activations::Q8;
-
-/// Values in a block.
-pub const BLOCK: usize = 32;
+use super::activations::{BLOCK, Q8};
 
 /// Where a block's scale comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@
 //! the registers j and j + 4 share 32 bytes; fifth bits take one bit each of 32 bytes, sixth bits two
 //! of 64. Floats lie value by value, eight outputs each.
 
-use super::formats::{BLOCK, Block, Format, Scales};
+use super::activations::BLOCK;
+use super::formats::{Block, Format, Scales};
 
 /// Outputs of a group.
 pub const LANES: usize = 8;

@@ -2,8 +2,10 @@
 //!
 //! - [`formats`]: weights as GGUF files hold them, and the definition of a dot product
 //! - [`activations`]: rows rounded to int8
+//! - `encoding`: what is done with each of them
 //! - [`layout`] and [`pack`]: weights repacked for the kernels, and the file that keeps them
-//! - `portable`, `x86`: the kernels
+//! - `weights`: tables and matrices of a model
+//! - `portable`, `x86`: the kernels; `instructions`: which of them a processor runs
 //! - [`math`]: norms, rotary embedding, activation
 //! - [`attention`]: attention over pages of keys and values
 //! - [`pool`]: the threads that compute
@@ -13,27 +15,34 @@
 
 pub mod activations;
 pub mod attention;
+mod encoding;
+mod error;
 pub mod formats;
+mod instructions;
 pub mod layout;
 pub mod math;
 pub mod pack;
 pub mod pool;
 mod portable;
+mod weights;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::ops::Range;
 
-use mythic_model::gguf::TensorFormat;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
-use activations::{PANEL, Q8};
-use formats::{BF16, BLOCK, F16, F32, Format, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+use activations::{BLOCK, PANEL, Q8};
+use encoding::encoded;
+use formats::Format;
+use instructions::Isa;
 use layout::{LANES, Lanes};
-use mythic_model::gguf::{Gguf, GgufError, Mapped};
-use pack::{Pack, Packed};
-use pool::Pool;
+use pool::ThreadPool;
+
+pub use encoding::Encoding;
+pub use error::KernelsError;
+pub use instructions::InstructionSet;
+pub use weights::{Matrix, Table};
 
 #[cfg(not(target_arch = "x86_64"))]
 use formats::Float as Wide;
@@ -48,307 +57,6 @@ const GRAIN: usize = 24 * 1024;
 
 /// Values that are worth quantising or norming on several threads.
 const VALUES: usize = 16 * 1024;
-
-/// Which instructions compute; the bits are the same with each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InstructionSet {
-    /// The best that the processor has.
-    #[default]
-    Auto,
-    /// Plain Rust.
-    Portable,
-    Avx2,
-    AvxVnni,
-    #[serde(rename = "avx512-vnni")]
-    Avx512Vnni,
-}
-
-impl InstructionSet {
-    /// Those that this processor has, the plainest first.
-    pub fn available() -> Vec<Self> {
-        let mut found = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        for (set, there) in [
-            (Self::Avx2, x86::has_avx2()),
-            (Self::AvxVnni, x86::has_avx_vnni()),
-            (Self::Avx512Vnni, x86::has_avx512_vnni()),
-        ] {
-            if there {
-                found.push(set);
-            }
-        }
-        found
-    }
-
-    fn isa(self) -> Result<Isa, KernelsError> {
-        let available = Self::available();
-        let set = match self {
-            Self::Auto => available.last().copied().unwrap_or(Self::Portable),
-            asked => asked,
-        };
-        if !available.contains(&set) {
-            return Err(KernelsError::Instructions {
-                asked: self,
-                available,
-            });
-        }
-        Ok(match set {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Isa::Avx2,
-            #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni => Isa::AvxVnni,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni => Isa::Avx512Vnni,
-            _ => Isa::Portable,
-        })
-    }
-}
-
-impl std::fmt::Display for InstructionSet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Portable => "portable",
-            Self::Avx2 => "avx2",
-            Self::AvxVnni => "avx-vnni",
-            Self::Avx512Vnni => "avx512-vnni",
-        })
-    }
-}
-
-/// An instruction set that was found to be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Isa {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    AvxVnni,
-    #[cfg(target_arch = "x86_64")]
-    Avx512Vnni,
-    /// The kernels of the two above with their instruction replaced by plain code.
-    #[cfg(all(test, target_arch = "x86_64"))]
-    Emulated,
-}
-
-/// Why there are no kernels, or no weights for them.
-#[derive(Debug, thiserror::Error)]
-pub enum KernelsError {
-    #[error("cannot start threads: {0}")]
-    Threads(#[from] std::io::Error),
-    #[error(
-        "instruction_set = {asked}: this processor has {}, or auto",
-        available.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    )]
-    Instructions {
-        asked: InstructionSet,
-        available: Vec<InstructionSet>,
-    },
-    #[error(transparent)]
-    Gguf(#[from] GgufError),
-    #[error(
-        "the packed weights need {bytes} bytes of memory, because no directory took them: {source}"
-    )]
-    Memory { bytes: u64, source: std::io::Error },
-}
-
-/// How a matrix's weights are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Encoding {
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q8_0,
-    Q3K,
-    Q4K,
-    Q5K,
-    Q6K,
-    F16,
-    BF16,
-    F32,
-}
-
-/// One expression for the formats of integers and one for those of floats, with the format's type.
-macro_rules! encoded {
-    ($encoding:expr, $F:ident => $integers:expr, $G:ident => $floats:expr) => {
-        match $encoding {
-            Encoding::Q4_0 => {
-                type $F = Q4_0;
-                $integers
-            }
-            Encoding::Q4_1 => {
-                type $F = Q4_1;
-                $integers
-            }
-            Encoding::Q5_0 => {
-                type $F = Q5_0;
-                $integers
-            }
-            Encoding::Q5_1 => {
-                type $F = Q5_1;
-                $integers
-            }
-            Encoding::Q8_0 => {
-                type $F = Q8_0;
-                $integers
-            }
-            Encoding::Q3K => {
-                type $F = Q3K;
-                $integers
-            }
-            Encoding::Q4K => {
-                type $F = Q4K;
-                $integers
-            }
-            Encoding::Q5K => {
-                type $F = Q5K;
-                $integers
-            }
-            Encoding::Q6K => {
-                type $F = Q6K;
-                $integers
-            }
-            Encoding::F16 => {
-                type $G = F16;
-                $floats
-            }
-            Encoding::BF16 => {
-                type $G = BF16;
-                $floats
-            }
-            Encoding::F32 => {
-                type $G = F32;
-                $floats
-            }
-        }
-    };
-}
-
-impl From<TensorFormat> for Encoding {
-    fn from(format: TensorFormat) -> Self {
-        match format {
-            TensorFormat::Q4_0 => Self::Q4_0,
-            TensorFormat::Q4_1 => Self::Q4_1,
-            TensorFormat::Q5_0 => Self::Q5_0,
-            TensorFormat::Q5_1 => Self::Q5_1,
-            TensorFormat::Q8_0 => Self::Q8_0,
-            TensorFormat::Q3K => Self::Q3K,
-            TensorFormat::Q4K => Self::Q4K,
-            TensorFormat::Q5K => Self::Q5K,
-            TensorFormat::Q6K => Self::Q6K,
-            TensorFormat::F16 => Self::F16,
-            TensorFormat::BF16 => Self::BF16,
-            TensorFormat::F32 => Self::F32,
-        }
-    }
-}
-
-impl Encoding {
-    /// Bytes of a packed group of outputs.
-    fn group_bytes(self, cols: usize) -> usize {
-        encoded!(self,
-            F => cols / (BLOCK * F::BLOCKS) * layout::super_bytes::<F>(),
-            G => cols * LANES * <G as formats::Float>::BYTES)
-    }
-
-    fn pack(self, rows: [Option<&[u8]>; LANES], out: &mut [u8]) {
-        encoded!(self,
-            F => layout::pack::<F>(rows, out),
-            G => layout::pack_floats(rows, <G as formats::Float>::BYTES, out))
-    }
-
-    fn dequantise(self, row: &[u8], out: &mut [f32]) {
-        encoded!(self,
-            F => formats::dequantise::<F>(row, out),
-            G => formats::widen::<G>(row, out))
-    }
-}
-
-/// Rows of values to be looked up, where they lie in the model file.
-pub struct Table {
-    data: Mapped,
-    encoding: Encoding,
-    row_bytes: usize,
-}
-
-impl Table {
-    /// The tensor of that name, its shape checked.
-    pub fn load(gguf: &Gguf, name: &str, cols: usize, rows: usize) -> Result<Self, GgufError> {
-        Ok(Self::new(gguf.mapped(name, &[cols, rows])?, rows))
-    }
-
-    /// A tensor of one dimension, as f32.
-    pub fn load_vector(gguf: &Gguf, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
-        let mut out = vec![0.0; len];
-        Self::new(gguf.mapped(name, &[len])?, 1).row(0, &mut out);
-        Ok(out)
-    }
-
-    fn new((data, format): (Mapped, TensorFormat), rows: usize) -> Self {
-        Self {
-            row_bytes: data.bytes().len() / rows,
-            encoding: format.into(),
-            data,
-        }
-    }
-
-    /// Writes one row as f32.
-    pub fn row(&self, index: usize, out: &mut [f32]) {
-        let row = &self.data.bytes()[index * self.row_bytes..(index + 1) * self.row_bytes];
-        self.encoding.dequantise(row, out);
-    }
-}
-
-/// A matrix to multiply with: `rows` outputs of `cols` inputs each.
-pub struct Matrix {
-    data: Packed,
-    encoding: Encoding,
-    pub rows: usize,
-    pub cols: usize,
-    group_bytes: usize,
-}
-
-impl Matrix {
-    /// The tensor of that name from the model's pack, its shape checked.
-    pub fn load(
-        gguf: &Gguf,
-        pack: &std::sync::Arc<Pack>,
-        name: &str,
-        cols: usize,
-        rows: usize,
-    ) -> Result<Self, GgufError> {
-        let (_, format) = gguf.mapped(name, &[cols, rows])?;
-        let encoding = Encoding::from(format);
-        Ok(Self {
-            data: pack
-                .get(name)
-                .ok_or_else(|| GgufError::MissingTensor(name.into()))?,
-            group_bytes: encoding.group_bytes(cols),
-            encoding,
-            rows,
-            cols,
-        })
-    }
-
-    fn groups(&self) -> usize {
-        self.rows.div_ceil(LANES)
-    }
-
-    /// The packed bytes of these groups.
-    fn bytes(&self, groups: Range<usize>) -> &[u8] {
-        &self.data.bytes()[groups.start * self.group_bytes..groups.end * self.group_bytes]
-    }
-
-    fn is_float(&self) -> bool {
-        matches!(
-            self.encoding,
-            Encoding::F16 | Encoding::BF16 | Encoding::F32
-        )
-    }
-}
 
 /// Rows of activations.
 #[derive(Clone, Copy)]
@@ -370,7 +78,7 @@ impl<'a> Rows<'a> {
 
 /// Threads, instruction set and scratch.
 pub struct Kernels {
-    pool: Pool,
+    pool: ThreadPool,
     isa: Isa,
     q8: Mutex<Vec<Q8>>,
 }
@@ -440,13 +148,18 @@ impl Out {
 impl Kernels {
     /// Kernels on that many threads; 0 = one for each core.
     pub fn new(threads: usize, instructions: InstructionSet) -> Result<Self, KernelsError> {
-        let isa = instructions.isa()?;
+        let isa = instructions
+            .isa()
+            .ok_or_else(|| KernelsError::Instructions {
+                asked: instructions,
+                available: InstructionSet::available(),
+            })?;
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
         Ok(Self {
-            pool: Pool::new(threads)?,
+            pool: ThreadPool::new(threads)?,
             isa,
             q8: Mutex::default(),
         })
@@ -458,7 +171,7 @@ impl Kernels {
     }
 
     /// The threads.
-    pub fn pool(&self) -> &Pool {
+    pub fn pool(&self) -> &ThreadPool {
         &self.pool
     }
 

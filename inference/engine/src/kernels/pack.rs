@@ -17,9 +17,10 @@ use std::sync::Arc;
 use memmap2::{Mmap, MmapMut};
 use sha2::{Digest, Sha256};
 
+use super::encoding::Encoding;
+use super::error::KernelsError;
 use super::layout::LANES;
-use super::pool::Pool;
-use super::{Encoding, KernelsError};
+use super::pool::ThreadPool;
 use mythic_model::gguf::{Gguf, GgufError, Mapped};
 
 const MAGIC: &[u8; 8] = b"MYTHPACK";
@@ -98,7 +99,7 @@ struct Plan {
 
 impl Pack {
     /// The pack of a model file: the one that is stored, or a new one.
-    pub fn open(path: &Path, gguf: &Gguf, pool: &Pool) -> Result<Arc<Self>, KernelsError> {
+    pub fn open(path: &Path, gguf: &Gguf, pool: &ThreadPool) -> Result<Arc<Self>, KernelsError> {
         let plan = Plan::new(gguf, pool)?;
         let mut places = vec![beside(path)];
         if let Ok(models) = mythic_model::catalogue::cache_dir() {
@@ -140,7 +141,7 @@ fn beside(path: &Path) -> PathBuf {
 
 impl Plan {
     /// The pack at the first of these places that has one or takes one, or else in memory.
-    fn at(&self, places: &[PathBuf], pool: &Pool) -> Result<Arc<Pack>, KernelsError> {
+    fn at(&self, places: &[PathBuf], pool: &ThreadPool) -> Result<Arc<Pack>, KernelsError> {
         for place in places {
             if let Some(pack) = self.read(place, pool) {
                 return Ok(pack);
@@ -166,7 +167,7 @@ impl Plan {
 
     /// Every matrix that is multiplied with: those of two dimensions, but not the table of
     /// embeddings where there is an output matrix beside it.
-    fn new(gguf: &Gguf, pool: &Pool) -> Result<Self, GgufError> {
+    fn new(gguf: &Gguf, pool: &ThreadPool) -> Result<Self, GgufError> {
         let apart = gguf.tensor("output.weight").is_some();
         let mut entries = Vec::new();
         for name in gguf.tensor_names() {
@@ -228,7 +229,7 @@ impl Plan {
     }
 
     /// A stored pack, if it is there and is what it should be to the last byte.
-    fn read(&self, path: &Path, pool: &Pool) -> Option<Arc<Pack>> {
+    fn read(&self, path: &Path, pool: &ThreadPool) -> Option<Arc<Pack>> {
         let file = File::open(path).ok()?;
         if file.metadata().ok()?.len() != self.len as u64 {
             return None;
@@ -259,7 +260,7 @@ impl Plan {
     }
 
     /// Builds the pack at `path`, unless another process does so first.
-    fn store(&self, path: &Path, pool: &Pool) -> io::Result<Arc<Pack>> {
+    fn store(&self, path: &Path, pool: &ThreadPool) -> io::Result<Arc<Pack>> {
         let directory = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
@@ -285,7 +286,7 @@ impl Plan {
             .ok_or_else(|| io::Error::other("the file does not read back as it was written"))
     }
 
-    fn write(&self, path: &Path, pool: &Pool) -> io::Result<()> {
+    fn write(&self, path: &Path, pool: &ThreadPool) -> io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -314,7 +315,7 @@ impl Plan {
         file.sync_all()
     }
 
-    fn in_memory(&self, pool: &Pool) -> Result<Arc<Pack>, KernelsError> {
+    fn in_memory(&self, pool: &ThreadPool) -> Result<Arc<Pack>, KernelsError> {
         let mut map =
             MmapMut::map_anon(self.len.max(1)).map_err(|source| KernelsError::Memory {
                 bytes: self.len as u64,
@@ -332,7 +333,7 @@ impl Plan {
 
 impl Entry {
     /// Packs these groups of outputs.
-    fn pack(&self, groups: Range<usize>, out: &mut [u8], pool: &Pool) {
+    fn pack(&self, groups: Range<usize>, out: &mut [u8], pool: &ThreadPool) {
         let source = self.source.bytes();
         let row_bytes = source.len() / self.rows;
         let tasks = groups.zip(out.chunks_exact_mut(self.encoding.group_bytes(self.cols)));
@@ -348,7 +349,7 @@ impl Entry {
 
 /// What the matrices were made from: SHA-256 over names, formats, shapes and the hashes of the
 /// tensors' pieces.
-fn identity(entries: &[Entry], pool: &Pool) -> [u8; 32] {
+fn identity(entries: &[Entry], pool: &ThreadPool) -> [u8; 32] {
     let pieces: Vec<&[u8]> = entries
         .iter()
         .flat_map(|e| e.source.bytes().chunks(PIECE))

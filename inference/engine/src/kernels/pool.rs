@@ -39,21 +39,21 @@ struct Shared {
     asleep: Box<[AtomicBool]>,
 }
 
-// SAFETY: `current` is written only by the one caller that holds `Pool::turn`, while the gate is
+// SAFETY: `current` is written only by the one caller that holds `ThreadPool::turn`, while the gate is
 // shut and nobody is inside, and read only by helpers inside; the gate orders the two.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer is used only while its owner waits in `run`.
 unsafe impl Send for Shared {}
 
 /// Threads that run loops together with their caller.
-pub struct Pool {
+pub struct ThreadPool {
     shared: Arc<Shared>,
     helpers: Vec<(JoinHandle<()>, Thread)>,
     /// One loop at a time.
     turn: Mutex<()>,
 }
 
-impl Pool {
+impl ThreadPool {
     /// A pool of `threads` in all, the caller included.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let helpers = threads.max(1) - 1;
@@ -151,7 +151,7 @@ impl Drop for Inside<'_> {
     }
 }
 
-impl Drop for Pool {
+impl Drop for ThreadPool {
     fn drop(&mut self) {
         self.shared.stop.store(true, SeqCst);
         self.shared.round.fetch_add(1, SeqCst);
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn every_index_runs_once_whatever_the_threads() {
         for threads in [1, 2, 5] {
-            let pool = Pool::new(threads).expect("threads");
+            let pool = ThreadPool::new(threads).expect("threads");
             for count in [0, 1, 2, 3, 64, 1_000] {
                 let hits: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(0)).collect();
                 pool.run(count, |i| {
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn loops_follow_each_other_at_once_and_after_sleep() {
-        let pool = Pool::new(3).expect("threads");
+        let pool = ThreadPool::new(3).expect("threads");
         let sum = AtomicUsize::new(0);
         for round in 0..20_000 {
             pool.run(7, |i| {
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_panic_comes_out_and_the_pool_lives_on() {
-        let pool = Pool::new(2).expect("threads");
+        let pool = ThreadPool::new(2).expect("threads");
         let run = |bad: usize| {
             catch_unwind(AssertUnwindSafe(|| {
                 pool.run(8, |i| assert_ne!(i, bad, "on purpose"));
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn several_callers_take_turns() {
-        let pool = Pool::new(2).expect("threads");
+        let pool = ThreadPool::new(2).expect("threads");
         let sum = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..3 {

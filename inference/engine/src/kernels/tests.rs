@@ -4,7 +4,8 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
-use super::formats::{Float, dequantise, dot, dot_floats};
+use super::formats::{Float, Q4_1, dequantise, dot, dot_floats};
+use super::pack::Packed;
 use super::*;
 
 const ENCODINGS: [Encoding; 12] = [
@@ -170,7 +171,7 @@ fn kernels() -> Vec<Kernels> {
     let mut out = Vec::new();
     for (i, isa) in isas.into_iter().enumerate() {
         out.push(Kernels {
-            pool: Pool::new(1 + i % 3).expect("threads"),
+            pool: ThreadPool::new(1 + i % 3).expect("threads"),
             isa,
             q8: Mutex::default(),
         });

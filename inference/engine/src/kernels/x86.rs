@@ -12,8 +12,8 @@ mod pair;
 
 use std::arch::x86_64::*;
 
-use super::activations::{Q8, TINY};
-use super::formats::{BLOCK, Float, Format, Scales};
+use super::activations::{BLOCK, Q8, TINY};
+use super::formats::{Float, Format, Scales};
 use super::layout::{LANES, Lanes, block_bytes, factor_bytes, header_bytes, super_bytes};
 
 pub use pair::{in_pairs, pair_avx2};

@@ -78,7 +78,7 @@ fn values(checked: &[Checked]) -> Values {
 pub async fn adopt(
     engine: &Engine,
     prompt_ids: &[u32],
-    foreign: &llama_cpp::Answer,
+    foreign: &llama_cpp::ForeignAnswer,
 ) -> Result<(Answer, Values), EngineError> {
     let mut answer = Answer::default();
     let mut logprobs = Vec::new();

@@ -28,7 +28,7 @@ struct Ask<'a> {
 
 /// An answer of llama.cpp.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Answer {
+pub struct ForeignAnswer {
     pub index: usize,
     pub ids: Vec<u32>,
     /// At each position its likeliest tokens with their log-probabilities.
@@ -79,7 +79,7 @@ pub async fn answers(
     threads: usize,
     jobs: &[&Job],
     max_tokens: u32,
-    mut done: impl FnMut(Answer),
+    mut done: impl FnMut(ForeignAnswer),
 ) -> Result<(), String> {
     let longest = jobs.iter().map(|j| j.prompt_ids.len()).max().unwrap_or(0);
     let work = Work {
@@ -123,7 +123,7 @@ pub async fn answers(
     let mut given = 0;
     while let Some(line) = lines.next_line().await.map_err(failed)? {
         // llama.cpp may print lines of its own.
-        if let Ok(answer) = serde_json::from_str::<Answer>(&line) {
+        if let Ok(answer) = serde_json::from_str::<ForeignAnswer>(&line) {
             given += 1;
             done(answer);
         }

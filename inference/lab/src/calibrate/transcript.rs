@@ -2,8 +2,9 @@
 
 use mythic_interface::comparison::{Comparison, Rule, Values, Verdict, error_ppm};
 use mythic_interface::gumbel::gumbel_q16;
-use mythic_interface::hash::{Hash, Leaf, sha256, token_uniform};
-use mythic_interface::sampler::{Sampling, Top4, check_leaf};
+use mythic_interface::hash::{Hash, sha256, token_uniform};
+use mythic_interface::leaf::{Leaf, check_leaf};
+use mythic_interface::sampler::{Sampling, Top4};
 use mythic_interface::sortition::{SAMPLE_HASHES, sample_positions};
 
 /// A logit or a noise of Q16.16 as a float.

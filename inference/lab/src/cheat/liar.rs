@@ -13,7 +13,7 @@ use mythic_interface::sampler::{Sampling, Top4, order};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::How;
+use super::how::How;
 use crate::calibrate::{
     cheats::{self, Answer},
     files::{self, Derive},

@@ -6,17 +6,19 @@
 //! - [`value`]: metadata values, arrays as views of the map
 //! - [`reader`]: the bytes in order
 
+mod error;
 mod format;
 mod reader;
 mod value;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use memmap2::{Mmap, MmapMut, UncheckedAdvice};
 
+pub use error::GgufError;
 pub use format::TensorFormat;
 use reader::Reader;
 pub(crate) use value::short;
@@ -26,55 +28,6 @@ pub use value::{Bools, Floats, Ints, Texts, Value};
 const MAX_METADATA: u64 = 65_536;
 const MAX_TENSORS: u64 = 65_536;
 const MAX_NAME: u64 = 512;
-
-/// Why a GGUF file was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum GgufError {
-    #[error("cannot open model file {path}: {source}")]
-    Open {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{path} is not a GGUF model file (it does not start with `GGUF`)")]
-    NotGguf { path: PathBuf },
-    #[error("{path} is a big-endian GGUF file; convert it with llama.cpp's gguf_convert_endian.py")]
-    BigEndian { path: PathBuf },
-    #[error("GGUF version {0} is not supported; convert the model to version 3")]
-    Version(u32),
-    #[error(
-        "the model file is damaged: {what} at byte {at}; fetch it again and compare its SHA-256"
-    )]
-    Damaged { what: String, at: u64 },
-    #[error("the model file lacks the metadata key `{0}`")]
-    MissingKey(String),
-    #[error("metadata key `{key}` is {found}, expected {expected}")]
-    WrongType {
-        key: String,
-        found: &'static str,
-        expected: &'static str,
-    },
-    #[error("metadata key `{key}` is {value}, allowed is {allowed}")]
-    OutOfRange {
-        key: String,
-        value: String,
-        allowed: String,
-    },
-    #[error("the model file lacks the tensor `{0}`")]
-    MissingTensor(String),
-    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
-    Shape {
-        name: String,
-        found: Vec<usize>,
-        expected: Vec<usize>,
-    },
-    #[error(
-        "tensor `{name}` has quantisation type {code}{}; the engine computes with F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q3_K to Q6_K",
-        TensorFormat::name_of_other(*code).map_or_else(String::new, |name| format!(" ({name})"))
-    )]
-    TensorType { name: String, code: u32 },
-    #[error("{0}")]
-    Unsupported(String),
-}
 
 /// Where a tensor lies and what it is; the range was checked against the file.
 #[derive(Clone, Debug)]

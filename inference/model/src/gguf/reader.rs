@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::GgufError;
+use super::error::GgufError;
 use super::value::{Bools, Floats, IntKind, Ints, Texts, Value};
 
 /// Limits far above what models have, so that a file can't make a machine busy for nothing.

@@ -13,8 +13,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use super::PromptError;
 use aho_corasick::{AhoCorasick, MatchKind};
+
+use super::error::PromptError;
 
 /// Roles that conversations are made of; from them templates make control tokens (`<|user|>`).
 const ROLES: [&str; 6] = [

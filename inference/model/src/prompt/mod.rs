@@ -6,6 +6,7 @@
 //! - `source`: the template as Hugging Face writes it, made fit for the template engine
 //! - `functions`: what templates call
 
+mod error;
 mod functions;
 mod marks;
 mod source;
@@ -19,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::gguf::{Gguf, GgufError, Value, short};
-use crate::tokenizer::{DecodeStream, Tokenizer, TokenizerError};
+use crate::gguf::{Gguf, Value, short};
+use crate::tokenizer::{DecodeStream, Tokenizer};
+pub use error::PromptError;
 use marks::{Guard, Rendered};
 use source::Source;
 
@@ -47,30 +49,6 @@ impl Message {
             content: content.into(),
         }
     }
-}
-
-/// Why a prompt could not be formatted.
-#[derive(Debug, thiserror::Error)]
-pub enum PromptError {
-    #[error(transparent)]
-    Gguf(#[from] GgufError),
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// Conversations need a template; a single prompt does not.
-    #[error(
-        "this model has no chat template, so it takes no messages: send one `prompt` to /v1/inference instead"
-    )]
-    NoTemplate,
-    #[error("the model's chat template is broken: {0}")]
-    BadTemplate(String),
-    /// The template called `raise_exception`, or failed on these messages.
-    #[error("the model's chat template refuses these messages: {0}")]
-    Refused(String),
-    /// Said before anything is tokenised.
-    #[error(
-        "This model's maximum context length is {context} tokens, which hold at most {most_bytes} bytes; the prompt is longer"
-    )]
-    TooLong { context: u32, most_bytes: usize },
 }
 
 /// Hashes that identify what a file holds beside its weights; part of a model's identity.
@@ -302,7 +280,7 @@ impl PromptFormatter {
 
     /// A decoder that gives text as soon as it is complete; control tokens give none.
     pub fn decode_stream(&self) -> DecodeStream<'_> {
-        self.tokenizer.decode_stream()
+        DecodeStream::new(&self.tokenizer)
     }
 
     /// The bytes of a token, perhaps a part of a character; none for control tokens.

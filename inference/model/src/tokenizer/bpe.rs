@@ -3,8 +3,25 @@
 use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 
+use super::error::TokenizerError;
 use super::split::PreTokenizer;
-use super::{TokenizerError, byte_chars};
+
+/// The 256 characters that byte-level BPE writes bytes with.
+pub fn byte_chars() -> [char; 256] {
+    let mut out = ['\0'; 256];
+    let mut next = 256;
+    for (byte, slot) in out.iter_mut().enumerate() {
+        let printable = matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+        let code = if printable {
+            byte as u32
+        } else {
+            next += 1;
+            next - 1
+        };
+        *slot = char::from_u32(code).unwrap_or('\u{fffd}');
+    }
+    out
+}
 
 pub(super) struct Bpe {
     words: PreTokenizer,

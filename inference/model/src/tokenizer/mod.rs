@@ -10,6 +10,7 @@
 //! can't be is stricter: no spelling of plain text, in no vocabulary, becomes a control token.
 
 mod bpe;
+mod error;
 mod special;
 pub mod split;
 mod spm;
@@ -20,6 +21,8 @@ use std::ops::Range;
 
 use crate::gguf::{Gguf, GgufError, Texts, Value, short};
 use bpe::Bpe;
+pub use bpe::byte_chars;
+pub use error::TokenizerError;
 use special::Special;
 use split::PreTokenizer;
 use spm::Spm;
@@ -42,25 +45,6 @@ const END_TEXTS: [&str; 11] = [
 
 /// Tokens that a vocabulary may have; the largest of known models have about 2^18.
 const VOCABULARY: std::ops::RangeInclusive<usize> = 4..=1 << 20;
-
-/// Why a tokenizer could not be made or a text not be encoded.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    #[error(transparent)]
-    Gguf(#[from] GgufError),
-    #[error(
-        "tokenizer model `{0}` is not supported; supported are `gpt2` (BPE) and `llama` (SentencePiece)"
-    )]
-    Model(String),
-    #[error(
-        "pre-tokenizer `{0}` is not supported; supported are default, gpt-2, smollm, starcoder, command-r, refact, llama-bpe, llama3, qwen2, deepseek-r1-qwen"
-    )]
-    Pre(String),
-    #[error("the file's tokenizer is damaged: {0}")]
-    Damaged(String),
-    #[error("cannot encode the text: {0}")]
-    Encode(String),
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Class {
@@ -104,23 +88,6 @@ pub struct Tokenizer {
     end_ids: Vec<u32>,
     texts_of_special: HashMap<u32, String>,
     longest: usize,
-}
-
-/// The 256 characters that byte-level BPE writes bytes with.
-pub fn byte_chars() -> [char; 256] {
-    let mut out = ['\0'; 256];
-    let mut next = 256;
-    for (byte, slot) in out.iter_mut().enumerate() {
-        let printable = matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-        let code = if printable {
-            byte as u32
-        } else {
-            next += 1;
-            next - 1
-        };
-        *slot = char::from_u32(code).unwrap_or('\u{fffd}');
-    }
-    out
 }
 
 fn texts<'a>(gguf: &'a Gguf, key: &str) -> Result<Option<&'a Texts>, GgufError> {
@@ -365,11 +332,6 @@ impl Tokenizer {
                 Ok(())
             }
         }
-    }
-
-    /// A decoder that gives text as soon as it is complete.
-    pub fn decode_stream(&self) -> DecodeStream<'_> {
-        DecodeStream::new(self)
     }
 
     /// The bytes of `ids`, which need not be whole characters.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, Match, MatchKind};
 
-use super::TokenizerError;
+use super::error::TokenizerError;
 
 /// The tokens that are found in text before the rest of it is cut into words.
 pub(super) struct Special {

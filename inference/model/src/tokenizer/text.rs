@@ -52,7 +52,8 @@ pub struct DecodeStream<'a> {
 }
 
 impl<'a> DecodeStream<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer) -> Self {
+    /// Decodes with this vocabulary, from the beginning of a text.
+    pub fn new(tokenizer: &'a Tokenizer) -> Self {
         Self {
             tokenizer,
             bytes: Utf8Buffer::default(),

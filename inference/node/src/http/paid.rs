@@ -23,7 +23,7 @@ use crate::{
     Node,
     serve::{
         cosigned::{self, Refusal},
-        task::Delivery,
+        messages::Delivery,
     },
 };
 

@@ -14,8 +14,8 @@ use super::{
     admit::{self, CoSignable, Decline, Work},
     fsm::Origin,
     jobs::Jobs,
+    messages::{Delivery, Msg, Start},
     places::network,
-    task::{Delivery, Msg, Start},
 };
 use crate::keep::journal::{Prompt, Record};
 

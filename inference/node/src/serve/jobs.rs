@@ -2,25 +2,24 @@
 
 use std::{collections::HashMap, net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
-use mythic_client::{Commitment, pda};
-use mythic_interface::state::Model;
-use mythic_wire::{allowance::Allowance, parse_hex32};
-use parking_lot::{Mutex, RwLock};
+use mythic_client::Commitment;
+use mythic_wire::allowance::Allowance;
+use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    admit::{self, Decline, ModelFacts, Situation},
-    backend::{Former, ServedModel},
-    fsm::{Event, Exit, Origin},
+    admit::{Decline, ModelFacts, Situation},
+    backend::ServedModel,
+    fsm::Origin,
+    messages::Msg,
     places::{Limits, Place, Places},
     sources::Sources,
     submit::Submitter,
-    task::{JobTask, Msg, Start},
 };
-use crate::{ctx::Ctx, keep::journal::Record, setup};
+use crate::ctx::Ctx;
 
 /// How often the accounts of jobs in care are read, beside their subscriptions, which a fork may leave silent.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -161,118 +160,28 @@ impl Jobs {
         self.table.lock().get(job).map(|h| h.inbox.clone())
     }
 
-    /// Starts a job's task. `place` is its place among the unseen.
-    pub fn start(self: &Arc<Self>, start: Start, place: Option<Place>) {
-        let job = start.job;
-        let origin = start.origin;
-        let resumed = start.record.is_some();
-        let pending_tokens = start
-            .work
-            .as_ref()
-            .map_or(0, |w| u64::from(w.max_output_tokens));
-        let (task, inbox, incoming) = JobTask::new(self.clone(), start);
-        self.table.lock().insert(
-            job,
-            Handle {
-                inbox,
-                needs_engine: task.needs_engine(),
-                seen: false,
-                place,
-                pending_tokens,
-            },
-        );
-        if !resumed {
-            let label = if origin == Origin::CoSigned {
-                "cosigned"
-            } else {
-                "consumed"
-            };
-            self.meters.accepted.with_label_values(&[label]).inc();
-        }
-        let jobs = self.clone();
-        let first = if resumed { Event::Resume } else { Event::Begin };
-        self.tasks.spawn(async move {
-            let exit = task.run(first, incoming, jobs.halt.clone()).await;
-            if let Some(exit) = exit {
-                jobs.note(Record::Retired {
-                    job: job.to_string(),
-                    keep: exit == Exit::Submitted,
-                })
-                .await;
-            }
-            jobs.table.lock().remove(&job);
-        });
-    }
-
-    /// A model of jobs in the journal that is served no longer: their results are submitted, the unfinished ones declined.
-    async fn former(&self, identity: &str) -> Option<ServedModel> {
-        let address = pda::model(&parse_hex32(identity)?);
-        let read = || self.chain.account::<Model>(&address);
-        let account = match setup::patiently("reading a former model", read).await {
-            Ok(found) => found?.1,
-            Err(error) => {
-                tracing::error!(%error, identity, "former model can't be read");
-                return None;
-            }
+    /// Puts a job into the table. `place` is its place among the unseen.
+    pub fn insert(
+        &self,
+        job: Pubkey,
+        inbox: mpsc::Sender<Msg>,
+        load: (bool, u64),
+        place: Option<Place>,
+    ) {
+        let (needs_engine, pending_tokens) = load;
+        let handle = Handle {
+            inbox,
+            needs_engine,
+            seen: false,
+            place,
+            pending_tokens,
         };
-        let reader = self
-            .models
-            .iter()
-            .find(|m| m.account.read().spec.tokenizer_hash == account.spec.tokenizer_hash)
-            .map(|m| m.backend.clone());
-        Some(ServedModel {
-            address,
-            account: Arc::new(RwLock::new(account)),
-            backend: Arc::new(Former { reader }),
-        })
+        self.table.lock().insert(job, handle);
     }
 
-    /// Takes up what the journal says was left.
-    pub async fn resume(self: &Arc<Self>) {
-        let records: Vec<_> = self
-            .ledger
-            .read()
-            .jobs
-            .iter()
-            .filter(|(_, r)| !r.kept)
-            .map(|(j, r)| (j.clone(), r.clone()))
-            .collect();
-        for (text, record) in records {
-            let Ok(job) = text.parse::<Pubkey>() else {
-                continue;
-            };
-            let served = self.models.iter().find(|m| m.identity() == record.model);
-            let model = match served.cloned() {
-                Some(model) => model,
-                None => match self.former(&record.model).await {
-                    Some(model) => model,
-                    None => {
-                        tracing::error!(%job, model = record.model, "job in the journal is of a model that is not on this chain");
-                        continue;
-                    }
-                },
-            };
-            tracing::info!(%job, finished = record.finished.is_some(), "job taken up from the journal");
-            let parsed = record.transaction.as_ref().and_then(|t| {
-                admit::parse_transaction(t, &self.keys.authority, &self.keys.operator.pubkey()).ok()
-            });
-            let start = Start {
-                job,
-                origin: record.origin,
-                model,
-                work: parsed
-                    .as_ref()
-                    .map(|p| admit::Work::of_request(&p.args, &p.job, &p.model)),
-                transaction: parsed.map(|p| p.transaction),
-                source: record.source.clone(),
-                prompt: record.prompt.clone(),
-                client: None,
-                record: Some(record),
-                wait: None,
-                logprobs: false,
-            };
-            self.start(start, None);
-        }
+    /// Takes a job out of the table.
+    pub fn remove(&self, job: &Pubkey) {
+        self.table.lock().remove(job);
     }
 }
 

@@ -3,7 +3,7 @@
 //! - [`jobs`]: the jobs in care; [`announce`]: what gateways are told of them
 //! - [`cosigned`], [`open`]: the two ways in which jobs come; [`admit`]: whether one is taken, pure
 //! - [`places`], [`sources`]: how many that nobody has paid for yet
-//! - [`fsm`]: the life of one job, pure; [`task`]: the task around it
+//! - [`fsm`]: the life of one job, pure; [`task`]: the task around it; [`start`]: how it begins; [`messages`]: what it is told
 //! - [`backend`]: what is needed of an engine; [`submit`]: results to the chain
 //! - [`feed`]: a gateway's feed
 
@@ -14,8 +14,10 @@ pub mod cosigned;
 pub mod feed;
 pub mod fsm;
 pub mod jobs;
+pub mod messages;
 pub mod open;
 pub mod places;
 pub mod sources;
+pub mod start;
 pub mod submit;
 pub mod task;

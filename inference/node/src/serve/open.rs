@@ -12,7 +12,7 @@ use solana_pubkey::Pubkey;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{admit, feed, fsm::Origin, jobs::Jobs, task::Start};
+use super::{admit, feed, fsm::Origin, jobs::Jobs, messages::Start};
 use crate::keep::journal::Record;
 
 /// How often the chain is searched for open jobs that the feed did not tell of.

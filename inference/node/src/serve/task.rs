@@ -10,9 +10,9 @@ use std::{
 
 use mythic_client::{AccountSnapshot, ClientError, Commitment, ix};
 use mythic_interface::{
-    hash,
     ix::SubmitResult,
     le::U32,
+    output,
     sampler::Sampling,
     state::{Job, JobStatus, NO_KEY},
 };
@@ -28,6 +28,7 @@ use super::{
     backend::{ServedModel, Steps},
     fsm::{Action, Event, Exit, Failure, JobFsm, Origin, TermsMatch, View},
     jobs::Jobs,
+    messages::{Delivery, Msg, Start},
     sources::Wait,
     submit::{Outcome, Ready},
 };
@@ -53,74 +54,6 @@ const PUBLISH_TRIES: u32 = 6;
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(20);
 /// Wait before the engine is asked again when its queue is full.
 const BUSY_PAUSE: Duration = Duration::from_millis(300);
-
-/// What reaches a job's task from outside.
-#[derive(Debug)]
-pub enum Msg {
-    /// The account as read.
-    Chain {
-        /// What was read.
-        snapshot: AccountSnapshot,
-        /// At `finalized`.
-        finalized: bool,
-    },
-    /// Our request or accept was refused.
-    Refused(String),
-    /// The chain's node passes our request on.
-    Taken,
-    /// The request with this signature can no longer land.
-    Expired(Signature),
-    /// The prompt came, or not.
-    Prompt(Result<PromptBody, String>),
-    /// Ask the engine again.
-    Engine,
-    /// The gateway asks for the same job again, with a newer transaction: it was restarted, or signed anew.
-    Attach {
-        /// Co-signed by us.
-        transaction: Box<VersionedTransaction>,
-        /// What it asks for.
-        work: Box<Work>,
-        /// The stream that replaces the earlier one.
-        client: mpsc::Sender<NodeEvent>,
-        /// Its delivery.
-        delivery: Arc<Delivery>,
-    },
-}
-
-/// What the client of a co-signed job's stream and its task share.
-#[derive(Debug, Default)]
-pub struct Delivery {
-    /// Tokens that the stream has taken over.
-    pub tokens: AtomicU32,
-    /// The last event was taken over.
-    pub done: AtomicBool,
-}
-
-/// A job to be run.
-pub struct Start {
-    /// Its account.
-    pub job: Pubkey,
-    /// How it came.
-    pub origin: Origin,
-    /// Its model.
-    pub model: ServedModel,
-    /// What to compute, when known before the chain is read.
-    pub work: Option<Work>,
-    /// The co-signed transaction.
-    pub transaction: Option<VersionedTransaction>,
-    /// Base URL of the gateway that holds the prompt and takes the result.
-    pub source: String,
-    /// The prompt.
-    pub prompt: Option<Prompt>,
-    /// The client's stream.
-    pub client: Option<(mpsc::Sender<NodeEvent>, Arc<Delivery>)>,
-    /// From the journal, after a restart.
-    pub record: Option<JobRecord>,
-    /// Its place among the prompts that are waited for.
-    pub wait: Option<Wait>,
-    /// The client wants to know log-probabilities.
-    pub logprobs: bool,
-}
 
 /// One job's task.
 pub struct JobTask {
@@ -676,7 +609,7 @@ impl JobTask {
             return;
         };
         let evidence = &saved.evidence;
-        let output_root = hash::output_root(&evidence.output_ids).unwrap_or_default();
+        let output_root = output::output_root(&evidence.output_ids).unwrap_or_default();
         let args = SubmitResult {
             terms_hash: evidence.terms_hash,
             output_root,
@@ -712,7 +645,7 @@ impl JobTask {
             finish_reason: saved.finish,
             output_ids: evidence.output_ids.clone(),
             fingerprint: hex::encode(evidence.fingerprint),
-            output_root: hash::output_root(&evidence.output_ids)
+            output_root: output::output_root(&evidence.output_ids)
                 .map(hex::encode)
                 .unwrap_or_default(),
             submit_signature: self.submit_signature.clone(),
@@ -881,7 +814,7 @@ impl JobTask {
             output_text: self.model.backend.decode(&saved.evidence.output_ids),
             output_ids: saved.evidence.output_ids.clone(),
             fingerprint: hex::encode(saved.evidence.fingerprint),
-            output_root: hash::output_root(&saved.evidence.output_ids)
+            output_root: output::output_root(&saved.evidence.output_ids)
                 .map(hex::encode)
                 .unwrap_or_default(),
             submit_signature: self.submit_signature.clone(),

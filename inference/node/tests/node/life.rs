@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mythic_client::{Commitment, ix};
 use mythic_interface::{
-    hash,
+    output,
     state::{Job, JobStatus},
 };
 use mythic_wire::{self as wire, Evidence, Finish, NodeEvent};
@@ -80,7 +80,7 @@ async fn a_cosigned_job_is_streamed_committed_and_proved() {
         .await;
     assert_eq!(hex::encode(state.fingerprint), *fingerprint);
     assert_eq!(hex::encode(state.output_root), *output_root);
-    assert_eq!(Some(state.output_root), hash::output_root(&tokens));
+    assert_eq!(Some(state.output_root), output::output_root(&tokens));
     let digests = evidence.verify().unwrap();
     assert_eq!(
         (digests.fingerprint, digests.prompt_hash),
@@ -255,7 +255,7 @@ async fn a_cancelled_stream_commits_to_what_was_handed_out() {
     let count = state.output_tokens.get();
     assert!((5..60).contains(&count), "{count} tokens");
     assert_eq!(
-        hash::output_root(&expected(&args, &job)[..count as usize]),
+        output::output_root(&expected(&args, &job)[..count as usize]),
         Some(state.output_root)
     );
 }
@@ -288,7 +288,7 @@ async fn a_kill_in_the_middle_loses_no_job() {
         })
         .await;
     assert_eq!(
-        hash::output_root(&expected(&args, &job)),
+        output::output_root(&expected(&args, &job)),
         Some(state.output_root),
         "the same tokens as before the kill"
     );
@@ -329,7 +329,7 @@ async fn forks_that_abandon_the_request_and_the_result_are_survived() {
         })
         .await;
     assert_eq!(
-        hash::output_root(&expected(&args, &job)),
+        output::output_root(&expected(&args, &job)),
         Some(state.output_root)
     );
 }
@@ -404,7 +404,7 @@ async fn a_result_that_vanished_from_the_chain_is_submitted_again() {
         .until(&job, Commitment::Finalized, "submitted again", again)
         .await;
     assert_eq!(
-        hash::output_root(&expected(&args, &job)),
+        output::output_root(&expected(&args, &job)),
         Some(state.output_root)
     );
 }

@@ -111,7 +111,8 @@ mod builders {
     use crate::ix::build::*;
     use alloc::vec::Vec;
 
-    use crate::hash::{Leaf, OUTPUT_CHUNK};
+    use crate::leaf::Leaf;
+    use crate::output::OUTPUT_CHUNK;
     use crate::state::{Dispute, Job, OUTPUT_PAGE_TOKENS, Output};
 
     /// The result of a job, as the instructions of a dispute name it: on another fork they are refused.

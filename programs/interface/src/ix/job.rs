@@ -60,7 +60,7 @@ instructions! {
     SubmitResult = 61 {
         /// Terms under which the work was done.
         terms_hash: Hash,
-        /// [`crate::hash::output_root`].
+        /// [`crate::output::output_root`].
         output_root: Hash,
         /// [`crate::hash::fingerprint`].
         fingerprint: Hash,

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::comparison::Rule;
-use crate::hash::{Leaf, OUTPUT_CHUNK};
 use crate::le::{I32, U16, U32};
+use crate::leaf::Leaf;
+use crate::output::OUTPUT_CHUNK;
 use crate::params::{MAX_JURY_SEATS, Rules};
 
 byte_enum! {

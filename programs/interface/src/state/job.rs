@@ -182,7 +182,7 @@ pub struct Job {
     pub open_disputes: U16,
     /// Tokens of the output.
     pub output_tokens: U32,
-    /// [`crate::hash::output_root`].
+    /// [`crate::output::output_root`].
     pub output_root: Hash,
     /// [`crate::hash::fingerprint`].
     pub fingerprint: Hash,

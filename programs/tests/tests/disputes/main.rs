@@ -15,8 +15,10 @@ use mythic_interface::error::MythicError::*;
 use mythic_interface::state::*;
 use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls;
+use mythic_program_tests::chain::SOL;
 use mythic_program_tests::court::{Case, Vote, court, juror, votes};
-use mythic_program_tests::world::{CALIBRATED, EXACT, SOL, World, key, operator};
+use mythic_program_tests::keys::{key, operator};
+use mythic_program_tests::world::{CALIBRATED, EXACT, World};
 
 const STAKE: u64 = 2 * SOL;
 

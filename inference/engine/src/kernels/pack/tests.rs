@@ -8,14 +8,14 @@ use mythic_lab::random_model::RandomModel;
 /// A model file and where its pack is tried.
 struct Bench {
     directory: tempfile::TempDir,
-    pool: Pool,
+    pool: ThreadPool,
 }
 
 impl Bench {
     fn new() -> Self {
         let bench = Self {
             directory: tempfile::tempdir().expect("a directory"),
-            pool: Pool::new(2).expect("threads"),
+            pool: ThreadPool::new(2).expect("threads"),
         };
         bench.model(TensorFormat::Q4_1, 1);
         bench
@@ -141,7 +141,7 @@ fn builders_at_the_same_time_agree_on_one_file() {
         let builders: Vec<_> = (0..6)
             .map(|_| {
                 scope.spawn(|| {
-                    let pool = Pool::new(1).expect("threads");
+                    let pool = ThreadPool::new(1).expect("threads");
                     let pack = plan.at(&[bench.pack()], &pool).expect("a pack");
                     assert!(pack.is_shared());
                     bench.inode()

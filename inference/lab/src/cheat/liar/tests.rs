@@ -2,8 +2,8 @@
 
 use mythic_interface::{
     comparison::{Comparison, Rule},
-    hash::Leaf,
-    sampler::check_leaf,
+    leaf::Leaf,
+    leaf::check_leaf,
 };
 use serde_json::json;
 

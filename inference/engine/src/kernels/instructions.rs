@@ -1,0 +1,84 @@
+//! Which of a processor's instructions compute.
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+
+/// Which instructions compute; the bits are the same with each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstructionSet {
+    /// The best that the processor has.
+    #[default]
+    Auto,
+    /// Plain Rust.
+    Portable,
+    Avx2,
+    AvxVnni,
+    #[serde(rename = "avx512-vnni")]
+    Avx512Vnni,
+}
+
+impl InstructionSet {
+    /// Those that this processor has, the plainest first.
+    pub fn available() -> Vec<Self> {
+        let mut found = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        for (set, there) in [
+            (Self::Avx2, x86::has_avx2()),
+            (Self::AvxVnni, x86::has_avx_vnni()),
+            (Self::Avx512Vnni, x86::has_avx512_vnni()),
+        ] {
+            if there {
+                found.push(set);
+            }
+        }
+        found
+    }
+
+    /// What is to be used; none if this processor does not have it.
+    pub(super) fn isa(self) -> Option<Isa> {
+        let available = Self::available();
+        let set = match self {
+            Self::Auto => available.last().copied().unwrap_or(Self::Portable),
+            asked => asked,
+        };
+        available.contains(&set).then_some(match set {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Isa::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => Isa::AvxVnni,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Isa::Avx512Vnni,
+            _ => Isa::Portable,
+        })
+    }
+}
+
+impl std::fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avx-vnni",
+            Self::Avx512Vnni => "avx512-vnni",
+        })
+    }
+}
+
+/// An instruction set that was found to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isa {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    /// The kernels of the two above with their instruction replaced by plain code.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    Emulated,
+}

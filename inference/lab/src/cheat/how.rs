@@ -1,0 +1,114 @@
+//! The ways to cheat.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A way to cheat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// The weights in fewer bits.
+    OtherQuant,
+    /// The file without its last layers.
+    OtherModel,
+    /// A cheap writer picks the tokens, the true model fills in its logits.
+    Prefill,
+    /// Another seed than the job's.
+    WrongSeed,
+    /// True logits, of ids that let the sampler choose what a cheap writer wrote.
+    WrongIds,
+    /// The first half of the prompt is not read.
+    TruncatePrompt,
+    /// Half of an answer, said to have ended by itself.
+    EarlyStop,
+    /// Goes on after the end, to bill more.
+    PadAfterEos,
+    /// An honest answer of which nothing is shown.
+    Withhold,
+    /// One altered token in the middle, with a logit that excuses it.
+    OneToken,
+    /// No model at all: made-up tokens and logits that the sampler's replay accepts.
+    Random,
+}
+
+impl How {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::OtherQuant,
+        Self::OtherModel,
+        Self::Prefill,
+        Self::WrongSeed,
+        Self::WrongIds,
+        Self::TruncatePrompt,
+        Self::EarlyStop,
+        Self::PadAfterEos,
+        Self::Withhold,
+        Self::OneToken,
+        Self::Random,
+    ];
+
+    /// Its name in configurations and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OtherQuant => "other-quant",
+            Self::OtherModel => "other-model",
+            Self::Prefill => "prefill",
+            Self::WrongSeed => "wrong-seed",
+            Self::WrongIds => "wrong-ids",
+            Self::TruncatePrompt => "truncate-prompt",
+            Self::EarlyStop => "early-stop",
+            Self::PadAfterEos => "pad-after-eos",
+            Self::Withhold => "withhold",
+            Self::OneToken => "one-token",
+            Self::Random => "random",
+        }
+    }
+
+    /// What it does, for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::OtherQuant => "answers with its weights squeezed into Q4_0",
+            Self::OtherModel => "answers without its last six layers",
+            Self::Prefill => {
+                "lets a smaller model write, and fills in the true logits of what it wrote"
+            }
+            Self::WrongSeed => {
+                "draws its tokens with another seed (which shows only above temperature 0)"
+            }
+            Self::WrongIds => {
+                "lets a smaller model write, and shows true logits of ids that excuse its tokens"
+            }
+            Self::TruncatePrompt => "reads only the second half of the prompt",
+            Self::EarlyStop => {
+                "stops half way and says that the answer had ended (which shows where it had not)"
+            }
+            Self::PadAfterEos => {
+                "goes on after the end of an answer, to bill all that was allowed (where one ends before)"
+            }
+            Self::Withhold => "answers truly, and shows nobody any evidence of it",
+            Self::OneToken => {
+                "alters one token in the middle of an answer, with a logit that excuses it"
+            }
+            Self::Random => "makes up tokens and logits without any model",
+        }
+    }
+}
+
+impl std::fmt::Display for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for How {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|how| how.as_str() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            format!("{text:?} is no way to cheat; there are {names}")
+        })
+    }
+}

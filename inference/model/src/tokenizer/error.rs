@@ -1,0 +1,22 @@
+//! Why a text can't be tokenised.
+
+use crate::gguf::GgufError;
+
+/// Why a tokenizer could not be made or a text not be encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    #[error(
+        "tokenizer model `{0}` is not supported; supported are `gpt2` (BPE) and `llama` (SentencePiece)"
+    )]
+    Model(String),
+    #[error(
+        "pre-tokenizer `{0}` is not supported; supported are default, gpt-2, smollm, starcoder, command-r, refact, llama-bpe, llama3, qwen2, deepseek-r1-qwen"
+    )]
+    Pre(String),
+    #[error("the file's tokenizer is damaged: {0}")]
+    Damaged(String),
+    #[error("cannot encode the text: {0}")]
+    Encode(String),
+}
