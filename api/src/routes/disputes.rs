@@ -172,10 +172,7 @@ pub async fn show(
     let mut found = index::show(&app.pool, commitment, &key)
         .await?
         .ok_or_else(|| {
-            ApiError::not_found(
-                "dispute_not_found",
-                format!("no dispute {key} is indexed"),
-            )
+            ApiError::not_found("dispute_not_found", format!("no dispute {key} is indexed"))
         })?;
     complete(&app, &mut found.dispute, pace);
     Ok(Json(found))

@@ -399,10 +399,7 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Probed>, ApiError
     if !fresh(&probe.chain) || !fresh(&probe.database) {
         // One at a time looks; the others wait for what it finds.
         let turn = probe.last.lock().await;
-        let (slot, database) = tokio::join!(
-            slot(&app),
-            within(store::answers(&app.pool))
-        );
+        let (slot, database) = tokio::join!(slot(&app), within(store::answers(&app.pool)));
         drop(turn);
         if !Probe::well(&probe.chain, &slot) {
             return Err(ApiError::unavailable(

@@ -21,7 +21,7 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
     http::{Caller, Query, address::group, stopping, unsigned},
-    routes::feed::{FeedQuery, Filter, Item, Follower, Subscription},
+    routes::feed::{FeedQuery, Filter, Follower, Item, Subscription},
     store::feed::ShownEvent,
 };
 

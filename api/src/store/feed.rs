@@ -59,9 +59,7 @@ impl FeedEvent {
             seq: self.seq,
             topic: self.topic.clone(),
             op: self.op.clone(),
-            entity: entity
-                .map(str::to_owned)
-                .or_else(|| self.entity.clone()),
+            entity: entity.map(str::to_owned).or_else(|| self.entity.clone()),
             slot: self.slot,
             blockhash: self.blockhash.clone(),
             commitment: self.commitment.clone(),
