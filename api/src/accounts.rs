@@ -20,7 +20,10 @@ use solana_pubkey::Pubkey;
 
 use crate::{
     error::{ApiError, ApiResult},
-    store::{Pool, keys},
+    store::{
+        Pool,
+        keys::{self, SealedKey},
+    },
 };
 
 /// Beginning of every API key.
@@ -191,15 +194,8 @@ impl Accounts {
             return Ok(None);
         }
         let client = self.pool.get().await?;
-        let row = client
-            .query_opt(
-                "SELECT id, owner, sealed FROM gateway.api_key WHERE hash = $1 AND revoked_at IS NULL",
-                &[&hash(key).as_slice()],
-            )
-            .await?;
-        let account = row
-            .map(|row| self.account(row.get(0), row.get(1), row.get(2)))
-            .transpose()?;
+        let found = keys::by_hash(&client, &hash(key)).await?;
+        let account = found.map(|found| self.account(found)).transpose()?;
         if let Some(account) = &account {
             keys::used(&client, &account.key_id).await?;
         }
@@ -222,26 +218,21 @@ impl Accounts {
             return Ok(self.dev.clone());
         }
         let client = self.pool.get().await?;
-        let row = client
-            .query_opt(
-                "SELECT id, owner, sealed FROM gateway.api_key WHERE id = $1",
-                &[&id],
-            )
-            .await?;
-        row.map(|row| self.account(row.get(0), row.get(1), row.get(2)))
-            .transpose()
+        let found = keys::by_id(&client, id).await?;
+        found.map(|found| self.account(found)).transpose()
     }
 
-    fn account(&self, key_id: String, owner: Vec<u8>, sealed: Vec<u8>) -> ApiResult<Account> {
+    fn account(&self, found: SealedKey) -> ApiResult<Account> {
+        let SealedKey { id, owner, sealed } = found;
         let delegate = self
-        .sealer
-        .unseal(&key_id, &sealed)
-        .and_then(|secret| Keypair::try_from(secret.as_slice()).ok())
-        .ok_or_else(|| ApiError::internal(format!("delegate of key {key_id} can't be decrypted: is master_key_file the one it was made with?")))?;
+            .sealer
+            .unseal(&id, &sealed)
+            .and_then(|secret| Keypair::try_from(secret.as_slice()).ok())
+            .ok_or_else(|| ApiError::internal(format!("delegate of key {id} can't be decrypted: is master_key_file the one it was made with?")))?;
         let owner = Pubkey::try_from(owner.as_slice())
             .map_err(|_| ApiError::internal("owner of an API key"))?;
         Ok(Account {
-            key_id,
+            key_id: id,
             owner,
             delegate: Arc::new(delegate),
         })

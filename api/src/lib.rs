@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`config`], [`error`] and [`http`] (manners), [`intake`] (what a request asks and comes to), [`fleet`] (who gets
 //! it), [`chain`] (what pays for it), [`jobs`] (how it runs and survives), [`store`] (what is kept), [`routes`] (one module per
-//! family of routes), [`app`] (how it all is put together).
+//! family of routes), [`openapi`] (all of them, described), [`app`] (how it all is put together).
 
 #![forbid(unsafe_code)]
 
@@ -17,138 +17,33 @@ pub mod http;
 pub mod intake;
 pub mod jobs;
 pub mod metrics;
+pub mod openapi;
 pub mod routes;
 pub mod store;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{delete, get, post, put},
-};
+use axum::{Json, Router, routing::get};
 use tokio_util::sync::CancellationToken;
-use utoipa::OpenApi;
 
 use app::App;
 pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
-use intake::chat;
 use jobs::{janitor, recover};
-use routes::{disputes, health, keys, lists, nodes, pages, stream};
+use routes::pages;
 
 /// How long streams that are told of a stop have to pass it on.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Mythic gateway",
-        description = "AI inference that is paid, fingerprinted and settled on chain. Answers are sampled from the four likeliest tokens."
-    ),
-    components(schemas(intake::completion::ChatCompletionChunk)),
-    modifiers(&Extras),
-    paths(
-        chat::completions,
-        chat::inference,
-        chat::estimate,
-        lists::models,
-        lists::model,
-        lists::network,
-        lists::validators,
-        lists::validator,
-        disputes::list,
-        disputes::show,
-        lists::stats,
-        routes::jobs::list,
-        routes::jobs::show,
-        routes::jobs::receipt,
-        routes::jobs::evidence,
-        nodes::announce,
-        nodes::prompt,
-        nodes::result,
-        keys::create,
-        keys::list,
-        keys::delete,
-        stream::sse,
-        stream::ws,
-        health::health,
-        health::live,
-        health::ready,
-        metrics::metrics,
-    )
-)]
-struct Api;
-
-/// What is the same for all routes: how requests are authenticated.
-struct Extras;
-
-impl utoipa::Modify for Extras {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{
-            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme,
-        };
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme(
-            "api_key",
-            SecurityScheme::Http(
-                HttpBuilder::new()
-                    .scheme(HttpAuthScheme::Bearer)
-                    .description(Some("A key of POST /v1/keys, mk-…"))
-                    .build(),
-            ),
-        );
-        components.add_security_scheme(
-            "wallet_signature",
-            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
-                "x-mythic-signature",
-                "With x-mythic-key and x-mythic-time; docs/api.md, Signed requests",
-            ))),
-        );
-    }
-}
-
-async fn openapi(State(app): State<Arc<App>>) -> Json<utoipa::openapi::OpenApi> {
-    let mut described = Api::openapi();
-    described.servers = Some(vec![utoipa::openapi::Server::new(
-        app.config.public_url.trim_end_matches('/'),
-    )]);
-    Json(described)
-}
-
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    let routes = Router::new()
+    let (api, described) = openapi::api(&app.config.public_url);
+    let described = Json(described);
+    let routes = api
         .route("/", get(pages::network))
         .route("/jobs/{id}", get(pages::job))
         .route("/static/{name}", get(pages::part))
-        .route("/health", get(health::health))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
-        .route("/openapi.json", get(openapi))
-        .route("/ws", get(stream::ws))
-        .route("/v1/stream", get(stream::sse))
-        .route("/v1/network", get(lists::network))
-        .route("/v1/models", get(lists::models))
-        .route("/v1/models/{id}", get(lists::model))
-        .route("/v1/chat/completions", post(chat::completions))
-        .route("/v1/inference", post(chat::inference))
-        .route("/v1/estimate", post(chat::estimate))
-        .route("/v1/jobs", get(routes::jobs::list))
-        .route("/v1/jobs/{id}", get(routes::jobs::show))
-        .route("/v1/jobs/{id}/receipt", get(routes::jobs::receipt))
-        .route("/v1/jobs/{id}/evidence", get(routes::jobs::evidence))
-        .route("/v1/jobs/{id}/result", put(nodes::result))
-        .route("/v1/validators", get(lists::validators))
-        .route("/v1/validators/{id}", get(lists::validator))
-        .route("/v1/disputes", get(disputes::list))
-        .route("/v1/disputes/{id}", get(disputes::show))
-        .route("/v1/stats/{name}", get(lists::stats))
-        .route("/v1/prompts/{prompt_hash}", get(nodes::prompt))
-        .route("/v1/nodes/{validator}", put(nodes::announce))
-        .route("/v1/keys", post(keys::create).get(keys::list))
-        .route("/v1/keys/{id}", delete(keys::delete));
+        .route("/openapi.json", get(|| async move { described }));
     http::dress(routes, app)
 }
 

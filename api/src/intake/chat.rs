@@ -38,6 +38,7 @@ use crate::{
     jobs::run::{Event, Reader, Rejoin, Run},
     jobs::work::Payer,
     routes::{jobs, stream::unbuffered},
+    store::index::{self, jobs::JobDetails},
 };
 
 const REPLAYED: &str = "x-mythic-replayed";
@@ -407,7 +408,7 @@ pub struct Inference {
 #[utoipa::path(post, path = "/v1/inference", tag = "inference",
     params(("wait" = Option<bool>, Query, description = "false: make an open job and return it at once")),
     request_body(content = shapes::InferenceBody), security((), ("api_key" = [])),
-    responses((status = 200, description = "The answer", body = Inference), (status = 202, description = "The open job; `pending` until it is indexed"),
+    responses((status = 200, description = "The answer", body = Inference), (status = 202, description = "The open job; `pending` until it is indexed", body = JobDetails),
               (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
               (status = 401, description = "invalid_api_key", body = ErrorBody), (status = 402, description = "insufficient_funds, spend_limit_exceeded, grant_not_usable", body = ErrorBody),
               (status = 404, description = "model_not_found", body = ErrorBody), (status = 409, description = "request_in_progress", body = ErrorBody),
@@ -589,17 +590,9 @@ fn sol(lamports: u64) -> f64 {
 
 /// Mean length of this model's answers lately; `None` before the first.
 async fn expected_output(app: &App, plan: &Plan) -> Option<u32> {
-    let client = app.pool.get().await.ok()?;
-    let row = client
-        .query_one(
-            "SELECT (avg(output_tokens))::bigint FROM
-               (SELECT output_tokens FROM analytics.jobs_processed
-                 WHERE model_key = $1 AND output_tokens IS NOT NULL ORDER BY requested_slot DESC LIMIT 100) lately",
-            &[&plan.model.address.as_ref()],
-        )
+    let mean = index::jobs::mean_output(&app.pool, &plan.model.address)
         .await
         .ok()?;
-    let mean: Option<i64> = row.get(0);
     u32::try_from(mean?)
         .ok()
         .map(|mean| mean.clamp(1, plan.max_output_tokens))

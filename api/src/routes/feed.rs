@@ -14,9 +14,9 @@ use std::{
 use axum::http::StatusCode;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use solana_pubkey::Pubkey;
-use tokio::sync::{OnceCell, broadcast};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -24,7 +24,10 @@ use crate::{
     config::Limits,
     error::{ApiError, ApiResult},
     intake::plan::Catalogue,
-    store::Pool,
+    store::{
+        Pool,
+        feed::{self as store, FeedEvent},
+    },
 };
 
 /// Topics that exist.
@@ -37,44 +40,10 @@ pub const TOPICS: [&str; 7] = [
     "leases",
     "network",
 ];
-/// Rows read from the database at once.
-const PAGE: i64 = 500;
 /// Events that a slow subscriber may be behind before it reads from the database again.
 const CHANNEL: usize = 4096;
 /// Without a notification, the database is asked this often: a lost one must not stop the feed.
 const POLL: Duration = Duration::from_secs(30);
-
-/// One row of the feed.
-#[derive(Debug)]
-pub struct FeedEvent {
-    /// Its number; gapless.
-    pub seq: i64,
-    topic: String,
-    op: String,
-    entity: Option<String>,
-    slot: i64,
-    blockhash: String,
-    commitment: String,
-    payload: Value,
-    at: String,
-    members: OnceCell<Vec<(String, Value)>>,
-}
-
-impl FeedEvent {
-    fn json(&self, entity: Option<&str>) -> Value {
-        json!({
-            "seq": self.seq,
-            "topic": self.topic,
-            "op": self.op,
-            "entity": entity.or(self.entity.as_deref()),
-            "slot": self.slot,
-            "blockhash": self.blockhash,
-            "commitment": self.commitment,
-            "payload": self.payload,
-            "at": self.at,
-        })
-    }
-}
 
 /// What a subscriber asks for, as in the query string.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -188,11 +157,11 @@ impl Filter {
             return Ok(Vec::new());
         }
         if !self.narrow() {
-            return Ok(vec![event.json(None)]);
+            return Ok(vec![event.shown(None)]);
         }
         match &event.entity {
             Some(entity) => Ok(if self.wants(entity, &event.payload) {
-                vec![event.json(None)]
+                vec![event.shown(None)]
             } else {
                 Vec::new()
             }),
@@ -200,7 +169,7 @@ impl Filter {
             None => {
                 let members = event
                     .members
-                    .get_or_try_init(|| members(pool, event))
+                    .get_or_try_init(|| store::members(pool, event))
                     .await?;
                 let mut shown: Vec<&str> = members
                     .iter()
@@ -210,74 +179,11 @@ impl Filter {
                 shown.dedup();
                 Ok(shown
                     .into_iter()
-                    .map(|entity| event.json(Some(entity)))
+                    .map(|entity| event.shown(Some(entity)))
                     .collect())
             }
         }
     }
-}
-
-async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, Value)>> {
-    let bound = |name: &str| event.payload.get(name).and_then(Value::as_i64);
-    let (Some(first), Some(last)) = (bound("first_seq"), bound("last_seq")) else {
-        return Ok(Vec::new());
-    };
-    let client = pool.get().await?;
-    let rows = client
-        .query(
-            "SELECT entity, payload FROM feed.event
-              WHERE seq BETWEEN $1 AND $2 AND op = 'add' AND topic = $3 AND slot = $4 AND blockhash = $5 AND entity IS NOT NULL
-              ORDER BY entity LIMIT 20000",
-            &[&first, &last, &event.topic, &event.slot, &event.blockhash],
-        )
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            (
-                row.get(0),
-                row.get::<_, Option<Value>>(1).unwrap_or(Value::Null),
-            )
-        })
-        .collect())
-}
-
-async fn read(pool: &Pool, after: i64, through: i64) -> ApiResult<Vec<Arc<FeedEvent>>> {
-    let client = pool.get().await?;
-    let rows = client
-        .query(
-            r#"SELECT seq, topic, op, entity, slot, blockhash, commitment, payload,
-                      to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
-                 FROM feed.event WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"#,
-            &[&after, &through, &PAGE],
-        )
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            Arc::new(FeedEvent {
-                seq: row.get(0),
-                topic: row.get(1),
-                op: row.get(2),
-                entity: row.get(3),
-                slot: row.get(4),
-                blockhash: row.get(5),
-                commitment: row.get(6),
-                payload: row.get::<_, Option<Value>>(7).unwrap_or(Value::Null),
-                at: row.get(8),
-                members: OnceCell::new(),
-            })
-        })
-        .collect())
-}
-
-/// Where the feed stands: number of the newest event, number of the oldest that is kept.
-pub async fn bounds(pool: &Pool) -> ApiResult<(i64, i64)> {
-    let client = pool.get().await?;
-    let row = client
-        .query_one("SELECT next - 1, oldest FROM feed.counter", &[])
-        .await?;
-    Ok((row.get(0), row.get(1)))
 }
 
 /// Fans the feed out.
@@ -343,7 +249,7 @@ impl Hub {
         let mut listener = mythic_postgres::listen(url, &manner, "mythic_feed").await?;
         app.feed_connected.store(true, Ordering::Relaxed);
         loop {
-            let (newest, _) = bounds(&app.pool).await?;
+            let (newest, _) = store::bounds(&app.pool).await?;
             let mut last = read_to.unwrap_or(newest);
             while last < newest {
                 // Nobody listens: subscribers that come read the database from their own cursor.
@@ -351,13 +257,13 @@ impl Hub {
                     last = newest;
                     break;
                 }
-                let rows = read(&app.pool, last, newest).await?;
+                let rows = store::events(&app.pool, last, newest).await?;
                 let Some(end) = rows.last().map(|event| event.seq) else {
                     last = newest;
                     break;
                 };
                 for event in rows {
-                    let _ = self.events.send(event);
+                    let _ = self.events.send(Arc::new(event));
                 }
                 last = end;
                 *read_to = Some(last);
@@ -378,7 +284,7 @@ const PER_OPERATOR: u32 = 8;
 
 /// Who takes a place at the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reader {
+pub enum Follower {
     /// A validator's operator, by its signature.
     Operator([u8; 32]),
     /// Anybody else, by address.
@@ -387,7 +293,7 @@ pub enum Reader {
 
 #[derive(Debug, Default)]
 struct Taken {
-    by_reader: HashMap<Reader, u32>,
+    by_reader: HashMap<Follower, u32>,
     strangers: u32,
     all: u32,
 }
@@ -404,7 +310,7 @@ pub struct Places {
 /// A reader's place; given back on drop.
 #[derive(Debug)]
 pub struct Place {
-    reader: Reader,
+    reader: Follower,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -422,7 +328,7 @@ impl Places {
     }
 
     /// A place, or 429.
-    pub fn take(&self, reader: Reader) -> ApiResult<Place> {
+    pub fn take(&self, reader: Follower) -> ApiResult<Place> {
         let refuse = |message: &str| {
             Err(ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -434,13 +340,13 @@ impl Places {
         let mut taken = self.taken.lock();
         let own = taken.by_reader.get(&reader).copied().unwrap_or(0);
         match reader {
-            Reader::Operator(_) if own >= PER_OPERATOR => {
+            Follower::Operator(_) if own >= PER_OPERATOR => {
                 return refuse("this operator follows the feed often enough");
             }
-            Reader::Address(_) if own >= self.per_address => {
+            Follower::Address(_) if own >= self.per_address => {
                 return refuse("your address has as many places at the feed as it may");
             }
-            Reader::Address(_) if taken.strangers >= self.strangers => {
+            Follower::Address(_) if taken.strangers >= self.strangers => {
                 return refuse("the feed has no free place");
             }
             _ if taken.all >= self.all => return refuse("the feed has no free place"),
@@ -448,7 +354,7 @@ impl Places {
         }
         *taken.by_reader.entry(reader).or_default() += 1;
         taken.all += 1;
-        if matches!(reader, Reader::Address(_)) {
+        if matches!(reader, Follower::Address(_)) {
             taken.strangers += 1;
         }
         Ok(Place {
@@ -462,7 +368,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.taken.lock();
         taken.all = taken.all.saturating_sub(1);
-        if matches!(self.reader, Reader::Address(_)) {
+        if matches!(self.reader, Follower::Address(_)) {
             taken.strangers = taken.strangers.saturating_sub(1);
         }
         if let Some(own) = taken.by_reader.get_mut(&self.reader) {
@@ -504,11 +410,11 @@ impl Subscription {
         app: Arc<App>,
         filter: Filter,
         after: Option<i64>,
-        reader: Reader,
+        reader: Follower,
     ) -> ApiResult<Self> {
         let place = app.edge.feed.take(reader)?;
         let live = app.hub.listen();
-        let (newest, oldest) = bounds(&app.pool).await?;
+        let (newest, oldest) = store::bounds(&app.pool).await?;
         let last = after.unwrap_or(newest);
         if last > newest {
             return Err(ApiError::new(
@@ -562,13 +468,13 @@ impl Subscription {
 
     async fn advance(&mut self) -> ApiResult<()> {
         if self.last < self.app.hub.newest().max(self.heard) {
-            let (newest, oldest) = bounds(&self.app.pool).await?;
+            let (newest, oldest) = store::bounds(&self.app.pool).await?;
             if self.last + 1 < oldest {
                 self.ready.push_back(Item::Gap(self.last + 1, oldest - 1));
                 self.last = oldest - 1;
                 return Ok(());
             }
-            let rows = read(&self.app.pool, self.last, newest).await?;
+            let rows = store::events(&self.app.pool, self.last, newest).await?;
             if !rows.is_empty() {
                 for event in rows {
                     self.take(&event).await?;
@@ -608,6 +514,8 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use tokio::sync::OnceCell;
 
     fn event(entity: Option<&str>, payload: Value) -> FeedEvent {
         FeedEvent {
@@ -632,7 +540,7 @@ mod tests {
             subscribers_per_address: 2,
             ..Limits::default()
         });
-        let stranger = |n: u8| Reader::Address(IpAddr::from([192, 0, 2, n]));
+        let stranger = |n: u8| Follower::Address(IpAddr::from([192, 0, 2, n]));
         let first = places.take(stranger(1)).unwrap();
         let _second = places.take(stranger(1)).unwrap();
         assert_eq!(places.take(stranger(1)).unwrap_err().status, 429);
@@ -641,12 +549,12 @@ mod tests {
             places.take(stranger(3)).unwrap_err().code,
             "too_many_subscribers"
         );
-        let operator = places.take(Reader::Operator([1; 32])).unwrap();
-        assert!(places.take(Reader::Operator([2; 32])).is_err());
+        let operator = places.take(Follower::Operator([1; 32])).unwrap();
+        assert!(places.take(Follower::Operator([2; 32])).is_err());
         drop(first);
         let _again = places.take(stranger(3)).unwrap();
         drop(operator);
-        assert!(places.take(Reader::Operator([2; 32])).is_ok());
+        assert!(places.take(Follower::Operator([2; 32])).is_ok());
     }
 
     #[tokio::test]
@@ -720,7 +628,7 @@ mod tests {
 
     #[test]
     fn a_bank_row_names_the_entity_it_is_shown_for() {
-        assert_eq!(event(None, Value::Null).json(Some("J"))["entity"], "J");
-        assert_eq!(event(Some("K"), Value::Null).json(None)["entity"], "K");
+        assert_eq!(event(None, Value::Null).shown(Some("J"))["entity"], "J");
+        assert_eq!(event(Some("K"), Value::Null).shown(None)["entity"], "K");
     }
 }

@@ -13,13 +13,16 @@ use axum::{
 };
 use mythic_client::Commitment;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use solana_signer::Signer;
-use tokio_postgres::Client;
 use utoipa::ToSchema;
 
-use crate::{app::App, error::ApiError, http::stopping};
+use crate::{
+    app::App,
+    error::ApiError,
+    http::stopping,
+    store::health::{self as store, AlarmKind, IndexStatus, Reconciliation, Stored},
+};
 
 /// A component that takes longer to answer counts as away.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -127,29 +130,6 @@ pub struct IndexState {
     status: IndexStatus,
 }
 
-/// Where the index stands.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct IndexStatus {
-    processed_slot: Option<u64>,
-    confirmed_slot: Option<u64>,
-    finalized_slot: Option<u64>,
-    /// Last commit of the indexer.
-    committed_at: Option<String>,
-    /// Ranges of slots that are missing.
-    gaps_open: Option<u64>,
-    inexact_through: Option<i64>,
-    dead_letters: Option<u64>,
-    quarantined: Option<u64>,
-    /// Open alarms.
-    alarms: Option<u64>,
-    feed_seq: Option<i64>,
-    feed_oldest: Option<i64>,
-    genesis_hash: Option<String>,
-    /// Seconds since `committed_at`.
-    silent_seconds: Option<i64>,
-}
-
 /// `ok`, `stale` (it has not compared for minutes), `none` (no settler has run on this database) or `down`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SettlerState {
@@ -165,17 +145,6 @@ pub struct AlarmsState {
     #[serde(flatten)]
     part: Part,
     kinds: Vec<AlarmKind>,
-}
-
-/// Open alarms of a kind.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct AlarmKind {
-    kind: String,
-    open: i64,
-    since: String,
-    newest: Option<String>,
-    newest_at: Option<String>,
-    clears_itself: Option<bool>,
 }
 
 /// The feed's connection to the database.
@@ -209,90 +178,6 @@ pub struct PayerState {
 pub struct RequestsState {
     state: &'static str,
     running: usize,
-}
-
-/// A comparison of the index with the chain.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Reconciliation {
-    ok: bool,
-    context_slot: i64,
-    accounts: i64,
-    differing: i64,
-    confirmed: i64,
-    unbacked: i64,
-    inexact: i64,
-    #[schema(value_type = Object)]
-    stored_on_chain: Value,
-    #[schema(value_type = Object)]
-    stored_in_index: Value,
-    #[schema(value_type = Object)]
-    details: Value,
-    checked_at: String,
-    /// Seconds since `checked_at`.
-    #[serde(default)]
-    silent_seconds: Option<i64>,
-}
-
-async fn row<T: serde::de::DeserializeOwned>(client: &Client, sql: &str) -> Result<T, String> {
-    let row = client
-        .query_one(sql, &[])
-        .await
-        .map_err(|error| error.to_string())?;
-    serde_json::from_value(row.get(0)).map_err(|error| error.to_string())
-}
-
-async fn reconciliation(client: &Client) -> Result<Option<Reconciliation>, String> {
-    let exists = client
-        .query_one(
-            "SELECT to_regclass('settler.reconciliation') IS NOT NULL",
-            &[],
-        )
-        .await
-        .map_err(|error| error.to_string())?;
-    if !exists.get::<_, bool>(0) {
-        return Ok(None);
-    }
-    row(
-        client,
-        "SELECT COALESCE((SELECT to_jsonb(r) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - checked_at)::bigint)
-           FROM settler.reconciliation r LIMIT 1), 'null')",
-    )
-    .await
-}
-
-/// What the database says, over one connection.
-struct Stored {
-    index: Result<IndexStatus, String>,
-    alarms: Result<Vec<AlarmKind>, String>,
-    reconciliation: Result<Option<Reconciliation>, String>,
-}
-
-async fn stored(app: &App) -> Result<Stored, String> {
-    let client = app.pool.get().await.map_err(|error| error.to_string())?;
-    client
-        .simple_query("SELECT 1")
-        .await
-        .map_err(|error| error.to_string())?;
-    let (index, alarms, reconciliation) = tokio::join!(
-        row(
-            &client,
-            "SELECT to_jsonb(s) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - committed_at)::bigint)
-               FROM analytics.pipeline_status s",
-        ),
-        row(
-            &client,
-            "SELECT COALESCE(jsonb_agg(to_jsonb(k) ORDER BY k.since), '[]') FROM (
-                 SELECT kind, count(*) AS open, min(since) AS since, (array_agg(detail ORDER BY newest_at DESC, id DESC))[1] AS newest,
-                        max(newest_at) AS newest_at, bool_and(clears_itself) AS clears_itself
-                   FROM analytics.alarms WHERE cleared_at IS NULL GROUP BY kind) k",
-        ),
-        reconciliation(&client),
-    );
-    Ok(Stored {
-        index,
-        alarms,
-        reconciliation,
-    })
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
@@ -333,7 +218,7 @@ async fn look(app: &App) -> Found {
                 .await
                 .map_err(|error| error.to_string())
         }),
-        within(stored(app)),
+        within(store::stored(&app.pool)),
         within(async {
             app.validators
                 .registered()
@@ -514,16 +399,7 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Probed>, ApiError
     if !fresh(&probe.chain) || !fresh(&probe.database) {
         // One at a time looks; the others wait for what it finds.
         let turn = probe.last.lock().await;
-        let (slot, database) = tokio::join!(
-            slot(&app),
-            within(async {
-                let client = app.pool.get().await.map_err(|error| error.to_string())?;
-                client
-                    .simple_query("SELECT 1")
-                    .await
-                    .map_err(|error| error.to_string())
-            })
-        );
+        let (slot, database) = tokio::join!(slot(&app), within(store::answers(&app.pool)));
         drop(turn);
         if !Probe::well(&probe.chain, &slot) {
             return Err(ApiError::unavailable(

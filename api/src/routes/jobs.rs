@@ -9,29 +9,25 @@ use axum::{
 };
 use mythic_interface::state::Job;
 use mythic_wire::{
-    access,
+    Evidence, access,
     signed::{HEADER_SIGNATURE, purpose},
 };
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
+use utoipa::ToSchema;
 
 use crate::{
     app::App,
     chain::errors::chain_error,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, ErrorBody},
     http::{PathParam, Query, unsigned},
     jobs::attempt::State as Stage,
-    routes::listing::Listing,
     routes::lists::{self, Page},
-    store::{self, Attempt},
+    store::{
+        self, Attempt,
+        index::jobs::{self as index, JobDetails, JobRow, JobsWanted, Transition},
+    },
 };
-
-/// Columns of a job, in the order in which they are shown.
-const COLUMNS: &str = "id, status, commitment, model, validator, owner, requester, prompt_tokens, output_tokens, max_output_tokens, finish_reason,
-    end_reason, price_in, price_out, ceiling_lamports, fee_lamports, validator_lamports, foundation_lamports, burned_lamports, refunded_lamports,
-    slashed_lamports, prompt_hash, terms_hash, output_root, fingerprint, seed, temperature_milli, requested_slot, deadline_slot,
-    submitted_slot, window_end_slot, ended_slot, closed_slot, open_disputes, requested_at, ended_at, exact, transitions";
 
 /// A job's address, or 400.
 pub fn parse_job(id: &str) -> ApiResult<Pubkey> {
@@ -58,116 +54,67 @@ fn not_found(job: &Pubkey) -> ApiError {
     )
 }
 
-/// A row of the view in the shape of the API.
-fn shape(app: &App, mut row: Map<String, Value>) -> Value {
-    let address = row
-        .get("model")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    if let Some(model) = address
-        .parse()
-        .ok()
-        .and_then(|address| app.catalogue.at(&address))
-    {
-        row.insert("model".into(), json!(model.id));
-    }
-    row.insert("model_address".into(), json!(address));
-    row.insert("object".into(), json!("job"));
-    Value::Object(row)
+/// Names the row's model as this gateway does.
+fn named(app: &App, mut row: JobRow) -> JobRow {
+    row.model_address = row.model;
+    row.model =
+        lists::model_id(app, &row.model_address).unwrap_or_else(|| row.model_address.clone());
+    row
 }
 
-/// A job that the index does not show yet.
-fn pending(app: &App, attempt: &Attempt) -> Value {
-    let model = app
-        .catalogue
-        .at(&attempt.model)
-        .map_or_else(|| attempt.model.to_string(), |model| model.id.clone());
+/// A job that the index does not show yet: what this gateway knows of it.
+fn pending(app: &App, attempt: &Attempt) -> JobDetails {
     let arguments = &attempt.arguments;
-    let mut out = json!({
-        "id": attempt.job.to_string(),
-        "object": "job",
-        // The index does not show it: what this gateway knows of it.
-        "status": match attempt.state {
+    let row = JobRow {
+        object: "job",
+        id: attempt.job.to_string(),
+        status: match attempt.state {
             Stage::Unpaid => "unpaid",
             Stage::Unconfirmed => "unconfirmed",
             _ => "pending",
-        },
-        "model": model,
-        "model_address": attempt.model.to_string(),
-        "validator": attempt.validators.last().filter(|_| attempt.state != Stage::Sent).map(ToString::to_string),
-        "owner": attempt.owner.to_string(),
-        "requester": attempt.requester.to_string(),
-        "prompt_tokens": arguments.prompt_tokens.get(),
-        "max_output_tokens": arguments.max_output_tokens.get(),
-        "ceiling_lamports": attempt.ceiling,
-        "price_in": arguments.price_in.get(),
-        "price_out": arguments.price_out.get(),
-        "prompt_hash": hex::encode(arguments.prompt_hash),
-        "temperature_milli": arguments.temperature_milli.get(),
-        "transitions": [],
-    });
-    for name in [
-        "commitment",
-        "output_tokens",
-        "finish_reason",
-        "end_reason",
-        "fee_lamports",
-        "validator_lamports",
-        "foundation_lamports",
-        "burned_lamports",
-        "refunded_lamports",
-        "slashed_lamports",
-        "terms_hash",
-        "output_root",
-        "fingerprint",
-        "seed",
-        "requested_slot",
-        "deadline_slot",
-        "submitted_slot",
-        "window_end_slot",
-        "ended_slot",
-        "closed_slot",
-        "open_disputes",
-        "requested_at",
-        "ended_at",
-        "exact",
-        "dispute",
-    ] {
-        out[name] = Value::Null;
+        }
+        .into(),
+        model: attempt.model.to_string(),
+        validator: attempt
+            .validators
+            .last()
+            .filter(|_| attempt.state != Stage::Sent)
+            .map(ToString::to_string),
+        owner: attempt.owner.to_string(),
+        requester: attempt.requester.to_string(),
+        prompt_tokens: arguments.prompt_tokens.get().into(),
+        max_output_tokens: arguments.max_output_tokens.get().into(),
+        ceiling_lamports: i64::try_from(attempt.ceiling).unwrap_or(i64::MAX),
+        price_in: arguments.price_in.get().into(),
+        price_out: arguments.price_out.get().into(),
+        prompt_hash: hex::encode(arguments.prompt_hash),
+        temperature_milli: arguments.temperature_milli.get().into(),
+        transitions: Some(Vec::new()),
+        ..JobRow::default()
+    };
+    JobDetails {
+        job: named(app, row),
+        dispute: None,
+        output: None,
     }
-    out
 }
 
 async fn indexed(
     app: &App,
     job: &Pubkey,
-    commitment: &str,
-) -> ApiResult<Option<Map<String, Value>>> {
-    let client = app.pool.get().await?;
-    let row = client
-        .query_opt(
-            &format!(
-                "SELECT to_jsonb(j) || jsonb_build_object('dispute',
-                    (SELECT to_jsonb(d) FROM (SELECT id, status, verdict, ground, challenger, bond_lamports, slashed_lamports, opened_slot,
-                            openings_end_slot, commit_from_slot, commit_end_slot, reveal_end_slot, due_slot, resolved_slot
-                       FROM analytics.disputes_{commitment} WHERE job_key = $1
-                      ORDER BY COALESCE(verdict IN ('guilty', 'fault'), false) DESC, opened_slot DESC, id_key LIMIT 1) d))
-                   FROM (SELECT {COLUMNS} FROM analytics.jobs_{commitment} WHERE id_key = $1 ORDER BY requested_slot DESC LIMIT 1) j"
-            ),
-            &[&job.as_ref()],
-        )
-        .await?;
-    Ok(row.and_then(|row| match row.get::<_, Value>(0) {
-        Value::Object(map) => Some(map),
-        _ => None,
+    commitment: &'static str,
+) -> ApiResult<Option<JobDetails>> {
+    let found = index::show(&app.pool, commitment, job).await?;
+    Ok(found.map(|found| JobDetails {
+        job: named(app, found.job),
+        ..found
     }))
 }
 
 /// A job at the processed commitment; `None` if nobody knows it.
-pub async fn describe(app: &App, job: &Pubkey) -> ApiResult<Option<Value>> {
+pub async fn describe(app: &App, job: &Pubkey) -> ApiResult<Option<JobDetails>> {
     match indexed(app, job, "processed").await {
-        Ok(Some(row)) => Ok(Some(shape(app, row))),
+        Ok(Some(row)) => Ok(Some(row)),
         // Without an index what this gateway sent is still known.
         Ok(None) => Ok(store::by_job(&app.pool, job)
             .await?
@@ -192,22 +139,22 @@ pub struct JobQuery {
 /// One job: status with its transitions, amounts, hashes. To the key that paid also `output`, for 24 hours.
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
     params(("id" = String, Path), ("commitment" = Option<String>, Query, description = "processed (default), confirmed or finalized")),
-    responses((status = 200, description = "The job; what is not known yet is null"), (status = 404, description = "job_not_found")))]
+    security((), ("api_key" = [])),
+    responses((status = 200, description = "The job; what is not known yet is null", body = JobDetails),
+              (status = 404, description = "job_not_found", body = ErrorBody)))]
 pub async fn show(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam,
     Query(query): Query<JobQuery>,
     headers: HeaderMap,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<JobDetails>> {
     let job = parse_job(&id)?;
     let commitment = lists::commitment(query.commitment.as_deref())?;
-    let mut value = match commitment {
-        "processed" => describe(&app, &job).await?.ok_or_else(|| not_found(&job))?,
-        firmer => indexed(&app, &job, firmer)
-            .await?
-            .map(|row| shape(&app, row))
-            .ok_or_else(|| not_found(&job))?,
+    let found = match commitment {
+        "processed" => describe(&app, &job).await?,
+        firmer => indexed(&app, &job, firmer).await?,
     };
+    let mut found = found.ok_or_else(|| not_found(&job))?;
     if let Some(attempt) = store::by_job(&app.pool, &job).await?
         && let Some(answer) = &attempt.answer
         && app
@@ -216,9 +163,9 @@ pub async fn show(
             .await?
             .is_some_and(|account| account.key_id == attempt.key_id)
     {
-        value["output"] = json!(answer.text());
+        found.output = Some(answer.text());
     }
-    Ok(Json(value))
+    Ok(Json(found))
 }
 
 /// Statuses of a job, in the order of their codes from 1.
@@ -239,21 +186,6 @@ fn code(status: &str) -> Option<i16> {
         .find_map(|(code, name)| (name == status).then_some(code))
 }
 
-/// Jobs, newest first. Parameters: requested slot and key of the job to follow, status, validator, owner, model, N.
-pub(crate) fn list_sql(commitment: &str) -> String {
-    let rows = Listing {
-        views: &["jobs"],
-        commitment,
-        columns: &format!("{COLUMNS}, id_key"),
-        condition: "($1::bigint IS NULL OR (requested_slot <= $1 AND (requested_slot < $1 OR id_key > $2::bytea)))
-            AND ($3::smallint IS NULL OR status_code = $3) AND ($4::bytea IS NULL OR validator_key = $4)
-            AND ($5::bytea IS NULL OR owner_key = $5) AND ($6::bytea IS NULL OR model_key = $6)",
-        order: "requested_slot DESC, id_key",
-        limit: "$7",
-    };
-    format!("SELECT to_jsonb(j) - 'id_key' FROM ({}) j", rows.sql())
-}
-
 /// Query of the list of jobs.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -272,131 +204,176 @@ pub struct JobsQuery {
     params(("limit" = Option<i64>, Query, description = "1 to 100, default 20"), ("after" = Option<String>, Query, description = "Id of the last job seen"),
            ("commitment" = Option<String>, Query), ("status" = Option<String>, Query), ("validator" = Option<String>, Query),
            ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
-    responses((status = 200, description = "{object: \"list\", data, has_more}")))]
+    responses((status = 200, description = "Jobs", body = Page<JobRow>),
+              (status = 404, description = "model_not_found", body = ErrorBody)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<JobsQuery>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<Page<JobRow>>> {
     let limit = lists::limit(query.limit)?;
     let commitment = lists::commitment(query.commitment.as_deref())?;
-    if let Some(status) = &query.status
-        && code(status).is_none()
-    {
+    let status = query.status.as_deref();
+    if status.is_some_and(|status| code(status).is_none()) {
         return Err(ApiError::invalid(
             "status",
             format!("status must be one of {}", STATUSES.join(", ")),
         ));
     }
-    let after = query
-        .after
-        .as_deref()
-        .map(|id| parse_named("after", id))
-        .transpose()?
-        .map(|job| job.to_bytes().to_vec());
-    let validator = lists::address("validator", query.validator.as_deref())?;
-    let owner = lists::address("owner", query.owner.as_deref())?;
-    let model = match query.model.as_deref() {
-        None => None,
-        Some(name) => match name.parse::<Pubkey>() {
-            Ok(address) => Some(address.to_bytes().to_vec()),
-            Err(_) => Some(app.catalogue.find(name)?.address.to_bytes().to_vec()),
+    let wanted = JobsWanted {
+        status: status.and_then(code),
+        after: query
+            .after
+            .as_deref()
+            .map(|id| parse_named("after", id))
+            .transpose()?
+            .map(|job| job.to_bytes().to_vec()),
+        validator: lists::address("validator", query.validator.as_deref())?,
+        owner: lists::address("owner", query.owner.as_deref())?,
+        model: match query.model.as_deref() {
+            None => None,
+            Some(name) => match name.parse::<Pubkey>() {
+                Ok(address) => Some(address.to_bytes().to_vec()),
+                Err(_) => Some(app.catalogue.find(name)?.address.to_bytes().to_vec()),
+            },
         },
     };
-    let client = app.pool.get().await?;
-    let view = format!("analytics.jobs_{commitment}");
-    let cursor: Option<i64> = match &after {
-        None => None,
-        Some(key) => Some(
-            client
-                .query_opt(&format!("SELECT requested_slot FROM {view} WHERE id_key = $1 ORDER BY requested_slot DESC LIMIT 1"), &[key])
-                .await?
-                .map(|row| row.get(0))
-                .ok_or_else(|| ApiError::invalid("after", "after must be the id of an indexed job"))?,
-        ),
-    };
-    let status = query.status.as_deref().and_then(code);
-    let rows = client
-        .query(
-            &list_sql(commitment),
-            &[
-                &cursor,
-                &after,
-                &status,
-                &validator,
-                &owner,
-                &model,
-                &(limit + 1),
-            ],
-        )
-        .await?;
-    let page = Page::new(rows.iter().map(|row| row.get::<_, Value>(0)), limit);
-    Ok(Json(page.map(|row| match row {
-        Value::Object(map) => shape(&app, map),
-        other => other,
-    })))
+    let rows = index::list(&app.pool, commitment, &wanted, limit + 1).await?;
+    let rows = rows.into_iter().map(|row| named(&app, row)).collect();
+    Ok(Json(Page::new(rows, limit)))
+}
+
+/// What was paid to whom for a job. Amounts are lamports; what is not known yet is null.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Receipt {
+    object: &'static str,
+    /// Address, base58.
+    job: String,
+    /// As in the job.
+    status: String,
+    /// Commitment of its newest transition.
+    commitment: Option<String>,
+    model: String,
+    /// The wallet that pays, base58.
+    owner: String,
+    /// Authority of the validator that accepted it, base58.
+    validator: Option<String>,
+    prompt_tokens: i64,
+    output_tokens: Option<i64>,
+    price_in_lamports_per_1k: i64,
+    price_out_lamports_per_1k: i64,
+    /// Most that it could cost.
+    ceiling_lamports: i64,
+    /// What it cost.
+    fee_lamports: Option<i64>,
+    split: Split,
+    /// What went back to the owner.
+    refunded_lamports: Option<i64>,
+    /// 64 hex digits, as the hashes below.
+    prompt_hash: String,
+    terms_hash: Option<String>,
+    output_root: Option<String>,
+    fingerprint: Option<String>,
+    /// Slot from which the result can't be challenged.
+    window_end_slot: Option<i64>,
+    /// What happened to it, in order.
+    transitions: Option<Vec<Transition>>,
+    /// Every job of this choice of the request, if this gateway sent it.
+    attempts: Vec<ReceiptAttempt>,
+}
+
+/// Parts of a fee.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Split {
+    validator_lamports: Option<i64>,
+    foundation_lamports: Option<i64>,
+    burned_lamports: Option<i64>,
+}
+
+/// A job that was made for a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReceiptAttempt {
+    /// Address, base58.
+    job: String,
+    /// Number, from 0.
+    attempt: u32,
+    /// Authority of the validator that accepted it, base58.
+    validator: Option<String>,
+    /// Authorities of the validators that were asked, base58.
+    asked: Vec<String>,
+    status: Option<String>,
+    end_reason: Option<String>,
+    fee_lamports: Option<i64>,
+    refunded_lamports: Option<i64>,
+}
+
+impl ReceiptAttempt {
+    fn of(attempt: &Attempt, job: Option<JobRow>) -> Self {
+        let job = job.as_ref();
+        Self {
+            job: attempt.job.to_string(),
+            attempt: attempt.attempt,
+            validator: job.and_then(|job| job.validator.clone()),
+            asked: attempt.validators.iter().map(ToString::to_string).collect(),
+            status: job.map(|job| job.status.clone()),
+            end_reason: job.and_then(|job| job.end_reason.clone()),
+            fee_lamports: job.and_then(|job| job.fee_lamports),
+            refunded_lamports: job.and_then(|job| job.refunded_lamports),
+        }
+    }
 }
 
 /// What was paid to whom for a job, and every attempt of the request it belongs to.
 #[utoipa::path(get, path = "/v1/jobs/{id}/receipt", tag = "jobs", params(("id" = String, Path)),
-    responses((status = 200, description = "The receipt"), (status = 404, description = "job_not_found")))]
+    responses((status = 200, description = "The receipt", body = Receipt), (status = 404, description = "job_not_found", body = ErrorBody)))]
 pub async fn receipt(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam,
-) -> ApiResult<Json<Value>> {
-    let job = parse_job(&id)?;
-    let value = describe(&app, &job).await?.ok_or_else(|| not_found(&job))?;
+) -> ApiResult<Json<Receipt>> {
+    let address = parse_job(&id)?;
+    let found = describe(&app, &address).await?;
+    let job = found.ok_or_else(|| not_found(&address))?.job;
     let mut attempts = Vec::new();
-    if let Some(own) = store::by_job(&app.pool, &job).await? {
+    if let Some(own) = store::by_job(&app.pool, &address).await? {
         for attempt in store::attempts(&app.pool, &own.request_id)
             .await?
             .iter()
             .filter(|attempt| attempt.choice == own.choice)
         {
-            let state = match attempt.job == job {
-                true => value.clone(),
-                false => describe(&app, &attempt.job).await?.unwrap_or(Value::Null),
+            let state = match attempt.job == address {
+                true => Some(job.clone()),
+                false => describe(&app, &attempt.job).await?.map(|found| found.job),
             };
-            attempts.push(json!({
-                "job": attempt.job.to_string(),
-                "attempt": attempt.attempt,
-                "validator": state["validator"],
-                "asked": attempt.validators.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "status": state["status"],
-                "end_reason": state["end_reason"],
-                "fee_lamports": state["fee_lamports"],
-                "refunded_lamports": state["refunded_lamports"],
-            }));
+            attempts.push(ReceiptAttempt::of(attempt, state));
         }
     }
-    let field = |name: &str| value[name].clone();
-    Ok(Json(json!({
-        "object": "receipt",
-        "job": job.to_string(),
-        "status": field("status"),
-        "commitment": field("commitment"),
-        "model": field("model"),
-        "owner": field("owner"),
-        "validator": field("validator"),
-        "prompt_tokens": field("prompt_tokens"),
-        "output_tokens": field("output_tokens"),
-        "price_in_lamports_per_1k": field("price_in"),
-        "price_out_lamports_per_1k": field("price_out"),
-        "ceiling_lamports": field("ceiling_lamports"),
-        "fee_lamports": field("fee_lamports"),
-        "split": {
-            "validator_lamports": field("validator_lamports"),
-            "foundation_lamports": field("foundation_lamports"),
-            "burned_lamports": field("burned_lamports"),
+    Ok(Json(Receipt {
+        object: "receipt",
+        job: address.to_string(),
+        status: job.status,
+        commitment: job.commitment,
+        model: job.model,
+        owner: job.owner,
+        validator: job.validator,
+        prompt_tokens: job.prompt_tokens,
+        output_tokens: job.output_tokens,
+        price_in_lamports_per_1k: job.price_in,
+        price_out_lamports_per_1k: job.price_out,
+        ceiling_lamports: job.ceiling_lamports,
+        fee_lamports: job.fee_lamports,
+        split: Split {
+            validator_lamports: job.validator_lamports,
+            foundation_lamports: job.foundation_lamports,
+            burned_lamports: job.burned_lamports,
         },
-        "refunded_lamports": field("refunded_lamports"),
-        "prompt_hash": field("prompt_hash"),
-        "terms_hash": field("terms_hash"),
-        "output_root": field("output_root"),
-        "fingerprint": field("fingerprint"),
-        "window_end_slot": field("window_end_slot"),
-        "transitions": field("transitions"),
-        "attempts": attempts,
-    })))
+        refunded_lamports: job.refunded_lamports,
+        prompt_hash: job.prompt_hash,
+        terms_hash: job.terms_hash,
+        output_root: job.output_root,
+        fingerprint: job.fingerprint,
+        window_end_slot: job.window_end_slot,
+        transitions: job.transitions,
+        attempts,
+    }))
 }
 
 fn forbidden(message: &str) -> ApiError {
@@ -446,14 +423,17 @@ async fn may_check(
 /// The evidence of a job as its validator gave it with the answer; it authenticates itself against the chain. It holds the
 /// prompt, so it is shown to the key that paid, to the job's owner and to validators that can judge the result, while they can.
 #[utoipa::path(get, path = "/v1/jobs/{id}/evidence", tag = "jobs", params(("id" = String, Path)),
-    responses((status = 200, description = "The evidence bundle"), (status = 403, description = "evidence_forbidden"), (status = 404, description = "evidence_not_found")))]
+    security(("api_key" = []), ("wallet_signature" = [])),
+    responses((status = 200, description = "The evidence bundle", body = Evidence), (status = 401, description = "invalid_signature", body = ErrorBody),
+              (status = 403, description = "evidence_forbidden", body = ErrorBody), (status = 404, description = "job_not_found, evidence_not_found", body = ErrorBody),
+              (status = 429, description = "too_many_checks, with Retry-After", body = ErrorBody)))]
 pub async fn evidence(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam,
     method: Method,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<Evidence>> {
     let job = parse_job(&id)?;
     let attempt = store::by_job(&app.pool, &job)
         .await?
@@ -485,7 +465,9 @@ pub async fn evidence(
         ));
     }
     match store::evidence(&app.pool, &job).await? {
-        Some(evidence) => Ok(Json(evidence)),
+        Some(evidence) => serde_json::from_value(evidence)
+            .map(Json)
+            .map_err(|error| ApiError::internal(format!("kept evidence of {job}: {error}"))),
         None => Err(ApiError::not_found(
             "evidence_not_found",
             "no evidence of this job has come yet; its validator serves it too",

@@ -1,18 +1,24 @@
-//! Lists over the analytics views, all with the same manners: `limit`, `after`, `commitment`, `{object, data, has_more}`.
+//! Lists, all with the same manners: `limit`, `after`, `commitment`, `{object, data, has_more}`; validators, models, statistics, the
+//! network.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use mythic_interface::state::{KernelProfile, ModelStatus, ValidatorStatus};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use mythic_wire::Announcement;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use solana_pubkey::Pubkey;
+use utoipa::ToSchema;
 
 use crate::{
     app::App,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, ErrorBody},
     http::{PathParam, Query},
-    routes::listing::Listing,
+    store::index::{
+        network::{self as sums, NetworkSums},
+        stats::{BurnRow, DailyRow, FingerprintRow, SettlementRow, SlashRow, Statistic},
+        validators::{self as index, ValidatorRow},
+    },
 };
 
 /// Rows of a page unless told otherwise, and at most.
@@ -56,36 +62,33 @@ pub fn address(name: &str, value: Option<&str>) -> ApiResult<Option<Vec<u8>>> {
     }
 }
 
-/// A page: one row more than asked for was read, to know whether there are more.
-pub struct Page {
-    rows: Vec<Value>,
-    more: bool,
+/// The id of a model by its address, if this gateway serves it.
+pub fn model_id(app: &App, address: &str) -> Option<String> {
+    let address = address.parse().ok()?;
+    app.catalogue.at(&address).map(|model| model.id.clone())
 }
 
-impl Page {
-    /// Of rows read with `LIMIT limit + 1`.
-    pub fn new(rows: impl Iterator<Item = Value>, limit: i64) -> Self {
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// `list`.
+    object: &'static str,
+    data: Vec<T>,
+    /// Rows follow the last of these.
+    has_more: bool,
+}
+
+impl<T> Page<T> {
+    /// Of rows read with `LIMIT limit + 1`: one more than asked for, to know whether there are more.
+    pub fn new(mut rows: Vec<T>, limit: i64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(0);
-        let mut rows: Vec<Value> = rows.collect();
-        let more = rows.len() > limit;
+        let has_more = rows.len() > limit;
         rows.truncate(limit);
-        Self { rows, more }
-    }
-
-    /// The list, each row reshaped.
-    pub fn map(self, reshape: impl FnMut(Value) -> Value) -> Value {
-        let data: Vec<Value> = self.rows.into_iter().map(reshape).collect();
-        json!({"object": "list", "data": data, "has_more": self.more})
-    }
-}
-
-fn tagged(row: Value, object: &str) -> Value {
-    match row {
-        Value::Object(mut map) => {
-            map.insert("object".into(), json!(object));
-            Value::Object(map)
+        Self {
+            object: "list",
+            data: rows,
+            has_more,
         }
-        other => other,
     }
 }
 
@@ -98,138 +101,88 @@ pub struct ListQuery {
     commitment: Option<String>,
 }
 
-/// Validators by registration. Parameters: key of the one to follow, N.
-pub(crate) fn validators_sql(commitment: &str) -> String {
-    let after = format!(
-        "(SELECT registered_slot FROM analytics.validators_{commitment} WHERE id_key = $1)"
-    );
-    let rows = Listing {
-        views: &["validators"],
-        commitment,
-        columns: &format!("{VALIDATOR}, id_key"),
-        condition: &format!("($1::bytea IS NULL OR (registered_slot, id_key) > ({after}, $1))"),
-        order: "registered_slot, id_key",
-        limit: "$2",
-    };
-    format!("SELECT to_jsonb(v) - 'id_key' FROM ({}) v", rows.sql())
+/// A validator as it is registered, with what it announces of itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Validator)]
+pub struct ValidatorView {
+    /// `validator`.
+    object: &'static str,
+    #[serde(flatten)]
+    row: ValidatorRow,
+    /// Null while it does not announce itself here.
+    live: Option<Live>,
 }
 
-/// A statistic, newest first; each row has a `cursor`. Parameters: slot and key of the row to follow, N. The days are
-/// counted from all jobs; the others are lists.
-pub(crate) fn stats_sql(name: &str, commitment: &str) -> Option<String> {
-    let list = |views: &[&str], slot: &str, account: &str, hidden: &str| {
-        let rows = Listing {
-            views,
-            commitment,
-            columns: "*",
-            condition: &format!(
-                "($1::bigint IS NULL OR ({slot} <= $1 AND ({slot} < $1 OR {account}_key > $2::bytea)))"
-            ),
-            order: &format!("{slot} DESC, {account}_key"),
-            limit: "$3",
-        };
-        format!(
-            "SELECT to_jsonb(s) - '{{{account}_key{hidden}}}'::text[] || jsonb_build_object('cursor', s.{slot} || '.' || s.{account})
-               FROM ({}) s",
-            rows.sql()
-        )
-    };
-    Some(match name {
-        "daily" => format!(
-            "SELECT to_jsonb(s) - 'number' || jsonb_build_object('cursor', s.number || '.')
-               FROM (SELECT *, to_char(day, 'YYYYMMDD')::bigint AS number FROM analytics.network_daily_{commitment}) s
-              WHERE $2::bytea IS NULL OR s.number < $1::bigint ORDER BY s.number DESC LIMIT $3"
-        ),
-        "burns" => list(
-            &["burns_fee", "burns_registration", "burns_dispute"],
-            "slot",
-            "account",
-            "",
-        ),
-        "slashes" => list(
-            &["slashes"],
-            "resolved_slot",
-            "dispute",
-            ",job_key,validator_key",
-        ),
-        "settlements" => list(
-            &["settlements"],
-            "ended_slot",
-            "job",
-            ",owner_key,validator_key,model_key",
-        ),
-        "fingerprints" => list(
-            &["fingerprints"],
-            "submitted_slot",
-            "job",
-            ",validator_key,model_key",
-        ),
-        _ => return None,
-    })
+/// What a validator's node says of itself, every 10 seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Live {
+    version: String,
+    /// Jobs that generate now.
+    running: u32,
+    /// Jobs that wait for a place.
+    queued: u32,
+    /// Output tokens that running and waiting jobs may still need.
+    queued_tokens: u64,
+    /// Jobs it runs at once.
+    max_concurrent: u32,
+    /// Of one job; null before the first.
+    tokens_per_second: Option<f64>,
+    /// It takes no new jobs.
+    draining: bool,
 }
 
-const VALIDATOR: &str = "id, authority, operator, stake, activating, unbonding, open_jobs, open_disputes, claimable, owed_foundation, owed_burn,
-    gpu_name, vram_mib, endpoint, models, status, jobs_settled, jobs_missed, jobs_declined, earned, slashed, registered_slot, registered_at, jailed_until, commitment, exact";
+impl ValidatorView {
+    fn of(row: ValidatorRow, announced: &HashMap<[u8; 32], Announcement>) -> Self {
+        let authority: Option<Pubkey> = row.authority.parse().ok();
+        let live = authority.and_then(|authority| announced.get(&authority.to_bytes()));
+        Self {
+            object: "validator",
+            live: live.map(|a| Live {
+                version: a.version.clone(),
+                running: a.running,
+                queued: a.queued,
+                queued_tokens: a.queued_tokens,
+                max_concurrent: a.max_concurrent,
+                tokens_per_second: a.tokens_per_second,
+                draining: a.draining,
+            }),
+            row,
+        }
+    }
+}
 
 /// Validators by the order of their registration, with what they announce of themselves.
 #[utoipa::path(get, path = "/v1/validators", tag = "network",
-    params(("limit" = Option<i64>, Query), ("after" = Option<String>, Query), ("commitment" = Option<String>, Query)),
-    responses((status = 200, description = "{object: \"list\", data, has_more}")))]
+    params(("limit" = Option<i64>, Query, description = "1 to 100, default 20"), ("after" = Option<String>, Query, description = "Id of the last validator seen"),
+           ("commitment" = Option<String>, Query)),
+    responses((status = 200, description = "Validators", body = Page<ValidatorView>)))]
 pub async fn validators(
     State(app): State<Arc<App>>,
     Query(query): Query<ListQuery>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<Page<ValidatorView>>> {
     let limit = limit(query.limit)?;
     let commitment = commitment(query.commitment.as_deref())?;
     let after = address("after", query.after.as_deref())?;
-    let client = app.pool.get().await?;
-    let rows = client
-        .query(&validators_sql(commitment), &[&after, &(limit + 1)])
-        .await?;
+    let rows = index::list(&app.pool, commitment, after, limit + 1).await?;
     let announced = app.validators.announcements();
-    Ok(Json(
-        Page::new(rows.iter().map(|row| row.get(0)), limit)
-            .map(|row| with_announcement(row, &announced)),
-    ))
-}
-
-fn with_announcement(
-    row: Value,
-    announced: &std::collections::HashMap<[u8; 32], mythic_wire::Announcement>,
-) -> Value {
-    let authority = row["authority"]
-        .as_str()
-        .and_then(|text| text.parse::<Pubkey>().ok());
-    let live = authority.and_then(|authority| announced.get(&authority.to_bytes()));
-    let mut row = tagged(row, "validator");
-    row["live"] = match live {
-        Some(a) => json!({
-            "version": a.version, "running": a.running, "queued": a.queued, "queued_tokens": a.queued_tokens,
-            "max_concurrent": a.max_concurrent, "tokens_per_second": a.tokens_per_second, "draining": a.draining,
-        }),
-        None => Value::Null,
-    };
-    row
+    let rows = rows
+        .into_iter()
+        .map(|row| ValidatorView::of(row, &announced))
+        .collect();
+    Ok(Json(Page::new(rows, limit)))
 }
 
 /// One validator, by its authority or its account's address.
 #[utoipa::path(get, path = "/v1/validators/{id}", tag = "network", params(("id" = String, Path)),
-    responses((status = 200, description = "The validator"), (status = 404, description = "validator_not_found")))]
+    responses((status = 200, description = "The validator", body = ValidatorView), (status = 404, description = "validator_not_found", body = ErrorBody)))]
 pub async fn validator(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam,
-) -> ApiResult<Json<Value>> {
-    let key = address("id", Some(&id))?;
-    let client = app.pool.get().await?;
-    let row = client
-        .query_opt(
-            &format!("SELECT to_jsonb(v) FROM (SELECT {VALIDATOR} FROM analytics.validators_processed WHERE id_key = $1 OR authority_key = $1 LIMIT 1) v"),
-            &[&key],
-        )
-        .await?;
-    match row {
-        Some(row) => Ok(Json(with_announcement(
-            row.get(0),
+) -> ApiResult<Json<ValidatorView>> {
+    let key = address("id", Some(&id))?.unwrap_or_default();
+    match index::show(&app.pool, &key).await? {
+        Some(row) => Ok(Json(ValidatorView::of(
+            row,
             &app.validators.announcements(),
         ))),
         None => Err(ApiError::not_found(
@@ -239,61 +192,121 @@ pub async fn validator(
     }
 }
 
+/// A page of the statistic that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Statistics {
+    /// `daily`
+    Daily(Page<DailyRow>),
+    /// `burns`
+    Burns(Page<BurnRow>),
+    /// `slashes`
+    Slashes(Page<SlashRow>),
+    /// `settlements`
+    Settlements(Page<SettlementRow>),
+    /// `fingerprints`
+    Fingerprints(Page<FingerprintRow>),
+}
+
+/// Slot and key of the row that a page follows.
+type Cursor = (Option<i64>, Option<Vec<u8>>);
+
+fn cursor(text: &str) -> ApiResult<Cursor> {
+    let (slot, key) = text.split_once('.').unwrap_or((text, ""));
+    let slot: Option<i64> = slot.parse().ok();
+    let key = match key {
+        "" => Some(Vec::new()),
+        key => key
+            .parse::<Pubkey>()
+            .ok()
+            .map(|key| key.to_bytes().to_vec()),
+    };
+    match slot.zip(key) {
+        Some((slot, key)) => Ok((Some(slot), Some(key))),
+        None => Err(ApiError::invalid(
+            "after",
+            "after must be the cursor of a row",
+        )),
+    }
+}
+
 /// Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`.
 #[utoipa::path(get, path = "/v1/stats/{name}", tag = "network",
-    params(("name" = String, Path, description = "daily, burns, settlements, slashes or fingerprints"), ("limit" = Option<i64>, Query), ("after" = Option<String>, Query, description = "`cursor` of the last row seen"), ("commitment" = Option<String>, Query)),
-    responses((status = 200, description = "{object: \"list\", data, has_more}"), (status = 404, description = "unknown_statistic")))]
+    params(("name" = String, Path, description = "daily, burns, settlements, slashes or fingerprints"), ("limit" = Option<i64>, Query, description = "1 to 100, default 20"),
+           ("after" = Option<String>, Query, description = "`cursor` of the last row seen"), ("commitment" = Option<String>, Query)),
+    responses((status = 200, description = "Rows of the statistic, newest first", body = Statistics), (status = 404, description = "unknown_statistic", body = ErrorBody)))]
 pub async fn stats(
     State(app): State<Arc<App>>,
     PathParam(name): PathParam,
     Query(query): Query<ListQuery>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<Statistics>> {
     let limit = limit(query.limit)?;
     let commitment = commitment(query.commitment.as_deref())?;
-    let Some(sql) = stats_sql(&name, commitment) else {
+    let Some(statistic) = Statistic::of(&name) else {
         return Err(ApiError::not_found(
             "unknown_statistic",
             "there are daily, burns, settlements, slashes and fingerprints",
         ));
     };
-    let cursor = |text: &str| {
-        let (slot, key) = text.split_once('.').unwrap_or((text, ""));
-        let slot: Option<i64> = slot.parse().ok();
-        let key = match key {
-            "" => Some(Vec::new()),
-            key => key
-                .parse::<Pubkey>()
-                .ok()
-                .map(|key| key.to_bytes().to_vec()),
-        };
-        slot.zip(key)
-            .ok_or_else(|| ApiError::invalid("after", "after must be the cursor of a row"))
+    let after = match query.after.as_deref() {
+        None => (None, None),
+        Some(text) => cursor(text)?,
     };
-    let (after_slot, after_key) = query.after.as_deref().map(cursor).transpose()?.unzip();
-    let client = app.pool.get().await?;
-    let rows = client
-        .query(&sql, &[&after_slot, &after_key, &(limit + 1)])
-        .await?;
-    Ok(Json(
-        Page::new(rows.iter().map(|row| row.get(0)), limit).map(|row| row),
-    ))
+    let asked = Asked {
+        app: &app,
+        statistic,
+        commitment,
+        after,
+        limit,
+    };
+    Ok(Json(match statistic {
+        Statistic::Daily => Statistics::Daily(asked.page().await?),
+        Statistic::Burns => Statistics::Burns(asked.page().await?),
+        Statistic::Slashes => Statistics::Slashes(asked.page().await?),
+        Statistic::Settlements => Statistics::Settlements(asked.page().await?),
+        Statistic::Fingerprints => Statistics::Fingerprints(asked.page().await?),
+    }))
+}
+
+/// What is asked of a statistic.
+struct Asked<'a> {
+    app: &'a App,
+    statistic: Statistic,
+    commitment: &'static str,
+    after: Cursor,
+    limit: i64,
+}
+
+impl Asked<'_> {
+    async fn page<T: DeserializeOwned>(&self) -> ApiResult<Page<T>> {
+        let rows = self
+            .statistic
+            .rows(&self.app.pool, self.commitment, &self.after, self.limit + 1)
+            .await?;
+        Ok(Page::new(rows, self.limit))
+    }
 }
 
 /// The network at a glance. What is not known is null.
-#[utoipa::path(get, path = "/v1/network", tag = "network", responses((status = 200, description = "Validators, GPUs, capacity, jobs, disputes, slashed, burned, staked, slot")))]
-pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
-    let client = app.pool.get().await?;
-    let row = client
-        .query_one("SELECT to_jsonb(n) FROM analytics.network_processed n", &[])
-        .await?;
-    drop(client);
-    let mut out: Map<String, Value> = match row.get::<_, Value>(0) {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
-    out.insert("object".into(), json!("network"));
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Network {
+    /// `network`.
+    object: &'static str,
+    #[serde(flatten)]
+    sums: NetworkSums,
+    /// Validators that are active on chain and announce themselves here; null while the chain is away.
+    active_validators: Option<usize>,
+    /// Output tokens a second of all that announce a speed; null if none does.
+    capacity_tokens_per_second: Option<f64>,
+}
+
+/// The network at a glance. What is not known is null.
+#[utoipa::path(get, path = "/v1/network", tag = "network",
+    responses((status = 200, description = "Validators, GPUs, capacity, jobs, disputes, slashed, burned, staked, slot", body = Network)))]
+pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Network>> {
+    let sums = sums::sums(&app.pool).await?;
     let announced = app.validators.announcements();
-    let active = match app.validators.registered().await {
+    let active_validators = match app.validators.registered().await {
         Ok((_, validators)) => Some(
             validators
                 .iter()
@@ -305,7 +318,6 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
         ),
         Err(_) => None,
     };
-    out.insert("active_validators".into(), json!(active));
     let speeds: Vec<f64> = announced
         .values()
         .filter_map(|a| {
@@ -313,18 +325,46 @@ pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
                 .map(|speed| speed * f64::from(a.max_concurrent.max(1)))
         })
         .collect();
-    out.insert(
-        "capacity_tokens_per_second".into(),
-        if speeds.is_empty() {
-            Value::Null
-        } else {
-            json!(speeds.iter().sum::<f64>())
-        },
-    );
-    Ok(Json(Value::Object(out)))
+    Ok(Json(Network {
+        object: "network",
+        sums,
+        active_validators,
+        capacity_tokens_per_second: (!speeds.is_empty()).then(|| speeds.iter().sum()),
+    }))
 }
 
-async fn model_value(app: &App, model: &crate::intake::plan::Served) -> ApiResult<Value> {
+/// A model in OpenAI's shape, with price, context and validators. What the chain does not say now is null.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Model)]
+pub struct ModelView {
+    /// Name and first 8 hex digits of the identity, `name@01234567`.
+    id: String,
+    /// `model`.
+    object: &'static str,
+    /// When it was registered, Unix seconds.
+    created: Option<i64>,
+    /// Who registered it, base58.
+    owned_by: Option<String>,
+    name: String,
+    /// 64 hex digits.
+    identity: String,
+    /// Address of its account, base58.
+    address: String,
+    /// `active` or `retired`.
+    status: Option<&'static str>,
+    /// Arithmetic of its logits.
+    kernel_profile: Option<&'static str>,
+    price_in_lamports_per_1k: Option<u32>,
+    price_out_lamports_per_1k: Option<u32>,
+    /// Tokens of prompt and answer together.
+    context_length: Option<u32>,
+    /// Most tokens of a job.
+    max_job_tokens: Option<u32>,
+    /// Registered validators that serve it; null while the chain is away.
+    validators: Option<usize>,
+}
+
+async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView {
     let chain = app.catalogue.on_chain(model).await;
     let chain = chain.as_ref().ok();
     let serving = match app.validators.registered().await {
@@ -336,60 +376,56 @@ async fn model_value(app: &App, model: &crate::intake::plan::Served) -> ApiResul
         ),
         Err(_) => None,
     };
-    let created: Option<i64> = match app.pool.get().await {
-        Ok(client) => client
-            .query_opt("SELECT extract(epoch FROM registered_at)::bigint FROM analytics.models_processed WHERE id_key = $1", &[&model.address.as_ref()])
-            .await
-            .ok()
-            .flatten()
-            .and_then(|row| row.get(0)),
-        Err(_) => None,
-    };
-    Ok(json!({
-        "id": model.id,
-        "object": "model",
-        "created": created,
-        "owned_by": chain.map(|c| Pubkey::new_from_array(c.registrant).to_string()),
-        "name": model.name,
-        "identity": hex::encode(model.identity),
-        "address": model.address.to_string(),
-        "status": chain.and_then(|c| ModelStatus::from_u8(c.header.status)).map(ModelStatus::as_str),
-        "kernel_profile": chain
+    let created = sums::registered(&app.pool, &model.address).await;
+    ModelView {
+        id: model.id.clone(),
+        object: "model",
+        created: created.ok().flatten(),
+        owned_by: chain.map(|c| Pubkey::new_from_array(c.registrant).to_string()),
+        name: model.name.clone(),
+        identity: hex::encode(model.identity),
+        address: model.address.to_string(),
+        status: chain
+            .and_then(|c| ModelStatus::from_u8(c.header.status))
+            .map(ModelStatus::as_str),
+        kernel_profile: chain
             .and_then(|c| u8::try_from(c.spec.kernel_profile.get()).ok())
             .and_then(KernelProfile::from_u8)
             .map(KernelProfile::as_str),
-        "price_in_lamports_per_1k": chain.map(|c| c.price_in.get()),
-        "price_out_lamports_per_1k": chain.map(|c| c.price_out.get()),
-        "context_length": chain.map(|c| c.spec.context_length.get()),
-        "max_job_tokens": chain.map(|c| c.spec.max_job_tokens.get()),
-        "validators": serving,
-    }))
+        price_in_lamports_per_1k: chain.map(|c| c.price_in.get()),
+        price_out_lamports_per_1k: chain.map(|c| c.price_out.get()),
+        context_length: chain.map(|c| c.spec.context_length.get()),
+        max_job_tokens: chain.map(|c| c.spec.max_job_tokens.get()),
+        validators: serving,
+    }
 }
 
 /// Models that this gateway serves, in OpenAI's shape, with price, context and validators. Retired ones are not offered.
-#[utoipa::path(get, path = "/v1/models", tag = "inference", responses((status = 200, description = "{object: \"list\", data, has_more}")))]
-pub async fn models(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
+#[utoipa::path(get, path = "/v1/models", tag = "inference", responses((status = 200, description = "Models", body = Page<ModelView>)))]
+pub async fn models(State(app): State<Arc<App>>) -> Json<Page<ModelView>> {
     let mut data = Vec::new();
     for model in app.catalogue.all() {
-        let value = model_value(&app, model).await?;
-        if value["status"] != ModelStatus::Retired.as_str() {
-            data.push(value);
+        let view = model_view(&app, model).await;
+        if view.status != Some(ModelStatus::Retired.as_str()) {
+            data.push(view);
         }
     }
-    Ok(Json(
-        json!({"object": "list", "data": data, "has_more": false}),
-    ))
+    Json(Page {
+        object: "list",
+        data,
+        has_more: false,
+    })
 }
 
 /// One model.
 #[utoipa::path(get, path = "/v1/models/{id}", tag = "inference", params(("id" = String, Path)),
-    responses((status = 200, description = "The model"), (status = 404, description = "model_not_found")))]
+    responses((status = 200, description = "The model", body = ModelView), (status = 404, description = "model_not_found", body = ErrorBody)))]
 pub async fn model(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<ModelView>> {
     let model = app.catalogue.find(&id)?;
-    Ok(Json(model_value(&app, &model).await?))
+    Ok(Json(model_view(&app, &model).await))
 }
 
 #[cfg(test)]
@@ -407,11 +443,11 @@ mod tests {
 
     #[test]
     fn one_row_more_than_asked_for_means_more() {
-        let rows = || [json!(1), json!(2), json!(3)].into_iter();
+        let page = serde_json::to_value(Page::new(vec![1, 2, 3], 2)).unwrap();
         assert_eq!(
-            Page::new(rows(), 2).map(|row| row),
-            json!({"object": "list", "data": [1, 2], "has_more": true})
+            page,
+            serde_json::json!({"object": "list", "data": [1, 2], "has_more": true})
         );
-        assert_eq!(Page::new(rows(), 3).map(|row| row)["has_more"], false);
+        assert!(!Page::new(vec![1, 2, 3], 3).has_more);
     }
 }

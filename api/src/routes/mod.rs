@@ -5,7 +5,6 @@ pub mod feed;
 pub mod health;
 pub mod jobs;
 pub mod keys;
-mod listing;
 pub mod lists;
 pub mod nodes;
 pub mod pages;

@@ -6,13 +6,14 @@ use axum::{Json, extract::State, http::StatusCode};
 use mythic_client::Commitment;
 use mythic_interface::state::NO_KEY;
 use mythic_wire::{Announcement, JobResult, PromptBody, parse_hex32, signed::purpose};
-use serde_json::{Value, json};
+use serde::Serialize;
 use solana_pubkey::Pubkey;
+use utoipa::ToSchema;
 
 use crate::{
     app::App,
     chain::pay,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, ErrorBody},
     http::{PathParam, SignedBody},
     jobs::{attempt::Event, result},
     routes::jobs::parse_job,
@@ -34,14 +35,36 @@ fn malformed(error: serde_json::Error) -> ApiError {
     )
 }
 
+/// An announcement was noted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AnnouncementNoted {
+    /// `announcement`.
+    object: &'static str,
+    /// Authority, base58.
+    validator: String,
+    noted: bool,
+}
+
+/// A result was kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResultKept {
+    /// `result`.
+    object: &'static str,
+    /// Address of the job, base58.
+    job: String,
+    kept: bool,
+}
+
 /// A validator's models, queue and speed, every 10 seconds, signed by its operator.
 #[utoipa::path(put, path = "/v1/nodes/{validator}", tag = "nodes", params(("validator" = String, Path, description = "Authority")),
-    request_body(content = Object, description = "Announcement"), responses((status = 200, description = "Noted"), (status = 403, description = "not_the_operator")))]
+    request_body(content = Announcement, description = "Signed by the operator"), security(("wallet_signature" = [])),
+    responses((status = 200, description = "Noted", body = AnnouncementNoted), (status = 401, description = "invalid_signature", body = ErrorBody),
+              (status = 403, description = "not_the_operator", body = ErrorBody), (status = 404, description = "validator_not_found", body = ErrorBody)))]
 pub async fn announce(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam,
     signed: SignedBody,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<AnnouncementNoted>> {
     let authority: Pubkey = id
         .parse()
         .map_err(|_| ApiError::invalid("validator", "validator must be a base58 authority"))?;
@@ -80,9 +103,11 @@ pub async fn announce(
     }
     app.validators.announce(authority.to_bytes(), announcement);
     app.jobs.queue.changed();
-    Ok(Json(
-        json!({"object": "announcement", "validator": id, "noted": true}),
-    ))
+    Ok(Json(AnnouncementNoted {
+        object: "announcement",
+        validator: id,
+        noted: true,
+    }))
 }
 
 /// The operator that accepted a job, as the chain says.
@@ -99,7 +124,9 @@ async fn is_operator(app: &App, validator: &[u8; 32], signer: &Pubkey) -> ApiRes
 
 /// The prompt of an accepted job, for the operator that accepted it.
 #[utoipa::path(get, path = "/v1/prompts/{prompt_hash}", tag = "nodes", params(("prompt_hash" = String, Path, description = "64 hex digits")),
-    responses((status = 200, description = "Token ids, salt, stop strings"), (status = 403, description = "not_the_operator"), (status = 404, description = "prompt_not_found")))]
+    security(("wallet_signature" = [])),
+    responses((status = 200, description = "Token ids, salt, stop strings", body = PromptBody), (status = 401, description = "invalid_signature", body = ErrorBody),
+              (status = 403, description = "not_the_operator", body = ErrorBody), (status = 404, description = "prompt_not_found", body = ErrorBody)))]
 pub async fn prompt(
     State(app): State<Arc<App>>,
     PathParam(hash): PathParam,
@@ -141,13 +168,16 @@ pub async fn prompt(
 }
 
 /// The result of a job that this gateway sent, checked against what the chain has of it.
-#[utoipa::path(put, path = "/v1/jobs/{id}/result", tag = "nodes", params(("id" = String, Path)), request_body(content = Object, description = "JobResult"),
-    responses((status = 200, description = "Kept"), (status = 403, description = "not_the_operator"), (status = 409, description = "not_submitted"), (status = 422, description = "result_mismatch")))]
+#[utoipa::path(put, path = "/v1/jobs/{id}/result", tag = "nodes", params(("id" = String, Path)), request_body(content = JobResult, description = "Signed by the operator"),
+    security(("wallet_signature" = [])),
+    responses((status = 200, description = "Kept", body = ResultKept), (status = 401, description = "invalid_signature", body = ErrorBody),
+              (status = 403, description = "not_the_operator", body = ErrorBody), (status = 404, description = "job_not_found", body = ErrorBody),
+              (status = 409, description = "not_submitted, with Retry-After", body = ErrorBody), (status = 422, description = "result_mismatch", body = ErrorBody)))]
 pub async fn result(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam,
     signed: SignedBody,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<ResultKept>> {
     let address = parse_job(&id)?;
     let signer = signed.signer(&purpose::result(&address))?;
     let result: JobResult = serde_json::from_slice(&signed.body).map_err(malformed)?;
@@ -193,7 +223,9 @@ pub async fn result(
         store::feed(&app.pool, &address, Event::Brought, note).await?;
         app.jobs.janitor.notify_one();
     }
-    Ok(Json(
-        json!({"object": "result", "job": address.to_string(), "kept": true}),
-    ))
+    Ok(Json(ResultKept {
+        object: "result",
+        job: address.to_string(),
+        kept: true,
+    }))
 }

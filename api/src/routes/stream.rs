@@ -19,9 +19,10 @@ use serde_json::json;
 
 use crate::{
     app::App,
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, ErrorBody},
     http::{Caller, Query, address::group, stopping, unsigned},
-    routes::feed::{FeedQuery, Filter, Item, Reader, Subscription},
+    routes::feed::{FeedQuery, Filter, Follower, Item, Subscription},
+    store::feed::ShownEvent,
 };
 
 /// Pause between pings.
@@ -54,7 +55,9 @@ fn cursor(query: &FeedQuery, headers: &HeaderMap) -> ApiResult<Option<i64>> {
            ("after" = Option<i64>, Query, description = "Everything after this number; also Last-Event-ID"), ("entity" = Option<String>, Query),
            ("job" = Option<String>, Query, description = "This job and its disputes"),
            ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
-    responses((status = 200, description = "text/event-stream"), (status = 410, description = "feed_expired")))]
+    responses((status = 200, description = "`data` of each event", content_type = "text/event-stream", body = ShownEvent),
+              (status = 401, description = "invalid_signature", body = ErrorBody), (status = 404, description = "model_not_found", body = ErrorBody),
+              (status = 410, description = "feed_expired", body = ErrorBody), (status = 429, description = "too_many_subscribers", body = ErrorBody)))]
 pub async fn sse(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -117,9 +120,9 @@ async fn reader(
     Caller(address): Caller,
     uri: &Uri,
     headers: &HeaderMap,
-) -> ApiResult<Reader> {
+) -> ApiResult<Follower> {
     if !headers.contains_key(mythic_wire::signed::HEADER_SIGNATURE) {
-        return Ok(Reader::Address(group(address)));
+        return Ok(Follower::Address(group(address)));
     }
     let path = uri
         .path_and_query()
@@ -133,8 +136,8 @@ async fn reader(
     let (_, validators) = app.validators.registered().await?;
     Ok(
         match validators.iter().any(|one| one.operator == operator) {
-            true => Reader::Operator(operator),
-            false => Reader::Address(group(address)),
+            true => Follower::Operator(operator),
+            false => Follower::Address(group(address)),
         },
     )
 }
@@ -143,7 +146,9 @@ async fn reader(
 #[utoipa::path(get, path = "/ws", tag = "feed",
     params(("topics" = Option<String>, Query), ("after" = Option<i64>, Query), ("entity" = Option<String>, Query), ("job" = Option<String>, Query),
            ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
-    responses((status = 101, description = "WebSocket"), (status = 410, description = "feed_expired"), (status = 426, description = "not a WebSocket request")))]
+    responses((status = 101, description = "WebSocket; each message is a FeedEvent"), (status = 401, description = "invalid_signature", body = ErrorBody),
+              (status = 404, description = "model_not_found", body = ErrorBody), (status = 410, description = "feed_expired", body = ErrorBody),
+              (status = 426, description = "websocket_expected", body = ErrorBody), (status = 429, description = "too_many_subscribers", body = ErrorBody)))]
 pub async fn ws(
     State(app): State<Arc<App>>,
     caller: Caller,

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use crate::{
     error::{ApiError, ApiResult},
@@ -44,6 +44,42 @@ pub struct KeptKey {
     pub created: i64,
     /// It works no more.
     pub revoked: bool,
+}
+
+/// A key with its delegate's secret, as it is kept.
+#[derive(Debug)]
+pub struct SealedKey {
+    /// Its id.
+    pub id: String,
+    /// The wallet that pays.
+    pub owner: Vec<u8>,
+    /// The delegate's secret, encrypted.
+    pub sealed: Vec<u8>,
+}
+
+impl SealedKey {
+    fn of(row: &Row) -> Self {
+        Self {
+            id: row.get(0),
+            owner: row.get(1),
+            sealed: row.get(2),
+        }
+    }
+}
+
+/// A key that is not revoked, by its SHA-256.
+pub async fn by_hash(client: &Client, hash: &[u8; 32]) -> ApiResult<Option<SealedKey>> {
+    let sql =
+        "SELECT id, owner, sealed FROM gateway.api_key WHERE hash = $1 AND revoked_at IS NULL";
+    let row = client.query_opt(sql, &[&hash.as_slice()]).await?;
+    Ok(row.as_ref().map(SealedKey::of))
+}
+
+/// A key by its id, revoked ones too.
+pub async fn by_id(client: &Client, id: &str) -> ApiResult<Option<SealedKey>> {
+    let sql = "SELECT id, owner, sealed FROM gateway.api_key WHERE id = $1";
+    let row = client.query_opt(sql, &[&id]).await?;
+    Ok(row.as_ref().map(SealedKey::of))
 }
 
 /// Uses a signature up, at all gateways of this database; false if it was used before. Those that are too old to be valid are forgotten.

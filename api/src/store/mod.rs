@@ -1,4 +1,4 @@
-//! What the gateway keeps in PostgreSQL: all SQL on its own tables.
+//! PostgreSQL: what the gateway keeps there, and what it reads of the index. All of its SQL is here.
 
 mod attempts;
 mod instances;
@@ -22,6 +22,9 @@ use crate::error::ApiResult;
 
 pub use mythic_postgres::Pool;
 
+pub mod feed;
+pub mod health;
+pub mod index;
 pub mod keys;
 pub mod text;
 

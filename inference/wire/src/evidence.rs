@@ -14,28 +14,36 @@ pub const MAX_OUTPUT: usize = 1 << 20;
 /// What a validator keeps for each job until it can no longer be disputed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Evidence {
     /// The job account; base58 in JSON.
     #[serde(with = "base58")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub job: [u8; 32],
     /// The validator's authority, as leaves name it; base58 in JSON.
     #[serde(with = "base58")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub submitter: [u8; 32],
     /// Hex in JSON, like all byte strings below.
     #[serde(with = "hex_bytes")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub terms_hash: Hash,
     #[serde(with = "hex_bytes")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub salt: [u8; 16],
     pub prompt_ids: Vec<u32>,
     pub output_ids: Vec<u32>,
     /// At each position the four largest logits, `[token id, Q16.16]`, largest first.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<Vec<Vec<i64>>>))]
     pub leaves: Vec<Top4>,
     /// The job's seed.
     #[serde(with = "hex_bytes")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub seed: Hash,
     /// Temperature in thousandths.
     pub temperature_milli: u16,
     #[serde(with = "hex_bytes")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub fingerprint: Hash,
 }
 

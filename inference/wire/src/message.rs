@@ -96,6 +96,7 @@ pub enum NodeEvent {
 
 /// `PUT /v1/nodes/:validator` (`:validator` = base58 authority), signed by the validator's operator, every 10 s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Announcement {
     /// Base58 authority of the validator.
     pub validator: String,
@@ -121,6 +122,7 @@ pub struct Announcement {
 
 /// A model that a node serves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OfferedModel {
     /// Hex identity, 32 bytes.
     pub identity: String,
@@ -134,6 +136,7 @@ pub struct OfferedModel {
 
 /// Answer of `GET /v1/prompts/:prompt_hash` (hex), only for the operator whose validator accepted a job with that prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PromptBody {
     /// Token ids as the model sees them, BOS included.
     pub prompt_ids: Vec<u32>,
@@ -146,11 +149,13 @@ pub struct PromptBody {
 
 /// `PUT /v1/jobs/:id/result`: what the node committed to on chain, signed by the operator.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobResult {
     /// Base58 address.
     pub job: String,
     /// Why the output ended.
     #[serde(with = "finish")]
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub finish_reason: Finish,
     /// All output ids.
     pub output_ids: Vec<u32>,

@@ -55,7 +55,7 @@ mod tests {
     use serde_json::Value;
     use tokio_postgres::{Client, NoTls, types::ToSql};
 
-    use crate::{routes::disputes, routes::jobs, routes::lists};
+    use crate::store::index::{disputes, jobs, stats::Statistic, validators};
 
     const JOBS: i64 = 50_000;
     const PAGE: i64 = 21;
@@ -181,9 +181,14 @@ mod tests {
             let jobs = jobs::list_sql(commitment);
             let (status, judged, all): (Option<i16>, Option<i16>, Option<i16>) =
                 (Some(6), Some(2), None);
-            let stats = ["burns", "settlements", "slashes", "fingerprints"]
-                .map(|name| lists::stats_sql(name, commitment).unwrap());
-            let validators = lists::validators_sql(commitment);
+            let stats = [
+                Statistic::Burns,
+                Statistic::Settlements,
+                Statistic::Slashes,
+                Statistic::Fingerprints,
+            ]
+            .map(|statistic| statistic.sql(commitment));
+            let validators = validators::list_sql(commitment);
             let disputes = disputes::list_sql(commitment);
             let (start, slot): (Option<i64>, Option<i64>) = (None, Some(after));
             let mut queries: Vec<(&str, Vec<&(dyn ToSql + Sync)>)> = vec![

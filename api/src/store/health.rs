@@ -1,0 +1,136 @@
+//! How index, alarms and settler are doing, as the database says.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_postgres::Client;
+use utoipa::ToSchema;
+
+use super::Pool;
+
+/// Where the index stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct IndexStatus {
+    pub processed_slot: Option<u64>,
+    confirmed_slot: Option<u64>,
+    finalized_slot: Option<u64>,
+    /// Last commit of the indexer.
+    committed_at: Option<String>,
+    /// Ranges of slots that are missing.
+    pub gaps_open: Option<u64>,
+    inexact_through: Option<i64>,
+    dead_letters: Option<u64>,
+    quarantined: Option<u64>,
+    /// Open alarms.
+    alarms: Option<u64>,
+    feed_seq: Option<i64>,
+    feed_oldest: Option<i64>,
+    genesis_hash: Option<String>,
+    /// Seconds since `committed_at`.
+    pub silent_seconds: Option<i64>,
+}
+
+/// Open alarms of a kind.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AlarmKind {
+    kind: String,
+    open: i64,
+    since: String,
+    newest: Option<String>,
+    newest_at: Option<String>,
+    clears_itself: Option<bool>,
+}
+
+/// A comparison of the index with the chain.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Reconciliation {
+    pub ok: bool,
+    context_slot: i64,
+    accounts: i64,
+    differing: i64,
+    confirmed: i64,
+    unbacked: i64,
+    inexact: i64,
+    /// Lamports that accounts store, by kind.
+    stored_on_chain: HashMap<String, Value>,
+    /// The same, as the index has it.
+    stored_in_index: HashMap<String, Value>,
+    /// What differs, for people.
+    details: Value,
+    checked_at: String,
+    /// Seconds since `checked_at`.
+    #[serde(default)]
+    pub silent_seconds: Option<i64>,
+}
+
+async fn row<T: serde::de::DeserializeOwned>(client: &Client, sql: &str) -> Result<T, String> {
+    let row = client
+        .query_one(sql, &[])
+        .await
+        .map_err(|error| error.to_string())?;
+    serde_json::from_value(row.get(0)).map_err(|error| error.to_string())
+}
+
+async fn reconciliation(client: &Client) -> Result<Option<Reconciliation>, String> {
+    let exists = client
+        .query_one(
+            "SELECT to_regclass('settler.reconciliation') IS NOT NULL",
+            &[],
+        )
+        .await
+        .map_err(|error| error.to_string())?;
+    if !exists.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    row(
+        client,
+        "SELECT COALESCE((SELECT to_jsonb(r) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - checked_at)::bigint)
+           FROM settler.reconciliation r LIMIT 1), 'null')",
+    )
+    .await
+}
+
+/// What the database says, over one connection.
+pub struct Stored {
+    pub index: Result<IndexStatus, String>,
+    pub alarms: Result<Vec<AlarmKind>, String>,
+    pub reconciliation: Result<Option<Reconciliation>, String>,
+}
+
+/// Asks for all of it at once; an error means that the database itself is away.
+pub async fn stored(pool: &Pool) -> Result<Stored, String> {
+    let client = pool.get().await.map_err(|error| error.to_string())?;
+    client
+        .simple_query("SELECT 1")
+        .await
+        .map_err(|error| error.to_string())?;
+    let (index, alarms, reconciliation) = tokio::join!(
+        row(
+            &client,
+            "SELECT to_jsonb(s) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - committed_at)::bigint)
+               FROM analytics.pipeline_status s",
+        ),
+        row(
+            &client,
+            "SELECT COALESCE(jsonb_agg(to_jsonb(k) ORDER BY k.since), '[]') FROM (
+                 SELECT kind, count(*) AS open, min(since) AS since, (array_agg(detail ORDER BY newest_at DESC, id DESC))[1] AS newest,
+                        max(newest_at) AS newest_at, bool_and(clears_itself) AS clears_itself
+                   FROM analytics.alarms WHERE cleared_at IS NULL GROUP BY kind) k",
+        ),
+        reconciliation(&client),
+    );
+    Ok(Stored {
+        index,
+        alarms,
+        reconciliation,
+    })
+}
+
+/// Whether the database answers.
+pub async fn answers(pool: &Pool) -> Result<(), String> {
+    let client = pool.get().await.map_err(|error| error.to_string())?;
+    let answer = client.simple_query("SELECT 1").await;
+    answer.map(drop).map_err(|error| error.to_string())
+}

@@ -1,0 +1,56 @@
+//! The network at a glance, from sums that are kept while rows are written.
+
+use serde::{Deserialize, Serialize};
+use solana_pubkey::Pubkey;
+use utoipa::ToSchema;
+
+use super::decode;
+use crate::{error::ApiResult, store::Pool};
+
+/// The network's figures; sums are since the first slot.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NetworkSums {
+    /// Newest slot of the index; null before the first.
+    slot: Option<i64>,
+    /// Newest finalized slot.
+    finalized_slot: Option<i64>,
+    registered_validators: i64,
+    /// Validators that name a GPU.
+    gpus: i64,
+    staked_lamports: i64,
+    /// Jobs requested.
+    jobs: i64,
+    jobs_settled: i64,
+    jobs_refunded: i64,
+    jobs_slashed: i64,
+    disputes: i64,
+    /// Disputes that are not resolved.
+    disputes_open: i64,
+    prompt_tokens: i64,
+    output_tokens: i64,
+    fee_lamports: i64,
+    slashed_lamports: i64,
+    /// Destined to be burned: parts of fees, registrations, disputes.
+    burned_lamports: i64,
+}
+
+/// The network's figures at the processed commitment.
+pub async fn sums(pool: &Pool) -> ApiResult<NetworkSums> {
+    let client = pool.get().await?;
+    let row = client
+        .query_one("SELECT to_jsonb(n) FROM analytics.network_processed n", &[])
+        .await?;
+    decode(row.get(0))
+}
+
+/// When a model was registered, Unix seconds; `None` if the index does not know.
+pub async fn registered(pool: &Pool, model: &Pubkey) -> ApiResult<Option<i64>> {
+    let client = pool.get().await?;
+    let row = client
+        .query_opt(
+            "SELECT extract(epoch FROM registered_at)::bigint FROM analytics.models_processed WHERE id_key = $1",
+            &[&model.as_ref()],
+        )
+        .await?;
+    Ok(row.and_then(|row| row.get(0)))
+}
