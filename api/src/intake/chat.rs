@@ -146,7 +146,7 @@ impl Intake<'_> {
 }
 
 /// OpenAI's chat completions, streamed or whole.
-#[utoipa::path(post, path = "/v1/chat/completions", tag = "inference",
+#[utoipa::path(post, path = "/v1/chat/completions", operation_id = "create_chat_completion", tag = "inference",
     request_body(content = shapes::ChatBody, description = "OpenAI's chat completion request; what can't be honoured is refused by name"),
     security((), ("api_key" = [])),
     responses((status = 200, description = "With `stream` text/event-stream of ChatCompletionChunk, then `[DONE]`", body = ChatCompletion),
@@ -405,7 +405,7 @@ pub struct Inference {
 }
 
 /// One prompt: its whole answer, or an open job at once.
-#[utoipa::path(post, path = "/v1/inference", tag = "inference",
+#[utoipa::path(post, path = "/v1/inference", operation_id = "create_inference", tag = "inference",
     params(("wait" = Option<bool>, Query, description = "false: make an open job and return it at once")),
     request_body(content = shapes::InferenceBody), security((), ("api_key" = [])),
     responses((status = 200, description = "The answer", body = Inference), (status = 202, description = "The open job; `pending` until it is indexed", body = JobDetails),
@@ -512,7 +512,7 @@ pub struct Terms {
 }
 
 /// What a request would cost, and everything a client needs to sign RequestInference itself.
-#[utoipa::path(post, path = "/v1/estimate", tag = "inference",
+#[utoipa::path(post, path = "/v1/estimate", operation_id = "estimate", tag = "inference",
     request_body(content = shapes::EstimateBody),
     responses((status = 200, description = "Tokens, estimated and ceiling cost in lamports and SOL, and `terms` for a client's own transaction", body = Estimate),
               (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),
