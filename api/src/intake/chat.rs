@@ -402,6 +402,9 @@ pub struct Inference {
     model: String,
     /// A stored answer is shown again.
     replayed: bool,
+    /// The chain did not show the result in time: nobody vouches for the answer yet; `GET /v1/jobs/{id}` tells later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unconfirmed: bool,
 }
 
 /// One prompt: its whole answer, or an open job at once.
@@ -464,6 +467,7 @@ pub async fn inference(
                 usage: completion::usage(&ends),
                 model: run.head.model.clone(),
                 replayed: run.frame_replayed(),
+                unconfirmed: first.end.unconfirmed,
             };
             Ok(with_headers(
                 &app,

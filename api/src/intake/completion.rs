@@ -187,6 +187,9 @@ pub struct Mythic {
     /// A stored answer is shown again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// The chain did not show every result in time: nobody vouches for the answer yet; `GET /v1/jobs/{id}` tells later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 /// One job of several.
@@ -200,6 +203,9 @@ pub struct MythicJob {
     pub cost_lamports: u64,
     /// Where its receipt is.
     pub receipt: String,
+    /// The chain did not show the result in time: nobody vouches for the answer yet; its job tells later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 fn finish_reason(finish: Finish) -> &'static str {
@@ -318,11 +324,13 @@ impl Frame {
                         validator: end.validator.clone(),
                         cost_lamports: end.cost_lamports,
                         receipt: end.receipt.clone(),
+                        unconfirmed: end.unconfirmed,
                     })
                     .collect(),
                 _ => Vec::new(),
             },
             replayed: self.replayed,
+            unconfirmed: ends.iter().any(|end| end.unconfirmed),
         }
     }
 
