@@ -266,6 +266,17 @@ mod tests {
                 }
             }
         }
+        let names: Vec<&str> = object(&document["paths"])
+            .values()
+            .flat_map(|item| object(item).values())
+            .map(|operation| operation["operationId"].as_str().unwrap())
+            .collect();
+        let different: std::collections::HashSet<&str> = names.iter().copied().collect();
+        assert_eq!(
+            different.len(),
+            names.len(),
+            "generated clients name their functions by these: {names:?}"
+        );
         let schemes = object(&document["components"]["securitySchemes"]);
         assert!(schemes.contains_key("api_key") && schemes.contains_key("wallet_signature"));
         assert_eq!(document["servers"][0]["url"], "http://127.0.0.1:4002");

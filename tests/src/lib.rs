@@ -3,6 +3,7 @@
 
 pub mod court;
 pub mod load;
+pub mod openapi;
 pub mod strangers;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -470,20 +471,30 @@ pub async fn chat_python(network: &Network, prompt: &str, max_tokens: u32) -> Re
     Ok(serde_json::from_slice(&out)?)
 }
 
-/// Streams a chat with the official Node.js client.
-pub async fn chat_node(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
-    let dir = target().join("e2e/node");
-    if !dir.join("ready").is_file() {
+/// A directory `name` of this build with the npm packages that `from`/package.json pins, and `files` of `from`.
+fn npm(name: &str, from: &Path, files: &[&str]) -> Result<PathBuf> {
+    let dir = target().join("e2e").join(name);
+    let (wanted, here) = (from.join("package.json"), dir.join("package.json"));
+    let wanted = std::fs::read(wanted)?;
+    let works = || std::fs::read(&here).is_ok_and(|pinned| pinned == wanted);
+    let make = || -> Result<()> {
         std::fs::create_dir_all(&dir)?;
-        for name in ["package.json", "chat.mjs"] {
-            std::fs::copy(sources().join(name), dir.join(name))?;
-        }
+        std::fs::write(&here, &wanted)?;
         run(Command::new("npm")
             .args(["install", "--no-audit", "--no-fund", "--no-package-lock"])
             .current_dir(&dir))?;
-        std::fs::write(dir.join("ready"), "")?;
+        Ok(())
+    };
+    kept(&dir.join("ready"), works, make)?;
+    for file in files {
+        std::fs::copy(from.join(file), dir.join(file))?;
     }
-    std::fs::copy(sources().join("chat.mjs"), dir.join("chat.mjs"))?;
+    Ok(dir)
+}
+
+/// Streams a chat with the official Node.js client.
+pub async fn chat_node(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
+    let dir = npm("node", &sources(), &["chat.mjs"])?;
     let (base, key, model) = (
         network.url("/v1"),
         network.text("api_key"),

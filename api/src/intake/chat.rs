@@ -146,7 +146,7 @@ impl Intake<'_> {
 }
 
 /// OpenAI's chat completions, streamed or whole.
-#[utoipa::path(post, path = "/v1/chat/completions", tag = "inference",
+#[utoipa::path(post, path = "/v1/chat/completions", operation_id = "create_chat_completion", tag = "inference",
     request_body(content = shapes::ChatBody, description = "OpenAI's chat completion request; what can't be honoured is refused by name"),
     security((), ("api_key" = [])),
     responses((status = 200, description = "With `stream` text/event-stream of ChatCompletionChunk, then `[DONE]`", body = ChatCompletion),
@@ -402,10 +402,13 @@ pub struct Inference {
     model: String,
     /// A stored answer is shown again.
     replayed: bool,
+    /// The chain did not show the result in time: nobody vouches for the answer yet; `GET /v1/jobs/{id}` tells later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unconfirmed: bool,
 }
 
 /// One prompt: its whole answer, or an open job at once.
-#[utoipa::path(post, path = "/v1/inference", tag = "inference",
+#[utoipa::path(post, path = "/v1/inference", operation_id = "create_inference", tag = "inference",
     params(("wait" = Option<bool>, Query, description = "false: make an open job and return it at once")),
     request_body(content = shapes::InferenceBody), security((), ("api_key" = [])),
     responses((status = 200, description = "The answer", body = Inference), (status = 202, description = "The open job; `pending` until it is indexed", body = JobDetails),
@@ -464,6 +467,7 @@ pub async fn inference(
                 usage: completion::usage(&ends),
                 model: run.head.model.clone(),
                 replayed: run.frame_replayed(),
+                unconfirmed: first.end.unconfirmed,
             };
             Ok(with_headers(
                 &app,
@@ -512,7 +516,7 @@ pub struct Terms {
 }
 
 /// What a request would cost, and everything a client needs to sign RequestInference itself.
-#[utoipa::path(post, path = "/v1/estimate", tag = "inference",
+#[utoipa::path(post, path = "/v1/estimate", operation_id = "estimate", tag = "inference",
     request_body(content = shapes::EstimateBody),
     responses((status = 200, description = "Tokens, estimated and ceiling cost in lamports and SOL, and `terms` for a client's own transaction", body = Estimate),
               (status = 400, description = "invalid_request, invalid_json, unsupported_parameter, context_length_exceeded", body = ErrorBody),

@@ -190,6 +190,9 @@ pub struct Mythic {
     /// A stored answer is shown again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// The chain did not show every result in time: nobody vouches for the answer yet; `GET /v1/jobs/{id}` tells later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 /// One job of several.
@@ -203,6 +206,9 @@ pub struct MythicJob {
     pub cost_lamports: u64,
     /// Where its receipt is.
     pub receipt: String,
+    /// The chain did not show the result in time: nobody vouches for the answer yet; its job tells later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
 }
 
 fn finish_reason(finish: Finish) -> &'static str {
@@ -321,12 +327,14 @@ impl Frame {
                         validator: end.validator.clone(),
                         cost_lamports: end.cost_lamports,
                         receipt: end.receipt.clone(),
+                        unconfirmed: end.unconfirmed,
                     })
                     .collect(),
                 _ => Vec::new(),
             },
             unconfirmed: ends.iter().any(|end| end.unconfirmed),
             replayed: self.replayed,
+            unconfirmed: ends.iter().any(|end| end.unconfirmed),
         }
     }
 

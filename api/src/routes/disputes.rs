@@ -109,7 +109,7 @@ pub struct DisputesQuery {
 }
 
 /// Disputes, newest first, each with its phase and the slots left of it.
-#[utoipa::path(get, path = "/v1/disputes", tag = "disputes",
+#[utoipa::path(get, path = "/v1/disputes", operation_id = "list_disputes", tag = "disputes",
     params(("limit" = Option<i64>, Query, description = "1 to 100, default 20"), ("after" = Option<String>, Query, description = "Id of the last dispute seen"),
            ("commitment" = Option<String>, Query), ("status" = Option<String>, Query, description = "openings, jury or resolved"),
            ("job" = Option<String>, Query), ("validator" = Option<String>, Query, description = "Whose result is challenged"),
@@ -155,7 +155,7 @@ pub struct DisputeQuery {
 }
 
 /// One dispute: phase with its countdown, jurors, checked positions, posted output, amounts. Logits are Q16.16.
-#[utoipa::path(get, path = "/v1/disputes/{id}", tag = "disputes",
+#[utoipa::path(get, path = "/v1/disputes/{id}", operation_id = "show_dispute", tag = "disputes",
     params(("id" = String, Path), ("commitment" = Option<String>, Query, description = "processed (default), confirmed or finalized")),
     responses((status = 200, description = "The dispute; what is not known yet is null", body = DisputeDetails),
               (status = 404, description = "dispute_not_found", body = ErrorBody)))]

@@ -137,7 +137,7 @@ pub struct JobQuery {
 }
 
 /// One job: status with its transitions, amounts, hashes. To the key that paid also `output`, for 24 hours.
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs/{id}", operation_id = "show_job", tag = "jobs",
     params(("id" = String, Path), ("commitment" = Option<String>, Query, description = "processed (default), confirmed or finalized")),
     security((), ("api_key" = [])),
     responses((status = 200, description = "The job; what is not known yet is null", body = JobDetails),
@@ -200,7 +200,7 @@ pub struct JobsQuery {
 }
 
 /// Jobs, newest first.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
+#[utoipa::path(get, path = "/v1/jobs", operation_id = "list_jobs", tag = "jobs",
     params(("limit" = Option<i64>, Query, description = "1 to 100, default 20"), ("after" = Option<String>, Query, description = "Id of the last job seen"),
            ("commitment" = Option<String>, Query), ("status" = Option<String>, Query), ("validator" = Option<String>, Query),
            ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
@@ -323,7 +323,7 @@ impl ReceiptAttempt {
 }
 
 /// What was paid to whom for a job, and every attempt of the request it belongs to.
-#[utoipa::path(get, path = "/v1/jobs/{id}/receipt", tag = "jobs", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/v1/jobs/{id}/receipt", operation_id = "show_receipt", tag = "jobs", params(("id" = String, Path)),
     responses((status = 200, description = "The receipt", body = Receipt), (status = 404, description = "job_not_found", body = ErrorBody)))]
 pub async fn receipt(
     State(app): State<Arc<App>>,
@@ -422,7 +422,7 @@ async fn may_check(
 
 /// The evidence of a job as its validator gave it with the answer; it authenticates itself against the chain. It holds the
 /// prompt, so it is shown to the key that paid, to the job's owner and to validators that can judge the result, while they can.
-#[utoipa::path(get, path = "/v1/jobs/{id}/evidence", tag = "jobs", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/v1/jobs/{id}/evidence", operation_id = "show_evidence", tag = "jobs", params(("id" = String, Path)),
     security(("api_key" = []), ("wallet_signature" = [])),
     responses((status = 200, description = "The evidence bundle", body = Evidence), (status = 401, description = "invalid_signature", body = ErrorBody),
               (status = 403, description = "evidence_forbidden", body = ErrorBody), (status = 404, description = "job_not_found, evidence_not_found", body = ErrorBody),

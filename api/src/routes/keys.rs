@@ -128,7 +128,7 @@ async fn check_wallet(app: &App, wallet: &Pubkey) -> ApiResult<()> {
 }
 
 /// Makes an API key for the wallet that signs the request. The key is shown this once.
-#[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body(content = CreateKey, description = "Signed by the wallet; may be empty"),
+#[utoipa::path(post, path = "/v1/keys", operation_id = "create_key", tag = "keys", request_body(content = CreateKey, description = "Signed by the wallet; may be empty"),
     security(("wallet_signature" = [])),
     responses((status = 200, description = "The key, and the delegate that needs a spend grant from the wallet's vault", body = ApiKey),
               (status = 401, description = "invalid_signature", body = ErrorBody),
@@ -193,7 +193,7 @@ pub async fn create(
 }
 
 /// Lists the keys of the wallet that signs the request, newest first, without their secrets.
-#[utoipa::path(get, path = "/v1/keys", tag = "keys", security(("wallet_signature" = [])),
+#[utoipa::path(get, path = "/v1/keys", operation_id = "list_keys", tag = "keys", security(("wallet_signature" = [])),
     responses((status = 200, description = "The keys", body = ApiKeys), (status = 401, description = "invalid_signature", body = ErrorBody)))]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -215,7 +215,7 @@ pub async fn list(
 }
 
 /// Revokes a key of the wallet that signs the request. The spend grant stays until the wallet revokes it on chain.
-#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path)), security(("wallet_signature" = [])),
+#[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revoke_key", tag = "keys", params(("id" = String, Path)), security(("wallet_signature" = [])),
     responses((status = 200, description = "Revoked", body = RevokedKey), (status = 401, description = "invalid_signature", body = ErrorBody),
               (status = 404, description = "key_not_found", body = ErrorBody)))]
 pub async fn delete(

@@ -152,7 +152,7 @@ impl ValidatorView {
 }
 
 /// Validators by the order of their registration, with what they announce of themselves.
-#[utoipa::path(get, path = "/v1/validators", tag = "network",
+#[utoipa::path(get, path = "/v1/validators", operation_id = "list_validators", tag = "network",
     params(("limit" = Option<i64>, Query, description = "1 to 100, default 20"), ("after" = Option<String>, Query, description = "Id of the last validator seen"),
            ("commitment" = Option<String>, Query)),
     responses((status = 200, description = "Validators", body = Page<ValidatorView>)))]
@@ -173,7 +173,7 @@ pub async fn validators(
 }
 
 /// One validator, by its authority or its account's address.
-#[utoipa::path(get, path = "/v1/validators/{id}", tag = "network", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/v1/validators/{id}", operation_id = "show_validator", tag = "network", params(("id" = String, Path)),
     responses((status = 200, description = "The validator", body = ValidatorView), (status = 404, description = "validator_not_found", body = ErrorBody)))]
 pub async fn validator(
     State(app): State<Arc<App>>,
@@ -231,7 +231,7 @@ fn cursor(text: &str) -> ApiResult<Cursor> {
 }
 
 /// Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`.
-#[utoipa::path(get, path = "/v1/stats/{name}", tag = "network",
+#[utoipa::path(get, path = "/v1/stats/{name}", operation_id = "list_statistic", tag = "network",
     params(("name" = String, Path, description = "daily, burns, settlements, slashes or fingerprints"), ("limit" = Option<i64>, Query, description = "1 to 100, default 20"),
            ("after" = Option<String>, Query, description = "`cursor` of the last row seen"), ("commitment" = Option<String>, Query)),
     responses((status = 200, description = "Rows of the statistic, newest first", body = Statistics), (status = 404, description = "unknown_statistic", body = ErrorBody)))]
@@ -301,7 +301,7 @@ pub struct Network {
 }
 
 /// The network at a glance. What is not known is null.
-#[utoipa::path(get, path = "/v1/network", tag = "network",
+#[utoipa::path(get, path = "/v1/network", operation_id = "show_network", tag = "network",
     responses((status = 200, description = "Validators, GPUs, capacity, jobs, disputes, slashed, burned, staked, slot", body = Network)))]
 pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Network>> {
     let sums = sums::sums(&app.pool).await?;
@@ -401,7 +401,7 @@ async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView
 }
 
 /// Models that this gateway serves, in OpenAI's shape, with price, context and validators. Retired ones are not offered.
-#[utoipa::path(get, path = "/v1/models", tag = "inference", responses((status = 200, description = "Models", body = Page<ModelView>)))]
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_models", tag = "inference", responses((status = 200, description = "Models", body = Page<ModelView>)))]
 pub async fn models(State(app): State<Arc<App>>) -> Json<Page<ModelView>> {
     let mut data = Vec::new();
     for model in app.catalogue.all() {
@@ -418,7 +418,7 @@ pub async fn models(State(app): State<Arc<App>>) -> Json<Page<ModelView>> {
 }
 
 /// One model.
-#[utoipa::path(get, path = "/v1/models/{id}", tag = "inference", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/v1/models/{id}", operation_id = "show_model", tag = "inference", params(("id" = String, Path)),
     responses((status = 200, description = "The model", body = ModelView), (status = 404, description = "model_not_found", body = ErrorBody)))]
 pub async fn model(
     State(app): State<Arc<App>>,

@@ -56,7 +56,7 @@ pub struct ResultKept {
 }
 
 /// A validator's models, queue and speed, every 10 seconds, signed by its operator.
-#[utoipa::path(put, path = "/v1/nodes/{validator}", tag = "nodes", params(("validator" = String, Path, description = "Authority")),
+#[utoipa::path(put, path = "/v1/nodes/{validator}", operation_id = "announce_node", tag = "nodes", params(("validator" = String, Path, description = "Authority")),
     request_body(content = Announcement, description = "Signed by the operator"), security(("wallet_signature" = [])),
     responses((status = 200, description = "Noted", body = AnnouncementNoted), (status = 401, description = "invalid_signature", body = ErrorBody),
               (status = 403, description = "not_the_operator", body = ErrorBody), (status = 404, description = "validator_not_found", body = ErrorBody)))]
@@ -123,7 +123,7 @@ async fn is_operator(app: &App, validator: &[u8; 32], signer: &Pubkey) -> ApiRes
 }
 
 /// The prompt of an accepted job, for the operator that accepted it.
-#[utoipa::path(get, path = "/v1/prompts/{prompt_hash}", tag = "nodes", params(("prompt_hash" = String, Path, description = "64 hex digits")),
+#[utoipa::path(get, path = "/v1/prompts/{prompt_hash}", operation_id = "show_prompt", tag = "nodes", params(("prompt_hash" = String, Path, description = "64 hex digits")),
     security(("wallet_signature" = [])),
     responses((status = 200, description = "Token ids, salt, stop strings", body = PromptBody), (status = 401, description = "invalid_signature", body = ErrorBody),
               (status = 403, description = "not_the_operator", body = ErrorBody), (status = 404, description = "prompt_not_found", body = ErrorBody)))]
@@ -168,7 +168,7 @@ pub async fn prompt(
 }
 
 /// The result of a job that this gateway sent, checked against what the chain has of it.
-#[utoipa::path(put, path = "/v1/jobs/{id}/result", tag = "nodes", params(("id" = String, Path)), request_body(content = JobResult, description = "Signed by the operator"),
+#[utoipa::path(put, path = "/v1/jobs/{id}/result", operation_id = "bring_result", tag = "nodes", params(("id" = String, Path)), request_body(content = JobResult, description = "Signed by the operator"),
     security(("wallet_signature" = [])),
     responses((status = 200, description = "Kept", body = ResultKept), (status = 401, description = "invalid_signature", body = ErrorBody),
               (status = 403, description = "not_the_operator", body = ErrorBody), (status = 404, description = "job_not_found", body = ErrorBody),

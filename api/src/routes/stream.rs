@@ -50,7 +50,7 @@ fn cursor(query: &FeedQuery, headers: &HeaderMap) -> ApiResult<Option<i64>> {
 }
 
 /// The feed as server-sent events: `id` is the event's number, `data` its JSON; missing ones are told by an event `gap`.
-#[utoipa::path(get, path = "/v1/stream", tag = "feed",
+#[utoipa::path(get, path = "/v1/stream", operation_id = "follow_events", tag = "feed",
     params(("topics" = Option<String>, Query, description = "jobs, results, disputes, validators, settlements, leases, network; all if absent"),
            ("after" = Option<i64>, Query, description = "Everything after this number; also Last-Event-ID"), ("entity" = Option<String>, Query),
            ("job" = Option<String>, Query, description = "This job and its disputes"),
@@ -143,7 +143,7 @@ async fn reader(
 }
 
 /// The feed over WebSocket: one JSON text message per event, `{gap:{from,to}}` for missing ones.
-#[utoipa::path(get, path = "/ws", tag = "feed",
+#[utoipa::path(get, path = "/ws", operation_id = "follow_websocket", tag = "feed",
     params(("topics" = Option<String>, Query), ("after" = Option<i64>, Query), ("entity" = Option<String>, Query), ("job" = Option<String>, Query),
            ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
     responses((status = 101, description = "WebSocket; each message is a FeedEvent"), (status = 401, description = "invalid_signature", body = ErrorBody),

@@ -1,0 +1,59 @@
+//! A client generated from `/openapi.json` reads what a gateway answers: every field has the type that is described.
+
+use anyhow::{Result, ensure};
+use mythic_e2e::{
+    Network,
+    openapi::{Answered, answers, type_check},
+};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> {
+    let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
+    network.finalized(&network.text("own_job")).await?;
+    let described = network.get("/openapi.json").await?;
+    let mut found = answers(&network, &described).await?;
+    let model = network.model().await?;
+    let chat =
+        json!({"model": model, "max_tokens": 4, "messages": [{"role": "user", "content": "why?"}]});
+    let prompt = json!({"model": model, "max_tokens": 4, "prompt": "why?"});
+    for (path, body) in [
+        ("/v1/estimate", &prompt),
+        ("/v1/inference", &prompt),
+        ("/v1/inference?wait=false", &prompt),
+        ("/v1/chat/completions", &chat),
+        ("/v1/chat/completions", &json!({"model": model})),
+    ] {
+        let (status, _, body) = network
+            .call(reqwest::Method::POST, path, Some(body))
+            .await?;
+        found.push(Answered {
+            route: path.split('?').next().unwrap_or(path).to_owned(),
+            method: "post",
+            status,
+            body,
+        });
+    }
+    let of = |route: &str, status: u16| {
+        found
+            .iter()
+            .any(|answer| answer.route == route && answer.status == status)
+    };
+    for (route, status) in [
+        ("/v1/jobs", 200),
+        ("/v1/jobs/{id}", 200),
+        ("/v1/jobs/{id}/receipt", 200),
+        ("/v1/jobs/{id}/evidence", 200),
+        ("/v1/validators/{id}", 200),
+        ("/v1/stats/{name}", 200),
+        ("/v1/stats/{name}", 404),
+        ("/v1/network", 200),
+        ("/health", 200),
+        ("/v1/inference", 200),
+        ("/v1/inference", 202),
+        ("/v1/chat/completions", 400),
+    ] {
+        ensure!(of(route, status), "no {status} of {route} was seen");
+    }
+    type_check(&described, &found).await
+}
