@@ -190,9 +190,6 @@ pub struct Mythic {
     /// A stored answer is shown again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
-    /// The chain did not show every result in time: nobody vouches for the answer yet; `GET /v1/jobs/{id}` tells later.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub unconfirmed: bool,
 }
 
 /// One job of several.
@@ -334,7 +331,6 @@ impl Frame {
             },
             unconfirmed: ends.iter().any(|end| end.unconfirmed),
             replayed: self.replayed,
-            unconfirmed: ends.iter().any(|end| end.unconfirmed),
         }
     }
 
