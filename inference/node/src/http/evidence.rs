@@ -13,8 +13,8 @@ use mythic_wire::{access, signed::purpose};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::problem;
-use crate::{Node, keep::store::Saved};
+use super::problem::problem;
+use crate::{keep::store::Saved, node::Node};
 
 pub(super) async fn evidence(
     State(node): State<Arc<Node>>,

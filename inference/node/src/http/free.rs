@@ -25,9 +25,12 @@ use serde_json::Value;
 use solana_signer::Signer;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{declined, local::is_local, problem};
+use super::{
+    local::is_local,
+    problem::{declined, problem},
+};
 use crate::{
-    Node,
+    node::Node,
     serve::{admit::Decline, backend::Steps},
 };
 

@@ -15,22 +15,23 @@ pub mod evidence;
 pub mod free;
 pub mod local;
 pub mod paid;
+mod problem;
 pub mod status;
 
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{DefaultBodyLimit, Request},
-    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{get, post},
 };
 use mythic_http::guard::LocalOnly;
-use mythic_wire::{ErrorBody, MAX_BODY};
+use mythic_wire::MAX_BODY;
 
-use crate::{Node, serve::admit::Decline};
+use crate::node::Node;
+use problem::problem;
 
 /// The router of all endpoints.
 pub fn router(node: Arc<Node>) -> Router {
@@ -84,31 +85,4 @@ async fn log(request: Request, next: Next) -> Response {
         _ => tracing::info!(%method, path, status, millis, "request"),
     }
     response
-}
-
-/// An error as OpenAI's clients read it.
-pub(crate) fn problem(status: u16, kind: &str, code: &str, message: String) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, Json(ErrorBody::new(kind, code, message))).into_response();
-    if matches!(
-        status,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-    ) {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-    }
-    response
-}
-
-/// A refusal, counted.
-pub(crate) fn declined(node: &Node, reason: &Decline) -> Response {
-    node.jobs.refuse(reason);
-    let (status, code) = reason.status();
-    let kind = if status < 500 {
-        "invalid_request_error"
-    } else {
-        "server_error"
-    };
-    problem(status, kind, code, reason.to_string())
 }

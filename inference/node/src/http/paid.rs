@@ -18,9 +18,9 @@ use axum::{
 use futures::{Stream, StreamExt, stream};
 use mythic_wire::{InferenceRequest, NodeEvent};
 
-use super::{declined, problem};
+use super::problem::{declined, problem};
 use crate::{
-    Node,
+    node::Node,
     serve::{
         cosigned::{self, Refusal},
         messages::Delivery,

@@ -13,8 +13,8 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use subtle::ConstantTimeEq;
 
-use super::{local::is_local, problem};
-use crate::{Node, serve::backend::ServedModel};
+use super::{local::is_local, problem::problem};
+use crate::{node::Node, serve::backend::ServedModel};
 
 /// Earnings and load are the operator's business: asked from this machine, or with the token.
 fn private(node: &Node, peer: SocketAddr, headers: &HeaderMap) -> Result<(), Box<Response>> {
