@@ -30,7 +30,7 @@ dev: build
 
 test:
 	@scripts/setup.sh test
-	cargo build --workspace --locked
+	@scripts/build.sh
 	@$(MYTHIC) model pull
 ifdef ONE
 	scripts/test-one.sh $(ONE)

@@ -110,20 +110,20 @@ impl Dialer {
                         "its stream is longer than its answer can be".into(),
                     ))]
                 }
-                Ok(bytes) => match {
+                Ok(bytes) => {
                     left -= bytes.len();
-                    parser.push(&bytes)
-                } {
-                    Err(reason) => vec![Err(DialError::Failed(reason.into()))],
-                    Ok(list) => list
-                        .into_iter()
-                        .map(|event| {
-                            serde_json::from_str(&event.data).map_err(|error| {
-                                DialError::Failed(format!("unreadable event: {error}"))
+                    match parser.push(&bytes) {
+                        Err(reason) => vec![Err(DialError::Failed(reason.into()))],
+                        Ok(list) => list
+                            .into_iter()
+                            .map(|event| {
+                                serde_json::from_str(&event.data).map_err(|error| {
+                                    DialError::Failed(format!("unreadable event: {error}"))
+                                })
                             })
-                        })
-                        .collect(),
-                },
+                            .collect(),
+                    }
+                }
             };
             futures::stream::iter(items)
         });

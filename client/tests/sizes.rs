@@ -22,7 +22,7 @@ fn size(calls: &[Instruction]) -> usize {
 
 #[test]
 fn whatever_a_dispute_asks_to_be_shown_fits_a_transaction() {
-    let result = ix::NamedResult::of(&k(2), &state::Job::zeroed());
+    let result = ix::NamedResult::of(k(2), &state::Job::zeroed());
     let (limit, price) = (
         Budget::set_compute_unit_limit(200_000),
         Budget::set_compute_unit_price(1_000),
@@ -33,7 +33,7 @@ fn whatever_a_dispute_asks_to_be_shown_fits_a_transaction() {
         leaf.position = tokens - 1;
         let leaves = vec![(leaf, path); ix::leaves_in_one_call(tokens)];
         let page = ix::page_of(leaf.position);
-        let openings = ix::post_openings(&result, &k(3), page, &ix::leaves_tail(&leaves));
+        let openings = ix::post_openings(&result, k(3), page, &ix::leaves_tail(&leaves));
         let bytes = size(&[limit.clone(), price.clone(), openings]);
         assert!(
             bytes <= 1_232,
@@ -43,7 +43,7 @@ fn whatever_a_dispute_asks_to_be_shown_fits_a_transaction() {
         let chunks = mythic_interface::dispute::chunks(tokens);
         let path = vec![[0; 32]; path_len(0, chunks)];
         let tail = ix::chunk_tail(&[0; OUTPUT_CHUNK], &path);
-        let output = ix::post_output(&result, &k(1), &k(3), chunks - 1, &tail);
+        let output = ix::post_output(&result, k(1), k(3), chunks - 1, &tail);
         let bytes = size(&[limit.clone(), output]);
         assert!(
             bytes <= 1_232,

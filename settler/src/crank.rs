@@ -65,14 +65,14 @@ impl Crank {
     /// The instruction.
     pub fn instruction(&self) -> solana_instruction::Instruction {
         match self {
-            Self::Claim(job) => ix::claim_inference_fee(&job.pubkey, &job.job),
-            Self::Expire(job) => ix::expire_job(&job.pubkey, &job.job),
-            Self::Close(job) => ix::close_job(&job.pubkey, &job.job),
+            Self::Claim(job) => ix::claim_inference_fee(job.pubkey, &job.job),
+            Self::Expire(job) => ix::expire_job(job.pubkey, &job.job),
+            Self::Close(job) => ix::close_job(job.pubkey, &job.job),
             Self::Sweep(authority) => ix::sweep(authority),
-            Self::Resolve { dispute, job } => ix::resolve_dispute(dispute, &job.pubkey, &job.job),
+            Self::Resolve { dispute, job } => ix::resolve_dispute(dispute, job.pubkey, &job.job),
             Self::Collect { dispute, authority } => ix::collect_dispute(dispute, authority),
-            Self::CloseDispute(window) => ix::close_dispute(&window.pubkey, &window.dispute),
-            Self::CloseOutput(window) => ix::close_output(&window.pubkey, &window.output),
+            Self::CloseDispute(window) => ix::close_dispute(window.pubkey, &window.dispute),
+            Self::CloseOutput(window) => ix::close_output(window.pubkey, &window.output),
         }
     }
 }

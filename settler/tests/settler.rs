@@ -100,7 +100,7 @@ async fn request(chain: &ChainClient, parties: &Parties, tag: u8, served: bool) 
         signers.push(&parties.operator);
     }
     send(chain, ix::request_inference(&who, &args), &signers).await;
-    pda::job(&owner, &args.nonce)
+    pda::job(owner, &args.nonce)
 }
 
 /// Submits a result of 100 tokens; the job with it.
@@ -111,7 +111,7 @@ async fn answer(chain: &ChainClient, parties: &Parties, job: &Pubkey) -> Job {
     result.output_tokens = U32::new(100);
     result.finish_reason = 2;
     let (operator, authority) = (parties.operator.pubkey(), parties.authority.pubkey());
-    let submit = ix::submit_result(&operator, &authority, job, &result);
+    let submit = ix::submit_result(operator, authority, job, &result);
     send(chain, submit, &[&parties.operator]).await;
     chain.account::<Job>(job).await.unwrap().unwrap().1
 }
@@ -132,20 +132,20 @@ async fn challenge(chain: &ChainClient, parties: &Parties, job: &Pubkey, state: 
     };
     let verify = ix::verify_logits(&who, job, state, 10 * SOL, &[]);
     send(chain, verify, &[&parties.challenger, &parties.checker]).await;
-    pda::dispute(job, &who.authority)
+    pda::dispute(job, who.authority)
 }
 
 async fn set_up(chain: &ChainClient, parties: &Parties) {
     let admin = parties.admin.pubkey();
     let foundation = Keypair::new().pubkey();
-    let initialize = ix::initialize(&admin, &admin, &admin, &foundation, &params());
+    let initialize = ix::initialize(admin, admin, admin, foundation, &params());
     send(chain, initialize, &[&parties.admin]).await;
     let name = Text::new("test").unwrap();
     let register = RegisterModel {
         spec: model(),
         name,
     };
-    let register = ix::register_model(&admin, &admin, &register);
+    let register = ix::register_model(admin, admin, &register);
     send(chain, register, &[&parties.admin]).await;
     let served = [pda::model(&model().identity())];
     for (authority, operator) in [
@@ -157,11 +157,11 @@ async fn set_up(chain: &ChainClient, parties: &Parties) {
         args.stake = U64::new(2 * SOL);
         args.endpoint = Text::new("http://127.0.0.1:1").unwrap();
         let key = authority.pubkey();
-        let register = ix::register_validator(&key, &key, &args, &served);
+        let register = ix::register_validator(key, key, &args, &served);
         send(chain, register, &[authority]).await;
     }
     let owner = parties.owner.pubkey();
-    let deposit = ix::deposit_vault(&owner, &owner, DEPOSIT);
+    let deposit = ix::deposit_vault(owner, owner, DEPOSIT);
     send(chain, deposit, &[&parties.owner]).await;
 }
 
@@ -288,7 +288,7 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     let authority = parties.authority.pubkey();
     eventually("the fee is claimed and swept", async || {
         let validator = chain
-            .account::<Validator>(&pda::validator(&authority))
+            .account::<Validator>(&pda::validator(authority))
             .await
             .unwrap()
             .unwrap()
@@ -304,7 +304,7 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
             && treasury.balance.get() == fee / 10
     })
     .await;
-    let vault = pda::vault(&parties.owner.pubkey());
+    let vault = pda::vault(parties.owner.pubkey());
     eventually("the open job is refunded", async || {
         let vault = chain.account::<Vault>(&vault).await.unwrap().unwrap().1;
         (vault.balance.get(), vault.held.get(), vault.open_jobs.get()) == (DEPOSIT - fee, 0, 0)
@@ -321,7 +321,7 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     let (_, verdict) = chain.account::<Dispute>(&dispute).await.unwrap().unwrap();
     assert_eq!(verdict.slashed_amount.get(), SOL);
     eventually("the challenger has bond and reward", async || {
-        let challenger = pda::validator(&parties.challenger.pubkey());
+        let challenger = pda::validator(parties.challenger.pubkey());
         let challenger = chain.account::<Validator>(&challenger).await.unwrap();
         let challenger = challenger.unwrap().1;
         let due = verdict.bond.get() + SOL / 2;

@@ -81,7 +81,7 @@ impl Court {
         let mut params = config.params;
         params.rules.jail_slots.set(JAIL_SLOTS);
         let foundation = Pubkey::new_from_array(config.foundation);
-        let update = ix::update_config(&admin.pubkey(), &foundation, &params);
+        let update = ix::update_config(admin.pubkey(), foundation, &params);
         court.send(&[update], &[&admin]).await?;
         let own = Pubkey::from_str(&court.network.text("own_job"))?;
         court.advance(100).await?;
@@ -130,7 +130,7 @@ impl Court {
     /// The DEV account's vault.
     pub async fn vault(&self) -> Result<Vault> {
         let owner = self.key("dev")?.pubkey();
-        let found = self.processed::<Vault>(&pda::vault(&owner)).await?;
+        let found = self.processed::<Vault>(&pda::vault(owner)).await?;
         found.context("no vault")
     }
 
@@ -390,7 +390,7 @@ impl Court {
         if left > 0 {
             self.advance(left).await?;
         }
-        let unjail = ix::unjail(&key.pubkey(), &key.pubkey());
+        let unjail = ix::unjail(key.pubkey(), key.pubkey());
         match self.send(&[unjail], &[&key]).await {
             Err(error) if is(&error, MythicError::NotJailed) => Ok(()),
             sent => sent,

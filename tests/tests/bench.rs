@@ -127,7 +127,7 @@ async fn ttft() -> Result<()> {
         .await?;
     println!(
         "validator {}: {} prompt and {} output tokens earned {} lamports; stats {}",
-        pda::validator(&Pubkey::new_from_array(state.validator)),
+        pda::validator(Pubkey::new_from_array(state.validator)),
         state.terms.prompt_tokens.get(),
         state.output_tokens.get(),
         state.validator_amount.get(),

@@ -300,7 +300,7 @@ async fn pays(network: &Network, dir: &Path) -> Result<String> {
     // A grant's whole life.
     has(&run(&["grant", "list"])?, &["mythic grant create"])?;
     let delegate = Pubkey::new_from_array([7; 32]).to_string();
-    let address = pda::grant(&owner, &Pubkey::from_str(&delegate)?);
+    let address = pda::grant(owner, Pubkey::from_str(&delegate)?);
     fails(&["grant", "show", &delegate], 4, &["mythic grant create"])?;
     run(&[
         "grant",
@@ -347,7 +347,7 @@ async fn pays(network: &Network, dir: &Path) -> Result<String> {
     ensure!(text("key").starts_with("mk-"), "{made}");
     has(&run(&["key", "list"])?, &["bot", &text("id"), "false"])?;
     let before = chain
-        .account::<Vault>(&pda::vault(&owner))
+        .account::<Vault>(&pda::vault(owner))
         .await?
         .context("the vault")?
         .1;
@@ -365,7 +365,7 @@ async fn pays(network: &Network, dir: &Path) -> Result<String> {
     let settled = network.finalized(job).await?;
     ensure!(settled["owner"] == owner.to_string(), "{settled}");
     let after = chain
-        .account::<Vault>(&pda::vault(&owner))
+        .account::<Vault>(&pda::vault(owner))
         .await?
         .context("the vault")?
         .1;
@@ -401,7 +401,7 @@ async fn pays(network: &Network, dir: &Path) -> Result<String> {
     fails(&["key", "revoke", "key_none"], 4, &["mythic key list"])?;
     let delegate = Pubkey::from_str(&text("delegate"))?;
     let (_, grant) = chain
-        .account::<SpendGrant>(&pda::grant(&owner, &delegate))
+        .account::<SpendGrant>(&pda::grant(owner, delegate))
         .await?
         .context("the grant")?;
     ensure!(grant.revoked_slot.get() > 0);
@@ -650,7 +650,7 @@ async fn serves(network: &Network, dir: &Path) -> Result<()> {
     );
     let (_, validator) = network
         .chain()
-        .account::<Validator>(&pda::validator(&authority))
+        .account::<Validator>(&pda::validator(authority))
         .await?
         .context("the validator")?;
     ensure!(validator.stake.get() == 2 * SOL && validator.endpoint.as_str() == endpoint);

@@ -54,7 +54,7 @@ async fn vault(network: &Network) -> Result<Vault> {
         .to_owned();
     Ok(network
         .chain()
-        .account::<Vault>(&pda::vault(&Pubkey::from_str(&owner)?))
+        .account::<Vault>(&pda::vault(Pubkey::from_str(&owner)?))
         .await?
         .context("no vault")?
         .1)

@@ -107,7 +107,7 @@ impl Scene {
                 endpoint: Text::new("http://127.0.0.1:9").context("a short text")?,
             };
             let register =
-                ix::register_validator(&dev.pubkey(), &authority.pubkey(), &args, &[model]);
+                ix::register_validator(dev.pubkey(), authority.pubkey(), &args, &[model]);
             court.transact(&[register], &[&dev, &authority]).await?;
             Ok(Liar { authority })
         };
@@ -151,7 +151,7 @@ impl Scene {
         let state = self.court.job(job).await?;
         let challenge = ix::verify_logits(&self.challenger(liar), job, &state, 5 * SOL, &[]);
         self.court.send(&[challenge], &[&self.purse]).await?;
-        Ok(pda::dispute(job, &liar.key()))
+        Ok(pda::dispute(job, liar.key()))
     }
 
     /// Who may sit on the jury of a dispute beside liars: the nodes, with their stake.
@@ -412,7 +412,7 @@ async fn honest_nodes_are_accused(scene: &Scene) -> Result<()> {
     };
     let state = court.job(&jobs[0]).await?;
     scene.sample_known(&jobs[0]).await?;
-    let challenge = ix::verify_logits(&itself, &jobs[0], &state, 5 * SOL, &[]);
+    let challenge = ix::verify_logits(&itself, jobs[0], &state, 5 * SOL, &[]);
     let error = MythicError::SelfChallenge;
     court.refused(&[challenge], &[&own], error).await?;
 
@@ -513,7 +513,7 @@ async fn cheaters_have_friends(scene: &Scene) -> Result<()> {
     prove_own_fault(scene, prover, &bought[0].job).await?;
     let job = court.end_of(&bought[0].job).await?;
     ensure!(job.status() == Some(JobStatus::Slashed) && job.end_reason == EndReason::Fault as u8);
-    let fault = court.dispute(&pda::fault(&bought[0].job)).await?;
+    let fault = court.dispute(&pda::fault(bought[0].job)).await?;
     ensure!(fault.challenger == prover.key().to_bytes());
     ensure!(Ground::from_u8(fault.ground) == Some(Ground::Fault));
     let slashed = stakes[1] / 2;

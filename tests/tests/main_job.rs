@@ -65,11 +65,11 @@ async fn money(network: &Network) -> Result<(Vault, SpendGrant)> {
     );
     let chain = network.chain();
     let (_, vault) = chain
-        .account::<Vault>(&pda::vault(&owner))
+        .account::<Vault>(&pda::vault(owner))
         .await?
         .context("no vault")?;
     let (_, grant) = chain
-        .account::<SpendGrant>(&pda::grant(&owner, &delegate))
+        .account::<SpendGrant>(&pda::grant(owner, delegate))
         .await?
         .context("no grant")?;
     Ok((vault, grant))
@@ -289,7 +289,7 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
     loop {
         let mut owed = 0;
         for validator in &validators {
-            let address = pda::validator(&key(validator, "authority")?);
+            let address = pda::validator(key(validator, "authority")?);
             let (_, state) = network
                 .chain()
                 .account::<Validator>(&address)

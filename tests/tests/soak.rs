@@ -247,7 +247,7 @@ async fn everything_ended(network: &Network) -> Result<()> {
     until("money", PATIENCE, || async {
         let (_, vault) = network
             .chain()
-            .account::<Vault>(&mythic_client::pda::vault(&owner))
+            .account::<Vault>(&mythic_client::pda::vault(owner))
             .await?
             .context("no vault")?;
         let rows = network

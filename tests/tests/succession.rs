@@ -101,7 +101,7 @@ async fn request(
     };
     let instruction = ix::request_inference(&who, &args);
     send(network, &[instruction], &[&cast.dev, &cast.operator]).await?;
-    Ok(pda::job(&owner, &args.nonce))
+    Ok(pda::job(owner, &args.nonce))
 }
 
 async fn validator(network: &Network, address: &Pubkey) -> Result<Validator> {
@@ -131,15 +131,15 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
         spec,
         name: now.name,
     };
-    let retire = ix::update_model(&admin, &pda::model(&identity), &retirement(&now, 1));
+    let retire = ix::update_model(admin, pda::model(&identity), &retirement(&now, 1));
     send(
         &network,
-        &[ix::register_model(&admin, &admin, &register), retire],
+        &[ix::register_model(admin, admin, &register), retire],
         &[&cast.admin],
     )
     .await?;
     let old = model(&network, &spec.identity()).await?;
-    let address = pda::validator(&cast.authority.pubkey());
+    let address = pda::validator(cast.authority.pubkey());
     let v = validator(&network, &address).await?;
     let settings = UpdateValidator {
         operator: v.operator,
@@ -148,7 +148,7 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
         endpoint: v.endpoint,
     };
     let serve = ix::update_validator(
-        &cast.authority.pubkey(),
+        cast.authority.pubkey(),
         &settings,
         &[pda::model(&old.identity)],
     );
@@ -166,9 +166,9 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
         finish_reason: 2,
     };
     let submit = ix::submit_result(
-        &cast.operator.pubkey(),
-        &cast.authority.pubkey(),
-        &submitted,
+        cast.operator.pubkey(),
+        cast.authority.pubkey(),
+        submitted,
         &result,
     );
     send(&network, &[submit], &[&cast.operator]).await?;

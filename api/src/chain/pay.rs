@@ -159,10 +159,10 @@ pub fn grant_covers(
 /// The chain decides in the end: this only saves a validator the trouble.
 pub async fn preflight(chain: &Chain, account: &Account, plan: &Plan, jobs: u32) -> ApiResult<u64> {
     let delegate = account.delegate.pubkey();
-    let vault = pda::vault(&account.owner);
+    let vault = pda::vault(account.owner);
     let mut addresses = vec![vault];
     if delegate != account.owner {
-        addresses.push(pda::grant(&account.owner, &delegate));
+        addresses.push(pda::grant(account.owner, delegate));
     }
     let found = chain
         .client
@@ -339,8 +339,7 @@ pub async fn client_owner(chain: &Chain, client: &ClientTransaction) -> ApiResul
     } else {
         client.requester
     };
-    if pda::vault(&owner) != client.vault || pda::job(&owner, &client.arguments.nonce) != client.job
-    {
+    if pda::vault(owner) != client.vault || pda::job(owner, &client.arguments.nonce) != client.job {
         return Err(ApiError::invalid(
             "mythic.transaction",
             "mythic.transaction: vault or job is not the address of this owner and nonce",
@@ -370,7 +369,7 @@ pub async fn job(
 
 /// Sends CancelJob, as the job's canceller.
 pub async fn cancel(chain: &Chain, address: &Pubkey, job: &Job) -> Result<(), ClientError> {
-    let instruction = ix::cancel_job(&chain.payer.pubkey(), address, job);
+    let instruction = ix::cancel_job(chain.payer.pubkey(), address, job);
     let signers: [&Keypair; 1] = [&chain.payer];
     chain
         .client
@@ -447,11 +446,11 @@ mod tests {
             check_client_transaction(&encode_signed(&[instruction], &[&client]), &gateway).unwrap();
         assert_eq!(
             checked.validator,
-            Some((pda::validator(&authority), operator))
+            Some((pda::validator(authority), operator))
         );
         assert_eq!(
             checked.job,
-            pda::job(&client.pubkey(), &window::nonce(9, [1; 8]))
+            pda::job(client.pubkey(), &window::nonce(9, [1; 8]))
         );
         assert!(!checked.delegated);
     }
@@ -485,7 +484,7 @@ mod tests {
             "exactly one",
         );
         refused(
-            encode_signed(&[ix::pause(&client.pubkey())], &[&client]),
+            encode_signed(&[ix::pause(client.pubkey())], &[&client]),
             "another instruction",
         );
         refused(

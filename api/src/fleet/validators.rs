@@ -219,7 +219,7 @@ impl Validators {
         let mut fleet = self.pictures(&entries, &validators, slot, (rules, price));
         if let Some(wanted) = wanted {
             fleet.nodes.retain(|node| {
-                mythic_client::pda::validator(&Pubkey::new_from_array(node.validator)) == wanted
+                mythic_client::pda::validator(Pubkey::new_from_array(node.validator)) == wanted
             });
         }
         Ok(Router::pick(request, &fleet).map(|at| {

@@ -184,12 +184,12 @@ pub struct Mythic {
     /// All jobs, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<MythicJob>,
+    /// The chain did not show the result of every job in time: nobody vouches for the answer yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
     /// A stored answer is shown again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
-    /// The chain did not show every result in time: nobody vouches for the answer yet; `GET /v1/jobs/{id}` tells later.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub unconfirmed: bool,
 }
 
 /// One job of several.
@@ -329,8 +329,8 @@ impl Frame {
                     .collect(),
                 _ => Vec::new(),
             },
-            replayed: self.replayed,
             unconfirmed: ends.iter().any(|end| end.unconfirmed),
+            replayed: self.replayed,
         }
     }
 

@@ -649,7 +649,7 @@ pub fn new_attempt(
         }
     };
     Ok(Attempt {
-        job: mythic_client::pda::job(&owner, &arguments.nonce),
+        job: mythic_client::pda::job(owner, &arguments.nonce),
         request_id: run.head.id.clone(),
         key_id: run.head.key_id.clone(),
         choice: index,

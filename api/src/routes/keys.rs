@@ -64,7 +64,7 @@ impl ApiKey {
             wallet: owner.to_string(),
             delegate: kept.delegate.to_string(),
             vault: mythic_client::pda::vault(owner).to_string(),
-            grant: mythic_client::pda::grant(owner, &kept.delegate).to_string(),
+            grant: mythic_client::pda::grant(owner, kept.delegate).to_string(),
             id: kept.id,
             name: kept.name,
             created: kept.created,

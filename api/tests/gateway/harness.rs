@@ -142,10 +142,10 @@ async fn start() -> Parts {
         chain.airdrop(&key.pubkey(), 1_000 * SOL).await.unwrap();
     }
     let initialize = ix::initialize(
-        &admin.pubkey(),
-        &admin.pubkey(),
-        &admin.pubkey(),
-        &Pubkey::new_unique(),
+        admin.pubkey(),
+        admin.pubkey(),
+        admin.pubkey(),
+        Pubkey::new_unique(),
         &Params::dev(),
     );
     send(&chain, &[initialize], &[&admin]).await;
@@ -153,8 +153,8 @@ async fn start() -> Parts {
     std::fs::write(&gguf, tiny_gguf()).unwrap();
     let spec = spec();
     let register = ix::register_model(
-        &admin.pubkey(),
-        &admin.pubkey(),
+        admin.pubkey(),
+        admin.pubkey(),
         &RegisterModel {
             spec,
             name: Text::new(MODEL).unwrap(),
@@ -164,7 +164,7 @@ async fn start() -> Parts {
     let model = pda::model(&spec.identity());
     send(
         &chain,
-        &[ix::deposit_vault(&dev.pubkey(), &dev.pubkey(), 100 * SOL)],
+        &[ix::deposit_vault(dev.pubkey(), dev.pubkey(), 100 * SOL)],
         &[&dev],
     )
     .await;
@@ -188,8 +188,8 @@ async fn start() -> Parts {
         send(
             &chain,
             &[ix::register_validator(
-                &authority.pubkey(),
-                &authority.pubkey(),
+                authority.pubkey(),
+                authority.pubkey(),
                 &args,
                 &[model],
             )],
@@ -290,8 +290,8 @@ pub async fn grant(chain: &ChainClient, owner: &Keypair, delegate: &Pubkey, limi
     send(
         chain,
         &[ix::grant_spend(
-            &owner.pubkey(),
-            &owner.pubkey(),
+            owner.pubkey(),
+            owner.pubkey(),
             delegate,
             &args,
         )],
@@ -368,11 +368,7 @@ impl World {
         if deposit > 0 {
             send(
                 &self.chain,
-                &[ix::deposit_vault(
-                    &wallet.pubkey(),
-                    &wallet.pubkey(),
-                    deposit,
-                )],
+                &[ix::deposit_vault(wallet.pubkey(), wallet.pubkey(), deposit)],
                 &[&wallet],
             )
             .await;

@@ -369,7 +369,7 @@ fn an_api_key_pays_from_its_wallets_vault_within_its_grant() {
         );
         let (_, vault) = world
             .chain
-            .account::<Vault>(&pda::vault(&wallet.pubkey()))
+            .account::<Vault>(&pda::vault(wallet.pubkey()))
             .await
             .unwrap()
             .unwrap();
@@ -529,9 +529,9 @@ fn an_open_job_is_worked_by_whoever_accepts_it() {
         let job = world.job(&id).await;
         let (worker, other) = (&world.validators[0], &world.validators[1]);
         let accept = ix::accept_inference(
-            &worker.operator.pubkey(),
-            &worker.authority,
-            &address,
+            worker.operator.pubkey(),
+            worker.authority,
+            address,
             job.terms_hash,
         );
         crate::harness::send(&world.chain, &[accept], &[&worker.operator]).await;
@@ -594,7 +594,7 @@ fn a_client_may_sign_and_pay_for_itself() {
             .unwrap();
         crate::harness::send(
             &world.chain,
-            &[ix::deposit_vault(&wallet.pubkey(), &wallet.pubkey(), SOL)],
+            &[ix::deposit_vault(wallet.pubkey(), wallet.pubkey(), SOL)],
             &[&wallet],
         )
         .await;

@@ -134,8 +134,7 @@ impl Validator {
             output_tokens: U32::new(digests.count),
             finish_reason: finish as u8,
         };
-        let instruction =
-            ix::submit_result(&self.operator.pubkey(), &self.authority, address, &args);
+        let instruction = ix::submit_result(self.operator.pubkey(), self.authority, address, &args);
         self.scene
             .chain
             .send_and_confirm(

@@ -130,7 +130,7 @@ fn describe(grant: &SpendGrant) -> Report {
     let (revoked, expiry) = (grant.revoked_slot.get(), grant.expiry_slot.get());
     let mut report = Report::default();
     report
-        .add("grant", pda::grant(&owner, &delegate).to_string())
+        .add("grant", pda::grant(owner, delegate).to_string())
         .add("owner", owner.to_string())
         .add("delegate", delegate.to_string())
         .lamports("per_job_max", grant.per_job_max.get())
@@ -206,7 +206,7 @@ pub async fn run(command: Grant, connection: &Connection) -> Result<()> {
             limits,
             json,
         } => {
-            let instruction = ix::grant_spend(&owner, &owner, &delegate, &limits.arguments());
+            let instruction = ix::grant_spend(owner, owner, delegate, &limits.arguments());
             let signature = send(&chain, &wallet, &[instruction]).await?;
             let made = load(&chain, &owner, &delegate).await?;
             let mut report = describe(&made);
@@ -218,7 +218,7 @@ pub async fn run(command: Grant, connection: &Connection) -> Result<()> {
         }
         Grant::Revoke { delegate, json } => {
             load(&chain, &owner, &delegate).await?;
-            let signature = send(&chain, &wallet, &[ix::revoke_grant(&owner, &delegate)]).await?;
+            let signature = send(&chain, &wallet, &[ix::revoke_grant(owner, delegate)]).await?;
             if json {
                 let done = json!({"delegate": delegate.to_string(), "revoked": true, "signature": signature.to_string()});
                 return terminal::json(&done);
@@ -229,7 +229,7 @@ pub async fn run(command: Grant, connection: &Connection) -> Result<()> {
         Grant::Close { delegate, json } => {
             let grant = load(&chain, &owner, &delegate).await?;
             let rent_payer = Pubkey::new_from_array(grant.rent_payer);
-            let instruction = ix::close_grant(&owner, &delegate, &rent_payer);
+            let instruction = ix::close_grant(owner, delegate, rent_payer);
             let signature = send(&chain, &wallet, &[instruction]).await?;
             if json {
                 let done = json!({"delegate": delegate.to_string(), "closed": true, "rent_payer": rent_payer.to_string(), "signature": signature.to_string()});

@@ -121,10 +121,10 @@ async fn create(connection: &Connection, wallet: &Keypair, new: NewKey) -> Resul
         .context("the delegate that the gateway names is no address")?;
     let mut instructions = Vec::new();
     if let Some(amount) = new.deposit {
-        instructions.push(ix::deposit_vault(&owner, &owner, amount));
+        instructions.push(ix::deposit_vault(owner, owner, amount));
     }
     let arguments = new.limits.arguments();
-    instructions.push(ix::grant_spend(&owner, &owner, &delegate, &arguments));
+    instructions.push(ix::grant_spend(owner, owner, delegate, &arguments));
     let signature = match send(&connection.chain(), wallet, &instructions).await {
         Ok(signature) => signature,
         Err(error) => {
@@ -190,11 +190,11 @@ async fn revoke(connection: &Connection, wallet: &Keypair, id: &str, json: bool)
     }
     let chain = connection.chain();
     let grant = chain
-        .account::<SpendGrant>(&pda::grant(&owner, &delegate))
+        .account::<SpendGrant>(&pda::grant(owner, delegate))
         .await?;
     let mut signature = None;
     if let Some((_, grant)) = grant.filter(|(_, grant)| grant.revoked_slot.get() == 0) {
-        let sent = send(&chain, wallet, &[ix::revoke_grant(&owner, &delegate)]).await?;
+        let sent = send(&chain, wallet, &[ix::revoke_grant(owner, delegate)]).await?;
         if !json {
             say!(
                 "its grant of {} a window was revoked in {sent}",

@@ -142,7 +142,7 @@ async fn register(
     };
     let wallet = connection.wallet()?;
     let payer = wallet.pubkey();
-    let instruction = ix::register_model(&payer, &payer, &RegisterModel { spec, name });
+    let instruction = ix::register_model(payer, payer, &RegisterModel { spec, name });
     let signature = send(&chain, &wallet, &[instruction]).await?;
     report
         .add("name", name.as_str())
@@ -180,7 +180,7 @@ async fn update(model: &str, change: Change, connection: &Connection) -> Result<
             ),
         ));
     }
-    let instruction = ix::update_model(&wallet.pubkey(), &address, &arguments);
+    let instruction = ix::update_model(wallet.pubkey(), address, &arguments);
     let signature = send(&chain, &wallet, &[instruction]).await?;
     let mut report = Report::default();
     report

@@ -296,7 +296,7 @@ async fn evidence(verify: &Verify, claim: &Claim, connection: &Connection) -> Re
             .push("no wallet to sign with: pass --keypair of the job's owner or of a validator's operator".into());
         return Ok(search);
     };
-    let validator = pda::validator(&Pubkey::new_from_array(state.validator));
+    let validator = pda::validator(Pubkey::new_from_array(state.validator));
     let chain = connection.chain();
     let mut sources = Vec::new();
     if let Some((_, validator)) = chain.account::<Validator>(&validator).await? {

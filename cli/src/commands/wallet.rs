@@ -156,7 +156,7 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
     match command {
         Vault::Show { json } => describe(&chain, &owner).await?.print(json)?,
         Vault::Deposit { amount, json } => {
-            let deposit = ix::deposit_vault(&owner, &owner, amount);
+            let deposit = ix::deposit_vault(owner, owner, amount);
             let signature = send(&chain, &wallet, &[deposit]).await?;
             paid(&chain, &owner, ("deposited", amount), &signature, json).await?;
         }
@@ -174,13 +174,13 @@ pub async fn vault(command: Vault, connection: &Connection) -> Result<()> {
                 }
                 return Err(Exit::error(exit::FUNDS, message));
             }
-            let signature = send(&chain, &wallet, &[ix::withdraw_vault(&owner, amount)]).await?;
+            let signature = send(&chain, &wallet, &[ix::withdraw_vault(owner, amount)]).await?;
             paid(&chain, &owner, ("withdrew", amount), &signature, json).await?;
         }
         Vault::Close { json } => {
             let vault = load(&chain, &owner).await?;
             let rent_payer = Pubkey::new_from_array(vault.rent_payer);
-            let signature = send(&chain, &wallet, &[ix::close_vault(&owner, &rent_payer)]).await?;
+            let signature = send(&chain, &wallet, &[ix::close_vault(owner, rent_payer)]).await?;
             if json {
                 let done = json!({"owner": owner.to_string(), "closed": true, "returned_lamports": vault.balance.get(), "signature": signature.to_string()});
                 return terminal::json(&done);

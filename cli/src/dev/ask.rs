@@ -200,7 +200,7 @@ impl Ask {
         let transaction = sign_partly(&[instruction], &owner, &[&dev], blockhash.hash)?;
         Ok(InferenceRequest {
             transaction: encode_transaction(&transaction)?,
-            job: pda::job(&owner, &args.nonce).to_string(),
+            job: pda::job(owner, &args.nonce).to_string(),
             prompt_ids,
             salt: hex::encode(salt),
             stop: Vec::new(),

@@ -65,10 +65,10 @@ pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
         .is_none()
     {
         let instruction = ix::initialize(
-            &keys.admin.pubkey(),
-            &keys.admin.pubkey(),
-            &keys.admin.pubkey(),
-            &keys.foundation.pubkey(),
+            keys.admin.pubkey(),
+            keys.admin.pubkey(),
+            keys.admin.pubkey(),
+            keys.foundation.pubkey(),
             &Params::dev(),
         );
         send(plan.chain, &[instruction], &[&keys.admin])
@@ -79,11 +79,11 @@ pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
     let owner = keys.dev.pubkey();
     let balance = plan
         .chain
-        .account::<Vault>(&pda::vault(&owner))
+        .account::<Vault>(&pda::vault(owner))
         .await?
         .map_or(0, |(_, vault)| vault.balance.get());
     if balance < DEV_VAULT {
-        let instruction = ix::deposit_vault(&owner, &owner, DEV_VAULT - balance);
+        let instruction = ix::deposit_vault(owner, owner, DEV_VAULT - balance);
         send(plan.chain, &[instruction], &[&keys.dev])
             .await
             .context("filling the DEV vault")?;
@@ -91,7 +91,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
     let delegate = plan.delegate.pubkey();
     let grant = plan
         .chain
-        .account::<SpendGrant>(&pda::grant(&owner, &delegate))
+        .account::<SpendGrant>(&pda::grant(owner, delegate))
         .await?;
     let usable = grant.is_some_and(|(_, grant)| {
         grant.revoked_slot.get() == 0
@@ -111,7 +111,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
             model_count: 0,
             models: [[0; 32]; GRANT_MODELS],
         };
-        let instruction = ix::grant_spend(&owner, &owner, &delegate, &limits);
+        let instruction = ix::grant_spend(owner, owner, delegate, &limits);
         send(plan.chain, &[instruction], &[&keys.dev])
             .await
             .context("granting the DEV delegate")?;
@@ -127,7 +127,7 @@ async fn models(plan: &Plan<'_>) -> Result<Vec<Model>> {
     match plan.chain.account::<Model>(&pda::model(&identity)).await? {
         None => {
             let spec = plan.spec;
-            let instruction = ix::register_model(&admin, &admin, &RegisterModel { spec, name });
+            let instruction = ix::register_model(admin, admin, &RegisterModel { spec, name });
             send(plan.chain, &[instruction], &[&plan.keys.admin])
                 .await
                 .context("registering the model")?;
@@ -165,7 +165,7 @@ async fn retire(plan: &Plan<'_>, model: &Model, retired: bool) -> Result<()> {
         retired: retired.into(),
     };
     let address = pda::model(&model.identity);
-    let instruction = ix::update_model(&admin.pubkey(), &address, &arguments);
+    let instruction = ix::update_model(admin.pubkey(), address, &arguments);
     send(plan.chain, &[instruction], &[admin])
         .await
         .context("changing a model's retirement")

@@ -23,6 +23,9 @@ const KV_BYTES: u64 = 256 << 20;
 /// Pace of a manual network until it is ready: a network that starts needs slots, the tests' own time begins at Ready.
 const STARTING_SLOT_MS: u64 = 200;
 
+/// Makes a configuration in TOML.
+pub type WriteConfig = Box<dyn Fn(&Site) -> Result<String> + Send + Sync>;
+
 /// One process.
 pub struct Service {
     /// Name in `dev.json`, of its log and of its configuration.
@@ -34,7 +37,7 @@ pub struct Service {
     /// What it listens on.
     pub ports: Vec<Port>,
     /// Its configuration in TOML.
-    pub config: Box<dyn Fn(&Site) -> Result<String> + Send + Sync>,
+    pub config: WriteConfig,
     /// When the next may start.
     pub ready: Ready,
 }

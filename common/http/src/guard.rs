@@ -111,7 +111,7 @@ pub fn is_local_url(url: &str) -> bool {
         .is_some_and(|authority| host_of(&authority).is_some_and(is_local))
 }
 
-fn all<'h>(headers: &'h HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &'h str> {
+fn all(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)
         .into_iter()

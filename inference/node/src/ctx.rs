@@ -167,7 +167,7 @@ impl Ctx {
 /// Keeps slot, validator, parameters and model prices fresh.
 pub async fn follow_chain(ctx: Arc<Ctx>, quit: CancellationToken) {
     let mut slots = ctx.chain.watch_slots();
-    let address = pda::validator(&ctx.keys.authority);
+    let address = pda::validator(ctx.keys.authority);
     let mut validator = ctx.chain.watch_account(&address, Commitment::Processed);
     let mut refresh = tokio::time::interval(REFRESH_EVERY);
     refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

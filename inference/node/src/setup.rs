@@ -213,7 +213,7 @@ pub async fn register(
     network: &Config,
     models: &[Pubkey],
 ) -> Result<Validator> {
-    let address = pda::validator(&keys.authority);
+    let address = pda::validator(keys.authority);
     let gpu_name = Text::new(&config.gpu_name).ok_or_else(|| {
         anyhow::anyhow!(
             "gpu_name = {:?}: at most 48 printable ASCII characters",
@@ -267,8 +267,7 @@ pub async fn register(
                 gpu_name,
                 endpoint,
             };
-            let instruction =
-                ix::register_validator(&keys.authority, &keys.authority, &args, models);
+            let instruction = ix::register_validator(keys.authority, keys.authority, &args, models);
             send(chain, &instruction, &key)
                 .await
                 .context("registering the validator")?;
@@ -293,7 +292,7 @@ pub async fn register(
                     gpu_name,
                     endpoint,
                 };
-                let instruction = ix::update_validator(&keys.authority, &args, models);
+                let instruction = ix::update_validator(keys.authority, &args, models);
                 send(chain, &instruction, &key)
                     .await
                     .context("updating the validator")?;

@@ -92,11 +92,11 @@ pub fn catalogue() -> Vec<Entry> {
     });
     c.add(Tag::Sweep, "", |world| {
         settled(world);
-        calls::sweep(&key("v1"))
+        calls::sweep(key("v1"))
     });
     c.add(Tag::WithdrawFoundation, "", |world| {
         settled(world);
-        world.chain.must(calls::sweep(&key("v1")));
+        world.chain.must(calls::sweep(key("v1")));
         world.chain.fund(key("foundation"), SOL);
         calls::withdraw_foundation(key("foundation"))
     });

@@ -252,7 +252,7 @@ impl Simulation {
             _ if active > 0 => calls::request_unstake(authority, active),
             _ if found.unbonding.get() > 0 => calls::withdraw_stake(authority),
             _ if found.claimable.get() > 0 => calls::withdraw_claimable(authority, authority),
-            _ if found.owed_burn.get() > 0 => calls::sweep(&authority),
+            _ if found.owed_burn.get() > 0 => calls::sweep(authority),
             _ => calls::close_validator(authority, found.rent_payer),
         }
     }
@@ -301,7 +301,7 @@ impl Simulation {
             54 => calls::withdraw_claimable(d.pick(&[authority, operator(name)]), authority),
             55 => calls::unjail(authority, authority),
             56 => self.leave(authority),
-            57 => calls::sweep(&authority),
+            57 => calls::sweep(authority),
             58 => calls::withdraw_foundation(key("foundation")),
             59 => {
                 let changed = self.parameters(d);
@@ -388,7 +388,7 @@ impl Simulation {
                 chain.must(calls::withdraw_claimable(key(name), key(name)));
             }
             if found.owed_foundation.get() + found.owed_burn.get() > 0 {
-                chain.must(calls::sweep(&key(name)));
+                chain.must(calls::sweep(key(name)));
             }
             chain.must(calls::close_validator(key(name), found.rent_payer));
         }

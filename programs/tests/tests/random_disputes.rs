@@ -414,7 +414,7 @@ impl Simulation {
             3 => calls::withdraw_stake(authority),
             4 => calls::withdraw_claimable(operator(&name), authority),
             5 => calls::unjail(operator(&name), authority),
-            6 => calls::sweep(&authority),
+            6 => calls::sweep(authority),
             7 => {
                 let served = &models[..d.below(4) as usize];
                 calls::update_validator(authority, operator(&name), served)
@@ -521,7 +521,7 @@ impl Simulation {
             chain.must(calls::withdraw_claimable(authority, authority));
         }
         if found.owed_foundation.get() + found.owed_burn.get() > 0 {
-            chain.must(calls::sweep(&authority));
+            chain.must(calls::sweep(authority));
         }
         chain.must(calls::close_validator(authority, found.rent_payer));
     }

@@ -259,7 +259,7 @@ fn config_and_treasury(seen: &mut Seen) {
     world.chain.must(calls::propose_admin(admin, NO_KEY));
     seen.refuse(&mut world, calls::accept_admin(key("bob")), NotPendingAdmin);
     seen.refuse(&mut world, calls::unpause(admin), NotPaused);
-    seen.refuse(&mut world, calls::sweep(&key("v1")), NothingToSweep);
+    seen.refuse(&mut world, calls::sweep(key("v1")), NothingToSweep);
     let call = calls::withdraw_foundation(key("foundation"));
     seen.refuse(&mut world, call, NothingToWithdraw);
     let call = calls::withdraw_foundation(stranger);

@@ -266,7 +266,7 @@ fn a_cosigned_job_is_paid_split_swept_and_closed() {
     assert_eq!(found.window_spent.get(), 7_550);
 
     let burned = chain.lamports(&INCINERATOR);
-    chain.must(calls::sweep(&key("v1")));
+    chain.must(calls::sweep(key("v1")));
     assert_eq!(chain.lamports(&INCINERATOR), burned + 3_020);
     chain.fund(key("foundation"), SOL);
     chain.must(calls::withdraw_foundation(key("foundation")));

@@ -168,7 +168,7 @@ struct Reader {
 
 impl Reader {
     /// A path as written here, from the crate's root; none if it leads to another crate.
-    fn from_root(&self, segments: &[String]) -> Option<ModulePath> {
+    fn rooted(&self, segments: &[String]) -> Option<ModulePath> {
         let mut base = match segments.first()?.as_str() {
             "crate" => Vec::new(),
             "self" | "super" => self.at.clone(),
@@ -217,9 +217,9 @@ impl Reader {
         }
     }
 
-    /// As [`Self::from_root`], and a path that begins with a module below this one.
+    /// As [`Self::rooted`], and a path that begins with a module below this one.
     fn local(&self, segments: &[String]) -> Option<ModulePath> {
-        self.from_root(segments).or_else(|| {
+        self.rooted(segments).or_else(|| {
             let mut path = self.at.clone();
             path.extend_from_slice(segments);
             Some(path)
@@ -235,7 +235,7 @@ impl Reader {
             if let Some(path) = self.local(&path) {
                 self.module.handed_on.insert(new.to_owned(), path);
             }
-        } else if let Some(path) = self.from_root(&path) {
+        } else if let Some(path) = self.rooted(&path) {
             self.module.named.push(path);
         } else if let Some(path) = self.local(&path) {
             // `use child::Name`: another crate's name resolves to this module itself and is dropped later.
@@ -291,7 +291,7 @@ impl<'ast> Visit<'ast> for Reader {
         // is this file's own or another crate's resolves to this module itself and is dropped later.
         let is_type = |name: &String| name.starts_with(|first: char| first.is_uppercase());
         let named = match segments.as_slice() {
-            [name] if !is_type(name) => self.from_root(&segments),
+            [name] if !is_type(name) => self.rooted(&segments),
             _ => self.local(&segments),
         };
         self.module.named.extend(named);

@@ -133,7 +133,7 @@ async fn look_after_validator(node: &Arc<Ctx>) {
     let threshold = node.config.withdraw_above_lamports;
     if threshold > 0 && claimable >= threshold {
         match node
-            .send(&[ix::withdraw_claimable(&operator, &node.keys.authority)])
+            .send(&[ix::withdraw_claimable(operator, node.keys.authority)])
             .await
         {
             Ok(()) => {
@@ -150,7 +150,7 @@ async fn look_after_validator(node: &Arc<Ctx>) {
         && node.slot() >= validator.jailed_until.get()
     {
         match node
-            .send(&[ix::unjail(&operator, &node.keys.authority)])
+            .send(&[ix::unjail(operator, node.keys.authority)])
             .await
         {
             Ok(()) => tracing::info!("validator unjailed"),

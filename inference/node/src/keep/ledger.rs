@@ -15,7 +15,7 @@ const BATCH: usize = 256;
 
 enum Command {
     /// With a place for the answer if the record must be on disk.
-    Write(Record, Option<oneshot::Sender<bool>>),
+    Write(Box<Record>, Option<oneshot::Sender<bool>>),
     Stop,
 }
 
@@ -50,7 +50,11 @@ impl Ledger {
     /// Writes a record; true once it is on disk.
     pub async fn write(&self, record: Record) -> bool {
         let (told, answer) = oneshot::channel();
-        match self.queue.send(Command::Write(record, Some(told))).await {
+        match self
+            .queue
+            .send(Command::Write(Box::new(record), Some(told)))
+            .await
+        {
             Ok(()) => answer.await.unwrap_or(false),
             Err(_) => false,
         }
@@ -58,7 +62,11 @@ impl Ledger {
 
     /// Writes a record that may be lost with the machine.
     pub fn write_soft(&self, record: Record) {
-        if self.queue.try_send(Command::Write(record, None)).is_err() {
+        if self
+            .queue
+            .try_send(Command::Write(Box::new(record), None))
+            .is_err()
+        {
             tracing::warn!("the journal is behind; a record of no consequence is left out");
         }
     }

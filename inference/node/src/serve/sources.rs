@@ -22,6 +22,9 @@ const LONGEST_REST: Duration = Duration::from_secs(6 * 3_600);
 /// Failed servers that are remembered.
 const MOST: usize = 4_096;
 
+/// A source that is waited for, and for whose job.
+type Whose = (Origin, [u8; 32]);
+
 #[derive(Debug, Clone, Copy)]
 struct Failure {
     times: u32,
@@ -30,7 +33,7 @@ struct Failure {
 
 #[derive(Debug, Default)]
 struct Waits {
-    running: Vec<(Origin, [u8; 32])>,
+    running: Vec<Whose>,
     failed: HashMap<Origin, Failure>,
 }
 
@@ -54,9 +57,7 @@ impl Sources {
     pub fn is_open(&self, source: &Origin, owner: &[u8; 32], now: Instant) -> bool {
         let waits = self.waits.lock();
         let known = self.known.contains(source);
-        let count = |f: &dyn Fn(&(Origin, [u8; 32])) -> bool| {
-            waits.running.iter().filter(|wait| f(wait)).count()
-        };
+        let count = |f: &dyn Fn(&Whose) -> bool| waits.running.iter().filter(|wait| f(wait)).count();
         let rests = waits.failed.get(source).is_some_and(|f| f.until > now);
         let share = match known {
             true => ALL,
@@ -86,7 +87,7 @@ impl Sources {
 #[derive(Debug)]
 pub struct Wait {
     waits: Arc<Mutex<Waits>>,
-    of: (Origin, [u8; 32]),
+    of: Whose,
 }
 
 impl Wait {

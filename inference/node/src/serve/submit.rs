@@ -122,7 +122,7 @@ async fn attempt(
     let payer = operator.pubkey();
     let instructions: Vec<_> = batch
         .iter()
-        .map(|ready| ix::submit_result(&payer, validator, &ready.job, &ready.args))
+        .map(|ready| ix::submit_result(payer, validator, ready.job, &ready.args))
         .collect();
     let blockhash = chain.latest_blockhash(Commitment::Finalized).await?;
     let transaction = sign(&instructions, &payer, &[operator], blockhash.hash)?;
@@ -171,9 +171,9 @@ mod tests {
             .map(|i| {
                 let job = Pubkey::new_from_array([i as u8 + 10; 32]);
                 ix::submit_result(
-                    &operator.pubkey(),
-                    &Pubkey::new_from_array([9; 32]),
-                    &job,
+                    operator.pubkey(),
+                    Pubkey::new_from_array([9; 32]),
+                    job,
                     &args,
                 )
             })

@@ -1,10 +1,7 @@
 //! One job's task: turns the world into events for [`JobFsm`] and its actions into work. No decisions are made here.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -33,7 +30,7 @@ use super::{
     submit::{Outcome, Ready},
 };
 use crate::keep::{
-    journal::{JobRecord, Prompt, Record},
+    journal::{Prompt, Record},
     store::Saved,
 };
 use mythic_engine::{EngineError, GenerateRequest, Sampler, Step};
@@ -733,7 +730,7 @@ impl JobTask {
         self.accepting = Some(tokio::spawn(async move {
             let operator = node.keys.operator.pubkey();
             let authority = &node.keys.authority;
-            let instruction = ix::accept_inference(&operator, authority, &job, terms_hash);
+            let instruction = ix::accept_inference(operator, authority, job, terms_hash);
             if let Err(error) = node.send(&[instruction]).await {
                 refused(&node, &job, &inbox, error.to_string()).await;
             }
@@ -745,7 +742,7 @@ impl JobTask {
         let (node, job) = (self.node.clone(), self.job);
         tokio::spawn(async move {
             let operator = node.keys.operator.pubkey();
-            let instruction = ix::decline_job(&operator, &node.keys.authority, &job, &state);
+            let instruction = ix::decline_job(operator, node.keys.authority, job, &state);
             node.meters.declined.inc();
             if let Err(error) = node.send(&[instruction]).await {
                 tracing::info!(%job, %error, "decline refused");

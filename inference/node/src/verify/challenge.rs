@@ -22,7 +22,7 @@ impl Check {
     /// Challenges a result, or proves its fault; whether it was made. `None` if the result is another one by now.
     pub(super) async fn challenge(&self, result: &Answer, challenge: &Challenge) -> Option<bool> {
         let node = &self.node;
-        let own = pda::dispute(&self.job, &node.keys.authority);
+        let own = pda::dispute(self.job, node.keys.authority);
         let lot = sha256(&[
             mythic_interface::hash::domain::LOT,
             node.keys.authority.as_array(),
@@ -159,7 +159,7 @@ impl Check {
             .await
             .ok_or_else(|| Refused::Again("the sample is not known".into()))?;
         let named = sample::named(&challenge.differing, &drawn);
-        let submitter = pda::validator(&Pubkey::new_from_array(state.validator));
+        let submitter = pda::validator(Pubkey::new_from_array(state.validator));
         let (_, submitter) = node
             .chain
             .account::<Validator>(&submitter)
@@ -209,7 +209,7 @@ impl Check {
         let who = self.challenger(payer.map_or(operator, |key| key.pubkey()));
         // The stake of the submitter may grow until it lands.
         let offer = bond.total.saturating_add(bond.total / 20);
-        let call = ix::verify_logits(&who, &self.job, state, offer, &named);
+        let call = ix::verify_logits(&who, self.job, state, offer, &named);
         let signers: Vec<&Keypair> = payer.into_iter().collect();
         match node.send_verifier(&[call], &signers).await {
             Ok(()) => Ok(()),

@@ -153,7 +153,7 @@ impl Runner {
         for dispute in &order {
             let tracked = &self.cases[dispute];
             addresses.extend([*dispute, tracked.job]);
-            addresses.extend((0..tracked.pages).map(|page| pda::output(&tracked.job, page)));
+            addresses.extend((0..tracked.pages).map(|page| pda::output(tracked.job, page)));
         }
         let found = match self
             .node

@@ -74,19 +74,19 @@ impl Errand {
             }
             Duty::Resolve => match &self.job {
                 Some(job) => {
-                    let call = ix::resolve_dispute(&self.address, &self.job_address, job);
+                    let call = ix::resolve_dispute(self.address, self.job_address, job);
                     self.send("resolution", call).await
                 }
                 None => Outcome::Failed,
             },
             Duty::Collect => {
-                let call = ix::collect_dispute(&self.address, &authority);
+                let call = ix::collect_dispute(self.address, authority);
                 self.send("collection", call).await
             }
             Duty::Book => self.book().await,
             Duty::CloseOutput(pages) => self.close_output(&pages).await,
             Duty::Close => {
-                let call = ix::close_dispute(&self.address, dispute);
+                let call = ix::close_dispute(self.address, dispute);
                 self.send("closing", call).await
             }
         }
@@ -212,7 +212,7 @@ impl Errand {
     async fn posted(&self) -> Option<Vec<u32>> {
         let tokens = self.dispute.output_tokens.get();
         let addresses: Vec<Pubkey> = (0..pages(tokens))
-            .map(|page| pda::output(&self.job_address, page))
+            .map(|page| pda::output(self.job_address, page))
             .collect();
         let read = self
             .node
@@ -297,9 +297,9 @@ impl Errand {
     async fn close_output(&self, pages: &[u32]) -> Outcome {
         let mut calls = Vec::new();
         for number in pages {
-            let address = pda::output(&self.job_address, *number);
+            let address = pda::output(self.job_address, *number);
             if let Ok(Some((_, page))) = self.node.chain.account::<Output>(&address).await {
-                calls.push(ix::close_output(&address, &page));
+                calls.push(ix::close_output(address, &page));
             }
         }
         self.send_all("closed pages", calls).await

@@ -123,7 +123,7 @@ impl Scene {
         let instruction = ix::request_inference(&self.who(), &self.args);
         let mut request = InferenceRequest {
             transaction: self.encode(&[instruction], &self.payer),
-            job: pda::job(&self.owner.pubkey(), &self.args.nonce).to_string(),
+            job: pda::job(self.owner.pubkey(), &self.args.nonce).to_string(),
             prompt_ids: self.ids.clone(),
             salt: hex::encode([4; 16]),
             stop: vec![],
@@ -170,7 +170,7 @@ impl Scene {
 fn one_request_that_names_us_is_signed_with_budget_instructions_beside_it() {
     let scene = scene();
     let request = ix::request_inference(&scene.who(), &scene.args);
-    let job = pda::job(&scene.owner.pubkey(), &scene.args.nonce);
+    let job = pda::job(scene.owner.pubkey(), &scene.args.nonce);
     assert_eq!(scene.parse(std::slice::from_ref(&request)), Ok(job));
     use solana_compute_budget_interface::ComputeBudgetInstruction as Budget;
     let with_budget = [
@@ -195,15 +195,15 @@ fn nothing_else_is_signed() {
         );
     };
     refused(
-        &[request.clone(), ix::sweep(&scene.authority)],
+        &[request.clone(), ix::sweep(scene.authority)],
         "exactly one",
     );
     refused(&[request.clone(), request.clone()], "exactly one");
     refused(
         &[ix::accept_inference(
-            &operator,
-            &scene.authority,
-            &scene.model,
+            operator,
+            scene.authority,
+            scene.model,
             [0; 32],
         )],
         "AcceptInference, not",

@@ -150,7 +150,7 @@ impl Seat {
     }
 
     async fn validator(&self, world: &World) -> Validator {
-        let address = pda::validator(&self.authority.pubkey());
+        let address = pda::validator(self.authority.pubkey());
         world.chain.account(&address).await.unwrap().unwrap().1
     }
 }
@@ -231,7 +231,7 @@ async fn a_false_logit_outside_the_sample_costs_half_of_the_stake() {
         seats.push(seat);
     }
     let job = answer(&mut world, &seats[0], 1, 400).await;
-    let address = pda::dispute(&job, &seats[1].authority.pubkey());
+    let address = pda::dispute(job, seats[1].authority.pubkey());
     // The challenger is killed once it has found the lie and before it can challenge. Nobody tells it again.
     let started = Instant::now();
     while totals(&seats[1]).await["checked"]["fraud"] != 1 {
@@ -340,7 +340,7 @@ async fn a_false_challenge_is_answered_and_costs_the_challenger_its_bond() {
     };
     let started = Instant::now();
     loop {
-        let call = ix::verify_logits(&who, &job, &state, SOL, &[]);
+        let call = ix::verify_logits(&who, job, &state, SOL, &[]);
         let sent = world
             .chain
             .send_and_confirm(
@@ -356,7 +356,7 @@ async fn a_false_challenge_is_answered_and_costs_the_challenger_its_bond() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let address = pda::dispute(&job, &seats[1].authority.pubkey());
+    let address = pda::dispute(job, seats[1].authority.pubkey());
     let dispute = until_resolved(&world, &address).await;
     assert_eq!(
         (dispute.verdict, dispute.ground),

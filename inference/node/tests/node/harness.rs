@@ -389,14 +389,14 @@ impl World {
             .send_and_confirm(
                 &[
                     ix::initialize(
-                        &admin.pubkey(),
-                        &admin.pubkey(),
-                        &admin.pubkey(),
-                        &foundation.pubkey(),
+                        admin.pubkey(),
+                        admin.pubkey(),
+                        admin.pubkey(),
+                        foundation.pubkey(),
                         &Params::dev(),
                     ),
-                    ix::register_model(&admin.pubkey(), &admin.pubkey(), &args),
-                    ix::deposit_vault(&admin.pubkey(), &owner.pubkey(), SOL),
+                    ix::register_model(admin.pubkey(), admin.pubkey(), &args),
+                    ix::deposit_vault(admin.pubkey(), owner.pubkey(), SOL),
                 ],
                 &admin.pubkey(),
                 &[&admin],
@@ -442,8 +442,8 @@ impl World {
         let admin = self.admin.pubkey();
         let register = RegisterModel { spec, name };
         let instructions = [
-            ix::register_model(&admin, &admin, &register),
-            ix::update_model(&admin, &self.model, &retire),
+            ix::register_model(admin, admin, &register),
+            ix::update_model(admin, self.model, &retire),
         ];
         self.chain
             .send_and_confirm(&instructions, &admin, &[&self.admin], Commitment::Confirmed)
@@ -513,7 +513,7 @@ impl World {
     }
 
     pub fn job(&self, args: &RequestInference) -> Pubkey {
-        pda::job(&self.owner.pubkey(), &args.nonce)
+        pda::job(self.owner.pubkey(), &args.nonce)
     }
 
     pub fn requester(&self, cosigned: bool) -> ix::Requester {

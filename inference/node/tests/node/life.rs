@@ -239,7 +239,7 @@ async fn a_cancelled_stream_commits_to_what_was_handed_out() {
     world
         .chain
         .send_and_confirm(
-            &[ix::cancel_job(&world.canceller.pubkey(), &job, &state)],
+            &[ix::cancel_job(world.canceller.pubkey(), job, &state)],
             &world.canceller.pubkey(),
             &[&world.canceller],
             Commitment::Processed,

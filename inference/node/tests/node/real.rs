@@ -76,7 +76,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         name: Text::new("real").unwrap(),
     };
     let payer = &world.payer;
-    let register = ix::register_model(&payer.pubkey(), &payer.pubkey(), &args);
+    let register = ix::register_model(payer.pubkey(), payer.pubkey(), &args);
     world
         .chain
         .send_and_confirm(
