@@ -57,7 +57,8 @@ impl Sources {
     pub fn is_open(&self, source: &Origin, owner: &[u8; 32], now: Instant) -> bool {
         let waits = self.waits.lock();
         let known = self.known.contains(source);
-        let count = |f: &dyn Fn(&Whose) -> bool| waits.running.iter().filter(|wait| f(wait)).count();
+        let count =
+            |f: &dyn Fn(&Whose) -> bool| waits.running.iter().filter(|wait| f(wait)).count();
         let rests = waits.failed.get(source).is_some_and(|f| f.until > now);
         let share = match known {
             true => ALL,
