@@ -244,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_gateway_adds_to_a_row_of_the_index_is_described_too() {
+        let schemas = &document()["components"]["schemas"];
+        let job = serde_json::to_value(crate::store::index::jobs::JobRow::default()).unwrap();
+        for field in object(&job).keys() {
+            assert!(schemas["Job"]["properties"][field].is_object(), "{field}");
+        }
+        for field in ["object", "phase", "next", "slot", "model_address"] {
+            let described = &schemas["Dispute"]["properties"][field];
+            assert!(described.is_object(), "{field}");
+        }
+    }
+
+    #[test]
     fn every_route_says_what_it_answers_when_it_fails() {
         let document = document();
         for (path, item) in object(&document["paths"]) {

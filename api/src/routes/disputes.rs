@@ -79,7 +79,7 @@ fn complete(app: &App, row: &mut DisputeRow, pace: Pace) {
     row.next = next.map(|((event, slot), now)| {
         let slots_left = slot.saturating_sub(now);
         NextPhase {
-            event,
+            event: event.into(),
             slot,
             slots_left,
             seconds_left: pace
@@ -87,7 +87,7 @@ fn complete(app: &App, row: &mut DisputeRow, pace: Pace) {
                 .map(|pace| (slots_left as f64 * pace).ceil() as i64),
         }
     });
-    row.phase = phase.map(|phase| phase.name);
+    row.phase = phase.map(|phase| phase.name.to_owned());
     row.slot = pace.now;
     row.model_address = row.model.clone().unwrap_or_default();
     if let Some(id) = lists::model_id(app, &row.model_address) {

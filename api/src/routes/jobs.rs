@@ -66,7 +66,7 @@ fn named(app: &App, mut row: JobRow) -> JobRow {
 fn pending(app: &App, attempt: &Attempt) -> JobDetails {
     let arguments = &attempt.arguments;
     let row = JobRow {
-        object: "job",
+        object: "job".into(),
         id: attempt.job.to_string(),
         status: match attempt.state {
             Stage::Unpaid => "unpaid",

@@ -20,8 +20,8 @@ const COLUMNS: &str = "id, job, model, challenger, submitter, status, verdict, g
 /// Slots over which the length of a slot is measured.
 const PACE_SLOTS: i64 = 150;
 
-fn object() -> &'static str {
-    "dispute"
+fn object() -> String {
+    "dispute".into()
 }
 
 /// A dispute, or a proven fault (ground `fault`). Amounts are lamports; what is not known yet is null.
@@ -29,8 +29,8 @@ fn object() -> &'static str {
 #[schema(as = Dispute)]
 pub struct DisputeRow {
     /// `dispute`.
-    #[serde(skip_deserializing, default = "object")]
-    object: &'static str,
+    #[serde(default = "object")]
+    object: String,
     /// Address of its account, base58.
     id: String,
     /// Address of the job, base58.
@@ -49,13 +49,13 @@ pub struct DisputeRow {
     /// `openings`, `jury` or `resolved`.
     pub status: String,
     /// Where it stands at `slot`: `openings`, `draw`, `commit`, `reveal`, `due` (anyone may end it), `resolved` or `closed`.
-    #[serde(skip_deserializing)]
-    pub phase: Option<&'static str>,
+    #[serde(default)]
+    pub phase: Option<String>,
     /// What comes next if nobody does anything.
-    #[serde(skip_deserializing)]
+    #[serde(default)]
     pub next: Option<NextPhase>,
     /// Newest slot of the index.
-    #[serde(skip_deserializing)]
+    #[serde(default)]
     pub slot: Option<i64>,
     /// `guilty`, `not_guilty`, `void` or `fault`.
     verdict: Option<String>,
@@ -110,10 +110,10 @@ pub struct DisputeRow {
 }
 
 /// The end of a dispute's phase.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NextPhase {
     /// `openings_end`, `commit_from`, `commit_end` or `reveal_end`.
-    pub event: &'static str,
+    pub event: String,
     /// Its slot.
     pub slot: i64,
     pub slots_left: i64,

@@ -16,8 +16,8 @@ const COLUMNS: &str = "id, status, commitment, model, validator, owner, requeste
     slashed_lamports, prompt_hash, terms_hash, output_root, fingerprint, seed, temperature_milli, requested_slot, deadline_slot,
     submitted_slot, window_end_slot, ended_slot, closed_slot, open_disputes, requested_at, ended_at, exact, transitions";
 
-fn object() -> &'static str {
-    "job"
+fn object() -> String {
+    "job".into()
 }
 
 /// A job. Amounts are lamports; what is not known yet is null.
@@ -25,8 +25,8 @@ fn object() -> &'static str {
 #[schema(as = Job)]
 pub struct JobRow {
     /// `job`.
-    #[serde(skip_deserializing, default = "object")]
-    pub object: &'static str,
+    #[serde(default = "object")]
+    pub object: String,
     /// Address of its account, base58.
     pub id: String,
     /// `open`, `accepted`, `submitted`, `disputed`, `settled`, `refunded` or `slashed`; before the index shows it `pending`,
