@@ -1,7 +1,7 @@
 //! Assembly: opens what the gateway is made of and puts it together.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,12 +16,12 @@ use crate::{
     chain::{Chain, blockhashes::Blockhashes, clock::Clock, purse::Purse},
     config::GatewayConfig,
     dial::Dialer,
+    feed::hub::Hub,
     fleet::{limits::Limiter, queue::Queue, validators::Validators},
     http::Edge,
     intake::plan::{Catalogue, Served},
     jobs::{Jobs, run::Runs},
     metrics::Metrics,
-    routes::feed::Hub,
     store::Pool,
 };
 
@@ -58,9 +58,7 @@ pub struct App {
     /// Bounds per key.
     pub limiter: Limiter,
     /// The feed.
-    pub hub: Hub,
-    /// The feed's connection is up.
-    pub feed_connected: AtomicBool,
+    pub hub: Arc<Hub>,
     /// What the HTTP edge keeps.
     pub edge: Arc<Edge>,
     /// Counts.
@@ -161,8 +159,7 @@ impl App {
             catalogue,
             validators,
             jobs,
-            hub: Hub::default(),
-            feed_connected: AtomicBool::new(false),
+            hub: Arc::default(),
             metrics,
             stop,
             started: Instant::now(),

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod config;
 pub mod dial;
 pub mod error;
+pub mod feed;
 pub mod fleet;
 pub mod http;
 pub mod intake;
@@ -81,7 +82,11 @@ pub async fn serve(
     let background = [
         tokio::spawn({
             let (app, closing) = (app.clone(), closing.clone());
-            async move { app.hub.run(&app, closing).await }
+            async move {
+                app.hub
+                    .run(&app.pool, &app.config.database_url, closing)
+                    .await
+            }
         }),
         tokio::spawn(janitor::run(app.jobs.clone(), closing.clone())),
         tokio::spawn(recover::run(app.jobs.clone(), closing.clone())),

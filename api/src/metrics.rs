@@ -1,17 +1,11 @@
 //! Prometheus metrics.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use axum::{extract::State, http::header, response::IntoResponse};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     TextEncoder, register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
     register_int_counter_with_registry, register_int_gauge_with_registry,
-};
-
-use crate::{
-    app::App,
-    error::{ApiError, ApiResult},
 };
 
 /// What is counted.
@@ -27,19 +21,26 @@ pub struct Metrics {
     pub queue_wait: prometheus::Histogram,
     /// Jobs that somebody has to look after.
     pub janitor_backlog: IntGauge,
-    queue: IntGauge,
-    breakers: IntGauge,
-    payer: IntGauge,
-    pool_in_use: IntGauge,
-    pool_waiting: IntGauge,
+    /// Requests that wait for a validator.
+    pub queue: IntGauge,
+    /// Validators that are left alone for a while.
+    pub breakers: IntGauge,
+    /// Lamports of the fee payer.
+    pub payer: IntGauge,
+    /// Database connections in use.
+    pub pool_in_use: IntGauge,
+    /// Tasks that wait for a database connection.
+    pub pool_waiting: IntGauge,
     /// Tokens handed out.
     pub tokens: IntCounter,
     /// CancelJob transactions sent.
     pub cancels: IntCounter,
     /// Requests under way.
     pub running: IntGauge,
-    subscribers: IntGauge,
-    feed_seq: IntGauge,
+    /// Subscribers of the feed.
+    pub subscribers: IntGauge,
+    /// Newest event of the feed heard of.
+    pub feed_seq: IntGauge,
 }
 
 impl Metrics {
@@ -142,6 +143,13 @@ impl Metrics {
         })
     }
 
+    /// All of them in Prometheus' text format.
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
     /// Counts an HTTP request.
     pub fn request(&self, route: &str, status: u16, time: Duration) {
         self.requests
@@ -151,33 +159,4 @@ impl Metrics {
             .with_label_values(&[route])
             .observe(time.as_secs_f64());
     }
-}
-
-/// Metrics in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", tag = "operation", responses((status = 200, description = "Prometheus text format", content_type = "text/plain", body = String)))]
-pub async fn metrics(State(app): State<Arc<App>>) -> ApiResult<impl IntoResponse> {
-    app.metrics
-        .subscribers
-        .set(i64::try_from(app.hub.subscribers()).unwrap_or(i64::MAX));
-    app.metrics.feed_seq.set(app.hub.newest());
-    let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    app.metrics.queue.set(size(app.jobs.queue.len()));
-    app.metrics
-        .breakers
-        .set(size(app.validators.open_breakers()));
-    if let Some(lamports) = app.chain.purse.last() {
-        app.metrics
-            .payer
-            .set(i64::try_from(lamports).unwrap_or(i64::MAX));
-    }
-    let pool = app.pool.status();
-    app.metrics
-        .pool_in_use
-        .set(size(pool.size.saturating_sub(pool.available)));
-    app.metrics.pool_waiting.set(size(pool.waiting));
-    let mut text = Vec::new();
-    TextEncoder::new()
-        .encode(&app.metrics.registry.gather(), &mut text)
-        .map_err(ApiError::internal)?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

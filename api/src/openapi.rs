@@ -17,8 +17,7 @@ use crate::{
     app::App,
     error::ErrorBody,
     intake::{chat, completion::ChatCompletionChunk},
-    metrics,
-    routes::{disputes, health, jobs, keys, lists, nodes, stream},
+    routes::{disputes, health, jobs, keys, lists, metrics, nodes, stream},
 };
 
 #[derive(OpenApi)]

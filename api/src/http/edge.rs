@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::address::AddressLimiter;
+use super::{address::AddressLimiter, probe::Probe};
 use crate::{
     config::GatewayConfig,
     error::{ApiError, ApiResult},
-    routes::{feed::Places, health::Probe},
+    feed::places::Places,
 };
 
 /// How long a request waits for its turn to be tokenised.

@@ -5,6 +5,7 @@ mod body;
 mod edge;
 mod fallback;
 mod params;
+pub mod probe;
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 

@@ -35,7 +35,7 @@ use crate::{
     intake::shapes,
     jobs::answer::{ChoiceAnswer, ChoiceEnd, Finish},
     jobs::enter::{self, Entered, Entry},
-    jobs::run::{Event, Reader, Rejoin, Run},
+    jobs::run::{Reader, Rejoin, Run, Step},
     jobs::work::Payer,
     routes::{jobs, stream::unbuffered},
     store::index::{self, jobs::JobDetails},
@@ -237,18 +237,18 @@ async fn whole(reader: &mut Reader) -> ApiResult<Vec<ChoiceAnswer>> {
     let mut ends: Vec<Option<ChoiceEnd>> = vec![None; choices];
     while let Some(event) = reader.next().await {
         match event {
-            Event::Piece(choice, piece) => {
+            Step::Piece(choice, piece) => {
                 if let Some(list) = pieces.get_mut(choice as usize) {
                     list.push(piece.as_ref().clone());
                 }
             }
-            Event::End(choice, end) => {
+            Step::End(choice, end) => {
                 if let Some(place) = ends.get_mut(choice as usize) {
                     *place = Some(end);
                 }
             }
-            Event::Failed(error) => return Err(error),
-            Event::Admitted { .. } | Event::Finished => {}
+            Step::Failed(error) => return Err(error),
+            Step::Admitted { .. } | Step::Finished => {}
         }
     }
     pieces
@@ -308,7 +308,7 @@ impl Chunks {
             tokio::select! {
                 biased;
                 event = self.reader.next() => self.take(event),
-                () = cut.cancelled() => self.take(Some(Event::Failed(stopping()))),
+                () = cut.cancelled() => self.take(Some(Step::Failed(stopping()))),
             }
         }
     }
@@ -319,7 +319,7 @@ impl Chunks {
         }
         match serde_json::to_string(&chunk) {
             Ok(data) => self.ready.push_back(data),
-            Err(error) => self.take(Some(Event::Failed(ApiError::internal(error)))),
+            Err(error) => self.take(Some(Step::Failed(ApiError::internal(error)))),
         }
     }
 
@@ -338,11 +338,11 @@ impl Chunks {
         frame
     }
 
-    fn take(&mut self, event: Option<Event>) {
+    fn take(&mut self, event: Option<Step>) {
         match event {
             None => self.over = true,
-            Some(Event::Admitted { .. }) => {}
-            Some(Event::Piece(choice, piece)) => {
+            Some(Step::Admitted { .. }) => {}
+            Some(Step::Piece(choice, piece)) => {
                 let frame = self.open(choice);
                 let chunk = self
                     .told
@@ -353,12 +353,12 @@ impl Chunks {
                     self.push(chunk);
                 }
             }
-            Some(Event::End(choice, end)) => {
+            Some(Step::End(choice, end)) => {
                 let frame = self.open(choice);
                 self.push(frame.closing(choice, &end));
                 self.ends.push((choice, end));
             }
-            Some(Event::Finished) => {
+            Some(Step::Finished) => {
                 if self.include_usage {
                     self.ends.sort_by_key(|(choice, _)| *choice);
                     let ends: Vec<ChoiceEnd> =
@@ -369,7 +369,7 @@ impl Chunks {
                 self.ready.push_back("[DONE]".into());
                 self.over = true;
             }
-            Some(Event::Failed(error)) => {
+            Some(Step::Failed(error)) => {
                 self.ready.push_back(error.body().to_string());
                 self.over = true;
             }
@@ -648,18 +648,18 @@ mod tests {
     #[tokio::test]
     async fn a_stream_opens_speaks_closes_counts_and_is_done() {
         let run = run();
-        run.push(Event::Admitted {
+        run.push(Step::Admitted {
             choice: 0,
             job: "J".into(),
         });
-        run.push(Event::Piece(
+        run.push(Step::Piece(
             0,
             Arc::new(Piece {
                 text: "hi".into(),
                 logprob: None,
             }),
         ));
-        run.push(Event::End(
+        run.push(Step::End(
             0,
             ChoiceEnd {
                 job: "J".into(),
@@ -672,7 +672,7 @@ mod tests {
                 unconfirmed: false,
             },
         ));
-        run.push(Event::Finished);
+        run.push(Step::Finished);
         let events = stream_text(&run, true).await;
         assert_eq!(events.len(), 5);
         assert_eq!(
@@ -700,7 +700,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_a_stop_cuts_ends_with_an_error() {
         let run = run();
-        run.push(Event::Admitted {
+        run.push(Step::Admitted {
             choice: 0,
             job: "J".into(),
         });
@@ -714,18 +714,18 @@ mod tests {
     #[tokio::test]
     async fn a_failure_in_the_middle_is_an_error_event_without_done() {
         let run = run();
-        run.push(Event::Admitted {
+        run.push(Step::Admitted {
             choice: 0,
             job: "J".into(),
         });
-        run.push(Event::Piece(
+        run.push(Step::Piece(
             0,
             Arc::new(Piece {
                 text: "hi".into(),
                 logprob: None,
             }),
         ));
-        run.push(Event::Failed(
+        run.push(Step::Failed(
             ApiError::new(StatusCode::BAD_GATEWAY, "validator_failed", "gone").job("J"),
         ));
         let events = stream_text(&run, true).await;

@@ -19,7 +19,7 @@ pub struct ChatCompletion {
     /// The model's id, `name@` 8 hex digits of its identity.
     pub model: String,
     /// One for each of `n`.
-    pub choices: Vec<Choice>,
+    pub choices: Vec<ChatChoice>,
     /// Tokens.
     pub usage: Usage,
     /// What answered: the model's identity and how tokens are chosen (`top4`: from the four likeliest).
@@ -32,7 +32,7 @@ pub struct ChatCompletion {
 
 /// One choice of a whole answer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Choice {
+pub struct ChatChoice {
     /// Its number from 0.
     pub index: u32,
     /// What the model says.
@@ -362,7 +362,7 @@ impl Frame {
         }
     }
 
-    fn choice(&self, index: u32, answer: &ChoiceAnswer) -> Choice {
+    fn choice(&self, index: u32, answer: &ChoiceAnswer) -> ChatChoice {
         let mut told = Told::default();
         let mut tokens = Vec::new();
         for piece in &answer.pieces {
@@ -377,7 +377,7 @@ impl Frame {
             }),
             other => other,
         };
-        Choice {
+        ChatChoice {
             index,
             message: AnswerMessage {
                 role: "assistant",

@@ -24,10 +24,10 @@ use crate::{
     jobs::{
         Jobs,
         answer::ChoiceAnswer,
-        attempt::{Choice, Effect, Event as Happened, State, View},
+        attempt::{Choice, Effect, Event, State, View},
         drive::{Dispatch, Done, Outcome, drive},
         result,
-        run::{Event, Run},
+        run::{Run, Step},
         work::{Payer, Work},
     },
     store::{self, Attempt, Note},
@@ -62,7 +62,7 @@ pub fn start(parts: &Arc<Jobs>, run: &Arc<Run>, work: Work, permit: Permit) {
     });
 }
 
-async fn execute(parts: &Jobs, run: &Run, work: &Work) -> Event {
+async fn execute(parts: &Jobs, run: &Run, work: &Work) -> Step {
     let choices = (0..run.head.choices).map(|index| async move {
         let outcome = choice(parts, run, work, index).await;
         if outcome.is_err() {
@@ -102,7 +102,7 @@ async fn execute(parts: &Jobs, run: &Run, work: &Work) -> Event {
             tracing::error!(%error, request = %run.head.id, "the end of a request could not be stored; it will be looked at again")
         }
     }
-    failure.map_or(Event::Finished, Event::Failed)
+    failure.map_or(Step::Finished, Step::Failed)
 }
 
 /// Tries again while the database is away: half a minute, as long as a restart of it may take.
@@ -172,7 +172,7 @@ async fn choice(parts: &Jobs, run: &Run, work: &Work, index: u32) -> ApiResult<C
 }
 
 /// What an attempt came to.
-enum Step {
+enum Came {
     Answer(ChoiceAnswer),
     /// Another validator may be asked.
     Next,
@@ -201,9 +201,9 @@ impl Choosing<'_> {
             drop(guard);
             self.parts.queue.changed();
             match self.after(&attempt, &node, outcome?).await? {
-                Step::Answer(answer) => return Ok(answer),
-                Step::Next => dispatches += 1,
-                Step::Wait => {}
+                Came::Answer(answer) => return Ok(answer),
+                Came::Next => dispatches += 1,
+                Came::Wait => {}
             }
         }
         Err(self.last.take().unwrap_or_else(|| {
@@ -220,12 +220,7 @@ impl Choosing<'_> {
     }
 
     /// Feeds an event to an attempt, here and in the table.
-    async fn feed(
-        &mut self,
-        job: &Pubkey,
-        event: Happened,
-        note: Note<'_>,
-    ) -> ApiResult<Vec<Effect>> {
+    async fn feed(&mut self, job: &Pubkey, event: Event, note: Note<'_>) -> ApiResult<Vec<Effect>> {
         let fed = retried(|| store::feed(&self.parts.pool, job, event, note)).await?;
         let Some((state, effects)) = fed else {
             return Err(ApiError::internal(format!("attempt {job} is gone")));
@@ -243,7 +238,7 @@ impl Choosing<'_> {
     async fn leave(&mut self) {
         let jobs: Vec<Pubkey> = self.attempts.iter().map(|attempt| attempt.job).collect();
         for job in jobs {
-            if let Err(error) = self.feed(&job, Happened::Leave, Note::default()).await {
+            if let Err(error) = self.feed(&job, Event::Leave, Note::default()).await {
                 tracing::error!(%error, %job, "an abandoned job could not be noted; it will be looked at again");
             }
         }
@@ -260,11 +255,7 @@ impl Choosing<'_> {
         let fresh = attempt.expiry() >= self.slot.saturating_add(NONCE_MARGIN)
             && attempt.arguments.prompt_hash == self.work.plan.prompt_hash;
         let effects = self
-            .feed(
-                &attempt.job,
-                Happened::Retry { view, fresh },
-                Note::default(),
-            )
+            .feed(&attempt.job, Event::Retry { view, fresh }, Note::default())
             .await?;
         if effects.contains(&Effect::Use) {
             let answer = attempt.answer.clone().ok_or_else(|| {
@@ -289,7 +280,7 @@ impl Choosing<'_> {
                         evidence: Some(&evidence),
                         ..Note::default()
                     };
-                    self.feed(&attempt.job, Happened::Fetched, note).await?;
+                    self.feed(&attempt.job, Event::Fetched, note).await?;
                     self.tell(&answer);
                     return Ok(Some(answer));
                 }
@@ -300,7 +291,7 @@ impl Choosing<'_> {
                     tracing::info!(job = %attempt.job, "an answer is on chain and did not come in time")
                 }
             }
-            self.feed(&attempt.job, Happened::Leave, Note::default())
+            self.feed(&attempt.job, Event::Leave, Note::default())
                 .await?;
         }
         Ok(None)
@@ -312,15 +303,15 @@ impl Choosing<'_> {
 
     /// Hands an answer out that came as a whole, but for the `told` pieces that were handed out before.
     fn tell_from(&self, answer: &ChoiceAnswer, told: usize) {
-        self.run.push(Event::Admitted {
+        self.run.push(Step::Admitted {
             choice: self.index,
             job: answer.end.job.clone(),
         });
         for piece in answer.pieces.iter().skip(told) {
             self.run
-                .push(Event::Piece(self.index, Arc::new(piece.clone())));
+                .push(Step::Piece(self.index, Arc::new(piece.clone())));
         }
-        self.run.push(Event::End(self.index, answer.end.clone()));
+        self.run.push(Step::End(self.index, answer.end.clone()));
     }
 
     /// Waits for a validator with a free place.
@@ -454,17 +445,17 @@ impl Choosing<'_> {
     }
 
     /// What follows from how a dispatch ended.
-    async fn after(&mut self, attempt: &Attempt, node: &Node, outcome: Outcome) -> ApiResult<Step> {
+    async fn after(&mut self, attempt: &Attempt, node: &Node, outcome: Outcome) -> ApiResult<Came> {
         self.report(node, &outcome);
         let validator = Pubkey::new_from_array(node.validator);
         match outcome {
-            Outcome::Done(done) => return self.keep(attempt, node, *done).await.map(Step::Answer),
+            Outcome::Done(done) => return self.keep(attempt, node, *done).await.map(Came::Answer),
             Outcome::Gone { .. } => return Err(client_gone(Some(&attempt.job))),
             Outcome::Broken(reason, output) => {
                 tracing::warn!(job = %attempt.job, %validator, %reason, "an answer broke off");
                 // The rest may be on chain.
                 if let Some(answer) = self.rest(attempt, &output).await {
-                    return Ok(Step::Answer(answer));
+                    return Ok(Came::Answer(answer));
                 }
                 return Err(ApiError::new(
                     StatusCode::BAD_GATEWAY,
@@ -480,7 +471,7 @@ impl Choosing<'_> {
                     self.parts.catalogue.forget();
                 }
                 if is_busy(&code) && Instant::now() < self.until {
-                    return Ok(Step::Wait);
+                    return Ok(Came::Wait);
                 }
             }
             Outcome::Failed(reason) => {
@@ -494,7 +485,7 @@ impl Choosing<'_> {
         self.fail_over(attempt, node).await
     }
 
-    async fn fail_over(&mut self, attempt: &Attempt, node: &Node) -> ApiResult<Step> {
+    async fn fail_over(&mut self, attempt: &Attempt, node: &Node) -> ApiResult<Came> {
         let chain = &self.parts.chain;
         chain.blockhashes.forget().await;
         // Whoever holds the job's address by another's hand is no reason to pass over this validator.
@@ -507,7 +498,7 @@ impl Choosing<'_> {
         }
         if matches!(self.work.payer, Payer::Client(..)) {
             if let Some(answer) = self.resume().await? {
-                return Ok(Step::Answer(answer));
+                return Ok(Came::Answer(answer));
             }
             return Err(self.last.take().unwrap_or_else(|| {
                 ApiError::unavailable(
@@ -520,7 +511,7 @@ impl Choosing<'_> {
         if let Payer::Key(account) = &self.work.payer {
             self.slot = pay::preflight(chain, account, &self.work.plan, 1).await?;
         }
-        Ok(Step::Next)
+        Ok(Came::Next)
     }
 
     async fn keep(
@@ -535,7 +526,7 @@ impl Choosing<'_> {
             pieces: done.pieces,
             end: done.end,
         };
-        let event = Happened::Answer {
+        let event = Event::Answer {
             confirmed: !answer.end.unconfirmed,
         };
         let note = Note {
@@ -546,7 +537,7 @@ impl Choosing<'_> {
         if let Err(error) = self.feed(&attempt.job, event, note).await {
             tracing::error!(%error, job = %attempt.job, "an answer could not be stored");
         }
-        self.run.push(Event::End(self.index, answer.end.clone()));
+        self.run.push(Step::End(self.index, answer.end.clone()));
         Ok(answer)
     }
 
@@ -578,9 +569,7 @@ impl Choosing<'_> {
             evidence: Some(&evidence),
             ..Note::default()
         };
-        self.feed(&attempt.job, Happened::Fetched, note)
-            .await
-            .ok()?;
+        self.feed(&attempt.job, Event::Fetched, note).await.ok()?;
         self.tell_from(&answer, output.len());
         Some(answer)
     }

@@ -15,10 +15,10 @@ use crate::{
     jobs::{
         Jobs,
         answer::{ChoiceAnswer, ChoiceEnd, Finish, Piece},
-        attempt::{Event as Happened, View},
+        attempt::{Event, View},
         confirm,
         result::{Decoder, finish_of, receipt},
-        run::{Event, Run},
+        run::{Run, Step},
         work::Work,
     },
     store::{self, Attempt, Note},
@@ -236,7 +236,7 @@ impl<'a> Incoming<'a> {
             .over
             .min(self.heard + d.parts.chain.clock.time_of(left) + DEADLINE_GRACE);
         let signature: String = signature.chars().take(100).collect();
-        let seen = Happened::Seen {
+        let seen = Event::Seen {
             view: View::Taken,
             firm: false,
         };
@@ -247,7 +247,7 @@ impl<'a> Incoming<'a> {
         if let Err(error) = store::feed(&d.parts.pool, &d.attempt.job, seen, note).await {
             tracing::warn!(%error, job = %d.attempt.job, "acceptance could not be noted");
         }
-        d.run.push(Event::Admitted {
+        d.run.push(Step::Admitted {
             choice: d.attempt.choice,
             job: d.attempt.job.to_string(),
         });
@@ -288,7 +288,7 @@ impl<'a> Incoming<'a> {
     fn hand_out(&mut self, piece: Piece) {
         self.d
             .run
-            .push(Event::Piece(self.d.attempt.choice, Arc::new(piece.clone())));
+            .push(Step::Piece(self.d.attempt.choice, Arc::new(piece.clone())));
         self.pieces.push(piece);
     }
 

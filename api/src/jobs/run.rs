@@ -18,7 +18,7 @@ use crate::{
 
 /// What happens in a run.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum Step {
     /// A validator has the job of a choice; a failover may bring another.
     Admitted {
         /// Number of the choice.
@@ -36,7 +36,7 @@ pub enum Event {
     Failed(ApiError),
 }
 
-impl Event {
+impl Step {
     fn last(&self) -> bool {
         matches!(self, Self::Finished | Self::Failed(_))
     }
@@ -77,7 +77,7 @@ pub enum Rejoin {
 pub struct Run {
     /// What it is for.
     pub head: RunHead,
-    log: Mutex<Vec<Event>>,
+    log: Mutex<Vec<Step>>,
     grown: watch::Sender<usize>,
     listeners: watch::Sender<usize>,
     /// Nobody wants the answer any more.
@@ -104,7 +104,7 @@ impl Run {
     pub fn replay(head: RunHead, answers: Vec<ChoiceAnswer>) -> Arc<Self> {
         let mut log = Vec::new();
         for (choice, answer) in (0u32..).zip(answers) {
-            log.push(Event::Admitted {
+            log.push(Step::Admitted {
                 choice,
                 job: answer.end.job.clone(),
             });
@@ -112,11 +112,11 @@ impl Run {
                 answer
                     .pieces
                     .into_iter()
-                    .map(|piece| Event::Piece(choice, Arc::new(piece))),
+                    .map(|piece| Step::Piece(choice, Arc::new(piece))),
             );
-            log.push(Event::End(choice, answer.end));
+            log.push(Step::End(choice, answer.end));
         }
-        log.push(Event::Finished);
+        log.push(Step::Finished);
         Arc::new(Self {
             head,
             grown: watch::channel(log.len()).0,
@@ -129,9 +129,9 @@ impl Run {
     }
 
     /// Adds an event; nothing follows a last one.
-    pub fn push(&self, event: Event) {
+    pub fn push(&self, event: Step) {
         let mut log = self.log.lock();
-        if log.last().is_some_and(Event::last) {
+        if log.last().is_some_and(Step::last) {
             return;
         }
         log.push(event);
@@ -143,14 +143,14 @@ impl Run {
         self.log
             .lock()
             .iter()
-            .any(|event| matches!(event, Event::Piece(..) | Event::End(..)))
+            .any(|event| matches!(event, Step::Piece(..) | Step::End(..)))
     }
 
     /// The job of the first choice, as far as known.
     pub fn job(&self) -> Option<String> {
         self.first_job.get().cloned().or_else(|| {
             self.log.lock().iter().rev().find_map(|event| match event {
-                Event::Admitted { choice: 0, job } => Some(job.clone()),
+                Step::Admitted { choice: 0, job } => Some(job.clone()),
                 _ => None,
             })
         })
@@ -162,7 +162,7 @@ impl Run {
             let log = self.log.lock();
             let of = |wanted: Option<u32>| {
                 log.iter().rev().find_map(|event| match event {
-                    Event::Admitted { choice, job }
+                    Step::Admitted { choice, job }
                         if wanted.is_none_or(|wanted| wanted == *choice) =>
                     {
                         Some(job.clone())
@@ -231,7 +231,7 @@ pub struct Reader {
 
 impl Reader {
     /// The next event; `None` after the last.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Step> {
         loop {
             {
                 let log = self.run.log.lock();
@@ -239,7 +239,7 @@ impl Reader {
                     self.at += 1;
                     return Some(event.clone());
                 }
-                if log.last().is_some_and(Event::last) {
+                if log.last().is_some_and(Step::last) {
                     return None;
                 }
             }
@@ -255,7 +255,7 @@ impl Reader {
                 let log = self.run.log.lock();
                 if log
                     .iter()
-                    .any(|event| !matches!(event, Event::Admitted { .. }))
+                    .any(|event| !matches!(event, Step::Admitted { .. }))
                 {
                     return;
                 }
@@ -270,10 +270,10 @@ impl Reader {
     pub fn failed_early(&self) -> Option<ApiError> {
         let log = self.run.log.lock();
         match log.last() {
-            Some(Event::Failed(error))
+            Some(Step::Failed(error))
                 if !log
                     .iter()
-                    .any(|event| matches!(event, Event::Piece(..) | Event::End(..))) =>
+                    .any(|event| matches!(event, Step::Piece(..) | Step::End(..))) =>
             {
                 Some(error.clone())
             }
@@ -354,11 +354,11 @@ mod tests {
         let mut out = Vec::new();
         while let Some(event) = reader.next().await {
             out.push(match event {
-                Event::Admitted { job, .. } => format!("admitted {job}"),
-                Event::Piece(_, piece) => piece.text.clone(),
-                Event::End(..) => "end".into(),
-                Event::Finished => "finished".into(),
-                Event::Failed(error) => error.code,
+                Step::Admitted { job, .. } => format!("admitted {job}"),
+                Step::Piece(_, piece) => piece.text.clone(),
+                Step::End(..) => "end".into(),
+                Step::Finished => "finished".into(),
+                Step::Failed(error) => error.code,
             });
         }
         out
@@ -368,13 +368,13 @@ mod tests {
     async fn every_reader_sees_everything_in_order() {
         let run = Run::new(head(Rejoin::Never));
         let early = tokio::spawn(collect(run.reader()));
-        run.push(Event::Admitted {
+        run.push(Step::Admitted {
             choice: 0,
             job: "J".into(),
         });
-        run.push(Event::Piece(0, Arc::new(piece("a"))));
-        run.push(Event::Finished);
-        run.push(Event::Piece(0, Arc::new(piece("after the end"))));
+        run.push(Step::Piece(0, Arc::new(piece("a"))));
+        run.push(Step::Finished);
+        run.push(Step::Piece(0, Arc::new(piece("after the end"))));
         let expected = vec!["admitted J".to_string(), "a".into(), "finished".into()];
         assert_eq!(early.await.unwrap(), expected);
         assert_eq!(collect(run.reader()).await, expected);
@@ -410,16 +410,16 @@ mod tests {
     #[tokio::test]
     async fn the_id_is_settled_with_the_first_content() {
         let run = Run::new(head(Rejoin::Never));
-        run.push(Event::Admitted {
+        run.push(Step::Admitted {
             choice: 0,
             job: "A".into(),
         });
-        run.push(Event::Admitted {
+        run.push(Step::Admitted {
             choice: 0,
             job: "B".into(),
         });
         assert_eq!(run.frame().job, "B");
-        run.push(Event::Admitted {
+        run.push(Step::Admitted {
             choice: 0,
             job: "C".into(),
         });
@@ -430,7 +430,7 @@ mod tests {
     async fn a_stream_that_nobody_reads_is_called_off_at_once() {
         let run = Run::new(head(Rejoin::Never));
         let reader = run.reader();
-        run.push(Event::Piece(0, Arc::new(piece("a"))));
+        run.push(Step::Piece(0, Arc::new(piece("a"))));
         let watcher = tokio::spawn({
             let run = run.clone();
             async move { run.watch_listeners(Duration::from_millis(400)).await }

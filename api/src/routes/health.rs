@@ -1,7 +1,7 @@
 //! How the gateway and what it needs are doing: `/livez` for supervisors, `/readyz` for balancers, `/health` for people.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,14 +20,18 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::ApiError,
-    http::stopping,
-    store::health::{self as store, AlarmKind, IndexStatus, Reconciliation, Stored},
+    http::{
+        probe::{
+            AlarmsState, ChainState, Components, FeedState, Health, IndexState, Part, PayerState,
+            Probe, RequestsState, SettlerState, ValidatorsState,
+        },
+        stopping,
+    },
+    store::health::{self as store, Stored},
 };
 
 /// A component that takes longer to answer counts as away.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long ago chain and database may last have answered while the gateway counts as ready: a hiccup is not an outage.
-const GRACE: Duration = Duration::from_secs(15);
 /// How long what was found is shown again: strangers who ask often cost nothing.
 const LIFE: Duration = Duration::from_secs(1);
 /// Slots behind the chain from which the index counts as lagging.
@@ -37,147 +41,11 @@ const STALE: i64 = 180;
 /// Lamports of the fee payer below which a warning is due: a few hundred jobs' fees and rent.
 const LOW_BALANCE: u64 = 100_000_000;
 
-/// When chain and database last answered, and what was last found.
-#[derive(Debug, Default)]
-pub struct Probe {
-    chain: Mutex<Option<Instant>>,
-    database: Mutex<Option<Instant>>,
-    last: tokio::sync::Mutex<Option<(Instant, Arc<Health>)>>,
-}
-
-impl Probe {
-    /// True if `part` answered now or a short while ago.
-    fn well<T, E>(part: &Mutex<Option<Instant>>, outcome: &Result<T, E>) -> bool {
-        let mut last = part.lock();
-        if outcome.is_ok() {
-            *last = Some(Instant::now());
-        }
-        last.is_some_and(|at| at.elapsed() < GRACE)
-    }
-}
-
 /// `/livez` and `/readyz`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Probed {
     /// `live` or `ready`.
     status: &'static str,
-}
-
-/// How all is.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
-    object: &'static str,
-    /// `ok`, `degraded` or `down`.
-    status: &'static str,
-    /// Slots that the index is behind the chain.
-    index_lag_slots: Option<u64>,
-    components: Components,
-    /// The settler's last comparison of index and chain; null before the first.
-    reconciliation: Option<Reconciliation>,
-    /// Seconds since the gateway started.
-    uptime_seconds: u64,
-    version: &'static str,
-}
-
-/// What the gateway consists of and needs.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Components {
-    chain: ChainState,
-    database: Part,
-    index: IndexState,
-    settler: SettlerState,
-    alarms: AlarmsState,
-    feed: FeedState,
-    validators: ValidatorsState,
-    fee_payer: PayerState,
-    requests: RequestsState,
-}
-
-/// `ok`, or `down` with the error.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Part {
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-impl Part {
-    fn of<T>(outcome: &Result<T, String>, state: &'static str) -> Self {
-        match outcome {
-            Ok(_) => Self { state, error: None },
-            Err(error) => Self {
-                state: "down",
-                error: Some(error.clone()),
-            },
-        }
-    }
-}
-
-/// The chain's RPC.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ChainState {
-    #[serde(flatten)]
-    part: Part,
-    slot: Option<u64>,
-}
-
-/// `ok`, `lagging`, `stale` (the indexer has not committed for minutes) or `down`, and where the index stands.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct IndexState {
-    #[serde(flatten)]
-    part: Part,
-    #[serde(flatten)]
-    status: IndexStatus,
-}
-
-/// `ok`, `stale` (it has not compared for minutes), `none` (no settler has run on this database) or `down`.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SettlerState {
-    #[serde(flatten)]
-    part: Part,
-    /// Seconds since its last comparison.
-    silent_seconds: Option<i64>,
-}
-
-/// `ok` or `raised`, with the open alarms by kind.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AlarmsState {
-    #[serde(flatten)]
-    part: Part,
-    kinds: Vec<AlarmKind>,
-}
-
-/// The feed's connection to the database.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct FeedState {
-    state: &'static str,
-    newest: i64,
-    subscribers: usize,
-}
-
-/// `ok` or `none_announced`.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ValidatorsState {
-    #[serde(flatten)]
-    part: Part,
-    registered: Option<usize>,
-    announced: usize,
-}
-
-/// `ok` or `low`: the account that pays fees and fronts rent.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PayerState {
-    #[serde(flatten)]
-    part: Part,
-    address: String,
-    lamports: Option<u64>,
-}
-
-/// Requests under way.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RequestsState {
-    state: &'static str,
-    running: usize,
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
@@ -270,7 +138,7 @@ fn describe(app: &App, found: Found) -> Health {
         Some(_) if is_stale(settler_silent) => "stale",
         Some(_) => "ok",
     };
-    let feed = app.feed_connected.load(Ordering::Relaxed);
+    let feed = app.hub.is_connected();
     let announced = app.validators.announcements().len();
     let low = balance
         .as_ref()

@@ -16,12 +16,17 @@ use axum::{
 use futures::{Stream, StreamExt, stream};
 use mythic_wire::signed::purpose;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
+    feed::{
+        filter::{FeedQuery, Filter},
+        places::Follower,
+        subscription::{Item, Subscription},
+    },
     http::{Caller, Query, address::group, stopping, unsigned},
-    routes::feed::{FeedQuery, Filter, Follower, Item, Subscription},
     store::feed::ShownEvent,
 };
 
@@ -67,15 +72,16 @@ pub async fn sse(
 ) -> ApiResult<Response> {
     let reader = reader(&app, caller, &uri, &headers).await?;
     let subscription = Subscription::begin(
-        app.clone(),
+        app.hub.clone(),
+        app.pool.clone(),
         Filter::new(&query, &app.catalogue)?,
         cursor(&query, &headers)?,
-        reader,
+        app.edge.feed.take(reader)?,
     )
     .await?;
     // At once, so that whoever connects to a quiet network sees that it is connected.
     let connected = stream::once(async { Ok(Event::default().comment("connected")) });
-    let response = Sse::new(connected.chain(events(subscription)))
+    let response = Sse::new(connected.chain(events(subscription, app.edge.life.closing.clone())))
         .keep_alive(KeepAlive::new().interval(PING).text("ping"))
         .into_response();
     Ok(unbuffered(response))
@@ -90,8 +96,10 @@ pub fn unbuffered(mut response: Response) -> Response {
     response
 }
 
-fn events(subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
-    let closing = subscription.app().edge.life.closing.clone();
+fn events(
+    subscription: Subscription,
+    closing: CancellationToken,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let state = Some((subscription, closing));
     stream::unfold(state, |state| async move {
         let (mut subscription, closing) = state?;
@@ -166,10 +174,11 @@ pub async fn ws(
     })?;
     let reader = reader(&app, caller, &uri, &headers).await?;
     let subscription = Subscription::begin(
-        app.clone(),
+        app.hub.clone(),
+        app.pool.clone(),
         Filter::new(&query, &app.catalogue)?,
         cursor(&query, &headers)?,
-        reader,
+        app.edge.feed.take(reader)?,
     )
     .await?;
     Ok(upgrade

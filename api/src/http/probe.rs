@@ -1,0 +1,151 @@
+//! What a look at everything that the gateway needs has found, and when its parts last answered.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::store::health::{AlarmKind, IndexStatus, Reconciliation};
+
+/// How long ago chain and database may last have answered while the gateway counts as ready: a hiccup is not an outage.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// When chain and database last answered, and what was last found.
+#[derive(Debug, Default)]
+pub struct Probe {
+    pub chain: Mutex<Option<Instant>>,
+    pub database: Mutex<Option<Instant>>,
+    pub last: tokio::sync::Mutex<Option<(Instant, Arc<Health>)>>,
+}
+
+impl Probe {
+    /// True if `part` answered now or a short while ago.
+    pub fn well<T, E>(part: &Mutex<Option<Instant>>, outcome: &Result<T, E>) -> bool {
+        let mut last = part.lock();
+        if outcome.is_ok() {
+            *last = Some(Instant::now());
+        }
+        last.is_some_and(|at| at.elapsed() < GRACE)
+    }
+}
+
+/// How all is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    pub object: &'static str,
+    /// `ok`, `degraded` or `down`.
+    pub status: &'static str,
+    /// Slots that the index is behind the chain.
+    pub index_lag_slots: Option<u64>,
+    pub components: Components,
+    /// The settler's last comparison of index and chain; null before the first.
+    pub reconciliation: Option<Reconciliation>,
+    /// Seconds since the gateway started.
+    pub uptime_seconds: u64,
+    pub version: &'static str,
+}
+
+/// What the gateway consists of and needs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Components {
+    pub chain: ChainState,
+    pub database: Part,
+    pub index: IndexState,
+    pub settler: SettlerState,
+    pub alarms: AlarmsState,
+    pub feed: FeedState,
+    pub validators: ValidatorsState,
+    pub fee_payer: PayerState,
+    pub requests: RequestsState,
+}
+
+/// `ok`, or `down` with the error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Part {
+    pub state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Part {
+    pub fn of<T>(outcome: &Result<T, String>, state: &'static str) -> Self {
+        match outcome {
+            Ok(_) => Self { state, error: None },
+            Err(error) => Self {
+                state: "down",
+                error: Some(error.clone()),
+            },
+        }
+    }
+}
+
+/// The chain's RPC.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChainState {
+    #[serde(flatten)]
+    pub part: Part,
+    pub slot: Option<u64>,
+}
+
+/// `ok`, `lagging`, `stale` (the indexer has not committed for minutes) or `down`, and where the index stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IndexState {
+    #[serde(flatten)]
+    pub part: Part,
+    #[serde(flatten)]
+    pub status: IndexStatus,
+}
+
+/// `ok`, `stale` (it has not compared for minutes), `none` (no settler has run on this database) or `down`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SettlerState {
+    #[serde(flatten)]
+    pub part: Part,
+    /// Seconds since its last comparison.
+    pub silent_seconds: Option<i64>,
+}
+
+/// `ok` or `raised`, with the open alarms by kind.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AlarmsState {
+    #[serde(flatten)]
+    pub part: Part,
+    pub kinds: Vec<AlarmKind>,
+}
+
+/// The feed's connection to the database.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FeedState {
+    pub state: &'static str,
+    pub newest: i64,
+    pub subscribers: usize,
+}
+
+/// `ok` or `none_announced`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValidatorsState {
+    #[serde(flatten)]
+    pub part: Part,
+    pub registered: Option<usize>,
+    pub announced: usize,
+}
+
+/// `ok` or `low`: the account that pays fees and fronts rent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PayerState {
+    #[serde(flatten)]
+    pub part: Part,
+    pub address: String,
+    pub lamports: Option<u64>,
+}
+
+/// Requests under way.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RequestsState {
+    pub state: &'static str,
+    pub running: usize,
+}
