@@ -74,7 +74,7 @@ async fn looks_around(network: &Network, dir: &Path) -> Result<()> {
     has(&network.mythic(&["config", "check", &config])?, &["good"])?;
     has(
         &network.mythic(&["config", "show", "node"])?,
-        &["max_concurrent = 1"],
+        &["max_concurrent = 4"],
     )?;
     let bad = dir.join("gateway.toml");
     std::fs::write(&bad, "lisssten = \"127.0.0.1:1\"\n")?;

@@ -35,9 +35,15 @@ async fn bad_input_has_its_documented_error_and_costs_nothing() -> Result<()> {
         ),
         (
             "max_tokens past the context",
-            chat(json!({"max_completion_tokens": 1_000_000})),
+            chat(json!({"max_completion_tokens": 60_000})),
             400,
             "context_length_exceeded",
+        ),
+        (
+            "max_tokens past what a job may have",
+            chat(json!({"max_completion_tokens": 1_000_000})),
+            400,
+            "invalid_request",
         ),
         ("no messages", chat(json!({"messages": []})), 400, ""),
         (

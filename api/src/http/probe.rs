@@ -68,7 +68,7 @@ pub struct Components {
 pub struct Part {
     pub state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    pub error: Option<String>,
 }
 
 impl Part {

@@ -152,7 +152,10 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Chain => config::load::<DevnetConfig>(path).map(drop),
                 ProcessName::Indexer => config::load::<IndexerConfig>(path).map(drop),
                 ProcessName::Settler => config::load::<SettlerConfig>(path).map(drop),
-                ProcessName::Node => config::load::<Told>(path).map(drop),
+                ProcessName::Node => config::load::<Told>(path).and_then(|told| {
+                    let mut models = told.node.models.iter();
+                    models.try_for_each(|model| crate::model::check(&model.path))
+                }),
             };
             checked.map_err(|error| Exit::error(exit::CHECK_FAILED, format!("{error:#}")))?;
             say!("{}: good", file.display());

@@ -19,8 +19,8 @@ use mythic_interface::{
     state::{Model, SamplingProfile},
     window,
 };
+use mythic_lab::cheat::Told;
 use mythic_model::prompt::{Message, PromptFormatter};
-use mythic_node::NodeConfig;
 use mythic_wire::{Finish, InferenceRequest, NodeEvent, encode_transaction};
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
@@ -142,7 +142,8 @@ impl Ask {
     async fn request(&self, state: &DevState) -> Result<InferenceRequest> {
         let validator = state.validator(self.validator)?;
         let config = &state.process(&validator.process)?.config;
-        let config: NodeConfig = toml::from_str(&std::fs::read_to_string(config)?)?;
+        let config: Told = toml::from_str(&std::fs::read_to_string(config)?)?;
+        let config = config.node;
         let served = config
             .models
             .first()
