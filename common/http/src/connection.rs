@@ -81,15 +81,17 @@ impl Connection {
         let mut stopping = false;
         loop {
             tokio::select! {
+                // First, so that an answer which is ready at the same moment already says that the connection ends.
+                biased;
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
                 ended = &mut connection => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "connection ended");
                     }
                     return;
-                }
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
                 }
             }
         }
