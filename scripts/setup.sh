@@ -110,7 +110,7 @@ fi
 
 if [ "$1" = lint ] && ! has cargo-shear; then
   echo "Installing cargo-shear (cargo)"
-  cargo install -q cargo-shear --version 1.14.0 --locked
+  cargo install -q cargo-shear --version 1.9.1 --locked
 fi
 if [ "$1" = sbf ] && ! has sbpf-linker; then
   echo "Installing sbpf-linker (cargo)"
