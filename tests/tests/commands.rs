@@ -450,7 +450,7 @@ async fn asks(network: &Network, wallet: &str) -> Result<()> {
         .to_owned();
     network.mythic_fails(&["ai", "Hi", "--model", "gpt-9"], 4, &["model_not_found"])?;
     network.mythic_fails(
-        &["ai", "Hi", "--max-tokens", "9999999"],
+        &["ai", "Hi", "--max-tokens", "60000"],
         2,
         &["context_length_exceeded"],
     )?;
