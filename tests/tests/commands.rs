@@ -692,6 +692,8 @@ async fn pages_fetch_what_exists(network: &Network) -> Result<()> {
                 "./page.js" => "/static/page.js".to_owned(),
                 "/v1/jobs/" => format!("/v1/jobs/{job}"),
                 "/jobs/" => format!("/jobs/{job}"),
+                // A command line that is shown, not fetched.
+                _ if quoted.contains(char::is_whitespace) => continue,
                 // Nobody has challenged anything here.
                 "/v1/disputes/" => continue,
                 "/receipt" | "/evidence" => format!("/v1/jobs/{job}{quoted}"),
