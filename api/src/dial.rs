@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream::BoxStream};
+use mythic_http::Trace;
 use mythic_wire::{
     ErrorBody, Evidence, InferenceRequest, MAX_BODY, NodeEvent, Origin, dial,
     signed::{self, purpose},
@@ -70,22 +71,23 @@ impl Dialer {
         Ok(client)
     }
 
-    /// Gives a validator a prompt and the transaction to co-sign; its events follow, in at most `budget` bytes.
+    /// Gives a validator a prompt and the transaction to co-sign, and under what the request is logged; its events follow, in at
+    /// most `budget` bytes.
     pub async fn infer(
         &self,
         endpoint: &str,
         request: &InferenceRequest,
+        trace: &Trace,
         budget: usize,
     ) -> Result<BoxStream<'static, Result<NodeEvent, DialError>>, DialError> {
         let failed = |error: reqwest::Error| DialError::Failed(error.without_url().to_string());
         let origin = parse(endpoint)?;
         let client = self.client(&origin).await?;
-        let response = client
-            .post(origin.at("/v1/inference"))
-            .json(request)
-            .send()
-            .await
-            .map_err(failed)?;
+        let mut post = client.post(origin.at("/v1/inference")).json(request);
+        for (name, value) in trace.headers() {
+            post = post.header(name, value);
+        }
+        let response = post.send().await.map_err(failed)?;
         let status = response.status();
         if !status.is_success() {
             let body = bounded(response, 64 << 10).await?;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use mythic_support::Backoff;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -14,21 +15,11 @@ use crate::{ChainClient, ClientError, Commitment, SignatureState, sign};
 
 /// How long a transaction is waited for before it is given up or signed again.
 const LAND_TIMEOUT: Duration = Duration::from_secs(90);
-const POLL_MIN: Duration = Duration::from_millis(50);
-const POLL_MAX: Duration = Duration::from_millis(500);
+/// Shortest and longest pause between looks.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 const RESEND_EVERY: Duration = Duration::from_secs(2);
 /// How many times `send_and_confirm` signs anew after the blockhash expired.
 const SIGN_ATTEMPTS: usize = 3;
-
-/// Pauses between looks: each half as long again as the last, up to a bound.
-struct Pauses(Duration);
-
-impl Pauses {
-    async fn wait(&mut self) {
-        sleep(self.0).await;
-        self.0 = (self.0 * 3 / 2).min(POLL_MAX);
-    }
-}
 
 impl ChainClient {
     /// Signs, sends and waits until the transaction is held at `commitment`. Sends again while it has not landed, signs
@@ -70,10 +61,7 @@ impl ChainClient {
         commitment: Commitment,
         last_valid_block_height: Option<u64>,
     ) -> Result<SignatureState, ClientError> {
-        match self.send(transaction).await {
-            Ok(_) | Err(ClientError::AlreadyProcessed) => {}
-            Err(error) => return Err(error),
-        }
+        self.send(transaction).await?;
         self.wait_for(transaction, commitment, last_valid_block_height)
             .await
     }
@@ -86,7 +74,8 @@ impl ChainClient {
         last_valid_block_height: Option<u64>,
     ) -> Result<SignatureState, ClientError> {
         let signature = *transaction.get_signature();
-        let (started, mut sent, mut pauses) = (Instant::now(), Instant::now(), Pauses(POLL_MIN));
+        let (started, mut sent) = (Instant::now(), Instant::now());
+        let mut pauses = Backoff::new(LOOKS.0, LOOKS.1);
         loop {
             // Once sent, an answer that does not come says nothing of the transaction: ask again.
             match self.signature_status(&signature).await {
@@ -114,14 +103,15 @@ impl ChainClient {
             if started.elapsed() > LAND_TIMEOUT {
                 return Err(ClientError::Expired { signature });
             }
-            pauses.wait().await;
+            sleep(pauses.pause()).await;
         }
     }
 
     /// Asks the chain's faucet for lamports and waits until they are there. Development networks only.
     pub async fn airdrop(&self, pubkey: &Pubkey, lamports: u64) -> Result<Signature, ClientError> {
         let signature = self.rpc().request_airdrop(pubkey, lamports).await?;
-        let (started, mut pauses) = (Instant::now(), Pauses(POLL_MIN));
+        let started = Instant::now();
+        let mut pauses = Backoff::new(LOOKS.0, LOOKS.1);
         loop {
             match self.signature_status(&signature).await? {
                 Some(SignatureState {
@@ -133,7 +123,7 @@ impl ChainClient {
                 }
                 None => {}
             }
-            pauses.wait().await;
+            sleep(pauses.pause()).await;
         }
     }
 }

@@ -70,7 +70,6 @@ pub struct SignatureState {
 /// A blockhash and the last block height at which a transaction that names it can land.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blockhash {
-    /// The hash.
     pub hash: Hash,
     /// Beyond this block height it is expired.
     pub last_valid_block_height: u64,
@@ -277,7 +276,7 @@ impl ChainClient {
         self.send_with(transaction, false).await
     }
 
-    /// Sends a signed transaction; `skip_preflight` leaves out the trial.
+    /// Sends a signed transaction; `skip_preflight` leaves out the trial. One that has landed already is as good as sent.
     pub async fn send_with(
         &self,
         transaction: &impl SerializableTransaction,
@@ -289,10 +288,15 @@ impl ChainClient {
             encoding: Some(UiTransactionEncoding::Base64),
             ..Default::default()
         };
-        Ok(self
+        let sent = self
             .rpc
             .send_transaction_with_config(transaction, config)
-            .await?)
+            .await
+            .map_err(ClientError::from);
+        match sent {
+            Err(ClientError::AlreadyProcessed) => Ok(*transaction.get_signature()),
+            sent => sent,
+        }
     }
 
     /// Where a transaction stands; `None` while the node has not seen it, or no longer knows it.

@@ -23,10 +23,7 @@ pub enum ClientError {
     UnknownBlockhash,
     /// It did not land while its blockhash was valid.
     #[error("transaction {signature} did not land in time; sign it again with a newer blockhash")]
-    Expired {
-        /// The transaction.
-        signature: Signature,
-    },
+    Expired { signature: Signature },
     /// The node can't be reached, or answers with an error of its own.
     #[error("chain RPC: {0}; is the chain running and the RPC URL right?")]
     Rpc(String),
@@ -42,7 +39,6 @@ pub enum ClientError {
     /// The account is not what it was read as.
     #[error("account {pubkey} is not a {kind}: {reason}")]
     Account {
-        /// Address.
         pubkey: Pubkey,
         /// What was expected.
         kind: &'static str,

@@ -88,7 +88,6 @@ pub enum RequestError {
 /// accepts one job and does nothing else.
 #[derive(Debug, Clone)]
 pub struct HalfSigned {
-    /// The transaction.
     pub transaction: VersionedTransaction,
     /// What is asked for.
     pub args: RequestInference,

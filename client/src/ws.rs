@@ -14,6 +14,7 @@ use std::{
 };
 
 use futures::{SinkExt, StreamExt};
+use mythic_support::Backoff;
 use serde_json::{Value, json};
 use solana_account::Account;
 use solana_pubkey::Pubkey;
@@ -38,8 +39,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the node may take to accept a message.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(20);
-const BACKOFF_MIN: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Shortest and longest pause before a connection is made again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// An account as the chain last told it.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +56,6 @@ pub struct AccountSnapshot {
 pub struct SlotInfo {
     /// The new slot.
     pub slot: u64,
-    /// Its parent.
     pub parent: u64,
     /// The newest root.
     pub root: u64,
@@ -197,7 +197,7 @@ struct Connection {
 
 impl Connection {
     async fn run(mut self) {
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
             while self.topics.is_empty() {
                 match self.commands.recv().await {
@@ -222,8 +222,8 @@ impl Connection {
                             tracing::warn!(url = %self.url, %reason, "chain WebSocket broke; connecting again");
                         }
                     }
-                    if since.elapsed() > BACKOFF_MAX {
-                        backoff = BACKOFF_MIN;
+                    if since.elapsed() > PAUSES.1 {
+                        backoff.reset();
                     }
                 }
                 Ok(Err(error)) => {
@@ -231,8 +231,7 @@ impl Connection {
                     tracing::warn!(url = %self.url, error, "chain WebSocket unreachable; trying again")
                 }
             }
-            let until = Instant::now() + backoff;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
+            let until = Instant::now() + backoff.pause();
             loop {
                 tokio::select! {
                     () = sleep_until(until) => break,

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use mythic_interface::hash::domain;
 use sha2::{Digest, Sha256};
 use solana_account::{Account, AccountSharedData};
 use solana_clock::Slot;
@@ -48,7 +49,7 @@ pub fn genesis(
     }
     accounts.push(funded(*faucet, config.faucet_lamports));
     let mut hasher = Sha256::new()
-        .chain_update(b"mythic/devnet/genesis/v1")
+        .chain_update(domain::DEVNET_GENESIS)
         .chain_update(entropy);
     for (key, account, _) in &accounts {
         hasher.update(key.to_bytes());

@@ -53,6 +53,16 @@ pub struct PluginHost {
     errors: u64,
 }
 
+/// An account as it is told.
+struct Written<'a> {
+    key: &'a Pubkey,
+    account: &'a AccountSharedData,
+    slot: Slot,
+    write_version: u64,
+    executed: Option<&'a Executed>,
+    is_startup: bool,
+}
+
 impl PluginHost {
     /// Loads the plugin of a configuration file (JSON5 with `libpath` and, optionally, `name`).
     pub fn load(config_path: &Path) -> Result<Self, GeyserError> {
@@ -127,7 +137,14 @@ impl PluginHost {
                 .is_some_and(|plugin| plugin.account_data_snapshot_notifications_enabled());
         if wanted {
             for (write_version, (key, account, slot)) in accounts.iter().enumerate() {
-                self.account(key, account, *slot, write_version as u64, None, true);
+                self.account(&Written {
+                    key,
+                    account,
+                    slot: *slot,
+                    write_version: write_version as u64,
+                    executed: None,
+                    is_startup: true,
+                });
             }
         }
         self.call("notify_end_of_startup", |plugin| {
@@ -150,7 +167,14 @@ impl PluginHost {
             } => {
                 if self.accounts {
                     let executed = executed.as_deref();
-                    self.account(pubkey, account, *slot, *write_version, executed, false);
+                    self.account(&Written {
+                        key: pubkey,
+                        account,
+                        slot: *slot,
+                        write_version: *write_version,
+                        executed,
+                        is_startup: false,
+                    });
                 }
             }
             Event::Transaction { slot, executed } => self.transaction(*slot, executed),
@@ -172,15 +196,15 @@ impl PluginHost {
         }
     }
 
-    fn account(
-        &mut self,
-        key: &Pubkey,
-        account: &AccountSharedData,
-        slot: Slot,
-        write_version: u64,
-        executed: Option<&Executed>,
-        is_startup: bool,
-    ) {
+    fn account(&mut self, written: &Written<'_>) {
+        let Written {
+            key,
+            account,
+            slot,
+            write_version,
+            executed,
+            is_startup,
+        } = *written;
         let info = ReplicaAccountInfoV3 {
             pubkey: key.as_ref(),
             lamports: account.lamports(),

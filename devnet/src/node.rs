@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use mythic_interface::hash::domain;
+use mythic_support::Backoff;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use solana_account::ReadableAccount;
@@ -36,8 +38,8 @@ const NOTICES: usize = 4_096;
 const ADVANCE_CHUNK: u64 = 64;
 /// Blocks written to disk and rooted at once.
 const ROOT_CHUNK: usize = 64;
-/// Longest pause between two tries to write to a disk that fails.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Shortest and longest pause between two tries to write to a disk that fails.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 pub(crate) const COMPUTE_BUDGET_ID: Pubkey =
     Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
 
@@ -82,8 +84,9 @@ struct Inner {
     chain: Chain,
     store: Store,
     plugin: Option<PluginHost>,
-    /// Failed tries in a row to write, and when the next one is due.
+    /// Failed tries in a row to write, the pauses between them, and when the next one is due.
     failures: u32,
+    pauses: Backoff,
     retry_at: Option<Instant>,
 }
 
@@ -126,7 +129,7 @@ fn salt() -> [u8; 16] {
 /// A name for the node that is made of its chain's genesis hash.
 fn identity(genesis_hash: &Hash) -> Pubkey {
     let digest = Sha256::new()
-        .chain_update(b"mythic/devnet/identity/v1")
+        .chain_update(domain::DEVNET_IDENTITY)
         .chain_update(genesis_hash.to_bytes())
         .finalize();
     Pubkey::new_from_array(digest.into())
@@ -196,6 +199,7 @@ impl Node {
             store,
             plugin,
             failures: 0,
+            pauses: Backoff::new(PAUSES.0, PAUSES.1),
             retry_at: None,
         };
         if let Some(plugin) = &mut inner.plugin {
@@ -399,13 +403,13 @@ impl Node {
         match saved {
             Ok(()) => {
                 inner.failures = 0;
+                inner.pauses.reset();
                 inner.retry_at = None;
             }
             Err(error) => {
                 self.metrics.store_errors.inc();
                 inner.failures = inner.failures.saturating_add(1);
-                let pause = Duration::from_millis(100 << inner.failures.min(6)).min(MAX_PAUSE);
-                inner.retry_at = Some(Instant::now() + pause);
+                inner.retry_at = Some(Instant::now() + inner.pauses.pause());
                 tracing::error!(%error, failures = inner.failures, "rooted state could not be written; nothing is finalized until it can");
             }
         }

@@ -359,7 +359,7 @@ fn already_done(error: &ClientError) -> bool {
                 | MythicError::WrongAccountOwner
                 | MythicError::WrongAccountType
         )
-    ) || matches!(error, ClientError::AlreadyProcessed)
+    )
 }
 
 #[derive(Clone, Debug)]

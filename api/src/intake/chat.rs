@@ -14,6 +14,7 @@ use axum::{
 };
 use futures::Stream;
 use mythic_client::Commitment;
+use mythic_http::Trace;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
@@ -67,13 +68,14 @@ fn sdk_repeats(headers: &HeaderMap) -> Option<u32> {
 struct Intake<'a> {
     app: &'a Arc<App>,
     headers: &'a HeaderMap,
+    trace: Trace,
     body: &'a Bytes,
     route: &'static str,
     open: bool,
 }
 
 impl Intake<'_> {
-    async fn enter(&self, request: ChatRequest) -> ApiResult<Entered> {
+    async fn enter(self, request: ChatRequest) -> ApiResult<Entered> {
         let app = self.app;
         let idempotency_key = idempotency_key(self.headers)?;
         let (key_id, account, client) = match &request.payment {
@@ -137,6 +139,7 @@ impl Intake<'_> {
             open: self.open,
             choices: request.n,
             top_logprobs: request.top_logprobs,
+            trace: self.trace,
             plan,
             payer,
             permit,
@@ -160,6 +163,7 @@ impl Intake<'_> {
               (status = 503, description = "no_validator, gateway_busy and others, with Retry-After", body = ErrorBody)))]
 pub async fn completions(
     State(app): State<Arc<App>>,
+    trace: Trace,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> ApiResult<Response> {
@@ -168,6 +172,7 @@ pub async fn completions(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        trace,
         body: &body,
         route: "/v1/chat/completions",
         open: false,
@@ -421,6 +426,7 @@ pub struct Inference {
 pub async fn inference(
     State(app): State<Arc<App>>,
     Query(query): Query<InferenceQuery>,
+    trace: Trace,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> ApiResult<Response> {
@@ -434,6 +440,7 @@ pub async fn inference(
     let intake = Intake {
         app: &app,
         headers: &headers,
+        trace,
         body: &body,
         route,
         open,

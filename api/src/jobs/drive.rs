@@ -110,7 +110,7 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String) -> Outcome {
         + PROMPT_BYTES.saturating_mul(plan.prompt_ids.len());
     let opened = tokio::select! {
         () = d.run.gone.cancelled() => return incoming.gone().await,
-        opened = timeout_at(incoming.patience(), d.parts.dialer.infer(&d.node.endpoint, &request, budget)) => opened,
+        opened = timeout_at(incoming.patience(), d.parts.dialer.infer(&d.node.endpoint, &request, &d.work.trace, budget)) => opened,
     };
     let mut events = match opened {
         Err(_) => return Outcome::Failed("no answer in time".into()),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use mythic_http::Trace;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -80,6 +81,8 @@ pub struct Entry {
     pub choices: u32,
     /// Candidates to keep per position.
     pub top_logprobs: Option<u8>,
+    /// Under what it is logged.
+    pub trace: Trace,
     /// What it comes to.
     pub plan: Plan,
     /// Who pays.
@@ -150,6 +153,7 @@ async fn begin(parts: &Arc<Jobs>, mut entry: Entry) -> ApiResult<Entered> {
         payer: entry.payer,
         request_key: entry.idempotency_key.unwrap_or(entry.id),
         top_logprobs: entry.top_logprobs,
+        trace: entry.trace,
     };
     if entry.open {
         let job = open(parts, &run, &work).await;

@@ -178,11 +178,6 @@ pub async fn send_open(parts: &Jobs, attempt: &Attempt) -> ApiResult<String> {
     .await?;
     match parts.chain.client.send(&transaction).await {
         Ok(signature) => Ok(signature.to_string()),
-        Err(ClientError::AlreadyProcessed) => Ok(transaction
-            .signatures
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default()),
         Err(error) => {
             parts.chain.blockhashes.forget().await;
             Err(chain_error(error))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mythic_http::Trace;
 use solana_pubkey::Pubkey;
 
 use crate::{accounts::Account, chain::pay::ClientTransaction, intake::plan::Plan};
@@ -35,4 +36,6 @@ pub struct Work {
     pub request_key: String,
     /// Candidates to keep per position.
     pub top_logprobs: Option<u8>,
+    /// Under what it is logged here, and by validators.
+    pub trace: Trace,
 }

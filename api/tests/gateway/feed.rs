@@ -1,9 +1,13 @@
 //! The feed: contiguous, filtered, resumable, over server-sent events and WebSocket alike.
 
-use futures::StreamExt;
-use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
-use crate::harness::{World, within};
+use futures::StreamExt;
+use mythic_wire::signed::purpose;
+use serde_json::{Value, json};
+use solana_keypair::Keypair;
+
+use crate::harness::{FEED_PLACES, World, within};
 
 async fn database(world: &World) -> tokio_postgres::Client {
     let config: tokio_postgres::Config = world.database_url.parse().unwrap();
@@ -78,10 +82,9 @@ async fn subscribe(world: &World, query: &str) -> Reader {
 impl Reader {
     async fn next(&mut self) -> Value {
         while self.ready.is_empty() {
-            let chunk =
-                tokio::time::timeout(std::time::Duration::from_secs(20), self.stream.next())
-                    .await
-                    .expect("an event in time");
+            let chunk = tokio::time::timeout(Duration::from_secs(20), self.stream.next())
+                .await
+                .expect("an event in time");
             let events = self.parser.push(&chunk.unwrap().unwrap()).unwrap();
             self.ready.extend(
                 events
@@ -193,5 +196,56 @@ fn the_websocket_says_the_same_and_expired_history_is_410() {
             .execute("UPDATE feed.counter SET oldest = 1", &[])
             .await
             .unwrap();
+    });
+}
+
+/// Asks for the feed, signed by `key` for `wanted` if there is one.
+async fn follow(world: &World, signed: Option<(&Keypair, &str)>) -> reqwest::Response {
+    let path = "/v1/stream?topics=results";
+    let mut request = reqwest::Client::new().get(format!("{}{path}", world.url));
+    if let Some((key, purpose)) = signed {
+        let signed = mythic_wire::signed::Request {
+            origin: &mythic_wire::Origin::parse(&world.url).unwrap(),
+            method: "GET",
+            path,
+            purpose,
+            body: b"",
+        };
+        for (name, value) in mythic_wire::signed::sign(&signed, key) {
+            request = request.header(name, value);
+        }
+    }
+    request.send().await.unwrap()
+}
+
+#[test]
+fn a_validators_operator_has_a_place_where_its_address_has_none_left() {
+    within(|world| async move {
+        let operator = &world.validators[0].operator;
+        // Those of earlier tests end when the gateway sees that their readers are gone.
+        let mut strangers = Vec::new();
+        let until = Instant::now() + Duration::from_secs(40);
+        while strangers.len() < FEED_PLACES as usize {
+            assert!(Instant::now() < until, "{} places", strangers.len());
+            match follow(world, None).await {
+                taken if taken.status() == 200 => strangers.push(taken),
+                full => {
+                    assert_eq!(full.status(), 429);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        assert_eq!(follow(world, None).await.status(), 429);
+        let signed = follow(world, Some((operator, purpose::STREAM))).await;
+        assert_eq!(signed.status(), 200);
+        // Anybody can sign; whoever is no validator's operator has its address's places.
+        let nobody = Keypair::new();
+        let refused = follow(world, Some((&nobody, purpose::STREAM))).await;
+        assert_eq!(refused.status(), 429);
+        // What was signed for something else is no subscription.
+        let refused = follow(world, Some((operator, purpose::ANNOUNCE))).await;
+        assert_eq!(refused.status(), 401);
+        let body: Value = refused.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "invalid_signature");
     });
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Outlay, Timing};
+use mythic_api::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda};
 use mythic_interface::{
     ix::{GrantSpend, RegisterModel, RegisterValidator},
@@ -28,6 +28,8 @@ use crate::validators::{self, Validator};
 
 pub const SOL: u64 = 1_000_000_000;
 pub const MODEL: &str = "tiny";
+/// Places of one address at the feed.
+pub const FEED_PLACES: u32 = 24;
 
 pub struct World {
     pub runtime: Runtime,
@@ -224,6 +226,10 @@ async fn start() -> Parts {
             delegate_keypair_path: key("delegate.json", &delegate),
             key: Some(DEV_KEY.into()),
         }),
+        limits: Limits {
+            subscribers_per_address: FEED_PLACES,
+            ..Limits::default()
+        },
         outlay: Outlay {
             fees_per_owner_per_day: 4_000_000,
             ..Outlay::generous()

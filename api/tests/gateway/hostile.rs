@@ -70,6 +70,45 @@ fn an_answer_without_a_job_on_chain_is_not_handed_out() {
 }
 
 #[test]
+fn a_validator_is_told_under_what_a_request_is_logged() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let told = async |world: &World, headers: [(&str, &str); 2]| {
+        let mut request = world.chat("traced", json!({}));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let id = response.headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let job = response.headers()["x-mythic-job-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let told = world
+            .validators
+            .iter()
+            .find_map(|v| v.traces.lock().unwrap().remove(&job));
+        let [request, parent] = told.expect("one of them was asked");
+        assert_eq!(request.as_deref(), Some(id.as_str()));
+        (id, parent)
+    };
+    within(|world| async move {
+        let (id, parent) = told(world, [("x-request-id", "mine-1"), ("traceparent", PARENT)]).await;
+        assert_eq!((id.as_str(), parent.as_deref()), ("mine-1", Some(PARENT)));
+        // What is neither an id nor a trace goes no further.
+        let long = format!("{PARENT}-{}", "0".repeat(4_096));
+        let (id, parent) = told(world, [("x-request-id", "a b"), ("traceparent", &long)]).await;
+        assert!(
+            id.starts_with("req_") && parent.is_none(),
+            "{id} {parent:?}"
+        );
+    });
+}
+
+#[test]
 fn a_validator_that_accepts_twice_or_floods_is_left_for_another() {
     within(|world| async move {
         for prompt in ["first:twice", "first:noise"] {

@@ -12,7 +12,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{
         IntoResponse, Response,
         sse::{Event, Sse},
@@ -55,6 +55,8 @@ pub struct Validator {
     pub authority: Pubkey,
     pub operator: Keypair,
     evidence: Mutex<HashMap<String, Evidence>>,
+    /// `x-request-id` and `traceparent` of what it was asked, by job.
+    pub traces: Mutex<HashMap<String, [Option<String>; 2]>>,
 }
 
 pub async fn start(
@@ -69,6 +71,7 @@ pub async fn start(
         authority,
         operator,
         evidence: Mutex::default(),
+        traces: Mutex::default(),
     });
     let router = Router::new()
         .route("/v1/inference", post(infer))
@@ -150,8 +153,14 @@ impl Validator {
 
 async fn infer(
     State(me): State<Arc<Validator>>,
+    headers: HeaderMap,
     Json(request): Json<InferenceRequest>,
 ) -> Response {
+    let trace = ["x-request-id", "traceparent"].map(|name| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some(value.to_owned())
+    });
+    me.traces.lock().unwrap().insert(request.job.clone(), trace);
     let prompt: Vec<u8> = request
         .prompt_ids
         .iter()

@@ -16,8 +16,10 @@ mod places;
 pub mod refusal;
 mod request_id;
 mod server;
+mod trace;
 
 pub use body::BodyTimeout;
 pub use limits::Limits;
 pub use request_id::RequestId;
 pub use server::serve;
+pub use trace::Trace;

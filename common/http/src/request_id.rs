@@ -24,7 +24,11 @@ impl RequestId {
 
     /// The id that a request brings along, else a new one.
     pub fn of<B>(request: &Request<B>) -> Self {
-        Self::sent(request.headers()).unwrap_or_else(Self::random)
+        Self::of_headers(request.headers())
+    }
+
+    pub(crate) fn of_headers(headers: &HeaderMap) -> Self {
+        Self::sent(headers).unwrap_or_else(Self::random)
     }
 
     fn sent(headers: &HeaderMap) -> Option<Self> {

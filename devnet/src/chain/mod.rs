@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use litesvm::LiteSVM;
+use mythic_interface::hash::domain;
 use sha2::{Digest, Sha256};
 use solana_account::AccountSharedData;
 use solana_account::ReadableAccount;
@@ -193,7 +194,7 @@ pub fn fresh_svm() -> LiteSVM {
 /// The entry of SlotHashes for a block: Agave puts the bank hash there, which is not the blockhash.
 pub fn bank_hash(blockhash: &Hash) -> Hash {
     let digest = Sha256::new()
-        .chain_update(b"mythic/devnet/bank/v1")
+        .chain_update(domain::DEVNET_BANK)
         .chain_update(blockhash.to_bytes())
         .finalize();
     Hash::new_from_array(digest.into())
@@ -473,7 +474,7 @@ impl Chain {
 
     fn blockhash(&self, parent: &Hash, transactions: &[Arc<Executed>]) -> Hash {
         let mut hasher = Sha256::new()
-            .chain_update(b"mythic/devnet/block/v1")
+            .chain_update(domain::DEVNET_BLOCK)
             .chain_update(self.open.slot.to_le_bytes())
             .chain_update(self.open.number.to_le_bytes())
             .chain_update(self.settings.salt)

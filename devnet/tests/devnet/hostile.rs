@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use solana_pubkey::Pubkey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -178,5 +179,99 @@ async fn slow_and_idle_connections_are_closed_and_counted() {
         let read = read.await.expect("it is turned away").unwrap_or(0);
         assert!(read == 0 || told.starts_with(b"HTTP/1.1 4") || told.starts_with(b"HTTP/1.1 503"));
     }
+    devnet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_requests_get_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let devnet = Devnet::start(config(dir.path()), None).await;
+    let http = reqwest::Client::new();
+    let post = |body: String| {
+        let request = http
+            .post(&devnet.url)
+            .header("content-type", "application/json")
+            .body(body);
+        async move {
+            let response = request.send().await.unwrap();
+            let status = response.status().as_u16();
+            (status, response.json::<Value>().await.unwrap())
+        }
+    };
+    let call = |method: &str, params: Value| {
+        json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string()
+    };
+    let deep = "[".repeat(100_000);
+    for (body, code) in [
+        (String::new(), -32700),
+        ("nonsense".into(), -32700),
+        (deep, -32700),
+        ("[]".into(), -32600),
+        ("5".into(), -32600),
+        (call("nope", json!([])), -32601),
+        (call("getBalance", json!([])), -32602),
+        (call("getBalance", json!(["not base58 !"])), -32602),
+        (call("getBalance", json!({"a": 1})), -32600),
+        (call("sendTransaction", json!(["1111"])), -32602),
+        (call("sendTransaction", json!(["x".repeat(5000)])), -32602),
+        (
+            call(
+                "getAccountInfo",
+                json!(["SysvarC1ock11111111111111111111111111111111", {"minContextSlot": 99}]),
+            ),
+            -32016,
+        ),
+        (
+            call(
+                "getAccountInfo",
+                json!(["SysvarS1otHashes111111111111111111111111111"]),
+            ),
+            -32600,
+        ),
+        (call("mythic_advanceSlots", json!([u64::MAX])), -32602),
+        (call("mythic_fork", json!([0])), -32602),
+        (call("mythic_revert", json!([12345])), -32602),
+        (call("mythic_nope", json!([])), -32601),
+        (
+            call("getSignatureStatuses", json!([vec!["1"; 257]])),
+            -32602,
+        ),
+        (
+            call(
+                "requestAirdrop",
+                json!([Pubkey::new_unique().to_string(), u64::MAX]),
+            ),
+            -32603,
+        ),
+    ] {
+        let shown: String = body.chars().take(80).collect();
+        let (status, answer) = post(body).await;
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (200, &json!(code)),
+            "{shown}: {answer}"
+        );
+    }
+    let (status, answer) = post("x".repeat(300_000)).await;
+    assert_eq!((status, &answer["error"]["code"]), (413, &json!(-32600)));
+    let batch = format!(
+        "[{},{}]",
+        call("getSlot", json!([])),
+        call("nope", json!([]))
+    );
+    let (_, answer) = post(batch).await;
+    assert_eq!(answer.as_array().unwrap().len(), 2);
+    let metrics = http
+        .get(format!("{}/metrics", devnet.url))
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        metrics
+            .text()
+            .await
+            .unwrap()
+            .contains("mythic_devnet_processed_slot")
+    );
     devnet.stop().await;
 }

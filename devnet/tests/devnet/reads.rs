@@ -332,3 +332,68 @@ async fn a_block_that_is_full_takes_no_more() {
         .unwrap();
     devnet.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_read_that_clients_use_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let devnet = Devnet::start(config(dir.path()), None).await;
+    let rpc = &devnet.rpc;
+    let payer = devnet.funded(3).await;
+    devnet.advance(5).await;
+    assert_eq!(rpc.get_version().await.unwrap().solana_core, "4.2.2");
+    assert_eq!(rpc.get_slot().await.unwrap(), 6);
+    let finalized = CommitmentConfig::finalized();
+    assert_eq!(rpc.get_slot_with_commitment(finalized).await.unwrap(), 2);
+    assert_eq!(rpc.get_block_height().await.unwrap(), 6);
+    assert_eq!(rpc.get_first_available_block().await.unwrap(), 0);
+    assert_eq!(rpc.get_blocks(0, None).await.unwrap(), [0, 1, 2]);
+    assert!(rpc.get_block_time(6).await.unwrap() > 1_600_000_000);
+    let epoch = rpc.get_epoch_info().await.unwrap();
+    assert_eq!(
+        (epoch.absolute_slot, epoch.epoch, epoch.transaction_count),
+        (6, 0, Some(1))
+    );
+    assert_eq!(
+        rpc.get_minimum_balance_for_rent_exemption(0).await.unwrap(),
+        RENT
+    );
+    rpc.get_genesis_hash().await.unwrap();
+    let (blockhash, last_valid) = rpc
+        .get_latest_blockhash_with_commitment(CommitmentConfig::processed())
+        .await
+        .unwrap();
+    assert_eq!(last_valid, 156);
+    let processed = CommitmentConfig::processed();
+    assert!(rpc.is_blockhash_valid(&blockhash, processed).await.unwrap());
+    assert!(!rpc.is_blockhash_valid(&blockhash, finalized).await.unwrap());
+    let tx = devnet.transfer(&payer, &Pubkey::new_unique(), RENT).await;
+    assert_eq!(rpc.get_fee_for_message(&tx.message).await.unwrap(), 5000);
+    let supply = rpc.supply_with_commitment(processed).await.unwrap();
+    assert!(supply.value.total > SOL);
+    let accounts = rpc
+        .get_multiple_accounts(&[payer.pubkey(), Pubkey::new_unique()])
+        .await
+        .unwrap();
+    assert_eq!(accounts[0].as_ref().unwrap().lamports, 3 * SOL);
+    assert!(accounts[1].is_none());
+
+    let clock = "SysvarC1ock11111111111111111111111111111111";
+    for encoding in ["base58", "base64", "base64+zstd", "jsonParsed"] {
+        let config = json!({"encoding": encoding, "commitment": "processed"});
+        let account = devnet.call("getAccountInfo", json!([clock, config])).await;
+        assert_eq!(account["value"]["space"], 40, "{encoding}");
+    }
+    let slice = json!({"encoding": "base64", "dataSlice": {"offset": 0, "length": 8}});
+    let account = devnet.call("getAccountInfo", json!([clock, slice])).await;
+    assert_eq!(account["value"]["data"][0], "AgAAAAAAAAA=");
+    let sysvars = "Sysvar1111111111111111111111111111111111111";
+    let filters = json!({"encoding": "base64", "withContext": true, "filters": [
+        {"dataSize": 40}, {"memcmp": {"offset": 0, "bytes": "AgAAAAAAAAA=", "encoding": "base64"}}
+    ]});
+    let found = devnet
+        .call("getProgramAccounts", json!([sysvars, filters]))
+        .await;
+    assert_eq!(found["value"].as_array().unwrap().len(), 1);
+    assert_eq!(found["value"][0]["pubkey"], clock);
+    devnet.stop().await;
+}

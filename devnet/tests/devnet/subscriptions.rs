@@ -236,3 +236,85 @@ async fn a_subscriber_that_does_not_read_is_dropped() {
     );
     devnet.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_follow_the_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let devnet = Devnet::start(config(dir.path()), None).await;
+    let payer = devnet.funded(10).await;
+    let to = Pubkey::new_unique();
+    let key = to.to_string();
+    let processed = json!({"commitment": "processed", "encoding": "base64"});
+    let tx = devnet.transfer(&payer, &to, SOL).await;
+    let signature = tx.signatures[0].to_string();
+    let (mut socket, _) = tokio_tungstenite::connect_async(&devnet.ws_url)
+        .await
+        .unwrap();
+    let system = "11111111111111111111111111111111";
+    let account = subscribe(&mut socket, "accountSubscribe", json!([key, processed])).await;
+    let program = subscribe(&mut socket, "programSubscribe", json!([system, processed])).await;
+    let once = subscribe(
+        &mut socket,
+        "signatureSubscribe",
+        json!([signature, {"commitment": "confirmed"}]),
+    )
+    .await;
+    let logs = subscribe(
+        &mut socket,
+        "logsSubscribe",
+        json!([{"mentions": [key]}, {"commitment": "processed"}]),
+    )
+    .await;
+    let slots = subscribe(&mut socket, "slotSubscribe", json!([])).await;
+    let roots = subscribe(&mut socket, "rootSubscribe", json!([])).await;
+    devnet.rpc.send_transaction(&tx).await.unwrap();
+    devnet.advance(6).await;
+
+    let mut seen = Vec::new();
+    while !seen
+        .iter()
+        .any(|m: &Value| m["method"] == "rootNotification" && m["params"]["result"] == 3)
+    {
+        seen.push(next(&mut socket).await);
+    }
+    let of = |id: &Value| -> Vec<&Value> {
+        seen.iter()
+            .filter(|m| m["params"]["subscription"] == *id)
+            .map(|m| &m["params"]["result"])
+            .collect()
+    };
+    assert_eq!(of(&account).len(), 1);
+    assert_eq!(of(&account)[0]["value"]["lamports"], SOL);
+    assert_eq!(of(&account)[0]["context"]["slot"], 2);
+    assert_eq!(of(&program).len(), 2);
+    assert_eq!(
+        of(&once),
+        [&json!({"context": {"slot": 2}, "value": {"err": null}})]
+    );
+    assert_eq!(of(&logs)[0]["value"]["signature"], signature);
+    assert_eq!(of(&slots)[0]["parent"], 2);
+    assert_eq!(of(&roots)[0], &json!(1));
+
+    let late = json!([signature, {"commitment": "finalized"}]);
+    let again = subscribe(&mut socket, "signatureSubscribe", late).await;
+    let told = next(&mut socket).await;
+    assert_eq!(told["params"]["subscription"], again);
+    let call = json!({"jsonrpc": "2.0", "id": 2, "method": "slotUnsubscribe", "params": [slots]});
+    socket.send(Message::text(call.to_string())).await.unwrap();
+    assert_eq!(next(&mut socket).await["result"], true);
+    for hostile in [
+        "{",
+        "[]",
+        r#"{"id":1,"method":"x"}"#,
+        r#"{"id":1,"method":"accountSubscribe","params":[5]}"#,
+    ] {
+        socket.send(Message::text(hostile)).await.unwrap();
+        assert!(
+            next(&mut socket).await["error"]["code"].is_i64(),
+            "{hostile}"
+        );
+    }
+    let quiet = json!({"jsonrpc": "2.0", "method": "ping"});
+    socket.send(Message::text(quiet.to_string())).await.unwrap();
+    devnet.stop().await;
+}

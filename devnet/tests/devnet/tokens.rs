@@ -15,6 +15,27 @@ use crate::common::{Devnet, config};
 
 const TOKEN: Pubkey = spl_token_interface::ID;
 
+async fn refused_for_what_is_no_token(devnet: &Devnet, owner: &Pubkey) {
+    let key = json!(owner.to_string());
+    for (method, params) in [
+        ("getTokenSupply", json!([key])),
+        ("getTokenAccountBalance", json!([key])),
+        ("getTokenLargestAccounts", json!([key])),
+        (
+            "getTokenAccountsByOwner",
+            json!([key, {"mint": owner.to_string()}]),
+        ),
+        (
+            "getTokenAccountsByOwner",
+            json!([key, {"programId": owner.to_string()}]),
+        ),
+        ("getTokenAccountsByOwner", json!([key])),
+    ] {
+        let answer = devnet.answer(method, params).await;
+        assert_eq!(answer["error"]["code"], -32602, "{method}: {answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_found_by_owner_delegate_and_mint() {
     let dir = tempfile::tempdir().unwrap();
@@ -112,23 +133,6 @@ async fn tokens_are_found_by_owner_delegate_and_mint() {
     assert_eq!(amounts(&before), ["0", "0"]);
     assert_eq!(amounts(&after), ["0.5", "12.5"]);
 
-    let key = json!(owner.to_string());
-    for (method, params) in [
-        ("getTokenSupply", json!([key])),
-        ("getTokenAccountBalance", json!([key])),
-        ("getTokenLargestAccounts", json!([key])),
-        (
-            "getTokenAccountsByOwner",
-            json!([key, {"mint": owner.to_string()}]),
-        ),
-        (
-            "getTokenAccountsByOwner",
-            json!([key, {"programId": owner.to_string()}]),
-        ),
-        ("getTokenAccountsByOwner", json!([key])),
-    ] {
-        let answer = devnet.answer(method, params).await;
-        assert_eq!(answer["error"]["code"], -32602, "{method}: {answer}");
-    }
+    refused_for_what_is_no_token(&devnet, &owner).await;
     devnet.stop().await;
 }

@@ -43,6 +43,15 @@ impl Shape {
     }
 }
 
+/// Where a position's keys and values lie.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    pub layer: usize,
+    pub page: PageId,
+    /// Within the page.
+    pub place: usize,
+}
+
 /// Memory for keys and values.
 pub struct Pool {
     shape: Shape,
@@ -79,14 +88,7 @@ impl Pool {
     ///
     /// Keys of a head: groups of 8 positions, in a group first all positions' first number, then
     /// their second. Values: positions one after the other.
-    pub fn write(
-        &mut self,
-        layer: usize,
-        page: PageId,
-        place: usize,
-        k: &mut [f32],
-        v: &mut [f32],
-    ) {
+    pub fn write(&mut self, At { layer, page, place }: At, k: &mut [f32], v: &mut [f32]) {
         let (dim, width) = (self.shape.head_dim, self.shape.value_width());
         if let Some(bits) = self.lab.kv_bits {
             coarsen(bits, dim, k);
@@ -171,7 +173,12 @@ mod tests {
                 let all = (0..36).map(|i| number(layer, position, i / 12, i % 12));
                 let mut k: Vec<f32> = all.clone().collect();
                 let mut v: Vec<f32> = all.map(|x| -x).collect();
-                pool.write(layer, PageId(1), position, &mut k, &mut v);
+                let at = At {
+                    layer,
+                    page: PageId(1),
+                    place: position,
+                };
+                pool.write(at, &mut k, &mut v);
             }
         }
         for (layer, position, head) in [(0, 0, 0), (1, 31, 2), (0, 17, 1)] {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::kernels::attention::{self, Attention, Tile};
 use super::kernels::pack::Pack;
 use super::kernels::{Kernels, Matrix, Rows, Table, math};
-use super::kv::{self, Pool};
+use super::kv::{self, At, Pool};
 use super::logits::{self, Keep, Kept};
 use super::pages::{PAGE, PageId};
 use mythic_model::gguf::{Gguf, GgufError};
@@ -258,7 +258,12 @@ impl Model {
                     math::rope(q, s.head_dim, angles);
                     math::rope(k, s.head_dim, angles);
                     let page = pass.pages[span.pages.start + position / PAGE];
-                    pool.write(index, page, position % PAGE, k, v);
+                    let at = At {
+                        layer: index,
+                        page,
+                        place: position % PAGE,
+                    };
+                    pool.write(at, k, v);
                 }
             }
             Attention {

@@ -32,15 +32,12 @@ const REFRESH_EVERY: Duration = Duration::from_secs(30);
 
 /// Shared by all parts of a node.
 pub struct Ctx {
-    /// Configuration.
     pub config: NodeConfig,
     /// Where this node is reached.
     pub origin: Origin,
     /// The gateways it announces itself to.
     pub gateways: Vec<Origin>,
-    /// The chain.
     pub chain: ChainClient,
-    /// Keys.
     pub keys: Keys,
     /// Models served.
     pub models: Vec<ServedModel>,

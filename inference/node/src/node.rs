@@ -59,15 +59,12 @@ impl Deref for Node {
 
 /// What a node is made of.
 pub struct Parts {
-    /// Configuration.
     pub config: NodeConfig,
-    /// Keys.
     pub keys: Keys,
     /// The journal, opened.
     pub journal: Journal,
     /// Own results.
     pub store: Store,
-    /// The chain.
     pub chain: ChainClient,
     /// The network's Config account.
     pub network: Config,

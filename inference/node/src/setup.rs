@@ -9,6 +9,7 @@ use mythic_interface::{
     le::{Text, U32, U64},
     state::{Config, Model, ModelStatus, Validator},
 };
+use mythic_support::Backoff;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -72,6 +73,16 @@ impl Keys {
             operator,
         })
     }
+
+    /// The authority's key, which `what` needs.
+    fn authority_for(&self, what: &str) -> Result<Arc<Keypair>> {
+        self.authority_key.clone().ok_or_else(|| {
+            anyhow::anyhow!(
+                "{what} needs the authority's signature: set authority_keypair to the key file of {}",
+                self.authority
+            )
+        })
+    }
 }
 
 /// Calls `f` until it succeeds or fails for good, so that a node may start before its chain does.
@@ -79,14 +90,13 @@ pub async fn patiently<T, F>(what: &str, mut f: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T, ClientError>>,
 {
-    let mut pause = Duration::from_millis(200);
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     loop {
         match f().await {
             Ok(value) => return Ok(value),
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "{what}: the chain does not answer; trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(10));
+                tokio::time::sleep(backoff.pause()).await;
             }
             Err(error) => return Err(error).with_context(|| what.to_string()),
         }
@@ -213,57 +223,33 @@ pub async fn register(
     network: &Config,
     models: &[Pubkey],
 ) -> Result<Validator> {
-    let address = pda::validator(keys.authority);
     let gpu_name = Text::new(&config.gpu_name).ok_or_else(|| {
         anyhow::anyhow!(
             "gpu_name = {:?}: at most 48 printable ASCII characters",
             config.gpu_name
         )
     })?;
-    let endpoint_url = config.origin().map_err(anyhow::Error::msg)?.to_string();
-    let endpoint = Text::new(&endpoint_url).ok_or_else(|| {
-        anyhow::anyhow!("endpoint = {endpoint_url:?}: at most 96 printable ASCII characters")
+    let endpoint = config.origin().map_err(anyhow::Error::msg)?.to_string();
+    let endpoint = Text::new(&endpoint).ok_or_else(|| {
+        anyhow::anyhow!("endpoint = {endpoint:?}: at most 96 printable ASCII characters")
     })?;
-    let operator = keys.operator.pubkey();
-    let read = || chain.account::<Validator>(&address);
-    let existing = patiently("reading the validator", read).await?;
-    let need_key = |what: &str| {
-        keys.authority_key.clone().ok_or_else(|| {
-            anyhow::anyhow!("{what} needs the authority's signature: set authority_keypair to the key file of {}", keys.authority)
-        })
+    let wanted = UpdateValidator {
+        operator: keys.operator.pubkey().to_bytes(),
+        vram_mib: U32::new(config.vram_mib),
+        gpu_name,
+        endpoint,
     };
-    match existing {
+    let address = pda::validator(keys.authority);
+    let read = || chain.account::<Validator>(&address);
+    match patiently("reading the validator", read).await? {
         None => {
-            let key = need_key("registering the validator")?;
+            let key = keys.authority_for("registering the validator")?;
             let least = network.params.rules.min_stake.get();
-            if config.stake_lamports < least {
-                bail!(
-                    "stake_lamports = {}: this network wants at least {least}",
-                    config.stake_lamports
-                );
-            }
-            let rent = patiently("asking for the rent", || chain.rent(Validator::LEN)).await?;
-            // Beside fees an account keeps the rent of an empty one, or nothing.
-            let spare = patiently("asking for the rent", || chain.rent(0)).await?;
-            let needed = config
-                .stake_lamports
-                .saturating_add(rent)
-                .saturating_add(base_fee(1))
-                .saturating_add(spare);
-            let balance =
-                patiently("reading the balance", || chain.balance(&keys.authority)).await?;
-            if balance < needed {
-                bail!(
-                    "validator {} is not registered and its authority holds {balance} lamports; stake, rent and fee take {needed}. Send \
-                     it {} lamports, or lower stake_lamports (at least {least})",
-                    keys.authority,
-                    needed - balance
-                );
-            }
+            can_stake(chain, config, keys, least).await?;
             let args = RegisterValidator {
-                operator: operator.to_bytes(),
+                operator: wanted.operator,
                 stake: U64::new(config.stake_lamports),
-                vram_mib: U32::new(config.vram_mib),
+                vram_mib: wanted.vram_mib,
                 gpu_name,
                 endpoint,
             };
@@ -273,33 +259,19 @@ pub async fn register(
                 .context("registering the validator")?;
             tracing::info!(validator = %keys.authority, stake_lamports = config.stake_lamports, "validator registered");
         }
-        Some((_, validator)) => {
-            let same = validator.operator == operator.to_bytes()
-                && validator.vram_mib.get() == config.vram_mib
-                && validator.gpu_name == gpu_name
-                && validator.endpoint == endpoint
-                && validator.served().len() == models.len()
-                && models
-                    .iter()
-                    .all(|m| validator.serves(m.as_array()).is_some());
-            if !same {
-                let key = need_key(
-                    "the validator's operator, endpoint, GPU or models differ from the config, and changing them",
-                )?;
-                let args = UpdateValidator {
-                    operator: operator.to_bytes(),
-                    vram_mib: U32::new(config.vram_mib),
-                    gpu_name,
-                    endpoint,
-                };
-                let instruction = ix::update_validator(keys.authority, &args, models);
-                send(chain, &instruction, &key)
-                    .await
-                    .context("updating the validator")?;
-                tracing::info!(validator = %keys.authority, "validator updated");
-            }
+        Some((_, validator)) if !says(&validator, &wanted, models) => {
+            let key = keys.authority_for(
+                "the validator's operator, endpoint, GPU or models differ from the config, and changing them",
+            )?;
+            let instruction = ix::update_validator(keys.authority, &wanted, models);
+            send(chain, &instruction, &key)
+                .await
+                .context("updating the validator")?;
+            tracing::info!(validator = %keys.authority, "validator updated");
         }
+        Some(_) => {}
     }
+    let operator = keys.operator.pubkey();
     let balance = patiently("reading the operator's balance", || {
         chain.balance(&operator)
     })
@@ -317,6 +289,51 @@ pub async fn register(
             keys.authority
         ),
     }
+}
+
+/// Whether the chain says of the validator what the config wants.
+fn says(validator: &Validator, wanted: &UpdateValidator, models: &[Pubkey]) -> bool {
+    validator.operator == wanted.operator
+        && validator.vram_mib.get() == wanted.vram_mib.get()
+        && validator.gpu_name == wanted.gpu_name
+        && validator.endpoint == wanted.endpoint
+        && validator.served().len() == models.len()
+        && models
+            .iter()
+            .all(|m| validator.serves(m.as_array()).is_some())
+}
+
+/// Whether the network takes the stake and the authority has it; `least` is the network's.
+async fn can_stake(
+    chain: &ChainClient,
+    config: &NodeConfig,
+    keys: &Keys,
+    least: u64,
+) -> Result<()> {
+    if config.stake_lamports < least {
+        bail!(
+            "stake_lamports = {}: this network wants at least {least}",
+            config.stake_lamports
+        );
+    }
+    let rent = patiently("asking for the rent", || chain.rent(Validator::LEN)).await?;
+    // Beside fees an account keeps the rent of an empty one, or nothing.
+    let spare = patiently("asking for the rent", || chain.rent(0)).await?;
+    let needed = config
+        .stake_lamports
+        .saturating_add(rent)
+        .saturating_add(base_fee(1))
+        .saturating_add(spare);
+    let balance = patiently("reading the balance", || chain.balance(&keys.authority)).await?;
+    if balance < needed {
+        bail!(
+            "validator {} is not registered and its authority holds {balance} lamports; stake, rent and fee take {needed}. Send \
+             it {} lamports, or lower stake_lamports (at least {least})",
+            keys.authority,
+            needed - balance
+        );
+    }
+    Ok(())
 }
 
 async fn send(

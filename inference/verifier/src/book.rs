@@ -14,9 +14,7 @@ use mythic_wire::parse_hex32;
 pub enum Note {
     /// A result was checked.
     Checked {
-        /// Job.
         job: String,
-        /// Its fingerprint.
         fingerprint: String,
         /// [`super::check::Finding::name`].
         finding: String,
@@ -25,9 +23,7 @@ pub enum Note {
     },
     /// A result is to be challenged, or a fault of it proved. Durable before anything is sent.
     Challenge {
-        /// Job.
         job: String,
-        /// Its fingerprint.
         fingerprint: String,
         /// Positions in which it differs, ascending, the first few.
         differing: Vec<u32>,
@@ -38,14 +34,12 @@ pub enum Note {
     },
     /// The challenge is on chain, or can't be made any more.
     ChallengeOver {
-        /// Job.
         job: String,
         /// It was made.
         made: bool,
     },
     /// A juror's vector. Durable before it is committed to.
     Vector {
-        /// Dispute.
         dispute: String,
         /// Fingerprint that it judges.
         fingerprint: String,
@@ -58,7 +52,6 @@ pub enum Note {
     },
     /// A dispute ended, in a finalized bank.
     Ended {
-        /// Dispute.
         dispute: String,
         /// How, for us.
         result: Ended,

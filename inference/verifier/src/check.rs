@@ -119,7 +119,6 @@ pub fn path(evidence: &Evidence, position: u32) -> Option<Vec<Hash>> {
 pub struct Position {
     /// Index in the output.
     pub position: u32,
-    /// The token.
     pub token: u32,
     /// What was committed to.
     pub given: Top4,

@@ -70,7 +70,6 @@ pub struct Look<'a> {
     pub slot: u64,
     /// Address of the dispute.
     pub address: &'a Key,
-    /// The dispute.
     pub dispute: &'a Dispute,
     /// Its job; `None` once closed.
     pub job: Option<&'a Job>,
@@ -135,7 +134,6 @@ pub enum Duty {
 }
 
 impl Duty {
-    /// Its kind.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Fetch => Kind::Fetch,
@@ -184,7 +182,6 @@ pub enum Data {
     /// Nothing.
     #[default]
     None,
-    /// The prompt.
     Prompt,
     /// The whole evidence.
     Evidence,
@@ -193,7 +190,6 @@ pub enum Data {
 /// What became of a duty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done.
     Done,
     /// This much data was found, of the result with this fingerprint.
     Found(Hash, Data),

@@ -25,7 +25,6 @@ pub struct Reply {
 /// A question to an engine: readable ids only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// The prompt.
     pub prompt: Vec<u32>,
     /// The answer as far as its positions can be computed.
     pub output: Vec<u32>,

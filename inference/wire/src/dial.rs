@@ -25,7 +25,6 @@ pub enum OutboundError {
     /// The name does not resolve.
     #[error("host {host} does not resolve: {reason}")]
     Resolve {
-        /// Host.
         host: String,
         /// What the resolver said.
         reason: String,
@@ -34,16 +33,10 @@ pub enum OutboundError {
     #[error(
         "{host} leads to {address}, which is not a public address; set allow_loopback on a development network"
     )]
-    NotPublic {
-        /// Host.
-        host: String,
-        /// Address.
-        address: IpAddr,
-    },
+    NotPublic { host: String, address: IpAddr },
     /// No answer in time, or a broken one.
     #[error("{url}: {reason}")]
     Failed {
-        /// URL.
         url: String,
         /// Why.
         reason: String,
@@ -51,7 +44,6 @@ pub enum OutboundError {
     /// It answered, but not with success.
     #[error("{url} answered {status}: {body}")]
     Status {
-        /// URL.
         url: String,
         /// HTTP status.
         status: u16,
@@ -177,7 +169,6 @@ pub async fn client(
 pub struct Ask<'a> {
     /// The receiver.
     pub origin: &'a Origin,
-    /// Method.
     pub method: Method,
     /// From its first slash; exactly this is signed and sent.
     pub path: &'a str,

@@ -50,6 +50,29 @@ pub mod domain {
     /// A juror's salt, under its secret.
     pub const JUROR_SALT: &[u8] = b"mythic/juror-salt/v1";
 
+    /// A signed request, as its signature covers it.
+    pub const HTTP: &[u8] = b"mythic/http/v2";
+
+    /// A prompt of a calibration.
+    pub const CALIBRATION_PROMPT: &[u8] = b"mythic/calibrate/prompt";
+    /// The sampling seed of a prompt of a calibration.
+    pub const CALIBRATION_SEED: &[u8] = b"mythic/calibrate/seed";
+    /// A number that a cheat of a calibration draws.
+    pub const CALIBRATION_NUMBER: &[u8] = b"mythic/calibrate/number";
+    /// Which positions of an answer a calibration checks.
+    pub const CALIBRATION_DRAW: &[u8] = b"mythic/calibrate/draw";
+    /// What a calibration ran with.
+    pub const CALIBRATION: &[u8] = b"mythic/calibrate/1";
+
+    /// A development chain's key.
+    pub const DEVNET_IDENTITY: &[u8] = b"mythic/devnet/identity/v1";
+    /// A development chain's genesis.
+    pub const DEVNET_GENESIS: &[u8] = b"mythic/devnet/genesis/v1";
+    /// A development chain's bank.
+    pub const DEVNET_BANK: &[u8] = b"mythic/devnet/bank/v1";
+    /// A development chain's block.
+    pub const DEVNET_BLOCK: &[u8] = b"mythic/devnet/block/v1";
+
     /// A leaf of the fingerprint's tree.
     pub const LEAF: &[u8] = &[0];
     /// An inner node of every tree.

@@ -194,6 +194,31 @@ fn honest_code_never_names_a_cheat() {
     );
 }
 
+/// Tags of crates that are built with nothing of ours.
+const OWN_TAGS: &[&str] = &["stream/src/digest.rs"];
+
+#[test]
+fn every_domain_tag_stands_in_one_file() {
+    let root = root();
+    let mut elsewhere = Vec::new();
+    for package in packages(&root).expect("manifests").values() {
+        for source in sources(&root, package).expect("sources") {
+            let own = source.file == "programs/interface/src/hash.rs"
+                || OWN_TAGS.contains(&source.file.as_str());
+            for (number, line) in source.text.lines().enumerate().filter(|_| !own) {
+                if line.contains("b\"mythic/") {
+                    elsewhere.push(vec![format!("{}:{}", source.file, number + 1)]);
+                }
+            }
+        }
+    }
+    assert!(
+        elsewhere.is_empty(),
+        "domain tags outside of programs/interface/src/hash.rs:\n{}",
+        show(&elsewhere)
+    );
+}
+
 fn show(rows: &[Vec<String>]) -> String {
     rows.iter()
         .map(|row| row.join("\n    "))

@@ -116,7 +116,7 @@ impl Encoding {
     }
 
     /// Writes one row as f32.
-    pub(super) fn dequantise(self, row: &[u8], out: &mut [f32]) {
+    pub fn dequantise(self, row: &[u8], out: &mut [f32]) {
         encoded!(self,
             F => formats::dequantise::<F>(row, out),
             G => formats::widen::<G>(row, out))

@@ -109,6 +109,14 @@ impl<T: Copy> Places<T> {
     }
 }
 
+/// What matrices are multiplied with.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    x: &'a Rows<'a>,
+    /// The same rounded to int8, if any of the matrices wants that.
+    q8: &'a [Q8],
+}
+
 /// Results of a multiplication, rows × outputs.
 #[derive(Clone, Copy)]
 struct Out {
@@ -202,7 +210,7 @@ impl Kernels {
         if ws.iter().any(|w| !w.is_float()) {
             self.quantise(x, &mut q8);
         }
-        let q8 = q8.as_slice();
+        let input = Input { x, q8: &q8 };
         let mut jobs = Vec::with_capacity(N);
         let (mut groups, mut bytes) = (0, 0);
         for (w, out) in ws.iter().zip(&mut outs) {
@@ -227,7 +235,7 @@ impl Kernels {
                 let end = mine.end.min(first + w.groups());
                 if start < end {
                     // SAFETY: tasks have different groups; the outs hold n rows.
-                    unsafe { self.multiply(w, start - first..end - first, x, q8, *out) };
+                    unsafe { self.multiply(w, start - first..end - first, input, *out) };
                 }
             }
         });
@@ -235,12 +243,12 @@ impl Kernels {
 
     /// # Safety
     /// No other thread has these groups; `out` has the rows of x.
-    unsafe fn multiply(&self, w: &Matrix, groups: Range<usize>, x: &Rows, q8: &[Q8], out: Out) {
+    unsafe fn multiply(&self, w: &Matrix, groups: Range<usize>, input: Input<'_>, out: Out) {
         encoded!(w.encoding,
             // SAFETY: as the caller's.
-            F => unsafe { self.integers::<F>(w, groups, x.len(), q8, out) },
+            F => unsafe { self.integers::<F>(w, groups, input, out) },
             // SAFETY: as the caller's.
-            G => unsafe { self.floats::<G>(w, groups, x, out) })
+            G => unsafe { self.floats::<G>(w, groups, input.x, out) })
     }
 
     /// # Safety
@@ -249,10 +257,10 @@ impl Kernels {
         &self,
         w: &Matrix,
         groups: Range<usize>,
-        n: usize,
-        q8: &[Q8],
+        input: Input<'_>,
         out: Out,
     ) {
+        let (n, q8) = (input.x.len(), input.q8);
         let blocks = w.cols / BLOCK;
         let mut sums = [Lanes::default(); 2 * PANEL];
         for first in (0..n).step_by(PANEL) {

@@ -1,7 +1,6 @@
-//! The kernels against the definition, bit for bit, and the definition against f64 and candle.
+//! The kernels against the definition, bit for bit, and the definition against f64. (Against another reader of the formats: the
+//! laboratory's tests.)
 
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
 use super::formats::{Float, Q4_1, dequantise, dot, dot_floats};
@@ -265,39 +264,6 @@ fn the_definition_is_near_f64_arithmetic() {
                         "{encoding:?}: {got} against {want} ± {bound}"
                     );
                 }
-            }
-        }
-    }
-}
-
-#[test]
-fn formats_are_read_as_candle_reads_them() {
-    let mut noise = Noise(3);
-    for (encoding, dtype) in [
-        (Encoding::Q4_0, GgmlDType::Q4_0),
-        (Encoding::Q4_1, GgmlDType::Q4_1),
-        (Encoding::Q5_0, GgmlDType::Q5_0),
-        (Encoding::Q5_1, GgmlDType::Q5_1),
-        (Encoding::Q8_0, GgmlDType::Q8_0),
-        (Encoding::Q3K, GgmlDType::Q3K),
-        (Encoding::Q4K, GgmlDType::Q4K),
-        (Encoding::Q5K, GgmlDType::Q5K),
-        (Encoding::Q6K, GgmlDType::Q6K),
-    ] {
-        let x: Vec<f32> = (0..4 * 512).map(|_| noise.float()).collect();
-        let tensor = Tensor::from_slice(&x, (4, 512), &Device::Cpu).expect("a tensor");
-        let theirs = QTensor::quantize(&tensor, dtype).expect("quantised");
-        let bytes = theirs.data().expect("bytes");
-        let values = theirs.dequantize(&Device::Cpu).expect("values");
-        let want: Vec<Vec<f32>> = values.to_vec2().expect("values");
-        for (row, want) in bytes.chunks_exact(bytes.len() / 4).zip(want) {
-            let mut got = vec![0.0; 512];
-            encoding.dequantise(row, &mut got);
-            for (got, want) in got.iter().zip(want) {
-                assert!(
-                    (got - want).abs() <= want.abs() * 1e-6 + 1e-6,
-                    "{encoding:?}: {got}, candle {want}"
-                );
             }
         }
     }

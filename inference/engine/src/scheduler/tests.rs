@@ -222,89 +222,113 @@ struct Known {
     priority: Priority,
 }
 
-fn simulate(seed: u64, passes: u64) {
-    let mut rng = Rng(seed);
-    let limits = Limits {
-        sequences: 1 + rng.below(6),
-        queued: rng.below(8),
-        chunk: 1 + rng.below(100),
-        pages: 4 + rng.below(60) as u32,
-    };
-    let chunk = limits.chunk.max(limits.sequences + 1);
-    let mut s = Scheduler::new(limits);
-    let mut known: HashMap<Id, Known> = HashMap::new();
-    let mut pass = Vec::new();
-    let (mut submitted, mut ended, mut cancelled) = (0u64, 0u64, 0u64);
-    let mut arriving = true;
-    for now in 0.. {
-        arriving &= now < passes;
-        if !arriving && known.is_empty() {
-            break;
+struct Simulation {
+    rng: Rng,
+    limits: Limits,
+    s: Scheduler,
+    known: HashMap<Id, Known>,
+    now: u64,
+    submitted: u64,
+    ended: u64,
+    cancelled: u64,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng(seed);
+        let limits = Limits {
+            sequences: 1 + rng.below(6),
+            queued: rng.below(8),
+            chunk: 1 + rng.below(100),
+            pages: 4 + rng.below(60) as u32,
+        };
+        Self {
+            rng,
+            limits,
+            s: Scheduler::new(limits),
+            known: HashMap::new(),
+            now: 0,
+            submitted: 0,
+            ended: 0,
+            cancelled: 0,
         }
-        assert!(now < passes + 100_000, "requests that never end");
-        let arrivals = if arriving { rng.below(3) } else { 0 };
-        for _ in 0..arrivals {
-            let priority = match rng.below(3) {
-                0 => Priority::Verification,
-                _ => Priority::Interactive,
+    }
+
+    /// A request of a few families of prompts, so that prefixes are met again.
+    fn request(&mut self) -> Request {
+        let rng = &mut self.rng;
+        let priority = match rng.below(3) {
+            0 => Priority::Verification,
+            _ => Priority::Interactive,
+        };
+        let family = rng.below(3) as u32 * 100_000;
+        let len = 1 + rng.below(300);
+        let answer = 1 + rng.below(60);
+        let mut tokens: Vec<u32> = (family..).take(len).collect();
+        if rng.below(2) == 0 {
+            let at = rng.below(len);
+            tokens[at] = rng.below(1_000) as u32;
+        }
+        if priority == Priority::Verification {
+            tokens.extend((0..answer - 1).map(|_| rng.below(5) as u32));
+        }
+        Request {
+            tokens,
+            prompt: len,
+            reach: len + answer - 1,
+            priority,
+        }
+    }
+
+    fn arrive(&mut self) {
+        let request = self.request();
+        let (prompt, reach, priority) = (request.prompt, request.reach, request.priority);
+        let room = self.limits.queued
+            + match priority {
+                Priority::Interactive => self.limits.sequences,
+                Priority::Verification => VERIFYING,
             };
-            // Few families of prompts, so that prefixes are met again.
-            let family = rng.below(3) as u32 * 100_000;
-            let len = 1 + rng.below(300);
-            let answer = 1 + rng.below(60);
-            let mut tokens: Vec<u32> = (family..).take(len).collect();
-            if rng.below(2) == 0 {
-                let at = rng.below(len);
-                tokens[at] = rng.below(1_000) as u32;
-            }
-            if priority == Priority::Verification {
-                tokens.extend((0..answer - 1).map(|_| rng.below(5) as u32));
-            }
-            let reach = len + answer - 1;
-            let room = limits.queued
-                + match priority {
-                    Priority::Interactive => limits.sequences,
-                    Priority::Verification => VERIFYING,
+        let before = self.s.queued(priority) + self.s.count(priority);
+        match self.s.submit(request) {
+            Ok(id) => {
+                assert!(before < room && reach <= self.limits.pages as usize * PAGE);
+                self.submitted += 1;
+                let k = Known {
+                    next: 0,
+                    since: self.now,
+                    reach,
+                    prompt,
+                    priority,
                 };
-            let before = s.queued(priority) + s.count(priority);
-            let request = Request {
-                tokens,
-                prompt: len,
-                reach,
-                priority,
-            };
-            match s.submit(request) {
-                Ok(id) => {
-                    assert!(before < room && reach <= limits.pages as usize * PAGE);
-                    submitted += 1;
-                    let k = Known {
-                        next: 0,
-                        since: now,
-                        reach,
-                        prompt: len,
-                        priority,
-                    };
-                    known.insert(id, k);
-                }
-                Err(Refusal::Full { .. }) => assert_eq!(before, room),
-                Err(Refusal::TooLarge { pages }) => assert!(pages > limits.pages as usize),
+                self.known.insert(id, k);
             }
+            Err(Refusal::Full { .. }) => assert_eq!(before, room),
+            Err(Refusal::TooLarge { pages }) => assert!(pages > self.limits.pages as usize),
         }
-        if rng.below(20) == 0 && !known.is_empty() {
-            let mut ids: Vec<Id> = known.keys().copied().collect();
-            ids.sort();
-            let id = ids[rng.below(ids.len())];
-            s.remove(id);
-            known.remove(&id);
-            cancelled += 1;
-        }
-        s.plan(&mut pass);
-        assert_eq!(pass.is_empty(), known.is_empty(), "work is done if any is");
+    }
+
+    fn cancel_one(&mut self) {
+        let mut ids: Vec<Id> = self.known.keys().copied().collect();
+        ids.sort();
+        let id = ids[self.rng.below(ids.len())];
+        self.s.remove(id);
+        self.known.remove(&id);
+        self.cancelled += 1;
+    }
+
+    /// What a pass reads is right, and what it writes is written once.
+    fn check(&mut self, pass: &[Share]) {
+        let chunk = self.limits.chunk.max(self.limits.sequences + 1);
+        assert_eq!(
+            pass.is_empty(),
+            self.known.is_empty(),
+            "work is done if any is"
+        );
         assert!(pass.iter().map(|share| share.rows).sum::<usize>() <= chunk);
         let mut written = HashMap::new();
-        for share in &pass {
-            let sequence = s.running(share.id).expect("it runs");
-            let k = known.get_mut(&share.id).expect("it was not removed");
+        for share in pass {
+            let sequence = self.s.running(share.id).expect("it runs");
+            let k = self.known.get_mut(&share.id).expect("it was not removed");
             // Without a gap; what is skipped was found, and never the prompt's last position.
             assert!(share.rows > 0 && share.from >= k.next && k.next <= sequence.tokens().len());
             assert!(share.from == k.next || (share.from < k.prompt && share.from % PAGE == 0));
@@ -317,34 +341,72 @@ fn simulate(seed: u64, passes: u64) {
             }
         }
         // A page that is written is nobody else's.
-        for other in &s.running {
+        for other in &self.s.running {
             for (page, by) in written.iter().map(|((page, _), by)| (page, by)) {
                 assert!(other.id == *by || !other.pages().contains(page), "shared");
             }
         }
-        s.advance(&pass);
-        for share in &pass {
-            let k = &known[&share.id];
-            let sequence = s.running(share.id).expect("it runs");
+    }
+
+    fn go_on(&mut self, pass: &[Share]) {
+        self.s.advance(pass);
+        for share in pass {
+            let k = &self.known[&share.id];
+            let sequence = self.s.running(share.id).expect("it runs");
             if k.next < sequence.tokens().len() {
                 continue;
             }
-            if k.next == k.reach || (k.priority == Priority::Interactive && rng.below(30) == 0) {
-                s.remove(share.id);
-                known.remove(&share.id);
-                ended += 1;
+            if k.next == k.reach || (k.priority == Priority::Interactive && self.rng.below(30) == 0)
+            {
+                self.s.remove(share.id);
+                self.known.remove(&share.id);
+                self.ended += 1;
             } else {
-                s.push(share.id, rng.below(5) as u32);
+                self.s.push(share.id, self.rng.below(5) as u32);
             }
         }
-        s.pages.audit(s.running.iter().map(|r| &r.table));
-        for waiting in s.interactive.iter().chain(&s.verification) {
+    }
+
+    fn audit(&mut self) {
+        self.s.pages.audit(self.s.running.iter().map(|r| &r.table));
+        for waiting in self.s.interactive.iter().chain(&self.s.verification) {
             assert!(waiting.pages().is_empty() && waiting.filled == 0);
         }
-        for (id, k) in &known {
-            assert!(now - k.since < PATIENCE, "{id:?} starves");
+        for (id, k) in &self.known {
+            assert!(self.now - k.since < PATIENCE, "{id:?} starves");
         }
     }
+}
+
+fn simulate(seed: u64, passes: u64) {
+    let mut simulation = Simulation::new(seed);
+    let mut pass = Vec::new();
+    for now in 0.. {
+        simulation.now = now;
+        let arriving = now < passes;
+        if !arriving && simulation.known.is_empty() {
+            break;
+        }
+        assert!(now < passes + 100_000, "requests that never end");
+        let arrivals = if arriving { simulation.rng.below(3) } else { 0 };
+        for _ in 0..arrivals {
+            simulation.arrive();
+        }
+        if simulation.rng.below(20) == 0 && !simulation.known.is_empty() {
+            simulation.cancel_one();
+        }
+        simulation.s.plan(&mut pass);
+        simulation.check(&pass);
+        simulation.go_on(&pass);
+        simulation.audit();
+    }
+    let Simulation {
+        s,
+        submitted,
+        ended,
+        cancelled,
+        ..
+    } = simulation;
     assert_eq!(submitted, ended + cancelled);
     assert_eq!((s.pages().held(), s.pending()), (0, 0));
     let t = s.totals();

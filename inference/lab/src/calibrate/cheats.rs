@@ -1,6 +1,6 @@
 //! Who writes answers, honestly or not, and what they then submit. Pure.
 
-use mythic_interface::hash::{Hash, sha256, uniform};
+use mythic_interface::hash::{Hash, domain, sha256, uniform};
 use mythic_interface::sampler::{Sampling, Top4, order};
 use mythic_model::gguf::TensorFormat;
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ pub fn transcript(
 
 fn number(seed: &Hash, what: &str, index: u32) -> u32 {
     uniform(&sha256(&[
-        b"mythic/calibrate/number",
+        domain::CALIBRATION_NUMBER,
         seed,
         what.as_bytes(),
         &index.to_le_bytes(),

@@ -72,11 +72,20 @@ fn last_line(bytes: &[u8]) -> String {
         .to_owned()
 }
 
+/// llama.cpp with a model, in a Python that can import it.
+pub struct LlamaCpp<'a> {
+    pub python: &'a Path,
+    pub model: &'a Path,
+    pub threads: usize,
+}
+
 /// Lets llama.cpp answer every job; `done` is called with each answer as it comes.
 pub async fn answers(
-    python: &Path,
-    model: &Path,
-    threads: usize,
+    LlamaCpp {
+        python,
+        model,
+        threads,
+    }: LlamaCpp<'_>,
     jobs: &[&Job],
     max_tokens: u32,
     mut done: impl FnMut(ForeignAnswer),

@@ -1,7 +1,7 @@
 //! The prompts of a calibration, and the jobs made of them. Which set a prompt belongs to, its
 //! seed and its temperature follow from a hash of its text: nobody picks them.
 
-use mythic_interface::hash::{Hash, sha256};
+use mythic_interface::hash::{Hash, domain, sha256};
 use mythic_interface::sampler::Sampling;
 use serde::Deserialize;
 
@@ -24,7 +24,7 @@ impl Prompt {
         let system = self.system.as_deref().unwrap_or_default();
         let length = (system.len() as u64).to_le_bytes();
         sha256(&[
-            b"mythic/calibrate/prompt",
+            domain::CALIBRATION_PROMPT,
             &length,
             system.as_bytes(),
             self.user.as_bytes(),
@@ -95,7 +95,7 @@ fn job(formatter: &PromptFormatter, index: usize, prompt: &Prompt) -> Result<Job
             None => None,
         },
         sampling: Sampling {
-            seed: sha256(&[b"mythic/calibrate/seed", &hash]),
+            seed: sha256(&[domain::CALIBRATION_SEED, &hash]),
             // One in five is greedy.
             temperature_milli: [1_000, 700, 1_000, 1_300, 0][usize::from(hash[31]) % 5],
         },

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use futures::{StreamExt, stream};
-use mythic_interface::hash::sha256;
+use mythic_interface::hash::{domain, sha256};
 use mythic_interface::sampler::Sampling;
 use mythic_model::gguf::TensorFormat;
 
@@ -373,9 +373,11 @@ impl<'a> Run<'a> {
         let mut answers = Vec::new();
         let tell = &mut self.tell;
         let outcome = llama_cpp::answers(
-            &python,
-            self.model,
-            self.own.stats().threads,
+            llama_cpp::LlamaCpp {
+                python: &python,
+                model: self.model,
+                threads: self.own.stats().threads,
+            },
             jobs,
             self.settings.tokens,
             |answer| {
@@ -486,7 +488,7 @@ async fn key(
         .map(|p| format!("{:?}{:?}", p.system, p.user))
         .collect();
     let digest = sha256(&[
-        b"mythic/calibrate/1",
+        domain::CALIBRATION,
         sha256_of_file,
         &numbers,
         texts.as_bytes(),

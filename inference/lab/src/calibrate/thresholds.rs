@@ -1,7 +1,7 @@
 //! Thresholds from honest jobs, and what can be claimed for them. Pure.
 
 use mythic_interface::comparison::Rule;
-use mythic_interface::hash::{Hash, sha256};
+use mythic_interface::hash::{Hash, domain, sha256};
 use mythic_interface::state::SAMPLED_POSITIONS;
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ impl Frozen {
 /// The draw of a job's sample in a calibration: any number of different ones.
 pub fn draw(label: &str, job: usize, index: u32) -> Hash {
     let (job, index) = ((job as u64).to_le_bytes(), index.to_le_bytes());
-    sha256(&[b"mythic/calibrate/draw", label.as_bytes(), &job, &index])
+    sha256(&[domain::CALIBRATION_DRAW, label.as_bytes(), &job, &index])
 }
 
 /// Thresholds that every honest job of the calibration set passes, with a margin.

@@ -151,6 +151,15 @@ impl Lie {
     }
 }
 
+/// What is left to write of an answer.
+struct Rest<'a> {
+    prompt: &'a [u32],
+    /// Tokens in all.
+    most: u32,
+    /// What ends it before.
+    eos: &'a [u32],
+}
+
 impl Inner {
     async fn write(
         &self,
@@ -194,7 +203,16 @@ impl Inner {
             How::PadAfterEos => {
                 let mut lie = run(engine, request).await?;
                 if lie.finish == Finish::Eos && (lie.answer.ids.len() as u32) < most {
-                    self.go_on(&prompt, &mut lie, sampling, most, &[]).await?;
+                    self.go_on(
+                        &mut lie,
+                        sampling,
+                        Rest {
+                            prompt: &prompt,
+                            most,
+                            eos: &[],
+                        },
+                    )
+                    .await?;
                 }
                 Ok(lie)
             }
@@ -212,7 +230,16 @@ impl Inner {
                     let logit = listed.map_or(i32::MIN, |(_, logit)| *logit);
                     *leaf = forge(leaf, *token, logit, at as u32, sampling);
                 }
-                self.go_on(&prompt, &mut lie, sampling, most, eos).await?;
+                self.go_on(
+                    &mut lie,
+                    sampling,
+                    Rest {
+                        prompt: &prompt,
+                        most,
+                        eos,
+                    },
+                )
+                .await?;
                 Ok(lie)
             }
             How::Random => {
@@ -228,11 +255,9 @@ impl Inner {
     /// Writes on token by token, to `most` tokens or one of `eos`: a new request would count its positions from 0.
     async fn go_on(
         &self,
-        prompt: &[u32],
         lie: &mut Lie,
         sampling: &Sampling,
-        most: u32,
-        eos: &[u32],
+        Rest { prompt, most, eos }: Rest<'_>,
     ) -> Result<(), EngineError> {
         let answer = &mut lie.answer;
         lie.finish = Finish::Length;

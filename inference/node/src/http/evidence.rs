@@ -1,10 +1,14 @@
 //! `GET /v1/jobs/:id/evidence`: the proof of a result, which holds the prompt, for those who may see it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use axum::{
     Json,
-    extract::{OriginalUri, Path, State},
+    extract::{ConnectInfo, OriginalUri, Path, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
@@ -14,10 +18,11 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use super::problem::problem;
-use crate::{keep::store::Saved, node::Node};
+use crate::{keep::store::Saved, node::Node, verify::validators::Unread};
 
 pub(super) async fn evidence(
     State(node): State<Arc<Node>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(id): Path<String>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
@@ -58,7 +63,7 @@ pub(super) async fn evidence(
         Err(reason) => return problem(500, "server_error", "evidence_unreadable", reason),
     };
     let refused = match (check, reader) {
-        (Some((_, validator, signer)), _) => may_check(&node, &job, &validator, &signer).await,
+        (Some(check), _) => may_check(&node, check, peer.ip()).await,
         (None, Some(key)) => may_read(&node, &saved, &key),
         (None, None) => Err(forbidden("nobody asks".into())),
     };
@@ -83,6 +88,15 @@ fn forbidden(message: String) -> Box<Response> {
     Box::new(problem(403, "permission_error", "not_entitled", message))
 }
 
+fn too_many(message: &str) -> Box<Response> {
+    Box::new(problem(
+        429,
+        "rate_limit_error",
+        "too_many_checks",
+        message.into(),
+    ))
+}
+
 /// Whether a key is one of the job's own people, or this node's.
 fn may_read(node: &Node, saved: &Saved, key: &Pubkey) -> Result<(), Box<Response>> {
     let ours = *key == node.keys.operator.pubkey() || *key == node.keys.authority;
@@ -97,9 +111,8 @@ fn may_read(node: &Node, saved: &Saved, key: &Pubkey) -> Result<(), Box<Response
 /// Whether a validator may check the job's result now; counts the check.
 async fn may_check(
     node: &Node,
-    job: &Pubkey,
-    validator: &Pubkey,
-    signer: &Pubkey,
+    (job, validator, signer): (Pubkey, Pubkey, Pubkey),
+    address: IpAddr,
 ) -> Result<(), Box<Response>> {
     let unavailable = |error: mythic_client::ClientError| {
         Box::new(problem(
@@ -111,9 +124,14 @@ async fn may_check(
     };
     let found = node
         .validators
-        .get(&node.chain, validator, Instant::now())
+        .get(&node.chain, &validator, address, Instant::now())
         .await
-        .map_err(unavailable)?;
+        .map_err(|unread| match unread {
+            Unread::Chain(error) => unavailable(error),
+            Unread::TooMany => too_many(
+                "your address has named too many that are no validators; ask again in a while",
+            ),
+        })?;
     let Some(found) = found else {
         return Err(forbidden(format!("{validator} is no registered validator")));
     };
@@ -121,14 +139,11 @@ async fn may_check(
         return Err(forbidden(access::Denied::NotTheValidator.to_string()));
     }
     if !node.checks.take(&found.authority, Instant::now()) {
-        return Err(Box::new(problem(
-            429,
-            "rate_limit_error",
-            "too_many_checks",
-            "this validator has opened too many checks here; ask again in a while".into(),
-        )));
+        return Err(too_many(
+            "this validator has opened too many checks here; ask again in a while",
+        ));
     }
-    let state = node.chain.account::<Job>(job).await.map_err(unavailable)?;
+    let state = node.chain.account::<Job>(&job).await.map_err(unavailable)?;
     let Some((_, state)) = state else {
         return Err(forbidden(access::Denied::NotDisputable.to_string()));
     };

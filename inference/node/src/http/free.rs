@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{ConnectInfo, OriginalUri, State},
-    http::HeaderMap,
+    http::{HeaderMap, Uri},
     response::{
         IntoResponse, Response,
         sse::{Event as SseEvent, KeepAlive, Sse},
@@ -31,7 +31,10 @@ use super::{
 };
 use crate::{
     node::Node,
-    serve::{admit::Decline, backend::Steps},
+    serve::{
+        admit::Decline,
+        backend::{ServedModel, Steps},
+    },
 };
 
 /// Tokens of a direct answer without a limit of its own.
@@ -87,6 +90,73 @@ enum Stop {
     Many(Vec<String>),
 }
 
+/// Whether a request is signed by this node's operator or authority.
+fn ours(node: &Node, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<(), Box<Response>> {
+    let path = uri
+        .path_and_query()
+        .map_or_else(|| uri.path(), |p| p.as_str());
+    let signed = node.receiver.verify("POST", path, body, headers);
+    match signed.and_then(|signed| signed.by(purpose::CHAT)) {
+        Ok(key) if key == node.keys.operator.pubkey() || key == node.keys.authority => Ok(()),
+        Ok(key) => Err(Box::new(problem(
+            403,
+            "permission_error",
+            "not_entitled",
+            format!("{key} is not this node's operator; paid requests go through a gateway"),
+        ))),
+        Err(error) => Err(Box::new(problem(
+            401,
+            "authentication_error",
+            "unsigned",
+            error.to_string(),
+        ))),
+    }
+}
+
+/// The model that is asked, and the prompt as it sees it.
+fn question(node: &Node, request: &ChatRequest) -> Result<(ServedModel, Vec<u32>), Box<Response>> {
+    let wanted = request.model.as_deref();
+    let model = node.models.iter().find(|m| {
+        wanted
+            .is_none_or(|w| m.id() == w || m.id().split('@').next() == Some(w) || m.identity() == w)
+    });
+    let Some(model) = model.cloned() else {
+        return Err(Box::new(problem(
+            404,
+            "invalid_request_error",
+            "model_not_found",
+            format!("model {:?} is not served here", wanted.unwrap_or_default()),
+        )));
+    };
+    let invalid = |reason: String| {
+        Box::new(problem(
+            400,
+            "invalid_request_error",
+            "invalid_messages",
+            reason,
+        ))
+    };
+    let messages = messages(&request.messages).map_err(invalid)?;
+    let ids = model.backend.chat(&messages);
+    let ids = ids.map_err(|error| invalid(error.to_string()))?;
+    Ok((model, ids))
+}
+
+/// Why the engine did not take it.
+fn not_generated(node: &Node, error: EngineError) -> Response {
+    let (status, kind, code) = match &error {
+        EngineError::Busy { queued, .. } => {
+            return declined(node, &Decline::Busy { running: *queued });
+        }
+        EngineError::ContextExceeded { .. } => {
+            (400, "invalid_request_error", "context_length_exceeded")
+        }
+        EngineError::Stopped => (503, "server_error", "unavailable"),
+        _ => (400, "invalid_request_error", "invalid_request"),
+    };
+    problem(status, kind, code, error.to_string())
+}
+
 pub(super) async fn chat(
     State(node): State<Arc<Node>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -94,27 +164,10 @@ pub(super) async fn chat(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !is_local(peer, &headers) {
-        let path = uri
-            .path_and_query()
-            .map_or_else(|| uri.path(), |p| p.as_str());
-        let signed = node.receiver.verify("POST", path, &body, &headers);
-        match signed.and_then(|signed| signed.by(purpose::CHAT)) {
-            Ok(key) if key == node.keys.operator.pubkey() || key == node.keys.authority => {}
-            Ok(key) => {
-                return problem(
-                    403,
-                    "permission_error",
-                    "not_entitled",
-                    format!(
-                        "{key} is not this node's operator; paid requests go through a gateway"
-                    ),
-                );
-            }
-            Err(error) => {
-                return problem(401, "authentication_error", "unsigned", error.to_string());
-            }
-        }
+    if !is_local(peer, &headers)
+        && let Err(refused) = ours(&node, &uri, &headers, &body)
+    {
+        return *refused;
     }
     if node.is_draining() {
         return declined(&node, &Decline::Closed("it is stopping"));
@@ -130,35 +183,9 @@ pub(super) async fn chat(
             );
         }
     };
-    let wanted = request.model.as_deref();
-    let model = node.models.iter().find(|m| {
-        wanted
-            .is_none_or(|w| m.id() == w || m.id().split('@').next() == Some(w) || m.identity() == w)
-    });
-    let Some(model) = model.cloned() else {
-        return problem(
-            404,
-            "invalid_request_error",
-            "model_not_found",
-            format!("model {:?} is not served here", wanted.unwrap_or_default()),
-        );
-    };
-    let messages = match messages(&request.messages) {
-        Ok(messages) => messages,
-        Err(reason) => {
-            return problem(400, "invalid_request_error", "invalid_messages", reason);
-        }
-    };
-    let prompt_ids = match model.backend.chat(&messages) {
-        Ok(ids) => ids,
-        Err(error) => {
-            return problem(
-                400,
-                "invalid_request_error",
-                "invalid_messages",
-                error.to_string(),
-            );
-        }
+    let (model, prompt_ids) = match question(&node, &request) {
+        Ok(question) => question,
+        Err(refused) => return *refused,
     };
     let room = (model.backend.context_length() as usize).saturating_sub(prompt_ids.len());
     let limit = request
@@ -184,28 +211,7 @@ pub(super) async fn chat(
     };
     let steps = match model.backend.generate(generate, cancel.clone()) {
         Ok(steps) => steps,
-        Err(EngineError::Busy { queued, .. }) => {
-            return declined(&node, &Decline::Busy { running: queued });
-        }
-        Err(error @ EngineError::ContextExceeded { .. }) => {
-            return problem(
-                400,
-                "invalid_request_error",
-                "context_length_exceeded",
-                error.to_string(),
-            );
-        }
-        Err(error @ EngineError::Stopped) => {
-            return problem(503, "server_error", "unavailable", error.to_string());
-        }
-        Err(error) => {
-            return problem(
-                400,
-                "invalid_request_error",
-                "invalid_request",
-                error.to_string(),
-            );
-        }
+        Err(error) => return not_generated(&node, error),
     };
     let frame = Frame {
         id: format!("chatcmpl-direct-{}", uuid::Uuid::new_v4().simple()),

@@ -27,8 +27,9 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use mythic_http::guard::LocalOnly;
+use mythic_http::{Trace, guard::LocalOnly};
 use mythic_wire::MAX_BODY;
+use tracing::Instrument;
 
 use crate::node::Node;
 use problem::problem;
@@ -70,11 +71,18 @@ pub fn router(node: Arc<Node>) -> Router {
     }
 }
 
-/// One line for each request: method, path, status, time to the first byte.
-async fn log(request: Request, next: Next) -> Response {
+/// One span and one line for each request: under what it is logged elsewhere, method, path, status, time to the first byte. What
+/// begins within a request, as a paid job does, is logged within its span.
+async fn log(trace: Trace, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let started = std::time::Instant::now();
-    let response = next.run(request).await;
+    let span = tracing::info_span!(
+        "request",
+        id = trace.id.as_str(),
+        traceparent = trace.parent()
+    );
+    let response = next.run(request).instrument(span.clone()).await;
+    let _entered = span.entered();
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
     match path.as_str() {

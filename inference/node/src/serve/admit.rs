@@ -56,7 +56,6 @@ pub enum Decline {
     Deadline {
         /// Slots left.
         left: u64,
-        /// Least.
         least: u64,
     },
     /// Longer than model or node allow.
@@ -84,7 +83,6 @@ pub enum Decline {
     Unworthy {
         /// The validator's share of the highest fee.
         brings: u64,
-        /// Least.
         least: u64,
     },
     /// Too many that nobody has paid for.
@@ -177,9 +175,7 @@ pub struct ModelFacts<'a> {
 pub struct Work {
     /// Account of the model.
     pub model: Pubkey,
-    /// Prompt hash.
     pub prompt_hash: [u8; 32],
-    /// Prompt tokens.
     pub prompt_tokens: u32,
     /// Most output tokens.
     pub max_output_tokens: u32,

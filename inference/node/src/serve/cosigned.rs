@@ -157,7 +157,10 @@ async fn attach(
         delivery: delivery.clone(),
     };
     match inbox.send(attach).await {
-        Ok(()) => Ok((events, delivery)),
+        Ok(()) => {
+            tracing::info!(job = %parsed.job, "asked for again");
+            Ok((events, delivery))
+        }
         Err(_) => Err(Refusal::Broken(
             "the job has just ended; look at it on chain".into(),
         )),

@@ -43,7 +43,6 @@ pub enum Msg {
         work: Box<Work>,
         /// The stream that replaces the earlier one.
         client: mpsc::Sender<NodeEvent>,
-        /// Its delivery.
         delivery: Arc<Delivery>,
     },
 }
@@ -63,7 +62,6 @@ pub struct Start {
     pub job: Pubkey,
     /// How it came.
     pub origin: Origin,
-    /// Its model.
     pub model: ServedModel,
     /// What to compute, when known before the chain is read.
     pub work: Option<Work>,
@@ -71,7 +69,6 @@ pub struct Start {
     pub transaction: Option<VersionedTransaction>,
     /// Base URL of the gateway that holds the prompt and takes the result.
     pub source: String,
-    /// The prompt.
     pub prompt: Option<Prompt>,
     /// The client's stream.
     pub client: Option<(mpsc::Sender<NodeEvent>, Arc<Delivery>)>,

@@ -12,7 +12,13 @@ use solana_pubkey::Pubkey;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{admit, feed, fsm::Origin, jobs::Jobs, messages::Start};
+use super::{
+    admit,
+    feed::{self, Feed},
+    fsm::Origin,
+    jobs::Jobs,
+    messages::Start,
+};
 use crate::keep::journal::Record;
 
 /// How often the chain is searched for open jobs that the feed did not tell of.
@@ -28,14 +34,14 @@ const AT_ONCE: usize = 16;
 pub async fn run(jobs: Arc<Jobs>, stop: CancellationToken) {
     let (sender, mut found) = mpsc::channel::<Pubkey>(256);
     for gateway in &jobs.gateways {
-        tokio::spawn(feed::follow(
-            gateway.clone(),
-            "jobs",
-            None,
-            |event| feed::opened_job(&event.data),
-            sender.clone(),
-            stop.clone(),
-        ));
+        let feed = Feed {
+            gateway: gateway.clone(),
+            operator: jobs.keys.operator.clone(),
+            topic: "jobs",
+            cursor: None,
+            take: |event| feed::opened_job(&event.data),
+        };
+        tokio::spawn(feed.follow(sender.clone(), stop.clone()));
     }
     let looks = Arc::new(Semaphore::new(AT_ONCE));
     let mut scan = tokio::time::interval(SCAN_EVERY);

@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 
 /// Prompts that are waited for at the same time.
 const ALL: usize = 8;
-/// Of these, from one server that is no gateway of ours.
+/// Of these, from servers that are no gateways of ours: however many those are, they keep none of ours from being asked.
+const FROM_STRANGERS: usize = 5;
+/// Of these, from one such server.
 const FROM_ONE: usize = 2;
 /// Of these, for one owner's jobs.
 const FOR_ONE: usize = 2;
@@ -67,7 +69,9 @@ impl Sources {
         !rests
             && waits.running.len() < ALL
             && count(&|(origin, _)| origin == source) < share
-            && (known || count(&|(_, who)| who == owner) < FOR_ONE)
+            && (known
+                || count(&|(_, who)| who == owner) < FOR_ONE
+                    && count(&|(origin, _)| !self.known.contains(origin)) < FROM_STRANGERS)
     }
 
     /// A wait for a prompt; `None` if there may be no more now.
@@ -141,7 +145,9 @@ mod tests {
         assert!(begin(2, 4).is_none(), "one server");
         kept.push(begin(3, 3).unwrap());
         assert!(begin(4, 3).is_none(), "one owner");
-        kept.extend((0..5).map(|_| begin(1, 9).unwrap()));
+        kept.extend([begin(4, 4).unwrap(), begin(5, 5).unwrap()]);
+        assert!(begin(6, 6).is_none(), "all strangers");
+        kept.extend((0..3).map(|_| begin(1, 9).unwrap()));
         assert!(begin(1, 9).is_none(), "all together");
         kept.clear();
         assert!(begin(2, 4).is_some());

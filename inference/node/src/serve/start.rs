@@ -8,6 +8,7 @@ use mythic_wire::parse_hex32;
 use parking_lot::RwLock;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use tracing::Instrument;
 
 use super::{
     admit,
@@ -42,7 +43,9 @@ impl Jobs {
         }
         let jobs = self.clone();
         let first = if resumed { Event::Resume } else { Event::Begin };
-        self.tasks.spawn(async move {
+        // Within the span of the request that brought it, if one did.
+        let span = tracing::info_span!("job", %job);
+        let run = async move {
             let exit = task.run(first, incoming, jobs.halt.clone()).await;
             if let Some(exit) = exit {
                 jobs.note(Record::Retired {
@@ -52,7 +55,8 @@ impl Jobs {
                 .await;
             }
             jobs.remove(&job);
-        });
+        };
+        self.tasks.spawn(run.instrument(span));
     }
 
     /// A model of jobs in the journal that is served no longer: their results are submitted, the unfinished ones declined.

@@ -29,7 +29,6 @@ pub enum Outcome {
 /// A result to submit.
 #[derive(Debug)]
 pub struct Ready {
-    /// Job.
     pub job: Pubkey,
     /// Arguments.
     pub args: SubmitResult,
@@ -126,13 +125,7 @@ async fn attempt(
         .collect();
     let blockhash = chain.latest_blockhash(Commitment::Finalized).await?;
     let transaction = sign(&instructions, &payer, &[operator], blockhash.hash)?;
-    let signature = match chain.send(&transaction).await {
-        Ok(signature) => signature,
-        Err(ClientError::AlreadyProcessed) => {
-            transaction.signatures.first().copied().unwrap_or_default()
-        }
-        Err(error) => return Err(error),
-    };
+    let signature = chain.send(&transaction).await?;
     on_fee(base_fee(transaction.signatures.len()));
     tell(batch, &Outcome::Sent(signature)).await;
     let state = chain

@@ -39,6 +39,14 @@ struct Tracked {
     pages: u32,
 }
 
+/// The accounts of a dispute, as read at once.
+struct Accounts<'a> {
+    slot: u64,
+    dispute: &'a Dispute,
+    job: Option<Job>,
+    outputs: &'a [Option<Output>],
+}
+
 struct Runner {
     node: Arc<Verifier>,
     cases: HashMap<Pubkey, Tracked>,
@@ -196,18 +204,25 @@ impl Runner {
             let job_state = job
                 .account
                 .and_then(|account| decode::<Job>(&tracked.job, &account).ok());
-            self.step(address, slot, &state, job_state, &read_pages)
-                .await;
+            let read = Accounts {
+                slot,
+                dispute: &state,
+                job: job_state,
+                outputs: &read_pages,
+            };
+            self.step(address, read).await;
         }
     }
 
     async fn step(
         &mut self,
         address: Pubkey,
-        slot: u64,
-        dispute: &Dispute,
-        job: Option<Job>,
-        outputs: &[Option<Output>],
+        Accounts {
+            slot,
+            dispute,
+            job,
+            outputs,
+        }: Accounts<'_>,
     ) {
         let me = me(&self.node, dispute);
         let resolved = dispute.status() == Some(DisputeStatus::Resolved);

@@ -19,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::Verifier;
 use crate::{
     keep::journal::Record,
-    serve::{backend::ServedModel, feed},
+    serve::{
+        backend::ServedModel,
+        feed::{self, Feed},
+    },
 };
 use mythic_verifier::{
     book::{Challenge, Note},
@@ -57,14 +60,14 @@ pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
             journal.book.cursors.get(gateway.as_str()).cloned()
         };
         let (out, mut incoming) = mpsc::channel::<Told>(64);
-        tokio::spawn(feed::follow(
-            gateway.clone(),
-            "results",
+        let feed = Feed {
+            gateway: gateway.clone(),
+            operator: node.keys.operator.clone(),
+            topic: "results",
             cursor,
-            told,
-            out,
-            quit.clone(),
-        ));
+            take: told,
+        };
+        tokio::spawn(feed.follow(out, quit.clone()));
         let sender = sender.clone();
         tokio::spawn(async move {
             while let Some(told) = incoming.recv().await {

@@ -2,7 +2,9 @@
 
 mod admit;
 mod disputes;
+mod faults;
 mod harness;
 mod life;
 mod real;
 mod strangers;
+mod traces;

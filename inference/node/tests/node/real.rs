@@ -1,6 +1,9 @@
 //! The whole daemon, with a real model file, through its public entry.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use bytemuck::Zeroable;
 use mythic_client::{ChainClient, Commitment, ix, pda};
@@ -9,7 +12,7 @@ use mythic_interface::{
     hash,
     ix::RegisterModel,
     le::{Text, U16, U32},
-    state::{JobStatus, ModelSpec},
+    state::{Job, JobStatus, ModelSpec},
 };
 use mythic_model::catalogue as model;
 use mythic_model::prompt::{Message, PromptFormatter};
@@ -29,13 +32,9 @@ fn free_port() -> u16 {
         .port()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
-    let path = model::fetch(|_| ()).await.expect("the model file");
-    let mut world = World::start(40).await;
-    let formatter = PromptFormatter::from_gguf(&path).unwrap();
+fn spec_of(path: &Path, formatter: &PromptFormatter) -> ModelSpec {
     let mut spec = ModelSpec::zeroed();
-    spec.weights_hash = model::file_sha256(&path).unwrap();
+    spec.weights_hash = model::file_sha256(path).unwrap();
     spec.tokenizer_hash = formatter.identity().tokenizer;
     spec.chat_template_hash = formatter.identity().chat_template;
     spec.kernel_profile = U16::new(kernels::PROFILE);
@@ -46,6 +45,91 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
     for (to, id) in spec.eos_ids.iter_mut().zip(formatter.eos_ids()) {
         to.set(*id);
     }
+    spec
+}
+
+async fn register(world: &World, spec: ModelSpec) {
+    let args = RegisterModel {
+        spec,
+        name: Text::new("real").unwrap(),
+    };
+    let payer = &world.payer;
+    let register = ix::register_model(payer.pubkey(), payer.pubkey(), &args);
+    world
+        .chain
+        .send_and_confirm(
+            &[register],
+            &payer.pubkey(),
+            &[payer],
+            Commitment::Confirmed,
+        )
+        .await
+        .unwrap();
+}
+
+/// Asks directly and unbilled from loopback, as an OpenAI client does, which a proxy may not.
+async fn ask_directly(url: &str, text: &str) {
+    let body = json!({"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 24, "temperature": 0});
+    let client = reqwest::Client::new();
+    let direct: Value = client
+        .post(format!("{url}/v1/chat/completions"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(direct["choices"][0]["message"]["content"], text, "{direct}");
+    let proxied = client
+        .post(format!("{url}/v1/chat/completions"))
+        .header("x-forwarded-for", "8.8.8.8")
+        .json(&body);
+    assert_eq!(proxied.send().await.unwrap().status(), 403);
+}
+
+async fn until_healthy<T>(url: &str, daemon: &tokio::task::JoinHandle<T>) {
+    let started = Instant::now();
+    while !reqwest::get(format!("{url}/health"))
+        .await
+        .is_ok_and(|r| r.status().is_success())
+    {
+        assert!(
+            started.elapsed() < PATIENCE && !daemon.is_finished(),
+            "the node does not start"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until the node has booked its half.
+async fn until_booked(url: &str, settled: &Job) {
+    let started = Instant::now();
+    loop {
+        let stats: Value = reqwest::get(format!("{url}/stats"))
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        if stats["money"]["earned_lamports"] == settled.validator_amount.get() {
+            assert!(stats["money"]["fees_lamports"].as_u64().unwrap() >= 5_000);
+            assert!(stats["money"]["net_lamports_per_job"].is_i64(), "{stats}");
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{stats}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+const QUESTION: &str = "Name the capital of France.";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
+    let path = model::fetch(|_| ()).await.expect("the model file");
+    let mut world = World::start(40).await;
+    let formatter = PromptFormatter::from_gguf(&path).unwrap();
+    let spec = spec_of(&path, &formatter);
     world.model = pda::model(&spec.identity());
 
     // Before the model is registered the node says what is missing.
@@ -71,23 +155,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         "{error:#}"
     );
 
-    let args = RegisterModel {
-        spec,
-        name: Text::new("real").unwrap(),
-    };
-    let payer = &world.payer;
-    let register = ix::register_model(payer.pubkey(), payer.pubkey(), &args);
-    world
-        .chain
-        .send_and_confirm(
-            &[register],
-            &payer.pubkey(),
-            &[payer],
-            Commitment::Confirmed,
-        )
-        .await
-        .unwrap();
-
+    register(&world, spec).await;
     let stop = CancellationToken::new();
     let daemon = tokio::spawn(node::run(
         config.clone(),
@@ -95,20 +163,10 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         stop.clone(),
     ));
     let url = format!("http://{}", config.listen);
-    let started = Instant::now();
-    while !reqwest::get(format!("{url}/health"))
-        .await
-        .is_ok_and(|r| r.status().is_success())
-    {
-        assert!(
-            started.elapsed() < PATIENCE && !daemon.is_finished(),
-            "the node does not start"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_healthy(&url, &daemon).await;
     let node = Running::at(url.clone());
 
-    let messages = [Message::new("user", "Name the capital of France.")];
+    let messages = [Message::new("user", QUESTION)];
     let prompt_ids = formatter.chat(&messages).unwrap();
     let (mut request, mut prompt) = world.request(1, 24).await;
     request.prompt_hash = hash::prompt_hash(&[1; 16], &prompt_ids);
@@ -148,24 +206,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         evidence.leaves
     );
 
-    // Direct and unbilled from loopback, as an OpenAI client asks.
-    let body = json!({"messages": [{"role": "user", "content": "Name the capital of France."}], "max_tokens": 24, "temperature": 0});
-    let client = reqwest::Client::new();
-    let direct: Value = client
-        .post(format!("{url}/v1/chat/completions"))
-        .json(&body)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    assert_eq!(direct["choices"][0]["message"]["content"], text, "{direct}");
-    let proxied = client
-        .post(format!("{url}/v1/chat/completions"))
-        .header("x-forwarded-for", "8.8.8.8")
-        .json(&body);
-    assert_eq!(proxied.send().await.unwrap().status(), 403);
+    ask_directly(&url, &text).await;
 
     // Nobody claims: the node does, and books its half.
     let settled = world
@@ -175,22 +216,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         .await;
     assert_eq!(settled.fingerprint, digests.fingerprint);
     assert_eq!(settled.fee.get(), request_fee(&settled));
-    let started = Instant::now();
-    loop {
-        let stats: Value = reqwest::get(format!("{url}/stats"))
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        if stats["money"]["earned_lamports"] == settled.validator_amount.get() {
-            assert!(stats["money"]["fees_lamports"].as_u64().unwrap() >= 5_000);
-            assert!(stats["money"]["net_lamports_per_job"].is_i64(), "{stats}");
-            break;
-        }
-        assert!(started.elapsed() < PATIENCE, "{stats}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    until_booked(&url, &settled).await;
     let chain = ChainClient::new(&world.rpc_url, &world.ws_url);
     assert!(chain.slot(Commitment::Finalized).await.unwrap() > settled.ended_slot.get());
 
@@ -202,7 +228,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
         .unwrap();
 }
 
-fn request_fee(job: &mythic_interface::state::Job) -> u64 {
+fn request_fee(job: &Job) -> u64 {
     let millis = u64::from(job.terms.prompt_tokens.get()) * u64::from(job.terms.price_in.get())
         + u64::from(job.output_tokens.get()) * u64::from(job.terms.price_out.get());
     millis.div_ceil(1_000)

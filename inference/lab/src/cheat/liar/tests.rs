@@ -222,7 +222,15 @@ async fn going_on_gives_the_same_bits_as_never_having_stopped() {
         finish: Finish::Eos,
     };
     liar.0
-        .go_on(&prompt(), &mut lie, &sampling, MOST, &[])
+        .go_on(
+            &mut lie,
+            &sampling,
+            Rest {
+                prompt: &prompt(),
+                most: MOST,
+                eos: &[],
+            },
+        )
         .await
         .unwrap();
     honest.iter_mut().for_each(|step| step.text.clear());

@@ -1,0 +1,322 @@
+//! Cases, answered with this crate.
+
+use mythic_interface::comparison::{Comparison, Rule, error_ppm};
+use mythic_interface::dispute::{self, Bond, Challenged, Decision, Finding};
+use mythic_interface::gumbel::{gumbel_q16, ln_q16};
+use mythic_interface::hash::{self, Hash};
+use mythic_interface::le::{Text, U16, U32, U64};
+use mythic_interface::leaf::Leaf;
+use mythic_interface::params::{Params, Rules};
+use mythic_interface::sampler::{self, Sampling, Top4};
+use mythic_interface::sortition::{Seat, sample_positions};
+use mythic_interface::state::{Ground, ModelSpec, Terms, Verdict};
+use mythic_interface::{leaf, merkle, output};
+use serde_json::{Value, json};
+
+fn bytes<const N: usize>(value: &Value) -> [u8; N] {
+    let bytes = hex::decode(value.as_str().expect("hex text")).expect("hex");
+    bytes.try_into().expect("length")
+}
+
+fn number<T: TryFrom<i128>>(value: &Value) -> T {
+    let number = value
+        .as_u64()
+        .map(i128::from)
+        .or(value.as_i64().map(i128::from))
+        .expect("integer");
+    T::try_from(number).ok().expect("range")
+}
+
+fn numbers<T: TryFrom<i128>>(value: &Value) -> Vec<T> {
+    let list = value.as_array().expect("list");
+    list.iter().map(number).collect()
+}
+
+fn hashes(value: &Value) -> Vec<Hash> {
+    let list = value.as_array().expect("list");
+    list.iter().map(bytes).collect()
+}
+
+fn top4(value: &Value) -> Top4 {
+    let list = value.as_array().expect("four");
+    core::array::from_fn(|i| (number(&list[i][0]), number(&list[i][1])))
+}
+
+fn sampling(a: &[Value]) -> Sampling {
+    Sampling {
+        seed: bytes(&a[0]),
+        temperature_milli: number(&a[1]),
+    }
+}
+
+fn rules(a: &Value) -> Rules {
+    let [u32s, u16s, u64s] = [0..6, 6..11, 11..17].map(|range| &a.as_array().expect("list")[range]);
+    Rules {
+        window_slots: U32::new(number(&u32s[0])),
+        openings_slots: U32::new(number(&u32s[1])),
+        reveal_slots: U32::new(number(&u32s[2])),
+        cancel_grace_slots: U32::new(number(&u32s[3])),
+        jail_slots: U32::new(number(&u32s[4])),
+        close_delay_slots: U32::new(number(&u32s[5])),
+        validator_bps: U16::new(number(&u16s[0])),
+        foundation_bps: U16::new(number(&u16s[1])),
+        slash_bps: U16::new(number(&u16s[2])),
+        bond_bps: U16::new(number(&u16s[3])),
+        jury_seats: U16::new(number(&u16s[4])),
+        jury_stake: U64::new(number(&u64s[0])),
+        juror_tariff: U64::new(number(&u64s[1])),
+        juror_penalty: U64::new(number(&u64s[2])),
+        answering_fee: U64::new(number(&u64s[3])),
+        stake_per_job: U64::new(number(&u64s[4])),
+        min_stake: U64::new(number(&u64s[5])),
+    }
+}
+
+fn terms(a: &Value) -> Terms {
+    Terms {
+        owner: bytes(&a[0]),
+        requester: bytes(&a[1]),
+        canceller: bytes(&a[2]),
+        nonce: bytes(&a[3]),
+        model: bytes(&a[4]),
+        prompt_hash: bytes(&a[5]),
+        prompt_tokens: U32::new(number(&a[6])),
+        max_output_tokens: U32::new(number(&a[7])),
+        price_in: U32::new(number(&a[8])),
+        price_out: U32::new(number(&a[9])),
+        seed: bytes(&a[10]),
+        temperature_milli: U16::new(number(&a[11])),
+        sampling_profile: number(&a[12]),
+        stop_hash: bytes(&a[13]),
+        prompt_source: Text::new(a[14].as_str().expect("text")).expect("short ASCII"),
+        deadline_slots: U32::new(number(&a[15])),
+        rules: rules(&a[16]),
+    }
+}
+
+fn model(a: &Value) -> ModelSpec {
+    let eos: Vec<u32> = numbers(&a[11]);
+    ModelSpec {
+        weights_hash: bytes(&a[0]),
+        tokenizer_hash: bytes(&a[1]),
+        chat_template_hash: bytes(&a[2]),
+        quantisation: U16::new(number(&a[3])),
+        kernel_profile: U16::new(number(&a[4])),
+        context_length: U32::new(number(&a[5])),
+        max_job_tokens: U32::new(number(&a[6])),
+        error_ppm: U32::new(number(&a[7])),
+        miss_ppm: U32::new(number(&a[8])),
+        commit_slots: U16::new(number(&a[9])),
+        min_vram_mib: U32::new(number(&a[10])),
+        eos_count: eos.len() as u8,
+        eos_ids: core::array::from_fn(|i| U32::new(eos.get(i).copied().unwrap_or(0))),
+    }
+}
+
+fn compare(a: &[Value]) -> Value {
+    let rule = match &a[0] {
+        Value::String(_) => Rule::Exact,
+        taus => Rule::Calibrated {
+            tau1_ppm: number(&taus[0]),
+            tau3_ppm: number(&taus[1]),
+        },
+    };
+    let mut comparison = Comparison::new(rule);
+    for pair in a[2].as_array().expect("pairs") {
+        let given: Vec<i32> = numbers(&pair[0]);
+        let own: Vec<i32> = numbers(&pair[1]);
+        let own = own.try_into().expect("five");
+        if a[1] == "checkers" {
+            comparison.checkers(&given.try_into().expect("five"), &own);
+        } else {
+            comparison.submitted(&given.try_into().expect("four"), &own);
+        }
+    }
+    let verdict = comparison.verdict();
+    let rules = [
+        ("different", verdict.different),
+        ("large", verdict.large),
+        ("mean", verdict.mean),
+        ("omitted", verdict.omitted),
+    ];
+    assert_eq!(verdict.is_fraud(), rules.iter().any(|rule| rule.1));
+    json!(
+        rules
+            .iter()
+            .filter(|r| r.1)
+            .map(|r| r.0)
+            .collect::<Vec<_>>()
+    )
+}
+
+fn bond(a: &[Value]) -> Value {
+    let mut rules = Params::mainnet().rules;
+    rules.slash_bps.set(number(&a[0]));
+    rules.bond_bps.set(number(&a[1]));
+    rules.jury_seats.set(number(&a[2]));
+    rules.juror_tariff.set(number(&a[3]));
+    rules.answering_fee.set(number(&a[4]));
+    let challenged = Challenged {
+        whole_stake: number(&a[5]),
+        ceiling: number(&a[6]),
+        checked: number(&a[7]),
+        output_tokens: number(&a[8]),
+    };
+    let bond = Bond::of(&rules, &challenged).ok();
+    json!(bond.map(|b| [b.at_stake, b.answering_fee, b.tariff, b.total]))
+}
+
+fn decide(findings: &Value) -> Value {
+    let findings: Vec<Finding> = findings
+        .as_array()
+        .expect("seats")
+        .iter()
+        .map(|finding| {
+            let flag = |i: usize| finding[i].as_bool().expect("flag");
+            let agrees = numbers::<u32>(&finding[3]);
+            Finding {
+                taken: flag(0),
+                revealed: flag(1),
+                fraud: flag(2),
+                agrees: agrees.iter().fold(0, |mask, seat| mask | 1 << seat),
+            }
+        })
+        .collect();
+    let decision = dispute::decide(&findings);
+    let seats = |mask: u16| -> Vec<u32> { (0..16).filter(|i| mask >> i & 1 == 1).collect() };
+    json!([
+        decision.verdict.as_str(),
+        seats(decision.paid),
+        seats(decision.penalised)
+    ])
+}
+
+fn share_out(a: &[Value]) -> Value {
+    let ground = match a[0].as_str().expect("text") {
+        "jury" => Ground::Jury,
+        "unanswered" => Ground::Unanswered,
+        "fault" => Ground::Fault,
+        _ => Ground::Overtaken,
+    };
+    let verdict = match a[1].as_str().expect("text") {
+        "guilty" => Verdict::Guilty,
+        "fault" => Verdict::Fault,
+        "not_guilty" => Verdict::NotGuilty,
+        _ => Verdict::Void,
+    };
+    let decision = Decision {
+        verdict,
+        paid: (0..number::<u32>(&a[2])).fold(0, |mask, seat| mask | 1 << seat),
+        penalised: 0,
+    };
+    let bond = Bond {
+        at_stake: number(&a[3]),
+        answering_fee: number(&a[4]),
+        tariff: number(&a[5]),
+        total: number(&a[6]),
+    };
+    let shares = dispute::share_out(ground, &decision, &bond, number(&a[7])).ok();
+    json!(shares.map(|s| [s.challenger, s.seat, s.submitter, s.burned]))
+}
+
+/// Answers a case with this crate.
+pub fn evaluate(case: &Value) -> Value {
+    let a = case["args"].as_array().expect("args").as_slice();
+    match case["fn"].as_str().expect("fn") {
+        "merkle_root" => json!(merkle::root(&hashes(&a[0])).map(hex::encode)),
+        "merkle_proof" => {
+            let leaves = hashes(&a[0]);
+            let index: usize = number(&a[1]);
+            let proof = merkle::prove(&leaves, index).expect("in range");
+            let root = merkle::root(&leaves).expect("not empty");
+            let (i, n, leaf) = (index as u32, leaves.len() as u32, leaves[index]);
+            assert!(merkle::verify(&root, leaf, i, n, proof.siblings()));
+            json!(proof.siblings().iter().map(hex::encode).collect::<Vec<_>>())
+        }
+        "prompt_hash" => json!(hex::encode(hash::prompt_hash(
+            &bytes(&a[0]),
+            &numbers::<u32>(&a[1])
+        ))),
+        "job_seed" => json!(hex::encode(hash::job_seed(&bytes(&a[0]), &bytes(&a[1])))),
+        "output_root" => json!(output::output_root(&numbers::<u32>(&a[0])).map(hex::encode)),
+        "leaf_hash" => {
+            let leaf = Leaf {
+                position: number(&a[2]),
+                token: number(&a[3]),
+                top4: top4(&a[4]),
+            };
+            assert_eq!(Leaf::decode(&leaf.encode()), leaf);
+            json!(hex::encode(leaf.hash(&bytes(&a[0]), &bytes(&a[1]))))
+        }
+        "fingerprint" => json!(hex::encode(hash::fingerprint(
+            &bytes(&a[0]),
+            number(&a[1]),
+            &bytes(&a[2]),
+            &bytes(&a[3])
+        ))),
+        "stop_hash" => {
+            let stops: Vec<&str> = a[0]
+                .as_array()
+                .expect("list")
+                .iter()
+                .map(|stop| stop.as_str().expect("text"))
+                .collect();
+            json!(hex::encode(hash::stop_hash(&stops)))
+        }
+        "terms_hash" => json!(hex::encode(terms(&a[0]).hash())),
+        "model_identity" => json!(hex::encode(model(&a[0]).identity())),
+        "juror_commitment" => {
+            let vector = hex::decode(a[3].as_str().expect("hex text")).expect("hex");
+            json!(hex::encode(hash::juror_commitment(
+                &bytes(&a[0]),
+                &bytes(&a[1]),
+                &bytes(&a[2]),
+                &vector
+            )))
+        }
+        "ln" => json!(ln_q16(number(&a[0]))),
+        "gumbel" => json!(gumbel_q16(number(&a[0]))),
+        "round_q16" => json!(sampler::round_q16(f32::from_bits(number(&a[0])))),
+        "top4" => {
+            let bits: Vec<u32> = numbers(&a[0]);
+            let row: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+            json!(sampler::top4(&row).ok())
+        }
+        "choose" => json!(sampling(a).choose(number(&a[2]), &top4(&a[3]))),
+        "check_leaf" => {
+            let leaf = Leaf {
+                position: number(&a[2]),
+                token: number(&a[3]),
+                top4: top4(&a[4]),
+            };
+            let fault = leaf::check_leaf(&leaf, &sampling(a)).err();
+            json!(fault.map(|fault| format!("{fault:?}")))
+        }
+        "sample" => {
+            let hashes = hashes(&a[2]).try_into().expect("four");
+            json!(sample_positions(number(&a[0]), &bytes(&a[1]), &hashes).positions())
+        }
+        "rank" => {
+            let seat = Seat {
+                dispute: &bytes(&a[0]),
+                slot_hash: &bytes(&a[1]),
+                index: number(&a[2]),
+                jury_stake: number(&a[3]),
+            };
+            json!(
+                seat.rank(&bytes(&a[4]), number(&a[5]))
+                    .map(|rank| rank.rank)
+            )
+        }
+        "positions_hash" => {
+            let positions: Vec<U32> = numbers::<u32>(&a[0]).into_iter().map(U32::new).collect();
+            json!(hex::encode(hash::positions_hash(&positions)))
+        }
+        "bond" => bond(a),
+        "decide" => decide(&a[0]),
+        "share_out" => share_out(a),
+        "error_ppm" => json!(error_ppm(number(&a[0]), number(&a[1]))),
+        "compare" => compare(a),
+        other => panic!("no function {other}"),
+    }
+}

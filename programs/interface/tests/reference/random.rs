@@ -1,0 +1,316 @@
+//! Random cases.
+
+use serde_json::{Value, json};
+
+/// SplitMix64.
+pub struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    /// Of any magnitude: small ones as likely as large ones.
+    fn any(&mut self) -> u64 {
+        self.next() >> self.below(64)
+    }
+
+    fn text(&mut self, len: usize) -> String {
+        let bytes: Vec<u8> = (0..len).map(|_| self.next() as u8).collect();
+        hex::encode(bytes)
+    }
+
+    fn key(&mut self) -> String {
+        self.text(32)
+    }
+
+    fn logit(&mut self) -> i32 {
+        (self.next() as i32) >> self.below(32)
+    }
+
+    fn ids(&mut self, most: u64) -> Vec<u32> {
+        (0..self.below(most + 1))
+            .map(|_| self.any() as u32)
+            .collect()
+    }
+
+    fn four(&mut self) -> Vec<(u32, i32)> {
+        // Few ids and few logits now and then, so that ties and repetitions occur.
+        let (ids, logits) = if self.below(4) == 0 {
+            (6, 3)
+        } else {
+            (1 << 18, 1 << 22)
+        };
+        let mut four: Vec<_> = (0..4)
+            .map(|_| {
+                let logit = self.below(2 * logits) as i32 - logits as i32;
+                (self.below(ids) as u32, logit)
+            })
+            .collect();
+        if self.below(3) > 0 {
+            four.sort_by(sampler::order);
+        }
+        four
+    }
+
+    fn temperature(&mut self) -> u16 {
+        [0, 1, 500, 1000, 2000, self.next() as u16][self.below(6) as usize]
+    }
+
+    fn pairs(&mut self, width: usize) -> Vec<(Vec<i32>, Vec<i32>)> {
+        let noise = 1u64 << self.below(24);
+        (0..self.below(24))
+            .map(|_| {
+                let mut given: Vec<i32> = (0..width).map(|_| self.logit()).collect();
+                given.sort_by(|a, b| b.cmp(a));
+                let own = (0..5)
+                    .map(|i| {
+                        let shift = self.below(noise) as i32 - (noise / 2) as i32;
+                        given[i.min(width - 1)].saturating_add(shift)
+                    })
+                    .collect();
+                (given, own)
+            })
+            .collect()
+    }
+
+    pub fn case(&mut self, kind: u64) -> Value {
+        let (name, args) = match kind {
+            0..=8 => self.of_hashes(kind),
+            9..=19 => self.of_sampling(kind),
+            _ => self.of_accounts(kind),
+        };
+        json!({"fn": name, "args": args})
+    }
+
+    /// Trees, and hashes of what is small.
+    fn of_hashes(&mut self, kind: u64) -> (&'static str, Value) {
+        let leaves = |r: &mut Random, least: u64| -> Vec<String> {
+            (0..least + r.below(40)).map(|_| r.key()).collect()
+        };
+        match kind {
+            0 => ("merkle_root", json!([leaves(self, 0)])),
+            1 => {
+                let leaves = leaves(self, 1);
+                let index = self.below(leaves.len() as u64);
+                ("merkle_proof", json!([leaves, index]))
+            }
+            2 => ("prompt_hash", json!([self.text(16), self.ids(50)])),
+            3 => ("job_seed", json!([self.key(), self.key()])),
+            4 => ("output_root", json!([self.ids(600)])),
+            5 => {
+                let (position, token) = (self.any() as u32, self.any() as u32);
+                let args = json!([self.key(), self.key(), position, token, self.four()]);
+                ("leaf_hash", args)
+            }
+            6 => {
+                let count = self.any() as u32;
+                let args = json!([self.key(), count, self.key(), self.key()]);
+                ("fingerprint", args)
+            }
+            7 => {
+                let stops: Vec<String> = (0..self.below(4))
+                    .map(|_| (0..self.below(9)).map(|_| self.char()).collect())
+                    .collect();
+                ("stop_hash", json!([stops]))
+            }
+            _ => {
+                let len = 20 * self.below(19) as usize;
+                let args = json!([self.key(), self.key(), self.key(), self.text(len)]);
+                ("juror_commitment", args)
+            }
+        }
+    }
+
+    /// How tokens are chosen, and positions and jurors drawn.
+    fn of_sampling(&mut self, kind: u64) -> (&'static str, Value) {
+        match kind {
+            9 => ("ln", json!([self.any()])),
+            10 => ("gumbel", json!([self.any() as u32])),
+            11 => ("gumbel", json!([u32::MAX - self.any() as u32])),
+            12 => ("round_q16", json!([self.next() as u32])),
+            13 => {
+                // Near the halves and the limits.
+                let value = (self.any() as i64 - (1 << 20)) as f32 / (1u64 << 18) as f32;
+                ("round_q16", json!([value.to_bits()]))
+            }
+            14 => {
+                let coarse = self.below(2) == 0;
+                let row: Vec<u32> = (0..self.below(60))
+                    .map(|_| match coarse {
+                        true => (self.below(9) as f32 / 4.0).to_bits(),
+                        false => (self.logit() as f32 / 99_999.0).to_bits(),
+                    })
+                    .collect();
+                ("top4", json!([row]))
+            }
+            15 => {
+                let (temperature, position) = (self.temperature(), self.any() as u32);
+                let args = json!([self.key(), temperature, position, self.four()]);
+                ("choose", args)
+            }
+            16 => {
+                let (temperature, position) = (self.temperature(), self.any() as u32);
+                let four = self.four();
+                let token = four[self.below(4) as usize].0;
+                let args = json!([self.key(), temperature, position, token, four]);
+                ("check_leaf", args)
+            }
+            17 => {
+                let hashes: Vec<String> = (0..4).map(|_| self.key()).collect();
+                let most = [40, 5_000][self.below(2) as usize];
+                let count = self.below(most);
+                ("sample", json!([count, self.key(), hashes]))
+            }
+            18 => {
+                let (index, floor, stake) = (self.below(15), self.any(), self.any());
+                let args = json!([self.key(), self.key(), index, floor, self.key(), stake]);
+                ("rank", args)
+            }
+            _ => ("error_ppm", json!([self.logit(), self.logit()])),
+        }
+    }
+
+    /// Terms, models, and what becomes of a dispute.
+    fn of_accounts(&mut self, kind: u64) -> (&'static str, Value) {
+        match kind {
+            20 => ("terms_hash", json!([self.terms()])),
+            21 => {
+                let eos = self.ids(8);
+                let numbers =
+                    [16, 16, 32, 32, 32, 32, 16, 32].map(|bits| self.next() >> (64 - bits));
+                let [a, b, c, d, e, f, g, h] = numbers;
+                let model = json!([
+                    self.key(),
+                    self.key(),
+                    self.key(),
+                    a,
+                    b,
+                    c,
+                    d,
+                    e,
+                    f,
+                    g,
+                    h,
+                    eos
+                ]);
+                ("model_identity", json!([model]))
+            }
+            22 => {
+                let count = self.below(19);
+                let positions: Vec<u64> = (0..count).map(|_| self.below(1 << 20)).collect();
+                ("positions_hash", json!([positions]))
+            }
+            23 => {
+                let bps = [self.below(10_001), self.below(10_001)];
+                let args = json!([
+                    bps[0],
+                    bps[1],
+                    1 + self.below(15),
+                    self.any() >> 1,
+                    self.any() >> 1,
+                    self.any() >> 1,
+                    self.any() >> 1,
+                    1 + self.below(18),
+                    1 + self.below(1 << 20)
+                ]);
+                ("bond", args)
+            }
+            24 => {
+                let seats = 1 + self.below(15);
+                let findings: Vec<Value> = (0..seats)
+                    .map(|_| {
+                        let agrees: Vec<u64> = (0..seats).filter(|_| self.below(4) > 0).collect();
+                        json!([
+                            self.below(8) > 0,
+                            self.below(8) > 0,
+                            self.below(3) > 0,
+                            agrees
+                        ])
+                    })
+                    .collect();
+                ("decide", json!([findings]))
+            }
+            25 => {
+                let (ground, verdict) = [
+                    ("jury", "guilty"),
+                    ("unanswered", "guilty"),
+                    ("fault", "fault"),
+                    ("jury", "not_guilty"),
+                    ("jury", "void"),
+                    ("overtaken", "void"),
+                ][self.below(6) as usize];
+                let bond = [40, 30, 30].map(|bits| self.next() >> (64 - bits));
+                let total = bond[0] + bond[1] + 15 * bond[2];
+                let slashed = match verdict {
+                    "guilty" | "fault" => self.any() >> 2,
+                    _ => 0,
+                };
+                let args = json!([
+                    ground,
+                    verdict,
+                    self.below(16),
+                    bond[0],
+                    bond[1],
+                    bond[2],
+                    total,
+                    slashed
+                ]);
+                ("share_out", args)
+            }
+            _ => {
+                let rule = match self.below(3) {
+                    0 => json!("exact"),
+                    _ => json!([self.below(10_001), self.below(500_000)]),
+                };
+                let (kind, width) = match self.below(2) {
+                    0 => ("submitted", 4),
+                    _ => ("checkers", 5),
+                };
+                ("compare", json!([rule, kind, self.pairs(width)]))
+            }
+        }
+    }
+
+    fn terms(&mut self) -> Value {
+        let rules: Vec<u64> = [[32; 6].as_slice(), &[16; 5], &[64; 6]]
+            .concat()
+            .into_iter()
+            .map(|bits| self.next() >> (64 - bits))
+            .collect();
+        let source: String = (0..self.below(97))
+            .map(|_| char::from(0x20 + self.below(0x5f) as u8))
+            .collect();
+        json!([
+            self.key(),
+            self.key(),
+            self.key(),
+            self.text(16),
+            self.key(),
+            self.key(),
+            self.any() as u32,
+            self.any() as u32,
+            self.any() as u32,
+            self.any() as u32,
+            self.key(),
+            self.next() as u16,
+            self.next() as u8,
+            self.key(),
+            source,
+            self.any() as u32,
+            rules
+        ])
+    }
+
+    fn char(&mut self) -> char {
+        char::from_u32(self.any() as u32 & 0x1_ffff).unwrap_or('\u{fffd}')
+    }
+}
