@@ -422,7 +422,7 @@ async fn a_wallet_that_can_pay_once_is_served_once_however_often_it_asks() {
         }
     }
     assert_eq!(served, 1);
-    // Others are served right after it, and the engine has computed what was paid for.
+    // Others are served right after it, and the engine has computed little that nobody paid for.
     let started = Instant::now();
     let (args, prompt) = world.request(50, 12).await;
     let request = world.cosigned(&args, &prompt).await;
@@ -441,7 +441,10 @@ async fn a_wallet_that_can_pay_once_is_served_once_however_often_it_asks() {
     let line = metrics
         .lines()
         .find_map(|line| line.strip_prefix("mythic_node_output_tokens_total "));
-    assert_eq!(line, Some("24"));
+    let computed: u64 = line.unwrap().parse().unwrap();
+    // Until the chain shows the first, the others may pass its trial: as many as have a place, which is half of `max_unseen`.
+    let places = world.config().max_unseen as u64 / 2;
+    assert!(computed <= 12 * (places + 1), "{computed} tokens");
 }
 
 /// What a gateway posts for a wallet that pays for itself.
