@@ -1,5 +1,6 @@
 //! Random cases.
 
+use mythic_interface::sampler;
 use serde_json::{Value, json};
 
 /// SplitMix64.
