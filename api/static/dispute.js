@@ -67,7 +67,7 @@ const fill = async () => {
   const settled = dispute.resolved_slot !== null;
   facts($("money"), [
     ["Bond of the challenger", lamports(dispute.bond_lamports)],
-    ["Stake of the validator at stake", lamports(dispute.at_stake_lamports)],
+    ["Of it lost if the result is true", lamports(dispute.at_stake_lamports)],
     ["Slashed", settled ? lamports(dispute.slashed_lamports) : "decided by the verdict"],
     ...(settled ? [
       ["To the challenger", lamports(dispute.challenger_lamports), { note: "its bond included" }], ["To jurors", lamports(dispute.jurors_lamports)],
