@@ -118,10 +118,9 @@ impl Rogue {
     }
 
     async fn send(&self, what: &[solana_instruction::Instruction], by: &Keypair) -> Result<()> {
-        let sent = self
-            .chain
-            .send_and_confirm(what, &by.pubkey(), &[by], Commitment::Processed);
-        sent.await?;
+        self.chain
+            .send_and_confirm(what, &by.pubkey(), &[by], Commitment::Processed)
+            .await?;
         Ok(())
     }
 

@@ -6,25 +6,19 @@ mod scene;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
-use mythic_e2e::court::{Bought, Court, Wanted, is};
+use mythic_e2e::court::{Bought, Wanted};
 use mythic_interface::{
     error::MythicError,
-    hash,
-    ix::RegisterValidator,
-    le::{I32, Text, U32, U64},
     leaf::check_leaf,
     merkle,
-    sortition::{Rank, Seat},
-    state::{
-        Dispute, DisputeStatus, EndReason, Ground, Job, JobStatus, JurySeat, Validator,
-        ValidatorStatus, Verdict,
-    },
+    state::{Dispute, EndReason, Ground, Job, JobStatus, JurySeat, Validator, ValidatorStatus, Verdict},
 };
 use mythic_wire as wire;
 use mythic_wire::evidence::Evidence;
-use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+
+use crate::scene::{Bench, Liar, Part, SOL, Scene, bench};
 
 const STORY: &str = "Write a long story about a ship that is lost in the fog.";
 

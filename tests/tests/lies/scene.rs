@@ -3,22 +3,15 @@
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
-use mythic_e2e::court::{Bought, Court, Wanted, is};
+use mythic_e2e::court::{Court, is};
 use mythic_interface::{
     error::MythicError,
     hash,
     ix::RegisterValidator,
     le::{I32, Text, U32, U64},
-    leaf::check_leaf,
-    merkle,
     sortition::{Rank, Seat},
-    state::{
-        Dispute, DisputeStatus, EndReason, Ground, Job, JobStatus, JurySeat, Validator,
-        ValidatorStatus, Verdict,
-    },
+    state::{Dispute, DisputeStatus, JurySeat, ValidatorStatus},
 };
-use mythic_wire as wire;
-use mythic_wire::evidence::Evidence;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
