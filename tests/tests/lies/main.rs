@@ -11,7 +11,9 @@ use mythic_interface::{
     error::MythicError,
     leaf::check_leaf,
     merkle,
-    state::{Dispute, EndReason, Ground, Job, JobStatus, JurySeat, Validator, ValidatorStatus, Verdict},
+    state::{
+        Dispute, EndReason, Ground, Job, JobStatus, JurySeat, Validator, ValidatorStatus, Verdict,
+    },
 };
 use mythic_wire as wire;
 use mythic_wire::evidence::Evidence;

@@ -106,3 +106,23 @@ pub async fn money(network: &Network, owner: &Pubkey) -> Result<()> {
     })
     .await
 }
+
+/// Sees to it that no answer was found false but those of the validator that was told to cheat, and says how the jobs ended.
+pub async fn only_cheats_were_found(network: &Network, cheat: usize) -> Result<()> {
+    let ended = network
+        .sql(
+            "SELECT status, end_reason, count(*) FROM analytics.jobs GROUP BY 1, 2 ORDER BY 3 DESC",
+        )
+        .await?;
+    println!("jobs: {ended:?}");
+    let state = network.state();
+    let cheat = state["validators"][cheat - 1]["authority"].as_str();
+    let cheat = cheat.context("the cheat's key")?;
+    let found = network
+        .sql(&format!(
+            "SELECT id, validator, end_reason FROM analytics.jobs WHERE status = 'slashed' AND validator <> '{cheat}'"
+        ))
+        .await?;
+    ensure!(found.is_empty(), "honest answers found false: {found:?}");
+    Ok(())
+}

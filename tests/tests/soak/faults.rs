@@ -20,6 +20,8 @@ const STOPPED: Duration = Duration::from_secs(8);
 const DISK: &str = "64m";
 /// Stands for the server that keeps the database, which `dev.json` does not list.
 const DATABASE: &str = "database";
+/// Number of the validator that is told to cheat.
+pub const CHEAT: usize = 5;
 
 /// Small disks of the network that a round may fill; unmounted when dropped.
 pub struct Disks(Vec<PathBuf>);
@@ -113,10 +115,11 @@ async fn pause(network: &Network, process: &str, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Tells the last validator to cheat, or to be honest again.
+/// Tells one validator to cheat, or to be honest again.
 fn cheat(network: &Network, how: &str) -> Result<String> {
-    let told = network.command(&["dev", "cheat", "--validator", "5", "--how", how]);
-    let said = tokio::task::block_in_place(move || ran(&mut { told }))?;
+    let number = CHEAT.to_string();
+    let mut told = network.command(&["dev", "cheat", "--validator", &number, "--how", how]);
+    let said = tokio::task::block_in_place(|| ran(&mut told))?;
     let line = said.stdout.lines().next().unwrap_or(said.stderr.trim());
     Ok(line.to_owned())
 }

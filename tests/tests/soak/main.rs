@@ -26,10 +26,11 @@ const CLIENTS: u64 = 8;
 
 /// Sees to it that honest requests are answered all the time until `end`.
 async fn goes_on(tally: &Tally, end: Instant) -> Result<()> {
-    let (mut answered, mut since) = (0, Instant::now());
+    let (mut answered, mut since, mut longest) = (0, Instant::now(), Duration::ZERO);
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let now = tally.answered.load(Ordering::Relaxed);
+        longest = longest.max(since.elapsed());
         if now > answered {
             (answered, since) = (now, Instant::now());
         }
@@ -38,6 +39,10 @@ async fn goes_on(tally: &Tally, end: Instant) -> Result<()> {
             "nobody was answered for {PATIENCE:?}: {tally:?}"
         );
     }
+    println!(
+        "longest time without an answer: {:.0} s",
+        longest.as_secs_f64()
+    );
     ensure!(answered > 0, "nobody was answered: {tally:?}");
     Ok(())
 }
@@ -99,6 +104,7 @@ async fn load_and_faults_leave_nothing_behind() -> Result<()> {
     ends::money(&network, &ends::owner(&network)?).await?;
     ends::money(&network, &rogue.payer.pubkey()).await?;
     rogue.came_to().await?;
+    ends::only_cheats_were_found(&network, faults::CHEAT).await?;
     ensure!(
         strangers::answers(&address, "/v1/models", PATIENCE).await,
         "the gateway does not answer"
