@@ -147,9 +147,11 @@ SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
        j.exact AND j.slot > (SELECT through FROM inexact_%1$s)
                AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = j.pubkey AND q.reason IS NOT NULL
                                 AND (q.slot, q.ordinal) > (j.slot, j.ordinal) AND q.slot <= COALESCE(%4$s, q.slot))
-               AND COALESCE((SELECT x.exact FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)
-                              ORDER BY x.slot, x.ordinal LIMIT 1), true)
-               AND COALESCE(%4$s <= %5$s, %5$s IS NULL) AS exact,
+               AND COALESCE((SELECT x.exact AND NOT EXISTS (SELECT FROM job_%1$s b WHERE b.pubkey = j.pubkey
+                                                            AND b.requested_slot > j.requested_slot AND b.requested_slot < x.slot)
+                               FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)
+                              ORDER BY x.slot, x.ordinal LIMIT 1),
+                            NOT EXISTS (SELECT FROM job_%1$s b WHERE b.pubkey = j.pubkey AND b.requested_slot > j.requested_slot)) AS exact,
        j.lamports, j.status AS status_code,
        (SELECT analytics.base58(d.pubkey) FROM dispute_%1$s d WHERE d.job = j.pubkey
          ORDER BY COALESCE(d.verdict IN (1, 4), false) DESC, d.opened_slot DESC, d.pubkey LIMIT 1) AS dispute
