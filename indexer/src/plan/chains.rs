@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ChainChange, Marks, Plan, slot_i64, status};
-use crate::tree::Chain;
+use crate::tree::Line;
 
 impl Plan {
     /// Compares the chains and marks before and after, once for the whole batch.
@@ -19,7 +19,7 @@ impl Plan {
         self.state.confirmed = confirmed;
     }
 
-    fn change(&self, before: &Chain, after: &Chain) -> ChainChange {
+    fn change(&self, before: &Line, after: &Line) -> ChainChange {
         let old: BTreeSet<i64> = before.banks.iter().copied().collect();
         let new: BTreeSet<i64> = after.banks.iter().copied().collect();
         let rooted: BTreeSet<i64> = self.rooted.iter().copied().collect();
@@ -48,7 +48,7 @@ impl Plan {
     }
 
     /// How the rows of all banks are marked now: those that differ are updated, new ones written.
-    fn mark(&mut self, processed: &Chain, confirmed: &Chain) {
+    fn mark(&mut self, processed: &Line, confirmed: &Line) {
         let processed: BTreeSet<i64> = processed.banks.iter().copied().collect();
         let confirmed: BTreeSet<i64> = confirmed.banks.iter().copied().collect();
         let mut marks: BTreeMap<i64, Marks> = BTreeMap::new();

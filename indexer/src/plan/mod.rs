@@ -10,6 +10,7 @@ mod content;
 mod effects;
 mod inputs;
 mod known;
+mod lineage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::entity::Entity;
 use crate::feed::{Add, FeedRow, Span};
 use crate::holder::Input;
 use crate::projection::{Account, Prints, Refused};
-use crate::tree::{BankId, Chain, Hash, SlotTree};
+use crate::tree::{BankId, Hash, Line, SlotTree};
 pub use known::{Known, RootedPrint};
 use mythic_interface::state::Key;
 use mythic_postgres::CopyBuffer;
@@ -106,8 +107,8 @@ pub struct State {
     /// What these banks wrote.
     pub prints: BTreeMap<i64, Arc<Prints>>,
     /// The unrooted chains as the overlays have them.
-    pub processed: Chain,
-    pub confirmed: Chain,
+    pub processed: Line,
+    pub confirmed: Line,
     pub healed: Option<Healed>,
     /// Newest rooted slot that was ever in a gap or not whole, healed or not; -1 if there is none.
     pub doubt_through: i64,

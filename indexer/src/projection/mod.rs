@@ -139,7 +139,7 @@ pub fn project_bank<'a>(
             Some(reason) => Err(Reject::Database(reason.clone())),
             None => project(account, at),
         };
-        let print = Print::of(account, &projected);
+        let print = print(account, &projected);
         let known = match changes.prints.get(&account.pubkey) {
             Some(print) => Before {
                 print: Some(print),
@@ -177,6 +177,19 @@ pub fn project_bank<'a>(
     changes.rows = folded.rows;
     changes.adds = folded.adds.into_iter().flatten().collect();
     changes
+}
+
+fn print(account: &Account, projected: &Result<Projected, Reject>) -> Print {
+    let projected = match projected {
+        Ok(projected) => projected,
+        Err(reason) => return Print::Unreadable(reason.to_string()),
+    };
+    let state = projected.rows.iter().find(|row| row.entity.is_account());
+    state.map_or(Print::Closed, |row| Print::Readable {
+        entity: row.entity,
+        seq: row.write_seq,
+        lamports: account.lamports,
+    })
 }
 
 /// Rows and announcements of a bank so far.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use mythic_interface::state::Key;
 
-use super::{Account, Projected, Reject};
 use crate::entity::Entity;
 
 /// The newest write of an account.
@@ -30,19 +29,4 @@ pub struct Before<'a> {
     pub print: Option<&'a Print>,
     /// Every bank between that write and the update was seen whole.
     pub certain: bool,
-}
-
-impl Print {
-    pub(super) fn of(account: &Account, projected: &Result<Projected, Reject>) -> Self {
-        let projected = match projected {
-            Ok(projected) => projected,
-            Err(reason) => return Self::Unreadable(reason.to_string()),
-        };
-        let state = projected.rows.iter().find(|row| row.entity.is_account());
-        state.map_or(Self::Closed, |row| Self::Readable {
-            entity: row.entity,
-            seq: row.write_seq,
-            lamports: account.lamports,
-        })
-    }
 }

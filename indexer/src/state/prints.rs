@@ -7,7 +7,6 @@ use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::state::Key;
 use tokio_postgres::Row;
 
-use super::{broken, hash};
 use crate::db::Session;
 use crate::entity::Entity;
 use crate::error::IndexerError;
@@ -44,6 +43,10 @@ fn only(entity: Entity) -> &'static str {
     }
 }
 
+fn broken() -> IndexerError {
+    IndexerError::Broken("a stored account is not what was written".into())
+}
+
 fn print(entity: Entity, row: &Row) -> Result<(Key, RootedPrint), IndexerError> {
     let print = match entity {
         Entity::Closure => Print::Closed,
@@ -51,8 +54,7 @@ fn print(entity: Entity, row: &Row) -> Result<(Key, RootedPrint), IndexerError> 
         entity => Print::Readable {
             entity,
             seq: row.get("write_seq"),
-            lamports: u64::try_from(row.get::<_, i64>("lamports"))
-                .map_err(|_| broken("lamports"))?,
+            lamports: u64::try_from(row.get::<_, i64>("lamports")).map_err(|_| broken())?,
         },
     };
     let write = RootedPrint {
@@ -60,7 +62,8 @@ fn print(entity: Entity, row: &Row) -> Result<(Key, RootedPrint), IndexerError> 
         ordinal: row.get("ordinal"),
         print,
     };
-    Ok((hash(row, "pubkey")?, write))
+    let key = row.get::<_, &[u8]>("pubkey");
+    Ok((key.try_into().map_err(|_| broken())?, write))
 }
 
 /// What unrooted banks wrote.

@@ -3,28 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::{BankId, Node, SlotTree, from_slot};
-
-/// The unrooted part of a chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chain {
-    /// Numbers of its banks, oldest first.
-    pub banks: Vec<i64>,
-    /// Newest slot of it whose bank was not seen, or is not whole: what was last written there or before may have changed.
-    pub inexact_through: Option<u64>,
-}
+use super::{BankId, Line, Node, SlotTree, from_slot};
 
 impl SlotTree {
     /// The processed chain: the way to the highest sealed slot (ties by first arrival) among the banks that the producer has not
     /// given up.
-    pub fn processed_chain(&self) -> Chain {
+    pub fn processed_chain(&self) -> Line {
         let standing = self.standing();
         let tip = standing.first().copied();
         self.chain(tip, |hole| self.standing_below(&standing, hole))
     }
 
     /// The confirmed chain.
-    pub fn confirmed_chain(&self) -> Chain {
+    pub fn confirmed_chain(&self) -> Line {
         self.chain(self.confirmed_tip(), |hole| self.confirmed_below(hole))
     }
 
@@ -86,8 +77,8 @@ impl SlotTree {
     }
 
     /// The chain down from `tip`; `next` says where it goes on below a bank that was not seen.
-    fn chain(&self, tip: Option<BankId>, next: impl Fn(u64) -> Option<BankId>) -> Chain {
-        let mut chain = Chain::default();
+    fn chain(&self, tip: Option<BankId>, next: impl Fn(u64) -> Option<BankId>) -> Line {
+        let mut chain = Line::default();
         let mut at = tip;
         while let Some(id) = at.take() {
             let (path, below) = self.path(id);

@@ -18,8 +18,6 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-pub use chains::Chain;
-
 /// A blockhash.
 pub type Hash = [u8; 32];
 
@@ -97,6 +95,15 @@ pub struct RootedBank {
     pub hash: Hash,
     /// Its number, while it is not whole.
     pub incomplete: Option<i64>,
+}
+
+/// The unrooted part of a chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Numbers of its banks, oldest first.
+    pub banks: Vec<i64>,
+    /// Newest slot of it whose bank was not seen, or is not whole: what was last written there or before may have changed.
+    pub inexact_through: Option<u64>,
 }
 
 /// Startup accounts that wait for our root to reach their slot.

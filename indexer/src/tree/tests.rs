@@ -296,7 +296,7 @@ fn finality_passes_over_a_missing_bank_and_waits_for_its_link() {
         ]
     );
     assert_eq!(tree.nodes().count(), 3);
-    assert_eq!(tree.processed_chain(), Chain::default());
+    assert_eq!(tree.processed_chain(), Line::default());
     assert_eq!(
         tree.apply(Event::Sealed(bank(14, 14, 0, id(13, 0)))),
         [
@@ -487,7 +487,7 @@ fn a_hole_never_turns_a_view_back_to_the_root() {
     // A plugin that is loaded again: 14 has no seal.
     tree.apply(Event::RunStarted);
     tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
-    let whole = |banks: &[i64], inexact_through| Chain {
+    let whole = |banks: &[i64], inexact_through| Line {
         banks: banks.to_vec(),
         inexact_through,
     };

@@ -9,7 +9,7 @@ use crate::feed::{FeedRow, Op};
 use crate::plan::{DeadLetter, GapChange, Plan};
 use crate::sql;
 use crate::state::bank_bytes;
-use crate::tree::Chain;
+use crate::tree::Line;
 use mythic_postgres::CopyBuffer;
 
 impl Writer {
@@ -241,7 +241,7 @@ impl Writer {
         let root_hash = tree.root().and_then(|r| r.hash).map(|h| h.to_vec());
         let base = tree.base();
         let as_of = base.and_then(|b| b.as_of);
-        let through = |chain: &Chain| chain.inexact_through.map_or(-1, |slot| slot as i64);
+        let through = |chain: &Line| chain.inexact_through.map_or(-1, |slot| slot as i64);
         let healed = plan.state.healed;
         let mut sql = format!(
             "UPDATE {schema}.head SET processed_bank = $1, processed_slot = $2, confirmed_slot = $3, finalized_slot = $4,
