@@ -5,6 +5,7 @@ mod config;
 mod context;
 mod dev;
 mod exit;
+mod feed;
 mod gateway;
 mod model;
 mod progress;

@@ -365,3 +365,32 @@ fn a_file_that_no_node_could_serve_is_refused_before_anything_is_made() {
         assert!(!home.exists(), "{}", home.display());
     }
 }
+
+#[test]
+fn a_check_for_a_script_is_one_object_and_its_words_go_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chain.toml");
+    let check = || ran(mythic(&["config", "check", "--json"]).arg(&file));
+    for (text, code, problem) in [
+        ("slot_ms = 50\n", 0, None),
+        ("slotms = 50\n", 6, Some("slotms")),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let (ended, out, err) = check();
+        let said: Value = serde_json::from_str(&out).expect(&out);
+        assert_eq!((ended, &said["process"]), (code, &json!("chain")));
+        assert_eq!(said["good"], problem.is_none());
+        match problem {
+            None => assert_eq!((&said["problem"], err.as_str()), (&Value::Null, "")),
+            Some(word) => {
+                assert!(said["problem"].as_str().is_some_and(|why| why.contains(word)));
+                assert!(err.starts_with("error: ") && err.contains(word), "{err}");
+            }
+        }
+    }
+    // What is no finding leaves standard output empty, as for every command.
+    let unnamed = dir.path().join("some.toml");
+    let (code, out, err) = ran(mythic(&["config", "check", "--json"]).arg(unnamed));
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("--process"), "{err}");
+}

@@ -7,12 +7,10 @@ use std::{
 };
 
 use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
+use mythic_http::metrics::{Health, ListenError};
 use mythic_interface::error::MythicError;
 use mythic_postgres::{ConnectionGuard, Manner, connect};
-use mythic_support::{
-    Backoff, Throttle,
-    metrics::{Health, ListenError},
-};
+use mythic_support::{Backoff, Throttle};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use serde_json::json;
 use solana_keypair::Keypair;
@@ -416,6 +414,6 @@ impl Metrics {
                 "reconciled": asked.reconciled.get(),
             }),
         };
-        mythic_support::metrics::serve(addr, self.registry.clone(), health, stop).await
+        mythic_http::metrics::serve(addr, self.registry.clone(), health, stop).await
     }
 }

@@ -108,6 +108,9 @@ struct Init {
     /// Stake to register with, in SOL
     #[arg(long, default_value = "1", value_parser = crate::units::parse_amount)]
     stake: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -157,6 +160,7 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
             "for fees, and for bond and rent of a first challenge",
         ),
         command: "mythic verify",
+        json: init.json,
     };
     let mut made = init::make(wanted, connection).await?;
     // Only a development network has nodes that nobody else could reach.
@@ -169,11 +173,10 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         ..VerifierConfig::default()
     };
     let loopback = made.config.allow_loopback;
-    made.write(loopback.then_some("The chain is on loopback"))?;
-    say!(
-        "It may challenge answers to jobs that were requested after its registration. Back up authority.json: it owns the stake."
-    );
-    Ok(())
+    made.write(
+        loopback.then_some("The chain is on loopback"),
+        "It may challenge answers to jobs that were requested after its registration. Back up authority.json: it owns the stake.",
+    )
 }
 
 /// What a check by hand starts from.

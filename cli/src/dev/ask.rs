@@ -4,7 +4,8 @@ use super::state::DevState;
 use crate::{
     commands::ai::parse_temperature,
     exit::{self, Exit},
-    gateway::{ANSWER_PATIENCE, events},
+    feed::events,
+    gateway::ANSWER_PATIENCE,
     note,
     terminal::{self, Answer},
 };

@@ -1,4 +1,4 @@
-//! Keeps development networks, where requests need no key, away from web pages and from other machines.
+//! Keeps servers that ask for no key (development networks, metrics on loopback) away from web pages and from other machines.
 
 use std::{
     convert::Infallible,
@@ -125,7 +125,7 @@ fn foreign<B>(request: &Request<B>) -> Option<(&'static str, String)> {
         return Some((
             "forwarded",
             format!(
-                "a development network answers this machine alone, and {name} says that the request was passed on"
+                "this server answers its own machine alone, and {name} says that the request was passed on"
             ),
         ));
     }
@@ -138,7 +138,7 @@ fn foreign<B>(request: &Request<B>) -> Option<(&'static str, String)> {
         return Some((
             "foreign_host",
             format!(
-                "a development network answers under 127.0.0.1, localhost and [::1] alone, not under {host:?}"
+                "this server answers under 127.0.0.1, localhost and [::1] alone, not under {host:?}"
             ),
         ));
     }
@@ -146,7 +146,7 @@ fn foreign<B>(request: &Request<B>) -> Option<(&'static str, String)> {
         return Some((
             "foreign_origin",
             format!(
-                "a development network does not answer pages of {origin:?}, only those of this machine"
+                "this server does not answer pages of {origin:?}, only those of this machine"
             ),
         ));
     }
@@ -154,7 +154,7 @@ fn foreign<B>(request: &Request<B>) -> Option<(&'static str, String)> {
     if is("sec-fetch-site", "cross-site") && !is("sec-fetch-mode", "navigate") {
         return Some((
             "foreign_origin",
-            "a development network does not answer pages of other sites".into(),
+            "this server does not answer pages of other sites".into(),
         ));
     }
     None
