@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use mythic_client::{keys, pda};
-use mythic_e2e::{Network, PATIENCE, python, ran, target};
+use mythic_e2e::{Network, PATIENCE, Ran, python, ran, target};
 use mythic_interface::state::{Model, SpendGrant, Validator, Vault};
 use nix::{
     sys::signal::{Signal, kill},

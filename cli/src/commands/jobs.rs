@@ -24,8 +24,8 @@ pub enum Jobs {
     /// The newest jobs
     List {
         /// How many
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Only those in this status: open, accepted, submitted, disputed, settled, refunded or slashed
         #[arg(long)]
         status: Option<String>,
@@ -65,7 +65,7 @@ pub async fn run(command: Jobs, connection: &Connection) -> Result<()> {
             json,
         } => {
             let filters = [("status", status), ("owner", owner)];
-            list(&gateway, &filters, limit, json).await?;
+            list(&gateway, &filters, limit as usize, json).await?;
         }
         Jobs::Show { job, json } => {
             let job = gateway.get(&format!("/v1/jobs/{job}")).await?;

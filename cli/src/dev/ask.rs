@@ -1,6 +1,6 @@
 //! `mythic dev ask`: buys an answer from a validator of one's choice. A gateway would choose by speed and load.
 
-use super::state::DevState;
+use super::{control, state::DevState};
 use crate::{
     commands::ai::parse_temperature,
     exit::{self, Exit},
@@ -64,7 +64,7 @@ struct Got {
 impl Ask {
     /// Asks.
     pub async fn run(self, data_dir: &Path) -> Result<()> {
-        let state = DevState::read(data_dir)?;
+        let state = control::running(data_dir)?;
         let validator = state.validator(self.validator)?;
         let request = self.request(&state).await?;
         let client = mythic_http::client::builder()
