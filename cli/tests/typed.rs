@@ -388,7 +388,10 @@ impl Held {
     }
 
     fn dev(&self, args: &[&str]) -> (i32, String, String) {
-        ran(mythic(&["dev"]).args(args).arg("--data-dir").arg(self.dir.path()))
+        ran(mythic(&["dev"])
+            .args(args)
+            .arg("--data-dir")
+            .arg(self.dir.path()))
     }
 }
 
@@ -475,7 +478,11 @@ fn a_check_for_a_script_is_one_object_and_its_words_go_elsewhere() {
         match problem {
             None => assert_eq!((&said["problem"], err.as_str()), (&Value::Null, "")),
             Some(word) => {
-                assert!(said["problem"].as_str().is_some_and(|why| why.contains(word)));
+                assert!(
+                    said["problem"]
+                        .as_str()
+                        .is_some_and(|why| why.contains(word))
+                );
                 assert!(err.starts_with("error: ") && err.contains(word), "{err}");
             }
         }

@@ -185,10 +185,7 @@ pub fn config(command: Config) -> Result<()> {
             json,
         } => {
             let process = process.map_or_else(|| ProcessName::of(&file), Ok)?;
-            let problem = process
-                .check(&file)
-                .err()
-                .map(|error| format!("{error:#}"));
+            let problem = process.check(&file).err().map(|error| format!("{error:#}"));
             match (json, &problem) {
                 (true, _) => terminal::json(&json!({
                     "file": file,

@@ -124,7 +124,11 @@ impl Made {
                 sol(init.stake),
                 sol(REGISTRATION)
             ),
-            format!("  operator   {}   {} {purpose}", self.operator, sol(lamports)),
+            format!(
+                "  operator   {}   {} {purpose}",
+                self.operator,
+                sol(lamports)
+            ),
             advice.to_owned(),
         ]);
         if !init.json {

@@ -145,9 +145,7 @@ fn foreign<B>(request: &Request<B>) -> Option<(&'static str, String)> {
     if let Some(origin) = all(headers, header::ORIGIN).find(|origin| !is_local_origin(origin)) {
         return Some((
             "foreign_origin",
-            format!(
-                "this server does not answer pages of {origin:?}, only those of this machine"
-            ),
+            format!("this server does not answer pages of {origin:?}, only those of this machine"),
         ));
     }
     let is = |name: &str, word: &str| headers.get(name).is_some_and(|value| value == word);

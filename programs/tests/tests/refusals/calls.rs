@@ -2,13 +2,13 @@
 
 use mythic_interface::error::MythicError::{self, *};
 use mythic_interface::ix::Tag;
-use mythic_program_tests::calls::{NONE, self};
+use mythic_interface::state::*;
+use mythic_program_tests::calls::{self, NONE};
 use mythic_program_tests::catalogue::catalogue;
 use mythic_program_tests::keys::key;
 use mythic_program_tests::world::World;
 use solana_instruction::AccountMeta;
 use solana_pubkey::Pubkey;
-use mythic_interface::state::*;
 
 use crate::seen::{Seen, flag, patch, swap};
 

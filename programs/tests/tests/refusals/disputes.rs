@@ -2,13 +2,13 @@
 
 use mythic_interface::error::MythicError::*;
 use mythic_interface::ix;
+use mythic_interface::state::*;
 use mythic_program_tests::answer::Lie;
-use mythic_program_tests::calls::{NONE, self};
+use mythic_program_tests::calls::{self, NONE};
 use mythic_program_tests::chain::SOL;
 use mythic_program_tests::court::{Case, Vote, court, party, votes};
 use mythic_program_tests::keys::{key, operator};
 use mythic_program_tests::world::{CALIBRATED, EXACT, World, jail, model};
-use mythic_interface::state::*;
 
 use crate::seen::{Seen, patch, swap};
 

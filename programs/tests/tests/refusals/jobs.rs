@@ -2,13 +2,13 @@
 
 use mythic_interface::error::MythicError::*;
 use mythic_interface::params::MAX_OUTPUT_TOKENS;
+use mythic_interface::state::*;
 use mythic_interface::window;
-use mythic_program_tests::calls::{NONE, Request, self};
+use mythic_program_tests::calls::{self, NONE, Request};
 use mythic_program_tests::chain::SOL;
 use mythic_program_tests::keys::{key, operator};
 use mythic_program_tests::world::{World, model, params};
 use solana_instruction::Instruction as Call;
-use mythic_interface::state::*;
 
 use crate::seen::{Seen, patch, swap};
 

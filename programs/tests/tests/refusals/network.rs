@@ -3,12 +3,12 @@
 use mythic_interface::error::MythicError::*;
 use mythic_interface::ix::Tag;
 use mythic_interface::params::Params;
+use mythic_interface::state::*;
 use mythic_program_tests::calls;
 use mythic_program_tests::chain::{SOL, program_data};
 use mythic_program_tests::keys::{key, operator};
 use mythic_program_tests::world::{World, jail, model, params, spec};
 use solana_pubkey::Pubkey;
-use mythic_interface::state::*;
 
 use crate::seen::{Seen, patch, swap};
 

@@ -2,11 +2,11 @@
 
 use mythic_interface::error::MythicError::*;
 use mythic_interface::ix;
+use mythic_interface::state::*;
 use mythic_program_tests::calls;
 use mythic_program_tests::chain::SOL;
 use mythic_program_tests::keys::key;
 use mythic_program_tests::world::{World, model};
-use mythic_interface::state::*;
 
 use crate::seen::{Seen, swap};
 
