@@ -27,7 +27,7 @@ use crate::{
     due::retention_end,
     heart::Heart,
     migrate::migrate,
-    reconcile::reconcile,
+    reconcile::{ChainSide, IndexSide, reconcile},
 };
 
 /// Transactions that wait for confirmation at the same time.
@@ -311,7 +311,13 @@ impl Service {
                 entry.insert(self.client.rent(account.bytes).await?);
             }
         }
-        let result = reconcile(slot, &accounts, &rows, gaps, &rent, self.last.as_ref());
+        let chain = ChainSide {
+            slot,
+            accounts: &accounts,
+            rent: &rent,
+        };
+        let index = IndexSide { rows: &rows, gaps };
+        let result = reconcile(chain, index, self.last.as_ref());
         if !result.ok() {
             let first = result.unbacked.iter().chain(&result.confirmed).next();
             tracing::error!(
