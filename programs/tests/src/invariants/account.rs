@@ -1,8 +1,7 @@
 //! Any account: its lamports and its sequence.
 
 use mythic_interface::state::{
-    Account, Config, Dispute, Header, Job, Key, Model, Output, SpendGrant, Treasury, Validator,
-    Vault,
+    Config, Dispute, Header, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault,
 };
 
 use super::state::Stored;
