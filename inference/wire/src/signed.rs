@@ -35,7 +35,6 @@ pub const HEADER_PURPOSE: &str = "x-mythic-purpose";
 /// Header: base58 Ed25519 signature.
 pub const HEADER_SIGNATURE: &str = "x-mythic-signature";
 
-const DOMAIN: &[u8] = b"mythic/http/v2";
 /// Longest purpose, in bytes.
 const MAX_PURPOSE: usize = 160;
 /// Requests that a receiver remembers at most.
@@ -141,7 +140,7 @@ pub struct Request<'a> {
 /// The bytes that are signed: `"mythic/http/v2"`, then method, origin, path and purpose, each behind its length in bytes as u32
 /// little-endian, then SHA-256 of the body, unix seconds as u64 little-endian, and the nonce.
 pub fn signed_bytes(request: &Request<'_>, time: u64, nonce: &[u8; 16]) -> Vec<u8> {
-    let mut bytes = DOMAIN.to_vec();
+    let mut bytes = mythic_interface::hash::domain::HTTP.to_vec();
     let parts = [
         request.method,
         request.origin.as_str(),
