@@ -1,4 +1,4 @@
-//! A client of the gateway's HTTP API whose errors carry the exit code and the mend.
+//! A client of the gateway's HTTP API whose errors carry the exit code and what to do.
 
 use crate::exit::{self, Exit};
 use anyhow::{Context, Result};

@@ -78,7 +78,7 @@ enum Command {
     /// API keys: key, deposit and grant in one
     #[command(subcommand)]
     Key(key::Key),
-    /// Look for what would keep Mythic from working here, and name the mend
+    /// Look for what would keep Mythic from working here, and say how to fix it
     Doctor {
         /// Print JSON lines
         #[arg(long)]
@@ -100,7 +100,7 @@ enum Command {
     Chain(Run),
     /// Print shell completions
     Completions {
-        /// Shell
+        /// For which shell
         shell: clap_complete::Shell,
     },
 }

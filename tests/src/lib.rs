@@ -159,7 +159,6 @@ impl Network {
         format!("{}{path}", self.text("gateway_url"))
     }
 
-    /// The chain.
     pub fn chain(&self) -> ChainClient {
         ChainClient::new(self.text("rpc_url"), self.text("ws_url"))
     }

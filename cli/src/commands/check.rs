@@ -116,7 +116,7 @@ pub enum Config {
     },
     /// Print every key with its default
     Show {
-        /// Process
+        /// Whose configuration
         process: ProcessName,
         /// Print JSON
         #[arg(long)]

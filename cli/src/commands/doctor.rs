@@ -1,4 +1,4 @@
-//! `mythic doctor`: what would keep Mythic from working here, each with its mend.
+//! `mythic doctor`: what would keep Mythic from working here, and how to fix it.
 
 use crate::{
     context::Connection,

@@ -62,7 +62,6 @@ struct Got {
 }
 
 impl Ask {
-    /// Asks.
     pub async fn run(self, data_dir: &Path) -> Result<()> {
         let state = control::running(data_dir)?;
         let validator = state.validator(self.validator)?;

@@ -113,7 +113,6 @@ impl Cheat {
         ))
     }
 
-    /// Tells the network.
     pub async fn run(self, data_dir: &Path) -> Result<()> {
         let state = control::running(data_dir)?;
         let validator = state.validator(self.validator)?;

@@ -32,9 +32,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Process {
     /// Name in `dev.json` and in messages.
     pub name: String,
-    /// The executable.
     pub binary: PathBuf,
-    /// Its arguments.
     pub args: Vec<String>,
     /// Appended to, so that the log of a crash survives the restart.
     pub log: PathBuf,

@@ -13,13 +13,11 @@ use crate::world::{CALIBRATED, EXACT, World, jail, model, params, spec};
 
 /// One entry.
 pub struct Entry {
-    /// The instruction.
     pub tag: Tag,
     /// What is special about this call, may be empty.
     pub variant: &'static str,
     /// The world before the call.
     pub world: World,
-    /// The call.
     pub call: Call,
 }
 

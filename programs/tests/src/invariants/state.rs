@@ -13,7 +13,6 @@ pub struct Stored {
     pub rent: u64,
     /// Whether somebody sent lamports to it, so that it may hold more than it knows of.
     pub donated: bool,
-    /// Its bytes.
     pub data: Vec<u8>,
 }
 
