@@ -137,7 +137,7 @@ pub struct Indexer {
 
 #[derive(Subcommand, Debug)]
 enum IndexerCommand {
-    /// Project the archive into fresh tables, compare, and swap them in. The live indexer may run on
+    /// Project the archive into fresh tables, compare, and swap them in. The live indexer may run on. Exit code 6 if they differ
     Rebuild {
         /// TOML file of the indexer
         #[arg(long)]
@@ -145,6 +145,9 @@ enum IndexerCommand {
         /// When to take the rebuilt tables: never, if they equal the live ones, always
         #[arg(long, value_enum, default_value_t = SwapChoice::IfEqual)]
         swap: SwapChoice,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List what an operator should look at, or clear it. Exit code 6 while alarms are open
     Alarms(alarms::Alarms),
@@ -218,42 +221,48 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
             Ok(mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await?)
         }
         Some(IndexerCommand::Alarms(command)) => alarms::run(command, connection).await,
-        Some(IndexerCommand::Rebuild { config, swap }) => {
+        Some(IndexerCommand::Rebuild { config, swap, json }) => {
             let config: IndexerConfig = config::load(config.as_deref())?;
-            let swap = match swap {
-                SwapChoice::Never => Swap::Never,
-                SwapChoice::IfEqual => Swap::IfEqual,
-                SwapChoice::Always => Swap::Always,
-            };
-            let step = Step::new("Projecting the archive");
-            let report = mythic_indexer::rebuild(&config.database_url, swap).await?;
-            step.done();
-            say!(
-                "{} events, {} rows; {}; {}",
-                report.events,
-                report.rows,
-                if report.different.is_empty() {
-                    "equal to the live tables".into()
-                } else {
-                    format!("different: {}", report.different.join(", "))
-                },
-                if report.swapped {
-                    "swapped in"
-                } else {
-                    "not swapped in"
-                }
-            );
-            match report.different.as_slice() {
-                [] => Ok(()),
-                different => Err(Exit::error(
-                    exit::CHECK_FAILED,
-                    format!(
-                        "the rebuilt tables differ from the live ones: {}",
-                        different.join(", ")
-                    ),
-                )),
-            }
+            rebuild(&config, swap, json).await
         }
+    }
+}
+
+async fn rebuild(config: &IndexerConfig, swap: SwapChoice, json: bool) -> Result<()> {
+    let swap = match swap {
+        SwapChoice::Never => Swap::Never,
+        SwapChoice::IfEqual => Swap::IfEqual,
+        SwapChoice::Always => Swap::Always,
+    };
+    let step = Step::new("Projecting the archive");
+    let made = mythic_indexer::rebuild(&config.database_url, swap).await?;
+    step.done();
+    let different = made.different.join(", ");
+    if json {
+        terminal::json(&json!({
+            "events": made.events,
+            "rows": made.rows,
+            "different": made.different,
+            "swapped": made.swapped,
+        }))?;
+    } else {
+        let compared = match made.different.as_slice() {
+            [] => "equal to the live tables".to_owned(),
+            _ => format!("different: {different}"),
+        };
+        let swapped = match made.swapped {
+            true => "swapped in",
+            false => "not swapped in",
+        };
+        let (events, rows) = (made.events, made.rows);
+        say!("{events} events, {rows} rows; {compared}; {swapped}");
+    }
+    match made.different.as_slice() {
+        [] => Ok(()),
+        _ => Err(Exit::error(
+            exit::CHECK_FAILED,
+            format!("the rebuilt tables differ from the live ones: {different}"),
+        )),
     }
 }
 
