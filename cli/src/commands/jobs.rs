@@ -13,7 +13,7 @@ use crate::{
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Slots that must pass before a pace is told from them.
 const PACE_SLOTS: u64 = 5;
@@ -337,6 +337,7 @@ fn detail(job: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::time::Duration;
 
     #[test]
     fn a_filter_is_one_value_whatever_is_typed() {
