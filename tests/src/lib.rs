@@ -5,7 +5,9 @@ mod clients;
 pub mod court;
 pub mod load;
 pub mod openapi;
+pub mod rogue;
 pub mod strangers;
+pub mod tarpit;
 
 pub use clients::{chat_node, chat_python, python};
 

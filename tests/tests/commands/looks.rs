@@ -1,16 +1,15 @@
-//! Commands that look around: configurations, doctor, network, dev, models.
+//! What is there: the network, its models, its pages, the README's snippet; and what is not.
 
-use crate::tools::{has, json, owned};
 use anyhow::{Context, Result, ensure};
-use mythic_e2e::{Network, ran, target};
+use mythic_e2e::{Network, python, ran, target};
 use mythic_interface::state::Model;
 use solana_pubkey::Pubkey;
-use std::path::Path;
-use std::process::Stdio;
-use std::str::FromStr;
+use std::{collections::BTreeSet, path::Path, process::Stdio, str::FromStr};
 
-/// completions, config.
-pub async fn configures(network: &Network, dir: &Path) -> Result<()> {
+use crate::{has, json, owned};
+
+/// completions, config, doctor, network, dev.
+pub fn around(network: &Network, dir: &Path) -> Result<()> {
     has(
         &network.mythic(&["completions", "bash"])?,
         &["_mythic", "estimate"],
@@ -35,11 +34,7 @@ pub async fn configures(network: &Network, dir: &Path) -> Result<()> {
         6,
         &["rpc_url", "ftp", "https://"],
     )?;
-    Ok(())
-}
 
-/// doctor, network, dev.
-pub async fn looks_around(network: &Network) -> Result<()> {
     has(
         &network.mythic(&["doctor"])?,
         &["PostgreSQL", "model", "chain", "gateway"],
@@ -62,11 +57,33 @@ pub async fn looks_around(network: &Network) -> Result<()> {
     ensure!(state["ready_at"].is_u64(), "{state}");
     let key = state["api_key"].as_str().unwrap_or_default();
     ensure!(key.starts_with("dev-") && key.len() == 36, "{state}");
-    private(network)
+    private(network)?;
+    Ok(())
 }
 
-/// The default model is cached, registered and listed; another file is another model.
+/// What the data directory holds of keys, prompts and configurations is for its owner alone.
+fn private(network: &Network) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| -> Result<u32> {
+        let meta = std::fs::metadata(path).with_context(|| path.display().to_string())?;
+        Ok(meta.permissions().mode() & 0o777)
+    };
+    let root = network.data_dir();
+    for dir in [
+        "chain", "config", "gateway", "keys", "logs", "nodes", "spool",
+    ] {
+        ensure!(mode(&root.join(dir))? == 0o700, "{dir} is open");
+    }
+    ensure!(mode(&root.join("dev.json"))? == 0o600, "dev.json is open");
+    for dir in ["config", "keys", "logs", "nodes"] {
+        owned(&root.join(dir))?;
+    }
+    Ok(())
+}
+
+/// model: pull, list, register, update.
 pub async fn models(network: &Network, dir: &Path) -> Result<()> {
+    // The default model is cached, registered and listed; another file is another model.
     let file = network.mythic(&["model", "pull"])?;
     let file = Path::new(file.trim());
     ensure!(file.is_file(), "{file:?}");
@@ -118,11 +135,12 @@ pub async fn models(network: &Network, dir: &Path) -> Result<()> {
         &["model", "update", &model, "--activate"],
         2,
         &["registrant", "--keypair"],
-    )
+    )?;
+    Ok(())
 }
 
-/// Servers and jobs that are not there, ports and directories that are taken.
-pub async fn misses(network: &Network, dir: &Path) -> Result<()> {
+/// Servers that are not there, and a second network.
+pub fn finds_nothing(network: &Network, dir: &Path) -> Result<()> {
     let nowhere = "http://127.0.0.1:1";
     network.mythic_fails(
         &["network", "--gateway", nowhere],
@@ -153,22 +171,76 @@ pub async fn misses(network: &Network, dir: &Path) -> Result<()> {
     has(&second.stderr, &[port, "gateway", "--gateway-port"])
 }
 
-/// What the data directory holds of keys, prompts and configurations is for its owner alone.
-fn private(network: &Network) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = |path: &Path| -> Result<u32> {
-        let meta = std::fs::metadata(path).with_context(|| path.display().to_string())?;
-        Ok(meta.permissions().mode() & 0o777)
-    };
-    let root = network.data_dir();
-    for dir in [
-        "chain", "config", "gateway", "keys", "logs", "nodes", "spool",
+/// The snippet of the README prints an answer, and nothing but it.
+pub fn readme_answers(network: &Network) -> Result<()> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme)?;
+    let snippet = readme
+        .split("```python\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .context("no snippet")?;
+    let snippet = snippet.replace("http://127.0.0.1:4002", &network.text("gateway_url"));
+    ensure!(snippet.contains(&network.text("gateway_url")), "{snippet}");
+    let run = || ran(std::process::Command::new(python()?).args(["-c", &snippet]));
+    let said = tokio::task::block_in_place(run)?;
+    ensure!(
+        said.code == 0 && said.stdout.trim().len() > 1 && said.stdout.ends_with('\n'),
+        "{said:?}"
+    );
+    ensure!(!said.stdout.trim_end().ends_with("None"), "{said:?}");
+    Ok(())
+}
+
+/// Everything that the two pages load or ask for is there.
+pub async fn pages_fetch_what_exists(network: &Network) -> Result<()> {
+    let job = network.text("own_job");
+    let mut seen = BTreeSet::new();
+    let mut left = vec!["/".to_owned(), format!("/jobs/{job}")];
+    while let Some(path) = left.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let response = network.http.get(network.url(&path)).send().await?;
+        ensure!(response.status() == 200, "{path}: {}", response.status());
+        let kind = response.headers()["content-type"].to_str()?.to_owned();
+        let ours = ["text/html", "text/javascript"];
+        if !ours.iter().any(|ours| kind.starts_with(ours)) {
+            continue;
+        }
+        // Quoted paths: of parts, of pages, of the API.
+        let text = response.text().await?;
+        for quoted in text.split('"').skip(1).step_by(2) {
+            let next = match quoted {
+                "./page.js" => "/static/page.js".to_owned(),
+                "/v1/jobs/" => format!("/v1/jobs/{job}"),
+                "/jobs/" => format!("/jobs/{job}"),
+                // A command line that is shown, not fetched.
+                _ if quoted.contains(char::is_whitespace) => continue,
+                // Nobody has challenged anything here.
+                "/v1/disputes/" => continue,
+                "/receipt" | "/evidence" => format!("/v1/jobs/{job}{quoted}"),
+                // The job is appended.
+                _ if quoted.starts_with('/') && quoted.ends_with("job=") => {
+                    format!("{quoted}{job}")
+                }
+                _ if quoted.starts_with('/') => quoted.to_owned(),
+                _ => continue,
+            };
+            left.push(next);
+        }
+    }
+    for needed in [
+        "/static/job.js",
+        "/static/style.css",
+        "/v1/network",
+        "/v1/validators?limit=100",
     ] {
-        ensure!(mode(&root.join(dir))? == 0o700, "{dir} is open");
+        ensure!(seen.contains(needed), "{needed} in {seen:?}");
     }
-    ensure!(mode(&root.join("dev.json"))? == 0o600, "dev.json is open");
-    for dir in ["config", "keys", "logs", "nodes"] {
-        owned(&root.join(dir))?;
-    }
+    ensure!(
+        seen.iter().any(|path| path.starts_with("/v1/stream?")),
+        "{seen:?}"
+    );
     Ok(())
 }

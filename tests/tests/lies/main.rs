@@ -6,18 +6,32 @@ mod scene;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
-use mythic_e2e::court::Bought;
-use mythic_interface::error::MythicError;
-use mythic_interface::leaf::check_leaf;
-use mythic_interface::merkle;
-use mythic_interface::state::{
-    Dispute, EndReason, Ground, Job, JobStatus, JurySeat, Validator, ValidatorStatus, Verdict,
+use mythic_e2e::court::{Bought, Wanted};
+use mythic_interface::{
+    error::MythicError,
+    leaf::check_leaf,
+    merkle,
+    state::{
+        Dispute, EndReason, Ground, Job, JobStatus, JurySeat, Validator, ValidatorStatus, Verdict,
+    },
 };
 use mythic_wire as wire;
 use mythic_wire::evidence::Evidence;
-use scene::{Bench, Liar, Part, SOL, Scene, bench, wanted};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+
+use crate::scene::{Bench, Liar, Part, SOL, Scene, bench};
+
+const STORY: &str = "Write a long story about a ship that is lost in the fog.";
+
+fn wanted(validator: usize, tokens: u32) -> Wanted<'static> {
+    Wanted {
+        validator,
+        prompt: STORY,
+        tokens,
+        temperature: "1",
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lies_cost_the_liar_and_not_the_node() -> Result<()> {

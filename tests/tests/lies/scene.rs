@@ -1,15 +1,17 @@
-//! A network with liars: validators with stake and no process, and what they do on juries.
+//! A network with liars: validators with stake and no process, whose transactions the test makes.
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
-use mythic_e2e::court::{Court, Wanted, is};
-use mythic_interface::error::MythicError;
-use mythic_interface::hash;
-use mythic_interface::ix::RegisterValidator;
-use mythic_interface::le::{I32, Text, U32, U64};
-use mythic_interface::sortition::{Rank, Seat};
-use mythic_interface::state::{Dispute, DisputeStatus, JurySeat, ValidatorStatus};
+use mythic_e2e::court::{Court, is};
+use mythic_interface::{
+    error::MythicError,
+    hash,
+    ix::RegisterValidator,
+    le::{I32, Text, U32, U64},
+    sortition::{Rank, Seat},
+    state::{Dispute, DisputeStatus, JurySeat, ValidatorStatus},
+};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -22,7 +24,6 @@ pub const LIARS: usize = 16;
 pub const LIAR_STAKE: u64 = 10 * SOL;
 /// Validators of the least stake, all of one owner.
 pub const SYBILS: usize = 6;
-pub const STORY: &str = "Write a long story about a ship that is lost in the fog.";
 
 /// A validator without a process.
 pub struct Liar {
@@ -357,14 +358,5 @@ pub fn bench<'a>(dispute: Pubkey, part: Part) -> Bench<'a> {
         vector: Vec::new(),
         committed: false,
         revealed: false,
-    }
-}
-
-pub fn wanted(validator: usize, tokens: u32) -> Wanted<'static> {
-    Wanted {
-        validator,
-        prompt: STORY,
-        tokens,
-        temperature: "1",
     }
 }
