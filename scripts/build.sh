@@ -19,14 +19,25 @@ fi
 # Cargo draws its line for terminals alone, unless it is told to. Only the line's numbers, and what went wrong, are passed on.
 started=$SECONDS
 told=$SECONDS
+fetched=0
+stands() {
+  ((SECONDS - told >= between)) || return 0
+  told=$SECONDS
+  echo "  $1 after $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
+}
 export CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=100 CARGO_TERM_COLOR=never
 cargo build --workspace --locked 2>&1 | stdbuf -oL tr '\r' '\n' | while IFS= read -r line; do
-  if [[ $line =~ Building\ \[.*\]\ ([0-9]+)/([0-9]+) ]]; then
-    if ((SECONDS - told >= between)); then
-      told=$SECONDS
-      echo "  compiled ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]} parts after $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
-    fi
-  elif [[ ! $line =~ ^\ *(Compiling|Downloading|Downloaded|Updating|Locking|Adding|Blocking|Fresh)\  ]] && [ -n "${line//[[:space:]]/}" ]; then
+  if [[ $line =~ ^\ *Building\ \[.*\]\ ([0-9]+)/([0-9]+) ]]; then
+    stands "compiled ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]} parts"
+  elif [[ $line =~ ^\ *Fetch\ \[.*\]\ ([0-9]+)\ complete\;\ ([0-9]+)\ pending ]]; then
+    stands "looked up ${BASH_REMATCH[1]} of $((BASH_REMATCH[1] + BASH_REMATCH[2])) libraries"
+  elif [[ $line =~ ^\ *Downloaded\ ([0-9]+)\ crates?\ (\([^\)]*\)\ in\ [^\ ]+) ]]; then
+    echo "  fetched ${BASH_REMATCH[1]} libraries ${BASH_REMATCH[2]}"
+  elif [[ $line =~ ^\ *Downloaded\  ]]; then
+    fetched=$((fetched + 1))
+  elif [[ $line =~ ^\ *Downloading\ ([0-9]+)\ crate ]]; then
+    stands "fetched $fetched of $((fetched + BASH_REMATCH[1])) libraries"
+  elif [[ ! $line =~ ^\ *(Compiling|Downloading|Fetch|Updating|Locking|Adding|Fresh)\  ]] && [ -n "${line//[[:space:]]/}" ]; then
     echo "$line"
   fi
 done

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context;
 use mythic_client::{ChainClient, keys::load_keypair};
 use mythic_wire::{Origin, allowance::Allowance, signed::Receiver};
+use solana_keypair::Keypair;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -85,26 +86,56 @@ fn addresses(list: &[String]) -> anyhow::Result<Vec<[u8; 32]>> {
         .collect()
 }
 
+/// What a configuration names on disk.
+pub struct Files {
+    payer: Keypair,
+    delegate: Option<Keypair>,
+    models: Vec<Served>,
+}
+
+impl Files {
+    /// Reads it, of the models their tokenizers and templates. What passes here is what a start loads.
+    pub fn open(config: &GatewayConfig) -> anyhow::Result<Self> {
+        let delegate = config
+            .dev_account
+            .as_ref()
+            .map(|account| load_keypair(&account.delegate_keypair_path));
+        Ok(Self {
+            payer: load_keypair(&config.keypair_path).context("keypair_path")?,
+            delegate: delegate
+                .transpose()
+                .context("dev_account.delegate_keypair_path")?,
+            models: config
+                .models
+                .iter()
+                .map(Served::open)
+                .collect::<anyhow::Result<_>>()?,
+        })
+    }
+}
+
 impl App {
     /// Opens files and prepares connections; nothing is dialled yet.
     pub async fn new(config: GatewayConfig, stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
         config.validate().map_err(anyhow::Error::msg)?;
         let origin = Origin::parse(&config.public_url).context("public_url")?;
+        let named = config.clone();
+        let files = tokio::task::spawn_blocking(move || Files::open(&named)).await??;
         let chain = Arc::new(Chain {
             client: ChainClient::new(config.rpc_url.clone(), config.ws_url.clone()),
-            payer: Arc::new(load_keypair(&config.keypair_path)?),
+            payer: Arc::new(files.payer),
             blockhashes: Blockhashes::default(),
             purse: Purse::default(),
             clock: Clock::default(),
             prompt_source: origin.to_string(),
         });
-        let dev = match &config.dev_account {
-            None => None,
-            Some(account) => Some(Account {
+        let dev = match (&config.dev_account, files.delegate) {
+            (Some(account), Some(delegate)) => Some(Account {
                 key_id: "dev".into(),
                 owner: account.owner.parse().context("dev_account.owner")?,
-                delegate: Arc::new(load_keypair(&account.delegate_keypair_path)?),
+                delegate: Arc::new(delegate),
             }),
+            _ => None,
         };
         let pool = pool(&config.database_url)?;
         let accounts = Arc::new(Accounts {
@@ -116,16 +147,8 @@ impl App {
                 .as_ref()
                 .and_then(|account| account.key.clone()),
         });
-        let models = config.models.clone();
-        let served = tokio::task::spawn_blocking(move || {
-            models
-                .iter()
-                .map(Served::open)
-                .collect::<anyhow::Result<Vec<_>>>()
-        })
-        .await??;
         let config = Arc::new(config);
-        let catalogue = Arc::new(Catalogue::new(served, chain.clone()));
+        let catalogue = Arc::new(Catalogue::new(files.models, chain.clone()));
         let validators = Arc::new(Validators::new(
             chain.clone(),
             addresses(&config.deny_validators)?,

@@ -1,16 +1,13 @@
-//! A client of the gateway's HTTP API whose errors carry the exit code and the mend.
+//! A client of the gateway's HTTP API whose errors carry the exit code and what to do.
 
 use crate::exit::{self, Exit};
 use anyhow::{Context, Result};
-use futures::{Stream, StreamExt, stream};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::time::Duration;
 
 /// Longest silence of a server: an answer that does not stream comes whole at its end.
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(600);
-/// Most bytes of one event of a stream.
-const EVENT_BYTES: usize = 8 << 20;
 
 /// Base URL and API key.
 pub struct Gateway {
@@ -135,87 +132,11 @@ impl Gateway {
     }
 }
 
-fn root(error: &dyn std::error::Error) -> String {
+/// The innermost cause: what went wrong and not where.
+pub fn root(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
     }
     error.to_string()
-}
-
-/// One event of a server-sent event stream.
-#[derive(Debug, Default, Clone)]
-pub struct ServerEvent {
-    /// `event:` field, if any.
-    pub event: Option<String>,
-    /// `id:` field, if any.
-    pub id: Option<String>,
-    /// `data:` lines joined by newlines.
-    pub data: String,
-}
-
-/// The events of a `text/event-stream` answer; comment lines (pings) are skipped.
-pub fn events(response: Response) -> impl Stream<Item = Result<ServerEvent>> + Unpin {
-    let state = (
-        Box::pin(response.bytes_stream()),
-        Vec::<u8>::new(),
-        ServerEvent::default(),
-        false,
-    );
-    Box::pin(stream::unfold(
-        state,
-        |(mut bytes, mut buffer, mut event, mut ended)| async move {
-            loop {
-                while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                    let line: Vec<u8> = buffer.drain(..=end).collect();
-                    let line = String::from_utf8_lossy(&line);
-                    let line = line.trim_end_matches(['\n', '\r']);
-                    if line.is_empty() {
-                        if event.data.is_empty() && event.event.is_none() {
-                            event = ServerEvent::default();
-                            continue;
-                        }
-                        let complete = std::mem::take(&mut event);
-                        return Some((Ok(complete), (bytes, buffer, event, ended)));
-                    }
-                    let (field, value) = line.split_once(':').unwrap_or((line, ""));
-                    let value = value.strip_prefix(' ').unwrap_or(value);
-                    match field {
-                        "data" => {
-                            if !event.data.is_empty() {
-                                event.data.push('\n');
-                            }
-                            event.data.push_str(value);
-                        }
-                        "event" => event.event = Some(value.to_owned()),
-                        "id" => event.id = Some(value.to_owned()),
-                        _ => {}
-                    }
-                }
-                if ended {
-                    return None;
-                }
-                match bytes.next().await {
-                    Some(Ok(chunk))
-                        if buffer.len() + event.data.len() + chunk.len() > EVENT_BYTES =>
-                    {
-                        ended = true;
-                        buffer.clear();
-                        let error = anyhow::anyhow!(
-                            "an event of the stream has more than {EVENT_BYTES} bytes"
-                        );
-                        return Some((Err(error), (bytes, buffer, event, ended)));
-                    }
-                    Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
-                    Some(Err(error)) => {
-                        ended = true;
-                        buffer.clear();
-                        let error = anyhow::anyhow!("the stream broke off: {}", root(&error));
-                        return Some((Err(error), (bytes, buffer, event, ended)));
-                    }
-                    None => ended = true,
-                }
-            }
-        },
-    ))
 }

@@ -5,6 +5,7 @@ mod config;
 mod context;
 mod dev;
 mod exit;
+mod feed;
 mod gateway;
 mod model;
 mod progress;
@@ -77,7 +78,7 @@ enum Command {
     /// API keys: key, deposit and grant in one
     #[command(subcommand)]
     Key(key::Key),
-    /// Look for what would keep Mythic from working here, and name the mend
+    /// Look for what would keep Mythic from working here, and say how to fix it
     Doctor {
         /// Print JSON lines
         #[arg(long)]
@@ -99,7 +100,7 @@ enum Command {
     Chain(Run),
     /// Print shell completions
     Completions {
-        /// Shell
+        /// For which shell
         shell: clap_complete::Shell,
     },
 }
@@ -231,5 +232,67 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Command lines of the pages: those of blocks, and pieces of code in a sentence.
+    fn command_lines() -> Vec<String> {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut pages = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+        let docs = std::fs::read_dir(root.join("docs")).unwrap();
+        pages.extend(docs.map(|file| file.unwrap().path()));
+        let mut lines = Vec::new();
+        for page in pages {
+            let text = std::fs::read_to_string(&page).unwrap_or_default();
+            let pieces = text.split('`').skip(1).step_by(2).flat_map(str::lines);
+            let commands = pieces.map(str::trim).filter(|line| {
+                line.strip_prefix("mythic ")
+                    .is_some_and(|rest| rest.starts_with(|c: char| c == '-' || c.is_lowercase()))
+            });
+            lines.extend(commands.map(str::to_owned));
+        }
+        lines
+    }
+
+    /// What is wrong with a line, if anything: a command or an option that there is not.
+    fn unknown(line: &str) -> Option<String> {
+        let mut root = Cli::command();
+        root.build();
+        let mut command = &root;
+        let mut is_value = false;
+        for word in line.split_whitespace().skip(1) {
+            let word = word.trim_matches(['[', ']']);
+            if std::mem::take(&mut is_value) {
+                continue;
+            }
+            if let Some(option) = word.strip_prefix("--") {
+                let mut known = command.get_arguments().chain(root.get_arguments());
+                match known.find(|arg| arg.get_long() == Some(option)) {
+                    Some(arg) => is_value = arg.get_action().takes_values(),
+                    None => return Some(word.to_owned()),
+                }
+            } else if word.starts_with(['#', '"']) {
+                return None;
+            } else if word.contains('|') {
+                let mut either = word.split('|');
+                return either
+                    .find(|one| command.find_subcommand(one).is_none())
+                    .map(str::to_owned);
+            } else if let Some(next) = command.find_subcommand(word) {
+                command = next;
+            } else if command.has_subcommands() && command.get_positionals().next().is_none() {
+                return Some(word.to_owned());
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn every_command_that_a_page_names_exists() {
+        let lines = command_lines();
+        assert!(lines.len() > 40, "{} lines were found", lines.len());
+        for line in lines {
+            assert_eq!(unknown(&line), None, "{line}");
+        }
+        assert!(unknown("mythic jobs lost").is_some() && unknown("mythic ai --sead 1").is_some());
     }
 }

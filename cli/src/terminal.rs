@@ -36,7 +36,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     escaped(text, acts)
 }
 
-/// As [`shown`], on one line: a cell of a table.
+/// The same on one line: a cell of a table.
 pub fn on_one_line(text: &str) -> Cow<'_, str> {
     escaped(text, |c| acts(c) || c == '\n' || c == '\t')
 }

@@ -134,7 +134,10 @@ fn a_build_says_how_long_it_takes_where_it_stands_and_how_it_failed() {
     machine.has("nproc", "echo 2");
     machine.has(
         "cargo",
-        r#"printf '   Compiling a v1\n    Building [=>   ] 7/600: a\r    Building [==>  ] 300/600: b\r\n' >&2
+        r#"printf '       Fetch [=>  ] 103 complete; 259 pending\r       Fetch [====>   ] 12.34%%, 1.2MiB/s\r' >&2
+printf ' Downloading 3 crates   \r  Downloaded a v1.0.0\n Downloading 2 crates, remaining bytes: 6.6MiB  \r' >&2
+printf '  Downloaded 3 crates (7.0MiB) in 0.60s (largest was `b` at 2.9MiB)\n' >&2
+printf '   Compiling a v1\n    Building [=>   ] 7/600: a\r    Building [==>  ] 300/600: b\r\n' >&2
 echo 'error: could not compile `b`' >&2; exit 101"#,
     );
     let (code, said) = machine.runs("build.sh", &[]);
@@ -144,6 +147,16 @@ echo 'error: could not compile `b`' >&2; exit 101"#,
         said.contains("compiled 300 of 600 parts after 0 min"),
         "{said}"
     );
+    for line in [
+        "  looked up 103 of 362 libraries after 0 min",
+        "  fetched 1 of 3 libraries after 0 min",
+        "  fetched 3 libraries (7.0MiB) in 0.60s\n",
+    ] {
+        assert!(said.contains(line), "no {line} in {said}");
+    }
+    for noise in ["Fetch [", "Downloading", "Downloaded"] {
+        assert!(!said.contains(noise), "{noise} in {said}");
+    }
     assert!(
         said.contains("error: could not compile") && !said.contains("Compiling a"),
         "{said}"

@@ -347,6 +347,101 @@ fn without_a_network_its_commands_say_so_with_a_code_of_their_own() {
     }
 }
 
+/// A process that holds a data directory's lock as a network does, and what `dev.json` says of it. It ends with the test.
+struct Held {
+    dir: tempfile::TempDir,
+    child: std::process::Child,
+}
+
+impl Held {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("lock");
+        let child = Command::new("flock")
+            .arg(&lock)
+            .args(["sh", "-c", "echo $$ >\"$0\"; exec sleep 600"])
+            .arg(&lock)
+            .spawn()
+            .unwrap();
+        let held = Self { dir, child };
+        while held.pid().is_none() {
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        held
+    }
+
+    fn pid(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.dir.path().join("lock")).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// What a network of one validator tells scripts, whose node is this very test.
+    fn tells(&self, pid: u32) {
+        let node = json!({"pid": std::process::id(), "restarts": 0, "log": "/l", "config": "/c"});
+        let validator = json!({"authority": "A", "operator": "O", "endpoint": "http://127.0.0.1:9", "process": "node-1"});
+        let state = json!({
+            "pid": pid, "gateway_url": "http://g", "api_key": "k", "rpc_url": "http://127.0.0.1:9", "ws_url": "ws://w",
+            "database_url": "postgresql://d", "binary": "/b/mythic", "data_dir": self.dir.path(), "model": "m",
+            "processes": {"node-1": node}, "programs": {}, "validators": [validator], "keys": {}, "own_job": null, "ready_at": null,
+        });
+        std::fs::write(self.dir.path().join("dev.json"), state.to_string()).unwrap();
+    }
+
+    fn dev(&self, args: &[&str]) -> (i32, String, String) {
+        ran(mythic(&["dev"])
+            .args(args)
+            .arg("--data-dir")
+            .arg(self.dir.path()))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.dev(&["stop"]);
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_running_network_says_how_it_is_and_stops() {
+    let network = Held::new();
+    let pid = network.pid().unwrap();
+    network.tells(pid);
+    let (code, out, _) = network.dev(&["status"]);
+    assert_eq!(code, 0);
+    for word in ["http://g/v1", "node-1", "mythic dev stop", "not Ready yet"] {
+        assert!(out.contains(word), "no {word} in {out}");
+    }
+    let (_, out, _) = network.dev(&["status", "--json"]);
+    let said: Value = serde_json::from_str(&out).expect(&out);
+    assert_eq!((&said["pid"], &said["model"]), (&json!(pid), &json!("m")));
+    let (code, out, err) = network.dev(&["stop", "--json"]);
+    let said: Value = serde_json::from_str(&out).expect(&err);
+    assert_eq!(code, 0);
+    assert_eq!(said, json!({"stopped": true, "pid": pid}));
+    assert_eq!(network.dev(&["stop"]).0, 4);
+}
+
+/// Its node's number belongs to another process now: here to this test, which goes on.
+#[test]
+fn what_a_killed_network_left_behind_is_not_taken_for_one_that_runs() {
+    let network = Held::new();
+    network.tells(1);
+    let cheat = ["cheat", "--validator", "1", "--anyway"];
+    let ask = ["ask", "--validator", "1", "Hi"];
+    for args in [&["status"][..], &["warp", "1"], &cheat, &ask] {
+        let (code, _, err) = network.dev(args);
+        assert_eq!(code, 4, "{args:?}: {err}");
+        assert!(err.contains("starting or stopping"), "{err}");
+    }
+    assert_eq!(network.dev(&["stop"]).0, 0);
+    for args in [&["status"][..], &["warp", "1"], &cheat, &ask] {
+        let (code, _, err) = network.dev(args);
+        assert_eq!(code, 4, "{args:?}: {err}");
+        assert!(err.contains("make dev"), "{err}");
+    }
+}
+
 #[test]
 fn a_file_that_no_node_could_serve_is_refused_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
@@ -364,4 +459,37 @@ fn a_file_that_no_node_could_serve_is_refused_before_anything_is_made() {
         assert!(err.contains("model.gguf"), "{err}");
         assert!(!home.exists(), "{}", home.display());
     }
+}
+
+#[test]
+fn a_check_for_a_script_is_one_object_and_its_words_go_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("chain.toml");
+    let check = || ran(mythic(&["config", "check", "--json"]).arg(&file));
+    for (text, code, problem) in [
+        ("slot_ms = 50\n", 0, None),
+        ("slotms = 50\n", 6, Some("slotms")),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let (ended, out, err) = check();
+        let said: Value = serde_json::from_str(&out).expect(&out);
+        assert_eq!((ended, &said["process"]), (code, &json!("chain")));
+        assert_eq!(said["good"], problem.is_none());
+        match problem {
+            None => assert_eq!((&said["problem"], err.as_str()), (&Value::Null, "")),
+            Some(word) => {
+                assert!(
+                    said["problem"]
+                        .as_str()
+                        .is_some_and(|why| why.contains(word))
+                );
+                assert!(err.starts_with("error: ") && err.contains(word), "{err}");
+            }
+        }
+    }
+    // What is no finding leaves standard output empty, as for every command.
+    let unnamed = dir.path().join("some.toml");
+    let (code, out, err) = ran(mythic(&["config", "check", "--json"]).arg(unnamed));
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("--process"), "{err}");
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use mythic_support::metrics::{self, Health, ListenError};
+use mythic_http::metrics::{self, Health, ListenError};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -17,12 +17,7 @@ pub enum Crank {
     /// Move what a validator owes; its authority.
     Sweep(Pubkey),
     /// Decide a dispute.
-    Resolve {
-        /// Its address.
-        dispute: Pubkey,
-        /// Its job.
-        job: JobWindow,
-    },
+    Resolve { dispute: Pubkey, job: JobWindow },
     /// Move what a dispute owes one party, and take what it lost.
     Collect {
         /// Address of the dispute.
@@ -62,7 +57,6 @@ impl Crank {
         }
     }
 
-    /// The instruction.
     pub fn instruction(&self) -> solana_instruction::Instruction {
         match self {
             Self::Claim(job) => ix::claim_inference_fee(job.pubkey, &job.job),

@@ -23,6 +23,8 @@ pub use config::SettlerConfig;
 pub use crank::Crank;
 pub use due::Settler;
 pub use migrate::migrate;
-pub use reconcile::{ChainAccount, Difference, IndexRow, Kind, Reconciliation, reconcile};
+pub use reconcile::{
+    ChainAccount, ChainSide, Difference, IndexRow, IndexSide, Kind, Reconciliation, reconcile,
+};
 pub use service::run;
 pub use windows::{DisputeWindow, JobWindow, OutputWindow, ValidatorWindow, Windows};

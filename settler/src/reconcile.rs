@@ -186,17 +186,39 @@ impl Reconciliation {
     }
 }
 
-/// Compares `chain`, read at finalized slot `context_slot`, with the rows of an index whose root is at or past it. Rows
-/// written later are left out; so are inexact ones, and absent ones while `gaps` are open. `rent` gives the least
-/// lamports of an account of some length; `before` is the previous result.
+/// What a chain holds.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainSide<'a> {
+    /// Finalized slot in which it was read.
+    pub slot: u64,
+    /// All accounts of the program.
+    pub accounts: &'a [ChainAccount],
+    /// Least lamports of an account by its length.
+    pub rent: &'a HashMap<usize, u64>,
+}
+
+/// What an index says whose root is at that slot or past it.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexSide<'a> {
+    /// All accounts that it knows.
+    pub rows: &'a [IndexRow],
+    /// Whether it knows that it missed something.
+    pub gaps: bool,
+}
+
+/// Compares the two. Rows written after the chain was read are left out; so are inexact ones, and absent ones while
+/// gaps are open. `before` is the previous result.
 pub fn reconcile(
-    context_slot: u64,
-    chain: &[ChainAccount],
-    index: &[IndexRow],
-    gaps: bool,
-    rent: &HashMap<usize, u64>,
+    chain: ChainSide<'_>,
+    index: IndexSide<'_>,
     before: Option<&Reconciliation>,
 ) -> Reconciliation {
+    let ChainSide {
+        slot: context_slot,
+        accounts: chain,
+        rent,
+    } = chain;
+    let IndexSide { rows: index, gaps } = index;
     let mut out = Reconciliation {
         context_slot,
         ..Reconciliation::default()
@@ -303,8 +325,20 @@ mod tests {
         (account, row)
     }
 
-    fn rent() -> HashMap<usize, u64> {
-        HashMap::from([(10, 50)])
+    fn compare(
+        slot: u64,
+        accounts: &[ChainAccount],
+        rows: &[IndexRow],
+        gaps: bool,
+        before: Option<&Reconciliation>,
+    ) -> Reconciliation {
+        let rent = HashMap::from([(10, 50)]);
+        let chain = ChainSide {
+            slot,
+            accounts,
+            rent: &rent,
+        };
+        reconcile(chain, IndexSide { rows, gaps }, before)
     }
 
     #[test]
@@ -335,7 +369,7 @@ mod tests {
     #[test]
     fn equal_sides_agree_and_sum_up() {
         let ((a, ra), (b, rb)) = (pair(1, 5), pair(2, 9));
-        let result = reconcile(9, &[a, b], &[ra, rb], false, &rent(), None);
+        let result = compare(9, &[a, b], &[ra, rb], false, None);
         assert!(result.ok() && result.differing.is_empty());
         assert_eq!((result.accounts, result.on_chain[&Kind::Vault]), (2, 200));
     }
@@ -344,26 +378,24 @@ mod tests {
     fn a_difference_alarms_only_when_it_stays() {
         let (a, mut ra) = pair(1, 5);
         ra.seq = 2;
-        let first = reconcile(
+        let first = compare(
             9,
             std::slice::from_ref(&a),
             std::slice::from_ref(&ra),
             false,
-            &rent(),
             None,
         );
         assert!(first.ok() && first.differing.len() == 1);
-        let again = reconcile(
+        let again = compare(
             12,
             std::slice::from_ref(&a),
             std::slice::from_ref(&ra),
             false,
-            &rent(),
             Some(&first),
         );
         assert!(!again.ok());
         ra.slot = 11;
-        let moved = reconcile(12, &[a], &[ra], false, &rent(), Some(&first));
+        let moved = compare(12, &[a], &[ra], false, Some(&first));
         assert!(moved.ok());
     }
 
@@ -371,30 +403,24 @@ mod tests {
     fn later_rows_and_gaps_are_left_out() {
         let (a, mut ra) = pair(1, 10);
         ra.seq = 4;
-        let later = reconcile(
+        let later = compare(
             9,
             std::slice::from_ref(&a),
             std::slice::from_ref(&ra),
             false,
-            &rent(),
             None,
         );
         assert!(later.differing.is_empty() && later.accounts == 0);
         ra.slot = 5;
         ra.exact = false;
-        let inexact = reconcile(9, std::slice::from_ref(&a), &[ra], false, &rent(), None);
+        let inexact = compare(9, std::slice::from_ref(&a), &[ra], false, None);
         assert_eq!((inexact.differing.len(), inexact.inexact), (0, 1));
-        let gap = reconcile(9, std::slice::from_ref(&a), &[], true, &rent(), None);
+        let gap = compare(9, std::slice::from_ref(&a), &[], true, None);
         assert_eq!((gap.differing.len(), gap.inexact), (0, 1));
-        let missing = reconcile(9, &[a], &[], false, &rent(), None);
+        let missing = compare(9, &[a], &[], false, None);
         assert_eq!(missing.differing.len(), 1);
         let (_, row) = pair(3, 5);
-        assert_eq!(
-            reconcile(9, &[], &[row], false, &rent(), None)
-                .differing
-                .len(),
-            1
-        );
+        assert_eq!(compare(9, &[], &[row], false, None).differing.len(), 1);
     }
 
     #[test]
@@ -402,6 +428,6 @@ mod tests {
         let (mut a, mut ra) = pair(1, 5);
         a.lamports = 149;
         ra.lamports = Some(149);
-        assert!(!reconcile(9, &[a], &[ra], false, &rent(), None).ok());
+        assert!(!compare(9, &[a], &[ra], false, None).ok());
     }
 }

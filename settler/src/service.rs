@@ -7,12 +7,10 @@ use std::{
 };
 
 use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
+use mythic_http::metrics::{Health, ListenError};
 use mythic_interface::error::MythicError;
 use mythic_postgres::{ConnectionGuard, Manner, connect};
-use mythic_support::{
-    Backoff, Throttle,
-    metrics::{Health, ListenError},
-};
+use mythic_support::{Backoff, Throttle};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use serde_json::json;
 use solana_keypair::Keypair;
@@ -29,7 +27,7 @@ use crate::{
     due::retention_end,
     heart::Heart,
     migrate::migrate,
-    reconcile::reconcile,
+    reconcile::{ChainSide, IndexSide, reconcile},
 };
 
 /// Transactions that wait for confirmation at the same time.
@@ -313,7 +311,13 @@ impl Service {
                 entry.insert(self.client.rent(account.bytes).await?);
             }
         }
-        let result = reconcile(slot, &accounts, &rows, gaps, &rent, self.last.as_ref());
+        let chain = ChainSide {
+            slot,
+            accounts: &accounts,
+            rent: &rent,
+        };
+        let index = IndexSide { rows: &rows, gaps };
+        let result = reconcile(chain, index, self.last.as_ref());
         if !result.ok() {
             let first = result.unbacked.iter().chain(&result.confirmed).next();
             tracing::error!(
@@ -416,6 +420,6 @@ impl Metrics {
                 "reconciled": asked.reconciled.get(),
             }),
         };
-        mythic_support::metrics::serve(addr, self.registry.clone(), health, stop).await
+        mythic_http::metrics::serve(addr, self.registry.clone(), health, stop).await
     }
 }

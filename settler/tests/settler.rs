@@ -23,6 +23,7 @@ use mythic_settler::SettlerConfig;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const SOL: u64 = 1_000_000_000;
@@ -215,10 +216,93 @@ fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
     }
 }
 
+/// All that runs, with two settlers: what one has done is no error for the other.
+struct Network {
+    dir: tempfile::TempDir,
+    stop: CancellationToken,
+    cluster: Cluster,
+    /// Of the chain: RPC and WebSocket.
+    urls: (String, String),
+    chain: ChainClient,
+    chain_task: JoinHandle<anyhow::Result<()>>,
+    indexer: JoinHandle<Result<(), mythic_indexer::IndexerError>>,
+    settlers: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Network {
+    async fn start(parties: &Parties) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = CancellationToken::new();
+        let cluster = Cluster::start(ClusterConfig {
+            data_dir: dir.path().join("pg"),
+            port: None,
+        })
+        .await
+        .unwrap();
+        mythic_indexer::migrate(cluster.url()).await.unwrap();
+        let devnet = chain_config(dir.path(), parties);
+        let urls = (
+            format!("http://{}", devnet.rpc_addr),
+            format!("ws://{}", devnet.ws_addr),
+        );
+        let chain = ChainClient::new(urls.0.clone(), urls.1.clone());
+        let chain_task = tokio::spawn(mythic_devnet::run(devnet, stop.clone()));
+        let indexer = IndexerConfig {
+            database_url: cluster.url().to_owned(),
+            spool_dir: dir.path().join("spool"),
+            idle_linger_ms: 50,
+            ..IndexerConfig::default()
+        };
+        let indexer = tokio::spawn(mythic_indexer::run(indexer, stop.clone()));
+        eventually("the chain answers", async || {
+            chain
+                .slot(Commitment::Finalized)
+                .await
+                .is_ok_and(|slot| slot > 0)
+        })
+        .await;
+        Self {
+            dir,
+            stop,
+            cluster,
+            urls,
+            chain,
+            chain_task,
+            indexer,
+            settlers: Vec::new(),
+        }
+    }
+
+    fn settle(&mut self, settler: &Keypair) {
+        let keypair_path = self.dir.path().join("settler.json");
+        keys::write_keypair(&keypair_path, settler).unwrap();
+        let config = SettlerConfig {
+            database_url: self.cluster.url().to_owned(),
+            rpc_url: self.urls.0.clone(),
+            ws_url: self.urls.1.clone(),
+            keypair_path,
+            interval_ms: 200,
+            sweep_after_slots: 8,
+            reconcile_every_s: 1,
+            ..SettlerConfig::default()
+        };
+        let run = || tokio::spawn(mythic_settler::run(config.clone(), self.stop.clone()));
+        self.settlers = vec![run(), run()];
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        for task in self.settlers {
+            task.await.unwrap().unwrap();
+        }
+        self.indexer.await.unwrap().unwrap();
+        self.chain_task.await.unwrap().unwrap();
+        self.cluster.stop().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_due_is_sent_and_index_and_chain_agree() {
-    let dir = tempfile::tempdir().unwrap();
-    let stop = CancellationToken::new();
     let parties = Parties {
         admin: Keypair::new(),
         owner: Keypair::new(),
@@ -228,61 +312,22 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
         checker: Keypair::new(),
         settler: Keypair::new(),
     };
-    let key_file = dir.path().join("settler.json");
-    keys::write_keypair(&key_file, &parties.settler).unwrap();
-    let cluster = Cluster::start(ClusterConfig {
-        data_dir: dir.path().join("pg"),
-        port: None,
-    })
-    .await
-    .unwrap();
-    mythic_indexer::migrate(cluster.url()).await.unwrap();
+    let mut network = Network::start(&parties).await;
+    set_up(&network.chain, &parties).await;
+    network.settle(&parties.settler);
+    all_is_paid_and_closed(&network.chain, &parties).await;
+    the_index_tells_it(network.cluster.url()).await;
+    network.stop().await;
+}
 
-    let devnet = chain_config(dir.path(), &parties);
-    let (rpc_url, ws_url) = (
-        format!("http://{}", devnet.rpc_addr),
-        format!("ws://{}", devnet.ws_addr),
-    );
-    let chain_task = tokio::spawn(mythic_devnet::run(devnet, stop.clone()));
-    let indexer = IndexerConfig {
-        database_url: cluster.url().to_owned(),
-        spool_dir: dir.path().join("spool"),
-        idle_linger_ms: 50,
-        ..IndexerConfig::default()
-    };
-    let indexer_task = tokio::spawn(mythic_indexer::run(indexer, stop.clone()));
-    let chain = ChainClient::new(rpc_url.clone(), ws_url.clone());
-    eventually("the chain answers", async || {
-        chain
-            .slot(Commitment::Finalized)
-            .await
-            .is_ok_and(|slot| slot > 0)
-    })
-    .await;
-    set_up(&chain, &parties).await;
-
-    let config = SettlerConfig {
-        database_url: cluster.url().to_owned(),
-        rpc_url,
-        ws_url,
-        keypair_path: key_file,
-        interval_ms: 200,
-        sweep_after_slots: 8,
-        reconcile_every_s: 1,
-        ..SettlerConfig::default()
-    };
-    // Two settlers: what one has done is no error for the other.
-    let settlers = [
-        tokio::spawn(mythic_settler::run(config.clone(), stop.clone())),
-        tokio::spawn(mythic_settler::run(config, stop.clone())),
-    ];
-
-    let open = request(&chain, &parties, 1, false).await;
-    let served = request(&chain, &parties, 2, true).await;
-    let job = answer(&chain, &parties, &served).await;
-    let disputed = request(&chain, &parties, 3, true).await;
-    let challenged = answer(&chain, &parties, &disputed).await;
-    let dispute = challenge(&chain, &parties, &disputed, &challenged).await;
+/// An open job, one that is served, one whose answer is challenged: each comes to its end by itself.
+async fn all_is_paid_and_closed(chain: &ChainClient, parties: &Parties) {
+    let open = request(chain, parties, 1, false).await;
+    let served = request(chain, parties, 2, true).await;
+    let job = answer(chain, parties, &served).await;
+    let disputed = request(chain, parties, 3, true).await;
+    let challenged = answer(chain, parties, &disputed).await;
+    let dispute = challenge(chain, parties, &disputed, &challenged).await;
 
     let fee = job.terms.price_of(100).unwrap();
     let authority = parties.authority.pubkey();
@@ -336,8 +381,10 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
         gone
     })
     .await;
+}
 
-    let (db, connection) = tokio_postgres::connect(cluster.url(), tokio_postgres::NoTls)
+async fn the_index_tells_it(url: &str) {
+    let (db, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
         .await
         .unwrap();
     tokio::spawn(connection);
@@ -370,12 +417,4 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     })
     .await;
     assert_eq!(count("SELECT count(*) FROM pipeline.alarm").await, 0);
-
-    stop.cancel();
-    for task in settlers {
-        task.await.unwrap().unwrap();
-    }
-    indexer_task.await.unwrap().unwrap();
-    chain_task.await.unwrap().unwrap();
-    cluster.stop().await.unwrap();
 }

@@ -28,9 +28,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// A network and its chain.
 pub struct Court {
-    /// The processes.
     pub network: Network,
-    /// Its chain.
     pub chain: ChainClient,
 }
 
@@ -49,7 +47,6 @@ pub struct Wanted<'a> {
 
 /// An answer that was bought.
 pub struct Bought {
-    /// The job.
     pub job: Pubkey,
     /// Output ids as they came.
     pub output_ids: Vec<u32>,

@@ -1,12 +1,15 @@
 //! Harness of the end-to-end tests: a whole network from the `mythic` executable on free ports, looked at from outside only
 //! (HTTP, WebSocket, SQL, chain RPC, signals).
 
+mod clients;
 pub mod court;
 pub mod load;
 pub mod openapi;
 pub mod rogue;
 pub mod strangers;
 pub mod tarpit;
+
+pub use clients::{chat_node, chat_python, python};
 
 use anyhow::{Context, Result, bail, ensure};
 use mythic_client::ChainClient;
@@ -18,7 +21,6 @@ use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -52,7 +54,7 @@ impl Network {
         Self::start_on(args, |_| ()).await
     }
 
-    /// As [`Self::start`], after `prepare` was given the data directory, which does not exist yet.
+    /// The same after `prepare` was given the data directory, which does not exist yet.
     pub async fn start_on(args: &[&str], prepare: impl FnOnce(&Path)) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("mythic-e2e-").tempdir()?;
         // The database's unprivileged user must be able to enter.
@@ -159,7 +161,6 @@ impl Network {
         format!("{}{path}", self.text("gateway_url"))
     }
 
-    /// The chain.
     pub fn chain(&self) -> ChainClient {
         ChainClient::new(self.text("rpc_url"), self.text("ws_url"))
     }
@@ -397,146 +398,4 @@ fn tail(path: &Path, lines: usize) -> String {
         .iter()
         .map(|line| format!("{line}\n"))
         .collect()
-}
-
-fn run(command: &mut Command) -> Result<Vec<u8>> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output.stdout)
-}
-
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
-}
-
-/// Makes what is kept between runs, unless its mark `ready` is there and it still works: a system that was upgraded or a
-/// cache that moved leaves an environment whose interpreter is gone.
-fn kept(
-    ready: &Path,
-    works: impl FnOnce() -> bool,
-    make: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    if ready.is_file() && works() {
-        return Ok(());
-    }
-    make()?;
-    Ok(std::fs::write(ready, "")?)
-}
-
-/// The official Python client in a virtual environment of this build; the interpreter's path.
-pub fn python() -> Result<PathBuf> {
-    static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let made = PYTHON.get_or_init(|| {
-        let venv = target().join("e2e/venv");
-        let python = venv.join("bin/python");
-        let works = || run(Command::new(&python).args(["-c", "import openai"])).is_ok();
-        let make = || -> Result<()> {
-            let _ = std::fs::remove_dir_all(&venv);
-            run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-            run(Command::new(&python)
-                .args(["-m", "pip", "install", "-q", "-r"])
-                .arg(sources().join("requirements.txt")))?;
-            Ok(())
-        };
-        kept(&venv.join("ready"), works, make)
-            .map(|()| python)
-            .map_err(|error| format!("{error:#}"))
-    });
-    made.clone().map_err(anyhow::Error::msg)
-}
-
-/// Streams a chat with the official Python client.
-pub async fn chat_python(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
-    let (python, base, key, model) = (
-        python()?,
-        network.url("/v1"),
-        network.text("api_key"),
-        network.model().await?,
-    );
-    let (prompt, max_tokens) = (prompt.to_owned(), max_tokens.to_string());
-    let out = tokio::task::spawn_blocking(move || {
-        run(Command::new(python).arg(sources().join("chat.py")).args([
-            &base,
-            &key,
-            &model,
-            &prompt,
-            &max_tokens,
-        ]))
-    })
-    .await??;
-    Ok(serde_json::from_slice(&out)?)
-}
-
-/// A directory `name` of this build with the npm packages that `from`/package.json pins, and `files` of `from`.
-fn npm(name: &str, from: &Path, files: &[&str]) -> Result<PathBuf> {
-    let dir = target().join("e2e").join(name);
-    let (wanted, here) = (from.join("package.json"), dir.join("package.json"));
-    let wanted = std::fs::read(wanted)?;
-    let works = || std::fs::read(&here).is_ok_and(|pinned| pinned == wanted);
-    let make = || -> Result<()> {
-        std::fs::create_dir_all(&dir)?;
-        std::fs::write(&here, &wanted)?;
-        run(Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--no-package-lock"])
-            .current_dir(&dir))?;
-        Ok(())
-    };
-    kept(&dir.join("ready"), works, make)?;
-    for file in files {
-        std::fs::copy(from.join(file), dir.join(file))?;
-    }
-    Ok(dir)
-}
-
-/// Streams a chat with the official Node.js client.
-pub async fn chat_node(network: &Network, prompt: &str, max_tokens: u32) -> Result<Value> {
-    let dir = npm("node", &sources(), &["chat.mjs"])?;
-    let (base, key, model) = (
-        network.url("/v1"),
-        network.text("api_key"),
-        network.model().await?,
-    );
-    let (prompt, max_tokens) = (prompt.to_owned(), max_tokens.to_string());
-    let out = tokio::task::spawn_blocking(move || {
-        run(Command::new("node")
-            .arg("chat.mjs")
-            .args([&base, &key, &model, &prompt, &max_tokens])
-            .current_dir(&dir))
-    })
-    .await??;
-    Ok(serde_json::from_slice(&out)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::Cell;
-
-    #[test]
-    fn what_is_kept_is_made_anew_when_it_does_not_run() {
-        let dir = tempfile::tempdir().unwrap();
-        let (ready, interpreter) = (dir.path().join("ready"), dir.path().join("python"));
-        let made = Cell::new(0);
-        let works = || run(&mut Command::new(&interpreter)).is_ok();
-        let make = || {
-            made.set(made.get() + 1);
-            let _ = std::fs::remove_file(&interpreter);
-            Ok(std::os::unix::fs::symlink("/bin/true", &interpreter)?)
-        };
-        for _ in 0..2 {
-            kept(&ready, works, make).unwrap();
-            assert_eq!(made.get(), 1);
-        }
-        std::fs::remove_file(&interpreter).unwrap();
-        std::os::unix::fs::symlink("/nowhere/python3.9", &interpreter).unwrap();
-        kept(&ready, works, make).unwrap();
-        assert_eq!(made.get(), 2);
-        assert!(works());
-    }
 }

@@ -1,6 +1,9 @@
 //! Types that a client generates from `/openapi.json`, held against what a gateway answers.
 
-use crate::{Network, npm, run, sources};
+use crate::{
+    Network,
+    clients::{npm, run, sources},
+};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::{fmt::Write as _, process::Command};

@@ -75,17 +75,25 @@ async fn money(network: &Network) -> Result<(Vault, SpendGrant)> {
     Ok((vault, grant))
 }
 
-/// What must hold for one settled job, wherever it is looked at.
+/// What must hold for one settled job, wherever it is looked at. Returns its fee.
 async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u64> {
     let shown = network.finalized(id).await?;
     ensure!(shown["status"] == "settled", "{shown}");
-
-    // The chain's own account says the same.
     let (_, job) = network
         .chain()
         .account::<Job>(&Pubkey::from_str(id)?)
         .await?
         .context("the job's account")?;
+    check_amounts(&job, &shown)?;
+    check_evidence(network, id, &job, text).await?;
+    check_transitions(&shown)?;
+    let cost = job.fee.get();
+    check_views(network, id, cost).await?;
+    Ok(cost)
+}
+
+/// The chain's own account says what is shown, and divides the price as the terms say.
+fn check_amounts(job: &Job, shown: &Value) -> Result<()> {
     let tokens = job.output_tokens.get();
     let terms = &job.terms;
     let (price_in, price_out) = (terms.price_in.get(), terms.price_out.get());
@@ -121,19 +129,22 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
         ("refunded_lamports", job.refunded_amount),
         ("ceiling_lamports", job.ceiling),
     ] {
-        ensure!(number(&shown, field)? == amount.get(), "{field}: {shown}");
+        ensure!(number(shown, field)? == amount.get(), "{field}: {shown}");
     }
     ensure!(shown["fingerprint"] == hex::encode(job.fingerprint));
     ensure!(
-        number(&shown, "window_end_slot")?
+        number(shown, "window_end_slot")?
             == job.submitted_slot.get() + u64::from(terms.rules.window_slots.get())
     );
     ensure!(
-        job.ended_slot.get() >= number(&shown, "window_end_slot")?,
+        job.ended_slot.get() >= number(shown, "window_end_slot")?,
         "claimed inside the window"
     );
+    Ok(())
+}
 
-    // Evidence recomputes to what the chain holds, and the text is what its ids say.
+/// Evidence recomputes to what the chain holds, and the text is what its ids say.
+async fn check_evidence(network: &Network, id: &str, job: &Job, text: Option<&str>) -> Result<()> {
     let evidence: Evidence =
         serde_json::from_value(network.get(&format!("/v1/jobs/{id}/evidence")).await?)?;
     let digests = evidence
@@ -142,11 +153,11 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
     ensure!(
         digests.fingerprint == job.fingerprint
             && digests.output_root == job.output_root
-            && digests.prompt_hash == terms.prompt_hash
+            && digests.prompt_hash == job.terms.prompt_hash
     );
-    ensure!(evidence.terms_hash == terms.hash() && evidence.terms_hash == job.terms_hash);
+    ensure!(evidence.terms_hash == job.terms.hash() && evidence.terms_hash == job.terms_hash);
     ensure!(output::output_root(&evidence.output_ids) == Some(job.output_root));
-    ensure!(evidence.output_ids.len() == tokens as usize);
+    ensure!(evidence.output_ids.len() == job.output_tokens.get() as usize);
     if let Some(text) = text {
         let gguf =
             mythic_model::catalogue::cache_dir()?.join(mythic_model::catalogue::CATALOGUE[0].file);
@@ -163,8 +174,11 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
             formatter.decode(&ids)
         );
     }
+    Ok(())
+}
 
-    // States in order, each with its slot and time.
+/// States in order, each with its slot and time.
+fn check_transitions(shown: &Value) -> Result<()> {
     let transitions = shown["transitions"].as_array().context("transitions")?;
     let names: Vec<&str> = transitions
         .iter()
@@ -180,8 +194,11 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
             && step["commitment"] == "finalized"),
         "{transitions:?}"
     );
+    Ok(())
+}
 
-    // The three commitments agree in SQL.
+/// The three commitments agree in SQL.
+async fn check_views(network: &Network, id: &str, cost: u64) -> Result<()> {
     let fields = "id, status, output_tokens, fee_lamports, validator_lamports, foundation_lamports, burned_lamports, fingerprint, ended_slot";
     let mut views = Vec::new();
     for view in ["processed", "confirmed", "finalized"] {
@@ -198,22 +215,13 @@ async fn check_job(network: &Network, id: &str, text: Option<&str>) -> Result<u6
         "{views:?}"
     );
     ensure!(number(&views[0][0], "fee_lamports")? == cost);
-    Ok(cost)
+    Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> Result<()> {
-    let network = Network::start(&["--validators", "2", "--slot-ms", "50"]).await?;
-    let own = network.text("own_job");
-    check_job(&network, &own, None)
-        .await
-        .context("the network's own first job")?;
-    let (vault_before, grant_before) = money(&network).await?;
-    let seen = watch(&network).await?;
-
-    // Two official clients stream a chat.
-    let python = chat_python(&network, "Name three colours.", 24).await?;
-    let node = chat_node(&network, "What is the capital of France?", 16).await?;
+/// Two official clients stream a chat. Returns what they read, and what it cost.
+async fn two_clients(network: &Network) -> Result<([Value; 2], u64)> {
+    let python = chat_python(network, "Name three colours.", 24).await?;
+    let node = chat_node(network, "What is the capital of France?", 16).await?;
     let mut spent = 0;
     for answer in [&python, &node] {
         let job = answer["mythic"]["job"]
@@ -228,7 +236,7 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
             !answer["text"].as_str().unwrap_or_default().is_empty(),
             "{answer}"
         );
-        let cost = check_job(&network, job, answer["text"].as_str()).await?;
+        let cost = check_job(network, job, answer["text"].as_str()).await?;
         ensure!(
             number(&answer["mythic"], "cost_lamports")? == cost,
             "{answer}"
@@ -239,8 +247,11 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
         python["roles"] == json!(["assistant"]) && python["logprob_tokens"].as_u64() > Some(0),
         "{python}"
     );
+    Ok(([python, node], spent))
+}
 
-    // An open job is consumed by a worker from the feed, and its answer put back.
+/// An open job is consumed by a worker from the feed, and its answer put back. Returns the job and its fee.
+async fn open_job(network: &Network) -> Result<(String, u64)> {
     let model = network.model().await?;
     let open = network
         .post(
@@ -252,7 +263,7 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
         .as_str()
         .with_context(|| format!("{open}"))?
         .to_owned();
-    spent += check_job(&network, &open_id, None)
+    let spent = check_job(network, &open_id, None)
         .await
         .context("the open job")?;
     let with_output = network
@@ -268,18 +279,11 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
     );
     let first = with_output["transitions"][0]["status"].as_str();
     ensure!(first == Some("open"), "{with_output}");
+    Ok((open_id, spent))
+}
 
-    // Vault and grant are debited exactly.
-    let (vault, grant) = money(&network).await?;
-    ensure!(
-        vault_before.balance.get() - vault.balance.get() == spent,
-        "vault: {} for {spent}",
-        vault_before.balance.get() - vault.balance.get()
-    );
-    ensure!(vault.held.get() == 0 && vault.open_jobs.get() == 0);
-    ensure!(grant.lifetime_spent.get() - grant_before.lifetime_spent.get() == spent);
-
-    // The burn reaches the incinerator and is destroyed: validators owe nothing once swept.
+/// The burn reaches the incinerator and is destroyed: validators owe nothing once swept.
+async fn all_is_swept(network: &Network) -> Result<()> {
     let authority = key(&network.state()["validators"][0], "authority")?;
     let validators: Vec<Value> = network.state()["validators"]
         .as_array()
@@ -312,9 +316,12 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
         network.chain().balance(&incinerator).await? == 0,
         "the incinerator keeps lamports"
     );
+    Ok(())
+}
 
-    // The WebSocket saw every state of both streamed jobs, and its banks confirmed and finalized.
-    for answer in [&python, &node] {
+/// The WebSocket saw every state of the streamed jobs, and its banks confirmed and finalized.
+fn feed_told_all(answers: &[Value], seen: &Seen) -> Result<()> {
+    for answer in answers {
         let job = answer["mythic"]["job"].as_str().unwrap_or_default();
         let events = seen.lock().unwrap().clone();
         let adds: Vec<&Value> = events
@@ -347,8 +354,11 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
             "out of order"
         );
     }
+    Ok(())
+}
 
-    // Rebuilding from the archive gives the same tables.
+/// Rebuilding from the archive gives the same tables.
+async fn rebuild_changes_nothing(network: &Network) -> Result<()> {
     let config = network.state()["processes"]["indexer"]["config"]
         .as_str()
         .unwrap_or_default()
@@ -360,6 +370,36 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
         before == after && before.len() >= 4,
         "rebuild changed the jobs"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> Result<()> {
+    let network = Network::start(&["--validators", "2", "--slot-ms", "50"]).await?;
+    let own = network.text("own_job");
+    check_job(&network, &own, None)
+        .await
+        .context("the network's own first job")?;
+    let (vault_before, grant_before) = money(&network).await?;
+    let seen = watch(&network).await?;
+
+    let (answers, streamed) = two_clients(&network).await?;
+    let (open_id, open) = open_job(&network).await?;
+    let spent = streamed + open;
+
+    // Vault and grant are debited exactly.
+    let (vault, grant) = money(&network).await?;
+    ensure!(
+        vault_before.balance.get() - vault.balance.get() == spent,
+        "vault: {} for {spent}",
+        vault_before.balance.get() - vault.balance.get()
+    );
+    ensure!(vault.held.get() == 0 && vault.open_jobs.get() == 0);
+    ensure!(grant.lifetime_spent.get() - grant_before.lifetime_spent.get() == spent);
+
+    all_is_swept(&network).await?;
+    feed_told_all(&answers, &seen)?;
+    rebuild_changes_nothing(&network).await?;
 
     // Live indexing goes on after the swap, and after a restart of everything.
     let mut network = network;

@@ -5,21 +5,45 @@ use mythic_e2e::Network;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+/// A chat request with some of its fields changed.
+fn chat(model: &str, change: Value) -> Value {
+    let mut body = json!({"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 4});
+    for (key, value) in change.as_object().into_iter().flatten() {
+        body[key] = value.clone();
+    }
+    body
+}
+
+async fn jobs(network: &Network) -> Result<usize> {
+    let listed = network.get("/v1/jobs?limit=100").await?;
+    let listed = listed["data"].as_array();
+    Ok(listed.context("no list of jobs")?.len())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_has_its_documented_error_and_costs_nothing() -> Result<()> {
     let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
     let model = network.model().await?;
-    let chat = |change: Value| {
-        let mut body = json!({"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 4});
-        for (key, value) in change.as_object().into_iter().flatten() {
-            body[key] = value.clone();
-        }
-        body
-    };
-    let jobs_before = network.get("/v1/jobs?limit=100").await?["data"]
-        .as_array()
-        .map(Vec::len);
+    let before = jobs(&network).await?;
+    bad_chats(&network, &model).await?;
+    bad_http(&network).await?;
+    let bought = repeats(&network, &model).await?;
+    // What was bought is there, and no refusal made a job.
+    let bought = before + bought;
+    network
+        .until("/v1/jobs?limit=100", |jobs| {
+            jobs["data"].as_array().map(Vec::len) >= Some(bought)
+        })
+        .await?;
+    ensure!(jobs(&network).await? == bought, "{before} jobs before");
+    let nobody = "/v1/jobs/11111111111111111111111111111111";
+    let (status, _, _) = network.call(Method::GET, nobody, None).await?;
+    ensure!(status == 404, "{status}");
+    goes_away(&network, &model).await
+}
 
+async fn bad_chats(network: &Network, model: &str) -> Result<()> {
+    let chat = |change: Value| chat(model, change);
     let cases: Vec<(&str, Value, u16, &str)> = vec![
         (
             "unknown model",
@@ -81,8 +105,11 @@ async fn bad_input_has_its_documented_error_and_costs_nothing() -> Result<()> {
             "{what}: no x-request-id"
         );
     }
+    Ok(())
+}
 
-    // Not JSON, not a known route, not a known method, too large.
+/// Not JSON, not a known route, not a known method, too large.
+async fn bad_http(network: &Network) -> Result<()> {
     let raw = |method: Method, path: &str, body: Vec<u8>| {
         network
             .http
@@ -124,8 +151,12 @@ async fn bad_input_has_its_documented_error_and_costs_nothing() -> Result<()> {
             "{what}: {got} {answer}"
         );
     }
+    Ok(())
+}
 
-    // Same Idempotency-Key, another body; and three times the same body pays once.
+/// Same Idempotency-Key, another body; and the same body again pays once. Returns how many answers were bought.
+async fn repeats(network: &Network, model: &str) -> Result<usize> {
+    let chat = |change: Value| chat(model, change);
     let keyed = |body: Value| {
         let request = network
             .http
@@ -159,34 +190,17 @@ async fn bad_input_has_its_documented_error_and_costs_nothing() -> Result<()> {
         one["mythic"]["job"].is_string() && one["mythic"]["job"] == two["mythic"]["job"],
         "{one} {two}"
     );
+    Ok(2)
+}
 
-    // Two answers were bought, and no refusal made a job.
-    let jobs = network
-        .until("/v1/jobs?limit=100", |jobs| {
-            jobs["data"].as_array().map(Vec::len) >= jobs_before.map(|n| n + 2)
-        })
-        .await?["data"]
-        .as_array()
-        .map(Vec::len);
-    ensure!(
-        jobs == jobs_before.map(|before| before + 2),
-        "{jobs_before:?} jobs became {jobs:?}"
-    );
-
-    // A job nobody knows, and a client that goes away mid-stream: it pays for what it got.
-    let (status, _, _) = network
-        .call(
-            Method::GET,
-            "/v1/jobs/11111111111111111111111111111111",
-            None,
-        )
-        .await?;
-    ensure!(status == 404, "{status}");
+/// A client that goes away mid-stream pays for what it got.
+async fn goes_away(network: &Network, model: &str) -> Result<()> {
+    let story = json!({"stream": true, "max_completion_tokens": 400, "messages": [{"role": "user", "content": "Write a long story."}]});
     let mut response = network
         .http
         .post(network.url("/v1/chat/completions"))
         .bearer_auth(network.text("api_key"))
-        .json(&chat(json!({"stream": true, "max_completion_tokens": 400, "messages": [{"role": "user", "content": "Write a long story."}]})))
+        .json(&chat(model, story))
         .send()
         .await?;
     let job = response.headers()["x-mythic-job-id"].to_str()?.to_owned();

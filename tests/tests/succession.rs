@@ -109,17 +109,12 @@ async fn validator(network: &Network, address: &Pubkey) -> Result<Validator> {
     Ok(found.context("the validator")?.1)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() -> Result<()> {
-    let mut network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
-    let cast = Cast::read(&network)?;
-    let current = network.get("/v1/models").await?["data"][0].clone();
-    let identity = hex::decode(current["identity"].as_str().unwrap_or_default())?;
-    let identity: [u8; 32] = identity.as_slice().try_into()?;
-    let now = model(&network, &identity).await?;
-    ensure!(now.spec.kernel_profile.get() == kernels::PROFILE);
-
-    // What an older build left: the same file under the other arithmetic, served, and this build's not in use.
+/// What an older build left: the same file under the other arithmetic, served, and this build's not in use.
+async fn left_by_an_older_build(
+    network: &Network,
+    cast: &Cast,
+    now: &Model,
+) -> Result<(Model, KernelProfile)> {
     let other = match kernels::PROFILE {
         profile if profile == KernelProfile::CpuCandle as u16 => KernelProfile::CpuWA8,
         _ => KernelProfile::CpuCandle,
@@ -131,31 +126,30 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
         spec,
         name: now.name,
     };
-    let retire = ix::update_model(admin, pda::model(&identity), &retirement(&now, 1));
+    let retire = ix::update_model(admin, pda::model(&now.identity), &retirement(now, 1));
     send(
-        &network,
+        network,
         &[ix::register_model(admin, admin, &register), retire],
         &[&cast.admin],
     )
     .await?;
-    let old = model(&network, &spec.identity()).await?;
-    let address = pda::validator(cast.authority.pubkey());
-    let v = validator(&network, &address).await?;
+    let old = model(network, &spec.identity()).await?;
+    let authority = cast.authority.pubkey();
+    let v = validator(network, &pda::validator(authority)).await?;
     let settings = UpdateValidator {
         operator: v.operator,
         vram_mib: v.vram_mib,
         gpu_name: v.gpu_name,
         endpoint: v.endpoint,
     };
-    let serve = ix::update_validator(
-        cast.authority.pubkey(),
-        &settings,
-        &[pda::model(&old.identity)],
-    );
-    send(&network, &[serve], &[&cast.authority]).await?;
+    let serve = ix::update_validator(authority, &settings, &[pda::model(&old.identity)]);
+    send(network, &[serve], &[&cast.authority]).await?;
+    Ok((old, other))
+}
 
-    // Two of its jobs: one with a result, whose window is open, and one that was never finished.
-    let submitted = request(&network, &cast, &old, 1, 300).await?;
+/// Two of its jobs: one with a result, whose window is open, and one that was never finished.
+async fn begun(network: &Network, cast: &Cast, old: &Model) -> Result<[Pubkey; 2]> {
+    let submitted = request(network, cast, old, 1, 300).await?;
     let job = network.chain().account::<Job>(&submitted).await?;
     let (_, state) = job.context("the job")?;
     let result = SubmitResult {
@@ -171,9 +165,22 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
         submitted,
         &result,
     );
-    send(&network, &[submit], &[&cast.operator]).await?;
-    let unfinished = request(&network, &cast, &old, 2, 100).await?;
+    send(network, &[submit], &[&cast.operator]).await?;
+    Ok([submitted, request(network, cast, old, 2, 100).await?])
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() -> Result<()> {
+    let mut network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
+    let cast = Cast::read(&network)?;
+    let current = network.get("/v1/models").await?["data"][0].clone();
+    let identity = hex::decode(current["identity"].as_str().unwrap_or_default())?;
+    let identity: [u8; 32] = identity.as_slice().try_into()?;
+    let now = model(&network, &identity).await?;
+    ensure!(now.spec.kernel_profile.get() == kernels::PROFILE);
+
+    let (old, other) = left_by_an_older_build(&network, &cast, &now).await?;
+    let [submitted, unfinished] = begun(&network, &cast, &old).await?;
     network.restart().await?;
     ensure!(network.text("model") == current["name"].as_str().unwrap_or_default());
 
@@ -194,6 +201,7 @@ async fn another_arithmetic_takes_the_name_over_and_old_jobs_end_as_they_must() 
         shown["status"] == "retired" && shown["kernel_profile"] == other.as_str(),
         "{shown}"
     );
+    let address = pda::validator(cast.authority.pubkey());
     let serves: Vec<[u8; 32]> = validator(&network, &address)
         .await?
         .served()

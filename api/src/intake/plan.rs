@@ -52,6 +52,7 @@ impl Served {
     pub fn open(config: &ModelConfig) -> anyhow::Result<Self> {
         let identity = mythic_wire::parse_hex32(&config.identity).context("model identity")?;
         let formatter = PromptFormatter::from_gguf(&config.gguf)
+            .and_then(|formatter| formatter.check_template().map(|()| formatter))
             .with_context(|| format!("model {}: reading {}", config.name, config.gguf.display()))?;
         Ok(Self {
             name: config.name.clone(),

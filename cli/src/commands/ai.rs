@@ -3,7 +3,7 @@
 use crate::{
     context::Connection,
     exit::{self, Exit},
-    gateway::events,
+    feed::events,
     note,
     report::Report,
     terminal::{self, Answer},

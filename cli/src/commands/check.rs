@@ -12,13 +12,14 @@ use crate::{
 };
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use mythic_api::GatewayConfig;
+use mythic_api::{GatewayConfig, app::Files};
 use mythic_devnet::DevnetConfig;
 use mythic_indexer::{IndexerConfig, Swap};
 use mythic_lab::cheat::Told;
 use mythic_settler::SettlerConfig;
 use serde::Serialize;
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 
 macro_rules! process {
     ($($config:ty = $name:literal),*) => {$(
@@ -54,20 +55,68 @@ pub enum ProcessName {
     Node,
 }
 
+impl ProcessName {
+    /// Whose file it is by its name; `node-2.toml` is a node's too.
+    fn of(file: &Path) -> Result<Self> {
+        let stem = file.file_stem().and_then(|stem| stem.to_str());
+        let first = stem.unwrap_or_default().split('-').next();
+        Self::from_str(first.unwrap_or_default(), true).map_err(|_| {
+            Exit::error(
+                exit::USAGE,
+                format!(
+                    "{} names no process: pass --process gateway|chain|indexer|settler|node",
+                    file.display()
+                ),
+            )
+        })
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => GatewayConfig::PROCESS,
+            Self::Chain => DevnetConfig::PROCESS,
+            Self::Indexer => IndexerConfig::PROCESS,
+            Self::Settler => SettlerConfig::PROCESS,
+            Self::Node => Told::PROCESS,
+        }
+    }
+
+    /// What a start would refuse of the file, and of the files that it names.
+    fn check(self, file: &Path) -> Result<()> {
+        let file = Some(file);
+        match self {
+            Self::Gateway => config::load::<GatewayConfig>(file)
+                .and_then(|config| Files::open(&config))
+                .map(drop),
+            Self::Chain => config::load::<DevnetConfig>(file).map(drop),
+            Self::Indexer => config::load::<IndexerConfig>(file).map(drop),
+            Self::Settler => config::load::<SettlerConfig>(file).map(drop),
+            Self::Node => config::load::<Told>(file).and_then(|told| {
+                let mut models = told.node.models.iter();
+                models.try_for_each(|model| crate::model::check(&model.path))
+            }),
+        }
+    }
+}
+
 /// Configuration files.
 #[derive(Subcommand, Debug)]
 pub enum Config {
-    /// Validate a file without starting anything
+    /// Validate a file without starting anything. Of a gateway and a node their keys and models are looked at too. Exit code 6 if
+    /// something is wrong
     Check {
         /// TOML file
         file: PathBuf,
         /// Whose configuration it is [default: the file's name, gateway.toml → gateway]
         #[arg(long)]
         process: Option<ProcessName>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print every key with its default
     Show {
-        /// Process
+        /// Whose configuration
         process: ProcessName,
         /// Print JSON
         #[arg(long)]
@@ -88,7 +137,7 @@ pub struct Indexer {
 
 #[derive(Subcommand, Debug)]
 enum IndexerCommand {
-    /// Project the archive into fresh tables, compare, and swap them in. The live indexer may run on
+    /// Project the archive into fresh tables, compare, and swap them in. The live indexer may run on. Exit code 6 if they differ
     Rebuild {
         /// TOML file of the indexer
         #[arg(long)]
@@ -96,6 +145,9 @@ enum IndexerCommand {
         /// When to take the rebuilt tables: never, if they equal the live ones, always
         #[arg(long, value_enum, default_value_t = SwapChoice::IfEqual)]
         swap: SwapChoice,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List what an operator should look at, or clear it. Exit code 6 while alarms are open
     Alarms(alarms::Alarms),
@@ -130,36 +182,27 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Node => show(Told::default(), json),
             }
         }
-        Config::Check { file, process } => {
-            let stem = file
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .unwrap_or_default();
-            // `node-2.toml` is a node's file too.
-            let stem = stem.split('-').next().unwrap_or_default();
-            let Some(process) = process.or_else(|| ProcessName::from_str(stem, true).ok()) else {
-                return Err(Exit::error(
-                    exit::USAGE,
-                    format!(
-                        "{} names no process: pass --process gateway|chain|indexer|settler|node",
-                        file.display()
-                    ),
-                ));
-            };
-            let path = Some(file.as_path());
-            let checked = match process {
-                ProcessName::Gateway => config::load::<GatewayConfig>(path).map(drop),
-                ProcessName::Chain => config::load::<DevnetConfig>(path).map(drop),
-                ProcessName::Indexer => config::load::<IndexerConfig>(path).map(drop),
-                ProcessName::Settler => config::load::<SettlerConfig>(path).map(drop),
-                ProcessName::Node => config::load::<Told>(path).and_then(|told| {
-                    let mut models = told.node.models.iter();
-                    models.try_for_each(|model| crate::model::check(&model.path))
-                }),
-            };
-            checked.map_err(|error| Exit::error(exit::CHECK_FAILED, format!("{error:#}")))?;
-            say!("{}: good", file.display());
-            Ok(())
+        Config::Check {
+            file,
+            process,
+            json,
+        } => {
+            let process = process.map_or_else(|| ProcessName::of(&file), Ok)?;
+            let problem = process.check(&file).err().map(|error| format!("{error:#}"));
+            match (json, &problem) {
+                (true, _) => terminal::json(&json!({
+                    "file": file,
+                    "process": process.as_str(),
+                    "good": problem.is_none(),
+                    "problem": problem,
+                }))?,
+                (false, None) => say!("{}: good", file.display()),
+                (false, Some(_)) => {}
+            }
+            match problem {
+                None => Ok(()),
+                Some(problem) => Err(Exit::error(exit::CHECK_FAILED, problem)),
+            }
         }
     }
 }
@@ -178,42 +221,48 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
             Ok(mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await?)
         }
         Some(IndexerCommand::Alarms(command)) => alarms::run(command, connection).await,
-        Some(IndexerCommand::Rebuild { config, swap }) => {
+        Some(IndexerCommand::Rebuild { config, swap, json }) => {
             let config: IndexerConfig = config::load(config.as_deref())?;
-            let swap = match swap {
-                SwapChoice::Never => Swap::Never,
-                SwapChoice::IfEqual => Swap::IfEqual,
-                SwapChoice::Always => Swap::Always,
-            };
-            let step = Step::new("Projecting the archive");
-            let report = mythic_indexer::rebuild(&config.database_url, swap).await?;
-            step.done();
-            say!(
-                "{} events, {} rows; {}; {}",
-                report.events,
-                report.rows,
-                if report.different.is_empty() {
-                    "equal to the live tables".into()
-                } else {
-                    format!("different: {}", report.different.join(", "))
-                },
-                if report.swapped {
-                    "swapped in"
-                } else {
-                    "not swapped in"
-                }
-            );
-            match report.different.as_slice() {
-                [] => Ok(()),
-                different => Err(Exit::error(
-                    exit::CHECK_FAILED,
-                    format!(
-                        "the rebuilt tables differ from the live ones: {}",
-                        different.join(", ")
-                    ),
-                )),
-            }
+            rebuild(&config, swap, json).await
         }
+    }
+}
+
+async fn rebuild(config: &IndexerConfig, swap: SwapChoice, json: bool) -> Result<()> {
+    let swap = match swap {
+        SwapChoice::Never => Swap::Never,
+        SwapChoice::IfEqual => Swap::IfEqual,
+        SwapChoice::Always => Swap::Always,
+    };
+    let step = Step::new("Projecting the archive");
+    let made = mythic_indexer::rebuild(&config.database_url, swap).await?;
+    step.done();
+    let different = made.different.join(", ");
+    if json {
+        terminal::json(&json!({
+            "events": made.events,
+            "rows": made.rows,
+            "different": made.different,
+            "swapped": made.swapped,
+        }))?;
+    } else {
+        let compared = match made.different.as_slice() {
+            [] => "equal to the live tables".to_owned(),
+            _ => format!("different: {different}"),
+        };
+        let swapped = match made.swapped {
+            true => "swapped in",
+            false => "not swapped in",
+        };
+        let (events, rows) = (made.events, made.rows);
+        say!("{events} events, {rows} rows; {compared}; {swapped}");
+    }
+    match made.different.as_slice() {
+        [] => Ok(()),
+        _ => Err(Exit::error(
+            exit::CHECK_FAILED,
+            format!("the rebuilt tables differ from the live ones: {different}"),
+        )),
     }
 }
 
@@ -264,8 +313,40 @@ mod tests {
         let check = Config::Check {
             file,
             process: None,
+            json: false,
         };
         let message = format!("{:#}", config(check).unwrap_err());
         assert!(message.contains("part 1 of 2"), "{message}");
+    }
+
+    #[test]
+    fn a_gateway_whose_model_or_key_it_could_not_load_is_no_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("gateway.json");
+        let mut gateway = GatewayConfig {
+            keypair_path: key.clone(),
+            models: vec![mythic_api::ModelConfig {
+                name: "half".into(),
+                identity: "ab".repeat(32),
+                gguf: crate::model::tests::part_of_a_model(dir.path()),
+            }],
+            ..GatewayConfig::default()
+        };
+        let file = dir.path().join("gateway.toml");
+        let problem = |gateway: &GatewayConfig| {
+            std::fs::write(&file, toml::to_string(gateway).unwrap()).unwrap();
+            let checked = ProcessName::of(&file).unwrap().check(&file);
+            checked.err().map(|error| format!("{error:#}"))
+        };
+        let why = problem(&gateway).unwrap();
+        assert!(why.contains("keypair_path"), "{why}");
+        mythic_client::keys::load_or_create(&key).unwrap();
+        let why = problem(&gateway).unwrap();
+        assert!(
+            why.contains("model half") && why.contains("tokenizer"),
+            "{why}"
+        );
+        gateway.models.clear();
+        assert_eq!(problem(&gateway), None);
     }
 }

@@ -1,4 +1,4 @@
-//! `mythic doctor`: what would keep Mythic from working here, each with its mend.
+//! `mythic doctor`: what would keep Mythic from working here, and how to fix it.
 
 use crate::{
     context::Connection,
@@ -17,8 +17,8 @@ use std::{
 
 /// Room that a build, a model and a month of a development network take.
 const WANTED_BYTES: u64 = 10 << 30;
-/// Of `mythic dev`: gateway, first node, chain, its WebSocket, database.
-const DEFAULT_PORTS: [u16; 5] = [4002, 8080, 8899, 8900, 5442];
+/// Of `mythic dev`: gateway, chain, its WebSocket, database, and the nodes.
+const DEFAULT_PORTS: [u16; 9] = [4002, 8899, 8900, 5442, 8080, 8081, 8082, 8083, 8084];
 
 /// How a check came out.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,13 @@ use crate::{
     context::Connection,
     exit::{self, Exit},
     model::fetch_with_progress,
-    say,
+    note, say, terminal,
     units::sol,
 };
 use anyhow::{Context, Result};
 use mythic_client::keys;
 use mythic_node::{ModelConfig, NodeConfig};
+use serde_json::json;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use std::{
@@ -20,8 +21,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Rent and fees of a registration, beside the stake.
-const REGISTRATION: &str = "0.01 SOL for rent and fees";
+/// Lamports for rent and fees of a registration, beside the stake.
+const REGISTRATION: u64 = 10_000_000;
 
 /// What is asked of an `init`.
 pub struct Init {
@@ -37,6 +38,8 @@ pub struct Init {
     pub operator: (u64, &'static str),
     /// Command that runs on the configuration.
     pub command: &'static str,
+    /// Whether a script reads the outcome: one JSON object, and the words on stderr.
+    pub json: bool,
 }
 
 /// A configuration with all that both kinds share.
@@ -96,32 +99,58 @@ pub async fn make(init: Init, connection: &Connection) -> Result<Made> {
 }
 
 impl Made {
-    /// Writes keys and configuration, and says what to do next; `loopback` is why it may dial loopback, if it may.
-    pub fn write(self, loopback: Option<&str>) -> Result<()> {
-        let config = self.config;
+    /// Writes the configuration and says what to do next; `loopback` is why it may dial loopback, if it may, `advice` what else
+    /// to know.
+    pub fn write(self, loopback: Option<&str>, advice: &str) -> Result<()> {
+        let (config, init) = (self.config, self.init);
         config
             .validate()
             .map_err(|message| Exit::error(exit::USAGE, message))?;
-        let file = self.init.dir.join(self.init.file);
+        let file = init.dir.join(init.file);
         write_private(&file, toml::to_string(&config)?.as_bytes())?;
-        say!("Wrote {}", file.display());
+        let mut lines = vec![format!("Wrote {}", file.display())];
         if let Some(why) = loopback {
-            say!("{why}, so it may dial loopback too: for development networks only.");
+            lines.push(format!(
+                "{why}, so it may dial loopback too: for development networks only."
+            ));
         }
-        let (lamports, purpose) = self.init.operator;
-        let command = self.init.command;
-        say!("Fund, then start `{command} --config {}`:", file.display());
-        say!(
-            "  authority  {}   {} stake, and {REGISTRATION}",
-            self.authority,
-            sol(self.init.stake)
-        );
-        say!(
-            "  operator   {}   {} {purpose}",
-            self.operator,
-            sol(lamports)
-        );
-        Ok(())
+        let start = format!("{} --config {}", init.command, file.display());
+        let (lamports, purpose) = init.operator;
+        lines.extend([
+            format!("Fund, then start `{start}`:"),
+            format!(
+                "  authority  {}   {} stake, and {} for rent and fees",
+                self.authority,
+                sol(init.stake),
+                sol(REGISTRATION)
+            ),
+            format!(
+                "  operator   {}   {} {purpose}",
+                self.operator,
+                sol(lamports)
+            ),
+            advice.to_owned(),
+        ]);
+        if !init.json {
+            say!("{}", lines.join("\n"));
+            return Ok(());
+        }
+        note!("{}", lines.join("\n"));
+        terminal::json(&json!({
+            "config": file,
+            "start": start,
+            "dials_loopback": loopback.is_some(),
+            "authority": {
+                "address": self.authority.to_string(),
+                "keypair": config.authority_keypair,
+                "lamports": init.stake.saturating_add(REGISTRATION),
+            },
+            "operator": {
+                "address": self.operator.to_string(),
+                "keypair": config.operator_keypair,
+                "lamports": lamports,
+            },
+        }))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     context::Connection,
-    gateway::{Gateway, events},
+    feed::{Feed, Patience},
+    gateway::Gateway,
     note,
     progress::Live,
     report::{Report, print_rows},
@@ -11,15 +12,9 @@ use crate::{
 };
 use anyhow::Result;
 use clap::Subcommand;
-use futures::StreamExt;
-use reqwest::Method;
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Longest pause between two looks at a job that is followed: its commitment rises without an event of its own.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// How long a gateway that restarts is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Slots that must pass before a pace is told from them.
 const PACE_SLOTS: u64 = 5;
 
@@ -29,8 +24,8 @@ pub enum Jobs {
     /// The newest jobs
     List {
         /// How many
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Only those in this status: open, accepted, submitted, disputed, settled, refunded or slashed
         #[arg(long)]
         status: Option<String>,
@@ -70,7 +65,7 @@ pub async fn run(command: Jobs, connection: &Connection) -> Result<()> {
             json,
         } => {
             let filters = [("status", status), ("owner", owner)];
-            list(&gateway, &filters, limit, json).await?;
+            list(&gateway, &filters, limit as usize, json).await?;
         }
         Jobs::Show { job, json } => {
             let job = gateway.get(&format!("/v1/jobs/{job}")).await?;
@@ -189,25 +184,19 @@ fn show(job: &Value) -> Result<()> {
 async fn watch(gateway: &Gateway, id: &str, json: bool) -> Result<()> {
     let id = id.strip_prefix("chatcmpl-").unwrap_or(id);
     let path = format!("/v1/stream?topics=jobs,results,settlements&entity={id}");
-    // The first look and the first subscription fail at once; later ones are made again, as long as a gateway may take to restart.
     let mut view = View {
         json,
         shown: String::new(),
         live: Live::new(),
         pace: Pace::default(),
-        last_good: None,
     };
+    let mut patience = Patience::new();
     loop {
-        let followed = follow(gateway, id, &path, &mut view).await;
-        match (followed, view.last_good) {
-            (Ok(true), _) => return Ok(()),
-            (Ok(false), _) => {}
-            (Err(error), Some(at)) if at.elapsed() < PATIENCE => {
-                tracing::debug!("{error:#}");
-            }
-            (Err(error), _) => return Err(error),
+        let followed = follow(gateway, id, &path, &mut view, &mut patience).await;
+        if followed.as_ref().is_ok_and(|over| *over) {
+            return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        patience.again(followed.map(drop)).await?;
     }
 }
 
@@ -218,7 +207,6 @@ struct View {
     /// Counts down while nothing else happens.
     live: Live,
     pace: Pace,
-    last_good: Option<Instant>,
 }
 
 impl View {
@@ -237,12 +225,18 @@ impl View {
 }
 
 /// Shows a job's states until it is over (true) or the feed ends.
-async fn follow(gateway: &Gateway, id: &str, path: &str, view: &mut View) -> Result<bool> {
+async fn follow(
+    gateway: &Gateway,
+    id: &str,
+    path: &str,
+    view: &mut View,
+    patience: &mut Patience,
+) -> Result<bool> {
     // Subscribe before the first read, so that no transition falls between the two.
-    let mut feed = events(gateway.send(gateway.request(Method::GET, path)).await?);
+    let mut feed = Feed::open(gateway, path).await?;
     loop {
         let job = gateway.get(&format!("/v1/jobs/{id}")).await?;
-        view.last_good = Some(Instant::now());
+        patience.good();
         view.print(&job)?;
         let terminal = matches!(
             job["status"].as_str(),
@@ -256,7 +250,7 @@ async fn follow(gateway: &Gateway, id: &str, path: &str, view: &mut View) -> Res
             let pace = slot.and_then(|slot| view.pace.look(Instant::now(), slot));
             view.live.say(&waits(&job, slot, pace));
         }
-        if let Ok(None | Some(Err(_))) = tokio::time::timeout(LOOK_EVERY, feed.next()).await {
+        if !feed.news().await {
             return Ok(false);
         }
     }
@@ -343,6 +337,7 @@ fn detail(job: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::time::Duration;
 
     #[test]
     fn a_filter_is_one_value_whatever_is_typed() {
@@ -374,6 +369,7 @@ mod tests {
         job["status"] = "accepted".into();
         assert!(waits(&job, None, None).contains("result"));
     }
+
     #[test]
     fn the_pace_of_slots_is_told_once_enough_have_passed() {
         let (mut pace, start) = (Pace::default(), Instant::now());

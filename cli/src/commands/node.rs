@@ -1,7 +1,7 @@
 //! `mythic node`: run a validator, or make the configuration of one.
 
 use super::init;
-use crate::{config, context::Connection, say, stop::shutdown};
+use crate::{config, context::Connection, stop::shutdown};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use mythic_lab::cheat::Told;
@@ -44,6 +44,9 @@ struct Init {
     /// Stake to register with, in SOL
     #[arg(long, default_value = "1", value_parser = crate::units::parse_amount)]
     stake: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Node {
@@ -77,6 +80,7 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         stake: init.stake,
         operator: (OPERATOR_FEES, "for fees of results"),
         command: "mythic node",
+        json: init.json,
     };
     let mut made = init::make(wanted, connection).await?;
     // Only a development network has nodes that nobody else could reach.
@@ -84,7 +88,8 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
     made.config.listen = init.listen;
     made.config.endpoint = Some(init.endpoint);
     let loopback = made.config.allow_loopback;
-    made.write(loopback.then_some("Its endpoint is on loopback"))?;
-    say!("Back up authority.json: it owns the stake. The operator key can be replaced.");
-    Ok(())
+    made.write(
+        loopback.then_some("Its endpoint is on loopback"),
+        "Back up authority.json: it owns the stake. The operator key can be replaced.",
+    )
 }

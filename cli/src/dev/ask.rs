@@ -1,10 +1,11 @@
 //! `mythic dev ask`: buys an answer from a validator of one's choice. A gateway would choose by speed and load.
 
-use super::state::DevState;
+use super::{control, state::DevState};
 use crate::{
     commands::ai::parse_temperature,
     exit::{self, Exit},
-    gateway::{ANSWER_PATIENCE, events},
+    feed::events,
+    gateway::ANSWER_PATIENCE,
     note,
     terminal::{self, Answer},
 };
@@ -61,9 +62,8 @@ struct Got {
 }
 
 impl Ask {
-    /// Asks.
     pub async fn run(self, data_dir: &Path) -> Result<()> {
-        let state = DevState::read(data_dir)?;
+        let state = control::running(data_dir)?;
         let validator = state.validator(self.validator)?;
         let request = self.request(&state).await?;
         let client = mythic_http::client::builder()

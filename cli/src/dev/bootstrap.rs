@@ -25,7 +25,6 @@ const LIFETIME_CAP: u64 = 1_000 * SOL;
 
 /// What bootstrap needs to know.
 pub struct Plan<'a> {
-    /// The chain.
     pub chain: &'a ChainClient,
     /// All keys of the network.
     pub keys: &'a DevKeys,

@@ -1,6 +1,7 @@
 //! `mythic dev cheat`: makes one validator of the running network cheat, so that one can watch what comes of it.
 
 use super::{
+    control,
     layout::Layout,
     state::{DevState, ValidatorInfo},
 };
@@ -112,9 +113,8 @@ impl Cheat {
         ))
     }
 
-    /// Tells the network.
     pub async fn run(self, data_dir: &Path) -> Result<()> {
-        let state = DevState::read(data_dir)?;
+        let state = control::running(data_dir)?;
         let validator = state.validator(self.validator)?;
         self.check(state.validators.len())?;
         let process = state.process(&validator.process)?;
@@ -221,6 +221,7 @@ mod tests {
         let line = Line::try_parse_from(["mythic", "--validator", "2"]);
         assert_eq!(line.ok().and_then(|l| l.cheat.how.0), Some(How::OtherModel));
     }
+
     #[test]
     fn a_network_that_could_not_judge_a_cheat_is_named_with_the_number_that_can() {
         let refused = |how: &str, validators: usize, anyway: bool| {

@@ -25,7 +25,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Advances the network by `slots` at once.
 pub async fn warp(data_dir: &Path, slots: u64, json: bool) -> Result<()> {
-    let state = DevState::read(data_dir)?;
+    let state = running(data_dir)?;
     let now = rpc(&state.rpc_url, "mythic_advanceSlots", json!([slots])).await?;
     match json {
         true => terminal::json(&now)?,
@@ -36,16 +36,14 @@ pub async fn warp(data_dir: &Path, slots: u64, json: bool) -> Result<()> {
 
 /// Prints what `mythic dev` said at Ready, and how its processes are.
 pub async fn status(data_dir: &Path, json: bool) -> Result<()> {
-    let Some(pid) = layout::runs(data_dir)? else {
-        return Err(none_runs(data_dir));
-    };
-    let state = DevState::read(data_dir).with_context(|| {
-        format!("`mythic dev` (process {pid}) is starting or stopping; try again")
-    })?;
+    let state = running(data_dir)?;
     if json {
         return terminal::json(&state);
     }
-    let stop = format!("`mythic dev stop`, or Ctrl-C where it runs (process {pid})");
+    let stop = format!(
+        "`mythic dev stop`, or Ctrl-C where it runs (process {})",
+        state.pid
+    );
     ready::announce(&state, &stop);
     let rows: Vec<Vec<String>> = state
         .processes
@@ -90,6 +88,20 @@ pub async fn stop(data_dir: &Path, json: bool) -> Result<()> {
     match json {
         true => terminal::json(&json!({"stopped": true, "pid": pid})),
         false => Ok(()),
+    }
+}
+
+/// The network that runs in a data directory. What one that was killed left there is not taken for it: its processes are gone,
+/// and their numbers may be others' by now.
+pub fn running(data_dir: &Path) -> Result<DevState> {
+    let Some(pid) = layout::runs(data_dir)? else {
+        return Err(none_runs(data_dir));
+    };
+    let between = || format!("`mythic dev` (process {pid}) is starting or stopping; try again");
+    let state = DevState::read(data_dir).with_context(between)?;
+    match state.pid == pid {
+        true => Ok(state),
+        false => Err(Exit::error(exit::NOT_FOUND, between())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The data directory of a development network: where everything in it is, and that one network at a time uses it.
 
+use super::state;
 use crate::{
     commands::init::{private_dir, write_private},
     exit::{self, Exit},
@@ -12,12 +13,15 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Held by the process that runs the network, and names it.
 const LOCK: &str = "lock";
 /// Begins the key of the DEV account; keys of users begin otherwise.
 const KEY_PREFIX: &str = "dev-";
+/// Times and pause of the wait for the lock: a command that asks who runs holds it for a moment.
+const TRIES: (u32, Duration) = (10, Duration::from_millis(50));
 
 /// A data directory.
 #[derive(Clone, Debug)]
@@ -114,7 +118,15 @@ pub fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File
         std::fs::set_permissions(data_dir, Permissions::from_mode(0o711))?;
     }
     let root = data_dir.canonicalize()?;
-    let Some(mut lock) = lock(&root)? else {
+    let mut held = lock(&root)?;
+    for _ in 1..TRIES.0 {
+        if held.is_some() {
+            break;
+        }
+        std::thread::sleep(TRIES.1);
+        held = lock(&root)?;
+    }
+    let Some(mut lock) = held else {
         return Err(Exit::error(
             exit::FAILURE,
             format!(
@@ -125,22 +137,13 @@ pub fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File
     };
     lock.set_len(0)?;
     lock.write_all(std::process::id().to_string().as_bytes())?;
+    // What a network that was killed says of itself is true no more.
+    remove(&root.join(state::FILE))?;
     if reset {
         for name in [
-            "chain", "spool", "postgres", "nodes", "keys", "config", "logs", "gateway", "dev.json",
+            "chain", "spool", "postgres", "nodes", "keys", "config", "logs", "gateway",
         ] {
-            let path = root.join(name);
-            let gone = if path.is_dir() {
-                std::fs::remove_dir_all(&path)
-            } else {
-                std::fs::remove_file(&path)
-            };
-            match gone {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("removing {}", path.display()));
-                }
-                _ => {}
-            }
+            remove(&root.join(name))?;
         }
     }
     let layout = Layout { root };
@@ -153,6 +156,20 @@ pub fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File
         std::fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
     }
     Ok((layout, lock))
+}
+
+/// Removes a file, or a directory with all in it, if it is there.
+fn remove(path: &Path) -> Result<()> {
+    let gone = match path.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    };
+    match gone {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes the configuration of the Geyser plugin, which was built beside this executable.
@@ -201,6 +218,15 @@ mod tests {
         );
         drop(lock);
         assert_eq!(runs(&root).unwrap(), None);
+        let (told, data) = (layout.at(state::FILE), layout.at("keys").join("dev.json"));
+        for file in [&told, &data] {
+            std::fs::write(file, "{}").unwrap();
+        }
+        let (_, lock) = open(&root, false).unwrap();
+        assert!(!told.exists() && data.exists());
+        drop(lock);
+        open(&root, true).unwrap();
+        assert!(!data.exists());
         assert_eq!(mode(&layout.root), 0o711);
         for name in ["keys", "nodes", "logs", "config", "chain"] {
             assert_eq!(mode(&layout.at(name)), 0o700, "{name}");

@@ -76,7 +76,7 @@ enum DevCommand {
     },
     /// Advance the running network by that many slots at once
     Warp {
-        /// Slots
+        /// How many
         #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
         slots: u64,
         /// Print JSON

@@ -202,11 +202,12 @@ pub async fn live(gateway: &Gateway, stop: &CancellationToken) {
 
 fn standing(network: &Value) -> String {
     let number = |name: &str| network[name].as_u64();
+    let shown = |name: &str| number(name).map_or_else(|| "-".into(), grouped);
     let mut text = format!(
         "slot {} · {} · {} settled",
-        number("slot").map_or_else(|| "-".into(), grouped),
-        counted(number("jobs").unwrap_or_default(), "job"),
-        grouped(number("jobs_settled").unwrap_or_default())
+        shown("slot"),
+        number("jobs").map_or_else(|| "- jobs".into(), |jobs| counted(jobs, "job")),
+        shown("jobs_settled")
     );
     if let Some(open) = number("disputes_open").filter(|open| *open > 0) {
         text.push_str(&format!(" · {} open", counted(open, "dispute")));
@@ -224,6 +225,6 @@ mod tests {
         assert_eq!(standing(&network), "slot 1,234 · 1 job · 0 settled");
         network["disputes_open"] = 2.into();
         assert!(standing(&network).ends_with("2 disputes open"));
-        assert_eq!(standing(&Value::Null), "slot - · 0 jobs · 0 settled");
+        assert_eq!(standing(&Value::Null), "slot - · - jobs · - settled");
     }
 }

@@ -65,7 +65,6 @@ pub struct Site {
     pub keys: DevKeys,
     /// Spends for the DEV account at the gateway.
     pub delegate: Keypair,
-    /// Its file.
     pub delegate_path: PathBuf,
     /// Key that web pages need at the gateway.
     pub api_key: String,
@@ -89,7 +88,6 @@ pub struct Site {
 
 /// Loopback addresses.
 pub struct Addresses {
-    /// The gateway.
     pub gateway: SocketAddr,
     /// The chain's JSON-RPC.
     pub rpc: SocketAddr,

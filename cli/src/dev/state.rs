@@ -75,13 +75,11 @@ pub struct DevState {
     /// Milliseconds of a slot; 0 = manual.
     #[serde(default)]
     pub slot_ms: u64,
-    /// By name.
     pub processes: BTreeMap<String, ProcessInfo>,
     /// Program ids by name.
     pub programs: BTreeMap<String, String>,
     /// In order of `--validator` numbers, from 1.
     pub validators: Vec<ValidatorInfo>,
-    /// By role.
     pub keys: BTreeMap<String, KeyInfo>,
     /// The job that was run before Ready was said: the network's own.
     pub own_job: Option<String>,

@@ -2,6 +2,7 @@
 
 use crate::note;
 use anyhow::{Context, Result};
+use mythic_support::Backoff;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -20,9 +21,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-const FIRST_BACKOFF: Duration = Duration::from_millis(300);
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
-/// A process that lived this long starts again with the first back-off.
+/// Pauses between two starts.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(10));
+/// A process that lived this long starts again after the first pause.
 const HEALTHY_AFTER: Duration = Duration::from_secs(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,9 +32,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Process {
     /// Name in `dev.json` and in messages.
     pub name: String,
-    /// The executable.
     pub binary: PathBuf,
-    /// Its arguments.
     pub args: Vec<String>,
     /// Appended to, so that the log of a crash survives the restart.
     pub log: PathBuf,
@@ -134,7 +133,7 @@ async fn keep_running(
     states: States,
     on_change: OnChange,
 ) {
-    let mut backoff = FIRST_BACKOFF;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let started = Instant::now();
         set(&states, &on_change, &process.name, |state| {
@@ -149,7 +148,7 @@ async fn keep_running(
             status = child.wait() => {
                 // Asked to stop, it starts with another configuration: no crash to back off from or to warn of.
                 if status.as_ref().is_ok_and(std::process::ExitStatus::success) {
-                    backoff = FIRST_BACKOFF;
+                    backoff.reset();
                     note!("  {} was asked to stop; it starts again with its configuration as it is now", process.name);
                 } else {
                     let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -162,14 +161,13 @@ async fn keep_running(
             }
         }
         if started.elapsed() >= HEALTHY_AFTER {
-            backoff = FIRST_BACKOFF;
+            backoff.reset();
         }
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => return,
-                _ = tokio::time::sleep(backoff) => {}
+                () = tokio::time::sleep(backoff.pause()) => {}
             }
-            backoff = (backoff * 2).min(MAX_BACKOFF);
             match spawn(&process) {
                 Ok(next) => {
                     child = next;

@@ -1,4 +1,4 @@
-//! Keeps development networks, where requests need no key, away from web pages and from other machines.
+//! Keeps servers that ask for no key (development networks, metrics on loopback) away from web pages and from other machines.
 
 use std::{
     convert::Infallible,
@@ -125,7 +125,7 @@ fn foreign<B>(request: &Request<B>) -> Option<(&'static str, String)> {
         return Some((
             "forwarded",
             format!(
-                "a development network answers this machine alone, and {name} says that the request was passed on"
+                "this server answers its own machine alone, and {name} says that the request was passed on"
             ),
         ));
     }
@@ -138,23 +138,21 @@ fn foreign<B>(request: &Request<B>) -> Option<(&'static str, String)> {
         return Some((
             "foreign_host",
             format!(
-                "a development network answers under 127.0.0.1, localhost and [::1] alone, not under {host:?}"
+                "this server answers under 127.0.0.1, localhost and [::1] alone, not under {host:?}"
             ),
         ));
     }
     if let Some(origin) = all(headers, header::ORIGIN).find(|origin| !is_local_origin(origin)) {
         return Some((
             "foreign_origin",
-            format!(
-                "a development network does not answer pages of {origin:?}, only those of this machine"
-            ),
+            format!("this server does not answer pages of {origin:?}, only those of this machine"),
         ));
     }
     let is = |name: &str, word: &str| headers.get(name).is_some_and(|value| value == word);
     if is("sec-fetch-site", "cross-site") && !is("sec-fetch-mode", "navigate") {
         return Some((
             "foreign_origin",
-            "a development network does not answer pages of other sites".into(),
+            "this server does not answer pages of other sites".into(),
         ));
     }
     None

@@ -90,7 +90,6 @@ impl Timer {
     }
 }
 
-/// The socket.
 #[derive(Debug)]
 pub(crate) struct Watched {
     stream: Arc<TcpStream>,

@@ -2,7 +2,7 @@
 //!
 //! [`serve`] bounds everything that a stranger controls on a connection ([`Limits`]); [`guard`] keeps a development network away
 //! from web pages; [`client`] makes clients that never send loopback traffic through a proxy; [`refusal`] is the shape of
-//! every error that comes from HTTP itself.
+//! every error that comes from HTTP itself; [`metrics`] is the small server beside a process without an API of its own.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod connection;
 pub mod guard;
 mod io;
 mod limits;
+pub mod metrics;
 mod places;
 pub mod refusal;
 mod request_id;

@@ -3,6 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode};
+use mythic_support::Backoff;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -35,7 +36,7 @@ pub async fn serve(
     let limits = Arc::new(limits);
     let places = Places::default();
     let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -48,12 +49,12 @@ pub async fn serve(
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE.1);
+                // A stop during the pause is seen at the next turn.
+                backoff.wait(&stop).await;
                 continue;
             }
         };
-        pause = PAUSE.0;
+        backoff.reset();
         let place = match places.take(peer.ip(), &limits) {
             Ok(place) => place,
             Err(full) => {

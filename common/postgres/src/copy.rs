@@ -37,7 +37,6 @@ impl CopyBuffer {
         self
     }
 
-    /// A null.
     pub fn null(&mut self) -> &mut Self {
         self.out.put_i32(-1);
         self

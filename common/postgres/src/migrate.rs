@@ -22,7 +22,6 @@ const LOCK_PATIENCE: &str = "SET lock_timeout = '10min'";
 pub struct Migration {
     /// Its name, `NNNN_words.sql`.
     pub name: &'static str,
-    /// Its text.
     pub sql: &'static str,
 }
 

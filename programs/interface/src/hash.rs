@@ -33,6 +33,8 @@ pub mod domain {
     /// A juror's commitment.
     pub const JUROR: &[u8] = b"mythic/juror/v1";
 
+    /// A request over HTTP, under its signer's signature.
+    pub const HTTP: &[u8] = b"mythic/http/v2";
     /// A tokenizer, as models name it.
     pub const TOKENIZER: &[u8] = b"mythic/tokenizer/v1";
     /// A gateway's nonce of an attempt.

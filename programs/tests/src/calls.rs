@@ -134,7 +134,6 @@ pub struct Request {
     pub model: Key,
     /// Authority and operator of the validator that accepts at once.
     pub validator: Option<(Key, Key)>,
-    /// The arguments.
     pub arguments: RequestInference,
 }
 
@@ -152,7 +151,6 @@ impl Request {
         }
     }
 
-    /// The instruction.
     pub fn call(&self) -> Call {
         let who = Requester {
             payer: self.payer.into(),

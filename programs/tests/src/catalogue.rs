@@ -13,13 +13,11 @@ use crate::world::{CALIBRATED, EXACT, World, jail, model, params, spec};
 
 /// One entry.
 pub struct Entry {
-    /// The instruction.
     pub tag: Tag,
     /// What is special about this call, may be empty.
     pub variant: &'static str,
     /// The world before the call.
     pub world: World,
-    /// The call.
     pub call: Call,
 }
 
@@ -65,8 +63,20 @@ pub fn catalogue() -> Vec<Entry> {
         base: World::new(),
         entries: Vec::new(),
     };
-    let unbonding = u64::from(params().unbonding_slots.get());
-    let close_delay = u64::from(params().rules.close_delay_slots.get());
+    network(&mut c);
+    validators(&mut c);
+    wallets(&mut c);
+    jobs(&mut c);
+    challenges(&mut c);
+    verdicts(&mut c);
+    c.entries
+}
+
+fn close_delay() -> u64 {
+    params().rules.close_delay_slots.get().into()
+}
+
+fn network(c: &mut Catalogue) {
     c.entries.push(Entry {
         tag: Tag::Initialize,
         variant: "",
@@ -106,6 +116,10 @@ pub fn catalogue() -> Vec<Entry> {
     c.add(Tag::UpdateModel, "", |_| {
         calls::update_model(key("registrant"), model(1), (1, 2), "renamed", 0)
     });
+}
+
+fn validators(c: &mut Catalogue) {
+    let unbonding = u64::from(params().unbonding_slots.get());
     c.add(Tag::RegisterValidator, "two models", |_| {
         calls::register_validator(key("v3"), operator("v3"), SOL, &[model(1), model(2)])
     });
@@ -138,6 +152,9 @@ pub fn catalogue() -> Vec<Entry> {
         world.chain.must(calls::withdraw_stake(key("v2")));
         calls::close_validator(key("v2"), key("v2"))
     });
+}
+
+fn wallets(c: &mut Catalogue) {
     c.add(Tag::DepositVault, "new vault", |_| {
         calls::deposit_vault(key("payer"), key("carol"), SOL)
     });
@@ -167,6 +184,9 @@ pub fn catalogue() -> Vec<Entry> {
             .must(calls::revoke_grant(key("alice"), key("gateway")));
         calls::close_grant(key("alice"), key("gateway"), key("alice"))
     });
+}
+
+fn jobs(c: &mut Catalogue) {
     c.add(Tag::RequestInference, "by the owner, open", |world| {
         world.request("bob", "bob").call()
     });
@@ -222,11 +242,9 @@ pub fn catalogue() -> Vec<Entry> {
     });
     c.add(Tag::CloseJob, "", |world| {
         let job = settled(world);
-        world.chain.advance(close_delay);
+        world.chain.advance(close_delay());
         calls::close_job(job, key("gateway"))
     });
-    disputes(&mut c);
-    c.entries
 }
 
 /// A false answer of 512 tokens, challenged by n1 two slots after its sample was known.
@@ -271,10 +289,8 @@ fn unsampled(world: &mut World) -> [u32; 2] {
     [free.next().expect("many"), free.next().expect("many")]
 }
 
-fn disputes(c: &mut Catalogue) {
-    let small = court(11, 3, |_| {});
-    let large = court(47, 15, |_| {});
-    c.base = large;
+fn challenges(c: &mut Catalogue) {
+    c.base = court(47, 15, |_| {});
     c.add(Tag::VerifyLogits, "18 of 512 positions", |world| {
         let named = unsampled(world);
         let case = world.answered(EXACT, "n0", 512, Lie::OneToken(200));
@@ -335,6 +351,9 @@ fn disputes(c: &mut Catalogue) {
         let case = world.answered(EXACT, "n0", 512, Lie::NotTheChoice(300));
         world.proof(&case, "n1", 300, NONE)
     });
+}
+
+fn verdicts(c: &mut Catalogue) {
     c.add(Tag::ResolveDispute, "guilty, 15 seats", |world| {
         let (case, dispute) = committed(world, EXACT, &[], 15);
         let name = last_juror(world, &case, &dispute);
@@ -342,7 +361,7 @@ fn disputes(c: &mut Catalogue) {
         world.chain.must(call);
         world.resolve(&dispute)
     });
-    c.base = small;
+    c.base = court(11, 3, |_| {});
     c.add(
         Tag::ResolveDispute,
         "not guilty, 3 seats, settles the job",
@@ -371,16 +390,15 @@ fn disputes(c: &mut Catalogue) {
         let seat = world.dispute(&dispute).seats[0];
         calls::collect_dispute(dispute, seat.juror)
     });
-    let close_delay = u64::from(params().rules.close_delay_slots.get());
     c.add(Tag::CloseDispute, "", |world| {
         let (_, dispute) = judged(world);
         world.collect_all(&dispute);
-        world.chain.advance(close_delay);
+        world.chain.advance(close_delay());
         calls::close_dispute(dispute, key("n1"))
     });
     c.add(Tag::CloseOutput, "", |world| {
         let (case, _) = judged(world);
-        world.chain.advance(close_delay);
+        world.chain.advance(close_delay());
         calls::close_output(case.job, 0, key("n1"))
     });
 }

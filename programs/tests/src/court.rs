@@ -39,9 +39,7 @@ pub enum Vote {
 /// An answered job.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// The job.
     pub job: Key,
-    /// Its answer.
     pub answer: Answer,
     /// Authority of who submitted.
     pub submitter: Key,
@@ -115,7 +113,6 @@ impl World {
         NamedResult::of(case.job, &self.job(&case.job))
     }
 
-    /// A dispute.
     pub fn dispute(&self, address: &Key) -> Dispute {
         self.chain.load(address)
     }

@@ -56,7 +56,6 @@ pub fn params() -> Params {
 /// The chain and what was set up on it.
 #[derive(Clone)]
 pub struct World {
-    /// The chain.
     pub chain: Chain,
     nonces: u64,
 }
@@ -145,7 +144,7 @@ impl World {
         }
     }
 
-    /// As [`World::request`], co-signed by validator v1.
+    /// A request that validator v1 has co-signed.
     pub fn cosigned(&mut self, owner: &str, requester: &str) -> Request {
         Request {
             validator: Some((key("v1"), operator("v1"))),
@@ -159,7 +158,6 @@ impl World {
         request.job()
     }
 
-    /// A job.
     pub fn job(&self, address: &Key) -> Job {
         self.chain.load(address)
     }

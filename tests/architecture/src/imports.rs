@@ -15,7 +15,6 @@ use crate::Package;
 /// A struct, enum, trait or union.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TypeName {
-    /// Its name.
     pub name: String,
     /// The file, from the repository's root.
     pub file: String,
@@ -26,7 +25,6 @@ pub struct TypeName {
 pub struct Source {
     /// From the repository's root.
     pub file: String,
-    /// Its text.
     pub text: String,
     /// Files of the same crate that it imports from.
     pub imports: BTreeSet<String>,
@@ -217,7 +215,7 @@ impl Reader {
         }
     }
 
-    /// As [`Self::rooted`], and a path that begins with a module below this one.
+    /// The same, and a path that begins with a module below this one.
     fn local(&self, segments: &[String]) -> Option<ModulePath> {
         self.rooted(segments).or_else(|| {
             let mut path = self.at.clone();

@@ -65,6 +65,56 @@ fn arrows_between_crates_point_down() {
     }
 }
 
+/// Names in a row of the table of crates: what it is, where it is, what it imports.
+fn table_of_crates(text: &str) -> BTreeMap<String, (String, String)> {
+    let cells = |row: &str| -> Vec<String> {
+        row.split('|')
+            .map(|cell| cell.trim().trim_matches('`').to_owned())
+            .collect()
+    };
+    text.lines()
+        .filter(|line| line.starts_with("| `mythic-"))
+        .map(cells)
+        .filter_map(|row| match row.as_slice() {
+            [_, name, folder, imports, ..] => {
+                Some((name.clone(), (folder.clone(), imports.clone())))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_table_of_crates_is_what_the_manifests_say() {
+    let packages = packages(&root()).expect("manifests");
+    let page = root().join("docs/architecture.md");
+    let table = table_of_crates(&std::fs::read_to_string(page).expect("the page"));
+    let tests = ["mythic-architecture", "mythic-e2e", "mythic-program-tests"];
+    let ours: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
+    let listed: BTreeSet<&str> = table.keys().map(String::as_str).chain(tests).collect();
+    assert_eq!(ours, listed, "crates and rows of the table");
+    for (name, (folder, imports)) in &table {
+        let package = &packages[name];
+        assert_eq!(package.folder.to_str(), Some(folder.as_str()), "{name}");
+        let said: BTreeSet<String> = match imports.as_str() {
+            "none" => BTreeSet::new(),
+            "all but stream and the plugin" => packages
+                .keys()
+                .filter(|other| {
+                    let left_out = ["mythic-cli", "mythic-stream", "mythic-geyser-plugin"];
+                    !tests.iter().chain(&left_out).any(|out| out == other)
+                })
+                .cloned()
+                .collect(),
+            list => list
+                .split(", ")
+                .map(|short| format!("mythic-{short}"))
+                .collect(),
+        };
+        assert_eq!(package.ours, said, "imports of {name}");
+    }
+}
+
 #[test]
 fn foreign_crates_stay_in_their_rooms() {
     let packages = packages(&root()).expect("manifests");

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use mythic_client::{keys, pda};
-use mythic_e2e::{Network, PATIENCE, ran};
+use mythic_e2e::{Network, PATIENCE, Ran, ran};
 use mythic_interface::state::Validator;
 use nix::{
     sys::signal::{Signal, kill},
@@ -89,14 +89,19 @@ pub async fn checks(network: &Network, dir: &Path) -> Result<()> {
 
     let home = dir.join("verifier").display().to_string();
     let listen = free_address()?;
-    let init = ["verify", "init", &home, "--listen", &listen];
+    let init = ["verify", "init", &home, "--listen", &listen, "--json"];
+    let Ran { stdout, stderr, .. } = ran(&mut network.command(&init))?;
     has(
-        &network.mythic(&init)?,
+        &stderr,
         &["verify.toml", "1 SOL stake", "Back up authority.json"],
     )?;
+    let made = json(&stdout)?;
+    let config = format!("{home}/verify.toml");
+    ensure!(made["config"] == config.as_str(), "{made}");
+    ensure!(made["authority"]["lamports"] == 1_010_000_000, "{made}");
+    ensure!(made["operator"]["address"].is_string(), "{made}");
     network.mythic_fails(&init, 1, &["verify.toml exists"])?;
     owned(Path::new(&home))?;
-    let config = format!("{home}/verify.toml");
     for (key, amount) in [("authority", "1.1"), ("operator", "0.2")] {
         let file = format!("{home}/{key}.json");
         network.mythic(&["wallet", "airdrop", amount, "--keypair", &file])?;

@@ -22,8 +22,8 @@ pub enum Disputes {
     /// The newest disputes
     List {
         /// How many
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Only those in this status: openings, jury or resolved
         #[arg(long)]
         status: Option<String>,
@@ -77,7 +77,7 @@ pub async fn run(command: Disputes, connection: &Connection) -> Result<()> {
                 ("challenger", challenger),
             ];
             let path = query("/v1/disputes", &filters)?;
-            let (mut disputes, more) = gateway.list(&path, limit).await?;
+            let (mut disputes, more) = gateway.list(&path, limit as usize).await?;
             if !json {
                 for dispute in &mut disputes {
                     dispute["next"] = countdown(dispute).into();

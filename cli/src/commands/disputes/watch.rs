@@ -2,25 +2,17 @@
 
 use super::words::{countdown, progress};
 use crate::{
-    gateway::{Gateway, events},
+    feed::{Feed, Patience},
+    gateway::Gateway,
     note,
     progress::Live,
     say, terminal,
     units::{cell, sol},
 };
 use anyhow::Result;
-use futures::StreamExt;
-use reqwest::Method;
 use serde_json::Value;
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
 
-/// Longest pause between two looks: countdowns move without an event of their own.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// How long a gateway that restarts is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Disputes that are followed at once, newest first.
 const FOLLOWED: usize = 100;
 
@@ -36,19 +28,13 @@ pub async fn watch(gateway: &Gateway, id: Option<&str>, json: bool) -> Result<()
         shown: HashMap::new(),
         live: Live::new(),
     };
-    // The first look and the first subscription fail at once; later ones are made again, as long as a gateway may take to restart.
-    let mut last_good: Option<Instant> = None;
+    let mut patience = Patience::new();
     loop {
-        let followed = follow(gateway, id, &path, &mut view, &mut last_good).await;
-        match (followed, last_good) {
-            (Ok(true), _) => return Ok(()),
-            (Ok(false), _) => {}
-            (Err(error), Some(at)) if at.elapsed() < PATIENCE => {
-                tracing::debug!("{error:#}");
-            }
-            (Err(error), _) => return Err(error),
+        let followed = follow(gateway, id, &path, &mut view, &mut patience).await;
+        if followed.as_ref().is_ok_and(|over| *over) {
+            return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        patience.again(followed.map(drop)).await?;
     }
 }
 
@@ -129,10 +115,10 @@ async fn follow(
     id: Option<&str>,
     path: &str,
     view: &mut View,
-    last_good: &mut Option<Instant>,
+    patience: &mut Patience,
 ) -> Result<bool> {
     // Subscribe before the first read, so that no change falls between the two.
-    let mut feed = events(gateway.send(gateway.request(Method::GET, path)).await?);
+    let mut feed = Feed::open(gateway, path).await?;
     loop {
         match id {
             Some(id) => {
@@ -144,7 +130,7 @@ async fn follow(
                 view.live.say(&countdown(&dispute));
             }
             None => {
-                let first = last_good.is_none();
+                let first = patience.is_new();
                 let (disputes, _) = gateway.list("/v1/disputes", FOLLOWED).await?;
                 if first && disputes.is_empty() && !view.json {
                     note!("No dispute yet; waiting for one (Ctrl-C ends this).");
@@ -162,8 +148,8 @@ async fn follow(
                 view.live.say(&newest.map(countdown).unwrap_or_default());
             }
         }
-        *last_good = Some(Instant::now());
-        if let Ok(None | Some(Err(_))) = tokio::time::timeout(LOOK_EVERY, feed.next()).await {
+        patience.good();
+        if !feed.news().await {
             return Ok(false);
         }
     }

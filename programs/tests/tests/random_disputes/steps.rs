@@ -1,111 +1,19 @@
-//! Random disputes by many parties, honest and not, with time that jumps to the edges of phases: whatever
-//! happens, the invariants hold after each transaction (the harness checks), refusals are the program's own,
-//! and cranks that anyone can send bring everything to its end and every lamport home.
+//! Random steps: cases, disputes, validators.
 
-use std::collections::BTreeMap;
-
-use mythic_interface::ix::{ALL, Tag};
 use mythic_interface::state::*;
 use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls::{self, NONE};
 use mythic_program_tests::chain::SOL;
-use mythic_program_tests::court::{Case, SAMPLE_KNOWN, Vote, court, juror};
+use mythic_program_tests::court::{Case, SAMPLE_KNOWN, Vote, juror};
 use mythic_program_tests::draw::Draw;
 use mythic_program_tests::keys::{key, operator};
-use mythic_program_tests::world::{CALIBRATED, EXACT, World, grant_of, model};
-use proptest::test_runner::{Config as Runs, TestCaseError, TestRunner};
+use mythic_program_tests::world::{CALIBRATED, EXACT, model};
+use proptest::test_runner::TestCaseError;
 use solana_instruction::Instruction as Call;
-use solana_instruction::error::InstructionError;
-use solana_transaction_error::TransactionError;
 
-const VALIDATORS: usize = 7;
-
-struct Simulation {
-    world: World,
-    cases: Vec<Case>,
-    disputes: Vec<(usize, Key)>,
-    votes: BTreeMap<(Key, String), Vote>,
-    succeeded: BTreeMap<u8, u64>,
-    outcomes: BTreeMap<(u8, u8), u64>,
-}
+use crate::simulation::{Simulation, VALIDATORS};
 
 impl Simulation {
-    fn name(&self, d: &mut Draw) -> String {
-        juror(d.below(VALIDATORS as u64) as usize)
-    }
-
-    /// Sends a call; whether it succeeded. A refusal must be the program's own.
-    fn send(&mut self, call: Call, tampered: bool) -> Result<bool, TestCaseError> {
-        let Some(tag) = call.data.first().copied() else {
-            return Ok(false);
-        };
-        match self.world.chain.send(std::slice::from_ref(&call)) {
-            Ok(_) => {
-                *self.succeeded.entry(tag).or_default() += 1;
-                Ok(true)
-            }
-            Err(refusal) => {
-                let aborted = matches!(
-                    refusal.error,
-                    TransactionError::InstructionError(
-                        _,
-                        InstructionError::ProgramFailedToComplete
-                    )
-                );
-                match aborted || !(refusal.mythic().is_some() || tampered) {
-                    true => Err(TestCaseError::fail(format!(
-                        "{:?} fails with {:?}\n{}",
-                        Tag::from_u8(tag),
-                        refusal.error,
-                        refusal.logs.join("\n")
-                    ))),
-                    false => Ok(false),
-                }
-            }
-        }
-    }
-
-    fn exists(&self, address: &Key) -> bool {
-        self.world.chain.account(address).is_some()
-    }
-
-    /// To the edge of some phase that lies ahead, or a few slots on.
-    fn wait(&mut self, d: &mut Draw) {
-        let now = self.world.chain.slot();
-        let mut edges: Vec<u64> = Vec::new();
-        for (_, dispute) in &self.disputes {
-            if !self.exists(dispute) {
-                continue;
-            }
-            let found = self.world.dispute(dispute);
-            edges.extend(found.due_slot());
-            if found.status() == Some(DisputeStatus::Jury) {
-                edges.extend([found.commit_start(), found.commit_end(), found.reveal_end()]);
-            }
-        }
-        for case in &self.cases {
-            if self.exists(&case.job) {
-                let job = self.world.job(&case.job);
-                if job.status() == Some(JobStatus::Submitted) {
-                    edges.push(job.submitted_slot.get() + 21);
-                }
-                edges.extend(job.window_end());
-            }
-        }
-        edges.retain(|edge| *edge > now + 1);
-        match edges.is_empty() || d.chance(4) {
-            true => {
-                let slots = d.pick(&[1, 3, 10, 60, 2_300]);
-                self.world.chain.advance(slots);
-            }
-            false => {
-                edges.sort_unstable();
-                let edge = edges[d.below(edges.len().min(2) as u64) as usize];
-                self.world.chain.warp_to(edge - d.below(2));
-            }
-        }
-    }
-
     fn new_case(&mut self, d: &mut Draw) -> Result<(), TestCaseError> {
         let n = d.pick(&[EXACT, EXACT, CALIBRATED, 1]);
         let name = self.name(d);
@@ -426,7 +334,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn step(&mut self, seed: u64) -> Result<(), TestCaseError> {
+    pub fn step(&mut self, seed: u64) -> Result<(), TestCaseError> {
         let mut d = Draw(seed);
         match d.below(16) {
             0..3 => {
@@ -438,152 +346,5 @@ impl Simulation {
             7 => self.about_a_validator(&mut d),
             _ => self.about_a_dispute(&mut d),
         }
-    }
-
-    /// With everything due done by strangers, no dispute, page, job or lamport is left behind.
-    fn wind_down(&mut self) {
-        const LONG: u64 = 50_000_000;
-        self.world.chain.advance(LONG);
-        for (_, dispute) in self.disputes.clone() {
-            if !self.exists(&dispute) {
-                continue;
-            }
-            if self.world.dispute(&dispute).status() != Some(DisputeStatus::Resolved) {
-                let call = self.world.resolve(&dispute);
-                self.world.chain.must(call);
-            }
-        }
-        for case in self.cases.clone() {
-            if !self.exists(&case.job) {
-                continue;
-            }
-            let job = self.world.job(&case.job);
-            match job.status().expect("listed") {
-                JobStatus::Accepted => {
-                    let call =
-                        calls::expire(case.job, job.terms.owner, job.validator, grant_of(&job));
-                    self.world.chain.must(call);
-                }
-                JobStatus::Submitted | JobStatus::Disputed => {
-                    let claim = self.world.claim(&case.job);
-                    self.world.chain.must(claim);
-                }
-                _ => {}
-            }
-        }
-        self.world.chain.advance(LONG);
-        let mut addresses: Vec<Key> = self.disputes.iter().map(|entry| entry.1).collect();
-        addresses.extend(self.cases.iter().map(|case| calls::fault(&case.job)));
-        for dispute in addresses {
-            if self.exists(&dispute) {
-                self.world.collect_all(&dispute);
-                let payer = self.world.dispute(&dispute).rent_payer;
-                self.world.chain.must(calls::close_dispute(dispute, payer));
-            }
-        }
-        for case in self.cases.clone() {
-            if let Some(account) = self.world.chain.account(&calls::output(&case.job, 0)) {
-                let payer = Output::load(&account.data).expect("a page").rent_payer;
-                self.world
-                    .chain
-                    .must(calls::close_output(case.job, 0, payer));
-            }
-            if self.exists(&case.job) {
-                let payer = self.world.job(&case.job).rent_payer;
-                self.world.chain.must(calls::close_job(case.job, payer));
-            }
-        }
-        for i in 0..VALIDATORS {
-            self.leave(&juror(i));
-        }
-        let alice: Vault = self.world.chain.load(&calls::vault(&key("alice")));
-        assert_eq!((alice.held.get(), alice.open_jobs.get()), (0, 0));
-    }
-
-    fn leave(&mut self, name: &str) {
-        let authority = key(name);
-        if !self.exists(&calls::validator(&authority)) {
-            return;
-        }
-        let chain = &mut self.world.chain;
-        let active = chain
-            .load::<Validator>(&calls::validator(&authority))
-            .active_stake(chain.slot());
-        if active > 0 {
-            chain.must(calls::request_unstake(authority, active));
-            chain.advance(50_000_000);
-        }
-        let found: Validator = chain.load(&calls::validator(&authority));
-        if found.unbonding.get() > 0 {
-            chain.must(calls::withdraw_stake(authority));
-        }
-        if found.claimable.get() > 0 {
-            chain.must(calls::withdraw_claimable(authority, authority));
-        }
-        if found.owed_foundation.get() + found.owed_burn.get() > 0 {
-            chain.must(calls::sweep(authority));
-        }
-        chain.must(calls::close_validator(authority, found.rent_payer));
-    }
-}
-
-#[test]
-fn invariants_hold_under_random_disputes_of_juries_of_every_size() {
-    let starts = [3, 5, 7, 15].map(|seats| court(VALIDATORS, seats, |_| {}));
-    let runs = Runs {
-        cases: 192,
-        max_shrink_iters: 200,
-        failure_persistence: None,
-        ..Runs::default()
-    };
-    let strategy = (
-        0usize..4,
-        proptest::collection::vec(proptest::num::u64::ANY, 100..250),
-    );
-    let total = std::cell::RefCell::new((BTreeMap::<u8, u64>::new(), BTreeMap::new()));
-    let result = TestRunner::new(runs).run(&strategy, |(jury, seeds)| {
-        let mut simulation = Simulation {
-            world: starts[jury].clone(),
-            cases: Vec::new(),
-            disputes: Vec::new(),
-            votes: BTreeMap::new(),
-            succeeded: BTreeMap::new(),
-            outcomes: BTreeMap::new(),
-        };
-        for seed in seeds {
-            simulation.step(seed)?;
-        }
-        simulation.wind_down();
-        let (succeeded, outcomes) = &mut *total.borrow_mut();
-        for (tag, count) in simulation.succeeded {
-            *succeeded.entry(tag).or_default() += count;
-        }
-        for (outcome, count) in simulation.outcomes {
-            *outcomes.entry(outcome).or_insert(0u64) += count;
-        }
-        Ok(())
-    });
-    if let Err(failure) = result {
-        panic!("{failure}");
-    }
-    let (succeeded, outcomes) = total.into_inner();
-    println!("succeeded: {succeeded:?}");
-    println!("outcomes (verdict, ground): {outcomes:?}");
-    let never: Vec<&Tag> = ALL
-        .iter()
-        .filter(|tag| **tag as u8 >= Tag::VerifyLogits as u8)
-        .filter(|tag| !succeeded.contains_key(&(**tag as u8)))
-        .collect();
-    assert!(never.is_empty(), "{never:?} never succeeded");
-    let (jury, void) = (Ground::Jury as u8, Verdict::Void as u8);
-    for outcome in [
-        (Verdict::Guilty as u8, jury),
-        (Verdict::NotGuilty as u8, jury),
-        (void, jury),
-        (Verdict::Guilty as u8, Ground::Unanswered as u8),
-        (void, Ground::NoThresholds as u8),
-        (void, Ground::Overtaken as u8),
-    ] {
-        assert!(outcomes.contains_key(&outcome), "no {outcome:?}");
     }
 }

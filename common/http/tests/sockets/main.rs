@@ -1,0 +1,6 @@
+//! The server as a raw socket meets it: slow, greedy, broken and vanishing clients.
+
+mod life;
+mod refused;
+mod server;
+mod slow;

@@ -1,0 +1,55 @@
+//! What must hold between the states before and after any transaction.
+
+use mythic_interface::state::{Dispute, Output};
+
+macro_rules! ensure {
+    ($condition:expr, $($text:tt)*) => {
+        if !$condition {
+            return Err(format!($($text)*));
+        }
+    };
+}
+
+mod account;
+mod dispute;
+mod flows;
+mod holdings;
+mod job;
+mod state;
+
+pub use state::{State, Stored};
+
+/// Checks everything; `fee` is what the runtime took for the transaction.
+///
+/// # Errors
+/// One sentence about the first invariant that does not hold.
+pub fn check(before: &State, after: &State, fee: u128) -> Result<(), String> {
+    ensure!(
+        before.total == after.total + fee,
+        "lamports were {} and are {} after a fee of {fee}",
+        before.total,
+        after.total
+    );
+    for (address, stored) in &after.accounts {
+        account::balances(address, stored)?;
+        let old = before.accounts.get(address);
+        account::sequence(old, stored)?;
+    }
+    for (_, job) in after.jobs() {
+        job::is_sound(job)?;
+    }
+    for (address, job) in before.jobs() {
+        job::went_on(address, job, after)?;
+    }
+    for (_, dispute) in after.all::<Dispute>() {
+        dispute::is_sound(dispute)?;
+    }
+    for (address, dispute) in before.all::<Dispute>() {
+        dispute::went_on(address, dispute, after)?;
+    }
+    for (address, output) in before.all::<Output>() {
+        dispute::output_went_on(address, output, before, after)?;
+    }
+    holdings::holdings(after)?;
+    flows::flows(before, after)
+}
