@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::{Account, Accounts, Sealer},
-    chain::{Chain, blockhashes::Blockhashes, clock::Clock, purse::Purse},
+    chain::{Chain, blockhashes::Blockhashes, clock::Clock, payment::Payments, purse::Purse},
     config::GatewayConfig,
     dial::Dialer,
     feed::hub::Hub,
@@ -47,6 +47,8 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// Takes signed requests, each once.
     pub receiver: Receiver,
+    /// Transfers that buy credit.
+    pub payments: Payments,
     /// Checks of results that each validator opened here.
     pub checks: Allowance<[u8; 32]>,
     /// Models served.
@@ -155,6 +157,7 @@ impl App {
             chain,
             accounts,
             receiver: Receiver::new(origin),
+            payments: Payments::default(),
             checks: Allowance::new(CHECKS, CHECK_EVERY, CHECKERS),
             catalogue,
             validators,

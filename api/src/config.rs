@@ -95,6 +95,8 @@ pub struct Limits {
     pub anonymous_per_minute: u32,
     /// API keys made per hour and address.
     pub keys_per_hour: u32,
+    /// Transfers that an address may tell of per hour; each may cost two calls to the chain.
+    pub credits_per_hour: u32,
     /// Subscribers of the feed in all.
     pub subscribers: u32,
     /// Requests that wait for a validator in all.
@@ -107,8 +109,8 @@ pub struct Limits {
     pub subscribers_per_address: u32,
 }
 
-/// What the operator lays out for those that pay by API key: the fees of their transactions, and rent that comes back. Who pays by
-/// their own transaction costs the operator nothing and is not bounded here.
+/// What the operator lays out for those that pay by API key: the fees of their transactions, and rent that comes back. What is beyond
+/// is taken of a wallet's prepaid credit. Who pays by their own transaction costs the operator nothing and is not bounded here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Outlay {
@@ -215,6 +217,7 @@ impl Default for Limits {
             concurrent: 256,
             anonymous_per_minute: 300,
             keys_per_hour: 60,
+            credits_per_hour: 60,
             subscribers: 1024,
             queue: 256,
             queue_per_key: 64,
@@ -388,6 +391,10 @@ impl GatewayConfig {
                 self.limits.anonymous_per_minute.into(),
             ),
             ("limits.keys_per_hour", self.limits.keys_per_hour.into()),
+            (
+                "limits.credits_per_hour",
+                self.limits.credits_per_hour.into(),
+            ),
             (
                 "limits.subscribers_per_address",
                 self.limits.subscribers_per_address.into(),

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use app::App;
 pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
-use jobs::{janitor, recover};
+use jobs::{janitor, recover, rents};
 use routes::pages;
 
 /// How long streams that are told of a stop have to pass it on.
@@ -90,6 +90,7 @@ pub async fn serve(
         }),
         tokio::spawn(janitor::run(app.jobs.clone(), closing.clone())),
         tokio::spawn(recover::run(app.jobs.clone(), closing.clone())),
+        tokio::spawn(rents::run(app.jobs.clone(), closing.clone())),
     ];
     tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, "gateway ready");
     let limits = mythic_http::Limits {

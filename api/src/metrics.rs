@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder, register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
-    register_int_counter_with_registry, register_int_gauge_with_registry,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
 /// What is counted.
@@ -27,6 +28,10 @@ pub struct Metrics {
     pub breakers: IntGauge,
     /// Lamports of the fee payer.
     pub payer: IntGauge,
+    /// Prepaid credit of all wallets, by what became of it.
+    pub credit: IntGaugeVec,
+    /// Transfers that were told of, by how that ended.
+    pub payments: IntCounterVec,
     /// Database connections in use.
     pub pool_in_use: IntGauge,
     /// Tasks that wait for a database connection.
@@ -97,6 +102,20 @@ impl Metrics {
             payer: gauge(
                 "mythic_gateway_payer_lamports",
                 "What the gateway's account held when it was last read",
+            )?,
+            credit: register_int_gauge_vec_with_registry!(
+                "mythic_gateway_credit_lamports",
+                "Prepaid credit of all wallets: balance, held as rent, spent on fees",
+                &["kind"],
+                registry
+            )?,
+            payments: register_int_counter_vec_with_registry!(
+                Opts::new(
+                    "mythic_gateway_credit_payments_total",
+                    "Transfers that wallets told of, by outcome: credited, or the code of the refusal"
+                ),
+                &["outcome"],
+                registry
             )?,
             pool_in_use: gauge(
                 "mythic_gateway_database_connections_in_use",

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     error::ErrorBody,
     intake::{chat, completion::ChatCompletionChunk},
-    routes::{disputes, health, jobs, keys, lists, metrics, nodes, stream},
+    routes::{credit, disputes, health, jobs, keys, lists, metrics, nodes, stream},
 };
 
 #[derive(OpenApi)]
@@ -115,6 +115,7 @@ pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenAp
         .routes(routes!(nodes::announce))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::delete))
+        .routes(routes!(credit::show, credit::pay_in))
         .routes(routes!(stream::sse))
         .routes(routes!(stream::ws))
         .routes(routes!(health::health))

@@ -297,6 +297,17 @@ async fn pays(network: &Network, dir: &Path) -> Result<String> {
     let shown = json(&run(&["vault", "show", "--json"])?)?;
     ensure!(shown["balance_lamports"] == SOL * 3 / 4, "{shown}");
 
+    // Credit at the gateway: paid in, told of twice, counted once.
+    has(&run(&["credit", "show"])?, &["pay to", "0 SOL"])?;
+    let added = json(&run(&["credit", "add", "0.01", "--json"])?)?;
+    ensure!(
+        added["balance_lamports"] == SOL / 100 && added["credited_now"] == true,
+        "{added}"
+    );
+    fails(&["credit", "tell", "nonsense"], 2, &["invalid value"])?;
+    let unknown = "1".repeat(64);
+    fails(&["credit", "tell", &unknown], 4, &["payment_not_found"])?;
+
     // A grant's whole life.
     has(&run(&["grant", "list"])?, &["mythic grant create"])?;
     let delegate = Pubkey::new_from_array([7; 32]).to_string();

@@ -4,6 +4,7 @@ pub mod blockhashes;
 pub mod clock;
 pub mod errors;
 pub mod pay;
+pub mod payment;
 pub mod purse;
 
 use std::sync::Arc;

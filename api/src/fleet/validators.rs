@@ -14,7 +14,7 @@ use mythic_interface::{
     params::Rules,
     state::{Validator, ValidatorStatus},
 };
-use mythic_wire::{ANNOUNCE_SECONDS, Announcement, parse_hex32};
+use mythic_wire::{ANNOUNCE_SECONDS, Announcement, allowance::Allowance, parse_hex32};
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
@@ -35,6 +35,9 @@ const LIST_PAUSE: Duration = Duration::from_secs(1);
 /// Authorities that are known not to be registered, and how long that is believed.
 const STRANGERS: usize = 4_096;
 const STRANGER_LIFE: Duration = Duration::from_secs(10);
+/// Authorities that the chain is asked for at once because the list does not have them, and how soon for one more: whoever asks for
+/// many is told what the list says.
+const LOOKUPS: (u32, Duration) = (20, Duration::from_millis(200));
 /// Prompt beginnings remembered per validator.
 const PREFIXES: usize = 256;
 /// Jobs that may wait at a validator beside those that it works on.
@@ -88,6 +91,7 @@ pub struct Validators {
     reading: tokio::sync::Mutex<()>,
     stale: AtomicBool,
     strangers: Mutex<HashMap<[u8; 32], Instant>>,
+    lookups: Allowance<()>,
 }
 
 fn fresh(announced: &Option<(Instant, Announcement)>, now: Instant) -> Option<&Announcement> {
@@ -109,6 +113,7 @@ impl Validators {
             reading: tokio::sync::Mutex::default(),
             stale: AtomicBool::new(false),
             strangers: Mutex::default(),
+            lookups: Allowance::new(LOOKUPS.0, LOOKUPS.1, 1),
         }
     }
 
@@ -307,6 +312,9 @@ impl Validators {
         if let Some(at) = self.strangers.lock().get(&authority.to_bytes())
             && at.elapsed() < STRANGER_LIFE
         {
+            return Ok(None);
+        }
+        if !self.lookups.take(&(), Instant::now()) {
             return Ok(None);
         }
         let address = mythic_client::pda::validator(authority);

@@ -135,6 +135,8 @@ struct Choosing<'a> {
     last: Option<ApiError>,
     /// No longer than this is waited for a place.
     until: Instant,
+    /// From then on nobody else is asked: no validator's patience with another adds up without end.
+    over: Instant,
 }
 
 async fn choice(parts: &Jobs, run: &Run, work: &Work, index: u32) -> ApiResult<ChoiceAnswer> {
@@ -163,6 +165,7 @@ async fn choice(parts: &Jobs, run: &Run, work: &Work, index: u32) -> ApiResult<C
         tried: Vec::new(),
         last: None,
         until: Instant::now() + Duration::from_secs(parts.config.timing.queue_seconds),
+        over: Instant::now() + parts.chain.clock.time_of(work.plan.deadline_slots.into()),
     };
     let outcome = choosing.go().await;
     if outcome.is_err() {
@@ -183,7 +186,7 @@ enum Came {
 impl Choosing<'_> {
     async fn go(&mut self) -> ApiResult<ChoiceAnswer> {
         let mut dispatches = 0;
-        while dispatches < MAX_DISPATCHES {
+        while dispatches < MAX_DISPATCHES && (dispatches == 0 || Instant::now() < self.over) {
             if self.run.gone.is_cancelled() {
                 return Err(client_gone(None));
             }
@@ -192,11 +195,8 @@ impl Choosing<'_> {
             }
             let (node, guard) = self.place().await?;
             let attempt = self.address().await?;
-            let note = Note {
-                validator: Some(node.validator),
-                ..Note::default()
-            };
-            store::note(&self.parts.pool, &attempt.job, note).await?;
+            let funds = self.parts.funds().await?;
+            store::hand_out(&self.parts.pool, &attempt, node.validator, &funds).await?;
             let outcome = self.ask(&attempt, &node).await;
             drop(guard);
             self.parts.queue.changed();
@@ -395,7 +395,8 @@ impl Choosing<'_> {
             (self.index, number),
             self.slot,
         )?;
-        store::insert_attempt(&self.parts.pool, &attempt, None, &self.parts.config.outlay).await?;
+        let funds = self.parts.funds().await?;
+        store::insert_attempt(&self.parts.pool, &attempt, None, &funds).await?;
         self.attempts.push(attempt.clone());
         Ok(attempt)
     }

@@ -252,7 +252,8 @@ async fn send_first(parts: &Arc<Jobs>, run: &Run, work: &Work) -> ApiResult<Pubk
     let mut attempt = dispatch::new_attempt(parts, run, work, (0, number), slot)?;
     attempt.state = State::Open;
     let prompt = (work.plan.prompt_ids.as_slice(), &work.plan.salt);
-    store::insert_attempt(&parts.pool, &attempt, Some(prompt), &parts.config.outlay).await?;
+    let funds = parts.funds().await?;
+    store::insert_attempt(&parts.pool, &attempt, Some(prompt), &funds).await?;
     let sent = match &work.payer {
         Payer::Key(_) => janitor::send_open(parts, &attempt).await,
         Payer::Client(client, _) => parts

@@ -8,12 +8,15 @@ pub mod drive;
 pub mod enter;
 pub mod janitor;
 pub mod recover;
+pub mod rents;
 pub mod result;
 pub mod run;
 pub mod work;
 
 use std::sync::Arc;
 
+use mythic_interface::state::Job;
+use solana_signer::Signer;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,10 +25,11 @@ use crate::{
     chain::Chain,
     config::GatewayConfig,
     dial::Dialer,
+    error::ApiResult,
     fleet::{queue::Queue, validators::Validators},
     intake::plan::Catalogue,
     metrics::Metrics,
-    store::Pool,
+    store::{Funds, Pool},
 };
 
 /// What jobs are made of and run with.
@@ -58,4 +62,17 @@ pub struct Jobs {
     pub tracker: TaskTracker,
     /// The gateway is stopping.
     pub stop: CancellationToken,
+}
+
+impl Jobs {
+    /// What the operator lays out for a job that it pays for.
+    pub async fn funds(&self) -> ApiResult<Funds<'_>> {
+        let chain = &self.chain;
+        Ok(Funds {
+            bounds: &self.config.outlay,
+            operator: chain.payer.pubkey(),
+            rent: chain.purse.rent(&chain.client, Job::LEN).await?,
+            purse: chain.purse.last(),
+        })
+    }
 }

@@ -264,23 +264,27 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Probed>, ApiError
     }
     let probe = &app.edge.probe;
     let fresh = |part: &Mutex<Option<Instant>>| part.lock().is_some_and(|at| at.elapsed() < LIFE);
-    if !fresh(&probe.chain) || !fresh(&probe.database) {
-        // One at a time looks; the others wait for what it finds.
-        let turn = probe.last.lock().await;
-        let (slot, database) = tokio::join!(slot(&app), within(store::answers(&app.pool)));
-        drop(turn);
-        if !Probe::well(&probe.chain, &slot) {
-            return Err(ApiError::unavailable(
-                "chain_unavailable",
-                "the chain's RPC has not answered for 15 s",
-            ));
-        }
-        if !Probe::well(&probe.database, &database) {
-            return Err(ApiError::unavailable(
-                "database_unavailable",
-                "the database has not answered for 15 s",
-            ));
-        }
+    if fresh(&probe.chain) && fresh(&probe.database) {
+        return Ok(Json(Probed { status: "ready" }));
     }
-    Ok(Json(Probed { status: "ready" }))
+    // One looks; the others wait for what it finds, and show it for as long as `/health` shows its own.
+    let mut looked = probe.looked.lock().await;
+    if looked.is_none_or(|at| at.elapsed() >= LIFE) {
+        let (slot, database) = tokio::join!(slot(&app), within(store::answers(&app.pool)));
+        Probe::well(&probe.chain, &slot);
+        Probe::well(&probe.database, &database);
+        *looked = Some(Instant::now());
+    }
+    let away = |code, what| {
+        let message = format!("{what} has not answered for 15 s");
+        Err(ApiError::unavailable(code, message))
+    };
+    match (
+        Probe::is_well(&probe.chain),
+        Probe::is_well(&probe.database),
+    ) {
+        (false, _) => away("chain_unavailable", "the chain's RPC"),
+        (_, false) => away("database_unavailable", "the database"),
+        (true, true) => Ok(Json(Probed { status: "ready" })),
+    }
 }

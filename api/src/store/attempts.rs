@@ -5,9 +5,11 @@ use serde_json::Value;
 use solana_pubkey::Pubkey;
 use tokio_postgres::Row;
 
-use super::{Pool, key};
+use super::{
+    Pool, key,
+    outlay::{self, Funds},
+};
 use crate::{
-    config::Outlay,
     error::{ApiError, ApiResult},
     jobs::{
         answer::ChoiceAnswer,
@@ -17,9 +19,6 @@ use crate::{
 
 /// Attempts that are taken at once: as many accounts as one call to the chain reads.
 const PAGE: usize = 100;
-
-/// Fees of a job that the gateway requests: up to three signatures, and a cancel.
-const JOB_FEES: u64 = 4 * mythic_client::LAMPORTS_PER_SIGNATURE;
 
 fn state(word: &str) -> ApiResult<State> {
     State::of(word).ok_or_else(|| ApiError::internal(format!("stored state {word}")))
@@ -108,17 +107,17 @@ fn attempt(row: &Row) -> Option<Attempt> {
     })
 }
 
-/// Stores an attempt before anything is sent, and counts what the gateway lays out for it within `bounds`.
+/// Stores an attempt before anything is sent, and lays out what it costs the gateway.
 pub async fn insert_attempt(
     pool: &Pool,
     attempt: &Attempt,
     prompt: Option<(&[u32], &[u8; 16])>,
-    bounds: &Outlay,
+    funds: &Funds<'_>,
 ) -> ApiResult<()> {
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     if !attempt.client_paid {
-        super::outlay::lay_out(&transaction, &attempt.owner, JOB_FEES, bounds).await?;
+        outlay::lay_out(&transaction, attempt, (outlay::JOB_FEES, true), funds).await?;
     }
     let arguments = &attempt.arguments;
     transaction
@@ -163,6 +162,34 @@ pub async fn insert_attempt(
             )
             .await?;
     }
+    Ok(transaction.commit().await?)
+}
+
+/// Notes that a validator is about to be given a transaction for this attempt. The first is laid out with the attempt; each further
+/// one may land too, if only to fail, and its fees are laid out here.
+pub async fn hand_out(
+    pool: &Pool,
+    attempt: &Attempt,
+    validator: [u8; 32],
+    funds: &Funds<'_>,
+) -> ApiResult<()> {
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let handed: bool = transaction
+        .query_one(
+            "SELECT cardinality(validators) > 0 FROM gateway.attempt WHERE job = $1 FOR UPDATE",
+            &[&attempt.job.as_ref()],
+        )
+        .await?
+        .get(0);
+    if handed && !attempt.client_paid {
+        outlay::lay_out(&transaction, attempt, (outlay::REQUEST_FEES, false), funds).await?;
+    }
+    let note = Note {
+        validator: Some(validator),
+        ..Note::default()
+    };
+    write(&transaction, &attempt.job, None, note).await?;
     Ok(transaction.commit().await?)
 }
 

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Outlay, Timing};
+use axum::body::Body;
+use mythic_api::{DevAccount, GatewayConfig, ModelConfig, Outlay, Timing, app::App};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda};
 use mythic_interface::{
     ix::{GrantSpend, RegisterModel, RegisterValidator},
@@ -23,6 +24,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::validators::{self, Validator};
 
@@ -225,7 +227,7 @@ async fn start() -> Parts {
             key: Some(DEV_KEY.into()),
         }),
         outlay: Outlay {
-            fees_per_owner_per_day: 4_000_000,
+            fees_per_owner_per_day: 40_000_000,
             ..Outlay::generous()
         },
         timing: Timing {
@@ -388,6 +390,38 @@ impl World {
         )
     }
 
+    /// The gateway's database.
+    pub async fn database(&self) -> tokio_postgres::Client {
+        let config: tokio_postgres::Config = self.database_url.parse().unwrap();
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Lets the chain make so many slots at once.
+    pub async fn advance(&self, slots: u64) {
+        let call =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "mythic_advanceSlots", "params": [slots]});
+        let answer: Value = reqwest::Client::new()
+            .post(&self.config.rpc_url)
+            .json(&call)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        assert!(answer["error"].is_null(), "{answer}");
+    }
+
+    /// A gateway on the same chain and database with another configuration, that is asked without a socket and runs nothing in the
+    /// background.
+    pub async fn other(&self, change: impl FnOnce(&mut GatewayConfig)) -> Arc<App> {
+        let mut config = self.config.clone();
+        change(&mut config);
+        App::new(config, CancellationToken::new()).await.unwrap()
+    }
+
     /// A signed request's answer.
     pub async fn signed(
         &self,
@@ -414,6 +448,36 @@ impl World {
     }
 }
 
+/// Status and answer of a gateway that is asked without a socket.
+pub async fn ask(
+    app: &Arc<App>,
+    request: axum::http::request::Builder,
+    body: String,
+) -> (u16, Value) {
+    let host = app
+        .config
+        .public_url
+        .trim_start_matches("http://")
+        .to_owned();
+    let request = request
+        .header("host", host)
+        .header("content-type", "application/json")
+        .body(Body::from(body))
+        .unwrap();
+    let response = mythic_api::router(app.clone())
+        .oneshot(request)
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
+        .await
+        .unwrap();
+    (
+        status,
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    )
+}
+
 /// What a request to this path is signed for.
 fn purpose_of(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').collect();
@@ -421,6 +485,7 @@ fn purpose_of(path: &str) -> String {
         ["", "v1", "nodes", _] => "announce".into(),
         ["", "v1", "prompts", hash] => format!("prompt:{hash}"),
         ["", "v1", "jobs", job, what] => format!("{what}:{job}"),
+        ["", "v1", "credit"] => "credit".into(),
         _ => "keys".into(),
     }
 }

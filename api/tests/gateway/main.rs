@@ -3,6 +3,7 @@
 
 #![recursion_limit = "256"]
 
+mod credit;
 mod disputes;
 mod edge;
 mod feed;
