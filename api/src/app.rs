@@ -37,11 +37,8 @@ const STATEMENT: Duration = Duration::from_secs(10);
 
 /// What the routes share.
 pub struct App {
-    /// As loaded.
     pub config: Arc<GatewayConfig>,
-    /// PostgreSQL.
     pub pool: Pool,
-    /// The chain.
     pub chain: Arc<Chain>,
     /// Who pays.
     pub accounts: Arc<Accounts>,
@@ -51,19 +48,15 @@ pub struct App {
     pub payments: Payments,
     /// Checks of results that each validator opened here.
     pub checks: Allowance<[u8; 32]>,
-    /// Models served.
     pub catalogue: Arc<Catalogue>,
-    /// Validators known.
     pub validators: Arc<Validators>,
     /// Requests under way and the jobs that they make.
     pub jobs: Arc<Jobs>,
     /// Bounds per key.
     pub limiter: Limiter,
-    /// The feed.
     pub hub: Arc<Hub>,
     /// What the HTTP edge keeps.
     pub edge: Arc<Edge>,
-    /// Counts.
     pub metrics: Arc<Metrics>,
     /// The gateway is stopping.
     pub stop: CancellationToken,

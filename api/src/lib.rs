@@ -26,6 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Json, Router, routing::get};
+use mythic_support::Backoff;
 use tokio_util::sync::CancellationToken;
 
 use app::App;
@@ -69,14 +70,12 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let app = App::new(config, stop.clone()).await?;
-    let mut pause = Duration::from_millis(200);
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     while let Err(error) = prepare(&app).await {
         tracing::warn!(%error, "laying out the gateway's tables; trying again");
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(pause) => {}
+        if !backoff.wait(&stop).await {
+            return Ok(());
         }
-        pause = (pause * 2).min(Duration::from_secs(5));
     }
     let closing = app.edge.life.closing.clone();
     let background = [

@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     error::ErrorBody,
-    intake::{chat, completion::ChatCompletionChunk},
+    intake::{chat, completion::ChatCompletionChunk, estimate, inference},
     routes::{credit, disputes, health, jobs, keys, lists, metrics, nodes, stream},
 };
 
@@ -96,8 +96,8 @@ fn add_shared(operation: &mut Operation) {
 pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenApi) {
     let (router, mut described) = OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(chat::completions))
-        .routes(routes!(chat::inference))
-        .routes(routes!(chat::estimate))
+        .routes(routes!(inference::inference))
+        .routes(routes!(estimate::estimate))
         .routes(routes!(lists::models))
         .routes(routes!(lists::model))
         .routes(routes!(lists::network))

@@ -250,7 +250,8 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
         idle_linger_ms: 50,
         ..IndexerConfig::default()
     };
-    let indexer_task = tokio::spawn(mythic_indexer::run(indexer, stop.clone()));
+    let index_stop = stop.child_token();
+    let indexer_task = tokio::spawn(mythic_indexer::run(indexer, index_stop.clone()));
     let chain = ChainClient::new(rpc_url.clone(), ws_url.clone());
     eventually("the chain answers", async || {
         chain
@@ -371,11 +372,22 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     .await;
     assert_eq!(count("SELECT count(*) FROM pipeline.alarm").await, 0);
 
+    // A job that the index never hears of: it is due all the same, for the chain is read beside the index.
+    index_stop.cancel();
+    indexer_task.await.unwrap().unwrap();
+    let unheard = request(&chain, &parties, 4, false).await;
+    eventually("the job that is not in the index is refunded", async || {
+        let job = chain.account::<Job>(&unheard).await.unwrap();
+        job.is_none_or(|(_, job)| job.status() == Some(JobStatus::Refunded))
+    })
+    .await;
+    let jobs = "SELECT count(*) FROM analytics.jobs";
+    assert_eq!(count(jobs).await, 3, "the index has heard of it");
+
     stop.cancel();
     for task in settlers {
         task.await.unwrap().unwrap();
     }
-    indexer_task.await.unwrap().unwrap();
     chain_task.await.unwrap().unwrap();
     cluster.stop().await.unwrap();
 }

@@ -3,6 +3,7 @@
 pub mod blockhashes;
 pub mod clock;
 pub mod errors;
+pub mod own;
 pub mod pay;
 pub mod payment;
 pub mod purse;

@@ -21,8 +21,9 @@ use solana_pubkey::Pubkey;
 use crate::{
     chain::{Chain, errors::chain_error},
     error::ApiResult,
-    fleet::routing::{
-        Breaker, Fleet, Load, LoadGuard, NoChoice, Node, Request, Router, Speed, SuccessRate,
+    fleet::{
+        record::{Breaker, Load, LoadGuard, Speed, SuccessRate},
+        routing::{Fleet, NoChoice, Node, Request, Router},
     },
 };
 

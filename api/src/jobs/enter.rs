@@ -18,7 +18,7 @@ use crate::{
         Jobs,
         answer::ChoiceAnswer,
         attempt::{Event, State},
-        dispatch, janitor,
+        dispatch, janitor, place,
         run::{Reader, Rejoin, Run, RunHead},
         work::{Payer, Work},
     },
@@ -249,7 +249,7 @@ async fn send_first(parts: &Arc<Jobs>, run: &Run, work: &Work) -> ApiResult<Pubk
     };
     let earlier = store::attempts(&parts.pool, &run.head.id).await?;
     let number = earlier.last().map_or(0, |attempt| attempt.attempt + 1);
-    let mut attempt = dispatch::new_attempt(parts, run, work, (0, number), slot)?;
+    let mut attempt = place::new_attempt(parts, run, work, (0, number), slot)?;
     attempt.state = State::Open;
     let prompt = (work.plan.prompt_ids.as_slice(), &work.plan.salt);
     let funds = parts.funds().await?;

@@ -1,12 +1,15 @@
 //! How requests run: a run's events, the jobs that carry it, their answers, and what outlives the request.
 
+mod after;
 pub mod answer;
 pub mod attempt;
+mod choice;
 mod confirm;
 pub mod dispatch;
 pub mod drive;
 pub mod enter;
 pub mod janitor;
+mod place;
 pub mod recover;
 pub mod rents;
 pub mod result;
@@ -34,21 +37,15 @@ use crate::{
 
 /// What jobs are made of and run with.
 pub struct Jobs {
-    /// As loaded.
     pub config: Arc<GatewayConfig>,
-    /// PostgreSQL.
     pub pool: Pool,
-    /// The chain.
     pub chain: Arc<Chain>,
     /// Who pays.
     pub accounts: Arc<Accounts>,
-    /// Models served.
     pub catalogue: Arc<Catalogue>,
-    /// Validators known.
     pub validators: Arc<Validators>,
     /// Dials them.
     pub dialer: Dialer,
-    /// Counts.
     pub metrics: Arc<Metrics>,
     /// Requests under way.
     pub runs: run::Runs,

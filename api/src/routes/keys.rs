@@ -162,7 +162,7 @@ pub async fn create(
         return Err(ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_keys",
-            format!("a wallet has at most {MAX_KEYS} keys; revoke one first"),
+            format!("a wallet has at most {MAX_KEYS} keys, and revokes at most ten times as many in a month; revoke one first"),
         )
         .retry_after(60));
     };

@@ -27,9 +27,7 @@ fn state(word: &str) -> ApiResult<State> {
 /// One job address of a request.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// The job.
     pub job: Pubkey,
-    /// Its request.
     pub request_id: String,
     /// Who pays.
     pub key_id: String,
@@ -196,7 +194,6 @@ pub async fn hand_out(
 /// What is noted beside an event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Note<'a> {
-    /// The transaction.
     pub signature: Option<&'a str>,
     /// A validator that is about to be asked.
     pub validator: Option<[u8; 32]>,

@@ -155,7 +155,6 @@ pub(super) async fn take(transaction: &Transaction<'_>, take: &Take) -> ApiResul
 /// A job whose rent is out.
 #[derive(Debug)]
 pub struct Out {
-    /// Its address.
     pub job: Pubkey,
     /// Last slot in which it may come to be.
     pub expiry: u64,

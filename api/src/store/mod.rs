@@ -36,6 +36,7 @@ const FILES: &[Migration] = migrations!("../sql/gateway":
     "0002_keys.sql",
     "0003_attempts.sql",
     "0004_credit.sql",
+    "0005_finish.sql",
 );
 
 const OWNER: Owner = Owner {

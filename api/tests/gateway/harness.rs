@@ -38,6 +38,7 @@ pub struct World {
     pub url: String,
     pub database_url: String,
     pub gateway_key: Pubkey,
+    pub admin: Keypair,
     pub dev: Keypair,
     pub model: Pubkey,
     pub validators: Vec<Arc<Validator>>,
@@ -68,6 +69,7 @@ struct Parts {
     config: GatewayConfig,
     dir: tempfile::TempDir,
     postgres: std::process::Child,
+    admin: Keypair,
     dev: Keypair,
     gateway_key: Pubkey,
     model: Pubkey,
@@ -83,6 +85,7 @@ impl Parts {
             database_url: self.config.database_url.clone(),
             gateway_key: self.gateway_key,
             config: self.config,
+            admin: self.admin,
             dev: self.dev,
             model: self.model,
             validators: self.validators,
@@ -152,7 +155,7 @@ async fn start() -> Parts {
     );
     send(&chain, &[initialize], &[&admin]).await;
     let gguf = dir.path().join("tiny.gguf");
-    std::fs::write(&gguf, tiny_gguf()).unwrap();
+    std::fs::write(&gguf, tiny_gguf(true)).unwrap();
     let spec = spec();
     let register = ix::register_model(
         admin.pubkey(),
@@ -258,6 +261,7 @@ async fn start() -> Parts {
         config,
         dir,
         postgres,
+        admin,
         dev,
         gateway_key: gateway.pubkey(),
         model,
@@ -448,6 +452,14 @@ impl World {
     }
 }
 
+/// The error of a refusal with this status and code.
+pub async fn error_of(response: reqwest::Response, status: u16, code: &str) -> Value {
+    assert_eq!(response.status().as_u16(), status);
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["error"]["code"], code, "{body}");
+    body["error"].clone()
+}
+
 /// Status and answer of a gateway that is asked without a socket.
 pub async fn ask(
     app: &Arc<App>,
@@ -543,7 +555,7 @@ async fn postgres(dir: &Path) -> (std::process::Child, String) {
     (child, url)
 }
 
-fn spec() -> ModelSpec {
+pub fn spec() -> ModelSpec {
     let mut eos_ids = [U32::new(0); mythic_interface::state::MODEL_EOS_IDS];
     eos_ids[0] = U32::new(validators::EOS);
     ModelSpec {
@@ -563,8 +575,8 @@ fn spec() -> ModelSpec {
     }
 }
 
-/// A model file with a tokenizer of bytes and a chat template, and no weights.
-fn tiny_gguf() -> Vec<u8> {
+/// A model file with a tokenizer of bytes, a chat template if it is to have one, and no weights.
+pub fn tiny_gguf(with_template: bool) -> Vec<u8> {
     fn text(out: &mut Vec<u8>, text: &str) {
         out.extend((text.len() as u64).to_le_bytes());
         out.extend(text.as_bytes());
@@ -602,7 +614,9 @@ fn tiny_gguf() -> Vec<u8> {
     number(&mut out, "llama.context_length", 2048);
     string(&mut out, "tokenizer.ggml.model", "gpt2");
     string(&mut out, "tokenizer.ggml.pre", "smollm");
-    string(&mut out, "tokenizer.chat_template", template);
+    if with_template {
+        string(&mut out, "tokenizer.chat_template", template);
+    }
     number(&mut out, "tokenizer.ggml.eos_token_id", validators::EOS);
     text(&mut out, "tokenizer.ggml.tokens");
     out.extend(9u32.to_le_bytes());
@@ -624,7 +638,7 @@ fn tiny_gguf() -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend(3u32.to_le_bytes());
     file.extend(0u64.to_le_bytes());
-    file.extend(9u64.to_le_bytes());
+    file.extend(if with_template { 9u64 } else { 8 }.to_le_bytes());
     file.extend(out);
     file.resize(file.len().next_multiple_of(32), 0);
     file

@@ -1,6 +1,6 @@
 //! Validators without an engine: they co-sign, send, answer with a fixed text and submit its true fingerprint, and misbehave
 //! where the prompt says so: `first:decline`, `first:die`, `first:silent`, `first:twice`, `first:noise`, `first:claim` (only the first
-//! validator asked), `break`, `lie`, `slow`, `freeze`, `stall`, `unsubmitted`, `all:claim`, `crowd` (two jobs at a time, others declined).
+//! validator asked), `break`, `lie`, `slow`, `drip`, `freeze`, `stall`, `unsubmitted`, `all:claim`, `crowd` (two jobs at a time, others declined).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -240,6 +240,7 @@ async fn infer(
         broken: is("break"),
         lie: is("lie"),
         slow: is("slow"),
+        drip: is("drip"),
         freeze: is("freeze"),
         stall: is("stall"),
         unsubmitted: is("unsubmitted"),
@@ -265,6 +266,8 @@ struct Script {
     broken: bool,
     lie: bool,
     slow: bool,
+    /// A token every other second.
+    drip: bool,
     /// Submits its result, and says nothing after the acceptance.
     freeze: bool,
     /// Submits its result, and says nothing after the fifth token.
@@ -354,6 +357,9 @@ async fn answer(
         }
         if script.slow {
             tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        if script.drip {
+            tokio::time::sleep(Duration::from_secs(2)).await;
         }
         let text = String::new();
         let _ = out
