@@ -206,7 +206,7 @@ impl Validators {
             .map(|validator| {
                 let entry = entries.get(&validator.authority);
                 let announcement = entry.and_then(|entry| fresh(&entry.announced, now));
-                picture(validator, entry, announcement, slot, rules, price, now)
+                picture(validator, (entry, announcement, now), (slot, rules, price))
             })
             .collect();
         Fleet { nodes }
@@ -357,14 +357,11 @@ fn endpoint(validator: &Validator, announced: Option<&Announcement>) -> String {
         .to_owned()
 }
 
+/// A validator as the router sees it at `now`, from what is known of it, at `slot` under these rules and prices.
 fn picture(
     validator: &Validator,
-    entry: Option<&Entry>,
-    announced: Option<&Announcement>,
-    slot: u64,
-    rules: &Rules,
-    price: (u32, u32),
-    now: Instant,
+    (entry, announced, now): (Option<&Entry>, Option<&Announcement>, Instant),
+    (slot, rules, price): (u64, &Rules, (u32, u32)),
 ) -> Node {
     let (own_jobs, own_tokens) =
         entry.map_or((0, 0), |entry| (entry.load.jobs(), entry.load.tokens()));
@@ -472,15 +469,8 @@ mod tests {
     }
 
     fn see(v: &Validator, announced: Option<&Announcement>, price: (u32, u32)) -> Node {
-        picture(
-            v,
-            None,
-            announced,
-            10,
-            &Params::mainnet().rules,
-            price,
-            Instant::now(),
-        )
+        let rules = Params::mainnet().rules;
+        picture(v, (None, announced, Instant::now()), (10, &rules, price))
     }
 
     #[test]

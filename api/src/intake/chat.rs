@@ -22,7 +22,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
-    http::JsonBytes,
+    http::{JsonBytes, stopping},
     jobs::enter::Entered,
     routes::stream::unbuffered,
 };
@@ -60,7 +60,7 @@ pub async fn completions(
     };
     let run = reader.run().clone();
     if !stream {
-        let answers = whole(&mut reader).await?;
+        let answers = whole(&app, &mut reader).await?;
         let body = run.frame().completion(&answers);
         return Ok(with_headers(
             &app,
@@ -71,7 +71,10 @@ pub async fn completions(
     }
     // Nothing is sent before it is known that there will be an answer, or 10 s have passed: a refusal is still a status then.
     let admission = Duration::from_secs(app.config.timing.admission_seconds);
-    let _ = tokio::time::timeout(admission, reader.admitted()).await;
+    tokio::select! {
+        _ = tokio::time::timeout(admission, reader.admitted()) => {}
+        () = app.edge.life.cut.cancelled() => return Err(stopping()),
+    }
     if let Some(error) = reader.failed_early() {
         return Err(error);
     }

@@ -19,6 +19,7 @@ use crate::{
     app::App,
     chain::{errors::chain_error, own, pay},
     error::{ApiError, ApiResult},
+    http::stopping,
     jobs::{
         answer::{ChoiceAnswer, ChoiceEnd},
         enter::{self, Entered, Entry},
@@ -163,12 +164,18 @@ pub(super) fn with_headers(
     response
 }
 
-/// Waits for the whole answer.
-pub(super) async fn whole(reader: &mut Reader) -> ApiResult<Vec<ChoiceAnswer>> {
+/// Waits for the whole answer, at most until a stop of the gateway has waited long enough.
+pub(super) async fn whole(app: &App, reader: &mut Reader) -> ApiResult<Vec<ChoiceAnswer>> {
     let choices = reader.run().head.choices as usize;
     let mut pieces = vec![Vec::new(); choices];
     let mut ends: Vec<Option<ChoiceEnd>> = vec![None; choices];
-    while let Some(event) = reader.next().await {
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = reader.next() => event,
+            () = app.edge.life.cut.cancelled() => return Err(stopping()),
+        };
+        let Some(event) = event else { break };
         match event {
             Step::Piece(choice, piece) => {
                 if let Some(list) = pieces.get_mut(choice as usize) {

@@ -101,7 +101,7 @@ pub async fn inference(
         }
         Entered::Run(mut reader) => {
             let run = reader.run().clone();
-            let answers = whole(&mut reader).await?;
+            let answers = whole(&app, &mut reader).await?;
             let first = answers
                 .first()
                 .ok_or_else(|| ApiError::internal("an answer without choices"))?;

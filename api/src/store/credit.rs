@@ -128,7 +128,8 @@ pub(super) async fn take(transaction: &Transaction<'_>, take: &Take) -> ApiResul
     let (fees, rent, owner) = (signed(take.fees)?, signed(take.rent)?, take.owner.as_ref());
     let taken = transaction
         .execute(
-            "UPDATE gateway.credit SET spent = spent + $2, held = held + $3 WHERE owner = $1 AND paid_in - spent - held >= $2 + $3",
+            "UPDATE gateway.credit SET spent = spent + $2, held = held + $3
+              WHERE owner = $1 AND paid_in - spent - held >= $2::bigint + $3::bigint",
             &[&owner, &fees, &rent],
         )
         .await?;

@@ -128,6 +128,16 @@ fn a_transfer_is_credited_once_however_often_and_wherever_it_is_told_of() {
         let later = tell(world, &signature, &wallet).await;
         assert_eq!(later["payment"]["credited_now"], false);
         assert_eq!(later["balance_lamports"], 1_000_000);
+        eventually("what metrics say of all credit", async || {
+            let metrics = reqwest::get(format!("{}/metrics", world.url))
+                .await
+                .unwrap();
+            let metrics = metrics.text().await.unwrap();
+            let balance = "mythic_gateway_credit_lamports{kind=\"balance\"} ";
+            let told = metrics.lines().find_map(|line| line.strip_prefix(balance));
+            told.is_some_and(|told| told.parse::<u64>().unwrap() >= 1_000_000)
+        })
+        .await;
         reconciles(&later);
     });
 }
@@ -164,11 +174,17 @@ fn what_is_not_a_final_transfer_of_this_wallet_to_this_operator_is_refused() {
         let failed = sent(world, transfer(&from, &operator, 1_000 * SOL, &[]), &payer).await;
         let small = sent(world, transfer(&from, &operator, 19_999, &[]), &payer).await;
         let good = sent(world, transfer(&from, &operator, 1_000_000, &[]), &payer).await;
-        refused(
-            &tell(world, &good, &payer).await,
-            "payment_not_final",
-            "not finalized",
-        );
+        // Slow enough to see it before it is final.
+        world.command("mythic_setSlotMs", 1_000).await;
+        let landed = good.parse().unwrap();
+        eventually("the transfer", async || {
+            let status = world.chain.signature_status(&landed).await.unwrap();
+            status.is_some()
+        })
+        .await;
+        let early = tell(world, &good, &payer).await;
+        world.command("mythic_setSlotMs", 100).await;
+        refused(&early, "payment_not_final", "not finalized");
         for signature in [&elsewhere, &failed, &small, &good] {
             final_(world, signature).await;
         }
@@ -366,11 +382,6 @@ async fn chat_there(app: &Arc<App>, prompt: &str, key: &str) -> (u16, Value) {
     ask(app, request, body.to_string()).await
 }
 
-/// Rent of a job as the chain has it.
-async fn rent_of(world: &World, job: &str) -> u64 {
-    world.chain.balance(&job.parse().unwrap()).await.unwrap()
-}
-
 /// Has the rent of a wallet's jobs looked for now, not in a minute.
 async fn look_now(world: &World, wallet: &Keypair) {
     world
@@ -406,7 +417,7 @@ fn more_open_jobs_than_are_free_take_their_rent_from_credit_until_they_are_close
         let (wallet, key, _, _) = world.customer(SOL, SOL).await;
         let (status, body) = chat_there(&app, "the free one", &key).await;
         assert_eq!(status, 200, "{body}");
-        let rent = rent_of(world, body["mythic"]["job"].as_str().unwrap()).await;
+        let rent = world.chain.rent(Job::LEN).await.unwrap();
         let (status, body) = chat_there(&app, "one too many", &key).await;
         assert_eq!(status, 429);
         refused(

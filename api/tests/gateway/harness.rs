@@ -102,17 +102,68 @@ async fn start() -> Parts {
         .unwrap();
     let (postgres, database_url) = postgres(dir.path()).await;
     mythic_indexer::migrate(&database_url).await.unwrap();
+    let keys = Keys {
+        admin: Keypair::new(),
+        dev: Keypair::new(),
+        delegate: Keypair::new(),
+        gateway: Keypair::new(),
+    };
+    let (chain, rpc_url, ws_url) = run_chain(dir.path(), &keys).await;
+    let (model, validators) = set_up(&chain, &keys).await;
+    let gguf = dir.path().join("tiny.gguf");
+    std::fs::write(&gguf, tiny_gguf(true)).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = GatewayConfig {
+        listen: listener.local_addr().unwrap(),
+        public_url: format!("http://{}", listener.local_addr().unwrap()),
+        database_url,
+        rpc_url,
+        ws_url,
+        models: vec![ModelConfig {
+            name: MODEL.into(),
+            identity: hex::encode(spec().identity()),
+            gguf,
+        }],
+        ..configured(dir.path(), &keys)
+    };
+    tokio::spawn(mythic_api::serve(
+        listener,
+        config.clone(),
+        CancellationToken::new(),
+    ));
+    let url = config.public_url.clone();
+    eventually("the gateway", async || {
+        reqwest::get(format!("{url}/v1/models"))
+            .await
+            .is_ok_and(|r| r.status().is_success())
+    })
+    .await;
+    Parts {
+        chain,
+        config,
+        dir,
+        postgres,
+        gateway_key: keys.gateway.pubkey(),
+        admin: keys.admin,
+        dev: keys.dev,
+        model,
+        validators,
+    }
+}
 
-    let (admin, dev, delegate, gateway) = (
-        Keypair::new(),
-        Keypair::new(),
-        Keypair::new(),
-        Keypair::new(),
-    );
+struct Keys {
+    admin: Keypair,
+    dev: Keypair,
+    delegate: Keypair,
+    gateway: Keypair,
+}
+
+/// A chain with the program, and its URLs.
+async fn run_chain(dir: &Path, keys: &Keys) -> (ChainClient, String, String) {
     let elf =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../programs/elf/mythic_ai_precompiles.so");
     let config = mythic_devnet::DevnetConfig {
-        data_dir: dir.path().join("chain"),
+        data_dir: dir.join("chain"),
         rpc_addr: ([127, 0, 0, 1], 0).into(),
         ws_addr: ([127, 0, 0, 1], 0).into(),
         slot_ms: 100,
@@ -120,7 +171,7 @@ async fn start() -> Parts {
         programs: vec![mythic_devnet::ProgramConfig {
             id: pda::PROGRAM_ID.to_string(),
             path: elf,
-            upgrade_authority: Some(admin.pubkey().to_string()),
+            upgrade_authority: Some(keys.admin.pubkey().to_string()),
         }],
         ..mythic_devnet::DevnetConfig::default()
     };
@@ -142,10 +193,16 @@ async fn start() -> Parts {
             .is_ok_and(|slot| slot > 0)
     })
     .await;
-
-    for key in [&admin, &dev, &gateway] {
-        chain.airdrop(&key.pubkey(), 1_000 * SOL).await.unwrap();
+    for key in [&keys.admin, &keys.dev, &keys.gateway] {
+        let lamports = 1_000 * SOL;
+        chain.airdrop(&key.pubkey(), lamports).await.unwrap();
     }
+    (chain, rpc_url, ws_url)
+}
+
+/// The program's accounts: its configuration, a model, a vault with a grant, two validators.
+async fn set_up(chain: &ChainClient, keys: &Keys) -> (Pubkey, Vec<Arc<Validator>>) {
+    let (admin, dev) = (&keys.admin, &keys.dev);
     let initialize = ix::initialize(
         admin.pubkey(),
         admin.pubkey(),
@@ -153,27 +210,19 @@ async fn start() -> Parts {
         Pubkey::new_unique(),
         &Params::dev(),
     );
-    send(&chain, &[initialize], &[&admin]).await;
-    let gguf = dir.path().join("tiny.gguf");
-    std::fs::write(&gguf, tiny_gguf(true)).unwrap();
+    send(chain, &[initialize], &[admin]).await;
     let spec = spec();
+    let name = Text::new(MODEL).unwrap();
     let register = ix::register_model(
         admin.pubkey(),
         admin.pubkey(),
-        &RegisterModel {
-            spec,
-            name: Text::new(MODEL).unwrap(),
-        },
+        &RegisterModel { spec, name },
     );
-    send(&chain, &[register], &[&admin]).await;
+    send(chain, &[register], &[admin]).await;
     let model = pda::model(&spec.identity());
-    send(
-        &chain,
-        &[ix::deposit_vault(dev.pubkey(), dev.pubkey(), 100 * SOL)],
-        &[&dev],
-    )
-    .await;
-    grant(&chain, &dev, &delegate.pubkey(), SOL).await;
+    let deposit = ix::deposit_vault(dev.pubkey(), dev.pubkey(), 100 * SOL);
+    send(chain, &[deposit], &[dev]).await;
+    grant(chain, dev, &keys.delegate.pubkey(), SOL).await;
 
     let scene = Arc::new(validators::Scene::new(chain.clone()));
     let mut validators = Vec::new();
@@ -190,43 +239,28 @@ async fn start() -> Parts {
             gpu_name: Text::default(),
             endpoint: Text::new(&endpoint).unwrap(),
         };
-        send(
-            &chain,
-            &[ix::register_validator(
-                authority.pubkey(),
-                authority.pubkey(),
-                &args,
-                &[model],
-            )],
-            &[&authority],
-        )
-        .await;
+        let register =
+            ix::register_validator(authority.pubkey(), authority.pubkey(), &args, &[model]);
+        send(chain, &[register], &[&authority]).await;
         validators.push(validator);
     }
+    (model, validators)
+}
 
-    let key = |name: &str, key: &Keypair| -> PathBuf {
-        let path = dir.path().join(name);
+/// What does not depend on where the gateway and its parts listen: keys, and bounds that a test can wait for.
+fn configured(dir: &Path, keys: &Keys) -> GatewayConfig {
+    let file = |name: &str, key: &Keypair| -> PathBuf {
+        let path = dir.join(name);
         write_keypair(&path, key).unwrap();
         path
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = GatewayConfig {
-        listen: listener.local_addr().unwrap(),
-        public_url: format!("http://{}", listener.local_addr().unwrap()),
-        database_url: database_url.clone(),
-        rpc_url,
-        ws_url,
-        keypair_path: key("gateway.json", &gateway),
-        master_key_file: dir.path().join("master.key"),
-        models: vec![ModelConfig {
-            name: MODEL.into(),
-            identity: hex::encode(spec.identity()),
-            gguf,
-        }],
+    GatewayConfig {
+        keypair_path: file("gateway.json", &keys.gateway),
+        master_key_file: dir.join("master.key"),
         dev: true,
         dev_account: Some(DevAccount {
-            owner: dev.pubkey().to_string(),
-            delegate_keypair_path: key("delegate.json", &delegate),
+            owner: keys.dev.pubkey().to_string(),
+            delegate_keypair_path: file("delegate.json", &keys.delegate),
             key: Some(DEV_KEY.into()),
         }),
         outlay: Outlay {
@@ -243,29 +277,6 @@ async fn start() -> Parts {
             ..Timing::default()
         },
         ..GatewayConfig::default()
-    };
-    tokio::spawn(mythic_api::serve(
-        listener,
-        config.clone(),
-        CancellationToken::new(),
-    ));
-    let url = config.public_url.clone();
-    eventually("the gateway", async || {
-        reqwest::get(format!("{url}/v1/models"))
-            .await
-            .is_ok_and(|r| r.status().is_success())
-    })
-    .await;
-    Parts {
-        chain,
-        config,
-        dir,
-        postgres,
-        admin,
-        dev,
-        gateway_key: gateway.pubkey(),
-        model,
-        validators,
     }
 }
 
@@ -404,8 +415,14 @@ impl World {
 
     /// Lets the chain make so many slots at once.
     pub async fn advance(&self, slots: u64) {
-        let call =
-            json!({"jsonrpc": "2.0", "id": 1, "method": "mythic_advanceSlots", "params": [slots]});
+        self.command("mythic_advanceSlots", slots).await;
+        // As long as a gateway believes a blockhash, which is too old now.
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+    }
+
+    /// A command to the development chain.
+    pub async fn command(&self, method: &str, parameter: u64) {
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": [parameter]});
         let answer: Value = reqwest::Client::new()
             .post(&self.config.rpc_url)
             .json(&call)

@@ -6,8 +6,9 @@ use mythic_interface::{ix::RegisterModel, le::Text, state::ModelSpec};
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use tokio_postgres::Client;
 
-use crate::harness::{ask, send, spec, tiny_gguf, within};
+use crate::harness::{World, ask, send, spec, tiny_gguf, within};
 
 #[test]
 fn an_announcement_is_the_operators_alone() {
@@ -90,11 +91,7 @@ fn models_and_estimates_give_prices_and_the_network_is_shown() {
 #[test]
 fn health_names_the_open_alarms_by_kind_until_they_are_cleared() {
     within(|world| async move {
-        let (database, connection) =
-            tokio_postgres::connect(&world.database_url, tokio_postgres::NoTls)
-                .await
-                .unwrap();
-        tokio::spawn(connection);
+        let database = world.database().await;
         for (kind, detail, itself) in [
             ("root_conflict", "first", false),
             ("root_conflict", "second", false),
@@ -148,36 +145,39 @@ fn health_names_the_open_alarms_by_kind_until_they_are_cleared() {
     });
 }
 
+/// Three settled jobs of one owner, as the index writes them.
+async fn index_jobs(world: &World, database: &Client, projection: &str) {
+    let hex = |byte: u8| format!("\\x{}", hex::encode([byte; 32]));
+    for (id, slot) in [(1u8, 10), (2, 10), (3, 9)] {
+        let row = json!({
+            "bank": 0, "slot": slot + 5, "ordinal": 0, "write_seq": 3, "exact": true, "pubkey": hex(id), "requested_slot": slot,
+            "owner": hex(77), "requester": hex(77), "canceller": hex(0), "nonce": "\\x00112233445566778899aabbccddeeff",
+            "model": format!("\\x{}", hex::encode(world.model.to_bytes())), "validator": hex(5), "rent_payer": hex(6), "status": 5, "end_reason": 1,
+            "finish_reason": 1, "prompt_hash": hex(8), "prompt_tokens": 12, "max_output_tokens": 64, "output_tokens": 34, "price_in": 25_000,
+            "price_out": 50_000, "seed": hex(9), "temperature_milli": 0, "sampling_profile": 1, "prompt_source": "http://g", "terms_hash": hex(10),
+            "deadline_slot": 900, "window_slots": 100, "accepted_slot": slot, "submitted_slot": slot + 1, "ended_slot": slot + 5,
+            "window_end_slot": slot + 4, "open_disputes": 0, "output_root": hex(11), "fingerprint": hex(12), "ceiling_lamports": 3500,
+            "fee_lamports": 2000, "validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800, "refunded_lamports": 1500,
+            "lamports": 1,
+        });
+        let insert = format!(
+            "INSERT INTO {projection}.job SELECT * FROM jsonb_populate_record(NULL::{projection}.job, $1)"
+        );
+        database.execute(&insert, &[&row]).await.unwrap();
+    }
+}
+
 #[test]
 fn indexed_jobs_are_listed_filtered_and_paged() {
     within(|world| async move {
-        let config: tokio_postgres::Config = world.database_url.parse().unwrap();
-        let (database, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let database = world.database().await;
         let projection: String = database
             .query_one("SELECT projection FROM pipeline.lease", &[])
             .await
             .unwrap()
             .get(0);
-        let hex = |byte: u8| format!("\\x{}", hex::encode([byte; 32]));
         let owner = Pubkey::new_from_array([77; 32]);
-        for (id, slot) in [(1u8, 10), (2, 10), (3, 9)] {
-            let row = json!({
-                "bank": 0, "slot": slot + 5, "ordinal": 0, "write_seq": 3, "exact": true, "pubkey": hex(id), "requested_slot": slot,
-                "owner": hex(77), "requester": hex(77), "canceller": hex(0), "nonce": "\\x00112233445566778899aabbccddeeff",
-                "model": format!("\\x{}", hex::encode(world.model.to_bytes())), "validator": hex(5), "rent_payer": hex(6), "status": 5, "end_reason": 1,
-                "finish_reason": 1, "prompt_hash": hex(8), "prompt_tokens": 12, "max_output_tokens": 64, "output_tokens": 34, "price_in": 25_000,
-                "price_out": 50_000, "seed": hex(9), "temperature_milli": 0, "sampling_profile": 1, "prompt_source": "http://g", "terms_hash": hex(10),
-                "deadline_slot": 900, "window_slots": 100, "accepted_slot": slot, "submitted_slot": slot + 1, "ended_slot": slot + 5,
-                "window_end_slot": slot + 4, "open_disputes": 0, "output_root": hex(11), "fingerprint": hex(12), "ceiling_lamports": 3500,
-                "fee_lamports": 2000, "validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800, "refunded_lamports": 1500,
-                "lamports": 1,
-            });
-            let insert = format!(
-                "INSERT INTO {projection}.job SELECT * FROM jsonb_populate_record(NULL::{projection}.job, $1)"
-            );
-            database.execute(&insert, &[&row]).await.unwrap();
-        }
+        index_jobs(world, &database, &projection).await;
         let id = |byte: u8| Pubkey::new_from_array([byte; 32]).to_string();
         let mut seen = Vec::new();
         let mut after = String::new();
