@@ -293,16 +293,21 @@ pub async fn by_job(pool: &Pool, job: &Pubkey) -> ApiResult<Option<Attempt>> {
     Ok(row.as_ref().and_then(attempt))
 }
 
-/// Takes attempts that are due to be looked at, those that wait longest first; until the next look they are this gateway's.
+/// Takes attempts that are due to be looked at, those that wait longest first; until the next look they are this gateway's. Half of a
+/// page is for those whose state is new, so that however many linger, a job that was just given up is cancelled at once.
 /// Each look doubles the pause to the next, from a second to a minute, while the state stays.
 pub async fn due(pool: &Pool) -> ApiResult<Vec<Attempt>> {
     let client = pool.get().await?;
     let rows = client
         .query(
             &format!(
-                "WITH due AS (
-                    SELECT job FROM gateway.attempt WHERE state IN ('open', 'abandoned', 'unconfirmed', 'answered') AND next_look <= now()
-                     ORDER BY next_look, job LIMIT {PAGE} FOR UPDATE SKIP LOCKED),
+                "WITH fresh AS (
+                    SELECT job FROM gateway.attempt WHERE state IN ('open', 'abandoned', 'unconfirmed', 'answered') AND looks = 0
+                       AND next_look <= now() ORDER BY next_look, job LIMIT {PAGE} / 2 FOR UPDATE SKIP LOCKED),
+                 lingering AS (
+                    SELECT job FROM gateway.attempt WHERE state IN ('open', 'abandoned', 'unconfirmed', 'answered') AND looks > 0
+                       AND next_look <= now() ORDER BY next_look, job LIMIT {PAGE} - (SELECT count(*) FROM fresh) FOR UPDATE SKIP LOCKED),
+                 due AS (SELECT job FROM fresh UNION ALL SELECT job FROM lingering),
                  taken AS (
                     UPDATE gateway.attempt t
                        SET looks = looks + 1, next_look = now() + least(60, power(2, least(looks / 4, 6))) * interval '1 second'

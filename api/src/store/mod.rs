@@ -37,6 +37,7 @@ const FILES: &[Migration] = migrations!("../sql/gateway":
     "0003_attempts.sql",
     "0004_credit.sql",
     "0005_finish.sql",
+    "0006_fresh.sql",
 );
 
 const OWNER: Owner = Owner {

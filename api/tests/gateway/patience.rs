@@ -103,9 +103,9 @@ fn thousands_of_jobs_that_never_end_do_not_hide_a_newer_one() {
         database
             .execute(
                 "INSERT INTO gateway.attempt (job, request_id, choice, attempt, nonce, owner, requester, model, prompt_hash, prompt_tokens,
-                    max_output_tokens, price_in, price_out, ceiling_lamports, arguments, stop, client_paid, state, created_at, next_look)
+                    max_output_tokens, price_in, price_out, ceiling_lamports, arguments, stop, client_paid, state, created_at, next_look, looks)
                  SELECT sha256(('never' || n)::bytea), $1, 0, n, $2, $3, $3, $3, $3, 1, 1, 1, 1, 1, $4, '{}', true, 'abandoned',
-                        now() - interval '1 day', now() - interval '1 day' FROM generate_series(1, 3000) n",
+                        now() - interval '1 day', now() - interval '1 day', 1 FROM generate_series(1, 3000) n",
                 &[&request, &nonce.as_slice(), &[9u8; 32].as_slice(), &arguments.as_slice()],
             )
             .await
