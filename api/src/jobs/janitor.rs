@@ -45,7 +45,7 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
             }
         };
         if forgotten.is_none_or(|at| at.elapsed() > FORGET) {
-            match store::forget_old(&parts.pool, parts.config.timing.answer_hours).await {
+            match forget(&parts).await {
                 Ok(()) => forgotten = Some(std::time::Instant::now()),
                 Err(error) => tracing::warn!(%error, "forgetting old answers"),
             }
@@ -56,6 +56,11 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
             () = parts.janitor.notified() => {}
         }
     }
+}
+
+async fn forget(parts: &Jobs) -> ApiResult<()> {
+    store::forget_old(&parts.pool, parts.config.timing.answer_hours).await?;
+    store::credit::forget(&parts.pool).await
 }
 
 /// Looks at the attempts that are due; says how long until the next is.

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::{
     Pool, key,
-    outlay::{self, Funds},
+    outlay::{self, Address, Funds},
 };
 use crate::{
     error::{ApiError, ApiResult},
@@ -70,6 +70,14 @@ impl Attempt {
     pub fn expiry(&self) -> u64 {
         mythic_interface::window::nonce_expiry(&self.nonce)
     }
+
+    fn address(&self) -> Address {
+        Address {
+            job: self.job,
+            owner: self.owner,
+            expiry: self.expiry(),
+        }
+    }
 }
 
 const ATTEMPT: &str = "a.job, a.request_id, r.key_id, a.choice, a.attempt, a.nonce, a.owner, a.requester, a.model, a.arguments,
@@ -115,7 +123,13 @@ pub async fn insert_attempt(
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     if !attempt.client_paid {
-        outlay::lay_out(&transaction, attempt, (outlay::JOB_FEES, true), funds).await?;
+        outlay::lay_out(
+            &transaction,
+            attempt.address(),
+            (outlay::JOB_FEES, true),
+            funds,
+        )
+        .await?;
     }
     let arguments = &attempt.arguments;
     transaction
@@ -181,7 +195,13 @@ pub async fn hand_out(
         .await?
         .get(0);
     if handed && !attempt.client_paid {
-        outlay::lay_out(&transaction, attempt, (outlay::REQUEST_FEES, false), funds).await?;
+        outlay::lay_out(
+            &transaction,
+            attempt.address(),
+            (outlay::REQUEST_FEES, false),
+            funds,
+        )
+        .await?;
     }
     let note = Note {
         validator: Some(validator),

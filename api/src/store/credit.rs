@@ -230,7 +230,8 @@ pub async fn totals(pool: &Pool) -> ApiResult<Totals> {
 }
 
 /// Forgets transfers that could not be credited again for their age, and what jobs took of which nothing is out any more.
-pub(super) async fn forget(client: &tokio_postgres::Client) -> ApiResult<()> {
+pub async fn forget(pool: &Pool) -> ApiResult<()> {
+    let client = pool.get().await?;
     client
         .execute(
             "DELETE FROM gateway.credit_payment WHERE at < now() - interval '30 days'",

@@ -100,5 +100,5 @@ pub async fn forget_old(pool: &Pool, hours: u64) -> ApiResult<()> {
             &[],
         )
         .await?;
-    credit::forget(&client).await
+    Ok(())
 }

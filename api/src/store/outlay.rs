@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use deadpool_postgres::Transaction;
 use solana_pubkey::Pubkey;
 
-use super::{Attempt, credit};
+use super::credit;
 use crate::{
     config::Outlay,
     error::{ApiError, ApiResult},
@@ -29,6 +29,15 @@ pub struct Funds<'a> {
     pub purse: Option<u64>,
 }
 
+/// The job address that something is laid out for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Address {
+    pub job: Pubkey,
+    pub owner: Pubkey,
+    /// Last slot in which the job may come to be.
+    pub expiry: u64,
+}
+
 /// Why something is not free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bound {
@@ -39,14 +48,14 @@ enum Bound {
     OpenJobs,
 }
 
-/// Lays out `fees` for an attempt that the gateway pays for and, if it is `new`, its rent.
+/// Lays out `fees` for a job address that the gateway pays for and, if it is `new`, its rent.
 pub(super) async fn lay_out(
     transaction: &Transaction<'_>,
-    attempt: &Attempt,
+    address: Address,
     (fees, new): (u64, bool),
     funds: &Funds<'_>,
 ) -> ApiResult<()> {
-    let owner = attempt.owner.as_ref();
+    let owner = address.owner.as_ref();
     // Holds the row of the wallet's day to the end: what may be free is decided for one job of a wallet at a time.
     let own: i64 = transaction
         .query_one(
@@ -74,9 +83,9 @@ pub(super) async fn lay_out(
         return Ok(());
     };
     let take = credit::Take {
-        job: attempt.job,
-        owner: attempt.owner,
-        expiry: attempt.expiry(),
+        job: address.job,
+        owner: address.owner,
+        expiry: address.expiry,
         fees: over_fees.map_or(0, |_| fees),
         rent: over_rent.map_or(0, |_| funds.rent),
     };
