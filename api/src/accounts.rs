@@ -153,7 +153,6 @@ fn note(account: Option<&Account>) {
 
 /// Who may pay: the keys of the table and, on a development network, the DEV account.
 pub struct Accounts {
-    /// PostgreSQL.
     pub pool: Pool,
     /// Encrypts delegate keys.
     pub sealer: Sealer,

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::{Account, Accounts, Sealer},
-    chain::{Chain, blockhashes::Blockhashes, clock::Clock, purse::Purse},
+    chain::{Chain, blockhashes::Blockhashes, clock::Clock, payment::Payments, purse::Purse},
     config::GatewayConfig,
     dial::Dialer,
     feed::hub::Hub,
@@ -38,31 +38,26 @@ const STATEMENT: Duration = Duration::from_secs(10);
 
 /// What the routes share.
 pub struct App {
-    /// As loaded.
     pub config: Arc<GatewayConfig>,
-    /// PostgreSQL.
     pub pool: Pool,
-    /// The chain.
     pub chain: Arc<Chain>,
     /// Who pays.
     pub accounts: Arc<Accounts>,
     /// Takes signed requests, each once.
     pub receiver: Receiver,
+    /// Transfers that buy credit.
+    pub payments: Payments,
     /// Checks of results that each validator opened here.
     pub checks: Allowance<[u8; 32]>,
-    /// Models served.
     pub catalogue: Arc<Catalogue>,
-    /// Validators known.
     pub validators: Arc<Validators>,
     /// Requests under way and the jobs that they make.
     pub jobs: Arc<Jobs>,
     /// Bounds per key.
     pub limiter: Limiter,
-    /// The feed.
     pub hub: Arc<Hub>,
     /// What the HTTP edge keeps.
     pub edge: Arc<Edge>,
-    /// Counts.
     pub metrics: Arc<Metrics>,
     /// The gateway is stopping.
     pub stop: CancellationToken,
@@ -178,6 +173,7 @@ impl App {
             chain,
             accounts,
             receiver: Receiver::new(origin),
+            payments: Payments::default(),
             checks: Allowance::new(CHECKS, CHECK_EVERY, CHECKERS),
             catalogue,
             validators,

@@ -1,5 +1,7 @@
 //! The gateway's configuration: every key with a default, secrets only as paths of files.
 
+mod check;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -95,6 +97,8 @@ pub struct Limits {
     pub anonymous_per_minute: u32,
     /// API keys made per hour and address.
     pub keys_per_hour: u32,
+    /// Transfers that an address may tell of per hour; each may cost two calls to the chain.
+    pub credits_per_hour: u32,
     /// Subscribers of the feed in all.
     pub subscribers: u32,
     /// Requests that wait for a validator in all.
@@ -107,8 +111,8 @@ pub struct Limits {
     pub subscribers_per_address: u32,
 }
 
-/// What the operator lays out for those that pay by API key: the fees of their transactions, and rent that comes back. Who pays by
-/// their own transaction costs the operator nothing and is not bounded here.
+/// What the operator lays out for those that pay by API key: the fees of their transactions, and rent that comes back. What is beyond
+/// is taken of a wallet's prepaid credit. Who pays by their own transaction costs the operator nothing and is not bounded here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Outlay {
@@ -215,6 +219,7 @@ impl Default for Limits {
             concurrent: 256,
             anonymous_per_minute: 300,
             keys_per_hour: 60,
+            credits_per_hour: 60,
             subscribers: 1024,
             queue: 256,
             queue_per_key: 64,
@@ -249,253 +254,5 @@ impl GatewayConfig {
             .iter()
             .filter_map(|text| crate::http::address::parse_network(text))
             .collect()
-    }
-
-    /// Checks what types can't; the message names the key, the value and what is allowed.
-    pub fn validate(&self) -> Result<(), String> {
-        let http = |key: &str, url: &str, schemes: &[&str]| {
-            if schemes.iter().any(|scheme| url.starts_with(scheme)) {
-                Ok(())
-            } else {
-                Err(format!(
-                    "{key} = {url:?}: must begin with {}",
-                    schemes.join(" or ")
-                ))
-            }
-        };
-        mythic_wire::Origin::parse(&self.public_url)
-            .map_err(|error| format!("public_url: {error}"))?;
-        http("rpc_url", &self.rpc_url, &["http://", "https://"])?;
-        http("ws_url", &self.ws_url, &["ws://", "wss://"])?;
-        if self.public_url.len() > 96 {
-            return Err(format!(
-                "public_url = {:?}: at most 96 bytes, it is written into jobs",
-                self.public_url
-            ));
-        }
-        if let Err(error) = mythic_postgres::check_url(&self.database_url) {
-            return Err(format!("database_url: {error}"));
-        }
-        for (index, model) in self.models.iter().enumerate() {
-            let valid_name =
-                !model.name.is_empty() && model.name.len() <= 100 && !model.name.contains('@');
-            if !valid_name {
-                return Err(format!(
-                    "models[{index}].name = {:?}: 1 to 100 bytes without @",
-                    model.name
-                ));
-            }
-            if hex::decode(&model.identity).map_or(0, |bytes| bytes.len()) != 32 {
-                return Err(format!(
-                    "models[{index}].identity = {:?}: must be 64 hex digits",
-                    model.identity
-                ));
-            }
-            if self
-                .models
-                .iter()
-                .take(index)
-                .any(|other| other.identity.eq_ignore_ascii_case(&model.identity))
-            {
-                return Err(format!(
-                    "models[{index}].identity = {:?}: listed twice",
-                    model.identity
-                ));
-            }
-        }
-        for (key, list) in [
-            ("deny_validators", &self.deny_validators),
-            ("deny_wallets", &self.deny_wallets),
-        ] {
-            if let Some(wrong) = list
-                .iter()
-                .find(|address| address.parse::<solana_pubkey::Pubkey>().is_err())
-            {
-                return Err(format!("{key}: {wrong:?} is not a base58 address"));
-            }
-        }
-        if let Some(account) = &self.dev_account {
-            if !self.dev {
-                return Err("dev_account: only with dev = true".into());
-            }
-            if !self.listen.ip().is_loopback() {
-                return Err(format!(
-                    "dev_account: only with a loopback listen address, not {}: any API key pays with it",
-                    self.listen
-                ));
-            }
-            if !mythic_http::guard::is_local_url(&self.public_url) {
-                return Err(format!(
-                    "dev_account: only with a public_url on this machine, not {:?}: any request pays with it",
-                    self.public_url
-                ));
-            }
-            if !self.trusted_proxies.is_empty() {
-                return Err("dev_account: not behind proxies; take trusted_proxies away".into());
-            }
-            if account
-                .key
-                .as_ref()
-                .is_some_and(|key| key.len() < 16 || key.starts_with("mk-"))
-            {
-                return Err(
-                    "dev_account.key: at least 16 characters that do not begin with mk-".into(),
-                );
-            }
-            if account.owner.parse::<solana_pubkey::Pubkey>().is_err() {
-                return Err(format!(
-                    "dev_account.owner = {:?}: not a base58 address",
-                    account.owner
-                ));
-            }
-        }
-        if let Some(bad) = self
-            .trusted_proxies
-            .iter()
-            .find(|text| crate::http::address::parse_network(text).is_none())
-        {
-            return Err(format!(
-                "trusted_proxies = {bad:?}: must be an address or a network like 10.0.0.0/8"
-            ));
-        }
-        self.http
-            .validate()
-            .map_err(|error| format!("http.{error}"))?;
-        if self.limits.subscribers_for_validators >= self.limits.subscribers {
-            return Err(format!(
-                "limits.subscribers_for_validators = {}: must be less than limits.subscribers = {}",
-                self.limits.subscribers_for_validators, self.limits.subscribers
-            ));
-        }
-        if self.timing.unready_seconds > 3_600 || self.timing.drain_seconds > 3_600 {
-            return Err(
-                "timing.unready_seconds and timing.drain_seconds: at most 3600 each".into(),
-            );
-        }
-        let positive = [
-            ("limits.body_bytes", self.limits.body_bytes as u64),
-            (
-                "limits.requests_per_minute",
-                self.limits.requests_per_minute.into(),
-            ),
-            (
-                "limits.concurrent_per_key",
-                self.limits.concurrent_per_key.into(),
-            ),
-            ("limits.concurrent", self.limits.concurrent.into()),
-            (
-                "limits.anonymous_per_minute",
-                self.limits.anonymous_per_minute.into(),
-            ),
-            ("limits.keys_per_hour", self.limits.keys_per_hour.into()),
-            (
-                "limits.subscribers_per_address",
-                self.limits.subscribers_per_address.into(),
-            ),
-            ("limits.queue", self.limits.queue.into()),
-            ("limits.queue_per_key", self.limits.queue_per_key.into()),
-            ("outlay.jobs_per_owner", self.outlay.jobs_per_owner.into()),
-            ("outlay.rent_seconds", self.outlay.rent_seconds),
-            (
-                "outlay.fees_per_owner_per_day",
-                self.outlay.fees_per_owner_per_day,
-            ),
-            ("outlay.fees_per_day", self.outlay.fees_per_day),
-            ("timing.confirm_seconds", self.timing.confirm_seconds),
-            ("timing.queue_seconds", self.timing.queue_seconds),
-            ("timing.instance_seconds", self.timing.instance_seconds),
-            ("timing.admission_seconds", self.timing.admission_seconds),
-            ("timing.accept_seconds", self.timing.accept_seconds),
-            (
-                "timing.first_token_seconds",
-                self.timing.first_token_seconds,
-            ),
-            ("timing.next_token_seconds", self.timing.next_token_seconds),
-            ("timing.answer_hours", self.timing.answer_hours),
-            ("deadline_slots", self.deadline_slots.into()),
-            ("nonce_slots", self.nonce_slots),
-        ];
-        match positive
-            .iter()
-            .find(|(_, value)| *value == 0 || *value > 1 << 40)
-        {
-            Some((key, value)) => Err(format!(
-                "{key} = {value}: must be at least 1 and at most 2^40"
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(change: impl FnOnce(&mut GatewayConfig)) -> String {
-        let mut config = GatewayConfig::default();
-        change(&mut config);
-        config.validate().unwrap_err()
-    }
-
-    #[test]
-    fn the_default_is_valid() {
-        GatewayConfig::default().validate().unwrap();
-    }
-
-    #[test]
-    fn errors_name_the_key() {
-        assert!(refused(|c| c.rpc_url = "8899".into()).starts_with("rpc_url"));
-        assert!(
-            refused(|c| c.public_url = format!("http://{}", "a".repeat(96)))
-                .starts_with("public_url")
-        );
-        assert!(refused(|c| c.limits.concurrent = 0).starts_with("limits.concurrent"));
-        let model = || ModelConfig {
-            name: "m".into(),
-            identity: "00".repeat(32),
-            gguf: "m.gguf".into(),
-        };
-        assert!(refused(|c| c.models = vec![model(), model()]).contains("twice"));
-        assert!(
-            refused(|c| c.models = vec![ModelConfig {
-                identity: "0".into(),
-                ..model()
-            }])
-            .contains("identity")
-        );
-    }
-
-    #[test]
-    fn an_account_for_everybody_stays_on_loopback() {
-        let account = DevAccount {
-            owner: "11111111111111111111111111111111".into(),
-            delegate_keypair_path: "d.json".into(),
-            key: None,
-        };
-        assert!(refused(|c| c.dev_account = Some(account.clone())).contains("dev = true"));
-        let message = refused(|c| {
-            c.dev = true;
-            c.listen = "0.0.0.0:4002".parse().unwrap();
-            c.dev_account = Some(account.clone());
-        });
-        assert!(message.contains("loopback"), "{message}");
-        // Behind a proxy on the same machine `listen` is loopback and the gateway public all the same.
-        let message = refused(|c| {
-            c.dev = true;
-            c.public_url = "https://gateway.example".into();
-            c.dev_account = Some(account.clone());
-        });
-        assert!(message.contains("public_url"), "{message}");
-        let message = refused(|c| {
-            c.dev = true;
-            c.trusted_proxies = vec!["127.0.0.1".into()];
-            c.dev_account = Some(account.clone());
-        });
-        assert!(message.contains("trusted_proxies"), "{message}");
-    }
-
-    #[test]
-    fn unknown_keys_are_refused() {
-        assert!(serde_json::from_str::<GatewayConfig>(r#"{"liste": 1}"#).is_err());
     }
 }

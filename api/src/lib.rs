@@ -26,11 +26,12 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Json, Router, routing::get};
+use mythic_support::Backoff;
 use tokio_util::sync::CancellationToken;
 
 use app::App;
 pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
-use jobs::{janitor, recover};
+use jobs::{janitor, recover, rents};
 use routes::pages;
 
 /// How long streams that are told of a stop have to pass it on.
@@ -72,14 +73,12 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let app = App::new(config, stop.clone()).await?;
-    let mut pause = Duration::from_millis(200);
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     while let Err(error) = prepare(&app).await {
         tracing::warn!(%error, "laying out the gateway's tables; trying again");
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(pause) => {}
+        if !backoff.wait(&stop).await {
+            return Ok(());
         }
-        pause = (pause * 2).min(Duration::from_secs(5));
     }
     let closing = app.edge.life.closing.clone();
     let background = [
@@ -93,6 +92,7 @@ pub async fn serve(
         }),
         tokio::spawn(janitor::run(app.jobs.clone(), closing.clone())),
         tokio::spawn(recover::run(app.jobs.clone(), closing.clone())),
+        tokio::spawn(rents::run(app.jobs.clone(), closing.clone())),
     ];
     tracing::info!(address = %listener.local_addr()?, url = %app.config.public_url, dev = app.config.dev, "gateway ready");
     let limits = mythic_http::Limits {

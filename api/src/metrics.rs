@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder, register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
-    register_int_counter_with_registry, register_int_gauge_with_registry,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, register_histogram_vec_with_registry, register_histogram_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
 /// What is counted.
@@ -27,6 +28,10 @@ pub struct Metrics {
     pub breakers: IntGauge,
     /// Lamports of the fee payer.
     pub payer: IntGauge,
+    /// Prepaid credit of all wallets, by what became of it.
+    pub credit: IntGaugeVec,
+    /// Transfers that were told of, by how that ended.
+    pub payments: IntCounterVec,
     /// Database connections in use.
     pub pool_in_use: IntGauge,
     /// Tasks that wait for a database connection.
@@ -50,22 +55,12 @@ impl Metrics {
         let seconds = vec![
             0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
         ];
-        let first_text = prometheus::Histogram::with_opts(
-            HistogramOpts::new(
-                "mythic_gateway_first_text_seconds",
-                "From the request to the first text of its answer",
-            )
-            .buckets(seconds.clone()),
-        )?;
-        registry.register(Box::new(first_text.clone()))?;
-        let queue_wait = prometheus::Histogram::with_opts(
-            HistogramOpts::new(
-                "mythic_gateway_queue_wait_seconds",
-                "From a request's readiness to a validator with a place for it",
-            )
-            .buckets(seconds.clone()),
-        )?;
-        registry.register(Box::new(queue_wait.clone()))?;
+        let histogram = |name: &str, help: &str| {
+            let options = HistogramOpts::new(name, help).buckets(seconds.clone());
+            register_histogram_with_registry!(options, registry)
+        };
+        let counter =
+            |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
         let gauge =
             |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
         Ok(Self {
@@ -76,12 +71,18 @@ impl Metrics {
             )?,
             latency: register_histogram_vec_with_registry!(
                 HistogramOpts::new("mythic_gateway_request_seconds", "Time to response headers")
-                    .buckets(seconds),
+                    .buckets(seconds.clone()),
                 &["route"],
                 registry
             )?,
-            first_text,
-            queue_wait,
+            first_text: histogram(
+                "mythic_gateway_first_text_seconds",
+                "From the request to the first text of its answer",
+            )?,
+            queue_wait: histogram(
+                "mythic_gateway_queue_wait_seconds",
+                "From a request's readiness to a validator with a place for it",
+            )?,
             janitor_backlog: gauge(
                 "mythic_gateway_janitor_backlog",
                 "Jobs that the gateway has to look after",
@@ -97,6 +98,20 @@ impl Metrics {
             payer: gauge(
                 "mythic_gateway_payer_lamports",
                 "What the gateway's account held when it was last read",
+            )?,
+            credit: register_int_gauge_vec_with_registry!(
+                "mythic_gateway_credit_lamports",
+                "Prepaid credit of all wallets: balance, held as rent, spent on fees",
+                &["kind"],
+                registry
+            )?,
+            payments: register_int_counter_vec_with_registry!(
+                Opts::new(
+                    "mythic_gateway_credit_payments_total",
+                    "Transfers that wallets told of, by outcome: credited, or the code of the refusal"
+                ),
+                &["outcome"],
+                registry
             )?,
             pool_in_use: gauge(
                 "mythic_gateway_database_connections_in_use",
@@ -114,31 +129,14 @@ impl Metrics {
                 &["outcome", "validator"],
                 registry
             )?,
-            tokens: register_int_counter_with_registry!(
-                "mythic_gateway_tokens_total",
-                "Output tokens handed out",
-                registry
-            )?,
-            cancels: register_int_counter_with_registry!(
+            tokens: counter("mythic_gateway_tokens_total", "Output tokens handed out")?,
+            cancels: counter(
                 "mythic_gateway_cancels_total",
                 "CancelJob transactions sent",
-                registry
             )?,
-            running: register_int_gauge_with_registry!(
-                "mythic_gateway_running_requests",
-                "Requests under way",
-                registry
-            )?,
-            subscribers: register_int_gauge_with_registry!(
-                "mythic_gateway_feed_subscribers",
-                "Subscribers of the feed",
-                registry
-            )?,
-            feed_seq: register_int_gauge_with_registry!(
-                "mythic_gateway_feed_seq",
-                "Newest feed event heard of",
-                registry
-            )?,
+            running: gauge("mythic_gateway_running_requests", "Requests under way")?,
+            subscribers: gauge("mythic_gateway_feed_subscribers", "Subscribers of the feed")?,
+            feed_seq: gauge("mythic_gateway_feed_seq", "Newest feed event heard of")?,
             registry,
         })
     }

@@ -16,8 +16,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     error::ErrorBody,
-    intake::{chat, completion::ChatCompletionChunk},
-    routes::{disputes, health, jobs, keys, lists, metrics, nodes, stream},
+    intake::{chat, completion::ChatCompletionChunk, estimate, inference},
+    routes::{credit, disputes, health, jobs, keys, lists, metrics, nodes, stream},
 };
 
 #[derive(OpenApi)]
@@ -96,8 +96,8 @@ fn add_shared(operation: &mut Operation) {
 pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenApi) {
     let (router, mut described) = OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(chat::completions))
-        .routes(routes!(chat::inference))
-        .routes(routes!(chat::estimate))
+        .routes(routes!(inference::inference))
+        .routes(routes!(estimate::estimate))
         .routes(routes!(lists::models))
         .routes(routes!(lists::model))
         .routes(routes!(lists::network))
@@ -115,6 +115,7 @@ pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenAp
         .routes(routes!(nodes::announce))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::delete))
+        .routes(routes!(credit::show, credit::pay_in))
         .routes(routes!(stream::sse))
         .routes(routes!(stream::ws))
         .routes(routes!(health::health))

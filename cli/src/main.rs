@@ -19,8 +19,8 @@ mod units;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use commands::{
-    ai, calibrate, check, disputes, doctor, grant, jobs, key, model as models, network, node,
-    verify, wallet,
+    ai, calibrate, check, credit, disputes, doctor, grant, jobs, key, model as models, network,
+    node, verify, wallet,
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
@@ -75,6 +75,9 @@ enum Command {
     /// What a delegate may spend from the vault
     #[command(subcommand)]
     Grant(grant::Grant),
+    /// What is prepaid at the gateway for fees and rent
+    #[command(subcommand)]
+    Credit(credit::Credit),
     /// API keys: key, deposit and grant in one
     #[command(subcommand)]
     Key(key::Key),
@@ -126,6 +129,7 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
         Command::Wallet(command) => wallet::wallet(command, connection).await,
         Command::Vault(command) => wallet::vault(command, connection).await,
         Command::Grant(command) => grant::run(command, connection).await,
+        Command::Credit(command) => credit::run(command, connection).await,
         Command::Key(command) => key::run(command, connection).await,
         Command::Doctor { json } => doctor::run(json, connection).await,
         Command::Config(command) => check::config(command),

@@ -2,7 +2,7 @@
 //!
 //! [`keys`] reads and writes key files; [`pda`] derives addresses; [`ix`] builds one instruction each; [`request`] is the
 //! half-signed request that gateways and validators exchange; [`ChainClient`] reads accounts, sends transactions
-//! (`care.rs`) and follows what changes (`ws.rs`); [`Filter`] says which accounts a list holds.
+//! (`care.rs`), looks transactions up (`transaction.rs`) and follows what changes (`ws.rs`); [`Filter`] says which accounts a list holds.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod filter;
 pub mod keys;
 pub mod request;
 mod rpc;
+mod transaction;
 mod ws;
 
 pub use chain::{
@@ -23,4 +24,5 @@ pub use chain::{
 pub use error::ClientError;
 pub use filter::Filter;
 pub use mythic_interface::{address as pda, ix};
+pub use transaction::Landed;
 pub use ws::{AccountSnapshot, AccountWatch, SlotInfo, SlotWatch};

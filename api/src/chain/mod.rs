@@ -3,7 +3,9 @@
 pub mod blockhashes;
 pub mod clock;
 pub mod errors;
+pub mod own;
 pub mod pay;
+pub mod payment;
 pub mod purse;
 
 use std::sync::Arc;

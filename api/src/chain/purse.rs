@@ -14,10 +14,14 @@ use crate::{
 /// How long a balance is believed.
 const LIFE: Duration = Duration::from_secs(5);
 
-/// The payer's balance, read by one at a time.
+/// How long the chain's price of rent is believed.
+const RENT_LIFE: Duration = Duration::from_secs(3_600);
+
+/// The payer's balance and what it fronts for a job, read by one at a time.
 #[derive(Default)]
 pub struct Purse {
     seen: Mutex<Option<(Instant, u64)>>,
+    rent: tokio::sync::Mutex<Option<(Instant, u64)>>,
     reading: tokio::sync::Mutex<()>,
 }
 
@@ -44,6 +48,17 @@ impl Purse {
         }
         let lamports = client.balance(payer).await.map_err(chain_error)?;
         *self.seen.lock() = Some((Instant::now(), lamports));
+        Ok(lamports)
+    }
+
+    /// Rent of an account of so many bytes; it is always asked for the same number.
+    pub async fn rent(&self, client: &ChainClient, bytes: usize) -> ApiResult<u64> {
+        let mut known = self.rent.lock().await;
+        if let Some((_, lamports)) = known.filter(|(at, _)| at.elapsed() < RENT_LIFE) {
+            return Ok(lamports);
+        }
+        let lamports = client.rent(bytes).await.map_err(chain_error)?;
+        *known = Some((Instant::now(), lamports));
         Ok(lamports)
     }
 

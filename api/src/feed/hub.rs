@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use mythic_support::Backoff;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +62,7 @@ impl Hub {
 
     /// Listens until told to stop; a lost connection is made again.
     pub async fn run(&self, pool: &Pool, database_url: &str, stop: CancellationToken) {
-        let mut pause = Duration::from_millis(200);
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         let mut read_to: Option<i64> = None;
         while !stop.is_cancelled() {
             let started = std::time::Instant::now();
@@ -75,13 +76,11 @@ impl Hub {
             }
             self.connected.store(false, Ordering::Relaxed);
             if started.elapsed() > Duration::from_secs(30) {
-                pause = Duration::from_millis(200);
+                backoff.reset();
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+            if !backoff.wait(&stop).await {
+                return;
             }
-            pause = (pause * 2).min(Duration::from_secs(10));
         }
     }
 

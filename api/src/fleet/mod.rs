@@ -2,5 +2,6 @@
 
 pub mod limits;
 pub mod queue;
+pub mod record;
 pub mod routing;
 pub mod validators;

@@ -14,15 +14,16 @@ use mythic_interface::{
     params::Rules,
     state::{Validator, ValidatorStatus},
 };
-use mythic_wire::{ANNOUNCE_SECONDS, Announcement, parse_hex32};
+use mythic_wire::{ANNOUNCE_SECONDS, Announcement, allowance::Allowance, parse_hex32};
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
 use crate::{
     chain::{Chain, errors::chain_error},
     error::ApiResult,
-    fleet::routing::{
-        Breaker, Fleet, Load, LoadGuard, NoChoice, Node, Request, Router, Speed, SuccessRate,
+    fleet::{
+        record::{Breaker, Load, LoadGuard, Speed, SuccessRate},
+        routing::{Fleet, NoChoice, Node, Request, Router},
     },
 };
 
@@ -35,6 +36,9 @@ const LIST_PAUSE: Duration = Duration::from_secs(1);
 /// Authorities that are known not to be registered, and how long that is believed.
 const STRANGERS: usize = 4_096;
 const STRANGER_LIFE: Duration = Duration::from_secs(10);
+/// Authorities that the chain is asked for at once because the list does not have them, and how soon for one more: whoever asks for
+/// many is told what the list says.
+const LOOKUPS: (u32, Duration) = (20, Duration::from_millis(200));
 /// Prompt beginnings remembered per validator.
 const PREFIXES: usize = 256;
 /// Jobs that may wait at a validator beside those that it works on.
@@ -88,6 +92,7 @@ pub struct Validators {
     reading: tokio::sync::Mutex<()>,
     stale: AtomicBool,
     strangers: Mutex<HashMap<[u8; 32], Instant>>,
+    lookups: Allowance<()>,
 }
 
 fn fresh(announced: &Option<(Instant, Announcement)>, now: Instant) -> Option<&Announcement> {
@@ -109,6 +114,7 @@ impl Validators {
             reading: tokio::sync::Mutex::default(),
             stale: AtomicBool::new(false),
             strangers: Mutex::default(),
+            lookups: Allowance::new(LOOKUPS.0, LOOKUPS.1, 1),
         }
     }
 
@@ -200,7 +206,7 @@ impl Validators {
             .map(|validator| {
                 let entry = entries.get(&validator.authority);
                 let announcement = entry.and_then(|entry| fresh(&entry.announced, now));
-                picture(validator, entry, announcement, slot, rules, price, now)
+                picture(validator, (entry, announcement, now), (slot, rules, price))
             })
             .collect();
         Fleet { nodes }
@@ -309,6 +315,9 @@ impl Validators {
         {
             return Ok(None);
         }
+        if !self.lookups.take(&(), Instant::now()) {
+            return Ok(None);
+        }
         let address = mythic_client::pda::validator(authority);
         let found = self
             .chain
@@ -348,14 +357,11 @@ fn endpoint(validator: &Validator, announced: Option<&Announcement>) -> String {
         .to_owned()
 }
 
+/// A validator as the router sees it at `now`, from what is known of it, at `slot` under these rules and prices.
 fn picture(
     validator: &Validator,
-    entry: Option<&Entry>,
-    announced: Option<&Announcement>,
-    slot: u64,
-    rules: &Rules,
-    price: (u32, u32),
-    now: Instant,
+    (entry, announced, now): (Option<&Entry>, Option<&Announcement>, Instant),
+    (slot, rules, price): (u64, &Rules, (u32, u32)),
 ) -> Node {
     let (own_jobs, own_tokens) =
         entry.map_or((0, 0), |entry| (entry.load.jobs(), entry.load.tokens()));
@@ -463,15 +469,8 @@ mod tests {
     }
 
     fn see(v: &Validator, announced: Option<&Announcement>, price: (u32, u32)) -> Node {
-        picture(
-            v,
-            None,
-            announced,
-            10,
-            &Params::mainnet().rules,
-            price,
-            Instant::now(),
-        )
+        let rules = Params::mainnet().rules;
+        picture(v, (None, announced, Instant::now()), (10, &rules, price))
     }
 
     #[test]

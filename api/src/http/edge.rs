@@ -35,6 +35,8 @@ pub struct Edge {
     pub anonymous: AddressLimiter,
     /// Keys made, by address.
     pub keys_made: AddressLimiter,
+    /// Transfers told of, by address.
+    pub payments_told: AddressLimiter,
     /// Places of the feed.
     pub feed: Places,
     /// When chain and database were last well.
@@ -58,6 +60,11 @@ impl Edge {
                 limits.keys_per_hour,
                 Duration::from_secs(3_600),
                 "API keys",
+            ),
+            payments_told: AddressLimiter::new(
+                limits.credits_per_hour,
+                Duration::from_secs(3_600),
+                "transfers",
             ),
             feed: Places::new(limits),
             probe: Probe::default(),

@@ -20,16 +20,22 @@ pub struct Probe {
     pub chain: Mutex<Option<Instant>>,
     pub database: Mutex<Option<Instant>>,
     pub last: tokio::sync::Mutex<Option<(Instant, Arc<Health>)>>,
+    /// When `/readyz` last looked for itself.
+    pub looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Probe {
     /// True if `part` answered now or a short while ago.
     pub fn well<T, E>(part: &Mutex<Option<Instant>>, outcome: &Result<T, E>) -> bool {
-        let mut last = part.lock();
         if outcome.is_ok() {
-            *last = Some(Instant::now());
+            *part.lock() = Some(Instant::now());
         }
-        last.is_some_and(|at| at.elapsed() < GRACE)
+        Self::is_well(part)
+    }
+
+    /// True if `part` answered a short while ago.
+    pub fn is_well(part: &Mutex<Option<Instant>>) -> bool {
+        part.lock().is_some_and(|at| at.elapsed() < GRACE)
     }
 }
 

@@ -23,7 +23,10 @@ use crate::{
     config::{GatewayConfig, ModelConfig},
     error::{ApiError, ApiResult},
     http::Edge,
-    intake::openai::{ChatMessage, ChatRequest, DEFAULT_MAX_TOKENS},
+    intake::{
+        history::ChatMessage,
+        openai::{ChatRequest, DEFAULT_MAX_TOKENS},
+    },
 };
 
 /// How long prices and rules are believed before they are read again.

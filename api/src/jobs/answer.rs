@@ -1,5 +1,6 @@
 //! Answers: what a run produced. Pure.
 
+use mythic_wire::Finish;
 use serde::{Deserialize, Serialize};
 
 /// One candidate of a position.
@@ -25,18 +26,6 @@ pub struct Piece {
     pub logprob: Option<(Candidate, Vec<Candidate>)>,
 }
 
-/// Why an answer ended, in OpenAI's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Finish {
-    /// The model was done, or a stop string came.
-    Stop,
-    /// The token limit came.
-    Length,
-    /// The client went away; what it had been given is what it has.
-    Cancelled,
-}
-
 /// How a choice ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChoiceEnd {
@@ -44,7 +33,7 @@ pub struct ChoiceEnd {
     pub job: String,
     /// The validator's authority, base58.
     pub validator: String,
-    /// Why it ended.
+    #[serde(with = "mythic_wire::finish")]
     pub finish: Finish,
     /// Tokens of the prompt as the model saw it.
     pub prompt_tokens: u32,

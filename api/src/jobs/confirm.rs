@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mythic_client::Commitment;
 use mythic_interface::{hash::job_seed, state::Job};
+use mythic_support::Backoff;
 use solana_pubkey::Pubkey;
 use tokio::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::{
     store::Attempt,
 };
 
-/// Pauses between two reads.
+/// Pauses between two reads: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(40), Duration::from_millis(500));
 
 /// Reads a job until `ready` says what it is, or `until` has come.
@@ -22,7 +23,7 @@ async fn read<T>(
     until: Instant,
     mut ready: impl FnMut(&Job) -> Option<T>,
 ) -> Option<T> {
-    let mut pause = PAUSES.0;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         match tokio::time::timeout_at(until, pay::job(chain, address, Commitment::Processed)).await
         {
@@ -35,11 +36,11 @@ async fn read<T>(
             Ok(Ok(None)) => {}
             Ok(Err(error)) => tracing::debug!(%error, job = %address, "reading a job"),
         }
+        let pause = backoff.pause();
         if Instant::now() + pause >= until {
             return None;
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(PAUSES.1);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use mythic_interface::state::Job;
-use mythic_wire::{self as wire, Evidence, InferenceRequest, NodeEvent};
+use mythic_wire::{Evidence, Finish, InferenceRequest, NodeEvent, parse_hex32};
 use solana_pubkey::Pubkey;
 use tokio::time::{Instant, timeout_at};
 
@@ -14,10 +14,10 @@ use crate::{
     fleet::routing::Node,
     jobs::{
         Jobs,
-        answer::{ChoiceAnswer, ChoiceEnd, Finish, Piece},
+        answer::{ChoiceAnswer, ChoiceEnd, Piece},
         attempt::{Event, View},
         confirm,
-        result::{Decoder, finish_of, receipt},
+        result::{Decoder, receipt},
         run::{Run, Step},
         work::Work,
     },
@@ -41,7 +41,6 @@ const PROMPT_BYTES: usize = 16;
 pub struct Dispatch<'a> {
     /// What jobs run with.
     pub parts: &'a Jobs,
-    /// The request.
     pub run: &'a Run,
     /// What it asks.
     pub work: &'a Work,
@@ -318,8 +317,8 @@ impl<'a> Incoming<'a> {
         if digests.prompt_hash != job.terms.prompt_hash {
             return Err("the evidence is of another prompt");
         }
-        if wire::parse_hex32(fingerprint) != Some(digests.fingerprint)
-            || wire::parse_hex32(output_root) != Some(digests.output_root)
+        if parse_hex32(fingerprint) != Some(digests.fingerprint)
+            || parse_hex32(output_root) != Some(digests.output_root)
         {
             return Err("the fingerprint is not the evidence's");
         }
@@ -327,11 +326,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// Ends the answer: the chain must show the result, else it is marked as not confirmed.
-    async fn done(
-        &mut self,
-        finish: wire::Finish,
-        evidence: &Evidence,
-    ) -> Result<Box<Done>, String> {
+    async fn done(&mut self, finish: Finish, evidence: &Evidence) -> Result<Box<Done>, String> {
         let d = self.d;
         let timing = &d.parts.config.timing;
         let until = Instant::now() + Duration::from_secs(timing.confirm_seconds);
@@ -341,7 +336,11 @@ impl<'a> Incoming<'a> {
             self.hand_out(piece);
         }
         let output_tokens = u32::try_from(self.output.len()).unwrap_or(u32::MAX);
-        let mut end = end(d, finish_of(finish, self.decoder.stopped), output_tokens);
+        let finish = match self.decoder.stopped {
+            true => Finish::Stopped,
+            false => finish,
+        };
+        let mut end = end(d, finish, output_tokens);
         end.unconfirmed = !confirmed;
         let middle = self.times.len() / 2;
         let pace = match (self.times.get(middle), self.times.last()) {

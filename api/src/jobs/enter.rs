@@ -19,7 +19,7 @@ use crate::{
         Jobs,
         answer::ChoiceAnswer,
         attempt::{Event, State},
-        dispatch, janitor,
+        dispatch, janitor, place,
         run::{Reader, Rejoin, Run, RunHead},
         work::{Payer, Work},
     },
@@ -253,10 +253,11 @@ async fn send_first(parts: &Arc<Jobs>, run: &Run, work: &Work) -> ApiResult<Pubk
     };
     let earlier = store::attempts(&parts.pool, &run.head.id).await?;
     let number = earlier.last().map_or(0, |attempt| attempt.attempt + 1);
-    let mut attempt = dispatch::new_attempt(parts, run, work, (0, number), slot)?;
+    let mut attempt = place::new_attempt(parts, run, work, (0, number), slot)?;
     attempt.state = State::Open;
     let prompt = (work.plan.prompt_ids.as_slice(), &work.plan.salt);
-    store::insert_attempt(&parts.pool, &attempt, Some(prompt), &parts.config.outlay).await?;
+    let funds = parts.funds().await?;
+    store::insert_attempt(&parts.pool, &attempt, Some(prompt), &funds).await?;
     let sent = match &work.payer {
         Payer::Key(_) => janitor::send_open(parts, &attempt).await,
         Payer::Client(client, _) => parts

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt;
 use mythic_client::{ClientError, Commitment, account::decode};
 use mythic_interface::state::Job;
+use mythic_support::Backoff;
 use solana_pubkey::Pubkey;
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +20,6 @@ use crate::{
     store::{self, Attempt, Note},
 };
 
-/// Pause after a failure, doubled up to the second with each.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Longest sleep: the forgetting must not wait for a request.
 const IDLE: Duration = Duration::from_secs(600);
 /// How often what is past its time is forgotten.
@@ -32,22 +31,21 @@ const SENDING: usize = 8;
 
 /// Runs until told to stop.
 pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
-    let mut failed = PAUSES.0;
+    let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(30));
     let mut forgotten: Option<std::time::Instant> = None;
     while !stop.is_cancelled() {
         let pause = match look(&parts).await {
             Ok(pause) => {
-                failed = PAUSES.0;
+                backoff.reset();
                 pause
             }
             Err(error) => {
                 tracing::warn!(%error, "looking after jobs; trying again");
-                failed = (failed * 2).min(PAUSES.1);
-                failed
+                backoff.pause()
             }
         };
         if forgotten.is_none_or(|at| at.elapsed() > FORGET) {
-            match store::forget_old(&parts.pool, parts.config.timing.answer_hours).await {
+            match forget(&parts).await {
                 Ok(()) => forgotten = Some(std::time::Instant::now()),
                 Err(error) => tracing::warn!(%error, "forgetting old answers"),
             }
@@ -58,6 +56,11 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
             () = parts.janitor.notified() => {}
         }
     }
+}
+
+async fn forget(parts: &Jobs) -> ApiResult<()> {
+    store::forget_old(&parts.pool, parts.config.timing.answer_hours).await?;
+    store::credit::forget(&parts.pool).await
 }
 
 /// Looks at the attempts that are due; says how long until the next is.

@@ -1,19 +1,25 @@
 //! How requests run: a run's events, the jobs that carry it, their answers, and what outlives the request.
 
+mod after;
 pub mod answer;
 pub mod attempt;
+mod choice;
 mod confirm;
 pub mod dispatch;
 pub mod drive;
 pub mod enter;
 pub mod janitor;
+mod place;
 pub mod recover;
+pub mod rents;
 pub mod result;
 pub mod run;
 pub mod work;
 
 use std::sync::Arc;
 
+use mythic_interface::state::Job;
+use solana_signer::Signer;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,29 +28,24 @@ use crate::{
     chain::Chain,
     config::GatewayConfig,
     dial::Dialer,
+    error::ApiResult,
     fleet::{queue::Queue, validators::Validators},
     intake::plan::Catalogue,
     metrics::Metrics,
-    store::Pool,
+    store::{Funds, Pool},
 };
 
 /// What jobs are made of and run with.
 pub struct Jobs {
-    /// As loaded.
     pub config: Arc<GatewayConfig>,
-    /// PostgreSQL.
     pub pool: Pool,
-    /// The chain.
     pub chain: Arc<Chain>,
     /// Who pays.
     pub accounts: Arc<Accounts>,
-    /// Models served.
     pub catalogue: Arc<Catalogue>,
-    /// Validators known.
     pub validators: Arc<Validators>,
     /// Dials them.
     pub dialer: Dialer,
-    /// Counts.
     pub metrics: Arc<Metrics>,
     /// Requests under way.
     pub runs: run::Runs,
@@ -58,4 +59,17 @@ pub struct Jobs {
     pub tracker: TaskTracker,
     /// The gateway is stopping.
     pub stop: CancellationToken,
+}
+
+impl Jobs {
+    /// What the operator lays out for a job that it pays for.
+    pub async fn funds(&self) -> ApiResult<Funds<'_>> {
+        let chain = &self.chain;
+        Ok(Funds {
+            bounds: &self.config.outlay,
+            operator: chain.payer.pubkey(),
+            rent: chain.purse.rent(&chain.client, Job::LEN).await?,
+            purse: chain.purse.last(),
+        })
+    }
 }

@@ -6,6 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use axum::http::StatusCode;
 use mythic_client::Commitment;
 use mythic_interface::state::JobStatus;
+use mythic_support::Backoff;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,7 @@ use crate::{
 const LOST_SECONDS: u64 = 30;
 /// How long the evidence of a finished job is asked for.
 const EVIDENCE_PATIENCE: Duration = Duration::from_secs(120);
-/// Pauses between two looks at a job.
+/// Pauses between two looks at a job: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// Shows signs of life and takes over what is left, until told to stop.
@@ -151,7 +152,7 @@ async fn one(parts: &Jobs, attempt: &Attempt) -> (bool, Option<ChoiceAnswer>) {
         return (true, attempt.answer.clone());
     }
     let mut waited: Option<Instant> = None;
-    let mut pause = PAUSES.0;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         match pay::job(&parts.chain, &attempt.job, Commitment::Processed).await {
             Err(error) => tracing::debug!(%error, job = %attempt.job, "recovering"),
@@ -179,8 +180,7 @@ async fn one(parts: &Jobs, attempt: &Attempt) -> (bool, Option<ChoiceAnswer>) {
                 }
             },
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSES.1);
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 

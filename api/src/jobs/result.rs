@@ -4,13 +4,13 @@ use axum::http::StatusCode;
 use mythic_interface::state::{Job, JobStatus};
 use mythic_model::prompt::PromptFormatter;
 use mythic_model::tokenizer::{DecodeStream, StopMatcher};
-use mythic_wire::{self as wire, Evidence};
+use mythic_wire::{Evidence, Finish};
 use solana_pubkey::Pubkey;
 
 use crate::{
     error::{ApiError, ApiResult},
     jobs::Jobs,
-    jobs::answer::{Candidate, ChoiceAnswer, ChoiceEnd, Finish, Piece, logprobs},
+    jobs::answer::{Candidate, ChoiceAnswer, ChoiceEnd, Piece, logprobs},
     store::Attempt,
 };
 
@@ -115,16 +115,6 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// How OpenAI's clients are told that an answer ended.
-pub fn finish_of(finish: wire::Finish, stopped: bool) -> Finish {
-    match finish {
-        _ if stopped => Finish::Stop,
-        wire::Finish::Eos | wire::Finish::Stopped => Finish::Stop,
-        wire::Finish::Length => Finish::Length,
-        wire::Finish::Cancelled => Finish::Cancelled,
-    }
-}
-
 /// Gets the answer of a job that is submitted, from its validator's evidence, checked against the chain.
 pub async fn fetch_answer(
     parts: &Jobs,
@@ -175,8 +165,10 @@ pub fn answer_from(
         .at(&attempt.model)
         .ok_or_else(|| wrong("this gateway does not serve the job's model"))?;
     let (pieces, stopped) = Decoder::new(&model.formatter, &attempt.stop, top).all(evidence);
-    let finish = wire::Finish::from_u8(job.finish_reason)
-        .map_or(Finish::Cancelled, |finish| finish_of(finish, stopped));
+    let finish = match stopped {
+        true => Finish::Stopped,
+        false => Finish::from_u8(job.finish_reason).unwrap_or(Finish::Cancelled),
+    };
     let fee = job
         .terms
         .price_of(digests.count)

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
-    intake::completion::Frame,
+    intake::render::Frame,
     jobs::answer::{ChoiceAnswer, ChoiceEnd, Piece},
 };
 
@@ -329,7 +329,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::answer::Finish;
+    use mythic_wire::Finish;
 
     fn head(rejoin: Rejoin) -> RunHead {
         RunHead {
@@ -385,7 +385,7 @@ mod tests {
         let end = ChoiceEnd {
             job: "J".into(),
             validator: "V".into(),
-            finish: Finish::Stop,
+            finish: Finish::Eos,
             prompt_tokens: 1,
             output_tokens: 2,
             cost_lamports: 3,

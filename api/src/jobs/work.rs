@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mythic_http::Trace;
 use solana_pubkey::Pubkey;
 
-use crate::{accounts::Account, chain::pay::ClientTransaction, intake::plan::Plan};
+use crate::{accounts::Account, chain::own::ClientTransaction, intake::plan::Plan};
 
 /// Who pays for a run.
 #[derive(Debug, Clone)]

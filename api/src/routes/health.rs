@@ -107,6 +107,30 @@ async fn look(app: &App) -> Found {
     }
 }
 
+fn fleet(app: &App, registered: Result<usize, String>) -> ValidatorsState {
+    let announced = app.validators.announcements().len();
+    let state = match announced {
+        0 => "none_announced",
+        _ => "ok",
+    };
+    ValidatorsState {
+        part: Part::of(&registered, state),
+        registered: registered.ok(),
+        announced,
+    }
+}
+
+fn fee_payer(app: &App, balance: Result<u64, String>) -> PayerState {
+    let low = balance
+        .as_ref()
+        .is_ok_and(|lamports| *lamports < LOW_BALANCE);
+    PayerState {
+        part: Part::of(&balance, if low { "low" } else { "ok" }),
+        address: app.chain.payer.pubkey().to_string(),
+        lamports: balance.ok(),
+    }
+}
+
 fn describe(app: &App, found: Found) -> Health {
     let Found {
         slot,
@@ -139,21 +163,18 @@ fn describe(app: &App, found: Found) -> Health {
         Some(_) => "ok",
     };
     let feed = app.hub.is_connected();
-    let announced = app.validators.announcements().len();
-    let low = balance
-        .as_ref()
-        .is_ok_and(|lamports| *lamports < LOW_BALANCE);
+    let (validators, payer) = (fleet(app, validators), fee_payer(app, balance));
     let calm = alarms.as_ref().is_ok_and(Vec::is_empty);
     let gaps = index.as_ref().is_ok_and(|s| s.gaps_open.unwrap_or(0) > 0);
     let degraded = lagging
         || index_stale
         || settler_state == "stale"
         || !feed
-        || announced == 0
+        || validators.announced == 0
         || gaps
         || !calm
         || compared.is_some_and(|found| !found.ok)
-        || low
+        || payer.part.state == "low"
         || slot.is_err()
         || database.error.is_some();
     Health {
@@ -194,23 +215,8 @@ fn describe(app: &App, found: Found) -> Health {
                 newest: app.hub.newest(),
                 subscribers: app.hub.subscribers(),
             },
-            validators: ValidatorsState {
-                part: Part::of(
-                    &validators,
-                    if announced > 0 {
-                        "ok"
-                    } else {
-                        "none_announced"
-                    },
-                ),
-                registered: validators.ok(),
-                announced,
-            },
-            fee_payer: PayerState {
-                part: Part::of(&balance, if low { "low" } else { "ok" }),
-                address: app.chain.payer.pubkey().to_string(),
-                lamports: balance.ok(),
-            },
+            validators,
+            fee_payer: payer,
             requests: RequestsState {
                 state: "ok",
                 running: app.jobs.runs.len(),
@@ -264,23 +270,27 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Json<Probed>, ApiError
     }
     let probe = &app.edge.probe;
     let fresh = |part: &Mutex<Option<Instant>>| part.lock().is_some_and(|at| at.elapsed() < LIFE);
-    if !fresh(&probe.chain) || !fresh(&probe.database) {
-        // One at a time looks; the others wait for what it finds.
-        let turn = probe.last.lock().await;
-        let (slot, database) = tokio::join!(slot(&app), within(store::answers(&app.pool)));
-        drop(turn);
-        if !Probe::well(&probe.chain, &slot) {
-            return Err(ApiError::unavailable(
-                "chain_unavailable",
-                "the chain's RPC has not answered for 15 s",
-            ));
-        }
-        if !Probe::well(&probe.database, &database) {
-            return Err(ApiError::unavailable(
-                "database_unavailable",
-                "the database has not answered for 15 s",
-            ));
-        }
+    if fresh(&probe.chain) && fresh(&probe.database) {
+        return Ok(Json(Probed { status: "ready" }));
     }
-    Ok(Json(Probed { status: "ready" }))
+    // One looks; the others wait for what it finds, and show it for as long as `/health` shows its own.
+    let mut looked = probe.looked.lock().await;
+    if looked.is_none_or(|at| at.elapsed() >= LIFE) {
+        let (slot, database) = tokio::join!(slot(&app), within(store::answers(&app.pool)));
+        Probe::well(&probe.chain, &slot);
+        Probe::well(&probe.database, &database);
+        *looked = Some(Instant::now());
+    }
+    let away = |code, what| {
+        let message = format!("{what} has not answered for 15 s");
+        Err(ApiError::unavailable(code, message))
+    };
+    match (
+        Probe::is_well(&probe.chain),
+        Probe::is_well(&probe.database),
+    ) {
+        (false, _) => away("chain_unavailable", "the chain's RPC"),
+        (_, false) => away("database_unavailable", "the database"),
+        (true, true) => Ok(Json(Probed { status: "ready" })),
+    }
 }

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use mythic_wire::signed::{HEADER_SIGNATURE, purpose};
+use mythic_wire::signed::purpose;
 use serde::{Deserialize, Serialize};
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -20,6 +20,7 @@ use crate::{
     chain::errors::chain_error,
     error::{ApiError, ApiResult, ErrorBody},
     http::{Caller, PathParam, SignedBody},
+    routes::once::once,
     store::keys::{self, KeptKey, MAX_KEYS, NewKey},
 };
 
@@ -88,23 +89,6 @@ pub struct RevokedKey {
     object: &'static str,
     id: String,
     deleted: bool,
-}
-
-/// Holds an address to its rate and a signature to one use, here and at the other gateways of this database.
-async fn once(app: &App, caller: Caller, headers: &HeaderMap) -> ApiResult<()> {
-    app.edge.anonymous.take(caller.0, Instant::now())?;
-    let signature = headers
-        .get(HEADER_SIGNATURE)
-        .map(|value| value.as_bytes())
-        .unwrap_or_default();
-    if keys::spend_signature(&app.pool, signature).await? {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        StatusCode::UNAUTHORIZED,
-        "invalid_signature",
-        "this signed request was used already; sign a new one",
-    ))
 }
 
 /// A wallet that holds nothing, on chain or in a vault, costs its maker nothing: it gets no key.
@@ -178,7 +162,7 @@ pub async fn create(
         return Err(ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_keys",
-            format!("a wallet has at most {MAX_KEYS} keys; revoke one first"),
+            format!("a wallet has at most {MAX_KEYS} keys, and revokes at most ten times as many in a month; revoke one first"),
         )
         .retry_after(60));
     };

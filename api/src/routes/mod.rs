@@ -1,5 +1,6 @@
 //! The routes, one module a family.
 
+pub mod credit;
 pub mod disputes;
 pub mod health;
 pub mod jobs;
@@ -7,5 +8,6 @@ pub mod keys;
 pub mod lists;
 pub mod metrics;
 pub mod nodes;
+mod once;
 pub mod pages;
 pub mod stream;

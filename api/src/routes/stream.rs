@@ -4,10 +4,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
-        OriginalUri, State, WebSocketUpgrade,
+        FromRequestParts, State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, StatusCode, request::Parts},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -65,12 +65,10 @@ fn cursor(query: &FeedQuery, headers: &HeaderMap) -> ApiResult<Option<i64>> {
               (status = 410, description = "feed_expired", body = ErrorBody), (status = 429, description = "too_many_subscribers", body = ErrorBody)))]
 pub async fn sse(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    OriginalUri(uri): OriginalUri,
+    Subscriber(reader): Subscriber,
     Query(query): Query<FeedQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let reader = reader(&app, caller, &uri, &headers).await?;
     let subscription = Subscription::begin(
         app.hub.clone(),
         app.pool.clone(),
@@ -123,31 +121,38 @@ fn events(
 }
 
 /// Who reads: the operator that signed, if a validator registered it, else the address.
-async fn reader(
-    app: &App,
-    Caller(address): Caller,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> ApiResult<Follower> {
-    if !headers.contains_key(mythic_wire::signed::HEADER_SIGNATURE) {
-        return Ok(Follower::Address(group(address)));
+pub struct Subscriber(Follower);
+
+impl FromRequestParts<Arc<App>> for Subscriber {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
+        let Caller(address) = Caller::from_request_parts(parts, app).await?;
+        let address = Follower::Address(group(address));
+        if !parts
+            .headers
+            .contains_key(mythic_wire::signed::HEADER_SIGNATURE)
+        {
+            return Ok(Self(address));
+        }
+        let path = parts
+            .uri
+            .path_and_query()
+            .map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
+        let operator = app
+            .receiver
+            .verify("GET", &path, b"", &parts.headers)
+            .and_then(|signed| signed.by(purpose::STREAM))
+            .map_err(unsigned)?
+            .to_bytes();
+        let (_, validators) = app.validators.registered().await?;
+        Ok(Self(
+            match validators.iter().any(|one| one.operator == operator) {
+                true => Follower::Operator(operator),
+                false => address,
+            },
+        ))
     }
-    let path = uri
-        .path_and_query()
-        .map_or_else(|| uri.path().to_owned(), ToString::to_string);
-    let operator = app
-        .receiver
-        .verify("GET", &path, b"", headers)
-        .and_then(|signed| signed.by(purpose::STREAM))
-        .map_err(unsigned)?
-        .to_bytes();
-    let (_, validators) = app.validators.registered().await?;
-    Ok(
-        match validators.iter().any(|one| one.operator == operator) {
-            true => Follower::Operator(operator),
-            false => Follower::Address(group(address)),
-        },
-    )
 }
 
 /// The feed over WebSocket: one JSON text message per event, `{gap:{from,to}}` for missing ones.
@@ -159,8 +164,7 @@ async fn reader(
               (status = 426, description = "websocket_expected", body = ErrorBody), (status = 429, description = "too_many_subscribers", body = ErrorBody)))]
 pub async fn ws(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    OriginalUri(uri): OriginalUri,
+    Subscriber(reader): Subscriber,
     Query(query): Query<FeedQuery>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -172,7 +176,6 @@ pub async fn ws(
             format!("{error}; GET /v1/stream has the same feed without WebSocket"),
         )
     })?;
-    let reader = reader(&app, caller, &uri, &headers).await?;
     let subscription = Subscription::begin(
         app.hub.clone(),
         app.pool.clone(),

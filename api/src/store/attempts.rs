@@ -5,9 +5,11 @@ use serde_json::Value;
 use solana_pubkey::Pubkey;
 use tokio_postgres::Row;
 
-use super::{Pool, key};
+use super::{
+    Pool, key,
+    outlay::{self, Address, Funds},
+};
 use crate::{
-    config::Outlay,
     error::{ApiError, ApiResult},
     jobs::{
         answer::ChoiceAnswer,
@@ -18,9 +20,6 @@ use crate::{
 /// Attempts that are taken at once: as many accounts as one call to the chain reads.
 const PAGE: usize = 100;
 
-/// Fees of a job that the gateway requests: up to three signatures, and a cancel.
-const JOB_FEES: u64 = 4 * mythic_client::LAMPORTS_PER_SIGNATURE;
-
 fn state(word: &str) -> ApiResult<State> {
     State::of(word).ok_or_else(|| ApiError::internal(format!("stored state {word}")))
 }
@@ -28,9 +27,7 @@ fn state(word: &str) -> ApiResult<State> {
 /// One job address of a request.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// The job.
     pub job: Pubkey,
-    /// Its request.
     pub request_id: String,
     /// Who pays.
     pub key_id: String,
@@ -73,6 +70,14 @@ impl Attempt {
     pub fn expiry(&self) -> u64 {
         mythic_interface::window::nonce_expiry(&self.nonce)
     }
+
+    fn address(&self) -> Address {
+        Address {
+            job: self.job,
+            owner: self.owner,
+            expiry: self.expiry(),
+        }
+    }
 }
 
 const ATTEMPT: &str = "a.job, a.request_id, r.key_id, a.choice, a.attempt, a.nonce, a.owner, a.requester, a.model, a.arguments,
@@ -108,17 +113,23 @@ fn attempt(row: &Row) -> Option<Attempt> {
     })
 }
 
-/// Stores an attempt before anything is sent, and counts what the gateway lays out for it within `bounds`.
+/// Stores an attempt before anything is sent, and lays out what it costs the gateway.
 pub async fn insert_attempt(
     pool: &Pool,
     attempt: &Attempt,
     prompt: Option<(&[u32], &[u8; 16])>,
-    bounds: &Outlay,
+    funds: &Funds<'_>,
 ) -> ApiResult<()> {
     let mut client = pool.get().await?;
     let transaction = client.transaction().await?;
     if !attempt.client_paid {
-        super::outlay::lay_out(&transaction, &attempt.owner, JOB_FEES, bounds).await?;
+        outlay::lay_out(
+            &transaction,
+            attempt.address(),
+            (outlay::JOB_FEES, true),
+            funds,
+        )
+        .await?;
     }
     let arguments = &attempt.arguments;
     transaction
@@ -166,10 +177,43 @@ pub async fn insert_attempt(
     Ok(transaction.commit().await?)
 }
 
+/// Notes that a validator is about to be given a transaction for this attempt. The first is laid out with the attempt; each further
+/// one may land too, if only to fail, and its fees are laid out here.
+pub async fn hand_out(
+    pool: &Pool,
+    attempt: &Attempt,
+    validator: [u8; 32],
+    funds: &Funds<'_>,
+) -> ApiResult<()> {
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let handed: bool = transaction
+        .query_one(
+            "SELECT cardinality(validators) > 0 FROM gateway.attempt WHERE job = $1 FOR UPDATE",
+            &[&attempt.job.as_ref()],
+        )
+        .await?
+        .get(0);
+    if handed && !attempt.client_paid {
+        outlay::lay_out(
+            &transaction,
+            attempt.address(),
+            (outlay::REQUEST_FEES, false),
+            funds,
+        )
+        .await?;
+    }
+    let note = Note {
+        validator: Some(validator),
+        ..Note::default()
+    };
+    write(&transaction, &attempt.job, None, note).await?;
+    Ok(transaction.commit().await?)
+}
+
 /// What is noted beside an event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Note<'a> {
-    /// The transaction.
     pub signature: Option<&'a str>,
     /// A validator that is about to be asked.
     pub validator: Option<[u8; 32]>,
@@ -269,16 +313,21 @@ pub async fn by_job(pool: &Pool, job: &Pubkey) -> ApiResult<Option<Attempt>> {
     Ok(row.as_ref().and_then(attempt))
 }
 
-/// Takes attempts that are due to be looked at, those that wait longest first; until the next look they are this gateway's.
+/// Takes attempts that are due to be looked at, those that wait longest first; until the next look they are this gateway's. Half of a
+/// page is for those whose state is new, so that however many linger, a job that was just given up is cancelled at once.
 /// Each look doubles the pause to the next, from a second to a minute, while the state stays.
 pub async fn due(pool: &Pool) -> ApiResult<Vec<Attempt>> {
     let client = pool.get().await?;
     let rows = client
         .query(
             &format!(
-                "WITH due AS (
-                    SELECT job FROM gateway.attempt WHERE state IN ('open', 'abandoned', 'unconfirmed', 'answered') AND next_look <= now()
-                     ORDER BY next_look, job LIMIT {PAGE} FOR UPDATE SKIP LOCKED),
+                "WITH fresh AS (
+                    SELECT job FROM gateway.attempt WHERE state IN ('open', 'abandoned', 'unconfirmed', 'answered') AND looks = 0
+                       AND next_look <= now() ORDER BY next_look, job LIMIT {PAGE} / 2 FOR UPDATE SKIP LOCKED),
+                 lingering AS (
+                    SELECT job FROM gateway.attempt WHERE state IN ('open', 'abandoned', 'unconfirmed', 'answered') AND looks > 0
+                       AND next_look <= now() ORDER BY next_look, job LIMIT {PAGE} - (SELECT count(*) FROM fresh) FOR UPDATE SKIP LOCKED),
+                 due AS (SELECT job FROM fresh UNION ALL SELECT job FROM lingering),
                  taken AS (
                     UPDATE gateway.attempt t
                        SET looks = looks + 1, next_look = now() + least(60, power(2, least(looks / 4, 6))) * interval '1 second'

@@ -9,15 +9,15 @@ use crate::{
     store::Pool,
 };
 
-/// Most keys of one wallet that are not revoked.
+/// Most keys of one wallet that are not revoked, and with those that are.
 pub const MAX_KEYS: i64 = 100;
+const MAX_ROWS: i64 = 1_000;
 /// Rows that one call removes at most.
 const SWEEP: i64 = 1_000;
 
 /// A key to be kept.
 #[derive(Debug)]
 pub struct NewKey<'a> {
-    /// Its id.
     pub id: &'a str,
     /// SHA-256 of the key.
     pub hash: [u8; 32],
@@ -34,7 +34,6 @@ pub struct NewKey<'a> {
 /// A key as its wallet sees it.
 #[derive(Debug)]
 pub struct KeptKey {
-    /// Its id.
     pub id: String,
     /// Signs for the wallet.
     pub delegate: Pubkey,
@@ -49,7 +48,6 @@ pub struct KeptKey {
 /// A key with its delegate's secret, as it is kept.
 #[derive(Debug)]
 pub struct SealedKey {
-    /// Its id.
     pub id: String,
     /// The wallet that pays.
     pub owner: Vec<u8>,
@@ -128,7 +126,7 @@ pub async fn insert(pool: &Pool, key: &NewKey<'_>) -> ApiResult<Option<i64>> {
         .query_opt(
             "INSERT INTO gateway.api_key (id, hash, owner, delegate, sealed, name)
              SELECT $1, $2, $3, $4, $5, $6
-              WHERE (SELECT count(*) FROM gateway.api_key WHERE owner = $3 AND revoked_at IS NULL) < $7
+              WHERE (SELECT count(*) FILTER (WHERE revoked_at IS NULL) < $7 AND count(*) < $8 FROM gateway.api_key WHERE owner = $3)
              RETURNING extract(epoch FROM created_at)::bigint",
             &[
                 &key.id,
@@ -138,6 +136,7 @@ pub async fn insert(pool: &Pool, key: &NewKey<'_>) -> ApiResult<Option<i64>> {
                 &key.sealed,
                 &key.name,
                 &MAX_KEYS,
+                &MAX_ROWS,
             ],
         )
         .await?;

@@ -7,9 +7,10 @@ mod prompts;
 mod requests;
 
 pub use attempts::{
-    Attempt, Note, attempts, backlog, by_job, due, evidence, feed, insert_attempt, note,
+    Attempt, Note, attempts, backlog, by_job, due, evidence, feed, hand_out, insert_attempt, note,
 };
 pub use instances::{adopt, beat, bury, leave, own};
+pub use outlay::Funds;
 pub use prompts::{KeptPrompt, prompts};
 pub use requests::{
     Begin, End, NewRequest, StoredRequest, answer_value, answers_of, begin, end_request, reopen,
@@ -22,6 +23,7 @@ use crate::error::ApiResult;
 
 pub use mythic_postgres::Pool;
 
+pub mod credit;
 pub mod feed;
 pub mod health;
 pub mod index;
@@ -33,6 +35,9 @@ const FILES: &[Migration] = migrations!("../sql/gateway":
     "0001_gateway.sql",
     "0002_keys.sql",
     "0003_attempts.sql",
+    "0004_credit.sql",
+    "0005_finish.sql",
+    "0006_fresh.sql",
 );
 
 const OWNER: Owner = Owner {

@@ -12,7 +12,6 @@ use crate::{
 /// A request to be remembered.
 #[derive(Debug, Clone)]
 pub struct NewRequest {
-    /// Its id.
     pub id: String,
     /// Who pays.
     pub key_id: String,
@@ -33,7 +32,6 @@ pub struct NewRequest {
 /// A request found in the table.
 #[derive(Debug, Clone)]
 pub struct StoredRequest {
-    /// Its id.
     pub id: String,
     /// SHA-256 of route and body.
     pub body_hash: Vec<u8>,

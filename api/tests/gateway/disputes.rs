@@ -125,9 +125,7 @@ fn ids(page: &Value) -> Vec<String> {
 #[test]
 fn disputes_are_listed_filtered_paged_and_shown_with_all_that_belongs_to_them() {
     within(|world| async move {
-        let config: tokio_postgres::Config = world.database_url.parse().unwrap();
-        let (database, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let database = world.database().await;
         let projection: String = database
             .query_one("SELECT projection FROM pipeline.lease", &[])
             .await
@@ -158,97 +156,106 @@ fn disputes_are_listed_filtered_paged_and_shown_with_all_that_belongs_to_them() 
             let page = world.get(&format!("/v1/disputes?{query}")).await;
             assert_eq!(ids(&page), expected, "{query}");
         }
-
-        let dispute = world.get(&format!("/v1/disputes/{}", id(102))).await;
-        for (field, expected) in [
-            ("object", json!("dispute")),
-            ("phase", json!("resolved")),
-            ("next", Value::Null),
-            ("verdict", json!("guilty")),
-            ("ground", json!("jury")),
-            ("job_status", json!("slashed")),
-            ("submitter", json!(id(5))),
-            ("slashed_lamports", json!(2001)),
-            ("committed_seats", json!(3)),
-            ("revealed_seats", json!(2)),
-            ("output_chunks_posted", json!(1)),
-            ("model_address", json!(world.model.to_string())),
-        ] {
-            assert_eq!(dispute[field], expected, "{field}: {dispute}");
-        }
-        assert!(dispute["model"].as_str().unwrap().starts_with("tiny@"));
-        assert_eq!(
-            dispute["jurors"][1],
-            json!({"seat": 1, "juror": id(22), "committed_slot": 70, "revealed_slot": 171, "shows_fraud": true, "agrees": [0, 1],
-                   "reward_lamports": 500, "penalty_lamports": 0, "outcome": "paid", "collected": false})
-        );
-        assert_eq!(dispute["jurors"][2]["outcome"], "penalised");
-        assert!(dispute["jurors"][2]["agrees"].is_null());
-        assert_eq!(
-            dispute["openings"][1],
-            json!({"position": 5, "named": true, "shown": true, "token": 7, "ids": [7, 1, 2, 3], "logits": [9, 8, -7, -8]})
-        );
-        assert_eq!(
-            (&dispute["output"][0]["page"], &dispute["output"][0]["id"]),
-            (&json!(0), &json!(id(105)))
-        );
-
-        // The job was decided by the other one.
-        let overtaken = world.get(&format!("/v1/disputes/{}", id(103))).await;
-        assert_eq!(overtaken["phase"], "due", "{overtaken}");
-        assert!(overtaken["slashed_lamports"].is_null() && overtaken["verdict"].is_null());
-        let running = world.get(&format!("/v1/disputes/{}", id(104))).await;
-        if let Some(now) = running["slot"].as_i64().filter(|now| *now >= 72) {
-            assert_eq!(running["phase"], "commit", "{running}");
-            assert_eq!(running["next"]["event"], "commit_end");
-            assert_eq!(running["next"]["slots_left"], json!((1i64 << 40) - now));
-        }
-
-        let job = world.get(&format!("/v1/jobs/{}", id(JOB))).await;
-        assert_eq!(
-            (&job["status"], &job["end_reason"], &job["dispute"]["id"]),
-            (&json!("slashed"), &json!("guilty"), &json!(id(102))),
-            "the one that decided, not the newest"
-        );
-        assert_eq!(job["dispute"]["slashed_lamports"], 2001);
-        let now = world.get("/v1/network").await;
-        for (field, more) in [
-            ("disputes", 3),
-            ("disputes_open", 2),
-            ("jobs_slashed", 1),
-            ("slashed_lamports", 2001),
-        ] {
-            let grown = now[field].as_i64().unwrap() - before[field].as_i64().unwrap();
-            assert_eq!(grown, more, "{field}");
-        }
-        let slashes = world.get("/v1/stats/slashes").await;
-        let slash = slashes["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|row| row["dispute"] == id(102).as_str())
-            .unwrap_or_else(|| panic!("{slashes}"));
-        assert_eq!(
-            (&slash["validator"], &slash["challenger_reward_lamports"]),
-            (&json!(id(5)), &json!(1000))
-        );
-
-        for (path, status, code) in [
-            (format!("/v1/disputes/{}", id(99)), 404, "dispute_not_found"),
-            ("/v1/disputes/x".into(), 400, "invalid_request"),
-            ("/v1/disputes?status=open".into(), 400, "invalid_request"),
-            (
-                format!("/v1/disputes?after={}", id(99)),
-                400,
-                "invalid_request",
-            ),
-            ("/v1/disputes?validator=x".into(), 400, "invalid_request"),
-        ] {
-            let response = reqwest::get(format!("{}{path}", world.url)).await.unwrap();
-            assert_eq!(response.status(), status, "{path}");
-            let body: Value = response.json().await.unwrap();
-            assert_eq!(body["error"]["code"], code, "{path}");
-        }
+        shown_whole(world).await;
+        told_of_the_job_and_in_sums(world, &before).await;
+        refused(world).await;
         clear(&database, &projection).await;
     });
+}
+
+async fn shown_whole(world: &World) {
+    let dispute = world.get(&format!("/v1/disputes/{}", id(102))).await;
+    for (field, expected) in [
+        ("object", json!("dispute")),
+        ("phase", json!("resolved")),
+        ("next", Value::Null),
+        ("verdict", json!("guilty")),
+        ("ground", json!("jury")),
+        ("job_status", json!("slashed")),
+        ("submitter", json!(id(5))),
+        ("slashed_lamports", json!(2001)),
+        ("committed_seats", json!(3)),
+        ("revealed_seats", json!(2)),
+        ("output_chunks_posted", json!(1)),
+        ("model_address", json!(world.model.to_string())),
+    ] {
+        assert_eq!(dispute[field], expected, "{field}: {dispute}");
+    }
+    assert!(dispute["model"].as_str().unwrap().starts_with("tiny@"));
+    assert_eq!(
+        dispute["jurors"][1],
+        json!({"seat": 1, "juror": id(22), "committed_slot": 70, "revealed_slot": 171, "shows_fraud": true, "agrees": [0, 1],
+                   "reward_lamports": 500, "penalty_lamports": 0, "outcome": "paid", "collected": false})
+    );
+    assert_eq!(dispute["jurors"][2]["outcome"], "penalised");
+    assert!(dispute["jurors"][2]["agrees"].is_null());
+    assert_eq!(
+        dispute["openings"][1],
+        json!({"position": 5, "named": true, "shown": true, "token": 7, "ids": [7, 1, 2, 3], "logits": [9, 8, -7, -8]})
+    );
+    assert_eq!(
+        (&dispute["output"][0]["page"], &dispute["output"][0]["id"]),
+        (&json!(0), &json!(id(105)))
+    );
+
+    // The job was decided by the other one.
+    let overtaken = world.get(&format!("/v1/disputes/{}", id(103))).await;
+    assert_eq!(overtaken["phase"], "due", "{overtaken}");
+    assert!(overtaken["slashed_lamports"].is_null() && overtaken["verdict"].is_null());
+    let running = world.get(&format!("/v1/disputes/{}", id(104))).await;
+    if let Some(now) = running["slot"].as_i64().filter(|now| *now >= 72) {
+        assert_eq!(running["phase"], "commit", "{running}");
+        assert_eq!(running["next"]["event"], "commit_end");
+        assert_eq!(running["next"]["slots_left"], json!((1i64 << 40) - now));
+    }
+}
+
+async fn told_of_the_job_and_in_sums(world: &World, before: &Value) {
+    let job = world.get(&format!("/v1/jobs/{}", id(JOB))).await;
+    assert_eq!(
+        (&job["status"], &job["end_reason"], &job["dispute"]["id"]),
+        (&json!("slashed"), &json!("guilty"), &json!(id(102))),
+        "the one that decided, not the newest"
+    );
+    assert_eq!(job["dispute"]["slashed_lamports"], 2001);
+    let now = world.get("/v1/network").await;
+    for (field, more) in [
+        ("disputes", 3),
+        ("disputes_open", 2),
+        ("jobs_slashed", 1),
+        ("slashed_lamports", 2001),
+    ] {
+        let grown = now[field].as_i64().unwrap() - before[field].as_i64().unwrap();
+        assert_eq!(grown, more, "{field}");
+    }
+    let slashes = world.get("/v1/stats/slashes").await;
+    let slash = slashes["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["dispute"] == id(102).as_str())
+        .unwrap_or_else(|| panic!("{slashes}"));
+    assert_eq!(
+        (&slash["validator"], &slash["challenger_reward_lamports"]),
+        (&json!(id(5)), &json!(1000))
+    );
+}
+
+async fn refused(world: &World) {
+    for (path, status, code) in [
+        (format!("/v1/disputes/{}", id(99)), 404, "dispute_not_found"),
+        ("/v1/disputes/x".into(), 400, "invalid_request"),
+        ("/v1/disputes?status=open".into(), 400, "invalid_request"),
+        (
+            format!("/v1/disputes?after={}", id(99)),
+            400,
+            "invalid_request",
+        ),
+        ("/v1/disputes?validator=x".into(), 400, "invalid_request"),
+    ] {
+        let response = reqwest::get(format!("{}{path}", world.url)).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"]["code"], code, "{path}");
+    }
 }

@@ -9,13 +9,6 @@ use solana_keypair::Keypair;
 
 use crate::harness::{FEED_PLACES, World, within};
 
-async fn database(world: &World) -> tokio_postgres::Client {
-    let config: tokio_postgres::Config = world.database_url.parse().unwrap();
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 /// Writes events as the indexer does: numbers from the counter, one notification. Returns the last number.
 async fn publish(
     client: &mut tokio_postgres::Client,
@@ -99,7 +92,7 @@ impl Reader {
 #[test]
 fn a_subscriber_sees_history_then_live_without_a_hole() {
     within(|world| async move {
-        let mut database = database(world).await;
+        let mut database = world.database().await;
         let before = publish(&mut database, &[("jobs", "add", Some("J0"), json!({}))]).await;
         publish(
             &mut database,
@@ -131,7 +124,7 @@ fn a_subscriber_sees_history_then_live_without_a_hole() {
 #[test]
 fn filters_narrow_and_bank_rows_are_told_per_entity() {
     within(|world| async move {
-        let mut database = database(world).await;
+        let mut database = world.database().await;
         let mut all = subscribe(world, "topics=jobs").await;
         let mut mine = subscribe(world, "owner=ME").await;
         let events = [
@@ -200,7 +193,7 @@ fn a_bank_row_is_told_of_every_member_however_many_there_are() {
 #[test]
 fn the_websocket_says_the_same_and_expired_history_is_410() {
     within(|world| async move {
-        let mut database = database(world).await;
+        let mut database = world.database().await;
         let before = publish(&mut database, &[("results", "add", Some("R0"), json!({}))]).await;
         publish(&mut database, &[("results", "add", Some("R1"), json!({}))]).await;
         let url = format!(

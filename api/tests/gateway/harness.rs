@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use mythic_api::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
+use axum::body::Body;
+use mythic_api::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing, app::App};
 use mythic_client::{ChainClient, Commitment, ix, keys::write_keypair, pda};
 use mythic_interface::{
     ix::{GrantSpend, RegisterModel, RegisterValidator},
@@ -23,6 +24,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::validators::{self, Validator};
 
@@ -38,6 +40,7 @@ pub struct World {
     pub url: String,
     pub database_url: String,
     pub gateway_key: Pubkey,
+    pub admin: Keypair,
     pub dev: Keypair,
     pub model: Pubkey,
     pub validators: Vec<Arc<Validator>>,
@@ -68,6 +71,7 @@ struct Parts {
     config: GatewayConfig,
     dir: tempfile::TempDir,
     postgres: std::process::Child,
+    admin: Keypair,
     dev: Keypair,
     gateway_key: Pubkey,
     model: Pubkey,
@@ -83,6 +87,7 @@ impl Parts {
             database_url: self.config.database_url.clone(),
             gateway_key: self.gateway_key,
             config: self.config,
+            admin: self.admin,
             dev: self.dev,
             model: self.model,
             validators: self.validators,
@@ -99,17 +104,68 @@ async fn start() -> Parts {
         .unwrap();
     let (postgres, database_url) = postgres(dir.path()).await;
     mythic_indexer::migrate(&database_url).await.unwrap();
+    let keys = Keys {
+        admin: Keypair::new(),
+        dev: Keypair::new(),
+        delegate: Keypair::new(),
+        gateway: Keypair::new(),
+    };
+    let (chain, rpc_url, ws_url) = run_chain(dir.path(), &keys).await;
+    let (model, validators) = set_up(&chain, &keys).await;
+    let gguf = dir.path().join("tiny.gguf");
+    std::fs::write(&gguf, tiny_gguf(true)).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = GatewayConfig {
+        listen: listener.local_addr().unwrap(),
+        public_url: format!("http://{}", listener.local_addr().unwrap()),
+        database_url,
+        rpc_url,
+        ws_url,
+        models: vec![ModelConfig {
+            name: MODEL.into(),
+            identity: hex::encode(spec().identity()),
+            gguf,
+        }],
+        ..configured(dir.path(), &keys)
+    };
+    tokio::spawn(mythic_api::serve(
+        listener,
+        config.clone(),
+        CancellationToken::new(),
+    ));
+    let url = config.public_url.clone();
+    eventually("the gateway", async || {
+        reqwest::get(format!("{url}/v1/models"))
+            .await
+            .is_ok_and(|r| r.status().is_success())
+    })
+    .await;
+    Parts {
+        chain,
+        config,
+        dir,
+        postgres,
+        gateway_key: keys.gateway.pubkey(),
+        admin: keys.admin,
+        dev: keys.dev,
+        model,
+        validators,
+    }
+}
 
-    let (admin, dev, delegate, gateway) = (
-        Keypair::new(),
-        Keypair::new(),
-        Keypair::new(),
-        Keypair::new(),
-    );
+struct Keys {
+    admin: Keypair,
+    dev: Keypair,
+    delegate: Keypair,
+    gateway: Keypair,
+}
+
+/// A chain with the program, and its URLs.
+async fn run_chain(dir: &Path, keys: &Keys) -> (ChainClient, String, String) {
     let elf =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../programs/elf/mythic_ai_precompiles.so");
     let config = mythic_devnet::DevnetConfig {
-        data_dir: dir.path().join("chain"),
+        data_dir: dir.join("chain"),
         rpc_addr: ([127, 0, 0, 1], 0).into(),
         ws_addr: ([127, 0, 0, 1], 0).into(),
         slot_ms: 100,
@@ -117,7 +173,7 @@ async fn start() -> Parts {
         programs: vec![mythic_devnet::ProgramConfig {
             id: pda::PROGRAM_ID.to_string(),
             path: elf,
-            upgrade_authority: Some(admin.pubkey().to_string()),
+            upgrade_authority: Some(keys.admin.pubkey().to_string()),
         }],
         ..mythic_devnet::DevnetConfig::default()
     };
@@ -139,10 +195,16 @@ async fn start() -> Parts {
             .is_ok_and(|slot| slot > 0)
     })
     .await;
-
-    for key in [&admin, &dev, &gateway] {
-        chain.airdrop(&key.pubkey(), 1_000 * SOL).await.unwrap();
+    for key in [&keys.admin, &keys.dev, &keys.gateway] {
+        let lamports = 1_000 * SOL;
+        chain.airdrop(&key.pubkey(), lamports).await.unwrap();
     }
+    (chain, rpc_url, ws_url)
+}
+
+/// The program's accounts: its configuration, a model, a vault with a grant, two validators.
+async fn set_up(chain: &ChainClient, keys: &Keys) -> (Pubkey, Vec<Arc<Validator>>) {
+    let (admin, dev) = (&keys.admin, &keys.dev);
     let initialize = ix::initialize(
         admin.pubkey(),
         admin.pubkey(),
@@ -150,27 +212,19 @@ async fn start() -> Parts {
         Pubkey::new_unique(),
         &Params::dev(),
     );
-    send(&chain, &[initialize], &[&admin]).await;
-    let gguf = dir.path().join("tiny.gguf");
-    std::fs::write(&gguf, tiny_gguf()).unwrap();
+    send(chain, &[initialize], &[admin]).await;
     let spec = spec();
+    let name = Text::new(MODEL).unwrap();
     let register = ix::register_model(
         admin.pubkey(),
         admin.pubkey(),
-        &RegisterModel {
-            spec,
-            name: Text::new(MODEL).unwrap(),
-        },
+        &RegisterModel { spec, name },
     );
-    send(&chain, &[register], &[&admin]).await;
+    send(chain, &[register], &[admin]).await;
     let model = pda::model(&spec.identity());
-    send(
-        &chain,
-        &[ix::deposit_vault(dev.pubkey(), dev.pubkey(), 100 * SOL)],
-        &[&dev],
-    )
-    .await;
-    grant(&chain, &dev, &delegate.pubkey(), SOL).await;
+    let deposit = ix::deposit_vault(dev.pubkey(), dev.pubkey(), 100 * SOL);
+    send(chain, &[deposit], &[dev]).await;
+    grant(chain, dev, &keys.delegate.pubkey(), SOL).await;
 
     let scene = Arc::new(validators::Scene::new(chain.clone()));
     let mut validators = Vec::new();
@@ -187,43 +241,28 @@ async fn start() -> Parts {
             gpu_name: Text::default(),
             endpoint: Text::new(&endpoint).unwrap(),
         };
-        send(
-            &chain,
-            &[ix::register_validator(
-                authority.pubkey(),
-                authority.pubkey(),
-                &args,
-                &[model],
-            )],
-            &[&authority],
-        )
-        .await;
+        let register =
+            ix::register_validator(authority.pubkey(), authority.pubkey(), &args, &[model]);
+        send(chain, &[register], &[&authority]).await;
         validators.push(validator);
     }
+    (model, validators)
+}
 
-    let key = |name: &str, key: &Keypair| -> PathBuf {
-        let path = dir.path().join(name);
+/// What does not depend on where the gateway and its parts listen: keys, and bounds that a test can wait for.
+fn configured(dir: &Path, keys: &Keys) -> GatewayConfig {
+    let file = |name: &str, key: &Keypair| -> PathBuf {
+        let path = dir.join(name);
         write_keypair(&path, key).unwrap();
         path
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = GatewayConfig {
-        listen: listener.local_addr().unwrap(),
-        public_url: format!("http://{}", listener.local_addr().unwrap()),
-        database_url: database_url.clone(),
-        rpc_url,
-        ws_url,
-        keypair_path: key("gateway.json", &gateway),
-        master_key_file: dir.path().join("master.key"),
-        models: vec![ModelConfig {
-            name: MODEL.into(),
-            identity: hex::encode(spec.identity()),
-            gguf,
-        }],
+    GatewayConfig {
+        keypair_path: file("gateway.json", &keys.gateway),
+        master_key_file: dir.join("master.key"),
         dev: true,
         dev_account: Some(DevAccount {
-            owner: dev.pubkey().to_string(),
-            delegate_keypair_path: key("delegate.json", &delegate),
+            owner: keys.dev.pubkey().to_string(),
+            delegate_keypair_path: file("delegate.json", &keys.delegate),
             key: Some(DEV_KEY.into()),
         }),
         limits: Limits {
@@ -231,7 +270,7 @@ async fn start() -> Parts {
             ..Limits::default()
         },
         outlay: Outlay {
-            fees_per_owner_per_day: 4_000_000,
+            fees_per_owner_per_day: 40_000_000,
             ..Outlay::generous()
         },
         timing: Timing {
@@ -244,28 +283,6 @@ async fn start() -> Parts {
             ..Timing::default()
         },
         ..GatewayConfig::default()
-    };
-    tokio::spawn(mythic_api::serve(
-        listener,
-        config.clone(),
-        CancellationToken::new(),
-    ));
-    let url = config.public_url.clone();
-    eventually("the gateway", async || {
-        reqwest::get(format!("{url}/v1/models"))
-            .await
-            .is_ok_and(|r| r.status().is_success())
-    })
-    .await;
-    Parts {
-        chain,
-        config,
-        dir,
-        postgres,
-        dev,
-        gateway_key: gateway.pubkey(),
-        model,
-        validators,
     }
 }
 
@@ -394,6 +411,44 @@ impl World {
         )
     }
 
+    /// The gateway's database.
+    pub async fn database(&self) -> tokio_postgres::Client {
+        let config: tokio_postgres::Config = self.database_url.parse().unwrap();
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Lets the chain make so many slots at once.
+    pub async fn advance(&self, slots: u64) {
+        self.command("mythic_advanceSlots", slots).await;
+        // As long as a gateway believes a blockhash, which is too old now.
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+    }
+
+    /// A command to the development chain.
+    pub async fn command(&self, method: &str, parameter: u64) {
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": [parameter]});
+        let answer: Value = reqwest::Client::new()
+            .post(&self.config.rpc_url)
+            .json(&call)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        assert!(answer["error"].is_null(), "{answer}");
+    }
+
+    /// A gateway on the same chain and database with another configuration, that is asked without a socket and runs nothing in the
+    /// background.
+    pub async fn other(&self, change: impl FnOnce(&mut GatewayConfig)) -> Arc<App> {
+        let mut config = self.config.clone();
+        change(&mut config);
+        App::new(config, CancellationToken::new()).await.unwrap()
+    }
+
     /// A signed request's answer.
     pub async fn signed(
         &self,
@@ -420,6 +475,44 @@ impl World {
     }
 }
 
+/// The error of a refusal with this status and code.
+pub async fn error_of(response: reqwest::Response, status: u16, code: &str) -> Value {
+    assert_eq!(response.status().as_u16(), status);
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["error"]["code"], code, "{body}");
+    body["error"].clone()
+}
+
+/// Status and answer of a gateway that is asked without a socket.
+pub async fn ask(
+    app: &Arc<App>,
+    request: axum::http::request::Builder,
+    body: String,
+) -> (u16, Value) {
+    let host = app
+        .config
+        .public_url
+        .trim_start_matches("http://")
+        .to_owned();
+    let request = request
+        .header("host", host)
+        .header("content-type", "application/json")
+        .body(Body::from(body))
+        .unwrap();
+    let response = mythic_api::router(app.clone())
+        .oneshot(request)
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
+        .await
+        .unwrap();
+    (
+        status,
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    )
+}
+
 /// What a request to this path is signed for.
 fn purpose_of(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').collect();
@@ -427,6 +520,7 @@ fn purpose_of(path: &str) -> String {
         ["", "v1", "nodes", _] => "announce".into(),
         ["", "v1", "prompts", hash] => format!("prompt:{hash}"),
         ["", "v1", "jobs", job, what] => format!("{what}:{job}"),
+        ["", "v1", "credit"] => "credit".into(),
         _ => "keys".into(),
     }
 }
@@ -484,7 +578,7 @@ async fn postgres(dir: &Path) -> (std::process::Child, String) {
     (child, url)
 }
 
-fn spec() -> ModelSpec {
+pub fn spec() -> ModelSpec {
     let mut eos_ids = [U32::new(0); mythic_interface::state::MODEL_EOS_IDS];
     eos_ids[0] = U32::new(validators::EOS);
     ModelSpec {
@@ -504,8 +598,8 @@ fn spec() -> ModelSpec {
     }
 }
 
-/// A model file with a tokenizer of bytes and a chat template, and no weights.
-fn tiny_gguf() -> Vec<u8> {
+/// A model file with a tokenizer of bytes, a chat template if it is to have one, and no weights.
+pub fn tiny_gguf(with_template: bool) -> Vec<u8> {
     fn text(out: &mut Vec<u8>, text: &str) {
         out.extend((text.len() as u64).to_le_bytes());
         out.extend(text.as_bytes());
@@ -543,7 +637,9 @@ fn tiny_gguf() -> Vec<u8> {
     number(&mut out, "llama.context_length", 2048);
     string(&mut out, "tokenizer.ggml.model", "gpt2");
     string(&mut out, "tokenizer.ggml.pre", "smollm");
-    string(&mut out, "tokenizer.chat_template", template);
+    if with_template {
+        string(&mut out, "tokenizer.chat_template", template);
+    }
     number(&mut out, "tokenizer.ggml.eos_token_id", validators::EOS);
     text(&mut out, "tokenizer.ggml.tokens");
     out.extend(9u32.to_le_bytes());
@@ -565,7 +661,7 @@ fn tiny_gguf() -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend(3u32.to_le_bytes());
     file.extend(0u64.to_le_bytes());
-    file.extend(9u64.to_le_bytes());
+    file.extend(if with_template { 9u64 } else { 8 }.to_le_bytes());
     file.extend(out);
     file.resize(file.len().next_multiple_of(32), 0);
     file

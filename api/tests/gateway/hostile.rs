@@ -11,14 +11,6 @@ use crate::{
     validators::ANSWER,
 };
 
-async fn database(world: &World) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(&world.database_url, tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 async fn answered(world: &World, prompt: &str) -> Value {
     let response = world.chat(prompt, json!({})).send().await.unwrap();
     let status = response.status();
@@ -42,7 +34,8 @@ async fn mended(world: &World) {
 
 async fn state_of(world: &World, job: &str) -> String {
     let job: solana_pubkey::Pubkey = job.parse().unwrap();
-    database(world)
+    world
+        .database()
         .await
         .query_one(
             "SELECT state FROM gateway.attempt WHERE job = $1",
@@ -239,7 +232,7 @@ fn a_plain_client_that_leaves_cancels_its_job_and_one_with_a_key_may_come_back()
 #[test]
 fn whoever_leaves_at_any_moment_no_request_stays_under_way() {
     within(|world| async move {
-        let database = database(world).await;
+        let database = world.database().await;
         let leavers = (0..60u64).map(|n| async move {
             let ask = world
                 .chat("left early", json!({}))
@@ -271,7 +264,7 @@ fn two_gateways_on_one_database_leave_each_others_requests_alone() {
                 .header("idempotency-key", key)
                 .send(),
         );
-        let database = database(world).await;
+        let database = world.database().await;
         let running = async || {
             database
                 .query_one(
@@ -313,32 +306,5 @@ fn two_gateways_on_one_database_leave_each_others_requests_alone() {
         assert_eq!(again.headers()["x-mythic-replayed"], "true");
         stop.cancel();
         other.await.unwrap().unwrap();
-    });
-}
-
-#[test]
-fn what_the_operator_lays_out_for_one_wallet_in_a_day_ends() {
-    within(|world| async move {
-        let (_, key, delegate, _) = world.customer(SOL, SOL).await;
-        let ask = || {
-            world
-                .chat("cheap", json!({"max_completion_tokens": 1}))
-                .bearer_auth(&key)
-        };
-        let allowed = world.config.outlay.fees_per_owner_per_day / 20_000;
-        database(world)
-            .await
-            .execute(
-                "INSERT INTO gateway.outlay (day, owner, jobs, fees) SELECT current_date, owner, 1, $2 FROM gateway.api_key WHERE delegate = $1",
-                &[&delegate.as_ref(), &i64::try_from((allowed - 1) * 20_000).unwrap()],
-            )
-            .await
-            .unwrap();
-        assert_eq!(ask().send().await.unwrap().status(), 200);
-        let response = ask().send().await.unwrap();
-        assert_eq!(response.status(), 402);
-        let body: Value = response.json().await.unwrap();
-        assert_eq!(body["error"]["code"], "gateway_fees_spent");
-        assert_eq!(world.jobs_of(&delegate).await, 1);
     });
 }

@@ -1,13 +1,20 @@
-//! The gateway as clients meet it: `manners` needs nothing behind it, `money` and `feed` run it against a chain, a database
-//! and validators that misbehave on demand.
+//! The gateway as clients meet it: `manners` and `edge` need nothing behind it, the others run it against a chain, a
+//! database and validators that misbehave on demand.
 
 #![recursion_limit = "256"]
 
+mod credit;
 mod disputes;
 mod edge;
 mod feed;
 mod harness;
 mod hostile;
+mod keys;
 mod manners;
 mod money;
+mod own;
+mod patience;
+mod repeats;
+mod shown;
+mod stop;
 mod validators;

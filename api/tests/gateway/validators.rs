@@ -1,6 +1,6 @@
 //! Validators without an engine: they co-sign, send, answer with a fixed text and submit its true fingerprint, and misbehave
 //! where the prompt says so: `first:decline`, `first:die`, `first:silent`, `first:twice`, `first:noise`, `first:claim` (only the first
-//! validator asked), `break`, `lie`, `slow`, `freeze`, `stall`, `unsubmitted`, `all:claim`, `crowd` (two jobs at a time, others declined).
+//! validator asked), `break`, `lie`, `slow`, `drip`, `freeze`, `stall`, `unsubmitted`, `all:claim`, `crowd` (two jobs at a time, others declined).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -243,18 +243,14 @@ async fn infer(
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let (sender, receiver) = tokio::sync::mpsc::channel::<NodeEvent>(4096);
-    let script = Script {
-        die: first && is("first:die"),
-        twice: first && is("first:twice"),
-        broken: is("break"),
-        lie: is("lie"),
-        slow: is("slow"),
-        freeze: is("freeze"),
-        stall: is("stall"),
-        unsubmitted: is("unsubmitted"),
-    };
+    let script = Script::of(&prompt, first);
     tokio::spawn(async move {
-        answer(me, request, address, job, id, script, sender).await;
+        let taken = Taken {
+            address,
+            job,
+            request,
+        };
+        answer(&me, &taken, id, script, sender).await;
         drop(place);
     });
     let events = futures::stream::unfold(receiver, |mut receiver| async move {
@@ -274,12 +270,32 @@ struct Script {
     broken: bool,
     lie: bool,
     slow: bool,
+    /// A token every other second.
+    drip: bool,
     /// Submits its result, and says nothing after the acceptance.
     freeze: bool,
     /// Submits its result, and says nothing after the fifth token.
     stall: bool,
     /// Says that it is done, and submits nothing.
     unsubmitted: bool,
+}
+
+impl Script {
+    /// What a prompt asks for; `first` = nobody was asked it before.
+    fn of(prompt: &str, first: bool) -> Self {
+        let is = |word: &str| prompt.contains(word);
+        Self {
+            die: first && is("first:die"),
+            twice: first && is("first:twice"),
+            broken: is("break"),
+            lie: is("lie"),
+            slow: is("slow"),
+            drip: is("drip"),
+            freeze: is("freeze"),
+            stall: is("stall"),
+            unsubmitted: is("unsubmitted"),
+        }
+    }
 }
 
 /// An answer of its own invention: no transaction is sent, and the evidence agrees with itself.
@@ -319,15 +335,21 @@ fn claim(me: &Validator, request: &InferenceRequest) -> Response {
     Sse::new(futures::stream::iter(events)).into_response()
 }
 
-async fn answer(
-    me: Arc<Validator>,
-    request: InferenceRequest,
+/// A job that was taken.
+struct Taken {
     address: Pubkey,
     job: Job,
+    request: InferenceRequest,
+}
+
+async fn answer(
+    me: &Validator,
+    taken: &Taken,
     signature: String,
     script: Script,
     out: tokio::sync::mpsc::Sender<NodeEvent>,
 ) {
+    let (address, job, request) = (taken.address, &taken.job, &taken.request);
     let accepted = NodeEvent::Accepted {
         job: address.to_string(),
         signature,
@@ -364,6 +386,9 @@ async fn answer(
         if script.slow {
             tokio::time::sleep(Duration::from_millis(60)).await;
         }
+        if script.drip {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
         let text = String::new();
         let _ = out
             .send(NodeEvent::Token {
@@ -379,7 +404,7 @@ async fn answer(
         output[0] += 1;
     }
     let salt = mythic_wire::parse_salt(&request.salt).unwrap();
-    let evidence = me.prove(&address, &job, (&request.prompt_ids, salt), &output);
+    let evidence = me.prove(&address, job, (&request.prompt_ids, salt), &output);
     // A cancelled job takes a result for a while; one that is gone takes none.
     let now = me
         .scene

@@ -1,6 +1,6 @@
 //! `mythic key`: API keys of the gateway, each with a delegate that may spend from this wallet's vault.
 
-use super::{grant::Limits, wallet::send};
+use super::{grant::Limits, signed::signed, wallet::send};
 use crate::{
     context::Connection,
     exit::{self, Exit},
@@ -13,12 +13,9 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use mythic_client::{ix, pda};
 use mythic_interface::state::SpendGrant;
-use mythic_wire::{
-    Origin,
-    signed::{self as wire_signed, purpose},
-};
+use mythic_wire::signed::purpose;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -78,7 +75,14 @@ pub async fn run(command: Key, connection: &Connection) -> Result<()> {
             create(connection, &wallet, new).await
         }
         Key::List { json } => {
-            let list = signed(connection, &wallet, Method::GET, "/v1/keys", None).await?;
+            let list = signed(
+                connection,
+                &wallet,
+                purpose::KEYS,
+                (Method::GET, "/v1/keys"),
+                None,
+            )
+            .await?;
             let rows = list["data"].as_array().cloned().unwrap_or_default();
             let columns = [
                 ("ID", "id"),
@@ -108,7 +112,14 @@ struct NewKey {
 async fn create(connection: &Connection, wallet: &Keypair, new: NewKey) -> Result<()> {
     let owner = wallet.pubkey();
     let body = json!({ "name": new.name });
-    let made = signed(connection, wallet, Method::POST, "/v1/keys", Some(body)).await?;
+    let made = signed(
+        connection,
+        wallet,
+        purpose::KEYS,
+        (Method::POST, "/v1/keys"),
+        Some(body),
+    )
+    .await?;
     let text = |field: &str| -> Result<String> {
         made[field]
             .as_str()
@@ -130,7 +141,7 @@ async fn create(connection: &Connection, wallet: &Keypair, new: NewKey) -> Resul
         Err(error) => {
             // A key that can spend nothing is of no use to anybody.
             let path = format!("/v1/keys/{id}");
-            return Err(match signed(connection, wallet, Method::DELETE, &path, None).await {
+            return Err(match signed(connection, wallet, purpose::KEYS, (Method::DELETE, &path), None).await {
                 Ok(_) => error.context("no key was made: deposit and grant failed"),
                 Err(_) => error.context(format!(
                     "key {id} can't spend: deposit and grant failed; `mythic key revoke {id}` removes it"
@@ -169,7 +180,14 @@ async fn create(connection: &Connection, wallet: &Keypair, new: NewKey) -> Resul
 
 async fn revoke(connection: &Connection, wallet: &Keypair, id: &str, json: bool) -> Result<()> {
     let owner = wallet.pubkey();
-    let list = signed(connection, wallet, Method::GET, "/v1/keys", None).await?;
+    let list = signed(
+        connection,
+        wallet,
+        purpose::KEYS,
+        (Method::GET, "/v1/keys"),
+        None,
+    )
+    .await?;
     let delegate: Option<Pubkey> = list["data"]
         .as_array()
         .into_iter()
@@ -184,7 +202,14 @@ async fn revoke(connection: &Connection, wallet: &Keypair, id: &str, json: bool)
         ));
     };
     let path = format!("/v1/keys/{id}");
-    signed(connection, wallet, Method::DELETE, &path, None).await?;
+    signed(
+        connection,
+        wallet,
+        purpose::KEYS,
+        (Method::DELETE, &path),
+        None,
+    )
+    .await?;
     if !json {
         say!("revoked {id}");
     }
@@ -208,41 +233,4 @@ async fn revoke(connection: &Connection, wallet: &Keypair, id: &str, json: bool)
         return terminal::json(&done);
     }
     Ok(())
-}
-
-/// A request that the wallet signs (see `mythic_wire::signed`).
-async fn signed(
-    connection: &Connection,
-    wallet: &Keypair,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> Result<Value> {
-    let gateway = connection.gateway()?;
-    let bytes = body
-        .map(|body| body.to_string().into_bytes())
-        .unwrap_or_default();
-    let mut request = gateway.request(method.clone(), path);
-    let origin = Origin::parse(gateway.base())?;
-    let to_sign = wire_signed::Request {
-        origin: &origin,
-        method: method.as_str(),
-        path,
-        purpose: purpose::KEYS,
-        body: &bytes,
-    };
-    for (name, value) in wire_signed::sign(&to_sign, wallet) {
-        request = request.header(name, value);
-    }
-    if !bytes.is_empty() {
-        request = request
-            .header("content-type", "application/json")
-            .body(bytes);
-    }
-    gateway
-        .send(request)
-        .await?
-        .json()
-        .await
-        .context("the gateway's answer is not JSON")
 }

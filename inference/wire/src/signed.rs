@@ -49,6 +49,8 @@ pub mod purpose {
     pub const ANNOUNCE: &str = "announce";
     /// `/v1/keys` and below.
     pub const KEYS: &str = "keys";
+    /// `/v1/credit`.
+    pub const CREDIT: &str = "credit";
     /// Unbilled answers of one's own node.
     pub const CHAT: &str = "chat";
     /// `GET /v1/stream`, `/ws`: a validator's place among those that follow the feed.

@@ -1,4 +1,4 @@
-//! wallet, vault, grant, key; ai, estimate, jobs.
+//! wallet, vault, credit, grant, key; ai, estimate, jobs.
 
 use anyhow::{Context, Result, ensure};
 use mythic_client::{keys, pda};
@@ -53,6 +53,7 @@ pub async fn pays(network: &Network, dir: &Path) -> Result<String> {
         owner,
     };
     deposits(&wallet)?;
+    credit(&wallet)?;
     grants(&wallet).await?;
     let key = buys(&wallet).await?;
     bounds(&wallet, &key).await?;
@@ -81,6 +82,19 @@ fn deposits(wallet: &Wallet<'_>) -> Result<()> {
     let shown = json(&wallet.run(&["vault", "show", "--json"])?)?;
     ensure!(shown["balance_lamports"] == SOL * 3 / 4, "{shown}");
     Ok(())
+}
+
+/// Credit at the gateway: paid in, and told of.
+fn credit(wallet: &Wallet<'_>) -> Result<()> {
+    has(&wallet.run(&["credit", "show"])?, &["pay to", "0 SOL"])?;
+    let added = json(&wallet.run(&["credit", "add", "0.01", "--json"])?)?;
+    ensure!(
+        added["balance_lamports"] == SOL / 100 && added["credited_now"] == true,
+        "{added}"
+    );
+    wallet.fails(&["credit", "tell", "nonsense"], 2, &["invalid value"])?;
+    let unknown = "1".repeat(64);
+    wallet.fails(&["credit", "tell", &unknown], 4, &["payment_not_found"])
 }
 
 /// A grant's whole life.

@@ -114,7 +114,6 @@ pub struct DisputeRow {
 pub struct NextPhase {
     /// `openings_end`, `commit_from`, `commit_end` or `reveal_end`.
     pub event: String,
-    /// Its slot.
     pub slot: i64,
     pub slots_left: i64,
     /// At the pace of the last slots; null where that is not known.

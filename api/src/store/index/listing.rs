@@ -243,11 +243,17 @@ mod tests {
             }
         }
         assert_eq!(checked, 3 * 19);
-        // The same page as of all rows sorted.
+        is_the_page_of_all(&client, after, &middle).await;
+        cluster.stop().await.unwrap();
+    }
+
+    /// A page of jobs is the same as that of all rows sorted.
+    async fn is_the_page_of_all(client: &Client, after: i64, middle: &Vec<u8>) {
+        let none: Option<Vec<u8>> = None;
         let sql = jobs::list_sql("processed");
         let parameters: &[&(dyn ToSql + Sync)] = &[
             &Some(after),
-            &middle,
+            middle,
             &None::<i16>,
             &none,
             &none,
@@ -265,7 +271,7 @@ mod tests {
             .query(
                 "SELECT to_jsonb(id) FROM analytics.jobs_processed WHERE (requested_slot < $1 OR (requested_slot = $1 AND id_key > $2))
                  ORDER BY requested_slot DESC, id_key LIMIT $3",
-                &[&after, &middle, &PAGE],
+                &[&after, middle, &PAGE],
             )
             .await
             .unwrap()
@@ -273,6 +279,5 @@ mod tests {
             .map(|row| row.get(0))
             .collect();
         assert_eq!(page, all);
-        cluster.stop().await.unwrap();
     }
 }

@@ -1,0 +1,421 @@
+//! From answers to OpenAI's shapes: what each chunk says, and what of log-probabilities belongs to the text. Pure.
+
+use std::collections::VecDeque;
+
+use mythic_wire::openai::finish_reason;
+
+use super::completion::{
+    AnswerMessage, ChatChoice, ChatCompletion, ChatCompletionChunk, ChunkChoice,
+    CompletionTokensDetails, Delta, Logprobs, Mythic, MythicJob, PromptTokensDetails, TokenLogprob,
+    TopLogprob, Usage,
+};
+use crate::jobs::answer::{Candidate, ChoiceAnswer, ChoiceEnd, Piece, cost};
+
+/// What stays the same over all chunks of one completion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The first choice's job, base58.
+    pub job: String,
+    /// Unix seconds.
+    pub created: i64,
+    /// The model's id, `name@` 8 hex digits.
+    pub model: String,
+    /// The client wants log-probabilities.
+    pub logprobs: bool,
+    /// A stored answer is being shown again.
+    pub replayed: bool,
+}
+
+impl Frame {
+    fn id(&self) -> String {
+        format!("chatcmpl-{}", self.job)
+    }
+
+    fn system_fingerprint(&self) -> String {
+        let identity = self.model.rsplit('@').next().unwrap_or("");
+        format!("fp_{identity}_top4")
+    }
+
+    fn chunk(&self, choices: Vec<ChunkChoice>) -> ChatCompletionChunk {
+        ChatCompletionChunk {
+            id: self.id(),
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: self.model.clone(),
+            choices,
+            system_fingerprint: self.system_fingerprint(),
+            service_tier: "default",
+            usage: None,
+            mythic: None,
+        }
+    }
+
+    fn step_of(
+        &self,
+        index: u32,
+        delta: Delta,
+        logprobs: Option<Logprobs>,
+        finish_reason: Option<&'static str>,
+    ) -> ChatCompletionChunk {
+        self.chunk(vec![ChunkChoice {
+            index,
+            delta,
+            logprobs,
+            finish_reason,
+        }])
+    }
+
+    /// The first chunk of a choice.
+    pub fn opening(&self, index: u32) -> ChatCompletionChunk {
+        let delta = Delta {
+            role: Some("assistant"),
+            content: Some(String::new()),
+        };
+        self.step_of(index, delta, None, None)
+    }
+
+    /// A step of a choice; `None` when there is nothing to show.
+    pub fn step(&self, index: u32, piece: &Piece, told: &mut Told) -> Option<ChatCompletionChunk> {
+        let tokens = told.tokens(piece);
+        let logprobs = self.logprobs_of(tokens);
+        if piece.text.is_empty() && logprobs.is_none() {
+            return None;
+        }
+        let delta = Delta {
+            role: None,
+            content: Some(piece.text.clone()),
+        };
+        Some(self.step_of(index, delta, logprobs, None))
+    }
+
+    /// The last chunk of a choice, with `mythic` beside the choices.
+    pub fn closing(&self, index: u32, end: &ChoiceEnd) -> ChatCompletionChunk {
+        let reason = Some(finish_reason(end.finish));
+        ChatCompletionChunk {
+            mythic: Some(self.mythic(std::slice::from_ref(end))),
+            ..self.step_of(index, Delta::default(), None, reason)
+        }
+    }
+
+    /// The usage chunk: no choices.
+    pub fn usage(&self, ends: &[ChoiceEnd]) -> ChatCompletionChunk {
+        ChatCompletionChunk {
+            usage: Some(Some(usage(ends))),
+            ..self.chunk(Vec::new())
+        }
+    }
+
+    fn mythic(&self, ends: &[ChoiceEnd]) -> Mythic {
+        let first = ends.first();
+        Mythic {
+            job: first.map(|end| end.job.clone()),
+            validator: first.map(|end| end.validator.clone()),
+            cost_lamports: cost(ends),
+            receipt: first.map(|end| end.receipt.clone()),
+            jobs: match ends {
+                [_, _, ..] => ends
+                    .iter()
+                    .map(|end| MythicJob {
+                        job: end.job.clone(),
+                        validator: end.validator.clone(),
+                        cost_lamports: end.cost_lamports,
+                        receipt: end.receipt.clone(),
+                        unconfirmed: end.unconfirmed,
+                    })
+                    .collect(),
+                _ => Vec::new(),
+            },
+            unconfirmed: ends.iter().any(|end| end.unconfirmed),
+            replayed: self.replayed,
+        }
+    }
+
+    /// `None` if they were not asked for, or there are none to show.
+    fn logprobs_of(&self, tokens: Vec<TokenLogprob>) -> Option<Logprobs> {
+        (self.logprobs && !tokens.is_empty()).then_some(Logprobs {
+            content: tokens,
+            refusal: None,
+        })
+    }
+
+    /// The whole completion.
+    pub fn completion(&self, answers: &[ChoiceAnswer]) -> ChatCompletion {
+        let ends: Vec<ChoiceEnd> = answers.iter().map(|answer| answer.end.clone()).collect();
+        let choices = (0u32..)
+            .zip(answers)
+            .map(|(index, answer)| self.choice(index, answer))
+            .collect();
+        ChatCompletion {
+            id: self.id(),
+            object: "chat.completion",
+            created: self.created,
+            model: self.model.clone(),
+            choices,
+            usage: usage(&ends),
+            system_fingerprint: self.system_fingerprint(),
+            service_tier: "default",
+            mythic: self.mythic(&ends),
+        }
+    }
+
+    fn choice(&self, index: u32, answer: &ChoiceAnswer) -> ChatChoice {
+        let mut told = Told::default();
+        let mut tokens = Vec::new();
+        for piece in &answer.pieces {
+            tokens.extend(told.tokens(piece));
+        }
+        let content = answer.text();
+        let logprobs = match self.logprobs_of(tokens) {
+            // An empty answer has no tokens, and that is known.
+            None if self.logprobs && content.is_empty() => Some(Logprobs {
+                content: Vec::new(),
+                refusal: None,
+            }),
+            other => other,
+        };
+        ChatChoice {
+            index,
+            message: AnswerMessage {
+                role: "assistant",
+                content,
+                refusal: None,
+                annotations: Vec::new(),
+            },
+            logprobs,
+            finish_reason: finish_reason(answer.end.finish),
+        }
+    }
+}
+
+/// How much of a choice was told. Text may be held back in case it becomes a stop string; its tokens wait with it, and go with it if
+/// it never comes: tokens that are told join to the text, or end with the token in which the text ends.
+#[derive(Debug, Default)]
+pub struct Told {
+    text: usize,
+    tokens: usize,
+    held: VecDeque<TokenLogprob>,
+}
+
+impl Told {
+    /// The tokens that belong to what is told with this piece.
+    fn tokens(&mut self, piece: &Piece) -> Vec<TokenLogprob> {
+        self.text += piece.text.len();
+        self.held.extend(piece.logprob.as_ref().map(token));
+        let mut out = Vec::new();
+        while self.tokens < self.text
+            && let Some(next) = self.held.pop_front()
+        {
+            self.tokens += next.bytes.len();
+            out.push(next);
+        }
+        out
+    }
+}
+
+fn token((chosen, top): &(Candidate, Vec<Candidate>)) -> TokenLogprob {
+    TokenLogprob {
+        token: chosen.token.clone(),
+        logprob: chosen.logprob,
+        bytes: chosen.bytes.clone(),
+        top_logprobs: top
+            .iter()
+            .map(|candidate| TopLogprob {
+                token: candidate.token.clone(),
+                logprob: candidate.logprob,
+                bytes: candidate.bytes.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// OpenAI's usage. Each choice is a job that reads, and pays for, the prompt: its tokens count once a choice, so that usage times
+/// price is what it costs.
+pub fn usage(ends: &[ChoiceEnd]) -> Usage {
+    let prompt: u64 = ends.iter().map(|end| u64::from(end.prompt_tokens)).sum();
+    let output: u64 = ends.iter().map(|end| u64::from(end.output_tokens)).sum();
+    Usage {
+        prompt_tokens: prompt,
+        completion_tokens: output,
+        total_tokens: prompt + output,
+        prompt_tokens_details: PromptTokensDetails::default(),
+        completion_tokens_details: CompletionTokensDetails::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn frame() -> Frame {
+        Frame {
+            job: "J".into(),
+            created: 7,
+            model: "m@0a1b2c3d".into(),
+            logprobs: false,
+            replayed: false,
+        }
+    }
+
+    fn end(job: &str, output: u32, cost: u64) -> ChoiceEnd {
+        ChoiceEnd {
+            job: job.into(),
+            validator: "V".into(),
+            finish: mythic_wire::Finish::Eos,
+            prompt_tokens: 10,
+            output_tokens: output,
+            cost_lamports: cost,
+            receipt: format!("/v1/jobs/{job}/receipt"),
+            unconfirmed: false,
+        }
+    }
+
+    fn piece(text: &str) -> Piece {
+        Piece {
+            text: text.into(),
+            logprob: None,
+        }
+    }
+
+    /// A step that adds `text` and whose token is `token`.
+    fn spoken(text: &str, token: &str) -> Piece {
+        let candidate = Candidate {
+            token: token.into(),
+            logprob: -1.0,
+            bytes: token.as_bytes().to_vec(),
+        };
+        Piece {
+            text: text.into(),
+            logprob: Some((candidate.clone(), vec![candidate])),
+        }
+    }
+
+    fn answer(pieces: Vec<Piece>) -> ChoiceAnswer {
+        ChoiceAnswer {
+            pieces,
+            end: end("J", 1, 1),
+        }
+    }
+
+    #[test]
+    fn the_first_chunk_has_the_role_and_the_last_the_reason_and_the_job() {
+        assert_eq!(
+            json!(frame().opening(0))["choices"][0]["delta"],
+            json!({"role": "assistant", "content": ""})
+        );
+        let last = json!(frame().closing(0, &end("J", 3, 9)));
+        assert_eq!(last["choices"][0]["finish_reason"], "stop");
+        assert_eq!(
+            last["mythic"],
+            json!({"job": "J", "validator": "V", "cost_lamports": 9, "receipt": "/v1/jobs/J/receipt"})
+        );
+        assert_eq!(last["id"], "chatcmpl-J");
+        assert_eq!(last["system_fingerprint"], "fp_0a1b2c3d_top4");
+        assert!(last.get("usage").is_none());
+    }
+
+    #[test]
+    fn usage_counts_what_is_paid_for_the_prompt_and_the_output_of_each_choice() {
+        let usage = json!(frame().usage(&[end("J", 3, 9), end("K", 5, 11)]));
+        assert_eq!(usage["usage"]["prompt_tokens"], 20);
+        assert_eq!(usage["usage"]["completion_tokens"], 8);
+        assert_eq!(usage["usage"]["total_tokens"], 28);
+        assert_eq!(
+            usage["usage"]["completion_tokens_details"]["reasoning_tokens"],
+            0
+        );
+        assert_eq!(usage["choices"], json!([]));
+    }
+
+    #[test]
+    fn several_choices_are_several_jobs_of_one_completion() {
+        let answers = [
+            ChoiceAnswer {
+                pieces: vec![piece("a"), piece("b")],
+                end: end("J", 2, 4),
+            },
+            ChoiceAnswer {
+                pieces: vec![piece("c")],
+                end: end("K", 1, 2),
+            },
+        ];
+        let body = json!(frame().completion(&answers));
+        assert_eq!(body["choices"][0]["message"]["content"], "ab");
+        assert_eq!(body["choices"][0]["message"]["annotations"], json!([]));
+        assert_eq!(body["choices"][1]["index"], 1);
+        assert_eq!(body["mythic"]["cost_lamports"], 6);
+        assert_eq!(body["mythic"]["jobs"][1]["job"], "K");
+        assert_eq!(body["service_tier"], "default");
+    }
+
+    #[test]
+    fn a_step_without_text_is_not_sent() {
+        let mut told = Told::default();
+        assert!(frame().step(0, &piece(""), &mut told).is_none());
+    }
+
+    #[test]
+    fn logprobs_that_are_not_known_are_null_and_those_of_an_empty_answer_are_none() {
+        let frame = Frame {
+            logprobs: true,
+            ..frame()
+        };
+        let step = json!(frame.step(0, &piece("a"), &mut Told::default()));
+        assert_eq!(step["choices"][0]["logprobs"], Value::Null);
+        let body = json!(frame.completion(&[answer(vec![piece("a")])]));
+        assert_eq!(body["choices"][0]["logprobs"], Value::Null);
+        let empty = json!(frame.completion(&[answer(vec![piece("")])]));
+        assert_eq!(empty["choices"][0]["logprobs"]["content"], json!([]));
+    }
+
+    #[test]
+    fn tokens_of_what_a_stop_string_cut_off_are_not_told() {
+        let frame = Frame {
+            logprobs: true,
+            ..frame()
+        };
+        // "when d" stops: what might begin it is held back, and the tokens behind the text are cut.
+        let pieces = vec![
+            spoken("There", "There"),
+            spoken(" was ", " was"),
+            spoken("a time ", " a time"),
+            spoken("", " when"),
+            spoken("", " dragons"),
+        ];
+        let body = json!(frame.completion(&[answer(pieces.clone())]));
+        let tokens = |content: &Value| -> String {
+            content
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| entry["token"].as_str())
+                .collect()
+        };
+        let text = "There was a time ";
+        assert_eq!(body["choices"][0]["message"]["content"], text);
+        let told = tokens(&body["choices"][0]["logprobs"]["content"]);
+        // The text ends within " when".
+        assert_eq!(told, "There was a time when");
+        let mut streamed = String::new();
+        let mut state = Told::default();
+        for piece in &pieces {
+            let chunk = json!(frame.step(0, piece, &mut state));
+            streamed += &tokens(&chunk["choices"][0]["logprobs"]["content"]);
+        }
+        assert!(told.starts_with(&streamed) && streamed.len() >= text.trim_end().len());
+    }
+
+    #[test]
+    fn tokens_wait_for_the_text_that_is_held_back() {
+        let frame = Frame {
+            logprobs: true,
+            ..frame()
+        };
+        let mut told = Told::default();
+        assert!(frame.step(0, &spoken("", "ab"), &mut told).is_none());
+        let chunk = frame.step(0, &spoken("abcd", "cd"), &mut told).unwrap();
+        let content = &chunk.choices[0].logprobs.as_ref().unwrap().content;
+        assert_eq!(content.len(), 2);
+    }
+}

@@ -1,0 +1,208 @@
+//! The order to stop, step by step, and what balancers and people see of parts that fell silent.
+
+use std::time::{Duration, Instant};
+
+use mythic_api::GatewayConfig;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    harness::{MODEL, World, eventually, within},
+    validators::ANSWER,
+};
+
+/// How long a gateway of these tests stays up after the order, and how long requests may then take.
+const UNREADY: u64 = 3;
+const DRAIN: u64 = 4;
+
+struct Gateway {
+    url: String,
+    stop: CancellationToken,
+    served: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+async fn start(world: &World, change: impl FnOnce(&mut GatewayConfig)) -> Gateway {
+    let mut config = world.config.clone();
+    change(&mut config);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(mythic_api::serve(listener, config, stop.clone()));
+    eventually("a gateway", async || {
+        status(&url, "/readyz").await == Some(200)
+    })
+    .await;
+    Gateway { url, stop, served }
+}
+
+/// On a connection of its own; `None` when none is taken.
+async fn status(url: &str, path: &str) -> Option<u16> {
+    let client = reqwest::Client::builder()
+        .pool_max_idle_per_host(0)
+        .build()
+        .unwrap();
+    let response = client.get(format!("{url}{path}")).send().await.ok()?;
+    Some(response.status().as_u16())
+}
+
+async fn stream(url: &str, prompt: &str) -> reqwest::Response {
+    let body = json!({"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_completion_tokens": 64, "temperature": 0, "stream": true});
+    let request = reqwest::Client::new().post(format!("{url}/v1/chat/completions"));
+    request.json(&body).send().await.unwrap()
+}
+
+#[test]
+fn a_stop_is_told_to_balancers_first_then_requests_end_and_what_is_left_is_told() {
+    within(|world| async move {
+        let gateway = start(world, |config| {
+            config.timing.unready_seconds = UNREADY;
+            config.timing.drain_seconds = DRAIN;
+        })
+        .await;
+        let url = gateway.url.clone();
+        let short = stream(&url, "slow and at work when the order comes").await;
+        let long = stream(&url, "drip longer than a stop takes").await;
+        let ordered = Instant::now();
+        gateway.stop.cancel();
+        // At once not ready, and for a while everything is served as before.
+        assert_eq!(status(&url, "/readyz").await, Some(503));
+        assert_eq!(status(&url, "/livez").await, Some(200));
+        let (late, short) = tokio::join!(
+            async {
+                stream(&url, "came before balancers noticed")
+                    .await
+                    .text()
+                    .await
+                    .unwrap()
+            },
+            async { short.text().await.unwrap() }
+        );
+        for whole in [&late, &short] {
+            assert!(whole.ends_with("data: [DONE]\n\n"), "{whole}");
+        }
+        assert!(
+            ordered.elapsed() < Duration::from_secs(UNREADY + DRAIN),
+            "these did not need the whole time"
+        );
+        eventually("the end of listening", async || {
+            status(&url, "/livez").await.is_none()
+        })
+        .await;
+        assert!(ordered.elapsed() >= Duration::from_secs(UNREADY));
+        let cut = long.text().await.unwrap();
+        let last = cut.trim_end().rsplit("data: ").next().unwrap();
+        let last: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{cut}"));
+        assert_eq!(last["error"]["code"], "gateway_stopping", "{cut}");
+        assert!(!cut.contains("[DONE]"));
+        gateway.served.await.unwrap().unwrap();
+        let took = ordered.elapsed();
+        let least = Duration::from_secs(UNREADY + DRAIN);
+        assert!(
+            took >= least && took < least + Duration::from_secs(5),
+            "{took:?}"
+        );
+    });
+}
+
+#[test]
+fn without_requests_a_stop_takes_no_longer_than_it_is_told_to_balancers() {
+    within(|world| async move {
+        let gateway = start(world, |config| config.timing.drain_seconds = 60).await;
+        let feed = reqwest::get(format!("{}/v1/stream", gateway.url))
+            .await
+            .unwrap();
+        let ordered = Instant::now();
+        gateway.stop.cancel();
+        gateway.served.await.unwrap().unwrap();
+        assert!(
+            ordered.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            ordered.elapsed()
+        );
+        assert!(feed.text().await.unwrap().contains("gateway_stopping"));
+    });
+}
+
+#[test]
+fn a_request_that_a_stop_cut_is_answered_under_its_key_by_another_gateway() {
+    within(|world| async move {
+        let gateway = start(world, |config| config.timing.drain_seconds = 1).await;
+        let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "slow, cut by a stop"}], "max_completion_tokens": 64, "temperature": 0});
+        let ask = |url: &str| {
+            let request = reqwest::Client::new().post(format!("{url}/v1/chat/completions"));
+            request
+                .header("idempotency-key", "cut-by-a-stop-01")
+                .json(&body)
+                .send()
+        };
+        let first = tokio::spawn(ask(&gateway.url));
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        gateway.stop.cancel();
+        gateway.served.await.unwrap().unwrap();
+        let first = first.await.unwrap().unwrap();
+        assert_eq!(first.status(), 503);
+        let first: Value = first.json().await.unwrap();
+        assert_eq!(first["error"]["code"], "gateway_stopping", "{first}");
+        eventually("the answer", async || {
+            let answer = ask(&world.url).await.unwrap();
+            let answer: Value = answer.json().await.unwrap();
+            answer["choices"][0]["message"]["content"] == ANSWER
+        })
+        .await;
+    });
+}
+
+#[test]
+fn an_indexer_and_a_settler_that_fell_silent_are_seen() {
+    within(|world| async move {
+        let database = world.database().await;
+        let sql = include_str!("../../../sql/settler/0001_reconciliation.sql");
+        database.batch_execute(sql).await.unwrap();
+        let compared = |ago: &str| {
+            format!(
+                "INSERT INTO settler.reconciliation (ok, context_slot, accounts, differing, confirmed, unbacked, inexact, stored_on_chain, stored_in_index, details, checked_at)
+                 VALUES (true, 1, 1, 0, 0, 0, 0, '{{}}', '{{}}', '[]', now() - interval '{ago}')
+                 ON CONFLICT (only_row) DO UPDATE SET checked_at = EXCLUDED.checked_at;
+                 UPDATE pipeline.lease SET renewed_at = now() - interval '{ago}'"
+            )
+        };
+        for (ago, state) in [("4 minutes", "stale"), ("1 minute", "ok")] {
+            database.batch_execute(&compared(ago)).await.unwrap();
+            // What was found is shown for a second.
+            eventually("what health says", async || {
+                let health = world.get("/health").await;
+                let parts = &health["components"];
+                let seconds = parts["settler"]["silent_seconds"].as_i64();
+                let index = parts["index"]["state"].as_str().unwrap();
+                parts["settler"]["state"] == state
+                    && (index == "stale") == (state == "stale")
+                    && seconds.is_some_and(|seconds| (seconds > 180) == (state == "stale"))
+            })
+            .await;
+            assert_eq!(
+                status(&world.url, "/readyz").await,
+                Some(200),
+                "requests are served all the same"
+            );
+        }
+        database
+            .batch_execute("DROP SCHEMA settler CASCADE")
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
+fn the_database_ends_a_statement_that_takes_too_long() {
+    within(|world| async move {
+        let app = world.other(|_| {}).await;
+        let client = app.pool.get().await.unwrap();
+        let began = Instant::now();
+        let error = client
+            .simple_query("SELECT pg_sleep(60)")
+            .await
+            .unwrap_err();
+        assert_eq!(error.code().map(|code| code.code()), Some("57014"));
+        assert!(began.elapsed() < Duration::from_secs(15));
+    });
+}
