@@ -125,7 +125,7 @@ fn change(kind: Kind, new: &mut Content, by: u64, slot: u64) -> bool {
         }
         Kind::Validator => {
             // Some writes leave the stake alone.
-            if by % 3 != 0 {
+            if !by.is_multiple_of(3) {
                 n[0] = 5_000 + by;
                 n[1] = by % 7;
             }
@@ -138,7 +138,7 @@ fn change(kind: Kind, new: &mut Content, by: u64, slot: u64) -> bool {
             n[1] = 50 + by % 90;
         }
         Kind::Job => match n[0] {
-            OPEN if by % 5 == 0 => (n[0], n[4]) = (REFUNDED, slot),
+            OPEN if by.is_multiple_of(5) => (n[0], n[4]) = (REFUNDED, slot),
             OPEN => (n[0], n[2]) = (ACCEPTED, slot),
             ACCEPTED => (n[0], n[3]) = (SUBMITTED, slot),
             SUBMITTED => (n[0], n[4]) = (SETTLED, slot),

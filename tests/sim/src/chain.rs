@@ -78,7 +78,7 @@ impl<'a> Chain<'a> {
         let mut above = path
             .iter()
             .filter(|b| self.story.slot(**b) > self.story.slot(self.root));
-        above.any(|block| self.seen.hidden.contains(block))
+        above.any(|block| self.seen.torn.contains(block))
     }
 
     /// The finalized block and what it descends from as far as the links are known, and what was said to be final
@@ -197,10 +197,10 @@ impl Knowledge<'_> {
             .any(|block| self.story.slot(*block) as i64 > slot)
     }
 
+    /// A block may have changed what was written in `slot`, or start-up accounts told of it.
     pub fn perhaps_missed_after(&self, slot: i64) -> bool {
-        self.missed
-            .iter()
-            .any(|block| *block != 0 && self.story.slot(*block) as i64 >= slot)
+        let mut missed = self.missed.iter();
+        missed.any(|block| self.story.slot(*block) as i64 >= slot)
     }
 
     /// Slot of the newest write of an account on this chain.

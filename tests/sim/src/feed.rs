@@ -25,6 +25,17 @@ impl Judge<'_> {
         let mut finalized: BTreeSet<BlockId> = BTreeSet::new();
         for row in rows {
             let bank = (row.topic.as_str(), row.blockhash.as_str());
+            let slot = self
+                .block(Some(&row.blockhash))
+                .map(|block| self.story.slot(block) as i64);
+            // What start-up accounts tell belongs to no bank.
+            if !row.blockhash.is_empty() && slot != Some(row.slot) {
+                let what = format!(
+                    "event {} names slot {} with a blockhash of slot {slot:?}",
+                    row.seq, row.slot
+                );
+                self.verdict.fault("feed-chain", what);
+            }
             if row.op == "add" {
                 adds.entry(bank).or_default().push((row.seq, row));
                 continue;

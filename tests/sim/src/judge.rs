@@ -154,11 +154,11 @@ impl<'a> Judge<'a> {
                 ),
             );
         }
-        if self.seen.hidden.contains(&head) {
+        if self.seen.gone.contains(&head) {
             self.verdict.fault(
                 "head-gone",
                 format!(
-                    "the processed view ends in {}, which is dead or was replaced",
+                    "the processed view ends in {}, whose slot is dead",
                     self.name(head)
                 ),
             );
@@ -225,8 +225,13 @@ impl<'a> Judge<'a> {
         let linked = chain.linked_below();
         let mut status: BTreeMap<BlockId, &str> = BTreeMap::new();
         for row in banks {
-            if let Some(block) = self.block(row.blockhash.as_deref()) {
-                status.insert(block, row.status.as_str());
+            match self.block(row.blockhash.as_deref()) {
+                Some(block) => drop(status.insert(block, row.status.as_str())),
+                None if row.blockhash.is_none() => {}
+                None => self.verdict.fault(
+                    "bank-unknown",
+                    format!("a bank of slot {} that nobody sealed", row.slot),
+                ),
             }
         }
         for (block, status) in &status {
@@ -234,7 +239,7 @@ impl<'a> Judge<'a> {
             let passed =
                 self.story.slot(*block) <= self.story.slot(root) && self.seen.root.is_some();
             let gone = matches!(*status, "orphaned")
-                || *status == "dead" && !self.seen.hidden.contains(block);
+                || *status == "dead" && !self.seen.torn.contains(block);
             if canon && gone {
                 self.verdict.fault(
                     "orphaned",
@@ -292,7 +297,7 @@ impl<'a> Judge<'a> {
             // Below a hole nobody can tell for sure which block follows.
             let parent = self.story.blocks[upper].parent;
             let known = parent
-                .is_some_and(|p| self.seen.sealed.contains(&p) && !self.seen.hidden.contains(&p));
+                .is_some_and(|p| self.seen.sealed.contains(&p) && !self.seen.torn.contains(&p));
             if known && path.contains(&upper) && parent != Some(lower) {
                 let what = format!(
                     "{} shows {} below {}",
@@ -387,10 +392,16 @@ impl<'a> Judge<'a> {
             (Some(row), Some((content, block))) => {
                 let slots = story.slot(*block) as i64..=known.newest_write(self.truth, name.1);
                 let closed = expected.closed_in.map(|block| story.slot(block) as i64);
+                // What start-up accounts told may stand at the slot of the snapshot.
                 let equal = row.values == accounts::values(name.0, content)
                     && row.seq == content.seq as i64
-                    && slots.contains(&row.slot)
-                    && (name.0 != Kind::Job || row.closed_slot == closed);
+                    && (slots.contains(&row.slot) || !row.exact && row.slot >= *slots.start());
+                if name.0 == Kind::Job && equal && (sure || row.exact) && row.closed_slot != closed
+                {
+                    self.verdict
+                        .fault("closed-slot", tell("the slot of its closing is wrong"));
+                    return;
+                }
                 let done = name.0 == Kind::Job
                     && expected.closed_in.is_some_and(|block| known.is_sure(block));
                 if row.exact && expected.spoiled {

@@ -13,6 +13,9 @@ struct Arguments {
     /// Play this seed alone, and make it smaller if it fails.
     #[arg(long, requires = "profile")]
     seed: Option<u64>,
+    /// With --seed: the rule that the smaller story has to break too; without it, the first that is broken.
+    #[arg(long, requires = "seed")]
+    rule: Option<String>,
     /// How many seeds of each profile, from the first on.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
@@ -31,7 +34,9 @@ struct Arguments {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let passed = match (arguments.seed, arguments.profile) {
-        (Some(seed), Some(profile)) => run::replay(profile, seed).await?,
+        (Some(seed), Some(profile)) => {
+            run::replay(profile, seed, arguments.rule.as_deref()).await?
+        }
         (_, profile) => {
             let profiles = profile.map_or(Profile::ALL.to_vec(), |profile| vec![profile]);
             let cores = std::thread::available_parallelism().map_or(2, usize::from);

@@ -20,10 +20,10 @@ pub struct Observer {
     /// Blocks that were sealed with all their updates, and others that were sealed.
     pub whole: BTreeSet<BlockId>,
     pub sealed: BTreeSet<BlockId>,
-    /// Order of their first seals.
-    pub first: BTreeMap<BlockId, usize>,
-    /// Sealed blocks whose slot was opened again since, or found dead.
-    pub hidden: BTreeSet<BlockId>,
+    /// Sealed blocks whose slot was opened again since: whether they are still shown until another one is sealed is open.
+    pub torn: BTreeSet<BlockId>,
+    /// Sealed blocks whose slot was opened again and found dead.
+    pub gone: BTreeSet<BlockId>,
     /// Slots that were opened more than once, or by more than one block.
     pub reopened: BTreeSet<u64>,
     pub said: BTreeMap<Word, BTreeSet<BlockId>>,
@@ -32,7 +32,7 @@ pub struct Observer {
     pub bases: Vec<SeenBase>,
     /// The newest block of the true chain that was said to be finalized.
     pub root: Option<BlockId>,
-    /// Blocks that first came when finality had passed them.
+    /// Blocks that first came whole when finality had passed them.
     pub late: BTreeSet<BlockId>,
     /// Blocks sealed in the run that goes on, by slot.
     this_run: BTreeMap<u64, BTreeSet<BlockId>>,
@@ -57,14 +57,15 @@ impl Observer {
         if again {
             self.reopened.insert(slot);
         }
-        self.hidden
+        self.torn
             .extend(self.this_run.remove(&slot).unwrap_or_default());
     }
 
     pub fn dead(&mut self, slot: u64) {
         self.reopened.insert(slot);
-        self.hidden
-            .extend(self.this_run.remove(&slot).unwrap_or_default());
+        let before = self.by_slot.get(&slot).into_iter().flatten();
+        let gone: Vec<BlockId> = before.copied().filter(|b| self.torn.contains(b)).collect();
+        self.gone.extend(gone);
     }
 
     pub fn sealed(&mut self, story: &Story, block: BlockId, whole: bool) {
@@ -72,16 +73,15 @@ impl Observer {
         for base in &mut self.bases {
             base.linked = true;
         }
-        if self.sealed.insert(block) {
-            self.first.insert(block, self.first.len());
-            if self.root.is_some_and(|root| slot <= story.slot(root)) {
-                self.late.insert(block);
-            }
+        self.sealed.insert(block);
+        if whole
+            && self.whole.insert(block)
+            && self.root.is_some_and(|root| slot <= story.slot(root))
+        {
+            self.late.insert(block);
         }
-        if whole {
-            self.whole.insert(block);
-        }
-        self.hidden.remove(&block);
+        self.torn.remove(&block);
+        self.gone.remove(&block);
         self.this_run.entry(slot).or_default().insert(block);
         let same = self.by_slot.entry(slot).or_default();
         same.insert(block);

@@ -100,39 +100,30 @@ async fn play_one(database: &mut Database, profile: Profile, seed: u64) -> Resul
     })
 }
 
-/// Plays one seed, and if it fails prints the smallest story that breaks the same rule. True if it passed.
-pub async fn replay(profile: Profile, seed: u64) -> Result<bool> {
+/// Plays one seed, and if it fails prints the smallest story that breaks the same rule: the one asked for, or the first. True if it passed.
+pub async fn replay(profile: Profile, seed: u64, rule: Option<&str>) -> Result<bool> {
     let server = Server::start().await?;
     let mut database = server.database(0).await?;
     let story = generate(seed, profile);
     let complete = profile.is_complete();
     let verdict = play(&mut database, &story, complete).await?;
     let passed = verdict.faults.is_empty();
-    match verdict.faults.first() {
-        None => println!(
-            "{} seed {seed}: {} blocks, {} rows compared, all equal",
-            profile.name(),
-            story.blocks.len(),
-            verdict.rows
-        ),
-        Some(fault) => {
-            println!(
-                "{} seed {seed}: {} blocks",
-                profile.name(),
-                story.blocks.len()
-            );
-            for fault in &verdict.faults {
-                println!("{}: {}", fault.rule, fault.what);
-            }
-            println!("\nmaking it smaller …");
-            let (small, tries) = shrink(&mut database, story, complete, fault.rule).await?;
-            println!(
-                "the smallest of {tries} that still breaks \"{}\":\n{small}\n",
-                fault.rule
-            );
-            for fault in play(&mut database, &small, complete).await?.faults {
-                println!("{}: {}", fault.rule, fault.what);
-            }
+    println!(
+        "{} seed {seed}: {} blocks, {} rows compared, {} differences",
+        profile.name(),
+        story.blocks.len(),
+        verdict.rows,
+        verdict.faults.len()
+    );
+    for fault in &verdict.faults {
+        println!("{}: {}", fault.rule, fault.what);
+    }
+    if let Some(rule) = rule.or(verdict.faults.first().map(|fault| fault.rule)) {
+        println!("\nmaking it smaller …");
+        let (small, tries) = shrink(&mut database, story, complete, rule).await?;
+        println!("the smallest of {tries} that still breaks \"{rule}\":\n{small}\n");
+        for fault in play(&mut database, &small, complete).await?.faults {
+            println!("{}: {}", fault.rule, fault.what);
         }
     }
     drop(database);

@@ -12,7 +12,7 @@ const TRIES: usize = 400;
 struct Shrinker<'a> {
     database: &'a mut Database,
     complete: bool,
-    rule: &'static str,
+    rule: &'a str,
     best: Story,
     tries: usize,
 }
@@ -22,7 +22,7 @@ pub async fn shrink(
     database: &mut Database,
     story: Story,
     complete: bool,
-    rule: &'static str,
+    rule: &str,
 ) -> Result<(Story, usize)> {
     let mut shrinker = Shrinker {
         database,
@@ -48,7 +48,7 @@ pub async fn shrink(
 impl Shrinker<'_> {
     /// Keeps a smaller story if it still fails.
     async fn keep(&mut self, story: Story) -> Result<bool> {
-        if self.tries >= TRIES || story == self.best {
+        if self.tries >= TRIES || story == self.best || self.complete && !story.has_no_gap() {
             return Ok(false);
         }
         self.tries += 1;

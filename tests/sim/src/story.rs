@@ -160,6 +160,26 @@ impl Story {
         path
     }
 
+    /// Every block that is sealed has a parent that was sealed, or that start-up accounts hold.
+    pub fn has_no_gap(&self) -> bool {
+        let mut known = vec![false; self.blocks.len()];
+        self.items.iter().all(|item| match item {
+            Item::Start {
+                base: Some(base), ..
+            } => {
+                known[base.at] = true;
+                true
+            }
+            Item::Seal { block, lost: false } => {
+                known[*block] = true;
+                self.blocks[*block]
+                    .parent
+                    .is_some_and(|parent| known[parent])
+            }
+            _ => true,
+        })
+    }
+
     pub fn slot(&self, block: BlockId) -> u64 {
         self.blocks[block].slot
     }

@@ -22,7 +22,7 @@ pub(crate) fn tell(plan: &mut Plan) -> Vec<Item> {
             Step::Bank(block) => {
                 let mut banks = bank(plan, *block);
                 at += 1;
-                while let Some(Step::Bank(next)) = steps.get(at)
+                if let Some(Step::Bank(next)) = steps.get(at)
                     && plan.blocks[*next].parent != Some(*block)
                     && plan.blocks[*block].parent != Some(*next)
                     && plan.blocks[*next].slot != plan.blocks[*block].slot
@@ -31,8 +31,6 @@ pub(crate) fn tell(plan: &mut Plan) -> Vec<Item> {
                     let other = bank(plan, *next);
                     banks = interleave(&mut plan.rng, banks, other);
                     at += 1;
-                    // Two at once are enough: a third could be the child of the second.
-                    break;
                 }
                 for item in banks {
                     statuses.around(plan, item, &mut items);
@@ -41,7 +39,30 @@ pub(crate) fn tell(plan: &mut Plan) -> Vec<Item> {
         }
     }
     statuses.end(plan, &mut items);
-    items
+    possible(plan, items)
+}
+
+/// Without what no validator does: it replays no block whose parent it has not.
+fn possible(plan: &Plan, items: Vec<Item>) -> Vec<Item> {
+    let mut known: BTreeSet<BlockId> = BTreeSet::new();
+    let mut skipped: BTreeSet<BlockId> = BTreeSet::new();
+    let mut is_possible = |item: &Item| {
+        match item {
+            Item::Start { base: Some(_), .. } => known.clear(),
+            Item::Create { block, .. } => {
+                let parent = plan.blocks[*block].parent;
+                let has = parent.is_some_and(|p| plan.blocks[p].canon || known.contains(&p));
+                match has {
+                    true => drop(skipped.remove(block)),
+                    false => drop(skipped.insert(*block)),
+                }
+            }
+            Item::Seal { block, .. } if !skipped.contains(block) => drop(known.insert(*block)),
+            _ => {}
+        }
+        item.block().is_none_or(|block| !skipped.contains(&block))
+    };
+    items.into_iter().filter(|item| is_possible(item)).collect()
 }
 
 fn start(plan: &mut Plan, restart: &Restart, first: bool, items: &mut Vec<Item>) {
