@@ -152,14 +152,16 @@ fn change(kind: Kind, new: &mut Content, by: u64, slot: u64) -> bool {
 /// Address of an account.
 pub fn key(account: AccountId) -> [u8; 32] {
     let mut key = [0xa0; 32];
-    key[0] = account as u8;
-    key[31] = account as u8;
+    key[..2].copy_from_slice(&(account as u16).to_le_bytes());
     key
 }
 
 /// The account with this address.
 pub fn by_key(key: &[u8]) -> AccountId {
-    key.first().map_or(usize::MAX, |first| usize::from(*first))
+    match key {
+        [low, high, ..] => usize::from(u16::from_le_bytes([*low, *high])),
+        _ => usize::MAX,
+    }
 }
 
 /// Owner, lamports and data of an account.

@@ -109,6 +109,9 @@ impl<'a> Chain<'a> {
         let covered = |block: BlockId| bases.iter().any(|base| block <= base.at);
         // A base is used once finality has reached it.
         let surely = |block: BlockId| {
+            if self.seen.root.is_none() {
+                return false;
+            }
             let mut used = bases
                 .iter()
                 .filter(|b| self.story.slot(b.at) <= self.story.slot(self.root));

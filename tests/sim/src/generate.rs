@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub rng: Rng,
     pub mix: Mix,
     pub accounts: Vec<Kind>,
+    /// The first so many accounts are written to.
+    active: usize,
     pub blocks: Vec<Block>,
     /// The true chain.
     pub canon: Vec<BlockId>,
@@ -79,12 +81,18 @@ impl Plan {
             Kind::Grant,
             Kind::Model,
         ];
-        let accounts = (0..number).map(|_| *rng.pick(&kinds)).collect();
+        let mut accounts: Vec<Kind> = (0..number).map(|_| *rng.pick(&kinds)).collect();
+        if rng.percent(2) {
+            // Start-up accounts of some size; nothing happens to the others later.
+            let others = rng.between(100, 1_500);
+            accounts.extend((0..others).map(|_| *rng.pick(&kinds)));
+        }
         let lag = rng.between(2, 6);
         Self {
             rng,
             mix,
             accounts,
+            active: number,
             blocks: Vec::new(),
             canon: Vec::new(),
             steps: Vec::new(),
@@ -104,7 +112,7 @@ impl Plan {
         };
         for n in 0..number {
             let account = match parent {
-                Some(_) => self.rng.below(self.accounts.len()),
+                Some(_) => self.rng.below(self.active),
                 None => n,
             };
             let act = match living.contains(&account) {

@@ -345,7 +345,11 @@ impl<'a> Judge<'a> {
         row: Option<&Row>,
     ) {
         let story = self.story;
-        let sure = known.is_sure(expected.newest);
+        let sure = known.is_sure(expected.newest)
+            && expected
+                .row
+                .as_ref()
+                .is_none_or(|(_, block)| known.is_sure(*block));
         let shown = expected
             .row
             .as_ref()

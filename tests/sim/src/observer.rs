@@ -29,6 +29,8 @@ pub struct Observer {
     pub said: BTreeMap<Word, BTreeSet<BlockId>>,
     /// Slots of which something was said without a blockhash.
     pub bare: BTreeMap<Word, BTreeSet<u64>>,
+    /// Blocks that were the only one of their slot when that was said.
+    pub meant: BTreeMap<Word, BTreeSet<BlockId>>,
     pub bases: Vec<SeenBase>,
     /// The newest block of the true chain that was said to be finalized.
     pub root: Option<BlockId>,
@@ -94,7 +96,17 @@ impl Observer {
     pub fn status(&mut self, story: &Story, about: BlockId, word: Word, hash: Option<BlockId>) {
         match hash {
             Some(block) => drop(self.said.entry(word).or_default().insert(block)),
-            None => drop(self.bare.entry(word).or_default().insert(story.slot(about))),
+            None => {
+                let slot = story.slot(about);
+                self.bare.entry(word).or_default().insert(slot);
+                let of_slot = self.by_slot.get(&slot).into_iter().flatten();
+                let shown: Vec<BlockId> = of_slot.copied().collect();
+                if let [only] = shown[..]
+                    && !self.reopened.contains(&slot)
+                {
+                    self.meant.entry(word).or_default().insert(only);
+                }
+            }
         }
         let newer = self
             .root
@@ -112,11 +124,9 @@ impl Observer {
 
     /// Whether a status without a blockhash can only mean this block.
     pub fn clearly_meant(&self, story: &Story, word: Word, block: BlockId) -> bool {
-        let slot = story.slot(block);
-        self.bare
-            .get(&word)
-            .is_some_and(|slots| slots.contains(&slot))
-            && !self.reopened.contains(&slot)
+        let meant = self.meant.get(&word);
+        meant.is_some_and(|meant| meant.contains(&block))
+            && !self.reopened.contains(&story.slot(block))
     }
 
     pub fn perhaps_meant(&self, story: &Story, word: Word, block: BlockId) -> bool {
