@@ -252,7 +252,7 @@ impl Plan {
                 base: None,
                 boot: Vec::new(),
                 root: None,
-                tail: tail.filter(|tail| *tail == Tail::Clean),
+                tail: None,
             }));
             return place;
         }
@@ -317,9 +317,9 @@ impl Plan {
     fn lose(&mut self, items: &mut [Item]) {
         let lost = self.mix.lost;
         for item in items {
-            // A producer that misses that a slot was opened again names the block before in what it says
-            // of the slot: nobody could know better.
-            if let Item::Create { block, .. } = item {
+            // A producer that misses that a slot was opened again, or what became of it, leaves the block before
+            // as the only one: nobody could know better.
+            if let Item::Create { block, .. } | Item::Seal { block, .. } = item {
                 let slot = self.blocks[*block].slot;
                 if self
                     .blocks
