@@ -3,6 +3,7 @@
 # make check  what takes seconds: formatting, types, the rules between crates and files
 # make lint   formatting, clippy and unused dependencies, warnings refused
 # make soak   ten minutes of load and faults on a whole network
+# make sim    the indexer in simulated networks             (SEEDS=10000 PROFILE=wild; SEED=7 PROFILE=wild plays one)
 # make bench  every bench-* below
 # make sbf    rebuild the on-chain program and compare it with the committed .so
 
@@ -15,7 +16,7 @@ ifeq ($(shell command -v rustup),)
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 endif
 
-.PHONY: dev build test check lint soak bench bench-engine bench-indexer bench-gateway bench-ttft bench-compute-units sbf help
+.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-gateway bench-ttft bench-compute-units sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -54,6 +55,10 @@ lint:
 soak: build
 	@$(MYTHIC) model pull
 	cargo test --locked -p mythic-e2e --test soak -- --ignored --nocapture
+
+sim:
+	@scripts/setup.sh run
+	cargo run -q --locked -p mythic-sim -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 bench: bench-engine bench-indexer bench-gateway bench-ttft bench-compute-units
 

@@ -1,0 +1,317 @@
+//! Accounts: what an act makes of one, its bytes as the program would store them, and the values that a
+//! table must show for it.
+
+use bytemuck::{Zeroable, bytes_of};
+use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::params::Params;
+use mythic_interface::state::{Header, Job, Model, SpendGrant, VERSION, Validator, Vault};
+
+use crate::story::{AccountId, Act, Kind};
+
+/// Rent of every account.
+const RENT: u64 = 1_000_000;
+/// Another program.
+const STRANGER: [u8; 32] = [0x55; 32];
+/// Jobs: open, accepted, submitted, settled, refunded.
+const OPEN: u64 = 1;
+const ACCEPTED: u64 = 2;
+const SUBMITTED: u64 = 3;
+const SETTLED: u64 = 5;
+const REFUNDED: u64 = 6;
+
+/// A living account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub seq: u64,
+    pub lamports: u64,
+    /// What the kind makes of them is in [`bytes`] and [`values`].
+    n: [u64; 6],
+    spoiled: Option<u8>,
+}
+
+/// An account after a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    Live(Content),
+    Closed { owner: [u8; 32], lamports: u64 },
+}
+
+impl Content {
+    pub fn is_readable(&self) -> bool {
+        self.spoiled.is_none()
+    }
+
+    /// The slot that is part of a job's identity.
+    pub fn requested_slot(&self) -> u64 {
+        self.n[1]
+    }
+
+    /// A job's status as the feed names it.
+    pub fn status(&self) -> &'static str {
+        match self.n[0] {
+            OPEN => "open",
+            ACCEPTED => "accepted",
+            SUBMITTED => "submitted",
+            SETTLED => "settled",
+            _ => "refunded",
+        }
+    }
+}
+
+/// What `act` makes of an account in `slot`; `None` if it does nothing.
+pub fn apply(kind: Kind, before: Option<&Account>, act: Act, slot: u64) -> Option<Account> {
+    let live = match before {
+        Some(Account::Live(content)) => Some(content),
+        _ => None,
+    };
+    let Some(old) = live else {
+        return (act == Act::Create).then(|| Account::Live(create(kind, slot)));
+    };
+    let mut new = old.clone();
+    match act {
+        Act::Create => return None,
+        Act::Touch => {}
+        Act::Dust => new.lamports += 7,
+        Act::Close => {
+            return Some(Account::Closed {
+                owner: AI_PRECOMPILES_ID,
+                lamports: 0,
+            });
+        }
+        Act::GiveAway => {
+            return Some(Account::Closed {
+                owner: STRANGER,
+                lamports: old.lamports,
+            });
+        }
+        Act::Spoil(how) => {
+            new.seq += 1;
+            new.spoiled = Some(how % 3);
+        }
+        Act::Change(by) => {
+            new.seq += 1;
+            new.spoiled = None;
+            if !change(kind, &mut new, u64::from(by), slot) {
+                return None;
+            }
+        }
+    }
+    Some(Account::Live(new))
+}
+
+fn create(kind: Kind, slot: u64) -> Content {
+    let n = match kind {
+        Kind::Vault | Kind::Grant => [100, 0, 0, 100, slot, 0],
+        Kind::Job => [OPEN, slot, 0, 0, 0, 1_250],
+        Kind::Validator => [5_000, 0, 0, 0, slot, 0],
+        Kind::Model => [25, 50, 0, 9, slot, 0],
+    };
+    Content {
+        seq: 1,
+        lamports: RENT + n[0],
+        n,
+        spoiled: None,
+    }
+}
+
+fn change(kind: Kind, new: &mut Content, by: u64, slot: u64) -> bool {
+    let n = &mut new.n;
+    match kind {
+        Kind::Vault | Kind::Grant => {
+            n[0] = 100 + by;
+            n[1] = by / 3;
+            n[2] = by % 5;
+            n[3] += by;
+        }
+        Kind::Validator => {
+            // Some writes leave the stake alone.
+            if !by.is_multiple_of(3) {
+                n[0] = 5_000 + by;
+                n[1] = by % 7;
+            }
+            n[2] = by % 2;
+            n[3] += by;
+            n[5] += 1;
+        }
+        Kind::Model => {
+            n[0] = 25 + by % 50;
+            n[1] = 50 + by % 90;
+        }
+        Kind::Job => match n[0] {
+            OPEN if by.is_multiple_of(5) => (n[0], n[4]) = (REFUNDED, slot),
+            OPEN => (n[0], n[2]) = (ACCEPTED, slot),
+            ACCEPTED => (n[0], n[3]) = (SUBMITTED, slot),
+            SUBMITTED => (n[0], n[4]) = (SETTLED, slot),
+            _ => return false,
+        },
+    }
+    new.lamports = RENT + n[0];
+    true
+}
+
+/// Address of an account.
+pub fn key(account: AccountId) -> [u8; 32] {
+    let mut key = [0xa0; 32];
+    key[..2].copy_from_slice(&(account as u16).to_le_bytes());
+    key
+}
+
+/// The account with this address.
+pub fn by_key(key: &[u8]) -> AccountId {
+    match key {
+        [low, high, ..] => usize::from(u16::from_le_bytes([*low, *high])),
+        _ => usize::MAX,
+    }
+}
+
+/// Owner, lamports and data of an account.
+pub fn stored(kind: Kind, account: &Account) -> ([u8; 32], u64, Vec<u8>) {
+    match account {
+        Account::Closed { owner, lamports } => (*owner, *lamports, Vec::new()),
+        Account::Live(content) => {
+            let mut data = bytes(kind, content);
+            match content.spoiled {
+                // A layout that does not exist, a cut one, an unknown type.
+                Some(0) => data[1] = 2,
+                Some(1) => data.truncate(20),
+                Some(_) => data[0] = 0xee,
+                None => {}
+            }
+            (AI_PRECOMPILES_ID, content.lamports, data)
+        }
+    }
+}
+
+fn header(discriminator: u8, status: u8, seq: u64) -> Header {
+    Header {
+        discriminator,
+        version: VERSION,
+        bump: 255,
+        status,
+        reserved: [0; 4],
+        seq: seq.into(),
+    }
+}
+
+fn bytes(kind: Kind, content: &Content) -> Vec<u8> {
+    let n = content.n;
+    match kind {
+        Kind::Vault => {
+            let mut a = Vault::zeroed();
+            a.header = header(Vault::DISCRIMINATOR, 1, content.seq);
+            a.owner = [11; 32];
+            a.balance = n[0].into();
+            a.held = n[1].into();
+            a.open_jobs = (n[2] as u32).into();
+            a.deposited = n[3].into();
+            a.created_slot = n[4].into();
+            bytes_of(&a).to_vec()
+        }
+        Kind::Grant => {
+            let mut a = SpendGrant::zeroed();
+            a.header = header(SpendGrant::DISCRIMINATOR, 1, content.seq);
+            a.owner = [11; 32];
+            a.delegate = [12; 32];
+            a.per_job_max = n[0].into();
+            a.window_spent = n[1].into();
+            a.open_jobs = (n[2] as u32).into();
+            a.lifetime_spent = n[3].into();
+            a.created_slot = n[4].into();
+            bytes_of(&a).to_vec()
+        }
+        Kind::Job => job(content),
+        Kind::Validator => {
+            let mut a = Validator::zeroed();
+            a.header = header(Validator::DISCRIMINATOR, 1, content.seq);
+            a.authority = [14; 32];
+            a.stake = n[0].into();
+            a.activating = n[1].into();
+            a.unbonding = n[2].into();
+            a.claimable = n[3].into();
+            a.registered_slot = n[4].into();
+            a.jobs_settled = n[5].into();
+            bytes_of(&a).to_vec()
+        }
+        Kind::Model => {
+            let mut a = Model::zeroed();
+            a.header = header(Model::DISCRIMINATOR, 1, content.seq);
+            a.price_in = (n[0] as u32).into();
+            a.price_out = (n[1] as u32).into();
+            a.fee_burned = n[3].into();
+            a.registered_slot = n[4].into();
+            bytes_of(&a).to_vec()
+        }
+    }
+}
+
+fn job(content: &Content) -> Vec<u8> {
+    let [status, requested, accepted, submitted, ended, ceiling] = content.n;
+    let mut job = Job::zeroed();
+    job.header = header(Job::DISCRIMINATOR, status as u8, content.seq);
+    job.terms.owner = [11; 32];
+    job.terms.requester = [12; 32];
+    job.terms.model = [13; 32];
+    job.terms.prompt_tokens = 10.into();
+    job.terms.max_output_tokens = 20.into();
+    job.terms.rules = Params::dev().rules;
+    job.requested_slot = requested.into();
+    job.accepted_slot = accepted.into();
+    job.submitted_slot = submitted.into();
+    job.ended_slot = ended.into();
+    job.deadline_slot = (requested + 100).into();
+    job.ceiling = ceiling.into();
+    if accepted > 0 {
+        job.validator = [14; 32];
+    }
+    if submitted > 0 {
+        job.output_tokens = 7.into();
+        job.finish_reason = 1;
+        job.fingerprint = [15; 32];
+    }
+    if ended > 0 {
+        job.end_reason = if status == SETTLED { 1 } else { 2 };
+        job.fee = fee(status).into();
+        job.refunded_amount = (ceiling - fee(status)).into();
+    }
+    bytes_of(&job).to_vec()
+}
+
+fn fee(status: u64) -> u64 {
+    match status {
+        SETTLED => 600,
+        _ => 0,
+    }
+}
+
+/// The columns of a row, in the order in which [`crate::tables`] selects them; 0 stands for null.
+pub fn values(kind: Kind, content: &Content) -> Vec<i64> {
+    let n = content.n;
+    let lamports = content.lamports;
+    let values: Vec<u64> = match kind {
+        Kind::Vault | Kind::Grant => vec![n[0], n[1], n[2], n[3], n[4], lamports],
+        Kind::Job => {
+            let [status, requested, accepted, submitted, ended, ceiling] = n;
+            let known = |slot: u64, value: u64| if slot == 0 { 0 } else { value };
+            vec![
+                status,
+                requested,
+                accepted,
+                submitted,
+                ended,
+                known(submitted, 7),
+                known(ended, fee(status)),
+                known(ended, ceiling - fee(status)),
+                ceiling,
+                lamports,
+            ]
+        }
+        Kind::Validator => vec![n[0], n[1], n[2], n[3], n[4], n[5], lamports],
+        Kind::Model => vec![n[0], n[1], n[3], n[4]],
+    };
+    values.into_iter().map(|value| value as i64).collect()
+}
+
+/// Stake, activating and unbonding stake of a validator.
+pub fn stake(content: &Content) -> [i64; 3] {
+    [content.n[0], content.n[1], content.n[2]].map(|value| value as i64)
+}

@@ -1,0 +1,217 @@
+//! What can be known about a chain from what the observer saw.
+
+use std::collections::BTreeSet;
+
+use crate::observer::{Observer, SeenBase};
+use crate::story::{AccountId, BlockId, Story, Word};
+use crate::truth::Truth;
+
+/// How a block stands to the newest finalized one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    Linked,
+    /// It descends from another chain, or is older.
+    Off,
+    /// A block between them was never seen.
+    Hole,
+}
+
+pub struct Chain<'a> {
+    story: &'a Story,
+    seen: &'a Observer,
+    root: BlockId,
+}
+
+impl<'a> Chain<'a> {
+    pub fn new(story: &'a Story, seen: &'a Observer, root: Option<BlockId>) -> Self {
+        Self {
+            story,
+            seen,
+            root: root.unwrap_or(0),
+        }
+    }
+
+    pub fn root(&self) -> BlockId {
+        self.root
+    }
+
+    pub fn link(&self, block: BlockId) -> Link {
+        let mut at = block;
+        loop {
+            if at == self.root {
+                return Link::Linked;
+            }
+            if self.story.slot(at) <= self.story.slot(self.root) {
+                return Link::Off;
+            }
+            if at != block && !self.seen.sealed.contains(&at) {
+                return Link::Hole;
+            }
+            let Some(parent) = self.story.blocks[at].parent else {
+                return Link::Off;
+            };
+            at = parent;
+        }
+    }
+
+    /// A block below the finalized one whose own chain can't be followed.
+    pub fn is_adrift(&self, block: BlockId) -> bool {
+        let path = self.story.path(block);
+        let known = |b: &BlockId| *b == 0 || self.seen.sealed.contains(b);
+        // Down to the first block that is final, all must be known.
+        !path
+            .iter()
+            .rev()
+            .take_while(|b| !self.story.blocks[**b].canon)
+            .all(known)
+    }
+
+    /// Blocks that are sealed, linked to the finalized one, and rest on none that is dead or was replaced.
+    pub fn firm(&self) -> impl Iterator<Item = BlockId> + '_ {
+        let sealed = self.seen.sealed.iter().copied();
+        sealed.filter(|block| self.link(*block) == Link::Linked && !self.is_torn(*block))
+    }
+
+    /// It, or a block between it and the finalized one, is dead or was replaced.
+    pub fn is_torn(&self, block: BlockId) -> bool {
+        let path = self.story.path(block);
+        let mut above = path
+            .iter()
+            .filter(|b| self.story.slot(**b) > self.story.slot(self.root));
+        above.any(|block| self.seen.torn.contains(block))
+    }
+
+    /// The finalized block and what it descends from as far as the links are known, and what was said to be final
+    /// by its name.
+    pub fn linked_below(&self) -> BTreeSet<BlockId> {
+        let mut linked = BTreeSet::new();
+        if self.seen.root.is_none() {
+            return linked;
+        }
+        let named = self.seen.said.get(&Word::Rooted).into_iter().flatten();
+        let tops = named
+            .copied()
+            .filter(|b| self.story.blocks[*b].canon && *b <= self.root);
+        for top in tops.chain([self.root]) {
+            let mut at = Some(top);
+            while let Some(block) = at.filter(|b| self.seen.sealed.contains(b)) {
+                linked.insert(block);
+                at = self.story.blocks[block].parent;
+            }
+        }
+        linked
+    }
+
+    pub fn knowledge(&self, head: BlockId) -> Knowledge<'_> {
+        let path = self.story.path(head);
+        let on_path = |base: &&SeenBase| base.linked && path.contains(&base.at);
+        let bases: Vec<&SeenBase> = self.seen.bases.iter().filter(on_path).collect();
+        let covered = |block: BlockId| bases.iter().any(|base| block <= base.at);
+        // A base is used once finality has reached it.
+        let surely = |block: BlockId| {
+            if self.seen.root.is_none() {
+                return false;
+            }
+            let mut used = bases
+                .iter()
+                .filter(|b| self.story.slot(b.at) <= self.story.slot(self.root));
+            used.any(|base| self.story.slot(block) <= base.through)
+        };
+        let missed: Vec<BlockId> = path
+            .iter()
+            .copied()
+            .filter(|b| !self.seen.whole.contains(b))
+            .collect();
+        let confirmed = path
+            .iter()
+            .rev()
+            .find(|b| self.seen.named(Word::Confirmed, **b) && self.link(**b) == Link::Linked);
+        Knowledge {
+            story: self.story,
+            head,
+            root: self.root,
+            healed: missed.iter().copied().filter(|b| surely(*b)).collect(),
+            unhealed: missed.iter().copied().filter(|b| !covered(*b)).collect(),
+            linked: self.linked_below(),
+            confirmed: confirmed.copied(),
+            missed,
+            path,
+        }
+    }
+}
+
+/// What is known about the chain that ends in one block.
+pub struct Knowledge<'a> {
+    story: &'a Story,
+    head: BlockId,
+    root: BlockId,
+    path: Vec<BlockId>,
+    /// Blocks that were not seen whole.
+    missed: Vec<BlockId>,
+    /// Those of them that start-up accounts surely made up for.
+    healed: BTreeSet<BlockId>,
+    /// Those that no start-up accounts can have made up for.
+    unhealed: Vec<BlockId>,
+    linked: BTreeSet<BlockId>,
+    /// The newest block of the chain that is surely confirmed.
+    confirmed: Option<BlockId>,
+}
+
+impl Knowledge<'_> {
+    pub fn head(&self) -> BlockId {
+        self.head
+    }
+
+    /// What was written in this block must be shown.
+    pub fn is_sure(&self, block: BlockId) -> bool {
+        if self.healed.contains(&block) {
+            return true;
+        }
+        if self.missed.contains(&block) {
+            return false;
+        }
+        if self.story.slot(block) <= self.story.slot(self.root) {
+            return self.linked.contains(&block);
+        }
+        let holes = self
+            .missed
+            .iter()
+            .any(|hole| *hole > block && self.story.slot(*hole) > self.story.slot(self.root));
+        !holes || self.confirmed.is_some_and(|confirmed| block <= confirmed)
+    }
+
+    /// All blocks were seen whole, but for what the first start-up accounts hold.
+    pub fn is_complete(&self) -> bool {
+        self.missed
+            .iter()
+            .all(|block| *block == 0 && !self.unhealed.contains(block))
+    }
+
+    pub fn has_hole(&self) -> bool {
+        self.missed
+            .iter()
+            .any(|block| self.story.slot(*block) > self.story.slot(self.root))
+    }
+
+    /// A block that nothing made up for may have changed what was written in `slot`.
+    pub fn missed_after(&self, slot: i64) -> bool {
+        self.unhealed
+            .iter()
+            .any(|block| self.story.slot(*block) as i64 > slot)
+    }
+
+    /// A block may have changed what was written in `slot`, or start-up accounts told of it.
+    pub fn perhaps_missed_after(&self, slot: i64) -> bool {
+        let mut missed = self.missed.iter();
+        missed.any(|block| self.story.slot(*block) as i64 >= slot)
+    }
+
+    /// Slot of the newest write of an account on this chain.
+    pub fn newest_write(&self, truth: &Truth, account: AccountId) -> i64 {
+        let head = self.path.last().copied().unwrap_or(0);
+        truth
+            .accounts(head)
+            .get(&account)
+            .map_or(0, |(_, slot)| *slot as i64)
+    }
+}

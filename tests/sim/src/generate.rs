@@ -1,0 +1,360 @@
+//! From a seed to a story: first the blocks as they are, then the order in which one validator met them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::profile::{Mix, Profile};
+use crate::rng::Rng;
+use crate::story::{Act, Base, Block, BlockId, Item, Kind, Story, Tail, Trouble};
+use crate::telling::tell;
+
+/// What the validator does, in its order.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Replays a block.
+    Bank(BlockId),
+    Restart(Restart),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Restart {
+    /// Start-up accounts, or none when the plugin alone is loaded again.
+    pub base: Option<Base>,
+    /// Blocks replayed at boot, without banks.
+    pub boot: Vec<BlockId>,
+    /// The newest finalized block that the new run starts from, as a place in the true chain.
+    pub root: Option<usize>,
+    /// How it ended before; none = cleanly.
+    pub tail: Option<Tail>,
+}
+
+/// A plan under construction.
+pub(crate) struct Plan {
+    pub rng: Rng,
+    pub mix: Mix,
+    pub accounts: Vec<Kind>,
+    /// The first so many accounts are written to.
+    active: usize,
+    pub blocks: Vec<Block>,
+    /// The true chain.
+    pub canon: Vec<BlockId>,
+    pub steps: Vec<Step>,
+    /// Blocks of the true chain between the newest one and the finalized one.
+    pub lag: usize,
+    /// Blocks that are confirmed and end up on no chain.
+    pub abandoned: BTreeSet<BlockId>,
+    living: Vec<BTreeSet<usize>>,
+    slots: BTreeSet<u64>,
+}
+
+/// The story of a seed.
+pub fn generate(seed: u64, profile: Profile) -> Story {
+    let mut plan = Plan::new(Rng::new(seed), profile.mix());
+    plan.true_chain();
+    let sides = plan.sides();
+    plan.order(sides);
+    let (batch_updates, rebuild) = (
+        *plan.rng.pick(&[1, 2, 5, 20, 100, 20_000]),
+        plan.rng.percent(4),
+    );
+    let mut items = tell(&mut plan);
+    plan.lose(&mut items);
+    plan.disturb(&mut items);
+    Story {
+        accounts: plan.accounts,
+        blocks: plan.blocks,
+        items,
+        batch_updates,
+        rebuild,
+    }
+}
+
+impl Plan {
+    fn new(mut rng: Rng, mix: Mix) -> Self {
+        let number = rng.between(3, 12);
+        let kinds = [
+            Kind::Vault,
+            Kind::Vault,
+            Kind::Job,
+            Kind::Job,
+            Kind::Job,
+            Kind::Validator,
+            Kind::Grant,
+            Kind::Model,
+        ];
+        let mut accounts: Vec<Kind> = (0..number).map(|_| *rng.pick(&kinds)).collect();
+        if rng.percent(2) {
+            // Start-up accounts of some size; nothing happens to the others later.
+            let others = rng.between(100, 1_500);
+            accounts.extend((0..others).map(|_| *rng.pick(&kinds)));
+        }
+        let lag = rng.between(2, 6);
+        Self {
+            rng,
+            mix,
+            accounts,
+            active: number,
+            blocks: Vec::new(),
+            canon: Vec::new(),
+            steps: Vec::new(),
+            lag,
+            abandoned: BTreeSet::new(),
+            living: Vec::new(),
+            slots: BTreeSet::new(),
+        }
+    }
+
+    fn block(&mut self, slot: u64, parent: Option<BlockId>, canon: bool) -> BlockId {
+        let mut living = parent.map(|p| self.living[p].clone()).unwrap_or_default();
+        let mut acts = Vec::new();
+        let number = match parent {
+            Some(_) => [0, 1, 1, 2, 2, 3, 4][self.rng.below(7)],
+            None => self.accounts.len(),
+        };
+        for n in 0..number {
+            let account = match parent {
+                Some(_) => self.rng.below(self.active),
+                None => n,
+            };
+            let act = match living.contains(&account) {
+                false if self.rng.percent(60) => Act::Create,
+                false => continue,
+                true => self.act(),
+            };
+            match act {
+                Act::Create => drop(living.insert(account)),
+                Act::Close | Act::GiveAway => drop(living.remove(&account)),
+                _ => {}
+            }
+            acts.push((account, act));
+        }
+        self.slots.insert(slot);
+        self.living.push(living);
+        self.blocks.push(Block {
+            slot,
+            parent,
+            acts,
+            canon,
+        });
+        self.blocks.len() - 1
+    }
+
+    fn act(&mut self) -> Act {
+        let by = self.rng.below(1_000) as u16;
+        match self.rng.below(100) {
+            n if n < self.mix.spoiled => Act::Spoil(by as u8),
+            0..=77 => Act::Change(by),
+            78..=82 => Act::Touch,
+            83..=87 => Act::Dust,
+            88..=95 => Act::Close,
+            _ => Act::GiveAway,
+        }
+    }
+
+    fn true_chain(&mut self) {
+        // Some stories pass from one epoch to the next.
+        let mut slot = *self.rng.pick(&[10, 1_000, 431_985]);
+        let first = self.block(slot, None, true);
+        self.canon.push(first);
+        let length = self.rng.between(8, 30);
+        for _ in 0..length {
+            slot += [1, 1, 1, 2, 2, 3, 5][self.rng.below(7)];
+            let parent = self.canon.last().copied();
+            let block = self.block(slot, parent, true);
+            self.canon.push(block);
+        }
+    }
+
+    /// Side chains: after which place of the true chain each of their blocks is met.
+    fn sides(&mut self) -> BTreeMap<usize, Vec<BlockId>> {
+        let mut sides: BTreeMap<usize, Vec<BlockId>> = BTreeMap::new();
+        for place in 0..self.canon.len() - 1 {
+            if !self.rng.percent(self.mix.forks) {
+                continue;
+            }
+            let mut parent = self.canon[place];
+            if self.rng.percent(25) {
+                // Another block of the slot that the next true block has.
+                let slot = self.blocks[self.canon[place + 1]].slot;
+                let block = self.block(slot, Some(parent), false);
+                sides.entry(place).or_default().push(block);
+                continue;
+            }
+            let mut at = place + self.rng.below(self.lag);
+            for _ in 0..self.rng.between(1, 4) {
+                let slot = self.blocks[parent].slot + self.rng.between(1, 4) as u64;
+                let Some(slot) = (slot..slot + 3).find(|slot| !self.slots.contains(slot)) else {
+                    break;
+                };
+                parent = self.block(slot, Some(parent), false);
+                at = at.min(place + self.lag - 1).min(self.canon.len() - 1);
+                sides.entry(at).or_default().push(parent);
+                at += self.rng.below(2);
+            }
+        }
+        sides
+    }
+
+    fn order(&mut self, sides: BTreeMap<usize, Vec<BlockId>>) {
+        let first = Base {
+            at: self.canon[0],
+            old_rows: self.rng.percent(20),
+            lost_row: false,
+            wrong_filter: false,
+        };
+        self.steps.push(Step::Restart(Restart {
+            base: Some(first),
+            boot: Vec::new(),
+            root: Some(0),
+            tail: None,
+        }));
+        let restarts = self.rng.below(self.mix.restarts + 1);
+        let at: BTreeSet<usize> = (0..restarts)
+            .map(|_| self.rng.between(2, self.canon.len() - 2))
+            .collect();
+        let mut place = 0;
+        let mut skipped = 0;
+        while place < self.canon.len() {
+            if place > skipped {
+                self.steps.push(Step::Bank(self.canon[place]));
+                self.again(place);
+            }
+            let side = sides.get(&place).into_iter().flatten();
+            self.steps.extend(side.map(|block| Step::Bank(*block)));
+            if at.contains(&place) && place >= skipped {
+                skipped = self.restart(place, &sides);
+                place = place.max(skipped);
+            }
+            place += 1;
+        }
+    }
+
+    /// The validator dumps its newest blocks and replays them.
+    fn again(&mut self, place: usize) {
+        if !self.rng.percent(5) {
+            return;
+        }
+        let deep = self.rng.between(1, self.lag.min(place)) - 1;
+        for place in place - deep..=place {
+            self.steps.push(Step::Bank(self.canon[place]));
+        }
+    }
+
+    /// A restart after `place` of the true chain; returns up to where the blocks are known, seen or not.
+    fn restart(&mut self, place: usize, sides: &BTreeMap<usize, Vec<BlockId>>) -> usize {
+        let tail = match self.rng.below(4) {
+            0 => None,
+            1 => Some(Tail::Clean),
+            2 => Some(Tail::Zeros(self.rng.below(300) as u16)),
+            _ => Some(Tail::Noise(self.rng.below(300) as u16)),
+        };
+        if self.rng.percent(self.mix.reload) {
+            self.steps.push(Step::Restart(Restart {
+                base: None,
+                boot: Vec::new(),
+                root: None,
+                tail: None,
+            }));
+            return place;
+        }
+        if self.rng.percent(self.mix.abandoned) {
+            let mut parent = self.canon[place];
+            for _ in 0..self.rng.between(1, 4) {
+                parent = self.block(self.blocks[parent].slot + 1, Some(parent), false);
+                self.steps.push(Step::Bank(parent));
+                self.abandoned.insert(parent);
+            }
+        }
+        let newest = self.canon.len() - 2;
+        let from = match self.rng.percent(self.mix.newer_snapshot) && place < newest {
+            true => self.rng.between(place + 1, newest.min(place + 5)),
+            false => self.rng.between(0, place.saturating_sub(self.lag)),
+        };
+        let base = Base {
+            at: self.canon[from],
+            old_rows: self.rng.percent(30),
+            lost_row: self.rng.percent(self.mix.broken_base),
+            wrong_filter: self.rng.percent(self.mix.wrong_filter),
+        };
+        let mut next = from + 1;
+        let mut boot = Vec::new();
+        if self.rng.percent(self.mix.boot) {
+            for _ in 0..self.rng.between(1, 3) {
+                if next < newest {
+                    boot.push(self.canon[next]);
+                    next += 1;
+                }
+            }
+        }
+        self.steps.push(Step::Restart(Restart {
+            base: Some(base),
+            boot,
+            root: Some(from),
+            tail,
+        }));
+        for again in next..=place {
+            self.steps.push(Step::Bank(self.canon[again]));
+            if self.rng.percent(self.mix.met_again) {
+                let side = sides.get(&again).into_iter().flatten().copied();
+                let known: Vec<BlockId> = side.filter(|b| self.is_after(*b, from)).collect();
+                self.steps.extend(known.into_iter().map(Step::Bank));
+            }
+        }
+        place.max(next - 1)
+    }
+
+    /// Whether a side block descends from a place of the true chain.
+    fn is_after(&self, block: BlockId, place: usize) -> bool {
+        let mut at = block;
+        while let Some(parent) = self.blocks[at].parent {
+            if parent == self.canon[place] {
+                return true;
+            }
+            at = parent;
+        }
+        false
+    }
+
+    fn lose(&mut self, items: &mut [Item]) {
+        let lost = self.mix.lost;
+        for item in items {
+            // A producer that misses that a slot was opened again, or what became of it, leaves the block before
+            // as the only one: nobody could know better.
+            if let Item::Create { block, .. } | Item::Seal { block, .. } = item {
+                let slot = self.blocks[*block].slot;
+                if self
+                    .blocks
+                    .iter()
+                    .filter(|block| block.slot == slot)
+                    .count()
+                    > 1
+                {
+                    continue;
+                }
+            }
+            if let Item::Create { lost: gone, .. }
+            | Item::Write { lost: gone, .. }
+            | Item::Seal { lost: gone, .. }
+            | Item::Status { lost: gone, .. } = item
+            {
+                *gone = self.rng.below(1_000) < lost;
+            }
+        }
+    }
+
+    fn disturb(&mut self, items: &mut Vec<Item>) {
+        for _ in 0..self.rng.below(self.mix.troubles + 1) {
+            let trouble = match self.rng.below(8) {
+                0 => Trouble::Disconnect,
+                1 => Trouble::Handover,
+                _ => Trouble::Cut(self.rng.between(1, 400) as u16),
+            };
+            let at = self.rng.between(1, items.len());
+            items.insert(at, Item::Trouble(trouble));
+        }
+        for _ in 0..self.rng.below(3) {
+            let at = self.rng.between(1, items.len());
+            items.insert(at, Item::Check);
+        }
+        items.push(Item::Check);
+    }
+}

@@ -1,0 +1,34 @@
+//! A simulation of networks, from a seed: what validators see of blocks, forks, restarts and losses is written to a real
+//! spool, indexed by the real indexer into a real PostgreSQL, and compared with a plain model of the true chain.
+//!
+//! - [`rng`], [`profile`], [`generate`], [`telling`]: from a seed to a [`story`], printed by [`words`]
+//! - [`accounts`], [`truth`]: the plain model; it shares no code with the indexer
+//! - [`log`], [`observer`]: the producer's log, and what a perfect reader could know from it
+//! - [`play`], [`database`], [`proxy`]: the real indexer, disturbed; [`tables`]: what it shows
+//! - [`chain`], [`judge`], [`feed`]: the comparison; [`shrink`]: the smallest story that still fails
+//! - [`ledger`]: seeds that once failed, and defects that are known
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod chain;
+mod database;
+mod feed;
+mod generate;
+mod judge;
+pub mod ledger;
+mod log;
+mod observer;
+mod play;
+mod profile;
+mod proxy;
+mod rng;
+pub mod run;
+mod shrink;
+mod story;
+mod tables;
+mod telling;
+mod truth;
+mod words;
+
+pub use judge::{Fault, Verdict};
+pub use profile::Profile;

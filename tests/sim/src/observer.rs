@@ -1,0 +1,140 @@
+//! What a perfect reader of the log could know: which blocks came whole, what was said of them, what
+//! start-up accounts make up for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::story::{BlockId, Story, Word};
+
+/// Start-up accounts that can be used.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenBase {
+    pub at: BlockId,
+    /// Highest slot among its rows: up to there it surely speaks.
+    pub through: u64,
+    /// A bank of its run was sealed, which says what the run went on from.
+    pub linked: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Observer {
+    /// Blocks that were sealed with all their updates, and others that were sealed.
+    pub whole: BTreeSet<BlockId>,
+    pub sealed: BTreeSet<BlockId>,
+    /// Sealed blocks whose slot was opened again since: whether they are still shown until another one is sealed is open.
+    pub torn: BTreeSet<BlockId>,
+    /// Sealed blocks whose slot was opened again and found dead.
+    pub gone: BTreeSet<BlockId>,
+    /// Slots that were opened more than once, or by more than one block.
+    pub reopened: BTreeSet<u64>,
+    pub said: BTreeMap<Word, BTreeSet<BlockId>>,
+    /// Slots of which something was said without a blockhash.
+    pub bare: BTreeMap<Word, BTreeSet<u64>>,
+    /// Blocks that were the only one of their slot when that was said.
+    pub meant: BTreeMap<Word, BTreeSet<BlockId>>,
+    pub bases: Vec<SeenBase>,
+    /// The newest block of the true chain that was said to be finalized.
+    pub root: Option<BlockId>,
+    /// Blocks that first came whole when finality had passed them.
+    pub late: BTreeSet<BlockId>,
+    /// Blocks sealed in the run that goes on, by slot.
+    this_run: BTreeMap<u64, BTreeSet<BlockId>>,
+    by_slot: BTreeMap<u64, BTreeSet<BlockId>>,
+}
+
+impl Observer {
+    pub fn start(&mut self) {
+        self.this_run.clear();
+        self.bases.retain(|base| base.linked);
+    }
+
+    pub fn base(&mut self, at: BlockId, through: u64) {
+        self.bases.push(SeenBase {
+            at,
+            through,
+            linked: false,
+        });
+    }
+
+    pub fn created(&mut self, slot: u64, again: bool) {
+        if again {
+            self.reopened.insert(slot);
+        }
+        self.torn
+            .extend(self.this_run.remove(&slot).unwrap_or_default());
+    }
+
+    pub fn dead(&mut self, slot: u64) {
+        self.reopened.insert(slot);
+        let before = self.by_slot.get(&slot).into_iter().flatten();
+        let gone: Vec<BlockId> = before.copied().filter(|b| self.torn.contains(b)).collect();
+        self.gone.extend(gone);
+    }
+
+    pub fn sealed(&mut self, story: &Story, block: BlockId, whole: bool) {
+        let slot = story.slot(block);
+        for base in &mut self.bases {
+            base.linked = true;
+        }
+        self.sealed.insert(block);
+        if whole
+            && self.whole.insert(block)
+            && self.root.is_some_and(|root| slot <= story.slot(root))
+        {
+            self.late.insert(block);
+        }
+        self.torn.remove(&block);
+        self.gone.remove(&block);
+        self.this_run.entry(slot).or_default().insert(block);
+        let same = self.by_slot.entry(slot).or_default();
+        same.insert(block);
+        if same.len() > 1 {
+            self.reopened.insert(slot);
+        }
+    }
+
+    /// `hash` is the block that the plugin named, if it could name one.
+    pub fn status(&mut self, story: &Story, about: BlockId, word: Word, hash: Option<BlockId>) {
+        match hash {
+            Some(block) => drop(self.said.entry(word).or_default().insert(block)),
+            None => {
+                let slot = story.slot(about);
+                self.bare.entry(word).or_default().insert(slot);
+                let of_slot = self.by_slot.get(&slot).into_iter().flatten();
+                let shown: Vec<BlockId> = of_slot.copied().collect();
+                if let [only] = shown[..]
+                    && !self.reopened.contains(&slot)
+                {
+                    self.meant.entry(word).or_default().insert(only);
+                }
+            }
+        }
+        let newer = self
+            .root
+            .is_none_or(|root| story.slot(root) < story.slot(about));
+        if word == Word::Rooted && newer {
+            self.root = Some(about);
+        }
+    }
+
+    pub fn named(&self, word: Word, block: BlockId) -> bool {
+        self.said
+            .get(&word)
+            .is_some_and(|said| said.contains(&block))
+    }
+
+    /// Whether a status without a blockhash can only mean this block.
+    pub fn clearly_meant(&self, story: &Story, word: Word, block: BlockId) -> bool {
+        let meant = self.meant.get(&word);
+        meant.is_some_and(|meant| meant.contains(&block))
+            && !self.reopened.contains(&story.slot(block))
+    }
+
+    pub fn perhaps_meant(&self, story: &Story, word: Word, block: BlockId) -> bool {
+        let slot = story.slot(block);
+        self.named(word, block)
+            || self
+                .bare
+                .get(&word)
+                .is_some_and(|slots| slots.contains(&slot))
+    }
+}

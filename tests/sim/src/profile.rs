@@ -1,0 +1,122 @@
+//! Mixes of what can happen, from a quiet network to a wild one.
+
+use serde::Deserialize;
+
+/// Chances in percent, unless said otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mix {
+    pub spoiled: usize,
+    pub forks: usize,
+    /// Restarts of the producer in one story, at most.
+    pub restarts: usize,
+    /// A restart skips blocks that nobody saw.
+    pub newer_snapshot: usize,
+    /// The plugin is loaded again in the middle of a slot, without start-up accounts.
+    pub reload: usize,
+    /// Blocks are replayed at boot without a bank.
+    pub boot: usize,
+    pub broken_base: usize,
+    pub wrong_filter: usize,
+    /// A write, a seal, a creation of a bank, a status is lost; of a thousand.
+    pub lost: usize,
+    /// After a restart the confirmed blocks of before are on no chain.
+    pub abandoned: usize,
+    /// Blocks of dead forks are seen again after a restart.
+    pub met_again: usize,
+    /// The indexer is disturbed so many times, at most.
+    pub troubles: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Forks, dead and reset slots, statuses late, early, missing; nothing is lost.
+    Clean,
+    /// Clean, with unreadable content and writes that change nothing.
+    Hostile,
+    /// Hostile, and the producer restarts from older snapshots.
+    Restart,
+    /// Restart, and the indexer dies, loses its server, is followed by another.
+    Storm,
+    /// Restart, with slots that nobody saw.
+    Gaps,
+    /// Gaps, with lost updates, seals and creations.
+    Lossy,
+    /// Everything, with confirmed blocks that are abandoned.
+    Wild,
+}
+
+impl Profile {
+    pub const ALL: [Self; 7] = [
+        Self::Clean,
+        Self::Hostile,
+        Self::Restart,
+        Self::Storm,
+        Self::Gaps,
+        Self::Lossy,
+        Self::Wild,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Hostile => "hostile",
+            Self::Restart => "restart",
+            Self::Storm => "storm",
+            Self::Gaps => "gaps",
+            Self::Lossy => "lossy",
+            Self::Wild => "wild",
+        }
+    }
+
+    /// Nothing that the producer saw is missing from its log: every row must be known exactly.
+    pub fn is_complete(self) -> bool {
+        matches!(
+            self,
+            Self::Clean | Self::Hostile | Self::Restart | Self::Storm
+        )
+    }
+
+    pub fn mix(self) -> Mix {
+        let clean = Mix {
+            forks: 35,
+            ..Mix::default()
+        };
+        let hostile = Mix {
+            spoiled: 6,
+            ..clean
+        };
+        let restart = Mix {
+            restarts: 2,
+            ..hostile
+        };
+        let gaps = Mix {
+            restarts: 3,
+            newer_snapshot: 40,
+            reload: 25,
+            boot: 25,
+            broken_base: 20,
+            troubles: 1,
+            ..restart
+        };
+        let lossy = Mix { lost: 12, ..gaps };
+        match self {
+            Self::Clean => clean,
+            Self::Hostile => hostile,
+            Self::Restart => restart,
+            Self::Storm => Mix {
+                troubles: 4,
+                ..restart
+            },
+            Self::Gaps => gaps,
+            Self::Lossy => lossy,
+            Self::Wild => Mix {
+                abandoned: 30,
+                met_again: 30,
+                wrong_filter: 15,
+                troubles: 2,
+                ..lossy
+            },
+        }
+    }
+}

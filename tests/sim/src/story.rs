@@ -1,0 +1,186 @@
+//! What happened in one simulated network: the blocks as they are, and what one validator's plugin
+//! told of them, in its order. A story is data: it can be printed, played, and made smaller.
+
+/// Number of a block; block 0 is the state that the first run starts from.
+pub type BlockId = usize;
+/// Number of an account.
+pub type AccountId = usize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Vault,
+    Grant,
+    Job,
+    Validator,
+    Model,
+}
+
+/// What a transaction does to an account. What the account's state does not allow is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Creates it, also under the address of one that was closed.
+    Create,
+    /// Changes amounts; takes a job a step further.
+    Change(u16),
+    /// Names it writable and changes nothing.
+    Touch,
+    /// Sends lamports to it: anyone can, and the program does not run.
+    Dust,
+    /// Closes it: no lamports.
+    Close,
+    /// Closes it: the lamports stay, the owner is another.
+    GiveAway,
+    /// Leaves content that no row can be made from.
+    Spoil(u8),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    pub slot: u64,
+    pub parent: Option<BlockId>,
+    pub acts: Vec<(AccountId, Act)>,
+    /// It ends up on the chain that the network finalizes.
+    pub canon: bool,
+}
+
+/// Start-up accounts of a run: the state of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    pub at: BlockId,
+    /// Storages also hold older versions of accounts.
+    pub old_rows: bool,
+    /// One row is lost on the way.
+    pub lost_row: bool,
+    /// The producer was told other owners: it sees none of our accounts.
+    pub wrong_filter: bool,
+}
+
+/// What stands behind the last whole frame after a crash of the producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    Clean,
+    Zeros(u16),
+    Noise(u16),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Word {
+    Processed,
+    Confirmed,
+    Rooted,
+}
+
+/// How the indexer is disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Its process ends after it has sent so many messages to the database.
+    Cut(u16),
+    /// Its connections are ended by the server, as when that restarts.
+    Disconnect,
+    /// A second indexer waits for the lease when the first one ends.
+    Handover,
+}
+
+/// One entry of the producer's log, or a moment of the test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    Start {
+        base: Option<Base>,
+        primed: bool,
+    },
+    End,
+    Break(Tail),
+    Create {
+        block: BlockId,
+        lost: bool,
+    },
+    Write {
+        block: BlockId,
+        index: usize,
+        lost: bool,
+    },
+    Seal {
+        block: BlockId,
+        lost: bool,
+    },
+    /// A write that is replayed at boot: no bank is announced for it.
+    Boot {
+        block: BlockId,
+        index: usize,
+    },
+    Status {
+        block: BlockId,
+        word: Word,
+        lost: bool,
+    },
+    Dead {
+        block: BlockId,
+    },
+    Trouble(Trouble),
+    /// The indexer has read all so far: compare everything.
+    Check,
+}
+
+impl Item {
+    /// The block that it tells of.
+    pub fn block(&self) -> Option<BlockId> {
+        match self {
+            Self::Create { block, .. }
+            | Self::Write { block, .. }
+            | Self::Seal { block, .. }
+            | Self::Boot { block, .. }
+            | Self::Status { block, .. }
+            | Self::Dead { block } => Some(*block),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    pub accounts: Vec<Kind>,
+    pub blocks: Vec<Block>,
+    pub items: Vec<Item>,
+    /// Account updates that one transaction of the indexer holds at most.
+    pub batch_updates: usize,
+    /// Also compare a rebuild with the live tables at the end.
+    pub rebuild: bool,
+}
+
+impl Story {
+    /// The blocks from the first to `block`.
+    pub fn path(&self, block: BlockId) -> Vec<BlockId> {
+        let mut path = vec![block];
+        let mut at = block;
+        while let Some(parent) = self.blocks[at].parent {
+            path.push(parent);
+            at = parent;
+        }
+        path.reverse();
+        path
+    }
+
+    /// Every block that is sealed has a parent that was sealed, or that start-up accounts hold.
+    pub fn has_no_gap(&self) -> bool {
+        let mut known = vec![false; self.blocks.len()];
+        self.items.iter().all(|item| match item {
+            Item::Start {
+                base: Some(base), ..
+            } => {
+                known[base.at] = true;
+                true
+            }
+            Item::Seal { block, lost: false } => {
+                known[*block] = true;
+                self.blocks[*block]
+                    .parent
+                    .is_some_and(|parent| known[parent])
+            }
+            _ => true,
+        })
+    }
+
+    pub fn slot(&self, block: BlockId) -> u64 {
+        self.blocks[block].slot
+    }
+}

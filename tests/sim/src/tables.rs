@@ -1,0 +1,206 @@
+//! What the index shows: the analyst's views, read whole.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use tokio_postgres::Client;
+
+use crate::accounts::by_key;
+use crate::story::{AccountId, Kind};
+use crate::truth::Name;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Commitment {
+    Processed,
+    Confirmed,
+    Finalized,
+}
+
+impl Commitment {
+    pub const ALL: [Self; 3] = [Self::Processed, Self::Confirmed, Self::Finalized];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::Confirmed => "confirmed",
+            Self::Finalized => "finalized",
+        }
+    }
+}
+
+/// A row of an entity's view.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub slot: i64,
+    pub seq: i64,
+    pub exact: bool,
+    pub closed_slot: Option<i64>,
+    pub values: Vec<i64>,
+}
+
+/// A row of `slots_…`.
+#[derive(Clone, Debug)]
+pub struct SlotRow {
+    pub slot: i64,
+    pub blockhash: Option<String>,
+    pub gap: bool,
+}
+
+/// A row of `banks`.
+#[derive(Clone, Debug)]
+pub struct BankRow {
+    pub slot: i64,
+    pub blockhash: Option<String>,
+    pub status: String,
+}
+
+/// One commitment's views.
+#[derive(Debug)]
+pub struct View {
+    /// Newest first.
+    pub slots: Vec<SlotRow>,
+    pub rows: BTreeMap<Name, Row>,
+    /// Validators' stake as told: slot, then stake, activating, unbonding.
+    pub stakes: BTreeMap<AccountId, Vec<(i64, [i64; 3])>>,
+}
+
+const ENTITIES: &str = "
+    SELECT 0, id_key, 0::bigint, slot, write_seq, exact, NULL::bigint,
+           ARRAY[balance, held, open_jobs, deposited, created_slot, lamports]::bigint[] FROM analytics.vaults_$c
+    UNION ALL SELECT 1, id_key, 0, slot, write_seq, exact, NULL,
+           ARRAY[per_job_max, window_spent, open_jobs, lifetime_spent, created_slot, lamports]::bigint[] FROM analytics.grants_$c
+    UNION ALL SELECT 2, id_key, requested_slot, slot, write_seq, exact, closed_slot,
+           ARRAY[status_code, requested_slot, accepted_slot, submitted_slot, ended_slot, output_tokens, fee_lamports,
+                 refunded_lamports, ceiling_lamports, lamports]::bigint[] FROM analytics.jobs_$c
+    UNION ALL SELECT 3, id_key, 0, slot, write_seq, exact, NULL,
+           ARRAY[stake, activating, unbonding, claimable, registered_slot, jobs_settled, lamports]::bigint[] FROM analytics.validators_$c
+    UNION ALL SELECT 4, id_key, 0, slot, write_seq, exact, NULL,
+           ARRAY[price_in, price_out, burned_lamports, registered_slot]::bigint[] FROM analytics.models_$c";
+
+/// Reads everything that one commitment shows.
+pub async fn view(client: &Client, commitment: Commitment) -> Result<View> {
+    let ask = |sql: &str| sql.replace("$c", commitment.name());
+    let slots = client
+        .query(
+            &ask("SELECT slot, blockhash, gap FROM analytics.slots_$c ORDER BY slot DESC, gap"),
+            &[],
+        )
+        .await
+        .context("slots")?;
+    let entities = client
+        .query(&ask(ENTITIES), &[])
+        .await
+        .context("entities")?;
+    let mut view = View {
+        slots: slots
+            .iter()
+            .map(|row| SlotRow {
+                slot: row.get(0),
+                blockhash: row.get(1),
+                gap: row.get(2),
+            })
+            .collect(),
+        rows: BTreeMap::new(),
+        stakes: BTreeMap::new(),
+    };
+    for row in &entities {
+        let kind = [
+            Kind::Vault,
+            Kind::Grant,
+            Kind::Job,
+            Kind::Validator,
+            Kind::Model,
+        ][row.get::<_, i32>(0) as usize];
+        let values: Vec<Option<i64>> = row.get(7);
+        let name = (kind, by_key(row.get(1)), row.get(2));
+        let found = Row {
+            slot: row.get(3),
+            seq: row.get(4),
+            exact: row.get(5),
+            closed_slot: row.get(6),
+            values: values.into_iter().map(Option::unwrap_or_default).collect(),
+        };
+        anyhow::ensure!(
+            view.rows.insert(name, found).is_none(),
+            "{name:?} stands twice in a view"
+        );
+    }
+    let stakes = client
+        .query(
+            &ask("SELECT validator_key, slot, stake, activating, unbonding FROM analytics.validator_stake_$c ORDER BY slot, ordinal"),
+            &[],
+        )
+        .await
+        .context("validator_stake")?;
+    for row in &stakes {
+        let told = (row.get(1), [row.get(2), row.get(3), row.get(4)]);
+        view.stakes
+            .entry(by_key(row.get(0)))
+            .or_default()
+            .push(told);
+    }
+    Ok(view)
+}
+
+/// Every bank ever sealed.
+pub async fn banks(client: &Client) -> Result<Vec<BankRow>> {
+    let rows = client
+        .query("SELECT slot, blockhash, status FROM analytics.banks", &[])
+        .await
+        .context("banks")?;
+    Ok(rows
+        .iter()
+        .map(|row| BankRow {
+            slot: row.get(0),
+            blockhash: row.get(1),
+            status: row.get(2),
+        })
+        .collect())
+}
+
+/// A row of `feed.event`.
+#[derive(Clone, Debug)]
+pub struct FeedRow {
+    pub seq: i64,
+    pub topic: String,
+    pub op: String,
+    pub entity: Option<String>,
+    pub slot: i64,
+    pub blockhash: String,
+    pub write_seq: Option<i64>,
+    pub status: Option<String>,
+    /// First and last number and how many, of a row that speaks for a bank.
+    pub span: Option<(i64, i64, i64)>,
+}
+
+pub async fn feed(client: &Client) -> Result<Vec<FeedRow>> {
+    let rows = client
+        .query(
+            "SELECT seq, topic, op, entity, slot, blockhash, (payload->>'write_seq')::bigint, payload->>'status',
+                    (payload->>'first_seq')::bigint, (payload->>'last_seq')::bigint, (payload->>'count')::bigint
+             FROM feed.event ORDER BY seq",
+            &[],
+        )
+        .await
+        .context("feed")?;
+    Ok(rows
+        .iter()
+        .map(|row| FeedRow {
+            seq: row.get(0),
+            topic: row.get(1),
+            op: row.get(2),
+            entity: row.get(3),
+            slot: row.get(4),
+            blockhash: row.get(5),
+            write_seq: row.get(6),
+            status: row.get(7),
+            span: row.get::<_, Option<i64>>(8).map(|first| {
+                (
+                    first,
+                    row.get::<_, Option<i64>>(9).unwrap_or(0),
+                    row.get::<_, Option<i64>>(10).unwrap_or(0),
+                )
+            }),
+        })
+        .collect())
+}
