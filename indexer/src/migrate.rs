@@ -22,14 +22,20 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0110_disputes.sql",
     "0115_tallies.sql",
     "0120_dispute_views.sql",
-    "0130_column_comments.sql",
+    "0300_base58.sql",
+    "0301_addresses.sql",
+    "0302_chains.sql",
+    "0303_history.sql",
+    "0310_history_views.sql",
+    "0320_dune.sql",
+    "0390_column_comments.sql",
 );
 
 const OWNER: Owner = Owner {
     schema: "pipeline",
     files: FILES,
     former: &[],
-    left: &["0100_settler.sql"],
+    left: &["0100_settler.sql", "0130_column_comments.sql"],
     repeatable: &[VIEWS],
     scoped_schema: "SELECT projection FROM pipeline.lease",
 };
