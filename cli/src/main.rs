@@ -18,8 +18,8 @@ mod units;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use commands::{
-    ai, calibrate, check, disputes, doctor, grant, jobs, key, model as models, network, node,
-    verify, wallet,
+    ai, calibrate, check, disputes, doctor, export, grant, jobs, key, model as models, network,
+    node, verify, wallet,
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
@@ -93,6 +93,7 @@ enum Command {
     Gateway(Run),
     /// Run the indexer, rebuild its tables from the archive, see its alarms
     Indexer(check::Indexer),
+    Export(export::Export),
     /// Run the settler: claims, expiries, verdicts, payments, sweeps, closes
     Settler(Run),
     /// Run the development chain
@@ -134,6 +135,7 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
             mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
         }
         Command::Indexer(command) => check::indexer(command, connection).await,
+        Command::Export(command) => export::run(command).await,
         Command::Settler(run) => {
             Ok(mythic_settler::run(config::load(run.config.as_deref())?, shutdown()).await?)
         }

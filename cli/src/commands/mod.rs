@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod check;
 pub mod disputes;
 pub mod doctor;
+pub mod export;
 pub mod grant;
 pub mod init;
 pub mod jobs;

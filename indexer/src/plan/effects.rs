@@ -89,6 +89,7 @@ impl Plan {
         let changes = project_bank(bank.id.slot, &bank.accounts, refusals.unwrap_or(&none));
         for row in &changes.rows {
             row.write(number, self.hot.entry(row.entity).or_default());
+            self.keys.extend(row.keys());
         }
         let slot = slot_i64(bank.id.slot);
         for key in &changes.good {
@@ -239,6 +240,7 @@ impl Plan {
                 Ok(projected) => {
                     for row in &projected.rows {
                         row.write(number, self.hot.entry(row.entity).or_default());
+                        self.keys.extend(row.keys());
                         work.entities |= row.entity.bit();
                     }
                     work.adds

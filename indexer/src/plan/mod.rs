@@ -7,7 +7,7 @@ mod chains;
 mod effects;
 mod inputs;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::alarms::Alarm;
@@ -140,6 +140,8 @@ pub struct Plan {
     pub accounts: CopyBuffer,
     pub slots: CopyBuffer,
     pub hot: BTreeMap<Entity, CopyBuffer>,
+    /// Keys in the rows, whose texts views show.
+    pub keys: HashSet<Key>,
     pub epochs: BTreeSet<i64>,
     pub feed: Vec<FeedRow>,
     pub bank_topics: CopyBuffer,

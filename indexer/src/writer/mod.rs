@@ -1,10 +1,11 @@
 //! One transaction per batch: fence, archive, projection, overlays, feed, position, or nothing.
 
+mod kept;
 mod project;
 mod refused;
 mod report;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::db::Session;
 use crate::entity::Entity;
@@ -12,6 +13,7 @@ use crate::error::IndexerError;
 use crate::holder::Input;
 use crate::plan::{EPOCH_SLOTS, Plan, Reached, Refusals, State, plan};
 use crate::state;
+use mythic_interface::state::Key;
 
 /// An input and how far the log is read once it is applied.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub struct Writer {
     state: State,
     refusals: Refusals,
     epochs: BTreeSet<i64>,
+    /// Keys whose texts are in the database, as far as it is remembered.
+    known: HashSet<Key>,
 }
 
 impl Writer {
@@ -84,6 +88,7 @@ impl Writer {
             state,
             refusals,
             epochs: BTreeSet::new(),
+            known: HashSet::new(),
         })
     }
 
@@ -150,7 +155,8 @@ impl Writer {
     ) -> Result<Committed, IndexerError> {
         let result = self.write(&mut plan, reached).await;
         match result {
-            Ok(()) => {
+            Ok(fresh) => {
+                self.remember(fresh);
                 let done = Committed {
                     updates: plan.updates,
                     banks: plan.banks,
@@ -172,7 +178,7 @@ impl Writer {
         &mut self,
         plan: &mut Plan,
         reached: Option<Reached>,
-    ) -> Result<(), IndexerError> {
+    ) -> Result<Vec<Key>, IndexerError> {
         self.session.batch("BEGIN").await?;
         let mode = self.mode.clone();
         let live = if let Mode::Live { epoch, .. } = &mode {
@@ -182,6 +188,7 @@ impl Writer {
         } else {
             false
         };
+        let fresh = self.addresses(plan).await?;
         self.project(plan).await?;
         let base = plan.base.as_ref().map(|base| base.slot);
         if base.is_some() {
@@ -195,7 +202,8 @@ impl Writer {
                 self.position(reader, reached).await?;
             }
         }
-        self.session.batch("COMMIT").await
+        self.session.batch("COMMIT").await?;
+        Ok(fresh)
     }
 
     /// Locks the lease's row and checks that it is still ours; the lock is held to the end.

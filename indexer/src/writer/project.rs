@@ -68,6 +68,7 @@ impl Writer {
                 }
             }
         }
+        self.history(plan).await?;
         let ended: Vec<i64> = plan.rooted.iter().chain(&plan.orphaned).copied().collect();
         for entity in in_set(plan.ended_entities) {
             self.session
@@ -123,6 +124,7 @@ impl Writer {
         self.session
             .query(&sql::base_closures(&schema), &[&work.number, &work.slot])
             .await?;
+        self.history_of_base(work.number, work.entities).await?;
         for entity in in_set(work.entities) {
             self.session
                 .execute(&sql::forget(&schema, entity), &[&vec![work.number]])

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::book::{as_analyst, questions};
 use super::world::World;
-use super::write;
+use super::{BATCH, write};
 use crate::tests::postgres::{Database, Server};
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn analyst_times() {
     let started = Instant::now();
     let mut world = World::new(jobs, 1);
     db.client.batch_execute("SET statement_timeout = 0").await.unwrap();
-    write(&db, &mut world, false).await;
+    write(&db, &mut world, BATCH, false).await;
     db.client.batch_execute("VACUUM").await.unwrap();
     eprintln!("{jobs} jobs written in {:.0} s", started.elapsed().as_secs_f64());
     as_analyst(&db).await;

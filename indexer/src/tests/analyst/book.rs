@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::plans::rows_read;
 use super::world::{Fact, MODEL, MODELS, Outcome, START, VALIDATOR, World, key};
-use super::write;
+use super::{BATCH, write};
 use crate::tests::postgres::Database;
 
 const JOBS: u64 = 3_000;
@@ -47,7 +47,7 @@ fn day(world: &World, slot: u64) -> String {
 async fn the_query_book_is_answered_rightly_and_by_indexes() {
     let db = Database::new("query_book").await;
     let mut world = World::new(JOBS, 11);
-    write(&db, &mut world, false).await;
+    write(&db, &mut world, BATCH, false).await;
     as_analyst(&db).await;
     let book = questions();
     assert!(book.len() >= 20, "{} questions", book.len());

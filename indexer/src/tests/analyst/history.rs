@@ -2,7 +2,7 @@
 //! after a rebuild.
 
 use super::world::{MODELS, PRICE_CHANGES, VAULT, World, key};
-use super::{accounts, write};
+use super::{BATCH, accounts, write};
 use crate::tests::postgres::Database;
 use crate::{Swap, rebuild};
 
@@ -14,7 +14,7 @@ fn base58(key: [u8; 32]) -> String {
 async fn history_is_what_happened_and_the_same_after_a_rebuild() {
     let db = Database::new("analyst_history").await;
     let mut world = World::new(1_500, 7);
-    write(&db, &mut world, true).await;
+    write(&db, &mut world, BATCH, true).await;
 
     assert_eq!(
         db.texts("SELECT count(*) FROM analytics.reorged_jobs").await,

@@ -5,6 +5,7 @@ mod accounts;
 mod bench;
 mod book;
 mod comments;
+mod export;
 mod history;
 mod plans;
 mod world;
@@ -20,8 +21,8 @@ use crate::writer::{Mode, Step, Writer};
 const BATCH: u64 = 500;
 const SCHEMA: &str = "projection_1";
 
-/// Writes the whole network as the indexer does; without an archive if it is only to be looked at.
-async fn write(db: &Database, world: &mut World, archived: bool) {
+/// Writes the whole network as the indexer does, so many slots in a transaction; without an archive if it is only to be looked at.
+async fn write(db: &Database, world: &mut World, batch: u64, archived: bool) {
     let mut session = Session::open(&db.url, "analyst").await.unwrap();
     let mode = match archived {
         true => Mode::Live {
@@ -32,7 +33,7 @@ async fn write(db: &Database, world: &mut World, archived: bool) {
     };
     let mut writer = Writer::open(session, SCHEMA, mode).await.unwrap();
     loop {
-        let inputs = world.next(BATCH);
+        let inputs = world.next(batch);
         if inputs.is_empty() {
             break;
         }
