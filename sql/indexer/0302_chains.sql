@@ -40,27 +40,26 @@ END $build$;
 -- step: 1 requested, 2 accepted, 3 cancel noted, 4 submitted, 5 disputed, 6 ended
 DO $build$
 DECLARE
-    steps text;
+    -- Of final rows, and of those in overlays too.
+    rooted text;
+    unrooted text;
     part record;
 BEGIN
-SELECT string_agg(format('SELECT %1$s AS chain, pubkey, requested_slot, status, ended_slot, %2$s::smallint AS step, %3$I AS slot FROM %4$I',
-        o.chain, s.step, s.slot, o.name), ' UNION ALL ')
-  INTO steps
-  FROM (VALUES ('NULL::smallint', 'job'), ('chain', 'job_overlay')) o(chain, name)
- CROSS JOIN (VALUES (1, 'requested_slot'), (2, 'accepted_slot'), (3, 'cancel_slot'), (4, 'submitted_slot'), (5, 'disputed_slot'),
-                    (6, 'ended_slot')) s(step, slot);
-FOR part IN SELECT * FROM (VALUES
-    ('processed', 'u.chain = 1 OR (u.chain IS NULL AND NOT EXISTS (SELECT FROM job_overlay o WHERE o.chain = 1
-                   AND o.pubkey = u.pubkey AND o.requested_slot = u.requested_slot))'),
-    ('confirmed', 'u.chain = 2 OR (u.chain IS NULL AND NOT EXISTS (SELECT FROM job_overlay o WHERE o.chain = 2
-                   AND o.pubkey = u.pubkey AND o.requested_slot = u.requested_slot))'),
-    ('finalized', 'true')
-) v(word, on_chain) LOOP
-    EXECUTE format('CREATE VIEW %1$I AS SELECT pubkey, requested_slot, status, step, slot FROM (%2$s) u
+SELECT string_agg(format(child, 'NULL::smallint', s.step, s.slot, 'job'), ' UNION ALL ' ORDER BY s.step),
+       string_agg(format(child, 'chain', s.step, s.slot, 'job_overlay'), ' UNION ALL ' ORDER BY s.step)
+  INTO rooted, unrooted
+  FROM (VALUES (1, 'requested_slot'), (2, 'accepted_slot'), (3, 'cancel_slot'), (4, 'submitted_slot'), (5, 'disputed_slot'),
+               (6, 'ended_slot')) s(step, slot),
+       (VALUES ('SELECT %s AS chain, pubkey, requested_slot, status, ended_slot, %s::smallint AS step, %I AS slot FROM %I')) c(child);
+FOR part IN SELECT * FROM (VALUES (1, 'processed'), (2, 'confirmed'), (NULL, 'finalized')) v(chain, word) LOOP
+    EXECUTE format('CREATE VIEW %I AS SELECT pubkey, requested_slot, status, step, slot FROM (%s) u
         -- A cancel that ended the job is its end.
-        WHERE u.slot IS NOT NULL AND (u.step <> 3 OR u.slot IS DISTINCT FROM u.ended_slot) AND (%3$s)',
+        WHERE u.slot IS NOT NULL AND (u.step <> 3 OR u.slot IS DISTINCT FROM u.ended_slot) %s',
         'job_event_' || part.word,
-        CASE part.word WHEN 'finalized' THEN split_part(steps, ' UNION ALL SELECT chain AS chain', 1) ELSE steps END, part.on_chain);
+        CASE WHEN part.chain IS NULL THEN rooted ELSE rooted || ' UNION ALL ' || unrooted END,
+        CASE WHEN part.chain IS NOT NULL THEN format('AND (u.chain = %1$s OR (u.chain IS NULL AND NOT EXISTS (
+            SELECT FROM job_overlay o WHERE o.chain = %1$s AND o.pubkey = u.pubkey AND o.requested_slot = u.requested_slot)))',
+            part.chain) END);
 END LOOP;
 END $build$;
 

@@ -104,7 +104,7 @@ pub struct World {
 
 /// The key of the `n`th thing of a kind.
 pub fn key(kind: u8, n: u64) -> Key {
-    StdRng::seed_from_u64(u64::from(kind) << 56 ^ n).random()
+    StdRng::seed_from_u64((u64::from(kind) << 56) ^ n).random()
 }
 
 pub const OWNER: u8 = 1;
