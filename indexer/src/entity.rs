@@ -94,7 +94,10 @@ static KEY_PLACES: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
         Entity::JobSignature | Entity::Closure => Vec::new(),
         entity => {
             let columns = entity.columns().iter().enumerate();
-            columns.filter(|(_, name)| KEY_COLUMNS.contains(name)).map(|(place, _)| place).collect()
+            columns
+                .filter(|(_, name)| KEY_COLUMNS.contains(name))
+                .map(|(place, _)| place)
+                .collect()
         }
     };
     Entity::ALL.iter().map(places).collect()

@@ -29,7 +29,9 @@ pub struct Export {
 }
 
 fn date(text: &str) -> Result<String, String> {
-    let shape = text.bytes().map(|b| if b.is_ascii_digit() { b'0' } else { b });
+    let shape = text
+        .bytes()
+        .map(|b| if b.is_ascii_digit() { b'0' } else { b });
     match shape.eq(*b"0000-00-00") {
         true => Ok(text.to_owned()),
         false => Err("a day looks like 2026-01-31".into()),
@@ -55,7 +57,12 @@ pub async fn run(command: Export) -> Result<()> {
             "no day is over and complete: nothing was written but the manifest".into(),
         ));
     }
-    say!("{} days, {} rows in {}", report.days.len(), report.rows, command.parquet.display());
+    say!(
+        "{} days, {} rows in {}",
+        report.days.len(),
+        report.rows,
+        command.parquet.display()
+    );
     Ok(())
 }
 

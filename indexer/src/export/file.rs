@@ -77,7 +77,10 @@ impl ColumnKind {
             Self::Small => (Physical::INT32, None),
             Self::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
             Self::Flag => (Physical::BOOLEAN, None),
-            Self::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
+            Self::Time => (
+                Physical::INT64,
+                Some(LogicalType::timestamp(true, TimeUnit::MICROS)),
+            ),
             Self::Date => (Physical::INT32, Some(LogicalType::Date)),
         };
         Type::primitive_type_builder(name, physical)
@@ -111,7 +114,10 @@ impl DayFile {
         for (name, kind) in columns {
             fields.push(Arc::new(kind.parquet(name).map_err(error)?));
         }
-        let schema = Type::group_type_builder("row").with_fields(fields).build().map_err(error)?;
+        let schema = Type::group_type_builder("row")
+            .with_fields(fields)
+            .build()
+            .map_err(error)?;
         let properties = WriterProperties::builder()
             .set_writer_version(WriterVersion::PARQUET_1_0)
             .set_created_by("mythic".into())
@@ -125,8 +131,13 @@ impl DayFile {
             .truncate(true)
             .open(path)
             .map_err(|e| failed(path, e))?;
-        let writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).map_err(error)?;
-        Ok(Self { writer, kinds: columns.iter().map(|(_, kind)| *kind).collect(), rows: Vec::new() })
+        let writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties))
+            .map_err(error)?;
+        Ok(Self {
+            writer,
+            kinds: columns.iter().map(|(_, kind)| *kind).collect(),
+            rows: Vec::new(),
+        })
     }
 
     pub fn push(&mut self, row: Row) -> Result<(), IndexerError> {
@@ -139,7 +150,8 @@ impl DayFile {
 
     fn group(&mut self) -> Result<(), IndexerError> {
         let rows = std::mem::take(&mut self.rows);
-        self.columns(&rows).map_err(|e| IndexerError::Export(e.to_string()))
+        self.columns(&rows)
+            .map_err(|e| IndexerError::Export(e.to_string()))
     }
 
     fn columns(&mut self, rows: &[Row]) -> Result<(), ParquetError> {
@@ -162,7 +174,8 @@ impl DayFile {
                     w.write_batch(&values, Some(&there), None)?;
                 }
                 ColumnWriter::ByteArrayColumnWriter(w) => {
-                    let (values, there) = values::<String, _>(rows, place, |v| ByteArray::from(v.into_bytes()))?;
+                    let (values, there) =
+                        values::<String, _>(rows, place, |v| ByteArray::from(v.into_bytes()))?;
                     w.write_batch(&values, Some(&there), None)?;
                 }
                 _ => return Err(ParquetError::General("a column of an unknown kind".into())),
@@ -191,19 +204,28 @@ impl DayFile {
             bytes += read as u64;
             hash.update(&buffer[..read]);
         }
-        Ok(Sealed { bytes, sha256: hex::encode(hash.finalize()) })
+        Ok(Sealed {
+            bytes,
+            sha256: hex::encode(hash.finalize()),
+        })
     }
 }
 
 /// The values of a column that are not null, and for each row whether it has one.
-fn values<'r, T, V>(rows: &'r [Row], place: usize, value: impl Fn(T) -> V) -> Result<(Vec<V>, Vec<i16>), ParquetError>
+fn values<'r, T, V>(
+    rows: &'r [Row],
+    place: usize,
+    value: impl Fn(T) -> V,
+) -> Result<(Vec<V>, Vec<i16>), ParquetError>
 where
     T: tokio_postgres::types::FromSql<'r>,
 {
     let mut out = Vec::with_capacity(rows.len());
     let mut there = Vec::with_capacity(rows.len());
     for row in rows {
-        let found: Option<T> = row.try_get(place).map_err(|e| ParquetError::External(Box::new(e)))?;
+        let found: Option<T> = row
+            .try_get(place)
+            .map_err(|e| ParquetError::External(Box::new(e)))?;
         there.push(i16::from(found.is_some()));
         out.extend(found.map(&value));
     }

@@ -83,10 +83,20 @@ pub async fn export(
         .idle_in_transaction(Duration::from_secs(600));
     let (client, _guard) = connect(database_url, &manner).await?;
     // One state of the database for all files.
-    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let genesis: Option<String> = client.query_one("SELECT genesis_hash FROM analytics.pipeline_status", &[]).await?.get(0);
-    let genesis_hash = genesis.ok_or_else(|| IndexerError::Export("the index has no chain yet: start the indexer first".into()))?;
-    let mut manifest = read_manifest(dir)?.unwrap_or_else(|| Manifest { genesis_hash: genesis_hash.clone(), tables: BTreeMap::new() });
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await?;
+    let genesis: Option<String> = client
+        .query_one("SELECT genesis_hash FROM analytics.pipeline_status", &[])
+        .await?
+        .get(0);
+    let genesis_hash = genesis.ok_or_else(|| {
+        IndexerError::Export("the index has no chain yet: start the indexer first".into())
+    })?;
+    let mut manifest = read_manifest(dir)?.unwrap_or_else(|| Manifest {
+        genesis_hash: genesis_hash.clone(),
+        tables: BTreeMap::new(),
+    });
     if manifest.genesis_hash != genesis_hash {
         return Err(IndexerError::Export(format!(
             "{} holds files of the chain with genesis {}, the database is of {genesis_hash}: choose another folder",
@@ -98,13 +108,21 @@ pub async fn export(
     let days = days(&client, from, to, &mut report).await?;
     for (table, order) in TABLES {
         let columns = columns(&client, table).await?;
-        let listed: Vec<(String, String, String)> =
-            columns.iter().map(|(name, kind, said)| (name.clone(), kind.name().into(), said.clone())).collect();
+        let listed: Vec<(String, String, String)> = columns
+            .iter()
+            .map(|(name, kind, said)| (name.clone(), kind.name().into(), said.clone()))
+            .collect();
         let entry = manifest.tables.entry(table.into()).or_default();
         if entry.columns != listed {
-            *entry = ExportedTable { columns: listed, files: BTreeMap::new() };
+            *entry = ExportedTable {
+                columns: listed,
+                files: BTreeMap::new(),
+            };
         }
-        let columns: Vec<(String, ColumnKind)> = columns.into_iter().map(|(name, kind, _)| (name, kind)).collect();
+        let columns: Vec<(String, ColumnKind)> = columns
+            .into_iter()
+            .map(|(name, kind, _)| (name, kind))
+            .collect();
         for day in &days {
             let written = write_day(&client, dir, (table, order), &columns, day).await?;
             report.rows += written.rows;
@@ -112,7 +130,8 @@ pub async fn export(
         }
     }
     report.days = days.into_iter().map(|day| day.date).collect();
-    let text = serde_json::to_string_pretty(&manifest).map_err(|e| IndexerError::Broken(e.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(&manifest).map_err(|e| IndexerError::Broken(e.to_string()))?;
     let (part, path) = (dir.join("manifest.part"), dir.join(MANIFEST));
     std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::write(&part, text + "\n"))
@@ -128,29 +147,49 @@ fn unusable(path: &Path, error: &std::io::Error) -> IndexerError {
 fn read_manifest(dir: &Path) -> Result<Option<Manifest>, IndexerError> {
     let path = dir.join(MANIFEST);
     match std::fs::read_to_string(&path) {
-        Ok(text) => serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|e| IndexerError::Export(format!("{}: {e}: move it away to start over", path.display()))),
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| {
+            IndexerError::Export(format!(
+                "{}: {e}: move it away to start over",
+                path.display()
+            ))
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unusable(&path, &error)),
     }
 }
 
 /// The days that are over and complete.
-async fn days(client: &Client, from: Option<&str>, to: Option<&str>, report: &mut ExportReport) -> Result<Vec<Day>, IndexerError> {
+async fn days(
+    client: &Client,
+    from: Option<&str>,
+    to: Option<&str>,
+    report: &mut ExportReport,
+) -> Result<Vec<Day>, IndexerError> {
     let rows = client
         .query(
             "SELECT block_date::text, min(block_slot), max(block_slot) FROM dune.blocks WHERE block_date IS NOT NULL GROUP BY 1 ORDER BY 1",
             &[],
         )
         .await?;
-    let all: Vec<Day> = rows.iter().map(|row| Day { date: row.get(0), first_slot: row.get(1), last_slot: row.get(2) }).collect();
+    let all: Vec<Day> = rows
+        .iter()
+        .map(|row| Day {
+            date: row.get(0),
+            first_slot: row.get(1),
+            last_slot: row.get(2),
+        })
+        .collect();
     let mut days = Vec::new();
     for (place, day) in all.iter().enumerate() {
-        if from.is_some_and(|from| day.date.as_str() < from) || to.is_some_and(|to| day.date.as_str() > to) {
+        if from.is_some_and(|from| day.date.as_str() < from)
+            || to.is_some_and(|to| day.date.as_str() > to)
+        {
             continue;
         }
-        let before = place.checked_sub(1).and_then(|place| all.get(place)).map(|day| day.last_slot);
+        let before = place
+            .checked_sub(1)
+            .and_then(|place| all.get(place))
+            .map(|day| day.last_slot);
         let after = all.get(place + 1).map(|day| day.first_slot);
         let why = match (before, after) {
             (_, None) => Some("it is not over".to_owned()),
@@ -159,7 +198,10 @@ async fn days(client: &Client, from: Option<&str>, to: Option<&str>, report: &mu
         };
         match why {
             Some(why) => report.skipped.push((day.date.clone(), why)),
-            None => days.push(Day { date: day.date.clone(), ..*day }),
+            None => days.push(Day {
+                date: day.date.clone(),
+                ..*day
+            }),
         }
     }
     Ok(days)
@@ -174,11 +216,22 @@ async fn missed(client: &Client, after: i64, before: i64) -> Result<Option<Strin
             &[&after, &before],
         )
         .await?;
-    Ok(rows.first().map(|row| format!("slots {} to {} were not seen whole", row.get::<_, i64>(0), row.get::<_, i64>(1))))
+    Ok(rows.first().map(|row| {
+        format!(
+            "slots {} to {} were not seen whole",
+            row.get::<_, i64>(0),
+            row.get::<_, i64>(1)
+        )
+    }))
 }
 
-async fn columns(client: &Client, table: &str) -> Result<Vec<(String, ColumnKind, String)>, IndexerError> {
-    let statement = client.prepare(&format!("SELECT * FROM dune.{table}")).await?;
+async fn columns(
+    client: &Client,
+    table: &str,
+) -> Result<Vec<(String, ColumnKind, String)>, IndexerError> {
+    let statement = client
+        .prepare(&format!("SELECT * FROM dune.{table}"))
+        .await?;
     let rows = client
         .query(
             "SELECT col_description(a.attrelid, a.attnum) FROM pg_attribute a WHERE a.attrelid = $1::text::regclass AND a.attnum > 0
@@ -186,10 +239,18 @@ async fn columns(client: &Client, table: &str) -> Result<Vec<(String, ColumnKind
             &[&format!("dune.{table}")],
         )
         .await?;
-    let said = rows.iter().map(|row| row.get::<_, Option<String>>(0).unwrap_or_default());
+    let said = rows
+        .iter()
+        .map(|row| row.get::<_, Option<String>>(0).unwrap_or_default());
     let columns = statement.columns().iter().zip(said);
     columns
-        .map(|(column, said)| Ok((column.name().to_owned(), ColumnKind::of(column.name(), column.type_())?, said)))
+        .map(|(column, said)| {
+            Ok((
+                column.name().to_owned(),
+                ColumnKind::of(column.name(), column.type_())?,
+                said,
+            ))
+        })
         .collect()
 }
 
@@ -204,13 +265,21 @@ async fn write_day(
     std::fs::create_dir_all(&folder).map_err(|e| unusable(&folder, &e))?;
     let name = format!("{}.parquet", day.date);
     let (path, part) = (folder.join(&name), folder.join(format!("{name}.part")));
-    let select: Vec<String> = columns.iter().map(|(name, kind)| kind.select(name)).collect();
+    let select: Vec<String> = columns
+        .iter()
+        .map(|(name, kind)| kind.select(name))
+        .collect();
     // Texts in the order of their bytes, whatever the database's language is.
     let order: Vec<String> = order
         .split(", ")
-        .map(|name| match columns.iter().any(|(column, kind)| column == name && *kind == ColumnKind::Text) {
-            true => format!("{name} COLLATE \"C\""),
-            false => name.to_owned(),
+        .map(|name| {
+            match columns
+                .iter()
+                .any(|(column, kind)| column == name && *kind == ColumnKind::Text)
+            {
+                true => format!("{name} COLLATE \"C\""),
+                false => name.to_owned(),
+            }
         })
         .collect();
     let sql = format!(

@@ -13,9 +13,21 @@ const REMEMBERED: usize = 1 << 20;
 
 /// A table with a row for each rooted bank that wrote an account: the account's table, the history's, what it keeps.
 const HISTORIES: [(Entity, &str, &[&str]); 4] = [
-    (Entity::Model, "model_price", &["price_in", "price_out", "retired"]),
-    (Entity::Vault, "vault_balance", &["balance", "held", "deposited", "withdrawn", "spent"]),
-    (Entity::Treasury, "treasury_balance", &["balance", "withdrawn", "received"]),
+    (
+        Entity::Model,
+        "model_price",
+        &["price_in", "price_out", "retired"],
+    ),
+    (
+        Entity::Vault,
+        "vault_balance",
+        &["balance", "held", "deposited", "withdrawn", "spent"],
+    ),
+    (
+        Entity::Treasury,
+        "treasury_balance",
+        &["balance", "withdrawn", "received"],
+    ),
     (
         Entity::Validator,
         "validator_balance",
@@ -38,7 +50,10 @@ impl Writer {
         let fresh: Vec<Key> = plan.keys.difference(&self.known).copied().collect();
         if !fresh.is_empty() {
             let bytes: Vec<&[u8]> = fresh.iter().map(|key| &key[..]).collect();
-            let texts: Vec<String> = fresh.iter().map(|key| bs58::encode(key).into_string()).collect();
+            let texts: Vec<String> = fresh
+                .iter()
+                .map(|key| bs58::encode(key).into_string())
+                .collect();
             let sql = format!(
                 "INSERT INTO {}.address (key, base58) SELECT * FROM unnest($1::bytea[], $2::text[]) ON CONFLICT DO NOTHING",
                 self.schema
@@ -82,11 +97,21 @@ impl Writer {
     }
 
     /// Keeps what a base (hot rows of bank `number`) tells that is new.
-    pub(super) async fn history_of_base(&mut self, number: i64, entities: u32) -> Result<(), IndexerError> {
+    pub(super) async fn history_of_base(
+        &mut self,
+        number: i64,
+        entities: u32,
+    ) -> Result<(), IndexerError> {
         let schema = self.schema.clone();
         for (entity, table, columns) in HISTORIES {
             if entities & entity.bit() != 0 {
-                let of = |row: &str| columns.iter().map(|c| format!("{row}.{c}")).collect::<Vec<_>>().join(", ");
+                let of = |row: &str| {
+                    columns
+                        .iter()
+                        .map(|c| format!("{row}.{c}"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                };
                 let sql = format!(
                     "INSERT INTO {schema}.{table} (bank, slot, ordinal, exact, pubkey, {})
                      SELECT h.bank, h.slot, h.ordinal, h.exact, h.pubkey, {new} FROM {schema}.{}_hot h

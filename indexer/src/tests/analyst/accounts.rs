@@ -117,11 +117,18 @@ pub fn treasury(balances: &Balances) -> Vec<u8> {
 /// The dispute of a slashed job, opened or resolved.
 pub fn dispute(job: &Fact, resolved: bool) -> Vec<u8> {
     let mut dispute = Box::new(Dispute::zeroed());
-    let status = if resolved { DisputeStatus::Resolved } else { DisputeStatus::Openings };
+    let status = if resolved {
+        DisputeStatus::Resolved
+    } else {
+        DisputeStatus::Openings
+    };
     dispute.header = header(8, status as u8, 1 + u64::from(resolved));
     dispute.job = job.key;
     dispute.model = key(MODEL, job.model);
-    dispute.challenger = key(VALIDATOR + 100, (job.validator + 1) % super::world::VALIDATORS);
+    dispute.challenger = key(
+        VALIDATOR + 100,
+        (job.validator + 1) % super::world::VALIDATORS,
+    );
     dispute.submitter = key(VALIDATOR + 100, job.validator);
     dispute.rules = Params::dev().rules;
     dispute.jury_seats = 3;

@@ -17,11 +17,16 @@ async fn history_is_what_happened_and_the_same_after_a_rebuild() {
     write(&db, &mut world, BATCH, true).await;
 
     assert_eq!(
-        db.texts("SELECT count(*) FROM analytics.reorged_jobs").await,
+        db.texts("SELECT count(*) FROM analytics.reorged_jobs")
+            .await,
         [format!("({})", world.undone)]
     );
     assert!(world.undone > 0, "no fork lost a job");
-    let prices = format!("({},{PRICE_CHANGES},100,{})", MODELS, 100 + 10 * PRICE_CHANGES);
+    let prices = format!(
+        "({},{PRICE_CHANGES},100,{})",
+        MODELS,
+        100 + 10 * PRICE_CHANGES
+    );
     assert_eq!(
         db.texts(
             "SELECT count(DISTINCT model), count(*) FILTER (WHERE price_in_change_lamports = 10) / count(DISTINCT model),
@@ -32,7 +37,11 @@ async fn history_is_what_happened_and_the_same_after_a_rebuild() {
     );
     // A vault's balance after each block of one owner, from what its jobs cost.
     let owner = world.jobs[0].owner;
-    let mut ends: Vec<(u64, u64)> = world.ended().filter(|job| job.owner == owner).map(|job| (job.ended, job.fee)).collect();
+    let mut ends: Vec<(u64, u64)> = world
+        .ended()
+        .filter(|job| job.owner == owner)
+        .map(|job| (job.ended, job.fee))
+        .collect();
     ends.sort_unstable();
     let spent: u64 = ends.iter().map(|(_, fee)| fee).sum();
     assert_eq!(
@@ -44,7 +53,11 @@ async fn history_is_what_happened_and_the_same_after_a_rebuild() {
         .await,
         [format!("({},{spent},{})", accounts::DEPOSIT - spent, accounts::DEPOSIT - spent)]
     );
-    let moved = ends.iter().filter(|(_, fee)| *fee > 0).map(|(slot, _)| slot).collect::<std::collections::BTreeSet<_>>();
+    let moved = ends
+        .iter()
+        .filter(|(_, fee)| *fee > 0)
+        .map(|(slot, _)| slot)
+        .collect::<std::collections::BTreeSet<_>>();
     assert_eq!(
         db.texts(&format!(
             "SELECT count(*) FROM analytics.vault_balances WHERE vault = '{}' AND balance_change_lamports < 0",
@@ -62,7 +75,9 @@ async fn every_key_that_a_view_shows_has_its_text() {
     let db = Database::new("analyst_texts").await;
     let spool = tempfile::tempdir().unwrap();
     crate::tests::steps::everything(spool.path());
-    crate::tests::drain(&db.url, spool.path(), 7, None).await.unwrap();
+    crate::tests::drain(&db.url, spool.path(), 7, None)
+        .await
+        .unwrap();
     // Pairs of a text and its bytes, as views have them.
     let pairs = db
         .client
@@ -86,7 +101,11 @@ async fn every_key_that_a_view_shows_has_its_text() {
             .unwrap();
         for row in &rows {
             let key: Vec<u8> = row.get(1);
-            assert_eq!(row.get::<_, Option<String>>(0), Some(bs58::encode(key).into_string()), "{view}.{text}");
+            assert_eq!(
+                row.get::<_, Option<String>>(0),
+                Some(bs58::encode(key).into_string()),
+                "{view}.{text}"
+            );
             shown += 1;
         }
     }
@@ -96,10 +115,21 @@ async fn every_key_that_a_view_shows_has_its_text() {
 #[tokio::test]
 async fn base58_is_that_of_the_library() {
     let db = Database::new("analyst_base58").await;
-    let mut keys: Vec<Vec<u8>> = vec![vec![], vec![0], vec![0, 0, 1], vec![255; 64], vec![0; 32], vec![1; 33]];
+    let mut keys: Vec<Vec<u8>> = vec![
+        vec![],
+        vec![0],
+        vec![0, 0, 1],
+        vec![255; 64],
+        vec![0; 32],
+        vec![1; 33],
+    ];
     keys.extend((0..300u64).map(|n| key(9, n)[..(n as usize % 33)].to_vec()));
     for key in keys {
-        let row = db.client.query_one("SELECT analytics.base58($1)", &[&key]).await.unwrap();
+        let row = db
+            .client
+            .query_one("SELECT analytics.base58($1)", &[&key])
+            .await
+            .unwrap();
         assert_eq!(row.get::<_, String>(0), bs58::encode(&key).into_string());
     }
 }

@@ -27,7 +27,10 @@ async fn write(db: &Database, world: &mut World, batch: u64, archived: bool) {
     let mode = match archived {
         true => Mode::Live {
             reader: "analyst".into(),
-            epoch: lease::acquire(&mut session, std::time::Duration::from_secs(60)).await.unwrap().epoch,
+            epoch: lease::acquire(&mut session, std::time::Duration::from_secs(60))
+                .await
+                .unwrap()
+                .epoch,
         },
         false => Mode::Rebuild,
     };
@@ -38,7 +41,13 @@ async fn write(db: &Database, world: &mut World, batch: u64, archived: bool) {
             break;
         }
         if archived {
-            let steps = inputs.into_iter().map(|input| Step { input, reached: None }).collect();
+            let steps = inputs
+                .into_iter()
+                .map(|input| Step {
+                    input,
+                    reached: None,
+                })
+                .collect();
             writer.apply(steps).await.unwrap();
         } else {
             let numbered: Vec<_> = (writer.state().next_event..).zip(inputs).collect();

@@ -7,7 +7,10 @@ use tokio_postgres::Client;
 pub async fn rows_read(client: &Client, sql: &str, table: &str) -> u64 {
     let sql = sql.trim().trim_end_matches(';');
     let row = client
-        .query_one(&format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}"), &[])
+        .query_one(
+            &format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}"),
+            &[],
+        )
         .await
         .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     let plan: Value = row.get(0);
@@ -19,7 +22,9 @@ fn sum(node: &Value, table: &str) -> u64 {
     let mut read = 0;
     if relation == table || relation.strip_prefix(table) == Some("_overlay") {
         let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
-        let each = number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
+        let each = number("Actual Rows")
+            + number("Rows Removed by Filter")
+            + number("Rows Removed by Index Recheck");
         read += (each * number("Actual Loops")) as u64;
     }
     let below = node["Plans"].as_array().into_iter().flatten();

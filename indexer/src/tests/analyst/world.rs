@@ -117,7 +117,11 @@ const TREASURY: u8 = 7;
 
 /// The next slot that is not a losing fork's.
 fn on_chain(slot: u64) -> u64 {
-    if slot % FORK_EVERY == FORK_PLACE { slot + 1 } else { slot }
+    if slot % FORK_EVERY == FORK_PLACE {
+        slot + 1
+    } else {
+        slot
+    }
 }
 
 impl World {
@@ -126,7 +130,13 @@ impl World {
         let mut random = StdRng::seed_from_u64(seed);
         let slots = 2 * jobs + TAIL;
         let mut agenda: Vec<(u64, Act, usize)> = (0..PRICE_CHANGES)
-            .map(|change| (on_chain(2 + change * (slots - TAIL) / PRICE_CHANGES), Act::Price(change), 0))
+            .map(|change| {
+                (
+                    on_chain(2 + change * (slots - TAIL) / PRICE_CHANGES),
+                    Act::Price(change),
+                    0,
+                )
+            })
             .collect();
         let facts = (0..jobs).map(|n| {
             let outcome = match n {
@@ -149,12 +159,28 @@ impl World {
                 validator: random.random_range(0..VALIDATORS),
                 outcome,
                 requested,
-                accepted: if outcome == Outcome::Refunded { 0 } else { accepted },
-                submitted: if outcome == Outcome::Refunded { 0 } else { submitted },
-                disputed: if outcome == Outcome::Slashed { disputed } else { 0 },
+                accepted: if outcome == Outcome::Refunded {
+                    0
+                } else {
+                    accepted
+                },
+                submitted: if outcome == Outcome::Refunded {
+                    0
+                } else {
+                    submitted
+                },
+                disputed: if outcome == Outcome::Slashed {
+                    disputed
+                } else {
+                    0
+                },
                 ended,
                 output_tokens: random.random_range(1..500),
-                fee: if outcome == Outcome::Settled { random.random_range(1_000..11_000) } else { 0 },
+                fee: if outcome == Outcome::Settled {
+                    random.random_range(1_000..11_000)
+                } else {
+                    0
+                },
             }
         });
         let jobs: Vec<Fact> = facts.collect();
@@ -165,7 +191,11 @@ impl World {
                 (job.disputed, Act::Dispute),
                 (job.ended, Act::End),
             ];
-            agenda.extend(life.into_iter().filter(|(slot, _)| *slot != 0).map(|(slot, act)| (slot, act, n)));
+            agenda.extend(
+                life.into_iter()
+                    .filter(|(slot, _)| *slot != 0)
+                    .map(|(slot, act)| (slot, act, n)),
+            );
         }
         agenda.sort_by_key(|(slot, _, n)| (*slot, *n));
         Self {
@@ -207,7 +237,12 @@ impl World {
                 plugin: String::new(),
                 primed: true,
             });
-            inputs.push(Input::Base { run: RUN, slot: 0, as_of: None, accounts: Vec::new() });
+            inputs.push(Input::Base {
+                run: RUN,
+                slot: 0,
+                as_of: None,
+                accounts: Vec::new(),
+            });
             self.next = 1;
         }
         let last = (self.next + slots - 1).min(self.slots);
@@ -216,7 +251,11 @@ impl World {
         }
         if self.next <= self.slots && last == self.slots {
             let slot = on_chain(self.slots - UNROOTED / 2);
-            inputs.push(Input::Confirmed { run: RUN, slot, hash: Some(hash(slot, 0)) });
+            inputs.push(Input::Confirmed {
+                run: RUN,
+                slot,
+                hash: Some(hash(slot, 0)),
+            });
         }
         self.next = last + 1;
         inputs
@@ -226,7 +265,10 @@ impl World {
         if slot % FORK_EVERY == FORK_PLACE {
             // What the block that wins will hold, a slot earlier; the accounts beside jobs are left out.
             let acts = self.acts(slot + 1);
-            let accounts: Vec<Account> = acts.into_iter().filter_map(|(act, n)| self.job(slot, act, n)).collect();
+            let accounts: Vec<Account> = acts
+                .into_iter()
+                .filter_map(|(act, n)| self.job(slot, act, n))
+                .collect();
             if slot < self.root() {
                 self.undone += accounts.len();
             }
@@ -242,14 +284,21 @@ impl World {
         }
         inputs.push(self.bank(slot, 0, accounts));
         if (slot % 32 == 0 && slot < self.root()) || slot == self.root() {
-            inputs.push(Input::Rooted { run: RUN, slot, hash: Some(hash(slot, 0)), parent: None });
+            inputs.push(Input::Rooted {
+                run: RUN,
+                slot,
+                hash: Some(hash(slot, 0)),
+                parent: None,
+            });
         }
     }
 
     /// What happens in a slot.
     fn acts(&self, slot: u64) -> Vec<(Act, usize)> {
         let first = self.agenda.partition_point(|(at, _, _)| *at < slot);
-        let due = self.agenda[first..].iter().take_while(|(at, _, _)| *at == slot);
+        let due = self.agenda[first..]
+            .iter()
+            .take_while(|(at, _, _)| *at == slot);
         due.map(|(_, act, n)| (*act, *n)).collect()
     }
 
@@ -261,8 +310,14 @@ impl World {
         Input::Bank(SealedBank {
             run: RUN,
             generation: 1,
-            id: BankId { slot, hash: hash(slot, fork) },
-            parent: BankId { slot: parent, hash: hash(parent, 0) },
+            id: BankId {
+                slot,
+                hash: hash(slot, fork),
+            },
+            parent: BankId {
+                slot: parent,
+                hash: hash(parent, 0),
+            },
             block_time: Some(self.time(slot)),
             digest: Vec::new(),
             filter_hash: Vec::new(),
@@ -276,16 +331,26 @@ impl World {
             out.push(account(1, key(MODEL, n), accounts::model(n, 0)));
         }
         for n in 0..VALIDATORS {
-            out.push(account(1, key(VALIDATOR, n), accounts::validator(n, &Balances::default())));
+            out.push(account(
+                1,
+                key(VALIDATOR, n),
+                accounts::validator(n, &Balances::default()),
+            ));
         }
         for n in 0..self.owners {
-            out.push(account(1, key(VAULT, n), accounts::vault(n, &Balances::default())));
+            out.push(account(
+                1,
+                key(VAULT, n),
+                accounts::vault(n, &Balances::default()),
+            ));
         }
     }
 
     fn act(&mut self, slot: u64, act: Act, n: usize, out: &mut Vec<Account>) {
         if let Act::Price(change) = act {
-            out.extend((0..MODELS).map(|n| account(slot, key(MODEL, n), accounts::model(n, change + 1))));
+            out.extend(
+                (0..MODELS).map(|n| account(slot, key(MODEL, n), accounts::model(n, change + 1))),
+            );
             return;
         }
         out.extend(self.job(slot, act, n));
@@ -293,7 +358,11 @@ impl World {
         match act {
             Act::Request => self.vault(slot, &job, out, |vault| vault.held += accounts::CEILING),
             Act::Submit | Act::Price(_) => {}
-            Act::Dispute => out.push(account(slot, key(DISPUTE, n as u64), accounts::dispute(&job, false))),
+            Act::Dispute => out.push(account(
+                slot,
+                key(DISPUTE, n as u64),
+                accounts::dispute(&job, false),
+            )),
             Act::End => {
                 self.vault(slot, &job, out, |vault| {
                     vault.held -= accounts::CEILING;
@@ -301,7 +370,11 @@ impl World {
                 });
                 self.settle(slot, &job, out);
                 if job.outcome == Outcome::Slashed {
-                    out.push(account(slot, key(DISPUTE, n as u64), accounts::dispute(&job, true)));
+                    out.push(account(
+                        slot,
+                        key(DISPUTE, n as u64),
+                        accounts::dispute(&job, true),
+                    ));
                 }
             }
         }
@@ -315,21 +388,43 @@ impl World {
         validator.seq += 1;
         validator.earned += job.validator_lamports();
         validator.settled += u64::from(job.outcome == Outcome::Settled);
-        validator.slashed += if job.outcome == Outcome::Slashed { accounts::SLASH } else { 0 };
-        out.push(account(slot, key(VALIDATOR, job.validator), accounts::validator(job.validator, validator)));
+        validator.slashed += if job.outcome == Outcome::Slashed {
+            accounts::SLASH
+        } else {
+            0
+        };
+        out.push(account(
+            slot,
+            key(VALIDATOR, job.validator),
+            accounts::validator(job.validator, validator),
+        ));
         self.foundation.earned += job.foundation_lamports();
         self.foundation.settled += 1;
         if self.foundation.settled % 50 == 0 {
             self.foundation.seq += 1;
-            out.push(account(slot, key(TREASURY, 0), accounts::treasury(&self.foundation)));
+            out.push(account(
+                slot,
+                key(TREASURY, 0),
+                accounts::treasury(&self.foundation),
+            ));
         }
     }
 
-    fn vault(&mut self, slot: u64, job: &Fact, out: &mut Vec<Account>, change: impl FnOnce(&mut Balances)) {
+    fn vault(
+        &mut self,
+        slot: u64,
+        job: &Fact,
+        out: &mut Vec<Account>,
+        change: impl FnOnce(&mut Balances),
+    ) {
         let vault = self.vaults.entry(job.owner).or_default();
         vault.seq += 1;
         change(vault);
-        out.push(account(slot, key(VAULT, job.owner), accounts::vault(job.owner, vault)));
+        out.push(account(
+            slot,
+            key(VAULT, job.owner),
+            accounts::vault(job.owner, vault),
+        ));
     }
 
     /// The job's account after what happened to it in a slot.
@@ -345,7 +440,12 @@ impl World {
             (Act::End, Outcome::Slashed) => 7,
         };
         // On a fork it happens in the fork's slot.
-        for at in [&mut job.requested, &mut job.submitted, &mut job.disputed, &mut job.ended] {
+        for at in [
+            &mut job.requested,
+            &mut job.submitted,
+            &mut job.disputed,
+            &mut job.ended,
+        ] {
             *at = match *at {
                 at if at == slot + 1 && slot % FORK_EVERY == FORK_PLACE => slot,
                 at if at > slot => 0,
