@@ -22,16 +22,19 @@ pub enum Kind {
     MalformedBank,
     /// Index and chain differ twice in a row.
     Reconciliation,
+    /// A block waited in a gap for its link until there was no room for it.
+    GivenUp,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Gap,
         Kind::Loss,
         Kind::ConfirmedFork,
         Kind::RootConflict,
         Kind::MalformedBank,
         Kind::Reconciliation,
+        Kind::GivenUp,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Kind {
             Kind::RootConflict => "root_conflict",
             Kind::MalformedBank => "malformed_bank",
             Kind::Reconciliation => "reconciliation",
+            Kind::GivenUp => "given_up",
         }
     }
 }
@@ -88,7 +92,7 @@ pub fn clear_healed(schema: &str) -> String {
          FROM {schema}.head h
          WHERE a.cleared_at IS NULL AND a.last_slot <= h.finalized_slot
            AND CASE
-             WHEN a.kind IN ('gap', 'loss') THEN a.last_slot <= $1::bigint IS TRUE OR (a.clears_itself AND NOT EXISTS (
+             WHEN a.kind IN ('gap', 'loss', 'given_up') THEN a.last_slot <= $1::bigint IS TRUE OR (a.clears_itself AND NOT EXISTS (
                  SELECT FROM {schema}.slot s WHERE NOT s.healed AND s.slot <= a.last_slot AND s.last_slot >= a.slot
                     AND (s.status = 6 OR (s.status = 3 AND NOT s.whole))))
              WHEN a.kind = 'confirmed_fork' THEN a.clears_itself

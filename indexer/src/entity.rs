@@ -91,7 +91,7 @@ const KEY_COLUMNS: [&str; 19] = [
 /// Where each entity has such columns. What only points at another row names no key that a view has not met there.
 static KEY_PLACES: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
     let places = |entity: &Entity| match entity {
-        Entity::JobSignature | Entity::Closure => Vec::new(),
+        Entity::JobSignature | Entity::Closure | Entity::Unreadable => Vec::new(),
         entity => {
             let columns = entity.columns().iter().enumerate();
             columns
@@ -194,6 +194,7 @@ pub enum Entity {
     Juror,
     Opening,
     Output,
+    Unreadable,
 }
 
 impl Entity {
@@ -212,6 +213,7 @@ impl Entity {
         Entity::Juror,
         Entity::Opening,
         Entity::Output,
+        Entity::Unreadable,
     ];
 
     /// Every write is kept, not only the last one of a bank.
@@ -225,6 +227,11 @@ impl Entity {
             self,
             Entity::JobSignature | Entity::ValidatorStake | Entity::Juror | Entity::Opening
         )
+    }
+
+    /// Its row is the state of an account, with its lamports.
+    pub const fn is_account(self) -> bool {
+        !self.is_part() && !matches!(self, Entity::Closure | Entity::Unreadable)
     }
 
     /// This entity in a set of entities.

@@ -12,7 +12,7 @@ use crate::config::IndexerConfig;
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::holder::{Holder, Input};
-use crate::lease;
+use crate::lease::{self, Keeper};
 use crate::migrate::migrate;
 use crate::plan::Reached;
 use crate::source::Source;
@@ -25,10 +25,10 @@ const WARNINGS: Duration = Duration::from_secs(10);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a lease held by someone else is looked at.
 const LEASE_POLL: Duration = Duration::from_millis(250);
-/// How often a writer with nothing to write says that it lives.
+/// How often a writer with nothing to write checks that it still holds the lease.
 const RENEW: Duration = Duration::from_secs(4);
-/// How often old feed events are looked for.
-const TRIM: Duration = Duration::from_secs(600);
+/// How often old feed events are looked for, once none are left.
+const TRIM: Duration = Duration::from_secs(60);
 
 /// Runs the indexer until `stop`. Migrates the database first. Waits out whatever passes: Postgres that
 /// restarts, a spool that does not exist yet, another indexer that holds the lease.
@@ -91,6 +91,7 @@ async fn session(
             () = tokio::time::sleep(LEASE_POLL) => {}
         }
     };
+    let _keeper = Keeper::spawn(config.database_url.clone(), lease.epoch, ttl);
     let mode = Mode::Live {
         reader: config.reader.clone(),
         epoch: lease.epoch,
@@ -152,17 +153,16 @@ impl Pump<'_> {
         let mut holder = Holder::new(self.config.max_held_bytes);
         let mut batch = Batch::default();
         let linger = Duration::from_millis(self.config.idle_linger_ms);
-        let mut trimmed = Instant::now();
+        let mut trim_at = Instant::now();
         let mut counted: Option<Instant> = None;
         loop {
             if counted.is_none_or(|at| at.elapsed() > RENEW) {
                 counted = Some(Instant::now());
-                self.writer.beat().await?;
                 self.telemetry.alarms(&self.writer.open_alarms().await?);
             }
             let wait = match batch.since {
                 Some(since) => linger.saturating_sub(since.elapsed()),
-                None => RENEW,
+                None => RENEW.min(trim_at.saturating_duration_since(Instant::now())),
             };
             tokio::select! {
                 biased;
@@ -183,18 +183,15 @@ impl Pump<'_> {
                 () = tokio::time::sleep(wait) => {
                     if batch.steps.is_empty() {
                         self.writer.renew().await?;
-                        if trimmed.elapsed() > TRIM {
-                            trimmed = Instant::now();
-                            self.writer.trim_feed(self.config.feed_retention_h).await?;
-                        }
                     } else {
                         self.flush(&mut batch).await?;
                     }
                 }
             }
-            if trimmed.elapsed() > TRIM {
-                trimmed = Instant::now();
-                self.writer.trim_feed(self.config.feed_retention_h).await?;
+            if Instant::now() >= trim_at {
+                // Between two batches, until nothing is old: what is removed keeps up with what is added.
+                let more = self.writer.trim_feed(self.config.feed_retention_h).await?;
+                trim_at = Instant::now() + if more { Duration::ZERO } else { TRIM };
             }
         }
     }
@@ -294,6 +291,7 @@ impl Pump<'_> {
         let root = state.tree.root().map(|r| r.slot);
         let tip = state
             .processed
+            .banks
             .last()
             .and_then(|n| state.banks.get(n))
             .map(|b| b.id.slot);

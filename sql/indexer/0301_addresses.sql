@@ -14,7 +14,7 @@ BEGIN
 FOR t IN
     SELECT c.relname AS name, string_agg(format('(r.%I)', a.attname), ', ') AS keys
       FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname !~ '^(closure|job_signature)'
+     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname !~ '^(closure|job_signature|unreadable)'
        AND a.attname IN ('pubkey', 'owner', 'requester', 'canceller', 'model', 'validator', 'rent_payer', 'spend_grant', 'authority',
                          'operator', 'registrant', 'delegate', 'job', 'challenger', 'submitter', 'juror', 'admin', 'pending_admin',
                          'foundation')

@@ -212,7 +212,7 @@ async fn missed(client: &Client, after: i64, before: i64) -> Result<Option<Strin
     let rows = client
         .query(
             "SELECT slot, last_slot FROM analytics.slots_finalized WHERE last_slot > $1 AND slot < $2
-                AND CASE WHEN gap THEN parent_slot IS NOT NULL ELSE NOT exact END ORDER BY slot LIMIT 1",
+                AND (gap OR NOT exact) ORDER BY slot LIMIT 1",
             &[&after, &before],
         )
         .await?;

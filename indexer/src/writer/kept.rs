@@ -88,8 +88,9 @@ impl Writer {
         if !plan.orphaned.is_empty() && in_set(plan.ended_entities).any(|e| e == Entity::Job) {
             let sql = format!(
                 "INSERT INTO {schema}.job_undone (bank, slot, pubkey, requested_slot, status, write_seq, fee_lamports, validator)
-                 SELECT bank, slot, pubkey, requested_slot, status, write_seq, fee_lamports, validator
-                   FROM {schema}.job_hot WHERE bank = ANY($1) ON CONFLICT DO NOTHING"
+                 SELECT h.bank, h.slot, h.pubkey, h.requested_slot, h.status, h.write_seq, h.fee_lamports, h.validator
+                   FROM {schema}.job_hot h JOIN {schema}.slot s ON s.bank = h.bank AND s.status = 4
+                  WHERE h.bank = ANY($1) ON CONFLICT DO NOTHING"
             );
             self.session.execute(&sql, &[&plan.orphaned]).await?;
         }
