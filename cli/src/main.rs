@@ -19,8 +19,8 @@ mod units;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use commands::{
-    ai, calibrate, check, credit, disputes, doctor, grant, jobs, key, model as models, network,
-    node, verify, wallet,
+    ai, calibrate, check, credit, disputes, doctor, export, grant, jobs, key, model as models,
+    network, node, verify, wallet,
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
@@ -97,6 +97,7 @@ enum Command {
     Gateway(Run),
     /// Run the indexer, rebuild its tables from the archive, see its alarms
     Indexer(check::Indexer),
+    Export(export::Export),
     /// Run the settler: claims, expiries, verdicts, payments, sweeps, closes
     Settler(Run),
     /// Run the development chain
@@ -139,6 +140,7 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
             mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
         }
         Command::Indexer(command) => check::indexer(command, connection).await,
+        Command::Export(command) => export::run(command).await,
         Command::Settler(run) => {
             Ok(mythic_settler::run(config::load(run.config.as_deref())?, shutdown()).await?)
         }

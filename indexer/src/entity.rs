@@ -1,6 +1,8 @@
 //! What is projected: the entities, their rows, and the values that go in. Each table says its columns once, in its own file
 //! under `projection`, with [`table!`]. No SQL text here; see `sql`.
 
+use std::sync::LazyLock;
+
 use mythic_postgres::CopyBuffer;
 use serde_json::Value as Json;
 
@@ -63,10 +65,57 @@ pub struct Row {
     pub values: Vec<Value>,
 }
 
+/// Columns that hold a key whose text views show.
+const KEY_COLUMNS: [&str; 19] = [
+    "pubkey",
+    "owner",
+    "requester",
+    "canceller",
+    "model",
+    "validator",
+    "rent_payer",
+    "spend_grant",
+    "authority",
+    "operator",
+    "registrant",
+    "delegate",
+    "job",
+    "challenger",
+    "submitter",
+    "juror",
+    "admin",
+    "pending_admin",
+    "foundation",
+];
+
+/// Where each entity has such columns. What only points at another row names no key that a view has not met there.
+static KEY_PLACES: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
+    let places = |entity: &Entity| match entity {
+        Entity::JobSignature | Entity::Closure | Entity::Unreadable => Vec::new(),
+        entity => {
+            let columns = entity.columns().iter().enumerate();
+            columns
+                .filter(|(_, name)| KEY_COLUMNS.contains(name))
+                .map(|(place, _)| place)
+                .collect()
+        }
+    };
+    Entity::ALL.iter().map(places).collect()
+});
+
 /// First columns of every entity table: where and how its row was written.
 pub const VERSION_COLUMNS: [&str; 5] = ["bank", "slot", "ordinal", "write_seq", "exact"];
 
 impl Row {
+    /// The keys in it whose texts views show.
+    pub fn keys(&self) -> impl Iterator<Item = [u8; 32]> {
+        let places = KEY_PLACES[self.entity as usize].iter();
+        places.filter_map(|place| match self.values.get(*place) {
+            Some(Value::Bytes(bytes)) => bytes[..].try_into().ok(),
+            _ => None,
+        })
+    }
+
     /// Writes it as a row of the entity's hot table, in a bank.
     pub fn write(&self, bank: i64, out: &mut CopyBuffer) {
         let columns = VERSION_COLUMNS.len() + self.values.len();

@@ -24,6 +24,8 @@ pub enum IndexerError {
     Broken(String),
     #[error("configuration: {0}")]
     Config(String),
+    #[error("export: {0}")]
+    Export(String),
     #[error("stopped by a test")]
     #[cfg(test)]
     Injected,

@@ -6,7 +6,8 @@
 //! - [`plan`]: inputs to everything one transaction writes
 //!
 //! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
-//! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance.
+//! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
+//! [`export`] hands finalized rows to others.
 #![recursion_limit = "256"]
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ pub mod config;
 pub mod db;
 pub mod entity;
 pub mod error;
+mod export;
 pub mod feed;
 pub mod holder;
 pub mod lease;
@@ -35,6 +37,7 @@ pub mod writer;
 
 pub use config::IndexerConfig;
 pub use error::IndexerError;
+pub use export::{ExportReport, ExportedFile, ExportedTable, Manifest, export};
 pub use migrate::migrate;
 pub use rebuild::{RebuildReport, Swap, rebuild};
 pub use service::run;

@@ -24,8 +24,14 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0240_views.sql",
     "0250_comments.sql",
     "0260_dispute_views.sql",
-    "0270_column_comments.sql",
     "0290_quarantine.sql",
+    "0300_base58.sql",
+    "0301_addresses.sql",
+    "0302_chains.sql",
+    "0303_history.sql",
+    "0310_history_views.sql",
+    "0320_dune.sql",
+    "0390_column_comments.sql",
 );
 
 const OWNER: Owner = Owner {
@@ -39,6 +45,7 @@ const OWNER: Owner = Owner {
         "0050_comments.sql",
         "0120_dispute_views.sql",
         "0130_column_comments.sql",
+        "0270_column_comments.sql",
     ],
     repeatable: &[VIEWS],
     scoped_schema: "SELECT projection FROM pipeline.lease",

@@ -226,7 +226,10 @@ struct Network {
     chain: ChainClient,
     chain_task: JoinHandle<anyhow::Result<()>>,
     /// Its task, and what stops it alone.
-    indexer: (JoinHandle<Result<(), mythic_indexer::IndexerError>>, CancellationToken),
+    indexer: (
+        JoinHandle<Result<(), mythic_indexer::IndexerError>>,
+        CancellationToken,
+    ),
     settlers: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
@@ -341,9 +344,10 @@ async fn what_the_index_never_hears_of_is_due(network: &Network, parties: &Parti
         job.is_none_or(|(_, job)| job.status() == Some(JobStatus::Refunded))
     })
     .await;
-    let (client, connection) = tokio_postgres::connect(network.cluster.url(), tokio_postgres::NoTls)
-        .await
-        .unwrap();
+    let (client, connection) =
+        tokio_postgres::connect(network.cluster.url(), tokio_postgres::NoTls)
+            .await
+            .unwrap();
     tokio::spawn(connection);
     let row = client
         .query_one("SELECT count(*) FROM analytics.jobs", &[])

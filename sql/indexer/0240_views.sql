@@ -36,47 +36,48 @@ $v$, c, CASE c WHEN 'processed' THEN 's.status IN (3, 6) OR s.on_processed'
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.job_events_%1$s AS
-SELECT analytics.base58(j.pubkey) AS job, j.pubkey AS job_key, j.requested_slot, e.step, e.status, e.slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap LIMIT 1) AS at,
+SELECT i.base58 AS job, e.pubkey AS job_key, e.requested_slot, e.step,
+       CASE e.step WHEN 1 THEN 'open' WHEN 2 THEN 'accepted' WHEN 3 THEN 'cancelling' WHEN 4 THEN 'submitted' WHEN 5 THEN 'disputed'
+            ELSE CASE e.status WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END END AS status,
+       e.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap LIMIT 1) AS at,
        COALESCE((SELECT s.commitment FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap LIMIT 1), 'finalized') AS commitment,
        (SELECT analytics.base58(g.signature) FROM job_signature_%1$s g
-         WHERE g.pubkey = j.pubkey AND g.requested_slot = j.requested_slot AND g.step = e.step) AS signature
-FROM job_%1$s j CROSS JOIN LATERAL (VALUES
-    (1::smallint, 'open', j.requested_slot), (2::smallint, 'accepted', j.accepted_slot),
-    (3::smallint, 'cancelling', CASE WHEN j.cancel_slot IS DISTINCT FROM j.ended_slot THEN j.cancel_slot END),
-    (4::smallint, 'submitted', j.submitted_slot), (5::smallint, 'disputed', j.disputed_slot),
-    (6::smallint, CASE j.status WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END, j.ended_slot)
-) e(step, status, slot) WHERE e.slot IS NOT NULL
+         WHERE g.pubkey = e.pubkey AND g.requested_slot = e.requested_slot AND g.step = e.step) AS signature
+FROM job_event_%1$s e LEFT JOIN address i ON i.key = e.pubkey
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.validator_stake_%1$s AS
-SELECT analytics.base58(pubkey) AS validator, pubkey AS validator_key, analytics.base58(authority) AS authority, slot, ordinal,
+SELECT i.base58 AS validator, pubkey AS validator_key, (SELECT a.base58 FROM address a WHERE a.key = d.authority) AS authority, slot, ordinal,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.slot AND NOT s.gap LIMIT 1) AS at, stake, activating, unbonding,
-       stake - COALESCE(before_stake, 0) AS stake_change, exact
+       stake - COALESCE(before_stake, 0) AS stake_change, exact,
+       stake AS stake_lamports, activating AS activating_lamports, unbonding AS unbonding_lamports,
+       stake - COALESCE(before_stake, 0) AS stake_change_lamports
 FROM (SELECT t.*, lag(stake) OVER w AS before_stake, lag(activating) OVER w AS before_activating, lag(unbonding) OVER w AS before_unbonding
       FROM validator_stake_%1$s t WINDOW w AS (PARTITION BY pubkey ORDER BY slot, ordinal)) d
+     LEFT JOIN address i ON i.key = d.pubkey
 WHERE (stake, activating, unbonding) IS DISTINCT FROM (before_stake, before_activating, before_unbonding)
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.vaults_%1$s AS
-SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.owner) AS owner, v.owner AS owner_key,
+SELECT i.base58 AS id, v.pubkey AS id_key, o.base58 AS owner, v.owner AS owner_key,
        v.balance, v.held, v.open_jobs, v.deposited, v.withdrawn, v.spent, v.created_slot, v.slot, v.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = v.bank), 'finalized') AS commitment,
        v.exact AND v.slot > (SELECT through FROM inexact_%1$s)
                AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = v.pubkey AND q.reason IS NOT NULL
                                 AND (q.slot, q.ordinal) > (v.slot, v.ordinal)) AS exact,
-       v.lamports
-FROM vault_%1$s v
+       v.lamports, v.balance AS balance_lamports, v.held AS held_lamports, v.deposited AS deposited_lamports,
+       v.withdrawn AS withdrawn_lamports, v.spent AS spent_lamports
+FROM vault_%1$s v LEFT JOIN address i ON i.key = v.pubkey LEFT JOIN address o ON o.key = v.owner
 WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal))
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.grants_%1$s AS
-SELECT analytics.base58(g.pubkey) AS id, g.pubkey AS id_key, analytics.base58(g.owner) AS owner, g.owner AS owner_key,
-       analytics.base58(g.delegate) AS delegate, g.delegate AS delegate_key, g.per_job_max, g.window_max, g.window_slots,
+SELECT i.base58 AS id, g.pubkey AS id_key, o.base58 AS owner, g.owner AS owner_key,
+       d.base58 AS delegate, g.delegate AS delegate_key, g.per_job_max, g.window_max, g.window_slots,
        g.window_start, g.window_spent, g.lifetime_cap, g.lifetime_spent, g.expiry_slot, g.revoked, g.revoked_slot, g.created_slot, g.open_jobs, g.models,
        g.slot, g.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
@@ -84,20 +85,24 @@ SELECT analytics.base58(g.pubkey) AS id, g.pubkey AS id_key, analytics.base58(g.
        g.exact AND g.slot > (SELECT through FROM inexact_%1$s)
                AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = g.pubkey AND q.reason IS NOT NULL
                                 AND (q.slot, q.ordinal) > (g.slot, g.ordinal)) AS exact,
-       g.lamports
-FROM spend_grant_%1$s g
+       g.lamports, g.per_job_max AS per_job_max_lamports, g.window_max AS window_max_lamports, g.window_spent AS window_spent_lamports,
+       g.lifetime_cap AS lifetime_cap_lamports, g.lifetime_spent AS lifetime_spent_lamports
+FROM spend_grant_%1$s g LEFT JOIN address i ON i.key = g.pubkey LEFT JOIN address o ON o.key = g.owner
+     LEFT JOIN address d ON d.key = g.delegate
 WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = g.pubkey AND (x.slot, x.ordinal) > (g.slot, g.ordinal))
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.treasury_%1$s AS
-SELECT analytics.base58(t.pubkey) AS id, t.balance, t.withdrawn, t.received, t.slot, t.write_seq, t.lamports FROM treasury_%1$s t
+SELECT (SELECT a.base58 FROM address a WHERE a.key = t.pubkey) AS id, t.balance, t.withdrawn, t.received, t.slot, t.write_seq, t.lamports,
+       t.balance AS balance_lamports, t.withdrawn AS withdrawn_lamports, t.received AS received_lamports FROM treasury_%1$s t
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.config_%1$s AS
-SELECT analytics.base58(t.pubkey) AS id, analytics.base58(t.admin) AS admin, analytics.base58(t.pending_admin) AS pending_admin,
-       analytics.base58(t.foundation) AS foundation, t.paused, t.parameters, t.slot, t.write_seq FROM config_%1$s t
+SELECT (SELECT a.base58 FROM address a WHERE a.key = t.pubkey) AS id, (SELECT a.base58 FROM address a WHERE a.key = t.admin) AS admin,
+       (SELECT a.base58 FROM address a WHERE a.key = t.pending_admin) AS pending_admin,
+       (SELECT a.base58 FROM address a WHERE a.key = t.foundation) AS foundation, t.paused, t.parameters, t.slot, t.write_seq FROM config_%1$s t
 $v$, c);
 
 END LOOP;
@@ -112,7 +117,7 @@ c := part.commitment;
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW %2$I.jobs_%3$s AS
-SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
+SELECT i.base58 AS id, j.pubkey AS id_key,
        CASE j.status WHEN 1 THEN 'open' WHEN 2 THEN 'accepted' WHEN 3 THEN 'submitted' WHEN 4 THEN 'disputed'
             WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END AS status,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
@@ -120,12 +125,13 @@ SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
        CASE j.end_reason WHEN 1 THEN 'claimed' WHEN 2 THEN 'cancelled' WHEN 3 THEN 'declined' WHEN 4 THEN 'expired'
             WHEN 5 THEN 'not_guilty' WHEN 6 THEN 'void' WHEN 7 THEN 'guilty' WHEN 8 THEN 'fault' END AS end_reason,
        CASE j.finish_reason WHEN 1 THEN 'eos' WHEN 2 THEN 'length' WHEN 3 THEN 'stopped' WHEN 4 THEN 'cancelled' END AS finish_reason,
-       analytics.base58(j.model) AS model, j.model AS model_key,
-       analytics.base58(j.validator) AS validator, j.validator AS validator_key,
-       analytics.base58(j.owner) AS owner, j.owner AS owner_key,
-       analytics.base58(j.requester) AS requester, j.requester AS requester_key,
-       analytics.base58(nullif(j.canceller, decode(repeat('00', 32), 'hex'))) AS canceller, analytics.base58(j.rent_payer) AS rent_payer,
-       analytics.base58(j.spend_grant) AS spend_grant,
+       m.base58 AS model, j.model AS model_key,
+       v.base58 AS validator, j.validator AS validator_key,
+       o.base58 AS owner, j.owner AS owner_key,
+       q.base58 AS requester, j.requester AS requester_key,
+       (SELECT a.base58 FROM address a WHERE a.key = nullif(j.canceller, decode(repeat('00', 32), 'hex'))) AS canceller,
+       (SELECT a.base58 FROM address a WHERE a.key = j.rent_payer) AS rent_payer,
+       (SELECT a.base58 FROM address a WHERE a.key = j.spend_grant) AS spend_grant,
        encode(j.nonce, 'hex') AS nonce,
        j.prompt_tokens, j.max_output_tokens, j.output_tokens, j.price_in, j.price_out,
        j.ceiling_lamports, j.fee_lamports, j.validator_lamports, j.foundation_lamports, j.burned_lamports,
@@ -140,9 +146,16 @@ SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.accepted_slot AND NOT s.gap LIMIT 1) AS accepted_at,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.submitted_slot AND NOT s.gap LIMIT 1) AS submitted_at,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.ended_slot AND NOT s.gap LIMIT 1) AS ended_at,
-       (SELECT jsonb_agg(jsonb_build_object('status', e.status, 'slot', e.slot, 'at', e.at, 'commitment', e.commitment,
-                                            'signature', e.signature) ORDER BY e.step)
-          FROM analytics.job_events_%1$s e WHERE e.job_key = j.pubkey AND e.requested_slot = j.requested_slot) AS transitions,
+       (SELECT jsonb_agg(jsonb_build_object('status', e.status, 'slot', e.slot, 'at', s.at, 'commitment', COALESCE(s.commitment, 'finalized'),
+                                            'signature', analytics.base58(g.signature)) ORDER BY e.step)
+          FROM (VALUES (1, 'open', j.requested_slot), (2, 'accepted', j.accepted_slot),
+                       (3, 'cancelling', CASE WHEN j.cancel_slot IS DISTINCT FROM j.ended_slot THEN j.cancel_slot END),
+                       (4, 'submitted', j.submitted_slot), (5, 'disputed', j.disputed_slot),
+                       (6, CASE j.status WHEN 5 THEN 'settled' WHEN 6 THEN 'refunded' WHEN 7 THEN 'slashed' END, j.ended_slot)
+               ) e(step, status, slot)
+          LEFT JOIN LATERAL (SELECT t.at, t.commitment FROM analytics.slots_%1$s t WHERE t.slot = e.slot AND NOT t.gap LIMIT 1) s ON true
+          LEFT JOIN job_signature_%1$s g ON g.pubkey = j.pubkey AND g.requested_slot = j.requested_slot AND g.step = e.step
+         WHERE e.slot IS NOT NULL) AS transitions,
        j.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.slot AND NOT s.gap LIMIT 1) AS updated_at, j.write_seq,
        j.exact AND j.slot > (SELECT through FROM inexact_%1$s)
                AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = j.pubkey AND q.reason IS NOT NULL
@@ -153,9 +166,11 @@ SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
                               ORDER BY x.slot, x.ordinal LIMIT 1),
                             NOT EXISTS (SELECT FROM job_%1$s b WHERE b.pubkey = j.pubkey AND b.requested_slot > j.requested_slot)) AS exact,
        j.lamports, j.status AS status_code,
-       (SELECT analytics.base58(d.pubkey) FROM dispute_%1$s d WHERE d.job = j.pubkey
-         ORDER BY COALESCE(d.verdict IN (1, 4), false) DESC, d.opened_slot DESC, d.pubkey LIMIT 1) AS dispute
-FROM job_%3$s j
+       (SELECT a.base58 FROM dispute_%1$s d JOIN address a ON a.key = d.pubkey WHERE d.job = j.pubkey
+         ORDER BY COALESCE(d.verdict IN (1, 4), false) DESC, d.opened_slot DESC, d.pubkey LIMIT 1) AS dispute,
+       j.price_in AS price_in_lamports, j.price_out AS price_out_lamports
+FROM job_%3$s j LEFT JOIN address i ON i.key = j.pubkey LEFT JOIN address m ON m.key = j.model LEFT JOIN address v ON v.key = j.validator
+     LEFT JOIN address o ON o.key = j.owner LEFT JOIN address q ON q.key = j.requester
 $v$, c, part.schema, part.suffix, format(closing, c), format(reuse, c));
 
 EXECUTE format($v$
@@ -175,8 +190,8 @@ $v$, c, part.schema, part.suffix);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW %2$I.models_%3$s AS
-SELECT analytics.base58(m.pubkey) AS id, m.pubkey AS id_key, encode(m.identity, 'hex') AS identity, m.name,
-       analytics.base58(m.registrant) AS registrant, m.price_in, m.price_out, m.retired,
+SELECT i.base58 AS id, m.pubkey AS id_key, encode(m.identity, 'hex') AS identity, m.name,
+       (SELECT a.base58 FROM address a WHERE a.key = m.registrant) AS registrant, m.price_in, m.price_out, m.retired,
        encode(m.weights_hash, 'hex') AS weights_hash, encode(m.tokenizer_hash, 'hex') AS tokenizer_hash,
        encode(m.template_hash, 'hex') AS template_hash, m.quantisation, m.kernel_profile, m.eos_ids, m.context_length,
        m.max_job_tokens, m.error_ppm, m.miss_ppm, m.commit_slots, m.min_vram_mib, m.registered_slot, m.retired_slot,
@@ -186,15 +201,16 @@ SELECT analytics.base58(m.pubkey) AS id, m.pubkey AS id_key, encode(m.identity, 
                    FROM slot s WHERE s.bank = m.bank), 'finalized') AS commitment,
        m.exact AND m.slot > (SELECT through FROM inexact_%1$s)
                AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = m.pubkey AND q.reason IS NOT NULL
-                                AND (q.slot, q.ordinal) > (m.slot, m.ordinal)) AS exact
-FROM model_%3$s m
+                                AND (q.slot, q.ordinal) > (m.slot, m.ordinal)) AS exact,
+       m.price_in AS price_in_lamports, m.price_out AS price_out_lamports
+FROM model_%3$s m LEFT JOIN address i ON i.key = m.pubkey
 WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = m.pubkey AND (x.slot, x.ordinal) > (m.slot, m.ordinal))
 $v$, c, part.schema, part.suffix);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW %2$I.validators_%3$s AS
-SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.authority) AS authority, v.authority AS authority_key,
-       analytics.base58(v.operator) AS operator, v.operator AS operator_key,
+SELECT i.base58 AS id, v.pubkey AS id_key, u.base58 AS authority, v.authority AS authority_key,
+       o.base58 AS operator, v.operator AS operator_key,
        v.stake, v.activating, v.activation_slot, v.unbonding, v.unbonding_slot, v.open_jobs, v.open_disputes,
        v.claimable, v.owed_foundation, v.owed_burn, v.gpu_name, v.vram_mib, v.endpoint, v.models,
        CASE v.status WHEN 1 THEN 'active' WHEN 2 THEN 'jailed' END AS status,
@@ -206,8 +222,11 @@ SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.
        v.exact AND v.slot > (SELECT through FROM inexact_%1$s)
                AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = v.pubkey AND q.reason IS NOT NULL
                                 AND (q.slot, q.ordinal) > (v.slot, v.ordinal)) AS exact,
-       v.lamports
-FROM validator_%3$s v
+       v.lamports, v.stake AS stake_lamports, v.activating AS activating_lamports, v.unbonding AS unbonding_lamports,
+       v.claimable AS claimable_lamports, v.owed_foundation AS owed_foundation_lamports, v.owed_burn AS owed_burn_lamports,
+       v.earned AS earned_lamports, v.slashed AS slashed_lamports
+FROM validator_%3$s v LEFT JOIN address i ON i.key = v.pubkey LEFT JOIN address u ON u.key = v.authority
+     LEFT JOIN address o ON o.key = v.operator
 WHERE (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal)
          ORDER BY x.slot, x.ordinal LIMIT 1) IS NULL
 $v$, c, part.schema, part.suffix);

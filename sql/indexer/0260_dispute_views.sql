@@ -20,8 +20,7 @@ c := part.commitment;
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW %2$I.disputes_%3$s AS
-SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.job) AS job, d.job AS job_key,
-       analytics.base58(d.challenger) AS challenger, analytics.base58(d.submitter) AS submitter,
+SELECT i.base58 AS id, d.pubkey AS id_key, j.base58 AS job, d.job AS job_key, k.base58 AS challenger, b.base58 AS submitter,
        CASE d.status WHEN 1 THEN 'openings' WHEN 2 THEN 'jury' WHEN 3 THEN 'resolved' END AS status,
        CASE d.verdict WHEN 1 THEN 'guilty' WHEN 2 THEN 'not_guilty' WHEN 3 THEN 'void' WHEN 4 THEN 'fault' END AS verdict,
        encode(d.fingerprint, 'hex') AS fingerprint, d.jury_seats, d.bond_lamports, d.slashed_lamports, d.challenger_lamports,
@@ -40,8 +39,8 @@ SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.
                               ORDER BY x.slot, x.ordinal LIMIT 1), true) AS exact,
        CASE d.ground WHEN 1 THEN 'jury' WHEN 2 THEN 'unanswered' WHEN 3 THEN 'no_thresholds' WHEN 4 THEN 'overtaken'
             WHEN 5 THEN 'fault' END AS ground,
-       analytics.base58(d.model) AS model, d.model AS model_key, d.challenger AS challenger_key, d.submitter AS submitter_key,
-       analytics.base58(d.rent_payer) AS rent_payer, d.exact_profile, d.sampled AS sampled_positions, d.named AS named_positions,
+       (SELECT a.base58 FROM address a WHERE a.key = d.model) AS model, d.model AS model_key, d.challenger AS challenger_key, d.submitter AS submitter_key,
+       (SELECT a.base58 FROM address a WHERE a.key = d.rent_payer) AS rent_payer, d.exact_profile, d.sampled AS sampled_positions, d.named AS named_positions,
        d.opened AS opened_positions, d.output_tokens, d.requested_slot, d.submitted_slot, d.openings_end_slot,
        d.commit_from_slot, d.commit_end_slot, d.reveal_end_slot, d.due_slot, d.retention_end_slot, d.at_stake_lamports,
        d.answering_fee_lamports, d.tariff_lamports, d.held_lamports, d.output_rent_lamports, d.penalties_lamports, d.collected,
@@ -50,7 +49,8 @@ SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.
        (SELECT max(o.chunks_total) FROM output_%1$s o WHERE o.job = d.job AND o.page = 0) AS output_chunks_posted,
        (SELECT max(o.completed_slot) FROM output_%1$s o WHERE o.job = d.job AND o.page = 0) AS output_completed_slot,
        d.lamports, d.status AS status_code
-FROM dispute_%3$s d
+FROM dispute_%3$s d LEFT JOIN address i ON i.key = d.pubkey LEFT JOIN address j ON j.key = d.job
+     LEFT JOIN address k ON k.key = d.challenger LEFT JOIN address b ON b.key = d.submitter
 $v$, c, part.schema, part.suffix);
 
 EXECUTE format($v$
@@ -67,9 +67,9 @@ FOR burn IN SELECT * FROM (VALUES
     ('dispute', 'dispute', 'resolved_slot', 'COALESCE(b.burned_lamports, 0) + COALESCE(b.penalties_lamports, 0)')
 ) v(kind, origin, slot, lamports) LOOP
     burns := burns || format($v$
-        SELECT %4$L::text AS kind, analytics.base58(b.pubkey) AS account, b.pubkey AS account_key, b.%6$I AS slot,
+        SELECT %4$L::text AS kind, i.base58 AS account, b.pubkey AS account_key, b.%6$I AS slot,
                (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = b.%6$I AND NOT s.gap LIMIT 1) AS at, %7$s AS lamports
-        FROM %5$s_%3$s b WHERE %7$s > 0 AND b.%6$I IS NOT NULL
+        FROM %5$s_%3$s b LEFT JOIN address i ON i.key = b.pubkey WHERE %7$s > 0 AND b.%6$I IS NOT NULL
         $v$, c, part.schema, part.suffix, burn.kind, burn.origin, burn.slot, burn.lamports);
     IF part.schema = 'listing' THEN
         EXECUTE format('CREATE OR REPLACE VIEW listing.burns_%s_%s AS %s', burn.kind, part.suffix, burns[cardinality(burns)]);
@@ -85,8 +85,8 @@ FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.jurors_%1$s AS
-SELECT analytics.base58(u.pubkey) AS dispute, u.pubkey AS dispute_key, analytics.base58(u.job) AS job, u.job AS job_key, u.seat,
-       analytics.base58(u.juror) AS juror, u.juror AS juror_key, u.rank / 65536.0 AS rank,
+SELECT i.base58 AS dispute, u.pubkey AS dispute_key, j.base58 AS job, u.job AS job_key, u.seat,
+       k.base58 AS juror, u.juror AS juror_key, u.rank / 65536.0 AS rank,
        encode(u.commitment, 'hex') AS commitment_hash, u.committed_slot, u.revealed_slot, u.fraud AS shows_fraud,
        u.agrees, u.vector, u.reward_lamports, u.penalty_lamports, u.collected,
        CASE WHEN u.reward_lamports > 0 THEN 'paid' WHEN u.penalty_lamports > 0 OR (u.collected AND u.reward_lamports = 0) THEN 'penalised'
@@ -99,12 +99,12 @@ SELECT analytics.base58(u.pubkey) AS dispute, u.pubkey AS dispute_key, analytics
                                 AND (q.slot, q.ordinal) > (u.slot, u.ordinal))
                AND COALESCE((SELECT x.exact FROM closure_%1$s x WHERE x.pubkey = u.pubkey AND (x.slot, x.ordinal) > (u.slot, u.ordinal)
                               ORDER BY x.slot, x.ordinal LIMIT 1), true) AS exact
-FROM juror_%1$s u
+FROM juror_%1$s u LEFT JOIN address i ON i.key = u.pubkey LEFT JOIN address j ON j.key = u.job LEFT JOIN address k ON k.key = u.juror
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.openings_%1$s AS
-SELECT analytics.base58(o.pubkey) AS dispute, o.pubkey AS dispute_key, analytics.base58(o.job) AS job, o.job AS job_key, o.place,
+SELECT i.base58 AS dispute, o.pubkey AS dispute_key, j.base58 AS job, o.job AS job_key, o.place,
        o.position, o.named, o.token IS NOT NULL AS shown, o.token, o.ids, o.logits, o.slot, o.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = o.bank), 'finalized') AS commitment,
@@ -113,13 +113,13 @@ SELECT analytics.base58(o.pubkey) AS dispute, o.pubkey AS dispute_key, analytics
                                 AND (q.slot, q.ordinal) > (o.slot, o.ordinal))
                AND COALESCE((SELECT x.exact FROM closure_%1$s x WHERE x.pubkey = o.pubkey AND (x.slot, x.ordinal) > (o.slot, o.ordinal)
                               ORDER BY x.slot, x.ordinal LIMIT 1), true) AS exact
-FROM opening_%1$s o
+FROM opening_%1$s o LEFT JOIN address i ON i.key = o.pubkey LEFT JOIN address j ON j.key = o.job
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.outputs_%1$s AS
-SELECT analytics.base58(o.pubkey) AS id, o.pubkey AS id_key, analytics.base58(o.job) AS job, o.job AS job_key,
-       analytics.base58(o.rent_payer) AS rent_payer, encode(o.fingerprint, 'hex') AS fingerprint, o.page, o.token_count, o.tokens,
+SELECT i.base58 AS id, o.pubkey AS id_key, j.base58 AS job, o.job AS job_key,
+       (SELECT a.base58 FROM address a WHERE a.key = o.rent_payer) AS rent_payer, encode(o.fingerprint, 'hex') AS fingerprint, o.page, o.token_count, o.tokens,
        o.chunks AS chunks_posted, o.chunks_total AS chunks_posted_on_all_pages, o.updated_slot, o.completed_slot,
        (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = o.pubkey AND (x.slot, x.ordinal) > (o.slot, o.ordinal)
          ORDER BY x.slot, x.ordinal LIMIT 1) AS closed_slot,
@@ -132,7 +132,7 @@ SELECT analytics.base58(o.pubkey) AS id, o.pubkey AS id_key, analytics.base58(o.
                AND COALESCE((SELECT x.exact FROM closure_%1$s x WHERE x.pubkey = o.pubkey AND (x.slot, x.ordinal) > (o.slot, o.ordinal)
                               ORDER BY x.slot, x.ordinal LIMIT 1), true) AS exact,
        o.lamports
-FROM output_%1$s o
+FROM output_%1$s o LEFT JOIN address i ON i.key = o.pubkey LEFT JOIN address j ON j.key = o.job
 $v$, c);
 
 EXECUTE format($v$

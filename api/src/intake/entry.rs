@@ -7,8 +7,8 @@ use axum::{
     http::{HeaderMap, HeaderValue},
     response::Response,
 };
-use mythic_http::Trace;
 use mythic_client::Commitment;
+use mythic_http::Trace;
 use sha2::{Digest, Sha256};
 use solana_signer::Signer;
 

@@ -7,6 +7,7 @@ pub mod check;
 pub mod credit;
 pub mod disputes;
 pub mod doctor;
+pub mod export;
 pub mod grant;
 pub mod init;
 pub mod jobs;

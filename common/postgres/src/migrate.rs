@@ -2,8 +2,8 @@
 //! that a backup of that schema is whole.
 //!
 //! A file whose first line is `-- run: SCOPE` is run with a search path that names the schema which the owner's
-//! [`Owner::scoped_schema`] query gives. A changed file of a scope that the owner calls repeatable is applied again; any
-//! other changed file is refused.
+//! [`Owner::scoped_schema`] query gives. Files of a scope that the owner calls repeatable come after all others, and a changed
+//! one is applied again; any other changed file is refused.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -52,9 +52,9 @@ pub struct Owner {
     pub files: &'static [Migration],
     /// Files that were somebody else's.
     pub former: &'static [Former],
-    /// Names in this list that are somebody else's now.
+    /// Names in this list that are somebody else's now, or another file's.
     pub left: &'static [&'static str],
-    /// Scopes whose files may change.
+    /// Scopes whose files may change, and which need what all other files made.
     pub repeatable: &'static [&'static str],
     /// Query for the schema in which scoped files run, once the first file is applied.
     pub scoped_schema: &'static str,
@@ -93,7 +93,10 @@ pub async fn migrate(url: &str, owner: &Owner) -> Result<(), PostgresError> {
         .await?;
     adopt(&client, owner).await?;
     let current = current(&client, owner).await?;
-    for migration in owner.files.iter().filter(|m| !current.contains(m.name)) {
+    let repeatable = |m: &&Migration| m.scope().is_some_and(|s| owner.repeatable.contains(&s));
+    let once = owner.files.iter().filter(|m| !repeatable(m));
+    let in_order = once.chain(owner.files.iter().filter(repeatable));
+    for migration in in_order.filter(|m| !current.contains(m.name)) {
         client.batch_execute("BEGIN").await?;
         if migration.scope().is_some() {
             let scoped: String = client.query_one(owner.scoped_schema, &[]).await?.get(0);

@@ -100,6 +100,7 @@ impl Plan {
         self.known = known;
         for row in &changes.rows {
             row.write(number, self.hot.entry(row.entity).or_default());
+            self.keys.extend(row.keys());
         }
         let entities = changes.entities();
         let slot = slot_i64(bank.id.slot);
@@ -190,6 +191,7 @@ impl Plan {
             }
             for row in &projected.rows {
                 row.write(number, self.hot.entry(row.entity).or_default());
+                self.keys.extend(row.keys());
                 work.entities |= row.entity.bit();
             }
             work.adds

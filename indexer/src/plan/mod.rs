@@ -12,7 +12,7 @@ mod inputs;
 mod known;
 mod lineage;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::alarms::Alarm;
@@ -201,6 +201,8 @@ pub struct Plan {
     pub accounts: CopyBuffer,
     pub slots: CopyBuffer,
     pub hot: BTreeMap<Entity, CopyBuffer>,
+    /// Keys in the rows, whose texts views show.
+    pub keys: HashSet<Key>,
     pub epochs: BTreeSet<i64>,
     pub feed: Vec<FeedRow>,
     pub bank_topics: CopyBuffer,

@@ -1,6 +1,7 @@
 //! Tests against a real PostgreSQL, fed through a real spool.
 
 mod alarms;
+mod analyst;
 mod bench;
 mod chain;
 mod disputes;

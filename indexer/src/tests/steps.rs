@@ -708,24 +708,14 @@ async fn a_writer_that_was_replaced_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_example_queries_run_and_analysts_may_read() {
-    let db = Database::new("examples").await;
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql/examples");
+async fn analysts_may_read_views_and_nothing_else() {
+    let db = Database::new("readers").await;
     db.client
-        .batch_execute("SET ROLE mythic_reader; SET search_path = public")
+        .batch_execute(
+            "SET ROLE mythic_reader; SET search_path = public; SELECT * FROM analytics.jobs",
+        )
         .await
         .unwrap();
-    let mut count = 0;
-    for file in std::fs::read_dir(dir).unwrap() {
-        let path = file.unwrap().path();
-        let sql = std::fs::read_to_string(&path).unwrap();
-        db.client
-            .batch_execute(&sql)
-            .await
-            .unwrap_or_else(|e| panic!("{}: {e:?}", path.display()));
-        count += 1;
-    }
-    assert!(count >= 4);
     assert!(
         db.client
             .batch_execute("SELECT * FROM projection_1.job")

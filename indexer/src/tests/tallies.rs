@@ -1,5 +1,4 @@
-//! The sums over days: exact at every commitment, also across forks and late banks, and read without reading jobs; and that
-//! every column of a view says what it is.
+//! The sums over days: exact at every commitment, also across forks and late banks, and read without reading jobs.
 
 use super::postgres::Database;
 
@@ -141,26 +140,4 @@ async fn the_networks_figures_and_lists_read_no_table_of_jobs() {
         let plan = plan.join("\n");
         assert!(!plan.contains("Seq Scan on job "), "{sql}\n{plan}");
     }
-}
-
-#[tokio::test]
-async fn every_column_of_every_analytics_view_says_what_it_is() {
-    let db = Database::new("comments").await;
-    let silent = db
-        .texts(
-            "SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-              WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'v' AND col_description(c.oid, a.attnum) IS NULL",
-        )
-        .await;
-    assert_eq!(silent, Vec::<String>::new());
-    let unitless = db
-        .texts(
-            "SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-              WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'v'
-                AND ((a.attname ~ 'lamports$' AND col_description(c.oid, a.attnum) !~ 'amports')
-                  OR (a.attname ~ '_at$' AND col_description(c.oid, a.attnum) !~ 'UTC')
-                  OR (a.attname ~ '_slot$' AND col_description(c.oid, a.attnum) !~* 'slot'))",
-        )
-        .await;
-    assert_eq!(unitless, Vec::<String>::new());
 }

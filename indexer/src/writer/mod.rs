@@ -1,11 +1,12 @@
 //! One transaction per batch: fence, archive, projection, overlays, feed, position, or nothing.
 
+mod kept;
 mod partitions;
 mod project;
 mod refused;
 mod report;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::db::Session;
 use crate::entity::Entity;
@@ -13,6 +14,7 @@ use crate::error::IndexerError;
 use crate::holder::Input;
 use crate::plan::{Plan, Reached, Refusals, State, plan};
 use crate::state::{self, prints};
+use mythic_interface::state::Key;
 
 /// An input and how far the log is read once it is applied.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Writer {
     refusals: Refusals,
     /// Epochs whose partition of the archive is there.
     epochs: BTreeSet<i64>,
+    /// Keys whose texts are in the database, as far as it is remembered.
+    known: HashSet<Key>,
 }
 
 /// Feed events that one transaction removes at most.
@@ -158,7 +162,8 @@ impl Writer {
     ) -> Result<Committed, IndexerError> {
         let result = self.write(&mut plan, reached).await;
         match result {
-            Ok(()) => {
+            Ok(fresh) => {
+                self.remember(fresh);
                 let done = Committed {
                     updates: plan.updates,
                     banks: plan.banks,
@@ -180,7 +185,7 @@ impl Writer {
         &mut self,
         plan: &mut Plan,
         reached: Option<Reached>,
-    ) -> Result<(), IndexerError> {
+    ) -> Result<Vec<Key>, IndexerError> {
         self.session.batch("BEGIN").await?;
         let mode = self.mode.clone();
         let live = if let Mode::Live { epoch, .. } = &mode {
@@ -190,8 +195,10 @@ impl Writer {
         } else {
             false
         };
+        let fresh = self.addresses(plan).await?;
         self.project(plan).await?;
         self.late(plan).await?;
+        self.history(plan).await?;
         self.forget(plan).await?;
         let base = plan.base.as_ref().map(|base| base.slot);
         if base.is_some() {
@@ -205,7 +212,8 @@ impl Writer {
                 self.position(reader, reached).await?;
             }
         }
-        self.session.batch("COMMIT").await
+        self.session.batch("COMMIT").await?;
+        Ok(fresh)
     }
 
     /// Locks the lease's row and checks that it is still ours; the lock is held to the end.

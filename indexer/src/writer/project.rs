@@ -194,6 +194,7 @@ impl Writer {
         self.session
             .execute(&sql::base_readable(&schema), &[&work.number, &work.slot])
             .await?;
+        self.history_of_base(work.number, work.entities).await?;
         for entity in in_set(work.entities) {
             self.session
                 .execute(&sql::forget(&schema, entity), &[&vec![work.number]])

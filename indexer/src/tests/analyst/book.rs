@@ -1,0 +1,275 @@
+//! The query book: each question runs as the read-only role, those that say so read next to no jobs, and answers are those that
+//! follow from the facts.
+
+use std::collections::BTreeMap;
+
+use super::plans::rows_read;
+use super::world::{Fact, MODEL, MODELS, Outcome, START, VALIDATOR, World, key};
+use super::{BATCH, write};
+use crate::tests::postgres::Database;
+
+const JOBS: u64 = 3_000;
+
+/// The questions by the names of their files.
+pub fn questions() -> BTreeMap<String, String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql/examples");
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    files
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let sql = std::fs::read_to_string(&path).unwrap();
+            (name, sql.trim_end().trim_end_matches(';').to_owned())
+        })
+        .collect()
+}
+
+/// Makes what a question reads beside the index, and takes the analyst's role.
+pub async fn as_analyst(db: &Database) {
+    db.client
+        .batch_execute(include_str!(
+            "../../../../sql/settler/0001_reconciliation.sql"
+        ))
+        .await
+        .unwrap();
+    db.client
+        .batch_execute("SET ROLE mythic_reader; SET search_path = public; SET jit = off")
+        .await
+        .unwrap();
+}
+
+fn base58(kind: u8, n: u64) -> String {
+    bs58::encode(key(kind, n)).into_string()
+}
+
+fn day(world: &World, slot: u64) -> String {
+    format!("2026-01-{:02}", 1 + (world.time(slot) - START) / 86_400)
+}
+
+#[tokio::test]
+async fn the_query_book_is_answered_rightly_and_by_indexes() {
+    let db = Database::new("query_book").await;
+    let mut world = World::new(JOBS, 11);
+    write(&db, &mut world, BATCH, false).await;
+    as_analyst(&db).await;
+    let book = questions();
+    assert!(book.len() >= 20, "{} questions", book.len());
+    let mut by_index = 0;
+    for (name, sql) in &book {
+        let question = sql.lines().next().unwrap();
+        assert!(
+            question.starts_with("-- "),
+            "{name} does not say what it asks"
+        );
+        let read = rows_read(&db.client, sql, "job").await;
+        if question.contains("(by index)") {
+            assert!(read < JOBS / 10, "{name} read {read} jobs");
+            by_index += 1;
+        }
+    }
+    assert!(
+        by_index >= 10,
+        "{by_index} questions are answered by an index"
+    );
+
+    sums_are_right(&db, &world, &book).await;
+    lists_are_right(&db, &world, &book).await;
+}
+
+async fn sums_are_right(db: &Database, world: &World, book: &BTreeMap<String, String>) {
+    let settled: Vec<&Fact> = world
+        .ended()
+        .filter(|job| job.outcome == Outcome::Settled)
+        .collect();
+    let mut burned: BTreeMap<(String, &str), u64> = BTreeMap::new();
+    *burned.entry((day(world, 1), "registration")).or_default() += MODELS * 1_000_000;
+    for job in world.ended() {
+        let (kind, lamports) = match job.outcome {
+            Outcome::Slashed => ("dispute", 1),
+            _ => ("fee", job.burned_lamports()),
+        };
+        if lamports > 0 {
+            *burned.entry((day(world, job.ended), kind)).or_default() += lamports;
+        }
+    }
+    let expected: Vec<String> = burned
+        .iter()
+        .map(|((day, kind), sum)| format!("({day},{kind},{sum})"))
+        .collect();
+    assert_eq!(db.texts(&book["burned"]).await, expected);
+
+    let mut earned: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
+    for job in &settled {
+        let sums = earned.entry(base58(VALIDATOR, job.validator)).or_default();
+        *sums = (
+            sums.0 + 1,
+            sums.1 + job.validator_lamports(),
+            sums.2 + u64::from(job.output_tokens),
+        );
+    }
+    let expected: Vec<String> = earned
+        .iter()
+        .map(|(v, (jobs, sum, tokens))| format!("({v},{jobs},{sum},{tokens})"))
+        .collect();
+    let sql = format!(
+        "SELECT validator, jobs, earned_lamports, output_tokens FROM ({}) q ORDER BY validator",
+        book["validator-earnings"]
+    );
+    assert_eq!(db.texts(&sql).await, expected);
+
+    let mut models: BTreeMap<u64, (u64, u64, u64)> = BTreeMap::new();
+    for job in world.ended() {
+        let tokens = if job.outcome == Outcome::Refunded {
+            0
+        } else {
+            u64::from(job.output_tokens)
+        };
+        let sums = models.entry(job.model).or_default();
+        *sums = (sums.0 + 1, sums.1 + tokens, sums.2 + job.fee);
+    }
+    let mut top: Vec<(u64, String, String)> = models
+        .iter()
+        .map(|(n, (jobs, tokens, fee))| {
+            let text = base58(MODEL, *n);
+            (
+                *fee,
+                text.clone(),
+                format!("(model-{n},{text},{jobs},{tokens},{fee})"),
+            )
+        })
+        .collect();
+    top.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let expected: Vec<String> = top.into_iter().take(10).map(|(_, _, row)| row).collect();
+    assert_eq!(db.texts(&book["top-models"]).await, expected);
+
+    let mut slots: Vec<u64> = settled
+        .iter()
+        .map(|job| job.ended - job.requested)
+        .collect();
+    slots.sort_unstable();
+    let middle = (slots[(slots.len() - 1) / 2] + slots[slots.len() / 2]) as f64 / 2.0;
+    let sql = format!("SELECT jobs, slots[1] FROM ({}) q", book["time-to-settle"]);
+    assert_eq!(
+        db.texts(&sql).await,
+        [format!("({},{middle})", slots.len())]
+    );
+
+    let requested = world
+        .jobs
+        .iter()
+        .filter(|job| job.requested <= world.root())
+        .count();
+    let sql = format!(
+        "SELECT sum(jobs_requested), sum(jobs_settled) FROM ({}) q",
+        book["network-days"]
+    );
+    assert_eq!(
+        db.texts(&sql).await,
+        [format!("({requested},{})", settled.len())]
+    );
+}
+
+/// The transitions of a job that finalized views show.
+fn shown(world: &World, job: &Fact) -> Vec<(&'static str, u64)> {
+    let end = match job.outcome {
+        Outcome::Settled => "settled",
+        Outcome::Refunded => "refunded",
+        Outcome::Slashed => "slashed",
+    };
+    // The account tells when it was accepted with its result.
+    let accepted = if job.submitted <= world.root() {
+        job.accepted
+    } else {
+        0
+    };
+    [
+        ("open", job.requested),
+        ("accepted", accepted),
+        ("submitted", job.submitted),
+        ("disputed", job.disputed),
+        (end, job.ended),
+    ]
+    .into_iter()
+    .filter(|(_, slot)| *slot != 0 && *slot <= world.root())
+    .collect()
+}
+
+async fn lists_are_right(db: &Database, world: &World, book: &BTreeMap<String, String>) {
+    let name = |job: &Fact| bs58::encode(job.key).into_string();
+    let events = || {
+        world
+            .jobs
+            .iter()
+            .flat_map(|job| shown(world, job).into_iter().map(move |event| (job, event)))
+    };
+    let newest = events().map(|(_, (_, slot))| slot).max().unwrap();
+    let mut expected: Vec<String> = events()
+        .filter(|(_, (_, slot))| *slot == newest)
+        .map(|(job, (status, _))| format!("({},{status})", name(job)))
+        .collect();
+    expected.sort();
+    let sql = format!(
+        "SELECT job, status FROM ({}) q ORDER BY 1, 2",
+        book["jobs-at-slot"]
+    );
+    assert_eq!(db.texts(&sql).await, expected);
+
+    let first_day = day(world, 1);
+    let count = events()
+        .filter(|(_, (_, slot))| day(world, *slot) == first_day)
+        .count();
+    let sql = format!("SELECT sum(events) FROM ({}) q", book["dune-day"]);
+    assert_eq!(db.texts(&sql).await, [format!("({count})")]);
+
+    let since = world.time(world.slots) - 3_600;
+    let recent = world
+        .jobs
+        .iter()
+        .filter(|job| job.requested <= world.slots && world.time(job.requested) >= since);
+    let (all, open) = recent.fold((0, 0), |(all, open), job| {
+        (all + 1, open + u64::from(job.ended > world.slots))
+    });
+    assert_eq!(
+        db.texts(&book["last-hour"]).await,
+        [format!("({all},{open})")]
+    );
+
+    let mut requested: Vec<u64> = world
+        .jobs
+        .iter()
+        .map(|job| job.requested)
+        .filter(|slot| *slot <= world.slots)
+        .collect();
+    requested.sort_unstable_by(|a, b| b.cmp(a));
+    let expected: Vec<String> = requested
+        .iter()
+        .take(20)
+        .map(|slot| format!("({slot})"))
+        .collect();
+    let sql = format!("SELECT requested_slot FROM ({}) q", book["newest-jobs"]);
+    assert_eq!(db.texts(&sql).await, expected);
+
+    let last = world.ended().map(|job| job.ended).max().unwrap();
+    let job = world.ended().find(|job| job.ended == last).unwrap();
+    let sql = format!(
+        "SELECT id, fee_lamports, jsonb_array_length(transitions) FROM ({}) q",
+        book["job-by-id"]
+    );
+    assert_eq!(
+        db.texts(&sql).await,
+        [format!(
+            "({},{},{})",
+            name(job),
+            job.fee,
+            shown(world, job).len()
+        )]
+    );
+
+    let slashed = world
+        .ended()
+        .filter(|job| job.outcome == Outcome::Slashed)
+        .count();
+    let sql = format!("SELECT count(*) FROM ({}) q", book["slash-history"]);
+    assert_eq!(db.texts(&sql).await, [format!("({slashed})")]);
+}
