@@ -52,9 +52,6 @@ pub mod domain {
     /// A juror's salt, under its secret.
     pub const JUROR_SALT: &[u8] = b"mythic/juror-salt/v1";
 
-    /// A signed request, as its signature covers it.
-    pub const HTTP: &[u8] = b"mythic/http/v2";
-
     /// A prompt of a calibration.
     pub const CALIBRATION_PROMPT: &[u8] = b"mythic/calibrate/prompt";
     /// The sampling seed of a prompt of a calibration.
