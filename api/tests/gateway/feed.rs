@@ -157,7 +157,7 @@ fn filters_narrow_and_bank_rows_are_told_per_entity() {
 #[test]
 fn a_bank_row_is_told_of_every_member_however_many_there_are() {
     within(|world| async move {
-        let mut database = database(world).await;
+        let mut database = world.database().await;
         let before = publish(&mut database, &[("jobs", "add", Some("B0"), json!({}))]).await;
         database
             .batch_execute(
