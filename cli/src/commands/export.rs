@@ -54,7 +54,7 @@ pub async fn run(command: Export) -> Result<()> {
     if report.days.is_empty() {
         return Err(Exit::error(
             exit::CHECK_FAILED,
-            "no day is over and complete: nothing was written but the manifest".into(),
+            "no day is over and complete: nothing was written but the manifest",
         ));
     }
     say!(

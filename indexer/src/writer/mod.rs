@@ -93,6 +93,7 @@ impl Writer {
             state,
             refusals,
             epochs: BTreeSet::new(),
+            known: HashSet::new(),
         })
     }
 
