@@ -11,6 +11,7 @@ use mythic_stream::{
     proto::{self, AccountUpdate, Envelope, Event, LossReason, SlotSeal},
     spool::{Mark, Reader, ReaderConfig, Writer, WriterConfig},
 };
+use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use std::{
     collections::HashMap,
@@ -54,6 +55,10 @@ impl Host {
 
     fn startup(&mut self, slot: u64, key: u8, owner: [u8; 32], lamports: u64) {
         self.update(slot, key, owner, lamports, b"base", true);
+    }
+
+    fn startup_empty(&mut self, slot: u64, key: u8, owner: [u8; 32], lamports: u64) {
+        self.update(slot, key, owner, lamports, b"", true);
     }
 
     fn update(
@@ -144,8 +149,9 @@ fn config_file(dir: &Path, extra: &str) -> PathBuf {
     let path = dir.join("geyser.json5");
     let spool = dir.join("spool");
     let text = format!(
-        "// comments are allowed\n{{ libpath: '/x.so', name: 'mythic', spool_dir: {spool:?}, owners: ['{}'], {extra} }}",
-        bs58(&OWNER)
+        "// comments are allowed\n{{ libpath: '/x.so', name: 'mythic', spool_dir: {spool:?}, owners: ['{}'], genesis_hash: '{}', {extra} }}",
+        bs58(&OWNER),
+        bs58(&[5; 32])
     );
     fs::write(&path, text).unwrap();
     path
@@ -229,7 +235,7 @@ fn verify_seals(envelopes: &[Envelope]) {
 
 #[test]
 fn a_run_starts_seals_and_ends() {
-    let mut host = Host::start(&format!("genesis_hash: '{}'", bs58(&[5; 32])));
+    let mut host = Host::start("");
     host.startup(3, 1, OWNER, 10);
     host.startup(2, 2, SYSTEM, 10);
     host.plugin.notify_end_of_startup().unwrap();
@@ -443,6 +449,138 @@ fn the_tracked_set_outlives_the_run_and_says_so() {
     verify_seals(second);
 }
 
+fn base_end(envelopes: &[Envelope]) -> &proto::BaseEnd {
+    let found = events(envelopes).into_iter().find_map(|event| match event {
+        Event::BaseEnd(end) => Some(end),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_closed_account_that_was_sent_lamports_is_not_opened_by_an_older_version() {
+    let off_curve = |key: &u8| !Pubkey::new_from_array([*key; 32]).is_on_curve();
+    let derived: Vec<u8> = (1..=255).filter(off_curve).take(4).collect();
+    let wallet = (1..=255).find(|key| !off_curve(key)).unwrap();
+    let mut host = Host::start("");
+    // The newest row first, then last.
+    host.startup_empty(9, derived[0], SYSTEM, 5);
+    host.startup(4, derived[0], OWNER, 7);
+    host.startup(4, derived[1], OWNER, 7);
+    host.startup_empty(9, derived[1], SYSTEM, 5);
+    // It was sent lamports before it was made.
+    host.startup_empty(2, derived[2], SYSTEM, 5);
+    host.startup(4, derived[2], OWNER, 7);
+    // Nobody's business.
+    host.startup_empty(9, derived[3], SYSTEM, 5);
+    host.startup_empty(9, wallet, SYSTEM, 5);
+    host.plugin.notify_end_of_startup().unwrap();
+    let (read, _dir) = host.finish();
+    let mut newest: HashMap<u8, &AccountUpdate> = HashMap::new();
+    for update in updates(&read) {
+        let held = newest.entry(update.pubkey[0]).or_insert(update);
+        if update.slot > held.slot {
+            *held = update;
+        }
+    }
+    let mut open: Vec<_> = newest
+        .iter()
+        .filter(|(_, update)| update.owner == OWNER.as_slice())
+        .map(|(key, _)| *key)
+        .collect();
+    open.sort_unstable();
+    assert_eq!(open, [derived[2]]);
+    assert_eq!(updates(&read).len() as u64, base_end(&read).count);
+}
+
+/// Start-up accounts of four threads.
+fn flood(host: &Host, accounts: u32) {
+    let plugin = &host.plugin;
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for n in (thread..accounts).step_by(4) {
+                    let mut pubkey = [1; 32];
+                    pubkey[..4].copy_from_slice(&n.to_le_bytes());
+                    let info = ReplicaAccountInfoV2 {
+                        pubkey: &pubkey,
+                        lamports: 1,
+                        owner: &OWNER,
+                        executable: false,
+                        rent_epoch: 0,
+                        data: b"small",
+                        write_version: n.into(),
+                        txn_signature: None,
+                    };
+                    let info = ReplicaAccountInfoVersions::V0_0_2(&info);
+                    plugin.update_account(info, 7, true).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn no_start_up_account_is_dropped_however_many_there_are() {
+    let host = Host::start("queue_records: 64, queue_max_bytes: 1024, fsync: 'never'");
+    flood(&host, 300_000);
+    host.plugin.notify_end_of_startup().unwrap();
+    let (read, _dir) = host.finish();
+    assert_eq!(lost(&read, LossReason::QueueFull), 0);
+    assert_eq!(lost(&read, LossReason::SpoolFull), 0);
+    assert_eq!(updates(&read).len(), 300_000);
+    assert_eq!(base_end(&read).count, 300_000);
+}
+
+#[test]
+fn a_start_waits_for_a_reader_that_makes_room() {
+    let host = Host::start("spool_max_bytes: 262144, fsync: 'never'");
+    let spool = host.spool();
+    let reader = std::thread::spawn(move || {
+        let mut reader = Reader::open(ReaderConfig {
+            dir: spool,
+            name: "test".into(),
+            start: None,
+        })
+        .unwrap();
+        let (mut accounts, deadline) = (0, Instant::now() + Duration::from_secs(60));
+        while accounts < 20_000 {
+            assert!(Instant::now() < deadline, "{accounts} came");
+            let items = reader.next_batch(1000, Duration::from_millis(50)).unwrap();
+            if let Some(last) = items.last() {
+                reader.ack(&last.next).unwrap();
+            }
+            let read: Vec<_> = items.into_iter().map(|i| i.envelope.unwrap()).collect();
+            accounts += updates(&read).len();
+            assert_eq!(lost(&read, LossReason::SpoolFull), 0);
+        }
+    });
+    flood(&host, 20_000);
+    reader.join().unwrap();
+}
+
+#[test]
+fn a_disk_that_takes_nothing_holds_up_the_start_for_a_while_and_costs_the_base() {
+    let mut host = Host::start("spool_max_bytes: 65536, startup_wait_s: 1");
+    let began = Instant::now();
+    flood(&host, 20_000);
+    let waited = began.elapsed();
+    assert!(
+        waited >= Duration::from_secs(1) && waited < Duration::from_secs(20),
+        "{waited:?}"
+    );
+    host.plugin.notify_end_of_startup().unwrap();
+    // What comes after the start is streamed as ever.
+    host.create(8);
+    host.freeze(8, 8);
+    let (read, _dir) = host.finish();
+    let dropped = lost(&read, LossReason::SpoolFull) + lost(&read, LossReason::QueueFull);
+    assert!(dropped > 0);
+    assert_eq!(base_end(&read).count, 20_000);
+    assert_eq!(updates(&read).len() as u64 + dropped, 20_000);
+    assert_eq!(seals(&read).len(), 1);
+}
+
 #[test]
 fn a_full_queue_drops_the_newest_counts_it_and_keeps_slot_records() {
     let mut host = Host::start("queue_records: 4, queue_max_bytes: 100000");
@@ -628,6 +766,7 @@ fn the_config_is_checked_and_names_key_and_value() {
         ("spool_max_bytes: 1", "spool_max_bytes = 1"),
         ("fsync_interval_ms: 0", "fsync_interval_ms = 0"),
         ("genesis_hash: 'zz'", "genesis_hash"),
+        ("startup_wait_s: 0", "startup_wait_s = 0"),
         ("queue_records: 0", "queue_records = 0"),
     ] {
         let error = check_config(config_file(dir.path(), extra))
@@ -645,6 +784,13 @@ fn the_config_is_checked_and_names_key_and_value() {
     );
     fs::write(&path, "{ spool_dir: 'x', owners: ['abc'] }").unwrap();
     assert!(check_config(&path).unwrap_err().to_string().contains("abc"));
+    let owner = bs58(&OWNER);
+    fs::write(&path, format!("{{ spool_dir: 'x', owners: ['{owner}'] }}")).unwrap();
+    let error = check_config(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("genesis_hash") && error.contains("solana genesis-hash"),
+        "{error}"
+    );
     assert!(check_config(dir.path().join("none")).is_err());
 }
 
