@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crossbeam_channel::RecvTimeoutError;
 use mythic_stream::{
     proto::{AccountUpdate, BaseEnd, End, Event, LossReason, Start},
-    spool::{Room, SpoolError, Writer},
+    spool::{FsyncPolicy, Room, SpoolError, Writer},
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -45,6 +45,8 @@ pub(crate) struct Drain {
     losses: Arc<Losses>,
     startup: Arc<Startup>,
     metrics: Arc<Metrics>,
+    /// What is written is brought to the disk.
+    durable: bool,
     complained_at: Option<Instant>,
 }
 
@@ -88,6 +90,7 @@ impl Drain {
             losses,
             startup,
             metrics,
+            durable: config.fsync != FsyncPolicy::Never,
             complained_at: None,
         })
     }
@@ -230,7 +233,7 @@ impl Drain {
     }
 
     fn sync(&mut self) {
-        let saved = self.tracked_file.save(&self.tracked);
+        let saved = self.tracked_file.save(&self.tracked, self.durable);
         if let Err(e) = saved {
             self.complain_text(format!("the set of tracked accounts was not saved: {e}"));
         }

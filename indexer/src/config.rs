@@ -19,8 +19,10 @@ pub struct IndexerConfig {
     pub metrics_addr: Option<SocketAddr>,
     /// Account updates that one transaction holds at most (a bank is never split).
     pub batch_updates: usize,
-    /// Bytes of account data held for banks that are not sealed yet; a bank that passes it becomes a gap.
+    /// Bytes of memory for accounts of a start and for banks that are not sealed yet; the rest waits in `spill_dir`.
     pub max_held_bytes: usize,
+    /// Directory for what does not fit in `max_held_bytes`; without one, `spill` in `spool_dir`.
+    pub spill_dir: Option<PathBuf>,
     /// How long slots without content may wait to be written together, milliseconds.
     pub idle_linger_ms: u64,
     /// An indexer that has not renewed its lease for this long can be replaced, seconds.
@@ -38,6 +40,7 @@ impl Default for IndexerConfig {
             metrics_addr: Some(([127, 0, 0, 1], 9470).into()),
             batch_updates: 20_000,
             max_held_bytes: 512 << 20,
+            spill_dir: None,
             idle_linger_ms: 500,
             lease_ttl_s: 15,
             feed_retention_h: 7 * 24,
@@ -46,6 +49,12 @@ impl Default for IndexerConfig {
 }
 
 impl IndexerConfig {
+    pub(crate) fn spill_dir(&self) -> PathBuf {
+        self.spill_dir
+            .clone()
+            .unwrap_or_else(|| self.spool_dir.join("spill"))
+    }
+
     /// Checks every value; the message names key, value and what is allowed.
     pub fn validate(&self) -> Result<(), String> {
         mythic_postgres::check_url(&self.database_url)

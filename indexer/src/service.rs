@@ -149,7 +149,7 @@ struct Pump<'a> {
 
 impl Pump<'_> {
     async fn run(mut self) -> Result<(), IndexerError> {
-        let mut holder = Holder::new(self.config.max_held_bytes);
+        let mut holder = Holder::new(self.config.max_held_bytes, &self.config.spill_dir());
         let mut batch = Batch::default();
         let linger = Duration::from_millis(self.config.idle_linger_ms);
         let mut trimmed = Instant::now();
@@ -176,6 +176,7 @@ impl Pump<'_> {
                         }
                     }
                     self.telemetry.held_bytes.set(holder.bytes() as i64);
+                    self.telemetry.spilled_bytes.set(holder.spilled() as i64);
                     if batch.urgent || (!batch.steps.is_empty() && self.writer.state().busy()) {
                         self.flush(&mut batch).await?;
                     }
@@ -205,25 +206,27 @@ impl Pump<'_> {
         batch: &mut Batch,
         item: Item,
     ) -> Result<(), IndexerError> {
-        self.telemetry.envelopes.inc();
-        let envelope = match item.envelope {
-            Ok(envelope) => envelope,
-            Err(e) => {
-                // Its bank will not be whole, which its seal will show.
-                self.telemetry.malformed.inc();
-                tracing::error!(position = ?item.position, "an envelope does not decode: {e}");
-                return Ok(());
-            }
-        };
         let replayed = self.replay_to.is_some_and(|p| item.position < p.applied);
-        let sealed_at =
-            matches!(envelope.event, Some(Event::Seal(_))).then_some(envelope.time_unix_nanos);
-        let inputs = match holder.apply(item.position, envelope, replayed) {
-            Ok(inputs) => inputs,
-            Err(e) => {
-                self.telemetry.malformed.inc();
-                tracing::error!(position = ?item.position, "an envelope can't be used: {e}");
-                return Ok(());
+        let mut sealed_at = None;
+        let inputs = match item.envelope {
+            Ok(envelope) => {
+                self.telemetry.envelopes.inc();
+                if matches!(envelope.event, Some(Event::Seal(_))) {
+                    sealed_at = Some(envelope.time_unix_nanos);
+                }
+                match holder.apply(item.position, envelope, replayed) {
+                    Ok(inputs) => inputs,
+                    Err(e) => {
+                        self.telemetry.malformed.inc();
+                        tracing::error!(position = ?item.position, "an envelope can't be used: {e}");
+                        return Ok(());
+                    }
+                }
+            }
+            Err(unreadable) => {
+                self.telemetry.unreadable.inc();
+                tracing::error!("{unreadable}");
+                holder.unreadable(item.position, &unreadable, replayed)
             }
         };
         if inputs.is_empty() {

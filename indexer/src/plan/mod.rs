@@ -44,6 +44,7 @@ pub mod kind {
     pub const RESET: i16 = 8;
     pub const LOSS: i16 = 9;
     pub const RUN_END: i16 = 10;
+    pub const REFUSED: i16 = 11;
 }
 
 /// What the database says about a bank.

@@ -51,7 +51,7 @@ async fn drain(
         name: "test".into(),
         start: position.map(|p| p.resume),
     })?;
-    let mut holder = Holder::new(64 << 20);
+    let mut holder = Holder::new(64 << 20, &spool.join("spill"));
     let mut steps: Vec<Step> = Vec::new();
     loop {
         let items = reader.poll(100)?;
@@ -60,9 +60,10 @@ async fn drain(
         }
         for item in items {
             let replayed = position.is_some_and(|p| item.position < p.applied);
-            let inputs = holder
-                .apply(item.position, item.envelope.unwrap(), replayed)
-                .unwrap();
+            let inputs = match item.envelope {
+                Ok(envelope) => holder.apply(item.position, envelope, replayed).unwrap(),
+                Err(unreadable) => holder.unreadable(item.position, &unreadable, replayed),
+            };
             let last = inputs.len();
             let reached = Reached {
                 resume: holder.resume(item.next),
