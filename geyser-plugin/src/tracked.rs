@@ -195,7 +195,9 @@ fn restore(bytes: &[u8], tracked: &Tracked) -> bool {
     };
     let (mut missing, mut torn) = (false, false);
     for bytes in entries.chunks(ENTRY) {
-        let pubkey = bytes.get(1..33).and_then(|key| <[u8; 32]>::try_from(key).ok());
+        let pubkey = bytes
+            .get(1..33)
+            .and_then(|key| <[u8; 32]>::try_from(key).ok());
         match pubkey {
             Some(pubkey) if *bytes == entry(ADD, &pubkey) => {
                 missing |= torn;
@@ -209,7 +211,9 @@ fn restore(bytes: &[u8], tracked: &Tracked) -> bool {
         }
     }
     if missing {
-        log::error!("the set of tracked accounts is damaged: closings may be missed until the validator starts again");
+        log::error!(
+            "the set of tracked accounts is damaged: closings may be missed until the validator starts again"
+        );
     }
     *start == head(true) && !missing
 }

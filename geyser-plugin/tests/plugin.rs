@@ -49,24 +49,23 @@ impl Host {
         self.dir.path().join("spool")
     }
 
-    fn account(&mut self, slot: u64, key: u8, owner: [u8; 32], lamports: u64, data: &[u8]) {
-        self.update(slot, key, owner, lamports, data, false);
+    fn account(&mut self, slot: u64, key: u8, holding: ([u8; 32], u64), data: &[u8]) {
+        self.update(slot, key, holding, data, false);
     }
 
     fn startup(&mut self, slot: u64, key: u8, owner: [u8; 32], lamports: u64) {
-        self.update(slot, key, owner, lamports, b"base", true);
+        self.update(slot, key, (owner, lamports), b"base", true);
     }
 
     fn startup_empty(&mut self, slot: u64, key: u8, owner: [u8; 32], lamports: u64) {
-        self.update(slot, key, owner, lamports, b"", true);
+        self.update(slot, key, (owner, lamports), b"", true);
     }
 
     fn update(
         &mut self,
         slot: u64,
         key: u8,
-        owner: [u8; 32],
-        lamports: u64,
+        (owner, lamports): ([u8; 32], u64),
         data: &[u8],
         startup: bool,
     ) {
@@ -240,9 +239,9 @@ fn a_run_starts_seals_and_ends() {
     host.startup(2, 2, SYSTEM, 10);
     host.plugin.notify_end_of_startup().unwrap();
     host.create(11);
-    host.account(11, 1, OWNER, 11, b"a");
-    host.account(11, 1, OWNER, 12, b"b");
-    host.account(11, 9, SYSTEM, 5, b"not ours");
+    host.account(11, 1, (OWNER, 11), b"a");
+    host.account(11, 1, (OWNER, 12), b"b");
+    host.account(11, 9, (SYSTEM, 5), b"not ours");
     host.freeze(11, 11);
     host.create(12);
     host.freeze(12, 12);
@@ -295,13 +294,13 @@ fn a_run_starts_seals_and_ends() {
 fn a_slot_created_again_is_another_generation_and_confirms_by_the_latest_seal() {
     let mut host = Host::start("");
     host.create(5);
-    host.account(5, 1, OWNER, 1, b"first");
+    host.account(5, 1, (OWNER, 1), b"first");
     host.create(5);
-    host.account(5, 1, OWNER, 1, b"second");
-    host.account(5, 2, OWNER, 1, b"second");
+    host.account(5, 1, (OWNER, 1), b"second");
+    host.account(5, 2, (OWNER, 1), b"second");
     host.freeze(5, 50);
     host.create(5);
-    host.account(5, 1, OWNER, 1, b"third");
+    host.account(5, 1, (OWNER, 1), b"third");
     host.freeze(5, 51);
     host.status(5, SlotStatus::Confirmed);
     let (read, _dir) = host.finish();
@@ -324,7 +323,7 @@ fn a_slot_created_again_is_another_generation_and_confirms_by_the_latest_seal() 
 fn banks_whose_creation_was_not_seen_get_no_seal() {
     let mut host = Host::start("");
     // Replay at boot, or a plugin loaded in the middle of a slot.
-    host.account(8, 1, OWNER, 1, b"x");
+    host.account(8, 1, (OWNER, 1), b"x");
     host.freeze(8, 8);
     host.status(9, SlotStatus::Confirmed);
     host.freeze(10, 10);
@@ -337,10 +336,10 @@ fn banks_whose_creation_was_not_seen_get_no_seal() {
 fn updates_after_the_seal_are_losses_and_a_second_freeze_says_nothing() {
     let mut host = Host::start("");
     host.create(5);
-    host.account(5, 1, OWNER, 1, b"x");
+    host.account(5, 1, (OWNER, 1), b"x");
     host.freeze(5, 5);
     host.freeze(5, 6);
-    host.account(5, 2, OWNER, 1, b"late");
+    host.account(5, 2, (OWNER, 1), b"late");
     let (read, _dir) = host.finish();
     verify_seals(&read);
     assert_eq!(seals(&read).len(), 1);
@@ -363,7 +362,7 @@ fn malformed_arguments_are_counted_and_harm_nothing() {
     let info = ReplicaAccountInfoVersions::V0_0_1(&info);
     host.plugin.update_account(info, u64::MAX, false).unwrap();
     host.create(u64::MAX);
-    host.account(u64::MAX, 1, OWNER, u64::MAX, &[0; 300]);
+    host.account(u64::MAX, 1, (OWNER, u64::MAX), &[0; 300]);
     host.status(5, SlotStatus::Dead("é".repeat(2000)));
     host.create(6);
     let rewards = agave_rewards();
@@ -394,18 +393,18 @@ fn a_closed_account_is_tracked_until_its_slot_is_rooted() {
         host.create(slot);
         match slot {
             1 => {
-                host.account(slot, 1, OWNER, 5, b"x");
-                host.account(slot, 2, OWNER, 5, b"x");
+                host.account(slot, 1, (OWNER, 5), b"x");
+                host.account(slot, 2, (OWNER, 5), b"x");
             }
             // Closed in one way and in the other.
             2 => {
-                host.account(slot, 1, SYSTEM, 0, b"");
-                host.account(slot, 2, SYSTEM, 9, b"");
+                host.account(slot, 1, (SYSTEM, 0), b"");
+                host.account(slot, 2, (SYSTEM, 9), b"");
             }
             // Still tracked: slot 2 is not rooted yet. Account 2 opens again.
             3 => {
-                host.account(slot, 1, SYSTEM, 8, b"");
-                host.account(slot, 2, OWNER, 9, b"");
+                host.account(slot, 1, (SYSTEM, 8), b"");
+                host.account(slot, 2, (OWNER, 9), b"");
             }
             4 => {
                 host.status(2, SlotStatus::Rooted);
@@ -413,8 +412,8 @@ fn a_closed_account_is_tracked_until_its_slot_is_rooted() {
                 host.settle();
             }
             5 => {
-                host.account(slot, 1, SYSTEM, 7, b"nobody's business");
-                host.account(slot, 2, SYSTEM, 0, b"");
+                host.account(slot, 1, (SYSTEM, 7), b"nobody's business");
+                host.account(slot, 2, (SYSTEM, 0), b"");
             }
             _ => {}
         }
@@ -438,8 +437,8 @@ fn the_tracked_set_outlives_the_run_and_says_so() {
     assert_eq!(updates(&first).len(), 3);
     let mut host = Host::start_in(dir, "");
     host.create(9);
-    host.account(9, 1, SYSTEM, 0, b"");
-    host.account(9, 3, SYSTEM, 4, b"");
+    host.account(9, 1, (SYSTEM, 0), b"");
+    host.account(9, 3, (SYSTEM, 4), b"");
     host.freeze(9, 9);
     let (both, _dir) = host.finish();
     let second = &both[first.len()..];
@@ -587,7 +586,7 @@ fn a_full_queue_drops_the_newest_counts_it_and_keeps_slot_records() {
     host.create(1);
     let big = vec![1; 60_000];
     for n in 0..2000u32 {
-        host.account(1, (n % 200) as u8, OWNER, u64::from(n) + 1, &big);
+        host.account(1, (n % 200) as u8, (OWNER, u64::from(n) + 1), &big);
     }
     host.freeze(1, 10);
     host.create(2);
@@ -606,7 +605,7 @@ fn a_full_spool_drops_counts_and_recovers_when_a_reader_catches_up() {
     let mut host = Host::start("spool_max_bytes: 262144");
     host.create(1);
     for n in 0..1000u32 {
-        host.account(1, (n % 100) as u8, OWNER, u64::from(n) + 1, &[3; 1000]);
+        host.account(1, (n % 100) as u8, (OWNER, u64::from(n) + 1), &[3; 1000]);
     }
     host.freeze(1, 10);
     host.settle();
@@ -637,7 +636,7 @@ fn a_full_spool_drops_counts_and_recovers_when_a_reader_catches_up() {
         std::thread::sleep(Duration::from_millis(20));
     }
     host.create(2);
-    host.account(2, 1, OWNER, 1, b"room again");
+    host.account(2, 1, (OWNER, 1), b"room again");
     host.freeze(2, 11);
     host.plugin.on_unload();
     let after: Vec<_> = reader
@@ -658,11 +657,11 @@ fn a_killed_run_has_no_end_and_the_next_one_goes_on() {
     let mut host = Host::start("");
     host.create(1);
     for n in 0..50 {
-        host.account(1, n, OWNER, 1, b"x");
+        host.account(1, n, (OWNER, 1), b"x");
     }
     host.freeze(1, 10);
     host.create(2);
-    host.account(2, 1, OWNER, 1, b"half a bank");
+    host.account(2, 1, (OWNER, 1), b"half a bank");
     host.settle();
     // What a kill leaves: the directory as it is now, its last segment torn.
     let dir = tempfile::tempdir().unwrap();
@@ -684,7 +683,7 @@ fn a_killed_run_has_no_end_and_the_next_one_goes_on() {
     fs::write(&segment, bytes).unwrap();
     let mut next = Host::start_in(dir, "");
     next.create(2);
-    next.account(2, 1, OWNER, 1, b"whole");
+    next.account(2, 1, (OWNER, 1), b"whole");
     next.freeze(2, 11);
     let (read, _dir) = next.finish();
     let runs: Vec<_> = read.iter().map(|e| e.run.clone()).collect();

@@ -1,11 +1,11 @@
 //! From the stream of a validator's account updates to Postgres tables, exactly once.
 //!
 //! Pure core, in the order of the data:
-//! - [`holder`]: envelopes to sealed banks and statuses; [`tree`]: forks, confirmation, roots
+//! - [`holder`]: envelopes to sealed banks and statuses; `merge`: several producers as one; [`tree`]: forks, confirmation, roots
 //! - [`projection`]: account bytes to rows ([`entity`]) and feed events ([`feed`])
 //! - [`plan`]: inputs to everything one transaction writes
 //!
-//! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
+//! Shell: [`source`] reads the spools, `pump` batches, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
 //! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance.
 #![recursion_limit = "256"]
 #![forbid(unsafe_code)]
@@ -18,9 +18,11 @@ pub mod error;
 pub mod feed;
 pub mod holder;
 pub mod lease;
+mod merge;
 mod migrate;
 pub mod plan;
 pub mod projection;
+mod pump;
 mod rebuild;
 pub mod service;
 pub mod source;
@@ -33,7 +35,7 @@ mod tests;
 pub mod tree;
 pub mod writer;
 
-pub use config::IndexerConfig;
+pub use config::{IndexerConfig, SpoolConfig};
 pub use error::IndexerError;
 pub use migrate::migrate;
 pub use rebuild::{RebuildReport, Swap, rebuild};

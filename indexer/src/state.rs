@@ -37,11 +37,7 @@ fn bank_id(row: &Row, slot_column: &str, hash_column: &str) -> Result<BankId, In
 }
 
 /// Restores the state of the projection in `schema`.
-pub async fn restore(
-    session: &mut Session,
-    schema: &str,
-    reader: &str,
-) -> Result<State, IndexerError> {
+pub async fn restore(session: &mut Session, schema: &str) -> Result<State, IndexerError> {
     let head = session
         .query(&format!("SELECT * FROM {schema}.head"), &[])
         .await?;
@@ -201,19 +197,17 @@ pub async fn restore(
         .first()
         .ok_or_else(|| broken("feed counter"))?
         .get("next");
-    let rows = session
-        .query(
-            "SELECT * FROM pipeline.position WHERE producer = $1 AND partition = 0",
-            &[&reader],
-        )
-        .await?;
-    let position = match rows.first() {
-        Some(row) => Some(Reached {
+    let mut positions = BTreeMap::new();
+    for row in &session
+        .query("SELECT * FROM pipeline.position WHERE partition = 0", &[])
+        .await?
+    {
+        let reached = Reached {
             resume: position(row, "resume")?,
             applied: position(row, "applied")?,
-        }),
-        None => None,
-    };
+        };
+        positions.insert(row.get("producer"), reached);
+    }
     Ok(State {
         processed: tree.processed_chain(),
         confirmed: tree.confirmed_chain(),
@@ -224,7 +218,7 @@ pub async fn restore(
         quarantine,
         base: base_accounts,
         genesis,
-        position,
+        positions,
     })
 }
 

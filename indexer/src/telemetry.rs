@@ -33,6 +33,7 @@ pub struct Telemetry {
     pub confirmed_slot: IntGauge,
     pub finalized_slot: IntGauge,
     alarms: IntGaugeVec,
+    pub producer_slot: IntGaugeVec,
     health: Arc<Mutex<State>>,
 }
 
@@ -64,8 +65,14 @@ impl Telemetry {
         };
         let alarms = IntGaugeVec::new(Opts::new("alarms", "Alarms that are open"), &["kind"])?;
         registry.register(Box::new(alarms.clone()))?;
+        let producer_slot = IntGaugeVec::new(
+            Opts::new("producer_slot", "Newest block that a producer sealed"),
+            &["producer"],
+        )?;
+        registry.register(Box::new(producer_slot.clone()))?;
         Ok(Self {
             alarms,
+            producer_slot,
             envelopes: counter("envelopes_total", "Envelopes read")?,
             malformed: counter("malformed_total", "Envelopes that could not be used")?,
             updates: counter("updates_total", "Account updates written")?,

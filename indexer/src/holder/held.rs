@@ -239,7 +239,7 @@ mod tests {
             owner: [key ^ 1; 32],
             lamports: slot * 3,
             data: vec![key; data].into(),
-            signature: (version % 2 == 0).then_some([version as u8; 64]),
+            signature: version.is_multiple_of(2).then_some([version as u8; 64]),
             write_version: version,
             slot,
         }

@@ -230,10 +230,7 @@ fn a_base_comes_with_the_first_seal_newest_per_account() {
     log.push(account(3, 0, 1, true));
     log.push(account(4, 0, 1, true));
     log.push(account(2, 0, 1, true));
-    assert!(
-        log.push(base_end(4, 3))
-            .is_empty()
-    );
+    assert!(log.push(base_end(4, 3)).is_empty());
     assert_eq!(log.resume(), 1);
     let inputs = log.push(seal(9, 1, 0, 0));
     let Some(Input::Base {
@@ -325,7 +322,10 @@ fn a_base_that_cannot_be_used_is_said_with_its_reason() {
             None => {
                 let mut log = Log::unopened(1 << 20);
                 let inputs = log.lose();
-                assert!(matches!(inputs[..], [Input::RunStart { .. }, Input::Loss { .. }]));
+                assert!(matches!(
+                    inputs[..],
+                    [Input::RunStart { .. }, Input::Loss { .. }]
+                ));
                 log
             }
         };
@@ -333,14 +333,25 @@ fn a_base_that_cannot_be_used_is_said_with_its_reason() {
         log.push(base_end(4, count));
         let inputs = log.push(seal(9, 1, 0, 0));
         let refused = refused(&inputs);
-        assert!(refused.len() == 1 && refused[0].0 == Kind::Base, "{inputs:?}");
+        assert!(
+            refused.len() == 1 && refused[0].0 == Kind::Base,
+            "{inputs:?}"
+        );
         assert!(refused[0].1.contains(said), "{refused:?}");
-        assert!(!inputs.iter().any(|input| matches!(input, Input::Base { .. })));
+        assert!(
+            !inputs
+                .iter()
+                .any(|input| matches!(input, Input::Base { .. }))
+        );
         assert_eq!(log.resume(), log.seq + 1, "it holds nothing up");
     }
     let mut log = Log::new();
     log.push(account(4, 0, 1, true));
-    assert!(refused(&log.push(seal(9, 1, 0, 0)))[0].1.contains("their end"));
+    assert!(
+        refused(&log.push(seal(9, 1, 0, 0)))[0]
+            .1
+            .contains("their end")
+    );
 }
 
 #[test]
@@ -427,8 +438,11 @@ fn replayed_envelopes_fill_the_holder_and_nothing_else() {
     let mut holder = Holder::new(1 << 20, &PathBuf::from("unused"));
     let mut digest = BankDigest::default();
     digest.push([1; 32], &[2; 32], 5, &[1, 2, 3]);
-    let mut feed =
-        |seq, event, replayed| holder.apply(at(seq), envelope(seq, event), replayed).unwrap();
+    let mut feed = |seq, event, replayed| {
+        holder
+            .apply(at(seq), envelope(seq, event), replayed)
+            .unwrap()
+    };
     assert!(feed(1, account(5, 1, 1, false), true).is_empty());
     assert!(feed(2, seal(4, 1, 0, 0), true).is_empty());
     assert!(feed(3, status(4, 1, SlotStatus::Rooted), true).is_empty());
@@ -476,8 +490,13 @@ fn a_disk_that_takes_nothing_costs_the_base_and_the_bank_and_says_so() {
     }
     log.push(base_end(4, 20));
     let inputs = log.push(seal(20, 1, 20, 0));
-    assert!(refused(&inputs)[0].1.contains("max_held_bytes"), "{inputs:?}");
-    assert!(matches!(&inputs[1], Input::Loss { first: 20, reason, .. } if reason == "spill_failed"));
+    assert!(
+        refused(&inputs)[0].1.contains("max_held_bytes"),
+        "{inputs:?}"
+    );
+    assert!(
+        matches!(&inputs[1], Input::Loss { first: 20, reason, .. } if reason == "spill_failed")
+    );
     assert!(!sealed(&inputs).whole);
 }
 

@@ -80,7 +80,8 @@ pub struct State {
     /// Accounts of the base that the tree waits to apply.
     pub base: Option<Arc<Vec<Account>>>,
     pub genesis: Option<Hash>,
-    pub position: Option<Reached>,
+    /// How far the log of each producer is read.
+    pub positions: BTreeMap<String, Reached>,
 }
 
 /// How far a log is read.

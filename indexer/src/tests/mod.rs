@@ -7,6 +7,7 @@ mod disputes;
 mod full_disk;
 mod live;
 mod postgres;
+mod producers;
 mod steps;
 mod tallies;
 
@@ -39,13 +40,10 @@ async fn drain(
             lease => break lease?,
         }
     };
-    let mode = Mode::Live {
-        reader: "test".into(),
-        epoch: lease.epoch,
-    };
+    let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     writer.session.fail_after = fail_after;
-    let position = writer.state().position;
+    let position = writer.state().positions.get("test").copied();
     let mut reader = Reader::open(ReaderConfig {
         dir: spool.into(),
         name: "test".into(),
@@ -71,6 +69,7 @@ async fn drain(
             };
             for (index, input) in inputs.into_iter().enumerate() {
                 steps.push(Step {
+                    producer: "test".into(),
                     input,
                     reached: (index + 1 == last).then_some(reached),
                 });
