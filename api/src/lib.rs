@@ -42,7 +42,10 @@ pub fn router(app: Arc<App>) -> Router {
     let described = Json(described);
     let routes = api
         .route("/", get(pages::network))
+        .route("/jobs", get(pages::jobs))
         .route("/jobs/{id}", get(pages::job))
+        .route("/validators/{id}", get(pages::validator))
+        .route("/disputes/{id}", get(pages::dispute))
         .route("/static/{name}", get(pages::part))
         .route("/openapi.json", get(|| async move { described }));
     http::dress(routes, app)

@@ -1,7 +1,7 @@
 // The page of one job.
-import { $, cell, copyable, element, facts, get, live, rows, short, show, sol, time } from "./page.js";
+import { $, anchor, at, cell, copyable, disputesTable, element, facts, get, lamports, live, rows, short, show, sol, subject, time } from "./page.js";
 
-const id = decodeURIComponent(location.pathname.split("/").pop());
+const id = subject();
 const ENDS = ["settled", "refunded", "slashed"];
 let pace = null;
 let seen = null;
@@ -60,59 +60,33 @@ const challenge = (job, slot) => {
   }
 };
 
-const countdown = (dispute) => {
-  const next = dispute.next;
-  if (!next) return dispute.phase === "due" ? "the verdict is due" : null;
-  const about = next.seconds_left === null ? "" : " (about " + show(next.seconds_left) + " s)";
-  return next.event.replace("_", " ") + " in " + show(next.slots_left) + " slots" + about;
-};
-
-const court = (disputes) => {
-  $("court").hidden = !disputes.length;
-  rows($("disputes"), disputes.map((d) => [
-    cell(short(d.id), { title: d.id, link: "/v1/disputes/" + encodeURIComponent(d.id) }), cell(short(d.challenger), { title: d.challenger }),
-    cell(d.phase, { pill: true }), cell(countdown(d), { title: d.next && "slot " + show(d.next.slot) }),
-    cell(d.verdict && d.verdict.replace("_", " ") + " (" + d.ground.replace("_", " ") + ")"),
-    cell(d.opened_positions + " of " + (d.sampled_positions + d.named_positions), { number: true }),
-    cell(d.revealed_seats + " of " + d.jury_seats, { number: true }), cell(sol(d.bond_lamports), { number: true }),
-    cell(sol(d.slashed_lamports), { number: true }),
-  ]), "none");
-};
-
 const money = (job) => {
-  const amount = (lamports) => show(lamports) + " lamports (" + sol(lamports) + " SOL)";
   const shares = [
     ["validator", "Validator", job.validator_lamports], ["foundation", "Foundation", job.foundation_lamports],
     ["burned", "Burned", job.burned_lamports], ["refunded", "Back to the vault", job.refunded_lamports],
   ];
-  const known = shares.every(([, , lamports]) => lamports !== null);
+  const known = shares.every(([, , amount]) => amount !== null);
   const dispute = job.dispute;
   $("fee").textContent = job.status === "slashed"
-    ? "The result was judged false: the validator is paid nothing, the ceiling of " + amount(job.ceiling_lamports) + " returned to the owner's vault, and " +
+    ? "The result was judged false: the validator is paid nothing, the ceiling of " + lamports(job.ceiling_lamports) + " returned to the owner's vault, and " +
       (dispute && dispute.slashed_lamports !== null ? sol(dispute.slashed_lamports) + " SOL of the validator's stake were slashed. Disputes above show who got them." : "a part of the validator's stake is slashed.")
     : job.fee_lamports === null
-    ? "The fee is not known yet; it is at most " + amount(job.ceiling_lamports) + ", held in the owner's vault."
-    : "Fee " + amount(job.fee_lamports) + " of at most " + show(job.ceiling_lamports) + "." + (known ? "" : " It is split when the job ends.");
+    ? "The fee is not known yet; it is at most " + lamports(job.ceiling_lamports) + ", held in the owner's vault."
+    : "Fee " + lamports(job.fee_lamports) + " of at most " + show(job.ceiling_lamports) + "." + (known ? "" : " It is split when the job ends.");
   $("split").hidden = !known;
   if (!known) return $("legend").replaceChildren();
-  const bar = (name, lamports) => {
+  const bar = (name, amount) => {
     const part = element("i", undefined, name);
-    part.style.flexGrow = lamports;
+    part.style.flexGrow = amount;
     return part;
   };
-  $("split").replaceChildren(...shares.filter(([, , lamports]) => lamports > 0).map(([name, , lamports]) => bar(name, lamports)));
-  $("legend").replaceChildren(...shares.map(([name, label, lamports]) => {
+  $("split").replaceChildren(...shares.filter(([, , amount]) => amount > 0).map(([name, , amount]) => bar(name, amount)));
+  $("legend").replaceChildren(...shares.map(([name, label, amount]) => {
     const box = element("div");
-    const share = job.fee_lamports > 0 && name !== "refunded" ? " · " + Math.round((lamports / job.fee_lamports) * 100) + " %" : "";
-    box.append(element("i", undefined, name), element("dt", label), element("dd", show(lamports) + share));
+    const share = job.fee_lamports > 0 && name !== "refunded" ? " · " + Math.round((amount / job.fee_lamports) * 100) + " %" : "";
+    box.append(element("i", undefined, name), element("dt", label), element("dd", show(amount) + share));
     return box;
   }));
-};
-
-const link = (text, path) => {
-  const a = element("a", text);
-  a.href = path;
-  return a;
 };
 
 const fill = async () => {
@@ -124,7 +98,8 @@ const fill = async () => {
   document.title = job.status + " · Mythic job " + short(job.id);
   steps(job);
   challenge(job, network.slot);
-  court(disputes);
+  $("court").hidden = !disputes.length;
+  disputesTable("disputes", disputes, "none");
   money(job);
   facts($("proof"), [
     ["Fingerprint", job.fingerprint, { hash: true }], ["Output root", job.output_root, { hash: true }],
@@ -132,7 +107,7 @@ const fill = async () => {
   ]);
   const dispute = job.dispute;
   facts($("facts"), [
-    ["Model", job.model], ["Validator", job.validator, { hash: true }], ["Owner", job.owner, { hash: true }],
+    ["Model", job.model], ["Validator", job.validator, { hash: true, link: job.validator && at("validators", job.validator) }], ["Owner", job.owner, { hash: true, link: job.owner && "/jobs?owner=" + encodeURIComponent(job.owner) }],
     ["Prompt tokens", job.prompt_tokens], ["Output tokens", job.output_tokens === null ? null : show(job.output_tokens) + " of at most " + show(job.max_output_tokens)],
     ["Temperature", job.temperature_milli === null ? null : job.temperature_milli / 1000], ["Ended by", job.finish_reason],
     ["Dispute", dispute ? dispute.status + (dispute.verdict ? ", " + dispute.verdict : "") : "none"],
@@ -141,7 +116,7 @@ const fill = async () => {
     cell(step.status, { pill: true }), cell(step.slot, { number: true }), cell(time(step.at), { title: step.at }), cell(step.commitment),
     copyable(step.signature),
   ]), "not on chain yet");
-  $("links").replaceChildren("– means not known. ", link("JSON", path), " · ", link("receipt", path + "/receipt"), " · ", link("evidence", path + "/evidence"));
+  $("links").replaceChildren("– means not known. ", anchor("JSON", path), " · ", anchor("receipt", path + "/receipt"), " · ", anchor("evidence", path + "/evidence"));
   $("body").hidden = false;
   over = ENDS.includes(job.status) && job.commitment === "finalized";
 };

@@ -1,5 +1,5 @@
 // The network page.
-import { $, ago, cell, facts, get, live, rows, short, show, sol } from "./page.js";
+import { $, cell, facts, get, jobsTable, linked, live, rows, show, sol } from "./page.js";
 
 const fill = async () => {
   const [now, jobs, validators, models] = await Promise.all([
@@ -15,13 +15,9 @@ const fill = async () => {
     ["Staked, SOL", sol(now.staked_lamports)],
     ["Slot", now.slot, { note: now.finalized_slot !== null && "finalized " + show(now.finalized_slot) }],
   ]);
-  rows($("jobs"), jobs.data.map((job) => [
-    cell(short(job.id), { link: "/jobs/" + encodeURIComponent(job.id), title: job.id }), cell(job.status, { pill: true }), cell(job.commitment),
-    cell(job.model), cell(job.prompt_tokens, { number: true }), cell(job.output_tokens, { number: true }),
-    cell(job.fee_lamports, { number: true }), cell(job.burned_lamports, { number: true }), cell(ago(job.requested_at), { title: job.requested_at }),
-  ]), "no job yet");
+  jobsTable("jobs", jobs.data, "no job yet");
   rows($("validators"), validators.data.map((v) => [
-    cell(short(v.authority), { title: v.authority }), cell(v.live?.draining ? "draining" : v.status, { pill: true }),
+    linked("validators", v.authority), cell(v.live?.draining ? "draining" : v.status, { pill: true }),
     cell(v.gpu_name || "CPU only"), cell(sol(v.stake), { number: true }), cell(v.open_jobs, { number: true }),
     cell(v.live?.queued, { number: true }), cell(v.live?.tokens_per_second && Math.round(v.live.tokens_per_second), { number: true }),
     cell(v.jobs_settled, { number: true }), cell(v.jobs_missed, { number: true }), cell(sol(v.earned), { number: true }),

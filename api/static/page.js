@@ -1,4 +1,4 @@
-// What both pages share: reading the API, writing into the page, following the feed. Text only ever goes in as text.
+// What the pages share: reading the API, writing into the page, following the feed. Text only ever goes in as text.
 export const $ = (id) => document.getElementById(id);
 
 export const get = async (path) => {
@@ -87,14 +87,95 @@ export const rows = (body, list, none) => {
   body.replaceChildren(...lines);
 };
 
-// Terms and values of a <dl>: [term, value, {hash, note}].
+export const lamports = (amount) => (missing(amount) ? null : show(amount) + " lamports (" + sol(amount) + " SOL)");
+
+// Terms and values of a <dl>: [term, value, {hash, note, link}].
 export const facts = (list, entries) => list.replaceChildren(...entries.map(([name, value, options = {}]) => {
   const box = element("div");
   const dd = missing(value) ? element("dd", "not known", "unknown") : element("dd", value, options.hash ? "hash" : "");
+  if (options.link && !missing(value)) dd.replaceChildren(anchor(value, options.link));
   if (options.note) dd.append(element("small", options.note));
   box.append(element("dt", name), dd);
   return box;
 }));
+
+export const at = (kind, key) => "/" + kind + "/" + encodeURIComponent(key);
+
+// A cell with a key that leads to its page.
+export const linked = (kind, key) => cell(short(key), { link: key && at(kind, key), title: key });
+
+export const anchor = (text, path) => {
+  const a = element("a", text);
+  a.href = path;
+  return a;
+};
+
+// The last part of the page's address: the key of what it shows.
+export const subject = () => decodeURIComponent(location.pathname.split("/").pop());
+
+// Columns of a table: [name, row => cell, class of the name].
+export const column = (name, of) => [name, of, ""];
+export const number = (name, of) => [name, (row) => cell(of(row), { number: true }), "n"];
+
+const JOBS = [
+  column("Job", (job) => linked("jobs", job.id)),
+  column("Status", (job) => cell(job.status, { pill: true })),
+  column("Held at", (job) => cell(job.commitment)),
+  column("Model", (job) => cell(job.model)),
+  column("Validator", (job) => linked("validators", job.validator)),
+  number("Tokens in", (job) => job.prompt_tokens),
+  number("Tokens out", (job) => job.output_tokens),
+  number("Fee, lamports", (job) => job.fee_lamports),
+  number("Burned", (job) => job.burned_lamports),
+  column("Requested", (job) => cell(ago(job.requested_at), { title: job.requested_at })),
+];
+
+export const words = (name) => (missing(name) ? null : name.replaceAll("_", " "));
+
+// "commit end in 12 slots (about 5 s)"
+export const countdown = (dispute) => {
+  const next = dispute.next;
+  if (!next) return dispute.phase === "due" ? "the verdict is due" : null;
+  const about = missing(next.seconds_left) ? "" : " (about " + show(next.seconds_left) + " s)";
+  return words(next.event) + " in " + show(next.slots_left) + " slots" + about;
+};
+
+export const verdict = (dispute) => dispute.verdict && words(dispute.verdict) + " (" + words(dispute.ground) + ")";
+export const outOf = (some, all) => (missing(some) || missing(all) ? null : show(some) + " of " + show(all));
+
+const DISPUTES = [
+  column("Dispute", (d) => linked("disputes", d.id)),
+  column("Job", (d) => linked("jobs", d.job)),
+  column("Result of", (d) => linked("validators", d.submitter)),
+  column("Challenger", (d) => linked("validators", d.challenger)),
+  column("Phase", (d) => cell(d.phase, { pill: true })),
+  column("Next", (d) => cell(countdown(d), { title: d.next && "slot " + show(d.next.slot) })),
+  column("Verdict", (d) => cell(verdict(d))),
+  number("Shown", (d) => outOf(d.opened_positions, missing(d.sampled_positions) ? null : d.sampled_positions + d.named_positions)),
+  number("Seats revealed", (d) => outOf(d.revealed_seats, d.jury_seats)),
+  number("Bond, SOL", (d) => sol(d.bond_lamports)),
+  number("Slashed, SOL", (d) => sol(d.slashed_lamports)),
+];
+
+// Puts a table of `list` into the box `id`; `none` is said where it is empty.
+export const table = (columns) => (id, list, none) => {
+  let body = $(id).querySelector("tbody");
+  if (!body) {
+    const head = element("tr");
+    head.append(...columns.map(([name, , kind]) => {
+      const th = element("th", name, kind);
+      th.scope = "col";
+      return th;
+    }));
+    const made = element("table");
+    made.createTHead().append(head);
+    body = made.createTBody();
+    $(id).append(made);
+  }
+  rows(body, list.map((row) => columns.map(([, of]) => of(row))), none);
+};
+export const jobsTable = table(JOBS);
+export const disputesTable = table(DISPUTES);
 
 // Fills the page now and after every event of the feed, at most twice a second, and says whether it is up to date.
 export const live = (fill, filter = "") => {

@@ -1,4 +1,5 @@
-//! Two plain pages: the network, and one job. Static files, filled by the browser from this API; nothing comes from elsewhere.
+//! Plain pages: the network, jobs, one job, one validator, one dispute. Static files, filled by the browser from this API; nothing
+//! comes from elsewhere.
 
 use axum::{
     extract::Path,
@@ -6,7 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{error::ApiError, routes::jobs::parse_job};
+use crate::{
+    error::ApiError,
+    routes::{jobs::parse_job, lists::address},
+};
 
 const HTML: &str = "text/html; charset=utf-8";
 /// Scripts and styles only from here; data only from this gateway.
@@ -38,6 +42,28 @@ pub async fn job(Path(id): Path<String>) -> Response {
     }
 }
 
+/// The page of the list of jobs; the script reads from the address which.
+pub async fn jobs() -> Response {
+    file(HTML, include_str!("../../static/jobs.html"))
+}
+
+/// The page of a validator, by its authority or account.
+pub async fn validator(Path(id): Path<String>) -> Response {
+    of_address(&id, include_str!("../../static/validator.html"))
+}
+
+/// The page of a dispute.
+pub async fn dispute(Path(id): Path<String>) -> Response {
+    of_address(&id, include_str!("../../static/dispute.html"))
+}
+
+fn of_address(id: &str, page: &'static str) -> Response {
+    match address("id", Some(id)) {
+        Ok(_) => file(HTML, page),
+        Err(_) => missing(),
+    }
+}
+
 /// The page of an address that has none.
 pub fn missing() -> Response {
     let mut page = file(HTML, include_str!("../../static/missing.html"));
@@ -45,19 +71,44 @@ pub fn missing() -> Response {
     page
 }
 
-/// What the pages are made of.
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// What the pages are made of: name, type, text.
+const PARTS: [(&str, &str, &str); 8] = [
+    (
+        "style.css",
+        "text/css; charset=utf-8",
+        include_str!("../../static/style.css"),
+    ),
+    (
+        "icon.svg",
+        "image/svg+xml",
+        include_str!("../../static/icon.svg"),
+    ),
+    ("page.js", SCRIPT, include_str!("../../static/page.js")),
+    (
+        "network.js",
+        SCRIPT,
+        include_str!("../../static/network.js"),
+    ),
+    ("jobs.js", SCRIPT, include_str!("../../static/jobs.js")),
+    ("job.js", SCRIPT, include_str!("../../static/job.js")),
+    (
+        "validator.js",
+        SCRIPT,
+        include_str!("../../static/validator.js"),
+    ),
+    (
+        "dispute.js",
+        SCRIPT,
+        include_str!("../../static/dispute.js"),
+    ),
+];
+
+/// A part of the pages.
 pub async fn part(Path(name): Path<String>) -> Response {
-    const SCRIPT: &str = "text/javascript; charset=utf-8";
-    match name.as_str() {
-        "style.css" => file(
-            "text/css; charset=utf-8",
-            include_str!("../../static/style.css"),
-        ),
-        "page.js" => file(SCRIPT, include_str!("../../static/page.js")),
-        "network.js" => file(SCRIPT, include_str!("../../static/network.js")),
-        "job.js" => file(SCRIPT, include_str!("../../static/job.js")),
-        "icon.svg" => file("image/svg+xml", include_str!("../../static/icon.svg")),
-        _ => {
+    match PARTS.iter().find(|(part, ..)| *part == name) {
+        Some((_, kind, text)) => file(kind, text),
+        None => {
             ApiError::not_found("unknown_route", format!("no file /static/{name}")).into_response()
         }
     }

@@ -380,10 +380,16 @@ async fn health_says_what_is_down_and_metrics_count() {
 async fn the_pages_stand_alone_under_a_strict_policy() {
     for (path, kind) in [
         ("/", "text/html"),
+        ("/jobs", "text/html"),
         ("/jobs/11111111111111111111111111111111", "text/html"),
+        ("/validators/11111111111111111111111111111111", "text/html"),
+        ("/disputes/11111111111111111111111111111111", "text/html"),
         ("/static/page.js", "text/javascript"),
         ("/static/network.js", "text/javascript"),
+        ("/static/jobs.js", "text/javascript"),
         ("/static/job.js", "text/javascript"),
+        ("/static/validator.js", "text/javascript"),
+        ("/static/dispute.js", "text/javascript"),
         ("/static/style.css", "text/css"),
         ("/static/icon.svg", "image/svg+xml"),
     ] {
@@ -414,7 +420,12 @@ async fn the_pages_stand_alone_under_a_strict_policy() {
     wrong
         .headers_mut()
         .insert("accept", "text/html,*/*".parse().unwrap());
-    for missing in [request(Method::GET, "/jobs/x", None, ""), wrong] {
+    for missing in [
+        request(Method::GET, "/jobs/x", None, ""),
+        request(Method::GET, "/validators/x", None, ""),
+        request(Method::GET, "/disputes/x", None, ""),
+        wrong,
+    ] {
         let response = send(missing).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         let kind = response.headers()["content-type"].to_str().unwrap();
