@@ -28,10 +28,12 @@ pub enum Kind {
     Filter,
     /// The updates of a bank are not those that its seal sums up.
     Digest,
+    /// A block waited in a gap for its link until there was no room for it.
+    GivenUp,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Gap,
         Kind::Loss,
         Kind::ConfirmedFork,
@@ -41,6 +43,7 @@ impl Kind {
         Kind::Base,
         Kind::Filter,
         Kind::Digest,
+        Kind::GivenUp,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +57,7 @@ impl Kind {
             Kind::Base => "base",
             Kind::Filter => "filter",
             Kind::Digest => "digest",
+            Kind::GivenUp => "given_up",
         }
     }
 }
@@ -102,7 +106,7 @@ pub fn clear_healed(schema: &str) -> String {
          WHERE a.cleared_at IS NULL AND a.last_slot <= h.finalized_slot
            AND CASE
              WHEN a.kind = 'base' THEN $1::bigint IS NOT NULL
-             WHEN a.kind IN ('gap', 'loss') THEN a.last_slot <= $1::bigint IS TRUE OR (a.clears_itself AND NOT EXISTS (
+             WHEN a.kind IN ('gap', 'loss', 'given_up') THEN a.last_slot <= $1::bigint IS TRUE OR (a.clears_itself AND NOT EXISTS (
                  SELECT FROM {schema}.slot s WHERE NOT s.healed AND s.slot <= a.last_slot AND s.last_slot >= a.slot
                     AND (s.status = 6 OR (s.status = 3 AND NOT s.whole))))
              WHEN a.kind = 'confirmed_fork' THEN a.clears_itself

@@ -145,6 +145,7 @@ pub enum Entity {
     Juror,
     Opening,
     Output,
+    Unreadable,
 }
 
 impl Entity {
@@ -163,6 +164,7 @@ impl Entity {
         Entity::Juror,
         Entity::Opening,
         Entity::Output,
+        Entity::Unreadable,
     ];
 
     /// Every write is kept, not only the last one of a bank.
@@ -176,6 +178,11 @@ impl Entity {
             self,
             Entity::JobSignature | Entity::ValidatorStake | Entity::Juror | Entity::Opening
         )
+    }
+
+    /// Its row is the state of an account, with its lamports.
+    pub const fn is_account(self) -> bool {
+        !self.is_part() && !matches!(self, Entity::Closure | Entity::Unreadable)
     }
 
     /// This entity in a set of entities.

@@ -1,7 +1,12 @@
-//! The lease: one indexer writes at a time. A session lock says who lives, the epoch fences whoever
-//! doesn't know yet that it was replaced.
+//! The lease: one indexer writes at a time. A session lock says who holds it, the epoch fences whoever
+//! doesn't know yet that it was replaced, and a connection of its own says that the holder lives: a long transaction is not a
+//! dead indexer.
 
 use std::time::Duration;
+
+use mythic_postgres::PostgresError;
+use mythic_support::Backoff;
+use tokio::task::JoinHandle;
 
 use crate::db::Session;
 use crate::error::IndexerError;
@@ -17,6 +22,65 @@ pub struct Lease {
     pub schema: String,
 }
 
+/// How often a holder says that it lives, at most.
+const RENEW: Duration = Duration::from_secs(4);
+/// A server that does not answer a renewal for this long is asked on another connection.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Pause after a renewal that failed, doubled up to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Says on a connection of its own that the holder of the lease lives, until it is dropped.
+#[derive(Debug)]
+pub struct Keeper(JoinHandle<()>);
+
+impl Keeper {
+    /// Renews several times within `ttl`, and beats for whoever watches the processes (`pipeline.heartbeat`).
+    pub fn spawn(database_url: String, epoch: i64, ttl: Duration) -> Self {
+        let every = RENEW.min(ttl / 4);
+        Self(tokio::spawn(async move {
+            let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
+            loop {
+                let error = renew(&database_url, epoch, every, &mut backoff).await;
+                tracing::warn!("the lease could not be renewed: {error}");
+                tokio::time::sleep(backoff.pause()).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Renews until something fails.
+async fn renew(
+    database_url: &str,
+    epoch: i64,
+    every: Duration,
+    backoff: &mut Backoff,
+) -> IndexerError {
+    let mut session = match Session::open(database_url, "mythic indexer lease").await {
+        Ok(session) => session,
+        Err(e) => return e,
+    };
+    loop {
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&epoch];
+        let renewed = session.execute(
+            "WITH beat AS (SELECT pipeline.beat('indexer', true, NULL))
+                 UPDATE pipeline.renewal SET renewed_at = now() FROM beat WHERE epoch = $1",
+            &params,
+        );
+        match tokio::time::timeout(ANSWER, renewed).await {
+            Ok(Ok(_)) => backoff.reset(),
+            Ok(Err(e)) => return e,
+            Err(_) => return PostgresError::NoAnswer(ANSWER).into(),
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
 /// Takes the lease if nobody lives who holds it. A holder that has not renewed for `ttl` is cut off, and the next
 /// try succeeds.
 pub async fn acquire(session: &mut Session, ttl: Duration) -> Result<Lease, IndexerError> {
@@ -26,7 +90,8 @@ pub async fn acquire(session: &mut Session, ttl: Duration) -> Result<Lease, Inde
     if !free {
         let row = one(
             session,
-            "SELECT holder, backend_pid, renewed_at < now() - make_interval(secs => $1) AS stale FROM pipeline.lease",
+            "SELECT holder, backend_pid, r.renewed_at < now() - make_interval(secs => $1) AS stale
+             FROM pipeline.lease, pipeline.renewal r",
             &[&ttl.as_secs_f64()],
         )
         .await?;
@@ -51,8 +116,10 @@ pub async fn acquire(session: &mut Session, ttl: Duration) -> Result<Lease, Inde
     let holder = format!("process {}", std::process::id());
     let row = one(
         session,
-        "UPDATE pipeline.lease SET epoch = epoch + 1, holder = $1, backend_pid = pg_backend_pid(), renewed_at = now()
-         RETURNING epoch, projection",
+        "WITH mine AS (UPDATE pipeline.lease SET epoch = epoch + 1, holder = $1, backend_pid = pg_backend_pid(), renewed_at = now()
+                       RETURNING epoch, projection),
+              renewed AS (UPDATE pipeline.renewal r SET epoch = mine.epoch, renewed_at = now() FROM mine)
+         SELECT epoch, projection FROM mine",
         &[&holder],
     )
     .await?;

@@ -22,10 +22,10 @@ use crate::writer::{Step, Writer};
 const WARNINGS: Duration = Duration::from_secs(10);
 /// Pause before a spool is opened again, doubled up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often a writer with nothing to write says that it lives.
+/// How often a writer with nothing to write checks that it still holds the lease.
 const RENEW: Duration = Duration::from_secs(4);
-/// How often old feed events are looked for.
-const TRIM: Duration = Duration::from_secs(600);
+/// How often old feed events are looked for, once none are left.
+const TRIM: Duration = Duration::from_secs(60);
 
 /// One session of the indexer, once it has the lease.
 pub(crate) struct Pump<'a> {
@@ -37,7 +37,7 @@ pub(crate) struct Pump<'a> {
     sender: mpsc::Sender<Chunk>,
     chunks: mpsc::Receiver<Chunk>,
     batch: Batch,
-    trimmed: Instant,
+    trim_at: Instant,
     counted: Option<Instant>,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Pump<'a> {
             sender,
             chunks,
             batch: Batch::default(),
-            trimmed: Instant::now(),
+            trim_at: Instant::now(),
             counted: None,
         })
     }
@@ -109,12 +109,11 @@ impl<'a> Pump<'a> {
         loop {
             if self.counted.is_none_or(|at| at.elapsed() > RENEW) {
                 self.counted = Some(Instant::now());
-                self.writer.beat().await?;
                 self.telemetry.alarms(&self.writer.open_alarms().await?);
             }
             let wait = match self.batch.since {
                 Some(since) => linger.saturating_sub(since.elapsed()),
-                None => RENEW,
+                None => RENEW.min(self.trim_at.saturating_duration_since(Instant::now())),
             };
             tokio::select! {
                 biased;
@@ -129,9 +128,10 @@ impl<'a> Pump<'a> {
                     false => self.flush().await?,
                 },
             }
-            if self.trimmed.elapsed() > TRIM {
-                self.trimmed = Instant::now();
-                self.writer.trim_feed(self.config.feed_retention_h).await?;
+            if Instant::now() >= self.trim_at {
+                // Between two batches, until nothing is old: what is removed keeps up with what is added.
+                let more = self.writer.trim_feed(self.config.feed_retention_h).await?;
+                self.trim_at = Instant::now() + if more { Duration::ZERO } else { TRIM };
             }
         }
     }
@@ -293,6 +293,7 @@ impl<'a> Pump<'a> {
         let root = state.tree.root().map(|r| r.slot);
         let tip = state
             .processed
+            .banks
             .last()
             .and_then(|n| state.banks.get(n))
             .map(|b| b.id.slot);

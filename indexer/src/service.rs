@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::IndexerConfig;
 use crate::db::Session;
 use crate::error::IndexerError;
-use crate::lease;
+use crate::lease::{self, Keeper};
 use crate::migrate::migrate;
 use crate::pump::Pump;
 use crate::telemetry::Telemetry;
@@ -82,6 +82,7 @@ async fn session(
             () = tokio::time::sleep(LEASE_POLL) => {}
         }
     };
+    let _keeper = Keeper::spawn(config.database_url.clone(), lease.epoch, ttl);
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");

@@ -113,7 +113,9 @@ pub fn base(schema: &str, entity: Entity) -> String {
          ON CONFLICT ({keys}) DO UPDATE SET {replace}
          WHERE f.slot <= EXCLUDED.slot AND (({old}) IS DISTINCT FROM ({new})
              OR EXISTS (SELECT FROM {schema}.closure x WHERE x.pubkey = f.pubkey AND (x.slot, x.ordinal) > (f.slot, f.ordinal)
-                        AND x.slot <= EXCLUDED.slot))
+                        AND x.slot <= EXCLUDED.slot)
+             OR EXISTS (SELECT FROM {schema}.unreadable u WHERE u.pubkey = f.pubkey AND u.reason IS NOT NULL
+                        AND (u.slot, u.ordinal) > (f.slot, f.ordinal) AND u.slot <= EXCLUDED.slot))
          RETURNING pubkey"
     )
 }
@@ -122,7 +124,7 @@ pub fn base(schema: &str, entity: Entity) -> String {
 pub fn base_closures(schema: &str) -> String {
     let rows = Entity::ALL
         .iter()
-        .filter(|e| !e.is_part() && **e != Entity::Closure)
+        .filter(|e| e.is_account())
         .map(|e| format!("SELECT pubkey, slot, ordinal FROM {schema}.{}", e.table()))
         .collect::<Vec<_>>()
         .join(" UNION ALL ");
@@ -132,8 +134,42 @@ pub fn base_closures(schema: &str) -> String {
          FROM (SELECT DISTINCT ON (pubkey) pubkey, slot, ordinal FROM ({rows}) r ORDER BY pubkey, slot DESC, ordinal DESC) p
          WHERE p.slot <= $2 AND NOT EXISTS (SELECT FROM pg_temp.base_account b WHERE b.pubkey = p.pubkey)
            AND NOT EXISTS (SELECT FROM {schema}.closure x WHERE x.pubkey = p.pubkey AND (x.slot, x.ordinal) > (p.slot, p.ordinal))
-         ON CONFLICT (pubkey) DO UPDATE SET {replace} WHERE (f.slot, f.ordinal) < (EXCLUDED.slot, EXCLUDED.ordinal)
+         ON CONFLICT (pubkey, slot) DO UPDATE SET {replace} WHERE f.ordinal < EXCLUDED.ordinal
          RETURNING pubkey",
         replace = replace(Entity::Closure)
+    )
+}
+
+/// What a base (event `$1`, slot `$2`) could read, or lacks, is not unreadable any more.
+pub fn base_readable(schema: &str) -> String {
+    format!(
+        "UPDATE {schema}.unreadable f SET reason = NULL WHERE f.reason IS NOT NULL AND f.slot <= $2
+           AND NOT EXISTS (SELECT FROM {schema}.unreadable_hot h WHERE h.bank = $1 AND h.pubkey = f.pubkey)"
+    )
+}
+
+/// Closes what the banks `$1`, rooted late, brought back although the base that was compared before (event `$2`, archived under
+/// slot `$3`, the state at slot `$4`) lacks it.
+pub fn late_closures(schema: &str) -> String {
+    let rows = Entity::ALL
+        .iter()
+        .filter(|e| e.is_account())
+        .map(|e| {
+            format!(
+                "SELECT pubkey, slot, ordinal FROM {schema}.{}_hot WHERE bank = ANY($1)",
+                e.table()
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ");
+    format!(
+        "INSERT INTO {schema}.closure (bank, slot, ordinal, write_seq, exact, pubkey)
+         SELECT $2, $4, 2147483647, 0, false, p.pubkey
+         FROM (SELECT DISTINCT ON (pubkey) pubkey, slot, ordinal FROM ({rows}) r ORDER BY pubkey, slot DESC, ordinal DESC) p
+         WHERE p.slot <= $4
+           AND NOT EXISTS (SELECT FROM archive.account b WHERE b.slot = $3 AND b.bank = $2 AND b.pubkey = p.pubkey)
+           AND NOT EXISTS (SELECT FROM {schema}.closure x WHERE x.pubkey = p.pubkey AND x.slot <= $4
+                           AND (x.slot, x.ordinal) > (p.slot, p.ordinal))
+         ON CONFLICT DO NOTHING"
     )
 }

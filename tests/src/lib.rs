@@ -4,7 +4,9 @@
 pub mod court;
 pub mod load;
 pub mod openapi;
+pub mod rogue;
 pub mod strangers;
+pub mod tarpit;
 
 use anyhow::{Context, Result, bail, ensure};
 use mythic_client::ChainClient;

@@ -1,7 +1,10 @@
 //! Clients of every manner, as a public gateway meets them: patient, streaming, leaving at any moment, repeating, slow.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,12 +24,25 @@ pub struct Tally {
     /// Broke off or was not reachable, as it may while processes are killed.
     pub broken: AtomicU64,
     /// Anything that no fault explains: another status, a 503 without Retry-After, a stream without an end or an error.
-    pub wrong: AtomicU64,
+    pub wrong: Mutex<Vec<String>>,
 }
 
 impl Tally {
     fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn wrong(&self, what: String) {
+        if let Ok(mut wrong) = self.wrong.lock() {
+            wrong.push(what);
+        }
+    }
+
+    /// What no fault explains.
+    pub fn wrongs(&self) -> Vec<String> {
+        self.wrong
+            .lock()
+            .map_or_else(|broken| broken.into_inner().clone(), |wrong| wrong.clone())
     }
 }
 
@@ -105,32 +121,38 @@ pub async fn client(gateway: Gateway, seed: u64, end: Instant, tally: &Tally) {
 }
 
 async fn whole(request: reqwest::RequestBuilder, tally: &Tally) {
-    let counter = match request.send().await {
-        Err(_) => &tally.broken,
-        Ok(response) => match (response.status().as_u16(), retry_after(&response)) {
-            (200..=299, _) => match response.bytes().await {
-                Ok(_) => &tally.answered,
-                Err(_) => &tally.broken,
-            },
-            (429 | 503, true) => &tally.refused,
-            // The validator or the gateway died in the middle of it; the error says so.
-            (409 | 500 | 502 | 504, _) => &tally.broken,
-            _ => &tally.wrong,
-        },
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(_) => return Tally::count(&tally.broken),
     };
-    Tally::count(counter);
+    if !response.status().is_success() {
+        return refusal(response, tally).await;
+    }
+    Tally::count(match response.bytes().await {
+        Ok(_) => &tally.answered,
+        Err(_) => &tally.broken,
+    });
 }
 
-fn retry_after(response: &reqwest::Response) -> bool {
-    response.headers().contains_key("retry-after")
+/// What an answer without success is.
+async fn refusal(response: reqwest::Response, tally: &Tally) {
+    let later = response.headers().contains_key("retry-after");
+    match (response.status().as_u16(), later) {
+        (429 | 503, true) => Tally::count(&tally.refused),
+        // The validator or the gateway died in the middle of it; the error says so.
+        (409 | 500 | 502 | 504, _) => Tally::count(&tally.broken),
+        (status, later) => {
+            let path = response.url().path().to_owned();
+            let body = response.text().await.unwrap_or_default();
+            tally.wrong(format!("{path}: {status}, Retry-After {later}: {body}"));
+        }
+    }
 }
 
 async fn stream(request: reqwest::RequestBuilder, pause: Duration, tally: &Tally) {
     let response = match request.send().await {
         Ok(response) if response.status().is_success() => response,
-        Ok(response) if retry_after(&response) => return Tally::count(&tally.refused),
-        Ok(response) if response.status().is_server_error() => return Tally::count(&tally.broken),
-        Ok(_) => return Tally::count(&tally.wrong),
+        Ok(response) => return refusal(response, tally).await,
         Err(_) => return Tally::count(&tally.broken),
     };
     let mut chunks = response.bytes_stream();
@@ -147,9 +169,9 @@ async fn stream(request: reqwest::RequestBuilder, pause: Duration, tally: &Tally
         .filter_map(|line| line.strip_prefix("data: "))
         .filter_map(|data| serde_json::from_str::<Value>(data).ok())
         .any(|event| event["error"].is_object());
-    Tally::count(match (text.contains("data: [DONE]"), failed) {
-        (true, false) => &tally.answered,
-        (_, true) => &tally.broken,
-        (false, false) => &tally.wrong,
-    });
+    match (text.contains("data: [DONE]"), failed) {
+        (true, false) => Tally::count(&tally.answered),
+        (_, true) => Tally::count(&tally.broken),
+        (false, false) => tally.wrong(format!("a stream without an end: {text}")),
+    }
 }

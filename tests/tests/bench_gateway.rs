@@ -1,5 +1,6 @@
 //! `make bench-gateway`: requests a second, latency, and CPU time a request of the gateway and its database, for the routes that
-//! clients use most; alone and with sixteen clients at once, on the default network of `mythic dev`.
+//! clients use most; alone and with sixteen clients at once, on the default network of `mythic dev`. At last sixty chats, thirty at a
+//! time, all of which must be answered.
 
 use std::{
     collections::HashSet,
@@ -7,12 +8,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
 use mythic_e2e::Network;
 use serde_json::{Value, json};
 
 /// Time for each route and number of clients.
 const TIME: Duration = Duration::from_secs(8);
 const CLIENTS: usize = 16;
+/// Chats of the last figure, and how many of them run at once.
+const CHATS: usize = 60;
+const AT_ONCE: usize = 30;
 
 /// User and system time so far of the gateway and of all processes of the database, seconds.
 fn cpu(network: &Network) -> (f64, f64) {
@@ -127,6 +132,42 @@ async fn measure(
     Ok(())
 }
 
+/// Sixty chats of so many tokens, thirty at a time.
+async fn chats(network: &Network, model: &str, tokens: u32) -> Result<()> {
+    let began = Instant::now();
+    let asked = futures::stream::iter(0..CHATS).map(|number| async move {
+        let chat = json!({
+            "model": model,
+            "max_tokens": tokens,
+            "messages": [{"role": "user", "content": format!("{tokens} {number}: why is the sea salt?")}],
+        });
+        let asked = Instant::now();
+        let (status, _, answer) = network
+            .call(reqwest::Method::POST, "/v1/chat/completions", Some(&chat))
+            .await?;
+        anyhow::Ok((status, answer, asked.elapsed().as_secs_f64() * 1_000.0))
+    });
+    let all: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
+    let (mut times, mut refused) = (Vec::new(), Vec::new());
+    for one in all {
+        match one? {
+            (200, _, time) => times.push(time),
+            (status, answer, _) => refused.push(format!("{status} {answer}")),
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    println!(
+        "{CHATS} chats of {tokens} tokens, {AT_ONCE} at a time: {} answered, {} refused, {:.1}/s, p50 {:.0} ms, longest {:.0} ms",
+        times.len(),
+        refused.len(),
+        times.len() as f64 / began.elapsed().as_secs_f64(),
+        times.get(times.len() / 2).copied().unwrap_or(f64::NAN),
+        times.last().copied().unwrap_or(f64::NAN),
+    );
+    ensure!(refused.is_empty(), "not answered: {refused:#?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a benchmark: make bench-gateway"]
 async fn gateway() -> Result<()> {
@@ -163,6 +204,9 @@ async fn gateway() -> Result<()> {
         )
         .await?;
         measure(&network, "GET /v1/network", "/v1/network", None, clients).await?;
+    }
+    for tokens in [1, 64] {
+        chats(&network, &model, tokens).await?;
     }
     Ok(())
 }

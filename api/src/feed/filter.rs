@@ -1,5 +1,7 @@
 //! What a subscriber wants of the feed.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::Value;
 use solana_pubkey::Pubkey;
@@ -150,12 +152,11 @@ impl Filter {
                     .members
                     .get_or_try_init(|| store::members(pool, event))
                     .await?;
-                let mut shown: Vec<&str> = members
+                let shown: BTreeSet<&str> = members
                     .iter()
                     .filter(|(entity, payload)| self.wants(entity, payload))
                     .map(|(entity, _)| entity.as_str())
                     .collect();
-                shown.dedup();
                 Ok(shown
                     .into_iter()
                     .map(|entity| event.shown(Some(entity)))

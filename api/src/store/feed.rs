@@ -25,7 +25,7 @@ pub struct FeedEvent {
     pub commitment: String,
     pub payload: Value,
     pub at: String,
-    /// Entities and payloads that a row of a whole bank speaks for, once somebody asked.
+    /// Entities that a row of a whole bank speaks for, with what filters look at in their payloads, once somebody asked.
     pub members: OnceCell<Vec<(String, Value)>>,
 }
 
@@ -69,30 +69,38 @@ impl FeedEvent {
     }
 }
 
-/// Entities and payloads that a row of a whole bank speaks for.
+/// Members of a bank read at once.
+const MEMBERS: i64 = 5_000;
+
+/// Every entity that a row of a whole bank speaks for, with what filters look at in its payload.
 pub async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, Value)>> {
     let bound = |name: &str| event.payload.get(name).and_then(Value::as_i64);
     let (Some(first), Some(last)) = (bound("first_seq"), bound("last_seq")) else {
         return Ok(Vec::new());
     };
-    let client = pool.get().await?;
-    let rows = client
-        .query(
-            "SELECT entity, payload FROM feed.event
-              WHERE seq BETWEEN $1 AND $2 AND op = 'add' AND topic = $3 AND slot = $4 AND blockhash = $5 AND entity IS NOT NULL
-              ORDER BY entity LIMIT 20000",
-            &[&first, &last, &event.topic, &event.slot, &event.blockhash],
-        )
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            (
-                row.get(0),
-                row.get::<_, Option<Value>>(1).unwrap_or(Value::Null),
+    let mut members = Vec::new();
+    let mut next = first;
+    loop {
+        let client = pool.get().await?;
+        let rows = client
+            .query(
+                "SELECT seq, entity, jsonb_strip_nulls(jsonb_build_object(
+                        'job', payload->'job', 'validator', payload->'validator', 'submitter', payload->'submitter',
+                        'challenger', payload->'challenger', 'jurors', payload->'jurors', 'owner', payload->'owner',
+                        'model', payload->'model'))
+                   FROM feed.event
+                  WHERE seq BETWEEN $1 AND $2 AND op = 'add' AND topic = $3 AND slot = $4 AND blockhash = $5 AND entity IS NOT NULL
+                  ORDER BY seq LIMIT $6",
+                &[&next, &last, &event.topic, &event.slot, &event.blockhash, &MEMBERS],
             )
-        })
-        .collect())
+            .await?;
+        let full = rows.len() as i64 == MEMBERS;
+        next = rows.last().map_or(last, |row| row.get::<_, i64>(0)) + 1;
+        members.extend(rows.iter().map(|row| (row.get(1), row.get(2))));
+        if !full {
+            return Ok(members);
+        }
+    }
 }
 
 /// The next events after one, up to another; at most a page of them.

@@ -159,6 +159,42 @@ fn filters_narrow_and_bank_rows_are_told_per_entity() {
 }
 
 #[test]
+fn a_bank_row_is_told_of_every_member_however_many_there_are() {
+    within(|world| async move {
+        let mut database = database(world).await;
+        let before = publish(&mut database, &[("jobs", "add", Some("B0"), json!({}))]).await;
+        database
+            .batch_execute(
+                r#"INSERT INTO feed.event (seq, topic, op, entity, slot, blockhash, commitment, payload)
+                   SELECT c.next - 1 + n, 'jobs', 'add', 'M' || n, 8, 'big', 'processed',
+                          jsonb_build_object('owner', CASE n WHEN 20999 THEN 'LAST' ELSE 'YOU' END)
+                     FROM feed.counter c, generate_series(1, 21000) n;
+                   UPDATE feed.counter SET next = next + 21000"#,
+            )
+            .await
+            .unwrap();
+        let span = json!({"first_seq": before + 1, "last_seq": before + 21000, "count": 21000});
+        database
+            .execute(
+                "WITH c AS (UPDATE feed.counter SET next = next + 1 RETURNING next - 1 AS seq)
+                 INSERT INTO feed.event (seq, topic, op, slot, blockhash, commitment, payload)
+                 SELECT seq, 'jobs', 'confirm', 8, 'big', 'confirmed', $1 FROM c",
+                &[&span],
+            )
+            .await
+            .unwrap();
+        let mut reader = subscribe(world, &format!("owner=LAST&after={before}")).await;
+        for op in ["add", "confirm"] {
+            let event = reader.next().await;
+            assert_eq!(
+                (event["op"].as_str(), event["entity"].as_str()),
+                (Some(op), Some("M20999"))
+            );
+        }
+    });
+}
+
+#[test]
 fn the_websocket_says_the_same_and_expired_history_is_410() {
     within(|world| async move {
         let mut database = database(world).await;

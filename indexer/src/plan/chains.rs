@@ -2,69 +2,71 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Marks, Plan, slot_i64, status};
+use super::{ChainChange, Marks, Plan, slot_i64, status};
+use crate::tree::Line;
 
 impl Plan {
     /// Compares the chains and marks before and after, once for the whole batch.
     pub(super) fn finish(&mut self) {
-        let before = [
-            std::mem::take(&mut self.state.processed),
-            std::mem::take(&mut self.state.confirmed),
+        let processed = self.state.tree.processed_chain();
+        let confirmed = self.state.tree.confirmed_chain();
+        self.chains = [
+            self.change(&self.state.processed, &processed),
+            self.change(&self.state.confirmed, &confirmed),
         ];
-        let after = [
-            self.state.tree.processed_chain(),
-            self.state.tree.confirmed_chain(),
-        ];
+        self.mark(&processed, &confirmed);
+        self.state.processed = processed;
+        self.state.confirmed = confirmed;
+    }
+
+    fn change(&self, before: &Line, after: &Line) -> ChainChange {
+        let old: BTreeSet<i64> = before.banks.iter().copied().collect();
+        let new: BTreeSet<i64> = after.banks.iter().copied().collect();
         let rooted: BTreeSet<i64> = self.rooted.iter().copied().collect();
-        for (change, (before, after)) in self.chains.iter_mut().zip(before.iter().zip(&after)) {
-            let old: BTreeSet<i64> = before.iter().copied().collect();
-            let new: BTreeSet<i64> = after.iter().copied().collect();
-            change.gone = before
-                .iter()
-                .copied()
-                .filter(|n| !new.contains(n))
-                .collect();
-            change.joined = after.iter().copied().filter(|n| !old.contains(n)).collect();
-            change.switched = change.gone.iter().any(|n| !rooted.contains(n));
-            change.now = after.clone();
-            for number in change.gone.iter().chain(&change.joined) {
-                let info = self
-                    .state
-                    .banks
-                    .get(number)
-                    .or(self.ended.get(number).map(|(info, _)| info));
-                change.entities |= info.map_or(0, |info| info.entities);
-            }
+        let gone: Vec<i64> = old.difference(&new).copied().collect();
+        let filled = self.completed.iter().map(|done| done.number);
+        let joined: Vec<i64> = (new.difference(&old).copied())
+            .chain(filled.filter(|number| old.contains(number) && new.contains(number)))
+            .collect();
+        let switched = gone.iter().any(|number| !rooted.contains(number));
+        let info = |number: &i64| {
+            let ended = self.ended.get(number).map(|(info, _)| info);
+            self.state.banks.get(number).or(ended)
+        };
+        let entities = gone
+            .iter()
+            .chain(&joined)
+            .filter_map(info)
+            .fold(0, |set, info| set | info.entities);
+        ChainChange {
+            gone,
+            joined,
+            now: after.banks.clone(),
+            switched,
+            entities,
         }
-        let [processed, confirmed] = after;
-        let on_processed: BTreeSet<i64> = processed.iter().copied().collect();
+    }
+
+    /// How the rows of all banks are marked now: those that differ are updated, new ones written.
+    fn mark(&mut self, processed: &Line, confirmed: &Line) {
+        let processed: BTreeSet<i64> = processed.banks.iter().copied().collect();
+        let confirmed: BTreeSet<i64> = confirmed.banks.iter().copied().collect();
         let mut marks: BTreeMap<i64, Marks> = BTreeMap::new();
         for node in self.state.tree.nodes() {
             let number = node.bank.number;
-            let status = if node.confirmed {
-                status::CONFIRMED
-            } else {
-                status::PROCESSED
-            };
-            let on_processed = on_processed.contains(&number);
-            marks.insert(
-                number,
-                Marks {
-                    status,
-                    on_processed,
-                    replaced: node.replaced,
+            let now = Marks {
+                status: match node.confirmed {
+                    true => status::CONFIRMED,
+                    false => status::PROCESSED,
                 },
-            );
+                on_processed: processed.contains(&number),
+                on_confirmed: confirmed.contains(&number),
+                replaced: node.replaced,
+            };
+            marks.insert(number, now);
         }
         for (number, (_, status)) in &self.ended {
-            marks.insert(
-                *number,
-                Marks {
-                    status: *status,
-                    on_processed: false,
-                    replaced: false,
-                },
-            );
+            marks.insert(*number, Marks::of(*status));
         }
         let new: BTreeSet<i64> = self.new_slots.iter().map(|s| s.number).collect();
         for (number, now) in &marks {
@@ -79,24 +81,21 @@ impl Plan {
                 self.marks.push((*number, *now));
             }
         }
+        self.write_slots(&marks);
+    }
+
+    fn write_slots(&mut self, marks: &BTreeMap<i64, Marks>) {
         for slot in std::mem::take(&mut self.new_slots) {
-            let decided = Marks {
-                status: slot.fixed.unwrap_or(status::PROCESSED),
-                on_processed: false,
-                replaced: false,
-            };
+            let decided = Marks::of(slot.fixed.unwrap_or(status::PROCESSED));
             let marks = match slot.fixed {
                 Some(_) => decided,
                 None => marks.get(&slot.number).copied().unwrap_or(decided),
             };
-            let entities = self
-                .state
-                .banks
-                .get(&slot.number)
-                .or(self.ended.get(&slot.number).map(|(info, _)| info))
-                .map_or(0, |info| info.entities);
+            let ended = self.ended.get(&slot.number).map(|(info, _)| info);
+            let info = self.state.banks.get(&slot.number).or(ended);
+            let healed = !slot.whole && self.state.is_healed(slot.last_slot);
             self.slots
-                .row(14)
+                .row(15)
                 .i64(slot.number)
                 .i64(slot.slot)
                 .i64(slot.last_slot)
@@ -106,19 +105,18 @@ impl Plan {
                 .unix_seconds(slot.block_time)
                 .i16(marks.status)
                 .bool(marks.on_processed)
+                .bool(marks.on_confirmed)
                 .bool(marks.replaced)
                 .i32(slot.accounts)
-                .i32(entities as i32)
+                .i32(info.map_or(0, |info| info.entities) as i32)
                 .bool(slot.whole)
-                .bool(false);
+                .bool(healed);
         }
-        self.state.processed = processed;
-        self.state.confirmed = confirmed;
     }
 
     /// Slot of the processed head.
     pub fn processed_head(&self) -> (Option<i64>, Option<i64>) {
-        let tip = self.state.processed.last().copied();
+        let tip = self.state.processed.banks.last().copied();
         let slot = tip
             .and_then(|n| self.state.banks.get(&n))
             .map(|info| slot_i64(info.id.slot));

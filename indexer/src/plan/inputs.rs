@@ -68,7 +68,7 @@ impl Plan {
                     .null()
                     .null();
                 self.archive(number, *slot, accounts);
-                self.state.base = Some(Arc::new(accounts.clone()));
+                self.state.base = Some((slot_i64(*slot), Arc::new(accounts.clone())));
                 self.apply(number, Event::Base(base), None, refusals);
             }
             Input::Bank(bank) => {

@@ -1,11 +1,16 @@
 //! From inputs to everything one transaction has to write. Pure: the fork tree decides, the projection
 //! decodes, feed numbers are given; nothing here waits or fails.
 //!
-//! [`inputs`] archives each input and gives it to the tree, [`effects`] follows from what the tree says, [`chains`] sums up.
+//! [`inputs`] archives each input and gives it to the tree, [`effects`] follows from what the tree says, [`content`] projects
+//! accounts, [`chains`] sums up.
 
+mod anomaly;
 mod chains;
+mod content;
 mod effects;
 mod inputs;
+mod known;
+mod lineage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,8 +19,9 @@ use crate::alarms::Alarm;
 use crate::entity::Entity;
 use crate::feed::{Add, FeedRow, Span};
 use crate::holder::Input;
-use crate::projection::{Account, Refused};
-use crate::tree::{BankId, Hash, SlotTree};
+use crate::projection::{Account, Prints, Refused};
+use crate::tree::{BankId, Hash, Line, SlotTree};
+pub use known::{Known, RootedPrint};
 use mythic_interface::state::Key;
 use mythic_postgres::CopyBuffer;
 use mythic_stream::spool::Position;
@@ -31,6 +37,8 @@ pub mod status {
     pub const ORPHANED: i16 = 4;
     pub const DEAD: i16 = 5;
     pub const GAP: i16 = 6;
+    /// Waited in a gap for its link, until there was no room for it.
+    pub const GIVEN_UP: i16 = 7;
 }
 
 /// `kind` of table `archive.event`.
@@ -52,7 +60,30 @@ pub mod kind {
 pub struct Marks {
     pub status: i16,
     pub on_processed: bool,
+    pub on_confirmed: bool,
     pub replaced: bool,
+}
+
+impl Marks {
+    /// Of a bank that is on no unrooted chain.
+    fn of(status: i16) -> Self {
+        Self {
+            status,
+            on_processed: false,
+            on_confirmed: false,
+            replaced: false,
+        }
+    }
+}
+
+/// A base that all rows were compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Healed {
+    /// The slot whose state it is.
+    pub through: i64,
+    pub event: i64,
+    /// The slot that its accounts are archived under.
+    pub base_slot: i64,
 }
 
 /// An unrooted bank: what was written for it.
@@ -67,18 +98,23 @@ pub struct BankInfo {
 }
 
 /// What a writer knows between two transactions; a function of the database's content.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     pub tree: SlotTree,
     pub next_event: i64,
     pub next_feed: i64,
+    /// The banks of the tree.
     pub banks: BTreeMap<i64, BankInfo>,
-    pub quarantine: BTreeSet<Key>,
+    /// What these banks wrote.
+    pub prints: BTreeMap<i64, Arc<Prints>>,
     /// The unrooted chains as the overlays have them.
-    pub processed: Vec<i64>,
-    pub confirmed: Vec<i64>,
-    /// Accounts of the base that the tree waits to apply.
-    pub base: Option<Arc<Vec<Account>>>,
+    pub processed: Line,
+    pub confirmed: Line,
+    pub healed: Option<Healed>,
+    /// Newest rooted slot that was ever in a gap or not whole, healed or not; -1 if there is none.
+    pub doubt_through: i64,
+    /// The base that the tree waits to apply: the slot it is archived under, and its accounts.
+    pub base: Option<(i64, Arc<Vec<Account>>)>,
     pub genesis: Option<Hash>,
     /// How far the log of each producer is read.
     pub positions: BTreeMap<String, Reached>,
@@ -94,6 +130,11 @@ pub struct Reached {
 }
 
 impl State {
+    /// Whether a base has spoken for a slot.
+    fn is_healed(&self, slot: i64) -> bool {
+        self.healed.is_some_and(|healed| slot <= healed.through)
+    }
+
     /// Some content is on its way to finality, so its progress is worth a transaction of its own.
     pub fn busy(&self) -> bool {
         self.banks.values().any(|b| b.entities != 0) || self.tree.base().is_some()
@@ -121,7 +162,27 @@ pub struct BaseWork {
     pub adds: Vec<Add>,
     /// Every account that exists in the base.
     pub present: Vec<Key>,
+    pub refused: Vec<Refused>,
     pub entities: u32,
+}
+
+/// An incomplete bank whose content came after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completed {
+    pub number: i64,
+    pub accounts: i32,
+    pub entities: u32,
+}
+
+/// What becomes of a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapChange {
+    /// It ends at this bank now.
+    Top(BankId),
+    /// All its banks have come.
+    Closed,
+    /// Late banks are not waited for any more.
+    GivenUp,
 }
 
 /// Content that could not be projected.
@@ -152,18 +213,22 @@ pub struct Plan {
     /// Processed, confirmed.
     pub chains: [ChainChange; 2],
     pub marks: Vec<(i64, Marks)>,
-    pub gap_tops: Vec<(i64, Option<BankId>)>,
+    /// By the gap's first slot.
+    pub gaps: Vec<(i64, GapChange)>,
+    pub completed: Vec<Completed>,
+    /// Banks that were rooted after a base had spoken for their slot.
+    pub late: Vec<i64>,
+    pub late_entities: u32,
     pub exactness_changed: bool,
     pub base: Option<BaseWork>,
     pub alarms: Vec<Alarm>,
     pub dead: Vec<DeadLetter>,
-    pub quarantined: BTreeMap<Key, (i64, String)>,
-    pub released: BTreeSet<Key>,
     pub genesis: Option<Hash>,
     pub updates: usize,
     pub banks: usize,
     new_slots: Vec<NewSlot>,
     ended: BTreeMap<i64, (BankInfo, i16)>,
+    known: Known,
 }
 
 #[derive(Debug)]
@@ -183,10 +248,11 @@ struct NewSlot {
 /// Updates the database itself refused, by bank and ordinal, with its reason.
 pub type Refusals = HashMap<i64, HashMap<i32, String>>;
 
-/// Plans the inputs, numbered in the order of the archive.
-pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals) -> Plan {
+/// Plans the inputs, numbered in the order of the archive. `known` has the newest rooted writes of the accounts they change.
+pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals, known: Known) -> Plan {
     let mut plan = Plan {
         state: state.clone(),
+        known,
         ..Plan::default()
     };
     for (number, input) in inputs {

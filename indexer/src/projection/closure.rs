@@ -8,8 +8,8 @@ use crate::entity::table;
 use crate::feed::Topic;
 
 table! {
-    /// The account exists no more.
-    Closure: ClosureRow = "closure" ["pubkey"] {
+    /// The account exists no more. Every closing is kept: an address may be used again.
+    Closure: ClosureRow = "closure" ["pubkey", "slot"] {
         pubkey: Key,
     }
 }

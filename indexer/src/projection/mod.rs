@@ -13,7 +13,9 @@ mod juror;
 mod model;
 mod opening;
 mod output;
+mod print;
 mod treasury;
+mod unreadable;
 mod validator;
 mod vault;
 
@@ -31,6 +33,7 @@ use crate::feed::{Add, Topic};
 
 use fields::amount;
 pub use fields::{Reject, base58};
+pub use print::{Before, Print, Prints};
 
 /// What is known of each table.
 macro_rules! tables {
@@ -63,6 +66,7 @@ tables! {
     Juror => juror::JurorRow,
     Opening => opening::OpeningRow,
     Output => output::OutputRow,
+    Unreadable => unreadable::UnreadableRow,
 }
 
 /// An account as an update shows it.
@@ -95,8 +99,8 @@ pub struct BankChanges {
     /// In the order of the updates.
     pub adds: Vec<Add>,
     pub refused: Vec<Refused>,
-    /// Accounts whose newest content in the bank is good.
-    pub good: Vec<Key>,
+    /// The newest write of each account that the bank changes.
+    pub prints: Prints,
 }
 
 impl BankChanges {
@@ -115,13 +119,16 @@ pub struct At {
 }
 
 /// Projects a bank's updates, in their order. `slot` is the bank's. Updates whose ordinal is in `skip` are
-/// refused unseen (the database would not take them).
-pub fn project_bank(slot: u64, accounts: &[Account], skip: &HashMap<i32, String>) -> BankChanges {
+/// refused unseen (the database would not take them). An update that leaves the account as it was `before` changes nothing:
+/// anyone may name an account of the program in a transaction.
+pub fn project_bank<'a>(
+    slot: u64,
+    accounts: &[Account],
+    skip: &HashMap<i32, String>,
+    before: impl Fn(&Key) -> Before<'a>,
+) -> BankChanges {
     let mut changes = BankChanges::default();
-    let mut places: HashMap<(Entity, Vec<u8>), usize> = HashMap::new();
-    let mut adds: Vec<Option<Add>> = Vec::new();
-    let mut last: HashMap<(Topic, Key), usize> = HashMap::new();
-    let mut verdicts: HashMap<Key, bool> = HashMap::new();
+    let mut folded = Folded::default();
     for (ordinal, account) in (0i32..).zip(accounts) {
         let at = At {
             slot,
@@ -132,47 +139,94 @@ pub fn project_bank(slot: u64, accounts: &[Account], skip: &HashMap<i32, String>
             Some(reason) => Err(Reject::Database(reason.clone())),
             None => project(account, at),
         };
-        verdicts.insert(account.pubkey, projected.is_ok());
-        let projected = match projected {
-            Ok(projected) => projected,
-            Err(reason) => {
-                changes.refused.push(Refused {
-                    pubkey: account.pubkey,
-                    ordinal,
-                    reason,
-                });
-                continue;
-            }
+        let print = print(account, &projected);
+        let known = match changes.prints.get(&account.pubkey) {
+            Some(print) => Before {
+                print: Some(print),
+                certain: true,
+            },
+            None => before(&account.pubkey),
         };
+        // What the database refused, a rebuild knows by its place: each time is noted.
+        let repeatable = !matches!(projected, Err(Reject::Database(_)));
+        if repeatable && known.certain && known.print == Some(&print) {
+            continue;
+        }
+        let was_unreadable = matches!(known.print, Some(Print::Unreadable(_)));
+        let mut projected = projected.unwrap_or_else(|reason| {
+            let mut unreadable = Projected::default();
+            unreadable.unreadable(account, at, Some(reason.to_string()));
+            changes.refused.push(Refused {
+                pubkey: account.pubkey,
+                ordinal,
+                reason,
+            });
+            unreadable
+        });
+        if was_unreadable
+            && projected
+                .rows
+                .iter()
+                .all(|r| r.entity != Entity::Unreadable)
+        {
+            projected.unreadable(account, at, None);
+        }
+        changes.prints.insert(account.pubkey, print);
+        folded.take(projected);
+    }
+    changes.rows = folded.rows;
+    changes.adds = folded.adds.into_iter().flatten().collect();
+    changes
+}
+
+fn print(account: &Account, projected: &Result<Projected, Reject>) -> Print {
+    let projected = match projected {
+        Ok(projected) => projected,
+        Err(reason) => return Print::Unreadable(reason.to_string()),
+    };
+    let state = projected.rows.iter().find(|row| row.entity.is_account());
+    state.map_or(Print::Closed, |row| Print::Readable {
+        entity: row.entity,
+        seq: row.write_seq,
+        lamports: account.lamports,
+    })
+}
+
+/// Rows and announcements of a bank so far.
+#[derive(Default)]
+struct Folded {
+    rows: Vec<Row>,
+    places: HashMap<(Entity, Vec<u8>), usize>,
+    adds: Vec<Option<Add>>,
+    /// Place of the announcement that a later one of its account and topic replaces.
+    last: HashMap<(Topic, Key), usize>,
+}
+
+impl Folded {
+    fn take(&mut self, projected: Projected) {
         for row in projected.rows {
             let key = (row.entity, key_bytes(&row));
-            match places.get(&key) {
+            match self.places.get(&key) {
                 // The first update that shows a transition names its transaction; for the rest the last wins.
                 Some(_) if row.entity == Entity::JobSignature => {}
-                Some(place) => changes.rows[*place] = row,
+                Some(place) => self.rows[*place] = row,
                 None => {
-                    places.insert(key, changes.rows.len());
-                    changes.rows.push(row);
+                    self.places.insert(key, self.rows.len());
+                    self.rows.push(row);
                 }
             }
         }
         for (last_only, add) in projected.adds {
+            let place = self.adds.len();
             if last_only
-                && let Some(earlier) = last.insert((add.topic, add.entity), adds.len())
-                && let Some(place) = adds.get_mut(earlier)
+                && let Some(earlier) = self.last.insert((add.topic, add.entity), place)
+                && let Some(earlier) = self.adds.get_mut(earlier)
             {
-                *place = None;
+                *earlier = None;
             }
-            adds.push(Some(add));
+            self.adds.push(Some(add));
         }
     }
-    changes.adds = adds.into_iter().flatten().collect();
-    changes.good = verdicts
-        .into_iter()
-        .filter_map(|(key, good)| good.then_some(key))
-        .collect();
-    changes.good.sort_unstable();
-    changes
 }
 
 /// The values of a row's primary key, as one string of bytes.
@@ -203,6 +257,22 @@ pub struct Projected {
     pub adds: Vec<(bool, Add)>,
 }
 
+/// What kind of account its first byte says it is.
+pub fn entity_of(data: &[u8]) -> Option<Entity> {
+    Some(match *data.first()? {
+        Job::DISCRIMINATOR => Entity::Job,
+        Validator::DISCRIMINATOR => Entity::Validator,
+        Model::DISCRIMINATOR => Entity::Model,
+        Vault::DISCRIMINATOR => Entity::Vault,
+        SpendGrant::DISCRIMINATOR => Entity::Grant,
+        Dispute::DISCRIMINATOR => Entity::Dispute,
+        Treasury::DISCRIMINATOR => Entity::Treasury,
+        Config::DISCRIMINATOR => Entity::Config,
+        Output::DISCRIMINATOR => Entity::Output,
+        _ => return None,
+    })
+}
+
 /// Projects one update.
 pub fn project(account: &Account, at: At) -> Result<Projected, Reject> {
     let mut out = Projected::default();
@@ -212,17 +282,18 @@ pub fn project(account: &Account, at: At) -> Result<Projected, Reject> {
     }
     let lamports = amount("lamports", account.lamports)?;
     let data = &account.data;
-    match *data.first().ok_or(Reject::Empty)? {
-        Job::DISCRIMINATOR => out.job(account, at, Job::load(data)?, lamports)?,
-        Validator::DISCRIMINATOR => out.validator(account, at, Validator::load(data)?, lamports)?,
-        Model::DISCRIMINATOR => out.model(account, at, Model::load(data)?, lamports)?,
-        Vault::DISCRIMINATOR => out.vault(account, at, Vault::load(data)?, lamports)?,
-        SpendGrant::DISCRIMINATOR => out.grant(account, at, SpendGrant::load(data)?, lamports)?,
-        Dispute::DISCRIMINATOR => out.dispute(account, at, Dispute::load(data)?, lamports)?,
-        Treasury::DISCRIMINATOR => out.treasury(account, at, Treasury::load(data)?, lamports)?,
-        Config::DISCRIMINATOR => out.config(account, at, Config::load(data)?, lamports)?,
-        Output::DISCRIMINATOR => out.output(account, at, Output::load(data)?, lamports)?,
-        other => return Err(Reject::Unknown(other)),
+    let first = *data.first().ok_or(Reject::Empty)?;
+    match entity_of(data).ok_or(Reject::Unknown(first))? {
+        Entity::Job => out.job(account, at, Job::load(data)?, lamports)?,
+        Entity::Validator => out.validator(account, at, Validator::load(data)?, lamports)?,
+        Entity::Model => out.model(account, at, Model::load(data)?, lamports)?,
+        Entity::Vault => out.vault(account, at, Vault::load(data)?, lamports)?,
+        Entity::Grant => out.grant(account, at, SpendGrant::load(data)?, lamports)?,
+        Entity::Dispute => out.dispute(account, at, Dispute::load(data)?, lamports)?,
+        Entity::Treasury => out.treasury(account, at, Treasury::load(data)?, lamports)?,
+        Entity::Config => out.config(account, at, Config::load(data)?, lamports)?,
+        Entity::Output => out.output(account, at, Output::load(data)?, lamports)?,
+        _ => return Err(Reject::Unknown(first)),
     }
     Ok(out)
 }

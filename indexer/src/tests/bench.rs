@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::chain::*;
 use super::postgres::{Database, Server, command};
 use crate::entity::Entity;
-use crate::projection::{Account, project_bank};
+use crate::projection::{Account, Before, project_bank};
 use crate::{IndexerConfig, sql};
 use mythic_postgres::CopyBuffer;
 
@@ -166,7 +166,9 @@ async fn merge_floor(workload: Workload, db: &Database) -> f64 {
             "BEGIN;\n\\copy {ARCHIVE} FROM '{}' (FORMAT binary)\n",
             file("archive").display()
         ));
-        let changes = project_bank(slot, &accounts(workload, slot), &Default::default());
+        let changes = project_bank(slot, &accounts(workload, slot), &Default::default(), |_| {
+            Before::default()
+        });
         for entity in workload.entities {
             let (table, columns) = (entity.table(), sql::columns(*entity));
             let mut rows = CopyBuffer::default();

@@ -268,6 +268,27 @@ impl Chain {
         self.status(slot, fork, SlotStatus::Rooted, 1);
     }
 
+    /// A status whose blockhash the plugin does not know.
+    pub fn unnamed(&mut self, slot: u64, status: SlotStatus) {
+        self.push(Event::Slot(SlotUpdate {
+            slot,
+            generation: 0,
+            status: status.into(),
+            parent: Some(slot.saturating_sub(1)),
+            blockhash: Default::default(),
+            dead_reason: None,
+        }));
+    }
+
+    /// A bank of which one update of `writes` is lost.
+    pub fn incomplete(&mut self, slot: u64, fork: u8, parent: (u64, u8), writes: &[Write]) {
+        let generation = self.create(slot);
+        for write in &writes[1..] {
+            self.update(slot, generation, fork, write, false);
+        }
+        self.seal(slot, fork, parent, generation, writes.len() as u64);
+    }
+
     pub fn dead(&mut self, slot: u64) {
         self.status(slot, 0, SlotStatus::Dead, 1);
     }

@@ -5,11 +5,14 @@ mod bench;
 mod chain;
 mod disputes;
 mod full_disk;
+mod gaps;
+mod hostile;
 mod live;
 mod postgres;
 mod producers;
 mod steps;
 mod tallies;
+mod upkeep;
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +24,7 @@ use crate::db::Session;
 use crate::holder::Holder;
 use crate::lease;
 use crate::plan::Reached;
+use crate::state;
 use crate::writer::{Mode, Step, Writer};
 
 /// Applies everything in the spool, `chunk` inputs a batch, as the service does; `fail_after` stops it before
@@ -82,5 +86,9 @@ async fn drain(
     if !steps.is_empty() {
         writer.apply(steps).await?;
     }
-    Ok(writer.session.fail_after)
+    let left = writer.session.fail_after.take();
+    // Whoever starts here goes on as this writer would.
+    let restored = state::restore(&mut writer.session, &lease.schema, "test").await?;
+    assert_eq!(&restored, writer.state());
+    Ok(left)
 }

@@ -5,26 +5,53 @@
 //! Facts it is built on (Agave 4.2): statuses come late and out of order with seals, `Confirmed` may
 //! precede the seal or never come, an abandoned fork is never announced, a slot can be replayed with
 //! another block, and a restart may abandon whatever was not rooted.
+//!
+//! Nothing becomes final without a link by blockhash. Where finality passes over banks that were not seen there is a gap, and
+//! banks of its slots wait in the tree ("unplaced") until the chain above links them, whatever order they come in.
+//! [`chains`] says which banks a view shows, [`rooting`] what finality does.
 
+mod chains;
+mod rooting;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 /// A blockhash.
 pub type Hash = [u8; 32];
 
-/// How many rooted identities are remembered, to tell a repeated seal from an orphaned bank.
-pub const ROOTED_MEMORY: usize = 1024;
+/// How many rooted banks are remembered, to tell a repeated seal from an orphaned bank.
+pub const ROOTED_MEMORY: usize = 4096;
 
 /// How many confirmations may wait for their bank's seal; beyond it the lowest slots are dropped.
 const PENDING_CONFIRMED_LIMIT: usize = 1024;
+
+/// How many banks may wait below the root for their link; beyond it the lowest slots are given up.
+pub const UNPLACED_LIMIT: usize = 1024;
+
+/// How many gaps are kept open for late banks; beyond it the lowest is given up.
+pub const GAP_LIMIT: usize = 1024;
 
 /// What tells one bank from every other: its slot and its blockhash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BankId {
     pub slot: u64,
     pub hash: Hash,
+}
+
+/// Every bank that a slot can have.
+fn of_slot(slot: u64) -> RangeInclusive<BankId> {
+    let at = |byte| BankId {
+        slot,
+        hash: [byte; 32],
+    };
+    at(0)..=at(0xff)
+}
+
+/// The lowest bank that a slot can have, as a bound.
+fn from_slot(slot: u64) -> BankId {
+    *of_slot(slot).start()
 }
 
 /// A sealed bank. `number` is given in order of arrival and never reused.
@@ -38,7 +65,7 @@ pub struct Bank {
     pub whole: bool,
 }
 
-/// An unrooted bank in the tree.
+/// A bank of the tree: above the root, or unplaced in a gap below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
     pub bank: Bank,
@@ -53,6 +80,30 @@ pub struct Node {
 pub struct Root {
     pub slot: u64,
     pub hash: Option<Hash>,
+}
+
+impl Root {
+    /// Whether `id` may be this bank.
+    fn is(&self, id: BankId) -> bool {
+        self.slot == id.slot && self.hash.is_none_or(|hash| hash == id.hash)
+    }
+}
+
+/// A bank on the rooted chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootedBank {
+    pub hash: Hash,
+    /// Its number, while it is not whole.
+    pub incomplete: Option<i64>,
+}
+
+/// The unrooted part of a chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Numbers of its banks, oldest first.
+    pub banks: Vec<i64>,
+    /// Newest slot of it whose bank was not seen, or is not whole: what was last written there or before may have changed.
+    pub inexact_through: Option<u64>,
 }
 
 /// Startup accounts that wait for our root to reach their slot.
@@ -75,10 +126,12 @@ pub struct TreeState {
     /// A run began and has sealed nothing yet.
     pub run_fresh: bool,
     pub base: Option<PendingBase>,
-    /// Open gaps: the missing bank that would close a gap from above, and the gap's first slot.
-    pub missing: BTreeMap<BankId, u64>,
+    /// Open gaps: first slot, and the newest missing bank.
+    pub gaps: BTreeMap<u64, BankId>,
     /// The newest rooted banks, at most [`ROOTED_MEMORY`].
-    pub rooted: BTreeMap<u64, Hash>,
+    pub rooted: BTreeMap<u64, RootedBank>,
+    /// Banks above the root that do not descend from it.
+    pub dead: BTreeSet<BankId>,
 }
 
 /// What happened, in the order of the producer's log.
@@ -115,6 +168,11 @@ pub enum Effect {
     Added {
         number: i64,
     },
+    /// Bank `number` was not whole; seal `by` has its content.
+    Completed {
+        number: i64,
+        by: i64,
+    },
     /// A seal of a bank that is held or rooted already, or that can't be placed.
     Ignored {
         number: i64,
@@ -129,19 +187,27 @@ pub enum Effect {
     Orphaned {
         number: i64,
     },
+    /// It waited below the root for a link, and there is no room to wait on.
+    GivenUp {
+        number: i64,
+    },
     /// Finality passed over `first..=last` without their banks. `top` is the newest missing bank.
     Gap {
         first: u64,
         last: u64,
         top: BankId,
     },
-    /// A missing bank came late; what is still missing of that gap ends at `top`.
+    /// Missing banks came late; what is still missing of that gap ends at `top`.
     GapShrunk {
         first: u64,
         top: BankId,
     },
     /// All missing banks of the gap have come.
     GapClosed {
+        first: u64,
+    },
+    /// Late banks of this gap are not waited for any more.
+    GapGivenUp {
         first: u64,
     },
     /// Our root has reached the base's slot: compare and mend.
@@ -171,8 +237,9 @@ pub struct SlotTree {
     pending_confirmed: BTreeSet<BankId>,
     run_fresh: bool,
     base: Option<PendingBase>,
-    missing: BTreeMap<BankId, u64>,
-    rooted: BTreeMap<u64, Hash>,
+    gaps: BTreeMap<u64, BankId>,
+    rooted: BTreeMap<u64, RootedBank>,
+    dead: BTreeSet<BankId>,
 }
 
 impl SlotTree {
@@ -184,8 +251,9 @@ impl SlotTree {
             pending_confirmed: state.pending_confirmed,
             run_fresh: state.run_fresh,
             base: state.base,
-            missing: state.missing,
+            gaps: state.gaps,
             rooted: state.rooted,
+            dead: state.dead,
         }
     }
 
@@ -197,8 +265,9 @@ impl SlotTree {
             pending_confirmed: self.pending_confirmed.clone(),
             run_fresh: self.run_fresh,
             base: self.base,
-            missing: self.missing.clone(),
+            gaps: self.gaps.clone(),
             rooted: self.rooted.clone(),
+            dead: self.dead.clone(),
         }
     }
 
@@ -206,9 +275,17 @@ impl SlotTree {
         self.root
     }
 
-    /// The unrooted banks, by slot.
+    /// The banks that are neither rooted nor orphaned, by slot: those above the root, and unplaced ones below it.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
+    }
+
+    pub fn node(&self, id: BankId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    pub fn pending_confirmed(&self) -> &BTreeSet<BankId> {
+        &self.pending_confirmed
     }
 
     pub fn run_fresh(&self) -> bool {
@@ -217,61 +294,6 @@ impl SlotTree {
 
     pub fn base(&self) -> Option<PendingBase> {
         self.base
-    }
-
-    /// The unrooted part of the processed chain, oldest first: the way to the highest sealed slot (ties
-    /// by first arrival) among the banks that the producer has not given up.
-    pub fn processed_chain(&self) -> Vec<i64> {
-        let mut eligible: BTreeSet<BankId> = BTreeSet::new();
-        let mut tip: Option<&Node> = None;
-        // Parents have lower slots, so they are decided before their children.
-        for (id, node) in &self.nodes {
-            let parent = node.bank.parent;
-            if node.replaced || (self.nodes.contains_key(&parent) && !eligible.contains(&parent)) {
-                continue;
-            }
-            eligible.insert(*id);
-            let better = match tip {
-                None => true,
-                Some(best) => {
-                    id.slot > best.bank.id.slot
-                        || (id.slot == best.bank.id.slot && node.bank.number < best.bank.number)
-                }
-            };
-            if better {
-                tip = Some(node);
-            }
-        }
-        self.chain_to(tip)
-    }
-
-    /// The unrooted part of the confirmed chain, oldest first.
-    pub fn confirmed_chain(&self) -> Vec<i64> {
-        self.chain_to(self.confirmed_tip())
-    }
-
-    /// Slot of the newest confirmed bank; the root's where nothing above it is confirmed.
-    pub fn confirmed_slot(&self) -> Option<u64> {
-        self.confirmed_tip()
-            .map(|n| n.bank.id.slot)
-            .or(self.root.map(|r| r.slot))
-    }
-
-    fn confirmed_tip(&self) -> Option<&Node> {
-        self.nodes.values().rev().find(|n| n.confirmed)
-    }
-
-    fn chain_to(&self, tip: Option<&Node>) -> Vec<i64> {
-        let Some(tip) = tip else { return Vec::new() };
-        let mut chain: Vec<i64> = self
-            .path(tip.bank.id)
-            .0
-            .iter()
-            .filter_map(|id| self.nodes.get(id))
-            .map(|n| n.bank.number)
-            .collect();
-        chain.reverse();
-        chain
     }
 
     /// Held ancestors of `id`, itself first (newest first), and the first one that isn't held.
@@ -285,35 +307,25 @@ impl SlotTree {
         (path, at)
     }
 
-    /// The newest confirmed bank below a slot.
-    fn confirmed_below(&self, slot: u64) -> Option<BankId> {
-        self.nodes
-            .range(
-                ..BankId {
-                    slot,
-                    hash: [0; 32],
-                },
-            )
-            .rev()
-            .find(|(_, n)| n.confirmed)
-            .map(|(id, _)| *id)
+    fn above_root(&self, slot: u64) -> bool {
+        self.root.is_none_or(|root| slot > root.slot)
     }
 
-    /// The one bank held at a slot; none if there are several.
-    fn only_at(&self, slot: u64) -> Option<BankId> {
-        let mut at = self.nodes.range(
-            BankId {
-                slot,
-                hash: [0; 32],
-            }..=BankId {
-                slot,
-                hash: [0xff; 32],
-            },
-        );
-        match (at.next(), at.next()) {
-            (Some((id, _)), None) => Some(*id),
-            _ => None,
-        }
+    /// The bank that a status without a hash speaks of: the only one of the slot that the producer has not given up.
+    fn only_at(&self, slot: u64) -> Option<&Node> {
+        let mut standing = self
+            .nodes
+            .range(of_slot(slot))
+            .map(|(_, node)| node)
+            .filter(|node| !node.replaced);
+        standing.next().filter(|_| standing.next().is_none())
+    }
+
+    /// The bank that a root without a hash speaks of: [`Self::only_at`], if it links to the root.
+    fn only_linked_at(&self, slot: u64, parent: Option<u64>) -> Option<BankId> {
+        let bank = self.only_at(slot)?.bank;
+        let linked = self.root.is_some_and(|root| root.is(self.path(bank.id).1));
+        (linked && parent.is_none_or(|parent| parent == bank.parent.slot)).then_some(bank.id)
     }
 
     /// Applies one event.
@@ -328,38 +340,28 @@ impl SlotTree {
                         slot: base.slot,
                         hash: known.map(|bank| bank.hash),
                     });
+                    self.give_up_below(base.slot + 1, &mut out);
+                    self.orphan_beside(base.slot + 1, None, &mut out);
                 }
                 self.base = Some(base);
                 self.base_due(&mut out);
             }
             Event::Sealed(bank) => self.sealed(bank, &mut out),
             Event::Reset { slot } | Event::Dead { slot } => {
-                for (_, node) in self.nodes.range_mut(
-                    BankId {
-                        slot,
-                        hash: [0; 32],
-                    }..=BankId {
-                        slot,
-                        hash: [0xff; 32],
-                    },
-                ) {
+                for (_, node) in self.nodes.range_mut(of_slot(slot)) {
                     node.replaced |= !node.confirmed;
                 }
             }
             Event::Confirmed { slot, hash } => {
-                if let Some(id) = hash
-                    .map(|hash| BankId { slot, hash })
-                    .or_else(|| self.only_at(slot))
-                {
+                let named = hash.map(|hash| BankId { slot, hash });
+                if let Some(id) = named.or_else(|| self.only_at(slot).map(|n| n.bank.id)) {
                     self.confirm(id, &mut out);
                 }
             }
             Event::Rooted { slot, hash, parent } => {
-                if let Some(id) = hash
-                    .map(|hash| BankId { slot, hash })
-                    .or_else(|| self.only_at(slot))
-                {
-                    self.advance_root(id, parent, &mut out);
+                let named = hash.map(|hash| BankId { slot, hash });
+                if let Some(id) = named.or_else(|| self.only_linked_at(slot, parent)) {
+                    self.advance_root(id, &mut out);
                 }
             }
         }
@@ -375,19 +377,23 @@ impl SlotTree {
         }
         if let Some(node) = self.nodes.get_mut(&id) {
             node.replaced = false;
-            out.push(Effect::Ignored { number });
-        } else if self.root.is_some_and(|root| id.slot <= root.slot) {
+            if bank.whole && !node.bank.whole {
+                node.bank.whole = true;
+                let (number, by) = (node.bank.number, number);
+                out.push(Effect::Completed { number, by });
+            } else {
+                out.push(Effect::Ignored { number });
+            }
+        } else if !self.above_root(id.slot) {
             self.sealed_below_root(bank, out);
+        } else if self.dead.contains(&id) {
+            out.push(Effect::Ignored { number });
+        } else if self.may_descend(&bank) {
+            self.hold(bank, out);
         } else {
-            self.nodes.insert(
-                id,
-                Node {
-                    bank,
-                    confirmed: false,
-                    replaced: false,
-                },
-            );
+            self.dead.insert(id);
             out.push(Effect::Added { number });
+            out.push(Effect::Orphaned { number });
         }
         if std::mem::take(&mut self.run_fresh) {
             self.give_up_all_but(id);
@@ -397,50 +403,35 @@ impl SlotTree {
         }
     }
 
-    /// A seal for a slot that finality has passed: missing until now, known, or on a dead fork.
-    fn sealed_below_root(&mut self, bank: Bank, out: &mut Vec<Effect>) {
-        let number = bank.number;
-        if let Some(first) = self.missing.get(&bank.id).copied().filter(|_| bank.whole) {
-            self.missing.remove(&bank.id);
-            self.remember_rooted(bank.id);
-            out.push(Effect::Added { number });
-            out.push(Effect::Confirmed { number });
-            out.push(Effect::Rooted { number });
-            if bank.parent.slot >= first {
-                self.missing.insert(bank.parent, first);
-                out.push(Effect::GapShrunk {
-                    first,
-                    top: bank.parent,
-                });
-            } else {
-                out.push(Effect::GapClosed { first });
-            }
-            return;
-        }
-        let known = self.rooted.get(&bank.id.slot) == Some(&bank.id.hash);
-        let remembered = self
-            .rooted
-            .keys()
-            .next()
-            .is_some_and(|oldest| bank.id.slot >= *oldest);
-        if known || !remembered || self.missing.contains_key(&bank.id) {
-            out.push(Effect::Ignored { number });
-        } else {
-            out.push(Effect::Added { number });
-            out.push(Effect::Orphaned { number });
-        }
+    fn hold(&mut self, bank: Bank, out: &mut Vec<Effect>) {
+        let node = Node {
+            bank,
+            confirmed: false,
+            replaced: false,
+        };
+        self.nodes.insert(bank.id, node);
+        out.push(Effect::Added {
+            number: bank.number,
+        });
     }
 
-    /// The first seal of a run: what it doesn't build on is not in the producer any more.
+    /// The first seal of a run: what it can't build on is not in the producer any more. Below a bank that was not seen, nothing
+    /// is known.
     fn give_up_all_but(&mut self, tip: BankId) {
-        let kept: BTreeSet<BankId> = self.path(tip).0.into_iter().collect();
+        let (path, below) = self.path(tip);
+        let kept: BTreeSet<BankId> = path.into_iter().collect();
+        let hole = self.above_root(below.slot).then_some(below.slot);
         for (id, node) in &mut self.nodes {
-            node.replaced = !node.confirmed && !kept.contains(id);
+            if kept.contains(id) {
+                node.replaced = false;
+            } else if hole.is_none_or(|hole| id.slot >= hole) {
+                node.replaced = !node.confirmed;
+            }
         }
     }
 
     fn confirm(&mut self, id: BankId, out: &mut Vec<Effect>) {
-        if self.root.is_some_and(|root| id.slot <= root.slot) {
+        if !self.above_root(id.slot) || self.dead.contains(&id) {
             return;
         }
         if !self.nodes.contains_key(&id) {
@@ -451,9 +442,8 @@ impl SlotTree {
             return;
         }
         let (path, _) = self.path(id);
-        let tip = self.confirmed_tip().map(|n| n.bank.id);
-        if let Some(tip) = tip.filter(|tip| !path.contains(tip) && !self.path(*tip).0.contains(&id))
-        {
+        let tip = self.confirmed_tip();
+        if let Some(tip) = tip.filter(|tip| self.beside(*tip, id)) {
             out.push(Effect::Alarm(Anomaly::ConfirmedFork {
                 confirmed: tip,
                 other: id,
@@ -468,162 +458,6 @@ impl SlotTree {
                     });
                 }
             }
-        }
-    }
-
-    fn advance_root(&mut self, id: BankId, parent: Option<u64>, out: &mut Vec<Effect>) {
-        if let Some(root) = &mut self.root
-            && id.slot <= root.slot
-        {
-            if id.slot == root.slot {
-                match root.hash {
-                    None => root.hash = Some(id.hash),
-                    Some(hash) if hash != id.hash => {
-                        out.push(Effect::Alarm(Anomaly::RootConflict {
-                            root: id.slot,
-                            other: id,
-                        }));
-                    }
-                    Some(_) => {}
-                }
-                if root.hash == Some(id.hash) {
-                    self.remember_rooted(id);
-                }
-            }
-            return;
-        }
-        let held = self.nodes.contains_key(&id);
-        let start = if held {
-            Some(id)
-        } else {
-            parent
-                .filter(|p| *p < id.slot)
-                .and_then(|p| self.only_at(p))
-                .or_else(|| self.confirmed_below(id.slot))
-        };
-        let (mut path, mut below) = match start {
-            Some(start) => self.path(start),
-            None => (Vec::new(), id),
-        };
-        // First slot that finality has not passed yet.
-        let next = self.root.map_or(0, |root| root.slot + 1);
-        // Down to the root, over whatever is missing: confirmed banks below a gap are on the chain too.
-        while !path.is_empty() {
-            if let Some(root) = self.root
-                && below.slot <= root.slot
-            {
-                let same =
-                    below.slot == root.slot && root.hash.is_none_or(|hash| hash == below.hash);
-                if !same && root.hash.is_some() {
-                    out.push(Effect::Alarm(Anomaly::RootConflict {
-                        root: root.slot,
-                        other: below,
-                    }));
-                }
-                break;
-            }
-            match self.confirmed_below(below.slot) {
-                Some(lower) => {
-                    self.open_gap(lower.slot + 1, below, out);
-                    let (more, bottom) = self.path(lower);
-                    path.extend(more);
-                    below = bottom;
-                }
-                None => {
-                    self.open_gap(next, below, out);
-                    break;
-                }
-            }
-        }
-        for step in path.iter().rev() {
-            if let Some(node) = self.nodes.remove(step) {
-                let number = node.bank.number;
-                if !node.confirmed {
-                    out.push(Effect::Confirmed { number });
-                }
-                out.push(Effect::Rooted { number });
-                self.remember_rooted(*step);
-            }
-        }
-        if !held {
-            let first = path.first().map_or(next, |top| top.slot + 1);
-            self.open_gap(first, id, out);
-        }
-        self.root = Some(Root {
-            slot: id.slot,
-            hash: Some(id.hash),
-        });
-        self.remember_rooted(id);
-        self.orphan_beside(id, out);
-        self.pending_confirmed = self.pending_confirmed.split_off(&BankId {
-            slot: id.slot + 1,
-            hash: [0; 32],
-        });
-        self.base_due(out);
-    }
-
-    fn open_gap(&mut self, first: u64, top: BankId, out: &mut Vec<Effect>) {
-        self.missing.insert(top, first);
-        out.push(Effect::Gap {
-            first,
-            last: top.slot,
-            top,
-        });
-    }
-
-    /// Removes what is neither ancestor nor descendant of the new root. A bank whose line to the root is
-    /// interrupted above the root's slot may still turn out to descend from it.
-    fn orphan_beside(&mut self, root: BankId, out: &mut Vec<Effect>) {
-        let mut kept: BTreeSet<BankId> = BTreeSet::new();
-        let mut orphans: Vec<BankId> = Vec::new();
-        for (id, node) in &self.nodes {
-            let parent = node.bank.parent;
-            let keep = if self.nodes.contains_key(&parent) {
-                kept.contains(&parent)
-            } else {
-                parent == root || parent.slot > root.slot
-            };
-            if keep {
-                kept.insert(*id);
-            } else {
-                orphans.push(*id);
-            }
-        }
-        for id in orphans {
-            if let Some(node) = self.nodes.remove(&id) {
-                out.push(Effect::Orphaned {
-                    number: node.bank.number,
-                });
-            }
-        }
-    }
-
-    fn base_due(&mut self, out: &mut Vec<Effect>) {
-        if let (Some(base), Some(root)) = (self.base, self.root)
-            && base
-                .as_of
-                .map_or(base.slot, |bank| bank.slot.max(base.slot))
-                <= root.slot
-        {
-            self.base = None;
-            let on_chain = |bank: &BankId| {
-                self.rooted.get(&bank.slot) == Some(&bank.hash) || self.missing.contains_key(bank)
-            };
-            let slot = base
-                .as_of
-                .filter(on_chain)
-                .map_or(base.slot, |bank| bank.slot.max(base.slot));
-            out.push(Effect::BaseDue {
-                number: base.number,
-                slot,
-            });
-        }
-    }
-
-    fn remember_rooted(&mut self, id: BankId) {
-        self.rooted.insert(id.slot, id.hash);
-        while self.rooted.len() > ROOTED_MEMORY {
-            self.rooted.pop_first();
         }
     }
 }

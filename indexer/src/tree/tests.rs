@@ -108,15 +108,15 @@ fn a_base_whose_bank_was_orphaned_speaks_only_for_its_own_slot() {
 #[test]
 fn the_processed_chain_is_the_highest_slot_ties_by_first_arrival() {
     let mut tree = line();
-    assert_eq!(tree.processed_chain(), [11, 12, 13]);
+    assert_eq!(tree.processed_chain().banks, [11, 12, 13]);
     tree.apply(Event::Sealed(bank(14, 13, 1, id(11, 0))));
     assert_eq!(
-        tree.processed_chain(),
+        tree.processed_chain().banks,
         [11, 12, 13],
         "same slot, came second"
     );
     tree.apply(Event::Sealed(bank(15, 14, 1, id(13, 1))));
-    assert_eq!(tree.processed_chain(), [11, 14, 15]);
+    assert_eq!(tree.processed_chain().banks, [11, 14, 15]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn confirmed_covers_ancestors_once_oldest_first() {
     );
     assert_eq!(tree.apply(confirmed(id(12, 0))), []);
     assert_eq!(tree.apply(confirmed(id(11, 0))), []);
-    assert_eq!(tree.confirmed_chain(), [11, 12]);
+    assert_eq!(tree.confirmed_chain().banks, [11, 12]);
     assert_eq!(tree.confirmed_slot(), Some(12));
 }
 
@@ -170,7 +170,7 @@ fn rooted_implies_confirmed_and_roots_all_ancestors() {
             hash: Some(id(12, 0).hash)
         })
     );
-    assert_eq!(tree.processed_chain(), [13]);
+    assert_eq!(tree.processed_chain().banks, [13]);
     assert_eq!(tree.apply(rooted(id(12, 0), 11)), [], "said twice");
 }
 
@@ -187,7 +187,7 @@ fn rooting_orphans_what_is_neither_ancestor_nor_descendant() {
             Effect::Orphaned { number: 21 }
         ]
     );
-    assert_eq!(tree.processed_chain(), [13]);
+    assert_eq!(tree.processed_chain().banks, [13]);
 }
 
 #[test]
@@ -205,30 +205,38 @@ fn a_bank_of_a_dead_fork_is_orphaned_even_when_it_comes_late() {
         tree.apply(Event::Sealed(bank(31, 12, 0, id(11, 0)))),
         [Effect::Ignored { number: 31 }]
     );
-    // One that builds on the dead fork at a slot above the root goes when the root moves on.
-    tree.apply(Event::Sealed(bank(32, 14, 1, id(12, 1))));
-    let effects = tree.apply(rooted(id(13, 0), 12));
-    assert!(effects.contains(&Effect::Orphaned { number: 32 }));
+    // One that builds on the dead fork is on no chain either.
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(32, 14, 1, id(12, 1)))),
+        [
+            Effect::Added { number: 32 },
+            Effect::Orphaned { number: 32 }
+        ]
+    );
 }
 
 #[test]
 fn a_replayed_slot_leaves_the_processed_chain_but_may_still_be_rooted() {
     let mut tree = line();
     tree.apply(Event::Reset { slot: 12 });
-    assert_eq!(tree.processed_chain(), [11], "12 and what builds on it");
+    assert_eq!(
+        tree.processed_chain().banks,
+        [11],
+        "12 and what builds on it"
+    );
     tree.apply(Event::Sealed(bank(14, 12, 1, id(11, 0))));
-    assert_eq!(tree.processed_chain(), [11, 14]);
+    assert_eq!(tree.processed_chain().banks, [11, 14]);
     let effects = tree.apply(rooted(id(12, 0), 11));
     assert!(effects.contains(&Effect::Rooted { number: 12 }));
     assert!(effects.contains(&Effect::Orphaned { number: 14 }));
-    assert_eq!(tree.processed_chain(), [13]);
+    assert_eq!(tree.processed_chain().banks, [13]);
 }
 
 #[test]
 fn a_dead_slot_is_no_tip() {
     let mut tree = line();
     tree.apply(Event::Dead { slot: 13 });
-    assert_eq!(tree.processed_chain(), [11, 12]);
+    assert_eq!(tree.processed_chain().banks, [11, 12]);
 }
 
 #[test]
@@ -236,22 +244,26 @@ fn a_confirmed_bank_is_not_given_up_by_a_reset() {
     let mut tree = line();
     tree.apply(confirmed(id(13, 0)));
     tree.apply(Event::Reset { slot: 12 });
-    assert_eq!(tree.processed_chain(), [11, 12, 13]);
+    assert_eq!(tree.processed_chain().banks, [11, 12, 13]);
 }
 
 #[test]
 fn the_first_seal_of_a_new_run_gives_up_what_it_does_not_build_on() {
     let mut tree = line();
     tree.apply(Event::RunStarted);
-    assert_eq!(tree.processed_chain(), [11, 12, 13], "nothing is known yet");
+    assert_eq!(
+        tree.processed_chain().banks,
+        [11, 12, 13],
+        "nothing is known yet"
+    );
     tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
     assert_eq!(
-        tree.processed_chain(),
+        tree.processed_chain().banks,
         [11, 20],
         "although 13 is a higher slot"
     );
     tree.apply(Event::Sealed(bank(21, 13, 1, id(12, 1))));
-    assert_eq!(tree.processed_chain(), [11, 20, 21]);
+    assert_eq!(tree.processed_chain().banks, [11, 20, 21]);
 }
 
 #[test]
@@ -262,64 +274,89 @@ fn a_seal_repeated_in_a_new_run_is_the_same_bank() {
         tree.apply(Event::Sealed(bank(40, 12, 0, id(11, 0)))),
         [Effect::Ignored { number: 40 }]
     );
-    assert_eq!(tree.processed_chain(), [11, 12]);
+    assert_eq!(tree.processed_chain().banks, [11, 12]);
 }
 
 #[test]
-fn finality_passes_over_a_missing_bank() {
-    let mut tree = line();
-    // 14 was lost; 15 builds on it.
-    tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
-    let effects = tree.apply(rooted(id(15, 0), 14));
-    assert!(
-        effects.contains(&Effect::Gap {
-            first: 11,
-            last: 14,
-            top: id(14, 0)
-        }),
-        "{effects:?}"
-    );
-    assert!(effects.contains(&Effect::Rooted { number: 15 }));
-    assert!(
-        effects.contains(&Effect::Orphaned { number: 13 }),
-        "its place is unknown, finality went past it"
-    );
-}
-
-#[test]
-fn confirmed_banks_below_a_gap_are_on_the_chain() {
+fn finality_passes_over_a_missing_bank_and_waits_for_its_link() {
     let mut tree = line();
     tree.apply(confirmed(id(12, 0)));
+    // 14 was lost; 15 builds on it. That 12 was confirmed does not say that 14 builds on it.
     tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
     assert_eq!(
         tree.apply(rooted(id(15, 0), 14)),
         [
             Effect::Gap {
-                first: 13,
+                first: 11,
                 last: 14,
                 top: id(14, 0)
             },
-            Effect::Rooted { number: 11 },
-            Effect::Rooted { number: 12 },
             Effect::Confirmed { number: 15 },
             Effect::Rooted { number: 15 },
-            Effect::Orphaned { number: 13 },
         ]
     );
+    assert_eq!(tree.nodes().count(), 3);
+    assert_eq!(tree.processed_chain(), Line::default());
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(14, 14, 0, id(13, 0)))),
+        [
+            Effect::Added { number: 14 },
+            Effect::Rooted { number: 11 },
+            Effect::Rooted { number: 12 },
+            Effect::Confirmed { number: 13 },
+            Effect::Rooted { number: 13 },
+            Effect::Confirmed { number: 14 },
+            Effect::Rooted { number: 14 },
+            Effect::GapClosed { first: 11 },
+        ]
+    );
+    assert_eq!(tree.nodes().count(), 0);
 }
 
 #[test]
-fn a_root_that_was_never_sealed_is_a_gap_of_its_own() {
-    let mut tree = line();
-    let effects = tree.apply(rooted(id(14, 0), 13));
-    assert!(effects.contains(&Effect::Rooted { number: 13 }));
+fn confirmed_banks_of_an_abandoned_fork_are_never_rooted() {
+    let mut tree = SlotTree::default();
+    tree.apply(base(1, 10, Some(id(10, 0))));
+    for slot in 11..=14 {
+        tree.apply(Event::Sealed(bank(
+            slot as i64,
+            slot,
+            1,
+            id(slot - 1, if slot == 11 { 0 } else { 1 }),
+        )));
+    }
+    tree.apply(confirmed(id(14, 1)));
+    tree.apply(Event::RunStarted);
+    // The chain went on from 10 by 15, which was not seen, and 16.
+    tree.apply(Event::Sealed(bank(20, 16, 0, id(15, 0))));
+    let effects = tree.apply(rooted(id(16, 0), 15));
     assert_eq!(
-        effects.last(),
-        Some(&Effect::Gap {
-            first: 14,
+        effects
+            .iter()
+            .filter(|e| matches!(e, Effect::Rooted { .. }))
+            .count(),
+        1
+    );
+    let effects = tree.apply(Event::Sealed(bank(21, 15, 0, id(10, 0))));
+    for number in 11..=14 {
+        assert!(
+            effects.contains(&Effect::Orphaned { number }),
+            "{effects:?}"
+        );
+    }
+    assert!(effects.contains(&Effect::GapClosed { first: 11 }));
+}
+
+#[test]
+fn a_root_that_was_never_sealed_is_the_top_of_its_gap() {
+    let mut tree = line();
+    assert_eq!(
+        tree.apply(rooted(id(14, 0), 13)),
+        [Effect::Gap {
+            first: 11,
             last: 14,
             top: id(14, 0)
-        })
+        }]
     );
     // What builds on it is on the chain.
     tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
@@ -329,6 +366,211 @@ fn a_root_that_was_never_sealed_is_a_gap_of_its_own() {
             Effect::Confirmed { number: 15 },
             Effect::Rooted { number: 15 }
         ]
+    );
+    let effects = tree.apply(Event::Sealed(bank(14, 14, 0, id(13, 0))));
+    assert_eq!(effects.last(), Some(&Effect::GapClosed { first: 11 }));
+    assert_eq!(
+        effects
+            .iter()
+            .filter(|e| matches!(e, Effect::Rooted { .. }))
+            .count(),
+        4
+    );
+}
+
+#[test]
+fn late_banks_are_kept_in_whatever_order_they_come() {
+    for order in [[11, 12, 13], [13, 12, 11], [12, 11, 13], [11, 13, 12]] {
+        let mut tree = SlotTree::default();
+        tree.apply(base(1, 10, Some(id(10, 0))));
+        tree.apply(Event::Sealed(bank(4, 14, 0, id(13, 0))));
+        tree.apply(rooted(id(14, 0), 13));
+        // Beside them a fork that nobody went on with.
+        tree.apply(Event::Sealed(bank(99, 12, 1, id(11, 0))));
+        let mut all = Vec::new();
+        for slot in order {
+            all.extend(tree.apply(Event::Sealed(bank(slot as i64, slot, 0, id(slot - 1, 0)))));
+        }
+        for number in 11..=13 {
+            assert!(
+                all.contains(&Effect::Rooted { number }),
+                "{order:?}: {all:?}"
+            );
+        }
+        assert!(
+            all.contains(&Effect::Orphaned { number: 99 }),
+            "{order:?}: {all:?}"
+        );
+        assert!(
+            tree.state().gaps.is_empty() && tree.nodes().count() == 0,
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn banks_that_wait_below_the_root_are_bounded_and_named_when_they_are_given_up() {
+    let mut tree = SlotTree::default();
+    tree.apply(base(1, 10, Some(id(10, 0))));
+    let top = 20 + UNPLACED_LIMIT as u64;
+    tree.apply(Event::Sealed(bank(1, top, 0, id(top - 1, 0))));
+    tree.apply(rooted(id(top, 0), top - 1));
+    for slot in 0..UNPLACED_LIMIT as u64 {
+        let effects = tree.apply(Event::Sealed(bank(
+            slot as i64,
+            12 + slot,
+            0,
+            id(11 + slot, 0),
+        )));
+        assert_eq!(effects.len(), 1);
+    }
+    let slot = 13 + UNPLACED_LIMIT as u64;
+    let effects = tree.apply(Event::Sealed(bank(-1, slot, 0, id(slot - 1, 0))));
+    assert_eq!(
+        effects,
+        [Effect::Added { number: -1 }, Effect::GivenUp { number: 0 }]
+    );
+}
+
+#[test]
+fn gaps_are_bounded_and_give_up_what_waits_in_them() {
+    let mut tree = SlotTree::default();
+    tree.apply(base(1, 10, Some(id(10, 0))));
+    tree.apply(rooted(id(15, 0), 14));
+    tree.apply(Event::Sealed(bank(2, 13, 0, id(12, 0))));
+    let mut all = Vec::new();
+    for n in 0..GAP_LIMIT as u64 {
+        all.extend(tree.apply(rooted(id(20 + 5 * n, 0), 19 + 5 * n)));
+    }
+    assert!(all.contains(&Effect::GivenUp { number: 2 }));
+    assert!(all.contains(&Effect::GapGivenUp { first: 11 }));
+    assert_eq!(tree.state().gaps.len(), GAP_LIMIT);
+}
+
+#[test]
+fn a_whole_bank_takes_the_place_of_an_incomplete_one_before_and_after_its_root() {
+    let part = |number, slot, whole| {
+        Event::Sealed(Bank {
+            whole,
+            ..bank(number, slot, 0, id(slot - 1, 0))
+        })
+    };
+    let mut tree = SlotTree::default();
+    tree.apply(base(1, 10, Some(id(10, 0))));
+    tree.apply(part(11, 11, false));
+    tree.apply(part(12, 12, false));
+    assert_eq!(tree.processed_chain().inexact_through, Some(12));
+    assert_eq!(
+        tree.apply(part(20, 11, false)),
+        [Effect::Ignored { number: 20 }]
+    );
+    assert_eq!(
+        tree.apply(part(21, 12, true)),
+        [Effect::Completed { number: 12, by: 21 }]
+    );
+    assert_eq!(tree.processed_chain().inexact_through, Some(11));
+    tree.apply(rooted(id(12, 0), 11));
+    assert_eq!(
+        tree.apply(part(22, 11, true)),
+        [Effect::Completed { number: 11, by: 22 }]
+    );
+    assert_eq!(
+        tree.apply(part(23, 11, true)),
+        [Effect::Ignored { number: 23 }]
+    );
+}
+
+#[test]
+fn a_hole_never_turns_a_view_back_to_the_root() {
+    let mut tree = line();
+    tree.apply(confirmed(id(12, 0)));
+    // A plugin that is loaded again: 14 has no seal.
+    tree.apply(Event::RunStarted);
+    tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
+    let whole = |banks: &[i64], inexact_through| Line {
+        banks: banks.to_vec(),
+        inexact_through,
+    };
+    assert_eq!(tree.processed_chain(), whole(&[11, 12, 13, 15], Some(14)));
+    assert_eq!(tree.confirmed_chain(), whole(&[11, 12], None));
+    tree.apply(confirmed(id(15, 0)));
+    assert_eq!(tree.confirmed_chain(), whole(&[11, 12, 15], Some(14)));
+    // It comes late.
+    tree.apply(Event::Sealed(bank(14, 14, 0, id(13, 0))));
+    assert_eq!(tree.processed_chain(), whole(&[11, 12, 13, 14, 15], None));
+}
+
+#[test]
+fn below_a_hole_a_view_follows_what_is_confirmed() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
+    tree.apply(confirmed(id(12, 1)));
+    tree.apply(Event::Sealed(bank(21, 16, 1, id(15, 1))));
+    assert_eq!(tree.processed_chain().banks, [11, 20, 21]);
+}
+
+#[test]
+fn a_bank_that_cannot_descend_from_the_root_is_never_the_tip() {
+    let mut tree = line();
+    tree.apply(rooted(id(12, 0), 11));
+    for (number, slot, parent) in [
+        (30, 19, id(11, 1)),
+        (31, 20, id(19, 1)),
+        (32, 21, id(12, 7)),
+    ] {
+        assert_eq!(
+            tree.apply(Event::Sealed(bank(number, slot, 1, parent))),
+            [Effect::Added { number }, Effect::Orphaned { number }]
+        );
+    }
+    assert_eq!(tree.processed_chain().banks, [13]);
+    assert_eq!(tree.apply(confirmed(id(19, 1))), []);
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(33, 19, 1, id(11, 1)))),
+        [Effect::Ignored { number: 33 }]
+    );
+    assert_eq!(tree.state().pending_confirmed.len(), 0);
+}
+
+#[test]
+fn a_status_without_a_hash_never_means_a_bank_that_was_given_up() {
+    let unnamed = |slot| Event::Rooted {
+        slot,
+        hash: None,
+        parent: Some(slot - 1),
+    };
+    let mut tree = line();
+    tree.apply(Event::Reset { slot: 12 });
+    assert_eq!(
+        tree.apply(Event::Confirmed {
+            slot: 12,
+            hash: None
+        }),
+        []
+    );
+    tree.apply(Event::RunStarted);
+    tree.apply(Event::Sealed(bank(20, 13, 1, id(12, 1))));
+    assert_eq!(
+        tree.apply(unnamed(12)),
+        [],
+        "12 was dumped, and the other one was not seen"
+    );
+    assert_eq!(
+        tree.apply(unnamed(13)).len(),
+        0,
+        "it does not link to the root"
+    );
+    assert_eq!(tree.apply(unnamed(11)).len(), 2);
+    let effects = tree.apply(rooted(id(13, 1), 12));
+    assert!(effects.contains(&Effect::Rooted { number: 20 }));
+    assert!(effects.contains(&Effect::Gap {
+        first: 12,
+        last: 12,
+        top: id(12, 1)
+    }));
+    assert!(
+        effects.contains(&Effect::Orphaned { number: 12 })
+            && effects.contains(&Effect::Orphaned { number: 13 })
     );
 }
 
@@ -356,7 +598,7 @@ fn missing_banks_that_come_late_close_their_gap() {
     );
     let effects = tree.apply(Event::Sealed(bank(4, 11, 0, id(10, 0))));
     assert_eq!(effects.last(), Some(&Effect::GapClosed { first: 11 }));
-    assert!(tree.state().missing.is_empty());
+    assert!(tree.state().gaps.is_empty());
 }
 
 #[test]
@@ -510,7 +752,7 @@ proptest! {
                         prop_assert!(confirmed.contains(&number), "rooted implies confirmed, said before");
                         prop_assert!(rooted.insert(number), "rooted twice");
                     }
-                    Effect::Orphaned { number } => {
+                    Effect::Orphaned { number } | Effect::GivenUp { number } => {
                         prop_assert!(added.contains(&number) && !rooted.contains(&number));
                         prop_assert!(orphaned.insert(number), "orphaned twice");
                     }
@@ -524,10 +766,12 @@ proptest! {
             root_slot = now;
             let held: BTreeMap<i64, Bank> = tree.nodes().map(|n| (n.bank.number, n.bank)).collect();
             for chain in [tree.processed_chain(), tree.confirmed_chain()] {
-                for pair in chain.windows(2) {
-                    prop_assert_eq!(held[&pair[1]].parent, held[&pair[0]].id);
+                for pair in chain.banks.windows(2) {
+                    let (parent, lower) = (held[&pair[1]].parent, held[&pair[0]].id);
+                    let hole = parent.slot > lower.slot && tree.node(parent).is_none();
+                    prop_assert!(parent == lower || (hole && chain.inexact_through >= Some(parent.slot)));
                 }
-                prop_assert!(chain.iter().all(|n| Some(held[n].id.slot) > root_slot || root_slot.is_none()));
+                prop_assert!(chain.banks.iter().all(|n| Some(held[n].id.slot) > root_slot || root_slot.is_none()));
             }
             // Every bank is in the tree, rooted or orphaned, exactly one of them.
             for number in &added {

@@ -1,5 +1,6 @@
 //! One transaction per batch: fence, archive, projection, overlays, feed, position, or nothing.
 
+mod partitions;
 mod project;
 mod refused;
 mod report;
@@ -11,8 +12,8 @@ use crate::db::Session;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
-use crate::plan::{EPOCH_SLOTS, Plan, Reached, Refusals, State, plan};
-use crate::state;
+use crate::plan::{Plan, Reached, Refusals, State, plan};
+use crate::state::{self, prints};
 
 /// An input and how far the log is read once it is applied.
 #[derive(Clone, Debug)]
@@ -50,8 +51,12 @@ pub struct Writer {
     mode: Mode,
     state: State,
     refusals: Refusals,
+    /// Epochs whose partition of the archive is there.
     epochs: BTreeSet<i64>,
 }
+
+/// Feed events that one transaction removes at most.
+const TRIM_BATCH: i64 = 10_000;
 
 impl Writer {
     /// Takes up where the database is.
@@ -123,7 +128,8 @@ impl Writer {
     pub async fn replay(&mut self, inputs: &[(i64, Input)]) -> Result<(), IndexerError> {
         let mut rest = inputs;
         while !rest.is_empty() {
-            let plan = plan(&self.state, rest, &self.refusals);
+            let known = prints::rooted(&mut self.session, &self.schema, rest).await?;
+            let plan = plan(&self.state, rest, &self.refusals, known);
             let used = plan.used;
             self.commit(plan, BTreeMap::new()).await?;
             rest = &rest[used..];
@@ -136,8 +142,10 @@ impl Writer {
         inputs: &[(i64, Input)],
         steps: &[Step],
     ) -> Result<(usize, Committed), IndexerError> {
-        let plan = plan(&self.state, inputs, &self.refusals);
+        let known = prints::rooted(&mut self.session, &self.schema, inputs).await?;
+        let plan = plan(&self.state, inputs, &self.refusals, known);
         let used = plan.used;
+        self.partitions(&plan.epochs).await?;
         let reached = steps[..used]
             .iter()
             .filter_map(|step| Some((step.producer.to_string(), step.reached?)))
@@ -185,6 +193,8 @@ impl Writer {
             false
         };
         self.project(plan).await?;
+        self.late(plan).await?;
+        self.forget(plan).await?;
         let base = plan.base.as_ref().map(|base| base.slot);
         if base.is_some() {
             self.base(plan, live).await?;
@@ -217,14 +227,6 @@ impl Writer {
     }
 
     async fn archive(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {
-        for epoch in plan.epochs.difference(&self.epochs.clone()) {
-            let (from, to) = (epoch * EPOCH_SLOTS, (epoch + 1) * EPOCH_SLOTS);
-            self.session
-                .batch(&format!(
-                    "CREATE TABLE IF NOT EXISTS archive.account_{epoch} PARTITION OF archive.account FOR VALUES FROM ({from}) TO ({to})"
-                ))
-                .await?;
-        }
         self.session
             .copy(
                 "archive.event (id, kind, run, slot, generation, blockhash, parent_slot, parent_blockhash, block_time, \
@@ -311,15 +313,7 @@ impl Writer {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// Says to whom it may concern (`pipeline.heartbeat`) that this process lives.
-    pub async fn beat(&mut self) -> Result<(), IndexerError> {
-        self.session
-            .query("SELECT pipeline.beat('indexer', true, NULL)", &[])
-            .await
-            .map(drop)
-    }
-
-    /// Says that this writer lives, when there is nothing to write.
+    /// Checks that the lease is still ours, and says that there is nothing to write.
     pub async fn renew(&mut self) -> Result<(), IndexerError> {
         match self.mode {
             Mode::Live { epoch } => self.fence(epoch).await,
@@ -327,21 +321,27 @@ impl Writer {
         }
     }
 
-    /// Removes feed events older than the retention, a bounded number at a time.
-    pub async fn trim_feed(&mut self, hours: u32) -> Result<u64, IndexerError> {
+    /// Removes feed events older than the retention, a bounded number at a time; says whether there may be more.
+    pub async fn trim_feed(&mut self, hours: u32) -> Result<bool, IndexerError> {
         let rows = self
             .session
             .query(
-                "WITH old AS (SELECT seq FROM feed.event WHERE at < now() - make_interval(hours => $1) ORDER BY seq LIMIT 10000),
+                "WITH old AS (SELECT seq FROM feed.event WHERE at < now() - make_interval(hours => $1) ORDER BY seq LIMIT $3),
                  gone AS (DELETE FROM feed.event e USING old WHERE e.seq = old.seq RETURNING e.seq),
                  spans AS (DELETE FROM feed.bank_topic WHERE last_seq <= (SELECT max(seq) FROM gone)
                            AND NOT bank = ANY($2) RETURNING 1),
                  moved AS (UPDATE feed.counter SET oldest = (SELECT max(seq) + 1 FROM gone) WHERE EXISTS (SELECT FROM gone) RETURNING 1)
                  SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM spans), (SELECT count(*) FROM moved)",
-                &[&(hours as i32), &self.state.banks.keys().copied().collect::<Vec<i64>>()],
+                &[
+                    &(hours as i32),
+                    &self.state.banks.keys().copied().collect::<Vec<i64>>(),
+                    &TRIM_BATCH,
+                ],
             )
             .await?;
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0) as u64))
+        Ok(rows
+            .first()
+            .is_some_and(|row| row.get::<_, i64>(0) == TRIM_BATCH))
     }
 }
 

@@ -6,8 +6,10 @@ use super::{Writer, in_set};
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::feed::{FeedRow, Op};
-use crate::plan::Plan;
+use crate::plan::{DeadLetter, GapChange, Plan};
 use crate::sql;
+use crate::state::bank_bytes;
+use crate::tree::Line;
 use mythic_postgres::CopyBuffer;
 
 impl Writer {
@@ -15,25 +17,12 @@ impl Writer {
         let schema = self.schema.clone();
         let slots = format!(
             "{schema}.slot (bank, slot, last_slot, blockhash, parent_slot, parent_blockhash, block_time, status, \
-             on_processed, replaced, accounts, entities, whole, healed)"
+             on_processed, on_confirmed, replaced, accounts, entities, whole, healed)"
         );
         self.session
             .copy(&slots, std::mem::take(&mut plan.slots))
             .await?;
-        if !plan.marks.is_empty() {
-            let numbers: Vec<i64> = plan.marks.iter().map(|(n, _)| *n).collect();
-            let status: Vec<i16> = plan.marks.iter().map(|(_, m)| m.status).collect();
-            let on_processed: Vec<bool> = plan.marks.iter().map(|(_, m)| m.on_processed).collect();
-            let replaced: Vec<bool> = plan.marks.iter().map(|(_, m)| m.replaced).collect();
-            let sql = format!(
-                "UPDATE {schema}.slot s SET status = u.status, on_processed = u.on_processed, replaced = u.replaced
-                 FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::boolean[]) u(bank, status, on_processed, replaced)
-                 WHERE s.bank = u.bank"
-            );
-            self.session
-                .execute(&sql, &[&numbers, &status, &on_processed, &replaced])
-                .await?;
-        }
+        self.mark(plan).await?;
         for (entity, rows) in std::mem::take(&mut plan.hot) {
             self.session.copy(&sql::hot(&schema, entity), rows).await?;
         }
@@ -68,19 +57,98 @@ impl Writer {
                 }
             }
         }
+        self.gaps(plan).await
+    }
+
+    /// How banks stand now, and which of them are whole after all.
+    async fn mark(&mut self, plan: &Plan) -> Result<(), IndexerError> {
+        let schema = self.schema.clone();
+        if !plan.marks.is_empty() {
+            let numbers: Vec<i64> = plan.marks.iter().map(|(n, _)| *n).collect();
+            let status: Vec<i16> = plan.marks.iter().map(|(_, m)| m.status).collect();
+            let on_processed: Vec<bool> = plan.marks.iter().map(|(_, m)| m.on_processed).collect();
+            let on_confirmed: Vec<bool> = plan.marks.iter().map(|(_, m)| m.on_confirmed).collect();
+            let replaced: Vec<bool> = plan.marks.iter().map(|(_, m)| m.replaced).collect();
+            let sql = format!(
+                "UPDATE {schema}.slot s SET status = u.status, on_processed = u.on_processed, on_confirmed = u.on_confirmed, replaced = u.replaced
+                 FROM unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::boolean[], $5::boolean[])
+                      u(bank, status, on_processed, on_confirmed, replaced)
+                 WHERE s.bank = u.bank"
+            );
+            self.session
+                .execute(
+                    &sql,
+                    &[&numbers, &status, &on_processed, &on_confirmed, &replaced],
+                )
+                .await?;
+        }
+        for done in &plan.completed {
+            let sql = format!(
+                "UPDATE {schema}.slot SET whole = true, accounts = $2, entities = $3 WHERE bank = $1"
+            );
+            let entities = done.entities as i32;
+            self.session
+                .execute(&sql, &[&done.number, &done.accounts, &entities])
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn gaps(&mut self, plan: &Plan) -> Result<(), IndexerError> {
+        let schema = self.schema.clone();
+        for (first, change) in &plan.gaps {
+            match change {
+                GapChange::Top(top) => {
+                    let (slot, hash) = (top.slot as i64, top.hash.to_vec());
+                    let sql = format!(
+                        "UPDATE {schema}.slot SET last_slot = $2, parent_slot = $2, parent_blockhash = $3
+                         WHERE status = 6 AND slot = $1"
+                    );
+                    self.session.execute(&sql, &[first, &slot, &hash]).await?;
+                }
+                GapChange::Closed => {
+                    let sql = format!("DELETE FROM {schema}.slot WHERE status = 6 AND slot = $1");
+                    self.session.execute(&sql, &[first]).await?;
+                }
+                GapChange::GivenUp => {
+                    let sql = format!(
+                        "UPDATE {schema}.slot SET parent_slot = NULL, parent_blockhash = NULL WHERE status = 6 AND slot = $1"
+                    );
+                    self.session.execute(&sql, &[first]).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A base has spoken for banks that came after it: what it lacks is closed.
+    pub(super) async fn late(&mut self, plan: &Plan) -> Result<(), IndexerError> {
+        let (Some(healed), false) = (plan.state.healed, plan.late.is_empty()) else {
+            return Ok(());
+        };
+        if in_set(plan.late_entities).any(|entity| entity.is_account()) {
+            self.session
+                .execute(
+                    &sql::late_closures(&self.schema),
+                    &[
+                        &plan.late,
+                        &healed.event,
+                        &healed.base_slot,
+                        &healed.through,
+                    ],
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Clears the hot rows of banks that are rooted, orphaned or given up.
+    pub(super) async fn forget(&mut self, plan: &Plan) -> Result<(), IndexerError> {
         let ended: Vec<i64> = plan.rooted.iter().chain(&plan.orphaned).copied().collect();
         for entity in in_set(plan.ended_entities) {
             self.session
-                .execute(&sql::forget(&schema, entity), &[&ended])
+                .execute(&sql::forget(&self.schema, entity), &[&ended])
                 .await?;
-        }
-        for (first, top) in &plan.gap_tops {
-            let (slot, hash) = (top.map(|t| t.slot as i64), top.map(|t| t.hash.to_vec()));
-            let sql = format!(
-                "UPDATE {schema}.slot SET parent_slot = $2, parent_blockhash = $3::bytea, healed = healed OR $3::bytea IS NULL
-                 WHERE status = 6 AND slot = $1"
-            );
-            self.session.execute(&sql, &[first, &slot, &hash]).await?;
         }
         Ok(())
     }
@@ -123,6 +191,9 @@ impl Writer {
         self.session
             .query(&sql::base_closures(&schema), &[&work.number, &work.slot])
             .await?;
+        self.session
+            .execute(&sql::base_readable(&schema), &[&work.number, &work.slot])
+            .await?;
         for entity in in_set(work.entities) {
             self.session
                 .execute(&sql::forget(&schema, entity), &[&vec![work.number]])
@@ -130,9 +201,18 @@ impl Writer {
         }
         let sql = format!(
             "UPDATE {schema}.slot SET healed = true
-             WHERE NOT healed AND last_slot <= $1 AND (status = 6 OR (status = 3 AND NOT whole))"
+             WHERE NOT healed AND NOT whole AND last_slot <= $1"
         );
         self.session.execute(&sql, &[&work.slot]).await?;
+        let news = work
+            .refused
+            .into_iter()
+            .filter(|r| changed.contains(&r.pubkey[..]));
+        plan.dead.extend(news.map(|refused| DeadLetter {
+            bank: work.number,
+            slot: work.slot,
+            refused,
+        }));
         if live {
             for add in work.adds {
                 if changed.contains(&add.entity[..]) {
@@ -160,25 +240,21 @@ impl Writer {
         let finalized_slot = tree.root().map(|r| r.slot as i64);
         let root_hash = tree.root().and_then(|r| r.hash).map(|h| h.to_vec());
         let base = tree.base();
-        let base_event = base.map(|b| b.number);
-        let base_slot = base.map(|b| b.slot as i64);
         let as_of = base.and_then(|b| b.as_of);
-        let inexact = match plan.exactness_changed {
-            false => String::new(),
-            true => format!(
-                ", inexact_through = COALESCE((SELECT max(last_slot) FROM {schema}.slot
-                   WHERE NOT healed AND (status = 6 OR (status = 3 AND NOT whole))), -1)"
-            ),
-        };
-        let sql = format!(
+        let through = |chain: &Line| chain.inexact_through.map_or(-1, |slot| slot as i64);
+        let healed = plan.state.healed;
+        let mut sql = format!(
             "UPDATE {schema}.head SET processed_bank = $1, processed_slot = $2, confirmed_slot = $3, finalized_slot = $4,
              root_hash = $5, run_fresh = $6, base_event = $7, base_slot = $8, base_as_of_slot = $9, base_as_of_hash = $10,
-             last_event = $11{inexact}"
+             last_event = $11, processed_inexact_through = $12, confirmed_inexact_through = $13, doubt_through = $14,
+             healed_through = $15, healed_event = $16, healed_base_slot = $17, pending_confirmed = $18"
         );
-        let last_event = plan.state.next_event - 1;
-        let as_of_slot = as_of.map(|b| b.slot as i64);
-        let as_of_hash = as_of.map(|b| b.hash.to_vec());
-        let run_fresh = tree.run_fresh();
+        if plan.exactness_changed {
+            sql += &format!(
+                ", inexact_through = COALESCE((SELECT max(last_slot) FROM {schema}.slot
+                   WHERE NOT healed AND (status = 6 OR (status = 3 AND NOT whole))), -1)"
+            );
+        }
         self.session
             .execute(
                 &sql,
@@ -188,12 +264,19 @@ impl Writer {
                     &confirmed_slot,
                     &finalized_slot,
                     &root_hash,
-                    &run_fresh,
-                    &base_event,
-                    &base_slot,
-                    &as_of_slot,
-                    &as_of_hash,
-                    &last_event,
+                    &tree.run_fresh(),
+                    &base.map(|b| b.number),
+                    &base.map(|b| b.slot as i64),
+                    &as_of.map(|b| b.slot as i64),
+                    &as_of.map(|b| b.hash.to_vec()),
+                    &(plan.state.next_event - 1),
+                    &through(&plan.state.processed),
+                    &through(&plan.state.confirmed),
+                    &plan.state.doubt_through,
+                    &healed.map(|h| h.through),
+                    &healed.map(|h| h.event),
+                    &healed.map(|h| h.base_slot),
+                    &bank_bytes(tree.pending_confirmed()),
                 ],
             )
             .await?;

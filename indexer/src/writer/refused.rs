@@ -6,6 +6,7 @@ use super::Writer;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
+use crate::projection::{Before, project_bank};
 use crate::sql;
 use mythic_postgres::CopyBuffer;
 
@@ -35,7 +36,7 @@ impl Writer {
                     .filter(|o| !chosen.contains(o))
                     .map(|o| (*o, String::new())),
             );
-            let changes = crate::projection::project_bank(bank.id.slot, &bank.accounts, &skip);
+            let changes = project_bank(bank.id.slot, &bank.accounts, &skip, |_| Before::default());
             let mut rows: std::collections::BTreeMap<Entity, CopyBuffer> = Default::default();
             for row in &changes.rows {
                 row.write(*number, rows.entry(row.entity).or_default());

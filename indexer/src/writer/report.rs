@@ -27,24 +27,6 @@ impl Writer {
                 dead,
             )
             .await?;
-        for (key, (slot, reason)) in &plan.quarantined {
-            self.session
-                .execute(
-                    "INSERT INTO pipeline.quarantine (pubkey, slot, reason) VALUES ($1, $2, $3)
-                     ON CONFLICT (pubkey) DO UPDATE SET slot = EXCLUDED.slot, reason = EXCLUDED.reason, at = now()",
-                    &[&&key[..], slot, reason],
-                )
-                .await?;
-        }
-        if !plan.released.is_empty() {
-            let keys: Vec<&[u8]> = plan.released.iter().map(|k| &k[..]).collect();
-            self.session
-                .execute(
-                    "DELETE FROM pipeline.quarantine WHERE pubkey = ANY($1)",
-                    &[&keys],
-                )
-                .await?;
-        }
         for alarm in &plan.alarms {
             let kind = alarm.kind.as_str();
             tracing::warn!(kind, slot = alarm.slot, "{}", alarm.detail);

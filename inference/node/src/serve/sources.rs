@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 
 /// Prompts that are waited for at the same time.
 const ALL: usize = 8;
-/// Of these, from one server that is no gateway of ours.
+/// Of these, from servers that are no gateways of ours: however many they are, our own gateways' jobs are taken.
+const STRANGERS: usize = 4;
+/// Of these, from one such server.
 const FROM_ONE: usize = 2;
 /// Of these, for one owner's jobs.
 const FOR_ONE: usize = 2;
@@ -60,14 +62,11 @@ impl Sources {
         let count =
             |f: &dyn Fn(&Whose) -> bool| waits.running.iter().filter(|wait| f(wait)).count();
         let rests = waits.failed.get(source).is_some_and(|f| f.until > now);
-        let share = match known {
-            true => ALL,
-            false => FROM_ONE,
-        };
-        !rests
-            && waits.running.len() < ALL
-            && count(&|(origin, _)| origin == source) < share
-            && (known || count(&|(_, who)| who == owner) < FOR_ONE)
+        let room = known
+            || count(&|(origin, _)| !self.known.contains(origin)) < STRANGERS
+                && count(&|(origin, _)| origin == source) < FROM_ONE
+                && count(&|(_, who)| who == owner) < FOR_ONE;
+        !rests && waits.running.len() < ALL && room
     }
 
     /// A wait for a prompt; `None` if there may be no more now.
@@ -141,7 +140,9 @@ mod tests {
         assert!(begin(2, 4).is_none(), "one server");
         kept.push(begin(3, 3).unwrap());
         assert!(begin(4, 3).is_none(), "one owner");
-        kept.extend((0..5).map(|_| begin(1, 9).unwrap()));
+        kept.push(begin(4, 4).unwrap());
+        assert!(begin(5, 5).is_none(), "strangers together");
+        kept.extend((0..4).map(|_| begin(1, 9).unwrap()));
         assert!(begin(1, 9).is_none(), "all together");
         kept.clear();
         assert!(begin(2, 4).is_some());

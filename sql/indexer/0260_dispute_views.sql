@@ -1,6 +1,6 @@
 -- run: views
 -- Disputes with their juries, openings and output, what was slashed and burned, and the sums over days: schema `analytics`,
--- with the manners of 0040_views.sql.
+-- with the manners of 0240_views.sql.
 
 DO $build$
 DECLARE
@@ -26,14 +26,18 @@ SELECT analytics.base58(d.pubkey) AS id, d.pubkey AS id_key, analytics.base58(d.
        CASE d.verdict WHEN 1 THEN 'guilty' WHEN 2 THEN 'not_guilty' WHEN 3 THEN 'void' WHEN 4 THEN 'fault' END AS verdict,
        encode(d.fingerprint, 'hex') AS fingerprint, d.jury_seats, d.bond_lamports, d.slashed_lamports, d.challenger_lamports,
        d.jurors_lamports, d.submitter_lamports, d.burned_lamports, d.opened_slot, d.completed_slot, d.resolved_slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.opened_slot AND NOT s.gap) AS opened_at,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.resolved_slot AND NOT s.gap) AS resolved_at,
-       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = d.pubkey AND (x.slot, x.ordinal) > (d.slot, d.ordinal)) AS closed_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.opened_slot AND NOT s.gap LIMIT 1) AS opened_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.resolved_slot AND NOT s.gap LIMIT 1) AS resolved_at,
+       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = d.pubkey AND (x.slot, x.ordinal) > (d.slot, d.ordinal)
+         ORDER BY x.slot, x.ordinal LIMIT 1) AS closed_slot,
        d.slot, d.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = d.bank), 'finalized') AS commitment,
-       d.exact AND d.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = d.pubkey) AS exact,
+       d.exact AND d.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = d.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (d.slot, d.ordinal))
+               AND COALESCE((SELECT x.exact FROM closure_%1$s x WHERE x.pubkey = d.pubkey AND (x.slot, x.ordinal) > (d.slot, d.ordinal)
+                              ORDER BY x.slot, x.ordinal LIMIT 1), true) AS exact,
        CASE d.ground WHEN 1 THEN 'jury' WHEN 2 THEN 'unanswered' WHEN 3 THEN 'no_thresholds' WHEN 4 THEN 'overtaken'
             WHEN 5 THEN 'fault' END AS ground,
        analytics.base58(d.model) AS model, d.model AS model_key, d.challenger AS challenger_key, d.submitter AS submitter_key,
@@ -64,7 +68,7 @@ FOR burn IN SELECT * FROM (VALUES
 ) v(kind, origin, slot, lamports) LOOP
     burns := burns || format($v$
         SELECT %4$L::text AS kind, analytics.base58(b.pubkey) AS account, b.pubkey AS account_key, b.%6$I AS slot,
-               (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = b.%6$I AND NOT s.gap) AS at, %7$s AS lamports
+               (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = b.%6$I AND NOT s.gap LIMIT 1) AS at, %7$s AS lamports
         FROM %5$s_%3$s b WHERE %7$s > 0 AND b.%6$I IS NOT NULL
         $v$, c, part.schema, part.suffix, burn.kind, burn.origin, burn.slot, burn.lamports);
     IF part.schema = 'listing' THEN
@@ -90,8 +94,11 @@ SELECT analytics.base58(u.pubkey) AS dispute, u.pubkey AS dispute_key, analytics
        u.slot, u.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = u.bank), 'finalized') AS commitment,
-       u.exact AND u.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = u.pubkey) AS exact
+       u.exact AND u.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = u.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (u.slot, u.ordinal))
+               AND COALESCE((SELECT x.exact FROM closure_%1$s x WHERE x.pubkey = u.pubkey AND (x.slot, x.ordinal) > (u.slot, u.ordinal)
+                              ORDER BY x.slot, x.ordinal LIMIT 1), true) AS exact
 FROM juror_%1$s u
 $v$, c);
 
@@ -101,8 +108,11 @@ SELECT analytics.base58(o.pubkey) AS dispute, o.pubkey AS dispute_key, analytics
        o.position, o.named, o.token IS NOT NULL AS shown, o.token, o.ids, o.logits, o.slot, o.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = o.bank), 'finalized') AS commitment,
-       o.exact AND o.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = o.pubkey) AS exact
+       o.exact AND o.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = o.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (o.slot, o.ordinal))
+               AND COALESCE((SELECT x.exact FROM closure_%1$s x WHERE x.pubkey = o.pubkey AND (x.slot, x.ordinal) > (o.slot, o.ordinal)
+                              ORDER BY x.slot, x.ordinal LIMIT 1), true) AS exact
 FROM opening_%1$s o
 $v$, c);
 
@@ -111,12 +121,16 @@ CREATE OR REPLACE VIEW analytics.outputs_%1$s AS
 SELECT analytics.base58(o.pubkey) AS id, o.pubkey AS id_key, analytics.base58(o.job) AS job, o.job AS job_key,
        analytics.base58(o.rent_payer) AS rent_payer, encode(o.fingerprint, 'hex') AS fingerprint, o.page, o.token_count, o.tokens,
        o.chunks AS chunks_posted, o.chunks_total AS chunks_posted_on_all_pages, o.updated_slot, o.completed_slot,
-       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = o.pubkey AND (x.slot, x.ordinal) > (o.slot, o.ordinal)) AS closed_slot,
+       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = o.pubkey AND (x.slot, x.ordinal) > (o.slot, o.ordinal)
+         ORDER BY x.slot, x.ordinal LIMIT 1) AS closed_slot,
        o.slot, o.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = o.bank), 'finalized') AS commitment,
-       o.exact AND o.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = o.pubkey) AS exact,
+       o.exact AND o.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = o.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (o.slot, o.ordinal))
+               AND COALESCE((SELECT x.exact FROM closure_%1$s x WHERE x.pubkey = o.pubkey AND (x.slot, x.ordinal) > (o.slot, o.ordinal)
+                              ORDER BY x.slot, x.ordinal LIMIT 1), true) AS exact,
        o.lamports
 FROM output_%1$s o
 $v$, c);

@@ -4,7 +4,7 @@
 --
 -- Schema `listing` holds the same rows in parts, for whoever wants the first N of a sorted list: NAME_processed_rooted and
 -- NAME_processed_unrooted, NAME_confirmed_…, NAME_finalized. Take the first N of each part.
--- Disputes, burns and sums over days are in 0120_dispute_views.sql.
+-- Disputes, burns and sums over days are in 0260_dispute_views.sql.
 --
 -- Each view exists as NAME_processed, NAME_confirmed, NAME_finalized (state at that commitment) and
 -- NAME (= NAME_processed). Keys are base58 text; `…_key` columns are the same key as bytes and indexed.
@@ -16,6 +16,11 @@ DO $build$
 DECLARE
     c text;
     part record;
+    -- Of a job j: the slot in which its account was first closed after its last row.
+    closing CONSTANT text := '(SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)
+         ORDER BY x.slot, x.ordinal LIMIT 1)';
+    -- The slot in which its address was used again: closed by then, even if nobody saw it.
+    reuse CONSTANT text := '(SELECT min(b.requested_slot) FROM job_%1$s b WHERE b.pubkey = j.pubkey AND b.requested_slot > j.requested_slot)';
 BEGIN
 FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
 
@@ -27,13 +32,13 @@ SELECT s.slot, s.last_slot, analytics.base58(s.blockhash) AS blockhash, s.parent
        s.status = 6 AS gap, s.healed, s.whole AND s.status <> 6 AS exact, s.accounts AS account_updates
 FROM slot s WHERE %2$s
 $v$, c, CASE c WHEN 'processed' THEN 's.status IN (3, 6) OR s.on_processed'
-               WHEN 'confirmed' THEN 's.status IN (2, 3, 6)' ELSE 's.status IN (3, 6)' END);
+               WHEN 'confirmed' THEN 's.status IN (3, 6) OR s.on_confirmed' ELSE 's.status IN (3, 6)' END);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.job_events_%1$s AS
 SELECT analytics.base58(j.pubkey) AS job, j.pubkey AS job_key, j.requested_slot, e.step, e.status, e.slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap) AS at,
-       COALESCE((SELECT s.commitment FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap), 'finalized') AS commitment,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap LIMIT 1) AS at,
+       COALESCE((SELECT s.commitment FROM analytics.slots_%1$s s WHERE s.slot = e.slot AND NOT s.gap LIMIT 1), 'finalized') AS commitment,
        (SELECT analytics.base58(g.signature) FROM job_signature_%1$s g
          WHERE g.pubkey = j.pubkey AND g.requested_slot = j.requested_slot AND g.step = e.step) AS signature
 FROM job_%1$s j CROSS JOIN LATERAL (VALUES
@@ -47,7 +52,7 @@ $v$, c);
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.validator_stake_%1$s AS
 SELECT analytics.base58(pubkey) AS validator, pubkey AS validator_key, analytics.base58(authority) AS authority, slot, ordinal,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.slot AND NOT s.gap) AS at, stake, activating, unbonding,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.slot AND NOT s.gap LIMIT 1) AS at, stake, activating, unbonding,
        stake - COALESCE(before_stake, 0) AS stake_change, exact
 FROM (SELECT t.*, lag(stake) OVER w AS before_stake, lag(activating) OVER w AS before_activating, lag(unbonding) OVER w AS before_unbonding
       FROM validator_stake_%1$s t WINDOW w AS (PARTITION BY pubkey ORDER BY slot, ordinal)) d
@@ -60,8 +65,9 @@ SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.
        v.balance, v.held, v.open_jobs, v.deposited, v.withdrawn, v.spent, v.created_slot, v.slot, v.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = v.bank), 'finalized') AS commitment,
-       v.exact AND v.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = v.pubkey) AS exact,
+       v.exact AND v.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = v.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (v.slot, v.ordinal)) AS exact,
        v.lamports
 FROM vault_%1$s v
 WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal))
@@ -75,8 +81,9 @@ SELECT analytics.base58(g.pubkey) AS id, g.pubkey AS id_key, analytics.base58(g.
        g.slot, g.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = g.bank), 'finalized') AS commitment,
-       g.exact AND g.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = g.pubkey) AS exact,
+       g.exact AND g.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = g.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (g.slot, g.ordinal)) AS exact,
        g.lamports
 FROM spend_grant_%1$s g
 WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = g.pubkey AND (x.slot, x.ordinal) > (g.slot, g.ordinal))
@@ -128,22 +135,28 @@ SELECT analytics.base58(j.pubkey) AS id, j.pubkey AS id_key,
        encode(j.output_root, 'hex') AS output_root, encode(j.fingerprint, 'hex') AS fingerprint,
        j.requested_slot, j.accepted_slot, j.cancel_slot, j.submitted_slot, j.disputed_slot, j.ended_slot,
        j.deadline_slot, j.window_slots, j.window_end_slot, j.open_disputes,
-       (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)) AS closed_slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.requested_slot AND NOT s.gap) AS requested_at,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.accepted_slot AND NOT s.gap) AS accepted_at,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.submitted_slot AND NOT s.gap) AS submitted_at,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.ended_slot AND NOT s.gap) AS ended_at,
+       least(%4$s, %5$s) AS closed_slot,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.requested_slot AND NOT s.gap LIMIT 1) AS requested_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.accepted_slot AND NOT s.gap LIMIT 1) AS accepted_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.submitted_slot AND NOT s.gap LIMIT 1) AS submitted_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.ended_slot AND NOT s.gap LIMIT 1) AS ended_at,
        (SELECT jsonb_agg(jsonb_build_object('status', e.status, 'slot', e.slot, 'at', e.at, 'commitment', e.commitment,
                                             'signature', e.signature) ORDER BY e.step)
           FROM analytics.job_events_%1$s e WHERE e.job_key = j.pubkey AND e.requested_slot = j.requested_slot) AS transitions,
-       j.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.slot AND NOT s.gap) AS updated_at, j.write_seq,
-       j.exact AND j.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = j.pubkey) AS exact,
+       j.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.slot AND NOT s.gap LIMIT 1) AS updated_at, j.write_seq,
+       j.exact AND j.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = j.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (j.slot, j.ordinal) AND q.slot <= COALESCE(%4$s, q.slot))
+               AND COALESCE((SELECT x.exact AND NOT EXISTS (SELECT FROM job_%1$s b WHERE b.pubkey = j.pubkey
+                                                            AND b.requested_slot > j.requested_slot AND b.requested_slot < x.slot)
+                               FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)
+                              ORDER BY x.slot, x.ordinal LIMIT 1),
+                            NOT EXISTS (SELECT FROM job_%1$s b WHERE b.pubkey = j.pubkey AND b.requested_slot > j.requested_slot)) AS exact,
        j.lamports, j.status AS status_code,
        (SELECT analytics.base58(d.pubkey) FROM dispute_%1$s d WHERE d.job = j.pubkey
          ORDER BY COALESCE(d.verdict IN (1, 4), false) DESC, d.opened_slot DESC, d.pubkey LIMIT 1) AS dispute
 FROM job_%3$s j
-$v$, c, part.schema, part.suffix);
+$v$, c, part.schema, part.suffix, format(closing, c), format(reuse, c));
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW %2$I.fingerprints_%3$s AS
@@ -167,12 +180,13 @@ SELECT analytics.base58(m.pubkey) AS id, m.pubkey AS id_key, encode(m.identity, 
        encode(m.weights_hash, 'hex') AS weights_hash, encode(m.tokenizer_hash, 'hex') AS tokenizer_hash,
        encode(m.template_hash, 'hex') AS template_hash, m.quantisation, m.kernel_profile, m.eos_ids, m.context_length,
        m.max_job_tokens, m.error_ppm, m.miss_ppm, m.commit_slots, m.min_vram_mib, m.registered_slot, m.retired_slot,
-       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap) AS registered_at,
+       (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = m.registered_slot AND NOT s.gap LIMIT 1) AS registered_at,
        m.burned_lamports, m.slot, m.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = m.bank), 'finalized') AS commitment,
-       m.exact AND m.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = m.pubkey) AS exact
+       m.exact AND m.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = m.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (m.slot, m.ordinal)) AS exact
 FROM model_%3$s m
 WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = m.pubkey AND (x.slot, x.ordinal) > (m.slot, m.ordinal))
 $v$, c, part.schema, part.suffix);
@@ -185,15 +199,17 @@ SELECT analytics.base58(v.pubkey) AS id, v.pubkey AS id_key, analytics.base58(v.
        v.claimable, v.owed_foundation, v.owed_burn, v.gpu_name, v.vram_mib, v.endpoint, v.models,
        CASE v.status WHEN 1 THEN 'active' WHEN 2 THEN 'jailed' END AS status,
        v.jobs_settled, v.jobs_missed, v.jobs_declined, v.earned, v.slashed,
-       v.registered_slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = v.registered_slot AND NOT s.gap) AS registered_at,
+       v.registered_slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = v.registered_slot AND NOT s.gap LIMIT 1) AS registered_at,
        v.jailed_until, v.slot, v.write_seq,
        COALESCE((SELECT CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' ELSE 'finalized' END
                    FROM slot s WHERE s.bank = v.bank), 'finalized') AS commitment,
-       v.exact AND v.slot > (SELECT inexact_through FROM head)
-               AND NOT EXISTS (SELECT FROM pipeline.quarantine q WHERE q.pubkey = v.pubkey) AS exact,
+       v.exact AND v.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = v.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (v.slot, v.ordinal)) AS exact,
        v.lamports
 FROM validator_%3$s v
-WHERE (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal)) IS NULL
+WHERE (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal)
+         ORDER BY x.slot, x.ordinal LIMIT 1) IS NULL
 $v$, c, part.schema, part.suffix);
 
 END LOOP;
@@ -211,11 +227,13 @@ SELECT h.processed_slot, h.confirmed_slot, h.finalized_slot,
        (SELECT count(*) FROM slot WHERE status = 6 AND NOT healed) AS gaps_open,
        nullif(h.inexact_through, -1) AS inexact_through,
        (SELECT count(*) FROM pipeline.dead_letter) AS dead_letters,
-       (SELECT count(*) FROM pipeline.quarantine) AS quarantined,
+       (SELECT count(*) FROM unreadable_processed WHERE reason IS NOT NULL) AS quarantined,
        (SELECT count(*) FROM pipeline.alarm WHERE cleared_at IS NULL) AS alarms,
        (SELECT next - 1 FROM feed.counter) AS feed_seq,
        (SELECT oldest FROM feed.counter) AS feed_oldest,
-       analytics.base58((SELECT genesis_hash FROM pipeline.chain)) AS genesis_hash
+       analytics.base58((SELECT genesis_hash FROM pipeline.chain)) AS genesis_hash,
+       nullif(h.processed_inexact_through, -1) AS processed_inexact_through,
+       nullif(h.confirmed_inexact_through, -1) AS confirmed_inexact_through
 FROM head h;
 
 -- Every bank ever sealed, orphaned and dead ones too.
@@ -223,7 +241,7 @@ CREATE OR REPLACE VIEW analytics.banks AS
 SELECT s.bank, s.slot, s.last_slot, analytics.base58(s.blockhash) AS blockhash, s.parent_slot,
        analytics.base58(s.parent_blockhash) AS parent_blockhash, s.block_time AS at,
        CASE s.status WHEN 1 THEN 'processed' WHEN 2 THEN 'confirmed' WHEN 3 THEN 'finalized' WHEN 4 THEN 'orphaned'
-            WHEN 5 THEN 'dead' WHEN 6 THEN 'gap' END AS status,
+            WHEN 5 THEN 'dead' WHEN 6 THEN 'gap' WHEN 7 THEN 'given_up' END AS status,
        s.whole, s.healed, s.accounts AS account_updates
 FROM slot s;
 

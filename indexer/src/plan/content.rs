@@ -1,0 +1,210 @@
+//! Contents of banks and bases to archive rows, hot rows and announcements.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::{
+    BankInfo, BaseWork, Completed, DeadLetter, Healed, Marks, NewSlot, Plan, slot_i64, status,
+};
+use crate::entity::Entity;
+use crate::feed::{Add, FeedRow, Op, Span};
+use crate::holder::SealedBank;
+use crate::projection::{At, Refused, project, project_bank};
+use crate::tree::BankId;
+
+/// Updates that the database refused, by ordinal, with its reason.
+type Skip = HashMap<i32, String>;
+
+/// What a bank's content came to.
+struct Content {
+    entities: u32,
+    spans: Vec<Span>,
+}
+
+impl Plan {
+    pub(super) fn add_bank(&mut self, number: i64, bank: &SealedBank, skip: &Skip) {
+        let content = self.content((number, number), bank, skip);
+        let info = BankInfo {
+            id: bank.id,
+            entities: content.entities,
+            spans: content.spans,
+            whole: bank.whole,
+            marks: Marks::of(status::PROCESSED),
+        };
+        self.state.banks.insert(number, info);
+        let slot = slot_i64(bank.id.slot);
+        self.new_slots.push(NewSlot {
+            number,
+            slot,
+            last_slot: slot,
+            hash: Some(bank.id.hash),
+            parent: Some(bank.parent),
+            block_time: bank.block_time,
+            accounts: bank.accounts.len() as i32,
+            whole: bank.whole,
+            fixed: None,
+        });
+    }
+
+    /// Gives a bank that was not whole its content, from a later seal of it: (the bank, the seal).
+    pub(super) fn complete_bank(
+        &mut self,
+        (number, by): (i64, i64),
+        bank: &SealedBank,
+        skip: &Skip,
+    ) {
+        let content = self.content((number, by), bank, skip);
+        self.completed.push(Completed {
+            number,
+            accounts: bank.accounts.len() as i32,
+            entities: content.entities,
+        });
+        let confirmed = self.state.tree.node(bank.id).map(|node| node.confirmed);
+        // A rooted bank is taken up again for as long as it takes to root its content.
+        let info = self.state.banks.entry(number).or_insert_with(|| {
+            let ended = self.ended.get(&number).map(|(info, _)| info.clone());
+            ended.unwrap_or_else(|| BankInfo {
+                id: bank.id,
+                entities: 0,
+                spans: Vec::new(),
+                whole: true,
+                marks: Marks::of(status::FINALIZED),
+            })
+        });
+        info.whole = true;
+        info.entities = content.entities;
+        info.spans = content.spans;
+        match confirmed {
+            Some(false) => {}
+            Some(true) => self.speak_for(number, Op::Confirm),
+            None => {
+                self.exactness_changed = true;
+                self.speak_for(number, Op::Confirm);
+                self.speak_for(number, Op::Finalize);
+                self.end(number, status::FINALIZED);
+            }
+        }
+    }
+
+    /// Archives and projects the accounts that seal `by` has of bank `number`.
+    fn content(&mut self, (number, by): (i64, i64), bank: &SealedBank, skip: &Skip) -> Content {
+        self.archive(by, bank.id.slot, &bank.accounts);
+        self.banks += 1;
+        let known = std::mem::take(&mut self.known);
+        let changes = {
+            let lineage = self.state.lineage(by, bank, &known);
+            project_bank(bank.id.slot, &bank.accounts, skip, |key| {
+                lineage.before(key)
+            })
+        };
+        self.known = known;
+        for row in &changes.rows {
+            row.write(number, self.hot.entry(row.entity).or_default());
+        }
+        let entities = changes.entities();
+        let slot = slot_i64(bank.id.slot);
+        self.dead
+            .extend(changes.refused.into_iter().map(|refused| DeadLetter {
+                bank: by,
+                slot,
+                refused,
+            }));
+        if !changes.prints.is_empty() {
+            self.state.prints.insert(number, Arc::new(changes.prints));
+        }
+        let spans = self.announce(bank.id, changes.adds);
+        self.note_spans(number, bank.id, &spans);
+        Content { entities, spans }
+    }
+
+    /// Feed rows of what a bank changed.
+    fn announce(&mut self, id: BankId, adds: Vec<Add>) -> Vec<Span> {
+        let mut spans: BTreeMap<_, Span> = BTreeMap::new();
+        for add in adds {
+            let seq = self.number_feed();
+            let span = spans.entry(add.topic).or_insert(Span {
+                topic: add.topic,
+                first_seq: seq,
+                last_seq: seq,
+                count: 0,
+            });
+            span.last_seq = seq;
+            span.count += 1;
+            self.feed.push(FeedRow {
+                seq,
+                topic: add.topic,
+                op: Op::Add,
+                entity: Some(add.entity),
+                slot: slot_i64(id.slot),
+                blockhash: Some(id.hash),
+                payload: Some(add.payload),
+            });
+        }
+        spans.into_values().collect()
+    }
+
+    fn note_spans(&mut self, number: i64, id: BankId, spans: &[Span]) {
+        let blockhash = bs58::encode(id.hash).into_string();
+        for span in spans {
+            self.bank_topics
+                .row(7)
+                .i64(number)
+                .bytes(span.topic.as_str().as_bytes())
+                .i64(slot_i64(id.slot))
+                .bytes(blockhash.as_bytes())
+                .i64(span.first_seq)
+                .i64(span.last_seq)
+                .i32(span.count);
+        }
+    }
+
+    /// Prepares the comparison of all rows with a base, which is the state at `slot`.
+    pub(super) fn base_work(&mut self, number: i64, slot: u64) {
+        let (base_slot, accounts) = self.state.base.take().unwrap_or_default();
+        let mut work = BaseWork {
+            number,
+            slot: slot_i64(slot),
+            ..BaseWork::default()
+        };
+        let at = At {
+            slot,
+            ordinal: i32::MAX,
+            exact: false,
+        };
+        for account in accounts.iter() {
+            let projected = match project(account, at) {
+                Ok(projected) => projected,
+                Err(reason) => {
+                    let mut unreadable = crate::projection::Projected::default();
+                    unreadable.unreadable(account, at, Some(reason.to_string()));
+                    work.refused.push(Refused {
+                        pubkey: account.pubkey,
+                        ordinal: i32::MAX,
+                        reason,
+                    });
+                    unreadable
+                }
+            };
+            if projected.rows.iter().any(|r| r.entity == Entity::Closure) {
+                continue;
+            }
+            for row in &projected.rows {
+                row.write(number, self.hot.entry(row.entity).or_default());
+                work.entities |= row.entity.bit();
+            }
+            work.adds
+                .extend(projected.adds.into_iter().map(|(_, add)| add));
+            work.present.push(account.pubkey);
+        }
+        let healed = Healed {
+            through: work.slot,
+            event: number,
+            base_slot,
+        };
+        if !self.state.is_healed(work.slot) {
+            self.state.healed = Some(healed);
+        }
+        self.exactness_changed = true;
+        self.base = Some(work);
+    }
+}

@@ -1,0 +1,202 @@
+//! Content that anyone can write costs little, and is doubtful where it is, not everywhere.
+
+use super::chain::*;
+use super::drain;
+use super::postgres::Database;
+use crate::{Swap, rebuild};
+
+async fn follow(db: &Database, chain: &mut Chain, dir: &std::path::Path) {
+    chain.sync();
+    drain(&db.url, dir, 1, None).await.unwrap();
+}
+
+async fn rebuilds(db: &Database) {
+    let report = rebuild(&db.url, Swap::Never).await.unwrap();
+    assert_eq!(report.different, Vec::<String>::new());
+}
+
+fn broken() -> Vec<u8> {
+    vault(9, u64::MAX)
+}
+
+#[tokio::test]
+async fn unreadable_content_is_doubtful_on_its_chain_and_at_its_commitment() {
+    let (spool, db) = (
+        tempfile::tempdir().unwrap(),
+        Database::new("hostile_forks").await,
+    );
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
+    chain.root(1, 0);
+    chain.bank(2, 1, (1, 0), &[write(2, broken())]);
+    follow(&db, &mut chain, spool.path()).await;
+    let shown = |commitment: &str| {
+        let sql = format!("SELECT balance, exact FROM analytics.vaults_{commitment}");
+        let db = &db;
+        async move { db.texts(&sql).await }
+    };
+    assert_eq!(shown("processed").await, ["(100,f)"]);
+    assert_eq!(shown("confirmed").await, ["(100,t)"]);
+    assert_eq!(shown("finalized").await, ["(100,t)"]);
+    // Another fork knows nothing of it.
+    chain.bank(3, 0, (1, 0), &[]);
+    follow(&db, &mut chain, spool.path()).await;
+    assert_eq!(shown("processed").await, ["(100,t)"]);
+    // On the chain, read again in a block that is not final yet.
+    chain.bank(4, 0, (3, 0), &[write(2, broken())]);
+    chain.bank(5, 0, (4, 0), &[write(2, vault(10, 5))]);
+    chain.root(4, 0);
+    follow(&db, &mut chain, spool.path()).await;
+    assert_eq!(shown("processed").await, ["(5,t)"]);
+    assert_eq!(shown("finalized").await, ["(100,f)"]);
+    assert_eq!(
+        db.texts("SELECT quarantined FROM analytics.pipeline_status")
+            .await,
+        ["(0)"]
+    );
+    rebuilds(&db).await;
+}
+
+#[tokio::test]
+async fn an_update_that_changes_nothing_is_archived_and_nothing_more() {
+    let (spool, db) = (
+        tempfile::tempdir().unwrap(),
+        Database::new("hostile_same").await,
+    );
+    let open = |seq| {
+        let life = Life {
+            requested: 1,
+            ..Life::default()
+        };
+        write(3, job(seq, life))
+    };
+    let mut poorer = open(1);
+    poorer.lamports -= 1;
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(
+        1,
+        0,
+        (0, 0),
+        &[
+            open(1),
+            write(2, vault(1, 100)),
+            open(1),
+            write(9, broken()),
+        ],
+    );
+    chain.root(1, 0);
+    chain.bank(
+        2,
+        0,
+        (1, 0),
+        &[open(1), write(2, vault(1, 100)), write(9, broken())],
+    );
+    chain.bank(3, 0, (2, 0), &[open(1), closed(7)]);
+    chain.bank(
+        4,
+        0,
+        (3, 0),
+        &[
+            open(1),
+            closed(7),
+            write(2, vault(1, 100)),
+            write(9, broken()),
+        ],
+    );
+    // A fork is compared with its own line.
+    chain.bank(5, 1, (3, 0), &[poorer.clone()]);
+    chain.bank(6, 0, (4, 0), &[poorer.clone(), poorer]);
+    chain.root(4, 0);
+    follow(&db, &mut chain, spool.path()).await;
+    assert_eq!(
+        db.texts("SELECT slot, ordinal, write_seq FROM projection_1.job UNION ALL SELECT slot, ordinal, write_seq FROM projection_1.vault ORDER BY 2").await,
+        ["(1,0,1)", "(1,1,1)"]
+    );
+    assert_eq!(
+        db.texts("SELECT slot, topic FROM feed.event WHERE op = 'add' ORDER BY seq")
+            .await,
+        ["(1,jobs)", "(3,network)", "(5,jobs)", "(6,jobs)"]
+    );
+    assert_eq!(
+        db.texts("SELECT count(*) FROM archive.account").await,
+        ["(16)"]
+    );
+    assert_eq!(
+        db.texts("SELECT count(*) FROM pipeline.dead_letter").await,
+        ["(1)"]
+    );
+    rebuilds(&db).await;
+}
+
+#[tokio::test]
+async fn beside_a_gap_nothing_is_taken_for_unchanged() {
+    let (spool, db) = (
+        tempfile::tempdir().unwrap(),
+        Database::new("hostile_gap").await,
+    );
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(
+        1,
+        0,
+        (0, 0),
+        &[write(2, vault(1, 100)), write(4, vault(1, 4))],
+    );
+    chain.root(1, 0);
+    chain.bank(3, 0, (2, 0), &[write(2, vault(1, 100))]);
+    chain.root(3, 0);
+    follow(&db, &mut chain, spool.path()).await;
+    assert_eq!(
+        db.texts("SELECT balance, slot, exact FROM analytics.vaults_finalized ORDER BY 1")
+            .await,
+        ["(4,1,f)", "(100,3,t)"]
+    );
+    rebuilds(&db).await;
+}
+
+#[tokio::test]
+async fn twenty_thousand_unreadable_accounts_cost_one_row_each() {
+    let (spool, db) = (
+        tempfile::tempdir().unwrap(),
+        Database::new("hostile_many").await,
+    );
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[]);
+    for slot in 2..4 {
+        let generation = chain.create(slot);
+        for n in 0..20_000u32 {
+            let mut pubkey = vec![9; 32];
+            pubkey[..4].copy_from_slice(&n.to_le_bytes());
+            chain.push(mythic_stream::proto::Event::Account(
+                mythic_stream::proto::AccountUpdate {
+                    slot,
+                    generation,
+                    write_version: n.into(),
+                    pubkey: pubkey.into(),
+                    owner: mythic_interface::AI_PRECOMPILES_ID.to_vec().into(),
+                    lamports: 1,
+                    data: vec![255].into(),
+                    is_startup: false,
+                    signature: Default::default(),
+                },
+            ));
+        }
+        chain.seal(slot, 0, (slot - 1, 0), generation, 20_000);
+    }
+    chain.root(3, 0);
+    chain.sync();
+    let began = std::time::Instant::now();
+    drain(&db.url, spool.path(), 1, None).await.unwrap();
+    eprintln!(
+        "40,000 updates of unreadable accounts: {:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        db.texts("SELECT count(*) FROM pipeline.dead_letter").await,
+        ["(20000)"]
+    );
+    assert_eq!(
+        db.texts("SELECT quarantined FROM analytics.pipeline_status")
+            .await,
+        ["(20000)"]
+    );
+}

@@ -1,0 +1,156 @@
+//! Who writes, for how long, and what is cleared away meanwhile.
+
+use std::time::{Duration, Instant};
+
+use super::chain::*;
+use super::postgres::Database;
+use crate::db::Session;
+use crate::holder::Input;
+use crate::lease::{self, Keeper};
+use crate::plan::Reached;
+use crate::writer::{Mode, Step, Writer};
+use crate::{IndexerConfig, IndexerError, run};
+
+fn step() -> Step {
+    let at = mythic_stream::spool::Position {
+        run: [1; 16],
+        segment: 1,
+        offset: 1,
+        seq: 1,
+    };
+    Step {
+        producer: "test".into(),
+        input: Input::RunEnd { run: [1; 16] },
+        reached: Some(Reached {
+            resume: at,
+            applied: at,
+        }),
+    }
+}
+
+async fn writer(session: Session, epoch: i64) -> Writer {
+    let mode = Mode::Live { epoch };
+    Writer::open(session, "projection_1", mode).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
+    let db = Database::new("lease_long").await;
+    let ttl = Duration::from_secs(1);
+    db.client
+        .batch_execute(
+            "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(4); RETURN NULL; END $$;
+             CREATE TRIGGER slow AFTER INSERT ON archive.event EXECUTE FUNCTION public.slow()",
+        )
+        .await
+        .unwrap();
+    let mut first = Session::open(&db.url, "first").await.unwrap();
+    let held = lease::acquire(&mut first, ttl).await.unwrap();
+    let keeper = Keeper::spawn(db.url.clone(), held.epoch, ttl);
+    let mut first = writer(first, held.epoch).await;
+    let long = tokio::spawn(async move { first.apply(vec![step()]).await.map(|_| first) });
+    let mut standby = Session::open(&db.url, "standby").await.unwrap();
+    let mut tries = 0;
+    while !long.is_finished() {
+        let refused = lease::acquire(&mut standby, ttl).await;
+        assert!(
+            matches!(refused, Err(IndexerError::LeaseHeld { .. })),
+            "{refused:?}"
+        );
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(tries > 20, "{tries}");
+    let first = long.await.unwrap().unwrap();
+    assert_eq!(db.texts("SELECT epoch FROM pipeline.lease").await, ["(1)"]);
+    // Whoever says nothing any more is replaced, though its connection stands.
+    drop(keeper);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match lease::acquire(&mut standby, ttl).await {
+            Ok(lease) => break assert_eq!(lease.epoch, 2),
+            Err(IndexerError::LeaseHeld { .. }) => {
+                tokio::time::sleep(Duration::from_millis(50)).await
+            }
+            Err(e) => panic!("{e}"),
+        }
+        assert!(Instant::now() < deadline);
+    }
+    drop(first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feed_retention_goes_on_until_nothing_is_old() {
+    let db = Database::new("lease_trim").await;
+    db.client
+        .batch_execute(
+            "INSERT INTO feed.event (seq, topic, op, slot, blockhash, commitment, at)
+             SELECT n, 'jobs', 'add', 1, '', 'processed', now() - interval '30 days' FROM generate_series(1, 25000) n;
+             UPDATE feed.counter SET next = 25001",
+        )
+        .await
+        .unwrap();
+    let spool = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[]);
+    chain.sync();
+    let config = IndexerConfig {
+        database_url: db.url.clone(),
+        spool_dir: spool.path().into(),
+        reader: "test".into(),
+        ..IndexerConfig::default()
+    };
+    let stop = tokio_util::sync::CancellationToken::new();
+    let task = tokio::spawn(run(config, stop.clone()));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while db.texts("SELECT oldest FROM feed.counter").await != ["(25001)"] {
+        assert!(
+            Instant::now() < deadline,
+            "{:?}",
+            db.texts("SELECT * FROM feed.counter").await
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(db.texts("SELECT count(*) FROM feed.event").await, ["(0)"]);
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_partition_is_made_before_it_is_needed_while_the_archive_is_read() {
+    let db = Database::new("lease_partition").await;
+    let spool = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[write(2, vault(1, 1))]);
+    chain.sync();
+    super::drain(&db.url, spool.path(), 1, None).await.unwrap();
+    let made = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'archive.account'::regclass ORDER BY 1";
+    assert_eq!(
+        db.texts(made).await,
+        ["(archive.account_0)", "(archive.account_1)"]
+    );
+    // A dump or a rebuild reads the archive for as long as it likes.
+    let (reader, _guard) =
+        mythic_postgres::connect(&db.url, &mythic_postgres::Manner::named("reader"))
+            .await
+            .unwrap();
+    reader
+        .batch_execute("BEGIN; SELECT count(*) FROM archive.account")
+        .await
+        .unwrap();
+    chain.bank(432_000, 0, (1, 0), &[write(2, vault(2, 2))]);
+    chain.sync();
+    let drained = super::drain(&db.url, spool.path(), 1, None);
+    tokio::time::timeout(Duration::from_secs(20), drained)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        db.texts(made).await,
+        [
+            "(archive.account_0)",
+            "(archive.account_1)",
+            "(archive.account_2)"
+        ]
+    );
+}
