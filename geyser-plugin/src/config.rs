@@ -1,4 +1,4 @@
-//! The plugin's configuration: JSON5, unknown keys refused, every key but two with a default.
+//! The plugin's configuration: JSON5, unknown keys refused, every key but three with a default.
 
 use mythic_stream::spool::{FsyncPolicy, WriterConfig};
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ pub struct PluginConfig {
     pub spool_dir: PathBuf,
     /// Programs whose accounts are streamed, base58. Required, 1 to 16.
     pub owners: Vec<String>,
-    /// Hash of the chain's genesis, base58; unknown to consumers when it is missing.
-    pub genesis_hash: Option<String>,
+    /// Hash of the chain's genesis, base58 (`solana genesis-hash`). Required: an index takes nothing of another chain.
+    pub genesis_hash: String,
     /// Bound of the spool in bytes; when it is reached the newest updates are dropped and counted.
     pub spool_max_bytes: u64,
     /// Size at which a spool segment is closed, in bytes.
@@ -37,6 +37,9 @@ pub struct PluginConfig {
     pub queue_records: usize,
     /// Bytes of account data that may wait in the queue.
     pub queue_max_bytes: usize,
+    /// Seconds that the validator's start waits at most while none of its accounts gets into the spool; then this run has no
+    /// base, and its start goes on.
+    pub startup_wait_s: u64,
     /// Loopback address that serves Prometheus metrics; none when missing.
     pub metrics_addr: Option<SocketAddr>,
 }
@@ -48,7 +51,7 @@ impl Default for PluginConfig {
             name: None,
             spool_dir: PathBuf::new(),
             owners: Vec::new(),
-            genesis_hash: None,
+            genesis_hash: String::new(),
             spool_max_bytes: 4 << 30,
             spool_segment_bytes: 64 << 20,
             fsync: FsyncPolicy::Interval,
@@ -56,6 +59,7 @@ impl Default for PluginConfig {
             reader_idle_limit_s: 24 * 3600,
             queue_records: 65_536,
             queue_max_bytes: 256 << 20,
+            startup_wait_s: 60,
             metrics_addr: None,
         }
     }
@@ -138,14 +142,12 @@ impl PluginConfig {
                 "a program id of 32 bytes in base58",
             )?;
         }
-        if let Some(hash) = &self.genesis_hash {
-            check(
-                key32(hash).is_some(),
-                "genesis_hash",
-                format!("{hash:?}"),
-                "a hash of 32 bytes in base58",
-            )?;
-        }
+        check(
+            key32(&self.genesis_hash).is_some(),
+            "genesis_hash",
+            format!("{:?}", self.genesis_hash),
+            "the hash of the chain's genesis, 32 bytes in base58: `solana genesis-hash` prints it",
+        )?;
         check(
             self.spool_max_bytes >= 64 << 10,
             "spool_max_bytes",
@@ -183,6 +185,12 @@ impl PluginConfig {
             "at least 1024",
         )?;
         check(
+            (1..=3600).contains(&self.startup_wait_s),
+            "startup_wait_s",
+            self.startup_wait_s.to_string(),
+            "1 to 3600",
+        )?;
+        check(
             self.metrics_addr.is_none_or(|addr| addr.ip().is_loopback()),
             "metrics_addr",
             format!("{:?}", self.metrics_addr),
@@ -198,8 +206,8 @@ impl PluginConfig {
             .collect()
     }
 
-    pub(crate) fn genesis(&self) -> Option<[u8; 32]> {
-        key32(self.genesis_hash.as_deref()?)
+    pub(crate) fn startup_wait(&self) -> Duration {
+        Duration::from_secs(self.startup_wait_s)
     }
 
     pub(crate) fn writer(&self) -> WriterConfig {

@@ -1,19 +1,20 @@
 //! The one thread between queue and spool: numbers, seals, syncs, tells losses.
 
 use crate::{
-    config::PluginConfig,
+    config::{PluginConfig, key32},
     interface::INTERFACE_VERSION,
     losses::Losses,
     metrics::Metrics,
     queue::{AccountRecord, Drained, Record},
     sequencer::Sequencer,
+    startup::Startup,
     tracked::{Tracked, TrackedFile},
 };
 use bytes::Bytes;
 use crossbeam_channel::RecvTimeoutError;
 use mythic_stream::{
     proto::{AccountUpdate, BaseEnd, End, Event, LossReason, Start},
-    spool::{Room, SpoolError, Writer},
+    spool::{FsyncPolicy, Room, SpoolError, Writer},
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -23,6 +24,17 @@ use std::{
 /// Records handled between two looks at the clock.
 const BATCH: usize = 1024;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Pause before a start-up account is offered to the spool again.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// What the callbacks and the drain thread share, beside the queue.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub tracked: Arc<Tracked>,
+    pub losses: Arc<Losses>,
+    pub startup: Arc<Startup>,
+    pub metrics: Arc<Metrics>,
+}
 
 pub(crate) struct Drain {
     queue: Drained,
@@ -31,19 +43,22 @@ pub(crate) struct Drain {
     tracked: Arc<Tracked>,
     tracked_file: TrackedFile,
     losses: Arc<Losses>,
+    startup: Arc<Startup>,
     metrics: Arc<Metrics>,
+    /// What is written is brought to the disk.
+    durable: bool,
     complained_at: Option<Instant>,
 }
 
 impl Drain {
     /// Opens the spool and writes the run's `Start`.
-    pub fn open(
-        config: &PluginConfig,
-        queue: Drained,
-        tracked: Arc<Tracked>,
-        losses: Arc<Losses>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, SpoolError> {
+    pub fn open(config: &PluginConfig, queue: Drained, shared: Shared) -> Result<Self, SpoolError> {
+        let Shared {
+            tracked,
+            losses,
+            startup,
+            metrics,
+        } = shared;
         let mut writer = Writer::open(config.writer(), *uuid::Uuid::new_v4().as_bytes())?;
         let tracked_file =
             TrackedFile::open(&config.spool_dir, &tracked).map_err(|source| SpoolError::Io {
@@ -52,8 +67,7 @@ impl Drain {
             })?;
         let filter_hash = mythic_stream::digest::filter_hash(&config.owner_keys());
         let start = Start {
-            genesis_hash: config
-                .genesis()
+            genesis_hash: key32(&config.genesis_hash)
                 .map(|hash| hash.to_vec().into())
                 .unwrap_or_default(),
             filter_hash: filter_hash.to_vec().into(),
@@ -74,7 +88,9 @@ impl Drain {
             tracked,
             tracked_file,
             losses,
+            startup,
             metrics,
+            durable: config.fsync != FsyncPolicy::Never,
             complained_at: None,
         })
     }
@@ -149,26 +165,42 @@ impl Drain {
             self.losses.add(LossReason::AfterSeal, update.slot);
             return;
         };
-        let event = Event::Account(AccountUpdate {
-            slot: update.slot,
-            generation,
-            write_version: update.write_version,
-            pubkey: Bytes::copy_from_slice(&update.pubkey),
-            owner: Bytes::copy_from_slice(&update.owner),
-            lamports: update.lamports,
-            data: update.data.clone(),
-            is_startup: update.is_startup,
-            signature: update
-                .signature
-                .map(|signature| Bytes::copy_from_slice(&signature))
-                .unwrap_or_default(),
-        });
-        match self.writer.append(event, Room::Ordinary) {
+        match self.store(&update, generation) {
             Ok(_) => self.sequencer.stored(&update),
             Err(e) => {
                 self.sequencer.lost(&update);
                 self.losses.add(LossReason::SpoolFull, update.slot);
                 self.complain("account updates", Err(e));
+            }
+        }
+    }
+
+    /// Appends an update. One of start-up waits while the spool refuses; nothing else is waiting then.
+    fn store(&mut self, update: &AccountRecord, generation: u32) -> Result<(), SpoolError> {
+        let startup = self.startup.clone();
+        let mut clock = update.is_startup.then(|| startup.clock());
+        loop {
+            let stored = self
+                .writer
+                .append(account_event(update, generation), Room::Ordinary);
+            match (stored, &mut clock) {
+                (Ok(_), None) => return Ok(()),
+                (Ok(_), Some(_)) => {
+                    startup.stored();
+                    return Ok(());
+                }
+                (Err(e @ SpoolError::TooLarge(_)), _) | (Err(e), None) => return Err(e),
+                (Err(e), Some(clock)) => {
+                    if clock.ran_out() {
+                        return Err(e);
+                    }
+                    self.complain("start-up accounts yet, which wait", Err(e));
+                    std::thread::sleep(AGAIN);
+                    // Readers make room once they see what there is.
+                    self.sync();
+                    let reaped = self.writer.reap();
+                    self.complain("the deletion of read segments", reaped);
+                }
             }
         }
     }
@@ -201,7 +233,7 @@ impl Drain {
     }
 
     fn sync(&mut self) {
-        let saved = self.tracked_file.save(&self.tracked);
+        let saved = self.tracked_file.save(&self.tracked, self.durable);
         if let Err(e) = saved {
             self.complain_text(format!("the set of tracked accounts was not saved: {e}"));
         }
@@ -235,4 +267,21 @@ impl Drain {
             log::error!("{text}");
         }
     }
+}
+
+fn account_event(update: &AccountRecord, generation: u32) -> Event {
+    let signature = update.signature.as_ref();
+    Event::Account(AccountUpdate {
+        slot: update.slot,
+        generation,
+        write_version: update.write_version,
+        pubkey: Bytes::copy_from_slice(&update.pubkey),
+        owner: Bytes::copy_from_slice(&update.owner),
+        lamports: update.lamports,
+        data: update.data.clone(),
+        is_startup: update.is_startup,
+        signature: signature
+            .map(|signature| Bytes::copy_from_slice(signature))
+            .unwrap_or_default(),
+    })
 }

@@ -7,6 +7,7 @@
 //! - `plugin`: the `GeyserPlugin` trait, and nothing else
 //! - `config`: the JSON5 file, [`check_config`]
 //! - `tracked`: accounts that are or were ours, so that their closing is seen
+//! - `startup`, `foreign`: the accounts that a validator starts from, all of them and none in an older version
 //! - `lanes`, `queue`, `losses`: what the callbacks touch; atomics only
 //! - `sequencer`: generations, seals, digests, untracking; pure
 //! - `drain`: the thread between queue and spool
@@ -16,6 +17,7 @@
 
 mod config;
 mod drain;
+mod foreign;
 mod interface;
 mod lanes;
 mod losses;
@@ -23,6 +25,7 @@ mod metrics;
 mod plugin;
 mod queue;
 mod sequencer;
+mod startup;
 mod tracked;
 
 pub use config::{ConfigError, PluginConfig, check_config};

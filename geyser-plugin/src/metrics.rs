@@ -51,82 +51,75 @@ impl Metrics {
         self.tracked.store(tracked, Relaxed);
     }
 
+    /// Name, help and value of what is one number.
+    fn singles(&self, depth: &Depth) -> [(&'static str, &'static str, u64); 11] {
+        let load = |counter: &AtomicU64| counter.load(Relaxed);
+        let size = |counter: &AtomicUsize| counter.load(Relaxed) as u64;
+        [
+            (
+                "updates_total",
+                "Account updates that passed the filter.",
+                load(&self.updates),
+            ),
+            ("bytes_total", "Bytes of their data.", load(&self.bytes)),
+            (
+                "panics_total",
+                "Callbacks that panicked.",
+                load(&self.panics),
+            ),
+            (
+                "spool_errors_total",
+                "Records or syncs the spool refused.",
+                load(&self.spool_errors),
+            ),
+            (
+                "queue_records",
+                "Account updates waiting.",
+                size(&depth.records),
+            ),
+            ("queue_bytes", "Bytes of data waiting.", size(&depth.bytes)),
+            (
+                "tracked_accounts",
+                "Accounts watched for their closing.",
+                size(&self.tracked),
+            ),
+            (
+                "spool_envelopes_total",
+                "Envelopes written in this run.",
+                load(&self.spool_envelopes),
+            ),
+            (
+                "spool_bytes",
+                "Bytes held by the spool.",
+                load(&self.spool_bytes),
+            ),
+            (
+                "spool_segments",
+                "Segments held by the spool.",
+                load(&self.spool_segments),
+            ),
+            (
+                "spool_readers",
+                "Readers that hold segments.",
+                load(&self.spool_readers),
+            ),
+        ]
+    }
+
     /// Prometheus text exposition.
     pub fn render(&self, depth: &Depth, losses: &Losses) -> String {
         let mut out = String::new();
-        let mut one = |name: &str, kind: &str, help: &str, value: u64| {
+        for (name, help, value) in self.singles(depth) {
+            // Counters end in `_total`, as Prometheus has it.
+            let kind = match name.ends_with("_total") {
+                true => "counter",
+                false => "gauge",
+            };
             let _ = writeln!(
                 out,
                 "# HELP mythic_plugin_{name} {help}\n# TYPE mythic_plugin_{name} {kind}\nmythic_plugin_{name} {value}"
             );
-        };
-        let load = |counter: &AtomicU64| counter.load(Relaxed);
-        one(
-            "updates_total",
-            "counter",
-            "Account updates that passed the filter.",
-            load(&self.updates),
-        );
-        one(
-            "bytes_total",
-            "counter",
-            "Bytes of their data.",
-            load(&self.bytes),
-        );
-        one(
-            "panics_total",
-            "counter",
-            "Callbacks that panicked.",
-            load(&self.panics),
-        );
-        one(
-            "spool_errors_total",
-            "counter",
-            "Records or syncs the spool refused.",
-            load(&self.spool_errors),
-        );
-        one(
-            "queue_records",
-            "gauge",
-            "Account updates waiting.",
-            depth.records.load(Relaxed) as u64,
-        );
-        one(
-            "queue_bytes",
-            "gauge",
-            "Bytes of data waiting.",
-            depth.bytes.load(Relaxed) as u64,
-        );
-        one(
-            "tracked_accounts",
-            "gauge",
-            "Accounts watched for their closing.",
-            self.tracked.load(Relaxed) as u64,
-        );
-        one(
-            "spool_envelopes_total",
-            "counter",
-            "Envelopes written in this run.",
-            load(&self.spool_envelopes),
-        );
-        one(
-            "spool_bytes",
-            "gauge",
-            "Bytes held by the spool.",
-            load(&self.spool_bytes),
-        );
-        one(
-            "spool_segments",
-            "gauge",
-            "Segments held by the spool.",
-            load(&self.spool_segments),
-        );
-        one(
-            "spool_readers",
-            "gauge",
-            "Readers that hold segments.",
-            load(&self.spool_readers),
-        );
+        }
         out.push_str("# HELP mythic_plugin_lost_total Records lost, by reason.\n# TYPE mythic_plugin_lost_total counter\n");
         for (reason, total) in losses.totals() {
             let reason = reason
@@ -141,7 +134,7 @@ impl Metrics {
         out.push_str("# HELP mythic_plugin_callback_seconds Time spent in account callbacks.\n# TYPE mythic_plugin_callback_seconds histogram\n");
         let mut sum = 0;
         for (i, bucket) in self.latency.iter().enumerate() {
-            sum += load(bucket);
+            sum += bucket.load(Relaxed);
             let bound = match i {
                 _ if i + 1 == BUCKETS => "+Inf".into(),
                 _ => format!("{:e}", (1u64 << (FIRST_BUCKET + i as u32)) as f64 / 1e9),
@@ -151,7 +144,7 @@ impl Metrics {
                 "mythic_plugin_callback_seconds_bucket{{le=\"{bound}\"}} {sum}"
             );
         }
-        let seconds = load(&self.latency_sum) as f64 / 1e9;
+        let seconds = self.latency_sum.load(Relaxed) as f64 / 1e9;
         let _ = writeln!(
             out,
             "mythic_plugin_callback_seconds_sum {seconds}\nmythic_plugin_callback_seconds_count {sum}"

@@ -3,11 +3,13 @@
 
 use crate::{
     config::{PluginConfig, check_config, key32},
-    drain::Drain,
+    drain::{Drain, Shared},
+    foreign::Foreign,
     lanes::Lanes,
     losses::Losses,
     metrics::{Metrics, Server},
     queue::{AccountRecord, Queue, Record, SealRecord, SlotRecord, queue},
+    startup::Startup,
     tracked::Tracked,
 };
 use agave_geyser_plugin_interface::geyser_plugin_interface::{
@@ -44,6 +46,8 @@ struct Running {
     lanes: Lanes,
     tracked: Arc<Tracked>,
     losses: Arc<Losses>,
+    startup: Arc<Startup>,
+    foreign: Foreign,
     base_count: AtomicU64,
     base_slot: AtomicU64,
     drain: JoinHandle<()>,
@@ -97,17 +101,21 @@ impl<'a> Update<'a> {
 impl Running {
     fn start(config: &PluginConfig, metrics: &Arc<Metrics>) -> Result<Self> {
         let custom = |e: Box<dyn std::error::Error + Send + Sync>| GeyserPluginError::Custom(e);
-        let (queue, drained) = queue(config.queue_records, config.queue_max_bytes);
+        let startup = Arc::new(Startup::new(config.startup_wait()));
+        let (queue, drained) = queue(
+            config.queue_records,
+            config.queue_max_bytes,
+            startup.clone(),
+        );
         let tracked = Arc::new(Tracked::default());
         let losses = Arc::new(Losses::default());
-        let drain = Drain::open(
-            config,
-            drained,
-            tracked.clone(),
-            losses.clone(),
-            metrics.clone(),
-        )
-        .map_err(|e| custom(e.into()))?;
+        let shared = Shared {
+            tracked: tracked.clone(),
+            losses: losses.clone(),
+            startup: startup.clone(),
+            metrics: metrics.clone(),
+        };
+        let drain = Drain::open(config, drained, shared).map_err(|e| custom(e.into()))?;
         let server = match config.metrics_addr {
             Some(addr) => {
                 let (metrics, depth, losses) = (metrics.clone(), queue.depth(), losses.clone());
@@ -130,6 +138,8 @@ impl Running {
             lanes: Lanes::default(),
             tracked,
             losses,
+            startup,
+            foreign: Foreign::default(),
             base_count: AtomicU64::new(0),
             base_slot: AtomicU64::new(0),
             drain,
@@ -141,10 +151,12 @@ impl Running {
     fn stop(self) {
         let Self {
             queue,
+            startup,
             drain,
             server,
             ..
         } = self;
+        startup.give_up();
         drop(queue);
         if drain.join().is_err() {
             log::error!("the thread that writes the spool could not be joined");
@@ -160,18 +172,29 @@ impl Running {
         is_startup: bool,
     ) {
         let Some(update) = Update::read(account) else {
+            if is_startup {
+                // It may have been ours: the base is not whole.
+                self.base_count.fetch_add(1, Relaxed);
+            }
             self.losses.add(LossReason::Malformed, slot);
             return;
         };
-        if is_startup {
-            self.base_slot.fetch_max(slot, Relaxed);
-        }
         let ours = self.owners.contains(update.owner);
         let live = ours && update.lamports > 0;
+        if is_startup {
+            self.base_slot.fetch_max(slot, Relaxed);
+            if !ours {
+                self.foreign
+                    .see(update.pubkey, update.owner, update.data, slot);
+            }
+        }
         let newly_tracked = live && self.tracked.seen_alive(update.pubkey, slot);
-        // Start-up rows come in any order: a closed row may stand before the older version it ends.
-        let passes =
-            ours || is_startup && update.lamports == 0 || self.tracked.contains(update.pubkey);
+        // Start-up rows come in any order: a closed row may stand before the older version it ends. Each of the two is
+        // noted before the other is looked for, so that one of them sees the other.
+        let passes = match ours {
+            true => !(is_startup && live && self.foreign.ended(update.pubkey, slot)),
+            false => is_startup && update.lamports == 0 || self.tracked.contains(update.pubkey),
+        };
         if !passes {
             return;
         }
@@ -182,7 +205,8 @@ impl Running {
         }
         metrics.updates.fetch_add(1, Relaxed);
         metrics.bytes.fetch_add(update.data.len() as u64, Relaxed);
-        let taken = self.queue.offer(update.data.len(), || AccountRecord {
+        let size = update.data.len();
+        let record = || AccountRecord {
             slot,
             write_version: update.write_version,
             pubkey: *update.pubkey,
@@ -193,7 +217,11 @@ impl Running {
             is_startup,
             live,
             newly_tracked,
-        });
+        };
+        let taken = match is_startup {
+            true => self.startup.until_taken(|| self.queue.offer(size, record)),
+            false => self.queue.offer(size, record),
+        };
         if !taken {
             if newly_tracked {
                 self.tracked.stale.store(true, Relaxed);
@@ -207,6 +235,11 @@ impl Running {
 
     fn end_of_startup(&self) {
         let (slot, count) = (self.base_slot.load(Relaxed), self.base_count.load(Relaxed));
+        if !self.foreign.forget() {
+            log::warn!(
+                "more start-up accounts of the system program than are remembered: an account that was closed and sent lamports may be shown as open"
+            );
+        }
         if !self.queue.offer_slot(Record::BaseEnd { slot, count }) {
             self.losses.add(LossReason::SlotRecords, slot);
         }

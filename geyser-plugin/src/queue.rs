@@ -1,6 +1,7 @@
 //! The bounded queue between the callbacks and the drain thread. Account updates are refused when
 //! as many records or bytes wait as the configuration allows; slot records have room of their own.
 
+use crate::startup::Startup;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mythic_stream::proto::SlotStatus;
@@ -77,9 +78,14 @@ pub(crate) struct Queue {
 pub(crate) struct Drained {
     pub receiver: Receiver<Record>,
     depth: Arc<Depth>,
+    startup: Arc<Startup>,
 }
 
-pub(crate) fn queue(max_records: usize, max_bytes: usize) -> (Queue, Drained) {
+pub(crate) fn queue(
+    max_records: usize,
+    max_bytes: usize,
+    startup: Arc<Startup>,
+) -> (Queue, Drained) {
     let (sender, receiver) = bounded(max_records.saturating_add(SLOT_ROOM));
     let depth = Arc::new(Depth::default());
     (
@@ -89,7 +95,11 @@ pub(crate) fn queue(max_records: usize, max_bytes: usize) -> (Queue, Drained) {
             max_records,
             max_bytes,
         },
-        Drained { receiver, depth },
+        Drained {
+            receiver,
+            depth,
+            startup,
+        },
     )
 }
 
@@ -136,6 +146,7 @@ impl Drained {
         if let Record::Account(account) = record {
             self.depth.records.fetch_sub(1, Relaxed);
             self.depth.bytes.fetch_sub(account.data.len(), Relaxed);
+            self.startup.room();
         }
     }
 }

@@ -11,6 +11,7 @@ use mythic_stream::{
     proto::{self, AccountUpdate, Envelope, Event, LossReason, SlotSeal},
     spool::{Mark, Reader, ReaderConfig, Writer, WriterConfig},
 };
+use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use std::{
     collections::HashMap,
@@ -48,20 +49,23 @@ impl Host {
         self.dir.path().join("spool")
     }
 
-    fn account(&mut self, slot: u64, key: u8, owner: [u8; 32], lamports: u64, data: &[u8]) {
-        self.update(slot, key, owner, lamports, data, false);
+    fn account(&mut self, slot: u64, key: u8, holding: ([u8; 32], u64), data: &[u8]) {
+        self.update(slot, key, holding, data, false);
     }
 
     fn startup(&mut self, slot: u64, key: u8, owner: [u8; 32], lamports: u64) {
-        self.update(slot, key, owner, lamports, b"base", true);
+        self.update(slot, key, (owner, lamports), b"base", true);
+    }
+
+    fn startup_empty(&mut self, slot: u64, key: u8, owner: [u8; 32], lamports: u64) {
+        self.update(slot, key, (owner, lamports), b"", true);
     }
 
     fn update(
         &mut self,
         slot: u64,
         key: u8,
-        owner: [u8; 32],
-        lamports: u64,
+        (owner, lamports): ([u8; 32], u64),
         data: &[u8],
         startup: bool,
     ) {
@@ -144,8 +148,9 @@ fn config_file(dir: &Path, extra: &str) -> PathBuf {
     let path = dir.join("geyser.json5");
     let spool = dir.join("spool");
     let text = format!(
-        "// comments are allowed\n{{ libpath: '/x.so', name: 'mythic', spool_dir: {spool:?}, owners: ['{}'], {extra} }}",
-        bs58(&OWNER)
+        "// comments are allowed\n{{ libpath: '/x.so', name: 'mythic', spool_dir: {spool:?}, owners: ['{}'], genesis_hash: '{}', {extra} }}",
+        bs58(&OWNER),
+        bs58(&[5; 32])
     );
     fs::write(&path, text).unwrap();
     path
@@ -229,14 +234,14 @@ fn verify_seals(envelopes: &[Envelope]) {
 
 #[test]
 fn a_run_starts_seals_and_ends() {
-    let mut host = Host::start(&format!("genesis_hash: '{}'", bs58(&[5; 32])));
+    let mut host = Host::start("");
     host.startup(3, 1, OWNER, 10);
     host.startup(2, 2, SYSTEM, 10);
     host.plugin.notify_end_of_startup().unwrap();
     host.create(11);
-    host.account(11, 1, OWNER, 11, b"a");
-    host.account(11, 1, OWNER, 12, b"b");
-    host.account(11, 9, SYSTEM, 5, b"not ours");
+    host.account(11, 1, (OWNER, 11), b"a");
+    host.account(11, 1, (OWNER, 12), b"b");
+    host.account(11, 9, (SYSTEM, 5), b"not ours");
     host.freeze(11, 11);
     host.create(12);
     host.freeze(12, 12);
@@ -289,13 +294,13 @@ fn a_run_starts_seals_and_ends() {
 fn a_slot_created_again_is_another_generation_and_confirms_by_the_latest_seal() {
     let mut host = Host::start("");
     host.create(5);
-    host.account(5, 1, OWNER, 1, b"first");
+    host.account(5, 1, (OWNER, 1), b"first");
     host.create(5);
-    host.account(5, 1, OWNER, 1, b"second");
-    host.account(5, 2, OWNER, 1, b"second");
+    host.account(5, 1, (OWNER, 1), b"second");
+    host.account(5, 2, (OWNER, 1), b"second");
     host.freeze(5, 50);
     host.create(5);
-    host.account(5, 1, OWNER, 1, b"third");
+    host.account(5, 1, (OWNER, 1), b"third");
     host.freeze(5, 51);
     host.status(5, SlotStatus::Confirmed);
     let (read, _dir) = host.finish();
@@ -318,7 +323,7 @@ fn a_slot_created_again_is_another_generation_and_confirms_by_the_latest_seal() 
 fn banks_whose_creation_was_not_seen_get_no_seal() {
     let mut host = Host::start("");
     // Replay at boot, or a plugin loaded in the middle of a slot.
-    host.account(8, 1, OWNER, 1, b"x");
+    host.account(8, 1, (OWNER, 1), b"x");
     host.freeze(8, 8);
     host.status(9, SlotStatus::Confirmed);
     host.freeze(10, 10);
@@ -331,10 +336,10 @@ fn banks_whose_creation_was_not_seen_get_no_seal() {
 fn updates_after_the_seal_are_losses_and_a_second_freeze_says_nothing() {
     let mut host = Host::start("");
     host.create(5);
-    host.account(5, 1, OWNER, 1, b"x");
+    host.account(5, 1, (OWNER, 1), b"x");
     host.freeze(5, 5);
     host.freeze(5, 6);
-    host.account(5, 2, OWNER, 1, b"late");
+    host.account(5, 2, (OWNER, 1), b"late");
     let (read, _dir) = host.finish();
     verify_seals(&read);
     assert_eq!(seals(&read).len(), 1);
@@ -357,7 +362,7 @@ fn malformed_arguments_are_counted_and_harm_nothing() {
     let info = ReplicaAccountInfoVersions::V0_0_1(&info);
     host.plugin.update_account(info, u64::MAX, false).unwrap();
     host.create(u64::MAX);
-    host.account(u64::MAX, 1, OWNER, u64::MAX, &[0; 300]);
+    host.account(u64::MAX, 1, (OWNER, u64::MAX), &[0; 300]);
     host.status(5, SlotStatus::Dead("é".repeat(2000)));
     host.create(6);
     let rewards = agave_rewards();
@@ -388,18 +393,18 @@ fn a_closed_account_is_tracked_until_its_slot_is_rooted() {
         host.create(slot);
         match slot {
             1 => {
-                host.account(slot, 1, OWNER, 5, b"x");
-                host.account(slot, 2, OWNER, 5, b"x");
+                host.account(slot, 1, (OWNER, 5), b"x");
+                host.account(slot, 2, (OWNER, 5), b"x");
             }
             // Closed in one way and in the other.
             2 => {
-                host.account(slot, 1, SYSTEM, 0, b"");
-                host.account(slot, 2, SYSTEM, 9, b"");
+                host.account(slot, 1, (SYSTEM, 0), b"");
+                host.account(slot, 2, (SYSTEM, 9), b"");
             }
             // Still tracked: slot 2 is not rooted yet. Account 2 opens again.
             3 => {
-                host.account(slot, 1, SYSTEM, 8, b"");
-                host.account(slot, 2, OWNER, 9, b"");
+                host.account(slot, 1, (SYSTEM, 8), b"");
+                host.account(slot, 2, (OWNER, 9), b"");
             }
             4 => {
                 host.status(2, SlotStatus::Rooted);
@@ -407,8 +412,8 @@ fn a_closed_account_is_tracked_until_its_slot_is_rooted() {
                 host.settle();
             }
             5 => {
-                host.account(slot, 1, SYSTEM, 7, b"nobody's business");
-                host.account(slot, 2, SYSTEM, 0, b"");
+                host.account(slot, 1, (SYSTEM, 7), b"nobody's business");
+                host.account(slot, 2, (SYSTEM, 0), b"");
             }
             _ => {}
         }
@@ -432,8 +437,8 @@ fn the_tracked_set_outlives_the_run_and_says_so() {
     assert_eq!(updates(&first).len(), 3);
     let mut host = Host::start_in(dir, "");
     host.create(9);
-    host.account(9, 1, SYSTEM, 0, b"");
-    host.account(9, 3, SYSTEM, 4, b"");
+    host.account(9, 1, (SYSTEM, 0), b"");
+    host.account(9, 3, (SYSTEM, 4), b"");
     host.freeze(9, 9);
     let (both, _dir) = host.finish();
     let second = &both[first.len()..];
@@ -443,13 +448,145 @@ fn the_tracked_set_outlives_the_run_and_says_so() {
     verify_seals(second);
 }
 
+fn base_end(envelopes: &[Envelope]) -> &proto::BaseEnd {
+    let found = events(envelopes).into_iter().find_map(|event| match event {
+        Event::BaseEnd(end) => Some(end),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_closed_account_that_was_sent_lamports_is_not_opened_by_an_older_version() {
+    let off_curve = |key: &u8| !Pubkey::new_from_array([*key; 32]).is_on_curve();
+    let derived: Vec<u8> = (1..=255).filter(off_curve).take(4).collect();
+    let wallet = (1..=255).find(|key| !off_curve(key)).unwrap();
+    let mut host = Host::start("");
+    // The newest row first, then last.
+    host.startup_empty(9, derived[0], SYSTEM, 5);
+    host.startup(4, derived[0], OWNER, 7);
+    host.startup(4, derived[1], OWNER, 7);
+    host.startup_empty(9, derived[1], SYSTEM, 5);
+    // It was sent lamports before it was made.
+    host.startup_empty(2, derived[2], SYSTEM, 5);
+    host.startup(4, derived[2], OWNER, 7);
+    // Nobody's business.
+    host.startup_empty(9, derived[3], SYSTEM, 5);
+    host.startup_empty(9, wallet, SYSTEM, 5);
+    host.plugin.notify_end_of_startup().unwrap();
+    let (read, _dir) = host.finish();
+    let mut newest: HashMap<u8, &AccountUpdate> = HashMap::new();
+    for update in updates(&read) {
+        let held = newest.entry(update.pubkey[0]).or_insert(update);
+        if update.slot > held.slot {
+            *held = update;
+        }
+    }
+    let mut open: Vec<_> = newest
+        .iter()
+        .filter(|(_, update)| update.owner == OWNER.as_slice())
+        .map(|(key, _)| *key)
+        .collect();
+    open.sort_unstable();
+    assert_eq!(open, [derived[2]]);
+    assert_eq!(updates(&read).len() as u64, base_end(&read).count);
+}
+
+/// Start-up accounts of four threads.
+fn flood(host: &Host, accounts: u32) {
+    let plugin = &host.plugin;
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for n in (thread..accounts).step_by(4) {
+                    let mut pubkey = [1; 32];
+                    pubkey[..4].copy_from_slice(&n.to_le_bytes());
+                    let info = ReplicaAccountInfoV2 {
+                        pubkey: &pubkey,
+                        lamports: 1,
+                        owner: &OWNER,
+                        executable: false,
+                        rent_epoch: 0,
+                        data: b"small",
+                        write_version: n.into(),
+                        txn_signature: None,
+                    };
+                    let info = ReplicaAccountInfoVersions::V0_0_2(&info);
+                    plugin.update_account(info, 7, true).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn no_start_up_account_is_dropped_however_many_there_are() {
+    let host = Host::start("queue_records: 64, queue_max_bytes: 1024, fsync: 'never'");
+    flood(&host, 300_000);
+    host.plugin.notify_end_of_startup().unwrap();
+    let (read, _dir) = host.finish();
+    assert_eq!(lost(&read, LossReason::QueueFull), 0);
+    assert_eq!(lost(&read, LossReason::SpoolFull), 0);
+    assert_eq!(updates(&read).len(), 300_000);
+    assert_eq!(base_end(&read).count, 300_000);
+}
+
+#[test]
+fn a_start_waits_for_a_reader_that_makes_room() {
+    let host = Host::start("spool_max_bytes: 262144, fsync: 'never'");
+    let spool = host.spool();
+    let reader = std::thread::spawn(move || {
+        let mut reader = Reader::open(ReaderConfig {
+            dir: spool,
+            name: "test".into(),
+            start: None,
+        })
+        .unwrap();
+        let (mut accounts, deadline) = (0, Instant::now() + Duration::from_secs(60));
+        while accounts < 20_000 {
+            assert!(Instant::now() < deadline, "{accounts} came");
+            let items = reader.next_batch(1000, Duration::from_millis(50)).unwrap();
+            if let Some(last) = items.last() {
+                reader.ack(&last.next).unwrap();
+            }
+            let read: Vec<_> = items.into_iter().map(|i| i.envelope.unwrap()).collect();
+            accounts += updates(&read).len();
+            assert_eq!(lost(&read, LossReason::SpoolFull), 0);
+        }
+    });
+    flood(&host, 20_000);
+    reader.join().unwrap();
+}
+
+#[test]
+fn a_disk_that_takes_nothing_holds_up_the_start_for_a_while_and_costs_the_base() {
+    let host = Host::start("spool_max_bytes: 16777216, startup_wait_s: 1, queue_records: 64, fsync: 'never'");
+    let began = Instant::now();
+    flood(&host, 200_000);
+    let waited = began.elapsed();
+    assert!(
+        waited >= Duration::from_secs(1) && waited < Duration::from_secs(30),
+        "{waited:?}"
+    );
+    host.plugin.notify_end_of_startup().unwrap();
+    // What comes after the start is streamed as ever.
+    host.create(8);
+    host.freeze(8, 8);
+    let (read, _dir) = host.finish();
+    let dropped = lost(&read, LossReason::SpoolFull) + lost(&read, LossReason::QueueFull);
+    assert!(dropped > 0);
+    assert_eq!(base_end(&read).count, 200_000);
+    assert_eq!(updates(&read).len() as u64 + dropped, 200_000);
+    assert_eq!(seals(&read).len(), 1);
+}
+
 #[test]
 fn a_full_queue_drops_the_newest_counts_it_and_keeps_slot_records() {
     let mut host = Host::start("queue_records: 4, queue_max_bytes: 100000");
     host.create(1);
     let big = vec![1; 60_000];
     for n in 0..2000u32 {
-        host.account(1, (n % 200) as u8, OWNER, u64::from(n) + 1, &big);
+        host.account(1, (n % 200) as u8, (OWNER, u64::from(n) + 1), &big);
     }
     host.freeze(1, 10);
     host.create(2);
@@ -468,7 +605,7 @@ fn a_full_spool_drops_counts_and_recovers_when_a_reader_catches_up() {
     let mut host = Host::start("spool_max_bytes: 262144");
     host.create(1);
     for n in 0..1000u32 {
-        host.account(1, (n % 100) as u8, OWNER, u64::from(n) + 1, &[3; 1000]);
+        host.account(1, (n % 100) as u8, (OWNER, u64::from(n) + 1), &[3; 1000]);
     }
     host.freeze(1, 10);
     host.settle();
@@ -499,7 +636,7 @@ fn a_full_spool_drops_counts_and_recovers_when_a_reader_catches_up() {
         std::thread::sleep(Duration::from_millis(20));
     }
     host.create(2);
-    host.account(2, 1, OWNER, 1, b"room again");
+    host.account(2, 1, (OWNER, 1), b"room again");
     host.freeze(2, 11);
     host.plugin.on_unload();
     let after: Vec<_> = reader
@@ -520,11 +657,11 @@ fn a_killed_run_has_no_end_and_the_next_one_goes_on() {
     let mut host = Host::start("");
     host.create(1);
     for n in 0..50 {
-        host.account(1, n, OWNER, 1, b"x");
+        host.account(1, n, (OWNER, 1), b"x");
     }
     host.freeze(1, 10);
     host.create(2);
-    host.account(2, 1, OWNER, 1, b"half a bank");
+    host.account(2, 1, (OWNER, 1), b"half a bank");
     host.settle();
     // What a kill leaves: the directory as it is now, its last segment torn.
     let dir = tempfile::tempdir().unwrap();
@@ -546,7 +683,7 @@ fn a_killed_run_has_no_end_and_the_next_one_goes_on() {
     fs::write(&segment, bytes).unwrap();
     let mut next = Host::start_in(dir, "");
     next.create(2);
-    next.account(2, 1, OWNER, 1, b"whole");
+    next.account(2, 1, (OWNER, 1), b"whole");
     next.freeze(2, 11);
     let (read, _dir) = next.finish();
     let runs: Vec<_> = read.iter().map(|e| e.run.clone()).collect();
@@ -628,6 +765,7 @@ fn the_config_is_checked_and_names_key_and_value() {
         ("spool_max_bytes: 1", "spool_max_bytes = 1"),
         ("fsync_interval_ms: 0", "fsync_interval_ms = 0"),
         ("genesis_hash: 'zz'", "genesis_hash"),
+        ("startup_wait_s: 0", "startup_wait_s = 0"),
         ("queue_records: 0", "queue_records = 0"),
     ] {
         let error = check_config(config_file(dir.path(), extra))
@@ -645,6 +783,13 @@ fn the_config_is_checked_and_names_key_and_value() {
     );
     fs::write(&path, "{ spool_dir: 'x', owners: ['abc'] }").unwrap();
     assert!(check_config(&path).unwrap_err().to_string().contains("abc"));
+    let owner = bs58(&OWNER);
+    fs::write(&path, format!("{{ spool_dir: 'x', owners: ['{owner}'] }}")).unwrap();
+    let error = check_config(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("genesis_hash") && error.contains("solana genesis-hash"),
+        "{error}"
+    );
     assert!(check_config(dir.path().join("none")).is_err());
 }
 

@@ -22,18 +22,27 @@ pub enum Kind {
     MalformedBank,
     /// Index and chain differ twice in a row.
     Reconciliation,
+    /// The accounts that a producer started from can't be used.
+    Base,
+    /// A producer streams other accounts than those of the program.
+    Filter,
+    /// The updates of a bank are not those that its seal sums up.
+    Digest,
     /// A block waited in a gap for its link until there was no room for it.
     GivenUp,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Gap,
         Kind::Loss,
         Kind::ConfirmedFork,
         Kind::RootConflict,
         Kind::MalformedBank,
         Kind::Reconciliation,
+        Kind::Base,
+        Kind::Filter,
+        Kind::Digest,
         Kind::GivenUp,
     ];
 
@@ -45,6 +54,9 @@ impl Kind {
             Kind::RootConflict => "root_conflict",
             Kind::MalformedBank => "malformed_bank",
             Kind::Reconciliation => "reconciliation",
+            Kind::Base => "base",
+            Kind::Filter => "filter",
+            Kind::Digest => "digest",
             Kind::GivenUp => "given_up",
         }
     }
@@ -75,7 +87,8 @@ pub const RAISE: &str = "SELECT pipeline.raise_alarm($1, $2, $3, $4, $5, $6, $7)
 ///
 /// A gap or a loss is healed when no bank of its slots is missing or incomplete any more. A confirmed fork is healed when
 /// finality has decided between the banks, and nothing is left of the one that lost: rows only get into the final
-/// tables from rooted banks, so hot rows and overlays are all there is to look at.
+/// tables from rooted banks, so hot rows and overlays are all there is to look at. A base that could not be used is healed by
+/// one that is.
 pub fn clear_healed(schema: &str) -> String {
     let rows: String = Entity::ALL
         .iter()
@@ -87,11 +100,12 @@ pub fn clear_healed(schema: &str) -> String {
     format!(
         "UPDATE pipeline.alarm a SET cleared_at = now(), cleared_reason = CASE
              WHEN a.kind = 'confirmed_fork' THEN 'slot ' || h.finalized_slot || ' is finalized: one of the banks is orphaned, and no row rests on it'
-             WHEN a.last_slot <= $1::bigint THEN 'all rows were compared with the accounts that a producer started from at slot ' || $1::bigint
+             WHEN a.kind = 'base' OR a.last_slot <= $1::bigint THEN 'all rows were compared with the accounts that a producer started from at slot ' || $1::bigint
              ELSE 'slot ' || h.finalized_slot || ' is finalized, and no bank of these slots is missing or incomplete' END
          FROM {schema}.head h
          WHERE a.cleared_at IS NULL AND a.last_slot <= h.finalized_slot
            AND CASE
+             WHEN a.kind = 'base' THEN $1::bigint IS NOT NULL
              WHEN a.kind IN ('gap', 'loss', 'given_up') THEN a.last_slot <= $1::bigint IS TRUE OR (a.clears_itself AND NOT EXISTS (
                  SELECT FROM {schema}.slot s WHERE NOT s.healed AND s.slot <= a.last_slot AND s.last_slot >= a.slot
                     AND (s.status = 6 OR (s.status = 3 AND NOT s.whole))))

@@ -2,8 +2,30 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use mythic_stream::spool::{Position, ReaderConfig};
 use mythic_support::check::in_range;
 use serde::{Deserialize, Serialize};
+
+use crate::merge::MAX_PRODUCERS;
+
+/// One producer's spool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// Name under which the position in it is kept.
+    pub name: String,
+    pub dir: PathBuf,
+}
+
+impl SpoolConfig {
+    pub(crate) fn reader(&self, config: &IndexerConfig, start: Option<Position>) -> ReaderConfig {
+        ReaderConfig {
+            dir: self.dir.clone(),
+            name: config.reader.clone(),
+            start,
+        }
+    }
+}
 
 /// Keys of the indexer's TOML file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,20 +35,24 @@ pub struct IndexerConfig {
     pub database_url: String,
     /// Directory that the plugin writes its spool to.
     pub spool_dir: PathBuf,
-    /// Name under which this indexer acknowledges the spool and keeps its position.
+    /// Name under which this indexer acknowledges the spools and keeps its position in that of `spool_dir`.
     pub reader: String,
     /// Where to serve `/metrics` and `/health`; without an address in the file, on loopback.
     pub metrics_addr: Option<SocketAddr>,
     /// Account updates that one transaction holds at most (a bank is never split).
     pub batch_updates: usize,
-    /// Bytes of account data held for banks that are not sealed yet; a bank that passes it becomes a gap.
+    /// Bytes of memory for accounts of a start and for banks that are not sealed yet; the rest waits in `spill_dir`.
     pub max_held_bytes: usize,
+    /// Directory for what does not fit in `max_held_bytes`; without one, `spill` in `spool_dir`.
+    pub spill_dir: Option<PathBuf>,
     /// How long slots without content may wait to be written together, milliseconds.
     pub idle_linger_ms: u64,
     /// An indexer that has not renewed its lease for this long can be replaced, seconds.
     pub lease_ttl_s: u64,
     /// Feed events older than this are removed, hours.
     pub feed_retention_h: u32,
+    /// Spools of further validators of the same chain: what one loses, another one has.
+    pub more_spools: Vec<SpoolConfig>,
 }
 
 impl Default for IndexerConfig {
@@ -38,31 +64,69 @@ impl Default for IndexerConfig {
             metrics_addr: Some(([127, 0, 0, 1], 9470).into()),
             batch_updates: 20_000,
             max_held_bytes: 512 << 20,
+            spill_dir: None,
             idle_linger_ms: 500,
             lease_ttl_s: 15,
             feed_retention_h: 7 * 24,
+            more_spools: Vec::new(),
         }
     }
 }
 
 impl IndexerConfig {
+    /// All spools, that of `spool_dir` first.
+    pub(crate) fn spools(&self) -> Vec<SpoolConfig> {
+        let first = SpoolConfig {
+            name: self.reader.clone(),
+            dir: self.spool_dir.clone(),
+        };
+        let more = self.more_spools.iter().cloned();
+        std::iter::once(first).chain(more).collect()
+    }
+
+    pub(crate) fn spill_dir(&self) -> PathBuf {
+        self.spill_dir
+            .clone()
+            .unwrap_or_else(|| self.spool_dir.join("spill"))
+    }
+
     /// Checks every value; the message names key, value and what is allowed.
     pub fn validate(&self) -> Result<(), String> {
         mythic_postgres::check_url(&self.database_url)
             .map_err(|error| format!("database_url: {error}"))?;
-        if self.spool_dir.as_os_str().is_empty() {
-            return Err("spool_dir = \"\": allowed is a directory".into());
-        }
-        let name_ok = (1..=64).contains(&self.reader.len())
-            && self
-                .reader
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
-        if !name_ok {
-            return Err(format!(
-                "reader = {:?}: allowed is 1 to 64 of a-z, 0-9, - and _",
-                self.reader
-            ));
+        let spools = self.spools();
+        in_range(
+            "number of more_spools",
+            self.more_spools.len() as u64,
+            0,
+            MAX_PRODUCERS as u64 - 1,
+        )?;
+        for (number, spool) in spools.iter().enumerate() {
+            let (key, dir) = match number {
+                0 => ("reader", "spool_dir"),
+                _ => ("more_spools.name", "more_spools.dir"),
+            };
+            if spool.dir.as_os_str().is_empty() {
+                return Err(format!("{dir} = \"\": allowed is a directory"));
+            }
+            let name_ok = (1..=64).contains(&spool.name.len())
+                && spool
+                    .name
+                    .bytes()
+                    .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+            if !name_ok {
+                return Err(format!(
+                    "{key} = {:?}: allowed is 1 to 64 of a-z, 0-9, - and _",
+                    spool.name
+                ));
+            }
+            let same = |other: &&SpoolConfig| other.name == spool.name || other.dir == spool.dir;
+            if spools.iter().take(number).any(|other| same(&other)) {
+                return Err(format!(
+                    "{key} = {:?}: name and directory of each spool are its own",
+                    spool.name
+                ));
+            }
         }
         in_range("batch_updates", self.batch_updates as u64, 1, 1_000_000)?;
         in_range(

@@ -54,7 +54,7 @@ impl IndexerError {
                 | PostgresError::MigrationUnknown { .. },
             ) => true,
             Self::Database(_) => self.in_class(&["22", "23", "42", "54", "0A", "3D", "28"]),
-            Self::Spool(e) => matches!(e, SpoolError::Corrupt { .. } | SpoolError::BadName(_)),
+            Self::Spool(e) => matches!(e, SpoolError::Shared { .. } | SpoolError::BadName(_)),
             Self::LeaseLost { .. } | Self::LeaseHeld { .. } | Self::PositionMoved { .. } => false,
             _ => true,
         }

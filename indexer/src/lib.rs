@@ -1,11 +1,11 @@
 //! From the stream of a validator's account updates to Postgres tables, exactly once.
 //!
 //! Pure core, in the order of the data:
-//! - [`holder`]: envelopes to sealed banks and statuses; [`tree`]: forks, confirmation, roots
+//! - [`holder`]: envelopes to sealed banks and statuses; `merge`: several producers as one; [`tree`]: forks, confirmation, roots
 //! - [`projection`]: account bytes to rows ([`entity`]) and feed events ([`feed`])
 //! - [`plan`]: inputs to everything one transaction writes
 //!
-//! Shell: [`source`] reads the spool, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
+//! Shell: [`source`] reads the spools, `pump` batches, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
 //! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
 //! [`export`] hands finalized rows to others.
 #![recursion_limit = "256"]
@@ -20,9 +20,11 @@ mod export;
 pub mod feed;
 pub mod holder;
 pub mod lease;
+mod merge;
 mod migrate;
 pub mod plan;
 pub mod projection;
+mod pump;
 mod rebuild;
 pub mod service;
 pub mod source;
@@ -35,7 +37,7 @@ mod tests;
 pub mod tree;
 pub mod writer;
 
-pub use config::IndexerConfig;
+pub use config::{IndexerConfig, SpoolConfig};
 pub use error::IndexerError;
 pub use export::{ExportReport, ExportedFile, ExportedTable, Manifest, export};
 pub use migrate::migrate;

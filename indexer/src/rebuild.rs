@@ -5,6 +5,7 @@ use std::time::Duration;
 use mythic_postgres::{Manner, connect};
 use tokio_postgres::Row;
 
+use crate::alarms::Kind;
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::holder::{Input, SealedBank};
@@ -270,6 +271,22 @@ fn event(
             reason: detail.unwrap_or_default(),
         },
         kind::RUN_END => Input::RunEnd { run },
+        kind::REFUSED => {
+            let text = detail.unwrap_or_default();
+            let (kind, detail) = text
+                .split_once(": ")
+                .and_then(|(word, detail)| {
+                    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == word)?;
+                    Some((kind, detail.to_owned()))
+                })
+                .ok_or_else(|| broken("detail"))?;
+            Input::Refused {
+                run,
+                kind,
+                slot,
+                detail,
+            }
+        }
         other => {
             return Err(IndexerError::Broken(format!(
                 "archived event {id} is of unknown kind {other}"

@@ -1,23 +1,19 @@
-//! The indexer process: reads the spool, batches, writes, and starts over from the database's position
-//! whenever something outside fails.
+//! The indexer process: takes the lease, lets the pump run, and starts over from the database's positions whenever something
+//! outside fails.
 
 use std::time::{Duration, Instant};
 
-use mythic_stream::proto::Event;
-use mythic_stream::spool::{Item, SpoolError};
 use mythic_support::{Backoff, Throttle};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::IndexerConfig;
 use crate::db::Session;
 use crate::error::IndexerError;
-use crate::holder::{Holder, Input};
 use crate::lease::{self, Keeper};
 use crate::migrate::migrate;
-use crate::plan::Reached;
-use crate::source::Source;
-use crate::telemetry::{Telemetry, seconds_since};
-use crate::writer::{Mode, Step, Writer};
+use crate::pump::Pump;
+use crate::telemetry::Telemetry;
+use crate::writer::{Mode, Writer};
 
 /// The same trouble is logged once in this time.
 const WARNINGS: Duration = Duration::from_secs(10);
@@ -25,16 +21,11 @@ const WARNINGS: Duration = Duration::from_secs(10);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a lease held by someone else is looked at.
 const LEASE_POLL: Duration = Duration::from_millis(250);
-/// How often a writer with nothing to write checks that it still holds the lease.
-const RENEW: Duration = Duration::from_secs(4);
-/// How often old feed events are looked for, once none are left.
-const TRIM: Duration = Duration::from_secs(60);
-
 /// Runs the indexer until `stop`. Migrates the database first. Waits out whatever passes: Postgres that
 /// restarts, a spool that does not exist yet, another indexer that holds the lease.
 ///
 /// # Errors
-/// What no waiting mends: a spool with broken framing, a database of another chain, a broken invariant.
+/// What no waiting mends: a spool that is open to others, a database of another chain, a broken invariant.
 pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), IndexerError> {
     config.validate().map_err(IndexerError::Config)?;
     let telemetry = Telemetry::new().map_err(|e| IndexerError::Broken(e.to_string()))?;
@@ -92,231 +83,9 @@ async fn session(
         }
     };
     let _keeper = Keeper::spawn(config.database_url.clone(), lease.epoch, ttl);
-    let mode = Mode::Live {
-        reader: config.reader.clone(),
-        epoch: lease.epoch,
-    };
+    let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
-    tracing::info!(schema = lease.schema, epoch = lease.epoch, position = ?writer.state().position, "indexing");
+    tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");
     telemetry.working();
-    let mut position = writer.state().position;
-    let mut start = position.map(|p| p.resume);
-    loop {
-        let source = Source::spawn(config.spool_dir.clone(), config.reader.clone(), start)
-            .map_err(|e| IndexerError::Broken(format!("starting a thread: {e}")))?;
-        match (Pump {
-            config,
-            telemetry,
-            stop,
-            writer: &mut writer,
-            source,
-            replay_to: position,
-        })
-        .run()
-        .await
-        {
-            Err(IndexerError::Spool(SpoolError::Lost { wanted, oldest })) => {
-                tracing::error!(
-                    ?wanted,
-                    ?oldest,
-                    "the spool has lost what was to be read next: what lies between is a gap"
-                );
-                // Another spool than before: its positions say nothing about what was applied.
-                if oldest.is_none_or(|o| {
-                    position.is_some_and(|p| p.applied.run != o.run && o < p.applied)
-                }) {
-                    position = None;
-                }
-                start = oldest;
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(PAUSE.0) => {}
-                }
-            }
-            done => return done,
-        }
-    }
-}
-
-struct Pump<'a> {
-    config: &'a IndexerConfig,
-    telemetry: &'a Telemetry,
-    stop: &'a CancellationToken,
-    writer: &'a mut Writer,
-    source: Source,
-    /// Envelopes before its applied position are read again only to fill the holder.
-    replay_to: Option<Reached>,
-}
-
-impl Pump<'_> {
-    async fn run(mut self) -> Result<(), IndexerError> {
-        let mut holder = Holder::new(self.config.max_held_bytes);
-        let mut batch = Batch::default();
-        let linger = Duration::from_millis(self.config.idle_linger_ms);
-        let mut trim_at = Instant::now();
-        let mut counted: Option<Instant> = None;
-        loop {
-            if counted.is_none_or(|at| at.elapsed() > RENEW) {
-                counted = Some(Instant::now());
-                self.telemetry.alarms(&self.writer.open_alarms().await?);
-            }
-            let wait = match batch.since {
-                Some(since) => linger.saturating_sub(since.elapsed()),
-                None => RENEW.min(trim_at.saturating_duration_since(Instant::now())),
-            };
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return self.flush(&mut batch).await,
-                chunk = self.source.next() => {
-                    let chunk = chunk.ok_or_else(|| IndexerError::Broken("the spool reader ended".into()))??;
-                    for item in chunk {
-                        self.take(&mut holder, &mut batch, item)?;
-                        if batch.updates >= self.config.batch_updates {
-                            self.flush(&mut batch).await?;
-                        }
-                    }
-                    self.telemetry.held_bytes.set(holder.bytes() as i64);
-                    if batch.urgent || (!batch.steps.is_empty() && self.writer.state().busy()) {
-                        self.flush(&mut batch).await?;
-                    }
-                }
-                () = tokio::time::sleep(wait) => {
-                    if batch.steps.is_empty() {
-                        self.writer.renew().await?;
-                    } else {
-                        self.flush(&mut batch).await?;
-                    }
-                }
-            }
-            if Instant::now() >= trim_at {
-                // Between two batches, until nothing is old: what is removed keeps up with what is added.
-                let more = self.writer.trim_feed(self.config.feed_retention_h).await?;
-                trim_at = Instant::now() + if more { Duration::ZERO } else { TRIM };
-            }
-        }
-    }
-
-    fn take(
-        &mut self,
-        holder: &mut Holder,
-        batch: &mut Batch,
-        item: Item,
-    ) -> Result<(), IndexerError> {
-        self.telemetry.envelopes.inc();
-        let envelope = match item.envelope {
-            Ok(envelope) => envelope,
-            Err(e) => {
-                // Its bank will not be whole, which its seal will show.
-                self.telemetry.malformed.inc();
-                tracing::error!(position = ?item.position, "an envelope does not decode: {e}");
-                return Ok(());
-            }
-        };
-        let replayed = self.replay_to.is_some_and(|p| item.position < p.applied);
-        let sealed_at =
-            matches!(envelope.event, Some(Event::Seal(_))).then_some(envelope.time_unix_nanos);
-        let inputs = match holder.apply(item.position, envelope, replayed) {
-            Ok(inputs) => inputs,
-            Err(e) => {
-                self.telemetry.malformed.inc();
-                tracing::error!(position = ?item.position, "an envelope can't be used: {e}");
-                return Ok(());
-            }
-        };
-        if inputs.is_empty() {
-            return Ok(());
-        }
-        let reached = Reached {
-            resume: holder.resume(item.next),
-            applied: item.next,
-        };
-        let last = inputs.len() - 1;
-        for (index, input) in inputs.into_iter().enumerate() {
-            match &input {
-                Input::RunStart {
-                    genesis: Some(genesis),
-                    ..
-                } => {
-                    batch.urgent = true;
-                    if let Some(known) =
-                        self.writer.state().genesis.filter(|known| known != genesis)
-                    {
-                        let text = |hash: [u8; 32]| bs58::encode(hash).into_string();
-                        return Err(IndexerError::OtherChain {
-                            database: text(known),
-                            spool: text(*genesis),
-                        });
-                    }
-                }
-                Input::Base { accounts, .. } => {
-                    batch.urgent = true;
-                    batch.updates += accounts.len();
-                }
-                Input::Bank(bank) => {
-                    batch.urgent |= !bank.accounts.is_empty();
-                    batch.updates += bank.accounts.len();
-                }
-                _ => {}
-            }
-            batch.steps.push(Step {
-                input,
-                reached: (index == last).then_some(reached),
-            });
-        }
-        batch.since.get_or_insert_with(Instant::now);
-        batch.sealed_at = sealed_at.or(batch.sealed_at);
-        Ok(())
-    }
-
-    async fn flush(&mut self, batch: &mut Batch) -> Result<(), IndexerError> {
-        let batch = std::mem::take(batch);
-        if batch.steps.is_empty() {
-            return Ok(());
-        }
-        let began = Instant::now();
-        let done = self.writer.apply(batch.steps).await?;
-        let telemetry = self.telemetry;
-        telemetry
-            .commit_seconds
-            .observe(began.elapsed().as_secs_f64());
-        if let Some(seconds) = batch.sealed_at.and_then(seconds_since) {
-            telemetry.seal_to_commit_seconds.observe(seconds);
-        }
-        telemetry.batches.inc();
-        telemetry.updates.inc_by(done.updates as u64);
-        telemetry.banks.inc_by(done.banks as u64);
-        telemetry.feed_rows.inc_by(done.feed_rows as u64);
-        telemetry.dead_letters.inc_by(done.dead_letters as u64);
-        let state = self.writer.state();
-        let root = state.tree.root().map(|r| r.slot);
-        let tip = state
-            .processed
-            .banks
-            .last()
-            .and_then(|n| state.banks.get(n))
-            .map(|b| b.id.slot);
-        telemetry
-            .processed_slot
-            .set(tip.or(root).unwrap_or(0) as i64);
-        telemetry
-            .confirmed_slot
-            .set(state.tree.confirmed_slot().unwrap_or(0) as i64);
-        telemetry.finalized_slot.set(root.unwrap_or(0) as i64);
-        telemetry.committed();
-        if let Some(reached) = state.position {
-            self.source.ack(reached.resume);
-        }
-        Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Batch {
-    steps: Vec<Step>,
-    updates: usize,
-    /// It has content that somebody waits for.
-    urgent: bool,
-    since: Option<Instant>,
-    /// Producer's time of the newest seal.
-    sealed_at: Option<u64>,
+    Pump::new(config, telemetry, &mut writer)?.run(stop).await
 }

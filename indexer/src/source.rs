@@ -1,6 +1,5 @@
-//! Reads the spool on a thread of its own and hands over what it reads.
+//! Reads each spool on a thread of its own and hands over what it reads.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,44 +9,54 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Envelopes handed over at once.
 const CHUNK: usize = 4_096;
-/// Chunks that may wait: what is read ahead is bounded.
+/// Chunks of each spool that may wait: what is read ahead is bounded.
 const AHEAD: usize = 4;
 /// Longest wait for envelopes before acknowledgements and a stop are looked at.
 const WAIT: Duration = Duration::from_millis(100);
 
+/// What one of several spools brought.
+pub type Chunk = (usize, Result<Vec<Item>, SpoolError>);
+
+/// Where the chunks of all spools come in.
+pub fn chunks(spools: usize) -> (mpsc::Sender<Chunk>, mpsc::Receiver<Chunk>) {
+    mpsc::channel(AHEAD * spools)
+}
+
 /// A spool being read. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Source {
-    chunks: mpsc::Receiver<Result<Vec<Item>, SpoolError>>,
     ack: Arc<Mutex<Option<Position>>>,
     _stop: DropGuard,
 }
 
 impl Source {
-    /// Starts reading at `start`; without one, at the oldest envelope.
-    pub fn spawn(dir: PathBuf, name: String, start: Option<Position>) -> std::io::Result<Self> {
-        let (sender, chunks) = mpsc::channel(AHEAD);
+    /// Starts reading after a pause, at the start that `config` names. Chunks and the error that ends it go to `chunks`, with the
+    /// spool's number.
+    pub fn spawn(
+        config: ReaderConfig,
+        pause: Duration,
+        number: usize,
+        chunks: mpsc::Sender<Chunk>,
+    ) -> std::io::Result<Self> {
         let ack = Arc::new(Mutex::new(None));
         let stop = CancellationToken::new();
         let (acks, stopped) = (ack.clone(), stop.clone());
         std::thread::Builder::new()
             .name("spool".into())
             .spawn(move || {
-                if let Err(e) = read(ReaderConfig { dir, name, start }, &sender, &acks, &stopped) {
-                    // The receiver is gone only when nobody waits for the reason any more.
-                    let _ = sender.blocking_send(Err(e));
+                std::thread::sleep(pause);
+                let send = |chunk| {
+                    !stopped.is_cancelled() && chunks.blocking_send((number, chunk)).is_ok()
+                };
+                if let Err(e) = read(config, &send, &acks, &stopped) {
+                    // Nobody waits for the reason any more when this fails.
+                    send(Err(e));
                 }
             })?;
         Ok(Self {
-            chunks,
             ack,
             _stop: stop.drop_guard(),
         })
-    }
-
-    /// The next envelopes; `None` when the reader has ended.
-    pub async fn next(&mut self) -> Option<Result<Vec<Item>, SpoolError>> {
-        self.chunks.recv().await
     }
 
     /// Everything before `position` is committed.
@@ -58,7 +67,7 @@ impl Source {
 
 fn read(
     config: ReaderConfig,
-    sender: &mpsc::Sender<Result<Vec<Item>, SpoolError>>,
+    send: &impl Fn(Result<Vec<Item>, SpoolError>) -> bool,
     acks: &Mutex<Option<Position>>,
     stopped: &CancellationToken,
 ) -> Result<(), SpoolError> {
@@ -82,7 +91,7 @@ fn read(
             };
         }
         let items = reader.next_batch(CHUNK, WAIT)?;
-        if !items.is_empty() && sender.blocking_send(Ok(items)).is_err() {
+        if !items.is_empty() && !send(Ok(items)) {
             return Ok(());
         }
     }

@@ -27,10 +27,13 @@ pub struct Telemetry {
     pub commit_seconds: Histogram,
     pub seal_to_commit_seconds: Histogram,
     pub held_bytes: IntGauge,
+    pub spilled_bytes: IntGauge,
+    pub unreadable: IntCounter,
     pub processed_slot: IntGauge,
     pub confirmed_slot: IntGauge,
     pub finalized_slot: IntGauge,
     alarms: IntGaugeVec,
+    pub producer_slot: IntGaugeVec,
     health: Arc<Mutex<State>>,
 }
 
@@ -62,8 +65,14 @@ impl Telemetry {
         };
         let alarms = IntGaugeVec::new(Opts::new("alarms", "Alarms that are open"), &["kind"])?;
         registry.register(Box::new(alarms.clone()))?;
+        let producer_slot = IntGaugeVec::new(
+            Opts::new("producer_slot", "Newest block that a producer sealed"),
+            &["producer"],
+        )?;
+        registry.register(Box::new(producer_slot.clone()))?;
         Ok(Self {
             alarms,
+            producer_slot,
             envelopes: counter("envelopes_total", "Envelopes read")?,
             malformed: counter("malformed_total", "Envelopes that could not be used")?,
             updates: counter("updates_total", "Account updates written")?,
@@ -80,7 +89,12 @@ impl Telemetry {
                 "seal_to_commit_seconds",
                 "From a seal's time at the producer to its commit",
             )?,
-            held_bytes: gauge("held_bytes", "Bytes held for banks that are not sealed yet")?,
+            held_bytes: gauge(
+                "held_bytes",
+                "Bytes of memory held for banks that are not sealed yet and for a base",
+            )?,
+            spilled_bytes: gauge("spilled_bytes", "Bytes of them that wait on disk")?,
+            unreadable: counter("spool_damaged_total", "Damaged places met in the spool")?,
             processed_slot: gauge("processed_slot", "Head of the processed chain")?,
             confirmed_slot: gauge("confirmed_slot", "Head of the confirmed chain")?,
             finalized_slot: gauge("finalized_slot", "Root")?,

@@ -178,10 +178,6 @@ fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
     let library = mythic_geyser_plugin::library_path().expect("the plugin is built with this test");
     let geyser = root.join("geyser.json5");
     let program = bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string();
-    let plugin = serde_json::json!({
-        "libpath": library, "name": "mythic", "spool_dir": root.join("spool"), "owners": [program], "fsync": "never",
-    });
-    std::fs::write(&geyser, plugin.to_string()).unwrap();
     let funded = [
         &parties.admin,
         &parties.owner,
@@ -192,7 +188,7 @@ fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
         &parties.settler,
     ];
     let rpc = free_port();
-    DevnetConfig {
+    let config = DevnetConfig {
         data_dir: root.join("chain"),
         rpc_addr: ([127, 0, 0, 1], rpc).into(),
         ws_addr: ([127, 0, 0, 1], free_port()).into(),
@@ -211,9 +207,16 @@ fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
                 lamports: 100 * SOL,
             })
             .collect(),
-        geyser_plugin_config: Some(geyser),
+        geyser_plugin_config: Some(geyser.clone()),
         ..DevnetConfig::default()
-    }
+    };
+    let genesis_hash = mythic_devnet::genesis_hash(&config).unwrap().to_string();
+    let plugin = serde_json::json!({
+        "libpath": library, "name": "mythic", "spool_dir": root.join("spool"), "owners": [config.programs[0].id],
+        "genesis_hash": genesis_hash, "fsync": "never",
+    });
+    std::fs::write(geyser, plugin.to_string()).unwrap();
+    config
 }
 
 /// All that runs, with two settlers: what one has done is no error for the other.

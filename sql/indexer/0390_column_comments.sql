@@ -292,7 +292,7 @@ FOR c IN
         ('withdrawn_lamports', 'Lamports taken out since the beginning'),
         ('write_seq', 'The account''s own counter of writes'),
         -- Where a view means something of its own.
-        ('alarms.kind', 'gap, given_up, loss, confirmed_fork, root_conflict, malformed_bank or reconciliation'),
+        ('alarms.kind', 'gap, loss, confirmed_fork, root_conflict, malformed_bank, reconciliation, given_up, base, filter or digest'),
         ('alarms.slot', 'First slot it is about; last_slot is the last one'),
         ('banks.slot', 'Slot of the bank; of a gap the first one'),
         ('banks.status', 'processed, confirmed, finalized, orphaned, dead, gap, or given_up (it waited in a gap for its link)'),

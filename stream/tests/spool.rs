@@ -7,7 +7,7 @@ use mythic_stream::{
     },
 };
 use proptest::prelude::*;
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -196,22 +196,6 @@ fn an_idle_reader_is_dropped_with_a_notice() {
 }
 
 #[test]
-fn damage_inside_the_durable_part_is_an_error_not_silence() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(config(dir.path()), [1; 16]).unwrap();
-    fill(&mut writer, 0, 3, 100);
-    let path = dir.path().join("000000000001.seg");
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    assert!(matches!(
-        reader(dir.path(), "r").poll(10),
-        Err(SpoolError::Corrupt { segment: 1, .. })
-    ));
-}
-
-#[test]
 fn names_and_envelopes_out_of_bounds_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["", "../x", "UPPER", "a.b"] {
@@ -231,6 +215,31 @@ fn names_and_envelopes_out_of_bounds_are_refused() {
     fill(&mut writer, 1, 2, 10 << 20);
     let items = reader(dir.path(), "r").poll(10).unwrap();
     assert_eq!(slots(&items), [1]);
+}
+
+#[test]
+fn a_spool_that_is_open_to_others_is_closed_or_refused() {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let open = |path: &Path, to| fs::set_permissions(path, PermissionsExt::from_mode(to)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(config(dir.path()), [1; 16]).unwrap();
+    fill(&mut writer, 0, 2, 10);
+    let first = reader(dir.path(), "r").poll(10).unwrap()[0].position;
+    Ack::write(dir.path(), "r", &first).unwrap();
+    drop(writer);
+    let files = ["000000000001.seg", "durable", "lock", "acks/r"].map(|n| dir.path().join(n));
+    let folders = [dir.path().to_path_buf(), dir.path().join("acks")];
+    files.iter().for_each(|file| open(file, 0o644));
+    folders.iter().for_each(|folder| open(folder, 0o755));
+    drop(Writer::open(config(dir.path()), [2; 16]).unwrap());
+    assert!(files.iter().all(|file| mode(file) == 0o600));
+    assert!(folders.iter().all(|folder| mode(folder) == 0o700));
+    // A directory that others use as well is not taken from them.
+    fs::write(dir.path().join("letters"), "").unwrap();
+    open(dir.path(), 0o777);
+    let refused = Writer::open(config(dir.path()), [3; 16]).unwrap_err();
+    assert!(refused.to_string().contains("letters") && refused.to_string().contains("chmod 700"));
+    assert_eq!(mode(dir.path()), 0o777);
 }
 
 proptest! {

@@ -175,6 +175,33 @@ impl Plan {
                     refusals,
                 );
             }
+            Input::Refused {
+                run,
+                kind,
+                slot,
+                detail,
+            } => {
+                let text = format!("{}: {detail}", kind.as_str());
+                self.event(
+                    number,
+                    kind::REFUSED,
+                    run,
+                    *slot,
+                    0,
+                    None,
+                    None,
+                    Some(&text),
+                );
+                self.alarms.push(Alarm {
+                    kind: *kind,
+                    slot: slot_i64(*slot),
+                    last_slot: slot_i64(*slot),
+                    count: 1,
+                    banks: Vec::new(),
+                    clears_itself: *kind == alarms::Kind::Base,
+                    detail: detail.clone(),
+                });
+            }
             Input::Loss {
                 run,
                 first,

@@ -52,6 +52,7 @@ pub mod kind {
     pub const RESET: i16 = 8;
     pub const LOSS: i16 = 9;
     pub const RUN_END: i16 = 10;
+    pub const REFUSED: i16 = 11;
 }
 
 /// What the database says about a bank.
@@ -115,7 +116,8 @@ pub struct State {
     /// The base that the tree waits to apply: the slot it is archived under, and its accounts.
     pub base: Option<(i64, Arc<Vec<Account>>)>,
     pub genesis: Option<Hash>,
-    pub position: Option<Reached>,
+    /// How far the log of each producer is read.
+    pub positions: BTreeMap<String, Reached>,
 }
 
 /// How far a log is read.

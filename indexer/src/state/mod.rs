@@ -39,11 +39,7 @@ fn bank_id(row: &Row, slot_column: &str, hash_column: &str) -> Result<BankId, In
 }
 
 /// Restores the state of the projection in `schema`: what an uninterrupted writer holds.
-pub async fn restore(
-    session: &mut Session,
-    schema: &str,
-    reader: &str,
-) -> Result<State, IndexerError> {
+pub async fn restore(session: &mut Session, schema: &str) -> Result<State, IndexerError> {
     let head = session
         .query(&format!("SELECT * FROM {schema}.head"), &[])
         .await?;
@@ -94,7 +90,7 @@ pub async fn restore(
         doubt_through: head.get("doubt_through"),
         base: base_accounts,
         genesis: genesis.transpose()?,
-        position: reached(session, reader).await?,
+        positions: positions(session).await?,
     })
 }
 
@@ -245,20 +241,20 @@ async fn dead(
         .collect()
 }
 
-async fn reached(session: &mut Session, reader: &str) -> Result<Option<Reached>, IndexerError> {
+/// How far the log of each producer is read.
+async fn positions(session: &mut Session) -> Result<BTreeMap<String, Reached>, IndexerError> {
     let rows = session
-        .query(
-            "SELECT * FROM pipeline.position WHERE producer = $1 AND partition = 0",
-            &[&reader],
-        )
+        .query("SELECT * FROM pipeline.position WHERE partition = 0", &[])
         .await?;
-    let Some(row) = rows.first() else {
-        return Ok(None);
+    let reached = |row| {
+        Ok(Reached {
+            resume: position(row, "resume")?,
+            applied: position(row, "applied")?,
+        })
     };
-    Ok(Some(Reached {
-        resume: position(row, "resume")?,
-        applied: position(row, "applied")?,
-    }))
+    rows.iter()
+        .map(|row| Ok((row.get("producer"), reached(row)?)))
+        .collect()
 }
 
 /// Banks as bytes of one column: 8 of slot and 32 of hash each.

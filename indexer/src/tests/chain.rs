@@ -7,6 +7,7 @@ use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::le::Text;
 use mythic_interface::params::Params;
 use mythic_interface::state::{Header, Job, Validator, Vault};
+use mythic_stream::digest::{BankDigest, filter_hash};
 use mythic_stream::proto::{
     AccountUpdate, BaseEnd, Event, SlotSeal, SlotStatus, SlotUpdate, Start,
 };
@@ -139,6 +140,7 @@ pub fn signature(slot: u64, fork: u8, key: u8) -> [u8; 64] {
 pub struct Chain {
     pub spool: Writer,
     generations: std::collections::HashMap<u64, u32>,
+    digests: std::collections::HashMap<(u64, u32), BankDigest>,
     version: u64,
 }
 
@@ -150,10 +152,12 @@ impl Chain {
         let mut chain = Self {
             spool: Writer::open(config, [run; 16]).unwrap(),
             generations: Default::default(),
+            digests: Default::default(),
             version: 0,
         };
         let start = Start {
             genesis_hash: GENESIS.to_vec().into(),
+            filter_hash: filter_hash(&[AI_PRECOMPILES_ID]).to_vec().into(),
             primed: true,
             ..Default::default()
         };
@@ -169,6 +173,20 @@ impl Chain {
     }
 
     pub fn push(&mut self, event: Event) {
+        if let Event::Account(update) = &event
+            && !update.is_startup
+        {
+            let key = |bytes: &[u8]| bytes.try_into().unwrap();
+            self.digests
+                .entry((update.slot, update.generation))
+                .or_default()
+                .push(
+                    key(&update.pubkey),
+                    &key(&update.owner),
+                    update.lamports,
+                    &update.data,
+                );
+        }
         self.spool.append(event, Room::Ordinary).unwrap();
     }
 
@@ -201,6 +219,7 @@ impl Chain {
     }
 
     pub fn seal(&mut self, slot: u64, fork: u8, parent: (u64, u8), generation: u32, offered: u64) {
+        let digest = self.digests.remove(&(slot, generation)).unwrap_or_default();
         self.push(Event::Seal(SlotSeal {
             slot,
             generation,
@@ -209,6 +228,8 @@ impl Chain {
             parent_blockhash: hash(parent.0, parent.1).to_vec().into(),
             block_time: Some(1_800_000_000 + slot as i64),
             offered,
+            digest: digest.finish().to_vec().into(),
+            filter_hash: filter_hash(&[AI_PRECOMPILES_ID]).to_vec().into(),
             ..Default::default()
         }));
     }

@@ -74,7 +74,7 @@ impl Validator {
         let spool = disk.join("spool");
         std::fs::write(
             config.path(),
-            format!("{{ spool_dir: {spool:?}, owners: ['{owner}'], metrics_addr: '{metrics}', spool_max_bytes: 1073741824 }}"),
+            format!("{{ spool_dir: {spool:?}, owners: ['{owner}'], genesis_hash: '{}', metrics_addr: '{metrics}', spool_max_bytes: 1073741824 }}", bs58::encode(super::chain::GENESIS).into_string()),
         )
         .unwrap();
         let mut plugin = Plugin::default();

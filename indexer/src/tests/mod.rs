@@ -10,6 +10,7 @@ mod gaps;
 mod hostile;
 mod live;
 mod postgres;
+mod producers;
 mod steps;
 mod tallies;
 mod upkeep;
@@ -44,19 +45,16 @@ async fn drain(
             lease => break lease?,
         }
     };
-    let mode = Mode::Live {
-        reader: "test".into(),
-        epoch: lease.epoch,
-    };
+    let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     writer.session.fail_after = fail_after;
-    let position = writer.state().position;
+    let position = writer.state().positions.get("test").copied();
     let mut reader = Reader::open(ReaderConfig {
         dir: spool.into(),
         name: "test".into(),
         start: position.map(|p| p.resume),
     })?;
-    let mut holder = Holder::new(64 << 20);
+    let mut holder = Holder::new(64 << 20, &spool.join("spill"));
     let mut steps: Vec<Step> = Vec::new();
     loop {
         let items = reader.poll(100)?;
@@ -65,9 +63,10 @@ async fn drain(
         }
         for item in items {
             let replayed = position.is_some_and(|p| item.position < p.applied);
-            let inputs = holder
-                .apply(item.position, item.envelope.unwrap(), replayed)
-                .unwrap();
+            let inputs = match item.envelope {
+                Ok(envelope) => holder.apply(item.position, envelope, replayed).unwrap(),
+                Err(unreadable) => holder.unreadable(item.position, &unreadable, replayed),
+            };
             let last = inputs.len();
             let reached = Reached {
                 resume: holder.resume(item.next),
@@ -75,6 +74,7 @@ async fn drain(
             };
             for (index, input) in inputs.into_iter().enumerate() {
                 steps.push(Step {
+                    producer: "test".into(),
                     input,
                     reached: (index + 1 == last).then_some(reached),
                 });

@@ -651,16 +651,8 @@ async fn a_writer_that_was_replaced_writes_nothing() {
     };
     let db = Database::new("fence").await;
     let ttl = std::time::Duration::from_secs(0);
-    let open = |session: Session, epoch| {
-        Writer::open(
-            session,
-            "projection_1",
-            Mode::Live {
-                reader: "test".into(),
-                epoch,
-            },
-        )
-    };
+    let open =
+        |session: Session, epoch| Writer::open(session, "projection_1", Mode::Live { epoch });
     let mut first = Session::open(&db.url, "first").await.unwrap();
     let lease = lease::acquire(&mut first, ttl).await.unwrap();
     let mut old = open(first, lease.epoch).await.unwrap();
@@ -685,6 +677,7 @@ async fn a_writer_that_was_replaced_writes_nothing() {
         seq: 1,
     };
     let step = Step {
+        producer: "test".into(),
         input: Input::RunEnd { run: [1; 16] },
         reached: Some(Reached {
             resume: at,

@@ -19,6 +19,7 @@ fn step() -> Step {
         seq: 1,
     };
     Step {
+        producer: "test".into(),
         input: Input::RunEnd { run: [1; 16] },
         reached: Some(Reached {
             resume: at,
@@ -28,10 +29,7 @@ fn step() -> Step {
 }
 
 async fn writer(session: Session, epoch: i64) -> Writer {
-    let mode = Mode::Live {
-        reader: "test".into(),
-        epoch,
-    };
+    let mode = Mode::Live { epoch };
     Writer::open(session, "projection_1", mode).await.unwrap()
 }
 

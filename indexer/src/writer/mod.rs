@@ -6,7 +6,8 @@ mod project;
 mod refused;
 mod report;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::db::Session;
 use crate::entity::Entity;
@@ -19,6 +20,8 @@ use mythic_interface::state::Key;
 /// An input and how far the log is read once it is applied.
 #[derive(Clone, Debug)]
 pub struct Step {
+    /// Whose log.
+    pub producer: Arc<str>,
     pub input: Input,
     /// None where more inputs of the same envelope follow.
     pub reached: Option<Reached>,
@@ -27,8 +30,8 @@ pub struct Step {
 /// What a writer writes beside the projection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Archive, feed and position too, under the lease of this epoch.
-    Live { reader: String, epoch: i64 },
+    /// Archive, feed and positions too, under the lease of this epoch.
+    Live { epoch: i64 },
     /// The projection alone, from the archive.
     Rebuild,
 }
@@ -66,11 +69,7 @@ impl Writer {
         schema: &str,
         mode: Mode,
     ) -> Result<Self, IndexerError> {
-        let reader = match &mode {
-            Mode::Live { reader, .. } => reader.clone(),
-            Mode::Rebuild => String::new(),
-        };
-        let state = state::restore(&mut session, schema, &reader).await?;
+        let state = state::restore(&mut session, schema).await?;
         // What the database refused once it would refuse again.
         let mut refusals: Refusals = HashMap::new();
         let rows = session
@@ -137,7 +136,7 @@ impl Writer {
             let known = prints::rooted(&mut self.session, &self.schema, rest).await?;
             let plan = plan(&self.state, rest, &self.refusals, known);
             let used = plan.used;
-            self.commit(plan, None).await?;
+            self.commit(plan, BTreeMap::new()).await?;
             rest = &rest[used..];
         }
         Ok(())
@@ -152,16 +151,19 @@ impl Writer {
         let plan = plan(&self.state, inputs, &self.refusals, known);
         let used = plan.used;
         self.partitions(&plan.epochs).await?;
-        let reached = steps[..used].iter().rev().find_map(|step| step.reached);
+        let reached = steps[..used]
+            .iter()
+            .filter_map(|step| Some((step.producer.to_string(), step.reached?)))
+            .collect();
         Ok((used, self.commit(plan, reached).await?))
     }
 
     async fn commit(
         &mut self,
         mut plan: Plan,
-        reached: Option<Reached>,
+        reached: BTreeMap<String, Reached>,
     ) -> Result<Committed, IndexerError> {
-        let result = self.write(&mut plan, reached).await;
+        let result = self.write(&mut plan, &reached).await;
         match result {
             Ok(fresh) => {
                 self.remember(fresh);
@@ -172,7 +174,7 @@ impl Writer {
                     dead_letters: plan.dead.len(),
                 };
                 self.state = plan.state;
-                self.state.position = reached.or(self.state.position);
+                self.state.positions.extend(reached);
                 Ok(done)
             }
             Err(e) => {
@@ -185,11 +187,11 @@ impl Writer {
     async fn write(
         &mut self,
         plan: &mut Plan,
-        reached: Option<Reached>,
+        reached: &BTreeMap<String, Reached>,
     ) -> Result<Vec<Key>, IndexerError> {
         self.session.batch("BEGIN").await?;
         let mode = self.mode.clone();
-        let live = if let Mode::Live { epoch, .. } = &mode {
+        let live = if let Mode::Live { epoch } = &mode {
             self.fence(*epoch).await?;
             self.archive(plan).await?;
             true
@@ -206,11 +208,11 @@ impl Writer {
             self.base(plan, live).await?;
         }
         self.heads(plan).await?;
-        if let Mode::Live { reader, .. } = &mode {
+        if live {
             self.problems(plan, base).await?;
             self.feed(plan).await?;
-            if let Some(reached) = reached {
-                self.position(reader, reached).await?;
+            for (producer, reached) in reached {
+                self.position(producer, *reached).await?;
             }
         }
         self.session.batch("COMMIT").await?;
@@ -258,7 +260,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn position(&mut self, reader: &str, to: Reached) -> Result<(), IndexerError> {
+    async fn position(&mut self, producer: &str, to: Reached) -> Result<(), IndexerError> {
         let (r, a) = (to.resume, to.applied);
         let values = (
             (
@@ -275,14 +277,14 @@ impl Writer {
             ),
         );
         let ((rr, rs, ro, rq), (ar, az, ao, aq)) = &values;
-        let moved = match self.state.position {
+        let moved = match self.state.positions.get(producer) {
             None => {
                 self.session
                     .execute(
                         "INSERT INTO pipeline.position (producer, resume_run, resume_segment, resume_offset, resume_seq,
                              applied_run, applied_segment, applied_offset, applied_seq)
                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
-                        &[&reader, rr, rs, ro, rq, ar, az, ao, aq],
+                        &[&producer, rr, rs, ro, rq, ar, az, ao, aq],
                     )
                     .await?
             }
@@ -294,7 +296,7 @@ impl Writer {
                              applied_run = $6, applied_segment = $7, applied_offset = $8, applied_seq = $9, updated_at = now()
                          WHERE producer = $1 AND partition = 0
                            AND applied_run = $10 AND applied_segment = $11 AND applied_offset = $12",
-                        &[&reader, rr, rs, ro, rq, ar, az, ao, aq, &from_run, &from_segment, &from_offset],
+                        &[&producer, rr, rs, ro, rq, ar, az, ao, aq, &from_run, &from_segment, &from_offset],
                     )
                     .await?
             }
@@ -303,7 +305,7 @@ impl Writer {
             Ok(())
         } else {
             Err(IndexerError::PositionMoved {
-                reader: reader.to_owned(),
+                reader: producer.to_owned(),
             })
         }
     }
@@ -323,7 +325,7 @@ impl Writer {
     /// Checks that the lease is still ours, and says that there is nothing to write.
     pub async fn renew(&mut self) -> Result<(), IndexerError> {
         match self.mode {
-            Mode::Live { epoch, .. } => self.fence(epoch).await,
+            Mode::Live { epoch } => self.fence(epoch).await,
             Mode::Rebuild => Ok(()),
         }
     }

@@ -31,15 +31,17 @@ pub enum SpoolError {
     /// An envelope larger than a frame may be.
     #[error("envelope of {0} bytes is larger than a spool frame ({MAX_PAYLOAD} bytes)")]
     TooLarge(usize),
-    /// Frames that were durable do not read back.
-    #[error("spool segment {segment} is corrupt at byte {offset}: {what}")]
-    Corrupt {
-        /// Segment number.
-        segment: u64,
-        /// Byte offset of the frame.
-        offset: u64,
-        /// What is wrong.
-        what: &'static str,
+    /// The directory holds other things than a spool, and is open to others.
+    #[error(
+        "spool directory {path} has mode {mode:o} and holds {stranger:?}, which is no spool's: give the spool a directory of its own, or run `chmod 700 {path}`"
+    )]
+    Shared {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// A name in it.
+        stranger: String,
     },
     /// The position asked for is not in the spool (any more): what lies between it and `oldest` is
     /// a gap for this reader.

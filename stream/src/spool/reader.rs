@@ -1,18 +1,18 @@
 //! The reading side: tails the durable part of a spool from a position, and acknowledges.
 
 use super::{
+    dirs,
     error::SpoolError,
-    format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header},
+    format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header, MAX_FRAME},
     position::Position,
-    records::{Ack, Mark, make_dirs},
-    writer::oldest,
+    records::{Ack, Mark},
+    segment::{self, Opened, oldest, read_at},
 };
 use crate::proto::Envelope;
 use bytes::Bytes;
 use prost::Message;
 use std::{
     fs::File,
-    os::unix::fs::FileExt,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -42,9 +42,33 @@ pub struct Item {
     pub position: Position,
     /// Where the next one starts: acknowledge this once it is committed.
     pub next: Position,
-    /// The envelope. `Err` when a frame with a good checksum does not decode, which a consumer treats
-    /// as a loss of unknown content.
-    pub envelope: Result<Envelope, prost::DecodeError>,
+    /// The envelope, or what is lost instead of it.
+    pub envelope: Result<Envelope, Unreadable>,
+}
+
+/// Bytes of a spool that don't read back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("spool segment {segment} is damaged at byte {offset} ({bytes} bytes: {what}): {}", lost(.records))]
+pub struct Unreadable {
+    /// Segment number.
+    pub segment: u64,
+    /// Where the damage begins.
+    pub offset: u64,
+    /// How far it reaches.
+    pub bytes: u64,
+    /// Records lost, as the numbers of those around them show; `None` where nothing readable follows.
+    pub records: Option<u64>,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+fn lost(records: &Option<u64>) -> String {
+    match records {
+        None => "it is not known how many records are lost".into(),
+        Some(0) => "no record is lost".into(),
+        Some(1) => "1 record is lost".into(),
+        Some(n) => format!("{n} records are lost"),
+    }
 }
 
 /// Tails one spool. Blocking; run it on a thread of its own.
@@ -59,7 +83,10 @@ pub struct Reader {
 #[derive(Debug)]
 struct Cursor {
     file: File,
+    header: Header,
     at: Position,
+    /// Bytes before `at` could not be read to their end, so the number that follows is not known.
+    doubtful: bool,
 }
 
 impl Reader {
@@ -67,7 +94,7 @@ impl Reader {
     /// The spool's directory is made if no writer was there yet.
     pub fn open(config: ReaderConfig) -> Result<Self, SpoolError> {
         Ack::check_name(&config.name)?;
-        make_dirs(&config.dir)?;
+        dirs::make(&config.dir)?;
         let mut reader = Self {
             config,
             cursor: None,
@@ -88,7 +115,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`SpoolError::Lost`] when the position is gone: open another reader at `oldest` and treat what
-    /// lies between as a gap. [`SpoolError::Corrupt`] when durable frames don't read back.
+    /// lies between as a gap.
     pub fn next_batch(&mut self, max: usize, timeout: Duration) -> Result<Vec<Item>, SpoolError> {
         let deadline = Instant::now() + timeout;
         let mut pause = LOOK.0;
@@ -111,27 +138,27 @@ impl Reader {
             return Ok(items);
         };
         while items.len() < max {
-            let Some(mut cursor) = self.open_cursor()? else {
+            let Some(mut cursor) = self.open_cursor(&mut items)? else {
                 break;
             };
             let number = cursor.at.segment;
-            let end = if number < mark.segment {
-                cursor.length()?
-            } else if number == mark.segment {
-                mark.offset
-            } else {
+            if number > mark.segment {
                 self.cursor = Some(cursor);
                 break;
-            };
-            if cursor.at.offset > end {
-                return Err(self.lost(cursor.at));
             }
+            let length = cursor.length()?;
+            let end = match number < mark.segment {
+                true => length,
+                false if cursor.at.offset > mark.offset => return Err(self.lost(cursor.at)),
+                // Without `fsync` a crash may have taken what the mark says is there.
+                false => mark.offset.min(length),
+            };
             if cursor.at.offset < end {
                 let read = cursor.read(end, max - items.len(), &mut items);
                 self.cursor = Some(cursor);
                 read?;
             } else if number < mark.segment {
-                self.cursor = Some(self.following(cursor.at)?);
+                self.cursor = Some(self.following(&cursor, &mut items)?);
             } else {
                 self.cursor = Some(cursor);
                 break;
@@ -163,7 +190,7 @@ impl Reader {
         }
     }
 
-    fn open_cursor(&mut self) -> Result<Option<Cursor>, SpoolError> {
+    fn open_cursor(&mut self, items: &mut Vec<Item>) -> Result<Option<Cursor>, SpoolError> {
         if let Some(cursor) = self.cursor.take() {
             return Ok(Some(cursor));
         }
@@ -178,51 +205,43 @@ impl Reader {
                 None => return Ok(None),
             },
         };
-        let (file, header) = self.open_segment(at.segment, at)?;
-        if header.run != at.run || at.offset < HEADER_LEN as u64 {
+        let opened =
+            segment::open(&self.config.dir, at.segment, at)?.ok_or_else(|| self.lost(at))?;
+        if opened.header.run != at.run || at.offset < HEADER_LEN as u64 {
             return Err(self.lost(at));
         }
-        Ok(Some(Cursor { file, at }))
+        let mut cursor = Cursor::new(opened, at, items);
+        // A position from before a crash may lie where the writer has cut since.
+        cursor.doubtful |= at.offset > cursor.length()?;
+        Ok(Some(cursor))
     }
 
-    fn open_segment(&self, number: u64, wanted: Position) -> Result<(File, Header), SpoolError> {
-        let path = format::segment_path(&self.config.dir, number);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(self.lost(wanted)),
-            Err(e) => return Err(SpoolError::io(path)(e)),
-        };
-        let mut bytes = [0; HEADER_LEN];
-        let header = file
-            .read_exact_at(&mut bytes, 0)
-            .ok()
-            .and_then(|()| Header::from_bytes(&bytes))
-            .filter(|header| header.segment == number)
-            .ok_or(SpoolError::Corrupt {
-                segment: number,
-                offset: 0,
-                what: "bad segment header",
-            })?;
-        Ok((file, header))
-    }
-
-    fn following(&self, at: Position) -> Result<Cursor, SpoolError> {
-        // A segment whose header was torn was removed at start-up, so a number may be missing.
+    /// Goes on in the next segment, and says what is missing at the end of this one.
+    fn following(&self, last: &Cursor, items: &mut Vec<Item>) -> Result<Cursor, SpoolError> {
+        let at = last.at;
+        // A segment in which nothing was written yet is removed at start-up, so a number may be missing.
         let next = format::segments(&self.config.dir)?
             .into_iter()
             .map(|(number, _)| number)
             .find(|&number| number > at.segment);
-        let Some(next) = next else {
-            return Err(self.lost(at));
+        let opened = match next {
+            Some(next) => segment::open(&self.config.dir, next, at)?,
+            None => None,
         };
-        let (file, header) = self.open_segment(next, at)?;
-        if header.run == at.run && header.first_seq != at.seq {
+        let opened = opened.ok_or_else(|| self.lost(at))?;
+        let first = opened.header.position();
+        let same_run = first.run == at.run;
+        if same_run && first.seq < at.seq {
             return Err(self.lost(at));
         }
-        Ok(Cursor {
-            file,
-            at: header.position(),
-        })
+        let (guessed, missing) = (opened.damaged, first.seq - at.seq.min(first.seq));
+        let mut cursor = Cursor::new(opened, first, items);
+        if same_run && missing > 0 && !last.doubtful {
+            let what = "the end of the segment is missing";
+            items.push(last.unreadable(first, Some(missing), what));
+        }
+        cursor.doubtful |= guessed && same_run && last.doubtful;
+        Ok(cursor)
     }
 
     fn lost(&self, wanted: Position) -> SpoolError {
@@ -234,85 +253,159 @@ impl Reader {
 }
 
 impl Cursor {
+    fn new(opened: Opened, at: Position, items: &mut Vec<Item>) -> Self {
+        let cursor = Self {
+            file: opened.file,
+            header: opened.header,
+            at,
+            doubtful: false,
+        };
+        if opened.damaged && at.offset == HEADER_LEN as u64 {
+            let mut item = cursor.unreadable(at, Some(0), "its header does not read");
+            if let Err(unreadable) = &mut item.envelope {
+                (unreadable.offset, unreadable.bytes) = (0, HEADER_LEN as u64);
+            }
+            items.push(item);
+        }
+        cursor
+    }
+
     fn length(&self) -> Result<u64, SpoolError> {
         let meta = self.file.metadata();
-        meta.map(|meta| meta.len())
-            .map_err(SpoolError::io(format!("segment {}", self.at.segment)))
+        meta.map(|meta| meta.len()).map_err(self.io())
+    }
+
+    fn io(&self) -> impl FnOnce(std::io::Error) -> SpoolError {
+        SpoolError::io(format!("segment {}", self.at.segment))
     }
 
     /// Reads whole frames before `end` into `items`: one block, or one frame larger than a block.
     fn read(&mut self, end: u64, max: usize, items: &mut Vec<Item>) -> Result<(), SpoolError> {
+        let most = items.len() + max;
         let mut want = BLOCK;
         loop {
-            let block = self.block(end, want)?;
-            let (mut used, mut taken) = (0, 0);
-            let mut need = None;
-            while taken < max && used < block.len() {
-                match format::frame(block.get(used..).unwrap_or_default()) {
+            let size = (end - self.at.offset).min(want as u64) as usize;
+            let block = read_at(&self.file, self.at.offset, size).map_err(self.io())?;
+            if block.len() < size {
+                return Ok(());
+            }
+            let block = Bytes::from(block);
+            let mut used = 0;
+            while items.len() < most && used < block.len() {
+                let rest = block.get(used..).unwrap_or_default();
+                match format::frame(rest, self.header.version) {
                     Frame::Whole(payload) => {
                         let from = used + FRAME_HEAD;
-                        let payload = block.slice(from..from + payload.len());
-                        items.push(self.item(payload)?);
-                        used = from
-                            + items.last().map_or(0, |i| {
-                                (i.next.offset - i.position.offset) as usize - FRAME_HEAD
-                            });
-                        taken += 1;
+                        used = from + payload.len();
+                        if !self.take(block.slice(from..used), items) {
+                            return self.skip(end, "it is of another place", items);
+                        }
                     }
-                    Frame::Partial(size) => {
-                        need = Some(size);
+                    Frame::Partial(size) if self.at.offset + size as u64 > end => {
+                        return self.skip(end, "it passes the end of its segment", items);
+                    }
+                    Frame::Partial(size) if used == 0 => {
+                        want = size;
                         break;
                     }
-                    Frame::Bad(what) => return Err(self.corrupt(what)),
+                    Frame::Partial(_) => return Ok(()),
+                    Frame::Bad(what) => return self.skip(end, what, items),
                 }
             }
-            match need {
-                Some(size) if taken == 0 => {
-                    if self.at.offset + size as u64 > end {
-                        return Err(self.corrupt("frame passes the end of its segment"));
-                    }
-                    want = size.max(BLOCK);
-                }
-                _ => return Ok(()),
+            if used > 0 {
+                return Ok(());
             }
         }
     }
 
-    fn block(&self, end: u64, want: usize) -> Result<Bytes, SpoolError> {
-        let size = (end - self.at.offset).min(want as u64) as usize;
-        let mut block = vec![0; size];
-        self.file
-            .read_exact_at(&mut block, self.at.offset)
-            .map_err(SpoolError::io(format!("segment {}", self.at.segment)))?;
-        Ok(block.into())
-    }
-
-    fn item(&mut self, payload: Bytes) -> Result<Item, SpoolError> {
-        let position = self.at;
+    /// Takes the payload of a whole frame. `false`: it does not belong here.
+    fn take(&mut self, payload: Bytes, items: &mut Vec<Item>) -> bool {
         let size = (FRAME_HEAD + payload.len()) as u64;
-        let envelope = Envelope::decode(payload);
-        if let Ok(envelope) = &envelope {
-            if envelope.run != position.run.as_slice() {
-                return Err(self.corrupt("envelope of another run"));
+        let decoded = Envelope::decode(payload);
+        if let Ok(envelope) = &decoded {
+            if envelope.run != self.at.run.as_slice() || envelope.seq < self.at.seq {
+                return false;
             }
-            if envelope.seq != position.seq {
-                return Err(self.corrupt("sequence number out of order"));
+            let missing = envelope.seq - self.at.seq;
+            if missing > 0 && !self.doubtful {
+                let next = Position {
+                    seq: envelope.seq,
+                    ..self.at
+                };
+                items.push(self.unreadable(next, Some(missing), "records are missing here"));
             }
+            self.at.seq = envelope.seq;
         }
-        self.at.offset += size;
-        self.at.seq += 1;
-        Ok(Item {
-            position,
-            next: self.at,
-            envelope,
-        })
+        self.doubtful = false;
+        let position = self.at;
+        let next = Position {
+            offset: position.offset + size,
+            seq: position.seq + 1,
+            ..position
+        };
+        items.push(match decoded {
+            Ok(envelope) => Item {
+                position,
+                next,
+                envelope: Ok(envelope),
+            },
+            Err(_) => self.unreadable(next, Some(1), "it is no envelope"),
+        });
+        self.at = next;
+        true
     }
 
-    fn corrupt(&self, what: &'static str) -> SpoolError {
-        SpoolError::Corrupt {
-            segment: self.at.segment,
-            offset: self.at.offset,
-            what,
+    /// Goes on with the next frame that can be read before `end`, and says what is lost.
+    fn skip(
+        &mut self,
+        end: u64,
+        what: &'static str,
+        items: &mut Vec<Item>,
+    ) -> Result<(), SpoolError> {
+        let mut from = self.at.offset + 1;
+        let found = loop {
+            let window = (2 * MAX_FRAME as u64).min(end.saturating_sub(from)) as usize;
+            let bytes = read_at(&self.file, from, window).map_err(self.io())?;
+            if let Some((at, seq)) = format::find_frame(&bytes, 0, &self.header, self.at.seq) {
+                break Some((from + at as u64, seq));
+            }
+            if from + window as u64 >= end {
+                break None;
+            }
+            // A frame that begins in the second half may end behind the window.
+            from += MAX_FRAME as u64;
+        };
+        let (offset, seq) = found.unwrap_or((end, self.at.seq));
+        let next = Position {
+            offset,
+            seq,
+            ..self.at
+        };
+        let records = match (found, self.doubtful) {
+            (Some(_), false) => Some(seq - self.at.seq),
+            _ => None,
+        };
+        items.push(self.unreadable(next, records, what));
+        self.doubtful = found.is_none();
+        self.at = next;
+        Ok(())
+    }
+
+    /// What lies between here and `next` is lost.
+    fn unreadable(&self, next: Position, records: Option<u64>, what: &'static str) -> Item {
+        Item {
+            position: self.at,
+            next,
+            envelope: Err(Unreadable {
+                segment: self.at.segment,
+                offset: self.at.offset,
+                bytes: match next.segment == self.at.segment {
+                    true => next.offset - self.at.offset,
+                    false => 0,
+                },
+                records,
+                what,
+            }),
         }
     }
 }

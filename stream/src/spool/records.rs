@@ -7,21 +7,12 @@ use super::{
 };
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 const MARK_LEN: usize = 20;
-
-/// Makes the spool's directory and that of the acknowledgements, for their owner alone.
-pub(crate) fn make_dirs(dir: &Path) -> Result<(), SpoolError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(Ack::dir(dir))
-        .map_err(SpoolError::io(dir))
-}
 
 /// Everything before this byte of this segment is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,10 +6,12 @@
 //! again: the segment is cut at the mark, and the frames are written anew into the next one.
 
 use super::{
+    dirs,
     error::SpoolError,
-    format::{self, FRAME_HEAD, Frame, HEADER_LEN, Header},
-    position::{MAX_PAYLOAD, Position},
-    records::{Ack, Mark, make_dirs},
+    format::{self, FRAME_HEAD, HEADER_LEN},
+    position::MAX_PAYLOAD,
+    records::{Ack, Mark},
+    segment::{Segment, cut_torn_tail},
 };
 use crate::proto::{Envelope, Event};
 use prost::Message;
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions},
     os::unix::fs::{FileExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -131,14 +133,6 @@ pub struct Writer {
     failing_syncs: u32,
 }
 
-#[derive(Debug)]
-struct Segment {
-    number: u64,
-    file: File,
-    /// Bytes handed to the system, as far as they are trusted.
-    written: u64,
-}
-
 impl Writer {
     /// Takes the spool over: locks it, cuts a torn tail, and opens a segment for `run`.
     pub fn open(mut config: WriterConfig, run: [u8; 16]) -> Result<Self, SpoolError> {
@@ -146,7 +140,8 @@ impl Writer {
         config.segment_bytes = config.segment_bytes.min(config.max_bytes / 4);
         let mut notices = Vec::new();
         let dir = config.dir.clone();
-        make_dirs(&dir)?;
+        dirs::make(&dir)?;
+        dirs::close_files(&dir)?;
         let lock_path = dir.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -472,74 +467,6 @@ impl Drop for Writer {
     }
 }
 
-impl Segment {
-    fn create(dir: &Path, number: u64, run: [u8; 16], first_seq: u64) -> Result<Self, SpoolError> {
-        let path = format::segment_path(dir, number);
-        let header = Header {
-            run,
-            segment: number,
-            first_seq,
-        };
-        // Not `create_new`: an earlier try on a full disk may have left a file without frames.
-        let file = OpenOptions::new()
-            .create(true)
-            .mode(0o600)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(SpoolError::io(&path))?;
-        file.write_all_at(&header.to_bytes(), 0)
-            .and_then(|()| file.sync_all())
-            .map_err(SpoolError::io(&path))?;
-        File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(SpoolError::io(dir))?;
-        Ok(Self {
-            number,
-            file,
-            written: HEADER_LEN as u64,
-        })
-    }
-}
-
-/// Keeps the whole frames at the front of a segment that a crash may have torn; says what it cut.
-fn cut_torn_tail(dir: &Path, number: u64) -> Result<Option<String>, SpoolError> {
-    let path = format::segment_path(dir, number);
-    let bytes = fs::read(&path).map_err(SpoolError::io(&path))?;
-    if Header::from_bytes(&bytes).is_none_or(|header| header.segment != number) {
-        fs::remove_file(&path).map_err(SpoolError::io(&path))?;
-        return Ok(Some(format!("removed spool segment {number}: no header")));
-    }
-    let mut good = HEADER_LEN;
-    while let Some(Frame::Whole(payload)) = bytes.get(good..).map(format::frame) {
-        good += FRAME_HEAD + payload.len();
-    }
-    let file = OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .map_err(SpoolError::io(&path))?;
-    file.set_len(good as u64)
-        .and_then(|()| file.sync_all())
-        .map_err(SpoolError::io(&path))?;
-    let torn = bytes.len() - good;
-    Ok((torn > 0).then(|| format!("cut a torn tail of {torn} bytes from spool segment {number}")))
-}
-
-/// Where a reader that starts at the front of the spool begins.
-pub(crate) fn oldest(dir: &Path) -> Result<Option<Position>, SpoolError> {
-    let Some(&(number, _)) = format::segments(dir)?.first() else {
-        return Ok(None);
-    };
-    let path = format::segment_path(dir, number);
-    let mut bytes = [0; HEADER_LEN];
-    let read = File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, 0));
-    Ok(read
-        .ok()
-        .and_then(|()| Header::from_bytes(&bytes))
-        .map(Header::position))
-}
-
 fn unix_nanos() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -547,118 +474,4 @@ fn unix_nanos() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::AccountUpdate;
-    use crate::spool::{Reader, ReaderConfig};
-    use proptest::prelude::*;
-
-    fn writer(dir: &Path) -> Writer {
-        let mut config = WriterConfig::new(dir);
-        config.segment_bytes = 16 << 10;
-        Writer::open(config, [1; 16]).unwrap()
-    }
-
-    fn append(writer: &mut Writer, size: usize) -> Result<u64, SpoolError> {
-        let update = AccountUpdate {
-            data: vec![7; size].into(),
-            ..Default::default()
-        };
-        writer.append(Event::Account(update), Room::Ordinary)
-    }
-
-    fn reader(dir: &Path) -> Reader {
-        let config = ReaderConfig {
-            dir: dir.into(),
-            name: "test".into(),
-            start: None,
-        };
-        Reader::open(config).unwrap()
-    }
-
-    /// The numbers of what can be read now; every frame has to be whole.
-    fn seqs(reader: &mut Reader) -> Vec<u64> {
-        let items = reader.poll(usize::MAX).unwrap();
-        items
-            .into_iter()
-            .map(|item| item.envelope.unwrap().seq)
-            .collect()
-    }
-
-    #[test]
-    fn what_a_failed_fsync_dropped_is_written_again_and_shown_only_then() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut writer, mut tail) = (writer(dir.path()), reader(dir.path()));
-        append(&mut writer, 100).unwrap();
-        writer.sync().unwrap();
-        assert_eq!(seqs(&mut tail), [1]);
-        append(&mut writer, 100).unwrap();
-        append(&mut writer, 100).unwrap();
-        let mark = writer.mark;
-        writer.failing_syncs = 2;
-        assert!(writer.sync().is_err());
-        // The second failure is that of the cut.
-        assert!(writer.sync().is_err());
-        assert_eq!((writer.mark, seqs(&mut tail).len()), (mark, 0));
-        assert!(writer.sync_due().is_some(), "it is tried again");
-        append(&mut writer, 100).unwrap();
-        writer.sync().unwrap();
-        assert_eq!(seqs(&mut tail), [2, 3, 4]);
-        assert_eq!(
-            writer.active.number,
-            mark.segment + 1,
-            "in a segment of its own"
-        );
-        assert!(writer.take_notices()[0].contains("written again to segment 2"));
-        drop(writer);
-        assert_eq!(seqs(&mut reader(dir.path())), [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn while_fsync_fails_memory_is_bounded_and_what_was_accepted_survives() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut config = WriterConfig::new(dir.path());
-        config.max_bytes = 1 << 30;
-        let mut writer = Writer::open(config, [1; 16]).unwrap();
-        writer.failing_syncs = u32::MAX;
-        let accepted = (0..1000)
-            .take_while(|_| append(&mut writer, 64 << 10).is_ok())
-            .count();
-        assert!((100..200).contains(&accepted), "{accepted}");
-        assert!(writer.buffer.len() < HELD);
-        // Slot records have room of their own.
-        writer
-            .append(Event::End(Default::default()), Room::Reserved)
-            .unwrap();
-        writer.failing_syncs = 0;
-        writer.sync().unwrap();
-        let read = seqs(&mut reader(dir.path()));
-        assert_eq!(read, (1..=accepted as u64 + 1).collect::<Vec<_>>());
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_fails_every_accepted_envelope_is_read_once_in_order(
-            steps in proptest::collection::vec((0usize..6, 0usize..5000), 1..80)
-        ) {
-            let dir = tempfile::tempdir().unwrap();
-            let (mut writer, mut tail) = (writer(dir.path()), reader(dir.path()));
-            let (mut accepted, mut read) = (Vec::new(), Vec::new());
-            for (step, size) in steps {
-                match step {
-                    0 => writer.failing_syncs = size as u32 % 4,
-                    1 => { let _ = writer.sync(); }
-                    2 => read.extend(seqs(&mut tail)),
-                    _ => if let Ok(seq) = append(&mut writer, size) { accepted.push(seq); },
-                }
-            }
-            writer.failing_syncs = 0;
-            writer.failed_at = None;
-            writer.sync().unwrap();
-            read.extend(seqs(&mut tail));
-            prop_assert_eq!(&read, &accepted);
-            drop(writer);
-            prop_assert_eq!(seqs(&mut reader(dir.path())), accepted);
-        }
-    }
-}
+mod tests;

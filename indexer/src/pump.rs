@@ -1,0 +1,350 @@
+//! From the spools to the writer: holds, merges, batches, acknowledges.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mythic_stream::proto::Event;
+use mythic_stream::spool::{Item, Position, ReaderConfig, SpoolError};
+use mythic_support::{Backoff, Throttle};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{IndexerConfig, SpoolConfig};
+use crate::error::IndexerError;
+use crate::holder::{Holder, Input};
+use crate::merge::Merge;
+use crate::plan::Reached;
+use crate::source::{Chunk, Source, chunks};
+use crate::telemetry::{Telemetry, seconds_since};
+use crate::writer::{Step, Writer};
+
+/// The same trouble of a spool is logged once in this time.
+const WARNINGS: Duration = Duration::from_secs(10);
+/// Pause before a spool is opened again, doubled up to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often a writer with nothing to write checks that it still holds the lease.
+const RENEW: Duration = Duration::from_secs(4);
+/// How often old feed events are looked for, once none are left.
+const TRIM: Duration = Duration::from_secs(60);
+
+/// One session of the indexer, once it has the lease.
+pub(crate) struct Pump<'a> {
+    config: &'a IndexerConfig,
+    telemetry: &'a Telemetry,
+    writer: &'a mut Writer,
+    producers: Vec<Producer>,
+    merge: Merge,
+    sender: mpsc::Sender<Chunk>,
+    chunks: mpsc::Receiver<Chunk>,
+    batch: Batch,
+    trim_at: Instant,
+    counted: Option<Instant>,
+}
+
+/// A spool that is read.
+struct Producer {
+    spool: SpoolConfig,
+    name: Arc<str>,
+    source: Source,
+    holder: Holder,
+    /// Envelopes before its applied position are read again only to fill the holder.
+    replay_to: Option<Reached>,
+    /// What is to be read next.
+    next: Option<Position>,
+    backoff: Backoff,
+    warnings: Throttle,
+}
+
+#[derive(Default)]
+struct Batch {
+    steps: Vec<Step>,
+    updates: usize,
+    /// It has content that somebody waits for.
+    urgent: bool,
+    since: Option<Instant>,
+    /// Producer's time of the newest seal.
+    sealed_at: Option<u64>,
+}
+
+impl<'a> Pump<'a> {
+    pub fn new(
+        config: &'a IndexerConfig,
+        telemetry: &'a Telemetry,
+        writer: &'a mut Writer,
+    ) -> Result<Self, IndexerError> {
+        let spools = config.spools();
+        let (sender, chunks) = chunks(spools.len());
+        let mut producers = Vec::new();
+        for (number, spool) in spools.into_iter().enumerate() {
+            let at = writer.state().positions.get(&spool.name).copied();
+            let start = at.map(|at| at.resume);
+            let reader = spool.reader(config, start);
+            producers.push(Producer {
+                name: spool.name.as_str().into(),
+                source: open(reader, Duration::ZERO, number, &sender)?,
+                holder: Holder::new(config.max_held_bytes, &config.spill_dir()),
+                replay_to: at,
+                next: start,
+                backoff: Backoff::new(PAUSE.0, PAUSE.1),
+                warnings: Throttle::new(WARNINGS),
+                spool,
+            });
+        }
+        Ok(Self {
+            merge: Merge::new(producers.iter().map(|producer| producer.name.clone())),
+            config,
+            telemetry,
+            writer,
+            producers,
+            sender,
+            chunks,
+            batch: Batch::default(),
+            trim_at: Instant::now(),
+            counted: None,
+        })
+    }
+
+    pub async fn run(mut self, stop: &CancellationToken) -> Result<(), IndexerError> {
+        let linger = Duration::from_millis(self.config.idle_linger_ms);
+        loop {
+            if self.counted.is_none_or(|at| at.elapsed() > RENEW) {
+                self.counted = Some(Instant::now());
+                self.telemetry.alarms(&self.writer.open_alarms().await?);
+            }
+            let wait = match self.batch.since {
+                Some(since) => linger.saturating_sub(since.elapsed()),
+                None => RENEW.min(self.trim_at.saturating_duration_since(Instant::now())),
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.flush().await,
+                chunk = self.chunks.recv() => match chunk {
+                    Some((number, Ok(items))) => self.chunk(number, items).await?,
+                    Some((number, Err(error))) => self.failed(number, error).await?,
+                    None => return Err(IndexerError::Broken("the spool readers ended".into())),
+                },
+                () = tokio::time::sleep(wait) => match self.batch.steps.is_empty() {
+                    true => self.writer.renew().await?,
+                    false => self.flush().await?,
+                },
+            }
+            if Instant::now() >= self.trim_at {
+                // Between two batches, until nothing is old: what is removed keeps up with what is added.
+                let more = self.writer.trim_feed(self.config.feed_retention_h).await?;
+                self.trim_at = Instant::now() + if more { Duration::ZERO } else { TRIM };
+            }
+        }
+    }
+
+    async fn chunk(&mut self, number: usize, items: Vec<Item>) -> Result<(), IndexerError> {
+        self.producers[number].backoff.reset();
+        for item in items {
+            self.take(number, item)?;
+            if self.batch.updates >= self.config.batch_updates {
+                self.flush().await?;
+            }
+        }
+        let holders = || self.producers.iter().map(|producer| &producer.holder);
+        let held: usize = holders().map(Holder::bytes).sum();
+        let spilled: u64 = holders().map(Holder::spilled).sum();
+        self.telemetry.held_bytes.set(held as i64);
+        self.telemetry.spilled_bytes.set(spilled as i64);
+        if self.batch.urgent || (!self.batch.steps.is_empty() && self.writer.state().busy()) {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// A spool can't be read: the others go on, and it is opened again after a pause.
+    async fn failed(&mut self, number: usize, error: SpoolError) -> Result<(), IndexerError> {
+        // What was read of it is applied first: it may not come again.
+        self.flush().await?;
+        let producer = &mut self.producers[number];
+        match error {
+            SpoolError::Lost { wanted, oldest } => {
+                tracing::error!(
+                    producer = &*producer.name,
+                    ?wanted,
+                    ?oldest,
+                    "the spool has lost what was to be read next: what lies between is a gap"
+                );
+                producer.holder = Holder::new(self.config.max_held_bytes, &self.config.spill_dir());
+                producer.replay_to = self.writer.state().positions.get(&*producer.name).copied();
+                // Another spool than before: its positions say nothing about what was applied.
+                if oldest.is_none_or(|o| {
+                    let is_other = |p: Reached| p.applied.run != o.run && o < p.applied;
+                    producer.replay_to.is_some_and(is_other)
+                }) {
+                    producer.replay_to = None;
+                }
+                producer.next = oldest;
+            }
+            error => {
+                let error = IndexerError::Spool(error);
+                if error.is_fatal() {
+                    return Err(error);
+                }
+                self.telemetry.restarts.inc();
+                if let Some(more) = producer.warnings.allow() {
+                    tracing::warn!(producer = &*producer.name, more, "{error}");
+                }
+            }
+        }
+        let reader = producer.spool.reader(self.config, producer.next);
+        producer.source = open(reader, producer.backoff.pause(), number, &self.sender)?;
+        Ok(())
+    }
+
+    fn take(&mut self, number: usize, item: Item) -> Result<(), IndexerError> {
+        let producer = &mut self.producers[number];
+        producer.next = Some(item.next);
+        let replayed = producer
+            .replay_to
+            .is_some_and(|p| item.position < p.applied);
+        let mut sealed_at = None;
+        let inputs = match item.envelope {
+            Ok(envelope) => {
+                self.telemetry.envelopes.inc();
+                if matches!(envelope.event, Some(Event::Seal(_))) {
+                    sealed_at = Some(envelope.time_unix_nanos);
+                }
+                match producer.holder.apply(item.position, envelope, replayed) {
+                    Ok(inputs) => inputs,
+                    Err(e) => {
+                        self.telemetry.malformed.inc();
+                        tracing::error!(position = ?item.position, "an envelope can't be used: {e}");
+                        return Ok(());
+                    }
+                }
+            }
+            Err(unreadable) => {
+                self.telemetry.unreadable.inc();
+                tracing::error!(producer = &*producer.name, "{unreadable}");
+                let holder = &mut producer.holder;
+                holder.unreadable(item.position, &unreadable, replayed)
+            }
+        };
+        let reached = Reached {
+            resume: producer.holder.resume(item.next),
+            applied: item.next,
+        };
+        let name = producer.name.clone();
+        for input in &inputs {
+            self.check_chain(input)?;
+        }
+        for input in &inputs {
+            if let Input::Bank(bank) = input {
+                let gauge = self.telemetry.producer_slot.with_label_values(&[&*name]);
+                gauge.set(gauge.get().max(bank.id.slot as i64));
+            }
+        }
+        let merge = &mut self.merge;
+        let inputs: Vec<Input> = inputs
+            .into_iter()
+            .flat_map(|input| merge.take(number, input))
+            .collect();
+        let Some(last) = inputs.len().checked_sub(1) else {
+            return Ok(());
+        };
+        for (index, input) in inputs.into_iter().enumerate() {
+            let reached = (index == last).then_some(reached);
+            self.batch.add(&name, input, reached);
+        }
+        self.batch.sealed_at = sealed_at.or(self.batch.sealed_at);
+        Ok(())
+    }
+
+    fn check_chain(&self, input: &Input) -> Result<(), IndexerError> {
+        if let Input::RunStart {
+            genesis: Some(genesis),
+            ..
+        } = input
+            && let Some(known) = self.writer.state().genesis.filter(|known| known != genesis)
+        {
+            let text = |hash: [u8; 32]| bs58::encode(hash).into_string();
+            return Err(IndexerError::OtherChain {
+                database: text(known),
+                spool: text(*genesis),
+            });
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), IndexerError> {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.steps.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let done = self.writer.apply(batch.steps).await?;
+        let telemetry = self.telemetry;
+        telemetry
+            .commit_seconds
+            .observe(began.elapsed().as_secs_f64());
+        if let Some(seconds) = batch.sealed_at.and_then(seconds_since) {
+            telemetry.seal_to_commit_seconds.observe(seconds);
+        }
+        telemetry.batches.inc();
+        telemetry.updates.inc_by(done.updates as u64);
+        telemetry.banks.inc_by(done.banks as u64);
+        telemetry.feed_rows.inc_by(done.feed_rows as u64);
+        telemetry.dead_letters.inc_by(done.dead_letters as u64);
+        let state = self.writer.state();
+        let root = state.tree.root().map(|r| r.slot);
+        let tip = state
+            .processed
+            .banks
+            .last()
+            .and_then(|n| state.banks.get(n))
+            .map(|b| b.id.slot);
+        telemetry
+            .processed_slot
+            .set(tip.or(root).unwrap_or(0) as i64);
+        telemetry
+            .confirmed_slot
+            .set(state.tree.confirmed_slot().unwrap_or(0) as i64);
+        telemetry.finalized_slot.set(root.unwrap_or(0) as i64);
+        telemetry.committed();
+        for producer in &self.producers {
+            if let Some(reached) = state.positions.get(&*producer.name) {
+                producer.source.ack(reached.resume);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Batch {
+    fn add(&mut self, producer: &Arc<str>, input: Input, reached: Option<Reached>) {
+        match &input {
+            Input::RunStart {
+                genesis: Some(_), ..
+            } => self.urgent = true,
+            Input::Base { accounts, .. } => {
+                self.urgent = true;
+                self.updates += accounts.len();
+            }
+            Input::Bank(bank) => {
+                self.urgent |= !bank.accounts.is_empty();
+                self.updates += bank.accounts.len();
+            }
+            _ => {}
+        }
+        self.since.get_or_insert_with(Instant::now);
+        self.steps.push(Step {
+            producer: producer.clone(),
+            input,
+            reached,
+        });
+    }
+}
+
+fn open(
+    reader: ReaderConfig,
+    pause: Duration,
+    number: usize,
+    sender: &mpsc::Sender<Chunk>,
+) -> Result<Source, IndexerError> {
+    Source::spawn(reader, pause, number, sender.clone())
+        .map_err(|e| IndexerError::Broken(format!("starting a thread: {e}")))
+}
