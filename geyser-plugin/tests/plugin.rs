@@ -560,7 +560,9 @@ fn a_start_waits_for_a_reader_that_makes_room() {
 
 #[test]
 fn a_disk_that_takes_nothing_holds_up_the_start_for_a_while_and_costs_the_base() {
-    let host = Host::start("spool_max_bytes: 16777216, startup_wait_s: 1, queue_records: 64, fsync: 'never'");
+    let host = Host::start(
+        "spool_max_bytes: 16777216, startup_wait_s: 1, queue_records: 64, fsync: 'never'",
+    );
     let began = Instant::now();
     flood(&host, 200_000);
     let waited = began.elapsed();

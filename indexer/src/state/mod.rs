@@ -247,7 +247,7 @@ async fn positions(session: &mut Session) -> Result<BTreeMap<String, Reached>, I
         .query("SELECT * FROM pipeline.position WHERE partition = 0", &[])
         .await?;
     let reached = |row| {
-        Ok(Reached {
+        Ok::<_, IndexerError>(Reached {
             resume: position(row, "resume")?,
             applied: position(row, "applied")?,
         })

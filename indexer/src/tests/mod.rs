@@ -89,7 +89,7 @@ async fn drain(
     }
     let left = writer.session.fail_after.take();
     // Whoever starts here goes on as this writer would.
-    let restored = state::restore(&mut writer.session, &lease.schema, "test").await?;
+    let restored = state::restore(&mut writer.session, &lease.schema).await?;
     assert_eq!(&restored, writer.state());
     Ok(left)
 }

@@ -26,7 +26,6 @@ async fn write(db: &Database, world: &mut World, batch: u64, archived: bool) {
     let mut session = Session::open(&db.url, "analyst").await.unwrap();
     let mode = match archived {
         true => Mode::Live {
-            reader: "analyst".into(),
             epoch: lease::acquire(&mut session, std::time::Duration::from_secs(60))
                 .await
                 .unwrap()
@@ -44,6 +43,7 @@ async fn write(db: &Database, world: &mut World, batch: u64, archived: bool) {
             let steps = inputs
                 .into_iter()
                 .map(|input| Step {
+                    producer: "analyst".into(),
                     input,
                     reached: None,
                 })
