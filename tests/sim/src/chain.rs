@@ -54,8 +54,16 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// A block below the finalized one whose own chain can't be followed.
+    /// A block below the finalized one whose own chain can't be followed, or that lies behind a hole in the finalized
+    /// one: nobody can tell whether it is on it.
     pub fn is_adrift(&self, block: BlockId) -> bool {
+        let mut at = self.root;
+        while self.story.slot(at) > self.story.slot(block) {
+            match self.story.blocks[at].parent {
+                Some(parent) if self.seen.sealed.contains(&at) => at = parent,
+                _ => return true,
+            }
+        }
         let path = self.story.path(block);
         let known = |b: &BlockId| *b == 0 || self.seen.sealed.contains(b);
         // Down to the first block that is final, all must be known.
