@@ -283,7 +283,7 @@ impl World {
             self.act(slot, act, n, &mut accounts);
         }
         inputs.push(self.bank(slot, 0, accounts));
-        if (slot % 32 == 0 && slot < self.root()) || slot == self.root() {
+        if (slot.is_multiple_of(32) && slot < self.root()) || slot == self.root() {
             inputs.push(Input::Rooted {
                 run: RUN,
                 slot,
@@ -400,7 +400,7 @@ impl World {
         ));
         self.foundation.earned += job.foundation_lamports();
         self.foundation.settled += 1;
-        if self.foundation.settled % 50 == 0 {
+        if self.foundation.settled.is_multiple_of(50) {
             self.foundation.seq += 1;
             out.push(account(
                 slot,
