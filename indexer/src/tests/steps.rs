@@ -711,7 +711,9 @@ async fn a_writer_that_was_replaced_writes_nothing() {
 async fn analysts_may_read_views_and_nothing_else() {
     let db = Database::new("readers").await;
     db.client
-        .batch_execute("SET ROLE mythic_reader; SET search_path = public; SELECT * FROM analytics.jobs")
+        .batch_execute(
+            "SET ROLE mythic_reader; SET search_path = public; SELECT * FROM analytics.jobs",
+        )
         .await
         .unwrap();
     assert!(
