@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use tokio_postgres::Client;
 
-use crate::harness::{World, within};
+use crate::harness::{World, insert, within};
 
 const JOB: u8 = 101;
 
@@ -14,13 +14,6 @@ fn hex(byte: u8) -> String {
 
 fn id(byte: u8) -> String {
     Pubkey::new_from_array([byte; 32]).to_string()
-}
-
-async fn insert(database: &Client, projection: &str, table: &str, row: Value) {
-    let sql = format!(
-        "INSERT INTO {projection}.{table} SELECT * FROM jsonb_populate_record(NULL::{projection}.{table}, $1)"
-    );
-    database.execute(&sql, &[&row]).await.unwrap();
 }
 
 /// A slashed job with a dispute that a jury found guilty (102), one that was overtaken and waits (103), and a running one of
@@ -50,7 +43,7 @@ async fn fill(world: &World, database: &Client, projection: &str) {
             "slashed_lamports": 2001, "lamports": 1,
         }),
     );
-    insert(database, projection, "job", job).await;
+    insert(database, projection, "job", &job).await;
     let dispute = |key: u8, opened: i64, more: Value| {
         let base = json!({
             "pubkey": hex(key), "job": hex(JOB), "challenger": hex(15), "submitter": hex(5), "fingerprint": hex(12),
@@ -78,7 +71,7 @@ async fn fill(world: &World, database: &Client, projection: &str) {
                    "commit_end_slot": 1i64 << 40, "reveal_end_slot": (1i64 << 40) + 50, "due_slot": (1i64 << 40) + 50}),
         ),
     ] {
-        insert(database, projection, "dispute", row).await;
+        insert(database, projection, "dispute", &row).await;
     }
     let juror = |seat: i16, juror: u8, revealed: Value| {
         with(
@@ -94,16 +87,16 @@ async fn fill(world: &World, database: &Client, projection: &str) {
         juror(1, 22, json!(171)),
         juror(2, 23, Value::Null),
     ] {
-        insert(database, projection, "juror", row).await;
+        insert(database, projection, "juror", &row).await;
     }
     for (place, named) in [(0, false), (1, true)] {
         let row = json!({"pubkey": hex(102), "place": place, "job": hex(JOB), "position": 6 - place, "named": named,
                          "token": 7, "ids": [7, 1, 2, 3], "logits": [9, 8, -7, -8]});
-        insert(database, projection, "opening", with(written(41), row)).await;
+        insert(database, projection, "opening", &with(written(41), row)).await;
     }
     let row = json!({"pubkey": hex(105), "job": hex(JOB), "rent_payer": hex(6), "fingerprint": hex(12), "page": 0, "token_count": 2,
                      "chunks": 1, "chunks_total": 1, "updated_slot": 41, "completed_slot": 41, "tokens": [7, 8], "lamports": 1});
-    insert(database, projection, "output", with(written(41), row)).await;
+    insert(database, projection, "output", &with(written(41), row)).await;
 }
 
 async fn clear(database: &Client, projection: &str) {

@@ -33,6 +33,20 @@ pub const MODEL: &str = "tiny";
 /// Places of one address at the feed.
 pub const FEED_PLACES: u32 = 24;
 
+/// Writes a row of the index as the indexer does: with the texts of the keys in it.
+pub async fn insert(database: &tokio_postgres::Client, projection: &str, table: &str, row: &Value) {
+    let sql = format!(
+        "INSERT INTO {projection}.{table} SELECT * FROM jsonb_populate_record(NULL::{projection}.{table}, $1)"
+    );
+    database.execute(&sql, &[row]).await.unwrap();
+    let texts = format!(
+        "INSERT INTO {projection}.address (key, base58)
+         SELECT DISTINCT v.value::bytea, analytics.base58(v.value::bytea) FROM jsonb_each_text($1) v
+          WHERE v.value ~ '^\\\\x[0-9a-f]{{64}}$' ON CONFLICT DO NOTHING"
+    );
+    database.execute(&texts, &[row]).await.unwrap();
+}
+
 pub struct World {
     pub runtime: Runtime,
     pub chain: ChainClient,

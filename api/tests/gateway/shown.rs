@@ -8,7 +8,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio_postgres::Client;
 
-use crate::harness::{World, ask, send, spec, tiny_gguf, within};
+use crate::harness::{World, ask, insert, send, spec, tiny_gguf, within};
 
 #[test]
 fn an_announcement_is_the_operators_alone() {
@@ -160,10 +160,7 @@ async fn index_jobs(world: &World, database: &Client, projection: &str) {
             "fee_lamports": 2000, "validator_lamports": 1000, "foundation_lamports": 200, "burned_lamports": 800, "refunded_lamports": 1500,
             "lamports": 1,
         });
-        let insert = format!(
-            "INSERT INTO {projection}.job SELECT * FROM jsonb_populate_record(NULL::{projection}.job, $1)"
-        );
-        database.execute(&insert, &[&row]).await.unwrap();
+        insert(database, projection, "job", &row).await;
     }
 }
 

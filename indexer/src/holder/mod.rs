@@ -5,6 +5,7 @@
 //! envelope of anything still held; what was applied before is recognised by position and only
 //! fills the holder. Beyond a bound of memory what is held waits on disk.
 
+mod fields;
 mod held;
 mod input;
 mod run;
@@ -24,11 +25,14 @@ use mythic_stream::spool::{Position, Unreadable};
 
 use crate::alarms::Kind;
 use crate::projection::Account;
-use crate::tree::{BankId, Hash};
+use crate::tree::BankId;
 
+pub use fields::Malformed;
+use fields::{hash, opt_hash};
 use held::{Newest, Updates};
 pub use input::{Input, SealedBank};
 use run::Run;
+
 use spill::SpillDir;
 
 #[derive(Debug)]
@@ -56,15 +60,6 @@ pub struct Holder {
     run: Option<Run>,
     max_bytes: usize,
     spill: SpillDir,
-}
-
-/// What an envelope that can't be used was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    #[error("a key, hash or signature of another length")]
-    Length,
-    #[error("an envelope without an event")]
-    Empty,
 }
 
 impl Holder {
@@ -515,16 +510,4 @@ fn account(update: AccountUpdate) -> Result<Account, Malformed> {
         write_version: update.write_version,
         slot: update.slot,
     })
-}
-
-fn hash(bytes: &[u8]) -> Result<Hash, Malformed> {
-    bytes.try_into().map_err(|_| Malformed::Length)
-}
-
-fn opt_hash(bytes: &[u8]) -> Result<Option<Hash>, Malformed> {
-    if bytes.is_empty() {
-        Ok(None)
-    } else {
-        hash(bytes).map(Some)
-    }
 }

@@ -5,7 +5,7 @@ use mythic_stream::digest::filter_hash;
 use mythic_stream::proto::Start;
 use mythic_stream::spool::Position;
 
-use super::{Malformed, opt_hash};
+use super::fields::{Malformed, opt_hash};
 use crate::tree::{BankId, Hash};
 
 /// One life of a producer, from its first envelope.

@@ -89,7 +89,12 @@ fn the_table_of_crates_is_what_the_manifests_say() {
     let packages = packages(&root()).expect("manifests");
     let page = root().join("docs/architecture.md");
     let table = table_of_crates(&std::fs::read_to_string(page).expect("the page"));
-    let tests = ["mythic-architecture", "mythic-e2e", "mythic-program-tests"];
+    let tests = [
+        "mythic-architecture",
+        "mythic-e2e",
+        "mythic-program-tests",
+        "mythic-sim",
+    ];
     let ours: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
     let listed: BTreeSet<&str> = table.keys().map(String::as_str).chain(tests).collect();
     assert_eq!(ours, listed, "crates and rows of the table");

@@ -2,49 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::plan::{Plan, Restart, Step};
 use crate::profile::{Mix, Profile};
 use crate::rng::Rng;
 use crate::story::{Act, Base, Block, BlockId, Item, Kind, Story, Tail, Trouble};
 use crate::telling::tell;
-
-/// What the validator does, in its order.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Replays a block.
-    Bank(BlockId),
-    Restart(Restart),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Restart {
-    /// Start-up accounts, or none when the plugin alone is loaded again.
-    pub base: Option<Base>,
-    /// Blocks replayed at boot, without banks.
-    pub boot: Vec<BlockId>,
-    /// The newest finalized block that the new run starts from, as a place in the true chain.
-    pub root: Option<usize>,
-    /// How it ended before; none = cleanly.
-    pub tail: Option<Tail>,
-}
-
-/// A plan under construction.
-pub(crate) struct Plan {
-    pub rng: Rng,
-    pub mix: Mix,
-    pub accounts: Vec<Kind>,
-    /// The first so many accounts are written to.
-    active: usize,
-    pub blocks: Vec<Block>,
-    /// The true chain.
-    pub canon: Vec<BlockId>,
-    pub steps: Vec<Step>,
-    /// Blocks of the true chain between the newest one and the finalized one.
-    pub lag: usize,
-    /// Blocks that are confirmed and end up on no chain.
-    pub abandoned: BTreeSet<BlockId>,
-    living: Vec<BTreeSet<usize>>,
-    slots: BTreeSet<u64>,
-}
 
 /// The story of a seed.
 pub fn generate(seed: u64, profile: Profile) -> Story {

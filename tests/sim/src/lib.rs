@@ -1,7 +1,7 @@
 //! A simulation of networks, from a seed: what validators see of blocks, forks, restarts and losses is written to a real
 //! spool, indexed by the real indexer into a real PostgreSQL, and compared with a plain model of the true chain.
 //!
-//! - [`rng`], [`profile`], [`generate`], [`telling`]: from a seed to a [`story`], printed by [`words`]
+//! - [`rng`], [`profile`], [`plan`], [`generate`], [`telling`]: from a seed to a [`story`], printed by [`words`]
 //! - [`accounts`], [`truth`]: the plain model; it shares no code with the indexer
 //! - [`log`], [`observer`]: the producer's log, and what a perfect reader could know from it
 //! - [`play`], [`database`], [`proxy`]: the real indexer, disturbed; [`tables`]: what it shows
@@ -18,6 +18,7 @@ mod judge;
 pub mod ledger;
 mod log;
 mod observer;
+mod plan;
 mod play;
 mod profile;
 mod proxy;

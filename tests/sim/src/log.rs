@@ -29,7 +29,7 @@ const OTHER_OWNER: [u8; 32] = [0x77; 32];
 /// Blockhash of a block.
 pub fn hash(story: &Story, block: BlockId) -> [u8; 32] {
     let mut text = Sha256::new();
-    text.update(b"mythic/sim/block");
+    text.update(b"a block of a simulation");
     text.update((block as u64).to_le_bytes());
     text.update(story.slot(block).to_le_bytes());
     text.finalize().into()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::generate::{Plan, Restart, Step};
+use crate::plan::{Plan, Restart, Step};
 use crate::rng::Rng;
 use crate::story::{BlockId, Item, Word};
 

@@ -97,6 +97,9 @@ mod tests {
                  INSERT INTO closure (bank, slot, ordinal, write_seq, exact, pubkey)
                  SELECT n, n, 0, 0, true, pg_temp.key(n + 1000000) FROM generate_series(1, {JOBS}) n;
                  {}; {}; {};
+                 INSERT INTO address (key, base58)
+                 SELECT k, analytics.base58(k) FROM (SELECT pubkey FROM job UNION SELECT owner FROM job UNION SELECT model FROM job
+                    UNION SELECT validator FROM job) keys(k) WHERE k IS NOT NULL ON CONFLICT DO NOTHING;
                  ANALYZE",
                 overlay("job", job, "requested_slot"),
                 overlay("dispute", dispute, "opened_slot"),
