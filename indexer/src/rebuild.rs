@@ -174,6 +174,34 @@ async fn read_events(reader: &mut Session, from: i64) -> Result<Vec<(i64, Input)
     rows.iter().map(|row| event(row, &mut accounts)).collect()
 }
 
+/// What an event of this kind says: `kind: detail`.
+fn refused(run: [u8; 16], slot: u64, text: &str) -> Option<Input> {
+    let (word, detail) = text.split_once(": ")?;
+    Some(Input::Refused {
+        run,
+        kind: Kind::ALL.into_iter().find(|kind| kind.as_str() == word)?,
+        slot,
+        detail: detail.to_owned(),
+    })
+}
+
+/// The account updates of an event, if the archive has them all.
+fn content_of(
+    row: &Row,
+    id: i64,
+    accounts: &mut std::collections::HashMap<i64, Vec<Account>>,
+) -> Result<Vec<Account>, IndexerError> {
+    let content = accounts.remove(&id).unwrap_or_default();
+    if content.len() as i64 != i64::from(row.get::<_, i32>("accounts")) {
+        return Err(IndexerError::Broken(format!(
+            "archived event {id} has {} account updates, not {}: the archive is incomplete",
+            content.len(),
+            row.get::<_, i32>("accounts")
+        )));
+    }
+    Ok(content)
+}
+
 fn event(
     row: &Row,
     accounts: &mut std::collections::HashMap<i64, Vec<Account>>,
@@ -194,14 +222,7 @@ fn event(
     let slot = slot_of("slot");
     let generation = row.get::<_, i64>("generation") as u32;
     let detail: Option<String> = row.get("detail");
-    let mut content = accounts.remove(&id).unwrap_or_default();
-    if content.len() as i64 != i64::from(row.get::<_, i32>("accounts")) {
-        return Err(IndexerError::Broken(format!(
-            "archived event {id} has {} account updates, not {}: the archive is incomplete",
-            content.len(),
-            row.get::<_, i32>("accounts")
-        )));
-    }
+    let mut content = content_of(row, id, accounts)?;
     let input = match row.get("kind") {
         kind::RUN_START => Input::RunStart {
             run,
@@ -272,20 +293,7 @@ fn event(
         },
         kind::RUN_END => Input::RunEnd { run },
         kind::REFUSED => {
-            let text = detail.unwrap_or_default();
-            let (kind, detail) = text
-                .split_once(": ")
-                .and_then(|(word, detail)| {
-                    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == word)?;
-                    Some((kind, detail.to_owned()))
-                })
-                .ok_or_else(|| broken("detail"))?;
-            Input::Refused {
-                run,
-                kind,
-                slot,
-                detail,
-            }
+            refused(run, slot, &detail.unwrap_or_default()).ok_or_else(|| broken("detail"))?
         }
         other => {
             return Err(IndexerError::Broken(format!(

@@ -151,6 +151,37 @@ impl Validator {
     }
 }
 
+/// The request's transaction with the operator's signature too.
+fn signed(me: &Validator, request: &InferenceRequest) -> VersionedTransaction {
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(&request.transaction)
+        .unwrap();
+    let mut transaction: VersionedTransaction = bincode::deserialize(&bytes).unwrap();
+    let signature = me.operator.sign_message(&transaction.message.serialize());
+    let at = transaction
+        .message
+        .static_account_keys()
+        .iter()
+        .position(|key| *key == me.operator.pubkey())
+        .unwrap();
+    transaction.signatures[at] = signature;
+    transaction
+}
+
+/// Comments without end, and nothing else.
+fn noise() -> Response {
+    let noise = futures::stream::repeat(Ok::<_, Infallible>(axum::body::Bytes::from_static(
+        &[b':'; 4096],
+    )));
+    let lines = futures::StreamExt::flat_map(noise, |line| {
+        futures::stream::iter([line, Ok(axum::body::Bytes::from_static(b"\n"))])
+    });
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(axum::body::Body::from_stream(lines))
+        .unwrap()
+}
+
 async fn infer(
     State(me): State<Arc<Validator>>,
     headers: HeaderMap,
@@ -181,17 +212,7 @@ async fn infer(
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     if first && is("first:noise") {
-        // Comments without end, and nothing else.
-        let noise = futures::stream::repeat(Ok::<_, Infallible>(axum::body::Bytes::from_static(
-            &[b':'; 4096],
-        )));
-        let lines = futures::StreamExt::flat_map(noise, |line| {
-            futures::stream::iter([line, Ok(axum::body::Bytes::from_static(b"\n"))])
-        });
-        return Response::builder()
-            .header("content-type", "text/event-stream")
-            .body(axum::body::Body::from_stream(lines))
-            .unwrap();
+        return noise();
     }
     let place = if is("crowd") {
         match me.crowd.clone().try_acquire_owned() {
@@ -211,18 +232,7 @@ async fn infer(
     if is("all:claim") || (first && is("first:claim")) {
         return claim(&me, &request);
     }
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(&request.transaction)
-        .unwrap();
-    let mut transaction: VersionedTransaction = bincode::deserialize(&bytes).unwrap();
-    let signature = me.operator.sign_message(&transaction.message.serialize());
-    let at = transaction
-        .message
-        .static_account_keys()
-        .iter()
-        .position(|key| *key == me.operator.pubkey())
-        .unwrap();
-    transaction.signatures[at] = signature;
+    let transaction = signed(&me, &request);
     let id = transaction.signatures[0].to_string();
     if let Err(error) = me.scene.chain.send(&transaction).await {
         return (

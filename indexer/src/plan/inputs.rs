@@ -9,6 +9,17 @@ use crate::projection::Account;
 use crate::tree::{Bank, Event, Hash, PendingBase};
 use mythic_stream::proto::LossReason;
 
+/// What a row of the archive's log says of an input without content of its own.
+#[derive(Default)]
+struct Told<'a> {
+    kind: i16,
+    slot: u64,
+    generation: u32,
+    hash: Option<&'a Hash>,
+    parent: Option<u64>,
+    detail: Option<&'a str>,
+}
+
 impl Plan {
     pub(super) fn input(&mut self, number: i64, input: &Input, refusals: &Refusals) {
         match input {
@@ -20,17 +31,13 @@ impl Plan {
                 primed,
             } => {
                 let detail = format!("interface {interface}, plugin {plugin}, primed {primed}");
-                let hash = genesis.as_ref();
-                self.event(
-                    number,
-                    kind::RUN_START,
-                    run,
-                    0,
-                    0,
-                    hash,
-                    None,
-                    Some(&detail),
-                );
+                let told = Told {
+                    kind: kind::RUN_START,
+                    hash: genesis.as_ref(),
+                    detail: Some(&detail),
+                    ..Told::default()
+                };
+                self.event(number, run, told);
                 if let Some(genesis) = genesis
                     && self.state.genesis.is_none()
                 {
@@ -39,38 +46,14 @@ impl Plan {
                 }
                 self.apply(number, Event::RunStarted, None, refusals);
             }
-            Input::RunEnd { run } => self.event(number, kind::RUN_END, run, 0, 0, None, None, None),
-            Input::Base {
-                run,
-                slot,
-                as_of,
-                accounts,
-            } => {
-                let base = PendingBase {
-                    number,
-                    slot: *slot,
-                    as_of: *as_of,
+            Input::RunEnd { run } => {
+                let told = Told {
+                    kind: kind::RUN_END,
+                    ..Told::default()
                 };
-                self.events
-                    .row(14)
-                    .i64(number)
-                    .i16(kind::BASE)
-                    .bytes(run)
-                    .i64(slot_i64(*slot))
-                    .i64(0)
-                    .null()
-                    .opt_i64(as_of.map(|b| slot_i64(b.slot)))
-                    .opt_bytes(as_of.as_ref().map(|b| &b.hash[..]))
-                    .null()
-                    .i32(accounts.len() as i32)
-                    .bool(true)
-                    .null()
-                    .null()
-                    .null();
-                self.archive(number, *slot, accounts);
-                self.state.base = Some((slot_i64(*slot), Arc::new(accounts.clone())));
-                self.apply(number, Event::Base(base), None, refusals);
+                self.event(number, run, told);
             }
+            Input::Base { .. } => self.based(number, input, refusals),
             Input::Bank(bank) => {
                 let held = Bank {
                     number,
@@ -85,68 +68,25 @@ impl Plan {
                 slot,
                 generation,
             } => {
-                self.event(
-                    number,
-                    kind::RESET,
-                    run,
-                    *slot,
-                    *generation,
-                    None,
-                    None,
-                    None,
-                );
+                let told = Told {
+                    kind: kind::RESET,
+                    slot: *slot,
+                    generation: *generation,
+                    ..Told::default()
+                };
+                self.event(number, run, told);
                 self.apply(number, Event::Reset { slot: *slot }, None, refusals);
             }
-            Input::Dead {
-                run,
-                slot,
-                generation,
-                reason,
-            } => {
-                let reason: String = reason.chars().filter(|c| *c != '\0').take(500).collect();
-                self.event(
-                    number,
-                    kind::DEAD,
-                    run,
-                    *slot,
-                    *generation,
-                    None,
-                    None,
-                    Some(&reason),
-                );
-                self.new_slots.push(NewSlot {
-                    number,
-                    slot: slot_i64(*slot),
-                    last_slot: slot_i64(*slot),
-                    hash: None,
-                    parent: None,
-                    block_time: None,
-                    accounts: 0,
-                    whole: true,
-                    fixed: Some(status::DEAD),
-                });
-                self.apply(number, Event::Dead { slot: *slot }, None, refusals);
-            }
             Input::Confirmed { run, slot, hash } => {
-                self.event(
-                    number,
-                    kind::CONFIRMED,
-                    run,
-                    *slot,
-                    0,
-                    hash.as_ref(),
-                    None,
-                    None,
-                );
-                self.apply(
-                    number,
-                    Event::Confirmed {
-                        slot: *slot,
-                        hash: *hash,
-                    },
-                    None,
-                    refusals,
-                );
+                let told = Told {
+                    kind: kind::CONFIRMED,
+                    slot: *slot,
+                    hash: hash.as_ref(),
+                    ..Told::default()
+                };
+                self.event(number, run, told);
+                let (slot, hash) = (*slot, *hash);
+                self.apply(number, Event::Confirmed { slot, hash }, None, refusals);
             }
             Input::Rooted {
                 run,
@@ -154,45 +94,105 @@ impl Plan {
                 hash,
                 parent,
             } => {
-                self.event(
-                    number,
-                    kind::ROOTED,
-                    run,
-                    *slot,
-                    0,
-                    hash.as_ref(),
-                    *parent,
-                    None,
-                );
-                self.apply(
-                    number,
-                    Event::Rooted {
-                        slot: *slot,
-                        hash: *hash,
-                        parent: *parent,
-                    },
-                    None,
-                    refusals,
-                );
+                let told = Told {
+                    kind: kind::ROOTED,
+                    slot: *slot,
+                    hash: hash.as_ref(),
+                    parent: *parent,
+                    ..Told::default()
+                };
+                self.event(number, run, told);
+                let rooted = Event::Rooted {
+                    slot: *slot,
+                    hash: *hash,
+                    parent: *parent,
+                };
+                self.apply(number, rooted, None, refusals);
             }
+            Input::Dead { .. } => self.died(number, input, refusals),
+            Input::Refused { .. } | Input::Loss { .. } => self.troubled(number, input),
+        }
+    }
+
+    fn based(&mut self, number: i64, input: &Input, refusals: &Refusals) {
+        let Input::Base {
+            run,
+            slot,
+            as_of,
+            accounts,
+        } = input
+        else {
+            return;
+        };
+        let base = PendingBase {
+            number,
+            slot: *slot,
+            as_of: *as_of,
+        };
+        self.events
+            .row(14)
+            .i64(number)
+            .i16(kind::BASE)
+            .bytes(run)
+            .i64(slot_i64(*slot))
+            .i64(0)
+            .null()
+            .opt_i64(as_of.map(|b| slot_i64(b.slot)))
+            .opt_bytes(as_of.as_ref().map(|b| &b.hash[..]))
+            .null()
+            .i32(accounts.len() as i32)
+            .bool(true)
+            .null()
+            .null()
+            .null();
+        self.archive(number, *slot, accounts);
+        self.state.base = Some((slot_i64(*slot), Arc::new(accounts.clone())));
+        self.apply(number, Event::Base(base), None, refusals);
+    }
+
+    fn died(&mut self, number: i64, input: &Input, refusals: &Refusals) {
+        let Input::Dead {
+            run,
+            slot,
+            generation,
+            reason,
+        } = input
+        else {
+            return;
+        };
+        let reason: String = reason.chars().filter(|c| *c != '\0').take(500).collect();
+        let told = Told {
+            kind: kind::DEAD,
+            slot: *slot,
+            generation: *generation,
+            detail: Some(&reason),
+            ..Told::default()
+        };
+        self.event(number, run, told);
+        self.new_slots.push(NewSlot {
+            number,
+            slot: slot_i64(*slot),
+            last_slot: slot_i64(*slot),
+            hash: None,
+            parent: None,
+            block_time: None,
+            accounts: 0,
+            whole: true,
+            fixed: Some(status::DEAD),
+        });
+        self.apply(number, Event::Dead { slot: *slot }, None, refusals);
+    }
+
+    /// What was refused or lost: an event and an alarm.
+    fn troubled(&mut self, number: i64, input: &Input) {
+        let (run, kind, slot, text, alarm) = match input {
             Input::Refused {
                 run,
                 kind,
                 slot,
                 detail,
             } => {
-                let text = format!("{}: {detail}", kind.as_str());
-                self.event(
-                    number,
-                    kind::REFUSED,
-                    run,
-                    *slot,
-                    0,
-                    None,
-                    None,
-                    Some(&text),
-                );
-                self.alarms.push(Alarm {
+                let alarm = Alarm {
                     kind: *kind,
                     slot: slot_i64(*slot),
                     last_slot: slot_i64(*slot),
@@ -200,7 +200,9 @@ impl Plan {
                     banks: Vec::new(),
                     clears_itself: *kind == alarms::Kind::Base,
                     detail: detail.clone(),
-                });
+                };
+                let text = format!("{}: {detail}", kind.as_str());
+                (run, kind::REFUSED, *slot, text, alarm)
             }
             Input::Loss {
                 run,
@@ -209,18 +211,7 @@ impl Plan {
                 count,
                 reason,
             } => {
-                let detail = format!("{count} of slots {first} to {last}: {reason}");
-                self.event(
-                    number,
-                    kind::LOSS,
-                    run,
-                    *first,
-                    0,
-                    None,
-                    None,
-                    Some(&detail),
-                );
-                self.alarms.push(Alarm {
+                let alarm = Alarm {
                     kind: alarms::Kind::Loss,
                     slot: slot_i64(*first),
                     last_slot: slot_i64(*last),
@@ -235,39 +226,39 @@ impl Plan {
                     .iter()
                     .any(|r| r.as_str_name().eq_ignore_ascii_case(reason)),
                     detail: format!("the producer lost records: {reason}"),
-                });
+                };
+                let text = format!("{count} of slots {first} to {last}: {reason}");
+                (run, kind::LOSS, *first, text, alarm)
             }
-        }
+            _ => return,
+        };
+        let told = Told {
+            kind,
+            slot,
+            detail: Some(&text),
+            ..Told::default()
+        };
+        self.event(number, run, told);
+        self.alarms.push(alarm);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the columns of one archive row")]
-    fn event(
-        &mut self,
-        number: i64,
-        kind: i16,
-        run: &[u8; 16],
-        slot: u64,
-        generation: u32,
-        hash: Option<&Hash>,
-        parent: Option<u64>,
-        detail: Option<&str>,
-    ) {
+    fn event(&mut self, number: i64, run: &[u8; 16], told: Told<'_>) {
         self.events
             .row(14)
             .i64(number)
-            .i16(kind)
+            .i16(told.kind)
             .bytes(run)
-            .i64(slot_i64(slot))
-            .i64(generation.into())
-            .opt_bytes(hash.map(|h| &h[..]))
-            .opt_i64(parent.map(slot_i64))
+            .i64(slot_i64(told.slot))
+            .i64(told.generation.into())
+            .opt_bytes(told.hash.map(|h| &h[..]))
+            .opt_i64(told.parent.map(slot_i64))
             .null()
             .null()
             .i32(0)
             .bool(true)
             .null()
             .null()
-            .opt_bytes(detail.map(str::as_bytes));
+            .opt_bytes(told.detail.map(str::as_bytes));
     }
 
     pub(super) fn archive(&mut self, number: i64, slot: u64, accounts: &[Account]) {
