@@ -32,13 +32,19 @@ async fn chat(network: &Network, key: &str, prompt: &str, tokens: u32) -> Result
     Ok((status, response.json().await.unwrap_or(Value::Null)))
 }
 
-/// Repeats one request under its key until it is answered, as a client with retries does.
+/// Repeats one request under its key until it is answered, as a client with retries does. One that failed for good, because its
+/// validator died in the middle of the answer, is asked anew under another key.
 async fn insist(network: &Network, key: &str, prompt: &str, tokens: u32) -> Result<Value> {
     let started = Instant::now();
     let mut last = String::new();
+    let mut key = key.to_owned();
     while started.elapsed() < PATIENCE {
-        match chat(network, key, prompt, tokens).await {
+        match chat(network, &key, prompt, tokens).await {
             Ok((200, answer)) => return Ok(answer),
+            Ok((502, failed)) if failed["error"]["job_id"].is_string() => {
+                last = format!("502 {failed}");
+                key.push_str("-anew");
+            }
             Ok((status, answer)) => last = format!("{status} {answer}"),
             Err(error) => last = error.to_string(),
         }
