@@ -228,11 +228,7 @@ struct Network {
     urls: (String, String),
     chain: ChainClient,
     chain_task: JoinHandle<anyhow::Result<()>>,
-    /// Its task, and what stops it alone.
-    indexer: (
-        JoinHandle<Result<(), mythic_indexer::IndexerError>>,
-        CancellationToken,
-    ),
+    indexer: JoinHandle<Result<(), mythic_indexer::IndexerError>>,
     settlers: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
@@ -260,11 +256,7 @@ impl Network {
             idle_linger_ms: 50,
             ..IndexerConfig::default()
         };
-        let alone = stop.child_token();
-        let indexer = (
-            tokio::spawn(mythic_indexer::run(indexer, alone.clone())),
-            alone,
-        );
+        let indexer = tokio::spawn(mythic_indexer::run(indexer, stop.clone()));
         eventually("the chain answers", async || {
             chain
                 .slot(Commitment::Finalized)
@@ -301,18 +293,12 @@ impl Network {
         self.settlers = vec![run(), run()];
     }
 
-    async fn stop_the_indexer(&mut self) {
-        let (task, alone) = &mut self.indexer;
-        alone.cancel();
-        task.await.unwrap().unwrap();
-    }
-
-    /// Once the indexer is stopped.
     async fn stop(self) {
         self.stop.cancel();
         for task in self.settlers {
             task.await.unwrap().unwrap();
         }
+        self.indexer.await.unwrap().unwrap();
         self.chain_task.await.unwrap().unwrap();
         self.cluster.stop().await.unwrap();
     }
@@ -334,29 +320,7 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     network.settle(&parties.settler);
     all_is_paid_and_closed(&network.chain, &parties).await;
     the_index_tells_it(network.cluster.url()).await;
-    network.stop_the_indexer().await;
-    what_the_index_never_hears_of_is_due(&network, &parties).await;
     network.stop().await;
-}
-
-/// The chain is read beside the index.
-async fn what_the_index_never_hears_of_is_due(network: &Network, parties: &Parties) {
-    let unheard = request(&network.chain, parties, 4, false).await;
-    eventually("the job that is not in the index is refunded", async || {
-        let job = network.chain.account::<Job>(&unheard).await.unwrap();
-        job.is_none_or(|(_, job)| job.status() == Some(JobStatus::Refunded))
-    })
-    .await;
-    let (client, connection) =
-        tokio_postgres::connect(network.cluster.url(), tokio_postgres::NoTls)
-            .await
-            .unwrap();
-    tokio::spawn(connection);
-    let row = client
-        .query_one("SELECT count(*) FROM analytics.jobs", &[])
-        .await
-        .unwrap();
-    assert_eq!(row.get::<_, i64>(0), 3, "the index has heard of it");
 }
 
 /// An open job, one that is served, one whose answer is challenged: each comes to its end by itself.
