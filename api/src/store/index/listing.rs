@@ -177,8 +177,8 @@ mod tests {
         let (owner, middle, after) = (key(3).await, key(25_000).await, 2_500i64);
         let submitter = key(2).await;
         let none: Option<Vec<u8>> = None;
-        // What the rows of a page look up beside them: times, commitment, closures.
-        let bound = COVERED * 3 + PAGE * 40;
+        // What the rows of a page look up beside them: times, commitment, closures, texts of keys.
+        let bound = COVERED * 3 + PAGE * 60;
         let mut checked = 0;
         for commitment in ["processed", "confirmed", "finalized"] {
             let jobs = jobs::list_sql(commitment);
