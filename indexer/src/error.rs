@@ -37,7 +37,85 @@ impl From<tokio_postgres::Error> for IndexerError {
     }
 }
 
+/// What holds the indexer up, in one word: the same in `/health`, the log, `pipeline.heartbeat` and the operator's guide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    DatabaseAway,
+    DatabaseFull,
+    DatabaseRefuses,
+    DatabaseVersion,
+    SpoolUnreadable,
+    SpoolShared,
+    LeaseHeld,
+    LeaseLost,
+    PositionMoved,
+    OtherChain,
+    Configuration,
+    Export,
+    Broken,
+}
+
+impl Trouble {
+    pub const ALL: [Trouble; 13] = [
+        Trouble::DatabaseAway,
+        Trouble::DatabaseFull,
+        Trouble::DatabaseRefuses,
+        Trouble::DatabaseVersion,
+        Trouble::SpoolUnreadable,
+        Trouble::SpoolShared,
+        Trouble::LeaseHeld,
+        Trouble::LeaseLost,
+        Trouble::PositionMoved,
+        Trouble::OtherChain,
+        Trouble::Configuration,
+        Trouble::Export,
+        Trouble::Broken,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Trouble::DatabaseAway => "database_away",
+            Trouble::DatabaseFull => "database_full",
+            Trouble::DatabaseRefuses => "database_refuses",
+            Trouble::DatabaseVersion => "database_version",
+            Trouble::SpoolUnreadable => "spool_unreadable",
+            Trouble::SpoolShared => "spool_shared",
+            Trouble::LeaseHeld => "lease_held",
+            Trouble::LeaseLost => "lease_lost",
+            Trouble::PositionMoved => "position_moved",
+            Trouble::OtherChain => "other_chain",
+            Trouble::Configuration => "configuration",
+            Trouble::Export => "export",
+            Trouble::Broken => "broken",
+        }
+    }
+}
+
 impl IndexerError {
+    /// What kind of trouble it is.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Database(
+                PostgresError::MigrationChanged { .. } | PostgresError::MigrationUnknown { .. },
+            ) => Trouble::DatabaseVersion,
+            Self::Database(_) if self.is_fatal() || self.is_data() => Trouble::DatabaseRefuses,
+            // Disk, memory or connections are used up.
+            Self::Database(_) if self.in_class(&["53"]) => Trouble::DatabaseFull,
+            Self::Database(_) => Trouble::DatabaseAway,
+            Self::Spool(SpoolError::Shared { .. }) => Trouble::SpoolShared,
+            Self::Spool(SpoolError::BadName(_)) | Self::Config(_) => Trouble::Configuration,
+            Self::Spool(_) => Trouble::SpoolUnreadable,
+            Self::LeaseLost { .. } => Trouble::LeaseLost,
+            Self::LeaseHeld { .. } => Trouble::LeaseHeld,
+            Self::PositionMoved { .. } => Trouble::PositionMoved,
+            Self::OtherChain { .. } => Trouble::OtherChain,
+            Self::Export(_) => Trouble::Export,
+            Self::Broken(_) => Trouble::Broken,
+            #[cfg(test)]
+            Self::Injected => Trouble::Broken,
+        }
+    }
+
     /// The database refused the content of a row (SQLSTATE classes 22 and 23, and 54: too large).
     pub fn is_data(&self) -> bool {
         self.in_class(&["22", "23", "54"])

@@ -137,7 +137,11 @@ impl<'a> Pump<'a> {
     }
 
     async fn chunk(&mut self, number: usize, items: Vec<Item>) -> Result<(), IndexerError> {
-        self.producers[number].backoff.reset();
+        let producer = &mut self.producers[number];
+        if !items.is_empty() {
+            producer.backoff.reset();
+        }
+        self.telemetry.producer(&producer.name, None);
         for item in items {
             self.take(number, item)?;
             if self.batch.updates >= self.config.batch_updates {
@@ -185,8 +189,10 @@ impl<'a> Pump<'a> {
                     return Err(error);
                 }
                 self.telemetry.restarts.inc();
+                self.telemetry.producer(&producer.name, Some(&error));
                 if let Some(more) = producer.warnings.allow() {
-                    tracing::warn!(producer = &*producer.name, more, "{error}");
+                    let state = error.trouble().as_str();
+                    tracing::warn!(producer = &*producer.name, state, more, "{error}");
                 }
             }
         }

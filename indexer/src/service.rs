@@ -44,7 +44,7 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
             Ok(()) => return Ok(()),
             Err(e) if e.is_fatal() => {
                 telemetry.failed(&e);
-                tracing::error!("indexer stops: {e}");
+                tracing::error!(state = e.trouble().as_str(), "indexer stops: {e}");
                 return Err(e);
             }
             Err(e) => e,
@@ -55,7 +55,8 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
             backoff.reset();
         }
         if let Some(more) = warnings.allow() {
-            tracing::warn!(more, "indexer starts over: {error}");
+            let state = error.trouble().as_str();
+            tracing::warn!(state, more, "indexer starts over: {error}");
         }
         if !backoff.wait(&stop).await {
             return Ok(());
@@ -82,7 +83,12 @@ async fn session(
             () = tokio::time::sleep(LEASE_POLL) => {}
         }
     };
-    let _keeper = Keeper::spawn(config.database_url.clone(), lease.epoch, ttl);
+    let _keeper = Keeper::spawn(
+        config.database_url.clone(),
+        lease.epoch,
+        ttl,
+        telemetry.clone(),
+    );
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");

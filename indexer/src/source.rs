@@ -72,6 +72,10 @@ fn read(
     stopped: &CancellationToken,
 ) -> Result<(), SpoolError> {
     let mut reader = Reader::open(config)?;
+    // It can be read, even if nothing comes for long.
+    if !send(Ok(Vec::new())) {
+        return Ok(());
+    }
     let mut acked: Option<Position> = None;
     loop {
         let ack = *acks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -97,7 +97,8 @@ pub struct ChainState {
     pub slot: Option<u64>,
 }
 
-/// `ok`, `lagging`, `stale` (the indexer has not committed for minutes) or `down`, and where the index stands.
+/// `ok`, `lagging`, `waiting` (`waits_for` says for what), `stale` (the indexer has not committed for minutes, or gave no sign
+/// of life for 30 s) or `down`, and where the index stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct IndexState {
     #[serde(flatten)]

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod analyst;
+mod bad_days;
 mod bench;
 mod chain;
 mod disputes;

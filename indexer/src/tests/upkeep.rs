@@ -8,6 +8,7 @@ use crate::db::Session;
 use crate::holder::Input;
 use crate::lease::{self, Keeper};
 use crate::plan::Reached;
+use crate::telemetry::Telemetry;
 use crate::writer::{Mode, Step, Writer};
 use crate::{IndexerConfig, IndexerError, run};
 
@@ -46,7 +47,7 @@ async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
         .unwrap();
     let mut first = Session::open(&db.url, "first").await.unwrap();
     let held = lease::acquire(&mut first, ttl).await.unwrap();
-    let keeper = Keeper::spawn(db.url.clone(), held.epoch, ttl);
+    let keeper = Keeper::spawn(db.url.clone(), held.epoch, ttl, Telemetry::new().unwrap());
     let mut first = writer(first, held.epoch).await;
     let long = tokio::spawn(async move { first.apply(vec![step()]).await.map(|_| first) });
     let mut standby = Session::open(&db.url, "standby").await.unwrap();
