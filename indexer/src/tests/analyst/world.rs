@@ -323,6 +323,7 @@ impl World {
             filter_hash: Vec::new(),
             whole: true,
             accounts,
+            transactions: true,
         })
     }
 
