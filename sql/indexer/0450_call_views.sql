@@ -1,29 +1,6 @@
 -- run: views
 -- What was called, by whom and with what end; and sums over days of models and validators.
 
--- The bytes of a base58 text; null if it is none. To find rows by an index: WHERE signature_key = analytics.from_base58('…').
-CREATE OR REPLACE FUNCTION analytics.from_base58(digits text) RETURNS bytea
-    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-DECLARE
-    n     numeric := 0;
-    place int;
-    hex   text := '';
-BEGIN
-    IF length(digits) > 100 THEN RETURN NULL; END IF;
-    FOR i IN 1 .. length(digits) LOOP
-        place := strpos('123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz', substr(digits, i, 1));
-        IF place = 0 THEN RETURN NULL; END IF;
-        n := n * 58 + place - 1;
-    END LOOP;
-    WHILE n > 0 LOOP
-        hex := lpad(to_hex((n % 4294967296)::bigint), 8, '0') || hex;
-        n := div(n, 4294967296);
-    END LOOP;
-    RETURN decode(repeat('00', length(digits) - length(ltrim(digits, '1'))), 'hex') || ltrim(decode(hex, 'hex'), '\x00');
-END $$;
-COMMENT ON FUNCTION analytics.from_base58(text) IS
-    'Bytes of a base58 text, null if it is none. To find rows by an index: WHERE signature_key = analytics.from_base58(''…'')';
-
 CREATE OR REPLACE VIEW analytics.program_errors AS SELECT e.code, e.name, e.message FROM program_error e;
 COMMENT ON VIEW analytics.program_errors IS 'The errors of the program, by their codes';
 
@@ -120,7 +97,7 @@ FOR c IN
         ('instruction_calls', 'slot', 'Slot of the block'),
         ('instruction_calls', 'at', 'Time of the block (UTC); null if it is not known'),
         ('instruction_calls', 'signature', 'Base58 first signature of the transaction; computed for each row that is shown, to find one use signature_key'),
-        ('instruction_calls', 'signature_key', 'The same signature as 64 bytes, indexed: analytics.from_base58(''…'') gives them'),
+        ('instruction_calls', 'signature_key', 'The same signature as 64 bytes, indexed: analytics.key(''…'', 64) gives them'),
         ('instruction_calls', 'transaction_index', 'Place of the transaction in its block, from 0'),
         ('instruction_calls', 'instruction_index', 'Place among the instructions of the transaction''s message, from 0'),
         ('instruction_calls', 'inner_index', 'Place among the instructions that this one of the message led to, from 0; null where it is the message''s own'),

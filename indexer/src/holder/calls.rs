@@ -124,3 +124,133 @@ fn input(run: [u8; 16], generation: u32, held: Held, whole: bool) -> Option<Inpu
 fn is_well_formed(update: &TransactionUpdate) -> bool {
     update.signature.len() == 64 && !update.keys.is_empty() && update.keys.len().is_multiple_of(32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: [u8; 16] = [7; 16];
+
+    fn at(seq: u64) -> Position {
+        Position {
+            run: RUN,
+            segment: 1,
+            offset: 100 * seq,
+            seq,
+        }
+    }
+
+    fn id(slot: u64) -> BankId {
+        BankId {
+            slot,
+            hash: [slot as u8; 32],
+        }
+    }
+
+    fn update(slot: u64, index: u64) -> TransactionUpdate {
+        TransactionUpdate {
+            slot,
+            generation: 1,
+            index,
+            signature: vec![1; 64].into(),
+            keys: vec![2; 32].into(),
+            ..TransactionUpdate::default()
+        }
+    }
+
+    fn seal(slot: u64, offered: u64) -> TransactionSeal {
+        TransactionSeal {
+            slot,
+            generation: 1,
+            blockhash: id(slot).hash.to_vec().into(),
+            offered,
+            ..TransactionSeal::default()
+        }
+    }
+
+    /// Whether they are whole, and how many bytes.
+    fn said(input: Option<Input>) -> Option<(bool, usize)> {
+        match input? {
+            Input::Calls { whole, body, .. } => Some((whole, body.len())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A bank with transactions on both sides of its seal, which is number 2.
+    fn held(slot: u64) -> HeldCalls {
+        let mut calls = HeldCalls::default();
+        calls.hold(at(1), &update(slot, 0));
+        calls.sealed(at(2), (slot, 1), id(slot));
+        calls.hold(at(3), &update(slot, 1));
+        calls
+    }
+
+    #[test]
+    fn transactions_are_whole_when_all_that_were_offered_are_here() {
+        let mut calls = held(5);
+        assert_eq!(calls.first().min_by_key(|p| p.seq).unwrap().seq, 1);
+        let bytes = calls.bytes;
+        assert_eq!(said(calls.told(RUN, &seal(5, 2))), Some((true, bytes)));
+        assert_eq!((calls.bytes, calls.first().count()), (0, 0));
+        let incomplete = [
+            seal(5, 3),
+            TransactionSeal {
+                dropped: 1,
+                ..seal(5, 2)
+            },
+            TransactionSeal {
+                executed: 9,
+                told: 8,
+                ..seal(5, 2)
+            },
+            TransactionSeal {
+                blockhash: vec![9; 32].into(),
+                ..seal(5, 2)
+            },
+        ];
+        for seal in incomplete {
+            assert_eq!(said(held(5).told(RUN, &seal)), Some((false, bytes)));
+        }
+        let mut calls = held(5);
+        let strange = TransactionUpdate {
+            signature: vec![1; 63].into(),
+            ..update(5, 2)
+        };
+        calls.hold(at(4), &strange);
+        assert_eq!(said(calls.told(RUN, &seal(5, 3))), Some((false, bytes)));
+    }
+
+    #[test]
+    fn a_bank_without_calls_says_nothing_unless_some_may_be_missing() {
+        let mut calls = HeldCalls::default();
+        calls.sealed(at(1), (5, 1), id(5));
+        assert_eq!(said(calls.told(RUN, &seal(5, 0))), None);
+        calls.sealed(at(2), (6, 1), id(6));
+        assert_eq!(calls.first().next().unwrap().seq, 2);
+        let given_up: Vec<_> = calls.give_up_through(RUN, 6).into_iter().collect();
+        assert_eq!(given_up.len(), 1);
+        assert_eq!(said(given_up.into_iter().next()), Some((false, 0)));
+        // Of a bank that was never sealed there is nothing to say.
+        calls.hold(at(3), &update(7, 0));
+        assert_eq!(calls.give_up_through(RUN, 9), []);
+        assert_eq!(calls.bytes, 0);
+    }
+
+    #[test]
+    fn a_slot_opened_again_or_dead_forgets_what_was_held_and_memory_is_bounded() {
+        let mut calls = held(5);
+        calls.opened(5, 2);
+        assert_eq!(said(calls.told(RUN, &seal(5, 2))), None);
+        let mut calls = held(5);
+        calls.forget((5, 1));
+        assert_eq!((calls.bytes, calls.first().count()), (0, 0));
+        let mut calls = HeldCalls {
+            bytes: MAX_BYTES,
+            ..HeldCalls::default()
+        };
+        calls.hold(at(1), &update(5, 0));
+        calls.sealed(at(2), (5, 1), id(5));
+        assert_eq!(calls.bytes, MAX_BYTES);
+        assert_eq!(said(calls.told(RUN, &seal(5, 1))), Some((false, 0)));
+    }
+}

@@ -100,7 +100,7 @@ impl Writer {
             "WITH a AS (INSERT INTO {schema}.instruction (tag, name, following) SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[])
                  ON CONFLICT (tag) DO UPDATE SET name = EXCLUDED.name, following = EXCLUDED.following),
              b AS (INSERT INTO {schema}.instruction_role (tag, place, name) SELECT * FROM unnest($4::smallint[], $5::smallint[], $6::text[])
-                 ON CONFLICT (tag, place) DO UPDATE SET name = EXCLUDED.name)
+                 ON CONFLICT (tag, place) DO UPDATE SET name = EXCLUDED.name),
              c AS (INSERT INTO {schema}.program (key) VALUES ($10) ON CONFLICT (only_row) DO UPDATE SET key = EXCLUDED.key)
              INSERT INTO {schema}.program_error (code, name, message) SELECT * FROM unnest($7::bigint[], $8::text[], $9::text[])
                  ON CONFLICT (code) DO UPDATE SET name = EXCLUDED.name, message = EXCLUDED.message"
