@@ -2,6 +2,7 @@
 //!
 //! Pure core, in the order of the data:
 //! - [`holder`]: envelopes to sealed banks and statuses; `merge`: several producers as one; [`tree`]: forks, confirmation, roots
+//! - [`calls`]: transactions to rows
 //! - [`projection`]: account bytes to rows ([`entity`]) and feed events ([`feed`])
 //! - [`plan`]: inputs to everything one transaction writes
 //!
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alarms;
+mod calls;
 pub mod config;
 pub mod db;
 pub mod entity;

@@ -172,6 +172,9 @@ impl<'a> Pump<'a> {
                     ?oldest,
                     "the spool has lost what was to be read next: what lies between is a gap"
                 );
+                for input in producer.holder.give_up() {
+                    self.batch.add(&producer.name, input, None);
+                }
                 producer.holder = Holder::new(self.config.max_held_bytes, &self.config.spill_dir());
                 producer.replay_to = self.writer.state().positions.get(&*producer.name).copied();
                 // Another spool than before: its positions say nothing about what was applied.
@@ -334,6 +337,8 @@ impl Batch {
                 self.urgent |= !bank.accounts.is_empty();
                 self.updates += bank.accounts.len();
             }
+            // About as much work as an update for every two hundred bytes.
+            Input::Calls { body, .. } => self.updates += body.len() / 200,
             _ => {}
         }
         self.since.get_or_insert_with(Instant::now);

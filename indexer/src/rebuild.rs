@@ -10,7 +10,7 @@ use crate::db::Session;
 use crate::error::IndexerError;
 use crate::holder::{Input, SealedBank};
 use crate::migrate::{PROJECTION, VIEWS, run_scope};
-use crate::plan::kind;
+use crate::plan::{detail, kind};
 use crate::projection::Account;
 use crate::state;
 use crate::tables::{differences, hash_tables};
@@ -171,7 +171,31 @@ async fn read_events(reader: &mut Session, from: i64) -> Result<Vec<(i64, Input)
                 .push(state::account(row)?);
         }
     }
-    rows.iter().map(|row| event(row, &mut accounts)).collect()
+    let mut bodies = bodies(reader, &rows).await?;
+    rows.iter()
+        .map(|row| event(row, &mut accounts, &mut bodies))
+        .collect()
+}
+
+/// The transactions of those events that have some.
+async fn bodies(
+    reader: &mut Session,
+    rows: &[Row],
+) -> Result<std::collections::HashMap<i64, Vec<u8>>, IndexerError> {
+    let calls = rows
+        .iter()
+        .filter(|row| row.get::<_, i16>("kind") == kind::CALLS);
+    let events: Vec<i64> = calls.map(|row| row.get("id")).collect();
+    if events.is_empty() {
+        return Ok(Default::default());
+    }
+    let found = reader
+        .query(
+            "SELECT event, body FROM archive.transactions WHERE event = ANY($1)",
+            &[&events],
+        )
+        .await?;
+    Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// What an event of this kind says: `kind: detail`.
@@ -205,6 +229,7 @@ fn content_of(
 fn event(
     row: &Row,
     accounts: &mut std::collections::HashMap<i64, Vec<Account>>,
+    bodies: &mut std::collections::HashMap<i64, Vec<u8>>,
 ) -> Result<(i64, Input), IndexerError> {
     let broken = |what: &str| IndexerError::Broken(format!("archived event {what}"));
     let opt_hash = |column: &str| -> Result<Option<Hash>, IndexerError> {
@@ -221,7 +246,7 @@ fn event(
         .map_err(|_| broken("run"))?;
     let slot = slot_of("slot");
     let generation = row.get::<_, i64>("generation") as u32;
-    let detail: Option<String> = row.get("detail");
+    let said: Option<String> = row.get("detail");
     let mut content = content_of(row, id, accounts)?;
     let input = match row.get("kind") {
         kind::RUN_START => Input::RunStart {
@@ -259,7 +284,18 @@ fn event(
             filter_hash: Vec::new(),
             whole: row.get("whole"),
             accounts: content,
+            transactions: said.as_deref() == Some(detail::TRANSACTIONS),
         }),
+        kind::CALLS => Input::Calls {
+            run,
+            generation,
+            id: BankId {
+                slot,
+                hash: opt_hash("blockhash")?.ok_or_else(|| broken("blockhash"))?,
+            },
+            whole: row.get("whole"),
+            body: bodies.remove(&id).unwrap_or_default().into(),
+        },
         kind::CONFIRMED => Input::Confirmed {
             run,
             slot,
@@ -277,7 +313,7 @@ fn event(
             run,
             slot,
             generation,
-            reason: detail.unwrap_or_default(),
+            reason: said.unwrap_or_default(),
         },
         kind::RESET => Input::Reset {
             run,
@@ -289,11 +325,11 @@ fn event(
             first: slot,
             last: slot,
             count: 0,
-            reason: detail.unwrap_or_default(),
+            reason: said.unwrap_or_default(),
         },
         kind::RUN_END => Input::RunEnd { run },
         kind::REFUSED => {
-            refused(run, slot, &detail.unwrap_or_default()).ok_or_else(|| broken("detail"))?
+            refused(run, slot, &said.unwrap_or_default()).ok_or_else(|| broken("detail"))?
         }
         other => {
             return Err(IndexerError::Broken(format!(

@@ -5,6 +5,7 @@
 //! envelope of anything still held; what was applied before is recognised by position and only
 //! fills the holder. Beyond a bound of memory what is held waits on disk.
 
+mod calls;
 mod fields;
 mod held;
 mod input;
@@ -19,7 +20,7 @@ use std::path::Path;
 
 use mythic_stream::digest::BankDigest;
 use mythic_stream::proto::{
-    AccountUpdate, BaseEnd, Envelope, Event, SlotSeal, SlotStatus, SlotUpdate, Start,
+    AccountUpdate, BaseEnd, Envelope, Event, LossReason, SlotSeal, SlotStatus, SlotUpdate, Start,
 };
 use mythic_stream::spool::{Position, Unreadable};
 
@@ -27,6 +28,7 @@ use crate::alarms::Kind;
 use crate::projection::Account;
 use crate::tree::BankId;
 
+use calls::HeldCalls;
 pub use fields::Malformed;
 use fields::{hash, opt_hash};
 use held::{Newest, Updates};
@@ -57,6 +59,7 @@ struct HeldBase {
 pub struct Holder {
     banks: BTreeMap<(u64, u32), HeldBank>,
     base: Option<HeldBase>,
+    calls: HeldCalls,
     run: Option<Run>,
     max_bytes: usize,
     spill: SpillDir,
@@ -68,6 +71,7 @@ impl Holder {
         Self {
             banks: BTreeMap::new(),
             base: None,
+            calls: HeldCalls::default(),
             run: None,
             max_bytes,
             spill: SpillDir::new(spill_dir),
@@ -101,6 +105,7 @@ impl Holder {
         let banks = self.banks.values().map(|b| b.first);
         banks
             .chain(base)
+            .chain(self.calls.first())
             .min_by_key(|p| (p.segment, p.offset))
             .unwrap_or(next)
     }
@@ -157,6 +162,7 @@ impl Holder {
             return;
         }
         // What an earlier run left unsealed will never be sealed.
+        out.extend(self.give_up());
         self.banks.clear();
         self.base = None;
         let mut run = Run::new(at);
@@ -175,6 +181,14 @@ impl Holder {
         }
     }
 
+    /// What is to be said when the log does not go on from here: of some sealed banks not all transactions came.
+    pub fn give_up(&mut self) -> Vec<Input> {
+        match &self.run {
+            Some(run) => self.calls.give_up_through(run.id, u64::MAX),
+            None => Vec::new(),
+        }
+    }
+
     fn event(&mut self, at: Position, event: Event, out: &mut Vec<Input>) -> Result<(), Malformed> {
         let run = at.run;
         match event {
@@ -185,9 +199,14 @@ impl Holder {
                 self.base.get_or_insert_default().ended = Some((slot, count));
             }
             Event::Slot(update) => self.slot(run, update, out)?,
-            Event::Seal(seal) => self.seal(run, seal, out)?,
+            Event::Seal(seal) => self.seal(at, seal, out)?,
+            Event::Transaction(update) => self.calls.hold(at, &update),
+            Event::TransactionSeal(seal) => out.extend(self.calls.told(run, &seal)),
             Event::Loss(loss) => {
-                if let Some(run) = &mut self.run {
+                // A lost transaction is no account that changed unseen.
+                if let Some(run) = &mut self.run
+                    && loss.reason() != LossReason::Transactions
+                {
                     run.lossy = true;
                 }
                 out.push(Input::Loss {
@@ -252,6 +271,7 @@ impl Holder {
                 // An earlier bank of the slot will not be sealed any more.
                 self.banks
                     .retain(|key, _| key.0 != slot || key.1 >= generation);
+                self.calls.opened(slot, generation);
                 if generation > 1 {
                     out.push(Input::Reset {
                         run,
@@ -262,6 +282,7 @@ impl Holder {
             }
             SlotStatus::Dead => {
                 self.banks.remove(&(slot, generation));
+                self.calls.forget((slot, generation));
                 let reason = update.dead_reason.unwrap_or_default();
                 out.push(Input::Dead {
                     run,
@@ -277,6 +298,7 @@ impl Holder {
             SlotStatus::Rooted => {
                 let hash = opt_hash(&update.blockhash)?;
                 self.banks = self.banks.split_off(&(slot.saturating_add(1), 0));
+                out.extend(self.calls.give_up_through(run, slot));
                 out.push(Input::Rooted {
                     run,
                     slot,
@@ -291,7 +313,7 @@ impl Holder {
 
     fn seal(
         &mut self,
-        run: [u8; 16],
+        at: Position,
         seal: SlotSeal,
         out: &mut Vec<Input>,
     ) -> Result<(), Malformed> {
@@ -303,6 +325,7 @@ impl Holder {
             slot: seal.parent_slot,
             hash: hash(&seal.parent_blockhash)?,
         };
+        let run = at.run;
         let held = self.banks.remove(&(seal.slot, seal.generation));
         self.end_base(run, parent, out);
         let mut filter = Ok(());
@@ -316,6 +339,9 @@ impl Holder {
             Some(held) => self.content(held, &seal, out),
             None => (seal.offered == 0).then(Vec::new),
         };
+        if seal.transactions {
+            self.calls.sealed(at, (seal.slot, seal.generation), id);
+        }
         out.push(Input::Bank(SealedBank {
             run,
             generation: seal.generation,
@@ -326,6 +352,7 @@ impl Holder {
             filter_hash: seal.filter_hash.to_vec(),
             whole: accounts.is_some(),
             accounts: accounts.unwrap_or_default(),
+            transactions: seal.transactions,
         }));
         Ok(())
     }

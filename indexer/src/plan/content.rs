@@ -42,6 +42,7 @@ impl Plan {
             block_time: bank.block_time,
             accounts: bank.accounts.len() as i32,
             whole: bank.whole,
+            transactions: bank.transactions,
             fixed: None,
         });
     }

@@ -75,6 +75,7 @@ impl Plan {
             block_time: None,
             accounts: 0,
             whole: false,
+            transactions: false,
             fixed: Some(status::GAP),
         });
         self.alarms.push(alarms::Alarm {

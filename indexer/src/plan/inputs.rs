@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EPOCH_SLOTS, NewSlot, Plan, Refusals, kind, slot_i64, status};
+use super::{EPOCH_SLOTS, NewSlot, Plan, Refusals, detail, kind, slot_i64, status};
 use crate::alarms::{self, Alarm};
 use crate::holder::{Input, SealedBank};
 use crate::projection::Account;
@@ -110,6 +110,7 @@ impl Plan {
                 self.apply(number, rooted, None, refusals);
             }
             Input::Dead { .. } => self.died(number, input, refusals),
+            Input::Calls { .. } => self.called(number, input),
             Input::Refused { .. } | Input::Loss { .. } => self.troubled(number, input),
         }
     }
@@ -178,6 +179,7 @@ impl Plan {
             block_time: None,
             accounts: 0,
             whole: true,
+            transactions: false,
             fixed: Some(status::DEAD),
         });
         self.apply(number, Event::Dead { slot: *slot }, None, refusals);
@@ -222,6 +224,7 @@ impl Plan {
                         LossReason::QueueFull,
                         LossReason::SpoolFull,
                         LossReason::SlotRecords,
+                        LossReason::Transactions,
                     ]
                     .iter()
                     .any(|r| r.as_str_name().eq_ignore_ascii_case(reason)),
@@ -299,9 +302,10 @@ impl Plan {
             .bool(bank.whole)
             .bytes(&bank.digest)
             .bytes(&bank.filter_hash);
-        match added {
-            true => self.events.null(),
-            false => self.events.bytes(b"repeated"),
+        match (added, bank.transactions) {
+            (false, _) => self.events.bytes(detail::REPEATED.as_bytes()),
+            (true, true) => self.events.bytes(detail::TRANSACTIONS.as_bytes()),
+            (true, false) => self.events.null(),
         };
     }
 }

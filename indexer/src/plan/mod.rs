@@ -2,9 +2,10 @@
 //! decodes, feed numbers are given; nothing here waits or fails.
 //!
 //! [`inputs`] archives each input and gives it to the tree, [`effects`] follows from what the tree says, [`content`] projects
-//! accounts, [`chains`] sums up.
+//! accounts, [`calls`] transactions, [`chains`] sums up.
 
 mod anomaly;
+mod calls;
 mod chains;
 mod content;
 mod effects;
@@ -21,6 +22,7 @@ use crate::feed::{Add, FeedRow, Span};
 use crate::holder::Input;
 use crate::projection::{Account, Prints, Refused};
 use crate::tree::{BankId, Hash, Line, SlotTree};
+pub use calls::BankCalls;
 pub use known::{Known, RootedPrint};
 use mythic_interface::state::Key;
 use mythic_postgres::CopyBuffer;
@@ -53,6 +55,15 @@ pub mod kind {
     pub const LOSS: i16 = 9;
     pub const RUN_END: i16 = 10;
     pub const REFUSED: i16 = 11;
+    pub const CALLS: i16 = 12;
+}
+
+/// `detail` of a sealed bank in table `archive.event`.
+pub mod detail {
+    /// Another seal has the bank's content.
+    pub const REPEATED: &str = "repeated";
+    /// Its transactions are streamed.
+    pub const TRANSACTIONS: &str = "transactions";
 }
 
 /// What the database says about a bank.
@@ -201,6 +212,9 @@ pub struct Plan {
     pub used: usize,
     pub events: CopyBuffer,
     pub accounts: CopyBuffer,
+    /// Of the archive.
+    pub transactions: CopyBuffer,
+    pub calls: Vec<BankCalls>,
     pub slots: CopyBuffer,
     pub hot: BTreeMap<Entity, CopyBuffer>,
     /// Keys in the rows, whose texts views show.
@@ -243,6 +257,8 @@ struct NewSlot {
     block_time: Option<i64>,
     accounts: i32,
     whole: bool,
+    /// Its transactions are streamed.
+    transactions: bool,
     /// Set for rows that are no bank; a bank's is decided at the end.
     fixed: Option<i16>,
 }

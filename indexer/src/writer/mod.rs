@@ -1,5 +1,6 @@
 //! One transaction per batch: fence, archive, projection, overlays, feed, position, or nothing.
 
+mod calls;
 mod kept;
 mod partitions;
 mod project;
@@ -85,7 +86,7 @@ impl Writer {
                 .or_default()
                 .insert(row.get("ordinal"), reason);
         }
-        Ok(Self {
+        let mut writer = Self {
             session,
             schema: schema.to_owned(),
             mode,
@@ -93,7 +94,9 @@ impl Writer {
             refusals,
             epochs: BTreeSet::new(),
             known: HashSet::new(),
-        })
+        };
+        writer.interface().await?;
+        Ok(writer)
     }
 
     pub fn state(&self) -> &State {
@@ -200,6 +203,7 @@ impl Writer {
         };
         let fresh = self.addresses(plan).await?;
         self.project(plan).await?;
+        self.calls(plan).await?;
         self.late(plan).await?;
         self.history(plan).await?;
         self.forget(plan).await?;
@@ -247,6 +251,12 @@ impl Writer {
             .copy(
                 "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)",
                 std::mem::take(&mut plan.accounts),
+            )
+            .await?;
+        self.session
+            .copy(
+                "archive.transactions (event, slot, body)",
+                std::mem::take(&mut plan.transactions),
             )
             .await?;
         if let Some(genesis) = plan.genesis {
