@@ -177,7 +177,8 @@ pub(super) fn slots(raw: &RawValue, from: u64, to: u64) -> Claimed<Vec<u64>> {
 
 pub(super) fn block(raw: &RawValue, slot: u64) -> Claimed<Block> {
     let raw: RawBlock = parse(raw)?;
-    if raw.parent_slot >= slot {
+    // The first block is said to stand on itself.
+    if raw.parent_slot >= slot.max(1) {
         return Err(format!(
             "block {slot} on block {}, which is not older",
             raw.parent_slot

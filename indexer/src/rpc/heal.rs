@@ -32,6 +32,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 enum Failure {
     #[error("{0}")]
     Why(String),
+    #[error("its time was over")]
+    Late,
     #[error(transparent)]
     Database(#[from] IndexerError),
 }
@@ -94,9 +96,9 @@ impl Healer {
             match self.heal(session, request, unhealed).await {
                 Ok(()) => backoff.reset(),
                 Err(Failure::Database(error)) => return error,
-                Err(Failure::Why(why)) => {
+                Err(failure) => {
                     self.telemetry.heals.with_label_values(&["failed"]).inc();
-                    tracing::warn!("healing failed: {why}");
+                    tracing::warn!("healing failed: {failure}");
                     if !asked {
                         not_before = Instant::now() + backoff.pause();
                     }
@@ -132,18 +134,16 @@ impl Healer {
         let healed = match rpc {
             Ok(rpc) => {
                 let healing = self.from_rpc(session, &rpc, unhealed, id);
-                match tokio::time::timeout(patience, healing).await {
-                    Ok(healed) => healed,
-                    Err(_) => Err(Failure::Why("its time was over".into())),
-                }
+                let in_time = tokio::time::timeout(patience, healing).await;
+                in_time.unwrap_or_else(|_| Err(Failure::Late))
             }
             Err(failure) => Err(failure),
         };
         let (state, slot, detail) = match &healed {
             Ok(done) => ("done", Some(done.slot), done.detail.clone()),
             Err(Failure::Why(why)) => ("failed", None, why.clone()),
-            // Whoever holds the lease next takes it up again.
-            Err(Failure::Database(_)) => return healed.map(|_| ()),
+            // The next look ends what is over, with what it waited for; and whoever holds the lease next takes the rest up again.
+            Err(Failure::Late | Failure::Database(_)) => return healed.map(|_| ()),
         };
         if let Ok(done) = &healed {
             self.telemetry.heals.with_label_values(&["done"]).inc();

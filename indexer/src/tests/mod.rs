@@ -11,6 +11,7 @@ mod hostile;
 mod live;
 mod postgres;
 mod producers;
+mod rpc;
 mod steps;
 mod tallies;
 mod upkeep;
