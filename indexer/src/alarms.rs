@@ -30,10 +30,12 @@ pub enum Kind {
     Digest,
     /// A block waited in a gap for its link until there was no room for it.
     GivenUp,
+    /// What an RPC says contradicts itself, or what is final.
+    Rpc,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Gap,
         Kind::Loss,
         Kind::ConfirmedFork,
@@ -44,6 +46,7 @@ impl Kind {
         Kind::Filter,
         Kind::Digest,
         Kind::GivenUp,
+        Kind::Rpc,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Kind {
             Kind::Filter => "filter",
             Kind::Digest => "digest",
             Kind::GivenUp => "given_up",
+            Kind::Rpc => "rpc",
         }
     }
 }

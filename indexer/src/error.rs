@@ -3,6 +3,8 @@
 use mythic_postgres::PostgresError;
 use mythic_stream::spool::SpoolError;
 
+use crate::rpc::RpcError;
+
 /// Errors of the indexer.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexerError {
@@ -10,6 +12,8 @@ pub enum IndexerError {
     Database(#[from] PostgresError),
     #[error("spool: {0}")]
     Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
     #[error("another indexer took over (lease epoch is not {epoch} any more)")]
     LeaseLost { epoch: i64 },
     #[error("another indexer ({holder}) holds the lease")]
@@ -17,7 +21,7 @@ pub enum IndexerError {
     #[error("position of reader {reader} was moved by someone else")]
     PositionMoved { reader: String },
     #[error(
-        "the database belongs to the chain with genesis {database}, the spool to {spool}: use another database, or start over with --reset"
+        "the database belongs to the chain with genesis {database}, what is followed to {spool}: use another database, or start over with --reset"
     )]
     OtherChain { database: String, spool: String },
     #[error("{0} (a bug: please report it)")]
@@ -133,7 +137,7 @@ impl IndexerError {
             ) => true,
             Self::Database(_) => self.in_class(&["22", "23", "42", "54", "0A", "3D", "28"]),
             Self::Spool(e) => matches!(e, SpoolError::Shared { .. } | SpoolError::BadName(_)),
-            Self::LeaseLost { .. } | Self::LeaseHeld { .. } | Self::PositionMoved { .. } => false,
+            Self::Rpc(_) | Self::LeaseLost { .. } | Self::LeaseHeld { .. } | Self::PositionMoved { .. } => false,
             _ => true,
         }
     }

@@ -6,7 +6,7 @@
 //! - [`projection`]: account bytes to rows ([`entity`]) and feed events ([`feed`])
 //! - [`plan`]: inputs to everything one transaction writes
 //!
-//! Shell: [`source`] reads the spools, `pump` batches, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
+//! Shell: [`source`] reads the spools, [`rpc`] asks a chain that has none, `pump` batches, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
 //! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
 //! [`export`] hands finalized rows to others.
 #![recursion_limit = "256"]
@@ -20,6 +20,7 @@ pub mod entity;
 pub mod error;
 mod export;
 pub mod feed;
+mod heal;
 pub mod holder;
 pub mod lease;
 mod merge;
@@ -28,6 +29,7 @@ pub mod plan;
 pub mod projection;
 mod pump;
 mod rebuild;
+pub mod rpc;
 pub mod service;
 pub mod source;
 pub mod sql;
@@ -39,9 +41,10 @@ mod tests;
 pub mod tree;
 pub mod writer;
 
-pub use config::{IndexerConfig, SpoolConfig};
+pub use config::{IndexerConfig, SourceKind, SpoolConfig};
 pub use error::IndexerError;
 pub use export::{ExportReport, ExportedFile, ExportedTable, Manifest, export};
+pub use heal::{HealReport, heal};
 pub use migrate::migrate;
 pub use rebuild::{RebuildReport, Swap, rebuild};
 pub use service::run;

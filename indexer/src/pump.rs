@@ -14,6 +14,7 @@ use crate::error::IndexerError;
 use crate::holder::{Holder, Input};
 use crate::merge::Merge;
 use crate::plan::Reached;
+use crate::rpc::Fed;
 use crate::source::{Chunk, Source, chunks};
 use crate::telemetry::{Telemetry, seconds_since};
 use crate::writer::{Step, Writer};
@@ -36,6 +37,8 @@ pub(crate) struct Pump<'a> {
     merge: Merge,
     sender: mpsc::Sender<Chunk>,
     chunks: mpsc::Receiver<Chunk>,
+    /// What others have found out by asking.
+    fed: mpsc::Receiver<Fed>,
     batch: Batch,
     trim_at: Instant,
     counted: Option<Instant>,
@@ -71,6 +74,7 @@ impl<'a> Pump<'a> {
         config: &'a IndexerConfig,
         telemetry: &'a Telemetry,
         writer: &'a mut Writer,
+        fed: mpsc::Receiver<Fed>,
     ) -> Result<Self, IndexerError> {
         let spools = config.spools();
         let (sender, chunks) = chunks(spools.len());
@@ -98,6 +102,7 @@ impl<'a> Pump<'a> {
             producers,
             sender,
             chunks,
+            fed,
             batch: Batch::default(),
             trim_at: Instant::now(),
             counted: None,
@@ -123,6 +128,7 @@ impl<'a> Pump<'a> {
                     Some((number, Err(error))) => self.failed(number, error).await?,
                     None => return Err(IndexerError::Broken("the spool readers ended".into())),
                 },
+                Some(fed) = self.fed.recv() => self.feed(fed).await?,
                 () = tokio::time::sleep(wait) => match self.batch.steps.is_empty() {
                     true => self.writer.renew().await?,
                     false => self.flush().await?,
@@ -157,6 +163,26 @@ impl<'a> Pump<'a> {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Takes inputs that stand in no log.
+    async fn feed(&mut self, fed: Fed) -> Result<(), IndexerError> {
+        for input in fed.inputs {
+            self.check_chain(&input)?;
+            self.note_bank(&fed.producer, &input);
+            self.batch.add(&fed.producer, input, None);
+        }
+        if self.batch.urgent || (!self.batch.steps.is_empty() && self.writer.state().busy()) {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn note_bank(&self, producer: &str, input: &Input) {
+        if let Input::Bank(bank) = input {
+            let gauge = self.telemetry.producer_slot.with_label_values(&[producer]);
+            gauge.set(gauge.get().max(bank.id.slot as i64));
+        }
     }
 
     /// A spool can't be read: the others go on, and it is opened again after a pause.
@@ -242,10 +268,7 @@ impl<'a> Pump<'a> {
             self.check_chain(input)?;
         }
         for input in &inputs {
-            if let Input::Bank(bank) = input {
-                let gauge = self.telemetry.producer_slot.with_label_values(&[&*name]);
-                gauge.set(gauge.get().max(bank.id.slot as i64));
-            }
+            self.note_bank(&name, input);
         }
         let merge = &mut self.merge;
         let inputs: Vec<Input> = inputs

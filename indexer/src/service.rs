@@ -1,17 +1,20 @@
 //! The indexer process: takes the lease, lets the pump run, and starts over from the database's positions whenever something
 //! outside fails.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use mythic_support::{Backoff, Throttle};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::IndexerConfig;
+use crate::config::{IndexerConfig, SourceKind};
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::lease::{self, Keeper};
 use crate::migrate::migrate;
 use crate::pump::Pump;
+use crate::rpc::Tasks;
+use crate::state;
 use crate::telemetry::Telemetry;
 use crate::writer::{Mode, Writer};
 
@@ -92,6 +95,14 @@ async fn session(
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");
+    let tracked = match config.source {
+        SourceKind::Rpc => state::alive::accounts(&mut writer.session, &lease.schema).await?,
+        SourceKind::Spool => HashSet::new(),
+    };
+    let at = (writer.state(), lease.schema.as_str());
+    let (_tasks, fed) = Tasks::start(config, telemetry, at, tracked)?;
     telemetry.working();
-    Pump::new(config, telemetry, &mut writer)?.run(stop).await
+    Pump::new(config, telemetry, &mut writer, fed)?
+        .run(stop)
+        .await
 }

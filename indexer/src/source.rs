@@ -19,7 +19,7 @@ pub type Chunk = (usize, Result<Vec<Item>, SpoolError>);
 
 /// Where the chunks of all spools come in.
 pub fn chunks(spools: usize) -> (mpsc::Sender<Chunk>, mpsc::Receiver<Chunk>) {
-    mpsc::channel(AHEAD * spools)
+    mpsc::channel(AHEAD * spools.max(1))
 }
 
 /// A spool being read. Dropping it stops the thread.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mythic_http::metrics::{self, Health, ListenError};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +37,8 @@ pub struct Telemetry {
     pub finalized_slot: IntGauge,
     alarms: IntGaugeVec,
     pub producer_slot: IntGaugeVec,
+    rpc_errors: IntCounterVec,
+    pub heals: IntCounterVec,
     health: Arc<Mutex<State>>,
 }
 
@@ -87,9 +91,20 @@ impl Telemetry {
             &["producer"],
         )?;
         registry.register(Box::new(producer_slot.clone()))?;
+        let counters = |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
+            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok(counters)
+        };
         Ok(Self {
             alarms,
             producer_slot,
+            rpc_errors: counters(
+                "rpc_errors_total",
+                "Questions to the RPC that failed, and chains that were lost",
+                "kind",
+            )?,
+            heals: counters("heals_total", "Times that gaps were to be healed", "outcome")?,
             envelopes: counter("envelopes_total", "Envelopes read")?,
             malformed: counter("malformed_total", "Envelopes that could not be used")?,
             updates: counter("updates_total", "Account updates written")?,
@@ -128,6 +143,11 @@ impl Telemetry {
         for (kind, count) in open {
             self.alarms.with_label_values(&[kind.as_str()]).set(*count);
         }
+    }
+
+    /// A question to the RPC failed.
+    pub fn rpc_error(&self, kind: &str) {
+        self.rpc_errors.with_label_values(&[kind]).inc();
     }
 
     pub fn working(&self) {

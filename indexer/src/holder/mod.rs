@@ -34,6 +34,7 @@ use fields::{hash, opt_hash};
 use held::{Newest, Updates};
 pub use input::{Input, SealedBank};
 use run::Run;
+pub(crate) use run::expected_filter;
 
 use spill::SpillDir;
 

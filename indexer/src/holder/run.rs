@@ -93,7 +93,7 @@ impl Run {
 }
 
 /// Hash of the filter that an index needs.
-pub(super) fn expected_filter() -> Hash {
+pub(crate) fn expected_filter() -> Hash {
     filter_hash(&[AI_PRECOMPILES_ID])
 }
 

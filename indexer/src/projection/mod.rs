@@ -83,6 +83,10 @@ pub struct Account {
     pub slot: u64,
 }
 
+/// `write_version` of an update before which the account may have been written unseen: a producer that asks what accounts are
+/// sees them now and then.
+pub const UNSEEN_BEFORE: u64 = u64::MAX;
+
 /// A row that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -133,7 +137,7 @@ pub fn project_bank<'a>(
         let at = At {
             slot,
             ordinal,
-            exact: true,
+            exact: account.write_version != UNSEEN_BEFORE,
         };
         let projected = match skip.get(&ordinal) {
             Some(reason) => Err(Reject::Database(reason.clone())),

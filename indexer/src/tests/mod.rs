@@ -12,6 +12,7 @@ mod hostile;
 mod live;
 mod postgres;
 mod producers;
+mod rpc;
 mod steps;
 mod tallies;
 mod upkeep;
