@@ -32,6 +32,8 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0310_history_views.sql",
     "0320_dune.sql",
     "0390_column_comments.sql",
+    "0420_feed.sql",
+    "0421_overlays.sql",
 );
 
 const OWNER: Owner = Owner {

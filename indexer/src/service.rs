@@ -84,8 +84,8 @@ async fn session(
     };
     let _keeper = Keeper::spawn(config.database_url.clone(), lease.epoch, ttl);
     let mode = Mode::Live { epoch: lease.epoch };
-    let mut writer = Writer::open(session, &lease.schema, mode).await?;
+    let writer = Writer::open(session, &lease.schema, mode).await?;
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");
     telemetry.working();
-    Pump::new(config, telemetry, &mut writer)?.run(stop).await
+    Pump::new(config, telemetry, writer)?.run(stop).await
 }
