@@ -82,6 +82,7 @@ bench-compute-units:
 bench-indexer:
 	@scripts/setup.sh run
 	cargo test --locked -p mythic-indexer --lib throughput -- --ignored --nocapture
+	cargo test --locked -p mythic-api --test gateway latency_from_commit_to_subscriber -- --ignored --nocapture
 
 # The questions of sql/examples on a made network: MYTHIC_BENCH_JOBS=1000000.
 bench-analyst:

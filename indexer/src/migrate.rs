@@ -33,6 +33,8 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0320_dune.sql",
     "0390_column_comments.sql",
     "0410_heal.sql",
+    "0420_feed.sql",
+    "0421_overlays.sql",
     "0440_transactions.sql",
     "0441_calls.sql",
     "0442_daily_sums.sql",

@@ -102,7 +102,5 @@ async fn session(
     let at = (writer.state(), lease.schema.as_str());
     let (_tasks, fed) = Tasks::start(config, telemetry, at, tracked)?;
     telemetry.working();
-    Pump::new(config, telemetry, &mut writer, fed)?
-        .run(stop)
-        .await
+    Pump::new(config, telemetry, writer, fed)?.run(stop).await
 }

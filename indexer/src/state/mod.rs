@@ -13,7 +13,7 @@ use crate::db::Session;
 use crate::error::IndexerError;
 use crate::feed::{Span, Topic};
 use crate::plan::{BankInfo, Healed, Marks, Reached, State, status};
-use crate::projection::Account;
+use crate::projection::{Account, archived};
 use crate::tree::{
     Bank, BankId, Hash, Node, PendingBase, ROOTED_MEMORY, Root, RootedBank, SlotTree, TreeState,
 };
@@ -308,17 +308,5 @@ pub async fn archived_accounts(
 
 /// An archived account update.
 pub fn account(row: &Row) -> Result<Account, IndexerError> {
-    let lamports: &[u8] = row.get("lamports");
-    let signature: Option<&[u8]> = row.get("signature");
-    Ok(Account {
-        pubkey: hash(row, "pubkey")?,
-        owner: hash(row, "owner")?,
-        lamports: u64::from_le_bytes(lamports.try_into().map_err(|_| broken("lamports"))?),
-        data: row.get::<_, Vec<u8>>("data").into(),
-        signature: signature
-            .map(|s| s.try_into().map_err(|_| broken("signature")))
-            .transpose()?,
-        write_version: row.get::<_, i64>("write_version") as u64,
-        slot: slot(row, "account_slot"),
-    })
+    archived(row).map_err(|e| IndexerError::Broken(e.to_string()))
 }

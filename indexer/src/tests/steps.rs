@@ -5,6 +5,7 @@ use super::drain;
 use super::postgres::Database;
 use crate::{IndexerError, Swap, hash_tables, rebuild};
 use mythic_postgres::PostgresError;
+use serde_json::json;
 
 fn life(requested: u64, accepted: u64, submitted: u64, ended: u64) -> Life {
     Life {
@@ -594,7 +595,9 @@ async fn a_base_closes_what_it_lacks_and_keeps_what_is_newer() {
         db.texts("SELECT stake, stake_change, slot FROM analytics.validator_stake_finalized ORDER BY slot").await,
         ["(5,5,1)", "(9,4,3)"]
     );
-    assert_eq!(db.texts("SELECT topic, op, payload->>'stake' FROM feed.event WHERE entity IS NOT NULL AND op = 'finalize'").await, ["(validators,finalize,9)"]);
+    let told = super::told(&db, "e.op = 'finalize'").await;
+    let told: Vec<_> = told.iter().map(|t| (&t["object"], &t["stake"])).collect();
+    assert_eq!(told, [(&json!("validator"), &json!(9))]);
     assert_eq!(
         rebuild(&db.url, Swap::Never).await.unwrap().different,
         Vec::<String>::new()

@@ -85,8 +85,8 @@ async fn feed_retention_goes_on_until_nothing_is_old() {
     let db = Database::new("lease_trim").await;
     db.client
         .batch_execute(
-            "INSERT INTO feed.event (seq, topic, op, slot, blockhash, commitment, at)
-             SELECT n, 'jobs', 'add', 1, '', 'processed', now() - interval '30 days' FROM generate_series(1, 25000) n;
+            "INSERT INTO feed.entry (seq, topic, op, slot, bank, ordinal, at)
+             SELECT n, 'jobs', 'add', 1, 1, n, now() - interval '30 days' FROM generate_series(1, 25000) n;
              UPDATE feed.counter SET next = 25001",
         )
         .await
@@ -112,7 +112,7 @@ async fn feed_retention_goes_on_until_nothing_is_old() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(db.texts("SELECT count(*) FROM feed.event").await, ["(0)"]);
+    assert_eq!(db.texts("SELECT count(*) FROM feed.entry").await, ["(0)"]);
     stop.cancel();
     task.await.unwrap().unwrap();
 }

@@ -345,8 +345,8 @@ impl Writer {
         let rows = self
             .session
             .query(
-                "WITH old AS (SELECT seq FROM feed.event WHERE at < now() - make_interval(hours => $1) ORDER BY seq LIMIT $3),
-                 gone AS (DELETE FROM feed.event e USING old WHERE e.seq = old.seq RETURNING e.seq),
+                "WITH old AS (SELECT seq FROM feed.entry WHERE at < now() - make_interval(hours => $1) ORDER BY seq LIMIT $3),
+                 gone AS (DELETE FROM feed.entry e USING old WHERE e.seq = old.seq RETURNING e.seq),
                  spans AS (DELETE FROM feed.bank_topic WHERE last_seq <= (SELECT max(seq) FROM gone)
                            AND NOT bank = ANY($2) RETURNING 1),
                  moved AS (UPDATE feed.counter SET oldest = (SELECT max(seq) + 1 FROM gone) WHERE EXISTS (SELECT FROM gone) RETURNING 1)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Writer, in_set};
 use crate::entity::Entity;
 use crate::error::IndexerError;
-use crate::feed::{FeedRow, Op};
+use crate::feed::{FeedRow, Of, Op};
 use crate::plan::{DeadLetter, GapChange, Plan};
 use crate::sql;
 use crate::state::bank_bytes;
@@ -222,10 +222,11 @@ impl Writer {
                         seq,
                         topic: add.topic,
                         op: Op::Finalize,
-                        entity: Some(add.entity),
                         slot: work.slot,
-                        blockhash: None,
-                        payload: Some(add.payload),
+                        of: Of::Update {
+                            bank: work.number,
+                            ordinal: add.ordinal,
+                        },
                     });
                 }
             }

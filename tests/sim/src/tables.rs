@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use tokio_postgres::Client;
+use mythic_indexer::feed::Topic;
+use mythic_indexer::projection::{At, archived, tell};
+use tokio_postgres::{Client, Row};
 
 use crate::accounts::by_key;
 use crate::story::{AccountId, Kind};
@@ -176,31 +178,52 @@ pub struct FeedRow {
 pub async fn feed(client: &Client) -> Result<Vec<FeedRow>> {
     let rows = client
         .query(
-            "SELECT seq, topic, op, entity, slot, blockhash, (payload->>'write_seq')::bigint, payload->>'status',
-                    (payload->>'first_seq')::bigint, (payload->>'last_seq')::bigint, (payload->>'count')::bigint
-             FROM feed.event ORDER BY seq",
+            "SELECT f.seq, f.topic, f.op, f.entity, f.slot AS told_slot, f.blockhash, e.first_seq, e.last_seq, e.count, a.*
+             FROM feed.event f JOIN feed.entry e USING (seq) JOIN archive.event v ON v.id = e.bank
+             LEFT JOIN archive.account a ON a.slot = v.slot AND a.bank = e.bank AND a.ordinal = e.ordinal ORDER BY f.seq",
             &[],
         )
         .await
         .context("feed")?;
-    Ok(rows
-        .iter()
-        .map(|row| FeedRow {
-            seq: row.get(0),
-            topic: row.get(1),
-            op: row.get(2),
-            entity: row.get(3),
-            slot: row.get(4),
-            blockhash: row.get(5),
-            write_seq: row.get(6),
-            status: row.get(7),
-            span: row.get::<_, Option<i64>>(8).map(|first| {
-                (
-                    first,
-                    row.get::<_, Option<i64>>(9).unwrap_or(0),
-                    row.get::<_, Option<i64>>(10).unwrap_or(0),
-                )
-            }),
-        })
-        .collect())
+    rows.iter().map(feed_row).collect()
+}
+
+fn feed_row(row: &Row) -> Result<FeedRow> {
+    let (topic, slot): (String, i64) = (row.get("topic"), row.get("told_slot"));
+    let entity: Option<String> = row.get("entity");
+    let told = match entity {
+        Some(_) => {
+            let at = At {
+                slot: u64::try_from(slot)?,
+                ordinal: row.get("ordinal"),
+                exact: true,
+            };
+            tell(
+                &archived(row)?,
+                at,
+                Topic::from_name(&topic).context("topic")?,
+            )
+        }
+        None => None,
+    };
+    let span = row.get::<_, Option<i64>>("first_seq").map(|first| {
+        (
+            first,
+            row.get::<_, Option<i64>>("last_seq").unwrap_or(0),
+            row.get::<_, Option<i32>>("count").unwrap_or(0).into(),
+        )
+    });
+    Ok(FeedRow {
+        seq: row.get("seq"),
+        topic,
+        op: row.get("op"),
+        entity,
+        slot,
+        blockhash: row.get("blockhash"),
+        write_seq: told.as_ref().and_then(|told| told["write_seq"].as_i64()),
+        status: told
+            .as_ref()
+            .and_then(|told| told["status"].as_str().map(str::to_owned)),
+        span,
+    })
 }

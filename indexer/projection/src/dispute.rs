@@ -119,11 +119,12 @@ impl Projected {
         };
         let write_seq = amount("seq", d.header.seq.get())?;
         let row = row(account.pubkey, d, &words, lamports)?;
-        let payload = payload(&row, &words, d, write_seq, account.signature);
+        self.announce(Topic::Disputes, account, at, || {
+            payload(&row, &words, d, write_seq, account.signature)
+        });
         self.row(account, at, write_seq, row);
         self.jury(account, at, d)?;
         self.openings(account, at, d, write_seq);
-        self.announce(Topic::Disputes, account, payload);
         Ok(())
     }
 }

@@ -34,12 +34,14 @@ impl Projected {
         let paused = status(c.header.status, ConfigStatus::from_u8)? == ConfigStatus::Paused;
         let write_seq = amount("seq", c.header.seq.get())?;
         let parameters = parameters(c);
-        let payload = json!({
-            "object": "config",
-            "id": base58(&account.pubkey),
-            "paused": paused,
-            "parameters": parameters,
-            "write_seq": write_seq,
+        self.announce(Topic::Network, account, at, || {
+            json!({
+                "object": "config",
+                "id": base58(&account.pubkey),
+                "paused": paused,
+                "parameters": parameters,
+                "write_seq": write_seq,
+            })
         });
         let row = ConfigRow {
             pubkey: account.pubkey,
@@ -51,7 +53,6 @@ impl Projected {
             lamports,
         };
         self.row(account, at, write_seq, row);
-        self.announce(Topic::Network, account, payload);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ table! {
 }
 
 impl Projected {
-    pub(crate) fn unreadable(&mut self, account: &Account, at: At, reason: Option<String>) {
+    pub fn unreadable(&mut self, account: &Account, at: At, reason: Option<String>) {
         let pubkey = account.pubkey;
         self.row(account, at, 0, UnreadableRow { pubkey, reason });
     }

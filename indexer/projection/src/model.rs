@@ -75,18 +75,19 @@ impl Projected {
             burned_lamports: amount("fee_burned", m.fee_burned.get())?,
             lamports,
         };
-        let payload = json!({
-            "object": "model",
-            "id": base58(&row.pubkey),
-            "identity": hex::encode(row.identity),
-            "name": row.name,
-            "price_in": row.price_in,
-            "price_out": row.price_out,
-            "retired": row.retired,
-            "write_seq": write_seq,
+        self.announce(Topic::Network, account, at, || {
+            json!({
+                "object": "model",
+                "id": base58(&row.pubkey),
+                "identity": hex::encode(row.identity),
+                "name": row.name,
+                "price_in": row.price_in,
+                "price_out": row.price_out,
+                "retired": row.retired,
+                "write_seq": write_seq,
+            })
         });
         self.row(account, at, write_seq, row);
-        self.announce(Topic::Network, account, payload);
         Ok(())
     }
 }

@@ -3,9 +3,15 @@
 //!
 //! A file for each account: its table, the row of an account, what the feed is told. [`fields`] checks single values.
 
+#![recursion_limit = "256"]
+#![forbid(unsafe_code)]
+
+mod archived;
 mod closure;
 mod config;
 mod dispute;
+pub mod entity;
+pub mod feed;
 mod fields;
 mod grant;
 mod job;
@@ -31,6 +37,7 @@ use serde_json::Value as Json;
 use crate::entity::{Entity, Row, Table, Value};
 use crate::feed::{Add, Topic};
 
+pub use archived::{Damaged, archived};
 use fields::amount;
 pub use fields::{Reject, base58};
 pub use print::{Before, Print, Prints};
@@ -259,6 +266,8 @@ pub struct Projected {
     pub rows: Vec<Row>,
     /// `true`: only the last one of an account and topic in a bank is announced.
     pub adds: Vec<(bool, Add)>,
+    /// The topic whose payload is wanted, and the payload.
+    told: Option<(Topic, Option<Json>)>,
 }
 
 /// What kind of account its first byte says it is.
@@ -280,29 +289,44 @@ pub fn entity_of(data: &[u8]) -> Option<Entity> {
 /// Projects one update.
 pub fn project(account: &Account, at: At) -> Result<Projected, Reject> {
     let mut out = Projected::default();
-    if account.lamports == 0 || account.owner != AI_PRECOMPILES_ID {
-        out.closure(account, at);
-        return Ok(out);
-    }
-    let lamports = amount("lamports", account.lamports)?;
-    let data = &account.data;
-    let first = *data.first().ok_or(Reject::Empty)?;
-    match entity_of(data).ok_or(Reject::Unknown(first))? {
-        Entity::Job => out.job(account, at, Job::load(data)?, lamports)?,
-        Entity::Validator => out.validator(account, at, Validator::load(data)?, lamports)?,
-        Entity::Model => out.model(account, at, Model::load(data)?, lamports)?,
-        Entity::Vault => out.vault(account, at, Vault::load(data)?, lamports)?,
-        Entity::Grant => out.grant(account, at, SpendGrant::load(data)?, lamports)?,
-        Entity::Dispute => out.dispute(account, at, Dispute::load(data)?, lamports)?,
-        Entity::Treasury => out.treasury(account, at, Treasury::load(data)?, lamports)?,
-        Entity::Config => out.config(account, at, Config::load(data)?, lamports)?,
-        Entity::Output => out.output(account, at, Output::load(data)?, lamports)?,
-        _ => return Err(Reject::Unknown(first)),
-    }
+    out.take(account, at)?;
     Ok(out)
 }
 
+/// What the feed tells of an update under a topic; `None` where that topic says nothing of it. What writes the feed notes only
+/// which update an event is of, and whoever reads it makes the payload here.
+pub fn tell(account: &Account, at: At, topic: Topic) -> Option<Json> {
+    let mut out = Projected {
+        told: Some((topic, None)),
+        ..Projected::default()
+    };
+    out.take(account, at).ok()?;
+    out.told?.1
+}
+
 impl Projected {
+    fn take(&mut self, account: &Account, at: At) -> Result<(), Reject> {
+        if account.lamports == 0 || account.owner != AI_PRECOMPILES_ID {
+            self.closure(account, at);
+            return Ok(());
+        }
+        let lamports = amount("lamports", account.lamports)?;
+        let data = &account.data;
+        let first = *data.first().ok_or(Reject::Empty)?;
+        match entity_of(data).ok_or(Reject::Unknown(first))? {
+            Entity::Job => self.job(account, at, Job::load(data)?, lamports),
+            Entity::Validator => self.validator(account, at, Validator::load(data)?, lamports),
+            Entity::Model => self.model(account, at, Model::load(data)?, lamports),
+            Entity::Vault => self.vault(account, at, Vault::load(data)?, lamports),
+            Entity::Grant => self.grant(account, at, SpendGrant::load(data)?, lamports),
+            Entity::Dispute => self.dispute(account, at, Dispute::load(data)?, lamports),
+            Entity::Treasury => self.treasury(account, at, Treasury::load(data)?, lamports),
+            Entity::Config => self.config(account, at, Config::load(data)?, lamports),
+            Entity::Output => self.output(account, at, Output::load(data)?, lamports),
+            _ => Err(Reject::Unknown(first)),
+        }
+    }
+
     /// Adds a row of an account.
     fn row<T: Table>(&mut self, account: &Account, at: At, write_seq: i64, row: T) {
         self.rows.push(Row {
@@ -317,14 +341,45 @@ impl Projected {
     }
 
     /// Announces the account's state; of several in a bank only the last.
-    fn announce(&mut self, topic: Topic, account: &Account, payload: Json) {
-        let entity = account.pubkey;
+    fn announce(
+        &mut self,
+        topic: Topic,
+        account: &Account,
+        at: At,
+        payload: impl FnOnce() -> Json,
+    ) {
+        self.add(true, topic, (account, at), payload);
+    }
+
+    /// Announces the account's state; of several in a bank each.
+    fn announce_each(
+        &mut self,
+        topic: Topic,
+        account: &Account,
+        at: At,
+        payload: impl FnOnce() -> Json,
+    ) {
+        self.add(false, topic, (account, at), payload);
+    }
+
+    fn add(
+        &mut self,
+        last_only: bool,
+        topic: Topic,
+        (account, at): (&Account, At),
+        payload: impl FnOnce() -> Json,
+    ) {
+        if let Some(told) = &mut self.told
+            && told.0 == topic
+        {
+            told.1 = Some(payload());
+        }
         self.adds.push((
-            true,
+            last_only,
             Add {
                 topic,
-                entity,
-                payload,
+                entity: account.pubkey,
+                ordinal: at.ordinal,
             },
         ));
     }

@@ -8,7 +8,7 @@ use super::{
     fields::{amount, base58, listed, signature_text, slot_of, some_key, status, text},
 };
 use crate::entity::table;
-use crate::feed::{Add, Topic};
+use crate::feed::Topic;
 
 table! {
     /// A job. Amounts in lamports, prices in lamports for 1,000 tokens; what is not known yet is null.
@@ -92,7 +92,6 @@ impl Projected {
         };
         let write_seq = amount("seq", job.header.seq.get())?;
         let row = row(account.pubkey, job, &words, lamports)?;
-        let payload = payload(&row, &words, write_seq, account.signature);
         let here = i64::try_from(at.slot).ok();
         let steps = [
             Some(row.requested_slot),
@@ -105,6 +104,14 @@ impl Projected {
         let is_here = |slot: Option<i64>| slot.is_some() && slot == here;
         let submitted = is_here(row.submitted_slot) && words.status == JobStatus::Submitted;
         let ended = is_here(row.ended_slot) && words.status.is_terminal();
+        let told = || payload(&row, &words, write_seq, account.signature);
+        if submitted {
+            self.announce(Topic::Results, account, at, told);
+        }
+        if ended {
+            self.announce(Topic::Settlements, account, at, told);
+        }
+        self.announce_each(Topic::Jobs, account, at, told);
         let (pubkey, requested_slot) = (row.pubkey, row.requested_slot);
         self.row(account, at, write_seq, row);
         if let Some(signature) = account.signature {
@@ -118,21 +125,6 @@ impl Projected {
                 self.row(account, at, write_seq, row);
             }
         }
-        if submitted {
-            self.announce(Topic::Results, account, payload.clone());
-        }
-        if ended {
-            self.announce(Topic::Settlements, account, payload.clone());
-        }
-        // Every step of a job is told, also several in one bank.
-        self.adds.push((
-            false,
-            Add {
-                topic: Topic::Jobs,
-                entity: pubkey,
-                payload,
-            },
-        ));
         Ok(())
     }
 }

@@ -32,7 +32,9 @@ pub enum Reject {
 
 /// Base58 text of a key.
 pub fn base58(key: &Key) -> String {
-    bs58::encode(key).into_string()
+    let mut text = [0; five8::BASE58_ENCODED_32_MAX_LEN];
+    let length = five8::encode_32(key, &mut text);
+    String::from_utf8_lossy(&text[..usize::from(length)]).into_owned()
 }
 
 /// A number that a `bigint` takes.
@@ -90,5 +92,9 @@ pub(super) fn some_key(key: &Key) -> Option<Key> {
 
 /// Base58 text of a transaction's id.
 pub(super) fn signature_text(signature: Option<[u8; 64]>) -> Option<String> {
-    signature.map(|s| bs58::encode(s).into_string())
+    signature.map(|signature| {
+        let mut text = [0; five8::BASE58_ENCODED_64_MAX_LEN];
+        let length = five8::encode_64(&signature, &mut text);
+        String::from_utf8_lossy(&text[..usize::from(length)]).into_owned()
+    })
 }

@@ -72,27 +72,28 @@ impl Projected {
             activating: row.activating,
             unbonding: row.unbonding,
         };
-        let payload = json!({
-            "object": "validator",
-            "id": base58(&row.pubkey),
-            "authority": base58(&row.authority),
-            "operator": base58(&row.operator),
-            "status": status.as_str(),
-            "stake": row.stake,
-            "activating": row.activating,
-            "unbonding": row.unbonding,
-            "open_jobs": row.open_jobs,
-            "claimable": row.claimable,
-            "gpu_name": row.gpu_name,
-            "vram_mib": row.vram_mib,
-            "endpoint": row.endpoint,
-            "models": row.models,
-            "jailed_until": row.jailed_until,
-            "write_seq": write_seq,
+        self.announce(Topic::Validators, account, at, || {
+            json!({
+                "object": "validator",
+                "id": base58(&row.pubkey),
+                "authority": base58(&row.authority),
+                "operator": base58(&row.operator),
+                "status": status.as_str(),
+                "stake": row.stake,
+                "activating": row.activating,
+                "unbonding": row.unbonding,
+                "open_jobs": row.open_jobs,
+                "claimable": row.claimable,
+                "gpu_name": row.gpu_name,
+                "vram_mib": row.vram_mib,
+                "endpoint": row.endpoint,
+                "models": row.models,
+                "jailed_until": row.jailed_until,
+                "write_seq": write_seq,
+            })
         });
         self.row(account, at, write_seq, row);
         self.row(account, at, write_seq, stake);
-        self.announce(Topic::Validators, account, payload);
         Ok(())
     }
 }

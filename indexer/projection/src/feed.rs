@@ -1,7 +1,5 @@
 //! Feed events: what subscribers are told, before it gets its number.
 
-use serde_json::Value as Json;
-
 /// A kind of event that can be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -44,12 +42,13 @@ impl Topic {
 }
 
 /// A state change to announce.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Add {
     pub topic: Topic,
     /// The account that changed.
     pub entity: [u8; 32],
-    pub payload: Json,
+    /// Place of the update in its bank.
+    pub ordinal: i32,
 }
 
 /// The adds of one bank and topic: what confirm, finalize and retract speak for.
@@ -80,6 +79,12 @@ impl Op {
         }
     }
 
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Op::Add, Op::Confirm, Op::Finalize, Op::Retract]
+            .into_iter()
+            .find(|op| op.as_str() == name)
+    }
+
     /// The commitment that the row brings its bank to.
     pub const fn commitment(self) -> &'static str {
         match self {
@@ -91,14 +96,21 @@ impl Op {
     }
 }
 
-/// A row of `feed.event`.
-#[derive(Clone, Debug, PartialEq)]
+/// Where an event finds its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// An archived update: the event that archived it, and its place there.
+    Update { bank: i64, ordinal: i32 },
+    /// The adds of a bank.
+    Span { bank: i64, span: Span },
+}
+
+/// A row of `feed.entry`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedRow {
     pub seq: i64,
     pub topic: Topic,
     pub op: Op,
-    pub entity: Option<[u8; 32]>,
     pub slot: i64,
-    pub blockhash: Option<[u8; 32]>,
-    pub payload: Option<Json>,
+    pub of: Of,
 }

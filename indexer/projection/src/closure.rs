@@ -18,7 +18,11 @@ impl Projected {
     pub(super) fn closure(&mut self, account: &Account, at: At) {
         let pubkey = account.pubkey;
         self.row(account, at, 0, ClosureRow { pubkey });
-        let payload = json!({"object": "closure", "id": base58(&pubkey), "slot": at.slot});
-        self.announce(Topic::Network, account, payload);
+        self.announce(
+            Topic::Network,
+            account,
+            at,
+            || json!({"object": "closure", "id": base58(&pubkey), "slot": at.slot}),
+        );
     }
 }
