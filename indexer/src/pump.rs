@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mythic_stream::proto::Event;
 use mythic_stream::spool::{Item, Position, ReaderConfig, SpoolError};
-use mythic_support::{Backoff, Throttle};
+use mythic_support::{Backoff, Throttle, life::Pulse};
 use tokio::{sync::mpsc, task::JoinError};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -128,9 +128,14 @@ impl<'a> Pump<'a> {
         })
     }
 
-    pub async fn run(mut self, stop: &CancellationToken) -> Result<(), IndexerError> {
+    pub async fn run(
+        mut self,
+        pulse: &Pulse,
+        stop: &CancellationToken,
+    ) -> Result<(), IndexerError> {
         let linger = Duration::from_millis(self.config.idle_linger_ms);
         loop {
+            pulse.beat();
             let mut wait = RENEW;
             if matches!(self.desk, Desk::Idle(_)) {
                 self.upkeep().await?;

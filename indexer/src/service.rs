@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use mythic_support::{Backoff, Throttle};
+use mythic_support::{Backoff, Throttle, life};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{IndexerConfig, SourceKind};
@@ -24,6 +24,8 @@ const WARNINGS: Duration = Duration::from_secs(10);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a lease held by someone else is looked at.
 const LEASE_POLL: Duration = Duration::from_millis(250);
+/// A transaction has several statements, each of which the server ends after 10 minutes: an indexer that is silent for longer hangs.
+const LONGEST: Duration = Duration::from_secs(3_600);
 /// Runs the indexer until `stop`. Migrates the database first. Waits out whatever passes: Postgres that
 /// restarts, a spool that does not exist yet, another indexer that holds the lease.
 ///
@@ -41,9 +43,11 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
     }
     let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     let warnings = Throttle::new(WARNINGS);
+    let pulse = life::Pulse::new("indexing", LONGEST);
     loop {
+        pulse.beat();
         let began = Instant::now();
-        let error = match session(&config, &telemetry, &stop).await {
+        let error = match session(&config, &telemetry, &pulse, &stop).await {
             Ok(()) => return Ok(()),
             Err(e) if e.is_fatal() => {
                 telemetry.failed(&e);
@@ -70,6 +74,7 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
 async fn session(
     config: &IndexerConfig,
     telemetry: &Telemetry,
+    pulse: &life::Pulse,
     stop: &CancellationToken,
 ) -> Result<(), IndexerError> {
     migrate(&config.database_url).await?;
@@ -78,7 +83,12 @@ async fn session(
     let lease = loop {
         match lease::acquire(&mut session, ttl).await {
             Ok(lease) => break lease,
-            Err(e @ IndexerError::LeaseHeld { .. }) => telemetry.failed(&e),
+            // One that stands by is up: it takes over when the other dies.
+            Err(e @ IndexerError::LeaseHeld { .. }) => {
+                telemetry.failed(&e);
+                pulse.beat();
+                life::ready();
+            }
             Err(e) => return Err(e),
         }
         tokio::select! {
@@ -102,5 +112,8 @@ async fn session(
     let at = (writer.state(), lease.schema.as_str());
     let (_tasks, fed) = Tasks::start(config, telemetry, at, tracked)?;
     telemetry.working();
-    Pump::new(config, telemetry, writer, fed)?.run(stop).await
+    life::ready();
+    Pump::new(config, telemetry, writer, fed)?
+        .run(pulse, stop)
+        .await
 }

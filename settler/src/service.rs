@@ -10,7 +10,7 @@ use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
 use mythic_http::metrics::{Health, ListenError};
 use mythic_interface::error::MythicError;
 use mythic_postgres::{ConnectionGuard, Manner, connect};
-use mythic_support::{Backoff, Throttle};
+use mythic_support::{Backoff, Throttle, life};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use serde_json::json;
 use solana_keypair::Keypair;
@@ -56,7 +56,8 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
             Err(error) => tracing::warn!("no metrics: {error}"),
         }
     }
-    let heart = Heart::new(TURN + PAUSE.1 + Duration::from_millis(config.interval_ms));
+    let longest = TURN + PAUSE.1 + Duration::from_millis(config.interval_ms);
+    let (heart, pulse) = (Heart::new(longest), life::Pulse::new("settling", longest));
     let beating = tokio::spawn(
         heart
             .clone()
@@ -89,6 +90,8 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
             Ok(Ok(())) => {
                 service.metrics.working.set(1);
                 heart.turned(None);
+                pulse.beat();
+                life::ready();
                 backoff.reset();
                 tokio::select! {
                     () = sleep(interval) => {}
@@ -101,6 +104,7 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
         };
         service.metrics.working.set(0);
         heart.turned(Some(format!("{error:#}")));
+        pulse.beat();
         if let Some(more) = warnings.allow() {
             tracing::warn!(more, "settling: {error:#}; trying again");
         }

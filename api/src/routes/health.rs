@@ -235,21 +235,25 @@ fn describe(app: &App, found: Found) -> Health {
     }
 }
 
+/// How all is; what was found less than `LIFE` ago is found again.
+pub(super) async fn found(app: &App) -> Arc<Health> {
+    let mut last = app.edge.probe.last.lock().await;
+    match &*last {
+        Some((at, health)) if at.elapsed() < LIFE => health.clone(),
+        _ => {
+            let health = Arc::new(describe(app, look(app).await));
+            *last = Some((Instant::now(), health.clone()));
+            health
+        }
+    }
+}
+
 /// Components, index lag in slots, open alarms by kind, reconciliation. 200 while requests can be served, else 503.
 #[utoipa::path(get, path = "/health", tag = "operation",
     responses((status = 200, description = "ok or degraded", body = Health),
               (status = 503, description = "down: chain or database have been away for 15 s", body = Health)))]
 pub async fn health(State(app): State<Arc<App>>) -> Response {
-    let mut last = app.edge.probe.last.lock().await;
-    let health = match &*last {
-        Some((at, health)) if at.elapsed() < LIFE => health.clone(),
-        _ => {
-            let health = Arc::new(describe(&app, look(&app).await));
-            *last = Some((Instant::now(), health.clone()));
-            health
-        }
-    };
-    drop(last);
+    let health = found(&app).await;
     match health.status {
         "down" => (
             StatusCode::SERVICE_UNAVAILABLE,
