@@ -32,6 +32,7 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0310_history_views.sql",
     "0320_dune.sql",
     "0390_column_comments.sql",
+    "0400_orphaned.sql",
     "0410_heal.sql",
     "0420_feed.sql",
     "0421_overlays.sql",

@@ -181,6 +181,11 @@ pub fn project_bank<'a>(
                 .all(|r| r.entity != Entity::Unreadable)
         {
             projected.unreadable(account, at, None);
+            // What stood in it when it was closed is not known.
+            let mut rows = projected.rows.iter_mut();
+            if let Some(closure) = rows.find(|row| row.entity == Entity::Closure) {
+                closure.exact = false;
+            }
         }
         changes.prints.insert(account.pubkey, print);
         folded.take(projected);

@@ -102,10 +102,11 @@ impl Holder {
     /// Where a restart has to read from; `next` is where the log is read up to.
     pub fn resume(&self, next: Position) -> Position {
         // What opens the run decides whether its base may be believed.
-        let base = self.base.as_ref().and(self.run.as_ref()).map(|r| r.first);
+        let run = self.run.as_ref();
+        let opening = run.filter(|run| self.base.is_some() || run.awaits_base());
         let banks = self.banks.values().map(|b| b.first);
         banks
-            .chain(base)
+            .chain(opening.map(|run| run.first))
             .chain(self.calls.first())
             .min_by_key(|p| (p.segment, p.offset))
             .unwrap_or(next)

@@ -147,8 +147,12 @@ impl Plan {
             .null()
             .null();
         self.archive(number, *slot, accounts);
-        self.state.base = Some((slot_i64(*slot), Arc::new(accounts.clone())));
+        let accounts = (slot_i64(*slot), Arc::new(accounts.clone()));
+        let waiting = self.state.base.replace(accounts);
         self.apply(number, Event::Base(base), None, refusals);
+        if self.state.tree.base().is_some_and(|b| b.number != number) {
+            self.state.base = waiting;
+        }
     }
 
     fn died(&mut self, number: i64, input: &Input, refusals: &Refusals) {

@@ -15,7 +15,8 @@ use crate::feed::{Span, Topic};
 use crate::plan::{BankInfo, Healed, Marks, Reached, State, status};
 use crate::projection::{Account, archived};
 use crate::tree::{
-    Bank, BankId, Hash, Node, PendingBase, ROOTED_MEMORY, Root, RootedBank, SlotTree, TreeState,
+    Bank, BankId, DEAD_MEMORY, Hash, Node, PendingBase, ROOTED_MEMORY, Root, RootedBank, SlotTree,
+    TreeState,
 };
 
 fn broken(what: &str) -> IndexerError {
@@ -65,7 +66,7 @@ pub async fn restore(session: &mut Session, schema: &str) -> Result<State, Index
         base,
         gaps: gaps(session, schema).await?,
         rooted: rooted(session, schema).await?,
-        dead: dead(session, schema, root).await?,
+        dead: dead(session, schema).await?,
     });
     let numbers: Vec<i64> = banks.keys().copied().collect();
     let prints = prints::of_banks(session, schema, &numbers).await?;
@@ -229,14 +230,11 @@ async fn rooted(
     Ok(rooted)
 }
 
-async fn dead(
-    session: &mut Session,
-    schema: &str,
-    root: Option<Root>,
-) -> Result<BTreeSet<BankId>, IndexerError> {
-    let above = root.map_or(-1, |r| r.slot as i64);
-    let sql = format!("SELECT slot, blockhash FROM {schema}.slot WHERE status = 4 AND slot > $1");
-    let rows = session.query(&sql, &[&above]).await?;
+async fn dead(session: &mut Session, schema: &str) -> Result<BTreeSet<BankId>, IndexerError> {
+    let sql = format!(
+        "SELECT DISTINCT slot, blockhash FROM {schema}.slot WHERE status = 4 ORDER BY slot DESC, blockhash DESC LIMIT $1"
+    );
+    let rows = session.query(&sql, &[&(DEAD_MEMORY as i64)]).await?;
     rows.iter()
         .map(|row| bank_id(row, "slot", "blockhash"))
         .collect()
