@@ -138,7 +138,9 @@ impl IndexerConfig {
         }
         if self.source == SourceKind::Rpc {
             if self.rpc_url.is_none() {
-                return Err("source = \"rpc\" needs rpc_url, a validator's or a provider's JSON-RPC".into());
+                return Err(
+                    "source = \"rpc\" needs rpc_url, a validator's or a provider's JSON-RPC".into(),
+                );
             }
             if !self.more_spools.is_empty() {
                 return Err("source = \"rpc\" reads no spools: leave more_spools out".into());

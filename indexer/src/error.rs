@@ -50,6 +50,9 @@ pub enum Trouble {
     DatabaseVersion,
     SpoolUnreadable,
     SpoolShared,
+    RpcAway,
+    RpcRefuses,
+    RpcClaim,
     LeaseHeld,
     LeaseLost,
     PositionMoved,
@@ -60,13 +63,16 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    pub const ALL: [Trouble; 13] = [
+    pub const ALL: [Trouble; 16] = [
         Trouble::DatabaseAway,
         Trouble::DatabaseFull,
         Trouble::DatabaseRefuses,
         Trouble::DatabaseVersion,
         Trouble::SpoolUnreadable,
         Trouble::SpoolShared,
+        Trouble::RpcAway,
+        Trouble::RpcRefuses,
+        Trouble::RpcClaim,
         Trouble::LeaseHeld,
         Trouble::LeaseLost,
         Trouble::PositionMoved,
@@ -84,6 +90,9 @@ impl Trouble {
             Trouble::DatabaseVersion => "database_version",
             Trouble::SpoolUnreadable => "spool_unreadable",
             Trouble::SpoolShared => "spool_shared",
+            Trouble::RpcAway => "rpc_away",
+            Trouble::RpcRefuses => "rpc_refuses",
+            Trouble::RpcClaim => "rpc_claim",
             Trouble::LeaseHeld => "lease_held",
             Trouble::LeaseLost => "lease_lost",
             Trouble::PositionMoved => "position_moved",
@@ -109,6 +118,13 @@ impl IndexerError {
             Self::Spool(SpoolError::Shared { .. }) => Trouble::SpoolShared,
             Self::Spool(SpoolError::BadName(_)) | Self::Config(_) => Trouble::Configuration,
             Self::Spool(_) => Trouble::SpoolUnreadable,
+            Self::Rpc(
+                RpcError::Unreachable { .. } | RpcError::Busy { .. } | RpcError::Behind { .. },
+            ) => Trouble::RpcAway,
+            Self::Rpc(
+                RpcError::Http { .. } | RpcError::Refused { .. } | RpcError::TooLong { .. },
+            ) => Trouble::RpcRefuses,
+            Self::Rpc(RpcError::Claim { .. }) => Trouble::RpcClaim,
             Self::LeaseLost { .. } => Trouble::LeaseLost,
             Self::LeaseHeld { .. } => Trouble::LeaseHeld,
             Self::PositionMoved { .. } => Trouble::PositionMoved,
@@ -137,7 +153,10 @@ impl IndexerError {
             ) => true,
             Self::Database(_) => self.in_class(&["22", "23", "42", "54", "0A", "3D", "28"]),
             Self::Spool(e) => matches!(e, SpoolError::Shared { .. } | SpoolError::BadName(_)),
-            Self::Rpc(_) | Self::LeaseLost { .. } | Self::LeaseHeld { .. } | Self::PositionMoved { .. } => false,
+            Self::Rpc(_)
+            | Self::LeaseLost { .. }
+            | Self::LeaseHeld { .. }
+            | Self::PositionMoved { .. } => false,
             _ => true,
         }
     }

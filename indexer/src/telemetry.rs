@@ -91,11 +91,12 @@ impl Telemetry {
             &["producer"],
         )?;
         registry.register(Box::new(producer_slot.clone()))?;
-        let counters = |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
-        };
+        let counters =
+            |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
         Ok(Self {
             alarms,
             producer_slot,
@@ -104,7 +105,11 @@ impl Telemetry {
                 "Questions to the RPC that failed, and chains that were lost",
                 "kind",
             )?,
-            heals: counters("heals_total", "Times that gaps were to be healed", "outcome")?,
+            heals: counters(
+                "heals_total",
+                "Times that gaps were to be healed",
+                "outcome",
+            )?,
             envelopes: counter("envelopes_total", "Envelopes read")?,
             malformed: counter("malformed_total", "Envelopes that could not be used")?,
             updates: counter("updates_total", "Account updates written")?,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures::stream::{self, BoxStream, StreamExt};
 use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::state::Key;
-use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::{StatusCode, Url, header::RETRY_AFTER};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -114,7 +114,13 @@ impl RpcError {
 
     /// The block is not kept any more, or never was.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Refused { code: -32001 | -32007 | -32009, .. })
+        matches!(
+            self,
+            Self::Refused {
+                code: -32001 | -32007 | -32009,
+                ..
+            }
+        )
     }
 }
 
@@ -278,7 +284,8 @@ impl Rpc {
         });
         if let Some(byte) = first {
             let bytes = STANDARD.encode([byte]);
-            config["filters"] = json!([{"memcmp": {"offset": 0, "bytes": bytes, "encoding": "base64"}}]);
+            config["filters"] =
+                json!([{"memcmp": {"offset": 0, "bytes": bytes, "encoding": "base64"}}]);
         }
         if bare {
             config["dataSlice"] = json!({"offset": 0, "length": 0});
@@ -294,7 +301,10 @@ impl Rpc {
     /// A pool's node that lags answers from a bank that is older than what was asked for, whatever it was asked for.
     fn not_before<T>(&self, least: u64, read: Read<T>) -> Result<Read<T>, RpcError> {
         match read.slot < least {
-            true => Err(self.behind(format!("its state is that of slot {}, not {least}", read.slot))),
+            true => Err(self.behind(format!(
+                "its state is that of slot {}, not {least}",
+                read.slot
+            ))),
             false => Ok(read),
         }
     }
@@ -445,9 +455,8 @@ where
     for _ in 1..TRIES {
         match ask().await {
             Err(
-                e @ (RpcError::Busy { .. }
-                | RpcError::Behind { .. }
-                | RpcError::Unreachable { .. }),
+                e
+                @ (RpcError::Busy { .. } | RpcError::Behind { .. } | RpcError::Unreachable { .. }),
             ) => tokio::time::sleep(e.pause().unwrap_or(pause)).await,
             answered => return answered,
         }

@@ -132,7 +132,12 @@ impl Window {
             }
             self.reads.clear();
             // What was closed there may live on here.
-            for key in self.closed.split_off(&(block.parent.slot + 1)).into_values().flatten() {
+            for key in self
+                .closed
+                .split_off(&(block.parent.slot + 1))
+                .into_values()
+                .flatten()
+            {
                 self.tracked.insert(key, None);
             }
             for change in self.pending.iter_mut().flat_map(|p| &mut p.changes) {
@@ -282,6 +287,7 @@ impl Window {
             filter_hash: expected_filter().to_vec(),
             whole: true,
             accounts,
+            transactions: false,
         }
     }
 
