@@ -382,6 +382,7 @@ impl Producer {
             .parent
             .context("the first block has no seal")?;
         self.push(Event::Seal(SlotSeal {
+            transactions: None,
             slot,
             generation,
             blockhash: hash(story, block).to_vec().into(),
