@@ -95,7 +95,7 @@ enum Command {
     Verify(verify::Verify),
     /// Run the gateway
     Gateway(Run),
-    /// Run the indexer, rebuild its tables from the archive, see its alarms
+    /// Run the indexer, rebuild its tables from the archive, heal its gaps, see its alarms
     Indexer(check::Indexer),
     Export(export::Export),
     /// Run the settler: claims, expiries, verdicts, payments, sweeps, closes

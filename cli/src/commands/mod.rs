@@ -9,6 +9,7 @@ pub mod disputes;
 pub mod doctor;
 pub mod export;
 pub mod grant;
+mod heal;
 pub mod init;
 pub mod jobs;
 pub mod key;
