@@ -138,7 +138,9 @@ impl IndexerConfig {
         }
         if self.source == SourceKind::Rpc {
             if self.rpc_url.is_none() {
-                return Err("source = \"rpc\" needs rpc_url, a validator's or a provider's JSON-RPC".into());
+                return Err(
+                    "source = \"rpc\" needs rpc_url, a validator's or a provider's JSON-RPC".into(),
+                );
             }
             if !self.more_spools.is_empty() {
                 return Err("source = \"rpc\" reads no spools: leave more_spools out".into());
@@ -207,5 +209,43 @@ impl IndexerConfig {
             1,
             24 * 365,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_without_a_url_or_with_another_scheme_is_refused_with_what_is_allowed() {
+        let rpc = IndexerConfig {
+            source: SourceKind::Rpc,
+            ..IndexerConfig::default()
+        };
+        let refused = |config: &IndexerConfig| config.validate().unwrap_err();
+        assert!(refused(&rpc).contains("needs rpc_url"));
+        let url = |url: &str| IndexerConfig {
+            rpc_url: Some(url.into()),
+            ..rpc.clone()
+        };
+        assert_eq!(url("https://rpc.example/key").validate(), Ok(()));
+        assert_eq!(
+            url("https://rpc.example/key").heal_url(),
+            Some("https://rpc.example/key")
+        );
+        assert_eq!(url("https://rpc.example/key").spools(), []);
+        for wrong in ["ftp://rpc.example", "rpc.example", "file:///etc/passwd"] {
+            assert!(refused(&url(wrong)).contains("rpc_url: "), "{wrong}");
+        }
+        let spooled = IndexerConfig {
+            rpc_url: Some("http://127.0.0.1:8899".into()),
+            ..IndexerConfig::default()
+        };
+        assert_eq!((spooled.validate(), spooled.heal_url()), (Ok(()), None));
+        let fast = IndexerConfig {
+            rpc_poll_ms: 1,
+            ..url("http://127.0.0.1:8899")
+        };
+        assert!(refused(&fast).contains("rpc_poll_ms = 1"));
     }
 }

@@ -59,7 +59,10 @@ impl IndexerError {
             ) => true,
             Self::Database(_) => self.in_class(&["22", "23", "42", "54", "0A", "3D", "28"]),
             Self::Spool(e) => matches!(e, SpoolError::Shared { .. } | SpoolError::BadName(_)),
-            Self::Rpc(_) | Self::LeaseLost { .. } | Self::LeaseHeld { .. } | Self::PositionMoved { .. } => false,
+            Self::Rpc(_)
+            | Self::LeaseLost { .. }
+            | Self::LeaseHeld { .. }
+            | Self::PositionMoved { .. } => false,
             _ => true,
         }
     }

@@ -66,7 +66,9 @@ pub async fn heal(
     let indexer = tokio::spawn(service::run(alone, stop.clone()));
     let ended = watch(&mut session, id, patience, &mut told).await;
     stop.cancel();
-    let ran = indexer.await.map_err(|e| IndexerError::Broken(e.to_string()))?;
+    let ran = indexer
+        .await
+        .map_err(|e| IndexerError::Broken(e.to_string()))?;
     let ended = ended?;
     // An error of the indexer here says more than a request that nobody served.
     if ended.state != "done" {

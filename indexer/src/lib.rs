@@ -44,7 +44,7 @@ pub use error::IndexerError;
 pub use export::{ExportReport, ExportedFile, ExportedTable, Manifest, export};
 pub use heal::{HealReport, heal};
 pub use migrate::migrate;
-pub use rpc::{HealProgress, Unhealed};
 pub use rebuild::{RebuildReport, Swap, rebuild};
+pub use rpc::{HealProgress, Unhealed};
 pub use service::run;
 pub use tables::{TableHash, differences, hash_tables};

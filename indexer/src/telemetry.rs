@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mythic_http::metrics::{self, Health, ListenError};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -72,11 +74,12 @@ impl Telemetry {
             &["producer"],
         )?;
         registry.register(Box::new(producer_slot.clone()))?;
-        let counters = |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
-        };
+        let counters =
+            |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
         Ok(Self {
             alarms,
             producer_slot,
@@ -85,7 +88,11 @@ impl Telemetry {
                 "Questions to the RPC that failed, and chains that were lost",
                 "kind",
             )?,
-            heals: counters("heals_total", "Times that gaps were to be healed", "outcome")?,
+            heals: counters(
+                "heals_total",
+                "Times that gaps were to be healed",
+                "outcome",
+            )?,
             envelopes: counter("envelopes_total", "Envelopes read")?,
             malformed: counter("malformed_total", "Envelopes that could not be used")?,
             updates: counter("updates_total", "Account updates written")?,

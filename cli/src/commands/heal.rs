@@ -66,7 +66,9 @@ fn show(report: &HealReport, json: bool) -> Result<()> {
     let (found, left) = (&report.found, &report.left);
     let done = report.ended.as_ref().is_none_or(|e| e.state == "done") && left.count == 0;
     let detail = match &report.ended {
-        None => "nothing to heal: no finalized slot was missed that a comparison has not spoken for",
+        None => {
+            "nothing to heal: no finalized slot was missed that a comparison has not spoken for"
+        }
         Some(ended) => ended.detail.as_str(),
     };
     if json {
@@ -84,7 +86,10 @@ fn show(report: &HealReport, json: bool) -> Result<()> {
         true => Ok(()),
         false => Err(Exit::error(
             exit::CHECK_FAILED,
-            format!("{} gaps or incomplete blocks are left: {detail}", left.count),
+            format!(
+                "{} gaps or incomplete blocks are left: {detail}",
+                left.count
+            ),
         )),
     }
 }
@@ -114,7 +119,11 @@ mod tests {
                 detail: "RPC https://rpc.example is busy".into(),
             })
         };
-        for (state, left) in [("failed", one), ("done", one), ("failed", Unhealed::default())] {
+        for (state, left) in [
+            ("failed", one),
+            ("done", one),
+            ("failed", Unhealed::default()),
+        ] {
             let report = HealReport {
                 found: one,
                 left,

@@ -205,11 +205,7 @@ pub(super) fn block(raw: &RawValue, slot: u64) -> Claimed<Block> {
 }
 
 /// Adds what a transaction may have changed: nothing if it failed or did not name our program.
-fn touches(
-    transaction: &RawTransaction,
-    program: &str,
-    touched: &mut Vec<Touch>,
-) -> Claimed<()> {
+fn touches(transaction: &RawTransaction, program: &str, touched: &mut Vec<Touch>) -> Claimed<()> {
     let failed = transaction.meta.as_ref().is_none_or(|m| m.err.is_some());
     let keys = &transaction.transaction.account_keys;
     if failed || !keys.iter().any(|key| key.pubkey == program) {
@@ -314,7 +310,11 @@ mod tests {
             let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
             keys.push(json!({"pubkey": program, "writable": false, "signer": false}));
         }
-        let err = if failed { json!({"InstructionError": [0, "Custom"]}) } else { Value::Null };
+        let err = if failed {
+            json!({"InstructionError": [0, "Custom"]})
+        } else {
+            Value::Null
+        };
         json!({
             "transaction": {"signatures": [text::<64>(signature)], "accountKeys": keys},
             "meta": {"err": err, "fee": 5000},
@@ -332,7 +332,12 @@ mod tests {
     #[test]
     fn a_block_names_what_transactions_of_the_program_could_write_in_their_order() {
         let answer = answer(vec![
-            transaction(1, false, &[(1, true), (2, true), (3, true), (4, false)], true),
+            transaction(
+                1,
+                false,
+                &[(1, true), (2, true), (3, true), (4, false)],
+                true,
+            ),
             transaction(2, false, &[(1, true), (2, true)], true),
             transaction(3, true, &[(1, true), (5, true)], true),
             transaction(4, false, &[(1, true), (6, true)], false),
@@ -357,7 +362,10 @@ mod tests {
         assert!(refused(|v| v["parentSlot"] = json!(9)).contains("not older"));
         assert!(refused(|v| v["blockhash"] = json!("l0O")).contains("blockhash"));
         assert!(refused(|v| v["previousBlockhash"] = json!(text::<31>(1))).contains("32 bytes"));
-        assert!(refused(|v| v["transactions"][0]["transaction"]["signatures"] = json!([])).contains("signature"));
+        assert!(
+            refused(|v| v["transactions"][0]["transaction"]["signatures"] = json!([]))
+                .contains("signature")
+        );
         refused(|v| v["transactions"] = json!(7));
         let mut far = answer(Vec::new());
         far["blockTime"] = json!(i64::MAX);
@@ -372,26 +380,50 @@ mod tests {
                 "executable": false, "rentEpoch": u64::MAX, "space": 3}})
         };
         let read = |accounts: Vec<Value>| {
-            program_accounts(&raw(&json!({"context": {"slot": 7, "apiVersion": "4.2.2"}, "value": accounts})))
+            program_accounts(&raw(
+                &json!({"context": {"slot": 7, "apiVersion": "4.2.2"}, "value": accounts}),
+            ))
         };
         let ours = AI_PRECOMPILES_ID;
         let good = read(vec![account(2, ours, 5), account(1, ours, 5)]).unwrap();
         assert_eq!((good.slot, good.value[0].0[0]), (7, 1));
         assert_eq!(&good.value[0].1.data[..], [0, 1, 2]);
-        assert!(read(vec![account(1, [3; 32], 5)]).unwrap_err().contains("another program"));
-        assert!(read(vec![account(1, ours, 0)]).unwrap_err().contains("without lamports"));
-        assert!(read(vec![account(1, ours, 5), account(1, ours, 6)]).unwrap_err().contains("twice"));
+        assert!(
+            read(vec![account(1, [3; 32], 5)])
+                .unwrap_err()
+                .contains("another program")
+        );
+        assert!(
+            read(vec![account(1, ours, 0)])
+                .unwrap_err()
+                .contains("without lamports")
+        );
+        assert!(
+            read(vec![account(1, ours, 5), account(1, ours, 6)])
+                .unwrap_err()
+                .contains("twice")
+        );
         let mut base58 = account(1, ours, 5);
         base58["account"]["data"][1] = json!("base58");
         assert!(read(vec![base58]).unwrap_err().contains("base64"));
         let one = json!({"context": {"slot": 7}, "value": [null]});
-        assert!(accounts(&raw(&one), 2).unwrap_err().contains("1 accounts for 2 keys"));
+        assert!(
+            accounts(&raw(&one), 2)
+                .unwrap_err()
+                .contains("1 accounts for 2 keys")
+        );
         assert_eq!(accounts(&raw(&one), 1).unwrap().value, [None]);
     }
 
     #[test]
     fn slots_are_those_that_were_asked_for_in_order() {
-        for (claimed, good) in [(json!([5, 7]), true), (json!([7, 5]), false), (json!([5, 5]), false), (json!([4]), false), (json!([9]), false)] {
+        for (claimed, good) in [
+            (json!([5, 7]), true),
+            (json!([7, 5]), false),
+            (json!([5, 5]), false),
+            (json!([4]), false),
+            (json!([9]), false),
+        ] {
             assert_eq!(slots(&raw(&claimed), 5, 8).is_ok(), good, "{claimed}");
         }
         assert!(slot(&raw(&json!(u64::MAX))).is_err() && slot(&raw(&json!(-1))).is_err());

@@ -263,7 +263,11 @@ impl Follower {
         let least = self.root.map_or(0, |root| root.slot + 1);
         let snapshot = snapshot::take(&self.rpc, least).await?;
         let Snapshot { low, accounts, .. } = snapshot;
-        tracing::info!(slot = low.slot, accounts = accounts.len(), "starting from a snapshot");
+        tracing::info!(
+            slot = low.slot,
+            accounts = accounts.len(),
+            "starting from a snapshot"
+        );
         let tracked: HashSet<Key> = accounts.iter().map(|account| account.pubkey).collect();
         self.send(vec![
             Input::Base {
@@ -287,13 +291,18 @@ impl Follower {
 
     /// Whether the RPC is on our chain, as far as it still knows our newest rooted block.
     async fn check_root(&self) -> Result<(), Trouble> {
-        let Some(Root { slot, hash: Some(hash) }) = self.root else {
+        let Some(Root {
+            slot,
+            hash: Some(hash),
+        }) = self.root
+        else {
             return Ok(());
         };
         match self.rpc.head(slot, Level::Finalized).await {
             Ok(block) if block.id.hash == hash => Ok(()),
             Ok(_) => {
-                let what = format!("block {slot} is another one than the one that is final in the tables");
+                let what =
+                    format!("block {slot} is another one than the one that is final in the tables");
                 Err(self.contradiction("getBlock", what))
             }
             Err(e) if e.is_gone() => Ok(()),
@@ -338,7 +347,10 @@ impl Follower {
                     above.push(block);
                     let missing = self.rpc.block(parent.slot).await?;
                     if missing.id != parent {
-                        let what = format!("block {} is not the one that the next one stands on", parent.slot);
+                        let what = format!(
+                            "block {} is not the one that the next one stands on",
+                            parent.slot
+                        );
                         return Err(self.contradiction("getBlock", what));
                     }
                     above.push(missing);
@@ -374,7 +386,10 @@ impl Follower {
         };
         let block = self.rpc.head(id.slot, Level::Finalized).await?;
         if block.id != id {
-            let what = format!("block {} is finalized as another one than was confirmed", id.slot);
+            let what = format!(
+                "block {} is finalized as another one than was confirmed",
+                id.slot
+            );
             return Err(self.contradiction("getBlock", what));
         }
         self.send(vec![self.rooted(id)]).await?;

@@ -38,7 +38,10 @@ fn slot(value: i64) -> u64 {
 }
 
 /// What is to be healed in the tables of `schema`.
-pub(crate) async fn unhealed(session: &mut Session, schema: &str) -> Result<Unhealed, IndexerError> {
+pub(crate) async fn unhealed(
+    session: &mut Session,
+    schema: &str,
+) -> Result<Unhealed, IndexerError> {
     let sql = format!(
         "SELECT count(*), COALESCE(min(slot), 0), COALESCE(max(last_slot), 0) FROM {schema}.slot
          WHERE NOT healed AND (status = 6 OR (status = 3 AND NOT whole))"
@@ -55,7 +58,10 @@ pub(crate) async fn unhealed(session: &mut Session, schema: &str) -> Result<Unhe
 pub(super) async fn root(session: &mut Session, schema: &str) -> Result<Option<u64>, IndexerError> {
     let sql = format!("SELECT finalized_slot FROM {schema}.head");
     let rows = session.query(&sql, &[]).await?;
-    Ok(rows.first().and_then(|row| row.get::<_, Option<i64>>(0)).map(slot))
+    Ok(rows
+        .first()
+        .and_then(|row| row.get::<_, Option<i64>>(0))
+        .map(slot))
 }
 
 /// The rooted block of a slot.
@@ -66,14 +72,20 @@ pub(super) async fn rooted_at(
 ) -> Result<Option<BankId>, IndexerError> {
     let sql = format!("SELECT blockhash FROM {schema}.slot WHERE slot = $1 AND status = 3");
     let rows = session.query(&sql, &[&(at as i64)]).await?;
-    let hash = rows.first().and_then(|row| Hash::try_from(row.get::<_, &[u8]>(0)).ok());
+    let hash = rows
+        .first()
+        .and_then(|row| Hash::try_from(row.get::<_, &[u8]>(0)).ok());
     Ok(hash.map(|hash| BankId { slot: at, hash }))
 }
 
 /// The chain of the database.
 pub(super) async fn genesis(session: &mut Session) -> Result<Option<Hash>, IndexerError> {
-    let rows = session.query("SELECT genesis_hash FROM pipeline.chain", &[]).await?;
-    Ok(rows.first().and_then(|row| Hash::try_from(row.get::<_, &[u8]>(0)).ok()))
+    let rows = session
+        .query("SELECT genesis_hash FROM pipeline.chain", &[])
+        .await?;
+    Ok(rows
+        .first()
+        .and_then(|row| Hash::try_from(row.get::<_, &[u8]>(0)).ok()))
 }
 
 /// Asks for healing; the number of the request.

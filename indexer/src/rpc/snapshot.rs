@@ -51,7 +51,9 @@ pub(super) async fn take(rpc: &Rpc, least: u64) -> Result<Snapshot, RpcError> {
         }
         Err(e) => return Err(e),
     }
-    let low = patiently(|| rpc.head(parts.low, Level::Finalized)).await?.id;
+    let low = patiently(|| rpc.head(parts.low, Level::Finalized))
+        .await?
+        .id;
     let account = |(pubkey, (_, content)): (Key, (u64, Content))| Account {
         pubkey,
         owner: content.owner,

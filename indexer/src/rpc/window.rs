@@ -117,9 +117,6 @@ impl Window {
     pub fn take(&mut self, block: Block) -> Fit {
         let newest = self.newest();
         if block.parent != newest {
-            if block.parent.slot > newest.slot {
-                return Fit::Needs(block.parent);
-            }
             let in_pending = self.pending.iter().position(|p| p.id == block.parent);
             let in_sealed = self.sealed.iter().rposition(|id| *id == block.parent);
             match (in_pending, in_sealed) {
@@ -128,11 +125,22 @@ impl Window {
                     self.pending.clear();
                     self.sealed.truncate(place + 1);
                 }
-                (None, None) => return Fit::Stray,
+                (None, None) => {
+                    let oldest = self.sealed.front().map_or(0, |id| id.slot);
+                    return match block.parent.slot > oldest {
+                        true => Fit::Needs(block.parent),
+                        false => Fit::Stray,
+                    };
+                }
             }
             self.reads.clear();
             // What was closed there may live on here.
-            for key in self.closed.split_off(&(block.parent.slot + 1)).into_values().flatten() {
+            for key in self
+                .closed
+                .split_off(&(block.parent.slot + 1))
+                .into_values()
+                .flatten()
+            {
                 self.tracked.insert(key, None);
             }
             for change in self.pending.iter_mut().flat_map(|p| &mut p.changes) {
@@ -305,3 +313,6 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

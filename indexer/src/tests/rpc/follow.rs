@@ -38,7 +38,10 @@ pub async fn until(db: &Database, sql: &str, expected: &[&str]) {
         if found == expected {
             return;
         }
-        assert!(Instant::now() < deadline, "{sql}: {found:?} is not {expected:?}");
+        assert!(
+            Instant::now() < deadline,
+            "{sql}: {found:?} is not {expected:?}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -74,7 +77,8 @@ fn alone(write: Write) -> Vec<Write> {
     vec![write]
 }
 
-const CONFIRMED: &str = "SELECT balance, slot, exact FROM analytics.vaults_confirmed ORDER BY id_key";
+const CONFIRMED: &str =
+    "SELECT balance, slot, exact FROM analytics.vaults_confirmed ORDER BY id_key";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_starts_from_a_snapshot_and_goes_on_with_blocks() {
@@ -85,13 +89,25 @@ async fn an_index_starts_from_a_snapshot_and_goes_on_with_blocks() {
     chain.confirm((1, 0));
     let (world, url) = serve(chain).await;
     let (task, stop) = spawn(&config(&db, &url));
-    until(&db, "SELECT balance, exact FROM analytics.vaults_finalized ORDER BY balance", &["(7,f)", "(100,f)"]).await;
+    until(
+        &db,
+        "SELECT balance, exact FROM analytics.vaults_finalized ORDER BY balance",
+        &["(7,f)", "(100,f)"],
+    )
+    .await;
     {
         let mut world = world.lock().unwrap();
         // Slot 2 is skipped; two transactions write one account.
-        let twice = [alone(write(1, vault(2, 150))), alone(write(1, vault(3, 160)))];
+        let twice = [
+            alone(write(1, vault(2, 150))),
+            alone(write(1, vault(3, 160))),
+        ];
         world.block((3, 0), (1, 0), &twice);
-        world.block((4, 0), (3, 0), &[alone(write(2, vault(2, 8))), alone(write(3, vault(1, 1)))]);
+        world.block(
+            (4, 0),
+            (3, 0),
+            &[alone(write(2, vault(2, 8))), alone(write(3, vault(1, 1)))],
+        );
         world.confirm((4, 0));
     }
     until(&db, CONFIRMED, &["(160,3,f)", "(8,4,t)", "(1,4,t)"]).await;
@@ -104,7 +120,8 @@ async fn an_index_starts_from_a_snapshot_and_goes_on_with_blocks() {
     }
     until(&db, ROOT, &["(5)"]).await;
     assert_eq!(
-        db.texts("SELECT balance, slot, exact FROM analytics.vaults_finalized ORDER BY id_key").await,
+        db.texts("SELECT balance, slot, exact FROM analytics.vaults_finalized ORDER BY id_key")
+            .await,
         ["(160,3,f)", "(8,4,t)"]
     );
     let slots = "SELECT slot, commitment, extract(epoch FROM at)::bigint - 1800000000 FROM analytics.slots ORDER BY slot";
@@ -116,7 +133,10 @@ async fn an_index_starts_from_a_snapshot_and_goes_on_with_blocks() {
     task.await.unwrap().unwrap();
     let report = rebuild(&db.url, Swap::Never).await.unwrap();
     assert_eq!(report.different, Vec::<String>::new());
-    assert_eq!(db.texts("SELECT kind FROM pipeline.alarm").await, Vec::<String>::new());
+    assert_eq!(
+        db.texts("SELECT kind FROM pipeline.alarm").await,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +164,8 @@ async fn what_changes_while_it_is_read_is_read_again_and_said() {
     }
     until(&db, ROOT, &["(3)"]).await;
     assert_eq!(
-        db.texts("SELECT balance, slot, exact FROM analytics.vaults_finalized").await,
+        db.texts("SELECT balance, slot, exact FROM analytics.vaults_finalized")
+            .await,
         ["(105,3,t)"]
     );
     stop.cancel();
@@ -154,12 +175,20 @@ async fn what_changes_while_it_is_read_is_read_again_and_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmed_fork_that_is_abandoned_is_undone() {
     let db = Database::new("rpc_fork").await;
-    let (world, url) = serve(World::new(&[write(1, vault(1, 100)), write(2, vault(1, 50))])).await;
+    let (world, url) = serve(World::new(&[
+        write(1, vault(1, 100)),
+        write(2, vault(1, 50)),
+    ]))
+    .await;
     let (task, stop) = spawn(&config(&db, &url));
     {
         let mut world = world.lock().unwrap();
         world.block((1, 0), (0, 0), &[]);
-        world.block((2, 1), (1, 0), &[alone(write(1, vault(2, 999))), alone(closed(2))]);
+        world.block(
+            (2, 1),
+            (1, 0),
+            &[alone(write(1, vault(2, 999))), alone(closed(2))],
+        );
         world.confirm((2, 1));
     }
     until(&db, CONFIRMED, &["(999,2,t)"]).await;
@@ -177,13 +206,20 @@ async fn a_confirmed_fork_that_is_abandoned_is_undone() {
     }
     until(&db, ROOT, &["(4)"]).await;
     assert_eq!(
-        db.texts("SELECT balance, slot FROM analytics.vaults_finalized").await,
+        db.texts("SELECT balance, slot FROM analytics.vaults_finalized")
+            .await,
         ["(101,3)"],
         "what was closed on the other fork was known to live, and its closing here is seen"
     );
     assert_eq!(
-        db.texts("SELECT slot, status FROM analytics.banks ORDER BY slot").await,
-        ["(1,finalized)", "(2,orphaned)", "(3,finalized)", "(4,finalized)"]
+        db.texts("SELECT slot, status FROM analytics.banks ORDER BY slot")
+            .await,
+        [
+            "(1,finalized)",
+            "(2,orphaned)",
+            "(3,finalized)",
+            "(4,finalized)"
+        ]
     );
     stop.cancel();
     task.await.unwrap().unwrap();
@@ -202,26 +238,40 @@ async fn a_node_that_lags_or_is_busy_or_says_nonsense_is_waited_out() {
     let began = Instant::now();
     let (task, stop) = spawn(&config(&db, &url));
     until(&db, ROOT, &["(0)"]).await;
-    assert!(began.elapsed() >= Duration::from_secs(1), "it waits as long as it is told");
+    assert!(
+        began.elapsed() >= Duration::from_secs(1),
+        "it waits as long as it is told"
+    );
     for slot in 1..=20u64 {
         {
             let mut world = world.lock().unwrap();
-            world.block((slot, 0), (slot - 1, 0), &[alone(write(1, vault(slot + 1, slot)))]);
+            world.block(
+                (slot, 0),
+                (slot - 1, 0),
+                &[alone(write(1, vault(slot + 1, slot)))],
+            );
             world.confirm((slot, 0));
             world.finalize((slot.saturating_sub(3), 0));
             world.faults.extend([Fault::Behind(3), Fault::Behind(2)]);
         }
         tokio::time::sleep(Duration::from_millis(30)).await;
-        let seen = db.texts("SELECT balance FROM analytics.vaults_confirmed").await;
+        let seen = db
+            .texts("SELECT balance FROM analytics.vaults_confirmed")
+            .await;
         assert_eq!(seen.len(), 1);
     }
     world.lock().unwrap().finalize((20, 0));
     until(&db, ROOT, &["(20)"]).await;
-    assert_eq!(db.texts("SELECT balance FROM analytics.vaults_finalized").await, ["(20)"]);
+    assert_eq!(
+        db.texts("SELECT balance FROM analytics.vaults_finalized")
+            .await,
+        ["(20)"]
+    );
     stop.cancel();
     task.await.unwrap().unwrap();
     assert_eq!(
-        db.texts("SELECT count(*) FROM analytics.slots WHERE gap").await,
+        db.texts("SELECT count(*) FROM analytics.slots WHERE gap")
+            .await,
         ["(0)"],
         "nothing was missed"
     );
@@ -243,7 +293,12 @@ async fn an_rpc_that_finalizes_another_block_than_it_confirmed_is_an_alarm_and_a
         world.block((1, 0), (0, 0), &[alone(write(1, vault(2, 101)))]);
         world.finalize((1, 0));
     }
-    until(&db, "SELECT kind FROM analytics.alarms WHERE cleared_at IS NULL", &["(rpc)"]).await;
+    until(
+        &db,
+        "SELECT kind FROM analytics.alarms WHERE cleared_at IS NULL",
+        &["(rpc)"],
+    )
+    .await;
     {
         let mut world = world.lock().unwrap();
         world.block((2, 0), (1, 0), &[]);
@@ -251,8 +306,17 @@ async fn an_rpc_that_finalizes_another_block_than_it_confirmed_is_an_alarm_and_a
         world.finalize((2, 0));
     }
     until(&db, ROOT, &["(2)"]).await;
-    until(&db, "SELECT balance, exact FROM analytics.vaults_finalized", &["(101,f)"]).await;
-    assert_eq!(db.texts(CONFIRMED).await.len(), 1, "nothing is left of the other block");
+    until(
+        &db,
+        "SELECT balance, exact FROM analytics.vaults_finalized",
+        &["(101,f)"],
+    )
+    .await;
+    assert_eq!(
+        db.texts(CONFIRMED).await.len(),
+        1,
+        "nothing is left of the other block"
+    );
     until(&db, CONFIRMED, &["(101,2,f)"]).await;
     stop.cancel();
     task.await.unwrap().unwrap();
@@ -262,13 +326,23 @@ async fn an_rpc_that_finalizes_another_block_than_it_confirmed_is_an_alarm_and_a
 async fn an_rpc_of_another_chain_is_refused() {
     let db = Database::new("rpc_other_chain").await;
     db.client
-        .execute("INSERT INTO pipeline.chain (genesis_hash) VALUES ($1)", &[&&[1u8; 32][..]])
+        .execute(
+            "INSERT INTO pipeline.chain (genesis_hash) VALUES ($1)",
+            &[&&[1u8; 32][..]],
+        )
         .await
         .unwrap();
     let (_world, url) = serve(World::new(&[])).await;
     let (task, _stop) = spawn(&config(&db, &url));
-    let refused = tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap().unwrap_err();
-    assert!(matches!(refused, IndexerError::OtherChain { .. }), "{refused}");
+    let refused = tokio::time::timeout(Duration::from_secs(20), task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        matches!(refused, IndexerError::OtherChain { .. }),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,7 +360,10 @@ async fn accounts_that_do_not_fit_in_an_answer_are_read_in_parts() {
     chain.meanwhile = Some(Box::new(|world: &mut World| {
         let (slot, _) = world.finalized;
         if slot < 3 {
-            let writes = [alone(write(1, vault(slot + 2, 1000 + slot))), alone(closed(2 + 3 * slot as u8))];
+            let writes = [
+                alone(write(1, vault(slot + 2, 1000 + slot))),
+                alone(closed(2 + 3 * slot as u8)),
+            ];
             world.block((slot + 1, 0), (slot, 0), &writes);
             world.confirm((slot + 1, 0));
             world.finalize((slot + 1, 0));
@@ -298,8 +375,18 @@ async fn accounts_that_do_not_fit_in_an_answer_are_read_in_parts() {
     let sums = "SELECT count(*), sum(balance) FROM analytics.vaults_finalized";
     let expected: u64 = (1..=150).filter(|k| k % 3 != 0).sum::<u64>() - 1 + 1002 - 2 - 5 - 8;
     until(&db, sums, &[&format!("(97,{expected})")]).await;
-    assert_eq!(db.texts("SELECT count(*) FROM analytics.validators_finalized").await, ["(50)"]);
-    let asked = world.lock().unwrap().asked.iter().filter(|m| *m == "getProgramAccounts").count();
+    assert_eq!(
+        db.texts("SELECT count(*) FROM analytics.validators_finalized")
+            .await,
+        ["(50)"]
+    );
+    let asked = world
+        .lock()
+        .unwrap()
+        .asked
+        .iter()
+        .filter(|m| *m == "getProgramAccounts")
+        .count();
     assert!(asked >= 11, "{asked}");
     stop.cancel();
     task.await.unwrap().unwrap();
@@ -308,7 +395,11 @@ async fn accounts_that_do_not_fit_in_an_answer_are_read_in_parts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn blocks_that_are_not_kept_any_more_are_a_gap_that_a_snapshot_heals() {
     let db = Database::new("rpc_pruned").await;
-    let (world, url) = serve(World::new(&[write(1, vault(1, 100)), write(2, vault(1, 5))])).await;
+    let (world, url) = serve(World::new(&[
+        write(1, vault(1, 100)),
+        write(2, vault(1, 5)),
+    ]))
+    .await;
     let (task, stop) = spawn(&config(&db, &url));
     until(&db, ROOT, &["(0)"]).await;
     stop.cancel();
@@ -316,7 +407,11 @@ async fn blocks_that_are_not_kept_any_more_are_a_gap_that_a_snapshot_heals() {
     {
         let mut world = world.lock().unwrap();
         for slot in 1..=30u64 {
-            world.block((slot, 0), (slot - 1, 0), &[alone(write(1, vault(slot + 1, slot)))]);
+            world.block(
+                (slot, 0),
+                (slot - 1, 0),
+                &[alone(write(1, vault(slot + 1, slot)))],
+            );
         }
         world.block((31, 0), (30, 0), &[alone(closed(2))]);
         world.block((32, 0), (31, 0), &[]);
@@ -326,15 +421,28 @@ async fn blocks_that_are_not_kept_any_more_are_a_gap_that_a_snapshot_heals() {
     }
     let (task, stop) = spawn(&config(&db, &url));
     until(&db, ROOT, &["(32)"]).await;
-    until(&db, "SELECT balance, exact FROM analytics.vaults_finalized", &["(30,f)"]).await;
+    until(
+        &db,
+        "SELECT balance, exact FROM analytics.vaults_finalized",
+        &["(30,f)"],
+    )
+    .await;
     assert_eq!(
-        db.texts("SELECT slot, last_slot, gap, healed FROM analytics.slots WHERE gap").await,
+        db.texts("SELECT slot, last_slot, gap, healed FROM analytics.slots WHERE gap")
+            .await,
         ["(1,32,t,t)"]
     );
-    assert_eq!(db.texts("SELECT gaps_open FROM analytics.pipeline_status").await, ["(0)"]);
+    assert_eq!(
+        db.texts("SELECT gaps_open FROM analytics.pipeline_status")
+            .await,
+        ["(0)"]
+    );
     stop.cancel();
     task.await.unwrap().unwrap();
-    assert_eq!(rebuild(&db.url, Swap::Never).await.unwrap().different, Vec::<String>::new());
+    assert_eq!(
+        rebuild(&db.url, Swap::Never).await.unwrap().different,
+        Vec::<String>::new()
+    );
 }
 
 /// A chain that lives: `slots` slots of jobs, vaults and closings, with forks that are not confirmed.
@@ -382,7 +490,9 @@ fn live(world: Shared, slots: u64, seed: u64, faulty: bool) -> JoinHandle<()> {
 
 /// `seq`: the accounts' own counter of writes, which rises with each.
 fn transaction(slot: u64, seq: u64, random: &mut StdRng) -> Vec<Write> {
-    let mut keys: Vec<u8> = (0..random.random_range(1..3)).map(|_| random.random_range(1..14)).collect();
+    let mut keys: Vec<u8> = (0..random.random_range(1..3))
+        .map(|_| random.random_range(1..14))
+        .collect();
     keys.dedup();
     let one = |key: u8| match random.random_range(0..6) {
         0 => closed(key),
@@ -420,7 +530,10 @@ async fn killed_at_any_moment_it_ends_with_the_tables_of_a_spool() {
         let (task, _stop) = spawn(&config);
         tokio::time::sleep(Duration::from_millis(random.random_range(100..1000))).await;
         task.abort();
-        assert!(task.await.is_err_and(|e| e.is_cancelled()), "it ran until it was killed");
+        assert!(
+            task.await.is_err_and(|e| e.is_cancelled()),
+            "it ran until it was killed"
+        );
     }
     chain.await.unwrap();
     let (task, stop) = spawn(&config);

@@ -31,7 +31,11 @@ fn one(write: Write) -> Vec<Vec<Write>> {
 
 /// A chain whose plugin loses slots 2 to 4: a vault changes there, one is closed, one is made; finality is at slot 5.
 fn torn(spool: &Path) -> World {
-    let base = [write(1, vault(1, 100)), write(2, vault(1, 7)), write(3, vault(1, 3))];
+    let base = [
+        write(1, vault(1, 100)),
+        write(2, vault(1, 7)),
+        write(3, vault(1, 3)),
+    ];
     let mut world = World::with_spool(&base, spool);
     world.block((1, 0), (0, 0), &one(write(1, vault(2, 110))));
     world.finalize((1, 0));
@@ -50,23 +54,35 @@ const HEALED: [&str; 3] = ["(120,5,f)", "(33,5,t)", "(44,5,f)"];
 
 async fn is_healed(db: &Database) {
     assert_eq!(
-        db.texts("SELECT balance, slot, exact FROM analytics.vaults_finalized ORDER BY id_key").await,
+        db.texts("SELECT balance, slot, exact FROM analytics.vaults_finalized ORDER BY id_key")
+            .await,
         HEALED
     );
     assert_eq!(db.texts(GAPS).await, ["(0)"]);
     assert_eq!(
-        db.texts("SELECT slot, last_slot, healed FROM analytics.slots WHERE gap").await,
+        db.texts("SELECT slot, last_slot, healed FROM analytics.slots WHERE gap")
+            .await,
         ["(2,4,t)"]
     );
     assert_eq!(
-        db.texts("SELECT kind, cleared_reason FROM analytics.alarms WHERE kind = 'gap'").await,
-        ["(gap,\"all rows were compared with the accounts that a producer started from at slot 5\")"]
+        db.texts("SELECT kind, cleared_reason FROM analytics.alarms WHERE kind = 'gap'")
+            .await,
+        [
+            "(gap,\"all rows were compared with the accounts that a producer started from at slot 5\")"
+        ]
     );
 }
 
-async fn healed(config: &IndexerConfig, url: &str, patience: Duration) -> (Result<HealReport, IndexerError>, Vec<HealProgress>) {
+async fn healed(
+    config: &IndexerConfig,
+    url: &str,
+    patience: Duration,
+) -> (Result<HealReport, IndexerError>, Vec<HealProgress>) {
     let mut told = Vec::new();
-    let report = heal(config, Some(url.into()), patience, |progress| told.push(progress.clone())).await;
+    let report = heal(config, Some(url.into()), patience, |progress| {
+        told.push(progress.clone())
+    })
+    .await;
     (report, told)
 }
 
@@ -78,33 +94,67 @@ async fn a_gap_of_a_lost_spool_is_healed_by_the_indexer_that_runs() {
     let config = config(&db, spool.path());
     let (task, stop) = spawn(&config);
     until(&db, GAPS, &["(1)"]).await;
-    assert_eq!(db.texts("SELECT bool_or(exact) FROM analytics.vaults_finalized WHERE slot < 5").await, ["(f)"]);
+    assert_eq!(
+        db.texts("SELECT bool_or(exact) FROM analytics.vaults_finalized WHERE slot < 5")
+            .await,
+        ["(f)"]
+    );
     let epoch = db.texts("SELECT epoch FROM pipeline.lease").await;
     let (report, told) = healed(&config, &url, PATIENCE).await;
     let report = report.unwrap();
     let ended = report.ended.unwrap();
-    assert_eq!((ended.state.as_str(), ended.slot), ("done", Some(5)), "{}", ended.detail);
-    assert_eq!((report.found.count, report.found.first, report.found.last, report.left.count), (1, 2, 4, 0));
+    assert_eq!(
+        (ended.state.as_str(), ended.slot),
+        ("done", Some(5)),
+        "{}",
+        ended.detail
+    );
+    assert_eq!(
+        (
+            report.found.count,
+            report.found.first,
+            report.found.last,
+            report.left.count
+        ),
+        (1, 2, 4, 0)
+    );
     assert_eq!(told.first().unwrap().state, "waiting");
     is_healed(&db).await;
-    assert_eq!(db.texts("SELECT epoch FROM pipeline.lease").await, epoch, "the same indexer holds the lease");
     assert_eq!(
-        db.texts("SELECT count(*) FROM pipeline.heal_request WHERE rpc_url IS NOT NULL").await,
+        db.texts("SELECT epoch FROM pipeline.lease").await,
+        epoch,
+        "the same indexer holds the lease"
+    );
+    assert_eq!(
+        db.texts("SELECT count(*) FROM pipeline.heal_request WHERE rpc_url IS NOT NULL")
+            .await,
         ["(0)"],
         "a URL may hold a key"
     );
     let (again, told) = healed(&config, &url, PATIENCE).await;
-    assert_eq!((again.unwrap().ended, told), (None, Vec::new()), "nothing to heal");
+    assert_eq!(
+        (again.unwrap().ended, told),
+        (None, Vec::new()),
+        "nothing to heal"
+    );
     {
         let mut world = world.lock().unwrap();
         world.block((6, 0), (5, 0), &one(write(1, vault(4, 130))));
         world.confirm((6, 0));
         world.finalize((6, 0));
     }
-    until(&db, "SELECT balance, exact FROM analytics.vaults_finalized WHERE slot = 6", &["(130,t)"]).await;
+    until(
+        &db,
+        "SELECT balance, exact FROM analytics.vaults_finalized WHERE slot = 6",
+        &["(130,t)"],
+    )
+    .await;
     stop.cancel();
     task.await.unwrap().unwrap();
-    assert_eq!(rebuild(&db.url, Swap::Never).await.unwrap().different, Vec::<String>::new());
+    assert_eq!(
+        rebuild(&db.url, Swap::Never).await.unwrap().different,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,13 +184,22 @@ async fn with_an_rpc_configured_gaps_are_healed_by_themselves_and_end_as_if_noth
         ..config(&db, spool.path())
     };
     let (task, stop) = spawn(&config);
-    until(&db, "SELECT healed FROM analytics.slots WHERE gap", &["(t)"]).await;
+    until(
+        &db,
+        "SELECT healed FROM analytics.slots WHERE gap",
+        &["(t)"],
+    )
+    .await;
     is_healed(&db).await;
     stop.cancel();
     task.await.unwrap().unwrap();
     // The same chain without a loss.
     let mut world = World::with_spool(
-        &[write(1, vault(1, 100)), write(2, vault(1, 7)), write(3, vault(1, 3))],
+        &[
+            write(1, vault(1, 100)),
+            write(2, vault(1, 7)),
+            write(3, vault(1, 3)),
+        ],
         whole.path(),
     );
     world.block((1, 0), (0, 0), &one(write(1, vault(2, 110))));
@@ -160,7 +219,10 @@ async fn with_an_rpc_configured_gaps_are_healed_by_themselves_and_end_as_if_noth
         };
         rows.iter().map(cut).collect()
     };
-    assert_eq!(slotless(current(&db).await), slotless(current(&other).await));
+    assert_eq!(
+        slotless(current(&db).await),
+        slotless(current(&other).await)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +236,11 @@ async fn what_an_rpc_shows_of_another_chain_is_not_used() {
     world.lock().unwrap().genesis = [1; 32];
     let (report, _) = healed(&config, &url, PATIENCE).await;
     let ended = report.unwrap().ended.unwrap();
-    assert!(ended.state == "failed" && ended.detail.contains("another") || ended.detail.contains("name an RPC of the same chain"), "{ended:?}");
+    assert!(
+        ended.state == "failed" && ended.detail.contains("another")
+            || ended.detail.contains("name an RPC of the same chain"),
+        "{ended:?}"
+    );
     assert!(!ended.detail.contains("secret"), "{ended:?}");
     {
         let mut world = world.lock().unwrap();
@@ -186,9 +252,21 @@ async fn what_an_rpc_shows_of_another_chain_is_not_used() {
     }
     let (report, _) = healed(&config, &url, PATIENCE).await;
     let ended = report.unwrap().ended.unwrap();
-    assert!(ended.state == "failed" && ended.detail.contains("finalizes another block"), "{ended:?}");
-    until(&db, "SELECT kind FROM analytics.alarms WHERE kind <> 'gap'", &["(root_conflict)"]).await;
-    assert_eq!(db.texts("SELECT count(*) FROM analytics.vaults_finalized WHERE balance = 999").await, ["(0)"]);
+    assert!(
+        ended.state == "failed" && ended.detail.contains("finalizes another block"),
+        "{ended:?}"
+    );
+    until(
+        &db,
+        "SELECT kind FROM analytics.alarms WHERE kind <> 'gap'",
+        &["(root_conflict)"],
+    )
+    .await;
+    assert_eq!(
+        db.texts("SELECT count(*) FROM analytics.vaults_finalized WHERE balance = 999")
+            .await,
+        ["(0)"]
+    );
     assert_eq!(db.texts(GAPS).await, ["(1)"]);
     stop.cancel();
     task.await.unwrap().unwrap();
@@ -212,7 +290,10 @@ async fn a_request_ends_in_time_with_what_it_waited_for() {
     }
     let (report, _) = healed(&config, &url, Duration::from_secs(6)).await;
     let ended = report.unwrap().ended.unwrap();
-    assert!(ended.state == "failed" && ended.detail.contains("its time was over"), "{ended:?}");
+    assert!(
+        ended.state == "failed" && ended.detail.contains("its time was over"),
+        "{ended:?}"
+    );
     assert!(ended.detail.contains("slot 6"), "{ended:?}");
     assert_eq!(db.texts(GAPS).await, ["(1)"]);
     stop.cancel();

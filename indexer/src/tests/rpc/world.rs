@@ -158,7 +158,10 @@ impl World {
         };
         let ok = |result: Value| json!({"jsonrpc": "2.0", "id": 1, "result": result});
         let error = |code: i64| json!({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": "made up"}});
-        if config["minContextSlot"].as_u64().is_some_and(|least| tip.0 < least) {
+        if config["minContextSlot"]
+            .as_u64()
+            .is_some_and(|least| tip.0 < least)
+        {
             return error(-32016);
         }
         let context = json!({"slot": tip.0, "apiVersion": "4.2.2"});
@@ -191,7 +194,8 @@ impl World {
                     let key = bs58::decode(key.as_str().unwrap()).into_vec().unwrap();
                     state.get(&key[0]).map(|write| account(write, &config))
                 };
-                let accounts: Vec<Option<Value>> = params[0].as_array().unwrap().iter().map(one).collect();
+                let accounts: Vec<Option<Value>> =
+                    params[0].as_array().unwrap().iter().map(one).collect();
                 ok(json!({"context": context, "value": accounts}))
             }
             "getProgramAccounts" => {
@@ -199,7 +203,10 @@ impl World {
                 let first = first.map(|bytes| STANDARD.decode(bytes).unwrap()[0]);
                 let state = self.blocks[&tip].state.values();
                 let found: Vec<&Write> = state
-                    .filter(|w| w.owner == AI_PRECOMPILES_ID && first.is_none_or(|b| w.data.first() == Some(&b)))
+                    .filter(|w| {
+                        w.owner == AI_PRECOMPILES_ID
+                            && first.is_none_or(|b| w.data.first() == Some(&b))
+                    })
                     .collect();
                 let bare = config["dataSlice"].is_object();
                 if found.len() > self.most && !bare {
@@ -295,7 +302,9 @@ async fn handle(State(world): State<Shared>, body: Bytes) -> (StatusCode, Header
 /// Serves a chain; its URL.
 pub async fn serve(world: World) -> (Shared, String) {
     let world = Arc::new(Mutex::new(world));
-    let app = axum::Router::new().route("/{*path}", post(handle)).route("/", post(handle));
+    let app = axum::Router::new()
+        .route("/{*path}", post(handle))
+        .route("/", post(handle));
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listener = tokio::net::TcpListener::bind(any).await.unwrap();
     let url = format!("http://{}/secret-key", listener.local_addr().unwrap());
