@@ -1,6 +1,6 @@
 //! `mythic config` and `mythic indexer`: processes whose configuration is read by the common loader.
 
-use super::alarms;
+use super::{alarms, heal};
 use crate::{
     config::{self, ProcessConfig},
     context::Connection,
@@ -151,6 +151,7 @@ enum IndexerCommand {
     },
     /// List what an operator should look at, or clear it. Exit code 6 while alarms are open
     Alarms(alarms::Alarms),
+    Heal(heal::Heal),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -221,6 +222,7 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
             Ok(mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await?)
         }
         Some(IndexerCommand::Alarms(command)) => alarms::run(command, connection).await,
+        Some(IndexerCommand::Heal(command)) => heal::run(command, connection).await,
         Some(IndexerCommand::Rebuild { config, swap, json }) => {
             let config: IndexerConfig = config::load(config.as_deref())?;
             rebuild(&config, swap, json).await

@@ -382,7 +382,7 @@ impl Producer {
             .parent
             .context("the first block has no seal")?;
         self.push(Event::Seal(SlotSeal {
-            transactions: None,
+            transactions: false,
             slot,
             generation,
             blockhash: hash(story, block).to_vec().into(),
