@@ -223,8 +223,10 @@ impl Writer {
                         topic: add.topic,
                         op: Op::Finalize,
                         slot: work.slot,
+                        blockhash: None,
                         of: Of::Update {
                             bank: work.number,
+                            slot: work.archive_slot,
                             ordinal: add.ordinal,
                         },
                     });

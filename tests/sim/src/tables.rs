@@ -179,8 +179,8 @@ pub async fn feed(client: &Client) -> Result<Vec<FeedRow>> {
     let rows = client
         .query(
             "SELECT f.seq, f.topic, f.op, f.entity, f.slot AS told_slot, f.blockhash, e.first_seq, e.last_seq, e.count, a.*
-             FROM feed.event f JOIN feed.entry e USING (seq) JOIN archive.event v ON v.id = e.bank
-             LEFT JOIN archive.account a ON a.slot = v.slot AND a.bank = e.bank AND a.ordinal = e.ordinal ORDER BY f.seq",
+             FROM feed.event f JOIN feed.entry e USING (seq)
+             LEFT JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal ORDER BY f.seq",
             &[],
         )
         .await
