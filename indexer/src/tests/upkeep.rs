@@ -141,7 +141,7 @@ async fn the_feed_says_from_which_slot_on_it_needs_the_archive() {
             "SELECT op, slot, archive_slot FROM feed.entry WHERE ordinal IS NOT NULL ORDER BY seq",
         )
         .await;
-    assert_eq!(told, ["(add,3,3)", "(finalize,3,2)", "(add,4,4)"]);
+    assert_eq!(told, ["(add,3,3)", "(finalize,2,2)", "(add,4,4)"]);
     for (gone, oldest) in [
         ("archive_slot = 2", "(3)"),
         ("slot = 3", "(4)"),
