@@ -114,13 +114,14 @@ impl Plan {
         if !changes.prints.is_empty() {
             self.state.prints.insert(number, Arc::new(changes.prints));
         }
-        let spans = self.announce(by, bank.id.slot, changes.adds);
+        let spans = self.announce(by, bank.id, changes.adds);
         self.note_spans(number, bank.id, &spans);
         Content { entities, spans }
     }
 
     /// Feed rows of what a bank changed, whose accounts event `by` archived.
-    fn announce(&mut self, by: i64, slot: u64, adds: Vec<Add>) -> Vec<Span> {
+    fn announce(&mut self, by: i64, id: BankId, adds: Vec<Add>) -> Vec<Span> {
+        let slot = slot_i64(id.slot);
         let mut spans: BTreeMap<_, Span> = BTreeMap::new();
         for add in adds {
             let seq = self.number_feed();
@@ -136,9 +137,11 @@ impl Plan {
                 seq,
                 topic: add.topic,
                 op: Op::Add,
-                slot: slot_i64(slot),
+                slot,
+                blockhash: Some(id.hash),
                 of: Of::Update {
                     bank: by,
+                    slot,
                     ordinal: add.ordinal,
                 },
             });
@@ -167,6 +170,7 @@ impl Plan {
         let mut work = BaseWork {
             number,
             slot: slot_i64(slot),
+            archive_slot: base_slot,
             ..BaseWork::default()
         };
         let at = At {

@@ -170,6 +170,8 @@ pub struct ChainChange {
 pub struct BaseWork {
     pub number: i64,
     pub slot: i64,
+    /// The slot that its accounts are archived under.
+    pub archive_slot: i64,
     pub adds: Vec<Add>,
     /// Every account that exists in the base.
     pub present: Vec<Key>,
@@ -288,6 +290,13 @@ pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals, known: 
     }
     plan.finish();
     plan
+}
+
+impl Plan {
+    /// The rooted writes that the plan was given, and those that it roots.
+    pub fn take_known(&mut self) -> Known {
+        std::mem::take(&mut self.known)
+    }
 }
 
 fn slot_i64(slot: u64) -> i64 {
