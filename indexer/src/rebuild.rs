@@ -226,20 +226,35 @@ fn content_of(
     Ok(content)
 }
 
+fn broken(what: &str) -> IndexerError {
+    IndexerError::Broken(format!("archived event {what}"))
+}
+
+fn opt_hash(row: &Row, column: &str) -> Result<Option<Hash>, IndexerError> {
+    row.get::<_, Option<&[u8]>>(column)
+        .map(|h| h.try_into().map_err(|_| broken(column)))
+        .transpose()
+}
+
+fn slot_of(row: &Row, column: &str) -> u64 {
+    u64::try_from(row.get::<_, Option<i64>>(column).unwrap_or(0)).unwrap_or(0)
+}
+
+fn bank_id(row: &Row, slot: &str, hash: &str) -> Result<BankId, IndexerError> {
+    Ok(BankId {
+        slot: slot_of(row, slot),
+        hash: opt_hash(row, hash)?.ok_or_else(|| broken(hash))?,
+    })
+}
+
 fn event(
     row: &Row,
     accounts: &mut std::collections::HashMap<i64, Vec<Account>>,
     bodies: &mut std::collections::HashMap<i64, Vec<u8>>,
 ) -> Result<(i64, Input), IndexerError> {
-    let broken = |what: &str| IndexerError::Broken(format!("archived event {what}"));
-    let opt_hash = |column: &str| -> Result<Option<Hash>, IndexerError> {
-        row.get::<_, Option<&[u8]>>(column)
-            .map(|h| h.try_into().map_err(|_| broken(column)))
-            .transpose()
-    };
+    let opt_hash = |column: &str| opt_hash(row, column);
+    let slot_of = |column: &str| slot_of(row, column);
     let id: i64 = row.get("id");
-    let slot_of =
-        |column: &str| u64::try_from(row.get::<_, Option<i64>>(column).unwrap_or(0)).unwrap_or(0);
     let run: [u8; 16] = row
         .get::<_, &[u8]>("run")
         .try_into()
@@ -271,14 +286,8 @@ fn event(
         kind::BANK => Input::Bank(SealedBank {
             run,
             generation,
-            id: BankId {
-                slot,
-                hash: opt_hash("blockhash")?.ok_or_else(|| broken("blockhash"))?,
-            },
-            parent: BankId {
-                slot: slot_of("parent_slot"),
-                hash: opt_hash("parent_blockhash")?.ok_or_else(|| broken("parent_blockhash"))?,
-            },
+            id: bank_id(row, "slot", "blockhash")?,
+            parent: bank_id(row, "parent_slot", "parent_blockhash")?,
             block_time: row.get("block_seconds"),
             digest: Vec::new(),
             filter_hash: Vec::new(),
@@ -289,10 +298,7 @@ fn event(
         kind::CALLS => Input::Calls {
             run,
             generation,
-            id: BankId {
-                slot,
-                hash: opt_hash("blockhash")?.ok_or_else(|| broken("blockhash"))?,
-            },
+            id: bank_id(row, "slot", "blockhash")?,
             whole: row.get("whole"),
             body: bodies.remove(&id).unwrap_or_default().into(),
         },
