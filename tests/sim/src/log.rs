@@ -382,7 +382,6 @@ impl Producer {
             .parent
             .context("the first block has no seal")?;
         self.push(Event::Seal(SlotSeal {
-            transactions: false,
             slot,
             generation,
             blockhash: hash(story, block).to_vec().into(),
