@@ -123,12 +123,13 @@ impl<'a> Pump<'a> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return self.flush().await,
+                // Rare, and never starved by spools that are full.
+                Some(fed) = self.fed.recv() => self.feed(fed).await?,
                 chunk = self.chunks.recv() => match chunk {
                     Some((number, Ok(items))) => self.chunk(number, items).await?,
                     Some((number, Err(error))) => self.failed(number, error).await?,
                     None => return Err(IndexerError::Broken("the spool readers ended".into())),
                 },
-                Some(fed) = self.fed.recv() => self.feed(fed).await?,
                 () = tokio::time::sleep(wait) => match self.batch.steps.is_empty() {
                     true => self.writer.renew().await?,
                     false => self.flush().await?,
