@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use mythic_indexer::feed::Topic;
 use mythic_indexer::projection::{At, archived, tell};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 use crate::accounts::by_key;
 use crate::story::{AccountId, Kind};
@@ -188,7 +188,7 @@ pub async fn feed(client: &Client) -> Result<Vec<FeedRow>> {
     rows.iter().map(feed_row).collect()
 }
 
-fn feed_row(row: &Row) -> Result<FeedRow> {
+fn feed_row(row: &tokio_postgres::Row) -> Result<FeedRow> {
     let (topic, slot): (String, i64) = (row.get("topic"), row.get("told_slot"));
     let entity: Option<String> = row.get("entity");
     let told = match entity {
