@@ -74,6 +74,7 @@ pub async fn rebuild(database_url: &str, swap: Swap) -> Result<RebuildReport, In
     let session = Session::open(database_url, "mythic rebuild writer").await?;
     let mut writer = Writer::open(session, &shadow, Mode::Rebuild).await?;
     let mut events = catch_up(&mut reader, &mut writer).await?;
+    writer.lay_overlays().await?;
     // From here on the live writer waits at its fence.
     lock.batch_execute("BEGIN").await?;
     let now: String = lock

@@ -60,6 +60,8 @@ pub struct Writer {
     /// Keys whose texts are in the database, as far as it is remembered.
     texts: HashSet<Key>,
     rooted: known::Rooted,
+    /// The overlays are kept up; a rebuild lays them once it has caught up.
+    overlays: bool,
 }
 
 /// Feed events that one transaction removes at most.
@@ -91,12 +93,13 @@ impl Writer {
         let mut writer = Self {
             session,
             schema: schema.to_owned(),
-            mode,
             state,
             refusals,
             epochs: BTreeSet::new(),
             texts: HashSet::new(),
             rooted: Default::default(),
+            overlays: mode != Mode::Rebuild,
+            mode,
         };
         writer.interface().await?;
         Ok(writer)
