@@ -8,9 +8,9 @@ use mythic_interface::ix::ALL;
 use mythic_postgres::CopyBuffer;
 
 use super::Writer;
-use crate::calls::{COLUMNS, state};
+use crate::calls::{BankCalls, COLUMNS, state};
 use crate::error::IndexerError;
-use crate::plan::{BankCalls, Plan};
+use crate::plan::Plan;
 
 impl Writer {
     /// Writes the calls of banks. The first whole ones of a bank stay; incomplete ones give way to them.
