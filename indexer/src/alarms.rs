@@ -30,10 +30,12 @@ pub enum Kind {
     Digest,
     /// A block waited in a gap for its link until there was no room for it.
     GivenUp,
+    /// The files of the archive can't be written, or are not there.
+    Archive,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Gap,
         Kind::Loss,
         Kind::ConfirmedFork,
@@ -44,6 +46,7 @@ impl Kind {
         Kind::Filter,
         Kind::Digest,
         Kind::GivenUp,
+        Kind::Archive,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Kind {
             Kind::Filter => "filter",
             Kind::Digest => "digest",
             Kind::GivenUp => "given_up",
+            Kind::Archive => "archive",
         }
     }
 }

@@ -26,6 +26,10 @@ pub enum IndexerError {
     Config(String),
     #[error("export: {0}")]
     Export(String),
+    #[error("archive: {0}")]
+    Archive(String),
+    #[error("the archive's partition of epoch {0} is on its way out: a late block of it waits")]
+    PartitionBusy(i64),
     #[error("stopped by a test")]
     #[cfg(test)]
     Injected,
@@ -43,6 +47,31 @@ impl IndexerError {
         self.in_class(&["22", "23", "54"])
     }
 
+    /// Somebody holds what a statement wanted to have, or for longer than it waits.
+    pub fn is_busy(&self) -> bool {
+        self.has_code(&["55P03", "57014", "55000"])
+    }
+
+    /// A table was taken away, or put in place, by somebody else at the same time.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.has_code(&["42P01", "42P07", "42809", "55000"])
+    }
+
+    /// The archive has no partition for a row.
+    pub(crate) fn lacks_partition(&self) -> bool {
+        match self {
+            Self::Database(e) => e.sqlstate().is_some_and(|code| code == "23514") && self.to_string().contains("no partition of relation"),
+            _ => false,
+        }
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        match self {
+            Self::Database(e) => e.sqlstate().is_some_and(|code| codes.contains(&code)),
+            _ => false,
+        }
+    }
+
     /// Trying again can't help.
     pub fn is_fatal(&self) -> bool {
         match self {
@@ -55,7 +84,10 @@ impl IndexerError {
             ) => true,
             Self::Database(_) => self.in_class(&["22", "23", "42", "54", "0A", "3D", "28"]),
             Self::Spool(e) => matches!(e, SpoolError::Shared { .. } | SpoolError::BadName(_)),
-            Self::LeaseLost { .. } | Self::LeaseHeld { .. } | Self::PositionMoved { .. } => false,
+            Self::LeaseLost { .. }
+            | Self::LeaseHeld { .. }
+            | Self::PositionMoved { .. }
+            | Self::PartitionBusy(_) => false,
             _ => true,
         }
     }

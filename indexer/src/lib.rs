@@ -6,12 +6,13 @@
 //! - [`plan`]: inputs to everything one transaction writes
 //!
 //! Shell: [`source`] reads the spools, `pump` batches, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
-//! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
+//! writers apart, [`archive`] keeps all that came and `upkeep` keeps it small, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
 //! [`export`] hands finalized rows to others.
 #![recursion_limit = "256"]
 #![forbid(unsafe_code)]
 
 pub mod alarms;
+pub mod archive;
 pub mod config;
 pub mod db;
 pub mod entity;
@@ -35,12 +36,14 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 pub mod tree;
+mod upkeep;
 pub mod writer;
 
+pub use archive::{FileReport, FileState, archive_files, archived_update};
 pub use config::{IndexerConfig, SpoolConfig};
 pub use error::IndexerError;
 pub use export::{ExportReport, ExportedFile, ExportedTable, Manifest, export};
 pub use migrate::migrate;
-pub use rebuild::{RebuildReport, Swap, rebuild};
+pub use rebuild::{RebuildReport, Swap, rebuild, rebuild_from};
 pub use service::run;
 pub use tables::{TableHash, differences, hash_tables};

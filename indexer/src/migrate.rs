@@ -32,6 +32,9 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0310_history_views.sql",
     "0320_dune.sql",
     "0390_column_comments.sql",
+    "0430_retention.sql",
+    "0431_empty_slots.sql",
+    "0432_slot_views.sql",
 );
 
 const OWNER: Owner = Owner {

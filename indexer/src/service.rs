@@ -13,6 +13,7 @@ use crate::lease::{self, Keeper};
 use crate::migrate::migrate;
 use crate::pump::Pump;
 use crate::telemetry::Telemetry;
+use crate::upkeep::{Bounds, Upkeep};
 use crate::writer::{Mode, Writer};
 
 /// The same trouble is logged once in this time.
@@ -83,8 +84,11 @@ async fn session(
         }
     };
     let _keeper = Keeper::spawn(config.database_url.clone(), lease.epoch, ttl);
+    let bounds = Bounds::of(config);
+    let _upkeep = Upkeep::spawn(config.database_url.clone(), lease.epoch, bounds);
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
+    writer.files = Some(config.archive_dir.clone());
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");
     telemetry.working();
     Pump::new(config, telemetry, &mut writer)?.run(stop).await

@@ -7,6 +7,7 @@ mod refused;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::db::Session;
@@ -57,6 +58,8 @@ pub struct Writer {
     epochs: BTreeSet<i64>,
     /// Keys whose texts are in the database, as far as it is remembered.
     known: HashSet<Key>,
+    /// Where the archive's files lie.
+    pub files: Option<PathBuf>,
 }
 
 /// Feed events that one transaction removes at most.
@@ -93,6 +96,7 @@ impl Writer {
             refusals,
             epochs: BTreeSet::new(),
             known: HashSet::new(),
+            files: None,
         })
     }
 
@@ -121,6 +125,8 @@ impl Writer {
                     rest = &rest[used..];
                     take = rest.len();
                 }
+                // An old partition went after it was looked for.
+                Err(e) if e.lacks_partition() && !self.epochs.is_empty() => self.epochs.clear(),
                 Err(e) if e.is_data() && take > 1 => take /= 2,
                 Err(e) if e.is_data() => self.find_refused(&inputs, &e).await?,
                 Err(e) => return Err(e),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Writer, in_set};
+use crate::archive;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::feed::{FeedRow, Op};
@@ -126,16 +127,26 @@ impl Writer {
         let (Some(healed), false) = (plan.state.healed, plan.late.is_empty()) else {
             return Ok(());
         };
-        if in_set(plan.late_entities).any(|entity| entity.is_account()) {
+        if !in_set(plan.late_entities).any(|entity| entity.is_account()) {
+            return Ok(());
+        }
+        let rows = self
+            .session
+            .query(
+                &sql::late_accounts(&self.schema),
+                &[&plan.late, &healed.through],
+            )
+            .await?;
+        let mut keys: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0)).collect();
+        let base = (healed.event, healed.base_slot);
+        let files = self.files.as_deref();
+        let there = archive::base_has(&mut self.session, files, base, &keys).await?;
+        keys.retain(|key| !there.contains(&key[..]));
+        if !keys.is_empty() {
             self.session
                 .execute(
                     &sql::late_closures(&self.schema),
-                    &[
-                        &plan.late,
-                        &healed.event,
-                        &healed.base_slot,
-                        &healed.through,
-                    ],
+                    &[&healed.event, &healed.through, &keys],
                 )
                 .await?;
         }
