@@ -14,7 +14,7 @@ pub use file::Header;
 pub use manifest::{FileReport, FileState, archive_files};
 pub use read::archived_update;
 pub(crate) use pack::pack;
-pub(crate) use read::{Reader, base_has};
+pub(crate) use read::{BaseParts, Reader, base_has};
 pub(crate) use span::{Spans, file_span, release};
 
 use crate::db::Session;

@@ -13,6 +13,7 @@ use super::pack::unpack;
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::holder::Input;
+use crate::plan::kind;
 use crate::projection::Account;
 use crate::state;
 
@@ -76,7 +77,8 @@ impl Reader {
 
     /// What follows from event `from` on, as much as is read at once; nothing at the end of the log.
     pub async fn inputs(&mut self, from: i64) -> Result<Vec<(i64, Input)>, IndexerError> {
-        if self.open.as_ref().is_none_or(|open| open.next != from) {
+        let at = |open: &Open| open.next == from && from <= open.file.header.last_event;
+        if !self.open.as_ref().is_some_and(at) {
             self.open = None;
             // One state of the database: what a file takes over meanwhile is still here. The lock comes before the state, so that no
             // partition goes between them.
@@ -112,12 +114,12 @@ impl Reader {
         let mut updates = 0;
         let fitting = events.iter().take_while(|event| {
             let fits = updates == 0 || updates < CHUNK_UPDATES;
-            updates += i64::from(event.accounts);
+            updates += weight(event);
             fits
         });
         let count = fitting.count();
         events.truncate(count);
-        let mut content = content(session, &events).await?;
+        let mut content = content(session, &events, |event| event.kind != kind::BASE).await?;
         let inputs = events.into_iter().map(|event| {
             let id = event.id;
             let accounts = content.remove(&id).unwrap_or_default();
@@ -144,11 +146,22 @@ impl Reader {
             let Some(event) = open.event()? else {
                 break;
             };
-            updates += i64::from(event.accounts);
-            let accounts = open.accounts()?;
+            updates += weight(&event);
+            let accounts = match event.kind {
+                kind::BASE => Vec::new(),
+                _ => open.accounts()?,
+            };
             inputs.push((event.id, event.input(accounts)?));
         }
         Ok(inputs)
+    }
+}
+
+/// Updates that are read with an event.
+fn weight(event: &ArchivedEvent) -> i64 {
+    match event.kind {
+        kind::BASE => 0,
+        _ => event.accounts.into(),
     }
 }
 
@@ -202,8 +215,12 @@ async fn events(session: &mut Session, from: i64) -> Result<Vec<ArchivedEvent>, 
 pub(super) async fn content(
     session: &mut Session,
     events: &[ArchivedEvent],
+    wanted: impl Fn(&ArchivedEvent) -> bool,
 ) -> Result<Content, IndexerError> {
-    let with_content: Vec<&ArchivedEvent> = events.iter().filter(|e| e.accounts > 0).collect();
+    let with_content: Vec<&ArchivedEvent> = events
+        .iter()
+        .filter(|e| e.accounts > 0 && wanted(e))
+        .collect();
     let banks: Vec<i64> = with_content.iter().map(|event| event.id).collect();
     let slots = || with_content.iter().map(|event| event.slot);
     let (Some(low), Some(high)) = (slots().min(), slots().max()) else {
@@ -242,6 +259,74 @@ async fn file_at(
         }
     }
     Ok(Some(open))
+}
+
+/// The accounts of a base, part by part, inside the caller's transaction.
+pub(crate) struct BaseParts {
+    from: BaseSource,
+    /// Place of the next account in it.
+    next: i32,
+}
+
+enum BaseSource {
+    File(Box<Open>),
+    /// A cursor of the session.
+    Cursor,
+}
+
+/// Accounts of a base that are read at once.
+const PART: i32 = 10_000;
+
+impl BaseParts {
+    /// Of event `event`, archived under `slot`.
+    pub async fn open(
+        session: &mut Session,
+        dir: Option<&Path>,
+        (event, slot): (i64, i64),
+    ) -> Result<Self, IndexerError> {
+        let from = match file_at(session, dir, event).await? {
+            Some(open) => BaseSource::File(Box::new(open)),
+            None => {
+                session
+                    .batch(&format!(
+                        "DECLARE base_part NO SCROLL CURSOR FOR
+                         SELECT ordinal, pubkey, owner, lamports, data, signature, write_version, account_slot
+                           FROM archive.account WHERE slot = {slot} AND bank = {event}"
+                    ))
+                    .await?;
+                BaseSource::Cursor
+            }
+        };
+        Ok(Self { from, next: 0 })
+    }
+
+    /// The next accounts, with their places; none at the end.
+    pub async fn next(
+        &mut self,
+        session: &mut Session,
+    ) -> Result<Vec<(i32, Account)>, IndexerError> {
+        let mut part = Vec::new();
+        match &mut self.from {
+            BaseSource::File(open) => {
+                while part.len() < PART as usize
+                    && let Some(account) = open.file.account().map_err(|e| open.failed(&e))?
+                {
+                    part.push((self.next, account));
+                    self.next += 1;
+                }
+            }
+            BaseSource::Cursor => {
+                let sql = format!("FETCH {PART} FROM base_part");
+                for row in &session.query(&sql, &[]).await? {
+                    part.push((row.get("ordinal"), state::account(row)?));
+                }
+                if part.is_empty() {
+                    session.batch("CLOSE base_part").await?;
+                }
+            }
+        }
+        Ok(part)
+    }
 }
 
 /// Which of some accounts a base (event `event`, archived under `slot`) has.

@@ -177,7 +177,7 @@ async fn write(
                 updates += next.accounts;
                 chunk.push(next);
             }
-            let mut content = read::content(session, &chunk).await?;
+            let mut content = read::content(session, &chunk, |_| true).await?;
             let put = move || {
                 for event in &chunk {
                     file.event(event)?;

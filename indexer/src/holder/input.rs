@@ -1,5 +1,6 @@
 //! What the projection is fed with.
 
+use super::accounts::BaseAccounts;
 use crate::alarms::Kind;
 use crate::projection::Account;
 use crate::tree::{BankId, Hash};
@@ -22,7 +23,7 @@ pub enum Input {
         run: [u8; 16],
         slot: u64,
         as_of: Option<BankId>,
-        accounts: Vec<Account>,
+        accounts: BaseAccounts,
     },
     Bank(SealedBank),
     Reset {

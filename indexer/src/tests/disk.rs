@@ -220,3 +220,53 @@ async fn disk() {
         );
     }
 }
+
+/// The most memory that this process had since it was last asked, in MB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = line.unwrap().trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024;
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    peak
+}
+
+/// Memory that a base takes on its way from the spool to the tables: `MYTHIC_BENCH_ACCOUNTS=1000000`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a benchmark"]
+async fn base_memory() {
+    let accounts = number("MYTHIC_BENCH_ACCOUNTS", 1_000_000);
+    let db = Database::new("disk_base").await;
+    let spool = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    for nth in 0..accounts {
+        let account = update(0, random((nth, 1 << 43)), nth, vault(nth, nth));
+        chain.push(mythic_stream::proto::Event::Account(mythic_stream::proto::AccountUpdate {
+            slot: 0,
+            generation: 0,
+            write_version: nth,
+            pubkey: account.pubkey.to_vec().into(),
+            owner: account.owner.to_vec().into(),
+            lamports: account.lamports,
+            data: account.data,
+            is_startup: true,
+            signature: Default::default(),
+        }));
+    }
+    chain.push(mythic_stream::proto::Event::BaseEnd(mythic_stream::proto::BaseEnd { slot: 0, count: accounts }));
+    chain.bank(1, 0, (0, 0), &[]);
+    chain.root(1, 0);
+    chain.sync();
+    drop(chain);
+    let before = peak();
+    let began = std::time::Instant::now();
+    super::drain(&db.url, spool.path(), 1, None).await.unwrap();
+    let rows = db.texts("SELECT count(*) FROM projection_1.vault").await;
+    assert_eq!(rows, [format!("({accounts})")]);
+    println!(
+        "{}",
+        serde_json::json!({
+            "figure": "base_memory", "accounts": accounts, "ours": peak(), "floor": before, "unit": "MB",
+            "seconds": began.elapsed().as_secs(),
+        })
+    );
+}

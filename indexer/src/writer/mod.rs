@@ -1,5 +1,6 @@
 //! One transaction per batch: fence, archive, projection, overlays, feed, position, or nothing.
 
+mod base;
 mod kept;
 mod partitions;
 mod project;
@@ -61,6 +62,10 @@ pub struct Writer {
     /// Where the archive's files lie.
     pub files: Option<PathBuf>,
 }
+
+/// Columns of the archive's account updates.
+const ARCHIVED: &str =
+    "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)";
 
 /// Feed events that one transaction removes at most.
 const TRIM_BATCH: i64 = 10_000;
@@ -176,7 +181,7 @@ impl Writer {
                 let done = Committed {
                     updates: plan.updates,
                     banks: plan.banks,
-                    feed_rows: plan.feed.len(),
+                    feed_rows: (plan.state.next_feed - self.state.next_feed) as usize,
                     dead_letters: plan.dead.len(),
                 };
                 self.state = plan.state;
@@ -204,14 +209,14 @@ impl Writer {
         } else {
             false
         };
-        let fresh = self.addresses(plan).await?;
+        let mut fresh = self.addresses(&plan.keys).await?;
         self.project(plan).await?;
         self.late(plan).await?;
         self.history(plan).await?;
         self.forget(plan).await?;
-        let base = plan.base.as_ref().map(|base| base.slot);
+        let base = plan.base.map(|base| base.slot);
         if base.is_some() {
-            self.base(plan, live).await?;
+            fresh.extend(self.base(plan, live).await?);
         }
         self.heads(plan).await?;
         if live {
@@ -251,10 +256,13 @@ impl Writer {
             .await?;
         self.session
             .copy(
-                "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)",
+                ARCHIVED,
                 std::mem::take(&mut plan.accounts),
             )
             .await?;
+        for (number, slot, accounts) in std::mem::take(&mut plan.bases) {
+            self.archive_base((number, slot), &accounts).await?;
+        }
         if let Some(genesis) = plan.genesis {
             self.session
                 .execute(
