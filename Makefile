@@ -5,6 +5,8 @@
 # make soak   ten minutes of load and faults on a whole network
 # make sim    the indexer in simulated networks             (SEEDS=10000 PROFILE=wild; SEED=7 PROFILE=wild plays one)
 # make bench  every bench-* below
+# make release        what operators install: packages, bills of materials, checksums
+# make test-packages  installs the packages in a clean Debian, starts every service, buys an answer (needs root)
 # make sbf    rebuild the on-chain program and compare it with the committed .so
 
 SHELL := /bin/bash
@@ -16,7 +18,7 @@ ifeq ($(shell command -v rustup),)
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 endif
 
-.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units sbf help
+.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units release packages test-packages sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -82,6 +84,7 @@ bench-compute-units:
 bench-indexer:
 	@scripts/setup.sh run
 	cargo test --locked -p mythic-indexer --lib throughput -- --ignored --nocapture
+	cargo test --locked -p mythic-api --test gateway latency_from_commit_to_subscriber -- --ignored --nocapture
 
 # Bytes of a job and of an empty slot, by table: MYTHIC_BENCH_SLOTS=216000 MYTHIC_BENCH_JOBS=5000.
 bench-disk:
@@ -92,6 +95,22 @@ bench-disk:
 bench-analyst:
 	@scripts/setup.sh run
 	cargo test --locked -p mythic-indexer --lib analyst_times -- --ignored --nocapture
+
+release:
+	@scripts/setup.sh release
+	scripts/release.sh
+
+# The packages of what `make dev` built, to try them: large and slow.
+packages: build
+	@scripts/setup.sh release
+	scripts/release.sh --dev
+
+# Tries the packages in $CARGO_TARGET_DIR/dist; without any, those of `make packages`.
+test-packages:
+	@scripts/setup.sh release
+	@ls $(CARGO_TARGET_DIR)/dist/*.deb >/dev/null 2>&1 || $(MAKE) packages
+	@$(MYTHIC) model pull
+	deploy/test/packages.sh $(CARGO_TARGET_DIR)/dist $(CACHE)/models
 
 sbf:
 	@scripts/setup.sh sbf

@@ -6,6 +6,7 @@
 #   scripts/setup.sh test   what `make test` needs on top
 #   scripts/setup.sh lint   what `make lint` needs on top of `run`
 #   scripts/setup.sh sbf    the compiler of the on-chain program
+#   scripts/setup.sh release   what `make release` needs, and `make test-packages` on top of it
 set -euo pipefail
 
 need=()
@@ -33,7 +34,7 @@ rust_found() {
 }
 
 case "${1:-}" in
-  run | test | lint)
+  run | test | lint | release)
     postgres_found || need+=(postgresql)
     has cc || need+=(build-essential)
     has python3 || need+=(python3)
@@ -42,6 +43,13 @@ case "${1:-}" in
       python3 -c 'import ensurepip' >/dev/null 2>&1 || need+=(python3-venv)
       has node || need+=(nodejs)
       has npm || need+=(npm)
+      # Without promtool the tests of alert rules are skipped, but not where commits are judged. The package starts a server.
+      [ -z "${CI:-}" ] || has promtool || need+=(prometheus)
+    fi
+    if [ "$1" = release ]; then
+      has dpkg-shlibdeps || need+=(dpkg-dev)
+      has mmdebstrap || need+=(mmdebstrap)
+      has systemd-nspawn || need+=(systemd-container)
     fi
     ;;
   sbf)
@@ -50,7 +58,7 @@ case "${1:-}" in
     done
     ;;
   *)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
@@ -111,6 +119,13 @@ fi
 if [ "$1" = lint ] && ! has cargo-shear; then
   echo "Installing cargo-shear (cargo)"
   cargo install -q cargo-shear --version 1.9.1 --locked
+fi
+if [ "$1" = release ]; then
+  for tool in cargo-deb@3.8.0 cargo-auditable@0.7.7 cargo-cyclonedx@0.5.9; do
+    has "${tool%@*}" && continue
+    echo "Installing ${tool%@*} (cargo)"
+    cargo install -q "$tool" --locked
+  done
 fi
 if [ "$1" = sbf ] && ! has sbpf-linker; then
   echo "Installing sbpf-linker (cargo)"

@@ -13,6 +13,7 @@ use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit, Nonce,
     aead::{Aead, Payload},
 };
+use mythic_support::check::{credentials, is_private};
 use rand::{TryRngCore, rngs::OsRng};
 use sha2::{Digest, Sha256};
 use solana_keypair::Keypair;
@@ -86,7 +87,7 @@ impl Sealer {
             .with_context(|| format!("reading master_key_file {}", path.display()))?
             .permissions()
             .mode();
-        if mode & 0o077 != 0 {
+        if !is_private(path, mode, credentials().as_deref()) {
             bail!(
                 "master_key_file {} can be read by others; run chmod 600 on it",
                 path.display()

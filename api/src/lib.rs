@@ -19,6 +19,7 @@ pub mod intake;
 pub mod jobs;
 pub mod metrics;
 pub mod openapi;
+mod rotate;
 pub mod routes;
 pub mod store;
 
@@ -26,12 +27,13 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Json, Router, routing::get};
-use mythic_support::Backoff;
+use mythic_support::{Backoff, life};
 use tokio_util::sync::CancellationToken;
 
 use app::App;
 pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
 use jobs::{janitor, recover, rents};
+pub use rotate::rotate;
 use routes::pages;
 
 /// How long streams that are told of a stop have to pass it on.
@@ -106,6 +108,7 @@ pub async fn serve(
         limits,
         closing,
     ));
+    life::ready();
     stop.cancelled().await;
     wind_down(&app).await;
     served.await??;

@@ -9,6 +9,8 @@ use prometheus::{
     register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
+use crate::http::probe::Health;
+
 /// What is counted.
 pub struct Metrics {
     registry: Registry,
@@ -46,6 +48,9 @@ pub struct Metrics {
     pub subscribers: IntGauge,
     /// Newest event of the feed heard of.
     pub feed_seq: IntGauge,
+    /// Slots that the index is behind the chain; none while either is away.
+    index_lag: IntGaugeVec,
+    components: IntGaugeVec,
 }
 
 impl Metrics {
@@ -137,8 +142,39 @@ impl Metrics {
             running: gauge("mythic_gateway_running_requests", "Requests under way")?,
             subscribers: gauge("mythic_gateway_feed_subscribers", "Subscribers of the feed")?,
             feed_seq: gauge("mythic_gateway_feed_seq", "Newest feed event heard of")?,
+            index_lag: register_int_gauge_vec_with_registry!(
+                "mythic_gateway_index_lag_slots",
+                "Slots that the index is behind the chain; not there while either is away",
+                &[],
+                registry
+            )?,
+            components: register_int_gauge_vec_with_registry!(
+                "mythic_gateway_component_state",
+                "1 for the state that a component of /health is in, 0 for its others",
+                &["component", "state"],
+                registry
+            )?,
             registry,
         })
+    }
+
+    /// Takes over what `/health` says.
+    pub fn health(&self, health: &Health) {
+        for (component, states, now) in health.components.states() {
+            for state in states {
+                self.components
+                    .with_label_values(&[component, state])
+                    .set(i64::from(*state == now));
+            }
+        }
+        match health.index_lag_slots {
+            Some(lag) => self
+                .index_lag
+                .with_label_values::<&str>(&[])
+                .set(i64::try_from(lag).unwrap_or(i64::MAX)),
+            // Unknown is not zero: the series ends.
+            None => self.index_lag.reset(),
+        }
     }
 
     /// All of them in Prometheus' text format.

@@ -13,14 +13,15 @@ mod proxy;
 mod report;
 mod stop;
 mod suggest;
+mod supervised;
 mod terminal;
 mod units;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use commands::{
-    ai, calibrate, check, credit, disputes, doctor, export, grant, jobs, key, model as models,
-    network, node, verify, wallet,
+    ai, calibrate, check, credit, disputes, doctor, export, gateway as gateways, grant, jobs, key,
+    model as models, network, node, verify, wallet,
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
@@ -93,8 +94,8 @@ enum Command {
     /// Run a validator's node, or make its configuration
     Node(node::Node),
     Verify(verify::Verify),
-    /// Run the gateway
-    Gateway(Run),
+    /// Run the gateway, or change its master key
+    Gateway(gateways::GatewayProcess),
     /// Run the indexer, rebuild its tables from the archive, see its alarms
     Indexer(check::Indexer),
     Export(export::Export),
@@ -106,6 +107,11 @@ enum Command {
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for each command
+    Manual {
+        /// Directory for them; it has to exist
+        dir: PathBuf,
     },
 }
 
@@ -136,9 +142,7 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
         Command::Config(command) => check::config(command),
         Command::Node(command) => node::run(command, connection).await,
         Command::Verify(command) => verify::run(command, connection).await,
-        Command::Gateway(run) => {
-            mythic_api::run(config::load(run.config.as_deref())?, shutdown()).await
-        }
+        Command::Gateway(command) => gateways::run(command).await,
         Command::Indexer(command) => check::indexer(command, connection).await,
         Command::Export(command) => export::run(command).await,
         Command::Settler(run) => {
@@ -151,6 +155,8 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "mythic", &mut std::io::stdout());
             Ok(())
         }
+        Command::Manual { dir } => clap_mangen::generate_to(Cli::command(), &dir)
+            .with_context(|| format!("writing manual pages to {}", dir.display())),
     }
 }
 
@@ -176,7 +182,8 @@ fn is_process(command: &Command) -> bool {
         Command::Node(node) => node.is_process(),
         Command::Verify(verify) => verify.is_process(),
         Command::Indexer(indexer) => indexer.is_process(),
-        Command::Gateway(_) | Command::Settler(_) | Command::Chain(_) => true,
+        Command::Gateway(gateway) => gateway.is_process(),
+        Command::Settler(_) | Command::Chain(_) => true,
         _ => false,
     }
 }
@@ -222,6 +229,9 @@ fn main() -> ExitCode {
             return ExitCode::from(exit::FAILURE);
         }
     };
+    if process {
+        supervised::start(runtime.handle());
+    }
     match runtime.block_on(run(command, &cli.connection)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! How processes are asked to stop.
 
+use crate::supervised;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ pub fn shutdown() -> CancellationToken {
                 tokio::spawn(async move {
                     signal.recv().await;
                     token.cancel();
+                    supervised::stopping();
                 });
             }
             Err(error) => tracing::warn!("no handler for a stop signal: {error}"),

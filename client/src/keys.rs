@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mythic_support::check::{credentials, is_private};
 use solana_keypair::Keypair;
 
 /// Largest key file that is read, in bytes. A key takes at most 257.
@@ -66,7 +67,7 @@ pub fn load_keypair(path: impl AsRef<Path>) -> Result<Keypair, KeyError> {
     };
     let file = fs::File::open(path).map_err(read)?;
     let mode = file.metadata().map_err(read)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if !is_private(path, mode, credentials().as_deref()) {
         return Err(KeyError::Exposed {
             path: path.to_path_buf(),
             mode,

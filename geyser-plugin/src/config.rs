@@ -23,6 +23,9 @@ pub struct PluginConfig {
     pub owners: Vec<String>,
     /// Hash of the chain's genesis, base58 (`solana genesis-hash`). Required: an index takes nothing of another chain.
     pub genesis_hash: String,
+    /// Stream the transactions that call these programs too, failed ones among them: what instructions, errors and fees of an index
+    /// come from. The validator then tells the plugin about every transaction.
+    pub transactions: bool,
     /// Bound of the spool in bytes; when it is reached the newest updates are dropped and counted.
     pub spool_max_bytes: u64,
     /// Bound of the accounts that the validator starts from, in bytes, beside `spool_max_bytes`. More than fits is no base.
@@ -54,6 +57,7 @@ impl Default for PluginConfig {
             spool_dir: PathBuf::new(),
             owners: Vec::new(),
             genesis_hash: String::new(),
+            transactions: true,
             spool_max_bytes: 4 << 30,
             startup_max_bytes: 16 << 30,
             spool_segment_bytes: 64 << 20,

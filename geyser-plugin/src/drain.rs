@@ -5,7 +5,7 @@ use crate::{
     interface::INTERFACE_VERSION,
     losses::Losses,
     metrics::Metrics,
-    queue::{AccountRecord, Drained, Record},
+    queue::{AccountRecord, Drained, Record, TransactionRecord},
     sequencer::Sequencer,
     startup::Startup,
     tracked::{Tracked, TrackedFile},
@@ -84,7 +84,7 @@ impl Drain {
         Ok(Self {
             queue,
             writer,
-            sequencer: Sequencer::new(filter_hash),
+            sequencer: Sequencer::new(filter_hash, config.transactions),
             tracked,
             tracked_file,
             losses,
@@ -133,8 +133,14 @@ impl Drain {
         self.queue.release(&record);
         match record {
             Record::Account(update) => self.account(update),
+            Record::Transaction(transaction) => self.transaction(transaction),
             Record::Slot(record) => {
                 let slot = record.slot;
+                if let Some(told) = record.told {
+                    self.sequencer.told(slot, told);
+                    // A root ends the wait for it.
+                    self.seal_transactions(slot);
+                }
                 let (update, closed) = self.sequencer.slot(record);
                 self.untrack(closed);
                 self.append_slot(Event::Slot(update), slot);
@@ -143,7 +149,10 @@ impl Drain {
                 // A bank's losses stand before its seal.
                 self.tell_losses();
                 match self.sequencer.seal(&record) {
-                    Some(seal) => self.append_slot(Event::Seal(seal), record.slot),
+                    Some(seal) => {
+                        self.append_slot(Event::Seal(seal), record.slot);
+                        self.seal_transactions(record.slot);
+                    }
                     None => self.losses.add(LossReason::SlotRecords, record.slot),
                 }
             }
@@ -172,6 +181,37 @@ impl Drain {
                 self.losses.add(LossReason::SpoolFull, update.slot);
                 self.complain("account updates", Err(e));
             }
+        }
+    }
+
+    fn transaction(&mut self, transaction: TransactionRecord) {
+        let mut update = transaction.update;
+        let slot = update.slot;
+        match self.sequencer.generation_of_transaction(slot) {
+            // Of a bank that gets no seal.
+            Ok(None) => return,
+            Ok(Some(generation)) => update.generation = generation,
+            Err(()) => return self.losses.add(LossReason::Transactions, slot),
+        }
+        let stored = self
+            .writer
+            .append(Event::Transaction(*update), Room::Ordinary);
+        if let Err(e) = stored {
+            self.sequencer.lost_transaction(slot);
+            self.losses.add(LossReason::Transactions, slot);
+            self.complain("transactions", Err(e));
+        }
+    }
+
+    fn seal_transactions(&mut self, slot: u64) {
+        let Some(seal) = self.sequencer.transaction_seal(slot) else {
+            return;
+        };
+        self.tell_losses();
+        let event = Event::TransactionSeal(seal);
+        if let Err(e) = self.writer.append(event, Room::Reserved) {
+            self.losses.add(LossReason::Transactions, slot);
+            self.complain("seals of transactions", Err(e));
         }
     }
 

@@ -1,5 +1,5 @@
 //! Geyser plugin of Mythic: a library that an Agave validator loads. It copies the accounts of our
-//! programs and the slots' statuses into the spool, and never holds the validator up.
+//! programs, the transactions that call them and the slots' statuses into the spool, and never holds the validator up.
 //!
 //! ```text
 //! callback (many threads) -> filter -> bounded queue -> one drain thread -> spool directory
@@ -8,6 +8,7 @@
 //! - `config`: the JSON5 file, [`check_config`]
 //! - `tracked`: accounts that are or were ours, so that their closing is seen
 //! - `startup`, `foreign`: the accounts that a validator starts from, all of them and none in an older version
+//! - `calls`: the transactions that call our programs
 //! - `lanes`, `queue`, `losses`: what the callbacks touch; atomics only
 //! - `sequencer`: generations, seals, digests, untracking; pure
 //! - `drain`: the thread between queue and spool
@@ -15,6 +16,7 @@
 //!
 //! A forwarder from the spool to Kafka would be one more reader of the spool, beside the indexer.
 
+mod calls;
 mod config;
 mod drain;
 mod foreign;

@@ -4,12 +4,13 @@ use mythic_stream::proto::{Loss, LossReason};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Reasons, in the order of their cells.
-pub(crate) const REASONS: [LossReason; 5] = [
+pub(crate) const REASONS: [LossReason; 6] = [
     LossReason::QueueFull,
     LossReason::SpoolFull,
     LossReason::AfterSeal,
     LossReason::SlotRecords,
     LossReason::Malformed,
+    LossReason::Transactions,
 ];
 
 #[derive(Debug, Default)]

@@ -22,6 +22,7 @@ const FIRST_BUCKET: u32 = 8;
 pub(crate) struct Metrics {
     pub updates: AtomicU64,
     pub bytes: AtomicU64,
+    pub transactions: AtomicU64,
     pub panics: AtomicU64,
     pub spool_errors: AtomicU64,
     latency: [AtomicU64; BUCKETS],
@@ -52,7 +53,7 @@ impl Metrics {
     }
 
     /// Name, help and value of what is one number.
-    fn singles(&self, depth: &Depth) -> [(&'static str, &'static str, u64); 11] {
+    fn singles(&self, depth: &Depth) -> [(&'static str, &'static str, u64); 12] {
         let load = |counter: &AtomicU64| counter.load(Relaxed);
         let size = |counter: &AtomicUsize| counter.load(Relaxed) as u64;
         [
@@ -62,6 +63,11 @@ impl Metrics {
                 load(&self.updates),
             ),
             ("bytes_total", "Bytes of their data.", load(&self.bytes)),
+            (
+                "transactions_total",
+                "Transactions that call our programs.",
+                load(&self.transactions),
+            ),
             (
                 "panics_total",
                 "Callbacks that panicked.",
@@ -74,7 +80,7 @@ impl Metrics {
             ),
             (
                 "queue_records",
-                "Account updates waiting.",
+                "Account updates and transactions waiting.",
                 size(&depth.records),
             ),
             ("queue_bytes", "Bytes of data waiting.", size(&depth.bytes)),

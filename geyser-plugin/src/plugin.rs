@@ -2,19 +2,20 @@
 //! validator could end it.
 
 use crate::{
+    calls::{Counts, Transaction},
     config::{PluginConfig, check_config, key32},
     drain::{Drain, Shared},
     foreign::Foreign,
     lanes::Lanes,
     losses::Losses,
     metrics::{Metrics, Server},
-    queue::{AccountRecord, Queue, Record, SealRecord, SlotRecord, queue},
+    queue::{AccountRecord, Queue, Record, SealRecord, SlotRecord, TransactionRecord, queue},
     startup::Startup,
     tracked::Tracked,
 };
 use agave_geyser_plugin_interface::geyser_plugin_interface::{
-    GeyserPlugin, GeyserPluginError, ReplicaAccountInfoVersions, ReplicaBlockInfoVersions, Result,
-    SlotStatus as AgaveStatus,
+    GeyserPlugin, GeyserPluginError, ReplicaAccountInfoVersions, ReplicaBlockInfoVersions,
+    ReplicaTransactionInfoVersions, Result, SlotStatus as AgaveStatus,
 };
 use bytes::Bytes;
 use mythic_stream::proto::{LossReason, SlotStatus};
@@ -44,6 +45,8 @@ struct Running {
     owners: Vec<[u8; 32]>,
     queue: Queue,
     lanes: Lanes,
+    /// None if transactions are not streamed.
+    counts: Option<Counts>,
     tracked: Arc<Tracked>,
     losses: Arc<Losses>,
     startup: Arc<Startup>,
@@ -136,6 +139,7 @@ impl Running {
             owners: config.owner_keys(),
             queue,
             lanes: Lanes::default(),
+            counts: config.transactions.then(Counts::default),
             tracked,
             losses,
             startup,
@@ -206,17 +210,19 @@ impl Running {
         metrics.updates.fetch_add(1, Relaxed);
         metrics.bytes.fetch_add(update.data.len() as u64, Relaxed);
         let size = update.data.len();
-        let record = || AccountRecord {
-            slot,
-            write_version: update.write_version,
-            pubkey: *update.pubkey,
-            owner: *update.owner,
-            lamports: update.lamports,
-            data: Bytes::copy_from_slice(update.data),
-            signature: update.signature,
-            is_startup,
-            live,
-            newly_tracked,
+        let record = || {
+            Record::Account(AccountRecord {
+                slot,
+                write_version: update.write_version,
+                pubkey: *update.pubkey,
+                owner: *update.owner,
+                lamports: update.lamports,
+                data: Bytes::copy_from_slice(update.data),
+                signature: update.signature,
+                is_startup,
+                live,
+                newly_tracked,
+            })
         };
         let taken = match is_startup {
             true => self.startup.until_taken(|| self.queue.offer(size, record)),
@@ -230,6 +236,37 @@ impl Running {
                 self.lanes.dropped(slot);
             }
             self.losses.add(LossReason::QueueFull, slot);
+        }
+    }
+
+    fn transaction(
+        &self,
+        metrics: &Metrics,
+        transaction: &ReplicaTransactionInfoVersions,
+        slot: u64,
+    ) {
+        let Some(counts) = &self.counts else {
+            return;
+        };
+        let ReplicaTransactionInfoVersions::V0_0_3(info) = transaction else {
+            // A validator of this interface tells no older version.
+            return self.losses.add(LossReason::Transactions, slot);
+        };
+        counts.seen(slot);
+        let Some(ours) = Transaction::ours(info, &self.owners) else {
+            return;
+        };
+        counts.offered(slot);
+        metrics.transactions.fetch_add(1, Relaxed);
+        let size = ours.size();
+        let record = || {
+            let mut update = Box::new(ours.copy());
+            update.slot = slot;
+            Record::Transaction(TransactionRecord { update, size })
+        };
+        if !self.queue.offer(size, record) {
+            counts.dropped(slot);
+            self.losses.add(LossReason::Transactions, slot);
         }
     }
 
@@ -262,11 +299,17 @@ impl Running {
                 (SlotStatus::Dead, Some(reason.to_owned()))
             }
         };
+        // The validator says Processed when it has told all transactions of the bank; a root comes later still.
+        let told = match (&self.counts, status) {
+            (Some(counts), SlotStatus::Processed | SlotStatus::Rooted) => counts.close(slot),
+            _ => None,
+        };
         let record = SlotRecord {
             slot,
             parent,
             status,
             dead_reason,
+            told,
         };
         let taken = self.queue.offer_slot(Record::Slot(record));
         if !taken {
@@ -278,12 +321,17 @@ impl Running {
                 true => self.lanes.open(slot),
                 false => drop(self.lanes.close(slot)),
             }
+            match &self.counts {
+                Some(counts) if taken => counts.open(slot),
+                Some(counts) => drop(counts.close(slot)),
+                None => {}
+            }
         }
     }
 
     fn block(&self, block: &ReplicaBlockInfoVersions) {
         // Version 1 names no parent: such a bank can't be linked and is not sealed.
-        let (slot, hash, parent, parent_hash, time, height) = match block {
+        let (slot, hash, parent, parent_hash, time, height, executed) = match block {
             ReplicaBlockInfoVersions::V0_0_1(b) => {
                 self.losses.add(LossReason::Malformed, b.slot);
                 return;
@@ -295,6 +343,8 @@ impl Running {
                 b.parent_blockhash,
                 b.block_time,
                 b.block_height,
+                // Not told: nothing is known to be missing.
+                0,
             ),
             ReplicaBlockInfoVersions::V0_0_3(b) => (
                 b.slot,
@@ -303,6 +353,7 @@ impl Running {
                 b.parent_blockhash,
                 b.block_time,
                 b.block_height,
+                b.executed_transaction_count,
             ),
             ReplicaBlockInfoVersions::V0_0_4(b) => (
                 b.slot,
@@ -311,6 +362,7 @@ impl Running {
                 b.parent_blockhash,
                 b.block_time,
                 b.block_height,
+                b.executed_transaction_count,
             ),
         };
         let Some((offered, dropped)) = self.lanes.close(slot) else {
@@ -329,6 +381,7 @@ impl Running {
             block_height: height,
             offered,
             dropped,
+            executed,
         };
         if !self.queue.offer_slot(Record::Seal(record)) {
             self.losses.add(LossReason::SlotRecords, slot);
@@ -417,6 +470,20 @@ impl GeyserPlugin for Plugin {
         status: &AgaveStatus,
     ) -> Result<()> {
         self.guard(|running| running.slot_status(slot, parent, status))
+    }
+
+    fn transaction_notifications_enabled(&self) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.counts.is_some())
+    }
+
+    fn notify_transaction(
+        &self,
+        transaction: ReplicaTransactionInfoVersions,
+        slot: u64,
+    ) -> Result<()> {
+        self.guard(|running| running.transaction(&self.metrics, &transaction, slot))
     }
 
     fn notify_block_metadata(&self, block: ReplicaBlockInfoVersions) -> Result<()> {

@@ -1,10 +1,10 @@
-//! The bounded queue between the callbacks and the drain thread. Account updates are refused when
+//! The bounded queue between the callbacks and the drain thread. Account updates and transactions are refused when
 //! as many records or bytes wait as the configuration allows; slot records have room of their own.
 
-use crate::startup::Startup;
+use crate::{calls::Told, startup::Startup};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use mythic_stream::proto::SlotStatus;
+use mythic_stream::proto::{SlotStatus, TransactionUpdate};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
@@ -17,6 +17,7 @@ const SLOT_ROOM: usize = 4096;
 #[derive(Debug)]
 pub(crate) enum Record {
     Account(AccountRecord),
+    Transaction(TransactionRecord),
     Slot(SlotRecord),
     Seal(SealRecord),
     BaseEnd { slot: u64, count: u64 },
@@ -39,11 +40,21 @@ pub(crate) struct AccountRecord {
 }
 
 #[derive(Debug)]
+pub(crate) struct TransactionRecord {
+    /// Without its generation.
+    pub update: Box<TransactionUpdate>,
+    /// Bytes that were reserved for it.
+    pub size: usize,
+}
+
+#[derive(Debug)]
 pub(crate) struct SlotRecord {
     pub slot: u64,
     pub parent: Option<u64>,
     pub status: SlotStatus,
     pub dead_reason: Option<String>,
+    /// All transactions of the bank were told.
+    pub told: Option<Told>,
 }
 
 #[derive(Debug)]
@@ -57,6 +68,8 @@ pub(crate) struct SealRecord {
     /// Updates that passed the filter, and those of them that found the queue full.
     pub offered: u64,
     pub dropped: u64,
+    /// Transactions of the block.
+    pub executed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -117,12 +130,12 @@ impl Queue {
         fits
     }
 
-    /// Offers an account update of `size` data bytes, which is built only if there is room.
-    pub fn offer(&self, size: usize, build: impl FnOnce() -> AccountRecord) -> bool {
+    /// Offers an account update or a transaction of `size` bytes, which is built only if there is room.
+    pub fn offer(&self, size: usize, build: impl FnOnce() -> Record) -> bool {
         if !self.reserve(size) {
             return false;
         }
-        let taken = self.sender.try_send(Record::Account(build())).is_ok();
+        let taken = self.sender.try_send(build()).is_ok();
         if !taken {
             self.depth.records.fetch_sub(1, Relaxed);
             self.depth.bytes.fetch_sub(size, Relaxed);
@@ -143,10 +156,13 @@ impl Queue {
 impl Drained {
     /// Gives back the room of a record that left the queue.
     pub fn release(&self, record: &Record) {
-        if let Record::Account(account) = record {
-            self.depth.records.fetch_sub(1, Relaxed);
-            self.depth.bytes.fetch_sub(account.data.len(), Relaxed);
-            self.startup.room();
-        }
+        let size = match record {
+            Record::Account(account) => account.data.len(),
+            Record::Transaction(transaction) => transaction.size,
+            Record::Slot(_) | Record::Seal(_) | Record::BaseEnd { .. } => return,
+        };
+        self.depth.records.fetch_sub(1, Relaxed);
+        self.depth.bytes.fetch_sub(size, Relaxed);
+        self.startup.room();
     }
 }

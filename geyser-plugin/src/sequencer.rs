@@ -1,10 +1,13 @@
 //! What a stream of records means: which generation of a slot an update belongs to, what a seal
 //! says, which closings are final. A state machine without I/O, driven by the drain thread.
 
-use crate::queue::{AccountRecord, SealRecord, SlotRecord};
+use crate::{
+    calls::Told,
+    queue::{AccountRecord, SealRecord, SlotRecord},
+};
 use mythic_stream::{
     digest::BankDigest,
-    proto::{SlotSeal, SlotStatus, SlotUpdate},
+    proto::{SlotSeal, SlotStatus, SlotUpdate, TransactionSeal},
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,6 +21,8 @@ const MAX_BASE_CLOSINGS: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Sequencer {
     filter_hash: [u8; 32],
+    /// Transactions are streamed too.
+    transactions: bool,
     banks: BTreeMap<u64, Bank>,
     /// Slot -> accounts that closed in it and were not seen alive in it afterwards.
     closings: BTreeMap<u64, HashSet<[u8; 32]>>,
@@ -31,12 +36,32 @@ struct Bank {
     digest: BankDigest,
     dropped: u64,
     blockhash: Option<[u8; 32]>,
+    /// Transactions of the block, once it is sealed.
+    executed: u64,
+    transactions: Transactions,
+}
+
+/// How far a bank's transactions are.
+#[derive(Debug)]
+enum Transactions {
+    /// Being told; so many found no room in the spool.
+    Open(u64),
+    /// All told, and the seal is awaited.
+    Told(Told),
+    Sealed,
+}
+
+impl Default for Transactions {
+    fn default() -> Self {
+        Self::Open(0)
+    }
 }
 
 impl Sequencer {
-    pub fn new(filter_hash: [u8; 32]) -> Self {
+    pub fn new(filter_hash: [u8; 32], transactions: bool) -> Self {
         Self {
             filter_hash,
+            transactions,
             ..Self::default()
         }
     }
@@ -74,6 +99,58 @@ impl Sequencer {
         if let Some(bank) = self.open_bank(update) {
             bank.dropped += 1;
         }
+    }
+
+    /// The generation that a transaction belongs to. `Ok(None)`: of no bank that this run saw created; `Err`: all were told.
+    pub fn generation_of_transaction(&self, slot: u64) -> Result<Option<u32>, ()> {
+        match self.banks.get(&slot) {
+            None => Ok(None),
+            Some(bank) => match bank.transactions {
+                Transactions::Open(_) => Ok(Some(bank.generation)),
+                Transactions::Told(_) | Transactions::Sealed => Err(()),
+            },
+        }
+    }
+
+    /// A transaction found no room in the spool.
+    pub fn lost_transaction(&mut self, slot: u64) {
+        if let Some(Bank {
+            transactions: Transactions::Open(lost),
+            ..
+        }) = self.banks.get_mut(&slot)
+        {
+            *lost += 1;
+        }
+    }
+
+    /// All transactions of the newest bank of a slot were told.
+    pub fn told(&mut self, slot: u64, mut told: Told) {
+        if let Some(bank) = self.banks.get_mut(&slot)
+            && let Transactions::Open(lost) = bank.transactions
+        {
+            told.dropped += lost;
+            bank.transactions = Transactions::Told(told);
+        }
+    }
+
+    /// The seal of a bank's transactions, once the bank is sealed and all of them were told.
+    pub fn transaction_seal(&mut self, slot: u64) -> Option<TransactionSeal> {
+        let bank = self.banks.get_mut(&slot)?;
+        let (Transactions::Told(told), Some(blockhash)) = (&bank.transactions, bank.blockhash)
+        else {
+            return None;
+        };
+        let seal = TransactionSeal {
+            slot,
+            generation: bank.generation,
+            blockhash: blockhash.to_vec().into(),
+            offered: told.offered,
+            dropped: told.dropped,
+            executed: bank.executed,
+            told: told.all,
+        };
+        bank.transactions = Transactions::Sealed;
+        Some(seal)
     }
 
     fn open_bank(&mut self, update: &AccountRecord) -> Option<&mut Bank> {
@@ -154,6 +231,7 @@ impl Sequencer {
         let bank = self.banks.get_mut(&record.slot).filter(|bank| bank.open)?;
         bank.open = false;
         bank.blockhash = Some(record.blockhash);
+        bank.executed = record.executed;
         // The ordinals of a sealed bank are not needed again.
         let digest = std::mem::take(&mut bank.digest);
         Some(SlotSeal {
@@ -168,6 +246,7 @@ impl Sequencer {
             digest: digest.finish().to_vec().into(),
             filter_hash: self.filter_hash.to_vec().into(),
             block_height: record.block_height,
+            transactions: self.transactions,
         })
     }
 

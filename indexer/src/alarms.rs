@@ -32,6 +32,8 @@ pub enum Kind {
     GivenUp,
     /// The files of the archive can't be written, or are not there.
     Archive,
+    /// What an RPC says contradicts itself, or what is final.
+    Rpc,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
         Kind::Digest,
         Kind::GivenUp,
         Kind::Archive,
+        Kind::Rpc,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -62,6 +65,7 @@ impl Kind {
             Kind::Digest => "digest",
             Kind::GivenUp => "given_up",
             Kind::Archive => "archive",
+            Kind::Rpc => "rpc",
         }
     }
 }

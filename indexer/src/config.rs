@@ -7,6 +7,18 @@ use mythic_support::check::in_range;
 use serde::{Deserialize, Serialize};
 
 use crate::merge::MAX_PRODUCERS;
+use crate::rpc::check_url;
+
+/// Where the chain is followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// In the spools that plugins write: every write of every account.
+    #[default]
+    Spool,
+    /// Through JSON-RPC alone: blocks and what accounts are now and then.
+    Rpc,
+}
 
 /// One producer's spool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +45,16 @@ impl SpoolConfig {
 pub struct IndexerConfig {
     /// PostgreSQL 15 or later: a URL or key-value string.
     pub database_url: String,
+    /// Where the chain is followed: `spool` or `rpc`.
+    pub source: SourceKind,
+    /// JSON-RPC of the chain that `source = "rpc"` follows.
+    pub rpc_url: Option<String>,
+    /// Pause between two rounds of questions, milliseconds.
+    pub rpc_poll_ms: u64,
+    /// Longest answer of an RPC, bytes; it is held in memory.
+    pub rpc_max_answer_bytes: usize,
+    /// JSON-RPC to heal gaps from, by itself; without one, `rpc_url` if it is followed, else gaps wait for `mythic indexer heal`.
+    pub heal_rpc_url: Option<String>,
     /// Directory that the plugin writes its spool to.
     pub spool_dir: PathBuf,
     /// Name under which this indexer acknowledges the spools and keeps its position in that of `spool_dir`.
@@ -63,6 +85,11 @@ impl Default for IndexerConfig {
     fn default() -> Self {
         Self {
             database_url: "host=/run/postgresql dbname=mythic".into(),
+            source: SourceKind::Spool,
+            rpc_url: None,
+            rpc_poll_ms: 400,
+            rpc_max_answer_bytes: 64 << 20,
+            heal_rpc_url: None,
             spool_dir: "spool".into(),
             reader: "indexer".into(),
             metrics_addr: Some(([127, 0, 0, 1], 9470).into()),
@@ -80,8 +107,18 @@ impl Default for IndexerConfig {
 }
 
 impl IndexerConfig {
-    /// All spools, that of `spool_dir` first.
+    /// The RPC that gaps are healed from by themselves.
+    pub(crate) fn heal_url(&self) -> Option<&str> {
+        let followed = self.rpc_url.as_deref();
+        let followed = followed.filter(|_| self.source == SourceKind::Rpc);
+        self.heal_rpc_url.as_deref().or(followed)
+    }
+
+    /// All spools that are read, that of `spool_dir` first.
     pub(crate) fn spools(&self) -> Vec<SpoolConfig> {
+        if self.source == SourceKind::Rpc {
+            return Vec::new();
+        }
         let first = SpoolConfig {
             name: self.reader.clone(),
             dir: self.spool_dir.clone(),
@@ -96,10 +133,39 @@ impl IndexerConfig {
             .unwrap_or_else(|| self.spool_dir.join("spill"))
     }
 
+    fn validate_rpc(&self) -> Result<(), String> {
+        for (key, url) in [
+            ("rpc_url", &self.rpc_url),
+            ("heal_rpc_url", &self.heal_rpc_url),
+        ] {
+            if let Some(url) = url {
+                check_url(url).map_err(|e| format!("{key}: {e}"))?;
+            }
+        }
+        if self.source == SourceKind::Rpc {
+            if self.rpc_url.is_none() {
+                return Err(
+                    "source = \"rpc\" needs rpc_url, a validator's or a provider's JSON-RPC".into(),
+                );
+            }
+            if !self.more_spools.is_empty() {
+                return Err("source = \"rpc\" reads no spools: leave more_spools out".into());
+            }
+        }
+        in_range("rpc_poll_ms", self.rpc_poll_ms, 50, 60_000)?;
+        in_range(
+            "rpc_max_answer_bytes",
+            self.rpc_max_answer_bytes as u64,
+            1 << 20,
+            4 << 30,
+        )
+    }
+
     /// Checks every value; the message names key, value and what is allowed.
     pub fn validate(&self) -> Result<(), String> {
         mythic_postgres::check_url(&self.database_url)
             .map_err(|error| format!("database_url: {error}"))?;
+        self.validate_rpc()?;
         let spools = self.spools();
         in_range(
             "number of more_spools",

@@ -38,7 +38,7 @@ pub struct Session {
 impl Session {
     /// Opens a session.
     pub async fn open(url: &str, name: &str) -> Result<Self, IndexerError> {
-        let manner = Manner::named(name).statement_timeout(STATEMENT);
+        let manner = Manner::named(name).statement_timeout(STATEMENT).bulk();
         let (client, guard) = connect(url, &manner).await?;
         Ok(Self {
             client,

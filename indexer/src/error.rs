@@ -3,6 +3,8 @@
 use mythic_postgres::PostgresError;
 use mythic_stream::spool::SpoolError;
 
+use crate::rpc::RpcError;
+
 /// Errors of the indexer.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexerError {
@@ -10,6 +12,8 @@ pub enum IndexerError {
     Database(#[from] PostgresError),
     #[error("spool: {0}")]
     Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
     #[error("another indexer took over (lease epoch is not {epoch} any more)")]
     LeaseLost { epoch: i64 },
     #[error("another indexer ({holder}) holds the lease")]
@@ -17,7 +21,7 @@ pub enum IndexerError {
     #[error("position of reader {reader} was moved by someone else")]
     PositionMoved { reader: String },
     #[error(
-        "the database belongs to the chain with genesis {database}, the spool to {spool}: use another database, or start over with --reset"
+        "the database belongs to the chain with genesis {database}, what is followed to {spool}: use another database, or start over with --reset"
     )]
     OtherChain { database: String, spool: String },
     #[error("{0} (a bug: please report it)")]
@@ -41,7 +45,109 @@ impl From<tokio_postgres::Error> for IndexerError {
     }
 }
 
+/// What holds the indexer up, in one word: the same in `/health`, the log, `pipeline.heartbeat` and the operator's guide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    DatabaseAway,
+    DatabaseFull,
+    DatabaseRefuses,
+    DatabaseVersion,
+    SpoolUnreadable,
+    SpoolShared,
+    RpcAway,
+    RpcRefuses,
+    RpcClaim,
+    LeaseHeld,
+    LeaseLost,
+    PositionMoved,
+    OtherChain,
+    Configuration,
+    Export,
+    Archive,
+    PartitionBusy,
+    Broken,
+}
+
+impl Trouble {
+    pub const ALL: [Trouble; 18] = [
+        Trouble::DatabaseAway,
+        Trouble::DatabaseFull,
+        Trouble::DatabaseRefuses,
+        Trouble::DatabaseVersion,
+        Trouble::SpoolUnreadable,
+        Trouble::SpoolShared,
+        Trouble::RpcAway,
+        Trouble::RpcRefuses,
+        Trouble::RpcClaim,
+        Trouble::LeaseHeld,
+        Trouble::LeaseLost,
+        Trouble::PositionMoved,
+        Trouble::OtherChain,
+        Trouble::Configuration,
+        Trouble::Export,
+        Trouble::Archive,
+        Trouble::PartitionBusy,
+        Trouble::Broken,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Trouble::DatabaseAway => "database_away",
+            Trouble::DatabaseFull => "database_full",
+            Trouble::DatabaseRefuses => "database_refuses",
+            Trouble::DatabaseVersion => "database_version",
+            Trouble::SpoolUnreadable => "spool_unreadable",
+            Trouble::SpoolShared => "spool_shared",
+            Trouble::RpcAway => "rpc_away",
+            Trouble::RpcRefuses => "rpc_refuses",
+            Trouble::RpcClaim => "rpc_claim",
+            Trouble::LeaseHeld => "lease_held",
+            Trouble::LeaseLost => "lease_lost",
+            Trouble::PositionMoved => "position_moved",
+            Trouble::OtherChain => "other_chain",
+            Trouble::Configuration => "configuration",
+            Trouble::Export => "export",
+            Trouble::Archive => "archive",
+            Trouble::PartitionBusy => "partition_busy",
+            Trouble::Broken => "broken",
+        }
+    }
+}
+
 impl IndexerError {
+    /// What kind of trouble it is.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Database(
+                PostgresError::MigrationChanged { .. } | PostgresError::MigrationUnknown { .. },
+            ) => Trouble::DatabaseVersion,
+            Self::Database(_) if self.is_fatal() || self.is_data() => Trouble::DatabaseRefuses,
+            // Disk, memory or connections are used up.
+            Self::Database(_) if self.in_class(&["53"]) => Trouble::DatabaseFull,
+            Self::Database(_) => Trouble::DatabaseAway,
+            Self::Spool(SpoolError::Shared { .. }) => Trouble::SpoolShared,
+            Self::Spool(SpoolError::BadName(_)) | Self::Config(_) => Trouble::Configuration,
+            Self::Spool(_) => Trouble::SpoolUnreadable,
+            Self::Rpc(
+                RpcError::Unreachable { .. } | RpcError::Busy { .. } | RpcError::Behind { .. },
+            ) => Trouble::RpcAway,
+            Self::Rpc(
+                RpcError::Http { .. } | RpcError::Refused { .. } | RpcError::TooLong { .. },
+            ) => Trouble::RpcRefuses,
+            Self::Rpc(RpcError::Claim { .. }) => Trouble::RpcClaim,
+            Self::LeaseLost { .. } => Trouble::LeaseLost,
+            Self::LeaseHeld { .. } => Trouble::LeaseHeld,
+            Self::PositionMoved { .. } => Trouble::PositionMoved,
+            Self::OtherChain { .. } => Trouble::OtherChain,
+            Self::Export(_) => Trouble::Export,
+            Self::Archive(_) => Trouble::Archive,
+            Self::PartitionBusy(_) => Trouble::PartitionBusy,
+            Self::Broken(_) => Trouble::Broken,
+            #[cfg(test)]
+            Self::Injected => Trouble::Broken,
+        }
+    }
+
     /// The database refused the content of a row (SQLSTATE classes 22 and 23, and 54: too large).
     pub fn is_data(&self) -> bool {
         self.in_class(&["22", "23", "54"])
@@ -60,7 +166,10 @@ impl IndexerError {
     /// The archive has no partition for a row.
     pub(crate) fn lacks_partition(&self) -> bool {
         match self {
-            Self::Database(e) => e.sqlstate().is_some_and(|code| code == "23514") && self.to_string().contains("no partition of relation"),
+            Self::Database(e) => {
+                e.sqlstate().is_some_and(|code| code == "23514")
+                    && self.to_string().contains("no partition of relation")
+            }
             _ => false,
         }
     }
@@ -84,7 +193,8 @@ impl IndexerError {
             ) => true,
             Self::Database(_) => self.in_class(&["22", "23", "42", "54", "0A", "3D", "28"]),
             Self::Spool(e) => matches!(e, SpoolError::Shared { .. } | SpoolError::BadName(_)),
-            Self::LeaseLost { .. }
+            Self::Rpc(_)
+            | Self::LeaseLost { .. }
             | Self::LeaseHeld { .. }
             | Self::PositionMoved { .. }
             | Self::PartitionBusy(_) => false,

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::db::Session;
 use crate::error::IndexerError;
+use crate::telemetry::Telemetry;
 
 /// Key of the session lock.
 const LOCK: i64 = 0x6d_7974_6869_6302;
@@ -35,12 +36,13 @@ pub struct Keeper(JoinHandle<()>);
 
 impl Keeper {
     /// Renews several times within `ttl`, and beats for whoever watches the processes (`pipeline.heartbeat`).
-    pub fn spawn(database_url: String, epoch: i64, ttl: Duration) -> Self {
+    pub fn spawn(database_url: String, epoch: i64, ttl: Duration, telemetry: Telemetry) -> Self {
         let every = RENEW.min(ttl / 4);
         Self(tokio::spawn(async move {
             let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
             loop {
-                let error = renew(&database_url, epoch, every, &mut backoff).await;
+                let waits_for = || telemetry.waits_for();
+                let error = renew(&database_url, (epoch, every), &waits_for, &mut backoff).await;
                 tracing::warn!("the lease could not be renewed: {error}");
                 tokio::time::sleep(backoff.pause()).await;
             }
@@ -57,8 +59,8 @@ impl Drop for Keeper {
 /// Renews until something fails.
 async fn renew(
     database_url: &str,
-    epoch: i64,
-    every: Duration,
+    (epoch, every): (i64, Duration),
+    waits_for: &(impl Fn() -> Option<String> + Sync),
     backoff: &mut Backoff,
 ) -> IndexerError {
     let mut session = match Session::open(database_url, "mythic indexer lease").await {
@@ -66,9 +68,10 @@ async fn renew(
         Err(e) => return e,
     };
     loop {
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&epoch];
+        let waits_for = waits_for();
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&epoch, &waits_for];
         let renewed = session.execute(
-            "WITH beat AS (SELECT pipeline.beat('indexer', true, NULL))
+            "WITH beat AS (SELECT pipeline.beat('indexer', $2::text IS NULL, $2))
                  UPDATE pipeline.renewal SET renewed_at = now() FROM beat WHERE epoch = $1",
             &params,
         );

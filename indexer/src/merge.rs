@@ -86,7 +86,10 @@ impl Merge {
                 None => false,
                 Some(hash) => self.root(from, *run, (*slot, *hash), &mut out),
             },
-            Input::Base { .. } | Input::Loss { .. } | Input::Refused { .. } => true,
+            Input::Base { .. }
+            | Input::Calls { .. }
+            | Input::Loss { .. }
+            | Input::Refused { .. } => true,
         };
         if applies {
             out.insert(0, input);
@@ -225,6 +228,7 @@ mod tests {
             filter_hash: vec![3; 32],
             whole,
             accounts: Vec::new(),
+            transactions: false,
         })
     }
 

@@ -1,17 +1,20 @@
 //! The indexer process: takes the lease, lets the pump run, and starts over from the database's positions whenever something
 //! outside fails.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use mythic_support::{Backoff, Throttle};
+use mythic_support::{Backoff, Throttle, life};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::IndexerConfig;
+use crate::config::{IndexerConfig, SourceKind};
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::lease::{self, Keeper};
 use crate::migrate::migrate;
 use crate::pump::Pump;
+use crate::rpc::Tasks;
+use crate::state;
 use crate::telemetry::Telemetry;
 use crate::upkeep::{Bounds, Upkeep};
 use crate::writer::{Mode, Writer};
@@ -22,6 +25,8 @@ const WARNINGS: Duration = Duration::from_secs(10);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a lease held by someone else is looked at.
 const LEASE_POLL: Duration = Duration::from_millis(250);
+/// A transaction has several statements, each of which the server ends after 10 minutes: an indexer that is silent for longer hangs.
+const LONGEST: Duration = Duration::from_secs(3_600);
 /// Runs the indexer until `stop`. Migrates the database first. Waits out whatever passes: Postgres that
 /// restarts, a spool that does not exist yet, another indexer that holds the lease.
 ///
@@ -39,13 +44,15 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
     }
     let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     let warnings = Throttle::new(WARNINGS);
+    let pulse = life::Pulse::new("indexing", LONGEST);
     loop {
+        pulse.beat();
         let began = Instant::now();
-        let error = match session(&config, &telemetry, &stop).await {
+        let error = match session(&config, &telemetry, &pulse, &stop).await {
             Ok(()) => return Ok(()),
             Err(e) if e.is_fatal() => {
                 telemetry.failed(&e);
-                tracing::error!("indexer stops: {e}");
+                tracing::error!(state = e.trouble().as_str(), "indexer stops: {e}");
                 return Err(e);
             }
             Err(e) => e,
@@ -56,7 +63,8 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
             backoff.reset();
         }
         if let Some(more) = warnings.allow() {
-            tracing::warn!(more, "indexer starts over: {error}");
+            let state = error.trouble().as_str();
+            tracing::warn!(state, more, "indexer starts over: {error}");
         }
         if !backoff.wait(&stop).await {
             return Ok(());
@@ -67,6 +75,7 @@ pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), I
 async fn session(
     config: &IndexerConfig,
     telemetry: &Telemetry,
+    pulse: &life::Pulse,
     stop: &CancellationToken,
 ) -> Result<(), IndexerError> {
     migrate(&config.database_url).await?;
@@ -75,7 +84,12 @@ async fn session(
     let lease = loop {
         match lease::acquire(&mut session, ttl).await {
             Ok(lease) => break lease,
-            Err(e @ IndexerError::LeaseHeld { .. }) => telemetry.failed(&e),
+            // One that stands by is up: it takes over when the other dies.
+            Err(e @ IndexerError::LeaseHeld { .. }) => {
+                telemetry.failed(&e);
+                pulse.beat();
+                life::ready();
+            }
             Err(e) => return Err(e),
         }
         tokio::select! {
@@ -83,13 +97,27 @@ async fn session(
             () = tokio::time::sleep(LEASE_POLL) => {}
         }
     };
-    let _keeper = Keeper::spawn(config.database_url.clone(), lease.epoch, ttl);
+    let _keeper = Keeper::spawn(
+        config.database_url.clone(),
+        lease.epoch,
+        ttl,
+        telemetry.clone(),
+    );
     let bounds = Bounds::of(config);
     let _upkeep = Upkeep::spawn(config.database_url.clone(), lease.epoch, bounds);
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     writer.files = Some(config.archive_dir.clone());
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");
+    let tracked = match config.source {
+        SourceKind::Rpc => state::alive::accounts(&mut writer.session, &lease.schema).await?,
+        SourceKind::Spool => HashSet::new(),
+    };
+    let at = (writer.state(), lease.schema.as_str());
+    let (_tasks, fed) = Tasks::start(config, telemetry, at, tracked)?;
     telemetry.working();
-    Pump::new(config, telemetry, &mut writer)?.run(stop).await
+    life::ready();
+    Pump::new(config, telemetry, writer, fed)?
+        .run(pulse, stop)
+        .await
 }

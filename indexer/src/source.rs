@@ -19,7 +19,7 @@ pub type Chunk = (usize, Result<Vec<Item>, SpoolError>);
 
 /// Where the chunks of all spools come in.
 pub fn chunks(spools: usize) -> (mpsc::Sender<Chunk>, mpsc::Receiver<Chunk>) {
-    mpsc::channel(AHEAD * spools)
+    mpsc::channel(AHEAD * spools.max(1))
 }
 
 /// A spool being read. Dropping it stops the thread.
@@ -72,6 +72,10 @@ fn read(
     stopped: &CancellationToken,
 ) -> Result<(), SpoolError> {
     let mut reader = Reader::open(config)?;
+    // It can be read, even if nothing comes for long.
+    if !send(Ok(Vec::new())) {
+        return Ok(());
+    }
     let mut acked: Option<Position> = None;
     loop {
         let ack = *acks.lock().unwrap_or_else(PoisonError::into_inner);

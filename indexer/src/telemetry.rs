@@ -1,16 +1,19 @@
 //! Metrics and health of the indexer.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mythic_http::metrics::{self, Health, ListenError};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
-use serde_json::json;
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::alarms::Kind;
-use crate::error::IndexerError;
+use crate::error::{IndexerError, Trouble};
 
 /// What an indexer measures.
 #[derive(Clone, Debug)]
@@ -34,14 +37,32 @@ pub struct Telemetry {
     pub finalized_slot: IntGauge,
     alarms: IntGaugeVec,
     pub producer_slot: IntGaugeVec,
+    rpc_errors: IntCounterVec,
+    pub heals: IntCounterVec,
     health: Arc<Mutex<State>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
+    /// None while it works; before it does, nothing may be wrong yet.
+    error: Option<(Trouble, String)>,
     working: bool,
-    error: Option<String>,
+    /// What each producer's log waits for; none while it is read.
+    producers: BTreeMap<String, Option<(Trouble, String)>>,
     last_commit: Option<Instant>,
+}
+
+impl State {
+    /// What it waits for, the whole before a part: none of the logs can be read.
+    fn waits_for(&self) -> Option<&(Trouble, String)> {
+        let all = || self.producers.values().all(Option::is_some);
+        let first = || self.producers.values().flatten().next();
+        self.error.as_ref().or_else(|| first().filter(|_| all()))
+    }
+}
+
+fn shown(trouble: &(Trouble, String)) -> Value {
+    json!({"state": trouble.0.as_str(), "error": trouble.1})
 }
 
 impl Telemetry {
@@ -70,9 +91,25 @@ impl Telemetry {
             &["producer"],
         )?;
         registry.register(Box::new(producer_slot.clone()))?;
+        let counters =
+            |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
         Ok(Self {
             alarms,
             producer_slot,
+            rpc_errors: counters(
+                "rpc_errors_total",
+                "Questions to the RPC that failed, and chains that were lost",
+                "kind",
+            )?,
+            heals: counters(
+                "heals_total",
+                "Times that gaps were to be healed",
+                "outcome",
+            )?,
             envelopes: counter("envelopes_total", "Envelopes read")?,
             malformed: counter("malformed_total", "Envelopes that could not be used")?,
             updates: counter("updates_total", "Account updates written")?,
@@ -98,11 +135,7 @@ impl Telemetry {
             processed_slot: gauge("processed_slot", "Head of the processed chain")?,
             confirmed_slot: gauge("confirmed_slot", "Head of the confirmed chain")?,
             finalized_slot: gauge("finalized_slot", "Root")?,
-            health: Arc::new(Mutex::new(State {
-                working: false,
-                error: None,
-                last_commit: None,
-            })),
+            health: Arc::default(),
             registry,
         })
     }
@@ -117,23 +150,42 @@ impl Telemetry {
         }
     }
 
+    /// A question to the RPC failed.
+    pub fn rpc_error(&self, kind: &str) {
+        self.rpc_errors.with_label_values(&[kind]).inc();
+    }
+
     pub fn working(&self) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.working = true;
-        health.error = None;
+        let mut state = self.state();
+        state.working = true;
+        state.error = None;
     }
 
     pub fn failed(&self, error: &IndexerError) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.working = false;
-        health.error = Some(error.to_string());
+        let mut state = self.state();
+        state.working = false;
+        state.error = Some((error.trouble(), error.to_string()));
+    }
+
+    /// How a producer's log is read.
+    pub fn producer(&self, name: &str, error: Option<&IndexerError>) {
+        let error = error.map(|e| (e.trouble(), e.to_string()));
+        self.state().producers.insert(name.to_owned(), error);
     }
 
     pub fn committed(&self) {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last_commit = Some(Instant::now());
+        self.state().last_commit = Some(Instant::now());
+    }
+
+    /// What it waits for, as `pipeline.heartbeat` has it: the word and the message.
+    pub fn waits_for(&self) -> Option<String> {
+        let state = self.state();
+        let (trouble, message) = state.waits_for()?;
+        Some(format!("{}: {message}", trouble.as_str()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves `/metrics` and `/health` until `stop`.
@@ -147,12 +199,28 @@ impl Telemetry {
     }
 
     fn health(&self) -> Health {
-        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
+        let waits = state.waits_for();
+        let producers: BTreeMap<&str, Value> = state
+            .producers
+            .iter()
+            .map(|(name, trouble)| {
+                let reading = || json!({"state": "reading"});
+                (name.as_str(), trouble.as_ref().map_or_else(reading, shown))
+            })
+            .collect();
+        let word = match (waits, state.working) {
+            (Some((trouble, _)), _) => trouble.as_str(),
+            (None, true) => "working",
+            (None, false) => "starting",
+        };
         Health {
-            ok: health.working,
+            ok: state.working && waits.is_none(),
             detail: json!({
-                "error": health.error,
-                "seconds_since_commit": health.last_commit.map(|at| at.elapsed().as_secs_f64()),
+                "state": word,
+                "error": waits.map(|(_, message)| message),
+                "producers": producers,
+                "seconds_since_commit": state.last_commit.map(|at| at.elapsed().as_secs_f64()),
                 "processed_slot": self.processed_slot.get(),
                 "confirmed_slot": self.confirmed_slot.get(),
                 "finalized_slot": self.finalized_slot.get(),

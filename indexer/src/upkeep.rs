@@ -37,7 +37,7 @@ pub(crate) struct Bounds {
     /// Rows that one transaction moves or removes.
     pub batch: i64,
     pub dead_letters: i64,
-    /// Cleared alarms: how many, and for how long.
+    /// Cleared alarms: how many, and for how long. Ended requests to heal stay as long.
     pub alarms: i64,
     pub alarm_days: i32,
 }
@@ -121,11 +121,15 @@ pub(crate) async fn step(
     bounds: &Bounds,
 ) -> Result<bool, IndexerError> {
     let schema = fence(session, epoch).await?;
-    let packed = archive::pack(session, bounds.pack_events, bounds.unpacked_events).await?;
+    let packed =
+        archive::pack(session, &schema, bounds.pack_events, bounds.unpacked_events).await?;
     let rolled = roll_up(session, &schema, bounds).await?;
+    let told = archive::forget_packed(session, bounds.batch).await?;
+    let filed = archive::forget_filed(session, bounds.batch).await?;
     let letters = trim_letters(session, bounds).await?;
     let alarms = trim_alarms(session, bounds).await?;
-    Ok(packed || rolled || letters || alarms)
+    let requests = trim_requests(session, bounds).await?;
+    Ok(packed || rolled || told || filed || letters || alarms || requests)
 }
 
 /// Files one span, and lets partitions go; trouble with the files is an alarm. Says whether there is more to do.
@@ -138,7 +142,9 @@ pub(crate) async fn archive_step(
     let spans = &bounds.spans;
     let done = match archive::file_span(session, &schema, spans).await {
         Ok(true) => Ok(true),
-        Ok(false) => archive::release(session, &schema, spans).await.map(|n| n > 0),
+        Ok(false) => archive::release(session, &schema, spans)
+            .await
+            .map(|n| n > 0),
         Err(e) => Err(e),
     };
     let kind = Kind::Archive.as_str();
@@ -196,13 +202,14 @@ async fn roll_up(
         "WITH due AS (
              SELECT s.bank FROM {schema}.slot s
               WHERE s.status = 3 AND s.accounts = 0 AND s.whole AND NOT s.healed AND NOT s.replaced AND s.last_slot = s.slot
+                AND COALESCE(s.calls, 1) = 1
                 AND s.slot < (SELECT b.slot FROM {schema}.slot b WHERE b.status = 3 ORDER BY b.slot DESC OFFSET $1 LIMIT 1)
                 AND s.parent_blockhash = COALESCE((SELECT p.blockhash FROM {schema}.empty_slot p WHERE p.slot = s.parent_slot),
                     (SELECT p.blockhash FROM {schema}.slot p WHERE p.slot = s.parent_slot AND p.status = 3 LIMIT 1))
               ORDER BY s.slot LIMIT $2),
          gone AS (DELETE FROM {schema}.slot s USING due WHERE s.bank = due.bank RETURNING s.*)
-         INSERT INTO {schema}.empty_slot (bank, slot, block_time, parent_slot, blockhash)
-         SELECT bank, slot, block_time, nullif(parent_slot, slot - 1), blockhash FROM gone"
+         INSERT INTO {schema}.empty_slot (bank, slot, block_time, parent_slot, blockhash, calls)
+         SELECT bank, slot, block_time, nullif(parent_slot, slot - 1), blockhash, calls FROM gone"
     );
     let moved = session
         .execute(&sql, &[&bounds.recent_blocks, &bounds.batch])
@@ -232,6 +239,18 @@ async fn trim_alarms(session: &mut Session, bounds: &Bounds) -> Result<bool, Ind
                     OR (cleared_at IS NOT NULL AND id < (SELECT id FROM pipeline.alarm WHERE cleared_at IS NOT NULL ORDER BY id DESC OFFSET $2 LIMIT 1))
                  LIMIT $3)",
             &[&bounds.alarm_days, &(bounds.alarms - 1).max(0), &bounds.batch],
+        )
+        .await?;
+    Ok(removed as i64 == bounds.batch)
+}
+
+/// Removes requests to heal that ended long ago.
+async fn trim_requests(session: &mut Session, bounds: &Bounds) -> Result<bool, IndexerError> {
+    let removed = session
+        .execute(
+            "DELETE FROM pipeline.heal_request WHERE id IN (
+                 SELECT id FROM pipeline.heal_request WHERE state IN ('done', 'failed') AND changed_at < now() - make_interval(days => $1) LIMIT $2)",
+            &[&bounds.alarm_days, &bounds.batch],
         )
         .await?;
     Ok(removed as i64 == bounds.batch)

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Accounts that are looked at beside the index's in one turn.
-const MAX_UNINDEXED: usize = 2_000;
+pub(crate) const MAX_UNINDEXED: usize = 2_000;
 
 /// Rules of the settler itself; the protocol's are in the jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]

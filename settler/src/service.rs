@@ -10,7 +10,7 @@ use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
 use mythic_http::metrics::{Health, ListenError};
 use mythic_interface::error::MythicError;
 use mythic_postgres::{ConnectionGuard, Manner, connect};
-use mythic_support::{Backoff, Throttle};
+use mythic_support::{Backoff, Throttle, life};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use serde_json::json;
 use solana_keypair::Keypair;
@@ -24,7 +24,7 @@ use crate::{
     chain::{self, Candidates},
     court::{closable_from, output_closable_from},
     database,
-    due::retention_end,
+    due::{MAX_UNINDEXED, retention_end},
     heart::Heart,
     migrate::migrate,
     reconcile::{ChainSide, IndexSide, reconcile},
@@ -56,7 +56,8 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
             Err(error) => tracing::warn!("no metrics: {error}"),
         }
     }
-    let heart = Heart::new(TURN + PAUSE.1 + Duration::from_millis(config.interval_ms));
+    let longest = TURN + PAUSE.1 + Duration::from_millis(config.interval_ms);
+    let (heart, pulse) = (Heart::new(longest), life::Pulse::new("settling", longest));
     let beating = tokio::spawn(
         heart
             .clone()
@@ -89,6 +90,8 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
             Ok(Ok(())) => {
                 service.metrics.working.set(1);
                 heart.turned(None);
+                pulse.beat();
+                life::ready();
                 backoff.reset();
                 tokio::select! {
                     () = sleep(interval) => {}
@@ -101,6 +104,7 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
         };
         service.metrics.working.set(0);
         heart.turned(Some(format!("{error:#}")));
+        pulse.beat();
         if let Some(more) = warnings.allow() {
             tracing::warn!(more, "settling: {error:#}; trying again");
         }
@@ -150,7 +154,7 @@ impl Service {
 
     async fn look(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<()> {
         let Some((now, _)) = database::root(db).await? else {
-            return Ok(());
+            return self.look_at_the_chain(db).await;
         };
         self.metrics
             .finalized_slot
@@ -169,6 +173,11 @@ impl Service {
         self.remember_gone(missing);
         let due = self.rules.due(now, &windows);
         self.send(&due).await;
+        self.look_at_the_chain(db).await
+    }
+
+    /// From time to time: index against chain, and what the index does not know of.
+    async fn look_at_the_chain(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<()> {
         let every = Duration::from_secs(self.config.reconcile_every_s);
         if !every.is_zero()
             && self.compared_at.is_none_or(|at| at.elapsed() >= every)
@@ -292,14 +301,25 @@ impl Service {
         }
     }
 
-    /// Compares index and chain; `false` while the index has not reached the chain's root.
+    /// Compares index and chain; `false` while the index has not reached the chain's root: then what is due is taken from the
+    /// chain alone, so that nobody's money waits for an index that stands still.
     async fn compare(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<bool> {
         let (slot, accounts, windows) = chain::accounts(&self.client).await?;
         let deadline = Instant::now() + Duration::from_secs(10);
         let (gaps, rows) = loop {
             match database::rows(db).await? {
                 Some((root, gaps, rows)) if root >= slot => break (gaps, rows),
-                _ if Instant::now() > deadline => return Ok(false),
+                _ if Instant::now() > deadline => {
+                    let mut due = self.rules.due(slot, &windows);
+                    due.truncate(MAX_UNINDEXED);
+                    tracing::warn!(
+                        slot,
+                        due = due.len(),
+                        "the index is behind the chain: settling from the chain"
+                    );
+                    self.send(&due).await;
+                    return Ok(false);
+                }
                 _ => sleep(Duration::from_millis(200)).await,
             }
         };

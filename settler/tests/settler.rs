@@ -229,6 +229,7 @@ struct Network {
     chain: ChainClient,
     chain_task: JoinHandle<anyhow::Result<()>>,
     indexer: JoinHandle<Result<(), mythic_indexer::IndexerError>>,
+    stop_indexer: CancellationToken,
     settlers: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
@@ -256,7 +257,8 @@ impl Network {
             idle_linger_ms: 50,
             ..IndexerConfig::default()
         };
-        let indexer = tokio::spawn(mythic_indexer::run(indexer, stop.clone()));
+        let stop_indexer = stop.child_token();
+        let indexer = tokio::spawn(mythic_indexer::run(indexer, stop_indexer.clone()));
         eventually("the chain answers", async || {
             chain
                 .slot(Commitment::Finalized)
@@ -272,6 +274,7 @@ impl Network {
             chain,
             chain_task,
             indexer,
+            stop_indexer,
             settlers: Vec::new(),
         }
     }
@@ -320,6 +323,8 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     network.settle(&parties.settler);
     all_is_paid_and_closed(&network.chain, &parties).await;
     the_index_tells_it(network.cluster.url()).await;
+    network.stop_indexer.cancel();
+    a_job_is_refunded_without_an_index(&network.chain, &parties).await;
     network.stop().await;
 }
 
@@ -382,6 +387,21 @@ async fn all_is_paid_and_closed(chain: &ChainClient, parties: &Parties) {
             gone &= chain.account::<Job>(&job).await.unwrap().is_none();
         }
         gone
+    })
+    .await;
+}
+
+/// The index stands still and never hears of this job.
+async fn a_job_is_refunded_without_an_index(chain: &ChainClient, parties: &Parties) {
+    let vault = pda::vault(parties.owner.pubkey());
+    let held = async || {
+        let vault = chain.account::<Vault>(&vault).await.unwrap().unwrap().1;
+        (vault.held.get(), vault.open_jobs.get())
+    };
+    request(chain, parties, 4, false).await;
+    assert_eq!(held().await.1, 1);
+    eventually("what nobody accepted is refunded", async || {
+        held().await == (0, 0)
     })
     .await;
 }

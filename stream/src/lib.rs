@@ -3,11 +3,13 @@
 //!
 //! - [`proto`]: the envelope, generated from `proto/mythic/stream/v1/envelope.proto`
 //! - [`digest`]: the order-free digest of a bank's account updates, carried by its seal
+//! - [`transactions`]: a bank's transactions as bytes
 //! - [`spool`]: writer, reader, positions, acknowledgements
 #![forbid(unsafe_code)]
 
 pub mod digest;
 pub mod spool;
+pub mod transactions;
 
 /// Protobuf types of package `mythic.stream.v1`. Byte fields are `bytes::Bytes`, often slices of
 /// the block a reader read: copy what is kept for long.

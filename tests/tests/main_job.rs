@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
-use mythic_client::pda;
+use mythic_client::{Commitment, ix, pda, sign};
 use mythic_e2e::{Network, chat_node, chat_python};
 use mythic_interface::{
     money::{price, split},
@@ -13,7 +13,9 @@ use mythic_interface::{
 use mythic_model::prompt::PromptFormatter;
 use mythic_wire::evidence::Evidence;
 use serde_json::{Value, json};
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
+use solana_signer::Signer;
 use std::{
     str::FromStr,
     sync::{Arc, Mutex},
@@ -218,6 +220,70 @@ async fn check_views(network: &Network, id: &str, cost: u64) -> Result<()> {
     Ok(())
 }
 
+/// Every call of a settled job's life is in SQL, and one that failed too, with its error's name.
+async fn check_calls(network: &Network, id: &str) -> Result<()> {
+    let chain = network.chain();
+    let key = Pubkey::from_str(id)?;
+    let (_, job) = chain
+        .account::<Job>(&key)
+        .await?
+        .context("the job's account")?;
+    // Nobody can claim it again.
+    let payer = Keypair::new();
+    chain.airdrop(&payer.pubkey(), 1_000_000_000).await?;
+    let again = ix::claim_inference_fee(key, &job);
+    let blockhash = chain.latest_blockhash(Commitment::Finalized).await?.hash;
+    let transaction = sign(&[again], &payer.pubkey(), &[&payer], blockhash)?;
+    chain.send_with(&transaction, true).await?;
+
+    let query = format!(
+        "SELECT name, success, error, signer, accounts->>'job' AS job, arguments, fee_lamports FROM analytics.instruction_calls_finalized
+          WHERE job_key = analytics.key('{id}') AND exact ORDER BY slot, transaction_index, instruction_index"
+    );
+    let mut calls = Vec::new();
+    for _ in 0..300 {
+        calls = network.sql(&query).await?;
+        if calls.last().is_some_and(|call| call["success"] == false) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let names: Vec<&str> = calls
+        .iter()
+        .filter_map(|call| call["name"].as_str())
+        .collect();
+    ensure!(
+        names
+            == [
+                "RequestInference",
+                "SubmitResult",
+                "ClaimInferenceFee",
+                "ClaimInferenceFee"
+            ],
+        "{calls:?}"
+    );
+    ensure!(calls.iter().all(|call| call["job"] == id), "{calls:?}");
+    let (good, failed) = calls.split_at(3);
+    ensure!(
+        good.iter()
+            .all(|call| call["success"] == true && call["error"].is_null()),
+        "{good:?}"
+    );
+    ensure!(
+        failed[0]["error"] == "WrongJobStatus"
+            && failed[0]["signer"] == payer.pubkey().to_string()
+            && number(&failed[0], "fee_lamports")? > 0,
+        "{failed:?}"
+    );
+    let asked = &good[0]["arguments"];
+    ensure!(
+        number(asked, "prompt_tokens")? == u64::from(job.terms.prompt_tokens.get())
+            && number(asked, "price_in_lamports")? == u64::from(job.terms.price_in.get()),
+        "{asked}"
+    );
+    Ok(())
+}
+
 /// Two official clients stream a chat. Returns what they read, and what it cost.
 async fn two_clients(network: &Network) -> Result<([Value; 2], u64)> {
     let python = chat_python(network, "Name three colours.", 24).await?;
@@ -380,6 +446,7 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
     check_job(&network, &own, None)
         .await
         .context("the network's own first job")?;
+    check_calls(&network, &own).await.context("its calls")?;
     let (vault_before, grant_before) = money(&network).await?;
     let seen = watch(&network).await?;
 

@@ -179,6 +179,7 @@ mod tests {
             op: "add".into(),
             entity: entity.map(str::to_owned),
             slot: 1,
+            bank: 1,
             blockhash: "b".into(),
             commitment: "processed".into(),
             payload,

@@ -69,6 +69,38 @@ pub struct Components {
     pub requests: RequestsState,
 }
 
+impl Components {
+    /// Each component with the states that it can be in, and the one that it is in.
+    pub fn states(&self) -> [(&'static str, &'static [&'static str], &'static str); 8] {
+        [
+            ("chain", &["ok", "down"], self.chain.part.state),
+            ("database", &["ok", "down"], self.database.state),
+            (
+                "index",
+                &["ok", "lagging", "stale", "down"],
+                self.index.part.state,
+            ),
+            (
+                "settler",
+                &["ok", "stale", "none", "down"],
+                self.settler.part.state,
+            ),
+            ("alarms", &["ok", "raised", "down"], self.alarms.part.state),
+            ("feed", &["ok", "down"], self.feed.state),
+            (
+                "validators",
+                &["ok", "none_announced", "down"],
+                self.validators.part.state,
+            ),
+            (
+                "fee_payer",
+                &["ok", "low", "down"],
+                self.fee_payer.part.state,
+            ),
+        ]
+    }
+}
+
 /// `ok`, or `down` with the error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Part {
@@ -97,7 +129,8 @@ pub struct ChainState {
     pub slot: Option<u64>,
 }
 
-/// `ok`, `lagging`, `stale` (the indexer has not committed for minutes) or `down`, and where the index stands.
+/// `ok`, `lagging`, `waiting` (`waits_for` says for what), `stale` (the indexer has not committed for minutes, or gave no sign
+/// of life for 30 s) or `down`, and where the index stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct IndexState {
     #[serde(flatten)]

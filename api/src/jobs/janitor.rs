@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt;
 use mythic_client::{ClientError, Commitment, account::decode};
 use mythic_interface::state::Job;
-use mythic_support::Backoff;
+use mythic_support::{Backoff, life::Pulse};
 use solana_pubkey::Pubkey;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,8 @@ use crate::{
 
 /// Longest sleep: the forgetting must not wait for a request.
 const IDLE: Duration = Duration::from_secs(600);
+/// Longest look: a page of attempts, each call to chain and database ending by itself.
+const LOOK: Duration = Duration::from_secs(900);
 /// How often what is past its time is forgotten.
 const FORGET: Duration = Duration::from_secs(3_600);
 /// An open job that has not landed is sent again after so many looks.
@@ -33,7 +35,9 @@ const SENDING: usize = 8;
 pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
     let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(30));
     let mut forgotten: Option<std::time::Instant> = None;
+    let pulse = Pulse::new("looking after jobs", IDLE + LOOK);
     while !stop.is_cancelled() {
+        pulse.beat();
         let pause = match look(&parts).await {
             Ok(pause) => {
                 backoff.reset();

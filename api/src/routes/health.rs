@@ -38,6 +38,8 @@ const LIFE: Duration = Duration::from_secs(1);
 const LAG: u64 = 25;
 /// Seconds without a commit of the indexer, or a comparison of the settler, from which it counts as stale.
 const STALE: i64 = 180;
+/// Seconds without a sign of life of the indexer from which it counts as stale.
+const BEAT: i64 = 30;
 /// Lamports of the fee payer below which a warning is due: a few hundred jobs' fees and rent.
 const LOW_BALANCE: u64 = 100_000_000;
 
@@ -151,7 +153,10 @@ fn describe(app: &App, found: Found) -> Health {
     };
     let lagging = lag.is_none_or(|lag| lag > LAG);
     let is_stale = |seconds: Option<i64>| seconds.is_some_and(|seconds| seconds > STALE);
-    let index_stale = index.as_ref().is_ok_and(|s| is_stale(s.silent_seconds));
+    let index_stale = index.as_ref().is_ok_and(|s| {
+        is_stale(s.silent_seconds) || s.beat_seconds.is_some_and(|seconds| seconds > BEAT)
+    });
+    let index_waits = index.as_ref().is_ok_and(|s| s.waits_for.is_some());
     let compared = reconciliation
         .as_ref()
         .ok()
@@ -168,6 +173,7 @@ fn describe(app: &App, found: Found) -> Health {
     let gaps = index.as_ref().is_ok_and(|s| s.gaps_open.unwrap_or(0) > 0);
     let degraded = lagging
         || index_stale
+        || index_waits
         || settler_state == "stale"
         || !feed
         || validators.announced == 0
@@ -194,10 +200,11 @@ fn describe(app: &App, found: Found) -> Health {
             index: IndexState {
                 part: Part::of(
                     &index,
-                    match (index_stale, lagging) {
-                        (true, _) => "stale",
-                        (false, true) => "lagging",
-                        (false, false) => "ok",
+                    match (index_stale, index_waits, lagging) {
+                        (true, ..) => "stale",
+                        (false, true, _) => "waiting",
+                        (false, false, true) => "lagging",
+                        (false, false, false) => "ok",
                     },
                 ),
                 status: index.unwrap_or_default(),
@@ -228,21 +235,25 @@ fn describe(app: &App, found: Found) -> Health {
     }
 }
 
+/// How all is; what was found less than `LIFE` ago is found again.
+pub(super) async fn found(app: &App) -> Arc<Health> {
+    let mut last = app.edge.probe.last.lock().await;
+    match &*last {
+        Some((at, health)) if at.elapsed() < LIFE => health.clone(),
+        _ => {
+            let health = Arc::new(describe(app, look(app).await));
+            *last = Some((Instant::now(), health.clone()));
+            health
+        }
+    }
+}
+
 /// Components, index lag in slots, open alarms by kind, reconciliation. 200 while requests can be served, else 503.
 #[utoipa::path(get, path = "/health", tag = "operation",
     responses((status = 200, description = "ok or degraded", body = Health),
               (status = 503, description = "down: chain or database have been away for 15 s", body = Health)))]
 pub async fn health(State(app): State<Arc<App>>) -> Response {
-    let mut last = app.edge.probe.last.lock().await;
-    let health = match &*last {
-        Some((at, health)) if at.elapsed() < LIFE => health.clone(),
-        _ => {
-            let health = Arc::new(describe(&app, look(&app).await));
-            *last = Some((Instant::now(), health.clone()));
-            health
-        }
-    };
-    drop(last);
+    let health = found(&app).await;
     match health.status {
         "down" => (
             StatusCode::SERVICE_UNAVAILABLE,

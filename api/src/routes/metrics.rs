@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::header, response::IntoResponse};
 
+use super::health::found;
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
@@ -26,6 +27,8 @@ pub async fn metrics(State(app): State<Arc<App>>) -> ApiResult<impl IntoResponse
             .payer
             .set(i64::try_from(lamports).unwrap_or(i64::MAX));
     }
+    let health = found(&app).await;
+    app.metrics.health(&health);
     let pool = app.pool.status();
     app.metrics
         .pool_in_use

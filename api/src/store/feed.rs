@@ -1,12 +1,18 @@
 //! The feed of changes, as the indexer writes it.
 
+use mythic_projection::{
+    At, archived, base58,
+    feed::{Op, Topic},
+    tell,
+};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::OnceCell;
+use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 use super::Pool;
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult};
 
 /// Rows read from the database at once.
 const PAGE: i64 = 500;
@@ -21,6 +27,8 @@ pub struct FeedEvent {
     /// The account; `None` where the row speaks for a whole bank.
     pub entity: Option<String>,
     pub slot: i64,
+    /// What archived the update, or the bank that the row speaks for.
+    pub bank: i64,
     pub blockhash: String,
     pub commitment: String,
     pub payload: Value,
@@ -52,7 +60,60 @@ pub struct ShownEvent {
     at: String,
 }
 
+fn broken(seq: i64, what: &str) -> ApiError {
+    ApiError::internal(format!(
+        "event {seq} of the feed: {what} is not what the indexer writes"
+    ))
+}
+
 impl FeedEvent {
+    /// As a row of [`EVENTS`] says it.
+    fn of(row: &Row) -> ApiResult<Self> {
+        let seq: i64 = row.get("seq");
+        let slot: i64 = row.get("slot");
+        let topic: String = row.get("topic");
+        let op: String = row.get("op");
+        let (entity, payload) = match row.get::<_, Option<i64>>("first_seq") {
+            Some(first) => {
+                let (last, count): (i64, i32) = (row.get("last_seq"), row.get("count"));
+                let span =
+                    serde_json::json!({"first_seq": first, "last_seq": last, "count": count});
+                (None, span)
+            }
+            None => {
+                let account = archived(row).map_err(|error| broken(seq, &error.to_string()))?;
+                let of = Topic::from_name(&topic).ok_or_else(|| broken(seq, "topic"))?;
+                let at = At {
+                    slot: u64::try_from(slot).map_err(|_| broken(seq, "slot"))?,
+                    ordinal: row.get("ordinal"),
+                    exact: true,
+                };
+                let payload = tell(&account, at, of).ok_or_else(|| broken(seq, "update"))?;
+                (Some(base58(&account.pubkey)), payload)
+            }
+        };
+        let blockhash: Option<[u8; 32]> = row
+            .get::<_, Option<&[u8]>>("blockhash")
+            .map(|hash| hash.try_into().map_err(|_| broken(seq, "blockhash")))
+            .transpose()?;
+        Ok(Self {
+            seq,
+            commitment: Op::from_name(&op)
+                .ok_or_else(|| broken(seq, "op"))?
+                .commitment()
+                .to_owned(),
+            topic,
+            op,
+            entity,
+            slot,
+            bank: row.get("bank"),
+            blockhash: blockhash.as_ref().map(base58).unwrap_or_default(),
+            payload,
+            at: row.get("at"),
+            members: OnceCell::new(),
+        })
+    }
+
     /// As it is shown, for one of the entities that it speaks for.
     pub fn shown(&self, entity: Option<&str>) -> Value {
         serde_json::json!(ShownEvent {
@@ -72,31 +133,51 @@ impl FeedEvent {
 /// Members of a bank read at once.
 const MEMBERS: i64 = 5_000;
 
-/// Every entity that a row of a whole bank speaks for, with what filters look at in its payload.
+/// Columns of an event and of the archived update that it is of; one whose update is not archived any more is left out, which
+/// subscribers are told as a gap.
+const EVENTS: &str = r#"SELECT e.seq, e.topic, e.op, e.slot, e.bank, e.first_seq, e.last_seq, e.count, v.blockhash, a.ordinal,
+       a.pubkey, a.owner, a.lamports, a.signature, a.data, a.write_version, a.account_slot,
+       to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at
+  FROM feed.entry e
+  JOIN archive.event v ON v.id = e.bank
+  LEFT JOIN archive.account a ON a.slot = v.slot AND a.bank = e.bank AND a.ordinal = e.ordinal
+ WHERE (e.ordinal IS NULL OR a.ordinal IS NOT NULL)"#;
+
+/// Every entity that a row of a whole bank speaks for, with what changed.
 pub async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, Value)>> {
     let bound = |name: &str| event.payload.get(name).and_then(Value::as_i64);
     let (Some(first), Some(last)) = (bound("first_seq"), bound("last_seq")) else {
         return Ok(Vec::new());
     };
+    // What completed a bank later archived its updates under a number of its own, so the blockhash says which are the bank's.
+    let sql = format!(
+        "{EVENTS} AND e.seq BETWEEN $1 AND $2 AND e.op = 'add' AND e.topic = $3 AND e.slot = $4
+            AND v.blockhash = (SELECT b.blockhash FROM archive.event b WHERE b.id = $5) ORDER BY e.seq LIMIT $6"
+    );
     let mut members = Vec::new();
     let mut next = first;
     loop {
         let client = pool.get().await?;
+        let statement = client.prepare_cached(&sql).await?;
         let rows = client
             .query(
-                "SELECT seq, entity, jsonb_strip_nulls(jsonb_build_object(
-                        'job', payload->'job', 'validator', payload->'validator', 'submitter', payload->'submitter',
-                        'challenger', payload->'challenger', 'jurors', payload->'jurors', 'owner', payload->'owner',
-                        'model', payload->'model'))
-                   FROM feed.event
-                  WHERE seq BETWEEN $1 AND $2 AND op = 'add' AND topic = $3 AND slot = $4 AND blockhash = $5 AND entity IS NOT NULL
-                  ORDER BY seq LIMIT $6",
-                &[&next, &last, &event.topic, &event.slot, &event.blockhash, &MEMBERS],
+                &statement,
+                &[
+                    &next,
+                    &last,
+                    &event.topic,
+                    &event.slot,
+                    &event.bank,
+                    &MEMBERS,
+                ],
             )
             .await?;
         let full = rows.len() as i64 == MEMBERS;
         next = rows.last().map_or(last, |row| row.get::<_, i64>(0)) + 1;
-        members.extend(rows.iter().map(|row| (row.get(1), row.get(2))));
+        for row in &rows {
+            let told = FeedEvent::of(row)?;
+            members.extend(told.entity.map(|entity| (entity, told.payload)));
+        }
         if !full {
             return Ok(members);
         }
@@ -106,29 +187,10 @@ pub async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, V
 /// The next events after one, up to another; at most a page of them.
 pub async fn events(pool: &Pool, after: i64, through: i64) -> ApiResult<Vec<FeedEvent>> {
     let client = pool.get().await?;
-    let rows = client
-        .query(
-            r#"SELECT seq, topic, op, entity, slot, blockhash, commitment, payload,
-                      to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
-                 FROM feed.event WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3"#,
-            &[&after, &through, &PAGE],
-        )
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| FeedEvent {
-            seq: row.get(0),
-            topic: row.get(1),
-            op: row.get(2),
-            entity: row.get(3),
-            slot: row.get(4),
-            blockhash: row.get(5),
-            commitment: row.get(6),
-            payload: row.get::<_, Option<Value>>(7).unwrap_or(Value::Null),
-            at: row.get(8),
-            members: OnceCell::new(),
-        })
-        .collect())
+    let sql = format!("{EVENTS} AND e.seq > $1 AND e.seq <= $2 ORDER BY e.seq LIMIT $3");
+    let statement = client.prepare_cached(&sql).await?;
+    let rows = client.query(&statement, &[&after, &through, &PAGE]).await?;
+    rows.iter().map(FeedEvent::of).collect()
 }
 
 /// Where the feed stands: number of the newest event, number of the oldest that is kept.

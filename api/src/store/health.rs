@@ -30,6 +30,10 @@ pub struct IndexStatus {
     genesis_hash: Option<String>,
     /// Seconds since `committed_at`.
     pub silent_seconds: Option<i64>,
+    /// What the indexer waits for: the word that the operator's guide explains, a colon, the message. Null while it works.
+    pub waits_for: Option<String>,
+    /// Seconds since the indexer said that it lives.
+    pub beat_seconds: Option<i64>,
 }
 
 /// Open alarms of a kind.
@@ -109,8 +113,9 @@ pub async fn stored(pool: &Pool) -> Result<Stored, String> {
     let (index, alarms, reconciliation) = tokio::join!(
         row(
             &client,
-            "SELECT to_jsonb(s) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - committed_at)::bigint)
-               FROM analytics.pipeline_status s",
+            "SELECT to_jsonb(s) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - committed_at)::bigint,
+                    'waits_for', h.error, 'beat_seconds', extract(epoch FROM now() - h.beat_at)::bigint)
+               FROM analytics.pipeline_status s LEFT JOIN pipeline.heartbeat h ON h.process = 'indexer'",
         ),
         row(
             &client,

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Transaction};
 
 use crate::{
     error::{ApiError, ApiResult},
@@ -78,6 +78,39 @@ pub async fn by_id(client: &Client, id: &str) -> ApiResult<Option<SealedKey>> {
     let sql = "SELECT id, owner, sealed FROM gateway.api_key WHERE id = $1";
     let row = client.query_opt(sql, &[&id]).await?;
     Ok(row.as_ref().map(SealedKey::of))
+}
+
+/// Keeps the keys as they are until the transaction ends; how many gateways gave a sign of life within `seconds`.
+pub async fn lock(
+    transaction: &Transaction<'_>,
+    seconds: u64,
+) -> Result<i64, tokio_postgres::Error> {
+    transaction
+        .batch_execute("LOCK TABLE gateway.instance, gateway.api_key IN EXCLUSIVE MODE")
+        .await?;
+    let sql =
+        "SELECT count(*) FROM gateway.instance WHERE beat_at > now() - $1 * interval '1 second'";
+    let row = transaction.query_one(sql, &[&(seconds as f64)]).await?;
+    Ok(row.get(0))
+}
+
+/// All keys, revoked ones too.
+pub async fn all_sealed(
+    transaction: &Transaction<'_>,
+) -> Result<Vec<SealedKey>, tokio_postgres::Error> {
+    let sql = "SELECT id, owner, sealed FROM gateway.api_key ORDER BY id";
+    let rows = transaction.query(sql, &[]).await?;
+    Ok(rows.iter().map(SealedKey::of).collect())
+}
+
+/// Replaces what is kept of a delegate's secret.
+pub async fn reseal(
+    transaction: &Transaction<'_>,
+    id: &str,
+    sealed: &[u8],
+) -> Result<(), tokio_postgres::Error> {
+    let sql = "UPDATE gateway.api_key SET sealed = $2 WHERE id = $1";
+    transaction.execute(sql, &[&id, &sealed]).await.map(drop)
 }
 
 /// Uses a signature up, at all gateways of this database; false if it was used before. Those that are too old to be valid are forgotten.

@@ -2,19 +2,67 @@
 
 use std::time::{Duration, Instant};
 
+use bytemuck::Zeroable;
 use futures::StreamExt;
+use mythic_interface::{
+    AI_PRECOMPILES_ID,
+    state::{Job, JobStatus},
+};
 use mythic_wire::signed::purpose;
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 
 use crate::harness::{FEED_PLACES, World, within};
 
-/// Writes events as the indexer does: numbers from the counter, one notification. Returns the last number.
-async fn publish(
-    client: &mut tokio_postgres::Client,
-    events: &[(&str, &str, Option<&str>, Value)],
-) -> i64 {
+/// An event: topic, op, and the account that changed with its owner; none of a whole block.
+type Event<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>);
+
+/// 32 bytes of a name.
+fn key(name: &str) -> [u8; 32] {
+    let mut key = [1; 32];
+    key[..name.len()].copy_from_slice(name.as_bytes());
+    key
+}
+
+/// The address of a name.
+fn address(name: &str) -> String {
+    bs58::encode(key(name)).into_string()
+}
+
+/// A job of an owner, submitted in the slot of [`publish`].
+fn job(owner: &str) -> Vec<u8> {
+    let mut job = Job::zeroed();
+    job.header.discriminator = Job::DISCRIMINATOR;
+    job.header.version = 1;
+    job.header.status = JobStatus::Submitted as u8;
+    job.terms.owner = key(owner);
+    job.submitted_slot = 7.into();
+    bytemuck::bytes_of(&job).to_vec()
+}
+
+/// Archives an empty block of a slot; returns its number.
+async fn block(client: &impl tokio_postgres::GenericClient, slot: i64) -> i64 {
+    client
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS archive.account_0 PARTITION OF archive.account FOR VALUES FROM (0) TO (432000)",
+        )
+        .await
+        .unwrap();
+    client
+        .query_one(
+            "INSERT INTO archive.event (id, kind, run, slot, blockhash)
+             SELECT COALESCE(max(id), 0) + 1, 3, '', $1, decode(lpad($1::text, 64, '0'), 'hex') FROM archive.event RETURNING id",
+            &[&slot],
+        )
+        .await
+        .unwrap()
+        .get(0)
+}
+
+/// Writes events as the indexer does: archived updates, numbers from the counter, one notification. Returns the last number.
+async fn publish(client: &mut tokio_postgres::Client, events: &[Event<'_>]) -> i64 {
     let transaction = client.transaction().await.unwrap();
+    let bank = block(&transaction, 7).await;
     let first: i64 = transaction
         .query_one(
             "UPDATE feed.counter SET next = next + $1 RETURNING next - $1",
@@ -23,20 +71,39 @@ async fn publish(
         .await
         .unwrap()
         .get(0);
-    for (seq, (topic, op, entity, payload)) in (first..).zip(events) {
-        let commitment = if *op == "add" {
-            "processed"
-        } else {
-            "confirmed"
-        };
-        let mut payload = payload.clone();
-        if entity.is_none() {
-            payload = json!({"first_seq": first, "last_seq": seq - 1, "count": seq - first});
+    for ((ordinal, seq), (topic, op, account)) in (0i32..).zip(first..).zip(events) {
+        let span = account.is_none().then(|| (first, seq - 1, ordinal));
+        if let Some((name, owner)) = account {
+            let lamports: i64 = if *topic == "network" { 0 } else { 1 };
+            transaction
+                .execute(
+                    "INSERT INTO archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, data)
+                     VALUES (7, $1, $2, 0, 7, $3, $4, $5, $6)",
+                    &[
+                        &bank,
+                        &ordinal,
+                        &&key(name)[..],
+                        &&AI_PRECOMPILES_ID[..],
+                        &&lamports.to_le_bytes()[..],
+                        &job(owner),
+                    ],
+                )
+                .await
+                .unwrap();
         }
         transaction
             .execute(
-                "INSERT INTO feed.event (seq, topic, op, entity, slot, blockhash, commitment, payload) VALUES ($1, $2, $3, $4, 7, 'bank', $5, $6)",
-                &[&seq, topic, op, entity, &commitment, &payload],
+                "INSERT INTO feed.entry (seq, topic, op, slot, bank, ordinal, first_seq, last_seq, count) VALUES ($1, $2, $3, 7, $4, $5, $6, $7, $8)",
+                &[
+                    &seq,
+                    topic,
+                    op,
+                    &bank,
+                    &account.map(|_| ordinal),
+                    &span.map(|span| span.0),
+                    &span.map(|span| span.1),
+                    &span.map(|span| span.2),
+                ],
             )
             .await
             .unwrap();
@@ -50,13 +117,13 @@ async fn publish(
     last
 }
 
-struct Reader {
+pub struct Reader {
     stream: futures::stream::BoxStream<'static, reqwest::Result<Vec<u8>>>,
     parser: mythic_wire::sse::SseParser,
     ready: std::collections::VecDeque<Value>,
 }
 
-async fn subscribe(world: &World, query: &str) -> Reader {
+pub async fn subscribe(world: &World, query: &str) -> Reader {
     let response = reqwest::get(format!("{}/v1/stream?{query}", world.url))
         .await
         .unwrap();
@@ -73,7 +140,8 @@ async fn subscribe(world: &World, query: &str) -> Reader {
 }
 
 impl Reader {
-    async fn next(&mut self) -> Value {
+    /// The next event.
+    pub async fn next(&mut self) -> Value {
         while self.ready.is_empty() {
             let chunk = tokio::time::timeout(Duration::from_secs(20), self.stream.next())
                 .await
@@ -93,30 +161,30 @@ impl Reader {
 fn a_subscriber_sees_history_then_live_without_a_hole() {
     within(|world| async move {
         let mut database = world.database().await;
-        let before = publish(&mut database, &[("jobs", "add", Some("J0"), json!({}))]).await;
+        let before = publish(&mut database, &[("jobs", "add", Some(("J0", "YOU")))]).await;
         publish(
             &mut database,
             &[
-                ("jobs", "add", Some("J1"), json!({})),
-                ("jobs", "add", Some("J2"), json!({})),
+                ("jobs", "add", Some(("J1", "YOU"))),
+                ("jobs", "add", Some(("J2", "YOU"))),
             ],
         )
         .await;
         let mut reader = subscribe(world, &format!("topics=jobs&after={before}")).await;
-        assert_eq!(reader.next().await["entity"], "J1");
-        assert_eq!(reader.next().await["entity"], "J2");
+        assert_eq!(reader.next().await["entity"], address("J1"));
+        assert_eq!(reader.next().await["entity"], address("J2"));
         let last = publish(
             &mut database,
             &[
-                ("jobs", "add", Some("J3"), json!({})),
-                ("network", "add", Some("N"), json!({})),
+                ("jobs", "add", Some(("J3", "YOU"))),
+                ("network", "add", Some(("N", "YOU"))),
             ],
         )
         .await;
         let live = reader.next().await;
         assert_eq!(
             (live["entity"].as_str(), live["seq"].as_i64()),
-            (Some("J3"), Some(last - 1))
+            (Some(address("J3").as_str()), Some(last - 1))
         );
     });
 }
@@ -126,16 +194,16 @@ fn filters_narrow_and_bank_rows_are_told_per_entity() {
     within(|world| async move {
         let mut database = world.database().await;
         let mut all = subscribe(world, "topics=jobs").await;
-        let mut mine = subscribe(world, "owner=ME").await;
+        let mut mine = subscribe(world, &format!("owner={}", address("ME"))).await;
         let events = [
-            ("jobs", "add", Some("A"), json!({"owner": "ME"})),
-            ("jobs", "add", Some("B"), json!({"owner": "YOU"})),
-            ("jobs", "confirm", None, json!({})),
+            ("jobs", "add", Some(("A", "ME"))),
+            ("jobs", "add", Some(("B", "YOU"))),
+            ("jobs", "confirm", None),
         ];
         publish(&mut database, &events).await;
         for (op, entity) in [
-            ("add", json!("A")),
-            ("add", json!("B")),
+            ("add", json!(address("A"))),
+            ("add", json!(address("B"))),
             ("confirm", Value::Null),
         ] {
             let event = all.next().await;
@@ -148,7 +216,7 @@ fn filters_narrow_and_bank_rows_are_told_per_entity() {
             let event = mine.next().await;
             assert_eq!(
                 (event["op"].as_str(), event["entity"].as_str()),
-                (Some(op), Some("A"))
+                (Some(op), Some(address("A").as_str()))
             );
         }
     });
@@ -158,35 +226,87 @@ fn filters_narrow_and_bank_rows_are_told_per_entity() {
 fn a_bank_row_is_told_of_every_member_however_many_there_are() {
     within(|world| async move {
         let mut database = world.database().await;
-        let before = publish(&mut database, &[("jobs", "add", Some("B0"), json!({}))]).await;
-        database
-            .batch_execute(
-                r#"INSERT INTO feed.event (seq, topic, op, entity, slot, blockhash, commitment, payload)
-                   SELECT c.next - 1 + n, 'jobs', 'add', 'M' || n, 8, 'big', 'processed',
-                          jsonb_build_object('owner', CASE n WHEN 20999 THEN 'LAST' ELSE 'YOU' END)
-                     FROM feed.counter c, generate_series(1, 21000) n;
-                   UPDATE feed.counter SET next = next + 21000"#,
-            )
-            .await
-            .unwrap();
-        let span = json!({"first_seq": before + 1, "last_seq": before + 21000, "count": 21000});
+        let before = publish(&mut database, &[("jobs", "add", Some(("B0", "YOU")))]).await;
+        let bank = block(&database, 8).await;
+        let (ours, others) = (job("LAST"), job("YOU"));
         database
             .execute(
-                "WITH c AS (UPDATE feed.counter SET next = next + 1 RETURNING next - 1 AS seq)
-                 INSERT INTO feed.event (seq, topic, op, slot, blockhash, commitment, payload)
-                 SELECT seq, 'jobs', 'confirm', 8, 'big', 'confirmed', $1 FROM c",
-                &[&span],
+                "WITH made AS (
+                    INSERT INTO archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, data)
+                    SELECT 8, $1, n, 0, 8, decode(lpad(to_hex(n), 64, '0'), 'hex'), $2, '\\x0100000000000000',
+                           CASE n WHEN 20999 THEN $3 ELSE $4 END FROM generate_series(1, 21000) n RETURNING ordinal)
+                 INSERT INTO feed.entry (seq, topic, op, slot, bank, ordinal)
+                 SELECT $5 + ordinal, 'jobs', 'add', 8, $1, ordinal FROM made",
+                &[&bank, &&AI_PRECOMPILES_ID[..], &ours, &others, &before],
             )
             .await
             .unwrap();
-        let mut reader = subscribe(world, &format!("owner=LAST&after={before}")).await;
+        database
+            .execute(
+                "INSERT INTO feed.entry (seq, topic, op, slot, bank, first_seq, last_seq, count)
+                 VALUES ($1 + 21001, 'jobs', 'confirm', 8, $2, $1 + 1, $1 + 21000, 21000)",
+                &[&before, &bank],
+            )
+            .await
+            .unwrap();
+        database
+            .batch_execute("UPDATE feed.counter SET next = next + 21001")
+            .await
+            .unwrap();
+        let last = bs58::encode(hex::decode(format!("{:064x}", 20999)).unwrap()).into_string();
+        let query = format!("owner={}&after={before}", address("LAST"));
+        let mut reader = subscribe(world, &query).await;
         for op in ["add", "confirm"] {
             let event = reader.next().await;
             assert_eq!(
                 (event["op"].as_str(), event["entity"].as_str()),
-                (Some(op), Some("M20999"))
+                (Some(op), Some(last.as_str()))
             );
         }
+    });
+}
+
+#[test]
+fn what_the_feed_tells_of_a_job_is_made_from_the_archived_update() {
+    within(|world| async move {
+        let mut database = world.database().await;
+        let mut reader = subscribe(world, "topics=results").await;
+        publish(&mut database, &[("results", "add", Some(("P", "ME")))]).await;
+        let event = reader.next().await;
+        let payload = &event["payload"];
+        assert_eq!(
+            (&payload["id"], &payload["owner"], &payload["status"]),
+            (
+                &json!(address("P")),
+                &json!(address("ME")),
+                &json!("submitted")
+            )
+        );
+        assert_eq!(payload["submitted_slot"], 7);
+        assert_eq!(event["commitment"], "processed");
+    });
+}
+
+#[test]
+fn an_event_whose_update_is_not_archived_any_more_is_a_gap() {
+    within(|world| async move {
+        let mut database = world.database().await;
+        let before = publish(&mut database, &[("jobs", "add", Some(("G0", "YOU")))]).await;
+        let lost = publish(&mut database, &[("jobs", "add", Some(("G1", "YOU")))]).await;
+        database
+            .execute(
+                "DELETE FROM archive.account WHERE (bank, ordinal) = (SELECT bank, ordinal FROM feed.entry WHERE seq = $1)",
+                &[&lost],
+            )
+            .await
+            .unwrap();
+        publish(&mut database, &[("jobs", "add", Some(("G2", "YOU")))]).await;
+        let mut reader = subscribe(world, &format!("topics=jobs&after={before}")).await;
+        assert_eq!(
+            reader.next().await["gap"],
+            json!({"from": lost, "to": lost})
+        );
+        assert_eq!(reader.next().await["entity"], address("G2"));
     });
 }
 
@@ -194,15 +314,15 @@ fn a_bank_row_is_told_of_every_member_however_many_there_are() {
 fn the_websocket_says_the_same_and_expired_history_is_410() {
     within(|world| async move {
         let mut database = world.database().await;
-        let before = publish(&mut database, &[("results", "add", Some("R0"), json!({}))]).await;
-        publish(&mut database, &[("results", "add", Some("R1"), json!({}))]).await;
+        let before = publish(&mut database, &[("results", "add", Some(("R0", "YOU")))]).await;
+        publish(&mut database, &[("results", "add", Some(("R1", "YOU")))]).await;
         let url = format!(
             "{}/ws?topics=results&after={before}",
             world.url.replace("http", "ws")
         );
         let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
         let mut seen = Vec::new();
-        publish(&mut database, &[("results", "add", Some("R2"), json!({}))]).await;
+        publish(&mut database, &[("results", "add", Some(("R2", "YOU")))]).await;
         while seen.len() < 2 {
             if let tokio_tungstenite::tungstenite::Message::Text(text) =
                 socket.next().await.unwrap().unwrap()
@@ -210,7 +330,7 @@ fn the_websocket_says_the_same_and_expired_history_is_410() {
                 seen.push(serde_json::from_str::<Value>(text.as_str()).unwrap()["entity"].clone());
             }
         }
-        assert_eq!(seen, [json!("R1"), json!("R2")]);
+        assert_eq!(seen, [json!(address("R1")), json!(address("R2"))]);
         database
             .execute("UPDATE feed.counter SET oldest = $1", &[&(before + 1)])
             .await

@@ -571,7 +571,7 @@ async fn postgres(dir: &Path) -> (std::process::Child, String) {
     };
     let script = format!(
         "cd '{home}'; {drop} '{bin}/initdb' -D data -U mythic -A trust -E UTF8 --no-locale --no-sync >initdb.log 2>&1; \
-         {drop} '{bin}/postgres' -D data -k '{home}' -c listen_addresses= -c fsync=off -c max_connections=200 >log 2>&1 & pg=$!; \
+         {drop} '{bin}/postgres' -D data -k '{home}' -c listen_addresses= -c fsync=off -c max_connections=200 -c track_commit_timestamp=on >log 2>&1 & pg=$!; \
          read end; kill -INT $pg; wait $pg; cd /; rm -rf '{dir}'",
         home = home.display(),
         bin = bin.display(),

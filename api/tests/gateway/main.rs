@@ -10,6 +10,7 @@ mod feed;
 mod harness;
 mod hostile;
 mod keys;
+mod latency;
 mod manners;
 mod money;
 mod own;

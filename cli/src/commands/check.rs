@@ -288,6 +288,57 @@ mod tests {
         assert_eq!(config.rooted_lag, DevnetConfig::default().rooted_lag);
     }
 
+    /// What is commented out in an example of a configuration stands for what has to be there; files are those of another machine.
+    fn filled(text: &str, file: &Path) -> String {
+        let examples = [
+            "[[",
+            "name = ",
+            "identity = ",
+            "gguf = ",
+            "path = ",
+            "dir = ",
+        ];
+        let lines = text.lines().map(|line| {
+            let example = line
+                .strip_prefix("# ")
+                .filter(|rest| examples.iter().any(|start| rest.starts_with(start)));
+            let line = example.unwrap_or(line);
+            match line.split_once(" = \"") {
+                Some(("identity", _)) => format!("identity = \"{}\"", "ab".repeat(32)),
+                Some((key @ ("path" | "operator_keypair" | "authority_keypair"), _)) => {
+                    format!("{key} = {:?}", file.display().to_string())
+                }
+                _ => line.to_owned(),
+            }
+        });
+        lines.map(|line| line + "\n").collect()
+    }
+
+    #[test]
+    fn the_configurations_in_the_packages_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key.json");
+        std::fs::write(&key, "[]").unwrap();
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config");
+        let take = |name: &str| {
+            let text = std::fs::read_to_string(examples.join(format!("{name}.toml"))).unwrap();
+            let file = dir.path().join(format!("{name}.toml"));
+            std::fs::write(&file, filled(&text, &key)).unwrap();
+            file
+        };
+        let gateway: GatewayConfig = config::load(Some(&take("gateway"))).unwrap();
+        assert_eq!(gateway.models.len(), 1);
+        let indexer: IndexerConfig = config::load(Some(&take("indexer"))).unwrap();
+        assert_eq!(indexer.more_spools.len(), 1);
+        let settler: SettlerConfig = config::load(Some(&take("settler"))).unwrap();
+        assert!(settler.keypair_path.starts_with("/run/credentials"));
+        for name in ["node", "verify"] {
+            let told: Told = config::load(Some(&take(name))).unwrap();
+            assert_eq!(told.node.models.len(), 1, "{name}");
+            assert_eq!(told.node.accept_jobs, name == "node");
+        }
+    }
+
     #[test]
     fn unknown_keys_and_bad_values_are_refused_by_name() {
         let message = format!("{:#}", load("slotms = 50").unwrap_err());

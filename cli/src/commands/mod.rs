@@ -9,6 +9,7 @@ pub mod credit;
 pub mod disputes;
 pub mod doctor;
 pub mod export;
+pub mod gateway;
 pub mod grant;
 pub mod init;
 pub mod jobs;

@@ -17,12 +17,16 @@ const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration:
 /// The server ends a session that leaves a transaction open for this long.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 
+/// Settings of a session that moves many rows at once.
+const BULK: &str = "-c work_mem=64MB";
+
 /// How a connection behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manner {
     name: String,
     statement_timeout: Duration,
     idle_in_transaction: Duration,
+    bulk: bool,
 }
 
 impl Manner {
@@ -32,6 +36,7 @@ impl Manner {
             name: name.into(),
             statement_timeout: Duration::from_secs(60),
             idle_in_transaction: IDLE_IN_TRANSACTION,
+            bulk: false,
         }
     }
 
@@ -47,8 +52,16 @@ impl Manner {
         self
     }
 
-    /// Sets a configuration up; settings of the URL's own `options` come last and so take precedence.
+    /// The session moves many rows at once: sorts have room in memory.
+    pub fn bulk(mut self) -> Self {
+        self.bulk = true;
+        self
+    }
+
+    /// Sets a configuration up, without compilation of plans, which costs queries over wide views seconds and gains them
+    /// nothing; settings of the URL's own `options` come last and so take precedence.
     pub(crate) fn apply(&self, config: &mut tokio_postgres::Config) {
+        let bulk = if self.bulk { BULK } else { "" };
         let theirs = config.get_options().unwrap_or_default().to_owned();
         config
             .application_name(&self.name)
@@ -60,7 +73,7 @@ impl Manner {
             .tcp_user_timeout(UNACKNOWLEDGED)
             .options(format!(
                 "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c timezone=UTC \
-                 -c client_min_messages=warning -c search_path=pg_catalog {theirs}",
+                 -c jit=off -c client_min_messages=warning -c search_path=pg_catalog {bulk} {theirs}",
                 self.statement_timeout.as_millis(),
                 self.idle_in_transaction.as_millis(),
             ));

@@ -9,8 +9,8 @@ use std::io::{self, Read, Write};
 use super::event::ArchivedEvent;
 use crate::projection::Account;
 
-/// The longest byte string that is read: an account's data is at most 10 MiB.
-const LONGEST: u64 = 64 << 20;
+/// The longest byte string that is read: the transactions of a block take 64 MiB and one more, the data of an account 10 MiB.
+const LONGEST: u64 = 128 << 20;
 
 const OTHER_RUN: u16 = 1;
 const BLOCKHASH: u16 = 1 << 1;
@@ -23,6 +23,7 @@ const OTHER_DIGEST: u16 = 1 << 7;
 const FILTER: u16 = 1 << 8;
 const OTHER_FILTER: u16 = 1 << 9;
 const DETAIL: u16 = 1 << 10;
+const BODY: u16 = 1 << 11;
 
 /// What an event is written against: the one before it.
 #[derive(Debug)]
@@ -67,7 +68,8 @@ impl Codec {
             | set(OTHER_DIGEST, differs(&event.digest, &self.digest))
             | set(FILTER, event.filter_hash.is_some())
             | set(OTHER_FILTER, differs(&event.filter_hash, &self.filter))
-            | set(DETAIL, event.detail.is_some());
+            | set(DETAIL, event.detail.is_some())
+            | set(BODY, !event.body.is_empty());
         out.write_all(&[event.kind as u8])?;
         out.write_all(&flags.to_le_bytes())?;
         signed(out, event.slot.wrapping_sub(self.slot))?;
@@ -93,11 +95,17 @@ impl Codec {
                 last.clone_from(value);
             }
         }
-        for hash in [&event.parent_blockhash, &event.blockhash].into_iter().flatten() {
+        for hash in [&event.parent_blockhash, &event.blockhash]
+            .into_iter()
+            .flatten()
+        {
             bytes(out, hash)?;
         }
         if let Some(detail) = &event.detail {
             bytes(out, detail.as_bytes())?;
+        }
+        if !event.body.is_empty() {
+            bytes(out, &event.body)?;
         }
         self.slot = event.slot;
         self.next += 1;
@@ -141,6 +149,10 @@ impl Codec {
             .map(String::from_utf8)
             .transpose()
             .map_err(|_| damaged("a text that is none"))?;
+        let body = match has(BODY) {
+            true => read_bytes(from)?,
+            false => Vec::new(),
+        };
         let id = self.next;
         (self.slot, self.next) = (slot, id + 1);
         Ok(ArchivedEvent {
@@ -158,6 +170,7 @@ impl Codec {
             digest: has(DIGEST).then(|| self.digest.clone()),
             filter_hash: has(FILTER).then(|| self.filter.clone()),
             detail,
+            body,
         })
     }
 }
@@ -282,27 +295,43 @@ mod tests {
         // Few values, so that some repeat.
         let few = || option::of(vec(0u8..2, 0..2));
         let one = (
-            (0i16..12, vec(0u8..2, 0..3), any::<i64>(), any::<u32>()),
-            (hash(), option::of(any::<i64>()), hash(), option::of(any::<i64>())),
-            (0i32..=i32::MAX, any::<bool>(), few(), few(), option::of(".{0,9}")),
+            (0i16..13, vec(0u8..2, 0..3), any::<i64>(), any::<u32>()),
+            (
+                hash(),
+                option::of(any::<i64>()),
+                hash(),
+                option::of(any::<i64>()),
+            ),
+            (
+                0i32..=i32::MAX,
+                any::<bool>(),
+                few(),
+                few(),
+                option::of(".{0,9}"),
+                vec(any::<u8>(), 0..9),
+            ),
         );
         vec(one, 0..20).prop_map(|rows| {
-            let events = rows.into_iter().zip(7i64..).map(|((a, b, c), id)| ArchivedEvent {
-                id,
-                kind: a.0,
-                run: a.1,
-                slot: a.2,
-                generation: a.3.into(),
-                blockhash: b.0,
-                parent_slot: b.1,
-                parent_blockhash: b.2,
-                block_seconds: b.3,
-                accounts: c.0,
-                whole: c.1,
-                digest: c.2,
-                filter_hash: c.3,
-                detail: c.4,
-            });
+            let events = rows
+                .into_iter()
+                .zip(7i64..)
+                .map(|((a, b, c), id)| ArchivedEvent {
+                    id,
+                    kind: a.0,
+                    run: a.1,
+                    slot: a.2,
+                    generation: a.3.into(),
+                    blockhash: b.0,
+                    parent_slot: b.1,
+                    parent_blockhash: b.2,
+                    block_seconds: b.3,
+                    accounts: c.0,
+                    whole: c.1,
+                    digest: c.2,
+                    filter_hash: c.3,
+                    detail: c.4,
+                    body: c.5,
+                });
             events.collect()
         })
     }
@@ -351,6 +380,9 @@ mod tests {
             ..ArchivedEvent::default()
         };
         let error = Codec::new(2).write(&mut Vec::new(), &event).unwrap_err();
-        assert!(error.to_string().contains("event 3 follows event 1"), "{error}");
+        assert!(
+            error.to_string().contains("event 3 follows event 1"),
+            "{error}"
+        );
     }
 }

@@ -7,13 +7,16 @@ use tokio_postgres::Row;
 use crate::alarms::Kind;
 use crate::error::IndexerError;
 use crate::holder::{BaseAccounts, Input, SealedBank};
-use crate::plan::kind;
+use crate::plan::{detail, kind};
 use crate::projection::Account;
 use crate::tree::{BankId, Hash};
 
 /// Columns of `archive.event`, in the order in which [`ArchivedEvent::of`] reads them by name.
 pub(super) const COLUMNS: &str = "id, kind, run, slot, generation, blockhash, parent_slot, parent_blockhash, \
      extract(epoch FROM block_time)::bigint AS block_seconds, accounts, whole, digest, filter_hash, detail";
+
+/// What the transactions of a bank are taken for, in account updates.
+const CALLS_WEIGHT: i64 = 5_000;
 
 /// An event as it is archived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(crate) struct ArchivedEvent {
     pub digest: Option<Vec<u8>>,
     pub filter_hash: Option<Vec<u8>>,
     pub detail: Option<String>,
+    /// The transactions of a bank, once they are read: those of a pack lie beside it (`archive.transactions`).
+    pub body: Vec<u8>,
 }
 
 impl ArchivedEvent {
@@ -52,12 +57,22 @@ impl ArchivedEvent {
             digest: row.get("digest"),
             filter_hash: row.get("filter_hash"),
             detail: row.get("detail"),
+            body: Vec::new(),
         }
     }
 
     /// Account updates may be archived under its slot.
     pub fn has_content(&self) -> bool {
         matches!(self.kind, kind::BANK | kind::BASE)
+    }
+
+    /// Account updates' worth of what is read with it. A base's come apart.
+    pub fn weight(&self) -> i64 {
+        match self.kind {
+            kind::BASE => 0,
+            kind::CALLS => CALLS_WEIGHT,
+            _ => self.accounts.into(),
+        }
     }
 
     fn slot(&self) -> u64 {
@@ -74,12 +89,13 @@ impl ArchivedEvent {
         let broken = |what: &str| {
             IndexerError::Broken(format!("archived event {id}: its {what} can't be read"))
         };
-        let opt_hash = |bytes: &Option<Vec<u8>>, what: &str| -> Result<Option<Hash>, IndexerError> {
-            let bytes = bytes.as_deref();
-            bytes
-                .map(|hash| hash.try_into().map_err(|_| broken(what)))
-                .transpose()
-        };
+        let opt_hash =
+            |bytes: &Option<Vec<u8>>, what: &str| -> Result<Option<Hash>, IndexerError> {
+                let bytes = bytes.as_deref();
+                bytes
+                    .map(|hash| hash.try_into().map_err(|_| broken(what)))
+                    .transpose()
+            };
         // What a base holds is read when its time comes.
         if self.kind != kind::BASE && accounts.len() as i64 != i64::from(self.accounts) {
             return Err(IndexerError::Broken(format!(
@@ -94,7 +110,7 @@ impl ArchivedEvent {
         let parent_hash = opt_hash(&self.parent_blockhash, "parent_blockhash")?;
         let parent_slot = self.parent_slot();
         let generation = self.generation as u32;
-        let detail = self.detail.unwrap_or_default();
+        let said = self.detail.unwrap_or_default();
         Ok(match self.kind {
             kind::RUN_START => Input::RunStart {
                 run,
@@ -128,7 +144,18 @@ impl ArchivedEvent {
                 filter_hash: Vec::new(),
                 whole: self.whole,
                 accounts,
+                transactions: said == detail::TRANSACTIONS,
             }),
+            kind::CALLS => Input::Calls {
+                run,
+                generation,
+                id: BankId {
+                    slot,
+                    hash: hash.ok_or_else(|| broken("blockhash"))?,
+                },
+                whole: self.whole,
+                body: self.body.into(),
+            },
             kind::CONFIRMED => Input::Confirmed { run, slot, hash },
             kind::ROOTED => Input::Rooted {
                 run,
@@ -140,7 +167,7 @@ impl ArchivedEvent {
                 run,
                 slot,
                 generation,
-                reason: detail,
+                reason: said,
             },
             kind::RESET => Input::Reset {
                 run,
@@ -152,10 +179,10 @@ impl ArchivedEvent {
                 first: slot,
                 last: slot,
                 count: 0,
-                reason: detail,
+                reason: said,
             },
             kind::RUN_END => Input::RunEnd { run },
-            kind::REFUSED => refused(run, slot, &detail).ok_or_else(|| broken("detail"))?,
+            kind::REFUSED => refused(run, slot, &said).ok_or_else(|| broken("detail"))?,
             other => {
                 return Err(IndexerError::Broken(format!(
                     "archived event {id} is of unknown kind {other}"

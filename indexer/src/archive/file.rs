@@ -103,7 +103,7 @@ impl FileWriter {
             *last = Some(last.map_or(event.slot, |slot| slot.max(event.slot)));
         }
         self.open = event.accounts;
-        self.raw_bytes += 100;
+        self.raw_bytes += 100 + event.body.len() as u64;
         Ok(())
     }
 
@@ -139,7 +139,10 @@ impl FileWriter {
             mut file,
             hash,
             bytes,
-        } = out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        } = out
+            .finish()?
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         header.body_bytes = bytes;
         header.body_sha256 = hex::encode(hash.finalize());
         let mut head = MAGIC.to_vec();
@@ -239,8 +242,18 @@ pub(super) fn verify(path: &Path) -> io::Result<Sealed> {
             last = Some(last.map_or(event.slot, |slot: i64| slot.max(event.slot)));
         }
     }
-    let counted = (updates, first, last, header.first_event + header.events as i64 - 1);
-    let said = (header.updates, header.first_slot, header.last_slot, header.last_event);
+    let counted = (
+        updates,
+        first,
+        last,
+        header.first_event + header.events as i64 - 1,
+    );
+    let said = (
+        header.updates,
+        header.first_slot,
+        header.last_slot,
+        header.last_event,
+    );
     if counted != said {
         return Err(damaged("its events are not those that its head tells of"));
     }
@@ -355,7 +368,11 @@ mod tests {
         let mut reader = FileReader::open(&path).unwrap();
         assert_eq!(reader.event().unwrap().unwrap().id, 4);
         assert_eq!(reader.account().unwrap().unwrap(), account(4));
-        assert_eq!(reader.event().unwrap().unwrap().id, 5, "the rest is passed over");
+        assert_eq!(
+            reader.event().unwrap().unwrap().id,
+            5,
+            "the rest is passed over"
+        );
         assert!(!dir.path().join(name(4)).with_extension("part").exists());
     }
 
@@ -372,7 +389,10 @@ mod tests {
             let (_, changed) = hash(&path).unwrap();
             assert_ne!(changed, sealed.sha256, "byte {place}");
             // Of a head that was changed into another valid one only the manifest can tell.
-            assert!(place < HEAD || verify(&path).is_err(), "byte {place} was changed unseen");
+            assert!(
+                place < HEAD || verify(&path).is_err(),
+                "byte {place} was changed unseen"
+            );
         }
         for length in [0, 17, HEAD, good.len() - 1] {
             fs::write(&path, &good[..length]).unwrap();

@@ -107,11 +107,9 @@ impl Listed {
     pub(super) fn look(&self, dir: &Path) -> FileState {
         match std::fs::metadata(self.path(dir)) {
             Ok(found) if found.len() as i64 == self.bytes => FileState::Good,
-            Ok(found) => FileState::Damaged(format!(
-                "it has {} bytes, not {}",
-                found.len(),
-                self.bytes
-            )),
+            Ok(found) => {
+                FileState::Damaged(format!("it has {} bytes, not {}", found.len(), self.bytes))
+            }
             Err(e) => unreadable(&e),
         }
     }

@@ -12,10 +12,10 @@ mod span;
 
 pub use file::Header;
 pub use manifest::{FileReport, FileState, archive_files};
+pub(crate) use pack::{forget_packed, pack};
 pub use read::archived_update;
-pub(crate) use pack::pack;
 pub(crate) use read::{BaseParts, Reader, base_has};
-pub(crate) use span::{Spans, file_span, release};
+pub(crate) use span::{Spans, file_span, forget_filed, release};
 
 use crate::db::Session;
 use crate::error::IndexerError;

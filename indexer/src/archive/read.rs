@@ -1,7 +1,7 @@
 //! Reads the archive from any event on, in order: the files first, then packs, then rows. Every event comes from one place, whatever is
 //! in two.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use mythic_interface::state::Key;
@@ -114,18 +114,21 @@ impl Reader {
         let mut updates = 0;
         let fitting = events.iter().take_while(|event| {
             let fits = updates == 0 || updates < CHUNK_UPDATES;
-            updates += weight(event);
+            updates += event.weight();
             fits
         });
         let count = fitting.count();
         events.truncate(count);
+        transactions(session, &mut events).await?;
         let mut content = content(session, &events, |event| event.kind != kind::BASE).await?;
         let inputs = events.into_iter().map(|event| {
             let id = event.id;
             let accounts = content.remove(&id).unwrap_or_default();
             Ok((id, event.input(accounts)?))
         });
-        inputs.collect::<Result<_, IndexerError>>().map(Found::Inputs)
+        inputs
+            .collect::<Result<_, IndexerError>>()
+            .map(Found::Inputs)
     }
 
     fn turn_to(&mut self, listed: &Listed, from: i64) -> Result<(), IndexerError> {
@@ -146,7 +149,7 @@ impl Reader {
             let Some(event) = open.event()? else {
                 break;
             };
-            updates += weight(&event);
+            updates += event.weight();
             let accounts = match event.kind {
                 kind::BASE => Vec::new(),
                 _ => open.accounts()?,
@@ -154,14 +157,6 @@ impl Reader {
             inputs.push((event.id, event.input(accounts)?));
         }
         Ok(inputs)
-    }
-}
-
-/// Updates that are read with an event.
-fn weight(event: &ArchivedEvent) -> i64 {
-    match event.kind {
-        kind::BASE => 0,
-        _ => event.accounts.into(),
     }
 }
 
@@ -209,6 +204,30 @@ async fn events(session: &mut Session, from: i64) -> Result<Vec<ArchivedEvent>, 
     );
     let rows = session.query(&sql, &[&from]).await?;
     Ok(rows.iter().map(ArchivedEvent::of).collect())
+}
+
+/// Adds the transactions of those events that have some, and are in the database.
+pub(super) async fn transactions(
+    session: &mut Session,
+    events: &mut [ArchivedEvent],
+) -> Result<(), IndexerError> {
+    let calls = events.iter().filter(|event| event.kind == kind::CALLS);
+    let ids: Vec<i64> = calls.map(|event| event.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let found = session
+        .query(
+            "SELECT event, body FROM archive.transactions WHERE event = ANY($1)",
+            &[&ids],
+        )
+        .await?;
+    let mut bodies: HashMap<i64, Vec<u8>> =
+        found.iter().map(|row| (row.get(0), row.get(1))).collect();
+    for event in events {
+        event.body = bodies.remove(&event.id).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// The account updates of events that are in the database.

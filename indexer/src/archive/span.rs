@@ -93,7 +93,10 @@ pub(crate) async fn file_span(
         updates = sealed.header.updates,
         bytes = sealed.bytes,
         "a span of the archive is in {}",
-        spans.dir.join(super::file::name(sealed.header.first_event)).display()
+        spans
+            .dir
+            .join(super::file::name(sealed.header.first_event))
+            .display()
     );
     Ok(true)
 }
@@ -172,11 +175,14 @@ async fn write(
                 file = large(session, spans, file, event).await?;
                 continue;
             }
-            let (mut chunk, mut updates) = (vec![event], 0);
-            while let Some(next) = events.next_if(|next| next.accounts + updates <= CHUNK) {
-                updates += next.accounts;
+            let held = |event: &ArchivedEvent| event.weight().max(event.accounts.into());
+            let mut updates = held(&event);
+            let mut chunk = vec![event];
+            while let Some(next) = events.next_if(|next| held(next) + updates <= i64::from(CHUNK)) {
+                updates += held(&next);
                 chunk.push(next);
             }
+            read::transactions(session, &mut chunk).await?;
             let mut content = read::content(session, &chunk, |_| true).await?;
             let put = move || {
                 for event in &chunk {
@@ -224,6 +230,18 @@ async fn large(
         file = apart(put, &spans.dir).await?;
     }
     Ok(file)
+}
+
+/// Removes transactions that are in files. Says whether more may be.
+pub(crate) async fn forget_filed(session: &mut Session, batch: i64) -> Result<bool, IndexerError> {
+    let removed = session
+        .execute(
+            "DELETE FROM archive.transactions WHERE event IN (
+                 SELECT event FROM archive.transactions WHERE event <= (SELECT max(last_event) FROM archive.file) ORDER BY event LIMIT $1)",
+            &[&batch],
+        )
+        .await?;
+    Ok(removed as i64 == batch)
 }
 
 /// How the database has a partition.
@@ -291,7 +309,7 @@ async fn in_files(
             AND NOT EXISTS (SELECT FROM archive.event WHERE kind = 2 AND slot BETWEEN $1 AND $2)
             AND NOT EXISTS (SELECT FROM {schema}.head WHERE base_event IS NOT NULL AND base_slot BETWEEN $1 AND $2)
             AND NOT EXISTS (SELECT FROM archive.file WHERE last_slot >= $1 AND first_slot <= $2
-                               AND last_event >= (SELECT min(bank) FROM feed.bank_topic))"
+                               AND last_event >= feed.oldest_event())"
     );
     let rows = session.query(&sql, &[&first, &last]).await?;
     if !rows.first().is_some_and(|row| row.get(0)) {

@@ -1,5 +1,7 @@
 //! What the projection is fed with.
 
+use bytes::Bytes;
+
 use super::accounts::BaseAccounts;
 use crate::alarms::Kind;
 use crate::projection::Account;
@@ -26,6 +28,15 @@ pub enum Input {
         accounts: BaseAccounts,
     },
     Bank(SealedBank),
+    /// The transactions of a sealed bank that call our program, see [`mythic_stream::transactions`].
+    Calls {
+        run: [u8; 16],
+        generation: u32,
+        id: BankId,
+        /// They are all here.
+        whole: bool,
+        body: Bytes,
+    },
     Reset {
         run: [u8; 16],
         slot: u64,
@@ -77,4 +88,6 @@ pub struct SealedBank {
     /// As many updates are here as the producer offered, and they are the ones that it summed up; if not, `accounts` is empty.
     pub whole: bool,
     pub accounts: Vec<Account>,
+    /// Its transactions are streamed too: an [`Input::Calls`] says if there are any, or if some are missing.
+    pub transactions: bool,
 }

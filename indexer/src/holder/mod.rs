@@ -6,6 +6,7 @@
 //! fills the holder. Beyond a bound of memory what is held waits on disk.
 
 mod accounts;
+mod calls;
 mod fields;
 mod held;
 mod input;
@@ -20,7 +21,7 @@ use std::path::Path;
 
 use mythic_stream::digest::BankDigest;
 use mythic_stream::proto::{
-    AccountUpdate, BaseEnd, Envelope, Event, SlotSeal, SlotStatus, SlotUpdate, Start,
+    AccountUpdate, BaseEnd, Envelope, Event, LossReason, SlotSeal, SlotStatus, SlotUpdate, Start,
 };
 use mythic_stream::spool::{Position, Unreadable};
 
@@ -29,11 +30,13 @@ use crate::projection::Account;
 use crate::tree::BankId;
 
 pub use accounts::{BaseAccounts, Parts};
+use calls::HeldCalls;
 pub use fields::Malformed;
 use fields::{hash, opt_hash};
 use held::{Newest, Updates};
 pub use input::{Input, SealedBank};
 use run::Run;
+pub(crate) use run::expected_filter;
 
 use spill::SpillDir;
 
@@ -59,6 +62,7 @@ struct HeldBase {
 pub struct Holder {
     banks: BTreeMap<(u64, u32), HeldBank>,
     base: Option<HeldBase>,
+    calls: HeldCalls,
     run: Option<Run>,
     max_bytes: usize,
     spill: SpillDir,
@@ -70,6 +74,7 @@ impl Holder {
         Self {
             banks: BTreeMap::new(),
             base: None,
+            calls: HeldCalls::default(),
             run: None,
             max_bytes,
             spill: SpillDir::new(spill_dir),
@@ -99,10 +104,12 @@ impl Holder {
     /// Where a restart has to read from; `next` is where the log is read up to.
     pub fn resume(&self, next: Position) -> Position {
         // What opens the run decides whether its base may be believed.
-        let base = self.base.as_ref().and(self.run.as_ref()).map(|r| r.first);
+        let run = self.run.as_ref();
+        let opening = run.filter(|run| self.base.is_some() || run.awaits_base());
         let banks = self.banks.values().map(|b| b.first);
         banks
-            .chain(base)
+            .chain(opening.map(|run| run.first))
+            .chain(self.calls.first())
             .min_by_key(|p| (p.segment, p.offset))
             .unwrap_or(next)
     }
@@ -159,6 +166,7 @@ impl Holder {
             return;
         }
         // What an earlier run left unsealed will never be sealed.
+        out.extend(self.give_up());
         self.banks.clear();
         self.base = None;
         let mut run = Run::new(at);
@@ -177,6 +185,14 @@ impl Holder {
         }
     }
 
+    /// What is to be said when the log does not go on from here: of some sealed banks not all transactions came.
+    pub fn give_up(&mut self) -> Vec<Input> {
+        match &self.run {
+            Some(run) => self.calls.give_up_through(run.id, u64::MAX),
+            None => Vec::new(),
+        }
+    }
+
     fn event(&mut self, at: Position, event: Event, out: &mut Vec<Input>) -> Result<(), Malformed> {
         let run = at.run;
         match event {
@@ -187,9 +203,14 @@ impl Holder {
                 self.base.get_or_insert_default().ended = Some((slot, count));
             }
             Event::Slot(update) => self.slot(run, update, out)?,
-            Event::Seal(seal) => self.seal(run, seal, out)?,
+            Event::Seal(seal) => self.seal(at, seal, out)?,
+            Event::Transaction(update) => self.calls.hold(at, &update),
+            Event::TransactionSeal(seal) => out.extend(self.calls.told(run, &seal)),
             Event::Loss(loss) => {
-                if let Some(run) = &mut self.run {
+                // A lost transaction is no account that changed unseen.
+                if let Some(run) = &mut self.run
+                    && loss.reason() != LossReason::Transactions
+                {
                     run.lossy = true;
                 }
                 out.push(Input::Loss {
@@ -254,6 +275,7 @@ impl Holder {
                 // An earlier bank of the slot will not be sealed any more.
                 self.banks
                     .retain(|key, _| key.0 != slot || key.1 >= generation);
+                self.calls.opened(slot, generation);
                 if generation > 1 {
                     out.push(Input::Reset {
                         run,
@@ -264,6 +286,7 @@ impl Holder {
             }
             SlotStatus::Dead => {
                 self.banks.remove(&(slot, generation));
+                self.calls.forget((slot, generation));
                 let reason = update.dead_reason.unwrap_or_default();
                 out.push(Input::Dead {
                     run,
@@ -279,6 +302,7 @@ impl Holder {
             SlotStatus::Rooted => {
                 let hash = opt_hash(&update.blockhash)?;
                 self.banks = self.banks.split_off(&(slot.saturating_add(1), 0));
+                out.extend(self.calls.give_up_through(run, slot));
                 out.push(Input::Rooted {
                     run,
                     slot,
@@ -293,7 +317,7 @@ impl Holder {
 
     fn seal(
         &mut self,
-        run: [u8; 16],
+        at: Position,
         seal: SlotSeal,
         out: &mut Vec<Input>,
     ) -> Result<(), Malformed> {
@@ -305,6 +329,7 @@ impl Holder {
             slot: seal.parent_slot,
             hash: hash(&seal.parent_blockhash)?,
         };
+        let run = at.run;
         let held = self.banks.remove(&(seal.slot, seal.generation));
         self.end_base(run, parent, out);
         let mut filter = Ok(());
@@ -318,6 +343,9 @@ impl Holder {
             Some(held) => self.content(held, &seal, out),
             None => (seal.offered == 0).then(Vec::new),
         };
+        if seal.transactions {
+            self.calls.sealed(at, (seal.slot, seal.generation), id);
+        }
         out.push(Input::Bank(SealedBank {
             run,
             generation: seal.generation,
@@ -328,6 +356,7 @@ impl Holder {
             filter_hash: seal.filter_hash.to_vec(),
             whole: accounts.is_some(),
             accounts: accounts.unwrap_or_default(),
+            transactions: seal.transactions,
         }));
         Ok(())
     }

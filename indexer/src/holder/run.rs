@@ -55,6 +55,11 @@ impl Run {
         Ok(genesis)
     }
 
+    /// Start-up accounts may still come: they precede the first bank.
+    pub fn awaits_base(&self) -> bool {
+        self.opened.is_some() && self.lowest_bank.is_none()
+    }
+
     /// A bank of this slot was created.
     pub fn bank(&mut self, slot: u64) {
         self.newest = self.newest.max(slot);
@@ -93,7 +98,7 @@ impl Run {
 }
 
 /// Hash of the filter that an index needs.
-pub(super) fn expected_filter() -> Hash {
+pub(crate) fn expected_filter() -> Hash {
     filter_hash(&[AI_PRECOMPILES_ID])
 }
 

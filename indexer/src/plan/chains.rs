@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ChainChange, Marks, Plan, slot_i64, status};
+use crate::calls::promised;
 use crate::tree::Line;
 
 impl Plan {
@@ -95,7 +96,7 @@ impl Plan {
             let info = self.state.banks.get(&slot.number).or(ended);
             let healed = !slot.whole && self.state.is_healed(slot.last_slot);
             self.slots
-                .row(15)
+                .row(16)
                 .i64(slot.number)
                 .i64(slot.slot)
                 .i64(slot.last_slot)
@@ -111,6 +112,10 @@ impl Plan {
                 .i32(info.map_or(0, |info| info.entities) as i32)
                 .bool(slot.whole)
                 .bool(healed);
+            match promised(slot.transactions) {
+                Some(calls) => self.slots.i16(calls),
+                None => self.slots.null(),
+            };
         }
     }
 

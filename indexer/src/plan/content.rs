@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::{
     BankInfo, BaseWork, Completed, DeadLetter, Healed, Marks, NewSlot, Plan, slot_i64, status,
 };
-use crate::feed::{Add, FeedRow, Op, Span};
+use crate::feed::{Add, FeedRow, Of, Op, Span};
 use crate::holder::SealedBank;
-use crate::projection::project_bank;
+use crate::projection::{base58, project_bank};
 use crate::tree::BankId;
 
 /// Updates that the database refused, by ordinal, with its reason.
@@ -41,6 +41,7 @@ impl Plan {
             block_time: bank.block_time,
             accounts: bank.accounts.len() as i32,
             whole: bank.whole,
+            transactions: bank.transactions,
             fixed: None,
         });
     }
@@ -112,13 +113,13 @@ impl Plan {
         if !changes.prints.is_empty() {
             self.state.prints.insert(number, Arc::new(changes.prints));
         }
-        let spans = self.announce(bank.id, changes.adds);
+        let spans = self.announce(by, bank.id.slot, changes.adds);
         self.note_spans(number, bank.id, &spans);
         Content { entities, spans }
     }
 
-    /// Feed rows of what a bank changed.
-    fn announce(&mut self, id: BankId, adds: Vec<Add>) -> Vec<Span> {
+    /// Feed rows of what a bank changed, whose accounts event `by` archived.
+    fn announce(&mut self, by: i64, slot: u64, adds: Vec<Add>) -> Vec<Span> {
         let mut spans: BTreeMap<_, Span> = BTreeMap::new();
         for add in adds {
             let seq = self.number_feed();
@@ -134,17 +135,18 @@ impl Plan {
                 seq,
                 topic: add.topic,
                 op: Op::Add,
-                entity: Some(add.entity),
-                slot: slot_i64(id.slot),
-                blockhash: Some(id.hash),
-                payload: Some(add.payload),
+                slot: slot_i64(slot),
+                of: Of::Update {
+                    bank: by,
+                    ordinal: add.ordinal,
+                },
             });
         }
         spans.into_values().collect()
     }
 
     fn note_spans(&mut self, number: i64, id: BankId, spans: &[Span]) {
-        let blockhash = bs58::encode(id.hash).into_string();
+        let blockhash = base58(&id.hash);
         for span in spans {
             self.bank_topics
                 .row(7)

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::{GapChange, NewSlot, Plan, Refusals, slot_i64, status};
 use crate::alarms;
-use crate::feed::{FeedRow, Op};
+use crate::feed::{FeedRow, Of, Op};
 use crate::holder::SealedBank;
+use crate::projection::base58;
 use crate::tree::{BankId, Effect, Event};
 
 impl Plan {
@@ -75,6 +76,7 @@ impl Plan {
             block_time: None,
             accounts: 0,
             whole: false,
+            transactions: false,
             fixed: Some(status::GAP),
         });
         self.alarms.push(alarms::Alarm {
@@ -108,7 +110,7 @@ impl Plan {
             clears_itself: false,
             detail: format!(
                 "block {slot} ({}) waited in a gap for the blocks above it, and there is no room to wait on",
-                bs58::encode(hash).into_string()
+                base58(&hash)
             ),
         });
     }
@@ -131,12 +133,8 @@ impl Plan {
                 seq,
                 topic: span.topic,
                 op,
-                entity: None,
                 slot: slot_i64(info.id.slot),
-                blockhash: Some(info.id.hash),
-                payload: Some(serde_json::json!({
-                    "first_seq": span.first_seq, "last_seq": span.last_seq, "count": span.count
-                })),
+                of: Of::Span { bank: number, span },
             });
         }
     }

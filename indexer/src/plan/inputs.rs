@@ -1,6 +1,6 @@
 //! Inputs to archive rows and events of the fork tree.
 
-use super::{EPOCH_SLOTS, NewSlot, Plan, Refusals, kind, slot_i64, status};
+use super::{EPOCH_SLOTS, NewSlot, Plan, Refusals, detail, kind, slot_i64, status};
 use crate::alarms::{self, Alarm};
 use crate::holder::{Input, SealedBank};
 use crate::projection::Account;
@@ -131,6 +131,7 @@ impl Plan {
                 self.apply(number, rooted, None, refusals);
             }
             Input::Dead { .. } => self.died(number, input, refusals),
+            Input::Calls { .. } => self.called(number, input),
             Input::Refused { .. } | Input::Loss { .. } => self.troubled(number, input),
         }
     }
@@ -169,8 +170,11 @@ impl Plan {
         let base_slot = slot_i64(*slot);
         self.note_updates(base_slot, accounts.len());
         self.bases.push((number, base_slot, accounts.clone()));
-        self.state.base = Some(base_slot);
+        let waiting = self.state.base.replace(base_slot);
         self.apply(number, Event::Base(base), None, refusals);
+        if self.state.tree.base().is_some_and(|b| b.number != number) {
+            self.state.base = waiting;
+        }
     }
 
     fn died(&mut self, number: i64, input: &Input, refusals: &Refusals) {
@@ -201,6 +205,7 @@ impl Plan {
             block_time: None,
             accounts: 0,
             whole: true,
+            transactions: false,
             fixed: Some(status::DEAD),
         });
         self.apply(number, Event::Dead { slot: *slot }, None, refusals);
@@ -245,6 +250,7 @@ impl Plan {
                         LossReason::QueueFull,
                         LossReason::SpoolFull,
                         LossReason::SlotRecords,
+                        LossReason::Transactions,
                     ]
                     .iter()
                     .any(|r| r.as_str_name().eq_ignore_ascii_case(reason)),
@@ -313,9 +319,10 @@ impl Plan {
             .bool(bank.whole)
             .bytes(&bank.digest)
             .bytes(&bank.filter_hash);
-        match added {
-            true => self.events.null(),
-            false => self.events.bytes(b"repeated"),
+        match (added, bank.transactions) {
+            (false, _) => self.events.bytes(detail::REPEATED.as_bytes()),
+            (true, true) => self.events.bytes(detail::TRANSACTIONS.as_bytes()),
+            (true, false) => self.events.null(),
         };
     }
 }

@@ -2,9 +2,10 @@
 //! decodes, feed numbers are given; nothing here waits or fails.
 //!
 //! [`inputs`] archives each input and gives it to the tree, [`effects`] follows from what the tree says, [`content`] projects
-//! accounts, [`chains`] sums up.
+//! accounts, [`calls`] transactions, [`chains`] sums up.
 
 mod anomaly;
+mod calls;
 mod chains;
 mod content;
 mod effects;
@@ -21,6 +22,7 @@ use crate::feed::{FeedRow, Span};
 use crate::holder::{BaseAccounts, Input};
 use crate::projection::{Prints, Refused};
 use crate::tree::{BankId, Hash, Line, SlotTree};
+pub use calls::BankCalls;
 pub use inputs::archived_rows;
 pub use known::{Known, RootedPrint};
 use mythic_interface::state::Key;
@@ -54,6 +56,15 @@ pub mod kind {
     pub const LOSS: i16 = 9;
     pub const RUN_END: i16 = 10;
     pub const REFUSED: i16 = 11;
+    pub const CALLS: i16 = 12;
+}
+
+/// `detail` of a sealed bank in table `archive.event`.
+pub mod detail {
+    /// Another seal has the bank's content.
+    pub const REPEATED: &str = "repeated";
+    /// Its transactions are streamed.
+    pub const TRANSACTIONS: &str = "transactions";
 }
 
 /// What the database says about a bank.
@@ -202,6 +213,9 @@ pub struct Plan {
     pub accounts: CopyBuffer,
     /// Bases to archive: number, slot, accounts.
     pub bases: Vec<(i64, i64, BaseAccounts)>,
+    /// Of the archive.
+    pub transactions: CopyBuffer,
+    pub calls: Vec<BankCalls>,
     pub slots: CopyBuffer,
     pub hot: BTreeMap<Entity, CopyBuffer>,
     /// Keys in the rows, whose texts views show.
@@ -244,6 +258,8 @@ struct NewSlot {
     block_time: Option<i64>,
     accounts: i32,
     whole: bool,
+    /// Its transactions are streamed.
+    transactions: bool,
     /// Set for rows that are no bank; a bank's is decided at the end.
     fixed: Option<i16>,
 }

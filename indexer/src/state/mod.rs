@@ -1,5 +1,6 @@
 //! Reads back from the database what a writer knows between two transactions.
 
+pub(crate) mod alive;
 pub(crate) mod prints;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +12,10 @@ use crate::db::Session;
 use crate::error::IndexerError;
 use crate::feed::{Span, Topic};
 use crate::plan::{BankInfo, Healed, Marks, Reached, State, status};
-use crate::projection::Account;
+use crate::projection::{Account, archived};
 use crate::tree::{
-    Bank, BankId, Hash, Node, PendingBase, ROOTED_MEMORY, Root, RootedBank, SlotTree, TreeState,
+    Bank, BankId, DEAD_MEMORY, Hash, Node, PendingBase, ROOTED_MEMORY, Root, RootedBank, SlotTree,
+    TreeState,
 };
 
 fn broken(what: &str) -> IndexerError {
@@ -55,7 +57,7 @@ pub async fn restore(session: &mut Session, schema: &str) -> Result<State, Index
         base,
         gaps: gaps(session, schema).await?,
         rooted: rooted(session, schema).await?,
-        dead: dead(session, schema, root).await?,
+        dead: dead(session, schema).await?,
     });
     let numbers: Vec<i64> = banks.keys().copied().collect();
     let prints = prints::of_banks(session, schema, &numbers).await?;
@@ -219,14 +221,11 @@ async fn rooted(
     Ok(rooted)
 }
 
-async fn dead(
-    session: &mut Session,
-    schema: &str,
-    root: Option<Root>,
-) -> Result<BTreeSet<BankId>, IndexerError> {
-    let above = root.map_or(-1, |r| r.slot as i64);
-    let sql = format!("SELECT slot, blockhash FROM {schema}.slot WHERE status = 4 AND slot > $1");
-    let rows = session.query(&sql, &[&above]).await?;
+async fn dead(session: &mut Session, schema: &str) -> Result<BTreeSet<BankId>, IndexerError> {
+    let sql = format!(
+        "SELECT DISTINCT slot, blockhash FROM {schema}.slot WHERE status = 4 ORDER BY slot DESC, blockhash DESC LIMIT $1"
+    );
+    let rows = session.query(&sql, &[&(DEAD_MEMORY as i64)]).await?;
     rows.iter()
         .map(|row| bank_id(row, "slot", "blockhash"))
         .collect()
@@ -282,17 +281,5 @@ fn position(row: &Row, which: &str) -> Result<Position, IndexerError> {
 
 /// An archived account update.
 pub fn account(row: &Row) -> Result<Account, IndexerError> {
-    let lamports: &[u8] = row.get("lamports");
-    let signature: Option<&[u8]> = row.get("signature");
-    Ok(Account {
-        pubkey: hash(row, "pubkey")?,
-        owner: hash(row, "owner")?,
-        lamports: u64::from_le_bytes(lamports.try_into().map_err(|_| broken("lamports"))?),
-        data: row.get::<_, Vec<u8>>("data").into(),
-        signature: signature
-            .map(|s| s.try_into().map_err(|_| broken("signature")))
-            .transpose()?,
-        write_version: row.get::<_, i64>("write_version") as u64,
-        slot: slot(row, "account_slot"),
-    })
+    archived(row).map_err(|e| IndexerError::Broken(e.to_string()))
 }

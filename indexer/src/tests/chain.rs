@@ -9,7 +9,8 @@ use mythic_interface::params::Params;
 use mythic_interface::state::{Header, Job, Validator, Vault};
 use mythic_stream::digest::{BankDigest, filter_hash};
 use mythic_stream::proto::{
-    AccountUpdate, BaseEnd, Event, SlotSeal, SlotStatus, SlotUpdate, Start,
+    AccountUpdate, BaseEnd, Call, Event, SlotSeal, SlotStatus, SlotUpdate, Start, TransactionSeal,
+    TransactionUpdate,
 };
 use mythic_stream::spool::{FsyncPolicy, Room, Writer, WriterConfig};
 
@@ -142,6 +143,8 @@ pub struct Chain {
     generations: std::collections::HashMap<u64, u32>,
     digests: std::collections::HashMap<(u64, u32), BankDigest>,
     version: u64,
+    /// Its seals promise the bank's transactions.
+    pub streams: bool,
 }
 
 impl Chain {
@@ -154,6 +157,7 @@ impl Chain {
             generations: Default::default(),
             digests: Default::default(),
             version: 0,
+            streams: false,
         };
         let start = Start {
             genesis_hash: GENESIS.to_vec().into(),
@@ -230,6 +234,7 @@ impl Chain {
             offered,
             digest: digest.finish().to_vec().into(),
             filter_hash: filter_hash(&[AI_PRECOMPILES_ID]).to_vec().into(),
+            transactions: self.streams,
             ..Default::default()
         }));
     }
@@ -241,6 +246,47 @@ impl Chain {
             self.update(slot, generation, fork, write, false);
         }
         self.seal(slot, fork, parent, generation, writes.len() as u64);
+    }
+
+    /// A whole bank with transactions, one for each of `calls`, which are the data of instructions.
+    pub fn called(
+        &mut self,
+        (slot, fork): (u64, u8),
+        parent: (u64, u8),
+        writes: &[Write],
+        calls: &[Vec<u8>],
+    ) {
+        let generation = self.create(slot);
+        for write in writes {
+            self.update(slot, generation, fork, write, false);
+        }
+        for (index, data) in (0..).zip(calls) {
+            self.push(Event::Transaction(TransactionUpdate {
+                slot,
+                generation,
+                index,
+                signature: signature(slot, fork, index as u8).to_vec().into(),
+                keys: [[11; 32], [3; 32], AI_PRECOMPILES_ID].concat().into(),
+                fee: 5_000,
+                calls: vec![Call {
+                    accounts: vec![1, 0, 0, 0].into(),
+                    data: data.clone().into(),
+                    program: 2,
+                    ..Call::default()
+                }],
+                ..TransactionUpdate::default()
+            }));
+        }
+        self.streams = true;
+        self.seal(slot, fork, parent, generation, writes.len() as u64);
+        self.streams = false;
+        self.push(Event::TransactionSeal(TransactionSeal {
+            slot,
+            generation,
+            blockhash: hash(slot, fork).to_vec().into(),
+            offered: calls.len() as u64,
+            ..TransactionSeal::default()
+        }));
     }
 
     fn status(&mut self, slot: u64, fork: u8, status: SlotStatus, generation: u32) {

@@ -35,13 +35,19 @@ fn number(name: &str, default: u64) -> u64 {
 fn random(seed: (u64, u64)) -> [u8; 32] {
     use sha2::Digest;
     let (a, b) = (seed.0.to_le_bytes(), seed.1.to_le_bytes());
-    sha2::Sha256::new_with_prefix([a, b].concat()).finalize().into()
+    sha2::Sha256::new_with_prefix([a, b].concat())
+        .finalize()
+        .into()
 }
 
 fn id(slot: u64) -> BankId {
     BankId {
         slot,
-        hash: if slot == 0 { [0; 32] } else { random((slot, 0)) },
+        hash: if slot == 0 {
+            [0; 32]
+        } else {
+            random((slot, 0))
+        },
     }
 }
 
@@ -110,16 +116,26 @@ fn inputs(slot: u64, jobs: u64) -> Vec<Input> {
             filter_hash: vec![3; 32],
             whole: true,
             accounts,
+            transactions: true,
         })
     };
     let mut all = vec![bank(content(slot, jobs))];
     if let Some(before) = slot.checked_sub(2).filter(|slot| *slot > 0) {
         let hash = Some(id(before).hash);
-        all.push(Input::Confirmed { run, slot: before, hash });
+        all.push(Input::Confirmed {
+            run,
+            slot: before,
+            hash,
+        });
     }
     if let Some(before) = slot.checked_sub(LAG).filter(|slot| *slot > 0) {
         let (hash, parent) = (Some(id(before).hash), Some(before - 1));
-        all.push(Input::Rooted { run, slot: before, hash, parent });
+        all.push(Input::Rooted {
+            run,
+            slot: before,
+            hash,
+            parent,
+        });
     }
     all
 }
@@ -142,7 +158,12 @@ async fn sizes(db: &Database) -> BTreeMap<String, i64> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-async fn grown(db: &Database, slots: u64, jobs: u64, upkeep: Option<&Bounds>) -> BTreeMap<String, i64> {
+async fn grown(
+    db: &Database,
+    slots: u64,
+    jobs: u64,
+    upkeep: Option<&Bounds>,
+) -> BTreeMap<String, i64> {
     let mut session = Session::open(&db.url, "bench").await.unwrap();
     let ttl = std::time::Duration::from_secs(5);
     let lease = lease::acquire(&mut session, ttl).await.unwrap();
@@ -154,9 +175,21 @@ async fn grown(db: &Database, slots: u64, jobs: u64, upkeep: Option<&Bounds>) ->
         let mut steps = Vec::new();
         for slot in from..(from + BATCH).min(slots + 1) {
             for input in inputs(slot, jobs) {
-                let at = mythic_stream::spool::Position { run: [1; 16], segment: 1, offset: slot, seq: slot };
-                let reached = Some(Reached { resume: at, applied: at });
-                steps.push(Step { producer: "bench".into(), input, reached });
+                let at = mythic_stream::spool::Position {
+                    run: [1; 16],
+                    segment: 1,
+                    offset: slot,
+                    seq: slot,
+                };
+                let reached = Some(Reached {
+                    resume: at,
+                    applied: at,
+                });
+                steps.push(Step {
+                    producer: "bench".into(),
+                    input,
+                    reached,
+                });
             }
         }
         writer.apply(steps).await.unwrap();
@@ -164,7 +197,9 @@ async fn grown(db: &Database, slots: u64, jobs: u64, upkeep: Option<&Bounds>) ->
         if from / 5_000 != (from + BATCH) / 5_000 {
             if let Some(bounds) = upkeep {
                 while step(&mut keeper, lease.epoch, bounds).await.unwrap()
-                    || archive_step(&mut keeper, lease.epoch, bounds).await.unwrap()
+                    || archive_step(&mut keeper, lease.epoch, bounds)
+                        .await
+                        .unwrap()
                 {}
             }
             db.client.batch_execute("VACUUM").await.unwrap();
@@ -206,7 +241,10 @@ async fn disk() {
             let grown = grown(&db, slots, jobs, upkeep).await;
             for (table, bytes) in &grown {
                 if bytes / each as i64 > 0 {
-                    println!("{what} {manner}: {:8.1} B  {table}", *bytes as f64 / each as f64);
+                    println!(
+                        "{what} {manner}: {:8.1} B  {table}",
+                        *bytes as f64 / each as f64
+                    );
                 }
             }
             totals.push(grown.values().sum::<i64>() as f64 / each as f64);
@@ -225,7 +263,13 @@ async fn disk() {
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = line.unwrap().trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024;
+    let peak = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .unwrap()
+        / 1024;
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     peak
 }
@@ -240,19 +284,26 @@ async fn base_memory() {
     let mut chain = Chain::start(spool.path(), 1, 0, &[]);
     for nth in 0..accounts {
         let account = update(0, random((nth, 1 << 43)), nth, vault(nth, nth));
-        chain.push(mythic_stream::proto::Event::Account(mythic_stream::proto::AccountUpdate {
-            slot: 0,
-            generation: 0,
-            write_version: nth,
-            pubkey: account.pubkey.to_vec().into(),
-            owner: account.owner.to_vec().into(),
-            lamports: account.lamports,
-            data: account.data,
-            is_startup: true,
-            signature: Default::default(),
-        }));
+        chain.push(mythic_stream::proto::Event::Account(
+            mythic_stream::proto::AccountUpdate {
+                slot: 0,
+                generation: 0,
+                write_version: nth,
+                pubkey: account.pubkey.to_vec().into(),
+                owner: account.owner.to_vec().into(),
+                lamports: account.lamports,
+                data: account.data,
+                is_startup: true,
+                signature: Default::default(),
+            },
+        ));
     }
-    chain.push(mythic_stream::proto::Event::BaseEnd(mythic_stream::proto::BaseEnd { slot: 0, count: accounts }));
+    chain.push(mythic_stream::proto::Event::BaseEnd(
+        mythic_stream::proto::BaseEnd {
+            slot: 0,
+            count: accounts,
+        },
+    ));
     chain.bank(1, 0, (0, 0), &[]);
     chain.root(1, 0);
     chain.sync();

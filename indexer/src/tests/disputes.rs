@@ -5,6 +5,7 @@ use bytemuck::Zeroable;
 use mythic_interface::leaf::Leaf;
 use mythic_interface::params::Params;
 use mythic_interface::state::{Dispute, DisputeStatus, Ground, Job, Output, Verdict};
+use serde_json::json;
 
 use super::chain::*;
 use super::drain;
@@ -374,35 +375,75 @@ async fn the_feed_tells_each_phase_with_the_slots_of_what_comes_next() {
     history(spool.path());
     let db = Database::new("court_feed").await;
     drain(&db.url, spool.path(), 1, None).await.unwrap();
-    let adds = db
+    let slots = db
         .texts(&format!(
-            "SELECT slot, payload->>'status', payload->>'openings_end_slot', payload->>'commit_from_slot', payload->>'commit_end_slot',
-                    payload->>'reveal_end_slot', payload->>'due_slot', payload->>'verdict', payload->>'revealed_seats'
-               FROM feed.event WHERE topic = 'disputes' AND op = 'add' AND entity = '{}' ORDER BY seq",
+            "SELECT slot FROM feed.event WHERE topic = 'disputes' AND op = 'add' AND entity = '{}' ORDER BY seq",
             base58(DISPUTE)
         ))
         .await;
-    assert_eq!(
-        adds,
+    assert_eq!(slots, ["(5)", "(7)", "(8)", "(9)"], "one in a bank");
+    let told = super::told(&db, "e.topic = 'disputes' AND e.op = 'add'").await;
+    let phases = told.iter().map(|told| {
         [
-            "(5,openings,55,,,,55,,0)",
-            "(7,jury,55,26,126,176,126,,0)",
-            "(8,jury,55,26,126,176,176,,2)",
-            "(9,resolved,55,26,126,176,,guilty,2)",
-        ],
-        "one in a bank: its newest state"
-    );
-    let jurors = db
-        .texts("SELECT payload->'jurors' FROM feed.event WHERE topic = 'disputes' AND slot = 8 AND op = 'add'")
-        .await;
+            "status",
+            "openings_end_slot",
+            "commit_from_slot",
+            "commit_end_slot",
+            "reveal_end_slot",
+            "due_slot",
+            "verdict",
+            "revealed_seats",
+        ]
+        .map(|field| told[field].clone())
+    });
+    let n = json!(null);
     assert_eq!(
-        jurors,
-        [format!(
-            "(\"[\"\"{}\"\", \"\"{}\"\"]\")",
-            base58(21),
-            base58(22)
-        )]
+        phases.collect::<Vec<_>>(),
+        [
+            [
+                json!("openings"),
+                json!(55),
+                n.clone(),
+                n.clone(),
+                n.clone(),
+                json!(55),
+                n.clone(),
+                json!(0)
+            ],
+            [
+                json!("jury"),
+                json!(55),
+                json!(26),
+                json!(126),
+                json!(176),
+                json!(126),
+                n.clone(),
+                json!(0)
+            ],
+            [
+                json!("jury"),
+                json!(55),
+                json!(26),
+                json!(126),
+                json!(176),
+                json!(176),
+                n.clone(),
+                json!(2)
+            ],
+            [
+                json!("resolved"),
+                json!(55),
+                json!(26),
+                json!(126),
+                json!(176),
+                n,
+                json!("guilty"),
+                json!(2)
+            ],
+        ],
+        "the newest state in a bank"
     );
+    assert_eq!(told[2]["jurors"], json!([base58(21), base58(22)]));
     let retracted = db
         .texts("SELECT topic, slot FROM feed.event WHERE op = 'retract' ORDER BY topic")
         .await;

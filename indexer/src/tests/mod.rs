@@ -2,6 +2,7 @@
 
 mod alarms;
 mod analyst;
+mod bad_days;
 mod bench;
 mod chain;
 mod disk;
@@ -13,6 +14,7 @@ mod live;
 mod postgres;
 mod producers;
 mod retention;
+mod rpc;
 mod steps;
 mod tallies;
 mod upkeep;
@@ -24,9 +26,11 @@ use mythic_stream::spool::{Reader, ReaderConfig};
 
 use crate::IndexerError;
 use crate::db::Session;
+use crate::feed::Topic;
 use crate::holder::Holder;
 use crate::lease;
 use crate::plan::Reached;
+use crate::projection::{At, tell};
 use crate::state;
 use crate::writer::{Mode, Step, Writer};
 
@@ -115,4 +119,24 @@ async fn drain_with(
     let restored = state::restore(&mut writer.session, &lease.schema).await?;
     assert_eq!(&restored, writer.state());
     Ok(left)
+}
+
+/// What the feed tells of each account that changed, where `of` holds, by number.
+async fn told(db: &postgres::Database, of: &str) -> Vec<serde_json::Value> {
+    let sql = format!(
+        "SELECT a.*, e.topic, e.slot AS told_slot FROM feed.entry e JOIN archive.event v ON v.id = e.bank
+           JOIN archive.account a ON a.slot = v.slot AND a.bank = e.bank AND a.ordinal = e.ordinal WHERE {of} ORDER BY e.seq"
+    );
+    let rows = db.client.query(&sql, &[]).await.unwrap();
+    rows.iter()
+        .map(|row| {
+            let at = At {
+                slot: row.get::<_, i64>("told_slot") as u64,
+                ordinal: row.get("ordinal"),
+                exact: true,
+            };
+            let topic = Topic::from_name(row.get("topic")).unwrap();
+            tell(&state::account(row).unwrap(), at, topic).unwrap()
+        })
+        .collect()
 }

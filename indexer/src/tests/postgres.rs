@@ -16,6 +16,7 @@ use crate::migrate;
 pub struct Server {
     dir: tempfile::TempDir,
     child: Mutex<Child>,
+    more: Vec<String>,
 }
 
 fn bin() -> PathBuf {
@@ -48,6 +49,12 @@ fn unprivileged() -> User {
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more arguments.
+    pub fn start_with(more: &[&str]) -> Self {
+        let more: Vec<String> = more.iter().map(|&one| one.to_owned()).collect();
         let dir = tempfile::Builder::new()
             .prefix("mypg")
             .tempdir_in("/tmp")
@@ -78,16 +85,17 @@ impl Server {
             "{}",
             String::from_utf8_lossy(&out.stderr)
         );
-        let child = Self::launch(dir.path());
+        let child = Self::launch(dir.path(), &more);
         let server = Self {
             dir,
             child: Mutex::new(child),
+            more,
         };
         server.wait();
         server
     }
 
-    fn launch(dir: &Path) -> Child {
+    fn launch(dir: &Path, more: &[String]) -> Child {
         let log = std::fs::File::create(dir.join("log")).unwrap();
         command("postgres")
             .arg("-D")
@@ -104,6 +112,7 @@ impl Server {
                 "-c",
                 "shared_buffers=32MB",
             ])
+            .args(more)
             .current_dir(dir)
             .stdout(Stdio::null())
             .stderr(log)
@@ -128,12 +137,33 @@ impl Server {
 
     /// Stops at once, as a crash or a hurried operator does, and starts again.
     pub fn restart(&self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Stops at once.
+    pub fn stop(&self) {
         let mut child = self.child.lock().unwrap();
         kill(Pid::from_raw(child.id() as i32), Signal::SIGQUIT).unwrap();
         child.wait().unwrap();
-        *child = Self::launch(self.dir.path());
-        drop(child);
+    }
+
+    /// Starts a stopped server.
+    pub fn start_again(&self) {
+        *self.child.lock().unwrap() = Self::launch(self.dir.path(), &self.more);
         self.wait();
+    }
+
+    /// CPU time of all processes of the server so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let pid = self.child.lock().unwrap().id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let running = children.unwrap_or_default();
+        let running = running
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok());
+        let (own, ended) = cpu_seconds(pid);
+        own + ended + running.map(|pid| cpu_seconds(pid).0).sum::<f64>()
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -142,6 +172,21 @@ impl Server {
             self.dir.path().display()
         )
     }
+}
+
+/// CPU time of a process: its own, and that of children it has waited for; seconds.
+pub fn cpu_seconds(pid: u32) -> (f64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .filter_map(|ticks| ticks.parse().ok())
+        .collect();
+    let sum = |ticks: &[f64]| ticks.iter().sum::<f64>() / 100.0;
+    let (own, children) = ticks.split_at(ticks.len().min(2));
+    (sum(own), sum(children))
 }
 
 impl Drop for Server {

@@ -39,10 +39,14 @@ async fn keep_up(
     fail_after: Option<usize>,
 ) -> Result<Option<usize>, IndexerError> {
     let mut session = Session::open(url, "upkeep").await?;
-    let rows = session.query("SELECT epoch FROM pipeline.lease", &[]).await?;
+    let rows = session
+        .query("SELECT epoch FROM pipeline.lease", &[])
+        .await?;
     let epoch: i64 = rows[0].get(0);
     session.fail_after = fail_after;
-    while step(&mut session, epoch, bounds).await? || archive_step(&mut session, epoch, bounds).await? {}
+    while step(&mut session, epoch, bounds).await?
+        || archive_step(&mut session, epoch, bounds).await?
+    {}
     Ok(session.fail_after)
 }
 
@@ -60,7 +64,7 @@ async fn archived(url: &str, dir: &Path) -> Vec<(i64, Input)> {
     }
 }
 
-/// Four epochs: a base, jobs and vaults, blocks without content, a fork, skipped slots, all but the newest finalized.
+/// Four epochs: a base, jobs and vaults, blocks without content, some with calls, a fork, skipped slots, all but the newest finalized.
 fn four_epochs(chain: &mut Chain) {
     let mut parent = (0, 0);
     for epoch in 0..4 {
@@ -79,7 +83,15 @@ fn four_epochs(chain: &mut Chain) {
             if place == 3 {
                 chain.bank(slot, 9, parent, &[write(1, vault(slot + 1, 7))]);
             }
-            chain.bank(slot, 0, parent, &writes);
+            let calls: &[Vec<u8>] = if place < 7 {
+                &[vec![58], vec![place as u8; 40]]
+            } else {
+                &[]
+            };
+            match place {
+                5..=7 => chain.called((slot, 0), parent, &writes, calls),
+                _ => chain.bank(slot, 0, parent, &writes),
+            }
             parent = (slot, 0);
             chain.confirm(slot, 0);
             if slot < 3 * EPOCH + 14 {
@@ -96,13 +108,19 @@ async fn made(name: &str, spool: &Path) -> (Database, Chain) {
     let mut chain = Chain::start(spool, 1, 0, &base);
     four_epochs(&mut chain);
     drain(&db.url, spool, 7, None).await.unwrap();
-    // The feed does not need it any more.
-    db.client.batch_execute("DELETE FROM feed.bank_topic").await.unwrap();
+    untell(&db).await;
     (db, chain)
 }
 
-const PARTITIONS: &str =
-    "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'archive.account'::regclass ORDER BY 1";
+/// The feed does not tell of anything any more.
+async fn untell(db: &Database) {
+    db.client
+        .batch_execute("DELETE FROM feed.entry; DELETE FROM feed.bank_topic")
+        .await
+        .unwrap();
+}
+
+const PARTITIONS: &str = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'archive.account'::regclass ORDER BY 1";
 
 #[tokio::test]
 async fn a_rebuild_from_files_packs_and_rows_equals_the_live_tables() {
@@ -118,16 +136,23 @@ async fn a_rebuild_from_files_packs_and_rows_equals_the_live_tables() {
                          (SELECT count(*) > 0 FROM archive.event), (SELECT count(*) > 10 FROM projection_1.empty_slot)";
     assert_eq!(db.texts(counts).await, ["(t,t,t,t)"]);
     assert_eq!(archived(&db.url, files.path()).await, before);
-    let report = rebuild_from(&db.url, files.path(), Swap::Always).await.unwrap();
+    let report = rebuild_from(&db.url, files.path(), Swap::Always)
+        .await
+        .unwrap();
     assert_eq!(report.different, [""; 0]);
     assert_eq!(report.events, before.len() as u64);
     // The rebuilt tables are rolled up too, and a writer goes on from them.
     keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
-    let report = rebuild_from(&db.url, files.path(), Swap::Never).await.unwrap();
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
     assert_eq!(report.different, [""; 0]);
     drain(&db.url, spool.path(), 7, None).await.unwrap();
     let refused = rebuild(&db.url, Swap::Never).await.unwrap_err();
-    assert!(refused.to_string().contains("say where they lie"), "{refused}");
+    assert!(
+        refused.to_string().contains("say where they lie"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -144,7 +169,11 @@ async fn a_crash_between_any_two_statements_of_the_upkeep_loses_nothing_and_read
         // What a crash may leave of a file.
         let half = files.path().join("events-000000000000001.part");
         std::fs::write(half, b"half").unwrap();
-        assert_eq!(archived(&db.url, files.path()).await, before, "patience {patience}");
+        assert_eq!(
+            archived(&db.url, files.path()).await,
+            before,
+            "patience {patience}"
+        );
         match ended {
             Ok(_) => break,
             Err(IndexerError::Injected) => stops += 1,
@@ -153,10 +182,13 @@ async fn a_crash_between_any_two_statements_of_the_upkeep_loses_nothing_and_read
     }
     assert!(stops > 20, "{stops}");
     assert_eq!(db.texts(PARTITIONS).await.len(), 2);
-    let report = rebuild_from(&db.url, files.path(), Swap::Never).await.unwrap();
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
     assert_eq!(report.different, [""; 0]);
     assert_eq!(
-        db.texts("SELECT count(*) FROM pipeline.alarm WHERE kind = 'archive'").await,
+        db.texts("SELECT count(*) FROM pipeline.alarm WHERE kind = 'archive'")
+            .await,
         ["(0)"]
     );
 }
@@ -173,18 +205,30 @@ async fn a_file_that_is_damaged_or_missing_is_named_and_nothing_is_swapped() {
     let mut bad = good.clone();
     *bad.last_mut().unwrap() ^= 1;
     std::fs::write(path, &bad).unwrap();
-    let error = rebuild_from(&db.url, files.path(), Swap::Always).await.unwrap_err();
+    let error = rebuild_from(&db.url, files.path(), Swap::Always)
+        .await
+        .unwrap_err();
     let said = error.to_string();
     assert!(said.contains(&path.display().to_string()), "{said}");
-    assert!(said.contains("damaged") && said.contains(&second.sha256), "{said}");
+    assert!(
+        said.contains("damaged") && said.contains(&second.sha256),
+        "{said}"
+    );
     std::fs::remove_file(path).unwrap();
-    let error = rebuild_from(&db.url, files.path(), Swap::Always).await.unwrap_err();
+    let error = rebuild_from(&db.url, files.path(), Swap::Always)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("is missing"), "{error}");
     let listed = archive_files(&db.url, files.path(), false).await.unwrap();
     assert_eq!(listed[1].state, FileState::Missing);
-    assert_eq!(db.texts("SELECT projection FROM pipeline.lease").await, ["(projection_1)"]);
+    assert_eq!(
+        db.texts("SELECT projection FROM pipeline.lease").await,
+        ["(projection_1)"]
+    );
     std::fs::write(path, good).unwrap();
-    let report = rebuild_from(&db.url, files.path(), Swap::IfEqual).await.unwrap();
+    let report = rebuild_from(&db.url, files.path(), Swap::IfEqual)
+        .await
+        .unwrap();
     assert!(report.swapped);
 }
 
@@ -212,13 +256,19 @@ async fn a_partition_goes_while_the_archive_is_read_and_written() {
     // A dump reads the archive, for as long as it likes.
     let manner = mythic_postgres::Manner::named("dump");
     let (dump, _guard) = mythic_postgres::connect(&db.url, &manner).await.unwrap();
-    dump.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM archive.account")
-        .await
-        .unwrap();
+    dump.batch_execute(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM archive.account",
+    )
+    .await
+    .unwrap();
     let (url, kept) = (db.url.clone(), bounds(files.path()));
     let upkeep = tokio::spawn(async move { keep_up(&url, &kept, None).await });
     let deadline = Instant::now() + Duration::from_secs(30);
-    while db.texts("SELECT count(*) FROM pg_inherits WHERE inhdetachpending").await != ["(1)"] {
+    while db
+        .texts("SELECT count(*) FROM pg_inherits WHERE inhdetachpending")
+        .await
+        != ["(1)"]
+    {
         assert!(Instant::now() < deadline && !upkeep.is_finished());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -228,41 +278,113 @@ async fn a_partition_goes_while_the_archive_is_read_and_written() {
     chain.bank(parent, 0, (slot, 0), &[write(1, vault(99, 99))]);
     chain.sync();
     drain(&db.url, spool.path(), 7, None).await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
     // The dump sees what it saw.
-    let rows = dump.query("SELECT count(*) FROM archive.account", &[]).await.unwrap();
+    let rows = dump
+        .query("SELECT count(*) FROM archive.account", &[])
+        .await
+        .unwrap();
     assert!(rows[0].get::<_, i64>(0) > 12);
     dump.batch_execute("COMMIT").await.unwrap();
     // It ends with the lease that the writer took.
     let ended = upkeep.await.unwrap();
-    assert!(matches!(ended, Err(IndexerError::LeaseLost { .. })), "{ended:?}");
+    assert!(
+        matches!(ended, Err(IndexerError::LeaseLost { .. })),
+        "{ended:?}"
+    );
     keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
     assert_eq!(
         db.texts(PARTITIONS).await,
-        ["(archive.account_3)", "(archive.account_4)", "(archive.account_6)", "(archive.account_7)"]
+        [
+            "(archive.account_3)",
+            "(archive.account_4)",
+            "(archive.account_6)",
+            "(archive.account_7)"
+        ]
     );
-    let report = rebuild_from(&db.url, files.path(), Swap::Never).await.unwrap();
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
     assert_eq!(report.different, [""; 0]);
 }
 
 #[tokio::test]
-async fn what_the_feed_still_tells_of_stays_in_its_partition() {
+async fn what_the_feed_still_tells_of_stays_where_it_reads_it() {
     let (spool, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (db, _chain) = made("retention_feed", spool.path()).await;
-    let bank = "INSERT INTO feed.bank_topic (bank, topic, slot, blockhash, first_seq, last_seq, count)
-                SELECT bank, 'jobs', slot, '', 1, 1, 1 FROM projection_1.slot WHERE slot = 864010 AND status = 3";
+    // Two events of a block in the third epoch: of an update, and of the whole block.
+    let bank = "INSERT INTO feed.entry (seq, topic, op, slot, bank, ordinal, first_seq, last_seq, count)
+                SELECT e.seq, 'vaults', e.op, b.slot, b.bank, e.ordinal, e.first, e.first, e.first
+                  FROM (VALUES (1, 'add', 0, NULL::int), (2, 'finalize', NULL, 1)) e(seq, op, ordinal, first),
+                       projection_1.slot b WHERE b.slot = 864002 AND b.status = 3";
     db.client.batch_execute(bank).await.unwrap();
+    let feed = "SELECT * FROM feed.event ORDER BY seq";
+    let before = db.texts(feed).await;
+    assert_eq!(before.len(), 2);
+    keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
+    assert_eq!(db.texts(feed).await, before);
+    // Its event alone is in a file, and in the table too.
+    let both = "SELECT (SELECT count(*) FROM archive.event e WHERE e.id <= (SELECT max(last_event) FROM archive.file)), count(*) > 2 FROM archive.file";
+    assert_eq!(db.texts(both).await, ["(1,t)"]);
+    assert_eq!(
+        db.texts(PARTITIONS).await,
+        [
+            "(archive.account_2)",
+            "(archive.account_3)",
+            "(archive.account_4)"
+        ]
+    );
+    // In files they are all the same.
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
+    assert_eq!(report.different, [""; 0]);
+    untell(&db).await;
     keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
     assert_eq!(
         db.texts(PARTITIONS).await,
-        ["(archive.account_2)", "(archive.account_3)", "(archive.account_4)"]
+        ["(archive.account_3)", "(archive.account_4)"]
     );
-    // In files they are all the same.
-    let report = rebuild_from(&db.url, files.path(), Swap::Never).await.unwrap();
-    assert_eq!(report.different, [""; 0]);
-    db.client.batch_execute("DELETE FROM feed.bank_topic").await.unwrap();
+    assert_eq!(db.texts(both).await, ["(0,t)"]);
+}
+
+#[tokio::test]
+async fn transactions_go_into_files_with_their_events_and_calls_that_come_late_find_a_block_that_was_rolled_up()
+ {
+    let (spool, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (db, chain) = made("retention_calls", spool.path()).await;
+    let calls =
+        "SELECT slot, name, data FROM analytics.instruction_calls ORDER BY slot, name, data";
+    let before = db.texts(calls).await;
+    assert_eq!(before.len(), 16);
     keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
-    assert_eq!(db.texts(PARTITIONS).await, ["(archive.account_3)", "(archive.account_4)"]);
+    assert_eq!(db.texts(calls).await, before);
+    let kept = "SELECT count(*) > 0, min(event) > (SELECT max(last_event) FROM archive.file) FROM archive.transactions";
+    assert_eq!(db.texts(kept).await, ["(t,t)"]);
+    // Slot 14 was told to have no calls. A validator that starts again tells another one.
+    let state =
+        "SELECT (SELECT count(*) FROM projection_1.empty_slot WHERE slot = 14 AND calls = 1),
+                        (SELECT count(*) FROM projection_1.slot WHERE slot = 14 AND calls = 2)";
+    assert_eq!(db.texts(state).await, ["(1,0)"]);
+    let shown = "SELECT slot, blockhash, parent_blockhash, at FROM analytics.banks WHERE slot = 14 ORDER BY bank LIMIT 1";
+    let block = db.texts(shown).await;
+    drop(chain);
+    let mut chain = Chain::start(spool.path(), 2, 3 * EPOCH + 16, &[]);
+    chain.called((14, 0), (12, 0), &[], &[vec![58]]);
+    chain.sync();
+    super::drain_from(&db.url, spool.path(), 7, files.path())
+        .await
+        .unwrap();
+    assert_eq!(db.texts(state).await, ["(0,1)"]);
+    assert_eq!(db.texts(shown).await, block);
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
+    assert_eq!(report.different, [""; 0]);
 }
 
 /// Everything an analyst reads of blocks and days.
@@ -277,6 +399,8 @@ async fn shown(db: &Database) -> Vec<Vec<String>> {
         "SELECT * FROM dune.job_events ORDER BY block_slot, job, event",
         "SELECT * FROM analytics.network_daily_finalized ORDER BY day",
         "SELECT * FROM analytics.network",
+        "SELECT * FROM analytics.instruction_calls_finalized ORDER BY slot, transaction_index",
+        "SELECT * FROM analytics.slot_calls_processed ORDER BY slot, complete",
         "SELECT * FROM analytics.jobs ORDER BY id",
         "SELECT * FROM analytics.vault_balances ORDER BY slot, vault",
         "SELECT n, analytics.slot_at(to_timestamp(1800000000 + n * 432000)) FROM generate_series(-1, 4) n ORDER BY 1",
@@ -293,8 +417,8 @@ async fn blocks_without_content_are_rolled_up_and_every_view_says_what_it_said()
     let (db, _chain) = made("retention_empty", spool.path()).await;
     let before = shown(&db).await;
     keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
-    let left = "SELECT count(*) FROM projection_1.slot WHERE status = 3 AND accounts = 0";
-    assert_eq!(db.texts(left).await, ["(2)"], "of the newest three");
+    let left = "SELECT count(*) FROM projection_1.slot WHERE status = 3 AND accounts = 0 AND COALESCE(calls, 1) = 1";
+    assert_eq!(db.texts(left).await, ["(1)"], "of the newest three");
     assert_eq!(shown(&db).await, before);
     // A reader of the views needs no right to the tables.
     db.client
@@ -302,23 +426,41 @@ async fn blocks_without_content_are_rolled_up_and_every_view_says_what_it_said()
              GRANT SELECT ON ALL TABLES IN SCHEMA analytics, dune TO reader_of_slots; SET ROLE reader_of_slots")
         .await
         .unwrap();
-    assert_eq!(db.texts("SELECT * FROM analytics.banks ORDER BY bank").await, before[3]);
-    assert_eq!(db.texts("SELECT * FROM dune.blocks ORDER BY block_slot").await, before[4]);
+    assert_eq!(
+        db.texts("SELECT * FROM analytics.banks ORDER BY bank")
+            .await,
+        before[3]
+    );
+    assert_eq!(
+        db.texts("SELECT * FROM dune.blocks ORDER BY block_slot")
+            .await,
+        before[4]
+    );
     db.client
         .batch_execute("RESET ROLE; DROP OWNED BY reader_of_slots; DROP ROLE reader_of_slots")
         .await
         .unwrap();
     // A list of blocks reads its first page alone, and a look-up by slot an index, in both tables.
-    db.client.batch_execute("SET enable_seqscan = off; SET enable_sort = off").await.unwrap();
+    db.client
+        .batch_execute("SET enable_seqscan = off; SET enable_sort = off")
+        .await
+        .unwrap();
     for sql in [
         "SELECT slot, at FROM analytics.slots_finalized ORDER BY slot DESC LIMIT 20",
         "SELECT slot, at FROM analytics.slots_finalized WHERE slot = 12",
         "SELECT * FROM dune.blocks WHERE block_date = '2027-01-15'",
     ] {
-        let plan = db.client.query(&format!("EXPLAIN {sql}"), &[]).await.unwrap();
+        let plan = db
+            .client
+            .query(&format!("EXPLAIN {sql}"), &[])
+            .await
+            .unwrap();
         let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
         let plan = plan.join("\n");
-        assert!(!plan.contains("Seq Scan") && plan.contains("empty_slot"), "{sql}\n{plan}");
+        assert!(
+            !plan.contains("Seq Scan") && plan.contains("empty_slot"),
+            "{sql}\n{plan}"
+        );
     }
 }
 
@@ -339,31 +481,60 @@ async fn a_late_block_of_an_epoch_that_is_gone_is_archived_and_closed_by_a_base_
     chain.bank(6, 0, (5, 0), &[]);
     chain.root(6, 0);
     for epoch in 1..4 {
-        let parent = if epoch == 1 { (6, 0) } else { ((epoch - 1) * EPOCH + 1, 0) };
-        chain.bank(epoch * EPOCH + 1, 0, parent, &[write(7, vault(epoch, epoch))]);
+        let parent = if epoch == 1 {
+            (6, 0)
+        } else {
+            ((epoch - 1) * EPOCH + 1, 0)
+        };
+        chain.bank(
+            epoch * EPOCH + 1,
+            0,
+            parent,
+            &[write(7, vault(epoch, epoch))],
+        );
         chain.root(epoch * EPOCH + 1, 0);
     }
     chain.sync();
     drain(&db.url, spool.path(), 3, None).await.unwrap();
-    db.client.batch_execute("DELETE FROM feed.bank_topic").await.unwrap();
+    untell(&db).await;
     let mut bounds = bounds(files.path());
     (bounds.pack_events, bounds.unpacked_events) = (2, 1);
     keep_up(&db.url, &bounds, None).await.unwrap();
-    assert!(!db.texts(PARTITIONS).await.contains(&"(archive.account_0)".to_owned()));
+    assert!(
+        !db.texts(PARTITIONS)
+            .await
+            .contains(&"(archive.account_0)".to_owned())
+    );
     // Now they come: 2 wrote an account that the base lacks.
     chain.bank(3, 0, (2, 0), &[]);
-    chain.bank(2, 0, (1, 0), &[write(2, vault(1, 2)), write(1, vault(1, 1))]);
+    chain.bank(
+        2,
+        0,
+        (1, 0),
+        &[write(2, vault(1, 2)), write(1, vault(1, 1))],
+    );
     chain.sync();
-    super::drain_from(&db.url, spool.path(), 3, files.path()).await.unwrap();
-    assert!(db.texts(PARTITIONS).await.contains(&"(archive.account_0)".to_owned()));
+    super::drain_from(&db.url, spool.path(), 3, files.path())
+        .await
+        .unwrap();
+    assert!(
+        db.texts(PARTITIONS)
+            .await
+            .contains(&"(archive.account_0)".to_owned())
+    );
     assert_eq!(
-        db.texts("SELECT encode(pubkey, 'hex') = repeat('02', 32), slot FROM projection_1.closure").await,
+        db.texts("SELECT encode(pubkey, 'hex') = repeat('02', 32), slot FROM projection_1.closure")
+            .await,
         ["(t,5)"]
     );
-    let report = rebuild_from(&db.url, files.path(), Swap::Never).await.unwrap();
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
     assert_eq!(report.different, [""; 0]);
     keep_up(&db.url, &bounds, None).await.unwrap();
-    let report = rebuild_from(&db.url, files.path(), Swap::Never).await.unwrap();
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
     assert_eq!(report.different, [""; 0]);
 }
 
@@ -374,16 +545,27 @@ async fn what_only_operators_read_has_an_end() {
     let more = "INSERT INTO pipeline.dead_letter (bank, slot, ordinal, pubkey, reason)
                 SELECT 1, 1, n, '', CASE WHEN n = 1 THEN 'refused by the database: x' ELSE 'unknown' END FROM generate_series(1, 9) n;
                 INSERT INTO pipeline.alarm (kind, detail, cleared_at, last_slot) SELECT 'gap', n::text,
-                    CASE WHEN n = 1 THEN now() - interval '91 days' WHEN n < 8 THEN now() END, 1 FROM generate_series(1, 9) n";
+                    CASE WHEN n = 1 THEN now() - interval '91 days' WHEN n < 8 THEN now() END, 1 FROM generate_series(1, 9) n;
+                INSERT INTO pipeline.heal_request (expires_at, state, changed_at) SELECT now(), s, now() - d * interval '1 day'
+                    FROM unnest('{done,failed,waiting}'::text[]) s, unnest('{89,91}'::int[]) d";
     db.client.batch_execute(more).await.unwrap();
     keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
     let kept = "SELECT bank, ordinal, reason FROM pipeline.dead_letter ORDER BY id";
     assert_eq!(
         db.texts(kept).await,
-        [r#"(1,1,"refused by the database: x")"#, "(1,8,unknown)", "(1,9,unknown)"]
+        [
+            r#"(1,1,"refused by the database: x")"#,
+            "(1,8,unknown)",
+            "(1,9,unknown)"
+        ]
     );
     let alarms = "SELECT detail FROM pipeline.alarm WHERE kind = 'gap' ORDER BY id";
     assert_eq!(db.texts(alarms).await, ["(6)", "(7)", "(8)", "(9)"]);
+    let requests = "SELECT state, changed_at < now() - interval '90 days' FROM pipeline.heal_request ORDER BY 1, 2";
+    assert_eq!(
+        db.texts(requests).await,
+        ["(done,f)", "(failed,f)", "(waiting,f)", "(waiting,t)"]
+    );
 }
 
 #[tokio::test]
@@ -397,23 +579,39 @@ async fn the_bytes_of_a_dead_letter_are_had_again_from_the_database_and_from_a_f
     let before = get().await.unwrap().unwrap();
     assert_eq!((&before.data[..], before.pubkey), (&[9; 3000][..], [4; 32]));
     keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
-    assert!(!db.texts(PARTITIONS).await.contains(&"(archive.account_0)".to_owned()));
+    assert!(
+        !db.texts(PARTITIONS)
+            .await
+            .contains(&"(archive.account_0)".to_owned())
+    );
     assert_eq!(get().await.unwrap().unwrap(), before);
-    assert_eq!(archived_update(&db.url, files.path(), bank, 99).await.unwrap(), None);
+    assert_eq!(
+        archived_update(&db.url, files.path(), bank, 99)
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 /// The table of docs/operator-guide.md that says what bounds each table: its names.
 fn documented() -> std::collections::BTreeSet<String> {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operator-guide.md");
     let guide = std::fs::read_to_string(guide).unwrap();
-    let (_, section) = guide.split_once("## What is kept, and for how long").unwrap();
+    let (_, section) = guide
+        .split_once("## What is kept, and for how long")
+        .unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     rows.flat_map(|row| {
         let cells: Vec<&str> = row.split(" | ").collect();
-        assert!(cells.len() == 4 && cells.iter().all(|cell| cell.len() > 2 || *cell == "–"), "{row}");
+        assert!(
+            cells.len() == 4 && cells.iter().all(|cell| cell.len() > 2 || *cell == "–"),
+            "{row}"
+        );
         let names = cells[0].trim_start_matches("| ").split(", ");
-        names.map(|name| name.trim_matches('`').to_owned()).collect::<Vec<_>>()
+        names
+            .map(|name| name.trim_matches('`').to_owned())
+            .collect::<Vec<_>>()
     })
     .collect()
 }
@@ -422,8 +620,13 @@ fn documented() -> std::collections::BTreeSet<String> {
 async fn every_table_of_every_schema_has_a_row_in_the_guide_that_says_what_bounds_it() {
     let db = Database::new("retention_guide").await;
     for owner in ["settler", "gateway"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql").join(owner);
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../sql")
+            .join(owner);
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|f| f.unwrap().path())
+            .collect();
         files.sort();
         for file in files {
             let sql = std::fs::read_to_string(&file).unwrap();
@@ -448,9 +651,15 @@ async fn every_table_of_every_schema_has_a_row_in_the_guide_that_says_what_bound
     assert!(there.len() > 40);
     let documented = documented();
     let missing: Vec<_> = there.difference(&documented).collect();
-    assert!(missing.is_empty(), "docs/operator-guide.md does not say what bounds {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/operator-guide.md does not say what bounds {missing:?}"
+    );
     let gone: Vec<_> = documented.difference(&there).collect();
-    assert!(gone.is_empty(), "docs/operator-guide.md tells of tables that are not there: {gone:?}");
+    assert!(
+        gone.is_empty(),
+        "docs/operator-guide.md tells of tables that are not there: {gone:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -482,11 +691,17 @@ async fn a_running_indexer_keeps_its_database_small_and_goes_on_writing() {
     let wanted = format!("(t,t,t,{})", parent.0);
     let deadline = Instant::now() + Duration::from_secs(120);
     while db.texts(kept).await != [wanted.as_str()] || db.texts(PARTITIONS).await.len() > 2 {
-        assert!(Instant::now() < deadline && !task.is_finished(), "{:?}", db.texts(kept).await);
+        assert!(
+            Instant::now() < deadline && !task.is_finished(),
+            "{:?}",
+            db.texts(kept).await
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     stop.cancel();
     task.await.unwrap().unwrap();
-    let report = rebuild_from(&db.url, files.path(), Swap::Never).await.unwrap();
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
     assert_eq!(report.different, [""; 0]);
 }

@@ -5,6 +5,7 @@ use super::drain;
 use super::postgres::Database;
 use crate::{IndexerError, Swap, hash_tables, rebuild};
 use mythic_postgres::PostgresError;
+use serde_json::json;
 
 fn life(requested: u64, accepted: u64, submitted: u64, ended: u64) -> Life {
     Life {
@@ -16,7 +17,7 @@ fn life(requested: u64, accepted: u64, submitted: u64, ended: u64) -> Life {
 }
 
 /// A run in which everything happens: a job to its end, a fork that is abandoned, a slot replayed with other
-/// content, a dead slot, a lost bank, hostile content, a closed account, and a restart with a base.
+/// content, a dead slot, a lost bank, hostile content, a closed account, calls told and not told, and a restart with a base.
 pub fn everything(dir: &std::path::Path) {
     let mut chain = Chain::start(dir, 1, 0, &[]);
     chain.bank(
@@ -38,7 +39,8 @@ pub fn everything(dir: &std::path::Path) {
         ],
     );
     chain.confirm(1, 0);
-    chain.bank(3, 0, (2, 0), &[write(3, job(2, life(2, 3, 0, 0)))]);
+    let accepted = [write(3, job(2, life(2, 3, 0, 0)))];
+    chain.called((3, 0), (2, 0), &accepted, &[vec![58]]);
     // Beside 3 a fork that wins.
     chain.bank(
         4,
@@ -69,11 +71,11 @@ pub fn everything(dir: &std::path::Path) {
     let mut hostile = vault(9, u64::MAX);
     hostile[20] = 0;
     chain.bank(8, 2, (6, 2), &[write(2, hostile), write(5, vault(2, 3))]);
-    chain.bank(
-        9,
-        2,
+    chain.called(
+        (9, 2),
         (8, 2),
         &[closed(5), write(3, job(4, life(2, 4, 6, 9)))],
+        &[vec![62], vec![0, 1]],
     );
     chain.root(4, 1);
     chain.root(6, 2);
@@ -81,7 +83,10 @@ pub fn everything(dir: &std::path::Path) {
     let generation = chain.create(10);
     chain.update(10, generation, 2, &write(6, vault(1, 77)), false);
     chain.seal(10, 2, (9, 2), generation, 2);
+    // Whether 11 had calls is not told.
+    chain.streams = true;
     chain.bank(11, 2, (10, 2), &[write(2, vault(10, 9_400))]);
+    chain.streams = false;
     chain.root(11, 2);
     drop(chain);
     // The producer restarts at 11 with its accounts, and abandons nothing.
@@ -590,7 +595,9 @@ async fn a_base_closes_what_it_lacks_and_keeps_what_is_newer() {
         db.texts("SELECT stake, stake_change, slot FROM analytics.validator_stake_finalized ORDER BY slot").await,
         ["(5,5,1)", "(9,4,3)"]
     );
-    assert_eq!(db.texts("SELECT topic, op, payload->>'stake' FROM feed.event WHERE entity IS NOT NULL AND op = 'finalize'").await, ["(validators,finalize,9)"]);
+    let told = super::told(&db, "e.op = 'finalize'").await;
+    let told: Vec<_> = told.iter().map(|t| (&t["object"], &t["stake"])).collect();
+    assert_eq!(told, [(&json!("validator"), &json!(9))]);
     assert_eq!(
         rebuild(&db.url, Swap::Never).await.unwrap().different,
         Vec::<String>::new()

@@ -8,6 +8,7 @@ use crate::db::Session;
 use crate::holder::Input;
 use crate::lease::{self, Keeper};
 use crate::plan::Reached;
+use crate::telemetry::Telemetry;
 use crate::writer::{Mode, Step, Writer};
 use crate::{IndexerConfig, IndexerError, run};
 
@@ -46,7 +47,7 @@ async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
         .unwrap();
     let mut first = Session::open(&db.url, "first").await.unwrap();
     let held = lease::acquire(&mut first, ttl).await.unwrap();
-    let keeper = Keeper::spawn(db.url.clone(), held.epoch, ttl);
+    let keeper = Keeper::spawn(db.url.clone(), held.epoch, ttl, Telemetry::new().unwrap());
     let mut first = writer(first, held.epoch).await;
     let long = tokio::spawn(async move { first.apply(vec![step()]).await.map(|_| first) });
     let mut standby = Session::open(&db.url, "standby").await.unwrap();
@@ -84,8 +85,8 @@ async fn feed_retention_goes_on_until_nothing_is_old() {
     let db = Database::new("lease_trim").await;
     db.client
         .batch_execute(
-            "INSERT INTO feed.event (seq, topic, op, slot, blockhash, commitment, at)
-             SELECT n, 'jobs', 'add', 1, '', 'processed', now() - interval '30 days' FROM generate_series(1, 25000) n;
+            "INSERT INTO feed.entry (seq, topic, op, slot, bank, ordinal, at)
+             SELECT n, 'jobs', 'add', 1, 1, n, now() - interval '30 days' FROM generate_series(1, 25000) n;
              UPDATE feed.counter SET next = 25001",
         )
         .await
@@ -111,7 +112,7 @@ async fn feed_retention_goes_on_until_nothing_is_old() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(db.texts("SELECT count(*) FROM feed.event").await, ["(0)"]);
+    assert_eq!(db.texts("SELECT count(*) FROM feed.entry").await, ["(0)"]);
     stop.cancel();
     task.await.unwrap().unwrap();
 }

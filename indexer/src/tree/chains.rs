@@ -39,7 +39,7 @@ impl SlotTree {
     }
 
     /// The held banks above the root, by slot.
-    fn unrooted(&self) -> impl DoubleEndedIterator<Item = &Node> {
+    pub(super) fn unrooted(&self) -> impl DoubleEndedIterator<Item = &Node> {
         let first = self.root.map_or(0, |root| root.slot + 1);
         self.nodes.range(from_slot(first)..).map(|(_, node)| node)
     }

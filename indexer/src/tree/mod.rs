@@ -30,6 +30,9 @@ const PENDING_CONFIRMED_LIMIT: usize = 1024;
 /// How many banks may wait below the root for their link; beyond it the lowest slots are given up.
 pub const UNPLACED_LIMIT: usize = 1024;
 
+/// How many orphaned banks are remembered, to tell a repeated seal from a new bank; beyond it the lowest slots are forgotten.
+pub const DEAD_MEMORY: usize = 4096;
+
 /// How many gaps are kept open for late banks; beyond it the lowest is given up.
 pub const GAP_LIMIT: usize = 1024;
 
@@ -130,7 +133,7 @@ pub struct TreeState {
     pub gaps: BTreeMap<u64, BankId>,
     /// The newest rooted banks, at most [`ROOTED_MEMORY`].
     pub rooted: BTreeMap<u64, RootedBank>,
-    /// Banks above the root that do not descend from it.
+    /// The highest orphaned banks, at most [`DEAD_MEMORY`].
     pub dead: BTreeSet<BankId>,
 }
 
@@ -343,7 +346,10 @@ impl SlotTree {
                     self.give_up_below(base.slot + 1, &mut out);
                     self.orphan_beside(base.slot + 1, None, &mut out);
                 }
-                self.base = Some(base);
+                // One of a higher slot, which still waits, will speak for this one's slot too.
+                if self.base.is_none_or(|waiting| waiting.slot <= base.slot) {
+                    self.base = Some(base);
+                }
                 self.base_due(&mut out);
             }
             Event::Sealed(bank) => self.sealed(bank, &mut out),
@@ -391,12 +397,14 @@ impl SlotTree {
         } else if self.may_descend(&bank) {
             self.hold(bank, out);
         } else {
-            self.dead.insert(id);
+            self.bury(id);
             out.push(Effect::Added { number });
             out.push(Effect::Orphaned { number });
         }
-        if std::mem::take(&mut self.run_fresh) {
-            self.give_up_all_but(id);
+        // What a run replays below our root says nothing about what is above it.
+        if self.run_fresh && self.above_root(id.slot) && self.nodes.contains_key(&id) {
+            self.run_fresh = false;
+            self.give_up_beside(id);
         }
         if self.pending_confirmed.remove(&id) {
             self.confirm(id, out);
@@ -415,18 +423,41 @@ impl SlotTree {
         });
     }
 
-    /// The first seal of a run: what it can't build on is not in the producer any more. Below a bank that was not seen, nothing
-    /// is known.
-    fn give_up_all_but(&mut self, tip: BankId) {
+    /// The first seal of a run above the root: what can't be on one chain with it is not in the producer any more. What builds on
+    /// it is kept, since a producer that started again comes to it once more; where banks were not seen, nothing is known.
+    fn give_up_beside(&mut self, tip: BankId) {
         let (path, below) = self.path(tip);
-        let kept: BTreeSet<BankId> = path.into_iter().collect();
+        let path: BTreeSet<BankId> = path.into_iter().collect();
         let hole = self.above_root(below.slot).then_some(below.slot);
-        for (id, node) in &mut self.nodes {
-            if kept.contains(id) {
+        let mut kept: BTreeSet<BankId> = BTreeSet::new();
+        // Parents have lower slots, so they are decided before their children.
+        for node in self.unrooted() {
+            let (id, parent) = (node.bank.id, node.bank.parent);
+            let keep = if id.slot <= tip.slot {
+                path.contains(&id) || hole.is_some_and(|hole| id.slot < hole)
+            } else {
+                let unseen = parent.slot > tip.slot && !self.nodes.contains_key(&parent);
+                parent == tip || kept.contains(&parent) || unseen
+            };
+            if keep {
+                kept.insert(id);
+            }
+        }
+        let first = self.root.map_or(0, |root| root.slot + 1);
+        for (id, node) in self.nodes.range_mut(from_slot(first)..) {
+            if path.contains(id) {
                 node.replaced = false;
-            } else if hole.is_none_or(|hole| id.slot >= hole) {
+            } else if !kept.contains(id) {
                 node.replaced = !node.confirmed;
             }
+        }
+    }
+
+    /// Remembers an orphaned bank.
+    fn bury(&mut self, id: BankId) {
+        self.dead.insert(id);
+        while self.dead.len() > DEAD_MEMORY {
+            self.dead.pop_first();
         }
     }
 

@@ -44,9 +44,7 @@ impl SlotTree {
             hash: Some(id.hash),
         });
         self.orphan_beside(first, gap.then_some(below), out);
-        let above = from_slot(id.slot + 1);
-        self.dead = self.dead.split_off(&above);
-        self.pending_confirmed = self.pending_confirmed.split_off(&above);
+        self.pending_confirmed = self.pending_confirmed.split_off(&from_slot(id.slot + 1));
         self.bound_unplaced(out);
         self.base_due(out);
     }
@@ -126,16 +124,15 @@ impl SlotTree {
             }
         }
         for id in orphans {
-            self.drop_node(id, out, |number| Effect::Orphaned { number });
-            if id.slot > root.slot {
-                self.dead.insert(id);
-            }
+            self.orphan(id, out);
         }
     }
 
-    fn drop_node(&mut self, id: BankId, out: &mut Vec<Effect>, effect: fn(i64) -> Effect) {
+    fn orphan(&mut self, id: BankId, out: &mut Vec<Effect>) {
         if let Some(node) = self.nodes.remove(&id) {
-            out.push(effect(node.bank.number));
+            let number = node.bank.number;
+            out.push(Effect::Orphaned { number });
+            self.bury(id);
         }
     }
 
@@ -185,7 +182,8 @@ impl SlotTree {
                 self.fill(first, out);
                 return;
             }
-            if id.slot < top.slot && self.may_fill(first, bank.parent) {
+            let dead = self.dead.contains(&id);
+            if !dead && id.slot < top.slot && self.may_fill(first, bank.parent) {
                 self.hold(bank, out);
                 self.bound_unplaced(out);
                 return;
@@ -193,7 +191,9 @@ impl SlotTree {
         }
         let oldest = self.rooted.keys().next();
         let remembered = oldest.is_some_and(|oldest| id.slot >= *oldest);
-        if remembered && self.root.is_some_and(|root| !root.is(id)) {
+        let new = !self.dead.contains(&id) && self.root.is_some_and(|root| !root.is(id));
+        if remembered && new {
+            self.bury(id);
             out.push(Effect::Added { number });
             out.push(Effect::Orphaned { number });
         } else {
@@ -216,7 +216,7 @@ impl SlotTree {
         let beside = from_slot(from)..=top;
         let ids: Vec<BankId> = self.nodes.range(beside).map(|(id, _)| *id).collect();
         for id in ids {
-            self.drop_node(id, out, |number| Effect::Orphaned { number });
+            self.orphan(id, out);
         }
         if !closed {
             self.gaps.insert(first, below);

@@ -85,7 +85,9 @@ impl Writer {
         accounts: &BaseAccounts,
     ) -> Result<(), IndexerError> {
         let unreadable = |e: std::io::Error| {
-            IndexerError::Broken(format!("a base that waited in spill_dir can't be read again: {e}"))
+            IndexerError::Broken(format!(
+                "a base that waited in spill_dir can't be read again: {e}"
+            ))
         };
         let mut from = 0;
         for part in accounts.parts(PART).map_err(unreadable)? {

@@ -6,6 +6,7 @@ use super::{Writer, in_set};
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::plan::Plan;
+use crate::projection::base58;
 use mythic_interface::state::Key;
 
 /// Keys that a writer remembers to have written.
@@ -53,10 +54,7 @@ impl Writer {
         let fresh: Vec<Key> = keys.difference(&self.known).copied().collect();
         if !fresh.is_empty() {
             let bytes: Vec<&[u8]> = fresh.iter().map(|key| &key[..]).collect();
-            let texts: Vec<String> = fresh
-                .iter()
-                .map(|key| bs58::encode(key).into_string())
-                .collect();
+            let texts: Vec<String> = fresh.iter().map(base58).collect();
             let sql = format!(
                 "INSERT INTO {}.address (key, base58) SELECT * FROM unnest($1::bytea[], $2::text[]) ON CONFLICT DO NOTHING",
                 self.schema

@@ -1,6 +1,7 @@
 //! One transaction per batch: fence, archive, projection, overlays, feed, position, or nothing.
 
 mod base;
+mod calls;
 mod kept;
 mod partitions;
 mod project;
@@ -64,8 +65,7 @@ pub struct Writer {
 }
 
 /// Columns of the archive's account updates.
-const ARCHIVED: &str =
-    "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)";
+const ARCHIVED: &str = "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)";
 
 /// Feed events that one transaction removes at most.
 const TRIM_BATCH: i64 = 10_000;
@@ -93,7 +93,7 @@ impl Writer {
                 .or_default()
                 .insert(row.get("ordinal"), reason);
         }
-        Ok(Self {
+        let mut writer = Self {
             session,
             schema: schema.to_owned(),
             mode,
@@ -102,7 +102,9 @@ impl Writer {
             epochs: BTreeSet::new(),
             known: HashSet::new(),
             files: None,
-        })
+        };
+        writer.interface().await?;
+        Ok(writer)
     }
 
     pub fn state(&self) -> &State {
@@ -211,6 +213,7 @@ impl Writer {
         };
         let mut fresh = self.addresses(&plan.keys).await?;
         self.project(plan).await?;
+        self.calls(plan).await?;
         self.late(plan).await?;
         self.history(plan).await?;
         self.forget(plan).await?;
@@ -255,14 +258,17 @@ impl Writer {
             )
             .await?;
         self.session
-            .copy(
-                ARCHIVED,
-                std::mem::take(&mut plan.accounts),
-            )
+            .copy(ARCHIVED, std::mem::take(&mut plan.accounts))
             .await?;
         for (number, slot, accounts) in std::mem::take(&mut plan.bases) {
             self.archive_base((number, slot), &accounts).await?;
         }
+        self.session
+            .copy(
+                "archive.transactions (event, slot, body)",
+                std::mem::take(&mut plan.transactions),
+            )
+            .await?;
         if let Some(genesis) = plan.genesis {
             self.session
                 .execute(
@@ -349,8 +355,8 @@ impl Writer {
         let rows = self
             .session
             .query(
-                "WITH old AS (SELECT seq FROM feed.event WHERE at < now() - make_interval(hours => $1) ORDER BY seq LIMIT $3),
-                 gone AS (DELETE FROM feed.event e USING old WHERE e.seq = old.seq RETURNING e.seq),
+                "WITH old AS (SELECT seq FROM feed.entry WHERE at < now() - make_interval(hours => $1) ORDER BY seq LIMIT $3),
+                 gone AS (DELETE FROM feed.entry e USING old WHERE e.seq = old.seq RETURNING e.seq),
                  spans AS (DELETE FROM feed.bank_topic WHERE last_seq <= (SELECT max(seq) FROM gone)
                            AND NOT bank = ANY($2) RETURNING 1),
                  moved AS (UPDATE feed.counter SET oldest = (SELECT max(seq) + 1 FROM gone) WHERE EXISTS (SELECT FROM gone) RETURNING 1)

@@ -13,7 +13,7 @@ impl Writer {
         let schema = self.schema.clone();
         let slots = format!(
             "{schema}.slot (bank, slot, last_slot, blockhash, parent_slot, parent_blockhash, block_time, status, \
-             on_processed, on_confirmed, replaced, accounts, entities, whole, healed)"
+             on_processed, on_confirmed, replaced, accounts, entities, whole, healed, calls)"
         );
         self.session
             .copy(&slots, std::mem::take(&mut plan.slots))

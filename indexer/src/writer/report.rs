@@ -3,7 +3,7 @@
 use super::Writer;
 use crate::alarms;
 use crate::error::IndexerError;
-use crate::feed::FeedRow;
+use crate::feed::{FeedRow, Of};
 use crate::plan::Plan;
 use mythic_postgres::CopyBuffer;
 
@@ -93,29 +93,24 @@ impl Writer {
     pub(super) async fn feed_rows(&mut self, feed: &[FeedRow]) -> Result<(), IndexerError> {
         let mut rows = CopyBuffer::default();
         for row in feed {
-            rows.row(8)
+            rows.row(9)
                 .i64(row.seq)
                 .bytes(row.topic.as_str().as_bytes())
-                .bytes(row.op.as_str().as_bytes());
-            match row.entity {
-                Some(key) => rows.bytes(bs58::encode(key).into_string().as_bytes()),
-                None => rows.null(),
-            };
-            let blockhash = row
-                .blockhash
-                .map(|h| bs58::encode(h).into_string())
-                .unwrap_or_default();
-            rows.i64(row.slot)
-                .bytes(blockhash.as_bytes())
-                .bytes(row.op.commitment().as_bytes());
-            match &row.payload {
-                Some(payload) => rows.json(&payload.to_string()),
-                None => rows.null(),
+                .bytes(row.op.as_str().as_bytes())
+                .i64(row.slot);
+            match row.of {
+                Of::Update { bank, ordinal } => rows.i64(bank).i32(ordinal).null().null().null(),
+                Of::Span { bank, span } => rows
+                    .i64(bank)
+                    .null()
+                    .i64(span.first_seq)
+                    .i64(span.last_seq)
+                    .i32(span.count),
             };
         }
         self.session
             .copy(
-                "feed.event (seq, topic, op, entity, slot, blockhash, commitment, payload)",
+                "feed.entry (seq, topic, op, slot, bank, ordinal, first_seq, last_seq, count)",
                 rows,
             )
             .await?;

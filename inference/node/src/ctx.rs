@@ -11,6 +11,7 @@ use mythic_interface::{
     params::Params,
     state::{Config, Validator},
 };
+use mythic_support::life::Pulse;
 use mythic_wire::Origin;
 use parking_lot::RwLock;
 use solana_instruction::Instruction;
@@ -29,6 +30,8 @@ use crate::{
 
 /// How often config and models are read again.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// Longest refresh: nine calls to the chain, each ending in 30 seconds.
+const LONGEST_REFRESH: Duration = Duration::from_secs(600);
 
 /// Shared by all parts of a node.
 pub struct Ctx {
@@ -168,7 +171,9 @@ pub async fn follow_chain(ctx: Arc<Ctx>, quit: CancellationToken) {
     let mut validator = ctx.chain.watch_account(&address, Commitment::Processed);
     let mut refresh = tokio::time::interval(REFRESH_EVERY);
     refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let pulse = Pulse::new("following the chain", LONGEST_REFRESH);
     loop {
+        pulse.beat();
         tokio::select! {
             () = quit.cancelled() => return,
             Some(slot) = slots.next() => {

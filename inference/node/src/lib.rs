@@ -25,6 +25,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use mythic_client::ChainClient;
+use mythic_support::life;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -99,6 +100,7 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, stop: CancellationTok
         limits,
         quit.clone(),
     ));
+    life::ready();
     stop.cancelled().await;
     node.drain();
     let until = tokio::time::Instant::now() + Duration::from_secs(node.config.drain_seconds);

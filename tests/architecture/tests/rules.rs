@@ -103,10 +103,15 @@ fn the_table_of_crates_is_what_the_manifests_say() {
         assert_eq!(package.folder.to_str(), Some(folder.as_str()), "{name}");
         let said: BTreeSet<String> = match imports.as_str() {
             "none" => BTreeSet::new(),
-            "all but stream and the plugin" => packages
+            "all but stream, plugin and projection" => packages
                 .keys()
                 .filter(|other| {
-                    let left_out = ["mythic-cli", "mythic-stream", "mythic-geyser-plugin"];
+                    let left_out = [
+                        "mythic-cli",
+                        "mythic-stream",
+                        "mythic-geyser-plugin",
+                        "mythic-projection",
+                    ];
                     !tests.iter().chain(&left_out).any(|out| out == other)
                 })
                 .cloned()

@@ -80,6 +80,15 @@ impl<'a> Chain<'a> {
         sealed.filter(|block| self.link(*block) == Link::Linked && !self.is_torn(*block))
     }
 
+    /// It, or a block between it and the finalized one, can't be on one chain with what a later run began with.
+    pub fn is_left(&self, block: BlockId) -> bool {
+        let path = self.story.path(block);
+        let mut above = path
+            .iter()
+            .filter(|b| self.story.slot(**b) > self.story.slot(self.root));
+        above.any(|block| self.seen.left.contains(block))
+    }
+
     /// It, or a block between it and the finalized one, is dead or was replaced.
     pub fn is_torn(&self, block: BlockId) -> bool {
         let path = self.story.path(block);
@@ -116,14 +125,16 @@ impl<'a> Chain<'a> {
         let bases: Vec<&SeenBase> = self.seen.bases.iter().filter(on_path).collect();
         let covered = |block: BlockId| bases.iter().any(|base| block <= base.at);
         // A base is used once finality has reached it.
+        let is_used = |base: &&SeenBase| {
+            !base.replaced && self.story.slot(base.at) <= self.story.slot(self.root)
+        };
+        let used: Vec<SeenBase> = bases.iter().copied().filter(is_used).copied().collect();
         let surely = |block: BlockId| {
             if self.seen.root.is_none() {
                 return false;
             }
-            let mut used = bases
-                .iter()
-                .filter(|b| self.story.slot(b.at) <= self.story.slot(self.root));
-            used.any(|base| self.story.slot(block) <= base.through)
+            used.iter()
+                .any(|base| self.story.slot(block) <= base.through)
         };
         let missed: Vec<BlockId> = path
             .iter()
@@ -142,9 +153,35 @@ impl<'a> Chain<'a> {
             unhealed: missed.iter().copied().filter(|b| !covered(*b)).collect(),
             linked: self.linked_below(),
             confirmed: confirmed.copied(),
+            misleading: self.misleading(&path, &missed, confirmed.copied()),
+            used,
             missed,
             path,
         }
+    }
+
+    /// Blocks of other chains that a reader may take for ancestors of a chain's blocks above a hole.
+    fn misleading(
+        &self,
+        path: &[BlockId],
+        missed: &[BlockId],
+        confirmed: Option<BlockId>,
+    ) -> BTreeSet<BlockId> {
+        let holes = missed.iter().map(|block| self.story.slot(*block));
+        let hole = holes.max().unwrap_or(0);
+        let fits = |block: &BlockId| {
+            let link = self.link(*block);
+            let slot = self.story.slot(*block);
+            (self.story.slot(self.root)..hole).contains(&slot)
+                && link != Link::Off
+                && confirmed.is_none_or(|confirmed| {
+                    link == Link::Hole || self.story.path(*block).contains(&confirmed)
+                })
+        };
+        let ends = self.seen.sealed.iter().filter(|block| fits(block));
+        ends.flat_map(|block| self.story.path(*block))
+            .filter(|block| !path.contains(block))
+            .collect()
     }
 }
 
@@ -163,6 +200,10 @@ pub struct Knowledge<'a> {
     linked: BTreeSet<BlockId>,
     /// The newest block of the chain that is surely confirmed.
     confirmed: Option<BlockId>,
+    /// Blocks of other chains that may be shown below a hole.
+    misleading: BTreeSet<BlockId>,
+    /// Start-up accounts that surely were compared with the rows.
+    used: Vec<SeenBase>,
 }
 
 impl Knowledge<'_> {
@@ -186,6 +227,28 @@ impl Knowledge<'_> {
             .iter()
             .any(|hole| *hole > block && self.story.slot(*hole) > self.story.slot(self.root));
         !holes || self.confirmed.is_some_and(|confirmed| block <= confirmed)
+    }
+
+    /// What this block made of an account must be shown although the account was closed in another one: start-up accounts of after
+    /// that don't tell it.
+    pub fn is_told(&self, block: BlockId, closed_in: BlockId) -> bool {
+        let slot = self.story.slot(block);
+        !self.missed.contains(&block)
+            || self
+                .used
+                .iter()
+                .any(|base| slot <= base.through && base.at < closed_in)
+    }
+
+    pub fn is_missed(&self, block: BlockId) -> bool {
+        self.missed.contains(&block)
+    }
+
+    /// A block of another chain, which may be shown below a hole, writes to the account.
+    pub fn is_misled(&self, truth: &Truth, account: AccountId) -> bool {
+        self.misleading
+            .iter()
+            .any(|block| truth.writes_to(*block, account))
     }
 
     /// All blocks were seen whole, but for what the first start-up accounts hold.

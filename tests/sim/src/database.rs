@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mythic_postgres::{Cluster, ClusterConfig, ConnectionGuard, Manner, connect};
-use tokio_postgres::Client;
 use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Statement};
+
+use crate::tables::{self, BankRow, Commitment, FeedRow, Queries, View};
 
 /// Remembers what a fresh database holds, so that it can be made fresh again in milliseconds.
 const REMEMBER: &str = "
@@ -27,16 +29,16 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
-CREATE FUNCTION sim.reset() RETURNS void LANGUAGE plpgsql AS $$
-DECLARE t record;
+DO $$
+DECLARE body text;
 BEGIN
-    PERFORM set_config('session_replication_role', 'replica', true);
-    FOR t IN SELECT * FROM sim.tables ORDER BY number LOOP
-        EXECUTE 'DELETE FROM ' || t.name;
-        IF t.kept THEN
-            EXECUTE format('INSERT INTO %s OVERRIDING SYSTEM VALUE SELECT * FROM sim.kept_%s', t.name, t.number);
-        END IF;
-    END LOOP;
+    -- Statements that are planned once.
+    SELECT string_agg(format('DELETE FROM %s; ', name), '' ORDER BY number)
+        || COALESCE(string_agg(format('INSERT INTO %s OVERRIDING SYSTEM VALUE SELECT * FROM sim.kept_%s; ', name, number), '' ORDER BY number)
+                    FILTER (WHERE kept), '')
+      INTO body FROM sim.tables;
+    EXECUTE format('CREATE FUNCTION sim.reset() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica AS %L',
+                   'BEGIN ' || body || 'END');
 END $$;";
 /// A database that was emptied so many times is swept.
 const SWEEP: u32 = 40;
@@ -65,6 +67,9 @@ impl Server {
             "synchronous_commit = off",
             "full_page_writes = off",
             "autovacuum = off",
+            // An indexer lives as long as a story: most of its time would be spent on plans that are used once.
+            "plan_cache_mode = force_generic_plan",
+            "jit = off",
         ] {
             client
                 .batch_execute(&format!("ALTER SYSTEM SET {setting}"))
@@ -118,6 +123,13 @@ impl Server {
             url: self.url(&name),
             socket: self.socket()?,
             name,
+            queries: Queries::prepare(&client).await?,
+            applied: client
+                .prepare(
+                    "SELECT FROM pipeline.position WHERE applied_run = $1 AND applied_seq > $2",
+                )
+                .await?,
+            empty: client.prepare("SELECT sim.reset()").await?,
             client,
             _guard: guard,
             used: 0,
@@ -134,7 +146,10 @@ pub struct Database {
     pub url: String,
     pub name: String,
     pub socket: PathBuf,
-    pub client: Client,
+    client: Client,
+    queries: Queries,
+    applied: Statement,
+    empty: Statement,
     _guard: ConnectionGuard,
     used: u32,
 }
@@ -143,7 +158,7 @@ impl Database {
     /// As it was when it was made.
     pub async fn reset(&mut self) -> Result<()> {
         self.client
-            .batch_execute("SELECT sim.reset()")
+            .execute(&self.empty, &[])
             .await
             .context("emptying the database")?;
         self.used += 1;
@@ -168,12 +183,21 @@ impl Database {
     pub async fn has_applied(&self, (run, seq): ([u8; 16], u64)) -> Result<bool> {
         let rows = self
             .client
-            .query(
-                "SELECT FROM pipeline.position WHERE applied_run = $1 AND applied_seq > $2",
-                &[&run.as_slice(), &(seq as i64)],
-            )
+            .query(&self.applied, &[&run.as_slice(), &(seq as i64)])
             .await
             .context("reading the position")?;
         Ok(!rows.is_empty())
+    }
+
+    pub async fn view(&self, commitment: Commitment) -> Result<View> {
+        tables::view(&self.client, &self.queries, commitment).await
+    }
+
+    pub async fn banks(&self) -> Result<Vec<BankRow>> {
+        tables::banks(&self.client, &self.queries).await
+    }
+
+    pub async fn feed(&self) -> Result<Vec<FeedRow>> {
+        tables::feed(&self.client, &self.queries).await
     }
 }

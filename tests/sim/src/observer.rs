@@ -13,6 +13,8 @@ pub struct SeenBase {
     pub through: u64,
     /// A bank of its run was sealed, which says what the run went on from.
     pub linked: bool,
+    /// It waited for finality together with one of a higher slot, which speaks for it.
+    pub replaced: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +38,10 @@ pub struct Observer {
     pub root: Option<BlockId>,
     /// Blocks that first came whole when finality had passed them.
     pub late: BTreeSet<BlockId>,
+    /// Sealed blocks that can't be on one chain with what a later run began with: whether the producer still has them is open.
+    pub left: BTreeSet<BlockId>,
+    /// The run that goes on has sealed nothing above the finalized block.
+    fresh: bool,
     /// Blocks sealed in the run that goes on, by slot.
     this_run: BTreeMap<u64, BTreeSet<BlockId>>,
     by_slot: BTreeMap<u64, BTreeSet<BlockId>>,
@@ -44,6 +50,7 @@ pub struct Observer {
 impl Observer {
     pub fn start(&mut self) {
         self.this_run.clear();
+        self.fresh = true;
         self.bases.retain(|base| base.linked);
     }
 
@@ -52,6 +59,7 @@ impl Observer {
             at,
             through,
             linked: false,
+            replaced: false,
         });
     }
 
@@ -72,9 +80,16 @@ impl Observer {
 
     pub fn sealed(&mut self, story: &Story, block: BlockId, whole: bool) {
         let slot = story.slot(block);
-        for base in &mut self.bases {
-            base.linked = true;
+        self.link_base(story);
+        if self.fresh {
+            let path = story.path(block);
+            let beside =
+                |other: &BlockId| !path.contains(other) && !story.path(*other).contains(&block);
+            let left: Vec<BlockId> = self.sealed.iter().copied().filter(beside).collect();
+            self.left.extend(left);
+            self.fresh = self.root.is_some_and(|root| slot <= story.slot(root));
         }
+        self.left.remove(&block);
         self.sealed.insert(block);
         if whole
             && self.whole.insert(block)
@@ -89,6 +104,31 @@ impl Observer {
         same.insert(block);
         if same.len() > 1 {
             self.reopened.insert(slot);
+        }
+    }
+
+    /// The start-up accounts of this run are usable from now on. Of several that wait for finality only one is kept.
+    fn link_base(&mut self, story: &Story) {
+        let named = self.said.get(&Word::Rooted).into_iter().flatten();
+        let reached = named
+            .filter(|b| self.sealed.contains(b))
+            .map(|b| story.slot(*b))
+            .max();
+        let waits = |base: &SeenBase| {
+            reached.is_none_or(|slot| slot < base.through.max(story.slot(base.at)))
+        };
+        let (waiting, new): (Vec<usize>, Vec<usize>) = (0..self.bases.len())
+            .filter(|at| !self.bases[*at].linked || waits(&self.bases[*at]))
+            .partition(|at| self.bases[*at].linked);
+        for new in new {
+            self.bases[new].linked = true;
+            for old in &waiting {
+                let lower = match self.bases[*old].through > self.bases[new].through {
+                    true => new,
+                    false => *old,
+                };
+                self.bases[lower].replaced = true;
+            }
         }
     }
 

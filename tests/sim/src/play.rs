@@ -14,7 +14,7 @@ use crate::log::Producer;
 use crate::observer::Observer;
 use crate::proxy::Proxy;
 use crate::story::{Item, Story, Trouble};
-use crate::tables::{self, Commitment};
+use crate::tables::Commitment;
 use crate::truth::Truth;
 
 /// An indexer that has applied nothing new for this long is stuck.
@@ -170,7 +170,7 @@ impl Player<'_> {
         let Some(last) = self.producer.last() else {
             return Ok(true);
         };
-        let mut pause = Duration::from_millis(1);
+        let mut pause = Duration::from_millis(2);
         while !self.database.has_applied(last).await? {
             if self
                 .indexer
@@ -180,7 +180,7 @@ impl Player<'_> {
                 return Ok(false);
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(8));
+            pause = (pause * 2).min(Duration::from_millis(16));
         }
         Ok(true)
     }
@@ -223,7 +223,7 @@ impl Player<'_> {
                 .iter()
                 .find(|row| !row.gap);
             let root = root.and_then(|row| judge.block(row.blockhash.as_deref()));
-            judge.feed(&tables::feed(&self.database.client).await?, root);
+            judge.feed(&self.database.feed().await?, root);
         }
         let found = judge.verdict;
         self.verdict.rows += found.rows;
@@ -244,10 +244,10 @@ impl Player<'_> {
     async fn shown(&self) -> Result<Shown> {
         let mut views = std::collections::BTreeMap::new();
         for commitment in Commitment::ALL {
-            let view = tables::view(&self.database.client, commitment).await?;
+            let view = self.database.view(commitment).await?;
             views.insert(commitment, view);
         }
-        let banks = tables::banks(&self.database.client).await?;
+        let banks = self.database.banks().await?;
         Ok(Shown { views, banks })
     }
 }

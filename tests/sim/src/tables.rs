@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use tokio_postgres::Client;
+use mythic_indexer::feed::Topic;
+use mythic_indexer::projection::{At, archived, tell};
+use tokio_postgres::{Client, Statement};
 
 use crate::accounts::by_key;
 use crate::story::{AccountId, Kind};
@@ -77,20 +79,47 @@ const ENTITIES: &str = "
     UNION ALL SELECT 4, id_key, 0, slot, write_seq, exact, NULL,
            ARRAY[price_in, price_out, burned_lamports, registered_slot]::bigint[] FROM analytics.models_$c";
 
+const SLOTS: &str = "SELECT slot, blockhash, gap FROM analytics.slots_$c ORDER BY slot DESC, gap";
+const STAKES: &str = "SELECT validator_key, slot, stake, activating, unbonding FROM analytics.validator_stake_$c ORDER BY slot, ordinal";
+const BANKS: &str = "SELECT slot, blockhash, status FROM analytics.banks";
+const FEED: &str = "SELECT f.seq, f.topic, f.op, f.entity, f.slot AS told_slot, f.blockhash, e.first_seq, e.last_seq, e.count, a.*
+  FROM feed.event f JOIN feed.entry e USING (seq) JOIN archive.event v ON v.id = e.bank
+  LEFT JOIN archive.account a ON a.slot = v.slot AND a.bank = e.bank AND a.ordinal = e.ordinal ORDER BY f.seq";
+
+/// The queries, planned once for many stories: to plan those of the views takes longer than to run them.
+pub struct Queries {
+    /// Slots, entities, stakes.
+    views: BTreeMap<Commitment, [Statement; 3]>,
+    banks: Statement,
+    feed: Statement,
+}
+
+impl Queries {
+    pub async fn prepare(client: &Client) -> Result<Self> {
+        let mut views = BTreeMap::new();
+        for commitment in Commitment::ALL {
+            let ask = |sql: &str| sql.replace("$c", commitment.name());
+            let queries = [
+                client.prepare(&ask(SLOTS)).await?,
+                client.prepare(&ask(ENTITIES)).await?,
+                client.prepare(&ask(STAKES)).await?,
+            ];
+            views.insert(commitment, queries);
+        }
+        Ok(Self {
+            views,
+            banks: client.prepare(BANKS).await?,
+            feed: client.prepare(FEED).await?,
+        })
+    }
+}
+
 /// Reads everything that one commitment shows.
-pub async fn view(client: &Client, commitment: Commitment) -> Result<View> {
-    let ask = |sql: &str| sql.replace("$c", commitment.name());
-    let slots = client
-        .query(
-            &ask("SELECT slot, blockhash, gap FROM analytics.slots_$c ORDER BY slot DESC, gap"),
-            &[],
-        )
-        .await
-        .context("slots")?;
-    let entities = client
-        .query(&ask(ENTITIES), &[])
-        .await
-        .context("entities")?;
+pub async fn view(client: &Client, queries: &Queries, commitment: Commitment) -> Result<View> {
+    let [slots, entities, stakes] = &queries.views[&commitment];
+    let slots = client.query(slots, &[]).await.context("slots")?;
+    let entities = client.query(entities, &[]).await.context("entities")?;
+    let stakes = client.query(stakes, &[]).await.context("validator_stake")?;
     let mut view = View {
         slots: slots
             .iter()
@@ -125,13 +154,6 @@ pub async fn view(client: &Client, commitment: Commitment) -> Result<View> {
             "{name:?} stands twice in a view"
         );
     }
-    let stakes = client
-        .query(
-            &ask("SELECT validator_key, slot, stake, activating, unbonding FROM analytics.validator_stake_$c ORDER BY slot, ordinal"),
-            &[],
-        )
-        .await
-        .context("validator_stake")?;
     for row in &stakes {
         let told = (row.get(1), [row.get(2), row.get(3), row.get(4)]);
         view.stakes
@@ -143,11 +165,8 @@ pub async fn view(client: &Client, commitment: Commitment) -> Result<View> {
 }
 
 /// Every bank ever sealed.
-pub async fn banks(client: &Client) -> Result<Vec<BankRow>> {
-    let rows = client
-        .query("SELECT slot, blockhash, status FROM analytics.banks", &[])
-        .await
-        .context("banks")?;
+pub async fn banks(client: &Client, queries: &Queries) -> Result<Vec<BankRow>> {
+    let rows = client.query(&queries.banks, &[]).await.context("banks")?;
     Ok(rows
         .iter()
         .map(|row| BankRow {
@@ -173,34 +192,47 @@ pub struct FeedRow {
     pub span: Option<(i64, i64, i64)>,
 }
 
-pub async fn feed(client: &Client) -> Result<Vec<FeedRow>> {
-    let rows = client
-        .query(
-            "SELECT seq, topic, op, entity, slot, blockhash, (payload->>'write_seq')::bigint, payload->>'status',
-                    (payload->>'first_seq')::bigint, (payload->>'last_seq')::bigint, (payload->>'count')::bigint
-             FROM feed.event ORDER BY seq",
-            &[],
+pub async fn feed(client: &Client, queries: &Queries) -> Result<Vec<FeedRow>> {
+    let rows = client.query(&queries.feed, &[]).await.context("feed")?;
+    rows.iter().map(feed_row).collect()
+}
+
+fn feed_row(row: &tokio_postgres::Row) -> Result<FeedRow> {
+    let (topic, slot): (String, i64) = (row.get("topic"), row.get("told_slot"));
+    let entity: Option<String> = row.get("entity");
+    let told = match entity {
+        Some(_) => {
+            let at = At {
+                slot: u64::try_from(slot)?,
+                ordinal: row.get("ordinal"),
+                exact: true,
+            };
+            tell(
+                &archived(row)?,
+                at,
+                Topic::from_name(&topic).context("topic")?,
+            )
+        }
+        None => None,
+    };
+    let span = row.get::<_, Option<i64>>("first_seq").map(|first| {
+        (
+            first,
+            row.get::<_, Option<i64>>("last_seq").unwrap_or(0),
+            row.get::<_, Option<i32>>("count").unwrap_or(0).into(),
         )
-        .await
-        .context("feed")?;
-    Ok(rows
-        .iter()
-        .map(|row| FeedRow {
-            seq: row.get(0),
-            topic: row.get(1),
-            op: row.get(2),
-            entity: row.get(3),
-            slot: row.get(4),
-            blockhash: row.get(5),
-            write_seq: row.get(6),
-            status: row.get(7),
-            span: row.get::<_, Option<i64>>(8).map(|first| {
-                (
-                    first,
-                    row.get::<_, Option<i64>>(9).unwrap_or(0),
-                    row.get::<_, Option<i64>>(10).unwrap_or(0),
-                )
-            }),
-        })
-        .collect())
+    });
+    Ok(FeedRow {
+        seq: row.get("seq"),
+        topic,
+        op: row.get("op"),
+        entity,
+        slot,
+        blockhash: row.get("blockhash"),
+        write_seq: told.as_ref().and_then(|told| told["write_seq"].as_i64()),
+        status: told
+            .as_ref()
+            .and_then(|told| told["status"].as_str().map(str::to_owned)),
+        span,
+    })
 }

@@ -78,6 +78,12 @@ impl Truth {
         self.writes[block].iter().find(|write| write.act == act)
     }
 
+    pub fn writes_to(&self, block: BlockId, account: AccountId) -> bool {
+        self.writes[block]
+            .iter()
+            .any(|write| write.account == account)
+    }
+
     /// The accounts after a block, each with the slot of its newest write; closed ones too.
     pub fn accounts(&self, block: BlockId) -> &BTreeMap<AccountId, (Account, u64)> {
         &self.after[block]

@@ -1,5 +1,7 @@
 //! A network with liars: validators with stake and no process, whose transactions the test makes.
 
+use std::iter;
+
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
@@ -19,9 +21,15 @@ use solana_signer::Signer;
 pub const SOL: u64 = 1_000_000_000;
 /// Honest nodes; validators with processes.
 pub const NODES: usize = 6;
-/// Liars who might sit on a jury: so many that one of them fits every draw.
-pub const LIARS: usize = 16;
-pub const LIAR_STAKE: u64 = 10 * SOL;
+/// Liars who have work beside juries: one proves a fault, one challenges for a friend.
+pub const FRIENDS: usize = 2;
+/// Liars who might sit on a jury.
+pub const JURORS: u64 = 32;
+/// Stakes of those who might sit: the best honest rank of a seat varies from draw to draw, so equal stakes would often get
+/// all the seats or none. From 2 to 200 SOL, none gets exactly one seat in fewer than one draw of three thousand.
+fn juror_stake(number: u64) -> u64 {
+    (2.0 * 100f64.powf(number as f64 / (JURORS - 1) as f64) * SOL as f64) as u64
+}
 /// Validators of the least stake, all of one owner.
 pub const SYBILS: usize = 6;
 
@@ -88,6 +96,13 @@ impl Scene {
         court
             .while_slots_pass(court.chain.airdrop(&purse.pubkey(), 20 * SOL))
             .await??;
+        let stakes: Vec<u64> = iter::repeat_n(10 * SOL, FRIENDS)
+            .chain((0..JURORS).map(juror_stake))
+            .collect();
+        let all_of_it = stakes.iter().sum::<u64>();
+        court
+            .while_slots_pass(court.chain.airdrop(&dev.pubkey(), all_of_it))
+            .await??;
         let enrol = async |stake: u64| -> Result<Liar> {
             let authority = Keypair::new();
             let args = RegisterValidator {
@@ -104,7 +119,7 @@ impl Scene {
         };
         let all = async {
             let accuser = enrol(2 * SOL).await?;
-            let liars = try_join_all((0..LIARS).map(|_| enrol(LIAR_STAKE))).await?;
+            let liars = try_join_all(stakes.into_iter().map(&enrol)).await?;
             let sybils = try_join_all((0..SYBILS).map(|_| enrol(SOL))).await?;
             anyhow::Ok((accuser, liars, sybils))
         };
@@ -211,7 +226,7 @@ impl Scene {
         let mut stakes = Vec::new();
         let candidates = match bench.sybils {
             true => self.sybils.iter(),
-            false => self.liars[2..].iter(),
+            false => self.liars[FRIENDS..].iter(),
         };
         for liar in candidates {
             let stake = self.court.validator(&liar.key()).await?.active_stake(slot);

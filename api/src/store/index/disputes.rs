@@ -4,18 +4,25 @@ use serde::{Deserialize, Deserializer, Serialize};
 use solana_pubkey::Pubkey;
 use utoipa::ToSchema;
 
-use super::{Listing, decode, decode_all};
+use super::{FIRST_ROWS, Listing, decode, decode_all, first_rows, texts};
 use crate::{
     error::{ApiError, ApiResult},
     store::Pool,
 };
 
-/// Columns of a dispute, in the order in which they are shown.
-const COLUMNS: &str = "id, job, model, challenger, submitter, status, verdict, ground, commitment, fingerprint, sampled_positions, named_positions,
+/// Columns of a dispute, without those of [`KEYS`].
+const COLUMNS: &str = "status, verdict, ground, commitment, fingerprint, sampled_positions, named_positions,
     opened_positions, output_tokens, output_chunks_posted, jury_seats, committed_seats, revealed_seats, exact_profile,
     bond_lamports, at_stake_lamports, answering_fee_lamports, tariff_lamports, slashed_lamports, challenger_lamports, jurors_lamports,
     submitter_lamports, burned_lamports, penalties_lamports, collected, submitted_slot, opened_slot, openings_end_slot, completed_slot,
     commit_from_slot, commit_end_slot, reveal_end_slot, due_slot, resolved_slot, closed_slot, opened_at, resolved_at, exact";
+
+/// Keys of a dispute.
+const KEYS: [&str; 5] = ["id", "job", "model", "challenger", "submitter"];
+
+fn columns() -> String {
+    format!("{}, {COLUMNS}", texts(&KEYS))
+}
 
 /// Slots over which the length of a slot is measured.
 const PACE_SLOTS: i64 = 150;
@@ -218,7 +225,7 @@ pub async fn pace(pool: &Pool) -> ApiResult<Pace> {
 }
 
 /// What disputes are listed by.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct DisputesWanted {
     pub status: Option<i16>,
     pub job: Option<Vec<u8>>,
@@ -239,15 +246,28 @@ fn with_job(rows: &str, commitment: &str) -> String {
 
 /// Disputes, newest first. Parameters: opened slot and key of the one to follow, status, job, submitter, challenger, N.
 pub(super) fn list_sql(commitment: &str) -> String {
+    sql(
+        commitment,
+        "($1::bigint IS NULL OR (opened_slot <= $1 AND (opened_slot < $1 OR id_key < $2::bytea)))
+            AND ($3::smallint IS NULL OR status_code = $3) AND ($4::bytea IS NULL OR job_key = $4)
+            AND ($5::bytea IS NULL OR submitter_key = $5) AND ($6::bytea IS NULL OR challenger_key = $6)",
+        "$7",
+    )
+}
+
+/// The newest disputes.
+pub(super) fn first_sql(commitment: &str) -> String {
+    sql(commitment, "true", &FIRST_ROWS.to_string())
+}
+
+fn sql(commitment: &str, condition: &str, limit: &str) -> String {
     let rows = Listing {
         views: &["disputes"],
         commitment,
-        columns: &format!("{COLUMNS}, id_key, job_key"),
-        condition: "($1::bigint IS NULL OR (opened_slot <= $1 AND (opened_slot < $1 OR id_key < $2::bytea)))
-            AND ($3::smallint IS NULL OR status_code = $3) AND ($4::bytea IS NULL OR job_key = $4)
-            AND ($5::bytea IS NULL OR submitter_key = $5) AND ($6::bytea IS NULL OR challenger_key = $6)",
+        columns: &format!("{}, id_key, job_key", columns()),
+        condition,
         order: "opened_slot DESC, id_key DESC",
-        limit: "$7",
+        limit,
     };
     with_job(&rows.sql(), commitment)
 }
@@ -259,6 +279,9 @@ pub async fn list(
     wanted: &DisputesWanted,
     limit: i64,
 ) -> ApiResult<Vec<DisputeRow>> {
+    if *wanted == DisputesWanted::default() && limit <= FIRST_ROWS {
+        return first_rows(pool, &first_sql(commitment), limit).await;
+    }
     let client = pool.get().await?;
     let cursor: Option<i64> = match &wanted.after {
         None => None,
@@ -297,7 +320,8 @@ pub async fn show(
 ) -> ApiResult<Option<DisputeDetails>> {
     let client = pool.get().await?;
     let rows = format!(
-        "SELECT {COLUMNS}, id_key, job_key FROM analytics.disputes_{commitment} WHERE id_key = $1"
+        "SELECT {}, id_key, job_key FROM analytics.disputes_{commitment} WHERE id_key = $1",
+        columns()
     );
     let sql = format!(
         "SELECT whole || jsonb_build_object(

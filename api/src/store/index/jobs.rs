@@ -4,17 +4,24 @@ use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
 use utoipa::ToSchema;
 
-use super::{Listing, decode, decode_all};
+use super::{FIRST_ROWS, Listing, decode, decode_all, first_rows, texts};
 use crate::{
     error::{ApiError, ApiResult},
     store::Pool,
 };
 
-/// Columns of a job, in the order in which they are shown.
-const COLUMNS: &str = "id, status, commitment, model, validator, owner, requester, prompt_tokens, output_tokens, max_output_tokens, finish_reason,
+/// Columns of a job, without those of [`KEYS`].
+const COLUMNS: &str = "status, commitment, prompt_tokens, output_tokens, max_output_tokens, finish_reason,
     end_reason, price_in, price_out, ceiling_lamports, fee_lamports, validator_lamports, foundation_lamports, burned_lamports, refunded_lamports,
     slashed_lamports, prompt_hash, terms_hash, output_root, fingerprint, seed, temperature_milli, requested_slot, deadline_slot,
     submitted_slot, window_end_slot, ended_slot, closed_slot, open_disputes, requested_at, ended_at, exact, transitions";
+
+/// Keys of a job.
+const KEYS: [&str; 5] = ["id", "model", "validator", "owner", "requester"];
+
+fn columns() -> String {
+    format!("{}, {COLUMNS}", texts(&KEYS))
+}
 
 fn object() -> String {
     "job".into()
@@ -160,7 +167,7 @@ pub struct JobDetails {
 }
 
 /// What jobs are listed by.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct JobsWanted {
     pub status: Option<i16>,
     pub validator: Option<Vec<u8>>,
@@ -172,15 +179,28 @@ pub struct JobsWanted {
 
 /// Jobs, newest first. Parameters: requested slot and key of the job to follow, status, validator, owner, model, N.
 pub(super) fn list_sql(commitment: &str) -> String {
+    sql(
+        commitment,
+        "($1::bigint IS NULL OR (requested_slot <= $1 AND (requested_slot < $1 OR id_key > $2::bytea)))
+            AND ($3::smallint IS NULL OR status_code = $3) AND ($4::bytea IS NULL OR validator_key = $4)
+            AND ($5::bytea IS NULL OR owner_key = $5) AND ($6::bytea IS NULL OR model_key = $6)",
+        "$7",
+    )
+}
+
+/// The newest jobs.
+pub(super) fn first_sql(commitment: &str) -> String {
+    sql(commitment, "true", &FIRST_ROWS.to_string())
+}
+
+fn sql(commitment: &str, condition: &str, limit: &str) -> String {
     let rows = Listing {
         views: &["jobs"],
         commitment,
-        columns: &format!("{COLUMNS}, id_key"),
-        condition: "($1::bigint IS NULL OR (requested_slot <= $1 AND (requested_slot < $1 OR id_key > $2::bytea)))
-            AND ($3::smallint IS NULL OR status_code = $3) AND ($4::bytea IS NULL OR validator_key = $4)
-            AND ($5::bytea IS NULL OR owner_key = $5) AND ($6::bytea IS NULL OR model_key = $6)",
+        columns: &format!("{}, id_key", columns()),
+        condition,
         order: "requested_slot DESC, id_key",
-        limit: "$7",
+        limit,
     };
     format!("SELECT to_jsonb(j) - 'id_key' FROM ({}) j", rows.sql())
 }
@@ -192,6 +212,9 @@ pub async fn list(
     wanted: &JobsWanted,
     limit: i64,
 ) -> ApiResult<Vec<JobRow>> {
+    if *wanted == JobsWanted::default() && limit <= FIRST_ROWS {
+        return first_rows(pool, &first_sql(commitment), limit).await;
+    }
     let client = pool.get().await?;
     let cursor: Option<i64> = match &wanted.after {
         None => None,
@@ -233,11 +256,13 @@ pub async fn show(
         .query_opt(
             &format!(
                 "SELECT to_jsonb(j) || jsonb_build_object('dispute',
-                    (SELECT to_jsonb(d) FROM (SELECT id, status, verdict, ground, challenger, bond_lamports, slashed_lamports, opened_slot,
+                    (SELECT to_jsonb(d) FROM (SELECT {}, status, verdict, ground, bond_lamports, slashed_lamports, opened_slot,
                             openings_end_slot, commit_from_slot, commit_end_slot, reveal_end_slot, due_slot, resolved_slot
                        FROM analytics.disputes_{commitment} WHERE job_key = $1
                       ORDER BY COALESCE(verdict IN ('guilty', 'fault'), false) DESC, opened_slot DESC, id_key LIMIT 1) d))
-                   FROM (SELECT {COLUMNS} FROM analytics.jobs_{commitment} WHERE id_key = $1 ORDER BY requested_slot DESC LIMIT 1) j"
+                   FROM (SELECT {} FROM analytics.jobs_{commitment} WHERE id_key = $1 ORDER BY requested_slot DESC LIMIT 1) j",
+                texts(&["id", "challenger"]),
+                columns()
             ),
             &[&job.as_ref()],
         )

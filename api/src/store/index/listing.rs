@@ -2,6 +2,9 @@
 //! the rooted rows that nothing unrooted covers, and the unrooted rows; each has an index in the order of its list, so
 //! that a page reads about as many rows as it shows, however many there are.
 
+/// Rows of the part of a list that is prepared: a page as long as it is unless told otherwise, and one that says whether more follow.
+pub const FIRST_ROWS: i64 = 21;
+
 /// A sorted list of a view.
 pub struct Listing<'a> {
     /// Views that add up to the list, without commitment.
@@ -14,7 +17,7 @@ pub struct Listing<'a> {
     /// is entered by the first alone.
     pub condition: &'a str,
     pub order: &'a str,
-    /// Parameter that holds N.
+    /// N, or the parameter that holds it.
     pub limit: &'a str,
 }
 
@@ -246,8 +249,63 @@ mod tests {
             }
         }
         assert_eq!(checked, 3 * 19);
+        first_pages_are_the_same_planned_once(&client).await;
         is_the_page_of_all(&client, after, &middle).await;
         cluster.stop().await.unwrap();
+    }
+
+    /// The texts without parameters give what those with parameters do, from a bounded number of rows; a key without a text is shown.
+    async fn first_pages_are_the_same_planned_once(client: &Client) {
+        client
+            .batch_execute("DELETE FROM projection_1.address WHERE key IN (SELECT owner FROM projection_1.job)")
+            .await
+            .unwrap();
+        let none: Option<Vec<u8>> = None;
+        let (start, all) = (None::<i64>, None::<i16>);
+        let listed: [&(dyn ToSql + Sync); 7] = [&start, &none, &all, &none, &none, &none, &PAGE];
+        for commitment in ["processed", "confirmed", "finalized"] {
+            let queries: [(String, String, &[&(dyn ToSql + Sync)]); 3] = [
+                (
+                    jobs::first_sql(commitment),
+                    jobs::list_sql(commitment),
+                    &listed,
+                ),
+                (
+                    disputes::first_sql(commitment),
+                    disputes::list_sql(commitment),
+                    &listed,
+                ),
+                (
+                    validators::first_sql(commitment),
+                    validators::list_sql(commitment),
+                    &[&none, &PAGE],
+                ),
+            ];
+            for (first, list, parameters) in queries {
+                let statement = client.prepare(&first).await.unwrap();
+                let (mut rows, mut fastest) = (Vec::new(), f64::MAX);
+                for _ in 0..5 {
+                    let started = std::time::Instant::now();
+                    rows = client.query(&statement, &[]).await.unwrap();
+                    fastest = fastest.min(started.elapsed().as_secs_f64() * 1_000.0);
+                }
+                eprintln!("a first page in {fastest:.1} ms: {}", &first[..60]);
+                let values = |rows: Vec<tokio_postgres::Row>| -> Vec<Value> {
+                    rows.iter().map(|row| row.get(0)).collect()
+                };
+                let rows = values(rows);
+                assert!(
+                    rows.iter().all(|row| row["id"].is_string()
+                        && !row["owner"].is_null() == row.get("owner").is_some()),
+                    "{rows:?}"
+                );
+                let same = client.query(&list, parameters).await.unwrap();
+                assert_eq!(rows, values(same), "{commitment}");
+                let (found, read, _) = explain(client, &first, &[]).await;
+                assert_eq!(found, PAGE);
+                assert!(read <= COVERED * 3 + PAGE * 60, "{read} rows read: {first}");
+            }
+        }
     }
 
     /// A page of jobs is the same as that of all rows sorted.

@@ -181,9 +181,20 @@ impl Statistic {
                 order: &format!("{slot} DESC, {account}_key"),
                 limit: "$3",
             };
+            // Texts of keys, also where they are missing.
+            let keys: Vec<&str> = hidden
+                .split(',')
+                .filter_map(|key| key.strip_suffix("_key"))
+                .collect();
+            let text = |name: &str| format!("COALESCE(s.{name}, analytics.base58(s.{name}_key))");
+            let shown: String = std::iter::once(account)
+                .chain(keys)
+                .map(|name| format!("'{name}', {}, ", text(name)))
+                .collect();
             format!(
-                "SELECT to_jsonb(s) - '{{{account}_key{hidden}}}'::text[] || jsonb_build_object('cursor', s.{slot} || '.' || s.{account})
+                "SELECT to_jsonb(s) - '{{{account}_key{hidden}}}'::text[] || jsonb_build_object({shown}'cursor', s.{slot} || '.' || {})
                    FROM ({}) s",
+                text(account),
                 rows.sql()
             )
         };

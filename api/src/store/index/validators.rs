@@ -3,11 +3,15 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Listing, decode, decode_all};
+use super::{FIRST_ROWS, Listing, decode, decode_all, first_rows, texts};
 use crate::{error::ApiResult, store::Pool};
 
-const COLUMNS: &str = "id, authority, operator, stake, activating, unbonding, open_jobs, open_disputes, claimable, owed_foundation, owed_burn,
+const COLUMNS: &str = "stake, activating, unbonding, open_jobs, open_disputes, claimable, owed_foundation, owed_burn,
     gpu_name, vram_mib, endpoint, models, status, jobs_settled, jobs_missed, jobs_declined, earned, slashed, registered_slot, registered_at, jailed_until, commitment, exact";
+
+fn columns() -> String {
+    format!("{}, {COLUMNS}", texts(&["id", "authority", "operator"]))
+}
 
 /// A validator as it is registered on chain. Amounts are lamports.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -72,13 +76,26 @@ pub(super) fn list_sql(commitment: &str) -> String {
     let after = format!(
         "(SELECT registered_slot FROM analytics.validators_{commitment} WHERE id_key = $1)"
     );
+    sql(
+        commitment,
+        &format!("($1::bytea IS NULL OR (registered_slot, id_key) > ({after}, $1))"),
+        "$2",
+    )
+}
+
+/// The validators that registered first.
+pub(super) fn first_sql(commitment: &str) -> String {
+    sql(commitment, "true", &FIRST_ROWS.to_string())
+}
+
+fn sql(commitment: &str, condition: &str, limit: &str) -> String {
     let rows = Listing {
         views: &["validators"],
         commitment,
-        columns: &format!("{COLUMNS}, id_key"),
-        condition: &format!("($1::bytea IS NULL OR (registered_slot, id_key) > ({after}, $1))"),
+        columns: &format!("{}, id_key", columns()),
+        condition,
         order: "registered_slot, id_key",
-        limit: "$2",
+        limit,
     };
     format!("SELECT to_jsonb(v) - 'id_key' FROM ({}) v", rows.sql())
 }
@@ -90,6 +107,9 @@ pub async fn list(
     after: Option<Vec<u8>>,
     limit: i64,
 ) -> ApiResult<Vec<ValidatorRow>> {
+    if after.is_none() && limit <= FIRST_ROWS {
+        return first_rows(pool, &first_sql(commitment), limit).await;
+    }
     let client = pool.get().await?;
     let rows = client
         .query(&list_sql(commitment), &[&after, &limit])
@@ -101,7 +121,8 @@ pub async fn list(
 pub async fn show(pool: &Pool, key: &[u8]) -> ApiResult<Option<ValidatorRow>> {
     let client = pool.get().await?;
     let sql = format!(
-        "SELECT to_jsonb(v) FROM (SELECT {COLUMNS} FROM analytics.validators_processed WHERE id_key = $1 OR authority_key = $1 LIMIT 1) v"
+        "SELECT to_jsonb(v) FROM (SELECT {} FROM analytics.validators_processed WHERE id_key = $1 OR authority_key = $1 LIMIT 1) v",
+        columns()
     );
     let row = client.query_opt(&sql, &[&key]).await?;
     row.map(|row| decode(row.get(0))).transpose()

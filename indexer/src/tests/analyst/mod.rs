@@ -4,7 +4,9 @@
 mod accounts;
 mod bench;
 mod book;
+mod calls;
 mod comments;
+mod days;
 mod export;
 mod history;
 mod plans;

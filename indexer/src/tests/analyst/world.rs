@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::accounts;
+use super::{accounts, calls};
 use crate::holder::{Input, SealedBank};
 use crate::projection::Account;
 use crate::tests::chain::{GENESIS, hash};
@@ -78,8 +78,9 @@ pub struct Balances {
     pub slashed: u64,
 }
 
+/// What happens to a job.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+pub enum Act {
     Request,
     Submit,
     Dispute,
@@ -266,23 +267,26 @@ impl World {
             // What the block that wins will hold, a slot earlier; the accounts beside jobs are left out.
             let acts = self.acts(slot + 1);
             let accounts: Vec<Account> = acts
-                .into_iter()
-                .filter_map(|(act, n)| self.job(slot, act, n))
+                .iter()
+                .filter_map(|(act, n)| self.job(slot, *act, *n))
                 .collect();
             if slot < self.root() {
                 self.undone += accounts.len();
             }
             inputs.push(self.bank(slot, 1, accounts));
+            inputs.extend(self.calls(slot, 1, &acts));
             return;
         }
         let mut accounts = Vec::new();
         if slot == 1 {
             self.registrations(&mut accounts);
         }
-        for (act, n) in self.acts(slot) {
-            self.act(slot, act, n, &mut accounts);
+        let acts = self.acts(slot);
+        for (act, n) in &acts {
+            self.act(slot, *act, *n, &mut accounts);
         }
         inputs.push(self.bank(slot, 0, accounts));
+        inputs.extend(self.calls(slot, 0, &acts));
         if (slot.is_multiple_of(32) && slot < self.root()) || slot == self.root() {
             inputs.push(Input::Rooted {
                 run: RUN,
@@ -323,6 +327,22 @@ impl World {
             filter_hash: Vec::new(),
             whole: true,
             accounts,
+            transactions: true,
+        })
+    }
+
+    /// The transactions of a block, if it has some.
+    fn calls(&self, slot: u64, fork: u8, acts: &[(Act, usize)]) -> Option<Input> {
+        let body = calls::body(&self.jobs, acts);
+        (!body.is_empty()).then(|| Input::Calls {
+            run: RUN,
+            generation: 1,
+            id: BankId {
+                slot,
+                hash: hash(slot, fork),
+            },
+            whole: true,
+            body,
         })
     }
 

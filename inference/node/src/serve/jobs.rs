@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use mythic_client::Commitment;
+use mythic_support::life::Pulse;
 use mythic_wire::allowance::Allowance;
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
@@ -23,6 +24,8 @@ use crate::ctx::Ctx;
 
 /// How often the accounts of jobs in care are read, beside their subscriptions, which a fork may leave silent.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Longest look: each call to the chain ends by itself.
+const LONGEST_LOOK: Duration = Duration::from_secs(600);
 /// Requests of one address that the chain would refuse, in a row, and how fast more are forgiven.
 const STRIKES: u32 = 20;
 const STRIKE_EVERY: Duration = Duration::from_secs(3);
@@ -189,7 +192,9 @@ impl Jobs {
 pub async fn look_after(jobs: Arc<Jobs>, quit: CancellationToken) {
     let mut tick = tokio::time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let pulse = Pulse::new("looking after jobs", LONGEST_LOOK);
     loop {
+        pulse.beat();
         tokio::select! {
             () = quit.cancelled() => return,
             _ = tick.tick() => {}

@@ -8,6 +8,7 @@ use std::{
 
 use mythic_client::{Commitment, Filter, account::decode, pda};
 use mythic_interface::state::{Dispute, DisputeStatus, Job, Output, ValidatorStatus};
+use mythic_support::life::Pulse;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::task::JoinSet;
@@ -29,6 +30,8 @@ const SCAN_PAUSE: Duration = Duration::from_millis(250);
 const WIND_UP_EVERY: Duration = Duration::from_secs(15);
 /// How often the accounts of disputes in care are read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Longest round of what is owed: it reads all disputes, and each call to the chain ends by itself.
+const LONGEST: Duration = Duration::from_secs(1_800);
 /// Disputes in care at most; more wait for a later scan.
 const MOST_CASES: usize = 512;
 
@@ -72,8 +75,10 @@ pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     let node = runner.node.clone();
+    let pulse = Pulse::new("disputes and juries", LONGEST);
     let (mut scanned, mut wound_up): (Option<(Instant, u64)>, Option<Instant>) = (None, None);
     loop {
+        pulse.beat();
         tokio::select! {
             () = quit.cancelled() => return,
             _ = scan.tick() => {

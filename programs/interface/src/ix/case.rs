@@ -13,7 +13,7 @@ instructions! {
         /// Its fingerprint.
         fingerprint: Hash,
         /// Most lamports of bond that the challenger pays.
-        bond: U64,
+        bond: U64 = "bond_lamports",
         /// Used part of `positions`.
         position_count: u8,
         /// Positions to check beside the sampled ones, ascending; the rest zero. Only in an exact profile.

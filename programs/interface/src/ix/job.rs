@@ -21,9 +21,9 @@ instructions! {
         /// Most tokens of the output.
         max_output_tokens: U32,
         /// Lamports per 1,000 prompt tokens; must be the model's.
-        price_in: U32,
+        price_in: U32 = "price_in_lamports",
         /// Lamports per 1,000 output tokens; must be the model's.
-        price_out: U32,
+        price_out: U32 = "price_out_lamports",
         /// The requester's seed.
         user_seed: Hash,
         /// Temperature in thousandths.

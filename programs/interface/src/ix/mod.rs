@@ -74,6 +74,9 @@ pub trait Instruction: Pod {
     const TAIL: Option<&'static str> = None;
     /// Length of the data, tag included and tail not.
     const DATA_LEN: usize = 1 + core::mem::size_of::<Self>();
+    /// What the bytes of the data behind the tag say.
+    #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+    const ARGUMENTS: &'static [Argument];
 
     /// Reads the arguments behind the tag, in place.
     fn decode(arguments: &[u8]) -> Result<&Self, MythicError> {
@@ -130,13 +133,13 @@ pub fn split(data: &[u8]) -> Result<(Tag, &[u8]), MythicError> {
     ))
 }
 
-/// Defines instructions: documentation, name, tag, arguments, accounts; `+` names trailing accounts, `=>` what bytes
-/// follow. A new one is also listed in `tags!` below.
+/// Defines instructions: documentation, name, tag, arguments, accounts; `= "name"` behind an argument is its name with the unit,
+/// for tools; `+` names trailing accounts, `=>` what bytes follow. A new one is also listed in `tags!` below.
 macro_rules! instructions {
     ($(
         $(#[$doc:meta])*
         $name:ident = $tag:literal {
-            $($(#[$fdoc:meta])* $field:ident: $ty:ty,)*
+            $($(#[$fdoc:meta])* $field:ident: $ty:ty $(= $unit:literal)?,)*
         } [$($account:expr),* $(,)?] $(+ $trailing:literal)? $(=> $tail:literal)?
     )*) => {
         $(
@@ -153,6 +156,9 @@ macro_rules! instructions {
             impl Instruction for $name {
                 const TAG: Tag = Tag::$name;
                 const ACCOUNTS: &'static [AccountSpec] = &[$($account),*];
+                #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+                const ARGUMENTS: &'static [Argument] =
+                    describe::arguments!($name { $($field: $ty $(= $unit)?,)* });
                 $(const TRAILING: Option<&'static str> = Some($trailing);)?
                 $(const TAIL: Option<&'static str> = Some($tail);)?
             }
@@ -188,6 +194,11 @@ macro_rules! tags {
                     tail: <$name as Instruction>::TAIL,
                 },)* }
             }
+            /// What the bytes of the data behind the tag say.
+            #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+            pub const fn arguments(self) -> &'static [Argument] {
+                match self { $(Self::$name => <$name as Instruction>::ARGUMENTS,)* }
+            }
         }
 
         /// Every tag, ascending.
@@ -199,6 +210,8 @@ mod admin;
 #[cfg(feature = "client")]
 mod build;
 mod case;
+#[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+mod describe;
 mod job;
 mod model;
 mod validator;
@@ -208,6 +221,8 @@ pub use admin::*;
 #[cfg(feature = "client")]
 pub use build::build;
 pub use case::*;
+#[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+pub use describe::{Argument, Described, Shape};
 pub use job::*;
 pub use model::*;
 pub use validator::*;

@@ -16,9 +16,9 @@ instructions! {
     /// Changes prices, name and retirement.
     UpdateModel = 17 {
         /// Lamports per 1,000 prompt tokens.
-        price_in: U32,
+        price_in: U32 = "price_in_lamports",
         /// Lamports per 1,000 output tokens.
-        price_out: U32,
+        price_out: U32 = "price_out_lamports",
         /// Name.
         name: Text<MODEL_NAME_LEN>,
         /// 1 = no new jobs, 0 = jobs.

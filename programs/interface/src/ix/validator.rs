@@ -11,7 +11,7 @@ instructions! {
         /// Hot key.
         operator: Key,
         /// Lamports of stake, from the payer.
-        stake: U64,
+        stake: U64 = "stake_lamports",
         /// GPU memory, MiB; 0 = CPU only.
         vram_mib: U32,
         /// Name of the GPU; empty = CPU only.
@@ -36,13 +36,13 @@ instructions! {
     /// Adds stake, which counts after the unbonding time; stake that is activating already waits with it.
     AddStake = 26 {
         /// Lamports, from the payer.
-        amount: U64,
+        amount: U64 = "amount_lamports",
     } [pays("payer"), signs("authority"), read("config"), write("validator"), read("system_program")]
 
     /// Takes stake out of the active one; stake that is unbonding already waits with it.
     RequestUnstake = 27 {
         /// Lamports; what stays must be the minimum stake or nothing.
-        amount: U64,
+        amount: U64 = "amount_lamports",
     } [signs("authority"), read("config"), write("validator")]
 
     /// Pays out unbonded stake.

@@ -8,13 +8,13 @@ instructions! {
     /// Pays into a vault, which is created if need be. Anyone may pay for anyone.
     DepositVault = 40 {
         /// Lamports, from the payer.
-        amount: U64,
+        amount: U64 = "amount_lamports",
     } [pays("payer"), read("owner"), write("vault"), read("system_program")]
 
     /// Pays out of a vault to its owner.
     WithdrawVault = 41 {
         /// Lamports.
-        amount: U64,
+        amount: U64 = "amount_lamports",
     } [pays("owner"), write("vault")]
 
     /// Closes a vault without open jobs; the balance goes to the owner.
@@ -24,13 +24,13 @@ instructions! {
     /// revoked grant.
     GrantSpend = 43 {
         /// Most lamports of one job.
-        per_job_max: U64,
+        per_job_max: U64 = "per_job_max_lamports",
         /// Most lamports in one window.
-        window_max: U64,
+        window_max: U64 = "window_max_lamports",
         /// Length of a window, slots.
         window_slots: U32,
         /// Most lamports ever.
-        lifetime_cap: U64,
+        lifetime_cap: U64 = "lifetime_cap_lamports",
         /// Slot from which the grant is void.
         expiry_slot: U64,
         /// Used part of `models`; 0 = every model.

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs the packages in a clean Debian, boots it (systemd as its process 1, in a container of systemd-nspawn) and plays
+# deploy/test/scene.sh there: every service by its unit, an answer that is bought, an upgrade, a hang, a backup and its return.
+#
+#   deploy/test/packages.sh DIST MODELS     folder of the .deb files, folder of the default model
+#
+# As root. MYTHIC_TEST_ROOT keeps the clean system between runs (a tar file; default: in the user's cache).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+dist=${1:?usage: deploy/test/packages.sh DIST MODELS} models=${2:?usage: deploy/test/packages.sh DIST MODELS}
+[ "$(id -u)" = 0 ] || { echo "Run as root: a system is installed and booted." >&2; exit 2; }
+clean=${MYTHIC_TEST_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/mythic/debian.tar}
+
+if [ ! -s "$clean" ]; then
+  echo "Making a clean Debian: $clean"
+  mkdir -p "$(dirname "$clean")"
+  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,postgresql,curl,python3 \
+    --aptopt='APT::Install-Recommends "false"' bookworm "$clean.part"
+  mv "$clean.part" "$clean"
+fi
+
+# Below a mode for all: databases and services enter as users of their own.
+root=$(mktemp -d /var/tmp/mythic-packages-XXXXXX)
+trap 'rm -rf "$root"' EXIT
+chmod 755 "$root"
+tar -xf "$clean" -C "$root"
+mkdir -p "$root/root/packages" "$root/var/lib/mythic/models"
+cp "$dist"/*.deb "$root/root/packages/"
+cp "$models"/SmolLM2-135M-Instruct.Q4_1.gguf "$root/var/lib/mythic/models/"
+chmod 644 "$root"/var/lib/mythic/models/*
+install -m 755 "$here/scene.sh" "$here/documented.py" "$root/root/"
+
+echo "Installing $(cd "$dist" && echo *.deb)"
+started=$SECONDS
+printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+chmod 755 "$root/usr/sbin/policy-rc.d"
+for place in proc sys dev; do mount --rbind "/$place" "$root/$place" && mount --make-rslave "$root/$place"; done
+installed=0
+chroot "$root" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq /root/packages/*.deb' \
+  >"$root/root/apt.log" 2>&1 || installed=$?
+for place in proc sys dev; do umount -l "$root/$place"; done
+rm "$root/usr/sbin/policy-rc.d"
+[ "$installed" = 0 ] || { tail -20 "$root/root/apt.log"; exit 1; }
+echo "Installed in $((SECONDS - started)) s"
+
+cat >"$root/etc/systemd/system/scene.service" <<'UNIT'
+[Unit]
+After=postgresql.service network-online.target
+[Service]
+Type=oneshot
+Environment=HOME=/root
+StandardOutput=file:/root/scene.log
+StandardError=file:/root/scene.log
+TimeoutStartSec=900
+ExecStart=/root/scene.sh
+ExecStopPost=/bin/sh -c 'systemctl exit $$EXIT_STATUS'
+[Install]
+WantedBy=multi-user.target
+UNIT
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+ln -s ../scene.service "$root/etc/systemd/system/multi-user.target.wants/scene.service"
+
+result=0
+timeout --kill-after=30 1000 systemd-nspawn --quiet --boot --register=no --keep-unit --private-network \
+  --machine="mythic-packages-$$" --directory="$root" </dev/null >"$root/root/boot.log" 2>&1 || result=$?
+cat "$root/root/scene.log" 2>/dev/null || tail -20 "$root/root/boot.log"
+grep -q '^All good' "$root/root/scene.log" 2>/dev/null || result=1
+if [ "$result" != 0 ] && [ -n "${MYTHIC_TEST_KEEP:-}" ]; then
+  trap - EXIT
+  echo "Kept: $root"
+fi
+exit "$result"

@@ -1,0 +1,180 @@
+#!/bin/bash
+# Played inside of the clean system by deploy/test/packages.sh. Says what it saw, a line each; ends with "All good" or what was wrong.
+set -euo pipefail
+model=/var/lib/mythic/models/SmolLM2-135M-Instruct.Q4_1.gguf
+dev=/var/lib/mythic-indexer/dev
+services="mythic-indexer mythic-settler mythic-gateway mythic-node mythic-verify"
+says() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
+wrong() {
+  says "WRONG: $*"
+  for unit in development-chain development-network $services; do
+    echo "--- $unit"
+    systemctl status --no-pager -n 0 "$unit" | head -12 || true
+    journalctl --no-pager -o cat -n 15 -u "$unit" | cut -c1-400 || true
+  done
+  exit 1
+}
+trap 'wrong "line $LINENO: $BASH_COMMAND"' ERR
+# until SECONDS WHAT COMMAND…: tries once a second.
+until_ok() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$end" ] || wrong "$what"
+    sleep 1
+  done
+}
+json() { python3 -c 'import json,sys; v=json.load(sys.stdin)
+for k in sys.argv[1].split("."): v=v[int(k)] if isinstance(v,list) else v[k]
+print(v)' "$1"; }
+sql() { runuser -u postgres -- psql -XqAt -d mythic -c "$1"; }
+active() { [ "$(systemctl is-active "$1")" = active ]; }
+
+# ---- Nothing runs that was not configured; what is there is root's or a service's own.
+for unit in $services; do
+  [ "$(systemctl is-enabled "$unit" 2>/dev/null || true)" = disabled ] && ! active "$unit" || wrong "$unit is enabled or runs after the installation"
+done
+[ "$(stat -c '%a %U' /etc/mythic/keys)" = '700 root' ] || wrong "keys are open"
+for unit in $services; do id "$unit" >/dev/null; done
+man -w mythic >/dev/null 2>&1 || [ -s /usr/share/man/man1/mythic.1.gz ] || wrong "no manual page"
+[ -s /usr/share/bash-completion/completions/mythic ]
+says "installed: $(dpkg-query -W -f '${Package} ${Version}, ${Installed-Size} KiB; ' mythic mythic-geyser-plugin)"
+for unit in $services; do
+  says "$(systemd-analyze security --no-pager "$unit" | tail -1 | sed 's/^[^O]*//;s/[^ -~]*$//')"
+done
+
+# ---- PostgreSQL of this machine.
+until_ok 60 "PostgreSQL does not start" runuser -u postgres -- psql -c 'SELECT 1'
+/usr/lib/mythic/database.sh
+/usr/lib/mythic/database.sh >/dev/null   # a second run changes nothing
+[ "$(grep -c 'map=mythic' "$(runuser -u postgres -- psql -XqAt -c 'SHOW hba_file')")" = 1 ] || wrong "pg_hba.conf is not as it was"
+
+# ---- A development chain with program, model, stakes and a vault: made by `mythic dev`, then run alone with the package's plugin.
+install -d -m 755 -o mythic-indexer -g mythic-indexer /var/lib/mythic-indexer /opt/dev
+cp /usr/bin/mythic /usr/lib/mythic/libmythic_geyser_plugin.so /opt/dev/
+systemd-run --quiet --unit=development-network --uid=mythic-indexer --gid=mythic-indexer -p WorkingDirectory=/var/lib/mythic-indexer \
+  -p Environment=XDG_CACHE_HOME=/var/lib/mythic-indexer/cache /opt/dev/mythic --data-dir "$dev" dev --validators 2 --model "$model"
+until_ok 240 "the development network does not become ready" sh -c "grep -q '\"ready_at\": *[0-9]' $dev/dev.json"
+model_name=$(json model <"$dev/dev.json")
+identity=$(grep -m1 '^identity' "$dev"/config/gateway.toml | cut -d'"' -f2)
+systemctl stop development-network
+says "a development chain was made: model $model_name"
+
+install -d -m 700 -o mythic-indexer -g mythic-indexer /var/lib/mythic-spool
+genesis=$(grep -o 'genesis_hash[": ]*[^",]*' "$dev/config/geyser-plugin.json5" | sed 's/.*[": ]//')
+sed -i "s|genesis_hash: \"\"|genesis_hash: \"$genesis\"|" /etc/mythic/geyser-plugin.json5
+sed "s|^geyser_plugin_config = .*|geyser_plugin_config = \"/etc/mythic/geyser-plugin.json5\"|" "$dev/config/chain.toml" >/var/lib/mythic-indexer/chain.toml
+chown mythic-indexer: /var/lib/mythic-indexer/chain.toml
+systemd-run --quiet --unit=development-chain --uid=mythic-indexer --gid=mythic-indexer -p WorkingDirectory=/var/lib/mythic-indexer \
+  /usr/bin/mythic chain --config /var/lib/mythic-indexer/chain.toml
+until_ok 60 "the chain does not answer" curl -sf -H 'content-type: application/json' -d '{"jsonrpc":"2.0","id":1,"method":"getSlot"}' http://127.0.0.1:8899/
+
+# ---- Keys and configurations as the comments in them say. Loopback is for development networks alone.
+key() { install -m 600 "$dev/keys/$1.json" "/etc/mythic/keys/$2"; }
+key gateway gateway/payer.json
+(umask 077; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >/etc/mythic/keys/gateway/master.key)
+key settler settler/payer.json
+key validator-0 node/authority.json; key operator-0 node/operator.json
+key validator-1 verify/authority.json; key operator-1 verify/operator.json
+sed -i 's|^public_url = .*|public_url = "http://127.0.0.1:4002"|' /etc/mythic/gateway.toml
+printf '\n[[models]]\nname = "%s"\nidentity = "%s"\ngguf = "%s"\n' "$model_name" "$identity" "$model" >>/etc/mythic/gateway.toml
+for name in node verify; do
+  sed -i 's|^gateways = .*|gateways = ["http://127.0.0.1:4002"]|; s|^endpoint = .*|endpoint = "http://127.0.0.1:8080"|; s|^kv_bytes = .*|kv_bytes = 268_435_456|' "/etc/mythic/$name.toml"
+  printf '\n[[models]]\npath = "%s"\n' "$model" >>"/etc/mythic/$name.toml"
+  (umask 077; printf 'MYTHIC_NODE__ALLOW_LOOPBACK=true\nMYTHIC_NODE__MIN_JOB_LAMPORTS=0\n' >"/etc/mythic/$name.env")
+done
+(umask 077; echo 'MYTHIC_GATEWAY__DEV=true' >/etc/mythic/gateway.env)
+
+# ---- Every service by its unit; `systemctl start` returns once it says READY=1.
+for unit in $services; do
+  before=$SECONDS
+  timeout 180 systemctl enable --quiet --now "$unit" || wrong "$unit does not become ready"
+  active "$unit" || wrong "$unit is not active"
+  says "$unit is ready after $((SECONDS - before)) s, as $(ps -o user:16= -p "$(systemctl show -P MainPID "$unit")"), watched: $(systemctl show -P WatchdogUSec "$unit")"
+done
+until_ok 90 "no validator announces itself" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
+until_ok 60 "the gateway is not ready" curl -sf http://127.0.0.1:4002/readyz
+
+# ---- An answer, bought with an API key, seen in the index until it is settled.
+export MYTHIC_GATEWAY_URL=http://127.0.0.1:4002 MYTHIC_RPC_URL=http://127.0.0.1:8899 MYTHIC_WS_URL=ws://127.0.0.1:8900
+api_key=$(mythic --keypair "$dev/keys/dev.json" key create --name packages --limit 1 --json | json key)
+chat() {
+  curl -sS --max-time 120 -H "authorization: Bearer $api_key" -H 'content-type: application/json' http://127.0.0.1:4002/v1/chat/completions \
+    -d "{\"model\":\"$model_name\",\"max_tokens\":12,\"temperature\":0,\"messages\":[{\"role\":\"user\",\"content\":\"$1\"}]}"
+}
+answer=$(chat "Why is the sky blue?")
+text=$(json choices.0.message.content <<<"$answer") || wrong "no answer: $answer"
+[ -n "$text" ] || wrong "an empty answer"
+job=$(json mythic.job <<<"$answer")
+says "answered: $(tr '\n' ' ' <<<"$text")"
+settled() { [ "$(sql "SELECT status FROM analytics.jobs_finalized WHERE id = '$job'")" = settled ]; }
+
+# ---- What they measure has a row in the documentation, and the other way round.
+curl -s http://127.0.0.1:4002/metrics >/root/gateway.metrics
+curl -s http://127.0.0.1:8080/metrics >/root/node.metrics
+curl -s http://127.0.0.1:8081/metrics >/root/verify.metrics
+curl -s http://127.0.0.1:9470/metrics >/root/indexer.metrics
+curl -s http://127.0.0.1:9471/metrics >/root/settler.metrics
+curl -s http://127.0.0.1:9472/metrics >/root/plugin.metrics
+/root/documented.py /usr/share/doc/mythic/deploy.md* /root/*.metrics || wrong "metrics"
+grep -q '^mythic_gateway_component_state{component="chain",state="ok"} 1' /root/gateway.metrics || wrong "no state of the chain"
+
+until_ok 240 "the job is not settled" settled
+says "settled: the job's end is in the index"
+
+# ---- A process that hangs is ended and started again.
+mkdir -p /run/systemd/system/mythic-settler.service.d
+printf '[Service]\nWatchdogSec=3\nTimeoutAbortSec=2\n' >/run/systemd/system/mythic-settler.service.d/watchdog.conf
+systemctl daemon-reload
+systemctl restart mythic-settler
+sleep 8
+[ "$(systemctl show -P NRestarts mythic-settler)" = 0 ] || wrong "a settler that works was taken for one that hangs"
+kill -STOP "$(systemctl show -P MainPID mythic-settler)"
+until_ok 40 "the watchdog does nothing" sh -c '[ "$(systemctl show -P NRestarts mythic-settler)" -ge 1 ] && [ "$(systemctl is-active mythic-settler)" = active ]'
+says "a hanging settler was ended by the watchdog and started again"
+rm -r /run/systemd/system/mythic-settler.service.d
+systemctl daemon-reload
+
+# ---- A stop in order; what was under way is finished.
+systemctl stop mythic-node
+[ "$(systemctl show -P Result mythic-node)" = success ] || wrong "the node did not stop in order"
+systemctl start mythic-node
+
+# ---- An upgrade restarts what runs and leaves configurations alone.
+before=$(systemctl show -P MainPID mythic-gateway)
+cp /etc/mythic/gateway.toml /root/gateway.toml.before
+DEBIAN_FRONTEND=noninteractive dpkg -i /root/packages/mythic_*.deb >/root/upgrade.log 2>&1 || wrong "the upgrade fails: $(tail -3 /root/upgrade.log)"
+until_ok 120 "the gateway does not come back after an upgrade" sh -c "[ \"\$(systemctl show -P MainPID mythic-gateway)\" != $before ] && curl -sf http://127.0.0.1:4002/readyz"
+cmp -s /etc/mythic/gateway.toml /root/gateway.toml.before || wrong "the upgrade changed a configuration"
+for unit in $services; do until_ok 120 "$unit is not back after an upgrade" active "$unit"; done
+says "upgraded: services restarted, configurations kept"
+
+# ---- Backup, loss of everything, return: money and keys are as they were.
+until_ok 60 "no validator after the upgrade" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
+systemctl stop mythic-gateway mythic-settler mythic-indexer
+money() {
+  sql "SELECT (SELECT count(*) FROM gateway.api_key), (SELECT COALESCE(sum(paid_in),0) FROM gateway.credit),
+       (SELECT count(*) FROM analytics.jobs_finalized), (SELECT COALESCE(sum(fee_lamports),0) FROM analytics.jobs_finalized WHERE status = 'settled'),
+       (SELECT COALESCE(sum(balance_lamports),0) FROM analytics.vaults_finalized)"
+}
+had=$(money)
+(umask 077; runuser -u postgres -- pg_dump -Fc mythic >/root/mythic.dump; tar -C /etc/mythic -cf /root/keys.tar keys)
+runuser -u postgres -- psql -Xq -c 'DROP DATABASE mythic WITH (FORCE)'
+rm -r /etc/mythic/keys/gateway
+/usr/lib/mythic/database.sh >/dev/null
+runuser -u postgres -- pg_restore -d mythic --exit-on-error </root/mythic.dump
+tar -C /etc/mythic -xf /root/keys.tar
+[ "$(money)" = "$had" ] || wrong "before $had, after the return $(money)"
+systemctl start mythic-indexer mythic-settler mythic-gateway
+until_ok 90 "no validator after the return" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
+answer=$(chat "And the grass?")
+json choices.0.message.content <<<"$answer" >/dev/null || wrong "no answer after the return: $answer"
+says "lost and restored: keys, credit, jobs, fees, vaults $had; the old API key buys an answer"
+
+# ---- Removed: keys and journals stay.
+systemctl stop mythic-verify mythic-node mythic-gateway mythic-settler mythic-indexer
+DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq mythic >/root/purge.log 2>&1 || wrong "the purge fails"
+[ ! -e /usr/bin/mythic ] && [ -s /etc/mythic/keys/gateway/master.key ] && [ -d /var/lib/mythic-node/data ] || wrong "a purge took keys or journals"
+says "purged: keys and journals are still there"
+trap - ERR
+echo "All good after $SECONDS s"

@@ -1,0 +1,474 @@
+//! Questions to a chain's JSON-RPC: each ends in time, no answer is longer than allowed, and every error says what to do.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures::stream::{self, BoxStream, StreamExt};
+use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::state::Key;
+use reqwest::{StatusCode, Url, header::RETRY_AFTER};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::claim::{self, Answer, Block, Content, Read};
+use crate::tree::Hash;
+
+/// How long a question may take, its answer's last byte included.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// The same for all accounts of the program, which a validator may have to look for one by one.
+const LONG_DEADLINE: Duration = Duration::from_secs(300);
+/// Longest pause that is granted when an RPC asks for one.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// Most accounts that an RPC reads at once.
+const ACCOUNTS: usize = 100;
+/// Questions that are under way at once.
+const AT_ONCE: usize = 4;
+/// How often a part of a whole is asked for.
+const TRIES: u32 = 6;
+/// Pause before the second time, doubled each time.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Longest part of a stranger's text in a message, characters.
+const QUOTED: usize = 200;
+
+/// A key, and what stands there.
+pub(super) type Found = (Key, Option<Content>);
+
+/// What is wrong with an RPC or its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcError {
+    #[error("RPC {at} can't be reached: {reason}; is it running, and is the URL right?")]
+    Unreachable { at: String, reason: String },
+    #[error(
+        "RPC {at} refuses to be asked this often (HTTP {status}): raise rpc_poll_ms, or take a plan with more requests"
+    )]
+    Busy {
+        at: String,
+        status: u16,
+        /// The pause that it asks for.
+        after: Option<Duration>,
+    },
+    #[error("RPC {at} refuses {method} with HTTP {status}: {fix}")]
+    Http {
+        at: String,
+        method: &'static str,
+        status: u16,
+        fix: &'static str,
+    },
+    #[error("RPC {at} refuses {method} (error {code}: {message}): {fix}")]
+    Refused {
+        at: String,
+        method: &'static str,
+        code: i64,
+        message: String,
+        fix: &'static str,
+    },
+    #[error("RPC {at} is behind what it answered before: {reason}")]
+    Behind { at: String, reason: String },
+    #[error(
+        "RPC {at} answers {method} with more than rpc_max_answer_bytes = {limit}: raise it, as far as this machine has memory"
+    )]
+    TooLong {
+        at: String,
+        method: &'static str,
+        limit: usize,
+    },
+    #[error("RPC {at} answers {method} with what can't be true: {what}; ask another one")]
+    Claim {
+        at: String,
+        method: &'static str,
+        what: String,
+    },
+}
+
+impl RpcError {
+    /// The pause that the RPC asks for.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { after, .. } => *after,
+            _ => None,
+        }
+    }
+
+    /// What kind of trouble it is, for a metric.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Busy { .. } => "busy",
+            Self::Http { .. } | Self::Refused { .. } => "refused",
+            Self::Behind { .. } => "behind",
+            Self::TooLong { .. } => "too_long",
+            Self::Claim { .. } => "claim",
+        }
+    }
+
+    /// The answer would be too long: the same may be asked in parts.
+    pub(super) fn is_too_long(&self) -> bool {
+        match self {
+            Self::TooLong { .. } => true,
+            Self::Http { status, .. } => *status == 413,
+            // Providers have codes of their own for it; what they refuse whole, they may give in parts.
+            Self::Refused { code, .. } => !matches!(code, -32601 | -32010),
+            _ => false,
+        }
+    }
+
+    /// The block is not kept any more, or never was.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: -32001 | -32007 | -32009,
+                ..
+            }
+        )
+    }
+}
+
+/// At which commitment something is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    Confirmed,
+    Finalized,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Finalized => "finalized",
+        }
+    }
+}
+
+/// A chain's RPC.
+#[derive(Clone, Debug)]
+pub(crate) struct Rpc {
+    http: reqwest::Client,
+    url: Url,
+    /// Scheme, host and port: the rest of a URL may be a secret.
+    at: String,
+    max_answer: usize,
+}
+
+/// Checks a URL of an RPC.
+pub(crate) fn check_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|e| format!("{e}: allowed is http://… or https://…"))?;
+    match (url.scheme(), url.host_str()) {
+        ("http" | "https", Some(_)) => Ok(url),
+        (scheme, _) => Err(format!("{scheme}:…: allowed is http://… or https://…")),
+    }
+}
+
+impl Rpc {
+    /// An RPC at `url`, of which no answer may be longer than `max_answer` bytes.
+    pub fn new(url: &str, max_answer: usize) -> Result<Self, String> {
+        let url = check_url(url)?;
+        let http = mythic_http::client::builder()
+            .read_timeout(LONG_DEADLINE)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| e.to_string())?;
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port().map(|port| format!(":{port}"));
+        Ok(Self {
+            at: format!("{}://{host}{}", url.scheme(), port.unwrap_or_default()),
+            http,
+            url,
+            max_answer,
+        })
+    }
+
+    /// Where it is, without secrets.
+    pub fn at(&self) -> &str {
+        &self.at
+    }
+
+    pub async fn genesis(&self) -> Result<Hash, RpcError> {
+        let method = "getGenesisHash";
+        let body = self.ask(method, json!([]), DEADLINE).await?;
+        self.read(method, &body, claim::hash)
+    }
+
+    /// Newest slot at a level.
+    pub async fn slot(&self, level: Level) -> Result<u64, RpcError> {
+        let method = "getSlot";
+        let params = json!([{"commitment": level.name()}]);
+        let body = self.ask(method, params, DEADLINE).await?;
+        self.read(method, &body, claim::slot)
+    }
+
+    /// Confirmed blocks between two slots, both included.
+    pub async fn blocks(&self, from: u64, to: u64) -> Result<Vec<u64>, RpcError> {
+        let method = "getBlocks";
+        let params = json!([from, to, {"commitment": "confirmed"}]);
+        let body = self.ask(method, params, DEADLINE).await?;
+        self.read(method, &body, |raw| claim::slots(raw, from, to))
+    }
+
+    /// The block of a slot, without what it touched.
+    pub async fn head(&self, slot: u64, level: Level) -> Result<Block, RpcError> {
+        self.block_with(slot, level, "none").await
+    }
+
+    /// The confirmed block of a slot.
+    pub async fn block(&self, slot: u64) -> Result<Block, RpcError> {
+        self.block_with(slot, Level::Confirmed, "accounts").await
+    }
+
+    async fn block_with(&self, slot: u64, level: Level, details: &str) -> Result<Block, RpcError> {
+        let method = "getBlock";
+        let params = json!([slot, {
+            "commitment": level.name(), "transactionDetails": details, "rewards": false, "maxSupportedTransactionVersion": 1,
+        }]);
+        let body = self.ask(method, params, DEADLINE).await?;
+        let answer = self.answer(method, &body)?;
+        let Some(raw) = answer else {
+            return Err(self.behind(format!("block {slot} is not there yet")));
+        };
+        claim::block(raw, slot).map_err(|what| self.claim(method, what))
+    }
+
+    /// The confirmed blocks of slots, in their order.
+    pub fn every_block(&self, slots: Vec<u64>) -> BoxStream<'static, Result<Block, RpcError>> {
+        let one = |(rpc, slot): (Self, u64)| async move { rpc.block(slot).await };
+        let asked: Vec<(Self, u64)> = slots.into_iter().map(|s| (self.clone(), s)).collect();
+        stream::iter(asked).map(one).buffered(AT_ONCE).boxed()
+    }
+
+    /// Any number of accounts, each as it was in some block that is `least` or newer, in parts of one block each.
+    pub fn every_account(
+        &self,
+        keys: &[Key],
+        level: Level,
+        least: u64,
+    ) -> BoxStream<'static, Result<Read<Vec<Found>>, RpcError>> {
+        let one = move |(rpc, keys): (Self, Vec<Key>)| async move {
+            let read = patiently(|| rpc.accounts(&keys, level, least)).await?;
+            let value = keys.iter().copied().zip(read.value).collect();
+            Ok(Read {
+                slot: read.slot,
+                value,
+            })
+        };
+        let parts = keys.chunks(ACCOUNTS);
+        let asked: Vec<(Self, Vec<Key>)> = parts.map(|p| (self.clone(), p.to_vec())).collect();
+        stream::iter(asked).map(one).buffered(AT_ONCE).boxed()
+    }
+
+    /// Up to [`ACCOUNTS`] accounts, as they were in one block that is `least` or newer.
+    async fn accounts(
+        &self,
+        keys: &[Key],
+        level: Level,
+        least: u64,
+    ) -> Result<Read<Vec<Option<Content>>>, RpcError> {
+        let method = "getMultipleAccounts";
+        let texts: Vec<String> = keys.iter().map(|k| bs58::encode(k).into_string()).collect();
+        let params = json!([texts, {"commitment": level.name(), "encoding": "base64", "minContextSlot": least}]);
+        let body = self.ask(method, params, DEADLINE).await?;
+        let read = self.read(method, &body, |raw| claim::accounts(raw, keys.len()))?;
+        self.not_before(least, read)
+    }
+
+    /// The program's accounts at finality, as they were in one block that is `least` or newer: all, or those whose data begins
+    /// with a byte; without their data if `bare`.
+    pub async fn program_accounts(
+        &self,
+        first: Option<u8>,
+        bare: bool,
+        least: u64,
+    ) -> Result<Read<Vec<(Key, Content)>>, RpcError> {
+        let method = "getProgramAccounts";
+        let mut config = json!({
+            "commitment": "finalized", "encoding": "base64", "withContext": true, "minContextSlot": least,
+        });
+        if let Some(byte) = first {
+            let bytes = STANDARD.encode([byte]);
+            config["filters"] =
+                json!([{"memcmp": {"offset": 0, "bytes": bytes, "encoding": "base64"}}]);
+        }
+        if bare {
+            config["dataSlice"] = json!({"offset": 0, "length": 0});
+        }
+        let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
+        let body = self
+            .ask(method, json!([program, config]), LONG_DEADLINE)
+            .await?;
+        let read = self.read(method, &body, claim::program_accounts)?;
+        self.not_before(least, read)
+    }
+
+    /// A pool's node that lags answers from a bank that is older than what was asked for, whatever it was asked for.
+    fn not_before<T>(&self, least: u64, read: Read<T>) -> Result<Read<T>, RpcError> {
+        match read.slot < least {
+            true => Err(self.behind(format!(
+                "its state is that of slot {}, not {least}",
+                read.slot
+            ))),
+            false => Ok(read),
+        }
+    }
+
+    fn behind(&self, reason: String) -> RpcError {
+        RpcError::Behind {
+            at: self.at.clone(),
+            reason,
+        }
+    }
+
+    pub(super) fn claim(&self, method: &'static str, what: String) -> RpcError {
+        RpcError::Claim {
+            at: self.at.clone(),
+            method,
+            what: quoted(&what),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> RpcError {
+        let mut reason = String::new();
+        let mut next: Option<&dyn std::error::Error> = std::error::Error::source(error);
+        while let Some(cause) = next {
+            reason = cause.to_string();
+            next = cause.source();
+        }
+        if error.is_timeout() {
+            reason = "no answer in time".into();
+        }
+        RpcError::Unreachable {
+            at: self.at.clone(),
+            reason,
+        }
+    }
+
+    /// The body of an answer.
+    async fn ask(
+        &self,
+        method: &'static str,
+        params: Value,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, RpcError> {
+        let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let sent = self.http.post(self.url.clone()).json(&question);
+        let mut response = sent
+            .timeout(deadline)
+            .send()
+            .await
+            .map_err(|e| self.unreachable(&e))?;
+        let status = response.status();
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            let after = response.headers().get(RETRY_AFTER);
+            let seconds = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            return Err(RpcError::Busy {
+                at: self.at.clone(),
+                status: status.as_u16(),
+                after: seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_PAUSE)),
+            });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            if body.len().saturating_add(chunk.len()) > self.max_answer {
+                return Err(RpcError::TooLong {
+                    at: self.at.clone(),
+                    method,
+                    limit: self.max_answer,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        // Some servers say errors of JSON-RPC with a status of HTTP; what is in the body says more.
+        match status.is_success() || serde_json::from_slice::<Answer<'_>>(&body).is_ok() {
+            true => Ok(body),
+            false => Err(RpcError::Http {
+                at: self.at.clone(),
+                method,
+                status: status.as_u16(),
+                fix: match status.as_u16() {
+                    401 | 403 => "is the key in the URL right?",
+                    404 | 405 => "is the path in the URL right?",
+                    413 => "it does not give answers of this size",
+                    300..=399 => "name the URL that it points to",
+                    _ => "ask whoever runs it",
+                },
+            }),
+        }
+    }
+
+    /// The result in a body, none if it is null.
+    fn answer<'a>(
+        &self,
+        method: &'static str,
+        body: &'a [u8],
+    ) -> Result<Option<&'a RawValue>, RpcError> {
+        let answer: Answer<'a> =
+            serde_json::from_slice(body).map_err(|e| self.claim(method, e.to_string()))?;
+        let Some(fault) = answer.error else {
+            return Ok(answer.result);
+        };
+        let at = self.at.clone();
+        let message = quoted(&fault.message);
+        Err(match fault.code {
+            429 | -32429 => RpcError::Busy {
+                at,
+                status: 429,
+                after: None,
+            },
+            // Not there yet, behind, not known yet, below the smallest slot that was asked for.
+            -32004 | -32005 | -32014 | -32016 => self.behind(message),
+            code => RpcError::Refused {
+                at,
+                method,
+                code,
+                message,
+                fix: match code {
+                    -32001 | -32007 | -32009 => "it does not keep this block",
+                    -32010 => "the validator leaves the program out of its account index",
+                    -32011 => "start the validator with --enable-rpc-transaction-history",
+                    -32601 => "ask one that serves this method",
+                    _ => "ask another one, or whoever runs it",
+                },
+            },
+        })
+    }
+
+    fn read<'a, T>(
+        &self,
+        method: &'static str,
+        body: &'a [u8],
+        read: impl FnOnce(&'a RawValue) -> Result<T, String>,
+    ) -> Result<T, RpcError> {
+        let raw = self.answer(method, body)?;
+        raw.ok_or_else(|| "nothing".to_owned())
+            .and_then(read)
+            .map_err(|what| self.claim(method, what))
+    }
+}
+
+/// Asks again a few times while an RPC is busy, behind or away.
+pub(super) async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, RpcError>
+where
+    F: Future<Output = Result<T, RpcError>>,
+{
+    let mut pause = PAUSE;
+    for _ in 1..TRIES {
+        match ask().await {
+            Err(
+                e
+                @ (RpcError::Busy { .. } | RpcError::Behind { .. } | RpcError::Unreachable { .. }),
+            ) => tokio::time::sleep(e.pause().unwrap_or(pause)).await,
+            answered => return answered,
+        }
+        pause *= 2;
+    }
+    ask().await
+}
+
+/// A stranger's text for a message: short, without what moves a terminal's cursor or ends a database's text.
+fn quoted(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(QUOTED)
+        .collect()
+}

@@ -1,0 +1,440 @@
+//! What an RPC says, checked: every shape, size, owner and order. Pure. What passes here may be a lie, but no nonsense.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_interface::state::Key;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::tree::{BankId, Hash};
+
+/// Longest account of a Solana chain, bytes.
+const MAX_DATA: usize = 10 << 20;
+
+/// A block: where it stands, and what it may have changed of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub id: BankId,
+    pub parent: BankId,
+    /// Unix seconds.
+    pub time: Option<i64>,
+    /// In the order of each account's last transaction.
+    pub touched: Vec<Touch>,
+}
+
+/// An account that transactions of a block could write while our program ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Touch {
+    pub key: Key,
+    /// Of the last such transaction.
+    pub signature: [u8; 64],
+    /// How many.
+    pub transactions: u32,
+}
+
+/// An account as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub owner: Key,
+    pub lamports: u64,
+    pub data: Bytes,
+}
+
+impl Content {
+    /// Whether it is an account of our program.
+    pub fn is_ours(&self) -> bool {
+        self.owner == AI_PRECOMPILES_ID && self.lamports > 0
+    }
+}
+
+/// Accounts as they were in the block of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read<T> {
+    pub slot: u64,
+    pub value: T,
+}
+
+/// An answer of JSON-RPC.
+#[derive(Debug, Deserialize)]
+pub(super) struct Answer<'a> {
+    #[serde(borrow)]
+    pub result: Option<&'a RawValue>,
+    pub error: Option<Fault>,
+}
+
+/// Its error.
+#[derive(Debug, Deserialize)]
+pub(super) struct Fault {
+    pub code: i64,
+    #[serde(default)]
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    slot: u64,
+}
+
+#[derive(Deserialize)]
+struct WithContext<T> {
+    context: Context,
+    value: T,
+}
+
+#[derive(Deserialize)]
+struct RawAccount {
+    lamports: u64,
+    owner: String,
+    /// The bytes and how they are encoded.
+    data: (String, String),
+}
+
+#[derive(Deserialize)]
+struct Keyed {
+    pubkey: String,
+    account: RawAccount,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawBlock {
+    blockhash: String,
+    previous_blockhash: String,
+    parent_slot: u64,
+    block_time: Option<i64>,
+    #[serde(default)]
+    transactions: Vec<RawTransaction>,
+}
+
+#[derive(Deserialize)]
+struct RawTransaction {
+    transaction: RawMessage,
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawMessage {
+    signatures: Vec<String>,
+    account_keys: Vec<RawKey>,
+}
+
+#[derive(Deserialize)]
+struct RawKey {
+    pubkey: String,
+    writable: bool,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    err: Option<serde::de::IgnoredAny>,
+}
+
+/// What can't be believed, in words.
+type Claimed<T> = Result<T, String>;
+
+fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Claimed<T> {
+    serde_json::from_str(raw.get()).map_err(|e| e.to_string())
+}
+
+/// Exactly `N` bytes of base58.
+fn base58<const N: usize>(what: &str, text: &str) -> Claimed<[u8; N]> {
+    let mut bytes = [0; N];
+    match bs58::decode(text).onto(&mut bytes[..]) {
+        Ok(length) if length == N => Ok(bytes),
+        _ => Err(format!("a {what} that is not {N} bytes of base58")),
+    }
+}
+
+pub(super) fn hash(raw: &RawValue) -> Claimed<Hash> {
+    base58("hash", &parse::<String>(raw)?)
+}
+
+pub(super) fn slot(raw: &RawValue) -> Claimed<u64> {
+    in_range(parse(raw)?)
+}
+
+/// Slots are stored as `bigint`.
+fn in_range(slot: u64) -> Claimed<u64> {
+    match slot < i64::MAX as u64 / 2 {
+        true => Ok(slot),
+        false => Err(format!("slot {slot}")),
+    }
+}
+
+/// The blocks between two slots, ascending.
+pub(super) fn slots(raw: &RawValue, from: u64, to: u64) -> Claimed<Vec<u64>> {
+    let slots: Vec<u64> = parse(raw)?;
+    let ascending = slots.is_sorted_by(|a, b| a < b);
+    match ascending && slots.iter().all(|slot| (from..=to).contains(slot)) {
+        true => Ok(slots),
+        false => Err(format!(
+            "blocks that are not those from {from} to {to} in order"
+        )),
+    }
+}
+
+pub(super) fn block(raw: &RawValue, slot: u64) -> Claimed<Block> {
+    let raw: RawBlock = parse(raw)?;
+    // The first block is said to stand on itself.
+    if raw.parent_slot >= slot.max(1) {
+        return Err(format!(
+            "block {slot} on block {}, which is not older",
+            raw.parent_slot
+        ));
+    }
+    let mut touched = Vec::new();
+    let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
+    for transaction in &raw.transactions {
+        touches(transaction, &program, &mut touched)?;
+    }
+    Ok(Block {
+        id: BankId {
+            slot,
+            hash: base58("blockhash", &raw.blockhash)?,
+        },
+        parent: BankId {
+            slot: raw.parent_slot,
+            hash: base58("blockhash", &raw.previous_blockhash)?,
+        },
+        // A year that no calendar has would be refused by the database.
+        time: raw.block_time.filter(|t| (0..1 << 36).contains(t)),
+        touched,
+    })
+}
+
+/// Adds what a transaction may have changed: nothing if it failed or did not name our program.
+fn touches(transaction: &RawTransaction, program: &str, touched: &mut Vec<Touch>) -> Claimed<()> {
+    let failed = transaction.meta.as_ref().is_none_or(|m| m.err.is_some());
+    let keys = &transaction.transaction.account_keys;
+    if failed || !keys.iter().any(|key| key.pubkey == program) {
+        return Ok(());
+    }
+    let signature = transaction.transaction.signatures.first();
+    let signature = base58("signature", signature.map_or("", String::as_str))?;
+    // The first pays the fee, which an account of a program can't.
+    for key in keys.iter().skip(1).filter(|key| key.writable) {
+        let key = base58("key", &key.pubkey)?;
+        let earlier = touched.iter().position(|touch| touch.key == key);
+        let transactions = earlier.map_or(0, |place| touched.remove(place).transactions);
+        touched.push(Touch {
+            key,
+            signature,
+            transactions: transactions + 1,
+        });
+    }
+    Ok(())
+}
+
+fn content(raw: RawAccount) -> Claimed<Content> {
+    let (data, encoding) = raw.data;
+    if encoding != "base64" {
+        return Err(format!("account data in {encoding:?} in place of base64"));
+    }
+    let data = STANDARD
+        .decode(data)
+        .map_err(|_| "account data that is not base64".to_owned())?;
+    if data.len() > MAX_DATA {
+        return Err(format!("an account of {} bytes", data.len()));
+    }
+    Ok(Content {
+        owner: base58("owner", &raw.owner)?,
+        lamports: raw.lamports,
+        data: data.into(),
+    })
+}
+
+/// The answer to `getMultipleAccounts` of `count` keys.
+pub(super) fn accounts(raw: &RawValue, count: usize) -> Claimed<Read<Vec<Option<Content>>>> {
+    let raw: WithContext<Vec<Option<RawAccount>>> = parse(raw)?;
+    if raw.value.len() != count {
+        return Err(format!("{} accounts for {count} keys", raw.value.len()));
+    }
+    let one = |account: Option<RawAccount>| account.map(content).transpose();
+    Ok(Read {
+        slot: in_range(raw.context.slot)?,
+        value: raw.value.into_iter().map(one).collect::<Claimed<_>>()?,
+    })
+}
+
+/// The answer to `getProgramAccounts` of our program, sorted by key.
+pub(super) fn program_accounts(raw: &RawValue) -> Claimed<Read<Vec<(Key, Content)>>> {
+    let raw: WithContext<Vec<Keyed>> = parse(raw)?;
+    let one = |keyed: Keyed| {
+        let key = base58("key", &keyed.pubkey)?;
+        let content = content(keyed.account)?;
+        match content.is_ours() {
+            true => Ok((key, content)),
+            false => Err(format!(
+                "account {} of another program, or without lamports, as one of ours",
+                keyed.pubkey
+            )),
+        }
+    };
+    let mut value = raw
+        .value
+        .into_iter()
+        .map(one)
+        .collect::<Claimed<Vec<(Key, Content)>>>()?;
+    value.sort_unstable_by_key(|(key, _)| *key);
+    if !value.is_sorted_by(|(a, _), (b, _)| a < b) {
+        return Err("one account twice".into());
+    }
+    Ok(Read {
+        slot: in_range(raw.context.slot)?,
+        value,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn raw(value: &Value) -> Box<RawValue> {
+        serde_json::value::to_raw_value(value).unwrap()
+    }
+
+    fn text<const N: usize>(byte: u8) -> String {
+        bs58::encode([byte; N]).into_string()
+    }
+
+    fn transaction(signature: u8, failed: bool, keys: &[(u8, bool)], ours: bool) -> Value {
+        let mut keys: Vec<Value> = keys
+            .iter()
+            .map(|(key, writable)| json!({"pubkey": text::<32>(*key), "writable": writable, "signer": false}))
+            .collect();
+        if ours {
+            let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
+            keys.push(json!({"pubkey": program, "writable": false, "signer": false}));
+        }
+        let err = if failed {
+            json!({"InstructionError": [0, "Custom"]})
+        } else {
+            Value::Null
+        };
+        json!({
+            "transaction": {"signatures": [text::<64>(signature)], "accountKeys": keys},
+            "meta": {"err": err, "fee": 5000},
+            "version": "legacy",
+        })
+    }
+
+    fn answer(transactions: Vec<Value>) -> Value {
+        json!({
+            "blockhash": text::<32>(9), "previousBlockhash": text::<32>(8), "parentSlot": 8, "blockTime": 1_800_000_000,
+            "blockHeight": 3, "transactions": transactions,
+        })
+    }
+
+    #[test]
+    fn a_block_names_what_transactions_of_the_program_could_write_in_their_order() {
+        let answer = answer(vec![
+            transaction(
+                1,
+                false,
+                &[(1, true), (2, true), (3, true), (4, false)],
+                true,
+            ),
+            transaction(2, false, &[(1, true), (2, true)], true),
+            transaction(3, true, &[(1, true), (5, true)], true),
+            transaction(4, false, &[(1, true), (6, true)], false),
+        ]);
+        let block = block(&raw(&answer), 9).unwrap();
+        assert_eq!((block.id.hash, block.parent.hash), ([9; 32], [8; 32]));
+        let touched: Vec<(u8, u8, u32)> = block
+            .touched
+            .iter()
+            .map(|t| (t.key[0], t.signature[0], t.transactions))
+            .collect();
+        assert_eq!(touched, [(3, 1, 1), (2, 2, 2)]);
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_is_refused() {
+        let refused = |change: fn(&mut Value)| {
+            let mut value = answer(vec![transaction(1, false, &[(1, true), (2, true)], true)]);
+            change(&mut value);
+            block(&raw(&value), 9).unwrap_err()
+        };
+        assert!(refused(|v| v["parentSlot"] = json!(9)).contains("not older"));
+        assert!(refused(|v| v["blockhash"] = json!("l0O")).contains("blockhash"));
+        assert!(refused(|v| v["previousBlockhash"] = json!(text::<31>(1))).contains("32 bytes"));
+        assert!(
+            refused(|v| v["transactions"][0]["transaction"]["signatures"] = json!([]))
+                .contains("signature")
+        );
+        refused(|v| v["transactions"] = json!(7));
+        let mut far = answer(Vec::new());
+        far["blockTime"] = json!(i64::MAX);
+        assert_eq!(block(&raw(&far), 9).unwrap().time, None);
+    }
+
+    #[test]
+    fn accounts_of_others_and_repeated_ones_are_refused() {
+        let account = |key: u8, owner: [u8; 32], lamports: u64| {
+            json!({"pubkey": text::<32>(key), "account": {
+                "lamports": lamports, "owner": bs58::encode(owner).into_string(), "data": ["AAEC", "base64"],
+                "executable": false, "rentEpoch": u64::MAX, "space": 3}})
+        };
+        let read = |accounts: Vec<Value>| {
+            program_accounts(&raw(
+                &json!({"context": {"slot": 7, "apiVersion": "4.2.2"}, "value": accounts}),
+            ))
+        };
+        let ours = AI_PRECOMPILES_ID;
+        let good = read(vec![account(2, ours, 5), account(1, ours, 5)]).unwrap();
+        assert_eq!((good.slot, good.value[0].0[0]), (7, 1));
+        assert_eq!(&good.value[0].1.data[..], [0, 1, 2]);
+        assert!(
+            read(vec![account(1, [3; 32], 5)])
+                .unwrap_err()
+                .contains("another program")
+        );
+        assert!(
+            read(vec![account(1, ours, 0)])
+                .unwrap_err()
+                .contains("without lamports")
+        );
+        assert!(
+            read(vec![account(1, ours, 5), account(1, ours, 6)])
+                .unwrap_err()
+                .contains("twice")
+        );
+        let mut base58 = account(1, ours, 5);
+        base58["account"]["data"][1] = json!("base58");
+        assert!(read(vec![base58]).unwrap_err().contains("base64"));
+        let one = json!({"context": {"slot": 7}, "value": [null]});
+        assert!(
+            accounts(&raw(&one), 2)
+                .unwrap_err()
+                .contains("1 accounts for 2 keys")
+        );
+        assert_eq!(accounts(&raw(&one), 1).unwrap().value, [None]);
+    }
+
+    #[test]
+    fn slots_are_those_that_were_asked_for_in_order() {
+        for (claimed, good) in [
+            (json!([5, 7]), true),
+            (json!([7, 5]), false),
+            (json!([5, 5]), false),
+            (json!([4]), false),
+            (json!([9]), false),
+        ] {
+            assert_eq!(slots(&raw(&claimed), 5, 8).is_ok(), good, "{claimed}");
+        }
+        assert!(slot(&raw(&json!(u64::MAX))).is_err() && slot(&raw(&json!(-1))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn nonsense_is_refused_and_nothing_else_happens(text in r#"[\[\]{}a-z0-9",:.-]{0,80}"#) {
+            if let Ok(raw) = RawValue::from_string(text) {
+                let _ = (block(&raw, 9), accounts(&raw, 1), program_accounts(&raw), slots(&raw, 0, 9), hash(&raw), slot(&raw));
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! All accounts of the program at finality: in one answer, or in parts where one would be too long.
+//!
+//! An answer shows one block. Parts show several, so a snapshot says between which: what is older than `low` is as it was in
+//! `low`, and what changed up to `high` may be shown as it was before or after. Whoever uses it puts it at `low`, where anything
+//! newer that is known from elsewhere wins, and knows all blocks up to `high`.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use mythic_interface::state::{
+    Config, Dispute, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault,
+};
+
+use super::ask::{Level, Rpc, RpcError, patiently};
+use super::claim::{Content, Read};
+use crate::projection::Account;
+use crate::tree::BankId;
+
+/// First bytes of the program's accounts.
+const KINDS: [u8; 9] = [
+    Config::DISCRIMINATOR,
+    Model::DISCRIMINATOR,
+    Validator::DISCRIMINATOR,
+    Vault::DISCRIMINATOR,
+    SpendGrant::DISCRIMINATOR,
+    Job::DISCRIMINATOR,
+    Dispute::DISCRIMINATOR,
+    Treasury::DISCRIMINATOR,
+    Output::DISCRIMINATOR,
+];
+
+/// See the module's description.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub low: BankId,
+    pub high: u64,
+    /// Sorted by key, with the slot of `low`.
+    pub accounts: Vec<Account>,
+}
+
+/// The program's accounts as they were in finalized blocks that are `least` or newer.
+pub(super) async fn take(rpc: &Rpc, least: u64) -> Result<Snapshot, RpcError> {
+    let mut parts = Parts::default();
+    match rpc.program_accounts(None, false, least).await {
+        Ok(all) => parts.add(all),
+        Err(e) if e.is_too_long() => {
+            tracing::info!("asking for the accounts in parts: {e}");
+            for kind in KINDS {
+                kind_of(rpc, kind, least, &mut parts).await?;
+            }
+        }
+        Err(e) => return Err(e),
+    }
+    let low = patiently(|| rpc.head(parts.low, Level::Finalized))
+        .await?
+        .id;
+    let account = |(pubkey, (_, content)): (Key, (u64, Content))| Account {
+        pubkey,
+        owner: content.owner,
+        lamports: content.lamports,
+        data: content.data,
+        signature: None,
+        write_version: 0,
+        slot: low.slot,
+    };
+    Ok(Snapshot {
+        low,
+        high: parts.high,
+        accounts: parts.newest.into_iter().map(account).collect(),
+    })
+}
+
+/// The accounts of a kind: at once, or one by one if that is too long too.
+async fn kind_of(rpc: &Rpc, kind: u8, least: u64, parts: &mut Parts) -> Result<(), RpcError> {
+    match patiently(|| rpc.program_accounts(Some(kind), false, least)).await {
+        Ok(all) => {
+            parts.add(all);
+            return Ok(());
+        }
+        Err(e) if e.is_too_long() => {}
+        Err(e) => return Err(e),
+    }
+    let keys = patiently(|| rpc.program_accounts(Some(kind), true, least)).await?;
+    let slot = keys.slot;
+    let keys: Vec<Key> = keys.value.into_iter().map(|(key, _)| key).collect();
+    parts.saw(slot);
+    let mut reads = rpc.every_account(&keys, Level::Finalized, slot);
+    while let Some(read) = reads.try_next().await? {
+        // One that is gone meanwhile was closed in a block up to `high`.
+        let found = read.value.into_iter();
+        let ours = found.filter_map(|(key, content)| Some((key, content?)));
+        parts.add(Read {
+            slot: read.slot,
+            value: ours.filter(|(_, content)| content.is_ours()).collect(),
+        });
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Parts {
+    low: u64,
+    high: u64,
+    /// The newest state of each account that was seen.
+    newest: BTreeMap<Key, (u64, Content)>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            low: u64::MAX,
+            high: 0,
+            newest: BTreeMap::new(),
+        }
+    }
+}
+
+impl Parts {
+    fn saw(&mut self, slot: u64) {
+        self.low = self.low.min(slot);
+        self.high = self.high.max(slot);
+    }
+
+    fn add(&mut self, part: Read<Vec<(Key, Content)>>) {
+        self.saw(part.slot);
+        for (key, content) in part.value {
+            // An account can be of two kinds if it was made anew in between.
+            let known = self.newest.get(&key);
+            if known.is_none_or(|(slot, _)| *slot <= part.slot) {
+                self.newest.insert(key, (part.slot, content));
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Makes what operators install, into $CARGO_TARGET_DIR/dist: Debian packages, a bill of materials of each binary, checksums, sizes.
+#
+#   scripts/release.sh             builds with the release profile, the list of crates inside of the binaries (cargo auditable)
+#   scripts/release.sh --dev       packages what `make dev` built, to try the packages: slow and large
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+case "${1:-}" in
+  '') profile=release folder=release ;;
+  --dev) profile=dev folder=debug ;;
+  *) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
+built=$target/$folder
+dist=$target/dist
+rm -rf "$dist"
+mkdir -p "$dist"
+
+if [ "$profile" = release ]; then
+  cargo auditable build --release --locked -p mythic-cli -p mythic-geyser-plugin
+fi
+
+# What the binary writes of itself.
+rm -rf "$built/man" "$built/completions"
+mkdir -p "$built/man" "$built/completions"
+"$built/mythic" manual "$built/man"
+"$built/mythic" completions bash >"$built/completions/mythic"
+"$built/mythic" completions zsh >"$built/completions/_mythic"
+"$built/mythic" completions fish >"$built/completions/mythic.fish"
+
+for package in mythic-cli mythic-geyser-plugin; do
+  cargo deb --no-build --locked --profile "$profile" -p "$package" -o "$dist/"
+done
+
+# What is compiled into each, without the paths of this machine. The tool writes beside every manifest of the workspace.
+cargo cyclonedx --manifest-path cli/Cargo.toml --format json --spec-version 1.5 --override-filename made-sbom --quiet
+for crate in cli geyser-plugin; do
+  case $crate in cli) name=mythic ;; *) name=mythic-geyser-plugin ;; esac
+  sed "s|file://$PWD/|file:///src/|g; s|file://$PWD|file:///src|g" "$crate/made-sbom.json" >"$dist/$name.cdx.json"
+done
+git ls-files --others -z -- '*made-sbom.json' | xargs -0 -r rm --
+
+(cd "$dist" && sha256sum -- *.deb *.cdx.json >SHA256SUMS)
+(cd "$dist" && stat -c '%s %n' -- * | sort -k2) | numfmt --field=1 --to=iec | tee "$dist/SIZES"
+if [ "$profile" = release ]; then
+  stat -c '%s %n' "$built/mythic" "$built/libmythic_geyser_plugin.so" | numfmt --field=1 --to=iec
+fi
+echo "In $dist"
