@@ -7,7 +7,7 @@ use super::{ARCHIVED, Writer, in_set};
 use crate::archive::BaseParts;
 use crate::entity::Entity;
 use crate::error::IndexerError;
-use crate::feed::{FeedRow, Op};
+use crate::feed::{FeedRow, Of, Op};
 use crate::holder::BaseAccounts;
 use crate::plan::{BaseWork, DeadLetter, Plan, archived_rows};
 use crate::projection::{Account, At, Projected, Refused, Reject, project};
@@ -251,7 +251,7 @@ impl Writer {
                 return Ok(());
             }
             let mut feed = Vec::new();
-            for (_, account) in part.iter().filter(|(_, a)| changed.contains(&a.pubkey[..])) {
+            for (ordinal, account) in part.iter().filter(|(_, a)| changed.contains(&a.pubkey[..])) {
                 let Ok(projected) = project(account, at(work)) else {
                     continue;
                 };
@@ -260,10 +260,11 @@ impl Writer {
                         seq: plan.number_feed(),
                         topic: add.topic,
                         op: Op::Finalize,
-                        entity: Some(add.entity),
                         slot: work.slot,
-                        blockhash: None,
-                        payload: Some(add.payload),
+                        of: Of::Update {
+                            bank: work.number,
+                            ordinal: *ordinal,
+                        },
                     });
                 }
             }
