@@ -18,7 +18,7 @@ ifeq ($(shell command -v rustup),)
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 endif
 
-.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-analyst bench-gateway bench-ttft bench-compute-units release packages test-packages sbf help
+.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units release packages test-packages sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -62,7 +62,7 @@ sim:
 	@scripts/setup.sh run
 	cargo run -q --locked -p mythic-sim -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
-bench: bench-engine bench-indexer bench-analyst bench-gateway bench-ttft bench-compute-units
+bench: bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units
 
 # The engine against llama.cpp, which it installs from PyPI: ARGS="--model FILE --threads N".
 bench-engine:
@@ -85,6 +85,11 @@ bench-indexer:
 	@scripts/setup.sh run
 	cargo test --locked -p mythic-indexer --lib throughput -- --ignored --nocapture
 	cargo test --locked -p mythic-api --test gateway latency_from_commit_to_subscriber -- --ignored --nocapture
+
+# Bytes of a job and of an empty slot, by table: MYTHIC_BENCH_SLOTS=216000 MYTHIC_BENCH_JOBS=5000.
+bench-disk:
+	@scripts/setup.sh run
+	cargo test --locked -p mythic-indexer --lib tests::disk::disk -- --ignored --nocapture
 
 # The questions of sql/examples on a made network: MYTHIC_BENCH_JOBS=1000000.
 bench-analyst:

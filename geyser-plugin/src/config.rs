@@ -28,6 +28,8 @@ pub struct PluginConfig {
     pub transactions: bool,
     /// Bound of the spool in bytes; when it is reached the newest updates are dropped and counted.
     pub spool_max_bytes: u64,
+    /// Bound of the accounts that the validator starts from, in bytes, beside `spool_max_bytes`. More than fits is no base.
+    pub startup_max_bytes: u64,
     /// Size at which a spool segment is closed, in bytes.
     pub spool_segment_bytes: u64,
     /// `"interval"`, `"always"` or `"never"`.
@@ -57,6 +59,7 @@ impl Default for PluginConfig {
             genesis_hash: String::new(),
             transactions: true,
             spool_max_bytes: 4 << 30,
+            startup_max_bytes: 16 << 30,
             spool_segment_bytes: 64 << 20,
             fsync: FsyncPolicy::Interval,
             fsync_interval_ms: 50,
@@ -159,6 +162,12 @@ impl PluginConfig {
             "at least 65536",
         )?;
         check(
+            self.startup_max_bytes >= 64 << 10,
+            "startup_max_bytes",
+            self.startup_max_bytes.to_string(),
+            "at least 65536",
+        )?;
+        check(
             self.spool_segment_bytes >= 4 << 10,
             "spool_segment_bytes",
             self.spool_segment_bytes.to_string(),
@@ -218,6 +227,7 @@ impl PluginConfig {
         WriterConfig {
             segment_bytes: self.spool_segment_bytes,
             max_bytes: self.spool_max_bytes,
+            startup_max_bytes: self.startup_max_bytes,
             fsync: self.fsync,
             fsync_interval: Duration::from_millis(self.fsync_interval_ms),
             reader_idle_limit: Duration::from_secs(self.reader_idle_limit_s),

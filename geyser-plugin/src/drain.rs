@@ -219,10 +219,12 @@ impl Drain {
     fn store(&mut self, update: &AccountRecord, generation: u32) -> Result<(), SpoolError> {
         let startup = self.startup.clone();
         let mut clock = update.is_startup.then(|| startup.clock());
+        let room = match update.is_startup {
+            true => Room::Startup,
+            false => Room::Ordinary,
+        };
         loop {
-            let stored = self
-                .writer
-                .append(account_event(update, generation), Room::Ordinary);
+            let stored = self.writer.append(account_event(update, generation), room);
             match (stored, &mut clock) {
                 (Ok(_), None) => return Ok(()),
                 (Ok(_), Some(_)) => {

@@ -106,7 +106,7 @@ impl Clock<'_> {
         let patience = self.startup.patience;
         if self.since.elapsed() >= patience && self.startup.give_up() {
             log::error!(
-                "no start-up account got into the spool for {} s: this run has no base. Is the disk slow or failing, or spool_max_bytes too small for all accounts? Restart the validator when that is mended",
+                "no start-up account got into the spool for {} s: this run has no base. Is the disk slow or failing, or startup_max_bytes too small for all accounts? Restart the validator when that is mended",
                 patience.as_secs()
             );
         }

@@ -533,7 +533,7 @@ fn no_start_up_account_is_dropped_however_many_there_are() {
 
 #[test]
 fn a_start_waits_for_a_reader_that_makes_room() {
-    let host = Host::start("spool_max_bytes: 262144, fsync: 'never'");
+    let host = Host::start("startup_max_bytes: 262144, spool_segment_bytes: 65536, fsync: 'never'");
     let spool = host.spool();
     let reader = std::thread::spawn(move || {
         let mut reader = Reader::open(ReaderConfig {
@@ -561,7 +561,7 @@ fn a_start_waits_for_a_reader_that_makes_room() {
 #[test]
 fn a_disk_that_takes_nothing_holds_up_the_start_for_a_while_and_costs_the_base() {
     let host = Host::start(
-        "spool_max_bytes: 16777216, startup_wait_s: 1, queue_records: 64, fsync: 'never'",
+        "startup_max_bytes: 16777216, startup_wait_s: 1, queue_records: 64, fsync: 'never'",
     );
     let began = Instant::now();
     flood(&host, 200_000);
@@ -765,6 +765,7 @@ fn the_config_is_checked_and_names_key_and_value() {
         ("fsync: 'sometimes'", "sometimes"),
         ("metrics_addr: '0.0.0.0:9000'", "loopback"),
         ("spool_max_bytes: 1", "spool_max_bytes = 1"),
+        ("startup_max_bytes: 1", "startup_max_bytes = 1"),
         ("fsync_interval_ms: 0", "fsync_interval_ms = 0"),
         ("genesis_hash: 'zz'", "genesis_hash"),
         ("startup_wait_s: 0", "startup_wait_s = 0"),

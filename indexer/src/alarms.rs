@@ -30,12 +30,14 @@ pub enum Kind {
     Digest,
     /// A block waited in a gap for its link until there was no room for it.
     GivenUp,
+    /// The files of the archive can't be written, or are not there.
+    Archive,
     /// What an RPC says contradicts itself, or what is final.
     Rpc,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Gap,
         Kind::Loss,
         Kind::ConfirmedFork,
@@ -46,6 +48,7 @@ impl Kind {
         Kind::Filter,
         Kind::Digest,
         Kind::GivenUp,
+        Kind::Archive,
         Kind::Rpc,
     ];
 
@@ -61,6 +64,7 @@ impl Kind {
             Kind::Filter => "filter",
             Kind::Digest => "digest",
             Kind::GivenUp => "given_up",
+            Kind::Archive => "archive",
             Kind::Rpc => "rpc",
         }
     }

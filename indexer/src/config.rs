@@ -73,6 +73,10 @@ pub struct IndexerConfig {
     pub lease_ttl_s: u64,
     /// Feed events older than this are removed, hours.
     pub feed_retention_h: u32,
+    /// Directory of the archive's files: spans that are older than `archive_keep_slots`, for ever.
+    pub archive_dir: PathBuf,
+    /// Slots below the newest finalized one whose account updates stay in the database, in whole epochs of 432,000.
+    pub archive_keep_slots: u64,
     /// Spools of further validators of the same chain: what one loses, another one has.
     pub more_spools: Vec<SpoolConfig>,
 }
@@ -95,6 +99,8 @@ impl Default for IndexerConfig {
             idle_linger_ms: 500,
             lease_ttl_s: 15,
             feed_retention_h: 7 * 24,
+            archive_dir: "archive".into(),
+            archive_keep_slots: 7 * 216_000,
             more_spools: Vec::new(),
         }
     }
@@ -203,6 +209,15 @@ impl IndexerConfig {
         )?;
         in_range("idle_linger_ms", self.idle_linger_ms, 0, 10_000)?;
         in_range("lease_ttl_s", self.lease_ttl_s, 5, 600)?;
+        if self.archive_dir.as_os_str().is_empty() {
+            return Err("archive_dir = \"\": allowed is a directory".into());
+        }
+        in_range(
+            "archive_keep_slots",
+            self.archive_keep_slots,
+            0,
+            1_000_000_000_000,
+        )?;
         in_range(
             "feed_retention_h",
             self.feed_retention_h.into(),

@@ -30,6 +30,10 @@ pub enum IndexerError {
     Config(String),
     #[error("export: {0}")]
     Export(String),
+    #[error("archive: {0}")]
+    Archive(String),
+    #[error("the archive's partition of epoch {0} is on its way out: a late block of it waits")]
+    PartitionBusy(i64),
     #[error("stopped by a test")]
     #[cfg(test)]
     Injected,
@@ -59,11 +63,13 @@ pub enum Trouble {
     OtherChain,
     Configuration,
     Export,
+    Archive,
+    PartitionBusy,
     Broken,
 }
 
 impl Trouble {
-    pub const ALL: [Trouble; 16] = [
+    pub const ALL: [Trouble; 18] = [
         Trouble::DatabaseAway,
         Trouble::DatabaseFull,
         Trouble::DatabaseRefuses,
@@ -79,6 +85,8 @@ impl Trouble {
         Trouble::OtherChain,
         Trouble::Configuration,
         Trouble::Export,
+        Trouble::Archive,
+        Trouble::PartitionBusy,
         Trouble::Broken,
     ];
 
@@ -99,6 +107,8 @@ impl Trouble {
             Trouble::OtherChain => "other_chain",
             Trouble::Configuration => "configuration",
             Trouble::Export => "export",
+            Trouble::Archive => "archive",
+            Trouble::PartitionBusy => "partition_busy",
             Trouble::Broken => "broken",
         }
     }
@@ -130,6 +140,8 @@ impl IndexerError {
             Self::PositionMoved { .. } => Trouble::PositionMoved,
             Self::OtherChain { .. } => Trouble::OtherChain,
             Self::Export(_) => Trouble::Export,
+            Self::Archive(_) => Trouble::Archive,
+            Self::PartitionBusy(_) => Trouble::PartitionBusy,
             Self::Broken(_) => Trouble::Broken,
             #[cfg(test)]
             Self::Injected => Trouble::Broken,
@@ -139,6 +151,34 @@ impl IndexerError {
     /// The database refused the content of a row (SQLSTATE classes 22 and 23, and 54: too large).
     pub fn is_data(&self) -> bool {
         self.in_class(&["22", "23", "54"])
+    }
+
+    /// Somebody holds what a statement wanted to have, or for longer than it waits.
+    pub fn is_busy(&self) -> bool {
+        self.has_code(&["55P03", "57014", "55000"])
+    }
+
+    /// A table was taken away, or put in place, by somebody else at the same time.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.has_code(&["42P01", "42P07", "42809", "55000"])
+    }
+
+    /// The archive has no partition for a row.
+    pub(crate) fn lacks_partition(&self) -> bool {
+        match self {
+            Self::Database(e) => {
+                e.sqlstate().is_some_and(|code| code == "23514")
+                    && self.to_string().contains("no partition of relation")
+            }
+            _ => false,
+        }
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        match self {
+            Self::Database(e) => e.sqlstate().is_some_and(|code| codes.contains(&code)),
+            _ => false,
+        }
     }
 
     /// Trying again can't help.
@@ -156,7 +196,8 @@ impl IndexerError {
             Self::Rpc(_)
             | Self::LeaseLost { .. }
             | Self::LeaseHeld { .. }
-            | Self::PositionMoved { .. } => false,
+            | Self::PositionMoved { .. }
+            | Self::PartitionBusy(_) => false,
             _ => true,
         }
     }

@@ -7,11 +7,12 @@
 //! - [`plan`]: inputs to everything one transaction writes
 //!
 //! Shell: [`source`] reads the spools, [`rpc`] asks a chain that has none, `pump` batches, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
-//! writers apart, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
+//! writers apart, [`archive`] keeps all that came and `upkeep` keeps it small, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
 //! [`export`] hands finalized rows to others.
 #![forbid(unsafe_code)]
 
 pub mod alarms;
+pub mod archive;
 mod calls;
 pub mod config;
 pub mod db;
@@ -35,15 +36,17 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 pub mod tree;
+mod upkeep;
 pub mod writer;
 
+pub use archive::{FileReport, FileState, archive_files, archived_update};
 pub use config::{IndexerConfig, SourceKind, SpoolConfig};
 pub use error::IndexerError;
 pub use export::{ExportReport, ExportedFile, ExportedTable, Manifest, export};
 pub use heal::{HealReport, heal};
 pub use migrate::migrate;
 pub use mythic_projection::{self as projection, entity, feed};
-pub use rebuild::{RebuildReport, Swap, rebuild};
+pub use rebuild::{RebuildReport, Swap, rebuild, rebuild_from};
 pub use rpc::{HealProgress, Unhealed};
 pub use service::run;
 pub use tables::{TableHash, differences, hash_tables};

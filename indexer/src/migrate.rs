@@ -36,10 +36,14 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0410_heal.sql",
     "0420_feed.sql",
     "0421_overlays.sql",
+    "0430_retention.sql",
     "0440_transactions.sql",
     "0441_calls.sql",
     "0442_daily_sums.sql",
     "0450_call_views.sql",
+    "0460_empty_slots.sql",
+    "0461_slot_views.sql",
+    "0462_transactions.sql",
 );
 
 const OWNER: Owner = Owner {

@@ -16,6 +16,7 @@ use crate::pump::Pump;
 use crate::rpc::Tasks;
 use crate::state;
 use crate::telemetry::Telemetry;
+use crate::upkeep::{Bounds, Upkeep};
 use crate::writer::{Mode, Writer};
 
 /// The same trouble is logged once in this time.
@@ -102,8 +103,11 @@ async fn session(
         ttl,
         telemetry.clone(),
     );
+    let bounds = Bounds::of(config);
+    let _upkeep = Upkeep::spawn(config.database_url.clone(), lease.epoch, bounds);
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
+    writer.files = Some(config.archive_dir.clone());
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");
     let tracked = match config.source {
         SourceKind::Rpc => state::alive::accounts(&mut writer.session, &lease.schema).await?,

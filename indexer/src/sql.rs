@@ -151,9 +151,8 @@ pub fn base_readable(schema: &str) -> String {
     )
 }
 
-/// Closes what the banks `$1`, rooted late, brought back although the base that was compared before (event `$2`, archived under
-/// slot `$3`, the state at slot `$4`) lacks it.
-pub fn late_closures(schema: &str) -> String {
+/// Accounts that the banks `$1`, rooted late, have and that are not closed later, up to slot `$2`.
+pub fn late_accounts(schema: &str) -> String {
     let rows = Entity::ALL
         .iter()
         .filter(|e| e.is_account())
@@ -166,13 +165,19 @@ pub fn late_closures(schema: &str) -> String {
         .collect::<Vec<_>>()
         .join(" UNION ALL ");
     format!(
-        "INSERT INTO {schema}.closure (bank, slot, ordinal, write_seq, exact, pubkey)
-         SELECT $2, $4, 2147483647, 0, false, p.pubkey
+        "SELECT p.pubkey
          FROM (SELECT DISTINCT ON (pubkey) pubkey, slot, ordinal FROM ({rows}) r ORDER BY pubkey, slot DESC, ordinal DESC) p
-         WHERE p.slot <= $4
-           AND NOT EXISTS (SELECT FROM archive.account b WHERE b.slot = $3 AND b.bank = $2 AND b.pubkey = p.pubkey)
-           AND NOT EXISTS (SELECT FROM {schema}.closure x WHERE x.pubkey = p.pubkey AND x.slot <= $4
-                           AND (x.slot, x.ordinal) > (p.slot, p.ordinal))
-         ON CONFLICT DO NOTHING"
+         WHERE p.slot <= $2
+           AND NOT EXISTS (SELECT FROM {schema}.closure x WHERE x.pubkey = p.pubkey AND x.slot <= $2
+                           AND (x.slot, x.ordinal) > (p.slot, p.ordinal))"
+    )
+}
+
+/// Closes the accounts `$3`, which late banks brought back although the base that was compared before (event `$1`, the state at slot
+/// `$2`) lacks them.
+pub fn late_closures(schema: &str) -> String {
+    format!(
+        "INSERT INTO {schema}.closure (bank, slot, ordinal, write_seq, exact, pubkey)
+         SELECT $1, $2, 2147483647, 0, false, key FROM unnest($3::bytea[]) key ON CONFLICT DO NOTHING"
     )
 }

@@ -28,13 +28,18 @@ pub async fn hash_tables(
         )
         .await?;
     let mut out = BTreeMap::new();
-    for name in names {
-        let table: String = name.get(0);
+    // Blocks that are rolled up are compared as the rows they were.
+    let names = names.iter().map(|name| name.get::<_, String>(0));
+    for table in names.filter(|name| name != "empty_slot") {
+        let rows = match table.as_str() {
+            "slot" => "every_slot",
+            table => table,
+        };
         let row = client
             .query_one(
                 &format!(
                     "SELECT count(*), COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text || '/' ||
-                            COALESCE(sum(hashtextextended(t::text, 1)::numeric), 0)::text FROM {schema}.{table} t"
+                            COALESCE(sum(hashtextextended(t::text, 1)::numeric), 0)::text FROM {schema}.{rows} t"
                 ),
                 &[],
             )

@@ -176,6 +176,44 @@ fn a_full_spool_refuses_the_newest_and_keeps_room_for_slot_records() {
 }
 
 #[test]
+fn start_up_accounts_have_a_bound_of_their_own_and_take_no_room_from_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(
+        WriterConfig {
+            max_bytes: 64 << 10,
+            startup_max_bytes: 200 << 10,
+            ..config(dir.path())
+        },
+        [1; 16],
+    )
+    .unwrap();
+    let mut tail = reader(dir.path(), "tail");
+    let mut fill = |writer: &mut Writer, room| {
+        let mut taken = 0;
+        loop {
+            match writer.append(account(taken, 500), room) {
+                Ok(_) => taken += 1,
+                Err(e) => return (taken, e),
+            }
+        }
+    };
+    let (startup, full) = fill(&mut writer, Room::Startup);
+    assert!(full.to_string().contains("startup_max_bytes"), "{full}");
+    let (live, full) = fill(&mut writer, Room::Ordinary);
+    assert!(matches!(full, SpoolError::Full { .. }), "{full}");
+    assert!(startup > 350 && live > 90, "{startup} {live}");
+    writer.sync().unwrap();
+    let items = tail.next_batch(10_000, NOW).unwrap();
+    assert_eq!(items.len() as u64, startup + live);
+    // Once they are read, what is live has its own bound again.
+    tail.ack(&items.last().unwrap().next).unwrap();
+    writer.reap().unwrap();
+    let (again, _) = fill(&mut writer, Room::Ordinary);
+    assert!(again <= live + 60 && again > 60, "{again}");
+    assert!(writer.stats().bytes <= 64 << 10);
+}
+
+#[test]
 fn an_idle_reader_is_dropped_with_a_notice() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::open(
@@ -242,6 +280,9 @@ fn a_spool_that_is_open_to_others_is_closed_or_refused() {
     assert_eq!(mode(dir.path()), 0o777);
 }
 
+/// Bytes of a segment before its first frame.
+const HEADER: usize = 48;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     /// Wherever a crash tears the last segment, a prefix survives, and the next run continues.
@@ -254,11 +295,17 @@ proptest! {
         let path = dir.path().join("000000000001.seg");
         let mut bytes = fs::read(&path).unwrap();
         bytes.truncate(bytes.len().saturating_sub(cut));
+        // Junk behind a torn header is damage, which readers are told.
+        let damage = bytes.len() < HEADER && bytes.len() + junk > HEADER && !zeros;
         bytes.extend(std::iter::repeat_n(if zeros { 0 } else { 0xa5 }, junk));
         fs::write(&path, &bytes).unwrap();
         let mut writer = Writer::open(config(dir.path()), [2; 16]).unwrap();
         fill(&mut writer, 100, 103, 100);
-        let got = slots(&reader(dir.path(), "r").poll(1000).unwrap());
+        let mut items = reader(dir.path(), "r").poll(1000).unwrap();
+        let read = items.len();
+        items.retain(|item| item.envelope.is_ok());
+        prop_assert_eq!(read - items.len(), usize::from(damage));
+        let got = slots(&items);
         let (old, new) = got.split_at(got.len() - 3);
         prop_assert_eq!(new, &[100, 101, 102]);
         prop_assert_eq!(old, &(0..old.len() as u64).collect::<Vec<_>>()[..]);

@@ -1,6 +1,6 @@
 //! `mythic config` and `mythic indexer`: processes whose configuration is read by the common loader.
 
-use super::{alarms, heal};
+use super::{alarms, archive, heal};
 use crate::{
     config::{self, ProcessConfig},
     context::Connection,
@@ -152,6 +152,8 @@ enum IndexerCommand {
     /// List what an operator should look at, or clear it. Exit code 6 while alarms are open
     Alarms(alarms::Alarms),
     Heal(heal::Heal),
+    /// List the files that older spans of the archive lie in, or verify them. Exit code 6 if one can't be used
+    Archive(archive::Archive),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -223,6 +225,7 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
         }
         Some(IndexerCommand::Alarms(command)) => alarms::run(command, connection).await,
         Some(IndexerCommand::Heal(command)) => heal::run(command, connection).await,
+        Some(IndexerCommand::Archive(command)) => archive::run(command, connection).await,
         Some(IndexerCommand::Rebuild { config, swap, json }) => {
             let config: IndexerConfig = config::load(config.as_deref())?;
             rebuild(&config, swap, json).await
@@ -237,7 +240,8 @@ async fn rebuild(config: &IndexerConfig, swap: SwapChoice, json: bool) -> Result
         SwapChoice::Always => Swap::Always,
     };
     let step = Step::new("Projecting the archive");
-    let made = mythic_indexer::rebuild(&config.database_url, swap).await?;
+    let made =
+        mythic_indexer::rebuild_from(&config.database_url, &config.archive_dir, swap).await?;
     step.done();
     let different = made.different.join(", ");
     if json {

@@ -2,6 +2,7 @@
 
 pub mod ai;
 mod alarms;
+mod archive;
 pub mod calibrate;
 pub mod check;
 pub mod credit;

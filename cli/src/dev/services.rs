@@ -217,6 +217,7 @@ fn indexer(site: &Site) -> Result<String> {
     Ok(toml::to_string(&IndexerConfig {
         database_url: site.database_url.clone(),
         spool_dir: site.layout.at("spool"),
+        archive_dir: site.layout.at("archive"),
         ..IndexerConfig::default()
     })?)
 }

@@ -3,7 +3,7 @@
 //!
 //! A file whose first line is `-- run: SCOPE` is run with a search path that names the schema which the owner's
 //! [`Owner::scoped_schema`] query gives. Files of a scope that the owner calls repeatable come after all others, and a changed
-//! one is applied again; any other changed file is refused.
+//! one is applied again with those behind it; any other changed file is refused.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -96,7 +96,13 @@ pub async fn migrate(url: &str, owner: &Owner) -> Result<(), PostgresError> {
     let repeatable = |m: &&Migration| m.scope().is_some_and(|s| owner.repeatable.contains(&s));
     let once = owner.files.iter().filter(|m| !repeatable(m));
     let in_order = once.chain(owner.files.iter().filter(repeatable));
-    for migration in in_order.filter(|m| !current.contains(m.name)) {
+    // What a repeatable file makes, one behind it may make anew: they follow when one is applied again.
+    let mut again = false;
+    for migration in in_order {
+        if current.contains(migration.name) && !(again && repeatable(&migration)) {
+            continue;
+        }
+        again |= repeatable(&migration);
         client.batch_execute("BEGIN").await?;
         if migration.scope().is_some() {
             let scoped: String = client.query_one(owner.scoped_schema, &[]).await?.get(0);

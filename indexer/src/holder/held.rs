@@ -3,6 +3,7 @@
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 
+use super::accounts::BaseAccounts;
 use super::spill::{SpillDir, SpillReader, Spilled};
 use crate::projection::Account;
 use crate::tree::Hash;
@@ -115,6 +116,16 @@ impl Newest {
         let mut sorted: Vec<Account> = std::mem::take(&mut self.memory).into_values().collect();
         sorted.sort_unstable_by_key(|account| account.pubkey);
         sorted
+    }
+
+    /// All of them, as one file if some are on disk.
+    pub fn end(self, dir: &SpillDir) -> io::Result<BaseAccounts> {
+        if self.files.is_empty() {
+            return Ok(self.take()?.collect::<io::Result<Vec<_>>>()?.into());
+        }
+        let (mut file, mut count) = (dir.file()?, 0);
+        file.append(self.take()?.inspect(|_| count += 1))?;
+        Ok(BaseAccounts::spilled(file, count))
     }
 
     /// One row per account, sorted by pubkey.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::accounts::BaseAccounts;
 use crate::alarms::Kind;
 use crate::projection::Account;
 use crate::tree::{BankId, Hash};
@@ -24,7 +25,7 @@ pub enum Input {
         run: [u8; 16],
         slot: u64,
         as_of: Option<BankId>,
-        accounts: Vec<Account>,
+        accounts: BaseAccounts,
     },
     Bank(SealedBank),
     /// The transactions of a sealed bank that call our program, see [`mythic_stream::transactions`].

@@ -5,6 +5,7 @@
 //! envelope of anything still held; what was applied before is recognised by position and only
 //! fills the holder. Beyond a bound of memory what is held waits on disk.
 
+mod accounts;
 mod calls;
 mod fields;
 mod held;
@@ -28,6 +29,7 @@ use crate::alarms::Kind;
 use crate::projection::Account;
 use crate::tree::BankId;
 
+pub use accounts::{BaseAccounts, Parts};
 use calls::HeldCalls;
 pub use fields::Malformed;
 use fields::{hash, opt_hash};
@@ -429,11 +431,7 @@ impl Holder {
         };
         let accounts = match refused {
             Some(reason) => Err(reason),
-            None => base
-                .newest
-                .take()
-                .and_then(|merged| merged.collect::<io::Result<Vec<_>>>())
-                .map_err(|e| spill_failed(&e)),
+            None => base.newest.end(&self.spill).map_err(|e| spill_failed(&e)),
         };
         out.push(match accounts {
             Ok(accounts) => Input::Base {

@@ -72,6 +72,13 @@ impl Spilled {
         out.flush()
     }
 
+    /// All accounts, from the first; the file stays.
+    pub fn read_again(&self) -> io::Result<SpillReader> {
+        let file = self.file.try_clone()?;
+        let bytes = self.bytes;
+        Self { file, bytes }.read()
+    }
+
     /// All accounts, from the first.
     pub fn read(self) -> io::Result<SpillReader> {
         let mut file = self.file;

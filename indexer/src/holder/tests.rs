@@ -243,7 +243,8 @@ fn a_base_comes_with_the_first_seal_newest_per_account() {
         panic!("{inputs:?}")
     };
     assert_eq!(parent.slot, 8);
-    assert_eq!(accounts.iter().map(|a| a.slot).collect::<Vec<_>>(), [4]);
+    let slots: Vec<_> = accounts.all().iter().map(|a| a.slot).collect();
+    assert_eq!(slots, [4]);
 }
 
 #[test]
@@ -471,7 +472,11 @@ fn what_does_not_fit_in_memory_waits_on_disk() {
     };
     let newest = |key: u8| u64::from((2 * key % 7).max((2 * key + 1) % 7));
     let expected: Vec<_> = (0..100).map(|key| (key, newest(key))).collect();
-    let found: Vec<_> = accounts.iter().map(|a| (a.pubkey[0], a.slot)).collect();
+    let found: Vec<_> = accounts
+        .all()
+        .iter()
+        .map(|a| (a.pubkey[0], a.slot))
+        .collect();
     assert_eq!(found, expected);
     let keys: Vec<_> = bank.accounts.iter().map(|a| a.pubkey[0]).collect();
     assert!(bank.whole && keys == (0..200).collect::<Vec<_>>());

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use super::{
     BankInfo, BaseWork, Completed, DeadLetter, Healed, Marks, NewSlot, Plan, slot_i64, status,
 };
-use crate::entity::Entity;
 use crate::feed::{Add, FeedRow, Of, Op, Span};
 use crate::holder::SealedBank;
-use crate::projection::{At, Refused, base58, project, project_bank};
+use crate::projection::{base58, project_bank};
 use crate::tree::BankId;
 
 /// Updates that the database refused, by ordinal, with its reason.
@@ -166,48 +165,12 @@ impl Plan {
 
     /// Prepares the comparison of all rows with a base, which is the state at `slot`.
     pub(super) fn base_work(&mut self, number: i64, slot: u64) {
-        let (base_slot, accounts) = self.state.base.take().unwrap_or_default();
-        let mut work = BaseWork {
+        let base_slot = self.state.base.take().unwrap_or_default();
+        let work = BaseWork {
             number,
             slot: slot_i64(slot),
-            archive_slot: base_slot,
-            ..BaseWork::default()
+            base_slot,
         };
-        let at = At {
-            slot,
-            ordinal: i32::MAX,
-            exact: false,
-        };
-        for (ordinal, account) in (0i32..).zip(accounts.iter()) {
-            let projected = match project(account, at) {
-                Ok(projected) => projected,
-                Err(reason) => {
-                    let mut unreadable = crate::projection::Projected::default();
-                    unreadable.unreadable(account, at, Some(reason.to_string()));
-                    work.refused.push(Refused {
-                        pubkey: account.pubkey,
-                        ordinal: i32::MAX,
-                        reason,
-                    });
-                    unreadable
-                }
-            };
-            if projected.rows.iter().any(|r| r.entity == Entity::Closure) {
-                continue;
-            }
-            for row in &projected.rows {
-                row.write(number, self.hot.entry(row.entity).or_default());
-                self.keys.extend(row.keys());
-                work.entities |= row.entity.bit();
-            }
-            work.adds.extend(
-                projected
-                    .adds
-                    .into_iter()
-                    .map(|(_, add)| Add { ordinal, ..add }),
-            );
-            work.present.push(account.pubkey);
-        }
         let healed = Healed {
             through: work.slot,
             event: number,

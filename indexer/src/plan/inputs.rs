@@ -1,12 +1,11 @@
 //! Inputs to archive rows and events of the fork tree.
 
-use std::sync::Arc;
-
 use super::{EPOCH_SLOTS, NewSlot, Plan, Refusals, detail, kind, slot_i64, status};
 use crate::alarms::{self, Alarm};
 use crate::holder::{Input, SealedBank};
 use crate::projection::Account;
 use crate::tree::{Bank, Event, Hash, PendingBase};
+use mythic_postgres::CopyBuffer;
 use mythic_stream::proto::LossReason;
 
 /// What a row of the archive's log says of an input without content of its own.
@@ -18,6 +17,28 @@ struct Told<'a> {
     hash: Option<&'a Hash>,
     parent: Option<u64>,
     detail: Option<&'a str>,
+}
+
+/// Rows of `archive.account`: of a bank or base and the slot it is archived under, from an ordinal on.
+pub fn archived_rows(
+    out: &mut CopyBuffer,
+    (number, slot): (i64, i64),
+    from: i32,
+    accounts: &[Account],
+) {
+    for (ordinal, account) in (from..).zip(accounts) {
+        out.row(10)
+            .i64(slot)
+            .i64(number)
+            .i32(ordinal)
+            .i64(account.write_version as i64)
+            .i64(slot_i64(account.slot))
+            .bytes(&account.pubkey)
+            .bytes(&account.owner)
+            .bytes(&account.lamports.to_le_bytes())
+            .opt_bytes(account.signature.as_ref().map(|s| &s[..]))
+            .bytes(&account.data);
+    }
 }
 
 impl Plan {
@@ -146,9 +167,10 @@ impl Plan {
             .null()
             .null()
             .null();
-        self.archive(number, *slot, accounts);
-        let accounts = (slot_i64(*slot), Arc::new(accounts.clone()));
-        let waiting = self.state.base.replace(accounts);
+        let base_slot = slot_i64(*slot);
+        self.note_updates(base_slot, accounts.len());
+        self.bases.push((number, base_slot, accounts.clone()));
+        let waiting = self.state.base.replace(base_slot);
         self.apply(number, Event::Base(base), None, refusals);
         if self.state.tree.base().is_some_and(|b| b.number != number) {
             self.state.base = waiting;
@@ -270,24 +292,15 @@ impl Plan {
 
     pub(super) fn archive(&mut self, number: i64, slot: u64, accounts: &[Account]) {
         let slot = slot_i64(slot);
-        for (ordinal, account) in (0i32..).zip(accounts) {
-            self.accounts
-                .row(10)
-                .i64(slot)
-                .i64(number)
-                .i32(ordinal)
-                .i64(account.write_version as i64)
-                .i64(slot_i64(account.slot))
-                .bytes(&account.pubkey)
-                .bytes(&account.owner)
-                .bytes(&account.lamports.to_le_bytes())
-                .opt_bytes(account.signature.as_ref().map(|s| &s[..]))
-                .bytes(&account.data);
-        }
-        if !accounts.is_empty() {
+        archived_rows(&mut self.accounts, (number, slot), 0, accounts);
+        self.note_updates(slot, accounts.len());
+    }
+
+    fn note_updates(&mut self, slot: i64, updates: usize) {
+        if updates > 0 {
             self.epochs.insert(slot / EPOCH_SLOTS);
         }
-        self.updates += accounts.len();
+        self.updates += updates;
     }
 
     pub(super) fn seal_event(&mut self, number: i64, bank: &SealedBank, added: bool) {

@@ -19,10 +19,11 @@ use std::sync::Arc;
 use crate::alarms::Alarm;
 use crate::calls::BankCalls;
 use crate::entity::Entity;
-use crate::feed::{Add, FeedRow, Span};
-use crate::holder::Input;
-use crate::projection::{Account, Prints, Refused};
+use crate::feed::{FeedRow, Span};
+use crate::holder::{BaseAccounts, Input};
+use crate::projection::{Prints, Refused};
 use crate::tree::{BankId, Hash, Line, SlotTree};
+pub use inputs::archived_rows;
 pub use known::{Known, RootedPrint};
 use mythic_interface::state::Key;
 use mythic_postgres::CopyBuffer;
@@ -124,8 +125,8 @@ pub struct State {
     pub healed: Option<Healed>,
     /// Newest rooted slot that was ever in a gap or not whole, healed or not; -1 if there is none.
     pub doubt_through: i64,
-    /// The base that the tree waits to apply: the slot it is archived under, and its accounts.
-    pub base: Option<(i64, Arc<Vec<Account>>)>,
+    /// The slot under which the base is archived that the tree waits to apply.
+    pub base: Option<i64>,
     pub genesis: Option<Hash>,
     /// How far the log of each producer is read.
     pub positions: BTreeMap<String, Reached>,
@@ -165,18 +166,14 @@ pub struct ChainChange {
     pub entities: u32,
 }
 
-/// A base whose time has come.
-#[derive(Clone, Debug, Default)]
+/// A base whose time has come. Its accounts are read from the archive.
+#[derive(Clone, Copy, Debug)]
 pub struct BaseWork {
     pub number: i64,
+    /// The slot whose state it is.
     pub slot: i64,
-    /// The slot that its accounts are archived under.
-    pub archive_slot: i64,
-    pub adds: Vec<Add>,
-    /// Every account that exists in the base.
-    pub present: Vec<Key>,
-    pub refused: Vec<Refused>,
-    pub entities: u32,
+    /// The slot under which it is archived.
+    pub base_slot: i64,
 }
 
 /// An incomplete bank whose content came after all.
@@ -214,6 +211,8 @@ pub struct Plan {
     pub used: usize,
     pub events: CopyBuffer,
     pub accounts: CopyBuffer,
+    /// Bases to archive: number, slot, accounts.
+    pub bases: Vec<(i64, i64, BaseAccounts)>,
     /// Of the archive.
     pub transactions: CopyBuffer,
     pub calls: Vec<BankCalls>,

@@ -274,7 +274,7 @@ impl Follower {
                 run: self.run,
                 slot: low.slot,
                 as_of: Some(low),
-                accounts,
+                accounts: accounts.into(),
             },
             self.rooted(low),
         ])

@@ -180,7 +180,7 @@ impl Healer {
             run: rand::random(),
             slot: low.slot,
             as_of: Some(low),
-            accounts,
+            accounts: accounts.into(),
         };
         self.feed(base).await?;
         loop {

@@ -70,7 +70,7 @@ pub(super) async fn rooted_at(
     schema: &str,
     at: u64,
 ) -> Result<Option<BankId>, IndexerError> {
-    let sql = format!("SELECT blockhash FROM {schema}.slot WHERE slot = $1 AND status = 3");
+    let sql = format!("SELECT blockhash FROM {schema}.every_slot WHERE slot = $1 AND status = 3");
     let rows = session.query(&sql, &[&(at as i64)]).await?;
     let hash = rows
         .first()

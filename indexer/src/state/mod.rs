@@ -4,7 +4,6 @@ pub(crate) mod alive;
 pub(crate) mod prints;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use mythic_stream::spool::Position;
 use tokio_postgres::Row;
@@ -49,14 +48,6 @@ pub async fn restore(session: &mut Session, schema: &str) -> Result<State, Index
     let (nodes, mut banks) = nodes(session, schema).await?;
     spans(session, &mut banks).await?;
     let base = pending_base(head)?;
-    let base_accounts = match base {
-        Some(base) => {
-            let slot = base.slot as i64;
-            let accounts = archived_accounts(session, base.number, slot).await?;
-            Some((slot, Arc::new(accounts)))
-        }
-        None => None,
-    };
     let root = root(head)?;
     let tree = SlotTree::restore(TreeState {
         root,
@@ -90,7 +81,7 @@ pub async fn restore(session: &mut Session, schema: &str) -> Result<State, Index
         prints,
         healed: healed(head),
         doubt_through: head.get("doubt_through"),
-        base: base_accounts,
+        base: base.map(|base| base.slot as i64),
         genesis: genesis.transpose()?,
         positions: positions(session).await?,
     })
@@ -286,22 +277,6 @@ fn position(row: &Row, which: &str) -> Result<Position, IndexerError> {
         offset: slot(row, &format!("{which}_offset")),
         seq: slot(row, &format!("{which}_seq")),
     })
-}
-
-/// The accounts of a bank or base as they were archived, in their order.
-pub async fn archived_accounts(
-    session: &mut Session,
-    bank: i64,
-    slot_of_bank: i64,
-) -> Result<Vec<Account>, IndexerError> {
-    let rows = session
-        .query(
-            "SELECT pubkey, owner, lamports, data, signature, write_version, account_slot FROM archive.account
-             WHERE slot = $1 AND bank = $2 ORDER BY ordinal",
-            &[&slot_of_bank, &bank],
-        )
-        .await?;
-    rows.iter().map(account).collect()
 }
 
 /// An archived account update.

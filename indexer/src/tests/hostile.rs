@@ -200,3 +200,42 @@ async fn twenty_thousand_unreadable_accounts_cost_one_row_each() {
         ["(20000)"]
     );
 }
+
+#[tokio::test]
+async fn an_account_of_a_base_that_the_database_refuses_is_a_dead_letter_with_its_bytes_and_the_rest_is_used()
+ {
+    let (spool, db) = (
+        tempfile::tempdir().unwrap(),
+        Database::new("hostile_base").await,
+    );
+    db.client
+        .batch_execute("ALTER TABLE projection_1.vault_hot ADD CHECK (balance <> 666)")
+        .await
+        .unwrap();
+    let base = [
+        write(1, vault(1, 5)),
+        write(2, vault(1, 666)),
+        write(3, vault(1, 7)),
+        write(4, broken()),
+    ];
+    let mut chain = Chain::start(spool.path(), 1, 0, &base);
+    chain.bank(1, 0, (0, 0), &[]);
+    chain.root(1, 0);
+    follow(&db, &mut chain, spool.path()).await;
+    assert_eq!(
+        db.texts("SELECT balance FROM analytics.vaults_finalized ORDER BY 1")
+            .await,
+        ["(5)", "(7)"]
+    );
+    let letters = "SELECT bank, ordinal, starts_with(reason, 'refused by the database: ') FROM pipeline.dead_letter ORDER BY ordinal";
+    assert_eq!(db.texts(letters).await, ["(2,1,t)", "(2,3,f)"]);
+    assert_eq!(
+        db.texts("SELECT quarantined FROM analytics.pipeline_status")
+            .await,
+        ["(2)"]
+    );
+    for (ordinal, content) in [(1, vault(1, 666)), (3, broken())] {
+        let kept = crate::archived_update(&db.url, spool.path(), 2, ordinal).await;
+        assert_eq!(kept.unwrap().unwrap().data, content);
+    }
+}

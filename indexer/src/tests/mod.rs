@@ -5,6 +5,7 @@ mod analyst;
 mod bad_days;
 mod bench;
 mod chain;
+mod disk;
 mod disputes;
 mod full_disk;
 mod gaps;
@@ -12,6 +13,7 @@ mod hostile;
 mod live;
 mod postgres;
 mod producers;
+mod retention;
 mod rpc;
 mod steps;
 mod tallies;
@@ -40,6 +42,26 @@ async fn drain(
     chunk: usize,
     fail_after: Option<usize>,
 ) -> Result<Option<usize>, IndexerError> {
+    drain_with(url, spool, chunk, fail_after, None).await
+}
+
+/// The same, with the archive's files at hand.
+async fn drain_from(
+    url: &str,
+    spool: &Path,
+    chunk: usize,
+    files: &Path,
+) -> Result<Option<usize>, IndexerError> {
+    drain_with(url, spool, chunk, None, Some(files)).await
+}
+
+async fn drain_with(
+    url: &str,
+    spool: &Path,
+    chunk: usize,
+    fail_after: Option<usize>,
+    files: Option<&Path>,
+) -> Result<Option<usize>, IndexerError> {
     let mut session = Session::open(url, "test").await?;
     let lease = loop {
         match lease::acquire(&mut session, Duration::from_secs(5)).await {
@@ -52,6 +74,7 @@ async fn drain(
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     writer.session.fail_after = fail_after;
+    writer.files = files.map(Path::to_path_buf);
     let position = writer.state().positions.get("test").copied();
     let mut reader = Reader::open(ReaderConfig {
         dir: spool.into(),

@@ -12,6 +12,9 @@ use crate::calls::{BankCalls, COLUMNS, state};
 use crate::error::IndexerError;
 use crate::plan::Plan;
 
+const ROLLED: &str = "bank, slot, last_slot, blockhash, parent_slot, parent_blockhash, block_time, status, on_processed, on_confirmed, \
+     replaced, accounts, entities, whole, healed, calls";
+
 impl Writer {
     /// Writes the calls of banks. The first whole ones of a bank stay; incomplete ones give way to them.
     pub(super) async fn calls(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {
@@ -26,6 +29,7 @@ impl Writer {
             "SELECT u.place, s.bank, s.calls FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY u(slot, blockhash, place)
                JOIN {schema}.slot s ON s.slot = u.slot AND s.blockhash = u.blockhash ORDER BY u.place"
         );
+        self.unroll(&slots, &hashes).await?;
         let found = self.session.query(&sql, &[&slots, &hashes]).await?;
         // Of each bank: what is stored of it, what it comes to now, and from whose rows.
         let mut banks: BTreeMap<i64, (Option<i16>, Option<i16>, &BankCalls)> = BTreeMap::new();
@@ -73,6 +77,26 @@ impl Writer {
             "UPDATE {schema}.slot s SET calls = u.calls FROM unnest($1::bigint[], $2::smallint[]) u(bank, calls) WHERE s.bank = u.bank"
         );
         self.session.execute(&sql, &[&numbers, &states]).await?;
+        Ok(())
+    }
+
+    /// Blocks that were rolled up because they had no calls are rows of `slot` again.
+    async fn unroll(&mut self, slots: &[i64], hashes: &[&[u8]]) -> Result<(), IndexerError> {
+        let schema = &self.schema;
+        let rolled = format!(
+            "SELECT slot FROM {schema}.empty_slot WHERE slot = ANY($1) AND blockhash = ANY($2)"
+        );
+        let found = self.session.query(&rolled, &[&slots, &hashes]).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "WITH of AS (SELECT v.* FROM {schema}.every_slot v JOIN unnest($1::bigint[], $2::bytea[]) u(slot, blockhash)
+                             ON v.slot = u.slot AND v.blockhash = u.blockhash),
+             gone AS (DELETE FROM {schema}.empty_slot e USING of WHERE e.bank = of.bank AND e.slot = of.slot RETURNING of.*)
+             INSERT INTO {schema}.slot ({ROLLED}) SELECT {ROLLED} FROM gone"
+        );
+        self.session.execute(&sql, &[&slots, &hashes]).await?;
         Ok(())
     }
 

@@ -47,8 +47,11 @@ const HISTORIES: [(Entity, &str, &[&str]); 4] = [
 
 impl Writer {
     /// Writes the texts of keys that are new to this writer. The caller remembers them once they are committed.
-    pub(super) async fn addresses(&mut self, plan: &Plan) -> Result<Vec<Key>, IndexerError> {
-        let fresh: Vec<Key> = plan.keys.difference(&self.texts).copied().collect();
+    pub(super) async fn addresses(
+        &mut self,
+        keys: &HashSet<Key>,
+    ) -> Result<Vec<Key>, IndexerError> {
+        let fresh: Vec<Key> = keys.difference(&self.texts).copied().collect();
         if !fresh.is_empty() {
             let bytes: Vec<&[u8]> = fresh.iter().map(|key| &key[..]).collect();
             let texts: Vec<String> = fresh.iter().map(base58).collect();

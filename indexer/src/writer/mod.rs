@@ -1,5 +1,6 @@
 //! One transaction per batch: fence, archive, projection, overlays, feed, position, or nothing.
 
+mod base;
 mod calls;
 mod kept;
 mod known;
@@ -9,6 +10,7 @@ mod refused;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::db::Session;
@@ -62,7 +64,12 @@ pub struct Writer {
     rooted: known::Rooted,
     /// The overlays are kept up; a rebuild lays them once it has caught up.
     overlays: bool,
+    /// Where the files of the archive lie.
+    pub files: Option<PathBuf>,
 }
+
+/// Columns of the archive's account updates.
+const ARCHIVED: &str = "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)";
 
 /// Feed events that one transaction removes at most.
 const TRIM_BATCH: i64 = 10_000;
@@ -99,6 +106,7 @@ impl Writer {
             texts: HashSet::new(),
             rooted: Default::default(),
             overlays: mode != Mode::Rebuild,
+            files: None,
             mode,
         };
         writer.interface().await?;
@@ -130,6 +138,8 @@ impl Writer {
                     rest = &rest[used..];
                     take = rest.len();
                 }
+                // An old partition went after it was looked for.
+                Err(e) if e.lacks_partition() && !self.epochs.is_empty() => self.epochs.clear(),
                 Err(e) if e.is_data() && take > 1 => take /= 2,
                 Err(e) if e.is_data() => self.find_refused(&inputs, &e).await?,
                 Err(e) => return Err(e),
@@ -184,7 +194,7 @@ impl Writer {
                 let done = Committed {
                     updates: plan.updates,
                     banks: plan.banks,
-                    feed_rows: plan.feed.len(),
+                    feed_rows: (plan.state.next_feed - self.state.next_feed) as usize,
                     dead_letters: plan.dead.len(),
                 };
                 self.state = plan.state;
@@ -212,15 +222,15 @@ impl Writer {
         } else {
             false
         };
-        let fresh = self.addresses(plan).await?;
+        let mut fresh = self.addresses(&plan.keys).await?;
         self.project(plan).await?;
         self.calls(plan).await?;
         self.late(plan).await?;
         self.history(plan).await?;
         self.forget(plan).await?;
-        let base = plan.base.as_ref().map(|base| base.slot);
+        let base = plan.base.map(|base| base.slot);
         if base.is_some() {
-            self.base(plan, live).await?;
+            fresh.extend(self.base(plan, live).await?);
         }
         self.heads(plan).await?;
         if live {
@@ -259,11 +269,11 @@ impl Writer {
             )
             .await?;
         self.session
-            .copy(
-                "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)",
-                std::mem::take(&mut plan.accounts),
-            )
+            .copy(ARCHIVED, std::mem::take(&mut plan.accounts))
             .await?;
+        for (number, slot, accounts) in std::mem::take(&mut plan.bases) {
+            self.archive_base((number, slot), &accounts).await?;
+        }
         self.session
             .copy(
                 "archive.transactions (event, slot, body)",

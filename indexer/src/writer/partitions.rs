@@ -1,4 +1,5 @@
-//! Partitions of the archive, made before they are needed and outside the batch's transaction.
+//! Partitions of the archive, made before they are needed and outside the batch's transaction. Old ones go (see `archive`), and
+//! one is made again for a block of theirs that comes late.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,10 @@ impl Writer {
             .collect();
         for epoch in wanted {
             if !self.epochs.contains(&epoch) {
-                self.partition(epoch).await?;
+                self.partition(epoch).await.map_err(|e| match e.is_gone() {
+                    true => IndexerError::PartitionBusy(epoch),
+                    false => e,
+                })?;
                 self.epochs.insert(epoch);
             }
         }
@@ -28,12 +32,14 @@ impl Writer {
         let found = self
             .session
             .query(
-                "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1))",
+                "SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = to_regclass($1)",
                 &[&name],
             )
             .await?;
-        if found.first().is_some_and(|row| row.get(0)) {
-            return Ok(());
+        match found.first().map(|row| row.get::<_, bool>(0)) {
+            Some(false) => return Ok(()),
+            Some(true) => return Err(IndexerError::PartitionBusy(epoch)),
+            None => {}
         }
         let from = epoch.saturating_mul(EPOCH_SLOTS);
         let to = from.saturating_add(EPOCH_SLOTS);

@@ -1,16 +1,13 @@
 //! The projection's part of a transaction: slots, hot rows, overlays, final tables, a base, the heads.
 
-use std::collections::BTreeSet;
-
 use super::{Writer, in_set};
+use crate::archive;
 use crate::entity::Entity;
 use crate::error::IndexerError;
-use crate::feed::{FeedRow, Of, Op};
-use crate::plan::{DeadLetter, GapChange, Plan};
+use crate::plan::{GapChange, Plan};
 use crate::sql;
 use crate::state::bank_bytes;
 use crate::tree::Line;
-use mythic_postgres::CopyBuffer;
 
 impl Writer {
     pub(super) async fn project(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {
@@ -170,16 +167,26 @@ impl Writer {
         let (Some(healed), false) = (plan.state.healed, plan.late.is_empty()) else {
             return Ok(());
         };
-        if in_set(plan.late_entities).any(|entity| entity.is_account()) {
+        if !in_set(plan.late_entities).any(|entity| entity.is_account()) {
+            return Ok(());
+        }
+        let rows = self
+            .session
+            .query(
+                &sql::late_accounts(&self.schema),
+                &[&plan.late, &healed.through],
+            )
+            .await?;
+        let mut keys: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0)).collect();
+        let base = (healed.event, healed.base_slot);
+        let files = self.files.as_deref();
+        let there = archive::base_has(&mut self.session, files, base, &keys).await?;
+        keys.retain(|key| !there.contains(&key[..]));
+        if !keys.is_empty() {
             self.session
                 .execute(
                     &sql::late_closures(&self.schema),
-                    &[
-                        &plan.late,
-                        &healed.event,
-                        &healed.base_slot,
-                        &healed.through,
-                    ],
+                    &[&healed.event, &healed.through, &keys],
                 )
                 .await?;
         }
@@ -193,89 +200,6 @@ impl Writer {
             self.session
                 .execute(&sql::forget(&self.schema, entity), &[&ended])
                 .await?;
-        }
-        Ok(())
-    }
-
-    /// Brings the final tables to a base whose slot our root has reached.
-    pub(super) async fn base(&mut self, plan: &mut Plan, live: bool) -> Result<(), IndexerError> {
-        let Some(work) = plan.base.take() else {
-            return Ok(());
-        };
-        let schema = self.schema.clone();
-        self.session
-            .batch("CREATE TEMP TABLE IF NOT EXISTS base_account (pubkey bytea PRIMARY KEY) ON COMMIT DELETE ROWS")
-            .await?;
-        let mut present = CopyBuffer::default();
-        for key in &work.present {
-            present.row(1).bytes(key);
-        }
-        self.session
-            .copy("pg_temp.base_account (pubkey)", present)
-            .await?;
-        let mut changed: BTreeSet<Vec<u8>> = BTreeSet::new();
-        for entity in in_set(work.entities).filter(|e| *e != Entity::ValidatorStake) {
-            for row in self
-                .session
-                .query(&sql::base(&schema, entity), &[&work.number])
-                .await?
-            {
-                changed.insert(row.get(0));
-            }
-        }
-        if work.entities & Entity::ValidatorStake.bit() != 0 {
-            let columns = sql::columns(Entity::ValidatorStake);
-            let keys: Vec<&Vec<u8>> = changed.iter().collect();
-            let sql = format!(
-                "INSERT INTO {schema}.validator_stake ({columns})
-                 SELECT {columns} FROM {schema}.validator_stake_hot WHERE bank = $1 AND pubkey = ANY($2) ON CONFLICT DO NOTHING"
-            );
-            self.session.execute(&sql, &[&work.number, &keys]).await?;
-        }
-        self.session
-            .query(&sql::base_closures(&schema), &[&work.number, &work.slot])
-            .await?;
-        self.session
-            .execute(&sql::base_readable(&schema), &[&work.number, &work.slot])
-            .await?;
-        self.history_of_base(work.number, work.entities).await?;
-        for entity in in_set(work.entities) {
-            self.session
-                .execute(&sql::forget(&schema, entity), &[&vec![work.number]])
-                .await?;
-        }
-        let sql = format!(
-            "UPDATE {schema}.slot SET healed = true
-             WHERE NOT healed AND NOT whole AND last_slot <= $1"
-        );
-        self.session.execute(&sql, &[&work.slot]).await?;
-        let news = work
-            .refused
-            .into_iter()
-            .filter(|r| changed.contains(&r.pubkey[..]));
-        plan.dead.extend(news.map(|refused| DeadLetter {
-            bank: work.number,
-            slot: work.slot,
-            refused,
-        }));
-        if live {
-            for add in work.adds {
-                if changed.contains(&add.entity[..]) {
-                    let seq = plan.number_feed();
-                    plan.feed.push(FeedRow {
-                        seq,
-                        topic: add.topic,
-                        op: Op::Finalize,
-                        slot: work.slot,
-                        blockhash: None,
-                        of: Of::Update {
-                            bank: work.number,
-                            slot: work.archive_slot,
-                            ordinal: add.ordinal,
-                        },
-                    });
-                }
-            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::Writer;
 use crate::alarms;
 use crate::error::IndexerError;
-use crate::feed::Of;
+use crate::feed::{FeedRow, Of};
 use crate::plan::Plan;
 use mythic_postgres::CopyBuffer;
 
@@ -80,8 +80,19 @@ impl Writer {
                 "the feed counter is not {before}"
             )));
         }
+        self.feed_rows(&std::mem::take(&mut plan.feed)).await?;
+        self.session
+            .query(
+                "SELECT pg_notify('mythic_feed', $1::text)",
+                &[&(after - 1).to_string()],
+            )
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn feed_rows(&mut self, feed: &[FeedRow]) -> Result<(), IndexerError> {
         let mut rows = CopyBuffer::default();
-        for row in &plan.feed {
+        for row in feed {
             rows.row(11)
                 .i64(row.seq)
                 .bytes(row.topic.as_str().as_bytes())
@@ -107,12 +118,6 @@ impl Writer {
             .copy(
                 "feed.entry (seq, topic, op, slot, blockhash, bank, archive_slot, ordinal, first_seq, last_seq, count)",
                 rows,
-            )
-            .await?;
-        self.session
-            .query(
-                "SELECT pg_notify('mythic_feed', $1::text)",
-                &[&(after - 1).to_string()],
             )
             .await?;
         Ok(())

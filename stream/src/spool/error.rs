@@ -28,6 +28,16 @@ pub enum SpoolError {
         /// The bound.
         max_bytes: u64,
     },
+    /// The start-up accounts of a run fill their own bound.
+    #[error(
+        "start-up accounts fill the spool: {bytes} of {max_bytes} bytes; a reader must catch up, or raise startup_max_bytes"
+    )]
+    StartupFull {
+        /// Bytes that they take.
+        bytes: u64,
+        /// The bound.
+        max_bytes: u64,
+    },
     /// An envelope larger than a frame may be.
     #[error("envelope of {0} bytes is larger than a spool frame ({MAX_PAYLOAD} bytes)")]
     TooLarge(usize),

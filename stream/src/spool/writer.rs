@@ -52,8 +52,10 @@ pub struct WriterConfig {
     pub dir: PathBuf,
     /// A segment is closed at this size, in bytes.
     pub segment_bytes: u64,
-    /// Bound of all segments together, in bytes.
+    /// Bound of all segments together, in bytes, without start-up accounts.
     pub max_bytes: u64,
+    /// Bound of this run's start-up accounts, in bytes, beside `max_bytes`.
+    pub startup_max_bytes: u64,
     /// Durability.
     pub fsync: FsyncPolicy,
     /// Interval of [`FsyncPolicy::Interval`].
@@ -63,12 +65,13 @@ pub struct WriterConfig {
 }
 
 impl WriterConfig {
-    /// 64 MiB segments, 4 GiB bound, `fsync` every 50 ms, readers dropped after a day.
+    /// 64 MiB segments, 4 GiB bound and 16 GiB beside it for start-up accounts, `fsync` every 50 ms, readers dropped after a day.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             segment_bytes: 64 << 20,
             max_bytes: 4 << 30,
+            startup_max_bytes: 16 << 30,
             fsync: FsyncPolicy::Interval,
             fsync_interval: Duration::from_millis(50),
             reader_idle_limit: Duration::from_secs(24 * 3600),
@@ -86,6 +89,8 @@ impl WriterConfig {
 pub enum Room {
     /// Account updates.
     Ordinary,
+    /// Accounts that the producer starts from: they have a bound of their own.
+    Startup,
     /// Slot records, seals and losses, for which a sixteenth is set aside.
     Reserved,
 }
@@ -113,6 +118,10 @@ pub struct Writer {
     /// Closed segments, oldest first: number, bytes.
     closed: Vec<(u64, u64)>,
     closed_bytes: u64,
+    /// Bytes of this run's start-up accounts, and the last segment that has some.
+    startup: (u64, u64),
+    /// The first segment of this run.
+    first: u64,
     /// Frames behind the mark.
     buffer: Vec<u8>,
     /// How many of these bytes the system was handed.
@@ -184,6 +193,8 @@ impl Writer {
         mark.write(&mark_file, &dir)?;
         let mut writer = Self {
             closed_bytes: closed.iter().map(|&(_, bytes)| bytes).sum(),
+            startup: (0, 0),
+            first: number,
             config,
             run,
             seq: 0,
@@ -222,7 +233,11 @@ impl Writer {
         if size > MAX_PAYLOAD {
             return Err(SpoolError::TooLarge(size));
         }
-        self.make_room((size + FRAME_HEAD) as u64, room)?;
+        let frame = (size + FRAME_HEAD) as u64;
+        self.make_room(frame, room)?;
+        if room == Room::Startup {
+            self.startup = (self.startup.0 + frame, self.active.number);
+        }
         let start = self.buffer.len();
         self.buffer.extend_from_slice(&[0; FRAME_HEAD]);
         // A `Vec` grows: encoding into it can't fail.
@@ -251,15 +266,23 @@ impl Writer {
                 }
             };
             // A seal says what its bank lost, so it waits in memory for the disk to come back.
-            if room == Room::Ordinary || self.buffer.len() >= HELD {
+            if room != Room::Reserved || self.buffer.len() >= HELD {
                 tried?;
             }
         }
+        let (startup, _) = self.startup;
         let max_bytes = match room {
+            Room::Startup if startup + frame > self.config.startup_max_bytes => {
+                return Err(SpoolError::StartupFull {
+                    bytes: startup,
+                    max_bytes: self.config.startup_max_bytes,
+                });
+            }
+            Room::Startup => return Ok(()),
             Room::Ordinary => self.config.max_bytes.saturating_sub(self.config.reserve()),
             Room::Reserved => self.config.max_bytes,
         };
-        if self.stats().bytes + frame > max_bytes {
+        if self.stats().bytes.saturating_sub(startup) + frame > max_bytes {
             return Err(self.full());
         }
         Ok(())
@@ -435,6 +458,13 @@ impl Writer {
             }
             self.closed.remove(0);
             self.closed_bytes = self.closed_bytes.saturating_sub(bytes);
+            // Start-up accounts are the first that a run writes.
+            let (startup, last) = self.startup;
+            if number >= last {
+                self.startup.0 = 0;
+            } else if number >= self.first {
+                self.startup.0 = startup.saturating_sub(bytes);
+            }
         }
         Ok(())
     }

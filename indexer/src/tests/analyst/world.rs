@@ -242,7 +242,7 @@ impl World {
                 run: RUN,
                 slot: 0,
                 as_of: None,
-                accounts: Vec::new(),
+                accounts: Vec::new().into(),
             });
             self.next = 1;
         }
