@@ -171,7 +171,7 @@ fn what_is_not_as_the_plugin_writes_it_makes_a_bank_incomplete_and_nothing_worse
         None,
     ));
     for update in strange {
-        let (_, whole) = rows(&body(&[update.clone()]));
+        let (_, whole) = rows(&body(std::slice::from_ref(&update)));
         assert!(!whole, "{update:?}");
     }
     // Another program's call is none of ours; the same place twice is one transaction.

@@ -296,7 +296,7 @@ mod tests {
                 let rows = values(rows);
                 assert!(
                     rows.iter().all(|row| row["id"].is_string()
-                        && !row["owner"].is_null() == row.get("owner").is_some()),
+                        && row["owner"].is_null() != row.get("owner").is_some()),
                     "{rows:?}"
                 );
                 let same = client.query(&list, parameters).await.unwrap();
