@@ -133,7 +133,7 @@ impl Healer {
         };
         let healed = match rpc {
             Ok(rpc) => {
-                let healing = self.from_rpc(session, &rpc, unhealed, id);
+                let healing = self.compare(session, &rpc, unhealed, id);
                 let in_time = tokio::time::timeout(patience, healing).await;
                 in_time.unwrap_or_else(|_| Err(Failure::Late))
             }
@@ -153,7 +153,7 @@ impl Healer {
         healed.map(|_| ())
     }
 
-    async fn from_rpc(
+    async fn compare(
         &self,
         session: &mut Session,
         rpc: &Rpc,

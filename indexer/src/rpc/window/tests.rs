@@ -45,8 +45,11 @@ fn window(tracked: &[u8]) -> Window {
     Window::new([7; 16], start)
 }
 
-/// Slot, then key, lamports and exactness of each update.
-fn sealed(window: &mut Window) -> Vec<(u64, Vec<(u8, u64, bool)>)> {
+/// Key, lamports and exactness.
+type Update = (u8, u64, bool);
+
+/// Slots, with their updates.
+fn sealed(window: &mut Window) -> Vec<(u64, Vec<Update>)> {
     let (banks, checked) = window.seal();
     checked.unwrap();
     let account = |a: &Account| (a.pubkey[0], a.lamports, a.write_version != UNSEEN_BEFORE);

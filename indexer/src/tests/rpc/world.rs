@@ -37,6 +37,8 @@ struct SimBlock {
     state: BTreeMap<u8, Write>,
 }
 
+type Meanwhile = Box<dyn FnMut(&mut World) + Send>;
+
 pub struct World {
     blocks: BTreeMap<At, SimBlock>,
     pub genesis: [u8; 32],
@@ -50,7 +52,7 @@ pub struct World {
     /// Methods that were asked, in order.
     pub asked: Vec<String>,
     /// Called when accounts are read, before they are: the chain goes on in between.
-    pub meanwhile: Option<Box<dyn FnMut(&mut World) + Send>>,
+    pub meanwhile: Option<Meanwhile>,
     spool: Option<Chain>,
 }
 
