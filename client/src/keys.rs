@@ -17,9 +17,7 @@ const MAX_KEY_FILE: u64 = 4_096;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file can't be read.
-    #[error(
-        "cannot read key file {path}: {source}; make one with `mythic wallet new --out {path}`"
-    )]
+    #[error("cannot read key file {path}: {source}; make one with `mythic wallet new {path}`")]
     Read {
         /// File that was asked for.
         path: PathBuf,
