@@ -139,6 +139,11 @@ impl Writer {
                 )
                 .await?;
         }
+        if plan.late_entities & Entity::Closure.bit() != 0 {
+            self.session
+                .execute(&sql::late_doubts(&self.schema), &[&plan.late])
+                .await?;
+        }
         Ok(())
     }
 
@@ -193,6 +198,9 @@ impl Writer {
             .await?;
         self.session
             .execute(&sql::base_readable(&schema), &[&work.number, &work.slot])
+            .await?;
+        self.session
+            .execute(&sql::base_doubts(&schema), &[&work.slot])
             .await?;
         self.history_of_base(work.number, work.entities).await?;
         for entity in in_set(work.entities) {
