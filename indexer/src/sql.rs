@@ -143,6 +143,32 @@ pub fn base_closures(schema: &str) -> String {
     )
 }
 
+/// A base (slot `$1`) makes up for what was missed, but not for what stood in an account that was closed before it.
+pub fn base_doubts(schema: &str) -> String {
+    doubts(schema, "NOT g.healed AND g.last_slot <= $1")
+}
+
+/// The same of accounts that the banks `$1`, rooted after a base had spoken for their slots, closed.
+pub fn late_doubts(schema: &str) -> String {
+    doubts(schema, "c.bank = ANY($1)")
+}
+
+/// Closings before which content was missed: in a gap or in a bank that is not whole, and nothing of the account was seen since.
+fn doubts(schema: &str, which: &str) -> String {
+    let seen = Entity::ALL
+        .iter()
+        .filter(|e| e.is_account())
+        .map(|e| format!("SELECT pubkey, slot, ordinal FROM {schema}.{}", e.table()))
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ");
+    format!(
+        "UPDATE {schema}.closure c SET exact = false FROM {schema}.slot g
+         WHERE {which} AND c.exact AND (g.status = 6 OR (g.status = 3 AND NOT g.whole)) AND c.slot >= g.slot
+           AND NOT EXISTS (SELECT FROM ({seen}) r WHERE r.pubkey = c.pubkey AND r.slot > g.last_slot
+                           AND (r.slot, r.ordinal) < (c.slot, c.ordinal))"
+    )
+}
+
 /// What a base (event `$1`, slot `$2`) could read, or lacks, is not unreadable any more.
 pub fn base_readable(schema: &str) -> String {
     format!(

@@ -26,3 +26,39 @@ impl Projected {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::entity::Entity;
+    use crate::projection::{Account, Before, Print, project_bank};
+
+    #[test]
+    fn what_closes_an_account_that_could_not_be_read_is_not_exact() {
+        let gone = Account {
+            pubkey: [1; 32],
+            owner: [0; 32],
+            lamports: 0,
+            data: Default::default(),
+            signature: None,
+            write_version: 1,
+            slot: 9,
+        };
+        let exact = |print: &Print| {
+            let before = |_: &_| Before {
+                print: Some(print),
+                certain: true,
+            };
+            let changes = project_bank(9, std::slice::from_ref(&gone), &Default::default(), before);
+            let mut rows = changes.rows.iter();
+            rows.find(|row| row.entity == Entity::Closure)
+                .map(|row| row.exact)
+        };
+        assert_eq!(exact(&Print::Unreadable("cut".into())), Some(false));
+        let read = Print::Readable {
+            entity: Entity::Job,
+            seq: 3,
+            lamports: 5,
+        };
+        assert_eq!(exact(&read), Some(true));
+    }
+}

@@ -366,6 +366,14 @@ fn while_a_base_is_held_the_run_is_read_again_from_its_opening() {
 }
 
 #[test]
+fn until_the_first_bank_of_a_run_start_up_accounts_may_come_and_their_opening_is_kept() {
+    let mut log = Log::new();
+    assert_eq!(log.resume(), 1);
+    log.push(status(9, 1, SlotStatus::CreatedBank));
+    assert_eq!(log.resume(), log.seq + 1);
+}
+
+#[test]
 fn banks_of_another_filter_are_gaps_and_said_once() {
     let other = mythic_stream::digest::filter_hash(&[[1; 32]]).to_vec();
     let start = Start {

@@ -436,8 +436,8 @@ impl SlotTree {
             let keep = if id.slot <= tip.slot {
                 path.contains(&id) || hole.is_some_and(|hole| id.slot < hole)
             } else {
-                let unseen = parent.slot > tip.slot && !self.nodes.contains_key(&parent);
-                parent == tip || kept.contains(&parent) || unseen
+                let unseen = !self.nodes.contains_key(&parent);
+                parent == tip || parent.slot > tip.slot && (unseen || kept.contains(&parent))
             };
             if keep {
                 kept.insert(id);

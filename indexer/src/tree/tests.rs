@@ -267,14 +267,60 @@ fn the_first_seal_of_a_new_run_gives_up_what_it_does_not_build_on() {
 }
 
 #[test]
-fn a_seal_repeated_in_a_new_run_is_the_same_bank() {
+fn a_seal_repeated_in_a_new_run_is_the_same_bank_and_keeps_what_builds_on_it() {
     let mut tree = line();
+    tree.apply(Event::Sealed(bank(20, 15, 1, id(11, 0))));
+    assert_eq!(tree.processed_chain().banks, [11, 20]);
     tree.apply(Event::RunStarted);
     assert_eq!(
         tree.apply(Event::Sealed(bank(40, 12, 0, id(11, 0)))),
         [Effect::Ignored { number: 40 }]
     );
-    assert_eq!(tree.processed_chain().banks, [11, 12]);
+    assert_eq!(
+        tree.processed_chain().banks,
+        [11, 12, 13],
+        "the producer comes to 13 again, and 15 is on another fork"
+    );
+}
+
+#[test]
+fn what_a_new_run_replays_below_the_root_gives_up_nothing_above_it() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
+    tree.apply(rooted(id(11, 0), 10));
+    tree.apply(Event::RunStarted);
+    tree.apply(Event::Sealed(bank(40, 11, 0, id(10, 0))));
+    assert_eq!(tree.processed_chain().banks, [12, 13]);
+    // The first one above it does.
+    tree.apply(Event::Sealed(bank(41, 12, 1, id(11, 0))));
+    assert_eq!(tree.processed_chain().banks, [20]);
+}
+
+#[test]
+fn an_orphaned_bank_that_is_sealed_again_is_not_retracted_again() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
+    let effects = tree.apply(rooted(id(13, 0), 12));
+    assert!(effects.contains(&Effect::Orphaned { number: 20 }));
+    let again = tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0))));
+    assert_eq!(again, [Effect::Ignored { number: 30 }]);
+}
+
+#[test]
+fn a_base_that_waits_is_not_forgotten_for_one_of_a_lower_slot() {
+    let mut tree = line();
+    tree.apply(base(20, 13, None));
+    assert_eq!(tree.apply(base(21, 11, None)), []);
+    assert_eq!(tree.base().map(|base| base.number), Some(20));
+    let effects = tree.apply(rooted(id(13, 0), 12));
+    let due = Effect::BaseDue {
+        number: 20,
+        slot: 13,
+    };
+    assert!(effects.contains(&due));
+    tree.apply(base(22, 15, None));
+    tree.apply(base(23, 16, None));
+    assert_eq!(tree.base().map(|base| base.number), Some(23));
 }
 
 #[test]

@@ -136,6 +136,9 @@ impl Writer {
         self.session
             .execute(&sql::base_readable(&schema), &[&work.number, &work.slot])
             .await?;
+        self.session
+            .execute(&sql::base_doubts(&schema), &[&work.slot])
+            .await?;
         self.history_of_base(work.number, came.entities).await?;
         for entity in in_set(came.entities) {
             self.session

@@ -190,6 +190,11 @@ impl Writer {
                 )
                 .await?;
         }
+        if plan.late_entities & Entity::Closure.bit() != 0 {
+            self.session
+                .execute(&sql::late_doubts(&self.schema), &[&plan.late])
+                .await?;
+        }
         Ok(())
     }
 

@@ -121,7 +121,12 @@ impl<'a> Chain<'a> {
 
     pub fn knowledge(&self, head: BlockId) -> Knowledge<'_> {
         let path = self.story.path(head);
-        let on_path = |base: &&SeenBase| base.linked && path.contains(&base.at);
+        // Also those of a later block, if nothing was written after the head.
+        let is_state_of = |base: &&SeenBase| {
+            path.contains(&base.at)
+                || self.story.slot(head) >= base.through && self.story.path(base.at).contains(&head)
+        };
+        let on_path = |base: &&SeenBase| base.linked && is_state_of(base);
         let bases: Vec<&SeenBase> = self.seen.bases.iter().filter(on_path).collect();
         let covered = |block: BlockId| bases.iter().any(|base| block <= base.at);
         // A base is used once finality has reached it.
@@ -209,6 +214,11 @@ pub struct Knowledge<'a> {
 impl Knowledge<'_> {
     pub fn head(&self) -> BlockId {
         self.head
+    }
+
+    /// The newest finalized block.
+    pub fn root(&self) -> BlockId {
+        self.root
     }
 
     /// What was written in this block must be shown.

@@ -1,7 +1,7 @@
 //! One private server for all stories; a database for each worker, emptied before each story.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use mythic_postgres::{Cluster, ClusterConfig, ConnectionGuard, Manner, connect};
@@ -42,15 +42,18 @@ BEGIN
 END $$;";
 /// A database that was emptied so many times is swept.
 const SWEEP: u32 = 40;
+/// A server that was killed is there again in this time.
+const COMES_BACK: Duration = Duration::from_secs(60);
 
 /// The private server.
 pub struct Server {
     cluster: Cluster,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Server {
-    pub async fn start() -> Result<Self> {
+    /// `survives`: what is committed is there after a crash of the server.
+    pub async fn start(survives: bool) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("mythic-sim-pg").tempdir()?;
         let config = ClusterConfig {
             data_dir: dir.path().join("pg"),
@@ -59,12 +62,15 @@ impl Server {
         let cluster = Cluster::start(config)
             .await
             .context("the simulation needs PostgreSQL 15 or later")?;
-        let server = Self { cluster, _dir: dir };
+        let server = Self { cluster, dir };
         let (client, _guard) = server.connect("postgres").await?;
         // Nothing here has to survive a power cut.
         for setting in [
             "fsync = off",
-            "synchronous_commit = off",
+            match survives {
+                true => "synchronous_commit = on",
+                false => "synchronous_commit = off",
+            },
             "full_page_writes = off",
             "autovacuum = off",
             // An indexer lives as long as a story: most of its time would be spent on plans that are used once.
@@ -118,20 +124,13 @@ impl Server {
             anyhow::ensure!(tries < 50, "making database {name}: {error}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let (client, guard) = self.connect(&name).await?;
+        let url = self.url(&name);
         Ok(Database {
-            url: self.url(&name),
+            link: Link::open(&url).await?,
             socket: self.socket()?,
+            server: self.dir.path().join("pg/data/postmaster.pid"),
             name,
-            queries: Queries::prepare(&client).await?,
-            applied: client
-                .prepare(
-                    "SELECT FROM pipeline.position WHERE applied_run = $1 AND applied_seq > $2",
-                )
-                .await?,
-            empty: client.prepare("SELECT sim.reset()").await?,
-            client,
-            _guard: guard,
+            url,
             used: 0,
         })
     }
@@ -141,36 +140,62 @@ impl Server {
     }
 }
 
+/// A connection with the queries that are asked again and again.
+struct Link {
+    client: Client,
+    queries: Queries,
+    applied: Statement,
+    digests: Statement,
+    empty: Statement,
+    _guard: ConnectionGuard,
+}
+
+impl Link {
+    async fn open(url: &str) -> Result<Self> {
+        let (client, guard) = connect(url, &Manner::named("simulation")).await?;
+        let applied = "SELECT FROM pipeline.position WHERE applied_run = $1 AND applied_seq > $2";
+        let digests = "SELECT EXISTS (SELECT FROM pipeline.alarm WHERE kind = 'digest')";
+        Ok(Self {
+            queries: Queries::prepare(&client).await?,
+            applied: client.prepare(applied).await?,
+            digests: client.prepare(digests).await?,
+            empty: client.prepare("SELECT sim.reset()").await?,
+            client,
+            _guard: guard,
+        })
+    }
+}
+
 /// A worker's database.
 pub struct Database {
     pub url: String,
     pub name: String,
     pub socket: PathBuf,
-    client: Client,
-    queries: Queries,
-    applied: Statement,
-    empty: Statement,
-    _guard: ConnectionGuard,
+    /// File with the server's process id.
+    server: PathBuf,
+    link: Link,
     used: u32,
 }
 
 impl Database {
     /// As it was when it was made.
     pub async fn reset(&mut self) -> Result<()> {
-        self.client
-            .execute(&self.empty, &[])
+        self.link
+            .client
+            .execute(&self.link.empty, &[])
             .await
             .context("emptying the database")?;
         self.used += 1;
         if self.used.is_multiple_of(SWEEP) {
-            self.client.batch_execute("VACUUM").await?;
+            self.link.client.batch_execute("VACUUM").await?;
         }
         Ok(())
     }
 
     /// Ends the indexer's connections, as a server does that restarts.
     pub async fn disconnect(&self) -> Result<()> {
-        self.client
+        self.link
+            .client
             .batch_execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -179,25 +204,55 @@ impl Database {
             .context("ending connections")
     }
 
+    /// Ends the server as a crash does, and waits until it is there again.
+    pub async fn restart_server(&mut self) -> Result<()> {
+        let file = std::fs::read_to_string(&self.server).context("the server's process id")?;
+        let pid = file.lines().next().unwrap_or_default();
+        let killed = std::process::Command::new("kill")
+            .args(["-QUIT", pid])
+            .status()?;
+        anyhow::ensure!(killed.success(), "ending the server {pid}");
+        let deadline = Instant::now() + COMES_BACK;
+        // Until its end is noticed, the old one may still answer.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        loop {
+            match Link::open(&self.url).await {
+                Ok(link) => self.link = link,
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    pub async fn has_digest_alarm(&self) -> Result<bool> {
+        let row = self.link.client.query_one(&self.link.digests, &[]).await;
+        Ok(row.context("reading alarms")?.get(0))
+    }
+
     /// Whether everything up to an entry of the log is applied.
     pub async fn has_applied(&self, (run, seq): ([u8; 16], u64)) -> Result<bool> {
         let rows = self
+            .link
             .client
-            .query(&self.applied, &[&run.as_slice(), &(seq as i64)])
+            .query(&self.link.applied, &[&run.as_slice(), &(seq as i64)])
             .await
             .context("reading the position")?;
         Ok(!rows.is_empty())
     }
 
     pub async fn view(&self, commitment: Commitment) -> Result<View> {
-        tables::view(&self.client, &self.queries, commitment).await
+        tables::view(&self.link.client, &self.link.queries, commitment).await
     }
 
     pub async fn banks(&self) -> Result<Vec<BankRow>> {
-        tables::banks(&self.client, &self.queries).await
+        tables::banks(&self.link.client, &self.link.queries).await
     }
 
     pub async fn feed(&self) -> Result<Vec<FeedRow>> {
-        tables::feed(&self.client, &self.queries).await
+        tables::feed(&self.link.client, &self.link.queries).await
     }
 }

@@ -74,7 +74,10 @@ impl Judge<'_> {
                 }
             }
         }
-        self.subscriber(&adds, &finalized, root);
+        // Of two logs nobody knows which was read first, so what came after its finality is open.
+        if self.story.producers() == 1 {
+            self.subscriber(&adds, &finalized, root);
+        }
     }
 
     /// The newest final state of every job, as a subscriber has it.

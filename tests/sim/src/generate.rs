@@ -13,13 +13,20 @@ pub fn generate(seed: u64, profile: Profile) -> Story {
     let mut plan = Plan::new(Rng::new(seed), profile.mix());
     plan.true_chain();
     let sides = plan.sides();
-    plan.order(sides);
+    plan.order(&sides);
     let (batch_updates, rebuild) = (
         *plan.rng.pick(&[1, 2, 5, 20, 100, 20_000]),
         plan.rng.percent(4),
     );
     let mut items = tell(&mut plan);
     plan.lose(&mut items);
+    if plan.mix.second {
+        plan.order(&sides);
+        let mut other = tell(&mut plan);
+        plan.lose(&mut other);
+        items = weave(&mut plan, items, other);
+    }
+    plan.flip(&mut items);
     plan.disturb(&mut items);
     Story {
         accounts: plan.accounts,
@@ -156,7 +163,7 @@ impl Plan {
         sides
     }
 
-    fn order(&mut self, sides: BTreeMap<usize, Vec<BlockId>>) {
+    fn order(&mut self, sides: &BTreeMap<usize, Vec<BlockId>>) {
         let first = Base {
             at: self.canon[0],
             old_rows: self.rng.percent(20),
@@ -183,7 +190,7 @@ impl Plan {
             let side = sides.get(&place).into_iter().flatten();
             self.steps.extend(side.map(|block| Step::Bank(*block)));
             if at.contains(&place) && place >= skipped {
-                skipped = self.restart(place, &sides);
+                skipped = self.restart(place, sides);
                 place = place.max(skipped);
             }
             place += 1;
@@ -303,12 +310,48 @@ impl Plan {
         }
     }
 
+    /// Damages entries. A reader that misses that a slot was opened again can't know better than that nothing happened.
+    fn flip(&mut self, items: &mut Vec<Item>) {
+        if self.mix.flips == 0 {
+            return;
+        }
+        let mut at = 0;
+        while at < items.len() {
+            let damaged = matches!(
+                items[at],
+                Item::Write { lost: false, .. }
+                    | Item::Status { lost: false, .. }
+                    | Item::Seal { lost: false, .. }
+            );
+            let alone = items[at].block().is_some_and(|block| {
+                let slot = self.blocks[block].slot;
+                self.blocks.iter().filter(|b| b.slot == slot).count() == 1
+            });
+            if damaged && alone && self.rng.below(1_000) < self.mix.flips {
+                items.insert(at, Item::Flip);
+                at += 1;
+            }
+            at += 1;
+        }
+    }
+
     fn disturb(&mut self, items: &mut Vec<Item>) {
+        for _ in 0..self.rng.below(self.mix.server_restarts + 1) {
+            let at = self.rng.between(1, items.len());
+            items.insert(at, Item::Trouble(Trouble::ServerRestart));
+        }
         for _ in 0..self.rng.below(self.mix.troubles + 1) {
             let trouble = match self.rng.below(8) {
                 0 => Trouble::Disconnect,
                 1 => Trouble::Handover,
-                _ => Trouble::Cut(self.rng.between(1, 400) as u16),
+                kind => {
+                    let messages = self.rng.between(1, 400) as u16;
+                    match kind {
+                        2 => Trouble::Duel,
+                        3 | 4 => Trouble::Terminate(messages),
+                        _ => Trouble::Cut(messages),
+                    }
+                }
             };
             let at = self.rng.between(1, items.len());
             items.insert(at, Item::Trouble(trouble));
@@ -319,4 +362,72 @@ impl Plan {
         }
         items.push(Item::Check);
     }
+}
+
+/// Two logs as they come in side by side: one may lag, one may end early, and the second may tell something else of a block.
+fn weave(plan: &mut Plan, mut first: Vec<Item>, mut other: Vec<Item>) -> Vec<Item> {
+    let rng = &mut plan.rng;
+    if rng.percent(35) {
+        // It dies, and never comes back.
+        let dies = match rng.percent(50) {
+            true => &mut first,
+            false => &mut other,
+        };
+        let alive = rng.between(dies.len() / 4, dies.len());
+        dies.truncate(alive.max(1));
+    }
+    let (n, m) = (first.len() as i64, other.len() as i64);
+    let lead = rng.below((n * m) as usize / 2 + 1) as i64 - n * m / 4;
+    let (mut one, mut two) = (first.into_iter().peekable(), other.into_iter().peekable());
+    let (mut i, mut j) = (0, 0);
+    let mut items = Vec::new();
+    while one.peek().is_some() || two.peek().is_some() {
+        let jitter = rng.below((n * m) as usize / 20 + 1) as i64;
+        if two.peek().is_none() || one.peek().is_some() && i * m <= j * n + lead + jitter {
+            items.extend(one.next());
+            i += 1;
+        } else {
+            items.extend(two.next().map(|item| Item::Second(Box::new(item))));
+            j += 1;
+        }
+    }
+    if rng.percent(plan.mix.lies) {
+        lie(rng, &mut items);
+    }
+    items
+}
+
+/// Turns a write of the second producer into a lie, where the indexer has surely read the truth before.
+fn lie(rng: &mut Rng, items: &mut Vec<Item>) {
+    let mut whole: BTreeMap<BlockId, bool> = BTreeMap::new();
+    let mut told: BTreeSet<BlockId> = BTreeSet::new();
+    let mut places = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        match item {
+            Item::Create { block, lost } => drop(whole.insert(*block, !lost)),
+            Item::Write { block, lost, .. } => {
+                if let Some(whole) = whole.get_mut(block) {
+                    *whole &= !lost;
+                }
+            }
+            Item::Seal { block, lost: false } if whole.get(block) == Some(&true) => {
+                told.insert(*block);
+            }
+            Item::Second(said) => match **said {
+                Item::Write {
+                    block,
+                    index,
+                    lost: false,
+                } if told.contains(&block) => places.push((at, block, index)),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    if places.is_empty() {
+        return;
+    }
+    let (at, block, index) = *rng.pick(&places);
+    items[at] = Item::Second(Box::new(Item::Lie { block, index }));
+    items.insert(at, Item::Check);
 }

@@ -12,7 +12,7 @@ use crate::accounts;
 use crate::chain::{Chain, Knowledge, Link};
 use crate::log::hash;
 use crate::observer::Observer;
-use crate::story::{BlockId, Kind, Story, Word};
+use crate::story::{BlockId, Item, Kind, Story, Word};
 use crate::tables::{BankRow, Commitment, Row, View};
 use crate::truth::{Expected, Name, Truth};
 
@@ -29,8 +29,8 @@ pub struct Fault {
 pub struct Verdict {
     pub faults: Vec<Fault>,
     pub rows: usize,
-    /// Rows that say `exact = false` though nothing that concerns them was missed.
-    pub unreasoned: usize,
+    /// Rows that say `exact = false`, each with a reason.
+    pub inexact: usize,
 }
 
 impl Verdict {
@@ -50,20 +50,17 @@ pub struct Judge<'a> {
     pub story: &'a Story,
     pub truth: &'a Truth,
     pub seen: &'a Observer,
-    /// Every row must be exact that holds readable content.
-    pub complete: bool,
     blocks: BTreeMap<String, BlockId>,
     pub verdict: Verdict,
 }
 
 impl<'a> Judge<'a> {
-    pub fn new(story: &'a Story, truth: &'a Truth, seen: &'a Observer, complete: bool) -> Self {
+    pub fn new(story: &'a Story, truth: &'a Truth, seen: &'a Observer) -> Self {
         let text = |block| bs58::encode(hash(story, block)).into_string();
         Self {
             story,
             truth,
             seen,
-            complete,
             blocks: (0..story.blocks.len())
                 .map(|block| (text(block), block))
                 .collect(),
@@ -77,6 +74,21 @@ impl<'a> Judge<'a> {
 
     pub fn name(&self, block: BlockId) -> String {
         format!("block {block} (slot {})", self.story.slot(block))
+    }
+
+    /// Two producers that have different updates of a block are an alarm. After a restart the indexer can't compare any more.
+    pub fn digests(&mut self, alarm: bool) {
+        let mut troubles = self.story.items.iter();
+        let disturbed = troubles.any(|item| matches!(item, Item::Trouble(_)));
+        let lie = self.story.has_lie();
+        if alarm && !lie {
+            let what = "an alarm says that updates differ, and they do not".into();
+            self.verdict.fault("digest", what);
+        }
+        if lie && !alarm && !disturbed && self.seen.lied {
+            let what = "the second producer lied, and no alarm says it".into();
+            self.verdict.fault("digest", what);
+        }
     }
 
     pub fn compare(&mut self, shown: &Shown) {
@@ -144,6 +156,12 @@ impl<'a> Judge<'a> {
         root
     }
 
+    /// Finality is known to stand at a block above `root` that was never seen.
+    fn ends_unseen(&self, root: BlockId) -> bool {
+        let mut named = self.seen.said.get(&Word::Rooted).into_iter().flatten();
+        named.any(|b| !self.seen.sealed.contains(b) && self.story.slot(*b) > self.story.slot(root))
+    }
+
     fn processed(&mut self, chain: &Chain, head: BlockId) {
         if head != chain.root() && chain.link(head) == Link::Off {
             self.verdict.fault(
@@ -164,6 +182,7 @@ impl<'a> Judge<'a> {
             );
         }
         let kept = chain.firm().filter(|block| !chain.is_left(*block));
+        let kept = kept.filter(|_| !self.ends_unseen(chain.root()));
         let best = kept.max_by_key(|block| self.story.slot(*block));
         if let Some(best) = best.filter(|best| self.story.slot(*best) > self.story.slot(head)) {
             let what = format!(
@@ -182,6 +201,7 @@ impl<'a> Judge<'a> {
         };
         let sure: Vec<BlockId> = chain
             .firm()
+            .filter(|_| !self.ends_unseen(chain.root()))
             .filter(|b| word(*b, Word::Confirmed) || word(*b, Word::Rooted))
             .collect();
         let best = sure
@@ -399,6 +419,7 @@ impl<'a> Judge<'a> {
                 .fault("ghost", tell("it is closed and still shown")),
             (Some(_), None) => {}
             (Some(row), Some((content, block))) => {
+                self.verdict.inexact += usize::from(!row.exact);
                 let slots = story.slot(*block) as i64..=known.newest_write(self.truth, name.1);
                 let closed = expected.closed_in.map(|block| story.slot(block) as i64);
                 // What start-up accounts told may stand at the slot of the snapshot.
@@ -436,14 +457,15 @@ impl<'a> Judge<'a> {
                         "stale",
                         tell("its newest write is known, and it shows something else"),
                     );
-                } else if !row.exact && !expected.spoiled && !known.perhaps_missed_after(row.slot) {
-                    self.verdict.unreasoned += 1;
-                    if self.complete {
-                        self.verdict.fault(
-                            "inexact",
-                            tell("nothing was missed, and it says that it is not exact"),
-                        );
-                    }
+                } else if !row.exact
+                    && !expected.spoiled
+                    && !self.ends_unseen(known.root())
+                    && !known.perhaps_missed_after(row.slot.min(*slots.start()))
+                {
+                    self.verdict.fault(
+                        "inexact",
+                        tell("nothing was missed, and it says that it is not exact"),
+                    );
                 }
             }
         }

@@ -6,7 +6,7 @@
 //! - [`log`], [`observer`]: the producer's log, and what a perfect reader could know from it
 //! - [`play`], [`database`], [`proxy`]: the real indexer, disturbed; [`tables`]: what it shows
 //! - [`chain`], [`judge`], [`feed`]: the comparison; [`shrink`]: the smallest story that still fails
-//! - [`ledger`]: seeds that once failed, and defects that are known
+//! - [`ledger`]: seeds that once failed
 #![forbid(unsafe_code)]
 
 mod accounts;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use mythic_interface::AI_PRECOMPILES_ID;
@@ -60,6 +60,9 @@ struct Place {
 struct Lane {
     offered: u64,
     dropped: u64,
+    /// Updates that the disk damaged.
+    damaged: u64,
+    lies: bool,
 }
 
 /// Start-up rows that the plugin passes on: slot, account, what is stored. An account that went to another owner is
@@ -90,9 +93,46 @@ fn snapshot(story: &Story, truth: &Truth, base: Base) -> Vec<(u64, usize, Accoun
         .collect()
 }
 
+/// The newest segment of a spool.
+fn newest(dir: &Path) -> Result<PathBuf> {
+    let segments = std::fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "seg"));
+    segments.max().context("a spool without segments")
+}
+
+fn length(dir: &Path) -> Result<u64> {
+    Ok(newest(dir)?.metadata()?.len())
+}
+
+/// Flips bits of what was written behind `before`.
+fn flip(dir: &Path, before: u64) -> Result<()> {
+    let path = newest(dir)?;
+    let mut bytes = std::fs::read(&path)?;
+    let frame = bytes
+        .get_mut(before as usize..)
+        .filter(|frame| !frame.is_empty())
+        .context("nothing to damage was written")?;
+    let mut rng = Rng::new(before);
+    // An odd number: two flips of one bit are none.
+    for _ in 0..*rng.pick(&[1, 3]) {
+        let at = rng.below(frame.len());
+        frame[at] ^= 1 << rng.below(8);
+    }
+    let mut file = OpenOptions::new().write(true).open(&path)?;
+    file.seek(SeekFrom::Start(before))?;
+    Ok(file.write_all(frame)?)
+}
+
 /// The producer of one spool.
 pub struct Producer {
     dir: PathBuf,
+    /// Of several: which it is.
+    number: u8,
+    /// It is the only one, so that all it says is applied.
+    alone: bool,
+    /// The next entry is damaged on the disk.
+    flips: bool,
     writer: Option<Writer>,
     runs: u8,
     version: u64,
@@ -104,9 +144,12 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub fn new(dir: PathBuf) -> Self {
+    pub fn new(dir: PathBuf, number: u8, alone: bool) -> Self {
         Self {
             dir,
+            number,
+            alone,
+            flips: false,
             writer: None,
             runs: 0,
             version: 0,
@@ -128,8 +171,25 @@ impl Producer {
         }
     }
 
+    /// The disk will damage the next entry.
+    pub fn flips(&self) -> bool {
+        self.flips
+    }
+
     /// Writes an entry, and tells the observer what it says.
     pub fn say(
+        &mut self,
+        story: &Story,
+        truth: &Truth,
+        item: &Item,
+        seen: &mut Observer,
+    ) -> Result<()> {
+        self.entry(story, truth, item, seen)?;
+        self.flips = *item == Item::Flip;
+        Ok(())
+    }
+
+    fn entry(
         &mut self,
         story: &Story,
         truth: &Truth,
@@ -168,21 +228,52 @@ impl Producer {
                 self.slot(slot, SlotStatus::Dead, None)?;
                 seen.dead(slot);
             }
-            Item::Trouble(_) | Item::Check => {}
+            Item::Lie { block, index } => {
+                if let Some(write) = truth.write(*block, *index) {
+                    let mut stored = accounts::stored(story.accounts[write.account], &write.after);
+                    stored.1 += 1_000;
+                    if let Some(lane) = self.lanes.get_mut(&story.slot(*block)) {
+                        lane.lies = true;
+                    }
+                    self.update(story.slot(*block), write.account, stored, false)?;
+                }
+            }
+            Item::Flip | Item::Second(_) | Item::Trouble(_) | Item::Check => {}
         }
         Ok(())
     }
 
     fn push(&mut self, event: Event) -> Result<()> {
-        let acts = !matches!(&event, Event::Account(_) | Event::BaseEnd(_))
-            && !matches!(&event, Event::Slot(update) if matches!(update.status(), SlotStatus::CreatedBank | SlotStatus::Processed));
+        let acts = match &event {
+            Event::Seal(_) | Event::Loss(_) | Event::End(_) => true,
+            // Of several producers, one that can't name the block is not heard.
+            Event::Slot(update) => match update.status() {
+                SlotStatus::CreatedBank | SlotStatus::Processed => false,
+                SlotStatus::Confirmed | SlotStatus::Rooted => {
+                    self.alone || !update.blockhash.is_empty()
+                }
+                _ => self.alone,
+            },
+            Event::Account(_) | Event::BaseEnd(_) => false,
+            _ => self.alone,
+        };
+        let flips = std::mem::take(&mut self.flips);
         let writer = self
             .writer
             .as_mut()
             .context("the story writes outside of a run")?;
+        if flips {
+            writer.sync()?;
+        }
+        let before = if flips { length(&self.dir)? } else { 0 };
         let seq = writer.append(event, Room::Reserved)?;
+        let run = writer.run();
+        if flips {
+            writer.sync()?;
+            return flip(&self.dir, before);
+        }
         if acts {
-            self.last = Some((writer.run(), seq));
+            self.last = Some((run, seq));
         }
         Ok(())
     }
@@ -201,7 +292,7 @@ impl Producer {
         self.lanes.clear();
         let mut config = WriterConfig::new(&self.dir);
         config.fsync = FsyncPolicy::Never;
-        self.writer = Some(Writer::open(config, [self.runs; 16])?);
+        self.writer = Some(Writer::open(config, [self.runs + 100 * self.number; 16])?);
         let wrong = base.is_some_and(|base| base.wrong_filter);
         self.filter = filter_hash(&[if wrong {
             OTHER_OWNER
@@ -275,15 +366,9 @@ impl Producer {
                 (0..length).map(|_| rng.number() as u8).collect()
             }
         };
-        let mut segments: Vec<PathBuf> = std::fs::read_dir(&self.dir)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|end| end == "seg"))
-            .collect();
-        segments.sort();
-        let last = segments.last().context("a spool without segments")?;
         Ok(OpenOptions::new()
             .append(true)
-            .open(last)?
+            .open(newest(&self.dir)?)?
             .write_all(&rubbish)?)
     }
 
@@ -311,6 +396,7 @@ impl Producer {
         if let Some(lane) = self.lanes.get_mut(&slot) {
             lane.offered += 1;
             lane.dropped += u64::from(lost);
+            lane.damaged += u64::from(self.flips);
         }
         if lost {
             return self.lost(slot, LossReason::QueueFull);
@@ -375,6 +461,7 @@ impl Producer {
         let Some(bank) = self.banks.get_mut(&slot).filter(|bank| bank.open) else {
             return Ok(());
         };
+        let flips = self.flips;
         bank.open = false;
         bank.sealed = Some(block);
         let (generation, digest) = (bank.generation, bank.digest.finish());
@@ -395,8 +482,14 @@ impl Producer {
             block_height: None,
             transactions: false,
         }))?;
+        if flips {
+            return Ok(());
+        }
         // A run of another filter saw none of our accounts: its banks tell nothing.
-        let whole = lane.dropped == 0 && self.filter == filter_hash(&[AI_PRECOMPILES_ID]);
+        let whole = lane.dropped == 0
+            && lane.damaged == 0
+            && self.filter == filter_hash(&[AI_PRECOMPILES_ID]);
+        seen.lied |= whole && lane.lies;
         seen.sealed(story, block, whole);
         Ok(())
     }
@@ -422,6 +515,7 @@ impl Producer {
         let blockhash = named.map(|named| hash(story, named));
         let parent = story.blocks[block].parent.map(|parent| story.slot(parent));
         let generation = self.banks.get(&slot).map_or(0, |bank| bank.generation);
+        let flips = self.flips;
         self.push(Event::Slot(SlotUpdate {
             slot,
             generation,
@@ -432,7 +526,9 @@ impl Producer {
                 .unwrap_or_default(),
             dead_reason: None,
         }))?;
-        seen.status(story, block, word, named);
+        if !flips {
+            seen.status(story, block, word, named);
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use mythic_sim::{Profile, ledger, run};
+use mythic_sim::{Profile, run};
 
 /// Simulated networks: the indexer against a plain model of the true chain.
 #[derive(Parser)]
@@ -25,7 +25,7 @@ struct Arguments {
     /// One profile; all of them without it.
     #[arg(long)]
     profile: Option<Profile>,
-    /// Seeds played at once; without it, one and a half per processor.
+    /// Seeds played at once; without it, three per processor, since each waits for its server now and then.
     #[arg(long)]
     at_once: Option<usize>,
 }
@@ -40,9 +40,9 @@ async fn main() -> Result<ExitCode> {
         (_, profile) => {
             let profiles = profile.map_or(Profile::ALL.to_vec(), |profile| vec![profile]);
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
-            let at_once = arguments.at_once.unwrap_or(cores + cores.div_ceil(2));
+            let at_once = arguments.at_once.unwrap_or(3 * cores);
             let seeds = arguments.from..arguments.from + arguments.seeds;
-            run::play_many(&profiles, seeds, &ledger::defects()?, at_once).await?
+            run::play_many(&profiles, seeds, at_once).await?
         }
     };
     Ok(match passed {

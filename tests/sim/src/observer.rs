@@ -11,6 +11,7 @@ pub struct SeenBase {
     pub at: BlockId,
     /// Highest slot among its rows: up to there it surely speaks.
     pub through: u64,
+    producer: usize,
     /// A bank of its run was sealed, which says what the run went on from.
     pub linked: bool,
     /// It waited for finality together with one of a higher slot, which speaks for it.
@@ -19,6 +20,11 @@ pub struct SeenBase {
 
 #[derive(Debug, Default)]
 pub struct Observer {
+    /// The producer that speaks, of `producers`. Their logs are read side by side: nothing may rest on which of two was read first.
+    pub speaker: usize,
+    pub producers: usize,
+    /// A whole bank was sealed with an update that no other producer has.
+    pub lied: bool,
     /// Blocks that were sealed with all their updates, and others that were sealed.
     pub whole: BTreeSet<BlockId>,
     pub sealed: BTreeSet<BlockId>,
@@ -40,24 +46,35 @@ pub struct Observer {
     pub late: BTreeSet<BlockId>,
     /// Sealed blocks that can't be on one chain with what a later run began with: whether the producer still has them is open.
     pub left: BTreeSet<BlockId>,
-    /// The run that goes on has sealed nothing above the finalized block.
-    fresh: bool,
-    /// Blocks sealed in the run that goes on, by slot.
-    this_run: BTreeMap<u64, BTreeSet<BlockId>>,
+    /// Producers whose run that goes on has sealed nothing above the finalized block.
+    fresh: BTreeSet<usize>,
+    /// Blocks sealed in the runs that go on, by producer and slot.
+    this_run: BTreeMap<(usize, u64), BTreeSet<BlockId>>,
     by_slot: BTreeMap<u64, BTreeSet<BlockId>>,
 }
 
 impl Observer {
+    /// Of so many producers.
+    pub fn of(producers: usize) -> Self {
+        Self {
+            producers,
+            ..Self::default()
+        }
+    }
+
     pub fn start(&mut self) {
-        self.this_run.clear();
-        self.fresh = true;
-        self.bases.retain(|base| base.linked);
+        let speaker = self.speaker;
+        self.this_run.retain(|key, _| key.0 != speaker);
+        self.fresh.insert(speaker);
+        self.bases
+            .retain(|base| base.linked || base.producer != speaker);
     }
 
     pub fn base(&mut self, at: BlockId, through: u64) {
         self.bases.push(SeenBase {
             at,
             through,
+            producer: self.speaker,
             linked: false,
             replaced: false,
         });
@@ -66,28 +83,35 @@ impl Observer {
     pub fn created(&mut self, slot: u64, again: bool) {
         if again {
             self.reopened.insert(slot);
+            // Also what another run sealed: it may be the block that is dumped.
+            let before = self.by_slot.get(&slot).into_iter().flatten();
+            self.torn.extend(before);
         }
-        self.torn
-            .extend(self.this_run.remove(&slot).unwrap_or_default());
+        let before = self.this_run.remove(&(self.speaker, slot));
+        self.torn.extend(before.unwrap_or_default());
     }
 
     pub fn dead(&mut self, slot: u64) {
         self.reopened.insert(slot);
         let before = self.by_slot.get(&slot).into_iter().flatten();
-        let gone: Vec<BlockId> = before.copied().filter(|b| self.torn.contains(b)).collect();
+        // While another producer holds a block of the slot, it is not heard.
+        let gone = before.filter(|b| self.torn.contains(b) && self.producers == 1);
+        let gone: Vec<BlockId> = gone.copied().collect();
         self.gone.extend(gone);
     }
 
     pub fn sealed(&mut self, story: &Story, block: BlockId, whole: bool) {
         let slot = story.slot(block);
         self.link_base(story);
-        if self.fresh {
+        if self.fresh.contains(&self.speaker) {
             let path = story.path(block);
             let beside =
                 |other: &BlockId| !path.contains(other) && !story.path(*other).contains(&block);
             let left: Vec<BlockId> = self.sealed.iter().copied().filter(beside).collect();
             self.left.extend(left);
-            self.fresh = self.root.is_some_and(|root| slot <= story.slot(root));
+            if self.root.is_none_or(|root| slot > story.slot(root)) {
+                self.fresh.remove(&self.speaker);
+            }
         }
         self.left.remove(&block);
         self.sealed.insert(block);
@@ -99,7 +123,8 @@ impl Observer {
         }
         self.torn.remove(&block);
         self.gone.remove(&block);
-        self.this_run.entry(slot).or_default().insert(block);
+        let run = (self.speaker, slot);
+        self.this_run.entry(run).or_default().insert(block);
         let same = self.by_slot.entry(slot).or_default();
         same.insert(block);
         if same.len() > 1 {
@@ -115,11 +140,15 @@ impl Observer {
             .map(|b| story.slot(*b))
             .max();
         let waits = |base: &SeenBase| {
-            reached.is_none_or(|slot| slot < base.through.max(story.slot(base.at)))
+            self.producers > 1
+                || reached.is_none_or(|slot| slot < base.through.max(story.slot(base.at)))
         };
-        let (waiting, new): (Vec<usize>, Vec<usize>) = (0..self.bases.len())
-            .filter(|at| !self.bases[*at].linked || waits(&self.bases[*at]))
-            .partition(|at| self.bases[*at].linked);
+        let of_speaker = |base: &SeenBase| !base.linked && base.producer == self.speaker;
+        let linked = |at: &usize| self.bases[*at].linked && waits(&self.bases[*at]);
+        let waiting: Vec<usize> = (0..self.bases.len()).filter(linked).collect();
+        let new: Vec<usize> = (0..self.bases.len())
+            .filter(|at| of_speaker(&self.bases[*at]))
+            .collect();
         for new in new {
             self.bases[new].linked = true;
             for old in &waiting {
@@ -141,7 +170,9 @@ impl Observer {
                 self.bare.entry(word).or_default().insert(slot);
                 let of_slot = self.by_slot.get(&slot).into_iter().flatten();
                 let shown: Vec<BlockId> = of_slot.copied().collect();
+                // Of several producers, one that can't name the block is not heard.
                 if let [only] = shown[..]
+                    && self.producers == 1
                     && !self.reopened.contains(&slot)
                 {
                     self.meant.entry(word).or_default().insert(only);

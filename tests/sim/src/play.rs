@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use mythic_indexer::{IndexerConfig, IndexerError, Swap};
+use mythic_indexer::{IndexerConfig, IndexerError, SpoolConfig, Swap};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -12,13 +12,17 @@ use crate::database::Database;
 use crate::judge::{Judge, Shown, Verdict};
 use crate::log::Producer;
 use crate::observer::Observer;
-use crate::proxy::Proxy;
+use crate::proxy::{End, Proxy};
 use crate::story::{Item, Story, Trouble};
 use crate::tables::Commitment;
 use crate::truth::Truth;
 
 /// An indexer that has applied nothing new for this long is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+fn spool(producer: usize) -> String {
+    format!("spool-{producer}")
+}
 
 /// A running indexer.
 struct Indexer {
@@ -27,11 +31,17 @@ struct Indexer {
 }
 
 impl Indexer {
-    fn start(url: String, spool: &Path, story: &Story) -> Self {
+    /// Of the producers' spools in `dir`.
+    fn start(url: String, dir: &Path, story: &Story) -> Self {
         let stop = CancellationToken::new();
+        let more = (1..story.producers()).map(|number| SpoolConfig {
+            name: format!("producer-{number}"),
+            dir: dir.join(spool(number)),
+        });
         let config = IndexerConfig {
             database_url: url,
-            spool_dir: spool.to_path_buf(),
+            spool_dir: dir.join(spool(0)),
+            more_spools: more.collect(),
             metrics_addr: None,
             batch_updates: story.batch_updates,
             idle_linger_ms: 0,
@@ -61,18 +71,16 @@ impl Indexer {
 struct Player<'a> {
     story: &'a Story,
     truth: Truth,
-    database: &'a Database,
+    database: &'a mut Database,
     dir: tempfile::TempDir,
-    producer: Producer,
+    producers: Vec<Producer>,
     seen: Observer,
     indexer: Option<Indexer>,
     verdict: Verdict,
-    complete: bool,
 }
 
-/// Plays a story on an empty database. `complete`: nothing is missing from its log. An error is one of the
-/// simulation, not of the index.
-pub async fn play(database: &mut Database, story: &Story, complete: bool) -> Result<Verdict> {
+/// Plays a story on an empty database. An error is one of the simulation, not of the index.
+pub async fn play(database: &mut Database, story: &Story) -> Result<Verdict> {
     database.reset().await?;
     let shared = Path::new("/dev/shm");
     let dir = match shared.is_dir() {
@@ -81,24 +89,24 @@ pub async fn play(database: &mut Database, story: &Story, complete: bool) -> Res
             .tempdir_in(shared)?,
         false => tempfile::Builder::new().prefix("mythic-sim").tempdir()?,
     };
+    let number = story.producers();
+    let producer = |n| Producer::new(dir.path().join(spool(n)), n as u8, number == 1);
     let mut player = Player {
         story,
         truth: Truth::of(story),
         database,
-        producer: Producer::new(dir.path().join("spool")),
+        producers: (0..number).map(producer).collect(),
         dir,
-        seen: Observer::default(),
+        seen: Observer::of(number),
         indexer: None,
         verdict: Verdict::default(),
-        complete,
     };
     for (number, item) in story.items.iter().enumerate() {
         match item {
             Item::Check => player.check(number + 1 == story.items.len()).await?,
             Item::Trouble(trouble) => player.trouble(*trouble).await?,
-            item => player
-                .producer
-                .say(story, &player.truth, item, &mut player.seen)?,
+            Item::Second(item) => player.say(1, item).await?,
+            item => player.say(0, item).await?,
         }
         if !player.verdict.faults.is_empty() {
             break;
@@ -113,12 +121,24 @@ pub async fn play(database: &mut Database, story: &Story, complete: bool) -> Res
 }
 
 impl Player<'_> {
-    fn spool(&self) -> std::path::PathBuf {
-        self.dir.path().join("spool")
+    async fn say(&mut self, number: usize, item: &Item) -> Result<()> {
+        let producer = &mut self.producers[number];
+        if producer.flips()
+            && let Some(indexer) = self.indexer.take()
+        {
+            // What it has read already, no disk damages.
+            indexer.kill().await;
+        }
+        self.seen.speaker = number;
+        producer.say(self.story, &self.truth, item, &mut self.seen)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.producers.iter_mut().try_for_each(Producer::sync)
     }
 
     fn start(&mut self, url: String) -> Indexer {
-        Indexer::start(url, &self.spool(), self.story)
+        Indexer::start(url, self.dir.path(), self.story)
     }
 
     fn running(&mut self) {
@@ -128,26 +148,10 @@ impl Player<'_> {
     }
 
     async fn trouble(&mut self, trouble: Trouble) -> Result<()> {
-        self.producer.sync()?;
+        self.sync()?;
         match trouble {
-            Trouble::Cut(messages) => {
-                if let Some(indexer) = self.indexer.take() {
-                    indexer.kill().await;
-                }
-                let proxy = Proxy::start(self.dir.path(), self.database.socket.clone(), messages)?;
-                self.indexer = Some(self.start(proxy.url(&self.database.name)));
-                // It may get through before the way breaks.
-                let _ = tokio::time::timeout(PATIENCE, async {
-                    tokio::select! {
-                        () = proxy.broken() => Ok(true),
-                        done = self.through() => done,
-                    }
-                })
-                .await;
-                if let Some(indexer) = self.indexer.take() {
-                    indexer.kill().await;
-                }
-            }
+            Trouble::Cut(messages) => self.behind_proxy(messages, End::Process).await?,
+            Trouble::Terminate(messages) => self.behind_proxy(messages, End::Connection).await?,
             Trouble::Disconnect => {
                 self.running();
                 tokio::time::sleep(Duration::from_millis(3)).await;
@@ -161,32 +165,82 @@ impl Player<'_> {
                     first.kill().await;
                 }
             }
+            Trouble::Duel => {
+                self.running();
+                let second = self.start(self.database.url.clone());
+                for _ in 0..2 {
+                    tokio::time::sleep(Duration::from_millis(40)).await;
+                    self.database.disconnect().await?;
+                }
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                // Whichever has the lease: the other one goes.
+                if let Some(first) = self.indexer.replace(second) {
+                    first.kill().await;
+                }
+            }
+            Trouble::ServerRestart => {
+                self.running();
+                tokio::time::sleep(Duration::from_millis(3)).await;
+                self.database.restart_server().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets an indexer work until it has sent so many messages to the database, and then ends it or its connections.
+    async fn behind_proxy(&mut self, messages: u16, end: End) -> Result<()> {
+        if let Some(indexer) = self.indexer.take() {
+            indexer.kill().await;
+        }
+        let server = self.database.socket.clone();
+        let proxy = Proxy::start(self.dir.path(), server, messages, end)?;
+        self.indexer = Some(self.start(proxy.url(&self.database.name)));
+        // It may get through before.
+        let got_through = tokio::time::timeout(PATIENCE, async {
+            tokio::select! {
+                () = proxy.reached() => Ok(false),
+                done = self.through() => done,
+            }
+        })
+        .await;
+        if end == End::Connection && matches!(got_through, Ok(Ok(false))) {
+            self.database.disconnect().await?;
+            // The same process goes on.
+            if !matches!(
+                tokio::time::timeout(PATIENCE, self.through()).await,
+                Ok(Ok(true))
+            ) {
+                let what = "it does not go on after its connections were ended".into();
+                self.verdict.fault("stuck", what);
+            }
+        }
+        if let Some(indexer) = self.indexer.take() {
+            indexer.kill().await;
         }
         Ok(())
     }
 
     /// Waits until the indexer has applied all that was written; false if it ended.
     async fn through(&self) -> Result<bool> {
-        let Some(last) = self.producer.last() else {
-            return Ok(true);
-        };
-        let mut pause = Duration::from_millis(2);
-        while !self.database.has_applied(last).await? {
-            if self
-                .indexer
-                .as_ref()
-                .is_none_or(|indexer| indexer.task.is_finished())
-            {
-                return Ok(false);
+        for last in self.producers.iter().filter_map(Producer::last) {
+            let mut pause = Duration::from_millis(2);
+            while !self.database.has_applied(last).await? {
+                if self
+                    .indexer
+                    .as_ref()
+                    .is_none_or(|indexer| indexer.task.is_finished())
+                {
+                    return Ok(false);
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(16));
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(16));
         }
         Ok(true)
     }
 
     async fn check(&mut self, last: bool) -> Result<()> {
-        self.producer.sync()?;
+        self.sync()?;
         self.running();
         let began = Instant::now();
         match tokio::time::timeout(PATIENCE, self.through()).await {
@@ -215,7 +269,7 @@ impl Player<'_> {
                 return Ok(());
             }
         };
-        let mut judge = Judge::new(self.story, &self.truth, &self.seen, self.complete);
+        let mut judge = Judge::new(self.story, &self.truth, &self.seen);
         judge.compare(&shown);
         if last {
             let root = shown.views[&Commitment::Finalized]
@@ -224,10 +278,11 @@ impl Player<'_> {
                 .find(|row| !row.gap);
             let root = root.and_then(|row| judge.block(row.blockhash.as_deref()));
             judge.feed(&self.database.feed().await?, root);
+            judge.digests(self.database.has_digest_alarm().await?);
         }
         let found = judge.verdict;
         self.verdict.rows += found.rows;
-        self.verdict.unreasoned += found.unreasoned;
+        self.verdict.inexact += found.inexact;
         self.verdict.faults.extend(found.faults);
         if last && self.story.rebuild && self.verdict.faults.is_empty() {
             let report = mythic_indexer::rebuild(&self.database.url, Swap::Never).await?;

@@ -25,6 +25,14 @@ pub struct Mix {
     pub met_again: usize,
     /// The indexer is disturbed so many times, at most.
     pub troubles: usize,
+    /// The disk flips bits of an entry; of a thousand.
+    pub flips: usize,
+    /// A second producer sees the same chain.
+    pub second: bool,
+    /// The second producer tells something else of a block.
+    pub lies: usize,
+    /// The server itself is restarted so many times, at most.
+    pub server_restarts: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
@@ -44,10 +52,16 @@ pub enum Profile {
     Lossy,
     /// Everything, with confirmed blocks that are abandoned.
     Wild,
+    /// Lossy, and the disk under the spool flips bits.
+    Damage,
+    /// Two producers: each dies, lags, restarts, loses what the other has, or lies.
+    Pair,
+    /// Storm, and the server dies and comes back. Played on a server of its own.
+    Crash,
 }
 
 impl Profile {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Clean,
         Self::Hostile,
         Self::Restart,
@@ -55,6 +69,9 @@ impl Profile {
         Self::Gaps,
         Self::Lossy,
         Self::Wild,
+        Self::Damage,
+        Self::Pair,
+        Self::Crash,
     ];
 
     pub fn name(self) -> &'static str {
@@ -66,6 +83,9 @@ impl Profile {
             Self::Gaps => "gaps",
             Self::Lossy => "lossy",
             Self::Wild => "wild",
+            Self::Damage => "damage",
+            Self::Pair => "pair",
+            Self::Crash => "crash",
         }
     }
 
@@ -73,8 +93,13 @@ impl Profile {
     pub fn is_complete(self) -> bool {
         matches!(
             self,
-            Self::Clean | Self::Hostile | Self::Restart | Self::Storm
+            Self::Clean | Self::Hostile | Self::Restart | Self::Storm | Self::Crash
         )
+    }
+
+    /// Its stories take down the server that others would share.
+    pub fn is_alone(self) -> bool {
+        self == Self::Crash
     }
 
     pub fn mix(self) -> Mix {
@@ -110,6 +135,19 @@ impl Profile {
             },
             Self::Gaps => gaps,
             Self::Lossy => lossy,
+            Self::Damage => Mix { flips: 8, ..lossy },
+            Self::Pair => Mix {
+                lost: 8,
+                troubles: 1,
+                second: true,
+                lies: 25,
+                ..restart
+            },
+            Self::Crash => Mix {
+                troubles: 2,
+                server_restarts: 2,
+                ..restart
+            },
             Self::Wild => Mix {
                 abandoned: 30,
                 met_again: 30,

@@ -1,5 +1,5 @@
-//! A way to the database that breaks after so many messages: a process that dies between any two steps of a
-//! transaction.
+//! A way to the database that notices when so many messages have gone over it: a process dies between any two steps of a
+//! transaction, or its connections end.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,35 +14,51 @@ use tokio_util::task::AbortOnDropHandle;
 /// Port in the socket's name.
 const PORT: u16 = 5432;
 
+/// What ends after the last message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The process: nothing more goes over the way.
+    Process,
+    /// The server works on that message, and whoever started the proxy ends its connections.
+    Connection,
+}
+
 /// A socket before the server's.
 pub struct Proxy {
     dir: PathBuf,
+    reached: CancellationToken,
     broken: CancellationToken,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Proxy {
-    /// Listens in `dir`; all connections together send `messages` to the server, then none lives.
-    pub fn start(dir: &Path, server: PathBuf, messages: u16) -> Result<Self> {
+    /// Listens in `dir`, and counts the `messages` that all connections together send to the server.
+    pub fn start(dir: &Path, server: PathBuf, messages: u16, end: End) -> Result<Self> {
         let path = dir.join(format!(".s.PGSQL.{PORT}"));
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
-        let broken = CancellationToken::new();
-        let left = Arc::new(AtomicI64::new(i64::from(messages)));
-        let ended = broken.clone();
+        let (reached, broken) = (CancellationToken::new(), CancellationToken::new());
+        let count = Count {
+            left: AtomicI64::new(i64::from(messages)),
+            reached: reached.clone(),
+            broken: broken.clone(),
+            end,
+        };
+        let (count, ended) = (Arc::new(count), broken.clone());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (server, left, broken) = (server.clone(), left.clone(), ended.clone());
+                let (server, count, broken) = (server.clone(), count.clone(), ended.clone());
                 tokio::spawn(async move {
                     tokio::select! {
                         () = broken.cancelled() => {}
-                        _ = carry(client, &server, &left, &broken) => {}
+                        _ = carry(client, &server, &count) => {}
                     }
                 });
             }
         });
         Ok(Self {
             dir: dir.to_path_buf(),
+            reached,
             broken,
             _task: AbortOnDropHandle::new(task),
         })
@@ -56,8 +72,9 @@ impl Proxy {
         )
     }
 
-    pub async fn broken(&self) {
-        self.broken.cancelled().await;
+    /// The last message was sent.
+    pub async fn reached(&self) {
+        self.reached.cancelled().await;
     }
 }
 
@@ -67,12 +84,30 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(
-    client: UnixStream,
-    server: &Path,
-    left: &AtomicI64,
-    broken: &CancellationToken,
-) -> std::io::Result<()> {
+/// Messages of all connections.
+struct Count {
+    left: AtomicI64,
+    reached: CancellationToken,
+    broken: CancellationToken,
+    end: End,
+}
+
+impl Count {
+    /// Whether the next message goes on to the server.
+    fn next(&self) -> bool {
+        let left = self.left.fetch_sub(1, Ordering::Relaxed);
+        if left > 0 || self.end == End::Connection && left < 0 {
+            return true;
+        }
+        self.reached.cancel();
+        if self.end == End::Process {
+            self.broken.cancel();
+        }
+        self.end == End::Connection
+    }
+}
+
+async fn carry(client: UnixStream, server: &Path, count: &Count) -> std::io::Result<()> {
     let server = UnixStream::connect(server).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -84,8 +119,7 @@ async fn carry(
             if length == 0 {
                 return Ok::<(), std::io::Error>(());
             }
-            if left.fetch_sub(1, Ordering::Relaxed) <= 0 {
-                broken.cancel();
+            if !count.next() {
                 return Ok(());
             }
             to_server.write_all(&buffer[..length]).await?;

@@ -53,7 +53,7 @@ impl Shrinker<'_> {
         }
         self.tries += 1;
         // A story that can't be told at all is no smaller one.
-        let fails = match play(self.database, &story, self.complete).await {
+        let fails = match play(self.database, &story).await {
             Ok(verdict) => verdict.faults.iter().any(|fault| fault.rule == self.rule),
             Err(_) => false,
         };
@@ -91,6 +91,8 @@ impl Shrinker<'_> {
         self.without(|at, item| *item == Item::Check && at < last)
             .await?;
         self.without(|_, item| matches!(item, Item::Trouble(_)))
+            .await?;
+        self.without(|_, item| matches!(item, Item::Second(_)))
             .await?;
         let mut story = self.best.clone();
         story.batch_updates = 20_000;
@@ -208,7 +210,14 @@ impl Shrinker<'_> {
         while at > 0 {
             at -= 1;
             match self.best.items.get(at) {
-                Some(Item::Status { .. } | Item::Dead { .. } | Item::Boot { .. }) => {
+                Some(
+                    Item::Status { .. }
+                    | Item::Dead { .. }
+                    | Item::Boot { .. }
+                    | Item::Flip
+                    | Item::Second(_)
+                    | Item::Trouble(_),
+                ) => {
                     self.without(|n, _| n == at).await?;
                 }
                 Some(

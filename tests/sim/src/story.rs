@@ -79,6 +79,12 @@ pub enum Trouble {
     Disconnect,
     /// A second indexer waits for the lease when the first one ends.
     Handover,
+    /// Two indexers run and lose their connections at once: both want the lease.
+    Duel,
+    /// The server ends its connections while it works on this message; the process lives on.
+    Terminate(u16),
+    /// The server dies and comes back.
+    ServerRestart,
 }
 
 /// One entry of the producer's log, or a moment of the test.
@@ -116,6 +122,15 @@ pub enum Item {
     Dead {
         block: BlockId,
     },
+    /// An entry of the log of a second producer, which sees the same chain.
+    Second(Box<Item>),
+    /// A write as no other producer has it: the second one is broken or lies.
+    Lie {
+        block: BlockId,
+        index: usize,
+    },
+    /// The disk flips bits of the next entry.
+    Flip,
     Trouble(Trouble),
     /// The indexer has read all so far: compare everything.
     Check,
@@ -130,7 +145,9 @@ impl Item {
             | Self::Seal { block, .. }
             | Self::Boot { block, .. }
             | Self::Status { block, .. }
+            | Self::Lie { block, .. }
             | Self::Dead { block } => Some(*block),
+            Self::Second(item) => item.block(),
             _ => None,
         }
     }
@@ -148,6 +165,21 @@ pub struct Story {
 }
 
 impl Story {
+    pub fn producers(&self) -> usize {
+        let second = self
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Second(_)));
+        1 + usize::from(second)
+    }
+
+    /// A second producer tells of a block what the first one does not.
+    pub fn has_lie(&self) -> bool {
+        let lie =
+            |item: &Item| matches!(item, Item::Second(said) if matches!(**said, Item::Lie { .. }));
+        self.items.iter().any(lie)
+    }
+
     /// The blocks from the first to `block`.
     pub fn path(&self, block: BlockId) -> Vec<BlockId> {
         let mut path = vec![block];

@@ -42,18 +42,33 @@ pub(crate) fn tell(plan: &mut Plan) -> Vec<Item> {
     possible(plan, items)
 }
 
-/// Without what no validator does: it replays no block whose parent it has not.
+/// Without what no validator does: it replays no block whose parent it has not, and finalizes none in whose slot it holds another.
 fn possible(plan: &Plan, items: Vec<Item>) -> Vec<Item> {
     let mut known: BTreeSet<BlockId> = BTreeSet::new();
     let mut skipped: BTreeSet<BlockId> = BTreeSet::new();
+    let mut held: BTreeMap<u64, BlockId> = BTreeMap::new();
     let mut is_possible = |item: &Item| {
         match item {
-            Item::Start { base: Some(_), .. } => known.clear(),
+            Item::Start { base: Some(_), .. } => {
+                known.clear();
+                held.clear();
+            }
+            Item::Status {
+                block,
+                word: Word::Rooted,
+                ..
+            } => {
+                let slot = plan.blocks[*block].slot;
+                return held.get(&slot).is_none_or(|held| held == block);
+            }
             Item::Create { block, .. } => {
                 let parent = plan.blocks[*block].parent;
                 let has = parent.is_some_and(|p| plan.blocks[p].canon || known.contains(&p));
                 match has {
-                    true => drop(skipped.remove(block)),
+                    true => {
+                        skipped.remove(block);
+                        held.insert(plan.blocks[*block].slot, *block);
+                    }
                     false => drop(skipped.insert(*block)),
                 }
             }

@@ -73,6 +73,16 @@ impl Story {
                 format!("  {word:?}: {}{}", self.name(*block), fate(lost))
             }
             Item::Dead { block } => format!("  dead: {}", self.name(*block)),
+            Item::Second(item) => format!(
+                "                    second: {}",
+                self.words(item)?.trim_start()
+            ),
+            Item::Lie { block, index } => format!(
+                "    LIE in {}: {}",
+                self.name(*block),
+                self.act(*block, *index)?
+            ),
+            Item::Flip => "    the disk flips bits of the next entry".into(),
             Item::Trouble(trouble) => format!("indexer: {trouble:?}"),
             Item::Check => "compare".into(),
         })
