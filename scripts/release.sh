@@ -7,8 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 case "${1:-}" in
-  '') profile=release folder=release ;;
-  --dev) profile=dev folder=debug ;;
+  '') profile=release folder=release squeeze=() ;;
+  --dev) profile=dev folder=debug squeeze=(--fast) ;;
   *) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 built=$target/$folder
@@ -24,12 +24,13 @@ fi
 rm -rf "$built/man" "$built/completions"
 mkdir -p "$built/man" "$built/completions"
 "$built/mythic" manual "$built/man"
+gzip -9 --no-name "$built"/man/*.1
 "$built/mythic" completions bash >"$built/completions/mythic"
 "$built/mythic" completions zsh >"$built/completions/_mythic"
 "$built/mythic" completions fish >"$built/completions/mythic.fish"
 
 for package in mythic-cli mythic-geyser-plugin; do
-  cargo deb --no-build --locked --profile "$profile" -p "$package" -o "$dist/"
+  cargo deb "${squeeze[@]}" --no-build --locked --profile "$profile" -p "$package" -o "$dist/"
 done
 
 # What is compiled into each, without the paths of this machine. The tool writes beside every manifest of the workspace.

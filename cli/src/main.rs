@@ -96,7 +96,7 @@ enum Command {
     Verify(verify::Verify),
     /// Run the gateway, or change its master key
     Gateway(gateways::GatewayProcess),
-    /// Run the indexer, rebuild its tables from the archive, see its alarms
+    /// Run the indexer, rebuild its tables from the archive, heal its gaps, see its alarms
     Indexer(check::Indexer),
     Export(export::Export),
     /// Run the settler: claims, expiries, verdicts, payments, sweeps, closes

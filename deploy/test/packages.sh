@@ -21,7 +21,7 @@ fi
 
 # Below a mode for all: databases and services enter as users of their own.
 root=$(mktemp -d /var/tmp/mythic-packages-XXXXXX)
-trap 'rm -rf "$root"' EXIT
+trap 'rm -rf --one-file-system "$root"' EXIT
 chmod 755 "$root"
 tar -xf "$clean" -C "$root"
 mkdir -p "$root/root/packages" "$root/var/lib/mythic/models"
@@ -34,11 +34,10 @@ echo "Installing $(cd "$dist" && echo *.deb)"
 started=$SECONDS
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
-for place in proc sys dev; do mount --rbind "/$place" "$root/$place" && mount --make-rslave "$root/$place"; done
 installed=0
-chroot "$root" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq /root/packages/*.deb' \
-  >"$root/root/apt.log" 2>&1 || installed=$?
-for place in proc sys dev; do umount -l "$root/$place"; done
+# In a container too: nothing of this machine is mounted into a folder that is removed later.
+systemd-nspawn --quiet --register=no --keep-unit --directory="$root" --setenv=DEBIAN_FRONTEND=noninteractive \
+  sh -c 'apt-get update -qq && apt-get install -y -qq /root/packages/*.deb' </dev/null >"$root/root/apt.log" 2>&1 || installed=$?
 rm "$root/usr/sbin/policy-rc.d"
 [ "$installed" = 0 ] || { tail -20 "$root/root/apt.log"; exit 1; }
 echo "Installed in $((SECONDS - started)) s"

@@ -36,7 +36,7 @@ for unit in $services; do
 done
 [ "$(stat -c '%a %U' /etc/mythic/keys)" = '700 root' ] || wrong "keys are open"
 for unit in $services; do id "$unit" >/dev/null; done
-man -w mythic >/dev/null 2>&1 || [ -s /usr/share/man/man1/mythic.1.gz ] || wrong "no manual page"
+[ -s /usr/share/man/man1/mythic-node.1.gz ] || wrong "no manual page"
 [ -s /usr/share/bash-completion/completions/mythic ]
 says "installed: $(dpkg-query -W -f '${Package} ${Version}, ${Installed-Size} KiB; ' mythic mythic-geyser-plugin)"
 for unit in $services; do
@@ -90,14 +90,14 @@ for unit in $services; do
   before=$SECONDS
   timeout 180 systemctl enable --quiet --now "$unit" || wrong "$unit does not become ready"
   active "$unit" || wrong "$unit is not active"
-  says "$unit is ready after $((SECONDS - before)) s, as $(ps -o user:16= -p "$(systemctl show -P MainPID "$unit")"), watched: $(systemctl show -P WatchdogUSec "$unit")"
+  says "$unit is ready after $((SECONDS - before)) s, as $(stat -c %U "/proc/$(systemctl show -P MainPID "$unit")"), watched: $(systemctl show -P WatchdogUSec "$unit")"
 done
 until_ok 90 "no validator announces itself" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
 until_ok 60 "the gateway is not ready" curl -sf http://127.0.0.1:4002/readyz
 
 # ---- An answer, bought with an API key, seen in the index until it is settled.
 export MYTHIC_GATEWAY_URL=http://127.0.0.1:4002 MYTHIC_RPC_URL=http://127.0.0.1:8899 MYTHIC_WS_URL=ws://127.0.0.1:8900
-api_key=$(mythic --keypair "$dev/keys/dev.json" key create --name packages --limit 1 --json | json key)
+api_key=$(mythic --keypair "$dev/keys/dev.json" key create --name packages --limit 1 --json 2>/dev/null | json key)
 chat() {
   curl -sS --max-time 120 -H "authorization: Bearer $api_key" -H 'content-type: application/json' http://127.0.0.1:4002/v1/chat/completions \
     -d "{\"model\":\"$model_name\",\"max_tokens\":12,\"temperature\":0,\"messages\":[{\"role\":\"user\",\"content\":\"$1\"}]}"
@@ -170,6 +170,19 @@ until_ok 90 "no validator after the return" sh -c "curl -sf http://127.0.0.1:400
 answer=$(chat "And the grass?")
 json choices.0.message.content <<<"$answer" >/dev/null || wrong "no answer after the return: $answer"
 says "lost and restored: keys, credit, jobs, fees, vaults $had; the old API key buys an answer"
+
+# ---- Another master key; API keys stay as they are.
+rotate() { MYTHIC_GATEWAY__MASTER_KEY_FILE=/etc/mythic/keys/gateway/master.key mythic gateway rotate-master-key /root/new.key --config /etc/mythic/gateway.toml; }
+(umask 077; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >/root/new.key)
+if rotate >/root/rotate.log 2>&1; then wrong "the master key changed under a gateway that runs"; fi
+systemctl stop mythic-gateway
+rotate >/root/rotate.log 2>&1 || wrong "the master key can't be changed: $(cat /root/rotate.log)"
+mv /root/new.key /etc/mythic/keys/gateway/master.key
+systemctl start mythic-gateway
+until_ok 90 "no validator after the change of the master key" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
+answer=$(chat "And the sea?")
+json choices.0.message.content <<<"$answer" >/dev/null || wrong "no answer under the new master key: $answer"
+says "the master key was changed: $(cat /root/rotate.log)"
 
 # ---- Removed: keys and journals stay.
 systemctl stop mythic-verify mythic-node mythic-gateway mythic-settler mythic-indexer

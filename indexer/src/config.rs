@@ -226,3 +226,41 @@ impl IndexerConfig {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_without_a_url_or_with_another_scheme_is_refused_with_what_is_allowed() {
+        let rpc = IndexerConfig {
+            source: SourceKind::Rpc,
+            ..IndexerConfig::default()
+        };
+        let refused = |config: &IndexerConfig| config.validate().unwrap_err();
+        assert!(refused(&rpc).contains("needs rpc_url"));
+        let url = |url: &str| IndexerConfig {
+            rpc_url: Some(url.into()),
+            ..rpc.clone()
+        };
+        assert_eq!(url("https://rpc.example/key").validate(), Ok(()));
+        assert_eq!(
+            url("https://rpc.example/key").heal_url(),
+            Some("https://rpc.example/key")
+        );
+        assert_eq!(url("https://rpc.example/key").spools(), []);
+        for wrong in ["ftp://rpc.example", "rpc.example", "file:///etc/passwd"] {
+            assert!(refused(&url(wrong)).contains("rpc_url: "), "{wrong}");
+        }
+        let spooled = IndexerConfig {
+            rpc_url: Some("http://127.0.0.1:8899".into()),
+            ..IndexerConfig::default()
+        };
+        assert_eq!((spooled.validate(), spooled.heal_url()), (Ok(()), None));
+        let fast = IndexerConfig {
+            rpc_poll_ms: 1,
+            ..url("http://127.0.0.1:8899")
+        };
+        assert!(refused(&fast).contains("rpc_poll_ms = 1"));
+    }
+}

@@ -43,9 +43,9 @@ pub async fn heal(
     config.validate().map_err(IndexerError::Config)?;
     let url = rpc_url.or_else(|| config.heal_url().map(str::to_owned));
     let url = url.ok_or_else(|| {
-        IndexerError::Config("no RPC to heal from: pass --rpc-url, or set heal_rpc_url".into())
+        IndexerError::Config("no RPC to heal from: pass --from, or set heal_rpc_url".into())
     })?;
-    crate::rpc::check_url(&url).map_err(|e| IndexerError::Config(format!("--rpc-url: {e}")))?;
+    crate::rpc::check_url(&url).map_err(|e| IndexerError::Config(format!("--from: {e}")))?;
     migrate(&config.database_url).await?;
     let mut session = Session::open(&config.database_url, "mythic heal").await?;
     let found = unhealed(&mut session).await?;

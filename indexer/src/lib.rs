@@ -47,5 +47,6 @@ pub use heal::{HealReport, heal};
 pub use migrate::migrate;
 pub use mythic_projection::{self as projection, entity, feed};
 pub use rebuild::{RebuildReport, Swap, rebuild, rebuild_from};
+pub use rpc::{HealProgress, Unhealed};
 pub use service::run;
 pub use tables::{TableHash, differences, hash_tables};

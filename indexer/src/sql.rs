@@ -59,12 +59,12 @@ pub fn forget(schema: &str, entity: Entity) -> String {
     )
 }
 
-/// Takes the rows of the banks `$2` out of the overlay of chain `$1`. The banks still have their hot rows.
+/// Takes the rows of the banks `$2` out of the overlays of the chains `$1`. The banks still have their hot rows.
 pub fn uncover(schema: &str, entity: Entity) -> String {
     let on_keys = entity.keys().iter().map(|key| format!("o.{key} = h.{key}"));
     format!(
         "DELETE FROM {schema}.{table}_overlay o USING {schema}.{table}_hot h
-         WHERE h.bank = ANY($2) AND o.chain = $1 AND o.bank = h.bank AND {}",
+         WHERE h.bank = ANY($2) AND o.chain = ANY($1) AND o.bank = h.bank AND {}",
         on_keys.collect::<Vec<_>>().join(" AND "),
         table = entity.table(),
     )

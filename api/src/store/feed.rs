@@ -27,9 +27,8 @@ pub struct FeedEvent {
     /// The account; `None` where the row speaks for a whole bank.
     pub entity: Option<String>,
     pub slot: i64,
-    /// What archived the update, or the bank that the row speaks for.
-    pub bank: i64,
-    pub blockhash: String,
+    /// The block's hash; none of what a base told.
+    pub block: Option<[u8; 32]>,
     pub commitment: String,
     pub payload: Value,
     pub at: String,
@@ -92,7 +91,7 @@ impl FeedEvent {
                 (Some(base58(&account.pubkey)), payload)
             }
         };
-        let blockhash: Option<[u8; 32]> = row
+        let block: Option<[u8; 32]> = row
             .get::<_, Option<&[u8]>>("blockhash")
             .map(|hash| hash.try_into().map_err(|_| broken(seq, "blockhash")))
             .transpose()?;
@@ -106,8 +105,7 @@ impl FeedEvent {
             op,
             entity,
             slot,
-            bank: row.get("bank"),
-            blockhash: blockhash.as_ref().map(base58).unwrap_or_default(),
+            block,
             payload,
             at: row.get("at"),
             members: OnceCell::new(),
@@ -122,7 +120,7 @@ impl FeedEvent {
             op: self.op.clone(),
             entity: entity.map(str::to_owned).or_else(|| self.entity.clone()),
             slot: self.slot,
-            blockhash: self.blockhash.clone(),
+            blockhash: self.block.as_ref().map(base58).unwrap_or_default(),
             commitment: self.commitment.clone(),
             payload: self.payload.clone(),
             at: self.at.clone(),
@@ -135,24 +133,33 @@ const MEMBERS: i64 = 5_000;
 
 /// Columns of an event and of the archived update that it is of; one whose update is not archived any more is left out, which
 /// subscribers are told as a gap.
-const EVENTS: &str = r#"SELECT e.seq, e.topic, e.op, e.slot, e.bank, e.first_seq, e.last_seq, e.count, v.blockhash, a.ordinal,
+const EVENTS: &str = r#"SELECT e.seq, e.topic, e.op, e.slot, e.first_seq, e.last_seq, e.count, e.blockhash, a.ordinal,
        a.pubkey, a.owner, a.lamports, a.signature, a.data, a.write_version, a.account_slot,
        to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at
-  FROM feed.entry e
-  JOIN archive.event v ON v.id = e.bank
-  LEFT JOIN archive.account a ON a.slot = v.slot AND a.bank = e.bank AND a.ordinal = e.ordinal
+  FROM feed.entry e LEFT JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal
  WHERE (e.ordinal IS NULL OR a.ordinal IS NOT NULL)"#;
 
-/// Every entity that a row of a whole bank speaks for, with what changed.
+/// What filters look at in a payload.
+const SOUGHT: [&str; 7] = [
+    "job",
+    "validator",
+    "submitter",
+    "challenger",
+    "jurors",
+    "owner",
+    "model",
+];
+
+/// Every entity that a row of a whole bank speaks for, with what filters look at in its payload.
 pub async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, Value)>> {
     let bound = |name: &str| event.payload.get(name).and_then(Value::as_i64);
     let (Some(first), Some(last)) = (bound("first_seq"), bound("last_seq")) else {
         return Ok(Vec::new());
     };
-    // What completed a bank later archived its updates under a number of its own, so the blockhash says which are the bank's.
+    let hash = event.block.as_ref().map(|hash| &hash[..]);
     let sql = format!(
-        "{EVENTS} AND e.seq BETWEEN $1 AND $2 AND e.op = 'add' AND e.topic = $3 AND e.slot = $4
-            AND v.blockhash = (SELECT b.blockhash FROM archive.event b WHERE b.id = $5) ORDER BY e.seq LIMIT $6"
+        "{EVENTS} AND e.seq BETWEEN $1 AND $2 AND e.op = 'add' AND e.topic = $3 AND e.slot = $4 AND e.blockhash = $5
+          ORDER BY e.seq LIMIT $6"
     );
     let mut members = Vec::new();
     let mut next = first;
@@ -162,21 +169,18 @@ pub async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, V
         let rows = client
             .query(
                 &statement,
-                &[
-                    &next,
-                    &last,
-                    &event.topic,
-                    &event.slot,
-                    &event.bank,
-                    &MEMBERS,
-                ],
+                &[&next, &last, &event.topic, &event.slot, &hash, &MEMBERS],
             )
             .await?;
         let full = rows.len() as i64 == MEMBERS;
         next = rows.last().map_or(last, |row| row.get::<_, i64>(0)) + 1;
         for row in &rows {
             let told = FeedEvent::of(row)?;
-            members.extend(told.entity.map(|entity| (entity, told.payload)));
+            let mut payload = told.payload;
+            if let Some(fields) = payload.as_object_mut() {
+                fields.retain(|name, _| SOUGHT.contains(&name.as_str()));
+            }
+            members.extend(told.entity.map(|entity| (entity, payload)));
         }
         if !full {
             return Ok(members);

@@ -40,8 +40,8 @@ fn job(owner: &str) -> Vec<u8> {
     bytemuck::bytes_of(&job).to_vec()
 }
 
-/// Archives an empty block of a slot; returns its number.
-async fn block(client: &impl tokio_postgres::GenericClient, slot: i64) -> i64 {
+/// A place for a block in the archive; returns its number.
+async fn block(client: &impl tokio_postgres::GenericClient) -> i64 {
     client
         .batch_execute(
             "CREATE TABLE IF NOT EXISTS archive.account_0 PARTITION OF archive.account FOR VALUES FROM (0) TO (432000)",
@@ -50,9 +50,8 @@ async fn block(client: &impl tokio_postgres::GenericClient, slot: i64) -> i64 {
         .unwrap();
     client
         .query_one(
-            "INSERT INTO archive.event (id, kind, run, slot, blockhash)
-             SELECT COALESCE(max(id), 0) + 1, 3, '', $1, decode(lpad($1::text, 64, '0'), 'hex') FROM archive.event RETURNING id",
-            &[&slot],
+            "SELECT COALESCE(max(bank), 0) + 1 FROM archive.account",
+            &[],
         )
         .await
         .unwrap()
@@ -62,7 +61,7 @@ async fn block(client: &impl tokio_postgres::GenericClient, slot: i64) -> i64 {
 /// Writes events as the indexer does: archived updates, numbers from the counter, one notification. Returns the last number.
 async fn publish(client: &mut tokio_postgres::Client, events: &[Event<'_>]) -> i64 {
     let transaction = client.transaction().await.unwrap();
-    let bank = block(&transaction, 7).await;
+    let bank = block(&transaction).await;
     let first: i64 = transaction
         .query_one(
             "UPDATE feed.counter SET next = next + $1 RETURNING next - $1",
@@ -93,12 +92,14 @@ async fn publish(client: &mut tokio_postgres::Client, events: &[Event<'_>]) -> i
         }
         transaction
             .execute(
-                "INSERT INTO feed.entry (seq, topic, op, slot, bank, ordinal, first_seq, last_seq, count) VALUES ($1, $2, $3, 7, $4, $5, $6, $7, $8)",
+                "INSERT INTO feed.entry (seq, topic, op, slot, blockhash, bank, archive_slot, ordinal, first_seq, last_seq, count)
+                 VALUES ($1, $2, $3, 7, decode(lpad('7', 64, '0'), 'hex'), $4, $5, $6, $7, $8, $9)",
                 &[
                     &seq,
                     topic,
                     op,
                     &bank,
+                    &account.map(|_| 7i64),
                     &account.map(|_| ordinal),
                     &span.map(|span| span.0),
                     &span.map(|span| span.1),
@@ -227,7 +228,7 @@ fn a_bank_row_is_told_of_every_member_however_many_there_are() {
     within(|world| async move {
         let mut database = world.database().await;
         let before = publish(&mut database, &[("jobs", "add", Some(("B0", "YOU")))]).await;
-        let bank = block(&database, 8).await;
+        let bank = block(&database).await;
         let (ours, others) = (job("LAST"), job("YOU"));
         database
             .execute(
@@ -235,16 +236,16 @@ fn a_bank_row_is_told_of_every_member_however_many_there_are() {
                     INSERT INTO archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, data)
                     SELECT 8, $1, n, 0, 8, decode(lpad(to_hex(n), 64, '0'), 'hex'), $2, '\\x0100000000000000',
                            CASE n WHEN 20999 THEN $3 ELSE $4 END FROM generate_series(1, 21000) n RETURNING ordinal)
-                 INSERT INTO feed.entry (seq, topic, op, slot, bank, ordinal)
-                 SELECT $5 + ordinal, 'jobs', 'add', 8, $1, ordinal FROM made",
+                 INSERT INTO feed.entry (seq, topic, op, slot, blockhash, bank, archive_slot, ordinal)
+                 SELECT $5 + ordinal, 'jobs', 'add', 8, decode(lpad('8', 64, '0'), 'hex'), $1, 8, ordinal FROM made",
                 &[&bank, &&AI_PRECOMPILES_ID[..], &ours, &others, &before],
             )
             .await
             .unwrap();
         database
             .execute(
-                "INSERT INTO feed.entry (seq, topic, op, slot, bank, first_seq, last_seq, count)
-                 VALUES ($1 + 21001, 'jobs', 'confirm', 8, $2, $1 + 1, $1 + 21000, 21000)",
+                "INSERT INTO feed.entry (seq, topic, op, slot, blockhash, bank, first_seq, last_seq, count)
+                 VALUES ($1 + 21001, 'jobs', 'confirm', 8, decode(lpad('8', 64, '0'), 'hex'), $2, $1 + 1, $1 + 21000, 21000)",
                 &[&before, &bank],
             )
             .await

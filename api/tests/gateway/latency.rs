@@ -92,7 +92,7 @@ impl Spool {
             let entity = (slot * rows + row) % 30_000;
             pubkey[..8].copy_from_slice(&entity.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
             let data = job(slot);
-            digest.push(&pubkey, &AI_PRECOMPILES_ID, 1, &data);
+            digest.push(pubkey, &AI_PRECOMPILES_ID, 1, &data);
             self.push(Event::Account(AccountUpdate {
                 slot,
                 generation: 1,

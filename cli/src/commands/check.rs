@@ -1,6 +1,6 @@
 //! `mythic config` and `mythic indexer`: processes whose configuration is read by the common loader.
 
-use super::{alarms, archive};
+use super::{alarms, archive, heal};
 use crate::{
     config::{self, ProcessConfig},
     context::Connection,
@@ -153,6 +153,7 @@ enum IndexerCommand {
     Alarms(alarms::Alarms),
     /// List the files that older spans of the archive lie in, or verify them. Exit code 6 if one can't be used
     Archive(archive::Archive),
+    Heal(heal::Heal),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -224,6 +225,7 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
         }
         Some(IndexerCommand::Alarms(command)) => alarms::run(command, connection).await,
         Some(IndexerCommand::Archive(command)) => archive::run(command, connection).await,
+        Some(IndexerCommand::Heal(command)) => heal::run(command, connection).await,
         Some(IndexerCommand::Rebuild { config, swap, json }) => {
             let config: IndexerConfig = config::load(config.as_deref())?;
             rebuild(&config, swap, json).await

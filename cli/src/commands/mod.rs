@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod export;
 pub mod gateway;
 pub mod grant;
+mod heal;
 pub mod init;
 pub mod jobs;
 pub mod key;

@@ -99,8 +99,8 @@ impl Op {
 /// Where an event finds its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
-    /// An archived update: the event that archived it, and its place there.
-    Update { bank: i64, ordinal: i32 },
+    /// An archived update: the event that archived it and its slot there, and its place in it.
+    Update { bank: i64, slot: i64, ordinal: i32 },
     /// The adds of a bank.
     Span { bank: i64, span: Span },
 }
@@ -112,5 +112,7 @@ pub struct FeedRow {
     pub topic: Topic,
     pub op: Op,
     pub slot: i64,
+    /// None of what a base told.
+    pub blockhash: Option<[u8; 32]>,
     pub of: Of,
 }

@@ -15,6 +15,8 @@ use crate::tree::BankId;
 
 /// Most bytes of transactions that are held. A bank beyond has some of its calls at most.
 const MAX_BYTES: usize = 64 << 20;
+/// Most banks that wait, where no root ever comes.
+const MAX_BANKS: usize = 4_096;
 
 #[derive(Debug)]
 struct Held {
@@ -63,9 +65,15 @@ impl HeldCalls {
         self.bytes += held.body.len() - before;
     }
 
-    /// A bank of a run that streams transactions is sealed.
-    pub fn sealed(&mut self, at: Position, key: (u64, u32), id: BankId) {
+    /// A bank whose transactions are streamed is sealed. What is to be said of the oldest if too many wait.
+    pub fn sealed(&mut self, at: Position, key: (u64, u32), id: BankId) -> Option<Input> {
         self.at(at, key).id = Some(id);
+        if self.banks.len() <= MAX_BANKS {
+            return None;
+        }
+        let oldest = *self.banks.first_key_value()?.0;
+        let held = self.take(oldest)?;
+        input(at.run, oldest.1, held, false)
     }
 
     /// All transactions of a bank were told.
@@ -225,7 +233,7 @@ mod tests {
         let mut calls = HeldCalls::default();
         calls.sealed(at(1), (5, 1), id(5));
         assert_eq!(said(calls.told(RUN, &seal(5, 0))), None);
-        calls.sealed(at(2), (6, 1), id(6));
+        assert_eq!(calls.sealed(at(2), (6, 1), id(6)), None);
         assert_eq!(calls.first().next().unwrap().seq, 2);
         let given_up: Vec<_> = calls.give_up_through(RUN, 6).into_iter().collect();
         assert_eq!(given_up.len(), 1);
@@ -252,5 +260,16 @@ mod tests {
         calls.sealed(at(2), (5, 1), id(5));
         assert_eq!(calls.bytes, MAX_BYTES);
         assert_eq!(said(calls.told(RUN, &seal(5, 1))), Some((false, 0)));
+        // Where no root comes, the oldest is not waited for.
+        let mut calls = HeldCalls::default();
+        for slot in 0..MAX_BANKS as u64 {
+            assert_eq!(calls.sealed(at(1 + slot), (slot, 1), id(slot)), None);
+        }
+        let late = MAX_BANKS as u64;
+        let oldest = calls.sealed(at(9_999), (late, 1), id(late));
+        assert!(
+            matches!(oldest, Some(Input::Calls { id, whole: false, .. }) if id.slot == 0),
+            "{oldest:?}"
+        );
     }
 }

@@ -344,7 +344,7 @@ impl Holder {
             None => (seal.offered == 0).then(Vec::new),
         };
         if seal.transactions {
-            self.calls.sealed(at, (seal.slot, seal.generation), id);
+            out.extend(self.calls.sealed(at, (seal.slot, seal.generation), id));
         }
         out.push(Input::Bank(SealedBank {
             run,

@@ -113,13 +113,14 @@ impl Plan {
         if !changes.prints.is_empty() {
             self.state.prints.insert(number, Arc::new(changes.prints));
         }
-        let spans = self.announce(by, bank.id.slot, changes.adds);
+        let spans = self.announce(by, bank.id, changes.adds);
         self.note_spans(number, bank.id, &spans);
         Content { entities, spans }
     }
 
     /// Feed rows of what a bank changed, whose accounts event `by` archived.
-    fn announce(&mut self, by: i64, slot: u64, adds: Vec<Add>) -> Vec<Span> {
+    fn announce(&mut self, by: i64, id: BankId, adds: Vec<Add>) -> Vec<Span> {
+        let slot = slot_i64(id.slot);
         let mut spans: BTreeMap<_, Span> = BTreeMap::new();
         for add in adds {
             let seq = self.number_feed();
@@ -135,9 +136,11 @@ impl Plan {
                 seq,
                 topic: add.topic,
                 op: Op::Add,
-                slot: slot_i64(slot),
+                slot,
+                blockhash: Some(id.hash),
                 of: Of::Update {
                     bank: by,
+                    slot,
                     ordinal: add.ordinal,
                 },
             });

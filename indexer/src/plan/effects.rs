@@ -134,6 +134,7 @@ impl Plan {
                 topic: span.topic,
                 op,
                 slot: slot_i64(info.id.slot),
+                blockhash: Some(info.id.hash),
                 of: Of::Span { bank: number, span },
             });
         }

@@ -37,3 +37,12 @@ impl Known {
         all.map(|(key, write)| (key, write.print)).collect()
     }
 }
+
+impl IntoIterator for Known {
+    type Item = (Key, RootedPrint);
+    type IntoIter = std::collections::hash_map::IntoIter<Key, RootedPrint>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}

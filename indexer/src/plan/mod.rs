@@ -291,6 +291,13 @@ pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals, known: 
     plan
 }
 
+impl Plan {
+    /// The rooted writes that the plan was given, and those that it roots.
+    pub fn take_known(&mut self) -> Known {
+        std::mem::take(&mut self.known)
+    }
+}
+
 fn slot_i64(slot: u64) -> i64 {
     i64::try_from(slot).unwrap_or(i64::MAX)
 }

@@ -472,3 +472,133 @@ fn quoted(text: &str) -> String {
         .take(QUOTED)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What `getSlot` comes to at a server that answers each question with `answer`, after its headers and a half of it at once.
+    async fn asked(answer: String) -> Result<u64, RpcError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!(
+            "http://user:password@{}/secret?key=secret",
+            listener.local_addr().unwrap()
+        );
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let _ = stream.read(&mut head).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let answer = Rpc::new(&url, 1 << 20)
+            .unwrap()
+            .slot(Level::Confirmed)
+            .await;
+        if let Err(error) = &answer {
+            let text = error.to_string();
+            assert!(
+                !text.contains("secret") && !text.contains("password"),
+                "{text}"
+            );
+            assert!(!text.chars().any(char::is_control), "{text}");
+        }
+        answer
+    }
+
+    fn http(status: &str, headers: &str, body: &str) -> String {
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
+            body.len()
+        )
+    }
+
+    #[tokio::test]
+    async fn every_answer_that_is_none_says_what_to_do() {
+        let error = |code: i64| {
+            let body = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"a\u0000b\u001b[2J"}}}}"#
+            );
+            http("200 OK", "", &body)
+        };
+        for (answer, name, words) in [
+            (
+                http("429 Too Many Requests", "retry-after: 7\r\n", ""),
+                "busy",
+                "rpc_poll_ms",
+            ),
+            (error(-32429), "busy", "rpc_poll_ms"),
+            (
+                http("403 Forbidden", "", "<html>"),
+                "refused",
+                "key in the URL",
+            ),
+            (
+                http(
+                    "301 Moved Permanently",
+                    "location: http://127.0.0.1:1/\r\n",
+                    "",
+                ),
+                "refused",
+                "the URL that it points to",
+            ),
+            (error(-32601), "refused", "serves this method"),
+            (error(-32011), "refused", "--enable-rpc-transaction-history"),
+            (error(-32016), "behind", "behind"),
+            (
+                http("200 OK", "", r#"{"jsonrpc":"2.0","id":1,"result":"7"}"#),
+                "claim",
+                "can't be true",
+            ),
+            (
+                http("200 OK", "", r#"{"jsonrpc":"2.0","id":1,"result":null}"#),
+                "claim",
+                "nothing",
+            ),
+            (http("200 OK", "", "{"), "claim", "can't be true"),
+            (
+                http("200 OK", "", &" ".repeat((1 << 20) + 1)),
+                "too_long",
+                "rpc_max_answer_bytes = 1048576",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".into(),
+                "unreachable",
+                "is it running",
+            ),
+            ("nonsense".into(), "unreachable", "is it running"),
+        ] {
+            let error = asked(answer.clone()).await.unwrap_err();
+            assert_eq!(error.name(), name, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        let busy = asked(http("429 Too Many Requests", "retry-after: 7\r\n", ""))
+            .await
+            .unwrap_err();
+        assert_eq!(busy.pause(), Some(Duration::from_secs(7)));
+        let long = asked(http(
+            "503 Service Unavailable",
+            "retry-after: 99999\r\n",
+            "",
+        ))
+        .await
+        .unwrap_err();
+        assert_eq!(long.pause(), Some(MAX_PAUSE));
+        assert_eq!(
+            asked(http("200 OK", "", r#"{"jsonrpc":"2.0","id":1,"result":7}"#))
+                .await
+                .unwrap(),
+            7
+        );
+        // Some say errors of JSON-RPC with a status of HTTP.
+        let both = http(
+            "500 Internal Server Error",
+            "",
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"behind"}}"#,
+        );
+        assert_eq!(asked(both).await.unwrap_err().name(), "behind");
+    }
+}

@@ -128,7 +128,7 @@ impl Healer {
             (Some(url), _) => Rpc::new(&url, self.max_answer).map_err(Failure::Why),
             (None, Some(rpc)) => Ok(rpc.clone()),
             (None, None) => Err(Failure::Why(
-                "no RPC to heal from: set heal_rpc_url, or name one with --rpc-url".into(),
+                "no RPC to heal from: set heal_rpc_url, or name one with --from".into(),
             )),
         };
         let healed = match rpc {

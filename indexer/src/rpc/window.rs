@@ -117,9 +117,6 @@ impl Window {
     pub fn take(&mut self, block: Block) -> Fit {
         let newest = self.newest();
         if block.parent != newest {
-            if block.parent.slot > newest.slot {
-                return Fit::Needs(block.parent);
-            }
             let in_pending = self.pending.iter().position(|p| p.id == block.parent);
             let in_sealed = self.sealed.iter().rposition(|id| *id == block.parent);
             match (in_pending, in_sealed) {
@@ -128,7 +125,13 @@ impl Window {
                     self.pending.clear();
                     self.sealed.truncate(place + 1);
                 }
-                (None, None) => return Fit::Stray,
+                (None, None) => {
+                    let oldest = self.sealed.front().map_or(0, |id| id.slot);
+                    return match block.parent.slot > oldest {
+                        true => Fit::Needs(block.parent),
+                        false => Fit::Stray,
+                    };
+                }
             }
             self.reads.clear();
             // What was closed there may live on here.
@@ -311,3 +314,6 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

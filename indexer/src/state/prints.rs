@@ -10,9 +10,8 @@ use tokio_postgres::Row;
 use crate::db::Session;
 use crate::entity::Entity;
 use crate::error::IndexerError;
-use crate::holder::Input;
 use crate::plan::{Known, RootedPrint};
-use crate::projection::{Print, Prints, entity_of};
+use crate::projection::{Account, Print, Prints, entity_of};
 
 /// Tables with the writes of accounts.
 fn tables() -> impl Iterator<Item = Entity> {
@@ -91,19 +90,15 @@ pub async fn of_banks(
         .collect())
 }
 
-/// The newest rooted writes of the accounts that the inputs change. Of an account that is written, only the table of its kind and
+/// The newest rooted writes of accounts that are written. Of an account that is written, only the table of its kind and
 /// the closings are asked: a row of another kind is older than a closing.
 pub async fn rooted(
     session: &mut Session,
     schema: &str,
-    inputs: &[(i64, Input)],
+    accounts: &[&Account],
 ) -> Result<Known, IndexerError> {
     let mut keys: BTreeMap<Entity, HashSet<&[u8]>> = BTreeMap::new();
-    let accounts = inputs.iter().filter_map(|(_, input)| match input {
-        Input::Bank(bank) => Some(&bank.accounts),
-        _ => None,
-    });
-    for account in accounts.flatten() {
+    for account in accounts {
         let exists = account.lamports > 0 && account.owner == AI_PRECOMPILES_ID;
         let kind = entity_of(&account.data);
         for entity in tables() {

@@ -124,8 +124,8 @@ async fn drain_with(
 /// What the feed tells of each account that changed, where `of` holds, by number.
 async fn told(db: &postgres::Database, of: &str) -> Vec<serde_json::Value> {
     let sql = format!(
-        "SELECT a.*, e.topic, e.slot AS told_slot FROM feed.entry e JOIN archive.event v ON v.id = e.bank
-           JOIN archive.account a ON a.slot = v.slot AND a.bank = e.bank AND a.ordinal = e.ordinal WHERE {of} ORDER BY e.seq"
+        "SELECT a.*, e.topic, e.slot AS told_slot FROM feed.entry e
+           JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal WHERE {of} ORDER BY e.seq"
     );
     let rows = db.client.query(&sql, &[]).await.unwrap();
     rows.iter()

@@ -85,8 +85,8 @@ async fn feed_retention_goes_on_until_nothing_is_old() {
     let db = Database::new("lease_trim").await;
     db.client
         .batch_execute(
-            "INSERT INTO feed.entry (seq, topic, op, slot, bank, ordinal, at)
-             SELECT n, 'jobs', 'add', 1, 1, n, now() - interval '30 days' FROM generate_series(1, 25000) n;
+            "INSERT INTO feed.entry (seq, topic, op, slot, bank, archive_slot, ordinal, at)
+             SELECT n, 'jobs', 'add', 1, 1, 1, n, now() - interval '30 days' FROM generate_series(1, 25000) n;
              UPDATE feed.counter SET next = 25001",
         )
         .await
@@ -115,6 +115,43 @@ async fn feed_retention_goes_on_until_nothing_is_old() {
     assert_eq!(db.texts("SELECT count(*) FROM feed.entry").await, ["(0)"]);
     stop.cancel();
     task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_feed_says_from_which_slot_on_it_needs_the_archive() {
+    let db = Database::new("feed_needs").await;
+    assert_eq!(db.texts("SELECT feed.oldest_slot()").await, ["()"]);
+    let spool = tempfile::tempdir().unwrap();
+    let accepted = |slot| Life {
+        requested: 1,
+        accepted: slot,
+        ..Life::default()
+    };
+    let base = [write(1, validator(1, 5, "x"))];
+    let mut chain = Chain::start(spool.path(), 1, 2, &base);
+    chain.bank(3, 0, (2, 0), &[write(3, job(1, accepted(3)))]);
+    chain.root(3, 0);
+    chain.bank(4, 0, (3, 0), &[write(3, job(2, accepted(4)))]);
+    chain.sync();
+    super::drain(&db.url, spool.path(), 1, None).await.unwrap();
+    let dangling = "SELECT count(*) FROM feed.entry e WHERE ordinal IS NOT NULL AND NOT EXISTS (
+        SELECT FROM archive.account a WHERE (a.slot, a.bank, a.ordinal) = (e.archive_slot, e.bank, e.ordinal))";
+    assert_eq!(db.texts(dangling).await, ["(0)"]);
+    let told = db
+        .texts(
+            "SELECT op, slot, archive_slot FROM feed.entry WHERE ordinal IS NOT NULL ORDER BY seq",
+        )
+        .await;
+    assert_eq!(told, ["(add,3,3)", "(finalize,2,2)", "(add,4,4)"]);
+    for (gone, oldest) in [
+        ("archive_slot = 2", "(3)"),
+        ("slot = 3", "(4)"),
+        ("true", "()"),
+    ] {
+        let sql = format!("DELETE FROM feed.entry WHERE {gone}");
+        db.client.batch_execute(&sql).await.unwrap();
+        assert_eq!(db.texts("SELECT feed.oldest_slot()").await, [oldest]);
+    }
 }
 
 #[tokio::test]

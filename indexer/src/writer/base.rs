@@ -261,8 +261,10 @@ impl Writer {
                         topic: add.topic,
                         op: Op::Finalize,
                         slot: work.slot,
+                        blockhash: None,
                         of: Of::Update {
                             bank: work.number,
+                            slot: work.base_slot,
                             ordinal: *ordinal,
                         },
                     });

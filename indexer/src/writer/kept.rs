@@ -51,7 +51,7 @@ impl Writer {
         &mut self,
         keys: &HashSet<Key>,
     ) -> Result<Vec<Key>, IndexerError> {
-        let fresh: Vec<Key> = keys.difference(&self.known).copied().collect();
+        let fresh: Vec<Key> = keys.difference(&self.texts).copied().collect();
         if !fresh.is_empty() {
             let bytes: Vec<&[u8]> = fresh.iter().map(|key| &key[..]).collect();
             let texts: Vec<String> = fresh.iter().map(base58).collect();
@@ -66,10 +66,10 @@ impl Writer {
 
     /// Remembers keys whose texts are committed.
     pub(super) fn remember(&mut self, keys: Vec<Key>) {
-        if self.known.len() + keys.len() > REMEMBERED {
-            self.known = HashSet::new();
+        if self.texts.len() + keys.len() > REMEMBERED {
+            self.texts = HashSet::new();
         }
-        self.known.extend(keys);
+        self.texts.extend(keys);
     }
 
     /// Keeps what the banks that end now say, before their hot rows are forgotten.

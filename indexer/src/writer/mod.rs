@@ -3,6 +3,7 @@
 mod base;
 mod calls;
 mod kept;
+mod known;
 mod partitions;
 mod project;
 mod refused;
@@ -17,7 +18,7 @@ use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
 use crate::plan::{Plan, Reached, Refusals, State, plan};
-use crate::state::{self, prints};
+use crate::state;
 use mythic_interface::state::Key;
 
 /// An input and how far the log is read once it is applied.
@@ -59,7 +60,8 @@ pub struct Writer {
     /// Epochs whose partition of the archive is there.
     epochs: BTreeSet<i64>,
     /// Keys whose texts are in the database, as far as it is remembered.
-    known: HashSet<Key>,
+    texts: HashSet<Key>,
+    rooted: known::Rooted,
     /// Where the archive's files lie.
     pub files: Option<PathBuf>,
 }
@@ -100,7 +102,8 @@ impl Writer {
             state,
             refusals,
             epochs: BTreeSet::new(),
-            known: HashSet::new(),
+            texts: HashSet::new(),
+            rooted: Default::default(),
             files: None,
         };
         writer.interface().await?;
@@ -146,7 +149,7 @@ impl Writer {
     pub async fn replay(&mut self, inputs: &[(i64, Input)]) -> Result<(), IndexerError> {
         let mut rest = inputs;
         while !rest.is_empty() {
-            let known = prints::rooted(&mut self.session, &self.schema, rest).await?;
+            let known = self.known(rest).await?;
             let plan = plan(&self.state, rest, &self.refusals, known);
             let used = plan.used;
             self.commit(plan, BTreeMap::new()).await?;
@@ -160,7 +163,7 @@ impl Writer {
         inputs: &[(i64, Input)],
         steps: &[Step],
     ) -> Result<(usize, Committed), IndexerError> {
-        let known = prints::rooted(&mut self.session, &self.schema, inputs).await?;
+        let known = self.known(inputs).await?;
         let plan = plan(&self.state, inputs, &self.refusals, known);
         let used = plan.used;
         self.partitions(&plan.epochs).await?;
@@ -176,10 +179,15 @@ impl Writer {
         mut plan: Plan,
         reached: BTreeMap<String, Reached>,
     ) -> Result<Committed, IndexerError> {
+        let corrected = plan.base.is_some() || !plan.late.is_empty();
         let result = self.write(&mut plan, &reached).await;
         match result {
             Ok(fresh) => {
                 self.remember(fresh);
+                match corrected {
+                    true => self.rooted.forget(),
+                    false => self.rooted.learn(plan.take_known()),
+                }
                 let done = Committed {
                     updates: plan.updates,
                     banks: plan.banks,

@@ -27,13 +27,9 @@ impl Writer {
                 .execute(&sql::root(&schema, entity), &[&plan.rooted])
                 .await?;
         }
+        self.uncover(plan).await?;
         for (chain, change) in (1i16..).zip(&plan.chains) {
             for entity in in_set(change.entities) {
-                if !change.gone.is_empty() {
-                    self.session
-                        .execute(&sql::uncover(&schema, entity), &[&chain, &change.gone])
-                        .await?;
-                }
                 if change.switched {
                     let touched: Vec<i64> =
                         change.gone.iter().chain(&change.joined).copied().collect();
@@ -54,6 +50,30 @@ impl Writer {
             }
         }
         self.gaps(plan).await
+    }
+
+    /// Takes the rows of banks that left a chain out of its overlay; what is rooted leaves both at once.
+    async fn uncover(&mut self, plan: &Plan) -> Result<(), IndexerError> {
+        let [processed, confirmed] = &plan.chains;
+        let leave = match processed.gone == confirmed.gone {
+            true => vec![(
+                vec![1i16, 2],
+                &processed.gone,
+                processed.entities | confirmed.entities,
+            )],
+            false => vec![
+                (vec![1], &processed.gone, processed.entities),
+                (vec![2], &confirmed.gone, confirmed.entities),
+            ],
+        };
+        for (chains, gone, entities) in leave.iter().filter(|(_, gone, _)| !gone.is_empty()) {
+            for entity in in_set(*entities) {
+                self.session
+                    .execute(&sql::uncover(&self.schema, entity), &[chains, gone])
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// How banks stand now, and which of them are whole after all.

@@ -93,24 +93,30 @@ impl Writer {
     pub(super) async fn feed_rows(&mut self, feed: &[FeedRow]) -> Result<(), IndexerError> {
         let mut rows = CopyBuffer::default();
         for row in feed {
-            rows.row(9)
+            rows.row(11)
                 .i64(row.seq)
                 .bytes(row.topic.as_str().as_bytes())
                 .bytes(row.op.as_str().as_bytes())
-                .i64(row.slot);
+                .i64(row.slot)
+                .opt_bytes(row.blockhash.as_ref().map(|hash| &hash[..]));
             match row.of {
-                Of::Update { bank, ordinal } => rows.i64(bank).i32(ordinal).null().null().null(),
-                Of::Span { bank, span } => rows
-                    .i64(bank)
-                    .null()
-                    .i64(span.first_seq)
-                    .i64(span.last_seq)
-                    .i32(span.count),
+                Of::Update {
+                    bank,
+                    slot,
+                    ordinal,
+                } => {
+                    let rows = rows.i64(bank).i64(slot).i32(ordinal);
+                    rows.null().null().null()
+                }
+                Of::Span { bank, span } => {
+                    let rows = rows.i64(bank).null().null();
+                    rows.i64(span.first_seq).i64(span.last_seq).i32(span.count)
+                }
             };
         }
         self.session
             .copy(
-                "feed.entry (seq, topic, op, slot, bank, ordinal, first_seq, last_seq, count)",
+                "feed.entry (seq, topic, op, slot, blockhash, bank, archive_slot, ordinal, first_seq, last_seq, count)",
                 rows,
             )
             .await?;

@@ -393,6 +393,7 @@ impl Producer {
             digest: digest.to_vec().into(),
             filter_hash: self.filter.to_vec().into(),
             block_height: None,
+            transactions: false,
         }))?;
         // A run of another filter saw none of our accounts: its banks tell nothing.
         let whole = lane.dropped == 0 && self.filter == filter_hash(&[AI_PRECOMPILES_ID]);

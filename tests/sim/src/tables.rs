@@ -83,8 +83,8 @@ const SLOTS: &str = "SELECT slot, blockhash, gap FROM analytics.slots_$c ORDER B
 const STAKES: &str = "SELECT validator_key, slot, stake, activating, unbonding FROM analytics.validator_stake_$c ORDER BY slot, ordinal";
 const BANKS: &str = "SELECT slot, blockhash, status FROM analytics.banks";
 const FEED: &str = "SELECT f.seq, f.topic, f.op, f.entity, f.slot AS told_slot, f.blockhash, e.first_seq, e.last_seq, e.count, a.*
-  FROM feed.event f JOIN feed.entry e USING (seq) JOIN archive.event v ON v.id = e.bank
-  LEFT JOIN archive.account a ON a.slot = v.slot AND a.bank = e.bank AND a.ordinal = e.ordinal ORDER BY f.seq";
+  FROM feed.event f JOIN feed.entry e USING (seq)
+  LEFT JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal ORDER BY f.seq";
 
 /// The queries, planned once for many stories: to plan those of the views takes longer than to run them.
 pub struct Queries {

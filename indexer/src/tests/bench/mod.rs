@@ -154,7 +154,7 @@ async fn statements(workload: Workload, db: &Database) {
         .client
         .query(
             "SELECT round(total_exec_time)::bigint, calls, rows, left(regexp_replace(query, '\\s+', ' ', 'g'), 110)
-               FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+               FROM public.pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
               ORDER BY total_exec_time DESC LIMIT 25",
             &[],
         )
@@ -246,7 +246,7 @@ async fn throughput() {
         };
         let db = Database::on(server.clone(), &format!("{name}_ours")).await;
         if told {
-            let sql = "CREATE EXTENSION pg_stat_statements SCHEMA pg_catalog";
+            let sql = "CREATE EXTENSION pg_stat_statements SCHEMA public";
             db.client.batch_execute(sql).await.unwrap();
         }
         let ours = ours(workload, &db).await;

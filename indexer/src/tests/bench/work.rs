@@ -15,14 +15,13 @@ use crate::tests::chain::*;
 pub const SLOTS: u64 = 48;
 pub const BEHIND: u64 = 32;
 pub const ROWS: u64 = 4_000;
-/// Each is written again every 15 slots.
-const ENTITIES: u64 = 60_000;
-
 /// Accounts that are written over and over.
 #[derive(Clone, Copy)]
 pub struct Workload {
     pub name: &'static str,
     data: fn(slot: u64) -> Vec<u8>,
+    /// How many there are.
+    accounts: u64,
     pub entities: &'static [Entity],
     pub history: Option<&'static str>,
 }
@@ -31,6 +30,7 @@ pub struct Workload {
 pub const VAULTS: Workload = Workload {
     name: "vaults",
     data: |slot| vault(slot, slot),
+    accounts: 60_000,
     entities: &[Entity::Vault],
     history: Some("vault_balance"),
 };
@@ -48,6 +48,7 @@ pub const JOBS: Workload = Workload {
             },
         )
     },
+    accounts: 60_000,
     entities: &[Entity::Job, Entity::JobSignature],
     history: None,
 };
@@ -56,6 +57,7 @@ pub const JOBS: Workload = Workload {
 pub const REPEATS: Workload = Workload {
     name: "repeats",
     data: |_| vault(1, 1),
+    accounts: ROWS,
     entities: &[],
     history: None,
 };
@@ -64,7 +66,7 @@ impl Workload {
     /// The updates of a slot, `rows` of them.
     pub fn accounts(self, slot: u64, rows: u64) -> impl Iterator<Item = Account> {
         (0..rows).map(move |row| {
-            let entity = (slot * rows + row) % ENTITIES;
+            let entity = (slot * rows + row) % self.accounts;
             let mut pubkey = [5; 32];
             // Spread over the index.
             pubkey[..8].copy_from_slice(&entity.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());

@@ -303,5 +303,5 @@ async fn a_request_ends_in_time_with_what_it_waited_for() {
         ..config
     };
     let refused = heal(&nobody, None, PATIENCE, |_| ()).await.unwrap_err();
-    assert!(refused.to_string().contains("--rpc-url"), "{refused}");
+    assert!(refused.to_string().contains("--from"), "{refused}");
 }
