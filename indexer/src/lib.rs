@@ -2,7 +2,7 @@
 //!
 //! Pure core, in the order of the data:
 //! - [`holder`]: envelopes to sealed banks and statuses; `merge`: several producers as one; [`tree`]: forks, confirmation, roots
-//! - [`calls`]: transactions to rows
+//! - `calls`: transactions to rows
 //! - [`projection`], a crate of its own: account bytes to rows ([`entity`]) and feed events ([`feed`])
 //! - [`plan`]: inputs to everything one transaction writes
 //!

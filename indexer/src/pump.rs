@@ -152,12 +152,13 @@ impl<'a> Pump<'a> {
                     return self.settle().await;
                 }
                 done = self.desk.done() => self.wrote(done)?,
+                // Rare, and never starved by spools that are full.
+                Some(fed) = self.fed.recv(), if !full => self.feed(fed)?,
                 chunk = self.chunks.recv(), if !full => match chunk {
                     Some((number, Ok(items))) => self.chunk(number, items).await?,
                     Some((number, Err(error))) => self.failed(number, error).await?,
                     None => return Err(IndexerError::Broken("the spool readers ended".into())),
                 },
-                Some(fed) = self.fed.recv(), if !full => self.feed(fed)?,
                 () = tokio::time::sleep(wait) => match &mut self.desk {
                     Desk::Idle(writer) if self.batch.steps.is_empty() => writer.renew().await?,
                     Desk::Idle(_) => self.write().await?,

@@ -83,6 +83,7 @@ async fn project_again(
     let mut writer = Writer::open(session, &shadow, Mode::Rebuild).await?;
     writer.files = dir.map(Path::to_path_buf);
     let mut events = catch_up(&mut reader, &mut writer).await?;
+    writer.lay_overlays().await?;
     // From here on the live writer waits at its fence.
     lock.batch_execute("BEGIN").await?;
     let now: String = lock

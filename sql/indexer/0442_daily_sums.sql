@@ -34,9 +34,13 @@ DECLARE
         (r.ended_slot, 0, 0, (r.status = 5)::int, (r.status = 6)::int, (r.status = 7)::int, 0, 0, COALESCE(r.fee_lamports, 0),
          COALESCE(r.validator_lamports, 0), COALESCE(r.foundation_lamports, 0), COALESCE(r.burned_lamports, 0),
          COALESCE(r.slashed_lamports, 0))) e(slot, ' || array_to_string(columns, ', ') || ')';
-    -- The UTC day of act `e`.
-    day CONSTANT text := 'COALESCE((SELECT (s.block_time AT TIME ZONE ''UTC'')::date FROM slot s
-        WHERE s.slot = e.slot AND s.status = 3 AND s.block_time IS NOT NULL LIMIT 1), ''-infinity'')';
+    -- Acts with their UTC days, from jobs `r` with a sign. Each slot is looked up once.
+    dated CONSTANT text := 'WITH undated AS MATERIALIZED (SELECT r.sign, r.model, r.validator, e.* FROM (%s) r CROSS JOIN LATERAL %s
+            WHERE e.slot IS NOT NULL),
+        days AS MATERIALIZED (SELECT d.slot, COALESCE((SELECT (s.block_time AT TIME ZONE ''UTC'')::date FROM slot s
+            WHERE s.slot = d.slot AND s.status = 3 AND s.block_time IS NOT NULL LIMIT 1), ''-infinity'') AS day
+            FROM (SELECT DISTINCT slot FROM undated) d),
+        acts AS MATERIALIZED (SELECT d.day, u.* FROM undated u JOIN days d USING (slot)) ';
     -- From acts (day, sign, model, validator, the numbers) into the sums.
     add_up text;
     v record;
@@ -63,18 +67,16 @@ BEGIN
         EXECUTE format($sql$
             CREATE FUNCTION daily_sum_job_%1$s() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $f$
             BEGIN
-                WITH acts AS (SELECT %5$s AS day, r.sign, r.model, r.validator, e.* FROM (%4$s) r CROSS JOIN LATERAL %6$s
-                    WHERE e.slot IS NOT NULL) %7$s
+                %4$s %5$s
                 RETURN NULL;
             END $f$;
             CREATE TRIGGER daily_sum_%1$s AFTER %2$s ON job REFERENCING %3$s
                 FOR EACH STATEMENT EXECUTE FUNCTION daily_sum_job_%1$s();
-            $sql$, v.name, v.event, v.tables, v.changed, day, acts, add_up);
+            $sql$, v.name, v.event, v.tables, format(dated, v.changed, acts), add_up);
     END LOOP;
 
     -- What is there already.
-    EXECUTE format('WITH acts AS (SELECT %s AS day, 1 AS sign, r.model, r.validator, e.* FROM job r CROSS JOIN LATERAL %s
-        WHERE e.slot IS NOT NULL) %s', day, acts, add_up);
+    EXECUTE format(dated, 'SELECT 1 AS sign, j.* FROM job j', acts) || add_up;
 
     -- A bank that came late gives its slot a time: what happened there moves to its day.
     FOR v IN SELECT * FROM (VALUES

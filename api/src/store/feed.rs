@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 use super::Pool;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 
 /// Rows read from the database at once.
 const PAGE: i64 = 500;
@@ -59,15 +59,18 @@ pub struct ShownEvent {
     at: String,
 }
 
-fn broken(seq: i64, what: &str) -> ApiError {
-    ApiError::internal(format!(
-        "event {seq} of the feed: {what} is not what the indexer writes"
-    ))
+/// A row of the feed that the indexer did not write, or another release of it.
+#[derive(Debug, thiserror::Error)]
+#[error("event {0} of the feed is left out: {1} is not what this release's indexer writes")]
+struct Unread(i64, String);
+
+fn broken(seq: i64, what: &str) -> Unread {
+    Unread(seq, what.to_owned())
 }
 
 impl FeedEvent {
     /// As a row of [`EVENTS`] says it.
-    fn of(row: &Row) -> ApiResult<Self> {
+    fn of(row: &Row) -> Result<Self, Unread> {
         let seq: i64 = row.get("seq");
         let slot: i64 = row.get("slot");
         let topic: String = row.get("topic");
@@ -139,6 +142,12 @@ const EVENTS: &str = r#"SELECT e.seq, e.topic, e.op, e.slot, e.first_seq, e.last
   FROM feed.entry e LEFT JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal
  WHERE (e.ordinal IS NULL OR a.ordinal IS NOT NULL)"#;
 
+/// The events of rows. One that can't be read is left out, so that it holds up no other; subscribers are told a gap.
+fn read(rows: &[Row]) -> Vec<FeedEvent> {
+    let event = |row| FeedEvent::of(row).inspect_err(|error| tracing::warn!("{error}"));
+    rows.iter().filter_map(|row| event(row).ok()).collect()
+}
+
 /// What filters look at in a payload.
 const SOUGHT: [&str; 7] = [
     "job",
@@ -174,8 +183,7 @@ pub async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, V
             .await?;
         let full = rows.len() as i64 == MEMBERS;
         next = rows.last().map_or(last, |row| row.get::<_, i64>(0)) + 1;
-        for row in &rows {
-            let told = FeedEvent::of(row)?;
+        for told in read(&rows) {
             let mut payload = told.payload;
             if let Some(fields) = payload.as_object_mut() {
                 fields.retain(|name, _| SOUGHT.contains(&name.as_str()));
@@ -194,7 +202,7 @@ pub async fn events(pool: &Pool, after: i64, through: i64) -> ApiResult<Vec<Feed
     let sql = format!("{EVENTS} AND e.seq > $1 AND e.seq <= $2 ORDER BY e.seq LIMIT $3");
     let statement = client.prepare_cached(&sql).await?;
     let rows = client.query(&statement, &[&after, &through, &PAGE]).await?;
-    rows.iter().map(FeedEvent::of).collect()
+    Ok(read(&rows))
 }
 
 /// Where the feed stands: number of the newest event, number of the oldest that is kept.

@@ -14,6 +14,8 @@ use mythic_postgres::CopyBuffer;
 use mythic_stream::proto::{Call, TransactionUpdate};
 use mythic_stream::transactions;
 
+use crate::tree::BankId;
+
 /// Most instructions of a transaction, accounts of one, and bytes of its data that are kept.
 const MAX_CALLS: usize = 64;
 const MAX_ACCOUNTS: usize = 256;
@@ -62,7 +64,16 @@ pub struct CallRow {
     pub compute_units: Option<i64>,
 }
 
-/// Columns of a row after slot and bank, in the order of [`CallRow::write`].
+/// The calls of a bank. Whether they are its first is for the database to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BankCalls {
+    pub id: BankId,
+    /// They are all here.
+    pub whole: bool,
+    pub rows: Vec<CallRow>,
+}
+
+/// Columns of a row, in the order of [`CallRow::write`].
 pub const COLUMNS: &str = "slot, bank, transaction, call, instruction, inner_instruction, signature, signer, tag, accounts, job, \
      arguments, data, success, error_code, error, fee_lamports, compute_units";
 

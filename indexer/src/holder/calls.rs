@@ -10,7 +10,7 @@ use mythic_stream::proto::{TransactionSeal, TransactionUpdate};
 use mythic_stream::spool::Position;
 use mythic_stream::transactions;
 
-use super::Input;
+use super::input::Input;
 use crate::tree::BankId;
 
 /// Most bytes of transactions that are held. A bank beyond has some of its calls at most.

@@ -3,18 +3,8 @@
 use std::collections::HashSet;
 
 use super::{Plan, kind, slot_i64};
-use crate::calls::{self, CallRow};
+use crate::calls::{self, BankCalls, CallRow};
 use crate::holder::Input;
-use crate::tree::BankId;
-
-/// The calls of a bank. Whether they are its first is for the database to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BankCalls {
-    pub id: BankId,
-    /// They are all here.
-    pub whole: bool,
-    pub rows: Vec<CallRow>,
-}
 
 impl Plan {
     pub(super) fn called(&mut self, number: i64, input: &Input) {

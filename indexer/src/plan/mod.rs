@@ -17,12 +17,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::alarms::Alarm;
+use crate::calls::BankCalls;
 use crate::entity::Entity;
 use crate::feed::{FeedRow, Span};
 use crate::holder::{BaseAccounts, Input};
 use crate::projection::{Prints, Refused};
 use crate::tree::{BankId, Hash, Line, SlotTree};
-pub use calls::BankCalls;
 pub use inputs::archived_rows;
 pub use known::{Known, RootedPrint};
 use mythic_interface::state::Key;

@@ -8,9 +8,9 @@ use mythic_interface::ix::ALL;
 use mythic_postgres::CopyBuffer;
 
 use super::Writer;
-use crate::calls::{COLUMNS, state};
+use crate::calls::{BankCalls, COLUMNS, state};
 use crate::error::IndexerError;
-use crate::plan::{BankCalls, Plan};
+use crate::plan::Plan;
 
 const ROLLED: &str = "bank, slot, last_slot, blockhash, parent_slot, parent_blockhash, block_time, status, on_processed, on_confirmed, \
      replaced, accounts, entities, whole, healed, calls";

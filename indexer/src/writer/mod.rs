@@ -64,6 +64,8 @@ pub struct Writer {
     rooted: known::Rooted,
     /// Where the archive's files lie.
     pub files: Option<PathBuf>,
+    /// The overlays are kept up; a rebuild lays them once it has caught up.
+    overlays: bool,
 }
 
 /// Columns of the archive's account updates.
@@ -98,13 +100,14 @@ impl Writer {
         let mut writer = Self {
             session,
             schema: schema.to_owned(),
-            mode,
             state,
             refusals,
             epochs: BTreeSet::new(),
             texts: HashSet::new(),
             rooted: Default::default(),
             files: None,
+            overlays: mode != Mode::Rebuild,
+            mode,
         };
         writer.interface().await?;
         Ok(writer)

@@ -27,6 +27,30 @@ impl Writer {
                 .execute(&sql::root(&schema, entity), &[&plan.rooted])
                 .await?;
         }
+        if self.overlays {
+            self.overlay(plan).await?;
+        }
+        self.gaps(plan).await
+    }
+
+    /// Lays the overlays over an index that was written without them, and keeps them up from here on.
+    pub async fn lay_overlays(&mut self) -> Result<(), IndexerError> {
+        let state = self.state();
+        let lines = [&state.processed, &state.confirmed].map(|line| line.banks.clone());
+        self.session.batch("BEGIN").await?;
+        for (chain, banks) in (1i16..).zip(lines) {
+            for entity in Entity::ALL {
+                let sql = sql::cover(&self.schema, *entity, false);
+                self.session.execute(&sql, &[&chain, &banks]).await?;
+            }
+        }
+        self.session.batch("COMMIT").await?;
+        self.overlays = true;
+        Ok(())
+    }
+
+    async fn overlay(&mut self, plan: &Plan) -> Result<(), IndexerError> {
+        let schema = self.schema.clone();
         self.uncover(plan).await?;
         for (chain, change) in (1i16..).zip(&plan.chains) {
             for entity in in_set(change.entities) {
@@ -49,7 +73,7 @@ impl Writer {
                 }
             }
         }
-        self.gaps(plan).await
+        Ok(())
     }
 
     /// Takes the rows of banks that left a chain out of its overlay; what is rooted leaves both at once.
