@@ -2,6 +2,7 @@
 
 use super::{Writer, in_set};
 use crate::archive;
+use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::plan::{GapChange, Plan};
 use crate::sql;
