@@ -121,15 +121,13 @@ pub(crate) async fn step(
     bounds: &Bounds,
 ) -> Result<bool, IndexerError> {
     let schema = fence(session, epoch).await?;
-    let packed =
-        archive::pack(session, &schema, bounds.pack_events, bounds.unpacked_events).await?;
+    let packed = archive::pack(session, bounds.pack_events, bounds.unpacked_events).await?;
     let rolled = roll_up(session, &schema, bounds).await?;
-    let told = archive::forget_packed(session, bounds.batch).await?;
     let filed = archive::forget_filed(session, bounds.batch).await?;
     let letters = trim_letters(session, bounds).await?;
     let alarms = trim_alarms(session, bounds).await?;
     let requests = trim_requests(session, bounds).await?;
-    Ok(packed || rolled || told || filed || letters || alarms || requests)
+    Ok(packed || rolled || filed || letters || alarms || requests)
 }
 
 /// Files one span, and lets partitions go; trouble with the files is an alarm. Says whether there is more to do.

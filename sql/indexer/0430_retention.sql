@@ -44,10 +44,3 @@ COMMENT ON TABLE archive.event IS
     'The newest slot events in the order they were applied; id of a kind 3 row is the bank''s number. Older ones are in archive.pack, then in files';
 COMMENT ON TABLE archive.account IS
     'Account updates of whole banks, as they arrived; lamports are 8 bytes, little-endian. Those of older epochs are in files (archive.file)';
--- What the feed tells of is read in place.
-CREATE INDEX entry_bank ON feed.entry (bank);
-DROP FUNCTION feed.oldest_slot();
-CREATE FUNCTION feed.oldest_event() RETURNS bigint
-    LANGUAGE sql STABLE AS $$ SELECT min(bank) FROM feed.entry $$;
-COMMENT ON FUNCTION feed.oldest_event() IS
-    'Oldest archive.event.id that the feed still points to; null if it is empty. An event that it tells of stays in archive.event, its updates in archive.account';

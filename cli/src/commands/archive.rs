@@ -131,7 +131,10 @@ mod tests {
         file.state = FileState::Damaged("it has 3 bytes, not 40960".into());
         assert_eq!(row(&file)[5], "damaged: it has 3 bytes, not 40960");
         let json = serde_json::to_value(&file).unwrap();
-        assert_eq!((&json["state"], &json["why"]), (&json!("damaged"), &json!("it has 3 bytes, not 40960")));
+        assert_eq!(
+            (&json["state"], &json["why"]),
+            (&json!("damaged"), &json!("it has 3 bytes, not 40960"))
+        );
     }
 
     #[test]

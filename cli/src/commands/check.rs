@@ -151,9 +151,9 @@ enum IndexerCommand {
     },
     /// List what an operator should look at, or clear it. Exit code 6 while alarms are open
     Alarms(alarms::Alarms),
-    Heal(heal::Heal),
     /// List the files that older spans of the archive lie in, or verify them. Exit code 6 if one can't be used
     Archive(archive::Archive),
+    Heal(heal::Heal),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -224,8 +224,8 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
             Ok(mythic_indexer::run(config::load(command.config.as_deref())?, shutdown()).await?)
         }
         Some(IndexerCommand::Alarms(command)) => alarms::run(command, connection).await,
-        Some(IndexerCommand::Heal(command)) => heal::run(command, connection).await,
         Some(IndexerCommand::Archive(command)) => archive::run(command, connection).await,
+        Some(IndexerCommand::Heal(command)) => heal::run(command, connection).await,
         Some(IndexerCommand::Rebuild { config, swap, json }) => {
             let config: IndexerConfig = config::load(config.as_deref())?;
             rebuild(&config, swap, json).await

@@ -12,7 +12,7 @@ mod span;
 
 pub use file::Header;
 pub use manifest::{FileReport, FileState, archive_files};
-pub(crate) use pack::{forget_packed, pack};
+pub(crate) use pack::pack;
 pub use read::archived_update;
 pub(crate) use read::{BaseParts, Reader, base_has};
 pub(crate) use span::{Spans, file_span, forget_filed, release};

@@ -36,20 +36,9 @@ pub(super) fn unpack(
     events.map_err(|e| failed(&e))
 }
 
-/// First event whose block is on the way to finality, or that is a base which waits: the feed may come to tell of it.
-async fn first_open(session: &mut Session, schema: &str) -> Result<i64, IndexerError> {
-    let sql = format!(
-        "SELECT COALESCE(least((SELECT min(bank) FROM {schema}.slot WHERE status IN (1, 2)), (SELECT base_event FROM {schema}.head)),
-                         9223372036854775807)"
-    );
-    let rows = session.query(&sql, &[]).await?;
-    Ok(rows.first().map_or(0, |row| row.get(0)))
-}
-
-/// Packs the oldest `events` events, if as many and `lag` newer ones are in the table and none of them is open. Says whether it did.
+/// Packs the oldest `events` events, if as many and `lag` newer ones are in the table. Says whether it did.
 pub(crate) async fn pack(
     session: &mut Session,
-    schema: &str,
     events: i64,
     lag: i64,
 ) -> Result<bool, IndexerError> {
@@ -59,7 +48,7 @@ pub(crate) async fn pack(
         .await?;
     let newest: i64 = newest.first().map_or(0, |row| row.get(0));
     let last = first + events - 1;
-    if newest < first + events + lag || first_open(session, schema).await? <= last {
+    if newest <= last + lag {
         return Ok(false);
     }
     session.batch("BEGIN").await?;
@@ -100,22 +89,9 @@ async fn move_events(session: &mut Session, first: i64, last: i64) -> Result<(),
         .await?;
     session
         .execute(
-            "DELETE FROM archive.event e WHERE id BETWEEN $1 AND $2 AND NOT EXISTS (SELECT FROM feed.entry f WHERE f.bank = e.id)",
+            "DELETE FROM archive.event WHERE id BETWEEN $1 AND $2",
             &[&first, &last],
         )
         .await?;
     Ok(())
-}
-
-/// Removes events that are packed and that the feed does not tell of any more. Says whether more may be.
-pub(crate) async fn forget_packed(session: &mut Session, batch: i64) -> Result<bool, IndexerError> {
-    let last = packed(session).await?;
-    let removed = session
-        .execute(
-            "DELETE FROM archive.event WHERE id IN (
-                 SELECT id FROM archive.event WHERE id <= least($1, feed.oldest_event() - 1) ORDER BY id LIMIT $2)",
-            &[&last, &batch],
-        )
-        .await?;
-    Ok(removed as i64 == batch)
 }

@@ -308,8 +308,7 @@ async fn in_files(
             AND NOT EXISTS (SELECT FROM archive.event WHERE kind = 3 AND slot BETWEEN $1 AND $2)
             AND NOT EXISTS (SELECT FROM archive.event WHERE kind = 2 AND slot BETWEEN $1 AND $2)
             AND NOT EXISTS (SELECT FROM {schema}.head WHERE base_event IS NOT NULL AND base_slot BETWEEN $1 AND $2)
-            AND NOT EXISTS (SELECT FROM archive.file WHERE last_slot >= $1 AND first_slot <= $2
-                               AND last_event >= feed.oldest_event())"
+            AND NOT EXISTS (SELECT FROM feed.entry WHERE archive_slot BETWEEN $1 AND $2)"
     );
     let rows = session.query(&sql, &[&first, &last]).await?;
     if !rows.first().is_some_and(|row| row.get(0)) {

@@ -207,7 +207,7 @@ async fn rooted(
     schema: &str,
 ) -> Result<BTreeMap<u64, RootedBank>, IndexerError> {
     let sql = format!(
-        "SELECT bank, slot, blockhash, whole FROM {schema}.slot WHERE status = 3 ORDER BY slot DESC LIMIT $1"
+        "SELECT bank, slot, blockhash, whole FROM {schema}.every_slot WHERE status = 3 ORDER BY slot DESC LIMIT $1"
     );
     let mut rooted = BTreeMap::new();
     for row in &session.query(&sql, &[&(ROOTED_MEMORY as i64)]).await? {

@@ -62,10 +62,10 @@ pub struct Writer {
     /// Keys whose texts are in the database, as far as it is remembered.
     texts: HashSet<Key>,
     rooted: known::Rooted,
+    /// Where the archive's files lie.
+    pub files: Option<PathBuf>,
     /// The overlays are kept up; a rebuild lays them once it has caught up.
     overlays: bool,
-    /// Where the files of the archive lie.
-    pub files: Option<PathBuf>,
 }
 
 /// Columns of the archive's account updates.
@@ -105,8 +105,8 @@ impl Writer {
             epochs: BTreeSet::new(),
             texts: HashSet::new(),
             rooted: Default::default(),
-            overlays: mode != Mode::Rebuild,
             files: None,
+            overlays: mode != Mode::Rebuild,
             mode,
         };
         writer.interface().await?;
