@@ -188,7 +188,7 @@ fn start_up_accounts_have_a_bound_of_their_own_and_take_no_room_from_others() {
     )
     .unwrap();
     let mut tail = reader(dir.path(), "tail");
-    let mut fill = |writer: &mut Writer, room| {
+    let fill = |writer: &mut Writer, room| {
         let mut taken = 0;
         loop {
             match writer.append(account(taken, 500), room) {

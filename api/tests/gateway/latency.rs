@@ -75,10 +75,10 @@ impl Spool {
             generation: 1,
             status: status.into(),
             parent: Some(slot - 1),
-            blockhash: named
-                .then(|| hash(slot).to_vec())
-                .unwrap_or_default()
-                .into(),
+            blockhash: match named {
+                true => hash(slot).to_vec().into(),
+                false => Default::default(),
+            },
             dead_reason: None,
         }));
     }

@@ -30,7 +30,7 @@ impl Projected {
 #[cfg(test)]
 mod tests {
     use crate::entity::Entity;
-    use crate::projection::{Account, Before, Print, project_bank};
+    use crate::{Account, Before, Print, project_bank};
 
     #[test]
     fn what_closes_an_account_that_could_not_be_read_is_not_exact() {

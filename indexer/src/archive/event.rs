@@ -83,6 +83,19 @@ impl ArchivedEvent {
         u64::try_from(self.parent_slot.unwrap_or(0)).unwrap_or(0)
     }
 
+    /// The archive has all updates of an event; what a base holds is read when its time comes.
+    fn check_complete(&self, accounts: &[Account]) -> Result<(), IndexerError> {
+        if self.kind == kind::BASE || accounts.len() as i64 == i64::from(self.accounts) {
+            return Ok(());
+        }
+        Err(IndexerError::Broken(format!(
+            "archived event {} has {} account updates, not {}: the archive is incomplete",
+            self.id,
+            accounts.len(),
+            self.accounts
+        )))
+    }
+
     /// What the projection is fed with.
     pub fn input(self, accounts: Vec<Account>) -> Result<Input, IndexerError> {
         let id = self.id;
@@ -96,14 +109,7 @@ impl ArchivedEvent {
                     .map(|hash| hash.try_into().map_err(|_| broken(what)))
                     .transpose()
             };
-        // What a base holds is read when its time comes.
-        if self.kind != kind::BASE && accounts.len() as i64 != i64::from(self.accounts) {
-            return Err(IndexerError::Broken(format!(
-                "archived event {id} has {} account updates, not {}: the archive is incomplete",
-                accounts.len(),
-                self.accounts
-            )));
-        }
+        self.check_complete(&accounts)?;
         let run: [u8; 16] = self.run[..].try_into().map_err(|_| broken("run"))?;
         let slot = self.slot();
         let hash = opt_hash(&self.blockhash, "blockhash")?;

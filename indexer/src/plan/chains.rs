@@ -94,7 +94,12 @@ impl Plan {
             };
             let ended = self.ended.get(&slot.number).map(|(info, _)| info);
             let info = self.state.banks.get(&slot.number).or(ended);
-            let healed = !slot.whole && self.state.is_healed(slot.last_slot);
+            // A base of this transaction speaks for its slots itself, when it is compared: what it heals must be seen as open.
+            let healed = !slot.whole
+                && match &self.base {
+                    Some(base) => slot.last_slot <= base.healed_before,
+                    None => self.state.is_healed(slot.last_slot),
+                };
             self.slots
                 .row(16)
                 .i64(slot.number)

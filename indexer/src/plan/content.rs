@@ -170,6 +170,7 @@ impl Plan {
             number,
             slot: slot_i64(slot),
             base_slot,
+            healed_before: self.state.healed.map_or(-1, |healed| healed.through),
         };
         let healed = Healed {
             through: work.slot,

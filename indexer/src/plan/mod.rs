@@ -174,6 +174,8 @@ pub struct BaseWork {
     pub slot: i64,
     /// The slot under which it is archived.
     pub base_slot: i64,
+    /// Newest slot that an earlier base has spoken for; -1 if none.
+    pub healed_before: i64,
 }
 
 /// An incomplete bank whose content came after all.

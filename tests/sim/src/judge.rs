@@ -389,17 +389,11 @@ impl<'a> Judge<'a> {
                 )
             });
             let closed = expected.closed_in.map(|block| story.slot(block));
-            let row = row.map(|r| {
-                format!(
-                    "{:?} seq {} of slot {} exact {} closed {:?}",
-                    r.values, r.seq, r.slot, r.exact, r.closed_slot
-                )
-            });
             format!(
                 "{} {name:?} at block {}: {what}; index {}; truth {} (newest write in block {}, closed {closed:?})",
                 commitment.name(),
                 known.head(),
-                row.as_deref().unwrap_or("has no row"),
+                row.map_or("has no row".into(), described),
                 truth.as_deref().unwrap_or("has no row"),
                 expected.newest
             )
@@ -487,4 +481,11 @@ impl<'a> Judge<'a> {
             }
         }
     }
+}
+
+fn described(row: &Row) -> String {
+    format!(
+        "{:?} seq {} of slot {} exact {} closed {:?}",
+        row.values, row.seq, row.slot, row.exact, row.closed_slot
+    )
 }
