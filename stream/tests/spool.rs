@@ -304,7 +304,7 @@ proptest! {
         let mut items = reader(dir.path(), "r").poll(1000).unwrap();
         let read = items.len();
         items.retain(|item| item.envelope.is_ok());
-        prop_assert!(read - items.len() <= usize::from(damage));
+        prop_assert!(damage || read == items.len());
         let got = slots(&items);
         let (old, new) = got.split_at(got.len() - 3);
         prop_assert_eq!(new, &[100, 101, 102]);
