@@ -102,15 +102,11 @@ impl Hub {
                     last = newest;
                     break;
                 }
-                let rows = store::events(pool, last, newest).await?;
-                let Some(end) = rows.last().map(|event| event.seq) else {
-                    last = newest;
-                    break;
-                };
-                for event in rows {
+                let page = store::events(pool, last, newest).await?;
+                for event in page.events {
                     let _ = self.events.send(Arc::new(event));
                 }
-                last = end;
+                last = page.through;
                 *read_to = Some(last);
             }
             *read_to = Some(last);

@@ -106,10 +106,15 @@ impl Subscription {
                 self.last = oldest - 1;
                 return Ok(());
             }
-            let rows = store::events(&self.pool, self.last, newest).await?;
-            if !rows.is_empty() {
-                for event in rows {
+            if self.last < newest {
+                let page = store::events(&self.pool, self.last, newest).await?;
+                for event in page.events {
                     self.take(&event).await?;
+                }
+                if self.last < page.through {
+                    let gap = Item::Gap(self.last + 1, page.through);
+                    self.ready.push_back(gap);
+                    self.last = page.through;
                 }
                 return Ok(());
             }

@@ -3,7 +3,8 @@
 use mythic_interface::ix::{Argument, Shape, Tag};
 use serde_json::{Map, Value as Json};
 
-use super::MAX_DATA;
+/// Most bytes of an instruction's data that are kept.
+pub(super) const MAX_DATA: usize = 16 << 10;
 
 /// The arguments of an instruction by their names; `None` if the bytes have another length.
 pub(super) fn json(tag: Tag, bytes: &[u8]) -> Option<Json> {

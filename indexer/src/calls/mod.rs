@@ -16,10 +16,9 @@ use mythic_stream::transactions;
 
 use crate::tree::BankId;
 
-/// Most instructions of a transaction, accounts of one, and bytes of its data that are kept.
+/// Most instructions of a transaction, and accounts of one, that are kept.
 const MAX_CALLS: usize = 64;
 const MAX_ACCOUNTS: usize = 256;
-const MAX_DATA: usize = 16 << 10;
 /// Longest name of an error, in characters.
 const MAX_NAME: usize = 64;
 
@@ -206,9 +205,13 @@ impl Transaction<'_> {
             accounts: accounts.concat(),
             job,
             arguments: arguments.map(|json| json.to_string()),
-            data: tag
-                .is_none()
-                .then(|| call.data.iter().take(MAX_DATA).copied().collect()),
+            data: tag.is_none().then(|| {
+                call.data
+                    .iter()
+                    .take(arguments::MAX_DATA)
+                    .copied()
+                    .collect()
+            }),
             success: failure.is_none(),
             error_code: shown.and_then(|failure| failure.code).map(i64::from),
             error: shown

@@ -8,6 +8,7 @@ mod partitions;
 mod project;
 mod refused;
 mod report;
+mod rooted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -61,7 +62,7 @@ pub struct Writer {
     epochs: BTreeSet<i64>,
     /// Keys whose texts are in the database, as far as it is remembered.
     texts: HashSet<Key>,
-    rooted: known::Rooted,
+    rooted: rooted::Rooted,
     /// Where the archive's files lie.
     pub files: Option<PathBuf>,
     /// The overlays are kept up; a rebuild lays them once it has caught up.
