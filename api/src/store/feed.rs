@@ -197,19 +197,19 @@ pub async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, V
 }
 
 /// Some events, and how far they were read: what is missing up to there can't be had any more.
-pub struct Page {
+pub struct FeedPage {
     pub events: Vec<FeedEvent>,
     pub through: i64,
 }
 
 /// The next events after one, up to another; at most a page of them.
-pub async fn events(pool: &Pool, after: i64, through: i64) -> ApiResult<Page> {
+pub async fn events(pool: &Pool, after: i64, through: i64) -> ApiResult<FeedPage> {
     let client = pool.get().await?;
     let sql = format!("{EVENTS} AND e.seq > $1 AND e.seq <= $2 ORDER BY e.seq LIMIT $3");
     let statement = client.prepare_cached(&sql).await?;
     let rows = client.query(&statement, &[&after, &through, &PAGE]).await?;
     let last = rows.last().filter(|_| rows.len() as i64 == PAGE);
-    Ok(Page {
+    Ok(FeedPage {
         events: read(&rows),
         through: last.map_or(through, |row| row.get("seq")),
     })
