@@ -58,6 +58,8 @@ fn sentence(doc: &[String]) -> String {
 
 fn field(line: &str, doc: &[String]) -> Option<Field> {
     let (name, ty) = line.trim_end_matches(',').split_once(": ")?;
+    // The name under which analysts read it may stand behind.
+    let ty = ty.split(" = ").next()?;
     Some(Field {
         name: name.trim_start_matches("pub ").into(),
         ty: ty.into(),
