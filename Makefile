@@ -4,7 +4,10 @@
 # make lint   formatting, clippy and unused dependencies, warnings refused
 # make soak   ten minutes of load and faults on a whole network
 # make sim    the indexer in simulated networks             (SEEDS=10000 PROFILE=wild; SEED=7 PROFILE=wild plays one)
-# make bench  every bench-* below
+# make bench  every bench-* below but bench-plugin
+# make agave  the whole network on Agave's own validator, whose first build takes an hour (VAULTS=200000 accounts to start from)
+# make agave-soak    the same under load for an hour          (MINUTES=10)
+# make bench-plugin  what the plugin costs a validator's threads, through Agave's own plugin manager
 # make release        what operators install: packages, bills of materials, checksums
 # make test-packages  installs the packages in a clean Debian, starts every service, buys an answer (needs root)
 # make sbf    rebuild the on-chain program and compare it with the committed .so
@@ -18,7 +21,7 @@ ifeq ($(shell command -v rustup),)
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 endif
 
-.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units release packages test-packages sbf help
+.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-soak release packages test-packages sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -51,6 +54,7 @@ lint:
 	@scripts/setup.sh lint
 	cargo fmt --check
 	cargo fmt --check --manifest-path programs/ai-precompiles/Cargo.toml
+	cargo fmt --check --manifest-path localnet/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo shear
 
@@ -95,6 +99,23 @@ bench-disk:
 bench-analyst:
 	@scripts/setup.sh run
 	cargo test --locked -p mythic-indexer --lib analyst_times -- --ignored --nocapture
+
+# Agave and what runs on it: a workspace of its own, outside of everything else.
+localnet:
+	@scripts/setup.sh localnet
+	OPENSSL_NO_VENDOR=1 cargo build --manifest-path localnet/Cargo.toml --workspace --locked
+
+agave: build localnet
+	@$(MYTHIC) model pull
+	MYTHIC_LOCALNET_VAULTS=$(or $(VAULTS),200000) MYTHIC_TEST_CHAIN_PROGRAM=$(CARGO_TARGET_DIR)/debug/mythic-localnet \
+		cargo test --locked -p mythic-e2e --test agave -- --ignored --nocapture
+
+agave-soak: export MYTHIC_AGAVE_SECONDS = $(shell echo $$(( $(or $(MINUTES),60) * 60 )))
+agave-soak: agave
+
+bench-plugin: localnet
+	cargo build --release --locked -p mythic-geyser-plugin
+	$(CARGO_TARGET_DIR)/debug/bench-plugin matrix $(CARGO_TARGET_DIR)/debug/libmythic_noop_plugin.so $(CARGO_TARGET_DIR)/release/libmythic_geyser_plugin.so
 
 release:
 	@scripts/setup.sh release

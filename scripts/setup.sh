@@ -6,6 +6,7 @@
 #   scripts/setup.sh test   what `make test` needs on top
 #   scripts/setup.sh lint   what `make lint` needs on top of `run`
 #   scripts/setup.sh sbf    the compiler of the on-chain program
+#   scripts/setup.sh localnet  what Agave's crates want
 #   scripts/setup.sh release   what `make release` needs, and `make test-packages` on top of it
 set -euo pipefail
 
@@ -57,8 +58,17 @@ case "${1:-}" in
       dpkg -s "$package" >/dev/null 2>&1 || need+=("$package")
     done
     ;;
+  localnet)
+    has cc || need+=(build-essential)
+    has protoc || need+=(protobuf-compiler)
+    has clang || need+=(clang)
+    has cmake || need+=(cmake)
+    for package in libclang-dev libudev-dev libssl-dev pkg-config; do
+      dpkg -s "$package" >/dev/null 2>&1 || need+=("$package")
+    done
+    ;;
   *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac

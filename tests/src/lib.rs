@@ -48,6 +48,11 @@ pub fn target() -> PathBuf {
         .unwrap_or_default()
 }
 
+/// What runs the chain instead of the development chain: `make agave` sets it to a real validator.
+pub fn chain_program() -> Option<String> {
+    std::env::var("MYTHIC_TEST_CHAIN_PROGRAM").ok()
+}
+
 impl Network {
     /// Starts `mythic dev` on free ports and waits until it says Ready.
     pub async fn start(args: &[&str]) -> Result<Self> {
@@ -73,6 +78,9 @@ impl Network {
         .flat_map(|flag| [(*flag).to_owned(), "0".to_owned()])
         .collect();
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
+        if let Some(program) = chain_program() {
+            all.extend(["--chain-program".to_owned(), program]);
+        }
         prepare(&dir.path().join("data"));
         let child = spawn(dir.path(), &all)?;
         let mut network = Self {

@@ -58,6 +58,9 @@ pub struct Dev {
     /// GGUF file to serve instead of the default model
     #[arg(long)]
     model: Option<PathBuf>,
+    /// Program to run instead of `mythic chain`, from the same configuration: a real validator (`localnet/` in the sources)
+    #[arg(long)]
+    chain_program: Option<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]

@@ -2,7 +2,7 @@
 //! it is ready. Whoever adds a process adds it here.
 
 use super::{Dev, layout::Layout, ports::Port};
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
 use mythic_client::keys::DevKeys;
 use mythic_devnet::{DevnetConfig, ProgramConfig};
@@ -13,7 +13,7 @@ use mythic_settler::SettlerConfig;
 use mythic_verifier::{Policy, VerifierConfig};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
@@ -22,6 +22,9 @@ const STAKE_LAMPORTS: u64 = 10_000_000_000;
 const KV_BYTES: u64 = 256 << 20;
 /// Pace of a manual network until it is ready: a network that starts needs slots, the tests' own time begins at Ready.
 const STARTING_SLOT_MS: u64 = 200;
+
+/// How long another program may take to make a genesis.
+const GENESIS_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Makes a configuration in TOML.
 pub type WriteConfig = Box<dyn Fn(&Site) -> Result<String> + Send + Sync>;
@@ -61,6 +64,8 @@ pub struct Site {
     pub layout: Layout,
     /// The `mythic` executable.
     pub binary: PathBuf,
+    /// Runs the chain; the `mythic` executable if nothing else was asked for.
+    pub chain_program: PathBuf,
     /// All keys.
     pub keys: DevKeys,
     /// Spends for the DEV account at the gateway.
@@ -187,8 +192,40 @@ pub fn all(dev: &Dev) -> Vec<Service> {
     all
 }
 
+/// The hash of the chain's genesis, which is made if there is none. Another program than ours is asked for it.
+pub async fn genesis_hash(site: &Site) -> Result<String> {
+    if site.chain_program == site.binary {
+        let chain = genesis(site);
+        let made = tokio::task::spawn_blocking(move || mythic_devnet::genesis_hash(&chain));
+        return Ok(made.await??.to_string());
+    }
+    ensure!(
+        site.slot_ms > 0,
+        "--chain-program: slots of a validator can't be manual; give --slot-ms"
+    );
+    let program = site.chain_program.display();
+    let config = site.layout.write_config("chain", &chain(site, false)?)?;
+    let made = tokio::process::Command::new(&site.chain_program)
+        .args(["genesis", "--config"])
+        .arg(config)
+        .kill_on_drop(true)
+        .output();
+    let made = tokio::time::timeout(GENESIS_PATIENCE, made)
+        .await
+        .with_context(|| format!("{program} genesis: no answer in time"))?
+        .with_context(|| format!("starting {program}"))?;
+    let said = String::from_utf8_lossy(&made.stdout);
+    ensure!(
+        made.status.success(),
+        "{program} genesis: {}\n{}",
+        made.status,
+        String::from_utf8_lossy(&made.stderr)
+    );
+    Ok(said.trim().to_owned())
+}
+
 /// The chain without its plugin, whose configuration names the genesis that follows from this.
-pub fn genesis(site: &Site) -> DevnetConfig {
+fn genesis(site: &Site) -> DevnetConfig {
     DevnetConfig {
         data_dir: site.layout.at("chain"),
         rpc_addr: site.addresses.rpc,

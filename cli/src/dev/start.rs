@@ -73,10 +73,8 @@ pub async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Resu
     step.done();
 
     std::fs::write(layout.program(), AI_PRECOMPILES_ELF)?;
-    let chain = services::genesis(&site);
-    let genesis =
-        tokio::task::spawn_blocking(move || mythic_devnet::genesis_hash(&chain)).await??;
-    let plugin = layout::write_plugin_config(layout, &site.binary, &genesis.to_string())?;
+    let genesis = services::genesis_hash(&site).await?;
+    let plugin = layout::write_plugin_config(layout, &site.binary, &genesis)?;
     site.plugin_config = Some(plugin);
 
     let shared: Shared = Arc::new(Mutex::new(dev_state(&site, cluster.readonly_url())));
@@ -149,6 +147,12 @@ async fn site(dev: &Dev, layout: &Layout, services: &[Service]) -> Result<Site> 
     let delegate_path = layout.at("keys").join("delegate.json");
     Ok(Site {
         layout: layout.clone(),
+        chain_program: match &dev.chain_program {
+            Some(path) => path
+                .canonicalize()
+                .with_context(|| format!("--chain-program {}", path.display()))?,
+            None => binary.clone(),
+        },
         binary,
         keys,
         delegate: keys::load_or_create(&delegate_path)?,
@@ -261,7 +265,10 @@ fn launch(
     }
     supervisor.start(Process {
         name: service.name.clone(),
-        binary: site.binary.clone(),
+        binary: match service.ready {
+            Ready::Chain => site.chain_program.clone(),
+            _ => site.binary.clone(),
+        },
         args: vec![
             service.command.into(),
             "--config".into(),

@@ -1,0 +1,115 @@
+//! Every load in a process of its own, and a table of them.
+
+use crate::load::Outcome;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::{path::Path, process::Command};
+
+/// Hash of no chain.
+const GENESIS: &str = "11111111111111111111111111111112";
+
+/// Prints a table; `MYTHIC_BENCH_SECONDS` says how long each load lasts.
+pub fn run(noop: &Path, ours: &Path) -> Result<()> {
+    let seconds = std::env::var("MYTHIC_BENCH_SECONDS").unwrap_or_else(|_| "5".into());
+    println!(
+        "| plugin | accounts | threads | load | updates/s | p50 | p99 | p99.9 | max | over no-op p99 | stored, lost, duplicate, misordered | RSS MiB | drain CPU |"
+    );
+    println!("|---|---|--:|---|--:|--:|--:|--:|--:|--:|---|--:|--:|");
+    for threads in ["1", "2", "4"] {
+        for rate in ["0", "20000"] {
+            let load = |plugin: &Path, accounts| one(plugin, accounts, threads, rate, &seconds);
+            let nothing = load(noop, "foreign")?;
+            row("no-op", "any", threads, rate, &nothing, None);
+            let foreign = load(ours, "foreign")?;
+            row("Mythic", "foreign", threads, rate, &foreign, Some(&nothing));
+            let own = load(ours, "own")?;
+            row("Mythic", "own", threads, rate, &own, Some(&nothing));
+        }
+    }
+    Ok(())
+}
+
+fn one(plugin: &Path, accounts: &str, threads: &str, rate: &str, seconds: &str) -> Result<Outcome> {
+    let dir = tempfile::tempdir()?;
+    let (config, spool) = (dir.path().join("plugin.json"), dir.path().join("spool"));
+    let ours = plugin.to_string_lossy().contains("mythic_geyser");
+    let mut text = json!({"libpath": plugin.canonicalize()?});
+    if ours {
+        let owner = bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string();
+        text = json!({
+            "libpath": plugin.canonicalize()?,
+            "spool_dir": spool,
+            "owners": [owner],
+            "genesis_hash": GENESIS,
+            "spool_max_bytes": 16u64 << 30,
+        });
+    }
+    std::fs::write(&config, serde_json::to_vec(&text)?)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .arg("one")
+        .arg(&config)
+        .args([accounts, threads, rate, seconds]);
+    if ours {
+        command.arg(&spool);
+    }
+    let ran = command.output()?;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    ensure!(
+        ran.status.success(),
+        "{}: {}\n{}",
+        plugin.display(),
+        ran.status,
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let line = said.lines().last().context("no outcome")?;
+    serde_json::from_str(line).with_context(|| line.to_owned())
+}
+
+fn row(
+    plugin: &str,
+    accounts: &str,
+    threads: &str,
+    rate: &str,
+    outcome: &Outcome,
+    noop: Option<&Outcome>,
+) {
+    let load = match rate {
+        "0" => "saturated".to_owned(),
+        rate => format!("{rate}/s a thread"),
+    };
+    let over = noop.map_or("–".into(), |noop| {
+        format!("{}", outcome.p99 as i64 - noop.p99 as i64)
+    });
+    let found = outcome.found.as_ref().map_or("–".into(), |found| {
+        let number = |name: &str| found[name].as_u64().unwrap_or_default();
+        let told = match accounts {
+            "own" => outcome.updates,
+            _ => 0,
+        };
+        let lost = told - number("stored");
+        let unsaid = lost as i64 - number("dropped") as i64;
+        format!(
+            "{}, {lost} ({unsaid} unsaid), {}, {}{}",
+            number("stored"),
+            number("duplicate"),
+            number("misordered"),
+            if found["ended"] == Value::Bool(true) {
+                ""
+            } else {
+                ", not ended"
+            }
+        )
+    });
+    println!(
+        "| {plugin} | {accounts} | {threads} | {load} | {} | {} | {} | {} | {} | {over} | {found} | {} → {} | {:.0} % |",
+        outcome.per_second,
+        outcome.p50,
+        outcome.p99,
+        outcome.p999,
+        outcome.max,
+        outcome.rss_before,
+        outcome.rss_most,
+        100.0 * outcome.drain_seconds / outcome.seconds,
+    );
+}
