@@ -5,7 +5,7 @@
 # make soak   ten minutes of load and faults on a whole network
 # make sim    the indexer in simulated networks             (SEEDS=10000 PROFILE=wild; SEED=7 PROFILE=wild plays one)
 # make bench  every bench-* below but bench-plugin
-# make agave  the whole network on Agave's own validator, whose first build takes an hour (VAULTS=200000 accounts to start from)
+# make agave  the whole network on Agave's own validator, whose first build takes an hour (VAULTS=2000 accounts to start from)
 # make agave-soak    the same under load for an hour          (MINUTES=10)
 # make bench-plugin  what the plugin costs a validator's threads, through Agave's own plugin manager
 # make release        what operators install: packages, bills of materials, checksums
@@ -107,7 +107,7 @@ localnet:
 
 agave: build localnet
 	@$(MYTHIC) model pull
-	MYTHIC_LOCALNET_VAULTS=$(or $(VAULTS),200000) MYTHIC_TEST_CHAIN_PROGRAM=$(CARGO_TARGET_DIR)/debug/mythic-localnet \
+	MYTHIC_LOCALNET_VAULTS=$(or $(VAULTS),2000) MYTHIC_TEST_CHAIN_PROGRAM=$(CARGO_TARGET_DIR)/debug/mythic-localnet \
 		cargo test --locked -p mythic-e2e --test agave -- --ignored --nocapture
 
 agave-soak: export MYTHIC_AGAVE_SECONDS = $(shell echo $$(( $(or $(MINUTES),60) * 60 )))

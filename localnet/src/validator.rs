@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::unbounded;
 use solana_accounts_db::{
     accounts_db::{ACCOUNTS_DB_CONFIG_FOR_TESTING, AccountsDbConfig},
-    accounts_index::AccountsIndexConfig,
+    accounts_index::{AccountIndex, AccountSecondaryIndexes, AccountsIndexConfig},
     utils::create_accounts_run_and_snapshot_dirs,
 };
 use solana_core::{
@@ -43,8 +43,8 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Where gossip, TPU and TVU find free ports.
 const PORTS: (u16, u16) = (11_000, 32_000);
 /// Slots between two snapshots: a start replays what came after.
-const SNAPSHOT_EVERY: NonZeroU64 = NonZeroU64::new(200).unwrap();
-const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(240);
+const SNAPSHOT_EVERY: NonZeroU64 = NonZeroU64::new(100).unwrap();
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A validator that runs.
 pub struct Running {
@@ -150,6 +150,11 @@ pub fn start(config: &LocalnetConfig) -> Result<Running> {
 
 fn settings(config: &LocalnetConfig, ledger: &Path, faucet: SocketAddr) -> Result<ValidatorConfig> {
     let (accounts, _) = create_accounts_run_and_snapshot_dirs(ledger.join("accounts"))?;
+    // As whoever serves `getProgramAccounts` starts a validator: `--account-index program-id`.
+    let by_program = AccountSecondaryIndexes {
+        keys: None,
+        indexes: [AccountIndex::ProgramId].into(),
+    };
     Ok(ValidatorConfig {
         on_start_geyser_plugin_config_files: Some(
             config.geyser_plugin_config.iter().cloned().collect(),
@@ -158,6 +163,7 @@ fn settings(config: &LocalnetConfig, ledger: &Path, faucet: SocketAddr) -> Resul
         geyser_plugin_always_enabled: true,
         rpc_addrs: Some((config.rpc_addr, config.ws_addr)),
         rpc_config: JsonRpcConfig {
+            account_indexes: by_program.clone(),
             enable_rpc_transaction_history: true,
             enable_extended_tx_metadata_storage: true,
             faucet_addr: Some(faucet),
@@ -167,6 +173,7 @@ fn settings(config: &LocalnetConfig, ledger: &Path, faucet: SocketAddr) -> Resul
         account_paths: vec![accounts],
         accounts_db_config: AccountsDbConfig {
             index: Some(AccountsIndexConfig::default()),
+            account_indexes: Some(by_program),
             ..ACCOUNTS_DB_CONFIG_FOR_TESTING
         },
         run_verification: false,

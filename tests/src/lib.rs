@@ -105,7 +105,12 @@ impl Network {
             {
                 return Ok(());
             }
-            if started.elapsed() > PATIENCE {
+            // A validator with many accounts makes its genesis and its first snapshot before.
+            let patience = match chain_program() {
+                Some(_) => 5 * PATIENCE,
+                None => PATIENCE,
+            };
+            if started.elapsed() > patience {
                 bail!("not Ready:\n{}", self.logs());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

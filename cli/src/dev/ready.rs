@@ -16,7 +16,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-const STEP_PATIENCE: Duration = Duration::from_secs(90);
+const STEP_PATIENCE: Duration = Duration::from_secs(180);
 /// Pause between two looks for the live line.
 const LIVE_EVERY: Duration = Duration::from_secs(2);
 

@@ -24,7 +24,7 @@ const KV_BYTES: u64 = 256 << 20;
 const STARTING_SLOT_MS: u64 = 200;
 
 /// How long another program may take to make a genesis.
-const GENESIS_PATIENCE: Duration = Duration::from_secs(300);
+const GENESIS_PATIENCE: Duration = Duration::from_secs(900);
 
 /// Makes a configuration in TOML.
 pub type WriteConfig = Box<dyn Fn(&Site) -> Result<String> + Send + Sync>;

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use mythic_e2e::{Network, PATIENCE};
 use mythic_interface::{
     AI_PRECOMPILES_ID,
-    state::{Account, Config, Dispute, Job, Model, Output, SpendGrant, Treasury, Validator, Vault},
+    state::{Config, Dispute, Job, Model, Output, SpendGrant, Treasury, Validator, Vault},
 };
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
@@ -63,7 +63,7 @@ fn read(data: &[u8], lamports: u64) -> Option<(&'static str, Vec<u64>)> {
         Dispute as "disputes": |a| [lamports, a.header.status.into(), a.slashed_amount.get(), a.bond.get()];
         Output as "outputs": |a| [lamports];
         Treasury as "treasury": |a| [lamports, a.balance.get(), a.received.get()];
-        Model as "models": |a| [a.price_in.get(), a.price_out.get()];
+        Model as "models": |a| [a.price_in.get().into(), a.price_out.get().into()];
         Config as "config": |a| [0];
     }
     None

@@ -5,7 +5,7 @@ use mythic_interface::{
     leaf::Leaf,
     leaf::check_leaf,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{cheat::permit, random_model::RandomModel};
@@ -134,16 +134,36 @@ async fn no_chain_but_a_development_chain_of_this_machine_is_cheated() {
             "{error}"
         );
     }
-    // A chain that knows no development methods.
-    let other = axum::Router::new().fallback(|| async {
-        axum::Json(json!({"jsonrpc": "2.0", "id": 1, "error": {"code": -32601, "message": "Method not found"}}))
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = tokio::spawn(axum::serve(listener, other).into_future());
-    let error = permit(How::Random, &url).await.unwrap_err().to_string();
-    assert!(error.contains("is not a development chain"), "{error}");
-    server.abort();
+    // Chains that know no development methods: one of unknown kind, a cluster, a cluster of one.
+    let cluster = |voters: usize| json!({"current": vec![json!({}); voters], "delinquent": []});
+    for (votes, permitted) in [
+        (Value::Null, false),
+        (cluster(2), false),
+        (cluster(0), false),
+        (cluster(1), true),
+    ] {
+        let other = axum::Router::new().fallback(move |request: axum::Json<Value>| {
+            let result = match request.0["method"].as_str() {
+                Some("getVoteAccounts") => votes.clone(),
+                _ => Value::Null,
+            };
+            async move { axum::Json(json!({"jsonrpc": "2.0", "id": 1, "result": result})) }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(axum::serve(listener, other).into_future());
+        match permit(How::Random, &url).await {
+            Ok(()) => assert!(permitted),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(
+                    !permitted && error.contains("is not a development chain"),
+                    "{error}"
+                );
+            }
+        }
+        server.abort();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
