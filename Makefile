@@ -10,6 +10,7 @@
 # make bench-plugin  what the plugin costs a validator's threads, through Agave's own plugin manager
 # make release        what operators install: packages, bills of materials, checksums
 # make test-packages  installs the packages in a clean Debian, starts every service, buys an answer (needs root)
+# make plugin-1.18    builds and tests the Geyser plugin for validators of Solana 1.18, which has a workspace of its own
 # make sbf    rebuild the on-chain program and compare it with the committed .so
 
 SHELL := /bin/bash
@@ -21,7 +22,7 @@ ifeq ($(shell command -v rustup),)
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 endif
 
-.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-soak release packages test-packages sbf help
+.PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-soak release packages test-packages plugin-1.18 sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -55,6 +56,7 @@ lint:
 	cargo fmt --check
 	cargo fmt --check --manifest-path programs/ai-precompiles/Cargo.toml
 	cargo fmt --check --manifest-path localnet/Cargo.toml
+	cargo fmt --check --manifest-path geyser-plugin/v1_18/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo shear
 
@@ -132,6 +134,12 @@ test-packages:
 	@ls $(CARGO_TARGET_DIR)/dist/*.deb >/dev/null 2>&1 || $(MAKE) packages
 	@$(MYTHIC) model pull
 	deploy/test/packages.sh $(CARGO_TARGET_DIR)/dist $(CACHE)/models
+
+# Solana 1.18 and its 400 libraries, in a target folder of their own: some minutes the first time.
+plugin-1.18:
+	@scripts/setup.sh run
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/1.18 cargo clippy --locked --all-targets --manifest-path geyser-plugin/v1_18/Cargo.toml -- -D warnings
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/1.18 cargo test --locked --manifest-path geyser-plugin/v1_18/Cargo.toml
 
 sbf:
 	@scripts/setup.sh sbf

@@ -54,6 +54,8 @@ pub struct GatewayConfig {
     pub timing: Timing,
     /// Bounds of connections, headers, bodies and readers.
     pub http: mythic_http::Limits,
+    /// Where traces go, and how much is traced.
+    pub traces: mythic_trace::TraceConfig,
 }
 
 /// A model that this gateway prices, hashes and decodes.
@@ -206,6 +208,7 @@ impl Default for GatewayConfig {
             outlay: Outlay::default(),
             timing: Timing::default(),
             http: mythic_http::Limits::default(),
+            traces: mythic_trace::TraceConfig::default(),
         }
     }
 }

@@ -74,6 +74,17 @@ pub async fn serve(
     config: GatewayConfig,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let traces = mythic_trace::start("mythic-gateway", &config.traces)?;
+    let ended = work(listener, config, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn work(
+    listener: tokio::net::TcpListener,
+    config: GatewayConfig,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let app = App::new(config, stop.clone()).await?;
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     while let Err(error) = prepare(&app).await {

@@ -68,6 +68,10 @@ impl Metrics {
             |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
         let gauge =
             |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
+        registry.register(mythic_trace::collector(
+            "mythic_gateway_trace_spans_total",
+            "Spans of traces, by what became of them",
+        )?)?;
         Ok(Self {
             requests: register_int_counter_vec_with_registry!(
                 Opts::new("mythic_gateway_requests_total", "HTTP requests"),

@@ -83,11 +83,7 @@ enum Command {
     #[command(subcommand)]
     Key(key::Key),
     /// Look for what would keep Mythic from working here, and say how to fix it
-    Doctor {
-        /// Print JSON lines
-        #[arg(long)]
-        json: bool,
-    },
+    Doctor(doctor::Doctor),
     /// Configuration files: check, show
     #[command(subcommand)]
     Config(check::Config),
@@ -138,7 +134,7 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
         Command::Grant(command) => grant::run(command, connection).await,
         Command::Credit(command) => credit::run(command, connection).await,
         Command::Key(command) => key::run(command, connection).await,
-        Command::Doctor { json } => doctor::run(json, connection).await,
+        Command::Doctor(args) => doctor::run(args, connection).await,
         Command::Config(command) => check::config(command),
         Command::Node(command) => node::run(command, connection).await,
         Command::Verify(command) => verify::run(command, connection).await,

@@ -40,7 +40,7 @@ impl SpoolConfig {
 }
 
 /// Keys of the indexer's TOML file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IndexerConfig {
     /// PostgreSQL 15 or later: a URL or key-value string.
@@ -79,6 +79,8 @@ pub struct IndexerConfig {
     pub archive_keep_slots: u64,
     /// Spools of further validators of the same chain: what one loses, another one has.
     pub more_spools: Vec<SpoolConfig>,
+    /// Where traces go, and how much is traced.
+    pub traces: mythic_trace::TraceConfig,
 }
 
 impl Default for IndexerConfig {
@@ -102,6 +104,7 @@ impl Default for IndexerConfig {
             archive_dir: "archive".into(),
             archive_keep_slots: 7 * 216_000,
             more_spools: Vec::new(),
+            traces: mythic_trace::TraceConfig::default(),
         }
     }
 }
@@ -166,6 +169,7 @@ impl IndexerConfig {
         mythic_postgres::check_url(&self.database_url)
             .map_err(|error| format!("database_url: {error}"))?;
         self.validate_rpc()?;
+        self.traces.validate()?;
         let spools = self.spools();
         in_range(
             "number of more_spools",

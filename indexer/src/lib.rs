@@ -35,6 +35,7 @@ mod tables;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
+mod traced;
 pub mod tree;
 mod upkeep;
 pub mod writer;

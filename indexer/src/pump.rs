@@ -17,6 +17,7 @@ use crate::plan::Reached;
 use crate::rpc::Fed;
 use crate::source::{Chunk, Source, chunks};
 use crate::telemetry::{Telemetry, seconds_since};
+use crate::traced::Jobs;
 use crate::writer::{Committed, Step, Writer};
 
 /// The same trouble of a spool is logged once in this time.
@@ -60,6 +61,7 @@ type Written = (Box<Writer>, Result<Committed, IndexerError>);
 struct Sent {
     began: Instant,
     sealed_at: Option<u64>,
+    jobs: Jobs,
 }
 
 /// A spool that is read.
@@ -364,6 +366,7 @@ impl<'a> Pump<'a> {
         let sent = Sent {
             began: Instant::now(),
             sealed_at: batch.sealed_at,
+            jobs: Jobs::of(&batch.steps),
         };
         self.desk = match std::mem::replace(&mut self.desk, Desk::Gone) {
             Desk::Idle(mut writer) => {
@@ -401,6 +404,7 @@ impl<'a> Pump<'a> {
         if let Some(seconds) = sent.sealed_at.and_then(seconds_since) {
             telemetry.seal_to_commit_seconds.observe(seconds);
         }
+        sent.jobs.committed(sent.sealed_at);
         telemetry.batches.inc();
         telemetry.updates.inc_by(done.updates as u64);
         telemetry.banks.inc_by(done.banks as u64);

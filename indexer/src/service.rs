@@ -34,6 +34,14 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// What no waiting mends: a spool that is open to others, a database of another chain, a broken invariant.
 pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), IndexerError> {
     config.validate().map_err(IndexerError::Config)?;
+    let traces = mythic_trace::start("mythic-indexer", &config.traces)
+        .map_err(|e| IndexerError::Config(e.to_string()))?;
+    let ended = sessions(config, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn sessions(config: IndexerConfig, stop: CancellationToken) -> Result<(), IndexerError> {
     let telemetry = Telemetry::new().map_err(|e| IndexerError::Broken(e.to_string()))?;
     if let Some(addr) = config.metrics_addr {
         // Two networks on one machine share the default: what is indexed matters more than who can look at it.

@@ -86,6 +86,10 @@ impl Telemetry {
         };
         let alarms = IntGaugeVec::new(Opts::new("alarms", "Alarms that are open"), &["kind"])?;
         registry.register(Box::new(alarms.clone()))?;
+        registry.register(mythic_trace::collector(
+            "trace_spans_total",
+            "Spans of traces, by what became of them",
+        )?)?;
         let producer_slot = IntGaugeVec::new(
             Opts::new("producer_slot", "Newest block that a producer sealed"),
             &["producer"],

@@ -57,6 +57,18 @@ impl Crank {
         }
     }
 
+    /// The job that it is about, where that is known.
+    pub fn job(&self) -> Option<Pubkey> {
+        match self {
+            Self::Claim(job) | Self::Expire(job) | Self::Close(job) => Some(job.pubkey),
+            Self::Resolve { job, .. } => Some(job.pubkey),
+            Self::Sweep(_)
+            | Self::Collect { .. }
+            | Self::CloseDispute(_)
+            | Self::CloseOutput(_) => None,
+        }
+    }
+
     pub fn instruction(&self) -> solana_instruction::Instruction {
         match self {
             Self::Claim(job) => ix::claim_inference_fee(job.pubkey, &job.job),

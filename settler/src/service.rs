@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
@@ -11,6 +11,7 @@ use mythic_http::metrics::{Health, ListenError};
 use mythic_interface::error::MythicError;
 use mythic_postgres::{ConnectionGuard, Manner, connect};
 use mythic_support::{Backoff, Throttle, life};
+use mythic_trace::names;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use serde_json::json;
 use solana_keypair::Keypair;
@@ -46,6 +47,13 @@ const CLOSE_PAUSE: u64 = 32;
 /// Runs the settler until `stop`. Faults of chain and database are logged and waited out.
 pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result<()> {
     config.validate().map_err(anyhow::Error::msg)?;
+    let traces = mythic_trace::start("mythic-settler", &config.traces)?;
+    let ended = turns(config, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn turns(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result<()> {
     let payer = load_keypair(&config.keypair_path)?;
     let client = ChainClient::new(config.rpc_url.clone(), config.ws_url.clone());
     let metrics = Metrics::new()?;
@@ -258,25 +266,42 @@ impl Service {
 
     /// Sends cranks together; when one of them is refused, each alone.
     async fn send_batch(&self, batch: &[Crank]) {
+        let began = SystemTime::now();
         match self.submit(batch).await {
             Ok(()) => batch
                 .iter()
-                .for_each(|crank| self.metrics.count(crank, "done")),
+                .for_each(|crank| self.count(crank, "done", began)),
             Err(ClientError::Program(_) | ClientError::Transaction(_)) if batch.len() > 1 => {
                 for crank in batch {
+                    let began = SystemTime::now();
                     let sent = self.submit(std::slice::from_ref(crank)).await;
-                    self.judge(crank, sent);
+                    self.judge(crank, sent, began);
                 }
             }
             Err(error) => {
                 if let [crank] = batch {
-                    self.judge(crank, Err(error));
+                    self.judge(crank, Err(error), began);
                 } else {
                     tracing::warn!("{} cranks were not sent: {error}", batch.len());
                     batch
                         .iter()
-                        .for_each(|crank| self.metrics.count(crank, "failed"));
+                        .for_each(|crank| self.count(crank, "failed", began));
                 }
+            }
+        }
+    }
+
+    fn count(&self, crank: &Crank, outcome: &str, began: SystemTime) {
+        self.metrics.count(crank, outcome);
+        if let Some(job) = crank.job() {
+            let name = format!("settle {}", crank.name());
+            let span = mythic_trace::of_job(name, &job.to_bytes(), Some(began));
+            if span.is_recorded() {
+                span.word(names::JOB, &job.to_string())
+                    .word(names::CRANK, crank.name());
+            }
+            if outcome == "failed" {
+                span.failed(outcome);
             }
         }
     }
@@ -290,12 +315,12 @@ impl Service {
             .map(drop)
     }
 
-    fn judge(&self, crank: &Crank, sent: Result<(), ClientError>) {
+    fn judge(&self, crank: &Crank, sent: Result<(), ClientError>, began: SystemTime) {
         match sent {
-            Ok(()) => self.metrics.count(crank, "done"),
-            Err(error) if already_done(&error) => self.metrics.count(crank, "already"),
+            Ok(()) => self.count(crank, "done", began),
+            Err(error) if already_done(&error) => self.count(crank, "already", began),
             Err(error) => {
-                self.metrics.count(crank, "failed");
+                self.count(crank, "failed", began);
                 tracing::warn!(crank = crank.name(), account = %crank.account(), "{error}");
             }
         }
@@ -403,6 +428,10 @@ impl Metrics {
             &["kind", "outcome"],
         )?;
         registry.register(Box::new(cranks.clone()))?;
+        registry.register(mythic_trace::collector(
+            "trace_spans_total",
+            "Spans of traces, by what became of them",
+        )?)?;
         let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;

@@ -5,6 +5,7 @@ mod clients;
 pub mod court;
 pub mod load;
 pub mod openapi;
+pub mod otlp;
 pub mod rogue;
 pub mod strangers;
 pub mod tarpit;
@@ -35,6 +36,7 @@ pub struct Network {
     child: Child,
     dir: tempfile::TempDir,
     args: Vec<String>,
+    env: Vec<(String, String)>,
     /// HTTP without redirects or retries.
     pub http: reqwest::Client,
 }
@@ -59,8 +61,22 @@ impl Network {
         Self::start_on(args, |_| ()).await
     }
 
+    /// The same with variables in the environment of all its processes.
+    pub async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Result<Self> {
+        let set = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::launch(args, env.iter().map(set).collect(), |_| ()).await
+    }
+
     /// The same after `prepare` was given the data directory, which does not exist yet.
     pub async fn start_on(args: &[&str], prepare: impl FnOnce(&Path)) -> Result<Self> {
+        Self::launch(args, Vec::new(), prepare).await
+    }
+
+    async fn launch(
+        args: &[&str],
+        env: Vec<(String, String)>,
+        prepare: impl FnOnce(&Path),
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("mythic-e2e-").tempdir()?;
         // The database's unprivileged user must be able to enter.
         std::fs::set_permissions(
@@ -82,11 +98,12 @@ impl Network {
             all.extend(["--chain-program".to_owned(), program]);
         }
         prepare(&dir.path().join("data"));
-        let child = spawn(dir.path(), &all)?;
+        let child = spawn(dir.path(), &all, &env)?;
         let mut network = Self {
             child,
             dir,
             args: all,
+            env,
             http: reqwest::Client::new(),
         };
         network.wait_ready().await?;
@@ -135,7 +152,7 @@ impl Network {
     /// Stops everything gracefully and starts it again on the same data.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
-        self.child = spawn(self.dir.path(), &self.args)?;
+        self.child = spawn(self.dir.path(), &self.args, &self.env)?;
         self.wait_ready().await
     }
 
@@ -380,7 +397,7 @@ impl Drop for Network {
     }
 }
 
-fn spawn(dir: &Path, args: &[String]) -> Result<Child> {
+fn spawn(dir: &Path, args: &[String], env: &[(String, String)]) -> Result<Child> {
     let binary = target().join("mythic");
     ensure!(
         binary.is_file(),
@@ -395,6 +412,7 @@ fn spawn(dir: &Path, args: &[String]) -> Result<Child> {
         .arg("dev")
         .args(args)
         .env("HTTP_PROXY", NO_PROXY_THERE)
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .arg("--data-dir")
         .arg(dir.join("data"))
         .stdin(Stdio::null())

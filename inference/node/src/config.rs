@@ -90,6 +90,8 @@ pub struct NodeConfig {
     pub verifier: VerifierConfig,
     /// Bounds of the listener.
     pub http: mythic_http::Limits,
+    /// Where traces go, and how much is traced.
+    pub traces: mythic_trace::TraceConfig,
 }
 
 /// A model file.
@@ -124,6 +126,7 @@ impl Default for NodeConfig {
             submit_linger_ms: 200,
             status_token_file: None,
             http: mythic_http::Limits::default(),
+            traces: mythic_trace::TraceConfig::default(),
             threads: 0,
             accept_jobs: true,
             kv_bytes: EngineConfig::default().kv_bytes,
@@ -227,6 +230,7 @@ impl NodeConfig {
         self.http
             .validate()
             .map_err(|error| format!("http.{error}"))?;
+        self.traces.validate()?;
         self.verifier.validate()
     }
 

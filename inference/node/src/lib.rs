@@ -40,6 +40,13 @@ use verify::{duties, results};
 
 /// Runs a node until `stop`. Returns an error only for what a restart would not mend; the message names the mend.
 pub async fn run(config: NodeConfig, seams: Seams, stop: CancellationToken) -> Result<()> {
+    let traces = mythic_trace::start("mythic-node", &config.traces)?;
+    let ended = work(config, seams, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn work(config: NodeConfig, seams: Seams, stop: CancellationToken) -> Result<()> {
     tokio::select! {
         // Waiting for a chain that is not there yet must not hold up a stop.
         prepared = prepare(config, seams) => {

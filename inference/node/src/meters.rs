@@ -118,6 +118,10 @@ impl Meters {
     /// Makes and registers them.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
+        registry.register(mythic_trace::collector(
+            "mythic_node_trace_spans_total",
+            "Spans of traces, by what became of them",
+        )?)?;
         let vec = |name: &str, help: &str, label: &str| -> prometheus::Result<IntCounterVec> {
             let metric = IntCounterVec::new(Opts::new(name, help), &[label])?;
             registry.register(Box::new(metric.clone()))?;

@@ -16,7 +16,7 @@ const METRICS: [(&str, &str); 6] = [
     ("devnet/src/metrics.rs", "mythic_devnet_"),
     ("indexer/src/telemetry.rs", "mythic_indexer_"),
     ("settler/src/service.rs", "mythic_settler_"),
-    ("geyser-plugin/src/metrics.rs", "mythic_plugin_"),
+    ("geyser-plugin/core/src/metrics.rs", "mythic_plugin_"),
 ];
 
 fn text(path: impl AsRef<Path>) -> String {
@@ -361,15 +361,23 @@ fn packages_name_the_releases_that_they_are_made_of() {
         .unwrap();
     let toolchain: toml::Table = text("rust-toolchain.toml").parse().unwrap();
     let rustc = toolchain["toolchain"]["channel"].as_str().unwrap();
-    let plugin = text("geyser-plugin/Cargo.toml");
-    let said = format!(
-        "Agave {} that were built with rustc {rustc}.",
-        agave.trim_start_matches('=')
-    );
-    assert!(
-        plugin.contains(&said),
-        "the plugin's package does not say: {said}"
-    );
+    let solana: toml::Table = text("geyser-plugin/v1_18/Cargo.toml").parse().unwrap();
+    let solana = solana["dependencies"]["solana-geyser-plugin-interface"]
+        .as_str()
+        .unwrap();
+    for (folder, name, interface) in [("agave", "Agave", agave), ("v1_18", "Solana", solana)] {
+        let interface = interface.trim_start_matches('=');
+        let source = text(format!("geyser-plugin/{folder}/src/plugin.rs"));
+        let said = format!("INTERFACE_VERSION: &str = \"{interface}\";");
+        assert!(source.contains(&said), "{folder} does not say: {said}");
+        // Whatever the lines are broken at.
+        let plugin = text(format!("geyser-plugin/{folder}/Cargo.toml")).replace('\n', " ");
+        let said = format!("{name} {interface} that were built with rustc {rustc}.");
+        assert!(
+            plugin.contains(&said),
+            "the plugin's package does not say: {said}"
+        );
+    }
     let changelog = text("deploy/debian/changelog");
     assert!(
         changelog.starts_with(&format!("mythic ({version}")),

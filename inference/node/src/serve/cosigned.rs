@@ -4,6 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use mythic_client::ClientError;
+use mythic_trace::Span;
 use mythic_wire::{self as wire, InferenceRequest, NodeEvent};
 use solana_rpc_client_api::config::RpcSimulateTransactionConfig;
 use solana_signer::Signer;
@@ -39,11 +40,12 @@ impl From<Decline> for Refusal {
 /// The events of a job that was taken, and how far they got.
 pub type Started = (mpsc::Receiver<NodeEvent>, Arc<Delivery>);
 
-/// Takes a request that came from `address`, or says why not.
+/// Takes a request that came from `address`, or says why not. Its job goes on in `span`.
 pub async fn take(
     jobs: &Arc<Jobs>,
     request: InferenceRequest,
     address: IpAddr,
+    span: Span,
 ) -> Result<Started, Refusal> {
     if jobs.is_draining() {
         return Err(Decline::Closed("it is stopping").into());
@@ -129,6 +131,7 @@ pub async fn take(
         record: None,
         wait: None,
         logprobs: request.logprobs,
+        span,
     };
     jobs.start(start, Some(place));
     Ok((events, delivery))

@@ -78,4 +78,6 @@ pub struct Start {
     pub wait: Option<Wait>,
     /// The client wants to know log-probabilities.
     pub logprobs: bool,
+    /// Of the request that brought it.
+    pub span: mythic_trace::Span,
 }

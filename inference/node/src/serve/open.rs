@@ -166,6 +166,7 @@ async fn consider(jobs: &Arc<Jobs>, job: Pubkey) {
         record: None,
         wait: Some(wait),
         logprobs: false,
+        span: mythic_trace::of_job("open job", &job.to_bytes(), None),
     };
     jobs.start(start, None);
 }

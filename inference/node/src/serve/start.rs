@@ -125,6 +125,7 @@ impl Jobs {
                 record: Some(record),
                 wait: None,
                 logprobs: false,
+                span: Default::default(),
             };
             self.start(start, None);
         }

@@ -4,6 +4,7 @@ mod client;
 mod prompt;
 mod request;
 mod result;
+mod traced;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -71,6 +72,7 @@ pub struct JobTask {
     submit_signature: Option<String>,
     refusals: u32,
     done_told: bool,
+    spans: traced::Spans,
     exit: Option<Exit>,
 }
 
@@ -100,6 +102,7 @@ impl JobTask {
             Some((client, delivery)) => (Some(client), delivery),
             None => (None, Arc::default()),
         };
+        let spans = traced::Spans::new(start.span, &start.job, &start.model);
         let task = Self {
             node,
             job: start.job,
@@ -132,6 +135,7 @@ impl JobTask {
             submit_signature: start.record.as_ref().and_then(|r| r.submitted.clone()),
             refusals: 0,
             done_told: false,
+            spans,
             exit: None,
         };
         (task, inbox, incoming)
@@ -251,12 +255,13 @@ impl JobTask {
     async fn engine(&mut self, step: Option<Result<Step, EngineError>>) {
         match step {
             Some(Ok(step)) => {
-                let finished = step.finish.is_some();
+                let end = step.finish;
                 self.made.push(step);
                 let count = self.made.len() as u32;
                 self.emit();
                 self.count_handed().await;
-                if finished {
+                if end.is_some() {
+                    self.spans.generated(count, end);
                     self.steps = None;
                     self.cancel = None;
                     self.node.meters.output_tokens.inc_by(u64::from(count));
@@ -268,11 +273,13 @@ impl JobTask {
             Some(Err(EngineError::Cancelled)) => self.steps = None,
             Some(Err(error)) => {
                 self.steps = None;
+                self.spans.engine_failed();
                 tracing::error!(%error, "engine failed");
                 self.apply(Event::EngineFailed).await;
             }
             None => {
                 self.steps = None;
+                self.spans.engine_failed();
                 tracing::error!("engine ended without an end");
                 self.apply(Event::EngineFailed).await;
             }
@@ -295,11 +302,13 @@ impl JobTask {
             Some(Outcome::Landed(slot)) => {
                 self.outcomes = None;
                 self.refusals = 0;
+                self.spans.landed(slot);
                 self.node.meters.submitted.inc();
                 self.apply(Event::SubmitLanded(slot)).await;
             }
             Some(Outcome::Failed(reason)) => {
                 self.outcomes = None;
+                self.spans.submit_failed();
                 self.node.meters.submit_failures.inc();
                 self.refusals += 1;
                 // A refusal that repeats is told ever more rarely.
@@ -337,6 +346,7 @@ impl JobTask {
                         cancel.cancel();
                     }
                     self.steps = None;
+                    self.spans.generated(self.made.len() as u32, None);
                 }
                 Action::OpenGate => self.emit(),
                 Action::SaveResult { keep, cut } => {
@@ -396,6 +406,7 @@ impl JobTask {
         let cancel = CancellationToken::new();
         match self.model.backend.generate(request, cancel.clone()) {
             Ok(steps) => {
+                self.spans.generate(work, prompt.ids.len());
                 self.cancel = Some(cancel);
                 self.steps = Some(steps);
             }

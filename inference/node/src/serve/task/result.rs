@@ -132,6 +132,7 @@ impl JobTask {
             output_tokens: U32::new(evidence.output_ids.len() as u32),
             finish_reason: saved.finish as u8,
         };
+        self.spans.submit();
         let (told, outcomes) = mpsc::channel(4);
         self.outcomes = Some(outcomes);
         self.node

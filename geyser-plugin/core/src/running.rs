@@ -1,25 +1,27 @@
-//! Adapts the `GeyserPlugin` trait. Every callback is wrapped: a panic that passed into the
-//! validator could end it.
+//! What runs between load and unload: the callbacks' side. Every entry is wrapped: a panic that passed into the validator could
+//! end it.
 
 use crate::{
     calls::{Counts, Transaction},
-    config::{PluginConfig, check_config, key32},
+    config::{ConfigError, PluginConfig, check_config, key32},
     drain::{Drain, Shared},
     foreign::Foreign,
+    implied::Implied,
     lanes::Lanes,
     losses::Losses,
     metrics::{Metrics, Server},
     queue::{AccountRecord, Queue, Record, SealRecord, SlotRecord, TransactionRecord, queue},
     startup::Startup,
+    told::{Banks, Block, Executed, Interface, Status, Update},
     tracked::Tracked,
 };
-use agave_geyser_plugin_interface::geyser_plugin_interface::{
-    GeyserPlugin, GeyserPluginError, ReplicaAccountInfoVersions, ReplicaBlockInfoVersions,
-    ReplicaTransactionInfoVersions, Result, SlotStatus as AgaveStatus,
-};
 use bytes::Bytes;
-use mythic_stream::proto::{LossReason, SlotStatus};
+use mythic_stream::{
+    proto::{LossReason, SlotStatus},
+    spool::SpoolError,
+};
 use std::{
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -32,9 +34,28 @@ use std::{
 /// Longest reason of a dead slot that is kept, in bytes.
 const MAX_REASON: usize = 1024;
 
-/// The plugin as the validator sees it.
-#[derive(Debug, Default)]
-pub struct Plugin {
+/// Why the plugin does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error("metrics_addr = {addr}: {source}")]
+    Metrics {
+        addr: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("starting a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("on_load panicked")]
+    Panicked,
+}
+
+/// The plugin, whatever interface it is spoken to by.
+#[derive(Debug)]
+pub struct Core {
+    interface: Interface,
     running: Option<Running>,
     metrics: Arc<Metrics>,
 }
@@ -45,6 +66,8 @@ struct Running {
     owners: Vec<[u8; 32]>,
     queue: Queue,
     lanes: Lanes,
+    /// Of a validator that does not say when it creates a bank.
+    implied: Option<Implied>,
     /// None if transactions are not streamed.
     counts: Option<Counts>,
     tracked: Arc<Tracked>,
@@ -57,53 +80,12 @@ struct Running {
     server: Option<Server>,
 }
 
-/// The parts of an account update, whichever version the validator speaks.
-struct Update<'a> {
-    pubkey: &'a [u8; 32],
-    owner: &'a [u8; 32],
-    lamports: u64,
-    data: &'a [u8],
-    write_version: u64,
-    signature: Option<[u8; 64]>,
-}
-
-impl<'a> Update<'a> {
-    fn read(account: &ReplicaAccountInfoVersions<'a>) -> Option<Self> {
-        let (pubkey, owner, lamports, data, write_version, signature) = match account {
-            ReplicaAccountInfoVersions::V0_0_1(a) => {
-                (a.pubkey, a.owner, a.lamports, a.data, a.write_version, None)
-            }
-            ReplicaAccountInfoVersions::V0_0_2(a) => (
-                a.pubkey,
-                a.owner,
-                a.lamports,
-                a.data,
-                a.write_version,
-                a.txn_signature.map(|signature| *signature.as_array()),
-            ),
-            ReplicaAccountInfoVersions::V0_0_3(a) => (
-                a.pubkey,
-                a.owner,
-                a.lamports,
-                a.data,
-                a.write_version,
-                a.txn.map(|transaction| *transaction.signature().as_array()),
-            ),
-        };
-        Some(Self {
-            pubkey: pubkey.try_into().ok()?,
-            owner: owner.try_into().ok()?,
-            lamports,
-            data,
-            write_version,
-            signature,
-        })
-    }
-}
-
 impl Running {
-    fn start(config: &PluginConfig, metrics: &Arc<Metrics>) -> Result<Self> {
-        let custom = |e: Box<dyn std::error::Error + Send + Sync>| GeyserPluginError::Custom(e);
+    fn start(
+        interface: Interface,
+        config: &PluginConfig,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, LoadError> {
         let startup = Arc::new(Startup::new(config.startup_wait()));
         let (queue, drained) = queue(
             config.queue_records,
@@ -118,13 +100,13 @@ impl Running {
             startup: startup.clone(),
             metrics: metrics.clone(),
         };
-        let drain = Drain::open(config, drained, shared).map_err(|e| custom(e.into()))?;
+        let drain = Drain::open(interface.version, config, drained, shared)?;
         let server = match config.metrics_addr {
             Some(addr) => {
                 let (metrics, depth, losses) = (metrics.clone(), queue.depth(), losses.clone());
                 let render = move || metrics.render(&depth, &losses);
                 let started = Server::start(addr, render);
-                Some(started.map_err(|e| custom(format!("metrics_addr = {addr}: {e}").into()))?)
+                Some(started.map_err(|source| LoadError::Metrics { addr, source })?)
             }
             None => None,
         };
@@ -134,11 +116,13 @@ impl Running {
                 if catch_unwind(AssertUnwindSafe(|| drain.run())).is_err() {
                     log::error!("the thread that writes the spool panicked: nothing is streamed until the plugin is reloaded");
                 }
-            })?;
+            })
+            .map_err(LoadError::Thread)?;
         Ok(Self {
             owners: config.owner_keys(),
             queue,
             lanes: Lanes::default(),
+            implied: (interface.banks == Banks::Implied).then(Implied::default),
             counts: config.transactions.then(Counts::default),
             tracked,
             losses,
@@ -168,14 +152,11 @@ impl Running {
         drop(server);
     }
 
-    fn account(
-        &self,
-        metrics: &Metrics,
-        account: &ReplicaAccountInfoVersions,
-        slot: u64,
-        is_startup: bool,
-    ) {
-        let Some(update) = Update::read(account) else {
+    fn account(&self, metrics: &Metrics, update: Option<Update<'_>>, slot: u64, is_startup: bool) {
+        if !is_startup {
+            self.begin(slot);
+        }
+        let Some(update) = update else {
             if is_startup {
                 // It may have been ours: the base is not whole.
                 self.base_count.fetch_add(1, Relaxed);
@@ -239,21 +220,20 @@ impl Running {
         }
     }
 
-    fn transaction(
+    fn transaction<'a>(
         &self,
         metrics: &Metrics,
-        transaction: &ReplicaTransactionInfoVersions,
+        transaction: Option<&impl Executed<'a>>,
         slot: u64,
     ) {
         let Some(counts) = &self.counts else {
             return;
         };
-        let ReplicaTransactionInfoVersions::V0_0_3(info) = transaction else {
-            // A validator of this interface tells no older version.
+        let Some(transaction) = transaction else {
             return self.losses.add(LossReason::Transactions, slot);
         };
         counts.seen(slot);
-        let Some(ours) = Transaction::ours(info, &self.owners) else {
+        let Some(ours) = Transaction::ours(transaction, &self.owners) else {
             return;
         };
         counts.offered(slot);
@@ -282,28 +262,34 @@ impl Running {
         }
     }
 
-    fn slot_status(&self, slot: u64, parent: Option<u64>, status: &AgaveStatus) {
-        let (status, dead_reason) = match status {
-            AgaveStatus::Processed => (SlotStatus::Processed, None),
-            AgaveStatus::Rooted => (SlotStatus::Rooted, None),
-            AgaveStatus::Confirmed => (SlotStatus::Confirmed, None),
-            AgaveStatus::FirstShredReceived => (SlotStatus::FirstShredReceived, None),
-            AgaveStatus::Completed => (SlotStatus::Completed, None),
-            AgaveStatus::CreatedBank => (SlotStatus::CreatedBank, None),
-            AgaveStatus::Dead(reason) => {
-                let mut end = reason.len().min(MAX_REASON);
-                while !reason.is_char_boundary(end) {
-                    end -= 1;
-                }
-                let reason = reason.get(..end).unwrap_or_default();
-                (SlotStatus::Dead, Some(reason.to_owned()))
+    /// An account was written in `slot`: where the validator does not say so, that begins a bank.
+    fn begin(&self, slot: u64) {
+        let Some(implied) = &self.implied else {
+            return;
+        };
+        if !self.lanes.is_open(slot) {
+            let created = SlotStatus::CreatedBank.into();
+            implied.begin(slot, || self.slot_status(slot, None, created));
+        }
+    }
+
+    fn slot_status(&self, slot: u64, parent: Option<u64>, told: Status<'_>) {
+        let status = told.status;
+        let dead_reason = told.dead_reason.map(|reason| {
+            let mut end = reason.len().min(MAX_REASON);
+            while !reason.is_char_boundary(end) {
+                end -= 1;
             }
-        };
+            reason.get(..end).unwrap_or_default().to_owned()
+        });
         // The validator says Processed when it has told all transactions of the bank; a root comes later still.
-        let told = match (&self.counts, status) {
-            (Some(counts), SlotStatus::Processed | SlotStatus::Rooted) => counts.close(slot),
-            _ => None,
+        let ends = match status {
+            SlotStatus::Rooted => true,
+            SlotStatus::Processed => self.implied.is_none(),
+            _ => false,
         };
+        let counts = self.counts.as_ref().filter(|_| ends);
+        let told = counts.and_then(|counts| counts.close(slot));
         let record = SlotRecord {
             slot,
             parent,
@@ -329,59 +315,31 @@ impl Running {
         }
     }
 
-    fn block(&self, block: &ReplicaBlockInfoVersions) {
-        // Version 1 names no parent: such a bank can't be linked and is not sealed.
-        let (slot, hash, parent, parent_hash, time, height, executed) = match block {
-            ReplicaBlockInfoVersions::V0_0_1(b) => {
-                self.losses.add(LossReason::Malformed, b.slot);
-                return;
-            }
-            ReplicaBlockInfoVersions::V0_0_2(b) => (
-                b.slot,
-                b.blockhash,
-                b.parent_slot,
-                b.parent_blockhash,
-                b.block_time,
-                b.block_height,
-                // Not told: nothing is known to be missing.
-                0,
-            ),
-            ReplicaBlockInfoVersions::V0_0_3(b) => (
-                b.slot,
-                b.blockhash,
-                b.parent_slot,
-                b.parent_blockhash,
-                b.block_time,
-                b.block_height,
-                b.executed_transaction_count,
-            ),
-            ReplicaBlockInfoVersions::V0_0_4(b) => (
-                b.slot,
-                b.blockhash,
-                b.parent_slot,
-                b.parent_blockhash,
-                b.block_time,
-                b.block_height,
-                b.executed_transaction_count,
-            ),
+    fn block(&self, block: &Block<'_>) {
+        let slot = block.slot;
+        let whole = match &self.implied {
+            Some(implied) => implied.freeze(slot, block.parent_slot),
+            None => true,
         };
-        let Some((offered, dropped)) = self.lanes.close(slot) else {
+        let Some((offered, dropped)) = self.lanes.close(slot).filter(|_| whole) else {
             return;
         };
-        let (Some(blockhash), Some(parent_blockhash)) = (key32(hash), key32(parent_hash)) else {
+        let (Some(blockhash), Some(parent_blockhash)) =
+            (key32(block.blockhash), key32(block.parent_blockhash))
+        else {
             self.losses.add(LossReason::Malformed, slot);
             return;
         };
         let record = SealRecord {
             slot,
             blockhash,
-            parent_slot: parent,
+            parent_slot: block.parent_slot,
             parent_blockhash,
-            block_time: time,
-            block_height: height,
+            block_time: block.block_time,
+            block_height: block.block_height,
             offered,
             dropped,
-            executed,
+            executed: block.executed_transactions,
         };
         if !self.queue.offer_slot(Record::Seal(record)) {
             self.losses.add(LossReason::SlotRecords, slot);
@@ -389,104 +347,94 @@ impl Running {
     }
 }
 
-impl Plugin {
-    /// Runs a callback's body if the plugin is loaded; a panic is counted and goes no further.
-    fn guard(&self, body: impl FnOnce(&Running)) -> Result<()> {
-        if let Some(running) = &self.running
-            && catch_unwind(AssertUnwindSafe(|| body(running))).is_err()
-        {
-            self.metrics.panics.fetch_add(1, Relaxed);
+impl Core {
+    pub fn new(interface: Interface) -> Self {
+        Self {
+            interface,
+            running: None,
+            metrics: Arc::default(),
         }
+    }
+
+    /// Takes the validator's logger. A second load in one process finds it already there.
+    pub fn setup_logger(&self, logger: &'static dyn log::Log, level: log::LevelFilter) {
+        if log::set_logger(logger).is_ok() {
+            log::set_max_level(level);
+        }
+    }
+
+    /// Starts what the configuration file says; what ran before is ended first.
+    pub fn load(&mut self, config_file: &str) -> Result<(), LoadError> {
+        self.unload();
+        let (interface, metrics) = (self.interface, self.metrics.clone());
+        let start = || Running::start(interface, &check_config(config_file)?, &metrics);
+        let started = catch_unwind(AssertUnwindSafe(start));
+        self.running = Some(started.unwrap_or(Err(LoadError::Panicked))?);
         Ok(())
     }
 
-    fn unload(&mut self) {
+    /// Ends the stream. All threads are joined.
+    pub fn unload(&mut self) {
         if let Some(running) = self.running.take()
             && catch_unwind(AssertUnwindSafe(|| running.stop())).is_err()
         {
             self.metrics.panics.fetch_add(1, Relaxed);
         }
     }
-}
 
-impl Drop for Plugin {
-    fn drop(&mut self) {
-        self.unload();
-    }
-}
-
-impl GeyserPlugin for Plugin {
-    fn setup_logger(&self, logger: &'static dyn log::Log, level: log::LevelFilter) -> Result<()> {
-        // A second load in one process finds the logger already there.
-        if log::set_logger(logger).is_ok() {
-            log::set_max_level(level);
+    /// Runs a callback's body if the plugin is loaded; a panic is counted and goes no further.
+    fn guard(&self, body: impl FnOnce(&Running)) {
+        if let Some(running) = &self.running
+            && catch_unwind(AssertUnwindSafe(|| body(running))).is_err()
+        {
+            self.metrics.panics.fetch_add(1, Relaxed);
         }
-        Ok(())
     }
 
-    fn name(&self) -> &'static str {
-        "mythic"
-    }
-
-    fn on_load(&mut self, config_file: &str, _is_reload: bool) -> Result<()> {
-        self.unload();
-        let metrics = self.metrics.clone();
-        let start = || {
-            let config = check_config(config_file)
-                .map_err(|e| GeyserPluginError::ConfigFileReadError { msg: e.to_string() })?;
-            Running::start(&config, &metrics)
-        };
-        match catch_unwind(AssertUnwindSafe(start)) {
-            Ok(started) => self.running = Some(started?),
-            Err(_) => return Err(GeyserPluginError::Custom("on_load panicked".into())),
-        }
-        Ok(())
-    }
-
-    fn on_unload(&mut self) {
-        self.unload();
-    }
-
-    fn update_account(
+    /// An account was written. `read` gives `None` where what was told is no account.
+    pub fn account<'a>(
         &self,
-        account: ReplicaAccountInfoVersions,
         slot: u64,
         is_startup: bool,
-    ) -> Result<()> {
+        read: impl FnOnce() -> Option<Update<'a>>,
+    ) {
         let started = Instant::now();
-        let done = self.guard(|running| running.account(&self.metrics, &account, slot, is_startup));
+        self.guard(|running| running.account(&self.metrics, read(), slot, is_startup));
         self.metrics.observe(started.elapsed());
-        done
     }
 
-    fn notify_end_of_startup(&self) -> Result<()> {
-        self.guard(Running::end_of_startup)
+    pub fn end_of_startup(&self) {
+        self.guard(Running::end_of_startup);
     }
 
-    fn update_slot_status(
-        &self,
-        slot: u64,
-        parent: Option<u64>,
-        status: &AgaveStatus,
-    ) -> Result<()> {
-        self.guard(|running| running.slot_status(slot, parent, status))
+    pub fn slot_status(&self, slot: u64, parent: Option<u64>, status: Status<'_>) {
+        self.guard(|running| running.slot_status(slot, parent, status));
     }
 
-    fn transaction_notifications_enabled(&self) -> bool {
-        self.running
-            .as_ref()
-            .is_some_and(|running| running.counts.is_some())
+    /// Whether transactions are wanted.
+    pub fn transactions(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.counts.is_some())
     }
 
-    fn notify_transaction(
-        &self,
-        transaction: ReplicaTransactionInfoVersions,
-        slot: u64,
-    ) -> Result<()> {
-        self.guard(|running| running.transaction(&self.metrics, &transaction, slot))
+    /// A transaction was executed; `None`: one that can't be read.
+    pub fn transaction<'a>(&self, slot: u64, transaction: Option<&impl Executed<'a>>) {
+        self.guard(|running| running.transaction(&self.metrics, transaction, slot));
     }
 
-    fn notify_block_metadata(&self, block: ReplicaBlockInfoVersions) -> Result<()> {
-        self.guard(|running| running.block(&block))
+    /// A block is frozen.
+    pub fn block(&self, block: &Block<'_>) {
+        self.guard(|running| running.block(block));
+    }
+
+    /// A block is frozen of which too little is told to seal it: it names no parent.
+    pub fn unlinked_block(&self, slot: u64) {
+        self.guard(|running| running.losses.add(LossReason::Malformed, slot));
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.unload();
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::{
     config::{PluginConfig, key32},
-    interface::INTERFACE_VERSION,
     losses::Losses,
     metrics::Metrics,
     queue::{AccountRecord, Drained, Record, TransactionRecord},
@@ -52,7 +51,12 @@ pub(crate) struct Drain {
 
 impl Drain {
     /// Opens the spool and writes the run's `Start`.
-    pub fn open(config: &PluginConfig, queue: Drained, shared: Shared) -> Result<Self, SpoolError> {
+    pub fn open(
+        interface: &str,
+        config: &PluginConfig,
+        queue: Drained,
+        shared: Shared,
+    ) -> Result<Self, SpoolError> {
         let Shared {
             tracked,
             losses,
@@ -71,7 +75,7 @@ impl Drain {
                 .map(|hash| hash.to_vec().into())
                 .unwrap_or_default(),
             filter_hash: filter_hash.to_vec().into(),
-            interface: INTERFACE_VERSION.into(),
+            interface: interface.into(),
             plugin: env!("CARGO_PKG_VERSION").into(),
             primed: tracked_file.primed(),
         };

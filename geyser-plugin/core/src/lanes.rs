@@ -56,6 +56,10 @@ impl Lanes {
         }
     }
 
+    pub fn is_open(&self, slot: u64) -> bool {
+        self.open_at(slot).is_some()
+    }
+
     pub fn offered(&self, slot: u64) {
         if let Some(lane) = self.open_at(slot) {
             lane.offered.fetch_add(1, Relaxed);

@@ -1,15 +1,18 @@
 //! `mythic doctor`: what would keep Mythic from working here, and how to fix it.
 
-use crate::{
-    context::Connection,
-    dev::state::DevState,
-    exit::{self, Exit},
-    proxy, say, terminal,
-};
+mod binary;
+mod disk;
+mod finding;
+mod flags;
+mod plugin;
+mod release;
+
+use crate::{context::Connection, dev::state::DevState, proxy};
 use anyhow::Result;
+use clap::{Args, Subcommand};
+use finding::{Finding, Verdict};
 use mythic_client::Commitment;
 use mythic_model::catalogue as model;
-use serde_json::json;
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::Path,
@@ -20,53 +23,38 @@ const WANTED_BYTES: u64 = 10 << 30;
 /// Of `mythic dev`: gateway, chain, its WebSocket, database, and the nodes.
 const DEFAULT_PORTS: [u16; 9] = [4002, 8899, 8900, 5442, 8080, 8081, 8082, 8083, 8084];
 
-/// How a check came out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Good,
-    /// Nothing is wrong, but it is well to know.
-    Note,
-    Bad,
+/// The doctor.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Doctor {
+    #[command(subcommand)]
+    command: Option<DoctorCommand>,
+    /// Print JSON lines
+    #[arg(long)]
+    json: bool,
 }
 
-impl Verdict {
-    fn of(good: bool) -> Self {
-        if good { Self::Good } else { Self::Bad }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Good => "ok",
-            Self::Note => "note",
-            Self::Bad => "FAIL",
-        }
-    }
+#[derive(Subcommand, Debug)]
+enum DoctorCommand {
+    Plugin(plugin::Plugin),
 }
 
-struct Finding {
-    what: &'static str,
-    verdict: Verdict,
-    detail: String,
-}
-
-impl Finding {
-    fn new(what: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
-        Self {
-            what,
-            verdict,
-            detail: detail.into(),
-        }
+/// Runs `mythic doctor`.
+pub async fn run(doctor: Doctor, connection: &Connection) -> Result<()> {
+    match doctor.command {
+        Some(DoctorCommand::Plugin(plugin)) => plugin::run(plugin).await,
+        None => network(doctor.json, connection).await,
     }
 }
 
-/// Runs `mythic doctor`. Fails if a check that `mythic dev` depends on fails.
-pub async fn run(json: bool, connection: &Connection) -> Result<()> {
+/// What keeps a network from working here. Fails if a check that `mythic dev` depends on fails.
+async fn network(json: bool, connection: &Connection) -> Result<()> {
     let mut findings = vec![
         processor(),
         postgres(),
         model_file(),
         disk(&connection.data_dir()),
-        plugin(),
+        library(),
     ];
     findings.extend(proxies());
     // A network here, or whatever the flags and the environment point at.
@@ -76,23 +64,7 @@ pub async fn run(json: bool, connection: &Connection) -> Result<()> {
     } else {
         findings.push(ports());
     }
-    for finding in &findings {
-        let (what, word, detail) = (finding.what, finding.verdict.word(), &finding.detail);
-        match json {
-            true => terminal::json_line(&json!({"check": what, "result": word, "detail": detail}))?,
-            false => say!("{word:<4}  {what:<10}  {detail}"),
-        }
-    }
-    let failed = findings
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::Bad);
-    match failed.count() {
-        0 => Ok(()),
-        failed => Err(Exit::error(
-            exit::CHECK_FAILED,
-            format!("{failed} of {} checks failed", findings.len()),
-        )),
-    }
+    finding::tell(&findings, json)
 }
 
 /// What the engine computes on.
@@ -148,7 +120,7 @@ fn disk(data_dir: &Path) -> Finding {
     Finding::new("disk", Verdict::of(good), detail)
 }
 
-fn plugin() -> Finding {
+fn library() -> Finding {
     let library =
         std::env::current_exe().map(|exe| exe.with_file_name("libmythic_geyser_plugin.so"));
     let (good, detail) = match library {

@@ -1,12 +1,11 @@
 //! The calls of our programs in a transaction, as the spool has them. What a transaction holds is hostile: what is looked at and
 //! what is copied is bounded.
 
-use agave_geyser_plugin_interface::geyser_plugin_interface::ReplicaTransactionInfoV3;
+use crate::{
+    lanes::Lanes,
+    told::{Executed, Failure, Instruction},
+};
 use mythic_stream::proto::{Call, TransactionFailure, TransactionUpdate};
-use solana_instruction::error::InstructionError;
-use solana_transaction_error::TransactionError;
-
-use crate::lanes::Lanes;
 
 /// Most calls of a transaction that are copied. The runtime executes at most 64 instructions a transaction.
 const MAX_CALLS: usize = 64;
@@ -73,21 +72,30 @@ struct Seen<'a> {
     data: &'a [u8],
 }
 
+impl<'a> Seen<'a> {
+    fn new(instruction: usize, inner: Option<usize>, seen: Instruction<'a>) -> Self {
+        Self {
+            instruction,
+            inner,
+            program: seen.program,
+            accounts: seen.accounts,
+            data: seen.data,
+        }
+    }
+}
+
 /// A transaction with a call of ours.
-pub(crate) struct Transaction<'a> {
-    info: &'a ReplicaTransactionInfoV3<'a>,
+pub(crate) struct Transaction<'a, T> {
+    info: &'a T,
     owners: &'a [[u8; 32]],
 }
 
-impl<'a> Transaction<'a> {
+impl<'a, 'b: 'a, T: Executed<'b>> Transaction<'a, T> {
     /// `None` if none of our programs is called, or it is a vote.
-    pub fn ours(info: &'a ReplicaTransactionInfoV3<'a>, owners: &'a [[u8; 32]]) -> Option<Self> {
+    pub fn ours(info: &'a T, owners: &'a [[u8; 32]]) -> Option<Self> {
         let this = Self { info, owners };
-        let loaded = &info.transaction_status_meta.loaded_addresses;
-        let keys = info.transaction.message.static_account_keys().iter();
-        let mut keys = keys.chain(&loaded.writable).chain(&loaded.readonly);
         // Most transactions name none of them.
-        let named = !info.is_vote && keys.any(|key| owners.contains(key.as_array()));
+        let named = !info.is_vote() && info.keys().any(|key| owners.contains(key));
         let called = named && this.calls().next().is_some();
         called.then_some(this)
     }
@@ -99,11 +107,8 @@ impl<'a> Transaction<'a> {
         512 + bytes.min(MAX_BYTES)
     }
 
-    fn key(&self, place: u8) -> Option<&'a [u8; 32]> {
-        let fixed = self.info.transaction.message.static_account_keys();
-        let loaded = &self.info.transaction_status_meta.loaded_addresses;
-        let mut keys = fixed.iter().chain(&loaded.writable).chain(&loaded.readonly);
-        keys.nth(place.into()).map(|key| key.as_array())
+    fn key(&self, place: u8) -> Option<&'b [u8; 32]> {
+        self.info.keys().nth(place.into())
     }
 
     fn is_ours(&self, program: u8) -> bool {
@@ -112,60 +117,38 @@ impl<'a> Transaction<'a> {
     }
 
     /// Instructions of the message, each before those that it led to.
-    fn seen(&self) -> impl Iterator<Item = Seen<'a>> {
-        let groups = self
-            .info
-            .transaction_status_meta
-            .inner_instructions
-            .as_deref();
-        let groups = groups.unwrap_or_default();
-        let of_message = self.info.transaction.message.instructions().iter();
-        let all = of_message.enumerate().flat_map(move |(instruction, own)| {
-            let own = Seen {
-                instruction,
-                inner: None,
-                program: own.program_id_index,
-                accounts: &own.accounts,
-                data: &own.data,
-            };
-            let led_to = groups
-                .iter()
-                .filter(move |group| usize::from(group.index) == instruction)
-                .flat_map(|group| &group.instructions)
-                .enumerate()
-                .map(move |(inner, called)| Seen {
-                    instruction,
-                    inner: Some(inner),
-                    program: called.instruction.program_id_index,
-                    accounts: &called.instruction.accounts,
-                    data: &called.instruction.data,
-                });
-            std::iter::once(own).chain(led_to)
+    fn seen(&self) -> impl Iterator<Item = Seen<'b>> {
+        let of_message = self.info.instructions().enumerate();
+        let all = of_message.flat_map(|(instruction, own)| {
+            let led_to = self.info.led_to(instruction).enumerate();
+            let led_to =
+                led_to.map(move |(inner, called)| Seen::new(instruction, Some(inner), called));
+            std::iter::once(Seen::new(instruction, None, own)).chain(led_to)
         });
         all.take(MAX_SEEN)
     }
 
-    fn calls(&self) -> impl Iterator<Item = Seen<'a>> {
+    fn calls(&self) -> impl Iterator<Item = Seen<'b>> {
         self.seen().filter(|seen| self.is_ours(seen.program))
     }
 
     /// The copy, without slot and generation.
     pub fn copy(&self) -> TransactionUpdate {
-        let meta = self.info.transaction_status_meta;
+        let failure = self.info.failure();
         let mut keys = Keys::default();
         // The payer comes first.
         if let Some(payer) = self.key(0) {
             keys.place(payer);
         }
         let mut update = TransactionUpdate {
-            index: self.info.index as u64,
-            signature: self.info.signature.as_array().to_vec().into(),
-            fee: meta.fee,
-            compute_units: meta.compute_units_consumed,
-            failure: meta.status.as_ref().err().map(failure),
+            index: self.info.index() as u64,
+            signature: self.info.signature().to_vec().into(),
+            fee: self.info.fee(),
+            compute_units: self.info.compute_units(),
+            failure: failure.as_ref().map(told),
             ..TransactionUpdate::default()
         };
-        let failed = self.failed();
+        let failed = self.failed(failure.as_ref());
         let mut bytes = 0;
         for seen in self.calls() {
             bytes += bytes_of(&seen);
@@ -201,13 +184,8 @@ impl<'a> Transaction<'a> {
     }
 
     /// The deepest call of ours in which the transaction failed: instruction, inner.
-    fn failed(&self) -> Option<(usize, Option<usize>)> {
-        let Err(TransactionError::InstructionError(instruction, _)) =
-            &self.info.transaction_status_meta.status
-        else {
-            return None;
-        };
-        let instruction = usize::from(*instruction);
+    fn failed(&self, failure: Option<&Failure>) -> Option<(usize, Option<usize>)> {
+        let instruction = usize::from(failure?.instruction?);
         let inside = self.calls().filter(|seen| seen.instruction == instruction);
         let (mut own, mut last) = (false, None);
         for seen in inside {
@@ -226,10 +204,8 @@ impl<'a> Transaction<'a> {
 
     /// How many calls of a program failed, as the end of the log has it. What programs print has another beginning.
     fn failures_in_log(&self, program: &[u8; 32]) -> usize {
-        let logs = self.info.transaction_status_meta.log_messages.as_deref();
-        let logs = logs.unwrap_or_default();
         let line = format!("Program {} failed", bs58::encode(program).into_string());
-        let tail = logs.iter().rev().take(LOG_TAIL);
+        let tail = self.info.log().iter().rev().take(LOG_TAIL);
         tail.filter(|said| said.starts_with(&line)).count()
     }
 }
@@ -238,22 +214,13 @@ fn bytes_of(seen: &Seen<'_>) -> usize {
     seen.data.len() + 2 * seen.accounts.len()
 }
 
-fn failure(error: &TransactionError) -> TransactionFailure {
-    let (instruction, code, name) = match error {
-        TransactionError::InstructionError(at, InstructionError::Custom(code)) => {
-            (Some(u32::from(*at)), Some(*code), "Custom".into())
-        }
-        TransactionError::InstructionError(at, error) => {
-            (Some(u32::from(*at)), None, format!("{error:?}"))
-        }
-        error => (None, None, format!("{error:?}")),
-    };
+fn told(failure: &Failure) -> TransactionFailure {
+    let name = failure.error.chars();
     TransactionFailure {
-        instruction,
-        code,
+        instruction: failure.instruction.map(u32::from),
+        code: failure.code,
         // The variant alone.
         name: name
-            .chars()
             .take_while(char::is_ascii_alphanumeric)
             .take(MAX_NAME)
             .collect(),
