@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! callback (many threads) -> filter -> bounded queue -> one drain thread -> spool directory
+//!                                                spool directory -> one forward thread -> Kafka, if configured
 //! ```
 //! - `plugin`: the `GeyserPlugin` trait, and nothing else
 //! - `config`: the JSON5 file, [`check_config`]
@@ -12,14 +13,14 @@
 //! - `lanes`, `queue`, `losses`: what the callbacks touch; atomics only
 //! - `sequencer`: generations, seals, digests, untracking; pure
 //! - `drain`: the thread between queue and spool
+//! - `forward`: the thread between spool and Kafka, one more reader of the spool
 //! - `metrics`: Prometheus text on an optional loopback address
-//!
-//! A forwarder from the spool to Kafka would be one more reader of the spool, beside the indexer.
 
 mod calls;
 mod config;
 mod drain;
 mod foreign;
+mod forward;
 mod interface;
 mod lanes;
 mod losses;

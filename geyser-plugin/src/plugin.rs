@@ -6,9 +6,10 @@ use crate::{
     config::{PluginConfig, check_config, key32},
     drain::{Drain, Shared},
     foreign::Foreign,
+    forward::Forward,
     lanes::Lanes,
     losses::Losses,
-    metrics::{Metrics, Server},
+    metrics::{Metrics, Server, render_forward},
     queue::{AccountRecord, Queue, Record, SealRecord, SlotRecord, TransactionRecord, queue},
     startup::Startup,
     tracked::Tracked,
@@ -54,6 +55,7 @@ struct Running {
     base_count: AtomicU64,
     base_slot: AtomicU64,
     drain: JoinHandle<()>,
+    forward: Option<Forward>,
     server: Option<Server>,
 }
 
@@ -119,10 +121,21 @@ impl Running {
             metrics: metrics.clone(),
         };
         let drain = Drain::open(config, drained, shared).map_err(|e| custom(e.into()))?;
+        let forward = match &config.kafka {
+            Some(kafka) => Some(Forward::start(config, kafka, metrics.clone())?),
+            None => None,
+        };
         let server = match config.metrics_addr {
             Some(addr) => {
                 let (metrics, depth, losses) = (metrics.clone(), queue.depth(), losses.clone());
-                let render = move || metrics.render(&depth, &losses);
+                let forwarded = forward.as_ref().map(Forward::stats);
+                let render = move || {
+                    let mut text = metrics.render(&depth, &losses);
+                    if let Some(forwarded) = &forwarded {
+                        text.push_str(&render_forward(forwarded));
+                    }
+                    text
+                };
                 let started = Server::start(addr, render);
                 Some(started.map_err(|e| custom(format!("metrics_addr = {addr}: {e}").into()))?)
             }
@@ -147,6 +160,7 @@ impl Running {
             base_count: AtomicU64::new(0),
             base_slot: AtomicU64::new(0),
             drain,
+            forward,
             server,
         })
     }
@@ -157,6 +171,7 @@ impl Running {
             queue,
             startup,
             drain,
+            forward,
             server,
             ..
         } = self;
@@ -164,6 +179,10 @@ impl Running {
         drop(queue);
         if drain.join().is_err() {
             log::error!("the thread that writes the spool could not be joined");
+        }
+        // After the run's end is in the spool.
+        if let Some(forward) = forward {
+            forward.stop();
         }
         drop(server);
     }

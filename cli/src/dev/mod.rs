@@ -58,6 +58,9 @@ pub struct Dev {
     /// GGUF file to serve instead of the default model
     #[arg(long)]
     model: Option<PathBuf>,
+    /// Kafka broker that account updates and feed go through, `HOST:PORT`, without a login; each network has topics of its own
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
 }
 
 #[derive(Subcommand, Debug)]

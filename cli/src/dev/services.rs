@@ -2,18 +2,20 @@
 //! it is ready. Whoever adds a process adds it here.
 
 use super::{Dev, layout::Layout, ports::Port};
+use crate::exit::{self, Exit};
 use anyhow::Result;
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
 use mythic_client::keys::DevKeys;
 use mythic_devnet::{DevnetConfig, ProgramConfig};
 use mythic_indexer::IndexerConfig;
 use mythic_interface::state::{Model, ModelSpec};
+use mythic_kafka::{Settings, Topic};
 use mythic_node::{ModelConfig as NodeModel, NodeConfig};
 use mythic_settler::SettlerConfig;
 use mythic_verifier::{Policy, VerifierConfig};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
@@ -22,6 +24,9 @@ const STAKE_LAMPORTS: u64 = 10_000_000_000;
 const KV_BYTES: u64 = 256 << 20;
 /// Pace of a manual network until it is ready: a network that starts needs slots, the tests' own time begins at Ready.
 const STARTING_SLOT_MS: u64 = 200;
+
+/// How long the brokers may take to answer for a topic.
+const KAFKA_WAIT: Duration = Duration::from_secs(20);
 
 /// Makes a configuration in TOML.
 pub type WriteConfig = Box<dyn Fn(&Site) -> Result<String> + Send + Sync>;
@@ -82,6 +87,8 @@ pub struct Site {
     pub former: Vec<Model>,
     /// The plugin's configuration; known once the chain's genesis is.
     pub plugin_config: Option<PathBuf>,
+    /// The brokers that everything goes through, if asked for; known once the chain's genesis is.
+    pub kafka: Option<Settings>,
     /// Milliseconds of a slot, 0 = manual.
     pub slot_ms: u64,
 }
@@ -201,6 +208,25 @@ pub fn genesis(site: &Site) -> DevnetConfig {
         }],
         ..DevnetConfig::default()
     }
+}
+
+/// The brokers of a network, checked before anything starts. Its topics are its own: another chain's records are no use to it.
+pub fn kafka(brokers: &str, genesis_hash: &str) -> Result<Settings> {
+    let network: String = genesis_hash.chars().take(8).collect();
+    let settings = Settings {
+        brokers: brokers.to_owned(),
+        topic_prefix: format!("mythic-dev-{network}"),
+        replication: 1,
+        ..Settings::default()
+    };
+    settings
+        .validate()
+        .map_err(|refused| Exit::error(exit::FAILURE, format!("--kafka: {refused}")))?;
+    for topic in [Topic::Updates, Topic::Feed] {
+        mythic_kafka::check(&settings, topic, KAFKA_WAIT)
+            .map_err(|refused| Exit::error(exit::FAILURE, format!("--kafka: {refused}")))?;
+    }
+    Ok(settings)
 }
 
 /// The chain; `starting` gives a manual one a pace.

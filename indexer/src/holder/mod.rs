@@ -144,20 +144,25 @@ impl Holder {
             return out;
         }
         self.enter(at, false, &mut out);
+        self.damaged(what.records, &mut out);
+        if replayed {
+            out.clear();
+        }
+        out
+    }
+
+    /// So many records of the run can't be read, or nobody knows how many.
+    fn damaged(&mut self, records: Option<u64>, out: &mut Vec<Input>) {
         if let Some(run) = &mut self.run {
             run.lossy = true;
             out.push(Input::Loss {
                 run: run.id,
                 first: run.newest,
                 last: run.newest,
-                count: what.records.unwrap_or(1),
+                count: records.unwrap_or(1),
                 reason: "spool_damaged".into(),
             });
         }
-        if replayed {
-            out.clear();
-        }
-        out
     }
 
     /// Takes notice of records of a run that can't be had.
@@ -220,6 +225,8 @@ impl Holder {
             Event::Seal(seal) => self.seal(at, seal, out)?,
             Event::Transaction(update) => self.calls.hold(at, &update),
             Event::TransactionSeal(seal) => out.extend(self.calls.told(run, &seal)),
+            Event::Damage(damage) if damage.records == Some(0) => {}
+            Event::Damage(damage) => self.damaged(damage.records, out),
             Event::Loss(loss) => {
                 // A lost transaction is no account that changed unseen.
                 if let Some(run) = &mut self.run
