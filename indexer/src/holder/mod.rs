@@ -144,7 +144,7 @@ impl Holder {
             return out;
         }
         self.enter(at, false, &mut out);
-        self.damaged(what.records, &mut out);
+        self.damaged(what.records, "spool_damaged", &mut out);
         if replayed {
             out.clear();
         }
@@ -152,7 +152,7 @@ impl Holder {
     }
 
     /// So many records of the run can't be read, or nobody knows how many.
-    fn damaged(&mut self, records: Option<u64>, out: &mut Vec<Input>) {
+    fn damaged(&mut self, records: Option<u64>, reason: &str, out: &mut Vec<Input>) {
         if let Some(run) = &mut self.run {
             run.lossy = true;
             out.push(Input::Loss {
@@ -160,7 +160,7 @@ impl Holder {
                 first: run.newest,
                 last: run.newest,
                 count: records.unwrap_or(1),
-                reason: "spool_damaged".into(),
+                reason: reason.into(),
             });
         }
     }
@@ -172,7 +172,7 @@ impl Holder {
             return out;
         }
         self.enter(at, false, &mut out);
-        self.lose(missing.records, missing.reason, &mut out);
+        self.damaged(missing.records, missing.reason, &mut out);
         if replayed {
             out.clear();
         }
@@ -226,7 +226,7 @@ impl Holder {
             Event::Transaction(update) => self.calls.hold(at, &update),
             Event::TransactionSeal(seal) => out.extend(self.calls.told(run, &seal)),
             Event::Damage(damage) if damage.records == Some(0) => {}
-            Event::Damage(damage) => self.damaged(damage.records, out),
+            Event::Damage(damage) => self.damaged(damage.records, "spool_damaged", out),
             Event::Loss(loss) => {
                 // A lost transaction is no account that changed unseen.
                 if let Some(run) = &mut self.run
