@@ -34,7 +34,7 @@ use calls::HeldCalls;
 pub use fields::Malformed;
 use fields::{hash, opt_hash};
 use held::{Newest, Updates};
-pub use input::{Input, SealedBank};
+pub use input::{Input, Missing, SealedBank};
 use run::Run;
 pub(crate) use run::expected_filter;
 
@@ -163,6 +163,20 @@ impl Holder {
                 reason: "spool_damaged".into(),
             });
         }
+    }
+
+    /// Takes notice of records of a run that can't be had.
+    pub fn missing(&mut self, at: Position, missing: &Missing, replayed: bool) -> Vec<Input> {
+        let mut out = Vec::new();
+        if missing.records == Some(0) {
+            return out;
+        }
+        self.enter(at, false, &mut out);
+        self.lose(missing.records, missing.reason, &mut out);
+        if replayed {
+            out.clear();
+        }
+        out
     }
 
     /// Turns to the run of a position; `opens`: its first record is at hand.
