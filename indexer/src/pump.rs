@@ -320,7 +320,12 @@ impl<'a> Pump<'a> {
             }
             Content::Missing(missing) => {
                 self.telemetry.unreadable.inc();
-                tracing::error!(producer = &*producer.name, reason = missing.reason, "{}", missing.what);
+                tracing::error!(
+                    producer = &*producer.name,
+                    reason = missing.reason,
+                    "{}",
+                    missing.what
+                );
                 producer.holder.missing(entry.position, &missing, replayed)
             }
         };
@@ -385,7 +390,11 @@ impl<'a> Pump<'a> {
             if !is_silent || producer.holder.resume(next) == next {
                 continue;
             }
-            tracing::warn!(producer = &*producer.name, newest, "silent for long: its run is closed");
+            tracing::warn!(
+                producer = &*producer.name,
+                newest,
+                "silent for long: its run is closed"
+            );
             let mut inputs = producer.holder.give_up();
             inputs.push(Input::RunEnd { run: next.run });
             producer.holder = Holder::new(self.config.max_held_bytes, &self.config.spill_dir());

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mythic_kafka::{BrokerError, Outgoing, Producer, Settings, Topic, Trouble, check, partition_of};
+use mythic_kafka::{
+    BrokerError, Outgoing, Producer, Settings, Topic, Trouble, check, partition_of,
+};
 use mythic_postgres::{Listener, Manner, listen};
 use mythic_projection::{EVENTS, StoredEvent};
 use mythic_support::{Backoff, Throttle};
@@ -141,7 +143,10 @@ impl Carrier {
             )
             .await?;
         let rows = session
-            .query("SELECT seq FROM pipeline.relay WHERE topic = $1", &[&self.topic])
+            .query(
+                "SELECT seq FROM pipeline.relay WHERE topic = $1",
+                &[&self.topic],
+            )
             .await?;
         let row = rows.first().map(|row| row.get(0));
         row.ok_or_else(|| IndexerError::Broken("pipeline.relay lost a row".into()))

@@ -122,7 +122,9 @@ async fn session(
         SourceKind::Spool | SourceKind::Kafka => HashSet::new(),
     };
     let places = match (config.source, &config.kafka) {
-        (SourceKind::Kafka, Some(kafka)) => writer.follow_topic(kafka.topic(Topic::Updates)).await?,
+        (SourceKind::Kafka, Some(kafka)) => {
+            writer.follow_topic(kafka.topic(Topic::Updates)).await?
+        }
         _ => Places::default(),
     };
     let at = (writer.state(), lease.schema.as_str());

@@ -160,7 +160,10 @@ impl Telemetry {
                 "relay_lag_events",
                 "Feed events that the brokers have not acknowledged yet",
             )?,
-            relayed: counter("relayed_events_total", "Feed events that the brokers acknowledged")?,
+            relayed: counter(
+                "relayed_events_total",
+                "Feed events that the brokers acknowledged",
+            )?,
             processed_slot: gauge("processed_slot", "Head of the processed chain")?,
             confirmed_slot: gauge("confirmed_slot", "Head of the confirmed chain")?,
             finalized_slot: gauge("finalized_slot", "Root")?,

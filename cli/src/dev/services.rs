@@ -7,10 +7,10 @@ use anyhow::Result;
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
 use mythic_client::keys::DevKeys;
 use mythic_devnet::{DevnetConfig, ProgramConfig};
-use mythic_indexer::IndexerConfig;
+use mythic_indexer::{IndexerConfig, SourceKind};
 use mythic_interface::state::{Model, ModelSpec};
 use mythic_kafka::{Settings, Topic};
-use mythic_node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_node::{JobsFrom, ModelConfig as NodeModel, NodeConfig};
 use mythic_settler::SettlerConfig;
 use mythic_verifier::{Policy, VerifierConfig};
 use solana_keypair::Keypair;
@@ -244,6 +244,11 @@ fn indexer(site: &Site) -> Result<String> {
         database_url: site.database_url.clone(),
         spool_dir: site.layout.at("spool"),
         archive_dir: site.layout.at("archive"),
+        source: match site.kafka {
+            Some(_) => SourceKind::Kafka,
+            None => SourceKind::Spool,
+        },
+        kafka: site.kafka.clone(),
         ..IndexerConfig::default()
     })?)
 }
@@ -306,6 +311,11 @@ fn node(site: &Site, index: usize) -> Result<String> {
             path: site.gguf.clone(),
             identity: Some(hex::encode(site.spec.identity())),
         }],
+        jobs: match site.kafka {
+            Some(_) => JobsFrom::Kafka,
+            None => JobsFrom::Gateways,
+        },
+        kafka: site.kafka.clone(),
         stake_lamports: STAKE_LAMPORTS,
         kv_bytes: KV_BYTES,
         allow_loopback: true,

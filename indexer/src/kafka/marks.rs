@@ -95,15 +95,15 @@ impl Marks {
         });
         // What lies behind is met again; what was skipped is there no more.
         let skipped = offset > track.next;
-        track
-            .stretches
-            .retain(|s| !skipped && s.offset < offset);
+        track.stretches.retain(|s| !skipped && s.offset < offset);
         track.next = offset;
     }
 
     /// The partitions, and the offset that is read next in each.
     pub fn read_next(&self) -> impl Iterator<Item = (i32, i64)> {
-        self.tracks.iter().map(|(number, track)| (*number, track.next))
+        self.tracks
+            .iter()
+            .map(|(number, track)| (*number, track.next))
     }
 
     /// The offset that is read next in one.
@@ -200,7 +200,9 @@ impl Marks {
     /// What is not needed any more goes.
     pub fn done(&mut self, from: &From) {
         for track in self.tracks.values_mut() {
-            while track.stretches.len() > 1 && track.stretches.front().is_some_and(|s| !s.is_needed(from)) {
+            while track.stretches.len() > 1
+                && track.stretches.front().is_some_and(|s| !s.is_needed(from))
+            {
                 track.stretches.pop_front();
             }
         }

@@ -268,9 +268,7 @@ impl Order {
         }
         self.lanes += 1;
         let next = past.map_or(1, |past| past.next);
-        station
-            .waiting
-            .push_back(Lane::new(self.lanes, run, next));
+        station.waiting.push_back(Lane::new(self.lanes, run, next));
         Some((number, self.lanes))
     }
 
@@ -303,9 +301,7 @@ impl Order {
                     || lane.newest.get(&partition).is_some_and(|n| *n > lane.next)
             }
             // The first run of all is known when every partition has shown its own.
-            None => {
-                shown.is_some() || self.partitions.get(&partition).is_none_or(|p| p.at_end)
-            }
+            None => shown.is_some() || self.partitions.get(&partition).is_none_or(|p| p.at_end),
         }
     }
 
@@ -437,7 +433,11 @@ impl Station {
             let mut orders = self.shown.values().map(|shown| &shown.order);
             orders.all(|order| !order.contains(&id) || order.first() == Some(&id))
         };
-        let at = self.waiting.iter().position(|l| is_first(l.id)).unwrap_or(0);
+        let at = self
+            .waiting
+            .iter()
+            .position(|l| is_first(l.id))
+            .unwrap_or(0);
         let lane = self.waiting.remove(at)?;
         for shown in self.shown.values_mut() {
             shown.order.retain(|waits| *waits != lane.id);

@@ -178,8 +178,8 @@ impl Reading {
     }
 
     fn send(&self, station: usize, chunk: Result<Vec<Entry>, IndexerError>) -> Result<(), Stop> {
-        let taken = !self.stopped.is_cancelled()
-            && self.chunks.blocking_send((station, chunk)).is_ok();
+        let taken =
+            !self.stopped.is_cancelled() && self.chunks.blocking_send((station, chunk)).is_ok();
         taken.then_some(()).ok_or(Stop::Gone)
     }
 
@@ -282,7 +282,8 @@ impl Reading {
         }
         let next: BTreeMap<i32, i64> = lock(&self.marks).read_next().collect();
         let outside = |(partition, (low, high)): &(i32, (i64, i64))| {
-            next.get(partition).is_some_and(|next| next < low || next > high)
+            next.get(partition)
+                .is_some_and(|next| next < low || next > high)
         };
         let any = ranges.iter().any(outside);
         for range in ranges {

@@ -218,7 +218,10 @@ impl Writer {
                 };
                 self.state = plan.state;
                 self.state.positions.extend(progress.reached);
-                progress.places.iter().for_each(|places| self.placed(places));
+                progress
+                    .places
+                    .iter()
+                    .for_each(|places| self.placed(places));
                 Ok(done)
             }
             Err(e) => {

@@ -178,10 +178,7 @@ impl Meters {
                 "mythic_node_journal_failing",
                 "1 while the journal can't be written",
             )?,
-            kafka_up: gauge(
-                "mythic_node_kafka_up",
-                "1 while jobs are read from Kafka",
-            )?,
+            kafka_up: gauge("mythic_node_kafka_up", "1 while jobs are read from Kafka")?,
             kafka_messages: counter(
                 "mythic_node_kafka_messages_total",
                 "Messages of the feed's topic that were read",

@@ -9,7 +9,7 @@
 
 use crate::{
     check::check,
-    consumer::{Consumer, Start},
+    consumer::Consumer,
     encoding::{Place, partition_of, place},
     offsets::{Delivered, Saved},
     producer::{Outgoing, Producer},
@@ -178,7 +178,7 @@ impl Forwarder {
     fn ends(&mut self) -> Result<Vec<i64>, BrokerError> {
         let consumer = Consumer::assigned(&self.settings, Topic::Updates, &[])?;
         (0..i32::from(self.settings.partitions))
-            .map(|partition| Ok(consumer.range(partition, CHECK)?.1))
+            .map(|partition| consumer.range(partition, CHECK).map(|(_, end)| end))
             .collect()
     }
 
@@ -429,7 +429,7 @@ impl<'a> Session<'a> {
         (envelope, value): (&Envelope, &[u8]),
     ) -> Result<(), Ended> {
         let seq = envelope.seq.to_be_bytes();
-        let headers: [(&str, &[u8]); 2] = [("run", &envelope.run), ("seq", &seq)];
+        let headers: [(&str, &[u8]); 2] = [("run", envelope.run.as_ref()), ("seq", seq.as_ref())];
         let message = Outgoing {
             partition,
             key,
@@ -538,8 +538,9 @@ impl<'a> Session<'a> {
         if moved {
             self.marks.push_back((now, newest.clone()));
         }
+        let resend = self.owner.resend;
         let old = |mark: Option<&(Instant, Delivered)>| {
-            mark.is_some_and(|(at, _)| at.elapsed() >= self.owner.resend)
+            mark.is_some_and(|(at, _)| at.elapsed() >= resend)
         };
         let mut freed = false;
         while old(self.marks.get(1)) {

@@ -228,6 +228,7 @@ impl BrokerError {
                 Trouble::Settings,
                 format!("the client was not made: {what}"),
             ),
+            KafkaError::AdminOp(code) => Self::of_code(*code, &format!("{doing}: {code}")),
             _ => match error.rdkafka_error_code() {
                 Some(code) => Self::of_code(code, &format!("{doing}: {code}")),
                 None => Self::new(Trouble::Other, format!("{doing}: {error}")),

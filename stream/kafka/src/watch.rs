@@ -16,7 +16,7 @@ use std::sync::{
 use rdkafka::Message as _;
 
 /// How a message ended.
-pub(crate) struct Delivered {
+pub(crate) struct Outcome {
     pub tag: usize,
     pub result: Result<(i32, i64), BrokerError>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Delivered {
 #[derive(Default)]
 pub(crate) struct Watch {
     said: Mutex<Option<BrokerError>>,
-    delivered: Mutex<Vec<Delivered>>,
+    delivered: Mutex<Vec<Outcome>>,
     /// The verdict of OpenSSL on a certificate, where somebody asked for it.
     pub certificate: AtomicI32,
 }
@@ -45,7 +45,7 @@ impl Watch {
         said.take()
     }
 
-    pub fn delivered(&self) -> Vec<Delivered> {
+    pub fn delivered(&self) -> Vec<Outcome> {
         let mut delivered = self
             .delivered
             .lock()
@@ -70,7 +70,7 @@ impl ClientContext for Watch {
         };
         let mut error = BrokerError::of_code(code, reason);
         // The library has the same code for a broker that wants TLS and is offered none.
-        if error.trouble == Trouble::Unreachable && reason.contains("SSL") {
+        if error.trouble == Trouble::Unreachable && reason.contains("incorrect security.protocol") {
             error.trouble = Trouble::Tls;
         }
         self.note(error);
@@ -90,6 +90,6 @@ impl ProducerContext for Watch {
         self.delivered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(Delivered { tag, result });
+            .push(Outcome { tag, result });
     }
 }

@@ -1,7 +1,9 @@
 //! Certificates and logins of a broker, made for one test.
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use std::{fs, path::Path};
 
 /// A user that may do all.
@@ -15,6 +17,10 @@ pub const PASSWORD: &str = "correct-horse-battery";
 pub(crate) fn make(dir: &Path) -> Result<()> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // A certificate whose subject is its issuer would count as signed by itself.
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "Mythic test authority");
     let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     fs::write(dir.join("ca.pem"), issuer.pem())?;
     for (name, past) in [("secure", false), ("expired", true)] {

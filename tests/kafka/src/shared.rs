@@ -7,16 +7,19 @@ use nix::{
 };
 use std::sync::{
     LazyLock, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicI32, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
 };
 
 static BROKER: LazyLock<Mutex<Option<Broker>>> = LazyLock::new(|| {
     // Statics are not dropped.
     // SAFETY: the function does what is allowed at exit, and nothing unwinds out of it.
     unsafe { nix::libc::atexit(end) };
-    Mutex::new(Broker::start().expect("a broker"))
+    let broker = Broker::start().expect("a broker");
+    STARTED.store(true, Relaxed);
+    Mutex::new(broker)
 });
 static PROCESS: AtomicI32 = AtomicI32::new(0);
+static STARTED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn end() {
     match PROCESS.swap(0, Relaxed) {
@@ -24,8 +27,8 @@ extern "C" fn end() {
         pid => drop(kill(Pid::from_raw(pid), Signal::SIGKILL)),
     }
     // A test that hung holds it; then its data stay.
-    if let Some(lock) = LazyLock::get(&BROKER)
-        && let Ok(mut broker) = lock.try_lock()
+    if STARTED.load(Relaxed)
+        && let Ok(mut broker) = BROKER.try_lock()
     {
         drop(broker.take());
     }

@@ -109,16 +109,26 @@ impl Reader {
     }
 
     fn seqs(&self) -> Vec<(u8, u64)> {
-        self.read.iter().map(|(_, at, _)| (at.run[0], at.seq)).collect()
+        self.read
+            .iter()
+            .map(|(_, at, _)| (at.run[0], at.seq))
+            .collect()
     }
 
     fn lost(&self) -> Vec<(u64, Option<u64>)> {
-        self.read.iter().map(|(_, at, lost)| (at.seq, *lost)).collect()
+        self.read
+            .iter()
+            .map(|(_, at, lost)| (at.seq, *lost))
+            .collect()
     }
 }
 
 /// Runs one after the other as a producer writes them: every fifth record to all partitions, some repeated from further back.
-fn written(runs: std::ops::Range<u8>, lengths: &[u64], repeats: &[(usize, usize)]) -> (Vec<Log>, Log) {
+fn written(
+    runs: std::ops::Range<u8>,
+    lengths: &[u64],
+    repeats: &[(usize, usize)],
+) -> (Vec<Log>, Log) {
     let mut all = Log::new();
     for (run, length) in runs.zip(lengths) {
         // Each some time after the one before.
@@ -126,7 +136,10 @@ fn written(runs: std::ops::Range<u8>, lengths: &[u64], repeats: &[(usize, usize)
         all.extend((1..=*length).map(|seq| (run, seq, time + seq)));
     }
     let mut logs = vec![Log::new(); PARTITIONS as usize];
-    let mut crashes: Vec<(usize, usize)> = repeats.iter().map(|(at, back)| (at % all.len(), *back)).collect();
+    let mut crashes: Vec<(usize, usize)> = repeats
+        .iter()
+        .map(|(at, back)| (at % all.len(), *back))
+        .collect();
     let mut sent = 0;
     while sent < all.len() {
         let (_, seq, _) = all[sent];
@@ -268,7 +281,10 @@ fn what_is_in_no_partition_is_lost_once_all_are_past_it() {
         vec![(1, 1, 0), (1, 5, 5)],
     ];
     reader.read(&logs, &mut std::iter::empty());
-    assert_eq!(reader.lost(), [(1, None), (2, None), (3, Some(2)), (5, None)]);
+    assert_eq!(
+        reader.lost(),
+        [(1, None), (2, None), (3, Some(2)), (5, None)]
+    );
     let Next::Waits(waits) = reader.order.next() else {
         panic!("the second run waits")
     };
@@ -281,7 +297,14 @@ fn what_is_in_no_partition_is_lost_once_all_are_past_it() {
     assert_eq!(reader.take(2, 2, (1, 5, 5)), Taken::Repeat);
     for partition in 0..PARTITIONS {
         let taken = reader.take(partition, 4, (1, 6, later));
-        assert_eq!(taken, if partition == 0 { Taken::Held } else { Taken::Repeat });
+        assert_eq!(
+            taken,
+            if partition == 0 {
+                Taken::Held
+            } else {
+                Taken::Repeat
+            }
+        );
     }
     reader.drain();
     let (station, at, _) = reader.read.last().unwrap();
@@ -317,7 +340,10 @@ fn what_the_forwarder_could_not_read_is_said_as_it_was() {
     let Content::Missing(missing) = said.content else {
         panic!("{said:?}")
     };
-    assert_eq!((missing.reason, &*missing.what, missing.records), ("spool_damaged", "rust", Some(3)));
+    assert_eq!(
+        (missing.reason, &*missing.what, missing.records),
+        ("spool_damaged", "rust", Some(3))
+    );
 }
 
 #[test]

@@ -62,7 +62,9 @@ fn forward(
 async fn relayed(kafka: &Settings, newest: i64) -> BTreeMap<i64, serde_json::Value> {
     let kafka = kafka.clone();
     let read = move || {
-        let starts: Vec<_> = (0..i32::from(kafka.partitions)).map(|p| (p, Start::At(0))).collect();
+        let starts: Vec<_> = (0..i32::from(kafka.partitions))
+            .map(|p| (p, Start::At(0)))
+            .collect();
         let consumer = Consumer::assigned(&kafka, Topic::Feed, &starts).unwrap();
         let mut found = BTreeMap::new();
         let deadline = Instant::now() + PATIENCE;
@@ -97,7 +99,10 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
     let mut kafka = settings(broker, "chaos", 2);
     let config = config(&db, dir.path(), &kafka);
     let producer = produce(spool.clone(), SLOTS, seed, Duration::from_millis(20));
-    let (again, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (again, stop) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let mut forwarder = forward(kafka.clone(), &spool, seed, (again.clone(), stop.clone()));
     let mut turn = 0;
     while !producer.is_finished() || turn < 6 {
@@ -108,7 +113,10 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
         for task in [first, second] {
             task.abort();
             let ended = task.await;
-            assert!(ended.is_err_and(|e| e.is_cancelled()), "it ran until it was killed");
+            assert!(
+                ended.is_err_and(|e| e.is_cancelled()),
+                "it ran until it was killed"
+            );
         }
         turn += 1;
         match turn {
@@ -116,7 +124,10 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
                 // More partitions: the forwarder learns of them at its next start.
                 let more = NewPartitions::new("chaos.updates", 5);
                 let options = AdminOptions::new();
-                admin(broker).create_partitions([&more], &options).await.unwrap();
+                admin(broker)
+                    .create_partitions([&more], &options)
+                    .await
+                    .unwrap();
                 stop.store(true, Ordering::SeqCst);
                 tokio::task::block_in_place(|| forwarder.join().unwrap());
                 stop.store(false, Ordering::SeqCst);
@@ -144,12 +155,18 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
     tokio::task::block_in_place(|| forwarder.join().unwrap());
     let expected = undisturbed(server(), "kafka_chaos_expected", &spool).await;
     assert_eq!(content(&db).await, expected, "seed {seed}");
-    let newest = db.client.query_one("SELECT next - 1 FROM feed.counter", &[]);
+    let newest = db
+        .client
+        .query_one("SELECT next - 1 FROM feed.counter", &[]);
     let newest: i64 = newest.await.unwrap().get(0);
     let mut feed = kafka.clone();
     feed.partitions = 2;
     let relayed = relayed(&feed, newest).await;
-    let rows = db.client.query(&format!("{EVENTS} ORDER BY e.seq"), &[]).await.unwrap();
+    let rows = db
+        .client
+        .query(&format!("{EVENTS} ORDER BY e.seq"), &[])
+        .await
+        .unwrap();
     let told: BTreeMap<i64, serde_json::Value> = rows
         .iter()
         .map(|row| StoredEvent::of(row).unwrap())

@@ -13,7 +13,8 @@ use super::super::postgres::Database;
 use super::*;
 
 const VAULTS: &str = "SELECT balance, exact FROM analytics.vaults_finalized ORDER BY balance";
-const OPEN: &str = "SELECT DISTINCT kind FROM analytics.alarms WHERE cleared_at IS NULL ORDER BY kind";
+const OPEN: &str =
+    "SELECT DISTINCT kind FROM analytics.alarms WHERE cleared_at IS NULL ORDER BY kind";
 
 /// Slots, each with a new balance of one vault.
 fn banks(chain: &mut Chain, slots: std::ops::RangeInclusive<u64>) {
@@ -114,9 +115,13 @@ async fn what_retention_has_removed_is_a_gap_and_a_broker_that_is_away_is_waited
     let mut gone = TopicPartitionList::new();
     for partition in 0..3 {
         let topic = kafka.topic(Topic::Updates);
-        gone.add_partition_offset(&topic, partition, Offset::End).unwrap();
+        gone.add_partition_offset(&topic, partition, Offset::End)
+            .unwrap();
     }
-    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
+    admin
+        .delete_records(&gone, &AdminOptions::new())
+        .await
+        .unwrap();
     let (task, stop) = spawn(&config);
     banks(&mut chain, 6..=8);
     chain.root(7, 0);

@@ -9,7 +9,10 @@ use crate::{Swap, hash_tables, rebuild};
 /// All that the records say, without places and times.
 async fn content(db: &Database) -> Vec<String> {
     let tables = hash_tables(&db.client, "projection_1").await.unwrap();
-    let mut out: Vec<String> = tables.into_iter().map(|(t, h)| format!("{t} {h:?}")).collect();
+    let mut out: Vec<String> = tables
+        .into_iter()
+        .map(|(t, h)| format!("{t} {h:?}"))
+        .collect();
     for sql in [
         "SELECT seq, topic, op, entity, slot, blockhash, commitment, payload FROM feed.event ORDER BY seq",
         "SELECT * FROM archive.event ORDER BY id",

@@ -72,11 +72,13 @@ impl Network {
             self.say_gap();
             let mut all = true;
             for worker in workers {
-                let metrics = reqwest::get(format!("{}/metrics", worker.url)).await.unwrap();
+                let metrics = reqwest::get(format!("{}/metrics", worker.url))
+                    .await
+                    .unwrap();
                 let metrics = metrics.text().await.unwrap();
-                all &= metrics
-                    .lines()
-                    .any(|l| l.starts_with("mythic_node_kafka_messages_total ") && !l.ends_with(" 0"));
+                all &= metrics.lines().any(|l| {
+                    l.starts_with("mythic_node_kafka_messages_total ") && !l.ends_with(" 0")
+                });
             }
             if all {
                 return;
@@ -115,7 +117,13 @@ impl Network {
         let world = &self.world;
         let (args, prompt) = world.request(tag, 12).await;
         let hash = hex::encode(args.prompt_hash);
-        world.gateway.told.lock().unwrap().prompts.insert(hash, prompt);
+        world
+            .gateway
+            .told
+            .lock()
+            .unwrap()
+            .prompts
+            .insert(hash, prompt);
         let request = ix::request_inference(&world.requester(false), &args);
         world
             .chain
@@ -140,7 +148,9 @@ impl Network {
 
     async fn status(&self, job: &Pubkey, wanted: JobStatus) -> Job {
         self.world
-            .until(job, Commitment::Finalized, "there", |j| j.status() == Some(wanted))
+            .until(job, Commitment::Finalized, "there", |j| {
+                j.status() == Some(wanted)
+            })
             .await
     }
 }
@@ -217,6 +227,9 @@ async fn a_worker_that_dies_in_the_middle_of_a_job_loses_none_and_none_is_run_by
     // Whoever had it: it is done, by one.
     network.status(&told, JobStatus::Submitted).await;
     let by_first = count(&seen_slow, 2) + count(&seen_back, 2);
-    assert!((by_first == 0) != (count(&seen_other, 2) == 0), "{by_first}");
+    assert!(
+        (by_first == 0) != (count(&seen_other, 2) == 0),
+        "{by_first}"
+    );
     drop((back, other));
 }

@@ -233,7 +233,7 @@ impl Read {
             };
             assert_eq!(partitions.len(), copies, "{seq}");
         }
-        assert_eq!(self.damage, [], "damage");
+        assert!(self.damage.is_empty(), "{:?}", self.damage);
     }
 
     /// First copies stand in the order of their numbers.

@@ -47,7 +47,10 @@ impl Progress {
     /// The positions to commit: everything before is done.
     pub fn due(&self) -> Vec<(i32, i64)> {
         let next = |state: &Partition| state.open.keys().next().copied().unwrap_or(state.next);
-        let all = self.0.iter().map(|(n, state)| (*n, next(state), state.committed));
+        let all = self
+            .0
+            .iter()
+            .map(|(n, state)| (*n, next(state), state.committed));
         let due = all.filter(|(_, next, committed)| next > committed);
         due.map(|(n, next, _)| (n, next)).collect()
     }
@@ -80,7 +83,10 @@ mod tests {
         assert_eq!(progress.due(), [(0, 14)]);
         progress.done((0, 14));
         progress.done((3, 7));
-        assert_eq!((progress.due(), progress.open()), (vec![(0, 15), (3, 8)], 0));
+        assert_eq!(
+            (progress.due(), progress.open()),
+            (vec![(0, 15), (3, 8)], 0)
+        );
         progress.committed(0, 15);
         progress.committed(3, 8);
         assert_eq!(progress.due(), []);
@@ -95,7 +101,11 @@ mod tests {
         // Another member had it, and left before it committed.
         progress.begin((0, 18));
         progress.done((0, 20));
-        assert_eq!(progress.due(), [(0, 18)], "what is not read again is not waited for");
+        assert_eq!(
+            progress.due(),
+            [(0, 18)],
+            "what is not read again is not waited for"
+        );
         progress.done((0, 18));
         assert_eq!(progress.due(), [(0, 19)]);
     }

@@ -203,14 +203,20 @@ impl Acceptance {
         loop {
             match self.landed(claim, slot).await {
                 Ok(Some(ours)) => {
-                    return self.tell(if ours { Held::Ours } else { Held::Anothers }).await;
+                    return self
+                        .tell(if ours { Held::Ours } else { Held::Anothers })
+                        .await;
                 }
                 Ok(None) => misses += 1,
-                Err(error) => tracing::debug!(job = %self.job, %error, "the chain can't be asked whose a job is"),
+                Err(error) => {
+                    tracing::debug!(job = %self.job, %error, "the chain can't be asked whose a job is")
+                }
             }
             if misses >= MISSES {
                 let doubt = claim.resumed && !claim.sent.lock().is_empty();
-                return self.tell(if doubt { Held::Ours } else { Held::Anothers }).await;
+                return self
+                    .tell(if doubt { Held::Ours } else { Held::Anothers })
+                    .await;
             }
             if self.inbox.is_closed() {
                 return;
