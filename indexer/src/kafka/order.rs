@@ -20,7 +20,6 @@ use mythic_stream::proto::{Envelope, Event};
 use mythic_stream::spool::Position;
 
 use super::marks::{Fresh, Marks, Past};
-use crate::holder::Missing;
 use crate::merge::MAX_PRODUCERS;
 use crate::source::{Content, Entry};
 use lane::{Held, Lane};
