@@ -437,8 +437,9 @@ impl<'a> Session<'a> {
             headers: &headers,
             tag,
         };
+        let taken = self.producer.send(&message);
         // Our own bound is below the library's.
-        if !self.producer.send(&message)? {
+        if !taken.map_err(|e| self.producer.fatal().unwrap_or(e))? {
             let full = "the library's queue is full below our own bound";
             return Err(BrokerError::new(Trouble::Other, full).into());
         }
