@@ -145,7 +145,8 @@ impl Forwarder {
         let acked = Ack::read(&self.dir, READER);
         let held = Ack::read(&self.dir, HOLDER).or(acked);
         let mut reader = self.reader(acked)?;
-        let waits = reader.poll(1)?.into_iter().next();
+        // If it can't be read, that is told where it is read to be sent.
+        let waits = reader.poll(1).unwrap_or_default().into_iter().next();
         let written = waits.and_then(|item| item.envelope.ok());
         self.stats
             .oldest_waiting(written.map(|envelope| envelope.time_unix_nanos));
