@@ -109,6 +109,7 @@ impl Forwarder {
             }
             if self.stats.messages() > started {
                 pauses.reset();
+                self.told = None;
             }
             self.pause(pauses.pause(), stop);
         }
