@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(crate) struct Forward {
     stop: Arc<AtomicBool>,
     stats: Arc<ForwardStats>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Forward {
@@ -53,18 +53,22 @@ impl Forward {
         Ok(Self {
             stop,
             stats,
-            thread,
+            thread: Some(thread),
         })
     }
 
     pub fn stats(&self) -> Arc<ForwardStats> {
         self.stats.clone()
     }
+}
 
-    /// Ends it, once what the spool holds is forwarded or two seconds later, and waits for its end.
-    pub fn stop(self) {
+/// Ends it, once what the spool holds is forwarded or two seconds later, and waits for its end.
+impl Drop for Forward {
+    fn drop(&mut self) {
         self.stop.store(true, Relaxed);
-        if self.thread.join().is_err() {
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
             log::error!("the thread that forwards the spool to Kafka could not be joined");
         }
     }

@@ -181,9 +181,7 @@ impl Running {
             log::error!("the thread that writes the spool could not be joined");
         }
         // After the run's end is in the spool.
-        if let Some(forward) = forward {
-            forward.stop();
-        }
+        drop(forward);
         drop(server);
     }
 

@@ -14,7 +14,7 @@ async fn ask(network: &Network, prompt: &str) -> Result<String> {
         "max_completion_tokens": 8,
     });
     let answer = network.post("/v1/chat/completions", &body).await?;
-    Ok(answer["mythic"]["job_id"]
+    Ok(answer["mythic"]["job"]
         .as_str()
         .with_context(|| format!("no job in {answer}"))?
         .to_owned())
@@ -39,7 +39,7 @@ async fn a_network_through_kafka_settles_its_jobs_also_when_the_broker_dies() ->
     // Ready means that a job was paid, answered and indexed, all of it through the broker.
     let network = Network::start(&["--validators", "2", "--kafka", &address]).await?;
     let shown = network
-        .sql("SELECT count(*) AS n FROM analytics.jobs")
+        .sql("SELECT count(*) AS n FROM analytics.jobs_processed")
         .await?;
     ensure!(shown[0]["n"].as_i64() > Some(0), "{shown:?}");
 
@@ -59,7 +59,7 @@ async fn a_network_through_kafka_settles_its_jobs_also_when_the_broker_dies() ->
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let inexact = network
-        .sql("SELECT job FROM analytics.jobs WHERE NOT exact")
+        .sql("SELECT id FROM analytics.jobs WHERE NOT exact")
         .await?;
     ensure!(inexact.is_empty(), "{inexact:?}");
     Ok(())

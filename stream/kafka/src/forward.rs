@@ -109,6 +109,7 @@ impl Forwarder {
             }
             if self.stats.messages() > started {
                 pauses.reset();
+                self.told = None;
             }
             self.pause(pauses.pause(), stop);
         }
@@ -145,7 +146,8 @@ impl Forwarder {
         let acked = Ack::read(&self.dir, READER);
         let held = Ack::read(&self.dir, HOLDER).or(acked);
         let mut reader = self.reader(acked)?;
-        let waits = reader.poll(1)?.into_iter().next();
+        // If it can't be read, that is told where it is read to be sent.
+        let waits = reader.poll(1).unwrap_or_default().into_iter().next();
         let written = waits.and_then(|item| item.envelope.ok());
         self.stats
             .oldest_waiting(written.map(|envelope| envelope.time_unix_nanos));
@@ -437,8 +439,9 @@ impl<'a> Session<'a> {
             headers: &headers,
             tag,
         };
+        let taken = self.producer.send(&message);
         // Our own bound is below the library's.
-        if !self.producer.send(&message)? {
+        if !taken.map_err(|e| self.producer.fatal().unwrap_or(e))? {
             let full = "the library's queue is full below our own bound";
             return Err(BrokerError::new(Trouble::Other, full).into());
         }

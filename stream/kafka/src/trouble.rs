@@ -81,7 +81,7 @@ impl Trouble {
         match self {
             Self::Other => "look at the broker's log",
             Self::Unreachable => {
-                "check that the brokers run, that kafka.brokers names them, and that their advertised listeners can be reached from here"
+                "check that the brokers run, that kafka.brokers names them, that security.protocol in kafka.options is what they listen with, and that their advertised listeners can be reached from here"
             }
             Self::Replicas => {
                 "bring the missing brokers back, or lower the topic's min.insync.replicas"

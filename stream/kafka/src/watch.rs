@@ -1,11 +1,11 @@
 //! What a client's library says beside the answers: kept until somebody asks why nothing goes on.
 
-use crate::trouble::{BrokerError, Trouble};
+use crate::trouble::BrokerError;
 use rdkafka::{
     ClientContext, Statistics,
     config::RDKafkaLogLevel,
     consumer::ConsumerContext,
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryResult, ProducerContext},
 };
 use std::sync::{
@@ -33,10 +33,14 @@ pub(crate) struct Watch {
 impl Watch {
     fn note(&self, error: BrokerError) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        // That all brokers are down says less than why.
         if said.as_ref().is_none_or(|old| old.trouble <= error.trouble) {
             *said = Some(error);
         }
+    }
+
+    fn said_something(&self) -> bool {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.is_some()
     }
 
     /// The most telling error since the last call.
@@ -68,12 +72,11 @@ impl ClientContext for Watch {
         let Some(code) = error.rdkafka_error_code() else {
             return;
         };
-        let mut error = BrokerError::of_code(code, reason);
-        // The library has the same code for a broker that wants TLS and is offered none.
-        if error.trouble == Trouble::Unreachable && reason.contains("incorrect security.protocol") {
-            error.trouble = Trouble::Tls;
+        // That all brokers are down says less than why, which was said before.
+        if code == RDKafkaErrorCode::AllBrokersDown && self.said_something() {
+            return;
         }
-        self.note(error);
+        self.note(BrokerError::of_code(code, reason));
     }
 }
 

@@ -102,10 +102,6 @@ impl Spool {
         }
         self.writer.sync().unwrap();
     }
-
-    pub fn sync(&mut self) {
-        self.writer.sync().unwrap();
-    }
 }
 
 fn config(dir: &Path) -> WriterConfig {
