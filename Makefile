@@ -22,6 +22,11 @@ ifeq ($(shell command -v rustup),)
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 endif
 
+# Where commits are judged, a test that finds no Kafka fails instead of being skipped.
+ifneq ($(CI),)
+export MYTHIC_REQUIRE_KAFKA ?= 1
+endif
+
 .PHONY: dev build test check lint soak sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-soak release packages test-packages plugin-1.18 sbf help
 .DEFAULT_GOAL := help
 

@@ -34,10 +34,12 @@ pub enum Kind {
     Archive,
     /// What an RPC says contradicts itself, or what is final.
     Rpc,
+    /// The brokers do not have what was to be read next.
+    Kafka,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Gap,
         Kind::Loss,
         Kind::ConfirmedFork,
@@ -50,6 +52,7 @@ impl Kind {
         Kind::GivenUp,
         Kind::Archive,
         Kind::Rpc,
+        Kind::Kafka,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Kind {
             Kind::GivenUp => "given_up",
             Kind::Archive => "archive",
             Kind::Rpc => "rpc",
+            Kind::Kafka => "kafka",
         }
     }
 }

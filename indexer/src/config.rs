@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use mythic_kafka::Settings;
 use mythic_stream::spool::{Position, ReaderConfig};
 use mythic_support::check::in_range;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub enum SourceKind {
     Spool,
     /// Through JSON-RPC alone: blocks and what accounts are now and then.
     Rpc,
+    /// In the topic that the plugins' forwarders write: every write of every account, of all producers.
+    Kafka,
 }
 
 /// One producer's spool.
@@ -45,7 +48,7 @@ impl SpoolConfig {
 pub struct IndexerConfig {
     /// PostgreSQL 15 or later: a URL or key-value string.
     pub database_url: String,
-    /// Where the chain is followed: `spool` or `rpc`.
+    /// Where the chain is followed: `spool`, `rpc` or `kafka`.
     pub source: SourceKind,
     /// JSON-RPC of the chain that `source = "rpc"` follows.
     pub rpc_url: Option<String>,
@@ -81,6 +84,13 @@ pub struct IndexerConfig {
     pub more_spools: Vec<SpoolConfig>,
     /// Where traces go, and how much is traced.
     pub traces: mythic_trace::TraceConfig,
+    /// The brokers that `source = "kafka"` reads from, and that the feed is passed on to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<Settings>,
+    /// Pass the feed on to the topic `PREFIX.feed`, where `kafka` names brokers.
+    pub relay_feed: bool,
+    /// Seconds that a record is waited for which is in no partition, while some partitions have nothing newer.
+    pub kafka_patience_s: u64,
 }
 
 impl Default for IndexerConfig {
@@ -105,6 +115,9 @@ impl Default for IndexerConfig {
             archive_keep_slots: 7 * 216_000,
             more_spools: Vec::new(),
             traces: mythic_trace::TraceConfig::default(),
+            kafka: None,
+            relay_feed: true,
+            kafka_patience_s: 120,
         }
     }
 }
@@ -119,7 +132,7 @@ impl IndexerConfig {
 
     /// All spools that are read, that of `spool_dir` first.
     pub(crate) fn spools(&self) -> Vec<SpoolConfig> {
-        if self.source == SourceKind::Rpc {
+        if self.source != SourceKind::Spool {
             return Vec::new();
         }
         let first = SpoolConfig {
@@ -134,6 +147,23 @@ impl IndexerConfig {
         self.spill_dir
             .clone()
             .unwrap_or_else(|| self.spool_dir.join("spill"))
+    }
+
+    fn validate_kafka(&self) -> Result<(), String> {
+        if let Some(kafka) = &self.kafka {
+            kafka.validate()?;
+        }
+        if self.source == SourceKind::Kafka {
+            if self.kafka.is_none() {
+                return Err("source = \"kafka\" needs a section [kafka] with the brokers".into());
+            }
+            if !self.more_spools.is_empty() {
+                return Err(
+                    "source = \"kafka\" reads no spools: leave more_spools out, all producers write to one topic".into(),
+                );
+            }
+        }
+        in_range("kafka_patience_s", self.kafka_patience_s, 1, 86_400)
     }
 
     fn validate_rpc(&self) -> Result<(), String> {
@@ -170,6 +200,7 @@ impl IndexerConfig {
             .map_err(|error| format!("database_url: {error}"))?;
         self.validate_rpc()?;
         self.traces.validate()?;
+        self.validate_kafka()?;
         let spools = self.spools();
         in_range(
             "number of more_spools",

@@ -38,6 +38,17 @@ struct Producer {
     astray: bool,
 }
 
+impl Producer {
+    fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            ended: false,
+            newest: 0,
+            astray: false,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Seen {
     /// A bit for each producer that holds the bank.
@@ -48,22 +59,29 @@ struct Seen {
 
 impl Merge {
     pub fn new(names: impl IntoIterator<Item = Arc<str>>) -> Self {
-        let producer = |name| Producer {
-            name,
-            ended: false,
-            newest: 0,
-            astray: false,
-        };
         Self {
-            producers: names.into_iter().map(producer).collect(),
+            producers: names.into_iter().map(Producer::new).collect(),
             banks: BTreeMap::new(),
             roots: BTreeMap::new(),
         }
     }
 
+    /// One more producer.
+    pub fn add(&mut self, name: Arc<str>) {
+        self.producers.push(Producer::new(name));
+    }
+
+    /// Newest slot that a producer sealed since this began; 0 before the first.
+    pub fn newest(&self, producer: usize) -> u64 {
+        self.producers.get(producer).map_or(0, |p| p.newest)
+    }
+
     /// What is to be applied of an input of producer number `from`.
     pub fn take(&mut self, from: usize, input: Input) -> Vec<Input> {
         if self.producers.len() < 2 {
+            if let (Input::Bank(bank), Some(one)) = (&input, self.producers.get_mut(from)) {
+                one.newest = one.newest.max(bank.id.slot);
+            }
             return vec![input];
         }
         let mut out = Vec::new();

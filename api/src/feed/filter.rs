@@ -173,7 +173,7 @@ mod tests {
     use tokio::sync::OnceCell;
 
     fn event(entity: Option<&str>, payload: Value) -> FeedEvent {
-        FeedEvent {
+        let stored = mythic_projection::StoredEvent {
             seq: 5,
             topic: "jobs".into(),
             op: "add".into(),
@@ -183,6 +183,9 @@ mod tests {
             commitment: "processed".into(),
             payload,
             at: "t".into(),
+        };
+        FeedEvent {
+            stored,
             members: OnceCell::new(),
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     exit::{self, Exit},
 };
 use anyhow::{Context, Result};
+use mythic_kafka::Settings;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 use std::{
@@ -173,7 +174,12 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 /// Writes the configuration of the Geyser plugin, which was built beside this executable.
-pub fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -> Result<PathBuf> {
+pub fn write_plugin_config(
+    layout: &Layout,
+    binary: &Path,
+    genesis_hash: &str,
+    kafka: Option<&Settings>,
+) -> Result<PathBuf> {
     let library = binary.with_file_name("libmythic_geyser_plugin.so");
     if !library.is_file() {
         return Err(Exit::error(
@@ -185,13 +191,16 @@ pub fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -
         ));
     }
     let path = layout.at("config").join("geyser-plugin.json5");
-    let config = json!({
+    let mut config = json!({
         "libpath": library,
         "name": "mythic",
         "genesis_hash": genesis_hash,
         "spool_dir": layout.at("spool"),
         "owners": [bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string()],
     });
+    if let Some(kafka) = kafka {
+        config["kafka"] = serde_json::to_value(kafka)?;
+    }
     write_private(&path, &serde_json::to_vec_pretty(&config)?)?;
     Ok(path)
 }

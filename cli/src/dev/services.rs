@@ -2,13 +2,15 @@
 //! it is ready. Whoever adds a process adds it here.
 
 use super::{Dev, layout::Layout, ports::Port};
+use crate::exit::{self, Exit};
 use anyhow::{Context, Result, ensure};
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
 use mythic_client::keys::DevKeys;
 use mythic_devnet::{DevnetConfig, ProgramConfig};
-use mythic_indexer::IndexerConfig;
+use mythic_indexer::{IndexerConfig, SourceKind};
 use mythic_interface::state::{Model, ModelSpec};
-use mythic_node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_kafka::{Settings, Topic};
+use mythic_node::{JobsFrom, ModelConfig as NodeModel, NodeConfig};
 use mythic_settler::SettlerConfig;
 use mythic_verifier::{Policy, VerifierConfig};
 use solana_keypair::Keypair;
@@ -25,6 +27,8 @@ const STARTING_SLOT_MS: u64 = 200;
 
 /// How long another program may take to make a genesis.
 const GENESIS_PATIENCE: Duration = Duration::from_secs(900);
+/// How long the brokers may take to answer for a topic.
+const KAFKA_WAIT: Duration = Duration::from_secs(20);
 
 /// Makes a configuration in TOML.
 pub type WriteConfig = Box<dyn Fn(&Site) -> Result<String> + Send + Sync>;
@@ -87,6 +91,8 @@ pub struct Site {
     pub former: Vec<Model>,
     /// The plugin's configuration; known once the chain's genesis is.
     pub plugin_config: Option<PathBuf>,
+    /// The brokers that everything goes through, if asked for; known once the chain's genesis is.
+    pub kafka: Option<Settings>,
     /// Milliseconds of a slot, 0 = manual.
     pub slot_ms: u64,
 }
@@ -240,6 +246,25 @@ fn genesis(site: &Site) -> DevnetConfig {
     }
 }
 
+/// The brokers of a network, checked before anything starts. Its topics are its own: another chain's records are no use to it.
+pub fn kafka(brokers: &str, genesis_hash: &str) -> Result<Settings> {
+    let network: String = genesis_hash.chars().take(8).collect();
+    let settings = Settings {
+        brokers: brokers.to_owned(),
+        topic_prefix: format!("mythic-dev-{network}"),
+        replication: 1,
+        ..Settings::default()
+    };
+    settings
+        .validate()
+        .map_err(|refused| Exit::error(exit::FAILURE, format!("--kafka: {refused}")))?;
+    for topic in [Topic::Updates, Topic::Feed] {
+        mythic_kafka::check(&settings, topic, KAFKA_WAIT)
+            .map_err(|refused| Exit::error(exit::FAILURE, format!("--kafka: {refused}")))?;
+    }
+    Ok(settings)
+}
+
 /// The chain; `starting` gives a manual one a pace.
 pub fn chain(site: &Site, starting: bool) -> Result<String> {
     let mut config = genesis(site);
@@ -255,6 +280,11 @@ fn indexer(site: &Site) -> Result<String> {
         database_url: site.database_url.clone(),
         spool_dir: site.layout.at("spool"),
         archive_dir: site.layout.at("archive"),
+        source: match site.kafka {
+            Some(_) => SourceKind::Kafka,
+            None => SourceKind::Spool,
+        },
+        kafka: site.kafka.clone(),
         ..IndexerConfig::default()
     })?)
 }
@@ -317,6 +347,11 @@ fn node(site: &Site, index: usize) -> Result<String> {
             path: site.gguf.clone(),
             identity: Some(hex::encode(site.spec.identity())),
         }],
+        jobs: match site.kafka {
+            Some(_) => JobsFrom::Kafka,
+            None => JobsFrom::Gateways,
+        },
+        kafka: site.kafka.clone(),
         stake_lamports: STAKE_LAMPORTS,
         kv_bytes: KV_BYTES,
         allow_loopback: true,

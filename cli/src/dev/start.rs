@@ -74,7 +74,14 @@ pub async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Resu
 
     std::fs::write(layout.program(), AI_PRECOMPILES_ELF)?;
     let genesis = services::genesis_hash(&site).await?;
-    let plugin = layout::write_plugin_config(layout, &site.binary, &genesis)?;
+    if let Some(brokers) = dev.kafka.clone() {
+        let step = Step::new("Asking Kafka for the network's topics");
+        let genesis = genesis.clone();
+        let kafka = tokio::task::spawn_blocking(move || services::kafka(&brokers, &genesis));
+        site.kafka = Some(kafka.await??);
+        step.done();
+    }
+    let plugin = layout::write_plugin_config(layout, &site.binary, &genesis, site.kafka.as_ref())?;
     site.plugin_config = Some(plugin);
 
     let shared: Shared = Arc::new(Mutex::new(dev_state(&site, cluster.readonly_url())));
@@ -165,6 +172,7 @@ async fn site(dev: &Dev, layout: &Layout, services: &[Service]) -> Result<Site> 
         model_name,
         former: Vec::new(),
         plugin_config: None,
+        kafka: None,
         slot_ms: dev.slot_ms,
     })
 }

@@ -1,5 +1,6 @@
 //! The plugin's configuration: JSON5, unknown keys refused, every key but three with a default.
 
+use mythic_kafka::Settings;
 use mythic_stream::spool::{FsyncPolicy, WriterConfig};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -47,6 +48,10 @@ pub struct PluginConfig {
     pub startup_wait_s: u64,
     /// Loopback address that serves Prometheus metrics; none when missing.
     pub metrics_addr: Option<SocketAddr>,
+    /// Brokers that the spool is forwarded to; nothing is forwarded when missing.
+    pub kafka: Option<Settings>,
+    /// Seconds that the spool keeps what was forwarded, to send it again if the brokers lose it.
+    pub kafka_resend_s: u64,
 }
 
 impl Default for PluginConfig {
@@ -68,6 +73,8 @@ impl Default for PluginConfig {
             queue_max_bytes: 256 << 20,
             startup_wait_s: 60,
             metrics_addr: None,
+            kafka: None,
+            kafka_resend_s: 60,
         }
     }
 }
@@ -91,6 +98,9 @@ pub enum ConfigError {
         /// What the parser said.
         message: String,
     },
+    /// A key of the section `kafka` is not allowed.
+    #[error("plugin config: {0}")]
+    Kafka(String),
     /// A key's value is not allowed.
     #[error("plugin config: {key} = {value} is not allowed: {allowed}")]
     Value {
@@ -208,7 +218,17 @@ impl PluginConfig {
             "metrics_addr",
             format!("{:?}", self.metrics_addr),
             "a loopback address such as 127.0.0.1:9102",
-        )
+        )?;
+        check(
+            self.kafka_resend_s <= 24 * 3600,
+            "kafka_resend_s",
+            self.kafka_resend_s.to_string(),
+            "0 to 86400",
+        )?;
+        match &self.kafka {
+            Some(kafka) => kafka.validate().map_err(ConfigError::Kafka),
+            None => Ok(()),
+        }
     }
 
     /// The programs, as bytes. Call [`Self::validate`] first: what does not decode is left out.

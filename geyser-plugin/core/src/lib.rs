@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! callback (many threads) -> filter -> bounded queue -> one drain thread -> spool directory
+//!                                                spool directory -> one forward thread -> Kafka, if configured
 //! ```
 //! - `told`: what a validator tells, in types of no release
 //! - `running`: [`Core`], the callbacks' side
@@ -16,15 +17,15 @@
 //! - `lanes`, `queue`, `losses`: what the callbacks touch; atomics only
 //! - `sequencer`: generations, seals, digests, untracking; pure
 //! - `drain`: the thread between queue and spool
+//! - `forward`: the thread between spool and Kafka, one more reader of the spool
 //! - `metrics`: Prometheus text on an optional loopback address
-//!
-//! A forwarder from the spool to Kafka would be one more reader of the spool, beside the indexer.
 
 mod build;
 mod calls;
 mod config;
 mod drain;
 mod foreign;
+mod forward;
 mod implied;
 mod lanes;
 mod losses;

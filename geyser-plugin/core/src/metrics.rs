@@ -1,6 +1,7 @@
 //! Counters as Prometheus text, served on an optional loopback address by a thread of its own.
 
 use crate::{losses::Losses, queue::Depth};
+use mythic_kafka::{ForwardStats, Trouble};
 use mythic_stream::spool::WriterStats;
 use std::{
     fmt::Write as _,
@@ -157,6 +158,66 @@ impl Metrics {
         );
         out
     }
+}
+
+/// What the forwarder to Kafka counts, as Prometheus text.
+pub(crate) fn render_forward(stats: &ForwardStats) -> String {
+    let mut out = String::new();
+    for (name, help, value) in [
+        (
+            "forward_records_total",
+            "Records that Kafka has, repeats included.",
+            stats.records(),
+        ),
+        (
+            "forward_messages_total",
+            "Messages that they are, copies for each partition included.",
+            stats.messages(),
+        ),
+        (
+            "forward_bytes_total",
+            "Bytes of these messages, before compression.",
+            stats.bytes(),
+        ),
+        (
+            "forward_errors_total",
+            "Times that forwarding stopped for a reason, and began again.",
+            stats.errors(),
+        ),
+        (
+            "forward_resends_total",
+            "Times that Kafka had lost what it acknowledged, and was sent it again.",
+            stats.resends(),
+        ),
+        (
+            "forward_damage_total",
+            "Damage told downstream: records that can't be read, are gone or are too large.",
+            stats.damages(),
+        ),
+    ] {
+        let _ = writeln!(
+            out,
+            "# HELP mythic_plugin_{name} {help}\n# TYPE mythic_plugin_{name} counter\nmythic_plugin_{name} {value}"
+        );
+    }
+    // Before the first answer of a broker nothing is known.
+    if !stats.started() {
+        return out;
+    }
+    let _ = writeln!(
+        out,
+        "# HELP mythic_plugin_forward_lag_seconds Age of the oldest record that Kafka does not have.\n# TYPE mythic_plugin_forward_lag_seconds gauge\nmythic_plugin_forward_lag_seconds {}",
+        stats.lag().as_secs_f64()
+    );
+    out.push_str("# HELP mythic_plugin_forward_trouble 1: this is why nothing is forwarded.\n# TYPE mythic_plugin_forward_trouble gauge\n");
+    for trouble in Trouble::ALL {
+        let value = u8::from(stats.trouble() == Some(trouble));
+        let _ = writeln!(
+            out,
+            "mythic_plugin_forward_trouble{{trouble=\"{trouble}\"}} {value}"
+        );
+    }
+    out
 }
 
 /// The server's thread; stops and is joined when dropped.

@@ -6,10 +6,11 @@ use crate::{
     config::{ConfigError, PluginConfig, check_config, key32},
     drain::{Drain, Shared},
     foreign::Foreign,
+    forward::Forward,
     implied::Implied,
     lanes::Lanes,
     losses::Losses,
-    metrics::{Metrics, Server},
+    metrics::{Metrics, Server, render_forward},
     queue::{AccountRecord, Queue, Record, SealRecord, SlotRecord, TransactionRecord, queue},
     startup::Startup,
     told::{Banks, Block, Executed, Interface, Status, Update},
@@ -77,6 +78,7 @@ struct Running {
     base_count: AtomicU64,
     base_slot: AtomicU64,
     drain: JoinHandle<()>,
+    forward: Option<Forward>,
     server: Option<Server>,
 }
 
@@ -101,10 +103,24 @@ impl Running {
             metrics: metrics.clone(),
         };
         let drain = Drain::open(interface.version, config, drained, shared)?;
+        let forward = match &config.kafka {
+            Some(kafka) => {
+                let started = Forward::start(config, kafka, metrics.clone());
+                Some(started.map_err(LoadError::Thread)?)
+            }
+            None => None,
+        };
         let server = match config.metrics_addr {
             Some(addr) => {
                 let (metrics, depth, losses) = (metrics.clone(), queue.depth(), losses.clone());
-                let render = move || metrics.render(&depth, &losses);
+                let forwarded = forward.as_ref().map(Forward::stats);
+                let render = move || {
+                    let mut text = metrics.render(&depth, &losses);
+                    if let Some(forwarded) = &forwarded {
+                        text.push_str(&render_forward(forwarded));
+                    }
+                    text
+                };
                 let started = Server::start(addr, render);
                 Some(started.map_err(|source| LoadError::Metrics { addr, source })?)
             }
@@ -131,6 +147,7 @@ impl Running {
             base_count: AtomicU64::new(0),
             base_slot: AtomicU64::new(0),
             drain,
+            forward,
             server,
         })
     }
@@ -141,6 +158,7 @@ impl Running {
             queue,
             startup,
             drain,
+            forward,
             server,
             ..
         } = self;
@@ -149,6 +167,8 @@ impl Running {
         if drain.join().is_err() {
             log::error!("the thread that writes the spool could not be joined");
         }
+        // After the run's end is in the spool.
+        drop(forward);
         drop(server);
     }
 

@@ -11,6 +11,7 @@ mod closure;
 mod config;
 mod dispute;
 pub mod entity;
+mod event;
 pub mod feed;
 mod fields;
 mod grant;
@@ -38,6 +39,7 @@ use crate::entity::{Entity, Row, Table, Value};
 use crate::feed::{Add, Topic};
 
 pub use archived::{Damaged, archived};
+pub use event::{EVENTS, ShownEvent, StoredEvent, Unread};
 use fields::amount;
 pub use fields::{Reject, base58};
 pub use print::{Before, Print, Prints};

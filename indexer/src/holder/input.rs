@@ -75,6 +75,17 @@ pub enum Input {
     },
 }
 
+/// Records of a run that can't be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// How many; none: nobody knows.
+    pub records: Option<u64>,
+    /// One word, see the operator's guide.
+    pub reason: &'static str,
+    /// For people.
+    pub what: String,
+}
+
 /// A bank at its seal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SealedBank {

@@ -34,7 +34,7 @@ use calls::HeldCalls;
 pub use fields::Malformed;
 use fields::{hash, opt_hash};
 use held::{Newest, Updates};
-pub use input::{Input, SealedBank};
+pub use input::{Input, Missing, SealedBank};
 use run::Run;
 pub(crate) use run::expected_filter;
 
@@ -144,16 +144,35 @@ impl Holder {
             return out;
         }
         self.enter(at, false, &mut out);
+        self.damaged(what.records, "spool_damaged", &mut out);
+        if replayed {
+            out.clear();
+        }
+        out
+    }
+
+    /// So many records of the run can't be read, or nobody knows how many.
+    fn damaged(&mut self, records: Option<u64>, reason: &str, out: &mut Vec<Input>) {
         if let Some(run) = &mut self.run {
             run.lossy = true;
             out.push(Input::Loss {
                 run: run.id,
                 first: run.newest,
                 last: run.newest,
-                count: what.records.unwrap_or(1),
-                reason: "spool_damaged".into(),
+                count: records.unwrap_or(1),
+                reason: reason.into(),
             });
         }
+    }
+
+    /// Takes notice of records of a run that can't be had.
+    pub fn missing(&mut self, at: Position, missing: &Missing, replayed: bool) -> Vec<Input> {
+        let mut out = Vec::new();
+        if missing.records == Some(0) {
+            return out;
+        }
+        self.enter(at, false, &mut out);
+        self.damaged(missing.records, missing.reason, &mut out);
         if replayed {
             out.clear();
         }
@@ -206,6 +225,8 @@ impl Holder {
             Event::Seal(seal) => self.seal(at, seal, out)?,
             Event::Transaction(update) => self.calls.hold(at, &update),
             Event::TransactionSeal(seal) => out.extend(self.calls.told(run, &seal)),
+            Event::Damage(damage) if damage.records == Some(0) => {}
+            Event::Damage(damage) => self.damaged(damage.records, "spool_damaged", out),
             Event::Loss(loss) => {
                 // A lost transaction is no account that changed unseen.
                 if let Some(run) = &mut self.run

@@ -40,7 +40,7 @@ impl Tasks {
         };
         let followed = match config.source {
             SourceKind::Rpc => rpc(&config.rpc_url)?,
-            SourceKind::Spool => None,
+            SourceKind::Spool | SourceKind::Kafka => None,
         };
         let healer = Healer {
             database_url: config.database_url.clone(),

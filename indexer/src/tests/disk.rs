@@ -189,6 +189,7 @@ async fn grown(
                     producer: "bench".into(),
                     input,
                     reached,
+                    places: None,
                 });
             }
         }

@@ -10,6 +10,7 @@ mod disputes;
 mod full_disk;
 mod gaps;
 mod hostile;
+mod kafka;
 mod live;
 mod postgres;
 mod producers;
@@ -31,6 +32,7 @@ use crate::holder::Holder;
 use crate::lease;
 use crate::plan::Reached;
 use crate::projection::{At, tell};
+use crate::source::{Content, Entry};
 use crate::state;
 use crate::writer::{Mode, Step, Writer};
 
@@ -89,10 +91,14 @@ async fn drain_with(
             break;
         }
         for item in items {
+            let item = Entry::from(item);
             let replayed = position.is_some_and(|p| item.position < p.applied);
-            let inputs = match item.envelope {
-                Ok(envelope) => holder.apply(item.position, envelope, replayed).unwrap(),
-                Err(unreadable) => holder.unreadable(item.position, &unreadable, replayed),
+            let inputs = match item.content {
+                Content::Envelope(envelope) => {
+                    holder.apply(item.position, envelope, replayed).unwrap()
+                }
+                Content::Missing(missing) => holder.missing(item.position, &missing, replayed),
+                other => panic!("{other:?}"),
             };
             let last = inputs.len();
             let reached = Reached {
@@ -104,6 +110,7 @@ async fn drain_with(
                     producer: "test".into(),
                     input,
                     reached: (index + 1 == last).then_some(reached),
+                    places: None,
                 });
             }
             if steps.len() >= chunk && steps.last().is_some_and(|s| s.reached.is_some()) {

@@ -693,6 +693,7 @@ async fn a_writer_that_was_replaced_writes_nothing() {
             resume: at,
             applied: at,
         }),
+        places: None,
     };
     assert!(matches!(
         old.apply(vec![step.clone()]).await,

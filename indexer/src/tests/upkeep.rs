@@ -26,6 +26,7 @@ fn step() -> Step {
             resume: at,
             applied: at,
         }),
+        places: None,
     }
 }
 

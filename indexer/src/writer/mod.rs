@@ -2,6 +2,7 @@
 
 mod base;
 mod calls;
+mod kafka;
 mod kept;
 mod known;
 mod partitions;
@@ -18,6 +19,7 @@ use crate::db::Session;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
+use crate::kafka::Places;
 use crate::plan::{Plan, Reached, Refusals, State, plan};
 use crate::state;
 use mythic_interface::state::Key;
@@ -30,6 +32,15 @@ pub struct Step {
     pub input: Input,
     /// None where more inputs of the same envelope follow.
     pub reached: Option<Reached>,
+    /// Where Kafka is to be read from, once this and what is before it is applied.
+    pub places: Option<Arc<Places>>,
+}
+
+/// How far logs are read once a transaction commits.
+#[derive(Debug, Default)]
+struct Progress {
+    reached: BTreeMap<String, Reached>,
+    places: Option<Arc<Places>>,
 }
 
 /// What a writer writes beside the projection.
@@ -65,6 +76,8 @@ pub struct Writer {
     rooted: rooted::Rooted,
     /// Where the archive's files lie.
     pub files: Option<PathBuf>,
+    /// Of Kafka, if it is read.
+    topic: Option<kafka::Topic>,
     /// The overlays are kept up; a rebuild lays them once it has caught up.
     overlays: bool,
 }
@@ -107,6 +120,7 @@ impl Writer {
             texts: HashSet::new(),
             rooted: Default::default(),
             files: None,
+            topic: None,
             overlays: mode != Mode::Rebuild,
             mode,
         };
@@ -156,7 +170,7 @@ impl Writer {
             let known = self.known(rest).await?;
             let plan = plan(&self.state, rest, &self.refusals, known);
             let used = plan.used;
-            self.commit(plan, BTreeMap::new()).await?;
+            self.commit(plan, Progress::default()).await?;
             rest = &rest[used..];
         }
         Ok(())
@@ -171,20 +185,24 @@ impl Writer {
         let plan = plan(&self.state, inputs, &self.refusals, known);
         let used = plan.used;
         self.partitions(&plan.epochs).await?;
-        let reached = steps[..used]
-            .iter()
-            .filter_map(|step| Some((step.producer.to_string(), step.reached?)))
-            .collect();
-        Ok((used, self.commit(plan, reached).await?))
+        let used_steps = &steps[..used];
+        let progress = Progress {
+            reached: used_steps
+                .iter()
+                .filter_map(|step| Some((step.producer.to_string(), step.reached?)))
+                .collect(),
+            places: used_steps.iter().rev().find_map(|s| s.places.clone()),
+        };
+        Ok((used, self.commit(plan, progress).await?))
     }
 
     async fn commit(
         &mut self,
         mut plan: Plan,
-        reached: BTreeMap<String, Reached>,
+        progress: Progress,
     ) -> Result<Committed, IndexerError> {
         let corrected = plan.base.is_some() || !plan.late.is_empty();
-        let result = self.write(&mut plan, &reached).await;
+        let result = self.write(&mut plan, &progress).await;
         match result {
             Ok(fresh) => {
                 self.remember(fresh);
@@ -199,7 +217,11 @@ impl Writer {
                     dead_letters: plan.dead.len(),
                 };
                 self.state = plan.state;
-                self.state.positions.extend(reached);
+                self.state.positions.extend(progress.reached);
+                progress
+                    .places
+                    .iter()
+                    .for_each(|places| self.placed(places));
                 Ok(done)
             }
             Err(e) => {
@@ -212,7 +234,7 @@ impl Writer {
     async fn write(
         &mut self,
         plan: &mut Plan,
-        reached: &BTreeMap<String, Reached>,
+        progress: &Progress,
     ) -> Result<Vec<Key>, IndexerError> {
         self.session.batch("BEGIN").await?;
         let mode = self.mode.clone();
@@ -237,8 +259,11 @@ impl Writer {
         if live {
             self.problems(plan, base).await?;
             self.feed(plan).await?;
-            for (producer, reached) in reached {
+            for (producer, reached) in &progress.reached {
                 self.position(producer, *reached).await?;
+            }
+            if let Some(places) = &progress.places {
+                self.places(places).await?;
             }
         }
         self.session.batch("COMMIT").await?;

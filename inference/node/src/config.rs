@@ -64,8 +64,14 @@ pub struct NodeConfig {
     /// Memory for keys and values of each model, in bytes: of running jobs, and of prompts that are
     /// kept in case they come again.
     pub kv_bytes: u64,
-    /// Take open jobs from the gateways' feeds.
+    /// Take open jobs.
     pub consume_open_jobs: bool,
+    /// Where open jobs are heard of: from the feeds of `gateways`, or from the feed in `kafka`, which the workers of one validator
+    /// share.
+    pub jobs: JobsFrom,
+    /// The brokers that `jobs = "kafka"` reads from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<mythic_kafka::Settings>,
     /// Allow loopback and private addresses for endpoint, gateways and prompt sources. Development networks only.
     pub allow_loopback: bool,
     /// Least price per 1,000 input tokens to accept, in lamports; 0 = the model's own.
@@ -92,6 +98,15 @@ pub struct NodeConfig {
     pub http: mythic_http::Limits,
     /// Where traces go, and how much is traced.
     pub traces: mythic_trace::TraceConfig,
+}
+
+/// Where open jobs are heard of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobsFrom {
+    #[default]
+    Gateways,
+    Kafka,
 }
 
 /// A model file.
@@ -131,6 +146,8 @@ impl Default for NodeConfig {
             accept_jobs: true,
             kv_bytes: EngineConfig::default().kv_bytes,
             consume_open_jobs: true,
+            jobs: JobsFrom::Gateways,
+            kafka: None,
             allow_loopback: false,
             min_price_in: 0,
             min_price_out: 0,
@@ -214,6 +231,13 @@ impl NodeConfig {
                 true => Ok(()),
                 false => Err(format!("{key} = {value}: allowed are {least} to {most}")),
             };
+        match (&self.kafka, self.jobs) {
+            (Some(kafka), _) => kafka.validate()?,
+            (None, JobsFrom::Kafka) => {
+                return Err("jobs = \"kafka\" needs a section [kafka] with the brokers".into());
+            }
+            (None, JobsFrom::Gateways) => {}
+        }
         range("max_concurrent", self.max_concurrent as u64, 1, 256)?;
         range("max_queue", self.max_queue as u64, 0, 4_096)?;
         range("max_unseen", self.max_unseen as u64, 1, 4_096)?;
@@ -279,7 +303,8 @@ mod tests {
         let good = valid(dir.path());
         assert_eq!(good.validate(), Ok(()));
         type Change = fn(&mut NodeConfig);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 9] = [
+            (|c| c.jobs = JobsFrom::Kafka, "needs a section [kafka]"),
             (|c| c.max_concurrent = 0, "max_concurrent = 0"),
             (|c| c.kv_bytes = 1, "kv_bytes = 1"),
             (|c| c.models.clear(), "models is empty"),

@@ -29,7 +29,7 @@ use mythic_support::life;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use config::{ModelConfig, NodeConfig};
+pub use config::{JobsFrom, ModelConfig, NodeConfig};
 pub use node::{Node, Parts, assemble};
 
 use keep::{journal::Journal, keeper, store::Store};

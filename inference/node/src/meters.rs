@@ -33,6 +33,10 @@ pub struct Meters {
     pub slot: IntGauge,
     /// 1 while the last write to the journal failed.
     pub journal_failing: IntGauge,
+    /// 1 while Kafka is read.
+    pub kafka_up: IntGauge,
+    /// Messages of the feed's topic.
+    pub kafka_messages: IntCounter,
     engine_requests: IntGaugeVec,
     engine_kv_bytes: IntGaugeVec,
     engine_tokens: IntGaugeVec,
@@ -177,6 +181,11 @@ impl Meters {
             journal_failing: gauge(
                 "mythic_node_journal_failing",
                 "1 while the journal can't be written",
+            )?,
+            kafka_up: gauge("mythic_node_kafka_up", "1 while jobs are read from Kafka")?,
+            kafka_messages: counter(
+                "mythic_node_kafka_messages_total",
+                "Messages of the feed's topic that were read",
             )?,
             verifier: VerifierMeters::new(&registry)?,
             engine_requests: by_model(

@@ -9,7 +9,15 @@ use std::{
 };
 
 /// What lies in a spool, beside its segments.
-const NAMES: [&str; 6] = ["lock", "durable", "acks", "tracked", "tracked.new", "spill"];
+const NAMES: [&str; 7] = [
+    "lock",
+    "durable",
+    "acks",
+    "tracked",
+    "tracked.new",
+    "spill",
+    "forwarded",
+];
 
 /// Makes the spool's directory and that of the acknowledgements, or closes those that are there to others.
 pub(crate) fn make(dir: &Path) -> Result<(), SpoolError> {

@@ -113,6 +113,7 @@ pub async fn take(
         source: source.clone(),
         prompt_hash: hex::encode(work.prompt_hash),
         prompt: Some(prompt.clone()),
+        shared: false,
     };
     if !jobs.note(record).await {
         return Err(Refusal::Broken(
@@ -129,6 +130,7 @@ pub async fn take(
         prompt: Some(prompt),
         client: Some((sender, delivery.clone())),
         record: None,
+        shared: false,
         wait: None,
         logprobs: request.logprobs,
         span,

@@ -122,6 +122,7 @@ impl Jobs {
                 source: record.source.clone(),
                 prompt: record.prompt.clone(),
                 client: None,
+                shared: record.shared,
                 record: Some(record),
                 wait: None,
                 logprobs: false,

@@ -86,9 +86,7 @@ impl Backend for Liar {
 }
 
 fn puppet() -> Puppet {
-    Puppet {
-        pause: Duration::from_millis(1),
-    }
+    Puppet::at(Duration::from_millis(1))
 }
 
 /// A validator beside the world's own.

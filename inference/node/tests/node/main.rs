@@ -8,3 +8,4 @@ mod life;
 mod real;
 mod strangers;
 mod traces;
+mod workers;

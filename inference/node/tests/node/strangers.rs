@@ -219,7 +219,7 @@ async fn evidence_that_strangers_ask_for_costs_the_chain_a_few_questions() {
     let between = Between::start(&world.rpc_url).await;
     let mut config = world.config();
     config.rpc_url = between.url.clone();
-    let node = run_node(config, world.model, Arc::new(Puppet { pause: QUICK }), 0);
+    let node = run_node(config, world.model, Arc::new(Puppet::at(QUICK)), 0);
     let (args, prompt) = world.request(4, 6).await;
     let job = world.job(&args);
     post(&node, &world.cosigned(&args, &prompt).await)

@@ -26,7 +26,18 @@ pub enum Record {
         prompt_hash: String,
         /// The prompt, when it came with the job.
         prompt: Option<Prompt>,
+        /// Other workers may accept it in the validator's name too.
+        #[serde(default)]
+        shared: bool,
     },
+    /// An acceptance of a shared job is about to be sent.
+    Accepting {
+        job: String,
+        /// Base58 signature.
+        signature: String,
+    },
+    /// The chain has an acceptance of ours.
+    Claimed { job: String },
     /// The prompt of a consumed job.
     Prompt { job: String, prompt: Prompt },
     /// Tokens the client holds. Written without waiting for the disk.
@@ -124,6 +135,12 @@ pub struct JobRecord {
     pub prompt_hash: String,
     /// The prompt, if known.
     pub prompt: Option<Prompt>,
+    /// Other workers may accept it in the validator's name too.
+    pub shared: bool,
+    /// Base58 signatures of the acceptances that were sent, if it is shared.
+    pub accepts: Vec<String>,
+    /// One of them landed.
+    pub claimed: bool,
     /// Tokens the client holds.
     pub handed: u32,
     /// Number of tokens of the saved result.
@@ -156,6 +173,7 @@ impl JournalState {
                 source,
                 prompt_hash,
                 prompt,
+                shared,
             } => {
                 self.jobs.insert(
                     job.clone(),
@@ -166,6 +184,9 @@ impl JournalState {
                         source: source.clone(),
                         prompt_hash: prompt_hash.clone(),
                         prompt: prompt.clone(),
+                        shared: *shared,
+                        accepts: Vec::new(),
+                        claimed: false,
                         handed: 0,
                         finished: None,
                         submitted: None,
@@ -173,6 +194,11 @@ impl JournalState {
                     },
                 );
             }
+            Record::Accepting { job, signature } => self.with(job, |j| {
+                j.accepts.push(signature.clone());
+                j.claimed = false;
+            }),
+            Record::Claimed { job } => self.with(job, |j| j.claimed = true),
             Record::Prompt { job, prompt } => self.with(job, |j| j.prompt = Some(prompt.clone())),
             Record::Handed { job, tokens } => self.with(job, |j| j.handed = j.handed.max(*tokens)),
             Record::Finished { job, tokens } => self.with(job, |j| j.finished = Some(*tokens)),
@@ -233,7 +259,15 @@ impl JournalState {
                 source: r.source.clone(),
                 prompt_hash: r.prompt_hash.clone(),
                 prompt: r.prompt.clone(),
+                shared: r.shared,
             });
+            out.extend(r.accepts.iter().map(|signature| Record::Accepting {
+                job: job.clone(),
+                signature: signature.clone(),
+            }));
+            if r.claimed {
+                out.push(Record::Claimed { job: job.clone() });
+            }
             if r.handed > 0 {
                 out.push(Record::Handed {
                     job: job.clone(),

@@ -1,5 +1,6 @@
 //! One job's task: turns the world into events for [`JobFsm`] and its actions into work. No decisions are made here.
 
+mod claim;
 mod client;
 mod prompt;
 mod request;
@@ -26,10 +27,12 @@ use super::{
     backend::{ServedModel, Steps},
     fsm::{Action, Event, Exit, JobFsm, Origin, TermsMatch, View},
     jobs::Jobs,
-    messages::{Delivery, Msg, Start},
+    messages::{Delivery, Held, Msg, Start},
     sources::Wait,
     submit::Outcome,
 };
+use claim::Claim;
+
 use crate::keep::{
     journal::{Prompt, Record},
     store::Saved,
@@ -68,6 +71,9 @@ pub struct JobTask {
     /// Whether the request is sent, and not only waited for.
     sending: bool,
     accepting: Option<JoinHandle<()>>,
+    /// Of a job that other workers of the validator may have accepted.
+    claim: Option<Claim>,
+    claiming: Option<JoinHandle<()>>,
     outcomes: Option<mpsc::Receiver<Outcome>>,
     submit_signature: Option<String>,
     refusals: u32,
@@ -103,6 +109,10 @@ impl JobTask {
             None => (None, Arc::default()),
         };
         let spans = traced::Spans::new(start.span, &start.job, &start.model);
+        let claim = start.shared.then(|| match &start.record {
+            Some(record) => Claim::resumed(record),
+            None => Claim::default(),
+        });
         let task = Self {
             node,
             job: start.job,
@@ -131,6 +141,8 @@ impl JobTask {
             requesting: None,
             sending: false,
             accepting: None,
+            claim,
+            claiming: None,
             outcomes: None,
             submit_signature: start.record.as_ref().and_then(|r| r.submitted.clone()),
             refusals: 0,
@@ -214,6 +226,7 @@ impl JobTask {
             },
             Msg::Prompt(Err(reason)) => self.no_prompt(&reason).await,
             Msg::Engine => self.start_engine().await,
+            Msg::Claim(held) => self.hold(held).await,
             Msg::Attach {
                 transaction,
                 work,
@@ -243,6 +256,9 @@ impl JobTask {
             self.work.as_ref(),
             self.saved.as_ref().map(|s| &s.evidence.terms_hash),
         );
+        let Some(view) = self.claimed(view, snapshot.slot, finalized) else {
+            return;
+        };
         self.apply(Event::Chain {
             slot: snapshot.slot,
             finalized,

@@ -231,7 +231,7 @@ impl World {
 
     /// Like [`Self::node`] for another model.
     pub fn node_of(&self, model: Pubkey, pause: Duration) -> Running {
-        run_node(self.config(), model, Arc::new(Puppet { pause }), 0)
+        run_node(self.config(), model, Arc::new(Puppet::at(pause)), 0)
     }
 
     /// Arguments of a request for `output` tokens, and its prompt.

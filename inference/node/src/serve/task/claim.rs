@@ -1,0 +1,286 @@
+//! Whose acceptance the chain has, where several workers accept in one validator's name: with one operator key they all look alike there.
+//!
+//! Each acceptance that a worker sends has a signature of its own, and is in the journal before it is sent. A job that the chain shows
+//! as accepted by the validator is this worker's if one of its own acceptances landed, and another one's if none did.
+
+use std::{sync::Arc, time::Duration};
+
+use mythic_client::{AccountSnapshot, ClientError, Commitment, base_fee, ix, sign};
+use mythic_interface::state::Job;
+use parking_lot::Mutex;
+use rand::Rng;
+use solana_compute_budget_interface::ComputeBudgetInstruction;
+use solana_instruction::Instruction;
+use solana_pubkey::Pubkey;
+use solana_signature::Signature;
+use solana_signer::Signer;
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use super::JobTask;
+use crate::{
+    keep::journal::{JobRecord, Record},
+    serve::{
+        fsm::View,
+        jobs::Jobs,
+        messages::{Held, Msg},
+    },
+};
+
+/// Times that an acceptance is signed anew because its blockhash was too old.
+const ATTEMPTS: u32 = 5;
+/// Pause before the chain is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Answers in a row that know nothing of our acceptances, after which they did not land.
+const MISSES: u32 = 2;
+/// What an acceptance may use, and what is added at random to tell it from that of another worker with the same blockhash.
+const UNITS: (u32, u32) = (200_000, 100_000);
+const LOADED: (u32, u32) = (32 << 20, 16 << 20);
+
+/// A worker's claim to a job.
+#[derive(Debug, Clone, Default)]
+pub struct Claim {
+    sent: Arc<Mutex<Vec<Signature>>>,
+    /// It was in care before a restart: what is not known any more is taken as ours. A result is paid once, whoever sends it.
+    resumed: bool,
+    pub state: Held,
+}
+
+impl Claim {
+    /// Of a job in the journal.
+    pub fn resumed(record: &JobRecord) -> Self {
+        let sent = record.accepts.iter().filter_map(|text| text.parse().ok());
+        Self {
+            sent: Arc::new(Mutex::new(sent.collect())),
+            resumed: true,
+            state: match record.claimed {
+                true => Held::Ours,
+                false => Held::Unknown,
+            },
+        }
+    }
+}
+
+/// What the acceptance of a job needs.
+pub struct Acceptance {
+    pub node: Arc<Jobs>,
+    pub job: Pubkey,
+    pub terms_hash: [u8; 32],
+    pub inbox: mpsc::Sender<Msg>,
+}
+
+impl JobTask {
+    pub(super) fn acceptance(&self, terms_hash: [u8; 32]) -> Acceptance {
+        Acceptance {
+            node: self.node.clone(),
+            job: self.job,
+            terms_hash,
+            inbox: self.inbox.clone(),
+        }
+    }
+
+    /// What a view of the chain means where other workers accept in the validator's name; `None` while it is not known whose
+    /// acceptance the chain has.
+    pub(super) fn claimed(&mut self, view: View, slot: u64, finalized: bool) -> Option<View> {
+        let Some(claim) = &mut self.claim else {
+            return Some(view);
+        };
+        match (view, claim.state) {
+            (View::Ours { .. } | View::Submitted, Held::Anothers) => Some(View::Others),
+            (View::Ours { .. } | View::Submitted, Held::Unknown) => {
+                self.ask_whose(slot);
+                None
+            }
+            (View::Open, _) => {
+                // A fork may have taken the acceptance back.
+                if !finalized {
+                    claim.state = Held::Unknown;
+                }
+                Some(view)
+            }
+            _ => Some(view),
+        }
+    }
+
+    /// Asks whose acceptance the chain has, one question at a time.
+    fn ask_whose(&mut self, slot: u64) {
+        let asking = self.claiming.as_ref().is_some_and(|t| !t.is_finished());
+        let Some(claim) = self.claim.clone().filter(|_| !asking) else {
+            return;
+        };
+        let acceptance = self.acceptance([0; 32]);
+        let asked = async move { acceptance.ask(&claim, slot).await };
+        self.claiming = Some(tokio::spawn(asked.in_current_span()));
+    }
+
+    /// Takes notice of whose acceptance the chain has, and reads the job again with that.
+    pub(super) async fn hold(&mut self, held: Held) {
+        let job = self.job.to_string();
+        if held == Held::Ours && !self.node.note(Record::Claimed { job }).await {
+            tracing::warn!("a claim is not in the journal: after a crash the chain is asked again");
+        }
+        if held == Held::Anothers {
+            tracing::info!("accepted by another worker of this validator");
+        }
+        if let Some(claim) = &mut self.claim {
+            claim.state = held;
+        }
+        self.look_again();
+    }
+}
+
+impl Acceptance {
+    /// Sends acceptances and tells what became of them.
+    pub async fn make(&self, claim: &Claim) {
+        let Err(error) = self.send(claim).await else {
+            return self.tell(Held::Ours).await;
+        };
+        let snapshot = read(&self.node, &self.job, &self.inbox).await;
+        let Some(snapshot) = snapshot else { return };
+        let decode = |account| mythic_client::account::decode::<Job>(&self.job, account).ok();
+        let job = snapshot.account.as_ref().and_then(decode);
+        let authority = self.node.keys.authority.to_bytes();
+        match job.is_some_and(|job| job.validator == authority) {
+            true => self.ask(claim, snapshot.slot).await,
+            false => refused(&self.node, &self.job, &self.inbox, error.to_string()).await,
+        }
+    }
+
+    /// Sends acceptances of this worker's own until one landed or is refused.
+    pub async fn send(&self, claim: &Claim) -> Result<(), ClientError> {
+        let operator = &self.node.keys.operator;
+        let mut last = ClientError::UnknownBlockhash;
+        for _ in 0..ATTEMPTS {
+            let mut instructions = budget().to_vec();
+            instructions.push(ix::accept_inference(
+                operator.pubkey(),
+                &self.node.keys.authority,
+                self.job,
+                self.terms_hash,
+            ));
+            let chain = &self.node.chain;
+            let blockhash = chain.latest_blockhash(Commitment::Finalized).await?;
+            let transaction = sign(
+                &instructions,
+                &operator.pubkey(),
+                &[operator],
+                blockhash.hash,
+            )?;
+            let signature = transaction.signatures.first().copied().unwrap_or_default();
+            let record = Record::Accepting {
+                job: self.job.to_string(),
+                signature: signature.to_string(),
+            };
+            if !self.node.note(record).await {
+                // Without it, nobody knows after a crash whose the job is.
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            claim.sent.lock().push(signature);
+            let height = Some(blockhash.last_valid_block_height);
+            match chain
+                .send_until(&transaction, Commitment::Processed, height)
+                .await
+            {
+                Err(error @ (ClientError::Expired { .. } | ClientError::UnknownBlockhash)) => {
+                    last = error;
+                }
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    self.node.note_soft(Record::Fee {
+                        lamports: base_fee(1),
+                    });
+                    return Ok(());
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Finds out whether an acceptance of ours landed that a bank of `slot` may have, and tells.
+    pub async fn ask(&self, claim: &Claim, slot: u64) {
+        let mut misses = 0;
+        loop {
+            match self.landed(claim, slot).await {
+                Ok(Some(ours)) => {
+                    return self
+                        .tell(if ours { Held::Ours } else { Held::Anothers })
+                        .await;
+                }
+                Ok(None) => misses += 1,
+                Err(error) => {
+                    tracing::debug!(job = %self.job, %error, "the chain can't be asked whose a job is")
+                }
+            }
+            if misses >= MISSES {
+                let doubt = claim.resumed && !claim.sent.lock().is_empty();
+                return self
+                    .tell(if doubt { Held::Ours } else { Held::Anothers })
+                    .await;
+            }
+            if self.inbox.is_closed() {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Whether one landed, or none can have; `None`: nothing is known of some.
+    async fn landed(&self, claim: &Claim, slot: u64) -> Result<Option<bool>, ClientError> {
+        let sent = claim.sent.lock().clone();
+        let chain = &self.node.chain;
+        if chain.slot(Commitment::Processed).await? < slot {
+            return Err(ClientError::UnknownBlockhash);
+        }
+        let mut unknown = false;
+        for signature in sent {
+            match chain.signature_status(&signature).await? {
+                Some(state) if state.error.is_none() => return Ok(Some(true)),
+                Some(_) => {}
+                None => unknown = true,
+            }
+        }
+        Ok((!unknown).then_some(false))
+    }
+
+    async fn tell(&self, held: Held) {
+        let _ = self.inbox.send(Msg::Claim(held)).await;
+    }
+}
+
+/// Bounds that no other worker's acceptance has.
+fn budget() -> [Instruction; 2] {
+    let mut random = rand::rng();
+    let units = UNITS.0 + random.random_range(0..UNITS.1);
+    let loaded = LOADED.0 + random.random_range(0..LOADED.1);
+    [
+        ComputeBudgetInstruction::set_compute_unit_limit(units),
+        ComputeBudgetInstruction::set_loaded_accounts_data_size_limit(loaded),
+    ]
+}
+
+/// Tells of a refusal, after what the chain shows: a job that is ours all the same is kept.
+pub(super) async fn refused(node: &Jobs, job: &Pubkey, inbox: &mpsc::Sender<Msg>, reason: String) {
+    let Some(snapshot) = read(node, job, inbox).await else {
+        return;
+    };
+    let finalized = false;
+    let _ = inbox
+        .send(Msg::Chain {
+            snapshot,
+            finalized,
+        })
+        .await;
+    let _ = inbox.send(Msg::Refused(reason)).await;
+}
+
+/// The job's account now; `None` once nobody wants to know it any more.
+async fn read(node: &Jobs, job: &Pubkey, inbox: &mpsc::Sender<Msg>) -> Option<AccountSnapshot> {
+    loop {
+        match node.chain.raw_account(job, Commitment::Processed).await {
+            Ok(snapshot) => return Some(snapshot),
+            Err(_) if inbox.is_closed() => return None,
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
