@@ -293,7 +293,9 @@ impl Service {
 
     fn count(&self, crank: &Crank, outcome: &str, began: SystemTime) {
         self.metrics.count(crank, outcome);
-        if let Some(job) = crank.job() {
+        if mythic_trace::is_on()
+            && let Some(job) = crank.job()
+        {
             let name = format!("settle {}", crank.name());
             let span = mythic_trace::of_job(name, &job.to_bytes(), Some(began));
             if span.is_recorded() {

@@ -31,16 +31,13 @@ async fn chat(network: &Network, trace: &str, flags: &str) -> Result<Value> {
     Ok(response.json().await?)
 }
 
-/// Waits for the one span with this name that is good.
+/// Waits for a span with this name that is good. There may be others: of a validator that was asked before, of a crank sent again.
 async fn span(collector: &Collector, name: &str, good: impl Fn(&Told) -> bool) -> Result<Told> {
     let began = Instant::now();
     loop {
         let spans = collector.spans();
-        let mut found = spans
-            .iter()
-            .filter(|told| told.span.name == name && good(told));
-        if let Some(told) = found.next() {
-            ensure!(found.next().is_none(), "two spans {name}: {spans:#?}");
+        let mut named = spans.iter().filter(|told| told.span.name == name);
+        if let Some(told) = named.find(|told| good(told)) {
             return Ok(told.clone());
         }
         let names: Vec<_> = spans.iter().map(|told| &told.span.name).collect();
@@ -73,25 +70,23 @@ async fn one_chat_is_one_tree_and_nothing_that_was_said_is_in_it() -> Result<()>
     ensure!(request.attribute("http.response.status_code") == 200);
     let model = network.model().await?;
     let name = format!("chat {}", model.split('@').next().unwrap_or_default());
-    let asked = span(&collector, &name, ours).await?;
+    let good = |told: &Told| ours(told) && !told.failed();
+    let asked = span(&collector, &name, good).await?;
     ensure!(asked.parent() == request.id(), "{asked:?}");
+    let part_of_asked = |told: &Told| ours(told) && told.parent() == asked.id();
     check_conventions(&asked, &answer, job)?;
     let part_of_request = |told: &Told| ours(told) && told.parent() == request.id();
     span(&collector, "find a validator", part_of_request).await?;
     for name in ["see the job on chain", "see the result on chain"] {
-        let seen = span(&collector, name, ours).await?;
-        ensure!(seen.parent() == asked.id(), "{seen:?}");
+        span(&collector, name, part_of_asked).await?;
     }
 
-    let taken = span(&collector, "POST /v1/inference", ours).await?;
-    ensure!(
-        taken.parent() == asked.id() && taken.service == "mythic-node",
-        "{taken:?}"
-    );
+    let taken = span(&collector, "POST /v1/inference", part_of_asked).await?;
+    ensure!(taken.service == "mythic-node", "{taken:?}");
     ensure!(taken.attribute("mythic.job") == job, "{taken:?}");
     for name in ["generate", "submit result"] {
-        let part = span(&collector, name, ours).await?;
-        ensure!(part.parent() == taken.id(), "{part:?}");
+        let part_of_taken = |told: &Told| ours(told) && told.parent() == taken.id();
+        span(&collector, name, part_of_taken).await?;
     }
 
     check_job(&collector, &asked, job).await?;

@@ -378,6 +378,12 @@ fn packages_name_the_releases_that_they_are_made_of() {
             "the plugin's package does not say: {said}"
         );
     }
+    let example = text("deploy/config/geyser-plugin.json5");
+    assert_eq!(
+        text("geyser-plugin/v1_18/geyser-plugin-1.18.json5"),
+        example.replace("geyser_plugin.so", "geyser_plugin_v1_18.so"),
+        "the packages' configurations differ in the library alone"
+    );
     let changelog = text("deploy/debian/changelog");
     assert!(
         changelog.starts_with(&format!("mythic ({version}")),

@@ -79,7 +79,7 @@ async fn log(mut trace: Trace, mut request: Request, next: Next) -> Response {
     let started = std::time::Instant::now();
     // Only what asks for work, at a path that there is.
     let work = match path.as_str() {
-        "/v1/inference" | "/v1/chat/completions" => {
+        "/v1/inference" | "/v1/chat/completions" if mythic_trace::is_on() => {
             let work = trace.begin(format!("{method} {path}"));
             work.word(names::METHOD, method.as_str())
                 .word(names::ROUTE, &path)
