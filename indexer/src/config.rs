@@ -89,7 +89,8 @@ pub struct IndexerConfig {
     pub kafka: Option<Settings>,
     /// Pass the feed on to the topic `PREFIX.feed`, where `kafka` names brokers.
     pub relay_feed: bool,
-    /// Seconds that a record is waited for which is in no partition, while some partitions have nothing newer.
+    /// Seconds that a record is waited for which is in no partition, while some partitions have nothing newer; a quarter of them where
+    /// all have.
     pub kafka_patience_s: u64,
 }
 

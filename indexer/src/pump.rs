@@ -101,7 +101,7 @@ impl<'a> Pump<'a> {
         let kafka = match (&config.kafka, config.source) {
             (Some(settings), SourceKind::Kafka) => {
                 let known = kafka::stations(&writer.state().positions);
-                let count = known.keys().next_back().map_or(0, |last| last + 1);
+                let count = known.keys().next_back().map_or(1, |last| last + 1);
                 for number in 0..count {
                     let name = kafka::station_name(number);
                     let at = writer.state().positions.get(&name).copied();

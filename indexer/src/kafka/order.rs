@@ -60,7 +60,7 @@ pub enum Next {
     Entry(usize, Entry),
     /// Every partition that is known is past the next record of a station, or past its run: it is lost, or over, unless there are
     /// more partitions.
-    Doubt(usize),
+    Doubt(Wait),
     /// In each of these stations something waits for partitions that are not past what comes next.
     Waits(Vec<Wait>),
     /// Nothing waits.
@@ -320,21 +320,28 @@ impl Order {
             }
             let all = self.partitions.keys().copied();
             let behind: Vec<i32> = all.filter(|p| !self.is_past(number, *p)).collect();
-            match behind.is_empty() {
-                true => doubt = doubt.or(Some(number)),
-                false => waits.push(Wait {
-                    station: number,
-                    at: self.stations[number].at(),
-                    partitions: behind,
-                }),
+            let nobody = behind.is_empty();
+            let wait = Wait {
+                station: number,
+                at: self.stations[number].at(),
+                partitions: behind,
+            };
+            match nobody {
+                true => doubt = doubt.or(Some(wait)),
+                false => waits.push(wait),
             }
         }
-        self.turn = self.turn.wrapping_add(1);
         match doubt {
-            Some(number) => Next::Doubt(number),
+            Some(wait) => Next::Doubt(wait),
             None if waits.is_empty() => Next::Idle,
             None => Next::Waits(waits),
         }
+    }
+
+    /// In a doubt: nothing can be missing. It is the first run of all, or the one before said that it ends.
+    pub fn is_clear(&self, number: usize) -> bool {
+        let front = self.stations.get(number).and_then(|s| s.front.as_ref());
+        front.is_none_or(|(lane, _)| lane.ended && lane.is_empty())
     }
 
     /// There are no more partitions, or they are not waited for: what comes next in a station is lost, or its run is over.

@@ -87,6 +87,7 @@ impl KafkaSource {
             looked: Instant::now(),
             paused: BTreeSet::new(),
             waits: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             troubled: true,
             letters: Vec::new(),
         };
@@ -151,6 +152,8 @@ struct Reading {
     paused: BTreeSet<i32>,
     /// What each station waits for, and since when.
     waits: BTreeMap<usize, ((u64, u64), Instant)>,
+    /// The same, of what is in no partition.
+    doubts: BTreeMap<usize, ((u64, u64), Instant)>,
     /// It was said that nothing can be read, or not yet that something can.
     troubled: bool,
     letters: Vec<Letter>,
@@ -355,14 +358,20 @@ impl Reading {
         let sure = loop {
             let (station, entry) = match self.order.next() {
                 Next::Entry(station, entry) => (station, Some(entry)),
-                Next::Doubt(station) => match self.is_all(consumer) {
-                    Ok(true) => {
-                        let marks = &mut lock(&self.marks);
-                        (station, self.order.resolve(station, marks))
+                Next::Doubt(wait) => {
+                    let station = wait.station;
+                    if !self.has_lasted(&wait) {
+                        break Ok(true);
                     }
-                    Ok(false) => break Ok(false),
-                    Err(e) => break Err(e),
-                },
+                    match self.is_all(consumer) {
+                        Ok(true) => {
+                            let marks = &mut lock(&self.marks);
+                            (station, self.order.resolve(station, marks))
+                        }
+                        Ok(false) => break Ok(false),
+                        Err(e) => break Err(e),
+                    }
+                }
                 Next::Waits(waits) => match self.given_up(consumer, waits) {
                     Ok(Some(station)) => {
                         let marks = &mut lock(&self.marks);
@@ -391,6 +400,20 @@ impl Reading {
         let waiting = i64::try_from(self.order.bytes()).unwrap_or(i64::MAX);
         self.telemetry.kafka_waiting_bytes.set(waiting);
         Ok(sure?)
+    }
+
+    /// Whether a doubt has lasted for long enough: brokers that lost what they had acknowledged are sent it again, after what is
+    /// newer.
+    fn has_lasted(&mut self, wait: &Wait) -> bool {
+        if self.order.is_clear(wait.station) {
+            return true;
+        }
+        let now = Instant::now();
+        let (at, since) = self.doubts.entry(wait.station).or_insert((wait.at, now));
+        if *at != wait.at {
+            (*at, *since) = (wait.at, now);
+        }
+        since.elapsed() >= self.patience / 4
     }
 
     /// Whether the partitions that are read are all there are.

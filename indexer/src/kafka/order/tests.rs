@@ -62,7 +62,9 @@ impl Reader {
         loop {
             let (station, entry) = match self.order.next() {
                 Next::Entry(station, entry) => (station, Some(entry)),
-                Next::Doubt(station) => (station, self.order.resolve(station, &mut self.marks)),
+                Next::Doubt(Wait { station, .. }) => {
+                    (station, self.order.resolve(station, &mut self.marks))
+                }
                 Next::Waits(_) | Next::Idle => return,
             };
             let Some(entry) = entry else { continue };
@@ -328,8 +330,8 @@ fn what_the_forwarder_could_not_read_is_said_as_it_was() {
     }
     let said = loop {
         match reader.order.next() {
-            Next::Doubt(station) => {
-                if let Some(entry) = reader.order.resolve(station, &mut reader.marks) {
+            Next::Doubt(wait) => {
+                if let Some(entry) = reader.order.resolve(wait.station, &mut reader.marks) {
                     break entry;
                 }
             }

@@ -97,7 +97,11 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
     let spool = dir.path().join("spool");
     let mut db = Database::new("kafka_chaos").await;
     let mut kafka = settings(broker, "chaos", 2);
-    let config = config(&db, dir.path(), &kafka);
+    // What the broker loses is sent again, however slow this machine is.
+    let config = IndexerConfig {
+        kafka_patience_s: 480,
+        ..config(&db, dir.path(), &kafka)
+    };
     let producer = produce(spool.clone(), SLOTS, seed, Duration::from_millis(20));
     let (again, stop) = (
         Arc::new(AtomicBool::new(false)),

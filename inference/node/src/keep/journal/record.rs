@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::serve::fsm::Origin;
 
+/// Acceptances of a job that are remembered.
+const ACCEPTS: usize = 16;
+
 /// One thing to remember. `job` is the base58 address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
@@ -196,6 +199,10 @@ impl JournalState {
             }
             Record::Accepting { job, signature } => self.with(job, |j| {
                 j.accepts.push(signature.clone());
+                // Older ones have long expired.
+                if j.accepts.len() > ACCEPTS {
+                    j.accepts.remove(0);
+                }
                 j.claimed = false;
             }),
             Record::Claimed { job } => self.with(job, |j| j.claimed = true),

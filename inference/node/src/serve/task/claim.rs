@@ -94,7 +94,8 @@ impl JobTask {
             (View::Open, _) => {
                 // A fork may have taken the acceptance back.
                 if !finalized {
-                    claim.state = Held::Unknown;
+                    // So what was sent before did not land here.
+                    (claim.state, claim.resumed) = (Held::Unknown, false);
                 }
                 Some(view)
             }
