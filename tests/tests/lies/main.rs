@@ -183,13 +183,16 @@ async fn cheaters_have_friends(scene: &Scene) -> Result<()> {
     // Where the sample of the friend's dispute happens to hold the altered token, its jury convicts, and honest nodes, who
     // see that, leave it alone: about one draw of nine.
     let convicting = court
-        .until("an honest challenge or a verdict on the friend's", async || {
-            let all = court.disputes_of(&job).await?;
-            let found = all.into_iter().find(|(at, dispute)| {
-                *at != friend || Verdict::from_u8(dispute.verdict) == Some(Verdict::Guilty)
-            });
-            Ok(found.map(|(at, _)| at))
-        })
+        .until(
+            "an honest challenge or a verdict on the friend's",
+            async || {
+                let all = court.disputes_of(&job).await?;
+                let found = all.into_iter().find(|(at, dispute)| {
+                    *at != friend || Verdict::from_u8(dispute.verdict) == Some(Verdict::Guilty)
+                });
+                Ok(found.map(|(at, _)| at))
+            },
+        )
         .await?;
     let mut benches = [bench(convicting, Part::Approve)];
     scene.hold(&mut benches).await?;
