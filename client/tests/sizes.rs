@@ -44,7 +44,7 @@ fn whatever_a_dispute_asks_to_be_shown_fits_a_transaction() {
         let path = vec![[0; 32]; path_len(0, chunks)];
         let tail = ix::chunk_tail(&[0; OUTPUT_CHUNK], &path);
         let output = ix::post_output(&result, k(1), k(3), chunks - 1, &tail);
-        let bytes = size(&[limit.clone(), output]);
+        let bytes = size(&[limit.clone(), price.clone(), output]);
         assert!(
             bytes <= 1_232,
             "{bytes} bytes for a chunk of {tokens} tokens"

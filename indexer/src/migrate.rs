@@ -45,6 +45,11 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0461_slot_views.sql",
     "0462_transactions.sql",
     "0555_kafka.sql",
+    "0570_keepers.sql",
+    "0571_obligations.sql",
+    "0572_exposure.sql",
+    "0573_totals.sql",
+    "0579_stake_views.sql",
 );
 
 const OWNER: Owner = Owner {

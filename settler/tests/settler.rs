@@ -89,11 +89,12 @@ async fn request(chain: &ChainClient, parties: &Parties, tag: u8, served: bool) 
     args.price_out = params().default_price_out;
     args.sampling_profile = 1;
     args.deadline_slots = U32::new(if served { 200 } else { 30 });
+    args.rules_hash = params().rules.hash();
     let who = ix::Requester {
         payer: owner,
         requester: owner,
         owner,
-        model: pda::model(&model().identity()),
+        model: pda::model(&model().identity(parties.admin.pubkey().as_array())),
         validator: served.then(|| (parties.authority.pubkey(), parties.operator.pubkey())),
     };
     let mut signers = vec![&parties.owner];
@@ -148,7 +149,7 @@ async fn set_up(chain: &ChainClient, parties: &Parties) {
     };
     let register = ix::register_model(admin, admin, &register);
     send(chain, register, &[&parties.admin]).await;
-    let served = [pda::model(&model().identity())];
+    let served = [pda::model(&model().identity(admin.as_array()))];
     for (authority, operator) in [
         (&parties.authority, &parties.operator),
         (&parties.challenger, &parties.checker),

@@ -205,7 +205,7 @@ FOR c IN
         ('registered_at', 'Time of the slot in which it was registered (UTC)'),
         ('registered_slot', 'Slot in which it was registered'),
         ('registered_validators', 'Number of registered validators'),
-        ('registrant', 'Base58 key that registered it'),
+        ('registrant', 'Base58 key that may change prices, name and retirement'),
         ('rent_payer', 'Base58 key that the rent returns to'),
         ('requested_at', 'Time of the slot in which it was requested (UTC)'),
         ('requested_slot', 'Slot in which it was requested'),

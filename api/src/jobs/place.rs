@@ -43,6 +43,7 @@ impl Choosing<'_> {
             model: plan.model.address.to_bytes(),
             tokens: plan.prompt_tokens.saturating_add(plan.max_output_tokens),
             prompt_tokens: plan.prompt_tokens,
+            ceiling: plan.ceiling,
             prefix: plan.prefix(),
             tried: &self.tried,
         };

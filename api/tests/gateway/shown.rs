@@ -271,7 +271,7 @@ fn a_model_without_a_template_takes_prompts_and_no_messages() {
         std::fs::write(&gguf, tiny_gguf(false)).unwrap();
         let bare = ModelConfig {
             name: "bare".into(),
-            identity: hex::encode(spec.identity()),
+            identity: hex::encode(spec.identity(admin.as_array())),
             gguf,
         };
         let app = world.other(|config| config.models.push(bare)).await;

@@ -117,7 +117,9 @@ async fn register(
     json: bool,
 ) -> Result<()> {
     let spec = spec(file).context("not registered, and nothing was burned")?;
-    let identity = spec.identity();
+    let wallet = connection.wallet()?;
+    let payer = wallet.pubkey();
+    let identity = spec.identity(payer.as_array());
     let address = pda::model(&identity);
     let chain = connection.chain();
     let mut report = Report::default();
@@ -140,8 +142,6 @@ async fn register(
         Some(name) => text(name)?,
         None => text(&crate::model::name(file)?)?,
     };
-    let wallet = connection.wallet()?;
-    let payer = wallet.pubkey();
     let instruction = ix::register_model(payer, payer, &RegisterModel { spec, name });
     let signature = send(&chain, &wallet, &[instruction]).await?;
     report

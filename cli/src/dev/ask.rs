@@ -17,7 +17,7 @@ use mythic_interface::{
     hash,
     ix::RequestInference,
     le::{Text, U16, U32},
-    state::{Model, SamplingProfile},
+    state::{Config, Model, SamplingProfile},
     window,
 };
 use mythic_lab::cheat::Told;
@@ -165,6 +165,10 @@ impl Ask {
             .account::<Model>(&model)
             .await?
             .context("the model is not on chain")?;
+        let (_, network) = chain
+            .account::<Config>(&pda::config())
+            .await?
+            .context("the program is not initialised")?;
         let dev = state.keys.get("dev").context("no DEV key in dev.json")?;
         let dev = keys::load_keypair(&dev.path)?;
         let owner = dev.pubkey();
@@ -187,6 +191,8 @@ impl Ask {
             stop_hash: [0; 32],
             prompt_source: Text::new("").context("an empty text")?,
             deadline_slots: U32::new(DEADLINE_SLOTS),
+            rules_hash: network.rules_hash,
+            bump: 0,
         };
         let key = |text: &str| text.parse::<Pubkey>().context("a key in dev.json");
         let who = ix::Requester {

@@ -52,6 +52,27 @@ impl Layout {
         self.at("chain").join("mythic_ai_precompiles.so")
     }
 
+    /// Lays out the program that a new chain deploys. A chain keeps the one that it was made with, and its accounts with it:
+    /// data of another program are refused, because nothing here could read them.
+    pub fn deploys(&self, elf: &[u8]) -> Result<()> {
+        let path = self.program();
+        match std::fs::read(&path) {
+            Ok(deployed) if deployed != elf => Err(Exit::error(
+                exit::FAILURE,
+                format!(
+                    "the network in {root} runs another version of the on-chain program than this build: type `mythic dev --reset --data-dir \
+                     {root}` (`make dev ARGS=\"--reset\"`) to begin anew, which deletes its jobs and keys, or choose another --data-dir",
+                    root = self.root.display()
+                ),
+            )),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(std::fs::write(&path, elf)?)
+            }
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        }
+    }
+
     /// Writes the configuration of a process, readable by its owner only.
     pub fn write_config(&self, process: &str, toml: &str) -> Result<PathBuf> {
         let path = self.config(process);
@@ -240,6 +261,20 @@ mod tests {
         for name in ["keys", "nodes", "logs", "config", "chain"] {
             assert_eq!(mode(&layout.at(name)), 0o700, "{name}");
         }
+    }
+
+    #[test]
+    fn data_of_another_program_are_refused_with_what_to_type() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, lock) = open(dir.path(), false).unwrap();
+        layout.deploys(b"old").unwrap();
+        layout.deploys(b"old").unwrap();
+        let refused = layout.deploys(b"new").unwrap_err().to_string();
+        assert!(refused.contains("mythic dev --reset"), "{refused}");
+        assert_eq!(std::fs::read(layout.program()).unwrap(), b"old");
+        drop(lock);
+        let (layout, _lock) = open(dir.path(), true).unwrap();
+        layout.deploys(b"new").unwrap();
     }
 
     #[test]

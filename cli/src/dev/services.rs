@@ -97,6 +97,13 @@ pub struct Site {
     pub slot_ms: u64,
 }
 
+impl Site {
+    /// The model's identity: the admin registers it.
+    pub fn identity(&self) -> [u8; 32] {
+        self.spec.identity(self.keys.admin.pubkey().as_array())
+    }
+}
+
 /// Loopback addresses.
 pub struct Addresses {
     pub gateway: SocketAddr,
@@ -302,7 +309,7 @@ fn settler(site: &Site) -> Result<String> {
 fn gateway(site: &Site) -> Result<String> {
     let former = site.former.iter().map(|model| model.identity);
     // The first is what the bare name means; the jobs of the others are still shown and settled.
-    let identities = std::iter::once(site.spec.identity()).chain(former);
+    let identities = std::iter::once(site.identity()).chain(former);
     Ok(toml::to_string(&GatewayConfig {
         outlay: mythic_api::Outlay::generous(),
         listen: site.addresses.gateway,
@@ -345,7 +352,7 @@ fn node(site: &Site, index: usize) -> Result<String> {
         listen,
         models: vec![NodeModel {
             path: site.gguf.clone(),
-            identity: Some(hex::encode(site.spec.identity())),
+            identity: Some(hex::encode(site.identity())),
         }],
         jobs: match site.kafka {
             Some(_) => JobsFrom::Kafka,

@@ -56,6 +56,7 @@ table! {
         held_lamports: i64,
         output_rent_lamports: i64,
         penalties_lamports: Option<i64>,
+        forfeited_lamports: Option<i64>,
         /// Resolved, and everybody has what is due.
         collected: bool,
     }
@@ -178,6 +179,7 @@ fn row(pubkey: Key, d: &Dispute, words: &Words, lamports: i64) -> Result<Dispute
         held_lamports: amount("held", d.held.get())?,
         output_rent_lamports: amount("output_rent", d.output_rent.get())?,
         penalties_lamports: at_end("penalties_amount", d.penalties_amount.get())?,
+        forfeited_lamports: at_end("forfeited_amount", d.forfeited_amount.get())?,
         collected: words.status == DisputeStatus::Resolved && d.all_collected(),
     })
 }
@@ -220,6 +222,7 @@ fn payload(
         "submitter_lamports": row.submitter_lamports,
         "burned_lamports": row.burned_lamports,
         "penalties_lamports": row.penalties_lamports,
+        "forfeited_lamports": row.forfeited_lamports,
         "opened_slot": row.opened_slot,
         "openings_end_slot": row.openings_end_slot,
         "completed_slot": row.completed_slot,

@@ -66,7 +66,7 @@ pub struct Row {
 }
 
 /// Columns that hold a key whose text views show.
-const KEY_COLUMNS: [&str; 19] = [
+const KEY_COLUMNS: [&str; 22] = [
     "pubkey",
     "owner",
     "requester",
@@ -85,6 +85,9 @@ const KEY_COLUMNS: [&str; 19] = [
     "juror",
     "admin",
     "pending_admin",
+    "creator",
+    "pending_registrant",
+    "pending_owner",
     "foundation",
 ];
 

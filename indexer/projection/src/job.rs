@@ -56,6 +56,8 @@ table! {
         burned_lamports: Option<i64>,
         refunded_lamports: Option<i64>,
         slashed_lamports: Option<i64>,
+        open_request: bool,
+        no_show_lamports: Option<i64>,
         lamports: i64,
     }
 }
@@ -186,6 +188,8 @@ fn row(pubkey: Key, job: &Job, words: &Words, lamports: i64) -> Result<JobRow, R
         burned_lamports: at_end("burned_amount", job.burned_amount.get())?,
         refunded_lamports: at_end("refunded_amount", job.refunded_amount.get())?,
         slashed_lamports: at_end("slashed_amount", job.slashed_amount.get())?,
+        open_request: job.open != 0,
+        no_show_lamports: at_end("no_show_amount", job.no_show_amount.get())?,
         lamports,
     })
 }
@@ -224,6 +228,7 @@ fn payload(row: &JobRow, words: &Words, write_seq: i64, signature: Option<[u8; 6
         "burned_lamports": row.burned_lamports,
         "refunded_lamports": row.refunded_lamports,
         "slashed_lamports": row.slashed_lamports,
+        "no_show_lamports": row.no_show_lamports,
         "requested_slot": row.requested_slot,
         "accepted_slot": row.accepted_slot,
         "cancel_slot": row.cancel_slot,

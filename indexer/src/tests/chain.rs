@@ -6,7 +6,7 @@ use bytemuck::Zeroable;
 use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::le::Text;
 use mythic_interface::params::Params;
-use mythic_interface::state::{Header, Job, Validator, Vault};
+use mythic_interface::state::{Header, Job, VERSION, Validator, Vault};
 use mythic_stream::digest::{BankDigest, filter_hash};
 use mythic_stream::proto::{
     AccountUpdate, BaseEnd, Call, Event, SlotSeal, SlotStatus, SlotUpdate, Start, TransactionSeal,
@@ -46,7 +46,7 @@ pub fn closed(key: u8) -> Write {
 pub fn header(discriminator: u8, status: u8, seq: u64) -> Header {
     Header {
         discriminator,
-        version: 1,
+        version: VERSION,
         bump: 255,
         status,
         reserved: [0; 4],

@@ -475,7 +475,7 @@ async fn what_no_program_writes_is_refused_with_its_reason() {
         strange(|d| d.challenged_slot = u64::MAX.into()),
         strange(|d| d.completed_slot = u64::MAX.into()),
         strange(|d| d.seats[0].reward = u64::MAX.into()),
-        strange(|d| d.header.version = 2),
+        strange(|d| d.header.version += 1),
         bytes(&guilty(1, false))[1..].to_vec(),
         long_page,
         page(1, 4),

@@ -12,7 +12,7 @@ use mythic_engine::EngineConfig;
 use mythic_verifier::VerifierConfig;
 use mythic_wire::Origin;
 
-use crate::serve::submit::BATCH;
+use crate::{bounds::Bounds, serve::submit::BATCH};
 
 /// Configuration of `mythic node`. Every key has a default but the keypairs, gateways and models, which have no sensible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,10 +20,10 @@ use crate::serve::submit::BATCH;
 pub struct NodeConfig {
     /// Directory of journal, evidence and lock.
     pub data_dir: PathBuf,
-    /// Key file of the validator's authority: owns stake and earnings. Needed to register, stake and withdraw; a node whose
-    /// validator is registered runs without it if `validator` names the authority.
+    /// Key file of the validator's owner, which has stake and earnings: the authority, or who took over from it. Needed to
+    /// register and to change settings; a node whose validator is registered runs without it if `validator` names the authority.
     pub authority_keypair: Option<PathBuf>,
-    /// Base58 authority, for a node that does not hold its key.
+    /// Base58 authority, for a node that does not hold its key: where it holds none, or that of another owner.
     pub validator: Option<String>,
     /// Key file of the operator: signs accepts and results, pays their fees.
     pub operator_keypair: PathBuf,
@@ -80,7 +80,7 @@ pub struct NodeConfig {
     pub min_price_out: u32,
     /// Least slots that must be left until a job's deadline.
     pub min_deadline_slots: u64,
-    /// Withdraw earnings to the authority once they exceed this many lamports; 0 = never. Needs `authority_keypair`.
+    /// Withdraw earnings to the owner once they exceed this many lamports; 0 = never. Needs `authority_keypair`.
     pub withdraw_above_lamports: u64,
     /// Claim our own fees when nobody has, this many slots after the window; 0 = never.
     pub claim_after_slots: u64,
@@ -92,6 +92,8 @@ pub struct NodeConfig {
     pub gpu_name: String,
     /// Its memory as registered on chain, in MiB.
     pub vram_mib: u32,
+    /// Rules and thresholds that it works under.
+    pub bounds: Bounds,
     /// Checks of others' answers, and juries.
     pub verifier: VerifierConfig,
     /// Bounds of the listener.
@@ -158,6 +160,7 @@ impl Default for NodeConfig {
             evidence_seconds: 3_600,
             gpu_name: String::new(),
             vram_mib: 0,
+            bounds: Bounds::default(),
             verifier: VerifierConfig::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! One validator's daemon.
 //!
 //! - [`NodeConfig`], [`run`]: configuration and entry
+//! - [`bounds`]: rules and thresholds that it works under
 //! - [`ctx`]: what every part may use
 //! - [`serve`]: jobs from their admission to a final result
 //! - [`verify`]: checks of others' answers, and what is owed to disputes
@@ -9,6 +10,7 @@
 //! - [`setup`]: keys, models, registration; [`seams`]: parts that a binary may replace
 //! - [`meters`]: counters; [`gpu`]: what a driver says
 
+pub mod bounds;
 pub mod config;
 pub mod ctx;
 pub mod gpu;
@@ -75,9 +77,10 @@ async fn prepare(config: NodeConfig, seams: Seams) -> Result<(Arc<Node>, TcpList
     })?;
     let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
     let network = setup::network(&chain).await?;
+    let served = setup::served(&chain, &keys).await?;
     let mut models = Vec::new();
     for model in &config.models {
-        models.push(setup::load_model(&chain, &config, model, &seams).await?);
+        models.push(setup::load_model(&chain, &config, model, &served, &seams).await?);
     }
     let parts = Parts {
         config,

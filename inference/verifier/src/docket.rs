@@ -33,8 +33,8 @@ pub struct Me {
     pub active: bool,
     /// It computes the dispute's model and sits on juries.
     pub judges: bool,
-    /// Slot since when the chain says that it serves the dispute's model.
-    pub serves_since: Option<u64>,
+    /// Registered and serving the dispute's model for long enough, with the stake that judging asks for, as the chain says.
+    pub mature: bool,
 }
 
 /// A page of posted output, as far as duties go.
@@ -418,9 +418,7 @@ fn over(look: &Look<'_>) -> bool {
 pub fn eligible(me: &Me, dispute: &Dispute) -> bool {
     me.active
         && me.judges
-        && me
-            .serves_since
-            .is_some_and(|since| since < dispute.requested_slot.get())
+        && me.mature
         && ![dispute.challenger, dispute.submitter].contains(&me.authority)
 }
 

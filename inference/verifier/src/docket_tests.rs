@@ -15,7 +15,7 @@ fn me(authority: Key) -> Me {
         payers: [[authority[0] + 100; 32], authority],
         active: true,
         judges: true,
-        serves_since: Some(10),
+        mature: true,
     }
 }
 
@@ -451,11 +451,7 @@ fn only_who_may_judge_does() {
             ..me(JUROR)
         },
         Me {
-            serves_since: None,
-            ..me(JUROR)
-        },
-        Me {
-            serves_since: Some(900),
+            mature: false,
             ..me(JUROR)
         },
     ] {

@@ -87,8 +87,12 @@ pub fn verify_logits(
         if challenger.header.status != ValidatorStatus::Active as u8 {
             return Err(MythicError::Jailed);
         }
-        if challenger.registered_slot >= job.requested_slot {
+        let rules = &job.terms.rules;
+        if !challenger.is_mature(&job.terms.model, job.requested_slot.get(), rules) {
             return Err(MythicError::ChallengerTooYoung);
+        }
+        if challenger.active_stake(slot) < rules.min_stake.get() {
+            return Err(MythicError::StakeBelowMinimum);
         }
         let submitter = load::<Validator>(submitter)?;
         if submitter.authority != job.validator {
@@ -225,11 +229,8 @@ fn draw(dispute: &mut Dispute, args: &ix::VerifyLogits) -> Result<(), MythicErro
 fn check_answerable(
     dispute: &Dispute,
     job_account: &AccountView,
-    submitted_slot: U64,
-    fingerprint: &Hash,
     slot: u64,
 ) -> Result<(), MythicError> {
-    check_dispute_fork(dispute, submitted_slot, fingerprint)?;
     if dispute.job != *key(job_account) {
         return Err(MythicError::WrongDispute);
     }
@@ -258,13 +259,11 @@ pub fn post_output(
     let chunk = args.chunk.get();
     let (ids, rent_payer) = {
         let dispute = load::<Dispute>(dispute_account)?;
-        check_answerable(
-            &dispute,
-            job_account,
-            args.submitted_slot,
-            &args.fingerprint,
-            slot,
-        )?;
+        // The chunk's path binds the rest of the result.
+        if dispute.submitted_slot != args.submitted_slot {
+            return Err(MythicError::WrongFork);
+        }
+        check_answerable(&dispute, job_account, slot)?;
         check_chunk(&job, &dispute, chunk, tail)?;
         (
             tail.get(..chunk_len(tokens, chunk) * ID),
@@ -442,13 +441,8 @@ pub fn post_openings(
     let slot = accounts::slot()?;
     let mut dispute = load_mut::<Dispute>(dispute)?;
     let job = load::<Job>(job_account)?;
-    check_answerable(
-        &dispute,
-        job_account,
-        args.submitted_slot,
-        &args.fingerprint,
-        slot,
-    )?;
+    check_dispute_fork(&dispute, args.submitted_slot, &args.fingerprint)?;
+    check_answerable(&dispute, job_account, slot)?;
     let first = load::<Output>(first)?;
     if first.job != dispute.job || first.page.get() != 0 {
         return Err(MythicError::WrongOutput);

@@ -12,7 +12,7 @@ use pinocchio::AccountView;
 
 use crate::accounts::{self, key, load, load_mut};
 use crate::challenge::check_dispute_fork;
-use crate::validator::check_operator;
+use crate::validator::{check_operator, oblige};
 use crate::{memory, slot_hashes};
 
 #[inline(never)]
@@ -22,7 +22,7 @@ pub fn commit(accounts: &mut [AccountView], args: &ix::CommitJuror) -> Result<()
     };
     let slot = accounts::slot()?;
     let address = *key(dispute_account);
-    let validator = load::<Validator>(validator)?;
+    let mut validator = load_mut::<Validator>(validator)?;
     let mut dispute = load_mut::<Dispute>(dispute_account)?;
     check_operator(&validator, operator)?;
     check_dispute_fork(&dispute, args.submitted_slot, &args.fingerprint)?;
@@ -38,7 +38,7 @@ pub fn commit(accounts: &mut [AccountView], args: &ix::CommitJuror) -> Result<()
     {
         return Err(MythicError::CommitClosed);
     }
-    check_eligible(&validator, &dispute)?;
+    check_eligible(&validator, &dispute, slot)?;
     if dispute
         .jury()
         .iter()
@@ -47,6 +47,7 @@ pub fn commit(accounts: &mut [AccountView], args: &ix::CommitJuror) -> Result<()
         return Err(MythicError::AlreadyCommitted);
     }
     draw_seats(&mut dispute)?;
+    oblige(&mut validator, dispute.juror_obliged_until());
     let claimant = Claimant {
         address: &address,
         authority: &validator.authority,
@@ -67,15 +68,17 @@ struct Claimant<'a> {
     slot: u64,
 }
 
-fn check_eligible(validator: &Validator, dispute: &Dispute) -> Result<(), MythicError> {
+fn check_eligible(validator: &Validator, dispute: &Dispute, slot: u64) -> Result<(), MythicError> {
     if validator.header.status != ValidatorStatus::Active as u8 {
         return Err(MythicError::Jailed);
     }
-    let supported = validator
-        .serves(&dispute.model)
-        .is_some_and(|since| since < dispute.requested_slot.get());
+    if validator.active_stake(slot) < dispute.rules.min_stake.get() {
+        return Err(MythicError::StakeBelowMinimum);
+    }
+    let requested = dispute.requested_slot.get();
+    let mature = validator.is_mature(&dispute.model, requested, &dispute.rules);
     let sides = [dispute.challenger, dispute.submitter];
-    match supported && !sides.contains(&validator.authority) {
+    match mature && !sides.contains(&validator.authority) {
         true => Ok(()),
         false => Err(MythicError::NotEligibleJuror),
     }

@@ -16,6 +16,7 @@ mod job;
 mod jury;
 mod memory;
 mod model;
+mod security;
 mod settle;
 mod slot_hashes;
 mod stake;

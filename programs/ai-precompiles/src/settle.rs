@@ -7,7 +7,7 @@ use mythic_interface::{money, window};
 use pinocchio::AccountView;
 
 use crate::accounts::{self, is_absent, key, load, load_mut, lowered};
-use crate::{grant, validator};
+use crate::{grant, stake, validator};
 
 /// How a job ends.
 pub struct End {
@@ -58,15 +58,24 @@ fn finish(
         }
         return Ok(refund);
     }
-    if is_absent(grant) {
-        return Err(MythicError::MissingGrant);
-    }
     if *key(grant) != job.grant {
-        return Err(MythicError::WrongGrant);
+        return Err(match is_absent(grant) {
+            true => MythicError::MissingGrant,
+            false => MythicError::WrongGrant,
+        });
     }
     let mut grant = load_mut::<SpendGrant>(grant)?;
     grant::release(&mut grant, refund, job.grant_window_start.get(), end.slot)?;
     Ok(refund)
+}
+
+/// One open job less.
+fn lighten(job: &Job, validator: &mut Validator) -> Result<(), MythicError> {
+    let open = lowered(validator.open_jobs.get())?;
+    validator.open_jobs.set(open);
+    let exposure = money::sub(validator.exposure.get(), job.ceiling.get())?;
+    validator.exposure.set(exposure);
+    Ok(())
 }
 
 /// The job's validator, one open job less.
@@ -78,9 +87,22 @@ fn free<'a>(
     if validator.authority != job.validator {
         return Err(MythicError::WrongValidator);
     }
-    let open = lowered(validator.open_jobs.get())?;
-    validator.open_jobs.set(open);
+    lighten(job, &mut validator)?;
     Ok(validator)
+}
+
+/// Counts a job that its validator let down; who chose it itself loses stake.
+fn let_down(job: &mut Job, validator: &mut Validator, slot: u64) -> Result<(), MythicError> {
+    let missed = counted(validator.jobs_missed.get())?;
+    validator.jobs_missed.set(missed);
+    if job.open == 0 {
+        return Ok(());
+    }
+    let lost = stake::slash(validator, job.terms.rules.no_show.get(), slot)?;
+    owe_burn(validator, lost)?;
+    job.no_show_amount.set(lost);
+    validator.updated_slot.set(slot);
+    Ok(())
 }
 
 fn counted(counter: u64) -> Result<u64, MythicError> {
@@ -127,8 +149,7 @@ pub fn pay(
     owe_burn(validator, split.burned)?;
     let owed_foundation = money::add(validator.owed_foundation.get(), split.foundation)?;
     validator.owed_foundation.set(owed_foundation);
-    let open = lowered(validator.open_jobs.get())?;
-    validator.open_jobs.set(open);
+    lighten(job, validator)?;
     let settled = counted(validator.jobs_settled.get())?;
     validator.jobs_settled.set(settled);
     finish(job, vault, grant, end)?;
@@ -143,8 +164,7 @@ pub fn condemn(
     grant: &mut AccountView,
     end: &End,
 ) -> Result<(), MythicError> {
-    let open = lowered(validator.open_jobs.get())?;
-    validator.open_jobs.set(open);
+    lighten(job, validator)?;
     finish(job, vault, grant, end)?;
     Ok(())
 }
@@ -205,6 +225,10 @@ pub fn decline(accounts: &mut [AccountView], _: &ix::DeclineJob) -> Result<(), M
         }
         let declined = counted(validator.jobs_declined.get())?;
         validator.jobs_declined.set(declined);
+        let late = job.open != 0 && !window::open(slot, job.decline_end());
+        if late && !job.is_excused() {
+            let_down(&mut job, &mut validator, slot)?;
+        }
         let end = End {
             status: JobStatus::Refunded,
             reason: EndReason::Declined,
@@ -276,8 +300,9 @@ pub fn expire(accounts: &mut [AccountView], _: &ix::ExpireJob) -> Result<(), Myt
             (false, true) => {}
             (true, false) => {
                 let mut validator = free(&job, validator_account)?;
-                let missed = counted(validator.jobs_missed.get())?;
-                validator.jobs_missed.set(missed);
+                if !job.is_excused() {
+                    let_down(&mut job, &mut validator, slot)?;
+                }
             }
         }
         let end = End {

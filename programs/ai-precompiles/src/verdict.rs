@@ -357,7 +357,7 @@ pub fn collect(accounts: &mut [AccountView], args: &ix::CollectDispute) -> Resul
             if *validator_account.address() != address {
                 return Err(MythicError::WrongAddress);
             }
-            clear_penalties(&mut dispute, authority);
+            forfeit(&mut dispute, authority, due.earned)?;
         } else {
             let mut validator = load_mut::<Validator>(validator_account)?;
             if validator.authority != *authority {
@@ -366,6 +366,8 @@ pub fn collect(accounts: &mut [AccountView], args: &ix::CollectDispute) -> Resul
             settle::earn(&mut validator, due.earned)?;
             let claimable = money::add(validator.claimable.get(), due.bond)?;
             validator.claimable.set(claimable);
+            let returned = money::add(validator.returned.get(), due.bond)?;
+            validator.returned.set(returned);
             if due.challenger {
                 let open = lowered(validator.open_disputes.get())?;
                 validator.open_disputes.set(open);
@@ -454,13 +456,16 @@ fn take_penalties(
     Ok(lost)
 }
 
-/// A validator that was closed has no stake to lose.
-fn clear_penalties(dispute: &mut Dispute, authority: &[u8; 32]) {
+/// A validator that was closed has no stake to lose, and gets nothing: its `due` is burned.
+fn forfeit(dispute: &mut Dispute, authority: &[u8; 32], due: u64) -> Result<(), MythicError> {
     for seat in &mut dispute.seats {
         if seat.juror == *authority {
             seat.penalty.set(0);
         }
     }
+    let forfeited = money::add(dispute.forfeited_amount.get(), due)?;
+    dispute.forfeited_amount.set(forfeited);
+    Ok(())
 }
 
 #[inline(never)]
@@ -477,7 +482,8 @@ pub fn close(accounts: &mut [AccountView], _: &ix::CloseDispute) -> Result<(), M
         if dispute.header.status != DisputeStatus::Resolved as u8 {
             return Err(MythicError::DisputeNotResolved);
         }
-        if !dispute.all_collected() {
+        let lapsed = dispute.all_paid() && !window::open(slot, dispute.forfeit_end());
+        if !dispute.all_collected() && !lapsed {
             return Err(MythicError::NotCollected);
         }
         if window::open(slot, dispute.retention_end()) {

@@ -11,7 +11,9 @@ compile_error!("token ids are hashed as they lie in memory: little-endian machin
 /// Domain tags: the first bytes under a hash, so that none can be taken for another. Those of trees are one byte.
 pub mod domain {
     /// A model's identity.
-    pub const MODEL: &[u8] = b"mythic/model/v1";
+    pub const MODEL: &[u8] = b"mythic/model/v2";
+    /// The rules of a network.
+    pub const RULES: &[u8] = b"mythic/rules/v1";
     /// A job's terms.
     pub const TERMS: &[u8] = b"mythic/terms/v1";
     /// A prompt under its salt.

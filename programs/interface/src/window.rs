@@ -14,13 +14,24 @@ pub const fn challenge_end(submitted_slot: u64, rules: &Rules) -> u64 {
     submitted_slot.saturating_add(rules.window_slots.get() as u64)
 }
 
-/// End of the time for a result: the job's deadline, or the grace after a cancel if that is earlier.
-/// `cancel_slot` 0 means not cancelled.
-pub const fn submit_end(deadline_slot: u64, cancel_slot: u64, rules: &Rules) -> u64 {
-    if cancel_slot == 0 {
-        return deadline_slot;
-    }
-    let grace = cancel_slot.saturating_add(rules.cancel_grace_slots.get() as u64);
+/// Slots that a cancel leaves to submit what there is: the rules' grace and the time that the prompt takes to be read, so that
+/// nobody has a long one read for nothing.
+pub const fn cancel_grace(prompt_tokens: u32, rules: &Rules) -> u64 {
+    let reading = match prompt_tokens.checked_div(rules.prefill_tokens_per_slot.get()) {
+        Some(slots) => slots,
+        None => 0,
+    };
+    rules.cancel_grace_slots.get() as u64 + reading as u64
+}
+
+/// End of the time for the result of a job that was cancelled: the end of the grace, or the deadline if that is earlier.
+pub const fn submit_end(
+    deadline_slot: u64,
+    cancel_slot: u64,
+    prompt_tokens: u32,
+    rules: &Rules,
+) -> u64 {
+    let grace = cancel_slot.saturating_add(cancel_grace(prompt_tokens, rules));
     if grace < deadline_slot {
         grace
     } else {
@@ -85,9 +96,11 @@ mod tests {
     #[test]
     fn a_cancel_shortens_the_time_for_a_result_but_never_lengthens_it() {
         let rules = Params::mainnet().rules;
-        assert_eq!(submit_end(2_000, 0, &rules), 2_000);
-        assert_eq!(submit_end(2_000, 1_000, &rules), 1_050);
-        assert_eq!(submit_end(2_000, 1_990, &rules), 2_000);
+        assert_eq!(submit_end(2_000, 1_000, 39, &rules), 1_050);
+        assert_eq!(submit_end(2_000, 1_990, 39, &rules), 2_000);
+        // Forty tokens of the prompt are another slot.
+        assert_eq!(cancel_grace(60_000, &rules), 50 + 1_500);
+        assert_eq!(submit_end(2_000, 300, 4_000, &rules), 450);
     }
 
     #[test]

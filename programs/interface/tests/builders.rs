@@ -52,14 +52,18 @@ fn every_instruction_has_a_builder_that_follows_its_list() {
         withdraw_foundation(k(1)),
         register_model(k(1), k(2), &ix::RegisterModel::zeroed()),
         update_model(k(1), k(2), &ix::UpdateModel::zeroed()),
+        propose_registrant(k(1), k(2), k(3)),
+        accept_registrant(k(1), k(2)),
         register_validator(k(1), k(2), &ix::RegisterValidator::zeroed(), &[k(9)]),
-        update_validator(k(1), &ix::UpdateValidator::zeroed(), &[k(9)]),
-        add_stake(k(1), k(2), 1),
-        request_unstake(k(1), 1),
-        withdraw_stake(k(1)),
-        withdraw_claimable(k(1), k(2)),
+        update_validator(k(1), k(2), &ix::UpdateValidator::zeroed(), &[k(9)]),
+        add_stake(k(1), k(2), k(3), 1),
+        request_unstake(k(1), k(2), 1),
+        withdraw_stake(k(1), k(2)),
+        withdraw_claimable(k(1), k(2), k(3)),
         unjail(k(1), k(2)),
-        close_validator(k(1), k(2)),
+        close_validator(k(1), k(2), k(3)),
+        propose_owner(k(1), k(2), k(3)),
+        accept_owner(k(1), k(2)),
         deposit_vault(k(1), k(2), 1),
         withdraw_vault(k(1), 1),
         close_vault(k(1), k(2)),
@@ -126,6 +130,11 @@ fn an_absent_optional_account_is_the_program_read_only() {
             AccountMeta::new_readonly(PROGRAM_ID, false)
         );
     }
+    let alone = close_old_grant(k(1), k(2));
+    assert_eq!(
+        alone.accounts[0],
+        AccountMeta::new_readonly(PROGRAM_ID, false)
+    );
     let delegate = Requester {
         requester: k(9),
         ..who

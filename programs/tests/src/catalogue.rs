@@ -116,6 +116,14 @@ fn network(c: &mut Catalogue) {
     c.add(Tag::UpdateModel, "", |_| {
         calls::update_model(key("registrant"), model(1), (1, 2), "renamed", 0)
     });
+    c.add(Tag::ProposeRegistrant, "", |_| {
+        calls::propose_registrant(key("registrant"), model(1), key("bob"))
+    });
+    c.add(Tag::AcceptRegistrant, "", |world| {
+        let propose = calls::propose_registrant(key("registrant"), model(1), key("bob"));
+        world.chain.must(propose);
+        calls::accept_registrant(key("bob"), model(1))
+    });
 }
 
 fn validators(c: &mut Catalogue) {
@@ -152,6 +160,14 @@ fn validators(c: &mut Catalogue) {
         world.chain.must(calls::withdraw_stake(key("v2")));
         calls::close_validator(key("v2"), key("v2"))
     });
+    c.add(Tag::ProposeOwner, "", |_| {
+        calls::propose_owner(key("v1"), key("v1"), key("bob"))
+    });
+    c.add(Tag::AcceptOwner, "", |world| {
+        let propose = calls::propose_owner(key("v1"), key("v1"), key("bob"));
+        world.chain.must(propose);
+        calls::accept_owner(key("bob"), key("v1"))
+    });
 }
 
 fn wallets(c: &mut Catalogue) {
@@ -177,6 +193,14 @@ fn wallets(c: &mut Catalogue) {
     });
     c.add(Tag::RevokeGrant, "", |_| {
         calls::revoke_grant(key("alice"), key("gateway"))
+    });
+    c.add(Tag::CloseGrant, "by anyone", |world| {
+        let (bob, gateway) = (key("bob"), key("gateway"));
+        let limits = calls::wide_limits(world.chain.slot() + 1);
+        let grant = calls::grant_spend(bob, bob, gateway, &limits);
+        world.chain.must(grant);
+        world.chain.advance(1 + close_delay());
+        calls::close_old_grant(calls::grant(&bob, &gateway), bob)
     });
     c.add(Tag::CloseGrant, "", |world| {
         world

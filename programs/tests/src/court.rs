@@ -6,7 +6,9 @@ use mythic_interface::hash::{self, Hash, sha256};
 use mythic_interface::ix::{self, Challenger, Juror, NamedResult, Proof};
 use mythic_interface::params::Params;
 use mythic_interface::sortition::sample_slot;
-use mythic_interface::state::{Dispute, DisputeStatus, FinishReason, Key, NO_KEY, Validator};
+use mythic_interface::state::{
+    Config, Dispute, DisputeStatus, FinishReason, Key, NO_KEY, Validator,
+};
 use solana_instruction::Instruction as Call;
 
 use crate::answer::{Answer, Lie, guess};
@@ -63,12 +65,18 @@ pub fn court(validators: usize, seats: u16, change: impl FnOnce(&mut Params)) ->
     for i in 0..validators {
         world.seat(&juror(i), 2 * SOL);
     }
-    // Who serves a model since before a request may judge.
-    world.chain.advance(1);
+    world.mature();
     world
 }
 
 impl World {
+    /// Lets the time pass after which who has registered may challenge and judge.
+    pub fn mature(&mut self) {
+        let config: Config = self.chain.load(&calls::config());
+        self.chain
+            .advance(config.params.rules.maturity_slots.get().into());
+    }
+
     /// Registers a validator that serves models 1, [`EXACT`] and [`CALIBRATED`].
     pub fn seat(&mut self, name: &str, stake: u64) {
         self.chain.fund(key(name), 1_000 * SOL);
@@ -90,14 +98,21 @@ impl World {
     pub fn answered(&mut self, n: u8, submitter: &str, tokens: u32, lie: Lie) -> Case {
         let request = self.brief(n, submitter, tokens);
         let job = self.must_request(&request);
-        let answer = Answer::new(&job, &self.job(&job), tokens, FinishReason::Eos, lie);
-        let call = calls::submit_result(operator(submitter), key(submitter), job, &answer.result);
+        self.answer(&job, submitter, tokens, lie)
+    }
+
+    /// Answers a job that `submitter` has accepted.
+    pub fn answer(&mut self, job: &Key, submitter: &str, tokens: u32, lie: Lie) -> Case {
+        let found = self.job(job);
+        let n = (1..=CALIBRATED).find(|n| model(*n) == found.terms.model);
+        let answer = Answer::new(job, &found, tokens, FinishReason::Eos, lie);
+        let call = calls::submit_result(operator(submitter), key(submitter), *job, &answer.result);
         self.chain.must(call);
         Case {
-            job,
+            job: *job,
             answer,
             submitter: key(submitter),
-            model: n,
+            model: n.expect("a model of the tests"),
         }
     }
 

@@ -117,7 +117,8 @@ fn the_table_of_compute_units_is_true() {
     let mut table = String::from(
         "# Compute units of the AI Precompiles program\n\n\
          The committed ELF in LiteSVM, one instruction a transaction, fixed keys. Instructions that\n\
-         create an account search its bump, about 1,500 units a miss, so other keys cost more or less.\n\
+         create an account search its bump, about 1,500 units a miss, so other keys cost more or less; a\n\
+         request states its own.\n\
          `cargo test -p mythic-program-tests --test compute_units` compares;\n\
          `MYTHIC_REWRITE=1` before it rewrites.\n\n\
          | instruction | case | compute units | accounts | bytes of data | bytes of the transaction |\n\

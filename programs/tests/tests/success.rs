@@ -32,6 +32,7 @@ fn the_network_is_initialized_and_its_admin_changes_in_two_steps() {
     assert_eq!((config.admin, config.pending_admin), (key("bob"), NO_KEY));
     assert_eq!(config.foundation, key("alice"));
     assert_eq!(config.params, changed);
+    assert_eq!(config.rules_hash, changed.rules.hash());
     chain.must(calls::pause(key("bob")));
     assert_eq!(
         status_of::<Config>(&world, &calls::config()),
@@ -54,7 +55,7 @@ fn a_model_burns_its_fee_and_starts_with_the_default_prices() {
     let fee = params().registration_fee.get();
     assert_eq!(chain.lamports(&INCINERATOR), burned + fee);
     let found: Model = chain.load(&model(1));
-    assert_eq!(found.identity, spec(1).identity());
+    assert_eq!(found.identity, spec(1).identity(&key("registrant")));
     assert_eq!(found.price_out, params().default_price_out);
     chain.must(calls::update_model(
         key("registrant"),
@@ -437,7 +438,7 @@ fn a_change_of_the_rules_or_prices_does_not_reach_a_running_job() {
     let job = world.must_request(&request);
     let mut changed = params();
     changed.rules.window_slots.set(32);
-    changed.rules.validator_bps.set(0);
+    changed.rules.validator_bps.set(1);
     let call = calls::update_config(key("admin"), key("foundation"), &changed);
     world.chain.must(call);
     let call = calls::update_model(key("registrant"), model(1), (9, 9), "smol", 1);
@@ -471,4 +472,23 @@ fn a_new_window_of_a_grant_starts_from_nothing() {
     let found: SpendGrant = world.chain.load(&first.grant());
     assert_eq!(found.window_spent.get(), 12_500);
     assert_eq!(found.lifetime_spent.get(), 12_500);
+}
+
+#[test]
+fn the_elf_says_whom_to_tell_of_a_hole() {
+    let elf = std::fs::read(mythic_program_tests::chain::ELF).expect("the ELF");
+    let find = |mark: &str| {
+        let mut windows = elf.windows(mark.len());
+        windows.position(|window| window == mark.as_bytes())
+    };
+    let start = "=======BEGIN SECURITY.TXT V1=======\0";
+    let begin = find(start).expect("its beginning") + start.len();
+    let end = find("=======END SECURITY.TXT V1=======\0").expect("its end");
+    let text = std::str::from_utf8(&elf[begin..end]).expect("text");
+    let parts: Vec<&str> = text.trim_end_matches('\0').split('\0').collect();
+    let names: Vec<&str> = parts.iter().step_by(2).copied().collect();
+    for needed in ["name", "project_url", "contacts", "policy"] {
+        assert!(names.contains(&needed), "{names:?}");
+    }
+    assert!(parts.len() % 2 == 0 && parts.iter().all(|part| !part.is_empty()));
 }

@@ -172,7 +172,7 @@ pub fn stored(kind: Kind, account: &Account) -> ([u8; 32], u64, Vec<u8>) {
             let mut data = bytes(kind, content);
             match content.spoiled {
                 // A layout that does not exist, a cut one, an unknown type.
-                Some(0) => data[1] = 2,
+                Some(0) => data[1] = VERSION + 1,
                 Some(1) => data.truncate(20),
                 Some(_) => data[0] = 0xee,
                 None => {}

@@ -45,6 +45,8 @@ fn call(act: Act, job: &Fact) -> Option<(Key, Vec<u8>, Vec<Key>)> {
                 stop_hash: [0; 32],
                 prompt_source: Text::new("http://gateway").unwrap_or_default(),
                 deadline_slots: 300.into(),
+                rules_hash: [4; 32],
+                bump: 254,
             };
             let none = AI_PRECOMPILES_ID;
             let model = key(MODEL, job.model);

@@ -133,11 +133,18 @@ async fn look_after_validator(node: &Arc<Ctx>) {
     let threshold = node.config.withdraw_above_lamports;
     if threshold > 0 && claimable >= threshold {
         match node
-            .send(&[ix::withdraw_claimable(operator, node.keys.authority)])
+            .send(&[ix::withdraw_claimable(
+                operator,
+                validator.owner,
+                node.keys.authority,
+            )])
             .await
         {
             Ok(()) => {
-                tracing::info!(lamports = claimable, "earnings withdrawn to the authority");
+                tracing::info!(
+                    lamports = claimable,
+                    "earnings withdrawn to the validator's owner"
+                );
                 node.note(Record::Withdrawn {
                     lamports: claimable,
                 })

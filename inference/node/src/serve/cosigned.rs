@@ -4,6 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use mythic_client::ClientError;
+use mythic_interface::error::MythicError;
 use mythic_trace::Span;
 use mythic_wire::{self as wire, InferenceRequest, NodeEvent};
 use solana_rpc_client_api::config::RpcSimulateTransactionConfig;
@@ -204,8 +205,10 @@ async fn trial(jobs: &Jobs, transaction: &VersionedTransaction) -> Result<(), De
         .map_err(|error| unasked(ClientError::from(error).to_string()))?;
     match answer.value.err {
         None => Ok(()),
-        Some(error) => Err(Decline::Refused(
-            ClientError::from_transaction(error.into()).to_string(),
-        )),
+        Some(error) => Err(match ClientError::from_transaction(error.into()) {
+            // Ours are as old as theirs: nobody lied.
+            ClientError::Program(MythicError::RulesChanged) => Decline::RulesChanged,
+            error => Decline::Refused(error.to_string()),
+        }),
     }
 }

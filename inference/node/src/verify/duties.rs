@@ -328,6 +328,7 @@ fn me(node: &Verifier, dispute: &Dispute) -> Me {
         ],
         active: validator.header.status == ValidatorStatus::Active as u8,
         judges: node.config.verifier.jury && node.model(&model).is_some(),
-        serves_since: validator.serves(&dispute.model),
+        mature: validator.is_mature(&dispute.model, dispute.requested_slot.get(), &dispute.rules)
+            && validator.active_stake(node.slot()) >= dispute.rules.min_stake.get(),
     }
 }

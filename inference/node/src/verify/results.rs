@@ -328,7 +328,12 @@ impl Check {
         let validator: Validator = self.node.validator();
         state.validator != self.node.keys.authority.to_bytes()
             && validator.header.status == ValidatorStatus::Active as u8
-            && validator.registered_slot.get() < state.requested_slot.get()
+            && validator.is_mature(
+                &state.terms.model,
+                state.requested_slot.get(),
+                &state.terms.rules,
+            )
+            && validator.active_stake(self.node.slot()) >= state.terms.rules.min_stake.get()
     }
 
     /// Checks a result; what is to be challenged is written down and returned.

@@ -28,9 +28,7 @@ instructions! {
     PostOutput = 73 {
         /// Slot of the result.
         submitted_slot: U64,
-        /// Its fingerprint.
-        fingerprint: Hash,
-        /// Index of the chunk.
+        /// Index of the chunk. Its path leads to the output root, which is the result's alone.
         chunk: U32,
     } [
         pays("payer"), write("dispute"), read("job"), write("first_page"), maybe(write("page")), read("system_program"),
@@ -56,7 +54,7 @@ instructions! {
         positions_hash: Hash,
         /// [`crate::hash::juror_commitment`].
         commitment: Hash,
-    } [signs("operator"), read("validator"), write("dispute")]
+    } [signs("operator"), write("validator"), write("dispute")]
 
     /// Shows the vector behind a commitment.
     RevealJuror = 76 {
@@ -95,7 +93,8 @@ instructions! {
         authority: Key,
     } [write("dispute"), write("validator"), write("incinerator")]
 
-    /// Closes a dispute that was resolved long enough ago and owes nothing. Anyone.
+    /// Closes a dispute that was resolved long enough ago and owes nothing; after a second delay, fines that nobody collected
+    /// lapse. Anyone.
     CloseDispute = 80 {} [write("dispute"), write("rent_payer")]
 
     /// Closes a page of output whose job ended long enough ago. Anyone.
@@ -197,7 +196,6 @@ mod builders {
     ) -> Call {
         let args = PostOutput {
             submitted_slot: U64::new(result.submitted_slot),
-            fingerprint: result.fingerprint,
             chunk: U32::new(chunk),
         };
         let page = chunk / (OUTPUT_PAGE_TOKENS / OUTPUT_CHUNK) as u32;

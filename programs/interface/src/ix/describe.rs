@@ -109,19 +109,23 @@ impl Described for Rules {
         openings_slots: U32,
         reveal_slots: U32,
         cancel_grace_slots: U32,
+        prefill_tokens_per_slot: U32,
         jail_slots: U32,
         close_delay_slots: U32,
+        maturity_slots: U32,
         validator_bps: U16,
         foundation_bps: U16,
         slash_bps: U16,
         bond_bps: U16,
         jury_seats: U16,
+        exposure_bps: U16,
         jury_stake: U64 = "jury_stake_lamports",
         juror_tariff: U64 = "juror_tariff_lamports",
         juror_penalty: U64 = "juror_penalty_lamports",
         answering_fee: U64 = "answering_fee_lamports",
         stake_per_job: U64 = "stake_per_job_lamports",
         min_stake: U64 = "min_stake_lamports",
+        no_show: U64 = "no_show_lamports",
     }));
 }
 

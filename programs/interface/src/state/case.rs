@@ -220,6 +220,8 @@ pub struct Dispute {
     pub burned_amount: U64,
     /// Lamports that jurors lost, as far as collected; burned.
     pub penalties_amount: U64,
+    /// Lamports that were due to jurors whose accounts were closed; burned when they were collected.
+    pub forfeited_amount: U64,
 }
 account!(Dispute, 8);
 
@@ -321,6 +323,24 @@ impl Dispute {
         self.resolved_slot
             .get()
             .saturating_add(u64::from(self.rules.close_delay_slots.get()))
+    }
+
+    /// Slot from which it can be closed although fines were not collected.
+    pub fn forfeit_end(&self) -> u64 {
+        self.retention_end()
+            .saturating_add(u64::from(self.rules.close_delay_slots.get()))
+    }
+
+    /// Slot until which the stake of its jurors is held: their fines are known and can be collected by then.
+    pub fn juror_obliged_until(&self) -> u64 {
+        self.reveal_end()
+            .saturating_add(u64::from(self.rules.close_delay_slots.get()))
+    }
+
+    /// Whether it holds nothing for anybody any more; fines may be uncollected.
+    pub fn all_paid(&self) -> bool {
+        let unpaid = |seat: &JurySeat| seat.collected == 0 && seat.reward.get() != 0;
+        self.challenger_collected != 0 && !self.jury().iter().any(unpaid)
     }
 
     /// Whether everybody has collected what is due.

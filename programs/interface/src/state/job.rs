@@ -174,6 +174,8 @@ pub struct Job {
     pub disputed_slot: U64,
     /// Slot of the end.
     pub ended_slot: U64,
+    /// 1 if it was requested without a validator, and whoever took it chose it.
+    pub open: u8,
     /// [`EndReason`], 0 while it runs.
     pub end_reason: u8,
     /// [`FinishReason`], 0 before a result.
@@ -202,6 +204,8 @@ pub struct Job {
     pub refunded_amount: U64,
     /// Lamports of stake slashed for it.
     pub slashed_amount: U64,
+    /// Lamports of stake that its validator lost because it took an open job and stayed silent; burned.
+    pub no_show_amount: U64,
 }
 account!(Job, 7);
 
@@ -221,10 +225,23 @@ impl Job {
 
     /// Slot from which no result is taken, a recorded cancel considered.
     pub fn submit_end(&self) -> u64 {
-        crate::window::submit_end(
-            self.deadline_slot.get(),
-            self.cancel_slot.get(),
-            &self.terms.rules,
-        )
+        let (deadline, cancelled) = (self.deadline_slot.get(), self.cancel_slot.get());
+        if cancelled == 0 {
+            return deadline;
+        }
+        let (tokens, rules) = (self.terms.prompt_tokens.get(), &self.terms.rules);
+        crate::window::submit_end(deadline, cancelled, tokens, rules)
+    }
+
+    /// Slot from which whoever accepted it does not give it up for nothing.
+    pub fn decline_end(&self) -> u64 {
+        let grace = u64::from(self.terms.rules.cancel_grace_slots.get());
+        self.accepted_slot.get().saturating_add(grace)
+    }
+
+    /// Whether a cancel came so soon after acceptance that silence is no fault: later ones forgive nothing.
+    pub fn is_excused(&self) -> bool {
+        let cancelled = self.cancel_slot.get();
+        cancelled != 0 && crate::window::open(cancelled, self.decline_end())
     }
 }

@@ -14,7 +14,7 @@ pub type Key = [u8; 32];
 /// No key.
 pub const NO_KEY: Key = [0; 32];
 /// Layout version of every account.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Room for the name of a model, bytes.
 pub const MODEL_NAME_LEN: usize = 48;
@@ -49,7 +49,7 @@ pub struct Header {
     pub discriminator: u8,
     /// Layout version, [`VERSION`].
     pub version: u8,
-    /// Canonical bump of the address.
+    /// Bump of the address: the canonical one, but for a job whose requester chose another.
     pub bump: u8,
     /// Status; which values there are depends on the account.
     pub status: u8,
@@ -232,7 +232,7 @@ mod tests {
         );
     }
 
-    const FROZEN: [usize; 9] = [270, 80, 356, 719, 140, 329, 786, 8_788, 8_334];
+    const FROZEN: [usize; 9] = [320, 80, 420, 831, 140, 329, 813, 8_814, 8_334];
 
     #[test]
     fn load_refuses_other_lengths_types_and_versions() {

@@ -50,25 +50,29 @@ fn sampling(a: &[Value]) -> Sampling {
 }
 
 fn rules(a: &Value) -> Rules {
-    let [u32s, u16s, u64s] = [0..6, 6..11, 11..17].map(|range| &a.as_array().expect("list")[range]);
+    let [u32s, u16s, u64s] = [0..8, 8..14, 14..21].map(|range| &a.as_array().expect("list")[range]);
     Rules {
         window_slots: U32::new(number(&u32s[0])),
         openings_slots: U32::new(number(&u32s[1])),
         reveal_slots: U32::new(number(&u32s[2])),
         cancel_grace_slots: U32::new(number(&u32s[3])),
-        jail_slots: U32::new(number(&u32s[4])),
-        close_delay_slots: U32::new(number(&u32s[5])),
+        prefill_tokens_per_slot: U32::new(number(&u32s[4])),
+        jail_slots: U32::new(number(&u32s[5])),
+        close_delay_slots: U32::new(number(&u32s[6])),
+        maturity_slots: U32::new(number(&u32s[7])),
         validator_bps: U16::new(number(&u16s[0])),
         foundation_bps: U16::new(number(&u16s[1])),
         slash_bps: U16::new(number(&u16s[2])),
         bond_bps: U16::new(number(&u16s[3])),
         jury_seats: U16::new(number(&u16s[4])),
+        exposure_bps: U16::new(number(&u16s[5])),
         jury_stake: U64::new(number(&u64s[0])),
         juror_tariff: U64::new(number(&u64s[1])),
         juror_penalty: U64::new(number(&u64s[2])),
         answering_fee: U64::new(number(&u64s[3])),
         stake_per_job: U64::new(number(&u64s[4])),
         min_stake: U64::new(number(&u64s[5])),
+        no_show: U64::new(number(&u64s[6])),
     }
 }
 
@@ -263,8 +267,9 @@ pub fn evaluate(case: &Value) -> Value {
                 .collect();
             json!(hex::encode(hash::stop_hash(&stops)))
         }
+        "rules_hash" => json!(hex::encode(rules(&a[0]).hash())),
         "terms_hash" => json!(hex::encode(terms(&a[0]).hash())),
-        "model_identity" => json!(hex::encode(model(&a[0]).identity())),
+        "model_identity" => json!(hex::encode(model(&a[1]).identity(&bytes(&a[0])))),
         "juror_commitment" => {
             let vector = hex::decode(a[3].as_str().expect("hex text")).expect("hex");
             json!(hex::encode(hash::juror_commitment(

@@ -184,6 +184,7 @@ impl Random {
     fn of_accounts(&mut self, kind: u64) -> (&'static str, Value) {
         match kind {
             20 => ("terms_hash", json!([self.terms()])),
+            27 => ("rules_hash", json!([self.rules()])),
             21 => {
                 let eos = self.ids(8);
                 let numbers =
@@ -203,7 +204,7 @@ impl Random {
                     h,
                     eos
                 ]);
-                ("model_identity", json!([model]))
+                ("model_identity", json!([self.key(), model]))
             }
             22 => {
                 let count = self.below(19);
@@ -281,12 +282,16 @@ impl Random {
         }
     }
 
-    fn terms(&mut self) -> Value {
-        let rules: Vec<u64> = [[32; 6].as_slice(), &[16; 5], &[64; 6]]
+    fn rules(&mut self) -> Vec<u64> {
+        [[32; 8].as_slice(), &[16; 6], &[64; 7]]
             .concat()
             .into_iter()
             .map(|bits| self.next() >> (64 - bits))
-            .collect();
+            .collect()
+    }
+
+    fn terms(&mut self) -> Value {
+        let rules = self.rules();
         let source: String = (0..self.below(97))
             .map(|_| char::from(0x20 + self.below(0x5f) as u8))
             .collect();

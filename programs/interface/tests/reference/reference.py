@@ -113,25 +113,33 @@ def stop_hash(stops):
     return sha(b"mythic/stop/v1", u32(len(stops)), *(u32(len(s)) + s for s in encoded)).hex()
 
 
+def rules_bytes(rules):
+    """A config's snapshot: durations and the speed of reading, basis points and seats, lamports."""
+    slots, bps, lamports = rules[:8], rules[8:14], rules[14:]
+    return b"".join([*map(u32, slots), *map(u16, bps), *map(u64, lamports)])
+
+
+def rules_hash(rules):
+    return sha(b"mythic/rules/v1", rules_bytes(rules)).hex()
+
+
 def terms_hash(terms):
     """`terms`: one value a term, in the protocol's order; the config's snapshot is the last."""
     (owner, requester, canceller, nonce, model, prompt, prompt_tokens, max_output_tokens, price_in,
      price_out, seed, temperature_milli, profile, stops, source, deadline_slots, rules) = terms
-    slots, bps, lamports = rules[:6], rules[6:11], rules[11:]
     return sha(
         b"mythic/terms/v1", raw(owner), raw(requester), raw(canceller), raw(nonce), raw(model),
         raw(prompt), u32(prompt_tokens), u32(max_output_tokens), u32(price_in), u32(price_out),
         raw(seed), u16(temperature_milli), u8(profile), raw(stops), u8(len(source)),
-        source.encode("ascii"), u32(deadline_slots), *map(u32, slots), *map(u16, bps),
-        *map(u64, lamports),
+        source.encode("ascii"), u32(deadline_slots), rules_bytes(rules),
     ).hex()
 
 
-def model_identity(model):
+def model_identity(creator, model):
     (weights, tokenizer, template, quantisation, kernel_profile, context_length, max_job_tokens,
      error_ppm, miss_ppm, commit_slots, min_vram_mib, eos_ids) = model
     return sha(
-        b"mythic/model/v1", raw(weights), raw(tokenizer), raw(template), u16(quantisation),
+        b"mythic/model/v2", raw(creator), raw(weights), raw(tokenizer), raw(template), u16(quantisation),
         u16(kernel_profile), u32(context_length), u32(max_job_tokens), u32(error_ppm),
         u32(miss_ppm), u16(commit_slots), u32(min_vram_mib), u8(len(eos_ids)),
         *map(u32, eos_ids + [0] * (8 - len(eos_ids))),
@@ -335,7 +343,7 @@ FUNCTIONS = {
     f.__name__: f
     for f in (
         merkle_root, merkle_proof, prompt_hash, job_seed, output_root, leaf_hash, fingerprint,
-        stop_hash, terms_hash, model_identity, juror_commitment, ln, gumbel, round_q16, top4, choose, check_leaf, sample,
+        stop_hash, rules_hash, terms_hash, model_identity, juror_commitment, ln, gumbel, round_q16, top4, choose, check_leaf, sample,
         rank, error_ppm, compare, positions_hash, bond, decide, share_out,
     )
 }
@@ -372,14 +380,15 @@ def cases():
     for stops in ([], [""], ["\n\n"], ["END", "Fin – Ω"]):
         yield "stop_hash", [stops]
     for source in ("", "http://127.0.0.1:4002", "x" * 96):
-        rules = [rng.randrange(1, 2**32) for _ in range(6)]
-        rules += [rng.randrange(2**16) for _ in range(5)] + [rng.randrange(2**63) for _ in range(6)]
+        rules = [rng.randrange(1, 2**32) for _ in range(8)]
+        rules += [rng.randrange(2**16) for _ in range(6)] + [rng.randrange(2**63) for _ in range(7)]
+        yield "rules_hash", [rules]
         yield "terms_hash", [[
             key(), key(), key(), rng.randbytes(16).hex(), key(), key(), 7, 512, 25_000, 50_000,
             key(), 1000, 1, bytes(32).hex(), source, 1_500, rules,
         ]]
     for eos in ([2], [2, 5, 128_009]):
-        yield "model_identity", [[
+        yield "model_identity", [key(), [
             key(), key(), key(), 3, 1, 8_192, 2_048, 0, 0, 100, 0, eos,
         ]]
     for n in (0, 1, 2, 3, 10**9, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1):

@@ -34,6 +34,14 @@ pub fn balances(address: &Key, stored: &Stored) -> Result<(), String> {
                 v.owed_foundation,
                 v.owed_burn,
             ];
+            ensure!(
+                v.staked.get() == v.whole_stake() + v.slashed.get() + v.withdrawn_stake.get(),
+                "a validator's stake differs from its totals"
+            );
+            ensure!(
+                v.earned.get() + v.returned.get() == v.claimable.get() + v.withdrawn.get(),
+                "a validator's earnings differ from its totals"
+            );
             parts.iter().map(|part| part.get()).sum()
         }
         Some(&Vault::DISCRIMINATOR) => {

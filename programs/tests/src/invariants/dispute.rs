@@ -90,9 +90,10 @@ pub fn is_sound(dispute: &Dispute) -> Result<(), String> {
 pub fn went_on(address: &Key, old: &Dispute, after: &State) -> Result<(), String> {
     let resolved = old.status() == Some(DisputeStatus::Resolved);
     let Some(new) = after.get::<Dispute>(address) else {
+        ensure!(resolved && old.all_paid(), "an open dispute was closed");
         ensure!(
-            resolved && old.all_collected(),
-            "an open dispute was closed"
+            old.all_collected() || after.slot >= old.forfeit_end(),
+            "fines lapsed too early"
         );
         ensure!(
             after.slot >= old.retention_end(),

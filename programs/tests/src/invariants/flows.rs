@@ -81,6 +81,13 @@ impl Flow<'_> {
     }
 }
 
+/// Jobs that ended.
+struct Ended<'a> {
+    settled: Vec<&'a Job>,
+    /// Refunded; some of them at the cost of who had taken them.
+    fined: Vec<&'a Job>,
+}
+
 /// Money goes where the protocol says, and only there.
 pub fn flows(before: &State, after: &State) -> Result<(), String> {
     let settled: Vec<&Job> = after
@@ -91,6 +98,15 @@ pub fn flows(before: &State, after: &State) -> Result<(), String> {
         })
         .map(|(_, job)| job)
         .collect();
+    let fined: Vec<&Job> = after
+        .jobs()
+        .filter(|(address, job)| {
+            let ran = before.get::<Job>(address).is_none_or(is_running);
+            ran && job.status() == Some(JobStatus::Refunded)
+        })
+        .map(|(_, job)| job)
+        .collect();
+    let ended = Ended { settled, fined };
     let disputes: Vec<Flow> = after
         .all::<Dispute>()
         .map(|(address, new)| Flow {
@@ -98,18 +114,14 @@ pub fn flows(before: &State, after: &State) -> Result<(), String> {
             new,
         })
         .collect();
-    earnings(before, after, &settled, &disputes)?;
-    shares(before, after, &settled, &disputes)?;
+    earnings(before, after, &ended, &disputes)?;
+    shares(before, after, &ended, &disputes)?;
     spendings(before, after)
 }
 
 /// Validators earn and lose what their jobs and disputes say, and take no more jobs than their stake covers.
-fn earnings(
-    before: &State,
-    after: &State,
-    settled: &[&Job],
-    disputes: &[Flow],
-) -> Result<(), String> {
+fn earnings(before: &State, after: &State, ended: &Ended, disputes: &[Flow]) -> Result<(), String> {
+    let settled = &ended.settled;
     for (address, new) in after.all::<Validator>() {
         let Some(old) = before.get::<Validator>(address) else {
             continue;
@@ -132,6 +144,12 @@ fn earnings(
             .iter()
             .map(|flow| flow.slashed(&new.authority))
             .sum();
+        let fines = ended.fined.iter();
+        let fined: u64 = fines
+            .filter(|job| job.validator == new.authority)
+            .map(|job| job.no_show_amount.get())
+            .sum();
+        let slashed = slashed + fined;
         ensure!(
             new.slashed.get() - old.slashed.get() == slashed,
             "a validator was slashed by {} and disputes say {slashed}",
@@ -147,6 +165,12 @@ fn earnings(
                 .map(|(_, job)| job.terms.rules)
                 .next();
             let capacity = rules.map_or(0, |rules| new.capacity(after.slot, &rules));
+            let limit = rules.map_or(0, |rules| new.exposure_limit(after.slot, &rules));
+            ensure!(
+                new.exposure.get() <= limit,
+                "a validator took jobs of {:?} lamports with stake for {limit}",
+                new.exposure
+            );
             ensure!(
                 u64::from(new.open_jobs.get()) <= capacity,
                 "a validator took job {:?} with stake for {capacity}",
@@ -158,12 +182,8 @@ fn earnings(
 }
 
 /// The foundation and the incinerator get their shares.
-fn shares(
-    before: &State,
-    after: &State,
-    settled: &[&Job],
-    disputes: &[Flow],
-) -> Result<(), String> {
+fn shares(before: &State, after: &State, ended: &Ended, disputes: &[Flow]) -> Result<(), String> {
+    let settled = &ended.settled;
     let foundation = |state: &State| {
         state.sum(|v: &Validator| v.owed_foundation.get())
             + state.sum(|t: &Treasury| t.received.get())
@@ -189,7 +209,8 @@ fn shares(
         before.accounts.contains_key(&at)
     };
     let by_disputes: u64 = disputes.iter().map(|flow| flow.burned(exists)).sum();
-    let due = due + i128::from(by_disputes);
+    let by_silence: u64 = ended.fined.iter().map(|job| job.no_show_amount.get()).sum();
+    let due = due + i128::from(by_disputes) + i128::from(by_silence);
     ensure!(
         burned(after) - burned(before) == due,
         "what is burned is not {due}"

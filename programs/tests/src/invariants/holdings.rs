@@ -9,11 +9,69 @@ use super::job::is_running;
 use super::state::State;
 use crate::keys::address;
 
+/// Stake stays for as long as what was accepted or judged can ask for it.
+pub fn obligations(state: &State) -> Result<(), String> {
+    let until = |authority: &Key| {
+        state
+            .get::<Validator>(&address(&pda::validator(authority)))
+            .map(|validator| validator.obliged_until.get())
+    };
+    for (_, job) in state.jobs().filter(|(_, job)| is_running(job)) {
+        if job.validator == NO_KEY {
+            continue;
+        }
+        let window = u64::from(job.terms.rules.window_slots.get());
+        let end = job.deadline_slot.get() + window;
+        ensure!(
+            until(&job.validator).is_some_and(|until| until >= end),
+            "the stake behind a job is free before {end}"
+        );
+    }
+    for (_, dispute) in state.all::<Dispute>() {
+        if dispute.status() == Some(DisputeStatus::Resolved) {
+            continue;
+        }
+        for seat in dispute.jury().iter().filter(|seat| seat.is_taken()) {
+            let end = dispute.juror_obliged_until();
+            // A juror may be closed once it has lost everything.
+            ensure!(
+                until(&seat.juror).is_none_or(|until| until >= end),
+                "the stake behind a seat is free before {end}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What vanishes held its rent and nothing else, and no jail is left by closing.
+pub fn closings(before: &State, after: &State) -> Result<(), String> {
+    for (address, validator) in before.all::<Validator>() {
+        if after.accounts.contains_key(address) {
+            continue;
+        }
+        let held = [
+            validator.claimable,
+            validator.owed_foundation,
+            validator.owed_burn,
+        ];
+        let held: u64 = held.iter().map(|amount| amount.get()).sum();
+        ensure!(
+            validator.whole_stake() + held == 0,
+            "a closed validator held money"
+        );
+        ensure!(
+            validator.jailed_until.get() <= after.slot,
+            "a jail was left by closing"
+        );
+    }
+    Ok(())
+}
+
 /// Vaults, grants and validators count exactly the jobs that refer to them, and exist while any does.
 pub fn holdings(state: &State) -> Result<(), String> {
     let mut held: BTreeMap<Key, (u64, u32)> = BTreeMap::new();
     let mut granted: BTreeMap<Key, u32> = BTreeMap::new();
-    let mut taken: BTreeMap<Key, u32> = BTreeMap::new();
+    let mut taken: BTreeMap<Key, (u32, u64)> = BTreeMap::new();
     for (_, job) in state.jobs().filter(|(_, job)| is_running(job)) {
         let vault = held
             .entry(address(&pda::vault(&job.terms.owner)))
@@ -24,9 +82,11 @@ pub fn holdings(state: &State) -> Result<(), String> {
             *granted.entry(job.grant).or_default() += 1;
         }
         if job.validator != NO_KEY {
-            *taken
+            let taken = taken
                 .entry(address(&pda::validator(&job.validator)))
-                .or_default() += 1;
+                .or_default();
+            taken.0 += 1;
+            taken.1 += job.ceiling.get();
         }
     }
     for (address, vault) in state.all::<Vault>() {
@@ -80,9 +140,10 @@ pub fn holdings(state: &State) -> Result<(), String> {
     for (address, validator) in state.all::<Validator>() {
         let expected = taken.remove(address).unwrap_or_default();
         ensure!(
-            expected == validator.open_jobs.get(),
-            "a validator says {:?} open jobs, there are {expected}",
-            validator.open_jobs
+            expected == (validator.open_jobs.get(), validator.exposure.get()),
+            "a validator says {:?} open jobs of {:?} lamports, there are {expected:?}",
+            validator.open_jobs,
+            validator.exposure
         );
     }
     ensure!(

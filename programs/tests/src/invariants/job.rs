@@ -104,6 +104,16 @@ pub fn is_sound(job: &Job) -> Result<(), String> {
             );
         }
     }
+    let fined = job.no_show_amount.get();
+    ensure!(
+        fined == 0
+            || status == JobStatus::Refunded
+                && job.open == 1
+                && fined <= terms.rules.no_show.get()
+                && !job.is_excused()
+                && matches!(reason, Some(EndReason::Declined | EndReason::Expired)),
+        "fined {fined} for a job that ended because of {reason:?}"
+    );
     ensure!(
         status == JobStatus::Slashed || job.slashed_amount.get() == 0,
         "slashed for a job that is {status:?}"

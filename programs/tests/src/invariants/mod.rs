@@ -51,5 +51,7 @@ pub fn check(before: &State, after: &State, fee: u128) -> Result<(), String> {
         dispute::output_went_on(address, output, before, after)?;
     }
     holdings::holdings(after)?;
+    holdings::obligations(after)?;
+    holdings::closings(before, after)?;
     flows::flows(before, after)
 }

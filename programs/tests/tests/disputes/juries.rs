@@ -160,6 +160,7 @@ fn a_penalty_takes_what_is_left_and_no_more() {
     let address = calls::validator(&silent);
     world.chain.forge(&address, |v: &mut Validator| {
         v.stake.set(7);
+        v.staked.set(12);
         v.unbonding.set(5);
     });
     let mut account = world.chain.account(&address).expect("there");

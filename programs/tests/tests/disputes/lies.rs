@@ -26,7 +26,7 @@ impl Trial {
     fn with(lie: Lie, more: impl FnOnce(&mut World)) -> Self {
         let mut world = court(VALIDATORS, 15, |params| *params = Params::mainnet());
         more(&mut world);
-        world.chain.advance(1);
+        world.mature();
         let case = world.answered(EXACT, "n0", 512, lie);
         world.reach_sample(&case);
         Trial {

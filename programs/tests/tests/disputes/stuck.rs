@@ -67,9 +67,9 @@ fn reach(stage: Stage, lie: Lie) -> (World, Case, Key) {
 fn havoc(world: &mut World, case: &Case) {
     let chain = &mut world.chain;
     let mut params = Params::dev();
-    params.rules.slash_bps.set(0);
-    params.rules.jury_seats.set(1);
-    params.rules.juror_penalty.set(0);
+    params.rules.slash_bps.set(1_000);
+    params.rules.jury_seats.set(15);
+    params.rules.juror_penalty.set(1);
     chain.must(calls::update_config(
         key("admin"),
         key("foundation"),

@@ -19,7 +19,7 @@ fn a_false_answer_costs_half_of_the_stake_and_refunds_the_user() {
 
         let submitter = world.validator("n0");
         assert_eq!(submitter.header.status, ValidatorStatus::Jailed as u8);
-        assert_eq!(submitter.jailed_until.get(), world.chain.slot() + 9_000);
+        assert_eq!(submitter.jailed_until.get(), world.chain.slot() + 2_450);
         assert_eq!(submitter.whole_stake(), STAKE / 2);
         let open = (submitter.open_jobs.get(), submitter.open_disputes.get());
         assert_eq!(open, (0, 0));
@@ -256,9 +256,10 @@ fn stake_that_activates_and_stake_that_unbonds_is_slashed_too_and_stays_until_th
 fn a_submitter_without_stake_loses_nothing_and_blocks_nothing() {
     let (mut world, case, dispute) = challenged(EXACT, 3, Lie::OtherModel);
     let address = calls::validator(&key("n0"));
-    world
-        .chain
-        .forge(&address, |v: &mut Validator| v.stake.set(1));
+    world.chain.forge(&address, |v: &mut Validator| {
+        v.stake.set(1);
+        v.staked.set(1);
+    });
     let mut account = world.chain.account(&address).expect("there");
     account.lamports -= STAKE - 1;
     world.chain.put(address, account);
@@ -280,7 +281,7 @@ fn a_guilty_validator_is_jailed_for_its_time_and_comes_back_with_enough_stake() 
     world.chain.must(call);
     assert_eq!(world.job(&case.job).status(), Some(JobStatus::Slashed));
     let unjail = || calls::unjail(operator("n0"), key("n0"));
-    world.chain.advance(8_999);
+    world.chain.advance(2_449);
     world.chain.refuse(unjail(), JailNotOver);
     world.chain.advance(1);
     // 1 SOL is left of 2.

@@ -122,10 +122,10 @@ pub fn postings(seen: &mut Seen) {
     let (mut world, case, dispute) = disputed(Lie::None);
     let other_case = world.answered(EXACT, "n2", 300, Lie::None);
     let output = world.outputs(&case, &dispute).remove(0);
-    for at in [1, 9] {
+    for (at, error) in [(1, WrongFork), (9, OutputMismatch)] {
         let mut other = output.clone();
         other.data[at] ^= 1;
-        seen.refuse(&mut world, other, WrongFork);
+        seen.refuse(&mut world, other, error);
     }
     let call = swap(output.clone(), 2, other_case.job);
     seen.refuse(&mut world, call, WrongDispute);
@@ -227,7 +227,7 @@ pub fn juries(seen: &mut Seen) {
     }
     let call = world.commit(&case, &dispute, "v1", Vote::Honest);
     seen.refuse(&mut world, call, NotEligibleJuror);
-    // Support of the model must be older than the request.
+    // Registration and support of the model must be older than the request.
     let mut young = world.clone();
     let requested = world.job(&case.job).requested_slot.get();
     let address = calls::validator(&key("n2"));
@@ -242,7 +242,7 @@ pub fn juries(seen: &mut Seen) {
     seen.refuse(&mut jailed, commit.clone(), Jailed);
     let mut poor = world.clone();
     poor.chain.must(calls::request_unstake(key("n2"), 2 * SOL));
-    seen.refuse(&mut poor, commit.clone(), NotSeated);
+    seen.refuse(&mut poor, commit.clone(), StakeBelowMinimum);
     world.chain.must(commit.clone());
     seen.refuse(&mut world, commit, AlreadyCommitted);
 

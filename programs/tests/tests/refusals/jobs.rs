@@ -35,6 +35,7 @@ pub fn requests(seen: &mut Seen) {
         DeadlineOutOfRange,
     );
     refuse(|r| r.arguments.price_in.set(1), PriceChanged);
+    refuse(|r| r.arguments.rules_hash[31] ^= 1, RulesChanged);
     refuse(|r| r.arguments.price_out.set(1), PriceChanged);
     refuse(
         |r| r.arguments.nonce = window::nonce(999, [0; 8]),
@@ -62,7 +63,7 @@ pub fn requests(seen: &mut Seen) {
         ModelNotServed,
     );
     let source = world.request("alice", "alice").call();
-    let at = source.data.len() - 4 - 97;
+    let at = source.data.len() - 1 - 32 - 4 - 97;
     let call = patch(source.clone(), at + 90, b'x');
     seen.refuse(&mut world, call, InvalidText);
 
@@ -188,7 +189,10 @@ pub fn results(seen: &mut Seen) {
     let call = calls::cancel(key("alice"), job, key("alice"), request.grant());
     cancelled.chain.must(call.clone());
     seen.refuse(&mut cancelled, call, AlreadyCancelled);
-    cancelled.chain.advance(50);
+    // 50 slots, and two in which its hundred tokens are read.
+    cancelled.chain.advance(51);
+    cancelled.clone().chain.must(submit(&fine));
+    cancelled.chain.advance(1);
     seen.refuse(&mut cancelled, submit(&fine), DeadlinePassed);
 }
 

@@ -82,16 +82,27 @@ pub fn config_and_treasury(seen: &mut Seen) {
     refuse(|p| p.rules.window_slots.set(31), WindowOutOfRange);
     refuse(|p| p.rules.reveal_slots.set(401), WindowOutOfRange);
     refuse(|p| p.rules.cancel_grace_slots.set(0), WindowOutOfRange);
-    refuse(|p| p.rules.openings_slots.set(0), WindowOutOfRange);
+    refuse(|p| p.rules.reveal_slots.set(31), WindowOutOfRange);
+    refuse(|p| p.rules.openings_slots.set(49), WindowOutOfRange);
     refuse(|p| p.max_job_slots.set(0), DurationOutOfRange);
     refuse(|p| p.max_nonce_life_slots.set(u32::MAX), DurationOutOfRange);
     refuse(|p| p.rules.jail_slots.set(0), DurationOutOfRange);
     refuse(|p| p.rules.close_delay_slots.set(1_500), CloseDelayTooShort);
     refuse(|p| p.unbonding_slots.set(2_449), UnbondingOutOfRange);
     refuse(|p| p.rules.validator_bps.set(9_001), SharesOutOfRange);
+    refuse(|p| p.rules.validator_bps.set(0), SharesOutOfRange);
+    refuse(|p| p.rules.foundation_bps.set(0), SharesOutOfRange);
     refuse(|p| p.rules.slash_bps.set(10_001), SlashOutOfRange);
-    refuse(|p| p.rules.jury_seats.set(0), JuryOutOfRange);
+    refuse(|p| p.rules.slash_bps.set(999), SlashOutOfRange);
+    refuse(|p| p.rules.bond_bps.set(49), SlashOutOfRange);
+    refuse(|p| p.rules.jury_seats.set(2), JuryOutOfRange);
     refuse(|p| p.rules.stake_per_job.set(0), StakeOutOfRange);
+    refuse(|p| p.rules.jury_stake.set(0), StakeOutOfRange);
+    refuse(|p| p.rules.juror_tariff.set(0), ZeroAmount);
+    refuse(|p| p.rules.juror_penalty.set(0), ZeroAmount);
+    refuse(|p| p.rules.answering_fee.set(0), ZeroAmount);
+    refuse(|p| p.registration_fee.set(0), ZeroAmount);
+    refuse(|p| p.default_price_in.set(0), ZeroAmount);
     refuse(|p| p.registration_fee.set(1 << 63), AmountTooLarge);
 }
 
@@ -135,7 +146,7 @@ pub fn models(seen: &mut Seen) {
     ] {
         seen.refuse(&mut world, patch(call.clone(), at, byte), InvalidText);
     }
-    let again = calls::register_model(key("payer"), key("stranger"), &spec(1), "squat");
+    let again = calls::register_model(key("payer"), key("registrant"), &spec(1), "again");
     seen.refuse(&mut world, again, AccountExists);
 
     let update = |who: &str, name: &str, retired| {
@@ -144,6 +155,19 @@ pub fn models(seen: &mut Seen) {
     seen.refuse(&mut world, update("stranger", "n", 0), NotRegistrant);
     seen.refuse(&mut world, update("registrant", "", 0), EmptyName);
     seen.refuse(&mut world, update("registrant", "n", 2), InvalidFlag);
+    let propose = |who: &str, next| calls::propose_registrant(key(who), model(1), next);
+    let accept = |who: &str| calls::accept_registrant(key(who), model(1));
+    seen.refuse(
+        &mut world,
+        propose("stranger", key("stranger")),
+        NotRegistrant,
+    );
+    seen.refuse(&mut world, accept("bob"), NotPendingRegistrant);
+    world.chain.must(propose("registrant", key("bob")));
+    seen.refuse(&mut world, accept("stranger"), NotPendingRegistrant);
+    seen.refuse(&mut world, update("bob", "n", 0), NotRegistrant);
+    world.chain.must(propose("registrant", NO_KEY));
+    seen.refuse(&mut world, accept("bob"), NotPendingRegistrant);
     world.chain.must(update("registrant", "n", 1));
     let call = world.request("alice", "alice").call();
     seen.refuse(&mut world, call, ModelRetired);
@@ -189,6 +213,7 @@ pub fn validators(seen: &mut Seen) {
         calls::request_unstake(key("v1"), SOL),
         calls::withdraw_stake(key("v1")),
         calls::close_validator(key("v1"), key("v1")),
+        calls::propose_owner(key("v1"), key("v1"), key("bob")),
     ] {
         let at = call
             .accounts
@@ -212,6 +237,14 @@ pub fn validators(seen: &mut Seen) {
     seen.refuse(&mut world, call, NotAuthority);
     let call = calls::withdraw_claimable(key("v1"), key("v1"));
     seen.refuse(&mut world, call, NothingToWithdraw);
+
+    let accept = |who: &str| calls::accept_owner(key(who), key("v1"));
+    seen.refuse(&mut world, accept("bob"), NotPendingOwner);
+    let propose = |next| calls::propose_owner(key("v1"), key("v1"), next);
+    world.chain.must(propose(key("bob")));
+    seen.refuse(&mut world, accept("stranger"), NotPendingOwner);
+    world.chain.must(propose(NO_KEY));
+    seen.refuse(&mut world, accept("bob"), NotPendingOwner);
 
     let add = |amount| calls::add_stake(key("payer"), key("v1"), amount);
     seen.refuse(&mut world, add(0), ZeroAmount);

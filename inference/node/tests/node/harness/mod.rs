@@ -132,7 +132,7 @@ impl World {
             spec: spec(),
             name: Text::new("puppet").unwrap(),
         };
-        let model = pda::model(&args.spec.identity());
+        let model = pda::model(&args.spec.identity(admin.pubkey().as_array()));
         chain
             .send_and_confirm(
                 &[
@@ -197,7 +197,7 @@ impl World {
             .send_and_confirm(&instructions, &admin, &[&self.admin], Commitment::Confirmed)
             .await
             .unwrap();
-        pda::model(&spec.identity())
+        pda::model(&spec.identity(admin.as_array()))
     }
 
     pub fn config(&self) -> NodeConfig {
@@ -256,6 +256,8 @@ impl World {
             stop_hash: [0; 32],
             prompt_source: Text::new(&self.gateway.url).unwrap(),
             deadline_slots: U32::new(1_000),
+            rules_hash: Params::dev().rules.hash(),
+            bump: 0,
         };
         (args, prompt)
     }

@@ -1,0 +1,43 @@
+-- run: projection
+-- What a validator's stake backs and what silence cost it. exposure_lamports: ceilings of its open jobs together. open_request: requested without a
+-- validator, so that whoever took it chose it; no_show_lamports: what it lost for staying silent, null until the job ended.
+
+-- (Re)makes the views of an entity table: its state at each commitment, and the two parts of its lists.
+CREATE FUNCTION pg_temp.make_views(name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    on_keys text;
+    cols text;
+    c record;
+BEGIN
+    SELECT string_agg(format('o.%1$I = f.%1$I', a.attname), ' AND ') INTO on_keys
+        FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
+        WHERE i.indrelid = name::regclass AND i.indisprimary;
+    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO cols
+        FROM pg_attribute WHERE attrelid = name::regclass AND attnum > 0 AND NOT attisdropped;
+    FOR c IN SELECT * FROM (VALUES (1, 'processed'), (2, 'confirmed')) v(chain, word) LOOP
+        EXECUTE format('CREATE OR REPLACE VIEW %1$I AS SELECT %2$s FROM %3$I f
+            WHERE NOT EXISTS (SELECT FROM %4$I o WHERE o.chain = %5$s AND %6$s)',
+            name || '_' || c.word || '_rooted', cols, name, name || '_overlay', c.chain, on_keys);
+        EXECUTE format('CREATE OR REPLACE VIEW %1$I AS SELECT %2$s FROM %3$I WHERE chain = %4$s',
+            name || '_' || c.word || '_unrooted', cols, name || '_overlay', c.chain);
+        EXECUTE format('CREATE OR REPLACE VIEW %1$I AS
+            SELECT %2$s FROM %3$I f WHERE NOT EXISTS (SELECT FROM %4$I o WHERE o.chain = %5$s AND %6$s)
+            UNION ALL SELECT %2$s FROM %4$I WHERE chain = %5$s',
+            name || '_' || c.word, cols, name, name || '_overlay', c.chain, on_keys);
+    END LOOP;
+    EXECUTE format('CREATE OR REPLACE VIEW %I AS SELECT %s FROM %I', name || '_finalized', cols, name);
+END $$;
+
+DO $alter$
+DECLARE t text;
+BEGIN
+FOREACH t IN ARRAY ARRAY['validator', 'validator_hot', 'validator_overlay'] LOOP
+    EXECUTE format('ALTER TABLE %I ADD COLUMN exposure_lamports bigint', t);
+END LOOP;
+FOREACH t IN ARRAY ARRAY['job', 'job_hot', 'job_overlay'] LOOP
+    EXECUTE format('ALTER TABLE %I ADD COLUMN open_request boolean, ADD COLUMN no_show_lamports bigint', t);
+END LOOP;
+END $alter$;
+SELECT pg_temp.make_views('validator');
+SELECT pg_temp.make_views('job');
+DROP FUNCTION pg_temp.make_views(text);
