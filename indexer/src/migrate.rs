@@ -44,6 +44,7 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0460_empty_slots.sql",
     "0461_slot_views.sql",
     "0462_transactions.sql",
+    "0530_book.sql",
 );
 
 const OWNER: Owner = Owner {
