@@ -56,6 +56,10 @@ pub struct IndexerConfig {
     pub rpc_poll_ms: u64,
     /// Longest answer of an RPC, bytes; it is held in memory.
     pub rpc_max_answer_bytes: usize,
+    /// Most bytes of accounts that a comparison with an RPC holds in memory.
+    pub rpc_max_snapshot_bytes: usize,
+    /// How long a question to an RPC may take, its answer's last byte included, milliseconds; ten times that for all accounts.
+    pub rpc_timeout_ms: u64,
     /// JSON-RPC to heal gaps from, by itself; without one, `rpc_url` if it is followed, else gaps wait for `mythic indexer heal`.
     pub heal_rpc_url: Option<String>,
     /// Directory that the plugin writes its spool to.
@@ -102,6 +106,8 @@ impl Default for IndexerConfig {
             rpc_url: None,
             rpc_poll_ms: 400,
             rpc_max_answer_bytes: 64 << 20,
+            rpc_max_snapshot_bytes: 2 << 30,
+            rpc_timeout_ms: 30_000,
             heal_rpc_url: None,
             spool_dir: "spool".into(),
             reader: "indexer".into(),
@@ -187,6 +193,13 @@ impl IndexerConfig {
             }
         }
         in_range("rpc_poll_ms", self.rpc_poll_ms, 50, 60_000)?;
+        in_range("rpc_timeout_ms", self.rpc_timeout_ms, 100, 600_000)?;
+        in_range(
+            "rpc_max_snapshot_bytes",
+            self.rpc_max_snapshot_bytes as u64,
+            1 << 20,
+            64 << 30,
+        )?;
         in_range(
             "rpc_max_answer_bytes",
             self.rpc_max_answer_bytes as u64,

@@ -140,7 +140,10 @@ impl IndexerError {
                 RpcError::Unreachable { .. } | RpcError::Busy { .. } | RpcError::Behind { .. },
             ) => Trouble::RpcAway,
             Self::Rpc(
-                RpcError::Http { .. } | RpcError::Refused { .. } | RpcError::TooLong { .. },
+                RpcError::Http { .. }
+                | RpcError::Refused { .. }
+                | RpcError::TooLong { .. }
+                | RpcError::TooMuch { .. },
             ) => Trouble::RpcRefuses,
             Self::Rpc(RpcError::Claim { .. }) => Trouble::RpcClaim,
             Self::LeaseLost { .. } => Trouble::LeaseLost,

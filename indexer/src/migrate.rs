@@ -44,6 +44,7 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0460_empty_slots.sql",
     "0461_slot_views.sql",
     "0462_transactions.sql",
+    "0530_book.sql",
     "0555_kafka.sql",
     "0570_keepers.sql",
     "0571_obligations.sql",

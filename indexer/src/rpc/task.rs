@@ -7,7 +7,7 @@ use mythic_interface::state::Key;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::ask::Rpc;
+use super::ask::{Limits, Rpc};
 use super::follow::{Fed, Follower};
 use super::heal::Healer;
 use super::window::Start;
@@ -33,9 +33,9 @@ impl Tasks {
         tracked: HashSet<Key>,
     ) -> Result<(Self, mpsc::Receiver<Fed>), IndexerError> {
         let (out, fed) = mpsc::channel(AHEAD);
-        let max_answer = config.rpc_max_answer_bytes;
+        let limits = Limits::of(config);
         let rpc = |url: &Option<String>| {
-            let rpc = url.as_deref().map(|url| Rpc::new(url, max_answer));
+            let rpc = url.as_deref().map(|url| Rpc::new(url, limits));
             rpc.transpose().map_err(IndexerError::Config)
         };
         let followed = match config.source {
@@ -46,7 +46,7 @@ impl Tasks {
             database_url: config.database_url.clone(),
             schema: schema.to_owned(),
             rpc: rpc(&config.heal_rpc_url)?.or_else(|| followed.clone()),
-            max_answer,
+            limits,
             out: out.clone(),
             telemetry: telemetry.clone(),
         };

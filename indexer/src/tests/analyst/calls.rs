@@ -77,7 +77,7 @@ fn call(act: Act, job: &Fact) -> Option<(Key, Vec<u8>, Vec<Key>)> {
                 (validator, ResolveDispute {}.encode(), accounts)
             }
         },
-        Act::Dispute | Act::Price(_) => return None,
+        Act::Accept | Act::Dispute | Act::Price(_) => return None,
     })
 }
 
