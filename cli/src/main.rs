@@ -140,7 +140,7 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
         Command::Verify(command) => verify::run(command, connection).await,
         Command::Gateway(command) => gateways::run(command).await,
         Command::Indexer(command) => check::indexer(command, connection).await,
-        Command::Export(command) => export::run(command).await,
+        Command::Export(command) => export::run(command, connection).await,
         Command::Settler(run) => {
             Ok(mythic_settler::run(config::load(run.config.as_deref())?, shutdown()).await?)
         }

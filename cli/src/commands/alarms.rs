@@ -1,7 +1,7 @@
 //! `mythic indexer alarms`: what an operator should look at, and the way to say that it was looked at.
 
+use super::check::index_config;
 use crate::{
-    config,
     context::Connection,
     exit::{self, Exit},
     say, terminal,
@@ -9,10 +9,7 @@ use crate::{
 };
 use anyhow::Result;
 use clap::Args;
-use mythic_indexer::{
-    IndexerConfig, IndexerError,
-    alarms::{self, Outcome, Shown, Which},
-};
+use mythic_indexer::alarms::{self, Outcome, Shown, Which};
 use std::path::PathBuf;
 
 /// Alarms of the indexer and the settler.
@@ -40,9 +37,7 @@ pub struct Alarms {
 
 /// Runs `mythic indexer alarms`.
 pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
-    let dev = connection.data_dir().join("config").join("indexer.toml");
-    let file = command.config.or_else(|| dev.is_file().then_some(dev));
-    let config: IndexerConfig = config::load(file.as_deref())?;
+    let config = index_config(command.config, connection)?;
     let url = &config.database_url;
     if command.clear_all || !command.clear.is_empty() {
         let which = match command.clear_all {
@@ -51,7 +46,7 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
         };
         return match alarms::clear(url, &which, &command.reason)
             .await
-            .map_err(unreachable)?
+            .map_err(exit::of_index)?
         {
             Outcome::Cleared(ids) if command.json => {
                 terminal::json_line(&serde_json::json!({"cleared": ids}))
@@ -71,7 +66,7 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
     }
     let shown = alarms::list(url, command.history)
         .await
-        .map_err(unreachable)?;
+        .map_err(exit::of_index)?;
     let open = shown.iter().filter(|a| a.cleared_at.is_none()).count();
     if command.json {
         terminal::json(&shown)?;
@@ -89,15 +84,6 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
             exit::CHECK_FAILED,
             format!("{} open", plural(open)),
         )),
-    }
-}
-
-fn unreachable(error: IndexerError) -> anyhow::Error {
-    match &error {
-        IndexerError::Database(database) if database.sqlstate().is_none() => {
-            Exit::error(exit::UNREACHABLE, error.to_string())
-        }
-        _ => error.into(),
     }
 }
 
