@@ -1,5 +1,8 @@
 //! The same index through a real broker: whatever happens to it, to the producers and to the indexers.
 
+// A broker is one test's at a time, for as long as the test takes.
+#![allow(clippy::await_holding_lock)]
+
 mod chaos;
 mod hostile;
 mod passer;

@@ -1,5 +1,8 @@
 //! Several workers of one validator, which share its jobs through a real broker.
 
+// A broker is one test's at a time, for as long as the test takes.
+#![allow(clippy::await_holding_lock)]
+
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},

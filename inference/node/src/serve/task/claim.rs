@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use rand::Rng;
 use solana_compute_budget_interface::ComputeBudgetInstruction;
 use solana_instruction::Instruction;
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
 use solana_signer::Signer;
@@ -149,7 +150,7 @@ impl Acceptance {
 
     /// Sends acceptances of this worker's own until one landed or is refused.
     pub async fn send(&self, claim: &Claim) -> Result<(), ClientError> {
-        let operator = &self.node.keys.operator;
+        let operator: &Keypair = &self.node.keys.operator;
         let mut last = ClientError::UnknownBlockhash;
         for _ in 0..ATTEMPTS {
             let mut instructions = budget().to_vec();
