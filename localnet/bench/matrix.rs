@@ -19,11 +19,15 @@ pub fn run(noop: &Path, ours: &Path) -> Result<()> {
         for rate in ["0", "20000"] {
             let load = |plugin: &Path, accounts| one(plugin, accounts, threads, rate, &seconds);
             let nothing = load(noop, "foreign")?;
-            row("no-op", "any", threads, rate, &nothing, None);
+            row(["no-op", "any", threads, rate], &nothing, None);
             let foreign = load(ours, "foreign")?;
-            row("Mythic", "foreign", threads, rate, &foreign, Some(&nothing));
+            row(
+                ["Mythic", "foreign", threads, rate],
+                &foreign,
+                Some(&nothing),
+            );
             let own = load(ours, "own")?;
-            row("Mythic", "own", threads, rate, &own, Some(&nothing));
+            row(["Mythic", "own", threads, rate], &own, Some(&nothing));
         }
     }
     Ok(())
@@ -66,14 +70,8 @@ fn one(plugin: &Path, accounts: &str, threads: &str, rate: &str, seconds: &str) 
     serde_json::from_str(line).with_context(|| line.to_owned())
 }
 
-fn row(
-    plugin: &str,
-    accounts: &str,
-    threads: &str,
-    rate: &str,
-    outcome: &Outcome,
-    noop: Option<&Outcome>,
-) {
+fn row(names: [&str; 4], outcome: &Outcome, noop: Option<&Outcome>) {
+    let [plugin, accounts, threads, rate] = names;
     let load = match rate {
         "0" => "saturated".to_owned(),
         rate => format!("{rate}/s a thread"),

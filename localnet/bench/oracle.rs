@@ -3,7 +3,7 @@
 use crate::load::{ACCOUNTS, Stamp};
 use anyhow::{Context, Result, bail};
 use mythic_stream::{
-    proto::Event,
+    proto::{Event, LossReason},
     spool::{Reader, ReaderConfig},
 };
 use serde::Serialize;
@@ -20,8 +20,10 @@ pub struct Found {
     pub duplicate: u64,
     /// Updates of an account that stand behind a later one of it.
     pub misordered: u64,
-    /// What the plugin says that it dropped: the counts of `Loss`.
+    /// Updates that the plugin says it dropped: the counts of `Loss`.
     pub dropped: u64,
+    /// Records of slots that it says it dropped: there are more banks here than a chain ever has.
+    pub slot_records: u64,
     /// Blocks sealed, and how many updates their seals say that they were offered.
     pub seals: u64,
     /// Sum over the seals.
@@ -62,6 +64,9 @@ pub fn read(dir: &Path, told: &[u64]) -> Result<Found> {
                 Event::Account(update) => {
                     let stamp = Stamp::read(&update.data).context("an account of nobody")?;
                     note(&mut threads, stamp, &mut found)?;
+                }
+                Event::Loss(loss) if loss.reason() == LossReason::SlotRecords => {
+                    found.slot_records += loss.count;
                 }
                 Event::Loss(loss) => found.dropped += loss.count,
                 Event::Seal(seal) => {

@@ -276,10 +276,18 @@ async fn the_whole_network_on_agave() -> Result<()> {
     network.restart().await?;
     based(&network).await?;
     println!("the validator is killed and starts again on its ledger");
+    let rooted = network.chain().slot(Commitment::Finalized).await?;
     network.crash("chain").await?;
-    until(&network, "the validator to answer", ENDS, async || {
-        Ok(network.chain().slot(Commitment::Processed).await.ok())
-    })
+    // It answers from its snapshot on, while it replays what came after.
+    until(
+        &network,
+        "the validator to be where it was",
+        ENDS,
+        async || {
+            let slot = network.chain().slot(Commitment::Finalized).await?;
+            Ok((slot >= rooted).then_some(()))
+        },
+    )
     .await?;
     settled(&network, &network.text("own_job")).await?;
     based(&network).await?;
