@@ -8,10 +8,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryResult, ProducerContext},
 };
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicI32, Ordering::Relaxed},
-};
+use std::sync::{Mutex, PoisonError, atomic::AtomicI32};
 
 use rdkafka::Message as _;
 

@@ -27,7 +27,7 @@ use super::{
     backend::{ServedModel, Steps},
     fsm::{Action, Event, Exit, JobFsm, Origin, TermsMatch, View},
     jobs::Jobs,
-    messages::{Delivery, Held, Msg, Start},
+    messages::{Delivery, Msg, Start},
     sources::Wait,
     submit::Outcome,
 };
