@@ -39,7 +39,6 @@ case "${1:-}" in
     postgres_found || need+=(postgresql)
     has c++ || need+=(build-essential)
     # librdkafka is built with these.
-    has cmake || need+=(cmake)
     has pkg-config || need+=(pkg-config)
     pkg-config --exists openssl 2>/dev/null || need+=(libssl-dev)
     has python3 || need+=(python3)
