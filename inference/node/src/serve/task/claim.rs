@@ -156,7 +156,7 @@ impl Acceptance {
             let mut instructions = budget().to_vec();
             instructions.push(ix::accept_inference(
                 operator.pubkey(),
-                &self.node.keys.authority,
+                self.node.keys.authority,
                 self.job,
                 self.terms_hash,
             ));
