@@ -88,10 +88,10 @@ struct Batch {
 }
 
 impl<'a> Pump<'a> {
-    pub fn new(
+    pub async fn new(
         config: &'a IndexerConfig,
         telemetry: &'a Telemetry,
-        writer: Writer,
+        mut writer: Writer,
         fed: mpsc::Receiver<Fed>,
     ) -> Result<Self, IndexerError> {
         let spools = config.spools();
@@ -112,8 +112,10 @@ impl<'a> Pump<'a> {
                 spool,
             });
         }
+        let names: Vec<Arc<str>> = producers.iter().map(|p| p.name.clone()).collect();
+        let merge = writer.merge(&names).await?;
         Ok(Self {
-            merge: Merge::new(producers.iter().map(|producer| producer.name.clone())),
+            merge,
             config,
             telemetry,
             genesis: writer.state().genesis,

@@ -117,7 +117,8 @@ async fn session(
     let (_tasks, fed) = Tasks::start(config, telemetry, at, tracked)?;
     telemetry.working();
     life::ready();
-    Pump::new(config, telemetry, writer, fed)?
+    Pump::new(config, telemetry, writer, fed)
+        .await?
         .run(pulse, stop)
         .await
 }

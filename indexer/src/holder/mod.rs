@@ -281,6 +281,7 @@ impl Holder {
                         run,
                         slot,
                         generation,
+                        gone: None,
                     });
                 }
             }
@@ -293,6 +294,7 @@ impl Holder {
                     slot,
                     generation,
                     reason,
+                    gone: None,
                 });
             }
             SlotStatus::Confirmed => {
