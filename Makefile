@@ -3,7 +3,7 @@
 # make check  what takes seconds: formatting, types, the rules between crates and files
 # make lint   formatting, clippy and unused dependencies, warnings refused
 # make soak   ten minutes of load and faults on a whole network
-# make sim    the indexer in simulated networks             (SEEDS=10000 PROFILE=wild; SEED=7 PROFILE=wild plays one)
+# make sim    the indexer in simulated networks             (SEEDS=10000, PROFILE=wild; SEED=7 PROFILE=wild plays one)
 # make bench  every bench-* below
 # make release        what operators install: packages, bills of materials, checksums
 # make test-packages  installs the packages in a clean Debian, starts every service, buys an answer (needs root)
