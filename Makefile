@@ -3,7 +3,7 @@
 # make check  what takes seconds: formatting, types, the rules between crates and files
 # make lint   formatting, clippy and unused dependencies, warnings refused
 # make soak   ten minutes of load and faults on a whole network
-# make sim    the indexer in simulated networks             (SEEDS=10000 PROFILE=wild; SEED=7 PROFILE=wild plays one)
+# make sim    the indexer in simulated networks             (SEEDS=10000, PROFILE=wild; SEED=7 PROFILE=wild plays one)
 # make bench  every bench-* below but bench-plugin
 # make agave  the whole network on Agave's own validator, whose first build takes an hour (VAULTS=2000 accounts to start from)
 # make agave-soak    the same under load for an hour          (MINUTES=10)

@@ -83,10 +83,10 @@ struct Batch {
 }
 
 impl<'a> Pump<'a> {
-    pub fn new(
+    pub async fn new(
         config: &'a IndexerConfig,
         telemetry: &'a Telemetry,
-        (writer, places): (Writer, Places),
+        (mut writer, places): (Writer, Places),
         fed: mpsc::Receiver<Fed>,
     ) -> Result<Self, IndexerError> {
         let spools = config.spools();
@@ -119,8 +119,10 @@ impl<'a> Pump<'a> {
             }
             _ => None,
         };
+        let names: Vec<Arc<str>> = producers.iter().map(|p| p.name.clone()).collect();
+        let merge = writer.merge(&names).await?;
         Ok(Self {
-            merge: Merge::new(producers.iter().map(|producer| producer.name.clone())),
+            merge,
             config,
             telemetry,
             genesis: writer.state().genesis,

@@ -139,7 +139,8 @@ async fn session(
     let (_tasks, fed) = Tasks::start(config, telemetry, at, tracked)?;
     telemetry.working();
     life::ready();
-    Pump::new(config, telemetry, (writer, places), fed)?
+    Pump::new(config, telemetry, (writer, places), fed)
+        .await?
         .run(pulse, stop)
         .await
 }

@@ -35,7 +35,8 @@ pub fn root(schema: &str, entity: Entity) -> String {
     merge(schema, entity, &hot)
 }
 
-/// Moves the newest row per entity of `source` into the final table, unless a newer one is there.
+/// Moves the newest row per entity of `source` into the final table, unless a newer one is there. A row that start-up accounts
+/// brought is not newer than the write that made it, which may come later: that one says exactly when it was.
 pub fn merge(schema: &str, entity: Entity, source: &str) -> String {
     let (table, columns, keys, replace) = (
         entity.table(),
@@ -47,8 +48,20 @@ pub fn merge(schema: &str, entity: Entity, source: &str) -> String {
         "INSERT INTO {schema}.{table} AS f ({columns})
          SELECT DISTINCT ON ({keys}) {columns} FROM {source}
          ORDER BY {keys}, slot DESC, ordinal DESC
-         ON CONFLICT ({keys}) DO UPDATE SET {replace} WHERE (EXCLUDED.slot, EXCLUDED.ordinal) >= (f.slot, f.ordinal)"
+         ON CONFLICT ({keys}) DO UPDATE SET {replace} WHERE (EXCLUDED.slot, EXCLUDED.ordinal) >= (f.slot, f.ordinal)
+             OR (f.ordinal = 2147483647 AND NOT f.exact AND EXCLUDED.exact AND ({old}) IS NOT DISTINCT FROM ({new}))",
+        old = content(entity, "f"),
+        new = content(entity, "EXCLUDED"),
     )
+}
+
+/// What a row says, without where it was written.
+fn content(entity: Entity, prefix: &str) -> String {
+    let columns = entity.columns().iter().map(|c| format!("{prefix}.{c}"));
+    std::iter::once(format!("{prefix}.write_seq"))
+        .chain(columns)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Forgets the hot rows of the banks `$1`.
@@ -102,14 +115,7 @@ pub fn base(schema: &str, entity: Entity) -> String {
         keys(entity),
         replace(entity),
     );
-    let list = |prefix: &str| {
-        let content = entity.columns().iter().map(|c| format!("{prefix}.{c}"));
-        std::iter::once(format!("{prefix}.write_seq"))
-            .chain(content)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let (old, new) = (list("f"), list("EXCLUDED"));
+    let (old, new) = (content(entity, "f"), content(entity, "EXCLUDED"));
     format!(
         "INSERT INTO {schema}.{table} AS f ({columns})
          SELECT {columns} FROM {schema}.{table}_hot WHERE bank = $1

@@ -302,6 +302,7 @@ impl Holder {
                         run,
                         slot,
                         generation,
+                        gone: None,
                     });
                 }
             }
@@ -314,6 +315,7 @@ impl Holder {
                     slot,
                     generation,
                     reason,
+                    gone: None,
                 });
             }
             SlotStatus::Confirmed => {

@@ -4,7 +4,7 @@ use super::{EPOCH_SLOTS, NewSlot, Plan, Refusals, detail, kind, slot_i64, status
 use crate::alarms::{self, Alarm};
 use crate::holder::{Input, SealedBank};
 use crate::projection::Account;
-use crate::tree::{Bank, Event, Hash, PendingBase};
+use crate::tree::{Bank, BankId, Event, Hash, PendingBase};
 use mythic_postgres::CopyBuffer;
 use mythic_stream::proto::LossReason;
 
@@ -17,6 +17,10 @@ struct Told<'a> {
     hash: Option<&'a Hash>,
     parent: Option<u64>,
     detail: Option<&'a str>,
+}
+
+fn bank_id(slot: u64, hash: Option<Hash>) -> Option<BankId> {
+    hash.map(|hash| BankId { slot, hash })
 }
 
 /// Rows of `archive.account`: of a bank or base and the slot it is archived under, from an ordinal on.
@@ -88,15 +92,17 @@ impl Plan {
                 run,
                 slot,
                 generation,
+                gone,
             } => {
                 let told = Told {
                     kind: kind::RESET,
                     slot: *slot,
                     generation: *generation,
+                    hash: gone.as_ref(),
                     ..Told::default()
                 };
                 self.event(number, run, told);
-                self.apply(number, Event::Reset { slot: *slot }, None, refusals);
+                self.gone(number, (*slot, *gone), refusals);
             }
             Input::Confirmed { run, slot, hash } => {
                 let told = Told {
@@ -106,8 +112,9 @@ impl Plan {
                     ..Told::default()
                 };
                 self.event(number, run, told);
-                let (slot, hash) = (*slot, *hash);
-                self.apply(number, Event::Confirmed { slot, hash }, None, refusals);
+                if let Some(id) = bank_id(*slot, *hash) {
+                    self.apply(number, Event::Confirmed(id), None, refusals);
+                }
             }
             Input::Rooted {
                 run,
@@ -123,12 +130,9 @@ impl Plan {
                     ..Told::default()
                 };
                 self.event(number, run, told);
-                let rooted = Event::Rooted {
-                    slot: *slot,
-                    hash: *hash,
-                    parent: *parent,
-                };
-                self.apply(number, rooted, None, refusals);
+                if let Some(id) = bank_id(*slot, *hash) {
+                    self.apply(number, Event::Rooted(id), None, refusals);
+                }
             }
             Input::Dead { .. } => self.died(number, input, refusals),
             Input::Calls { .. } => self.called(number, input),
@@ -183,6 +187,7 @@ impl Plan {
             slot,
             generation,
             reason,
+            gone,
         } = input
         else {
             return;
@@ -192,6 +197,7 @@ impl Plan {
             kind: kind::DEAD,
             slot: *slot,
             generation: *generation,
+            hash: gone.as_ref(),
             detail: Some(&reason),
             ..Told::default()
         };
@@ -208,7 +214,14 @@ impl Plan {
             transactions: false,
             fixed: Some(status::DEAD),
         });
-        self.apply(number, Event::Dead { slot: *slot }, None, refusals);
+        self.gone(number, (*slot, *gone), refusals);
+    }
+
+    /// The bank that nobody holds any more, if there is one.
+    fn gone(&mut self, number: i64, bank: (u64, Option<Hash>), refusals: &Refusals) {
+        if let Some(id) = bank_id(bank.0, bank.1) {
+            self.apply(number, Event::GivenUp(id), None, refusals);
+        }
     }
 
     /// What was refused or lost: an event and an alarm.

@@ -1,6 +1,7 @@
 //! Reads back from the database what a writer knows between two transactions.
 
 pub(crate) mod alive;
+pub(crate) mod heard;
 pub(crate) mod prints;
 
 use std::collections::{BTreeMap, BTreeSet};

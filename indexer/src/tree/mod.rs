@@ -6,6 +6,9 @@
 //! precede the seal or never come, an abandoned fork is never announced, a slot can be replayed with
 //! another block, and a restart may abandon whatever was not rooted.
 //!
+//! A status without a blockhash is of a block that the run which says it has not sealed, so it names no bank that is held: what
+//! an earlier run sealed for that slot may be another block. The next named one speaks for it.
+//!
 //! Nothing becomes final without a link by blockhash. Where finality passes over banks that were not seen there is a gap, and
 //! banks of its slots wait in the tree ("unplaced") until the chain above links them, whatever order they come in.
 //! [`chains`] says which banks a view shows, [`rooting`] what finality does.
@@ -16,7 +19,6 @@ mod rooting;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 
 /// A blockhash.
 pub type Hash = [u8; 32];
@@ -43,18 +45,12 @@ pub struct BankId {
     pub hash: Hash,
 }
 
-/// Every bank that a slot can have.
-fn of_slot(slot: u64) -> RangeInclusive<BankId> {
-    let at = |byte| BankId {
-        slot,
-        hash: [byte; 32],
-    };
-    at(0)..=at(0xff)
-}
-
 /// The lowest bank that a slot can have, as a bound.
 fn from_slot(slot: u64) -> BankId {
-    *of_slot(slot).start()
+    BankId {
+        slot,
+        hash: [0; 32],
+    }
 }
 
 /// A sealed bank. `number` is given in order of arrival and never reused.
@@ -145,23 +141,10 @@ pub enum Event {
     /// The startup accounts of a run are complete, and are the rooted state at `slot`.
     Base(PendingBase),
     Sealed(Bank),
-    /// The slot was opened again: banks sealed for it before are given up by the producer.
-    Reset {
-        slot: u64,
-    },
-    /// The slot's block is invalid.
-    Dead {
-        slot: u64,
-    },
-    Confirmed {
-        slot: u64,
-        hash: Option<Hash>,
-    },
-    Rooted {
-        slot: u64,
-        hash: Option<Hash>,
-        parent: Option<u64>,
-    },
+    /// The producer gave the bank up: it opened the slot again, or found its block invalid.
+    GivenUp(BankId),
+    Confirmed(BankId),
+    Rooted(BankId),
 }
 
 /// What follows from an event, in the order it has to be applied.
@@ -314,23 +297,6 @@ impl SlotTree {
         self.root.is_none_or(|root| slot > root.slot)
     }
 
-    /// The bank that a status without a hash speaks of: the only one of the slot that the producer has not given up.
-    fn only_at(&self, slot: u64) -> Option<&Node> {
-        let mut standing = self
-            .nodes
-            .range(of_slot(slot))
-            .map(|(_, node)| node)
-            .filter(|node| !node.replaced);
-        standing.next().filter(|_| standing.next().is_none())
-    }
-
-    /// The bank that a root without a hash speaks of: [`Self::only_at`], if it links to the root.
-    fn only_linked_at(&self, slot: u64, parent: Option<u64>) -> Option<BankId> {
-        let bank = self.only_at(slot)?.bank;
-        let linked = self.root.is_some_and(|root| root.is(self.path(bank.id).1));
-        (linked && parent.is_none_or(|parent| parent == bank.parent.slot)).then_some(bank.id)
-    }
-
     /// Applies one event.
     pub fn apply(&mut self, event: Event) -> Vec<Effect> {
         let mut out = Vec::new();
@@ -353,23 +319,13 @@ impl SlotTree {
                 self.base_due(&mut out);
             }
             Event::Sealed(bank) => self.sealed(bank, &mut out),
-            Event::Reset { slot } | Event::Dead { slot } => {
-                for (_, node) in self.nodes.range_mut(of_slot(slot)) {
+            Event::GivenUp(id) => {
+                if let Some(node) = self.nodes.get_mut(&id) {
                     node.replaced |= !node.confirmed;
                 }
             }
-            Event::Confirmed { slot, hash } => {
-                let named = hash.map(|hash| BankId { slot, hash });
-                if let Some(id) = named.or_else(|| self.only_at(slot).map(|n| n.bank.id)) {
-                    self.confirm(id, &mut out);
-                }
-            }
-            Event::Rooted { slot, hash, parent } => {
-                let named = hash.map(|hash| BankId { slot, hash });
-                if let Some(id) = named.or_else(|| self.only_linked_at(slot, parent)) {
-                    self.advance_root(id, &mut out);
-                }
-            }
+            Event::Confirmed(id) => self.confirm(id, &mut out),
+            Event::Rooted(id) => self.advance_root(id, &mut out),
         }
         out
     }

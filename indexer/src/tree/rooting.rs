@@ -189,6 +189,16 @@ impl SlotTree {
                 return;
             }
         }
+        // The bank whose state start-up accounts are: only its content is new.
+        if self
+            .root
+            .is_some_and(|root| root.hash.is_some() && root.is(id))
+            && !self.rooted.contains_key(&id.slot)
+        {
+            self.hold(bank, out);
+            self.take_root(id, out);
+            return;
+        }
         let oldest = self.rooted.keys().next();
         let remembered = oldest.is_some_and(|oldest| id.slot >= *oldest);
         let new = !self.dead.contains(&id) && self.root.is_some_and(|root| !root.is(id));

@@ -20,6 +20,7 @@ use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
 use crate::kafka::Places;
+use crate::merge::Merge;
 use crate::plan::{Plan, Reached, Refusals, State, plan};
 use crate::state;
 use mythic_interface::state::Key;
@@ -137,6 +138,11 @@ impl Writer {
 
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What its producers hold, as far as they are applied.
+    pub async fn merge(&mut self, producers: &[Arc<str>]) -> Result<Merge, IndexerError> {
+        state::heard::merge(&mut self.session, &self.state, producers).await
     }
 
     /// Writes the steps, in as many transactions as bases and refused content make necessary.

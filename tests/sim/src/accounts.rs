@@ -4,7 +4,9 @@
 use bytemuck::{Zeroable, bytes_of};
 use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::params::Params;
-use mythic_interface::state::{Header, Job, Model, SpendGrant, VERSION, Validator, Vault};
+use mythic_interface::state::{
+    Dispute, Header, Job, Model, Output, SpendGrant, VERSION, Validator, Vault,
+};
 
 use crate::story::{AccountId, Act, Kind};
 
@@ -18,6 +20,19 @@ const ACCEPTED: u64 = 2;
 const SUBMITTED: u64 = 3;
 const SETTLED: u64 = 5;
 const REFUNDED: u64 = 6;
+/// Disputes: openings, jury, resolved.
+const OPENINGS: u64 = 1;
+const JURY: u64 = 2;
+const RESOLVED: u64 = 3;
+/// Seats of every jury, and positions that are checked.
+const SEATS: u64 = 3;
+const CHECKED: u64 = 4;
+/// Bond of a dispute, and what its end is about.
+const BOND: u64 = 900;
+const SLASHED: u64 = 400;
+const BURNED: u64 = 30;
+const REWARD: u64 = 11;
+const OUTPUT_RENT: u64 = 70;
 
 /// A living account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +120,8 @@ fn create(kind: Kind, slot: u64) -> Content {
         Kind::Job => [OPEN, slot, 0, 0, 0, 1_250],
         Kind::Validator => [5_000, 0, 0, 0, slot, 0],
         Kind::Model => [25, 50, 0, 9, slot, 0],
+        Kind::Dispute => [OPENINGS, slot, 0, 0, 0, 0],
+        Kind::Output => [300, 1, slot, 0, 0, 0],
     };
     Content {
         seq: 1,
@@ -142,6 +159,18 @@ fn change(kind: Kind, new: &mut Content, by: u64, slot: u64) -> bool {
             OPEN => (n[0], n[2]) = (ACCEPTED, slot),
             ACCEPTED => (n[0], n[3]) = (SUBMITTED, slot),
             SUBMITTED => (n[0], n[4]) = (SETTLED, slot),
+            _ => return false,
+        },
+        Kind::Dispute => match n[0] {
+            OPENINGS if n[5] < CHECKED && !by.is_multiple_of(3) => n[5] += 1,
+            OPENINGS => (n[0], n[2]) = (JURY, slot),
+            JURY if n[4] < SEATS && !by.is_multiple_of(4) => n[4] += 1,
+            JURY => (n[0], n[3]) = (RESOLVED, slot),
+            _ => return false,
+        },
+        Kind::Output => match n[1].trailing_ones() {
+            chunks @ ..3 => (n[1], n[2]) = (n[1] | 1 << chunks, slot),
+            _ if n[3] == 0 => n[3] = slot,
             _ => return false,
         },
     }
@@ -241,6 +270,79 @@ fn bytes(kind: Kind, content: &Content) -> Vec<u8> {
             a.registered_slot = n[4].into();
             bytes_of(&a).to_vec()
         }
+        Kind::Dispute => dispute(content),
+        Kind::Output => {
+            let mut a = Output::zeroed();
+            a.header = header(Output::DISCRIMINATOR, 1, content.seq);
+            a.job = [16; 32];
+            a.rent_payer = [11; 32];
+            a.fingerprint = [15; 32];
+            a.count = (n[0] as u32).into();
+            a.chunks = (n[1] as u16).into();
+            a.posted = n[1].count_ones().into();
+            a.updated_slot = n[2].into();
+            a.completed_slot = n[3].into();
+            for (place, token) in a.tokens.iter_mut().take(n[0] as usize).enumerate() {
+                *token = (place as u32).into();
+            }
+            bytes_of(&a).to_vec()
+        }
+    }
+}
+
+fn dispute(content: &Content) -> Vec<u8> {
+    let [status, opened, completed, resolved, seats, shown] = content.n;
+    let mut a = Dispute::zeroed();
+    a.header = header(Dispute::DISCRIMINATOR, status as u8, content.seq);
+    a.job = [16; 32];
+    a.model = [13; 32];
+    a.challenger = [12; 32];
+    a.submitter = [14; 32];
+    a.rent_payer = [12; 32];
+    a.fingerprint = [15; 32];
+    a.rules = Params::dev().rules;
+    a.challenged_slot = opened.into();
+    a.completed_slot = completed.into();
+    a.resolved_slot = resolved.into();
+    a.jury_seats = SEATS as u8;
+    (a.sampled, a.named) = (CHECKED as u8 - 1, 1);
+    a.opened = shown as u8;
+    a.exact = 1;
+    a.output_tokens = 7.into();
+    a.bond = BOND.into();
+    a.held = held(content).into();
+    a.output_rent = OUTPUT_RENT.into();
+    for (place, leaf) in a.leaves.iter_mut().take(CHECKED as usize).enumerate() {
+        leaf.position = (place as u32 * 2).into();
+        if (place as u64) < shown {
+            leaf.present = 1;
+            leaf.token = (100 + place as u32).into();
+        }
+    }
+    for (place, seat) in a.seats.iter_mut().take(seats as usize).enumerate() {
+        seat.juror = [20 + place as u8; 32];
+        seat.commitment = [21; 32];
+        seat.committed_slot = completed.into();
+        if resolved > 0 {
+            seat.revealed_slot = resolved.into();
+            seat.reward = REWARD.into();
+        }
+    }
+    if resolved > 0 {
+        (a.verdict, a.ground) = (1, 1);
+        a.slashed_amount = SLASHED.into();
+        a.challenger_amount = BOND.into();
+        a.jurors_amount = (seats * REWARD).into();
+        a.burned_amount = BURNED.into();
+    }
+    bytes_of(&a).to_vec()
+}
+
+/// What lies in a dispute for somebody.
+fn held(content: &Content) -> u64 {
+    match content.n[0] {
+        RESOLVED => BOND - BURNED,
+        _ => BOND,
     }
 }
 
@@ -307,6 +409,38 @@ pub fn values(kind: Kind, content: &Content) -> Vec<i64> {
         }
         Kind::Validator => vec![n[0], n[1], n[2], n[3], n[4], n[5], lamports],
         Kind::Model => vec![n[0], n[1], n[3], n[4]],
+        Kind::Dispute => {
+            let [status, opened, completed, resolved, seats, shown] = n;
+            let at_end = |value: u64| if resolved == 0 { 0 } else { value };
+            vec![
+                status,
+                opened,
+                completed,
+                resolved,
+                SEATS,
+                shown,
+                BOND,
+                at_end(SLASHED),
+                at_end(BOND),
+                at_end(BURNED),
+                held(content),
+                OUTPUT_RENT,
+                // Taken seats, what they get; checked positions, the tokens shown there.
+                seats,
+                at_end(seats * REWARD),
+                CHECKED,
+                (0..shown).map(|place| 100 + place).sum(),
+                lamports,
+            ]
+        }
+        Kind::Output => vec![
+            n[0],
+            n[1].count_ones().into(),
+            n[1].count_ones().into(),
+            n[2],
+            n[3],
+            lamports,
+        ],
     };
     values.into_iter().map(|value| value as i64).collect()
 }
@@ -314,4 +448,40 @@ pub fn values(kind: Kind, content: &Content) -> Vec<i64> {
 /// Stake, activating and unbonding stake of a validator.
 pub fn stake(content: &Content) -> [i64; 3] {
     [content.n[0], content.n[1], content.n[2]].map(|value| value as i64)
+}
+
+/// What the account says it holds for somebody, as the settler counts it.
+pub fn held_for_others(kind: Kind, content: &Content) -> i64 {
+    let n = content.n;
+    let amount = match kind {
+        Kind::Vault => n[0],
+        Kind::Validator => n[0] + n[1] + n[2] + n[3],
+        Kind::Job if n[0] < SETTLED => n[5],
+        Kind::Dispute => held(content) + OUTPUT_RENT,
+        _ => 0,
+    };
+    amount as i64
+}
+
+/// What a row adds to the network's figures: the columns of [`crate::tables`], in their order. `closed`: the account is.
+pub fn figures(kind: Kind, content: &Content, closed: bool) -> [i64; 9] {
+    let n = content.n;
+    let is = |yes: bool| i64::from(yes);
+    let mut all = [0; 9];
+    match kind {
+        Kind::Job => {
+            let ended = n[4] > 0;
+            all[..3].copy_from_slice(&[1, is(n[0] == SETTLED), is(n[0] == REFUNDED)]);
+            all[7] = if ended { fee(n[0]) as i64 } else { 0 };
+        }
+        Kind::Validator if !closed => all[3..5].copy_from_slice(&[1, n[0] as i64]),
+        Kind::Dispute => {
+            let resolved = n[0] == RESOLVED;
+            all[5..7].copy_from_slice(&[1, is(!resolved)]);
+            all[8] = if resolved { BURNED as i64 } else { 0 };
+        }
+        Kind::Model => all[8] = n[3] as i64,
+        _ => {}
+    }
+    all
 }

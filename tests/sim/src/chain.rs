@@ -95,7 +95,7 @@ impl<'a> Chain<'a> {
         let mut above = path
             .iter()
             .filter(|b| self.story.slot(**b) > self.story.slot(self.root));
-        above.any(|block| self.seen.torn.contains(block))
+        above.any(|block| self.seen.is_torn(*block))
     }
 
     /// The finalized block and what it descends from as far as the links are known, and what was said to be final

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mythic_indexer::{IndexerConfig, IndexerError, SpoolConfig, Swap};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::database::Database;
 use crate::judge::{Judge, Shown, Verdict};
@@ -26,7 +26,7 @@ fn spool(producer: usize) -> String {
 
 /// A running indexer.
 struct Indexer {
-    task: JoinHandle<Result<(), IndexerError>>,
+    task: AbortOnDropHandle<Result<(), IndexerError>>,
     stop: CancellationToken,
 }
 
@@ -45,10 +45,14 @@ impl Indexer {
             metrics_addr: None,
             batch_updates: story.batch_updates,
             idle_linger_ms: 0,
+            max_held_bytes: match story.spills {
+                true => 1 << 20,
+                false => 512 << 20,
+            },
             lease_ttl_s: 5,
             ..IndexerConfig::default()
         };
-        let task = tokio::spawn(mythic_indexer::run(config, stop.clone()));
+        let task = AbortOnDropHandle::new(tokio::spawn(mythic_indexer::run(config, stop.clone())));
         Self { task, stop }
     }
 
@@ -90,7 +94,10 @@ pub async fn play(database: &mut Database, story: &Story) -> Result<Verdict> {
         false => tempfile::Builder::new().prefix("mythic-sim").tempdir()?,
     };
     let number = story.producers();
-    let producer = |n| Producer::new(dir.path().join(spool(n)), n as u8, number == 1);
+    let producer = |n| {
+        let dir = dir.path().join(spool(n));
+        Producer::new(dir, n as u8, number == 1, story.segment_bytes)
+    };
     let mut player = Player {
         story,
         truth: Truth::of(story),
@@ -123,12 +130,11 @@ pub async fn play(database: &mut Database, story: &Story) -> Result<Verdict> {
 impl Player<'_> {
     async fn say(&mut self, number: usize, item: &Item) -> Result<()> {
         let producer = &mut self.producers[number];
-        if producer.flips()
-            && let Some(indexer) = self.indexer.take()
-        {
+        if producer.flips() {
             // What it has read already, no disk damages.
-            indexer.kill().await;
+            self.halt().await;
         }
+        let producer = &mut self.producers[number];
         self.seen.speaker = number;
         producer.say(self.story, &self.truth, item, &mut self.seen)
     }
@@ -143,7 +149,7 @@ impl Player<'_> {
 
     fn running(&mut self) {
         if self.indexer.is_none() {
-            self.indexer = Some(self.start(self.database.url.clone()));
+            self.indexer = Some(self.start(self.database.pooled.clone()));
         }
     }
 
@@ -159,7 +165,7 @@ impl Player<'_> {
             }
             Trouble::Handover => {
                 self.running();
-                let second = self.start(self.database.url.clone());
+                let second = self.start(self.database.pooled.clone());
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 if let Some(first) = self.indexer.replace(second) {
                     first.kill().await;
@@ -167,7 +173,7 @@ impl Player<'_> {
             }
             Trouble::Duel => {
                 self.running();
-                let second = self.start(self.database.url.clone());
+                let second = self.start(self.database.pooled.clone());
                 for _ in 0..2 {
                     tokio::time::sleep(Duration::from_millis(40)).await;
                     self.database.disconnect().await?;
@@ -183,15 +189,27 @@ impl Player<'_> {
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 self.database.restart_server().await?;
             }
+            Trouble::Unanswered(commits) => {
+                self.behind_proxy(commits, End::Commit).await?;
+            }
+            Trouble::Back => {
+                self.halt().await;
+                self.database.positions_back().await?;
+            }
         }
         Ok(())
     }
 
-    /// Lets an indexer work until it has sent so many messages to the database, and then ends it or its connections.
-    async fn behind_proxy(&mut self, messages: u16, end: End) -> Result<()> {
+    /// Ends the indexer as a crash does.
+    async fn halt(&mut self) {
         if let Some(indexer) = self.indexer.take() {
             indexer.kill().await;
         }
+    }
+
+    /// Lets an indexer work until it has sent so many messages to the database, and then ends it or its connections.
+    async fn behind_proxy(&mut self, messages: u16, end: End) -> Result<()> {
+        self.halt().await;
         let server = self.database.socket.clone();
         let proxy = Proxy::start(self.dir.path(), server, messages, end)?;
         self.indexer = Some(self.start(proxy.url(&self.database.name)));
@@ -214,9 +232,7 @@ impl Player<'_> {
                 self.verdict.fault("stuck", what);
             }
         }
-        if let Some(indexer) = self.indexer.take() {
-            indexer.kill().await;
-        }
+        self.halt().await;
         Ok(())
     }
 
@@ -269,6 +285,9 @@ impl Player<'_> {
                 return Ok(());
             }
         };
+        if self.story.has_repeats() {
+            self.database.note_positions().await?;
+        }
         let mut judge = Judge::new(self.story, &self.truth, &self.seen);
         judge.compare(&shown);
         if last {
@@ -303,6 +322,7 @@ impl Player<'_> {
             views.insert(commitment, view);
         }
         let banks = self.database.banks().await?;
-        Ok(Shown { views, banks })
+        let held = self.database.held().await?;
+        Ok(Shown { views, banks, held })
     }
 }
