@@ -1,6 +1,6 @@
 //! The indexer's configuration.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use mythic_kafka::Settings;
 use mythic_stream::spool::{Position, ReaderConfig};
@@ -8,7 +8,7 @@ use mythic_support::check::in_range;
 use serde::{Deserialize, Serialize};
 
 use crate::merge::MAX_PRODUCERS;
-use crate::rpc::check_url;
+use crate::rpc::{Limits, check_url};
 
 /// Where the chain is followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,6 +206,15 @@ impl IndexerConfig {
             1 << 20,
             4 << 30,
         )
+    }
+
+    /// What is granted to an RPC.
+    pub(crate) fn rpc_limits(&self) -> Limits {
+        Limits {
+            answer: self.rpc_max_answer_bytes,
+            accounts: self.rpc_max_snapshot_bytes,
+            deadline: Duration::from_millis(self.rpc_timeout_ms),
+        }
     }
 
     /// Checks every value; the message names key, value and what is allowed.

@@ -160,11 +160,11 @@ fn keep(body: &[u8], kept: &Mutex<Kept>) -> bool {
             .into_iter()
             .flat_map(|found| found.attributes);
         let named = attributes.filter(|found| found.key == "service.name");
-        let service = named.filter_map(|found| match found.value?.value? {
+        let mut service = named.filter_map(|found| match found.value?.value? {
             any_value::Value::StringValue(text) => Some(text),
             _ => None,
         });
-        let service = service.last().unwrap_or_default();
+        let service = service.next_back().unwrap_or_default();
         let spans = of_process
             .scope_spans
             .into_iter()

@@ -1,7 +1,7 @@
 //! `mythic indexer alarms`: what an operator should look at, and the way to say that it was looked at.
 
-use super::check::index_config;
 use crate::{
+    config,
     context::Connection,
     exit::{self, Exit},
     say, terminal,
@@ -9,7 +9,10 @@ use crate::{
 };
 use anyhow::Result;
 use clap::Args;
-use mythic_indexer::alarms::{self, Outcome, Shown, Which};
+use mythic_indexer::{
+    IndexerConfig,
+    alarms::{self, Outcome, Shown, Which},
+};
 use std::path::PathBuf;
 
 /// Alarms of the indexer and the settler.
@@ -37,7 +40,7 @@ pub struct Alarms {
 
 /// Runs `mythic indexer alarms`.
 pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
-    let config = index_config(command.config, connection)?;
+    let config: IndexerConfig = config::beside(command.config, &connection.data_dir())?;
     let url = &config.database_url;
     if command.clear_all || !command.clear.is_empty() {
         let which = match command.clear_all {

@@ -1,7 +1,7 @@
 //! `mythic indexer archive`: the files that older spans of the archive lie in, and what is in the archive.
 
-use super::check::index_config;
 use crate::{
+    config,
     context::Connection,
     exit::{self, Exit},
     say, terminal,
@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::Result;
 use clap::Args;
-use mythic_indexer::{FileReport, FileState, archive_files, archived_update};
+use mythic_indexer::{FileReport, FileState, IndexerConfig, archive_files, archived_update};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ fn place(text: &str) -> Result<(i64, u32), String> {
 
 /// Runs `mythic indexer archive`.
 pub async fn run(command: Archive, connection: &Connection) -> Result<()> {
-    let config = index_config(command.config, connection)?;
+    let config: IndexerConfig = config::beside(command.config, &connection.data_dir())?;
     let (url, dir) = (&config.database_url, &config.archive_dir);
     if let Some((bank, ordinal)) = command.update {
         let found = archived_update(url, dir, bank, ordinal).await;

@@ -227,17 +227,10 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
         Some(IndexerCommand::Archive(command)) => archive::run(command, connection).await,
         Some(IndexerCommand::Heal(command)) => heal::run(command, connection).await,
         Some(IndexerCommand::Rebuild { config, swap, json }) => {
-            let config = index_config(config, connection)?;
+            let config = config::beside::<IndexerConfig>(config, &connection.data_dir())?;
             rebuild(&config, swap, json).await
         }
     }
-}
-
-/// The indexer's configuration for a command beside it: the file that is named, that of `mythic dev` here, or all defaults.
-pub fn index_config(file: Option<PathBuf>, connection: &Connection) -> Result<IndexerConfig> {
-    let dev = connection.data_dir().join("config").join("indexer.toml");
-    let file = file.or_else(|| dev.is_file().then_some(dev));
-    config::load(file.as_deref())
 }
 
 async fn rebuild(config: &IndexerConfig, swap: SwapChoice, json: bool) -> Result<()> {

@@ -1,9 +1,9 @@
 //! `mythic export`: finalized rows as files, for tools that read no database.
 
-use super::check::index_config;
-use crate::{context::Connection, exit, exit::Exit, progress::Step, say};
+use crate::{config, context::Connection, exit, exit::Exit, progress::Step, say};
 use anyhow::Result;
 use clap::Args;
+use mythic_indexer::IndexerConfig;
 use std::path::PathBuf;
 
 /// Write finalized rows as Parquet files, one for each table and UTC day, with a manifest
@@ -42,7 +42,9 @@ fn date(text: &str) -> Result<String, String> {
 pub async fn run(command: Export, connection: &Connection) -> Result<()> {
     let url = match command.database {
         Some(url) => url,
-        None => index_config(command.config, connection)?.database_url,
+        None => {
+            config::beside::<IndexerConfig>(command.config, &connection.data_dir())?.database_url
+        }
     };
     let step = Step::new("Writing finalized days");
     let (from, to) = (command.from.as_deref(), command.to.as_deref());

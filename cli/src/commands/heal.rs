@@ -1,14 +1,14 @@
 //! `mythic indexer heal`: repairs what the index did not see, from a chain's RPC.
 
-use super::check::index_config;
 use crate::{
+    config,
     context::Connection,
     exit::{self, Exit},
     note, say, terminal,
 };
 use anyhow::Result;
 use clap::Args;
-use mythic_indexer::HealReport;
+use mythic_indexer::{HealReport, IndexerConfig};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
@@ -40,7 +40,7 @@ pub struct Heal {
 
 /// Runs `mythic indexer heal`.
 pub async fn run(command: Heal, connection: &Connection) -> Result<()> {
-    let config = index_config(command.config, connection)?;
+    let config: IndexerConfig = config::beside(command.config, &connection.data_dir())?;
     let patience = Duration::from_secs(command.timeout);
     let json = command.json;
     let told = |progress: &mythic_indexer::HealProgress| {

@@ -264,9 +264,12 @@ where
     Ok((out, there))
 }
 
+/// Values, how far each is there, and whether it goes on with a list.
+type Texts = (Vec<ByteArray>, Vec<i16>, Vec<i16>);
+
 /// The texts of a column of lists; for each text, or list without any, how far it is there (0: no list, 1: an empty one, 2: a text),
 /// and whether it goes on with the list before it.
-fn texts(rows: &[Row], place: usize) -> Result<(Vec<ByteArray>, Vec<i16>, Vec<i16>), ParquetError> {
+fn texts(rows: &[Row], place: usize) -> Result<Texts, ParquetError> {
     let (mut values, mut there, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let found: Option<Vec<String>> = row

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
 use crate::error::IndexerError;
-use tables::{CHANGING, Exported, TABLES};
+use tables::{CHANGING, Day, Exported, TABLES};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -54,13 +54,6 @@ pub struct ExportReport {
     pub rows: u64,
     /// Days, or tables of a day, that were left out, and why.
     pub skipped: Vec<(String, String)>,
-}
-
-/// A UTC day of the finalized chain.
-struct Day {
-    date: String,
-    first_slot: i64,
-    last_slot: i64,
 }
 
 /// A table and its columns: name, kind, what it means.

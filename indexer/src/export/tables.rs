@@ -2,8 +2,14 @@
 
 use tokio_postgres::Client;
 
-use super::Day;
 use crate::error::IndexerError;
+
+/// A UTC day of the finalized chain.
+pub(super) struct Day {
+    pub date: String,
+    pub first_slot: i64,
+    pub last_slot: i64,
+}
 
 /// A view of schema `dune`.
 pub(super) struct Exported {

@@ -60,7 +60,7 @@ struct Track {
 
 /// See the module's description.
 #[derive(Debug, Default)]
-pub struct Marks {
+pub struct Checkpoints {
     tracks: BTreeMap<i32, Track>,
     /// Oldest first.
     past: VecDeque<Past>,
@@ -78,7 +78,7 @@ pub struct Fresh {
     pub seq: u64,
 }
 
-impl Marks {
+impl Checkpoints {
     /// With the runs that were over when this was stored.
     pub fn new(past: &[Past]) -> Self {
         Self {
@@ -252,7 +252,7 @@ mod tests {
         From::from([(0, (segment, seq))])
     }
 
-    fn offset(marks: &Marks, from: &From) -> i64 {
+    fn offset(marks: &Checkpoints, from: &From) -> i64 {
         marks.places(from).offsets[0].1
     }
 
@@ -267,14 +267,14 @@ mod tests {
         }
     }
 
-    fn hold(marks: &mut Marks, fresh: Fresh) {
+    fn hold(marks: &mut Checkpoints, fresh: Fresh) {
         marks.passed(fresh.partition, fresh.offset);
         marks.held(fresh);
     }
 
     #[test]
     fn a_lane_that_waits_is_met_again() {
-        let mut marks = Marks::default();
+        let mut marks = Checkpoints::default();
         marks.read_from(0, 5);
         hold(&mut marks, fresh(5, 1, Some(3), 10));
         hold(&mut marks, fresh(6, 2, None, 1));
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn runs_that_are_over_are_known_for_long_and_told_from_their_end_on() {
-        let mut marks = Marks::default();
+        let mut marks = Checkpoints::default();
         let past = |n: u8| Past {
             run: [n; 16],
             station: 0,
@@ -314,7 +314,7 @@ mod tests {
             at in (1u64..4, 0u64..6_000),
             halves in 0usize..3,
         ) {
-            let mut marks = Marks::default();
+            let mut marks = Checkpoints::default();
             marks.read_from(0, 0);
             let (mut at_offset, mut next) = (0, [0u64; 4]);
             let mut all = Vec::new();

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mythic_stream::proto::{Envelope, Event};
 use mythic_stream::spool::Position;
 
-use super::marks::{Fresh, Marks, Past};
+use super::marks::{Checkpoints, Fresh, Past};
 use crate::merge::MAX_PRODUCERS;
 use crate::source::{Content, Entry};
 use lane::{Held, Lane};
@@ -55,6 +55,10 @@ pub enum Taken {
 
 /// What comes next.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "every record passes through, and nothing is kept in it"
+)]
 pub enum Next {
     /// Of the station with this number.
     Entry(usize, Entry),
@@ -185,7 +189,7 @@ impl Order {
     }
 
     /// Takes a record.
-    pub fn take(&mut self, message: Message, marks: &mut Marks) -> Taken {
+    pub fn take(&mut self, message: Message, marks: &mut Checkpoints) -> Taken {
         let (partition, offset) = (message.partition, message.offset);
         marks.passed(partition, offset);
         let (seq, time) = (message.envelope.seq, message.envelope.time_unix_nanos);
@@ -235,7 +239,7 @@ impl Order {
     }
 
     /// The station and lane of a message, made if there is none; none for what a run that is over repeats.
-    fn lane(&mut self, message: &Message, marks: &mut Marks) -> Option<(usize, u64)> {
+    fn lane(&mut self, message: &Message, marks: &mut Checkpoints) -> Option<(usize, u64)> {
         let (run, seq) = (message.run, message.envelope.seq);
         let of_run = |station: &Station| station.lanes().find(|l| l.run == run).map(|l| l.id);
         let mut known = self.stations.iter().enumerate();
@@ -345,7 +349,7 @@ impl Order {
     }
 
     /// There are no more partitions, or they are not waited for: what comes next in a station is lost, or its run is over.
-    pub fn resolve(&mut self, number: usize, marks: &mut Marks) -> Option<Entry> {
+    pub fn resolve(&mut self, number: usize, marks: &mut Checkpoints) -> Option<Entry> {
         let station = self.stations.get_mut(number)?;
         if let Some((lane, segment)) = &mut station.front
             && let Some(missing) = lane.skip()

@@ -11,7 +11,7 @@ use mythic_support::Backoff;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::marks::{From, Marks, Places};
+use super::marks::{Checkpoints, From, Places};
 use super::order::{self, Next, Order, Taken, Wait};
 use super::stations::stations;
 use crate::error::IndexerError;
@@ -52,7 +52,7 @@ pub(crate) struct Origin {
 /// The topic being read. Dropping it stops the thread.
 #[derive(Debug)]
 pub(crate) struct KafkaSource {
-    marks: Arc<Mutex<Marks>>,
+    marks: Arc<Mutex<Checkpoints>>,
     /// How far each station is read, of what was handed over to be written.
     from: From,
     _stop: DropGuard,
@@ -67,7 +67,7 @@ impl KafkaSource {
         chunks: mpsc::Sender<Chunk>,
     ) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
-        let marks = Arc::new(Mutex::new(Marks::new(&origin.places.past)));
+        let marks = Arc::new(Mutex::new(Checkpoints::new(&origin.places.past)));
         let from = origin.stations.iter();
         let from = from.map(|(station, at)| (*station, (at.segment, at.seq)));
         let from = from.collect();
@@ -115,7 +115,7 @@ impl KafkaSource {
     }
 }
 
-fn lock(marks: &Mutex<Marks>) -> MutexGuard<'_, Marks> {
+fn lock(marks: &Mutex<Checkpoints>) -> MutexGuard<'_, Checkpoints> {
     marks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -136,7 +136,7 @@ struct Reading {
     settings: Settings,
     topic: String,
     order: Order,
-    marks: Arc<Mutex<Marks>>,
+    marks: Arc<Mutex<Checkpoints>>,
     /// Offsets of the database, until each partition was met.
     stored: BTreeMap<i32, i64>,
     patience: Duration,

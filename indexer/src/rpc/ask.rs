@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::claim::{self, Answer, Block, Content, Read};
-use crate::config::IndexerConfig;
 use crate::tree::Hash;
 
 /// How many times longer all accounts of the program may take, which a validator may have to look for one by one.
@@ -166,16 +165,6 @@ pub(crate) struct Limits {
     pub accounts: usize,
     /// How long a question may take, its answer's last byte included.
     pub deadline: Duration,
-}
-
-impl Limits {
-    pub fn of(config: &IndexerConfig) -> Self {
-        Self {
-            answer: config.rpc_max_answer_bytes,
-            accounts: config.rpc_max_snapshot_bytes,
-            deadline: Duration::from_millis(config.rpc_timeout_ms),
-        }
-    }
 }
 
 /// A chain's RPC.

@@ -7,7 +7,7 @@ use mythic_interface::state::Key;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::ask::{Limits, Rpc};
+use super::ask::Rpc;
 use super::follow::{Fed, Follower};
 use super::heal::Healer;
 use super::window::Start;
@@ -33,7 +33,7 @@ impl Tasks {
         tracked: HashSet<Key>,
     ) -> Result<(Self, mpsc::Receiver<Fed>), IndexerError> {
         let (out, fed) = mpsc::channel(AHEAD);
-        let limits = Limits::of(config);
+        let limits = config.rpc_limits();
         let rpc = |url: &Option<String>| {
             let rpc = url.as_deref().map(|url| Rpc::new(url, limits));
             rpc.transpose().map_err(IndexerError::Config)

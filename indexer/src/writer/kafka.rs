@@ -1,19 +1,12 @@
 //! What an index that reads from Kafka writes beside all others: places in the topic, and messages that are no records.
 
-use super::{Mode, Writer};
+use super::{Followed, Mode, Writer};
 use crate::error::IndexerError;
 use crate::kafka::{Past, Places};
 use crate::source::Letter;
 
 /// Letters that are kept.
 const LETTERS: i64 = 1_000;
-
-/// The topic that is read, and where.
-#[derive(Debug)]
-pub(super) struct Topic {
-    name: String,
-    places: Places,
-}
 
 impl Writer {
     /// From now on places in this topic are stored. Where the topic is to be read from.
@@ -45,7 +38,7 @@ impl Writer {
             offsets: offsets.iter().map(|row| (row.get(0), row.get(1))).collect(),
             past: past.collect::<Result<_, IndexerError>>()?,
         };
-        self.topic = Some(Topic {
+        self.topic = Some(Followed {
             name,
             places: places.clone(),
         });

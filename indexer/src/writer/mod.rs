@@ -61,6 +61,13 @@ pub struct Committed {
     pub dead_letters: usize,
 }
 
+/// A topic that is read, and where.
+#[derive(Debug)]
+struct Followed {
+    name: String,
+    places: Places,
+}
+
 /// The one writer of a projection.
 #[derive(Debug)]
 pub struct Writer {
@@ -77,7 +84,7 @@ pub struct Writer {
     /// Where the archive's files lie.
     pub files: Option<PathBuf>,
     /// Of Kafka, if it is read.
-    topic: Option<kafka::Topic>,
+    topic: Option<Followed>,
     /// The overlays are kept up; a rebuild lays them once it has caught up.
     overlays: bool,
 }

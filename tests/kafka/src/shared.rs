@@ -1,13 +1,13 @@
 //! One broker for all tests of a binary, which use it one after the other.
 
-use crate::Broker;
+use crate::{broker::Broker, running};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::sync::{
     LazyLock, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 static BROKER: LazyLock<Mutex<Option<Broker>>> = LazyLock::new(|| {
@@ -18,13 +18,11 @@ static BROKER: LazyLock<Mutex<Option<Broker>>> = LazyLock::new(|| {
     STARTED.store(true, Relaxed);
     Mutex::new(broker)
 });
-static PROCESS: AtomicI32 = AtomicI32::new(0);
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn end() {
-    match PROCESS.swap(0, Relaxed) {
-        0 => {}
-        pid => drop(kill(Pid::from_raw(pid), Signal::SIGKILL)),
+    if let Some(pid) = running::taken() {
+        drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
     }
     // A test that hung holds it; then its data stay.
     if STARTED.load(Relaxed)
@@ -32,11 +30,6 @@ extern "C" fn end() {
     {
         drop(broker.take());
     }
-}
-
-/// Notes which process has to go with this one.
-pub(crate) fn runs(pid: Option<u32>) {
-    PROCESS.store(pid.map_or(0, |pid| pid as i32), Relaxed);
 }
 
 /// The broker of this binary, for the caller alone until it drops this. It runs; topics of other tests are there. `None`: there is

@@ -28,14 +28,14 @@ fn message(partition: i32, offset: i64, (run, seq, time): Record) -> Message {
 
 struct Reader {
     order: Order,
-    marks: Marks,
+    marks: Checkpoints,
     /// Station, place, and how many are missing instead.
     read: Vec<(usize, Position, Option<u64>)>,
 }
 
 impl Reader {
     fn new(starts: &BTreeMap<usize, Position>, places: &Places, max_bytes: usize) -> Self {
-        let mut marks = Marks::new(&places.past);
+        let mut marks = Checkpoints::new(&places.past);
         let mut order = Order::new(starts, max_bytes);
         for partition in 0..PARTITIONS {
             let stored = places.offsets.iter().find(|(p, _)| *p == partition);

@@ -324,13 +324,14 @@ async fn an_rpc_that_packs_nothing_is_asked_without_packing() {
     )
     .await;
     // It is asked in vain once.
-    let world = world.lock().unwrap();
-    let asked = |method: &str| world.asked.iter().filter(|m| *m == method).count();
-    assert_eq!(
-        (asked("getProgramAccounts"), asked("getMultipleAccounts")),
-        (2, 1)
-    );
-    drop(world);
+    {
+        let world = world.lock().unwrap();
+        let asked = |method: &str| world.asked.iter().filter(|m| *m == method).count();
+        assert_eq!(
+            (asked("getProgramAccounts"), asked("getMultipleAccounts")),
+            (2, 1)
+        );
+    }
     stop.cancel();
     task.await.unwrap().unwrap();
 }

@@ -10,6 +10,7 @@
 pub mod admit;
 pub mod announce;
 pub mod backend;
+pub mod claim;
 pub mod cosigned;
 pub mod feed;
 pub mod fsm;

@@ -255,10 +255,13 @@ fn accounts(spec: &InstructionSpec) -> Vec<Value> {
         .collect()
 }
 
+/// An account's name, the constant that its seeds begin with, and the others.
+type Address = (&'static str, &'static str, Vec<(&'static str, Value)>);
+
 /// The addresses of accounts, from their seeds.
 fn pdas() -> Vec<Value> {
     let key = || json!({"kind": "publicKeyTypeNode"});
-    let list: [(&str, &str, Vec<(&str, Value)>); 10] = [
+    let list: [Address; 10] = [
         ("config", "config", vec![]),
         ("treasury", "treasury", vec![]),
         ("model", "model", vec![("identity", bytes(32))]),

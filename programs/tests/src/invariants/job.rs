@@ -104,12 +104,21 @@ pub fn is_sound(job: &Job) -> Result<(), String> {
             );
         }
     }
+    is_soundly_punished(job, status, reason)
+}
+
+/// What a job cost the validator's stake, it cost for a reason.
+fn is_soundly_punished(
+    job: &Job,
+    status: JobStatus,
+    reason: Option<EndReason>,
+) -> Result<(), String> {
     let fined = job.no_show_amount.get();
     ensure!(
         fined == 0
             || status == JobStatus::Refunded
                 && job.open == 1
-                && fined <= terms.rules.no_show.get()
+                && fined <= job.terms.rules.no_show.get()
                 && !job.is_excused()
                 && matches!(reason, Some(EndReason::Declined | EndReason::Expired)),
         "fined {fined} for a job that ended because of {reason:?}"

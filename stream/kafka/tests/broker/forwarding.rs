@@ -125,7 +125,8 @@ fn the_largest_account_passes_and_one_above_the_limit_is_told_as_lost() {
         max_message_bytes: 1 << 20,
         ..self::settings(settings.brokers)
     };
-    let running = Running::start(&again(&spool), &small);
+    again(&spool);
+    let running = Running::start(&spool, &small);
     running.delivered(spool.written);
     drop(running);
     let read = read_all(&small, spool.run);
@@ -136,11 +137,10 @@ fn the_largest_account_passes_and_one_above_the_limit_is_told_as_lost() {
 }
 
 /// The same spool as if nobody had read it.
-fn again(spool: &Spool) -> &Spool {
+fn again(spool: &Spool) {
     for name in ["forwarded", "acks/kafka", "acks/kafka-held"] {
         fs::remove_file(spool.dir().join(name)).unwrap();
     }
-    spool
 }
 
 /// Bytes that don't compress.

@@ -1,6 +1,6 @@
 //! One job's task: turns the world into events for [`JobFsm`] and its actions into work. No decisions are made here.
 
-mod claim;
+mod claimed;
 mod client;
 mod prompt;
 mod request;
@@ -25,13 +25,13 @@ use tracing::Instrument;
 use super::{
     admit::Work,
     backend::{ServedModel, Steps},
+    claim::Claim,
     fsm::{Action, Event, Exit, JobFsm, Origin, TermsMatch, View},
     jobs::Jobs,
     messages::{Delivery, Msg, Start},
     sources::Wait,
     submit::Outcome,
 };
-use claim::Claim;
 
 use crate::keep::{
     journal::{Prompt, Record},

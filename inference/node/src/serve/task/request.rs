@@ -10,8 +10,8 @@ use solana_transaction::versioned::VersionedTransaction;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{JobTask, claim::refused};
-use crate::serve::{jobs::Jobs, messages::Msg};
+use super::JobTask;
+use crate::serve::{claim::refused, jobs::Jobs, messages::Msg};
 
 impl JobTask {
     /// Sends the co-signed request until it lands, is refused, or can't land any more. One at a time.
