@@ -37,7 +37,8 @@ async fn a_network_through_kafka_settles_its_jobs_also_when_the_broker_dies() ->
     };
     let address = broker.plain();
     // Ready means that a job was paid, answered and indexed, all of it through the broker.
-    let network = Network::start(&["--validators", "2", "--kafka", &address]).await?;
+    let args = ["--validators", "2", "--slot-ms", "50", "--kafka", &address];
+    let network = Network::start(&args).await?;
     let shown = network
         .sql("SELECT count(*) AS n FROM analytics.jobs_processed")
         .await?;
@@ -46,7 +47,6 @@ async fn a_network_through_kafka_settles_its_jobs_also_when_the_broker_dies() ->
     broker.kill();
     // The gateway and the validators need no broker for an answer.
     let job = ask(&network, "Why is the sky blue?").await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
     broker.restart()?;
     let settled: Value = network.finalized(&job).await?;
     ensure!(settled["status"] == "settled", "{settled}");

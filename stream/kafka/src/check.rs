@@ -21,8 +21,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One question's share of the deadline.
-const QUESTION: Duration = Duration::from_secs(3);
+/// One question's share of the deadline. It is asked again, and meanwhile what stands in the way may be told.
+const QUESTION: Duration = Duration::from_millis(1500);
+/// That of a request that changes something.
+const REQUEST: Duration = Duration::from_secs(5);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,7 +47,7 @@ pub fn check(settings: &Settings, topic: Topic, within: Duration) -> Result<(), 
     let mut made = false;
     let mut last = None;
     while Instant::now() < deadline {
-        let found = match client.fetch_metadata(Some(&name), left(deadline)) {
+        let found = match client.fetch_metadata(Some(&name), left(deadline, QUESTION)) {
             Ok(metadata) => find(&metadata, &name)?,
             Err(e) => Found::NotYet(said(
                 &client,
@@ -81,9 +83,9 @@ pub fn check(settings: &Settings, topic: Topic, within: Duration) -> Result<(), 
     }))
 }
 
-fn left(deadline: Instant) -> Duration {
+fn left(deadline: Instant, share: Duration) -> Duration {
     let left = deadline.saturating_duration_since(Instant::now());
-    left.min(QUESTION).max(Duration::from_millis(1))
+    left.min(share).max(Duration::from_millis(1))
 }
 
 /// What the client's library said, if it is more telling than `error`.
@@ -149,7 +151,7 @@ fn make(settings: &Settings, name: &str, deadline: Instant) -> Result<(), Broker
     if settings.retention_bytes > 0 {
         topic = topic.set("retention.bytes", &bytes);
     }
-    let wait = left(deadline);
+    let wait = left(deadline, REQUEST);
     let options = AdminOptions::new()
         .request_timeout(Some(wait))
         .operation_timeout(Some(wait));
@@ -185,7 +187,7 @@ fn fits(
             ),
         ));
     }
-    let options = AdminOptions::new().request_timeout(Some(left(deadline)));
+    let options = AdminOptions::new().request_timeout(Some(left(deadline, REQUEST)));
     let described =
         block_on(admin(settings)?.describe_configs([&ResourceSpecifier::Topic(name)], &options));
     // Without the right to see them the broker tells later, when it refuses.
@@ -220,7 +222,10 @@ fn certificate(settings: &Settings, deadline: Instant) -> Option<BrokerError> {
     unsafe { native::rd_kafka_conf_set_ssl_cert_verify_cb(asked.ptr(), Some(verdict)) };
     let kind = RDKafkaType::RD_KAFKA_PRODUCER;
     let client = Client::new(&config, asked, kind, Watch::default()).ok()?;
-    let _ = client.fetch_metadata(Some(&settings.topic(Topic::Updates)), left(deadline));
+    let _ = client.fetch_metadata(
+        Some(&settings.topic(Topic::Updates)),
+        left(deadline, QUESTION),
+    );
     let (trouble, what) = match client.context().certificate.load(Relaxed) {
         // X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
         9 => (
