@@ -1,6 +1,9 @@
 //! One broker, from its start to its end.
 
-use crate::{jars, running, secrets};
+use crate::{
+    jars, running,
+    secrets::{self, PASSWORD, USER, WEAK_USER},
+};
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
     sys::signal::{Signal, kill},
