@@ -13,6 +13,7 @@
 
 pub mod alarms;
 pub mod archive;
+mod bare;
 mod calls;
 pub mod config;
 pub mod db;

@@ -44,6 +44,8 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0460_empty_slots.sql",
     "0461_slot_views.sql",
     "0462_transactions.sql",
+    "0510_parcels.sql",
+    "0511_counting.sql",
 );
 
 const OWNER: Owner = Owner {

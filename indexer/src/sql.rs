@@ -29,10 +29,28 @@ pub fn hot(schema: &str, entity: Entity) -> String {
     format!("{schema}.{}_hot ({})", entity.table(), columns(entity))
 }
 
-/// Moves the newest row per entity of the banks `$1` into the final table, unless a newer one is there.
-pub fn root(schema: &str, entity: Entity) -> String {
-    let hot = format!("{schema}.{}_hot WHERE bank = ANY($1)", entity.table());
-    merge(schema, entity, &hot)
+/// The table for rows of banks that are rooted in the transaction that writes them, with its columns, for `COPY`.
+pub fn settled(entity: Entity) -> String {
+    format!("pg_temp.settled_{} ({})", entity.table(), columns(entity))
+}
+
+/// Makes that table, which is empty after every transaction.
+pub fn make_settled(schema: &str, entity: Entity) -> String {
+    let table = entity.table();
+    format!(
+        "CREATE TEMP TABLE IF NOT EXISTS settled_{table} (LIKE {schema}.{table}) ON COMMIT DELETE ROWS"
+    )
+}
+
+/// Rows of the banks `$1` that are rooted: hot ones, or those and what is `settled`.
+pub fn rooted(schema: &str, entity: Entity, settled: bool) -> String {
+    let table = entity.table();
+    let columns = columns(entity);
+    let hot = format!("SELECT {columns} FROM {schema}.{table}_hot WHERE bank = ANY($1)");
+    match settled {
+        true => format!("({hot} UNION ALL SELECT {columns} FROM pg_temp.settled_{table}) r"),
+        false => format!("({hot}) r"),
+    }
 }
 
 /// Moves the newest row per entity of `source` into the final table, unless a newer one is there.
@@ -68,6 +86,12 @@ pub fn uncover(schema: &str, entity: Entity) -> String {
         on_keys.collect::<Vec<_>>().join(" AND "),
         table = entity.table(),
     )
+}
+
+/// The same, of updates `$4` of banks `$3` alone.
+pub fn uncover_some(schema: &str, entity: Entity) -> String {
+    let some = "AND (h.bank, h.ordinal) IN (SELECT * FROM unnest($3::bigint[], $4::integer[]))";
+    format!("{} {some}", uncover(schema, entity))
 }
 
 /// Lays the newest rows of the banks `$2` over chain `$1`; with `touched`, only those of entities that the

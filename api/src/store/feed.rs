@@ -1,7 +1,7 @@
 //! The feed of changes, as the indexer writes it.
 
 use mythic_projection::{
-    At, archived, base58,
+    ARCHIVED, At, PLACE, Parcels, base58,
     feed::{Op, Topic},
     tell,
 };
@@ -69,8 +69,8 @@ fn broken(seq: i64, what: &str) -> Unread {
 }
 
 impl FeedEvent {
-    /// As a row of [`EVENTS`] says it.
-    fn of(row: &Row) -> Result<Self, Unread> {
+    /// As a row of [`entries`] says it.
+    fn of(row: &Row, parcels: &mut Parcels) -> Result<Self, Unread> {
         let seq: i64 = row.get("seq");
         let slot: i64 = row.get("slot");
         let topic: String = row.get("topic");
@@ -83,14 +83,15 @@ impl FeedEvent {
                 (None, span)
             }
             None => {
-                let account = archived(row).map_err(|error| broken(seq, &error.to_string()))?;
+                let account = parcels.update(row);
+                let account = account.map_err(|error| broken(seq, &error.to_string()))?;
                 let of = Topic::from_name(&topic).ok_or_else(|| broken(seq, "topic"))?;
                 let at = At {
                     slot: u64::try_from(slot).map_err(|_| broken(seq, "slot"))?,
                     ordinal: row.get("ordinal"),
                     exact: true,
                 };
-                let payload = tell(&account, at, of).ok_or_else(|| broken(seq, "update"))?;
+                let payload = tell(account, at, of).ok_or_else(|| broken(seq, "update"))?;
                 (Some(base58(&account.pubkey)), payload)
             }
         };
@@ -134,18 +135,36 @@ impl FeedEvent {
 /// Members of a bank read at once.
 const MEMBERS: i64 = 5_000;
 
-/// Columns of an event and of the archived update that it is of; one whose update is not archived any more is left out, which
-/// subscribers are told as a gap.
-const EVENTS: &str = r#"SELECT e.seq, e.topic, e.op, e.slot, e.first_seq, e.last_seq, e.count, e.blockhash, a.ordinal,
-       a.pubkey, a.owner, a.lamports, a.signature, a.data, a.write_version, a.account_slot,
-       to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at
-  FROM feed.entry e LEFT JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal
- WHERE (e.ordinal IS NULL OR a.ordinal IS NOT NULL)"#;
+/// The query for some rows of the feed, each with the parcel of the archive that its update lies in: what is in the parcel once, in the
+/// first row that is of it.
+fn entries(which: &str) -> String {
+    let mut columns = ARCHIVED.to_owned();
+    for column in ["keys", "body"] {
+        let once =
+            format!("CASE WHEN row_number() OVER parcel = 1 THEN a.{column} END AS {column}");
+        columns = columns.replace(&format!("a.{column}"), &once);
+    }
+    format!(
+        r#"SELECT e.seq, e.topic, e.op, e.slot, e.first_seq, e.last_seq, e.count, e.blockhash, e.bank, e.ordinal, {columns},
+                to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at
+           FROM (SELECT * FROM feed.entry e WHERE {which}) e LEFT JOIN archive.account a ON {PLACE}
+         WINDOW parcel AS (PARTITION BY a.bank, a.ordinal ORDER BY e.seq) ORDER BY e.seq"#
+    )
+}
 
-/// The events of rows. One that can't be read is left out, so that it holds up no other; subscribers are told a gap.
+/// The events of rows. One whose update is not archived any more is left out, and one that can't be read, so that it holds up no
+/// other; subscribers are told a gap.
 fn read(rows: &[Row]) -> Vec<FeedEvent> {
-    let event = |row| FeedEvent::of(row).inspect_err(|error| tracing::warn!("{error}"));
-    rows.iter().filter_map(|row| event(row).ok()).collect()
+    let mut parcels = Parcels::default();
+    let there = |row: &&Row| {
+        let of_update = row.get::<_, Option<i32>>("ordinal").is_some();
+        !of_update || row.get::<_, Option<i32>>("first").is_some()
+    };
+    let events = rows.iter().filter(there).filter_map(|row| {
+        let event = FeedEvent::of(row, &mut parcels);
+        event.inspect_err(|error| tracing::warn!("{error}")).ok()
+    });
+    events.collect()
 }
 
 /// What filters look at in a payload.
@@ -166,9 +185,8 @@ pub async fn members(pool: &Pool, event: &FeedEvent) -> ApiResult<Vec<(String, V
         return Ok(Vec::new());
     };
     let hash = event.block.as_ref().map(|hash| &hash[..]);
-    let sql = format!(
-        "{EVENTS} AND e.seq BETWEEN $1 AND $2 AND e.op = 'add' AND e.topic = $3 AND e.slot = $4 AND e.blockhash = $5
-          ORDER BY e.seq LIMIT $6"
+    let sql = entries(
+        "e.seq BETWEEN $1 AND $2 AND e.op = 'add' AND e.topic = $3 AND e.slot = $4 AND e.blockhash = $5 ORDER BY e.seq LIMIT $6",
     );
     let mut members = Vec::new();
     let mut next = first;
@@ -205,7 +223,7 @@ pub struct FeedPage {
 /// The next events after one, up to another; at most a page of them.
 pub async fn events(pool: &Pool, after: i64, through: i64) -> ApiResult<FeedPage> {
     let client = pool.get().await?;
-    let sql = format!("{EVENTS} AND e.seq > $1 AND e.seq <= $2 ORDER BY e.seq LIMIT $3");
+    let sql = entries("e.seq > $1 AND e.seq <= $2 ORDER BY e.seq LIMIT $3");
     let statement = client.prepare_cached(&sql).await?;
     let rows = client.query(&statement, &[&after, &through, &PAGE]).await?;
     let last = rows.last().filter(|_| rows.len() as i64 == PAGE);

@@ -116,6 +116,26 @@ impl Row {
         })
     }
 
+    /// The values of its primary key, as one string of bytes.
+    pub fn key_bytes(&self) -> Vec<u8> {
+        let mut out = self.pubkey.to_vec();
+        for key in self.entity.keys() {
+            match *key {
+                "slot" => out.extend(self.slot.to_be_bytes()),
+                "ordinal" => out.extend(self.ordinal.to_be_bytes()),
+                column => {
+                    let place = self.entity.columns().iter().position(|c| *c == column);
+                    match place.and_then(|p| self.values.get(p)) {
+                        Some(Value::I64(v)) => out.extend(v.to_be_bytes()),
+                        Some(Value::I16(v)) => out.extend(v.to_be_bytes()),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        out
+    }
+
     /// Writes it as a row of the entity's hot table, in a bank.
     pub fn write(&self, bank: i64, out: &mut CopyBuffer) {
         let columns = VERSION_COLUMNS.len() + self.values.len();

@@ -23,6 +23,7 @@ mod print;
 mod treasury;
 mod unreadable;
 mod validator;
+pub mod varint;
 mod vault;
 
 use std::collections::HashMap;
@@ -34,10 +35,10 @@ use mythic_interface::{
 };
 use serde_json::Value as Json;
 
-use crate::entity::{Entity, Row, Table, Value};
+use crate::entity::{Entity, Row, Table};
 use crate::feed::{Add, Topic};
 
-pub use archived::{Damaged, archived};
+pub use archived::{ARCHIVED, Damaged, PARCEL_UPDATES, PLACE, Parcel, Parcels, archived, parcels};
 use fields::amount;
 pub use fields::{Reject, base58};
 pub use print::{Before, Print, Prints};
@@ -221,7 +222,7 @@ struct Folded {
 impl Folded {
     fn take(&mut self, projected: Projected) {
         for row in projected.rows {
-            let key = (row.entity, key_bytes(&row));
+            let key = (row.entity, row.key_bytes());
             match self.places.get(&key) {
                 // The first update that shows a transition names its transaction; for the rest the last wins.
                 Some(_) if row.entity == Entity::JobSignature => {}
@@ -243,26 +244,6 @@ impl Folded {
             self.adds.push(Some(add));
         }
     }
-}
-
-/// The values of a row's primary key, as one string of bytes.
-fn key_bytes(row: &Row) -> Vec<u8> {
-    let mut out = row.pubkey.to_vec();
-    for key in row.entity.keys() {
-        match *key {
-            "slot" => out.extend(row.slot.to_be_bytes()),
-            "ordinal" => out.extend(row.ordinal.to_be_bytes()),
-            column => {
-                let place = row.entity.columns().iter().position(|c| *c == column);
-                match place.and_then(|p| row.values.get(p)) {
-                    Some(Value::I64(v)) => out.extend(v.to_be_bytes()),
-                    Some(Value::I16(v)) => out.extend(v.to_be_bytes()),
-                    _ => {}
-                }
-            }
-        }
-    }
-    out
 }
 
 /// What one update says.

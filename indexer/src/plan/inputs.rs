@@ -3,7 +3,7 @@
 use super::{EPOCH_SLOTS, NewSlot, Plan, Refusals, detail, kind, slot_i64, status};
 use crate::alarms::{self, Alarm};
 use crate::holder::{Input, SealedBank};
-use crate::projection::Account;
+use crate::projection::{Account, parcels};
 use crate::tree::{Bank, Event, Hash, PendingBase};
 use mythic_postgres::CopyBuffer;
 use mythic_stream::proto::LossReason;
@@ -19,25 +19,21 @@ struct Told<'a> {
     detail: Option<&'a str>,
 }
 
-/// Rows of `archive.account`: of a bank or base and the slot it is archived under, from an ordinal on.
+/// Rows of `archive.account`: of a bank or base and the slot it is archived under, from an ordinal on. Up to 256 updates each.
 pub fn archived_rows(
     out: &mut CopyBuffer,
     (number, slot): (i64, i64),
     from: i32,
     accounts: &[Account],
 ) {
-    for (ordinal, account) in (from..).zip(accounts) {
-        out.row(10)
+    for parcel in parcels(from, accounts) {
+        out.row(6)
             .i64(slot)
             .i64(number)
-            .i32(ordinal)
-            .i64(account.write_version as i64)
-            .i64(slot_i64(account.slot))
-            .bytes(&account.pubkey)
-            .bytes(&account.owner)
-            .bytes(&account.lamports.to_le_bytes())
-            .opt_bytes(account.signature.as_ref().map(|s| &s[..]))
-            .bytes(&account.data);
+            .i32(parcel.first)
+            .i32(parcel.updates)
+            .bytes(&parcel.keys)
+            .bytes(&parcel.body);
     }
 }
 
@@ -292,7 +288,9 @@ impl Plan {
 
     pub(super) fn archive(&mut self, number: i64, slot: u64, accounts: &[Account]) {
         let slot = slot_i64(slot);
-        archived_rows(&mut self.accounts, (number, slot), 0, accounts);
+        if self.archives {
+            archived_rows(&mut self.accounts, (number, slot), 0, accounts);
+        }
         self.note_updates(slot, accounts.len());
     }
 

@@ -12,6 +12,7 @@ mod effects;
 mod inputs;
 mod known;
 mod lineage;
+mod mark;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::projection::{Prints, Refused};
 use crate::tree::{BankId, Hash, Line, SlotTree};
 pub use inputs::archived_rows;
 pub use known::{Known, RootedPrint};
+pub use mark::RowMark;
 use mythic_interface::state::Key;
 use mythic_postgres::CopyBuffer;
 use mythic_stream::spool::Position;
@@ -153,6 +155,9 @@ impl State {
     }
 }
 
+/// The rows of a bank.
+pub type BankRows = BTreeMap<Entity, CopyBuffer>;
+
 /// How an overlay changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChainChange {
@@ -213,13 +218,18 @@ pub struct Plan {
     pub used: usize,
     pub events: CopyBuffer,
     pub accounts: CopyBuffer,
+    /// What came is to be archived; a rebuild reads it from there.
+    archives: bool,
     /// Bases to archive: number, slot, accounts.
     pub bases: Vec<(i64, i64, BaseAccounts)>,
     /// Of the archive.
     pub transactions: CopyBuffer,
     pub calls: Vec<BankCalls>,
     pub slots: CopyBuffer,
-    pub hot: BTreeMap<Entity, CopyBuffer>,
+    /// Rows of each bank whose content came.
+    pub rows: BTreeMap<i64, BankRows>,
+    /// The same rows by their keys, of what is archived.
+    pub marked: BTreeMap<i64, Vec<RowMark>>,
     /// Keys in the rows, whose texts views show.
     pub keys: HashSet<Key>,
     pub epochs: BTreeSet<i64>,
@@ -270,10 +280,17 @@ struct NewSlot {
 pub type Refusals = HashMap<i64, HashMap<i32, String>>;
 
 /// Plans the inputs, numbered in the order of the archive. `known` has the newest rooted writes of the accounts they change.
-pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals, known: Known) -> Plan {
+pub fn plan(
+    state: &State,
+    inputs: &[(i64, Input)],
+    refusals: &Refusals,
+    known: Known,
+    archives: bool,
+) -> Plan {
     let mut plan = Plan {
         state: state.clone(),
         known,
+        archives,
         ..Plan::default()
     };
     for (number, input) in inputs {

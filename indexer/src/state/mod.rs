@@ -279,7 +279,7 @@ fn position(row: &Row, which: &str) -> Result<Position, IndexerError> {
     })
 }
 
-/// An archived account update.
-pub fn account(row: &Row) -> Result<Account, IndexerError> {
+/// The account updates of a row of the archive.
+pub fn accounts(row: &Row) -> Result<Vec<Account>, IndexerError> {
     archived(row).map_err(|e| IndexerError::Broken(e.to_string()))
 }

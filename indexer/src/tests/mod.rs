@@ -13,6 +13,7 @@ mod hostile;
 mod live;
 mod postgres;
 mod producers;
+mod real;
 mod retention;
 mod rpc;
 mod steps;
@@ -30,7 +31,7 @@ use crate::feed::Topic;
 use crate::holder::Holder;
 use crate::lease;
 use crate::plan::Reached;
-use crate::projection::{At, tell};
+use crate::projection::{ARCHIVED, At, PLACE, Parcels, tell};
 use crate::state;
 use crate::writer::{Mode, Step, Writer};
 
@@ -124,10 +125,11 @@ async fn drain_with(
 /// What the feed tells of each account that changed, where `of` holds, by number.
 async fn told(db: &postgres::Database, of: &str) -> Vec<serde_json::Value> {
     let sql = format!(
-        "SELECT a.*, e.topic, e.slot AS told_slot FROM feed.entry e
-           JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal WHERE {of} ORDER BY e.seq"
+        "SELECT {ARCHIVED}, e.bank, e.ordinal, e.topic, e.slot AS told_slot FROM feed.entry e
+           JOIN archive.account a ON {PLACE} WHERE {of} ORDER BY e.seq"
     );
     let rows = db.client.query(&sql, &[]).await.unwrap();
+    let mut parcels = Parcels::default();
     rows.iter()
         .map(|row| {
             let at = At {
@@ -136,7 +138,7 @@ async fn told(db: &postgres::Database, of: &str) -> Vec<serde_json::Value> {
                 exact: true,
             };
             let topic = Topic::from_name(row.get("topic")).unwrap();
-            tell(&state::account(row).unwrap(), at, topic).unwrap()
+            tell(parcels.update(row).unwrap(), at, topic).unwrap()
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 
 mod base;
 mod calls;
+mod covered;
 mod kept;
 mod known;
 mod partitions;
@@ -9,6 +10,7 @@ mod project;
 mod refused;
 mod report;
 mod rooted;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -18,7 +20,7 @@ use crate::db::Session;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
-use crate::plan::{Plan, Reached, Refusals, State, plan};
+use crate::plan::{BankRows, Plan, Reached, Refusals, State, plan};
 use crate::state;
 use mythic_interface::state::Key;
 
@@ -67,10 +69,13 @@ pub struct Writer {
     pub files: Option<PathBuf>,
     /// The overlays are kept up; a rebuild lays them once it has caught up.
     overlays: bool,
+    covered: covered::Covered,
+    /// Rows of banks that are not rooted yet, of a rebuild that has not caught up: most are never hot.
+    waiting: BTreeMap<i64, BankRows>,
 }
 
 /// Columns of the archive's account updates.
-const ARCHIVED: &str = "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)";
+const ARCHIVED: &str = "archive.account (slot, bank, ordinal, updates, keys, body)";
 
 /// Feed events that one transaction removes at most.
 const TRIM_BATCH: i64 = 10_000;
@@ -108,6 +113,8 @@ impl Writer {
             rooted: Default::default(),
             files: None,
             overlays: mode != Mode::Rebuild,
+            covered: Default::default(),
+            waiting: BTreeMap::new(),
             mode,
         };
         writer.interface().await?;
@@ -154,7 +161,7 @@ impl Writer {
         let mut rest = inputs;
         while !rest.is_empty() {
             let known = self.known(rest).await?;
-            let plan = plan(&self.state, rest, &self.refusals, known);
+            let plan = plan(&self.state, rest, &self.refusals, known, false);
             let used = plan.used;
             self.commit(plan, BTreeMap::new()).await?;
             rest = &rest[used..];
@@ -168,7 +175,7 @@ impl Writer {
         steps: &[Step],
     ) -> Result<(usize, Committed), IndexerError> {
         let known = self.known(inputs).await?;
-        let plan = plan(&self.state, inputs, &self.refusals, known);
+        let plan = plan(&self.state, inputs, &self.refusals, known, true);
         let used = plan.used;
         self.partitions(&plan.epochs).await?;
         let reached = steps[..used]
@@ -176,6 +183,19 @@ impl Writer {
             .filter_map(|step| Some((step.producer.to_string(), step.reached?)))
             .collect();
         Ok((used, self.commit(plan, reached).await?))
+    }
+
+    /// Archives inputs and projects none, so that a rebuild has something to do.
+    #[cfg(test)]
+    pub async fn archive_alone(&mut self, inputs: &[(i64, Input)]) -> Result<(), IndexerError> {
+        let known = Default::default();
+        let mut plan = plan(&self.state, inputs, &self.refusals, known, true);
+        self.partitions(&plan.epochs).await?;
+        self.session.batch("BEGIN").await?;
+        self.archive(&mut plan).await?;
+        self.session.batch("COMMIT").await?;
+        self.state = plan.state;
+        Ok(())
     }
 
     async fn commit(
@@ -198,6 +218,8 @@ impl Writer {
                     feed_rows: (plan.state.next_feed - self.state.next_feed) as usize,
                     dead_letters: plan.dead.len(),
                 };
+                let ended = [plan.rooted, plan.orphaned].concat();
+                self.covered.learn(plan.marked, &ended);
                 self.state = plan.state;
                 self.state.positions.extend(reached);
                 Ok(done)
@@ -224,10 +246,10 @@ impl Writer {
             false
         };
         let mut fresh = self.addresses(&plan.keys).await?;
-        self.project(plan).await?;
+        let settled = self.project(plan).await?;
         self.calls(plan).await?;
         self.late(plan).await?;
-        self.history(plan).await?;
+        self.history(plan, settled).await?;
         self.forget(plan).await?;
         let base = plan.base.map(|base| base.slot);
         if base.is_some() {

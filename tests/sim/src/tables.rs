@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use mythic_indexer::feed::Topic;
-use mythic_indexer::projection::{At, archived, tell};
+use mythic_indexer::projection::{ARCHIVED, At, PLACE, Parcels, tell};
 use tokio_postgres::{Client, Statement};
 
 use crate::accounts::by_key;
@@ -82,9 +82,13 @@ const ENTITIES: &str = "
 const SLOTS: &str = "SELECT slot, blockhash, gap FROM analytics.slots_$c ORDER BY slot DESC, gap";
 const STAKES: &str = "SELECT validator_key, slot, stake, activating, unbonding FROM analytics.validator_stake_$c ORDER BY slot, ordinal";
 const BANKS: &str = "SELECT slot, blockhash, status FROM analytics.banks";
-const FEED: &str = "SELECT f.seq, f.topic, f.op, f.entity, f.slot AS told_slot, f.blockhash, e.first_seq, e.last_seq, e.count, a.*
-  FROM feed.event f JOIN feed.entry e USING (seq)
-  LEFT JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal ORDER BY f.seq";
+/// The feed, with the archived updates that it is of.
+fn feed_sql() -> String {
+    format!(
+        "SELECT f.seq, f.topic, f.op, f.entity, f.slot AS told_slot, f.blockhash, e.first_seq, e.last_seq, e.count, e.bank, e.ordinal,
+                {ARCHIVED} FROM feed.event f JOIN feed.entry e USING (seq) LEFT JOIN archive.account a ON {PLACE} ORDER BY f.seq"
+    )
+}
 
 /// The queries, planned once for many stories: to plan those of the views takes longer than to run them.
 pub struct Queries {
@@ -109,7 +113,7 @@ impl Queries {
         Ok(Self {
             views,
             banks: client.prepare(BANKS).await?,
-            feed: client.prepare(FEED).await?,
+            feed: client.prepare(&feed_sql()).await?,
         })
     }
 }
@@ -194,10 +198,11 @@ pub struct FeedRow {
 
 pub async fn feed(client: &Client, queries: &Queries) -> Result<Vec<FeedRow>> {
     let rows = client.query(&queries.feed, &[]).await.context("feed")?;
-    rows.iter().map(feed_row).collect()
+    let mut parcels = Parcels::default();
+    rows.iter().map(|row| feed_row(row, &mut parcels)).collect()
 }
 
-fn feed_row(row: &tokio_postgres::Row) -> Result<FeedRow> {
+fn feed_row(row: &tokio_postgres::Row, parcels: &mut Parcels) -> Result<FeedRow> {
     let (topic, slot): (String, i64) = (row.get("topic"), row.get("told_slot"));
     let entity: Option<String> = row.get("entity");
     let told = match entity {
@@ -208,7 +213,7 @@ fn feed_row(row: &tokio_postgres::Row) -> Result<FeedRow> {
                 exact: true,
             };
             tell(
-                &archived(row)?,
+                parcels.update(row)?,
                 at,
                 Topic::from_name(&topic).context("topic")?,
             )
