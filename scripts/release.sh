@@ -33,10 +33,27 @@ for package in mythic-cli mythic-geyser-plugin; do
   cargo deb "${squeeze[@]}" --no-build --locked --profile "$profile" -p "$package" -o "$dist/"
 done
 
+# The plugin for Solana 1.18 has a workspace of its own. It takes minutes, so packages to try come without it.
+if [ "$profile" = release ]; then
+  (
+    cd geyser-plugin/v1_18
+    export CARGO_TARGET_DIR=$target/1.18
+    cargo auditable build --release --locked
+    cargo deb --no-build --locked -o "$dist/"
+  )
+fi
+
 # What is compiled into each, without the paths of this machine. The tool writes beside every manifest of the workspace.
 cargo cyclonedx --manifest-path cli/Cargo.toml --format json --spec-version 1.5 --override-filename made-sbom --quiet
-for crate in cli geyser-plugin; do
-  case $crate in cli) name=mythic ;; *) name=mythic-geyser-plugin ;; esac
+[ "$profile" = dev ] ||
+  cargo cyclonedx --manifest-path geyser-plugin/v1_18/Cargo.toml --format json --spec-version 1.5 --override-filename made-sbom --quiet
+for crate in cli geyser-plugin/agave geyser-plugin/v1_18; do
+  case $crate in
+    cli) name=mythic ;;
+    */agave) name=mythic-geyser-plugin ;;
+    *) name=mythic-geyser-plugin-1.18 ;;
+  esac
+  [ -e "$crate/made-sbom.json" ] || continue
   sed "s|file://$PWD/|file:///src/|g; s|file://$PWD|file:///src|g" "$crate/made-sbom.json" >"$dist/$name.cdx.json"
 done
 git ls-files --others -z -- '*made-sbom.json' | xargs -0 -r rm --
@@ -44,6 +61,6 @@ git ls-files --others -z -- '*made-sbom.json' | xargs -0 -r rm --
 (cd "$dist" && sha256sum -- *.deb *.cdx.json >SHA256SUMS)
 (cd "$dist" && stat -c '%s %n' -- * | sort -k2) | numfmt --field=1 --to=iec | tee "$dist/SIZES"
 if [ "$profile" = release ]; then
-  stat -c '%s %n' "$built/mythic" "$built/libmythic_geyser_plugin.so" | numfmt --field=1 --to=iec
+  stat -c '%s %n' "$built/mythic" "$built/libmythic_geyser_plugin.so" "$target/1.18/release/libmythic_geyser_plugin_v1_18.so" | numfmt --field=1 --to=iec
 fi
 echo "In $dist"

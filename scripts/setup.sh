@@ -37,13 +37,19 @@ rust_found() {
 case "${1:-}" in
   run | test | lint | release)
     postgres_found || need+=(postgresql)
-    has cc || need+=(build-essential)
+    has c++ || need+=(build-essential)
+    # librdkafka is built with these.
+    has pkg-config || need+=(pkg-config)
+    pkg-config --exists openssl 2>/dev/null || need+=(libssl-dev)
     has python3 || need+=(python3)
     python3 -m pip --version >/dev/null 2>&1 || need+=(python3-pip)
     if [ "$1" = test ]; then
       python3 -c 'import ensurepip' >/dev/null 2>&1 || need+=(python3-venv)
       has node || need+=(nodejs)
       has npm || need+=(npm)
+      # A real Kafka, whose jars the tests fetch through Maven.
+      has java || need+=(default-jre-headless)
+      has mvn || need+=(maven)
       # Without promtool the tests of alert rules are skipped, but not where commits are judged. The package starts a server.
       [ -z "${CI:-}" ] || has promtool || need+=(prometheus)
     fi

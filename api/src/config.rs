@@ -42,6 +42,8 @@ pub struct GatewayConfig {
     pub nonce_slots: u64,
     /// Validators that are never given a job, by authority, base58.
     pub deny_validators: Vec<String>,
+    /// Whether requests are refused whose answers too few validators could judge.
+    pub require_judges: bool,
     /// Wallets whose requests are refused, base58.
     pub deny_wallets: Vec<String>,
     /// API keys that are refused, by id.
@@ -54,6 +56,8 @@ pub struct GatewayConfig {
     pub timing: Timing,
     /// Bounds of connections, headers, bodies and readers.
     pub http: mythic_http::Limits,
+    /// Where traces go, and how much is traced.
+    pub traces: mythic_trace::TraceConfig,
 }
 
 /// A model that this gateway prices, hashes and decodes.
@@ -200,12 +204,14 @@ impl Default for GatewayConfig {
             deadline_slots: 1_200,
             nonce_slots: 600,
             deny_validators: Vec::new(),
+            require_judges: false,
             deny_wallets: Vec::new(),
             deny_keys: Vec::new(),
             limits: Limits::default(),
             outlay: Outlay::default(),
             timing: Timing::default(),
             http: mythic_http::Limits::default(),
+            traces: mythic_trace::TraceConfig::default(),
         }
     }
 }

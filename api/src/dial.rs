@@ -85,7 +85,7 @@ impl Dialer {
         let client = self.client(&origin).await?;
         let mut post = client.post(origin.at("/v1/inference")).json(request);
         for (name, value) in trace.headers() {
-            post = post.header(name, value);
+            post = post.header(name, value.as_ref());
         }
         let response = post.send().await.map_err(failed)?;
         let status = response.status();

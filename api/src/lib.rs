@@ -34,7 +34,7 @@ use app::App;
 pub use config::{DevAccount, GatewayConfig, Limits, ModelConfig, Outlay, Timing};
 use jobs::{janitor, recover, rents};
 pub use rotate::rotate;
-use routes::pages;
+use routes::{cases, pages};
 
 /// How long streams that are told of a stop have to pass it on.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -48,7 +48,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/jobs", get(pages::jobs))
         .route("/jobs/{id}", get(pages::job))
         .route("/validators/{id}", get(pages::validator))
-        .route("/disputes/{id}", get(pages::dispute))
+        .route("/cases/{id}", get(pages::case))
+        // Their older names.
+        .route("/disputes/{id}", get(pages::case))
+        .route("/v1/disputes", get(cases::list))
+        .route("/v1/disputes/{id}", get(cases::show))
         .route("/static/{name}", get(pages::part))
         .route("/openapi.json", get(|| async move { described }));
     http::dress(routes, app)
@@ -70,6 +74,17 @@ async fn prepare(app: &App) -> anyhow::Result<()> {
 
 /// Like [`run`] on a listener that is open already.
 pub async fn serve(
+    listener: tokio::net::TcpListener,
+    config: GatewayConfig,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let traces = mythic_trace::start("mythic-gateway", &config.traces)?;
+    let ended = work(listener, config, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn work(
     listener: tokio::net::TcpListener,
     config: GatewayConfig,
     stop: CancellationToken,

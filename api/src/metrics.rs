@@ -53,15 +53,27 @@ pub struct Metrics {
     components: IntGaugeVec,
 }
 
+/// Bounds of the histograms' buckets, in seconds.
+const SECONDS: [f64; 13] = [
+    0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// A registry with what counts itself.
+fn registry() -> Result<Registry, prometheus::Error> {
+    let registry = Registry::new();
+    registry.register(mythic_trace::collector(
+        "mythic_gateway_trace_spans_total",
+        "Spans of traces, by what became of them",
+    )?)?;
+    Ok(registry)
+}
+
 impl Metrics {
     /// A registry with everything at its beginning.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let seconds = vec![
-            0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
-        ];
+        let registry = registry()?;
         let histogram = |name: &str, help: &str| {
-            let options = HistogramOpts::new(name, help).buckets(seconds.clone());
+            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
             register_histogram_with_registry!(options, registry)
         };
         let counter =
@@ -76,7 +88,7 @@ impl Metrics {
             )?,
             latency: register_histogram_vec_with_registry!(
                 HistogramOpts::new("mythic_gateway_request_seconds", "Time to response headers")
-                    .buckets(seconds.clone()),
+                    .buckets(SECONDS.to_vec()),
                 &["route"],
                 registry
             )?,

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     error::ErrorBody,
     intake::{chat, completion::ChatCompletionChunk, estimate, inference},
-    routes::{credit, disputes, health, jobs, keys, lists, metrics, nodes, stream},
+    routes::{cases, credit, health, jobs, keys, lists, metrics, nodes, stream},
 };
 
 #[derive(OpenApi)]
@@ -104,8 +104,8 @@ pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenAp
         .routes(routes!(lists::validators))
         .routes(routes!(lists::validator))
         .routes(routes!(lists::stats))
-        .routes(routes!(disputes::list))
-        .routes(routes!(disputes::show))
+        .routes(routes!(cases::list))
+        .routes(routes!(cases::show))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::receipt))
@@ -251,7 +251,7 @@ mod tests {
             assert!(schemas["Job"]["properties"][field].is_object(), "{field}");
         }
         for field in ["object", "phase", "next", "slot", "model_address"] {
-            let described = &schemas["Dispute"]["properties"][field];
+            let described = &schemas["Case"]["properties"][field];
             assert!(described.is_object(), "{field}");
         }
     }

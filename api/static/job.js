@@ -1,5 +1,5 @@
 // The page of one job.
-import { $, anchor, at, cell, copyable, disputesTable, element, facts, get, lamports, live, rows, short, show, sol, subject, time } from "./page.js";
+import { $, anchor, at, cell, claimsTable, copyable, countdown, element, facts, get, lamports, live, rows, short, show, sol, subject, time, verdict, words } from "./page.js";
 
 const id = subject();
 const ENDS = ["settled", "refunded", "slashed"];
@@ -46,7 +46,7 @@ const challenge = (job, slot) => {
   } else if (slot === null) {
     $("window").textContent = "Ends at slot " + show(end) + "; the present slot is not known.";
   } else if (slot >= end && job.open_disputes) {
-    $("window").textContent = "Ended at slot " + show(end) + ". The job ends with its last dispute, or with the first verdict against it.";
+    $("window").textContent = "Ended at slot " + show(end) + ". The job ends with its case.";
   } else if (slot >= end) {
     $("window").textContent = "Ended at slot " + show(end) + ". The settlement is due.";
   } else {
@@ -69,7 +69,7 @@ const money = (job) => {
   const dispute = job.dispute;
   $("fee").textContent = job.status === "slashed"
     ? "The result was judged false: the validator is paid nothing, the ceiling of " + lamports(job.ceiling_lamports) + " returned to the owner's vault, and " +
-      (dispute && dispute.slashed_lamports !== null ? sol(dispute.slashed_lamports) + " SOL of the validator's stake were slashed. Disputes above show who got them." : "a part of the validator's stake is slashed.")
+      (dispute && dispute.slashed_lamports !== null ? sol(dispute.slashed_lamports) + " SOL of the validator's stake were slashed. The case above shows who got them." : "a part of the validator's stake is slashed.")
     : job.fee_lamports === null
     ? "The fee is not known yet; it is at most " + lamports(job.ceiling_lamports) + ", held in the owner's vault."
     : "Fee " + lamports(job.fee_lamports) + " of at most " + show(job.ceiling_lamports) + "." + (known ? "" : " It is split when the job ends.");
@@ -89,17 +89,27 @@ const money = (job) => {
   }));
 };
 
+// What is said against the result.
+const court = (found) => {
+  $("court").hidden = !found;
+  if (!found) return;
+  $("stands").replaceChildren(
+    found.verdict ? "Verdict: " + verdict(found) + ". " : words(found.phase ?? found.status) + (countdown(found) ? ": " + countdown(found) : "") + ". ",
+    anchor("The whole case", at("cases", found.id)),
+  );
+  claimsTable("claims", found);
+};
+
 const fill = async () => {
   const path = "/v1/jobs/" + encodeURIComponent(id);
   const [job, network] = await Promise.all([get(path), get("/v1/network").catch(() => ({ slot: null }))]);
-  const disputes = job.dispute ? (await get("/v1/disputes?limit=100&job=" + encodeURIComponent(job.id))).data : [];
+  const found = job.dispute && (await get("/v1/cases/" + encodeURIComponent(job.dispute.id)));
   measure(network.slot);
   $("id").textContent = job.id;
   document.title = job.status + " · Mythic job " + short(job.id);
   steps(job);
   challenge(job, network.slot);
-  $("court").hidden = !disputes.length;
-  disputesTable("disputes", disputes, "none");
+  court(found);
   money(job);
   facts($("proof"), [
     ["Fingerprint", job.fingerprint, { hash: true }], ["Output root", job.output_root, { hash: true }],
@@ -110,7 +120,7 @@ const fill = async () => {
     ["Model", job.model], ["Validator", job.validator, { hash: true, link: job.validator && at("validators", job.validator) }], ["Owner", job.owner, { hash: true, link: job.owner && "/jobs?owner=" + encodeURIComponent(job.owner) }],
     ["Prompt tokens", job.prompt_tokens], ["Output tokens", job.output_tokens === null ? null : show(job.output_tokens) + " of at most " + show(job.max_output_tokens)],
     ["Temperature", job.temperature_milli === null ? null : job.temperature_milli / 1000], ["Ended by", job.finish_reason],
-    ["Dispute", dispute ? dispute.status + (dispute.verdict ? ", " + dispute.verdict : "") : "none"],
+    ["Case", dispute ? dispute.status + (dispute.verdict ? ", " + dispute.verdict : "") : "none"],
   ]);
   rows($("transitions"), (job.transitions ?? []).map((step) => [
     cell(step.status, { pill: true }), cell(step.slot, { number: true }), cell(time(step.at), { title: step.at }), cell(step.commitment),

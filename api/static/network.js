@@ -10,7 +10,7 @@ const fill = async () => {
     ["Active validators", now.active_validators, { note: now.registered_validators !== null && "of " + now.registered_validators + " registered" }],
     ["Capacity, tokens/s", speed && Math.round(speed), { note: now.gpus === 0 ? "on CPUs, no GPU registered" : now.gpus && now.gpus + " GPUs" }],
     ["Jobs", now.jobs, { note: now.jobs_settled !== null && show(now.jobs_settled) + " settled" }],
-    ["Disputes", now.disputes, { note: now.disputes_open !== null && show(now.disputes_open) + " open, " + sol(now.slashed_lamports) + " SOL slashed" }],
+    ["Cases", now.disputes, { note: now.disputes_open !== null && show(now.disputes_open) + " open, " + sol(now.slashed_lamports) + " SOL slashed" }],
     ["Burned, SOL", sol(now.burned_lamports)],
     ["Staked, SOL", sol(now.staked_lamports)],
     ["Slot", now.slot, { note: now.finalized_slot !== null && "finalized " + show(now.finalized_slot) }],

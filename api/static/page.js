@@ -43,7 +43,7 @@ export const ago = (at) => {
 const TONES = {
   settled: "good", active: "good", finalized: "good", ok: "good",
   refunded: "warn", unbonding: "warn", draining: "warn", processed: "warn",
-  slashed: "bad", jailed: "bad", disputed: "bad", due: "warn",
+  slashed: "bad", jailed: "bad", disputed: "bad", due: "warn", right: "good", wrong: "bad", undecided: "warn",
 };
 export const tone = (word) => TONES[word] ?? "wait";
 
@@ -133,27 +133,28 @@ const JOBS = [
 export const words = (name) => (missing(name) ? null : name.replaceAll("_", " "));
 
 // "commit end in 12 slots (about 5 s)"
-export const countdown = (dispute) => {
-  const next = dispute.next;
-  if (!next) return dispute.phase === "due" ? "the verdict is due" : null;
+export const countdown = (found) => {
+  const next = found.next;
+  if (!next) return found.phase === "due" ? "the verdict is due" : null;
   const about = missing(next.seconds_left) ? "" : " (about " + show(next.seconds_left) + " s)";
   return words(next.event) + " in " + show(next.slots_left) + " slots" + about;
 };
 
-export const verdict = (dispute) => dispute.verdict && words(dispute.verdict) + " (" + words(dispute.ground) + ")";
+export const verdict = (found) => found.verdict && words(found.verdict) + " (" + words(found.ground) + ")";
 export const outOf = (some, all) => (missing(some) || missing(all) ? null : show(some) + " of " + show(all));
 
-const DISPUTES = [
-  column("Dispute", (d) => linked("disputes", d.id)),
+const CASES = [
+  column("Case", (d) => linked("cases", d.id)),
   column("Job", (d) => linked("jobs", d.job)),
   column("Result of", (d) => linked("validators", d.submitter)),
   column("Challenger", (d) => linked("validators", d.challenger)),
   column("Phase", (d) => cell(d.phase, { pill: true })),
   column("Next", (d) => cell(countdown(d), { title: d.next && "slot " + show(d.next.slot) })),
   column("Verdict", (d) => cell(verdict(d))),
-  number("Shown", (d) => outOf(d.opened_positions, missing(d.sampled_positions) ? null : d.sampled_positions + d.named_positions)),
+  number("Claims", (d) => d.claims),
+  number("Shown", (d) => outOf(d.opened_positions, d.sampled_positions + d.named_positions)),
   number("Seats revealed", (d) => outOf(d.revealed_seats, d.jury_seats)),
-  number("Bond, SOL", (d) => sol(d.bond_lamports)),
+  number("Bonds, SOL", (d) => sol(d.bonds_lamports)),
   number("Slashed, SOL", (d) => sol(d.slashed_lamports)),
 ];
 
@@ -175,7 +176,55 @@ export const table = (columns) => (id, list, none) => {
   rows(body, list.map((row) => columns.map(([, of]) => of(row))), none);
 };
 export const jobsTable = table(JOBS);
-export const disputesTable = table(DISPUTES);
+export const casesTable = table(CASES);
+
+// Place of the sample's digest in a vote; those of claims follow.
+export const SAMPLE = 1;
+
+// What a seat finds of one digest.
+export const finding = (seat, place) => (seat.finds_true === null ? null : seat.finds_true.includes(place) ? "true" : "false");
+
+const seats = (list, place, finds) => list.filter((seat) => finding(seat, place) === finds).length;
+
+// How the seats that revealed stand to a claim: to the sample and to what it names.
+const votes = (list, place) => (list.some((seat) => seat.finds_true !== null) ? seats(list, place, "true") + " true, " + seats(list, place, "false") + " false" : null);
+
+// The claims side by side: a column each, a row for what is known of them. A vote of a calibrated profile is about the sample alone.
+export const claimsTable = (box, found) => {
+  const list = found.all_claims;
+  const money = (of) => (claim) => { const amount = of(claim); return cell(sol(amount), { number: true, title: amount === null ? "" : show(amount) + " lamports" }); };
+  const lines = [
+    ["By", (claim) => linked("validators", claim.claimant)],
+    ["Says", (claim) => cell(claim.kind, { pill: true })],
+    ["Outcome", (claim) => cell(claim.outcome ?? (found.verdict ? null : "open"), { pill: true })],
+    ["Claimed in slot", (claim) => cell(claim.claimed_slot, { number: true })],
+    ["Names positions", (claim) => cell(claim.positions ? claim.positions.join(", ") : "none")],
+    ["Seats on the sample", (claim) => cell(claim.kind === "false" ? votes(found.jurors, SAMPLE) : "–")],
+    ["Seats on its positions", (claim) => cell(claim.digest_place === null ? "–" : votes(found.jurors, claim.digest_place))],
+    ["At stake, SOL", money((claim) => claim.at_stake_lamports)],
+    ["Answering fee, SOL", money((claim) => claim.answering_fee_lamports)],
+    ["For the jury, SOL", money((claim) => claim.tariffs_lamports)],
+    ["Gets, SOL", money((claim) => claim.amount_lamports)],
+    ["Reward in it, SOL", money((claim) => claim.reward_lamports)],
+  ];
+  const head = element("tr");
+  head.append(element("td"), ...list.map((claim) => {
+    const th = element("th", "Claim " + claim.place);
+    th.scope = "col";
+    return th;
+  }));
+  const made = element("table");
+  made.createTHead().append(head);
+  const body = made.createTBody();
+  for (const [name, of] of list.length ? lines : []) {
+    const tr = element("tr");
+    const th = element("th", name);
+    th.scope = "row";
+    tr.append(th, ...list.map(of));
+    body.append(tr);
+  }
+  $(box).replaceChildren(list.length ? made : element("p", "nobody claimed anything: the fault was proved", "none"));
+};
 
 // Fills the page now and after every event of the feed, at most twice a second, and says whether it is up to date.
 export const live = (fill, filter = "") => {

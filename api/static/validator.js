@@ -1,5 +1,5 @@
 // The page of one validator.
-import { $, anchor, disputesTable, facts, get, jobsTable, lamports, live, show, sol, subject, time } from "./page.js";
+import { $, anchor, casesTable, facts, get, jobsTable, lamports, live, show, sol, subject, time } from "./page.js";
 
 const id = subject();
 const MEBIBYTES_IN_GIBIBYTE = 1024;
@@ -10,8 +10,8 @@ const fill = async () => {
   const authority = encodeURIComponent(validator.authority);
   const [jobs, against, by] = await Promise.all([
     get("/v1/jobs?limit=20&validator=" + authority),
-    get("/v1/disputes?limit=20&validator=" + authority),
-    get("/v1/disputes?limit=20&challenger=" + authority),
+    get("/v1/cases?limit=20&validator=" + authority),
+    get("/v1/cases?limit=20&challenger=" + authority),
   ]);
   const now = validator.live;
   $("id").textContent = validator.authority;
@@ -21,7 +21,7 @@ const fill = async () => {
     ["Status", now?.draining ? "draining" : validator.status, { note: validator.jailed_until !== null && "until slot " + show(validator.jailed_until) }],
     ["Stake, SOL", sol(validator.stake)],
     ["Settled", validator.jobs_settled], ["Missed", validator.jobs_missed], ["Declined", validator.jobs_declined],
-    ["Open jobs", validator.open_jobs], ["Open disputes", validator.open_disputes],
+    ["Open jobs", validator.open_jobs], ["Open cases", validator.open_disputes],
   ]);
   facts($("money"), [
     ["Earned since it registered", lamports(validator.earned)], ["Slashed since it registered", lamports(validator.slashed)],
@@ -39,8 +39,8 @@ const fill = async () => {
     ["Registered", validator.registered_at && time(validator.registered_at), { note: "slot " + show(validator.registered_slot) }],
     ...validator.models.map((served) => ["Serves", served.model, { hash: true, note: "since slot " + show(served.since_slot) }]),
   ]);
-  disputesTable("disputes", against.data, "none");
-  disputesTable("challenges", by.data, "none");
+  casesTable("disputes", against.data, "none");
+  casesTable("challenges", by.data, "none");
   jobsTable("jobs", jobs.data, "no job yet");
   $("all").href = "/jobs?validator=" + authority;
   $("links").replaceChildren("– means not known. ", anchor("JSON", path));

@@ -6,7 +6,7 @@ use figment::{
     providers::{Env, Format, Toml},
 };
 use serde::de::DeserializeOwned;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What every process configuration can do.
 pub trait ProcessConfig: DeserializeOwned {
@@ -14,6 +14,13 @@ pub trait ProcessConfig: DeserializeOwned {
     const PROCESS: &'static str;
     /// Checks values that the type alone can't. The message names the key, the value and what is allowed.
     fn check(&self) -> Result<(), String>;
+}
+
+/// The configuration of a process for a command beside it: the file that is named, that of `mythic dev` in `data_dir`, or all defaults.
+pub fn beside<C: ProcessConfig>(file: Option<PathBuf>, data_dir: &Path) -> Result<C> {
+    let dev = data_dir.join("config").join(format!("{}.toml", C::PROCESS));
+    let file = file.or_else(|| dev.is_file().then_some(dev));
+    load(file.as_deref())
 }
 
 /// Reads `file` (all defaults when `None`), applies the environment and validates.

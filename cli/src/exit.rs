@@ -2,6 +2,7 @@
 //! refuses it: the parser, this program, or the gateway (400, 413, 422).
 
 use mythic_client::ClientError;
+use mythic_indexer::IndexerError;
 use mythic_interface::error::MythicError;
 use std::fmt;
 
@@ -49,6 +50,20 @@ pub fn code(error: &anyhow::Error) -> u8 {
         Some(ClientError::Rpc(_) | ClientError::Certificate(_)) => UNREACHABLE,
         Some(error) if lacks_funds(error) => FUNDS,
         _ => FAILURE,
+    }
+}
+
+/// An error of a command of the indexer, with its exit code.
+pub fn of_index(error: IndexerError) -> anyhow::Error {
+    match &error {
+        IndexerError::Config(_) => Exit::error(USAGE, error.to_string()),
+        IndexerError::Database(database) if database.sqlstate().is_none() => Exit::error(
+            UNREACHABLE,
+            format!(
+                "{error}: is the database's URL right (database_url, --database), and does PostgreSQL run there?"
+            ),
+        ),
+        _ => error.into(),
     }
 }
 

@@ -54,7 +54,7 @@ enum Command {
     /// Jobs: list, show, watch
     #[command(subcommand)]
     Jobs(jobs::Jobs),
-    /// Disputes: list, show, watch
+    /// Cases, in which results are claimed to be false or withheld: list, show, watch
     #[command(subcommand)]
     Disputes(disputes::Disputes),
     /// The network in numbers
@@ -83,11 +83,7 @@ enum Command {
     #[command(subcommand)]
     Key(key::Key),
     /// Look for what would keep Mythic from working here, and say how to fix it
-    Doctor {
-        /// Print JSON lines
-        #[arg(long)]
-        json: bool,
-    },
+    Doctor(doctor::Doctor),
     /// Configuration files: check, show
     #[command(subcommand)]
     Config(check::Config),
@@ -138,13 +134,13 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
         Command::Grant(command) => grant::run(command, connection).await,
         Command::Credit(command) => credit::run(command, connection).await,
         Command::Key(command) => key::run(command, connection).await,
-        Command::Doctor { json } => doctor::run(json, connection).await,
+        Command::Doctor(args) => doctor::run(args, connection).await,
         Command::Config(command) => check::config(command),
         Command::Node(command) => node::run(command, connection).await,
         Command::Verify(command) => verify::run(command, connection).await,
         Command::Gateway(command) => gateways::run(command).await,
         Command::Indexer(command) => check::indexer(command, connection).await,
-        Command::Export(command) => export::run(command).await,
+        Command::Export(command) => export::run(command, connection).await,
         Command::Settler(run) => {
             Ok(mythic_settler::run(config::load(run.config.as_deref())?, shutdown()).await?)
         }

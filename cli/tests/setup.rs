@@ -28,7 +28,9 @@ impl Machine {
             std::fs::create_dir_all(machine.bin()).unwrap();
             std::os::unix::fs::symlink(found, machine.bin().join(tool)).unwrap();
         }
-        machine.has("cc", "exit 0");
+        for compiler in ["cc", "c++", "pkg-config"] {
+            machine.has(compiler, "exit 0");
+        }
         machine.has("python3", "exit 0");
         machine.has("initdb", "echo 'initdb (PostgreSQL) 15.1'");
         machine

@@ -14,10 +14,11 @@ use tokio::time::{Instant, sleep};
 use crate::{ChainClient, ClientError, Commitment, SignatureState, sign};
 
 /// How long a transaction is waited for before it is given up or signed again.
-const LAND_TIMEOUT: Duration = Duration::from_secs(90);
+pub(crate) const LAND_TIMEOUT: Duration = Duration::from_secs(90);
 /// Shortest and longest pause between looks.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-const RESEND_EVERY: Duration = Duration::from_secs(2);
+pub(crate) const LOOKS: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_millis(500));
+pub(crate) const RESEND_EVERY: Duration = Duration::from_secs(2);
 /// How many times `send_and_confirm` signs anew after the blockhash expired.
 const SIGN_ATTEMPTS: usize = 3;
 

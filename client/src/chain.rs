@@ -304,8 +304,19 @@ impl ChainClient {
         &self,
         signature: &Signature,
     ) -> Result<Option<SignatureState>, ClientError> {
-        let response = self.rpc.get_signature_statuses(&[*signature]).await?;
-        Ok(response.value.into_iter().next().flatten().map(|status| {
+        let states = self.signature_states(&[*signature]).await?;
+        Ok(states.into_iter().next().flatten())
+    }
+
+    /// The same of several, in the order asked.
+    pub async fn signature_states(
+        &self,
+        signatures: &[Signature],
+    ) -> Result<Vec<Option<SignatureState>>, ClientError> {
+        let response = self.rpc.get_signature_statuses(signatures).await?;
+        let states = response.value.into_iter();
+        let states = states.map(|status| {
+            let status = status?;
             let commitment = if status.satisfies_commitment(CommitmentConfig::finalized()) {
                 Commitment::Finalized
             } else if status.satisfies_commitment(CommitmentConfig::confirmed()) {
@@ -313,12 +324,13 @@ impl ChainClient {
             } else {
                 Commitment::Processed
             };
-            SignatureState {
+            Some(SignatureState {
                 slot: status.slot,
                 commitment,
                 error: status.err,
-            }
-        }))
+            })
+        });
+        Ok(states.collect())
     }
 
     /// Follows an account: first its present state, then each change, the newest only.

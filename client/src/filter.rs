@@ -4,7 +4,7 @@
 use std::{marker::PhantomData, mem::offset_of};
 
 use mythic_interface::state::{
-    Dispute, DisputeStatus, Header, Job, JobStatus, Model, ModelSpec, SpendGrant, Terms, Validator,
+    Case, CaseStatus, Header, Job, JobStatus, Model, ModelSpec, SpendGrant, Terms, Validator,
 };
 use solana_pubkey::Pubkey;
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
@@ -58,15 +58,10 @@ impl Filter<Job> {
     }
 }
 
-impl Filter<Dispute> {
-    /// Disputes in this state.
-    pub fn status(status: DisputeStatus) -> Self {
+impl Filter<Case> {
+    /// Cases in this state.
+    pub fn status(status: CaseStatus) -> Self {
         Self::of_status(status as u8)
-    }
-
-    /// Disputes of the job with this account.
-    pub fn job(job: &Pubkey) -> Self {
-        Self::new(offset_of!(Dispute, job), job.to_bytes())
     }
 }
 
@@ -123,13 +118,10 @@ mod tests {
         assert!(holds(&Filter::<Job>::model(&k(3)), &job));
         assert!(!holds(&Filter::<Job>::model(&k(4)), &job));
 
-        let mut dispute = Dispute::zeroed();
-        dispute.header.status = DisputeStatus::Jury as u8;
-        dispute.job = [5; 32];
-        let jury = Filter::<Dispute>::status(DisputeStatus::Jury);
-        assert!(holds(&jury, &dispute));
-        assert!(holds(&Filter::<Dispute>::job(&k(5)), &dispute));
-        assert!(!holds(&Filter::<Dispute>::job(&k(6)), &dispute));
+        let mut case = Case::zeroed();
+        case.header.status = CaseStatus::Jury as u8;
+        let jury = Filter::<Case>::status(CaseStatus::Jury);
+        assert!(holds(&jury, &case));
 
         let mut model = Model::zeroed();
         model.spec.weights_hash = [7; 32];
@@ -151,6 +143,6 @@ mod tests {
             panic!("a comparison of bytes");
         };
         assert!(compare.bytes_match(&[Job::DISCRIMINATOR]));
-        assert!(!compare.bytes_match(&[Dispute::DISCRIMINATOR]));
+        assert!(!compare.bytes_match(&[Case::DISCRIMINATOR]));
     }
 }

@@ -1,4 +1,4 @@
-//! What a dispute asks to be shown fits a transaction of the chain.
+//! What a case asks to be shown, and the longest vote, fit a transaction of the chain.
 
 use bytemuck::Zeroable;
 use mythic_client::ix;
@@ -21,7 +21,7 @@ fn size(calls: &[Instruction]) -> usize {
 }
 
 #[test]
-fn whatever_a_dispute_asks_to_be_shown_fits_a_transaction() {
+fn whatever_a_case_asks_to_be_shown_fits_a_transaction() {
     let result = ix::NamedResult::of(k(2), &state::Job::zeroed());
     let (limit, price) = (
         Budget::set_compute_unit_limit(200_000),
@@ -40,14 +40,36 @@ fn whatever_a_dispute_asks_to_be_shown_fits_a_transaction() {
             "{bytes} bytes for leaves of {tokens} tokens"
         );
 
-        let chunks = mythic_interface::dispute::chunks(tokens);
+        let chunks = mythic_interface::output::chunks(tokens);
         let path = vec![[0; 32]; path_len(0, chunks)];
         let tail = ix::chunk_tail(&[0; OUTPUT_CHUNK], &path);
         let output = ix::post_output(&result, k(1), k(3), chunks - 1, &tail);
-        let bytes = size(&[limit.clone(), output]);
+        let bytes = size(&[limit.clone(), price.clone(), output]);
         assert!(
             bytes <= 1_232,
             "{bytes} bytes for a chunk of {tokens} tokens"
         );
     }
+}
+
+#[test]
+fn the_longest_vote_fits_a_transaction() {
+    let mut case = state::Case::zeroed();
+    (case.exact, case.sampled) = (1, 16);
+    case.claim_count = state::MAX_CLAIMS as u8;
+    for claim in &mut case.claims[1..] {
+        claim.named = 1;
+    }
+    assert_eq!(case.vote_len(), state::VOTE_LEN);
+    let juror = ix::Juror {
+        operator: k(1),
+        authority: k(2),
+        case: k(3),
+        served: None,
+    };
+    let reveal = ix::reveal_juror(&juror, &case, [0; 32], &[0; state::VOTE_LEN]);
+    let limit = Budget::set_compute_unit_limit(200_000);
+    let price = Budget::set_compute_unit_price(1_000);
+    let bytes = size(&[limit, price, reveal]);
+    assert!(bytes <= 1_232, "{bytes} bytes");
 }

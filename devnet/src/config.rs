@@ -33,6 +33,10 @@ pub struct DevnetConfig {
     pub genesis_accounts: Vec<GenesisAccount>,
     /// Lamports of the faucet behind `requestAirdrop`, at genesis.
     pub faucet_lamports: u64,
+    /// URL of another development chain's JSON-RPC, on this machine: this one follows it and makes no blocks itself.
+    pub follow: Option<String>,
+    /// File with the secret that a chain shares with those that follow it. Without one nobody follows it.
+    pub follow_secret_file: Option<PathBuf>,
     /// JSON5 file of a Geyser plugin, as Agave's `--geyser-plugin-config` takes it.
     pub geyser_plugin_config: Option<PathBuf>,
     /// Bounds of both ports, each for itself.
@@ -74,6 +78,8 @@ impl Default for DevnetConfig {
             programs: Vec::new(),
             genesis_accounts: Vec::new(),
             faucet_lamports: 1_000_000_000_000_000,
+            follow: None,
+            follow_secret_file: None,
             geyser_plugin_config: None,
             limits: Limits {
                 connections: 1_024,
@@ -121,6 +127,19 @@ impl DevnetConfig {
         self.limits
             .validate()
             .map_err(|error| format!("limits.{error}"))?;
+        if let Some(url) = &self.follow {
+            // A chain answers this machine alone; what is farther away is reached through a tunnel.
+            if !is_on_this_machine(url) {
+                return Err(format!(
+                    "follow = {url:?}: allowed is http:// on 127.0.0.1, localhost or [::1], with a port"
+                ));
+            }
+            if self.follow_secret_file.is_none() {
+                return Err(
+                    "follow needs follow_secret_file, the same secret as the leader's".into(),
+                );
+            }
+        }
         for (i, program) in self.programs.iter().enumerate() {
             pubkey(&format!("programs[{i}].id"), &program.id)?;
             if let Some(authority) = &program.upgrade_authority {
@@ -141,6 +160,18 @@ impl DevnetConfig {
     }
 }
 
+fn is_on_this_machine(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str();
+        url.scheme() == "http"
+            && host.is_some_and(|host| ["127.0.0.1", "localhost", "[::1]"].contains(&host))
+            && url.port().is_some()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.username().is_empty()
+    })
+}
+
 /// Parses a base58 public key of the configuration.
 pub(crate) fn pubkey(key: &str, value: &str) -> Result<Pubkey, String> {
     Pubkey::from_str(value)
@@ -157,6 +188,42 @@ mod tests {
         assert!(serde_json::from_str::<DevnetConfig>(r#"{"slots":1}"#).is_err());
         let parsed: DevnetConfig = serde_json::from_str(r#"{"slot_ms":0}"#).unwrap();
         assert_eq!(parsed.slot_ms, 0);
+    }
+
+    #[test]
+    fn only_a_chain_of_this_machine_is_followed_and_only_with_a_secret() {
+        let follows = |url: &str| DevnetConfig {
+            follow: Some(url.into()),
+            follow_secret_file: Some("secret".into()),
+            ..DevnetConfig::default()
+        };
+        for url in [
+            "http://127.0.0.1:8899",
+            "http://localhost:8899/",
+            "http://[::1]:8899",
+        ] {
+            assert_eq!(follows(url).validate(), Ok(()), "{url}");
+        }
+        for url in [
+            "http://chain.example:8899",
+            "https://127.0.0.1:8899",
+            "http://127.0.0.1@evil.example:8899",
+            "http://127.0.0.1",
+            "127.0.0.1:8899",
+        ] {
+            let refused = follows(url).validate().unwrap_err();
+            assert!(refused.contains("follow = "), "{refused}");
+        }
+        let config = DevnetConfig {
+            follow_secret_file: None,
+            ..follows("http://127.0.0.1:8899")
+        };
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .contains("follow_secret_file")
+        );
     }
 
     #[test]

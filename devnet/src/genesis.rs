@@ -67,6 +67,7 @@ pub fn genesis(
         unix_ms: now_ms,
         transaction_count: 0,
         transactions: Vec::new(),
+        state: Hash::default(),
         writes: Vec::new(),
     };
     let resume = Resume {

@@ -1,10 +1,11 @@
 //! The development chain of Mythic: LiteSVM behind slots, forks, commitment, JSON-RPC and a Geyser plugin host.
 //!
 //! [`config`]: its configuration · [`chain`]: the state machine without I/O · `store`: rooted state on disk ·
-//! [`geyser`]: the plugin host · [`node`]: chain, store and plugin together · `rpc`: HTTP and WebSocket.
+//! [`geyser`]: the plugin host · `follow`: one chain follows another · [`node`]: chain, store and plugin together · `rpc`: HTTP and WebSocket.
 
 pub mod chain;
 pub mod config;
+mod follow;
 mod genesis;
 pub mod geyser;
 mod metrics;
@@ -12,7 +13,10 @@ pub mod node;
 mod rpc;
 mod store;
 
+use std::sync::Arc;
+
 use anyhow::Context;
+use follow::{begin::begin, leader::Leader, task};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{DevnetConfig, GenesisAccount, ProgramConfig};
@@ -42,16 +46,39 @@ pub async fn run_with(
     servers: Servers,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let node = tokio::task::spawn_blocking(move || Node::start(&config, plugin))
-        .await
-        .context("starting the chain")??;
+    let leader = Leader::of(&config)?;
+    if let Some(leader) = &leader {
+        begin(leader, &config.data_dir, &stop).await?;
+    }
+    let started = {
+        let leader = leader.clone();
+        tokio::task::spawn_blocking(move || Node::start(&config, plugin, leader))
+    };
+    let node = started.await.context("starting the chain")??;
     tracing::info!(rpc = %servers.rpc_addr(), ws = %servers.ws_addr(), "the chain is up");
-    let ticker = tokio::spawn(node::tick(node.clone(), stop.clone()));
+    let stop = stop.child_token();
+    let moving = tokio::spawn(moved(node.clone(), leader, stop.clone()));
     let served = servers.serve(node.clone(), stop.clone()).await;
     stop.cancel();
-    ticker.await.context("the slot clock")?;
+    let moved = moving.await.context("what moves the chain")?;
     tokio::task::spawn_blocking(move || node.shut_down())
         .await
         .context("stopping the chain")?;
-    served
+    served.and(moved)
+}
+
+/// Moves the chain, by its own clock or as its leader says, until `stop`; stops everything if that can't go on.
+async fn moved(
+    node: Arc<Node>,
+    leader: Option<Arc<Leader>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(leader) = leader else {
+        node::tick(node, stop).await;
+        return Ok(());
+    };
+    tracing::info!(leader = leader.url(), "follows");
+    let followed = task::follow(node, leader, stop.clone()).await;
+    stop.cancel();
+    followed
 }

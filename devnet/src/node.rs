@@ -24,9 +24,11 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{
-    Block, Chain, CommandError, Event, Level, Moved, NOMINAL_SLOT_MS, Resume, Settings,
+    Block, Chain, CommandError, Diverged, Event, Level, Made, Mark, Moved, NOMINAL_SLOT_MS, Resume,
+    Settings,
 };
 use crate::config::DevnetConfig;
+use crate::follow::leader::Leader;
 use crate::genesis;
 use crate::geyser::PluginHost;
 use crate::metrics::Metrics;
@@ -36,6 +38,8 @@ use crate::store::Store;
 const NOTICES: usize = 4_096;
 /// Slots advanced by command between two looks at other callers (and with one fsync).
 const ADVANCE_CHUNK: u64 = 64;
+/// How long a follower counts as healthy that does not hear its leader.
+const UNHEARD: Duration = Duration::from_secs(10);
 /// Blocks written to disk and rooted at once.
 const ROOT_CHUNK: usize = 64;
 /// Shortest and longest pause between two tries to write to a disk that fails.
@@ -84,6 +88,8 @@ struct Inner {
     chain: Chain,
     store: Store,
     plugin: Option<PluginHost>,
+    /// Of a follower: the height up to which its leader has finalized the chain.
+    finalized: Option<u64>,
     /// Failed tries in a row to write, the pauses between them, and when the next one is due.
     failures: u32,
     pauses: Backoff,
@@ -93,6 +99,10 @@ struct Inner {
 /// A running chain.
 pub struct Node {
     inner: Mutex<Inner>,
+    /// Whose blocks these are, if they are another chain's.
+    leader: Option<Arc<Leader>>,
+    /// When a follower's leader was last heard.
+    heard: Mutex<Instant>,
     notices: broadcast::Sender<Notice>,
     slot_ms: watch::Sender<u64>,
     genesis_hash: Hash,
@@ -151,6 +161,9 @@ impl State {
         let now = now_ms();
         let (resume, genesis_hash) = match saved {
             Some(saved) => saved,
+            None if config.follow.is_some() => {
+                anyhow::bail!("a follower's state is fetched from its leader, and none is here")
+            }
             None => {
                 let entropy = Keypair::new().pubkey().to_bytes();
                 let (resume, hash) = genesis::genesis(config, &faucet.pubkey(), entropy, now)?;
@@ -178,8 +191,13 @@ pub fn genesis_hash(config: &DevnetConfig) -> anyhow::Result<Hash> {
 }
 
 impl Node {
-    /// Reads or makes the state, gives the plugin its startup accounts, and opens the first bank. Blocking.
-    pub fn start(config: &DevnetConfig, plugin: Option<PluginHost>) -> anyhow::Result<Arc<Self>> {
+    /// Reads or makes the state, gives the plugin its startup accounts, and opens the first bank; a follower's state is there, and
+    /// its leader opens banks. Blocking.
+    pub fn start(
+        config: &DevnetConfig,
+        plugin: Option<PluginHost>,
+        leader: Option<Arc<Leader>>,
+    ) -> anyhow::Result<Arc<Self>> {
         let State {
             store,
             resume,
@@ -192,12 +210,17 @@ impl Node {
             rooted_lag: config.rooted_lag,
             salt: salt(),
         };
-        let chain = Chain::new(settings, resume, now);
+        let finalized = leader.as_ref().map(|_| resume.root.height);
+        let chain = match &leader {
+            None => Chain::new(settings, resume, now),
+            Some(_) => Chain::standing(settings, resume, now),
+        };
         warn_of_other_programs(config, &chain);
         let mut inner = Inner {
             chain,
             store,
             plugin,
+            finalized,
             failures: 0,
             pauses: Backoff::new(PAUSES.0, PAUSES.1),
             retry_at: None,
@@ -207,6 +230,8 @@ impl Node {
             plugin.startup(&inner.chain.accounts(&root, |_, _| true));
         }
         let node = Self {
+            leader,
+            heard: Mutex::new(Instant::now()),
             notices: broadcast::channel(NOTICES).0,
             slot_ms: watch::channel(config.slot_ms).0,
             genesis_hash,
@@ -227,9 +252,13 @@ impl Node {
     /// Unloads the plugin (its threads are joined when this returns) and closes the state.
     pub fn shut_down(&self) {
         let inner = &mut *self.inner.lock();
-        let confirmed = inner.chain.rootable_at_stop();
+        let last = match inner.finalized {
+            None => inner.chain.rootable_at_stop(),
+            // Its leader may give up what it has not finalized.
+            Some(finalized) => inner.chain.rootable_to(finalized),
+        };
         inner.retry_at = None;
-        self.root(inner, &confirmed);
+        self.root(inner, &last);
         self.tell(inner);
         inner.plugin = None;
     }
@@ -254,9 +283,15 @@ impl Node {
         self.addresses.get_or_init(|| (rpc, ws));
     }
 
-    /// Whether finalized blocks reach the disk.
+    /// Whether finalized blocks reach the disk, and a follower hears its leader.
     pub fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
+        let heard = self.leader.is_none() || self.heard.lock().elapsed() < UNHEARD;
+        heard && self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// The chain that is followed, if one is.
+    pub fn leader(&self) -> Option<&Arc<Leader>> {
+        self.leader.as_ref()
     }
 
     /// Milliseconds between slots; 0 = manual.
@@ -345,6 +380,33 @@ impl Node {
         }
     }
 
+    /// Takes what the leader told: gives up what is not on its chain any more, executes its blocks, finalizes what it has
+    /// finalized. Returns how many blocks were taken: not all while the disk takes no writes.
+    pub fn follow(&self, onto: &Mark, blocks: &[Made], rooted: u64) -> Result<usize, Diverged> {
+        *self.heard.lock() = Instant::now();
+        let mut taken = 0;
+        let mut left = blocks.iter().peekable();
+        self.inner.lock().chain.give_up_above(onto);
+        loop {
+            let inner = &mut *self.inner.lock();
+            inner.finalized = Some(rooted);
+            let mut applied = Ok(());
+            while let Some(made) = left.next_if(|_| !inner.chain.is_full() && applied.is_ok()) {
+                applied = inner.chain.apply(made);
+                taken += 1;
+                if taken % ADVANCE_CHUNK as usize == 0 {
+                    break;
+                }
+            }
+            self.settle(inner);
+            applied?;
+            if left.peek().is_none() || inner.chain.is_full() {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
     /// See [`Chain::fork`].
     pub fn fork(&self, count: u64) -> Result<Moved, CommandError> {
         self.command(|chain| chain.fork(count, now_ms()))
@@ -380,7 +442,10 @@ impl Node {
     /// Makes what can be rooted durable, roots it, and tells the events. If the disk fails, nothing is rooted
     /// until it works again.
     fn settle(&self, inner: &mut Inner) {
-        let roots = inner.chain.rootable();
+        let roots = match inner.finalized {
+            None => inner.chain.rootable(),
+            Some(finalized) => inner.chain.rootable_to(finalized),
+        };
         self.root(inner, &roots);
         self.tell(inner);
     }

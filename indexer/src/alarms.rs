@@ -34,10 +34,14 @@ pub enum Kind {
     Archive,
     /// What an RPC says contradicts itself, or what is final.
     Rpc,
+    /// The brokers do not have what was to be read next.
+    Kafka,
+    /// What keeps the database small fails again and again.
+    Upkeep,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Gap,
         Kind::Loss,
         Kind::ConfirmedFork,
@@ -50,6 +54,8 @@ impl Kind {
         Kind::GivenUp,
         Kind::Archive,
         Kind::Rpc,
+        Kind::Kafka,
+        Kind::Upkeep,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -66,6 +72,8 @@ impl Kind {
             Kind::GivenUp => "given_up",
             Kind::Archive => "archive",
             Kind::Rpc => "rpc",
+            Kind::Kafka => "kafka",
+            Kind::Upkeep => "upkeep",
         }
     }
 }
@@ -89,6 +97,11 @@ pub struct Alarm {
 /// Raises an alarm, or counts one up that is open with the same kind and detail. Parameters: kind, slot, last slot,
 /// count, banks, clears itself, detail.
 pub const RAISE: &str = "SELECT pipeline.raise_alarm($1, $2, $3, $4, $5, $6, $7)";
+
+/// Of the open alarms that heal by themselves: their lowest last slot, and the lowest one above slot `$1`.
+pub const WATCHED: &str =
+    "SELECT min(last_slot), min(last_slot) FILTER (WHERE last_slot > $1) FROM pipeline.alarm
+      WHERE cleared_at IS NULL AND clears_itself AND kind IN ('gap', 'loss', 'confirmed_fork')";
 
 /// Clears what the transaction healed, once the root has passed the last slot concerned. `$1` = slot of a base that was
 /// compared with all rows in this transaction, or null.

@@ -1,13 +1,14 @@
 //! The indexer's configuration.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use mythic_kafka::Settings;
 use mythic_stream::spool::{Position, ReaderConfig};
 use mythic_support::check::in_range;
 use serde::{Deserialize, Serialize};
 
 use crate::merge::MAX_PRODUCERS;
-use crate::rpc::check_url;
+use crate::rpc::{Limits, check_url};
 
 /// Where the chain is followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub enum SourceKind {
     Spool,
     /// Through JSON-RPC alone: blocks and what accounts are now and then.
     Rpc,
+    /// In the topic that the plugins' forwarders write: every write of every account, of all producers.
+    Kafka,
 }
 
 /// One producer's spool.
@@ -40,12 +43,12 @@ impl SpoolConfig {
 }
 
 /// Keys of the indexer's TOML file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IndexerConfig {
     /// PostgreSQL 15 or later: a URL or key-value string.
     pub database_url: String,
-    /// Where the chain is followed: `spool` or `rpc`.
+    /// Where the chain is followed: `spool`, `rpc` or `kafka`.
     pub source: SourceKind,
     /// JSON-RPC of the chain that `source = "rpc"` follows.
     pub rpc_url: Option<String>,
@@ -53,6 +56,10 @@ pub struct IndexerConfig {
     pub rpc_poll_ms: u64,
     /// Longest answer of an RPC, bytes; it is held in memory.
     pub rpc_max_answer_bytes: usize,
+    /// Most bytes of accounts that a comparison with an RPC holds in memory.
+    pub rpc_max_snapshot_bytes: usize,
+    /// How long a question to an RPC may take, its answer's last byte included, milliseconds; ten times that for all accounts.
+    pub rpc_timeout_ms: u64,
     /// JSON-RPC to heal gaps from, by itself; without one, `rpc_url` if it is followed, else gaps wait for `mythic indexer heal`.
     pub heal_rpc_url: Option<String>,
     /// Directory that the plugin writes its spool to.
@@ -79,6 +86,16 @@ pub struct IndexerConfig {
     pub archive_keep_slots: u64,
     /// Spools of further validators of the same chain: what one loses, another one has.
     pub more_spools: Vec<SpoolConfig>,
+    /// Where traces go, and how much is traced.
+    pub traces: mythic_trace::TraceConfig,
+    /// The brokers that `source = "kafka"` reads from, and that the feed is passed on to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<Settings>,
+    /// Pass the feed on to the topic `PREFIX.feed`, where `kafka` names brokers.
+    pub relay_feed: bool,
+    /// Seconds that a record is waited for which is in no partition, while some partitions have nothing newer; a quarter of them where
+    /// all have.
+    pub kafka_patience_s: u64,
 }
 
 impl Default for IndexerConfig {
@@ -89,6 +106,8 @@ impl Default for IndexerConfig {
             rpc_url: None,
             rpc_poll_ms: 400,
             rpc_max_answer_bytes: 64 << 20,
+            rpc_max_snapshot_bytes: 2 << 30,
+            rpc_timeout_ms: 30_000,
             heal_rpc_url: None,
             spool_dir: "spool".into(),
             reader: "indexer".into(),
@@ -102,6 +121,10 @@ impl Default for IndexerConfig {
             archive_dir: "archive".into(),
             archive_keep_slots: 7 * 216_000,
             more_spools: Vec::new(),
+            traces: mythic_trace::TraceConfig::default(),
+            kafka: None,
+            relay_feed: true,
+            kafka_patience_s: 120,
         }
     }
 }
@@ -116,7 +139,7 @@ impl IndexerConfig {
 
     /// All spools that are read, that of `spool_dir` first.
     pub(crate) fn spools(&self) -> Vec<SpoolConfig> {
-        if self.source == SourceKind::Rpc {
+        if self.source != SourceKind::Spool {
             return Vec::new();
         }
         let first = SpoolConfig {
@@ -131,6 +154,23 @@ impl IndexerConfig {
         self.spill_dir
             .clone()
             .unwrap_or_else(|| self.spool_dir.join("spill"))
+    }
+
+    fn validate_kafka(&self) -> Result<(), String> {
+        if let Some(kafka) = &self.kafka {
+            kafka.validate()?;
+        }
+        if self.source == SourceKind::Kafka {
+            if self.kafka.is_none() {
+                return Err("source = \"kafka\" needs a section [kafka] with the brokers".into());
+            }
+            if !self.more_spools.is_empty() {
+                return Err(
+                    "source = \"kafka\" reads no spools: leave more_spools out, all producers write to one topic".into(),
+                );
+            }
+        }
+        in_range("kafka_patience_s", self.kafka_patience_s, 1, 86_400)
     }
 
     fn validate_rpc(&self) -> Result<(), String> {
@@ -153,6 +193,13 @@ impl IndexerConfig {
             }
         }
         in_range("rpc_poll_ms", self.rpc_poll_ms, 50, 60_000)?;
+        in_range("rpc_timeout_ms", self.rpc_timeout_ms, 100, 600_000)?;
+        in_range(
+            "rpc_max_snapshot_bytes",
+            self.rpc_max_snapshot_bytes as u64,
+            1 << 20,
+            64 << 30,
+        )?;
         in_range(
             "rpc_max_answer_bytes",
             self.rpc_max_answer_bytes as u64,
@@ -161,11 +208,22 @@ impl IndexerConfig {
         )
     }
 
+    /// What is granted to an RPC.
+    pub(crate) fn rpc_limits(&self) -> Limits {
+        Limits {
+            answer: self.rpc_max_answer_bytes,
+            accounts: self.rpc_max_snapshot_bytes,
+            deadline: Duration::from_millis(self.rpc_timeout_ms),
+        }
+    }
+
     /// Checks every value; the message names key, value and what is allowed.
     pub fn validate(&self) -> Result<(), String> {
         mythic_postgres::check_url(&self.database_url)
             .map_err(|error| format!("database_url: {error}"))?;
         self.validate_rpc()?;
+        self.traces.validate()?;
+        self.validate_kafka()?;
         let spools = self.spools();
         in_range(
             "number of more_spools",

@@ -1,5 +1,6 @@
 //! What can go wrong, and whether it can be waited out.
 
+use mythic_kafka::BrokerError;
 use mythic_postgres::PostgresError;
 use mythic_stream::spool::SpoolError;
 
@@ -12,6 +13,8 @@ pub enum IndexerError {
     Database(#[from] PostgresError),
     #[error("spool: {0}")]
     Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Kafka(#[from] BrokerError),
     #[error(transparent)]
     Rpc(#[from] RpcError),
     #[error("another indexer took over (lease epoch is not {epoch} any more)")]
@@ -54,6 +57,8 @@ pub enum Trouble {
     DatabaseVersion,
     SpoolUnreadable,
     SpoolShared,
+    /// In the word that says what is wrong with the brokers.
+    Kafka(mythic_kafka::Trouble),
     RpcAway,
     RpcRefuses,
     RpcClaim,
@@ -69,6 +74,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// All but those of Kafka, which are [`mythic_kafka::Trouble::ALL`].
     pub const ALL: [Trouble; 18] = [
         Trouble::DatabaseAway,
         Trouble::DatabaseFull,
@@ -98,6 +104,7 @@ impl Trouble {
             Trouble::DatabaseVersion => "database_version",
             Trouble::SpoolUnreadable => "spool_unreadable",
             Trouble::SpoolShared => "spool_shared",
+            Trouble::Kafka(trouble) => trouble.as_str(),
             Trouble::RpcAway => "rpc_away",
             Trouble::RpcRefuses => "rpc_refuses",
             Trouble::RpcClaim => "rpc_claim",
@@ -128,11 +135,15 @@ impl IndexerError {
             Self::Spool(SpoolError::Shared { .. }) => Trouble::SpoolShared,
             Self::Spool(SpoolError::BadName(_)) | Self::Config(_) => Trouble::Configuration,
             Self::Spool(_) => Trouble::SpoolUnreadable,
+            Self::Kafka(e) => Trouble::Kafka(e.trouble),
             Self::Rpc(
                 RpcError::Unreachable { .. } | RpcError::Busy { .. } | RpcError::Behind { .. },
             ) => Trouble::RpcAway,
             Self::Rpc(
-                RpcError::Http { .. } | RpcError::Refused { .. } | RpcError::TooLong { .. },
+                RpcError::Http { .. }
+                | RpcError::Refused { .. }
+                | RpcError::TooLong { .. }
+                | RpcError::TooMuch { .. },
             ) => Trouble::RpcRefuses,
             Self::Rpc(RpcError::Claim { .. }) => Trouble::RpcClaim,
             Self::LeaseLost { .. } => Trouble::LeaseLost,
@@ -194,6 +205,7 @@ impl IndexerError {
             Self::Database(_) => self.in_class(&["22", "23", "42", "54", "0A", "3D", "28"]),
             Self::Spool(e) => matches!(e, SpoolError::Shared { .. } | SpoolError::BadName(_)),
             Self::Rpc(_)
+            | Self::Kafka(_)
             | Self::LeaseLost { .. }
             | Self::LeaseHeld { .. }
             | Self::PositionMoved { .. }

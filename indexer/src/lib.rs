@@ -6,13 +6,14 @@
 //! - [`projection`], a crate of its own: account bytes to rows ([`entity`]) and feed events ([`feed`])
 //! - [`plan`]: inputs to everything one transaction writes
 //!
-//! Shell: [`source`] reads the spools, [`rpc`] asks a chain that has none, `pump` batches, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
-//! writers apart, [`archive`] keeps all that came and `upkeep` keeps it small, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
+//! Shell: [`source`] reads the spools, `kafka` the topic that stands in for them, [`rpc`] asks a chain that has none, `pump` batches, [`writer`] runs the transaction ([`sql`], [`db`], [`alarms`]), [`lease`] keeps
+//! writers apart, [`archive`] keeps all that came and `upkeep` keeps it small, `relay` passes the feed on, [`state`] restores, [`service`] is the process, [`migrate`] and [`rebuild`] the maintenance,
 //! [`export`] hands finalized rows to others.
 #![forbid(unsafe_code)]
 
 pub mod alarms;
 pub mod archive;
+mod bare;
 mod calls;
 pub mod config;
 pub mod db;
@@ -20,12 +21,14 @@ pub mod error;
 mod export;
 mod heal;
 pub mod holder;
+mod kafka;
 pub mod lease;
 mod merge;
 mod migrate;
 pub mod plan;
 mod pump;
 mod rebuild;
+mod relay;
 pub mod rpc;
 pub mod service;
 pub mod source;
@@ -35,6 +38,7 @@ mod tables;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
+mod traced;
 pub mod tree;
 mod upkeep;
 pub mod writer;

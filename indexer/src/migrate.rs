@@ -44,6 +44,16 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0460_empty_slots.sql",
     "0461_slot_views.sql",
     "0462_transactions.sql",
+    "0510_parcels.sql",
+    "0511_counting.sql",
+    "0530_book.sql",
+    "0555_kafka.sql",
+    "0570_stake.sql",
+    "0579_stake_views.sql",
+    "0580_loss_words.sql",
+    "0600_layout.sql",
+    "0601_cases.sql",
+    "0602_case_tallies.sql",
 );
 
 const OWNER: Owner = Owner {

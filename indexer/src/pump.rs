@@ -1,32 +1,36 @@
-//! From the spools to the writer: holds, merges, batches, acknowledges.
+//! From the logs to the writer: holds, merges, batches, acknowledges.
+
+mod producer;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mythic_stream::proto::Event;
-use mythic_stream::spool::{Item, Position, ReaderConfig, SpoolError};
-use mythic_support::{Backoff, Throttle, life::Pulse};
+use mythic_stream::spool::SpoolError;
+use mythic_support::life::Pulse;
 use tokio::{sync::mpsc, task::JoinError};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::config::{IndexerConfig, SpoolConfig};
+use crate::alarms::Kind;
+use crate::config::{IndexerConfig, SourceKind};
 use crate::error::IndexerError;
 use crate::holder::{Holder, Input};
+use crate::kafka::{self, KafkaSource, Origin, Places};
 use crate::merge::Merge;
 use crate::plan::Reached;
 use crate::rpc::Fed;
-use crate::source::{Chunk, Source, chunks};
+use crate::source::{Chunk, Content, Entry, Letter, chunks};
 use crate::telemetry::{Telemetry, seconds_since};
+use crate::traced::Jobs;
 use crate::writer::{Committed, Step, Writer};
+use producer::Producer;
 
-/// The same trouble of a spool is logged once in this time.
-const WARNINGS: Duration = Duration::from_secs(10);
-/// Pause before a spool is opened again, doubled up to the second.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Letters of one batch.
+const LETTERS: usize = 64;
+/// Slots behind finality after which a run that is silent is closed: no bank of it can matter any more.
+const SILENT: u64 = 1_024;
 /// How often a writer with nothing to write checks that it still holds the lease.
 const RENEW: Duration = Duration::from_secs(4);
-/// How often old feed events are looked for, once none are left.
-const TRIM: Duration = Duration::from_secs(60);
 
 /// One session of the indexer, once it has the lease.
 pub(crate) struct Pump<'a> {
@@ -34,6 +38,7 @@ pub(crate) struct Pump<'a> {
     telemetry: &'a Telemetry,
     desk: Desk,
     producers: Vec<Producer>,
+    kafka: Option<KafkaSource>,
     merge: Merge,
     sender: mpsc::Sender<Chunk>,
     chunks: mpsc::Receiver<Chunk>,
@@ -42,7 +47,7 @@ pub(crate) struct Pump<'a> {
     batch: Batch,
     /// Of the runs so far.
     genesis: Option<[u8; 32]>,
-    trim_at: Instant,
+    /// When open alarms were last counted.
     counted: Option<Instant>,
 }
 
@@ -54,31 +59,22 @@ enum Desk {
     Gone,
 }
 
-type Written = (Box<Writer>, Result<Committed, IndexerError>);
+type Written = (Box<Writer>, Result<Done, IndexerError>);
+
+/// What became of a batch: what the commit did, and how many alarms of each kind are open now, if they were counted.
+type Done = (Committed, Option<Vec<(String, i64)>>);
 
 /// A batch that is being written.
 struct Sent {
     began: Instant,
     sealed_at: Option<u64>,
-}
-
-/// A spool that is read.
-struct Producer {
-    spool: SpoolConfig,
-    name: Arc<str>,
-    source: Source,
-    holder: Holder,
-    /// Envelopes before its applied position are read again only to fill the holder.
-    replay_to: Option<Reached>,
-    /// What is to be read next.
-    next: Option<Position>,
-    backoff: Backoff,
-    warnings: Throttle,
+    jobs: Jobs,
 }
 
 #[derive(Default)]
 struct Batch {
     steps: Vec<Step>,
+    letters: Vec<Letter>,
     updates: usize,
     /// It has content that somebody waits for.
     urgent: bool,
@@ -88,10 +84,10 @@ struct Batch {
 }
 
 impl<'a> Pump<'a> {
-    pub fn new(
+    pub async fn new(
         config: &'a IndexerConfig,
         telemetry: &'a Telemetry,
-        writer: Writer,
+        (mut writer, places): (Writer, Places),
         fed: mpsc::Receiver<Fed>,
     ) -> Result<Self, IndexerError> {
         let spools = config.spools();
@@ -99,31 +95,45 @@ impl<'a> Pump<'a> {
         let mut producers = Vec::new();
         for (number, spool) in spools.into_iter().enumerate() {
             let at = writer.state().positions.get(&spool.name).copied();
-            let start = at.map(|at| at.resume);
-            let reader = spool.reader(config, start);
-            producers.push(Producer {
-                name: spool.name.as_str().into(),
-                source: open(reader, Duration::ZERO, number, &sender)?,
-                holder: Holder::new(config.max_held_bytes, &config.spill_dir()),
-                replay_to: at,
-                next: start,
-                backoff: Backoff::new(PAUSE.0, PAUSE.1),
-                warnings: Throttle::new(WARNINGS),
-                spool,
-            });
+            let mut producer = Producer::new(config, &spool.name, at);
+            producer.read_spool(config, spool, (number, &sender))?;
+            producers.push(producer);
         }
+        let kafka = match (&config.kafka, config.source) {
+            (Some(settings), SourceKind::Kafka) => {
+                let known = kafka::stations(&writer.state().positions);
+                let count = known.keys().next_back().map_or(1, |last| last + 1);
+                for number in 0..count {
+                    let name = kafka::station_name(number);
+                    let at = writer.state().positions.get(&name).copied();
+                    producers.push(Producer::new(config, &name, at));
+                }
+                let origin = Origin {
+                    stations: known,
+                    places,
+                    patience: Duration::from_secs(config.kafka_patience_s),
+                    telemetry: telemetry.clone(),
+                };
+                let source =
+                    KafkaSource::spawn(settings, config.max_held_bytes, origin, sender.clone());
+                Some(source.map_err(|e| IndexerError::Broken(format!("starting a thread: {e}")))?)
+            }
+            _ => None,
+        };
+        let names: Vec<Arc<str>> = producers.iter().map(|p| p.name.clone()).collect();
+        let merge = writer.merge(&names).await?;
         Ok(Self {
-            merge: Merge::new(producers.iter().map(|producer| producer.name.clone())),
+            merge,
             config,
             telemetry,
             genesis: writer.state().genesis,
             desk: Desk::Idle(Box::new(writer)),
             producers,
+            kafka,
             sender,
             chunks,
             fed,
             batch: Batch::default(),
-            trim_at: Instant::now(),
             counted: None,
         })
     }
@@ -138,11 +148,10 @@ impl<'a> Pump<'a> {
             pulse.beat();
             let mut wait = RENEW;
             if matches!(self.desk, Desk::Idle(_)) {
-                self.upkeep().await?;
-                wait = match self.batch.since {
-                    Some(since) => linger.saturating_sub(since.elapsed()),
-                    None => RENEW.min(self.trim_at.saturating_duration_since(Instant::now())),
-                };
+                self.count_alarms().await?;
+                if let Some(since) = self.batch.since {
+                    wait = linger.saturating_sub(since.elapsed());
+                }
             }
             let full = self.batch.updates >= self.config.batch_updates;
             tokio::select! {
@@ -155,19 +164,19 @@ impl<'a> Pump<'a> {
                 // Rare, and never starved by spools that are full.
                 Some(fed) = self.fed.recv(), if !full => self.feed(fed)?,
                 chunk = self.chunks.recv(), if !full => match chunk {
-                    Some((number, Ok(items))) => self.chunk(number, items).await?,
+                    Some((number, Ok(entries))) => self.chunk(number, entries).await?,
                     Some((number, Err(error))) => self.failed(number, error).await?,
-                    None => return Err(IndexerError::Broken("the spool readers ended".into())),
+                    None => return Err(IndexerError::Broken("those who read the logs ended".into())),
                 },
                 () = tokio::time::sleep(wait) => match &mut self.desk {
-                    Desk::Idle(writer) if self.batch.steps.is_empty() => writer.renew().await?,
+                    Desk::Idle(writer) if self.batch.is_empty() => writer.renew().await?,
                     Desk::Idle(_) => self.write().await?,
                     _ => {}
                 },
             }
             let due = full || self.batch.urgent;
             if let Desk::Idle(writer) = &self.desk
-                && !self.batch.steps.is_empty()
+                && !self.batch.is_empty()
                 && (due || writer.state().busy())
             {
                 self.write().await?;
@@ -175,31 +184,41 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Between two batches: alarms are counted, and old feed events are removed until nothing is old, so that what is removed keeps up
-    /// with what is added.
-    async fn upkeep(&mut self) -> Result<(), IndexerError> {
-        let Desk::Idle(writer) = &mut self.desk else {
-            return Ok(());
-        };
-        if self.counted.is_none_or(|at| at.elapsed() > RENEW) {
+    /// Whether it is time to count the open alarms again.
+    fn counts(&mut self) -> bool {
+        let due = self.counted.is_none_or(|at| at.elapsed() > RENEW);
+        if due {
             self.counted = Some(Instant::now());
-            self.telemetry.alarms(&writer.open_alarms().await?);
         }
-        if Instant::now() >= self.trim_at {
-            let more = writer.trim_feed(self.config.feed_retention_h).await?;
-            self.trim_at = Instant::now() + if more { Duration::ZERO } else { TRIM };
+        due
+    }
+
+    /// Counts alarms while nothing is written; otherwise it is done between two batches.
+    async fn count_alarms(&mut self) -> Result<(), IndexerError> {
+        if self.counts()
+            && let Desk::Idle(writer) = &mut self.desk
+        {
+            self.telemetry.alarms(&writer.open_alarms().await?);
         }
         Ok(())
     }
 
-    async fn chunk(&mut self, number: usize, items: Vec<Item>) -> Result<(), IndexerError> {
-        let producer = &mut self.producers[number];
-        if !items.is_empty() {
-            producer.backoff.reset();
+    async fn chunk(&mut self, number: usize, entries: Vec<Entry>) -> Result<(), IndexerError> {
+        while self.producers.len() <= number {
+            let name = kafka::station_name(self.producers.len());
+            let producer = Producer::new(self.config, &name, None);
+            self.merge.add(producer.name.clone());
+            self.producers.push(producer);
         }
+        if self.kafka.is_some() {
+            let all = self.producers.iter();
+            all.for_each(|producer| self.telemetry.producer(&producer.name, None));
+        }
+        let producer = &mut self.producers[number];
+        producer.reads(!entries.is_empty());
         self.telemetry.producer(&producer.name, None);
-        for item in items {
-            self.take(number, item)?;
+        for entry in entries {
+            self.take(number, entry)?;
             if self.batch.updates >= self.config.batch_updates {
                 self.write().await?;
             }
@@ -229,8 +248,15 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// A spool can't be read: the others go on, and it is opened again after a pause.
-    async fn failed(&mut self, number: usize, error: SpoolError) -> Result<(), IndexerError> {
+    /// A log can't be read: the others go on, and it is opened again after a pause.
+    async fn failed(&mut self, number: usize, error: IndexerError) -> Result<(), IndexerError> {
+        if self.kafka.is_some() {
+            // Whoever reads Kafka goes on by itself; what it knows is not lost.
+            for producer in &mut self.producers {
+                producer.trouble(&error, self.telemetry);
+            }
+            return Ok(());
+        }
         // What was read of it is applied first: it may not come again.
         self.write().await?;
         self.settle().await?;
@@ -240,7 +266,7 @@ impl<'a> Pump<'a> {
         };
         let producer = &mut self.producers[number];
         match error {
-            SpoolError::Lost { wanted, oldest } => {
+            IndexerError::Spool(SpoolError::Lost { wanted, oldest }) => {
                 tracing::error!(
                     producer = &*producer.name,
                     ?wanted,
@@ -250,67 +276,68 @@ impl<'a> Pump<'a> {
                 for input in producer.holder.give_up() {
                     self.batch.add(&producer.name, input, None);
                 }
-                producer.holder = Holder::new(self.config.max_held_bytes, &self.config.spill_dir());
-                producer.replay_to = positions.get(&*producer.name).copied();
-                // Another spool than before: its positions say nothing about what was applied.
-                if oldest.is_none_or(|o| {
-                    let is_other = |p: Reached| p.applied.run != o.run && o < p.applied;
-                    producer.replay_to.is_some_and(is_other)
-                }) {
-                    producer.replay_to = None;
-                }
-                producer.next = oldest;
+                let applied = positions.get(&*producer.name).copied();
+                producer.start_over(self.config, applied, oldest);
             }
+            error if error.is_fatal() => return Err(error),
             error => {
-                let error = IndexerError::Spool(error);
-                if error.is_fatal() {
-                    return Err(error);
-                }
                 self.telemetry.restarts.inc();
-                self.telemetry.producer(&producer.name, Some(&error));
-                if let Some(more) = producer.warnings.allow() {
-                    let state = error.trouble().as_str();
-                    tracing::warn!(producer = &*producer.name, state, more, "{error}");
-                }
+                producer.trouble(&error, self.telemetry);
             }
         }
-        let reader = producer.spool.reader(self.config, producer.next);
-        producer.source = open(reader, producer.backoff.pause(), number, &self.sender)?;
-        Ok(())
+        producer.read_again(self.config, (number, &self.sender))
     }
 
-    fn take(&mut self, number: usize, item: Item) -> Result<(), IndexerError> {
+    fn take(&mut self, number: usize, entry: Entry) -> Result<(), IndexerError> {
         let producer = &mut self.producers[number];
-        producer.next = Some(item.next);
-        let replayed = producer
-            .replay_to
-            .is_some_and(|p| item.position < p.applied);
+        let replayed = producer.is_replayed(entry.position);
         let mut sealed_at = None;
-        let inputs = match item.envelope {
-            Ok(envelope) => {
+        let inputs = match entry.content {
+            Content::Letter(letter) => {
+                self.letter(letter);
+                return Ok(());
+            }
+            Content::Notice(detail) => {
+                let refused = Input::Refused {
+                    run: entry.position.run,
+                    kind: Kind::Kafka,
+                    slot: 0,
+                    detail,
+                };
+                let name = producer.name.clone();
+                self.batch.add(&name, refused, None);
+                return Ok(());
+            }
+            Content::Envelope(envelope) => {
                 self.telemetry.envelopes.inc();
                 if matches!(envelope.event, Some(Event::Seal(_))) {
                     sealed_at = Some(envelope.time_unix_nanos);
                 }
-                match producer.holder.apply(item.position, envelope, replayed) {
+                match producer.holder.apply(entry.position, envelope, replayed) {
                     Ok(inputs) => inputs,
                     Err(e) => {
+                        producer.next = Some(entry.next);
                         self.telemetry.malformed.inc();
-                        tracing::error!(position = ?item.position, "an envelope can't be used: {e}");
+                        tracing::error!(position = ?entry.position, "an envelope can't be used: {e}");
                         return Ok(());
                     }
                 }
             }
-            Err(unreadable) => {
+            Content::Missing(missing) => {
                 self.telemetry.unreadable.inc();
-                tracing::error!(producer = &*producer.name, "{unreadable}");
-                let holder = &mut producer.holder;
-                holder.unreadable(item.position, &unreadable, replayed)
+                tracing::error!(
+                    producer = &*producer.name,
+                    reason = missing.reason,
+                    "{}",
+                    missing.what
+                );
+                producer.holder.missing(entry.position, &missing, replayed)
             }
         };
+        producer.next = Some(entry.next);
         let reached = Reached {
-            resume: producer.holder.resume(item.next),
-            applied: item.next,
+            resume: producer.holder.resume(entry.next),
+            applied: entry.next,
         };
         let name = producer.name.clone();
         for input in &inputs {
@@ -324,15 +351,64 @@ impl<'a> Pump<'a> {
             .into_iter()
             .flat_map(|input| merge.take(number, input))
             .collect();
+        self.add(number, inputs, reached);
+        self.batch.sealed_at = sealed_at.or(self.batch.sealed_at);
+        Ok(())
+    }
+
+    /// Adds what one record of a producer comes to.
+    fn add(&mut self, number: usize, inputs: Vec<Input>, reached: Reached) {
         let Some(last) = inputs.len().checked_sub(1) else {
-            return Ok(());
+            return;
         };
+        let name = self.producers[number].name.clone();
         for (index, input) in inputs.into_iter().enumerate() {
             let reached = (index == last).then_some(reached);
             self.batch.add(&name, input, reached);
         }
-        self.batch.sealed_at = sealed_at.or(self.batch.sealed_at);
-        Ok(())
+        let places = |kafka: &mut KafkaSource| kafka.reached(number, reached.resume);
+        if let (Some(step), Some(places)) =
+            (self.batch.steps.last_mut(), self.kafka.as_mut().map(places))
+        {
+            step.places = Some(places);
+        }
+    }
+
+    fn letter(&mut self, letter: Letter) {
+        if self.batch.letters.len() < LETTERS {
+            self.batch.letters.push(letter);
+            self.batch.since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Closes the runs of producers that are silent: what they left open is waited for no more, and is not read again.
+    fn close_silent(&mut self, root: Option<u64>) {
+        let Some(root) = root.filter(|_| self.kafka.is_some()) else {
+            return;
+        };
+        for number in 0..self.producers.len() {
+            let producer = &mut self.producers[number];
+            let (newest, Some(next)) = (self.merge.newest(number), producer.next) else {
+                continue;
+            };
+            let is_silent = newest.saturating_add(SILENT) < root && producer.is_silent();
+            if !is_silent || producer.holder.resume(next) == next {
+                continue;
+            }
+            tracing::warn!(
+                producer = &*producer.name,
+                newest,
+                "silent for long: its run is closed"
+            );
+            let mut inputs = producer.holder.give_up();
+            inputs.push(Input::RunEnd { run: next.run });
+            producer.holder = Holder::new(self.config.max_held_bytes, &self.config.spill_dir());
+            let reached = Reached {
+                resume: next,
+                applied: next,
+            };
+            self.add(number, inputs, reached);
+        }
     }
 
     fn check_chain(&mut self, input: &Input) -> Result<(), IndexerError> {
@@ -356,7 +432,7 @@ impl<'a> Pump<'a> {
 
     /// Gives the writer what was collected, once it is through with the batch before.
     async fn write(&mut self) -> Result<(), IndexerError> {
-        if self.batch.steps.is_empty() {
+        if self.batch.is_empty() {
             return Ok(());
         }
         self.settle().await?;
@@ -364,11 +440,13 @@ impl<'a> Pump<'a> {
         let sent = Sent {
             began: Instant::now(),
             sealed_at: batch.sealed_at,
+            jobs: Jobs::of(&batch.steps),
         };
+        let counts = self.counts();
         self.desk = match std::mem::replace(&mut self.desk, Desk::Gone) {
             Desk::Idle(mut writer) => {
                 let work = tokio::spawn(async move {
-                    let done = writer.apply(batch.steps).await;
+                    let done = written(&mut writer, batch, counts).await;
                     (writer, done)
                 });
                 Desk::Busy(AbortOnDropHandle::new(work), sent)
@@ -393,14 +471,18 @@ impl<'a> Pump<'a> {
         let Desk::Busy(_, sent) = std::mem::replace(&mut self.desk, Desk::Idle(writer)) else {
             return Ok(());
         };
-        let done = done?;
+        let (done, alarms) = done?;
         let telemetry = self.telemetry;
+        if let Some(open) = alarms {
+            telemetry.alarms(&open);
+        }
         telemetry
             .commit_seconds
             .observe(sent.began.elapsed().as_secs_f64());
         if let Some(seconds) = sent.sealed_at.and_then(seconds_since) {
             telemetry.seal_to_commit_seconds.observe(seconds);
         }
+        sent.jobs.committed(sent.sealed_at);
         telemetry.batches.inc();
         telemetry.updates.inc_by(done.updates as u64);
         telemetry.banks.inc_by(done.banks as u64);
@@ -427,11 +509,26 @@ impl<'a> Pump<'a> {
         telemetry.committed();
         for producer in &self.producers {
             if let Some(reached) = state.positions.get(&*producer.name) {
-                producer.source.ack(reached.resume);
+                producer.ack(reached.resume);
             }
         }
+        if let Some(kafka) = &self.kafka {
+            kafka.committed(&state.positions);
+        }
+        self.close_silent(root);
         Ok(())
     }
+}
+
+/// Writes a batch; counts the open alarms then, if it is time.
+async fn written(writer: &mut Writer, batch: Batch, counts: bool) -> Result<Done, IndexerError> {
+    writer.letters(&batch.letters).await?;
+    let done = writer.apply(batch.steps).await?;
+    let alarms = match counts {
+        true => Some(writer.open_alarms().await?),
+        false => None,
+    };
+    Ok((done, alarms))
 }
 
 impl Desk {
@@ -445,6 +542,10 @@ impl Desk {
 }
 
 impl Batch {
+    fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.letters.is_empty()
+    }
+
     fn add(&mut self, producer: &Arc<str>, input: Input, reached: Option<Reached>) {
         match &input {
             Input::RunStart {
@@ -467,16 +568,7 @@ impl Batch {
             producer: producer.clone(),
             input,
             reached,
+            places: None,
         });
     }
-}
-
-fn open(
-    reader: ReaderConfig,
-    pause: Duration,
-    number: usize,
-    sender: &mpsc::Sender<Chunk>,
-) -> Result<Source, IndexerError> {
-    Source::spawn(reader, pause, number, sender.clone())
-        .map_err(|e| IndexerError::Broken(format!("starting a thread: {e}")))
 }

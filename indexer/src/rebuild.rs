@@ -4,8 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use mythic_postgres::{Manner, connect};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::archive::Reader;
+use crate::bare::Bare;
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::migrate::{PROJECTION, VIEWS, run_scope};
@@ -57,11 +60,12 @@ async fn project_again(
     dir: Option<&Path>,
     swap: Swap,
 ) -> Result<RebuildReport, IndexerError> {
-    let mut reader = Reader::open(database_url, "mythic rebuild reader", dir).await?;
+    let reader = Reader::open(database_url, "mythic rebuild reader", dir).await?;
     let manner = Manner::named("mythic rebuild")
         .statement_timeout(Duration::ZERO)
         .idle_in_transaction(Duration::ZERO);
     let (lock, _guard) = connect(database_url, &manner).await?;
+    let (second, _second_guard) = connect(database_url, &manner).await?;
     let live: String = lock
         .query_one("SELECT projection FROM pipeline.lease", &[])
         .await?
@@ -77,12 +81,16 @@ async fn project_again(
     ))
     .await?;
     run_scope(&lock, PROJECTION, &shadow).await?;
+    let bare = Bare::strip(&lock, &shadow).await?;
     lock.batch_execute("COMMIT").await?;
 
-    let session = Session::open(database_url, "mythic rebuild writer").await?;
+    let mut session = Session::open(database_url, "mythic rebuild writer").await?;
+    // What a crash takes of a shadow is nothing that anybody waits for. The swap waits for the disk, and for all before it.
+    session.batch("SET synchronous_commit = off").await?;
     let mut writer = Writer::open(session, &shadow, Mode::Rebuild).await?;
     writer.files = dir.map(Path::to_path_buf);
-    let mut events = catch_up(&mut reader, &mut writer).await?;
+    let (reader, mut events) = catch_up(reader, &mut writer).await?;
+    bare.dress(&lock).await?;
     writer.lay_overlays().await?;
     // From here on the live writer waits at its fence.
     lock.batch_execute("BEGIN").await?;
@@ -95,11 +103,9 @@ async fn project_again(
             "another rebuild replaced {live} by {now} meanwhile"
         )));
     }
-    events += catch_up(&mut reader, &mut writer).await?;
-    let (old, new) = (
-        hash_tables(&lock, &live).await?,
-        hash_tables(&lock, &shadow).await?,
-    );
+    let (_reader, last) = catch_up(reader, &mut writer).await?;
+    events += last;
+    let (old, new) = tokio::try_join!(hash_tables(&second, &live), hash_tables(&lock, &shadow))?;
     let different = differences(&old, &new);
     let swapped = match swap {
         Swap::Never => false,
@@ -128,15 +134,29 @@ async fn project_again(
     })
 }
 
-/// Projects what the archive holds beyond the writer; returns how many events.
-async fn catch_up(reader: &mut Reader, writer: &mut Writer) -> Result<u64, IndexerError> {
-    let mut total = 0;
-    loop {
-        let inputs = reader.inputs(writer.state().next_event).await?;
-        if inputs.is_empty() {
-            return Ok(total);
+/// Projects what the archive holds beyond the writer; returns how many events. What comes next is read and unpacked meanwhile.
+async fn catch_up(mut reader: Reader, writer: &mut Writer) -> Result<(Reader, u64), IndexerError> {
+    let (sender, mut parts) = mpsc::channel(1);
+    let mut next = writer.state().next_event;
+    let reading = AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let inputs = reader.inputs(next).await?;
+            let Some((last, _)) = inputs.last() else {
+                return Ok(reader);
+            };
+            next = last + 1;
+            if sender.send(inputs).await.is_err() {
+                return Ok(reader);
+            }
         }
+    }));
+    let mut total = 0;
+    while let Some(inputs) = parts.recv().await {
         total += inputs.len() as u64;
         writer.replay(&inputs).await?;
     }
+    let reader: Result<Reader, IndexerError> = reading
+        .await
+        .map_err(|e| IndexerError::Broken(format!("the reader of the archive ended: {e}")))?;
+    Ok((reader?, total))
 }

@@ -4,15 +4,18 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use mythic_kafka::Topic;
 use mythic_support::{Backoff, Throttle, life};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{IndexerConfig, SourceKind};
 use crate::db::Session;
 use crate::error::IndexerError;
+use crate::kafka::Places;
 use crate::lease::{self, Keeper};
 use crate::migrate::migrate;
 use crate::pump::Pump;
+use crate::relay::Relay;
 use crate::rpc::Tasks;
 use crate::state;
 use crate::telemetry::Telemetry;
@@ -34,6 +37,14 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// What no waiting mends: a spool that is open to others, a database of another chain, a broken invariant.
 pub async fn run(config: IndexerConfig, stop: CancellationToken) -> Result<(), IndexerError> {
     config.validate().map_err(IndexerError::Config)?;
+    let traces = mythic_trace::start("mythic-indexer", &config.traces)
+        .map_err(|e| IndexerError::Config(e.to_string()))?;
+    let ended = sessions(config, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn sessions(config: IndexerConfig, stop: CancellationToken) -> Result<(), IndexerError> {
     let telemetry = Telemetry::new().map_err(|e| IndexerError::Broken(e.to_string()))?;
     if let Some(addr) = config.metrics_addr {
         // Two networks on one machine share the default: what is indexed matters more than who can look at it.
@@ -105,19 +116,31 @@ async fn session(
     );
     let bounds = Bounds::of(config);
     let _upkeep = Upkeep::spawn(config.database_url.clone(), lease.epoch, bounds);
+    let relayed = config.kafka.clone().filter(|_| config.relay_feed);
+    let _relay = relayed.map(|kafka| {
+        let url = config.database_url.clone();
+        Relay::spawn(kafka, url, lease.epoch, telemetry.clone())
+    });
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await?;
     writer.files = Some(config.archive_dir.clone());
     tracing::info!(schema = lease.schema, epoch = lease.epoch, positions = ?writer.state().positions, "indexing");
     let tracked = match config.source {
         SourceKind::Rpc => state::alive::accounts(&mut writer.session, &lease.schema).await?,
-        SourceKind::Spool => HashSet::new(),
+        SourceKind::Spool | SourceKind::Kafka => HashSet::new(),
+    };
+    let places = match (config.source, &config.kafka) {
+        (SourceKind::Kafka, Some(kafka)) => {
+            writer.follow_topic(kafka.topic(Topic::Updates)).await?
+        }
+        _ => Places::default(),
     };
     let at = (writer.state(), lease.schema.as_str());
     let (_tasks, fed) = Tasks::start(config, telemetry, at, tracked)?;
     telemetry.working();
     life::ready();
-    Pump::new(config, telemetry, writer, fed)?
+    Pump::new(config, telemetry, (writer, places), fed)
+        .await?
         .run(pulse, stop)
         .await
 }

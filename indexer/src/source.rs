@@ -1,11 +1,15 @@
-//! Reads each spool on a thread of its own and hands over what it reads.
+//! What logs hand over, and the thread that reads a spool.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mythic_stream::proto::Envelope;
 use mythic_stream::spool::{Item, Position, Reader, ReaderConfig, SpoolError};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::error::IndexerError;
+use crate::holder::{Missing, loss};
 
 /// Envelopes handed over at once.
 const CHUNK: usize = 4_096;
@@ -14,12 +18,64 @@ const AHEAD: usize = 4;
 /// Longest wait for envelopes before acknowledgements and a stop are looked at.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// What one of several spools brought.
-pub type Chunk = (usize, Result<Vec<Item>, SpoolError>);
+/// A record of a log and where it stood.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it starts: a restart from here reads it again.
+    pub position: Position,
+    /// Where the next one starts.
+    pub next: Position,
+    pub content: Content,
+}
 
-/// Where the chunks of all spools come in.
-pub fn chunks(spools: usize) -> (mpsc::Sender<Chunk>, mpsc::Receiver<Chunk>) {
-    mpsc::channel(AHEAD * spools.max(1))
+/// What a log has at a place.
+#[derive(Clone, Debug)]
+pub enum Content {
+    Envelope(Envelope),
+    /// Records that can't be had.
+    Missing(Missing),
+    /// A message that is no record, for people to look at. It has no place.
+    Letter(Letter),
+    /// What people should be told of the log. It has no place.
+    Notice(String),
+}
+
+/// A message of Kafka that is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub reason: String,
+    /// Its length, and its first bytes.
+    pub length: i64,
+    pub bytes: Vec<u8>,
+}
+
+/// What one of several logs brought.
+pub type Chunk = (usize, Result<Vec<Entry>, IndexerError>);
+
+/// Where the chunks of all logs come in.
+pub fn chunks(logs: usize) -> (mpsc::Sender<Chunk>, mpsc::Receiver<Chunk>) {
+    mpsc::channel(AHEAD * logs.max(1))
+}
+
+impl From<Item> for Entry {
+    fn from(item: Item) -> Self {
+        let content = match item.envelope {
+            Ok(envelope) => Content::Envelope(envelope),
+            Err(unreadable) => Content::Missing(Missing {
+                records: unreadable.records,
+                reason: loss::SPOOL_DAMAGED,
+                what: unreadable.to_string(),
+            }),
+        };
+        Self {
+            position: item.position,
+            next: item.next,
+            content,
+        }
+    }
 }
 
 /// A spool being read. Dropping it stops the thread.
@@ -50,7 +106,7 @@ impl Source {
                 };
                 if let Err(e) = read(config, &send, &acks, &stopped) {
                     // Nobody waits for the reason any more when this fails.
-                    send(Err(e));
+                    send(Err(e.into()));
                 }
             })?;
         Ok(Self {
@@ -67,7 +123,7 @@ impl Source {
 
 fn read(
     config: ReaderConfig,
-    send: &impl Fn(Result<Vec<Item>, SpoolError>) -> bool,
+    send: &impl Fn(Result<Vec<Entry>, IndexerError>) -> bool,
     acks: &Mutex<Option<Position>>,
     stopped: &CancellationToken,
 ) -> Result<(), SpoolError> {
@@ -95,7 +151,7 @@ fn read(
             };
         }
         let items = reader.next_batch(CHUNK, WAIT)?;
-        if !items.is_empty() && !send(Ok(items)) {
+        if !items.is_empty() && !send(Ok(items.into_iter().map(Entry::from).collect())) {
             return Ok(());
         }
     }

@@ -29,13 +29,32 @@ pub fn hot(schema: &str, entity: Entity) -> String {
     format!("{schema}.{}_hot ({})", entity.table(), columns(entity))
 }
 
-/// Moves the newest row per entity of the banks `$1` into the final table, unless a newer one is there.
-pub fn root(schema: &str, entity: Entity) -> String {
-    let hot = format!("{schema}.{}_hot WHERE bank = ANY($1)", entity.table());
-    merge(schema, entity, &hot)
+/// The table for rows of banks that are rooted in the transaction that writes them, with its columns, for `COPY`.
+pub fn settled(entity: Entity) -> String {
+    format!("pg_temp.settled_{} ({})", entity.table(), columns(entity))
 }
 
-/// Moves the newest row per entity of `source` into the final table, unless a newer one is there.
+/// Makes that table, which is empty after every transaction. It refuses what the hot table refuses.
+pub fn make_settled(schema: &str, entity: Entity) -> String {
+    let table = entity.table();
+    format!(
+        "CREATE TEMP TABLE IF NOT EXISTS settled_{table} (LIKE {schema}.{table}_hot INCLUDING CONSTRAINTS) ON COMMIT DELETE ROWS"
+    )
+}
+
+/// Rows of the banks `$1` that are rooted: hot ones, or those and what is `settled`.
+pub fn rooted(schema: &str, entity: Entity, settled: bool) -> String {
+    let table = entity.table();
+    let columns = columns(entity);
+    let hot = format!("SELECT {columns} FROM {schema}.{table}_hot WHERE bank = ANY($1)");
+    match settled {
+        true => format!("({hot} UNION ALL SELECT {columns} FROM pg_temp.settled_{table}) r"),
+        false => format!("({hot}) r"),
+    }
+}
+
+/// Moves the newest row per entity of `source` into the final table, unless a newer one is there. A row that start-up accounts
+/// brought is not newer than the write that made it, which may come later: that one says exactly when it was.
 pub fn merge(schema: &str, entity: Entity, source: &str) -> String {
     let (table, columns, keys, replace) = (
         entity.table(),
@@ -47,8 +66,20 @@ pub fn merge(schema: &str, entity: Entity, source: &str) -> String {
         "INSERT INTO {schema}.{table} AS f ({columns})
          SELECT DISTINCT ON ({keys}) {columns} FROM {source}
          ORDER BY {keys}, slot DESC, ordinal DESC
-         ON CONFLICT ({keys}) DO UPDATE SET {replace} WHERE (EXCLUDED.slot, EXCLUDED.ordinal) >= (f.slot, f.ordinal)"
+         ON CONFLICT ({keys}) DO UPDATE SET {replace} WHERE (EXCLUDED.slot, EXCLUDED.ordinal) >= (f.slot, f.ordinal)
+             OR (f.ordinal = 2147483647 AND NOT f.exact AND EXCLUDED.exact AND ({old}) IS NOT DISTINCT FROM ({new}))",
+        old = content(entity, "f"),
+        new = content(entity, "EXCLUDED"),
     )
+}
+
+/// What a row says, without where it was written.
+fn content(entity: Entity, prefix: &str) -> String {
+    let columns = entity.columns().iter().map(|c| format!("{prefix}.{c}"));
+    std::iter::once(format!("{prefix}.write_seq"))
+        .chain(columns)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Forgets the hot rows of the banks `$1`.
@@ -66,6 +97,16 @@ pub fn uncover(schema: &str, entity: Entity) -> String {
         "DELETE FROM {schema}.{table}_overlay o USING {schema}.{table}_hot h
          WHERE h.bank = ANY($2) AND o.chain = ANY($1) AND o.bank = h.bank AND {}",
         on_keys.collect::<Vec<_>>().join(" AND "),
+        table = entity.table(),
+    )
+}
+
+/// Takes the rows of the accounts `$3` that the banks `$2` wrote, pair by pair, out of the overlays of the chains `$1`. The pairs come
+/// first in every plan: each finds its rows by the overlay's primary key, however many rows are hot.
+pub fn uncover_some(schema: &str, entity: Entity) -> String {
+    format!(
+        "DELETE FROM {schema}.{table}_overlay o USING unnest($2::bigint[], $3::bytea[]) AS l (bank, pubkey)
+         WHERE o.chain = ANY($1) AND o.pubkey = l.pubkey AND o.bank = l.bank",
         table = entity.table(),
     )
 }
@@ -102,14 +143,7 @@ pub fn base(schema: &str, entity: Entity) -> String {
         keys(entity),
         replace(entity),
     );
-    let list = |prefix: &str| {
-        let content = entity.columns().iter().map(|c| format!("{prefix}.{c}"));
-        std::iter::once(format!("{prefix}.write_seq"))
-            .chain(content)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let (old, new) = (list("f"), list("EXCLUDED"));
+    let (old, new) = (content(entity, "f"), content(entity, "EXCLUDED"));
     format!(
         "INSERT INTO {schema}.{table} AS f ({columns})
          SELECT {columns} FROM {schema}.{table}_hot WHERE bank = $1

@@ -37,9 +37,11 @@ pub async fn hash_tables(
         };
         let row = client
             .query_one(
+                // Each row is made a text once.
                 &format!(
-                    "SELECT count(*), COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text || '/' ||
-                            COALESCE(sum(hashtextextended(t::text, 1)::numeric), 0)::text FROM {schema}.{rows} t"
+                    "SELECT count(*), COALESCE(sum(hashtextextended(r.text, 0)::numeric), 0)::text || '/' ||
+                            COALESCE(sum(hashtextextended(r.text, 1)::numeric), 0)::text
+                       FROM (SELECT t::text AS text FROM {schema}.{rows} t OFFSET 0) r"
                 ),
                 &[],
             )

@@ -32,6 +32,12 @@ pub struct Telemetry {
     pub held_bytes: IntGauge,
     pub spilled_bytes: IntGauge,
     pub unreadable: IntCounter,
+    pub kafka_letters: IntCounter,
+    pub kafka_repeats: IntCounter,
+    pub kafka_waiting_bytes: IntGauge,
+    pub kafka_behind: IntGauge,
+    pub relay_lag: IntGauge,
+    pub relayed: IntCounter,
     pub processed_slot: IntGauge,
     pub confirmed_slot: IntGauge,
     pub finalized_slot: IntGauge,
@@ -50,6 +56,8 @@ struct State {
     /// What each producer's log waits for; none while it is read.
     producers: BTreeMap<String, Option<(Trouble, String)>>,
     last_commit: Option<Instant>,
+    /// What the relay of the feed waits for; none where it works or is not wanted.
+    relay: Option<(Trouble, String)>,
 }
 
 impl State {
@@ -86,6 +94,10 @@ impl Telemetry {
         };
         let alarms = IntGaugeVec::new(Opts::new("alarms", "Alarms that are open"), &["kind"])?;
         registry.register(Box::new(alarms.clone()))?;
+        registry.register(mythic_trace::collector(
+            "trace_spans_total",
+            "Spans of traces, by what became of them",
+        )?)?;
         let producer_slot = IntGaugeVec::new(
             Opts::new("producer_slot", "Newest block that a producer sealed"),
             &["producer"],
@@ -132,6 +144,30 @@ impl Telemetry {
             )?,
             spilled_bytes: gauge("spilled_bytes", "Bytes of them that wait on disk")?,
             unreadable: counter("spool_damaged_total", "Damaged places met in the spool")?,
+            kafka_letters: counter(
+                "kafka_letters_total",
+                "Messages of the topic of updates that are no records",
+            )?,
+            kafka_repeats: counter(
+                "kafka_repeats_total",
+                "Records that were met again: in every partition, and after a crash of a producer",
+            )?,
+            kafka_waiting_bytes: gauge(
+                "kafka_waiting_bytes",
+                "Bytes of records that wait for earlier ones of other partitions",
+            )?,
+            kafka_behind: gauge(
+                "kafka_behind_messages",
+                "Messages of the topic of updates that are not read yet",
+            )?,
+            relay_lag: gauge(
+                "relay_lag_events",
+                "Feed events that the brokers have not acknowledged yet",
+            )?,
+            relayed: counter(
+                "relayed_events_total",
+                "Feed events that the brokers acknowledged",
+            )?,
             processed_slot: gauge("processed_slot", "Head of the processed chain")?,
             confirmed_slot: gauge("confirmed_slot", "Head of the confirmed chain")?,
             finalized_slot: gauge("finalized_slot", "Root")?,
@@ -171,6 +207,11 @@ impl Telemetry {
     pub fn producer(&self, name: &str, error: Option<&IndexerError>) {
         let error = error.map(|e| (e.trouble(), e.to_string()));
         self.state().producers.insert(name.to_owned(), error);
+    }
+
+    /// How the feed is passed on to Kafka.
+    pub fn relay(&self, error: Option<&IndexerError>) {
+        self.state().relay = error.map(|e| (e.trouble(), e.to_string()));
     }
 
     pub fn committed(&self) {
@@ -220,6 +261,7 @@ impl Telemetry {
                 "state": word,
                 "error": waits.map(|(_, message)| message),
                 "producers": producers,
+                "relay": state.relay.as_ref().map(shown),
                 "seconds_since_commit": state.last_commit.map(|at| at.elapsed().as_secs_f64()),
                 "processed_slot": self.processed_slot.get(),
                 "confirmed_slot": self.confirmed_slot.get(),

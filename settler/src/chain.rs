@@ -1,6 +1,6 @@
 //! Reading the chain for the settler.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base64::Engine as _;
 use mythic_client::{
@@ -8,7 +8,7 @@ use mythic_client::{
     account::{ProgramAccount, decode},
     pda::PROGRAM_ID,
 };
-use mythic_interface::state::{Dispute, Job, Output, Validator};
+use mythic_interface::state::{Case, Job, Output, Validator, Votes};
 use serde::Deserialize;
 use serde_json::json;
 use solana_account::Account;
@@ -17,14 +17,14 @@ use solana_rpc_client_api::request::RpcRequest;
 
 use crate::{
     reconcile::ChainAccount,
-    windows::{DisputeWindow, JobWindow, OutputWindow, ValidatorWindow, Windows},
+    windows::{CaseWindow, JobWindow, OutputWindow, ValidatorWindow, Windows},
 };
 
 /// Accounts that the index says may need something.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Candidates {
     pub jobs: Vec<Pubkey>,
-    pub disputes: Vec<Pubkey>,
+    pub cases: Vec<Pubkey>,
     pub outputs: Vec<Pubkey>,
     /// Authorities, with the slot of the account's last finalized write.
     pub validators: Vec<(Pubkey, u64)>,
@@ -39,14 +39,14 @@ impl Candidates {
             into.dedup();
         }
         merge(&mut self.jobs, other.jobs);
-        merge(&mut self.disputes, other.disputes);
+        merge(&mut self.cases, other.cases);
         merge(&mut self.outputs, other.outputs);
         merge(&mut self.validators, other.validators);
         self.validators.dedup_by_key(|(authority, _)| *authority);
     }
 }
 
-/// The present state of candidates, at `confirmed`: what is done by now is not due again. Addresses of jobs, disputes and
+/// The present state of candidates, at `confirmed`: what is done by now is not due again. Addresses of jobs, cases and
 /// outputs where no such account is come back too.
 pub(crate) async fn windows(
     client: &ChainClient,
@@ -60,10 +60,10 @@ pub(crate) async fn windows(
             None => missing.push(pubkey),
         }
     }
-    let (mut disputes, mut outputs) = (Vec::new(), Vec::new());
-    for (pubkey, dispute) in read::<Dispute>(client, &candidates.disputes).await? {
-        match dispute {
-            Some(dispute) => disputes.push((pubkey, dispute)),
+    let (mut cases, mut outputs) = (Vec::new(), Vec::new());
+    for (pubkey, case) in read::<Case>(client, &candidates.cases).await? {
+        match case {
+            Some(case) => cases.push((pubkey, case)),
             None => missing.push(pubkey),
         }
     }
@@ -73,7 +73,7 @@ pub(crate) async fn windows(
             None => missing.push(pubkey),
         }
     }
-    let named = disputes.iter().map(|(_, dispute)| dispute.job);
+    let named = cases.iter().map(|(_, case)| case.job);
     let named = named.chain(outputs.iter().map(|(_, output)| output.job));
     let named: BTreeSet<[u8; 32]> = named.collect();
     let named: Vec<Pubkey> = named.into_iter().map(Pubkey::new_from_array).collect();
@@ -83,14 +83,18 @@ pub(crate) async fn windows(
         .map(|(pubkey, job)| (pubkey.to_bytes(), job))
         .collect();
     let job_of = |key: &[u8; 32]| jobs.get(key).and_then(Option::as_deref).copied();
-    windows.disputes = disputes
+    windows.cases = cases
         .into_iter()
-        .map(|(pubkey, dispute)| DisputeWindow {
+        .map(|(pubkey, case)| CaseWindow {
             pubkey,
-            job: job_of(&dispute.job),
-            dispute,
+            job: job_of(&case.job),
+            case,
+            votes: None,
+            closed: Vec::new(),
         })
         .collect();
+    add_votes(client, &mut windows.cases).await?;
+    add_closed(client, &mut windows.cases).await?;
     windows.outputs = outputs
         .into_iter()
         .map(|(pubkey, output)| OutputWindow {
@@ -119,6 +123,43 @@ pub(crate) async fn windows(
         }
     }
     Ok((windows, missing))
+}
+
+/// The votes of cases that can be closed or will be: their rent goes to who paid it.
+async fn add_votes(client: &ChainClient, cases: &mut [CaseWindow]) -> Result<(), ClientError> {
+    let mut closable: Vec<&mut CaseWindow> = cases
+        .iter_mut()
+        .filter(|window| window.case.false_count != 0 && window.case.closable_from().is_some())
+        .collect();
+    let addresses: Vec<Pubkey> = closable
+        .iter()
+        .map(|window| mythic_client::pda::votes(window.pubkey))
+        .collect();
+    let found = read::<Votes>(client, &addresses).await?;
+    for (window, (_, votes)) in closable.iter_mut().zip(found) {
+        window.votes = votes;
+    }
+    Ok(())
+}
+
+/// Which parties that are due something have no account any more.
+async fn add_closed(client: &ChainClient, cases: &mut [CaseWindow]) -> Result<(), ClientError> {
+    let parties: BTreeSet<Pubkey> = cases.iter().flat_map(CaseWindow::parties).collect();
+    let parties: Vec<Pubkey> = parties.into_iter().collect();
+    let addresses: Vec<Pubkey> = parties.iter().map(mythic_client::pda::validator).collect();
+    let found = read::<Validator>(client, &addresses).await?;
+    let parties = parties.into_iter().zip(found);
+    let closed: HashSet<Pubkey> = parties
+        .filter(|(_, (_, validator))| validator.is_none())
+        .map(|(authority, _)| authority)
+        .collect();
+    for window in cases {
+        window.closed = window
+            .parties()
+            .filter(|party| closed.contains(party))
+            .collect();
+    }
+    Ok(())
 }
 
 /// Accounts of one kind in the order asked; `None` where there is no such account.
@@ -194,11 +235,12 @@ pub(crate) async fn accounts(
     Ok((answer.context.slot, accounts, may_need.windows()))
 }
 
-/// Jobs, disputes, outputs and validators out of all accounts.
+/// Jobs, cases with their votes, outputs and validators out of all accounts.
 #[derive(Default)]
 struct Read {
     jobs: HashMap<Pubkey, Box<Job>>,
-    disputes: Vec<(Pubkey, Box<Dispute>)>,
+    cases: Vec<(Pubkey, Box<Case>)>,
+    votes: HashMap<Pubkey, Box<Votes>>,
     outputs: Vec<(Pubkey, Box<Output>)>,
     validators: Vec<ValidatorWindow>,
 }
@@ -211,9 +253,16 @@ impl Read {
                     self.jobs.insert(key, Box::new(job));
                 }
             }
-            Some(Dispute::DISCRIMINATOR) => {
-                let read = decode::<Dispute>(&key, account).ok();
-                self.disputes.extend(read.map(|d| (key, Box::new(d))));
+            Some(Case::DISCRIMINATOR) => {
+                let read = decode::<Case>(&key, account).ok();
+                self.cases.extend(read.map(|case| (key, Box::new(case))));
+            }
+            Some(Votes::DISCRIMINATOR) => {
+                let read = decode::<Votes>(&key, account).ok();
+                self.votes.extend(read.map(|votes| {
+                    let case = Pubkey::new_from_array(votes.case);
+                    (case, Box::new(votes))
+                }));
             }
             Some(Output::DISCRIMINATOR) => {
                 let read = decode::<Output>(&key, account).ok();
@@ -237,14 +286,23 @@ impl Read {
     fn windows(self) -> Windows {
         let jobs = &self.jobs;
         let job_of = |key: &[u8; 32]| jobs.get(&Pubkey::new_from_array(*key)).map(|job| **job);
-        let disputes = self
-            .disputes
-            .into_iter()
-            .map(|(pubkey, dispute)| DisputeWindow {
+        let validators = self.validators.iter().map(|validator| validator.authority);
+        let validators: HashSet<Pubkey> = validators.collect();
+        let mut votes = self.votes;
+        let cases = self.cases.into_iter().map(|(pubkey, case)| {
+            let mut window = CaseWindow {
                 pubkey,
-                job: job_of(&dispute.job),
-                dispute,
-            });
+                job: job_of(&case.job),
+                case,
+                votes: votes.remove(&pubkey),
+                closed: Vec::new(),
+            };
+            window.closed = window
+                .parties()
+                .filter(|p| !validators.contains(p))
+                .collect();
+            window
+        });
         let outputs = self
             .outputs
             .into_iter()
@@ -254,7 +312,7 @@ impl Read {
                 output,
             });
         Windows {
-            disputes: disputes.collect(),
+            cases: cases.collect(),
             outputs: outputs.collect(),
             validators: self.validators,
             jobs: jobs

@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use mythic_support::check::{in_range, url};
+use mythic_trace::TraceConfig;
 use serde::{Deserialize, Serialize};
 
 /// Keys of the settler's TOML file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettlerConfig {
     /// The indexer's database: a URL or key-value string.
@@ -25,12 +26,14 @@ pub struct SettlerConfig {
     pub sweep_min_lamports: u64,
     /// Slots without a write of the validator after which less is swept too.
     pub sweep_after_slots: u64,
-    /// Whether jobs, disputes and posted output past their retention are closed.
+    /// Whether jobs, cases and posted output past their retention are closed.
     pub close_jobs: bool,
     /// Seconds between two comparisons of the index with the chain; 0 = never.
     pub reconcile_every_s: u64,
     /// Where to serve `/metrics` and `/health`; without an address in the file, on loopback.
     pub metrics_addr: Option<SocketAddr>,
+    /// Where traces go, and how much is traced.
+    pub traces: TraceConfig,
 }
 
 impl Default for SettlerConfig {
@@ -47,6 +50,7 @@ impl Default for SettlerConfig {
             close_jobs: true,
             reconcile_every_s: 30,
             metrics_addr: Some(([127, 0, 0, 1], 9471).into()),
+            traces: TraceConfig::default(),
         }
     }
 }
@@ -65,6 +69,7 @@ impl SettlerConfig {
         // Five claims of different parties fill a transaction.
         in_range("batch", self.batch as u64, 1, 5)?;
         in_range("sweep_after_slots", self.sweep_after_slots, 0, 432_000)?;
-        in_range("reconcile_every_s", self.reconcile_every_s, 0, 86_400)
+        in_range("reconcile_every_s", self.reconcile_every_s, 0, 86_400)?;
+        self.traces.validate()
     }
 }

@@ -1,14 +1,15 @@
 //! Instructions that anyone may send.
 
 use mythic_client::{ix, pda};
+use mythic_interface::state::Case;
 use solana_pubkey::Pubkey;
 
-use crate::windows::{DisputeWindow, JobWindow, OutputWindow};
+use crate::windows::{CaseWindow, JobWindow, OutputWindow};
 
 /// An instruction that anyone may send.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Crank {
-    /// Settle a result that nobody challenged, or whose challenges ended before its window did.
+    /// Settle a result about which nobody opened a case.
     Claim(JobWindow),
     /// Refund a job without a result.
     Expire(JobWindow),
@@ -16,17 +17,25 @@ pub enum Crank {
     Close(JobWindow),
     /// Move what a validator owes; its authority.
     Sweep(Pubkey),
-    /// Decide a dispute.
-    Resolve { dispute: Pubkey, job: JobWindow },
-    /// Move what a dispute owes one party, and take what it lost.
+    /// Decide a case.
+    Resolve {
+        /// Address of the case.
+        case: Pubkey,
+        /// State on chain.
+        state: Box<Case>,
+        job: JobWindow,
+    },
+    /// Move what a case owes one party, and take what it lost.
     Collect {
-        /// Address of the dispute.
-        dispute: Pubkey,
+        /// Address of the case.
+        case: Pubkey,
         /// Authority of the party.
         authority: Pubkey,
+        /// Whether its account is closed.
+        closed: bool,
     },
-    /// Close a dispute that ended long ago.
-    CloseDispute(DisputeWindow),
+    /// Close a case that ended long ago, and its votes.
+    CloseCase(CaseWindow),
     /// Close a page of output of a job that ended long ago.
     CloseOutput(OutputWindow),
 }
@@ -41,7 +50,7 @@ impl Crank {
             Self::Sweep(_) => "sweep",
             Self::Resolve { .. } => "resolve",
             Self::Collect { .. } => "collect",
-            Self::CloseDispute(_) => "close_dispute",
+            Self::CloseCase(_) => "close_case",
             Self::CloseOutput(_) => "close_output",
         }
     }
@@ -51,9 +60,20 @@ impl Crank {
         match self {
             Self::Claim(job) | Self::Expire(job) | Self::Close(job) => job.pubkey,
             Self::Sweep(authority) => pda::validator(authority),
-            Self::Resolve { dispute, .. } | Self::Collect { dispute, .. } => *dispute,
-            Self::CloseDispute(window) => window.pubkey,
+            Self::Resolve { case, .. } | Self::Collect { case, .. } => *case,
+            Self::CloseCase(window) => window.pubkey,
             Self::CloseOutput(window) => window.pubkey,
+        }
+    }
+
+    /// The job that it is about, where that is known.
+    pub fn job(&self) -> Option<Pubkey> {
+        match self {
+            Self::Claim(job) | Self::Expire(job) | Self::Close(job) => Some(job.pubkey),
+            Self::Resolve { job, .. } => Some(job.pubkey),
+            Self::Sweep(_) | Self::Collect { .. } | Self::CloseCase(_) | Self::CloseOutput(_) => {
+                None
+            }
         }
     }
 
@@ -63,9 +83,15 @@ impl Crank {
             Self::Expire(job) => ix::expire_job(job.pubkey, &job.job),
             Self::Close(job) => ix::close_job(job.pubkey, &job.job),
             Self::Sweep(authority) => ix::sweep(authority),
-            Self::Resolve { dispute, job } => ix::resolve_dispute(dispute, job.pubkey, &job.job),
-            Self::Collect { dispute, authority } => ix::collect_dispute(dispute, authority),
-            Self::CloseDispute(window) => ix::close_dispute(window.pubkey, &window.dispute),
+            Self::Resolve { case, state, job } => ix::resolve_case(case, state, &job.job),
+            Self::Collect {
+                case,
+                authority,
+                closed,
+            } => ix::collect_case(case, authority, *closed),
+            Self::CloseCase(window) => {
+                ix::close_case(window.pubkey, &window.case, window.votes.as_deref())
+            }
             Self::CloseOutput(window) => ix::close_output(window.pubkey, &window.output),
         }
     }

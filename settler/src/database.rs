@@ -9,7 +9,7 @@ use crate::reconcile::{Difference, IndexRow, Kind, Reconciliation};
 
 /// Candidates taken in one look.
 const PAGE: i64 = 2000;
-/// Of disputes and posted output, which are large accounts.
+/// Of cases and posted output, which are large accounts.
 const COURT_PAGE: i64 = 200;
 /// Differences that are kept with a result.
 const DETAILS: usize = 20;
@@ -77,7 +77,7 @@ pub(crate) async fn running_jobs(client: &Client, now: u64) -> Result<Vec<Pubkey
         client,
         "SELECT id_key FROM analytics.jobs_finalized
          WHERE ended_slot IS NULL AND CASE WHEN submitted_slot IS NULL THEN deadline_slot <= $1 OR cancel_slot <= $1
-                                           ELSE window_end_slot <= $1 AND open_disputes = 0 END
+                                           ELSE window_end_slot <= $1 AND disputed_slot IS NULL END
          ORDER BY requested_slot LIMIT $2",
         &[&signed(now), &PAGE],
     )
@@ -99,29 +99,33 @@ pub(crate) async fn ended_jobs(
     .await
 }
 
-/// Disputes that may be resolved at `now`, and those that owe something.
-pub(crate) async fn open_disputes(client: &Client, now: u64) -> Result<Vec<Pubkey>, IndexError> {
+/// Cases that may be resolved at `now`, and those that owe something.
+pub(crate) async fn open_cases(client: &Client, now: u64) -> Result<Vec<Pubkey>, IndexError> {
     keys(
         client,
-        "SELECT id_key FROM analytics.disputes_finalized d
-         WHERE NOT collected AND closed_slot IS NULL
-           AND (resolved_slot IS NOT NULL OR due_slot <= $1
-                OR EXISTS (SELECT FROM analytics.jobs_finalized j WHERE j.id_key = d.job_key AND j.ended_slot IS NOT NULL))
+        "SELECT id_key FROM analytics.cases_finalized
+         WHERE NOT collected AND closed_slot IS NULL AND (resolved_slot IS NOT NULL OR due_slot <= $1)
          ORDER BY opened_slot LIMIT $2",
         &[&signed(now), &COURT_PAGE],
     )
     .await
 }
 
-/// Disputes that owe nothing and are not closed, oldest first, without those known to be gone.
-pub(crate) async fn ended_disputes(
+/// Cases that owe nothing and are not closed, those that can be closed first in front, without those known to be gone. Fines
+/// that nobody took are left to take in some.
+pub(crate) async fn ended_cases(
     client: &Client,
     gone: &[Vec<u8>],
 ) -> Result<Vec<Pubkey>, IndexError> {
     keys(
         client,
-        "SELECT id_key FROM analytics.disputes_finalized
-         WHERE collected AND closed_slot IS NULL AND NOT id_key = ANY ($1) ORDER BY retention_end_slot LIMIT $2",
+        "SELECT id_key FROM (
+           (SELECT id_key, retention_end_slot AS from_slot FROM analytics.cases_finalized
+             WHERE collected AND closed_slot IS NULL AND NOT id_key = ANY ($1) ORDER BY retention_end_slot LIMIT $2)
+           UNION ALL
+           (SELECT id_key, forfeit_end_slot FROM analytics.cases_finalized
+             WHERE paid AND NOT collected AND closed_slot IS NULL AND NOT id_key = ANY ($1) ORDER BY forfeit_end_slot LIMIT $2)) c
+         ORDER BY from_slot LIMIT $2",
         &[&gone, &COURT_PAGE],
     )
     .await
@@ -214,11 +218,18 @@ pub(crate) async fn rows(
             "analytics.jobs_finalized WHERE closed_slot IS NULL",
         ),
         (
-            Kind::Dispute,
+            Kind::Case,
             "id_key",
             "held_lamports + output_rent_lamports",
             "exact",
-            "analytics.disputes_finalized WHERE closed_slot IS NULL",
+            "analytics.cases_finalized WHERE closed_slot IS NULL",
+        ),
+        (
+            Kind::Votes,
+            "id_key",
+            "0::bigint",
+            "exact",
+            "analytics.votes_finalized WHERE closed_slot IS NULL",
         ),
         (
             Kind::Output,
@@ -363,9 +374,9 @@ mod tests {
                 .is_empty()
         );
         assert!(debtors(&client).await.unwrap().is_empty());
-        assert!(open_disputes(&client, 7).await.unwrap().is_empty());
+        assert!(open_cases(&client, 7).await.unwrap().is_empty());
         let gone = [vec![1; 32]];
-        assert!(ended_disputes(&client, &gone).await.unwrap().is_empty());
+        assert!(ended_cases(&client, &gone).await.unwrap().is_empty());
         assert!(ended_outputs(&client, &gone).await.unwrap().is_empty());
 
         let bad = Difference {

@@ -78,13 +78,13 @@ impl Settler {
                     out.jobs.push(crank.account());
                 }
                 Crank::Sweep(authority) => out.validators.push((*authority, u64::MAX)),
-                Crank::Resolve { .. } | Crank::Collect { .. } | Crank::CloseDispute(_) => {
-                    out.disputes.push(crank.account());
+                Crank::Resolve { .. } | Crank::Collect { .. } | Crank::CloseCase(_) => {
+                    out.cases.push(crank.account());
                 }
                 Crank::CloseOutput(_) => out.outputs.push(crank.account()),
             }
         }
-        out.disputes.dedup();
+        out.cases.dedup();
         out
     }
 
@@ -94,15 +94,14 @@ impl Settler {
             JobStatus::Open | JobStatus::Accepted => {
                 (!window::open(now, job.submit_end())).then(|| Crank::Expire(window.clone()))
             }
-            // A job whose last dispute ended before its window did is claimed like any other.
-            JobStatus::Submitted | JobStatus::Disputed => {
+            JobStatus::Submitted => {
                 let end = job.window_end()?;
-                (!window::open(now, end) && job.open_disputes.get() == 0)
-                    .then(|| Crank::Claim(window.clone()))
+                (!window::open(now, end)).then(|| Crank::Claim(window.clone()))
             }
+            // Its case ends it.
+            JobStatus::Disputed => None,
             JobStatus::Settled | JobStatus::Refunded | JobStatus::Slashed => {
-                let closable =
-                    !window::open(now, retention_end(job)) && job.open_disputes.get() == 0;
+                let closable = !window::open(now, retention_end(job));
                 (self.close && closable).then(|| Crank::Close(window.clone()))
             }
         }
@@ -170,16 +169,15 @@ mod tests {
     fn a_result_is_claimed_when_its_window_ends() {
         let submitted = job(JobStatus::Submitted, |job| job.submitted_slot.set(700));
         assert_eq!(first(&submitted), Some((800, "claim")));
-        for status in [JobStatus::Submitted, JobStatus::Disputed] {
-            let disputed = |open: u16| {
-                job(status, |job| {
-                    job.submitted_slot.set(700);
-                    job.open_disputes.set(open);
-                })
-            };
-            assert_eq!(first(&disputed(1)), None);
-            assert_eq!(first(&disputed(0)), Some((800, "claim")));
-        }
+    }
+
+    #[test]
+    fn a_job_with_a_case_waits_for_it() {
+        let disputed = job(JobStatus::Disputed, |job| {
+            job.submitted_slot.set(700);
+            job.case_slot.set(730);
+        });
+        assert_eq!(first(&disputed), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! may take minutes.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,6 +10,8 @@ use mythic_postgres::{Manner, PostgresError, connect};
 use mythic_support::Backoff;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::trouble::Trouble;
 
 /// Pause between two beats.
 const BEAT: Duration = Duration::from_secs(5);
@@ -22,7 +24,8 @@ pub(crate) struct Heart(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    error: Option<String>,
+    /// What keeps it from working, and the message.
+    waits_for: Option<(Trouble, String)>,
     at: Instant,
     /// A loop that says nothing for this long hangs.
     longest: Duration,
@@ -32,26 +35,33 @@ impl Heart {
     /// A loop that has just begun, and speaks at least every `longest`.
     pub fn new(longest: Duration) -> Self {
         Self(Arc::new(Mutex::new(State {
-            error: Some("starting".into()),
+            waits_for: Some((Trouble::Starting, "no turn has ended yet".into())),
             at: Instant::now(),
             longest,
         })))
     }
 
     /// A turn ended, well or with an error.
-    pub fn turned(&self, error: Option<String>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.error = error;
+    pub fn turned(&self, waits_for: Option<(Trouble, String)>) {
+        let mut state = self.state();
+        state.waits_for = waits_for;
         state.at = Instant::now();
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What keeps it from working; `None` while it works.
-    fn trouble(&self) -> Option<String> {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn waits_for(&self) -> Option<(Trouble, String)> {
+        let state = self.state();
         let silent = state.at.elapsed();
         match silent > state.longest {
-            true => Some(format!("no turn ended for {} s", silent.as_secs())),
-            false => state.error.clone(),
+            true => Some((
+                Trouble::Hangs,
+                format!("no turn ended for {} s", silent.as_secs()),
+            )),
+            false => state.waits_for.clone(),
         }
     }
 
@@ -74,11 +84,13 @@ impl Heart {
     async fn session(&self, url: &str, backoff: &mut Backoff) -> Result<(), PostgresError> {
         let (client, _guard) = connect(url, &Manner::named("mythic settler heart")).await?;
         loop {
-            let trouble = self.trouble();
-            let working = trouble.is_none();
+            let waits_for = self
+                .waits_for()
+                .map(|(trouble, message)| format!("{}: {message}", trouble.as_str()));
+            let working = waits_for.is_none();
             let beat = async {
                 let sql = "SELECT pipeline.beat('settler', $1, $2)";
-                Ok(client.execute(sql, &[&working, &trouble]).await?)
+                Ok(client.execute(sql, &[&working, &waits_for]).await?)
             };
             timeout(PATIENCE, beat)
                 .await
@@ -123,13 +135,20 @@ mod tests {
         let stop = CancellationToken::new();
         let heart = Heart::new(Duration::from_secs(3600));
         let task = tokio::spawn(heart.clone().beat(cluster.url().into(), stop.clone()));
-        eventually((false, Some("starting"))).await;
+        eventually((false, Some("starting: no turn has ended yet"))).await;
+        let trouble = (Trouble::RpcAway, "chain RPC: connection refused".to_owned());
+        heart.turned(Some(trouble));
+        eventually((false, Some("rpc_away: chain RPC: connection refused"))).await;
         heart.turned(None);
         eventually((true, None)).await;
         stop.cancel();
         task.await.unwrap();
         let silent = Heart::new(Duration::ZERO);
-        assert!(silent.trouble().unwrap().contains("no turn ended"));
+        let (trouble, message) = silent.waits_for().unwrap();
+        assert_eq!(
+            (trouble, message.as_str()),
+            (Trouble::Hangs, "no turn ended for 0 s")
+        );
         cluster.stop().await.unwrap();
     }
 }

@@ -1,10 +1,10 @@
 //! The settler: sends what is due and needs nobody's signature (claims, expiries, sweeps, verdicts, payments, closes), and
 //! compares the index with the chain. Never trusted: anyone may send the same.
 //!
-//! - [`due`](Settler::due): what is due at a slot, pure; `court`: its part about disputes
+//! - [`due`](Settler::due): what is due at a slot, pure; `court`: its part about cases
 //! - `windows`: what it is told; `crank`: what it answers
 //! - `reconcile`: the comparison, pure
-//! - `chain`, `database`: reading; `service`: the loop; `heart`: that it lives
+//! - `chain`, `database`: reading; `service`: the loop; `heart`: that it lives; `trouble`: words for why it does not work
 #![forbid(unsafe_code)]
 
 mod chain;
@@ -17,6 +17,7 @@ mod heart;
 mod migrate;
 mod reconcile;
 mod service;
+mod trouble;
 mod windows;
 
 pub use config::SettlerConfig;
@@ -27,4 +28,4 @@ pub use reconcile::{
     ChainAccount, ChainSide, Difference, IndexRow, IndexSide, Kind, Reconciliation, reconcile,
 };
 pub use service::run;
-pub use windows::{DisputeWindow, JobWindow, OutputWindow, ValidatorWindow, Windows};
+pub use windows::{CaseWindow, JobWindow, OutputWindow, ValidatorWindow, Windows};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mythic_client::account::{ProgramAccount, decode};
 use mythic_interface::state::{
-    Dispute, Job, JobStatus, Model, Output, SpendGrant, Treasury, Validator, Vault,
+    Case, Job, JobStatus, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes,
 };
 use serde::Serialize;
 use solana_pubkey::Pubkey;
@@ -26,7 +26,9 @@ pub enum Kind {
     /// What jobs hold until their end.
     Job,
     /// Bonds, slashed stake until it is collected, prepaid rent.
-    Dispute,
+    Case,
+    /// What juries revealed; they store nothing.
+    Votes,
     /// Posted output; it stores nothing.
     Output,
 }
@@ -99,11 +101,12 @@ impl ChainAccount {
                     if runs { j.ceiling.get() } else { 0 },
                 )
             }
-            Dispute::DISCRIMINATOR => {
-                let d = load::<Dispute>(&pubkey, account)?;
-                let stored = sum(&[d.held.get(), d.output_rent.get()]);
-                (Kind::Dispute, d.header.seq, stored)
+            Case::DISCRIMINATOR => {
+                let case = load::<Case>(&pubkey, account)?;
+                let stored = sum(&[case.held.get(), case.output_rent.get()]);
+                (Kind::Case, case.header.seq, stored)
             }
+            Votes::DISCRIMINATOR => (Kind::Votes, load::<Votes>(&pubkey, account)?.header.seq, 0),
             Output::DISCRIMINATOR => (
                 Kind::Output,
                 load::<Output>(&pubkey, account)?.header.seq,
@@ -342,23 +345,23 @@ mod tests {
     }
 
     #[test]
-    fn a_dispute_stores_what_it_holds_for_the_parties_and_for_rent() {
+    fn a_case_stores_what_it_holds_for_the_parties_and_for_rent() {
         use bytemuck::Zeroable;
-        let mut dispute = Dispute::zeroed();
-        dispute.header.discriminator = Dispute::DISCRIMINATOR;
-        dispute.header.version = mythic_interface::state::VERSION;
-        dispute.header.seq.set(4);
-        dispute.held.set(70);
-        dispute.output_rent.set(30);
+        let mut case = Case::zeroed();
+        case.header.discriminator = Case::DISCRIMINATOR;
+        case.header.version = mythic_interface::state::VERSION;
+        case.header.seq.set(4);
+        case.held.set(70);
+        case.output_rent.set(30);
         let account = solana_account::Account {
             lamports: 150,
-            data: bytemuck::bytes_of(&dispute).to_vec(),
+            data: bytemuck::bytes_of(&case).to_vec(),
             owner: mythic_client::pda::PROGRAM_ID,
             ..solana_account::Account::default()
         };
         let key = Pubkey::new_from_array([1; 32]);
         let read = ChainAccount::read(key, &account).unwrap();
-        assert_eq!((read.kind, read.seq, read.stored), (Kind::Dispute, 4, 100));
+        assert_eq!((read.kind, read.seq, read.stored), (Kind::Case, 4, 100));
         let short = solana_account::Account {
             data: account.data[1..].to_vec(),
             ..account

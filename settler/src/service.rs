@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
@@ -11,6 +11,7 @@ use mythic_http::metrics::{Health, ListenError};
 use mythic_interface::error::MythicError;
 use mythic_postgres::{ConnectionGuard, Manner, connect};
 use mythic_support::{Backoff, Throttle, life};
+use mythic_trace::names;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use serde_json::json;
 use solana_keypair::Keypair;
@@ -22,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Crank, Reconciliation, Settler, SettlerConfig, Windows,
     chain::{self, Candidates},
-    court::{closable_from, output_closable_from},
+    court::output_closable_from,
     database,
     due::{MAX_UNINDEXED, retention_end},
     heart::Heart,
     migrate::migrate,
     reconcile::{ChainSide, IndexSide, reconcile},
+    trouble::Trouble,
 };
 
 /// Transactions that wait for confirmation at the same time.
@@ -46,18 +48,25 @@ const CLOSE_PAUSE: u64 = 32;
 /// Runs the settler until `stop`. Faults of chain and database are logged and waited out.
 pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result<()> {
     config.validate().map_err(anyhow::Error::msg)?;
+    let traces = mythic_trace::start("mythic-settler", &config.traces)?;
+    let ended = turns(config, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn turns(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result<()> {
     let payer = load_keypair(&config.keypair_path)?;
     let client = ChainClient::new(config.rpc_url.clone(), config.ws_url.clone());
     let metrics = Metrics::new()?;
+    let longest = TURN + PAUSE.1 + Duration::from_millis(config.interval_ms);
+    let (heart, pulse) = (Heart::new(longest), life::Pulse::new("settling", longest));
     if let Some(addr) = config.metrics_addr {
         // Two networks on one machine share the default: the work matters more than who can look at it.
-        match metrics.serve(addr, stop.clone()).await {
+        match metrics.serve(addr, heart.clone(), stop.clone()).await {
             Ok(bound) => tracing::info!(%bound, "serving metrics and health"),
             Err(error) => tracing::warn!("no metrics: {error}"),
         }
     }
-    let longest = TURN + PAUSE.1 + Duration::from_millis(config.interval_ms);
-    let (heart, pulse) = (Heart::new(longest), life::Pulse::new("settling", longest));
     let beating = tokio::spawn(
         heart
             .clone()
@@ -99,15 +108,20 @@ pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Resu
                 }
                 continue;
             }
-            Ok(Err(error)) => error,
-            Err(_) => anyhow::anyhow!("a turn took more than {} s", TURN.as_secs()),
+            Ok(Err(error)) => (Trouble::of(&error), format!("{error:#}")),
+            Err(_) => {
+                let message = format!("a turn took more than {} s", TURN.as_secs());
+                (Trouble::Slow, message)
+            }
         };
+        let (trouble, message) = &error;
         service.metrics.working.set(0);
-        heart.turned(Some(format!("{error:#}")));
         pulse.beat();
         if let Some(more) = warnings.allow() {
-            tracing::warn!(more, "settling: {error:#}; trying again");
+            let state = trouble.as_str();
+            tracing::warn!(state, more, "settling: {message}; trying again");
         }
+        heart.turned(Some(error));
         if !backoff.wait(&stop).await {
             return Ok(());
         }
@@ -133,7 +147,7 @@ struct Service {
 #[derive(Debug, Default)]
 struct Closing {
     jobs: u64,
-    disputes: u64,
+    cases: u64,
     outputs: u64,
 }
 
@@ -161,7 +175,7 @@ impl Service {
             .set(i64::try_from(now).unwrap_or(i64::MAX));
         let mut candidates = Candidates {
             jobs: database::running_jobs(db, now).await?,
-            disputes: database::open_disputes(db, now).await?,
+            cases: database::open_cases(db, now).await?,
             outputs: Vec::new(),
             validators: database::debtors(db).await?,
         };
@@ -204,8 +218,8 @@ impl Service {
         if now >= self.closing.jobs {
             ended.jobs = database::ended_jobs(db, now, &gone).await?;
         }
-        if now >= self.closing.disputes {
-            ended.disputes = database::ended_disputes(db, &gone).await?;
+        if now >= self.closing.cases {
+            ended.cases = database::ended_cases(db, &gone).await?;
         }
         if now >= self.closing.outputs {
             ended.outputs = database::ended_outputs(db, &gone).await?;
@@ -214,7 +228,7 @@ impl Service {
         self.remember_gone(missing);
         let Windows {
             jobs,
-            disputes,
+            cases,
             outputs,
             ..
         } = windows;
@@ -224,12 +238,12 @@ impl Service {
             let jobs = closable(jobs, now, &mut candidates.jobs);
             self.closing.jobs = jobs.unwrap_or(later);
         }
-        if now >= self.closing.disputes {
-            let disputes = disputes
+        if now >= self.closing.cases {
+            let cases = cases
                 .iter()
-                .filter_map(|w| Some((w.pubkey, closable_from(&w.dispute)?)));
-            let disputes = closable(disputes, now, &mut candidates.disputes);
-            self.closing.disputes = disputes.unwrap_or(later);
+                .filter_map(|w| Some((w.pubkey, w.case.closable_from()?)));
+            let cases = closable(cases, now, &mut candidates.cases);
+            self.closing.cases = cases.unwrap_or(later);
         }
         if now >= self.closing.outputs {
             let outputs = outputs
@@ -258,25 +272,44 @@ impl Service {
 
     /// Sends cranks together; when one of them is refused, each alone.
     async fn send_batch(&self, batch: &[Crank]) {
+        let began = SystemTime::now();
         match self.submit(batch).await {
             Ok(()) => batch
                 .iter()
-                .for_each(|crank| self.metrics.count(crank, "done")),
+                .for_each(|crank| self.count(crank, "done", began)),
             Err(ClientError::Program(_) | ClientError::Transaction(_)) if batch.len() > 1 => {
                 for crank in batch {
+                    let began = SystemTime::now();
                     let sent = self.submit(std::slice::from_ref(crank)).await;
-                    self.judge(crank, sent);
+                    self.judge(crank, sent, began);
                 }
             }
             Err(error) => {
                 if let [crank] = batch {
-                    self.judge(crank, Err(error));
+                    self.judge(crank, Err(error), began);
                 } else {
                     tracing::warn!("{} cranks were not sent: {error}", batch.len());
                     batch
                         .iter()
-                        .for_each(|crank| self.metrics.count(crank, "failed"));
+                        .for_each(|crank| self.count(crank, "failed", began));
                 }
+            }
+        }
+    }
+
+    fn count(&self, crank: &Crank, outcome: &str, began: SystemTime) {
+        self.metrics.count(crank, outcome);
+        if mythic_trace::is_on()
+            && let Some(job) = crank.job()
+        {
+            let name = format!("settle {}", crank.name());
+            let span = mythic_trace::of_job(name, &job.to_bytes(), Some(began));
+            if span.is_recorded() {
+                span.word(names::JOB, &job.to_string())
+                    .word(names::CRANK, crank.name());
+            }
+            if outcome == "failed" {
+                span.failed(outcome);
             }
         }
     }
@@ -290,12 +323,12 @@ impl Service {
             .map(drop)
     }
 
-    fn judge(&self, crank: &Crank, sent: Result<(), ClientError>) {
+    fn judge(&self, crank: &Crank, sent: Result<(), ClientError>, began: SystemTime) {
         match sent {
-            Ok(()) => self.metrics.count(crank, "done"),
-            Err(error) if already_done(&error) => self.metrics.count(crank, "already"),
+            Ok(()) => self.count(crank, "done", began),
+            Err(error) if already_done(&error) => self.count(crank, "already", began),
             Err(error) => {
-                self.metrics.count(crank, "failed");
+                self.count(crank, "failed", began);
                 tracing::warn!(crank = crank.name(), account = %crank.account(), "{error}");
             }
         }
@@ -377,7 +410,7 @@ fn already_done(error: &ClientError) -> bool {
         error.program(),
         Some(
             MythicError::WrongJobStatus
-                | MythicError::WrongDisputeStatus
+                | MythicError::WrongCaseStatus
                 | MythicError::AlreadyCollected
                 | MythicError::NothingToSweep
                 | MythicError::WrongAccountOwner
@@ -403,6 +436,10 @@ impl Metrics {
             &["kind", "outcome"],
         )?;
         registry.register(Box::new(cranks.clone()))?;
+        registry.register(mythic_trace::collector(
+            "trace_spans_total",
+            "Spans of traces, by what became of them",
+        )?)?;
         let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
@@ -430,15 +467,22 @@ impl Metrics {
     async fn serve(
         &self,
         addr: SocketAddr,
+        heart: Heart,
         stop: CancellationToken,
     ) -> Result<SocketAddr, ListenError> {
         let asked = self.clone();
-        let health = move || Health {
-            ok: asked.working.get() == 1,
-            detail: json!({
-                "finalized_slot": asked.finalized_slot.get(),
-                "reconciled": asked.reconciled.get(),
-            }),
+        let health = move || {
+            let waits_for = heart.waits_for();
+            let word = |(trouble, _): &(Trouble, String)| trouble.as_str();
+            Health {
+                ok: waits_for.is_none(),
+                detail: json!({
+                    "state": waits_for.as_ref().map_or("working", word),
+                    "error": waits_for.as_ref().map(|(_, message)| message),
+                    "finalized_slot": asked.finalized_slot.get(),
+                    "reconciled": asked.reconciled.get(),
+                }),
+            }
         };
         mythic_http::metrics::serve(addr, self.registry.clone(), health, stop).await
     }

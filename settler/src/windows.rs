@@ -1,6 +1,6 @@
 //! What a look at the network shows: accounts that may need something.
 
-use mythic_interface::state::{Dispute, Job, Output};
+use mythic_interface::state::{Case, Job, Output, Votes};
 use solana_pubkey::Pubkey;
 
 /// A job that may need something.
@@ -23,15 +23,27 @@ pub struct ValidatorWindow {
     pub written_slot: u64,
 }
 
-/// A dispute that may need something.
+/// A case that may need something.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DisputeWindow {
+pub struct CaseWindow {
     /// Address.
     pub pubkey: Pubkey,
     /// State on chain.
-    pub dispute: Box<Dispute>,
+    pub case: Box<Case>,
     /// Its job, as long as there is one.
     pub job: Option<Job>,
+    /// The votes of its jury, if anybody said `false`.
+    pub votes: Option<Box<Votes>>,
+    /// Authorities among its parties whose accounts are closed: what is due to them is burned.
+    pub closed: Vec<Pubkey>,
+}
+
+impl CaseWindow {
+    /// Authorities that have something to receive or to lose of a resolved case, each once.
+    pub(crate) fn parties(&self) -> impl Iterator<Item = Pubkey> + use<> {
+        let parties = self.case.due_parties().into_iter();
+        parties.map(Pubkey::new_from_array)
+    }
 }
 
 /// A page of posted output that may be closed.
@@ -52,8 +64,8 @@ pub struct Windows {
     pub jobs: Vec<JobWindow>,
     /// Validators.
     pub validators: Vec<ValidatorWindow>,
-    /// Disputes.
-    pub disputes: Vec<DisputeWindow>,
+    /// Cases.
+    pub cases: Vec<CaseWindow>,
     /// Posted output.
     pub outputs: Vec<OutputWindow>,
 }

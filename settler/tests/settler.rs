@@ -15,7 +15,7 @@ use mythic_interface::{
     le::{Text, U16, U32, U64},
     params::Params,
     sortition,
-    state::{Dispute, Job, JobStatus, ModelSpec, Treasury, Validator, Vault},
+    state::{Case, ClaimKind, Job, JobStatus, ModelSpec, Treasury, Validator, Vault, Votes},
     window,
 };
 use mythic_postgres::{Cluster, ClusterConfig};
@@ -45,7 +45,7 @@ fn params() -> Params {
 fn model() -> ModelSpec {
     let mut spec = ModelSpec::zeroed();
     spec.weights_hash = [1; 32];
-    spec.kernel_profile = U16::new(1);
+    spec.kernel_profile = U16::new(2);
     spec.context_length = U32::new(2048);
     spec.max_job_tokens = U32::new(2048);
     spec.commit_slots = U16::new(100);
@@ -89,11 +89,12 @@ async fn request(chain: &ChainClient, parties: &Parties, tag: u8, served: bool) 
     args.price_out = params().default_price_out;
     args.sampling_profile = 1;
     args.deadline_slots = U32::new(if served { 200 } else { 30 });
+    args.rules_hash = params().rules.hash();
     let who = ix::Requester {
         payer: owner,
         requester: owner,
         owner,
-        model: pda::model(&model().identity()),
+        model: pda::model(&model().identity(parties.admin.pubkey().as_array())),
         validator: served.then(|| (parties.authority.pubkey(), parties.operator.pubkey())),
     };
     let mut signers = vec![&parties.owner];
@@ -117,7 +118,7 @@ async fn answer(chain: &ChainClient, parties: &Parties, job: &Pubkey) -> Job {
     chain.account::<Job>(job).await.unwrap().unwrap().1
 }
 
-/// Challenges a result as soon as its sample is known; the dispute.
+/// Says that a result is false as soon as its sample is known; the case.
 async fn challenge(chain: &ChainClient, parties: &Parties, job: &Pubkey, state: &Job) -> Pubkey {
     // The last of the slots that draw the sample must have passed.
     let known = sortition::sample_slot(state.submitted_slot.get(), 3) + 1;
@@ -126,14 +127,20 @@ async fn challenge(chain: &ChainClient, parties: &Parties, job: &Pubkey, state: 
         slot >= known
     })
     .await;
-    let who = ix::Challenger {
+    let who = ix::Claimant {
         payer: parties.challenger.pubkey(),
         operator: parties.checker.pubkey(),
         authority: parties.challenger.pubkey(),
     };
-    let verify = ix::verify_logits(&who, job, state, 10 * SOL, &[]);
+    let statement = ix::Statement {
+        kind: ClaimKind::False,
+        bond: 10 * SOL,
+        positions: &[],
+        served: None,
+    };
+    let verify = ix::verify_logits(&who, job, state, &statement);
     send(chain, verify, &[&parties.challenger, &parties.checker]).await;
-    pda::dispute(job, who.authority)
+    pda::case(job)
 }
 
 async fn set_up(chain: &ChainClient, parties: &Parties) {
@@ -148,7 +155,7 @@ async fn set_up(chain: &ChainClient, parties: &Parties) {
     };
     let register = ix::register_model(admin, admin, &register);
     send(chain, register, &[&parties.admin]).await;
-    let served = [pda::model(&model().identity())];
+    let served = [pda::model(&model().identity(admin.as_array()))];
     for (authority, operator) in [
         (&parties.authority, &parties.operator),
         (&parties.challenger, &parties.checker),
@@ -335,7 +342,7 @@ async fn all_is_paid_and_closed(chain: &ChainClient, parties: &Parties) {
     let job = answer(chain, parties, &served).await;
     let disputed = request(chain, parties, 3, true).await;
     let challenged = answer(chain, parties, &disputed).await;
-    let dispute = challenge(chain, parties, &disputed, &challenged).await;
+    let case = challenge(chain, parties, &disputed, &challenged).await;
 
     let fee = job.terms.price_of(100).unwrap();
     let authority = parties.authority.pubkey();
@@ -371,18 +378,21 @@ async fn all_is_paid_and_closed(chain: &ChainClient, parties: &Parties) {
         }
     })
     .await;
-    let (_, verdict) = chain.account::<Dispute>(&dispute).await.unwrap().unwrap();
+    let (_, verdict) = chain.account::<Case>(&case).await.unwrap().unwrap();
     assert_eq!(verdict.slashed_amount.get(), SOL);
-    eventually("the challenger has bond and reward", async || {
+    eventually("the claimant has bond and reward", async || {
         let challenger = pda::validator(parties.challenger.pubkey());
         let challenger = chain.account::<Validator>(&challenger).await.unwrap();
         let challenger = challenger.unwrap().1;
-        let due = verdict.bond.get() + SOL / 2;
-        (challenger.claimable.get(), challenger.open_disputes.get()) == (due, 0)
+        // Of what nobody had to compute, a tenth.
+        let due = verdict.claims[0].bond() + SOL / 10;
+        (challenger.claimable.get(), challenger.open_cases.get()) == (due, 0)
     })
     .await;
-    eventually("all jobs and the dispute are closed", async || {
-        let mut gone = chain.account::<Dispute>(&dispute).await.unwrap().is_none();
+    eventually("all jobs and the case are closed", async || {
+        let mut gone = chain.account::<Case>(&case).await.unwrap().is_none();
+        let votes = chain.account::<Votes>(&pda::votes(case)).await.unwrap();
+        gone &= votes.is_none();
         for job in [open, served, disputed] {
             gone &= chain.account::<Job>(&job).await.unwrap().is_none();
         }
@@ -417,9 +427,9 @@ async fn the_index_tells_it(url: &str) {
             == 3
     })
     .await;
-    let told = "SELECT count(*) FROM analytics.disputes_finalized
+    let told = "SELECT count(*) FROM analytics.cases_finalized
                  WHERE verdict = 'guilty' AND ground = 'unanswered' AND collected AND closed_slot IS NOT NULL";
-    eventually("the dispute is told to its end", async || {
+    eventually("the case is told to its end", async || {
         count(told).await == 1
     })
     .await;

@@ -1,4 +1,4 @@
--- How many lamports were burned, by day and reason?
-SELECT block_date, kind, sum(burned_lamports) AS burned_lamports
-FROM dune.burns
-GROUP BY 1, 2 ORDER BY 1, 2;
+-- How many lamports were burned, by day and reason? From sums that are kept. (by index)
+SELECT day, kind, burned_lamports
+FROM analytics.burned_daily
+ORDER BY day, kind;

@@ -1,4 +1,5 @@
--- The promise, checked: no finalized slash whose parts do not sum to it. Returns no rows.
-SELECT dispute, validator, slashed_lamports, challenger_reward_lamports, jurors_lamports, burned_lamports
-FROM analytics.slashes_finalized
-WHERE slashed_lamports <> challenger_reward_lamports + jurors_lamports + burned_lamports;
+-- The promise, checked: no finalized case of which not all lamports that went in, bonds and slash, came out again. Returns no rows.
+SELECT id, submitter, bonds_lamports, slashed_lamports, claimants_lamports, jurors_lamports, submitter_lamports, prover_lamports, burned_lamports
+FROM analytics.cases_finalized
+WHERE bonds_lamports + slashed_lamports
+      <> claimants_lamports + jurors_lamports + submitter_lamports + prover_lamports + burned_lamports;

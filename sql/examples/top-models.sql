@@ -1,4 +1,4 @@
--- Which models earn most?
-SELECT m.name, j.model, count(*) AS jobs, sum(j.output_tokens) AS output_tokens, sum(j.fee_lamports) AS fee_lamports
-FROM analytics.settlements_finalized j JOIN analytics.models_finalized m ON m.id = j.model
-GROUP BY 1, 2 ORDER BY fee_lamports DESC, j.model LIMIT 10;
+-- Which models earn most? From sums that are kept. (by index)
+SELECT name, model, sum(jobs_settled + jobs_refunded + jobs_slashed) AS jobs, sum(output_tokens) AS output_tokens, sum(fee_lamports) AS fee_lamports
+FROM analytics.model_daily
+GROUP BY name, model ORDER BY fee_lamports DESC, model LIMIT 10;

@@ -4,7 +4,7 @@
 --
 -- Schema `listing` holds the same rows in parts, for whoever wants the first N of a sorted list: NAME_processed_rooted and
 -- NAME_processed_unrooted, NAME_confirmed_…, NAME_finalized. Take the first N of each part.
--- Disputes, burns and sums over days are in 0260_dispute_views.sql.
+-- Cases, burns and sums over days are in 0260_dispute_views.sql.
 --
 -- Each view exists as NAME_processed, NAME_confirmed, NAME_finalized (state at that commitment) and
 -- NAME (= NAME_processed). Keys are base58 text; `…_key` columns are the same key as bytes and indexed.
@@ -15,12 +15,6 @@ CREATE SCHEMA IF NOT EXISTS listing;
 DO $build$
 DECLARE
     c text;
-    part record;
-    -- Of a job j: the slot in which its account was first closed after its last row.
-    closing CONSTANT text := '(SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)
-         ORDER BY x.slot, x.ordinal LIMIT 1)';
-    -- The slot in which its address was used again: closed by then, even if nobody saw it.
-    reuse CONSTANT text := '(SELECT min(b.requested_slot) FROM job_%1$s b WHERE b.pubkey = j.pubkey AND b.requested_slot > j.requested_slot)';
 BEGIN
 FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
 
@@ -95,19 +89,56 @@ $v$, c);
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.treasury_%1$s AS
 SELECT (SELECT a.base58 FROM address a WHERE a.key = t.pubkey) AS id, t.balance, t.withdrawn, t.received, t.slot, t.write_seq, t.lamports,
-       t.balance AS balance_lamports, t.withdrawn AS withdrawn_lamports, t.received AS received_lamports FROM treasury_%1$s t
+       t.balance AS balance_lamports, t.withdrawn AS withdrawn_lamports, t.received AS received_lamports,
+       t.exact AND t.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = t.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (t.slot, t.ordinal)) AS exact
+FROM treasury_%1$s t
 $v$, c);
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.config_%1$s AS
 SELECT (SELECT a.base58 FROM address a WHERE a.key = t.pubkey) AS id, (SELECT a.base58 FROM address a WHERE a.key = t.admin) AS admin,
        (SELECT a.base58 FROM address a WHERE a.key = t.pending_admin) AS pending_admin,
-       (SELECT a.base58 FROM address a WHERE a.key = t.foundation) AS foundation, t.paused, t.parameters, t.slot, t.write_seq FROM config_%1$s t
+       (SELECT a.base58 FROM address a WHERE a.key = t.foundation) AS foundation, t.paused, t.parameters, t.slot, t.write_seq,
+       t.exact AND t.slot > (SELECT through FROM inexact_%1$s)
+               AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = t.pubkey AND q.reason IS NOT NULL
+                                AND (q.slot, q.ordinal) > (t.slot, t.ordinal)) AS exact
+FROM config_%1$s t
 $v$, c);
 
 END LOOP;
+END $build$;
 
--- Lists. What closed an account is looked up row by row, since a join would read all closures for the first page.
+-- Lists. What closed an account is looked up row by row, since a join would read all closures for the first page. Columns that
+-- came later are shown where their tables have them, and 0579_stake_views.sql makes the lists again once all have.
+CREATE OR REPLACE FUNCTION analytics.make_lists() RETURNS void LANGUAGE plpgsql AS $build$
+DECLARE
+    c text;
+    part record;
+    -- What is shown of later columns of a job j, a model m, a validator v.
+    later CONSTANT jsonb := (
+        SELECT jsonb_object_agg(t.name, COALESCE((
+            SELECT string_agg(', ' || x.shown, '' ORDER BY x.place) FROM (VALUES
+                (1, 'model', 'creator', '(SELECT a.base58 FROM address a WHERE a.key = m.creator) AS creator'),
+                (2, 'model', 'pending_registrant', '(SELECT a.base58 FROM address a WHERE a.key = m.pending_registrant) AS pending_registrant'),
+                (3, 'validator', 'owner', '(SELECT a.base58 FROM address a WHERE a.key = v.owner) AS owner'),
+                (4, 'validator', 'pending_owner', '(SELECT a.base58 FROM address a WHERE a.key = v.pending_owner) AS pending_owner'),
+                (5, 'validator', 'obliged_until_slot', 'v.obliged_until_slot'),
+                (6, 'validator', 'exposure_lamports', 'v.exposure_lamports'),
+                (7, 'job', 'open_request', 'j.open_request'),
+                (8, 'job', 'no_show_lamports', 'j.no_show_lamports'),
+                (9, 'validator', 'withdrawn_stake_lamports', 'v.staked_lamports AS paid_in_lamports, v.withdrawn_stake_lamports, v.returned_lamports, v.withdrawn_lamports'),
+                (10, 'job', 'stake_at_result_lamports', 'j.stake_at_result_lamports')
+            ) x(place, of, name, shown)
+            WHERE x.of = t.name AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(t.name) AND a.attname = x.name)
+        ), '')) FROM (VALUES ('job'), ('model'), ('validator')) t(name));
+    -- Of a job j: the slot in which its account was first closed after its last row.
+    closing CONSTANT text := '(SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)
+         ORDER BY x.slot, x.ordinal LIMIT 1)';
+    -- The slot in which its address was used again: closed by then, even if nobody saw it.
+    reuse CONSTANT text := '(SELECT min(b.requested_slot) FROM job_%1$s b WHERE b.pubkey = j.pubkey AND b.requested_slot > j.requested_slot)';
+BEGIN
 FOR part IN SELECT * FROM (VALUES
     ('analytics', 'processed', 'processed'), ('analytics', 'confirmed', 'confirmed'), ('analytics', 'finalized', 'finalized'),
     ('listing', 'processed_rooted', 'processed'), ('listing', 'processed_unrooted', 'processed'),
@@ -159,19 +190,21 @@ SELECT i.base58 AS id, j.pubkey AS id_key,
        j.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = j.slot AND NOT s.gap LIMIT 1) AS updated_at, j.write_seq,
        j.exact AND j.slot > (SELECT through FROM inexact_%1$s)
                AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = j.pubkey AND q.reason IS NOT NULL
-                                AND (q.slot, q.ordinal) > (j.slot, j.ordinal) AND q.slot <= COALESCE(%4$s, q.slot))
+                                AND (q.slot, q.ordinal) > (j.slot, j.ordinal)
+                                AND NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)
+                                                 AND (x.slot, x.ordinal) < (q.slot, q.ordinal)))
                AND COALESCE((SELECT x.exact AND NOT EXISTS (SELECT FROM job_%1$s b WHERE b.pubkey = j.pubkey
                                                             AND b.requested_slot > j.requested_slot AND b.requested_slot < x.slot)
                                FROM closure_%1$s x WHERE x.pubkey = j.pubkey AND (x.slot, x.ordinal) > (j.slot, j.ordinal)
                               ORDER BY x.slot, x.ordinal LIMIT 1),
                             NOT EXISTS (SELECT FROM job_%1$s b WHERE b.pubkey = j.pubkey AND b.requested_slot > j.requested_slot)) AS exact,
        j.lamports, j.status AS status_code,
-       (SELECT a.base58 FROM dispute_%1$s d JOIN address a ON a.key = d.pubkey WHERE d.job = j.pubkey
-         ORDER BY COALESCE(d.verdict IN (1, 4), false) DESC, d.opened_slot DESC, d.pubkey LIMIT 1) AS dispute,
-       j.price_in AS price_in_lamports, j.price_out AS price_out_lamports
+       (SELECT a.base58 FROM dispute_case_%1$s d JOIN address a ON a.key = d.pubkey
+         WHERE d.job = j.pubkey AND d.requested_slot = j.requested_slot LIMIT 1) AS dispute,
+       j.price_in AS price_in_lamports, j.price_out AS price_out_lamports%6$s
 FROM job_%3$s j LEFT JOIN address i ON i.key = j.pubkey LEFT JOIN address m ON m.key = j.model LEFT JOIN address v ON v.key = j.validator
      LEFT JOIN address o ON o.key = j.owner LEFT JOIN address q ON q.key = j.requester
-$v$, c, part.schema, part.suffix, format(closing, c), format(reuse, c));
+$v$, c, part.schema, part.suffix, format(closing, c), format(reuse, c), later->>'job');
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW %2$I.fingerprints_%3$s AS
@@ -202,10 +235,10 @@ SELECT i.base58 AS id, m.pubkey AS id_key, encode(m.identity, 'hex') AS identity
        m.exact AND m.slot > (SELECT through FROM inexact_%1$s)
                AND NOT EXISTS (SELECT FROM unreadable_%1$s q WHERE q.pubkey = m.pubkey AND q.reason IS NOT NULL
                                 AND (q.slot, q.ordinal) > (m.slot, m.ordinal)) AS exact,
-       m.price_in AS price_in_lamports, m.price_out AS price_out_lamports
+       m.price_in AS price_in_lamports, m.price_out AS price_out_lamports%4$s
 FROM model_%3$s m LEFT JOIN address i ON i.key = m.pubkey
 WHERE NOT EXISTS (SELECT FROM closure_%1$s x WHERE x.pubkey = m.pubkey AND (x.slot, x.ordinal) > (m.slot, m.ordinal))
-$v$, c, part.schema, part.suffix);
+$v$, c, part.schema, part.suffix, later->>'model');
 
 EXECUTE format($v$
 CREATE OR REPLACE VIEW %2$I.validators_%3$s AS
@@ -224,12 +257,12 @@ SELECT i.base58 AS id, v.pubkey AS id_key, u.base58 AS authority, v.authority AS
                                 AND (q.slot, q.ordinal) > (v.slot, v.ordinal)) AS exact,
        v.lamports, v.stake AS stake_lamports, v.activating AS activating_lamports, v.unbonding AS unbonding_lamports,
        v.claimable AS claimable_lamports, v.owed_foundation AS owed_foundation_lamports, v.owed_burn AS owed_burn_lamports,
-       v.earned AS earned_lamports, v.slashed AS slashed_lamports
+       v.earned AS earned_lamports, v.slashed AS slashed_lamports%4$s
 FROM validator_%3$s v LEFT JOIN address i ON i.key = v.pubkey LEFT JOIN address u ON u.key = v.authority
      LEFT JOIN address o ON o.key = v.operator
 WHERE (SELECT x.slot FROM closure_%1$s x WHERE x.pubkey = v.pubkey AND (x.slot, x.ordinal) > (v.slot, v.ordinal)
          ORDER BY x.slot, x.ordinal LIMIT 1) IS NULL
-$v$, c, part.schema, part.suffix);
+$v$, c, part.schema, part.suffix, later->>'validator');
 
 END LOOP;
 
@@ -238,6 +271,8 @@ FOREACH c IN ARRAY ARRAY['slots', 'job_events', 'jobs', 'fingerprints', 'settlem
     EXECUTE format('CREATE OR REPLACE VIEW analytics.%1$I AS SELECT * FROM analytics.%2$I', c, c || '_processed');
 END LOOP;
 END $build$;
+REVOKE ALL ON FUNCTION analytics.make_lists() FROM PUBLIC;
+SELECT analytics.make_lists();
 
 -- One row: where the index stands. Slots are null until the first bank.
 CREATE OR REPLACE VIEW analytics.pipeline_status AS

@@ -41,12 +41,17 @@ FOR t IN SELECT * FROM (VALUES
         WHERE r.pubkey = j.pubkey AND r.requested_slot = j.requested_slot) END AS tx_signer',
      'i.base58 AS job, CASE j.step WHEN 1 THEN ''open'' WHEN 2 THEN ''accepted'' WHEN 3 THEN ''cancelling'' WHEN 4 THEN ''submitted''
         WHEN 5 THEN ''disputed'' ELSE ' || state || ' END AS event', 'job_event_finalized j LEFT JOIN address i ON i.key = j.pubkey'),
-    ('disputes', 'Challenges and proven faults, by the block in which they were opened, as they are now', 'd.opened_slot', unknown,
+    ('disputes', 'Cases: results that were challenged or proved faulty, by the block in which each was opened, as they are now', 'd.opened_slot', unknown,
      'i.base58 AS dispute, b.base58 AS job, c.base58 AS challenger, u.base58 AS submitter,
         CASE d.verdict WHEN 1 THEN ''guilty'' WHEN 2 THEN ''not_guilty'' WHEN 3 THEN ''void'' WHEN 4 THEN ''fault'' END AS verdict,
-        d.bond_lamports, d.slashed_lamports, d.resolved_slot AS resolved_block_slot',
-     'dispute d LEFT JOIN address i ON i.key = d.pubkey LEFT JOIN address b ON b.key = d.job LEFT JOIN address c ON c.key = d.challenger
+        d.claims, d.bonds_lamports, d.slashed_lamports, d.reward_lamports, d.resolved_slot AS resolved_block_slot',
+     'dispute_case d LEFT JOIN address i ON i.key = d.pubkey LEFT JOIN address b ON b.key = d.job LEFT JOIN address c ON c.key = d.challenger
         LEFT JOIN address u ON u.key = d.submitter'),
+    ('claims', 'Claims against results, by the block in which each was made, as they are now', 'w.claimed_slot', unknown,
+     'i.base58 AS dispute, b.base58 AS job, c.base58 AS claimant, CASE w.kind WHEN 1 THEN ''withheld'' WHEN 2 THEN ''false'' END AS claim_kind,
+        CASE w.outcome WHEN 1 THEN ''right'' WHEN 2 THEN ''wrong'' WHEN 3 THEN ''undecided'' END AS outcome,
+        w.at_stake_lamports + w.answering_fee_lamports + w.tariffs_lamports AS bond_lamports, w.amount_lamports',
+     'claim w LEFT JOIN address i ON i.key = w.pubkey LEFT JOIN address b ON b.key = w.job LEFT JOIN address c ON c.key = w.claimant'),
     ('model_prices', 'Prices of models, by the block that wrote them', 'p.slot', unknown,
      'i.base58 AS model, n.name, p.price_in AS price_in_lamports, p.price_out AS price_out_lamports, p.retired',
      'model_price p LEFT JOIN address i ON i.key = p.pubkey LEFT JOIN model n ON n.pubkey = p.pubkey'),

@@ -18,4 +18,29 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/mythic.stream.v1.rs"));
 
     pub use envelope::Event;
+
+    impl LossReason {
+        /// All reasons that a producer has.
+        pub const ALL: [Self; 6] = [
+            Self::QueueFull,
+            Self::SpoolFull,
+            Self::AfterSeal,
+            Self::SlotRecords,
+            Self::Malformed,
+            Self::Transactions,
+        ];
+
+        /// The word for it, the same in metrics, alarms and the operator's guide.
+        pub const fn word(self) -> &'static str {
+            match self {
+                Self::Unspecified => "unspecified",
+                Self::QueueFull => "queue_full",
+                Self::SpoolFull => "spool_full",
+                Self::AfterSeal => "after_seal",
+                Self::SlotRecords => "slot_records",
+                Self::Malformed => "malformed",
+                Self::Transactions => "transactions",
+            }
+        }
+    }
 }

@@ -1,28 +1,33 @@
-//! A network in manual slots with disputes: slots pass while the processes have something to do, and are skipped while all
+//! A network in manual slots with cases: slots pass while the processes have something to do, and are skipped while all
 //! wait for a deadline. Reads the chain itself, so that what the index says can be compared with it.
 
-use crate::{Network, PATIENCE, Ran, ran};
+use crate::{Network, PATIENCE, Ran, ran, stat};
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::{
     ChainClient, ClientError, Commitment, Filter, account::ProgramAccount, ix, keys, pda,
 };
 use mythic_interface::error::MythicError;
-use mythic_interface::state::{Config, Dispute, DisputeStatus, Job, JobStatus, Validator, Vault};
+use mythic_interface::state::{Case, CaseStatus, Config, Job, JobStatus, Validator, Vault};
 use serde_json::{Value, json};
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use std::{
+    collections::HashMap,
     str::FromStr,
     time::{Duration, Instant},
 };
 
 /// How long nothing must change on chain before the slots until the next deadline are skipped.
-const QUIET: Duration = Duration::from_secs(5);
-/// Slots in jail: longer than any dispute runs.
-const JAIL_SLOTS: u32 = 300;
+const QUIET: Duration = Duration::from_secs(12);
+/// CPU that a node uses in that time, seconds, if it checks an answer, even where other processes leave it little.
+const CHECKING: f64 = 1.5;
+/// Slots in jail: longer than a case runs.
+const JAIL_SLOTS: u32 = 600;
+/// Seats of a jury: with three, a few validators may leave all of them to one key, which decides nothing.
+const SEATS: u16 = 15;
 /// Between two slots while something may happen.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -59,11 +64,13 @@ pub struct Bought {
 struct Watch {
     seen: Vec<(Pubkey, u64)>,
     since: Option<Instant>,
+    /// CPU seconds of each node by then.
+    used: HashMap<String, f64>,
 }
 
 impl Court {
-    /// Starts a network of so many validators whose slots only the test moves. Whoever is jailed there is soon free
-    /// again, and the network's own first job is over.
+    /// Starts a network of so many validators whose slots only the test moves. Whoever is jailed there is soon free again, juries
+    /// have seats for all, and the network's own first job is over.
     pub async fn open(validators: u8) -> Result<Self> {
         let count = validators.to_string();
         let network = Network::start(&["--validators", &count, "--slot-ms", "manual"]).await?;
@@ -77,6 +84,7 @@ impl Court {
             .context("no config")?;
         let mut params = config.params;
         params.rules.jail_slots.set(JAIL_SLOTS);
+        params.rules.jury_seats.set(SEATS);
         let foundation = Pubkey::new_from_array(config.foundation);
         let update = ix::update_config(admin.pubkey(), foundation, &params);
         court.send(&[update], &[&admin]).await?;
@@ -118,10 +126,15 @@ impl Court {
         found.with_context(|| format!("no job {job}"))
     }
 
-    /// A dispute's account.
-    pub async fn dispute(&self, dispute: &Pubkey) -> Result<Dispute> {
-        let found = self.processed::<Dispute>(dispute).await?;
-        found.with_context(|| format!("no dispute {dispute}"))
+    /// The case of a job, which must be there.
+    pub async fn case(&self, job: &Pubkey) -> Result<Case> {
+        let found = self.case_of(job).await?;
+        found.with_context(|| format!("no case of {job}"))
+    }
+
+    /// The case of a job, if somebody opened one.
+    pub async fn case_of(&self, job: &Pubkey) -> Result<Option<Case>> {
+        self.processed::<Case>(&pda::case(job)).await
     }
 
     /// The DEV account's vault.
@@ -136,19 +149,12 @@ impl Court {
         Ok(found.map(|(_, account)| account))
     }
 
-    /// Every dispute on chain.
-    pub async fn disputes(&self) -> Result<Vec<(Pubkey, Dispute)>> {
+    /// Every case on chain.
+    pub async fn cases(&self) -> Result<Vec<(Pubkey, Case)>> {
         Ok(self
             .chain
-            .program_accounts::<Dispute>(&[], Commitment::Processed)
+            .program_accounts::<Case>(&[], Commitment::Processed)
             .await?)
-    }
-
-    /// The disputes of a job.
-    pub async fn disputes_of(&self, job: &Pubkey) -> Result<Vec<(Pubkey, Dispute)>> {
-        let mut all = self.disputes().await?;
-        all.retain(|(_, dispute)| dispute.job == job.to_bytes());
-        Ok(all)
     }
 
     /// Whether a job is over.
@@ -219,7 +225,7 @@ impl Court {
     }
 
     /// Runs `mythic` with these arguments; somebody else lets slots pass.
-    async fn mythic(&self, args: &[&str]) -> Result<String> {
+    pub async fn mythic(&self, args: &[&str]) -> Result<String> {
         let mut command = self.network.command(args);
         let ran: Ran = tokio::task::spawn_blocking(move || ran(&mut command)).await??;
         ensure!(
@@ -301,11 +307,7 @@ impl Court {
                 started.elapsed() < PATIENCE,
                 "slot {}: waiting for {what}; {:?}\n{}",
                 self.slot().await?,
-                self.disputes()
-                    .await?
-                    .iter()
-                    .map(summary)
-                    .collect::<Vec<_>>(),
+                self.cases().await?.iter().map(summary).collect::<Vec<_>>(),
                 self.network.logs()
             );
             self.pass(&mut watch).await?;
@@ -313,37 +315,70 @@ impl Court {
         }
     }
 
+    /// Begins to watch what is open.
+    fn watch(&self, seen: Vec<(Pubkey, u64)>) -> Watch {
+        let state = self.network.state();
+        let processes = state["processes"].as_object().into_iter().flatten();
+        let nodes = processes.filter(|(name, _)| name.starts_with("node-"));
+        let used = nodes.filter_map(|(name, process)| {
+            let (used, ..) = stat(process["pid"].as_i64()?)?;
+            Some((name.clone(), used))
+        });
+        Watch {
+            seen,
+            since: Some(Instant::now()),
+            used: used.collect(),
+        }
+    }
+
     /// One slot, or all until the next deadline if nobody has done anything for a while.
     async fn pass(&self, watch: &mut Watch) -> Result<()> {
-        let open: Vec<(Pubkey, Dispute)> = self
-            .disputes()
+        let open: Vec<(Pubkey, Case)> = self
+            .cases()
             .await?
             .into_iter()
-            .filter(|(_, dispute)| dispute.status() != Some(DisputeStatus::Resolved))
+            .filter(|(_, case)| case.status() != Some(CaseStatus::Resolved))
             .collect();
         let mut now: Vec<(Pubkey, u64)> = open
             .iter()
-            .map(|(address, dispute)| (*address, dispute.header.seq.get()))
+            .map(|(address, case)| (*address, case.header.seq.get()))
             .collect();
         now.sort_unstable();
         if now != watch.seen || watch.since.is_none() {
-            (watch.seen, watch.since) = (now, Some(Instant::now()));
+            *watch = self.watch(now);
         }
-        let quiet = watch.since.is_some_and(|since| since.elapsed() >= QUIET);
+        let mut quiet = watch.since.is_some_and(|since| since.elapsed() >= QUIET);
+        if quiet {
+            let next = self.watch(watch.seen.clone());
+            quiet = !next.used.iter().any(|(node, used)| {
+                watch
+                    .used
+                    .get(node)
+                    .is_none_or(|before| used - before > CHECKING)
+            });
+            if !quiet {
+                *watch = next;
+            }
+        }
         let slot = self.slot().await?;
         // The next deadline, and whether nobody has anything to send before; none while an answer or an end is awaited.
-        let deadline = |dispute: &Dispute| match dispute.status()? {
-            DisputeStatus::Jury if slot + 1 < dispute.commit_start() => {
-                Some((dispute.commit_start(), true))
+        let deadline = |case: &Case| match case.status()? {
+            CaseStatus::Joining if !case.is_shown() => None,
+            CaseStatus::Joining if slot + 1 < case.joining_end() => {
+                Some((case.joining_end(), false))
             }
-            DisputeStatus::Jury => {
-                let ends = [dispute.commit_end(), dispute.reveal_end()];
+            CaseStatus::Joining if case.false_count == 0 => None,
+            CaseStatus::Joining | CaseStatus::Jury if slot + 1 < case.commit_start() => {
+                Some((case.commit_start(), true))
+            }
+            CaseStatus::Joining | CaseStatus::Jury => {
+                let ends = [case.commit_end(), case.reveal_end()];
                 Some((ends.into_iter().find(|end| *end > slot + 1)?, false))
             }
-            DisputeStatus::Openings | DisputeStatus::Resolved => None,
+            CaseStatus::Opening | CaseStatus::Resolved => None,
         };
         let deadlines: Option<Vec<(u64, bool)>> =
-            open.iter().map(|(_, dispute)| deadline(dispute)).collect();
+            open.iter().map(|(_, case)| deadline(case)).collect();
         let jump = match deadlines {
             None => None,
             Some(_) if self.unchallenged().await? => None,
@@ -354,12 +389,12 @@ impl Court {
         };
         let slots = jump.map_or(1, |end| end.saturating_sub(slot + 1).max(1));
         if slots > 1 {
-            watch.since = Some(Instant::now());
+            *watch = self.watch(std::mem::take(&mut watch.seen));
         }
         self.advance(slots).await
     }
 
-    /// Whether there is a result that somebody may be about to challenge.
+    /// Whether there is a result whose case somebody may be about to open.
     async fn unchallenged(&self) -> Result<bool> {
         let submitted = [Filter::<Job>::status(JobStatus::Submitted)];
         let found = self
@@ -374,7 +409,7 @@ impl Court {
         self.until(&format!("job {job} to end"), async || {
             let state = self.job(job).await?;
             let over = state.status().is_some_and(JobStatus::is_terminal);
-            Ok((over && state.open_disputes.get() == 0).then_some(state))
+            Ok(over.then_some(state))
         })
         .await
     }
@@ -403,16 +438,20 @@ pub fn is(error: &anyhow::Error, expected: MythicError) -> bool {
     )
 }
 
-fn summary((address, dispute): &(Pubkey, Dispute)) -> String {
+/// How a case stands, for messages.
+pub fn summary((address, case): &(Pubkey, Case)) -> String {
     format!(
-        "{address}: {:?}, {}/{} opened, challenged {}, complete {}, seats {:?}",
-        dispute.status(),
-        dispute.opened,
-        dispute.checked(),
-        dispute.challenged_slot.get(),
-        dispute.completed_slot.get(),
-        dispute
-            .jury()
+        "{address}: {:?}, {}/{} opened, claims {:?}, opened {}, shown {}, seats {:?}",
+        case.status(),
+        case.opened,
+        case.sampled,
+        case.claims()
+            .iter()
+            .map(|claim| (claim.is_false(), claim.named, claim.is_shown()))
+            .collect::<Vec<_>>(),
+        case.opened_slot.get(),
+        case.shown_slot.get(),
+        case.jury()
             .iter()
             .map(|seat| (seat.is_taken(), seat.is_revealed()))
             .collect::<Vec<_>>()

@@ -2,9 +2,14 @@
 //! (HTTP, WebSocket, SQL, chain RPC, signals).
 
 mod clients;
+pub mod compare;
 pub mod court;
+pub mod deck;
+pub mod ends;
 pub mod load;
 pub mod openapi;
+pub mod otlp;
+pub mod relay;
 pub mod rogue;
 pub mod strangers;
 pub mod tarpit;
@@ -30,11 +35,15 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 /// A proxy that nobody runs: no process of a network may send loopback traffic there, so all of them are told of it.
 const NO_PROXY_THERE: &str = "http://127.0.0.1:9";
 
+/// Stands for the server that keeps the database, which `dev.json` does not list.
+pub const DATABASE: &str = "database";
+
 /// A running network; killed and removed when dropped.
 pub struct Network {
     child: Child,
     dir: tempfile::TempDir,
     args: Vec<String>,
+    env: Vec<(String, String)>,
     /// HTTP without redirects or retries.
     pub http: reqwest::Client,
 }
@@ -48,6 +57,15 @@ pub fn target() -> PathBuf {
         .unwrap_or_default()
 }
 
+/// CPU seconds, parent and name of a process.
+pub fn stat(pid: i64) -> Option<(f64, i64, String)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    Some((ticks / 100.0, fields.get(1)?.parse().ok()?, name.to_owned()))
+}
+
 /// What runs the chain instead of the development chain: `make agave` sets it to a real validator.
 pub fn chain_program() -> Option<String> {
     std::env::var("MYTHIC_TEST_CHAIN_PROGRAM").ok()
@@ -59,8 +77,22 @@ impl Network {
         Self::start_on(args, |_| ()).await
     }
 
+    /// The same with variables in the environment of all its processes.
+    pub async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Result<Self> {
+        let set = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::launch(args, env.iter().map(set).collect(), |_| ()).await
+    }
+
     /// The same after `prepare` was given the data directory, which does not exist yet.
     pub async fn start_on(args: &[&str], prepare: impl FnOnce(&Path)) -> Result<Self> {
+        Self::launch(args, Vec::new(), prepare).await
+    }
+
+    async fn launch(
+        args: &[&str],
+        env: Vec<(String, String)>,
+        prepare: impl FnOnce(&Path),
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("mythic-e2e-").tempdir()?;
         // The database's unprivileged user must be able to enter.
         std::fs::set_permissions(
@@ -82,11 +114,12 @@ impl Network {
             all.extend(["--chain-program".to_owned(), program]);
         }
         prepare(&dir.path().join("data"));
-        let child = spawn(dir.path(), &all)?;
+        let child = spawn(dir.path(), &all, &env)?;
         let mut network = Self {
             child,
             dir,
             args: all,
+            env,
             http: reqwest::Client::new(),
         };
         network.wait_ready().await?;
@@ -135,7 +168,7 @@ impl Network {
     /// Stops everything gracefully and starts it again on the same data.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
-        self.child = spawn(self.dir.path(), &self.args)?;
+        self.child = spawn(self.dir.path(), &self.args, &self.env)?;
         self.wait_ready().await
     }
 
@@ -220,15 +253,13 @@ impl Network {
 
     /// Calls a JSON-RPC method of the chain.
     pub async fn rpc(&self, method: &str, params: Value) -> Result<Value> {
+        self.rpc_at(&self.text("rpc_url"), method, params).await
+    }
+
+    /// Calls a JSON-RPC method of a chain.
+    pub async fn rpc_at(&self, url: &str, method: &str, params: Value) -> Result<Value> {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let answer: Value = self
-            .http
-            .post(self.text("rpc_url"))
-            .json(&body)
-            .send()
-            .await?
-            .json()
-            .await?;
+        let answer: Value = self.http.post(url).json(&body).send().await?.json().await?;
         ensure!(answer["error"].is_null(), "{method}: {}", answer["error"]);
         Ok(answer["result"].clone())
     }
@@ -286,23 +317,56 @@ impl Network {
             .collect()
     }
 
+    /// Names of the processes in `dev.json`.
+    pub fn processes(&self) -> Vec<String> {
+        let state = self.state();
+        let processes = state["processes"].as_object();
+        processes.map_or_else(Vec::new, |all| all.keys().cloned().collect())
+    }
+
+    /// The running process of this name, which may be [`DATABASE`].
+    pub fn pid(&self, process: &str) -> Option<i32> {
+        if process == DATABASE {
+            let home = std::fs::read_dir(self.data_dir().join("postgres")).ok()?;
+            let text = home.flatten().find_map(|entry| {
+                std::fs::read_to_string(entry.path().join("postmaster.pid")).ok()
+            })?;
+            return text.lines().next()?.trim().parse().ok();
+        }
+        let pid = self.state()["processes"][process]["pid"].as_i64()?;
+        i32::try_from(pid).ok()
+    }
+
     /// Kills a process without warning (SIGKILL) and returns once the supervisor has started it again.
     pub async fn crash(&self, process: &str) -> Result<()> {
-        let pid = self.state()["processes"][process]["pid"]
-            .as_i64()
-            .with_context(|| format!("{process} does not run"))?;
-        kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?;
+        self.end(process, Signal::SIGKILL).await
+    }
+
+    /// Asks a process to stop and returns once the supervisor has started it again, with its configuration as it is now.
+    pub async fn start_again(&self, process: &str) -> Result<()> {
+        self.end(process, Signal::SIGTERM).await
+    }
+
+    async fn end(&self, process: &str, signal: Signal) -> Result<()> {
+        let pid = self.pid(process);
+        let pid = pid.with_context(|| format!("{process} does not run"))?;
+        kill(Pid::from_raw(pid), signal)?;
         let started = Instant::now();
-        loop {
-            match self.state()["processes"][process]["pid"].as_i64() {
-                Some(now) if now != pid => return Ok(()),
-                _ => ensure!(
-                    started.elapsed() < PATIENCE,
-                    "{process} was not started again"
-                ),
-            }
+        while self.pid(process).is_none_or(|now| now == pid) {
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "{process} was not started again"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        Ok(())
+    }
+
+    /// The configuration of a process.
+    pub fn config(&self, process: &str) -> Result<toml::Table> {
+        let path = self.data_dir().join(format!("config/{process}.toml"));
+        let text = std::fs::read_to_string(&path);
+        Ok(text.with_context(|| path.display().to_string())?.parse()?)
     }
 
     /// The data directory.
@@ -380,7 +444,7 @@ impl Drop for Network {
     }
 }
 
-fn spawn(dir: &Path, args: &[String]) -> Result<Child> {
+fn spawn(dir: &Path, args: &[String], env: &[(String, String)]) -> Result<Child> {
     let binary = target().join("mythic");
     ensure!(
         binary.is_file(),
@@ -395,6 +459,7 @@ fn spawn(dir: &Path, args: &[String]) -> Result<Child> {
         .arg("dev")
         .args(args)
         .env("HTTP_PROXY", NO_PROXY_THERE)
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .arg("--data-dir")
         .arg(dir.join("data"))
         .stdin(Stdio::null())

@@ -22,7 +22,7 @@ pub struct Answered {
 }
 
 /// Answers of every GET route that answers JSON: parameters are filled in with what the network has, and where a route wants more
-/// (a signature, a dispute) its refusal is the answer.
+/// (a signature, a case) its refusal is the answer.
 pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answered>> {
     let job = network.text("own_job");
     let validators = network.get("/v1/validators").await?;
@@ -35,7 +35,7 @@ pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answere
         }
         let id = match route.as_str() {
             "/v1/models/{id}" => &model,
-            "/v1/validators/{id}" | "/v1/disputes/{id}" => validator,
+            "/v1/validators/{id}" | "/v1/cases/{id}" => validator,
             _ => &job,
         };
         let names: &[&str] = match route.contains("{name}") {

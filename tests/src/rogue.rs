@@ -17,7 +17,7 @@ use mythic_interface::{
     hash,
     ix::{RequestInference, SubmitResult},
     le::{Text, U16, U32},
-    state::{Model, SamplingProfile, Vault},
+    state::{Config, Model, SamplingProfile, Vault},
     window,
 };
 use mythic_wire::{
@@ -61,6 +61,7 @@ pub struct Rogue {
     clients: Vec<Client>,
     model: Pubkey,
     prices: [U32; 2],
+    rules_hash: [u8; 32],
     /// Pays what it orders.
     pub payer: Keypair,
     lurers: Vec<Keypair>,
@@ -84,6 +85,8 @@ impl Rogue {
         let chain = network.chain();
         let found = chain.account::<Model>(&model).await?;
         let (_, account) = found.context("the model is not on chain")?;
+        let config = chain.account::<Config>(&pda::config()).await?;
+        let (_, config) = config.context("the program is not initialised")?;
         let state = network.state();
         let clients = (1..=ADDRESSES).map(|n| {
             Client::builder()
@@ -99,6 +102,7 @@ impl Rogue {
             clients: clients.collect::<Result<_, _>>()?,
             model,
             prices: [account.price_in, account.price_out],
+            rules_hash: config.rules_hash,
             payer: Keypair::new(),
             lurers: (0..LURERS).map(|_| Keypair::new()).collect(),
             poor: Keypair::new(),
@@ -184,6 +188,8 @@ impl Rogue {
             stop_hash: [0; 32],
             prompt_source: Text::new(source).context("a long origin")?,
             deadline_slots: U32::new(SLOTS),
+            rules_hash: self.rules_hash,
+            bump: 0,
         })
     }
 

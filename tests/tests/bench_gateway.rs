@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
-use mythic_e2e::Network;
+use mythic_e2e::{Network, stat};
 use serde_json::{Value, json};
 
 /// Time for each route and number of clients.
@@ -43,15 +43,6 @@ fn cpu(network: &Network) -> (f64, f64) {
         }
     }
     (own, database)
-}
-
-/// CPU seconds, parent and name of a process.
-fn stat(pid: i64) -> Option<(f64, i64, String)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    Some((ticks / 100.0, fields.get(1)?.parse().ok()?, name.to_owned()))
 }
 
 /// One request; false if it was refused.

@@ -10,6 +10,7 @@ use mythic_interface::{
     ix::{RegisterModel, RequestInference, SubmitResult, UpdateModel, UpdateValidator},
     le::{Text, U16, U32},
     output,
+    params::Params,
     state::{Job, KernelProfile, Model, ModelStatus, SamplingProfile, Validator},
     window,
 };
@@ -91,6 +92,8 @@ async fn request(
         stop_hash: [0; 32],
         prompt_source: Text::new("").context("empty text")?,
         deadline_slots: U32::new(deadline),
+        rules_hash: Params::dev().rules.hash(),
+        bump: 0,
     };
     let who = ix::Requester {
         payer: owner,
@@ -133,7 +136,7 @@ async fn left_by_an_older_build(
         &[&cast.admin],
     )
     .await?;
-    let old = model(network, &spec.identity()).await?;
+    let old = model(network, &spec.identity(admin.as_array())).await?;
     let authority = cast.authority.pubkey();
     let v = validator(network, &pda::validator(authority)).await?;
     let settings = UpdateValidator {
@@ -142,7 +145,12 @@ async fn left_by_an_older_build(
         gpu_name: v.gpu_name,
         endpoint: v.endpoint,
     };
-    let serve = ix::update_validator(authority, &settings, &[pda::model(&old.identity)]);
+    let serve = ix::update_validator(
+        authority,
+        authority,
+        &settings,
+        &[pda::model(&old.identity)],
+    );
     send(network, &[serve], &[&cast.authority]).await?;
     Ok((old, other))
 }

@@ -45,6 +45,11 @@ pub fn refusal(error: MythicError) -> ApiError {
             "the model's price changed just now; send the request again",
         )
         .retry_after(1),
+        MythicError::RulesChanged => ApiError::unavailable(
+            "rules_changed",
+            "the network's rules changed just now; send the request again",
+        )
+        .retry_after(1),
         other => ApiError::new(
             StatusCode::BAD_GATEWAY,
             "chain_refused",

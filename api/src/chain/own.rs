@@ -120,6 +120,9 @@ pub fn matches_plan(
             format!("1 to {}", plan.max_deadline_slots),
         );
     }
+    if args.rules_hash != plan.rules.hash() {
+        return wrong("rules_hash", hex::encode(plan.rules.hash()));
+    }
     if args.prompt_source.as_str() != prompt_source {
         return wrong("prompt_source", prompt_source.to_owned());
     }

@@ -84,6 +84,9 @@ pub fn arguments(
         prompt_source: Text::new(chain.prompt_source.as_str())
             .ok_or_else(|| ApiError::internal("public_url does not fit a job's prompt source"))?,
         deadline_slots: U32::new(plan.deadline_slots),
+        rules_hash: plan.rules.hash(),
+        // The builder gives it.
+        bump: 0,
     })
 }
 

@@ -41,6 +41,7 @@ impl GatewayConfig {
         self.http
             .validate()
             .map_err(|error| format!("http.{error}"))?;
+        self.traces.validate()?;
         if self.limits.subscribers_for_validators >= self.limits.subscribers {
             return Err(format!(
                 "limits.subscribers_for_validators = {}: must be less than limits.subscribers = {}",

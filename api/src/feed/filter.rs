@@ -36,7 +36,7 @@ pub struct FeedQuery {
     pub after: Option<i64>,
     /// Only this account.
     pub entity: Option<String>,
-    /// Only this job and its disputes.
+    /// Only this job and its case.
     pub job: Option<String>,
     /// Only what this validator is part of.
     pub validator: Option<String>,
@@ -119,13 +119,14 @@ impl Filter {
                 let says = |name: &str| payload.get(name).and_then(Value::as_str) == Some(wanted);
                 match *name {
                     "job" => entity == wanted || says("job"),
-                    // Of a dispute both sides and the jurors are part.
+                    // Of a case both sides and the jurors are part.
                     "validator" => {
-                        let jurors = payload.get("jurors").and_then(Value::as_array);
-                        ["validator", "submitter", "challenger"]
-                            .into_iter()
-                            .any(says)
-                            || jurors.is_some_and(|all| all.iter().any(|one| one == wanted))
+                        let among = |name: &str| {
+                            let all = payload.get(name).and_then(Value::as_array);
+                            all.is_some_and(|all| all.iter().any(|one| one == wanted))
+                        };
+                        ["validator", "submitter", "prover"].into_iter().any(says)
+                            || ["claimants", "jurors"].into_iter().any(among)
                     }
                     name => says(name),
                 }
@@ -173,7 +174,7 @@ mod tests {
     use tokio::sync::OnceCell;
 
     fn event(entity: Option<&str>, payload: Value) -> FeedEvent {
-        FeedEvent {
+        let stored = mythic_projection::StoredEvent {
             seq: 5,
             topic: "jobs".into(),
             op: "add".into(),
@@ -183,6 +184,9 @@ mod tests {
             commitment: "processed".into(),
             payload,
             at: "t".into(),
+        };
+        FeedEvent {
+            stored,
             members: OnceCell::new(),
         }
     }
@@ -232,9 +236,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dispute_concerns_its_job_both_sides_and_the_jurors() {
-        let dispute =
-            json!({"job": "J", "submitter": "S", "challenger": "C", "jurors": ["A", "B"]});
+    async fn a_case_concerns_its_job_both_sides_and_the_jurors() {
+        let case = json!({"job": "J", "submitter": "S", "prover": "P", "claimants": ["C", "D"], "jurors": ["A", "B"]});
         let filter = |job: Option<&str>, validator: Option<&str>| {
             let query = FeedQuery {
                 job: job.map(str::to_owned),
@@ -247,13 +250,13 @@ mod tests {
             )
             .unwrap()
         };
-        assert!(filter(Some("J"), None).wants("D", &dispute));
+        assert!(filter(Some("J"), None).wants("Q", &case));
         assert!(filter(Some("J"), None).wants("J", &json!({"owner": "O"})));
-        assert!(!filter(Some("K"), None).wants("D", &dispute));
-        for validator in ["S", "C", "B"] {
-            assert!(filter(Some("J"), Some(validator)).wants("D", &dispute));
+        assert!(!filter(Some("K"), None).wants("Q", &case));
+        for validator in ["S", "D", "B", "P"] {
+            assert!(filter(Some("J"), Some(validator)).wants("Q", &case));
         }
-        assert!(!filter(None, Some("X")).wants("D", &dispute));
+        assert!(!filter(None, Some("X")).wants("Q", &case));
     }
 
     #[test]

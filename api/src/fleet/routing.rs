@@ -9,6 +9,8 @@ pub struct Request<'a> {
     pub tokens: u32,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
+    /// Most lamports that it can cost.
+    pub ceiling: u64,
     /// Hash of the beginning of the prompt, for prefix affinity.
     pub prefix: u64,
     /// Validators that this request has already failed on.
@@ -31,6 +33,8 @@ pub struct Node {
     pub eligible: bool,
     /// Jobs it may still take by its stake, after those this gateway has under way.
     pub headroom: u64,
+    /// Largest ceiling of another job that its stake backs, lamports.
+    pub largest_ceiling: u64,
     /// Tokens waiting there, by its own word and by what this gateway has under way.
     pub queued_tokens: u64,
     /// Jobs that this gateway has under way there.
@@ -118,7 +122,9 @@ impl Router {
             (NoChoice::Unhealthy, &|node| {
                 node.breaker_allows && !node.endpoint.is_empty()
             }),
-            (NoChoice::Full, &|node| node.headroom > 0),
+            (NoChoice::Full, &|node| {
+                node.headroom > 0 && node.largest_ceiling >= request.ceiling
+            }),
             (NoChoice::Busy, &|node| {
                 !node.full && node.running < node.places
             }),
@@ -194,6 +200,7 @@ mod tests {
             context: 2048,
             eligible: true,
             headroom: 5,
+            largest_ceiling: 1_000,
             queued_tokens: 0,
             running: 0,
             concurrent: 1,
@@ -214,6 +221,7 @@ mod tests {
             model: MODEL,
             tokens: 600,
             prompt_tokens: 600,
+            ceiling: 1_000,
             prefix: 9,
             tried,
         }
@@ -257,6 +265,13 @@ mod tests {
         assert_eq!(
             pick(vec![Node {
                 headroom: 0,
+                ..node(1)
+            }]),
+            Err(NoChoice::Full)
+        );
+        assert_eq!(
+            pick(vec![Node {
+                largest_ceiling: 999,
                 ..node(1)
             }]),
             Err(NoChoice::Full)

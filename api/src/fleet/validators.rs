@@ -402,6 +402,7 @@ fn picture(
             && validator.active_stake(slot) >= rules.min_stake.get()
             && announced.is_none_or(|announcement| !announcement.draining),
         headroom: validator.capacity(slot, rules).saturating_sub(open),
+        largest_ceiling: validator.largest_ceiling(slot, rules),
         queued_tokens: announced
             .map_or(0, |announcement| announcement.queued_tokens)
             .max(own_tokens),

@@ -9,13 +9,14 @@ use axum::{
 use crate::{error::ApiError, routes::pages};
 
 /// First segments of what lies under `/v1`.
-const UNDER_V1: [&str; 13] = [
+const UNDER_V1: [&str; 14] = [
     "chat",
     "models",
     "inference",
     "estimate",
     "jobs",
     "validators",
+    "cases",
     "disputes",
     "network",
     "stats",

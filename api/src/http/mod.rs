@@ -17,9 +17,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mythic_http::{
-    RequestId,
+    Trace,
     guard::{LocalOnly, is_local_origin},
 };
+use mythic_trace::{Span, names};
 use tower::util::option_layer;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -105,17 +106,28 @@ pub fn dress(router: Router<Arc<App>>, app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// Begins a request's span where it asks for work; what only reads is much, and says little.
+fn trace(trace: &mut Trace, method: &Method, route: &str) -> Span {
+    if *method != Method::POST || !mythic_trace::is_on() {
+        return Span::default();
+    }
+    let span = trace.begin(format!("{method} {route}"));
+    span.word(names::METHOD, method.as_str())
+        .word(names::ROUTE, route)
+        .word(names::REQUEST_ID, trace.id.as_str());
+    span
+}
+
 /// Gives every request its span and its line in the log, and counts it.
-async fn access(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+async fn access(
+    State(app): State<Arc<App>>,
+    mut traced: Trace,
+    mut request: Request,
+    next: Next,
+) -> Response {
     // The server has given it one; a router that is called without it gives its own.
-    let id = match request.extensions().get::<RequestId>() {
-        Some(id) => id.clone(),
-        None => {
-            let id = RequestId::of(&request);
-            request.extensions_mut().insert(id.clone());
-            id
-        }
-    };
+    let id = traced.id.clone();
+    request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let route = request
         .extensions()
@@ -123,10 +135,21 @@ async fn access(State(app): State<Arc<App>>, mut request: Request, next: Next) -
         .map_or("other".to_owned(), |path| path.as_str().to_owned());
     let started = Instant::now();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", id = %id.as_str(), key = tracing::field::Empty);
+    let work = trace(&mut traced, &method, &route);
+    request.extensions_mut().insert(traced);
+    let span = tracing::info_span!(
+        "request",
+        id = %id.as_str(),
+        key = tracing::field::Empty,
+        trace = work.trace_id()
+    );
     let mut response = tracing::Instrument::instrument(next.run(request), span.clone()).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
     app.metrics.request(&route, status, took);
+    work.number(names::STATUS, status);
+    if status >= 500 {
+        work.failed(&status.to_string());
+    }
     let headers = response.headers_mut();
     let job = headers
         .get("x-mythic-job-id")

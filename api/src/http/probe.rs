@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::health::{AlarmKind, IndexStatus, Reconciliation};
+use crate::store::health::{AlarmKind, IndexStatus, Reconciliation, SettlerBeat};
 
 /// How long ago chain and database may last have answered while the gateway counts as ready: a hiccup is not an outage.
 const GRACE: Duration = Duration::from_secs(15);
@@ -77,12 +77,12 @@ impl Components {
             ("database", &["ok", "down"], self.database.state),
             (
                 "index",
-                &["ok", "lagging", "stale", "down"],
+                &["ok", "lagging", "waiting", "stale", "down"],
                 self.index.part.state,
             ),
             (
                 "settler",
-                &["ok", "stale", "none", "down"],
+                &["ok", "waiting", "stale", "none", "down"],
                 self.settler.part.state,
             ),
             ("alarms", &["ok", "raised", "down"], self.alarms.part.state),
@@ -139,11 +139,14 @@ pub struct IndexState {
     pub status: IndexStatus,
 }
 
-/// `ok`, `stale` (it has not compared for minutes), `none` (no settler has run on this database) or `down`.
+/// `ok`, `waiting` (`waits_for` says for what), `stale` (it has not compared for minutes, or gave no sign of life for 30 s), `none`
+/// (no settler has compared anything on this database) or `down`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SettlerState {
     #[serde(flatten)]
     pub part: Part,
+    #[serde(flatten)]
+    pub beat: SettlerBeat,
     /// Seconds since its last comparison.
     pub silent_seconds: Option<i64>,
 }

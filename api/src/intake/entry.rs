@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use solana_signer::Signer;
 
 use super::{
+    judges,
     openai::ChatRequest,
     plan::{self},
 };
@@ -87,6 +88,7 @@ impl Intake<'_> {
             None => pay::prompt_salt(&app.chain, &id),
         };
         let plan = plan::plan(&app.catalogue, &app.config, &app.edge, &request, salt).await?;
+        judges::require(app, &plan.model).await?;
         let payer = match (account, client) {
             (Some(account), _) => Payer::Key(account),
             (None, Some(client)) => {

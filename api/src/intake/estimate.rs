@@ -54,6 +54,8 @@ pub struct Terms {
     temperature_milli: u16,
     prompt_source: String,
     deadline_slots: u32,
+    /// Hash of the network's rules, 64 hex digits.
+    rules_hash: String,
     validator: Option<String>,
     operator: Option<String>,
 }
@@ -97,6 +99,7 @@ pub async fn estimate(
             model: plan.model.address.to_bytes(),
             tokens: plan.prompt_tokens.saturating_add(plan.max_output_tokens),
             prompt_tokens: plan.prompt_tokens,
+            ceiling: plan.ceiling,
             prefix: plan.prefix(),
             tried: &[],
         },
@@ -124,6 +127,7 @@ pub async fn estimate(
             temperature_milli: plan.temperature_milli,
             prompt_source: app.config.public_url.trim_end_matches('/').to_owned(),
             deadline_slots: plan.deadline_slots,
+            rules_hash: hex::encode(plan.rules.hash()),
             validator: node.map(|node| Pubkey::new_from_array(node.validator).to_string()),
             operator: node.map(|node| Pubkey::new_from_array(node.operator).to_string()),
         },

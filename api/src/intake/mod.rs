@@ -7,6 +7,7 @@ mod entry;
 pub mod estimate;
 mod history;
 pub mod inference;
+pub mod judges;
 pub mod openai;
 mod params;
 pub mod plan;

@@ -74,7 +74,7 @@ impl Choosing<'_> {
             Outcome::Declined(code, message) => {
                 tracing::info!(job = %attempt.job, %validator, %code, %message, "declined");
                 self.last = Some(declined(&code, &message));
-                if code == "price" || code == "price_changed" {
+                if ["price", "price_changed", "rules_changed"].contains(&code.as_str()) {
                     self.parts.catalogue.forget();
                 }
                 if is_busy(&code) && Instant::now() < self.until {

@@ -4,7 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use mythic_http::Trace;
 use mythic_interface::state::Job;
+use mythic_trace::{Kind, Span};
 use mythic_wire::{Evidence, Finish, InferenceRequest, NodeEvent, parse_hex32};
 use solana_pubkey::Pubkey;
 use tokio::time::{Instant, timeout_at};
@@ -82,6 +84,7 @@ pub struct Done {
 /// What came of a validator so far.
 struct Incoming<'a> {
     d: &'a Dispatch<'a>,
+    span: Span,
     decoder: Decoder<'a>,
     pieces: Vec<Piece>,
     output: Vec<u32>,
@@ -92,9 +95,9 @@ struct Incoming<'a> {
     over: Instant,
 }
 
-/// Hands the prompt to one validator and passes its answer on.
-pub async fn drive(d: &Dispatch<'_>, transaction: String) -> Outcome {
-    let mut incoming = Incoming::new(d);
+/// Hands the prompt to one validator and passes its answer on. The validator is told of `trace`.
+pub async fn drive(d: &Dispatch<'_>, transaction: String, trace: &Trace) -> Outcome {
+    let mut incoming = Incoming::new(d, trace);
     let plan = &d.work.plan;
     let request = InferenceRequest {
         transaction,
@@ -109,7 +112,7 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String) -> Outcome {
         + PROMPT_BYTES.saturating_mul(plan.prompt_ids.len());
     let opened = tokio::select! {
         () = d.run.gone.cancelled() => return incoming.gone().await,
-        opened = timeout_at(incoming.patience(), d.parts.dialer.infer(&d.node.endpoint, &request, &d.work.trace, budget)) => opened,
+        opened = timeout_at(incoming.patience(), d.parts.dialer.infer(&d.node.endpoint, &request, trace, budget)) => opened,
     };
     let mut events = match opened {
         Err(_) => return Outcome::Failed("no answer in time".into()),
@@ -175,10 +178,11 @@ pub async fn drive(d: &Dispatch<'_>, transaction: String) -> Outcome {
 }
 
 impl<'a> Incoming<'a> {
-    fn new(d: &'a Dispatch<'a>) -> Self {
+    fn new(d: &'a Dispatch<'a>, trace: &Trace) -> Self {
         let now = Instant::now();
         Self {
             d,
+            span: trace.span.clone(),
             decoder: Decoder::new(
                 &d.work.plan.model.formatter,
                 &d.work.plan.stop,
@@ -218,6 +222,7 @@ impl<'a> Incoming<'a> {
             return Err("it accepted the job twice".into());
         }
         let until = Instant::now() + Duration::from_secs(d.parts.config.timing.confirm_seconds);
+        let _seen = self.span.child("see the job on chain", Kind::Client);
         let job = confirm::taken(
             &d.parts.chain,
             d.attempt,
@@ -330,6 +335,7 @@ impl<'a> Incoming<'a> {
         let d = self.d;
         let timing = &d.parts.config.timing;
         let until = Instant::now() + Duration::from_secs(timing.confirm_seconds);
+        let _seen = self.span.child("see the result on chain", Kind::Client);
         let confirmed =
             confirm::submitted(&d.parts.chain, &d.attempt.job, &evidence.fingerprint, until).await;
         if let Some(piece) = self.decoder.finish() {

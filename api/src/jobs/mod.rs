@@ -14,6 +14,7 @@ pub mod recover;
 pub mod rents;
 pub mod result;
 pub mod run;
+mod traced;
 pub mod work;
 
 use std::sync::Arc;

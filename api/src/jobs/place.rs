@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use mythic_interface::window;
+use mythic_trace::Kind;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::time::Instant;
@@ -20,8 +21,9 @@ use crate::{
         Jobs,
         attempt::{Choice, State},
         choice::{Choosing, client_gone},
-        drive::{Dispatch, Outcome, drive},
+        drive::{Dispatch, Outcome},
         run::Run,
+        traced::traced,
         work::{Payer, Work},
     },
     store::{self, Attempt},
@@ -41,11 +43,13 @@ impl Choosing<'_> {
             model: plan.model.address.to_bytes(),
             tokens: plan.prompt_tokens.saturating_add(plan.max_output_tokens),
             prompt_tokens: plan.prompt_tokens,
+            ceiling: plan.ceiling,
             prefix: plan.prefix(),
             tried: &self.tried,
         };
         let lane = wanted.map_or(request.model, |validator| validator.to_bytes());
         let began = Instant::now();
+        let _waiting = work.trace.span.child("find a validator", Kind::Inside);
         let placing = parts
             .queue
             .place(lane, &self.run.head.key_id, self.until, || async {
@@ -132,7 +136,7 @@ impl Choosing<'_> {
             attempt,
             node,
         };
-        Ok(drive(&dispatch, transaction).await)
+        Ok(traced(&dispatch, transaction).await)
     }
 }
 

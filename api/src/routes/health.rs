@@ -27,7 +27,7 @@ use crate::{
         },
         stopping,
     },
-    store::health::{self as store, Stored},
+    store::health::{self as store, IndexStatus, Reconciliation, SettlerBeat, Stored},
 };
 
 /// A component that takes longer to answer counts as away.
@@ -38,7 +38,7 @@ const LIFE: Duration = Duration::from_secs(1);
 const LAG: u64 = 25;
 /// Seconds without a commit of the indexer, or a comparison of the settler, from which it counts as stale.
 const STALE: i64 = 180;
-/// Seconds without a sign of life of the indexer from which it counts as stale.
+/// Seconds without a sign of life of the indexer or the settler from which it counts as stale.
 const BEAT: i64 = 30;
 /// Lamports of the fee payer below which a warning is due: a few hundred jobs' fees and rent.
 const LOW_BALANCE: u64 = 100_000_000;
@@ -133,6 +133,54 @@ fn fee_payer(app: &App, balance: Result<u64, String>) -> PayerState {
     }
 }
 
+fn is_above(seconds: Option<i64>, most: i64) -> bool {
+    seconds.is_some_and(|seconds| seconds > most)
+}
+
+/// The index, `lag` slots behind the chain if both are known.
+fn indexed(index: Result<IndexStatus, String>, lag: Option<u64>) -> IndexState {
+    let state = match &index {
+        Ok(s) if is_above(s.silent_seconds, STALE) || is_above(s.beat_seconds, BEAT) => "stale",
+        Ok(s) if s.waits_for.is_some() => "waiting",
+        _ if lag.is_none_or(|lag| lag > LAG) => "lagging",
+        _ => "ok",
+    };
+    IndexState {
+        part: Part::of(&index, state),
+        status: index.unwrap_or_default(),
+    }
+}
+
+/// The settler, by what it last said and by its last comparison.
+fn settled(
+    beat: Result<SettlerBeat, String>,
+    compared: &Result<Option<Reconciliation>, String>,
+) -> SettlerState {
+    let compared = compared.as_ref().map_err(Clone::clone);
+    let found = beat.and_then(|beat| Ok((beat, compared?.as_ref())));
+    let part = Part::of(
+        &found,
+        match &found {
+            Ok((beat, compared)) => {
+                let silent = compared.and_then(|found| found.silent_seconds);
+                match (&beat.waits_for, compared) {
+                    _ if is_above(beat.beat_seconds, BEAT) || is_above(silent, STALE) => "stale",
+                    (Some(_), _) => "waiting",
+                    (None, None) => "none",
+                    (None, Some(_)) => "ok",
+                }
+            }
+            Err(_) => "down",
+        },
+    );
+    let (beat, compared) = found.unwrap_or_default();
+    SettlerState {
+        part,
+        beat,
+        silent_seconds: compared.and_then(|found| found.silent_seconds),
+    }
+}
+
 fn describe(app: &App, found: Found) -> Health {
     let Found {
         slot,
@@ -142,44 +190,35 @@ fn describe(app: &App, found: Found) -> Health {
         down,
     } = found;
     let database = Part::of(&stored, "ok");
-    let (index, alarms, reconciliation) = match stored {
-        Ok(stored) => (stored.index, stored.alarms, stored.reconciliation),
-        Err(error) => (Err(error.clone()), Err(error.clone()), Err(error)),
-    };
-    let indexed = index.as_ref().ok().and_then(|status| status.processed_slot);
-    let lag = match (&slot, indexed) {
-        (Ok(slot), Some(indexed)) => Some(slot.saturating_sub(indexed)),
+    let Stored {
+        index,
+        settler,
+        alarms,
+        reconciliation,
+    } = stored.unwrap_or_else(|error| Stored {
+        index: Err(error.clone()),
+        settler: Err(error.clone()),
+        alarms: Err(error.clone()),
+        reconciliation: Err(error),
+    });
+    let newest = index.as_ref().ok().and_then(|status| status.processed_slot);
+    let lag = match (&slot, newest) {
+        (Ok(slot), Some(newest)) => Some(slot.saturating_sub(newest)),
         _ => None,
     };
-    let lagging = lag.is_none_or(|lag| lag > LAG);
-    let is_stale = |seconds: Option<i64>| seconds.is_some_and(|seconds| seconds > STALE);
-    let index_stale = index.as_ref().is_ok_and(|s| {
-        is_stale(s.silent_seconds) || s.beat_seconds.is_some_and(|seconds| seconds > BEAT)
-    });
-    let index_waits = index.as_ref().is_ok_and(|s| s.waits_for.is_some());
-    let compared = reconciliation
-        .as_ref()
-        .ok()
-        .and_then(|found| found.as_ref());
-    let settler_silent = compared.and_then(|found| found.silent_seconds);
-    let settler_state = match compared {
-        None => "none",
-        Some(_) if is_stale(settler_silent) => "stale",
-        Some(_) => "ok",
-    };
+    let gaps = index.as_ref().is_ok_and(|s| s.gaps_open.unwrap_or(0) > 0);
+    let (index, settler) = (indexed(index, lag), settled(settler, &reconciliation));
     let feed = app.hub.is_connected();
     let (validators, payer) = (fleet(app, validators), fee_payer(app, balance));
     let calm = alarms.as_ref().is_ok_and(Vec::is_empty);
-    let gaps = index.as_ref().is_ok_and(|s| s.gaps_open.unwrap_or(0) > 0);
-    let degraded = lagging
-        || index_stale
-        || index_waits
-        || settler_state == "stale"
+    let reconciliation = reconciliation.ok().flatten();
+    let degraded = index.part.state != "ok"
+        || matches!(settler.part.state, "stale" | "waiting")
         || !feed
         || validators.announced == 0
         || gaps
         || !calm
-        || compared.is_some_and(|found| !found.ok)
+        || reconciliation.as_ref().is_some_and(|found| !found.ok)
         || payer.part.state == "low"
         || slot.is_err()
         || database.error.is_some();
@@ -197,22 +236,8 @@ fn describe(app: &App, found: Found) -> Health {
                 slot: slot.ok(),
             },
             database,
-            index: IndexState {
-                part: Part::of(
-                    &index,
-                    match (index_stale, index_waits, lagging) {
-                        (true, ..) => "stale",
-                        (false, true, _) => "waiting",
-                        (false, false, true) => "lagging",
-                        (false, false, false) => "ok",
-                    },
-                ),
-                status: index.unwrap_or_default(),
-            },
-            settler: SettlerState {
-                part: Part::of(&reconciliation, settler_state),
-                silent_seconds: settler_silent,
-            },
+            index,
+            settler,
             alarms: AlarmsState {
                 part: Part::of(&alarms, if calm { "ok" } else { "raised" }),
                 kinds: alarms.unwrap_or_default(),
@@ -229,7 +254,7 @@ fn describe(app: &App, found: Found) -> Health {
                 running: app.jobs.runs.len(),
             },
         },
-        reconciliation: reconciliation.ok().flatten(),
+        reconciliation,
         uptime_seconds: app.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION"),
     }

@@ -7,7 +7,7 @@ use axum::{
     extract::{OriginalUri, State},
     http::{HeaderMap, Method},
 };
-use mythic_interface::state::Job;
+use mythic_interface::state::{Job, JobStatus};
 use mythic_wire::{
     Evidence, access,
     signed::{HEADER_SIGNATURE, purpose},
@@ -168,22 +168,11 @@ pub async fn show(
     Ok(Json(found))
 }
 
-/// Statuses of a job, in the order of their codes from 1.
-const STATUSES: [&str; 7] = [
-    "open",
-    "accepted",
-    "submitted",
-    "disputed",
-    "settled",
-    "refunded",
-    "slashed",
-];
-
 /// The code of a status.
-fn code(status: &str) -> Option<i16> {
-    (1..)
-        .zip(STATUSES)
-        .find_map(|(code, name)| (name == status).then_some(code))
+fn code(status: &str) -> ApiResult<i16> {
+    lists::status(status, |code| {
+        JobStatus::from_u8(code).map(JobStatus::as_str)
+    })
 }
 
 /// Query of the list of jobs.
@@ -212,15 +201,8 @@ pub async fn list(
 ) -> ApiResult<Json<Page<JobRow>>> {
     let limit = lists::limit(query.limit)?;
     let commitment = lists::commitment(query.commitment.as_deref())?;
-    let status = query.status.as_deref();
-    if status.is_some_and(|status| code(status).is_none()) {
-        return Err(ApiError::invalid(
-            "status",
-            format!("status must be one of {}", STATUSES.join(", ")),
-        ));
-    }
     let wanted = JobsWanted {
-        status: status.and_then(code),
+        status: query.status.as_deref().map(code).transpose()?,
         after: query
             .after
             .as_deref()
@@ -273,7 +255,7 @@ pub struct Receipt {
     terms_hash: Option<String>,
     output_root: Option<String>,
     fingerprint: Option<String>,
-    /// Slot from which the result can't be challenged.
+    /// Slot from which nobody opens a case about the result.
     window_end_slot: Option<i64>,
     /// What happened to it, in order.
     transitions: Option<Vec<Transition>>,

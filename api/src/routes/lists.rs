@@ -13,7 +13,9 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::{ApiError, ApiResult, ErrorBody},
+    fleet::judges::Judges,
     http::{PathParam, Query},
+    intake::judges::judges,
     store::index::{
         network::{self as sums, NetworkSums},
         stats::{BurnRow, DailyRow, FingerprintRow, SettlementRow, SlashRow, Statistic},
@@ -46,6 +48,17 @@ pub fn commitment(value: Option<&str>) -> ApiResult<&'static str> {
             "commitment must be processed, confirmed or finalized",
         )),
     }
+}
+
+/// The code of a status; `name` says which names the codes have.
+pub fn status(value: &str, name: impl Fn(u8) -> Option<&'static str>) -> ApiResult<i16> {
+    let all = || (0..=u8::MAX).filter_map(|code| Some((i16::from(code), name(code)?)));
+    let found = all().find(|(_, name)| *name == value);
+    found.map(|(code, _)| code).ok_or_else(|| {
+        let names: Vec<&str> = all().map(|(_, name)| name).collect();
+        let message = format!("status must be one of {}", names.join(", "));
+        ApiError::invalid("status", message)
+    })
 }
 
 /// Checks an address.
@@ -302,7 +315,7 @@ pub struct Network {
 
 /// The network at a glance. What is not known is null.
 #[utoipa::path(get, path = "/v1/network", operation_id = "show_network", tag = "network",
-    responses((status = 200, description = "Validators, GPUs, capacity, jobs, disputes, slashed, burned, staked, slot", body = Network)))]
+    responses((status = 200, description = "Validators, GPUs, capacity, jobs, cases, slashed, burned, staked, slot", body = Network)))]
 pub async fn network(State(app): State<Arc<App>>) -> ApiResult<Json<Network>> {
     let sums = sums::sums(&app.pool).await?;
     let announced = app.validators.announcements();
@@ -362,6 +375,8 @@ pub struct ModelView {
     max_job_tokens: Option<u32>,
     /// Registered validators that serve it; null while the chain is away.
     validators: Option<usize>,
+    /// Who could judge a false answer; null while the chain is away.
+    judges: Option<Judges>,
 }
 
 async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView {
@@ -397,6 +412,7 @@ async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView
         context_length: chain.map(|c| c.spec.context_length.get()),
         max_job_tokens: chain.map(|c| c.spec.max_job_tokens.get()),
         validators: serving,
+        judges: judges(app, model).await.ok(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The routes, one module a family.
 
+pub mod cases;
 pub mod credit;
-pub mod disputes;
 pub mod health;
 pub mod jobs;
 pub mod keys;

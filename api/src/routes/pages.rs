@@ -1,4 +1,4 @@
-//! Plain pages: the network, jobs, one job, one validator, one dispute. Static files, filled by the browser from this API; nothing
+//! Plain pages: the network, jobs, one job, one validator, one case. Static files, filled by the browser from this API; nothing
 //! comes from elsewhere.
 
 use axum::{
@@ -52,9 +52,9 @@ pub async fn validator(Path(id): Path<String>) -> Response {
     of_address(&id, include_str!("../../static/validator.html"))
 }
 
-/// The page of a dispute.
-pub async fn dispute(Path(id): Path<String>) -> Response {
-    of_address(&id, include_str!("../../static/dispute.html"))
+/// The page of a case.
+pub async fn case(Path(id): Path<String>) -> Response {
+    of_address(&id, include_str!("../../static/case.html"))
 }
 
 fn of_address(id: &str, page: &'static str) -> Response {
@@ -97,11 +97,7 @@ const PARTS: [(&str, &str, &str); 8] = [
         SCRIPT,
         include_str!("../../static/validator.js"),
     ),
-    (
-        "dispute.js",
-        SCRIPT,
-        include_str!("../../static/dispute.js"),
-    ),
+    ("case.js", SCRIPT, include_str!("../../static/case.js")),
 ];
 
 /// A part of the pages.

@@ -58,7 +58,7 @@ fn cursor(query: &FeedQuery, headers: &HeaderMap) -> ApiResult<Option<i64>> {
 #[utoipa::path(get, path = "/v1/stream", operation_id = "follow_events", tag = "feed",
     params(("topics" = Option<String>, Query, description = "jobs, results, disputes, validators, settlements, leases, network; all if absent"),
            ("after" = Option<i64>, Query, description = "Everything after this number; also Last-Event-ID"), ("entity" = Option<String>, Query),
-           ("job" = Option<String>, Query, description = "This job and its disputes"),
+           ("job" = Option<String>, Query, description = "This job and its case"),
            ("validator" = Option<String>, Query), ("owner" = Option<String>, Query), ("model" = Option<String>, Query)),
     responses((status = 200, description = "`data` of each event", content_type = "text/event-stream", body = ShownEvent),
               (status = 401, description = "invalid_signature", body = ErrorBody), (status = 404, description = "model_not_found", body = ErrorBody),

@@ -96,9 +96,20 @@ async fn reconciliation(client: &Client) -> Result<Option<Reconciliation>, Strin
     .await
 }
 
+/// What the settler last said of itself; empty before it ever ran.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SettlerBeat {
+    /// What it waits for: the word that the operator's guide explains, a colon, the message. Null while it works.
+    pub waits_for: Option<String>,
+    /// Seconds since it said that it lives.
+    pub beat_seconds: Option<i64>,
+}
+
 /// What the database says, over one connection.
 pub struct Stored {
     pub index: Result<IndexStatus, String>,
+    pub settler: Result<SettlerBeat, String>,
     pub alarms: Result<Vec<AlarmKind>, String>,
     pub reconciliation: Result<Option<Reconciliation>, String>,
 }
@@ -110,12 +121,17 @@ pub async fn stored(pool: &Pool) -> Result<Stored, String> {
         .simple_query("SELECT 1")
         .await
         .map_err(|error| error.to_string())?;
-    let (index, alarms, reconciliation) = tokio::join!(
+    let (index, settler, alarms, reconciliation) = tokio::join!(
         row(
             &client,
             "SELECT to_jsonb(s) || jsonb_build_object('silent_seconds', extract(epoch FROM now() - committed_at)::bigint,
                     'waits_for', h.error, 'beat_seconds', extract(epoch FROM now() - h.beat_at)::bigint)
                FROM analytics.pipeline_status s LEFT JOIN pipeline.heartbeat h ON h.process = 'indexer'",
+        ),
+        row(
+            &client,
+            "SELECT COALESCE((SELECT jsonb_build_object('waits_for', error, 'beat_seconds', extract(epoch FROM now() - beat_at)::bigint)
+               FROM pipeline.heartbeat WHERE process = 'settler'), '{}')",
         ),
         row(
             &client,
@@ -128,6 +144,7 @@ pub async fn stored(pool: &Pool) -> Result<Stored, String> {
     );
     Ok(Stored {
         index,
+        settler,
         alarms,
         reconciliation,
     })

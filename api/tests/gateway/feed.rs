@@ -6,7 +6,7 @@ use bytemuck::Zeroable;
 use futures::StreamExt;
 use mythic_interface::{
     AI_PRECOMPILES_ID,
-    state::{Job, JobStatus},
+    state::{Job, JobStatus, VERSION},
 };
 use mythic_wire::signed::purpose;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn address(name: &str) -> String {
 fn job(owner: &str) -> Vec<u8> {
     let mut job = Job::zeroed();
     job.header.discriminator = Job::DISCRIMINATOR;
-    job.header.version = 1;
+    job.header.version = VERSION;
     job.header.status = JobStatus::Submitted as u8;
     job.terms.owner = key(owner);
     job.submitted_slot = 7.into();

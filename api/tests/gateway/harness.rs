@@ -137,7 +137,7 @@ async fn start() -> Parts {
         ws_url,
         models: vec![ModelConfig {
             name: MODEL.into(),
-            identity: hex::encode(spec().identity()),
+            identity: hex::encode(spec().identity(keys.admin.pubkey().as_array())),
             gguf,
         }],
         ..configured(dir.path(), &keys)
@@ -235,7 +235,7 @@ async fn set_up(chain: &ChainClient, keys: &Keys) -> (Pubkey, Vec<Arc<Validator>
         &RegisterModel { spec, name },
     );
     send(chain, &[register], &[admin]).await;
-    let model = pda::model(&spec.identity());
+    let model = pda::model(&spec.identity(admin.pubkey().as_array()));
     let deposit = ix::deposit_vault(dev.pubkey(), dev.pubkey(), 100 * SOL);
     send(chain, &[deposit], &[dev]).await;
     grant(chain, dev, &keys.delegate.pubkey(), SOL).await;
@@ -316,6 +316,7 @@ pub async fn send(chain: &ChainClient, instructions: &[Instruction], signers: &[
 /// Lets `delegate` spend up to `limit` lamports of the owner's vault.
 pub async fn grant(chain: &ChainClient, owner: &Keypair, delegate: &Pubkey, limit: u64) {
     let args = GrantSpend {
+        spent: U64::new(0),
         per_job_max: U64::new(limit),
         window_max: U64::new(limit),
         window_slots: U32::new(100_000),

@@ -9,7 +9,7 @@ use bytemuck::Zeroable;
 use mythic_indexer::IndexerConfig;
 use mythic_interface::{
     AI_PRECOMPILES_ID,
-    state::{Job, JobStatus},
+    state::{Job, JobStatus, VERSION},
 };
 use mythic_stream::digest::{BankDigest, filter_hash};
 use mythic_stream::proto::{
@@ -38,7 +38,7 @@ fn hash(slot: u64) -> [u8; 32] {
 fn job(slot: u64) -> Vec<u8> {
     let mut job = Job::zeroed();
     job.header.discriminator = Job::DISCRIMINATOR;
-    job.header.version = 1;
+    job.header.version = VERSION;
     job.header.status = JobStatus::Accepted as u8;
     job.header.seq = slot.into();
     job.requested_slot = 1.into();

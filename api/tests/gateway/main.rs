@@ -3,8 +3,9 @@
 
 #![recursion_limit = "256"]
 
+mod cases;
 mod credit;
-mod disputes;
+
 mod edge;
 mod feed;
 mod harness;

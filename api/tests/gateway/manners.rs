@@ -331,8 +331,8 @@ async fn openapi_lists_every_route() {
         "/v1/jobs/{id}/result",
         "/v1/validators",
         "/v1/validators/{id}",
-        "/v1/disputes",
-        "/v1/disputes/{id}",
+        "/v1/cases",
+        "/v1/cases/{id}",
         "/v1/stats/{name}",
         "/v1/prompts/{prompt_hash}",
         "/v1/nodes/{validator}",
@@ -383,13 +383,13 @@ async fn the_pages_stand_alone_under_a_strict_policy() {
         ("/jobs", "text/html"),
         ("/jobs/11111111111111111111111111111111", "text/html"),
         ("/validators/11111111111111111111111111111111", "text/html"),
-        ("/disputes/11111111111111111111111111111111", "text/html"),
+        ("/cases/11111111111111111111111111111111", "text/html"),
         ("/static/page.js", "text/javascript"),
         ("/static/network.js", "text/javascript"),
         ("/static/jobs.js", "text/javascript"),
         ("/static/job.js", "text/javascript"),
         ("/static/validator.js", "text/javascript"),
-        ("/static/dispute.js", "text/javascript"),
+        ("/static/case.js", "text/javascript"),
         ("/static/style.css", "text/css"),
         ("/static/icon.svg", "image/svg+xml"),
     ] {
@@ -423,7 +423,7 @@ async fn the_pages_stand_alone_under_a_strict_policy() {
     for missing in [
         request(Method::GET, "/jobs/x", None, ""),
         request(Method::GET, "/validators/x", None, ""),
-        request(Method::GET, "/disputes/x", None, ""),
+        request(Method::GET, "/cases/x", None, ""),
         wrong,
     ] {
         let response = send(missing).await;

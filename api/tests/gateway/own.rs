@@ -168,6 +168,8 @@ impl Own {
             stop_hash: stop_hash::<String>(&[]),
             prompt_source: Text::new(&self.word("prompt_source")).unwrap(),
             deadline_slots: U32::new(500),
+            rules_hash: mythic_wire::parse_hex32(&self.word("rules_hash")).unwrap(),
+            bump: 0,
         }
     }
 

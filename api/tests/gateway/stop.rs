@@ -193,6 +193,67 @@ fn an_indexer_and_a_settler_that_fell_silent_are_seen() {
 }
 
 #[test]
+fn what_an_indexer_and_a_settler_wait_for_is_seen_in_their_words() {
+    within(|world| async move {
+        let database = world.database().await;
+        let says = |error: &str| {
+            format!(
+                "UPDATE pipeline.lease SET renewed_at = now();
+                 SELECT pipeline.beat(process, false, '{error}') FROM unnest('{{indexer,settler}}'::text[]) process"
+            )
+        };
+        let error = "database_full: database: no space left on device (53100)";
+        database.batch_execute(&says(error)).await.unwrap();
+        let metrics = async || {
+            let metrics = reqwest::get(format!("{}/metrics", world.url)).await;
+            metrics.unwrap().text().await.unwrap()
+        };
+        let line = |component: &str, state: &str| {
+            format!(
+                r#"mythic_gateway_component_state{{component="{component}",state="{state}"}} 1"#
+            )
+        };
+        // What was found is shown for a second.
+        eventually("what they wait for", async || {
+            database.batch_execute(&says(error)).await.unwrap();
+            let health = world.get("/health").await;
+            let waits = |part: &Value| {
+                part["state"] == "waiting"
+                    && part["waits_for"] == error
+                    && part["beat_seconds"].is_i64()
+            };
+            let parts = &health["components"];
+            health["status"] == "degraded" && waits(&parts["index"]) && waits(&parts["settler"])
+        })
+        .await;
+        let text = metrics().await;
+        for component in ["index", "settler"] {
+            assert!(text.contains(&line(component, "waiting")), "{text}");
+            assert!(!text.contains(&line(component, "ok")), "{text}");
+        }
+        // Whoever gives no sign of life is stale, whatever it said last.
+        let silent = "UPDATE pipeline.heartbeat SET beat_at = now() - interval '31 s'";
+        database.batch_execute(silent).await.unwrap();
+        eventually("that they are silent", async || {
+            let health = world.get("/health").await;
+            let state = |component: &str| health["components"][component]["state"].clone();
+            state("index") == "stale" && state("settler") == "stale"
+        })
+        .await;
+        database
+            .batch_execute("DELETE FROM pipeline.heartbeat")
+            .await
+            .unwrap();
+        eventually("that nothing is known of them", async || {
+            let health = world.get("/health").await;
+            let settler = &health["components"]["settler"];
+            settler["state"] == "none" && settler["waits_for"].is_null()
+        })
+        .await;
+    });
+}
+
+#[test]
 fn the_database_ends_a_statement_that_takes_too_long() {
     within(|world| async move {
         let app = world.other(|_| {}).await;

@@ -10,7 +10,7 @@ use crate::{
 use anyhow::Result;
 use clap::Args;
 use mythic_indexer::{
-    IndexerConfig, IndexerError,
+    IndexerConfig,
     alarms::{self, Outcome, Shown, Which},
 };
 use std::path::PathBuf;
@@ -40,9 +40,7 @@ pub struct Alarms {
 
 /// Runs `mythic indexer alarms`.
 pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
-    let dev = connection.data_dir().join("config").join("indexer.toml");
-    let file = command.config.or_else(|| dev.is_file().then_some(dev));
-    let config: IndexerConfig = config::load(file.as_deref())?;
+    let config: IndexerConfig = config::beside(command.config, &connection.data_dir())?;
     let url = &config.database_url;
     if command.clear_all || !command.clear.is_empty() {
         let which = match command.clear_all {
@@ -51,7 +49,7 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
         };
         return match alarms::clear(url, &which, &command.reason)
             .await
-            .map_err(unreachable)?
+            .map_err(exit::of_index)?
         {
             Outcome::Cleared(ids) if command.json => {
                 terminal::json_line(&serde_json::json!({"cleared": ids}))
@@ -71,7 +69,7 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
     }
     let shown = alarms::list(url, command.history)
         .await
-        .map_err(unreachable)?;
+        .map_err(exit::of_index)?;
     let open = shown.iter().filter(|a| a.cleared_at.is_none()).count();
     if command.json {
         terminal::json(&shown)?;
@@ -89,15 +87,6 @@ pub async fn run(command: Alarms, connection: &Connection) -> Result<()> {
             exit::CHECK_FAILED,
             format!("{} open", plural(open)),
         )),
-    }
-}
-
-fn unreachable(error: IndexerError) -> anyhow::Error {
-    match &error {
-        IndexerError::Database(database) if database.sqlstate().is_none() => {
-            Exit::error(exit::UNREACHABLE, error.to_string())
-        }
-        _ => error.into(),
     }
 }
 

@@ -38,12 +38,11 @@ fn place(text: &str) -> Result<(i64, u32), String> {
 
 /// Runs `mythic indexer archive`.
 pub async fn run(command: Archive, connection: &Connection) -> Result<()> {
-    let dev = connection.data_dir().join("config").join("indexer.toml");
-    let file = command.config.or_else(|| dev.is_file().then_some(dev));
-    let config: IndexerConfig = config::load(file.as_deref())?;
+    let config: IndexerConfig = config::beside(command.config, &connection.data_dir())?;
     let (url, dir) = (&config.database_url, &config.archive_dir);
     if let Some((bank, ordinal)) = command.update {
-        let Some(update) = archived_update(url, dir, bank, ordinal).await? else {
+        let found = archived_update(url, dir, bank, ordinal).await;
+        let Some(update) = found.map_err(exit::of_index)? else {
             return Err(Exit::error(
                 exit::NOT_FOUND,
                 format!("the archive has no update {ordinal} of bank {bank}"),
@@ -62,7 +61,9 @@ pub async fn run(command: Archive, connection: &Connection) -> Result<()> {
             "data": hex::encode(&update.data),
         }));
     }
-    let files = archive_files(url, dir, command.verify).await?;
+    let files = archive_files(url, dir, command.verify)
+        .await
+        .map_err(exit::of_index)?;
     let bad = files.iter().filter(|file| file.state != FileState::Good);
     let bad = bad.count();
     if command.json {

@@ -139,7 +139,7 @@ pub struct Indexer {
 enum IndexerCommand {
     /// Project the archive into fresh tables, compare, and swap them in. The live indexer may run on. Exit code 6 if they differ
     Rebuild {
-        /// TOML file of the indexer
+        /// TOML file of the indexer [default: that of `mythic dev` here, else all defaults]
         #[arg(long)]
         config: Option<PathBuf>,
         /// When to take the rebuilt tables: never, if they equal the live ones, always
@@ -227,7 +227,7 @@ pub async fn indexer(command: Indexer, connection: &Connection) -> Result<()> {
         Some(IndexerCommand::Archive(command)) => archive::run(command, connection).await,
         Some(IndexerCommand::Heal(command)) => heal::run(command, connection).await,
         Some(IndexerCommand::Rebuild { config, swap, json }) => {
-            let config: IndexerConfig = config::load(config.as_deref())?;
+            let config = config::beside::<IndexerConfig>(config, &connection.data_dir())?;
             rebuild(&config, swap, json).await
         }
     }
@@ -240,8 +240,9 @@ async fn rebuild(config: &IndexerConfig, swap: SwapChoice, json: bool) -> Result
         SwapChoice::Always => Swap::Always,
     };
     let step = Step::new("Projecting the archive");
-    let made =
-        mythic_indexer::rebuild_from(&config.database_url, &config.archive_dir, swap).await?;
+    let made = mythic_indexer::rebuild_from(&config.database_url, &config.archive_dir, swap)
+        .await
+        .map_err(exit::of_index)?;
     step.done();
     let different = made.different.join(", ");
     if json {

@@ -1,6 +1,6 @@
 //! `mythic export`: finalized rows as files, for tools that read no database.
 
-use crate::{config, exit, exit::Exit, progress::Step, say};
+use crate::{config, context::Connection, exit, exit::Exit, progress::Step, say};
 use anyhow::Result;
 use clap::Args;
 use mythic_indexer::IndexerConfig;
@@ -23,7 +23,7 @@ pub struct Export {
     /// PostgreSQL URL; an analyst's will do [default: the indexer's]
     #[arg(long)]
     database: Option<String>,
-    /// TOML file of the indexer
+    /// TOML file of the indexer [default: that of `mythic dev` here, else all defaults]
     #[arg(long)]
     config: Option<PathBuf>,
 }
@@ -39,14 +39,18 @@ fn date(text: &str) -> Result<String, String> {
 }
 
 /// Runs `mythic export`.
-pub async fn run(command: Export) -> Result<()> {
+pub async fn run(command: Export, connection: &Connection) -> Result<()> {
     let url = match command.database {
         Some(url) => url,
-        None => config::load::<IndexerConfig>(command.config.as_deref())?.database_url,
+        None => {
+            config::beside::<IndexerConfig>(command.config, &connection.data_dir())?.database_url
+        }
     };
     let step = Step::new("Writing finalized days");
     let (from, to) = (command.from.as_deref(), command.to.as_deref());
-    let report = mythic_indexer::export(&url, &command.parquet, from, to).await?;
+    let report = mythic_indexer::export(&url, &command.parquet, from, to)
+        .await
+        .map_err(exit::of_index)?;
     step.done();
     for (day, why) in &report.skipped {
         say!("{day} left out: {why}");

@@ -11,18 +11,24 @@ use crate::{
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use mythic_client::{ChainClient, Commitment, Filter, ix, pda};
+use mythic_client::{ChainClient, ClientError, Commitment, Filter, ix, pda};
 use mythic_interface::{
+    error::MythicError,
     ix::GrantSpend,
     le::{U32, U64},
     state::{GRANT_MODELS, SpendGrant},
 };
 use serde_json::{Value, json};
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
+use solana_signature::Signature;
 use solana_signer::Signer;
 
 /// A slot that never comes.
 const NEVER: u64 = i64::MAX as u64;
+
+/// How often a grant is read again because its delegate spent meanwhile.
+const TRIES: u32 = 5;
 
 /// What a grant allows.
 #[derive(Args, Debug, Clone)]
@@ -45,9 +51,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// As the instruction takes it.
-    pub fn arguments(&self) -> GrantSpend {
+    /// As the instruction takes it, for a grant of which so much is spent.
+    pub fn arguments(&self, spent: u64) -> GrantSpend {
         GrantSpend {
+            spent: U64::new(spent),
             per_job_max: U64::new(self.per_job.unwrap_or(self.limit)),
             window_max: U64::new(self.limit),
             window_slots: U32::new(self.window_slots),
@@ -121,6 +128,43 @@ async fn load(chain: &ChainClient, owner: &Pubkey, delegate: &Pubkey) -> Result<
             ),
         )),
     }
+}
+
+/// Makes a grant or changes its limits. What was spent is stated and may change on the way: then it is read again.
+async fn create(
+    chain: &ChainClient,
+    wallet: &Keypair,
+    delegate: &Pubkey,
+    limits: &Limits,
+) -> Result<Signature> {
+    let owner = wallet.pubkey();
+    let address = pda::grant(owner, delegate);
+    let mut tries = 0;
+    loop {
+        let found = chain.account::<SpendGrant>(&address).await?;
+        let spent = found.map_or(0, |(_, grant)| grant.lifetime_spent.get());
+        let instruction = ix::grant_spend(owner, owner, delegate, &limits.arguments(spent));
+        tries += 1;
+        match send(chain, wallet, &[instruction]).await {
+            Err(error) if tries < TRIES && is_changed(&error) => {}
+            Err(error) if is_changed(&error) => {
+                return Err(error.context(format!(
+                    "{delegate} spends all the time; `mythic grant revoke {delegate}` first, which nothing holds up"
+                )));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether the delegate spent meanwhile.
+fn is_changed(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    let client = causes.find_map(|cause| cause.downcast_ref::<ClientError>());
+    matches!(
+        client,
+        Some(ClientError::Program(MythicError::GrantSpentChanged))
+    )
 }
 
 /// A grant as people and scripts see it.
@@ -206,8 +250,7 @@ pub async fn run(command: Grant, connection: &Connection) -> Result<()> {
             limits,
             json,
         } => {
-            let instruction = ix::grant_spend(owner, owner, delegate, &limits.arguments());
-            let signature = send(&chain, &wallet, &[instruction]).await?;
+            let signature = create(&chain, &wallet, &delegate, &limits).await?;
             let made = load(&chain, &owner, &delegate).await?;
             let mut report = describe(&made);
             report.add("signature", signature.to_string()).print(json)

@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::Result;
 use clap::Args;
-use mythic_indexer::{HealReport, IndexerConfig, IndexerError};
+use mythic_indexer::{HealReport, IndexerConfig};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
@@ -40,9 +40,7 @@ pub struct Heal {
 
 /// Runs `mythic indexer heal`.
 pub async fn run(command: Heal, connection: &Connection) -> Result<()> {
-    let dev = connection.data_dir().join("config").join("indexer.toml");
-    let file = command.config.or_else(|| dev.is_file().then_some(dev));
-    let config: IndexerConfig = config::load(file.as_deref())?;
+    let config: IndexerConfig = config::beside(command.config, &connection.data_dir())?;
     let patience = Duration::from_secs(command.timeout);
     let json = command.json;
     let told = |progress: &mythic_indexer::HealProgress| {
@@ -52,13 +50,7 @@ pub async fn run(command: Heal, connection: &Connection) -> Result<()> {
     };
     let report = mythic_indexer::heal(&config, command.from, patience, told)
         .await
-        .map_err(|error| match &error {
-            IndexerError::Config(_) => Exit::error(exit::USAGE, error.to_string()),
-            IndexerError::Database(database) if database.sqlstate().is_none() => {
-                Exit::error(exit::UNREACHABLE, error.to_string())
-            }
-            _ => error.into(),
-        })?;
+        .map_err(exit::of_index)?;
     show(&report, json)
 }
 

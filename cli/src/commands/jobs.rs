@@ -163,7 +163,7 @@ fn show(job: &Value) -> Result<()> {
         report.lamports(label, job[amount].as_u64());
     }
     if let Some(dispute) = job["dispute"]["id"].as_str() {
-        report.add("dispute", dispute);
+        report.add("case", dispute);
     }
     report.print(false)?;
     for step in job["transitions"].as_array().into_iter().flatten() {
@@ -283,7 +283,7 @@ fn waits(job: &Value, slot: Option<u64>, slot_ms: Option<u64>) -> String {
                 let seconds = slot_ms.map(|millis| left.saturating_mul(millis) / 1_000);
                 let seconds = seconds.map_or_else(String::new, |s| format!(", about {}", about(s)));
                 format!(
-                    "it can be challenged for {} more{seconds}; then it settles",
+                    "a case can be opened for {} more{seconds}; then it settles",
                     counted(left, "slot")
                 )
             }
@@ -292,7 +292,7 @@ fn waits(job: &Value, slot: Option<u64>, slot_ms: Option<u64>) -> String {
         Some("settled" | "refunded" | "slashed") => {
             "waiting until that is finalized, 32 blocks later".into()
         }
-        Some("disputed") => "a dispute of its result is open".into(),
+        Some("disputed") => "a case about its result is open".into(),
         _ => "waiting for its result".into(),
     }
 }
@@ -313,12 +313,11 @@ fn detail(job: &Value) -> String {
             cell(&job["refunded_lamports"])
         ),
         Some("disputed") => format!(
-            " {} open; follow with `mythic disputes watch {}`",
-            cell(&job["open_disputes"]),
+            " its case decides it; follow with `mythic disputes watch {}`",
             cell(&job["dispute"]["id"])
         ),
         Some("slashed") => format!(
-            " {} lamports back to the vault, {} lamports of the validator's stake slashed ({}, dispute {})",
+            " {} lamports back to the vault, {} lamports of the validator's stake slashed ({}, case {})",
             cell(&job["refunded_lamports"]),
             cell(&job["slashed_lamports"]),
             cell(&job["end_reason"]),
@@ -354,11 +353,11 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_sees_how_long_a_result_can_be_challenged() {
+    fn a_watcher_sees_how_long_a_case_can_be_opened() {
         let mut job = json!({"status": "submitted", "window_end_slot": 150});
         assert_eq!(
             waits(&job, Some(100), Some(400)),
-            "it can be challenged for 50 slots more, about 20 s; then it settles"
+            "a case can be opened for 50 slots more, about 20 s; then it settles"
         );
         assert!(waits(&job, Some(100), None).contains("50 slots more; then"));
         assert!(waits(&job, Some(150), None).contains("is being settled"));

@@ -134,7 +134,7 @@ async fn create(connection: &Connection, wallet: &Keypair, new: NewKey) -> Resul
     if let Some(amount) = new.deposit {
         instructions.push(ix::deposit_vault(owner, owner, amount));
     }
-    let arguments = new.limits.arguments();
+    let arguments = new.limits.arguments(0);
     instructions.push(ix::grant_spend(owner, owner, delegate, &arguments));
     let signature = match send(&connection.chain(), wallet, &instructions).await {
         Ok(signature) => signature,

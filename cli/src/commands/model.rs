@@ -32,12 +32,17 @@ pub enum Model {
         json: bool,
     },
     /// Register a GGUF file on chain. Burns the registration fee
+    ///
+    /// A file that somebody has registered under this build's arithmetic is named instead, and nothing is burned: nodes can serve it.
     Register {
         /// GGUF file
         file: PathBuf,
         /// Name shown to users; names are not unique, the identity is [default: the file's own]
         #[arg(long)]
         name: Option<String>,
+        /// Register it under your own key, whoever else has: a model beside theirs, with prices that you set
+        #[arg(long)]
+        own: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -84,8 +89,14 @@ pub async fn run(command: Model, connection: &Connection) -> Result<()> {
             }
             Ok(())
         }
-        Model::Register { file, name, json } => {
-            register(&file, name.as_deref(), connection, json).await
+        Model::Register {
+            file,
+            name,
+            own,
+            json,
+        } => {
+            let report = register(&file, name.as_deref(), own, connection).await?;
+            report.print(json)
         }
         Model::Update {
             model,
@@ -113,22 +124,38 @@ pub async fn run(command: Model, connection: &Connection) -> Result<()> {
 async fn register(
     file: &Path,
     name: Option<&str>,
+    own: bool,
     connection: &Connection,
-    json: bool,
-) -> Result<()> {
+) -> Result<Report> {
     let spec = spec(file).context("not registered, and nothing was burned")?;
-    let identity = spec.identity();
-    let address = pda::model(&identity);
+    let wallet = connection.wallet()?;
+    let payer = wallet.pubkey();
+    let identity = spec.identity(payer.as_array());
     let chain = connection.chain();
+    let mut known = chain
+        .program_accounts::<ModelAccount>(&[], Commitment::Processed)
+        .await?;
+    known.retain(|(_, model)| match own {
+        true => model.identity == identity,
+        false => model.spec == spec && model.header.status != ModelStatus::Retired as u8,
+    });
+    // One's own before others'.
+    known.sort_by_key(|(address, model)| (model.identity != identity, *address));
     let mut report = Report::default();
-    report
-        .add("model", address.to_string())
-        .add("identity", hex::encode(identity));
-    if let Some((_, known)) = chain.account::<ModelAccount>(&address).await? {
-        if !json {
-            say!("{} is registered already:", file.display());
-        }
-        return report.add("name", known.name.as_str()).print(json);
+    if let Some((address, model)) = known.first() {
+        note!(
+            "{} is registered already: nothing was burned. With --own it is registered under your key too.",
+            file.display()
+        );
+        report
+            .add("model", address.to_string())
+            .add("identity", hex::encode(model.identity))
+            .add("name", model.name.as_str())
+            .add(
+                "registrant",
+                Pubkey::new_from_array(model.registrant).to_string(),
+            );
+        return Ok(report);
     }
     let Some((_, config)) = chain.account::<Config>(&pda::config()).await? else {
         return Err(Exit::error(
@@ -140,15 +167,15 @@ async fn register(
         Some(name) => text(name)?,
         None => text(&crate::model::name(file)?)?,
     };
-    let wallet = connection.wallet()?;
-    let payer = wallet.pubkey();
     let instruction = ix::register_model(payer, payer, &RegisterModel { spec, name });
     let signature = send(&chain, &wallet, &[instruction]).await?;
     report
+        .add("model", pda::model(&identity).to_string())
+        .add("identity", hex::encode(identity))
         .add("name", name.as_str())
         .lamports("burned", config.params.registration_fee.get())
-        .add("signature", signature.to_string())
-        .print(json)
+        .add("signature", signature.to_string());
+    Ok(report)
 }
 
 /// What `model update` changes.

@@ -71,7 +71,7 @@ fn describe(network: &Value, gateway: &str, fees: Option<u64>) -> Report {
     let mut text = burned.map_or_else(|| "-".into(), sol);
     if let (Some(burned), Some(fees)) = (burned, fees) {
         text.push_str(&format!(
-            " ({} of fees, {} of registrations and disputes)",
+            " ({} of fees, {} of registrations and cases)",
             sol(fees),
             sol(burned.saturating_sub(fees))
         ));
@@ -91,7 +91,7 @@ mod tests {
         let text = format!("{:?}", describe(&network, "http://g", Some(400)));
         assert!(
             text.contains(
-                "0.1000004 SOL (0.0000004 SOL of fees, 0.1 SOL of registrations and disputes)"
+                "0.1000004 SOL (0.0000004 SOL of fees, 0.1 SOL of registrations and cases)"
             ),
             "{text}"
         );

@@ -17,7 +17,7 @@ use mythic_interface::{
     hash,
     ix::RequestInference,
     le::{Text, U16, U32},
-    state::{Model, SamplingProfile},
+    state::{Config, Model, SamplingProfile},
     window,
 };
 use mythic_lab::cheat::Told;
@@ -53,8 +53,8 @@ pub struct Ask {
 
 /// What came back.
 #[derive(Default)]
-struct Got {
-    job: String,
+pub struct Got {
+    pub job: String,
     text: String,
     output_ids: Vec<u32>,
     /// Known once the validator has shown its evidence.
@@ -62,10 +62,21 @@ struct Got {
 }
 
 impl Ask {
-    pub async fn run(self, data_dir: &Path) -> Result<()> {
-        let state = control::running(data_dir)?;
+    /// One whose answer is not printed.
+    pub fn quietly(validator: usize, prompt: &str, max_tokens: u32) -> Self {
+        Self {
+            validator,
+            prompt: prompt.into(),
+            max_tokens,
+            temperature: 1.0,
+            json: true,
+        }
+    }
+
+    /// Buys the answer; without `json` it is printed as it comes.
+    pub async fn buy(&self, state: &DevState) -> Result<Got> {
         let validator = state.validator(self.validator)?;
-        let request = self.request(&state).await?;
+        let request = self.request(state).await?;
         let client = mythic_http::client::builder()
             .read_timeout(ANSWER_PATIENCE)
             .build()?;
@@ -88,7 +99,13 @@ impl Ask {
                 format!("validator {} refuses: {why}", self.validator),
             ));
         }
-        let got = self.read(response, &request.job).await?;
+        self.read(response, &request.job).await
+    }
+
+    pub async fn run(self, data_dir: &Path) -> Result<()> {
+        let state = control::running(data_dir)?;
+        let validator = state.validator(self.validator)?;
+        let got = self.buy(&state).await?;
         if self.json {
             let object = json!({
                 "job": got.job,
@@ -165,6 +182,10 @@ impl Ask {
             .account::<Model>(&model)
             .await?
             .context("the model is not on chain")?;
+        let (_, network) = chain
+            .account::<Config>(&pda::config())
+            .await?
+            .context("the program is not initialised")?;
         let dev = state.keys.get("dev").context("no DEV key in dev.json")?;
         let dev = keys::load_keypair(&dev.path)?;
         let owner = dev.pubkey();
@@ -187,6 +208,8 @@ impl Ask {
             stop_hash: [0; 32],
             prompt_source: Text::new("").context("an empty text")?,
             deadline_slots: U32::new(DEADLINE_SLOTS),
+            rules_hash: network.rules_hash,
+            bump: 0,
         };
         let key = |text: &str| text.parse::<Pubkey>().context("a key in dev.json");
         let who = ix::Requester {

@@ -102,6 +102,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
     });
     if !usable {
         let limits = GrantSpend {
+            spent: grant.map_or(U64::new(0), |(_, grant)| grant.lifetime_spent),
             per_job_max: U64::new(PER_JOB_MAX),
             window_max: U64::new(WINDOW_MAX),
             window_slots: U32::new(WINDOW_SLOTS),
@@ -121,7 +122,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
 /// Makes the plan's model the one that takes jobs; the others that this network registered of the same file take none any more.
 async fn models(plan: &Plan<'_>) -> Result<Vec<Model>> {
     let admin = plan.keys.admin.pubkey();
-    let identity = plan.spec.identity();
+    let identity = plan.spec.identity(admin.as_array());
     let name = Text::new(plan.model_name).context("the model's name does not fit its account")?;
     match plan.chain.account::<Model>(&pda::model(&identity)).await? {
         None => {

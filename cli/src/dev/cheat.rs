@@ -1,13 +1,14 @@
 //! `mythic dev cheat`: makes one validator of the running network cheat, so that one can watch what comes of it.
 
 use super::{
+    attack::Attack,
     control,
     layout::Layout,
     state::{DevState, ValidatorInfo},
 };
 use crate::{
     exit::{self, Exit},
-    say, terminal,
+    note, say, terminal,
 };
 use anyhow::{Context, Result};
 use clap::{
@@ -33,7 +34,8 @@ const HONEST: &str = "honest";
 #[derive(Args, Debug)]
 #[command(
     after_help = "The validator finishes its jobs and starts again with the setting. The others check what it answers from then on, \
-                  and it loses half of its stake for the first false answer."
+                  and it loses half of its stake for the first false answer. Where friends take part (planted-fault, late-friend, bait, \
+                  rented-jury, shield, self-slash) an answer is bought, their part is played to the end, and what it came to is printed."
 )]
 pub struct Cheat {
     /// Number of the validator, from 1
@@ -62,26 +64,36 @@ fn behaviours() -> impl TypedValueParser<Value = Behaviour> {
         .map(|name| Behaviour(name.parse().ok()))
 }
 
-/// Validators that it takes to find a cheat and to punish it: the cheater, one that challenges it, and, where the program
-/// can't prove it by itself, one that judges.
+/// Validators that it takes to find a cheat and to punish it: the cheater, one that claims against it, and, where the program
+/// can't decide by itself, two that judge.
 fn needed(how: How) -> usize {
     match how {
         // Their own data shows these false, or nothing is shown.
-        How::Prefill | How::WrongSeed | How::EarlyStop | How::PadAfterEos | How::Withhold => 2,
+        How::Prefill
+        | How::WrongSeed
+        | How::EarlyStop
+        | How::PadAfterEos
+        | How::Withhold
+        | How::Bait => 2,
         How::OtherQuant
         | How::OtherModel
         | How::WrongIds
         | How::TruncatePrompt
         | How::OneToken
-        | How::Random => 3,
+        | How::Random
+        | How::PlantedFault
+        | How::LateFriend
+        | How::RentedJury
+        | How::Shield
+        | How::SelfSlash => 4,
     }
 }
 
 /// What to know of a network of so many validators, if it is too small to judge every answer.
 pub fn too_small(validators: usize) -> Option<String> {
     match validators {
-        0 | 1 => Some("With one validator nobody checks its answers; with 3 or more false ones are challenged and judged.".into()),
-        2 => Some("With two validators nobody is left to judge most challenges, and a cheat keeps its stake; 3 or more can.".into()),
+        0 | 1 => Some("With one validator nobody checks its answers; with 4 or more false ones are claimed and judged.".into()),
+        2 | 3 => Some(format!("With {validators} validators too few are left to judge most cases, and a cheat keeps its stake; 4 or more can.")),
         _ => None,
     }
 }
@@ -97,9 +109,9 @@ impl Cheat {
             return Ok(());
         };
         let why = match validators {
-            0 | 1 => "nobody else is there to challenge it",
+            0 | 1 => "nobody else is there to claim against it",
             _ => {
-                "one would cheat, one challenge, and nobody be left to judge: the challenge would end void, the cheat keep its stake"
+                "one would cheat, one claim, and fewer than two be left to judge: the case would end void, the cheat keep its stake"
             }
         };
         Err(Exit::error(
@@ -138,7 +150,32 @@ impl Cheat {
         kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)
             .with_context(|| format!("stopping {} (process {pid})", validator.process))?;
         wait(data_dir, validator, pid).await?;
-        self.announce(&validator.authority)
+        match self.how.0.filter(|how| how.has_friends()) {
+            Some(how) => self.play(&state, how).await,
+            None => self.announce(&validator.authority),
+        }
+    }
+
+    /// Plays the friends' part.
+    async fn play(&self, state: &DevState, how: How) -> Result<()> {
+        note!(
+            "Validator {} and its friends: it {}.",
+            self.validator,
+            how.describe()
+        );
+        let attack = Attack::prepare(state, self.validator, how).await?;
+        let spoils = attack.play().await?;
+        match self.json {
+            true => terminal::json(&spoils.json(how)),
+            false => {
+                spoils.say();
+                say!(
+                    "It goes on answering like that; `mythic dev cheat --validator {} --how {HONEST}` stops it.",
+                    self.validator
+                );
+                Ok(())
+            }
+        }
     }
 
     fn announce(&self, authority: &str) -> Result<()> {
@@ -234,12 +271,13 @@ mod tests {
             let (how, needed) = (how.as_str(), needed(how));
             let why = refused(how, needed - 1, false).unwrap();
             assert!(why.contains(&format!("--validators {needed}")), "{why}");
+            assert!(needed <= 5, "as many as a network has by default");
             assert_eq!(refused(how, needed, false), None, "{how}");
             assert_eq!(refused(how, 1, true), None, "{how}");
         }
         assert_eq!(refused(HONEST, 1, false), None);
         assert!(
-            too_small(2).is_some_and(|hint| hint.contains("3 or more")) && too_small(3).is_none()
+            too_small(3).is_some_and(|hint| hint.contains("4 or more")) && too_small(4).is_none()
         );
     }
 }

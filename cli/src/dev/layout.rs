@@ -6,6 +6,7 @@ use crate::{
     exit::{self, Exit},
 };
 use anyhow::{Context, Result};
+use mythic_kafka::Settings;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 use std::{
@@ -49,6 +50,27 @@ impl Layout {
     /// The program that a new chain deploys.
     pub fn program(&self) -> PathBuf {
         self.at("chain").join("mythic_ai_precompiles.so")
+    }
+
+    /// Lays out the program that a new chain deploys. A chain keeps the one that it was made with, and its accounts with it:
+    /// data of another program are refused, because nothing here could read them.
+    pub fn deploys(&self, elf: &[u8]) -> Result<()> {
+        let path = self.program();
+        match std::fs::read(&path) {
+            Ok(deployed) if deployed != elf => Err(Exit::error(
+                exit::FAILURE,
+                format!(
+                    "the network in {root} runs another version of the on-chain program than this build: type `mythic dev --reset --data-dir \
+                     {root}` (`make dev ARGS=\"--reset\"`) to begin anew, which deletes its jobs and keys, or choose another --data-dir",
+                    root = self.root.display()
+                ),
+            )),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(std::fs::write(&path, elf)?)
+            }
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        }
     }
 
     /// Writes the configuration of a process, readable by its owner only.
@@ -173,7 +195,12 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 /// Writes the configuration of the Geyser plugin, which was built beside this executable.
-pub fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -> Result<PathBuf> {
+pub fn write_plugin_config(
+    layout: &Layout,
+    binary: &Path,
+    genesis_hash: &str,
+    kafka: Option<&Settings>,
+) -> Result<PathBuf> {
     let library = binary.with_file_name("libmythic_geyser_plugin.so");
     if !library.is_file() {
         return Err(Exit::error(
@@ -185,13 +212,16 @@ pub fn write_plugin_config(layout: &Layout, binary: &Path, genesis_hash: &str) -
         ));
     }
     let path = layout.at("config").join("geyser-plugin.json5");
-    let config = json!({
+    let mut config = json!({
         "libpath": library,
         "name": "mythic",
         "genesis_hash": genesis_hash,
         "spool_dir": layout.at("spool"),
         "owners": [bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string()],
     });
+    if let Some(kafka) = kafka {
+        config["kafka"] = serde_json::to_value(kafka)?;
+    }
     write_private(&path, &serde_json::to_vec_pretty(&config)?)?;
     Ok(path)
 }
@@ -231,6 +261,20 @@ mod tests {
         for name in ["keys", "nodes", "logs", "config", "chain"] {
             assert_eq!(mode(&layout.at(name)), 0o700, "{name}");
         }
+    }
+
+    #[test]
+    fn data_of_another_program_are_refused_with_what_to_type() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, lock) = open(dir.path(), false).unwrap();
+        layout.deploys(b"old").unwrap();
+        layout.deploys(b"old").unwrap();
+        let refused = layout.deploys(b"new").unwrap_err().to_string();
+        assert!(refused.contains("mythic dev --reset"), "{refused}");
+        assert_eq!(std::fs::read(layout.program()).unwrap(), b"old");
+        drop(lock);
+        let (layout, _lock) = open(dir.path(), true).unwrap();
+        layout.deploys(b"new").unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `mythic dev`: the whole network on one machine.
 
 mod ask;
+mod attack;
 mod bootstrap;
 mod cheat;
 mod control;
@@ -61,6 +62,9 @@ pub struct Dev {
     /// Program to run instead of `mythic chain`, from the same configuration: a real validator (`localnet/` in the sources)
     #[arg(long)]
     chain_program: Option<PathBuf>,
+    /// Kafka broker that account updates and feed go through, `HOST:PORT`, without a login; each network has topics of its own
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
 }
 
 #[derive(Subcommand, Debug)]

@@ -210,7 +210,7 @@ fn standing(network: &Value) -> String {
         shown("jobs_settled")
     );
     if let Some(open) = number("disputes_open").filter(|open| *open > 0) {
-        text.push_str(&format!(" · {} open", counted(open, "dispute")));
+        text.push_str(&format!(" · {} open", counted(open, "case")));
     }
     text
 }
@@ -220,11 +220,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_live_line_says_slot_jobs_and_open_disputes() {
+    fn the_live_line_says_slot_jobs_and_open_cases() {
         let mut network = json!({"slot": 1234, "jobs": 1, "jobs_settled": 0, "disputes_open": 0});
         assert_eq!(standing(&network), "slot 1,234 · 1 job · 0 settled");
         network["disputes_open"] = 2.into();
-        assert!(standing(&network).ends_with("2 disputes open"));
+        assert!(standing(&network).ends_with("2 cases open"));
         assert_eq!(standing(&Value::Null), "slot - · - jobs · - settled");
     }
 }

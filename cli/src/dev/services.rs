@@ -2,13 +2,15 @@
 //! it is ready. Whoever adds a process adds it here.
 
 use super::{Dev, layout::Layout, ports::Port};
+use crate::exit::{self, Exit};
 use anyhow::{Context, Result, ensure};
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
 use mythic_client::keys::DevKeys;
 use mythic_devnet::{DevnetConfig, ProgramConfig};
-use mythic_indexer::IndexerConfig;
+use mythic_indexer::{IndexerConfig, SourceKind};
 use mythic_interface::state::{Model, ModelSpec};
-use mythic_node::{ModelConfig as NodeModel, NodeConfig};
+use mythic_kafka::{Settings, Topic};
+use mythic_node::{JobsFrom, ModelConfig as NodeModel, NodeConfig};
 use mythic_settler::SettlerConfig;
 use mythic_verifier::{Policy, VerifierConfig};
 use solana_keypair::Keypair;
@@ -17,6 +19,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
+/// What a claim may tie up: less than an operator is given, more than the tenth claim against such a stake.
+const MAX_FALSE_LAMPORTS: u64 = 6_000_000_000;
 /// Memory for keys and values of each validator's model, in bytes: a whole context of the default model, and
 /// some beside it. Several validators share this machine.
 const KV_BYTES: u64 = 256 << 20;
@@ -25,6 +29,8 @@ const STARTING_SLOT_MS: u64 = 200;
 
 /// How long another program may take to make a genesis.
 const GENESIS_PATIENCE: Duration = Duration::from_secs(900);
+/// How long the brokers may take to answer for a topic.
+const KAFKA_WAIT: Duration = Duration::from_secs(20);
 
 /// Makes a configuration in TOML.
 pub type WriteConfig = Box<dyn Fn(&Site) -> Result<String> + Send + Sync>;
@@ -87,8 +93,17 @@ pub struct Site {
     pub former: Vec<Model>,
     /// The plugin's configuration; known once the chain's genesis is.
     pub plugin_config: Option<PathBuf>,
+    /// The brokers that everything goes through, if asked for; known once the chain's genesis is.
+    pub kafka: Option<Settings>,
     /// Milliseconds of a slot, 0 = manual.
     pub slot_ms: u64,
+}
+
+impl Site {
+    /// The model's identity: the admin registers it.
+    pub fn identity(&self) -> [u8; 32] {
+        self.spec.identity(self.keys.admin.pubkey().as_array())
+    }
 }
 
 /// Loopback addresses.
@@ -240,6 +255,25 @@ fn genesis(site: &Site) -> DevnetConfig {
     }
 }
 
+/// The brokers of a network, checked before anything starts. Its topics are its own: another chain's records are no use to it.
+pub fn kafka(brokers: &str, genesis_hash: &str) -> Result<Settings> {
+    let network: String = genesis_hash.chars().take(8).collect();
+    let settings = Settings {
+        brokers: brokers.to_owned(),
+        topic_prefix: format!("mythic-dev-{network}"),
+        replication: 1,
+        ..Settings::default()
+    };
+    settings
+        .validate()
+        .map_err(|refused| Exit::error(exit::FAILURE, format!("--kafka: {refused}")))?;
+    for topic in [Topic::Updates, Topic::Feed] {
+        mythic_kafka::check(&settings, topic, KAFKA_WAIT)
+            .map_err(|refused| Exit::error(exit::FAILURE, format!("--kafka: {refused}")))?;
+    }
+    Ok(settings)
+}
+
 /// The chain; `starting` gives a manual one a pace.
 pub fn chain(site: &Site, starting: bool) -> Result<String> {
     let mut config = genesis(site);
@@ -255,6 +289,11 @@ fn indexer(site: &Site) -> Result<String> {
         database_url: site.database_url.clone(),
         spool_dir: site.layout.at("spool"),
         archive_dir: site.layout.at("archive"),
+        source: match site.kafka {
+            Some(_) => SourceKind::Kafka,
+            None => SourceKind::Spool,
+        },
+        kafka: site.kafka.clone(),
         ..IndexerConfig::default()
     })?)
 }
@@ -272,7 +311,7 @@ fn settler(site: &Site) -> Result<String> {
 fn gateway(site: &Site) -> Result<String> {
     let former = site.former.iter().map(|model| model.identity);
     // The first is what the bare name means; the jobs of the others are still shown and settled.
-    let identities = std::iter::once(site.spec.identity()).chain(former);
+    let identities = std::iter::once(site.identity()).chain(former);
     Ok(toml::to_string(&GatewayConfig {
         outlay: mythic_api::Outlay::generous(),
         listen: site.addresses.gateway,
@@ -315,16 +354,22 @@ fn node(site: &Site, index: usize) -> Result<String> {
         listen,
         models: vec![NodeModel {
             path: site.gguf.clone(),
-            identity: Some(hex::encode(site.spec.identity())),
+            identity: Some(hex::encode(site.identity())),
         }],
+        jobs: match site.kafka {
+            Some(_) => JobsFrom::Kafka,
+            None => JobsFrom::Gateways,
+        },
+        kafka: site.kafka.clone(),
         stake_lamports: STAKE_LAMPORTS,
         kv_bytes: KV_BYTES,
         allow_loopback: true,
         // Its jobs are tiny, and its lamports are free.
         min_job_lamports: Some(0),
-        // A development network has few jobs, and whoever tries a cheat wants to see it caught.
+        // A development network has few jobs, and whoever tries a cheat wants to see it caught, in a crowded case too.
         verifier: VerifierConfig {
             policy: Policy::All,
+            max_false_lamports: MAX_FALSE_LAMPORTS,
             ..VerifierConfig::default()
         },
         ..NodeConfig::default()

@@ -58,6 +58,7 @@ impl Running {
 /// Starts all of it and returns once a job was paid, answered and indexed.
 pub async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<Running> {
     let services = services::all(dev);
+    layout.deploys(AI_PRECOMPILES_ELF)?;
     let mut site = site(dev, layout, &services).await?;
 
     let step = Step::new("Starting the database");
@@ -72,9 +73,15 @@ pub async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Resu
     site.database_url = cluster.url().to_owned();
     step.done();
 
-    std::fs::write(layout.program(), AI_PRECOMPILES_ELF)?;
     let genesis = services::genesis_hash(&site).await?;
-    let plugin = layout::write_plugin_config(layout, &site.binary, &genesis)?;
+    if let Some(brokers) = dev.kafka.clone() {
+        let step = Step::new("Asking Kafka for the network's topics");
+        let genesis = genesis.clone();
+        let kafka = tokio::task::spawn_blocking(move || services::kafka(&brokers, &genesis));
+        site.kafka = Some(kafka.await??);
+        step.done();
+    }
+    let plugin = layout::write_plugin_config(layout, &site.binary, &genesis, site.kafka.as_ref())?;
     site.plugin_config = Some(plugin);
 
     let shared: Shared = Arc::new(Mutex::new(dev_state(&site, cluster.readonly_url())));
@@ -165,6 +172,7 @@ async fn site(dev: &Dev, layout: &Layout, services: &[Service]) -> Result<Site> 
         model_name,
         former: Vec::new(),
         plugin_config: None,
+        kafka: None,
         slot_ms: dev.slot_ms,
     })
 }
@@ -325,7 +333,7 @@ async fn accounts(site: &mut Site) -> Result<()> {
         note!(
             "  Model {name}@{} is retired: this build serves the file as {name}@{}",
             short(&model.identity),
-            short(&site.spec.identity()),
+            short(&site.identity()),
             name = site.model_name
         );
     }

@@ -1,22 +1,27 @@
-//! Under what a request is found in the logs of every process that it passes through.
+//! Under what a request is found in the logs of every process that it passes through, and where traces are kept.
 
-use std::convert::Infallible;
+use std::{borrow::Cow, convert::Infallible};
 
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
 
+use mythic_trace::Span;
+
 use crate::request_id::{self, RequestId};
 
 const PARENT: &str = "traceparent";
 
-/// A request's id, and the W3C trace context that it came with. Handed on to other processes as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A request's id, the W3C trace context that it came with, and its span. Handed on to other processes: where the request is traced here
+/// its span is the parent of theirs, else the context is handed on as it came.
+#[derive(Debug, Clone)]
 pub struct Trace {
     /// The request's id.
     pub id: RequestId,
     parent: Option<String>,
+    /// Nothing, if the request is not traced.
+    pub span: Span,
 }
 
 impl Trace {
@@ -25,12 +30,27 @@ impl Trace {
         self.parent.as_deref()
     }
 
+    /// Begins its span, unless it is not to be traced. Whoever takes the request's trace from then on finds it.
+    pub fn begin(&mut self, name: impl Into<Cow<'static, str>>) -> Span {
+        self.span = mythic_trace::request(name, self.parent());
+        self.span.clone()
+    }
+
+    /// The same request, in a part of it.
+    pub fn within(&self, span: &Span) -> Self {
+        Self {
+            span: span.clone(),
+            ..self.clone()
+        }
+    }
+
     /// The headers that hand it on.
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let parent = self.parent().map(|parent| (PARENT, parent));
-        [(request_id::HEADER, self.id.as_str())]
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        let own = self.span.traceparent().map(Cow::Owned);
+        let parent = own.or_else(|| self.parent().map(Cow::Borrowed));
+        [(request_id::HEADER, self.id.as_str().into())]
             .into_iter()
-            .chain(parent)
+            .chain(parent.map(|parent| (PARENT, parent)))
     }
 }
 
@@ -38,11 +58,15 @@ impl<S: Sync> FromRequestParts<S> for Trace {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        if let Some(trace) = parts.extensions.get::<Self>() {
+            return Ok(trace.clone());
+        }
         // The server has given the request an id; a router that is called without it takes or makes its own.
         let id = parts.extensions.get::<RequestId>().cloned();
         Ok(Self {
             id: id.unwrap_or_else(|| RequestId::of_headers(&parts.headers)),
             parent: parent(&parts.headers),
+            span: Span::default(),
         })
     }
 }
@@ -93,7 +117,10 @@ mod tests {
     async fn what_came_is_handed_on() {
         let trace = of(&[("x-request-id", b"mine-1"), (PARENT, GOOD.as_bytes())]).await;
         let headers: Vec<_> = trace.headers().collect();
-        assert_eq!(headers, [("x-request-id", "mine-1"), (PARENT, GOOD)]);
+        assert_eq!(
+            headers,
+            [("x-request-id", "mine-1".into()), (PARENT, GOOD.into())]
+        );
     }
 
     #[tokio::test]

@@ -8,6 +8,9 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Microseconds from the Unix epoch to Postgres' (2000-01-01).
 const EPOCH_OFFSET_MICROS: i64 = 946_684_800_000_000;
 
+/// Bytes before the first row.
+const HEADER: usize = SIGNATURE.len() + 8;
+
 /// Rows of one table on their way.
 #[derive(Debug)]
 pub struct CopyBuffer {
@@ -25,6 +28,17 @@ impl Default for CopyBuffer {
 }
 
 impl CopyBuffer {
+    /// Adds the rows of another buffer of the same table.
+    pub fn append(&mut self, other: Self) {
+        self.out.extend_from_slice(&other.out[HEADER..]);
+        self.rows += other.rows;
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
     /// There is no row.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
@@ -139,6 +153,22 @@ mod tests {
                 0, 2, b'a', b'b', 255, 255
             ]
         );
+    }
+
+    #[test]
+    fn rows_of_two_buffers_are_one_stream() {
+        let (mut one, mut other, mut both) = (
+            CopyBuffer::default(),
+            CopyBuffer::default(),
+            CopyBuffer::default(),
+        );
+        one.row(1).i64(1);
+        other.row(1).bytes(b"x");
+        both.row(1).i64(1).row(1).bytes(b"x");
+        one.append(other);
+        one.append(CopyBuffer::default());
+        assert_eq!((one.len(), one.is_empty()), (both.len(), false));
+        assert_eq!(one.finish(), both.finish());
     }
 
     #[test]

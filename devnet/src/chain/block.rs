@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use solana_account::AccountSharedData;
+use mythic_interface::hash::domain;
+use sha2::{Digest, Sha256};
+use solana_account::{AccountSharedData, ReadableAccount};
 use solana_clock::Slot;
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
@@ -53,6 +55,8 @@ pub struct Block {
     /// Transactions in this chain up to and including this block.
     pub transaction_count: u64,
     pub transactions: Vec<Arc<Executed>>,
+    /// See [`state_hash`]; zeros where only the head is known.
+    pub state: Hash,
     /// Final state of each account the bank wrote; lamports 0 = gone.
     pub writes: Vec<(Pubkey, AccountSharedData)>,
 }
@@ -74,7 +78,40 @@ impl Block {
             unix_ms: self.unix_ms,
             transaction_count: self.transaction_count,
             transactions: self.transactions.clone(),
+            state: self.state,
             writes: Vec::new(),
         }
     }
+}
+
+/// Sums up what a bank did: how its transactions ended, and what `kept` of the accounts it wrote are. Two processes that executed
+/// the same block come to the same.
+pub fn state_hash<'a>(
+    transactions: &[Arc<Executed>],
+    kept: impl Iterator<Item = &'a (Pubkey, AccountSharedData)>,
+) -> Hash {
+    let mut hasher = Sha256::new()
+        .chain_update(domain::DEVNET_STATE)
+        .chain_update((transactions.len() as u64).to_le_bytes());
+    for executed in transactions {
+        let meta = &executed.meta;
+        // Its error's words: every kind has its own.
+        let end = match &meta.status {
+            Ok(()) => String::new(),
+            Err(error) => format!("{error:?}"),
+        };
+        hasher.update(executed.signature.as_ref());
+        hasher.update(meta.fee.to_le_bytes());
+        hasher.update((end.len() as u64).to_le_bytes());
+        hasher.update(end.as_bytes());
+    }
+    for (key, account) in kept {
+        hasher.update(key.to_bytes());
+        hasher.update(account.lamports().to_le_bytes());
+        hasher.update(account.owner().to_bytes());
+        hasher.update([u8::from(account.executable())]);
+        hasher.update((account.data().len() as u64).to_le_bytes());
+        hasher.update(account.data());
+    }
+    Hash::new_from_array(hasher.finalize().into())
 }

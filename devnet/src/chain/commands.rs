@@ -215,7 +215,7 @@ impl Chain {
     }
 
     /// Takes back the open bank and all unrooted blocks but the `kept` oldest; returns those blocks.
-    fn take_back(&mut self, kept: usize) -> Vec<Arc<Block>> {
+    pub(super) fn take_back(&mut self, kept: usize) -> Vec<Arc<Block>> {
         let blocks: Vec<_> = self.blocks.drain(kept..).collect();
         self.ledger.undo_above(self.tip().slot);
         for block in &blocks {
@@ -229,7 +229,7 @@ impl Chain {
         blocks
     }
 
-    fn forget_all(&mut self, transactions: &[Arc<Executed>]) {
+    pub(super) fn forget_all(&mut self, transactions: &[Arc<Executed>]) {
         for executed in transactions {
             self.history.remove(&executed.signature);
         }

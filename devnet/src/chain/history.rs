@@ -143,6 +143,12 @@ impl History {
         self.blocks.get(index)
     }
 
+    /// The rooted blocks above a height.
+    pub fn above(&self, height: u64) -> impl Iterator<Item = &Arc<Block>> {
+        let from = self.blocks.partition_point(|block| block.height <= height);
+        self.blocks.range(from..)
+    }
+
     /// Statuses of rooted transactions, newest first.
     pub fn rooted_newest_first(&self) -> impl Iterator<Item = (&Signature, &SignatureStatus)> {
         self.rooted

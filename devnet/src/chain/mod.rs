@@ -8,6 +8,7 @@
 
 mod block;
 mod commands;
+mod follow;
 mod history;
 mod ids;
 mod ledger;
@@ -34,6 +35,7 @@ use solana_transaction_status::{TransactionStatusMeta, map_inner_instructions};
 
 pub use block::{Block, Executed};
 pub use commands::{CommandError, Moved};
+pub use follow::{After, Diverged, Made, Mark};
 pub use history::SignatureStatus;
 pub use ids::{
     CLOCK_ID, EPOCH_SCHEDULE_ID, INCINERATOR_ID, NATIVE_LOADER_ID, SLOT_HASHES_ID, SYSVAR_OWNER_ID,
@@ -203,6 +205,14 @@ pub fn bank_hash(blockhash: &Hash) -> Hash {
 impl Chain {
     /// Starts on saved or genesis state and opens the first bank. `now_ms` is Unix time in milliseconds.
     pub fn new(settings: Settings, resume: Resume, now_ms: i64) -> Self {
+        let next_slot = resume.next_slot;
+        let mut chain = Self::standing(settings, resume, now_ms);
+        chain.open(next_slot, now_ms);
+        chain
+    }
+
+    /// Starts on saved state and opens no bank: which one is next another chain says ([`Chain::apply`]).
+    pub fn standing(settings: Settings, resume: Resume, now_ms: i64) -> Self {
         let mut ledger = Ledger::new(fresh_svm());
         let Resume {
             root,
@@ -210,7 +220,7 @@ impl Chain {
             blockhashes,
             statuses,
             mut accounts,
-            next_slot,
+            next_slot: _,
         } = resume;
         accounts.sort_by_key(|(_, account, _)| !is_program_data(account));
         for (key, account, written) in accounts {
@@ -232,7 +242,7 @@ impl Chain {
             unix_ms: root.unix_ms,
             transaction_count: root.transaction_count,
         };
-        let mut chain = Self {
+        Self {
             settings,
             ledger,
             blocks: VecDeque::new(),
@@ -255,9 +265,7 @@ impl Chain {
             next_snapshot: 1,
             events: Vec::new(),
             root,
-        };
-        chain.open(next_slot, now_ms);
-        chain
+        }
     }
 
     /// The events since the last call.
@@ -282,11 +290,16 @@ impl Chain {
 
     /// Freezes the open bank and opens the next slot's. A chain that can't root its blocks stands still in the end.
     pub fn advance(&mut self, now_ms: i64) {
-        if self.blocks.len() >= MAX_UNROOTED {
+        if self.is_full() {
             return;
         }
         self.freeze();
         self.open(self.open.slot.saturating_add(1), now_ms);
+    }
+
+    /// Whether so many blocks stand on the root that none is taken any more.
+    pub fn is_full(&self) -> bool {
+        self.blocks.len() >= MAX_UNROOTED
     }
 
     /// Makes the Clock run ahead of the wall clock by as much more.
@@ -305,6 +318,12 @@ impl Chain {
     /// Blocks deep enough to be rooted, ascending: make them durable, then call [`Chain::root`].
     pub fn rootable(&self) -> Vec<Arc<Block>> {
         let deep = (self.blocks.len() as u64).saturating_sub(self.settings.rooted_lag);
+        self.blocks.iter().take(deep as usize).cloned().collect()
+    }
+
+    /// Blocks above the root up to a height, ascending: what another chain has finalized.
+    pub fn rootable_to(&self, height: u64) -> Vec<Arc<Block>> {
+        let deep = height.saturating_sub(self.root.height);
         self.blocks.iter().take(deep as usize).cloned().collect()
     }
 
@@ -400,8 +419,14 @@ impl Chain {
         self.write_version = self.write_version.saturating_add(1);
     }
 
-    /// Opens a bank on the tip: CreatedBank, then the sysvars it sets.
+    /// Opens a bank on the tip at this chain's time.
     fn open(&mut self, slot: Slot, now_ms: i64) {
+        let unix_ms = now_ms.saturating_add(self.ahead_ms);
+        self.open_at(slot, unix_ms.max(self.tip().unix_ms));
+    }
+
+    /// Opens a bank on the tip: CreatedBank, then the sysvars it sets.
+    fn open_at(&mut self, slot: Slot, unix_ms: i64) {
         let parent = self.tip().clone();
         self.events.push(Event::CreatedBank {
             slot,
@@ -409,7 +434,6 @@ impl Chain {
         });
         self.ledger.push_layer(slot);
         self.banks_opened = self.banks_opened.saturating_add(1);
-        let unix_ms = now_ms.saturating_add(self.ahead_ms).max(parent.unix_ms);
         self.open = Open {
             slot,
             number: self.banks_opened,
@@ -436,24 +460,47 @@ impl Chain {
 
     /// Completes the open bank; the caller opens the next one.
     fn freeze(&mut self) {
+        let (writes, state) = self.complete();
+        let blockhash = self.blockhash(&self.tip().blockhash, &self.open.transactions);
+        self.freeze_as(blockhash, writes, state);
+    }
+
+    /// Ends the writes of the open bank; returns them and the hash of what it did. What the chain itself keeps is not in it: that
+    /// follows from the block's head.
+    fn complete(&mut self) -> (Vec<(Pubkey, AccountSharedData)>, Hash) {
         if self.ledger.get(&INCINERATOR_ID).is_some() {
             self.ledger.set(INCINERATOR_ID, None);
             self.tell_account(INCINERATOR_ID, AccountSharedData::default(), None);
         }
+        let writes = self.ledger.top_writes();
+        let kept = writes.iter();
+        let kept = kept.filter(|(_, account)| !is_kept_by_the_chain(account));
+        let state = block::state_hash(&self.open.transactions, kept);
+        (writes, state)
+    }
+
+    /// Makes the open bank, which is complete, the block of this hash.
+    fn freeze_as(
+        &mut self,
+        blockhash: Hash,
+        writes: Vec<(Pubkey, AccountSharedData)>,
+        state: Hash,
+    ) {
         let parent = self.tip().clone();
         let transactions = std::mem::take(&mut self.open.transactions);
         let block = Arc::new(Block {
             slot: self.open.slot,
             parent_slot: parent.slot,
             height: parent.height.saturating_add(1),
-            blockhash: self.blockhash(&parent.blockhash, &transactions),
+            blockhash,
             parent_blockhash: parent.blockhash,
             unix_ms: self.open.unix_ms,
             transaction_count: parent
                 .transaction_count
                 .saturating_add(transactions.len() as u64),
             transactions,
-            writes: self.ledger.top_writes(),
+            state,
+            writes,
         });
         self.hashes.insert(block.blockhash, block.height);
         self.hash_order.push_back((block.blockhash, block.height));

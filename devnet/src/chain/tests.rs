@@ -34,6 +34,7 @@ fn world(confirmed_lag: u64, rooted_lag: u64) -> World {
             unix_ms: 1_000_000,
             transaction_count: 0,
             transactions: Vec::new(),
+            state: Hash::default(),
             writes: Vec::new(),
         },
         slot_hashes: SlotHashes::new(&[]),

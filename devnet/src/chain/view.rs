@@ -360,6 +360,7 @@ impl Chain {
                 unix_ms: root.unix_ms,
                 transaction_count: root.transaction_count,
                 transactions: Vec::new(),
+                state: root.state,
                 writes: Vec::new(),
             },
             slot_hashes,

@@ -110,6 +110,13 @@ impl RpcError {
         }
     }
 
+    /// Only the chain that this one follows can do that.
+    pub fn follows(leader: &str) -> Self {
+        Self::invalid_request(format!(
+            "this chain follows the one at {leader}, which makes the blocks: ask there"
+        ))
+    }
+
     pub fn min_context_slot(context_slot: u64) -> Self {
         Self {
             data: Some(json!({"contextSlot": context_slot})),

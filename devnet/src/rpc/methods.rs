@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 use solana_rpc_client_api::config::RpcContextConfig;
+use tokio::runtime::Handle;
 
 use super::error::RpcError;
 use super::params::{Params, block, with_context};
 use super::{accounts, blocks, cluster, mythic, tokens, transactions};
 use crate::chain::{Block, Chain, MAX_BLOCKHASH_AGE};
+use crate::follow::leader::{Leader, Refusal};
 use crate::node::Node;
 
 type Answer = Result<Value, RpcError>;
@@ -14,6 +16,15 @@ type Answer = Result<Value, RpcError>;
 /// Answers a call.
 pub fn call(node: &Node, method: &str, params: Params) -> Answer {
     let read = |f: fn(&mut Chain, Params) -> Answer, params| node.read(|chain| f(chain, params));
+    if let Some(leader) = node.leader() {
+        match method {
+            // What makes blocks is the leader's.
+            "sendTransaction" | "requestAirdrop" => return hand_on(leader, method, &params.0),
+            "mythic_status" => {}
+            _ if method.starts_with("mythic_") => return Err(RpcError::follows(leader.url())),
+            _ => {}
+        }
+    }
     match method {
         "getAccountInfo" => accounts::get_account_info(node, params),
         "getMultipleAccounts" => accounts::get_multiple_accounts(node, params),
@@ -74,6 +85,19 @@ pub fn call(node: &Node, method: &str, params: Params) -> Answer {
         _ if method.starts_with("mythic_") => mythic::call(node, method, params),
         _ => Err(RpcError::unknown_method(method, why_not(method))),
     }
+}
+
+/// Hands a call on to the chain that is followed. Calls are answered where waiting holds nobody else up.
+fn hand_on(leader: &Leader, method: &str, params: &[Value]) -> Answer {
+    let answered = Handle::current().block_on(leader.call(method, params));
+    answered.map_err(|refusal| match refusal {
+        Refusal::Answer(code, message, data) => RpcError {
+            code,
+            message,
+            data,
+        },
+        Refusal::Away(reason) => RpcError::internal(reason),
+    })
 }
 
 /// Why a method that other nodes may know is not offered.

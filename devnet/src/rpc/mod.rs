@@ -33,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::DevnetConfig;
+use crate::follow::serve::{Leading, follow};
+use crate::follow::wire::{PATH, Secret};
 use crate::node::Node;
 use error::RpcError;
 
@@ -49,12 +51,17 @@ pub struct Servers {
     ws: TcpListener,
     rpc_addr: SocketAddr,
     ws_addr: SocketAddr,
+    /// Of those that may follow.
+    secret: Option<Secret>,
     limits: Limits,
 }
 
 impl Servers {
     /// Binds the ports of the configuration (port 0 = any free one).
     pub async fn bind(config: &DevnetConfig) -> anyhow::Result<Self> {
+        let secret = config.follow_secret_file.as_deref();
+        let secret = secret.filter(|_| config.follow.is_none());
+        let secret = secret.map(Secret::read).transpose()?;
         let rpc = listen("rpc_addr", config.rpc_addr).await?;
         let ws = listen("ws_addr", config.ws_addr).await?;
         Ok(Self {
@@ -62,6 +69,7 @@ impl Servers {
             ws_addr: ws.local_addr()?,
             rpc,
             ws,
+            secret,
             limits: config.limits.clone(),
         })
     }
@@ -87,9 +95,15 @@ impl Servers {
             .route("/", post(rpc))
             .route("/health", get(health))
             .route("/metrics", get(metrics))
-            .with_state(shared)
-            .layer(cors())
-            .layer(LocalOnly);
+            .with_state(shared);
+        let http = match self.secret {
+            Some(secret) => {
+                let leading = Leading::new(node.clone(), secret);
+                http.merge(Router::new().route(PATH, post(follow)).with_state(leading))
+            }
+            None => http,
+        };
+        let http = http.layer(cors()).layer(LocalOnly);
         let sockets = ws::router(node, stop.clone()).layer(LocalOnly);
         let http = mythic_http::serve(self.rpc, http, self.limits.clone(), stop.clone());
         let sockets = mythic_http::serve(self.ws, sockets, self.limits, stop);

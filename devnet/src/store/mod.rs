@@ -164,16 +164,32 @@ impl Store {
         let path = self.dir.join("state.bin");
         replace(&path, |file| {
             let mut file = BufWriter::new(file);
-            file.write_all(MAGIC)?;
-            let head = StateEntry::Head(Head::new(resume, genesis_hash));
-            write_frame(&mut file, &head)?;
-            for (key, account, written) in &resume.accounts {
-                let account = SavedAccount::new(key, account, *written);
-                write_frame(&mut file, &StateEntry::Account(account))?;
-            }
-            write_frame(&mut file, &head)?;
+            write_state(&mut file, resume, genesis_hash)?;
             file.flush()
         })?;
+        self.empty_log()
+    }
+
+    /// Puts a state that another chain [encoded](encode) in the place of what is here, if it is whole.
+    pub fn install(&mut self, bytes: &[u8], genesis_hash: Option<&Hash>) -> Result<(), StoreError> {
+        let fetched = self.dir.join("fetched.bin");
+        replace(&fetched, |file| file.write_all(bytes))?;
+        let saved = read_state(&fetched)?.filter(|saved| !saved.anew);
+        let head = saved.filter(|saved| saved.head.accounts == saved.accounts.len() as u64);
+        let head = head.ok_or_else(|| damaged(&fetched, "the leader's state is not whole"))?;
+        let genesis = Hash::new_from_array(head.head.genesis_hash);
+        if genesis_hash.is_some_and(|ours| *ours != genesis) {
+            return Err(damaged(&fetched, "the leader's state is another chain's"));
+        }
+        let path = self.dir.join("state.bin");
+        fs::rename(&fetched, &path).map_err(at(&path))?;
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(at(&self.dir))?;
+        self.empty_log()
+    }
+
+    fn empty_log(&mut self) -> Result<(), StoreError> {
         self.log_bytes = 0;
         self.cut()
             .and_then(|()| self.log.sync_data())
@@ -185,6 +201,24 @@ impl Store {
     fn log_path(&self) -> PathBuf {
         self.dir.join("log.bin")
     }
+}
+
+/// A state as its file has it.
+pub fn encode(resume: &Resume, genesis_hash: &Hash) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write_state(&mut bytes, resume, genesis_hash)?;
+    Ok(bytes)
+}
+
+fn write_state(file: &mut impl Write, resume: &Resume, genesis_hash: &Hash) -> io::Result<()> {
+    file.write_all(MAGIC)?;
+    let head = StateEntry::Head(Head::new(resume, genesis_hash));
+    write_frame(file, &head)?;
+    for (key, account, written) in &resume.accounts {
+        let account = SavedAccount::new(key, account, *written);
+        write_frame(file, &StateEntry::Account(account))?;
+    }
+    write_frame(file, &head)
 }
 
 /// Opens a file for reading and writing that only its owner may read, also if an older build made it otherwise.

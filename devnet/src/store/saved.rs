@@ -186,7 +186,7 @@ impl From<&Block> for SavedBlock {
 }
 
 impl SavedBlock {
-    /// Without transactions and writes.
+    /// Without transactions, their state and writes.
     pub fn load(&self) -> Block {
         Block {
             slot: self.slot,
@@ -197,6 +197,7 @@ impl SavedBlock {
             unix_ms: self.unix_ms,
             transaction_count: self.transaction_count,
             transactions: Vec::new(),
+            state: Hash::default(),
             writes: Vec::new(),
         }
     }

@@ -20,6 +20,7 @@ fn block(slot: Slot) -> Arc<Block> {
         unix_ms: 1000 * slot as i64,
         transaction_count: 0,
         transactions: Vec::new(),
+        state: Hash::default(),
         writes: vec![(Pubkey::new_from_array([9; 32]), account.into())],
     })
 }

@@ -161,6 +161,12 @@ impl Devnet {
         self.rpc.send_transaction(&tx).await.unwrap()
     }
 
+    /// What it ends with by itself.
+    pub async fn failed(self) -> anyhow::Error {
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.task);
+        ended.await.expect("it ends").unwrap().unwrap_err()
+    }
+
     pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();

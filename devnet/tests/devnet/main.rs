@@ -2,6 +2,7 @@
 
 mod clients;
 mod common;
+mod follow;
 mod hostile;
 mod kill;
 mod life;

@@ -66,7 +66,7 @@ pub struct Row {
 }
 
 /// Columns that hold a key whose text views show.
-const KEY_COLUMNS: [&str; 19] = [
+const KEY_COLUMNS: [&str; 24] = [
     "pubkey",
     "owner",
     "requester",
@@ -82,9 +82,14 @@ const KEY_COLUMNS: [&str; 19] = [
     "job",
     "challenger",
     "submitter",
+    "claimant",
+    "prover",
     "juror",
     "admin",
     "pending_admin",
+    "creator",
+    "pending_registrant",
+    "pending_owner",
     "foundation",
 ];
 
@@ -114,6 +119,26 @@ impl Row {
             Some(Value::Bytes(bytes)) => bytes[..].try_into().ok(),
             _ => None,
         })
+    }
+
+    /// The values of its primary key, as one string of bytes.
+    pub fn key_bytes(&self) -> Vec<u8> {
+        let mut out = self.pubkey.to_vec();
+        for key in self.entity.keys() {
+            match *key {
+                "slot" => out.extend(self.slot.to_be_bytes()),
+                "ordinal" => out.extend(self.ordinal.to_be_bytes()),
+                column => {
+                    let place = self.entity.columns().iter().position(|c| *c == column);
+                    match place.and_then(|p| self.values.get(p)) {
+                        Some(Value::I64(v)) => out.extend(v.to_be_bytes()),
+                        Some(Value::I16(v)) => out.extend(v.to_be_bytes()),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        out
     }
 
     /// Writes it as a row of the entity's hot table, in a bank.
@@ -187,7 +212,7 @@ pub enum Entity {
     Model,
     Vault,
     Grant,
-    Dispute,
+    Case,
     Treasury,
     Config,
     Closure,
@@ -195,6 +220,8 @@ pub enum Entity {
     Opening,
     Output,
     Unreadable,
+    Claim,
+    Votes,
 }
 
 impl Entity {
@@ -206,7 +233,7 @@ impl Entity {
         Entity::Model,
         Entity::Vault,
         Entity::Grant,
-        Entity::Dispute,
+        Entity::Case,
         Entity::Treasury,
         Entity::Config,
         Entity::Closure,
@@ -214,6 +241,8 @@ impl Entity {
         Entity::Opening,
         Entity::Output,
         Entity::Unreadable,
+        Entity::Claim,
+        Entity::Votes,
     ];
 
     /// Every write is kept, not only the last one of a bank.
@@ -225,7 +254,11 @@ impl Entity {
     pub const fn is_part(self) -> bool {
         matches!(
             self,
-            Entity::JobSignature | Entity::ValidatorStake | Entity::Juror | Entity::Opening
+            Entity::JobSignature
+                | Entity::ValidatorStake
+                | Entity::Juror
+                | Entity::Opening
+                | Entity::Claim
         )
     }
 

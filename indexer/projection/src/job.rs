@@ -56,6 +56,9 @@ table! {
         burned_lamports: Option<i64>,
         refunded_lamports: Option<i64>,
         slashed_lamports: Option<i64>,
+        open_request: bool,
+        no_show_lamports: Option<i64>,
+        stake_at_result_lamports: Option<i64>,
         lamports: i64,
     }
 }
@@ -171,12 +174,12 @@ fn row(pubkey: Key, job: &Job, words: &Words, lamports: i64) -> Result<JobRow, R
         accepted_slot: slot_of("accepted_slot", job.accepted_slot.get())?,
         cancel_slot: slot_of("cancel_slot", job.cancel_slot.get())?,
         submitted_slot,
-        disputed_slot: slot_of("disputed_slot", job.disputed_slot.get())?,
+        disputed_slot: slot_of("case_slot", job.case_slot.get())?,
         ended_slot,
         window_end_slot: window_end
             .map(|slot| amount("window_end_slot", slot))
             .transpose()?,
-        open_disputes: job.open_disputes.get().into(),
+        open_disputes: i32::from(words.status == JobStatus::Disputed),
         output_root: submitted.then_some(job.output_root),
         fingerprint: submitted.then_some(job.fingerprint),
         ceiling_lamports: amount("ceiling", job.ceiling.get())?,
@@ -186,6 +189,11 @@ fn row(pubkey: Key, job: &Job, words: &Words, lamports: i64) -> Result<JobRow, R
         burned_lamports: at_end("burned_amount", job.burned_amount.get())?,
         refunded_lamports: at_end("refunded_amount", job.refunded_amount.get())?,
         slashed_lamports: at_end("slashed_amount", job.slashed_amount.get())?,
+        open_request: job.open != 0,
+        no_show_lamports: at_end("no_show_amount", job.no_show_amount.get())?,
+        stake_at_result_lamports: submitted
+            .then(|| amount("stake_at_result", job.stake_at_result.get()))
+            .transpose()?,
         lamports,
     })
 }
@@ -224,6 +232,7 @@ fn payload(row: &JobRow, words: &Words, write_seq: i64, signature: Option<[u8; 6
         "burned_lamports": row.burned_lamports,
         "refunded_lamports": row.refunded_lamports,
         "slashed_lamports": row.slashed_lamports,
+        "no_show_lamports": row.no_show_lamports,
         "requested_slot": row.requested_slot,
         "accepted_slot": row.accepted_slot,
         "cancel_slot": row.cancel_slot,

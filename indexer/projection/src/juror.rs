@@ -1,7 +1,6 @@
-//! The taken seats of a dispute's jury.
+//! The taken seats of a case's jury.
 
-use mythic_interface::state::{Dispute, JurySeat, Key};
-use serde_json::{Value as Json, json};
+use mythic_interface::state::{Case, JurySeat, Key};
 
 use super::{
     Account, At, Projected, Reject,
@@ -10,8 +9,8 @@ use super::{
 use crate::entity::table;
 
 table! {
-    /// A taken seat; `pubkey` is the dispute. Amounts in lamports, rank and vector Q16.16; null until it is shown, and until
-    /// the dispute is resolved.
+    /// A taken seat; `pubkey` is the case. Amounts in lamports, rank Q16.16; null until it is shown, and until the case is
+    /// resolved.
     Juror: JurorRow = "juror" ["pubkey", "seat"] {
         pubkey: Key,
         seat: i16,
@@ -21,9 +20,6 @@ table! {
         commitment: [u8; 32],
         committed_slot: i64,
         revealed_slot: Option<i64>,
-        fraud: Option<bool>,
-        agrees: Option<i32>,
-        vector: Option<Json>,
         reward_lamports: Option<i64>,
         penalty_lamports: Option<i64>,
         collected: bool,
@@ -31,12 +27,12 @@ table! {
 }
 
 impl Projected {
-    /// Every taken seat of a dispute.
-    pub(super) fn jury(&mut self, account: &Account, at: At, d: &Dispute) -> Result<(), Reject> {
-        let write_seq = amount("seq", d.header.seq.get())?;
-        for (seat, juror) in (0i16..).zip(d.jury()) {
+    /// Every taken seat of a case.
+    pub(super) fn jury(&mut self, account: &Account, at: At, case: &Case) -> Result<(), Reject> {
+        let write_seq = amount("seq", case.header.seq.get())?;
+        for (seat, juror) in (0i16..).zip(case.jury()) {
             if juror.is_taken() {
-                let row = row(account.pubkey, d, (seat, juror))?;
+                let row = row(account.pubkey, case, (seat, juror))?;
                 self.row(account, at, write_seq, row);
             }
         }
@@ -44,32 +40,19 @@ impl Projected {
     }
 }
 
-fn row(pubkey: Key, d: &Dispute, (place, seat): (i16, &JurySeat)) -> Result<JurorRow, Reject> {
-    let resolved = d.resolved_slot.get() != 0;
-    let revealed_slot = slot_of("revealed_slot", seat.revealed_slot.get())?;
+fn row(pubkey: Key, case: &Case, (place, seat): (i16, &JurySeat)) -> Result<JurorRow, Reject> {
+    let resolved = case.resolved_slot.get() != 0;
     let reward = amount("reward", seat.reward.get())?;
     let penalty = amount("penalty", seat.penalty.get())?;
-    let shown = revealed_slot.map(|_| {
-        let checked = seat.vector.iter().take(d.checked());
-        let vector: Vec<[i32; 5]> = checked.map(|v| v.map(|x| x.get())).collect();
-        (seat.fraud != 0, i32::from(seat.agrees.get()), json!(vector))
-    });
-    let (fraud, agrees, vector) = match shown {
-        None => (None, None, None),
-        Some((fraud, agrees, vector)) => (Some(fraud), Some(agrees), Some(vector)),
-    };
     Ok(JurorRow {
         pubkey,
         seat: place,
-        job: d.job,
+        job: case.job,
         juror: seat.juror,
         rank: seat.rank.get(),
         commitment: seat.commitment,
         committed_slot: amount("committed_slot", seat.committed_slot.get())?,
-        revealed_slot,
-        fraud,
-        agrees,
-        vector,
+        revealed_slot: slot_of("revealed_slot", seat.revealed_slot.get())?,
         reward_lamports: resolved.then_some(reward),
         penalty_lamports: resolved.then_some(penalty),
         collected: seat.collected != 0,

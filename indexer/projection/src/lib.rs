@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod archived;
+mod case;
+mod claim;
 mod closure;
 mod config;
-mod dispute;
 pub mod entity;
+mod event;
 pub mod feed;
 mod fields;
 mod grant;
@@ -23,21 +25,24 @@ mod print;
 mod treasury;
 mod unreadable;
 mod validator;
+pub mod varint;
 mod vault;
+mod votes;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use mythic_interface::{
     AI_PRECOMPILES_ID,
-    state::{Config, Dispute, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault},
+    state::{Case, Config, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes},
 };
 use serde_json::Value as Json;
 
-use crate::entity::{Entity, Row, Table, Value};
+use crate::entity::{Entity, Row, Table};
 use crate::feed::{Add, Topic};
 
-pub use archived::{Damaged, archived};
+pub use archived::{ARCHIVED, Damaged, PARCEL_UPDATES, PLACE, Parcel, Parcels, archived, parcels};
+pub use event::{ShownEvent, StoredEvent, Unread, feed_entries};
 use fields::amount;
 pub use fields::{Reject, base58};
 pub use print::{Before, Print, Prints};
@@ -66,7 +71,7 @@ tables! {
     Model => model::ModelRow,
     Vault => vault::VaultRow,
     Grant => grant::GrantRow,
-    Dispute => dispute::DisputeRow,
+    Case => case::CaseRow,
     Treasury => treasury::TreasuryRow,
     Config => config::ConfigRow,
     Closure => closure::ClosureRow,
@@ -74,6 +79,8 @@ tables! {
     Opening => opening::OpeningRow,
     Output => output::OutputRow,
     Unreadable => unreadable::UnreadableRow,
+    Claim => claim::ClaimRow,
+    Votes => votes::VotesRow,
 }
 
 /// An account as an update shows it.
@@ -190,8 +197,11 @@ pub fn project_bank<'a>(
         changes.prints.insert(account.pubkey, print);
         folded.take(projected);
     }
-    changes.rows = folded.rows;
-    changes.adds = folded.adds.into_iter().flatten().collect();
+    changes.adds = std::mem::take(&mut folded.adds)
+        .into_iter()
+        .flatten()
+        .collect();
+    changes.rows = folded.rows();
     changes
 }
 
@@ -221,11 +231,18 @@ struct Folded {
 impl Folded {
     fn take(&mut self, projected: Projected) {
         for row in projected.rows {
-            let key = (row.entity, key_bytes(&row));
+            let key = (row.entity, row.key_bytes());
             match self.places.get(&key) {
                 // The first update that shows a transition names its transaction; for the rest the last wins.
                 Some(_) if row.entity == Entity::JobSignature => {}
-                Some(place) => self.rows[*place] = row,
+                Some(place) => {
+                    let before = self.rows[*place].exact;
+                    self.rows[*place] = row;
+                    // Closings of one slot are one row: it is no surer than the least sure of them.
+                    if key.0 == Entity::Closure {
+                        self.rows[*place].exact &= before;
+                    }
+                }
                 None => {
                     self.places.insert(key, self.rows.len());
                     self.rows.push(row);
@@ -243,26 +260,20 @@ impl Folded {
             self.adds.push(Some(add));
         }
     }
-}
 
-/// The values of a row's primary key, as one string of bytes.
-fn key_bytes(row: &Row) -> Vec<u8> {
-    let mut out = row.pubkey.to_vec();
-    for key in row.entity.keys() {
-        match *key {
-            "slot" => out.extend(row.slot.to_be_bytes()),
-            "ordinal" => out.extend(row.ordinal.to_be_bytes()),
-            column => {
-                let place = row.entity.columns().iter().position(|c| *c == column);
-                match place.and_then(|p| row.values.get(p)) {
-                    Some(Value::I64(v)) => out.extend(v.to_be_bytes()),
-                    Some(Value::I16(v)) => out.extend(v.to_be_bytes()),
-                    _ => {}
-                }
-            }
-        }
+    /// The rows, without the parts of cases that were closed and made again: a new case has its own.
+    fn rows(mut self) -> Vec<Row> {
+        let closings = self.rows.iter().filter(|r| r.entity == Entity::Closure);
+        let closed: HashMap<Key, i32> = closings.map(|r| (r.pubkey, r.ordinal)).collect();
+        let is_after = |row: &Row| closed.get(&row.pubkey).is_some_and(|at| row.ordinal > *at);
+        let cases = self.rows.iter().filter(|r| r.entity == Entity::Case);
+        let again: HashSet<Key> = cases.filter(|r| is_after(r)).map(|r| r.pubkey).collect();
+        self.rows.retain(|row| {
+            let is_part = matches!(row.entity, Entity::Juror | Entity::Opening | Entity::Claim);
+            !is_part || !again.contains(&row.pubkey) || is_after(row)
+        });
+        self.rows
     }
-    out
 }
 
 /// What one update says.
@@ -283,10 +294,11 @@ pub fn entity_of(data: &[u8]) -> Option<Entity> {
         Model::DISCRIMINATOR => Entity::Model,
         Vault::DISCRIMINATOR => Entity::Vault,
         SpendGrant::DISCRIMINATOR => Entity::Grant,
-        Dispute::DISCRIMINATOR => Entity::Dispute,
+        Case::DISCRIMINATOR => Entity::Case,
         Treasury::DISCRIMINATOR => Entity::Treasury,
         Config::DISCRIMINATOR => Entity::Config,
         Output::DISCRIMINATOR => Entity::Output,
+        Votes::DISCRIMINATOR => Entity::Votes,
         _ => return None,
     })
 }
@@ -324,10 +336,11 @@ impl Projected {
             Entity::Model => self.model(account, at, Model::load(data)?, lamports),
             Entity::Vault => self.vault(account, at, Vault::load(data)?, lamports),
             Entity::Grant => self.grant(account, at, SpendGrant::load(data)?, lamports),
-            Entity::Dispute => self.dispute(account, at, Dispute::load(data)?, lamports),
+            Entity::Case => self.case(account, at, Case::load(data)?, lamports),
             Entity::Treasury => self.treasury(account, at, Treasury::load(data)?, lamports),
             Entity::Config => self.config(account, at, Config::load(data)?, lamports),
             Entity::Output => self.output(account, at, Output::load(data)?, lamports),
+            Entity::Votes => self.votes(account, at, Votes::load(data)?, lamports),
             _ => Err(Reject::Unknown(first)),
         }
     }

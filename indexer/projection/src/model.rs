@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Account, At, Projected, Reject,
-    fields::{amount, base58, slot_of, status, text},
+    fields::{amount, base58, slot_of, some_key, status, text},
 };
 use crate::entity::table;
 use crate::feed::Topic;
@@ -17,6 +17,8 @@ table! {
         identity: Key,
         name: String,
         registrant: Key,
+        creator: Key,
+        pending_registrant: Option<Key>,
         price_in: i64,
         price_out: i64,
         retired: bool,
@@ -55,6 +57,8 @@ impl Projected {
             identity: m.identity,
             name: text("name", &m.name)?,
             registrant: m.registrant,
+            creator: m.creator,
+            pending_registrant: some_key(&m.pending_registrant),
             price_in: m.price_in.get().into(),
             price_out: m.price_out.get().into(),
             retired: status == ModelStatus::Retired,

@@ -1,4 +1,4 @@
-//! Token ids that were posted under a dispute.
+//! Token ids that were posted in a case.
 
 use mythic_interface::{
     output::OUTPUT_CHUNK,

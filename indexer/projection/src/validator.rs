@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Account, At, Projected, Reject,
-    fields::{amount, base58, slot_of, status, text},
+    fields::{amount, base58, slot_of, some_key, status, text},
 };
 use crate::entity::table;
 use crate::feed::Topic;
@@ -15,6 +15,8 @@ table! {
     Validator: ValidatorRow = "validator" ["pubkey"] {
         pubkey: Key,
         authority: Key,
+        owner: Key,
+        pending_owner: Option<Key>,
         operator: Key,
         rent_payer: Key,
         status: i16,
@@ -23,7 +25,9 @@ table! {
         activation_slot: Option<i64>,
         unbonding: i64,
         unbonding_slot: Option<i64>,
+        obliged_until_slot: Option<i64>,
         open_jobs: i64,
+        exposure_lamports: i64,
         open_disputes: i64,
         claimable: i64,
         owed_foundation: i64,
@@ -35,6 +39,10 @@ table! {
         jobs_settled: i64,
         jobs_missed: i64,
         jobs_declined: i64,
+        staked_lamports: i64,
+        withdrawn_stake_lamports: i64,
+        returned_lamports: i64,
+        withdrawn_lamports: i64,
         earned: i64,
         slashed: i64,
         registered_slot: i64,
@@ -77,6 +85,7 @@ impl Projected {
                 "object": "validator",
                 "id": base58(&row.pubkey),
                 "authority": base58(&row.authority),
+                "owner": base58(&row.owner),
                 "operator": base58(&row.operator),
                 "status": status.as_str(),
                 "stake": row.stake,
@@ -106,6 +115,8 @@ fn row(pubkey: Key, v: &Validator, status: i16, lamports: i64) -> Result<Validat
     Ok(ValidatorRow {
         pubkey,
         authority: v.authority,
+        owner: v.owner,
+        pending_owner: some_key(&v.pending_owner),
         operator: v.operator,
         rent_payer: v.rent_payer,
         status,
@@ -114,8 +125,10 @@ fn row(pubkey: Key, v: &Validator, status: i16, lamports: i64) -> Result<Validat
         activation_slot: slot_of("activating_slot", v.activating_slot.get())?,
         unbonding: amount("unbonding", v.unbonding.get())?,
         unbonding_slot: slot_of("unbonding_slot", v.unbonding_slot.get())?,
+        obliged_until_slot: slot_of("obliged_until", v.obliged_until.get())?,
         open_jobs: v.open_jobs.get().into(),
-        open_disputes: v.open_disputes.get().into(),
+        exposure_lamports: amount("exposure", v.exposure.get())?,
+        open_disputes: v.open_cases.get().into(),
         claimable: amount("claimable", v.claimable.get())?,
         owed_foundation: amount("owed_foundation", v.owed_foundation.get())?,
         owed_burn: amount("owed_burn", v.owed_burn.get())?,
@@ -126,6 +139,10 @@ fn row(pubkey: Key, v: &Validator, status: i16, lamports: i64) -> Result<Validat
         jobs_settled: amount("jobs_settled", v.jobs_settled.get())?,
         jobs_missed: amount("jobs_missed", v.jobs_missed.get())?,
         jobs_declined: amount("jobs_declined", v.jobs_declined.get())?,
+        staked_lamports: amount("staked", v.staked.get())?,
+        withdrawn_stake_lamports: amount("withdrawn_stake", v.withdrawn_stake.get())?,
+        returned_lamports: amount("returned", v.returned.get())?,
+        withdrawn_lamports: amount("withdrawn", v.withdrawn.get())?,
         earned: amount("earned", v.earned.get())?,
         slashed: amount("slashed", v.slashed.get())?,
         registered_slot: amount("registered_slot", v.registered_slot.get())?,

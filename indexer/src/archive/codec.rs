@@ -1,16 +1,17 @@
 //! Events and account updates as bytes: what a pack in the database and a file of the archive hold. An event without content takes
 //! little more than its blockhash once it is compressed: what it shares with the one before it is said by a flag or a difference.
 //!
-//! Integers are variable-length (7 bits a byte, lowest first; signed ones zigzag), byte strings have their length before them.
-//! Every event has the number after the one before it, so numbers are not written.
+//! Integers are variable-length, byte strings have their length before them ([`varint`](crate::projection::varint)). Every event has the
+//! number after the one before it, so numbers are not written.
 
 use std::io::{self, Read, Write};
 
 use super::event::ArchivedEvent;
 use crate::projection::Account;
-
-/// The longest byte string that is read: the transactions of a block take 64 MiB and one more, the data of an account 10 MiB.
-const LONGEST: u64 = 128 << 20;
+pub(super) use crate::projection::varint::damaged;
+use crate::projection::varint::{
+    read_bytes, read_signed, read_unsigned, write_bytes, write_signed, write_unsigned,
+};
 
 const OTHER_RUN: u16 = 1;
 const BLOCKHASH: u16 = 1 << 1;
@@ -72,18 +73,18 @@ impl Codec {
             | set(BODY, !event.body.is_empty());
         out.write_all(&[event.kind as u8])?;
         out.write_all(&flags.to_le_bytes())?;
-        signed(out, event.slot.wrapping_sub(self.slot))?;
-        unsigned(out, event.generation as u64)?;
-        unsigned(out, event.accounts as u64)?;
+        write_signed(out, event.slot.wrapping_sub(self.slot))?;
+        write_unsigned(out, event.generation as u64)?;
+        write_unsigned(out, event.accounts as u64)?;
         if flags & OTHER_RUN != 0 {
-            bytes(out, &event.run)?;
+            write_bytes(out, &event.run)?;
             self.run.clone_from(&event.run);
         }
         if let Some(parent) = event.parent_slot {
-            signed(out, event.slot.wrapping_sub(parent))?;
+            write_signed(out, event.slot.wrapping_sub(parent))?;
         }
         if let Some(time) = event.block_seconds {
-            signed(out, time.wrapping_sub(self.time))?;
+            write_signed(out, time.wrapping_sub(self.time))?;
             self.time = time;
         }
         for (value, last, other) in [
@@ -91,7 +92,7 @@ impl Codec {
             (&event.filter_hash, &mut self.filter, OTHER_FILTER),
         ] {
             if let (Some(value), true) = (value, flags & other != 0) {
-                bytes(out, value)?;
+                write_bytes(out, value)?;
                 last.clone_from(value);
             }
         }
@@ -99,13 +100,13 @@ impl Codec {
             .into_iter()
             .flatten()
         {
-            bytes(out, hash)?;
+            write_bytes(out, hash)?;
         }
         if let Some(detail) = &event.detail {
-            bytes(out, detail.as_bytes())?;
+            write_bytes(out, detail.as_bytes())?;
         }
         if !event.body.is_empty() {
-            bytes(out, &event.body)?;
+            write_bytes(out, &event.body)?;
         }
         self.slot = event.slot;
         self.next += 1;
@@ -182,11 +183,11 @@ fn differs(value: &Option<Vec<u8>>, last: &Vec<u8>) -> bool {
 pub(super) fn write_account(out: &mut impl Write, account: &Account) -> io::Result<()> {
     out.write_all(&account.pubkey)?;
     out.write_all(&account.owner)?;
-    unsigned(out, account.lamports)?;
-    unsigned(out, account.write_version)?;
-    unsigned(out, account.slot)?;
-    bytes(out, account.signature.as_ref().map_or(&[], |s| &s[..]))?;
-    bytes(out, &account.data)
+    write_unsigned(out, account.lamports)?;
+    write_unsigned(out, account.write_version)?;
+    write_unsigned(out, account.slot)?;
+    write_bytes(out, account.signature.as_ref().map_or(&[], |s| &s[..]))?;
+    write_bytes(out, &account.data)
 }
 
 pub(super) fn read_account(from: &mut impl Read) -> io::Result<Account> {
@@ -217,70 +218,6 @@ pub(super) fn read_account(from: &mut impl Read) -> io::Result<Account> {
         write_version,
         slot,
     })
-}
-
-fn unsigned(out: &mut impl Write, mut value: u64) -> io::Result<()> {
-    let mut buffer = [0; 10];
-    let mut length = 0;
-    for byte in &mut buffer {
-        length += 1;
-        *byte = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            break;
-        }
-        *byte |= 0x80;
-    }
-    out.write_all(&buffer[..length])
-}
-
-fn read_unsigned(from: &mut impl Read) -> io::Result<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let mut byte = [0];
-        from.read_exact(&mut byte)?;
-        let part = u64::from(byte[0] & 0x7f);
-        if shift == 63 && part > 1 {
-            break;
-        }
-        value |= part << shift;
-        if byte[0] & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(damaged("a number that is none"))
-}
-
-fn signed(out: &mut impl Write, value: i64) -> io::Result<()> {
-    unsigned(out, ((value << 1) ^ (value >> 63)) as u64)
-}
-
-fn read_signed(from: &mut impl Read) -> io::Result<i64> {
-    let value = read_unsigned(from)?;
-    Ok((value >> 1) as i64 ^ -((value & 1) as i64))
-}
-
-fn bytes(out: &mut impl Write, value: &[u8]) -> io::Result<()> {
-    unsigned(out, value.len() as u64)?;
-    out.write_all(value)
-}
-
-fn read_bytes(from: &mut impl Read) -> io::Result<Vec<u8>> {
-    let length = read_unsigned(from)?;
-    if length > LONGEST {
-        return Err(damaged("longer than anything that is archived"));
-    }
-    // Memory grows with what is really there, whatever the length says.
-    let mut value = Vec::new();
-    from.by_ref().take(length).read_to_end(&mut value)?;
-    match value.len() as u64 == length {
-        true => Ok(value),
-        false => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
-pub(super) fn damaged(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
 #[cfg(test)]

@@ -174,11 +174,13 @@ impl ArchivedEvent {
                 slot,
                 generation,
                 reason: said,
+                gone: hash,
             },
             kind::RESET => Input::Reset {
                 run,
                 slot,
                 generation,
+                gone: hash,
             },
             kind::LOSS => Input::Loss {
                 run,

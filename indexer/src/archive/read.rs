@@ -14,7 +14,7 @@ use crate::db::Session;
 use crate::error::IndexerError;
 use crate::holder::Input;
 use crate::plan::kind;
-use crate::projection::Account;
+use crate::projection::{ARCHIVED, Account, PARCEL_UPDATES, PLACE, Parcels};
 use crate::state;
 
 /// Account updates read at once.
@@ -245,17 +245,15 @@ pub(super) async fn content(
     let (Some(low), Some(high)) = (slots().min(), slots().max()) else {
         return Ok(Content::new());
     };
-    let found = session
-        .query(
-            "SELECT bank, pubkey, owner, lamports, data, signature, write_version, account_slot FROM archive.account
-             WHERE slot BETWEEN $1 AND $2 AND bank = ANY($3) ORDER BY bank, ordinal",
-            &[&low, &high, &banks],
-        )
-        .await?;
+    let sql = format!(
+        "SELECT a.bank, {ARCHIVED} FROM archive.account a
+          WHERE a.slot BETWEEN $1 AND $2 AND a.bank = ANY($3) ORDER BY a.bank, a.ordinal"
+    );
+    let found = session.query(&sql, &[&low, &high, &banks]).await?;
     let mut accounts = Content::new();
     for row in &found {
         let of_bank = accounts.entry(row.get("bank")).or_default();
-        of_bank.push(state::account(row)?);
+        of_bank.extend(state::accounts(row)?);
     }
     Ok(accounts)
 }
@@ -293,8 +291,8 @@ enum BaseSource {
     Cursor,
 }
 
-/// Accounts of a base that are read at once.
-const PART: i32 = 10_000;
+/// Accounts of a base that are read at once, about.
+const PART: usize = 10_000;
 
 impl BaseParts {
     /// Of event `event`, archived under `slot`.
@@ -309,8 +307,7 @@ impl BaseParts {
                 session
                     .batch(&format!(
                         "DECLARE base_part NO SCROLL CURSOR FOR
-                         SELECT ordinal, pubkey, owner, lamports, data, signature, write_version, account_slot
-                           FROM archive.account WHERE slot = {slot} AND bank = {event}"
+                         SELECT {ARCHIVED} FROM archive.account a WHERE a.slot = {slot} AND a.bank = {event}"
                     ))
                     .await?;
                 BaseSource::Cursor
@@ -327,7 +324,7 @@ impl BaseParts {
         let mut part = Vec::new();
         match &mut self.from {
             BaseSource::File(open) => {
-                while part.len() < PART as usize
+                while part.len() < PART
                     && let Some(account) = open.file.account().map_err(|e| open.failed(&e))?
                 {
                     part.push((self.next, account));
@@ -335,9 +332,10 @@ impl BaseParts {
                 }
             }
             BaseSource::Cursor => {
-                let sql = format!("FETCH {PART} FROM base_part");
+                let sql = format!("FETCH {} FROM base_part", PART / PARCEL_UPDATES);
                 for row in &session.query(&sql, &[]).await? {
-                    part.push((row.get("ordinal"), state::account(row)?));
+                    let first: i32 = row.get("first");
+                    part.extend((first..).zip(state::accounts(row)?));
                 }
                 if part.is_empty() {
                     session.batch("CLOSE base_part").await?;
@@ -367,7 +365,10 @@ pub(crate) async fn base_has(
     }
     let rows = session
         .query(
-            "SELECT DISTINCT pubkey FROM archive.account WHERE slot = $1 AND bank = $2 AND pubkey = ANY($3)",
+            "SELECT DISTINCT k.key FROM archive.account a
+              CROSS JOIN LATERAL (SELECT a.pubkey AS key WHERE a.updates IS NULL
+                                  UNION ALL SELECT substr(a.keys, 32 * n + 1, 32) FROM generate_series(0, a.updates - 1) n) k
+              WHERE a.slot = $1 AND a.bank = $2 AND k.key IN (SELECT unnest($3::bytea[]))",
             &[&slot, &event, &wanted],
         )
         .await?;
@@ -396,12 +397,14 @@ pub async fn archived_update(
         return Ok(None);
     };
     let ordinal = i32::try_from(ordinal).unwrap_or(i32::MAX);
-    let rows = session
-        .query(
-            "SELECT pubkey, owner, lamports, data, signature, write_version, account_slot FROM archive.account
-             WHERE slot = $1 AND bank = $2 AND ordinal = $3",
-            &[&event.slot, &bank, &ordinal],
-        )
-        .await?;
-    rows.first().map(state::account).transpose()
+    let sql = format!(
+        "SELECT e.bank, e.ordinal, {ARCHIVED} FROM (VALUES ($1::bigint, $2::bigint, $3::integer)) e(archive_slot, bank, ordinal)
+           JOIN archive.account a ON {PLACE}"
+    );
+    let rows = session.query(&sql, &[&event.slot, &bank, &ordinal]).await?;
+    let mut parcels = Parcels::default();
+    let found = rows.first().map(|row| parcels.update(row).cloned());
+    found
+        .transpose()
+        .map_err(|e| IndexerError::Broken(e.to_string()))
 }

@@ -15,7 +15,7 @@ use super::{filed, read};
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::plan::EPOCH_SLOTS;
-use crate::projection::Account;
+use crate::projection::{ARCHIVED, Account};
 use crate::state;
 
 /// Account updates that are held at once.
@@ -213,14 +213,17 @@ async fn large(
     let mut file = file;
     file = apart(move || file.event(&event).map(|()| file), &spans.dir).await?;
     for from in (0..accounts).step_by(CHUNK as usize) {
-        let rows = session
-            .query(
-                "SELECT pubkey, owner, lamports, data, signature, write_version, account_slot FROM archive.account
-                 WHERE slot = $1 AND bank = $2 AND ordinal >= $3 AND ordinal < $4 ORDER BY ordinal",
-                &[&slot, &id, &from, &from.saturating_add(CHUNK)],
-            )
-            .await?;
-        let part: Vec<Account> = rows.iter().map(state::account).collect::<Result<_, _>>()?;
+        // A parcel that begins here may end beyond: the next part begins after it.
+        let sql = format!(
+            "SELECT {ARCHIVED} FROM archive.account a
+              WHERE a.slot = $1 AND a.bank = $2 AND a.ordinal >= $3 AND a.ordinal < $4 ORDER BY a.ordinal"
+        );
+        let to = from.saturating_add(CHUNK);
+        let rows = session.query(&sql, &[&slot, &id, &from, &to]).await?;
+        let mut part: Vec<Account> = Vec::new();
+        for row in &rows {
+            part.extend(state::accounts(row)?);
+        }
         let put = move || {
             for account in &part {
                 file.account(account)?;

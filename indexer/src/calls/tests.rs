@@ -60,6 +60,8 @@ fn a_call_shows_its_name_its_job_and_its_arguments_with_their_units() {
         stop_hash: [0; 32],
         prompt_source: Text::new("http://gateway").unwrap(),
         deadline_slots: 300.into(),
+        rules_hash: [4; 32],
+        bump: 254,
     };
     // Its job is the seventh account.
     let places = [0, 0, 0, 0, 0, 2, 1, 0, 0, 0];

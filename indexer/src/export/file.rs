@@ -27,6 +27,10 @@ pub enum ColumnKind {
     Integer,
     Small,
     Text,
+    /// As the database writes it: keys in a fixed order.
+    Json,
+    /// A list of texts.
+    Texts,
     Flag,
     /// UTC, microseconds.
     Time,
@@ -39,6 +43,8 @@ impl ColumnKind {
             Postgres::INT8 => Self::Integer,
             Postgres::INT4 | Postgres::INT2 => Self::Small,
             Postgres::TEXT => Self::Text,
+            Postgres::JSONB => Self::Json,
+            Postgres::TEXT_ARRAY => Self::Texts,
             Postgres::BOOL => Self::Flag,
             Postgres::TIMESTAMPTZ => Self::Time,
             Postgres::DATE => Self::Date,
@@ -56,7 +62,8 @@ impl ColumnKind {
             Self::Time => format!("(extract(epoch FROM {name}) * 1000000)::bigint"),
             Self::Date => format!("({name} - '1970-01-01'::date)::integer"),
             Self::Small => format!("{name}::integer"),
-            Self::Integer | Self::Text | Self::Flag => name.to_owned(),
+            Self::Json => format!("{name}::text"),
+            Self::Integer | Self::Text | Self::Texts | Self::Flag => name.to_owned(),
         }
     }
 
@@ -65,6 +72,8 @@ impl ColumnKind {
             Self::Integer => "int64",
             Self::Small => "int32",
             Self::Text => "string",
+            Self::Json => "json",
+            Self::Texts => "list of string",
             Self::Flag => "boolean",
             Self::Time => "timestamp[us, UTC]",
             Self::Date => "date",
@@ -76,6 +85,8 @@ impl ColumnKind {
             Self::Integer => (Physical::INT64, None),
             Self::Small => (Physical::INT32, None),
             Self::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Self::Json => (Physical::BYTE_ARRAY, Some(LogicalType::Json)),
+            Self::Texts => return list_of_texts(name),
             Self::Flag => (Physical::BOOLEAN, None),
             Self::Time => (
                 Physical::INT64,
@@ -88,6 +99,23 @@ impl ColumnKind {
             .with_logical_type(logical)
             .build()
     }
+}
+
+/// A list that may be null, of texts that may not.
+fn list_of_texts(name: &str) -> Result<Type, ParquetError> {
+    let text = Type::primitive_type_builder("element", Physical::BYTE_ARRAY)
+        .with_repetition(Repetition::REQUIRED)
+        .with_logical_type(Some(LogicalType::String))
+        .build()?;
+    let list = Type::group_type_builder("list")
+        .with_repetition(Repetition::REPEATED)
+        .with_fields(vec![Arc::new(text)])
+        .build()?;
+    Type::group_type_builder(name)
+        .with_repetition(Repetition::OPTIONAL)
+        .with_logical_type(Some(LogicalType::List))
+        .with_fields(vec![Arc::new(list)])
+        .build()
 }
 
 pub struct DayFile {
@@ -156,7 +184,7 @@ impl DayFile {
 
     fn columns(&mut self, rows: &[Row]) -> Result<(), ParquetError> {
         let mut group = self.writer.next_row_group()?;
-        for place in 0..self.kinds.len() {
+        for (place, kind) in self.kinds.iter().enumerate() {
             let Some(mut column) = group.next_column()? else {
                 return Err(ParquetError::General("a column is missing".into()));
             };
@@ -172,6 +200,10 @@ impl DayFile {
                 ColumnWriter::BoolColumnWriter(w) => {
                     let (values, there) = values::<bool, _>(rows, place, |v| v)?;
                     w.write_batch(&values, Some(&there), None)?;
+                }
+                ColumnWriter::ByteArrayColumnWriter(w) if *kind == ColumnKind::Texts => {
+                    let (values, there, repeated) = texts(rows, place)?;
+                    w.write_batch(&values, Some(&there), Some(&repeated))?;
                 }
                 ColumnWriter::ByteArrayColumnWriter(w) => {
                     let (values, there) =
@@ -230,4 +262,29 @@ where
         out.extend(found.map(&value));
     }
     Ok((out, there))
+}
+
+/// Values, how far each is there, and whether it goes on with a list.
+type Texts = (Vec<ByteArray>, Vec<i16>, Vec<i16>);
+
+/// The texts of a column of lists; for each text, or list without any, how far it is there (0: no list, 1: an empty one, 2: a text),
+/// and whether it goes on with the list before it.
+fn texts(rows: &[Row], place: usize) -> Result<Texts, ParquetError> {
+    let (mut values, mut there, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let found: Option<Vec<String>> = row
+            .try_get(place)
+            .map_err(|e| ParquetError::External(Box::new(e)))?;
+        let count = found.as_ref().map_or(0, Vec::len);
+        if count == 0 {
+            there.push(i16::from(found.is_some()));
+            repeated.push(0);
+        }
+        for (n, text) in found.into_iter().flatten().enumerate() {
+            values.push(ByteArray::from(text.into_bytes()));
+            there.push(2);
+            repeated.push(i16::from(n > 0));
+        }
+    }
+    Ok((values, there, repeated))
 }

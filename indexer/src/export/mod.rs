@@ -1,8 +1,9 @@
 //! Finalized rows as Parquet files, one for each table and UTC day, for who wants to compute without this database. A day is
-//! exported when it is over and nothing of it was missed, and only of tables that grow: so every operator's file of a day has the
-//! same bytes, and a manifest says which.
+//! exported when it is over and nothing of it was missed, and only what can't change any more: so every operator's file of a day
+//! has the same bytes, and a manifest says which.
 
 mod file;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,16 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
 use crate::error::IndexerError;
+use tables::{CHANGING, Day, Exported, TABLES};
 
-/// Views of schema `dune` whose rows never change, and what makes a row one of its day.
-const TABLES: [(&str, &str); 6] = [
-    ("blocks", "block_slot"),
-    ("job_events", "block_slot, job, event"),
-    ("model_prices", "block_slot, model"),
-    ("settlements", "block_slot, job"),
-    ("validator_balances", "block_slot, validator"),
-    ("vault_balances", "block_slot, vault"),
-];
 const MANIFEST: &str = "manifest.json";
 
 /// What lies in a folder of exported files.
@@ -59,19 +52,18 @@ pub struct ExportedFile {
 pub struct ExportReport {
     pub days: Vec<String>,
     pub rows: u64,
-    /// Days that were left out, and why.
+    /// Days, or tables of a day, that were left out, and why.
     pub skipped: Vec<(String, String)>,
 }
 
-/// A UTC day of the finalized chain.
-struct Day {
-    date: String,
-    first_slot: i64,
-    last_slot: i64,
-}
+/// A table and its columns: name, kind, what it means.
+type Described = (&'static Exported, Vec<(String, ColumnKind, String)>);
 
-/// Writes the days `from` to `to` (dates, both included; open ends are all there is) into `dir`, and the manifest last. Days
-/// that the manifest names already and that are not asked for stay.
+/// Writes the days `from` to `to` (dates, both included; open ends are all there is) into `dir`, and after each day the manifest.
+/// Days that the manifest names already and that are not asked for stay.
+///
+/// A day is read in a transaction of its own: what is over does not change, and a long one would hold back vacuum, and be ended where
+/// analysts may not take that long.
 pub async fn export(
     database_url: &str,
     dir: &Path,
@@ -82,10 +74,6 @@ pub async fn export(
         .statement_timeout(Duration::from_secs(3_600))
         .idle_in_transaction(Duration::from_secs(600));
     let (client, _guard) = connect(database_url, &manner).await?;
-    // One state of the database for all files.
-    client
-        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .await?;
     let genesis: Option<String> = client
         .query_one("SELECT genesis_hash FROM analytics.pipeline_status", &[])
         .await?
@@ -106,37 +94,27 @@ pub async fn export(
     }
     let mut report = ExportReport::default();
     let days = days(&client, from, to, &mut report).await?;
-    for (table, order) in TABLES {
-        let columns = columns(&client, table).await?;
-        let listed: Vec<(String, String, String)> = columns
-            .iter()
-            .map(|(name, kind, said)| (name.clone(), kind.name().into(), said.clone()))
-            .collect();
-        let entry = manifest.tables.entry(table.into()).or_default();
-        if entry.columns != listed {
-            *entry = ExportedTable {
-                columns: listed,
-                files: BTreeMap::new(),
-            };
-        }
-        let columns: Vec<(String, ColumnKind)> = columns
-            .into_iter()
-            .map(|(name, kind, _)| (name, kind))
-            .collect();
-        for day in &days {
-            let written = write_day(&client, dir, (table, order), &columns, day).await?;
+    let described = describe(&client, &mut manifest).await?;
+    for day in days {
+        client
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
+        for (table, columns) in &described {
+            if let Some(why) = tables::unless(&client, table, &day).await? {
+                let what = format!("{} of {}", table.name, day.date);
+                report.skipped.push((what, why));
+                continue;
+            }
+            let written = write_day(&client, dir, table, columns, &day).await?;
             report.rows += written.rows;
+            let entry = manifest.tables.entry(table.name.into()).or_default();
             entry.files.insert(day.date.clone(), written);
         }
+        client.batch_execute("COMMIT").await?;
+        report.days.push(day.date);
+        write_manifest(dir, &manifest)?;
     }
-    report.days = days.into_iter().map(|day| day.date).collect();
-    let text =
-        serde_json::to_string_pretty(&manifest).map_err(|e| IndexerError::Broken(e.to_string()))?;
-    let (part, path) = (dir.join("manifest.part"), dir.join(MANIFEST));
-    std::fs::create_dir_all(dir)
-        .and_then(|()| std::fs::write(&part, text + "\n"))
-        .and_then(|()| std::fs::rename(&part, &path))
-        .map_err(|e| unusable(&path, &e))?;
+    write_manifest(dir, &manifest)?;
     Ok(report)
 }
 
@@ -156,6 +134,40 @@ fn read_manifest(dir: &Path) -> Result<Option<Manifest>, IndexerError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unusable(&path, &error)),
     }
+}
+
+fn write_manifest(dir: &Path, manifest: &Manifest) -> Result<(), IndexerError> {
+    let text =
+        serde_json::to_string_pretty(manifest).map_err(|e| IndexerError::Broken(e.to_string()))?;
+    let (part, path) = (dir.join("manifest.part"), dir.join(MANIFEST));
+    std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::write(&part, text + "\n"))
+        .and_then(|()| std::fs::rename(&part, &path))
+        .map_err(|e| unusable(&path, &e))
+}
+
+/// The tables with their columns; files of other columns leave the manifest.
+async fn describe(
+    client: &Client,
+    manifest: &mut Manifest,
+) -> Result<Vec<Described>, IndexerError> {
+    let mut described = Vec::new();
+    for table in &TABLES {
+        let columns = columns(client, table.name).await?;
+        let listed: Vec<(String, String, String)> = columns
+            .iter()
+            .map(|(name, kind, said)| (name.clone(), kind.name().into(), said.clone()))
+            .collect();
+        let entry = manifest.tables.entry(table.name.into()).or_default();
+        if entry.columns != listed {
+            *entry = ExportedTable {
+                columns: listed,
+                files: BTreeMap::new(),
+            };
+        }
+        described.push((table, columns));
+    }
+    Ok(described)
 }
 
 /// The days that are over and complete.
@@ -244,6 +256,7 @@ async fn columns(
         .map(|row| row.get::<_, Option<String>>(0).unwrap_or_default());
     let columns = statement.columns().iter().zip(said);
     columns
+        .filter(|(column, _)| !CHANGING.contains(&(table, column.name())))
         .map(|(column, said)| {
             Ok((
                 column.name().to_owned(),
@@ -257,25 +270,26 @@ async fn columns(
 async fn write_day(
     client: &Client,
     dir: &Path,
-    (table, order): (&str, &str),
-    columns: &[(String, ColumnKind)],
+    table: &Exported,
+    columns: &[(String, ColumnKind, String)],
     day: &Day,
 ) -> Result<ExportedFile, IndexerError> {
-    let folder = dir.join(table);
+    let folder = dir.join(table.name);
     std::fs::create_dir_all(&folder).map_err(|e| unusable(&folder, &e))?;
     let name = format!("{}.parquet", day.date);
     let (path, part) = (folder.join(&name), folder.join(format!("{name}.part")));
     let select: Vec<String> = columns
         .iter()
-        .map(|(name, kind)| kind.select(name))
+        .map(|(name, kind, _)| kind.select(name))
         .collect();
     // Texts in the order of their bytes, whatever the database's language is.
-    let order: Vec<String> = order
+    let order: Vec<String> = table
+        .order
         .split(", ")
         .map(|name| {
             match columns
                 .iter()
-                .any(|(column, kind)| column == name && *kind == ColumnKind::Text)
+                .any(|(column, kind, _)| column == name && *kind == ColumnKind::Text)
             {
                 true => format!("{name} COLLATE \"C\""),
                 false => name.to_owned(),
@@ -283,12 +297,17 @@ async fn write_day(
         })
         .collect();
     let sql = format!(
-        "SELECT {} FROM dune.{table} WHERE block_date = $1::text::date ORDER BY {}",
+        "SELECT {} FROM dune.{} WHERE block_date = $1::text::date ORDER BY {}",
         select.join(", "),
+        table.name,
         order.join(", ")
     );
     let mut rows = std::pin::pin!(client.query_raw(&sql, [&day.date]).await?);
-    let mut output = DayFile::create(&part, columns)?;
+    let columns: Vec<(String, ColumnKind)> = columns
+        .iter()
+        .map(|(name, kind, _)| (name.clone(), *kind))
+        .collect();
+    let mut output = DayFile::create(&part, &columns)?;
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
         output.push(row)?;
@@ -297,7 +316,7 @@ async fn write_day(
     let sealed = output.seal()?;
     std::fs::rename(&part, &path).map_err(|e| unusable(&path, &e))?;
     Ok(ExportedFile {
-        path: format!("{table}/{name}"),
+        path: format!("{}/{name}", table.name),
         rows: count,
         first_slot: day.first_slot,
         last_slot: day.last_slot,

@@ -37,16 +37,21 @@ pub enum Input {
         whole: bool,
         body: Bytes,
     },
+    /// The slot was opened again.
     Reset {
         run: [u8; 16],
         slot: u64,
         generation: u32,
+        /// The sealed bank of the slot that no producer holds any more; who holds what is not for the holder to say.
+        gone: Option<Hash>,
     },
+    /// The slot's block is invalid.
     Dead {
         run: [u8; 16],
         slot: u64,
         generation: u32,
         reason: String,
+        gone: Option<Hash>,
     },
     Confirmed {
         run: [u8; 16],
@@ -73,6 +78,17 @@ pub enum Input {
         slot: u64,
         detail: String,
     },
+}
+
+/// Records of a run that can't be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// How many; none: nobody knows.
+    pub records: Option<u64>,
+    /// One word, see the operator's guide.
+    pub reason: &'static str,
+    /// For people.
+    pub what: String,
 }
 
 /// A bank at its seal.

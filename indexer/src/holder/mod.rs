@@ -10,6 +10,7 @@ mod calls;
 mod fields;
 mod held;
 mod input;
+pub(crate) mod loss;
 mod run;
 mod spill;
 #[cfg(test)]
@@ -34,7 +35,7 @@ use calls::HeldCalls;
 pub use fields::Malformed;
 use fields::{hash, opt_hash};
 use held::{Newest, Updates};
-pub use input::{Input, SealedBank};
+pub use input::{Input, Missing, SealedBank};
 use run::Run;
 pub(crate) use run::expected_filter;
 
@@ -144,16 +145,35 @@ impl Holder {
             return out;
         }
         self.enter(at, false, &mut out);
+        self.damaged(what.records, loss::SPOOL_DAMAGED, &mut out);
+        if replayed {
+            out.clear();
+        }
+        out
+    }
+
+    /// So many records of the run can't be read, or nobody knows how many.
+    fn damaged(&mut self, records: Option<u64>, reason: &str, out: &mut Vec<Input>) {
         if let Some(run) = &mut self.run {
             run.lossy = true;
             out.push(Input::Loss {
                 run: run.id,
                 first: run.newest,
                 last: run.newest,
-                count: what.records.unwrap_or(1),
-                reason: "spool_damaged".into(),
+                count: records.unwrap_or(1),
+                reason: reason.into(),
             });
         }
+    }
+
+    /// Takes notice of records of a run that can't be had.
+    pub fn missing(&mut self, at: Position, missing: &Missing, replayed: bool) -> Vec<Input> {
+        let mut out = Vec::new();
+        if missing.records == Some(0) {
+            return out;
+        }
+        self.enter(at, false, &mut out);
+        self.damaged(missing.records, missing.reason, &mut out);
         if replayed {
             out.clear();
         }
@@ -206,6 +226,8 @@ impl Holder {
             Event::Seal(seal) => self.seal(at, seal, out)?,
             Event::Transaction(update) => self.calls.hold(at, &update),
             Event::TransactionSeal(seal) => out.extend(self.calls.told(run, &seal)),
+            Event::Damage(damage) if damage.records == Some(0) => {}
+            Event::Damage(damage) => self.damaged(damage.records, loss::SPOOL_DAMAGED, out),
             Event::Loss(loss) => {
                 // A lost transaction is no account that changed unseen.
                 if let Some(run) = &mut self.run
@@ -218,7 +240,7 @@ impl Holder {
                     first: loss.first_slot,
                     last: loss.last_slot,
                     count: loss.count,
-                    reason: loss.reason().as_str_name().to_ascii_lowercase(),
+                    reason: loss.reason().word().into(),
                 });
             }
         }
@@ -281,6 +303,7 @@ impl Holder {
                         run,
                         slot,
                         generation,
+                        gone: None,
                     });
                 }
             }
@@ -293,6 +316,7 @@ impl Holder {
                     slot,
                     generation,
                     reason,
+                    gone: None,
                 });
             }
             SlotStatus::Confirmed => {
@@ -387,7 +411,7 @@ impl Holder {
                     first: seal.slot,
                     last: seal.slot,
                     count,
-                    reason: "spill_failed".into(),
+                    reason: loss::SPILL_FAILED.into(),
                 });
                 return None;
             }

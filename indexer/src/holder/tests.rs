@@ -204,7 +204,8 @@ fn a_slot_created_again_starts_empty_and_says_so() {
         [Input::Reset {
             run: RUN,
             slot: 5,
-            generation: 2
+            generation: 2,
+            gone: None
         }]
     );
     log.push(account(5, 2, 9, false));

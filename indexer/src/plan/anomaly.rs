@@ -32,17 +32,17 @@ impl Plan {
             ),
         };
         let slots = || about.iter().map(|id| slot_i64(id.slot));
-        let banks = self
-            .state
-            .banks
-            .iter()
-            .filter(|(_, info)| about.contains(&info.id));
-        self.alarms.push(alarms::Alarm {
+        let held = self.state.banks.iter();
+        let banks = held
+            .filter(|(_, info)| about.contains(&info.id))
+            .map(|(number, _)| *number)
+            .collect();
+        self.raise(alarms::Alarm {
             kind,
             slot: slots().min().unwrap_or(0),
             last_slot: slots().max().unwrap_or(0),
             count: 1,
-            banks: banks.map(|(number, _)| *number).collect(),
+            banks,
             clears_itself: kind == alarms::Kind::ConfirmedFork,
             detail,
         });

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{
-    BankInfo, BaseWork, Completed, DeadLetter, Healed, Marks, NewSlot, Plan, slot_i64, status,
+    BankInfo, BaseWork, Completed, DeadLetter, Healed, Marks, NewSlot, Plan, RowMark, slot_i64,
+    status,
 };
 use crate::feed::{Add, FeedRow, Of, Op, Span};
 use crate::holder::SealedBank;
@@ -79,6 +80,7 @@ impl Plan {
             Some(true) => self.speak_for(number, Op::Confirm),
             None => {
                 self.exactness_changed = true;
+                self.mended = true;
                 self.speak_for(number, Op::Confirm);
                 self.speak_for(number, Op::Finalize);
                 self.end(number, status::FINALIZED);
@@ -98,9 +100,14 @@ impl Plan {
             })
         };
         self.known = known;
+        let rows = self.rows.entry(number).or_default();
         for row in &changes.rows {
-            row.write(number, self.hot.entry(row.entity).or_default());
+            row.write(number, rows.entry(row.entity).or_default());
             self.keys.extend(row.keys());
+        }
+        if self.watch.is_some() {
+            let marks = changes.rows.iter().map(RowMark::of);
+            self.marked.entry(number).or_default().extend(marks);
         }
         let entities = changes.entities();
         let slot = slot_i64(bank.id.slot);

@@ -56,6 +56,7 @@ impl Plan {
                 self.end(number, status::GIVEN_UP);
             }
             Effect::Gap { first, last, top } => self.open_gap(first, last, top),
+            Effect::GapSplit { first, top } => self.gap(first, top),
             Effect::GapShrunk { first, top } => self.change_gap(first, GapChange::Top(top)),
             Effect::GapClosed { first } => self.change_gap(first, GapChange::Closed),
             Effect::GapGivenUp { first } => self.change_gap(first, GapChange::GivenUp),
@@ -65,21 +66,9 @@ impl Plan {
     }
 
     fn open_gap(&mut self, first: u64, last: u64, top: BankId) {
-        self.exactness_changed = true;
         self.state.doubt_through = self.state.doubt_through.max(slot_i64(last));
-        self.new_slots.push(NewSlot {
-            number: -slot_i64(first) - 1,
-            slot: slot_i64(first),
-            last_slot: slot_i64(last),
-            hash: None,
-            parent: Some(top),
-            block_time: None,
-            accounts: 0,
-            whole: false,
-            transactions: false,
-            fixed: Some(status::GAP),
-        });
-        self.alarms.push(alarms::Alarm {
+        self.gap(first, top);
+        self.raise(alarms::Alarm {
             kind: alarms::Kind::Gap,
             slot: slot_i64(first),
             last_slot: slot_i64(last),
@@ -90,18 +79,37 @@ impl Plan {
         });
     }
 
+    /// The row of a gap.
+    fn gap(&mut self, first: u64, top: BankId) {
+        self.exactness_changed = true;
+        self.new_slots.push(NewSlot {
+            number: -slot_i64(first) - 1,
+            slot: slot_i64(first),
+            last_slot: slot_i64(top.slot),
+            hash: None,
+            parent: Some(top),
+            block_time: None,
+            accounts: 0,
+            whole: false,
+            transactions: false,
+            fixed: Some(status::GAP),
+        });
+    }
+
     fn change_gap(&mut self, first: u64, change: GapChange) {
         self.exactness_changed = true;
+        self.mended = true;
         self.gaps.push((slot_i64(first), change));
     }
 
     /// A bank of a gap that there is no room to wait for: a base can still tell the state after it.
     fn given_up(&mut self, number: i64) {
+        self.mended = true;
         let Some(info) = self.state.banks.get(&number) else {
             return;
         };
         let (slot, hash) = (slot_i64(info.id.slot), info.id.hash);
-        self.alarms.push(alarms::Alarm {
+        self.raise(alarms::Alarm {
             kind: alarms::Kind::GivenUp,
             slot,
             last_slot: slot,

@@ -3,8 +3,8 @@
 use super::{EPOCH_SLOTS, NewSlot, Plan, Refusals, detail, kind, slot_i64, status};
 use crate::alarms::{self, Alarm};
 use crate::holder::{Input, SealedBank};
-use crate::projection::Account;
-use crate::tree::{Bank, Event, Hash, PendingBase};
+use crate::projection::{Account, parcels};
+use crate::tree::{Bank, BankId, Event, Hash, PendingBase};
 use mythic_postgres::CopyBuffer;
 use mythic_stream::proto::LossReason;
 
@@ -19,25 +19,25 @@ struct Told<'a> {
     detail: Option<&'a str>,
 }
 
-/// Rows of `archive.account`: of a bank or base and the slot it is archived under, from an ordinal on.
+fn bank_id(slot: u64, hash: Option<Hash>) -> Option<BankId> {
+    hash.map(|hash| BankId { slot, hash })
+}
+
+/// Rows of `archive.account`: of a bank or base and the slot it is archived under, from an ordinal on. Up to 256 updates each.
 pub fn archived_rows(
     out: &mut CopyBuffer,
     (number, slot): (i64, i64),
     from: i32,
     accounts: &[Account],
 ) {
-    for (ordinal, account) in (from..).zip(accounts) {
-        out.row(10)
+    for parcel in parcels(from, accounts) {
+        out.row(6)
             .i64(slot)
             .i64(number)
-            .i32(ordinal)
-            .i64(account.write_version as i64)
-            .i64(slot_i64(account.slot))
-            .bytes(&account.pubkey)
-            .bytes(&account.owner)
-            .bytes(&account.lamports.to_le_bytes())
-            .opt_bytes(account.signature.as_ref().map(|s| &s[..]))
-            .bytes(&account.data);
+            .i32(parcel.first)
+            .i32(parcel.updates)
+            .bytes(&parcel.keys)
+            .bytes(&parcel.body);
     }
 }
 
@@ -66,6 +66,7 @@ impl Plan {
                     self.state.genesis = Some(*genesis);
                 }
                 self.apply(number, Event::RunStarted, None, refusals);
+                self.state.fresh_run = Some(*run);
             }
             Input::RunEnd { run } => {
                 let told = Told {
@@ -82,21 +83,28 @@ impl Plan {
                     parent: bank.parent,
                     whole: bank.whole,
                 };
+                if self.state.fresh_run.is_some_and(|run| run != bank.run) {
+                    self.apply(number, Event::Accompanied(bank.id.slot), None, refusals);
+                }
                 self.apply(number, Event::Sealed(held), Some(bank), refusals);
+                let fresh = self.state.tree.run_fresh();
+                self.state.fresh_run = self.state.fresh_run.filter(|_| fresh);
             }
             Input::Reset {
                 run,
                 slot,
                 generation,
+                gone,
             } => {
                 let told = Told {
                     kind: kind::RESET,
                     slot: *slot,
                     generation: *generation,
+                    hash: gone.as_ref(),
                     ..Told::default()
                 };
                 self.event(number, run, told);
-                self.apply(number, Event::Reset { slot: *slot }, None, refusals);
+                self.gone(number, (*slot, *gone), refusals);
             }
             Input::Confirmed { run, slot, hash } => {
                 let told = Told {
@@ -106,8 +114,9 @@ impl Plan {
                     ..Told::default()
                 };
                 self.event(number, run, told);
-                let (slot, hash) = (*slot, *hash);
-                self.apply(number, Event::Confirmed { slot, hash }, None, refusals);
+                if let Some(id) = bank_id(*slot, *hash) {
+                    self.apply(number, Event::Confirmed(id), None, refusals);
+                }
             }
             Input::Rooted {
                 run,
@@ -123,12 +132,9 @@ impl Plan {
                     ..Told::default()
                 };
                 self.event(number, run, told);
-                let rooted = Event::Rooted {
-                    slot: *slot,
-                    hash: *hash,
-                    parent: *parent,
-                };
-                self.apply(number, rooted, None, refusals);
+                if let Some(id) = bank_id(*slot, *hash) {
+                    self.apply(number, Event::Rooted(id), None, refusals);
+                }
             }
             Input::Dead { .. } => self.died(number, input, refusals),
             Input::Calls { .. } => self.called(number, input),
@@ -183,6 +189,7 @@ impl Plan {
             slot,
             generation,
             reason,
+            gone,
         } = input
         else {
             return;
@@ -192,6 +199,7 @@ impl Plan {
             kind: kind::DEAD,
             slot: *slot,
             generation: *generation,
+            hash: gone.as_ref(),
             detail: Some(&reason),
             ..Told::default()
         };
@@ -208,7 +216,14 @@ impl Plan {
             transactions: false,
             fixed: Some(status::DEAD),
         });
-        self.apply(number, Event::Dead { slot: *slot }, None, refusals);
+        self.gone(number, (*slot, *gone), refusals);
+    }
+
+    /// The bank that nobody holds any more, if there is one.
+    fn gone(&mut self, number: i64, bank: (u64, Option<Hash>), refusals: &Refusals) {
+        if let Some(id) = bank_id(bank.0, bank.1) {
+            self.apply(number, Event::GivenUp(id), None, refusals);
+        }
     }
 
     /// What was refused or lost: an event and an alarm.
@@ -253,7 +268,7 @@ impl Plan {
                         LossReason::Transactions,
                     ]
                     .iter()
-                    .any(|r| r.as_str_name().eq_ignore_ascii_case(reason)),
+                    .any(|r| r.word() == reason),
                     detail: format!("the producer lost records: {reason}"),
                 };
                 let text = format!("{count} of slots {first} to {last}: {reason}");
@@ -268,7 +283,7 @@ impl Plan {
             ..Told::default()
         };
         self.event(number, run, told);
-        self.alarms.push(alarm);
+        self.raise(alarm);
     }
 
     fn event(&mut self, number: i64, run: &[u8; 16], told: Told<'_>) {
@@ -292,7 +307,9 @@ impl Plan {
 
     pub(super) fn archive(&mut self, number: i64, slot: u64, accounts: &[Account]) {
         let slot = slot_i64(slot);
-        archived_rows(&mut self.accounts, (number, slot), 0, accounts);
+        if self.watch.is_some() {
+            archived_rows(&mut self.accounts, (number, slot), 0, accounts);
+        }
         self.note_updates(slot, accounts.len());
     }
 

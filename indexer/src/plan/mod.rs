@@ -12,6 +12,8 @@ mod effects;
 mod inputs;
 mod known;
 mod lineage;
+mod mark;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,12 +24,14 @@ use crate::entity::Entity;
 use crate::feed::{FeedRow, Span};
 use crate::holder::{BaseAccounts, Input};
 use crate::projection::{Prints, Refused};
-use crate::tree::{BankId, Hash, Line, SlotTree};
+use crate::tree::{BankId, Hash, Line, Root, SlotTree};
 pub use inputs::archived_rows;
 pub use known::{Known, RootedPrint};
+pub use mark::RowMark;
 use mythic_interface::state::Key;
 use mythic_postgres::CopyBuffer;
 use mythic_stream::spool::Position;
+pub use watch::Watch;
 
 /// Slots per archive partition.
 pub const EPOCH_SLOTS: i64 = 432_000;
@@ -115,6 +119,8 @@ pub struct State {
     pub tree: SlotTree,
     pub next_event: i64,
     pub next_feed: i64,
+    /// The run that began and has sealed nothing yet.
+    pub fresh_run: Option<[u8; 16]>,
     /// The banks of the tree.
     pub banks: BTreeMap<i64, BankInfo>,
     /// What these banks wrote.
@@ -152,6 +158,9 @@ impl State {
         self.banks.values().any(|b| b.entities != 0) || self.tree.base().is_some()
     }
 }
+
+/// The rows of a bank.
+pub type BankRows = BTreeMap<Entity, CopyBuffer>;
 
 /// How an overlay changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -209,17 +218,22 @@ pub struct DeadLetter {
 #[derive(Debug, Default)]
 pub struct Plan {
     pub state: State,
-    /// Inputs taken; fewer than given when a base has to be applied before the rest.
+    /// Inputs taken; fewer than given when a base has to be applied before the rest, or an alarm to be healed.
     pub used: usize,
     pub events: CopyBuffer,
     pub accounts: CopyBuffer,
+    /// The open alarms, if what came is to be archived; a rebuild reads it from there, and raises none.
+    pub watch: Option<Watch>,
     /// Bases to archive: number, slot, accounts.
     pub bases: Vec<(i64, i64, BaseAccounts)>,
     /// Of the archive.
     pub transactions: CopyBuffer,
     pub calls: Vec<BankCalls>,
     pub slots: CopyBuffer,
-    pub hot: BTreeMap<Entity, CopyBuffer>,
+    /// Rows of each bank whose content came.
+    pub rows: BTreeMap<i64, BankRows>,
+    /// The same rows by their keys, of what is archived.
+    pub marked: BTreeMap<i64, Vec<RowMark>>,
     /// Keys in the rows, whose texts views show.
     pub keys: HashSet<Key>,
     pub epochs: BTreeSet<i64>,
@@ -241,6 +255,8 @@ pub struct Plan {
     pub exactness_changed: bool,
     pub base: Option<BaseWork>,
     pub alarms: Vec<Alarm>,
+    /// The last input may have healed what an open alarm is about.
+    pub heals: bool,
     pub dead: Vec<DeadLetter>,
     pub genesis: Option<Hash>,
     pub updates: usize,
@@ -248,6 +264,8 @@ pub struct Plan {
     new_slots: Vec<NewSlot>,
     ended: BTreeMap<i64, (BankInfo, i16)>,
     known: Known,
+    /// The input at hand ended a gap, a bank that was not whole, or the wait of one.
+    mended: bool,
 }
 
 #[derive(Debug)]
@@ -269,17 +287,25 @@ struct NewSlot {
 /// Updates the database itself refused, by bank and ordinal, with its reason.
 pub type Refusals = HashMap<i64, HashMap<i32, String>>;
 
-/// Plans the inputs, numbered in the order of the archive. `known` has the newest rooted writes of the accounts they change.
-pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals, known: Known) -> Plan {
+/// Plans the inputs, numbered in the order of the archive. `known` has the newest rooted writes of the accounts they change, `watch`
+/// the open alarms.
+pub fn plan(
+    state: &State,
+    inputs: &[(i64, Input)],
+    refusals: &Refusals,
+    known: Known,
+    watch: Option<Watch>,
+) -> Plan {
     let mut plan = Plan {
         state: state.clone(),
         known,
+        watch,
         ..Plan::default()
     };
     for (number, input) in inputs {
-        // A base is compared with what was rooted before it. The seal that made it known may follow (it
-        // came in the same envelope), nothing else.
-        if plan.base.is_some()
+        // A base is compared with what was rooted before it, and an alarm heals before another is raised. The seal that made a
+        // base known may follow (it came in the same envelope), nothing else.
+        if (plan.base.is_some() || plan.heals)
             && !(matches!(input, Input::Bank(_))
                 && matches!(inputs.get(plan.used - 1), Some((_, Input::Base { .. }))))
         {
@@ -287,7 +313,9 @@ pub fn plan(state: &State, inputs: &[(i64, Input)], refusals: &Refusals, known: 
         }
         plan.used += 1;
         plan.state.next_event = number + 1;
+        let root = plan.state.tree.root();
         plan.input(*number, input, refusals);
+        plan.note_healing(root);
     }
     plan.finish();
     plan
@@ -297,6 +325,23 @@ impl Plan {
     /// The rooted writes that the plan was given, and those that it roots.
     pub fn take_known(&mut self) -> Known {
         std::mem::take(&mut self.known)
+    }
+
+    fn raise(&mut self, alarm: Alarm) {
+        if let Some(watch) = &mut self.watch {
+            watch.raised(&alarm);
+        }
+        self.alarms.push(alarm);
+    }
+
+    /// Notes whether the input at hand may have healed what an open alarm is about; the root was `before`.
+    fn note_healing(&mut self, before: Option<Root>) {
+        let mended = std::mem::take(&mut self.mended);
+        let root = self.state.tree.root();
+        if let (Some(watch), Some(now)) = (&self.watch, root) {
+            let moved = root != before;
+            self.heals |= self.base.is_some() || watch.may_heal(slot_i64(now.slot), moved, mended);
+        }
     }
 }
 

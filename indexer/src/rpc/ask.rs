@@ -1,9 +1,11 @@
 //! Questions to a chain's JSON-RPC: each ends in time, no answer is longer than allowed, and every error says what to do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::state::Key;
 use reqwest::{StatusCode, Url, header::RETRY_AFTER};
@@ -13,10 +15,8 @@ use serde_json::{Value, json};
 use super::claim::{self, Answer, Block, Content, Read};
 use crate::tree::Hash;
 
-/// How long a question may take, its answer's last byte included.
-const DEADLINE: Duration = Duration::from_secs(30);
-/// The same for all accounts of the program, which a validator may have to look for one by one.
-const LONG_DEADLINE: Duration = Duration::from_secs(300);
+/// How many times longer all accounts of the program may take, which a validator may have to look for one by one.
+const LONG: u32 = 10;
 /// Longest pause that is granted when an RPC asks for one.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Most accounts that an RPC reads at once.
@@ -72,6 +72,10 @@ pub enum RpcError {
         method: &'static str,
         limit: usize,
     },
+    #[error(
+        "RPC {at} shows accounts of more than rpc_max_snapshot_bytes = {limit}: raise it, as far as this machine has memory"
+    )]
+    TooMuch { at: String, limit: usize },
     #[error("RPC {at} answers {method} with what can't be true: {what}; ask another one")]
     Claim {
         at: String,
@@ -97,6 +101,7 @@ impl RpcError {
             Self::Http { .. } | Self::Refused { .. } => "refused",
             Self::Behind { .. } => "behind",
             Self::TooLong { .. } => "too_long",
+            Self::TooMuch { .. } => "too_much",
             Self::Claim { .. } => "claim",
         }
     }
@@ -112,6 +117,11 @@ impl RpcError {
         }
     }
 
+    /// The server does not know one of the words of the question.
+    fn is_of_words(&self) -> bool {
+        matches!(self, Self::Refused { code: -32602, .. })
+    }
+
     /// The block is not kept any more, or never was.
     pub(super) fn is_gone(&self) -> bool {
         matches!(
@@ -122,6 +132,12 @@ impl RpcError {
             }
         )
     }
+}
+
+/// An answer that came, and to which question.
+struct Body {
+    id: u64,
+    bytes: Vec<u8>,
 }
 
 /// At which commitment something is asked.
@@ -140,6 +156,17 @@ impl Level {
     }
 }
 
+/// What is granted to an RPC.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Longest answer, bytes.
+    pub answer: usize,
+    /// Most bytes of accounts that are held at once.
+    pub accounts: usize,
+    /// How long a question may take, its answer's last byte included.
+    pub deadline: Duration,
+}
+
 /// A chain's RPC.
 #[derive(Clone, Debug)]
 pub(crate) struct Rpc {
@@ -147,7 +174,11 @@ pub(crate) struct Rpc {
     url: Url,
     /// Scheme, host and port: the rest of a URL may be a secret.
     at: String,
-    max_answer: usize,
+    limits: Limits,
+    /// Number of the newest question.
+    asked: Arc<AtomicU64>,
+    /// It does not compress accounts.
+    plain: Arc<AtomicBool>,
 }
 
 /// Checks a URL of an RPC.
@@ -160,11 +191,10 @@ pub(crate) fn check_url(text: &str) -> Result<Url, String> {
 }
 
 impl Rpc {
-    /// An RPC at `url`, of which no answer may be longer than `max_answer` bytes.
-    pub fn new(url: &str, max_answer: usize) -> Result<Self, String> {
+    pub fn new(url: &str, limits: Limits) -> Result<Self, String> {
         let url = check_url(url)?;
         let http = mythic_http::client::builder()
-            .read_timeout(LONG_DEADLINE)
+            .read_timeout(limits.deadline * LONG)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| e.to_string())?;
@@ -174,7 +204,9 @@ impl Rpc {
             at: format!("{}://{host}{}", url.scheme(), port.unwrap_or_default()),
             http,
             url,
-            max_answer,
+            limits,
+            asked: Arc::default(),
+            plain: Arc::default(),
         })
     }
 
@@ -185,7 +217,7 @@ impl Rpc {
 
     pub async fn genesis(&self) -> Result<Hash, RpcError> {
         let method = "getGenesisHash";
-        let body = self.ask(method, json!([]), DEADLINE).await?;
+        let body = self.ask(method, json!([]), self.limits.deadline).await?;
         self.read(method, &body, claim::hash)
     }
 
@@ -193,7 +225,7 @@ impl Rpc {
     pub async fn slot(&self, level: Level) -> Result<u64, RpcError> {
         let method = "getSlot";
         let params = json!([{"commitment": level.name()}]);
-        let body = self.ask(method, params, DEADLINE).await?;
+        let body = self.ask(method, params, self.limits.deadline).await?;
         self.read(method, &body, claim::slot)
     }
 
@@ -201,7 +233,7 @@ impl Rpc {
     pub async fn blocks(&self, from: u64, to: u64) -> Result<Vec<u64>, RpcError> {
         let method = "getBlocks";
         let params = json!([from, to, {"commitment": "confirmed"}]);
-        let body = self.ask(method, params, DEADLINE).await?;
+        let body = self.ask(method, params, self.limits.deadline).await?;
         self.read(method, &body, |raw| claim::slots(raw, from, to))
     }
 
@@ -220,12 +252,11 @@ impl Rpc {
         let params = json!([slot, {
             "commitment": level.name(), "transactionDetails": details, "rewards": false, "maxSupportedTransactionVersion": 1,
         }]);
-        let body = self.ask(method, params, DEADLINE).await?;
-        let answer = self.answer(method, &body)?;
-        let Some(raw) = answer else {
+        let body = self.ask(method, params, self.limits.deadline).await?;
+        if self.answer(method, &body)?.is_none() {
             return Err(self.behind(format!("block {slot} is not there yet")));
-        };
-        claim::block(raw, slot).map_err(|what| self.claim(method, what))
+        }
+        self.read(method, &body, |raw| claim::block(raw, slot))
     }
 
     /// The confirmed blocks of slots, in their order.
@@ -242,17 +273,41 @@ impl Rpc {
         level: Level,
         least: u64,
     ) -> BoxStream<'static, Result<Read<Vec<Found>>, RpcError>> {
-        let one = move |(rpc, keys): (Self, Vec<Key>)| async move {
-            let read = patiently(|| rpc.accounts(&keys, level, least)).await?;
-            let value = keys.iter().copied().zip(read.value).collect();
-            Ok(Read {
-                slot: read.slot,
-                value,
-            })
-        };
+        let one =
+            move |(rpc, keys): (Self, Vec<Key>)| async move { rpc.part(keys, level, least).await };
         let parts = keys.chunks(ACCOUNTS);
         let asked: Vec<(Self, Vec<Key>)> = parts.map(|p| (self.clone(), p.to_vec())).collect();
-        stream::iter(asked).map(one).buffered(AT_ONCE).boxed()
+        let answers = stream::iter(asked).map(one).buffered(AT_ONCE);
+        let reads = answers.map_ok(|reads| stream::iter(reads.into_iter().map(Ok::<_, RpcError>)));
+        reads.try_flatten().boxed()
+    }
+
+    /// A part of them; in smaller ones where an answer would be too long: who names large accounts of others in a transaction makes
+    /// no answer that can't be read.
+    async fn part(
+        &self,
+        keys: Vec<Key>,
+        level: Level,
+        least: u64,
+    ) -> Result<Vec<Read<Vec<Found>>>, RpcError> {
+        let (mut reads, mut waiting) = (Vec::new(), vec![keys]);
+        while let Some(keys) = waiting.pop() {
+            let read = match patiently(|| self.accounts(&keys, level, least)).await {
+                Err(RpcError::TooLong { .. } | RpcError::Http { status: 413, .. })
+                    if keys.len() > 1 =>
+                {
+                    let (low, high) = keys.split_at(keys.len() / 2);
+                    waiting.extend([high.to_vec(), low.to_vec()]);
+                    continue;
+                }
+                answered => answered?,
+            };
+            reads.push(Read {
+                slot: read.slot,
+                value: keys.into_iter().zip(read.value).collect(),
+            });
+        }
+        Ok(reads)
     }
 
     /// Up to [`ACCOUNTS`] accounts, as they were in one block that is `least` or newer.
@@ -264,10 +319,33 @@ impl Rpc {
     ) -> Result<Read<Vec<Option<Content>>>, RpcError> {
         let method = "getMultipleAccounts";
         let texts: Vec<String> = keys.iter().map(|k| bs58::encode(k).into_string()).collect();
-        let params = json!([texts, {"commitment": level.name(), "encoding": "base64", "minContextSlot": least}]);
-        let body = self.ask(method, params, DEADLINE).await?;
-        let read = self.read(method, &body, |raw| claim::accounts(raw, keys.len()))?;
-        self.not_before(least, read)
+        let params = |encoding: &str| json!([texts, {"commitment": level.name(), "encoding": encoding, "minContextSlot": least}]);
+        let body = self
+            .ask_packed(method, params, self.limits.deadline)
+            .await?;
+        let read = |raw| claim::accounts(raw, keys.len(), self.limits.accounts);
+        self.not_before(least, self.read(method, &body, read)?)
+    }
+
+    /// Asks for compressed accounts, unless it turned out that the server has none.
+    async fn ask_packed(
+        &self,
+        method: &'static str,
+        params: impl Fn(&str) -> Value,
+        deadline: Duration,
+    ) -> Result<Body, RpcError> {
+        if !self.plain.load(Ordering::Relaxed) {
+            let packed = self.ask(method, params("base64+zstd"), deadline).await?;
+            let unknown = |e: RpcError| e.is_of_words();
+            if !self.answer(method, &packed).is_err_and(unknown) {
+                return Ok(packed);
+            }
+            let plain = self.ask(method, params("base64"), deadline).await?;
+            let told = self.answer(method, &plain).is_ok();
+            self.plain.fetch_or(told, Ordering::Relaxed);
+            return Ok(plain);
+        }
+        self.ask(method, params("base64"), deadline).await
     }
 
     /// The program's accounts at finality, as they were in one block that is `least` or newer: all, or those whose data begins
@@ -280,7 +358,7 @@ impl Rpc {
     ) -> Result<Read<Vec<(Key, Content)>>, RpcError> {
         let method = "getProgramAccounts";
         let mut config = json!({
-            "commitment": "finalized", "encoding": "base64", "withContext": true, "minContextSlot": least,
+            "commitment": "finalized", "withContext": true, "minContextSlot": least,
         });
         if let Some(byte) = first {
             let bytes = STANDARD.encode([byte]);
@@ -291,11 +369,15 @@ impl Rpc {
             config["dataSlice"] = json!({"offset": 0, "length": 0});
         }
         let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
-        let body = self
-            .ask(method, json!([program, config]), LONG_DEADLINE)
-            .await?;
-        let read = self.read(method, &body, claim::program_accounts)?;
-        self.not_before(least, read)
+        let params = |encoding: &str| {
+            let mut config = config.clone();
+            config["encoding"] = json!(encoding);
+            json!([program, config])
+        };
+        let deadline = self.limits.deadline * LONG;
+        let body = self.ask_packed(method, params, deadline).await?;
+        let read = |raw| claim::program_accounts(raw, self.limits.accounts);
+        self.not_before(least, self.read(method, &body, read)?)
     }
 
     /// A pool's node that lags answers from a bank that is older than what was asked for, whatever it was asked for.
@@ -346,8 +428,9 @@ impl Rpc {
         method: &'static str,
         params: Value,
         deadline: Duration,
-    ) -> Result<Vec<u8>, RpcError> {
-        let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    ) -> Result<Body, RpcError> {
+        let id = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let question = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let sent = self.http.post(self.url.clone()).json(&question);
         let mut response = sent
             .timeout(deadline)
@@ -369,18 +452,18 @@ impl Rpc {
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
-            if body.len().saturating_add(chunk.len()) > self.max_answer {
+            if body.len().saturating_add(chunk.len()) > self.limits.answer {
                 return Err(RpcError::TooLong {
                     at: self.at.clone(),
                     method,
-                    limit: self.max_answer,
+                    limit: self.limits.answer,
                 });
             }
             body.extend_from_slice(&chunk);
         }
         // Some servers say errors of JSON-RPC with a status of HTTP; what is in the body says more.
         match status.is_success() || serde_json::from_slice::<Answer<'_>>(&body).is_ok() {
-            true => Ok(body),
+            true => Ok(Body { id, bytes: body }),
             false => Err(RpcError::Http {
                 at: self.at.clone(),
                 method,
@@ -400,10 +483,15 @@ impl Rpc {
     fn answer<'a>(
         &self,
         method: &'static str,
-        body: &'a [u8],
+        body: &'a Body,
     ) -> Result<Option<&'a RawValue>, RpcError> {
         let answer: Answer<'a> =
-            serde_json::from_slice(body).map_err(|e| self.claim(method, e.to_string()))?;
+            serde_json::from_slice(&body.bytes).map_err(|e| self.claim(method, e.to_string()))?;
+        // Who could not read the question does not know its number.
+        if answer.id != Some(body.id) && (answer.id.is_some() || answer.error.is_none()) {
+            let what = format!("an answer to question {:?}, not {}", answer.id, body.id);
+            return Err(self.claim(method, what));
+        }
         let Some(fault) = answer.error else {
             return Ok(answer.result);
         };
@@ -436,13 +524,29 @@ impl Rpc {
     fn read<'a, T>(
         &self,
         method: &'static str,
-        body: &'a [u8],
-        read: impl FnOnce(&'a RawValue) -> Result<T, String>,
+        body: &'a Body,
+        read: impl FnOnce(&'a RawValue) -> claim::Claimed<T>,
     ) -> Result<T, RpcError> {
         let raw = self.answer(method, body)?;
-        raw.ok_or_else(|| "nothing".to_owned())
+        raw.ok_or_else(|| "nothing".to_owned().into())
             .and_then(read)
-            .map_err(|what| self.claim(method, what))
+            .map_err(|wrong| match wrong {
+                claim::Wrong::Claim(what) => self.claim(method, what),
+                claim::Wrong::TooMuch => self.too_much(),
+            })
+    }
+
+    /// There are more accounts than may be held.
+    pub(super) fn too_much(&self) -> RpcError {
+        RpcError::TooMuch {
+            at: self.at.clone(),
+            limit: self.limits.accounts,
+        }
+    }
+
+    /// Most bytes of accounts that may be held.
+    pub(super) fn most(&self) -> usize {
+        self.limits.accounts
     }
 }
 
@@ -480,6 +584,12 @@ mod tests {
 
     use super::*;
 
+    const LIMITS: Limits = Limits {
+        answer: 1 << 20,
+        accounts: 1 << 20,
+        deadline: Duration::from_secs(20),
+    };
+
     /// What `getSlot` comes to at a server that answers each question with `answer`, after its headers and a half of it at once.
     async fn asked(answer: String) -> Result<u64, RpcError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -494,10 +604,7 @@ mod tests {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        let answer = Rpc::new(&url, 1 << 20)
-            .unwrap()
-            .slot(Level::Confirmed)
-            .await;
+        let answer = Rpc::new(&url, LIMITS).unwrap().slot(Level::Confirmed).await;
         if let Err(error) = &answer {
             let text = error.to_string();
             assert!(
@@ -554,6 +661,25 @@ mod tests {
                 "can't be true",
             ),
             (
+                http("200 OK", "", r#"{"jsonrpc":"2.0","id":2,"result":7}"#),
+                "claim",
+                "question Some(2), not 1",
+            ),
+            (
+                http("200 OK", "", r#"{"jsonrpc":"2.0","result":7}"#),
+                "claim",
+                "question None",
+            ),
+            (
+                http(
+                    "200 OK",
+                    "",
+                    r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"parse"}}"#,
+                ),
+                "refused",
+                "parse",
+            ),
+            (
                 http("200 OK", "", r#"{"jsonrpc":"2.0","id":1,"result":null}"#),
                 "claim",
                 "nothing",
@@ -600,5 +726,76 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"behind"}}"#,
         );
         assert_eq!(asked(both).await.unwrap_err().name(), "behind");
+    }
+
+    /// Takes questions in every way that keeps whoever asks waiting.
+    async fn tarpit(drip: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                open.push(tokio::spawn(async move {
+                    let mut head = vec![0; 4096];
+                    let _ = stream.read(&mut head).await;
+                    // Nothing at all, or a byte now and then, without end.
+                    for byte in drip.iter().chain(std::iter::repeat(&b' ')) {
+                        if drip.is_empty() {
+                            std::future::pending::<()>().await;
+                        }
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        if stream.write_all(&[*byte]).await.is_err() {
+                            return;
+                        }
+                    }
+                }));
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn who_never_answers_or_byte_by_byte_is_given_up_after_the_deadline() {
+        let limits = Limits {
+            deadline: Duration::from_millis(700),
+            ..LIMITS
+        };
+        for drip in [
+            &b""[..],
+            b"HTTP/1.1 200 OK\r\nx: ",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffff\r\n",
+        ] {
+            let rpc = Rpc::new(&tarpit(drip).await, limits).unwrap();
+            let asked = tokio::time::timeout(Duration::from_secs(60), rpc.slot(Level::Confirmed));
+            let error = asked.await.expect("it waits for ever").unwrap_err();
+            assert_eq!(error.name(), "unreachable", "{error}");
+            assert!(error.to_string().contains("no answer in time"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_cut_off_at_its_limit() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let sent = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let _ = stream.read(&mut head).await;
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            let _ = stream.write_all(head.as_bytes()).await;
+            let chunk = format!("1000\r\n{}\r\n", " ".repeat(4096));
+            let mut sent = 0usize;
+            while stream.write_all(chunk.as_bytes()).await.is_ok() {
+                sent += 4096;
+            }
+            sent
+        });
+        let rpc = Rpc::new(&url, LIMITS).unwrap();
+        let error = rpc.slot(Level::Confirmed).await.unwrap_err();
+        assert_eq!(error.name(), "too_long", "{error}");
+        drop(rpc);
+        // What the sockets hold is not read.
+        assert!(sent.await.unwrap() < LIMITS.answer + (64 << 20));
     }
 }

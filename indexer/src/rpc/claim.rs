@@ -1,5 +1,8 @@
 //! What an RPC says, checked: every shape, size, owner and order. Pure. What passes here may be a lie, but no nonsense.
 
+use std::borrow::Cow;
+use std::io::Read as _;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use mythic_interface::AI_PRECOMPILES_ID;
@@ -11,6 +14,25 @@ use crate::tree::{BankId, Hash};
 
 /// Longest account of a Solana chain, bytes.
 const MAX_DATA: usize = 10 << 20;
+/// Memory that unpacking an account may take, as a power of two.
+const MAX_WINDOW: u32 = 24;
+/// What an account takes in memory beside its data, bytes.
+pub(super) const HEAD: usize = 200;
+
+/// Why an answer is not used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It can't be true, in words.
+    Claim(String),
+    /// Its accounts take more than may be held.
+    TooMuch,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self::Claim(what)
+    }
+}
 
 /// A block: where it stands, and what it may have changed of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +83,7 @@ pub(super) struct Answer<'a> {
     #[serde(borrow)]
     pub result: Option<&'a RawValue>,
     pub error: Option<Fault>,
+    pub id: Option<u64>,
 }
 
 /// Its error.
@@ -82,18 +105,26 @@ struct WithContext<T> {
     value: T,
 }
 
+// Texts stay where the answer has them: a copy of each would take its memory once more.
 #[derive(Deserialize)]
-struct RawAccount {
+struct RawAccount<'a> {
     lamports: u64,
-    owner: String,
-    /// The bytes and how they are encoded.
-    data: (String, String),
+    #[serde(borrow)]
+    owner: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Encoded<'a>,
 }
 
+/// The bytes and how they are encoded.
 #[derive(Deserialize)]
-struct Keyed {
-    pubkey: String,
-    account: RawAccount,
+struct Encoded<'a>(#[serde(borrow)] Cow<'a, str>, #[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Keyed<'a> {
+    #[serde(borrow)]
+    pubkey: Cow<'a, str>,
+    #[serde(borrow)]
+    account: RawAccount<'a>,
 }
 
 #[derive(Deserialize)]
@@ -131,11 +162,11 @@ struct Meta {
     err: Option<serde::de::IgnoredAny>,
 }
 
-/// What can't be believed, in words.
-type Claimed<T> = Result<T, String>;
+/// What can't be believed, in words, or is too much.
+pub(super) type Claimed<T> = Result<T, Wrong>;
 
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Claimed<T> {
-    serde_json::from_str(raw.get()).map_err(|e| e.to_string())
+    serde_json::from_str(raw.get()).map_err(|e| e.to_string().into())
 }
 
 /// Exactly `N` bytes of base58.
@@ -143,7 +174,7 @@ fn base58<const N: usize>(what: &str, text: &str) -> Claimed<[u8; N]> {
     let mut bytes = [0; N];
     match bs58::decode(text).onto(&mut bytes[..]) {
         Ok(length) if length == N => Ok(bytes),
-        _ => Err(format!("a {what} that is not {N} bytes of base58")),
+        _ => Err(format!("a {what} that is not {N} bytes of base58").into()),
     }
 }
 
@@ -159,7 +190,7 @@ pub(super) fn slot(raw: &RawValue) -> Claimed<u64> {
 fn in_range(slot: u64) -> Claimed<u64> {
     match slot < i64::MAX as u64 / 2 {
         true => Ok(slot),
-        false => Err(format!("slot {slot}")),
+        false => Err(format!("slot {slot}").into()),
     }
 }
 
@@ -169,9 +200,7 @@ pub(super) fn slots(raw: &RawValue, from: u64, to: u64) -> Claimed<Vec<u64>> {
     let ascending = slots.is_sorted_by(|a, b| a < b);
     match ascending && slots.iter().all(|slot| (from..=to).contains(slot)) {
         true => Ok(slots),
-        false => Err(format!(
-            "blocks that are not those from {from} to {to} in order"
-        )),
+        false => Err(format!("blocks that are not those from {from} to {to} in order").into()),
     }
 }
 
@@ -182,7 +211,8 @@ pub(super) fn block(raw: &RawValue, slot: u64) -> Claimed<Block> {
         return Err(format!(
             "block {slot} on block {}, which is not older",
             raw.parent_slot
-        ));
+        )
+        .into());
     }
     let mut touched = Vec::new();
     let program = bs58::encode(AI_PRECOMPILES_ID).into_string();
@@ -227,59 +257,92 @@ fn touches(transaction: &RawTransaction, program: &str, touched: &mut Vec<Touch>
     Ok(())
 }
 
-fn content(raw: RawAccount) -> Claimed<Content> {
-    let (data, encoding) = raw.data;
-    if encoding != "base64" {
-        return Err(format!("account data in {encoding:?} in place of base64"));
-    }
-    let data = STANDARD
-        .decode(data)
-        .map_err(|_| "account data that is not base64".to_owned())?;
-    if data.len() > MAX_DATA {
-        return Err(format!("an account of {} bytes", data.len()));
-    }
-    Ok(Content {
+/// An account; of others without their data, which nobody reads. `left`: bytes that accounts may still take.
+fn content(raw: &RawAccount<'_>, left: &mut usize) -> Claimed<Content> {
+    let mut content = Content {
         owner: base58("owner", &raw.owner)?,
         lamports: raw.lamports,
-        data: data.into(),
-    })
+        data: Bytes::new(),
+    };
+    if content.is_ours() {
+        content.data = unpacked(&raw.data)?.into();
+    }
+    let takes = content.data.len() + HEAD;
+    *left = left.checked_sub(takes).ok_or(Wrong::TooMuch)?;
+    Ok(content)
 }
 
-/// The answer to `getMultipleAccounts` of `count` keys.
-pub(super) fn accounts(raw: &RawValue, count: usize) -> Claimed<Read<Vec<Option<Content>>>> {
-    let raw: WithContext<Vec<Option<RawAccount>>> = parse(raw)?;
-    if raw.value.len() != count {
-        return Err(format!("{} accounts for {count} keys", raw.value.len()));
+/// The bytes of an account, of which a few packed ones may claim to be many.
+fn unpacked(Encoded(text, encoding): &Encoded<'_>) -> Claimed<Vec<u8>> {
+    let packed = match &**encoding {
+        "base64" => false,
+        "base64+zstd" => true,
+        other => return Err(format!("account data in {other:?} in place of base64").into()),
+    };
+    let decoded = STANDARD.decode(&**text);
+    let mut data = decoded.map_err(|_| "account data that is not base64".to_owned())?;
+    if packed {
+        data = unpack(&data).map_err(|e| format!("account data that can't be unpacked: {e}"))?;
     }
-    let one = |account: Option<RawAccount>| account.map(content).transpose();
+    match data.len() <= MAX_DATA {
+        true => Ok(data),
+        false => Err(format!("an account of more than {MAX_DATA} bytes").into()),
+    }
+}
+
+/// At most a byte more than an account may have.
+fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut reader = zstd::stream::read::Decoder::new(packed)?;
+    reader.window_log_max(MAX_WINDOW)?;
+    let mut all = Vec::new();
+    reader.take(MAX_DATA as u64 + 1).read_to_end(&mut all)?;
+    Ok(all)
+}
+
+/// The answer to `getMultipleAccounts` of `count` keys, which may take so many bytes.
+pub(super) fn accounts(
+    raw: &RawValue,
+    count: usize,
+    most: usize,
+) -> Claimed<Read<Vec<Option<Content>>>> {
+    let raw: WithContext<Vec<Option<RawAccount<'_>>>> = parse(raw)?;
+    if raw.value.len() != count {
+        return Err(format!("{} accounts for {count} keys", raw.value.len()).into());
+    }
+    let mut left = most;
+    let mut one = |account: &Option<RawAccount<'_>>| {
+        let account = account.as_ref();
+        account.map(|a| content(a, &mut left)).transpose()
+    };
     Ok(Read {
         slot: in_range(raw.context.slot)?,
-        value: raw.value.into_iter().map(one).collect::<Claimed<_>>()?,
+        value: raw.value.iter().map(&mut one).collect::<Claimed<_>>()?,
     })
 }
 
-/// The answer to `getProgramAccounts` of our program, sorted by key.
-pub(super) fn program_accounts(raw: &RawValue) -> Claimed<Read<Vec<(Key, Content)>>> {
-    let raw: WithContext<Vec<Keyed>> = parse(raw)?;
-    let one = |keyed: Keyed| {
+/// The answer to `getProgramAccounts` of our program, sorted by key, which may take so many bytes.
+pub(super) fn program_accounts(raw: &RawValue, most: usize) -> Claimed<Read<Vec<(Key, Content)>>> {
+    let raw: WithContext<Vec<Keyed<'_>>> = parse(raw)?;
+    let mut left = most;
+    let one = |keyed: &Keyed<'_>| {
         let key = base58("key", &keyed.pubkey)?;
-        let content = content(keyed.account)?;
+        let content = content(&keyed.account, &mut left)?;
         match content.is_ours() {
             true => Ok((key, content)),
-            false => Err(format!(
+            false => Err(Wrong::Claim(format!(
                 "account {} of another program, or without lamports, as one of ours",
                 keyed.pubkey
-            )),
+            ))),
         }
     };
     let mut value = raw
         .value
-        .into_iter()
+        .iter()
         .map(one)
         .collect::<Claimed<Vec<(Key, Content)>>>()?;
     value.sort_unstable_by_key(|(key, _)| *key);
     if !value.is_sorted_by(|(a, _), (b, _)| a < b) {
-        return Err("one account twice".into());
+        return Err("one account twice".to_owned().into());
     }
     Ok(Read {
         slot: in_range(raw.context.slot)?,
@@ -295,6 +358,16 @@ mod tests {
 
     fn raw(value: &Value) -> Box<RawValue> {
         serde_json::value::to_raw_value(value).unwrap()
+    }
+
+    /// Most bytes that accounts may take.
+    const MOST: usize = 1 << 20;
+
+    fn said<T: std::fmt::Debug>(claimed: Claimed<T>) -> String {
+        match claimed.unwrap_err() {
+            Wrong::Claim(what) => what,
+            Wrong::TooMuch => "too much".into(),
+        }
     }
 
     fn text<const N: usize>(byte: u8) -> String {
@@ -357,7 +430,7 @@ mod tests {
         let refused = |change: fn(&mut Value)| {
             let mut value = answer(vec![transaction(1, false, &[(1, true), (2, true)], true)]);
             change(&mut value);
-            block(&raw(&value), 9).unwrap_err()
+            said(block(&raw(&value), 9))
         };
         assert!(refused(|v| v["parentSlot"] = json!(9)).contains("not older"));
         assert!(refused(|v| v["blockhash"] = json!("l0O")).contains("blockhash"));
@@ -380,39 +453,65 @@ mod tests {
                 "executable": false, "rentEpoch": u64::MAX, "space": 3}})
         };
         let read = |accounts: Vec<Value>| {
-            program_accounts(&raw(
-                &json!({"context": {"slot": 7, "apiVersion": "4.2.2"}, "value": accounts}),
-            ))
+            let answer = json!({"context": {"slot": 7, "apiVersion": "4.2.2"}, "value": accounts});
+            program_accounts(&raw(&answer), MOST)
         };
+        let refused = |accounts: Vec<Value>| said(read(accounts));
         let ours = AI_PRECOMPILES_ID;
         let good = read(vec![account(2, ours, 5), account(1, ours, 5)]).unwrap();
         assert_eq!((good.slot, good.value[0].0[0]), (7, 1));
         assert_eq!(&good.value[0].1.data[..], [0, 1, 2]);
-        assert!(
-            read(vec![account(1, [3; 32], 5)])
-                .unwrap_err()
-                .contains("another program")
-        );
-        assert!(
-            read(vec![account(1, ours, 0)])
-                .unwrap_err()
-                .contains("without lamports")
-        );
-        assert!(
-            read(vec![account(1, ours, 5), account(1, ours, 6)])
-                .unwrap_err()
-                .contains("twice")
-        );
+        assert!(refused(vec![account(1, [3; 32], 5)]).contains("another program"));
+        assert!(refused(vec![account(1, ours, 0)]).contains("without lamports"));
+        assert!(refused(vec![account(1, ours, 5), account(1, ours, 6)]).contains("twice"));
         let mut base58 = account(1, ours, 5);
         base58["account"]["data"][1] = json!("base58");
-        assert!(read(vec![base58]).unwrap_err().contains("base64"));
+        assert!(refused(vec![base58]).contains("base64"));
         let one = json!({"context": {"slot": 7}, "value": [null]});
-        assert!(
-            accounts(&raw(&one), 2)
-                .unwrap_err()
-                .contains("1 accounts for 2 keys")
-        );
-        assert_eq!(accounts(&raw(&one), 1).unwrap().value, [None]);
+        assert!(said(accounts(&raw(&one), 2, MOST)).contains("1 accounts for 2 keys"));
+        assert_eq!(accounts(&raw(&one), 1, MOST).unwrap().value, [None]);
+    }
+
+    /// `getProgramAccounts` of one account whose data is packed.
+    fn packed(data: &[u8], copies: u8) -> Value {
+        let data = STANDARD.encode(zstd::encode_all(data, 3).unwrap());
+        let one = |key: u8| {
+            json!({"pubkey": text::<32>(key), "account": {"lamports": 5, "owner": bs58::encode(AI_PRECOMPILES_ID).into_string(),
+                   "data": [data, "base64+zstd"], "executable": false, "rentEpoch": 0, "space": 3}})
+        };
+        let value: Vec<Value> = (0..copies).map(one).collect();
+        json!({"context": {"slot": 7}, "value": value})
+    }
+
+    #[test]
+    fn packed_accounts_are_unpacked_within_bounds() {
+        let read = program_accounts(&raw(&packed(&[7; 9], 1)), MOST).unwrap();
+        assert_eq!(read.value[0].1.data[..], [7; 9]);
+        // A kilobyte that says it is eleven megabytes, and many that say they are one.
+        let bomb = vec![0; MAX_DATA + 1];
+        let answer = packed(&bomb, 1);
+        assert!(answer.to_string().len() < 10_000);
+        assert!(said(program_accounts(&raw(&answer), usize::MAX)).contains("more than"));
+        let many = raw(&packed(&[0; 200_000], 8));
+        assert_eq!(program_accounts(&many, MOST), Err(Wrong::TooMuch));
+        assert_eq!(program_accounts(&many, 2 * MOST).unwrap().value.len(), 8);
+        // A frame that asks for more memory than any account needs.
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(27).unwrap();
+        std::io::Write::write_all(&mut encoder, &[1; 100]).unwrap();
+        let mut wide = packed(&[], 1);
+        let frame = STANDARD.encode(encoder.finish().unwrap());
+        wide["value"][0]["account"]["data"][0] = json!(frame);
+        assert!(said(program_accounts(&raw(&wide), MOST)).contains("can't be unpacked"));
+        let mut torn = packed(&[7; 900], 1);
+        torn["value"][0]["account"]["data"][0] = json!("KLUv/Q==");
+        assert!(said(program_accounts(&raw(&torn), MOST)).contains("can't be unpacked"));
+        // Nobody reads what accounts of others hold.
+        let mut foreign = packed(&bomb, 1)["value"][0]["account"].clone();
+        foreign["owner"] = json!(text::<32>(3));
+        let answer = json!({"context": {"slot": 7}, "value": [foreign]});
+        let read = accounts(&raw(&answer), 1, MOST).unwrap();
+        assert!(read.value[0].as_ref().is_some_and(|a| a.data.is_empty()));
     }
 
     #[test]
@@ -433,7 +532,7 @@ mod tests {
         #[test]
         fn nonsense_is_refused_and_nothing_else_happens(text in r#"[\[\]{}a-z0-9",:.-]{0,80}"#) {
             if let Ok(raw) = RawValue::from_string(text) {
-                let _ = (block(&raw, 9), accounts(&raw, 1), program_accounts(&raw), slots(&raw, 0, 9), hash(&raw), slot(&raw));
+                let _ = (block(&raw, 9), accounts(&raw, 1, MOST), program_accounts(&raw, MOST), slots(&raw, 0, 9), hash(&raw), slot(&raw));
             }
         }
     }

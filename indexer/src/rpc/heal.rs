@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mythic_support::Backoff;
 use tokio::sync::mpsc;
 
-use super::ask::Rpc;
+use super::ask::{Limits, Rpc};
 use super::follow::Fed;
 use super::request::{self, HealProgress, Unhealed};
 use super::snapshot::{self, Snapshot};
@@ -56,7 +56,7 @@ pub(crate) struct Healer {
     pub schema: String,
     /// The RPC that is configured.
     pub rpc: Option<Rpc>,
-    pub max_answer: usize,
+    pub limits: Limits,
     pub out: mpsc::Sender<Fed>,
     pub telemetry: Telemetry,
 }
@@ -125,7 +125,7 @@ impl Healer {
         let patience = request.as_ref().map_or(PATIENCE, |request| request.left);
         let url = request.and_then(|request| request.rpc_url);
         let rpc = match (url, &self.rpc) {
-            (Some(url), _) => Rpc::new(&url, self.max_answer).map_err(Failure::Why),
+            (Some(url), _) => Rpc::new(&url, self.limits).map_err(Failure::Why),
             (None, Some(rpc)) => Ok(rpc.clone()),
             (None, None) => Err(Failure::Why(
                 "no RPC to heal from: set heal_rpc_url, or name one with --from".into(),

@@ -13,7 +13,7 @@ mod task;
 mod window;
 
 pub use ask::RpcError;
-pub(crate) use ask::check_url;
+pub(crate) use ask::{Limits, check_url};
 pub(crate) use follow::Fed;
 pub use request::{HealProgress, Unhealed};
 pub(crate) use task::Tasks;

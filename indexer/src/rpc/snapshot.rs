@@ -8,23 +8,24 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
 use mythic_interface::state::{
-    Config, Dispute, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault,
+    Case, Config, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes,
 };
 
 use super::ask::{Level, Rpc, RpcError, patiently};
-use super::claim::{Content, Read};
+use super::claim::{Content, HEAD, Read};
 use crate::projection::Account;
 use crate::tree::BankId;
 
 /// First bytes of the program's accounts.
-const KINDS: [u8; 9] = [
+const KINDS: [u8; 10] = [
     Config::DISCRIMINATOR,
     Model::DISCRIMINATOR,
     Validator::DISCRIMINATOR,
     Vault::DISCRIMINATOR,
     SpendGrant::DISCRIMINATOR,
     Job::DISCRIMINATOR,
-    Dispute::DISCRIMINATOR,
+    Case::DISCRIMINATOR,
+    Votes::DISCRIMINATOR,
     Treasury::DISCRIMINATOR,
     Output::DISCRIMINATOR,
 ];
@@ -40,9 +41,9 @@ pub(super) struct Snapshot {
 
 /// The program's accounts as they were in finalized blocks that are `least` or newer.
 pub(super) async fn take(rpc: &Rpc, least: u64) -> Result<Snapshot, RpcError> {
-    let mut parts = Parts::default();
+    let mut parts = Parts::of(rpc);
     match rpc.program_accounts(None, false, least).await {
-        Ok(all) => parts.add(all),
+        Ok(all) => parts.add(all)?,
         Err(e) if e.is_too_long() => {
             tracing::info!("asking for the accounts in parts: {e}");
             for kind in KINDS {
@@ -71,11 +72,10 @@ pub(super) async fn take(rpc: &Rpc, least: u64) -> Result<Snapshot, RpcError> {
 }
 
 /// The accounts of a kind: at once, or one by one if that is too long too.
-async fn kind_of(rpc: &Rpc, kind: u8, least: u64, parts: &mut Parts) -> Result<(), RpcError> {
+async fn kind_of(rpc: &Rpc, kind: u8, least: u64, parts: &mut Parts<'_>) -> Result<(), RpcError> {
     match patiently(|| rpc.program_accounts(Some(kind), false, least)).await {
         Ok(all) => {
-            parts.add(all);
-            return Ok(());
+            return parts.add(all);
         }
         Err(e) if e.is_too_long() => {}
         Err(e) => return Err(e),
@@ -92,43 +92,55 @@ async fn kind_of(rpc: &Rpc, kind: u8, least: u64, parts: &mut Parts) -> Result<(
         parts.add(Read {
             slot: read.slot,
             value: ours.filter(|(_, content)| content.is_ours()).collect(),
-        });
+        })?;
     }
     Ok(())
 }
 
-#[derive(Debug)]
-struct Parts {
+struct Parts<'a> {
+    rpc: &'a Rpc,
     low: u64,
     high: u64,
     /// The newest state of each account that was seen.
     newest: BTreeMap<Key, (u64, Content)>,
+    /// What they take in memory, bytes.
+    held: usize,
 }
 
-impl Default for Parts {
-    fn default() -> Self {
+fn takes(content: &Content) -> usize {
+    content.data.len() + HEAD
+}
+
+impl<'a> Parts<'a> {
+    fn of(rpc: &'a Rpc) -> Self {
         Self {
+            rpc,
             low: u64::MAX,
             high: 0,
             newest: BTreeMap::new(),
+            held: 0,
         }
     }
-}
 
-impl Parts {
     fn saw(&mut self, slot: u64) {
         self.low = self.low.min(slot);
         self.high = self.high.max(slot);
     }
 
-    fn add(&mut self, part: Read<Vec<(Key, Content)>>) {
+    fn add(&mut self, part: Read<Vec<(Key, Content)>>) -> Result<(), RpcError> {
         self.saw(part.slot);
         for (key, content) in part.value {
             // An account can be of two kinds if it was made anew in between.
             let known = self.newest.get(&key);
             if known.is_none_or(|(slot, _)| *slot <= part.slot) {
-                self.newest.insert(key, (part.slot, content));
+                self.held += takes(&content);
+                let before = self.newest.insert(key, (part.slot, content));
+                self.held -= before.map_or(0, |(_, content)| takes(&content));
+            }
+            if self.held > self.rpc.most() {
+                return Err(self.rpc.too_much());
             }
         }
+        Ok(())
     }
 }

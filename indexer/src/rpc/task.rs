@@ -33,20 +33,20 @@ impl Tasks {
         tracked: HashSet<Key>,
     ) -> Result<(Self, mpsc::Receiver<Fed>), IndexerError> {
         let (out, fed) = mpsc::channel(AHEAD);
-        let max_answer = config.rpc_max_answer_bytes;
+        let limits = config.rpc_limits();
         let rpc = |url: &Option<String>| {
-            let rpc = url.as_deref().map(|url| Rpc::new(url, max_answer));
+            let rpc = url.as_deref().map(|url| Rpc::new(url, limits));
             rpc.transpose().map_err(IndexerError::Config)
         };
         let followed = match config.source {
             SourceKind::Rpc => rpc(&config.rpc_url)?,
-            SourceKind::Spool => None,
+            SourceKind::Spool | SourceKind::Kafka => None,
         };
         let healer = Healer {
             database_url: config.database_url.clone(),
             schema: schema.to_owned(),
             rpc: rpc(&config.heal_rpc_url)?.or_else(|| followed.clone()),
-            max_answer,
+            limits,
             out: out.clone(),
             telemetry: telemetry.clone(),
         };

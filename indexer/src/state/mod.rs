@@ -1,6 +1,7 @@
 //! Reads back from the database what a writer knows between two transactions.
 
 pub(crate) mod alive;
+pub(crate) mod heard;
 pub(crate) mod prints;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +12,11 @@ use tokio_postgres::Row;
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::feed::{Span, Topic};
-use crate::plan::{BankInfo, Healed, Marks, Reached, State, status};
+use crate::plan::{BankInfo, Healed, Marks, Reached, State, kind, status};
 use crate::projection::{Account, archived};
 use crate::tree::{
     Bank, BankId, DEAD_MEMORY, Hash, Node, PendingBase, ROOTED_MEMORY, Root, RootedBank, SlotTree,
-    TreeState,
+    TreeState, UNFINISHED_LIMIT,
 };
 
 fn broken(what: &str) -> IndexerError {
@@ -49,6 +50,8 @@ pub async fn restore(session: &mut Session, schema: &str) -> Result<State, Index
     spans(session, &mut banks).await?;
     let base = pending_base(head)?;
     let root = root(head)?;
+    let rooted = rooted(session, schema).await?;
+    let unfinished = unfinished(session, schema, &rooted).await?;
     let tree = SlotTree::restore(TreeState {
         root,
         nodes,
@@ -56,7 +59,8 @@ pub async fn restore(session: &mut Session, schema: &str) -> Result<State, Index
         run_fresh: head.get("run_fresh"),
         base,
         gaps: gaps(session, schema).await?,
-        rooted: rooted(session, schema).await?,
+        rooted,
+        unfinished,
         dead: dead(session, schema).await?,
     });
     let numbers: Vec<i64> = banks.keys().copied().collect();
@@ -71,12 +75,17 @@ pub async fn restore(session: &mut Session, schema: &str) -> Result<State, Index
         .ok_or_else(|| broken("feed counter"))?
         .get("next");
     let last_event: i64 = head.get("last_event");
+    let fresh_run = match tree.run_fresh() {
+        true => newest_run(session).await?,
+        false => None,
+    };
     Ok(State {
         processed: tree.processed_chain(),
         confirmed: tree.confirmed_chain(),
         tree,
         next_event: last_event + 1,
         next_feed,
+        fresh_run,
         banks,
         prints,
         healed: healed(head),
@@ -85,6 +94,19 @@ pub async fn restore(session: &mut Session, schema: &str) -> Result<State, Index
         genesis: genesis.transpose()?,
         positions: positions(session).await?,
     })
+}
+
+/// The run that began last.
+async fn newest_run(session: &mut Session) -> Result<Option<[u8; 16]>, IndexerError> {
+    let rows = session
+        .query(
+            "SELECT run FROM archive.event WHERE kind = $1 ORDER BY id DESC LIMIT 1",
+            &[&kind::RUN_START],
+        )
+        .await?;
+    let run = |row: &Row| row.get::<_, &[u8]>("run").try_into();
+    let run = rows.first().map(run).transpose();
+    run.map_err(|_| broken("run"))
 }
 
 fn root(head: &Row) -> Result<Option<Root>, IndexerError> {
@@ -221,6 +243,32 @@ async fn rooted(
     Ok(rooted)
 }
 
+/// Rooted banks that are not whole, older than those in `rooted`.
+async fn unfinished(
+    session: &mut Session,
+    schema: &str,
+    rooted: &BTreeMap<u64, RootedBank>,
+) -> Result<BTreeMap<u64, RootedBank>, IndexerError> {
+    let Some(oldest) = rooted.keys().next() else {
+        return Ok(BTreeMap::new());
+    };
+    let below = i64::try_from(*oldest).unwrap_or(i64::MAX);
+    let sql = format!(
+        "SELECT bank, slot, blockhash FROM {schema}.slot WHERE status = 3 AND NOT whole AND slot < $1 ORDER BY slot DESC LIMIT $2"
+    );
+    let rows = session
+        .query(&sql, &[&below, &(UNFINISHED_LIMIT as i64)])
+        .await?;
+    let bank = |row| {
+        let bank = RootedBank {
+            hash: hash(row, "blockhash")?,
+            incomplete: Some(row.get("bank")),
+        };
+        Ok((slot(row, "slot"), bank))
+    };
+    rows.iter().map(bank).collect()
+}
+
 async fn dead(session: &mut Session, schema: &str) -> Result<BTreeSet<BankId>, IndexerError> {
     let sql = format!(
         "SELECT DISTINCT slot, blockhash FROM {schema}.slot WHERE status = 4 ORDER BY slot DESC, blockhash DESC LIMIT $1"
@@ -279,7 +327,7 @@ fn position(row: &Row, which: &str) -> Result<Position, IndexerError> {
     })
 }
 
-/// An archived account update.
-pub fn account(row: &Row) -> Result<Account, IndexerError> {
+/// The account updates of a row of the archive.
+pub fn accounts(row: &Row) -> Result<Vec<Account>, IndexerError> {
     archived(row).map_err(|e| IndexerError::Broken(e.to_string()))
 }

@@ -1,6 +1,7 @@
 //! Alarms: raised with what they are about, cleared by what heals them or by an operator, kept as history.
 
-use mythic_stream::proto::{Event, Loss, LossReason};
+use mythic_interface::AI_PRECOMPILES_ID;
+use mythic_stream::proto::{BaseEnd, Event, Loss, LossReason};
 
 use super::chain::*;
 use super::drain;
@@ -118,6 +119,11 @@ async fn losses_count_up_in_one_alarm_and_clear_with_the_bank_they_hit() {
     chain.sync();
     drain(&db.url, spool.path(), 1, None).await.unwrap();
     assert_eq!(db.texts(OPEN).await, ["(loss,2,3,4,t)"]);
+    assert_eq!(
+        db.texts("SELECT detail FROM analytics.alarms").await,
+        [r#"("the producer lost records: spool_full")"#],
+        "in the guide's word"
+    );
     chain.bank(4, 0, (3, 0), &[]);
     chain.root(4, 0);
     drop(chain);
@@ -241,4 +247,138 @@ async fn what_does_not_heal_needs_the_operator() {
         clear(&db.url, &Which::All, "all").await.unwrap(),
         Outcome::Cleared(Vec::new())
     );
+}
+
+/// Losses on forks that die, again and again, a gap that is filled from above, a confirmed fork, a loss that comes late.
+fn troubles(dir: &std::path::Path) {
+    let mut chain = Chain::start(dir, 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
+    for slot in [2, 4] {
+        let generation = chain.create(slot);
+        chain.push(lost(slot, 1, LossReason::QueueFull));
+        chain.seal(slot, 9, (slot - 1, 0), generation, 1);
+        chain.bank(slot + 1, 0, (slot - 1, 0), &[]);
+        chain.root(slot + 1, 0);
+        chain.push(lost(slot, 2, LossReason::AfterSeal));
+    }
+    // 6 to 8 are not seen in time.
+    chain.bank(9, 0, (8, 0), &[write(2, vault(2, 60))]);
+    chain.root(9, 0);
+    for slot in [8, 6, 7] {
+        chain.bank(slot, 0, (slot - 1, 0), &[]);
+    }
+    chain.push(lost(7, 1, LossReason::QueueFull));
+    chain.bank(10, 0, (9, 0), &[open_job(10)]);
+    chain.confirm(10, 0);
+    chain.bank(10, 1, (9, 0), &[]);
+    chain.confirm(10, 1);
+    chain.incomplete(
+        11,
+        1,
+        (10, 1),
+        &[write(2, vault(3, 1)), write(4, vault(1, 1))],
+    );
+    chain.push(lost(11, 1, LossReason::SpoolFull));
+    chain.root(10, 1);
+    chain.root(11, 1);
+    chain.bank(12, 1, (11, 1), &[]);
+    chain.root(12, 1);
+    chain.bank(
+        11,
+        1,
+        (10, 1),
+        &[write(2, vault(3, 1)), write(4, vault(1, 1))],
+    );
+    chain.bank(13, 1, (12, 1), &[]);
+    chain.root(13, 1);
+    chain.sync();
+}
+
+#[tokio::test]
+async fn the_history_of_alarms_is_the_same_however_inputs_are_batched() {
+    let spool = tempfile::tempdir().unwrap();
+    troubles(spool.path());
+    let all = "SELECT kind, slot, last_slot, count, banks, clears_itself, detail, cleared_reason FROM pipeline.alarm ORDER BY id";
+    let mut histories = Vec::new();
+    for chunk in [1, 2, 5, 1_000] {
+        let db = Database::new(&format!("alarm_chunk_{chunk}")).await;
+        drain(&db.url, spool.path(), chunk, None).await.unwrap();
+        histories.push((chunk, db.texts(all).await));
+    }
+    let (_, first) = &histories[0];
+    for (chunk, history) in &histories {
+        assert_eq!(history, first, "{chunk} inputs a batch");
+    }
+    let healed = |slot: u64| {
+        let why = format!(
+            "slot {slot} is finalized, and no bank of these slots is missing or incomplete"
+        );
+        first.iter().filter(|row| row.contains(&why)).count()
+    };
+    // Two losses, a gap, the late loss, the one of the block that came whole after all.
+    assert_eq!([3, 5, 9, 10, 12].map(healed), [1, 1, 1, 1, 1], "{first:#?}");
+}
+
+#[tokio::test]
+async fn start_up_accounts_with_holes_are_an_alarm_until_others_are_used() {
+    let spool = tempfile::tempdir().unwrap();
+    let db = Database::new("alarm_base").await;
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
+    chain.root(1, 0);
+    drop(chain);
+    let mut chain = Chain::begin(spool.path(), 2, &[AI_PRECOMPILES_ID]);
+    chain.update(1, 0, 0, &write(2, vault(1, 100)), true);
+    chain.push(Event::BaseEnd(BaseEnd { slot: 1, count: 2 }));
+    chain.bank(2, 0, (1, 0), &[]);
+    chain.root(2, 0);
+    chain.sync();
+    drain(&db.url, spool.path(), 1, None).await.unwrap();
+    assert_eq!(db.texts(OPEN).await, ["(base,1,1,1,t)"]);
+    let shown = list(&db.url, false).await.unwrap();
+    assert!(shown[0].detail.ends_with("1 of 2 came"), "{shown:?}");
+    drop(chain);
+    let mut chain = Chain::start(spool.path(), 3, 2, &[write(2, vault(1, 100))]);
+    chain.bank(3, 0, (2, 0), &[]);
+    chain.sync();
+    drain(&db.url, spool.path(), 1, None).await.unwrap();
+    assert_eq!(
+        db.texts(HISTORY).await,
+        [
+            r#"(base,t,"all rows were compared with the accounts that a producer started from at slot 2")"#
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_with_other_owners_is_an_alarm_and_its_blocks_are_incomplete() {
+    let spool = tempfile::tempdir().unwrap();
+    let db = Database::new("alarm_filter").await;
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
+    chain.root(1, 0);
+    drop(chain);
+    let mut chain = Chain::begin(spool.path(), 2, &[[5; 32]]);
+    chain.bank(2, 0, (1, 0), &[write(2, vault(2, 50))]);
+    chain.root(2, 0);
+    chain.sync();
+    drain(&db.url, spool.path(), 1, None).await.unwrap();
+    assert_eq!(db.texts(OPEN).await, ["(filter,0,0,1,f)"]);
+    let shown = list(&db.url, false).await.unwrap();
+    assert!(shown[0].detail.contains("set owners to"), "{shown:?}");
+    let vaults = "SELECT balance, exact FROM analytics.vaults_finalized";
+    assert_eq!(db.texts(vaults).await, ["(100,f)"]);
+    drop(chain);
+    // With the right ones its accounts are a base; that the plugin was wrong is for the operator to clear.
+    let mut chain = Chain::start(spool.path(), 3, 2, &[write(2, vault(2, 50))]);
+    chain.bank(3, 0, (2, 0), &[]);
+    chain.root(3, 0);
+    chain.sync();
+    drain(&db.url, spool.path(), 1, None).await.unwrap();
+    assert_eq!(db.texts(vaults).await, ["(50,f)"]);
+    assert_eq!(db.texts(OPEN).await, ["(filter,0,0,1,f)"]);
+    clear(&db.url, &Which::All, "owners is right")
+        .await
+        .unwrap();
+    assert_eq!(db.texts(HISTORY).await, [r#"(filter,t,"owners is right")"#]);
 }

@@ -2,24 +2,30 @@
 
 use std::time::{Duration, Instant};
 
+use mythic_stream::proto::LossReason;
 use tokio_util::sync::CancellationToken;
 
 use super::chain::Chain;
 use super::postgres::Database;
 use crate::alarms::Kind;
 use crate::error::Trouble;
+use crate::holder::loss;
 use crate::{IndexerConfig, run};
 
 const GUIDE: &str = include_str!("../../../docs/operator-guide.md");
 
 #[test]
-fn every_state_and_every_alarm_stands_in_the_guide() {
+fn every_word_of_a_fault_stands_in_the_guide() {
     let first_cells: Vec<&str> = GUIDE
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
         .collect();
-    let words = Trouble::ALL.map(Trouble::as_str);
-    for word in words.into_iter().chain(Kind::ALL.map(Kind::as_str)) {
+    let states = Trouble::ALL.map(Trouble::as_str);
+    let brokers = mythic_kafka::Trouble::ALL.map(mythic_kafka::Trouble::as_str);
+    let losses = LossReason::ALL.map(LossReason::word);
+    let words = states.into_iter().chain(brokers).chain(losses);
+    let words = words.chain(loss::ALL).chain(Kind::ALL.map(Kind::as_str));
+    for word in words {
         let quoted = format!("`{word}`");
         assert!(
             first_cells.iter().any(|cell| cell.contains(&quoted)),

@@ -6,13 +6,13 @@ use bytemuck::Zeroable;
 use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::le::Text;
 use mythic_interface::params::Params;
-use mythic_interface::state::{Header, Job, Validator, Vault};
+use mythic_interface::state::{Header, Job, VERSION, Validator, Vault};
 use mythic_stream::digest::{BankDigest, filter_hash};
 use mythic_stream::proto::{
     AccountUpdate, BaseEnd, Call, Event, SlotSeal, SlotStatus, SlotUpdate, Start, TransactionSeal,
     TransactionUpdate,
 };
-use mythic_stream::spool::{FsyncPolicy, Room, Writer, WriterConfig};
+use mythic_stream::spool::{FsyncPolicy, Room, SpoolError, Writer, WriterConfig};
 
 pub const GENESIS: [u8; 32] = [0xaa; 32];
 
@@ -46,7 +46,7 @@ pub fn closed(key: u8) -> Write {
 pub fn header(discriminator: u8, status: u8, seq: u64) -> Header {
     Header {
         discriminator,
-        version: 1,
+        version: VERSION,
         bump: 255,
         status,
         reserved: [0; 4],
@@ -143,29 +143,28 @@ pub struct Chain {
     generations: std::collections::HashMap<u64, u32>,
     digests: std::collections::HashMap<(u64, u32), BankDigest>,
     version: u64,
+    filter: [u8; 32],
     /// Its seals promise the bank's transactions.
     pub streams: bool,
+}
+
+/// Opens the spool. A process that another test starts at this moment holds its lock for as long as it takes to start.
+fn opened(config: &WriterConfig, run: [u8; 16]) -> Writer {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match Writer::open(config.clone(), run) {
+            Err(SpoolError::Locked(_)) if std::time::Instant::now() < deadline => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 impl Chain {
     /// Opens a run, with startup accounts that end at `base_slot`.
     pub fn start(dir: &Path, run: u8, base_slot: u64, base: &[Write]) -> Self {
-        let mut config = WriterConfig::new(dir);
-        config.fsync = FsyncPolicy::Never;
-        let mut chain = Self {
-            spool: Writer::open(config, [run; 16]).unwrap(),
-            generations: Default::default(),
-            digests: Default::default(),
-            version: 0,
-            streams: false,
-        };
-        let start = Start {
-            genesis_hash: GENESIS.to_vec().into(),
-            filter_hash: filter_hash(&[AI_PRECOMPILES_ID]).to_vec().into(),
-            primed: true,
-            ..Default::default()
-        };
-        chain.push(Event::Start(start));
+        let mut chain = Self::begin(dir, run, &[AI_PRECOMPILES_ID]);
         for write in base {
             chain.update(base_slot, 0, 0, write, true);
         }
@@ -173,6 +172,29 @@ impl Chain {
             slot: base_slot,
             count: base.len() as u64,
         }));
+        chain
+    }
+
+    /// Opens a run of a plugin that follows these owners, before its startup accounts.
+    pub fn begin(dir: &Path, run: u8, owners: &[[u8; 32]]) -> Self {
+        let mut config = WriterConfig::new(dir);
+        config.fsync = FsyncPolicy::Never;
+        let filter = filter_hash(owners);
+        let mut chain = Self {
+            spool: opened(&config, [run; 16]),
+            generations: Default::default(),
+            digests: Default::default(),
+            version: 0,
+            filter,
+            streams: false,
+        };
+        let start = Start {
+            genesis_hash: GENESIS.to_vec().into(),
+            filter_hash: filter.to_vec().into(),
+            primed: true,
+            ..Default::default()
+        };
+        chain.push(Event::Start(start));
         chain
     }
 
@@ -233,7 +255,7 @@ impl Chain {
             block_time: Some(1_800_000_000 + slot as i64),
             offered,
             digest: digest.finish().to_vec().into(),
-            filter_hash: filter_hash(&[AI_PRECOMPILES_ID]).to_vec().into(),
+            filter_hash: self.filter.to_vec().into(),
             transactions: self.streams,
             ..Default::default()
         }));

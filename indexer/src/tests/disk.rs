@@ -9,6 +9,7 @@ use mythic_interface::AI_PRECOMPILES_ID;
 
 use super::chain::*;
 use super::postgres::{Database, Server};
+use super::real::*;
 use crate::archive::Spans;
 use crate::db::Session;
 use crate::holder::{Input, SealedBank};
@@ -90,13 +91,14 @@ fn content(slot: u64, jobs: u64) -> Vec<Account> {
                 let place = accounts.len() as u64;
                 accounts.push(update(slot, key, place, data));
             };
-            put(random((nth, 1 << 40)), job(stage + 1, life));
-            let (owner, by) = (random((nth % 50, 1 << 41)), random((nth % 20, 1 << 42)));
+            put(random((nth, 1 << 40)), a_job(nth, stage + 1, life));
+            let (vault, validator) = (nth % 50, nth % 20);
+            let (owner, by) = (random((vault, 1 << 41)), random((validator, 1 << 42)));
             if stage == 0 || stage == 3 {
-                put(owner, vault(slot * 100 + place, nth));
+                put(owner, a_vault(vault, slot * 100 + place));
             }
             if stage == 1 || stage == 3 {
-                put(by, validator(slot * 100 + place, nth, "NVIDIA H200"));
+                put(by, a_validator(validator, slot * 100 + place));
             }
         }
     }
@@ -189,6 +191,7 @@ async fn grown(
                     producer: "bench".into(),
                     input,
                     reached,
+                    places: None,
                 });
             }
         }

@@ -1,5 +1,7 @@
 //! Beside gaps: what was not seen is never guessed, and what is doubtful says so.
 
+use bytemuck::Zeroable;
+use mythic_interface::state::{Config, Treasury};
 use mythic_stream::proto::SlotStatus;
 
 use super::chain::*;
@@ -163,6 +165,35 @@ async fn a_bank_sealed_again_whole_replaces_the_incomplete_one() {
 }
 
 #[tokio::test]
+async fn an_incomplete_bank_takes_its_content_also_when_it_is_long_rooted() {
+    let case = Case::new("gap_unfinished").await;
+    let mut chain = case.start(1, 0, &[]);
+    let two = [write(2, vault(2, 200)), write(4, vault(1, 7))];
+    chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
+    chain.incomplete(2, 0, (1, 0), &two);
+    let newest = 3 + crate::tree::ROOTED_MEMORY as u64;
+    for slot in 3..=newest {
+        chain.bank(slot, 0, (slot - 1, 0), &[]);
+        chain.root(slot, 0);
+    }
+    chain.sync();
+    drain(&case.db.url, case.spool.path(), 1_000, None)
+        .await
+        .unwrap();
+    case.shows(VAULTS, &["(100,f)"]).await;
+    // As another producer would have it, days behind.
+    chain.bank(2, 0, (1, 0), &two);
+    case.read(&mut chain).await;
+    case.shows(VAULTS, &["(7,t)", "(200,t)"]).await;
+    case.shows(
+        "SELECT whole, account_updates FROM analytics.banks WHERE slot = 2",
+        &["(t,2)"],
+    )
+    .await;
+    case.rebuilds().await;
+}
+
+#[tokio::test]
 async fn a_bank_completed_below_others_does_not_cover_their_rows() {
     let case = Case::new("gap_below").await;
     let mut chain = case.start(1, 0, &[]);
@@ -255,6 +286,130 @@ async fn a_lost_seal_does_not_turn_the_views_back() {
         &["(3,3,)"],
     )
     .await;
+    case.rebuilds().await;
+}
+
+#[tokio::test]
+async fn treasury_and_configuration_say_at_each_commitment_whether_they_are_exact() {
+    let case = Case::new("gap_config").await;
+    let mut chain = case.start(1, 0, &[]);
+    let mut treasury = Treasury::zeroed();
+    treasury.header = header(Treasury::DISCRIMINATOR, 1, 1);
+    let mut config = Box::new(Config::zeroed());
+    config.header = header(Config::DISCRIMINATOR, 1, 1);
+    let both = [
+        write(20, bytemuck::bytes_of(&treasury).to_vec()),
+        write(21, bytemuck::bytes_of(&*config).to_vec()),
+    ];
+    chain.bank(1, 0, (0, 0), &both);
+    chain.root(1, 0);
+    let exact = async |case: &Case| {
+        let mut exact = Vec::new();
+        for view in ["treasury", "config"] {
+            for commitment in ["processed", "confirmed", "finalized"] {
+                let sql = format!("SELECT exact FROM analytics.{view}_{commitment}");
+                exact.extend(case.db.texts(&sql).await);
+            }
+        }
+        exact.concat()
+    };
+    case.read(&mut chain).await;
+    assert_eq!(exact(&case).await, "(t)(t)(t)(t)(t)(t)");
+    // What is lost of the next block may have been of them.
+    chain.incomplete(2, 0, (1, 0), &[write(2, vault(1, 1))]);
+    case.read(&mut chain).await;
+    assert_eq!(exact(&case).await, "(f)(t)(t)(f)(t)(t)");
+    chain.confirm(2, 0);
+    case.read(&mut chain).await;
+    assert_eq!(exact(&case).await, "(f)(f)(t)(f)(f)(t)");
+    chain.root(2, 0);
+    case.read(&mut chain).await;
+    assert_eq!(exact(&case).await, "(f)(f)(f)(f)(f)(f)");
+    chain.bank(2, 0, (1, 0), &[write(2, vault(1, 1))]);
+    case.read(&mut chain).await;
+    assert_eq!(exact(&case).await, "(t)(t)(t)(t)(t)(t)");
+}
+
+#[tokio::test]
+async fn banks_of_a_gap_that_are_said_to_be_final_are_whatever_is_missing_above_them() {
+    let case = Case::new("gap_split").await;
+    let mut chain = case.start(1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
+    chain.root(1, 0);
+    chain.bank(7, 0, (6, 0), &[]);
+    chain.root(7, 0);
+    for slot in [3, 4] {
+        let writes = [
+            write(2, vault(slot, 100 * slot)),
+            write(slot as u8, job(1, life(slot, 0, 0, 0))),
+        ];
+        chain.bank(slot, 0, (slot - 1, 0), &writes);
+    }
+    // Another block of slot 5 builds on another one of slot 4.
+    chain.bank(5, 1, (4, 1), &[]);
+    case.read(&mut chain).await;
+    case.shows(VAULTS, &["(100,f)"]).await;
+    let slots = "SELECT slot, last_slot, gap FROM analytics.slots_finalized ORDER BY slot";
+    case.shows(slots, &["(1,1,f)", "(2,6,t)", "(7,7,f)"]).await;
+    chain.root(4, 0);
+    case.read(&mut chain).await;
+    case.shows(VAULTS, &["(400,f)"]).await;
+    let split = [
+        "(1,1,f)", "(2,2,t)", "(3,3,f)", "(4,4,f)", "(5,6,t)", "(7,7,f)",
+    ];
+    case.shows(slots, &split).await;
+    case.shows(
+        "SELECT slot, op FROM feed.event WHERE slot > 1 AND op <> 'add' ORDER BY seq",
+        &["(3,confirm)", "(3,finalize)", "(4,confirm)", "(4,finalize)"],
+    )
+    .await;
+    let alarms =
+        "SELECT slot, last_slot, cleared_at IS NULL FROM pipeline.alarm WHERE kind = 'gap'";
+    case.shows(alarms, &["(2,6,t)"]).await;
+    for slot in [2, 5, 6] {
+        chain.bank(slot, 0, (slot - 1, 0), &[write(2, vault(slot, 100 * slot))]);
+    }
+    case.read(&mut chain).await;
+    case.shows(VAULTS, &["(600,t)"]).await;
+    case.shows(
+        "SELECT count(*) FROM analytics.slots_finalized WHERE gap",
+        &["(0)"],
+    )
+    .await;
+    case.shows(alarms, &["(2,6,f)"]).await;
+    case.rebuilds().await;
+}
+
+#[tokio::test]
+async fn a_late_link_to_a_dead_fork_takes_what_builds_on_it() {
+    let case = Case::new("gap_dead_link").await;
+    let mut chain = case.start(1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[write(2, vault(1, 100))]);
+    chain.bank(2, 1, (1, 0), &[]);
+    let writes = [write(2, vault(2, 500)), write(3, job(1, life(5, 0, 0, 0)))];
+    chain.bank(5, 1, (4, 1), &writes);
+    chain.bank(3, 0, (1, 0), &[]);
+    chain.root(3, 0);
+    case.read(&mut chain).await;
+    // It may still turn out to be on the chain.
+    let vaults = "SELECT balance, exact FROM analytics.vaults_processed";
+    case.shows(vaults, &["(500,t)"]).await;
+    chain.bank(4, 1, (2, 1), &[]);
+    case.read(&mut chain).await;
+    case.shows(vaults, &["(100,t)"]).await;
+    case.shows(
+        STATUSES,
+        &[
+            "(1,finalized)",
+            "(2,orphaned)",
+            "(3,finalized)",
+            "(4,orphaned)",
+            "(5,orphaned)",
+        ],
+    )
+    .await;
+    case.shows("SELECT slot FROM feed.event WHERE op = 'retract'", &["(5)"])
+        .await;
     case.rebuilds().await;
 }
 
@@ -455,22 +610,26 @@ async fn two_confirmed_banks_of_a_slot_are_an_alarm_and_one_chain() {
         &["(1)", "(2)", "(3)"],
     )
     .await;
-    for view in [
-        "jobs",
-        "job_events",
-        "settlements",
-        "fingerprints",
-        "network_daily",
-        "network",
-        "validator_stake",
-        "models",
-        "disputes",
+    let views = case
+        .db
+        .client
+        .query(
+            "SELECT format('%I.%I', schemaname, viewname) FROM pg_views WHERE schemaname IN ('analytics', 'dune', 'listing') ORDER BY 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    let views: Vec<String> = views.iter().map(|row| row.get(0)).collect();
+    for known in [
+        "analytics.jobs_confirmed",
+        "dune.blocks",
+        "listing.jobs_finalized",
     ] {
-        let rows = case
-            .db
-            .texts(&format!("SELECT * FROM analytics.{view}_confirmed"))
-            .await;
-        assert!(!rows.iter().any(String::is_empty), "{view}");
+        assert!(views.iter().any(|view| view == known), "{views:?}");
+    }
+    for view in &views {
+        // Each column of each row, of whatever commitment.
+        case.db.texts(&format!("SELECT * FROM {view}")).await;
     }
     case.shows(
         "SELECT status FROM analytics.jobs_confirmed",

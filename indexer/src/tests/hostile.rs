@@ -118,7 +118,7 @@ async fn an_update_that_changes_nothing_is_archived_and_nothing_more() {
         ["(1,jobs)", "(3,network)", "(5,jobs)", "(6,jobs)"]
     );
     assert_eq!(
-        db.texts("SELECT count(*) FROM archive.account").await,
+        db.texts("SELECT sum(updates) FROM archive.account").await,
         ["(16)"]
     );
     assert_eq!(
@@ -150,6 +150,46 @@ async fn beside_a_gap_nothing_is_taken_for_unchanged() {
             .await,
         ["(4,1,f)", "(100,3,t)"]
     );
+    rebuilds(&db).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_after_a_job_was_closed_says_nothing_of_it() {
+    let (spool, db) = (
+        tempfile::tempdir().unwrap(),
+        Database::new("hostile_after").await,
+    );
+    let life = |requested| Life {
+        requested,
+        ..Life::default()
+    };
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    let jobs = [3, 4].map(|key| write(key, job(1, life(1))));
+    chain.bank(1, 0, (0, 0), &jobs);
+    chain.bank(2, 0, (1, 0), &[write(4, broken())]);
+    // Of the second nobody knows how it ended, and each is followed by others at its address.
+    let mut writes = Vec::new();
+    for key in [3, 4] {
+        writes.extend([closed(key), write(key, job(1, life(3)))]);
+    }
+    writes.extend([write(3, broken()), closed(4)]);
+    chain.bank(3, 0, (2, 0), &writes);
+    chain.root(2, 0);
+    let shown = |commitment: &str| {
+        let sql = format!(
+            "SELECT get_byte(id_key, 0), requested_slot, closed_slot, exact FROM analytics.jobs_{commitment} ORDER BY 1, 2"
+        );
+        let db = &db;
+        async move { db.texts(&sql).await }
+    };
+    follow(&db, &mut chain, spool.path()).await;
+    assert_eq!(shown("finalized").await, ["(3,1,,t)", "(4,1,,f)"]);
+    // Two closings of one slot are one row, and it is not sure of either.
+    let all = ["(3,1,3,t)", "(3,3,,f)", "(4,1,3,f)", "(4,3,3,f)"];
+    assert_eq!(shown("processed").await, all);
+    chain.root(3, 0);
+    follow(&db, &mut chain, spool.path()).await;
+    assert_eq!(shown("finalized").await, all);
     rebuilds(&db).await;
 }
 

@@ -47,7 +47,12 @@ async fn rooted(db: &mut Database, slot: u64) {
 }
 
 /// A validator that makes `slots` slots with jobs, forks and closures, in real time, on a thread.
-fn produce(dir: PathBuf, slots: u64, seed: u64, pause: Duration) -> std::thread::JoinHandle<()> {
+pub(super) fn produce(
+    dir: PathBuf,
+    slots: u64,
+    seed: u64,
+    pause: Duration,
+) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let mut random = StdRng::seed_from_u64(seed);
         let mut chain = Chain::start(&dir, 1, 0, &[]);
@@ -102,13 +107,17 @@ fn produce(dir: PathBuf, slots: u64, seed: u64, pause: Duration) -> std::thread:
 }
 
 /// The tables and the feed of an undisturbed run over the same spool.
-async fn undisturbed(server: Arc<Server>, name: &str, spool: &std::path::Path) -> Vec<String> {
+pub(super) async fn undisturbed(
+    server: Arc<Server>,
+    name: &str,
+    spool: &std::path::Path,
+) -> Vec<String> {
     let db = Database::on(server, name).await;
     drain(&db.url, spool, 50, None).await.unwrap();
     content(&db).await
 }
 
-async fn content(db: &Database) -> Vec<String> {
+pub(super) async fn content(db: &Database) -> Vec<String> {
     let schema = db.texts("SELECT projection FROM pipeline.lease").await[0]
         .trim_matches(['(', ')'])
         .to_owned();

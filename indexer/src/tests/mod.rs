@@ -4,15 +4,17 @@ mod alarms;
 mod analyst;
 mod bad_days;
 mod bench;
+mod cases;
 mod chain;
 mod disk;
-mod disputes;
 mod full_disk;
 mod gaps;
 mod hostile;
+mod kafka;
 mod live;
 mod postgres;
 mod producers;
+mod real;
 mod retention;
 mod rpc;
 mod steps;
@@ -30,7 +32,8 @@ use crate::feed::Topic;
 use crate::holder::Holder;
 use crate::lease;
 use crate::plan::Reached;
-use crate::projection::{At, tell};
+use crate::projection::{ARCHIVED, At, PLACE, Parcels, tell};
+use crate::source::{Content, Entry};
 use crate::state;
 use crate::writer::{Mode, Step, Writer};
 
@@ -82,6 +85,7 @@ async fn drain_with(
         start: position.map(|p| p.resume),
     })?;
     let mut holder = Holder::new(64 << 20, &spool.join("spill"));
+    let mut merge = writer.merge(&["test".into()]).await?;
     let mut steps: Vec<Step> = Vec::new();
     loop {
         let items = reader.poll(100)?;
@@ -89,11 +93,17 @@ async fn drain_with(
             break;
         }
         for item in items {
+            let item = Entry::from(item);
             let replayed = position.is_some_and(|p| item.position < p.applied);
-            let inputs = match item.envelope {
-                Ok(envelope) => holder.apply(item.position, envelope, replayed).unwrap(),
-                Err(unreadable) => holder.unreadable(item.position, &unreadable, replayed),
+            let inputs = match item.content {
+                Content::Envelope(envelope) => {
+                    holder.apply(item.position, envelope, replayed).unwrap()
+                }
+                Content::Missing(missing) => holder.missing(item.position, &missing, replayed),
+                other => panic!("{other:?}"),
             };
+            let merged = inputs.into_iter().flat_map(|input| merge.take(0, input));
+            let inputs: Vec<_> = merged.collect();
             let last = inputs.len();
             let reached = Reached {
                 resume: holder.resume(item.next),
@@ -104,6 +114,7 @@ async fn drain_with(
                     producer: "test".into(),
                     input,
                     reached: (index + 1 == last).then_some(reached),
+                    places: None,
                 });
             }
             if steps.len() >= chunk && steps.last().is_some_and(|s| s.reached.is_some()) {
@@ -124,10 +135,11 @@ async fn drain_with(
 /// What the feed tells of each account that changed, where `of` holds, by number.
 async fn told(db: &postgres::Database, of: &str) -> Vec<serde_json::Value> {
     let sql = format!(
-        "SELECT a.*, e.topic, e.slot AS told_slot FROM feed.entry e
-           JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal WHERE {of} ORDER BY e.seq"
+        "SELECT {ARCHIVED}, e.bank, e.ordinal, e.topic, e.slot AS told_slot FROM feed.entry e
+           JOIN archive.account a ON {PLACE} WHERE {of} ORDER BY e.seq"
     );
     let rows = db.client.query(&sql, &[]).await.unwrap();
+    let mut parcels = Parcels::default();
     rows.iter()
         .map(|row| {
             let at = At {
@@ -136,7 +148,7 @@ async fn told(db: &postgres::Database, of: &str) -> Vec<serde_json::Value> {
                 exact: true,
             };
             let topic = Topic::from_name(row.get("topic")).unwrap();
-            tell(&state::account(row).unwrap(), at, topic).unwrap()
+            tell(parcels.update(row).unwrap(), at, topic).unwrap()
         })
         .collect()
 }

@@ -9,6 +9,7 @@ use super::postgres::Database;
 use crate::archive::{Reader, Spans};
 use crate::db::Session;
 use crate::holder::Input;
+use crate::projection::ARCHIVED;
 use crate::upkeep::{Bounds, archive_step, step};
 use crate::{FileState, IndexerError, Swap, archive_files, archived_update, rebuild, rebuild_from};
 
@@ -26,6 +27,8 @@ fn bounds(dir: &Path) -> Bounds {
         unpacked_events: 3,
         recent_blocks: 2,
         batch: 3,
+        feed_hours: 168,
+        feed_events: 3,
         dead_letters: 2,
         alarms: 2,
         alarm_days: 90,
@@ -565,6 +568,82 @@ async fn what_only_operators_read_has_an_end() {
         db.texts(requests).await,
         ["(done,f)", "(failed,f)", "(waiting,f)", "(waiting,t)"]
     );
+}
+
+/// Makes every parcel of the archive rows of one update each, as they were before there were parcels. Returns how many.
+async fn unpack(db: &Database) -> usize {
+    let parcels = format!("SELECT a.slot, a.bank, {ARCHIVED} FROM archive.account a");
+    let parcels = db.client.query(&parcels, &[]).await.unwrap();
+    let sql = "DELETE FROM archive.account";
+    db.client.batch_execute(sql).await.unwrap();
+    let mut rows = 0;
+    for parcel in &parcels {
+        let (slot, bank): (i64, i64) = (parcel.get("slot"), parcel.get("bank"));
+        let first: i32 = parcel.get("first");
+        for (ordinal, update) in (first..).zip(crate::state::accounts(parcel).unwrap()) {
+            let (version, written) = (update.write_version as i64, update.slot as i64);
+            db.client
+                .execute(
+                    "INSERT INTO archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    &[
+                        &slot,
+                        &bank,
+                        &ordinal,
+                        &version,
+                        &written,
+                        &&update.pubkey[..],
+                        &&update.owner[..],
+                        &&update.lamports.to_le_bytes()[..],
+                        &update.signature.as_ref().map(|s| &s[..]),
+                        &&update.data[..],
+                    ],
+                )
+                .await
+                .unwrap();
+            rows += 1;
+        }
+    }
+    rows
+}
+
+#[tokio::test]
+async fn rows_of_an_older_database_are_read_like_parcels() {
+    let (spool, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let db = Database::new("retention_rows").await;
+    let base = [write(1, vault(1, 1)), write(3, vault(1, 3))];
+    let mut chain = Chain::start(spool.path(), 1, 0, &base);
+    four_epochs(&mut chain);
+    drain(&db.url, spool.path(), 7, None).await.unwrap();
+    let events = "SELECT * FROM feed.event ORDER BY seq";
+    let (archive, feed, told) = (
+        archived(&db.url, files.path()).await,
+        db.texts(events).await,
+        super::told(&db, "true").await,
+    );
+    assert!(unpack(&db).await > 10);
+    assert_eq!(archived(&db.url, files.path()).await, archive);
+    assert_eq!(db.texts(events).await, feed);
+    assert_eq!(super::told(&db, "true").await, told);
+    assert_eq!(
+        rebuild(&db.url, Swap::Never).await.unwrap().different,
+        [""; 0]
+    );
+    // What comes now is in parcels beside them, and all of it goes into files.
+    chain.bank(
+        3 * EPOCH + 18,
+        0,
+        (3 * EPOCH + 16, 0),
+        &[write(9, vault(9, 9))],
+    );
+    chain.sync();
+    drain(&db.url, spool.path(), 7, None).await.unwrap();
+    let archive = archived(&db.url, files.path()).await;
+    untell(&db).await;
+    keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
+    assert_eq!(archived(&db.url, files.path()).await, archive);
+    let rebuilt = rebuild_from(&db.url, files.path(), Swap::Never).await;
+    assert_eq!(rebuilt.unwrap().different, [""; 0]);
 }
 
 #[tokio::test]

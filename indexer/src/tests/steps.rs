@@ -120,7 +120,7 @@ pub(super) async fn outcome(db: &Database) -> Vec<String> {
         "SELECT * FROM archive.account ORDER BY bank, ordinal",
         "SELECT bank, slot, ordinal, pubkey, reason FROM pipeline.dead_letter ORDER BY bank, ordinal",
         "SELECT resume_segment, resume_offset, applied_segment, applied_offset FROM pipeline.position",
-        "SELECT kind, slot, last_slot, count, detail, cleared_at IS NULL FROM pipeline.alarm ORDER BY id",
+        "SELECT kind, slot, last_slot, count, banks, detail, cleared_reason FROM pipeline.alarm ORDER BY id",
     ] {
         out.extend(db.texts(sql).await);
     }
@@ -452,7 +452,7 @@ async fn hostile_content_is_a_dead_letter_and_quarantines_only_its_account() {
         "the last good row, marked"
     );
     assert_eq!(
-        db.texts("SELECT count(*) FROM archive.account").await,
+        db.texts("SELECT sum(updates) FROM archive.account").await,
         ["(7)"],
         "the bytes are kept"
     );
@@ -693,6 +693,7 @@ async fn a_writer_that_was_replaced_writes_nothing() {
             resume: at,
             applied: at,
         }),
+        places: None,
     };
     assert!(matches!(
         old.apply(vec![step.clone()]).await,
@@ -751,7 +752,7 @@ async fn a_bank_is_the_same_whoever_seals_it_again() {
         ["(2)"]
     );
     assert_eq!(
-        db.texts("SELECT count(*) FROM archive.account").await,
+        db.texts("SELECT sum(updates) FROM archive.account").await,
         ["(1)"]
     );
     assert_eq!(

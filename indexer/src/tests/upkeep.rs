@@ -1,6 +1,10 @@
 //! Who writes, for how long, and what is cleared away meanwhile.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::chain::*;
 use super::postgres::Database;
@@ -26,6 +30,7 @@ fn step() -> Step {
             resume: at,
             applied: at,
         }),
+        places: None,
     }
 }
 
@@ -95,24 +100,114 @@ async fn feed_retention_goes_on_until_nothing_is_old() {
     let mut chain = Chain::start(spool.path(), 1, 0, &[]);
     chain.bank(1, 0, (0, 0), &[]);
     chain.sync();
+    let (task, stop) = running(&db, spool.path());
+    eventually(&db, "SELECT oldest FROM feed.counter", &["(25001)"]).await;
+    assert_eq!(db.texts("SELECT count(*) FROM feed.entry").await, ["(0)"]);
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+type Running = (JoinHandle<Result<(), IndexerError>>, CancellationToken);
+
+/// An indexer that follows this spool into this database.
+fn running(db: &Database, spool: &Path) -> Running {
     let config = IndexerConfig {
         database_url: db.url.clone(),
-        spool_dir: spool.path().into(),
+        spool_dir: spool.into(),
         reader: "test".into(),
+        batch_updates: 1,
+        metrics_addr: None,
         ..IndexerConfig::default()
     };
-    let stop = tokio_util::sync::CancellationToken::new();
-    let task = tokio::spawn(run(config, stop.clone()));
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while db.texts("SELECT oldest FROM feed.counter").await != ["(25001)"] {
-        assert!(
-            Instant::now() < deadline,
-            "{:?}",
-            db.texts("SELECT * FROM feed.counter").await
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let stop = CancellationToken::new();
+    (tokio::spawn(run(config, stop.clone())), stop)
+}
+
+/// Waits until a query says what is wanted.
+async fn eventually(db: &Database, sql: &str, wanted: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let found = db.texts(sql).await;
+        if found == wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{sql}: {found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(db.texts("SELECT count(*) FROM feed.entry").await, ["(0)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feed_retention_goes_on_while_batches_wait() {
+    let db = Database::new("lease_trim_busy").await;
+    let spool = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    let banks = 600;
+    for slot in 1..=banks {
+        chain.bank(slot, 0, (slot - 1, 0), &[write(2, vault(slot, slot))]);
+    }
+    chain.root(banks, 0);
+    chain.sync();
+    // Each batch takes its time, and the next one waits by then. None is through before there are old events.
+    db.client
+        .batch_execute(
+            "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+             CREATE TRIGGER slow AFTER INSERT ON archive.event EXECUTE FUNCTION public.slow();
+             INSERT INTO feed.entry (seq, topic, op, slot, bank, archive_slot, ordinal, at)
+             SELECT n, 'jobs', 'add', 1, 1, 1, n, now() - interval '30 days' FROM generate_series(1, 150000) n;
+             UPDATE feed.counter SET next = 150001",
+        )
+        .await
+        .unwrap();
+    let (task, stop) = running(&db, spool.path());
+    eventually(&db, "SELECT oldest FROM feed.counter", &["(150001)"]).await;
+    assert_eq!(
+        db.texts("SELECT count(*) FROM feed.entry WHERE seq <= 150000")
+            .await,
+        ["(0)"]
+    );
+    assert_eq!(
+        db.texts("SELECT processed_slot > 1, finalized_slot = 0 FROM analytics.pipeline_status")
+            .await,
+        ["(t,t)"],
+        "the writer had something to do all the time"
+    );
+    db.client
+        .batch_execute("DROP TRIGGER slow ON archive.event")
+        .await
+        .unwrap();
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upkeep_that_fails_is_an_alarm_until_it_works_again() {
+    let db = Database::new("lease_upkeep").await;
+    let spool = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[]);
+    chain.sync();
+    db.client
+        .batch_execute(
+            "INSERT INTO feed.entry (seq, topic, op, slot, bank, archive_slot, ordinal, at)
+             VALUES (1, 'jobs', 'add', 1, 1, 1, 1, now() - interval '30 days');
+             UPDATE feed.counter SET next = 2;
+             CREATE FUNCTION public.refuses() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RAISE EXCEPTION 'permission denied' USING ERRCODE = '42501'; END $$;
+             CREATE TRIGGER refuses BEFORE DELETE ON feed.entry EXECUTE FUNCTION public.refuses()",
+        )
+        .await
+        .unwrap();
+    let (task, stop) = running(&db, spool.path());
+    let alarms = "SELECT kind, count, clears_itself, detail, cleared_reason FROM analytics.alarms";
+    let raised = r#"upkeep,1,t,"database_refuses: database: permission denied (42501)""#;
+    eventually(&db, alarms, &[&format!("({raised},)")]).await;
+    db.client
+        .batch_execute("DROP TRIGGER refuses ON feed.entry")
+        .await
+        .unwrap();
+    let cleared = format!(r#"({raised},"the upkeep does its work again")"#);
+    eventually(&db, alarms, &[&cleared]).await;
+    assert_eq!(db.texts("SELECT oldest FROM feed.counter").await, ["(2)"]);
     stop.cancel();
     task.await.unwrap().unwrap();
 }
@@ -135,7 +230,8 @@ async fn the_feed_says_from_which_slot_on_it_needs_the_archive() {
     chain.sync();
     super::drain(&db.url, spool.path(), 1, None).await.unwrap();
     let dangling = "SELECT count(*) FROM feed.entry e WHERE ordinal IS NOT NULL AND NOT EXISTS (
-        SELECT FROM archive.account a WHERE (a.slot, a.bank, a.ordinal) = (e.archive_slot, e.bank, e.ordinal))";
+        SELECT FROM archive.account a WHERE (a.slot, a.bank) = (e.archive_slot, e.bank)
+           AND e.ordinal >= a.ordinal AND e.ordinal < a.ordinal + a.updates)";
     assert_eq!(db.texts(dangling).await, ["(0)"]);
     let told = db
         .texts(

@@ -6,8 +6,12 @@
 //! precede the seal or never come, an abandoned fork is never announced, a slot can be replayed with
 //! another block, and a restart may abandon whatever was not rooted.
 //!
+//! A status without a blockhash is of a block that the run which says it has not sealed, so it names no bank that is held: what
+//! an earlier run sealed for that slot may be another block. The next named one speaks for it.
+//!
 //! Nothing becomes final without a link by blockhash. Where finality passes over banks that were not seen there is a gap, and
-//! banks of its slots wait in the tree ("unplaced") until the chain above links them, whatever order they come in.
+//! banks of its slots wait in the tree ("unplaced") until the chain above links them or they are said to be final by name, whatever
+//! order they come in.
 //! [`chains`] says which banks a view shows, [`rooting`] what finality does.
 
 mod chains;
@@ -16,13 +20,16 @@ mod rooting;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 
 /// A blockhash.
 pub type Hash = [u8; 32];
 
 /// How many rooted banks are remembered, to tell a repeated seal from an orphaned bank.
 pub const ROOTED_MEMORY: usize = 4096;
+
+/// How many rooted banks that are not whole are remembered beyond that, so that their content is still taken when it comes; beyond
+/// it the lowest slots are forgotten. Their rows stay inexact until a base heals them.
+pub const UNFINISHED_LIMIT: usize = 4096;
 
 /// How many confirmations may wait for their bank's seal; beyond it the lowest slots are dropped.
 const PENDING_CONFIRMED_LIMIT: usize = 1024;
@@ -43,18 +50,12 @@ pub struct BankId {
     pub hash: Hash,
 }
 
-/// Every bank that a slot can have.
-fn of_slot(slot: u64) -> RangeInclusive<BankId> {
-    let at = |byte| BankId {
-        slot,
-        hash: [byte; 32],
-    };
-    at(0)..=at(0xff)
-}
-
 /// The lowest bank that a slot can have, as a bound.
 fn from_slot(slot: u64) -> BankId {
-    *of_slot(slot).start()
+    BankId {
+        slot,
+        hash: [0; 32],
+    }
 }
 
 /// A sealed bank. `number` is given in order of arrival and never reused.
@@ -133,6 +134,8 @@ pub struct TreeState {
     pub gaps: BTreeMap<u64, BankId>,
     /// The newest rooted banks, at most [`ROOTED_MEMORY`].
     pub rooted: BTreeMap<u64, RootedBank>,
+    /// Older rooted banks that are not whole, at most [`UNFINISHED_LIMIT`].
+    pub unfinished: BTreeMap<u64, RootedBank>,
     /// The highest orphaned banks, at most [`DEAD_MEMORY`].
     pub dead: BTreeSet<BankId>,
 }
@@ -142,26 +145,15 @@ pub struct TreeState {
 pub enum Event {
     /// A run of the producer began; what it held unrooted before may be gone.
     RunStarted,
+    /// A bank of this slot comes from another producer than the one whose run began: what is held is not gone with that one.
+    Accompanied(u64),
     /// The startup accounts of a run are complete, and are the rooted state at `slot`.
     Base(PendingBase),
     Sealed(Bank),
-    /// The slot was opened again: banks sealed for it before are given up by the producer.
-    Reset {
-        slot: u64,
-    },
-    /// The slot's block is invalid.
-    Dead {
-        slot: u64,
-    },
-    Confirmed {
-        slot: u64,
-        hash: Option<Hash>,
-    },
-    Rooted {
-        slot: u64,
-        hash: Option<Hash>,
-        parent: Option<u64>,
-    },
+    /// The producer gave the bank up: it opened the slot again, or found its block invalid.
+    GivenUp(BankId),
+    Confirmed(BankId),
+    Rooted(BankId),
 }
 
 /// What follows from an event, in the order it has to be applied.
@@ -198,6 +190,12 @@ pub enum Effect {
     Gap {
         first: u64,
         last: u64,
+        top: BankId,
+    },
+    /// A bank within a gap is final: what is missing above it, from slot `first` to `top`, is a gap of its own, and what is missing
+    /// below it is said after this.
+    GapSplit {
+        first: u64,
         top: BankId,
     },
     /// Missing banks came late; what is still missing of that gap ends at `top`.
@@ -242,6 +240,7 @@ pub struct SlotTree {
     base: Option<PendingBase>,
     gaps: BTreeMap<u64, BankId>,
     rooted: BTreeMap<u64, RootedBank>,
+    unfinished: BTreeMap<u64, RootedBank>,
     dead: BTreeSet<BankId>,
 }
 
@@ -256,6 +255,7 @@ impl SlotTree {
             base: state.base,
             gaps: state.gaps,
             rooted: state.rooted,
+            unfinished: state.unfinished,
             dead: state.dead,
         }
     }
@@ -270,6 +270,7 @@ impl SlotTree {
             base: self.base,
             gaps: self.gaps.clone(),
             rooted: self.rooted.clone(),
+            unfinished: self.unfinished.clone(),
             dead: self.dead.clone(),
         }
     }
@@ -314,28 +315,12 @@ impl SlotTree {
         self.root.is_none_or(|root| slot > root.slot)
     }
 
-    /// The bank that a status without a hash speaks of: the only one of the slot that the producer has not given up.
-    fn only_at(&self, slot: u64) -> Option<&Node> {
-        let mut standing = self
-            .nodes
-            .range(of_slot(slot))
-            .map(|(_, node)| node)
-            .filter(|node| !node.replaced);
-        standing.next().filter(|_| standing.next().is_none())
-    }
-
-    /// The bank that a root without a hash speaks of: [`Self::only_at`], if it links to the root.
-    fn only_linked_at(&self, slot: u64, parent: Option<u64>) -> Option<BankId> {
-        let bank = self.only_at(slot)?.bank;
-        let linked = self.root.is_some_and(|root| root.is(self.path(bank.id).1));
-        (linked && parent.is_none_or(|parent| parent == bank.parent.slot)).then_some(bank.id)
-    }
-
     /// Applies one event.
     pub fn apply(&mut self, event: Event) -> Vec<Effect> {
         let mut out = Vec::new();
         match event {
             Event::RunStarted => self.run_fresh = true,
+            Event::Accompanied(slot) => self.run_fresh &= !self.above_root(slot),
             Event::Base(base) => {
                 if self.root.is_none() {
                     let known = base.as_of.filter(|bank| bank.slot == base.slot);
@@ -353,23 +338,13 @@ impl SlotTree {
                 self.base_due(&mut out);
             }
             Event::Sealed(bank) => self.sealed(bank, &mut out),
-            Event::Reset { slot } | Event::Dead { slot } => {
-                for (_, node) in self.nodes.range_mut(of_slot(slot)) {
+            Event::GivenUp(id) => {
+                if let Some(node) = self.nodes.get_mut(&id) {
                     node.replaced |= !node.confirmed;
                 }
             }
-            Event::Confirmed { slot, hash } => {
-                let named = hash.map(|hash| BankId { slot, hash });
-                if let Some(id) = named.or_else(|| self.only_at(slot).map(|n| n.bank.id)) {
-                    self.confirm(id, &mut out);
-                }
-            }
-            Event::Rooted { slot, hash, parent } => {
-                let named = hash.map(|hash| BankId { slot, hash });
-                if let Some(id) = named.or_else(|| self.only_linked_at(slot, parent)) {
-                    self.advance_root(id, &mut out);
-                }
-            }
+            Event::Confirmed(id) => self.confirm(id, &mut out),
+            Event::Rooted(id) => self.advance_root(id, &mut out),
         }
         out
     }
@@ -397,9 +372,7 @@ impl SlotTree {
         } else if self.may_descend(&bank) {
             self.hold(bank, out);
         } else {
-            self.bury(id);
-            out.push(Effect::Added { number });
-            out.push(Effect::Orphaned { number });
+            self.add_orphan(bank, out);
         }
         // What a run replays below our root says nothing about what is above it.
         if self.run_fresh && self.above_root(id.slot) && self.nodes.contains_key(&id) {

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Anomaly, Bank, BankId, Effect, GAP_LIMIT, ROOTED_MEMORY, Root, RootedBank, SlotTree,
-    UNPLACED_LIMIT, from_slot,
+    Anomaly, Bank, BankId, Effect, GAP_LIMIT, Node, ROOTED_MEMORY, Root, RootedBank, SlotTree,
+    UNFINISHED_LIMIT, UNPLACED_LIMIT, from_slot,
 };
 
 impl SlotTree {
@@ -51,10 +51,9 @@ impl SlotTree {
 
     /// A root that is not newer than ours.
     fn rooted_again(&mut self, root: Root, id: BankId, out: &mut Vec<Effect>) {
-        if id.slot != root.slot {
-            return;
-        }
-        if root.hash.is_none() {
+        if id.slot < root.slot {
+            self.rooted_in_gap(id, out);
+        } else if root.hash.is_none() {
             self.root = Some(Root {
                 hash: Some(id.hash),
                 ..root
@@ -64,6 +63,35 @@ impl SlotTree {
             let (root, other) = (id.slot, id);
             out.push(Effect::Alarm(Anomaly::RootConflict { root, other }));
         }
+    }
+
+    /// A bank of a slot that finality has passed is said to be final. If it is one of a gap, that is two gaps now: what is missing
+    /// below it, and itself if it was not seen, and what is missing above it.
+    fn rooted_in_gap(&mut self, id: BankId, out: &mut Vec<Effect>) {
+        let Some((first, top)) = self.gap_at(id.slot).filter(|(_, top)| *top != id) else {
+            return;
+        };
+        if id.slot == top.slot || self.dead.contains(&id) {
+            let (root, other) = (id.slot, id);
+            out.push(Effect::Alarm(Anomaly::RootConflict { root, other }));
+            return;
+        }
+        let above = id.slot + 1;
+        self.gaps.insert(first, id);
+        self.gaps.insert(above, top);
+        out.push(Effect::GapSplit { first: above, top });
+        match self.nodes.contains_key(&id) {
+            true => self.fill(first, out),
+            false => out.push(Effect::GapShrunk { first, top: id }),
+        }
+        let beside = |(other, node): (&BankId, &Node)| {
+            let fills = other.slot > id.slot && self.may_fill(above, node.bank.parent);
+            (!fills).then_some(*other)
+        };
+        let waiting = self.nodes.range(from_slot(id.slot)..top);
+        let beside: BTreeSet<BankId> = waiting.filter_map(beside).collect();
+        self.orphan_line(beside, out);
+        self.bound_gaps(out);
     }
 
     /// Takes a held bank to the rooted ones.
@@ -81,8 +109,15 @@ impl SlotTree {
             incomplete: (!node.bank.whole).then_some(number),
         };
         self.rooted.insert(id.slot, bank);
-        while self.rooted.len() > ROOTED_MEMORY {
-            self.rooted.pop_first();
+        while self.rooted.len() > ROOTED_MEMORY
+            && let Some((slot, bank)) = self.rooted.pop_first()
+        {
+            if bank.incomplete.is_some() {
+                self.unfinished.insert(slot, bank);
+            }
+        }
+        while self.unfinished.len() > UNFINISHED_LIMIT {
+            self.unfinished.pop_first();
         }
     }
 
@@ -93,6 +128,11 @@ impl SlotTree {
             last: top.slot,
             top,
         });
+        self.bound_gaps(out);
+    }
+
+    /// Gives up the lowest of too many gaps.
+    fn bound_gaps(&mut self, out: &mut Vec<Effect>) {
         while self.gaps.len() > GAP_LIMIT
             && let Some((first, top)) = self.gaps.pop_first()
         {
@@ -136,6 +176,31 @@ impl SlotTree {
         }
     }
 
+    /// A new bank is on no chain, and with it what came before it and builds on it.
+    pub(super) fn add_orphan(&mut self, bank: Bank, out: &mut Vec<Effect>) {
+        let (number, id) = (bank.number, bank.id);
+        self.bury(id);
+        out.push(Effect::Added { number });
+        out.push(Effect::Orphaned { number });
+        self.orphan_line(BTreeSet::from([id]), out);
+    }
+
+    /// Orphans banks, and what builds on them.
+    fn orphan_line(&mut self, mut gone: BTreeSet<BankId>, out: &mut Vec<Effect>) {
+        let Some(lowest) = gone.first().copied() else {
+            return;
+        };
+        // Parents have lower slots, so they are found before their children.
+        for (id, node) in self.nodes.range(lowest..) {
+            if gone.contains(&node.bank.parent) {
+                gone.insert(*id);
+            }
+        }
+        for id in gone {
+            self.orphan(id, out);
+        }
+    }
+
     /// The gap that a slot lies in: its first slot and its newest missing bank.
     fn gap_at(&self, slot: u64) -> Option<(u64, BankId)> {
         let (first, top) = self.gaps.range(..=slot).next_back()?;
@@ -176,32 +241,50 @@ impl SlotTree {
             });
             return;
         }
+        let unfinished = self.unfinished.get(&id.slot);
+        let waiting = unfinished.filter(|known| bank.whole && known.hash == id.hash);
+        if let Some(of) = waiting.and_then(|known| known.incomplete) {
+            self.unfinished.remove(&id.slot);
+            out.push(Effect::Completed {
+                number: of,
+                by: number,
+            });
+            return;
+        }
         if let Some((first, top)) = self.gap_at(id.slot) {
             if id == top {
                 self.hold(bank, out);
                 self.fill(first, out);
                 return;
             }
-            let dead = self.dead.contains(&id);
+            let dead = self.dead.contains(&id) || self.dead.contains(&bank.parent);
             if !dead && id.slot < top.slot && self.may_fill(first, bank.parent) {
                 self.hold(bank, out);
                 self.bound_unplaced(out);
                 return;
             }
         }
+        // The bank whose state start-up accounts are: only its content is new.
+        if self
+            .root
+            .is_some_and(|root| root.hash.is_some() && root.is(id))
+            && !self.rooted.contains_key(&id.slot)
+        {
+            self.hold(bank, out);
+            self.take_root(id, out);
+            return;
+        }
         let oldest = self.rooted.keys().next();
         let remembered = oldest.is_some_and(|oldest| id.slot >= *oldest);
         let new = !self.dead.contains(&id) && self.root.is_some_and(|root| !root.is(id));
         if remembered && new {
-            self.bury(id);
-            out.push(Effect::Added { number });
-            out.push(Effect::Orphaned { number });
+            self.add_orphan(bank, out);
         } else {
             out.push(Effect::Ignored { number });
         }
     }
 
-    /// The newest missing bank of a gap has come: it is rooted, and with it the banks that waited for it.
+    /// The newest bank of a gap has come: it is rooted, and with it the banks that waited for it.
     fn fill(&mut self, first: u64, out: &mut Vec<Effect>) {
         let Some(top) = self.gaps.remove(&first) else {
             return;
@@ -213,7 +296,7 @@ impl SlotTree {
         }
         // What is left at these slots is not on the chain.
         let from = if closed { first } else { below.slot };
-        let beside = from_slot(from)..=top;
+        let beside = from_slot(from)..from_slot(top.slot + 1);
         let ids: Vec<BankId> = self.nodes.range(beside).map(|(id, _)| *id).collect();
         for id in ids {
             self.orphan(id, out);

@@ -19,18 +19,11 @@ fn bank(number: i64, slot: u64, fork: u8, parent: BankId) -> Bank {
 }
 
 fn confirmed(bank: BankId) -> Event {
-    Event::Confirmed {
-        slot: bank.slot,
-        hash: Some(bank.hash),
-    }
+    Event::Confirmed(bank)
 }
 
-fn rooted(bank: BankId, parent: u64) -> Event {
-    Event::Rooted {
-        slot: bank.slot,
-        hash: Some(bank.hash),
-        parent: Some(parent),
-    }
+fn rooted(bank: BankId) -> Event {
+    Event::Rooted(bank)
 }
 
 fn base(number: i64, slot: u64, as_of: Option<BankId>) -> Event {
@@ -80,14 +73,11 @@ fn a_base_on_an_empty_tree_is_due_at_once_and_is_the_root() {
 fn a_base_waits_for_our_root_and_speaks_for_the_bank_that_the_run_builds_on() {
     let mut tree = line();
     assert_eq!(tree.apply(base(20, 11, Some(id(12, 0)))), []);
-    assert_eq!(tree.apply(rooted(id(11, 0), 10)).len(), 2);
-    assert!(
-        tree.apply(rooted(id(12, 0), 11))
-            .contains(&Effect::BaseDue {
-                number: 20,
-                slot: 12
-            })
-    );
+    assert_eq!(tree.apply(rooted(id(11, 0))).len(), 2);
+    assert!(tree.apply(rooted(id(12, 0))).contains(&Effect::BaseDue {
+        number: 20,
+        slot: 12
+    }));
     assert_eq!(tree.base(), None);
 }
 
@@ -96,13 +86,10 @@ fn a_base_whose_bank_was_orphaned_speaks_only_for_its_own_slot() {
     let mut tree = line();
     tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0))));
     tree.apply(base(20, 11, Some(id(12, 1))));
-    assert!(
-        tree.apply(rooted(id(12, 0), 11))
-            .contains(&Effect::BaseDue {
-                number: 20,
-                slot: 11
-            })
-    );
+    assert!(tree.apply(rooted(id(12, 0))).contains(&Effect::BaseDue {
+        number: 20,
+        slot: 11
+    }));
 }
 
 #[test]
@@ -156,7 +143,7 @@ fn rooted_implies_confirmed_and_roots_all_ancestors() {
     let mut tree = line();
     tree.apply(confirmed(id(11, 0)));
     assert_eq!(
-        tree.apply(rooted(id(12, 0), 11)),
+        tree.apply(rooted(id(12, 0))),
         [
             Effect::Rooted { number: 11 },
             Effect::Confirmed { number: 12 },
@@ -171,7 +158,7 @@ fn rooted_implies_confirmed_and_roots_all_ancestors() {
         })
     );
     assert_eq!(tree.processed_chain().banks, [13]);
-    assert_eq!(tree.apply(rooted(id(12, 0), 11)), [], "said twice");
+    assert_eq!(tree.apply(rooted(id(12, 0))), [], "said twice");
 }
 
 #[test]
@@ -179,7 +166,7 @@ fn rooting_orphans_what_is_neither_ancestor_nor_descendant() {
     let mut tree = line();
     tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
     tree.apply(Event::Sealed(bank(21, 15, 1, id(12, 1))));
-    let effects = tree.apply(rooted(id(12, 0), 11));
+    let effects = tree.apply(rooted(id(12, 0)));
     assert_eq!(
         &effects[effects.len() - 2..],
         [
@@ -193,7 +180,7 @@ fn rooting_orphans_what_is_neither_ancestor_nor_descendant() {
 #[test]
 fn a_bank_of_a_dead_fork_is_orphaned_even_when_it_comes_late() {
     let mut tree = line();
-    tree.apply(rooted(id(12, 0), 11));
+    tree.apply(rooted(id(12, 0)));
     assert_eq!(
         tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0)))),
         [
@@ -216,9 +203,37 @@ fn a_bank_of_a_dead_fork_is_orphaned_even_when_it_comes_late() {
 }
 
 #[test]
+fn a_bank_that_links_others_to_a_dead_fork_takes_them_with_it() {
+    let mut tree = line();
+    // 21 and what builds on it stand above a hole: 20 has not come.
+    tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0))));
+    for (number, slot, parent) in [
+        (31, 21, id(20, 1)),
+        (32, 22, id(21, 1)),
+        (33, 23, id(22, 1)),
+    ] {
+        let effects = tree.apply(Event::Sealed(bank(number, slot, 1, parent)));
+        assert_eq!(effects, [Effect::Added { number }]);
+    }
+    tree.apply(rooted(id(13, 0)));
+    assert_eq!(tree.processed_chain().banks, [31, 32, 33]);
+    assert_eq!(
+        tree.apply(Event::Sealed(bank(34, 20, 1, id(12, 1)))),
+        [
+            Effect::Added { number: 34 },
+            Effect::Orphaned { number: 34 },
+            Effect::Orphaned { number: 31 },
+            Effect::Orphaned { number: 32 },
+            Effect::Orphaned { number: 33 },
+        ]
+    );
+    assert!(tree.processed_chain().banks.is_empty());
+}
+
+#[test]
 fn a_replayed_slot_leaves_the_processed_chain_but_may_still_be_rooted() {
     let mut tree = line();
-    tree.apply(Event::Reset { slot: 12 });
+    tree.apply(Event::GivenUp(id(12, 0)));
     assert_eq!(
         tree.processed_chain().banks,
         [11],
@@ -226,7 +241,7 @@ fn a_replayed_slot_leaves_the_processed_chain_but_may_still_be_rooted() {
     );
     tree.apply(Event::Sealed(bank(14, 12, 1, id(11, 0))));
     assert_eq!(tree.processed_chain().banks, [11, 14]);
-    let effects = tree.apply(rooted(id(12, 0), 11));
+    let effects = tree.apply(rooted(id(12, 0)));
     assert!(effects.contains(&Effect::Rooted { number: 12 }));
     assert!(effects.contains(&Effect::Orphaned { number: 14 }));
     assert_eq!(tree.processed_chain().banks, [13]);
@@ -235,7 +250,7 @@ fn a_replayed_slot_leaves_the_processed_chain_but_may_still_be_rooted() {
 #[test]
 fn a_dead_slot_is_no_tip() {
     let mut tree = line();
-    tree.apply(Event::Dead { slot: 13 });
+    tree.apply(Event::GivenUp(id(13, 0)));
     assert_eq!(tree.processed_chain().banks, [11, 12]);
 }
 
@@ -243,7 +258,7 @@ fn a_dead_slot_is_no_tip() {
 fn a_confirmed_bank_is_not_given_up_by_a_reset() {
     let mut tree = line();
     tree.apply(confirmed(id(13, 0)));
-    tree.apply(Event::Reset { slot: 12 });
+    tree.apply(Event::GivenUp(id(12, 0)));
     assert_eq!(tree.processed_chain().banks, [11, 12, 13]);
 }
 
@@ -267,6 +282,19 @@ fn the_first_seal_of_a_new_run_gives_up_what_it_does_not_build_on() {
 }
 
 #[test]
+fn what_another_producer_seals_gives_up_nothing_for_the_one_that_began_again() {
+    let mut tree = line();
+    tree.apply(rooted(id(11, 0)));
+    tree.apply(Event::RunStarted);
+    // What it tells of slots that finality has passed does not say that it lives.
+    tree.apply(Event::Accompanied(11));
+    assert!(tree.run_fresh());
+    tree.apply(Event::Accompanied(12));
+    tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
+    assert_eq!(tree.processed_chain().banks, [12, 13]);
+}
+
+#[test]
 fn a_seal_repeated_in_a_new_run_is_the_same_bank_and_keeps_what_builds_on_it() {
     let mut tree = line();
     tree.apply(Event::Sealed(bank(20, 15, 1, id(11, 0))));
@@ -287,7 +315,7 @@ fn a_seal_repeated_in_a_new_run_is_the_same_bank_and_keeps_what_builds_on_it() {
 fn what_a_new_run_replays_below_the_root_gives_up_nothing_above_it() {
     let mut tree = line();
     tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
-    tree.apply(rooted(id(11, 0), 10));
+    tree.apply(rooted(id(11, 0)));
     tree.apply(Event::RunStarted);
     tree.apply(Event::Sealed(bank(40, 11, 0, id(10, 0))));
     assert_eq!(tree.processed_chain().banks, [12, 13]);
@@ -300,7 +328,7 @@ fn what_a_new_run_replays_below_the_root_gives_up_nothing_above_it() {
 fn an_orphaned_bank_that_is_sealed_again_is_not_retracted_again() {
     let mut tree = line();
     tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
-    let effects = tree.apply(rooted(id(13, 0), 12));
+    let effects = tree.apply(rooted(id(13, 0)));
     assert!(effects.contains(&Effect::Orphaned { number: 20 }));
     let again = tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0))));
     assert_eq!(again, [Effect::Ignored { number: 30 }]);
@@ -312,7 +340,7 @@ fn a_base_that_waits_is_not_forgotten_for_one_of_a_lower_slot() {
     tree.apply(base(20, 13, None));
     assert_eq!(tree.apply(base(21, 11, None)), []);
     assert_eq!(tree.base().map(|base| base.number), Some(20));
-    let effects = tree.apply(rooted(id(13, 0), 12));
+    let effects = tree.apply(rooted(id(13, 0)));
     let due = Effect::BaseDue {
         number: 20,
         slot: 13,
@@ -330,7 +358,7 @@ fn finality_passes_over_a_missing_bank_and_waits_for_its_link() {
     // 14 was lost; 15 builds on it. That 12 was confirmed does not say that 14 builds on it.
     tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
     assert_eq!(
-        tree.apply(rooted(id(15, 0), 14)),
+        tree.apply(rooted(id(15, 0))),
         [
             Effect::Gap {
                 first: 11,
@@ -360,6 +388,59 @@ fn finality_passes_over_a_missing_bank_and_waits_for_its_link() {
 }
 
 #[test]
+fn a_bank_of_a_gap_that_is_said_to_be_final_waits_for_nothing() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(30, 12, 1, id(11, 0))));
+    tree.apply(Event::Sealed(bank(31, 14, 1, id(12, 1))));
+    tree.apply(Event::Sealed(bank(20, 20, 0, id(19, 0))));
+    assert!(tree.apply(rooted(id(20, 0))).contains(&Effect::Gap {
+        first: 11,
+        last: 19,
+        top: id(19, 0)
+    }));
+    // Its own line is rooted, and what can't be on one chain with it is orphaned.
+    assert_eq!(
+        tree.apply(rooted(id(12, 0))),
+        [
+            Effect::GapSplit {
+                first: 13,
+                top: id(19, 0)
+            },
+            Effect::Confirmed { number: 11 },
+            Effect::Rooted { number: 11 },
+            Effect::Confirmed { number: 12 },
+            Effect::Rooted { number: 12 },
+            Effect::Orphaned { number: 30 },
+            Effect::GapClosed { first: 11 },
+            Effect::Orphaned { number: 31 },
+        ]
+    );
+    // One that was not seen is waited for.
+    assert_eq!(
+        tree.apply(rooted(id(15, 0))),
+        [
+            Effect::GapSplit {
+                first: 16,
+                top: id(19, 0)
+            },
+            Effect::GapShrunk {
+                first: 13,
+                top: id(15, 0)
+            },
+        ]
+    );
+    assert_eq!(tree.apply(rooted(id(15, 0))), []);
+    let effects = tree.apply(Event::Sealed(bank(32, 15, 0, id(13, 0))));
+    assert!(effects.contains(&Effect::Rooted { number: 13 }));
+    assert_eq!(effects.last(), Some(&Effect::GapClosed { first: 13 }));
+    assert_eq!(tree.state().gaps, BTreeMap::from([(16, id(19, 0))]));
+    assert!(matches!(
+        tree.apply(rooted(id(19, 1)))[0],
+        Effect::Alarm(Anomaly::RootConflict { root: 19, .. })
+    ));
+}
+
+#[test]
 fn confirmed_banks_of_an_abandoned_fork_are_never_rooted() {
     let mut tree = SlotTree::default();
     tree.apply(base(1, 10, Some(id(10, 0))));
@@ -375,7 +456,7 @@ fn confirmed_banks_of_an_abandoned_fork_are_never_rooted() {
     tree.apply(Event::RunStarted);
     // The chain went on from 10 by 15, which was not seen, and 16.
     tree.apply(Event::Sealed(bank(20, 16, 0, id(15, 0))));
-    let effects = tree.apply(rooted(id(16, 0), 15));
+    let effects = tree.apply(rooted(id(16, 0)));
     assert_eq!(
         effects
             .iter()
@@ -397,7 +478,7 @@ fn confirmed_banks_of_an_abandoned_fork_are_never_rooted() {
 fn a_root_that_was_never_sealed_is_the_top_of_its_gap() {
     let mut tree = line();
     assert_eq!(
-        tree.apply(rooted(id(14, 0), 13)),
+        tree.apply(rooted(id(14, 0))),
         [Effect::Gap {
             first: 11,
             last: 14,
@@ -407,7 +488,7 @@ fn a_root_that_was_never_sealed_is_the_top_of_its_gap() {
     // What builds on it is on the chain.
     tree.apply(Event::Sealed(bank(15, 15, 0, id(14, 0))));
     assert_eq!(
-        tree.apply(rooted(id(15, 0), 14)),
+        tree.apply(rooted(id(15, 0))),
         [
             Effect::Confirmed { number: 15 },
             Effect::Rooted { number: 15 }
@@ -430,7 +511,7 @@ fn late_banks_are_kept_in_whatever_order_they_come() {
         let mut tree = SlotTree::default();
         tree.apply(base(1, 10, Some(id(10, 0))));
         tree.apply(Event::Sealed(bank(4, 14, 0, id(13, 0))));
-        tree.apply(rooted(id(14, 0), 13));
+        tree.apply(rooted(id(14, 0)));
         // Beside them a fork that nobody went on with.
         tree.apply(Event::Sealed(bank(99, 12, 1, id(11, 0))));
         let mut all = Vec::new();
@@ -460,7 +541,7 @@ fn banks_that_wait_below_the_root_are_bounded_and_named_when_they_are_given_up()
     tree.apply(base(1, 10, Some(id(10, 0))));
     let top = 20 + UNPLACED_LIMIT as u64;
     tree.apply(Event::Sealed(bank(1, top, 0, id(top - 1, 0))));
-    tree.apply(rooted(id(top, 0), top - 1));
+    tree.apply(rooted(id(top, 0)));
     for slot in 0..UNPLACED_LIMIT as u64 {
         let effects = tree.apply(Event::Sealed(bank(
             slot as i64,
@@ -482,11 +563,11 @@ fn banks_that_wait_below_the_root_are_bounded_and_named_when_they_are_given_up()
 fn gaps_are_bounded_and_give_up_what_waits_in_them() {
     let mut tree = SlotTree::default();
     tree.apply(base(1, 10, Some(id(10, 0))));
-    tree.apply(rooted(id(15, 0), 14));
+    tree.apply(rooted(id(15, 0)));
     tree.apply(Event::Sealed(bank(2, 13, 0, id(12, 0))));
     let mut all = Vec::new();
     for n in 0..GAP_LIMIT as u64 {
-        all.extend(tree.apply(rooted(id(20 + 5 * n, 0), 19 + 5 * n)));
+        all.extend(tree.apply(rooted(id(20 + 5 * n, 0))));
     }
     assert!(all.contains(&Effect::GivenUp { number: 2 }));
     assert!(all.contains(&Effect::GapGivenUp { first: 11 }));
@@ -515,7 +596,7 @@ fn a_whole_bank_takes_the_place_of_an_incomplete_one_before_and_after_its_root()
         [Effect::Completed { number: 12, by: 21 }]
     );
     assert_eq!(tree.processed_chain().inexact_through, Some(11));
-    tree.apply(rooted(id(12, 0), 11));
+    tree.apply(rooted(id(12, 0)));
     assert_eq!(
         tree.apply(part(22, 11, true)),
         [Effect::Completed { number: 11, by: 22 }]
@@ -524,6 +605,48 @@ fn a_whole_bank_takes_the_place_of_an_incomplete_one_before_and_after_its_root()
         tree.apply(part(23, 11, true)),
         [Effect::Ignored { number: 23 }]
     );
+}
+
+#[test]
+fn a_bank_that_is_not_whole_waits_for_its_content_beyond_the_rooted_ones_that_are_remembered() {
+    let number = |slot: u64| slot as i64;
+    let part = |slot, fork, whole| {
+        let parent = id(slot - 1, 0);
+        let number = number(slot) + i64::from(fork) * 10_000 + i64::from(whole) * 50_000;
+        Event::Sealed(Bank {
+            whole,
+            ..bank(number, slot, fork, parent)
+        })
+    };
+    let memory = ROOTED_MEMORY as u64;
+    let mut tree = SlotTree::default();
+    tree.apply(base(1, 10, Some(id(10, 0))));
+    for slot in 11..=memory + 20 {
+        tree.apply(part(slot, 0, slot != 11 && slot != 13));
+        tree.apply(rooted(id(slot, 0)));
+    }
+    assert_eq!(tree.state().rooted.keys().next(), Some(&21));
+    assert_eq!(SlotTree::restore(tree.state()), tree);
+    // Another block, the same one not whole again, one that was whole: nothing new.
+    for (slot, fork, whole) in [(11, 1, true), (11, 0, false), (12, 0, true)] {
+        let effects = tree.apply(part(slot, fork, whole));
+        assert!(
+            matches!(effects[..], [Effect::Ignored { .. }]),
+            "{effects:?}"
+        );
+    }
+    for slot in [13, 11] {
+        let (number, by) = (number(slot), number(slot) + 50_000);
+        assert_eq!(
+            tree.apply(part(slot, 0, true)),
+            [Effect::Completed { number, by }]
+        );
+        assert_eq!(
+            tree.apply(part(slot, 0, true)),
+            [Effect::Ignored { number: by }]
+        );
+    }
+    assert!(tree.state().unfinished.is_empty());
 }
 
 #[test]
@@ -558,7 +681,7 @@ fn below_a_hole_a_view_follows_what_is_confirmed() {
 #[test]
 fn a_bank_that_cannot_descend_from_the_root_is_never_the_tip() {
     let mut tree = line();
-    tree.apply(rooted(id(12, 0), 11));
+    tree.apply(rooted(id(12, 0)));
     for (number, slot, parent) in [
         (30, 19, id(11, 1)),
         (31, 20, id(19, 1)),
@@ -579,35 +702,14 @@ fn a_bank_that_cannot_descend_from_the_root_is_never_the_tip() {
 }
 
 #[test]
-fn a_status_without_a_hash_never_means_a_bank_that_was_given_up() {
-    let unnamed = |slot| Event::Rooted {
-        slot,
-        hash: None,
-        parent: Some(slot - 1),
-    };
+fn a_bank_that_was_given_up_stays_on_no_chain_but_its_own() {
     let mut tree = line();
-    tree.apply(Event::Reset { slot: 12 });
-    assert_eq!(
-        tree.apply(Event::Confirmed {
-            slot: 12,
-            hash: None
-        }),
-        []
-    );
+    tree.apply(Event::GivenUp(id(12, 0)));
+    tree.apply(Event::GivenUp(id(12, 1)));
     tree.apply(Event::RunStarted);
     tree.apply(Event::Sealed(bank(20, 13, 1, id(12, 1))));
-    assert_eq!(
-        tree.apply(unnamed(12)),
-        [],
-        "12 was dumped, and the other one was not seen"
-    );
-    assert_eq!(
-        tree.apply(unnamed(13)).len(),
-        0,
-        "it does not link to the root"
-    );
-    assert_eq!(tree.apply(unnamed(11)).len(), 2);
-    let effects = tree.apply(rooted(id(13, 1), 12));
+    assert_eq!(tree.apply(rooted(id(11, 0))).len(), 2);
+    let effects = tree.apply(rooted(id(13, 1)));
     assert!(effects.contains(&Effect::Rooted { number: 20 }));
     assert!(effects.contains(&Effect::Gap {
         first: 12,
@@ -621,11 +723,19 @@ fn a_status_without_a_hash_never_means_a_bank_that_was_given_up() {
 }
 
 #[test]
+fn another_bank_of_a_slot_stands_when_one_is_given_up() {
+    let mut tree = line();
+    tree.apply(Event::Sealed(bank(20, 13, 1, id(12, 0))));
+    tree.apply(Event::GivenUp(id(13, 0)));
+    assert_eq!(tree.processed_chain().banks, [11, 12, 20]);
+}
+
+#[test]
 fn missing_banks_that_come_late_close_their_gap() {
     let mut tree = SlotTree::default();
     tree.apply(base(1, 10, Some(id(10, 0))));
     tree.apply(Event::Sealed(bank(2, 13, 0, id(12, 0))));
-    assert!(tree.apply(rooted(id(13, 0), 12)).contains(&Effect::Gap {
+    assert!(tree.apply(rooted(id(13, 0))).contains(&Effect::Gap {
         first: 11,
         last: 12,
         top: id(12, 0)
@@ -657,7 +767,7 @@ fn contradictions_are_alarms_and_never_stop_the_tree() {
         matches!(effects[0], Effect::Alarm(Anomaly::ConfirmedFork { .. })),
         "{effects:?}"
     );
-    let effects = tree.apply(rooted(id(10, 9), 9));
+    let effects = tree.apply(rooted(id(10, 9)));
     assert!(matches!(
         effects[0],
         Effect::Alarm(Anomaly::RootConflict { root: 10, .. })
@@ -667,37 +777,6 @@ fn contradictions_are_alarms_and_never_stop_the_tree() {
         tree.apply(Event::Sealed(own_parent))[1],
         Effect::Alarm(Anomaly::Malformed { .. })
     ));
-}
-
-#[test]
-fn statuses_without_a_hash_mean_the_only_bank_of_the_slot() {
-    let mut tree = line();
-    tree.apply(Event::Sealed(bank(20, 13, 1, id(12, 0))));
-    assert_eq!(
-        tree.apply(Event::Confirmed {
-            slot: 13,
-            hash: None
-        }),
-        [],
-        "two candidates"
-    );
-    assert_eq!(
-        tree.apply(Event::Confirmed {
-            slot: 12,
-            hash: None
-        })
-        .len(),
-        2
-    );
-    assert!(
-        !tree
-            .apply(Event::Rooted {
-                slot: 12,
-                hash: None,
-                parent: Some(11)
-            })
-            .is_empty()
-    );
 }
 
 /// Random histories: a random tree of banks, sealed in random order with statuses of one main chain
@@ -750,7 +829,7 @@ fn history() -> impl Strategy<Value = Vec<Event>> {
                 .collect();
             let mut upto = 0;
             for (pick, kind, lose) in order {
-                match kind % 8 {
+                match kind % 9 {
                     0..=4 if !sealed.is_empty() => {
                         let at = (pick as usize % 3).min(sealed.len() - 1);
                         let event = sealed.remove(at);
@@ -761,17 +840,17 @@ fn history() -> impl Strategy<Value = Vec<Event>> {
                     5 => events.push(confirmed(main[pick as usize % main.len()].0)),
                     6 => {
                         upto = (upto + pick as usize % 3).min(main.len() - 1);
-                        events.push(rooted(main[upto].0, main[upto].1.slot));
+                        events.push(rooted(main[upto].0));
                     }
+                    // A producer that started again says older ones too.
+                    8 => events.push(rooted(main[pick as usize % (upto + 1)].0)),
                     7 if lose => events.push(Event::RunStarted),
-                    7 => events.push(Event::Reset {
-                        slot: main[pick as usize % main.len()].0.slot,
-                    }),
+                    7 => events.push(Event::GivenUp(main[pick as usize % main.len()].0)),
                     _ => {}
                 }
             }
             events.extend(sealed);
-            events.push(rooted(main[main.len() - 1].0, main[main.len() - 1].1.slot));
+            events.push(rooted(main[main.len() - 1].0));
             events
         })
 }
@@ -819,6 +898,14 @@ proptest! {
                 }
                 prop_assert!(chain.banks.iter().all(|n| Some(held[n].id.slot) > root_slot || root_slot.is_none()));
             }
+            // What was said to be final waits for nothing.
+            if let Event::Rooted(id) = event {
+                prop_assert!(tree.node(id).is_none(), "final, and it waits");
+            }
+            // Nothing that is held builds on a bank that is known to be on no chain.
+            let state = tree.state();
+            let mut parents = held.values().map(|bank| bank.parent);
+            prop_assert!(!parents.any(|parent| state.dead.contains(&parent)), "on a dead bank");
             // Every bank is in the tree, rooted or orphaned, exactly one of them.
             for number in &added {
                 let places = [held.contains_key(number), rooted.contains(number), orphaned.contains(number)];
@@ -842,7 +929,7 @@ proptest! {
         for n in order {
             tree.apply(Event::Sealed(Bank { number: n, id: place(n), parent: parent(n), whole: true }));
         }
-        let effects = tree.apply(rooted(id(8, 0), 7));
+        let effects = tree.apply(rooted(id(8, 0)));
         for n in 1..=8 {
             let found = effects.contains(&Effect::Rooted { number: n });
             prop_assert!(found, "bank {} is not rooted", n);

@@ -7,6 +7,7 @@ use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::plan::Plan;
 use crate::projection::base58;
+use crate::sql;
 use mythic_interface::state::Key;
 
 /// Keys that a writer remembers to have written.
@@ -72,16 +73,16 @@ impl Writer {
         self.texts.extend(keys);
     }
 
-    /// Keeps what the banks that end now say, before their hot rows are forgotten.
-    pub(super) async fn history(&mut self, plan: &Plan) -> Result<(), IndexerError> {
+    /// Keeps what the banks that end now say, before their hot rows are forgotten. `settled`: the entities that have settled rows.
+    pub(super) async fn history(&mut self, plan: &Plan, settled: u32) -> Result<(), IndexerError> {
         let schema = self.schema.clone();
         for (entity, table, columns) in HISTORIES {
             if plan.rooted_entities & entity.bit() != 0 {
                 let columns = columns.join(", ");
                 let sql = format!(
                     "INSERT INTO {schema}.{table} (bank, slot, ordinal, exact, pubkey, {columns})
-                     SELECT bank, slot, ordinal, exact, pubkey, {columns} FROM {schema}.{}_hot WHERE bank = ANY($1) ON CONFLICT DO NOTHING",
-                    entity.table()
+                     SELECT bank, slot, ordinal, exact, pubkey, {columns} FROM {} ON CONFLICT DO NOTHING",
+                    sql::rooted(&schema, entity, settled & entity.bit() != 0)
                 );
                 self.session.execute(&sql, &[&plan.rooted]).await?;
             }

@@ -2,6 +2,8 @@
 
 mod base;
 mod calls;
+mod covered;
+mod kafka;
 mod kept;
 mod known;
 mod partitions;
@@ -9,6 +11,7 @@ mod project;
 mod refused;
 mod report;
 mod rooted;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -18,7 +21,9 @@ use crate::db::Session;
 use crate::entity::Entity;
 use crate::error::IndexerError;
 use crate::holder::Input;
-use crate::plan::{Plan, Reached, Refusals, State, plan};
+use crate::kafka::Places;
+use crate::merge::Merge;
+use crate::plan::{BankRows, Plan, Reached, Refusals, State, Watch, plan};
 use crate::state;
 use mythic_interface::state::Key;
 
@@ -30,6 +35,15 @@ pub struct Step {
     pub input: Input,
     /// None where more inputs of the same envelope follow.
     pub reached: Option<Reached>,
+    /// Where Kafka is to be read from, once this and what is before it is applied.
+    pub places: Option<Arc<Places>>,
+}
+
+/// How far logs are read once a transaction commits.
+#[derive(Debug, Default)]
+struct Progress {
+    reached: BTreeMap<String, Reached>,
+    places: Option<Arc<Places>>,
 }
 
 /// What a writer writes beside the projection.
@@ -50,6 +64,13 @@ pub struct Committed {
     pub dead_letters: usize,
 }
 
+/// A topic that is read, and where.
+#[derive(Debug)]
+struct Followed {
+    name: String,
+    places: Places,
+}
+
 /// The one writer of a projection.
 #[derive(Debug)]
 pub struct Writer {
@@ -65,15 +86,19 @@ pub struct Writer {
     rooted: rooted::Rooted,
     /// Where the archive's files lie.
     pub files: Option<PathBuf>,
+    /// Of Kafka, if it is read.
+    topic: Option<Followed>,
     /// The overlays are kept up; a rebuild lays them once it has caught up.
     overlays: bool,
+    covered: covered::Covered,
+    /// The open alarms; none in a rebuild.
+    watch: Option<Watch>,
+    /// Rows of banks that are not rooted yet, of a rebuild that has not caught up: most are never hot.
+    waiting: BTreeMap<i64, BankRows>,
 }
 
 /// Columns of the archive's account updates.
-const ARCHIVED: &str = "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)";
-
-/// Feed events that one transaction removes at most.
-const TRIM_BATCH: i64 = 10_000;
+const ARCHIVED: &str = "archive.account (slot, bank, ordinal, updates, keys, body)";
 
 impl Writer {
     /// Takes up where the database is.
@@ -107,15 +132,28 @@ impl Writer {
             texts: HashSet::new(),
             rooted: Default::default(),
             files: None,
+            topic: None,
             overlays: mode != Mode::Rebuild,
+            covered: Default::default(),
+            watch: None,
+            waiting: BTreeMap::new(),
             mode,
         };
         writer.interface().await?;
+        if writer.mode != Mode::Rebuild {
+            // Which of them were looked at since finality passed them is not known.
+            writer.watch = Some(writer.watched(-1).await?);
+        }
         Ok(writer)
     }
 
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What its producers hold, as far as they are applied.
+    pub async fn merge(&mut self, producers: &[Arc<str>]) -> Result<Merge, IndexerError> {
+        state::heard::merge(&mut self.session, &self.state, producers).await
     }
 
     /// Writes the steps, in as many transactions as bases and refused content make necessary.
@@ -154,9 +192,9 @@ impl Writer {
         let mut rest = inputs;
         while !rest.is_empty() {
             let known = self.known(rest).await?;
-            let plan = plan(&self.state, rest, &self.refusals, known);
+            let plan = plan(&self.state, rest, &self.refusals, known, None);
             let used = plan.used;
-            self.commit(plan, BTreeMap::new()).await?;
+            self.commit(plan, Progress::default()).await?;
             rest = &rest[used..];
         }
         Ok(())
@@ -168,23 +206,40 @@ impl Writer {
         steps: &[Step],
     ) -> Result<(usize, Committed), IndexerError> {
         let known = self.known(inputs).await?;
-        let plan = plan(&self.state, inputs, &self.refusals, known);
+        let plan = plan(&self.state, inputs, &self.refusals, known, self.watch);
         let used = plan.used;
         self.partitions(&plan.epochs).await?;
-        let reached = steps[..used]
-            .iter()
-            .filter_map(|step| Some((step.producer.to_string(), step.reached?)))
-            .collect();
-        Ok((used, self.commit(plan, reached).await?))
+        let used_steps = &steps[..used];
+        let progress = Progress {
+            reached: used_steps
+                .iter()
+                .filter_map(|step| Some((step.producer.to_string(), step.reached?)))
+                .collect(),
+            places: used_steps.iter().rev().find_map(|s| s.places.clone()),
+        };
+        Ok((used, self.commit(plan, progress).await?))
+    }
+
+    /// Archives inputs and projects none, so that a rebuild has something to do.
+    #[cfg(test)]
+    pub async fn archive_alone(&mut self, inputs: &[(i64, Input)]) -> Result<(), IndexerError> {
+        let (known, watch) = (Default::default(), Some(Watch::default()));
+        let mut plan = plan(&self.state, inputs, &self.refusals, known, watch);
+        self.partitions(&plan.epochs).await?;
+        self.session.batch("BEGIN").await?;
+        self.archive(&mut plan).await?;
+        self.session.batch("COMMIT").await?;
+        self.state = plan.state;
+        Ok(())
     }
 
     async fn commit(
         &mut self,
         mut plan: Plan,
-        reached: BTreeMap<String, Reached>,
+        progress: Progress,
     ) -> Result<Committed, IndexerError> {
         let corrected = plan.base.is_some() || !plan.late.is_empty();
-        let result = self.write(&mut plan, &reached).await;
+        let result = self.write(&mut plan, &progress).await;
         match result {
             Ok(fresh) => {
                 self.remember(fresh);
@@ -198,8 +253,15 @@ impl Writer {
                     feed_rows: (plan.state.next_feed - self.state.next_feed) as usize,
                     dead_letters: plan.dead.len(),
                 };
+                let ended = [plan.rooted, plan.orphaned].concat();
+                self.covered.learn(plan.marked, &ended);
+                self.watch = plan.watch;
                 self.state = plan.state;
-                self.state.positions.extend(reached);
+                self.state.positions.extend(progress.reached);
+                progress
+                    .places
+                    .iter()
+                    .for_each(|places| self.placed(places));
                 Ok(done)
             }
             Err(e) => {
@@ -212,7 +274,7 @@ impl Writer {
     async fn write(
         &mut self,
         plan: &mut Plan,
-        reached: &BTreeMap<String, Reached>,
+        progress: &Progress,
     ) -> Result<Vec<Key>, IndexerError> {
         self.session.batch("BEGIN").await?;
         let mode = self.mode.clone();
@@ -224,10 +286,10 @@ impl Writer {
             false
         };
         let mut fresh = self.addresses(&plan.keys).await?;
-        self.project(plan).await?;
+        let settled = self.project(plan).await?;
         self.calls(plan).await?;
         self.late(plan).await?;
-        self.history(plan).await?;
+        self.history(plan, settled).await?;
         self.forget(plan).await?;
         let base = plan.base.map(|base| base.slot);
         if base.is_some() {
@@ -237,8 +299,11 @@ impl Writer {
         if live {
             self.problems(plan, base).await?;
             self.feed(plan).await?;
-            for (producer, reached) in reached {
+            for (producer, reached) in &progress.reached {
                 self.position(producer, *reached).await?;
+            }
+            if let Some(places) = &progress.places {
+                self.places(places).await?;
             }
         }
         self.session.batch("COMMIT").await?;
@@ -360,29 +425,6 @@ impl Writer {
             Mode::Live { epoch } => self.fence(epoch).await,
             Mode::Rebuild => Ok(()),
         }
-    }
-
-    /// Removes feed events older than the retention, a bounded number at a time; says whether there may be more.
-    pub async fn trim_feed(&mut self, hours: u32) -> Result<bool, IndexerError> {
-        let rows = self
-            .session
-            .query(
-                "WITH old AS (SELECT seq FROM feed.entry WHERE at < now() - make_interval(hours => $1) ORDER BY seq LIMIT $3),
-                 gone AS (DELETE FROM feed.entry e USING old WHERE e.seq = old.seq RETURNING e.seq),
-                 spans AS (DELETE FROM feed.bank_topic WHERE last_seq <= (SELECT max(seq) FROM gone)
-                           AND NOT bank = ANY($2) RETURNING 1),
-                 moved AS (UPDATE feed.counter SET oldest = (SELECT max(seq) + 1 FROM gone) WHERE EXISTS (SELECT FROM gone) RETURNING 1)
-                 SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM spans), (SELECT count(*) FROM moved)",
-                &[
-                    &(hours as i32),
-                    &self.state.banks.keys().copied().collect::<Vec<i64>>(),
-                    &TRIM_BATCH,
-                ],
-            )
-            .await?;
-        Ok(rows
-            .first()
-            .is_some_and(|row| row.get::<_, i64>(0) == TRIM_BATCH))
     }
 }
 

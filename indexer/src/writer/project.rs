@@ -10,7 +10,8 @@ use crate::state::bank_bytes;
 use crate::tree::Line;
 
 impl Writer {
-    pub(super) async fn project(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {
+    /// Returns the entities that have settled rows.
+    pub(super) async fn project(&mut self, plan: &mut Plan) -> Result<u32, IndexerError> {
         let schema = self.schema.clone();
         let slots = format!(
             "{schema}.slot (bank, slot, last_slot, blockhash, parent_slot, parent_blockhash, block_time, status, \
@@ -20,18 +21,18 @@ impl Writer {
             .copy(&slots, std::mem::take(&mut plan.slots))
             .await?;
         self.mark(plan).await?;
-        for (entity, rows) in std::mem::take(&mut plan.hot) {
-            self.session.copy(&sql::hot(&schema, entity), rows).await?;
-        }
+        let settled = self.rows(plan).await?;
         for entity in in_set(plan.rooted_entities) {
+            let rows = sql::rooted(&schema, entity, settled & entity.bit() != 0);
             self.session
-                .execute(&sql::root(&schema, entity), &[&plan.rooted])
+                .execute(&sql::merge(&schema, entity, &rows), &[&plan.rooted])
                 .await?;
         }
         if self.overlays {
             self.overlay(plan).await?;
         }
-        self.gaps(plan).await
+        self.gaps(plan).await?;
+        Ok(settled)
     }
 
     /// Lays the overlays over an index that was written without them, and keeps them up from here on.
@@ -39,6 +40,7 @@ impl Writer {
         let state = self.state();
         let lines = [&state.processed, &state.confirmed].map(|line| line.banks.clone());
         self.session.batch("BEGIN").await?;
+        self.heat().await?;
         for (chain, banks) in (1i16..).zip(lines) {
             for entity in Entity::ALL {
                 let sql = sql::cover(&self.schema, *entity, false);
@@ -81,20 +83,27 @@ impl Writer {
     async fn uncover(&mut self, plan: &Plan) -> Result<(), IndexerError> {
         let [processed, confirmed] = &plan.chains;
         let leave = match processed.gone == confirmed.gone {
-            true => vec![(
-                vec![1i16, 2],
-                &processed.gone,
-                processed.entities | confirmed.entities,
-            )],
-            false => vec![
-                (vec![1], &processed.gone, processed.entities),
-                (vec![2], &confirmed.gone, confirmed.entities),
-            ],
+            true => vec![(vec![1i16, 2], vec![processed, confirmed])],
+            false => vec![(vec![1], vec![processed]), (vec![2], vec![confirmed])],
         };
-        for (chains, gone, entities) in leave.iter().filter(|(_, gone, _)| !gone.is_empty()) {
-            for entity in in_set(*entities) {
+        for (numbers, chains) in leave {
+            let gone = &chains[0].gone;
+            if gone.is_empty() {
+                continue;
+            }
+            if let Some(left) = self.covered.left(plan, &chains) {
+                for (entity, left) in left {
+                    let sql = sql::uncover_some(&self.schema, entity);
+                    self.session
+                        .execute(&sql, &[&numbers, &left.banks, &left.pubkeys])
+                        .await?;
+                }
+                continue;
+            }
+            let entities = chains.iter().fold(0, |set, chain| set | chain.entities);
+            for entity in in_set(entities) {
                 self.session
-                    .execute(&sql::uncover(&self.schema, entity), &[chains, gone])
+                    .execute(&sql::uncover(&self.schema, entity), &[&numbers, gone])
                     .await?;
             }
         }

@@ -4,13 +4,13 @@ use super::Writer;
 use crate::alarms;
 use crate::error::IndexerError;
 use crate::feed::{FeedRow, Of};
-use crate::plan::Plan;
+use crate::plan::{Plan, Watch};
 use mythic_postgres::CopyBuffer;
 
 impl Writer {
     pub(super) async fn problems(
         &mut self,
-        plan: &Plan,
+        plan: &mut Plan,
         base: Option<i64>,
     ) -> Result<(), IndexerError> {
         let mut dead = CopyBuffer::default();
@@ -46,14 +46,26 @@ impl Writer {
                 )
                 .await?;
         }
-        if plan.exactness_changed || plan.state.tree.root() != self.state.tree.root() {
+        if plan.heals {
             let sql = alarms::clear_healed(&self.schema);
             for row in self.session.query(&sql, &[&base]).await? {
                 let (id, kind, reason): (i64, &str, &str) = (row.get(0), row.get(1), row.get(2));
                 tracing::info!(id, kind, "alarm cleared: {reason}");
             }
+            let root = plan.state.tree.root();
+            let root = root.and_then(|root| i64::try_from(root.slot).ok());
+            plan.watch = Some(self.watched(root.unwrap_or(-1)).await?);
         }
         Ok(())
+    }
+
+    /// The open alarms that heal by themselves. Those up to slot `judged` were looked at.
+    pub(super) async fn watched(&mut self, judged: i64) -> Result<Watch, IndexerError> {
+        let rows = self.session.query(alarms::WATCHED, &[&judged]).await?;
+        Ok(rows.first().map_or_else(Watch::default, |row| Watch {
+            lowest: row.get(0),
+            next: row.get(1),
+        }))
     }
 
     pub(super) async fn feed(&mut self, plan: &mut Plan) -> Result<(), IndexerError> {

@@ -1,4 +1,4 @@
-//! What is kept of a row of logits: the four largest, values at given ids, the logarithm of the
+//! What is kept of a row of logits: the five largest, values at given ids, the logarithm of the
 //! sum of exponentials. Every order of operations is fixed, whatever the width of the registers.
 
 // Lanes are indexed side by side.
@@ -8,13 +8,16 @@ use mythic_interface::sampler::{RowError, Top4, order, round_q16};
 
 use super::kernels::math::{LANES, exp, ln64, sum_lanes};
 
-/// Logits that are compared with the fourth largest at once.
+/// How many of the largest are looked for: the protocol's four, and one more that no answer shows.
+const LARGEST: usize = 5;
+
+/// Logits that are compared with the least of the largest at once.
 const BLOCK: usize = 64;
 
 /// Exponentials that are summed as f32 before they join the f64 sum.
 const SUM_BLOCK: usize = 256;
 
-/// What is wanted of a row besides its four largest.
+/// What is wanted of a row besides its largest.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keep {
     /// Ids whose logits are wanted; they must be in the vocabulary.
@@ -26,6 +29,8 @@ pub struct Keep {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kept {
     pub top4: Top4,
+    /// The fifth-largest, Q16.16; where the vocabulary has but four tokens, `u32::MAX` and the least number.
+    pub fifth: (u32, i32),
     /// Q16.16.
     pub at_claimed: [i32; 4],
     /// Natural logarithm of the sum of the exponentials, if wanted.
@@ -34,41 +39,42 @@ pub struct Kept {
 
 /// Takes what is wanted; no number in the row may be NaN.
 pub fn keep(wide: bool, logits: &[f32], keep: &Keep) -> Result<Kept, RowError> {
-    let top4 = top4(wide, logits)?;
+    let (top4, fifth) = largest(wide, logits)?;
     let mut at_claimed = [0; 4];
     for (value, id) in at_claimed.iter_mut().zip(keep.claimed) {
         *value = round_q16(logits[id as usize]).ok_or(RowError::NotANumber)?;
     }
     Ok(Kept {
         top4,
+        fifth,
         at_claimed,
         log_sum_exp: keep.log_sum_exp.then(|| log_sum_exp(wide, logits)),
     })
 }
 
-/// As [`mythic_interface::sampler::top4`], faster: a block of logits is looked at one by one only
-/// if its largest would be among the four.
-fn top4(wide: bool, logits: &[f32]) -> Result<Top4, RowError> {
+/// The four of [`mythic_interface::sampler::top4`] and the one behind them, chosen alike. Faster: a block of logits is looked
+/// at one by one only if its largest would be among them.
+fn largest(wide: bool, logits: &[f32]) -> Result<(Top4, (u32, i32)), RowError> {
     #[cfg(target_arch = "x86_64")]
     if wide {
         /// The same code, compiled for wider registers.
         #[target_feature(enable = "avx2,fma")]
-        fn avx2(logits: &[f32]) -> Result<Top4, RowError> {
-            top4_body(logits)
+        fn avx2(logits: &[f32]) -> Result<(Top4, (u32, i32)), RowError> {
+            largest_body(logits)
         }
         // SAFETY: `wide` says that AVX2 and FMA are there.
         return unsafe { avx2(logits) };
     }
     let _ = wide;
-    top4_body(logits)
+    largest_body(logits)
 }
 
 #[inline(always)]
-fn top4_body(logits: &[f32]) -> Result<Top4, RowError> {
+fn largest_body(logits: &[f32]) -> Result<(Top4, (u32, i32)), RowError> {
     if logits.len() < 4 {
         return Err(RowError::TooShort);
     }
-    let mut best = [(u32::MAX, f32::NEG_INFINITY); 4];
+    let mut best = [(u32::MAX, f32::NEG_INFINITY); LARGEST];
     let mut first = 0;
     for block in logits.chunks(BLOCK) {
         let (whole, rest) = block.as_chunks::<LANES>();
@@ -87,27 +93,29 @@ fn top4_body(logits: &[f32]) -> Result<Top4, RowError> {
         if nan.contains(&true) || rest.iter().any(|x| x.is_nan()) {
             return Err(RowError::NotANumber);
         }
-        // Equal to the fourth is no place: ids rise, and the lower one stays.
-        let bar = best[3].1;
-        if best[3].0 == u32::MAX || largest.iter().chain(rest).any(|x| *x > bar) {
+        // Equal to the last is no place: ids rise, and the lower one stays.
+        let bar = best[LARGEST - 1].1;
+        if best[LARGEST - 1].0 == u32::MAX || largest.iter().chain(rest).any(|x| *x > bar) {
             for (id, logit) in (first..).zip(block) {
                 insert(&mut best, id, *logit);
             }
         }
         first += BLOCK as u32;
     }
-    let mut out = [(0, 0); 4];
+    let mut out = [(0, 0); LARGEST];
     for (slot, (id, logit)) in out.iter_mut().zip(best) {
         *slot = (id, round_q16(logit).ok_or(RowError::NotANumber)?);
     }
-    out.sort_unstable_by(order);
-    Ok(out)
+    let [a, b, c, d, fifth] = out;
+    let mut four = [a, b, c, d];
+    four.sort_unstable_by(order);
+    Ok((four, fifth))
 }
 
-/// Takes a logit among the four if it is larger than one of them; u32::MAX marks an empty place.
-fn insert(best: &mut [(u32, f32); 4], id: u32, logit: f32) {
-    if logit > best[3].1 || best[3].0 == u32::MAX {
-        let mut at = 3;
+/// Takes a logit among the largest if it is larger than one of them; u32::MAX marks an empty place.
+fn insert(best: &mut [(u32, f32); LARGEST], id: u32, logit: f32) {
+    if logit > best[LARGEST - 1].1 || best[LARGEST - 1].0 == u32::MAX {
+        let mut at = LARGEST - 1;
         while at > 0 && (logit > best[at - 1].1 || best[at - 1].0 == u32::MAX) {
             best[at] = best[at - 1];
             at -= 1;
@@ -166,6 +174,10 @@ mod tests {
             .collect()
     }
 
+    fn top4(wide: bool, row: &[f32]) -> Result<Top4, RowError> {
+        largest(wide, row).map(|(four, _)| four)
+    }
+
     #[test]
     fn the_four_largest_are_those_of_the_protocol_for_every_width() {
         let wide = crate::kernels::InstructionSet::available().len() > 1;
@@ -182,6 +194,31 @@ mod tests {
                 assert!(top4(wide, &row).is_err());
             }
         }
+    }
+
+    #[test]
+    fn the_fifth_is_the_largest_of_what_is_left_for_every_width() {
+        let wide = crate::kernels::InstructionSet::available().len() > 1;
+        let mut rng = StdRng::seed_from_u64(13);
+        for len in [5, 6, 64, 65, 1_000, 49_152] {
+            let row = row(&mut rng, len);
+            for wide in [false, wide] {
+                let (four, fifth) = largest(wide, &row).unwrap();
+                let left = (0u32..).zip(&row);
+                let left = left.filter(|(id, _)| four.iter().all(|(known, _)| known != id));
+                // The lower id of equals.
+                let best =
+                    left.fold((u32::MAX, f32::NEG_INFINITY), |best, (id, logit)| {
+                        match *logit > best.1 || best.0 == u32::MAX {
+                            true => (id, *logit),
+                            false => best,
+                        }
+                    });
+                assert_eq!(fifth, (best.0, round_q16(best.1).unwrap()), "{len}");
+            }
+        }
+        let (_, none) = largest(false, &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert_eq!(none, (u32::MAX, i32::MIN));
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub enum Priority {
 pub struct Checked {
     /// Its own four largest logits, Q16.16.
     pub own: Top4,
+    /// Its own fifth-largest, which no answer shows: that it was computed.
+    pub fifth: (u32, i32),
     /// Its own logits at the four ids that the answer's maker claimed, Q16.16.
     pub at_claimed: [i32; 4],
     /// Natural logarithm of the sum of the exponentials of all logits of the position.

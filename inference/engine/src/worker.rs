@@ -155,6 +155,7 @@ impl Job {
             Kind::Check { claimed, found, .. } => {
                 found.push(Checked {
                     own: kept.top4,
+                    fifth: kept.fifth,
                     at_claimed: kept.at_claimed,
                     log_sum_exp: kept.log_sum_exp.unwrap_or(f32::NAN),
                 });

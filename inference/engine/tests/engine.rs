@@ -41,6 +41,11 @@ async fn checked_bits(engine: &Engine, prompt: &[u32], steps: &[Step]) -> Vec<Bi
         .iter()
         .map(|c| {
             assert_eq!(c.own.map(|(_, logit)| logit), c.at_claimed);
+            assert!(
+                c.own
+                    .iter()
+                    .all(|(id, logit)| *id != c.fifth.0 && *logit >= c.fifth.1)
+            );
             (c.own, c.log_sum_exp.to_bits())
         })
         .collect()

@@ -7,12 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use mythic_client::base_fee;
+use mythic_client::{Bids, base_fee};
 use mythic_engine::EngineConfig;
 use mythic_verifier::VerifierConfig;
 use mythic_wire::Origin;
 
-use crate::serve::submit::BATCH;
+use crate::{bounds::Bounds, serve::submit::BATCH};
 
 /// Configuration of `mythic node`. Every key has a default but the keypairs, gateways and models, which have no sensible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,10 +20,10 @@ use crate::serve::submit::BATCH;
 pub struct NodeConfig {
     /// Directory of journal, evidence and lock.
     pub data_dir: PathBuf,
-    /// Key file of the validator's authority: owns stake and earnings. Needed to register, stake and withdraw; a node whose
-    /// validator is registered runs without it if `validator` names the authority.
+    /// Key file of the validator's owner, which has stake and earnings: the authority, or who took over from it. Needed to
+    /// register and to change settings; a node whose validator is registered runs without it if `validator` names the authority.
     pub authority_keypair: Option<PathBuf>,
-    /// Base58 authority, for a node that does not hold its key.
+    /// Base58 authority, for a node that does not hold its key: where it holds none, or that of another owner.
     pub validator: Option<String>,
     /// Key file of the operator: signs accepts and results, pays their fees.
     pub operator_keypair: PathBuf,
@@ -64,8 +64,14 @@ pub struct NodeConfig {
     /// Memory for keys and values of each model, in bytes: of running jobs, and of prompts that are
     /// kept in case they come again.
     pub kv_bytes: u64,
-    /// Take open jobs from the gateways' feeds.
+    /// Take open jobs.
     pub consume_open_jobs: bool,
+    /// Where open jobs are heard of: from the feeds of `gateways`, or from the feed in `kafka`, which the workers of one validator
+    /// share.
+    pub jobs: JobsFrom,
+    /// The brokers that `jobs = "kafka"` reads from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<mythic_kafka::Settings>,
     /// Allow loopback and private addresses for endpoint, gateways and prompt sources. Development networks only.
     pub allow_loopback: bool,
     /// Least price per 1,000 input tokens to accept, in lamports; 0 = the model's own.
@@ -74,7 +80,7 @@ pub struct NodeConfig {
     pub min_price_out: u32,
     /// Least slots that must be left until a job's deadline.
     pub min_deadline_slots: u64,
-    /// Withdraw earnings to the authority once they exceed this many lamports; 0 = never. Needs `authority_keypair`.
+    /// Withdraw earnings to the owner once they exceed this many lamports; 0 = never. Needs `authority_keypair`.
     pub withdraw_above_lamports: u64,
     /// Claim our own fees when nobody has, this many slots after the window; 0 = never.
     pub claim_after_slots: u64,
@@ -86,10 +92,25 @@ pub struct NodeConfig {
     pub gpu_name: String,
     /// Its memory as registered on chain, in MiB.
     pub vram_mib: u32,
+    /// Rules and thresholds that it works under.
+    pub bounds: Bounds,
+    /// What is bid to have in time what has a deadline.
+    pub bids: Bids,
     /// Checks of others' answers, and juries.
     pub verifier: VerifierConfig,
     /// Bounds of the listener.
     pub http: mythic_http::Limits,
+    /// Where traces go, and how much is traced.
+    pub traces: mythic_trace::TraceConfig,
+}
+
+/// Where open jobs are heard of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobsFrom {
+    #[default]
+    Gateways,
+    Kafka,
 }
 
 /// A model file.
@@ -124,10 +145,13 @@ impl Default for NodeConfig {
             submit_linger_ms: 200,
             status_token_file: None,
             http: mythic_http::Limits::default(),
+            traces: mythic_trace::TraceConfig::default(),
             threads: 0,
             accept_jobs: true,
             kv_bytes: EngineConfig::default().kv_bytes,
             consume_open_jobs: true,
+            jobs: JobsFrom::Gateways,
+            kafka: None,
             allow_loopback: false,
             min_price_in: 0,
             min_price_out: 0,
@@ -138,6 +162,8 @@ impl Default for NodeConfig {
             evidence_seconds: 3_600,
             gpu_name: String::new(),
             vram_mib: 0,
+            bounds: Bounds::default(),
+            bids: Bids::default(),
             verifier: VerifierConfig::default(),
         }
     }
@@ -211,6 +237,13 @@ impl NodeConfig {
                 true => Ok(()),
                 false => Err(format!("{key} = {value}: allowed are {least} to {most}")),
             };
+        match (&self.kafka, self.jobs) {
+            (Some(kafka), _) => kafka.validate()?,
+            (None, JobsFrom::Kafka) => {
+                return Err("jobs = \"kafka\" needs a section [kafka] with the brokers".into());
+            }
+            (None, JobsFrom::Gateways) => {}
+        }
         range("max_concurrent", self.max_concurrent as u64, 1, 256)?;
         range("max_queue", self.max_queue as u64, 0, 4_096)?;
         range("max_unseen", self.max_unseen as u64, 1, 4_096)?;
@@ -227,6 +260,8 @@ impl NodeConfig {
         self.http
             .validate()
             .map_err(|error| format!("http.{error}"))?;
+        self.traces.validate()?;
+        self.bids.validate()?;
         self.verifier.validate()
     }
 
@@ -275,7 +310,8 @@ mod tests {
         let good = valid(dir.path());
         assert_eq!(good.validate(), Ok(()));
         type Change = fn(&mut NodeConfig);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 9] = [
+            (|c| c.jobs = JobsFrom::Kafka, "needs a section [kafka]"),
             (|c| c.max_concurrent = 0, "max_concurrent = 0"),
             (|c| c.kv_bytes = 1, "kv_bytes = 1"),
             (|c| c.models.clear(), "models is empty"),

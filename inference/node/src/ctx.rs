@@ -1,12 +1,13 @@
 //! What every part of the node may use: configuration, keys, the chain and what was last read of it, models, journal.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use mythic_client::{ChainClient, ClientError, Commitment, base_fee, pda};
+use mythic_client::{Bidding, ChainClient, ClientError, Commitment, Due, pda};
 use mythic_interface::{
     params::Params,
     state::{Config, Validator},
@@ -15,6 +16,7 @@ use mythic_support::life::Pulse;
 use mythic_wire::Origin;
 use parking_lot::RwLock;
 use solana_instruction::Instruction;
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +25,15 @@ use crate::{
     config::NodeConfig,
     keep::{journal::Record, ledger::Ledger, store::Store},
     meters::Meters,
-    seams::Disclosure,
+    seams::{Disclosure, Shown},
     serve::backend::ServedModel,
     setup::Keys,
 };
 
 /// How often config and models are read again.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// Least time between two readings that requests cause.
+const REREAD_AFTER: Duration = Duration::from_secs(1);
 /// Longest refresh: nine calls to the chain, each ending in 30 seconds.
 const LONGEST_REFRESH: Duration = Duration::from_secs(600);
 
@@ -54,10 +58,14 @@ pub struct Ctx {
     pub meters: Meters,
     /// What is shown of results.
     pub disclosure: Arc<dyn Disclosure>,
+    /// Jobs with a case in care: their evidence is kept, however old it is.
+    pub in_case: RwLock<BTreeSet<Pubkey>>,
     validator: RwLock<Validator>,
     params: RwLock<Params>,
     slot: AtomicU64,
     draining: AtomicBool,
+    /// When the parameters were read because a request named others.
+    reread: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// What a [`Ctx`] is made of.
@@ -89,10 +97,12 @@ impl Ctx {
             ledger: parts.ledger,
             meters: parts.meters,
             disclosure: parts.disclosure,
+            in_case: RwLock::default(),
             validator: RwLock::new(validator),
             params: RwLock::new(params),
             slot: AtomicU64::new(slot),
             draining: AtomicBool::new(false),
+            reread: Default::default(),
         }
     }
 
@@ -106,9 +116,9 @@ impl Ctx {
         self.slot.load(Ordering::Relaxed)
     }
 
-    /// Whether evidence of its own results is given out.
+    /// Whether all evidence of its own results is given out.
     pub fn shows(&self) -> bool {
-        self.disclosure.shows()
+        self.disclosure.shown() == Shown::Everything
     }
 
     /// Whether it takes no new jobs.
@@ -131,6 +141,15 @@ impl Ctx {
         *self.params.read()
     }
 
+    /// Reads the parameters anew, since somebody knows others: at most once in [`REREAD_AFTER`], whoever asks.
+    pub async fn reread_params(&self) {
+        let mut last = self.reread.lock().await;
+        if last.is_none_or(|last| last.elapsed() >= REREAD_AFTER) {
+            refresh_params(self).await;
+            *last = Some(Instant::now());
+        }
+    }
+
     /// Writes a record durably; false if the disk refuses.
     pub async fn note(&self, record: Record) -> bool {
         let written = self.ledger.write(record).await;
@@ -143,24 +162,35 @@ impl Ctx {
         self.ledger.write_soft(record);
     }
 
-    /// Sends instructions signed and paid by the operator, until they are processed.
+    /// Sends instructions signed and paid by the operator, until they are processed; nothing is lost if that takes long.
     pub async fn send(&self, instructions: &[Instruction]) -> Result<(), ClientError> {
-        let operator = &self.keys.operator;
-        let sent = self
+        self.send_by(instructions, &[], Due::NEVER).await.map(drop)
+    }
+
+    /// The same of what should land in time, with `signers` beside the operator. Returns the fees.
+    pub async fn send_by(
+        &self,
+        instructions: &[Instruction],
+        signers: &[&Keypair],
+        due: Due,
+    ) -> Result<u64, ClientError> {
+        let operator: &Keypair = &self.keys.operator;
+        let all: Vec<&Keypair> = std::iter::once(operator)
+            .chain(signers.iter().copied())
+            .collect();
+        let bidding = Bidding {
+            bids: &self.config.bids,
+            due,
+            slot: &|| self.slot(),
+        };
+        let (payer, held) = (operator.pubkey(), Commitment::Processed);
+        let landing = self
             .chain
-            .send_and_confirm(
-                instructions,
-                &operator.pubkey(),
-                &[operator],
-                Commitment::Processed,
-            )
-            .await;
-        if sent.is_ok() {
-            self.note_soft(Record::Fee {
-                lamports: base_fee(1),
-            });
-        }
-        sent.map(|_| ())
+            .pursue(instructions, &payer, &all, bidding, held)
+            .await?;
+        let lamports = landing.fees;
+        self.note_soft(Record::Fee { lamports });
+        Ok(lamports)
     }
 }
 
@@ -192,10 +222,14 @@ pub async fn follow_chain(ctx: Arc<Ctx>, quit: CancellationToken) {
     }
 }
 
-async fn refresh_accounts(ctx: &Ctx) {
+async fn refresh_params(ctx: &Ctx) {
     if let Ok(Some((_, config))) = ctx.chain.account::<Config>(&pda::config()).await {
         *ctx.params.write() = config.params;
     }
+}
+
+async fn refresh_accounts(ctx: &Ctx) {
+    refresh_params(ctx).await;
     for model in &ctx.models {
         if let Ok(Some((_, read))) = ctx.chain.account(&model.address).await {
             *model.account.write() = read;

@@ -1,14 +1,16 @@
 //! One validator's daemon.
 //!
 //! - [`NodeConfig`], [`run`]: configuration and entry
+//! - [`bounds`]: rules and thresholds that it works under
 //! - [`ctx`]: what every part may use
 //! - [`serve`]: jobs from their admission to a final result
-//! - [`verify`]: checks of others' answers, and what is owed to disputes
+//! - [`verify`]: checks of others' answers, and what is owed to cases
 //! - [`keep`]: journal, evidence, claims
 //! - [`http`]: the endpoints
 //! - [`setup`]: keys, models, registration; [`seams`]: parts that a binary may replace
 //! - [`meters`]: counters; [`gpu`]: what a driver says
 
+pub mod bounds;
 pub mod config;
 pub mod ctx;
 pub mod gpu;
@@ -29,7 +31,7 @@ use mythic_support::life;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use config::{ModelConfig, NodeConfig};
+pub use config::{JobsFrom, ModelConfig, NodeConfig};
 pub use node::{Node, Parts, assemble};
 
 use keep::{journal::Journal, keeper, store::Store};
@@ -40,6 +42,13 @@ use verify::{duties, results};
 
 /// Runs a node until `stop`. Returns an error only for what a restart would not mend; the message names the mend.
 pub async fn run(config: NodeConfig, seams: Seams, stop: CancellationToken) -> Result<()> {
+    let traces = mythic_trace::start("mythic-node", &config.traces)?;
+    let ended = work(config, seams, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn work(config: NodeConfig, seams: Seams, stop: CancellationToken) -> Result<()> {
     tokio::select! {
         // Waiting for a chain that is not there yet must not hold up a stop.
         prepared = prepare(config, seams) => {
@@ -68,9 +77,10 @@ async fn prepare(config: NodeConfig, seams: Seams) -> Result<(Arc<Node>, TcpList
     })?;
     let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
     let network = setup::network(&chain).await?;
+    let served = setup::served(&chain, &keys).await?;
     let mut models = Vec::new();
     for model in &config.models {
-        models.push(setup::load_model(&chain, &config, model, &seams).await?);
+        models.push(setup::load_model(&chain, &config, model, &served, &seams).await?);
     }
     let parts = Parts {
         config,

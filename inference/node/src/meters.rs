@@ -33,14 +33,18 @@ pub struct Meters {
     pub slot: IntGauge,
     /// 1 while the last write to the journal failed.
     pub journal_failing: IntGauge,
+    /// 1 while Kafka is read.
+    pub kafka_up: IntGauge,
+    /// Messages of the feed's topic.
+    pub kafka_messages: IntCounter,
     engine_requests: IntGaugeVec,
     engine_kv_bytes: IntGaugeVec,
     engine_tokens: IntGaugeVec,
-    /// Checks and disputes.
+    /// Checks and cases.
     pub verifier: VerifierMeters,
 }
 
-/// Checks and disputes since the data directory was made, as the journal has them.
+/// Checks and cases since the data directory was made, as the journal has them.
 #[derive(Debug, Clone)]
 pub struct VerifierMeters {
     checked: IntGaugeVec,
@@ -70,13 +74,13 @@ impl VerifierMeters {
             )?,
             disputes: vec(
                 "mythic_verifier_disputes",
-                "Challenges made and how they ended; own results that were challenged",
+                "Claims made and how they ended; own results that had a case",
                 "outcome",
             )?,
             seats: vec("mythic_verifier_seats", "Seats on juries", "outcome")?,
             lamports: vec(
                 "mythic_verifier_lamports",
-                "Lamports earned and lost in disputes, and fees paid for them",
+                "Lamports earned and lost in cases, and fees paid for them",
                 "kind",
             )?,
             compute_seconds,
@@ -97,6 +101,7 @@ impl VerifierMeters {
             ("opened", totals.opened),
             ("won", totals.won),
             ("lost", totals.lost),
+            ("shown", totals.shown),
             ("void", totals.void),
             ("answered_good", totals.answered_good),
             ("answered_false", totals.answered_false),
@@ -118,6 +123,10 @@ impl Meters {
     /// Makes and registers them.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
+        registry.register(mythic_trace::collector(
+            "mythic_node_trace_spans_total",
+            "Spans of traces, by what became of them",
+        )?)?;
         let vec = |name: &str, help: &str, label: &str| -> prometheus::Result<IntCounterVec> {
             let metric = IntCounterVec::new(Opts::new(name, help), &[label])?;
             registry.register(Box::new(metric.clone()))?;
@@ -173,6 +182,11 @@ impl Meters {
             journal_failing: gauge(
                 "mythic_node_journal_failing",
                 "1 while the journal can't be written",
+            )?,
+            kafka_up: gauge("mythic_node_kafka_up", "1 while jobs are read from Kafka")?,
+            kafka_messages: counter(
+                "mythic_node_kafka_messages_total",
+                "Messages of the feed's topic that were read",
             )?,
             verifier: VerifierMeters::new(&registry)?,
             engine_requests: by_model(

@@ -128,8 +128,6 @@ pub async fn assemble(parts: Parts) -> Result<Arc<Node>> {
 
 /// The table of jobs and its submitter. While other jobs run, a result waits a little for theirs.
 fn jobs(ctx: &Arc<Ctx>) -> Arc<Jobs> {
-    let fees = ctx.clone();
-    let on_fee = Arc::new(move |lamports| fees.note_soft(Record::Fee { lamports }));
     Arc::new_cyclic(|jobs: &std::sync::Weak<Jobs>| {
         let jobs = jobs.clone();
         let patience = Duration::from_millis(ctx.config.submit_linger_ms);
@@ -141,13 +139,15 @@ fn jobs(ctx: &Arc<Ctx>) -> Arc<Jobs> {
                 false => briefly(),
             }
         });
-        let submitter = Submitter::start(
-            ctx.chain.clone(),
-            ctx.keys.operator.clone(),
-            ctx.keys.authority,
-            on_fee,
-            linger,
-        );
-        Jobs::new(ctx.clone(), submitter)
+        let (fees, slots) = (ctx.clone(), ctx.clone());
+        let means = submit::Means {
+            chain: ctx.chain.clone(),
+            operator: ctx.keys.operator.clone(),
+            validator: ctx.keys.authority,
+            bids: ctx.config.bids,
+            slot: Arc::new(move || slots.slot()),
+            on_fee: Arc::new(move |lamports| fees.note_soft(Record::Fee { lamports })),
+        };
+        Jobs::new(ctx.clone(), Submitter::start(means, linger))
     })
 }

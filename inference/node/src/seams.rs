@@ -7,10 +7,25 @@ use mythic_wire::evidence::{Draft, Evidence, EvidenceError};
 
 use crate::{config::NodeConfig, serve::backend::Backend};
 
+/// How much of its own results a node gives out to those who check them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// All evidence.
+    Everything,
+    /// The prompt and the output, but no leaves.
+    Prompt,
+    /// Nothing.
+    Nothing,
+}
+
 /// How a node shows what it committed to.
 pub trait Disclosure: Send + Sync + 'static {
-    /// Whether evidence of its own results is given out.
-    fn shows(&self) -> bool {
+    /// How much evidence of its own results is given out.
+    fn shown(&self) -> Shown {
+        Shown::Everything
+    }
+    /// Whether what a case asks for is posted on chain.
+    fn answers(&self) -> bool {
         true
     }
     /// Seals a result.

@@ -27,7 +27,7 @@ use mythic_model::{catalogue::file_sha256, prompt};
 pub struct Keys {
     /// The validator.
     pub authority: Pubkey,
-    /// Its key, if the node holds it.
+    /// Its owner's key, if the node holds it: the authority's own, until it handed over.
     pub authority_key: Option<Arc<Keypair>>,
     /// Hot key.
     pub operator: Arc<Keypair>,
@@ -46,18 +46,11 @@ impl Keys {
         };
         let authority = match (&authority_key, &config.validator) {
             (Some(key), None) => key.pubkey(),
-            (key, Some(text)) => {
+            (_, Some(text)) => {
                 let named: Pubkey = text
                     .parse()
                     .map_err(|_| anyhow::anyhow!("validator = {text:?} is not a key"))?;
-                if let Some(key) = key
-                    && key.pubkey() != named
-                {
-                    bail!(
-                        "validator = {named} but authority_keypair is the key of {}; drop one of them",
-                        key.pubkey()
-                    );
-                }
+                // Another key is that of an owner who took the validator over.
                 named
             }
             (None, None) => bail!("authority_keypair or validator must be set"),
@@ -74,12 +67,12 @@ impl Keys {
         })
     }
 
-    /// The authority's key, which `what` needs.
-    fn authority_for(&self, what: &str) -> Result<Arc<Keypair>> {
-        self.authority_key.clone().ok_or_else(|| {
+    /// The key of `owner`, which `what` needs.
+    fn owner_for(&self, owner: &Pubkey, what: &str) -> Result<Arc<Keypair>> {
+        let held = self.authority_key.clone();
+        held.filter(|key| key.pubkey() == *owner).ok_or_else(|| {
             anyhow::anyhow!(
-                "{what} needs the authority's signature: set authority_keypair to the key file of {}",
-                self.authority
+                "{what} needs the signature of {owner}: set authority_keypair to the file of this key"
             )
         })
     }
@@ -121,11 +114,23 @@ pub async fn network(chain: &ChainClient) -> Result<Config> {
     }
 }
 
-/// Loads one model file and finds its account on chain.
+/// The models that the validator serves already; none while it is not registered.
+pub async fn served(chain: &ChainClient, keys: &Keys) -> Result<Vec<Pubkey>> {
+    let address = pda::validator(keys.authority);
+    let read = || chain.account::<Validator>(&address);
+    let found = patiently("reading the validator", read).await?;
+    let served = found.iter().flat_map(|(_, validator)| validator.served());
+    Ok(served
+        .map(|served| Pubkey::new_from_array(served.model))
+        .collect())
+}
+
+/// Loads one model file and finds its account on chain, among those that are `served` already if it is there.
 pub async fn load_model(
     chain: &ChainClient,
     config: &NodeConfig,
     model: &ModelConfig,
+    served: &[Pubkey],
     seams: &Seams,
 ) -> Result<ServedModel> {
     let path = model.path.clone();
@@ -148,11 +153,22 @@ pub async fn load_model(
     .await??;
     let formatter = engine.formatter().clone();
     let filters = [Filter::weights(&weights)];
-    let found = patiently("looking for the model on chain", || {
+    let mut found = patiently("looking for the model on chain", || {
         chain.program_accounts::<Model>(&filters, Commitment::Confirmed)
     })
     .await?;
+    let is_served = |(address, account): &(Pubkey, Model)| {
+        account.header.status == ModelStatus::Active as u8 && served.contains(address)
+    };
+    // Anybody may register the file again, which is nothing to who serves it already.
+    if model.identity.is_none() && found.iter().any(is_served) {
+        found.retain(is_served);
+    }
     let (address, account) = choose(found, &weights, &formatter.identity(), model, &model.path)?;
+    let bounded = config.bounds.model(&account.spec);
+    bounded
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("model {address} of {}", model.path.display()))?;
     tracing::info!(model = account.name.as_str(), identity = %hex::encode(account.identity), %address, "model loaded");
     Ok(ServedModel {
         address,
@@ -177,7 +193,7 @@ fn choose(
                 && spec.tokenizer_hash == identity.tokenizer
                 && spec.chat_template_hash == identity.chat_template
                 && spec.kernel_profile.get() == kernels::PROFILE
-                && spec.identity() == model.identity
+                && spec.identity(&model.creator) == model.identity
                 && pda::model(&model.identity) == *address;
             let wanted = config
                 .identity
@@ -243,7 +259,11 @@ pub async fn register(
     let read = || chain.account::<Validator>(&address);
     match patiently("reading the validator", read).await? {
         None => {
-            let key = keys.authority_for("registering the validator")?;
+            let key = keys.owner_for(&keys.authority, "registering the validator")?;
+            let bounded = config.bounds.rules(&network.params.rules);
+            bounded
+                .map_err(anyhow::Error::msg)
+                .context("registering the validator")?;
             let least = network.params.rules.min_stake.get();
             can_stake(chain, config, keys, least).await?;
             let args = RegisterValidator {
@@ -260,10 +280,12 @@ pub async fn register(
             tracing::info!(validator = %keys.authority, stake_lamports = config.stake_lamports, "validator registered");
         }
         Some((_, validator)) if !says(&validator, &wanted, models) => {
-            let key = keys.authority_for(
+            let owner = Pubkey::new_from_array(validator.owner);
+            let key = keys.owner_for(
+                &owner,
                 "the validator's operator, endpoint, GPU or models differ from the config, and changing them",
             )?;
-            let instruction = ix::update_validator(keys.authority, &wanted, models);
+            let instruction = ix::update_validator(owner, keys.authority, &wanted, models);
             send(chain, &instruction, &key)
                 .await
                 .context("updating the validator")?;

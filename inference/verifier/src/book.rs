@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mythic_interface::state::{Dispute, Key, Verdict};
+use mythic_interface::state::{Case, Key, Outcome, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::docket::Held;
+use super::{claims::Found, docket::Held};
 use mythic_wire::parse_hex32;
 
 /// One thing to remember. Addresses are base58, hashes hex.
@@ -21,49 +21,50 @@ pub enum Note {
         /// Slot after which nobody asks any more.
         until: u64,
     },
-    /// A result is to be challenged, or a fault of it proved. Durable before anything is sent.
-    Challenge {
+    /// Something is to be said of a result, or a fault of it proved. Durable before anything is sent.
+    Claim {
         job: String,
         fingerprint: String,
-        /// Positions in which it differs, ascending, the first few.
-        differing: Vec<u32>,
-        /// Position of a fault that one leaf proves.
-        fault: Option<u32>,
+        /// What was found.
+        #[serde(flatten)]
+        found: Found,
         /// Slot after which it can't be.
         until: u64,
     },
-    /// The challenge is on chain, or can't be made any more.
-    ChallengeOver {
+    /// The claim is on chain, or can't be made any more.
+    ClaimOver {
         job: String,
         /// It was made.
         made: bool,
     },
-    /// A juror's vector. Durable before it is committed to.
-    Vector {
-        dispute: String,
+    /// A juror's vote. Durable before it is committed to.
+    Vote {
+        case: String,
         /// Fingerprint that it judges.
         fingerprint: String,
-        /// Hash of the positions that it is of.
+        /// Hash of what it judges.
         positions: String,
         /// Salt of the commitment.
         salt: String,
-        /// The values.
-        vector: String,
+        /// The vote.
+        vote: String,
+        /// Slot after which it can't be revealed.
+        until: u64,
     },
-    /// A dispute ended, in a finalized bank.
+    /// A case ended, in a finalized bank.
     Ended {
-        dispute: String,
+        case: String,
         /// How, for us.
         result: Ended,
         /// Slot after which the chain forgets it.
         until: u64,
     },
-    /// Milliseconds of the engine for checks and vectors, its queue included.
+    /// Milliseconds of the engine for checks and votes, its queue included.
     Computed {
         /// Milliseconds.
         millis: u64,
     },
-    /// Fees of transactions for checks and disputes.
+    /// Fees of transactions for checks and cases.
     Fee {
         /// Lamports.
         lamports: u64,
@@ -84,46 +85,70 @@ pub enum Note {
     Totals(Totals),
 }
 
-/// How a dispute ended for us.
+impl Note {
+    /// Whether it is a vote that could be revealed before this slot only.
+    fn is_before(&self, slot: u64) -> bool {
+        matches!(self, Self::Vote { until, .. } if *until < slot)
+    }
+}
+
+/// How a case ended for us.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// As challenger: 1 guilty or fault, 2 not guilty, 3 void; 0 = not ours.
-    pub challenged: u8,
-    /// As submitter, the same.
+    /// Claims of ours that were right.
+    pub right: u32,
+    /// Claims `false` that were wrong.
+    pub wrong: u32,
+    /// That nothing was decided about.
+    pub undecided: u32,
+    /// Claims of withholding that were answered after all.
+    #[serde(default)]
+    pub shown: u32,
+    /// As submitter: 1 guilty or fault, 2 not guilty, 3 void; 0 = not ours.
     pub answered: u8,
     /// Seats of ours.
     pub seats: u32,
-    /// Seats of ours that are paid.
+    /// Those of them that were not fined, if we are paid.
     pub seats_paid: u32,
-    /// Lamports that it brings beside a bond that returns.
+    /// Lamports that it brings beside bonds that return.
     pub earned: u64,
     /// Lamports of bond, slash or penalties that it costs.
     pub lost: u64,
 }
 
 impl Ended {
-    /// Of a resolved dispute, for the validator with this authority.
-    pub fn of(dispute: &Dispute, authority: &Key) -> Self {
+    /// Of a resolved case, for the validator with this authority.
+    pub fn of(case: &Case, authority: &Key) -> Self {
         let mut out = Self::default();
-        let verdict = match Verdict::from_u8(dispute.verdict) {
-            Some(Verdict::Guilty | Verdict::Fault) => 1,
-            Some(Verdict::NotGuilty) => 2,
-            Some(Verdict::Void) | None => 3,
-        };
-        if dispute.challenger == *authority {
-            out.challenged = verdict;
-            let (bond, back) = (dispute.bond.get(), dispute.challenger_amount.get());
-            out.earned = back.saturating_sub(bond);
-            out.lost = bond.saturating_sub(back);
+        for claim in case.claims().iter().filter(|c| c.claimant == *authority) {
+            match Outcome::from_u8(claim.outcome) {
+                Some(Outcome::Right) => out.right += 1,
+                Some(Outcome::Wrong) if !claim.is_false() => out.shown += 1,
+                Some(Outcome::Wrong) => out.wrong += 1,
+                Some(Outcome::Undecided) | None => out.undecided += 1,
+            }
+            let (bond, back) = (claim.bond(), claim.amount.get());
+            add(&mut out.earned, back.saturating_sub(bond));
+            add(&mut out.lost, bond.saturating_sub(back));
         }
-        if dispute.submitter == *authority {
-            out.answered = verdict;
-            add(&mut out.earned, dispute.submitter_amount.get());
-            add(&mut out.lost, dispute.slashed_amount.get());
+        if case.prover == *authority {
+            add(&mut out.earned, case.prover_amount.get());
         }
-        for seat in dispute.jury().iter().filter(|s| s.juror == *authority) {
+        if case.submitter == *authority {
+            out.answered = match Verdict::from_u8(case.verdict) {
+                Some(Verdict::Guilty | Verdict::Fault) => 1,
+                Some(Verdict::NotGuilty) => 2,
+                Some(Verdict::Void) | None => 3,
+            };
+            add(&mut out.earned, case.submitter_amount.get());
+            add(&mut out.lost, case.slashed_amount.get());
+        }
+        let own = || case.jury().iter().filter(|s| s.juror == *authority);
+        // Pay is a juror's, not a seat's.
+        let paid = own().any(|seat| seat.reward.get() != 0);
+        for seat in own() {
             out.seats += 1;
-            out.seats_paid += u32::from(seat.reward.get() != 0);
+            out.seats_paid += u32::from(paid && seat.penalty.get() == 0);
             add(&mut out.earned, seat.reward.get());
             add(&mut out.lost, seat.penalty.get());
         }
@@ -136,15 +161,18 @@ impl Ended {
 pub struct Totals {
     /// Results checked, by finding.
     pub checked: BTreeMap<String, u64>,
-    /// Challenges made.
+    /// Claims made, and faults proved.
     pub opened: u64,
-    /// Of those, found guilty.
+    /// Claims that were right.
     pub won: u64,
-    /// Of those, found not guilty.
+    /// Claims `false` that were wrong.
     pub lost: u64,
-    /// Of those, void.
+    /// Claims of withholding that were answered after all: no fault of ours, and the bond is a small fee.
+    #[serde(default)]
+    pub shown: u64,
+    /// That nothing was decided about.
     pub void: u64,
-    /// Our results that were challenged and found good, false, neither.
+    /// Our results that had a case and were found good, false, neither.
     pub answered_good: u64,
     /// Found false.
     pub answered_false: u64,
@@ -164,15 +192,13 @@ pub struct Totals {
     pub compute_millis: u64,
 }
 
-/// A challenge that is not over.
+/// A claim that is not over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Challenge {
+pub struct Claim {
     /// Fingerprint of the result.
     pub fingerprint: String,
-    /// Positions in which it differs.
-    pub differing: Vec<u32>,
-    /// Position of a fault.
-    pub fault: Option<u32>,
+    /// What was found.
+    pub found: Found,
     /// Slot after which it can't be made.
     pub until: u64,
 }
@@ -182,11 +208,11 @@ pub struct Challenge {
 pub struct Book {
     /// Checked results: fingerprint, finding and slot after which it is forgotten, by job.
     pub checked: BTreeMap<String, (String, String, u64)>,
-    /// Challenges that are not over, by job.
-    pub challenges: BTreeMap<String, Challenge>,
-    /// Vectors: their note, by dispute.
-    vectors: BTreeMap<String, Note>,
-    /// Disputes whose end is counted, and until when.
+    /// Claims that are not over, by job.
+    pub claims: BTreeMap<String, Claim>,
+    /// Votes: their note, by case.
+    votes: BTreeMap<String, Note>,
+    /// Cases whose end is counted, and until when.
     pub ended: BTreeMap<String, u64>,
     /// Places in feeds.
     pub cursors: BTreeMap<String, String>,
@@ -210,36 +236,34 @@ impl Book {
                     *self.totals.checked.entry(finding.clone()).or_default() += 1;
                 }
             }
-            Note::Challenge {
+            Note::Claim {
                 job,
                 fingerprint,
-                differing,
-                fault,
+                found,
                 until,
             } => {
-                let challenge = Challenge {
+                let claim = Claim {
                     fingerprint: fingerprint.clone(),
-                    differing: differing.clone(),
-                    fault: *fault,
+                    found: found.clone(),
                     until: *until,
                 };
-                self.challenges.insert(job.clone(), challenge);
+                self.claims.insert(job.clone(), claim);
             }
-            Note::ChallengeOver { job, made } => {
-                if self.challenges.remove(job).is_some() && *made {
+            Note::ClaimOver { job, made } => {
+                if self.claims.remove(job).is_some() && *made {
                     add(&mut self.totals.opened, 1);
                 }
             }
-            Note::Vector { dispute, .. } => {
-                self.vectors.insert(dispute.clone(), note.clone());
+            Note::Vote { case, .. } => {
+                self.votes.insert(case.clone(), note.clone());
             }
             Note::Ended {
-                dispute,
+                case,
                 result,
                 until,
             } => {
-                self.vectors.remove(dispute);
-                if self.ended.insert(dispute.clone(), *until).is_none() {
+                self.votes.remove(case);
+                if self.ended.insert(case.clone(), *until).is_none() {
                     self.totals.end(result);
                 }
             }
@@ -250,22 +274,30 @@ impl Book {
             }
             Note::Forget { before } => {
                 self.checked.retain(|_, (_, _, until)| *until >= *before);
-                self.challenges.retain(|_, c| c.until >= *before);
+                self.claims.retain(|_, c| c.until >= *before);
                 self.ended.retain(|_, until| *until >= *before);
+                self.votes.retain(|_, vote| !vote.is_before(*before));
             }
             Note::Totals(totals) => self.totals = totals.clone(),
         }
     }
 
-    /// The vector of a dispute.
-    pub fn held(&self, dispute: &str) -> Option<Held> {
-        let Note::Vector {
+    /// Whether something ended before this slot, for [`Note::Forget`].
+    pub fn has_before(&self, slot: u64) -> bool {
+        self.checked.values().any(|(_, _, until)| *until < slot)
+            || self.ended.values().any(|until| *until < slot)
+            || self.votes.values().any(|vote| vote.is_before(slot))
+    }
+
+    /// The vote of a case.
+    pub fn held(&self, case: &str) -> Option<Held> {
+        let Note::Vote {
             fingerprint,
             positions,
             salt,
-            vector,
+            vote,
             ..
-        } = self.vectors.get(dispute)?
+        } = self.votes.get(case)?
         else {
             return None;
         };
@@ -273,18 +305,19 @@ impl Book {
             fingerprint: parse_hex32(fingerprint)?,
             positions: parse_hex32(positions)?,
             salt: parse_hex32(salt)?,
-            vector: hex::decode(vector).ok()?,
+            vote: hex::decode(vote).ok()?,
         })
     }
 
-    /// The note of a vector.
-    pub fn note_of(dispute: &str, held: &Held) -> Note {
-        Note::Vector {
-            dispute: dispute.into(),
+    /// The note of a vote, which can be revealed until a slot.
+    pub fn note_of(case: &str, held: &Held, until: u64) -> Note {
+        Note::Vote {
+            case: case.into(),
             fingerprint: hex::encode(held.fingerprint),
             positions: hex::encode(held.positions),
             salt: hex::encode(held.salt),
-            vector: hex::encode(&held.vector),
+            vote: hex::encode(&held.vote),
+            until,
         }
     }
 
@@ -299,15 +332,14 @@ impl Book {
                 finding: finding.clone(),
                 until: *until,
             });
-        let challenges = self.challenges.iter().map(|(job, c)| Note::Challenge {
+        let claims = self.claims.iter().map(|(job, claim)| Note::Claim {
             job: job.clone(),
-            fingerprint: c.fingerprint.clone(),
-            differing: c.differing.clone(),
-            fault: c.fault,
-            until: c.until,
+            fingerprint: claim.fingerprint.clone(),
+            found: claim.found.clone(),
+            until: claim.until,
         });
-        let ended = self.ended.iter().map(|(dispute, until)| Note::Ended {
-            dispute: dispute.clone(),
+        let ended = self.ended.iter().map(|(case, until)| Note::Ended {
+            case: case.clone(),
             result: Ended::default(),
             until: *until,
         });
@@ -315,13 +347,9 @@ impl Book {
             gateway: gateway.clone(),
             id: id.clone(),
         });
-        let mut out: Vec<Note> = checked
-            .chain(challenges)
-            .chain(ended)
-            .chain(cursors)
-            .collect();
+        let mut out: Vec<Note> = checked.chain(claims).chain(ended).chain(cursors).collect();
         // After the ends, which would remove them.
-        out.extend(self.vectors.values().cloned());
+        out.extend(self.votes.values().cloned());
         // Last: they replace what the notes before count again.
         if self.totals != Totals::default() {
             out.push(Note::Totals(self.totals.clone()));
@@ -332,12 +360,10 @@ impl Book {
 
 impl Totals {
     fn end(&mut self, result: &Ended) {
-        match result.challenged {
-            1 => add(&mut self.won, 1),
-            2 => add(&mut self.lost, 1),
-            3 => add(&mut self.void, 1),
-            _ => {}
-        }
+        add(&mut self.won, result.right.into());
+        add(&mut self.lost, result.wrong.into());
+        add(&mut self.shown, result.shown.into());
+        add(&mut self.void, result.undecided.into());
         match result.answered {
             1 => add(&mut self.answered_false, 1),
             2 => add(&mut self.answered_good, 1),
@@ -364,7 +390,7 @@ mod tests {
             fingerprint: [1; 32],
             positions: [2; 32],
             salt: [3; 32],
-            vector: vec![4; 40],
+            vote: vec![4; 40],
         }
     }
 
@@ -376,18 +402,17 @@ mod tests {
                 finding: "fraud".into(),
                 until: 90,
             },
-            Note::Challenge {
+            Note::Claim {
                 job: "a".into(),
                 fingerprint: "f".into(),
-                differing: vec![3],
-                fault: None,
+                found: Found::differing(&[3], 500, true),
                 until: 90,
             },
-            Note::ChallengeOver {
+            Note::ClaimOver {
                 job: "a".into(),
                 made: true,
             },
-            Book::note_of("d", &held()),
+            Book::note_of("d", &held(), 500),
             Note::Computed { millis: 7 },
             Note::Fee { lamports: 5_000 },
             Note::Cursor {
@@ -395,14 +420,14 @@ mod tests {
                 id: "8".into(),
             },
             Note::Ended {
-                dispute: "d".into(),
+                case: "d".into(),
                 result: Ended {
-                    challenged: 1,
+                    right: 1,
                     seats: 2,
                     seats_paid: 2,
                     earned: 50,
                     lost: 1,
-                    answered: 0,
+                    ..Ended::default()
                 },
                 until: 2_000,
             },
@@ -423,7 +448,7 @@ mod tests {
             }
             assert_eq!(again, book, "after {note:?}");
         }
-        assert!(book.checked.is_empty() && book.challenges.is_empty());
+        assert!(book.checked.is_empty() && book.claims.is_empty());
         assert_eq!(book.ended.len(), 1);
         assert_eq!(
             (
@@ -449,10 +474,78 @@ mod tests {
     }
 
     #[test]
-    fn a_vector_comes_back_as_it_was() {
+    fn every_finding_is_written_down_as_it_is() {
         let mut book = Book::default();
-        book.apply(&Book::note_of("d", &held()));
+        for found in [
+            Found::Withheld,
+            Found::differing(&[3, 4], 500, true),
+            Found::Fault { position: 9 },
+        ] {
+            let note = Note::Claim {
+                job: "a".into(),
+                fingerprint: "f".into(),
+                found: found.clone(),
+                until: 90,
+            };
+            let json = serde_json::to_string(&note).unwrap();
+            assert_eq!(serde_json::from_str::<Note>(&json).unwrap(), note);
+            book.apply(&note);
+            assert_eq!(book.claims["a"].found, found);
+        }
+    }
+
+    #[test]
+    fn an_end_counts_what_each_of_our_roles_brought() {
+        use bytemuck::Zeroable;
+        use mythic_interface::state::ClaimKind;
+        const ME: Key = [1; 32];
+        let mut case = Case::zeroed();
+        (case.claim_count, case.jury_seats) = (2, 3);
+        for (claim, outcome) in case.claims.iter_mut().zip([Outcome::Wrong, Outcome::Right]) {
+            claim.claimant = ME;
+            claim.kind = ClaimKind::False as u8;
+            claim.outcome = outcome as u8;
+            claim.answering_fee.set(100);
+        }
+        case.claims[1].amount.set(900);
+        for (seat, penalty) in case.seats.iter_mut().zip([0, 0, 50]) {
+            seat.juror = ME;
+            seat.penalty.set(penalty);
+        }
+        case.seats[0].reward.set(7);
+        let ended = Ended::of(&case, &ME);
+        let expected = Ended {
+            right: 1,
+            wrong: 1,
+            seats: 3,
+            seats_paid: 2,
+            earned: 800 + 7,
+            lost: 100 + 50,
+            ..Ended::default()
+        };
+        assert_eq!(ended, expected);
+        assert_eq!(Ended::of(&case, &[2; 32]), Ended::default());
+        // What was withheld and is shown after all is no claim that was wrong.
+        case.claims[0].kind = ClaimKind::Withheld as u8;
+        let answered = Ended::of(&case, &ME);
+        assert_eq!((answered.wrong, answered.shown), (0, 1));
+        assert_eq!(answered.lost, expected.lost);
+        case.prover = [2; 32];
+        case.prover_amount.set(5);
+        assert_eq!(Ended::of(&case, &[2; 32]).earned, 5);
+    }
+
+    #[test]
+    fn a_vote_comes_back_as_it_was() {
+        let mut book = Book::default();
+        book.apply(&Book::note_of("d", &held(), 500));
         assert_eq!(book.held("d"), Some(held()));
         assert_eq!(book.held("e"), None);
+        // Whether it won a seat or not: once it can't be revealed any more it is forgotten.
+        assert!(!book.has_before(500) && book.has_before(501));
+        book.apply(&Note::Forget { before: 500 });
+        assert!(book.held("d").is_some());
+        book.apply(&Note::Forget { before: 501 });
+        assert_eq!(book, Book::default());
     }
 }

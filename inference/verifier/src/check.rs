@@ -7,9 +7,10 @@ use mythic_interface::{
     leaf::{LeafFault, check_leaf},
     merkle,
     sampler::{Sampling, Top4},
-    state::{FinishReason, Job, KernelProfile, ModelSpec},
+    state::{Case, FinishReason, Job, KernelProfile, ModelSpec},
 };
 
+use crate::question::Own;
 use mythic_wire::evidence::Evidence;
 
 /// A result on chain, and the model that it claims to be of.
@@ -58,17 +59,8 @@ pub fn rule(spec: &ModelSpec) -> Option<Rule> {
     let profile = u8::try_from(spec.kernel_profile.get())
         .ok()
         .and_then(KernelProfile::from_u8);
-    match (
-        profile.is_some_and(KernelProfile::is_exact),
-        spec.error_ppm.get(),
-    ) {
-        (true, _) => Some(Rule::Exact),
-        (false, 0) => None,
-        (false, tau1_ppm) => Some(Rule::Calibrated {
-            tau1_ppm,
-            tau3_ppm: spec.miss_ppm.get(),
-        }),
-    }
+    let exact = profile.is_some_and(KernelProfile::is_exact);
+    Rule::of(exact, spec.error_ppm.get(), spec.miss_ppm.get())
 }
 
 /// The sampler of a job, from its terms: what the evidence says of it does not count.
@@ -126,7 +118,7 @@ pub struct Position {
     pub own: Values,
     /// Largest relative error of the four, parts per million.
     pub error_ppm: u32,
-    /// Whether anything differs: the rule of an exact profile.
+    /// Whether anything differs. Exact profile: any id, logit or token, which is fraud; else any of the logits at the claimed ids.
     pub differs: bool,
     /// Whether the chain's sample holds it.
     pub sampled: bool,
@@ -213,35 +205,45 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Compares authenticated evidence with a checker's own values, one a position. `sample` is what the chain draws, `None` while
+/// Compares authenticated evidence with what a checker computed, position by position. `sample` is what the chain draws, `None` while
 /// it is not known: in a calibrated profile nothing can be said before.
 pub fn compare(
     subject: &Subject<'_>,
     evidence: &Evidence,
-    values: &[Values],
+    computed: &[Own],
     sample: Option<&[u32]>,
 ) -> (Vec<Position>, Finding) {
     let count = subject.state.output_tokens.get();
-    if values.len() != count as usize || evidence.leaves.len() != values.len() {
+    if computed.len() != count as usize || evidence.leaves.len() != computed.len() {
         let reason = format!(
             "{} positions were computed of an answer of {count}",
-            values.len()
+            computed.len()
         );
         return (Vec::new(), Finding::Unknown { reason });
     }
+    let exact = rule(subject.spec) == Some(Rule::Exact);
+    let sampling = sampling(subject.state);
     let positions: Vec<Position> = (0u32..)
-        .zip(values.iter().zip(&evidence.leaves))
+        .zip(computed.iter().zip(&evidence.leaves))
         .zip(&evidence.output_ids)
-        .map(|((position, (own, given)), token)| {
+        .map(|((position, (computed, given)), token)| {
+            let own = &computed.values;
             let logits = given.map(|(_, logit)| logit);
             let errors = logits.iter().zip(own).map(|(x, y)| error_ppm(*x, *y));
+            let differs = match exact {
+                true => {
+                    let leaf = computed.leaf(position, &sampling);
+                    *given != leaf.top4 || *token != leaf.token
+                }
+                false => logits[..] != own[..4] || logits[3] != own[4],
+            };
             Position {
                 position,
                 token: *token,
                 given: *given,
                 own: *own,
                 error_ppm: errors.max().unwrap_or(0),
-                differs: logits[..] != own[..4] || logits[3] != own[4],
+                differs,
                 sampled: sample.is_some_and(|sample| sample.contains(&position)),
                 fault: fault_at(subject, evidence, position),
             }
@@ -271,13 +273,19 @@ fn find(subject: &Subject<'_>, positions: &[Position], drawn: bool) -> Finding {
             reason: reason.into(),
         };
     }
-    let mut comparison = Comparison::new(rule);
-    for p in positions {
-        if rule == Rule::Exact || p.sampled {
-            comparison.submitted(&p.given.map(|(_, logit)| logit), &p.own);
+    let verdict = match rule {
+        Rule::Exact => Verdict {
+            different: positions.iter().any(|p| p.differs),
+            ..Verdict::default()
+        },
+        Rule::Calibrated { .. } => {
+            let mut comparison = Comparison::new(rule);
+            for p in positions.iter().filter(|p| p.sampled) {
+                comparison.submitted(&p.given.map(|(_, logit)| logit), &p.own);
+            }
+            comparison.verdict()
         }
-    }
-    let verdict = comparison.verdict();
+    };
     match verdict.is_fraud() {
         false => Finding::Honest,
         true => Finding::Fraud {
@@ -288,6 +296,53 @@ fn find(subject: &Subject<'_>, positions: &[Position], drawn: bool) -> Finding {
                 .map(|p| p.position)
                 .collect(),
         },
+    }
+}
+
+/// What can be said of an answer by its posted output and the leaves that its case shows, to a checker that has the prompt and
+/// no more: who hides the evidence and answers when it is asked is found out all the same. In an exact profile every token of the
+/// output is compared, else the sample alone.
+pub fn compare_shown(state: &Job, case: &Case, output: &[u32], computed: &[Own]) -> Finding {
+    let sampling = sampling(state);
+    let unknown = |reason: &str| Finding::Unknown {
+        reason: reason.into(),
+    };
+    let Some(rule) = case.rule() else {
+        return unknown("the model has no rule by which a jury could judge");
+    };
+    if computed.len() != output.len() || case.sample().iter().any(|leaf| leaf.present == 0) {
+        return unknown("not everything is shown");
+    }
+    let at = |position: u32| computed.get(position as usize);
+    let mut comparison = Comparison::new(rule);
+    let mut differing = Vec::new();
+    for leaf in case.sample() {
+        let position = leaf.position.get();
+        let Some(own) = at(position) else {
+            return unknown("not everything was computed");
+        };
+        comparison.submitted(&leaf.given(), &own.values);
+        if rule == Rule::Exact && leaf.leaf() != own.leaf(position, &sampling) {
+            differing.push(position);
+        }
+    }
+    let verdict = match rule {
+        Rule::Exact => {
+            let tokens = (0u32..).zip(output.iter().zip(computed));
+            let other = tokens.filter(|(p, (token, own))| own.leaf(*p, &sampling).token != **token);
+            differing.extend(other.map(|(position, _)| position));
+            differing.sort_unstable();
+            differing.dedup();
+            Verdict {
+                different: !differing.is_empty(),
+                ..Verdict::default()
+            }
+        }
+        Rule::Calibrated { .. } => comparison.verdict(),
+    };
+    match verdict.is_fraud() {
+        true => Finding::Fraud { verdict, differing },
+        false => Finding::Honest,
     }
 }
 
@@ -360,15 +415,16 @@ pub(crate) mod tests {
     }
 
     /// What an honest checker computes.
-    pub fn own(evidence: &Evidence) -> Vec<Values> {
-        evidence
-            .leaves
-            .iter()
-            .map(|four| [four[0].1, four[1].1, four[2].1, four[3].1, four[3].1])
-            .collect()
+    pub fn own(evidence: &Evidence) -> Vec<Own> {
+        let computed = evidence.leaves.iter().map(|four| Own {
+            values: [four[0].1, four[1].1, four[2].1, four[3].1, four[3].1],
+            four: *four,
+            fifth: (99, 50_000),
+        });
+        computed.collect()
     }
 
-    fn judge(job: &Job, spec: &ModelSpec, evidence: &Evidence, values: &[Values]) -> Finding {
+    fn judge(job: &Job, spec: &ModelSpec, evidence: &Evidence, values: &[Own]) -> Finding {
         let subject = Subject { state: job, spec };
         let mut evidence = evidence.clone();
         sample_by_terms(&mut evidence, job);
@@ -471,16 +527,55 @@ pub(crate) mod tests {
     #[test]
     fn one_bit_anywhere_is_fraud_in_an_exact_profile() {
         let (job, spec, evidence) = case(40);
-        for value in 0..5 {
-            let mut values = own(&evidence);
-            values[33][value] += 1;
-            let Finding::Fraud { verdict, differing } = judge(&job, &spec, &evidence, &values)
+        let mut changes: Vec<Vec<Own>> = Vec::new();
+        for entry in 0..4 {
+            let mut logit = own(&evidence);
+            logit[33].four[entry].1 += 1;
+            let mut id = own(&evidence);
+            id[33].four[entry].0 += 7_000;
+            changes.extend([logit, id]);
+        }
+        for computed in changes {
+            let Finding::Fraud { verdict, differing } = judge(&job, &spec, &evidence, &computed)
             else {
-                panic!("value {value}");
+                panic!("{:?}", computed[33]);
             };
             assert!(verdict.different);
             assert_eq!(differing, [33]);
         }
+        // Of what no leaf shows nothing follows for the answer.
+        let mut computed = own(&evidence);
+        computed[33].fifth.1 += 1;
+        assert_eq!(judge(&job, &spec, &evidence, &computed), Finding::Honest);
+    }
+
+    #[test]
+    fn with_the_prompt_alone_the_sample_and_every_token_are_compared() {
+        let (job, _, evidence) = case(40);
+        let mut shown = Case::zeroed();
+        (shown.exact, shown.sampled) = (1, 2);
+        for (leaf, position) in shown.leaves.iter_mut().zip([3, 8]) {
+            leaf.show(&evidence.leaf(position).unwrap());
+        }
+        let computed = own(&evidence);
+        let found = |shown: &Case, computed: &[Own]| {
+            let finding = compare_shown(&job, shown, &evidence.output_ids, computed);
+            match finding {
+                Finding::Fraud { differing, .. } => differing,
+                Finding::Honest => Vec::new(),
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(found(&shown, &computed), [0u32; 0]);
+        let mut logit = computed.clone();
+        (logit[3].four[0].1, logit[5].four[3].1) = (1, 2);
+        assert_eq!(found(&shown, &logit), [3], "the other one is not shown");
+        let mut token = computed.clone();
+        token[20].four = [(7, 9), (6, 3), (5, 2), (4, 1)];
+        assert_eq!(found(&shown, &token), [20]);
+        shown.leaves[1].present = 0;
+        let finding = compare_shown(&job, &shown, &evidence.output_ids, &token);
+        assert!(matches!(finding, Finding::Unknown { .. }));
     }
 
     #[test]
@@ -498,8 +593,8 @@ pub(crate) mod tests {
             judge(&job, &spec, &evidence, &values),
             Finding::Unknown { .. }
         ));
-        for values in &mut values[..16] {
-            values[0] *= 2;
+        for own in &mut values[..16] {
+            own.values[0] *= 2;
         }
         let subject = Subject {
             state: &job,

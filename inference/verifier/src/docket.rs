@@ -1,24 +1,27 @@
-//! The duties in one dispute, pure: a [`Case`] takes looks at the chain and outcomes of its duties, and says what to do next.
+//! The duties in one case, pure: a [`Docket`] takes looks at the chain and outcomes of its duties, and says what to do next.
 //!
 //! The chain is the truth: every look plans anew from the accounts as they are, so a fork, a restart or a lost message changes
-//! nothing but the time. What a case remembers beside (evidence at hand, a vector, what runs, what failed) can all be lost and
-//! found again; only a vector is written down before it is committed to.
+//! nothing but the time. What a docket remembers beside (evidence at hand, a vote, what runs, what failed) can all be lost and
+//! found again; only a vote is written down before it is committed to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mythic_interface::{
-    dispute::chunks,
     hash::{self, Hash, juror_commitment},
-    state::{Dispute, DisputeStatus, Job, JobStatus, Key, OUTPUT_PAGE_TOKENS, Output},
+    output::chunks,
+    state::{Case, CaseStatus, Job, Key, OUTPUT_PAGE_TOKENS, Output},
     window,
 };
 
-use super::postings::PAGE_CHUNKS;
+use super::{postings::PAGE_CHUNKS, question::checked};
 
 /// Slots that whoever is paid to crank gets before a party does it.
 const PARTY_DELAY: u64 = 12;
-/// Slots before somebody who is no party cranks.
+/// Slots before somebody who is no party cranks, and before a party does it for others.
 const STRANGER_DELAY: u64 = 60;
+/// Slots that the submitter gets, at most, before a claimant shows its evidence for it, and before anybody else does.
+const CLAIMANT_PATIENCE: u64 = 75;
+const HELPER_PATIENCE: u64 = 300;
 /// Looks after which what failed for good is tried again at the latest.
 const MOST_BACKOFF: u64 = 32;
 
@@ -31,10 +34,10 @@ pub struct Me {
     pub payers: [Key; 2],
     /// Not jailed.
     pub active: bool,
-    /// It computes the dispute's model and sits on juries.
+    /// It computes the case's model, sits on juries, and would under the case's rules and thresholds.
     pub judges: bool,
-    /// Slot since when the chain says that it serves the dispute's model.
-    pub serves_since: Option<u64>,
+    /// Registered and serving the case's model for long enough, with the stake that judging asks for, as the chain says.
+    pub mature: bool,
 }
 
 /// A page of posted output, as far as duties go.
@@ -61,21 +64,21 @@ pub fn pages(tokens: u32) -> u32 {
     tokens.div_ceil(OUTPUT_PAGE_TOKENS as u32)
 }
 
-/// The accounts of a dispute at one slot.
+/// The accounts of a case at one slot.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'a> {
     /// Number of the look; rises.
     pub number: u64,
     /// Slot of the bank that was read.
     pub slot: u64,
-    /// Address of the dispute.
+    /// Address of the case.
     pub address: &'a Key,
-    pub dispute: &'a Dispute,
-    /// Its job; `None` once closed.
+    pub case: &'a Case,
+    /// Its job; `None` once closed, which it isn't before its case is decided.
     pub job: Option<&'a Job>,
     /// Its pages of output, in order; `None` where there is none.
     pub pages: &'a [Option<Page>],
-    /// The dispute is resolved in a finalized bank.
+    /// The case is resolved in a finalized bank.
     pub final_: bool,
 }
 
@@ -88,7 +91,7 @@ pub enum Kind {
     Output,
     /// Post leaves.
     Openings,
-    /// Compute the vector.
+    /// Compute the vote.
     Compute,
     /// Commit to it.
     Commit,
@@ -102,34 +105,34 @@ pub enum Kind {
     Book,
     /// Close pages of output.
     CloseOutput,
-    /// Close the dispute.
+    /// Close the case.
     Close,
 }
 
 /// Something to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Duty {
-    /// Find the evidence of the result, or at least its prompt: here, at the submitter, at gateways.
+    /// Find the evidence of the result, or at least its prompt: here, at the submitter, at claimants, at gateways.
     Fetch,
     /// Post these chunks of output.
     Output(Vec<u32>),
     /// Post the leaves of these positions.
     Openings(Vec<u32>),
-    /// Compute the values at the checked positions, and write the vector down.
+    /// Compute the answer again, and write the vote down.
     Compute,
-    /// Commit to this vector.
+    /// Commit to this vote.
     Commit(Held),
-    /// Reveal this vector.
+    /// Reveal this vote.
     Reveal(Held),
-    /// Send ResolveDispute.
+    /// Send ResolveCase.
     Resolve,
-    /// Send CollectDispute for ourselves.
-    Collect,
+    /// Send CollectCase for these validators.
+    Collect(Vec<Key>),
     /// Write down how it ended for us.
     Book,
     /// Close these pages.
     CloseOutput(Vec<u32>),
-    /// Close the dispute.
+    /// Close the case and its votes.
     Close,
 }
 
@@ -143,7 +146,7 @@ impl Duty {
             Self::Commit(_) => Kind::Commit,
             Self::Reveal(_) => Kind::Reveal,
             Self::Resolve => Kind::Resolve,
-            Self::Collect => Kind::Collect,
+            Self::Collect(_) => Kind::Collect,
             Self::Book => Kind::Book,
             Self::CloseOutput(_) => Kind::CloseOutput,
             Self::Close => Kind::Close,
@@ -151,28 +154,28 @@ impl Duty {
     }
 }
 
-/// A vector and its salt, written down before anything is committed to.
+/// A vote and its salt, written down before anything is committed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Fingerprint that it judges.
     pub fingerprint: Hash,
-    /// [`hash::positions_hash`] of the positions that it is of.
+    /// [`hash::positions_hash`] of what it judges.
     pub positions: Hash,
     /// Salt of the commitment.
     pub salt: [u8; 32],
-    /// The values as they are revealed.
-    pub vector: Vec<u8>,
+    /// The vote as it is revealed.
+    pub vote: Vec<u8>,
 }
 
 impl Held {
-    /// Whether it is of what the dispute checks now.
-    pub fn fits(&self, dispute: &Dispute) -> bool {
-        self.fingerprint == dispute.fingerprint && self.positions == dispute.positions_hash()
+    /// Whether it is of what the case judges now.
+    pub fn fits(&self, case: &Case) -> bool {
+        self.fingerprint == case.fingerprint && self.positions == case.positions_hash()
     }
 
     /// What is committed to.
     pub fn commitment(&self, address: &Key, authority: &Key) -> Hash {
-        juror_commitment(address, authority, &self.salt, &self.vector)
+        juror_commitment(address, authority, &self.salt, &self.vote)
     }
 }
 
@@ -193,7 +196,7 @@ pub enum Outcome {
     Done,
     /// This much data was found, of the result with this fingerprint.
     Found(Hash, Data),
-    /// The vector is written down.
+    /// The vote is written down.
     Computed(Held),
     /// The jury has no seat for us.
     NotSeated,
@@ -210,22 +213,22 @@ struct Attempt {
     not_before: u64,
 }
 
-/// One dispute.
+/// One case.
 #[derive(Clone, Debug, Default)]
-pub struct Case {
+pub struct Docket {
     data: Data,
     data_of: Hash,
     held: Option<Held>,
-    /// Completion of the jury that had no seat for us.
+    /// First slot of the jury that had no seat for us.
     unseated: Option<u64>,
     booked: bool,
     attempts: BTreeMap<Kind, Attempt>,
     last_look: u64,
-    last_completed: u64,
+    last_jury: u64,
 }
 
-impl Case {
-    /// A case, with what the journal holds of it.
+impl Docket {
+    /// A docket, with what the journal holds of its case.
     pub fn new(held: Option<Held>, booked: bool) -> Self {
         Self {
             held,
@@ -247,8 +250,8 @@ impl Case {
     /// What is to be done, after a look at the chain. What is returned counts as running until [`Self::done`].
     pub fn look(&mut self, me: &Me, look: &Look<'_>) -> Vec<Duty> {
         self.last_look = look.number;
-        self.last_completed = look.dispute.completed_slot.get();
-        if self.data_of != look.dispute.fingerprint {
+        self.last_jury = look.case.jury_slot();
+        if self.data_of != look.case.fingerprint {
             // Another fork has another result.
             self.data = Data::None;
         }
@@ -283,24 +286,27 @@ impl Case {
         attempt.not_before = self.last_look.saturating_add(wait);
         match outcome {
             Outcome::Found(of, data) => {
-                if self.data_of != of || data > self.data {
+                // Who looked for it adds to what is known; who needed it says that it is gone, so that it is looked for again.
+                if self.data_of != of || data > self.data || kind != Kind::Fetch {
                     (self.data_of, self.data) = (of, data);
                 }
             }
             Outcome::Computed(held) => self.held = Some(held),
-            Outcome::NotSeated => self.unseated = Some(self.last_completed),
+            Outcome::NotSeated => self.unseated = Some(self.last_jury),
             Outcome::Done if kind == Kind::Book => self.booked = true,
             Outcome::Done | Outcome::Failed => {}
         }
     }
 
     fn plan(&self, me: &Me, look: &Look<'_>) -> Vec<Duty> {
-        let dispute = look.dispute;
         let mut out = Vec::new();
-        match dispute.status() {
-            Some(DisputeStatus::Openings) => self.answer(me, look, &mut out),
-            Some(DisputeStatus::Jury) => self.judge(me, look, &mut out),
-            Some(DisputeStatus::Resolved) => self.wind_up(me, look, &mut out),
+        match look.case.status() {
+            Some(CaseStatus::Opening | CaseStatus::Joining) => {
+                self.answer(me, look, &mut out);
+                self.judge(me, look, &mut out);
+            }
+            Some(CaseStatus::Jury) => self.judge(me, look, &mut out),
+            Some(CaseStatus::Resolved) => self.wind_up(me, look, &mut out),
             None => {}
         }
         if resolvable(me, look) {
@@ -309,50 +315,49 @@ impl Case {
         out
     }
 
+    /// What is asked for is shown by whoever holds it: the submitter at once, a claimant soon, since what nobody shows brings it a
+    /// tenth and what a jury sees two fifths, anybody else in time.
     fn answer(&self, me: &Me, look: &Look<'_>, out: &mut Vec<Duty>) {
-        let dispute = look.dispute;
-        if !window::open(look.slot, dispute.openings_end()) || over(look) {
+        let case = look.case;
+        if case.is_shown() || !window::open(look.slot, case.leaves_due()) {
             return;
         }
-        let own = dispute.submitter == me.authority;
-        if self.data < Data::Evidence && (own || eligible(me, dispute)) {
+        let role = role(me, case);
+        if self.data < Data::Evidence && (role != Role::Stranger || eligible(me, case)) {
             out.push(Duty::Fetch);
         }
-        // A challenger is paid as well if nobody answers.
-        let from = match own {
-            true => 0,
-            false if dispute.challenger == me.authority => return,
-            false => helper_slot(me, look),
-        };
-        if self.data < Data::Evidence || look.slot < from {
+        if self.data < Data::Evidence || look.slot < showing_slot(me, look, role) {
             return;
         }
-        let missing = missing_chunks(dispute, look.pages);
+        let missing = missing_chunks(case, look.pages);
         if !missing.is_empty() {
             out.push(Duty::Output(missing));
             return;
         }
-        let hidden = dispute.checked_leaves().iter().filter(|l| l.present == 0);
-        out.push(Duty::Openings(hidden.map(|l| l.position.get()).collect()));
+        // Claims may name the same positions, and each is shown once for all.
+        let hidden = checked(case).filter(|leaf| leaf.present == 0);
+        let hidden: BTreeSet<u32> = hidden.map(|leaf| leaf.position.get()).collect();
+        out.push(Duty::Openings(hidden.into_iter().collect()));
     }
 
     fn judge(&self, me: &Me, look: &Look<'_>, out: &mut Vec<Duty>) {
-        let dispute = look.dispute;
-        if dispute.rule().is_none() || over(look) {
+        let case = look.case;
+        // Until then others may say `false`, or name what is not shown.
+        if case.rule().is_none() || case.false_count == 0 || !case.is_shown() {
             return;
         }
-        let mut seats = dispute.jury().iter().filter(|s| s.juror == me.authority);
+        let mut seats = case.jury().iter().filter(|s| s.juror == me.authority);
         let seat = seats.next();
-        let commits = window::open(look.slot, dispute.commit_end())
+        let commits = window::open(look.slot, case.commit_end())
             && seat.is_none()
-            && eligible(me, dispute)
-            && self.unseated != Some(dispute.completed_slot.get());
-        let reveals = window::open(look.slot, dispute.reveal_end())
+            && eligible(me, case)
+            && self.unseated != Some(case.jury_slot());
+        let reveals = window::open(look.slot, case.reveal_end())
             && seat.is_some_and(|seat| !seat.is_revealed());
         if !commits && !reveals {
             return;
         }
-        let Some(held) = self.held.as_ref().filter(|held| held.fits(dispute)) else {
+        let Some(held) = self.held.as_ref().filter(|held| held.fits(case)) else {
             out.push(match self.data {
                 Data::None => Duty::Fetch,
                 Data::Prompt | Data::Evidence => Duty::Compute,
@@ -361,38 +366,34 @@ impl Case {
         };
         if let Some(seat) = seat {
             let ours = held.commitment(look.address, &me.authority) == seat.commitment;
-            if reveals && ours && !window::open(look.slot, dispute.commit_end()) {
+            if reveals && ours && !window::open(look.slot, case.commit_end()) {
                 out.push(Duty::Reveal(held.clone()));
             }
-        } else if !window::open(look.slot, dispute.commit_start()) {
+        } else if !window::open(look.slot, case.commit_start()) && !displaced(me, case) {
             out.push(Duty::Commit(held.clone()));
         }
     }
 
     fn wind_up(&self, me: &Me, look: &Look<'_>, out: &mut Vec<Duty>) {
-        let dispute = look.dispute;
-        let resolved = dispute.resolved_slot.get();
-        if look.final_ && !self.booked && is_party(me, dispute) {
+        let case = look.case;
+        let resolved = case.resolved_slot.get();
+        if look.final_ && !self.booked && is_party(me, case) {
             out.push(Duty::Book);
         }
-        let challenger = dispute.challenger == me.authority;
-        let seats = dispute.jury().iter().filter(|s| s.juror == me.authority);
-        let owed = seats.filter(|s| s.is_due()).any(|s| s.reward.get() != 0)
-            || (challenger && dispute.challenger_collected == 0);
-        if owed && look.slot >= resolved.saturating_add(PARTY_DELAY) {
-            out.push(Duty::Collect);
+        let due = case.due_parties();
+        let own = due.contains(&me.authority);
+        let party = is_party(me, case) || pays(me, case);
+        if party && !due.is_empty() && look.slot >= resolved.saturating_add(STRANGER_DELAY) {
+            // Fines too: nobody else may care for them.
+            out.push(Duty::Collect(due));
+        } else if own && look.slot >= resolved.saturating_add(PARTY_DELAY) {
+            out.push(Duty::Collect(vec![me.authority]));
         }
-        if !me.payers.contains(&dispute.rent_payer) || !self.booked {
+        if !pays(me, case) || (is_party(me, case) && !self.booked) {
             return;
         }
-        let from = dispute.retention_end().saturating_add(PARTY_DELAY);
-        let ended = match look.job {
-            None => true,
-            Some(job) => {
-                job.open_disputes.get() == 0 && job.status().is_some_and(JobStatus::is_terminal)
-            }
-        };
-        if look.slot < from || !ended {
+        // Pages can go as soon as the case could if it owed nothing.
+        if look.slot < case.retention_end().saturating_add(PARTY_DELAY) {
             return;
         }
         let kept = (0u32..).zip(look.pages).filter_map(|(number, page)| {
@@ -400,34 +401,63 @@ impl Case {
                 .map(|_| number)
         });
         let kept: Vec<u32> = kept.collect();
+        let closable = case.closable_from();
         if !kept.is_empty() {
             out.push(Duty::CloseOutput(kept));
-        } else if dispute.all_collected() {
+        } else if closable.is_some_and(|from| look.slot >= from.saturating_add(PARTY_DELAY)) {
             out.push(Duty::Close);
         }
     }
 }
 
-/// Whether the job was decided by another dispute or a fault: nothing more is posted or judged.
-fn over(look: &Look<'_>) -> bool {
-    look.job
-        .is_none_or(|job| job.status().is_none_or(JobStatus::is_terminal))
+/// Whose evidence is asked for, who says something of it, and who looks on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Submitter,
+    Claimant,
+    Stranger,
+}
+
+fn role(me: &Me, case: &Case) -> Role {
+    if case.submitter == me.authority {
+        return Role::Submitter;
+    }
+    match claims(me, case) {
+        true => Role::Claimant,
+        false => Role::Stranger,
+    }
+}
+
+fn claims(me: &Me, case: &Case) -> bool {
+    case.claims()
+        .iter()
+        .any(|claim| claim.claimant == me.authority)
 }
 
 /// Whether it may judge.
-pub fn eligible(me: &Me, dispute: &Dispute) -> bool {
-    me.active
-        && me.judges
-        && me
-            .serves_since
-            .is_some_and(|since| since < dispute.requested_slot.get())
-        && ![dispute.challenger, dispute.submitter].contains(&me.authority)
+pub fn eligible(me: &Me, case: &Case) -> bool {
+    me.active && me.judges && me.mature && role(me, case) == Role::Stranger
 }
 
 /// Whether it has something at stake.
-pub fn is_party(me: &Me, dispute: &Dispute) -> bool {
-    [dispute.challenger, dispute.submitter].contains(&me.authority)
-        || dispute.jury().iter().any(|seat| seat.juror == me.authority)
+pub fn is_party(me: &Me, case: &Case) -> bool {
+    role(me, case) != Role::Stranger
+        || case.prover == me.authority
+        || case.jury().iter().any(|seat| seat.juror == me.authority)
+}
+
+/// Whether rent of it returns to us: of the case, or of the votes, which the first `false` paid.
+pub fn pays(me: &Me, case: &Case) -> bool {
+    let mut falses = case.claims().iter().filter(|claim| claim.is_false());
+    me.payers.contains(&case.rent_payer)
+        || falses
+            .next()
+            .is_some_and(|claim| claim.claimant == me.authority)
+}
+
+/// Whether it has committed and has no seat: who lost them, or won none, does not come again.
+fn displaced(me: &Me, case: &Case) -> bool {
+    case.counts(&me.authority)
 }
 
 /// A number of ours alone, to spread what anyone may do.
@@ -441,21 +471,31 @@ fn lot(me: &Me, look: &Look<'_>) -> u64 {
     )
 }
 
-/// Slot from which somebody who is no party answers for the submitter: it had a third of the time.
-fn helper_slot(me: &Me, look: &Look<'_>) -> u64 {
-    let dispute = look.dispute;
-    let time = u64::from(dispute.rules.openings_slots.get());
-    let spread = (time / 6).max(1);
-    dispute
-        .challenged_slot
-        .get()
-        .saturating_add(time / 3)
-        .saturating_add(lot(me, look) % spread)
+/// Slot in which what is not shown yet was asked for: what joiners name may be shown while others still join.
+pub fn asked_from(case: &Case) -> u64 {
+    let named = case.claims().iter().map(|claim| claim.claimed_slot.get());
+    named.max().unwrap_or(0).max(case.opened_slot.get())
+}
+
+/// Slot from which it shows what it holds.
+fn showing_slot(me: &Me, look: &Look<'_>, role: Role) -> u64 {
+    let case = look.case;
+    let asked = asked_from(case);
+    let time = case.leaves_due().saturating_sub(asked);
+    let wait = match role {
+        Role::Submitter => 0,
+        Role::Claimant => CLAIMANT_PATIENCE.min(time / 6),
+        Role::Stranger => {
+            let patience = HELPER_PATIENCE.min(time / 3);
+            patience.saturating_add(lot(me, look) % (patience / 2).max(1))
+        }
+    };
+    asked.saturating_add(wait)
 }
 
 /// Chunks of output that are not posted.
-pub fn missing_chunks(dispute: &Dispute, pages: &[Option<Page>]) -> Vec<u32> {
-    (0..chunks(dispute.output_tokens.get()))
+pub fn missing_chunks(case: &Case, pages: &[Option<Page>]) -> Vec<u32> {
+    (0..chunks(case.output_tokens.get()))
         .filter(|chunk| {
             let page = pages.get((chunk / PAGE_CHUNKS) as usize).copied().flatten();
             page.is_none_or(|page| (page.chunks >> (chunk % PAGE_CHUNKS)) & 1 == 0)
@@ -465,17 +505,11 @@ pub fn missing_chunks(dispute: &Dispute, pages: &[Option<Page>]) -> Vec<u32> {
 
 /// Whether it is time that we have it decided.
 fn resolvable(me: &Me, look: &Look<'_>) -> bool {
-    let dispute = look.dispute;
-    let Some(due) = dispute.due_slot() else {
+    let case = look.case;
+    let (Some(due), Some(_)) = (case.due_slot(), look.job) else {
         return false;
     };
-    let due = match (over(look), look.job) {
-        (true, Some(job)) => due.min(job.ended_slot.get()),
-        // Without its job it can't be decided; a job never closes before its disputes are.
-        (_, None) => return false,
-        (false, Some(_)) => due,
-    };
-    let delay = match is_party(me, dispute) {
+    let delay = match is_party(me, case) {
         true => PARTY_DELAY,
         false => STRANGER_DELAY,
     };

@@ -1,13 +1,19 @@
 use super::*;
 use bytemuck::Zeroable;
-use mythic_interface::{le::U32, params::Params, state::Verdict};
+use mythic_interface::{
+    le::U32,
+    params::Params,
+    state::{ClaimKind, JobStatus, Verdict},
+};
 
 const JOB: Key = [1; 32];
 const ADDRESS: Key = [2; 32];
 const SUBMITTER: Key = [3; 32];
-const CHALLENGER: Key = [4; 32];
+const CLAIMANT: Key = [4; 32];
 const JUROR: Key = [5; 32];
-const CHALLENGED: u64 = 1_000;
+const OPENED: u64 = 1_000;
+/// Slots in which others join.
+const JOINING: u64 = 100;
 
 fn me(authority: Key) -> Me {
     Me {
@@ -15,7 +21,7 @@ fn me(authority: Key) -> Me {
         payers: [[authority[0] + 100; 32], authority],
         active: true,
         judges: true,
-        serves_since: Some(10),
+        mature: true,
     }
 }
 
@@ -26,11 +32,30 @@ struct Disk {
     booked: bool,
 }
 
-/// A dispute on chain: what each instruction does to it, and how often it was done.
+/// Shows leaves: they must be all that are hidden.
+fn show(case: &mut Case, slot: u64, positions: &[u32]) {
+    assert!(!positions.is_empty());
+    let sample = case.leaves[..usize::from(case.sampled)].iter_mut();
+    let named = case.claims.iter_mut().flat_map(|claim| {
+        let named = usize::from(claim.named);
+        claim.leaves[..named].iter_mut()
+    });
+    for leaf in sample.chain(named).filter(|leaf| leaf.present == 0) {
+        assert!(positions.contains(&leaf.position.get()));
+        leaf.present = 1;
+    }
+    case.leaves_slot.set(slot);
+    if case.status() == Some(CaseStatus::Opening) {
+        case.header.status = CaseStatus::Joining as u8;
+        case.shown_slot.set(slot);
+    }
+}
+
+/// A case on chain: what each instruction does to it, and how often it was done.
 #[derive(Clone)]
 struct World {
     slot: u64,
-    dispute: Option<Dispute>,
+    case: Option<Case>,
     job: Job,
     pages: Vec<Option<Page>>,
     /// The submitter's evidence can be had.
@@ -39,53 +64,73 @@ struct World {
 }
 
 impl World {
+    /// A case that `CLAIMANT` opened with `false`, naming nothing.
     fn new(tokens: u32) -> Self {
-        let mut dispute = Dispute::zeroed();
-        dispute.header.status = DisputeStatus::Openings as u8;
-        dispute.job = JOB;
-        dispute.challenger = CHALLENGER;
-        dispute.submitter = SUBMITTER;
-        dispute.rent_payer = me(CHALLENGER).payers[0];
-        dispute.fingerprint = [7; 32];
-        dispute.requested_slot.set(900);
-        dispute.submitted_slot.set(950);
-        dispute.challenged_slot.set(CHALLENGED);
-        dispute.output_tokens.set(tokens);
-        dispute.rules = Params::dev().rules;
-        dispute.jury_seats = 3;
-        dispute.exact = 1;
-        dispute.commit_slots.set(100);
-        dispute.sampled = tokens.min(16) as u8;
-        for (i, leaf) in dispute.leaves.iter_mut().enumerate() {
+        let mut case = Case::zeroed();
+        case.header.status = CaseStatus::Opening as u8;
+        case.job = JOB;
+        case.submitter = SUBMITTER;
+        case.rent_payer = me(CLAIMANT).payers[0];
+        case.fingerprint = [7; 32];
+        case.requested_slot.set(900);
+        case.submitted_slot.set(950);
+        case.opened_slot.set(OPENED);
+        case.output_tokens.set(tokens);
+        case.rules = Params::dev().rules;
+        case.jury_seats = 3;
+        case.exact = 1;
+        case.commit_slots.set(100);
+        case.sampled = tokens.min(16) as u8;
+        for (i, leaf) in case.leaves.iter_mut().enumerate() {
             leaf.position.set((i as u32 * 7) % tokens);
         }
         let mut job = Job::zeroed();
         job.header.status = JobStatus::Disputed as u8;
-        job.open_disputes.set(1);
-        Self {
-            slot: CHALLENGED,
-            dispute: Some(dispute),
+        let mut world = Self {
+            slot: OPENED,
+            case: Some(case),
             job,
             pages: vec![None; pages(tokens) as usize],
             shown: true,
             written: BTreeMap::new(),
-        }
+        };
+        world.claim(CLAIMANT, ClaimKind::False, &[]);
+        world
     }
 
-    fn look(&self, case: &mut Case, me: &Me, number: u64) -> Vec<Duty> {
-        let Some(dispute) = &self.dispute else {
+    fn case(&mut self) -> &mut Case {
+        self.case.as_mut().expect("a case")
+    }
+
+    fn claim(&mut self, claimant: Key, kind: ClaimKind, named: &[u32]) {
+        let slot = self.slot;
+        let case = self.case();
+        let claim = &mut case.claims[usize::from(case.claim_count)];
+        claim.claimant = claimant;
+        claim.kind = kind as u8;
+        claim.claimed_slot.set(slot);
+        claim.named = named.len() as u8;
+        for (leaf, position) in claim.leaves.iter_mut().zip(named) {
+            leaf.position.set(*position);
+        }
+        case.claim_count += 1;
+        case.false_count += u8::from(kind == ClaimKind::False);
+    }
+
+    fn look(&self, docket: &mut Docket, me: &Me, number: u64) -> Vec<Duty> {
+        let Some(case) = &self.case else {
             return Vec::new();
         };
-        case.look(
+        docket.look(
             me,
             &Look {
                 number,
                 slot: self.slot,
                 address: &ADDRESS,
-                dispute,
+                case,
                 job: Some(&self.job),
                 pages: &self.pages,
-                final_: dispute.status() == Some(DisputeStatus::Resolved),
+                final_: case.status() == Some(CaseStatus::Resolved),
             },
         )
     }
@@ -94,7 +139,7 @@ impl World {
     fn perform(&mut self, me: &Me, disk: &mut Disk, duty: &Duty) -> Outcome {
         *self.written.entry(duty.kind()).or_default() += 1;
         let slot = self.slot;
-        let Some(dispute) = &mut self.dispute else {
+        let Some(case) = &mut self.case else {
             return Outcome::Failed;
         };
         match duty {
@@ -104,35 +149,26 @@ impl World {
                 } else {
                     Data::None
                 };
-                return Outcome::Found(dispute.fingerprint, data);
+                return Outcome::Found(case.fingerprint, data);
             }
             Duty::Output(chunks) => {
                 for chunk in chunks {
                     let page = self.pages[(chunk / PAGE_CHUNKS) as usize].get_or_insert(Page {
                         chunks: 0,
-                        rent_payer: dispute.rent_payer,
+                        rent_payer: case.rent_payer,
                     });
                     let bit = 1 << (chunk % PAGE_CHUNKS);
                     assert_eq!(page.chunks & bit, 0, "posted once");
                     page.chunks |= bit;
                 }
             }
-            Duty::Openings(positions) => {
-                assert!(!positions.is_empty());
-                let checked = dispute.checked();
-                for leaf in &mut dispute.leaves[..checked] {
-                    assert_eq!(leaf.present, 0);
-                    leaf.present = 1;
-                }
-                dispute.header.status = DisputeStatus::Jury as u8;
-                dispute.completed_slot.set(slot);
-            }
+            Duty::Openings(positions) => show(case, slot, positions),
             Duty::Compute => {
                 let held = Held {
-                    fingerprint: dispute.fingerprint,
-                    positions: dispute.positions_hash(),
+                    fingerprint: case.fingerprint,
+                    positions: case.positions_hash(),
                     salt: [8; 32],
-                    vector: vec![9; 20 * dispute.checked()],
+                    vote: vec![9; case.vote_len()],
                 };
                 disk.held = Some(held.clone());
                 return Outcome::Computed(held);
@@ -143,37 +179,41 @@ impl World {
                     Some(held),
                     "written down before it is sent"
                 );
-                assert!(slot >= dispute.commit_start() && slot < dispute.commit_end());
-                let seat = &mut dispute.seats[1];
+                assert!(slot >= case.commit_start() && slot < case.commit_end());
+                let seat = &mut case.seats[1];
                 assert!(!seat.is_taken(), "committed once");
                 seat.juror = me.authority;
                 seat.commitment = held.commitment(&ADDRESS, &me.authority);
+                case.header.status = CaseStatus::Jury as u8;
             }
             Duty::Reveal(held) => {
-                assert!(slot >= dispute.commit_end() && slot < dispute.reveal_end());
-                let seat = &mut dispute.seats[1];
+                assert!(slot >= case.commit_end() && slot < case.reveal_end());
+                let seat = &mut case.seats[1];
                 assert_eq!(seat.commitment, held.commitment(&ADDRESS, &me.authority));
                 assert!(!seat.is_revealed());
                 seat.revealed_slot.set(slot);
             }
             Duty::Resolve => {
-                assert!(slot >= dispute.due_slot().unwrap());
-                dispute.header.status = DisputeStatus::Resolved as u8;
-                dispute.resolved_slot.set(slot);
-                dispute.verdict = Verdict::Guilty as u8;
-                dispute.seats[1]
+                assert!(slot >= case.due_slot().unwrap());
+                case.header.status = CaseStatus::Resolved as u8;
+                case.resolved_slot.set(slot);
+                case.verdict = Verdict::Guilty as u8;
+                case.seats[1]
                     .reward
-                    .set(u64::from(dispute.seats[1].is_taken()));
+                    .set(u64::from(case.seats[1].is_taken()));
                 self.job.header.status = JobStatus::Slashed as u8;
-                self.job.open_disputes.set(0);
                 self.job.ended_slot.set(slot);
             }
-            Duty::Collect => {
-                if me.authority == CHALLENGER {
-                    dispute.challenger_collected = 1;
-                }
-                if dispute.seats[1].juror == me.authority {
-                    dispute.seats[1].collected = 1;
+            Duty::Collect(whose) => {
+                for key in whose {
+                    let mut claims = case.claims.iter_mut();
+                    if let Some(claim) = claims.find(|claim| claim.claimant == *key) {
+                        claim.collected = 1;
+                    }
+                    let mut seats = case.seats.iter_mut();
+                    if let Some(seat) = seats.find(|seat| seat.juror == *key) {
+                        seat.collected = 1;
+                    }
                 }
             }
             Duty::Book => {
@@ -187,7 +227,7 @@ impl World {
             }
             Duty::Close => {
                 assert!(self.pages.iter().all(Option::is_none), "its pages go first");
-                self.dispute = None;
+                self.case = None;
             }
         }
         Outcome::Done
@@ -196,25 +236,25 @@ impl World {
     /// Runs validators side by side until `end`, each with its disk. `crash` breaks the `n`-th duty of the first one off: before
     /// it is done, or before its outcome is known.
     fn run(&mut self, who: &[Me], disks: &mut [Disk], end: u64, crash: Option<(u32, bool)>) {
-        let fresh = |disk: &Disk| Case::new(disk.held.clone(), disk.booked);
-        let mut cases: Vec<Case> = disks.iter().map(fresh).collect();
+        let fresh = |disk: &Disk| Docket::new(disk.held.clone(), disk.booked);
+        let mut dockets: Vec<Docket> = disks.iter().map(fresh).collect();
         let (mut count, mut number) = (0, 0);
         while self.slot < end {
             number += 1;
             for (at, me) in who.iter().enumerate() {
-                for duty in self.look(&mut cases[at], me, number) {
+                for duty in self.look(&mut dockets[at], me, number) {
                     let crashes = at == 0 && crash.is_some_and(|(n, _)| n == count);
                     count += u32::from(at == 0);
                     if crashes && crash.is_some_and(|(_, before)| before) {
-                        cases[at] = fresh(&disks[at]);
+                        dockets[at] = fresh(&disks[at]);
                         break;
                     }
                     let outcome = self.perform(me, &mut disks[at], &duty);
                     if crashes {
-                        cases[at] = fresh(&disks[at]);
+                        dockets[at] = fresh(&disks[at]);
                         break;
                     }
-                    cases[at].done(duty.kind(), outcome);
+                    dockets[at].done(duty.kind(), outcome);
                 }
             }
             self.slot += 1;
@@ -225,23 +265,25 @@ impl World {
         self.written.get(&kind).copied().unwrap_or(0)
     }
 
-    fn status(&self) -> Option<DisputeStatus> {
-        self.dispute.as_ref().and_then(Dispute::status)
+    fn status(&self) -> Option<CaseStatus> {
+        self.case.as_ref().and_then(Case::status)
     }
 }
 
 /// Long enough for everything.
-const LATER: u64 = CHALLENGED + 6_000;
+const LATER: u64 = OPENED + 6_000;
+/// When jurors commit, if everything is shown within a few slots.
+const COMMITS: u64 = OPENED + JOINING + 30;
 
 #[test]
-fn a_submitter_answers_at_once_a_juror_judges_and_the_challenger_winds_up() {
+fn a_submitter_answers_at_once_a_juror_judges_and_the_claimant_winds_up() {
     let mut world = World::new(300);
     let mut disks = vec![Disk::default(); 3];
-    let who = [me(SUBMITTER), me(JUROR), me(CHALLENGER)];
-    world.run(&who, &mut disks, CHALLENGED + 8, None);
+    let who = [me(SUBMITTER), me(JUROR), me(CLAIMANT)];
+    world.run(&who, &mut disks, OPENED + 8, None);
     assert_eq!(
         world.status(),
-        Some(DisputeStatus::Jury),
+        Some(CaseStatus::Joining),
         "within a few looks"
     );
     assert_eq!(
@@ -249,7 +291,7 @@ fn a_submitter_answers_at_once_a_juror_judges_and_the_challenger_winds_up() {
         (1, 1)
     );
     world.run(&who, &mut disks, LATER, None);
-    assert!(world.dispute.is_none(), "closed");
+    assert!(world.case.is_none(), "closed");
     for kind in [
         Kind::Compute,
         Kind::Commit,
@@ -266,10 +308,10 @@ fn a_submitter_answers_at_once_a_juror_judges_and_the_challenger_winds_up() {
 
 #[test]
 fn a_crash_at_any_step_loses_nothing_and_repeats_nothing_that_counts() {
-    for first in [SUBMITTER, JUROR, CHALLENGER] {
+    for first in [SUBMITTER, JUROR, CLAIMANT] {
         let mut who = vec![me(first)];
         who.extend(
-            [SUBMITTER, JUROR, CHALLENGER]
+            [SUBMITTER, JUROR, CLAIMANT]
                 .into_iter()
                 .filter(|k| *k != first)
                 .map(me),
@@ -280,7 +322,7 @@ fn a_crash_at_any_step_loses_nothing_and_repeats_nothing_that_counts() {
                 let mut disks = vec![Disk::default(); 3];
                 // `perform` asserts that nothing is done twice.
                 world.run(&who, &mut disks, LATER, Some((n, before)));
-                assert!(world.dispute.is_none(), "{first:?} {n} {before}");
+                assert!(world.case.is_none(), "{first:?} {n} {before}");
                 assert!(disks.iter().all(|disk| disk.booked));
                 assert_eq!(
                     (world.count(Kind::Commit), world.count(Kind::Reveal)),
@@ -292,11 +334,11 @@ fn a_crash_at_any_step_loses_nothing_and_repeats_nothing_that_counts() {
 }
 
 #[test]
-fn a_vector_that_was_written_down_is_not_computed_again() {
+fn a_vote_that_was_written_down_is_not_computed_again() {
     let mut world = World::new(40);
     let mut disks = vec![Disk::default(); 2];
     let who = [me(JUROR), me(SUBMITTER)];
-    world.run(&who, &mut disks, CHALLENGED + 12, None);
+    world.run(&who, &mut disks, OPENED + 20, None);
     assert_eq!(
         (world.count(Kind::Compute), world.count(Kind::Commit)),
         (1, 0)
@@ -319,8 +361,7 @@ fn a_lost_journal_loses_no_seat() {
     let mut world = World::new(40);
     let mut disks = vec![Disk::default(); 2];
     let who = [me(JUROR), me(SUBMITTER)];
-    let commits = CHALLENGED + 60;
-    world.run(&who, &mut disks, commits, None);
+    world.run(&who, &mut disks, COMMITS + 20, None);
     assert_eq!(world.count(Kind::Commit), 1);
     disks[0] = Disk::default();
     world.run(&who, &mut disks, LATER, None);
@@ -331,21 +372,78 @@ fn a_lost_journal_loses_no_seat() {
 }
 
 #[test]
+fn who_joins_is_answered_and_judged_with_the_others() {
+    let mut world = World::new(300);
+    let mut disks = vec![Disk::default(); 2];
+    let who = [me(JUROR), me(SUBMITTER)];
+    world.run(&who, &mut disks, OPENED + 20, None);
+    assert_eq!(world.count(Kind::Compute), 1);
+    // Two name the same position: it is shown once for both, and the vote is about more than before.
+    world.claim([8; 32], ClaimKind::False, &[201, 203]);
+    world.claim([9; 32], ClaimKind::False, &[203]);
+    world.run(&who, &mut disks, OPENED + 40, None);
+    assert_eq!(world.count(Kind::Openings), 2);
+    assert!(world.case().is_shown());
+    assert_eq!(world.count(Kind::Compute), 2);
+    world.run(&who, &mut disks, LATER, None);
+    assert_eq!(
+        (world.count(Kind::Commit), world.count(Kind::Reveal)),
+        (1, 1)
+    );
+}
+
+#[test]
+fn evidence_that_is_gone_is_looked_for_again() {
+    let world = World::new(40);
+    let me = me(SUBMITTER);
+    let mut docket = Docket::default();
+    let fetch = world.look(&mut docket, &me, 1);
+    assert_eq!(fetch, [Duty::Fetch]);
+    docket.done(Kind::Fetch, Outcome::Found([7; 32], Data::Evidence));
+    assert!(matches!(
+        world.look(&mut docket, &me, 2)[..],
+        [Duty::Output(_)]
+    ));
+    // Whoever was to post it found nothing on the disk.
+    docket.done(Kind::Output, Outcome::Found([7; 32], Data::None));
+    assert_eq!(world.look(&mut docket, &me, 40), [Duty::Fetch]);
+    // A search that finds less than is known changes nothing.
+    docket.done(Kind::Fetch, Outcome::Found([7; 32], Data::Prompt));
+    docket.done(Kind::Fetch, Outcome::Found([7; 32], Data::None));
+    assert_eq!(docket.data, Data::Prompt);
+}
+
+#[test]
+fn where_nobody_says_false_nothing_is_judged() {
+    let mut world = World::new(40);
+    world.case().claims[0].kind = ClaimKind::Withheld as u8;
+    world.case().false_count = 0;
+    let mut disks = vec![Disk::default(); 3];
+    let who = [me(SUBMITTER), me(JUROR), me(CLAIMANT)];
+    world.run(&who, &mut disks, OPENED + JOINING + 60, None);
+    assert_eq!(world.status(), Some(CaseStatus::Resolved));
+    assert_eq!(
+        (world.count(Kind::Compute), world.count(Kind::Commit)),
+        (0, 0)
+    );
+}
+
+#[test]
 fn a_fork_that_draws_other_positions_is_answered_and_judged_anew() {
     let mut world = World::new(300);
     let mut disks = vec![Disk::default(); 2];
     let who = [me(JUROR), me(SUBMITTER)];
-    world.run(&who, &mut disks, CHALLENGED + 60, None);
+    world.run(&who, &mut disks, COMMITS + 20, None);
     assert_eq!(world.count(Kind::Commit), 1);
-    // The slots that carried answer and commitment are abandoned; the challenge draws another sample.
+    // The slots that carried answer and commitment are abandoned; the case draws another sample.
     let fork = World::new(300);
-    world.dispute = fork.dispute;
+    let opened = world.slot;
+    world.case = fork.case;
     world.pages = fork.pages;
-    if let Some(dispute) = &mut world.dispute {
-        dispute.challenged_slot.set(CHALLENGED + 61);
-        for leaf in &mut dispute.leaves {
-            leaf.position = U32::new(leaf.position.get() + 1);
-        }
+    let case = world.case();
+    case.opened_slot.set(opened);
+    for leaf in &mut case.leaves {
+        leaf.position = U32::new(leaf.position.get() + 1);
     }
     world.run(&who, &mut disks, LATER, None);
     assert_eq!(
@@ -356,57 +454,61 @@ fn a_fork_that_draws_other_positions_is_answered_and_judged_anew() {
         ),
         (2, 2, 1)
     );
-    assert_eq!(world.status(), Some(DisputeStatus::Resolved));
+    assert_eq!(world.status(), Some(CaseStatus::Resolved));
 }
 
 #[test]
 fn a_result_of_another_fork_is_looked_for_anew() {
     let mut world = World::new(40);
-    let mut case = Case::default();
+    let mut docket = Docket::default();
     let who = me(SUBMITTER);
-    assert_eq!(world.look(&mut case, &who, 1), [Duty::Fetch]);
-    case.done(Kind::Fetch, Outcome::Found([7; 32], Data::Evidence));
+    assert_eq!(world.look(&mut docket, &who, 1), [Duty::Fetch]);
+    docket.done(Kind::Fetch, Outcome::Found([7; 32], Data::Evidence));
     assert!(matches!(
-        world.look(&mut case, &who, 2)[..],
+        world.look(&mut docket, &who, 2)[..],
         [Duty::Output(_)]
     ));
-    if let Some(dispute) = &mut world.dispute {
-        dispute.fingerprint = [6; 32];
+    world.case().fingerprint = [6; 32];
+    assert_eq!(world.look(&mut docket, &who, 3), [Duty::Fetch]);
+}
+
+#[test]
+fn a_claimant_shows_what_it_holds_before_others_do_and_after_the_submitter_had_its_time() {
+    let sixth = OPENED + 8;
+    let third = OPENED + 16;
+    for (who, from, until) in [(CLAIMANT, sixth, sixth + 8), (JUROR, third, third + 24)] {
+        let mut world = World::new(40);
+        let mut disks = vec![Disk::default(); 1];
+        world.run(&[me(who)], &mut disks, from, None);
+        assert_eq!(
+            (world.count(Kind::Fetch), world.count(Kind::Output)),
+            (1, 0)
+        );
+        world.run(&[me(who)], &mut disks, until, None);
+        assert_eq!(world.status(), Some(CaseStatus::Joining));
     }
-    assert_eq!(world.look(&mut case, &who, 3), [Duty::Fetch]);
-}
-
-#[test]
-fn others_answer_only_when_the_submitter_had_its_time_and_the_challenger_never() {
+    // Of an hour nobody waits more than minutes.
     let mut world = World::new(40);
+    world.case().rules.openings_slots.set(9_000);
     let mut disks = vec![Disk::default(); 1];
-    let third = CHALLENGED + 16;
-    world.run(&[me(JUROR)], &mut disks, third, None);
-    assert_eq!(
-        (world.count(Kind::Fetch), world.count(Kind::Output)),
-        (1, 0)
-    );
-    world.run(&[me(JUROR)], &mut disks, CHALLENGED + 40, None);
-    assert_eq!(world.status(), Some(DisputeStatus::Jury));
-    let mut world = World::new(40);
-    world.run(&[me(CHALLENGER)], &mut disks, CHALLENGED + 49, None);
-    assert!(world.written.is_empty());
+    world.run(&[me(CLAIMANT)], &mut disks, OPENED + 90, None);
+    assert_eq!(world.status(), Some(CaseStatus::Joining));
 }
 
 #[test]
-fn what_is_not_answered_is_resolved_by_the_challenger_after_the_settler_had_its_time() {
+fn what_is_not_answered_is_resolved_by_the_claimant_after_the_settler_had_its_time() {
     let mut world = World::new(40);
     world.shown = false;
     let mut disks = vec![Disk::default(); 2];
-    let who = [me(CHALLENGER), me(JUROR)];
-    world.run(&who, &mut disks, CHALLENGED + 50 + PARTY_DELAY, None);
+    let who = [me(CLAIMANT), me(JUROR)];
+    world.run(&who, &mut disks, OPENED + 50 + PARTY_DELAY, None);
     assert_eq!(world.count(Kind::Resolve), 0);
-    world.run(&who, &mut disks, CHALLENGED + 50 + PARTY_DELAY + 20, None);
+    world.run(&who, &mut disks, OPENED + 50 + PARTY_DELAY + 20, None);
     assert_eq!(world.count(Kind::Resolve), 1);
     let fetched = world.count(Kind::Fetch);
     assert!(
-        (2..12).contains(&fetched),
-        "asked again, ever more seldom: {fetched}"
+        (4..20).contains(&fetched),
+        "asked again by both, ever more seldom: {fetched}"
     );
 }
 
@@ -419,29 +521,71 @@ fn a_stranger_resolves_what_nobody_else_does() {
         judges: false,
         ..me([9; 32])
     }];
-    world.run(
-        &stranger,
-        &mut disks,
-        CHALLENGED + 50 + STRANGER_DELAY,
-        None,
-    );
+    world.run(&stranger, &mut disks, OPENED + 50 + STRANGER_DELAY, None);
     assert!(world.written.is_empty());
     world.run(
         &stranger,
         &mut disks,
-        CHALLENGED + 50 + STRANGER_DELAY + 20,
+        OPENED + 50 + STRANGER_DELAY + 20,
         None,
     );
     assert_eq!(world.count(Kind::Resolve), 1);
 }
 
 #[test]
+fn whoever_has_a_part_collects_for_those_who_do_not_and_closes_what_lapsed() {
+    let resolved = |owed: &dyn Fn(&mut Case)| {
+        let mut world = World::new(40);
+        let case = world.case();
+        case.header.status = CaseStatus::Resolved as u8;
+        case.resolved_slot.set(OPENED);
+        case.claims[0].collected = 1;
+        case.seats[0].juror = JUROR;
+        owed(case);
+        world.job.header.status = JobStatus::Slashed as u8;
+        world
+    };
+    let claimant = [me(CLAIMANT)];
+    let mut world = resolved(&|case| case.seats[0].penalty.set(5));
+    let mut disks = vec![Disk::default(); 1];
+    world.run(&claimant, &mut disks, OPENED + STRANGER_DELAY, None);
+    assert_eq!(world.count(Kind::Collect), 0);
+    world.run(&claimant, &mut disks, LATER, None);
+    assert_eq!(
+        (world.count(Kind::Collect), world.count(Kind::Close)),
+        (1, 1)
+    );
+    // A fine that can't be collected keeps nobody's rent for ever; pay does.
+    type Owed = fn(&mut Case);
+    let owed: [(Owed, bool); 2] = [
+        (|case| case.seats[0].penalty.set(5), true),
+        (|case| case.seats[0].reward.set(5), false),
+    ];
+    for (owed, lapses) in owed {
+        let mut world = resolved(&owed);
+        let case = *world.case();
+        let closes = |slot: u64| {
+            world.slot = slot;
+            let mut docket = Docket::new(None, true);
+            let duties = world.look(&mut docket, &claimant[0], 1);
+            duties.contains(&Duty::Close)
+        };
+        let mut closes = closes;
+        assert!(!closes(case.forfeit_end()));
+        assert_eq!(closes(case.forfeit_end() + PARTY_DELAY), lapses);
+    }
+}
+
+#[test]
 fn only_who_may_judge_does() {
-    let dispute = World::new(40).dispute.unwrap();
-    assert!(eligible(&me(JUROR), &dispute));
+    let mut world = World::new(40);
+    world.claim([8; 32], ClaimKind::False, &[]);
+    let case = world.case.unwrap();
+    assert!(eligible(&me(JUROR), &case));
     for other in [
         me(SUBMITTER),
-        me(CHALLENGER),
+        me(CLAIMANT),
+        me([8; 32]),
         Me {
             active: false,
             ..me(JUROR)
@@ -451,15 +595,11 @@ fn only_who_may_judge_does() {
             ..me(JUROR)
         },
         Me {
-            serves_since: None,
-            ..me(JUROR)
-        },
-        Me {
-            serves_since: Some(900),
+            mature: false,
             ..me(JUROR)
         },
     ] {
-        assert!(!eligible(&other, &dispute), "{other:?}");
+        assert!(!eligible(&other, &case), "{other:?}");
     }
 }
 
@@ -467,69 +607,54 @@ fn only_who_may_judge_does() {
 fn a_jury_without_a_seat_for_us_is_left_alone_until_it_is_called_anew() {
     let mut world = World::new(40);
     let who = me(JUROR);
-    if let Some(dispute) = &mut world.dispute {
-        dispute.header.status = DisputeStatus::Jury as u8;
-        dispute.completed_slot.set(CHALLENGED + 5);
-        world.slot = dispute.commit_start();
+    let sampled = usize::from(world.case().sampled);
+    let case = world.case();
+    case.header.status = CaseStatus::Joining as u8;
+    case.shown_slot.set(OPENED + 5);
+    case.leaves_slot.set(OPENED + 5);
+    for leaf in &mut case.leaves[..sampled] {
+        leaf.present = 1;
     }
+    world.slot = world.case().commit_start();
     let mut disk = Disk::default();
-    let mut case = Case::default();
+    let mut docket = Docket::default();
     for (number, expected) in [(1, Kind::Fetch), (3, Kind::Compute)] {
-        let duties = world.look(&mut case, &who, number);
+        let duties = world.look(&mut docket, &who, number);
         assert_eq!(duties[0].kind(), expected);
         let outcome = world.perform(&who, &mut disk, &duties[0]);
-        case.done(expected, outcome);
+        docket.done(expected, outcome);
     }
     assert!(matches!(
-        world.look(&mut case, &who, 5)[..],
+        world.look(&mut docket, &who, 5)[..],
         [Duty::Commit(_)]
     ));
-    assert!(world.look(&mut case, &who, 6).is_empty(), "one at a time");
-    case.done(Kind::Commit, Outcome::NotSeated);
-    assert!(world.look(&mut case, &who, 60).is_empty());
-    if let Some(dispute) = &mut world.dispute {
-        dispute.completed_slot.set(CHALLENGED + 6);
-        world.slot += 1;
-    }
+    assert!(world.look(&mut docket, &who, 6).is_empty(), "one at a time");
+    docket.done(Kind::Commit, Outcome::NotSeated);
+    assert!(world.look(&mut docket, &who, 60).is_empty());
+    world.case().shown_slot.set(OPENED + 6);
+    world.slot += 1;
     assert!(matches!(
-        world.look(&mut case, &who, 61)[..],
+        world.look(&mut docket, &who, 61)[..],
         [Duty::Commit(_)]
     ));
+    // Who lost its seats to somebody else can't commit again.
+    let case = world.case();
+    case.count(&[5; 32]);
+    let mut fresh = Docket::new(disk.held, false);
+    assert!(world.look(&mut fresh, &who, 62).is_empty());
 }
 
 #[test]
 fn what_fails_is_tried_again_ever_more_seldom() {
     let world = World::new(40);
-    let (mut case, who) = (Case::default(), me(SUBMITTER));
+    let (mut docket, who) = (Docket::default(), me(SUBMITTER));
     let mut tried = Vec::new();
     for number in 1..200 {
-        if !world.look(&mut case, &who, number).is_empty() {
+        if !world.look(&mut docket, &who, number).is_empty() {
             tried.push(number);
-            case.done(Kind::Fetch, Outcome::Failed);
+            docket.done(Kind::Fetch, Outcome::Failed);
         }
     }
     let gaps: Vec<u64> = tried.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(gaps[..6], [2, 4, 8, 16, 32, 32]);
-}
-
-#[test]
-fn a_job_decided_elsewhere_is_resolved_and_nothing_is_posted_for_it() {
-    let mut world = World::new(40);
-    world.job.header.status = JobStatus::Slashed as u8;
-    world.job.ended_slot.set(CHALLENGED + 2);
-    let mut disks = vec![Disk::default(); 2];
-    world.run(
-        &[me(SUBMITTER), me(JUROR)],
-        &mut disks,
-        CHALLENGED + 10,
-        None,
-    );
-    assert!(world.written.is_empty());
-    world.dispute.as_mut().unwrap().header.status = DisputeStatus::Openings as u8;
-    let look_late = |slot| {
-        let mut world = world.clone();
-        world.slot = slot;
-        world.look(&mut Case::default(), &me(CHALLENGER), 1)
-    };
-    assert_eq!(look_late(CHALLENGED + 40), [Duty::Resolve]);
 }

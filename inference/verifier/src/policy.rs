@@ -1,6 +1,9 @@
-//! Which answers are checked, and what that is worth. `docs/verifying.md` derives the numbers.
+//! Which answers are checked; `docs/verifying.md` says what that is worth.
 
-use mythic_interface::{hash::sha256, state::Job};
+use mythic_interface::{
+    hash::sha256,
+    state::{ClaimKind, Job},
+};
 use serde::{Deserialize, Serialize};
 
 /// Which answers of others are checked.
@@ -30,10 +33,14 @@ pub struct VerifierConfig {
     pub value_lamports: u64,
     /// Sit on juries.
     pub jury: bool,
-    /// Challenge results whose evidence nobody shows, though somebody could be asked.
+    /// Open cases of results whose evidence nobody shows, though somebody could be asked.
     pub challenge_withheld: bool,
-    /// Most lamports that one challenge may tie up: bond and rent. Those of a larger one are left to others.
-    pub max_challenge_lamports: u64,
+    /// Check every result that has a case, and join where no other claim covers what is false.
+    pub join: bool,
+    /// Most lamports that a claim of falsehood may tie up, bond and rent. Those of a larger one are left to others.
+    pub max_false_lamports: u64,
+    /// The same of a claim of withholding.
+    pub max_withheld_lamports: u64,
 }
 
 impl Default for VerifierConfig {
@@ -45,7 +52,9 @@ impl Default for VerifierConfig {
             value_lamports: 25_600,
             jury: true,
             challenge_withheld: true,
-            max_challenge_lamports: 2_000_000_000,
+            join: true,
+            max_false_lamports: 2_000_000_000,
+            max_withheld_lamports: 500_000_000,
         }
     }
 }
@@ -60,6 +69,14 @@ impl VerifierConfig {
             return Err("verifier.value_lamports = 0: allowed is at least 1".into());
         }
         Ok(())
+    }
+
+    /// Most lamports that a claim may tie up.
+    pub fn limit(&self, kind: ClaimKind) -> (&'static str, u64) {
+        match kind {
+            ClaimKind::False => ("max_false_lamports", self.max_false_lamports),
+            ClaimKind::Withheld => ("max_withheld_lamports", self.max_withheld_lamports),
+        }
     }
 
     /// Probability with which a job's answer is checked.
@@ -80,13 +97,6 @@ impl VerifierConfig {
         let drawn = u32::from_le_bytes([drawn[0], drawn[1], drawn[2], drawn[3]]);
         f64::from(drawn) < self.probability(job) * (f64::from(u32::MAX) + 1.0)
     }
-}
-
-/// Expected lamports of one check: `cheating` of the results are false, a false one is proved and pays a quarter of the
-/// submitter's stake with probability `first` (another may challenge before), and a pass costs `pass` lamports.
-pub fn expected_lamports(cheating: f64, first: f64, stake: u64, slash_bps: u16, pass: u64) -> f64 {
-    let reward = stake as f64 * f64::from(slash_bps) / 10_000.0 / 2.0;
-    cheating * first * reward - pass as f64
 }
 
 #[cfg(test)]
@@ -137,15 +147,6 @@ mod tests {
         };
         assert_eq!(draws(1), draws(1));
         assert_ne!(draws(1), draws(2));
-    }
-
-    #[test]
-    fn the_worked_example_of_the_docs() {
-        // 1 SOL of stake, one false result in 10,000, first to challenge half of the time, a pass of 2,000 lamports.
-        let worth = expected_lamports(0.0001, 0.5, 1_000_000_000, 5_000, 2_000);
-        assert!((worth - 10_500.0).abs() < 1e-6, "{worth}");
-        let even = 2_000.0 / (0.5 * 250_000_000.0);
-        assert!(expected_lamports(even, 0.5, 1_000_000_000, 5_000, 2_000).abs() < 1e-6);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Output and leaves as they are posted in a dispute. Pure.
+//! Output and leaves as they are posted in a case. Pure.
 
 use mythic_interface::{
     hash::Hash,

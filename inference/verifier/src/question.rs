@@ -1,4 +1,4 @@
-//! What an engine is asked about an answer, and the values that its reply stands for.
+//! What an engine is asked about an answer, what its reply stands for, and the vote that a juror makes of it.
 //!
 //! An answer from a stranger may hold what no model can read: ids outside the vocabulary, more positions than the context has.
 //! Every checker gives the same values for those, so that a jury agrees about them: a logit of an id that does not exist, and
@@ -6,20 +6,60 @@
 
 use mythic_interface::{
     comparison::{VALUES_LEN, Values},
-    hash::sha256,
-    state::Dispute,
+    dispute::{exact_digest, work_digest},
+    hash::{Hash, sha256},
+    leaf::Leaf,
+    sampler::{Sampling, Top4},
+    state::{Case, OpenedLeaf},
 };
 
 /// The value of what has no logit.
 pub const NO_LOGIT: i32 = i32::MIN;
+/// The id of what has none.
+const NO_ID: u32 = u32::MAX;
 
 /// What an engine replies for one position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Its fourth-largest logit, Q16.16.
-    pub fourth: i32,
+    /// Its four largest logits, Q16.16.
+    pub four: Top4,
+    /// Its fifth-largest.
+    pub fifth: (u32, i32),
     /// Its logits at the four ids that were asked for, Q16.16.
     pub at_claimed: [i32; 4],
+}
+
+/// What a checker computed at one position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Its logits at the submitter's four ids, and its own fourth-largest: what a calibrated profile compares.
+    pub values: Values,
+    /// Its four largest: what an exact profile compares.
+    pub four: Top4,
+    /// Its fifth-largest: what shows that it was computed.
+    pub fifth: (u32, i32),
+}
+
+impl Own {
+    /// Of a position that can't be computed.
+    const NOTHING: Self = Self {
+        values: [NO_LOGIT; 5],
+        four: [(NO_ID, NO_LOGIT); 4],
+        fifth: (NO_ID, NO_LOGIT),
+    };
+
+    /// The leaf that an honest answer has here: the four largest, and the token that the sampler must choose among them.
+    pub fn leaf(&self, position: u32, sampling: &Sampling) -> Leaf {
+        let token = match *self == Self::NOTHING {
+            true => NO_ID,
+            false => sampling.choose(position, &self.four),
+        };
+        Leaf {
+            position,
+            token,
+            top4: self.four,
+        }
+    }
 }
 
 /// A question to an engine: readable ids only.
@@ -78,67 +118,91 @@ impl Question {
         self.output.is_empty()
     }
 
-    /// The values at every position, from the engine's reply; `None` if it is not of this question.
-    pub fn values(&self, replies: &[Reply]) -> Option<Vec<Values>> {
+    /// What was computed at every position, from the engine's reply; `None` if it is not of this question.
+    pub fn answered(&self, replies: &[Reply]) -> Option<Vec<Own>> {
         if replies.len() != self.output.len() {
             return None;
         }
-        let mut values: Vec<Values> = replies
+        let mut all: Vec<Own> = replies
             .iter()
             .zip(&self.foreign)
             .map(|(own, foreign)| {
-                let mut out = [own.fourth; 5];
-                for ((out, logit), foreign) in out.iter_mut().zip(own.at_claimed).zip(foreign) {
+                let mut values = [own.four[3].1; 5];
+                for ((out, logit), foreign) in values.iter_mut().zip(own.at_claimed).zip(foreign) {
                     *out = if *foreign { NO_LOGIT } else { logit };
                 }
-                out
+                Own {
+                    values,
+                    four: own.four,
+                    fifth: own.fifth,
+                }
             })
             .collect();
-        values.resize(self.positions, [NO_LOGIT; 5]);
-        Some(values)
+        all.resize(self.positions, Own::NOTHING);
+        Some(all)
     }
 }
 
-/// What a juror is asked: the leaves and the output that were posted. `None` unless everything is posted.
-pub fn of_dispute(
-    dispute: &Dispute,
+/// What is asked of an output that was posted, where the rest of the evidence is not to be had: everything, since others may
+/// still name any position. The submitter's ids are known where its leaves were shown.
+pub fn of_case(
+    case: &Case,
     prompt: &[u32],
     output: &[u32],
     vocabulary: usize,
     context: usize,
-) -> Option<Question> {
-    let leaves = dispute.checked_leaves();
-    if leaves.iter().any(|leaf| leaf.present == 0) {
-        return None;
-    }
-    let last = leaves.iter().map(|leaf| leaf.position.get()).max()?;
-    // Nothing after the last checked position is needed.
-    let output = output.get(..=usize::try_from(last).ok()?)?;
+) -> Question {
     let mut claimed = vec![[0; 4]; output.len()];
-    for leaf in leaves {
-        *claimed.get_mut(leaf.position.get() as usize)? = leaf.ids.map(|id| id.get());
+    for leaf in checked(case).filter(|leaf| leaf.present != 0) {
+        if let Some(ids) = claimed.get_mut(leaf.position.get() as usize) {
+            *ids = leaf.ids.map(|id| id.get());
+        }
     }
-    Some(Question::new(prompt, output, &claimed, vocabulary, context))
+    Question::new(prompt, output, &claimed, vocabulary, context)
 }
 
-/// A juror's vector: the values at the checked positions, in the dispute's order, as they are revealed.
-pub fn vector(dispute: &Dispute, values: &[Values]) -> Option<Vec<u8>> {
-    let leaves = dispute.checked_leaves();
-    let mut out = Vec::with_capacity(leaves.len() * VALUES_LEN);
-    for leaf in leaves {
-        let at = values.get(leaf.position.get() as usize)?;
-        out.extend(at.iter().flat_map(|value| value.to_le_bytes()));
+/// The leaves that a case asks for.
+pub fn checked(case: &Case) -> impl Iterator<Item = &OpenedLeaf> {
+    let named = case.claims().iter().flat_map(|claim| claim.group());
+    case.sample().iter().chain(named)
+}
+
+/// A juror's vote, as it is revealed: in an exact profile the digests of its work, of the sample and of each claim's positions,
+/// else its values at the sample. `None` if the case checks what was not computed.
+pub fn vote(case: &Case, sampling: &Sampling, own: &[Own]) -> Option<Vec<u8>> {
+    let at = |position: u32| own.get(usize::try_from(position).ok()?);
+    if case.exact == 0 {
+        let mut body = Vec::with_capacity(case.sample().len() * VALUES_LEN);
+        for leaf in case.sample() {
+            let values = at(leaf.position.get())?.values;
+            body.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+        return Some(body);
     }
-    Some(out)
+    let group = |leaves: &[OpenedLeaf]| -> Option<Hash> {
+        let own = leaves.iter().map(|leaf| {
+            let position = leaf.position.get();
+            Some(at(position)?.leaf(position, sampling))
+        });
+        Some(exact_digest(&own.collect::<Option<Vec<Leaf>>>()?))
+    };
+    let fifths = case.checked_positions().into_iter();
+    let fifths: Option<Vec<(u32, i32)>> = fifths.map(|p| Some(at(p)?.fifth)).collect();
+    let mut body = work_digest(&fifths?).to_vec();
+    body.extend(group(case.sample())?);
+    for claim in case.groups() {
+        body.extend(group(claim.group())?);
+    }
+    Some(body)
 }
 
 /// The salt of a commitment. It follows from a secret and from what is committed to, so that a lost journal loses no seat.
-pub fn salt(secret: &[u8; 32], dispute: &[u8; 32], vector: &[u8]) -> [u8; 32] {
+pub fn salt(secret: &[u8; 32], case: &[u8; 32], vote: &[u8]) -> [u8; 32] {
     sha256(&[
         mythic_interface::hash::domain::JUROR_SALT,
         secret,
-        dispute,
-        vector,
+        case,
+        vote,
     ])
 }
 
@@ -146,12 +210,23 @@ pub fn salt(secret: &[u8; 32], dispute: &[u8; 32], vector: &[u8]) -> [u8; 32] {
 mod tests {
     use super::*;
     use bytemuck::Zeroable;
+    use mythic_interface::le::U32;
+
+    const SAMPLING: Sampling = Sampling {
+        seed: [7; 32],
+        temperature_milli: 0,
+    };
 
     fn reply(base: i32) -> Reply {
         Reply {
-            fourth: base - 3,
+            four: [(1, base), (2, base - 1), (3, base - 2), (4, base - 3)],
+            fifth: (5, base - 4),
             at_claimed: [base, base - 1, base - 2, base - 3],
         }
+    }
+
+    fn values(own: &[Own]) -> Vec<Values> {
+        own.iter().map(|own| own.values).collect()
     }
 
     #[test]
@@ -159,9 +234,11 @@ mod tests {
         let question = Question::new(&[1], &[5, 6], &[[5, 1, 2, 3], [6, 1, 2, 3]], 10, 100);
         assert_eq!(question.output, [5, 6]);
         assert_eq!(question.claimed, [[5, 1, 2, 3], [6, 1, 2, 3]]);
-        let values = question.values(&[reply(9), reply(5)]).unwrap();
-        assert_eq!(values, [[9, 8, 7, 6, 6], [5, 4, 3, 2, 2]]);
-        assert_eq!(question.values(&[reply(9)]), None);
+        let own = question.answered(&[reply(9), reply(5)]).unwrap();
+        assert_eq!(values(&own), [[9, 8, 7, 6, 6], [5, 4, 3, 2, 2]]);
+        assert_eq!((own[0].four, own[0].fifth), (reply(9).four, (5, 5)));
+        assert_eq!(own[1].leaf(1, &SAMPLING).token, 1);
+        assert_eq!(question.answered(&[reply(9)]), None);
     }
 
     #[test]
@@ -171,9 +248,10 @@ mod tests {
         let question = Question::new(&[1], &[5, 99, 6], &claimed, 10, 100);
         assert_eq!(question.output, [5, 0]);
         assert_eq!(question.claimed[1], [0, 1, 2, 3]);
-        let values = question.values(&[reply(9), reply(5)]).unwrap();
-        assert_eq!(values[1], [NO_LOGIT, 4, 3, 2, 2]);
-        assert_eq!(values[2], [NO_LOGIT; 5]);
+        let own = question.answered(&[reply(9), reply(5)]).unwrap();
+        assert_eq!(own[1].values, [NO_LOGIT, 4, 3, 2, 2]);
+        assert_eq!(own[2], Own::NOTHING);
+        assert_eq!(own[2].leaf(2, &SAMPLING).token, u32::MAX);
     }
 
     #[test]
@@ -182,44 +260,82 @@ mod tests {
         for prompt in [&[][..], &[77][..]] {
             let question = Question::new(prompt, &[1, 2, 3], &claimed, 10, 100);
             assert!(question.is_empty());
-            assert_eq!(question.values(&[]).unwrap(), [[NO_LOGIT; 5]; 3]);
+            assert_eq!(question.answered(&[]).unwrap(), [Own::NOTHING; 3]);
         }
         let question = Question::new(&[1, 1], &[1, 2, 3], &claimed, 10, 4);
         assert_eq!(question.output.len(), 2);
     }
 
-    #[test]
-    fn a_jurors_vector_follows_the_disputes_order() {
-        let mut dispute = Dispute::zeroed();
-        (dispute.sampled, dispute.named) = (1, 1);
-        for (leaf, position) in dispute.leaves.iter_mut().zip([2, 0]) {
+    /// A case that samples positions 2 and 0; one claim names nothing, the next one position 3.
+    fn case(exact: u8) -> Case {
+        let mut case = Case::zeroed();
+        (case.sampled, case.exact) = (2, exact);
+        for (leaf, position) in case.leaves.iter_mut().zip([2, 0]) {
             leaf.position.set(position);
-            leaf.ids = [7, 8, 9, 1].map(mythic_interface::le::U32::new);
-        }
-        assert_eq!(of_dispute(&dispute, &[1], &[4, 5, 6, 7], 10, 100), None);
-        for leaf in &mut dispute.leaves {
+            leaf.ids = [7, 8, 9, 1].map(U32::new);
             leaf.present = 1;
         }
-        let question = of_dispute(&dispute, &[1], &[4, 5, 6, 7], 10, 100).unwrap();
-        assert_eq!(
-            question.output,
-            [4, 5, 6],
-            "nothing behind the last checked one"
-        );
-        assert_eq!(question.claimed, [[7, 8, 9, 1], [0; 4], [7, 8, 9, 1]]);
-        let values = [[1; 5], [2; 5], [3; 5]];
-        let vector = vector(&dispute, &values).unwrap();
-        assert_eq!(vector.len(), 40);
-        assert_eq!((vector[0], vector[20]), (3, 1));
-        assert_eq!(of_dispute(&dispute, &[1], &[4], 10, 100), None);
+        case.claim_count = 2;
+        case.claims[1].named = 1;
+        case.claims[1].leaves[0].position.set(3);
+        case
+    }
+
+    fn computed() -> Vec<Own> {
+        let all = (0..4).map(|p| {
+            let reply = reply(1_000 * (p + 1));
+            Own {
+                values: [p; 5],
+                four: reply.four,
+                fifth: reply.fifth,
+            }
+        });
+        all.collect()
+    }
+
+    #[test]
+    fn a_juror_asks_for_all_of_the_output_and_for_the_ids_that_were_shown() {
+        let question = of_case(&case(1), &[1], &[4, 5, 6, 7], 10, 100);
+        assert_eq!(question.output, [4, 5, 6, 7]);
+        let shown = [7, 8, 9, 1];
+        assert_eq!(question.claimed, [shown, [0; 4], shown, [0; 4]]);
+    }
+
+    #[test]
+    fn an_exact_vote_is_what_the_program_computes_of_an_honest_answers_leaves() {
+        let (mut case, own) = (case(1), computed());
+        let honest = |case: &Case| -> Vec<u8> {
+            let sample: Vec<Leaf> = [2, 0].map(|p| own[p].leaf(p as u32, &SAMPLING)).into();
+            let fifths: Vec<(u32, i32)> = [0, 2, 3].map(|p: usize| own[p].fifth).into();
+            let mut body = work_digest(&fifths).to_vec();
+            body.extend(exact_digest(&sample));
+            if case.claim_count == 2 {
+                body.extend(exact_digest(&[own[3].leaf(3, &SAMPLING)]));
+            }
+            body
+        };
+        let body = vote(&case, &SAMPLING, &own).unwrap();
+        assert_eq!(body, honest(&case));
+        assert_eq!(body.len(), case.vote_len());
+        // What nobody computed is not voted about.
+        case.claims[1].leaves[0].position.set(4);
+        assert_eq!(vote(&case, &SAMPLING, &own), None);
+    }
+
+    #[test]
+    fn a_calibrated_vote_is_the_values_at_the_sample() {
+        let (case, own) = (case(0), computed());
+        let body = vote(&case, &SAMPLING, &own).unwrap();
+        assert_eq!(body.len(), 40);
+        assert_eq!((body[0], body[20]), (2, 0));
     }
 
     #[test]
     fn a_salt_is_secret_and_the_same_after_a_restart() {
-        let one = salt(&[1; 32], &[2; 32], b"vector");
-        assert_eq!(one, salt(&[1; 32], &[2; 32], b"vector"));
-        assert_ne!(one, salt(&[3; 32], &[2; 32], b"vector"));
-        assert_ne!(one, salt(&[1; 32], &[3; 32], b"vector"));
+        let one = salt(&[1; 32], &[2; 32], b"vote");
+        assert_eq!(one, salt(&[1; 32], &[2; 32], b"vote"));
+        assert_ne!(one, salt(&[3; 32], &[2; 32], b"vote"));
+        assert_ne!(one, salt(&[1; 32], &[3; 32], b"vote"));
         assert_ne!(one, salt(&[1; 32], &[2; 32], b"other"));
     }
 }

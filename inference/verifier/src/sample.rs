@@ -1,4 +1,4 @@
-//! The positions that a challenge draws, known before it is made, and those that a challenger names beside them.
+//! The positions that a case draws, known before it is opened, and those that a claim names beside them.
 
 use mythic_interface::{
     hash::Hash,
@@ -70,8 +70,8 @@ pub fn of_job(job: &Job, hashes: &SlotHashes) -> Option<Sample> {
     ))
 }
 
-/// What a challenger names of the positions in which an answer differs: up to two that are not sampled, so that the challenge
-/// holds on a fork which draws others.
+/// What a claim names of the positions in which an answer differs: up to two that are not sampled, so that it holds on a fork
+/// which draws others.
 pub fn named(differing: &[u32], sample: &[u32]) -> Vec<u32> {
     let fresh = differing.iter().filter(|p| !sample.contains(p));
     let mut named: Vec<u32> = fresh.copied().take(NAMED_POSITIONS).collect();

@@ -16,17 +16,17 @@ pub enum Denied {
     #[error("the validator has less active stake than the network asks for")]
     Unstaked,
     /// It can't challenge this result, nor sit on its jury.
-    #[error("the validator was registered after the job was requested")]
+    #[error("the validator was not registered long enough before the job was requested")]
     TooNew,
-    /// Nobody can dispute the result: there is none yet, or its window is over and no dispute runs.
+    /// Nobody can dispute the result: there is none yet, or its window is over and it has no case.
     #[error("the job's result can't be disputed now")]
     NotDisputable,
 }
 
-/// Whether a validator may open a check of a job's result at `slot`: while the window runs it could challenge the result, while a
-/// dispute runs it could be on the jury or is a party.
+/// Whether a validator may open a check of a job's result at `slot`: while the window runs it could claim against the result, while its
+/// case runs it could join, be on the jury, or is a party.
 pub fn may_check(job: &Job, validator: &Validator, signer: &Key, slot: u64) -> Result<(), Denied> {
-    if *signer != validator.authority && *signer != validator.operator {
+    if *signer != validator.owner && *signer != validator.operator {
         return Err(Denied::NotTheValidator);
     }
     if validator.header.status != ValidatorStatus::Active as u8 {
@@ -35,7 +35,9 @@ pub fn may_check(job: &Job, validator: &Validator, signer: &Key, slot: u64) -> R
     if validator.active_stake(slot) < job.terms.rules.min_stake.get() {
         return Err(Denied::Unstaked);
     }
-    if validator.registered_slot.get() >= job.requested_slot.get() {
+    let maturity = u64::from(job.terms.rules.maturity_slots.get());
+    let registered = validator.registered_slot.get();
+    if registered.saturating_add(maturity) > job.requested_slot.get() {
         return Err(Denied::TooNew);
     }
     let open = match job.status() {
@@ -64,7 +66,8 @@ mod tests {
         job.requested_slot.set(900);
         job.submitted_slot.set(1_000);
         validator.header.status = ValidatorStatus::Active as u8;
-        validator.authority = [1; 32];
+        validator.authority = [9; 32];
+        validator.owner = [1; 32];
         validator.operator = [2; 32];
         validator.stake = job.terms.rules.min_stake;
         validator.registered_slot.set(899);

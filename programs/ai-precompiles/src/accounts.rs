@@ -3,6 +3,7 @@
 
 use bytemuck::Zeroable;
 use mythic_interface::error::MythicError;
+use mythic_interface::hash::sha256;
 use mythic_interface::ix::InstructionSpec;
 use mythic_interface::le::U64;
 use mythic_interface::state::{Account, Header, Key, VERSION};
@@ -131,12 +132,13 @@ macro_rules! with_header {
     };
 }
 with_header!(
-    Config, Treasury, Model, Validator, Vault, SpendGrant, Job, Dispute, Output
+    Config, Treasury, Model, Validator, Vault, SpendGrant, Job, Case, Votes, Output
 );
 
 /// What an account is created from.
 struct Blueprint<'a> {
     seeds: &'a [&'a [u8]],
+    bump: u8,
     len: usize,
     discriminator: u8,
 }
@@ -149,11 +151,47 @@ pub fn create<T: Account>(
     account: &mut AccountView,
     seeds: &[&[u8]],
 ) -> Result<(), MythicError> {
+    let (address, bump) =
+        Address::try_find_program_address(seeds, &PROGRAM_ID).ok_or(MythicError::WrongAddress)?;
+    if *account.address() != address {
+        return Err(MythicError::WrongAddress);
+    }
     build(
         payer,
         account,
         &Blueprint {
             seeds,
+            bump,
+            len: T::LEN,
+            discriminator: T::DISCRIMINATOR,
+        },
+    )
+}
+
+/// [`create`] with a bump that the caller gives, which saves the search for it. It need not be the canonical one, so
+/// this is for accounts of which a second one at another bump does no harm. A bump that gives no address of a
+/// program is refused by the runtime itself, when the account is to sign its creation.
+pub fn create_at<T: Account>(
+    payer: &AccountView,
+    account: &mut AccountView,
+    seeds: &[&[u8]],
+    bump: u8,
+) -> Result<(), MythicError> {
+    let bump_seed = [bump];
+    let mut parts: [&[u8]; MAX_SEEDS + 3] = [&[]; MAX_SEEDS + 3];
+    let ends = [&bump_seed[..], &AI_PRECOMPILES_ID, b"ProgramDerivedAddress"];
+    for (part, bytes) in parts.iter_mut().zip(seeds.iter().chain(&ends)) {
+        *part = bytes;
+    }
+    if *key(account) != sha256(&parts) {
+        return Err(MythicError::WrongAddress);
+    }
+    build(
+        payer,
+        account,
+        &Blueprint {
+            seeds,
+            bump,
             len: T::LEN,
             discriminator: T::DISCRIMINATOR,
         },
@@ -166,15 +204,10 @@ fn build(
     account: &mut AccountView,
     blueprint: &Blueprint,
 ) -> Result<(), MythicError> {
-    let (address, bump) = Address::try_find_program_address(blueprint.seeds, &PROGRAM_ID)
-        .ok_or(MythicError::WrongAddress)?;
-    if *account.address() != address {
-        return Err(MythicError::WrongAddress);
-    }
     if !account.owned_by(&SYSTEM) {
         return Err(MythicError::AccountExists);
     }
-    let bump_seed = [bump];
+    let bump_seed = [blueprint.bump];
     let mut parts: [Seed; MAX_SEEDS + 1] = core::array::from_fn(|_| Seed::from(&bump_seed));
     let signer = parts
         .get_mut(..=blueprint.seeds.len())
@@ -202,7 +235,7 @@ fn build(
     let mut header = Header::zeroed();
     header.discriminator = blueprint.discriminator;
     header.version = VERSION;
-    header.bump = bump;
+    header.bump = blueprint.bump;
     bytes.copy_from_slice(bytemuck::bytes_of(&header));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use mythic_interface::error::MythicError;
 use mythic_interface::ix;
+use mythic_interface::params::Params;
 use mythic_interface::state::{Config, ConfigStatus, Key, NO_KEY, Treasury, Validator};
 use mythic_interface::{INCINERATOR, UPGRADEABLE_LOADER, money, pda};
 use pinocchio::account::RefMut;
@@ -43,7 +44,7 @@ pub fn initialize(accounts: &mut [AccountView], args: &ix::Initialize) -> Result
     config.rent_payer = *key(payer);
     config.initialized_slot.set(slot);
     config.updated_slot.set(slot);
-    config.params = args.params;
+    set_params(&mut config, &args.params);
     let mut treasury = load_mut::<Treasury>(treasury_account)?;
     treasury.header.status = STATUS_ACTIVE;
     treasury.rent_payer = *key(payer);
@@ -101,8 +102,14 @@ pub fn update(accounts: &mut [AccountView], args: &ix::UpdateConfig) -> Result<(
     }
     args.params.validate()?;
     config.foundation = args.foundation;
-    config.params = args.params;
+    set_params(&mut config, &args.params);
     Ok(())
+}
+
+/// Sets parameters and what requests must name of them.
+fn set_params(config: &mut Config, params: &Params) {
+    config.params = *params;
+    config.rules_hash = params.rules.hash();
 }
 
 #[inline(never)]

@@ -6,7 +6,8 @@ use pinocchio::error::ProgramError;
 use pinocchio::{AccountView, Address, ProgramResult};
 
 use crate::{
-    accounts, challenge, config, grant, job, jury, model, settle, stake, validator, vault, verdict,
+    accounts, claim, config, grant, job, jury, model, post, settle, stake, validator, vault,
+    verdict,
 };
 
 /// Accounts that are read from a call: one more than the longest list, so that a longer one is noticed.
@@ -41,11 +42,11 @@ pub fn process(
                 $(Tag::$name => $handler(accounts, ix::$name::decode(arguments)?),)*
                 Tag::PostOutput => {
                     let (arguments, tail) = ix::PostOutput::decode_with_tail(arguments)?;
-                    challenge::post_output(accounts, arguments, tail)
+                    post::post_output(accounts, arguments, tail)
                 }
                 Tag::PostOpenings => {
                     let (arguments, tail) = ix::PostOpenings::decode_with_tail(arguments)?;
-                    challenge::post_openings(accounts, arguments, tail)
+                    post::post_openings(accounts, arguments, tail)
                 }
                 Tag::RevealJuror => {
                     let (arguments, tail) = ix::RevealJuror::decode_with_tail(arguments)?;
@@ -69,6 +70,8 @@ pub fn process(
         WithdrawFoundation => config::withdraw_foundation,
         RegisterModel => model::register,
         UpdateModel => model::update,
+        ProposeRegistrant => model::propose_registrant,
+        AcceptRegistrant => model::accept_registrant,
         RegisterValidator => validator::register,
         UpdateValidator => validator::update,
         AddStake => stake::add,
@@ -77,6 +80,8 @@ pub fn process(
         WithdrawClaimable => validator::withdraw_claimable,
         Unjail => validator::unjail,
         CloseValidator => validator::close,
+        ProposeOwner => validator::propose_owner,
+        AcceptOwner => validator::accept_owner,
         DepositVault => vault::deposit,
         WithdrawVault => vault::withdraw,
         CloseVault => vault::close,
@@ -91,11 +96,11 @@ pub fn process(
         SubmitResult => job::submit,
         ClaimInferenceFee => settle::claim,
         CloseJob => settle::close,
-        VerifyLogits => challenge::verify_logits,
+        VerifyLogits => claim::verify_logits,
         CommitJuror => jury::commit,
-        ResolveDispute => verdict::resolve,
-        CollectDispute => verdict::collect,
-        CloseDispute => verdict::close,
+        ResolveCase => verdict::resolve,
+        CollectCase => verdict::collect,
+        CloseCase => verdict::close,
         CloseOutput => verdict::close_output,
     }
 }

@@ -2,11 +2,11 @@
 
 use mythic_interface::error::MythicError;
 use mythic_interface::ix;
-use mythic_interface::state::{GRANT_MODELS, GrantStatus, Key, NO_KEY, SpendGrant};
+use mythic_interface::state::{Config, GRANT_MODELS, GrantStatus, Key, NO_KEY, SpendGrant};
 use mythic_interface::{money, pda, window};
 use pinocchio::AccountView;
 
-use crate::accounts::{self, key, load, load_mut, lowered, raised};
+use crate::accounts::{self, is_absent, key, load, load_mut, lowered, raised};
 
 #[inline(never)]
 pub fn grant(accounts: &mut [AccountView], args: &ix::GrantSpend) -> Result<(), MythicError> {
@@ -40,6 +40,9 @@ pub fn grant(accounts: &mut [AccountView], args: &ix::GrantSpend) -> Result<(), 
         grant.window_start.set(slot);
     } else if grant.owner != *key(owner) || grant.delegate != *key(delegate) {
         return Err(MythicError::WrongAddress);
+    }
+    if grant.lifetime_spent != args.spent {
+        return Err(MythicError::GrantSpentChanged);
     }
     grant.header.status = GrantStatus::Active as u8;
     grant.revoked_slot.set(0);
@@ -172,17 +175,28 @@ pub fn revoke(accounts: &mut [AccountView], _: &ix::RevokeGrant) -> Result<(), M
 
 #[inline(never)]
 pub fn close(accounts: &mut [AccountView], _: &ix::CloseGrant) -> Result<(), MythicError> {
-    let [grant_account, rent_payer] = accounts else {
+    let [owner, config, grant_account, rent_payer] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
+    let slot = accounts::slot()?;
+    let delay = load::<Config>(config)?.params.rules.close_delay_slots.get();
     {
         let grant = load::<SpendGrant>(grant_account)?;
         if grant.rent_payer != *key(rent_payer) {
             return Err(MythicError::WrongRentPayer);
         }
         let active = grant.header.status == GrantStatus::Active as u8;
-        if active && window::open(accounts::slot()?, grant.expiry_slot.get()) {
+        let expiry = grant.expiry_slot.get();
+        if active && window::open(slot, expiry) {
             return Err(MythicError::GrantActive);
+        }
+        // Whoever closes it, the next grant counts from nothing: that is the owner's to decide, until it is long forgotten.
+        if is_absent(owner) {
+            if window::open(slot, expiry.saturating_add(u64::from(delay))) {
+                return Err(MythicError::TooEarlyToClose);
+            }
+        } else if grant.owner != *key(owner) {
+            return Err(MythicError::NotOwner);
         }
         if grant.open_jobs.get() != 0 {
             return Err(MythicError::OpenJobs);

@@ -3,7 +3,7 @@
 use mythic_interface::error::MythicError;
 use mythic_interface::ix;
 use mythic_interface::le::U64;
-use mythic_interface::params::{MAX_OUTPUT_TOKENS, MAX_TEMPERATURE_MILLI, Params, Rules};
+use mythic_interface::params::{MAX_OUTPUT_TOKENS, MAX_TEMPERATURE_MILLI, Params};
 use mythic_interface::state::{
     Config, ConfigStatus, FinishReason, Job, JobStatus, Model, ModelStatus, NO_KEY,
     SamplingProfile, SpendGrant, Validator, Vault,
@@ -40,6 +40,9 @@ pub fn request(
     if config.header.status != ConfigStatus::Active as u8 {
         return Err(MythicError::Paused);
     }
+    if config.rules_hash != args.rules_hash {
+        return Err(MythicError::RulesChanged);
+    }
     check_arguments(args, &config.params, slot)?;
     check_model(args, model)?;
     let ceiling = money::price(
@@ -49,7 +52,11 @@ pub fn request(
         args.price_out.get(),
     )?;
 
-    let owner = load::<Vault>(vault)?.owner;
+    let owner = {
+        let mut vault = load_mut::<Vault>(vault)?;
+        hold(&mut vault, ceiling, slot)?;
+        vault.owner
+    };
     let mut grant_window = 0;
     if owner == *key(requester) {
         if !is_absent(grant) {
@@ -65,9 +72,9 @@ pub fn request(
         }
         grant_window = grant::spend(&mut grant, key(model), ceiling, slot)?;
     }
-    hold(&mut *load_mut::<Vault>(vault)?, ceiling, slot)?;
 
-    accounts::create::<Job>(payer, job_account, &pda::job(&owner, &args.nonce))?;
+    let seeds = pda::job(&owner, &args.nonce);
+    accounts::create_at::<Job>(payer, job_account, &seeds, args.bump)?;
     {
         let address = *key(job_account);
         let mut job = load_mut::<Job>(job_account)?;
@@ -101,18 +108,7 @@ pub fn request(
             .set(slot.saturating_add(u64::from(args.deadline_slots.get())));
         job.ceiling.set(ceiling);
         job.escrow.set(ceiling);
-        if is_absent(validator) {
-            if !is_absent(operator) {
-                return Err(MythicError::UnexpectedValidator);
-            }
-        } else {
-            if is_absent(operator) {
-                return Err(MythicError::MissingOperator);
-            }
-            let mut validator = load_mut::<Validator>(validator)?;
-            validator::check_operator(&validator, operator)?;
-            assign(&mut job, &mut validator, slot)?;
-        }
+        take_at_once(&mut job, validator, operator, slot)?;
     }
     accounts::move_lamports(vault, job_account, ceiling)
 }
@@ -184,10 +180,31 @@ fn hold(vault: &mut Vault, ceiling: u64, slot: u64) -> Result<(), MythicError> {
     Ok(())
 }
 
+/// Gives a new job to the validator that has co-signed it; without one it is open.
+fn take_at_once(
+    job: &mut Job,
+    validator: &mut AccountView,
+    operator: &AccountView,
+    slot: u64,
+) -> Result<(), MythicError> {
+    if is_absent(validator) {
+        if !is_absent(operator) {
+            return Err(MythicError::UnexpectedValidator);
+        }
+        job.open = 1;
+        return Ok(());
+    }
+    if is_absent(operator) {
+        return Err(MythicError::MissingOperator);
+    }
+    let mut validator = load_mut::<Validator>(validator)?;
+    validator::check_operator(&validator, operator)?;
+    assign(job, &mut validator, slot)
+}
+
 /// Gives a job to a validator whose operator has signed.
 fn assign(job: &mut Job, validator: &mut Validator, slot: u64) -> Result<(), MythicError> {
-    let rules: &Rules = &job.terms.rules;
-    validator::take_job(validator, &job.terms.model, rules, slot)?;
+    validator::take_job(validator, job, slot)?;
     job.header.status = JobStatus::Accepted as u8;
     job.validator = validator.authority;
     job.accepted_slot.set(slot);
@@ -220,23 +237,24 @@ pub fn submit(accounts: &mut [AccountView], args: &ix::SubmitResult) -> Result<(
     let [operator, validator, job] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
-    let slot = accounts::slot()?;
     let mut job = load_mut::<Job>(job)?;
     let validator = load::<Validator>(validator)?;
     validator::check_operator(&validator, operator)?;
+    if job.validator != validator.authority {
+        return Err(MythicError::WrongValidator);
+    }
     if job.terms_hash != args.terms_hash {
         return Err(MythicError::WrongFork);
     }
     if job.header.status != JobStatus::Accepted as u8 {
         return Err(MythicError::WrongJobStatus);
     }
-    if job.validator != validator.authority {
-        return Err(MythicError::WrongValidator);
-    }
+    let slot = accounts::slot()?;
     if !window::open(slot, job.submit_end()) {
         return Err(MythicError::DeadlinePassed);
     }
-    if !(1..=job.terms.max_output_tokens.get()).contains(&args.output_tokens.get()) {
+    let tokens = args.output_tokens.get();
+    if tokens == 0 || tokens > job.terms.max_output_tokens.get() {
         return Err(MythicError::OutputTokensOutOfRange);
     }
     match FinishReason::from_u8(args.finish_reason).ok_or(MythicError::InvalidFinishReason)? {
@@ -254,6 +272,7 @@ pub fn submit(accounts: &mut [AccountView], args: &ix::SubmitResult) -> Result<(
     }
     job.header.status = JobStatus::Submitted as u8;
     job.submitted_slot.set(slot);
+    job.stake_at_result.set(validator.standing_stake(slot));
     job.output_root = args.output_root;
     job.output_tokens = args.output_tokens;
     job.fingerprint = args.fingerprint;

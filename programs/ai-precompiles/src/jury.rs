@@ -1,65 +1,81 @@
-//! The jury: commitments, which take seats by stake, and the vectors behind them.
+//! The jury: commitments, which take seats by stake, and the votes behind them.
 
-use mythic_interface::dispute::{agree, shows_fraud};
+use mythic_interface::comparison::Rule;
+use mythic_interface::dispute::{SAMPLE, agreement, finds_true};
 use mythic_interface::error::MythicError;
 use mythic_interface::hash::{self, Hash};
 use mythic_interface::ix;
-use mythic_interface::le::I32;
 use mythic_interface::sortition::{Rank, Seat, seat_slot};
-use mythic_interface::state::{Dispute, DisputeStatus, Key, Validator, ValidatorStatus};
-use mythic_interface::window;
+use mythic_interface::state::{Case, CaseStatus, Key, Validator, ValidatorStatus, Vote, Votes};
+use mythic_interface::{money, window};
 use pinocchio::AccountView;
 
 use crate::accounts::{self, key, load, load_mut};
-use crate::challenge::check_dispute_fork;
-use crate::validator::check_operator;
+use crate::claim::{check_case_fork, check_votes, served_model};
+use crate::validator::{check_operator, oblige};
 use crate::{memory, slot_hashes};
 
 #[inline(never)]
 pub fn commit(accounts: &mut [AccountView], args: &ix::CommitJuror) -> Result<(), MythicError> {
-    let [operator, validator, dispute_account] = accounts else {
+    let [operator, validator, case_account, served] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
-    let address = *key(dispute_account);
-    let validator = load::<Validator>(validator)?;
-    let mut dispute = load_mut::<Dispute>(dispute_account)?;
+    let address = *key(case_account);
+    let mut validator = load_mut::<Validator>(validator)?;
+    let mut case = load_mut::<Case>(case_account)?;
     check_operator(&validator, operator)?;
-    check_dispute_fork(&dispute, args.submitted_slot, &args.fingerprint)?;
-    if dispute.header.status != DisputeStatus::Jury as u8 {
-        return Err(MythicError::WrongDisputeStatus);
+    check_case_fork(&case, args.submitted_slot, &args.fingerprint)?;
+    let judged = [CaseStatus::Joining as u8, CaseStatus::Jury as u8];
+    if !judged.contains(&case.header.status) {
+        return Err(MythicError::WrongCaseStatus);
     }
-    if dispute.positions_hash() != args.positions_hash {
+    if !case.is_shown() {
+        return Err(MythicError::NotComplete);
+    }
+    if case.positions_hash() != args.positions_hash {
         return Err(MythicError::WrongFork);
     }
-    if dispute.rule().is_none()
-        || window::open(slot, dispute.commit_start())
-        || !window::open(slot, dispute.commit_end())
+    // Where nobody says `false` there is nothing to judge.
+    if case.false_count == 0
+        || window::open(slot, case.commit_start())
+        || !window::open(slot, case.commit_end())
     {
         return Err(MythicError::CommitClosed);
     }
-    check_eligible(&validator, &dispute)?;
-    if dispute
-        .jury()
-        .iter()
-        .any(|seat| seat.juror == validator.authority)
-    {
+    let served = served_model(
+        served,
+        &case.model,
+        &case.weights_hash,
+        case.kernel_profile.get(),
+    )?;
+    check_eligible(&validator, &case, &served, slot)?;
+    let stake = validator.active_stake(slot);
+    let mut sitting = case.jury().iter();
+    if sitting.any(|seat| seat.juror == validator.authority) {
         return Err(MythicError::AlreadyCommitted);
     }
-    draw_seats(&mut dispute)?;
-    let claimant = Claimant {
+    draw_seats(&mut case)?;
+    let counted = enlist(&mut case, &validator.authority, stake)?;
+    oblige(&mut validator, case.juror_obliged_until());
+    case.header.status = CaseStatus::Jury as u8;
+    let candidate = Candidate {
         address: &address,
         authority: &validator.authority,
-        stake: validator.active_stake(slot),
+        stake,
         commitment: &args.commitment,
         slot,
     };
-    take_seats(&mut dispute, &claimant)
+    // Who wins no seat has brought its stake all the same, once.
+    match take_seats(&mut case, &candidate) || counted {
+        true => Ok(()),
+        false => Err(MythicError::AlreadyCommitted),
+    }
 }
 
 /// Who commits, and to what.
-struct Claimant<'a> {
-    /// Address of the dispute.
+struct Candidate<'a> {
+    /// Address of the case.
     address: &'a Key,
     authority: &'a Key,
     stake: u64,
@@ -67,65 +83,82 @@ struct Claimant<'a> {
     slot: u64,
 }
 
-fn check_eligible(validator: &Validator, dispute: &Dispute) -> Result<(), MythicError> {
+fn check_eligible(
+    validator: &Validator,
+    case: &Case,
+    served: &Key,
+    slot: u64,
+) -> Result<(), MythicError> {
     if validator.header.status != ValidatorStatus::Active as u8 {
         return Err(MythicError::Jailed);
     }
-    let supported = validator
-        .serves(&dispute.model)
-        .is_some_and(|since| since < dispute.requested_slot.get());
-    let sides = [dispute.challenger, dispute.submitter];
-    match supported && !sides.contains(&validator.authority) {
+    let least = case.rules.min_stake.max(case.rules.jury_stake);
+    if validator.active_stake(slot) < least.get() {
+        return Err(MythicError::StakeBelowMinimum);
+    }
+    let mut claims = case.claims().iter();
+    if claims.any(|claim| claim.claimant == validator.authority) {
+        return Err(MythicError::SeatOfClaimant);
+    }
+    let mature = validator.is_mature(served, case.requested_slot.get(), &case.rules);
+    match mature && validator.authority != case.submitter {
         true => Ok(()),
         false => Err(MythicError::NotEligibleJuror),
     }
 }
 
+/// Counts the stake of who commits, once; whether it was new.
+fn enlist(case: &mut Case, authority: &Key, stake: u64) -> Result<bool, MythicError> {
+    if case.counts(authority) {
+        return Ok(false);
+    }
+    case.count(authority);
+    let committed = money::add(case.committed_stake.get(), stake)?;
+    case.committed_stake.set(committed);
+    Ok(true)
+}
+
 /// Stores the hashes that draw the seats, once: the first commitment needs them.
 #[inline(never)]
-fn draw_seats(dispute: &mut Dispute) -> Result<(), MythicError> {
-    if dispute.seats[0].slot_hash != [0; 32] {
+fn draw_seats(case: &mut Case) -> Result<(), MythicError> {
+    if case.seats[0].slot_hash != [0; 32] {
         return Ok(());
     }
-    let (first, seats) = (dispute.jury_slot(), dispute.jury().len());
-    for (index, seat) in dispute.seats.iter_mut().take(seats).enumerate() {
+    let (first, seats) = (case.jury_slot(), case.jury().len());
+    for (index, seat) in case.seats.iter_mut().take(seats).enumerate() {
         seat.slot_hash = slot_hashes::first_from(seat_slot(first, index as u32))?;
     }
     Ok(())
 }
 
-/// Takes each seat for which the validator ranks before whoever sits there.
+/// Takes each seat for which the validator ranks before whoever sits there; whether there was one.
 #[inline(never)]
-fn take_seats(dispute: &mut Dispute, claimant: &Claimant) -> Result<(), MythicError> {
-    let (jury_stake, seats) = (dispute.rules.jury_stake.get(), dispute.jury().len());
+fn take_seats(case: &mut Case, candidate: &Candidate) -> bool {
+    let seats = case.jury().len();
     let mut any = false;
-    for (index, seat) in dispute.seats.iter_mut().take(seats).enumerate() {
+    for (index, seat) in case.seats.iter_mut().take(seats).enumerate() {
         let draw = Seat {
-            dispute: claimant.address,
+            case: candidate.address,
             slot_hash: &seat.slot_hash,
             index: index as u32,
-            jury_stake,
         };
-        let Some(claim) = draw.rank(claimant.authority, claimant.stake) else {
+        let Some(rank) = draw.rank(candidate.authority, candidate.stake) else {
             continue;
         };
         let sitting = Rank {
             rank: seat.rank.get(),
             authority: seat.juror,
         };
-        if seat.is_taken() && !claim.beats(&sitting) {
+        if seat.is_taken() && !rank.beats(&sitting) {
             continue;
         }
-        seat.juror = *claimant.authority;
-        seat.rank.set(claim.rank);
-        seat.commitment = *claimant.commitment;
-        seat.committed_slot.set(claimant.slot);
+        seat.juror = *candidate.authority;
+        seat.rank.set(rank.rank);
+        seat.commitment = *candidate.commitment;
+        seat.committed_slot.set(candidate.slot);
         any = true;
     }
-    match any {
-        true => Ok(()),
-        false => Err(MythicError::NotSeated),
-    }
+    any
 }
 
 #[inline(never)]
@@ -134,79 +167,108 @@ pub fn reveal(
     args: &ix::RevealJuror,
     tail: &[u8],
 ) -> Result<(), MythicError> {
-    let [operator, validator, dispute_account] = accounts else {
+    let [operator, validator, case_account, votes] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
-    let address = *key(dispute_account);
+    let address = *key(case_account);
     let validator = load::<Validator>(validator)?;
-    let mut dispute = load_mut::<Dispute>(dispute_account)?;
+    let mut case = load_mut::<Case>(case_account)?;
     check_operator(&validator, operator)?;
-    check_dispute_fork(&dispute, args.submitted_slot, &args.fingerprint)?;
-    if dispute.header.status != DisputeStatus::Jury as u8 {
-        return Err(MythicError::WrongDisputeStatus);
+    check_case_fork(&case, args.submitted_slot, &args.fingerprint)?;
+    if case.header.status != CaseStatus::Jury as u8 {
+        return Err(MythicError::WrongCaseStatus);
     }
-    if window::open(slot, dispute.commit_end()) || !window::open(slot, dispute.reveal_end()) {
+    if window::open(slot, case.commit_end()) || !window::open(slot, case.reveal_end()) {
         return Err(MythicError::RevealClosed);
     }
     let authority = validator.authority;
-    let mut own = dispute.jury().iter().filter(|seat| seat.juror == authority);
+    let mut own = case.jury().iter().filter(|seat| seat.juror == authority);
     let seat = own.next().ok_or(MythicError::NotSeated)?;
     if seat.is_revealed() {
         return Err(MythicError::AlreadyRevealed);
     }
-    let vector: &[[I32; 5]] =
-        bytemuck::try_cast_slice(tail).map_err(|_| MythicError::InvalidInstructionData)?;
-    if vector.len() != dispute.checked() {
+    if tail.len() != case.vote_len() {
         return Err(MythicError::InvalidInstructionData);
     }
     if hash::juror_commitment(&address, &authority, &args.salt, tail) != seat.commitment {
         return Err(MythicError::CommitmentMismatch);
     }
-    judge(&mut dispute, &authority, vector, slot)
+    let mut votes = load_mut::<Votes>(votes)?;
+    check_votes(&votes, &address)?;
+    let own = note_reveal(&mut case, &authority, slot);
+    judge(&case, &mut votes, own, tail)
 }
 
-/// Stores a juror's vector in its seats, with what it shows and whose findings it shares. Work is done here,
-/// vector by vector, so that counting the jury is cheap.
-#[inline(never)]
-fn judge(
-    dispute: &mut Dispute,
-    authority: &Key,
-    vector: &[[I32; 5]],
-    slot: u64,
-) -> Result<(), MythicError> {
-    // Without a rule nobody could commit.
-    let rule = dispute.rule().ok_or(MythicError::RevealClosed)?;
-    let fraud = shows_fraud(dispute, rule, vector);
-    let (mut own, mut others) = (0u16, 0u16);
-    for (index, seat) in dispute.jury().iter().enumerate() {
+/// Marks the seats of a juror as revealed; one bit each.
+fn note_reveal(case: &mut Case, authority: &Key, slot: u64) -> u16 {
+    let seats = case.jury().len();
+    let mut own = 0;
+    for (index, seat) in case.seats.iter_mut().take(seats).enumerate() {
         if seat.juror == *authority {
+            seat.revealed_slot.set(slot);
             own |= 1 << index;
-        } else if fraud
-            && seat.is_revealed()
-            && seat.fraud != 0
-            && agree(dispute, rule, vector, &seat.vector)
-        {
-            others |= 1 << index;
         }
     }
-    let seats = dispute.jury().len();
-    for (index, seat) in dispute.seats.iter_mut().take(seats).enumerate() {
-        let bit = 1 << index;
-        if own & bit != 0 {
-            seat.revealed_slot.set(slot);
-            seat.fraud = fraud.into();
+    own
+}
+
+/// Stores a juror's vote at its seats, with what it finds true and who says the same. Work is done here, vote by vote, so that
+/// counting the jury is cheap.
+#[inline(never)]
+fn judge(case: &Case, votes: &mut Votes, own: u16, body: &[u8]) -> Result<(), MythicError> {
+    // Without a rule nobody could say `false`.
+    let rule = case.rule().ok_or(MythicError::RevealClosed)?;
+    let right = finds_true(case, rule, body);
+    let seats = case.jury().len();
+    for index in 0..seats {
+        if own >> index & 1 == 1 {
+            let vote = votes.votes.get_mut(index).ok_or(MythicError::WrongVotes)?;
             memory::copy(
-                bytemuck::cast_slice_mut(&mut seat.vector),
-                bytemuck::cast_slice(vector),
+                vote.body
+                    .get_mut(..body.len())
+                    .ok_or(MythicError::InvalidInstructionData)?,
+                body,
             );
-            if fraud {
-                seat.agrees.set(own | others);
+            vote.right.set(right);
+        }
+    }
+    for index in 0..seats {
+        let revealed = case
+            .jury()
+            .get(index)
+            .is_some_and(|seat| seat.is_revealed());
+        let Some(theirs) = votes.votes.get_mut(index).filter(|_| revealed) else {
+            continue;
+        };
+        let same = match rule {
+            Rule::Exact => agreement(case, rule, body, &theirs.body),
+            // Those that find nothing wrong need not agree with anybody.
+            Rule::Calibrated { .. } if right >> SAMPLE & 1 == 1 => 0,
+            Rule::Calibrated { .. } if theirs.right.get() >> SAMPLE & 1 == 1 => 0,
+            Rule::Calibrated { .. } => agreement(case, rule, body, &theirs.body),
+        };
+        if same != 0 {
+            mark(theirs, same, own);
+            let bit = 1 << index;
+            for seat in 0..seats {
+                if own >> seat & 1 == 1
+                    && let Some(vote) = votes.votes.get_mut(seat)
+                {
+                    mark(vote, same, bit);
+                }
             }
-        } else if others & bit != 0 {
-            let agrees = seat.agrees.get() | own;
-            seat.agrees.set(agrees);
         }
     }
     Ok(())
+}
+
+/// Notes at a vote that some seats say the same about some digests.
+fn mark(vote: &mut Vote, digests: u32, seats: u16) {
+    for (digest, mask) in vote.agrees.iter_mut().enumerate() {
+        if digests >> digest & 1 == 1 {
+            let seats = mask.get() | seats;
+            mask.set(seats);
+        }
+    }
 }

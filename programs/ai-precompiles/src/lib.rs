@@ -1,5 +1,5 @@
 //! The AI Precompiles program: models, validators with stake, prepaid vaults with spend grants, jobs from
-//! request to settlement, and disputes of their results.
+//! request to settlement, and cases about their results.
 //!
 //! Layouts, arguments, errors, money and deadlines are `mythic-interface`'s; here are only the rules.
 //! `accounts` is the sole way to accounts: it checks lists, owners and types, counts writes, creates,
@@ -8,7 +8,7 @@
 #![no_std]
 
 mod accounts;
-mod challenge;
+mod claim;
 mod config;
 mod entry;
 mod grant;
@@ -16,6 +16,8 @@ mod job;
 mod jury;
 mod memory;
 mod model;
+mod post;
+mod security;
 mod settle;
 mod slot_hashes;
 mod stake;

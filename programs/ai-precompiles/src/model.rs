@@ -2,9 +2,10 @@
 
 use mythic_interface::error::MythicError;
 use mythic_interface::ix;
-use mythic_interface::state::{Config, KernelProfile, Model, ModelSpec, ModelStatus};
+use mythic_interface::state::{Config, KernelProfile, Model, ModelSpec, ModelStatus, NO_KEY};
 use mythic_interface::{INCINERATOR, pda};
 use pinocchio::AccountView;
+use pinocchio::account::RefMut;
 
 use crate::accounts::{self, key, load, load_mut};
 
@@ -41,7 +42,7 @@ pub fn register(accounts: &mut [AccountView], args: &ix::RegisterModel) -> Resul
         )
     };
 
-    let identity = args.spec.identity();
+    let identity = args.spec.identity(key(registrant));
     accounts::create::<Model>(payer, model_account, &pda::model(&identity))?;
     if fee > 0 {
         accounts::pay(payer, incinerator, fee)?;
@@ -49,6 +50,7 @@ pub fn register(accounts: &mut [AccountView], args: &ix::RegisterModel) -> Resul
     let mut model = load_mut::<Model>(model_account)?;
     model.header.status = ModelStatus::Active as u8;
     model.identity = identity;
+    model.creator = *key(registrant);
     model.registrant = *key(registrant);
     model.rent_payer = *key(payer);
     model.name = args.name;
@@ -104,16 +106,59 @@ fn check_spec(spec: &ModelSpec) -> Result<(), MythicError> {
     Ok(())
 }
 
+/// The model for a change by its registrant.
+fn by_registrant<'a>(
+    registrant: &AccountView,
+    model: &'a mut AccountView,
+    slot: u64,
+) -> Result<RefMut<'a, Model>, MythicError> {
+    let mut model = load_mut::<Model>(model)?;
+    if model.registrant != *key(registrant) {
+        return Err(MythicError::NotRegistrant);
+    }
+    model.updated_slot.set(slot);
+    Ok(model)
+}
+
+#[inline(never)]
+pub fn propose_registrant(
+    accounts: &mut [AccountView],
+    args: &ix::ProposeRegistrant,
+) -> Result<(), MythicError> {
+    let [registrant, model] = accounts else {
+        return Err(MythicError::NotEnoughAccounts);
+    };
+    by_registrant(registrant, model, accounts::slot()?)?.pending_registrant = args.new_registrant;
+    Ok(())
+}
+
+#[inline(never)]
+pub fn accept_registrant(
+    accounts: &mut [AccountView],
+    _: &ix::AcceptRegistrant,
+) -> Result<(), MythicError> {
+    let [new_registrant, model] = accounts else {
+        return Err(MythicError::NotEnoughAccounts);
+    };
+    let slot = accounts::slot()?;
+    let mut model = load_mut::<Model>(model)?;
+    let pending = model.pending_registrant;
+    if pending == NO_KEY || pending != *key(new_registrant) {
+        return Err(MythicError::NotPendingRegistrant);
+    }
+    model.registrant = pending;
+    model.pending_registrant = NO_KEY;
+    model.updated_slot.set(slot);
+    Ok(())
+}
+
 #[inline(never)]
 pub fn update(accounts: &mut [AccountView], args: &ix::UpdateModel) -> Result<(), MythicError> {
     let [registrant, model] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
-    let mut model = load_mut::<Model>(model)?;
-    if model.registrant != *key(registrant) {
-        return Err(MythicError::NotRegistrant);
-    }
+    let mut model = by_registrant(registrant, model, slot)?;
     check_name(&args.name)?;
     let was_retired = model.header.status == ModelStatus::Retired as u8;
     match args.retired {
@@ -131,6 +176,5 @@ pub fn update(accounts: &mut [AccountView], args: &ix::UpdateModel) -> Result<()
     model.price_in = args.price_in;
     model.price_out = args.price_out;
     model.name = args.name;
-    model.updated_slot.set(slot);
     Ok(())
 }

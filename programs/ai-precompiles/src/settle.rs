@@ -7,7 +7,7 @@ use mythic_interface::{money, window};
 use pinocchio::AccountView;
 
 use crate::accounts::{self, is_absent, key, load, load_mut, lowered};
-use crate::{grant, validator};
+use crate::{grant, stake, validator};
 
 /// How a job ends.
 pub struct End {
@@ -58,15 +58,24 @@ fn finish(
         }
         return Ok(refund);
     }
-    if is_absent(grant) {
-        return Err(MythicError::MissingGrant);
-    }
     if *key(grant) != job.grant {
-        return Err(MythicError::WrongGrant);
+        return Err(match is_absent(grant) {
+            true => MythicError::MissingGrant,
+            false => MythicError::WrongGrant,
+        });
     }
     let mut grant = load_mut::<SpendGrant>(grant)?;
     grant::release(&mut grant, refund, job.grant_window_start.get(), end.slot)?;
     Ok(refund)
+}
+
+/// One open job less.
+fn lighten(job: &Job, validator: &mut Validator) -> Result<(), MythicError> {
+    let open = lowered(validator.open_jobs.get())?;
+    validator.open_jobs.set(open);
+    let exposure = money::sub(validator.exposure.get(), job.ceiling.get())?;
+    validator.exposure.set(exposure);
+    Ok(())
 }
 
 /// The job's validator, one open job less.
@@ -78,9 +87,22 @@ fn free<'a>(
     if validator.authority != job.validator {
         return Err(MythicError::WrongValidator);
     }
-    let open = lowered(validator.open_jobs.get())?;
-    validator.open_jobs.set(open);
+    lighten(job, &mut validator)?;
     Ok(validator)
+}
+
+/// Counts a job that its validator let down; who chose it itself loses stake.
+fn let_down(job: &mut Job, validator: &mut Validator, slot: u64) -> Result<(), MythicError> {
+    let missed = counted(validator.jobs_missed.get())?;
+    validator.jobs_missed.set(missed);
+    if job.open == 0 {
+        return Ok(());
+    }
+    let lost = stake::slash(validator, job.terms.rules.no_show.get(), slot)?;
+    owe_burn(validator, lost)?;
+    job.no_show_amount.set(lost);
+    validator.updated_slot.set(slot);
+    Ok(())
 }
 
 fn counted(counter: u64) -> Result<u64, MythicError> {
@@ -103,14 +125,6 @@ pub fn owe_burn(validator: &mut Validator, lamports: u64) -> Result<(), MythicEr
     Ok(())
 }
 
-/// The fee of a job's result.
-pub fn fee(job: &Job) -> Result<u64, MythicError> {
-    Ok(job
-        .terms
-        .price_of(job.output_tokens.get())?
-        .min(job.ceiling.get()))
-}
-
 /// Pays a job's fee by its rules and ends it; `job.refunded_amount` is for the vault.
 pub fn pay(
     job: &mut Job,
@@ -127,8 +141,7 @@ pub fn pay(
     owe_burn(validator, split.burned)?;
     let owed_foundation = money::add(validator.owed_foundation.get(), split.foundation)?;
     validator.owed_foundation.set(owed_foundation);
-    let open = lowered(validator.open_jobs.get())?;
-    validator.open_jobs.set(open);
+    lighten(job, validator)?;
     let settled = counted(validator.jobs_settled.get())?;
     validator.jobs_settled.set(settled);
     finish(job, vault, grant, end)?;
@@ -143,8 +156,7 @@ pub fn condemn(
     grant: &mut AccountView,
     end: &End,
 ) -> Result<(), MythicError> {
-    let open = lowered(validator.open_jobs.get())?;
-    validator.open_jobs.set(open);
+    lighten(job, validator)?;
     finish(job, vault, grant, end)?;
     Ok(())
 }
@@ -157,8 +169,8 @@ pub fn claim(accounts: &mut [AccountView], _: &ix::ClaimInferenceFee) -> Result<
     let slot = accounts::slot()?;
     let (fee, refund) = {
         let mut job = load_mut::<Job>(job_account)?;
-        // A job whose last dispute ended before its window did waits here as well.
-        if ![JobStatus::Submitted as u8, JobStatus::Disputed as u8].contains(&job.header.status) {
+        // A case ends its job itself.
+        if job.header.status != JobStatus::Submitted as u8 {
             return Err(MythicError::WrongJobStatus);
         }
         if window::open(
@@ -167,9 +179,6 @@ pub fn claim(accounts: &mut [AccountView], _: &ix::ClaimInferenceFee) -> Result<
         ) {
             return Err(MythicError::WindowOpen);
         }
-        if job.open_disputes.get() != 0 {
-            return Err(MythicError::OpenDisputes);
-        }
         let mut validator = load_mut::<Validator>(validator_account)?;
         if validator.authority != job.validator {
             return Err(MythicError::WrongValidator);
@@ -177,7 +186,7 @@ pub fn claim(accounts: &mut [AccountView], _: &ix::ClaimInferenceFee) -> Result<
         let end = End {
             status: JobStatus::Settled,
             reason: EndReason::Claimed,
-            fee: fee(&job)?,
+            fee: job.due_fee()?,
             slot,
         };
         pay(&mut job, &mut validator, vault, grant, &end)?;
@@ -205,6 +214,10 @@ pub fn decline(accounts: &mut [AccountView], _: &ix::DeclineJob) -> Result<(), M
         }
         let declined = counted(validator.jobs_declined.get())?;
         validator.jobs_declined.set(declined);
+        let late = job.open != 0 && !window::open(slot, job.decline_end());
+        if late && !job.is_excused() {
+            let_down(&mut job, &mut validator, slot)?;
+        }
         let end = End {
             status: JobStatus::Refunded,
             reason: EndReason::Declined,
@@ -276,8 +289,9 @@ pub fn expire(accounts: &mut [AccountView], _: &ix::ExpireJob) -> Result<(), Myt
             (false, true) => {}
             (true, false) => {
                 let mut validator = free(&job, validator_account)?;
-                let missed = counted(validator.jobs_missed.get())?;
-                validator.jobs_missed.set(missed);
+                if !job.is_excused() {
+                    let_down(&mut job, &mut validator, slot)?;
+                }
             }
         }
         let end = End {
@@ -304,9 +318,6 @@ pub fn close(accounts: &mut [AccountView], _: &ix::CloseJob) -> Result<(), Mythi
         }
         if !job.status().is_some_and(JobStatus::is_terminal) {
             return Err(MythicError::WrongJobStatus);
-        }
-        if job.open_disputes.get() != 0 {
-            return Err(MythicError::OpenDisputes);
         }
         if window::open(
             slot,

@@ -1,5 +1,5 @@
-//! Stake: added, activated, taken out. Its withdrawal depends on time and disputes, never on open jobs,
-//! which others can create.
+//! Stake: added, activated, taken out. Its withdrawal depends on time and cases: what the validator itself accepted and
+//! judged says until when, whatever the config says later.
 
 use mythic_interface::error::MythicError;
 use mythic_interface::ix;
@@ -8,7 +8,7 @@ use mythic_interface::{money, window};
 use pinocchio::AccountView;
 
 use crate::accounts::{self, load, load_mut};
-use crate::validator::check_authority;
+use crate::validator::check_owner;
 
 /// Counts added stake whose time has come.
 pub fn activate(validator: &mut Validator, slot: u64) -> Result<(), MythicError> {
@@ -58,7 +58,7 @@ fn unbonded_slot(config: &AccountView, slot: u64) -> Result<u64, MythicError> {
 
 #[inline(never)]
 pub fn add(accounts: &mut [AccountView], args: &ix::AddStake) -> Result<(), MythicError> {
-    let [payer, authority, config, validator_account, system] = accounts else {
+    let [payer, owner, config, validator_account, system] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     accounts::check_system(system)?;
@@ -66,12 +66,17 @@ pub fn add(accounts: &mut [AccountView], args: &ix::AddStake) -> Result<(), Myth
     let slot = accounts::slot()?;
     {
         let mut validator = load_mut::<Validator>(validator_account)?;
-        check_authority(&validator, authority)?;
+        check_owner(&validator, owner)?;
         activate(&mut validator, slot)?;
         let activating = money::add(validator.activating.get(), amount)?;
         money::add(validator.whole_stake(), amount)?;
         validator.activating.set(activating);
-        validator.activating_slot.set(unbonded_slot(config, slot)?);
+        let staked = money::add(validator.staked.get(), amount)?;
+        validator.staked.set(staked);
+        let wait = load::<Config>(config)?.params.activation_slots();
+        validator
+            .activating_slot
+            .set(slot.saturating_add(u64::from(wait)));
         validator.updated_slot.set(slot);
     }
     accounts::pay(payer, validator_account, amount)
@@ -82,13 +87,13 @@ pub fn request_unstake(
     accounts: &mut [AccountView],
     args: &ix::RequestUnstake,
 ) -> Result<(), MythicError> {
-    let [authority, config, validator] = accounts else {
+    let [owner, config, validator] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let amount = nonzero(args.amount.get())?;
     let slot = accounts::slot()?;
     let mut validator = load_mut::<Validator>(validator)?;
-    check_authority(&validator, authority)?;
+    check_owner(&validator, owner)?;
     activate(&mut validator, slot)?;
     let rest = validator
         .stake
@@ -108,13 +113,13 @@ pub fn request_unstake(
 
 #[inline(never)]
 pub fn withdraw(accounts: &mut [AccountView], _: &ix::WithdrawStake) -> Result<(), MythicError> {
-    let [authority, validator_account] = accounts else {
+    let [owner, validator_account] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
     let amount = {
         let mut validator = load_mut::<Validator>(validator_account)?;
-        check_authority(&validator, authority)?;
+        check_owner(&validator, owner)?;
         let amount = validator.unbonding.get();
         if amount == 0 {
             return Err(MythicError::NothingToWithdraw);
@@ -122,14 +127,19 @@ pub fn withdraw(accounts: &mut [AccountView], _: &ix::WithdrawStake) -> Result<(
         if window::open(slot, validator.unbonding_slot.get()) {
             return Err(MythicError::StakeLocked);
         }
-        if validator.open_disputes.get() != 0 {
-            return Err(MythicError::OpenDisputes);
+        if window::open(slot, validator.obliged_until.get()) {
+            return Err(MythicError::StakeObliged);
+        }
+        if validator.open_cases.get() != 0 {
+            return Err(MythicError::OpenCases);
         }
         activate(&mut validator, slot)?;
         validator.unbonding.set(0);
+        let withdrawn = money::add(validator.withdrawn_stake.get(), amount)?;
+        validator.withdrawn_stake.set(withdrawn);
         validator.unbonding_slot.set(0);
         validator.updated_slot.set(slot);
         amount
     };
-    accounts::move_lamports(validator_account, authority, amount)
+    accounts::move_lamports(validator_account, owner, amount)
 }

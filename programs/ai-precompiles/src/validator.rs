@@ -5,10 +5,9 @@ use mythic_interface::error::MythicError;
 use mythic_interface::ix;
 use mythic_interface::le::Text;
 use mythic_interface::money;
-use mythic_interface::params::Rules;
 use mythic_interface::pda;
 use mythic_interface::state::{
-    Config, Key, Model, ModelStatus, NO_KEY, ServedModel, VALIDATOR_MODELS, Validator,
+    Config, Job, Key, Model, ModelStatus, NO_KEY, ServedModel, VALIDATOR_MODELS, Validator,
     ValidatorStatus,
 };
 use mythic_interface::window;
@@ -46,8 +45,10 @@ pub fn register(
     let mut validator = load_mut::<Validator>(validator_account)?;
     validator.header.status = ValidatorStatus::Active as u8;
     validator.authority = *key(authority);
+    validator.owner = *key(authority);
     validator.rent_payer = *key(payer);
     validator.stake.set(stake);
+    validator.staked.set(stake);
     validator.registered_slot.set(slot);
     validator.updated_slot.set(slot);
     validator.operator = args.operator;
@@ -59,12 +60,12 @@ pub fn register(
 
 #[inline(never)]
 pub fn update(accounts: &mut [AccountView], args: &ix::UpdateValidator) -> Result<(), MythicError> {
-    let [authority, validator, models @ ..] = accounts else {
+    let [owner, validator, models @ ..] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
     let mut validator = load_mut::<Validator>(validator)?;
-    check_authority(&validator, authority)?;
+    check_owner(&validator, owner)?;
     check_profile(&args.operator, &args.gpu_name, &args.endpoint)?;
     validator.operator = args.operator;
     validator.vram_mib = args.vram_mib;
@@ -117,9 +118,9 @@ fn serve(validator: &mut Validator, models: &[AccountView], slot: u64) -> Result
     Ok(())
 }
 
-/// Refuses another signer than the authority.
-pub fn check_authority(validator: &Validator, signer: &AccountView) -> Result<(), MythicError> {
-    match validator.authority == *key(signer) {
+/// Refuses another key than the owner's.
+pub fn check_owner(validator: &Validator, signer: &AccountView) -> Result<(), MythicError> {
+    match validator.owner == *key(signer) {
         true => Ok(()),
         false => Err(MythicError::NotAuthority),
     }
@@ -134,23 +135,25 @@ pub fn check_operator(validator: &Validator, signer: &AccountView) -> Result<(),
 }
 
 fn check_either(validator: &Validator, signer: &AccountView) -> Result<(), MythicError> {
-    match validator.authority == *key(signer) {
+    match validator.owner == *key(signer) {
         true => Ok(()),
         false => check_operator(validator, signer),
     }
 }
 
-/// Takes one more job for `model` under `rules`, if the validator may.
-pub fn take_job(
-    validator: &mut Validator,
-    model: &Key,
-    rules: &Rules,
-    slot: u64,
-) -> Result<(), MythicError> {
+/// Holds a validator's stake until a slot.
+pub fn oblige(validator: &mut Validator, until: u64) {
+    let until = until.max(validator.obliged_until.get());
+    validator.obliged_until.set(until);
+}
+
+/// Takes one more job, if the validator may.
+pub fn take_job(validator: &mut Validator, job: &Job, slot: u64) -> Result<(), MythicError> {
+    let rules = &job.terms.rules;
     if validator.header.status != ValidatorStatus::Active as u8 {
         return Err(MythicError::Jailed);
     }
-    if validator.serves(model).is_none() {
+    if validator.serves(&job.terms.model).is_none() {
         return Err(MythicError::ModelNotServed);
     }
     stake::activate(validator, slot)?;
@@ -161,7 +164,18 @@ pub fn take_job(
     if u64::from(open) >= validator.capacity(slot, rules) {
         return Err(MythicError::NoCapacity);
     }
+    let ceiling = job.ceiling.get();
+    if ceiling > validator.largest_ceiling(slot, rules) {
+        return Err(MythicError::ExposureExceeded);
+    }
     validator.open_jobs.set(raised(open)?);
+    let exposure = money::add(validator.exposure.get(), ceiling)?;
+    validator.exposure.set(exposure);
+    // Its result may come in the last slot before the deadline.
+    oblige(
+        validator,
+        window::challenge_end(job.deadline_slot.get(), rules),
+    );
     Ok(())
 }
 
@@ -170,21 +184,23 @@ pub fn withdraw_claimable(
     accounts: &mut [AccountView],
     _: &ix::WithdrawClaimable,
 ) -> Result<(), MythicError> {
-    let [signer, validator_account, authority] = accounts else {
+    let [signer, validator_account, owner] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let amount = {
         let mut validator = load_mut::<Validator>(validator_account)?;
         check_either(&validator, signer)?;
-        check_authority(&validator, authority)?;
+        check_owner(&validator, owner)?;
         let amount = validator.claimable.get();
         if amount == 0 {
             return Err(MythicError::NothingToWithdraw);
         }
         validator.claimable.set(0);
+        let withdrawn = money::add(validator.withdrawn.get(), amount)?;
+        validator.withdrawn.set(withdrawn);
         amount
     };
-    accounts::move_lamports(validator_account, authority, amount)
+    accounts::move_lamports(validator_account, owner, amount)
 }
 
 #[inline(never)]
@@ -212,21 +228,59 @@ pub fn unjail(accounts: &mut [AccountView], _: &ix::Unjail) -> Result<(), Mythic
 }
 
 #[inline(never)]
-pub fn close(accounts: &mut [AccountView], _: &ix::CloseValidator) -> Result<(), MythicError> {
-    let [authority, validator_account, rent_payer] = accounts else {
+pub fn propose_owner(
+    accounts: &mut [AccountView],
+    args: &ix::ProposeOwner,
+) -> Result<(), MythicError> {
+    let [owner, validator] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
+    let slot = accounts::slot()?;
+    let mut validator = load_mut::<Validator>(validator)?;
+    check_owner(&validator, owner)?;
+    validator.pending_owner = args.new_owner;
+    validator.updated_slot.set(slot);
+    Ok(())
+}
+
+#[inline(never)]
+pub fn accept_owner(accounts: &mut [AccountView], _: &ix::AcceptOwner) -> Result<(), MythicError> {
+    let [new_owner, validator] = accounts else {
+        return Err(MythicError::NotEnoughAccounts);
+    };
+    let slot = accounts::slot()?;
+    let mut validator = load_mut::<Validator>(validator)?;
+    let pending = validator.pending_owner;
+    if pending == NO_KEY || pending != *key(new_owner) {
+        return Err(MythicError::NotPendingOwner);
+    }
+    validator.owner = pending;
+    validator.pending_owner = NO_KEY;
+    validator.updated_slot.set(slot);
+    Ok(())
+}
+
+#[inline(never)]
+pub fn close(accounts: &mut [AccountView], _: &ix::CloseValidator) -> Result<(), MythicError> {
+    let [owner, validator_account, rent_payer] = accounts else {
+        return Err(MythicError::NotEnoughAccounts);
+    };
+    let slot = accounts::slot()?;
     {
         let validator = load::<Validator>(validator_account)?;
-        check_authority(&validator, authority)?;
+        check_owner(&validator, owner)?;
         if validator.rent_payer != *key(rent_payer) {
             return Err(MythicError::WrongRentPayer);
+        }
+        // Else its key would be back at once, without a past.
+        if window::open(slot, validator.jailed_until.get()) {
+            return Err(MythicError::JailNotOver);
         }
         if validator.open_jobs.get() != 0 {
             return Err(MythicError::OpenJobs);
         }
-        if validator.open_disputes.get() != 0 {
-            return Err(MythicError::OpenDisputes);
+        if validator.open_cases.get() != 0 {
+            return Err(MythicError::OpenCases);
         }
         let held = [
             validator.stake,

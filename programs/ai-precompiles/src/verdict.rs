@@ -1,171 +1,182 @@
-//! The end of a dispute: verdict, proven fault, amounts, closing.
+//! The end of a case: verdict, proven fault, amounts, closing.
 //!
 //! Nothing here depends on the good will or the state of anybody concerned: amounts are bounded by what is
 //! there, accounts that are needed cannot have been closed, and those that may have been are not needed.
 
-use mythic_interface::dispute::{self as game, Bond, Decision, Finding, Shares};
+use mythic_interface::dispute::{self as game, Decision, Deposit, Findings, Money, Shares};
 use mythic_interface::error::MythicError;
 use mythic_interface::ix;
 use mythic_interface::le::U32;
 use mythic_interface::leaf::{Leaf, check_leaf};
-use mythic_interface::params::MAX_JURY_SEATS;
 use mythic_interface::state::{
-    Dispute, DisputeStatus, EndReason, Ground, Job, JobStatus, Model, Output, Validator,
-    ValidatorStatus, Verdict,
+    Case, CaseStatus, EndReason, Ground, Job, JobStatus, JurySeat, Key, MAX_CLAIMS, Model, NO_KEY,
+    OpenedLeaf, Output, Validator, ValidatorStatus, Verdict, Votes,
 };
 use mythic_interface::{INCINERATOR, money, pda, window};
 use pinocchio::{AccountView, Address};
 
 use crate::accounts::{self, is_absent, key, load, load_mut, lowered};
-use crate::challenge::{breaks_eos, check_fork, describe, leads_to_fingerprint, sampling};
+use crate::claim::{check_fork, check_votes, describe};
+use crate::post::{breaks_eos, leads_to_fingerprint, sampling, show_named};
 use crate::settle::{self, End};
 use crate::stake;
 use crate::validator::check_operator;
 
-/// Lamports that leave an account of the program, once nothing is borrowed.
+/// Lamports that move between accounts of the program, once nothing is borrowed.
 #[derive(Default)]
 struct Moves {
-    dispute_to_submitter: u64,
-    submitter_to_dispute: u64,
+    case_to_submitter: u64,
+    submitter_to_case: u64,
+    case_to_prover: u64,
     job_to_submitter: u64,
     job_to_vault: u64,
 }
 
+/// What was decided, and when.
+struct Ruling {
+    decision: Decision,
+    slot: u64,
+}
+
 #[inline(never)]
-pub fn resolve(accounts: &mut [AccountView], _: &ix::ResolveDispute) -> Result<(), MythicError> {
+pub fn resolve(accounts: &mut [AccountView], _: &ix::ResolveCase) -> Result<(), MythicError> {
     let [
-        dispute_account,
+        case_account,
         job_account,
         submitter_account,
         vault,
         grant,
+        votes,
     ] = accounts
     else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
-    let job_key = *key(job_account);
     let moves = {
-        let mut dispute = load_mut::<Dispute>(dispute_account)?;
-        if dispute.job != job_key {
-            return Err(MythicError::WrongDispute);
+        let address = *key(case_account);
+        let mut case = load_mut::<Case>(case_account)?;
+        if case.job != *key(job_account) {
+            return Err(MythicError::WrongCase);
         }
         let mut job = load_mut::<Job>(job_account)?;
         let mut submitter = load_mut::<Validator>(submitter_account)?;
-        if dispute.submitter != submitter.authority {
+        if case.submitter != submitter.authority {
             return Err(MythicError::WrongValidator);
         }
-        let (ground, decision) = count(&dispute, &job, slot)?;
-        let open = job
-            .open_disputes
-            .get()
-            .checked_sub(1)
-            .ok_or(MythicError::CounterOverflow)?;
-        job.open_disputes.set(open);
-        let involved = lowered(submitter.open_disputes.get())?;
-        submitter.open_disputes.set(involved);
-        let mut moves = Moves::default();
-        match decision.verdict {
-            Verdict::Guilty | Verdict::Fault => {
-                let slashed = punish(&mut submitter, &mut job, slot)?;
-                record(&mut dispute, ground, &decision, slashed, slot)?;
-                let burn = dispute.burned_amount.get();
-                moves.submitter_to_dispute = money::sub(slashed, burn)?;
-                settle::owe_burn(&mut submitter, burn)?;
-                let end = slashed_end(EndReason::Guilty, slot);
-                settle::condemn(&mut job, &mut submitter, vault, grant, &end)?;
-                moves.job_to_vault = job.refunded_amount.get();
-            }
-            Verdict::NotGuilty | Verdict::Void => {
-                record(&mut dispute, ground, &decision, 0, slot)?;
-                let (answer, burn) = (dispute.submitter_amount.get(), dispute.burned_amount.get());
-                settle::earn(&mut submitter, answer)?;
-                settle::owe_burn(&mut submitter, burn)?;
-                moves.dispute_to_submitter = money::add(answer, burn)?;
-                let window_end = window::challenge_end(job.submitted_slot.get(), &job.terms.rules);
-                let running = job.header.status == JobStatus::Disputed as u8;
-                if running && open == 0 && !window::open(slot, window_end) {
-                    let reason = match decision.verdict {
-                        Verdict::NotGuilty => EndReason::NotGuilty,
-                        _ => EndReason::Void,
-                    };
-                    let end = End {
-                        status: JobStatus::Settled,
-                        reason,
-                        fee: settle::fee(&job)?,
-                        slot,
-                    };
-                    moves.job_to_submitter = end.fee;
-                    settle::pay(&mut job, &mut submitter, vault, grant, &end)?;
-                    moves.job_to_vault = job.refunded_amount.get();
-                }
-            }
+        let decision = count(&case, &address, votes, slot)?;
+        let ruling = Ruling { decision, slot };
+        let mut moves = conclude(&mut case, &mut job, &mut submitter, &ruling)?;
+        let end = end_of(&job, &ruling)?;
+        moves.job_to_submitter = end.fee;
+        match end.status {
+            JobStatus::Slashed => settle::condemn(&mut job, &mut submitter, vault, grant, &end)?,
+            _ => settle::pay(&mut job, &mut submitter, vault, grant, &end)?,
         }
+        moves.job_to_vault = job.refunded_amount.get();
         moves
     };
-    accounts::move_lamports(
-        dispute_account,
-        submitter_account,
-        moves.dispute_to_submitter,
-    )?;
-    accounts::move_lamports(
-        submitter_account,
-        dispute_account,
-        moves.submitter_to_dispute,
-    )?;
+    accounts::move_lamports(case_account, submitter_account, moves.case_to_submitter)?;
+    accounts::move_lamports(submitter_account, case_account, moves.submitter_to_case)?;
     accounts::move_lamports(job_account, submitter_account, moves.job_to_submitter)?;
     accounts::move_lamports(job_account, vault, moves.job_to_vault)
 }
 
-/// The end of a job whose result was false.
-fn slashed_end(reason: EndReason, slot: u64) -> End {
-    End {
-        status: JobStatus::Slashed,
+/// How a job ends by a verdict.
+fn end_of(job: &Job, ruling: &Ruling) -> Result<End, MythicError> {
+    let (status, reason) = match ruling.decision.verdict {
+        Verdict::Guilty => (JobStatus::Slashed, EndReason::Guilty),
+        Verdict::Fault => (JobStatus::Slashed, EndReason::Fault),
+        Verdict::NotGuilty => (JobStatus::Settled, EndReason::NotGuilty),
+        Verdict::Void => (JobStatus::Settled, EndReason::Void),
+    };
+    let fee = match status {
+        JobStatus::Settled => job.due_fee()?,
+        _ => 0,
+    };
+    Ok(End {
+        status,
         reason,
-        fee: 0,
-        slot,
-    }
+        fee,
+        slot: ruling.slot,
+    })
 }
 
-/// What the dispute is decided by, and how; `DisputeNotDue` if it is not yet.
+/// The decision of a case that is due; `CaseNotDue` if it is not yet.
 #[inline(never)]
-fn count(dispute: &Dispute, job: &Job, slot: u64) -> Result<(Ground, Decision), MythicError> {
-    let mut findings = [Finding::default(); MAX_JURY_SEATS];
-    for (finding, seat) in findings.iter_mut().zip(dispute.jury()) {
-        *finding = Finding {
-            taken: seat.is_taken(),
-            revealed: seat.is_revealed(),
-            fraud: seat.fraud != 0,
-            agrees: seat.agrees.get(),
-        };
-    }
-    let findings = findings
-        .get(..dispute.jury().len())
-        .ok_or(MythicError::JuryOutOfRange)?;
-    let due = dispute.due_slot().ok_or(MythicError::WrongDisputeStatus)?;
-    if job.status().is_some_and(JobStatus::is_terminal) {
-        let ground = Ground::Overtaken;
-        return Ok((ground, game::without_jury(ground, findings)));
-    }
+fn count(
+    case: &Case,
+    address: &Key,
+    votes: &AccountView,
+    slot: u64,
+) -> Result<Decision, MythicError> {
+    let due = case.due_slot().ok_or(MythicError::WrongCaseStatus)?;
     if window::open(slot, due) {
-        return Err(MythicError::DisputeNotDue);
+        return Err(MythicError::CaseNotDue);
     }
-    let ground = match dispute.header.status == DisputeStatus::Openings as u8 {
-        true => Ground::Unanswered,
-        false if dispute.rule().is_none() => Ground::NoThresholds,
-        false => Ground::Jury,
+    let ground = match (case.is_shown(), case.false_count) {
+        (false, _) => Ground::Unanswered,
+        (true, 0) => Ground::NoClaim,
+        (true, _) if case.prover != NO_KEY => Ground::Fault,
+        (true, _) => Ground::Jury,
     };
-    Ok(match ground {
-        Ground::Jury => (ground, game::decide(findings)),
-        other => (other, game::without_jury(other, findings)),
+    let judged = case.jury().iter().any(JurySeat::is_taken);
+    if judged == is_absent(votes) {
+        return Err(MythicError::WrongVotes);
+    }
+    if !judged {
+        return Ok(game::decide(ground, &Findings::of(case, None)));
+    }
+    let votes = load::<Votes>(votes)?;
+    check_votes(&votes, address)?;
+    Ok(game::decide(ground, &Findings::of(case, Some(&votes))))
+}
+
+/// Slashes the submitter of a false result, shares everything out and records it in the case. What the case is then short of or
+/// has too much is for the caller to move.
+#[inline(never)]
+fn conclude(
+    case: &mut Case,
+    job: &mut Job,
+    submitter: &mut Validator,
+    ruling: &Ruling,
+) -> Result<Moves, MythicError> {
+    let Ruling { decision, slot } = ruling;
+    let guilty = matches!(decision.verdict, Verdict::Guilty | Verdict::Fault);
+    let slashed = match guilty {
+        true => punish(submitter, job, case, ruling)?,
+        false => 0,
+    };
+    case.slashed_amount.set(slashed);
+    let before = case.held.get();
+    let shares = share_out(case, decision, slashed)?;
+    record(case, decision, &shares, *slot)?;
+    settle::earn(submitter, shares.submitter)?;
+    settle::owe_burn(submitter, shares.burned)?;
+    if case.claim_count != 0 {
+        let open = lowered(submitter.open_cases.get())?;
+        submitter.open_cases.set(open);
+    }
+    let after = case.held.get();
+    Ok(Moves {
+        case_to_submitter: before.saturating_sub(after),
+        submitter_to_case: after.saturating_sub(before),
+        ..Moves::default()
     })
 }
 
 /// Slashes and jails the submitter; the lamports slashed are returned, and are owed by its account until the
 /// caller has placed them.
-fn punish(submitter: &mut Validator, job: &mut Job, slot: u64) -> Result<u64, MythicError> {
+fn punish(
+    submitter: &mut Validator,
+    job: &mut Job,
+    case: &Case,
+    ruling: &Ruling,
+) -> Result<u64, MythicError> {
+    let slot = ruling.slot;
     let rules = &job.terms.rules;
-    let slashed = stake::slash(submitter, game::slash(rules, submitter.whole_stake()), slot)?;
+    let half = game::slash(rules, submitter.whole_stake());
+    let due = game::slash_cap(ruling.decision.ground, half, case.committed_stake.get());
+    let slashed = stake::slash(submitter, due, slot)?;
     job.slashed_amount.set(slashed);
     submitter.header.status = ValidatorStatus::Jailed as u8;
     let until = slot.saturating_add(u64::from(rules.jail_slots.get()));
@@ -175,45 +186,59 @@ fn punish(submitter: &mut Validator, job: &mut Job, slot: u64) -> Result<u64, My
     Ok(slashed)
 }
 
-/// Records verdict and amounts in the dispute.
+#[inline(never)]
+fn share_out(case: &Case, decision: &Decision, slashed: u64) -> Result<Shares, MythicError> {
+    let mut deposits = [Deposit::default(); MAX_CLAIMS];
+    for (deposit, claim) in deposits.iter_mut().zip(case.claims()) {
+        *deposit = Deposit {
+            at_stake: claim.at_stake.get(),
+            answering_fee: claim.answering_fee.get(),
+            tariffs: claim.tariffs.get(),
+        };
+    }
+    let count = case.claims().len();
+    let money = Money {
+        deposits: deposits.get(..count).unwrap_or(&[]),
+        tariff: case.tariff.get(),
+        juror_tariff: case.rules.juror_tariff.get(),
+        slashed,
+    };
+    game::share_out(decision, &money)
+}
+
+/// Records verdict and amounts in the case.
 #[inline(never)]
 fn record(
-    dispute: &mut Dispute,
-    ground: Ground,
+    case: &mut Case,
     decision: &Decision,
-    slashed: u64,
+    shares: &Shares,
     slot: u64,
 ) -> Result<(), MythicError> {
-    let bond = Bond {
-        at_stake: dispute.at_stake.get(),
-        answering_fee: dispute.answering_fee.get(),
-        tariff: dispute.tariff.get(),
-        total: dispute.bond.get(),
-    };
-    let Shares {
-        challenger,
-        seat: each,
-        seats: jurors,
-        submitter,
-        burned,
-    } = game::share_out(ground, decision, &bond, slashed)?;
-    dispute.header.status = DisputeStatus::Resolved as u8;
-    dispute.resolved_slot.set(slot);
-    dispute.verdict = decision.verdict as u8;
-    dispute.ground = ground as u8;
-    dispute.slashed_amount.set(slashed);
-    dispute.challenger_amount.set(challenger);
-    dispute.jurors_amount.set(jurors);
-    dispute.submitter_amount.set(submitter);
-    dispute.burned_amount.set(burned);
-    dispute.held.set(money::add(challenger, jurors)?);
-    let penalty = dispute.rules.juror_penalty;
-    for (index, seat) in dispute.seats.iter_mut().enumerate() {
+    case.header.status = CaseStatus::Resolved as u8;
+    case.resolved_slot.set(slot);
+    case.verdict = decision.verdict as u8;
+    case.ground = decision.ground as u8;
+    case.claimants_amount.set(shares.claimants);
+    case.jurors_amount.set(shares.jurors);
+    case.submitter_amount.set(shares.submitter);
+    case.prover_amount.set(shares.prover);
+    case.burned_amount.set(shares.burned);
+    let held = money::add(shares.claimants, shares.jurors)?;
+    let held = money::add(held, shares.prover)?;
+    case.held.set(held);
+    let count = case.claims().len();
+    let ends = decision.outcomes.iter().zip(&shares.claims);
+    for (claim, (outcome, amount)) in case.claims.iter_mut().take(count).zip(ends) {
+        claim.outcome = *outcome as u8;
+        claim.amount.set(*amount);
+    }
+    let penalty = case.rules.juror_penalty;
+    for (index, seat) in case.seats.iter_mut().enumerate() {
         let bit = 1u16 << index;
         if decision.paid & bit != 0 {
-            seat.reward.set(each);
+            seat.reward.set(shares.juror);
         }
-        if decision.penalised & bit != 0 {
+        if decision.fined & bit != 0 {
             seat.penalty = penalty;
         }
     }
@@ -236,7 +261,7 @@ pub fn prove(
         grant,
         model,
         page,
-        fault_account,
+        case_account,
         system,
     ] = accounts
     else {
@@ -245,14 +270,16 @@ pub fn prove(
     accounts::check_system(system)?;
     let slot = accounts::slot()?;
     let job_key = *key(job_account);
-    let prover = {
+    let (prover, fresh) = {
         let job = load::<Job>(job_account)?;
         check_fork(&job, args.submitted_slot, &args.fingerprint)?;
-        if ![JobStatus::Submitted as u8, JobStatus::Disputed as u8].contains(&job.header.status) {
-            return Err(MythicError::WrongJobStatus);
-        }
+        let fresh = match job.status() {
+            Some(JobStatus::Submitted) => true,
+            Some(JobStatus::Disputed) => false,
+            _ => return Err(MythicError::WrongJobStatus),
+        };
         let end = window::challenge_end(job.submitted_slot.get(), &job.terms.rules);
-        if job.open_disputes.get() == 0 && !window::open(slot, end) {
+        if fresh && !window::open(slot, end) {
             return Err(MythicError::WindowClosed);
         }
         let prover = load::<Validator>(prover_account)?;
@@ -266,57 +293,82 @@ pub fn prove(
         if job.terms.model != *key(model) {
             return Err(MythicError::WrongModel);
         }
-        prover.authority
+        (prover.authority, fresh)
     };
 
-    accounts::create::<Dispute>(payer, fault_account, &pda::fault(&job_key))?;
-    let (half, refund) = {
-        let mut fault = load_mut::<Dispute>(fault_account)?;
+    if fresh {
+        accounts::create::<Case>(payer, case_account, &pda::case(&job_key))?;
+    }
+    let moves = {
+        let mut case = load_mut::<Case>(case_account)?;
         let mut job = load_mut::<Job>(job_account)?;
-        fault.job = job_key;
-        fault.challenger = prover;
-        fault.rent_payer = *key(payer);
-        fault.challenged_slot.set(slot);
-        describe(&mut fault, &job, &*load::<Model>(model)?);
-        fault.jury_seats = 0;
+        if fresh {
+            case.job = job_key;
+            case.rent_payer = *key(payer);
+            case.opened_slot.set(slot);
+            describe(&mut case, &job, &*load::<Model>(model)?)?;
+            job.case_slot.set(slot);
+        }
+        if case.job != job_key {
+            return Err(MythicError::WrongCase);
+        }
         let leaf = Leaf::decode(&args.leaf);
         leads_to_fingerprint(&job, &job_key, &leaf, tail)?;
-        if !is_faulty(&fault, &job, &leaf, page)? {
+        if !is_faulty(&case, &job, &leaf, page)? {
             return Err(MythicError::NoFault);
         }
-        fault.leaves[0].show(&leaf);
-        fault.named = 1;
-        fault.opened = 1;
-
+        note_fault(&mut case, &prover, &leaf, slot)?;
+        // Whoever says `false` is judged by the jury, or a fault would pay whoever came first.
+        if case.false_count != 0 && case.shown_slot.get() != 0 {
+            return Ok(());
+        }
         let mut submitter = load_mut::<Validator>(submitter_account)?;
-        let slashed = punish(&mut submitter, &mut job, slot)?;
-        let decision = game::without_jury(Ground::Fault, &[]);
-        record(&mut fault, Ground::Fault, &decision, slashed, slot)?;
-        settle::owe_burn(&mut submitter, fault.burned_amount.get())?;
-        // The prover is here, so its half is not left to be collected.
-        let half = fault.challenger_amount.get();
-        settle::earn(&mut *load_mut::<Validator>(prover_account)?, half)?;
-        fault.challenger_collected = 1;
-        fault.held.set(0);
-        let end = slashed_end(EndReason::Fault, slot);
+        let decision = game::decide(Ground::Fault, &Findings::of(&case, None));
+        let ruling = Ruling { decision, slot };
+        let mut moves = conclude(&mut case, &mut job, &mut submitter, &ruling)?;
+        // The prover is here, so what it gets is not left to be collected.
+        let amount = case.prover_amount.get();
+        if amount != 0 {
+            case.prover_collected = 1;
+            let held = money::sub(case.held.get(), amount)?;
+            case.held.set(held);
+            settle::earn(&mut *load_mut::<Validator>(prover_account)?, amount)?;
+            moves.case_to_prover = amount;
+        }
+        let end = end_of(&job, &ruling)?;
         settle::condemn(&mut job, &mut submitter, vault, grant, &end)?;
-        let refund = job.refunded_amount.get();
-        (half, refund)
+        moves.job_to_vault = job.refunded_amount.get();
+        moves
     };
-    accounts::move_lamports(submitter_account, prover_account, half)?;
-    accounts::move_lamports(job_account, vault, refund)
+    accounts::move_lamports(case_account, submitter_account, moves.case_to_submitter)?;
+    accounts::move_lamports(submitter_account, case_account, moves.submitter_to_case)?;
+    accounts::move_lamports(case_account, prover_account, moves.case_to_prover)?;
+    accounts::move_lamports(job_account, vault, moves.job_to_vault)
+}
+
+/// Notes a fault and who proved it first, and shows the leaf in each claim that names it, as long as that can be: nobody else can.
+fn note_fault(case: &mut Case, prover: &Key, leaf: &Leaf, slot: u64) -> Result<(), MythicError> {
+    let shows = window::open(slot, case.leaves_due())
+        && show_named(case, leaf, OpenedLeaf::condemn) == Some(true);
+    if shows {
+        case.leaves_slot.set(slot);
+    }
+    if case.prover == NO_KEY {
+        case.prover = *prover;
+        case.fault.show(leaf);
+        return Ok(());
+    }
+    match shows {
+        true => Ok(()),
+        false => Err(MythicError::FaultProved),
+    }
 }
 
 /// Whether a leaf that leads to the fingerprint breaks a rule which every result must keep.
 #[inline(never)]
-fn is_faulty(
-    fault: &Dispute,
-    job: &Job,
-    leaf: &Leaf,
-    page: &AccountView,
-) -> Result<bool, MythicError> {
+fn is_faulty(case: &Case, job: &Job, leaf: &Leaf, page: &AccountView) -> Result<bool, MythicError> {
     if check_leaf(leaf, &sampling(job)).is_err()
-        || breaks_eos(fault.eos(), fault, leaf.position, U32::new(leaf.token))
+        || breaks_eos(case.eos(), case, leaf.position, U32::new(leaf.token))
     {
         return Ok(true);
     }
@@ -324,7 +376,7 @@ fn is_faulty(
         return Ok(false);
     }
     let page = load::<Output>(page)?;
-    if page.job != fault.job {
+    if page.job != case.job {
         return Err(MythicError::WrongOutput);
     }
     let posted = page.token(leaf.position).ok_or(MythicError::WrongOutput)?;
@@ -332,87 +384,90 @@ fn is_faulty(
 }
 
 #[inline(never)]
-pub fn collect(accounts: &mut [AccountView], args: &ix::CollectDispute) -> Result<(), MythicError> {
-    let [dispute_account, validator_account, incinerator] = accounts else {
+pub fn collect(accounts: &mut [AccountView], args: &ix::CollectCase) -> Result<(), MythicError> {
+    let [case_account, validator_account, incinerator] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
-    if *key(incinerator) != INCINERATOR {
-        return Err(MythicError::InvalidIncinerator);
-    }
     let slot = accounts::slot()?;
     let authority = &args.authority;
     let closed = !accounts::is_ours(validator_account);
     let due = {
-        let mut dispute = load_mut::<Dispute>(dispute_account)?;
-        if dispute.header.status != DisputeStatus::Resolved as u8 {
-            return Err(MythicError::DisputeNotResolved);
+        let mut case = load_mut::<Case>(case_account)?;
+        if case.header.status != CaseStatus::Resolved as u8 {
+            return Err(MythicError::CaseNotResolved);
         }
-        let due = take_due(&mut dispute, authority)?;
-        let held = money::sub(dispute.held.get(), money::add(due.bond, due.earned)?)?;
-        dispute.held.set(held);
+        let due = take_due(&mut case, authority)?;
+        let held = money::sub(case.held.get(), money::add(due.returned, due.earned)?)?;
+        case.held.set(held);
         if closed {
+            if *key(incinerator) != INCINERATOR {
+                return Err(MythicError::InvalidIncinerator);
+            }
             let seeds = pda::validator(authority);
             let (address, _) = Address::try_find_program_address(&seeds, &accounts::PROGRAM_ID)
                 .ok_or(MythicError::WrongAddress)?;
             if *validator_account.address() != address {
                 return Err(MythicError::WrongAddress);
             }
-            clear_penalties(&mut dispute, authority);
+            forfeit(&mut case, authority, due.earned)?;
         } else {
             let mut validator = load_mut::<Validator>(validator_account)?;
             if validator.authority != *authority {
                 return Err(MythicError::WrongValidator);
             }
             settle::earn(&mut validator, due.earned)?;
-            let claimable = money::add(validator.claimable.get(), due.bond)?;
+            let claimable = money::add(validator.claimable.get(), due.returned)?;
             validator.claimable.set(claimable);
-            if due.challenger {
-                let open = lowered(validator.open_disputes.get())?;
-                validator.open_disputes.set(open);
-            }
-            let lost = take_penalties(&mut dispute, &mut validator, slot)?;
+            let returned = money::add(validator.returned.get(), due.returned)?;
+            validator.returned.set(returned);
+            let open = validator
+                .open_cases
+                .get()
+                .checked_sub(due.claims)
+                .ok_or(MythicError::CounterOverflow)?;
+            validator.open_cases.set(open);
+            let lost = take_penalties(&mut case, &mut validator, slot)?;
             settle::owe_burn(&mut validator, lost)?;
         }
         due
     };
-    let lamports = money::add(due.bond, due.earned)?;
+    let lamports = money::add(due.returned, due.earned)?;
     match closed {
-        false => accounts::move_lamports(dispute_account, validator_account, lamports),
-        true => accounts::move_lamports(dispute_account, incinerator, lamports),
+        false => accounts::move_lamports(case_account, validator_account, lamports),
+        true => accounts::move_lamports(case_account, incinerator, lamports),
     }
 }
 
 /// What one validator gets.
+#[derive(Default)]
 struct Due {
-    /// Returned bond.
-    bond: u64,
+    /// Of its bonds.
+    returned: u64,
     /// Everything else.
     earned: u64,
-    /// It is the challenger.
-    challenger: bool,
+    /// Its claims that were open until now.
+    claims: u32,
 }
 
 /// Marks as collected whatever belongs to `authority`.
 #[inline(never)]
-fn take_due(dispute: &mut Dispute, authority: &[u8; 32]) -> Result<Due, MythicError> {
-    let mut due = Due {
-        bond: 0,
-        earned: 0,
-        challenger: false,
-    };
+fn take_due(case: &mut Case, authority: &Key) -> Result<Due, MythicError> {
+    let mut due = Due::default();
     let (mut concerned, mut fresh) = (false, false);
-    if dispute.challenger == *authority {
+    let count = case.claims().len();
+    let claims = case.claims.iter_mut().take(count);
+    for claim in claims.filter(|claim| claim.claimant == *authority) {
         concerned = true;
-        if dispute.challenger_collected == 0 {
-            dispute.challenger_collected = 1;
+        if claim.collected == 0 {
+            claim.collected = 1;
             fresh = true;
-            due.challenger = true;
-            let amount = dispute.challenger_amount.get();
-            due.bond = amount.min(dispute.bond.get());
-            due.earned = amount.saturating_sub(dispute.bond.get());
+            due.claims = due.claims.saturating_add(1);
+            let (amount, bond) = (claim.amount.get(), claim.bond());
+            due.returned = money::add(due.returned, amount.min(bond))?;
+            due.earned = money::add(due.earned, amount.saturating_sub(bond))?;
         }
     }
-    for seat in &mut dispute.seats {
+    for seat in &mut case.seats {
         if seat.juror != *authority || (seat.reward.get() == 0 && seat.penalty.get() == 0) {
             continue;
         }
@@ -421,6 +476,14 @@ fn take_due(dispute: &mut Dispute, authority: &[u8; 32]) -> Result<Due, MythicEr
             seat.collected = 1;
             fresh = true;
             due.earned = money::add(due.earned, seat.reward.get())?;
+        }
+    }
+    if case.prover == *authority && case.prover_amount.get() != 0 {
+        concerned = true;
+        if case.prover_collected == 0 {
+            case.prover_collected = 1;
+            fresh = true;
+            due.earned = money::add(due.earned, case.prover_amount.get())?;
         }
     }
     match (concerned, fresh) {
@@ -433,12 +496,12 @@ fn take_due(dispute: &mut Dispute, authority: &[u8; 32]) -> Result<Due, MythicEr
 /// Takes a juror's penalties out of whatever stake is left; the lamports are returned.
 #[inline(never)]
 fn take_penalties(
-    dispute: &mut Dispute,
+    case: &mut Case,
     validator: &mut Validator,
     slot: u64,
 ) -> Result<u64, MythicError> {
     let mut lost = 0;
-    for seat in &mut dispute.seats {
+    for seat in &mut case.seats {
         if seat.juror != validator.authority || seat.penalty.get() == 0 {
             continue;
         }
@@ -449,42 +512,60 @@ fn take_penalties(
     if lost > 0 {
         validator.updated_slot.set(slot);
     }
-    let total = money::add(dispute.penalties_amount.get(), lost)?;
-    dispute.penalties_amount.set(total);
+    let total = money::add(case.penalties_amount.get(), lost)?;
+    case.penalties_amount.set(total);
     Ok(lost)
 }
 
-/// A validator that was closed has no stake to lose.
-fn clear_penalties(dispute: &mut Dispute, authority: &[u8; 32]) {
-    for seat in &mut dispute.seats {
+/// A validator that was closed has no stake to lose, and gets nothing: its `due` is burned.
+fn forfeit(case: &mut Case, authority: &Key, due: u64) -> Result<(), MythicError> {
+    for seat in &mut case.seats {
         if seat.juror == *authority {
             seat.penalty.set(0);
         }
     }
+    let forfeited = money::add(case.forfeited_amount.get(), due)?;
+    case.forfeited_amount.set(forfeited);
+    Ok(())
 }
 
 #[inline(never)]
-pub fn close(accounts: &mut [AccountView], _: &ix::CloseDispute) -> Result<(), MythicError> {
-    let [dispute_account, rent_payer] = accounts else {
+pub fn close(accounts: &mut [AccountView], _: &ix::CloseCase) -> Result<(), MythicError> {
+    let [case_account, rent_payer, votes_account, votes_rent_payer] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
-    {
-        let dispute = load::<Dispute>(dispute_account)?;
-        if dispute.rent_payer != *key(rent_payer) {
+    let judged = {
+        let case = load::<Case>(case_account)?;
+        if case.rent_payer != *key(rent_payer) {
             return Err(MythicError::WrongRentPayer);
         }
-        if dispute.header.status != DisputeStatus::Resolved as u8 {
-            return Err(MythicError::DisputeNotResolved);
+        if case.header.status != CaseStatus::Resolved as u8 {
+            return Err(MythicError::CaseNotResolved);
         }
-        if !dispute.all_collected() {
+        let lapsed = case.all_paid() && !window::open(slot, case.forfeit_end());
+        if !case.all_collected() && !lapsed {
             return Err(MythicError::NotCollected);
         }
-        if window::open(slot, dispute.retention_end()) {
+        if window::open(slot, case.retention_end()) {
             return Err(MythicError::TooEarlyToClose);
         }
+        case.false_count != 0
+    };
+    if judged == is_absent(votes_account) {
+        return Err(MythicError::WrongVotes);
     }
-    accounts::close(dispute_account, rent_payer)
+    if judged {
+        {
+            let votes = load::<Votes>(votes_account)?;
+            check_votes(&votes, key(case_account))?;
+            if votes.rent_payer != *key(votes_rent_payer) {
+                return Err(MythicError::WrongRentPayer);
+            }
+        }
+        accounts::close(votes_account, votes_rent_payer)?;
+    }
+    accounts::close(case_account, rent_payer)
 }
 
 #[inline(never)]
@@ -499,7 +580,7 @@ pub fn close_output(accounts: &mut [AccountView], _: &ix::CloseOutput) -> Result
             return Err(MythicError::WrongRentPayer);
         }
         if page.job != *key(job_account) {
-            return Err(MythicError::WrongDispute);
+            return Err(MythicError::WrongCase);
         }
         // A job closes after its own stay, and its address is never used again.
         if accounts::is_ours(job_account) {
@@ -507,7 +588,7 @@ pub fn close_output(accounts: &mut [AccountView], _: &ix::CloseOutput) -> Result
             let delay = u64::from(job.terms.rules.close_delay_slots.get());
             let end = job.ended_slot.get().saturating_add(delay);
             let ended = job.status().is_some_and(JobStatus::is_terminal);
-            if !ended || job.open_disputes.get() != 0 || window::open(slot, end) {
+            if !ended || window::open(slot, end) {
                 return Err(MythicError::JobRunning);
             }
         }

@@ -76,15 +76,14 @@ pub fn job(owner: impl Named, nonce: &[u8; 16]) -> Pubkey {
     find(&pda::job(owner.pubkey().as_array(), nonce)).0
 }
 
-/// A Dispute account; `challenger` is its authority.
-pub fn dispute(job: impl Named, challenger: impl Named) -> Pubkey {
-    let (job, challenger) = (job.pubkey(), challenger.pubkey());
-    find(&pda::dispute(job.as_array(), challenger.as_array())).0
+/// The Case account of a job.
+pub fn case(job: impl Named) -> Pubkey {
+    find(&pda::case(job.pubkey().as_array())).0
 }
 
-/// The Dispute account that records a proven fault of a job.
-pub fn fault(job: impl Named) -> Pubkey {
-    find(&pda::fault(job.pubkey().as_array())).0
+/// The Votes account of a case.
+pub fn votes(case: impl Named) -> Pubkey {
+    find(&pda::votes(case.pubkey().as_array())).0
 }
 
 /// An Output account.

@@ -1,15 +1,15 @@
 //! Whether a checker's own logits contradict what a submitter committed to.
 //!
 //! Per position a checker gives its logits at the submitter's four ids and its own
-//! fourth-largest. In an exact profile any difference is fraud; in a calibrated one three rules
-//! decide over the sampled positions: R1 mean error, R2 many large errors, R3 larger logits that
-//! the submitter left out.
+//! fourth-largest. In an exact profile any difference is fraud, and jurors reveal digests instead
+//! ([`crate::dispute::exact_digest`]); in a calibrated one three rules decide over the sampled
+//! positions: R1 mean error, R2 many large errors, R3 larger logits that the submitter left out.
 
 /// One checker's values at one position, Q16.16: its logits at the submitter's four ids in the
 /// submitter's order, then its own fourth-largest logit.
 pub type Values = [i32; 5];
 
-/// Bytes of one position in a juror's vector.
+/// Bytes of one position in a calibrated juror's vote.
 pub const VALUES_LEN: usize = 20;
 
 /// How a model's vectors are compared.
@@ -24,6 +24,17 @@ pub enum Rule {
         /// τ₃, parts per million of the positions.
         tau3_ppm: u32,
     },
+}
+
+impl Rule {
+    /// The rule of a model; `None` of one that is not exact and has no thresholds: nothing can be judged by it.
+    pub const fn of(exact: bool, tau1_ppm: u32, tau3_ppm: u32) -> Option<Self> {
+        match (exact, tau1_ppm) {
+            (true, _) => Some(Self::Exact),
+            (false, 0) => None,
+            (false, _) => Some(Self::Calibrated { tau1_ppm, tau3_ppm }),
+        }
+    }
 }
 
 /// Relative error `|x − y| / max(|x|, |y|, 1.0)` of two Q16.16 logits, parts per million, rounded

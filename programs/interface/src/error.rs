@@ -71,14 +71,14 @@ errors! {
     NotPendingAdmin = 303, "the signer is not the proposed admin";
     Paused = 304, "the network is paused: no new jobs";
     NotPaused = 305, "the network is not paused";
-    WindowOutOfRange = 306, "the window must be 32 to 400 slots, reveal and cancel grace 1 to 400, openings at least 1";
-    DurationOutOfRange = 307, "a duration in slots is zero or too long";
+    WindowOutOfRange = 306, "the window and reveals must be 32 to 400 slots, cancel grace 1 to 400, openings at least 50";
+    DurationOutOfRange = 307, "a duration in slots is zero or too long, or the speed of reading is zero";
     CloseDelayTooShort = 308, "the close delay must be longer than a nonce's life";
-    UnbondingOutOfRange = 309, "unbonding must last at least job + window + openings + 800 slots";
-    SharesOutOfRange = 310, "the shares of a fee exceed 10,000 basis points";
-    SlashOutOfRange = 311, "slash and bond are at most 10,000 basis points";
-    JuryOutOfRange = 312, "a jury has 1 to 15 seats";
-    StakeOutOfRange = 313, "minimum stake and stake per job must not be zero";
+    UnbondingOutOfRange = 309, "unbonding must last at least job + window + openings + 800 slots, and at least the jail";
+    SharesOutOfRange = 310, "the shares of a fee must be 1 basis point at least and 10,000 together at most";
+    SlashOutOfRange = 311, "the slash must be 1,000 to 10,000 basis points, the bond 50 to 10,000";
+    JuryOutOfRange = 312, "a jury has 3 to 15 seats";
+    StakeOutOfRange = 313, "minimum stake, stake per job and stake of a juror must not be zero, and exposure be 1 to 10,000 basis points";
     InvalidAddress = 314, "the address is all zero or is an account of this program";
     NothingToSweep = 315, "the validator owes nothing to foundation and incinerator";
     NothingToWithdraw = 316, "there is nothing to withdraw";
@@ -91,20 +91,21 @@ errors! {
     InvalidJobTokens = 403, "the most tokens of a job must be 2 to the context length";
     ThresholdOutOfRange = 404, "the error threshold is at most 10,000 ppm and the share of misses at most 1,000,000 ppm, both or neither";
     CommitSlotsOutOfRange = 405, "commit slots must be 100 to 300";
-    NotRegistrant = 406, "the signer did not register this model";
+    NotRegistrant = 406, "the signer is not the model's registrant";
     ModelRetired = 407, "the model is retired";
     EmptyName = 408, "the name is empty";
     PriceChanged = 409, "the model's prices are not the ones stated";
+    NotPendingRegistrant = 410, "the signer is not the proposed registrant";
 
     // 5xx: validators
-    NotAuthority = 500, "the signer is not the validator's authority";
+    NotAuthority = 500, "the key is not the validator's owner";
     NotOperator = 501, "the signer is not the validator's operator";
     StakeBelowMinimum = 502, "the active stake is below the minimum";
     TooManyModels = 503, "a validator serves at most 8 models, a grant names at most 4";
     DuplicateModel = 504, "a model is named twice";
     InsufficientStake = 505, "the active stake is smaller than the amount";
     StakeLocked = 506, "the unbonding time is not over";
-    OpenDisputes = 507, "there are open disputes";
+    OpenCases = 507, "a case of the validator is not decided, or a claim of it not collected";
     OpenJobs = 508, "there are open jobs";
     Jailed = 509, "the validator is jailed";
     NotJailed = 510, "the validator is not jailed";
@@ -112,6 +113,9 @@ errors! {
     ValidatorNotEmpty = 512, "the validator still holds stake, earnings or dues";
     ModelNotServed = 513, "the validator does not serve the model";
     NoCapacity = 514, "the validator's stake is taken up by its open jobs";
+    NotPendingOwner = 515, "the signer is not the proposed owner";
+    StakeObliged = 516, "what the validator accepted or judged may still be asked of its stake";
+    ExposureExceeded = 517, "the job's ceiling, or those of all open jobs together, exceed what the validator's stake backs";
 
     // 6xx: vaults and grants
     NotOwner = 600, "the signer is not the owner";
@@ -126,6 +130,7 @@ errors! {
     GrantWindowExceeded = 609, "the job's ceiling exceeds what is left of the grant's window";
     GrantLifetimeExceeded = 610, "the job's ceiling exceeds what is left of the grant";
     SelfDelegation = 611, "owner and delegate are the same key";
+    GrantSpentChanged = 612, "the grant's spent amount is not the one stated";
 
     // 7xx: jobs
     NotRequester = 700, "the signer is neither the vault's owner nor a delegate with a grant";
@@ -151,10 +156,11 @@ errors! {
     WindowOpen = 720, "the challenge window is still open";
     WindowClosed = 721, "the challenge window is closed";
     TooEarlyToClose = 722, "the account must stay a while longer";
+    RulesChanged = 723, "the network's rules are not the ones stated";
 
-    // 8xx: disputes
-    ChallengerTooYoung = 800, "the validator registered after the job was requested";
-    SelfChallenge = 801, "the submitter cannot challenge, judge or be paid for its own result";
+    // 8xx: cases
+    ChallengerTooYoung = 800, "the validator was not registered, or did not serve the model, long enough before the request";
+    SelfChallenge = 801, "the submitter cannot claim, judge or be paid for its own result";
     SampleNotKnown = 802, "the slots that draw the sample or the jury have not passed";
     SlotHashExpired = 803, "the slot hash is no longer kept";
     PositionsInvalid = 804, "named positions must be ascending, distinct, inside the output and not sampled";
@@ -163,27 +169,37 @@ errors! {
     OpeningInvalid = 807, "a leaf breaks the rules of order, choice or end of sequence";
     OutputMismatch = 808, "posted tokens do not match the output root";
     OpeningsOver = 809, "the time for openings is over";
-    NotComplete = 810, "openings or output are not complete";
-    WrongDisputeStatus = 811, "the dispute's status does not allow this";
+    NotComplete = 810, "leaves or output are not complete";
+    WrongCaseStatus = 811, "the case's status does not allow this";
     CommitClosed = 812, "jurors cannot commit now";
     NotEligibleJuror = 813, "the validator may not sit on this jury";
     AlreadyCommitted = 814, "the juror has committed already";
     NotSeated = 815, "the juror has no seat";
     RevealClosed = 816, "jurors cannot reveal now";
-    CommitmentMismatch = 817, "the vector does not match the commitment";
-    DisputeNotResolved = 818, "the dispute is not resolved";
-    DisputeNotDue = 819, "the dispute cannot be resolved yet";
+    CommitmentMismatch = 817, "the vote does not match the commitment";
+    CaseNotResolved = 818, "the case is not resolved";
+    CaseNotDue = 819, "the case cannot be resolved yet";
     NoFault = 820, "the leaves shown break no rule";
     AlreadyCollected = 821, "the amount was collected already";
-    BondTooSmall = 822, "the bond offered does not cover stake, seats and answering fee";
-    WrongDispute = 823, "the dispute is not of this job";
+    BondTooSmall = 822, "the bond offered is smaller than what the claim costs now";
+    WrongCase = 823, "the case is not of this job";
     WrongOutput = 824, "the page is not the one that holds these tokens of the job's output";
-    NotChecked = 825, "the dispute does not check this position";
+    NotChecked = 825, "the case does not check this position";
     OutputInvalid = 826, "posted tokens break the rules of end of sequence";
     AlreadyRevealed = 827, "the juror has revealed already";
-    NotCollected = 828, "amounts of the dispute are not collected yet";
-    NothingToCollect = 829, "the dispute owes this validator nothing and asks nothing of it";
+    NotCollected = 828, "amounts of the case are not collected yet";
+    NothingToCollect = 829, "the case owes this validator nothing and asks nothing of it";
     JobRunning = 830, "the job has not ended, or an end of it is too recent";
+    CaseFull = 831, "sixteen claims say false already";
+    JoinClosed = 832, "the time to join the case is over";
+    NotJoinable = 833, "a case is joined only by saying false, and only once output and sample are shown";
+    InvalidClaimKind = 834, "the kind of claim is not listed";
+    NoRule = 835, "a model that is neither exact nor has thresholds takes no false";
+    WrongVotes = 836, "the votes are not the case's";
+    AlreadyClaimed = 837, "the validator has said so already";
+    SeatOfClaimant = 838, "who claims does not judge";
+    NothingNamed = 839, "a claim of withholding names no positions";
+    FaultProved = 840, "a fault was proved already, and this one shows nothing that is awaited";
 }
 
 impl MythicError {

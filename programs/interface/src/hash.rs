@@ -11,7 +11,9 @@ compile_error!("token ids are hashed as they lie in memory: little-endian machin
 /// Domain tags: the first bytes under a hash, so that none can be taken for another. Those of trees are one byte.
 pub mod domain {
     /// A model's identity.
-    pub const MODEL: &[u8] = b"mythic/model/v1";
+    pub const MODEL: &[u8] = b"mythic/model/v2";
+    /// The rules of a network.
+    pub const RULES: &[u8] = b"mythic/rules/v1";
     /// A job's terms.
     pub const TERMS: &[u8] = b"mythic/terms/v1";
     /// A prompt under its salt.
@@ -24,12 +26,18 @@ pub mod domain {
     pub const GUMBEL: &[u8] = b"mythic/gumbel/v1";
     /// A result's fingerprint.
     pub const FINGERPRINT: &[u8] = b"mythic/fp/v1";
-    /// The positions that a dispute samples.
+    /// The positions that a case samples.
     pub const SAMPLE: &[u8] = b"mythic/sample/v1";
-    /// The checked positions of a dispute.
-    pub const POSITIONS: &[u8] = b"mythic/positions/v1";
+    /// What a case judges.
+    pub const POSITIONS: &[u8] = b"mythic/positions/v2";
+    /// The leaves of a group of positions, as an exact profile computes them.
+    pub const EXACT: &[u8] = b"mythic/exact/v1";
+    /// What an exact profile computes beside the leaves: what nobody can copy.
+    pub const WORK: &[u8] = b"mythic/work/v1";
     /// The rank of one validator for one jury seat.
     pub const JURY: &[u8] = b"mythic/jury/v1";
+    /// The bit that notes a validator's commitment.
+    pub const COMMITTER: &[u8] = b"mythic/committer/v1";
     /// A juror's commitment.
     pub const JUROR: &[u8] = b"mythic/juror/v1";
 
@@ -71,6 +79,12 @@ pub mod domain {
     pub const DEVNET_BANK: &[u8] = b"mythic/devnet/bank/v1";
     /// A development chain's block.
     pub const DEVNET_BLOCK: &[u8] = b"mythic/devnet/block/v1";
+    /// What a block of a development chain did.
+    pub const DEVNET_STATE: &[u8] = b"mythic/devnet/state/v1";
+    /// A question of a development chain's follower, under their secret.
+    pub const DEVNET_ASK: &[u8] = b"mythic/devnet/ask/v1";
+    /// The answer to one.
+    pub const DEVNET_TELL: &[u8] = b"mythic/devnet/tell/v1";
 
     /// A leaf of the fingerprint's tree.
     pub const LEAF: &[u8] = &[0];
@@ -185,30 +199,34 @@ pub fn token_uniform(seed: &Hash, position: u32, id: u32) -> u32 {
 }
 
 /// Noise of one validator for one jury seat, as the argument of `gumbel_q16`.
-pub fn jury_uniform(dispute: &[u8; 32], slot_hash: &Hash, seat: u32, authority: &[u8; 32]) -> u32 {
+pub fn jury_uniform(case: &[u8; 32], slot_hash: &Hash, seat: u32, authority: &[u8; 32]) -> u32 {
     uniform(&sha256(&[
         domain::JURY,
-        dispute,
+        case,
         slot_hash,
         &seat.to_le_bytes(),
         authority,
     ]))
 }
 
-/// What a juror commits to before anybody reveals: its vector under a salt.
+/// What a juror commits to before anybody reveals: its vote under a salt.
 pub fn juror_commitment(
-    dispute: &[u8; 32],
+    case: &[u8; 32],
     authority: &[u8; 32],
     salt: &[u8; 32],
-    vector: &[u8],
+    vote: &[u8],
 ) -> Hash {
-    sha256(&[domain::JUROR, dispute, authority, salt, vector])
+    sha256(&[domain::JUROR, case, authority, salt, vote])
 }
 
-/// The checked positions of a dispute, which a juror names when it commits: on another fork the same
-/// challenge may have drawn others.
-pub fn positions_hash(positions: &[U32]) -> Hash {
-    sha256(&[domain::POSITIONS, bytemuck::cast_slice(positions)])
+/// What a case judges, which a juror names when it commits: the sampled positions, and the digests of the leaves that were
+/// shown for each claim that names positions. On another fork the case may have drawn others, or have others' claims.
+pub fn positions_hash(sample: &[U32], digests: &[Hash]) -> Hash {
+    sha256(&[
+        domain::POSITIONS,
+        bytemuck::cast_slice(sample),
+        digests.as_flattened(),
+    ])
 }
 
 #[cfg(test)]

@@ -6,6 +6,11 @@ use crate::merkle::Tree;
 /// Token ids in one leaf of the output tree.
 pub const OUTPUT_CHUNK: usize = 128;
 
+/// Chunks in which an output of `tokens` tokens is posted.
+pub const fn chunks(tokens: u32) -> u32 {
+    tokens.div_ceil(OUTPUT_CHUNK as u32)
+}
+
 /// Leaf of the output tree: chunk `chunk` of up to [`OUTPUT_CHUNK`] token ids.
 pub fn output_leaf(chunk: u32, ids: &[u32]) -> Hash {
     output_leaf_bytes(chunk, id_bytes(ids))

@@ -26,13 +26,13 @@ pub fn grant<'a>(owner: &'a [u8; 32], delegate: &'a [u8; 32]) -> [&'a [u8]; 3] {
 pub fn job<'a>(owner: &'a [u8; 32], nonce: &'a [u8; 16]) -> [&'a [u8]; 3] {
     [b"job", owner, nonce]
 }
-/// Seeds of a [`crate::state::Dispute`]; `challenger` is its authority.
-pub fn dispute<'a>(job: &'a [u8; 32], challenger: &'a [u8; 32]) -> [&'a [u8]; 3] {
-    [b"dispute", job, challenger]
+/// Seeds of a [`crate::state::Case`]: one a job.
+pub fn case(job: &[u8; 32]) -> [&[u8]; 2] {
+    [b"case", job]
 }
-/// Seeds of the [`crate::state::Dispute`] that records a proven fault: at most one a job.
-pub fn fault(job: &[u8; 32]) -> [&[u8]; 2] {
-    [b"fault", job]
+/// Seeds of the [`crate::state::Votes`] of a case's jury.
+pub fn votes(case: &[u8; 32]) -> [&[u8]; 2] {
+    [b"votes", case]
 }
 /// Seeds of an [`crate::state::Output`]; `page` is a little-endian `u32`.
 pub fn output<'a>(job: &'a [u8; 32], page: &'a [u8; 4]) -> [&'a [u8]; 3] {

@@ -3,8 +3,8 @@
 use core::cmp::Ordering;
 
 use crate::gumbel::{gumbel_q16, ln_q16};
-use crate::hash::{Hash, domain, jury_uniform, sha256, uniform64};
-use crate::state::SAMPLED_POSITIONS;
+use crate::hash::{Hash, domain, jury_uniform, sha256, uniform, uniform64};
+use crate::state::{COMMITTER_BYTES, SAMPLED_POSITIONS};
 use crate::window::SEAT_SLOTS;
 
 /// Groups of draws, each with the hash of another slot.
@@ -88,17 +88,15 @@ impl Rank {
     }
 }
 
-/// One seat of one dispute's jury.
+/// One seat of one case's jury.
 #[derive(Clone, Copy, Debug)]
 pub struct Seat<'a> {
-    /// The dispute's address.
-    pub dispute: &'a [u8; 32],
+    /// The case's address.
+    pub case: &'a [u8; 32],
     /// Hash of the seat's slot, see [`seat_slot`].
     pub slot_hash: &'a Hash,
     /// Index of the seat, from 0.
     pub index: u32,
-    /// Stake (lamports) under whose logarithm less one no rank gets the seat; 0 for no floor.
-    pub jury_stake: u64,
 }
 
 /// The slot whose hash draws seat `index`: the first at or after this one.
@@ -106,23 +104,24 @@ pub const fn seat_slot(j0: u64, index: u32) -> u64 {
     j0.saturating_add(SEAT_SLOTS * index as u64)
 }
 
+/// The bit by which a case notes that a validator has committed. The hash of seat 0 draws it, so that nobody can have registered
+/// keys that share another's.
+pub fn committer_bit(slot_hash: &Hash, authority: &[u8; 32]) -> usize {
+    let digest = sha256(&[domain::COMMITTER, slot_hash, authority]);
+    uniform(&digest) as usize % (8 * COMMITTER_BYTES)
+}
+
 impl Seat<'_> {
-    /// The claim of a validator with `stake` active lamports; `None` if it can't sit: no stake, or
-    /// a rank under the floor.
+    /// The rank of a validator with `stake` active lamports; `None` without stake.
     pub fn rank(&self, authority: &[u8; 32], stake: u64) -> Option<Rank> {
         let noise = gumbel_q16(jury_uniform(
-            self.dispute,
+            self.case,
             self.slot_hash,
             self.index,
             authority,
         ));
         // At most 43.7 + 22.9 in Q16.16: far inside i32.
         let rank = ln_q16(stake)?.wrapping_add(noise);
-        if let Some(floor) = ln_q16(self.jury_stake)
-            && rank < floor.wrapping_sub(1 << 16)
-        {
-            return None;
-        }
         Some(Rank {
             rank,
             authority: *authority,

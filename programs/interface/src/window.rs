@@ -9,18 +9,29 @@ pub const fn open(slot: u64, end: u64) -> bool {
     slot < end
 }
 
-/// End of the challenge window of a result submitted in `submitted_slot`: challenges before, claims from then on.
+/// End of the challenge window of a result submitted in `submitted_slot`: a case is opened before, the fee claimed from then on.
 pub const fn challenge_end(submitted_slot: u64, rules: &Rules) -> u64 {
     submitted_slot.saturating_add(rules.window_slots.get() as u64)
 }
 
-/// End of the time for a result: the job's deadline, or the grace after a cancel if that is earlier.
-/// `cancel_slot` 0 means not cancelled.
-pub const fn submit_end(deadline_slot: u64, cancel_slot: u64, rules: &Rules) -> u64 {
-    if cancel_slot == 0 {
-        return deadline_slot;
-    }
-    let grace = cancel_slot.saturating_add(rules.cancel_grace_slots.get() as u64);
+/// Slots that a cancel leaves to submit what there is: the rules' grace and the time that the prompt takes to be read, so that
+/// nobody has a long one read for nothing.
+pub const fn cancel_grace(prompt_tokens: u32, rules: &Rules) -> u64 {
+    let reading = match prompt_tokens.checked_div(rules.prefill_tokens_per_slot.get()) {
+        Some(slots) => slots,
+        None => 0,
+    };
+    rules.cancel_grace_slots.get() as u64 + reading as u64
+}
+
+/// End of the time for the result of a job that was cancelled: the end of the grace, or the deadline if that is earlier.
+pub const fn submit_end(
+    deadline_slot: u64,
+    cancel_slot: u64,
+    prompt_tokens: u32,
+    rules: &Rules,
+) -> u64 {
+    let grace = cancel_slot.saturating_add(cancel_grace(prompt_tokens, rules));
     if grace < deadline_slot {
         grace
     } else {
@@ -49,24 +60,30 @@ pub const fn retention_end(ended_slot: u64, nonce: &[u8; 16], rules: &Rules) -> 
     if delay > expiry { delay } else { expiry }
 }
 
-/// Slots between the completion of openings and output and the slot whose hash draws the first seat.
+/// Slots between the moment in which a jury is called and the slot whose hash draws the first seat.
 pub const JURY_DELAY_SLOTS: u64 = 8;
 /// Slots from one seat's draw to the next one's: each has another leader.
 pub const SEAT_SLOTS: u64 = 4;
 
-/// End of the time for openings and output of a challenge made in `challenged_slot`.
-pub const fn openings_end(challenged_slot: u64, rules: &Rules) -> u64 {
-    challenged_slot.saturating_add(rules.openings_slots.get() as u64)
+/// End of the time for leaves that are asked for from slot `from` on, and for so many chunks of output with them: a slot more for
+/// every four, so that the longest output can be shown in the shortest time that rules may set.
+pub const fn openings_end(from: u64, chunks: u32, rules: &Rules) -> u64 {
+    from.saturating_add(rules.openings_slots.get() as u64 + chunks as u64 / 4)
 }
 
-/// The slot whose hash draws the first seat of a jury: J0.
-pub const fn jury_slot(completed_slot: u64) -> u64 {
-    completed_slot.saturating_add(JURY_DELAY_SLOTS)
+/// End of the time in which others join a case whose output and sample were shown in `shown_slot`.
+pub const fn joining_end(shown_slot: u64, rules: &Rules) -> u64 {
+    shown_slot.saturating_add(rules.window_slots.get() as u64)
+}
+
+/// The slot whose hash draws the first seat of a jury, J0. `called_slot` is the later of the end of joining and the last leaf.
+pub const fn jury_slot(called_slot: u64) -> u64 {
+    called_slot.saturating_add(JURY_DELAY_SLOTS)
 }
 
 /// Slot from which jurors commit: J0 + 4J.
-pub const fn commit_start(completed_slot: u64, jury_seats: u8) -> u64 {
-    jury_slot(completed_slot).saturating_add(SEAT_SLOTS * jury_seats as u64)
+pub const fn commit_start(jury_slot: u64, jury_seats: u8) -> u64 {
+    jury_slot.saturating_add(SEAT_SLOTS * jury_seats as u64)
 }
 
 #[cfg(test)]
@@ -83,11 +100,20 @@ mod tests {
     }
 
     #[test]
+    fn a_long_output_has_a_slot_more_for_every_four_chunks() {
+        let rules = Params::dev().rules;
+        let ends = [0, 3, 4, 512].map(|chunks| openings_end(1_000, chunks, &rules));
+        assert_eq!(ends, [1_050, 1_050, 1_051, 1_178]);
+    }
+
+    #[test]
     fn a_cancel_shortens_the_time_for_a_result_but_never_lengthens_it() {
         let rules = Params::mainnet().rules;
-        assert_eq!(submit_end(2_000, 0, &rules), 2_000);
-        assert_eq!(submit_end(2_000, 1_000, &rules), 1_050);
-        assert_eq!(submit_end(2_000, 1_990, &rules), 2_000);
+        assert_eq!(submit_end(2_000, 1_000, 39, &rules), 1_050);
+        assert_eq!(submit_end(2_000, 1_990, 39, &rules), 2_000);
+        // Forty tokens of the prompt are another slot.
+        assert_eq!(cancel_grace(60_000, &rules), 50 + 1_500);
+        assert_eq!(submit_end(2_000, 300, 4_000, &rules), 450);
     }
 
     #[test]

@@ -15,11 +15,18 @@ fn k(n: u8) -> Pubkey {
     Pubkey::new_from_array([n; 32])
 }
 
+const STATEMENT: Statement = Statement {
+    kind: state::ClaimKind::False,
+    bond: 1,
+    positions: &[1, 2],
+    served: Some(Pubkey::new_from_array([4; 32])),
+};
+
 #[test]
 fn every_instruction_has_a_builder_that_follows_its_list() {
-    let (job, dispute) = (state::Job::zeroed(), state::Dispute::zeroed());
+    let (job, case) = (state::Job::zeroed(), state::Case::zeroed());
     let result = NamedResult::of(k(1), &job);
-    let challenger = Challenger {
+    let claimant = Claimant {
         payer: k(1),
         operator: k(2),
         authority: k(3),
@@ -32,7 +39,8 @@ fn every_instruction_has_a_builder_that_follows_its_list() {
     let juror = Juror {
         operator: k(1),
         authority: k(2),
-        dispute: k(3),
+        case: k(3),
+        served: Some(k(4)),
     };
     let who = Requester {
         payer: k(1),
@@ -52,14 +60,18 @@ fn every_instruction_has_a_builder_that_follows_its_list() {
         withdraw_foundation(k(1)),
         register_model(k(1), k(2), &ix::RegisterModel::zeroed()),
         update_model(k(1), k(2), &ix::UpdateModel::zeroed()),
+        propose_registrant(k(1), k(2), k(3)),
+        accept_registrant(k(1), k(2)),
         register_validator(k(1), k(2), &ix::RegisterValidator::zeroed(), &[k(9)]),
-        update_validator(k(1), &ix::UpdateValidator::zeroed(), &[k(9)]),
-        add_stake(k(1), k(2), 1),
-        request_unstake(k(1), 1),
-        withdraw_stake(k(1)),
-        withdraw_claimable(k(1), k(2)),
+        update_validator(k(1), k(2), &ix::UpdateValidator::zeroed(), &[k(9)]),
+        add_stake(k(1), k(2), k(3), 1),
+        request_unstake(k(1), k(2), 1),
+        withdraw_stake(k(1), k(2)),
+        withdraw_claimable(k(1), k(2), k(3)),
         unjail(k(1), k(2)),
-        close_validator(k(1), k(2)),
+        close_validator(k(1), k(2), k(3)),
+        propose_owner(k(1), k(2), k(3)),
+        accept_owner(k(1), k(2)),
         deposit_vault(k(1), k(2), 1),
         withdraw_vault(k(1), 1),
         close_vault(k(1), k(2)),
@@ -74,15 +86,15 @@ fn every_instruction_has_a_builder_that_follows_its_list() {
         submit_result(k(1), k(2), k(3), &ix::SubmitResult::zeroed()),
         claim_inference_fee(k(1), &job),
         close_job(k(1), &job),
-        verify_logits(&challenger, k(1), &job, 1, &[1, 2]),
+        verify_logits(&claimant, k(1), &job, &STATEMENT),
         post_output(&result, k(1), k(2), 16, &[]),
         post_openings(&result, k(1), 1, &[]),
-        commit_juror(&juror, &dispute, [0; 32]),
-        reveal_juror(&juror, &dispute, [0; 32], &[]),
-        prove_fault(&challenger, k(1), &job, &proof),
-        resolve_dispute(k(1), k(2), &job),
-        collect_dispute(k(1), k(2)),
-        close_dispute(k(1), &dispute),
+        commit_juror(&juror, &case, [0; 32]),
+        reveal_juror(&juror, &case, [0; 32], &[]),
+        prove_fault(&claimant, k(1), &job, &proof),
+        resolve_case(k(1), &case, &job),
+        collect_case(k(1), k(2), true),
+        close_case(k(1), &case, Some(&state::Votes::zeroed())),
         close_output(k(1), &state::Output::zeroed()),
     ];
     assert_eq!(built.len(), ix::ALL.len());
@@ -126,6 +138,11 @@ fn an_absent_optional_account_is_the_program_read_only() {
             AccountMeta::new_readonly(PROGRAM_ID, false)
         );
     }
+    let alone = close_old_grant(k(1), k(2));
+    assert_eq!(
+        alone.accounts[0],
+        AccountMeta::new_readonly(PROGRAM_ID, false)
+    );
     let delegate = Requester {
         requester: k(9),
         ..who

@@ -40,19 +40,18 @@ fn draw(seats: u32, keys: u64, percent: u32, least: [u32; 2]) -> [u32; 2] {
         .collect();
     let mut counts = [0; 2];
     for trial in 0..TRIALS {
-        let dispute = sha256(&[
-            b"dispute",
+        let case = sha256(&[
+            b"case",
             &trial.to_le_bytes(),
             &[seats as u8, keys as u8, percent as u8],
         ]);
         let mut won = 0;
         for index in 0..seats {
-            let slot_hash = sha256(&[b"slot", &dispute, &index.to_le_bytes()]);
+            let slot_hash = sha256(&[b"slot", &case, &index.to_le_bytes()]);
             let seat = Seat {
-                dispute: &dispute,
+                case: &case,
                 slot_hash: &slot_hash,
                 index,
-                jury_stake: 0,
             };
             let mut best: Option<(Rank, usize)> = None;
             for (i, (authority, stake)) in authorities.iter().zip(&stakes).enumerate() {

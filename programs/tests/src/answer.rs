@@ -1,6 +1,7 @@
-//! Answers with everything that a dispute asks for: leaves, output, paths, and what an honest checker
+//! Answers with everything that a case asks for: leaves, output, paths, and what an honest checker
 //! computes. The "model" is a hash: its four largest logits at a position follow from the job's seed.
 
+use mythic_interface::dispute::{exact_digest, work_digest};
 use mythic_interface::hash::{self, Hash, sha256};
 use mythic_interface::ix::SubmitResult;
 use mythic_interface::le::U32;
@@ -8,7 +9,7 @@ use mythic_interface::leaf::Leaf;
 use mythic_interface::merkle;
 use mythic_interface::output::{self, OUTPUT_CHUNK};
 use mythic_interface::sampler::{Sampling, Top4, order};
-use mythic_interface::state::{FinishReason, Job, Key};
+use mythic_interface::state::{Case, FinishReason, Job, Key};
 
 /// The end-of-sequence id of the tests' models.
 pub const EOS: u32 = 2;
@@ -33,6 +34,10 @@ pub enum Lie {
     NotOrdered(u32),
     /// At one position the token is not the sampler's choice.
     NotTheChoice(u32),
+    /// Another model's logits everywhere, and at one position such a token: a fault that its maker can prove at will.
+    Planted(u32),
+    /// Another model's logits at the first position alone, and at the second such a fault.
+    PlantedBeside(u32, u32),
     /// At one position the leaf's token is not the output's.
     NotTheOutput(u32),
     /// An end-of-sequence id before the end.
@@ -50,6 +55,7 @@ pub struct Answer {
     pub leaves: Vec<Leaf>,
     /// What the model computes.
     truth: Vec<Top4>,
+    sampling: Sampling,
     hashes: Vec<Hash>,
     chunks: Vec<Hash>,
     /// The result that commits to it.
@@ -96,9 +102,11 @@ impl Answer {
                     top4.iter_mut().for_each(|entry| entry.1 += by);
                 };
                 match lie {
-                    Lie::OtherModel => shift(&mut top4, -7 * ONE),
+                    Lie::OtherModel | Lie::Planted(_) => shift(&mut top4, -7 * ONE),
                     Lie::Noise => shift(&mut top4, 2),
-                    Lie::OneToken(p) if p == position => shift(&mut top4, 5 * ONE),
+                    Lie::OneToken(p) | Lie::PlantedBeside(p, _) if p == position => {
+                        shift(&mut top4, 5 * ONE);
+                    }
                     // The model's own values one place down, where the truth has the fourth.
                     Lie::WrongIds => {
                         for entry in &mut top4[1..] {
@@ -111,7 +119,8 @@ impl Answer {
                     _ => {}
                 }
                 let mut token = sampling.choose(position, &top4);
-                if lie == Lie::NotTheChoice(position) {
+                if matches!(lie, Lie::NotTheChoice(p) | Lie::Planted(p) | Lie::PlantedBeside(_, p) if p == position)
+                {
                     token = top4
                         .iter()
                         .map(|entry| entry.0)
@@ -157,6 +166,7 @@ impl Answer {
             tokens,
             leaves,
             truth,
+            sampling,
             hashes,
             chunks,
             result: SubmitResult {
@@ -213,24 +223,81 @@ impl Answer {
         ]
     }
 
-    /// The honest vector.
-    pub fn vector(&self, positions: &[u32]) -> Vec<u8> {
-        encode(positions.iter().map(|position| self.values(*position)))
+    /// What an honest juror has at a position: the sampler's choice, its own four largest.
+    pub fn own(&self, position: u32) -> Leaf {
+        let mut top4 = self.truth[position as usize];
+        top4.sort_by(order);
+        Leaf {
+            position,
+            token: self.sampling.choose(position, &top4),
+            top4,
+        }
     }
 
-    /// The vector of a juror that finds nothing wrong whatever there is.
-    pub fn approval(&self, positions: &[u32]) -> Vec<u8> {
-        encode(positions.iter().map(|position| {
-            let top4 = self.leaves[*position as usize].top4;
-            [top4[0].1, top4[1].1, top4[2].1, top4[3].1, top4[3].1]
-        }))
+    /// The fifth-largest logit at a position, which nothing shows.
+    fn fifth(&self, position: u32) -> (u32, i32) {
+        let digest = sha256(&[b"fifth", &self.sampling.seed, &position.to_le_bytes()]);
+        (
+            4_000 + u32::from(digest[0]),
+            16 * ONE + i32::from(digest[1]),
+        )
+    }
+
+    /// The digest of an honest juror's work.
+    pub fn work(&self, case: &Case) -> Hash {
+        let positions = case.checked_positions();
+        let fifths: Vec<_> = positions.iter().map(|p| self.fifth(*p)).collect();
+        work_digest(&fifths)
+    }
+
+    /// Digests of sample and groups, each leaf as `see` has it.
+    fn digests(case: &Case, see: impl Fn(u32) -> Leaf) -> Vec<Hash> {
+        let group = |leaves: &[mythic_interface::state::OpenedLeaf]| {
+            let own: Vec<Leaf> = leaves.iter().map(|l| see(l.position.get())).collect();
+            exact_digest(&own)
+        };
+        let mut digests = vec![group(case.sample())];
+        digests.extend(case.groups().map(|claim| group(claim.group())));
+        digests
+    }
+
+    /// The honest vote.
+    pub fn vote(&self, case: &Case) -> Vec<u8> {
+        if case.exact == 0 {
+            return encode(sampled(case).map(|position| self.values(position)));
+        }
+        let digests = Self::digests(case, |position| self.own(position));
+        [vec![self.work(case)], digests].concat().concat()
+    }
+
+    /// The vote of a juror that finds nothing wrong whatever there is, with the work of an honest one.
+    pub fn approval(&self, case: &Case) -> Vec<u8> {
+        if case.exact == 0 {
+            return encode(sampled(case).map(|position| {
+                let top4 = self.leaves[position as usize].top4;
+                [top4[0].1, top4[1].1, top4[2].1, top4[3].1, top4[3].1]
+            }));
+        }
+        let digests = Self::digests(case, |position| self.leaves[position as usize]);
+        [vec![self.work(case)], digests].concat().concat()
     }
 }
 
-/// A vector that shows fraud whatever the answer is; guesses with another `salt` do not agree.
-pub fn guess(positions: &[u32], salt: u32) -> Vec<u8> {
-    encode(positions.iter().map(|position| {
-        let digest = sha256(&[b"guess", &salt.to_le_bytes(), &position.to_le_bytes()]);
+fn sampled(case: &Case) -> impl Iterator<Item = u32> {
+    case.sample().iter().map(|leaf| leaf.position.get())
+}
+
+/// A vote that shows fraud everywhere whatever the answer is; guesses with another `salt` do not agree. In an exact profile with
+/// the work of `answer`.
+pub fn guess(answer: &Answer, case: &Case, salt: u32) -> Vec<u8> {
+    let made_up = |position: u32| sha256(&[b"guess", &salt.to_le_bytes(), &position.to_le_bytes()]);
+    if case.exact != 0 {
+        let groups = 1 + case.groups().count() as u32;
+        let digests: Vec<Hash> = (0..groups).map(made_up).collect();
+        return [vec![answer.work(case)], digests].concat().concat();
+    }
+    encode(sampled(case).map(|position| {
+        let digest = made_up(position);
         core::array::from_fn(|i| i32::from(digest[i]) * ONE - 300 * ONE)
     }))
 }

@@ -9,14 +9,14 @@ use mythic_interface::ix::{
     UpdateValidator,
 };
 pub use mythic_interface::ix::{
-    accept_admin, accept_inference, add_stake, close_grant, close_validator, close_vault,
-    collect_dispute, deposit_vault, grant_spend, pause, propose_admin, request_unstake,
-    revoke_grant, submit_result, sweep, unjail, unpause, update_config, withdraw_claimable,
-    withdraw_foundation, withdraw_stake, withdraw_vault,
+    accept_admin, accept_inference, accept_owner, accept_registrant, close_grant, close_old_grant,
+    close_vault, collect_case, deposit_vault, grant_spend, pause, propose_admin, propose_owner,
+    propose_registrant, revoke_grant, submit_result, sweep, unjail, unpause, update_config,
+    withdraw_foundation, withdraw_vault,
 };
 use mythic_interface::le::{Text, U32, U64};
 use mythic_interface::params::Params;
-use mythic_interface::state::{Dispute, Job, Key, ModelSpec, NO_KEY, Output};
+use mythic_interface::state::{Job, Key, ModelSpec, NO_KEY, Output};
 use solana_instruction::Instruction as Call;
 
 use crate::keys::key;
@@ -30,8 +30,12 @@ pub fn config() -> Key {
 pub fn treasury() -> Key {
     address::treasury().to_bytes()
 }
+/// The model that the tests' registrant registers.
 pub fn model(spec: &ModelSpec) -> Key {
-    address::model(&spec.identity()).to_bytes()
+    model_of(&key("registrant"), spec)
+}
+pub fn model_of(creator: &Key, spec: &ModelSpec) -> Key {
+    address::model(&spec.identity(creator)).to_bytes()
 }
 pub fn validator(authority: &Key) -> Key {
     address::validator(authority).to_bytes()
@@ -45,11 +49,11 @@ pub fn grant(owner: &Key, delegate: &Key) -> Key {
 pub fn job(owner: &Key, nonce: &[u8; 16]) -> Key {
     address::job(owner, nonce).to_bytes()
 }
-pub fn dispute(job: &Key, challenger: &Key) -> Key {
-    address::dispute(job, challenger).to_bytes()
+pub fn case(job: &Key) -> Key {
+    address::case(job).to_bytes()
 }
-pub fn fault(job: &Key) -> Key {
-    address::fault(job).to_bytes()
+pub fn votes(job: &Key) -> Key {
+    address::votes(address::case(job)).to_bytes()
 }
 pub fn output(job: &Key, page: u32) -> Key {
     address::output(job, page).to_bytes()
@@ -106,7 +110,29 @@ pub fn update_validator(authority: Key, operator: Key, models: &[Key]) -> Call {
         gpu_name: text("RTX 4090"),
         endpoint: text("https://node.example:8443"),
     };
-    ix::update_validator(authority, &arguments, models)
+    ix::update_validator(authority, authority, &arguments, models)
+}
+
+// Of validators that were not handed over.
+
+pub fn add_stake(payer: Key, authority: Key, lamports: u64) -> Call {
+    ix::add_stake(payer, authority, authority, lamports)
+}
+
+pub fn request_unstake(authority: Key, lamports: u64) -> Call {
+    ix::request_unstake(authority, authority, lamports)
+}
+
+pub fn withdraw_stake(authority: Key) -> Call {
+    ix::withdraw_stake(authority, authority)
+}
+
+pub fn withdraw_claimable(signer: Key, authority: Key) -> Call {
+    ix::withdraw_claimable(signer, authority, authority)
+}
+
+pub fn close_validator(authority: Key, rent_payer: Key) -> Call {
+    ix::close_validator(authority, authority, rent_payer)
 }
 
 /// Limits that nothing in the tests reaches unless a test lowers them.
@@ -196,12 +222,6 @@ pub fn close_job(job: Key, rent_payer: Key) -> Call {
     let mut state = Job::zeroed();
     state.rent_payer = rent_payer;
     ix::close_job(job, &state)
-}
-
-pub fn close_dispute(dispute: Key, rent_payer: Key) -> Call {
-    let mut state = Dispute::zeroed();
-    state.rent_payer = rent_payer;
-    ix::close_dispute(dispute, &state)
 }
 
 pub fn close_output(job: Key, page: u32, rent_payer: Key) -> Call {

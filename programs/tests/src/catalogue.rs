@@ -1,15 +1,18 @@
 //! A call of every instruction that succeeds, each with the world in which it does.
 
 use mythic_interface::ix::Tag;
-use mythic_interface::state::{FinishReason, Key};
+use mythic_interface::state::{ClaimKind, FinishReason, Key};
 use solana_instruction::Instruction as Call;
 
 use crate::answer::Lie;
 use crate::calls::{self, NONE, Request};
 use crate::chain::SOL;
-use crate::court::{Case, Vote, court, juror, votes};
+use crate::court::{Answered, Ballot, ballots, court, juror};
 use crate::keys::{key, operator};
 use crate::world::{CALIBRATED, EXACT, World, jail, model, params, spec};
+
+/// The proof of a fault that ends nothing.
+pub const NOTED: &str = "a leaf of 512, while somebody says false";
 
 /// One entry.
 pub struct Entry {
@@ -67,7 +70,7 @@ pub fn catalogue() -> Vec<Entry> {
     validators(&mut c);
     wallets(&mut c);
     jobs(&mut c);
-    challenges(&mut c);
+    claims(&mut c);
     verdicts(&mut c);
     c.entries
 }
@@ -116,6 +119,14 @@ fn network(c: &mut Catalogue) {
     c.add(Tag::UpdateModel, "", |_| {
         calls::update_model(key("registrant"), model(1), (1, 2), "renamed", 0)
     });
+    c.add(Tag::ProposeRegistrant, "", |_| {
+        calls::propose_registrant(key("registrant"), model(1), key("bob"))
+    });
+    c.add(Tag::AcceptRegistrant, "", |world| {
+        let propose = calls::propose_registrant(key("registrant"), model(1), key("bob"));
+        world.chain.must(propose);
+        calls::accept_registrant(key("bob"), model(1))
+    });
 }
 
 fn validators(c: &mut Catalogue) {
@@ -152,6 +163,14 @@ fn validators(c: &mut Catalogue) {
         world.chain.must(calls::withdraw_stake(key("v2")));
         calls::close_validator(key("v2"), key("v2"))
     });
+    c.add(Tag::ProposeOwner, "", |_| {
+        calls::propose_owner(key("v1"), key("v1"), key("bob"))
+    });
+    c.add(Tag::AcceptOwner, "", |world| {
+        let propose = calls::propose_owner(key("v1"), key("v1"), key("bob"));
+        world.chain.must(propose);
+        calls::accept_owner(key("bob"), key("v1"))
+    });
 }
 
 fn wallets(c: &mut Catalogue) {
@@ -177,6 +196,14 @@ fn wallets(c: &mut Catalogue) {
     });
     c.add(Tag::RevokeGrant, "", |_| {
         calls::revoke_grant(key("alice"), key("gateway"))
+    });
+    c.add(Tag::CloseGrant, "by anyone", |world| {
+        let (bob, gateway) = (key("bob"), key("gateway"));
+        let limits = calls::wide_limits(world.chain.slot() + 1);
+        let grant = calls::grant_spend(bob, bob, gateway, &limits);
+        world.chain.must(grant);
+        world.chain.advance(1 + close_delay());
+        calls::close_old_grant(calls::grant(&bob, &gateway), bob)
     });
     c.add(Tag::CloseGrant, "", |world| {
         world
@@ -247,72 +274,89 @@ fn jobs(c: &mut Catalogue) {
     });
 }
 
-/// A false answer of 512 tokens, challenged by n1 two slots after its sample was known.
-fn challenged(world: &mut World, n: u8, named: &[u32]) -> (Case, Key) {
-    let case = world.answered(n, "n0", 512, Lie::OneToken(200));
-    world.reach_sample(&case);
-    let call = world.challenge(&case, "n1", named);
-    world.chain.must(call);
-    let dispute = calls::dispute(&case.job, &key("n1"));
-    (case, dispute)
+/// A false answer of 512 tokens, of which n1 says so two slots after its sample was known.
+fn disputed(world: &mut World, n: u8, named: &[u32]) -> Answered {
+    let answered = world.answered(n, "n0", 512, Lie::OneToken(200));
+    world.reach_sample(&answered);
+    world.must_object(&answered, "n1", named);
+    answered
 }
 
-/// The same, answered, with a jury that has committed.
-fn committed(world: &mut World, n: u8, named: &[u32], seats: usize) -> (Case, Key) {
-    let (case, dispute) = challenged(world, n, named);
-    world.must_answer(&case, &dispute);
-    world.commits(&case, &dispute, &votes(2..2 + 3 * seats, Vote::Guess(1)));
-    let end = world.dispute(&dispute).commit_end();
+/// The same, shown, with a jury that has committed.
+fn committed(world: &mut World, n: u8, named: &[u32], seats: usize) -> Answered {
+    let answered = disputed(world, n, named);
+    world.must_show(&answered);
+    world.commits(&answered, &ballots(2..2 + 3 * seats, Ballot::Guess(1)));
+    let end = world.case(&answered).commit_end();
     world.chain.warp_to(end);
-    (case, dispute)
+    answered
 }
 
 /// The last juror that sits, when all others have revealed.
-fn last_juror(world: &mut World, case: &Case, dispute: &Key) -> String {
+fn last_juror(world: &mut World, answered: &Answered) -> String {
     let mut sitting: Vec<String> = (2..50).map(juror).collect();
-    sitting.retain(|name| world.sits(dispute, name));
+    sitting.retain(|name| world.sits(answered, name));
     let last = sitting.pop().expect("somebody");
     for name in sitting {
-        let call = world.reveal(case, dispute, &name, Vote::Guess(1));
+        let call = world.reveal(answered, &name, Ballot::Guess(1));
         world.chain.must(call);
     }
     last
 }
 
-/// Two positions that a dispute can name: even the sample of every position would leave these out of a case that
+/// Two positions that a claim can name: even the sample of every position would leave these out of a case that
 /// is always the same.
 fn unsampled(world: &mut World) -> [u32; 2] {
     let mut world = world.clone();
-    let (_, dispute) = challenged(&mut world, EXACT, &[]);
-    let sampled = world.positions(&dispute);
-    let mut free = (0..512).filter(|position| !sampled.contains(position));
+    let answered = disputed(&mut world, EXACT, &[]);
+    let case = world.case(&answered);
+    let sampled = |position: &u32| {
+        let mut leaves = case.sample().iter();
+        leaves.any(|leaf| leaf.position.get() == *position)
+    };
+    let mut free = (0..512).filter(|position| !sampled(position));
     [free.next().expect("many"), free.next().expect("many")]
 }
 
-fn challenges(c: &mut Catalogue) {
+fn claims(c: &mut Catalogue) {
     c.base = court(47, 15, |_| {});
-    c.add(Tag::VerifyLogits, "18 of 512 positions", |world| {
+    c.add(Tag::VerifyLogits, "withheld, opens", |world| {
+        let answered = world.answered(EXACT, "n0", 512, Lie::OneToken(200));
+        world.reach_sample(&answered);
+        world.claiming(&answered, "n1", ClaimKind::Withheld, &[])
+    });
+    c.add(
+        Tag::VerifyLogits,
+        "false, 18 of 512 positions, opens",
+        |world| {
+            let named = unsampled(world);
+            let answered = world.answered(EXACT, "n0", 512, Lie::OneToken(200));
+            world.reach_sample(&answered);
+            world.objection(&answered, "n1", &named)
+        },
+    );
+    c.add(Tag::VerifyLogits, "false, joins", |world| {
         let named = unsampled(world);
-        let case = world.answered(EXACT, "n0", 512, Lie::OneToken(200));
-        world.reach_sample(&case);
-        world.challenge(&case, "n1", &named)
+        let answered = disputed(world, EXACT, &[]);
+        world.must_show(&answered);
+        world.objection(&answered, "n2", &named)
     });
     c.add(Tag::PostOutput, "new page", |world| {
-        let (case, dispute) = challenged(world, EXACT, &[]);
-        world.outputs(&case, &dispute).remove(0)
+        let answered = disputed(world, EXACT, &[]);
+        world.outputs(&answered).remove(0)
     });
     c.add(Tag::PostOutput, "", |world| {
-        let (case, dispute) = challenged(world, EXACT, &[]);
-        let mut calls = world.outputs(&case, &dispute);
+        let answered = disputed(world, EXACT, &[]);
+        let mut calls = world.outputs(&answered);
         world.chain.must(calls.remove(0));
         calls.remove(0)
     });
     c.add(Tag::PostOpenings, "two leaves of 512, the last", |world| {
-        let (case, dispute) = challenged(world, EXACT, &[]);
-        for call in world.outputs(&case, &dispute) {
+        let answered = disputed(world, EXACT, &[]);
+        for call in world.outputs(&answered) {
             world.chain.must(call);
         }
-        let mut calls = world.openings(&case, &dispute, 2);
+        let mut calls = world.openings(&answered, 2);
         let last = calls.pop().expect("some");
         for call in calls {
             world.chain.must(call);
@@ -320,93 +364,95 @@ fn challenges(c: &mut Catalogue) {
         last
     });
     c.add(Tag::CommitJuror, "15 seats, the first", |world| {
-        let (case, dispute) = challenged(world, EXACT, &[]);
-        world.must_answer(&case, &dispute);
-        let start = world.dispute(&dispute).commit_start();
+        let answered = disputed(world, EXACT, &[]);
+        world.must_show(&answered);
+        let start = world.case(&answered).commit_start();
         world.chain.warp_to(start);
-        world.commit(&case, &dispute, "n2", Vote::Honest)
+        world.commit(&answered, "n2", Ballot::Honest)
     });
     c.add(Tag::CommitJuror, "15 seats", |world| {
-        let (case, dispute) = challenged(world, EXACT, &[]);
-        world.must_answer(&case, &dispute);
-        world.commits(&case, &dispute, &votes(2..3, Vote::Honest));
-        world.commit(&case, &dispute, "n3", Vote::Honest)
+        let answered = disputed(world, EXACT, &[]);
+        world.must_show(&answered);
+        world.commits(&answered, &ballots(2..3, Ballot::Honest));
+        world.commit(&answered, "n3", Ballot::Honest)
     });
-    c.add(
-        Tag::RevealJuror,
-        "exact, 18 positions, last of 15 seats",
-        |world| {
-            let named = unsampled(world);
-            let (case, dispute) = committed(world, EXACT, &named, 15);
-            let name = last_juror(world, &case, &dispute);
-            world.reveal(&case, &dispute, &name, Vote::Guess(1))
-        },
-    );
+    let named = |world: &mut World| {
+        let named = unsampled(world);
+        let answered = committed(world, EXACT, &named, 15);
+        let name = last_juror(world, &answered);
+        world.reveal(&answered, &name, Ballot::Guess(1))
+    };
+    let variant = "exact, 18 positions, last of 15 seats";
+    c.add(Tag::RevealJuror, variant, named);
     c.add(Tag::RevealJuror, "calibrated, last of 15 seats", |world| {
-        let (case, dispute) = committed(world, CALIBRATED, &[], 15);
-        let name = last_juror(world, &case, &dispute);
-        world.reveal(&case, &dispute, &name, Vote::Guess(1))
+        let answered = committed(world, CALIBRATED, &[], 15);
+        let name = last_juror(world, &answered);
+        world.reveal(&answered, &name, Ballot::Guess(1))
     });
-    c.add(Tag::ProveFault, "a leaf of 512", |world| {
-        let case = world.answered(EXACT, "n0", 512, Lie::NotTheChoice(300));
-        world.proof(&case, "n1", 300, NONE)
+    c.add(Tag::ProveFault, "a leaf of 512, no case", |world| {
+        let answered = world.answered(EXACT, "n0", 512, Lie::NotTheChoice(300));
+        world.proof(&answered, "n1", 300, NONE)
+    });
+    c.add(Tag::ProveFault, NOTED, |world| {
+        let answered = world.answered(EXACT, "n0", 512, Lie::NotTheChoice(300));
+        world.reach_sample(&answered);
+        world.must_object(&answered, "n1", &[]);
+        world.must_show(&answered);
+        world.proof(&answered, "n1", 300, NONE)
     });
 }
 
 fn verdicts(c: &mut Catalogue) {
-    c.add(Tag::ResolveDispute, "guilty, 15 seats", |world| {
-        let (case, dispute) = committed(world, EXACT, &[], 15);
-        let name = last_juror(world, &case, &dispute);
-        let call = world.reveal(&case, &dispute, &name, Vote::Guess(1));
+    c.add(Tag::ResolveCase, "guilty, 15 seats", |world| {
+        let answered = committed(world, EXACT, &[], 15);
+        let name = last_juror(world, &answered);
+        let call = world.reveal(&answered, &name, Ballot::Guess(1));
         world.chain.must(call);
-        world.resolve(&dispute)
+        world.resolve(&answered)
     });
     c.base = court(11, 3, |_| {});
-    c.add(
-        Tag::ResolveDispute,
-        "not guilty, 3 seats, settles the job",
-        |world| {
-            let case = world.answered(EXACT, "n0", 512, Lie::None);
-            world.reach_sample(&case);
-            let dispute = world.must_challenge(&case, "n1");
-            world.must_answer(&case, &dispute);
-            world.commits(&case, &dispute, &votes(2..11, Vote::Honest));
-            world.reveals(&case, &dispute, &votes(2..11, Vote::Honest));
-            world.resolve(&dispute)
-        },
-    );
-    c.add(Tag::ResolveDispute, "unanswered", |world| {
-        let (_, dispute) = challenged(world, EXACT, &[]);
-        let end = world.dispute(&dispute).openings_end();
+    let variant = "not guilty, 3 seats, settles the job";
+    c.add(Tag::ResolveCase, variant, |world| {
+        let answered = world.answered(EXACT, "n0", 512, Lie::None);
+        world.reach_sample(&answered);
+        world.must_object(&answered, "n1", &[]);
+        world.must_show(&answered);
+        world.commits(&answered, &ballots(2..11, Ballot::Honest));
+        world.reveals(&answered, &ballots(2..11, Ballot::Honest));
+        world.resolve(&answered)
+    });
+    c.add(Tag::ResolveCase, "unanswered", |world| {
+        let answered = disputed(world, EXACT, &[]);
+        let end = world.case(&answered).leaves_due();
         world.chain.warp_to(end);
-        world.resolve(&dispute)
+        world.resolve(&answered)
     });
-    c.add(Tag::CollectDispute, "challenger", |world| {
-        let (_, dispute) = judged(world);
-        calls::collect_dispute(dispute, key("n1"))
+    c.add(Tag::CollectCase, "claimant", |world| {
+        let answered = judged(world);
+        calls::collect_case(calls::case(&answered.job), key("n1"), false)
     });
-    c.add(Tag::CollectDispute, "juror", |world| {
-        let (_, dispute) = judged(world);
-        let seat = world.dispute(&dispute).seats[0];
-        calls::collect_dispute(dispute, seat.juror)
+    c.add(Tag::CollectCase, "juror", |world| {
+        let answered = judged(world);
+        let seat = world.case(&answered).seats[0];
+        calls::collect_case(calls::case(&answered.job), seat.juror, false)
     });
-    c.add(Tag::CloseDispute, "", |world| {
-        let (_, dispute) = judged(world);
-        world.collect_all(&dispute);
+    c.add(Tag::CloseCase, "", |world| {
+        let answered = judged(world);
+        world.collect_all(&answered);
         world.chain.advance(close_delay());
-        calls::close_dispute(dispute, key("n1"))
+        world.closing(&answered)
     });
     c.add(Tag::CloseOutput, "", |world| {
-        let (case, _) = judged(world);
+        let answered = judged(world);
         world.chain.advance(close_delay());
-        calls::close_output(case.job, 0, key("n1"))
+        calls::close_output(answered.job, 0, key("n1"))
     });
 }
 
-/// A dispute that a jury of 3 has found guilty.
-fn judged(world: &mut World) -> (Case, Key) {
-    let (case, dispute) = challenged(world, EXACT, &[]);
-    world.must_answer(&case, &dispute);
-    world.must_judge(&case, &dispute, &votes(2..11, Vote::Guess(1)));
-    (case, dispute)
+/// A case that a jury of 3 has found guilty.
+fn judged(world: &mut World) -> Answered {
+    let answered = disputed(world, EXACT, &[]);
+    world.must_show(&answered);
+    world.must_judge(&answered, &ballots(2..11, Ballot::Guess(1)));
+    answered
 }

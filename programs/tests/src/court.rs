@@ -1,12 +1,14 @@
-//! Disputes step by step: a network of any size with a jury of any size, answered jobs, and a call for each
-//! step of each party.
+//! Cases step by step: a network of any size with a jury of any size, answered jobs, and a call for each
+//! step of each party. A job has one case, so whatever concerns a case is asked of the answer.
 
-use mythic_interface::dispute::chunks;
 use mythic_interface::hash::{self, Hash, sha256};
-use mythic_interface::ix::{self, Challenger, Juror, NamedResult, Proof};
+use mythic_interface::ix::{self, Claimant, Juror, NamedResult, Proof, Statement};
+use mythic_interface::output::chunks;
 use mythic_interface::params::Params;
 use mythic_interface::sortition::sample_slot;
-use mythic_interface::state::{Dispute, DisputeStatus, FinishReason, Key, NO_KEY, Validator};
+use mythic_interface::state::{
+    Case, CaseStatus, Claim, ClaimKind, Config, FinishReason, Key, Output, Validator, Votes,
+};
 use solana_instruction::Instruction as Call;
 
 use crate::answer::{Answer, Lie, guess};
@@ -17,8 +19,8 @@ use crate::world::{CALIBRATED, EXACT, World, model, spec};
 
 /// Slots from a result to the first in which its sample is known.
 pub const SAMPLE_KNOWN: u64 = 21;
-/// Most lamports of bond that the tests' challengers offer.
-pub const ANY_BOND: u64 = 10 * SOL;
+/// Most lamports of bond that the tests' claimants offer.
+pub const ANY_BOND: u64 = 100 * SOL;
 
 /// Name of validator `i` of a court.
 pub fn juror(i: usize) -> String {
@@ -27,18 +29,20 @@ pub fn juror(i: usize) -> String {
 
 /// How a juror votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vote {
+pub enum Ballot {
     /// Its own computation.
     Honest,
-    /// Nothing is wrong, whatever there is.
+    /// Its own work, and that nothing is wrong, whatever there is.
     Approve,
-    /// Made-up numbers that show fraud; equal salts agree.
+    /// That nothing is wrong, without any work.
+    Lazy,
+    /// Its own work, and made-up findings that show fraud; equal salts agree.
     Guess(u32),
 }
 
 /// An answered job.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub struct Answered {
     pub job: Key,
     pub answer: Answer,
     /// Authority of who submitted.
@@ -63,12 +67,18 @@ pub fn court(validators: usize, seats: u16, change: impl FnOnce(&mut Params)) ->
     for i in 0..validators {
         world.seat(&juror(i), 2 * SOL);
     }
-    // Who serves a model since before a request may judge.
-    world.chain.advance(1);
+    world.mature();
     world
 }
 
 impl World {
+    /// Lets the time pass after which who has registered may claim and judge.
+    pub fn mature(&mut self) {
+        let config: Config = self.chain.load(&calls::config());
+        self.chain
+            .advance(config.params.rules.maturity_slots.get().into());
+    }
+
     /// Registers a validator that serves models 1, [`EXACT`] and [`CALIBRATED`].
     pub fn seat(&mut self, name: &str, stake: u64) {
         self.chain.fund(key(name), 1_000 * SOL);
@@ -87,34 +97,41 @@ impl World {
     }
 
     /// A job answered by `submitter` with `tokens` tokens.
-    pub fn answered(&mut self, n: u8, submitter: &str, tokens: u32, lie: Lie) -> Case {
+    pub fn answered(&mut self, n: u8, submitter: &str, tokens: u32, lie: Lie) -> Answered {
         let request = self.brief(n, submitter, tokens);
         let job = self.must_request(&request);
-        let answer = Answer::new(&job, &self.job(&job), tokens, FinishReason::Eos, lie);
-        let call = calls::submit_result(operator(submitter), key(submitter), job, &answer.result);
+        self.answer(&job, submitter, tokens, lie)
+    }
+
+    /// Answers a job that `submitter` has accepted.
+    pub fn answer(&mut self, job: &Key, submitter: &str, tokens: u32, lie: Lie) -> Answered {
+        let found = self.job(job);
+        let n = (1..=CALIBRATED).find(|n| model(*n) == found.terms.model);
+        let answer = Answer::new(job, &found, tokens, FinishReason::Eos, lie);
+        let call = calls::submit_result(operator(submitter), key(submitter), *job, &answer.result);
         self.chain.must(call);
-        Case {
-            job,
+        Answered {
+            job: *job,
             answer,
             submitter: key(submitter),
-            model: n,
+            model: n.expect("a model of the tests"),
         }
     }
 
-    /// Goes to the first slot in which the sample of a case is known.
-    pub fn reach_sample(&mut self, case: &Case) {
-        let slot = self.job(&case.job).submitted_slot.get();
+    /// Goes to the first slot in which the sample of an answer is known.
+    pub fn reach_sample(&mut self, answered: &Answered) {
+        let slot = self.job(&answered.job).submitted_slot.get();
         assert_eq!(sample_slot(slot, 3) + 1, slot + SAMPLE_KNOWN);
         self.chain.warp_to(slot + SAMPLE_KNOWN);
     }
 
     /// The result as instructions name it.
-    pub fn named(&self, case: &Case) -> NamedResult {
-        NamedResult::of(case.job, &self.job(&case.job))
+    pub fn named(&self, answered: &Answered) -> NamedResult {
+        NamedResult::of(answered.job, &self.job(&answered.job))
     }
 
-    pub fn dispute(&self, address: &Key) -> Dispute {
-        self.chain.load(address)
+    pub fn case(&self, answered: &Answered) -> Case {
+        self.chain.load(&calls::case(&answered.job))
     }
 
     /// A validator by name.
@@ -122,185 +139,267 @@ impl World {
         self.chain.load(&calls::validator(&key(name)))
     }
 
-    /// A challenge that names `positions`.
-    pub fn challenge(&self, case: &Case, challenger: &str, positions: &[u32]) -> Call {
-        let state = self.job(&case.job);
-        ix::verify_logits(&party(challenger), case.job, &state, ANY_BOND, positions)
+    /// A claim by `name`.
+    pub fn claiming(
+        &self,
+        answered: &Answered,
+        name: &str,
+        kind: ClaimKind,
+        positions: &[u32],
+    ) -> Call {
+        let state = self.job(&answered.job);
+        let statement = Statement {
+            kind,
+            bond: ANY_BOND,
+            positions,
+            served: None,
+        };
+        ix::verify_logits(&party(name), answered.job, &state, &statement)
     }
 
-    /// Challenges; the dispute's address.
-    pub fn must_challenge(&mut self, case: &Case, challenger: &str) -> Key {
-        let call = self.challenge(case, challenger, &[]);
+    /// The claim by `name` that an answer is false.
+    pub fn objection(&self, answered: &Answered, name: &str, positions: &[u32]) -> Call {
+        self.claiming(answered, name, ClaimKind::False, positions)
+    }
+
+    /// Says `false`; opens the case or joins it.
+    pub fn must_object(&mut self, answered: &Answered, name: &str, positions: &[u32]) {
+        let call = self.objection(answered, name, positions);
         self.chain.must(call);
-        calls::dispute(&case.job, &key(challenger))
     }
 
-    /// The postings of a case's output under a dispute.
-    pub fn outputs(&self, case: &Case, dispute: &Key) -> Vec<Call> {
-        let named = self.named(case);
-        (0..chunks(case.answer.result.output_tokens.get()))
+    /// Opens the case by saying `withheld`.
+    pub fn must_miss(&mut self, answered: &Answered, name: &str) {
+        let call = self.claiming(answered, name, ClaimKind::Withheld, &[]);
+        self.chain.must(call);
+    }
+
+    /// The postings of an answer's output.
+    pub fn outputs(&self, answered: &Answered) -> Vec<Call> {
+        let named = self.named(answered);
+        (0..chunks(answered.answer.result.output_tokens.get()))
             .map(|chunk| {
-                let tail = case.answer.chunk(chunk);
-                ix::post_output(&named, key("payer"), *dispute, chunk, &tail)
+                let tail = answered.answer.chunk(chunk);
+                let case = calls::case(&answered.job);
+                ix::post_output(&named, key("payer"), case, chunk, &tail)
             })
             .collect()
     }
 
-    /// The checked positions of a dispute.
-    pub fn positions(&self, dispute: &Key) -> Vec<u32> {
-        let dispute = self.dispute(dispute);
-        let leaves = dispute.checked_leaves().iter();
-        leaves.map(|leaf| leaf.position.get()).collect()
-    }
-
-    /// The openings of a case under a dispute, `each` leaves a call, leaves of one page together.
-    pub fn openings(&self, case: &Case, dispute: &Key, each: usize) -> Vec<Call> {
-        let named = self.named(case);
-        let positions = self.positions(dispute);
+    /// The openings of what is asked for and not shown, `each` leaves a call, leaves of one page together.
+    pub fn openings(&self, answered: &Answered, each: usize) -> Vec<Call> {
+        let case = self.case(answered);
+        let groups = case.claims().iter().flat_map(Claim::group);
+        let missing = case.sample().iter().chain(groups);
+        let missing = missing.filter(|leaf| leaf.present == 0);
+        let mut positions: Vec<u32> = missing.map(|leaf| leaf.position.get()).collect();
+        positions.sort_unstable();
+        positions.dedup();
         positions
             .chunk_by(|a, b| a / 2_048 == b / 2_048)
             .flat_map(|page| page.chunks(each))
-            .map(|some| {
-                let tail: Vec<u8> = some
-                    .iter()
-                    .flat_map(|position| case.answer.opening(*position))
-                    .collect();
-                ix::post_openings(&named, *dispute, some[0] / 2_048, &tail)
-            })
+            .map(|some| self.opening(answered, some))
             .collect()
     }
 
-    /// Posts everything that is asked for; the jury is called.
-    pub fn must_answer(&mut self, case: &Case, dispute: &Key) {
-        for call in self.outputs(case, dispute) {
-            self.chain.must(call);
-        }
-        for call in self.openings(case, dispute, 2) {
-            self.chain.must(call);
-        }
-        assert_eq!(self.dispute(dispute).status(), Some(DisputeStatus::Jury));
+    /// The opening of some positions of one page.
+    pub fn opening(&self, answered: &Answered, positions: &[u32]) -> Call {
+        let named = self.named(answered);
+        let leaves = positions.iter().flat_map(|p| answered.answer.opening(*p));
+        let tail: Vec<u8> = leaves.collect();
+        let case = calls::case(&answered.job);
+        ix::post_openings(&named, case, positions[0] / 2_048, &tail)
     }
 
-    /// The vector that a vote stands for.
-    pub fn vector(&self, case: &Case, dispute: &Key, vote: Vote) -> Vec<u8> {
-        let positions = self.positions(dispute);
-        match vote {
-            Vote::Honest => case.answer.vector(&positions),
-            Vote::Approve => case.answer.approval(&positions),
-            Vote::Guess(salt) => guess(&positions, salt),
+    /// Posts everything that is asked for and not there.
+    pub fn must_show(&mut self, answered: &Answered) {
+        if self.case(answered).status() == Some(CaseStatus::Opening) {
+            for call in self.outputs(answered) {
+                self.chain.must(call);
+            }
+        }
+        for call in self.openings(answered, 2) {
+            self.chain.must(call);
+        }
+        assert!(self.case(answered).is_shown());
+    }
+
+    /// The vote that a ballot stands for.
+    pub fn body(&self, answered: &Answered, ballot: Ballot) -> Vec<u8> {
+        let (answer, case) = (&answered.answer, self.case(answered));
+        match ballot {
+            Ballot::Honest => answer.vote(&case),
+            Ballot::Approve => answer.approval(&case),
+            Ballot::Lazy => {
+                let mut body = answer.approval(&case);
+                if case.exact != 0 {
+                    body[..32].copy_from_slice(&sha256(&[b"no work"]));
+                }
+                body
+            }
+            Ballot::Guess(salt) => guess(answer, &case, salt),
         }
     }
 
     /// The commitment of a juror to a vote.
-    pub fn commit(&self, case: &Case, dispute: &Key, name: &str, vote: Vote) -> Call {
-        let vector = self.vector(case, dispute, vote);
-        let commitment = hash::juror_commitment(dispute, &key(name), &salt(name), &vector);
-        ix::commit_juror(&seat(dispute, name), &self.dispute(dispute), commitment)
+    pub fn commit(&self, answered: &Answered, name: &str, ballot: Ballot) -> Call {
+        let address = calls::case(&answered.job);
+        let body = self.body(answered, ballot);
+        let commitment = hash::juror_commitment(&address, &key(name), &salt(name), &body);
+        ix::commit_juror(&seat(&address, name), &self.case(answered), commitment)
     }
 
     /// The reveal of a juror's vote.
-    pub fn reveal(&self, case: &Case, dispute: &Key, name: &str, vote: Vote) -> Call {
-        let vector = self.vector(case, dispute, vote);
-        let state = self.dispute(dispute);
-        ix::reveal_juror(&seat(dispute, name), &state, salt(name), &vector)
+    pub fn reveal(&self, answered: &Answered, name: &str, ballot: Ballot) -> Call {
+        let body = self.body(answered, ballot);
+        let address = calls::case(&answered.job);
+        let state = self.case(answered);
+        ix::reveal_juror(&seat(&address, name), &state, salt(name), &body)
     }
 
-    /// Whether a validator sits on a jury.
-    pub fn sits(&self, dispute: &Key, name: &str) -> bool {
-        let dispute = self.dispute(dispute);
-        dispute.jury().iter().any(|seat| seat.juror == key(name))
+    /// Seats of a validator.
+    pub fn seats(&self, answered: &Answered, name: &str) -> usize {
+        let case = self.case(answered);
+        let own = case.jury().iter().filter(|seat| seat.juror == key(name));
+        own.count()
     }
 
-    /// Lets everybody commit who may win a seat; who ranks too low is refused, as it must be.
-    pub fn commits(&mut self, case: &Case, dispute: &Key, votes: &[(String, Vote)]) {
-        let start = self.dispute(dispute).commit_start();
+    /// Whether a validator sits on the jury.
+    pub fn sits(&self, answered: &Answered, name: &str) -> bool {
+        self.seats(answered, name) != 0
+    }
+
+    /// Lets everybody commit. Who wins no seat counts all the same, unless another has its bit.
+    pub fn commits(&mut self, answered: &Answered, ballots: &[(String, Ballot)]) {
+        let start = self.case(answered).commit_start();
         self.chain.warp_to(start.max(self.chain.slot()));
-        for (name, vote) in votes {
-            let call = self.commit(case, dispute, name, *vote);
+        for (name, ballot) in ballots {
+            let call = self.commit(answered, name, *ballot);
             if let Err(refusal) = self.chain.send(&[call]) {
-                use mythic_interface::error::MythicError::NotSeated;
-                assert_eq!(refusal.mythic(), Some(NotSeated), "{refusal:?}");
+                use mythic_interface::error::MythicError::AlreadyCommitted;
+                assert_eq!(refusal.mythic(), Some(AlreadyCommitted), "{refusal:?}");
+                assert!(self.case(answered).counts(&key(name)), "{name}");
             }
         }
     }
 
     /// Lets everybody reveal who sits.
-    pub fn reveals(&mut self, case: &Case, dispute: &Key, votes: &[(String, Vote)]) {
-        let end = self.dispute(dispute).commit_end();
+    pub fn reveals(&mut self, answered: &Answered, ballots: &[(String, Ballot)]) {
+        let end = self.case(answered).commit_end();
         self.chain.warp_to(end.max(self.chain.slot()));
-        for (name, vote) in votes {
-            if self.sits(dispute, name) {
-                let call = self.reveal(case, dispute, name, *vote);
+        for (name, ballot) in ballots {
+            if self.sits(answered, name) {
+                let call = self.reveal(answered, name, *ballot);
                 self.chain.must(call);
             }
         }
     }
 
-    /// The resolution of a dispute.
-    pub fn resolve(&self, dispute: &Key) -> Call {
-        let found = self.dispute(dispute);
-        ix::resolve_dispute(dispute, found.job, &self.job(&found.job))
+    /// The resolution of a case.
+    pub fn resolve(&self, answered: &Answered) -> Call {
+        let state = self.case(answered);
+        let job = self.job(&answered.job);
+        ix::resolve_case(calls::case(&answered.job), &state, &job)
     }
 
-    /// Commits, reveals, resolves; the resolved dispute.
-    pub fn must_judge(&mut self, case: &Case, dispute: &Key, votes: &[(String, Vote)]) -> Dispute {
-        self.commits(case, dispute, votes);
-        self.reveals(case, dispute, votes);
-        let call = self.resolve(dispute);
+    /// Waits until it is due and resolves; the resolved case.
+    pub fn must_resolve(&mut self, answered: &Answered) -> Case {
+        let due = self.case(answered).due_slot().expect("open");
+        self.chain.warp_to(due.max(self.chain.slot()));
+        let call = self.resolve(answered);
         self.chain.must(call);
-        self.dispute(dispute)
+        self.case(answered)
     }
 
-    /// Collects whatever a resolved dispute owes anybody.
-    pub fn collect_all(&mut self, dispute: &Key) {
-        let found = self.dispute(dispute);
-        let mut names = vec![found.challenger];
-        names.extend(found.jury().iter().map(|seat| seat.juror));
-        names.retain(|name| *name != NO_KEY);
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let now = self.dispute(dispute);
-            let due = now.challenger == name && now.challenger_collected == 0
-                || now
-                    .jury()
-                    .iter()
-                    .any(|seat| seat.juror == name && seat.is_due());
-            if due {
-                self.chain.must(calls::collect_dispute(*dispute, name));
-            }
+    /// Commits, reveals, resolves; the resolved case.
+    pub fn must_judge(&mut self, answered: &Answered, ballots: &[(String, Ballot)]) -> Case {
+        self.commits(answered, ballots);
+        self.reveals(answered, ballots);
+        self.must_resolve(answered)
+    }
+
+    /// The collection for one validator.
+    pub fn collection(&self, answered: &Answered, authority: Key) -> Call {
+        let gone = self.chain.account(&calls::validator(&authority));
+        let closed = gone.is_none_or(|account| account.data.is_empty());
+        calls::collect_case(calls::case(&answered.job), authority, closed)
+    }
+
+    /// Collects whatever a resolved case owes anybody.
+    pub fn collect_all(&mut self, answered: &Answered) {
+        for name in self.case(answered).due_parties() {
+            let call = self.collection(answered, name);
+            self.chain.must(call);
         }
-        assert!(self.dispute(dispute).all_collected());
+        assert!(self.case(answered).all_collected());
+    }
+
+    /// The closing of a case and its votes.
+    pub fn closing(&self, answered: &Answered) -> Call {
+        let case = self.case(answered);
+        let judged = case.false_count != 0;
+        let votes = judged.then(|| self.chain.load::<Votes>(&calls::votes(&answered.job)));
+        ix::close_case(calls::case(&answered.job), &case, votes.as_ref())
+    }
+
+    /// Everything that these keys have: stake, earnings, and the wallets that paid for rent and bonds.
+    pub fn wealth(&self, names: &[&str]) -> u64 {
+        let of = |name: &&str| {
+            let validator = self.validator(name);
+            let inside = validator.whole_stake() + validator.claimable.get();
+            inside + self.chain.lamports(&key(name))
+        };
+        names.iter().map(of).sum()
+    }
+
+    /// Collects and closes what a resolved case holds, its page of output too, so that all rent is back.
+    pub fn wind_up(&mut self, answered: &Answered) {
+        self.collect_all(answered);
+        let delay = self.case(answered).rules.close_delay_slots;
+        self.chain.advance(delay.get().into());
+        let close = self.closing(answered);
+        self.chain.must(close);
+        if let Some(page) = self.chain.account(&calls::output(&answered.job, 0)) {
+            let payer = Output::load(&page.data).expect("a page").rent_payer;
+            let close = calls::close_output(answered.job, 0, payer);
+            self.chain.must(close);
+        }
     }
 
     /// A proof of the leaf at `position`.
-    pub fn proof(&self, case: &Case, prover: &str, position: u32, page: Key) -> Call {
-        let path = case.answer.path(position);
+    pub fn proof(&self, answered: &Answered, prover: &str, position: u32, page: Key) -> Call {
+        let path = answered.answer.path(position);
         let (path, _) = path.as_chunks::<32>();
         let proof = Proof {
-            leaf: case.answer.leaves[position as usize],
+            leaf: answered.answer.leaves[position as usize],
             path,
             page: (page != calls::NONE).then(|| page.into()),
         };
-        ix::prove_fault(&party(prover), case.job, &self.job(&case.job), &proof)
+        ix::prove_fault(
+            &party(prover),
+            answered.job,
+            &self.job(&answered.job),
+            &proof,
+        )
     }
 }
 
-/// Somebody who challenges and pays for itself.
-pub fn party(name: &str) -> Challenger {
-    Challenger {
+/// Somebody who claims and pays for itself.
+pub fn party(name: &str) -> Claimant {
+    Claimant {
         payer: key(name).into(),
         operator: operator(name).into(),
         authority: key(name).into(),
     }
 }
 
-/// A validator's place in a dispute.
-fn seat(dispute: &Key, name: &str) -> Juror {
+/// A validator's place in a case.
+pub fn seat(case: &Key, name: &str) -> Juror {
     Juror {
         operator: operator(name).into(),
         authority: key(name).into(),
-        dispute: (*dispute).into(),
+        case: (*case).into(),
+        served: None,
     }
 }
 
@@ -309,7 +408,7 @@ pub fn salt(name: &str) -> Hash {
     sha256(&[b"salt", name.as_bytes()])
 }
 
-/// Votes of validators `from..to`.
-pub fn votes(range: core::ops::Range<usize>, vote: Vote) -> Vec<(String, Vote)> {
-    range.map(|i| (juror(i), vote)).collect()
+/// Ballots of validators `from..to`.
+pub fn ballots(range: core::ops::Range<usize>, ballot: Ballot) -> Vec<(String, Ballot)> {
+    range.map(|i| (juror(i), ballot)).collect()
 }

@@ -6,7 +6,7 @@
 //! - [`calls`]: one builder per instruction, from the account lists of the interface
 //! - [`keys`]: people and addresses
 //! - [`world`]: a network with models, validators, vaults and a grant to start from
-//! - [`answer`]: answers with leaves, paths and the truth about them; [`court`]: disputes step by step
+//! - [`answer`]: answers with leaves, paths and the truth about them; [`court`]: cases step by step
 //! - [`draw`]: random choices
 //! - [`catalogue`]: a call of every instruction that succeeds, each with its world
 

@@ -1,11 +1,13 @@
 //! A network to start from: two models, two validators, two users and a delegate.
 
 use bytemuck::Zeroable;
-use mythic_interface::hash::sha256;
+use mythic_interface::hash::{Hash, sha256};
 use mythic_interface::ix::{RequestInference, SubmitResult};
 use mythic_interface::le::{U16, U32};
 use mythic_interface::params::Params;
-use mythic_interface::state::{FinishReason, Job, Key, ModelSpec, Validator, ValidatorStatus};
+use mythic_interface::state::{
+    Config, FinishReason, Job, Key, ModelSpec, Validator, ValidatorStatus,
+};
 use mythic_interface::window;
 
 use crate::calls::{self, Request};
@@ -117,6 +119,11 @@ impl World {
         window::nonce(self.chain.slot() + 1_000, self.nonces.to_le_bytes())
     }
 
+    /// What requests name of the network's rules.
+    pub fn rules_hash(&self) -> Hash {
+        self.chain.load::<Config>(&calls::config()).rules_hash
+    }
+
     /// An open job of `requester` from `owner`'s vault: 100 prompt tokens, up to 200 output
     /// tokens, at most 12,500 lamports.
     pub fn request(&mut self, owner: &str, requester: &str) -> Request {
@@ -140,6 +147,8 @@ impl World {
                 stop_hash: [0; 32],
                 prompt_source: calls::text("http://127.0.0.1:4002"),
                 deadline_slots: U32::new(150),
+                rules_hash: self.rules_hash(),
+                bump: 0,
             },
         }
     }

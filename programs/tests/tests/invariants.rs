@@ -40,4 +40,10 @@ fn lies_are_noticed() {
         .set(0)));
     assert!(is_noticed::<Validator>(validator, |v| v.open_jobs.set(0)));
     assert!(is_noticed::<Validator>(validator, |v| v.stake.set(1)));
+    assert!(is_noticed::<Validator>(validator, |v| v.staked.set(1)));
+    assert!(is_noticed::<Validator>(validator, |v| v.exposure.set(0)));
+    assert!(is_noticed::<Validator>(validator, |v| v
+        .obliged_until
+        .set(0)));
+    assert!(is_noticed::<Validator>(validator, |v| v.withdrawn.set(1)));
 }

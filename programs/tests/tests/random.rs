@@ -129,8 +129,8 @@ impl Simulation {
         let mut changed = params();
         changed.rules.window_slots = U32::new(d.pick(&[32, 50, 100]));
         changed.rules.cancel_grace_slots = U32::new(d.pick(&[1, 50]));
-        changed.rules.validator_bps = U16::new(d.pick(&[0, 3_333, 5_000, 10_000]));
-        changed.rules.foundation_bps = U16::new(d.pick(&[0, 1_000]));
+        changed.rules.validator_bps = U16::new(d.pick(&[1, 3_333, 5_000, 9_000]));
+        changed.rules.foundation_bps = U16::new(d.pick(&[1, 1_000]));
         changed.rules.stake_per_job = U64::new(d.pick(&[50_000_000, SOL / 2]));
         changed
     }
@@ -280,13 +280,22 @@ impl Simulation {
                 calls::close_vault(owner, payer)
             }
             43..46 => {
-                let limits = self.limits(d);
+                let mut limits = self.limits(d);
+                let grant = self.world.chain.account(&calls::grant(&owner, &delegate));
+                // Mostly what the account says.
+                if let Some(account) = grant.filter(|_| !d.chance(8)) {
+                    let grant = SpendGrant::load(&account.data).expect("a grant");
+                    limits.spent = grant.lifetime_spent;
+                }
                 calls::grant_spend(key("payer"), owner, delegate, &limits)
             }
             46 => calls::revoke_grant(owner, delegate),
             47 => {
                 let payer = self.rent_payer_of(&calls::grant(&owner, &delegate), d);
-                calls::close_grant(owner, delegate, payer)
+                match d.chance(4) {
+                    true => calls::close_old_grant(calls::grant(&owner, &delegate), payer),
+                    false => calls::close_grant(owner, delegate, payer),
+                }
             }
             48 | 49 => calls::register_validator(
                 authority,
@@ -321,10 +330,17 @@ impl Simulation {
                 let n = 1 + d.below(5) as u8;
                 calls::register_model(key("payer"), key("registrant"), &spec(n), "another")
             }
-            _ => match d.chance(2) {
-                true => calls::propose_admin(key("admin"), key("admin")),
-                false => calls::accept_admin(key("admin")),
-            },
+            _ => {
+                let (admin, registrant) = (key("admin"), key("registrant"));
+                match d.below(6) {
+                    0 => calls::propose_admin(admin, admin),
+                    1 => calls::accept_admin(admin),
+                    2 => calls::propose_registrant(registrant, model(1), registrant),
+                    3 => calls::accept_registrant(registrant, model(1)),
+                    4 => calls::propose_owner(authority, authority, authority),
+                    _ => calls::accept_owner(authority, authority),
+                }
+            }
         }
     }
 

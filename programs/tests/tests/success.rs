@@ -1,9 +1,10 @@
 //! Every instruction's success, with the amounts it must move. The invariants are checked by the
 //! harness after each transaction.
 
-use mythic_interface::INCINERATOR;
+use mythic_interface::error::MythicError::{DeadlinePassed, StakeBelowMinimum};
 use mythic_interface::le::U64;
 use mythic_interface::state::*;
+use mythic_interface::{INCINERATOR, window};
 use mythic_program_tests::calls::{self, NONE};
 use mythic_program_tests::chain::SOL;
 use mythic_program_tests::keys::{key, operator};
@@ -32,6 +33,7 @@ fn the_network_is_initialized_and_its_admin_changes_in_two_steps() {
     assert_eq!((config.admin, config.pending_admin), (key("bob"), NO_KEY));
     assert_eq!(config.foundation, key("alice"));
     assert_eq!(config.params, changed);
+    assert_eq!(config.rules_hash, changed.rules.hash());
     chain.must(calls::pause(key("bob")));
     assert_eq!(
         status_of::<Config>(&world, &calls::config()),
@@ -54,7 +56,7 @@ fn a_model_burns_its_fee_and_starts_with_the_default_prices() {
     let fee = params().registration_fee.get();
     assert_eq!(chain.lamports(&INCINERATOR), burned + fee);
     let found: Model = chain.load(&model(1));
-    assert_eq!(found.identity, spec(1).identity());
+    assert_eq!(found.identity, spec(1).identity(&key("registrant")));
     assert_eq!(found.price_out, params().default_price_out);
     chain.must(calls::update_model(
         key("registrant"),
@@ -100,6 +102,32 @@ fn stake_is_active_at_registration_and_waits_when_added_or_taken_out() {
     let before = chain.lamports(&key("v1"));
     chain.must(calls::withdraw_stake(key("v1")));
     assert_eq!(chain.lamports(&key("v1")), before + 2 * SOL);
+}
+
+#[test]
+fn added_stake_backs_jobs_and_ends_a_jail_once_its_time_has_come() {
+    let mut world = World::new();
+    let (v1, address) = (key("v1"), calls::validator(&key("v1")));
+    world.chain.must(calls::request_unstake(v1, 2 * SOL));
+    world.chain.must(calls::add_stake(key("payer"), v1, SOL));
+    world
+        .chain
+        .advance(u64::from(params().activation_slots()) - 1);
+    let early = world.cosigned("bob", "bob");
+    world.chain.refuse(early.call(), StakeBelowMinimum);
+    world.chain.advance(1);
+    let counted = |world: &World| {
+        let found: Validator = world.chain.load(&address);
+        [found.stake, found.activating].map(|amount| amount.get())
+    };
+    let mut jailed = world.clone();
+    jail(&mut jailed, "v1", 5);
+    jailed.chain.advance(5);
+    jailed.chain.must(calls::unjail(operator("v1"), v1));
+    assert_eq!(counted(&jailed), [SOL, 0]);
+    let request = world.cosigned("bob", "bob");
+    world.must_request(&request);
+    assert_eq!(counted(&world), [SOL, 0]);
 }
 
 #[test]
@@ -309,6 +337,17 @@ fn an_open_job_is_accepted_by_whoever_serves_its_model() {
 }
 
 #[test]
+fn a_nonce_is_good_in_its_last_slot_and_for_as_long_as_it_may_live() {
+    let mut world = World::new();
+    let (slot, life) = (world.chain.slot(), params().max_nonce_life_slots.get());
+    for expiry in [slot, slot + u64::from(life)] {
+        let mut request = world.request("bob", "bob");
+        request.arguments.nonce = window::nonce(expiry, [9; 8]);
+        world.must_request(&request);
+    }
+}
+
+#[test]
 fn several_results_share_a_transaction() {
     let mut world = World::new();
     let jobs: Vec<Key> = (0..3)
@@ -390,6 +429,26 @@ fn a_declined_job_is_refunded_at_once() {
 }
 
 #[test]
+fn a_cancelled_job_is_declined_until_its_grace_ends() {
+    let mut world = World::new();
+    let request = world.cosigned("alice", "gateway");
+    let (job, grant) = (world.must_request(&request), request.grant());
+    let cancel = calls::cancel(key("canceller"), job, key("alice"), grant);
+    world.chain.must(cancel);
+    let (end, deadline) = (
+        world.job(&job).submit_end(),
+        world.job(&job).deadline_slot.get(),
+    );
+    assert!(end < deadline);
+    let decline = calls::decline(operator("v1"), key("v1"), job, key("alice"), grant);
+    world.chain.warp_to(end - 1);
+    let mut last = world.clone();
+    last.chain.must(decline.clone());
+    world.chain.warp_to(end);
+    world.chain.refuse(decline, DeadlinePassed);
+}
+
+#[test]
 fn a_job_without_a_result_expires_and_the_validator_missed_it() {
     let mut world = World::new();
     let open = world.request("bob", "bob");
@@ -437,7 +496,7 @@ fn a_change_of_the_rules_or_prices_does_not_reach_a_running_job() {
     let job = world.must_request(&request);
     let mut changed = params();
     changed.rules.window_slots.set(32);
-    changed.rules.validator_bps.set(0);
+    changed.rules.validator_bps.set(1);
     let call = calls::update_config(key("admin"), key("foundation"), &changed);
     world.chain.must(call);
     let call = calls::update_model(key("registrant"), model(1), (9, 9), "smol", 1);
@@ -471,4 +530,23 @@ fn a_new_window_of_a_grant_starts_from_nothing() {
     let found: SpendGrant = world.chain.load(&first.grant());
     assert_eq!(found.window_spent.get(), 12_500);
     assert_eq!(found.lifetime_spent.get(), 12_500);
+}
+
+#[test]
+fn the_elf_says_whom_to_tell_of_a_hole() {
+    let elf = std::fs::read(mythic_program_tests::chain::ELF).expect("the ELF");
+    let find = |mark: &str| {
+        let mut windows = elf.windows(mark.len());
+        windows.position(|window| window == mark.as_bytes())
+    };
+    let start = "=======BEGIN SECURITY.TXT V1=======\0";
+    let begin = find(start).expect("its beginning") + start.len();
+    let end = find("=======END SECURITY.TXT V1=======\0").expect("its end");
+    let text = std::str::from_utf8(&elf[begin..end]).expect("text");
+    let parts: Vec<&str> = text.trim_end_matches('\0').split('\0').collect();
+    let names: Vec<&str> = parts.iter().step_by(2).copied().collect();
+    for needed in ["name", "project_url", "contacts", "policy"] {
+        assert!(names.contains(&needed), "{names:?}");
+    }
+    assert!(parts.len().is_multiple_of(2) && parts.iter().all(|part| !part.is_empty()));
 }

@@ -9,7 +9,15 @@ use std::{
 };
 
 /// What lies in a spool, beside its segments.
-const NAMES: [&str; 6] = ["lock", "durable", "acks", "tracked", "tracked.new", "spill"];
+const NAMES: [&str; 7] = [
+    "lock",
+    "durable",
+    "acks",
+    "tracked",
+    "tracked.new",
+    "spill",
+    "forwarded",
+];
 
 /// Makes the spool's directory and that of the acknowledgements, or closes those that are there to others.
 pub(crate) fn make(dir: &Path) -> Result<(), SpoolError> {
@@ -18,6 +26,13 @@ pub(crate) fn make(dir: &Path) -> Result<(), SpoolError> {
         .mode(0o700)
         .create(Ack::dir(dir))
         .map_err(SpoolError::io(dir))?;
+    usable(dir)?;
+    close(dir, 0o700)?;
+    close(&Ack::dir(dir), 0o700)
+}
+
+/// Why a directory that is there is refused as a spool, without changing anything: it is open to others and holds other things too.
+pub fn usable(dir: &Path) -> Result<(), SpoolError> {
     let mode = mode(&fs::metadata(dir).map_err(SpoolError::io(dir))?);
     if mode & 0o077 != 0
         && let Some(stranger) = stranger(dir)?
@@ -29,8 +44,7 @@ pub(crate) fn make(dir: &Path) -> Result<(), SpoolError> {
             stranger,
         });
     }
-    close(dir, 0o700)?;
-    close(&Ack::dir(dir), 0o700)
+    Ok(())
 }
 
 /// Closes the files that an earlier version may have left open to others.

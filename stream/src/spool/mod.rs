@@ -23,6 +23,7 @@ mod records;
 mod segment;
 mod writer;
 
+pub use dirs::usable;
 pub use error::SpoolError;
 pub use position::{MAX_PAYLOAD, Position};
 pub use reader::{Item, Reader, ReaderConfig, Unreadable};

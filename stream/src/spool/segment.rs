@@ -6,11 +6,30 @@ use super::{
     position::Position,
     records::Mark,
 };
+use crate::proto::{Envelope, Event};
+use prost::Message;
 use std::{
     fs::{self, File, OpenOptions},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
+
+/// The run of a segment, and whether its first envelope is an account that the producer started from; none if neither can be read.
+pub(crate) fn opening(dir: &Path, number: u64) -> Option<([u8; 16], bool)> {
+    let file = File::open(format::segment_path(dir, number)).ok()?;
+    let mut head = [0; HEADER_LEN + FRAME_HEAD];
+    file.read_exact_at(&mut head, 0).ok()?;
+    let header = Header::from_bytes(&head)?;
+    let len = u32::from_le_bytes(*head.get(HEADER_LEN..)?.first_chunk()?) as usize;
+    let mut bytes = vec![0; FRAME_HEAD + len.min(MAX_FRAME)];
+    file.read_exact_at(&mut bytes, HEADER_LEN as u64).ok()?;
+    let Frame::Whole(payload) = format::frame(&bytes, header.version) else {
+        return None;
+    };
+    let event = Envelope::decode(payload).ok()?.event;
+    let startup = matches!(event, Some(Event::Account(account)) if account.is_startup);
+    Some((header.run, startup))
+}
 
 /// The segment that is being written.
 #[derive(Debug)]

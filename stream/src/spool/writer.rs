@@ -11,15 +11,16 @@ use super::{
     format::{self, FRAME_HEAD, HEADER_LEN},
     position::MAX_PAYLOAD,
     records::{Ack, Mark},
-    segment::{Segment, cut_torn_tail},
+    segment::{Segment, cut_torn_tail, opening},
 };
 use crate::proto::{Envelope, Event};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     os::unix::fs::{FileExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -54,7 +55,7 @@ pub struct WriterConfig {
     pub segment_bytes: u64,
     /// Bound of all segments together, in bytes, without start-up accounts.
     pub max_bytes: u64,
-    /// Bound of this run's start-up accounts, in bytes, beside `max_bytes`.
+    /// Bound of start-up accounts, those of earlier runs that nobody has read yet too, in bytes, beside `max_bytes`.
     pub startup_max_bytes: u64,
     /// Durability.
     pub fsync: FsyncPolicy,
@@ -120,6 +121,9 @@ pub struct Writer {
     closed_bytes: u64,
     /// Bytes of this run's start-up accounts, and the last segment that has some.
     startup: (u64, u64),
+    /// Segments of earlier runs that hold their start-up accounts, and their bytes: what a run starts from must not take the room of
+    /// what the next one sees, only because nobody has read it yet.
+    earlier: BTreeMap<u64, u64>,
     /// The first segment of this run.
     first: u64,
     /// Frames behind the mark.
@@ -194,6 +198,7 @@ impl Writer {
         let mut writer = Self {
             closed_bytes: closed.iter().map(|&(_, bytes)| bytes).sum(),
             startup: (0, 0),
+            earlier: earlier_startup(&dir, &closed),
             first: number,
             config,
             run,
@@ -270,7 +275,7 @@ impl Writer {
                 tried?;
             }
         }
-        let (startup, _) = self.startup;
+        let startup = self.startup.0 + self.earlier.values().sum::<u64>();
         let max_bytes = match room {
             Room::Startup if startup + frame > self.config.startup_max_bytes => {
                 return Err(SpoolError::StartupFull {
@@ -459,6 +464,7 @@ impl Writer {
             self.closed.remove(0);
             self.closed_bytes = self.closed_bytes.saturating_sub(bytes);
             // Start-up accounts are the first that a run writes.
+            self.earlier.remove(&number);
             let (startup, last) = self.startup;
             if number >= last {
                 self.startup.0 = 0;
@@ -495,6 +501,19 @@ impl Drop for Writer {
         // Nobody is left to tell: the missing `End` shows the unknown tail.
         let _ = self.sync();
     }
+}
+
+/// Segments that are filled with accounts a run started from, and their bytes. These come first in a run, so a segment holds nothing
+/// else if the next one of its run begins with one; the last of them is counted with what follows.
+fn earlier_startup(dir: &Path, closed: &[(u64, u64)]) -> BTreeMap<u64, u64> {
+    let opened = closed.iter().map(|&(number, _)| opening(dir, number));
+    let opened: Vec<_> = opened.collect();
+    let pairs = closed.iter().zip(opened.windows(2));
+    let filled = pairs.filter_map(|(&segment, pair)| match pair {
+        [Some((run, _)), Some((next, true))] if run == next => Some(segment),
+        _ => None,
+    });
+    filled.collect()
 }
 
 fn unix_nanos() -> u64 {

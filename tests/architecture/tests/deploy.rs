@@ -16,7 +16,7 @@ const METRICS: [(&str, &str); 6] = [
     ("devnet/src/metrics.rs", "mythic_devnet_"),
     ("indexer/src/telemetry.rs", "mythic_indexer_"),
     ("settler/src/service.rs", "mythic_settler_"),
-    ("geyser-plugin/src/metrics.rs", "mythic_plugin_"),
+    ("geyser-plugin/core/src/metrics.rs", "mythic_plugin_"),
 ];
 
 fn text(path: impl AsRef<Path>) -> String {
@@ -195,7 +195,8 @@ fn every_alert_has_a_row_and_leads_to_a_heading() {
 }
 
 #[test]
-fn every_alarm_and_every_state_of_health_has_an_alert() {
+fn every_alarm_and_every_state_of_health_has_an_alert_and_a_row_in_the_guide() {
+    let guide = text("docs/operator-guide.md");
     let rules = text("deploy/prometheus/rules.yml");
     let alarms = text("indexer/src/alarms.rs");
     let kinds: Vec<&str> = alarms
@@ -215,7 +216,7 @@ fn every_alarm_and_every_state_of_health_has_an_alert() {
         .and_then(|rest| rest.split("\n    }\n").next())
         .expect("the table of states");
     let mut count = 0;
-    for entry in states.split("&[").skip(2) {
+    for entry in states.split("&[").skip(1) {
         let before = states.split(entry).next().unwrap_or_default();
         let component = before.rsplit('"').nth(1).expect("a component");
         for state in entry
@@ -230,10 +231,12 @@ fn every_alarm_and_every_state_of_health_has_an_alert() {
                 count += 1;
                 let asked = format!("component=\"{component}\",state=\"{state}\"");
                 assert!(rules.contains(&asked), "{asked}");
+                let row = format!("\n| `{component}` | `{state}` | ");
+                assert!(guide.contains(&row), "no row of the guide is {row}");
             }
         }
     }
-    assert!(count >= 14, "{count} states were found");
+    assert!(count >= 17, "{count} states were found");
 }
 
 #[test]
@@ -361,14 +364,28 @@ fn packages_name_the_releases_that_they_are_made_of() {
         .unwrap();
     let toolchain: toml::Table = text("rust-toolchain.toml").parse().unwrap();
     let rustc = toolchain["toolchain"]["channel"].as_str().unwrap();
-    let plugin = text("geyser-plugin/Cargo.toml");
-    let said = format!(
-        "Agave {} that were built with rustc {rustc}.",
-        agave.trim_start_matches('=')
-    );
-    assert!(
-        plugin.contains(&said),
-        "the plugin's package does not say: {said}"
+    let solana: toml::Table = text("geyser-plugin/v1_18/Cargo.toml").parse().unwrap();
+    let solana = solana["dependencies"]["solana-geyser-plugin-interface"]
+        .as_str()
+        .unwrap();
+    for (folder, name, interface) in [("agave", "Agave", agave), ("v1_18", "Solana", solana)] {
+        let interface = interface.trim_start_matches('=');
+        let source = text(format!("geyser-plugin/{folder}/src/plugin.rs"));
+        let said = format!("INTERFACE_VERSION: &str = \"{interface}\";");
+        assert!(source.contains(&said), "{folder} does not say: {said}");
+        // Whatever the lines are broken at.
+        let plugin = text(format!("geyser-plugin/{folder}/Cargo.toml")).replace('\n', " ");
+        let said = format!("{name} {interface} that were built with rustc {rustc}.");
+        assert!(
+            plugin.contains(&said),
+            "the plugin's package does not say: {said}"
+        );
+    }
+    let example = text("deploy/config/geyser-plugin.json5");
+    assert_eq!(
+        text("geyser-plugin/v1_18/geyser-plugin-1.18.json5"),
+        example.replace("geyser_plugin.so", "geyser_plugin_v1_18.so"),
+        "the packages' configurations differ in the library alone"
     );
     let changelog = text("deploy/debian/changelog");
     assert!(

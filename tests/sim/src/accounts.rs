@@ -4,7 +4,9 @@
 use bytemuck::{Zeroable, bytes_of};
 use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::params::Params;
-use mythic_interface::state::{Header, Job, Model, SpendGrant, VERSION, Validator, Vault};
+use mythic_interface::state::{
+    Case, Header, Job, Model, Output, SpendGrant, VERSION, Validator, Vault, Votes,
+};
 
 use crate::story::{AccountId, Act, Kind};
 
@@ -18,6 +20,22 @@ const ACCEPTED: u64 = 2;
 const SUBMITTED: u64 = 3;
 const SETTLED: u64 = 5;
 const REFUNDED: u64 = 6;
+/// Cases: opening, joining, jury, resolved.
+const OPENING: u64 = 1;
+const JOINING: u64 = 2;
+const JURY: u64 = 3;
+const RESOLVED: u64 = 4;
+/// Seats of every jury, and positions that are checked.
+const SEATS: u64 = 3;
+const CHECKED: u64 = 4;
+/// Bonds of a case, and what its end is about.
+const BOND: u64 = 900;
+const SLASHED: u64 = 400;
+const BURNED: u64 = 30;
+const REWARD: u64 = 11;
+const OUTPUT_RENT: u64 = 70;
+/// Seats that say the same as one, in every vote.
+const AGREES: u64 = 7;
 
 /// A living account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +123,9 @@ fn create(kind: Kind, slot: u64) -> Content {
         Kind::Job => [OPEN, slot, 0, 0, 0, 1_250],
         Kind::Validator => [5_000, 0, 0, 0, slot, 0],
         Kind::Model => [25, 50, 0, 9, slot, 0],
+        Kind::Case => [OPENING, slot, 0, 0, 0, 0],
+        Kind::Votes => [0; 6],
+        Kind::Output => [300, 1, slot, 0, 0, 0],
     };
     Content {
         seq: 1,
@@ -144,6 +165,23 @@ fn change(kind: Kind, new: &mut Content, by: u64, slot: u64) -> bool {
             SUBMITTED => (n[0], n[4]) = (SETTLED, slot),
             _ => return false,
         },
+        Kind::Case => match n[0] {
+            OPENING if n[5] < CHECKED && !by.is_multiple_of(3) => n[5] += 1,
+            OPENING => (n[0], n[2]) = (JOINING, slot),
+            JOINING => (n[0], n[4]) = (JURY, 1),
+            JURY if n[4] < SEATS && !by.is_multiple_of(4) => n[4] += 1,
+            JURY => (n[0], n[3]) = (RESOLVED, slot),
+            _ => return false,
+        },
+        Kind::Votes => match n[0] {
+            ..SEATS => n[0] += 1,
+            _ => return false,
+        },
+        Kind::Output => match n[1].trailing_ones() {
+            chunks @ ..3 => (n[1], n[2]) = (n[1] | 1 << chunks, slot),
+            _ if n[3] == 0 => n[3] = slot,
+            _ => return false,
+        },
     }
     new.lamports = RENT + n[0];
     true
@@ -172,7 +210,7 @@ pub fn stored(kind: Kind, account: &Account) -> ([u8; 32], u64, Vec<u8>) {
             let mut data = bytes(kind, content);
             match content.spoiled {
                 // A layout that does not exist, a cut one, an unknown type.
-                Some(0) => data[1] = 2,
+                Some(0) => data[1] = VERSION + 1,
                 Some(1) => data.truncate(20),
                 Some(_) => data[0] = 0xee,
                 None => {}
@@ -241,6 +279,101 @@ fn bytes(kind: Kind, content: &Content) -> Vec<u8> {
             a.registered_slot = n[4].into();
             bytes_of(&a).to_vec()
         }
+        Kind::Case => case(content),
+        Kind::Votes => votes(content),
+        Kind::Output => {
+            let mut a = Output::zeroed();
+            a.header = header(Output::DISCRIMINATOR, 1, content.seq);
+            a.job = [16; 32];
+            a.rent_payer = [11; 32];
+            a.fingerprint = [15; 32];
+            a.count = (n[0] as u32).into();
+            a.chunks = (n[1] as u16).into();
+            a.posted = n[1].count_ones().into();
+            a.updated_slot = n[2].into();
+            a.completed_slot = n[3].into();
+            for (place, token) in a.tokens.iter_mut().take(n[0] as usize).enumerate() {
+                *token = (place as u32).into();
+            }
+            bytes_of(&a).to_vec()
+        }
+    }
+}
+
+fn case(content: &Content) -> Vec<u8> {
+    let [status, opened, complete, resolved, seats, shown] = content.n;
+    let mut a = Case::zeroed();
+    a.header = header(Case::DISCRIMINATOR, status as u8, content.seq);
+    a.job = [16; 32];
+    a.model = [13; 32];
+    a.submitter = [14; 32];
+    a.rent_payer = [12; 32];
+    a.fingerprint = [15; 32];
+    a.rules = Params::dev().rules;
+    a.opened_slot = opened.into();
+    a.shown_slot = complete.into();
+    a.leaves_slot = complete.into();
+    a.resolved_slot = resolved.into();
+    a.jury_seats = SEATS as u8;
+    a.sampled = CHECKED as u8 - 1;
+    a.exact = 1;
+    a.output_tokens = 7.into();
+    (a.claim_count, a.false_count) = (1, 1);
+    let claim = &mut a.claims[0];
+    claim.claimant = [12; 32];
+    claim.kind = 2;
+    claim.named = 1;
+    claim.claimed_slot = opened.into();
+    claim.at_stake = BOND.into();
+    a.held = held(content).into();
+    a.output_rent = OUTPUT_RENT.into();
+    let named = &mut a.claims[0].leaves[..1];
+    let leaves = a.leaves.iter_mut().take(CHECKED as usize - 1);
+    for (place, leaf) in leaves.chain(named).enumerate() {
+        leaf.position = (place as u32 * 2).into();
+        if (place as u64) < shown {
+            leaf.present = 1;
+            leaf.token = (100 + place as u32).into();
+        }
+    }
+    for (place, seat) in a.seats.iter_mut().take(seats as usize).enumerate() {
+        seat.juror = [20 + place as u8; 32];
+        seat.commitment = [21; 32];
+        seat.committed_slot = complete.into();
+        if resolved > 0 {
+            seat.revealed_slot = resolved.into();
+            seat.reward = REWARD.into();
+        }
+    }
+    if resolved > 0 {
+        (a.verdict, a.ground) = (1, 1);
+        a.claims[0].outcome = 1;
+        a.claims[0].amount = BOND.into();
+        a.slashed_amount = SLASHED.into();
+        a.claimants_amount = BOND.into();
+        a.jurors_amount = (seats * REWARD).into();
+        a.burned_amount = BURNED.into();
+    }
+    bytes_of(&a).to_vec()
+}
+
+fn votes(content: &Content) -> Vec<u8> {
+    let mut a = Votes::zeroed();
+    a.header = header(Votes::DISCRIMINATOR, 1, content.seq);
+    a.case = [17; 32];
+    a.rent_payer = [12; 32];
+    for vote in a.votes.iter_mut().take(content.n[0] as usize) {
+        vote.body[..32].fill(31);
+        vote.agrees[0] = (AGREES as u16).into();
+    }
+    bytes_of(&a).to_vec()
+}
+
+/// What lies in a case for somebody.
+fn held(content: &Content) -> u64 {
+    match content.n[0] {
+        RESOLVED => BOND - BURNED,
+        _ => BOND,
     }
 }
 
@@ -307,6 +440,41 @@ pub fn values(kind: Kind, content: &Content) -> Vec<i64> {
         }
         Kind::Validator => vec![n[0], n[1], n[2], n[3], n[4], n[5], lamports],
         Kind::Model => vec![n[0], n[1], n[3], n[4]],
+        Kind::Case => {
+            let [status, opened, complete, resolved, seats, shown] = n;
+            let at_end = |value: u64| if resolved == 0 { 0 } else { value };
+            vec![
+                status,
+                opened,
+                complete,
+                resolved,
+                SEATS,
+                shown,
+                BOND,
+                at_end(SLASHED),
+                at_end(BOND),
+                at_end(BURNED),
+                held(content),
+                OUTPUT_RENT,
+                // Taken seats, what they get; claims, what they get; checked positions, the tokens shown there.
+                seats,
+                at_end(seats * REWARD),
+                1,
+                at_end(BOND),
+                CHECKED,
+                (0..shown).map(|place| 100 + place).sum(),
+                lamports,
+            ]
+        }
+        Kind::Votes => vec![15, n[0], n[0] * AGREES, lamports],
+        Kind::Output => vec![
+            n[0],
+            n[1].count_ones().into(),
+            n[1].count_ones().into(),
+            n[2],
+            n[3],
+            lamports,
+        ],
     };
     values.into_iter().map(|value| value as i64).collect()
 }
@@ -314,4 +482,40 @@ pub fn values(kind: Kind, content: &Content) -> Vec<i64> {
 /// Stake, activating and unbonding stake of a validator.
 pub fn stake(content: &Content) -> [i64; 3] {
     [content.n[0], content.n[1], content.n[2]].map(|value| value as i64)
+}
+
+/// What the account says it holds for somebody, as the settler counts it.
+pub fn held_for_others(kind: Kind, content: &Content) -> i64 {
+    let n = content.n;
+    let amount = match kind {
+        Kind::Vault => n[0],
+        Kind::Validator => n[0] + n[1] + n[2] + n[3],
+        Kind::Job if n[0] < SETTLED => n[5],
+        Kind::Case => held(content) + OUTPUT_RENT,
+        _ => 0,
+    };
+    amount as i64
+}
+
+/// What a row adds to the network's figures: the columns of [`crate::tables`], in their order. `closed`: the account is.
+pub fn figures(kind: Kind, content: &Content, closed: bool) -> [i64; 9] {
+    let n = content.n;
+    let is = |yes: bool| i64::from(yes);
+    let mut all = [0; 9];
+    match kind {
+        Kind::Job => {
+            let ended = n[4] > 0;
+            all[..3].copy_from_slice(&[1, is(n[0] == SETTLED), is(n[0] == REFUNDED)]);
+            all[7] = if ended { fee(n[0]) as i64 } else { 0 };
+        }
+        Kind::Validator if !closed => all[3..5].copy_from_slice(&[1, n[0] as i64]),
+        Kind::Case => {
+            let resolved = n[0] == RESOLVED;
+            all[5..7].copy_from_slice(&[1, is(!resolved)]);
+            all[8] = if resolved { BURNED as i64 } else { 0 };
+        }
+        Kind::Model => all[8] = n[3] as i64,
+        _ => {}
+    }
+    all
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::accounts::{Account, Content};
 use crate::observer::{Observer, SeenBase};
 use crate::story::{AccountId, BlockId, Story, Word};
 use crate::truth::Truth;
@@ -95,7 +96,7 @@ impl<'a> Chain<'a> {
         let mut above = path
             .iter()
             .filter(|b| self.story.slot(**b) > self.story.slot(self.root));
-        above.any(|block| self.seen.torn.contains(block))
+        above.any(|block| self.seen.is_torn(*block))
     }
 
     /// The finalized block and what it descends from as far as the links are known, and what was said to be final
@@ -117,6 +118,14 @@ impl<'a> Chain<'a> {
             }
         }
         linked
+    }
+
+    /// Slot of the newest block above the finalized one that was said to be final and never seen: finality is known to stand there.
+    pub fn ends_unseen(&self) -> Option<u64> {
+        let named = self.seen.said.get(&Word::Rooted).into_iter().flatten();
+        let unseen = named.filter(|block| !self.seen.sealed.contains(block));
+        let slot = unseen.map(|block| self.story.slot(*block)).max();
+        slot.filter(|slot| *slot > self.story.slot(self.root))
     }
 
     pub fn knowledge(&self, head: BlockId) -> Knowledge<'_> {
@@ -146,16 +155,20 @@ impl<'a> Chain<'a> {
             .copied()
             .filter(|b| !self.seen.whole.contains(b))
             .collect();
-        let confirmed = path
-            .iter()
-            .rev()
-            .find(|b| self.seen.named(Word::Confirmed, **b) && self.link(**b) == Link::Linked);
+        // A block whose seal was lost may be named: what it builds on is still unknown.
+        let surely_confirmed = |b: &BlockId| {
+            self.seen.named(Word::Confirmed, *b)
+                && self.seen.sealed.contains(b)
+                && self.link(*b) == Link::Linked
+        };
+        let confirmed = path.iter().rev().find(|b| surely_confirmed(b));
         Knowledge {
             story: self.story,
             head,
             root: self.root,
             healed: missed.iter().copied().filter(|b| surely(*b)).collect(),
             unhealed: missed.iter().copied().filter(|b| !covered(*b)).collect(),
+            ends_unseen: self.ends_unseen(),
             linked: self.linked_below(),
             confirmed: confirmed.copied(),
             misleading: self.misleading(&path, &missed, confirmed.copied()),
@@ -202,6 +215,8 @@ pub struct Knowledge<'a> {
     healed: BTreeSet<BlockId>,
     /// Those that no start-up accounts can have made up for.
     unhealed: Vec<BlockId>,
+    /// Slot of an unseen block above the finalized one at which finality stands.
+    ends_unseen: Option<u64>,
     linked: BTreeSet<BlockId>,
     /// The newest block of the chain that is surely confirmed.
     confirmed: Option<BlockId>,
@@ -216,9 +231,9 @@ impl Knowledge<'_> {
         self.head
     }
 
-    /// The newest finalized block.
-    pub fn root(&self) -> BlockId {
-        self.root
+    /// Finality is known to stand at a block above the finalized one that was never seen.
+    pub fn ends_unseen(&self) -> bool {
+        self.ends_unseen.is_some()
     }
 
     /// What was written in this block must be shown.
@@ -231,6 +246,10 @@ impl Knowledge<'_> {
         }
         if self.story.slot(block) <= self.story.slot(self.root) {
             return self.linked.contains(&block);
+        }
+        // Finality has passed it, and which blocks that it passed are final nobody knows, whatever was confirmed.
+        if self.ends_unseen >= Some(self.story.slot(block)) {
+            return false;
         }
         let holes = self
             .missed
@@ -285,6 +304,14 @@ impl Knowledge<'_> {
     pub fn perhaps_missed_after(&self, slot: i64) -> bool {
         let mut missed = self.missed.iter();
         missed.any(|block| self.story.slot(*block) as i64 >= slot)
+    }
+
+    /// The account had this content after the chain's newest block up to `slot`.
+    pub fn had(&self, truth: &Truth, account: AccountId, slot: i64, content: &Content) -> bool {
+        let mut path = self.path.iter().rev();
+        let at = path.find(|block| self.story.slot(**block) as i64 <= slot);
+        let stored = at.and_then(|block| truth.accounts(*block).get(&account));
+        matches!(stored, Some((Account::Live(had), _)) if had == content)
     }
 
     /// Slot of the newest write of an account on this chain.

@@ -10,7 +10,7 @@ use crate::telling::tell;
 
 /// The story of a seed.
 pub fn generate(seed: u64, profile: Profile) -> Story {
-    let mut plan = Plan::new(Rng::new(seed), profile.mix());
+    let mut plan = Plan::new(seed, profile.mix());
     plan.true_chain();
     let sides = plan.sides();
     plan.order(&sides);
@@ -28,7 +28,14 @@ pub fn generate(seed: u64, profile: Profile) -> Story {
     }
     plan.flip(&mut items);
     plan.disturb(&mut items);
+    plan.repeat(&mut items);
+    let later = &mut plan.later;
     Story {
+        segment_bytes: plan
+            .mix
+            .small_segments
+            .then(|| *later.pick(&[600, 1_500, 4_000, 20_000])),
+        spills: plan.mix.disputes,
         accounts: plan.accounts,
         blocks: plan.blocks,
         items,
@@ -38,7 +45,8 @@ pub fn generate(seed: u64, profile: Profile) -> Story {
 }
 
 impl Plan {
-    fn new(mut rng: Rng, mix: Mix) -> Self {
+    fn new(seed: u64, mix: Mix) -> Self {
+        let (mut rng, mut later) = (Rng::new(seed), Rng::new(!seed));
         let number = rng.between(3, 12);
         let kinds = [
             Kind::Vault,
@@ -57,8 +65,21 @@ impl Plan {
             accounts.extend((0..others).map(|_| *rng.pick(&kinds)));
         }
         let lag = rng.between(2, 6);
+        if mix.disputes {
+            // Every second one, and sometimes more than memory takes: a case, its votes or a page of output are some kilobytes.
+            for kind in &mut accounts {
+                *kind = *later.pick(&[*kind, *kind, *kind, Kind::Case, Kind::Votes, Kind::Output]);
+            }
+            if later.percent(6) {
+                let others = later.between(50, 250);
+                accounts.extend(
+                    (0..others).map(|_| *later.pick(&[Kind::Case, Kind::Votes, Kind::Output])),
+                );
+            }
+        }
         Self {
             rng,
+            later,
             mix,
             accounts,
             active: number,
@@ -87,6 +108,9 @@ impl Plan {
             let act = match living.contains(&account) {
                 false if self.rng.percent(60) => Act::Create,
                 false => continue,
+                true if !canon && self.later.percent(self.mix.spoiled_forks) => {
+                    Act::Spoil(self.later.below(3) as u8)
+                }
                 true => self.act(),
             };
             match act {
@@ -216,6 +240,16 @@ impl Plan {
             2 => Some(Tail::Zeros(self.rng.below(300) as u16)),
             _ => Some(Tail::Noise(self.rng.below(300) as u16)),
         };
+        let tail = match tail {
+            Some(_) if self.later.percent(self.mix.torn) => {
+                let length = self.later.below(300) as u16;
+                Some(match self.later.percent(50) {
+                    true => Tail::Half(length),
+                    false => Tail::Left(length),
+                })
+            }
+            tail => tail,
+        };
         if self.rng.percent(self.mix.reload) {
             self.steps.push(Step::Restart(Restart {
                 base: None,
@@ -312,7 +346,7 @@ impl Plan {
 
     /// Damages entries. A reader that misses that a slot was opened again can't know better than that nothing happened.
     fn flip(&mut self, items: &mut Vec<Item>) {
-        if self.mix.flips == 0 {
+        if self.mix.flips + self.mix.lengths == 0 {
             return;
         }
         let mut at = 0;
@@ -327,11 +361,27 @@ impl Plan {
                 let slot = self.blocks[block].slot;
                 self.blocks.iter().filter(|b| b.slot == slot).count() == 1
             });
-            if damaged && alone && self.rng.below(1_000) < self.mix.flips {
-                items.insert(at, Item::Flip);
-                at += 1;
+            if damaged && alone {
+                let flips = self.rng.below(1_000) < self.mix.flips;
+                let length = self.mix.lengths > 0 && self.later.below(1_000) < self.mix.lengths;
+                if flips || length {
+                    items.insert(at, Item::Flip { length });
+                    at += 1;
+                }
             }
             at += 1;
+        }
+    }
+
+    /// Batches are offered again.
+    fn repeat(&mut self, items: &mut Vec<Item>) {
+        for _ in 0..self.later.below(self.mix.repeats + 1) {
+            let trouble = match self.later.percent(50) {
+                true => Trouble::Unanswered(self.later.between(1, 12) as u16),
+                false => Trouble::Back,
+            };
+            let at = self.later.between(1, items.len() - 1);
+            items.insert(at, Item::Trouble(trouble));
         }
     }
 

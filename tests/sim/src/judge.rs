@@ -13,7 +13,7 @@ use crate::chain::{Chain, Knowledge, Link};
 use crate::log::hash;
 use crate::observer::Observer;
 use crate::story::{BlockId, Item, Kind, Story, Word};
-use crate::tables::{BankRow, Commitment, Row, View};
+use crate::tables::{BankRow, Commitment, HeldRow, Row, View};
 use crate::truth::{Expected, Name, Truth};
 
 /// A difference between index and model.
@@ -44,6 +44,7 @@ impl Verdict {
 pub struct Shown {
     pub views: BTreeMap<Commitment, View>,
     pub banks: Vec<BankRow>,
+    pub held: Vec<HeldRow>,
 }
 
 pub struct Judge<'a> {
@@ -115,6 +116,53 @@ impl<'a> Judge<'a> {
             }
             self.rows(&chain, *commitment, view, head);
         }
+        self.held(&chain, &shown.held);
+    }
+
+    /// What the settler compares with the chain: sums by kind over the rows that say exact.
+    fn held(&mut self, chain: &Chain, held: &[HeldRow]) {
+        let expected = self.truth.expected(self.story, chain.root());
+        let mut sums: BTreeMap<Kind, (i64, i64)> = BTreeMap::new();
+        for row in held.iter().filter(|row| row.exact) {
+            let truth = expected.get(&row.name);
+            let truth = truth.and_then(|e| e.row.as_ref().filter(|_| e.closed_in.is_none()));
+            let truth = truth.map_or(0, |(c, _)| accounts::held_for_others(row.name.0, c));
+            let (shown, known) = sums.entry(row.name.0).or_default();
+            *shown += row.held;
+            *known += truth;
+        }
+        for (kind, (shown, truth)) in sums {
+            if shown != truth {
+                let what =
+                    format!("accounts of kind {kind:?} are said to hold {shown}, truth {truth}");
+                self.verdict.fault("held", what);
+            }
+        }
+    }
+
+    /// The network's figures, where everything was seen.
+    fn figures(&mut self, commitment: Commitment, view: &View, head: BlockId) {
+        let mut truth = [0; 9];
+        for ((kind, ..), entity) in &self.truth.expected(self.story, head) {
+            let Some((content, _)) = &entity.row else {
+                continue;
+            };
+            let closed = entity.closed_in.is_some();
+            for (sum, one) in truth
+                .iter_mut()
+                .zip(accounts::figures(*kind, content, closed))
+            {
+                *sum += one;
+            }
+        }
+        if view.figures != truth {
+            let what = format!(
+                "{}: the network's figures are {:?}, truth {truth:?}",
+                commitment.name(),
+                view.figures
+            );
+            self.verdict.fault("figures", what);
+        }
     }
 
     /// The newest finalized block that is shown.
@@ -156,12 +204,6 @@ impl<'a> Judge<'a> {
         root
     }
 
-    /// Finality is known to stand at a block above `root` that was never seen.
-    fn ends_unseen(&self, root: BlockId) -> bool {
-        let mut named = self.seen.said.get(&Word::Rooted).into_iter().flatten();
-        named.any(|b| !self.seen.sealed.contains(b) && self.story.slot(*b) > self.story.slot(root))
-    }
-
     fn processed(&mut self, chain: &Chain, head: BlockId) {
         if head != chain.root() && chain.link(head) == Link::Off {
             self.verdict.fault(
@@ -182,7 +224,7 @@ impl<'a> Judge<'a> {
             );
         }
         let kept = chain.firm().filter(|block| !chain.is_left(*block));
-        let kept = kept.filter(|_| !self.ends_unseen(chain.root()));
+        let kept = kept.filter(|_| chain.ends_unseen().is_none());
         let best = kept.max_by_key(|block| self.story.slot(*block));
         if let Some(best) = best.filter(|best| self.story.slot(*best) > self.story.slot(head)) {
             let what = format!(
@@ -196,13 +238,10 @@ impl<'a> Judge<'a> {
 
     fn confirmed(&mut self, chain: &Chain, head: BlockId) {
         let seen = self.seen;
-        let word = |block: BlockId, word| {
-            seen.named(word, block) || seen.clearly_meant(self.story, word, block)
-        };
         let sure: Vec<BlockId> = chain
             .firm()
-            .filter(|_| !self.ends_unseen(chain.root()))
-            .filter(|b| word(*b, Word::Confirmed) || word(*b, Word::Rooted))
+            .filter(|_| chain.ends_unseen().is_none())
+            .filter(|b| seen.named(Word::Confirmed, *b) || seen.named(Word::Rooted, *b))
             .collect();
         let best = sure
             .iter()
@@ -220,10 +259,8 @@ impl<'a> Judge<'a> {
                 self.verdict.fault("confirmed-behind", what);
             }
         }
-        let perhaps = |block: BlockId| {
-            seen.perhaps_meant(self.story, Word::Confirmed, block)
-                || seen.perhaps_meant(self.story, Word::Rooted, block)
-        };
+        let perhaps =
+            |block: BlockId| seen.named(Word::Confirmed, block) || seen.named(Word::Rooted, block);
         let allowed = head == chain.root()
             || chain.link(head) != Link::Off
                 && seen
@@ -259,8 +296,8 @@ impl<'a> Judge<'a> {
             let canon = self.story.blocks[*block].canon;
             let passed =
                 self.story.slot(*block) <= self.story.slot(root) && self.seen.root.is_some();
-            let gone = matches!(*status, "orphaned")
-                || *status == "dead" && !self.seen.torn.contains(block);
+            let gone =
+                matches!(*status, "orphaned") || *status == "dead" && !self.seen.is_torn(*block);
             if canon && gone {
                 self.verdict.fault(
                     "orphaned",
@@ -317,8 +354,8 @@ impl<'a> Judge<'a> {
             };
             // Below a hole nobody can tell for sure which block follows.
             let parent = self.story.blocks[upper].parent;
-            let known = parent
-                .is_some_and(|p| self.seen.sealed.contains(&p) && !self.seen.torn.contains(&p));
+            let known =
+                parent.is_some_and(|p| self.seen.sealed.contains(&p) && !self.seen.is_torn(p));
             if known && path.contains(&upper) && parent != Some(lower) {
                 let what = format!(
                     "{} shows {} below {}",
@@ -355,6 +392,7 @@ impl<'a> Judge<'a> {
         }
         if known.is_complete() && !known.has_hole() {
             self.stakes(commitment, view, head);
+            self.figures(commitment, view, head);
         }
     }
 
@@ -378,7 +416,7 @@ impl<'a> Judge<'a> {
         let shown = expected
             .row
             .as_ref()
-            .filter(|_| expected.closed_in.is_none() || name.0 == Kind::Job);
+            .filter(|_| expected.closed_in.is_none() || name.0.stays());
         let tell = |what: &str| {
             let truth = shown.map(|(content, block)| {
                 format!(
@@ -416,23 +454,28 @@ impl<'a> Judge<'a> {
                 self.verdict.inexact += usize::from(!row.exact);
                 let slots = story.slot(*block) as i64..=known.newest_write(self.truth, name.1);
                 let closed = expected.closed_in.map(|block| story.slot(block) as i64);
+                // An account that was closed and made again unseen, with the content that it had: start-up accounts show no
+                // difference, and nobody can tell that it is not the one of before.
+                let missed = known.is_missed(*block);
                 // What start-up accounts told may stand at the slot of the snapshot.
                 let equal = row.values == accounts::values(name.0, content)
                     && row.seq == content.seq as i64
-                    && (slots.contains(&row.slot) || !row.exact && row.slot >= *slots.start());
+                    && (slots.contains(&row.slot)
+                        || missed && known.had(self.truth, name.1, row.slot, content)
+                        || !row.exact && row.slot >= *slots.start());
                 // What start-up accounts lack was closed by then.
                 let unseen = expected.closed_in.is_some_and(|b| known.is_missed(b));
                 let dated = match (row.closed_slot, closed) {
                     (Some(shown), Some(closed)) if unseen && !row.exact => shown >= closed,
                     (shown, closed) => shown == closed,
                 };
-                if name.0 == Kind::Job && equal && (sure || row.exact) && !dated {
+                if name.0.stays() && equal && (sure || row.exact) && !dated {
                     self.verdict
                         .fault("closed-slot", tell("the slot of its closing is wrong"));
                     return;
                 }
-                let done = name.0 == Kind::Job
-                    && expected.closed_in.is_some_and(|block| known.is_sure(block));
+                let done =
+                    name.0.stays() && expected.closed_in.is_some_and(|block| known.is_sure(block));
                 if row.exact && expected.spoiled {
                     self.verdict.fault(
                         "exact-unreadable",
@@ -453,7 +496,8 @@ impl<'a> Judge<'a> {
                     );
                 } else if !row.exact
                     && !expected.spoiled
-                    && !self.ends_unseen(known.root())
+                    && !expected.doubted
+                    && !known.ends_unseen()
                     && !known.perhaps_missed_after(row.slot.min(*slots.start()))
                 {
                     self.verdict.fault(

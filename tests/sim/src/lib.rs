@@ -4,7 +4,7 @@
 //! - [`rng`], [`profile`], [`plan`], [`generate`], [`telling`]: from a seed to a [`story`], printed by [`words`]
 //! - [`accounts`], [`truth`]: the plain model; it shares no code with the indexer
 //! - [`log`], [`observer`]: the producer's log, and what a perfect reader could know from it
-//! - [`play`], [`database`], [`proxy`]: the real indexer, disturbed; [`tables`]: what it shows
+//! - [`play`], [`database`], [`pool`], [`proxy`]: the real indexer, disturbed; [`tables`]: what it shows
 //! - [`chain`], [`judge`], [`feed`]: the comparison; [`shrink`]: the smallest story that still fails
 //! - [`ledger`]: seeds that once failed
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ mod log;
 mod observer;
 mod plan;
 mod play;
+mod pool;
 mod profile;
 mod proxy;
 mod rng;

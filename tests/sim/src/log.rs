@@ -35,6 +35,19 @@ pub fn hash(story: &Story, block: BlockId) -> [u8; 32] {
     text.finalize().into()
 }
 
+/// A producer has fewer runs than this; the ids of its runs count up from its number times this.
+pub const RUNS: u8 = 100;
+
+/// Bytes of a frame's length, at its beginning.
+const LENGTH: usize = 4;
+
+/// What the disk does to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flip {
+    Any,
+    Length,
+}
+
 /// A bank as the plugin keeps it.
 #[derive(Default)]
 struct Bank {
@@ -93,6 +106,33 @@ fn snapshot(story: &Story, truth: &Truth, base: Base) -> Vec<(u64, usize, Accoun
         .collect()
 }
 
+/// Where the plugin lays what it writes next.
+#[derive(Clone, PartialEq, Eq)]
+struct Edge {
+    segment: PathBuf,
+    length: u64,
+}
+
+impl Edge {
+    fn of(dir: &Path) -> Result<Self> {
+        let segment = newest(dir)?;
+        let length = segment.metadata()?.len();
+        Ok(Self { segment, length })
+    }
+
+    /// Where a frame that was written here begins: a new segment may have been opened for it.
+    fn frame(self, dir: &Path, head: u64) -> Result<Self> {
+        let segment = newest(dir)?;
+        Ok(match segment == self.segment {
+            true => self,
+            false => Self {
+                segment,
+                length: head,
+            },
+        })
+    }
+}
+
 /// The newest segment of a spool.
 fn newest(dir: &Path) -> Result<PathBuf> {
     let segments = std::fs::read_dir(dir)?
@@ -101,27 +141,27 @@ fn newest(dir: &Path) -> Result<PathBuf> {
     segments.max().context("a spool without segments")
 }
 
-fn length(dir: &Path) -> Result<u64> {
-    Ok(newest(dir)?.metadata()?.len())
-}
-
-/// Flips bits of what was written behind `before`.
-fn flip(dir: &Path, before: u64) -> Result<()> {
-    let path = newest(dir)?;
-    let mut bytes = std::fs::read(&path)?;
-    let frame = bytes
-        .get_mut(before as usize..)
-        .filter(|frame| !frame.is_empty())
+/// Flips bits of a frame, or one of its length.
+fn flip(frame: &Edge, how: Flip) -> Result<()> {
+    let mut bytes = std::fs::read(&frame.segment)?;
+    let content = bytes
+        .get_mut(frame.length as usize..)
+        .filter(|frame| frame.len() > LENGTH)
         .context("nothing to damage was written")?;
-    let mut rng = Rng::new(before);
-    // An odd number: two flips of one bit are none.
-    for _ in 0..*rng.pick(&[1, 3]) {
-        let at = rng.below(frame.len());
-        frame[at] ^= 1 << rng.below(8);
+    let mut rng = Rng::new(frame.length);
+    match how {
+        Flip::Length => content[rng.below(LENGTH)] ^= 1 << rng.below(8),
+        Flip::Any => {
+            // An odd number: two flips of one bit are none.
+            for _ in 0..*rng.pick(&[1, 3]) {
+                let at = rng.below(content.len());
+                content[at] ^= 1 << rng.below(8);
+            }
+        }
     }
-    let mut file = OpenOptions::new().write(true).open(&path)?;
-    file.seek(SeekFrom::Start(before))?;
-    Ok(file.write_all(frame)?)
+    let mut file = OpenOptions::new().write(true).open(&frame.segment)?;
+    file.seek(SeekFrom::Start(frame.length))?;
+    Ok(file.write_all(content)?)
 }
 
 /// The producer of one spool.
@@ -132,7 +172,12 @@ pub struct Producer {
     /// It is the only one, so that all it says is applied.
     alone: bool,
     /// The next entry is damaged on the disk.
-    flips: bool,
+    flips: Option<Flip>,
+    segment_bytes: Option<u64>,
+    /// Length of an empty segment.
+    head: u64,
+    /// Rubbish that comes to the disk once the next run has begun, and to which segment.
+    left: Option<(PathBuf, Vec<u8>)>,
     writer: Option<Writer>,
     runs: u8,
     version: u64,
@@ -144,12 +189,15 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub fn new(dir: PathBuf, number: u8, alone: bool) -> Self {
+    pub fn new(dir: PathBuf, number: u8, alone: bool, segment_bytes: Option<u64>) -> Self {
         Self {
             dir,
             number,
             alone,
-            flips: false,
+            flips: None,
+            segment_bytes,
+            head: 0,
+            left: None,
             writer: None,
             runs: 0,
             version: 0,
@@ -173,7 +221,7 @@ impl Producer {
 
     /// The disk will damage the next entry.
     pub fn flips(&self) -> bool {
-        self.flips
+        self.flips.is_some()
     }
 
     /// Writes an entry, and tells the observer what it says.
@@ -185,7 +233,11 @@ impl Producer {
         seen: &mut Observer,
     ) -> Result<()> {
         self.entry(story, truth, item, seen)?;
-        self.flips = *item == Item::Flip;
+        self.flips = match item {
+            Item::Flip { length: true } => Some(Flip::Length),
+            Item::Flip { length: false } => Some(Flip::Any),
+            _ => None,
+        };
         Ok(())
     }
 
@@ -238,7 +290,7 @@ impl Producer {
                     self.update(story.slot(*block), write.account, stored, false)?;
                 }
             }
-            Item::Flip | Item::Second(_) | Item::Trouble(_) | Item::Check => {}
+            Item::Flip { .. } | Item::Second(_) | Item::Trouble(_) | Item::Check => {}
         }
         Ok(())
     }
@@ -262,15 +314,18 @@ impl Producer {
             .writer
             .as_mut()
             .context("the story writes outside of a run")?;
-        if flips {
-            writer.sync()?;
-        }
-        let before = if flips { length(&self.dir)? } else { 0 };
+        let before = match flips {
+            Some(_) => {
+                writer.sync()?;
+                Some(Edge::of(&self.dir)?)
+            }
+            None => None,
+        };
         let seq = writer.append(event, Room::Reserved)?;
         let run = writer.run();
-        if flips {
+        if let (Some(how), Some(before)) = (flips, before) {
             writer.sync()?;
-            return flip(&self.dir, before);
+            return flip(&before.frame(&self.dir, self.head)?, how);
         }
         if acts {
             self.last = Some((run, seq));
@@ -292,7 +347,17 @@ impl Producer {
         self.lanes.clear();
         let mut config = WriterConfig::new(&self.dir);
         config.fsync = FsyncPolicy::Never;
-        self.writer = Some(Writer::open(config, [self.runs + 100 * self.number; 16])?);
+        config.segment_bytes = self.segment_bytes.unwrap_or(config.segment_bytes);
+        self.writer = Some(Writer::open(config, [self.runs + RUNS * self.number; 16])?);
+        self.head = Edge::of(&self.dir)?.length;
+        if let Some((segment, rubbish)) = self.left.take()
+            && segment.exists()
+        {
+            OpenOptions::new()
+                .append(true)
+                .open(segment)?
+                .write_all(&rubbish)?;
+        }
         let wrong = base.is_some_and(|base| base.wrong_filter);
         self.filter = filter_hash(&[if wrong {
             OTHER_OWNER
@@ -357,19 +422,41 @@ impl Producer {
     /// The producer dies: no `End`, and perhaps rubbish behind the last frame.
     fn fall(&mut self, tail: Tail) -> Result<()> {
         self.sync()?;
+        if let Tail::Half(length) = tail {
+            return self.tear(length);
+        }
         self.writer = None;
+        let noise = |length: u16| -> Vec<u8> {
+            let mut rng = Rng::new(u64::from(length));
+            (0..length).map(|_| rng.number() as u8).collect()
+        };
         let rubbish = match tail {
-            Tail::Clean => return Ok(()),
+            Tail::Clean | Tail::Half(_) => return Ok(()),
             Tail::Zeros(length) => vec![0; usize::from(length)],
-            Tail::Noise(length) => {
-                let mut rng = Rng::new(u64::from(length));
-                (0..length).map(|_| rng.number() as u8).collect()
+            Tail::Noise(length) => noise(length),
+            Tail::Left(length) => {
+                self.left = Some((newest(&self.dir)?, noise(length)));
+                return Ok(());
             }
         };
         Ok(OpenOptions::new()
             .append(true)
             .open(newest(&self.dir)?)?
             .write_all(&rubbish)?)
+    }
+
+    /// Of one more frame only the beginning reaches the disk.
+    fn tear(&mut self, length: u16) -> Result<()> {
+        let before = Edge::of(&self.dir)?;
+        let writer = self.writer.as_mut().context("no run dies")?;
+        writer.append(Event::End(End {}), Room::Reserved)?;
+        writer.sync()?;
+        self.writer = None;
+        let frame = before.frame(&self.dir, self.head)?;
+        let whole = frame.segment.metadata()?.len() - frame.length;
+        let torn = u64::from(length) % whole;
+        let file = OpenOptions::new().write(true).open(&frame.segment)?;
+        Ok(file.set_len(frame.length + torn)?)
     }
 
     fn create(&mut self, slot: u64, lost: bool, seen: &mut Observer) -> Result<()> {
@@ -383,9 +470,8 @@ impl Producer {
             open: true,
             ..Bank::default()
         };
-        let again = bank.generation > 1;
         self.lanes.insert(slot, Lane::default());
-        seen.created(slot, again);
+        seen.created(slot);
         self.slot(slot, SlotStatus::CreatedBank, None)
     }
 
@@ -396,7 +482,7 @@ impl Producer {
         if let Some(lane) = self.lanes.get_mut(&slot) {
             lane.offered += 1;
             lane.dropped += u64::from(lost);
-            lane.damaged += u64::from(self.flips);
+            lane.damaged += u64::from(self.flips.is_some());
         }
         if lost {
             return self.lost(slot, LossReason::QueueFull);
@@ -482,7 +568,7 @@ impl Producer {
             block_height: None,
             transactions: false,
         }))?;
-        if flips {
+        if flips.is_some() {
             return Ok(());
         }
         // A run of another filter saw none of our accounts: its banks tell nothing.
@@ -526,8 +612,8 @@ impl Producer {
                 .unwrap_or_default(),
             dead_reason: None,
         }))?;
-        if !flips {
-            seen.status(story, block, word, named);
+        if flips.is_none() {
+            seen.status(story, word, named);
         }
         Ok(())
     }

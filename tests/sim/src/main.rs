@@ -16,13 +16,13 @@ struct Arguments {
     /// With --seed: the rule that the smaller story has to break too; without it, the first that is broken.
     #[arg(long, requires = "seed")]
     rule: Option<String>,
-    /// How many seeds of each profile, from the first on.
+    /// How many seeds in all.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
-    /// The first seed.
+    /// The first seed: what was played up to it before is left out.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// One profile; all of them without it.
+    /// All seeds in this profile; without it they are dealt over all of them, each to one.
     #[arg(long)]
     profile: Option<Profile>,
     /// Seeds played at once; without it, three per processor, since each waits for its server now and then.
@@ -41,8 +41,9 @@ async fn main() -> Result<ExitCode> {
             let profiles = profile.map_or(Profile::ALL.to_vec(), |profile| vec![profile]);
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
             let at_once = arguments.at_once.unwrap_or(3 * cores);
-            let seeds = arguments.from..arguments.from + arguments.seeds;
-            run::play_many(&profiles, seeds, at_once).await?
+            // The last one is the same wherever it begins.
+            let seeds = arguments.from..(arguments.seeds + 1).max(arguments.from + 1);
+            run::play_many(run::deal(&profiles, seeds), at_once).await?
         }
     };
     Ok(match passed {

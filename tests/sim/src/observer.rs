@@ -1,5 +1,12 @@
 //! What a perfect reader of the log could know: which blocks came whole, what was said of them, what
 //! start-up accounts make up for.
+//!
+//! A status without a blockhash names no block. The plugin fills in the blockhash of the bank of that slot that its run sealed last, so
+//! one without it is of a bank that this run did not seal: it was replayed at boot, or dumped, or the seal was lost. What an earlier run
+//! sealed for the slot may be another block: a validator dumps and replays, and after a restart may follow another chain. A
+//! reader that took it for that block would finalize what is on no chain.
+//!
+//! In the same way a run that opens a slot again, or calls it dead, gives up the bank that this run sealed, and none of another run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,19 +35,14 @@ pub struct Observer {
     /// Blocks that were sealed with all their updates, and others that were sealed.
     pub whole: BTreeSet<BlockId>,
     pub sealed: BTreeSet<BlockId>,
-    /// Sealed blocks whose slot was opened again since: whether they are still shown until another one is sealed is open.
-    pub torn: BTreeSet<BlockId>,
+    /// Sealed blocks whose slot a producer opened again since, in the run that sealed them.
+    torn: BTreeSet<(usize, BlockId)>,
     /// Sealed blocks whose slot was opened again and found dead.
     pub gone: BTreeSet<BlockId>,
-    /// Slots that were opened more than once, or by more than one block.
-    pub reopened: BTreeSet<u64>,
+    /// What was said of blocks by their name.
     pub said: BTreeMap<Word, BTreeSet<BlockId>>,
-    /// Slots of which something was said without a blockhash.
-    pub bare: BTreeMap<Word, BTreeSet<u64>>,
-    /// Blocks that were the only one of their slot when that was said.
-    pub meant: BTreeMap<Word, BTreeSet<BlockId>>,
     pub bases: Vec<SeenBase>,
-    /// The newest block of the true chain that was said to be finalized.
+    /// The newest block that was said to be finalized.
     pub root: Option<BlockId>,
     /// Blocks that first came whole when finality had passed them.
     pub late: BTreeSet<BlockId>,
@@ -80,24 +82,27 @@ impl Observer {
         });
     }
 
-    pub fn created(&mut self, slot: u64, again: bool) {
-        if again {
-            self.reopened.insert(slot);
-            // Also what another run sealed: it may be the block that is dumped.
-            let before = self.by_slot.get(&slot).into_iter().flatten();
-            self.torn.extend(before);
-        }
-        let before = self.this_run.remove(&(self.speaker, slot));
-        self.torn.extend(before.unwrap_or_default());
+    pub fn created(&mut self, slot: u64) {
+        let speaker = self.speaker;
+        let before = self.this_run.remove(&(speaker, slot)).unwrap_or_default();
+        self.torn
+            .extend(before.into_iter().map(|block| (speaker, block)));
     }
 
     pub fn dead(&mut self, slot: u64) {
-        self.reopened.insert(slot);
+        self.created(slot);
         let before = self.by_slot.get(&slot).into_iter().flatten();
-        // While another producer holds a block of the slot, it is not heard.
-        let gone = before.filter(|b| self.torn.contains(b) && self.producers == 1);
+        // Of two logs nobody knows which was read first.
+        let gone = before.filter(|b| self.is_torn(**b) && self.producers == 1);
         let gone: Vec<BlockId> = gone.copied().collect();
         self.gone.extend(gone);
+    }
+
+    /// A producer gave it up, and none holds it: whether it is still shown until another one is sealed is open.
+    pub fn is_torn(&self, block: BlockId) -> bool {
+        let mut held = self.this_run.values();
+        (0..self.producers).any(|producer| self.torn.contains(&(producer, block)))
+            && !held.any(|blocks| blocks.contains(&block))
     }
 
     pub fn sealed(&mut self, story: &Story, block: BlockId, whole: bool) {
@@ -121,15 +126,13 @@ impl Observer {
         {
             self.late.insert(block);
         }
-        self.torn.remove(&block);
+        // It holds one bank of a slot.
+        self.created(slot);
+        self.torn.remove(&(self.speaker, block));
         self.gone.remove(&block);
         let run = (self.speaker, slot);
         self.this_run.entry(run).or_default().insert(block);
-        let same = self.by_slot.entry(slot).or_default();
-        same.insert(block);
-        if same.len() > 1 {
-            self.reopened.insert(slot);
-        }
+        self.by_slot.entry(slot).or_default().insert(block);
     }
 
     /// The start-up accounts of this run are usable from now on. Of several that wait for finality only one is kept.
@@ -162,28 +165,14 @@ impl Observer {
     }
 
     /// `hash` is the block that the plugin named, if it could name one.
-    pub fn status(&mut self, story: &Story, about: BlockId, word: Word, hash: Option<BlockId>) {
-        match hash {
-            Some(block) => drop(self.said.entry(word).or_default().insert(block)),
-            None => {
-                let slot = story.slot(about);
-                self.bare.entry(word).or_default().insert(slot);
-                let of_slot = self.by_slot.get(&slot).into_iter().flatten();
-                let shown: Vec<BlockId> = of_slot.copied().collect();
-                // Of several producers, one that can't name the block is not heard.
-                if let [only] = shown[..]
-                    && self.producers == 1
-                    && !self.reopened.contains(&slot)
-                {
-                    self.meant.entry(word).or_default().insert(only);
-                }
-            }
-        }
+    pub fn status(&mut self, story: &Story, word: Word, named: Option<BlockId>) {
+        let Some(block) = named else { return };
+        self.said.entry(word).or_default().insert(block);
         let newer = self
             .root
-            .is_none_or(|root| story.slot(root) < story.slot(about));
+            .is_none_or(|root| story.slot(root) < story.slot(block));
         if word == Word::Rooted && newer {
-            self.root = Some(about);
+            self.root = Some(block);
         }
     }
 
@@ -191,21 +180,5 @@ impl Observer {
         self.said
             .get(&word)
             .is_some_and(|said| said.contains(&block))
-    }
-
-    /// Whether a status without a blockhash can only mean this block.
-    pub fn clearly_meant(&self, story: &Story, word: Word, block: BlockId) -> bool {
-        let meant = self.meant.get(&word);
-        meant.is_some_and(|meant| meant.contains(&block))
-            && !self.reopened.contains(&story.slot(block))
-    }
-
-    pub fn perhaps_meant(&self, story: &Story, word: Word, block: BlockId) -> bool {
-        let slot = story.slot(block);
-        self.named(word, block)
-            || self
-                .bare
-                .get(&word)
-                .is_some_and(|slots| slots.contains(&slot))
     }
 }

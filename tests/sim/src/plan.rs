@@ -29,6 +29,8 @@ pub(crate) struct Restart {
 /// A plan under construction.
 pub(crate) struct Plan {
     pub rng: Rng,
+    /// For what came to the simulation later: what the other draws stays the same.
+    pub later: Rng,
     pub mix: Mix,
     pub accounts: Vec<Kind>,
     /// The first so many accounts are written to.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mythic_indexer::{IndexerConfig, IndexerError, SpoolConfig, Swap};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::database::Database;
 use crate::judge::{Judge, Shown, Verdict};
@@ -17,8 +17,9 @@ use crate::story::{Item, Story, Trouble};
 use crate::tables::Commitment;
 use crate::truth::Truth;
 
-/// An indexer that has applied nothing new for this long is stuck.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// An indexer that has not applied all when it was looked for so many times is stuck: about a minute, and longer on a machine that is
+/// busy with other things, where it works as slowly as whoever looks.
+const PATIENCE: u32 = 4_000;
 
 fn spool(producer: usize) -> String {
     format!("spool-{producer}")
@@ -26,7 +27,7 @@ fn spool(producer: usize) -> String {
 
 /// A running indexer.
 struct Indexer {
-    task: JoinHandle<Result<(), IndexerError>>,
+    task: AbortOnDropHandle<Result<(), IndexerError>>,
     stop: CancellationToken,
 }
 
@@ -45,10 +46,14 @@ impl Indexer {
             metrics_addr: None,
             batch_updates: story.batch_updates,
             idle_linger_ms: 0,
+            max_held_bytes: match story.spills {
+                true => 1 << 20,
+                false => 512 << 20,
+            },
             lease_ttl_s: 5,
             ..IndexerConfig::default()
         };
-        let task = tokio::spawn(mythic_indexer::run(config, stop.clone()));
+        let task = AbortOnDropHandle::new(tokio::spawn(mythic_indexer::run(config, stop.clone())));
         Self { task, stop }
     }
 
@@ -66,6 +71,15 @@ impl Indexer {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// How far an indexer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    Through,
+    /// It ended before.
+    Ended,
+    Stuck,
 }
 
 struct Player<'a> {
@@ -90,7 +104,10 @@ pub async fn play(database: &mut Database, story: &Story) -> Result<Verdict> {
         false => tempfile::Builder::new().prefix("mythic-sim").tempdir()?,
     };
     let number = story.producers();
-    let producer = |n| Producer::new(dir.path().join(spool(n)), n as u8, number == 1);
+    let producer = |n| {
+        let dir = dir.path().join(spool(n));
+        Producer::new(dir, n as u8, number == 1, story.segment_bytes)
+    };
     let mut player = Player {
         story,
         truth: Truth::of(story),
@@ -123,12 +140,11 @@ pub async fn play(database: &mut Database, story: &Story) -> Result<Verdict> {
 impl Player<'_> {
     async fn say(&mut self, number: usize, item: &Item) -> Result<()> {
         let producer = &mut self.producers[number];
-        if producer.flips()
-            && let Some(indexer) = self.indexer.take()
-        {
+        if producer.flips() {
             // What it has read already, no disk damages.
-            indexer.kill().await;
+            self.halt().await;
         }
+        let producer = &mut self.producers[number];
         self.seen.speaker = number;
         producer.say(self.story, &self.truth, item, &mut self.seen)
     }
@@ -143,7 +159,7 @@ impl Player<'_> {
 
     fn running(&mut self) {
         if self.indexer.is_none() {
-            self.indexer = Some(self.start(self.database.url.clone()));
+            self.indexer = Some(self.start(self.database.pooled.clone()));
         }
     }
 
@@ -159,7 +175,7 @@ impl Player<'_> {
             }
             Trouble::Handover => {
                 self.running();
-                let second = self.start(self.database.url.clone());
+                let second = self.start(self.database.pooled.clone());
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 if let Some(first) = self.indexer.replace(second) {
                     first.kill().await;
@@ -167,7 +183,7 @@ impl Player<'_> {
             }
             Trouble::Duel => {
                 self.running();
-                let second = self.start(self.database.url.clone());
+                let second = self.start(self.database.pooled.clone());
                 for _ in 0..2 {
                     tokio::time::sleep(Duration::from_millis(40)).await;
                     self.database.disconnect().await?;
@@ -183,78 +199,86 @@ impl Player<'_> {
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 self.database.restart_server().await?;
             }
+            Trouble::Unanswered(commits) => {
+                self.behind_proxy(commits, End::Commit).await?;
+            }
+            Trouble::Back => {
+                self.halt().await;
+                self.database.positions_back().await?;
+            }
         }
         Ok(())
+    }
+
+    /// Ends the indexer as a crash does.
+    async fn halt(&mut self) {
+        if let Some(indexer) = self.indexer.take() {
+            indexer.kill().await;
+        }
     }
 
     /// Lets an indexer work until it has sent so many messages to the database, and then ends it or its connections.
     async fn behind_proxy(&mut self, messages: u16, end: End) -> Result<()> {
-        if let Some(indexer) = self.indexer.take() {
-            indexer.kill().await;
-        }
+        self.halt().await;
         let server = self.database.socket.clone();
         let proxy = Proxy::start(self.dir.path(), server, messages, end)?;
         self.indexer = Some(self.start(proxy.url(&self.database.name)));
         // It may get through before.
-        let got_through = tokio::time::timeout(PATIENCE, async {
-            tokio::select! {
-                () = proxy.reached() => Ok(false),
-                done = self.through() => done,
+        let reached = tokio::select! {
+            () = proxy.reached() => true,
+            came = self.through() => {
+                came?;
+                false
             }
-        })
-        .await;
-        if end == End::Connection && matches!(got_through, Ok(Ok(false))) {
+        };
+        if end == End::Connection && reached {
             self.database.disconnect().await?;
             // The same process goes on.
-            if !matches!(
-                tokio::time::timeout(PATIENCE, self.through()).await,
-                Ok(Ok(true))
-            ) {
+            if self.through().await? != Came::Through {
                 let what = "it does not go on after its connections were ended".into();
                 self.verdict.fault("stuck", what);
             }
         }
-        if let Some(indexer) = self.indexer.take() {
-            indexer.kill().await;
-        }
+        self.halt().await;
         Ok(())
     }
 
-    /// Waits until the indexer has applied all that was written; false if it ended.
-    async fn through(&self) -> Result<bool> {
+    /// Waits until the indexer has applied all that was written.
+    async fn through(&self) -> Result<Came> {
+        let mut looks = 0;
         for last in self.producers.iter().filter_map(Producer::last) {
             let mut pause = Duration::from_millis(2);
             while !self.database.has_applied(last).await? {
-                if self
-                    .indexer
-                    .as_ref()
-                    .is_none_or(|indexer| indexer.task.is_finished())
-                {
-                    return Ok(false);
+                let mut indexer = self.indexer.iter();
+                if indexer.all(|indexer| indexer.task.is_finished()) {
+                    return Ok(Came::Ended);
+                }
+                looks += 1;
+                if looks > PATIENCE {
+                    return Ok(Came::Stuck);
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_millis(16));
             }
         }
-        Ok(true)
+        Ok(Came::Through)
     }
 
     async fn check(&mut self, last: bool) -> Result<()> {
         self.sync()?;
         self.running();
         let began = Instant::now();
-        match tokio::time::timeout(PATIENCE, self.through()).await {
-            Ok(through) => {
-                if !through? {
-                    // Its own error is told when it is taken down.
-                    if let Some(indexer) = self.indexer.take() {
-                        let error = indexer.end().await.err().unwrap_or_default();
-                        self.verdict.fault("stopped", error);
-                    }
-                    return Ok(());
+        match self.through().await? {
+            Came::Through => {}
+            Came::Ended => {
+                // Its own error is told when it is taken down.
+                if let Some(indexer) = self.indexer.take() {
+                    let error = indexer.end().await.err().unwrap_or_default();
+                    self.verdict.fault("stopped", error);
                 }
+                return Ok(());
             }
-            Err(_) => {
+            Came::Stuck => {
                 self.verdict.fault(
                     "stuck",
                     format!("nothing was applied for {:?}", began.elapsed()),
@@ -269,6 +293,9 @@ impl Player<'_> {
                 return Ok(());
             }
         };
+        if self.story.has_repeats() {
+            self.database.note_positions().await?;
+        }
         let mut judge = Judge::new(self.story, &self.truth, &self.seen);
         judge.compare(&shown);
         if last {
@@ -303,6 +330,7 @@ impl Player<'_> {
             views.insert(commitment, view);
         }
         let banks = self.database.banks().await?;
-        Ok(Shown { views, banks })
+        let held = self.database.held().await?;
+        Ok(Shown { views, banks, held })
     }
 }

@@ -33,6 +33,18 @@ pub struct Mix {
     pub lies: usize,
     /// The server itself is restarted so many times, at most.
     pub server_restarts: usize,
+    /// There are disputes and posted output, and more start-up accounts than fit in memory.
+    pub disputes: bool,
+    /// Blocks that end up on no chain leave unreadable content behind.
+    pub spoiled_forks: usize,
+    /// Of restarts after a crash: half a frame, or rubbish that nobody cuts.
+    pub torn: usize,
+    /// The disk flips bits of an entry's length; of a thousand.
+    pub lengths: usize,
+    /// Segments are small.
+    pub small_segments: bool,
+    /// A commit's answer is lost, or positions go back, so many times at most.
+    pub repeats: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
@@ -58,10 +70,18 @@ pub enum Profile {
     Pair,
     /// Storm, and the server dies and comes back. Played on a server of its own.
     Crash,
+    /// Storm, with disputes and posted output, unreadable content on forks, and start-up accounts that don't fit in memory.
+    Dispute,
+    /// Damage, with small segments, frames that are torn in the middle of a spool, and damaged lengths.
+    Torn,
+    /// Gaps, and batches are offered again: commits whose answer is lost, positions that go back.
+    Repeat,
+    /// All of it, but for a second producer and the server's crashes.
+    Chaos,
 }
 
 impl Profile {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Clean,
         Self::Hostile,
         Self::Restart,
@@ -72,6 +92,10 @@ impl Profile {
         Self::Damage,
         Self::Pair,
         Self::Crash,
+        Self::Dispute,
+        Self::Torn,
+        Self::Repeat,
+        Self::Chaos,
     ];
 
     pub fn name(self) -> &'static str {
@@ -86,6 +110,10 @@ impl Profile {
             Self::Damage => "damage",
             Self::Pair => "pair",
             Self::Crash => "crash",
+            Self::Dispute => "dispute",
+            Self::Torn => "torn",
+            Self::Repeat => "repeat",
+            Self::Chaos => "chaos",
         }
     }
 
@@ -93,7 +121,7 @@ impl Profile {
     pub fn is_complete(self) -> bool {
         matches!(
             self,
-            Self::Clean | Self::Hostile | Self::Restart | Self::Storm | Self::Crash
+            Self::Clean | Self::Hostile | Self::Restart | Self::Storm | Self::Crash | Self::Dispute
         )
     }
 
@@ -125,6 +153,13 @@ impl Profile {
             ..restart
         };
         let lossy = Mix { lost: 12, ..gaps };
+        let wild = Mix {
+            abandoned: 30,
+            met_again: 30,
+            wrong_filter: 15,
+            troubles: 2,
+            ..lossy
+        };
         match self {
             Self::Clean => clean,
             Self::Hostile => hostile,
@@ -148,12 +183,30 @@ impl Profile {
                 server_restarts: 2,
                 ..restart
             },
-            Self::Wild => Mix {
-                abandoned: 30,
-                met_again: 30,
-                wrong_filter: 15,
+            Self::Wild => wild,
+            Self::Dispute => Mix {
                 troubles: 2,
+                disputes: true,
+                spoiled_forks: 20,
+                ..restart
+            },
+            Self::Torn => Mix {
+                flips: 4,
+                lengths: 6,
+                torn: 60,
+                small_segments: true,
                 ..lossy
+            },
+            Self::Repeat => Mix { repeats: 3, ..gaps },
+            Self::Chaos => Mix {
+                flips: 3,
+                lengths: 3,
+                torn: 40,
+                small_segments: true,
+                repeats: 1,
+                disputes: true,
+                spoiled_forks: 15,
+                ..wild
             },
         }
     }

@@ -11,6 +11,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+/// What ends a transaction, as it goes over the way.
+const COMMIT: &[u8] = b"COMMIT\0";
+
 /// Port in the socket's name.
 const PORT: u16 = 5432;
 
@@ -21,6 +24,8 @@ pub enum End {
     Process,
     /// The server works on that message, and whoever started the proxy ends its connections.
     Connection,
+    /// The process, once the server has committed: it never hears of it. Only commits count as messages.
+    Commit,
 }
 
 /// A socket before the server's.
@@ -84,6 +89,14 @@ impl Drop for Proxy {
     }
 }
 
+/// What becomes of a message.
+enum Next {
+    Send,
+    /// It goes on, and its answer does not come back.
+    SendLast,
+    Stop,
+}
+
 /// Messages of all connections.
 struct Count {
     left: AtomicI64,
@@ -94,7 +107,27 @@ struct Count {
 
 impl Count {
     /// Whether the next message goes on to the server.
-    fn next(&self) -> bool {
+    fn next(&self, message: &[u8]) -> Next {
+        if self.end != End::Commit {
+            return match self.goes_on() {
+                true => Next::Send,
+                false => Next::Stop,
+            };
+        }
+        let commits = message.windows(COMMIT.len()).any(|part| part == COMMIT);
+        match commits && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            true => Next::SendLast,
+            false => Next::Send,
+        }
+    }
+
+    /// The last commit was answered.
+    fn end(&self) {
+        self.reached.cancel();
+        self.broken.cancel();
+    }
+
+    fn goes_on(&self) -> bool {
         let left = self.left.fetch_sub(1, Ordering::Relaxed);
         if left > 0 || self.end == End::Connection && left < 0 {
             return true;
@@ -111,7 +144,20 @@ async fn carry(client: UnixStream, server: &Path, count: &Count) -> std::io::Res
     let server = UnixStream::connect(server).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let answers = async { tokio::io::copy(&mut from_server, &mut to_client).await };
+    let last = CancellationToken::new();
+    let answers = async {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let length = from_server.read(&mut buffer).await?;
+            if last.is_cancelled() {
+                count.end();
+            }
+            if length == 0 || last.is_cancelled() {
+                return Ok::<(), std::io::Error>(());
+            }
+            to_client.write_all(&buffer[..length]).await?;
+        }
+    };
     let messages = async {
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -119,14 +165,16 @@ async fn carry(client: UnixStream, server: &Path, count: &Count) -> std::io::Res
             if length == 0 {
                 return Ok::<(), std::io::Error>(());
             }
-            if !count.next() {
-                return Ok(());
+            match count.next(&buffer[..length]) {
+                Next::Send => {}
+                Next::SendLast => last.cancel(),
+                Next::Stop => return Ok(()),
             }
             to_server.write_all(&buffer[..length]).await?;
         }
     };
     tokio::select! {
         done = messages => done,
-        done = answers => done.map(drop),
+        done = answers => done,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use tokio::sync::mpsc;
 
 use crate::database::{Database, Server};
@@ -15,6 +15,11 @@ use crate::judge::Fault;
 use crate::play::play;
 use crate::profile::Profile;
 use crate::shrink::shrink;
+
+/// A seed that takes longer than this is stuck.
+const LONGEST: Duration = Duration::from_secs(3_600);
+/// How often it is said how far many seeds are.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 /// One seed, played.
 #[derive(Clone, Debug)]
@@ -36,6 +41,12 @@ impl Played {
             self.profile.name()
         )
     }
+}
+
+/// Deals seeds over profiles: each is played in one.
+pub fn deal(profiles: &[Profile], seeds: Range<u64>) -> Vec<(Profile, u64)> {
+    let of = |seed: u64| profiles[seed as usize % profiles.len()];
+    seeds.map(|seed| (of(seed), seed)).collect()
 }
 
 /// Plays seeds, `at_once` at a time, and hands over each as it is done. They share a server, but for those that take it down.
@@ -72,16 +83,25 @@ async fn on_one_server(
     let seeds = Arc::new(seeds);
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers = tokio::task::JoinSet::new();
-    for number in 0..at_once.clamp(1, seeds.len()) {
+    for _ in 0..at_once.clamp(1, seeds.len()) {
         let (server, seeds, next, done) =
             (server.clone(), seeds.clone(), next.clone(), done.clone());
         workers.spawn(async move {
-            let mut database = server.database(number).await?;
+            let mut database = server.database().await?;
             while let Some((profile, seed)) =
                 seeds.get(next.fetch_add(1, Ordering::Relaxed)).copied()
             {
-                let one = play_one(&mut database, profile, seed).await;
-                let one = one.with_context(|| format!("{} seed {seed}", profile.name()))?;
+                let one = match play_one(database, profile, seed).await {
+                    Ok((kept, one)) => {
+                        database = kept;
+                        one
+                    }
+                    // What is left in that one nobody knows.
+                    Err(one) => {
+                        database = server.database().await?;
+                        one
+                    }
+                };
                 if done.send(one).await.is_err() {
                     break;
                 }
@@ -98,23 +118,48 @@ async fn on_one_server(
     }
 }
 
-async fn play_one(database: &mut Database, profile: Profile, seed: u64) -> Result<Played> {
-    let story = generate(seed, profile);
-    let verdict = play(database, &story).await?;
-    Ok(Played {
+/// Plays a seed; without its database where the simulation itself did not get to the end.
+async fn play_one(
+    mut database: Database,
+    profile: Profile,
+    seed: u64,
+) -> Result<(Database, Played), Played> {
+    let work = tokio::spawn(async move {
+        let story = generate(seed, profile);
+        let verdict = tokio::time::timeout(LONGEST, play(&mut database, &story)).await;
+        let verdict = verdict.map_err(|_| anyhow!("it was not over after {LONGEST:?}"))??;
+        let played = Played {
+            profile,
+            seed,
+            blocks: story.blocks.len(),
+            faults: verdict.faults,
+            rows: verdict.rows,
+            inexact: verdict.inexact,
+        };
+        anyhow::Ok((database, played))
+    });
+    let error = match work.await {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(panicked) => panicked.to_string(),
+    };
+    Err(Played {
         profile,
         seed,
-        blocks: story.blocks.len(),
-        faults: verdict.faults,
-        rows: verdict.rows,
-        inexact: verdict.inexact,
+        blocks: 0,
+        faults: vec![Fault {
+            rule: "simulation",
+            what: error,
+        }],
+        rows: 0,
+        inexact: 0,
     })
 }
 
 /// Plays one seed, and if it fails prints the smallest story that breaks the same rule: the one asked for, or the first. True if it passed.
 pub async fn replay(profile: Profile, seed: u64, rule: Option<&str>) -> Result<bool> {
     let server = Server::start(profile.is_alone()).await?;
-    let mut database = server.database(0).await?;
+    let mut database = server.database().await?;
     let story = generate(seed, profile);
     let complete = profile.is_complete();
     let verdict = play(&mut database, &story).await?;
@@ -185,29 +230,29 @@ impl Summary {
     }
 }
 
-/// Plays `seeds` of each profile and prints sums. True if nothing failed.
-pub async fn play_many(profiles: &[Profile], seeds: Range<u64>, at_once: usize) -> Result<bool> {
+/// Plays seeds, says how far it is, and lists in the end what failed. True if nothing did.
+pub async fn play_many(seeds: Vec<(Profile, u64)>, at_once: usize) -> Result<bool> {
     let began = Instant::now();
-    let list: Vec<(Profile, u64)> = seeds
-        .flat_map(|seed| profiles.iter().map(move |profile| (*profile, seed)))
-        .collect();
-    let total = list.len();
+    let total = seeds.len();
     let mut sums: BTreeMap<Profile, Summary> = BTreeMap::new();
-    let mut good = true;
-    let mut count = 0;
+    let mut failed: Vec<(String, Fault)> = Vec::new();
+    let mut count: u32 = 0;
     let mut told = Instant::now();
-    play_all(list, at_once, |played| {
+    play_all(seeds, at_once, |played| {
         count += 1;
         sums.entry(played.profile).or_default().add(&played);
         if let Some(fault) = played.faults.first() {
-            good = false;
             println!("{}\n    {}: {}", played.command(), fault.rule, fault.what);
+            failed.push((played.command(), fault.clone()));
         }
-        if told.elapsed() > Duration::from_secs(10) {
+        if told.elapsed() > PROGRESS {
             told = Instant::now();
+            let speed = f64::from(count) / began.elapsed().as_secs_f64();
+            let left = (total as f64 - f64::from(count)) / speed;
             println!(
-                "{count} of {total}, {:.1} a second",
-                count as f64 / began.elapsed().as_secs_f64()
+                "{count} of {total} seeds, {speed:.1} a second, over in about {:.0} min, {} failed",
+                left / 60.0,
+                failed.len()
             );
         }
     })
@@ -216,9 +261,14 @@ pub async fn play_many(profiles: &[Profile], seeds: Range<u64>, at_once: usize) 
         println!("{}", sum.line(profile.name()));
     }
     println!(
-        "{count} seeds in {:.0} s, {:.1} a second",
+        "{count} seeds in {:.0} s, {:.1} a second, {} failed",
         began.elapsed().as_secs_f64(),
-        count as f64 / began.elapsed().as_secs_f64()
+        f64::from(count) / began.elapsed().as_secs_f64(),
+        failed.len()
     );
-    Ok(good)
+    failed.sort_by_key(|(command, _)| command.clone());
+    for (command, fault) in &failed {
+        println!("{command}    # {}", fault.rule);
+    }
+    Ok(failed.is_empty() && count as usize == total)
 }

@@ -98,6 +98,9 @@ impl Shrinker<'_> {
         story.batch_updates = 20_000;
         story.rebuild = false;
         self.keep(story).await?;
+        let mut story = self.best.clone();
+        (story.segment_bytes, story.spills) = (None, false);
+        self.keep(story).await?;
         Ok(())
     }
 
@@ -214,7 +217,7 @@ impl Shrinker<'_> {
                     Item::Status { .. }
                     | Item::Dead { .. }
                     | Item::Boot { .. }
-                    | Item::Flip
+                    | Item::Flip { .. }
                     | Item::Second(_)
                     | Item::Trouble(_),
                 ) => {

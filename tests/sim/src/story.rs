@@ -13,6 +13,16 @@ pub enum Kind {
     Job,
     Validator,
     Model,
+    Case,
+    Votes,
+    Output,
+}
+
+impl Kind {
+    /// Its row is still shown when the account is closed, with the slot of that.
+    pub fn stays(self) -> bool {
+        matches!(self, Self::Job | Self::Case | Self::Votes | Self::Output)
+    }
 }
 
 /// What a transaction does to an account. What the account's state does not allow is not done.
@@ -61,6 +71,10 @@ pub enum Tail {
     Clean,
     Zeros(u16),
     Noise(u16),
+    /// The first bytes of one more frame, at most so many.
+    Half(u16),
+    /// Rubbish that the next run does not cut: it comes to the disk after the run has begun.
+    Left(u16),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +99,10 @@ pub enum Trouble {
     Terminate(u16),
     /// The server dies and comes back.
     ServerRestart,
+    /// So many batches are committed; of the last one the answer never comes.
+    Unanswered(u16),
+    /// The positions are again those of the last comparison, as if a backup was laid over them: what was applied since comes again.
+    Back,
 }
 
 /// One entry of the producer's log, or a moment of the test.
@@ -129,8 +147,10 @@ pub enum Item {
         block: BlockId,
         index: usize,
     },
-    /// The disk flips bits of the next entry.
-    Flip,
+    /// The disk flips bits of the next entry, or of its length.
+    Flip {
+        length: bool,
+    },
     Trouble(Trouble),
     /// The indexer has read all so far: compare everything.
     Check,
@@ -162,6 +182,10 @@ pub struct Story {
     pub batch_updates: usize,
     /// Also compare a rebuild with the live tables at the end.
     pub rebuild: bool,
+    /// A segment of a spool is closed at this size, in bytes; none as operators have it.
+    pub segment_bytes: Option<u64>,
+    /// The indexer has the least memory for what waits, so that larger things wait on disk.
+    pub spills: bool,
 }
 
 impl Story {
@@ -171,6 +195,11 @@ impl Story {
             .iter()
             .any(|item| matches!(item, Item::Second(_)));
         1 + usize::from(second)
+    }
+
+    /// Positions go back.
+    pub fn has_repeats(&self) -> bool {
+        self.items.contains(&Item::Trouble(Trouble::Back))
     }
 
     /// A second producer tells of a block what the first one does not.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use mythic_indexer::feed::Topic;
-use mythic_indexer::projection::{At, archived, tell};
+use mythic_indexer::projection::{ARCHIVED, At, PLACE, Parcels, tell};
 use tokio_postgres::{Client, Statement};
 
 use crate::accounts::by_key;
@@ -64,6 +64,16 @@ pub struct View {
     pub rows: BTreeMap<Name, Row>,
     /// Validators' stake as told: slot, then stake, activating, unbonding.
     pub stakes: BTreeMap<AccountId, Vec<(i64, [i64; 3])>>,
+    /// The network's sums.
+    pub figures: Vec<i64>,
+}
+
+/// What a finalized account says it holds for somebody.
+#[derive(Clone, Debug)]
+pub struct HeldRow {
+    pub name: Name,
+    pub exact: bool,
+    pub held: i64,
 }
 
 const ENTITIES: &str = "
@@ -77,20 +87,66 @@ const ENTITIES: &str = "
     UNION ALL SELECT 3, id_key, 0, slot, write_seq, exact, NULL,
            ARRAY[stake, activating, unbonding, claimable, registered_slot, jobs_settled, lamports]::bigint[] FROM analytics.validators_$c
     UNION ALL SELECT 4, id_key, 0, slot, write_seq, exact, NULL,
-           ARRAY[price_in, price_out, burned_lamports, registered_slot]::bigint[] FROM analytics.models_$c";
+           ARRAY[price_in, price_out, burned_lamports, registered_slot]::bigint[] FROM analytics.models_$c
+    UNION ALL SELECT 5, id_key, 0, slot, write_seq, exact, closed_slot,
+           ARRAY[status_code, opened_slot, shown_slot, resolved_slot, jury_seats, opened_positions, bonds_lamports, slashed_lamports,
+                 claimants_lamports, burned_lamports, held_lamports, output_rent_lamports, committed_seats,
+                 (SELECT sum(u.reward_lamports) FROM analytics.jurors_$c u WHERE u.dispute_key = d.id_key),
+                 (SELECT count(*) FROM analytics.claims_$c w WHERE w.dispute_key = d.id_key),
+                 (SELECT sum(w.amount_lamports) FROM analytics.claims_$c w WHERE w.dispute_key = d.id_key),
+                 (SELECT count(*) FROM analytics.openings_$c o WHERE o.dispute_key = d.id_key),
+                 (SELECT sum(o.token) FROM analytics.openings_$c o WHERE o.dispute_key = d.id_key), lamports]::bigint[]
+           FROM analytics.cases_$c d
+    UNION ALL SELECT 6, id_key, 0, slot, write_seq, exact, closed_slot,
+           ARRAY[jsonb_array_length(votes), (SELECT count(*) FROM jsonb_array_elements(votes) v WHERE v <> 'null'),
+                 (SELECT sum((v->'agrees'->>0)::bigint) FROM jsonb_array_elements(votes) v WHERE v <> 'null'), lamports]::bigint[]
+           FROM analytics.votes_$c
+    UNION ALL SELECT 7, id_key, 0, slot, write_seq, exact, closed_slot,
+           ARRAY[token_count, chunks_posted, chunks_posted_on_all_pages, updated_slot, completed_slot, lamports]::bigint[]
+           FROM analytics.outputs_$c";
+
+/// What the settler compares with the chain: what accounts say they hold for somebody.
+const HELD: &str = "
+    SELECT 0, id_key, 0::bigint, exact, balance AS held FROM analytics.vaults_finalized
+    UNION ALL SELECT 3, id_key, 0, exact, stake + activating + unbonding + claimable + owed_foundation + owed_burn
+      FROM analytics.validators_finalized
+    UNION ALL SELECT 2, id_key, requested_slot, exact, CASE WHEN ended_slot IS NULL THEN ceiling_lamports ELSE 0 END
+      FROM analytics.jobs_finalized WHERE closed_slot IS NULL
+    UNION ALL SELECT 5, id_key, 0, exact, held_lamports + output_rent_lamports FROM analytics.cases_finalized WHERE closed_slot IS NULL";
+
+/// The network's sums, in the order of [`crate::accounts::figures`].
+const FIGURES: &str = "SELECT ARRAY[jobs, jobs_settled, jobs_refunded, registered_validators, staked_lamports, disputes, disputes_open,
+        fee_lamports, burned_lamports]::bigint[] FROM analytics.network_$c";
+
+/// By the numbers in the queries.
+const KINDS: [Kind; 8] = [
+    Kind::Vault,
+    Kind::Grant,
+    Kind::Job,
+    Kind::Validator,
+    Kind::Model,
+    Kind::Case,
+    Kind::Votes,
+    Kind::Output,
+];
 
 const SLOTS: &str = "SELECT slot, blockhash, gap FROM analytics.slots_$c ORDER BY slot DESC, gap";
 const STAKES: &str = "SELECT validator_key, slot, stake, activating, unbonding FROM analytics.validator_stake_$c ORDER BY slot, ordinal";
 const BANKS: &str = "SELECT slot, blockhash, status FROM analytics.banks";
-const FEED: &str = "SELECT f.seq, f.topic, f.op, f.entity, f.slot AS told_slot, f.blockhash, e.first_seq, e.last_seq, e.count, a.*
-  FROM feed.event f JOIN feed.entry e USING (seq)
-  LEFT JOIN archive.account a ON a.slot = e.archive_slot AND a.bank = e.bank AND a.ordinal = e.ordinal ORDER BY f.seq";
+/// The feed, with the archived updates that it is of.
+fn feed_sql() -> String {
+    format!(
+        "SELECT f.seq, f.topic, f.op, f.entity, f.slot AS told_slot, f.blockhash, e.first_seq, e.last_seq, e.count, e.bank, e.ordinal,
+                {ARCHIVED} FROM feed.event f JOIN feed.entry e USING (seq) LEFT JOIN archive.account a ON {PLACE} ORDER BY f.seq"
+    )
+}
 
 /// The queries, planned once for many stories: to plan those of the views takes longer than to run them.
 pub struct Queries {
-    /// Slots, entities, stakes.
-    views: BTreeMap<Commitment, [Statement; 3]>,
+    /// Slots, entities, stakes, figures.
+    views: BTreeMap<Commitment, [Statement; 4]>,
     banks: Statement,
+    held: Statement,
     feed: Statement,
 }
 
@@ -103,24 +159,31 @@ impl Queries {
                 client.prepare(&ask(SLOTS)).await?,
                 client.prepare(&ask(ENTITIES)).await?,
                 client.prepare(&ask(STAKES)).await?,
+                client.prepare(&ask(FIGURES)).await?,
             ];
             views.insert(commitment, queries);
         }
         Ok(Self {
             views,
             banks: client.prepare(BANKS).await?,
-            feed: client.prepare(FEED).await?,
+            held: client.prepare(HELD).await?,
+            feed: client.prepare(&feed_sql()).await?,
         })
     }
 }
 
 /// Reads everything that one commitment shows.
 pub async fn view(client: &Client, queries: &Queries, commitment: Commitment) -> Result<View> {
-    let [slots, entities, stakes] = &queries.views[&commitment];
+    let [slots, entities, stakes, figures] = &queries.views[&commitment];
     let slots = client.query(slots, &[]).await.context("slots")?;
     let entities = client.query(entities, &[]).await.context("entities")?;
     let stakes = client.query(stakes, &[]).await.context("validator_stake")?;
+    let figures = client
+        .query_one(figures, &[])
+        .await
+        .context("network's figures")?;
     let mut view = View {
+        figures: figures.get(0),
         slots: slots
             .iter()
             .map(|row| SlotRow {
@@ -133,13 +196,7 @@ pub async fn view(client: &Client, queries: &Queries, commitment: Commitment) ->
         stakes: BTreeMap::new(),
     };
     for row in &entities {
-        let kind = [
-            Kind::Vault,
-            Kind::Grant,
-            Kind::Job,
-            Kind::Validator,
-            Kind::Model,
-        ][row.get::<_, i32>(0) as usize];
+        let kind = KINDS[row.get::<_, i32>(0) as usize];
         let values: Vec<Option<i64>> = row.get(7);
         let name = (kind, by_key(row.get(1)), row.get(2));
         let found = Row {
@@ -162,6 +219,24 @@ pub async fn view(client: &Client, queries: &Queries, commitment: Commitment) ->
             .push(told);
     }
     Ok(view)
+}
+
+/// What the settler compares.
+pub async fn held(client: &Client, queries: &Queries) -> Result<Vec<HeldRow>> {
+    let rows = client
+        .query(&queries.held, &[])
+        .await
+        .context("amounts held for others")?;
+    let held = |row: &tokio_postgres::Row| HeldRow {
+        name: (
+            KINDS[row.get::<_, i32>(0) as usize],
+            by_key(row.get(1)),
+            row.get(2),
+        ),
+        exact: row.get(3),
+        held: row.get(4),
+    };
+    Ok(rows.iter().map(held).collect())
 }
 
 /// Every bank ever sealed.
@@ -194,10 +269,11 @@ pub struct FeedRow {
 
 pub async fn feed(client: &Client, queries: &Queries) -> Result<Vec<FeedRow>> {
     let rows = client.query(&queries.feed, &[]).await.context("feed")?;
-    rows.iter().map(feed_row).collect()
+    let mut parcels = Parcels::default();
+    rows.iter().map(|row| feed_row(row, &mut parcels)).collect()
 }
 
-fn feed_row(row: &tokio_postgres::Row) -> Result<FeedRow> {
+fn feed_row(row: &tokio_postgres::Row, parcels: &mut Parcels) -> Result<FeedRow> {
     let (topic, slot): (String, i64) = (row.get("topic"), row.get("told_slot"));
     let entity: Option<String> = row.get("entity");
     let told = match entity {
@@ -208,7 +284,7 @@ fn feed_row(row: &tokio_postgres::Row) -> Result<FeedRow> {
                 exact: true,
             };
             tell(
-                &archived(row)?,
+                parcels.update(row)?,
                 at,
                 Topic::from_name(&topic).context("topic")?,
             )

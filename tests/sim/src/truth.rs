@@ -1,7 +1,7 @@
 //! The plain model: the accounts after every block, and the rows that a table must hold for a chain. It
 //! knows the story and nothing of how an index is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::accounts::{self, Account, Content};
 use crate::story::{AccountId, BlockId, Kind, Story};
@@ -30,6 +30,8 @@ pub struct Expected {
     /// The newest content can't be read.
     pub spoiled: bool,
     pub closed_in: Option<BlockId>,
+    /// In that block the account was closed when it could not be read: closings of one block are told as one, which is doubtful.
+    pub doubted: bool,
 }
 
 /// Everything that the story's blocks write.
@@ -94,6 +96,7 @@ impl Truth {
         let mut all: BTreeMap<Name, Expected> = BTreeMap::new();
         // The name under which each account lives at the moment.
         let mut living: BTreeMap<AccountId, Name> = BTreeMap::new();
+        let mut unread: BTreeSet<(AccountId, BlockId)> = BTreeSet::new();
         for block in story.path(head) {
             for write in &self.writes[block] {
                 let kind = story.accounts[write.account];
@@ -102,6 +105,9 @@ impl Truth {
                         if let Some(name) = living.remove(&write.account)
                             && let Some(entity) = all.get_mut(&name)
                         {
+                            if entity.spoiled {
+                                unread.insert((write.account, block));
+                            }
                             entity.closed_in = Some(block);
                             entity.newest = block;
                         }
@@ -117,6 +123,7 @@ impl Truth {
                             newest: block,
                             spoiled: false,
                             closed_in: None,
+                            doubted: false,
                         });
                         entity.closed_in = None;
                         entity.spoiled = !content.is_readable();
@@ -129,6 +136,10 @@ impl Truth {
                     }
                 }
             }
+        }
+        for ((_, account, _), entity) in &mut all {
+            let closed_in = entity.closed_in;
+            entity.doubted = closed_in.is_some_and(|block| unread.contains(&(*account, block)));
         }
         all
     }

@@ -82,7 +82,10 @@ impl Story {
                 self.name(*block),
                 self.act(*block, *index)?
             ),
-            Item::Flip => "    the disk flips bits of the next entry".into(),
+            Item::Flip { length: false } => "    the disk flips bits of the next entry".into(),
+            Item::Flip { length: true } => {
+                "    the disk flips a bit of the next entry's length".into()
+            }
             Item::Trouble(trouble) => format!("indexer: {trouble:?}"),
             Item::Check => "compare".into(),
         })
@@ -110,6 +113,9 @@ impl fmt::Display for Story {
             if let Some(words) = self.words(item) {
                 writeln!(f, "{words}")?;
             }
+        }
+        if let Some(bytes) = self.segment_bytes {
+            writeln!(f, "segments of {bytes} bytes")?;
         }
         write!(f, "at most {} updates a transaction", self.batch_updates)
     }

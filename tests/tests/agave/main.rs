@@ -2,12 +2,10 @@
 //! cheat is slashed, the plugin is unloaded, loaded and loaded again under load, the validator restarts on its ledger, orderly
 //! and killed, from a snapshot with many accounts of the program. After each the index says of every account what the RPC says.
 
-mod compare;
-
 use anyhow::{Context, Result, bail, ensure};
 use mythic_client::Commitment;
 use mythic_e2e::{
-    Network, PATIENCE, chain_program,
+    Network, PATIENCE, chain_program, compare,
     load::{self, Gateway, Tally},
     ran,
 };
@@ -243,7 +241,7 @@ async fn plugin_comes_and_goes(network: &Network, model: &str, end: Instant) -> 
 /// A start on the kept ledger is a base that the index takes; no gap is left.
 async fn based(network: &Network) -> Result<()> {
     quiet(network).await?;
-    let agreed = compare::agree(network).await?;
+    let agreed = compare::agree(network, &network.text("rpc_url")).await?;
     let left = until(network, "gaps and alarms to clear", PATIENCE, async || {
         let status = network
             .sql("SELECT * FROM analytics.pipeline_status")
@@ -263,14 +261,14 @@ async fn the_whole_network_on_agave() -> Result<()> {
     let mut network = start().await?;
     let model = network.model().await?;
     settled(&network, &network.text("own_job")).await?;
-    compare::agree(&network).await?;
+    compare::agree(&network, &network.text("rpc_url")).await?;
     slashed(&network).await?;
-    compare::agree(&network).await?;
+    compare::agree(&network, &network.text("rpc_url")).await?;
 
     let end = Instant::now() + Duration::from_secs(number("MYTHIC_AGAVE_SECONDS").unwrap_or(30));
     plugin_comes_and_goes(&network, &model, end).await?;
     quiet(&network).await?;
-    compare::agree(&network).await?;
+    compare::agree(&network, &network.text("rpc_url")).await?;
 
     println!("an orderly restart on the kept ledger");
     network.restart().await?;

@@ -93,10 +93,20 @@ pub async fn models(network: &Network, dir: &Path) -> Result<()> {
         &["VALIDATORS", &model],
     )?;
     let path = file.display().to_string();
-    has(
-        &network.mythic(&["model", "register", &path])?,
-        &["registered already"],
-    )?;
+    // The network's own registration is named. Beside it one has a model of one's own, once.
+    let named = network.mythic(&["model", "register", &path])?;
+    has(&named, &["registrant", "identity"])?;
+    ensure!(!named.contains("burned"), "{named}");
+    let own = ["model", "register", &path, "--own"];
+    let made = network.mythic(&own)?;
+    has(&made, &["burned"])?;
+    has(&network.mythic(&own)?, &["registrant"])?;
+    // Two would make every node ask which one it is to serve.
+    let identity = made
+        .lines()
+        .find_map(|line| line.strip_prefix("identity"))
+        .context("no identity")?;
+    network.mythic(&["model", "update", identity.trim(), "--retire"])?;
     let other = dir.join("other.gguf");
     let mut bytes = std::fs::read(file)?;
     if let Some(last) = bytes.last_mut() {
@@ -218,7 +228,7 @@ pub async fn pages_fetch_what_exists(network: &Network) -> Result<()> {
                 // A command line that is shown, not fetched.
                 _ if quoted.contains(char::is_whitespace) => continue,
                 // Nobody has challenged anything here.
-                "/v1/disputes/" => continue,
+                "/v1/cases/" => continue,
                 "/receipt" | "/evidence" => format!("/v1/jobs/{job}{quoted}"),
                 // The job is appended.
                 _ if quoted.starts_with('/') && quoted.ends_with("job=") => {

@@ -1,5 +1,6 @@
 //! Every command that a user types, as typed: what it prints, how it fails, what it changed on chain.
 
+mod index;
 mod looks;
 mod money;
 mod nodes;
@@ -47,12 +48,15 @@ async fn every_command_does_what_it_says() -> Result<()> {
     looks::around(&network, dir)?;
     looks::models(&network, dir).await?;
     looks::finds_nothing(&network, dir)?;
+    index::whole(&network, dir)?;
     looks::readme_answers(&network)?;
     let wallet = money::pays(&network, dir).await?;
     money::asks(&network, &wallet).await?;
     nodes::checks(&network, dir).await?;
     nodes::serves(&network, dir).await?;
     looks::pages_fetch_what_exists(&network).await?;
+    index::exports(&network, dir).await?;
+    index::missed(&network).await?;
     network.mythic(&["dev", "stop"])?;
     network.mythic_fails(&["dev", "stop"], 4, &["no development network runs"])?;
     Ok(())

@@ -77,7 +77,7 @@ pub async fn checks(network: &Network, dir: &Path) -> Result<()> {
     network.mythic_fails(&["verify", &nobody], 4, &["no job"])?;
 
     has(&network.mythic(&["disputes", "list"])?, &["challenged"])?;
-    network.mythic_fails(&["disputes", "show", &nobody], 4, &["no dispute"])?;
+    network.mythic_fails(&["disputes", "show", &nobody], 4, &["no case"])?;
     let unknown = ["disputes", "list", "--status", "lost"];
     network.mythic_fails(&unknown, 2, &["resolved"])?;
     let ninth = ["dev", "cheat", "--validator", "9"];
@@ -85,7 +85,7 @@ pub async fn checks(network: &Network, dir: &Path) -> Result<()> {
     let way = ["dev", "cheat", "--validator", "1", "--how", "kindly"];
     network.mythic_fails(&way, 2, &["one-token", "withhold"])?;
     let alone = ["dev", "cheat", "--validator", "1"];
-    network.mythic_fails(&alone, 2, &["nobody else", "--validators 3"])?;
+    network.mythic_fails(&alone, 2, &["nobody else", "--validators 4"])?;
 
     let home = dir.join("verifier").display().to_string();
     let listen = free_address()?;
@@ -102,7 +102,7 @@ pub async fn checks(network: &Network, dir: &Path) -> Result<()> {
     ensure!(made["operator"]["address"].is_string(), "{made}");
     network.mythic_fails(&init, 1, &["verify.toml exists"])?;
     owned(Path::new(&home))?;
-    for (key, amount) in [("authority", "1.1"), ("operator", "0.2")] {
+    for (key, amount) in [("authority", "1.1"), ("operator", "0.4")] {
         let file = format!("{home}/{key}.json");
         network.mythic(&["wallet", "airdrop", amount, "--keypair", &file])?;
     }

@@ -5,14 +5,15 @@ mod scene;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
-use mythic_client::{ix, pda};
+use mythic_client::ix;
 use mythic_e2e::court::{Bought, Wanted};
 use mythic_interface::{
+    dispute::{EVIDENT_REWARD_BPS, REWARD_BPS},
     error::MythicError,
     leaf::check_leaf,
-    merkle,
+    merkle, money,
     state::{
-        Dispute, EndReason, Ground, Job, JobStatus, JurySeat, Validator, ValidatorStatus, Verdict,
+        Case, EndReason, Ground, Job, JobStatus, JurySeat, Validator, ValidatorStatus, Verdict,
     },
 };
 use mythic_wire as wire;
@@ -20,7 +21,7 @@ use mythic_wire::evidence::Evidence;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::scene::{Bench, Liar, Part, SOL, Scene, bench};
+use crate::scene::{Bench, FALSE, Liar, MOST_SEATS, Part, Scene, bench};
 
 const STORY: &str = "Write a long story about a ship that is lost in the fog.";
 
@@ -42,8 +43,8 @@ async fn lies_cost_the_liar_and_not_the_node() -> Result<()> {
     cheaters_have_friends(&scene).await.context("cheaters")
 }
 
-/// False challenges, many of them, against juries with a guesser, a copier, a silent juror and sybils; one node is killed
-/// in the middle.
+/// False claims, many of them, before juries with a guesser, a copier, a silent juror and sybils; one node is killed in the
+/// middle.
 async fn honest_nodes_are_accused(scene: &Scene) -> Result<()> {
     let court = &scene.court;
     let jobs: Vec<Pubkey> = court
@@ -57,57 +58,60 @@ async fn honest_nodes_are_accused(scene: &Scene) -> Result<()> {
         before.push(court.validator(&court.authority(number)?).await?);
     }
 
-    // Nobody challenges or proves against itself.
+    // Nobody claims or proves against itself.
     let own = court.key("operator-0")?;
-    let itself = ix::Challenger {
+    let itself = ix::Claimant {
         payer: own.pubkey(),
         operator: own.pubkey(),
         authority: court.authority(1)?,
     };
     let state = court.job(&jobs[0]).await?;
     scene.sample_known(&jobs[0]).await?;
-    let challenge = ix::verify_logits(&itself, jobs[0], &state, 5 * SOL, &[]);
+    let claim = ix::verify_logits(&itself, jobs[0], &state, &FALSE);
     let error = MythicError::SelfChallenge;
-    court.refused(&[challenge], &[&own], error).await?;
+    court.refused(&[claim], &[&own], error).await?;
 
-    let mut disputes = Vec::new();
     for job in &jobs {
-        disputes.push(scene.accuse(&scene.accuser, job).await?);
+        scene.accuse(&scene.accuser, job).await?;
     }
     court
         .while_slots_pass(court.network.crash("node-1"))
         .await??;
     let parts = [Part::Guess, Part::Copy, Part::Silence, Part::Guess];
-    let mut benches: Vec<_> = disputes
+    let mut benches: Vec<_> = jobs
         .iter()
         .zip(parts)
-        .map(|(d, part)| bench(*d, part))
+        .map(|(job, part)| bench(*job, part))
         .collect();
     benches[3].sybils = true;
     scene.hold(&mut benches).await?;
 
     let (mut lost, mut returned) = (0, 0);
     for ((job, number), (bench, before)) in jobs.iter().zip(1..).zip(benches.iter().zip(before)) {
-        let dispute = court.dispute(&bench.dispute).await?;
-        let verdict = Verdict::from_u8(dispute.verdict);
-        ensure!(
-            verdict == Some(Verdict::NotGuilty),
-            "job {number}: {verdict:?}"
-        );
-        ensure!(dispute.burned_amount == dispute.at_stake && dispute.at_stake.get() > 0);
-        ensure!(dispute.submitter_amount == dispute.answering_fee);
-        lost += dispute.bond.get() - dispute.challenger_amount.get();
-        returned += dispute.challenger_amount.get();
-        liars_are_punished(scene, bench, &dispute).await?;
-
-        // The node is paid for its answer and for showing it, and keeps its stake.
+        let case = court.case(job).await?;
+        let claim = &case.claims()[0];
+        let verdict = Verdict::from_u8(case.verdict);
         let state = court.end_of(job).await?;
         ensure!(state.status() == Some(JobStatus::Settled));
-        ensure!(state.end_reason == EndReason::NotGuilty as u8);
+        match (bench.decides, verdict) {
+            (_, Some(Verdict::NotGuilty)) => {
+                ensure!(state.end_reason == EndReason::NotGuilty as u8);
+                ensure!(case.burned_amount == claim.at_stake && claim.at_stake.get() > 0);
+                liars_are_punished(scene, bench, &case).await?;
+            }
+            // All honest seats went to two keys.
+            (false, Some(Verdict::Void)) => ensure!(case.burned_amount.get() == 0),
+            (decides, other) => anyhow::bail!("job {number}: {other:?}, {decides}"),
+        }
+        ensure!(case.submitter_amount == claim.answering_fee);
+        lost += claim.bond() - claim.amount.get();
+        returned += claim.amount.get();
+
+        // The node is paid for its answer and for showing it, and keeps its stake.
         let node: Validator = court.validator(&court.authority(number)?).await?;
         ensure!(node.whole_stake() == before.whole_stake() && node.slashed.get() == 0);
         ensure!(node.header.status == ValidatorStatus::Active as u8);
-        let due = state.validator_amount.get() + dispute.answering_fee.get();
+        let due = state.validator_amount.get() + claim.answering_fee.get();
         ensure!(
             node.earned.get() >= before.earned.get() + due,
             "validator {number}"
@@ -115,16 +119,16 @@ async fn honest_nodes_are_accused(scene: &Scene) -> Result<()> {
     }
     let accuser = court.validator(&scene.accuser.key()).await?;
     ensure!(accuser.claimable.get() == returned && accuser.earned.get() == 0);
-    println!("four false challenges lost {lost} lamports and won nothing");
+    println!("four false claims lost {lost} lamports and won nothing");
     Ok(())
 }
 
 /// Every liar who sat is paid nothing and loses the penalty.
-async fn liars_are_punished(scene: &Scene, bench: &Bench<'_>, dispute: &Dispute) -> Result<()> {
-    let penalty = dispute.rules.juror_penalty.get();
+async fn liars_are_punished(scene: &Scene, bench: &Bench<'_>, case: &Case) -> Result<()> {
+    let penalty = case.rules.juror_penalty.get();
     let mut held = 0;
     for liar in &bench.sitting {
-        let seats: Vec<&JurySeat> = dispute
+        let seats: Vec<&JurySeat> = case
             .jury()
             .iter()
             .filter(|seat| seat.juror == liar.key().to_bytes())
@@ -145,14 +149,14 @@ async fn liars_are_punished(scene: &Scene, bench: &Bench<'_>, dispute: &Dispute)
         held += seats.len();
     }
     ensure!(
-        bench.sybils || held == 1,
+        bench.sybils || (1..=MOST_SEATS).contains(&held),
         "{held} seats for {:?}",
         bench.part
     );
     Ok(())
 }
 
-/// A friend that challenges first, a juror that approves, and a fault that the cheater proves by a friend.
+/// A friend that claims first, a juror that approves, and a fault that the cheater proves by a friend.
 async fn cheaters_have_friends(scene: &Scene) -> Result<()> {
     let court = &scene.court;
     court.cheat(&[(5, "one-token"), (6, "wrong-seed")]).await?;
@@ -162,63 +166,51 @@ async fn cheaters_have_friends(scene: &Scene) -> Result<()> {
     });
     let stakes = try_join_all(stakes).await?;
     let bought = court.buy(&[wanted(6, 24)]).await?;
-    // At once, before anybody else has seen the answer confirmed.
+    // At once, before anybody else can claim it.
     let prover = &scene.liars[0];
     prove_own_fault(scene, prover, &bought[0].job).await?;
     let job = court.end_of(&bought[0].job).await?;
     ensure!(job.status() == Some(JobStatus::Slashed) && job.end_reason == EndReason::Fault as u8);
-    let fault = court.dispute(&pda::fault(bought[0].job)).await?;
-    ensure!(fault.challenger == prover.key().to_bytes());
-    ensure!(Ground::from_u8(fault.ground) == Some(Ground::Fault));
+    let case = court.case(&bought[0].job).await?;
+    ensure!(case.prover == prover.key().to_bytes() && case.claims().is_empty());
+    ensure!(Ground::from_u8(case.ground) == Some(Ground::Fault));
     let slashed = stakes[1] / 2;
+    let tenth = money::share(slashed, EVIDENT_REWARD_BPS);
     let gained = court.validator(&prover.key()).await?.earned.get();
-    ensure!(gained == slashed / 2 && fault.burned_amount.get() == slashed - slashed / 2);
+    ensure!(gained == tenth && case.burned_amount.get() == slashed - tenth);
     println!(
         "a cheater that proves its own fault loses {} lamports",
         slashed - gained
     );
 
     let job = court.buy(&[wanted(5, 150)]).await?[0].job;
-    let friend = scene.accuse(&scene.liars[1], &job).await?;
-    // Where the sample of the friend's dispute happens to hold the altered token, its jury convicts, and honest nodes, who
-    // see that, leave it alone: about one draw of nine.
-    let convicting = court
-        .until(
-            "an honest challenge or a verdict on the friend's",
-            async || {
-                let all = court.disputes_of(&job).await?;
-                let found = all.into_iter().find(|(at, dispute)| {
-                    *at != friend || Verdict::from_u8(dispute.verdict) == Some(Verdict::Guilty)
-                });
-                Ok(found.map(|(at, _)| at))
-            },
-        )
-        .await?;
-    let mut benches = [bench(convicting, Part::Approve)];
+    scene.accuse(&scene.liars[1], &job).await?;
+    let mut benches = [bench(job, Part::Approve)];
     scene.hold(&mut benches).await?;
     let state = court.end_of(&job).await?;
+    let case = court.case(&job).await?;
+    if !benches[0].decides && state.status() == Some(JobStatus::Settled) {
+        println!("all honest seats went to two keys: void");
+        return Ok(());
+    }
     ensure!(
         state.status() == Some(JobStatus::Slashed),
         "{:?}",
         state.status()
     );
-    let dispute = court.dispute(&convicting).await?;
-    if convicting != friend && Ground::from_u8(dispute.ground) == Some(Ground::Jury) {
-        liars_are_punished(scene, &benches[0], &dispute).await?;
+    if Ground::from_u8(case.ground) == Some(Ground::Jury) {
+        liars_are_punished(scene, &benches[0], &case).await?;
     }
     let cheater = court.validator(&court.authority(5)?).await?;
     ensure!(cheater.whole_stake() == stakes[0] - stakes[0] / 2);
-    // Whatever the friend's own dispute came to, it returns half of the slash at most.
-    let friends = court.dispute(&friend).await?;
-    let back = friends.challenger_amount.get();
-    ensure!(
-        back <= friends.bond.get() + stakes[0] / 4,
-        "{back} to the friend"
-    );
-    println!(
-        "the friend's dispute ended {:?}",
-        Verdict::from_u8(friends.verdict)
-    );
+    // Where the sample happens to hold the altered token, about one draw of nine, the friend was right; else an honest node
+    // joined, and the friend lost what it had at stake.
+    let friend = &case.claims()[0];
+    let most = money::share(stakes[0] / 2, REWARD_BPS);
+    let back = friend.amount.get();
+    ensure!(back <= friend.bond() + most, "{back} to the friend");
+    ensure!(back > friend.bond() || case.claims().len() > 1);
+    println!("the friend put in {} and got {back}", friend.bond());
     Ok(())
 }
 
@@ -247,7 +239,7 @@ async fn prove_own_fault(scene: &Scene, prover: &Liar, job: &Pubkey) -> Result<(
         .find(|leaf| check_leaf(leaf, &sampling).is_err())
         .context("no fault in the evidence")?;
     let path = merkle::prove(&evidence.leaf_hashes(), leaf.position as usize).context("a path")?;
-    let who = scene.challenger(prover);
+    let who = scene.claimant(prover);
     let proof = ix::Proof {
         leaf,
         path: path.siblings(),

@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use mythic_client::{ix, pda};
 use mythic_e2e::court::{Court, is};
@@ -10,9 +10,9 @@ use mythic_interface::{
     error::MythicError,
     hash,
     ix::RegisterValidator,
-    le::{I32, Text, U32, U64},
+    le::{Text, U32, U64},
     sortition::{Rank, Seat},
-    state::{Dispute, DisputeStatus, JurySeat, ValidatorStatus},
+    state::{Case, CaseStatus, ClaimKind, JurySeat, ValidatorStatus},
 };
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -21,15 +21,17 @@ use solana_signer::Signer;
 pub const SOL: u64 = 1_000_000_000;
 /// Honest nodes; validators with processes.
 pub const NODES: usize = 6;
-/// Liars who have work beside juries: one proves a fault, one challenges for a friend.
+/// Liars who have work beside juries: one proves a fault, one claims for a friend.
 pub const FRIENDS: usize = 2;
 /// Liars who might sit on a jury.
 pub const JURORS: u64 = 32;
 /// Stakes of those who might sit: the best honest rank of a seat varies from draw to draw, so equal stakes would often get
-/// all the seats or none. From 2 to 200 SOL, none gets exactly one seat in fewer than one draw of three thousand.
+/// all the seats or none.
 fn juror_stake(number: u64) -> u64 {
     (2.0 * 100f64.powf(number as f64 / (JURORS - 1) as f64) * SOL as f64) as u64
 }
+/// Seats that one liar may hold in a jury of fifteen: no more than a small part.
+pub const MOST_SEATS: usize = 4;
 /// Validators of the least stake, all of one owner.
 pub const SYBILS: usize = 6;
 
@@ -47,7 +49,7 @@ impl Liar {
 /// What a liar does on a jury.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Shows fraud without having computed anything.
+    /// Says that it is false without having computed anything.
     Guess,
     /// Approves whatever was submitted.
     Approve,
@@ -62,21 +64,23 @@ pub struct Scene {
     pub court: Court,
     /// Signs and pays for all liars.
     pub purse: Keypair,
-    /// Challenges honest answers.
+    /// Claims that honest answers are false.
     pub accuser: Liar,
     pub liars: Vec<Liar>,
     pub sybils: Vec<Liar>,
 }
 
-/// The jury of one dispute, as far as liars sit on it.
+/// The jury of one case, as far as liars sit on it.
 pub struct Bench<'a> {
-    pub dispute: Pubkey,
+    pub job: Pubkey,
     pub part: Part,
     /// Many small liars instead of one.
     pub sybils: bool,
     pub sitting: Vec<&'a Liar>,
-    /// Salt and vector of each are the same.
-    pub vector: Vec<[I32; 5]>,
+    /// Salt and vote of each are the same.
+    pub vote: Vec<u8>,
+    /// The other seats belong to three keys: fewer decide nothing, however honest.
+    pub decides: bool,
     pub committed: bool,
     pub revealed: bool,
 }
@@ -133,8 +137,8 @@ impl Scene {
         })
     }
 
-    pub fn challenger(&self, liar: &Liar) -> ix::Challenger {
-        ix::Challenger {
+    pub fn claimant(&self, liar: &Liar) -> ix::Claimant {
+        ix::Claimant {
             payer: self.purse.pubkey(),
             operator: self.purse.pubkey(),
             authority: liar.key(),
@@ -151,25 +155,25 @@ impl Scene {
         }
     }
 
-    /// A liar challenges a result, naming nothing; the dispute.
-    pub async fn accuse(&self, liar: &Liar, job: &Pubkey) -> Result<Pubkey> {
+    /// A liar claims that a result is false, naming nothing.
+    pub async fn accuse(&self, liar: &Liar, job: &Pubkey) -> Result<()> {
         self.sample_known(job).await?;
         let state = self.court.job(job).await?;
-        let challenge = ix::verify_logits(&self.challenger(liar), job, &state, 5 * SOL, &[]);
-        self.court.send(&[challenge], &[&self.purse]).await?;
-        Ok(pda::dispute(job, liar.key()))
+        let claim = ix::verify_logits(&self.claimant(liar), job, &state, &FALSE);
+        self.court.send(&[claim], &[&self.purse]).await
     }
 
-    /// Who may sit on the jury of a dispute beside liars: the nodes, with their stake.
-    pub async fn nodes(&self, dispute: &Dispute) -> Result<Vec<([u8; 32], u64)>> {
+    /// Who may sit on the jury of a case beside liars: the nodes, with their stake.
+    pub async fn nodes(&self, case: &Case) -> Result<Vec<([u8; 32], u64)>> {
         let slot = self.court.slot().await?;
         let mut nodes = Vec::new();
         for number in 1..=NODES {
             let authority = self.court.authority(number)?;
             let state = self.court.validator(&authority).await?;
-            let sides = [dispute.submitter, dispute.challenger];
+            let mut sides = case.claims().iter().map(|claim| claim.claimant);
             if state.header.status == ValidatorStatus::Active as u8
-                && !sides.contains(&authority.to_bytes())
+                && case.submitter != authority.to_bytes()
+                && !sides.any(|side| side == authority.to_bytes())
             {
                 nodes.push((authority.to_bytes(), state.active_stake(slot)));
             }
@@ -177,19 +181,18 @@ impl Scene {
         Ok(nodes)
     }
 
-    /// Seats that `liars` would hold together against the nodes, all of them committing.
-    pub fn seats(
-        at: &Pubkey,
-        dispute: &Dispute,
+    /// Who would hold each seat if all of these commit, and whether it is one of `liars`.
+    pub fn winners(
+        case: &Case,
         nodes: &[([u8; 32], u64)],
         liars: &[([u8; 32], u64)],
-    ) -> usize {
-        let held = |(index, seat): (usize, &JurySeat)| {
+    ) -> Vec<(bool, [u8; 32])> {
+        let address = pda::case(Pubkey::new_from_array(case.job));
+        let winner = |(index, seat): (usize, &JurySeat)| {
             let draw = Seat {
-                dispute: at.as_array(),
+                case: address.as_array(),
                 slot_hash: &seat.slot_hash,
                 index: index as u32,
-                jury_stake: dispute.rules.jury_stake.get(),
             };
             let mut best: Option<(Rank, bool)> = None;
             let theirs = liars.iter().map(|(key, stake)| (*key, *stake, true));
@@ -202,103 +205,117 @@ impl Scene {
                     best = Some((claim, lies));
                 }
             }
-            best.is_some_and(|(_, lies)| lies)
+            best.map(|(rank, lies)| (lies, rank.authority))
         };
-        dispute
-            .jury()
-            .iter()
-            .enumerate()
-            .filter(|x| held(*x))
-            .count()
+        let seats = case.jury().iter().enumerate();
+        seats.filter_map(winner).collect()
     }
 
     /// Seats a liar once the first honest juror has committed: then the draw is known.
     pub async fn join<'a>(&'a self, bench: &mut Bench<'a>) -> Result<()> {
-        let dispute = self.court.dispute(&bench.dispute).await?;
-        let drawn = dispute.jury().first().is_some_and(JurySeat::is_taken);
-        if bench.committed || !drawn || self.court.slot().await? + 1 >= dispute.commit_end() {
+        let case = self.court.case(&bench.job).await?;
+        let drawn = case.jury().iter().any(JurySeat::is_taken);
+        if bench.committed || !drawn || self.court.slot().await? + 1 >= case.commit_end() {
             return Ok(());
         }
-        let nodes = self.nodes(&dispute).await?;
-        let seats = |who: &[([u8; 32], u64)]| Self::seats(&bench.dispute, &dispute, &nodes, who);
+        let nodes = self.nodes(&case).await?;
         let slot = self.court.slot().await?;
-        let mut chosen: Vec<&Liar> = Vec::new();
-        let mut stakes = Vec::new();
         let candidates = match bench.sybils {
-            true => self.sybils.iter(),
-            false => self.liars[FRIENDS..].iter(),
+            true => &self.sybils[..],
+            false => &self.liars[FRIENDS..],
         };
+        let mut claims = Vec::new();
         for liar in candidates {
-            let stake = self.court.validator(&liar.key()).await?.active_stake(slot);
-            let claim = (liar.key().to_bytes(), stake);
-            if bench.sybils {
-                // As many as do not make a jury by a rare draw.
-                stakes.push(claim);
-                match seats(&stakes) > 1 {
-                    true => stakes.truncate(chosen.len()),
-                    false => chosen.push(liar),
-                }
-            } else if chosen.is_empty() && seats(&[claim]) == 1 {
-                chosen.push(liar);
-            }
+            let state = self.court.validator(&liar.key()).await?;
+            claims.push((liar, (liar.key().to_bytes(), state.active_stake(slot))));
         }
-        ensure!(!chosen.is_empty(), "no liar fits the draw");
+        // Seats that they hold, and whether the others belong to enough keys.
+        let seats = |who: &[([u8; 32], u64)]| {
+            let winners = Self::winners(&case, &nodes, who);
+            let held = winners.iter().filter(|(lies, _)| *lies).count();
+            let honest = winners.iter().filter(|(lies, _)| !lies);
+            let keys: std::collections::BTreeSet<_> = honest.map(|(_, key)| *key).collect();
+            (held, keys.len() >= 3)
+        };
+        let mut chosen: Vec<&Liar> = Vec::new();
+        if bench.sybils {
+            let mut stakes = Vec::new();
+            for (liar, claim) in &claims {
+                // As many as do not make a jury by a rare draw.
+                stakes.push(*claim);
+                match seats(&stakes) {
+                    (0..=1, true) => chosen.push(*liar),
+                    _ => drop(stakes.pop()),
+                }
+            }
+            bench.decides = seats(&stakes).1;
+        } else {
+            // The smallest part of a jury that one liar can have, and rather one that leaves enough keys to decide.
+            let held: Vec<(usize, bool)> =
+                claims.iter().map(|(_, claim)| seats(&[*claim])).collect();
+            let fits = |index: &usize| (1..=MOST_SEATS).contains(&held[*index].0);
+            let found = (0..claims.len())
+                .filter(fits)
+                .min_by_key(|index| (!held[*index].1, held[*index].0));
+            let found = found.with_context(|| {
+                let slot = case.commit_start();
+                format!("no liar fits the draw of slot {slot}: {nodes:?}, seats of each: {held:?}")
+            })?;
+            bench.decides = held[found].1;
+            chosen.push(claims[found].0);
+        }
+        bench.vote = match bench.part {
+            Part::Guess => vec![0xab; case.vote_len()],
+            _ => approval(&case),
+        };
         for liar in chosen {
-            let vector = match bench.part {
-                Part::Guess => guess(&dispute),
-                _ => approval(&dispute),
-            };
+            let juror = self.juror(liar, bench);
             let mut commitment = hash::juror_commitment(
-                bench.dispute.as_array(),
+                juror.case.as_array(),
                 liar.key().as_array(),
                 &SALT,
-                &bytes(&vector),
+                &bench.vote,
             );
             if bench.part == Part::Copy {
-                let other = dispute.jury().iter().find(|seat| seat.is_taken());
+                let other = case.jury().iter().find(|seat| seat.is_taken());
                 commitment = other.context("nobody to copy")?.commitment;
             }
-            let juror = self.juror(liar, bench);
-            let commit = ix::commit_juror(&juror, &dispute, commitment);
+            let commit = ix::commit_juror(&juror, &case, commitment);
             match self.court.send(&[commit], &[&self.purse]).await {
                 Ok(()) => bench.sitting.push(liar),
                 // Outranked in every seat: a commitment in vain.
                 Err(error) if bench.sybils && is(&error, MythicError::NotSeated) => {}
                 Err(error) => return Err(error),
             }
-            bench.vector = vector;
         }
         bench.committed = true;
         Ok(())
     }
 
-    /// A liar's place in a dispute; they share one operator.
+    /// A liar's place in a case; they share one operator.
     pub fn juror(&self, liar: &Liar, bench: &Bench<'_>) -> ix::Juror {
         ix::Juror {
             operator: self.purse.pubkey(),
             authority: liar.key(),
-            dispute: bench.dispute,
+            case: pda::case(bench.job),
+            served: None,
         }
     }
 
     /// Reveals what can be revealed, once reveals are taken.
     pub async fn reveal(&self, bench: &mut Bench<'_>) -> Result<()> {
-        let dispute = self.court.dispute(&bench.dispute).await?;
+        let case = self.court.case(&bench.job).await?;
         let slot = self.court.slot().await?;
-        if bench.revealed || !bench.committed || slot < dispute.commit_end() {
+        if bench.revealed || !bench.committed || slot < case.commit_end() {
             return Ok(());
         }
         for liar in &bench.sitting {
-            if !dispute
-                .jury()
-                .iter()
-                .any(|s| s.juror == liar.key().to_bytes())
-            {
+            let mut jury = case.jury().iter();
+            if !jury.any(|s| s.juror == liar.key().to_bytes()) {
                 continue;
             }
-            let vector = bytes(&bench.vector);
             let juror = self.juror(liar, bench);
-            let reveal = ix::reveal_juror(&juror, &dispute, SALT, &vector);
+            let reveal = ix::reveal_juror(&juror, &case, SALT, &bench.vote);
             match bench.part {
                 Part::Guess | Part::Approve => {
                     self.court.send(&[reveal], &[&self.purse]).await?;
@@ -325,13 +342,12 @@ impl Scene {
                 let mut benches = shared.lock().await;
                 let mut over = true;
                 for bench in benches.iter_mut() {
-                    let dispute = court.dispute(&bench.dispute).await?;
-                    if dispute.status() == Some(DisputeStatus::Jury) {
+                    let case = court.case(&bench.job).await?;
+                    if case.status() == Some(CaseStatus::Jury) {
                         self.join(bench).await?;
                         self.reveal(bench).await?;
                     }
-                    over &= dispute.status() == Some(DisputeStatus::Resolved)
-                        && dispute.all_collected();
+                    over &= case.status() == Some(CaseStatus::Resolved) && case.all_collected();
                 }
                 Ok(over.then_some(()))
             })
@@ -339,38 +355,30 @@ impl Scene {
     }
 }
 
-pub fn bytes(vector: &[[I32; 5]]) -> Vec<u8> {
-    let values = vector.iter().flatten();
-    values.flat_map(|value| value.get().to_le_bytes()).collect()
+/// That a result is false, at any price.
+pub const FALSE: ix::Statement<'static> = ix::Statement {
+    kind: ClaimKind::False,
+    bond: 5 * SOL,
+    positions: &[],
+    served: None,
+};
+
+/// A vote that finds everything true, whatever was submitted: what anybody can copy from the chain, and no work.
+pub fn approval(case: &Case) -> Vec<u8> {
+    let mut vote = vec![0; 32];
+    vote.extend(case.sample_digest);
+    vote.extend(case.groups().flat_map(|claim| claim.digest));
+    vote
 }
 
-/// A vector that shows no fraud whatever was submitted.
-pub fn approval(dispute: &Dispute) -> Vec<[I32; 5]> {
-    let leaves = dispute.checked_leaves().iter();
-    leaves
-        .map(|leaf| {
-            let [a, b, c, d] = leaf.logits;
-            [a, b, c, d, d]
-        })
-        .collect()
-}
-
-/// A vector that shows fraud, and that nobody computed.
-pub fn guess(dispute: &Dispute) -> Vec<[I32; 5]> {
-    let mut vector = approval(dispute);
-    for (at, values) in (0i32..).zip(&mut vector) {
-        values[0].set(values[0].get() ^ (77 + at));
-    }
-    vector
-}
-
-pub fn bench<'a>(dispute: Pubkey, part: Part) -> Bench<'a> {
+pub fn bench<'a>(job: Pubkey, part: Part) -> Bench<'a> {
     Bench {
-        dispute,
+        job,
         part,
         sybils: false,
         sitting: Vec::new(),
-        vector: Vec::new(),
+        vote: Vec::new(),
+        decides: false,
         committed: false,
         revealed: false,
     }

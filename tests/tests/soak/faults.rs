@@ -6,20 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
-use mythic_e2e::{Network, PATIENCE, ran};
+use anyhow::{Context, Result};
+use mythic_e2e::{DATABASE, Network, deck::Deck, ran};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Longest stop of a process, and how long a disk stays full.
 const STOPPED: Duration = Duration::from_secs(8);
 /// Size of the disks that are filled.
 const DISK: &str = "64m";
-/// Stands for the server that keeps the database, which `dev.json` does not list.
-const DATABASE: &str = "database";
 /// Number of the validator that is told to cheat.
 pub const CHEAT: usize = 5;
 
@@ -72,41 +70,10 @@ impl Drop for Disks {
     }
 }
 
-/// Names in `dev.json`.
-fn processes(network: &Network) -> Vec<String> {
-    network.state()["processes"]
-        .as_object()
-        .map(|processes| processes.keys().cloned().collect())
-        .unwrap_or_default()
-}
-
-fn pid(network: &Network, process: &str) -> Option<i32> {
-    if process == DATABASE {
-        let home = std::fs::read_dir(network.data_dir().join("postgres")).ok()?;
-        let text = home
-            .flatten()
-            .find_map(|entry| std::fs::read_to_string(entry.path().join("postmaster.pid")).ok())?;
-        return text.lines().next()?.trim().parse().ok();
-    }
-    let pid = network.state()["processes"][process]["pid"].as_i64()?;
-    i32::try_from(pid).ok()
-}
-
-/// Kills a process without warning, and waits until it was started again.
-async fn crash(network: &Network, process: &str) -> Result<()> {
-    let first = pid(network, process).with_context(|| format!("{process} does not run"))?;
-    kill(Pid::from_raw(first), Signal::SIGKILL)?;
-    let started = Instant::now();
-    while pid(network, process).is_none_or(|now| now == first) {
-        ensure!(started.elapsed() < PATIENCE, "it was not started again");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
 /// Stops a process for a while.
 async fn pause(network: &Network, process: &str, time: Duration) -> Result<()> {
-    let pid = pid(network, process).with_context(|| format!("{process} does not run"))?;
+    let pid = network.pid(process);
+    let pid = pid.with_context(|| format!("{process} does not run"))?;
     let pid = Pid::from_raw(pid);
     kill(pid, Signal::SIGSTOP)?;
     tokio::time::sleep(time).await;
@@ -124,31 +91,10 @@ fn cheat(network: &Network, how: &str) -> Result<String> {
     Ok(line.to_owned())
 }
 
-/// Names in a random order, each as often as the others.
-struct Deck {
-    names: Vec<String>,
-    left: Vec<String>,
-}
-
-impl Deck {
-    fn new(names: Vec<String>) -> Self {
-        let left = Vec::new();
-        Self { names, left }
-    }
-
-    fn next(&mut self, random: &mut StdRng) -> Result<String> {
-        if self.left.is_empty() {
-            self.left.clone_from(&self.names);
-            self.left.shuffle(random);
-        }
-        self.left.pop().context("no processes")
-    }
-}
-
 /// One fault after the other until `end`.
 pub async fn run(network: &Network, disks: &Disks, seed: u64, end: Instant) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut names = processes(network);
+    let mut names = network.processes();
     names.push(DATABASE.to_owned());
     let (mut to_kill, mut to_stop) = (Deck::new(names.clone()), Deck::new(names));
     let mut round = 0;
@@ -157,7 +103,7 @@ pub async fn run(network: &Network, disks: &Disks, seed: u64, end: Instant) -> R
         let what = match round % 6 {
             0 | 2 => {
                 let process = to_kill.next(&mut random)?;
-                let crashed = crash(network, &process).await;
+                let crashed = network.crash(&process).await;
                 crashed.with_context(|| format!("killing {process}"))?;
                 format!("{process} killed")
             }
@@ -196,7 +142,7 @@ pub struct Usage {
 /// What all processes use now; those that are just being started are left out.
 pub fn usages(network: &Network) -> Vec<Usage> {
     let usage = |name: String| {
-        let pid = pid(network, &name)?;
+        let pid = network.pid(&name)?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let resident = status
             .lines()
@@ -207,7 +153,7 @@ pub fn usages(network: &Network) -> Vec<Usage> {
             name,
         })
     };
-    processes(network).into_iter().filter_map(usage).collect()
+    network.processes().into_iter().filter_map(usage).collect()
 }
 
 /// What uses much more now than it did, if anything does.

@@ -3,7 +3,6 @@
 //! answered; at the end every job is terminal, the vaults spent what the jobs cost, nothing is left running and no place is
 //! taken, and memory and file descriptors are as at the start.
 
-mod ends;
 mod faults;
 
 use std::{
@@ -13,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use mythic_e2e::{
-    Network, PATIENCE,
+    Network, PATIENCE, ends,
     load::{self, Gateway, Tally},
     rogue::Rogue,
     strangers,

@@ -98,13 +98,13 @@ pub struct JobRow {
     pub deadline_slot: Option<i64>,
     /// Slot of the result.
     pub submitted_slot: Option<i64>,
-    /// Slot from which the result can't be challenged.
+    /// Slot from which nobody opens a case about the result.
     pub window_end_slot: Option<i64>,
     /// Slot in which it was settled, refunded or slashed.
     pub ended_slot: Option<i64>,
     /// Slot in which its account was closed.
     pub closed_slot: Option<i64>,
-    /// Disputes that are not resolved.
+    /// Cases about its result that are not resolved: at most one.
     pub open_disputes: Option<i64>,
     /// Time of `requested_slot`.
     pub requested_at: Option<String>,
@@ -130,23 +130,25 @@ pub struct Transition {
     signature: Option<String>,
 }
 
-/// The dispute that decided a job, else its newest.
+/// The case about a job's result.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct JobDispute {
-    /// Address, base58; `GET /v1/disputes/{id}` shows all of it.
+pub struct JobCase {
+    /// Address, base58; `GET /v1/cases/{id}` shows all of it.
     id: String,
-    /// `openings`, `jury` or `resolved`.
+    /// `opening`, `joining`, `jury` or `resolved`.
     status: String,
     /// `guilty`, `not_guilty`, `void` or `fault`.
     verdict: Option<String>,
-    /// `jury`, `unanswered`, `no_thresholds`, `overtaken` or `fault`.
+    /// `jury`, `unanswered`, `no_claim`, `fault`, `no_quorum` or `too_few_judges`.
     ground: Option<String>,
-    /// Who challenged, base58.
-    challenger: String,
-    bond_lamports: i64,
+    /// Who got the reward, else who opened it or proved the fault, base58.
+    challenger: Option<String>,
+    claims: i64,
+    bonds_lamports: i64,
     slashed_lamports: Option<i64>,
     opened_slot: i64,
-    openings_end_slot: Option<i64>,
+    joining_end_slot: Option<i64>,
+    leaves_due_slot: Option<i64>,
     commit_from_slot: Option<i64>,
     commit_end_slot: Option<i64>,
     reveal_end_slot: Option<i64>,
@@ -154,13 +156,13 @@ pub struct JobDispute {
     resolved_slot: Option<i64>,
 }
 
-/// A job with its dispute; to the key that paid also what was answered.
+/// A job with the case about its result; to the key that paid also what was answered.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct JobDetails {
     #[serde(flatten)]
     pub job: JobRow,
-    /// The dispute that decided it, else its newest.
-    pub dispute: Option<JobDispute>,
+    /// The case about its result.
+    pub dispute: Option<JobCase>,
     /// The answer's text, for the key that paid, for 24 hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
@@ -256,10 +258,9 @@ pub async fn show(
         .query_opt(
             &format!(
                 "SELECT to_jsonb(j) || jsonb_build_object('dispute',
-                    (SELECT to_jsonb(d) FROM (SELECT {}, status, verdict, ground, bond_lamports, slashed_lamports, opened_slot,
-                            openings_end_slot, commit_from_slot, commit_end_slot, reveal_end_slot, due_slot, resolved_slot
-                       FROM analytics.disputes_{commitment} WHERE job_key = $1
-                      ORDER BY COALESCE(verdict IN ('guilty', 'fault'), false) DESC, opened_slot DESC, id_key LIMIT 1) d))
+                    (SELECT to_jsonb(d) FROM (SELECT {}, status, verdict, ground, claims, bonds_lamports, slashed_lamports, opened_slot,
+                            joining_end_slot, leaves_due_slot, commit_from_slot, commit_end_slot, reveal_end_slot, due_slot, resolved_slot
+                       FROM analytics.cases_{commitment} WHERE job_key = $1 ORDER BY opened_slot DESC LIMIT 1) d))
                    FROM (SELECT {} FROM analytics.jobs_{commitment} WHERE id_key = $1 ORDER BY requested_slot DESC LIMIT 1) j",
                 texts(&["id", "challenger"]),
                 columns()

@@ -58,14 +58,14 @@ mod tests {
     use serde_json::Value;
     use tokio_postgres::{Client, NoTls, types::ToSql};
 
-    use crate::store::index::{disputes, jobs, stats::Statistic, validators};
+    use crate::store::index::{cases, jobs, stats::Statistic, validators};
 
     const JOBS: i64 = 50_000;
     const PAGE: i64 = 21;
     /// Rooted rows that an unrooted one covers, at the head of every list.
     const COVERED: i64 = 400;
 
-    /// 50,000 jobs, each settled, burned and fingerprinted, as many disputes, validators and closed accounts; the newest are unrooted too.
+    /// 50,000 jobs, each settled, burned and fingerprinted, as many cases, validators and closed accounts; the newest are unrooted too.
     async fn fill(client: &Client) {
         let overlay = |table: &str, columns: &str, slot: &str| {
             format!(
@@ -77,8 +77,10 @@ mod tests {
         let job = "pubkey, requested_slot, owner, requester, canceller, nonce, model, validator, rent_payer, status, prompt_hash,
             prompt_tokens, max_output_tokens, price_in, price_out, seed, temperature_milli, sampling_profile, prompt_source,
             terms_hash, deadline_slot, window_slots, submitted_slot, ended_slot, open_disputes, ceiling_lamports, burned_lamports, lamports";
-        let dispute = "pubkey, job, challenger, submitter, fingerprint, status, jury_seats, bond_lamports, opened_slot,
-            resolved_slot, slashed_lamports, challenger_lamports, jurors_lamports, submitter_lamports, burned_lamports, lamports";
+        let case = "pubkey, job, challenger, submitter, model, rent_payer, fingerprint, status, exact_profile, jury_seats, claims,
+            false_claims, sampled, named, opened, output_tokens, requested_slot, submitted_slot, opened_slot, resolved_slot,
+            stake_at_result_lamports, committed_stake_lamports, tariff_lamports, bonds_lamports, held_lamports, output_rent_lamports,
+            slashed_lamports, reward_lamports, jurors_lamports, burned_lamports, paid, collected, lamports";
         let validator = "pubkey, authority, operator, rent_payer, status, stake, activating, unbonding, open_jobs, open_disputes,
             claimable, owed_foundation, owed_burn, gpu_name, vram_mib, endpoint, models, jobs_settled, jobs_missed,
             jobs_declined, earned, slashed, registered_slot, lamports";
@@ -90,9 +92,10 @@ mod tests {
                  SELECT n, n, 0, 1, true, pg_temp.key(n), n / 10, pg_temp.key(n % 50), '', '', '', pg_temp.key(7), pg_temp.key(n % 5), '',
                         5 + (n % 3)::int, '', 1, 1, 1, 1, '', 0, 0, '', '', n, 100, n / 10 + 1, n / 10 + 2, 0, 1, 40, 1
                    FROM generate_series(1, {JOBS}) n;
-                 INSERT INTO dispute (bank, slot, ordinal, write_seq, exact, {dispute})
-                 SELECT n, n, 0, 1, true, pg_temp.key(n), pg_temp.key(n), pg_temp.key(n % 50), pg_temp.key(n % 5), '', 1 + (n % 3)::int, 0, 1,
-                        n / 10, n / 10 + 1, 7, 0, 0, 0, 40, 1
+                 INSERT INTO dispute_case (bank, slot, ordinal, write_seq, exact, {case})
+                 SELECT n, n, 0, 1, true, pg_temp.key(n), pg_temp.key(n), pg_temp.key(n % 50), pg_temp.key(n % 5), pg_temp.key(7), '', '',
+                        1 + (n % 4)::int, true, 3, 1, 1, 16, 0, 16, 9, n / 10, n / 10, n / 10, n / 10 + 1, 1, 1, 1, 1, 1, 1, 7, 0, 0, 40,
+                        false, false, 1
                    FROM generate_series(1, {JOBS}) n;
                  INSERT INTO validator (bank, slot, ordinal, write_seq, exact, {validator})
                  SELECT n, n, 0, 1, true, pg_temp.key(n), '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, '', '[]', 0, 0, 0, 0, 0, n / 10, 1
@@ -105,7 +108,7 @@ mod tests {
                     UNION SELECT validator FROM job) keys(k) WHERE k IS NOT NULL ON CONFLICT DO NOTHING;
                  ANALYZE",
                 overlay("job", job, "requested_slot"),
-                overlay("dispute", dispute, "opened_slot"),
+                overlay("dispute_case", case, "opened_slot"),
                 overlay("validator", validator, "registered_slot"),
             ))
             .await
@@ -195,7 +198,7 @@ mod tests {
             ]
             .map(|statistic| statistic.sql(commitment));
             let validators = validators::list_sql(commitment);
-            let disputes = disputes::list_sql(commitment);
+            let cases = cases::list_sql(commitment);
             let (start, slot): (Option<i64>, Option<i64>) = (None, Some(after));
             let mut queries: Vec<(&str, Vec<&(dyn ToSql + Sync)>)> = vec![
                 (&jobs, vec![&start, &none, &all, &none, &none, &none, &PAGE]),
@@ -214,23 +217,23 @@ mod tests {
                 (&validators, vec![&none, &PAGE]),
                 (&validators, vec![&middle, &PAGE]),
                 (
-                    &disputes,
+                    &cases,
                     vec![&start, &none, &all, &none, &none, &none, &PAGE],
                 ),
                 (
-                    &disputes,
+                    &cases,
                     vec![&slot, &middle, &all, &none, &none, &none, &PAGE],
                 ),
                 (
-                    &disputes,
+                    &cases,
                     vec![&start, &none, &judged, &none, &none, &none, &PAGE],
                 ),
                 (
-                    &disputes,
+                    &cases,
                     vec![&start, &none, &all, &none, &none, &owner, &PAGE],
                 ),
                 (
-                    &disputes,
+                    &cases,
                     vec![&start, &none, &all, &none, &submitter, &none, &PAGE],
                 ),
             ];
@@ -271,8 +274,8 @@ mod tests {
                     &listed,
                 ),
                 (
-                    disputes::first_sql(commitment),
-                    disputes::list_sql(commitment),
+                    cases::first_sql(commitment),
+                    cases::list_sql(commitment),
                     &listed,
                 ),
                 (

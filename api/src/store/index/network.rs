@@ -30,7 +30,7 @@ pub struct NetworkSums {
     output_tokens: i64,
     fee_lamports: i64,
     slashed_lamports: i64,
-    /// Destined to be burned: parts of fees, registrations, disputes.
+    /// Destined to be burned: parts of fees, registrations, cases.
     burned_lamports: i64,
 }
 
@@ -55,4 +55,20 @@ pub async fn registered(pool: &Pool, model: &Pubkey) -> ApiResult<Option<i64>> {
         )
         .await?;
     Ok(row.and_then(|row| row.get(0)))
+}
+
+/// Addresses of all registrations of a model's file and kernel profile: who serves one of them judges results of all.
+pub async fn of_the_same_file(pool: &Pool, model: &Pubkey) -> ApiResult<Vec<[u8; 32]>> {
+    let client = pool.get().await?;
+    let rows = client
+        .query(
+            "SELECT m.id_key FROM analytics.models_processed m JOIN analytics.models_processed o USING (weights_hash, kernel_profile)
+              WHERE o.id_key = $1 LIMIT 1000",
+            &[&model.as_ref()],
+        )
+        .await?;
+    let keys = rows.iter().map(|row| row.get::<_, &[u8]>(0));
+    Ok(keys
+        .filter_map(|key| <[u8; 32]>::try_from(key).ok())
+        .collect())
 }

@@ -40,7 +40,7 @@ pub struct DailyRow {
 pub struct BurnRow {
     /// `fee`, `registration` or `dispute`.
     kind: String,
-    /// The job, model or dispute, base58.
+    /// The job, model or case, base58.
     account: String,
     slot: i64,
     at: Option<String>,
@@ -110,7 +110,7 @@ pub struct SettlementRow {
     commitment: String,
     /// False where a gap in the index may hide changes.
     exact: bool,
-    /// The dispute that decided it, else its newest; base58.
+    /// The case about its result, base58.
     dispute: Option<String>,
     /// `after` of the next page.
     cursor: String,
@@ -135,7 +135,7 @@ pub struct FingerprintRow {
     finish_reason: Option<String>,
     submitted_slot: i64,
     submitted_at: Option<String>,
-    /// Slot from which it can't be challenged.
+    /// Slot from which nobody opens a case about it.
     window_end_slot: Option<i64>,
     /// `processed`, `confirmed` or `finalized`.
     commitment: String,

@@ -1,5 +1,6 @@
 //! `mythic verify`: check one answer by hand, or run a verifier: a validator that takes no jobs.
 
+mod balance;
 mod claim;
 mod evidence;
 mod report;
@@ -29,13 +30,14 @@ use report::Outcome;
 use solana_pubkey::Pubkey;
 use std::{net::SocketAddr, path::PathBuf, time::Instant};
 
-/// What an operator key needs for fees, and for bond and rent of a first challenge.
-const OPERATOR_LAMPORTS: u64 = 200_000_000;
+/// What an operator key needs for fees, and for bond and rent of a first claim: 0.18 SOL of rent, and against a validator of 1 SOL
+/// up to 0.16 SOL of bond.
+const OPERATOR_LAMPORTS: u64 = 400_000_000;
 
 /// Check an answer against its fingerprint and the model, or run a verifier.
 ///
 /// With a job: once, position by position; --quiet says the verdict alone. Exit codes: 0 the answer is honest, 6 it is false, 7 that cannot be said.
-/// With --config: follow results, check some, challenge the false ones, sit on juries. `mythic verify init` writes the configuration.
+/// With --config: follow results, check some, claim what is false, sit on juries. `mythic verify init` writes the configuration.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Verify {
@@ -143,7 +145,7 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         stake: init.stake,
         operator: (
             OPERATOR_LAMPORTS,
-            "for fees, and for bond and rent of a first challenge",
+            "for fees, and for bond and rent of a first claim",
         ),
         command: "mythic verify",
         json: init.json,
@@ -161,7 +163,7 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
     let loopback = made.config.allow_loopback;
     made.write(
         loopback.then_some("The chain is on loopback"),
-        "It may challenge answers to jobs that were requested after its registration. Back up authority.json: it owns the stake.",
+        "It may claim against answers to jobs that were requested long enough after its registration. Back up authority.json: it owns the stake.",
     )
 }
 
@@ -177,10 +179,11 @@ async fn drawn(chain: &ChainClient, state: &Job) -> Result<Option<Vec<u32>>> {
         .map(|sample| sample.positions().to_vec()))
 }
 
-/// What a question's values are made of.
+/// What a question's answer is made of.
 fn reply(checked: &Checked) -> Reply {
     Reply {
-        fourth: checked.own[3].1,
+        four: checked.own,
+        fifth: checked.fifth,
         at_claimed: checked.at_claimed,
     }
 }
@@ -199,6 +202,7 @@ async fn once(verify: &Verify, job: &str, connection: &Connection) -> Result<()>
             false => Finding::Unknown { reason },
         };
         let outcome = Outcome {
+            offer: balance::offer(&chain, &claim, &finding).await?,
             claim: &claim,
             finding,
             positions: Vec::new(),
@@ -239,14 +243,15 @@ async fn once(verify: &Verify, job: &str, connection: &Connection) -> Result<()>
     let seconds = started.elapsed().as_secs_f64();
     step.done();
     let replies: Vec<Reply> = checked.iter().map(reply).collect();
-    let values = asked.values(&replies).unwrap_or_default();
+    let own = asked.answered(&replies).unwrap_or_default();
     let subject = Subject {
         state: &claim.state,
         spec: &claim.model.spec,
     };
-    let (positions, finding) = check::compare(&subject, evidence, &values, drawn.as_deref());
+    let (positions, finding) = check::compare(&subject, evidence, &own, drawn.as_deref());
     let text = |id: u32| format!("{:?}", formatter.decode(&[id]));
     let outcome = Outcome {
+        offer: balance::offer(&chain, &claim, &finding).await?,
         claim: &claim,
         finding,
         positions,

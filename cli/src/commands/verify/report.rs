@@ -1,6 +1,6 @@
 //! What a check by hand found, for people and for scripts.
 
-use super::claim::Claim;
+use super::{balance::Offer, claim::Claim};
 use crate::{
     exit::{self, Exit},
     say, terminal,
@@ -17,6 +17,8 @@ pub struct Outcome<'a> {
     pub claim: &'a Claim,
     pub finding: Finding,
     pub positions: Vec<Position>,
+    /// What a claim of it would come to, if one can be made now.
+    pub offer: Option<Offer>,
     /// Text of a token, where the model was loaded.
     pub text: Option<&'a dyn Fn(u32) -> String>,
     /// How long the engine computed, if it did.
@@ -85,12 +87,16 @@ impl Outcome<'_> {
             "output_tokens": state.output_tokens.get(),
             "differing": self.differing(),
             "compute_seconds": self.seconds,
+            "claim": self.offer.as_ref().map(Offer::json),
             "positions": rows,
         })
     }
 
     fn say(&self, quiet: bool) {
         say!("{}", self.finding);
+        if let Some(offer) = &self.offer {
+            offer.say();
+        }
         if !quiet {
             table(self.text, &self.positions);
         }

@@ -178,7 +178,7 @@ impl Place {
         // Small, quiet when idle, and durable: the spool forgets what the index has acknowledged.
         let settings = format!(
             "listen_addresses = '{addresses}'\nport = {port}\nunix_socket_directories = '{socket}'\n\
-             unix_socket_permissions = 0700\nmax_connections = 120\nshared_buffers = 64MB\nhuge_pages = off\njit = off\n\
+             unix_socket_permissions = 0700\nmax_connections = 120\nmax_locks_per_transaction = 256\nshared_buffers = 64MB\nhuge_pages = off\njit = off\n\
              wal_level = minimal\nmax_wal_senders = 0\nmax_wal_size = 1GB\ncheckpoint_timeout = 15min\n\
              bgwriter_delay = 10s\nwal_writer_delay = 1s\nautovacuum_max_workers = 2\nmax_worker_processes = 4\n\
              max_parallel_workers = 2\nmax_logical_replication_workers = 0\nlog_timezone = 'UTC'\ntimezone = 'UTC'\n\

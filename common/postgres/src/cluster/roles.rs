@@ -2,7 +2,9 @@
 //!
 //! A role can change its own password and its own defaults, and settings such as `statement_timeout` are the session's to
 //! change. So nothing rests on them: rights are taken away where there is something to write, lock or signal, and a guard ends
-//! transactions that take too long and undoes what the role changed of itself.
+//! transactions that take too long and undoes what the role changed of itself. Nobody can be forbidden to `NOTIFY`, and what is
+//! notified waits for the slowest listener, in a queue that makes every other commit with a notification fail once it is full:
+//! the guard ends the role's sessions long before.
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
@@ -21,6 +23,8 @@ use crate::{Manner, PostgresError, connect};
 const LOOK: Duration = Duration::from_secs(15);
 /// Longest transaction of an analyst, seconds.
 const LONGEST: f64 = 300.0;
+/// Part of the queue of notifications that may wait.
+const QUEUE: f64 = 0.02;
 /// Functions of the server that write, lock, signal or use up something, and that everybody may call by default.
 const EFFECTS: &str = "^(lo_.*|loread|lowrite|pg_(try_)?advisory_.*|pg_notify|pg_cancel_backend|pg_terminate_backend\
                        |pg_logical_emit_message|pg_export_snapshot|pg_current_xact_id|txid_current)$";
@@ -52,6 +56,8 @@ pub(super) async fn make(admin: &Client, password: &str) -> Result<(), tokio_pos
              ALTER ROLE analyst SET statement_timeout = '60s';
              ALTER ROLE analyst SET idle_in_transaction_session_timeout = '60s';
              ALTER ROLE analyst SET temp_file_limit = '1GB';
+             ALTER ROLE analyst SET log_min_messages = 'fatal';
+             ALTER ROLE analyst SET log_min_error_statement = 'panic';
              ALTER ROLE analyst SET search_path = analytics, public;"
         ))
         .await
@@ -98,6 +104,7 @@ async fn look(url: &str, password: &str) -> Result<(), PostgresError> {
     loop {
         tokio::time::sleep(LOOK).await;
         end_long(&client, LONGEST).await?;
+        end_noisy(&client, QUEUE).await?;
         if state(&client).await? != meant {
             tracing::warn!("the read-only role was changed: it is brought back");
             make(&client, password).await?;
@@ -131,6 +138,22 @@ async fn end_long(client: &Client, longest: f64) -> Result<u64, PostgresError> {
     if ended > 0 {
         tracing::warn!(
             "ended {ended} sessions of the read-only role: their transactions took too long"
+        );
+    }
+    Ok(ended)
+}
+
+/// Ends all sessions of the role if more than this part of the queue of notifications waits: one sends, another one does not read.
+async fn end_noisy(client: &Client, most: f64) -> Result<u64, PostgresError> {
+    let ended = client
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'analyst' AND (SELECT pg_notification_queue_usage()) > $1",
+            &[&most],
+        )
+        .await?;
+    if ended > 0 {
+        tracing::warn!(
+            "ended {ended} sessions of the read-only role: notifications fill the server's queue"
         );
     }
     Ok(ended)
@@ -212,6 +235,17 @@ mod tests {
         "ALTER SYSTEM SET work_mem = '1GB'",
         "ALTER DATABASE mythic SET work_mem = '1GB'",
         "SET temp_file_limit = -1",
+        "SET log_min_messages = 'debug5'",
+        "ALTER ROLE analyst SET log_min_messages = 'debug5'",
+        "SET log_statement = 'all'",
+        "SET max_locks_per_transaction = 1",
+        "SELECT pg_stat_reset()",
+        "SELECT pg_log_backend_memory_contexts(1)",
+        "SELECT * FROM pg_hba_file_rules",
+        "SELECT * FROM pg_file_settings",
+        "SELECT pg_current_logfile()",
+        "SELECT pg_ls_logdir()",
+        "SELECT * FROM pg_stats_ext_exprs, pg_statistic",
         "SET session_authorization = mythic",
         "SET ROLE mythic",
         "CHECKPOINT",
@@ -310,6 +344,118 @@ mod tests {
             .await
             .unwrap();
         assert!(connect(&url, &owner).await.is_ok());
+        cluster.stop().await.unwrap();
+    }
+
+    /// A server with the read-only role, and tables that it may read.
+    async fn readable(dir: &Path, tables: usize) -> (Cluster, Client, crate::ConnectionGuard) {
+        let data_dir = dir.join("pg");
+        let port = Some(0);
+        let cluster = Cluster::start(ClusterConfig { data_dir, port })
+            .await
+            .unwrap();
+        let (admin, guard) = connect(cluster.url(), &Manner::named("test"))
+            .await
+            .unwrap();
+        admin
+            .batch_execute(&format!(
+                "CREATE SCHEMA analytics; GRANT USAGE ON SCHEMA analytics TO mythic_reader;
+                 DO $$ BEGIN FOR n IN 1..{tables} LOOP
+                     EXECUTE format('CREATE TABLE analytics.t%s (a int PRIMARY KEY, b int, c int)', n);
+                     EXECUTE format('CREATE INDEX ON analytics.t%s (b)', n);
+                     EXECUTE format('CREATE INDEX ON analytics.t%s (c)', n);
+                 END LOOP; END $$;
+                 GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO mythic_reader"
+            ))
+            .await
+            .unwrap();
+        (cluster, admin, guard)
+    }
+
+    #[tokio::test]
+    async fn sessions_that_fill_the_queue_of_notifications_are_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cluster, admin, _guard) = readable(dir.path(), 1).await;
+        let manner = Manner::named("test");
+        let (deaf, _deaf) = connect(cluster.readonly_url(), &manner).await.unwrap();
+        let (loud, _loud) = connect(cluster.readonly_url(), &manner).await.unwrap();
+        // One listens and stays in a transaction, so that nothing that comes is ever read.
+        deaf.batch_execute("LISTEN mythic_feed").await.unwrap();
+        deaf.batch_execute("BEGIN; SELECT 1").await.unwrap();
+        let most = 0.0001;
+        assert_eq!(end_noisy(&admin, most).await.unwrap(), 0);
+        for round in 0..2 {
+            let many: Vec<String> = (0..100)
+                .map(|n| format!("NOTIFY mythic_feed, '{round}-{n}-{}'", "x".repeat(7_900)))
+                .collect();
+            loud.batch_execute(&many.join(";")).await.unwrap();
+        }
+        let usage = async || -> f64 {
+            let sql = "SELECT pg_notification_queue_usage()";
+            admin.query_one(sql, &[]).await.unwrap().get(0)
+        };
+        assert!(usage().await > most, "{}", usage().await);
+        assert_eq!(end_noisy(&admin, most).await.unwrap(), 2);
+        assert!(deaf.query("SELECT 1", &[]).await.is_err());
+        let ended = std::time::Instant::now();
+        loop {
+            admin
+                .batch_execute("NOTIFY mythic_feed, '1'")
+                .await
+                .unwrap();
+            if usage().await < most {
+                break;
+            }
+            assert!(
+                ended.elapsed() < Duration::from_secs(30),
+                "the queue stays full"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cluster.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn all_sessions_together_leave_room_in_the_table_of_locks_and_fill_no_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cluster, admin, _guard) = readable(dir.path(), 400).await;
+        let every: String = (1..=400)
+            .map(|n| format!("SELECT FROM analytics.t{n} WHERE a = 1;"))
+            .collect();
+        let mut sessions = Vec::new();
+        for _ in 0..20 {
+            let manner = Manner::named("test");
+            let (session, guard) = connect(cluster.readonly_url(), &manner).await.unwrap();
+            session
+                .batch_execute(&format!("BEGIN; {every}"))
+                .await
+                .unwrap();
+            sessions.push((session, guard));
+        }
+        // The owner still writes, into hundreds of tables in one transaction.
+        let write: String = (1..=400)
+            .map(|n| format!("INSERT INTO analytics.t{n} VALUES (1);"))
+            .collect();
+        admin.batch_execute(&write).await.unwrap();
+        let log = dir.path().join("pg").join("postgres.log");
+        let before = fs::metadata(&log).unwrap().len();
+        let (session, _) = &sessions[0];
+        session.batch_execute("ROLLBACK").await.unwrap();
+        let long = "x".repeat(1 << 20);
+        session
+            .batch_execute("SET debug_print_plan = on; SET debug_print_parse = on")
+            .await
+            .unwrap();
+        for _ in 0..20 {
+            let wrong = format!("SELECT '{long}' FROM analytics.missing");
+            session.batch_execute(&wrong).await.unwrap_err();
+            session
+                .batch_execute("SELECT * FROM analytics.t1")
+                .await
+                .unwrap();
+        }
+        let grown = fs::metadata(&log).unwrap().len() - before;
+        assert!(grown < 100_000, "the log has {grown} bytes more");
         cluster.stop().await.unwrap();
     }
 }

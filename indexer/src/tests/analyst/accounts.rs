@@ -4,7 +4,8 @@ use bytemuck::Zeroable;
 use mythic_interface::le::Text;
 use mythic_interface::params::Params;
 use mythic_interface::state::{
-    Dispute, DisputeStatus, Ground, Job, Model, Treasury, Validator, Vault, Verdict,
+    Case, CaseStatus, ClaimKind, Ground, Job, Model, Outcome as ClaimOutcome, Treasury, Validator,
+    Vault, Verdict,
 };
 
 use super::world::{Balances, Fact, MODEL, OWNER, Outcome, VALIDATOR, key};
@@ -36,7 +37,7 @@ pub fn job(fact: &Fact, status: u8) -> Vec<u8> {
     job.requested_slot = fact.requested.into();
     job.accepted_slot = fact.accepted.into();
     job.submitted_slot = fact.submitted.into();
-    job.disputed_slot = fact.disputed.into();
+    job.case_slot = fact.disputed.into();
     job.ended_slot = fact.ended.into();
     job.deadline_slot = (fact.requested + 500).into();
     job.ceiling = CEILING.into();
@@ -114,37 +115,43 @@ pub fn treasury(balances: &Balances) -> Vec<u8> {
     bytemuck::bytes_of(&treasury).to_vec()
 }
 
-/// The dispute of a slashed job, opened or resolved.
-pub fn dispute(job: &Fact, resolved: bool) -> Vec<u8> {
-    let mut dispute = Box::new(Dispute::zeroed());
+/// The case of a slashed job, opened or resolved.
+pub fn case(job: &Fact, resolved: bool) -> Vec<u8> {
+    let mut case = Box::new(Case::zeroed());
     let status = if resolved {
-        DisputeStatus::Resolved
+        CaseStatus::Resolved
     } else {
-        DisputeStatus::Openings
+        CaseStatus::Opening
     };
-    dispute.header = header(8, status as u8, 1 + u64::from(resolved));
-    dispute.job = job.key;
-    dispute.model = key(MODEL, job.model);
-    dispute.challenger = key(
+    case.header = header(8, status as u8, 1 + u64::from(resolved));
+    case.job = job.key;
+    case.model = key(MODEL, job.model);
+    case.submitter = key(VALIDATOR + 100, job.validator);
+    case.rules = Params::dev().rules;
+    case.jury_seats = 3;
+    case.requested_slot = job.requested.into();
+    case.submitted_slot = job.submitted.into();
+    case.opened_slot = job.disputed.into();
+    (case.claim_count, case.false_count) = (1, 1);
+    let claim = &mut case.claims[0];
+    claim.claimant = key(
         VALIDATOR + 100,
         (job.validator + 1) % super::world::VALIDATORS,
     );
-    dispute.submitter = key(VALIDATOR + 100, job.validator);
-    dispute.rules = Params::dev().rules;
-    dispute.jury_seats = 3;
-    dispute.requested_slot = job.requested.into();
-    dispute.submitted_slot = job.submitted.into();
-    dispute.challenged_slot = job.disputed.into();
-    dispute.bond = 1_000.into();
+    claim.kind = ClaimKind::False as u8;
+    claim.claimed_slot = job.disputed.into();
+    claim.at_stake = 1_000.into();
     if resolved {
-        dispute.resolved_slot = job.ended.into();
-        dispute.verdict = Verdict::Guilty as u8;
-        dispute.ground = Ground::Unanswered as u8;
-        dispute.slashed_amount = SLASH.into();
-        dispute.challenger_amount = 2_000.into();
-        dispute.jurors_amount = 1_000.into();
-        dispute.burned_amount = 1.into();
-        dispute.challenger_collected = 1;
+        claim.outcome = ClaimOutcome::Right as u8;
+        claim.amount = 2_000.into();
+        claim.collected = 1;
+        case.resolved_slot = job.ended.into();
+        case.verdict = Verdict::Guilty as u8;
+        case.ground = Ground::Unanswered as u8;
+        case.slashed_amount = SLASH.into();
+        case.claimants_amount = 2_000.into();
+        case.jurors_amount = 1_000.into();
+        case.burned_amount = 1.into();
     }
-    bytemuck::bytes_of(&*dispute).to_vec()
+    bytemuck::bytes_of(&*case).to_vec()
 }

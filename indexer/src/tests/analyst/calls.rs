@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mythic_interface::AI_PRECOMPILES_ID;
 use mythic_interface::error::MythicError;
 use mythic_interface::ix::{
-    CancelJob, ClaimInferenceFee, Instruction, RequestInference, ResolveDispute, SubmitResult, Tag,
+    CancelJob, ClaimInferenceFee, Instruction, RequestInference, ResolveCase, SubmitResult, Tag,
 };
 use mythic_interface::le::Text;
 use mythic_interface::state::Key;
@@ -45,6 +45,8 @@ fn call(act: Act, job: &Fact) -> Option<(Key, Vec<u8>, Vec<Key>)> {
                 stop_hash: [0; 32],
                 prompt_source: Text::new("http://gateway").unwrap_or_default(),
                 deadline_slots: 300.into(),
+                rules_hash: [4; 32],
+                bump: 254,
             };
             let none = AI_PRECOMPILES_ID;
             let model = key(MODEL, job.model);
@@ -72,10 +74,10 @@ fn call(act: Act, job: &Fact) -> Option<(Key, Vec<u8>, Vec<Key>)> {
             Outcome::Refunded => (owner, CancelJob {}.encode(), vec![owner, job.key, vault]),
             Outcome::Slashed => {
                 let accounts = vec![job.key, job.key, validator, vault];
-                (validator, ResolveDispute {}.encode(), accounts)
+                (validator, ResolveCase {}.encode(), accounts)
             }
         },
-        Act::Dispute | Act::Price(_) => return None,
+        Act::Accept | Act::Dispute | Act::Price(_) => return None,
     })
 }
 
@@ -177,7 +179,7 @@ fn expected(world: &World) -> BTreeMap<(&'static str, Option<&'static str>), usi
         let end = match job.outcome {
             Outcome::Settled => Tag::ClaimInferenceFee,
             Outcome::Refunded => Tag::CancelJob,
-            Outcome::Slashed => Tag::ResolveDispute,
+            Outcome::Slashed => Tag::ResolveCase,
         };
         count(job.ended, end, None);
     }

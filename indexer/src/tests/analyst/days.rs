@@ -1,5 +1,6 @@
 //! Sums over days of models and validators: those of the rows, through forks, late banks and a rebuild, and read without reading jobs.
 
+use super::bench::long_network;
 use super::book::{as_analyst, questions};
 use super::plans::rows_read;
 use super::world::{Outcome, VALIDATOR, World, key};
@@ -112,4 +113,27 @@ async fn sums_over_days_answer_questions_and_are_the_same_after_a_rebuild() {
         book["validator-days"]
     );
     assert_eq!(db.texts(&sql).await, rows);
+}
+
+#[tokio::test]
+async fn a_network_that_is_made_longer_for_benchmarks_is_one_as_it_could_be() {
+    let db = Database::new("days_long").await;
+    let jobs = long_network(&db, 2_500, 500).await;
+    // Jobs that had not ended are in the newest part alone.
+    assert!((1_900..=2_500).contains(&jobs), "{jobs} jobs");
+    assert_exact(&db, "projection_1").await;
+    let none = Vec::<String>::new();
+    let unknown = "SELECT job FROM analytics.job_events_finalized WHERE at IS NULL OR job IS NULL OR (signature IS NULL AND slot > 1) LIMIT 1";
+    assert_eq!(db.texts(unknown).await, none);
+    let calls =
+        "SELECT c.job FROM projection_1.call c LEFT JOIN projection_1.job j ON j.pubkey = c.job
+                  JOIN projection_1.slot s ON s.bank = c.bank AND s.slot = c.slot
+                 WHERE j.pubkey IS NULL AND c.job IS NOT NULL AND s.status = 3 LIMIT 1";
+    assert_eq!(db.texts(calls).await, none);
+    as_analyst(&db).await;
+    for (name, sql) in questions() {
+        let read = rows_read(&db.client, &sql, "job").await;
+        let by_index = sql.lines().next().unwrap().contains("(by index)");
+        assert!(!by_index || read < jobs / 5, "{name} read {read} jobs");
+    }
 }

@@ -48,6 +48,7 @@ async fn write(db: &Database, world: &mut World, batch: u64, archived: bool) {
                     producer: "analyst".into(),
                     input,
                     reached: None,
+                    places: None,
                 })
                 .collect();
             writer.apply(steps).await.unwrap();

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use tokio_postgres::Client;
 
-/// Rows that a query read from a table and its companions (overlay, hot), whether it kept them or not.
-pub async fn rows_read(client: &Client, sql: &str, table: &str) -> u64 {
+/// The plan of a query and how it went.
+pub async fn explained(client: &Client, sql: &str) -> Value {
     let sql = sql.trim().trim_end_matches(';');
     let row = client
         .query_one(
@@ -14,10 +14,16 @@ pub async fn rows_read(client: &Client, sql: &str, table: &str) -> u64 {
         .await
         .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     let plan: Value = row.get(0);
-    sum(&plan[0]["Plan"], table)
+    plan[0].clone()
 }
 
-fn sum(node: &Value, table: &str) -> u64 {
+/// Rows that a query read from a table and its companions (overlay, hot), whether it kept them or not.
+pub async fn rows_read(client: &Client, sql: &str, table: &str) -> u64 {
+    rows_in(&explained(client, sql).await["Plan"], table)
+}
+
+/// The same of a plan that went.
+pub fn rows_in(node: &Value, table: &str) -> u64 {
     let relation = node["Relation Name"].as_str().unwrap_or_default();
     let mut read = 0;
     if relation == table || relation.strip_prefix(table) == Some("_overlay") {
@@ -28,5 +34,5 @@ fn sum(node: &Value, table: &str) -> u64 {
         read += (each * number("Actual Loops")) as u64;
     }
     let below = node["Plans"].as_array().into_iter().flatten();
-    read + below.map(|plan| sum(plan, table)).sum::<u64>()
+    read + below.map(|plan| rows_in(plan, table)).sum::<u64>()
 }

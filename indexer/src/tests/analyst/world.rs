@@ -82,6 +82,7 @@ pub struct Balances {
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     Request,
+    Accept,
     Submit,
     Dispute,
     End,
@@ -113,7 +114,7 @@ pub const MODEL: u8 = 2;
 pub const VALIDATOR: u8 = 3;
 pub const VAULT: u8 = 4;
 const JOB: u8 = 5;
-const DISPUTE: u8 = 6;
+const CASE: u8 = 6;
 const TREASURY: u8 = 7;
 
 /// The next slot that is not a losing fork's.
@@ -188,6 +189,7 @@ impl World {
         for (n, job) in jobs.iter().enumerate() {
             let life = [
                 (job.requested, Act::Request),
+                (job.accepted, Act::Accept),
                 (job.submitted, Act::Submit),
                 (job.disputed, Act::Dispute),
                 (job.ended, Act::End),
@@ -377,11 +379,11 @@ impl World {
         let job = self.jobs[n].clone();
         match act {
             Act::Request => self.vault(slot, &job, out, |vault| vault.held += accounts::CEILING),
-            Act::Submit | Act::Price(_) => {}
+            Act::Accept | Act::Submit | Act::Price(_) => {}
             Act::Dispute => out.push(account(
                 slot,
-                key(DISPUTE, n as u64),
-                accounts::dispute(&job, false),
+                key(CASE, n as u64),
+                accounts::case(&job, false),
             )),
             Act::End => {
                 self.vault(slot, &job, out, |vault| {
@@ -392,8 +394,8 @@ impl World {
                 if job.outcome == Outcome::Slashed {
                     out.push(account(
                         slot,
-                        key(DISPUTE, n as u64),
-                        accounts::dispute(&job, true),
+                        key(CASE, n as u64),
+                        accounts::case(&job, true),
                     ));
                 }
             }
@@ -453,6 +455,7 @@ impl World {
         let status = match (act, job.outcome) {
             (Act::Price(_), _) => return None,
             (Act::Request, _) => 1,
+            (Act::Accept, _) => 2,
             (Act::Submit, _) => 3,
             (Act::Dispute, _) => 4,
             (Act::End, Outcome::Settled) => 5,
@@ -462,6 +465,7 @@ impl World {
         // On a fork it happens in the fork's slot.
         for at in [
             &mut job.requested,
+            &mut job.accepted,
             &mut job.submitted,
             &mut job.disputed,
             &mut job.ended,
@@ -471,9 +475,6 @@ impl World {
                 at if at > slot => 0,
                 at => at,
             };
-        }
-        if status == 1 {
-            (job.accepted, job.submitted, job.disputed, job.ended) = (0, 0, 0, 0);
         }
         Some(account(slot, job.key, accounts::job(&job, status)))
     }

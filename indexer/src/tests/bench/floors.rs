@@ -14,19 +14,23 @@ use crate::projection::{Account, Before, base58, project_bank};
 use crate::sql;
 use crate::tests::postgres::{Database, command};
 
-const ARCHIVE: &str = "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)";
+/// The archive's table, for an update a row and for parcels.
+const ROWS_TABLE: &str = "archive.account (slot, bank, ordinal, write_version, account_slot, pubkey, owner, lamports, signature, data)";
+const PARCELS_TABLE: &str = "archive.account (slot, bank, ordinal, updates, keys, body)";
 const PARTITION: &str =
     "CREATE TABLE archive.account_0 PARTITION OF archive.account FOR VALUES FROM (0) TO (432000)";
 
-/// `COPY` of the archive's rows, encoded beforehand, one transaction a slot.
-pub async fn copy(workload: Workload, db: &Database) -> f64 {
-    let encoded: Vec<Bytes> = (1..=SLOTS)
-        .map(|slot| workload.archive_rows(slot))
-        .collect();
+/// `COPY` of the updates, encoded beforehand, one transaction a slot: a row each, or in parcels.
+pub async fn copy(workload: Workload, db: &Database, parcels: bool) -> f64 {
+    let (table, encode): (_, fn(Workload, u64) -> Bytes) = match parcels {
+        true => (PARCELS_TABLE, Workload::archive_parcels),
+        false => (ROWS_TABLE, Workload::archive_rows),
+    };
+    let encoded: Vec<Bytes> = (1..=SLOTS).map(|slot| encode(workload, slot)).collect();
     db.client.batch_execute(PARTITION).await.unwrap();
     let statement = db
         .client
-        .prepare(&format!("COPY {ARCHIVE} FROM STDIN (FORMAT binary)"))
+        .prepare(&format!("COPY {table} FROM STDIN (FORMAT binary)"))
         .await
         .unwrap();
     let started = Instant::now();
@@ -34,7 +38,7 @@ pub async fn copy(workload: Workload, db: &Database) -> f64 {
         let sink = db.client.copy_in::<_, Bytes>(&statement).await.unwrap();
         futures::pin_mut!(sink);
         sink.send(rows).await.unwrap();
-        assert_eq!(sink.finish().await.unwrap(), ROWS);
+        assert!(sink.finish().await.unwrap() > 0);
     }
     per_second(started)
 }
@@ -59,7 +63,7 @@ pub async fn merge(workload: Workload, db: &Database) -> f64 {
                 file(name, slot).display()
             ));
         };
-        load(ARCHIVE, "archive", workload.archive_rows(slot));
+        load(PARCELS_TABLE, "archive", workload.archive_parcels(slot));
         let accounts: Vec<Account> = workload.accounts(slot, ROWS).collect();
         let changes = project_bank(slot, &accounts, &Default::default(), |_| Before::default());
         let mut texts = CopyBuffer::default();

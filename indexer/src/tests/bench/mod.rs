@@ -2,14 +2,18 @@
 //!
 //! The way of every update: spool, holder, fork tree, projection, one transaction a batch with archive, hot rows, overlays,
 //! final tables, feed and position, while finality is 32 slots behind. The [`floors`]:
-//! - `copy`: the same archive rows, encoded beforehand, by `COPY` into the same table, one transaction a slot;
-//! - `merge`: `psql` alone, which copies the same archive rows and the same entity rows from files and merges the
+//! - `copy`: the same updates, a row each, encoded beforehand, by `COPY` into the archive's table, one transaction a slot;
+//! - `copy_of_parcels`: the same, packed beforehand as the indexer packs them;
+//! - `merge`: `psql` alone, which copies the same parcels and the same entity rows from files and merges the
 //!   latter into the same final tables, one transaction a slot. No fork tree, overlays, feed or position.
 //!
 //! One JSON line a figure. The server runs with `fsync = off` for all of them. `MYTHIC_BENCH_OUTAGE` makes the outage longer
-//! (seconds), `MYTHIC_BENCH_STATEMENTS=1` prints which statements took the time.
+//! (seconds), `MYTHIC_BENCH_MINUTES` and `MYTHIC_BENCH_REBUILD` (updates) run `sustained` and `rebuilt`, `MYTHIC_BENCH_STATEMENTS=1` prints which statements took the time,
+//! `MYTHIC_BENCH_SERVER` has settings of the server, separated by commas; its buffers are those that PostgreSQL comes with.
 
 mod floors;
+mod rebuilt;
+mod sustained;
 mod work;
 
 use std::path::Path;
@@ -31,6 +35,14 @@ const OUTAGE: u64 = 15;
 const OUTAGE_RATE: u64 = 5_000;
 /// Updates that a rebuild has to be through with in six minutes.
 const REBUILD: f64 = 10_000_000.0;
+
+/// What PostgreSQL comes with; the tests' servers have less.
+const SERVER: &str = "shared_buffers=128MB";
+
+/// A number that the environment has under a name.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
 
 fn per_second(started: Instant) -> f64 {
     (SLOTS * ROWS) as f64 / started.elapsed().as_secs_f64()
@@ -180,7 +192,7 @@ fn resident() -> u64 {
 
 /// The database is away while updates go on: nothing of them is kept in memory.
 async fn outage(server: &Arc<Server>) {
-    let seconds = std::env::var("MYTHIC_BENCH_OUTAGE").map_or(OUTAGE, |s| s.parse().unwrap());
+    let seconds = number("MYTHIC_BENCH_OUTAGE").unwrap_or(OUTAGE);
     let mut db = Database::on(server.clone(), "outage").await;
     let spool = tempfile::tempdir().unwrap();
     let dir = spool.path().to_owned();
@@ -223,10 +235,22 @@ async fn outage(server: &Arc<Server>) {
 #[ignore = "a benchmark"]
 async fn throughput() {
     let told = std::env::var("MYTHIC_BENCH_STATEMENTS").is_ok();
-    let preload = ["-c", "shared_preload_libraries=pg_stat_statements"];
-    let server = Arc::new(Server::start_with(if told { &preload } else { &[] }));
+    let settings = std::env::var("MYTHIC_BENCH_SERVER").unwrap_or_default();
+    let mut settings: Vec<&str> = settings.split(',').filter(|one| !one.is_empty()).collect();
+    settings.insert(0, SERVER);
+    if told {
+        settings.push("shared_preload_libraries=pg_stat_statements");
+    }
+    let settings: Vec<&str> = settings.into_iter().flat_map(|one| ["-c", one]).collect();
+    let server = Arc::new(Server::start_with(&settings));
     let only = std::env::var("MYTHIC_BENCH_ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|one| one == name);
+    if let Some(minutes) = number("MYTHIC_BENCH_MINUTES") {
+        sustained::sustained(&server, minutes).await;
+    }
+    if let Some(updates) = number("MYTHIC_BENCH_REBUILD") {
+        rebuilt::rebuilt(&server, updates).await;
+    }
     if wanted("outage") {
         outage(&server).await;
     }
@@ -236,7 +260,9 @@ async fn throughput() {
             continue;
         }
         let db = Database::on(server.clone(), &format!("{name}_copy")).await;
-        let copy = floors::copy(workload, &db).await;
+        let copy = floors::copy(workload, &db, false).await;
+        let db = Database::on(server.clone(), &format!("{name}_parcels")).await;
+        let parcels = floors::copy(workload, &db, true).await;
         let merge = match workload.entities {
             [] => None,
             _ => {
@@ -251,6 +277,7 @@ async fn throughput() {
         }
         let ours = ours(workload, &db).await;
         compare(workload, &ours, ("copy", copy));
+        compare(workload, &ours, ("copy_of_parcels", parcels));
         if told {
             statements(workload, &db).await;
         }

@@ -8,8 +8,10 @@ use mythic_postgres::CopyBuffer;
 use mythic_stream::proto::{AccountUpdate, Event};
 
 use crate::entity::Entity;
+use crate::plan::archived_rows;
 use crate::projection::Account;
 use crate::tests::chain::*;
+use crate::tests::real::*;
 
 /// Slots with content, and how far finality is behind.
 pub const SLOTS: u64 = 48;
@@ -19,9 +21,9 @@ pub const ROWS: u64 = 4_000;
 #[derive(Clone, Copy)]
 pub struct Workload {
     pub name: &'static str,
-    data: fn(slot: u64) -> Vec<u8>,
-    /// How many there are.
-    accounts: u64,
+    data: fn(account: u64, slot: u64) -> Vec<u8>,
+    /// Which account row `row` of a slot is of.
+    account: fn(slot: u64, row: u64) -> u64,
     pub entities: &'static [Entity],
     pub history: Option<&'static str>,
 }
@@ -29,8 +31,8 @@ pub struct Workload {
 /// A vault: one row, and one of its history, an update.
 pub const VAULTS: Workload = Workload {
     name: "vaults",
-    data: |slot| vault(slot, slot),
-    accounts: 60_000,
+    data: a_vault,
+    account: in_turn,
     entities: &[Entity::Vault],
     history: Some("vault_balance"),
 };
@@ -38,17 +40,15 @@ pub const VAULTS: Workload = Workload {
 /// A job that changes its status: its row, a signature's, and an event of the feed an update.
 pub const JOBS: Workload = Workload {
     name: "jobs",
-    data: |slot| {
-        job(
-            slot,
-            Life {
-                requested: 1,
-                accepted: slot,
-                ..Life::default()
-            },
-        )
+    data: |account, slot| {
+        let life = Life {
+            requested: 1,
+            accepted: slot,
+            ..Life::default()
+        };
+        a_job(account, slot, life)
     },
-    accounts: 60_000,
+    account: in_turn,
     entities: &[Entity::Job, Entity::JobSignature],
     history: None,
 };
@@ -56,26 +56,50 @@ pub const JOBS: Workload = Workload {
 /// A vault that is named in a transaction and stays as it was: archived, and nothing more.
 pub const REPEATS: Workload = Workload {
     name: "repeats",
-    data: |_| vault(1, 1),
-    accounts: ROWS,
+    data: |account, _| a_vault(account, 1),
+    account: |_, row| row,
     entities: &[],
     history: None,
 };
+
+/// Jobs as they live: requested in one slot, accepted, submitted and settled in the next ones, and never written again.
+pub const LIVES: Workload = Workload {
+    name: "lives",
+    data: |account, slot| {
+        let requested = account / NEW_JOBS;
+        let stage = slot - requested;
+        let reached = |at: u64| if stage >= at { requested + at } else { 0 };
+        let life = Life {
+            requested,
+            accepted: reached(1),
+            submitted: reached(2),
+            ended: reached(3),
+        };
+        a_job(account, stage + 1, life)
+    },
+    account: |slot, row| (slot - row / NEW_JOBS) * NEW_JOBS + row % NEW_JOBS,
+    entities: &[Entity::Job, Entity::JobSignature],
+    history: None,
+};
+/// Of a slot, a quarter of its rows.
+const NEW_JOBS: u64 = ROWS / 4;
+
+/// Of 60,000 accounts the next ones.
+fn in_turn(slot: u64, row: u64) -> u64 {
+    (slot * ROWS + row) % 60_000
+}
 
 impl Workload {
     /// The updates of a slot, `rows` of them.
     pub fn accounts(self, slot: u64, rows: u64) -> impl Iterator<Item = Account> {
         (0..rows).map(move |row| {
-            let entity = (slot * rows + row) % self.accounts;
-            let mut pubkey = [5; 32];
-            // Spread over the index.
-            pubkey[..8].copy_from_slice(&entity.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+            let entity = (self.account)(slot, row);
             Account {
-                pubkey,
+                pubkey: noise(entity, 0),
                 owner: AI_PRECOMPILES_ID,
                 lamports: 1_000_000,
-                data: (self.data)(slot).into(),
-                signature: Some(signature(slot, 0, row as u8)),
+                data: (self.data)(entity, slot).into(),
+                signature: Some(noise(slot, row)),
                 write_version: slot * rows + row,
                 slot,
             }
@@ -120,7 +144,15 @@ impl Workload {
         }
     }
 
-    /// Rows of the archive for `COPY`.
+    /// Updates for `COPY`, as the archive packs them.
+    pub fn archive_parcels(self, slot: u64) -> Bytes {
+        let mut rows = CopyBuffer::default();
+        let accounts: Vec<Account> = self.accounts(slot, ROWS).collect();
+        archived_rows(&mut rows, (slot as i64, slot as i64), 0, &accounts);
+        rows.finish()
+    }
+
+    /// Updates for `COPY`, a row each.
     pub fn archive_rows(self, slot: u64) -> Bytes {
         let mut rows = CopyBuffer::default();
         for (ordinal, account) in (0i32..).zip(self.accounts(slot, ROWS)) {

@@ -51,6 +51,7 @@ async fn send(chain: &ChainClient, call: solana_instruction::Instruction, signer
 
 fn grant(per_job: u64) -> GrantSpend {
     GrantSpend {
+        spent: U64::new(0),
         per_job_max: U64::new(per_job),
         window_max: U64::new(10 * per_job),
         window_slots: U32::new(100),

@@ -278,6 +278,65 @@ async fn a_node_that_lags_or_is_busy_or_says_nonsense_is_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_rpc_that_takes_questions_and_answers_none_is_away_until_it_answers() {
+    let db = Database::new("rpc_silent").await;
+    let (world, url) = serve(World::new(&[write(1, vault(1, 100))])).await;
+    let config = IndexerConfig {
+        rpc_timeout_ms: 1_000,
+        ..config(&db, &url)
+    };
+    let (task, stop) = spawn(&config);
+    until(&db, ROOT, &["(0)"]).await;
+    world.lock().unwrap().silent = true;
+    let said = "SELECT working, split_part(error, ':', 1), error ~ 'no answer in time' FROM pipeline.heartbeat WHERE process = 'indexer'";
+    until(&db, said, &["(f,rpc_away,t)"]).await;
+    {
+        let mut world = world.lock().unwrap();
+        world.silent = false;
+        world.block((1, 0), (0, 0), &[alone(write(1, vault(2, 150)))]);
+        world.confirm((1, 0));
+        world.finalize((1, 0));
+    }
+    until(&db, ROOT, &["(1)"]).await;
+    until(&db, said, &["(t,,)"]).await;
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_rpc_that_packs_nothing_is_asked_without_packing() {
+    let db = Database::new("rpc_plain").await;
+    let mut chain = World::new(&[write(1, vault(1, 100))]);
+    chain.plain = true;
+    let (world, url) = serve(chain).await;
+    let (task, stop) = spawn(&config(&db, &url));
+    until(&db, ROOT, &["(0)"]).await;
+    {
+        let mut world = world.lock().unwrap();
+        world.block((1, 0), (0, 0), &[alone(write(1, vault(2, 150)))]);
+        world.confirm((1, 0));
+        world.finalize((1, 0));
+    }
+    until(
+        &db,
+        "SELECT balance FROM analytics.vaults_finalized",
+        &["(150)"],
+    )
+    .await;
+    // It is asked in vain once.
+    {
+        let world = world.lock().unwrap();
+        let asked = |method: &str| world.asked.iter().filter(|m| *m == method).count();
+        assert_eq!(
+            (asked("getProgramAccounts"), asked("getMultipleAccounts")),
+            (2, 1)
+        );
+    }
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_rpc_that_finalizes_another_block_than_it_confirmed_is_an_alarm_and_a_snapshot() {
     let db = Database::new("rpc_contradicts").await;
     let (world, url) = serve(World::new(&[write(1, vault(1, 100))])).await;

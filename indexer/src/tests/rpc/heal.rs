@@ -305,3 +305,34 @@ async fn a_request_ends_in_time_with_what_it_waited_for() {
     let refused = heal(&nobody, None, PATIENCE, |_| ()).await.unwrap_err();
     assert!(refused.to_string().contains("--from"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_that_take_more_memory_than_they_may_are_refused_by_name() {
+    let spool = tempfile::tempdir().unwrap();
+    let db = Database::new("heal_large").await;
+    let mut torn = torn(spool.path());
+    // Two megabytes that are a few bytes on their way.
+    let plugin = torn.pause_spool();
+    torn.block((6, 0), (5, 0), &one(write(9, vec![9; 2 << 20])));
+    torn.finalize((6, 0));
+    torn.resume_spool(plugin);
+    let (world, url) = serve(torn).await;
+    let config = IndexerConfig {
+        rpc_max_snapshot_bytes: 1 << 20,
+        ..config(&db, spool.path())
+    };
+    let (task, stop) = spawn(&config);
+    until(&db, GAPS, &["(1)"]).await;
+    let (report, _) = healed(&config, &url, PATIENCE).await;
+    let ended = report.unwrap().ended.unwrap();
+    assert!(
+        ended.state == "failed" && ended.detail.contains("rpc_max_snapshot_bytes = 1048576"),
+        "{ended:?}"
+    );
+    world.lock().unwrap().finalized = (5, 0);
+    let (report, _) = healed(&config, &url, PATIENCE).await;
+    assert_eq!(report.unwrap().ended.unwrap().state, "done");
+    is_healed(&db).await;
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}

@@ -46,6 +46,10 @@ pub struct World {
     pub finalized: At,
     /// Blocks below are not kept.
     pub first: u64,
+    /// It takes questions and answers none.
+    pub silent: bool,
+    /// It does not know `base64+zstd`.
+    pub plain: bool,
     /// Most accounts that an answer holds.
     pub most: usize,
     pub faults: VecDeque<Fault>,
@@ -73,6 +77,8 @@ impl World {
             confirmed: (0, 0),
             finalized: (0, 0),
             first: 0,
+            silent: false,
+            plain: false,
             most: usize::MAX,
             faults: VecDeque::new(),
             asked: Vec::new(),
@@ -166,6 +172,9 @@ impl World {
         {
             return error(-32016);
         }
+        if self.plain && config["encoding"] == "base64+zstd" {
+            return error(-32602);
+        }
         let context = json!({"slot": tip.0, "apiVersion": "4.2.2"});
         match method {
             "getGenesisHash" => ok(json!(bs58::encode(self.genesis).into_string())),
@@ -257,12 +266,18 @@ fn text(key: [u8; 32]) -> String {
 }
 
 fn account(write: &Write, config: &Value) -> Value {
-    let data = match config["dataSlice"].is_object() {
-        true => String::new(),
-        false => STANDARD.encode(&write.data),
+    let encoding = config["encoding"].as_str().unwrap();
+    let data = match (config["dataSlice"].is_object(), encoding) {
+        (true, _) => Vec::new(),
+        (false, "base64+zstd") => zstd::encode_all(&write.data[..], 0).unwrap(),
+        (false, _) => write.data.to_vec(),
+    };
+    let packed = match encoding {
+        "base64+zstd" if data.is_empty() => zstd::encode_all(&data[..], 0).unwrap(),
+        _ => data,
     };
     json!({
-        "lamports": write.lamports, "owner": text(write.owner), "data": [data, "base64"],
+        "lamports": write.lamports, "owner": text(write.owner), "data": [STANDARD.encode(packed), encoding],
         "executable": false, "rentEpoch": u64::MAX, "space": write.data.len(),
     })
 }
@@ -271,11 +286,14 @@ async fn handle(State(world): State<Shared>, body: Bytes) -> (StatusCode, Header
     let call: Value = serde_json::from_slice(&body).unwrap();
     let method = call["method"].as_str().unwrap().to_owned();
     let mut headers = HeaderMap::new();
-    let fault = {
+    let (fault, silent) = {
         let mut world = world.lock().unwrap();
         world.asked.push(method.clone());
-        world.faults.pop_front()
+        (world.faults.pop_front(), world.silent)
     };
+    if silent {
+        std::future::pending::<()>().await;
+    }
     let mut behind = 0;
     match fault {
         Some(Fault::Busy(seconds)) => {
@@ -285,7 +303,7 @@ async fn handle(State(world): State<Shared>, body: Bytes) -> (StatusCode, Header
         Some(Fault::Body(body)) => return (StatusCode::OK, headers, body),
         Some(Fault::Behind(blocks)) => behind = blocks,
         Some(Fault::Error(code)) => {
-            let body = json!({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": "made\u{0}up\u{1b}[2J"}});
+            let body = json!({"jsonrpc": "2.0", "id": call["id"], "error": {"code": code, "message": "made\u{0}up\u{1b}[2J"}});
             return (StatusCode::OK, headers, body.to_string());
         }
         None => {}
@@ -297,7 +315,8 @@ async fn handle(State(world): State<Shared>, body: Bytes) -> (StatusCode, Header
         meanwhile(&mut world);
         world.meanwhile = Some(meanwhile);
     }
-    let answer = world.answer(&method, &call["params"], behind);
+    let mut answer = world.answer(&method, &call["params"], behind);
+    answer["id"] = call["id"].clone();
     (StatusCode::OK, headers, answer.to_string())
 }
 

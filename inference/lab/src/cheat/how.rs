@@ -1,7 +1,8 @@
-//! The ways to cheat.
+//! The ways to cheat: lies of a node alone, and attacks in which it has friends.
 
 use std::str::FromStr;
 
+use mythic_node::seams::Shown;
 use serde::{Deserialize, Serialize};
 
 /// A way to cheat.
@@ -30,11 +31,23 @@ pub enum How {
     OneToken,
     /// No model at all: made-up tokens and logits that the sampler's replay accepts.
     Random,
+    /// A false answer with one leaf that breaks the rules, which nobody is shown: a friend proves it once a jury judges.
+    PlantedFault,
+    /// A false answer; a friend claims against it after somebody else has.
+    LateFriend,
+    /// A true answer that nobody is shown, to be paid for showing it.
+    Bait,
+    /// A true answer, accused before a jury that was registered for the occasion.
+    RentedJury,
+    /// A false answer whose case friends open and fill with claims that name nothing false.
+    Shield,
+    /// A false answer that a friend claims against first, to have the reward.
+    SelfSlash,
 }
 
 impl How {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
+    /// All of them, lies first.
+    pub const ALL: [Self; 17] = [
         Self::OtherQuant,
         Self::OtherModel,
         Self::Prefill,
@@ -46,7 +59,45 @@ impl How {
         Self::Withhold,
         Self::OneToken,
         Self::Random,
+        Self::PlantedFault,
+        Self::LateFriend,
+        Self::Bait,
+        Self::RentedJury,
+        Self::Shield,
+        Self::SelfSlash,
     ];
+
+    /// Whether others take part in it, whose transactions somebody has to make.
+    pub fn has_friends(self) -> bool {
+        matches!(
+            self,
+            Self::PlantedFault
+                | Self::LateFriend
+                | Self::Bait
+                | Self::RentedJury
+                | Self::Shield
+                | Self::SelfSlash
+        )
+    }
+
+    /// The lie that its answers are.
+    pub(super) fn writes(self) -> Self {
+        match self {
+            Self::LateFriend | Self::Shield | Self::SelfSlash => Self::OneToken,
+            Self::Bait | Self::RentedJury => Self::Withhold,
+            alone => alone,
+        }
+    }
+
+    /// How much of its answers the node gives out.
+    pub(super) fn shown(self) -> Shown {
+        match self {
+            Self::Withhold | Self::Bait => Shown::Nothing,
+            // Where the prompt is known from a gateway nobody can hide it.
+            Self::PlantedFault => Shown::Prompt,
+            _ => Shown::Everything,
+        }
+    }
 
     /// Its name in configurations and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -62,6 +113,12 @@ impl How {
             Self::Withhold => "withhold",
             Self::OneToken => "one-token",
             Self::Random => "random",
+            Self::PlantedFault => "planted-fault",
+            Self::LateFriend => "late-friend",
+            Self::Bait => "bait",
+            Self::RentedJury => "rented-jury",
+            Self::Shield => "shield",
+            Self::SelfSlash => "self-slash",
         }
     }
 
@@ -91,6 +148,24 @@ impl How {
                 "alters one token in the middle of an answer, with a logit that excuses it"
             }
             Self::Random => "makes up tokens and logits without any model",
+            Self::PlantedFault => {
+                "lets a smaller model write, hides a leaf that breaks the rules, and has a friend prove it when a jury judges"
+            }
+            Self::LateFriend => {
+                "alters one token, and has a friend claim it after somebody else has"
+            }
+            Self::Bait => {
+                "answers truly, hides the evidence, and is paid for showing it when it has to"
+            }
+            Self::RentedJury => {
+                "answers truly, and is accused before validators that were registered for the occasion"
+            }
+            Self::Shield => {
+                "alters one token, and has friends open and fill its case with claims that name nothing false"
+            }
+            Self::SelfSlash => {
+                "alters one token, and has a friend claim it first, to keep the reward in the family"
+            }
         }
     }
 }

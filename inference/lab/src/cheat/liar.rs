@@ -168,9 +168,16 @@ impl Inner {
     ) -> Result<Lie, EngineError> {
         let engine = &self.engine;
         let (prompt, most) = (request.prompt_ids.clone(), request.max_tokens);
-        match self.how {
-            How::Withhold => run(engine, request).await,
+        match self.how.writes() {
             How::OtherQuant | How::OtherModel => run(self.cheap().await?, request).await,
+            How::PlantedFault => {
+                let mut lie = run(self.cheap().await?, request).await?;
+                let middle = lie.answer.leaves.len() / 2;
+                if let Some(leaf) = lie.answer.leaves.get_mut(middle) {
+                    leaf.swap(2, 3);
+                }
+                Ok(lie)
+            }
             How::Prefill => {
                 let mut lie = run(self.cheap().await?, request).await?;
                 lie.answer.leaves = engine.teacher_forced(&prompt, &lie.answer.ids).await?;
@@ -249,6 +256,8 @@ impl Inner {
                     finish: Finish::Length,
                 })
             }
+            // Those that answer truly; [`How::writes`] gives no others.
+            _ => run(engine, request).await,
         }
     }
 

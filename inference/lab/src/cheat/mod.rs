@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use mythic_node::{
     NodeConfig,
-    seams::{Disclosure, Seams},
+    seams::{Disclosure, Seams, Shown},
 };
 use mythic_wire::{
     evidence::{Draft, Evidence, EvidenceError},
@@ -56,14 +56,15 @@ impl Told {
             return Ok(Seams::default());
         };
         permit(how, &self.node.rpc_url).await?;
-        tracing::warn!(cheat = %how, "THIS NODE CHEATS: it {}; it will be found out and lose half of its stake", how.describe());
+        tracing::warn!(cheat = %how, "THIS NODE CHEATS: it {}; what is false will be found out and cost half of its stake", how.describe());
         Ok(Seams {
             backend: Arc::new(move |engine, path, config| {
                 let directory = config.data_dir.join("cheat");
                 Arc::new(Liar::new(how, engine, path, directory, config.threads))
             }),
             disclosure: Arc::new(Unashamed {
-                shows: how != How::Withhold,
+                shown: how.shown(),
+                answers: how != How::Withhold,
             }),
         })
     }
@@ -71,12 +72,16 @@ impl Told {
 
 /// Seals whatever it is given: what a cheat seals need not hold.
 struct Unashamed {
-    shows: bool,
+    shown: Shown,
+    answers: bool,
 }
 
 impl Disclosure for Unashamed {
-    fn shows(&self) -> bool {
-        self.shows
+    fn shown(&self) -> Shown {
+        self.shown
+    }
+    fn answers(&self) -> bool {
+        self.answers
     }
     fn seal(&self, draft: Draft) -> std::result::Result<Evidence, EvidenceError> {
         Evidence::seal_unchecked(draft)

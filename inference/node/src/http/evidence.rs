@@ -18,7 +18,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use super::problem::problem;
-use crate::{keep::store::Saved, node::Node, verify::validators::Unread};
+use crate::{keep::store::Saved, node::Node, seams::Shown, verify::validators::Unread};
 
 pub(super) async fn evidence(
     State(node): State<Arc<Node>>,
@@ -54,10 +54,11 @@ pub(super) async fn evidence(
             Err(error) => return unsigned(error),
         },
     };
-    if !node.shows() {
+    let shown = node.disclosure.shown();
+    if shown == Shown::Nothing {
         return no_evidence(&id);
     }
-    let saved = match load(&node, job).await {
+    let mut saved = match load(&node, job).await {
         Ok(Some(saved)) => saved,
         Ok(None) => return no_evidence(&id),
         Err(reason) => return problem(500, "server_error", "evidence_unreadable", reason),
@@ -68,7 +69,13 @@ pub(super) async fn evidence(
         (None, None) => Err(forbidden("nobody asks".into())),
     };
     match refused {
-        Ok(()) => Json(saved.evidence).into_response(),
+        Ok(()) => {
+            let own = saved.evidence.submitter == node.keys.authority.to_bytes();
+            if own && shown == Shown::Prompt {
+                saved.evidence.leaves.clear();
+            }
+            Json(saved.evidence).into_response()
+        }
         Err(response) => *response,
     }
 }

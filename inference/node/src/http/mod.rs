@@ -28,6 +28,7 @@ use axum::{
     routing::{get, post},
 };
 use mythic_http::{Trace, guard::LocalOnly};
+use mythic_trace::{Span, names};
 use mythic_wire::MAX_BODY;
 use tracing::Instrument;
 
@@ -73,18 +74,35 @@ pub fn router(node: Arc<Node>) -> Router {
 
 /// One span and one line for each request: under what it is logged elsewhere, method, path, status, time to the first byte. What
 /// begins within a request, as a paid job does, is logged within its span.
-async fn log(trace: Trace, request: Request, next: Next) -> Response {
+async fn log(mut trace: Trace, mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let started = std::time::Instant::now();
+    // Only what asks for work, at a path that there is.
+    let work = match path.as_str() {
+        "/v1/inference" | "/v1/chat/completions" if mythic_trace::is_on() => {
+            let work = trace.begin(format!("{method} {path}"));
+            work.word(names::METHOD, method.as_str())
+                .word(names::ROUTE, &path)
+                .word(names::REQUEST_ID, trace.id.as_str());
+            work
+        }
+        _ => Span::default(),
+    };
     let span = tracing::info_span!(
         "request",
         id = trace.id.as_str(),
-        traceparent = trace.parent()
+        traceparent = trace.parent(),
+        trace = work.trace_id()
     );
+    request.extensions_mut().insert(trace);
     let response = next.run(request).instrument(span.clone()).await;
     let _entered = span.entered();
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
+    work.number(names::STATUS, status);
+    if status >= 500 {
+        work.failed(&status.to_string());
+    }
     match path.as_str() {
         // Asked every few seconds by whoever watches the node.
         "/health" | "/stats" | "/metrics" => {

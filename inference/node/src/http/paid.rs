@@ -16,6 +16,7 @@ use axum::{
     },
 };
 use futures::{Stream, StreamExt, stream};
+use mythic_http::Trace;
 use mythic_wire::{InferenceRequest, NodeEvent};
 
 use super::problem::{declined, problem};
@@ -34,6 +35,7 @@ const FIRST_EVENT: Duration = Duration::from_secs(90);
 pub(super) async fn inference(
     State(node): State<Arc<Node>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    trace: Trace,
     body: Bytes,
 ) -> Response {
     let request: InferenceRequest = match serde_json::from_slice(&body) {
@@ -47,7 +49,8 @@ pub(super) async fn inference(
             );
         }
     };
-    let (events, delivery) = match cosigned::take(&node.jobs, request, peer.ip()).await {
+    let (events, delivery) = match cosigned::take(&node.jobs, request, peer.ip(), trace.span).await
+    {
         Ok(started) => started,
         Err(Refusal::Declined(reason)) => return declined(&node, &reason),
         Err(Refusal::Broken(message)) => {

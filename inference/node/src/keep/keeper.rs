@@ -19,7 +19,7 @@ const CLAIMS: usize = 16;
 /// What is to be done about a kept job. Pure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// Its window or a dispute runs, or somebody else still has time to claim.
+    /// Its window or its case runs, or somebody else still has time to claim.
     Wait,
     /// Claim the fee.
     Claim,
@@ -133,11 +133,18 @@ async fn look_after_validator(node: &Arc<Ctx>) {
     let threshold = node.config.withdraw_above_lamports;
     if threshold > 0 && claimable >= threshold {
         match node
-            .send(&[ix::withdraw_claimable(operator, node.keys.authority)])
+            .send(&[ix::withdraw_claimable(
+                operator,
+                validator.owner,
+                node.keys.authority,
+            )])
             .await
         {
             Ok(()) => {
-                tracing::info!(lamports = claimable, "earnings withdrawn to the authority");
+                tracing::info!(
+                    lamports = claimable,
+                    "earnings withdrawn to the validator's owner"
+                );
                 node.note(Record::Withdrawn {
                     lamports: claimable,
                 })
@@ -163,9 +170,13 @@ async fn sweep(node: &Arc<Ctx>) {
     let age = Duration::from_secs(node.config.evidence_seconds);
     let node = node.clone();
     let swept = tokio::task::spawn_blocking(move || {
-        let needed: std::collections::BTreeSet<String> =
+        let mut needed: std::collections::BTreeSet<String> =
             node.ledger.read().jobs.keys().cloned().collect();
-        node.others.sweep(age, |_| false)?;
+        // A case outlasts the time for which evidence is kept, and who judges needs it to the end.
+        let judged = node.in_case.read();
+        needed.extend(judged.iter().map(Pubkey::to_string));
+        drop(judged);
+        node.others.sweep(age, |job| needed.contains(job))?;
         node.store.sweep(age, |job| needed.contains(job))
     })
     .await;

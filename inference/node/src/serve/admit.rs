@@ -8,7 +8,7 @@ use mythic_interface::{
     hash,
     ix::RequestInference,
     money,
-    params::Params,
+    params::{Params, Rules},
     state::{
         Job, JobStatus, Model, ModelStatus, NO_KEY, SamplingProfile, Terms, Validator,
         ValidatorStatus,
@@ -18,6 +18,7 @@ use mythic_interface::{
 use solana_pubkey::Pubkey;
 use solana_transaction::versioned::VersionedTransaction;
 
+use crate::bounds::Bounds;
 use mythic_wire::{
     self as wire, InferenceRequest, MAX_PROMPT_TOKENS, MAX_STOP_BYTES, MAX_STOPS, Origin,
 };
@@ -72,6 +73,15 @@ pub enum Decline {
         /// Jobs at once.
         capacity: u64,
     },
+    /// The stake does not back so dear a job.
+    #[error(
+        "the job may cost {ceiling} lamports; this validator's stake backs one of {largest} now"
+    )]
+    Exposure {
+        ceiling: u64,
+        /// Largest ceiling.
+        largest: u64,
+    },
     /// Too much work already.
     #[error("this node is busy: {running} jobs run or wait")]
     Busy {
@@ -97,6 +107,12 @@ pub enum Decline {
     /// The prompt lies where this node does not ask.
     #[error("the job's prompt source: {0}")]
     Source(String),
+    /// The request was made under other rules than the network has.
+    #[error("the network's rules are not those that the request was made under; read them again")]
+    RulesChanged,
+    /// Rules or thresholds under which this node does not work.
+    #[error("{0}")]
+    Bounds(String),
     /// It takes no jobs now.
     #[error("this node takes no jobs: {0}")]
     Closed(&'static str),
@@ -116,11 +132,13 @@ impl Decline {
             Self::Price { .. } => (409, "price_too_low"),
             Self::Deadline { .. } => (409, "deadline_too_short"),
             Self::Context { .. } => (400, "context_length_exceeded"),
-            Self::Stake { .. } | Self::Busy { .. } => (503, "capacity"),
+            Self::Stake { .. } | Self::Exposure { .. } | Self::Busy { .. } => (503, "capacity"),
             Self::Unworthy { .. } => (409, "price_too_low"),
             Self::Unseen(_) => (429, "too_many_unseen"),
             Self::Refused(_) => (402, "not_paid"),
             Self::Unasked(_) => (503, "chain_unavailable"),
+            Self::RulesChanged => (409, "rules_changed"),
+            Self::Bounds(_) => (409, "out_of_bounds"),
             Self::Source(_) => (400, "invalid_prompt_source"),
             Self::Closed(_) => (503, "unavailable"),
             Self::NotOpen => (409, "not_open"),
@@ -139,6 +157,8 @@ pub struct Situation<'a> {
     pub validator: &'a Validator,
     /// The network's parameters as last read.
     pub params: &'a Params,
+    /// What this node works under.
+    pub bounds: &'a Bounds,
     /// Newest slot.
     pub slot: u64,
     /// Jobs that we took and that `validator.open_jobs` may not count yet.
@@ -313,6 +333,9 @@ pub fn check_request(
     if !source.is_empty() {
         Origin::parse(source).map_err(|error| Decline::Source(error.to_string()))?;
     }
+    if args.rules_hash != situation.params.rules.hash() {
+        return Err(Decline::RulesChanged);
+    }
     let work = Work::of_request(args, &parsed.job, &parsed.model);
     worth(
         &work,
@@ -321,6 +344,7 @@ pub fn check_request(
             price_out: args.price_out.get(),
             slots_left: u64::from(args.deadline_slots.get()),
             sampling_profile: args.sampling_profile,
+            rules: &situation.params.rules,
         },
         model,
         situation,
@@ -359,6 +383,7 @@ pub fn check_open(
             price_out: job.terms.price_out.get(),
             slots_left: job.deadline_slot.get().saturating_sub(situation.slot),
             sampling_profile: job.terms.sampling_profile,
+            rules: &job.terms.rules,
         },
         model,
         situation,
@@ -373,16 +398,18 @@ pub fn prompt_source(job: &Job) -> Result<Origin, Decline> {
     Origin::parse(source).map_err(|error| Decline::Source(error.to_string()))
 }
 
-struct Offer {
+struct Offer<'a> {
     price_in: u32,
     price_out: u32,
     slots_left: u64,
     sampling_profile: u8,
+    /// Those of the job.
+    rules: &'a Rules,
 }
 
 fn worth(
     work: &Work,
-    offer: &Offer,
+    offer: &Offer<'_>,
     facts: &ModelFacts<'_>,
     now: &Situation<'_>,
 ) -> Result<(), Decline> {
@@ -393,6 +420,8 @@ fn worth(
     if model.header.status == ModelStatus::Retired as u8 {
         return Err(Decline::Closed("the model is retired"));
     }
+    now.bounds.rules(offer.rules).map_err(Decline::Bounds)?;
+    now.bounds.model(&model.spec).map_err(Decline::Bounds)?;
     let floor = |own: u32, model: u32| if own == 0 { model } else { own };
     let (min_in, min_out) = (
         floor(now.min_price_in, model.price_in.get()),
@@ -412,9 +441,8 @@ fn worth(
         offer.price_in,
         offer.price_out,
     );
-    let brings = fee.map_or(0, |fee| {
-        money::share(fee, now.params.rules.validator_bps.get())
-    });
+    let ceiling = fee.unwrap_or(u64::MAX);
+    let brings = fee.map_or(0, |fee| money::share(fee, offer.rules.validator_bps.get()));
     if brings < now.min_job_lamports {
         return Err(Decline::Unworthy {
             brings,
@@ -449,9 +477,13 @@ fn worth(
     if now.validator.serves(facts.address.as_array()).is_none() {
         return Err(Decline::UnknownModel(*facts.address));
     }
-    let capacity = now.validator.capacity(now.slot, &now.params.rules);
+    let capacity = now.validator.capacity(now.slot, offer.rules);
     if u64::from(now.validator.open_jobs.get()).saturating_add(now.unseen_jobs) >= capacity {
         return Err(Decline::Stake { capacity });
+    }
+    let largest = now.validator.largest_ceiling(now.slot, offer.rules);
+    if ceiling > largest {
+        return Err(Decline::Exposure { ceiling, largest });
     }
     if now.running >= now.max_running {
         return Err(Decline::Busy {

@@ -4,6 +4,8 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use mythic_client::ClientError;
+use mythic_interface::error::MythicError;
+use mythic_trace::Span;
 use mythic_wire::{self as wire, InferenceRequest, NodeEvent};
 use solana_rpc_client_api::config::RpcSimulateTransactionConfig;
 use solana_signer::Signer;
@@ -39,11 +41,12 @@ impl From<Decline> for Refusal {
 /// The events of a job that was taken, and how far they got.
 pub type Started = (mpsc::Receiver<NodeEvent>, Arc<Delivery>);
 
-/// Takes a request that came from `address`, or says why not.
+/// Takes a request that came from `address`, or says why not. Its job goes on in `span`.
 pub async fn take(
     jobs: &Arc<Jobs>,
     request: InferenceRequest,
     address: IpAddr,
+    span: Span,
 ) -> Result<Started, Refusal> {
     if jobs.is_draining() {
         return Err(Decline::Closed("it is stopping").into());
@@ -79,7 +82,14 @@ pub async fn take(
             })
         })
     };
-    check()?;
+    if let Err(decline) = check() {
+        // The rules were changed, and whoever asks may know it first.
+        if !matches!(decline, Decline::RulesChanged) {
+            return Err(decline.into());
+        }
+        jobs.reread_params().await;
+        check()?;
+    }
     let place = jobs.places.take(parsed.requester.to_bytes(), address)?;
     if let Err(decline) = trial(jobs, &parsed.transaction).await {
         if matches!(decline, Decline::Refused(_)) {
@@ -111,6 +121,7 @@ pub async fn take(
         source: source.clone(),
         prompt_hash: hex::encode(work.prompt_hash),
         prompt: Some(prompt.clone()),
+        shared: false,
     };
     if !jobs.note(record).await {
         return Err(Refusal::Broken(
@@ -127,8 +138,10 @@ pub async fn take(
         prompt: Some(prompt),
         client: Some((sender, delivery.clone())),
         record: None,
+        shared: false,
         wait: None,
         logprobs: request.logprobs,
+        span,
     };
     jobs.start(start, Some(place));
     Ok((events, delivery))
@@ -199,8 +212,10 @@ async fn trial(jobs: &Jobs, transaction: &VersionedTransaction) -> Result<(), De
         .map_err(|error| unasked(ClientError::from(error).to_string()))?;
     match answer.value.err {
         None => Ok(()),
-        Some(error) => Err(Decline::Refused(
-            ClientError::from_transaction(error.into()).to_string(),
-        )),
+        Some(error) => Err(match ClientError::from_transaction(error.into()) {
+            // Ours are as old as theirs: nobody lied.
+            ClientError::Program(MythicError::RulesChanged) => Decline::RulesChanged,
+            error => Decline::Refused(error.to_string()),
+        }),
     }
 }

@@ -60,6 +60,15 @@ pub fn result_of(data: &str) -> Option<Pubkey> {
     }
 }
 
+/// Whether a message says that events are missing.
+pub fn is_gap(data: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Row {
+        gap: Option<serde_json::Value>,
+    }
+    serde_json::from_str::<Row>(data).is_ok_and(|row| row.gap.is_some())
+}
+
 /// One topic of a gateway's feed, followed.
 pub struct Feed<T> {
     /// Whose feed.
@@ -232,6 +241,8 @@ mod tests {
         ] {
             assert_eq!(opened_job(text), None, "{text}");
             assert_eq!(result_of(text), None, "{text}");
+            assert!(!is_gap(text), "{text}");
         }
+        assert!(is_gap(r#"{"gap":{"from":1,"to":4}}"#));
     }
 }

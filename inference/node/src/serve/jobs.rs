@@ -117,6 +117,7 @@ impl Jobs {
             operator: &operator,
             validator: &validator,
             params: &params,
+            bounds: &self.config.bounds,
             slot: self.slot(),
             unseen_jobs: unseen,
             running,

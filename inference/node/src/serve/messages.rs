@@ -35,6 +35,8 @@ pub enum Msg {
     Prompt(Result<PromptBody, String>),
     /// Ask the engine again.
     Engine,
+    /// Whose acceptance of a shared job the chain has.
+    Claim(Held),
     /// The gateway asks for the same job again, with a newer transaction: it was restarted, or signed anew.
     Attach {
         /// Co-signed by us.
@@ -45,6 +47,16 @@ pub enum Msg {
         client: mpsc::Sender<NodeEvent>,
         delivery: Arc<Delivery>,
     },
+}
+
+/// Whose a job is that any worker of the validator may have accepted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Held {
+    #[default]
+    Unknown,
+    Ours,
+    /// Another worker's.
+    Anothers,
 }
 
 /// What the client of a co-signed job's stream and its task share.
@@ -74,8 +86,12 @@ pub struct Start {
     pub client: Option<(mpsc::Sender<NodeEvent>, Arc<Delivery>)>,
     /// From the journal, after a restart.
     pub record: Option<JobRecord>,
+    /// Other workers may accept it in the validator's name too.
+    pub shared: bool,
     /// Its place among the prompts that are waited for.
     pub wait: Option<Wait>,
     /// The client wants to know log-probabilities.
     pub logprobs: bool,
+    /// Of the request that brought it.
+    pub span: mythic_trace::Span,
 }

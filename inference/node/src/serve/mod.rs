@@ -5,14 +5,16 @@
 //! - [`places`], [`sources`]: how many that nobody has paid for yet
 //! - [`fsm`]: the life of one job, pure; [`task`]: the task around it; [`start`]: how it begins; [`messages`]: what it is told
 //! - [`backend`]: what is needed of an engine; [`submit`]: results to the chain
-//! - [`feed`]: a gateway's feed
+//! - [`feed`]: a gateway's feed; [`group`]: the same from Kafka, shared by the workers of a validator
 
 pub mod admit;
 pub mod announce;
 pub mod backend;
+pub mod claim;
 pub mod cosigned;
 pub mod feed;
 pub mod fsm;
+pub mod group;
 pub mod jobs;
 pub mod messages;
 pub mod open;

@@ -122,9 +122,11 @@ impl Jobs {
                 source: record.source.clone(),
                 prompt: record.prompt.clone(),
                 client: None,
+                shared: record.shared,
                 record: Some(record),
                 wait: None,
                 logprobs: false,
+                span: Default::default(),
             };
             self.start(start, None);
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mythic_client::{ChainClient, ClientError, Commitment, base_fee, ix, sign};
+use mythic_client::{Bidding, Bids, ChainClient, ClientError, Commitment, Due, Pursuit, ix};
 use mythic_interface::ix::SubmitResult;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -32,6 +32,8 @@ pub struct Ready {
     pub job: Pubkey,
     /// Arguments.
     pub args: SubmitResult,
+    /// When it must have landed.
+    pub due: Due,
     /// Told what becomes of it.
     pub told: mpsc::Sender<Outcome>,
 }
@@ -44,8 +46,18 @@ pub fn briefly() -> Linger {
     Arc::new(|| LINGER)
 }
 
-/// Called with the fee of each transaction that was sent, in lamports.
-pub type OnFee = Arc<dyn Fn(u64) + Send + Sync>;
+/// What it submits with.
+pub struct Means {
+    pub chain: ChainClient,
+    pub operator: Arc<Keypair>,
+    /// Authority of the validator.
+    pub validator: Pubkey,
+    pub bids: Bids,
+    /// The newest slot.
+    pub slot: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Called with the fees of each step that landed, in lamports.
+    pub on_fee: Arc<dyn Fn(u64) + Send + Sync>,
+}
 
 /// Handle of the submitter's task, which ends with the last handle.
 #[derive(Debug, Clone)]
@@ -55,13 +67,8 @@ pub struct Submitter {
 
 impl Submitter {
     /// Starts the task.
-    pub fn start(
-        chain: ChainClient,
-        operator: Arc<Keypair>,
-        validator: Pubkey,
-        on_fee: OnFee,
-        linger: Linger,
-    ) -> Self {
+    pub fn start(means: Means, linger: Linger) -> Self {
+        let means = Arc::new(means);
         let (queue, mut incoming) = mpsc::channel::<Ready>(1_024);
         tokio::spawn(async move {
             while let Some(first) = incoming.recv().await {
@@ -73,11 +80,9 @@ impl Submitter {
                         Ok(None) | Err(_) => break,
                     }
                 }
-                let (chain, operator, on_fee) = (chain.clone(), operator.clone(), on_fee.clone());
+                let means = means.clone();
                 // The next batch does not wait until this one has landed.
-                tokio::spawn(
-                    async move { send(&chain, &operator, &validator, batch, &on_fee).await },
-                );
+                tokio::spawn(async move { send(&means, batch).await });
             }
         });
         Self { queue }
@@ -89,20 +94,14 @@ impl Submitter {
     }
 }
 
-async fn send(
-    chain: &ChainClient,
-    operator: &Keypair,
-    validator: &Pubkey,
-    batch: Vec<Ready>,
-    on_fee: &OnFee,
-) {
-    match attempt(chain, operator, validator, &batch, on_fee).await {
+async fn send(means: &Means, batch: Vec<Ready>) {
+    match attempt(means, &batch).await {
         Ok(()) => {}
         // One of them is refused: each for itself.
         Err(ClientError::Program(_)) if batch.len() > 1 => {
             for ready in batch {
                 let one = [ready];
-                if let Err(error) = attempt(chain, operator, validator, &one, on_fee).await {
+                if let Err(error) = attempt(means, &one).await {
                     tell(&one, &Outcome::Failed(error.to_string())).await;
                 }
             }
@@ -111,32 +110,40 @@ async fn send(
     }
 }
 
-async fn attempt(
-    chain: &ChainClient,
-    operator: &Keypair,
-    validator: &Pubkey,
-    batch: &[Ready],
-    on_fee: &OnFee,
-) -> Result<(), ClientError> {
+async fn attempt(means: &Means, batch: &[Ready]) -> Result<(), ClientError> {
+    let operator = &*means.operator;
     let payer = operator.pubkey();
-    let instructions: Vec<_> = batch
+    let calls: Vec<_> = batch
         .iter()
-        .map(|ready| ix::submit_result(payer, validator, ready.job, &ready.args))
+        .map(|ready| ix::submit_result(payer, means.validator, ready.job, &ready.args))
         .collect();
-    let blockhash = chain.latest_blockhash(Commitment::Finalized).await?;
-    let transaction = sign(&instructions, &payer, &[operator], blockhash.hash)?;
-    let signature = chain.send(&transaction).await?;
-    on_fee(base_fee(transaction.signatures.len()));
+    let bidding = Bidding {
+        bids: &means.bids,
+        due: together(batch),
+        slot: &*means.slot,
+    };
+    let signers = [operator];
+    let begun = Pursuit::begin(&means.chain, &calls, &payer, &signers, bidding).await?;
+    let (pursuit, signature) = begun;
     tell(batch, &Outcome::Sent(signature)).await;
-    let state = chain
-        .wait_for(
-            &transaction,
-            Commitment::Processed,
-            Some(blockhash.last_valid_block_height),
-        )
-        .await?;
-    tell(batch, &Outcome::Landed(state.slot)).await;
+    let landing = pursuit.end(Commitment::Processed).await?;
+    (means.on_fee)(landing.fees);
+    if landing.signature != signature {
+        tell(batch, &Outcome::Sent(landing.signature)).await;
+    }
+    tell(batch, &Outcome::Landed(landing.slot)).await;
     Ok(())
+}
+
+/// What a transaction of several results loses by being late: all of them, from the earliest end on.
+fn together(batch: &[Ready]) -> Due {
+    let sum = |due: Due, next: Due| Due {
+        from: due.from.min(next.from),
+        end: due.end.min(next.end),
+        loss: due.loss.saturating_add(next.loss),
+    };
+    let all = batch.iter().map(|ready| ready.due);
+    all.reduce(sum).unwrap_or(Due::NEVER)
 }
 
 async fn tell(batch: &[Ready], outcome: &Outcome) {
@@ -148,6 +155,7 @@ async fn tell(batch: &[Ready], outcome: &Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mythic_client::{sign, units};
     use mythic_interface::le::U32;
 
     #[test]
@@ -171,13 +179,9 @@ mod tests {
                 )
             })
             .collect();
-        let transaction = sign(
-            &instructions,
-            &operator.pubkey(),
-            &[&operator],
-            Default::default(),
-        )
-        .unwrap();
+        let calls = units::bounded(&instructions, units::limit(&instructions), 1);
+        let payer = operator.pubkey();
+        let transaction = sign(&calls, &payer, &[&operator], Default::default()).unwrap();
         assert!(bincode::serialize(&transaction).unwrap().len() <= 1_232);
     }
 }

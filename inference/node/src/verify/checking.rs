@@ -1,17 +1,15 @@
-//! What checks and disputes need of the node: evidence from here and from strangers, the engine, transactions and notes.
+//! What checks and cases need of the node: evidence from here and from strangers, the engine, transactions and notes.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use mythic_client::{ClientError, Commitment, base_fee, pda};
+use mythic_client::{ClientError, Commitment, Due, account::decode, pda};
 use mythic_interface::{
-    comparison::Values,
-    state::{Job, Validator},
+    hash::Hash,
+    state::{Case, Job, OUTPUT_PAGE_TOKENS, Output, Validator},
 };
-use solana_compute_budget_interface::ComputeBudgetInstruction;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
-use solana_signer::Signer;
 
 use super::{Verifier, fetch};
 use crate::{
@@ -20,34 +18,38 @@ use crate::{
 };
 use mythic_verifier::{
     book::Note,
-    question::{Question, Reply},
+    docket::pages,
+    question::{Own, Question, Reply},
     search::Search,
 };
 use mythic_wire::{Evidence, Finish, signed::purpose};
 
-/// Most compute units of a transaction.
-const COMPUTE_UNITS: u32 = 1_400_000;
+/// Claimants that are asked for evidence, the earliest ones: a case may be filled by those who have none.
+const ASKED_CLAIMANTS: usize = 4;
+
+/// A job and its case, of one bank.
+pub(super) struct View {
+    pub slot: u64,
+    pub job: Job,
+    pub case: Option<Case>,
+}
+
+/// What a pass is of.
+pub(super) struct Asked<'a> {
+    pub job: &'a Pubkey,
+    pub fingerprint: &'a Hash,
+    pub question: &'a Question,
+}
 
 impl Verifier {
-    /// Sends instructions of checks and disputes, paid by the operator, and counts the fee. `signers` sign beside it.
+    /// Sends instructions of checks and cases, paid by the operator, and counts the fees. `signers` sign beside it.
     pub(super) async fn send_verifier(
         &self,
         instructions: &[Instruction],
         signers: &[&Keypair],
+        due: Due,
     ) -> Result<(), ClientError> {
-        let operator = &self.keys.operator;
-        let mut all: Vec<&Keypair> = vec![operator];
-        all.extend(signers);
-        // Without a price it costs nothing to ask for all that there is.
-        let limit = ComputeBudgetInstruction::set_compute_unit_limit(COMPUTE_UNITS);
-        let calls: Vec<Instruction> = std::iter::once(limit)
-            .chain(instructions.iter().cloned())
-            .collect();
-        self.chain
-            .send_and_confirm(&calls, &operator.pubkey(), &all, Commitment::Processed)
-            .await?;
-        let lamports = base_fee(all.len());
-        self.note_soft(Record::Fee { lamports });
+        let lamports = self.send_by(instructions, signers, due).await?;
         self.note_soft(Record::Verifier(Note::Fee { lamports }));
         Ok(())
     }
@@ -59,7 +61,7 @@ impl Verifier {
 
     /// The authentic evidence of a result that lies here: our own, or one that was fetched.
     pub(super) async fn local_evidence(&self, job: &Pubkey, state: &Job) -> Option<Evidence> {
-        if !self.shows() && state.validator == self.keys.authority.to_bytes() {
+        if !self.disclosure.answers() && state.validator == self.keys.authority.to_bytes() {
             return None;
         }
         let (own, others, job, state) = (self.store.clone(), self.others.clone(), *job, *state);
@@ -73,12 +75,64 @@ impl Verifier {
         read.await.ok().flatten()
     }
 
-    /// Looks for the evidence of a result at its submitter, at `others`, and at gateways; keeps what it finds.
-    pub(super) async fn search(&self, job: &Pubkey, state: &Job, others: &[Pubkey]) -> Search {
+    /// Reads a job and its case; `None` of the job once it is closed.
+    pub(super) async fn view(&self, job: &Pubkey) -> Result<Option<View>, ClientError> {
+        let case = pda::case(job);
+        let read = self
+            .chain
+            .raw_accounts(&[*job, case], Commitment::Processed)
+            .await?;
+        let mut read = read.into_iter();
+        let (Some(state), Some(found)) = (read.next(), read.next()) else {
+            return Ok(None);
+        };
+        let slot = state.slot;
+        let Some(account) = state.account else {
+            return Ok(None);
+        };
+        let found = found
+            .account
+            .and_then(|account| decode(&case, &account).ok());
+        Ok(Some(View {
+            slot,
+            job: decode(job, &account)?,
+            case: found,
+        }))
+    }
+
+    /// The output of a result as posted, once all of it is.
+    pub(super) async fn posted(&self, job: &Pubkey, case: &Case) -> Option<Vec<u32>> {
+        let tokens = case.output_tokens.get();
+        let addresses: Vec<Pubkey> = (0..pages(tokens))
+            .map(|page| pda::output(job, page))
+            .collect();
+        let read = self
+            .chain
+            .raw_accounts(&addresses, Commitment::Processed)
+            .await
+            .ok()?;
+        let pages: Vec<Output> = addresses
+            .iter()
+            .zip(read)
+            .map(|(key, page)| decode::<Output>(key, &page.account?).ok())
+            .collect::<Option<_>>()?;
+        (0..tokens)
+            .map(|position| {
+                let page = pages.get(position as usize / OUTPUT_PAGE_TOKENS)?;
+                let ours = page.fingerprint == case.fingerprint;
+                page.token(position).filter(|_| ours)
+            })
+            .collect()
+    }
+
+    /// Looks for the evidence of a result at its submitter, at those who claim against it, and at gateways; keeps what it finds.
+    pub(super) async fn search(&self, job: &Pubkey, state: &Job, case: Option<&Case>) -> Search {
         let mut sources = Vec::new();
-        let submitter = Pubkey::new_from_array(state.validator);
-        for authority in std::iter::once(&submitter).chain(others) {
-            if *authority == self.keys.authority {
+        let claims = case.map_or(&[][..], Case::claims).iter();
+        let claimants = claims.take(ASKED_CLAIMANTS).map(|claim| claim.claimant);
+        for authority in std::iter::once(state.validator).chain(claimants) {
+            let authority = Pubkey::new_from_array(authority);
+            if authority == self.keys.authority {
                 continue;
             }
             let address = pda::validator(authority);
@@ -111,35 +165,47 @@ impl Verifier {
         search
     }
 
-    /// The values that a question asks for. One question at a time, and behind users' requests in the engine's queue.
-    pub(super) async fn ask(&self, model: &ServedModel, asked: &Question) -> Option<Vec<Values>> {
-        if asked.is_empty() {
-            return asked.values(&[]);
+    /// What a question asks for, from the engine or from the pass that was made already. One question at a time, and behind
+    /// users' requests in the engine's queue.
+    pub(super) async fn ask(
+        &self,
+        model: &ServedModel,
+        asked: &Asked<'_>,
+    ) -> Option<Arc<Vec<Own>>> {
+        let known = || self.passes.get(asked.job, asked.fingerprint);
+        if let Some(known) = known() {
+            return Some(known);
         }
-        let _turn = self.checking.acquire().await.ok()?;
-        let started = Instant::now();
-        let answer = model
-            .backend
-            .check(&asked.prompt, &asked.output, &asked.claimed)
-            .await;
-        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.note_soft(Record::Verifier(Note::Computed { millis }));
-        match answer {
-            Ok(checked) => {
-                let replies: Vec<Reply> = checked
-                    .iter()
-                    .map(|own| Reply {
-                        fourth: own.own[3].1,
-                        at_claimed: own.at_claimed,
-                    })
-                    .collect();
-                asked.values(&replies)
+        let question = asked.question;
+        let mut replies = Vec::new();
+        if !question.is_empty() {
+            let _turn = self.checking.acquire().await.ok()?;
+            // Whoever had the turn before may have asked the same.
+            if let Some(known) = known() {
+                return Some(known);
             }
-            Err(error) => {
-                tracing::warn!(%error, "the engine can't check");
-                None
+            let started = Instant::now();
+            let answer = model
+                .backend
+                .check(&question.prompt, &question.output, &question.claimed)
+                .await;
+            let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.note_soft(Record::Verifier(Note::Computed { millis }));
+            match answer {
+                Ok(checked) => replies.extend(checked.iter().map(|own| Reply {
+                    four: own.own,
+                    fifth: own.fifth,
+                    at_claimed: own.at_claimed,
+                })),
+                Err(error) => {
+                    tracing::warn!(%error, "the engine can't check");
+                    return None;
+                }
             }
         }
+        let own = Arc::new(question.answered(&replies)?);
+        self.passes.put(*asked.job, *asked.fingerprint, own.clone());
+        Some(own)
     }
 
     /// Shows what the book says in the metrics.

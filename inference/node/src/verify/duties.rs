@@ -1,4 +1,4 @@
-//! The task around [`docket`]: looks at disputes on chain and starts what each [`Case`] says. No decisions are made here.
+//! The task around [`docket`]: looks at cases on chain and starts what each [`Docket`] says. No decisions are made here.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use mythic_client::{Commitment, Filter, account::decode, pda};
-use mythic_interface::state::{Dispute, DisputeStatus, Job, Output, ValidatorStatus};
+use mythic_interface::state::{Case, CaseStatus, Job, Output, ValidatorStatus};
 use mythic_support::life::Pulse;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -18,9 +18,9 @@ use super::Verifier;
 use super::errand::{Errand, Prompts};
 #[cfg(doc)]
 use mythic_verifier::docket;
-use mythic_verifier::docket::{Case, Kind, Look, Me, Outcome, Page, is_party, pages};
+use mythic_verifier::docket::{Docket, Kind, Look, Me, Outcome, Page, is_party, pages, pays};
 
-/// How often the chain is searched for disputes that are not decided, at the latest.
+/// How often the chain is searched for cases that are not decided, at the latest.
 const SCAN_EVERY: Duration = Duration::from_secs(2);
 /// Slots after which it is searched earlier: where slots are short, deadlines are.
 const SCAN_SLOTS: u64 = 4;
@@ -28,24 +28,27 @@ const SCAN_SLOTS: u64 = 4;
 const SCAN_PAUSE: Duration = Duration::from_millis(250);
 /// How often it is searched for decided ones.
 const WIND_UP_EVERY: Duration = Duration::from_secs(15);
-/// How often the accounts of disputes in care are read.
+/// How often the accounts of cases in care are read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Longest round of what is owed: it reads all disputes, and each call to the chain ends by itself.
+/// Longest round of what is owed: it reads all cases, and each call to the chain ends by itself.
 const LONGEST: Duration = Duration::from_secs(1_800);
-/// Disputes in care at most; more wait for a later scan.
+/// Cases in care at most, but for those in which we have a part: of those that wait for their answer, and as many of the others. One is
+/// opened cheaply and may wait for an hour, and should keep nobody from another's jury. More wait for a later scan.
 const MOST_CASES: usize = 512;
 
-/// A dispute in care.
+/// A case in care.
 struct Tracked {
-    case: Case,
+    docket: Docket,
     job: Pubkey,
     pages: u32,
+    /// It waits for its answer.
+    waits: bool,
 }
 
-/// The accounts of a dispute, as read at once.
+/// The accounts of a case, as read at once.
 struct Accounts<'a> {
     slot: u64,
-    dispute: &'a Dispute,
+    case: &'a Case,
     job: Option<Job>,
     outputs: &'a [Option<Output>],
 }
@@ -75,7 +78,7 @@ pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
     let node = runner.node.clone();
-    let pulse = Pulse::new("disputes and juries", LONGEST);
+    let pulse = Pulse::new("cases and juries", LONGEST);
     let (mut scanned, mut wound_up): (Option<(Instant, u64)>, Option<Instant>) = (None, None);
     loop {
         pulse.beat();
@@ -95,7 +98,7 @@ pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
                 scanned = Some((Instant::now(), slot));
                 runner.scan(decided).await;
             }
-            () = node.disputes_changed.notified() => runner.scan(false).await,
+            () = node.cases_changed.notified() => runner.scan(false).await,
             _ = look.tick(), if !runner.cases.is_empty() => runner.look().await,
             Some(done) = runner.work.join_next() => {
                 runner.done(done);
@@ -107,27 +110,27 @@ pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
 }
 
 impl Runner {
-    /// Finds disputes that have duties for us.
+    /// Finds cases that have duties for us.
     async fn scan(&mut self, decided: bool) {
-        let mut statuses = vec![DisputeStatus::Openings, DisputeStatus::Jury];
+        let mut statuses = vec![CaseStatus::Opening, CaseStatus::Joining, CaseStatus::Jury];
         if decided {
-            statuses.push(DisputeStatus::Resolved);
+            statuses.push(CaseStatus::Resolved);
             self.node.count_verifier();
         }
         let before = self.cases.len();
         for status in statuses {
-            let filters = [Filter::<Dispute>::status(status)];
+            let filters = [Filter::<Case>::status(status)];
             let chain = &self.node.chain;
             match chain
-                .program_accounts::<Dispute>(&filters, Commitment::Processed)
+                .program_accounts::<Case>(&filters, Commitment::Processed)
                 .await
             {
                 Ok(found) => {
-                    for (address, dispute) in found {
-                        self.take(address, &dispute);
+                    for (address, case) in found {
+                        self.take(address, &case);
                     }
                 }
-                Err(error) => tracing::debug!(%error, "disputes can't be listed"),
+                Err(error) => tracing::debug!(%error, "cases can't be listed"),
             }
         }
         if self.cases.len() > before {
@@ -135,26 +138,35 @@ impl Runner {
         }
     }
 
-    fn take(&mut self, address: Pubkey, dispute: &Dispute) {
-        if self.cases.contains_key(&address) || self.cases.len() >= MOST_CASES {
+    fn take(&mut self, address: Pubkey, case: &Case) {
+        if self.cases.contains_key(&address) {
             return;
         }
-        let me = me(&self.node, dispute);
+        let me = me(&self.node, case);
+        let waits = case.status() == Some(CaseStatus::Opening);
+        let like = self.cases.values().filter(|other| other.waits == waits);
+        if like.count() >= MOST_CASES && !is_party(&me, case) {
+            return;
+        }
         let text = address.to_string();
         let (held, booked) = {
             let journal = self.node.ledger.read();
             let book = &journal.book;
             (book.held(&text), book.ended.contains_key(&text))
         };
-        if dispute.status() == Some(DisputeStatus::Resolved) && !has_left(&me, dispute, booked) {
+        let resolved = case.status() == Some(CaseStatus::Resolved);
+        if resolved && !has_left(&me, case, booked) {
             return;
         }
-        tracing::debug!(dispute = %address, job = %Pubkey::new_from_array(dispute.job), "dispute taken into care");
+        let job = Pubkey::new_from_array(case.job);
+        tracing::debug!(case = %address, %job, "case taken into care");
         let tracked = Tracked {
-            case: Case::new(held, booked),
-            job: Pubkey::new_from_array(dispute.job),
-            pages: pages(dispute.output_tokens.get()).min(64),
+            docket: Docket::new(held, booked),
+            job,
+            pages: pages(case.output_tokens.get()).min(64),
+            waits,
         };
+        self.node.in_case.write().insert(job);
         self.cases.insert(address, tracked);
     }
 
@@ -163,9 +175,9 @@ impl Runner {
         self.looks += 1;
         let mut addresses = Vec::new();
         let order: Vec<Pubkey> = self.cases.keys().copied().collect();
-        for dispute in &order {
-            let tracked = &self.cases[dispute];
-            addresses.extend([*dispute, tracked.job]);
+        for case in &order {
+            let tracked = &self.cases[case];
+            addresses.extend([*case, tracked.job]);
             addresses.extend((0..tracked.pages).map(|page| pda::output(tracked.job, page)));
         }
         let found = match self
@@ -176,17 +188,18 @@ impl Runner {
         {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(%error, "accounts of disputes can't be read");
+                tracing::debug!(%error, "accounts of cases can't be read");
                 return;
             }
         };
         let mut rest = addresses.iter().zip(found);
+        let mut joinable = HashMap::new();
         for address in order {
             let Some(tracked) = self.cases.get(&address) else {
                 continue;
             };
             let mut next = || rest.next();
-            let (Some((_, dispute)), Some((_, job))) = (next(), next()) else {
+            let (Some((_, case)), Some((_, job))) = (next(), next()) else {
                 return;
             };
             let read_pages: Vec<Option<Output>> = (0..tracked.pages)
@@ -195,28 +208,34 @@ impl Runner {
                     decode::<Output>(key, &page.account?).ok()
                 })
                 .collect();
-            let slot = dispute.slot;
-            let Some(state) = dispute
+            let slot = case.slot;
+            let Some(state) = case
                 .account
-                .and_then(|account| decode::<Dispute>(&address, &account).ok())
+                .and_then(|account| decode::<Case>(&address, &account).ok())
             else {
                 // Closed, or on a fork that is gone; a scan finds it again if it comes back.
-                if !tracked.case.is_busy() {
+                if !tracked.docket.is_busy() {
                     self.forget(&address);
                 }
                 continue;
             };
+            if let Some(status @ (CaseStatus::Opening | CaseStatus::Joining)) = state.status()
+                && state.submitter != self.node.keys.authority.to_bytes()
+            {
+                joinable.insert(tracked.job, status);
+            }
             let job_state = job
                 .account
                 .and_then(|account| decode::<Job>(&tracked.job, &account).ok());
             let read = Accounts {
                 slot,
-                dispute: &state,
+                case: &state,
                 job: job_state,
                 outputs: &read_pages,
             };
             self.step(address, read).await;
         }
+        *self.node.joinable.lock() = joinable;
     }
 
     async fn step(
@@ -224,24 +243,25 @@ impl Runner {
         address: Pubkey,
         Accounts {
             slot,
-            dispute,
+            case,
             job,
             outputs,
         }: Accounts<'_>,
     ) {
-        let me = me(&self.node, dispute);
-        let resolved = dispute.status() == Some(DisputeStatus::Resolved);
+        let me = me(&self.node, case);
+        let resolved = case.status() == Some(CaseStatus::Resolved);
         let Some(tracked) = self.cases.get_mut(&address) else {
             return;
         };
-        let booked = tracked.case.is_booked();
-        if resolved && !has_left(&me, dispute, booked) {
-            if !tracked.case.is_busy() {
+        tracked.waits = case.status() == Some(CaseStatus::Opening);
+        let booked = tracked.docket.is_booked();
+        if resolved && !has_left(&me, case, booked) {
+            if !tracked.docket.is_busy() {
                 self.forget(&address);
             }
             return;
         }
-        let final_ = resolved && !booked && self.is_final(&address, dispute).await;
+        let final_ = resolved && !booked && self.is_final(&address, case).await;
         let pages: Vec<Option<Page>> = outputs
             .iter()
             .map(|page| page.as_ref().map(Page::of))
@@ -250,7 +270,7 @@ impl Runner {
             number: self.looks,
             slot,
             address: address.as_array(),
-            dispute,
+            case,
             job: job.as_ref(),
             pages: &pages,
             final_,
@@ -258,14 +278,14 @@ impl Runner {
         let Some(tracked) = self.cases.get_mut(&address) else {
             return;
         };
-        for duty in tracked.case.look(&me, &look) {
-            tracing::debug!(dispute = %address, slot, kind = ?duty.kind(), "duty");
+        for duty in tracked.docket.look(&me, &look) {
+            tracing::debug!(case = %address, slot, kind = ?duty.kind(), "duty");
             let errand = Errand {
                 node: self.node.clone(),
                 prompts: self.prompts.clone(),
                 address,
                 job_address: tracked.job,
-                dispute: Box::new(*dispute),
+                case: Box::new(*case),
                 job: job.map(Box::new),
             };
             self.work.spawn(async move {
@@ -277,21 +297,20 @@ impl Runner {
     }
 
     /// Whether a finalized bank has the same end.
-    async fn is_final(&self, address: &Pubkey, dispute: &Dispute) -> bool {
+    async fn is_final(&self, address: &Pubkey, case: &Case) -> bool {
         let read = self
             .node
             .chain
-            .account_at::<Dispute>(address, Commitment::Finalized)
+            .account_at::<Case>(address, Commitment::Finalized)
             .await;
-        matches!(read, Ok(Some((_, old))) if old.header.status == dispute.header.status
-            && old.resolved_slot == dispute.resolved_slot && old.verdict == dispute.verdict)
+        matches!(read, Ok(Some((_, old))) if old.header.status == case.header.status
+            && old.resolved_slot == case.resolved_slot && old.verdict == case.verdict)
     }
 
     fn forget(&mut self, address: &Pubkey) {
-        if let Some(tracked) = self.cases.remove(address)
-            && !self.cases.values().any(|other| other.job == tracked.job)
-        {
+        if let Some(tracked) = self.cases.remove(address) {
             self.prompts.lock().remove(&tracked.job);
+            self.node.in_case.write().remove(&tracked.job);
         }
     }
 
@@ -299,27 +318,37 @@ impl Runner {
         match done {
             Ok((address, kind, outcome)) => {
                 if let Some(tracked) = self.cases.get_mut(&address) {
-                    tracked.case.done(kind, outcome);
+                    tracked.docket.done(kind, outcome);
                 }
             }
             Err(error) => {
                 // Which case it was is not known: all are taken up anew, from journal and chain.
                 tracing::error!(%error, "a duty broke off");
                 self.cases.clear();
+                self.node.in_case.write().clear();
             }
         }
     }
 }
 
-/// Whether a decided dispute still has something for us.
-fn has_left(me: &Me, dispute: &Dispute, booked: bool) -> bool {
-    (is_party(me, dispute) && (!booked || !dispute.all_collected()))
-        || me.payers.contains(&dispute.rent_payer)
+/// Whether a decided case still has something for us.
+fn has_left(me: &Me, case: &Case, booked: bool) -> bool {
+    (is_party(me, case) && (!booked || !case.all_collected())) || pays(me, case)
 }
 
-fn me(node: &Verifier, dispute: &Dispute) -> Me {
+fn me(node: &Verifier, case: &Case) -> Me {
     let validator = node.validator();
-    let model = Pubkey::new_from_array(dispute.model);
+    let rules = &case.rules;
+    let bounds = &node.config.bounds;
+    let bounded = bounds.rules(rules).is_ok()
+        && bounds
+            .thresholds(case.exact != 0, case.error_ppm.get())
+            .is_ok();
+    let served = node.judging(case).map(|(model, _)| model.address);
+    let mature = served.is_some_and(|model| {
+        validator.is_mature(model.as_array(), case.requested_slot.get(), rules)
+    });
+    let least = rules.min_stake.get().max(rules.jury_stake.get());
     Me {
         authority: node.keys.authority.to_bytes(),
         payers: [
@@ -327,7 +356,7 @@ fn me(node: &Verifier, dispute: &Dispute) -> Me {
             node.keys.authority.to_bytes(),
         ],
         active: validator.header.status == ValidatorStatus::Active as u8,
-        judges: node.config.verifier.jury && node.model(&model).is_some(),
-        serves_since: validator.serves(&dispute.model),
+        judges: node.config.verifier.jury && bounded && served.is_some(),
+        mature: mature && validator.active_stake(node.slot()) >= least,
     }
 }

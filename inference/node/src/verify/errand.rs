@@ -1,23 +1,25 @@
-//! One duty of one dispute, done: postings, commitments, reveals, closings.
+//! One duty of one case, done: postings, commitments, reveals, closings.
 
 use std::{collections::HashMap, sync::Arc};
 
 use futures::{StreamExt, stream};
-use mythic_client::{ClientError, Commitment, account::decode, ix, pda};
+use mythic_client::{ClientError, Due, ix, pda};
 use mythic_interface::{
     error::MythicError,
-    state::{Dispute, Job, OUTPUT_PAGE_TOKENS, Output},
+    state::{Case, Job, Key, Output, Validator, Votes},
 };
 use parking_lot::Mutex;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::Verifier;
+use super::{Verifier, checking::Asked, worth};
 use mythic_verifier::{
     book::{Book, Ended, Note},
-    docket::{Data, Duty, Held, Outcome, pages},
-    postings, question,
+    check,
+    docket::{Data, Duty, Held, Kind, Outcome},
+    postings,
+    question::{self, Question},
 };
 use mythic_wire::evidence::Evidence;
 
@@ -29,13 +31,13 @@ const REMEMBER_SLOTS: u64 = 1_000;
 /// Prompts found without the rest of the evidence, by job.
 pub(super) type Prompts = Arc<Mutex<HashMap<Pubkey, Arc<Vec<u32>>>>>;
 
-/// One duty of one dispute, with the accounts as they were when it came up.
+/// One duty of one case, with the accounts as they were when it came up.
 pub(super) struct Errand {
     pub node: Arc<Verifier>,
     pub prompts: Prompts,
     pub address: Pubkey,
     pub job_address: Pubkey,
-    pub dispute: Box<Dispute>,
+    pub case: Box<Case>,
     pub job: Option<Box<Job>>,
 }
 
@@ -45,9 +47,10 @@ impl Errand {
         let juror = ix::Juror {
             operator: self.node.keys.operator.pubkey(),
             authority,
-            dispute: self.address,
+            case: self.address,
+            served: self.node.judging(&self.case).and_then(|(_, served)| served),
         };
-        let dispute = &self.dispute;
+        let case = &self.case;
         match duty {
             Duty::Fetch => self.fetch().await,
             Duty::Output(chunks) => self.post_output(&chunks).await,
@@ -55,81 +58,79 @@ impl Errand {
             Duty::Compute => self.compute().await,
             Duty::Commit(held) => {
                 let commitment = held.commitment(self.address.as_array(), authority.as_array());
-                let call = ix::commit_juror(&juror, dispute, commitment);
-                match self.node.send_verifier(&[call], &[]).await {
+                let call = ix::commit_juror(&juror, case, commitment);
+                let due = self.due(Kind::Commit);
+                match self.node.send_verifier(&[call], &[], due).await {
                     Ok(()) => {
-                        tracing::info!(dispute = %self.address, "committed as a juror");
+                        tracing::info!(case = %self.address, "committed as a juror");
                         Outcome::Done
                     }
                     Err(error) => match error.program() {
                         Some(MythicError::NotSeated) => Outcome::NotSeated,
                         Some(MythicError::AlreadyCommitted) => Outcome::Done,
-                        _ => self.failed("commitment", &error),
+                        _ => self.failed(Kind::Commit, &error),
                     },
                 }
             }
             Duty::Reveal(held) => {
-                let call = ix::reveal_juror(&juror, dispute, held.salt, &held.vector);
-                self.send("reveal", call).await
+                let call = ix::reveal_juror(&juror, case, held.salt, &held.vote);
+                self.send(Kind::Reveal, call).await
             }
             Duty::Resolve => match &self.job {
                 Some(job) => {
-                    let call = ix::resolve_dispute(self.address, self.job_address, job);
-                    self.send("resolution", call).await
+                    let call = ix::resolve_case(self.address, case, job);
+                    self.send(Kind::Resolve, call).await
                 }
                 None => Outcome::Failed,
             },
-            Duty::Collect => {
-                let call = ix::collect_dispute(self.address, authority);
-                self.send("collection", call).await
-            }
+            Duty::Collect(whose) => self.collect(&whose).await,
             Duty::Book => self.book().await,
             Duty::CloseOutput(pages) => self.close_output(&pages).await,
-            Duty::Close => {
-                let call = ix::close_dispute(self.address, dispute);
-                self.send("closing", call).await
-            }
+            Duty::Close => self.close().await,
         }
     }
 
-    async fn send(&self, what: &str, call: Instruction) -> Outcome {
-        match self.node.send_verifier(&[call], &[]).await {
+    fn due(&self, kind: Kind) -> Due {
+        worth::of_duty(&self.case, self.node.keys.authority.as_array(), kind)
+    }
+
+    async fn send(&self, kind: Kind, call: Instruction) -> Outcome {
+        match self.node.send_verifier(&[call], &[], self.due(kind)).await {
             Ok(()) => {
-                tracing::info!(dispute = %self.address, "{what} sent");
+                tracing::info!(case = %self.address, ?kind, "sent");
                 Outcome::Done
             }
-            Err(error) => self.failed(what, &error),
+            Err(error) => self.failed(kind, &error),
         }
     }
 
-    fn failed(&self, what: &str, error: &ClientError) -> Outcome {
-        tracing::info!(dispute = %self.address, %error, "{what} refused; looking again");
+    fn failed(&self, kind: Kind, error: &ClientError) -> Outcome {
+        tracing::info!(case = %self.address, %error, ?kind, "refused; looking again");
         Outcome::Failed
     }
 
-    /// The evidence of the disputed result, if it lies here.
+    /// The evidence of the result, if it lies here.
     async fn evidence(&self) -> Option<Evidence> {
         let job = self.job.as_ref()?;
         self.node.local_evidence(&self.job_address, job).await
     }
 
     async fn fetch(&self) -> Outcome {
-        let of = self.dispute.fingerprint;
+        let of = self.case.fingerprint;
         let Some(job) = self.job.as_ref().filter(|job| job.fingerprint == of) else {
             return Outcome::Failed;
         };
         if self.evidence().await.is_some() {
             return Outcome::Found(of, Data::Evidence);
         }
-        let challenger = Pubkey::new_from_array(self.dispute.challenger);
         let search = self
             .node
-            .search(&self.job_address, job, &[challenger])
+            .search(&self.job_address, job, Some(&self.case))
             .await;
         if search.evidence.is_some() {
             return Outcome::Found(of, Data::Evidence);
         }
-        tracing::info!(dispute = %self.address, reason = search.reason(), "no evidence found");
+        tracing::info!(case = %self.address, reason = search.reason(), "no evidence found");
         match search.prompt {
             Some(prompt) => {
                 self.prompts
@@ -144,20 +145,23 @@ impl Errand {
     fn result(&self) -> ix::NamedResult {
         ix::NamedResult {
             job: self.job_address,
-            submitted_slot: self.dispute.submitted_slot.get(),
-            fingerprint: self.dispute.fingerprint,
+            submitted_slot: self.case.submitted_slot.get(),
+            fingerprint: self.case.fingerprint,
         }
     }
 
     /// Sends several calls, some at once; done if all were taken.
-    async fn send_all(&self, what: &str, calls: Vec<Instruction>) -> Outcome {
+    async fn send_all(&self, kind: Kind, calls: Vec<Instruction>) -> Outcome {
         let count = calls.len();
+        let mut due = self.due(kind);
+        // One that is late loses it all, but all of them are bid for.
+        due.loss /= (count as u64).max(1);
         let sent = stream::iter(calls)
             .map(|call| async move {
-                match self.node.send_verifier(&[call], &[]).await {
+                match self.node.send_verifier(&[call], &[], due).await {
                     Ok(()) => true,
                     Err(error) => {
-                        self.failed(what, &error);
+                        self.failed(kind, &error);
                         false
                     }
                 }
@@ -170,13 +174,13 @@ impl Errand {
         if taken < count {
             return Outcome::Failed;
         }
-        tracing::info!(dispute = %self.address, count, "{what} posted");
+        tracing::info!(case = %self.address, count, ?kind, "sent");
         Outcome::Done
     }
 
     async fn post_output(&self, chunks: &[u32]) -> Outcome {
         let Some(evidence) = self.evidence().await else {
-            return Outcome::Found(self.dispute.fingerprint, Data::None);
+            return Outcome::Found(self.case.fingerprint, Data::None);
         };
         let payer = self.node.keys.operator.pubkey();
         let calls = chunks.iter().filter_map(|number| {
@@ -191,12 +195,12 @@ impl Errand {
                 &tail,
             ))
         });
-        self.send_all("output", calls.collect()).await
+        self.send_all(Kind::Output, calls.collect()).await
     }
 
     async fn post_openings(&self, positions: &[u32]) -> Outcome {
         let Some(evidence) = self.evidence().await else {
-            return Outcome::Found(self.dispute.fingerprint, Data::None);
+            return Outcome::Found(self.case.fingerprint, Data::None);
         };
         let calls = postings::openings(&evidence, positions)
             .into_iter()
@@ -205,88 +209,100 @@ impl Errand {
                 let tail = ix::leaves_tail(&leaves);
                 Some(ix::post_openings(&self.result(), self.address, page, &tail))
             });
-        self.send_all("openings", calls.collect()).await
+        self.send_all(Kind::Openings, calls.collect()).await
     }
 
-    /// The output as posted.
-    async fn posted(&self) -> Option<Vec<u32>> {
-        let tokens = self.dispute.output_tokens.get();
-        let addresses: Vec<Pubkey> = (0..pages(tokens))
-            .map(|page| pda::output(self.job_address, page))
-            .collect();
-        let read = self
-            .node
-            .chain
-            .raw_accounts(&addresses, Commitment::Processed)
-            .await
-            .ok()?;
-        let pages: Vec<Output> = addresses
-            .iter()
-            .zip(read)
-            .map(|(key, page)| decode::<Output>(key, &page.account?).ok())
-            .collect::<Option<_>>()?;
-        (0..tokens)
-            .map(|position| {
-                let page = pages.get(position as usize / OUTPUT_PAGE_TOKENS)?;
-                let ours = page.fingerprint == self.dispute.fingerprint;
-                page.token(position).filter(|_| ours)
-            })
-            .collect()
+    /// What the engine is asked: all of the evidence if it is here, as a check asks it, else what the chain shows and a prompt.
+    async fn question(&self, vocabulary: usize, context: usize) -> Option<Question> {
+        if let Some(evidence) = self.evidence().await {
+            let claimed: Vec<[u32; 4]> = evidence
+                .leaves
+                .iter()
+                .map(|four| four.map(|e| e.0))
+                .collect();
+            let (prompt, output) = (&evidence.prompt_ids, &evidence.output_ids);
+            return Some(Question::new(prompt, output, &claimed, vocabulary, context));
+        }
+        let prompt = self.prompts.lock().get(&self.job_address).cloned()?;
+        let output = self.node.posted(&self.job_address, &self.case).await?;
+        Some(question::of_case(
+            &self.case, &prompt, &output, vocabulary, context,
+        ))
     }
 
     async fn compute(&self) -> Outcome {
-        let address = Pubkey::new_from_array(self.dispute.model);
-        let known = self.prompts.lock().get(&self.job_address).cloned();
-        let prompt = match known {
-            Some(prompt) => prompt,
-            None => match self.evidence().await {
-                Some(evidence) => Arc::new(evidence.prompt_ids),
-                None => return Outcome::Found(self.dispute.fingerprint, Data::None),
-            },
-        };
-        let (Some(model), Some(output)) = (self.node.model(&address).cloned(), self.posted().await)
-        else {
+        let case = &self.case;
+        let (Some((model, _)), Some(job)) = (self.node.judging(case), &self.job) else {
             return Outcome::Failed;
         };
-        let Some(asked) = question::of_dispute(
-            &self.dispute,
-            &prompt,
-            &output,
-            model.backend.vocab_size(),
-            model.backend.context_length() as usize,
-        ) else {
+        let (vocabulary, context) = (model.backend.vocab_size(), model.backend.context_length());
+        let Some(question) = self.question(vocabulary, context as usize).await else {
+            return Outcome::Found(case.fingerprint, Data::None);
+        };
+        let asked = Asked {
+            job: &self.job_address,
+            fingerprint: &case.fingerprint,
+            question: &question,
+        };
+        let Some(own) = self.node.ask(&model, &asked).await else {
             return Outcome::Failed;
         };
-        let Some(values) = self.node.ask(&model, &asked).await else {
-            return Outcome::Failed;
-        };
-        let Some(vector) = question::vector(&self.dispute, &values) else {
+        let Some(vote) = question::vote(case, &check::sampling(job), &own) else {
             return Outcome::Failed;
         };
         let held = Held {
-            fingerprint: self.dispute.fingerprint,
-            positions: self.dispute.positions_hash(),
-            salt: question::salt(&self.node.secret, self.address.as_array(), &vector),
-            vector,
+            fingerprint: case.fingerprint,
+            positions: case.positions_hash(),
+            salt: question::salt(&self.node.secret, self.address.as_array(), &vote),
+            vote,
         };
-        let note = Book::note_of(&self.address.to_string(), &held);
+        let until = case.reveal_end().saturating_add(REMEMBER_SLOTS);
+        let note = Book::note_of(&self.address.to_string(), &held, until);
         match self.node.remember(note).await {
             true => Outcome::Computed(held),
             false => Outcome::Failed,
         }
     }
 
+    /// Collects for validators, us or others; what is due to one that was closed is burned.
+    async fn collect(&self, whose: &[Key]) -> Outcome {
+        let mut calls = Vec::new();
+        for authority in whose {
+            let key = Pubkey::new_from_array(*authority);
+            let address = pda::validator(key);
+            let read = self.node.chain.account::<Validator>(&address);
+            let Ok(found) = read.await else {
+                return Outcome::Failed;
+            };
+            calls.push(ix::collect_case(self.address, key, found.is_none()));
+        }
+        self.send_all(Kind::Collect, calls).await
+    }
+
+    async fn close(&self) -> Outcome {
+        let mut votes = None;
+        if self.case.false_count != 0 {
+            let address = pda::votes(self.address);
+            match self.node.chain.account::<Votes>(&address).await {
+                Ok(Some((_, read))) => votes = Some(read),
+                Ok(None) | Err(_) => return Outcome::Failed,
+            }
+        }
+        let call = ix::close_case(self.address, &self.case, votes.as_ref());
+        self.send(Kind::Close, call).await
+    }
+
     async fn book(&self) -> Outcome {
-        let dispute = &self.dispute;
-        let result = Ended::of(dispute, self.node.keys.authority.as_array());
+        let case = &self.case;
+        let result = Ended::of(case, self.node.keys.authority.as_array());
         tracing::info!(
-            dispute = %self.address, job = %self.job_address, ?result,
-            "dispute ended"
+            case = %self.address, job = %self.job_address, ?result,
+            "case ended"
         );
         let note = Note::Ended {
-            dispute: self.address.to_string(),
+            case: self.address.to_string(),
             result,
-            until: dispute.retention_end().saturating_add(REMEMBER_SLOTS),
+            until: case.forfeit_end().saturating_add(REMEMBER_SLOTS),
         };
         match self.node.remember(note).await {
             true => Outcome::Done,
@@ -302,6 +318,6 @@ impl Errand {
                 calls.push(ix::close_output(address, &page));
             }
         }
-        self.send_all("closed pages", calls).await
+        self.send_all(Kind::CloseOutput, calls).await
     }
 }

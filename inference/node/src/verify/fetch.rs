@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use mythic_interface::state::Job;
 use mythic_verifier::search::Search;
 use mythic_wire::{
@@ -29,33 +30,39 @@ pub struct Asker<'a> {
     pub allow_loopback: bool,
 }
 
-/// Asks `sources` (origins of nodes and gateways, hostile) one after the other until one has the evidence of a job's result.
+/// Sources that are asked at once, so that one which keeps us waiting holds up none of the others for long.
+const AT_ONCE: usize = 4;
+
+/// Asks `sources` (origins of nodes and gateways, hostile), a few at a time and in this order, until one has the evidence of a
+/// job's result.
 pub async fn evidence(job: &Pubkey, state: &Job, sources: &[String], asker: &Asker<'_>) -> Search {
     let mut search = Search::default();
-    let mut asked: Vec<Origin> = Vec::new();
+    let mut origins: Vec<Origin> = Vec::new();
     let path = format!("/v1/jobs/{job}/evidence");
     for source in sources.iter().filter(|source| !source.is_empty()) {
-        let origin = match Origin::parse(source) {
-            Ok(origin) => origin,
-            Err(error) => {
-                search.reasons.push(error.to_string());
-                continue;
-            }
-        };
-        if asked.contains(&origin) {
-            continue;
+        match Origin::parse(source) {
+            Ok(origin) if origins.contains(&origin) => {}
+            Ok(origin) => origins.push(origin),
+            Err(error) => search.reasons.push(error.to_string()),
         }
-        asked.push(origin.clone());
+    }
+    let path = path.as_str();
+    let asked = stream::iter(origins).map(|origin| async move {
         let ask = Ask {
             origin: &origin,
             method: Method::GET,
-            path: &path,
+            path,
             purpose: asker.purpose,
             body: Vec::new(),
             max_bytes: MAX_EVIDENCE,
             patience: PATIENCE,
         };
-        match dial::ask(ask, asker.key, asker.allow_loopback).await {
+        let answer = dial::ask(ask, asker.key, asker.allow_loopback).await;
+        (origin, answer)
+    });
+    let mut answers = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
+    while let Some((origin, answer)) = answers.next().await {
+        match answer {
             Ok(bytes) => match serde_json::from_slice::<Evidence>(&bytes) {
                 Ok(evidence) => {
                     if search.take(job, state, origin.as_str(), evidence) {

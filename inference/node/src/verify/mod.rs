@@ -1,33 +1,48 @@
-//! Checks of others' answers, and what is owed to disputes. What is decided is in [`mythic_verifier`].
+//! Checks of others' answers, and what is owed to cases. What is decided is in [`mythic_verifier`].
 //!
-//! - [`results`]: follows results and checks some; [`challenge`]: challenges the false ones
-//! - [`duties`]: disputes that concern this node; [`errand`]: one duty done
+//! - [`results`]: follows results and checks some; [`care`]: which ones now; [`claiming`]: says what was found false
+//! - [`duties`]: cases that concern this node; [`errand`]: one duty done
 //! - [`fetch`]: evidence from strangers; [`checking`]: what all of these need
-//! - [`validators`]: others' accounts as read lately
+//! - [`serving`]: which of our models computes a job's answers; [`memory`]: what is remembered for a while
+//! - [`validators`]: others' accounts as read lately; [`worth`]: what a step that comes too late loses
 
-mod challenge;
+mod care;
 mod checking;
+mod claiming;
 pub mod duties;
 mod errand;
 pub mod fetch;
+mod memory;
 pub mod results;
+mod serving;
 pub mod validators;
+pub mod worth;
 
-use std::{ops::Deref, sync::Arc};
+use std::{collections::HashMap, ops::Deref, sync::Arc};
 
+use mythic_interface::state::CaseStatus;
+use parking_lot::Mutex;
+use solana_pubkey::Pubkey;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::ctx::Ctx;
+pub use claiming::rents;
+use memory::{Passes, Registrations};
 
-/// What checks and disputes share.
+/// What checks and cases share.
 pub struct Verifier {
     ctx: Arc<Ctx>,
     /// Draws the results that are checked and salts juries' commitments; follows from the operator's key.
     secret: [u8; 32],
     /// One check at a time.
     checking: Semaphore,
-    /// A dispute was made.
-    disputes_changed: Notify,
+    /// What was computed of answers.
+    passes: Passes,
+    registrations: Registrations,
+    /// A case was opened.
+    cases_changed: Notify,
+    /// Jobs of cases in care that others can join, and how these stood at the last look: what was not checked yet is found here again.
+    joinable: Mutex<HashMap<Pubkey, CaseStatus>>,
 }
 
 impl Deref for Verifier {
@@ -49,7 +64,10 @@ impl Verifier {
             ctx,
             secret,
             checking: Semaphore::new(1),
-            disputes_changed: Notify::new(),
+            passes: Passes::default(),
+            registrations: Registrations::default(),
+            cases_changed: Notify::new(),
+            joinable: Mutex::default(),
         }
     }
 }

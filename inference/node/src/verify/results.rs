@@ -1,34 +1,36 @@
-//! The task around checks of others' answers: follows results, asks for evidence, has the engine compute, and challenges what is
-//! false. What is decided is in [`mythic_verifier`].
+//! The task around checks of others' answers: follows results and cases, asks for evidence, has the engine compute, and claims
+//! what is false. What is decided is in [`mythic_verifier`].
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use mythic_client::{Commitment, Filter};
 use mythic_interface::{
     comparison::Rule,
-    state::{Job, JobStatus, Validator, ValidatorStatus},
+    state::{Job, JobStatus},
 };
 use solana_pubkey::Pubkey;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::Verifier;
+use super::{
+    Verifier,
+    care::{Begin, Care, End, Sought},
+    checking::{Asked, View},
+    serving::{MOST_LISTS, Serving},
+};
 use crate::{
     keep::journal::Record,
-    serve::{
-        backend::ServedModel,
-        feed::{self, Feed},
-    },
+    serve::feed::{self, Feed},
 };
 use mythic_verifier::{
-    book::{Challenge, Note},
+    book::{Claim, Note},
     check::{self, Finding, Subject},
-    question,
-    sample::{self, SlotHashes},
+    claims::{self, Found, Patience},
+    question::{self, Question},
 };
 use mythic_wire::{Evidence, sse::SseEvent};
 
@@ -36,14 +38,17 @@ use mythic_wire::{Evidence, sse::SseEvent};
 const SCAN_EVERY: Duration = Duration::from_secs(10);
 /// How often slot and accounts are looked at while something is waited for.
 pub(super) const PAUSE: Duration = Duration::from_millis(400);
-/// How often evidence is asked for again.
+/// How often evidence is asked for again; while a case waits to be answered, ever more seldom.
 const ASK_EVERY: Duration = Duration::from_secs(2);
-/// Results in care at once.
-const MOST: usize = 256;
-/// Slots for which a check is remembered beyond the window: disputes of it may run.
-const REMEMBER_SLOTS: u64 = 2_000;
-/// Differing positions that are written down: more than are ever sampled or named.
-const KEPT_POSITIONS: usize = 64;
+const ASK_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
+/// How often other registrations of our models are looked for.
+const REGISTERED_EVERY: Duration = Duration::from_secs(300);
+/// Looks at a chain that does not have a result any more before it is given up.
+const MOST_MISSES: u32 = 75;
+/// How often it is looked whether something can be said yet of a result whose case is not answered.
+const CLAIM_EVERY: Duration = Duration::from_secs(10);
+/// Slots for which a check is remembered beyond the window: its case may run.
+const REMEMBER_SLOTS: u64 = 20_000;
 
 type Told = (Pubkey, Option<String>);
 
@@ -79,39 +84,38 @@ pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
     }
     let mut watch = Watch {
         node,
-        running: HashSet::new(),
-        passed: HashMap::new(),
+        care: Care::default(),
         work: JoinSet::new(),
         places: HashMap::new(),
+        registered: HashSet::new(),
+        registered_at: None,
     };
-    watch.resume();
     let mut scan = tokio::time::interval(SCAN_EVERY);
-    scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick = tokio::time::interval(PAUSE);
+    for every in [&mut scan, &mut tick] {
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
             () = quit.cancelled() => return,
             _ = scan.tick() => {
                 watch.keep_places();
+                watch.resume();
                 watch.scan().await;
             }
+            _ = tick.tick() => watch.look(),
             Some((index, (job, id))) = results.recv() => {
                 if let Some(id) = id {
                     watch.places.insert(index, id);
                 }
-                watch.take(job);
+                watch.take(job, false);
             }
             Some(done) = watch.work.join_next() => match done {
-                Ok((job, passed)) => {
-                    watch.running.remove(&job);
-                    if let Some(until) = passed {
-                        watch.passed.insert(job, until);
-                    }
-                }
+                Ok((job, end)) => watch.care.done(job, end, Instant::now()),
                 Err(error) if error.is_cancelled() => {}
                 Err(error) => {
-                    // Which job it was is not known: all begin anew, from journal and chain.
-                    tracing::error!(%error, "a check broke off");
-                    watch.running.clear();
+                    let lost = watch.care.lost().len();
+                    tracing::error!(%error, lost, "a check broke off");
                     watch.work.abort_all();
                 }
             },
@@ -121,44 +125,54 @@ pub async fn run(node: Arc<Verifier>, quit: CancellationToken) {
 
 struct Watch {
     node: Arc<Verifier>,
-    running: HashSet<Pubkey>,
-    /// Results that are left alone, and until which slot that is remembered.
-    passed: HashMap<Pubkey, u64>,
-    work: JoinSet<(Pubkey, Option<u64>)>,
+    care: Care,
+    work: JoinSet<(Pubkey, End)>,
     /// Newest event of each gateway.
     places: HashMap<usize, String>,
+    /// Models whose results are looked for, and when they were read.
+    registered: HashSet<Pubkey>,
+    registered_at: Option<Instant>,
 }
 
 impl Watch {
-    /// Goes on with challenges that were decided before a restart.
+    /// Goes on with claims that were decided, before a restart too.
     fn resume(&mut self) {
         let open: Vec<Pubkey> = {
             let journal = self.node.ledger.read();
-            let challenges = journal.book.challenges.keys();
-            challenges.filter_map(|job| job.parse().ok()).collect()
+            let claims = journal.book.claims.keys();
+            claims.filter_map(|job| job.parse().ok()).collect()
         };
         for job in open {
-            self.start(job);
+            self.take(job, true);
         }
     }
 
-    fn take(&mut self, job: Pubkey) {
-        if !self.passed.contains_key(&job) && self.running.len() < MOST {
-            self.start(job);
+    fn take(&mut self, job: Pubkey, claimed: bool) {
+        if let Some(begin) = self.care.take(job, claimed) {
+            self.start(begin);
         }
     }
 
-    fn start(&mut self, job: Pubkey) {
-        if !self.running.insert(job) {
-            return;
+    /// Takes up what has waited, and cases that can be joined.
+    fn look(&mut self) {
+        let mut begun = self.care.due(Instant::now());
+        if self.node.config.verifier.join {
+            begun.extend(self.care.take_cases(&self.node.joinable.lock()));
         }
+        for begin in begun {
+            self.start(begin);
+        }
+    }
+
+    fn start(&mut self, begin: Begin) {
         let check = Check {
             node: self.node.clone(),
-            job,
+            job: begin.job,
+            disputed: begin.case.is_some(),
         };
         self.work.spawn(async move {
-            let passed = check.run().await;
-            (job, passed)
+            let end = check.run(begin.sought).await;
+            (begin.job, end)
         });
     }
 
@@ -174,23 +188,26 @@ impl Watch {
 
     async fn scan(&mut self) {
         let slot = self.node.slot();
-        self.passed.retain(|_, until| *until >= slot);
-        let old = {
-            let journal = self.node.ledger.read();
-            let book = &journal.book;
-            book.checked.values().any(|(_, _, until)| *until < slot)
-                || book.ended.values().any(|until| *until < slot)
-        };
-        if old {
+        self.care.forget(slot);
+        if self.node.ledger.read().book.has_before(slot) {
             let note = Note::Forget { before: slot };
             self.node.note_soft(Record::Verifier(note));
         }
-        let models: Vec<Pubkey> = self.node.models.iter().map(|m| m.address).collect();
-        for model in models {
-            let filters = [
-                Filter::<Job>::status(JobStatus::Submitted),
-                Filter::<Job>::model(&model),
-            ];
+        let fresh = |at: Instant| at.elapsed() < REGISTERED_EVERY;
+        if !self.registered_at.is_some_and(fresh) {
+            self.registered = self.node.registered().await;
+            self.registered_at = Some(Instant::now());
+        }
+        let submitted = Filter::<Job>::status(JobStatus::Submitted);
+        let lists: Vec<Vec<Filter<Job>>> = match self.registered.len() <= MOST_LISTS {
+            true => {
+                let models = self.registered.iter();
+                let of = |model| vec![submitted.clone(), Filter::<Job>::model(model)];
+                models.map(of).collect()
+            }
+            false => vec![vec![submitted]],
+        };
+        for filters in lists {
             let chain = self.node.chain.clone();
             match chain
                 .program_accounts::<Job>(&filters, Commitment::Confirmed)
@@ -198,8 +215,9 @@ impl Watch {
             {
                 Ok(found) => {
                     for (job, state) in found {
-                        if !self.node.is_checked(&job, &state) {
-                            self.take(job);
+                        let model = Pubkey::new_from_array(state.terms.model);
+                        if self.registered.contains(&model) && !self.node.is_checked(&job, &state) {
+                            self.take(job, false);
                         }
                     }
                 }
@@ -223,206 +241,281 @@ impl Verifier {
 pub(super) struct Check {
     pub node: Arc<Verifier>,
     pub job: Pubkey,
+    /// It has a case, so that the policy's draw does not count.
+    pub disputed: bool,
+}
+
+/// Why a result is not looked at now.
+enum Left {
+    /// It is left alone until this slot.
+    Until(u64),
+    /// It is not confirmed yet.
+    Later,
+}
+
+/// The disk refuses.
+struct NotWritten;
+
+/// What became of a claim.
+pub(super) enum Pursued {
+    /// It is over; whether it was made.
+    Over(bool),
+    /// The result is another one by now.
+    Another,
+    /// Its case has to be answered first.
+    Later,
 }
 
 /// An answer that is worth a look.
 pub(super) struct Answer {
     pub state: Job,
-    pub model: ServedModel,
+    pub serving: Serving,
+    /// End of its window.
     pub end: u64,
 }
 
+/// What can be had of an answer.
+enum Material {
+    Evidence(Box<Evidence>),
+    /// The prompt; output and sample are posted.
+    Prompt(Vec<u32>, Box<View>),
+}
+
+/// What a look for an answer's material came to.
+enum Had {
+    Material(Material),
+    /// There is none, and this is to be said of that.
+    Nothing(Finding),
+    Later(Duration),
+}
+
 impl Check {
-    /// Runs to the end; the slot until which the job is left alone, unless that is written down.
-    async fn run(&self) -> Option<u64> {
+    /// Goes as far as it can now.
+    async fn run(&self, mut sought: Sought) -> End {
         loop {
-            let result = match self.result().await {
-                Ok(result) => result,
-                Err(until) => return Some(until),
+            let answer = match self.result(&mut sought).await {
+                Ok(answer) => answer,
+                Err(Left::Until(slot)) => return End::Until(slot),
+                Err(Left::Later) => return End::Later(sought, PAUSE),
             };
-            let fingerprint = hex::encode(result.state.fingerprint);
+            let fingerprint = hex::encode(answer.state.fingerprint);
             let key = self.job.to_string();
-            let (checked, challenge) = {
+            let (checked, claim) = {
                 let journal = self.node.ledger.read();
                 let book = &journal.book;
                 let fits = |f: &String| *f == fingerprint;
-                let challenge = book.challenges.get(&key).filter(|c| fits(&c.fingerprint));
-                let checked = book.checked.get(&key).is_some_and(|(f, _, _)| fits(f));
-                (checked, challenge.cloned())
+                let claim = book.claims.get(&key).filter(|c| fits(&c.fingerprint));
+                let checked = book.checked.get(&key).filter(|(f, _, _)| fits(f));
+                // What was not to be had before may be had once there is a case.
+                let checked = checked.is_some_and(|(_, finding, _)| {
+                    !self.disputed || !["withheld", "unknown"].contains(&finding.as_str())
+                });
+                (checked, claim.cloned())
             };
-            let challenge = match (challenge, checked) {
-                (Some(challenge), _) => challenge,
-                (None, true) => return None,
-                (None, false) => match self.examine(&result).await {
-                    Some(challenge) => challenge,
-                    None => return None,
-                },
+            let claim = match (claim, checked) {
+                (Some(claim), _) => claim,
+                (None, true) => return End::Over,
+                (None, false) => {
+                    let finding = match self.material(&answer, &mut sought).await {
+                        Had::Material(Material::Evidence(evidence)) => {
+                            self.compare(&answer, &evidence).await
+                        }
+                        Had::Material(Material::Prompt(prompt, view)) => {
+                            self.compare_shown(&answer, &prompt, &view).await
+                        }
+                        Had::Nothing(finding) => finding,
+                        Had::Later(pause) => return End::Later(sought, pause),
+                    };
+                    match self.write_down(&answer, &finding).await {
+                        Ok(Some(claim)) => claim,
+                        Ok(None) => return End::Over,
+                        Err(NotWritten) => return End::Failed,
+                    }
+                }
             };
-            match self.challenge(&result, &challenge).await {
-                // The result is another one now: from the start.
-                None => continue,
-                Some(made) => {
-                    let note = Note::ChallengeOver { job: key, made };
+            match self.pursue(&answer, &claim).await {
+                Pursued::Another => continue,
+                Pursued::Later => return End::Later(sought, CLAIM_EVERY),
+                Pursued::Over(made) => {
+                    let note = Note::ClaimOver { job: key, made };
                     self.node.remember(note).await;
                     if made {
-                        self.node.disputes_changed.notify_one();
+                        self.node.cases_changed.notify_one();
                     }
-                    return None;
+                    return End::Over;
                 }
             }
         }
     }
 
-    /// Waits until the result is confirmed; an error is the slot until which it is left alone.
-    async fn result(&self) -> Result<Answer, u64> {
+    /// The result, once it is confirmed.
+    async fn result(&self, sought: &mut Sought) -> Result<Answer, Left> {
         let node = &self.node;
-        let given_up = node
-            .slot()
-            .saturating_add(u64::from(node.params().rules.window_slots.get()));
-        loop {
-            let read = node
-                .chain
-                .account_at::<Job>(&self.job, Commitment::Confirmed)
-                .await;
-            if let Ok(Some((_, state))) = read
-                && let Some(end) = state.window_end()
-            {
-                let until = end.saturating_add(REMEMBER_SLOTS);
-                let running = matches!(
-                    state.status(),
-                    Some(JobStatus::Submitted | JobStatus::Disputed)
-                );
-                let model = node.model(&Pubkey::new_from_array(state.terms.model));
-                let Some(model) = model.filter(|_| running && self.may_challenge(&state)) else {
-                    return Err(until);
-                };
-                if node.slot() >= end {
-                    return Err(until);
-                }
-                let picked = node
-                    .config
-                    .verifier
-                    .picks(&node.secret, self.job.as_array(), &state);
-                let begun = {
-                    let journal = node.ledger.read();
-                    let book = &journal.book;
-                    book.challenges.contains_key(&self.job.to_string())
-                };
-                return match picked || begun {
-                    true => Ok(Answer {
-                        state,
-                        model: model.clone(),
-                        end,
-                    }),
-                    false => Err(until),
-                };
-            }
-            if node.slot() >= given_up {
-                return Err(node.slot());
-            }
-            tokio::time::sleep(PAUSE).await;
+        let read = node
+            .chain
+            .account_at::<Job>(&self.job, Commitment::Confirmed)
+            .await;
+        let found = read.ok().flatten();
+        let found = found.and_then(|(_, state)| Some((state, state.window_end()?)));
+        let Some((state, end)) = found else {
+            let window = u64::from(node.params().rules.window_slots.get());
+            let until = node.slot().saturating_add(window);
+            return match *sought.given_up.get_or_insert(until) <= node.slot() {
+                true => Err(Left::Until(node.slot())),
+                false => Err(Left::Later),
+            };
+        };
+        let until = end.saturating_add(REMEMBER_SLOTS);
+        let open = match state.status() {
+            Some(JobStatus::Submitted) => node.slot() < end,
+            Some(JobStatus::Disputed) => true,
+            _ => false,
+        };
+        let model = Pubkey::new_from_array(state.terms.model);
+        let serving = match open {
+            true => node.serving(&model).await,
+            false => None,
+        };
+        let Some(serving) = serving else {
+            return Err(Left::Until(until));
+        };
+        if let Err(reason) = node.may_claim(&state, &serving) {
+            tracing::debug!(job = %self.job, reason, "not checked");
+            return Err(Left::Until(until));
+        }
+        let picked = node
+            .config
+            .verifier
+            .picks(&node.secret, self.job.as_array(), &state);
+        let begun = {
+            let journal = node.ledger.read();
+            journal.book.claims.contains_key(&self.job.to_string())
+        };
+        match picked || begun || self.disputed {
+            true => Ok(Answer {
+                state,
+                serving,
+                end,
+            }),
+            false => Err(Left::Until(until)),
         }
     }
 
-    fn may_challenge(&self, state: &Job) -> bool {
-        let validator: Validator = self.node.validator();
-        state.validator != self.node.keys.authority.to_bytes()
-            && validator.header.status == ValidatorStatus::Active as u8
-            && validator.registered_slot.get() < state.requested_slot.get()
-    }
-
-    /// Checks a result; what is to be challenged is written down and returned.
-    async fn examine(&self, result: &Answer) -> Option<Challenge> {
-        let state = &result.state;
-        let finding = match self.evidence(result).await {
-            Ok(evidence) => self.compare(result, &evidence).await,
-            Err(finding) => finding,
-        };
-        match &finding {
+    /// Writes down what was found; what is to be claimed is returned.
+    async fn write_down(
+        &self,
+        answer: &Answer,
+        finding: &Finding,
+    ) -> Result<Option<Claim>, NotWritten> {
+        let state = &answer.state;
+        match finding {
             Finding::Honest => tracing::debug!(job = %self.job, "checked: honest"),
             other => {
                 tracing::warn!(job = %self.job, validator = %Pubkey::new_from_array(state.validator), finding = %other, "checked")
             }
         }
-        let (job, fingerprint) = (self.job.to_string(), hex::encode(state.fingerprint));
-        let until = result.end.saturating_add(REMEMBER_SLOTS);
-        let (differing, fault) = match &finding {
-            Finding::Fault { position, .. } => (vec![*position], Some(*position)),
+        let fingerprint = hex::encode(state.fingerprint);
+        let until = answer.end.saturating_add(REMEMBER_SLOTS);
+        let found = match finding {
+            Finding::Fault { position, .. } => Found::Fault {
+                position: *position,
+            },
             Finding::Fraud { differing, .. } => {
-                let exact = check::rule(&result.model.account.read().spec) == Some(Rule::Exact);
-                // Only an exact profile lets positions be named.
-                let kept = differing.iter().copied().filter(|_| exact);
-                (kept.take(KEPT_POSITIONS).collect(), None)
+                let named = check::rule(&answer.serving.spec) == Some(Rule::Exact);
+                Found::differing(differing, state.output_tokens.get(), named)
             }
             Finding::Withheld { .. } if self.node.config.verifier.challenge_withheld => {
-                (Vec::new(), None)
+                Found::Withheld
             }
             _ => {
-                self.checked(&finding, fingerprint, until).await;
-                return None;
+                return match self.checked(finding, fingerprint, until).await {
+                    true => Ok(None),
+                    false => Err(NotWritten),
+                };
             }
         };
-        let note = Note::Challenge {
-            job,
+        let note = Note::Claim {
+            job: self.job.to_string(),
             fingerprint: fingerprint.clone(),
-            differing: differing.clone(),
-            fault,
+            found: found.clone(),
             until,
         };
-        // The challenge before the check: a crash between them checks again, and never forgets a challenge.
+        // The claim before the check: a crash between them checks again, and never forgets a claim.
         if !self.node.remember(note).await {
-            return None;
+            return Err(NotWritten);
         }
-        self.checked(&finding, fingerprint.clone(), until).await;
-        Some(Challenge {
+        self.checked(finding, fingerprint.clone(), until).await;
+        Ok(Some(Claim {
             fingerprint,
-            differing,
-            fault,
+            found,
             until,
-        })
+        }))
     }
 
-    async fn checked(&self, finding: &Finding, fingerprint: String, until: u64) {
+    async fn checked(&self, finding: &Finding, fingerprint: String, until: u64) -> bool {
         let note = Note::Checked {
             job: self.job.to_string(),
             fingerprint,
             finding: finding.name().into(),
             until,
         };
-        self.node.remember(note).await;
+        self.node.remember(note).await
     }
 
-    /// The evidence, asked for until two thirds of the window are over.
-    async fn evidence(&self, result: &Answer) -> Result<Evidence, Finding> {
+    /// The evidence, asked for until two thirds of the window are over; where there is a case, until nobody joins it any more.
+    async fn material(&self, answer: &Answer, sought: &mut Sought) -> Had {
         let node = &self.node;
-        if let Some(evidence) = node.local_evidence(&self.job, &result.state).await {
-            return Ok(evidence);
+        let unknown = |reason: &str| {
+            Had::Nothing(Finding::Unknown {
+                reason: reason.into(),
+            })
+        };
+        if let Some(evidence) = node.local_evidence(&self.job, &answer.state).await {
+            return Had::Material(Material::Evidence(Box::new(evidence)));
         }
-        let window = result.end.saturating_sub(result.state.submitted_slot.get());
-        let last = result.end.saturating_sub(window / 3);
-        let mut answered = false;
-        loop {
-            let search = node.search(&self.job, &result.state, &[]).await;
-            answered |= search.answered;
-            let reason = search.reason();
-            if let Some(evidence) = search.evidence {
-                return Ok(evidence);
+        let view = match node.view(&self.job).await {
+            Ok(Some(view)) if view.job.fingerprint == answer.state.fingerprint => view,
+            Ok(_) if sought.misses >= MOST_MISSES => {
+                return unknown("the result is not on chain any more");
             }
-            if node.slot() >= last {
-                return Err(match answered {
-                    true => Finding::Withheld { reason },
-                    false => Finding::Unknown { reason },
-                });
+            // A fork without it may be gone in a moment.
+            other => {
+                sought.misses += u32::from(other.is_ok());
+                return Had::Later(PAUSE);
             }
-            tokio::time::sleep(ASK_EVERY).await;
+        };
+        let search = node.search(&self.job, &view.job, view.case.as_ref()).await;
+        sought.answered |= search.answered;
+        let reason = search.reason();
+        if let Some(evidence) = search.evidence {
+            return Had::Material(Material::Evidence(Box::new(evidence)));
         }
+        sought.prompt = search.prompt.or(sought.prompt.take());
+        let slot = node.slot().max(view.slot);
+        match claims::patience(slot, &view.job, view.case.as_ref()) {
+            Patience::Often => sought.pause = ASK_EVERY,
+            Patience::Seldom => {
+                sought.pause = (sought.pause * 2).clamp(ASK_EVERY, ASK_AT_LEAST_EVERY);
+            }
+            Patience::Spent => {
+                return match (view.case, sought.prompt.take()) {
+                    (Some(_), Some(prompt)) => {
+                        Had::Material(Material::Prompt(prompt, Box::new(view)))
+                    }
+                    (None, _) if sought.answered => Had::Nothing(Finding::Withheld { reason }),
+                    _ => unknown(&reason),
+                };
+            }
+            Patience::Over => return unknown("nobody can join its case any more"),
+        }
+        Had::Later(sought.pause)
     }
 
-    async fn compare(&self, result: &Answer, evidence: &Evidence) -> Finding {
-        let spec = result.model.account.read().spec;
+    async fn compare(&self, answer: &Answer, evidence: &Evidence) -> Finding {
+        let spec = &answer.serving.spec;
         let subject = Subject {
-            state: &result.state,
-            spec: &spec,
+            state: &answer.state,
+            spec,
         };
         if let Some((position, fault)) = check::first_fault(&subject, evidence) {
             return Finding::Fault { position, fault };
@@ -430,40 +523,69 @@ impl Check {
         let unknown = |reason: &str| Finding::Unknown {
             reason: reason.into(),
         };
-        let drawn = match check::rule(&spec) {
+        let drawn = match check::rule(spec) {
             Some(Rule::Exact) => None,
-            Some(Rule::Calibrated { .. }) => match self.drawn(result).await {
+            Some(Rule::Calibrated { .. }) => match self.drawn(answer).await {
                 Some(drawn) => Some(drawn),
                 None => return unknown("the sampled positions can't be known"),
             },
             None => return unknown("the model has no rule by which a jury could judge"),
         };
-        self.wait_for_engine(result).await;
+        self.wait_for_engine(answer).await;
         let claimed: Vec<[u32; 4]> = evidence
             .leaves
             .iter()
             .map(|four| four.map(|e| e.0))
             .collect();
-        let backend = &result.model.backend;
-        let asked = question::Question::new(
+        let backend = &answer.serving.model.backend;
+        let question = Question::new(
             &evidence.prompt_ids,
             &evidence.output_ids,
             &claimed,
             backend.vocab_size(),
             backend.context_length() as usize,
         );
-        match self.node.ask(&result.model, &asked).await {
-            Some(values) => check::compare(&subject, evidence, &values, drawn.as_deref()).1,
+        match self.ask(answer, &question).await {
+            Some(own) => check::compare(&subject, evidence, &own, drawn.as_deref()).1,
             None => unknown("the engine could not check it"),
         }
     }
 
-    /// Users come first: while the engine works for them, a check waits, up to half of the window.
-    async fn wait_for_engine(&self, result: &Answer) {
-        let window = result.end.saturating_sub(result.state.submitted_slot.get());
-        let last = result.end.saturating_sub(window / 2);
-        while self.node.slot() < last {
-            let stats = result.model.backend.stats();
+    /// Who hides the leaves and answers its case is checked by what it shows there.
+    async fn compare_shown(&self, answer: &Answer, prompt: &[u32], view: &View) -> Finding {
+        let unknown = |reason: &str| Finding::Unknown {
+            reason: reason.into(),
+        };
+        let Some(case) = &view.case else {
+            return unknown("it has no case");
+        };
+        let Some(output) = self.node.posted(&self.job, case).await else {
+            return unknown("its output can't be read");
+        };
+        let backend = &answer.serving.model.backend;
+        let context = backend.context_length() as usize;
+        let question = question::of_case(case, prompt, &output, backend.vocab_size(), context);
+        match self.ask(answer, &question).await {
+            Some(own) => check::compare_shown(&view.job, case, &output, &own),
+            None => unknown("the engine could not check it"),
+        }
+    }
+
+    async fn ask(&self, answer: &Answer, question: &Question) -> Option<Arc<Vec<question::Own>>> {
+        let asked = Asked {
+            job: &self.job,
+            fingerprint: &answer.state.fingerprint,
+            question,
+        };
+        self.node.ask(&answer.serving.model, &asked).await
+    }
+
+    /// Users come first: while the engine works for them, a check waits, up to half of the window, and none where a case runs.
+    async fn wait_for_engine(&self, answer: &Answer) {
+        let window = answer.end.saturating_sub(answer.state.submitted_slot.get());
+        let last = answer.end.saturating_sub(window / 2);
+        while self.node.slot() < last && !self.disputed {
+            let stats = answer.serving.model.backend.stats();
             if stats.active + stats.queued
                 <= stats.active_verifications + stats.queued_verifications
             {
@@ -473,26 +595,21 @@ impl Check {
         }
     }
 
-    /// The positions that the chain draws, once it has.
-    pub(super) async fn drawn(&self, result: &Answer) -> Option<Vec<u32>> {
-        let sysvar = Pubkey::new_from_array(sample::SLOT_HASHES);
-        let from = sample::known_from(result.state.submitted_slot.get());
-        while self.node.slot() < result.end {
-            if self.node.slot() >= from {
-                let read = self
-                    .node
-                    .chain
-                    .raw_account(&sysvar, Commitment::Processed)
-                    .await;
-                let hashes = read
-                    .ok()
-                    .and_then(|read| SlotHashes::parse(&read.account?.data));
-                if let Some(sample) = hashes.and_then(|h| sample::of_job(&result.state, &h)) {
-                    return Some(sample.positions().to_vec());
-                }
+    /// The positions that are judged, once they are known: the case's, else those that the chain draws.
+    async fn drawn(&self, answer: &Answer) -> Option<Vec<u32>> {
+        loop {
+            let view = self.node.view(&self.job).await.ok().flatten();
+            if let Some(case) = view.and_then(|view| view.case) {
+                let sample = case.sample().iter().map(|leaf| leaf.position.get());
+                return Some(sample.collect());
+            }
+            if let Some(drawn) = self.sampled(&answer.state).await {
+                return Some(drawn);
+            }
+            if self.node.slot() >= answer.end {
+                return None;
             }
             tokio::time::sleep(PAUSE).await;
         }
-        None
     }
 }

@@ -14,6 +14,7 @@ use mythic_interface::{
     },
     window,
 };
+use mythic_node::bounds::Bounds;
 use mythic_node::serve::admit::{
     Decline, ModelFacts, Situation, check_open, check_request, parse_transaction,
 };
@@ -46,7 +47,7 @@ fn scene() -> Scene {
     account.header.status = ModelStatus::Active as u8;
     account.price_in = U32::new(25_000);
     account.price_out = U32::new(50_000);
-    let model = pda::model(&account.spec.identity());
+    let model = pda::model(&account.spec.identity(&account.creator));
     let mut validator = Validator::zeroed();
     validator.header.status = ValidatorStatus::Active as u8;
     validator.stake.set(SOL);
@@ -70,6 +71,8 @@ fn scene() -> Scene {
         stop_hash: [0; 32],
         prompt_source: Text::new("http://gateway").unwrap(),
         deadline_slots: 500.into(),
+        rules_hash: Params::dev().rules.hash(),
+        bump: 0,
     };
     Scene {
         least: 0,
@@ -153,6 +156,7 @@ impl Scene {
                 operator: &operator,
                 validator: &self.validator,
                 params: &self.params,
+                bounds: &Bounds::default(),
                 slot: 1_000,
                 unseen_jobs: 0,
                 running: 0,
@@ -378,6 +382,22 @@ fn terms_that_do_not_pay_or_do_not_fit_are_refused() {
         Err(Decline::Price { .. })
     ));
     assert!(matches!(
+        try_with(|s| s.args.rules_hash[0] ^= 1),
+        Err(Decline::RulesChanged)
+    ));
+    // The network's own rules, and this node's bounds.
+    assert!(matches!(
+        try_with(|s| {
+            s.params.rules.slash_bps.set(5_001);
+            s.args.rules_hash = s.params.rules.hash();
+        }),
+        Err(Decline::Bounds(_))
+    ));
+    assert!(matches!(
+        try_with(|s| s.account.spec.error_ppm.set(199)),
+        Err(Decline::Bounds(_))
+    ));
+    assert!(matches!(
         try_with(|s| s.args.deadline_slots.set(49)),
         Err(Decline::Deadline { left: 49, .. })
     ));
@@ -465,6 +485,7 @@ fn only_open_jobs_with_a_source_are_consumed() {
     job.terms.sampling_profile = 1;
     job.terms.prompt_source = Text::new("http://gateway").unwrap();
     job.deadline_slot.set(1_500);
+    job.terms.rules = scene.params.rules;
     let check = |job: &Job| {
         scene
             .decide(|facts, now| check_open(job, facts, now))

@@ -282,22 +282,25 @@ async fn a_cancelled_stream_commits_to_what_was_handed_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
+    use mythic_client::{Bids, Due};
     use mythic_interface::ix::SubmitResult;
-    use mythic_node::serve::submit::{Outcome, Ready, Submitter};
+    use mythic_node::serve::submit::{Means, Outcome, Ready, Submitter};
     let world = World::start(60).await;
     drop(world.node(QUICK));
     let mut told = Vec::new();
     let fees = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let counted = fees.clone();
-    let submitter = Submitter::start(
-        world.chain.clone(),
-        std::sync::Arc::new(world.operator.insecure_clone()),
-        world.authority.pubkey(),
-        std::sync::Arc::new(move |fee| {
+    let means = Means {
+        chain: world.chain.clone(),
+        operator: std::sync::Arc::new(world.operator.insecure_clone()),
+        validator: world.authority.pubkey(),
+        bids: Bids::default(),
+        slot: std::sync::Arc::new(|| 0),
+        on_fee: std::sync::Arc::new(move |fee| {
             counted.fetch_add(fee, std::sync::atomic::Ordering::SeqCst);
         }),
-        mythic_node::serve::submit::briefly(),
-    );
+    };
+    let submitter = Submitter::start(means, mythic_node::serve::submit::briefly());
     let mut jobs = Vec::new();
     for tag in 0..4u8 {
         let (args, _) = world.request(20 + tag, 3).await;
@@ -335,6 +338,7 @@ async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
                 .submit(Ready {
                     job: *job,
                     args,
+                    due: Due::NEVER,
                     told: sender,
                 })
                 .await;
@@ -373,6 +377,14 @@ async fn a_stop_finishes_what_runs_and_refuses_what_comes() {
         .unwrap();
     events.next().await.unwrap();
     node.stop.cancel();
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while reqwest::get(format!("{}/health", node.url))
+        .await
+        .is_ok_and(|health| health.status().is_success())
+    {
+        assert!(std::time::Instant::now() < until, "the node does not drain");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     match post(&node, &late).await {
         Err((503, code)) if code == "unavailable" => {}
         Err(other) => panic!("{other:?}"),

@@ -1,10 +1,11 @@
 //! The node against a real chain (the development chain with the program's own `.so`) and a gateway played by the test.
 
 mod admit;
-mod disputes;
+mod cases;
 mod faults;
 mod harness;
 mod life;
 mod real;
 mod strangers;
 mod traces;
+mod workers;

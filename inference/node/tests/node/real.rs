@@ -130,7 +130,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
     let mut world = World::start(40).await;
     let formatter = PromptFormatter::from_gguf(&path).unwrap();
     let spec = spec_of(&path, &formatter);
-    world.model = pda::model(&spec.identity());
+    world.model = pda::model(&spec.identity(world.payer.pubkey().as_array()));
 
     // Before the model is registered the node says what is missing.
     let config = NodeConfig {

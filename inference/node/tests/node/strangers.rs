@@ -25,7 +25,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{PATIENCE, Puppet, Running, SOL, World, expected, post, run_node};
+use crate::harness::{PATIENCE, Puppet, Running, SOL, World, any_port, expected, post, run_node};
 
 const QUICK: Duration = Duration::from_millis(2);
 
@@ -219,7 +219,7 @@ async fn evidence_that_strangers_ask_for_costs_the_chain_a_few_questions() {
     let between = Between::start(&world.rpc_url).await;
     let mut config = world.config();
     config.rpc_url = between.url.clone();
-    let node = run_node(config, world.model, Arc::new(Puppet { pause: QUICK }), 0);
+    let node = run_node(config, world.model, Arc::new(Puppet::at(QUICK)), any_port());
     let (args, prompt) = world.request(4, 6).await;
     let job = world.job(&args);
     post(&node, &world.cosigned(&args, &prompt).await)

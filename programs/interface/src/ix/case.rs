@@ -1,4 +1,4 @@
-//! Disputes: challenge, postings, jury, verdict. In builders `state` is the job, the dispute or the page as read.
+//! Cases: claims, postings, jury, verdict. In builders `state` is the job, the case or the page as read.
 
 use super::*;
 use crate::hash::Hash;
@@ -6,59 +6,62 @@ use crate::le::{U32, U64};
 use crate::state::{Key, LEAF_LEN, NAMED_POSITIONS};
 
 instructions! {
-    /// Challenges a result: draws the sample, takes the bond and the rent of the output that will be posted.
+    /// Claims that a result is withheld or false, and pays the bond. The first claim opens the job's case: it draws the sample,
+    /// and pays the rent of the case and of the output that will be posted. Later ones join it. The first that says `false` pays
+    /// the rent of the jury's votes.
     VerifyLogits = 72 {
-        /// Slot of the result that is challenged.
+        /// Slot of the result that is meant.
         submitted_slot: U64,
         /// Its fingerprint.
         fingerprint: Hash,
-        /// Most lamports of bond that the challenger pays.
+        /// [`crate::state::ClaimKind`].
+        kind: u8,
+        /// Most lamports of bond that the claimant pays.
         bond: U64 = "bond_lamports",
         /// Used part of `positions`.
         position_count: u8,
-        /// Positions to check beside the sampled ones, ascending; the rest zero. Only in an exact profile.
+        /// Positions to check beside the sampled ones, ascending; the rest zero. Only with `false`, in an exact profile.
         positions: [U32; NAMED_POSITIONS],
     } [
-        pays("payer"), signs("operator"), write("challenger"), write("job"), write("submitter"), read("model"),
-        write("dispute"), read("system_program"),
+        pays("payer"), signs("operator"), write("claimant"), write("job"), write("submitter"), read("model"),
+        maybe(read("served")), write("case"), maybe(write("votes")), read("system_program"),
     ]
 
     /// Posts a chunk of the output; one that is there already changes nothing. The first chunk of a page creates
-    /// it, from what the challenger prepaid. Anyone.
+    /// it, from what the opener prepaid. Anyone.
     PostOutput = 73 {
         /// Slot of the result.
         submitted_slot: U64,
-        /// Its fingerprint.
-        fingerprint: Hash,
-        /// Index of the chunk.
+        /// Index of the chunk. Its path leads to the output root, which is the result's alone.
         chunk: U32,
     } [
-        pays("payer"), write("dispute"), read("job"), write("first_page"), maybe(write("page")), read("system_program"),
+        pays("payer"), write("case"), read("job"), write("first_page"), maybe(write("page")), read("system_program"),
     ] => "the chunk's token ids, 4 bytes each, and its path in the output tree"
 
     /// Shows leaves of checked positions, once the output is posted; those that are there already change nothing. The
-    /// page holds their tokens. The last leaf calls the jury. Anyone.
+    /// page holds their tokens. Once output, sample and the opener's positions are shown, others join. Anyone.
     PostOpenings = 74 {
         /// Slot of the result.
         submitted_slot: U64,
         /// Its fingerprint.
         fingerprint: Hash,
-    } [write("dispute"), read("job"), read("first_page"), maybe(read("page"))]
+    } [write("case"), read("job"), read("first_page"), maybe(read("page"))]
         => "one or more leaves, each 40 bytes of content and its path in the fingerprint's tree"
 
-    /// Commits to a vector and takes the seats for which the validator ranks highest so far.
+    /// Commits to a vote and takes the seats for which the validator ranks highest so far. `served` is the registration of the
+    /// job's file that it serves, if it is another than the job's.
     CommitJuror = 75 {
         /// Slot of the result.
         submitted_slot: U64,
         /// Its fingerprint.
         fingerprint: Hash,
-        /// [`crate::state::Dispute::positions_hash`] of the positions that were checked.
+        /// [`crate::state::Case::positions_hash`] of what is judged.
         positions_hash: Hash,
         /// [`crate::hash::juror_commitment`].
         commitment: Hash,
-    } [signs("operator"), read("validator"), write("dispute")]
+    } [signs("operator"), write("validator"), write("case"), maybe(read("served"))]
 
-    /// Shows the vector behind a commitment.
+    /// Shows the vote behind a commitment.
     RevealJuror = 76 {
         /// Slot of the result.
         submitted_slot: U64,
@@ -66,11 +69,12 @@ instructions! {
         fingerprint: Hash,
         /// Salt of the commitment.
         salt: Hash,
-    } [signs("operator"), read("validator"), write("dispute")]
-        => "the vector: 5 logits of 4 bytes for each checked position"
+    } [signs("operator"), read("validator"), write("case"), write("votes")]
+        => "the vote: in an exact profile digests of work, sample and each group, else 5 logits of 4 bytes for each sampled position"
 
-    /// Proves with one leaf that a result breaks the rules; the job is decided at once. The page of posted output is
-    /// needed where the leaf's token differs from it.
+    /// Proves with one leaf that a result breaks the rules. Case and job are decided at once, without a case too, which it creates;
+    /// but once everything is shown and somebody says `false`, the fault is noted, and shown wherever a claim names it, and the
+    /// jury goes on. The page of posted output is needed where the leaf's token differs from it.
     ProveFault = 77 {
         /// Slot of the result.
         submitted_slot: U64,
@@ -80,26 +84,38 @@ instructions! {
         leaf: [u8; LEAF_LEN],
     } [
         pays("payer"), signs("operator"), write("prover"), write("job"), write("submitter"), write("vault"),
-        maybe(write("grant")), read("model"), maybe(read("page")), write("fault"), read("system_program"),
+        maybe(write("grant")), read("model"), maybe(read("page")), write("case"), read("system_program"),
     ] => "the leaf's path in the fingerprint's tree"
 
-    /// Decides a dispute that is due, and with it the job if it was the last or the result is false. Anyone.
-    ResolveDispute = 78 {} [
-        write("dispute"), write("job"), write("submitter"), write("vault"), maybe(write("grant")),
+    /// Decides a case that is due, and with it the job. The votes are needed where a jury has committed. Anyone.
+    ResolveCase = 78 {} [
+        write("case"), write("job"), write("submitter"), write("vault"), maybe(write("grant")), maybe(read("votes")),
     ]
 
-    /// Moves what a resolved dispute owes a validator to its account, and takes what it lost as a juror. What is due
-    /// to a validator that was closed is burned. Anyone.
-    CollectDispute = 79 {
+    /// Moves what a resolved case owes a validator to its account, as claimant, juror or prover, and takes what it lost as a juror. What is due
+    /// to a validator that was closed is burned, and only then the incinerator is needed. Anyone.
+    CollectCase = 79 {
         /// Authority of the validator.
         authority: Key,
-    } [write("dispute"), write("validator"), write("incinerator")]
+    } [write("case"), write("validator"), maybe(write("incinerator"))]
 
-    /// Closes a dispute that was resolved long enough ago and owes nothing. Anyone.
-    CloseDispute = 80 {} [write("dispute"), write("rent_payer")]
+    /// Closes a case that was resolved long enough ago and owes nothing, and its votes; after a second delay, fines that nobody
+    /// collected lapse. Anyone.
+    CloseCase = 80 {} [
+        write("case"), write("rent_payer"), maybe(write("votes")), maybe(write("votes_rent_payer")),
+    ]
 
     /// Closes a page of output whose job ended long enough ago. Anyone.
     CloseOutput = 81 {} [write("page"), read("job"), write("rent_payer")]
+}
+
+/// Leaves of an answer of `output_tokens` tokens that fit one PostOpenings in a transaction with a compute budget:
+/// two up to 2,048 tokens, then one.
+pub const fn leaves_in_one_call(output_tokens: u32) -> usize {
+    match output_tokens {
+        0..=2_048 => 2,
+        _ => 1,
+    }
 }
 
 #[cfg(feature = "client")]
@@ -113,9 +129,9 @@ mod builders {
 
     use crate::leaf::Leaf;
     use crate::output::OUTPUT_CHUNK;
-    use crate::state::{Dispute, Job, OUTPUT_PAGE_TOKENS, Output};
+    use crate::state::{Case, ClaimKind, Job, JurySeat, OUTPUT_PAGE_TOKENS, Output, Votes};
 
-    /// The result of a job, as the instructions of a dispute name it: on another fork they are refused.
+    /// The result of a job, as the instructions of a case name it: on another fork they are refused.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct NamedResult {
         /// Address of the job.
@@ -137,9 +153,9 @@ mod builders {
         }
     }
 
-    /// Who challenges a result or proves a fault.
+    /// Who claims against a result or proves a fault.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct Challenger {
+    pub struct Claimant {
         /// Pays rent and bond; gets the rent back.
         pub payer: Pubkey,
         /// The validator's operator, which signs.
@@ -148,38 +164,54 @@ mod builders {
         pub authority: Pubkey,
     }
 
-    /// Challenges a result; `bond` is the most that is paid, `positions` up to two that are checked beside the sampled
-    /// ones, ascending. The dispute is `address::dispute(job, authority)`.
+    /// What somebody says of a result.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Statement<'a> {
+        /// That it is withheld, or false.
+        pub kind: ClaimKind,
+        /// Most lamports of bond that are paid: [`crate::dispute::Bond::of`] of the case as read, and more if others may join
+        /// in between.
+        pub bond: u64,
+        /// Up to two positions that are checked beside the sampled ones, ascending.
+        pub positions: &'a [u32],
+        /// The registration of the job's file that the claimant serves, if it is another than the job's.
+        pub served: Option<Pubkey>,
+    }
+
+    /// Opens the case of a result or joins it. The case is `address::case(job)`.
     pub fn verify_logits(
-        who: &Challenger,
+        who: &Claimant,
         job: impl Named,
         state: &Job,
-        bond: u64,
-        positions: &[u32],
+        statement: &Statement<'_>,
     ) -> Call {
         let mut named = [U32::new(0); NAMED_POSITIONS];
-        for (place, position) in named.iter_mut().zip(positions) {
+        for (place, position) in named.iter_mut().zip(statement.positions) {
             place.set(*position);
         }
         let args = VerifyLogits {
             submitted_slot: state.submitted_slot,
             fingerprint: state.fingerprint,
-            bond: U64::new(bond),
+            kind: statement.kind as u8,
+            bond: U64::new(statement.bond),
             // More than there is room for is refused by the program.
-            position_count: u8::try_from(positions.len()).unwrap_or(u8::MAX),
+            position_count: u8::try_from(statement.positions.len()).unwrap_or(u8::MAX),
             positions: named,
         };
+        let case = address::case(job);
         let accounts = [
-            who.payer,
-            who.operator,
-            address::validator(who.authority),
-            job.pubkey(),
-            address::validator(state.validator),
-            state.terms.model.pubkey(),
-            address::dispute(job, who.authority),
-            SYSTEM,
+            Some(who.payer),
+            Some(who.operator),
+            Some(address::validator(who.authority)),
+            Some(job.pubkey()),
+            Some(address::validator(state.validator)),
+            Some(state.terms.model.pubkey()),
+            statement.served,
+            Some(case),
+            (statement.kind == ClaimKind::False).then(|| address::votes(case)),
+            Some(SYSTEM),
         ];
-        fixed(&args, accounts)
+        build(&args, &accounts, [])
     }
 
     /// The page of output beside the first one, if a chunk or a position lies on another.
@@ -191,19 +223,18 @@ mod builders {
     pub fn post_output(
         result: &NamedResult,
         payer: impl Named,
-        dispute: impl Named,
+        case: impl Named,
         chunk: u32,
         tail: &[u8],
     ) -> Call {
         let args = PostOutput {
             submitted_slot: U64::new(result.submitted_slot),
-            fingerprint: result.fingerprint,
             chunk: U32::new(chunk),
         };
         let page = chunk / (OUTPUT_PAGE_TOKENS / OUTPUT_CHUNK) as u32;
         let accounts = [
             Some(payer.pubkey()),
-            Some(dispute.pubkey()),
+            Some(case.pubkey()),
             Some(result.job),
             Some(address::output(result.job, 0)),
             beside_first(&result.job, page),
@@ -221,18 +252,13 @@ mod builders {
 
     /// Shows leaves that lie on one page of output; `tail` is [`leaves_tail`]. How many fit:
     /// [`leaves_in_one_call`].
-    pub fn post_openings(
-        result: &NamedResult,
-        dispute: impl Named,
-        page: u32,
-        tail: &[u8],
-    ) -> Call {
+    pub fn post_openings(result: &NamedResult, case: impl Named, page: u32, tail: &[u8]) -> Call {
         let args = PostOpenings {
             submitted_slot: U64::new(result.submitted_slot),
             fingerprint: result.fingerprint,
         };
         let accounts = [
-            Some(dispute.pubkey()),
+            Some(case.pubkey()),
             Some(result.job),
             Some(address::output(result.job, 0)),
             beside_first(&result.job, page),
@@ -255,55 +281,50 @@ mod builders {
         position / OUTPUT_PAGE_TOKENS as u32
     }
 
-    /// Leaves of an answer of `output_tokens` tokens that fit one PostOpenings in a transaction with a compute budget:
-    /// two up to 2,048 tokens, then one.
-    pub fn leaves_in_one_call(output_tokens: u32) -> usize {
-        match output_tokens {
-            0..=2_048 => 2,
-            _ => 1,
-        }
-    }
-
-    /// A juror's place in a dispute.
+    /// A juror's place in a case.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Juror {
         /// The validator's operator, which signs.
         pub operator: Pubkey,
         /// The validator's authority.
         pub authority: Pubkey,
-        /// Address of the dispute.
-        pub dispute: Pubkey,
+        /// Address of the case.
+        pub case: Pubkey,
+        /// The registration of the job's file that the juror serves, if it is another than the job's.
+        pub served: Option<Pubkey>,
     }
 
-    impl Juror {
-        fn accounts(&self) -> [Pubkey; 3] {
-            [
-                self.operator,
-                address::validator(self.authority),
-                self.dispute,
-            ]
-        }
-    }
-
-    /// Commits to a vector.
-    pub fn commit_juror(juror: &Juror, state: &Dispute, commitment: Hash) -> Call {
+    /// Commits to a vote.
+    pub fn commit_juror(juror: &Juror, state: &Case, commitment: Hash) -> Call {
         let args = CommitJuror {
             submitted_slot: state.submitted_slot,
             fingerprint: state.fingerprint,
             positions_hash: state.positions_hash(),
             commitment,
         };
-        fixed(&args, juror.accounts())
+        let accounts = [
+            Some(juror.operator),
+            Some(address::validator(juror.authority)),
+            Some(juror.case),
+            juror.served,
+        ];
+        build(&args, &accounts, [])
     }
 
-    /// Shows the vector behind a commitment.
-    pub fn reveal_juror(juror: &Juror, state: &Dispute, salt: Hash, vector: &[u8]) -> Call {
+    /// Shows the vote behind a commitment.
+    pub fn reveal_juror(juror: &Juror, state: &Case, salt: Hash, vote: &[u8]) -> Call {
         let args = RevealJuror {
             submitted_slot: state.submitted_slot,
             fingerprint: state.fingerprint,
             salt,
         };
-        with_tail(&args, vector, &juror.accounts().map(Some))
+        let accounts = [
+            juror.operator,
+            address::validator(juror.authority),
+            juror.case,
+            address::votes(juror.case),
+        ];
+        with_tail(&args, vote, &accounts.map(Some))
     }
 
     /// What shows that a result breaks the rules.
@@ -318,13 +339,14 @@ mod builders {
     }
 
     /// Proves with one leaf and its path that a result breaks the rules.
-    pub fn prove_fault(who: &Challenger, job: impl Named, state: &Job, proof: &Proof<'_>) -> Call {
+    pub fn prove_fault(who: &Claimant, job: impl Named, state: &Job, proof: &Proof<'_>) -> Call {
         let (vault, grant) = purse(state);
         let args = ProveFault {
             submitted_slot: state.submitted_slot,
             fingerprint: state.fingerprint,
             leaf: proof.leaf.encode(),
         };
+        let case = address::case(job);
         let accounts = [
             Some(who.payer),
             Some(who.operator),
@@ -335,38 +357,51 @@ mod builders {
             grant,
             Some(state.terms.model.pubkey()),
             proof.page,
-            Some(address::fault(job)),
+            Some(case),
             Some(SYSTEM),
         ];
         with_tail(&args, proof.path.as_flattened(), &accounts)
     }
 
-    /// Decides a dispute that is due; `state` is its job.
-    pub fn resolve_dispute(dispute: impl Named, job: impl Named, state: &Job) -> Call {
-        let (vault, grant) = purse(state);
+    /// Decides a case that is due; `job` is its job as read.
+    pub fn resolve_case(case: impl Named, state: &Case, job: &Job) -> Call {
+        let (vault, grant) = purse(job);
+        // Once somebody has committed there are votes to count.
+        let judged = state.jury().iter().any(JurySeat::is_taken);
         let accounts = [
-            Some(dispute.pubkey()),
-            Some(job.pubkey()),
-            Some(address::validator(state.validator)),
+            Some(case.pubkey()),
+            Some(state.job.pubkey()),
+            Some(address::validator(job.validator)),
             Some(vault),
             grant,
+            judged.then(|| address::votes(case)),
         ];
-        build(&ResolveDispute {}, &accounts, [])
+        build(&ResolveCase {}, &accounts, [])
     }
 
-    /// Moves what a resolved dispute owes a validator, and takes what it lost.
-    pub fn collect_dispute(dispute: impl Named, authority: impl Named) -> Call {
-        let args = CollectDispute {
+    /// Moves what a resolved case owes a validator, and takes what it lost. `closed` says that its account is gone, and what
+    /// is due burned.
+    pub fn collect_case(case: impl Named, authority: impl Named, closed: bool) -> Call {
+        let args = CollectCase {
             authority: authority.pubkey().to_bytes(),
         };
-        let accounts = [dispute.pubkey(), address::validator(authority), INCINERATOR];
-        fixed(&args, accounts)
+        let accounts = [
+            Some(case.pubkey()),
+            Some(address::validator(authority)),
+            closed.then_some(INCINERATOR),
+        ];
+        build(&args, &accounts, [])
     }
 
-    /// Closes a dispute that is over and owes nothing.
-    pub fn close_dispute(dispute: impl Named, state: &Dispute) -> Call {
-        let accounts = [dispute.pubkey(), state.rent_payer.pubkey()];
-        fixed(&CloseDispute {}, accounts)
+    /// Closes a case that is over and owes nothing, with its votes if anybody said `false`.
+    pub fn close_case(case: impl Named, state: &Case, votes: Option<&Votes>) -> Call {
+        let accounts = [
+            Some(case.pubkey()),
+            Some(state.rent_payer.pubkey()),
+            votes.map(|_| address::votes(case)),
+            votes.map(|votes| votes.rent_payer.pubkey()),
+        ];
+        build(&CloseCase {}, &accounts, [])
     }
 
     /// Closes a page of output of a job that is over.

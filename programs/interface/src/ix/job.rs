@@ -36,6 +36,10 @@ instructions! {
         prompt_source: Text<PROMPT_SOURCE_LEN>,
         /// Slots from the request to the deadline.
         deadline_slots: U32,
+        /// [`crate::params::Rules::hash`] of the network's rules; must be those in force.
+        rules_hash: Hash,
+        /// Bump of the job's address. Clients give the canonical one.
+        bump: u8,
     } [
         pays("payer"), signs("requester"), read("config"), read("model"), write("vault"), maybe(write("grant")),
         write("job"), maybe(write("validator")), maybe(signs("operator")), read("system_program"),
@@ -84,6 +88,7 @@ pub use builders::*;
 mod builders {
     use super::*;
     use crate::ix::build::*;
+    use crate::pda;
     use crate::state::{Job, NO_KEY};
 
     /// Who takes part in a request.
@@ -108,8 +113,9 @@ mod builders {
         }
     }
 
-    /// Requests a job; its account is `address::job(owner, nonce)`.
+    /// Requests a job; its account is `address::job(owner, nonce)`, whatever bump the arguments have.
     pub fn request_inference(who: &Requester, args: &RequestInference) -> Call {
+        let (job, bump) = address::find(&pda::job(who.owner.as_array(), &args.nonce));
         let accounts = [
             Some(who.payer),
             Some(who.requester),
@@ -117,13 +123,13 @@ mod builders {
             Some(who.model),
             Some(address::vault(who.owner)),
             who.grant(),
-            Some(address::job(who.owner, &args.nonce)),
+            Some(job),
             who.validator
                 .map(|(authority, _)| address::validator(authority)),
             who.validator.map(|(_, operator)| operator),
             Some(SYSTEM),
         ];
-        build(args, &accounts, [])
+        build(&RequestInference { bump, ..*args }, &accounts, [])
     }
 
     /// Takes an open job under the terms named.

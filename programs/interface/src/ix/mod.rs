@@ -230,14 +230,14 @@ pub use vault::*;
 
 tags! {
     Initialize UpdateConfig ProposeAdmin AcceptAdmin Pause Unpause Sweep WithdrawFoundation
-    RegisterModel UpdateModel
+    RegisterModel UpdateModel ProposeRegistrant AcceptRegistrant
     RegisterValidator UpdateValidator AddStake RequestUnstake WithdrawStake WithdrawClaimable Unjail
-    CloseValidator
+    CloseValidator ProposeOwner AcceptOwner
     DepositVault WithdrawVault CloseVault GrantSpend RevokeGrant CloseGrant
     RequestInference AcceptInference DeclineJob CancelJob ExpireJob SubmitResult ClaimInferenceFee
     CloseJob
-    VerifyLogits PostOutput PostOpenings CommitJuror RevealJuror ProveFault ResolveDispute
-    CollectDispute CloseDispute CloseOutput
+    VerifyLogits PostOutput PostOpenings CommitJuror RevealJuror ProveFault ResolveCase
+    CollectCase CloseCase CloseOutput
 }
 
 #[cfg(test)]

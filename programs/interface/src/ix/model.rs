@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::le::{Text, U32};
-use crate::state::{MODEL_NAME_LEN, ModelSpec};
+use crate::state::{Key, MODEL_NAME_LEN, ModelSpec};
 
 instructions! {
     /// Registers a model and burns the registration fee. Prices start at the config's defaults.
@@ -24,6 +24,15 @@ instructions! {
         /// 1 = no new jobs, 0 = jobs.
         retired: u8,
     } [signs("registrant"), write("model")]
+
+    /// Names who may take over a model from its registrant.
+    ProposeRegistrant = 18 {
+        /// The next registrant; zero takes a proposal back.
+        new_registrant: Key,
+    } [signs("registrant"), write("model")]
+
+    /// Takes over a model.
+    AcceptRegistrant = 19 {} [signs("new_registrant"), write("model")]
 }
 
 #[cfg(feature = "client")]
@@ -40,7 +49,7 @@ mod builders {
             payer.pubkey(),
             registrant.pubkey(),
             address::config(),
-            address::model(&args.spec.identity()),
+            address::model(&args.spec.identity(registrant.pubkey().as_array())),
             INCINERATOR,
             SYSTEM,
         ];
@@ -50,5 +59,25 @@ mod builders {
     /// Changes a model's prices, name or retirement; `model` is its account.
     pub fn update_model(registrant: impl Named, model: impl Named, args: &UpdateModel) -> Call {
         fixed(args, [registrant.pubkey(), model.pubkey()])
+    }
+
+    /// Proposes another registrant; `model` is the model's account.
+    pub fn propose_registrant(
+        registrant: impl Named,
+        model: impl Named,
+        new_registrant: impl Named,
+    ) -> Call {
+        let args = ProposeRegistrant {
+            new_registrant: new_registrant.pubkey().to_bytes(),
+        };
+        fixed(&args, [registrant.pubkey(), model.pubkey()])
+    }
+
+    /// Takes over as registrant.
+    pub fn accept_registrant(new_registrant: impl Named, model: impl Named) -> Call {
+        fixed(
+            &AcceptRegistrant {},
+            [new_registrant.pubkey(), model.pubkey()],
+        )
     }
 }

@@ -1,5 +1,5 @@
-//! Validators: registration, stake, earnings, jail. `authority` is the validator's cold key, never the address of its
-//! account.
+//! Validators: registration, stake, earnings, jail. `authority` is the validator's name, never the address of its account;
+//! `owner` is its cold key: the authority, until it hands over.
 
 use super::*;
 use crate::le::{Text, U32, U64};
@@ -31,31 +31,40 @@ instructions! {
         gpu_name: Text<GPU_NAME_LEN>,
         /// URL at which gateways reach the node.
         endpoint: Text<ENDPOINT_LEN>,
-    } [signs("authority"), write("validator")] + "model"
+    } [signs("owner"), write("validator")] + "model"
 
-    /// Adds stake, which counts after the unbonding time; stake that is activating already waits with it.
+    /// Adds stake, which counts after the unbonding time or the maturity, whichever is longer; stake that is activating already waits with it.
     AddStake = 26 {
         /// Lamports, from the payer.
         amount: U64 = "amount_lamports",
-    } [pays("payer"), signs("authority"), read("config"), write("validator"), read("system_program")]
+    } [pays("payer"), signs("owner"), read("config"), write("validator"), read("system_program")]
 
     /// Takes stake out of the active one; stake that is unbonding already waits with it.
     RequestUnstake = 27 {
         /// Lamports; what stays must be the minimum stake or nothing.
         amount: U64 = "amount_lamports",
-    } [signs("authority"), read("config"), write("validator")]
+    } [signs("owner"), read("config"), write("validator")]
 
-    /// Pays out unbonded stake.
-    WithdrawStake = 28 {} [pays("authority"), write("validator")]
+    /// Pays out unbonded stake, once nothing that the validator accepted or judged can ask for it.
+    WithdrawStake = 28 {} [pays("owner"), write("validator")]
 
-    /// Pays what was earned to the authority. Signed by authority or operator.
-    WithdrawClaimable = 29 {} [signs("signer"), write("validator"), write("authority")]
+    /// Pays what was earned to the owner. Signed by owner or operator.
+    WithdrawClaimable = 29 {} [signs("signer"), write("validator"), write("owner")]
 
-    /// Ends a jail time that is over. Signed by authority or operator.
+    /// Ends a jail time that is over. Signed by owner or operator.
     Unjail = 30 {} [signs("signer"), read("config"), write("validator")]
 
-    /// Closes a validator that holds nothing.
-    CloseValidator = 31 {} [signs("authority"), write("validator"), write("rent_payer")]
+    /// Closes a validator that holds nothing and is not in jail.
+    CloseValidator = 31 {} [signs("owner"), write("validator"), write("rent_payer")]
+
+    /// Names who may take over a validator from its owner.
+    ProposeOwner = 32 {
+        /// The next owner; zero takes a proposal back.
+        new_owner: Key,
+    } [signs("owner"), write("validator")]
+
+    /// Takes over a validator: stake, earnings and settings. Its name stays.
+    AcceptOwner = 33 {} [signs("new_owner"), write("validator")]
 }
 
 #[cfg(feature = "client")]
@@ -85,22 +94,28 @@ mod builders {
 
     /// Replaces a validator's settings and the models it serves.
     pub fn update_validator(
+        owner: impl Named,
         authority: impl Named,
         args: &UpdateValidator,
         models: &[impl Named],
     ) -> Call {
-        let accounts = [authority.pubkey(), address::validator(authority)];
+        let accounts = [owner.pubkey(), address::validator(authority)];
         build(args, &accounts.map(Some), keys(models))
     }
 
     /// Adds stake.
-    pub fn add_stake(payer: impl Named, authority: impl Named, lamports: u64) -> Call {
+    pub fn add_stake(
+        payer: impl Named,
+        owner: impl Named,
+        authority: impl Named,
+        lamports: u64,
+    ) -> Call {
         let args = AddStake {
             amount: U64::new(lamports),
         };
         let accounts = [
             payer.pubkey(),
-            authority.pubkey(),
+            owner.pubkey(),
             address::config(),
             address::validator(authority),
             SYSTEM,
@@ -109,12 +124,12 @@ mod builders {
     }
 
     /// Begins to unbond stake.
-    pub fn request_unstake(authority: impl Named, lamports: u64) -> Call {
+    pub fn request_unstake(owner: impl Named, authority: impl Named, lamports: u64) -> Call {
         let args = RequestUnstake {
             amount: U64::new(lamports),
         };
         let accounts = [
-            authority.pubkey(),
+            owner.pubkey(),
             address::config(),
             address::validator(authority),
         ];
@@ -122,22 +137,26 @@ mod builders {
     }
 
     /// Pays out unbonded stake.
-    pub fn withdraw_stake(authority: impl Named) -> Call {
-        let accounts = [authority.pubkey(), address::validator(authority)];
+    pub fn withdraw_stake(owner: impl Named, authority: impl Named) -> Call {
+        let accounts = [owner.pubkey(), address::validator(authority)];
         fixed(&WithdrawStake {}, accounts)
     }
 
-    /// Pays a validator's earnings to its authority. `signer` is authority or operator.
-    pub fn withdraw_claimable(signer: impl Named, authority: impl Named) -> Call {
+    /// Pays a validator's earnings to its owner. `signer` is owner or operator.
+    pub fn withdraw_claimable(
+        signer: impl Named,
+        owner: impl Named,
+        authority: impl Named,
+    ) -> Call {
         let accounts = [
             signer.pubkey(),
             address::validator(authority),
-            authority.pubkey(),
+            owner.pubkey(),
         ];
         fixed(&WithdrawClaimable {}, accounts)
     }
 
-    /// Ends a jail time that is over. `signer` is authority or operator.
+    /// Ends a jail time that is over. `signer` is owner or operator.
     pub fn unjail(signer: impl Named, authority: impl Named) -> Call {
         let accounts = [
             signer.pubkey(),
@@ -148,12 +167,29 @@ mod builders {
     }
 
     /// Closes an empty validator.
-    pub fn close_validator(authority: impl Named, rent_payer: impl Named) -> Call {
+    pub fn close_validator(
+        owner: impl Named,
+        authority: impl Named,
+        rent_payer: impl Named,
+    ) -> Call {
         let accounts = [
-            authority.pubkey(),
+            owner.pubkey(),
             address::validator(authority),
             rent_payer.pubkey(),
         ];
         fixed(&CloseValidator {}, accounts)
+    }
+    /// Proposes another owner.
+    pub fn propose_owner(owner: impl Named, authority: impl Named, new_owner: impl Named) -> Call {
+        let args = ProposeOwner {
+            new_owner: new_owner.pubkey().to_bytes(),
+        };
+        fixed(&args, [owner.pubkey(), address::validator(authority)])
+    }
+
+    /// Takes over as owner.
+    pub fn accept_owner(new_owner: impl Named, authority: impl Named) -> Call {
+        let accounts = [new_owner.pubkey(), address::validator(authority)];
+        fixed(&AcceptOwner {}, accounts)
     }
 }

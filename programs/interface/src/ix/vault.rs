@@ -23,6 +23,8 @@ instructions! {
     /// Lets a delegate spend within limits, or changes the limits; what was spent stays counted. Revives a
     /// revoked grant.
     GrantSpend = 43 {
+        /// Lamports spent and held ever, as the grant's account says; 0 where there is none.
+        spent: U64 = "spent_lamports",
         /// Most lamports of one job.
         per_job_max: U64 = "per_job_max_lamports",
         /// Most lamports in one window.
@@ -42,8 +44,9 @@ instructions! {
     /// Ends a grant; its running jobs go on.
     RevokeGrant = 44 {} [signs("owner"), write("grant")]
 
-    /// Closes a grant that is revoked or expired and has no open jobs. Anyone.
-    CloseGrant = 45 {} [write("grant"), write("rent_payer")]
+    /// Closes a grant that is revoked or expired and has no open jobs. Its owner; from `close_delay_slots` after its
+    /// expiry on, anyone.
+    CloseGrant = 45 {} [maybe(signs("owner")), read("config"), write("grant"), write("rent_payer")]
 }
 
 #[cfg(feature = "client")]
@@ -105,9 +108,27 @@ mod builders {
         fixed(&RevokeGrant {}, accounts)
     }
 
-    /// Closes a grant that is over.
+    /// Closes a grant that is over, as its owner.
     pub fn close_grant(owner: impl Named, delegate: impl Named, rent_payer: impl Named) -> Call {
-        let accounts = [address::grant(owner, delegate), rent_payer.pubkey()];
-        fixed(&CloseGrant {}, accounts)
+        closing(
+            Some(owner.pubkey()),
+            address::grant(owner, delegate),
+            rent_payer,
+        )
+    }
+
+    /// Closes a grant that is long over, as anybody; `grant` is its account.
+    pub fn close_old_grant(grant: impl Named, rent_payer: impl Named) -> Call {
+        closing(None, grant, rent_payer)
+    }
+
+    fn closing(owner: Option<Pubkey>, grant: impl Named, rent_payer: impl Named) -> Call {
+        let accounts = [
+            owner,
+            Some(address::config()),
+            Some(grant.pubkey()),
+            Some(rent_payer.pubkey()),
+        ];
+        build(&CloseGrant {}, &accounts, [])
     }
 }

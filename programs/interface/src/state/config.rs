@@ -31,6 +31,8 @@ pub struct Config {
     pub initialized_slot: U64,
     /// Slot of the last change.
     pub updated_slot: U64,
+    /// [`crate::params::Rules::hash`] of the rules in force, which a request names.
+    pub rules_hash: Hash,
     /// The parameters.
     pub params: Params,
 }

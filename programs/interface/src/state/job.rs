@@ -14,7 +14,7 @@ byte_enum! {
         Accepted = 2 "accepted",
         /// A result is there; the window runs or waits for its claim.
         Submitted = 3 "submitted",
-        /// The result is disputed.
+        /// There is a case about the result, which ends the job.
         Disputed = 4 "disputed",
         /// The fee was paid.
         Settled = 5 "settled",
@@ -28,7 +28,7 @@ byte_enum! {
 byte_enum! {
     /// Why a job ended: `Job::end_reason`, 0 while it runs.
     EndReason {
-        /// Unchallenged, or every challenge is over.
+        /// Nobody opened a case in the window.
         Claimed = 1 "claimed",
         /// Cancelled before a validator took it.
         Cancelled = 2 "cancelled",
@@ -38,7 +38,7 @@ byte_enum! {
         Expired = 4 "expired",
         /// A jury found the result good.
         NotGuilty = 5 "not_guilty",
-        /// A jury reached no verdict.
+        /// Its case came to no verdict.
         Void = 6 "void",
         /// A jury found the result false, or its data was not shown.
         Guilty = 7 "guilty",
@@ -170,22 +170,24 @@ pub struct Job {
     pub cancel_slot: U64,
     /// Slot of the result.
     pub submitted_slot: U64,
-    /// Slot of the first challenge.
-    pub disputed_slot: U64,
+    /// Slot in which its case was opened.
+    pub case_slot: U64,
     /// Slot of the end.
     pub ended_slot: U64,
+    /// 1 if it was requested without a validator, and whoever took it chose it.
+    pub open: u8,
     /// [`EndReason`], 0 while it runs.
     pub end_reason: u8,
     /// [`FinishReason`], 0 before a result.
     pub finish_reason: u8,
-    /// Disputes not yet resolved.
-    pub open_disputes: U16,
     /// Tokens of the output.
     pub output_tokens: U32,
     /// [`crate::output::output_root`].
     pub output_root: Hash,
     /// [`crate::hash::fingerprint`].
     pub fingerprint: Hash,
+    /// Stake of the validator in the slot of the result, active and unbonding: what a bond against it is computed on.
+    pub stake_at_result: U64,
     /// Most lamports it can cost; lies in this account until the end.
     pub ceiling: U64,
     /// Lamports that lie in this account for it: the ceiling, then 0.
@@ -202,6 +204,8 @@ pub struct Job {
     pub refunded_amount: U64,
     /// Lamports of stake slashed for it.
     pub slashed_amount: U64,
+    /// Lamports of stake that its validator lost because it took an open job and stayed silent; burned.
+    pub no_show_amount: U64,
 }
 account!(Job, 7);
 
@@ -209,6 +213,12 @@ impl Job {
     /// The status; `None` for a byte that is not listed.
     pub fn status(&self) -> Option<JobStatus> {
         JobStatus::from_u8(self.header.status)
+    }
+
+    /// Fee of the result: the price of what was submitted, at most the ceiling.
+    pub fn due_fee(&self) -> Result<u64, crate::error::MythicError> {
+        let price = self.terms.price_of(self.output_tokens.get())?;
+        Ok(price.min(self.ceiling.get()))
     }
 
     /// End of the challenge window, `None` before a result.
@@ -221,10 +231,23 @@ impl Job {
 
     /// Slot from which no result is taken, a recorded cancel considered.
     pub fn submit_end(&self) -> u64 {
-        crate::window::submit_end(
-            self.deadline_slot.get(),
-            self.cancel_slot.get(),
-            &self.terms.rules,
-        )
+        let (deadline, cancelled) = (self.deadline_slot.get(), self.cancel_slot.get());
+        if cancelled == 0 {
+            return deadline;
+        }
+        let (tokens, rules) = (self.terms.prompt_tokens.get(), &self.terms.rules);
+        crate::window::submit_end(deadline, cancelled, tokens, rules)
+    }
+
+    /// Slot from which whoever accepted it does not give it up for nothing.
+    pub fn decline_end(&self) -> u64 {
+        let grace = u64::from(self.terms.rules.cancel_grace_slots.get());
+        self.accepted_slot.get().saturating_add(grace)
+    }
+
+    /// Whether a cancel came so soon after acceptance that silence is no fault: later ones forgive nothing.
+    pub fn is_excused(&self) -> bool {
+        let cancelled = self.cancel_slot.get();
+        cancelled != 0 && crate::window::open(cancelled, self.decline_end())
     }
 }

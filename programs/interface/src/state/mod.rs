@@ -14,7 +14,7 @@ pub type Key = [u8; 32];
 /// No key.
 pub const NO_KEY: Key = [0; 32];
 /// Layout version of every account.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 4;
 
 /// Room for the name of a model, bytes.
 pub const MODEL_NAME_LEN: usize = 48;
@@ -30,12 +30,22 @@ pub const VALIDATOR_MODELS: usize = 8;
 pub const GRANT_MODELS: usize = 4;
 /// End-of-sequence ids of a model.
 pub const MODEL_EOS_IDS: usize = 8;
-/// Positions that a dispute samples.
+/// Positions that a case samples.
 pub const SAMPLED_POSITIONS: usize = 16;
-/// Positions that a challenger can name beside them.
+/// Positions that a claim can name beside them.
 pub const NAMED_POSITIONS: usize = 2;
-/// Positions that a dispute checks at most.
-pub const CHECKED_POSITIONS: usize = SAMPLED_POSITIONS + NAMED_POSITIONS;
+/// Claims of a case that say `false`, at most.
+pub const MAX_FALSE: usize = 16;
+/// Claims of a case at most: one of withholding may have opened it.
+pub const MAX_CLAIMS: usize = MAX_FALSE + 1;
+/// Positions that a case checks at most.
+pub const CHECKED_POSITIONS: usize = SAMPLED_POSITIONS + MAX_FALSE * NAMED_POSITIONS;
+/// Digests of a juror's vote at most: of its work, of the sample, of each claim's positions.
+pub const VOTE_DIGESTS: usize = 2 + MAX_FALSE;
+/// Room for a juror's vote, bytes.
+pub const VOTE_LEN: usize = 32 * VOTE_DIGESTS;
+/// Bytes of the bits by which a case notes who has committed to its jury.
+pub const COMMITTER_BYTES: usize = 512;
 /// Bytes of a leaf's content.
 pub const LEAF_LEN: usize = 40;
 /// Token ids on one page of posted output.
@@ -49,7 +59,7 @@ pub struct Header {
     pub discriminator: u8,
     /// Layout version, [`VERSION`].
     pub version: u8,
-    /// Canonical bump of the address.
+    /// Bump of the address: the canonical one, but for a job whose requester chose another.
     pub bump: u8,
     /// Status; which values there are depends on the account.
     pub status: u8,
@@ -195,12 +205,17 @@ macro_rules! byte_enum {
 
 mod case;
 mod config;
+#[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
+mod dues;
 mod job;
 mod model;
 mod validator;
 mod vault;
 
-pub use case::{Dispute, DisputeStatus, Ground, JurySeat, OpenedLeaf, Output, Verdict};
+pub use case::{
+    Case, CaseStatus, Claim, ClaimKind, Ground, JurySeat, OpenedLeaf, Outcome, Output, Verdict,
+    Vote, Votes,
+};
 pub use config::{Config, ConfigStatus, Treasury};
 pub use job::{EndReason, FinishReason, Job, JobStatus, SamplingProfile, Terms};
 pub use model::{KernelProfile, Model, ModelSpec, ModelStatus};
@@ -222,8 +237,9 @@ mod tests {
             Vault::LEN,
             SpendGrant::LEN,
             Job::LEN,
-            Dispute::LEN,
+            Case::LEN,
             Output::LEN,
+            Votes::LEN,
         ];
         assert_eq!(found, FROZEN);
         assert!(
@@ -232,7 +248,7 @@ mod tests {
         );
     }
 
-    const FROZEN: [usize; 9] = [270, 80, 356, 719, 140, 329, 786, 8_788, 8_334];
+    const FROZEN: [usize; 10] = [328, 80, 420, 831, 140, 329, 827, 7_153, 8_334, 9_320];
 
     #[test]
     fn load_refuses_other_lengths_types_and_versions() {

@@ -31,7 +31,7 @@ impl KernelProfile {
     }
 }
 
-/// The immutable part of a model; its hash is the model's identity.
+/// The immutable part of a model; with who registered it, it gives the model's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct ModelSpec {
@@ -64,9 +64,10 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
-    /// The model's identity: `SHA256("mythic/model/v1" ‖ the bytes of this structure)`.
-    pub fn identity(&self) -> Hash {
-        sha256(&[domain::MODEL, bytemuck::bytes_of(self)])
+    /// The model's identity: `SHA256("mythic/model/v2" ‖ who registered it ‖ the bytes of this structure)`. Nobody can
+    /// take another's place by registering a file first.
+    pub fn identity(&self, creator: &Key) -> Hash {
+        sha256(&[domain::MODEL, creator, bytemuck::bytes_of(self)])
     }
 
     /// The end-of-sequence ids in use.
@@ -83,8 +84,12 @@ pub struct Model {
     pub header: Header,
     /// [`ModelSpec::identity`].
     pub identity: Hash,
-    /// Key that may change prices, name and retirement.
+    /// Key that registered it: a part of the identity.
+    pub creator: Key,
+    /// Key that may change prices, name and retirement: the creator, until it hands over.
     pub registrant: Key,
+    /// Key that may take over as registrant.
+    pub pending_registrant: Key,
     /// Who paid the rent.
     pub rent_payer: Key,
     /// Name; free for anyone to choose, so never an identity.

@@ -30,9 +30,13 @@ pub struct ServedModel {
 pub struct Validator {
     /// Status: [`ValidatorStatus`].
     pub header: Header,
-    /// Cold key: stake, earnings, settings. It is the validator's name everywhere.
+    /// Key that registered it. It is the validator's name everywhere, and never changes.
     pub authority: Key,
-    /// Hot key: accepts, declines, submits, disputes.
+    /// Cold key: stake, earnings, settings. The authority, until it hands over.
+    pub owner: Key,
+    /// Key that may take over as owner.
+    pub pending_owner: Key,
+    /// Hot key: accepts, declines, submits, claims, judges.
     pub operator: Key,
     /// Who paid the rent.
     pub rent_payer: Key,
@@ -46,7 +50,9 @@ pub struct Validator {
     pub unbonding: U64,
     /// Slot from which `unbonding` can be withdrawn.
     pub unbonding_slot: U64,
-    /// Earned and not yet withdrawn.
+    /// Slot until which no stake is withdrawn: jobs that were accepted may be challenged until then, seats of juries fined.
+    pub obliged_until: U64,
+    /// Earned or returned, and not yet withdrawn.
     pub claimable: U64,
     /// Foundation's part of claimed fees, not yet swept.
     pub owed_foundation: U64,
@@ -54,14 +60,24 @@ pub struct Validator {
     pub owed_burn: U64,
     /// Jobs accepted and not yet ended.
     pub open_jobs: U32,
-    /// Disputes of this validator's results, and disputes or juries in which it has something at stake.
-    pub open_disputes: U32,
+    /// Lamports of their ceilings together.
+    pub exposure: U64,
+    /// Cases of this validator's results that are not decided, and claims of its own that it has not collected.
+    pub open_cases: U32,
     /// Jobs settled in its favour.
     pub jobs_settled: U64,
-    /// Jobs that expired in its hands.
+    /// Jobs that expired in its hands, and open ones that it declined late, but for those cancelled right after acceptance.
     pub jobs_missed: U64,
     /// Jobs it declined.
     pub jobs_declined: U64,
+    /// Lamports of stake paid in, in total.
+    pub staked: U64,
+    /// Lamports of stake paid out, in total: what was staked is what there is, what was slashed and these.
+    pub withdrawn_stake: U64,
+    /// Lamports of bonds that returned, in total.
+    pub returned: U64,
+    /// Lamports of earnings and returned bonds paid out, in total: what was earned and returned is what is claimable and these.
+    pub withdrawn: U64,
     /// Lamports earned in total.
     pub earned: U64,
     /// Lamports slashed in total.
@@ -99,6 +115,14 @@ impl Validator {
             .map(|served| served.since_slot.get())
     }
 
+    /// Whether it was registered and served `model` long enough before a request to challenge the result or judge it. Any
+    /// registration of the same file and kernel profile will do.
+    pub fn is_mature(&self, model: &Key, requested_slot: u64, rules: &Rules) -> bool {
+        let maturity = u64::from(rules.maturity_slots.get());
+        let long_before = |slot: u64| slot.saturating_add(maturity) <= requested_slot;
+        long_before(self.registered_slot.get()) && self.serves(model).is_some_and(long_before)
+    }
+
     /// Stake that counts at `slot`: the active one and what has become active since the last write.
     pub fn active_stake(&self, slot: u64) -> u64 {
         match slot >= self.activating_slot.get() {
@@ -107,12 +131,33 @@ impl Validator {
         }
     }
 
-    /// Stake that a slash counts: active, activating and unbonding.
+    /// Stake that stands behind a result at `slot`: active and unbonding. What was added and does not count yet was not risked
+    /// for long, so it makes no bond dearer.
+    pub fn standing_stake(&self, slot: u64) -> u64 {
+        let old = self.stake.get().wrapping_add(self.unbonding.get());
+        match slot < self.activating_slot.get() {
+            true => old,
+            false => old.wrapping_add(self.activating.get()),
+        }
+    }
+
+    /// Stake that a slash counts: active, activating and unbonding. Whatever adds stake keeps their sum an amount.
     pub fn whole_stake(&self) -> u64 {
         self.stake
             .get()
-            .saturating_add(self.activating.get())
-            .saturating_add(self.unbonding.get())
+            .wrapping_add(self.activating.get())
+            .wrapping_add(self.unbonding.get())
+    }
+
+    /// Lamports of ceilings that its active stake backs at `slot`, of all open jobs together.
+    pub fn exposure_limit(&self, slot: u64, rules: &Rules) -> u64 {
+        crate::money::share(self.active_stake(slot), rules.exposure_bps.get())
+    }
+
+    /// Largest ceiling of another job that its stake backs at `slot`: half of the limit, or what is left of it.
+    pub fn largest_ceiling(&self, slot: u64, rules: &Rules) -> u64 {
+        let limit = self.exposure_limit(slot, rules);
+        limit.saturating_sub(self.exposure.get()).min(limit / 2)
     }
 
     /// Jobs that its active stake can back at `slot`.

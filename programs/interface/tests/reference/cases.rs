@@ -1,15 +1,19 @@
 //! Cases, answered with this crate.
 
 use mythic_interface::comparison::{Comparison, Rule, error_ppm};
-use mythic_interface::dispute::{self, Bond, Challenged, Decision, Finding};
+use mythic_interface::dispute::{
+    self, Bond, Decision, Deposit, Finding, Findings, Money, Said, Standing,
+};
 use mythic_interface::gumbel::{gumbel_q16, ln_q16};
 use mythic_interface::hash::{self, Hash};
 use mythic_interface::le::{Text, U16, U32, U64};
 use mythic_interface::leaf::Leaf;
-use mythic_interface::params::{Params, Rules};
+use mythic_interface::params::{MAX_JURY_SEATS, Params, Rules};
 use mythic_interface::sampler::{self, Sampling, Top4};
-use mythic_interface::sortition::{Seat, sample_positions};
-use mythic_interface::state::{Ground, ModelSpec, Terms, Verdict};
+use mythic_interface::sortition::{Seat, committer_bit, sample_positions};
+use mythic_interface::state::{
+    ClaimKind, Ground, MAX_CLAIMS, ModelSpec, Outcome, Terms, VOTE_DIGESTS, Verdict,
+};
 use mythic_interface::{leaf, merkle, output};
 use serde_json::{Value, json};
 
@@ -50,25 +54,30 @@ fn sampling(a: &[Value]) -> Sampling {
 }
 
 fn rules(a: &Value) -> Rules {
-    let [u32s, u16s, u64s] = [0..6, 6..11, 11..17].map(|range| &a.as_array().expect("list")[range]);
+    let [u32s, u16s, u64s] = [0..8, 8..14, 14..22].map(|range| &a.as_array().expect("list")[range]);
     Rules {
         window_slots: U32::new(number(&u32s[0])),
         openings_slots: U32::new(number(&u32s[1])),
         reveal_slots: U32::new(number(&u32s[2])),
         cancel_grace_slots: U32::new(number(&u32s[3])),
-        jail_slots: U32::new(number(&u32s[4])),
-        close_delay_slots: U32::new(number(&u32s[5])),
+        prefill_tokens_per_slot: U32::new(number(&u32s[4])),
+        jail_slots: U32::new(number(&u32s[5])),
+        close_delay_slots: U32::new(number(&u32s[6])),
+        maturity_slots: U32::new(number(&u32s[7])),
         validator_bps: U16::new(number(&u16s[0])),
         foundation_bps: U16::new(number(&u16s[1])),
         slash_bps: U16::new(number(&u16s[2])),
         bond_bps: U16::new(number(&u16s[3])),
         jury_seats: U16::new(number(&u16s[4])),
+        exposure_bps: U16::new(number(&u16s[5])),
         jury_stake: U64::new(number(&u64s[0])),
         juror_tariff: U64::new(number(&u64s[1])),
-        juror_penalty: U64::new(number(&u64s[2])),
-        answering_fee: U64::new(number(&u64s[3])),
-        stake_per_job: U64::new(number(&u64s[4])),
-        min_stake: U64::new(number(&u64s[5])),
+        tariff_cap: U64::new(number(&u64s[2])),
+        juror_penalty: U64::new(number(&u64s[3])),
+        answering_fee: U64::new(number(&u64s[4])),
+        stake_per_job: U64::new(number(&u64s[5])),
+        min_stake: U64::new(number(&u64s[6])),
+        no_show: U64::new(number(&u64s[7])),
     }
 }
 
@@ -155,68 +164,164 @@ fn bond(a: &[Value]) -> Value {
     rules.bond_bps.set(number(&a[1]));
     rules.jury_seats.set(number(&a[2]));
     rules.juror_tariff.set(number(&a[3]));
-    rules.answering_fee.set(number(&a[4]));
-    let challenged = Challenged {
-        whole_stake: number(&a[5]),
-        ceiling: number(&a[6]),
-        checked: number(&a[7]),
-        output_tokens: number(&a[8]),
+    rules.tariff_cap.set(number(&a[4]));
+    rules.answering_fee.set(number(&a[5]));
+    let standing = Standing {
+        kind: match a[6].as_str().expect("text") {
+            "false" => ClaimKind::False,
+            _ => ClaimKind::Withheld,
+        },
+        nth: number(&a[7]),
+        stake: number(&a[8]),
+        fee: number(&a[9]),
+        pieces: number(&a[10]),
     };
-    let bond = Bond::of(&rules, &challenged).ok();
-    json!(bond.map(|b| [b.at_stake, b.answering_fee, b.tariff, b.total]))
+    let bond = Bond::of(&rules, &standing).ok();
+    json!(bond.map(|b| [b.at_stake, b.answering_fee, b.tariffs, b.total]))
 }
 
-fn decide(findings: &Value) -> Value {
-    let findings: Vec<Finding> = findings
-        .as_array()
-        .expect("seats")
-        .iter()
-        .map(|finding| {
-            let flag = |i: usize| finding[i].as_bool().expect("flag");
-            let agrees = numbers::<u32>(&finding[3]);
-            Finding {
-                taken: flag(0),
-                revealed: flag(1),
-                fraud: flag(2),
-                agrees: agrees.iter().fold(0, |mask, seat| mask | 1 << seat),
-            }
-        })
-        .collect();
-    let decision = dispute::decide(&findings);
+fn leaves(value: &Value) -> Vec<Leaf> {
+    let list = value.as_array().expect("leaves").iter();
+    list.map(|leaf| Leaf {
+        position: number(&leaf[0]),
+        token: number(&leaf[1]),
+        top4: top4(&leaf[2]),
+    })
+    .collect()
+}
+
+fn rank(a: &[Value]) -> Value {
+    let seat = Seat {
+        case: &bytes(&a[0]),
+        slot_hash: &bytes(&a[1]),
+        index: number(&a[2]),
+    };
+    let rank = seat.rank(&bytes(&a[3]), number(&a[4]));
+    json!(rank.map(|rank| rank.rank))
+}
+
+fn work_digest(fifths: &Value) -> Value {
+    let list = fifths.as_array().expect("fifths").iter();
+    let fifths: Vec<(u32, i32)> = list.map(|f| (number(&f[0]), number(&f[1]))).collect();
+    json!(hex::encode(dispute::work_digest(&fifths)))
+}
+
+fn positions_hash(a: &[Value]) -> Value {
+    let positions: Vec<U32> = numbers::<u32>(&a[0]).into_iter().map(U32::new).collect();
+    json!(hex::encode(hash::positions_hash(
+        &positions,
+        &hashes(&a[1])
+    )))
+}
+
+fn mask(seats: &Value) -> u16 {
+    let seats = numbers::<u32>(seats);
+    seats.iter().fold(0, |mask, seat| mask | 1 << seat)
+}
+
+fn findings(a: &[Value]) -> Findings {
+    let flag = |value: &Value| value.as_bool().expect("flag");
+    let (seats, claims) = (&a[3], &a[4]);
+    let (seats, claims) = (
+        seats.as_array().expect("seats"),
+        claims.as_array().expect("claims"),
+    );
+    let mut findings = Findings {
+        exact: flag(&a[1]),
+        shown: flag(&a[2]),
+        jury: seats.len(),
+        seats: [Finding::default(); MAX_JURY_SEATS],
+        count: claims.len(),
+        claims: [Said::default(); MAX_CLAIMS],
+    };
+    for (finding, seat) in findings.seats.iter_mut().zip(seats) {
+        let agrees = seat[4].as_array().expect("digests");
+        assert!(agrees.len() <= VOTE_DIGESTS);
+        finding.taken = flag(&seat[0]);
+        finding.revealed = flag(&seat[1]);
+        finding.first = number(&seat[2]);
+        let right = numbers::<u32>(&seat[3]);
+        finding.right = right.iter().fold(0, |bits, digest| bits | 1 << digest);
+        for (out, seats) in finding.agrees.iter_mut().zip(agrees) {
+            *out = mask(seats);
+        }
+    }
+    for (said, claim) in findings.claims.iter_mut().zip(claims) {
+        said.is_false = flag(&claim[0]);
+        said.group = number(&claim[1]);
+        said.proved = flag(&claim[2]);
+    }
+    findings
+}
+
+fn ground(value: &Value) -> Ground {
+    match value.as_str().expect("text") {
+        "unanswered" => Ground::Unanswered,
+        "no_claim" => Ground::NoClaim,
+        "fault" => Ground::Fault,
+        _ => Ground::Jury,
+    }
+}
+
+fn decide(a: &[Value]) -> Value {
+    let findings = findings(a);
+    let decision = dispute::decide(ground(&a[0]), &findings);
     let seats = |mask: u16| -> Vec<u32> { (0..16).filter(|i| mask >> i & 1 == 1).collect() };
+    let outcomes = decision.outcomes[..findings.count].iter();
+    let outcomes: Vec<&str> = outcomes.map(|outcome| outcome.as_str()).collect();
     json!([
         decision.verdict.as_str(),
+        decision.ground.as_str(),
+        outcomes,
+        decision.rewarded,
+        decision.reward_bps,
         seats(decision.paid),
-        seats(decision.penalised)
+        seats(decision.fined)
     ])
 }
 
 fn share_out(a: &[Value]) -> Value {
-    let ground = match a[0].as_str().expect("text") {
-        "jury" => Ground::Jury,
-        "unanswered" => Ground::Unanswered,
-        "fault" => Ground::Fault,
-        _ => Ground::Overtaken,
-    };
-    let verdict = match a[1].as_str().expect("text") {
+    let verdict = match a[0].as_str().expect("text") {
         "guilty" => Verdict::Guilty,
         "fault" => Verdict::Fault,
         "not_guilty" => Verdict::NotGuilty,
         _ => Verdict::Void,
     };
-    let decision = Decision {
+    let claims = a[4].as_array().expect("claims");
+    let mut decision = Decision {
         verdict,
-        paid: (0..number::<u32>(&a[2])).fold(0, |mask, seat| mask | 1 << seat),
-        penalised: 0,
+        ground: Ground::Jury,
+        outcomes: [Outcome::Undecided; MAX_CLAIMS],
+        rewarded: a[1].as_u64().map(|index| index as usize),
+        reward_bps: number(&a[2]),
+        paid: (0..number::<u32>(&a[3])).fold(0, |mask, seat| mask | 1 << seat),
+        fined: 0,
     };
-    let bond = Bond {
-        at_stake: number(&a[3]),
-        answering_fee: number(&a[4]),
+    let mut deposits = Vec::new();
+    for (outcome, claim) in decision.outcomes.iter_mut().zip(claims) {
+        if claim[3].as_bool().expect("flag") {
+            *outcome = Outcome::Wrong;
+        }
+        deposits.push(Deposit {
+            at_stake: number(&claim[0]),
+            answering_fee: number(&claim[1]),
+            tariffs: number(&claim[2]),
+        });
+    }
+    let money = Money {
+        deposits: &deposits,
         tariff: number(&a[5]),
-        total: number(&a[6]),
+        juror_tariff: number(&a[6]),
+        slashed: number(&a[7]),
     };
-    let shares = dispute::share_out(ground, &decision, &bond, number(&a[7])).ok();
-    json!(shares.map(|s| [s.challenger, s.seat, s.submitter, s.burned]))
+    let shares = dispute::share_out(&decision, &money).ok();
+    json!(shares.map(|s| json!([
+        &s.claims[..deposits.len()],
+        s.juror,
+        s.submitter,
+        s.prover,
+        s.burned
+    ])))
 }
 
 /// Answers a case with this crate.
@@ -263,8 +368,9 @@ pub fn evaluate(case: &Value) -> Value {
                 .collect();
             json!(hex::encode(hash::stop_hash(&stops)))
         }
+        "rules_hash" => json!(hex::encode(rules(&a[0]).hash())),
         "terms_hash" => json!(hex::encode(terms(&a[0]).hash())),
-        "model_identity" => json!(hex::encode(model(&a[0]).identity())),
+        "model_identity" => json!(hex::encode(model(&a[1]).identity(&bytes(&a[0])))),
         "juror_commitment" => {
             let vector = hex::decode(a[3].as_str().expect("hex text")).expect("hex");
             json!(hex::encode(hash::juror_commitment(
@@ -296,24 +402,19 @@ pub fn evaluate(case: &Value) -> Value {
             let hashes = hashes(&a[2]).try_into().expect("four");
             json!(sample_positions(number(&a[0]), &bytes(&a[1]), &hashes).positions())
         }
-        "rank" => {
-            let seat = Seat {
-                dispute: &bytes(&a[0]),
-                slot_hash: &bytes(&a[1]),
-                index: number(&a[2]),
-                jury_stake: number(&a[3]),
-            };
-            json!(
-                seat.rank(&bytes(&a[4]), number(&a[5]))
-                    .map(|rank| rank.rank)
-            )
-        }
-        "positions_hash" => {
-            let positions: Vec<U32> = numbers::<u32>(&a[0]).into_iter().map(U32::new).collect();
-            json!(hex::encode(hash::positions_hash(&positions)))
-        }
+        "rank" => rank(a),
+        "positions_hash" => positions_hash(a),
         "bond" => bond(a),
-        "decide" => decide(&a[0]),
+        "exact_digest" => json!(hex::encode(dispute::exact_digest(&leaves(&a[0])))),
+        "work_digest" => work_digest(&a[0]),
+        "pieces" => json!(dispute::pieces(number(&a[0]), number(&a[1]), number(&a[2]))),
+        "committer_bit" => json!(committer_bit(&bytes(&a[0]), &bytes(&a[1]))),
+        "slash_cap" => json!(dispute::slash_cap(
+            ground(&a[0]),
+            number(&a[1]),
+            number(&a[2])
+        )),
+        "decide" => decide(a),
         "share_out" => share_out(a),
         "error_ppm" => json!(error_ppm(number(&a[0]), number(&a[1]))),
         "compare" => compare(a),

@@ -172,18 +172,19 @@ impl Random {
                 ("sample", json!([count, self.key(), hashes]))
             }
             18 => {
-                let (index, floor, stake) = (self.below(15), self.any(), self.any());
-                let args = json!([self.key(), self.key(), index, floor, self.key(), stake]);
+                let (index, stake) = (self.below(15), self.any());
+                let args = json!([self.key(), self.key(), index, self.key(), stake]);
                 ("rank", args)
             }
             _ => ("error_ppm", json!([self.logit(), self.logit()])),
         }
     }
 
-    /// Terms, models, and what becomes of a dispute.
+    /// Terms, models, and what becomes of a case.
     fn of_accounts(&mut self, kind: u64) -> (&'static str, Value) {
         match kind {
             20 => ("terms_hash", json!([self.terms()])),
+            27 => ("rules_hash", json!([self.rules()])),
             21 => {
                 let eos = self.ids(8);
                 let numbers =
@@ -203,69 +204,44 @@ impl Random {
                     h,
                     eos
                 ]);
-                ("model_identity", json!([model]))
+                ("model_identity", json!([self.key(), model]))
             }
             22 => {
-                let count = self.below(19);
+                let count = self.below(17);
                 let positions: Vec<u64> = (0..count).map(|_| self.below(1 << 20)).collect();
-                ("positions_hash", json!([positions]))
+                let digests: Vec<String> = (0..self.below(17)).map(|_| self.key()).collect();
+                ("positions_hash", json!([positions, digests]))
             }
             23 => {
-                let bps = [self.below(10_001), self.below(10_001)];
+                let kind = ["false", "withheld"][self.below(2) as usize];
                 let args = json!([
-                    bps[0],
-                    bps[1],
+                    self.below(10_001),
+                    self.below(10_001),
                     1 + self.below(15),
                     self.any() >> 1,
                     self.any() >> 1,
                     self.any() >> 1,
+                    kind,
+                    1 + self.below(16),
                     self.any() >> 1,
-                    1 + self.below(18),
-                    1 + self.below(1 << 20)
+                    self.any() >> 1,
+                    self.below(1 << 20)
                 ]);
                 ("bond", args)
             }
-            24 => {
-                let seats = 1 + self.below(15);
-                let findings: Vec<Value> = (0..seats)
-                    .map(|_| {
-                        let agrees: Vec<u64> = (0..seats).filter(|_| self.below(4) > 0).collect();
-                        json!([
-                            self.below(8) > 0,
-                            self.below(8) > 0,
-                            self.below(3) > 0,
-                            agrees
-                        ])
-                    })
+            24 => ("decide", self.findings()),
+            25 => ("share_out", self.money()),
+            26 => {
+                let leaves: Vec<Value> = (0..self.below(17))
+                    .map(|_| json!([self.any() as u32, self.any() as u32, self.four()]))
                     .collect();
-                ("decide", json!([findings]))
+                ("exact_digest", json!([leaves]))
             }
-            25 => {
-                let (ground, verdict) = [
-                    ("jury", "guilty"),
-                    ("unanswered", "guilty"),
-                    ("fault", "fault"),
-                    ("jury", "not_guilty"),
-                    ("jury", "void"),
-                    ("overtaken", "void"),
-                ][self.below(6) as usize];
-                let bond = [40, 30, 30].map(|bits| self.next() >> (64 - bits));
-                let total = bond[0] + bond[1] + 15 * bond[2];
-                let slashed = match verdict {
-                    "guilty" | "fault" => self.any() >> 2,
-                    _ => 0,
-                };
-                let args = json!([
-                    ground,
-                    verdict,
-                    self.below(16),
-                    bond[0],
-                    bond[1],
-                    bond[2],
-                    total,
-                    slashed
-                ]);
-                ("share_out", args)
+            28 => {
+                let fifths: Vec<Value> = (0..self.below(49))
+                    .map(|_| json!([self.any() as u32, self.any() as u32 as i32]))
+                    .collect();
+                ("work_digest", json!([fifths]))
             }
             _ => {
                 let rule = match self.below(3) {
@@ -281,12 +257,84 @@ impl Random {
         }
     }
 
-    fn terms(&mut self) -> Value {
-        let rules: Vec<u64> = [[32; 6].as_slice(), &[16; 5], &[64; 6]]
+    /// What a case is decided by: mostly seats that say one of two things of each digest.
+    fn findings(&mut self) -> Value {
+        let seats = 3 + self.below(13);
+        let groups = self.below(4);
+        let mut firsts: Vec<u64> = Vec::new();
+        for seat in 0..seats {
+            let earlier = self.below(seat + 1);
+            let first = firsts.get(earlier as usize).copied().unwrap_or(seat);
+            firsts.push(if self.below(3) == 0 { first } else { seat });
+        }
+        let list: Vec<Value> = (0..seats)
+            .map(|seat| {
+                let digests = 2 + groups;
+                let right: Vec<u64> = (1..digests).filter(|_| self.below(4) > 0).collect();
+                let agrees: Vec<Vec<u64>> = (0..digests)
+                    .map(|_| {
+                        (0..seats)
+                            .filter(|other| *other == seat || self.below(5) > 0)
+                            .collect()
+                    })
+                    .collect();
+                let (taken, revealed) = (self.below(9) > 0, self.below(9) > 0);
+                json!([taken, revealed, firsts[seat as usize], right, agrees])
+            })
+            .collect();
+        let mut claims: Vec<Value> = Vec::new();
+        if self.below(2) == 0 {
+            claims.push(json!([false, 0, false]));
+        }
+        claims.extend((0..groups).map(|group| json!([true, 2 + group, self.below(4) == 0])));
+        if claims.is_empty() || self.below(2) == 0 {
+            claims.push(json!([true, 0, false]));
+        }
+        let grounds = ["jury", "jury", "fault", "unanswered", "no_claim", "fault"];
+        let ground = grounds[self.below(6) as usize];
+        json!([ground, self.below(3) > 0, self.below(4) > 0, list, claims])
+    }
+
+    fn money(&mut self) -> Value {
+        let verdict = ["guilty", "fault", "not_guilty", "void"][self.below(4) as usize];
+        let guilty = verdict == "guilty" || verdict == "fault";
+        let (paid, tariff) = (self.below(16), self.next() >> 34);
+        let count = self.below(18);
+        let claims: Vec<Value> = (0..count)
+            .map(|index| {
+                let tariffs = if index == 0 { 15 * tariff } else { 0 };
+                let (at_stake, fee) = (self.next() >> 24, self.next() >> 34);
+                json!([at_stake, fee, tariffs, self.below(3) == 0])
+            })
+            .collect();
+        let rewarded = match self.below(count + 1) {
+            index if guilty && index < count => Some(index),
+            _ => None,
+        };
+        let bps = [4_000, 1_000][self.below(2) as usize];
+        let slashed = if guilty { self.any() >> 2 } else { 0 };
+        json!([
+            verdict,
+            rewarded,
+            bps,
+            paid,
+            claims,
+            tariff,
+            tariff / 2,
+            slashed
+        ])
+    }
+
+    fn rules(&mut self) -> Vec<u64> {
+        [[32; 8].as_slice(), &[16; 6], &[64; 8]]
             .concat()
             .into_iter()
             .map(|bits| self.next() >> (64 - bits))
-            .collect();
+            .collect()
+    }
+
+    fn terms(&mut self) -> Value {
+        let rules = self.rules();
         let source: String = (0..self.below(97))
             .map(|_| char::from(0x20 + self.below(0x5f) as u8))
             .collect();

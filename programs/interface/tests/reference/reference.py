@@ -113,37 +113,57 @@ def stop_hash(stops):
     return sha(b"mythic/stop/v1", u32(len(stops)), *(u32(len(s)) + s for s in encoded)).hex()
 
 
+def rules_bytes(rules):
+    """A config's snapshot: durations and the speed of reading, basis points and seats, lamports."""
+    slots, bps, lamports = rules[:8], rules[8:14], rules[14:]
+    return b"".join([*map(u32, slots), *map(u16, bps), *map(u64, lamports)])
+
+
+def rules_hash(rules):
+    return sha(b"mythic/rules/v1", rules_bytes(rules)).hex()
+
+
 def terms_hash(terms):
     """`terms`: one value a term, in the protocol's order; the config's snapshot is the last."""
     (owner, requester, canceller, nonce, model, prompt, prompt_tokens, max_output_tokens, price_in,
      price_out, seed, temperature_milli, profile, stops, source, deadline_slots, rules) = terms
-    slots, bps, lamports = rules[:6], rules[6:11], rules[11:]
     return sha(
         b"mythic/terms/v1", raw(owner), raw(requester), raw(canceller), raw(nonce), raw(model),
         raw(prompt), u32(prompt_tokens), u32(max_output_tokens), u32(price_in), u32(price_out),
         raw(seed), u16(temperature_milli), u8(profile), raw(stops), u8(len(source)),
-        source.encode("ascii"), u32(deadline_slots), *map(u32, slots), *map(u16, bps),
-        *map(u64, lamports),
+        source.encode("ascii"), u32(deadline_slots), rules_bytes(rules),
     ).hex()
 
 
-def model_identity(model):
+def model_identity(creator, model):
     (weights, tokenizer, template, quantisation, kernel_profile, context_length, max_job_tokens,
      error_ppm, miss_ppm, commit_slots, min_vram_mib, eos_ids) = model
     return sha(
-        b"mythic/model/v1", raw(weights), raw(tokenizer), raw(template), u16(quantisation),
+        b"mythic/model/v2", raw(creator), raw(weights), raw(tokenizer), raw(template), u16(quantisation),
         u16(kernel_profile), u32(context_length), u32(max_job_tokens), u32(error_ppm),
         u32(miss_ppm), u16(commit_slots), u32(min_vram_mib), u8(len(eos_ids)),
         *map(u32, eos_ids + [0] * (8 - len(eos_ids))),
     ).hex()
 
 
-def positions_hash(positions):
-    return sha(b"mythic/positions/v1", *map(u32, positions)).hex()
+def positions_hash(positions, digests):
+    return sha(b"mythic/positions/v2", *map(u32, positions), *map(raw, digests)).hex()
 
 
-def juror_commitment(dispute, authority, salt, vector):
-    return sha(b"mythic/juror/v1", raw(dispute), raw(authority), raw(salt), raw(vector)).hex()
+def exact_digest(leaves):
+    entries = (
+        u32(position) + u32(token) + b"".join(u32(i) + struct.pack("<i", logit) for i, logit in top)
+        for position, token, top in leaves
+    )
+    return sha(b"mythic/exact/v1", *entries).hex()
+
+
+def work_digest(fifths):
+    return sha(b"mythic/work/v1", *(u32(i) + struct.pack("<i", logit) for i, logit in fifths)).hex()
+
+
+def juror_commitment(case, authority, salt, vote):
+    return sha(b"mythic/juror/v1", raw(case), raw(authority), raw(salt), raw(vote)).hex()
 
 
 # Logarithm and noise
@@ -245,12 +265,11 @@ def sample(count, fingerprint, hashes):
     return sorted(places[:16])
 
 
-def rank(dispute, slot_hash, index, jury_stake, authority, stake):
+def rank(case, slot_hash, index, authority, stake):
     if stake == 0:
         return None
-    digest = sha(b"mythic/jury/v1", raw(dispute), raw(slot_hash), u32(index), raw(authority))
-    value = ln(stake) + noise(digest)
-    return None if jury_stake and value < ln(jury_stake) - 65536 else value
+    digest = sha(b"mythic/jury/v1", raw(case), raw(slot_hash), u32(index), raw(authority))
+    return ln(stake) + noise(digest)
 
 
 # Comparison
@@ -284,7 +303,7 @@ def compare(rule, kind, pairs):
     return sorted(broken)
 
 
-# Verdicts and money of a dispute
+# Verdicts and money of a case
 
 LIMIT = 2**63 - 1
 
@@ -293,50 +312,141 @@ def part(amount, bps):
     return amount * min(bps, 10_000) // 10_000
 
 
-def bond(slash_bps, bond_bps, seats, tariff, answering_fee, stake, ceiling, checked, tokens):
-    """At stake, answering fee, tariff of a seat, total; None beyond what an amount can be."""
-    at_stake = part(part(stake, slash_bps), bond_bps)
-    answering = answering_fee * (checked + -(-tokens // 128))
-    seat = tariff + ceiling
-    total = at_stake + answering + seats * seat
-    return [at_stake, answering, seat, total] if max(answering, seat, total) <= LIMIT else None
+def pieces(tokens, chunks, leaves):
+    """Transactions that show so much: a chunk in each, and leaves by two up to 2,048 tokens."""
+    return chunks + (leaves if tokens > 2_048 else leaves // 2 + leaves % 2)
 
 
-def decide(findings):
-    """Verdict, paid seats, penalised seats, from [taken, revealed, fraud, agreeing seats]."""
-    quorum = next(n for n in range(len(findings) + 1) if 3 * n >= 2 * len(findings))
-    taken = {i for i, f in enumerate(findings) if f[0]}
-    revealed = {i for i in taken if findings[i][1]}
-    fraud = {i for i in revealed if findings[i][2]}
-    groups = [{i} | (fraud & set(findings[i][3])) for i in sorted(fraud)]
-    group = max(groups, key=len, default=set())
-    if len(group) >= quorum:
-        verdict, paid = "guilty", group
-    elif len(revealed - fraud) >= quorum:
-        verdict, paid = "not_guilty", revealed - fraud
+def committer_bit(slot_hash, authority):
+    digest = sha(b"mythic/committer/v1", raw(slot_hash), raw(authority))
+    return int.from_bytes(digest[:4], "little") % 4_096
+
+
+def bond(slash_bps, bond_bps, seats, tariff, cap, answering_fee, kind, nth, stake, fee, pieces):
+    """At stake, answering fee, tariffs, total; None beyond what an amount can be."""
+    answering = answering_fee * pieces
+    at_stake = tariffs = each = 0
+    if kind == "false":
+        at_stake = part(part(stake, slash_bps), bond_bps) * nth
+        if nth == 1:
+            each = tariff + min(fee, cap)
+            tariffs = each * seats
+    total = at_stake + answering + tariffs
+    return [at_stake, answering, tariffs, total] if max(each, total) <= LIMIT else None
+
+
+def slash_cap(ground, slash, committed):
+    return min(slash, committed) if ground == "jury" else slash
+
+
+def decide(ground, exact, shown, seats, claims):
+    """Verdict, ground, outcomes, rewarded claim, its share, paid jurors, fined seats.
+
+    A seat: [taken, revealed, first seat of its juror, digests it finds true, for each digest the seats that agree].
+    A claim: [says false, digest of its group or 0, names a proven fault]."""
+    total = len(seats)
+    quorum = next(n for n in range(total + 1) if 3 * n >= 2 * total)
+    keys = 2 if total <= 3 else 3
+    first = lambda some: {seats[i][2] for i in some}
+    enough = lambda some: len(some) >= quorum and len(first(some)) >= keys
+
+    def agreed(some, digest):
+        groups = [{i} | (some & set(seats[i][4][digest])) for i in sorted(some)]
+        group = max(groups, key=len, default=set())
+        return group if enough(group) else None
+
+    taken = {i for i, seat in enumerate(seats) if seat[0]}
+    revealed = {i for i in taken if seats[i][1]}
+    workers, against, truths = revealed, set(), {}
+    decidable = True
+    if exact:
+        same = agreed(revealed, 0)
+        decidable = same is not None
+        if decidable:
+            workers, against = same, revealed - same
+    digests = [1] + [group for _, group, _ in claims if group]
+    for digest in digests if decidable else []:
+        right = {i for i in workers if digest in seats[i][3]}
+        wrong = agreed(workers - right, digest)
+        if enough(right):
+            truths[digest], side = True, right
+        elif wrong is not None:
+            truths[digest], side = False, wrong
+        else:
+            continue
+        against = against | (workers - side)
+
+    outcomes = []
+    for says_false, group, proved in claims:
+        found = {truths.get(1), truths.get(group) if group else True}
+        if ground == "unanswered":
+            outcomes.append("right")
+        elif not says_false:
+            outcomes.append("wrong" if shown else "undecided")
+        elif proved:
+            outcomes.append("right")
+        else:
+            outcomes.append("right" if False in found else "wrong" if found == {True} else "undecided")
+    falses = [i for i, claim in enumerate(claims) if claim[0]]
+    having = lambda wanted: [i for i in falses if outcomes[i] == wanted]
+    earliest = lambda some: some[0] if some else None
+    honest = sorted(first(revealed - against))
+
+    if ground == "unanswered":
+        return ["guilty", ground, outcomes, earliest(falses + [0]), 1_000, [], []]
+    if ground == "no_claim":
+        return ["void", ground, outcomes, None, 4_000, [], []]
+    fined = sorted((taken - revealed) | against)
+    if ground == "fault":
+        standing, share = earliest(having("right") + having("undecided")), 4_000
+        if standing is None:
+            standing, share = (0 if claims and not falses else None), 1_000
+        return ["fault", ground, outcomes, standing, share, honest, fined]
+    if having("right"):
+        return ["guilty", "jury", outcomes, having("right")[0], 4_000, honest, fined]
+    if not having("undecided"):
+        return ["not_guilty", "jury", outcomes, None, 4_000, honest, fined]
+    why = "too_few_judges" if len(first(revealed)) < keys else "no_quorum"
+    return ["void", why, outcomes, None, 4_000, honest, fined]
+
+
+def share_out(verdict, rewarded, share, paid, claims, tariff, juror_tariff, slashed):
+    """Each claim's, each juror's, submitter's, prover's, burned. A claim: [at stake, answering fee, tariffs, wrong]."""
+    guilty = verdict in ("guilty", "fault")
+    reward = part(slashed, share)
+    rest = slashed - reward
+    if guilty:
+        juror = min(tariff, rest // paid if paid else 0)
+        burned = rest - juror * paid
     else:
-        verdict, paid = "void", revealed
-    return [verdict, sorted(paid), sorted(taken - paid)]
-
-
-def share_out(ground, verdict, count, at_stake, answering_fee, tariff, total, slashed):
-    """Challenger, each paid seat, submitter, burned."""
-    if verdict in ("guilty", "fault"):
-        theirs = slashed - slashed // 2
-        seat = theirs // count if count else 0
-        return [total + slashed // 2, seat, 0, theirs - seat * count]
-    submitter = 0 if ground == "overtaken" else answering_fee
-    burned = at_stake if verdict == "not_guilty" else 0
-    challenger = total - submitter - burned - tariff * count
-    return [challenger, tariff, submitter, burned] if challenger >= 0 else None
+        juror, burned = (tariff if verdict == "not_guilty" else juror_tariff), 0
+    amounts, submitter = [], 0
+    for index, (at_stake, answering, tariffs, wrong) in enumerate(claims):
+        amount = answering + tariffs
+        if wrong:
+            burned += at_stake
+        else:
+            amount += at_stake
+        if guilty:
+            amount += reward if index == rewarded else 0
+        else:
+            amount -= answering
+            submitter += answering
+            amount -= juror * paid if tariffs else 0
+        amounts.append(amount)
+    prover = reward if guilty and rewarded is None else 0
+    if any(amount < 0 for amount in amounts):
+        return None
+    return [amounts, juror, submitter, prover, burned]
 
 
 FUNCTIONS = {
     f.__name__: f
     for f in (
         merkle_root, merkle_proof, prompt_hash, job_seed, output_root, leaf_hash, fingerprint,
-        stop_hash, terms_hash, model_identity, juror_commitment, ln, gumbel, round_q16, top4, choose, check_leaf, sample,
-        rank, error_ppm, compare, positions_hash, bond, decide, share_out,
+        stop_hash, rules_hash, terms_hash, model_identity, juror_commitment, ln, gumbel, round_q16, top4, choose, check_leaf, sample,
+        rank, error_ppm, compare, positions_hash, exact_digest, work_digest, bond, slash_cap, decide,
+        share_out, pieces, committer_bit,
     )
 }
 
@@ -372,14 +482,15 @@ def cases():
     for stops in ([], [""], ["\n\n"], ["END", "Fin – Ω"]):
         yield "stop_hash", [stops]
     for source in ("", "http://127.0.0.1:4002", "x" * 96):
-        rules = [rng.randrange(1, 2**32) for _ in range(6)]
-        rules += [rng.randrange(2**16) for _ in range(5)] + [rng.randrange(2**63) for _ in range(6)]
+        rules = [rng.randrange(1, 2**32) for _ in range(8)]
+        rules += [rng.randrange(2**16) for _ in range(6)] + [rng.randrange(2**63) for _ in range(8)]
+        yield "rules_hash", [rules]
         yield "terms_hash", [[
             key(), key(), key(), rng.randbytes(16).hex(), key(), key(), 7, 512, 25_000, 50_000,
             key(), 1000, 1, bytes(32).hex(), source, 1_500, rules,
         ]]
     for eos in ([2], [2, 5, 128_009]):
-        yield "model_identity", [[
+        yield "model_identity", [key(), [
             key(), key(), key(), 3, 1, 8_192, 2_048, 0, 0, 100, 0, eos,
         ]]
     for n in (0, 1, 2, 3, 10**9, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1):
@@ -408,8 +519,7 @@ def cases():
     for count in (0, 1, 16, 17, 18, 100, 4096, 2**20):
         yield "sample", [count, key(), [key() for _ in range(4)]]
     for stake in (0, 1, 10**9, 5 * 10**9, 2**63 - 1):
-        yield "rank", [key(), key(), rng.randrange(15), 0, key(), stake]
-        yield "rank", [key(), key(), rng.randrange(15), 10**11, key(), stake]
+        yield "rank", [key(), key(), rng.randrange(15), key(), stake]
     for pair in ([0, 0], [65536, 65537], [0, 1], [-(2**31), 2**31 - 1], [-7, 7], [655360, 648000]):
         yield "error_ppm", pair
 
@@ -430,33 +540,63 @@ def cases():
     yield "compare", [[10_000, 0], "submitted", [[given, given + [8 << 16]]]]
     yield "compare", ["exact", "submitted", [[given, given + [given[3] + 1]]]]
 
-    for positions in ([], [0], list(range(0, 54, 3))):
-        yield "positions_hash", [positions]
+    for positions in ([], [0], list(range(0, 48, 3))):
+        yield "positions_hash", [positions, [key() for _ in range(len(positions) // 4)]]
+    for count in (0, 1, 2, 16):
+        leaves = [[3 * i, rng.randrange(2**32), four()] for i in range(count)]
+        yield "exact_digest", [leaves]
+        yield "work_digest", [[[rng.randrange(2**32), logit()] for _ in range(3 * count)]]
+    # Nothing that the sampler may choose.
+    yield "exact_digest", [[[0, 2**32 - 1, four()]]]
     # A fresh generator, so that the vectors above stay as they are.
     rng = random.Random(5)
-    yield "bond", [5_000, 150, 15, 20_000, 10_000, 10**9, 25_600, 16, 512]
-    yield "bond", [5_000, 1_000, 3, 20_000, 10_000, 2 * 10**9, 25_600, 18, 129]
-    yield "bond", [10_000, 10_000, 15, 2**63 - 1, 2**63 - 1, 2**63 - 1, 2**63 - 1, 18, 2**20]
-    yield "bond", [0, 0, 1, 0, 0, 0, 0, 1, 1]
-    for seats in (1, 3, 5, 7, 15):
+    defaults = [5_000, 150, 15, 20_000, 10_000_000, 5_000]
+    for kind, nth, count in (("false", 1, 12), ("false", 2, 1), ("false", 16, 0), ("withheld", 1, 12)):
+        yield "bond", [*defaults, kind, nth, 10**9, 25_600, count]
+    yield "bond", [5_000, 1_000, 3, 20_000, 10_000_000, 5_000, "false", 1, 2 * 10**9, 10**9, 20]
+    yield "bond", [10_000, 10_000, 15, *[2**63 - 1] * 3, "false", 16, 2**63 - 1, 2**63 - 1, 18]
+    for ground in ("jury", "unanswered", "fault"):
+        yield "slash_cap", [ground, 10**9, 4 * 10**8]
+    for seats in (3, 5, 7, 15):
         everybody = list(range(seats))
-        for share in (0, 1, 2, 3):
-            fraud = everybody[: -(-seats * share // 3)]
-            yield "decide", [[[True, True, i in fraud, fraud if i in fraud else []] for i in everybody]]
-            yield "decide", [[[True, True, i in fraud, [i]] for i in everybody]]
+        for part_of in (0, 1, 2, 3):
+            fraud = everybody[: -(-seats * part_of // 3)]
+            honest = [i for i in everybody if i not in fraud]
+            votes = [
+                [True, True, i, [] if i in fraud else [1], [everybody, fraud if i in fraud else honest]]
+                for i in everybody
+            ]
+            for ground in ("jury", "fault"):
+                yield "decide", [ground, True, True, votes, [[False, 0, False], [True, 0, False]]]
+            lonely = [[*vote[:4], [everybody, [i]]] for i, vote in enumerate(votes)]
+            yield "decide", ["jury", False, True, lonely, [[True, 0, False]]]
+            lazy = [[*vote[:4], [fraud if i in fraud else honest, vote[4][1]]] for i, vote in enumerate(votes)]
+            yield "decide", ["jury", True, True, lazy, [[True, 0, False]]]
+        two = [[True, True, 0 if i < 2 else 2, [], [everybody, everybody]] for i in everybody]
+        yield "decide", ["jury", True, True, two, [[True, 0, False]]]
         for _ in range(3):
             findings = [
-                [rng.random() < 0.9, rng.random() < 0.9, rng.random() < 0.7,
-                 [i for i in everybody if rng.random() < 0.8]]
-                for _ in everybody
+                [rng.random() < 0.9, rng.random() < 0.9, i, [d for d in (1, 2, 3) if rng.random() < 0.7],
+                 [[j for j in everybody if rng.random() < 0.9] for _ in range(4)]]
+                for i in everybody
             ]
-            yield "decide", [findings]
-    for ground, verdict in (("jury", "guilty"), ("unanswered", "guilty"), ("fault", "fault"),
-                            ("jury", "not_guilty"), ("jury", "void"), ("overtaken", "void")):
-        for count in (0, 1, 10, 11):
-            guilty = verdict in ("guilty", "fault")
-            amounts = [7_500_000, 200_000, 45_600, 8_384_000]
-            yield "share_out", [ground, verdict, count, *amounts, 500_000_001 if guilty else 0]
+            claims = [[True, 0, False], [True, 2, False], [True, 3, True]]
+            for ground in ("jury", "fault"):
+                yield "decide", [ground, True, True, findings, claims]
+    for ground in ("unanswered", "no_claim", "fault"):
+        empty = [[False, False, i, [], [[], []]] for i in range(15)]
+        yield "decide", [ground, True, ground == "no_claim", empty, [[False, 0, False]]]
+        yield "decide", [ground, True, False, empty, [[False, 0, False], [True, 0, False]]]
+    for verdict, rewarded, share in (("guilty", 1, 4_000), ("guilty", 0, 1_000), ("fault", None, 1_000),
+                                     ("not_guilty", None, 4_000), ("void", None, 4_000)):
+        for count in (0, 1, 11):
+            claims = [[7_500_000, 100_000, 684_000, verdict != "void"], [15_000_000, 10_000, 0, False]]
+            slashed = 500_000_001 if verdict in ("guilty", "fault") else 0
+            yield "share_out", [verdict, rewarded, share, count, claims, 45_600, 20_000, slashed]
+    for shown in ((512, 4, 16), (512, 4, 17), (300, 0, 2), (2_048, 16, 16), (2_049, 17, 16), (1, 1, 1)):
+        yield "pieces", list(shown)
+    for _ in range(4):
+        yield "committer_bit", [key(), key()]
 
 
 def main():

@@ -1,7 +1,7 @@
 //! Any account: its lamports and its sequence.
 
 use mythic_interface::state::{
-    Config, Dispute, Header, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault,
+    Case, Config, Header, Job, Key, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes,
 };
 
 use super::state::Stored;
@@ -34,6 +34,14 @@ pub fn balances(address: &Key, stored: &Stored) -> Result<(), String> {
                 v.owed_foundation,
                 v.owed_burn,
             ];
+            ensure!(
+                v.staked.get() == v.whole_stake() + v.slashed.get() + v.withdrawn_stake.get(),
+                "a validator's stake differs from its totals"
+            );
+            ensure!(
+                v.earned.get() + v.returned.get() == v.claimable.get() + v.withdrawn.get(),
+                "a validator's earnings differ from its totals"
+            );
             parts.iter().map(|part| part.get()).sum()
         }
         Some(&Vault::DISCRIMINATOR) => {
@@ -46,10 +54,11 @@ pub fn balances(address: &Key, stored: &Stored) -> Result<(), String> {
             vault.balance.get()
         }
         Some(&Job::DISCRIMINATOR) => Job::load(data).map_err(load_error)?.escrow.get(),
-        Some(&Dispute::DISCRIMINATOR) => {
-            let dispute = Dispute::load(data).map_err(load_error)?;
-            dispute.held.get() + dispute.output_rent.get()
+        Some(&Case::DISCRIMINATOR) => {
+            let case = Case::load(data).map_err(load_error)?;
+            case.held.get() + case.output_rent.get()
         }
+        Some(&Votes::DISCRIMINATOR) => Votes::load(data).map(|_| 0).map_err(load_error)?,
         Some(&Output::DISCRIMINATOR) => Output::load(data).map(|_| 0).map_err(load_error)?,
         other => return Err(format!("{}: unknown type {other:?}", hex(address))),
     };

@@ -2,37 +2,33 @@
 
 use mythic_interface::pda;
 use mythic_interface::state::{
-    Dispute, DisputeStatus, Job, JobStatus, Key, Model, SpendGrant, Treasury, Validator,
+    Case, CaseStatus, Claim, Job, JobStatus, Key, Model, SpendGrant, Treasury, Validator,
 };
 
 use super::job::is_running;
 use super::state::State;
 use crate::keys::address;
 
-/// What one transaction moved by a dispute.
+/// What one transaction moved by a case.
 struct Flow<'a> {
-    old: Option<&'a Dispute>,
-    new: &'a Dispute,
+    old: Option<&'a Case>,
+    new: &'a Case,
 }
 
 impl Flow<'_> {
     /// Whether it was resolved by the transaction.
     fn resolved(&self) -> bool {
-        let done = |dispute: &Dispute| dispute.status() == Some(DisputeStatus::Resolved);
+        let done = |case: &Case| case.status() == Some(CaseStatus::Resolved);
         done(self.new) && !self.old.is_some_and(done)
     }
 
-    /// The challenger's amount beyond its bond, if it was collected now.
-    fn challenger(&self) -> u64 {
-        let collected = |dispute: &Dispute| dispute.challenger_collected != 0;
-        match collected(self.new) && !self.old.is_some_and(collected) {
-            true => self
-                .new
-                .challenger_amount
-                .get()
-                .saturating_sub(self.new.bond.get()),
-            false => 0,
-        }
+    /// Claims collected now.
+    fn claims(&self) -> impl Iterator<Item = &Claim> {
+        let now = self.new.claims().iter().enumerate().filter(|(i, claim)| {
+            let before = self.old.is_some_and(|old| old.claims[*i].collected != 0);
+            claim.collected != 0 && !before
+        });
+        now.map(|(_, claim)| claim)
     }
 
     /// Seats collected now: juror, reward, penalty.
@@ -44,16 +40,33 @@ impl Flow<'_> {
         now.map(|(_, seat)| (&seat.juror, seat.reward.get(), seat.penalty.get()))
     }
 
+    /// Who collected now what it got for a fault.
+    fn prover(&self) -> Option<&Key> {
+        let before = self.old.is_some_and(|old| old.prover_collected != 0);
+        (self.new.prover_collected != 0 && !before).then_some(&self.new.prover)
+    }
+
     fn earned(&self, authority: &Key) -> u64 {
         let mut earned = 0;
         if self.resolved() && self.new.submitter == *authority {
             earned += self.new.submitter_amount.get();
         }
-        if self.new.challenger == *authority {
-            earned += self.challenger();
+        if self.prover() == Some(authority) {
+            earned += self.new.prover_amount.get();
+        }
+        let claims = self.claims().filter(|claim| claim.claimant == *authority);
+        for claim in claims {
+            earned += claim.amount.get().saturating_sub(claim.bond());
         }
         let seats = self.seats().filter(|seat| seat.0 == authority);
         earned + seats.map(|seat| seat.1).sum::<u64>()
+    }
+
+    fn returned(&self, authority: &Key) -> u64 {
+        let claims = self.claims().filter(|claim| claim.claimant == *authority);
+        claims
+            .map(|claim| claim.amount.get().min(claim.bond()))
+            .sum()
     }
 
     fn slashed(&self, authority: &Key) -> u64 {
@@ -65,7 +78,7 @@ impl Flow<'_> {
         slashed + seats.map(|seat| seat.2).sum::<u64>()
     }
 
-    /// Burned by verdict, by penalty, or because a juror has closed its account.
+    /// Burned by verdict, by penalty, or because a juror or a prover has closed its account.
     fn burned(&self, exists: impl Fn(&Key) -> bool) -> u64 {
         let verdict = match self.resolved() {
             true => self.new.burned_amount.get(),
@@ -77,8 +90,19 @@ impl Flow<'_> {
                 true => penalty,
                 false => reward,
             });
-        verdict + seats.sum::<u64>()
+        let prover = match self.prover() {
+            Some(prover) if !exists(prover) => self.new.prover_amount.get(),
+            _ => 0,
+        };
+        verdict + seats.sum::<u64>() + prover
     }
+}
+
+/// Jobs that ended.
+struct Ended<'a> {
+    settled: Vec<&'a Job>,
+    /// Refunded; some of them at the cost of who had taken them.
+    fined: Vec<&'a Job>,
 }
 
 /// Money goes where the protocol says, and only there.
@@ -91,25 +115,30 @@ pub fn flows(before: &State, after: &State) -> Result<(), String> {
         })
         .map(|(_, job)| job)
         .collect();
-    let disputes: Vec<Flow> = after
-        .all::<Dispute>()
+    let fined: Vec<&Job> = after
+        .jobs()
+        .filter(|(address, job)| {
+            let ran = before.get::<Job>(address).is_none_or(is_running);
+            ran && job.status() == Some(JobStatus::Refunded)
+        })
+        .map(|(_, job)| job)
+        .collect();
+    let ended = Ended { settled, fined };
+    let cases: Vec<Flow> = after
+        .all::<Case>()
         .map(|(address, new)| Flow {
-            old: before.get::<Dispute>(address),
+            old: before.get::<Case>(address),
             new,
         })
         .collect();
-    earnings(before, after, &settled, &disputes)?;
-    shares(before, after, &settled, &disputes)?;
+    earnings(before, after, &ended, &cases)?;
+    shares(before, after, &ended, &cases)?;
     spendings(before, after)
 }
 
-/// Validators earn and lose what their jobs and disputes say, and take no more jobs than their stake covers.
-fn earnings(
-    before: &State,
-    after: &State,
-    settled: &[&Job],
-    disputes: &[Flow],
-) -> Result<(), String> {
+/// Validators earn and lose what their jobs and cases say, and take no more jobs than their stake covers.
+fn earnings(before: &State, after: &State, ended: &Ended, cases: &[Flow]) -> Result<(), String> {
+    let settled = &ended.settled;
     for (address, new) in after.all::<Validator>() {
         let Some(old) = before.get::<Validator>(address) else {
             continue;
@@ -119,22 +148,28 @@ fn earnings(
             .filter(|job| job.validator == new.authority)
             .map(|job| job.validator_amount.get())
             .sum();
-        let from_disputes: u64 = disputes
-            .iter()
-            .map(|flow| flow.earned(&new.authority))
-            .sum();
+        let from_cases: u64 = cases.iter().map(|flow| flow.earned(&new.authority)).sum();
         ensure!(
-            new.earned.get() - old.earned.get() == due + from_disputes,
-            "a validator earned {}, its jobs paid {due} and disputes {from_disputes}",
+            new.earned.get() - old.earned.get() == due + from_cases,
+            "a validator earned {}, its jobs paid {due} and cases {from_cases}",
             new.earned.get() - old.earned.get()
         );
-        let slashed: u64 = disputes
-            .iter()
-            .map(|flow| flow.slashed(&new.authority))
+        let returned: u64 = cases.iter().map(|flow| flow.returned(&new.authority)).sum();
+        ensure!(
+            new.returned.get() - old.returned.get() == returned,
+            "a validator got {} of its bonds back, cases say {returned}",
+            new.returned.get() - old.returned.get()
+        );
+        let slashed: u64 = cases.iter().map(|flow| flow.slashed(&new.authority)).sum();
+        let fines = ended.fined.iter();
+        let fined: u64 = fines
+            .filter(|job| job.validator == new.authority)
+            .map(|job| job.no_show_amount.get())
             .sum();
+        let slashed = slashed + fined;
         ensure!(
             new.slashed.get() - old.slashed.get() == slashed,
-            "a validator was slashed by {} and disputes say {slashed}",
+            "a validator was slashed by {} and cases say {slashed}",
             new.slashed.get() - old.slashed.get()
         );
         if new.open_jobs > old.open_jobs {
@@ -147,6 +182,12 @@ fn earnings(
                 .map(|(_, job)| job.terms.rules)
                 .next();
             let capacity = rules.map_or(0, |rules| new.capacity(after.slot, &rules));
+            let limit = rules.map_or(0, |rules| new.exposure_limit(after.slot, &rules));
+            ensure!(
+                new.exposure.get() <= limit,
+                "a validator took jobs of {:?} lamports with stake for {limit}",
+                new.exposure
+            );
             ensure!(
                 u64::from(new.open_jobs.get()) <= capacity,
                 "a validator took job {:?} with stake for {capacity}",
@@ -158,12 +199,8 @@ fn earnings(
 }
 
 /// The foundation and the incinerator get their shares.
-fn shares(
-    before: &State,
-    after: &State,
-    settled: &[&Job],
-    disputes: &[Flow],
-) -> Result<(), String> {
+fn shares(before: &State, after: &State, ended: &Ended, cases: &[Flow]) -> Result<(), String> {
+    let settled = &ended.settled;
     let foundation = |state: &State| {
         state.sum(|v: &Validator| v.owed_foundation.get())
             + state.sum(|t: &Treasury| t.received.get())
@@ -188,8 +225,9 @@ fn shares(
         let at = address(&pda::validator(authority));
         before.accounts.contains_key(&at)
     };
-    let by_disputes: u64 = disputes.iter().map(|flow| flow.burned(exists)).sum();
-    let due = due + i128::from(by_disputes);
+    let by_cases: u64 = cases.iter().map(|flow| flow.burned(exists)).sum();
+    let by_silence: u64 = ended.fined.iter().map(|job| job.no_show_amount.get()).sum();
+    let due = due + i128::from(by_cases) + i128::from(by_silence);
     ensure!(
         burned(after) - burned(before) == due,
         "what is burned is not {due}"

@@ -1,6 +1,6 @@
 //! What must hold between the states before and after any transaction.
 
-use mythic_interface::state::{Dispute, Output};
+use mythic_interface::state::{Case, Output};
 
 macro_rules! ensure {
     ($condition:expr, $($text:tt)*) => {
@@ -11,7 +11,7 @@ macro_rules! ensure {
 }
 
 mod account;
-mod dispute;
+mod case;
 mod flows;
 mod holdings;
 mod job;
@@ -41,15 +41,18 @@ pub fn check(before: &State, after: &State, fee: u128) -> Result<(), String> {
     for (address, job) in before.jobs() {
         job::went_on(address, job, after)?;
     }
-    for (_, dispute) in after.all::<Dispute>() {
-        dispute::is_sound(dispute)?;
+    for (_, case) in after.all::<Case>() {
+        case::is_sound(case)?;
     }
-    for (address, dispute) in before.all::<Dispute>() {
-        dispute::went_on(address, dispute, after)?;
+    for (address, case) in before.all::<Case>() {
+        case::went_on(address, case, after)?;
     }
+    case::votes_are_sound(before, after)?;
     for (address, output) in before.all::<Output>() {
-        dispute::output_went_on(address, output, before, after)?;
+        case::output_went_on(address, output, before, after)?;
     }
     holdings::holdings(after)?;
+    holdings::obligations(after)?;
+    holdings::closings(before, after)?;
     flows::flows(before, after)
 }

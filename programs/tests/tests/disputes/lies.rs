@@ -13,8 +13,7 @@ const VALIDATORS: usize = 32;
 /// A network of 32 validators with 2 SOL each and juries of 15, and n0's answer of 512 tokens.
 struct Trial {
     world: World,
-    case: Case,
-    disputes: Vec<Key>,
+    answered: Answered,
     before: World,
 }
 
@@ -26,48 +25,34 @@ impl Trial {
     fn with(lie: Lie, more: impl FnOnce(&mut World)) -> Self {
         let mut world = court(VALIDATORS, 15, |params| *params = Params::mainnet());
         more(&mut world);
-        world.chain.advance(1);
-        let case = world.answered(EXACT, "n0", 512, lie);
-        world.reach_sample(&case);
+        world.mature();
+        let answered = world.answered(EXACT, "n0", 512, lie);
+        world.reach_sample(&answered);
         Trial {
             before: world.clone(),
             world,
-            case,
-            disputes: Vec::new(),
+            answered,
         }
     }
 
-    /// A challenge, answered.
-    fn dispute(&mut self, challenger: &str, named: &[u32]) -> Key {
-        let call = self.world.challenge(&self.case, challenger, named);
-        self.world.chain.must(call);
-        let dispute = calls::dispute(&self.case.job, &key(challenger));
-        if self.disputes.is_empty() {
-            for call in self.world.outputs(&self.case, &dispute) {
-                self.world.chain.must(call);
-            }
-        }
-        for call in self.world.openings(&self.case, &dispute, 2) {
-            self.world.chain.must(call);
-        }
-        self.disputes.push(dispute);
-        dispute
+    /// Somebody says `false`, and all of it is shown.
+    fn object(&mut self, name: &str, named: &[u32]) {
+        self.world.must_object(&self.answered, name, named);
+        self.world.must_show(&self.answered);
     }
 
-    fn judge(&mut self, dispute: &Key, ballot: &[(String, Vote)]) {
-        self.world.must_judge(&self.case, dispute, ballot);
+    fn judge(&mut self, ballots: &[(String, Ballot)]) {
+        self.world.must_judge(&self.answered, ballots);
     }
 
-    /// Jurors who together take at most `most` seats, and at least one, where everybody commits.
-    fn sitting(&self, dispute: &Key, most: usize) -> Vec<String> {
+    /// Jurors who together take at most `most` seats, and at least one, where everybody from n`first` on commits.
+    fn sitting(&self, first: usize, most: usize) -> Vec<String> {
         let mut trial = self.world.clone();
-        trial.commits(&self.case, dispute, &votes(2..VALIDATORS, Vote::Honest));
-        let found = trial.dispute(dispute);
+        trial.commits(&self.answered, &ballots(first..VALIDATORS, Ballot::Honest));
         let mut some = Vec::new();
         let mut left = most;
-        for name in (2..VALIDATORS).map(juror) {
-            let seats = found.jury().iter();
-            let held = seats.filter(|seat| seat.juror == key(&name)).count();
+        for name in (first..VALIDATORS).map(juror) {
+            let held = trial.seats(&self.answered, &name);
             if held > 0 && held <= left {
                 left -= held;
                 some.push(name);
@@ -79,40 +64,12 @@ impl Trial {
 
     /// Ends everything, closes everything; what the keys have won or lost.
     fn end(mut self, verdict: Verdict, lie: &'static str, liars: &[&str]) -> Row {
-        let last = *self.disputes.last().expect("a dispute");
-        assert_eq!(
-            super::verdict(&self.world.dispute(&last)),
-            Some(verdict),
-            "{lie}"
-        );
-        for dispute in &self.disputes {
-            if self.world.dispute(dispute).status() != Some(DisputeStatus::Resolved) {
-                let call = self.world.resolve(dispute);
-                self.world.chain.must(call);
-            }
-            self.world.collect_all(dispute);
-        }
-        let mut job = self.world.job(&self.case.job);
-        if !job.status().is_some_and(JobStatus::is_terminal) {
-            let end = job.window_end().expect("submitted");
-            self.world.chain.warp_to(end.max(self.world.chain.slot()));
-            let claim = self.world.claim(&self.case.job);
-            self.world.chain.must(claim);
-            job = self.world.job(&self.case.job);
-        }
-        self.world.chain.advance(2_250);
-        for dispute in &self.disputes {
-            let payer = self.world.dispute(dispute).rent_payer;
-            self.world.chain.must(calls::close_dispute(*dispute, payer));
-        }
-        if let Some(page) = self.world.chain.account(&calls::output(&self.case.job, 0)) {
-            let payer = Output::load(&page.data).expect("a page").rent_payer;
-            self.world
-                .chain
-                .must(calls::close_output(self.case.job, 0, payer));
-        }
+        let case = self.world.case(&self.answered);
+        assert_eq!(super::verdict(&case), Some(verdict), "{lie}");
+        let job = self.world.job(&self.answered.job);
+        self.world.wind_up(&self.answered);
         let change =
-            |names: &[&str]| wealth(&self.world, names) as i64 - wealth(&self.before, names) as i64;
+            |names: &[&str]| self.world.wealth(names) as i64 - self.before.wealth(names) as i64;
         Row {
             lie,
             verdict,
@@ -124,15 +81,6 @@ impl Trial {
             },
         }
     }
-}
-
-/// Everything that these keys have: stake, earnings, and the wallets that paid for rent and bonds.
-fn wealth(world: &World, names: &[&str]) -> u64 {
-    let of = |name: &&str| {
-        let validator = world.validator(name);
-        validator.whole_stake() + validator.claimable.get() + world.chain.lamports(&key(name))
-    };
-    names.iter().map(of).sum()
 }
 
 struct Row {
@@ -156,164 +104,167 @@ fn lamports(change: i64) -> String {
     out
 }
 
-/// All jurors honest but these.
-fn ballot(liars: &[String], vote: impl Fn(usize) -> Vote) -> Vec<(String, Vote)> {
-    (2..VALIDATORS)
-        .map(|i| {
-            let name = juror(i);
-            let vote = match liars.contains(&name) {
-                true => vote(i),
-                false => Vote::Honest,
-            };
-            (name, vote)
-        })
-        .collect()
+/// All jurors from n`first` on honest but these.
+fn but(first: usize, liars: &[String], ballot: impl Fn(usize) -> Ballot) -> Vec<(String, Ballot)> {
+    let all = (first..VALIDATORS).map(|i| (juror(i), i));
+    all.map(|(name, i)| match liars.contains(&name) {
+        true => (name, ballot(i)),
+        false => (name, Ballot::Honest),
+    })
+    .collect()
 }
 
-fn names<'a>(first: &[&'a str], more: &'a [String]) -> Vec<&'a str> {
-    let mut all = first.to_vec();
-    all.extend(more.iter().map(String::as_str));
-    all
+fn honest(first: usize) -> Vec<(String, Ballot)> {
+    ballots(first..VALIDATORS, Ballot::Honest)
+}
+
+fn names<'a>(first: &[&'a str], others: &'a [String]) -> Vec<&'a str> {
+    let others = others.iter().map(String::as_str);
+    first.iter().copied().chain(others).collect()
 }
 
 fn against_an_honest_node(rows: &mut Vec<Row>) {
     let mut trial = Trial::new(Lie::None);
-    let dispute = trial.dispute("n1", &[]);
-    trial.judge(&dispute, &votes(2..VALIDATORS, Vote::Honest));
-    rows.push(trial.end(Verdict::NotGuilty, "a false challenge", &["n1"]));
+    trial.object("n1", &[]);
+    trial.judge(&honest(2));
+    rows.push(trial.end(Verdict::NotGuilty, "a false claim", &["n1"]));
+
+    let mut trial = Trial::new(Lie::None);
+    trial.world.must_miss(&trial.answered, "n1");
+    trial.world.must_show(&trial.answered);
+    trial.world.must_resolve(&trial.answered);
+    rows.push(trial.end(
+        Verdict::Void,
+        "a claim that data is withheld which is not",
+        &["n1"],
+    ));
 
     let mut trial = Trial::new(Lie::None);
     let spammers = ["n1", "n2", "n3", "n4"];
     for spammer in spammers {
-        trial.dispute(spammer, &[]);
+        trial.object(spammer, &[]);
     }
-    for dispute in trial.disputes.clone() {
-        trial
-            .world
-            .commits(&trial.case, &dispute, &votes(5..VALIDATORS, Vote::Honest));
-    }
-    for dispute in trial.disputes.clone() {
-        trial.judge_late(&dispute);
-    }
+    trial.judge(&honest(5));
     rows.push(trial.end(
         Verdict::NotGuilty,
-        "four challenges of one answer by four keys",
+        "four false claims of one answer by four keys",
         &spammers,
+    ));
+
+    let mut trial = Trial::new(Lie::None);
+    let fillers: Vec<String> = (1..=16).map(juror).collect();
+    for filler in &fillers {
+        trial.object(filler, &[]);
+    }
+    trial.judge(&honest(17));
+    rows.push(trial.end(
+        Verdict::NotGuilty,
+        "sixteen false claims by sixteen keys, which fill a case",
+        &names(&[], &fillers),
     ));
 
     for (agree, lie) in [
         (
             true,
-            "a false challenge with five of fifteen seats that agree on made-up numbers",
+            "a false claim with five of fifteen seats that agree on made-up findings",
         ),
-        (
-            false,
-            "a false challenge with five of fifteen seats that guess",
-        ),
+        (false, "a false claim with five of fifteen seats that guess"),
     ] {
         let mut trial = Trial::new(Lie::None);
-        let dispute = trial.dispute("n1", &[]);
-        let friends = trial.sitting(&dispute, 5);
-        let vote = |i: usize| Vote::Guess(if agree { 1 } else { i as u32 });
-        trial.judge(&dispute, &ballot(&friends, vote));
+        trial.object("n1", &[]);
+        let friends = trial.sitting(2, 5);
+        trial.judge(&but(2, &friends, |i| {
+            Ballot::Guess(if agree { 1 } else { i as u32 })
+        }));
         rows.push(trial.end(Verdict::NotGuilty, lie, &names(&["n1"], &friends)));
     }
 
-    // Ten keys with the least stake, of 72 SOL that may judge.
+    // Ten keys with the least stake, of 70 SOL that may judge.
     let sybils: Vec<String> = (0..10).map(|i| format!("s{i}")).collect();
     let mut trial = Trial::with(Lie::None, |world| {
         sybils.iter().for_each(|name| world.seat(name, SOL));
     });
-    let dispute = trial.dispute("n1", &[]);
-    let mut all = votes(2..VALIDATORS, Vote::Honest);
-    all.extend(sybils.iter().map(|name| (name.clone(), Vote::Guess(1))));
-    trial.judge(&dispute, &all);
+    trial.object("n1", &[]);
+    let mut all = honest(2);
+    all.extend(sybils.iter().map(|name| (name.clone(), Ballot::Guess(1))));
+    trial.judge(&all);
     rows.push(trial.end(
         Verdict::NotGuilty,
-        "a false challenge with ten keys of 1 SOL that agree, among 60 SOL of honest stake",
+        "a false claim with ten keys of 1 SOL that agree, among 60 SOL of honest stake",
         &names(&["n1"], &sybils),
     ));
 
-    let mut trial = Trial::new(Lie::None);
-    let dispute = trial.dispute("n1", &[]);
-    let copier = trial.sitting(&dispute, 1);
-    trial.without(&dispute, &copier[0], true);
-    rows.push(trial.end(
-        Verdict::NotGuilty,
-        "a juror of one seat that copies a commitment",
-        &names(&[], &copier),
-    ));
+    for (copies, lie) in [
+        (true, "a juror of one seat that copies a commitment"),
+        (false, "a juror of one seat that commits and stays silent"),
+    ] {
+        let mut trial = Trial::new(Lie::None);
+        trial.object("n1", &[]);
+        let one = trial.sitting(2, 1);
+        trial.without(&one[0], copies);
+        rows.push(trial.end(Verdict::NotGuilty, lie, &names(&[], &one)));
+    }
 
     let mut trial = Trial::new(Lie::None);
-    let dispute = trial.dispute("n1", &[]);
-    let silent = trial.sitting(&dispute, 1);
-    trial.without(&dispute, &silent[0], false);
+    trial.object("n1", &[]);
+    let lazy = trial.sitting(2, 1);
+    trial.judge(&but(2, &lazy, |_| Ballot::Lazy));
     rows.push(trial.end(
         Verdict::NotGuilty,
-        "a juror of one seat that commits and stays silent",
-        &names(&[], &silent),
+        "a juror of one seat that approves without the work",
+        &names(&[], &lazy),
     ));
 }
 
 impl Trial {
-    /// Reveals and resolves a dispute whose jury has committed.
-    fn judge_late(&mut self, dispute: &Key) {
-        self.world
-            .reveals(&self.case, dispute, &votes(2..VALIDATORS, Vote::Honest));
-        let call = self.world.resolve(dispute);
-        self.world.chain.must(call);
-    }
-
     /// A jury of honest jurors and one that cannot reveal: it copied another's commitment, or it does not try.
-    fn without(&mut self, dispute: &Key, one: &str, copies: bool) {
-        let (world, case) = (&mut self.world, &self.case);
-        let others: Vec<_> = votes(2..VALIDATORS, Vote::Honest)
-            .into_iter()
-            .filter(|(name, _)| name != one)
-            .collect();
-        world.commits(case, dispute, &others);
-        let mut commit = world.commit(case, dispute, one, Vote::Honest);
+    fn without(&mut self, one: &str, copies: bool) {
+        let (world, answered) = (&mut self.world, &self.answered);
+        let mut others = honest(2);
+        others.retain(|(name, _)| name != one);
+        world.commits(answered, &others);
+        let mut commit = world.commit(answered, one, Ballot::Honest);
         if copies {
-            commit.data = world.commit(case, dispute, &others[0].0, Vote::Honest).data;
+            commit.data = world.commit(answered, &others[0].0, Ballot::Honest).data;
         }
         world.chain.must(commit);
-        world.reveals(case, dispute, &others);
-        let end = world.dispute(dispute).reveal_end();
-        world.chain.warp_to(end);
-        let call = world.resolve(dispute);
-        world.chain.must(call);
+        world.reveals(answered, &others);
+        world.must_resolve(answered);
     }
 }
 
 fn by_a_cheater(rows: &mut Vec<Row>) {
-    let honest = || votes(2..VALIDATORS, Vote::Honest);
     let mut trial = Trial::new(Lie::OtherModel);
-    let dispute = trial.dispute("n1", &[]);
-    trial.judge(&dispute, &honest());
+    trial.object("n1", &[]);
+    trial.judge(&honest(2));
     rows.push(trial.end(Verdict::Guilty, "an answer of another model", &["n0"]));
 
     let mut trial = Trial::new(Lie::OtherModel);
-    let dispute = trial.world.must_challenge(&trial.case, "n1");
-    trial.disputes.push(dispute);
-    let end = trial.world.dispute(&dispute).openings_end();
-    trial.world.chain.warp_to(end);
-    let call = trial.world.resolve(&dispute);
-    trial.world.chain.must(call);
+    trial.world.must_miss(&trial.answered, "n1");
+    trial.world.must_resolve(&trial.answered);
     rows.push(trial.end(Verdict::Guilty, "the same, its data withheld", &["n0"]));
 
     let mut trial = Trial::new(Lie::OtherModel);
-    let dispute = trial.dispute("n1", &[]);
-    trial.judge(&dispute, &honest());
+    trial.world.must_miss(&trial.answered, "n1");
+    trial.world.must_resolve(&trial.answered);
     rows.push(trial.end(
         Verdict::Guilty,
-        "the same, challenged first by its own other key",
+        "the same, its data withheld, claimed first by its own other key",
+        &["n0", "n1"],
+    ));
+
+    let mut trial = Trial::new(Lie::OtherModel);
+    trial.object("n1", &[]);
+    trial.judge(&honest(2));
+    rows.push(trial.end(
+        Verdict::Guilty,
+        "an answer of another model, called false first by its own other key",
         &["n0", "n1"],
     ));
 
     let mut trial = Trial::new(Lie::NotTheChoice(20));
-    let call = trial.world.proof(&trial.case, "n1", 20, calls::NONE);
+    let call = trial.world.proof(&trial.answered, "n1", 20, calls::NONE);
     trial.world.chain.must(call);
-    trial.disputes.push(calls::fault(&trial.case.job));
     rows.push(trial.end(
         Verdict::Fault,
         "a fault, proved first by its own other key",
@@ -321,31 +272,24 @@ fn by_a_cheater(rows: &mut Vec<Row>) {
     ));
 
     let mut trial = Trial::new(Lie::OneToken(400));
-    let friend = trial.dispute("n1", &[]);
-    assert!(!trial.world.positions(&friend).contains(&400));
-    let named = trial.dispute("n2", &[400]);
-    for dispute in [friend, named] {
-        trial
-            .world
-            .commits(&trial.case, &dispute, &votes(3..VALIDATORS, Vote::Honest));
-    }
-    for dispute in [friend, named] {
-        trial.judge_late(&dispute);
-    }
+    trial.object("n1", &[]);
+    trial.object("n2", &[400]);
+    trial.judge(&honest(3));
+    let case = trial.world.case(&trial.answered);
     assert_eq!(
-        super::verdict(&trial.world.dispute(&friend)),
-        Some(Verdict::NotGuilty)
+        outcomes(&case),
+        [Some(Outcome::Wrong), Some(Outcome::Right)]
     );
     rows.push(trial.end(
         Verdict::Guilty,
-        "one altered token of 512, challenged first by a friend that does not name it",
+        "one altered token of 512, called false first by a friend that does not name it",
         &["n0", "n1"],
     ));
 
     let mut trial = Trial::new(Lie::OtherModel);
-    let dispute = trial.dispute("n1", &[]);
-    let friends = trial.sitting(&dispute, 5);
-    trial.judge(&dispute, &ballot(&friends, |_| Vote::Approve));
+    trial.object("n1", &[]);
+    let friends = trial.sitting(2, 5);
+    trial.judge(&but(2, &friends, |_| Ballot::Approve));
     rows.push(trial.end(
         Verdict::Guilty,
         "an answer of another model, with five of fifteen seats that approve",

@@ -1,6 +1,7 @@
-//! The dispute game from challenge to verdict, with the amounts it must move, and what each lie costs the
+//! The game of a case from claim to verdict, with the amounts it must move, and what each lie costs the
 //! liar. The invariants are checked by the harness after each transaction.
 
+mod claims;
 mod faults;
 mod juries;
 mod lies;
@@ -16,35 +17,70 @@ use mythic_interface::state::*;
 use mythic_program_tests::answer::Lie;
 use mythic_program_tests::calls;
 use mythic_program_tests::chain::SOL;
-use mythic_program_tests::court::{Case, Vote, court, juror, votes};
+use mythic_program_tests::court::{Answered, Ballot, ballots, court, juror};
 use mythic_program_tests::keys::{key, operator};
 use mythic_program_tests::world::{CALIBRATED, EXACT, World};
 
 const STAKE: u64 = 2 * SOL;
+/// What a guilty submitter loses, and what is rewarded of it.
+const HALF: u64 = STAKE / 2;
+const REWARD: u64 = HALF / 5 * 2;
 
-/// A court of `seats` seats and enough validators, and a challenged answer of n0 by n1.
-fn challenged(n: u8, seats: u16, lie: Lie) -> (World, Case, Key) {
+/// A court of `seats` seats and enough validators, and an answer of n0 that n1 calls false.
+fn disputed(n: u8, seats: u16, lie: Lie) -> (World, Answered) {
     let mut world = court(2 + 3 * usize::from(seats), seats, |_| {});
-    let case = world.answered(n, "n0", 300, lie);
-    world.reach_sample(&case);
-    let dispute = world.must_challenge(&case, "n1");
-    (world, case, dispute)
+    let answered = world.answered(n, "n0", 300, lie);
+    world.reach_sample(&answered);
+    world.must_object(&answered, "n1", &[]);
+    (world, answered)
 }
 
-/// The jurors of such a court.
-fn jurors(world: &World) -> usize {
-    let params: Config = world.chain.load(&calls::config());
-    2 + 3 * usize::from(params.params.rules.jury_seats.get())
+/// The jurors of such a court, all of whom vote so.
+fn everybody(world: &World, ballot: Ballot) -> Vec<(String, Ballot)> {
+    let config: Config = world.chain.load(&calls::config());
+    let seats = usize::from(config.params.rules.jury_seats.get());
+    ballots(2..2 + 3 * seats, ballot)
 }
 
-fn verdict(dispute: &Dispute) -> Option<Verdict> {
-    Verdict::from_u8(dispute.verdict)
+fn verdict(case: &Case) -> Option<Verdict> {
+    Verdict::from_u8(case.verdict)
 }
 
-fn ground(dispute: &Dispute) -> Option<Ground> {
-    Ground::from_u8(dispute.ground)
+fn ground(case: &Case) -> Option<Ground> {
+    Ground::from_u8(case.ground)
+}
+
+fn outcomes(case: &Case) -> Vec<Option<Outcome>> {
+    let claims = case.claims().iter();
+    claims
+        .map(|claim| Outcome::from_u8(claim.outcome))
+        .collect()
+}
+
+/// Distinct jurors of a case that sit.
+fn sitting(case: &Case) -> Vec<Key> {
+    let seats = case.jury().iter().filter(|seat| seat.is_taken());
+    let mut jurors: Vec<Key> = seats.map(|seat| seat.juror).collect();
+    jurors.sort_unstable();
+    jurors.dedup();
+    jurors
+}
+
+fn name_of(authority: &Key) -> String {
+    let mut names = (0..64).map(juror);
+    names.find(|name| key(name) == *authority).expect("a juror")
 }
 
 fn lost(world: &World, name: &str) -> u64 {
     world.validator(name).slashed.get()
+}
+
+/// Positions that a case does not sample.
+fn unsampled(case: &Case) -> impl Iterator<Item = u32> {
+    let sampled: Vec<u32> = case
+        .sample()
+        .iter()
+        .map(|leaf| leaf.position.get())
+        .collect();
+    (0..case.output_tokens.get()).filter(move |position| !sampled.contains(position))
 }

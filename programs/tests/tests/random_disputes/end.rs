@@ -2,64 +2,45 @@
 
 use mythic_interface::state::*;
 use mythic_program_tests::calls;
-use mythic_program_tests::court::juror;
+use mythic_program_tests::court::{Answered, juror};
 use mythic_program_tests::keys::key;
 use mythic_program_tests::world::grant_of;
 
 use crate::simulation::{Simulation, VALIDATORS};
 
 impl Simulation {
-    /// With everything due done by strangers, no dispute, page, job or lamport is left behind.
+    /// With everything due done by strangers, no case, page, job or lamport is left behind.
     pub fn wind_down(&mut self) {
         const LONG: u64 = 50_000_000;
         self.world.chain.advance(LONG);
-        for (_, dispute) in self.disputes.clone() {
-            if !self.exists(&dispute) {
-                continue;
-            }
-            if self.world.dispute(&dispute).status() != Some(DisputeStatus::Resolved) {
-                let call = self.world.resolve(&dispute);
-                self.world.chain.must(call);
-            }
-        }
-        for case in self.cases.clone() {
-            if !self.exists(&case.job) {
-                continue;
-            }
-            let job = self.world.job(&case.job);
-            match job.status().expect("listed") {
-                JobStatus::Accepted => {
-                    let call =
-                        calls::expire(case.job, job.terms.owner, job.validator, grant_of(&job));
+        for answered in self.answers.clone() {
+            if self.has_case(&answered) {
+                let case = self.world.case(&answered);
+                if case.status() != Some(CaseStatus::Resolved) {
+                    let call = self.world.resolve(&answered);
                     self.world.chain.must(call);
                 }
-                JobStatus::Submitted | JobStatus::Disputed => {
-                    let claim = self.world.claim(&case.job);
-                    self.world.chain.must(claim);
-                }
-                _ => {}
+            }
+            if self.exists(&answered.job) {
+                self.finish(&answered);
             }
         }
         self.world.chain.advance(LONG);
-        let mut addresses: Vec<Key> = self.disputes.iter().map(|entry| entry.1).collect();
-        addresses.extend(self.cases.iter().map(|case| calls::fault(&case.job)));
-        for dispute in addresses {
-            if self.exists(&dispute) {
-                self.world.collect_all(&dispute);
-                let payer = self.world.dispute(&dispute).rent_payer;
-                self.world.chain.must(calls::close_dispute(dispute, payer));
+        for answered in self.answers.clone() {
+            if self.has_case(&answered) {
+                self.world.collect_all(&answered);
+                let close = self.world.closing(&answered);
+                self.world.chain.must(close);
             }
-        }
-        for case in self.cases.clone() {
-            if let Some(account) = self.world.chain.account(&calls::output(&case.job, 0)) {
+            let page = calls::output(&answered.job, 0);
+            if let Some(account) = self.world.chain.account(&page) {
                 let payer = Output::load(&account.data).expect("a page").rent_payer;
-                self.world
-                    .chain
-                    .must(calls::close_output(case.job, 0, payer));
+                let close = calls::close_output(answered.job, 0, payer);
+                self.world.chain.must(close);
             }
-            if self.exists(&case.job) {
-                let payer = self.world.job(&case.job).rent_payer;
-                self.world.chain.must(calls::close_job(case.job, payer));
+            if self.exists(&answered.job) {
+                let payer = self.world.job(&answered.job).rent_payer;
+                self.world.chain.must(calls::close_job(answered.job, payer));
             }
         }
         for i in 0..VALIDATORS {
@@ -67,6 +48,23 @@ impl Simulation {
         }
         let alice: Vault = self.world.chain.load(&calls::vault(&key("alice")));
         assert_eq!((alice.held.get(), alice.open_jobs.get()), (0, 0));
+    }
+
+    /// Ends a job that has no case.
+    fn finish(&mut self, answered: &Answered) {
+        let job = self.world.job(&answered.job);
+        match job.status().expect("listed") {
+            JobStatus::Accepted => {
+                let owner = job.terms.owner;
+                let call = calls::expire(answered.job, owner, job.validator, grant_of(&job));
+                self.world.chain.must(call);
+            }
+            JobStatus::Submitted => {
+                let claim = self.world.claim(&answered.job);
+                self.world.chain.must(claim);
+            }
+            _ => {}
+        }
     }
 
     fn leave(&mut self, name: &str) {

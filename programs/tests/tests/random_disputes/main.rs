@@ -1,4 +1,4 @@
-//! Random disputes by many parties, honest and not, with time that jumps to the edges of phases: whatever
+//! Random cases by many parties, honest and not, with time that jumps to the edges of phases: whatever
 //! happens, the invariants hold after each transaction (the harness checks), refusals are the program's own,
 //! and cranks that anyone can send bring everything to its end and every lamport home.
 
@@ -31,9 +31,8 @@ fn invariants_hold_under_random_disputes_of_juries_of_every_size() {
     let result = TestRunner::new(runs).run(&strategy, |(jury, seeds)| {
         let mut simulation = Simulation {
             world: starts[jury].clone(),
-            cases: Vec::new(),
-            disputes: Vec::new(),
-            votes: BTreeMap::new(),
+            answers: Vec::new(),
+            ballots: BTreeMap::new(),
             succeeded: BTreeMap::new(),
             outcomes: BTreeMap::new(),
         };
@@ -66,10 +65,11 @@ fn invariants_hold_under_random_disputes_of_juries_of_every_size() {
     for outcome in [
         (Verdict::Guilty as u8, jury),
         (Verdict::NotGuilty as u8, jury),
-        (void, jury),
+        (void, Ground::NoQuorum as u8),
+        (void, Ground::TooFew as u8),
         (Verdict::Guilty as u8, Ground::Unanswered as u8),
-        (void, Ground::NoThresholds as u8),
-        (void, Ground::Overtaken as u8),
+        (void, Ground::NoClaim as u8),
+        (Verdict::Fault as u8, Ground::Fault as u8),
     ] {
         assert!(outcomes.contains_key(&outcome), "no {outcome:?}");
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use mythic_interface::ix::Tag;
 use mythic_interface::state::*;
-use mythic_program_tests::court::{Case, Vote, juror};
+use mythic_program_tests::calls;
+use mythic_program_tests::court::{Answered, Ballot, juror};
 use mythic_program_tests::draw::Draw;
 use mythic_program_tests::world::World;
 use proptest::test_runner::TestCaseError;
@@ -17,9 +18,8 @@ pub const VALIDATORS: usize = 7;
 
 pub struct Simulation {
     pub world: World,
-    pub cases: Vec<Case>,
-    pub disputes: Vec<(usize, Key)>,
-    pub votes: BTreeMap<(Key, String), Vote>,
+    pub answers: Vec<Answered>,
+    pub ballots: BTreeMap<(Key, String), Ballot>,
     pub succeeded: BTreeMap<u8, u64>,
     pub outcomes: BTreeMap<(u8, u8), u64>,
 }
@@ -64,23 +64,33 @@ impl Simulation {
         self.world.chain.account(address).is_some()
     }
 
+    /// Whether an answer has a case, resolved or not.
+    pub fn has_case(&self, answered: &Answered) -> bool {
+        let account = self.world.chain.account(&calls::case(&answered.job));
+        account.is_some_and(|account| Case::load(&account.data).is_ok())
+    }
+
     /// To the edge of some phase that lies ahead, or a few slots on.
     pub fn wait(&mut self, d: &mut Draw) {
         let now = self.world.chain.slot();
         let mut edges: Vec<u64> = Vec::new();
-        for (_, dispute) in &self.disputes {
-            if !self.exists(dispute) {
-                continue;
+        for answered in &self.answers {
+            if self.has_case(answered) {
+                let case = self.world.case(answered);
+                edges.extend(case.due_slot());
+                match case.status() {
+                    Some(CaseStatus::Opening) => edges.push(case.leaves_due()),
+                    Some(CaseStatus::Resolved) | None => {}
+                    Some(_) => edges.extend([
+                        case.joining_end(),
+                        case.commit_start(),
+                        case.commit_end(),
+                        case.reveal_end(),
+                    ]),
+                }
             }
-            let found = self.world.dispute(dispute);
-            edges.extend(found.due_slot());
-            if found.status() == Some(DisputeStatus::Jury) {
-                edges.extend([found.commit_start(), found.commit_end(), found.reveal_end()]);
-            }
-        }
-        for case in &self.cases {
-            if self.exists(&case.job) {
-                let job = self.world.job(&case.job);
+            if self.exists(&answered.job) {
+                let job = self.world.job(&answered.job);
                 if job.status() == Some(JobStatus::Submitted) {
                     edges.push(job.submitted_slot.get() + 21);
                 }

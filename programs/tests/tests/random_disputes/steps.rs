@@ -1,10 +1,10 @@
-//! Random steps: cases, disputes, validators.
+//! Random steps: answers, cases, validators.
 
 use mythic_interface::state::*;
-use mythic_program_tests::answer::Lie;
+use mythic_program_tests::answer::{Answer, Lie};
 use mythic_program_tests::calls::{self, NONE};
 use mythic_program_tests::chain::SOL;
-use mythic_program_tests::court::{Case, SAMPLE_KNOWN, Vote, juror};
+use mythic_program_tests::court::{Answered, Ballot, SAMPLE_KNOWN, juror};
 use mythic_program_tests::draw::Draw;
 use mythic_program_tests::keys::{key, operator};
 use mythic_program_tests::world::{CALIBRATED, EXACT, model};
@@ -13,8 +13,10 @@ use solana_instruction::Instruction as Call;
 
 use crate::simulation::{Simulation, VALIDATORS};
 
+type Done = Result<(), TestCaseError>;
+
 impl Simulation {
-    fn new_case(&mut self, d: &mut Draw) -> Result<(), TestCaseError> {
+    fn new_answer(&mut self, d: &mut Draw) -> Done {
         let n = d.pick(&[EXACT, EXACT, CALIBRATED, 1]);
         let name = self.name(d);
         let tokens = d.pick(&[1, 5, 20, 140]);
@@ -31,6 +33,7 @@ impl Simulation {
             Lie::RepeatedId(at),
             Lie::NotOrdered(at),
             Lie::NotTheChoice(at),
+            Lie::Planted(at),
             Lie::NotTheOutput(at),
             Lie::EosInside(at),
             Lie::NoEos,
@@ -42,16 +45,10 @@ impl Simulation {
         if self.send(request.call(), false)? {
             let job = request.job();
             let found = self.world.job(&job);
-            let answer = mythic_program_tests::answer::Answer::new(
-                &job,
-                &found,
-                tokens,
-                FinishReason::Eos,
-                lie,
-            );
+            let answer = Answer::new(&job, &found, tokens, FinishReason::Eos, lie);
             let call = calls::submit_result(operator(&name), key(&name), job, &answer.result);
             self.send(call, false)?;
-            self.cases.push(Case {
+            self.answers.push(Answered {
                 job,
                 answer,
                 submitter: key(&name),
@@ -61,74 +58,10 @@ impl Simulation {
         Ok(())
     }
 
-    /// Something about one case.
-    fn about_a_case(&mut self, d: &mut Draw) -> Result<(), TestCaseError> {
-        let Some(case) = self.latest(d) else {
-            return self.new_case(d);
-        };
-        if !self.exists(&case.job) {
-            return Ok(());
-        }
-        let name = self.name(d);
-        match d.below(6) {
-            0..3 => {
-                let count = case.answer.result.output_tokens.get();
-                let named: Vec<u32> = match d.below(3) {
-                    0 if count > 17 => vec![d.below(u64::from(count)) as u32],
-                    _ => Vec::new(),
-                };
-                let submitted = self.world.job(&case.job).submitted_slot.get();
-                if submitted > 0 && d.chance(2) {
-                    let known = submitted + SAMPLE_KNOWN;
-                    self.world.chain.warp_to(known.max(self.world.chain.slot()));
-                }
-                let call = self.world.challenge(&case, &name, &named);
-                let tampered = d.chance(10);
-                let call = self.tamper(call, tampered, d);
-                if self.send(call, tampered)? {
-                    let index = self.cases.iter().position(|c| c.job == case.job);
-                    let dispute = calls::dispute(&case.job, &key(&name));
-                    self.disputes.push((index.expect("there"), dispute));
-                }
-            }
-            3 => {
-                let leaf = d.below(case.answer.leaves.len() as u64) as u32;
-                let position = (0..case.answer.leaves.len() as u32)
-                    .find(|p| {
-                        case.answer.tokens[*p as usize] != case.answer.leaves[*p as usize].token
-                    })
-                    .unwrap_or(leaf);
-                let page = calls::output(&case.job, 0);
-                let page = match self.exists(&page) && d.chance(2) {
-                    true => page,
-                    false => NONE,
-                };
-                let call = self.world.proof(&case, &name, position, page);
-                self.send(call, false)?;
-            }
-            4 => {
-                let claim = self.world.claim(&case.job);
-                self.send(claim, false)?;
-            }
-            _ => {
-                let page = calls::output(&case.job, 0);
-                if let Some(account) = self.world.chain.account(&page)
-                    && let Ok(found) = Output::load(&account.data)
-                {
-                    let call = calls::close_output(case.job, 0, found.rent_payer);
-                    self.send(call, false)?;
-                }
-                let payer = self.world.job(&case.job).rent_payer;
-                self.send(calls::close_job(case.job, payer), false)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn latest(&self, d: &mut Draw) -> Option<Case> {
-        let back = 1 + d.below(self.cases.len().clamp(1, 4) as u64) as usize;
-        let at = self.cases.len().checked_sub(back)?;
-        Some(self.cases[at].clone())
+    fn latest(&self, d: &mut Draw) -> Option<Answered> {
+        let back = 1 + d.below(self.answers.len().clamp(1, 4) as u64) as usize;
+        let at = self.answers.len().checked_sub(back)?;
+        Some(self.answers[at].clone())
     }
 
     fn tamper(&self, mut call: Call, really: bool, d: &mut Draw) -> Call {
@@ -141,8 +74,13 @@ impl Simulation {
                 false => {
                     let at = d.below(call.accounts.len() as u64) as usize;
                     let mut others = vec![calls::config(), model(EXACT), key("stranger")];
-                    others.extend(self.disputes.iter().map(|(_, dispute)| *dispute));
-                    others.extend(self.cases.iter().map(|case| case.job));
+                    for answered in &self.answers {
+                        others.extend([
+                            answered.job,
+                            calls::case(&answered.job),
+                            calls::votes(&answered.job),
+                        ]);
+                    }
                     others.extend((0..VALIDATORS).map(|i| calls::validator(&key(&juror(i)))));
                     call.accounts[at].pubkey = d.pick(&others).into();
                 }
@@ -151,168 +89,236 @@ impl Simulation {
         call
     }
 
-    /// The next phase of a dispute, as most parties would have it.
-    fn carry_on(&mut self, case: &Case, dispute: Key, d: &mut Draw) -> Result<(), TestCaseError> {
-        let found = self.world.dispute(&dispute);
-        let now = self.world.chain.slot();
-        match found.status() {
-            Some(DisputeStatus::Openings) => {
-                for call in self.world.outputs(case, &dispute) {
-                    self.send(call, false)?;
-                }
-                for call in self.world.openings(case, &dispute, 2) {
-                    self.send(call, false)?;
-                }
-            }
-            Some(DisputeStatus::Jury) if found.jury().iter().any(JurySeat::is_taken) => {
-                self.world.chain.warp_to(found.commit_end().max(now));
-                for i in 0..VALIDATORS {
-                    let name = juror(i);
-                    if let Some(vote) = self.votes.get(&(dispute, name.clone())).copied()
-                        && !d.chance(20)
-                    {
-                        let call = self.world.reveal(case, &dispute, &name, vote);
-                        self.send(call, false)?;
-                    }
-                }
-            }
-            Some(DisputeStatus::Jury) => {
-                self.world.chain.warp_to(found.commit_start().max(now));
-                let mixed = d.chance(3);
-                for i in 0..VALIDATORS {
-                    let name = juror(i);
-                    let vote = match mixed {
-                        true => d.pick(&[Vote::Honest, Vote::Approve, Vote::Guess(1)]),
-                        false => Vote::Honest,
-                    };
-                    let call = self.world.commit(case, &dispute, &name, vote);
-                    if self.send(call, false)? {
-                        self.votes.insert((dispute, name), vote);
-                    }
-                }
+    /// Somebody says something of an answer, at a time at which it may.
+    fn claim(&mut self, answered: &Answered, d: &mut Draw) -> Done {
+        let name = self.name(d);
+        let count = answered.answer.result.output_tokens.get();
+        let named: Vec<u32> = match d.below(3) {
+            0 if count > 17 => vec![d.below(u64::from(count)) as u32],
+            _ => Vec::new(),
+        };
+        let submitted = self.world.job(&answered.job).submitted_slot.get();
+        if submitted > 0 && d.chance(2) {
+            let known = submitted + SAMPLE_KNOWN;
+            self.world.chain.warp_to(known.max(self.world.chain.slot()));
+        }
+        let call = match d.chance(4) {
+            true => self
+                .world
+                .claiming(answered, &name, ClaimKind::Withheld, &[]),
+            false => self.world.objection(answered, &name, &named),
+        };
+        let tampered = d.chance(10);
+        let call = self.tamper(call, tampered, d);
+        self.send(call, tampered)?;
+        Ok(())
+    }
+
+    fn prove(&mut self, answered: &Answered, d: &mut Draw) -> Done {
+        let (leaves, tokens) = (&answered.answer.leaves, &answered.answer.tokens);
+        let leaf = d.below(leaves.len() as u64) as u32;
+        let differs = |p: &u32| tokens[*p as usize] != leaves[*p as usize].token;
+        let position = (0..leaves.len() as u32).find(differs).unwrap_or(leaf);
+        let page = calls::output(&answered.job, 0);
+        let page = match self.exists(&page) && d.chance(2) {
+            true => page,
+            false => NONE,
+        };
+        let name = self.name(d);
+        let call = self.world.proof(answered, &name, position, page);
+        if self.send(call, false)?
+            && self.world.case(answered).status() == Some(CaseStatus::Resolved)
+        {
+            self.note(answered);
+        }
+        Ok(())
+    }
+
+    /// Notes how a case ended.
+    fn note(&mut self, answered: &Answered) {
+        let case = self.world.case(answered);
+        let outcome = (case.verdict, case.ground);
+        *self.outcomes.entry(outcome).or_default() += 1;
+    }
+
+    /// Something about one answer.
+    fn about_an_answer(&mut self, d: &mut Draw) -> Done {
+        let Some(answered) = self.latest(d) else {
+            return self.new_answer(d);
+        };
+        if !self.exists(&answered.job) {
+            return Ok(());
+        }
+        match d.below(6) {
+            0..3 => self.claim(&answered, d)?,
+            3 => self.prove(&answered, d)?,
+            4 => {
+                let claim = self.world.claim(&answered.job);
+                self.send(claim, false)?;
             }
             _ => {
-                for i in 0..VALIDATORS {
-                    let call = calls::collect_dispute(dispute, key(&juror(i)));
+                let page = calls::output(&answered.job, 0);
+                if let Some(account) = self.world.chain.account(&page)
+                    && let Ok(found) = Output::load(&account.data)
+                {
+                    let call = calls::close_output(answered.job, 0, found.rent_payer);
                     self.send(call, false)?;
                 }
-            }
-        }
-        if d.chance(2) {
-            let call = self.world.resolve(&dispute);
-            if self.send(call, false)? {
-                let found = self.world.dispute(&dispute);
-                let outcome = (found.verdict, found.ground);
-                *self.outcomes.entry(outcome).or_default() += 1;
+                let payer = self.world.job(&answered.job).rent_payer;
+                self.send(calls::close_job(answered.job, payer), false)?;
             }
         }
         Ok(())
     }
 
-    /// Something about one dispute, mostly what may come next.
-    fn about_a_dispute(&mut self, d: &mut Draw) -> Result<(), TestCaseError> {
-        let back = 1 + d.below(self.disputes.len().clamp(1, 5) as u64) as usize;
-        let Some(at) = self.disputes.len().checked_sub(back) else {
-            return self.about_a_case(d);
-        };
-        let (index, dispute) = self.disputes[at];
-        let case = self.cases[index].clone();
-        if !self.exists(&dispute) || !self.exists(&case.job) {
-            return Ok(());
+    /// What has to come next so that a case gets on, done by all.
+    fn carry_on(&mut self, answered: &Answered, d: &mut Draw) -> Done {
+        let case = self.world.case(answered);
+        let now = self.world.chain.slot();
+        match case.status() {
+            Some(CaseStatus::Opening) => self.post(answered, 0, d)?,
+            Some(CaseStatus::Joining) if !case.is_shown() => self.post(answered, 0, d)?,
+            Some(CaseStatus::Joining) if d.chance(3) => self.claim(answered, d)?,
+            Some(CaseStatus::Joining) => {
+                self.world.chain.warp_to(case.commit_start().max(now));
+                let mixed = d.chance(3);
+                for i in 0..VALIDATORS {
+                    let ballot = match mixed {
+                        true => d.pick(&[Ballot::Honest, Ballot::Approve, Ballot::Guess(1)]),
+                        false => Ballot::Honest,
+                    };
+                    self.commit(answered, juror(i), ballot, d)?;
+                }
+            }
+            Some(CaseStatus::Jury) => {
+                self.world.chain.warp_to(case.commit_end().max(now));
+                self.reveal(answered, 20, d)?;
+            }
+            _ => {
+                for i in 0..VALIDATORS {
+                    let call = self.world.collection(answered, key(&juror(i)));
+                    self.send(call, false)?;
+                }
+            }
         }
         if d.chance(2) {
-            return self.carry_on(&case, dispute, d);
+            self.resolve(answered, d)?;
         }
-        let found = self.world.dispute(&dispute);
-        let next: &[u64] = match found.status() {
-            Some(DisputeStatus::Openings) => &[0, 0, 0, 1, 1, 1, 4],
-            Some(DisputeStatus::Jury) => &[2, 2, 2, 3, 3, 3, 4],
+        Ok(())
+    }
+
+    /// Output and leaves, some of them left out once in `gaps` times.
+    fn post(&mut self, answered: &Answered, gaps: u64, d: &mut Draw) -> Done {
+        let tampered = gaps > 0 && d.chance(12);
+        let each = 1 + d.below(2) as usize;
+        let mut calls = self.world.outputs(answered);
+        calls.extend(self.world.openings(answered, each));
+        for call in calls {
+            if gaps > 0 && d.chance(gaps) {
+                continue;
+            }
+            let call = self.tamper(call, tampered, d);
+            self.send(call, tampered)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, answered: &Answered, name: String, ballot: Ballot, d: &mut Draw) -> Done {
+        let tampered = d.chance(40);
+        let call = self.world.commit(answered, &name, ballot);
+        let call = self.tamper(call, tampered, d);
+        if self.send(call, tampered)? {
+            self.ballots.insert((answered.job, name), ballot);
+        }
+        Ok(())
+    }
+
+    /// Everybody reveals what it committed to, but once in `silent` times.
+    fn reveal(&mut self, answered: &Answered, silent: u64, d: &mut Draw) -> Done {
+        let tampered = d.chance(40);
+        for name in (0..VALIDATORS).map(juror) {
+            let ballot = self.ballots.get(&(answered.job, name.clone()));
+            let ballot = ballot.copied().unwrap_or(Ballot::Honest);
+            if d.chance(silent) {
+                continue;
+            }
+            let call = self.world.reveal(answered, &name, ballot);
+            let call = self.tamper(call, tampered, d);
+            self.send(call, tampered)?;
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, answered: &Answered, d: &mut Draw) -> Done {
+        let tampered = d.chance(12);
+        let call = self.world.resolve(answered);
+        let call = self.tamper(call, tampered, d);
+        if self.send(call, tampered)? && self.has_case(answered) {
+            self.note(answered);
+        }
+        Ok(())
+    }
+
+    /// Something about one case, mostly what may come next.
+    fn about_a_case(&mut self, d: &mut Draw) -> Done {
+        let Some(answered) = self.latest(d) else {
+            return self.new_answer(d);
+        };
+        if !self.exists(&answered.job) || !self.has_case(&answered) {
+            return self.about_an_answer(d);
+        }
+        if d.chance(2) {
+            return self.carry_on(&answered, d);
+        }
+        let next: &[u64] = match self.world.case(&answered).status() {
+            Some(CaseStatus::Opening) => &[0, 0, 0, 4],
+            Some(CaseStatus::Joining) => &[0, 1, 1, 2, 2, 4],
+            Some(CaseStatus::Jury) => &[2, 3, 3, 3, 4],
             _ => &[5, 5, 6],
         };
         let kind = match d.chance(8) {
             true => d.below(7),
             false => d.pick(next),
         };
-        let tampered = d.chance(12);
         match kind {
-            0 => {
-                for call in self.world.outputs(&case, &dispute) {
-                    if d.chance(8) {
-                        continue;
-                    }
-                    let call = self.tamper(call, tampered, d);
-                    self.send(call, tampered)?;
-                }
-            }
-            1 => {
-                let each = 1 + d.below(2) as usize;
-                for call in self.world.openings(&case, &dispute, each) {
-                    if d.chance(20) {
-                        continue;
-                    }
-                    let call = self.tamper(call, tampered, d);
-                    self.send(call, tampered)?;
-                }
-            }
+            0 => self.post(&answered, 8, d),
+            1 => self.claim(&answered, d),
             2 => {
                 for i in 0..VALIDATORS {
                     if d.chance(3) {
                         continue;
                     }
-                    let name = juror(i);
-                    let vote = d.pick(&[
-                        Vote::Honest,
-                        Vote::Honest,
-                        Vote::Honest,
-                        Vote::Approve,
-                        Vote::Guess(1),
-                        Vote::Guess(i as u32 + 2),
+                    let ballot = d.pick(&[
+                        Ballot::Honest,
+                        Ballot::Honest,
+                        Ballot::Honest,
+                        Ballot::Approve,
+                        Ballot::Lazy,
+                        Ballot::Guess(1),
+                        Ballot::Guess(i as u32 + 2),
                     ]);
-                    let call = self.world.commit(&case, &dispute, &name, vote);
-                    let call = self.tamper(call, tampered, d);
-                    if self.send(call, tampered)? {
-                        self.votes.insert((dispute, name), vote);
-                    }
+                    self.commit(&answered, juror(i), ballot, d)?;
                 }
+                Ok(())
             }
-            3 => {
-                for i in 0..VALIDATORS {
-                    let name = juror(i);
-                    let vote = self.votes.get(&(dispute, name.clone()));
-                    let vote = vote.copied().unwrap_or(Vote::Honest);
-                    if d.chance(6) {
-                        continue;
-                    }
-                    let call = self.world.reveal(&case, &dispute, &name, vote);
-                    let call = self.tamper(call, tampered, d);
-                    self.send(call, tampered)?;
-                }
-            }
-            4 => {
-                let call = self.world.resolve(&dispute);
-                let call = self.tamper(call, tampered, d);
-                if self.send(call, tampered)? && !tampered {
-                    let found = self.world.dispute(&dispute);
-                    *self
-                        .outcomes
-                        .entry((found.verdict, found.ground))
-                        .or_default() += 1;
-                }
-            }
+            3 => self.reveal(&answered, 6, d),
+            4 => self.resolve(&answered, d),
             5 => {
-                let call = calls::collect_dispute(dispute, key(&self.name(d)));
+                let tampered = d.chance(12);
+                let authority = key(&self.name(d));
+                let call = self.world.collection(&answered, authority);
                 let call = self.tamper(call, tampered, d);
-                self.send(call, tampered)?;
+                self.send(call, tampered).map(drop)
             }
             _ => {
-                self.send(calls::close_dispute(dispute, found.rent_payer), false)?;
+                let call = self.world.closing(&answered);
+                self.send(call, false).map(drop)
             }
         }
-        Ok(())
     }
 
     /// Validators change, leave, come back.
-    fn about_a_validator(&mut self, d: &mut Draw) -> Result<(), TestCaseError> {
+    fn about_a_validator(&mut self, d: &mut Draw) -> Done {
         let name = self.name(d);
         let authority = key(&name);
         let models = [model(1), model(EXACT), model(CALIBRATED)];
@@ -334,17 +340,17 @@ impl Simulation {
         Ok(())
     }
 
-    pub fn step(&mut self, seed: u64) -> Result<(), TestCaseError> {
+    pub fn step(&mut self, seed: u64) -> Done {
         let mut d = Draw(seed);
         match d.below(16) {
             0..3 => {
                 self.wait(&mut d);
                 Ok(())
             }
-            3 => self.new_case(&mut d),
-            4..7 => self.about_a_case(&mut d),
+            3 => self.new_answer(&mut d),
+            4..7 => self.about_an_answer(&mut d),
             7 => self.about_a_validator(&mut d),
-            _ => self.about_a_dispute(&mut d),
+            _ => self.about_a_case(&mut d),
         }
     }
 }

@@ -4,7 +4,7 @@ use mythic_interface::error::MythicError::{self, *};
 use mythic_interface::ix::Tag;
 use mythic_interface::state::*;
 use mythic_program_tests::calls::{self, NONE};
-use mythic_program_tests::catalogue::catalogue;
+use mythic_program_tests::catalogue::{NOTED, catalogue};
 use mythic_program_tests::keys::key;
 use mythic_program_tests::world::World;
 use solana_instruction::AccountMeta;
@@ -90,11 +90,11 @@ pub fn other_accounts(seen: &mut Seen) {
         "vault",
         "grant",
         "job",
-        "challenger",
+        "claimant",
         "submitter",
         "prover",
-        "dispute",
-        "fault",
+        "case",
+        "votes",
         "first_page",
         "page",
     ];
@@ -109,8 +109,11 @@ pub fn other_accounts(seen: &mut Seen) {
                 .chain
                 .account(&call.accounts[i].pubkey.to_bytes())
                 .is_some();
-            // A recorded cancel touches neither vault nor grant.
-            if (entry.tag, entry.variant) == (Tag::CancelJob, "accepted") && i >= 2 {
+            // A cancel that is noted touches neither vault nor grant, nor does a fault.
+            let noted = [(Tag::CancelJob, "accepted"), (Tag::ProveFault, NOTED)];
+            if noted.contains(&(entry.tag, entry.variant))
+                && ["vault", "grant"].contains(&account.name)
+            {
                 continue;
             }
             let strange = swap(call.clone(), i, key("a key without an account"));
@@ -121,9 +124,11 @@ pub fn other_accounts(seen: &mut Seen) {
                 (true, "vault" | "grant") => &[WrongAccountOwner, WrongAddress, WrongGrant],
                 // Where an account must be the one that another names, that is said first.
                 (true, "model") => &[WrongAccountOwner, WrongModel],
-                (true, "job") => &[WrongAccountOwner, WrongDispute],
+                (true, "job") => &[WrongAccountOwner, WrongCase],
                 // A page may be new, and a juror's account closed: then only the address can be wrong.
-                (true, "first_page" | "validator") => &[WrongAccountOwner, WrongAddress],
+                (true, "first_page" | "validator") => {
+                    &[WrongAccountOwner, WrongAddress, InvalidIncinerator]
+                }
                 (true, _) => &[WrongAccountOwner],
             };
             assert!(
@@ -156,7 +161,7 @@ pub fn other_accounts(seen: &mut Seen) {
                 AccountExists,
                 WrongGrant,
                 WrongModel,
-                WrongDispute,
+                WrongCase,
             ];
             assert!(
                 expected.contains(&error),

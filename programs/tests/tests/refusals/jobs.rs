@@ -35,6 +35,7 @@ pub fn requests(seen: &mut Seen) {
         DeadlineOutOfRange,
     );
     refuse(|r| r.arguments.price_in.set(1), PriceChanged);
+    refuse(|r| r.arguments.rules_hash[31] ^= 1, RulesChanged);
     refuse(|r| r.arguments.price_out.set(1), PriceChanged);
     refuse(
         |r| r.arguments.nonce = window::nonce(999, [0; 8]),
@@ -62,7 +63,7 @@ pub fn requests(seen: &mut Seen) {
         ModelNotServed,
     );
     let source = world.request("alice", "alice").call();
-    let at = source.data.len() - 4 - 97;
+    let at = source.data.len() - 1 - 32 - 4 - 97;
     let call = patch(source.clone(), at + 90, b'x');
     seen.refuse(&mut world, call, InvalidText);
 
@@ -132,6 +133,15 @@ pub fn capacity(seen: &mut Seen) {
     world.chain.must(call);
     let call = calls::accept_inference(operator("v2"), key("v2"), job, hash);
     seen.refuse(&mut world, call, StakeBelowMinimum);
+
+    // 2 SOL back a ceiling of 0.1 SOL.
+    let mut world = World::new();
+    let dear = calls::update_model(key("registrant"), model(1), (1, 500_000_000), "smol", 0);
+    world.chain.must(dear);
+    let mut request = world.cosigned("bob", "bob");
+    request.arguments.price_in.set(1);
+    request.arguments.price_out.set(500_000_000);
+    seen.refuse(&mut world, request.call(), ExposureExceeded);
 }
 
 pub fn acceptance(seen: &mut Seen) {
@@ -188,7 +198,10 @@ pub fn results(seen: &mut Seen) {
     let call = calls::cancel(key("alice"), job, key("alice"), request.grant());
     cancelled.chain.must(call.clone());
     seen.refuse(&mut cancelled, call, AlreadyCancelled);
-    cancelled.chain.advance(50);
+    // 50 slots, and two in which its hundred tokens are read.
+    cancelled.chain.advance(51);
+    cancelled.clone().chain.must(submit(&fine));
+    cancelled.chain.advance(1);
     seen.refuse(&mut cancelled, submit(&fine), DeadlinePassed);
 }
 
@@ -251,11 +264,6 @@ pub fn endings(seen: &mut Seen) {
     let wrong = calls::grant(&key("bob"), &key("gateway"));
     let call = calls::claim(job, key("v1"), alice, wrong);
     seen.refuse(&mut world, call, WrongGrant);
-    let mut disputed = world.clone();
-    disputed
-        .chain
-        .forge(&job, |job: &mut Job| job.open_disputes.set(1));
-    seen.refuse_forged(&mut disputed, claim.clone(), OpenDisputes);
     world.chain.must(claim.clone());
     seen.refuse(&mut world, claim, WrongJobStatus);
 
@@ -297,10 +305,7 @@ pub fn statuses(seen: &mut Seen) {
             calls::expire(job, alice, key("v1"), grant),
             &[Open, Accepted],
         ),
-        (
-            calls::claim(job, key("v1"), alice, grant),
-            &[Submitted, Disputed],
-        ),
+        (calls::claim(job, key("v1"), alice, grant), &[Submitted]),
         (
             calls::close_job(job, key("gateway")),
             &[Settled, Refunded, Slashed],

@@ -1,14 +1,17 @@
 //! Every refusal with its exact error. The last test checks that no error of the program is missing.
 
 mod calls;
-mod disputes;
+mod cases;
 mod jobs;
 mod network;
 mod seen;
 mod wallets;
 
 use calls::{other_accounts, the_call_itself};
-use disputes::{challenges, faults, juries, postings, verdicts};
+use cases::{
+    commitments, faults, faulty_postings, joining, openings_of_cases, positions, postings, reveals,
+    verdicts,
+};
 use jobs::{acceptance, capacity, endings, requests, results, statuses};
 use mythic_interface::error::MythicError::{self, *};
 use mythic_interface::{AI_PRECOMPILES_ID, SYSTEM_PROGRAM};
@@ -31,7 +34,8 @@ macro_rules! groups {
 groups! {
     the_call_itself, other_accounts, initialization, config_and_treasury, models, validators,
     vaults_and_grants, spending_under_a_grant, requests, capacity, acceptance, results, endings,
-    statuses, challenges, postings, juries, verdicts, faults,
+    statuses, openings_of_cases, positions, joining, postings, faulty_postings, commitments, reveals,
+    verdicts, faults,
 }
 
 #[test]

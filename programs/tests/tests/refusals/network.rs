@@ -82,16 +82,27 @@ pub fn config_and_treasury(seen: &mut Seen) {
     refuse(|p| p.rules.window_slots.set(31), WindowOutOfRange);
     refuse(|p| p.rules.reveal_slots.set(401), WindowOutOfRange);
     refuse(|p| p.rules.cancel_grace_slots.set(0), WindowOutOfRange);
-    refuse(|p| p.rules.openings_slots.set(0), WindowOutOfRange);
+    refuse(|p| p.rules.reveal_slots.set(31), WindowOutOfRange);
+    refuse(|p| p.rules.openings_slots.set(49), WindowOutOfRange);
     refuse(|p| p.max_job_slots.set(0), DurationOutOfRange);
     refuse(|p| p.max_nonce_life_slots.set(u32::MAX), DurationOutOfRange);
     refuse(|p| p.rules.jail_slots.set(0), DurationOutOfRange);
     refuse(|p| p.rules.close_delay_slots.set(1_500), CloseDelayTooShort);
     refuse(|p| p.unbonding_slots.set(2_449), UnbondingOutOfRange);
     refuse(|p| p.rules.validator_bps.set(9_001), SharesOutOfRange);
+    refuse(|p| p.rules.validator_bps.set(0), SharesOutOfRange);
+    refuse(|p| p.rules.foundation_bps.set(0), SharesOutOfRange);
     refuse(|p| p.rules.slash_bps.set(10_001), SlashOutOfRange);
-    refuse(|p| p.rules.jury_seats.set(0), JuryOutOfRange);
+    refuse(|p| p.rules.slash_bps.set(999), SlashOutOfRange);
+    refuse(|p| p.rules.bond_bps.set(49), SlashOutOfRange);
+    refuse(|p| p.rules.jury_seats.set(2), JuryOutOfRange);
     refuse(|p| p.rules.stake_per_job.set(0), StakeOutOfRange);
+    refuse(|p| p.rules.jury_stake.set(0), StakeOutOfRange);
+    refuse(|p| p.rules.juror_tariff.set(0), ZeroAmount);
+    refuse(|p| p.rules.juror_penalty.set(0), ZeroAmount);
+    refuse(|p| p.rules.answering_fee.set(0), ZeroAmount);
+    refuse(|p| p.registration_fee.set(0), ZeroAmount);
+    refuse(|p| p.default_price_in.set(0), ZeroAmount);
     refuse(|p| p.registration_fee.set(1 << 63), AmountTooLarge);
 }
 
@@ -135,7 +146,7 @@ pub fn models(seen: &mut Seen) {
     ] {
         seen.refuse(&mut world, patch(call.clone(), at, byte), InvalidText);
     }
-    let again = calls::register_model(key("payer"), key("stranger"), &spec(1), "squat");
+    let again = calls::register_model(key("payer"), key("registrant"), &spec(1), "again");
     seen.refuse(&mut world, again, AccountExists);
 
     let update = |who: &str, name: &str, retired| {
@@ -144,6 +155,19 @@ pub fn models(seen: &mut Seen) {
     seen.refuse(&mut world, update("stranger", "n", 0), NotRegistrant);
     seen.refuse(&mut world, update("registrant", "", 0), EmptyName);
     seen.refuse(&mut world, update("registrant", "n", 2), InvalidFlag);
+    let propose = |who: &str, next| calls::propose_registrant(key(who), model(1), next);
+    let accept = |who: &str| calls::accept_registrant(key(who), model(1));
+    seen.refuse(
+        &mut world,
+        propose("stranger", key("stranger")),
+        NotRegistrant,
+    );
+    seen.refuse(&mut world, accept("bob"), NotPendingRegistrant);
+    world.chain.must(propose("registrant", key("bob")));
+    seen.refuse(&mut world, accept("stranger"), NotPendingRegistrant);
+    seen.refuse(&mut world, update("bob", "n", 0), NotRegistrant);
+    world.chain.must(propose("registrant", NO_KEY));
+    seen.refuse(&mut world, accept("bob"), NotPendingRegistrant);
     world.chain.must(update("registrant", "n", 1));
     let call = world.request("alice", "alice").call();
     seen.refuse(&mut world, call, ModelRetired);
@@ -189,6 +213,7 @@ pub fn validators(seen: &mut Seen) {
         calls::request_unstake(key("v1"), SOL),
         calls::withdraw_stake(key("v1")),
         calls::close_validator(key("v1"), key("v1")),
+        calls::propose_owner(key("v1"), key("v1"), key("bob")),
     ] {
         let at = call
             .accounts
@@ -213,6 +238,14 @@ pub fn validators(seen: &mut Seen) {
     let call = calls::withdraw_claimable(key("v1"), key("v1"));
     seen.refuse(&mut world, call, NothingToWithdraw);
 
+    let accept = |who: &str| calls::accept_owner(key(who), key("v1"));
+    seen.refuse(&mut world, accept("bob"), NotPendingOwner);
+    let propose = |next| calls::propose_owner(key("v1"), key("v1"), next);
+    world.chain.must(propose(key("bob")));
+    seen.refuse(&mut world, accept("stranger"), NotPendingOwner);
+    world.chain.must(propose(NO_KEY));
+    seen.refuse(&mut world, accept("bob"), NotPendingOwner);
+
     let add = |amount| calls::add_stake(key("payer"), key("v1"), amount);
     seen.refuse(&mut world, add(0), ZeroAmount);
     seen.refuse(&mut world, add(1 << 63), AmountTooLarge);
@@ -233,16 +266,26 @@ pub fn validators(seen: &mut Seen) {
     seen.refuse(&mut world, withdraw(), StakeLocked);
     world.chain.advance(1);
     let v1 = calls::validator(&key("v1"));
-    let disputes = |count| move |v: &mut Validator| v.open_disputes.set(count);
-    world.chain.forge(&v1, disputes(1));
-    seen.refuse_forged(&mut world, withdraw(), OpenDisputes);
-    seen.refuse_forged(&mut world, close(), OpenDisputes);
-    world.chain.forge(&v1, disputes(0));
+    let cases = |count| move |v: &mut Validator| v.open_cases.set(count);
+    let until = world.chain.slot() + 1;
+    let mut obliged = world.clone();
+    obliged
+        .chain
+        .forge(&v1, |v: &mut Validator| v.obliged_until.set(until));
+    seen.refuse(&mut obliged, withdraw(), StakeObliged);
+    world.chain.forge(&v1, cases(1));
+    seen.refuse_forged(&mut world, withdraw(), OpenCases);
+    seen.refuse_forged(&mut world, close(), OpenCases);
+    world.chain.forge(&v1, cases(0));
     world.chain.must(withdraw());
     let request = world.cosigned("bob", "bob");
     world.must_request(&request);
     seen.refuse(&mut world, close(), OpenJobs);
+    jailed(seen, world);
+    emptied(seen);
+}
 
+fn jailed(seen: &mut Seen, mut world: World) {
     let unjail = |who| calls::unjail(who, key("v1"));
     seen.refuse(&mut world, unjail(operator("v1")), NotJailed);
     seen.refuse(&mut world, unjail(key("stranger")), NotOperator);
@@ -251,7 +294,42 @@ pub fn validators(seen: &mut Seen) {
     seen.refuse(&mut world, unjail(key("v1")), JailNotOver);
     let call = world.cosigned("bob", "bob").call();
     seen.refuse(&mut world, call, Jailed);
-    world.chain.must(unstake(SOL));
+    world.chain.must(calls::request_unstake(key("v1"), SOL));
     world.chain.advance(1);
     seen.refuse(&mut world, unjail(key("v1")), StakeBelowMinimum);
+}
+
+/// Whatever it still holds keeps a validator open, each by itself.
+fn emptied(seen: &mut Seen) {
+    let mut world = World::new();
+    let v1 = key("v1");
+    let request = world.cosigned("bob", "bob");
+    let job = world.must_request(&request);
+    world.must_submit(&job, 200);
+    world.chain.advance(100);
+    let claim = world.claim(&job);
+    world.chain.must(claim);
+    world.chain.must(calls::request_unstake(v1, 2 * SOL));
+    let unbonding = u64::from(params().unbonding_slots.get());
+    world.chain.advance(unbonding - 1);
+    let close = || calls::close_validator(v1, v1);
+    let (sweep, earnings) = (|| calls::sweep(v1), || calls::withdraw_claimable(v1, v1));
+    // Stake that does not count yet.
+    let mut added = world.clone();
+    added.chain.must(calls::add_stake(key("payer"), v1, SOL));
+    added.chain.advance(1);
+    for call in [calls::withdraw_stake(v1), sweep(), earnings()] {
+        added.chain.must(call);
+    }
+    seen.refuse(&mut added, close(), ValidatorNotEmpty);
+    world.chain.advance(1);
+    world.chain.must(calls::withdraw_stake(v1));
+    // What it has earned, what it owes, nothing.
+    let mut earned = world.clone();
+    earned.chain.must(sweep());
+    seen.refuse(&mut earned, close(), ValidatorNotEmpty);
+    world.chain.must(earnings());
+    seen.refuse(&mut world, close(), ValidatorNotEmpty);
+    world.chain.must(sweep());
+    world.chain.must(close());
 }

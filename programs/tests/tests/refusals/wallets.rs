@@ -59,6 +59,7 @@ pub fn vaults_and_grants(seen: &mut Seen) {
         },
         DuplicateModel,
     );
+    refuse(|l| l.spent.set(1), GrantSpentChanged);
     let other = swap(give(&wide), 3, calls::grant(&alice, &gateway));
     seen.refuse(&mut world, other, WrongAddress);
 
@@ -67,6 +68,8 @@ pub fn vaults_and_grants(seen: &mut Seen) {
     let close = |payer| calls::close_grant(alice, gateway, payer);
     seen.refuse(&mut world, close(alice), GrantActive);
     seen.refuse(&mut world, close(stranger), WrongRentPayer);
+    let old = || calls::close_old_grant(calls::grant(&alice, &gateway), alice);
+    seen.refuse(&mut world, old(), GrantActive);
     let request = world.request("alice", "gateway");
     world.must_request(&request);
     let call = calls::close_vault(alice, alice);
@@ -74,6 +77,8 @@ pub fn vaults_and_grants(seen: &mut Seen) {
     world.chain.must(revoke());
     seen.refuse(&mut world, revoke(), GrantRevoked);
     seen.refuse(&mut world, close(alice), OpenJobs);
+    seen.refuse(&mut world, old(), TooEarlyToClose);
+    seen.refuse(&mut world, swap(close(alice), 0, stranger), NotOwner);
     let call = world.request("alice", "gateway").call();
     seen.refuse(&mut world, call, GrantRevoked);
 }

@@ -87,6 +87,53 @@ fn while_fsync_fails_memory_is_bounded_and_what_was_accepted_survives() {
     assert_eq!(read, (1..=accepted as u64 + 1).collect::<Vec<_>>());
 }
 
+/// A run that starts from `accounts` and then says `updates`; how many of each were taken.
+fn run_of(config: &WriterConfig, run: u8, (accounts, updates): (usize, usize)) -> (usize, usize) {
+    let mut writer = Writer::open(config.clone(), [run; 16]).unwrap();
+    let start = Event::Start(Default::default());
+    writer.append(start, Room::Reserved).unwrap();
+    let mut say = |is_startup: bool, room: Room| {
+        let update = AccountUpdate {
+            data: vec![7; 1_000].into(),
+            is_startup,
+            ..Default::default()
+        };
+        writer.append(Event::Account(update), room).is_ok()
+    };
+    let base = (0..accounts).filter(|_| say(true, Room::Startup)).count();
+    let live = (0..updates).filter(|_| say(false, Room::Ordinary)).count();
+    writer.sync().unwrap();
+    (base, live)
+}
+
+#[test]
+fn what_an_earlier_run_started_from_takes_no_room_of_what_the_next_one_sees() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = WriterConfig::new(dir.path());
+    config.segment_bytes = 16 << 10;
+    config.max_bytes = 256 << 10;
+    config.startup_max_bytes = 1 << 20;
+    // A reader that is away holds everything.
+    let tail = reader(dir.path());
+    // More than the bound of ordinary records, unread.
+    assert_eq!(run_of(&config, 1, (400, 10)), (400, 10));
+    assert_eq!(run_of(&config, 2, (400, 100)), (400, 100));
+    // All of them together have a bound.
+    let (base, live) = run_of(&config, 3, (400, 0));
+    assert!((100..300).contains(&base), "{base}");
+    assert_eq!(live, 0);
+    let writer = Writer::open(config.clone(), [4; 16]).unwrap();
+    let earlier: u64 = writer.earlier.values().sum();
+    assert!(earlier > 900 << 10, "{earlier}");
+    drop(writer);
+    drop(tail);
+    // Once it is read the room is there again.
+    let mut tail = reader(dir.path());
+    let items = tail.poll(usize::MAX).unwrap();
+    tail.ack(&items.last().unwrap().next).unwrap();
+    assert_eq!(run_of(&config, 5, (400, 10)), (400, 10));
+}
+
 proptest! {
     #[test]
     fn whatever_fails_every_accepted_envelope_is_read_once_in_order(

@@ -1,10 +1,6 @@
 //! Every cheat on a small random model: what it submits, and how much of that is false.
 
-use mythic_interface::{
-    comparison::{Comparison, Rule},
-    leaf::Leaf,
-    leaf::check_leaf,
-};
+use mythic_interface::{leaf::Leaf, leaf::check_leaf};
 use serde_json::{Value, json};
 
 use super::*;
@@ -92,10 +88,7 @@ impl Lab {
         let checked = self.engine.check(&prompt(), &ids, &claimed).await.unwrap();
         let (mut differing, mut faulty) = (Vec::new(), Vec::new());
         for (at, (step, own)) in steps.iter().zip(&checked).enumerate() {
-            let mut one = Comparison::new(Rule::Exact);
-            let [a, b, c, d] = own.at_claimed;
-            one.submitted(&step.top4.map(|(_, l)| l), &[a, b, c, d, own.own[3].1]);
-            if one.verdict().is_fraud() {
+            if step.top4 != own.own {
                 differing.push(at);
             }
             let leaf = Leaf {
@@ -113,6 +106,7 @@ impl Lab {
 
 #[test]
 fn names_are_the_ones_in_configurations() {
+    assert_eq!(How::ALL.iter().filter(|how| how.has_friends()).count(), 6);
     for how in How::ALL {
         assert_eq!(serde_json::to_value(how).unwrap(), how.as_str());
         assert_eq!(how.as_str().parse(), Ok(how));
@@ -180,7 +174,7 @@ async fn every_cheat_submits_what_its_name_says() {
         let most = differing.len() > lie.len() / 2;
         let found = format!("{how}: {differing:?} differ, {faulty:?} are faults, {end:?}");
         match how {
-            How::Withhold | How::PadAfterEos => {
+            How::Withhold | How::PadAfterEos | How::Bait | How::RentedJury => {
                 // Nothing ended early, so there was nothing to pad.
                 assert_eq!(
                     (tokens(&lie), end),
@@ -199,7 +193,8 @@ async fn every_cheat_submits_what_its_name_says() {
                 assert_eq!((lie.len(), end), (n / 2, Finish::Eos), "{found}");
                 assert!(differing.is_empty() && faulty.is_empty(), "{found}");
             }
-            How::OneToken => {
+            How::PlantedFault => assert!(most && faulty == [lie.len() / 2], "{found}"),
+            How::OneToken | How::LateFriend | How::Shield | How::SelfSlash => {
                 assert_eq!((differing, faulty), (vec![n / 2], vec![]));
                 assert_eq!(tokens(&lie)[..n / 2], tokens(&honest)[..n / 2]);
                 assert_ne!(lie[n / 2].token, honest[n / 2].token);

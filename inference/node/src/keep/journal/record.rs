@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::serve::fsm::Origin;
 
+/// Acceptances of a job that are remembered.
+const ACCEPTS: usize = 16;
+
 /// One thing to remember. `job` is the base58 address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
@@ -26,7 +29,18 @@ pub enum Record {
         prompt_hash: String,
         /// The prompt, when it came with the job.
         prompt: Option<Prompt>,
+        /// Other workers may accept it in the validator's name too.
+        #[serde(default)]
+        shared: bool,
     },
+    /// An acceptance of a shared job is about to be sent.
+    Accepting {
+        job: String,
+        /// Base58 signature.
+        signature: String,
+    },
+    /// The chain has an acceptance of ours.
+    Claimed { job: String },
     /// The prompt of a consumed job.
     Prompt { job: String, prompt: Prompt },
     /// Tokens the client holds. Written without waiting for the disk.
@@ -124,6 +138,12 @@ pub struct JobRecord {
     pub prompt_hash: String,
     /// The prompt, if known.
     pub prompt: Option<Prompt>,
+    /// Other workers may accept it in the validator's name too.
+    pub shared: bool,
+    /// Base58 signatures of the acceptances that were sent, if it is shared.
+    pub accepts: Vec<String>,
+    /// One of them landed.
+    pub claimed: bool,
     /// Tokens the client holds.
     pub handed: u32,
     /// Number of tokens of the saved result.
@@ -139,7 +159,7 @@ pub struct JobRecord {
 pub struct JournalState {
     /// Jobs that are not over, and those kept for their settlement, by address.
     pub jobs: BTreeMap<String, JobRecord>,
-    /// Checks and disputes.
+    /// Checks and cases.
     pub book: Book,
     pub money: Money,
 }
@@ -156,6 +176,7 @@ impl JournalState {
                 source,
                 prompt_hash,
                 prompt,
+                shared,
             } => {
                 self.jobs.insert(
                     job.clone(),
@@ -166,6 +187,9 @@ impl JournalState {
                         source: source.clone(),
                         prompt_hash: prompt_hash.clone(),
                         prompt: prompt.clone(),
+                        shared: *shared,
+                        accepts: Vec::new(),
+                        claimed: false,
                         handed: 0,
                         finished: None,
                         submitted: None,
@@ -173,6 +197,15 @@ impl JournalState {
                     },
                 );
             }
+            Record::Accepting { job, signature } => self.with(job, |j| {
+                j.accepts.push(signature.clone());
+                // Older ones have long expired.
+                if j.accepts.len() > ACCEPTS {
+                    j.accepts.remove(0);
+                }
+                j.claimed = false;
+            }),
+            Record::Claimed { job } => self.with(job, |j| j.claimed = true),
             Record::Prompt { job, prompt } => self.with(job, |j| j.prompt = Some(prompt.clone())),
             Record::Handed { job, tokens } => self.with(job, |j| j.handed = j.handed.max(*tokens)),
             Record::Finished { job, tokens } => self.with(job, |j| j.finished = Some(*tokens)),
@@ -233,7 +266,15 @@ impl JournalState {
                 source: r.source.clone(),
                 prompt_hash: r.prompt_hash.clone(),
                 prompt: r.prompt.clone(),
+                shared: r.shared,
             });
+            out.extend(r.accepts.iter().map(|signature| Record::Accepting {
+                job: job.clone(),
+                signature: signature.clone(),
+            }));
+            if r.claimed {
+                out.push(Record::Claimed { job: job.clone() });
+            }
             if r.handed > 0 {
                 out.push(Record::Handed {
                     job: job.clone(),

@@ -14,6 +14,7 @@ fn accepted(job: &str) -> Record {
             salt: "s".into(),
             stop: vec![],
         }),
+        shared: true,
     }
 }
 
@@ -21,6 +22,11 @@ fn steps(job: &str) -> Vec<Record> {
     let job = job.to_string();
     vec![
         accepted(&job),
+        Record::Accepting {
+            job: job.clone(),
+            signature: "accept".into(),
+        },
+        Record::Claimed { job: job.clone() },
         Record::Handed {
             job: job.clone(),
             tokens: 3,

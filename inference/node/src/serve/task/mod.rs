@@ -1,9 +1,11 @@
 //! One job's task: turns the world into events for [`JobFsm`] and its actions into work. No decisions are made here.
 
+mod claimed;
 mod client;
 mod prompt;
 mod request;
 mod result;
+mod traced;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,12 +25,14 @@ use tracing::Instrument;
 use super::{
     admit::Work,
     backend::{ServedModel, Steps},
+    claim::Claim,
     fsm::{Action, Event, Exit, JobFsm, Origin, TermsMatch, View},
     jobs::Jobs,
     messages::{Delivery, Msg, Start},
     sources::Wait,
     submit::Outcome,
 };
+
 use crate::keep::{
     journal::{Prompt, Record},
     store::Saved,
@@ -67,10 +71,16 @@ pub struct JobTask {
     /// Whether the request is sent, and not only waited for.
     sending: bool,
     accepting: Option<JoinHandle<()>>,
+    /// Of a job that other workers of the validator may have accepted.
+    claim: Option<Claim>,
+    claiming: Option<JoinHandle<()>>,
     outcomes: Option<mpsc::Receiver<Outcome>>,
     submit_signature: Option<String>,
+    /// Slot in which it was submitted first.
+    submitting_from: Option<u64>,
     refusals: u32,
     done_told: bool,
+    spans: traced::Spans,
     exit: Option<Exit>,
 }
 
@@ -100,6 +110,11 @@ impl JobTask {
             Some((client, delivery)) => (Some(client), delivery),
             None => (None, Arc::default()),
         };
+        let spans = traced::Spans::new(start.span, &start.job, &start.model);
+        let claim = start.shared.then(|| match &start.record {
+            Some(record) => Claim::resumed(record),
+            None => Claim::default(),
+        });
         let task = Self {
             node,
             job: start.job,
@@ -128,10 +143,14 @@ impl JobTask {
             requesting: None,
             sending: false,
             accepting: None,
+            claim,
+            claiming: None,
             outcomes: None,
             submit_signature: start.record.as_ref().and_then(|r| r.submitted.clone()),
+            submitting_from: None,
             refusals: 0,
             done_told: false,
+            spans,
             exit: None,
         };
         (task, inbox, incoming)
@@ -210,6 +229,7 @@ impl JobTask {
             },
             Msg::Prompt(Err(reason)) => self.no_prompt(&reason).await,
             Msg::Engine => self.start_engine().await,
+            Msg::Claim(held) => self.hold(held).await,
             Msg::Attach {
                 transaction,
                 work,
@@ -239,6 +259,9 @@ impl JobTask {
             self.work.as_ref(),
             self.saved.as_ref().map(|s| &s.evidence.terms_hash),
         );
+        let Some(view) = self.claimed(view, snapshot.slot, finalized) else {
+            return;
+        };
         self.apply(Event::Chain {
             slot: snapshot.slot,
             finalized,
@@ -251,12 +274,13 @@ impl JobTask {
     async fn engine(&mut self, step: Option<Result<Step, EngineError>>) {
         match step {
             Some(Ok(step)) => {
-                let finished = step.finish.is_some();
+                let end = step.finish;
                 self.made.push(step);
                 let count = self.made.len() as u32;
                 self.emit();
                 self.count_handed().await;
-                if finished {
+                if end.is_some() {
+                    self.spans.generated(count, end);
                     self.steps = None;
                     self.cancel = None;
                     self.node.meters.output_tokens.inc_by(u64::from(count));
@@ -268,11 +292,13 @@ impl JobTask {
             Some(Err(EngineError::Cancelled)) => self.steps = None,
             Some(Err(error)) => {
                 self.steps = None;
+                self.spans.engine_failed();
                 tracing::error!(%error, "engine failed");
                 self.apply(Event::EngineFailed).await;
             }
             None => {
                 self.steps = None;
+                self.spans.engine_failed();
                 tracing::error!("engine ended without an end");
                 self.apply(Event::EngineFailed).await;
             }
@@ -295,11 +321,14 @@ impl JobTask {
             Some(Outcome::Landed(slot)) => {
                 self.outcomes = None;
                 self.refusals = 0;
+                self.submitting_from = None;
+                self.spans.landed(slot);
                 self.node.meters.submitted.inc();
                 self.apply(Event::SubmitLanded(slot)).await;
             }
             Some(Outcome::Failed(reason)) => {
                 self.outcomes = None;
+                self.spans.submit_failed();
                 self.node.meters.submit_failures.inc();
                 self.refusals += 1;
                 // A refusal that repeats is told ever more rarely.
@@ -337,6 +366,7 @@ impl JobTask {
                         cancel.cancel();
                     }
                     self.steps = None;
+                    self.spans.generated(self.made.len() as u32, None);
                 }
                 Action::OpenGate => self.emit(),
                 Action::SaveResult { keep, cut } => {
@@ -396,6 +426,7 @@ impl JobTask {
         let cancel = CancellationToken::new();
         match self.model.backend.generate(request, cancel.clone()) {
             Ok(steps) => {
+                self.spans.generate(work, prompt.ids.len());
                 self.cancel = Some(cancel);
                 self.steps = Some(steps);
             }

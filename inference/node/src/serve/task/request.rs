@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::JobTask;
-use crate::serve::{jobs::Jobs, messages::Msg};
+use crate::serve::{claim::refused, jobs::Jobs, messages::Msg};
 
 impl JobTask {
     /// Sends the co-signed request until it lands, is refused, or can't land any more. One at a time.
@@ -54,6 +54,12 @@ impl JobTask {
         {
             return;
         }
+        if let Some(claim) = self.claim.clone() {
+            let acceptance = self.acceptance(terms_hash);
+            let sent = async move { acceptance.make(&claim).await };
+            self.accepting = Some(tokio::spawn(sent.in_current_span()));
+            return;
+        }
         let (node, job, inbox) = (self.node.clone(), self.job, self.inbox.clone());
         self.accepting = Some(tokio::spawn(
             async move {
@@ -83,25 +89,6 @@ impl JobTask {
             .in_current_span(),
         );
     }
-}
-
-/// Tells of a refusal, after what the chain shows: a job that is ours all the same is kept.
-async fn refused(node: &Jobs, job: &Pubkey, inbox: &mpsc::Sender<Msg>, reason: String) {
-    let snapshot = loop {
-        match node.chain.raw_account(job, Commitment::Processed).await {
-            Ok(snapshot) => break snapshot,
-            Err(_) if inbox.is_closed() => return,
-            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
-        }
-    };
-    let finalized = false;
-    let _ = inbox
-        .send(Msg::Chain {
-            snapshot,
-            finalized,
-        })
-        .await;
-    let _ = inbox.send(Msg::Refused(reason)).await;
 }
 
 /// Brings a transaction to the chain: sends it (if `send`), again while it has not landed, until its blockhash has expired in

@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use mythic_client::Due;
 use mythic_interface::{ix::SubmitResult, le::U32, output, sampler::Sampling, state::NO_KEY};
 use mythic_wire::{
     self as wire, Finish, JobResult,
@@ -17,6 +18,7 @@ use super::JobTask;
 use crate::{
     keep::{journal::Record, store::Saved},
     serve::{fsm::Event, submit::Ready},
+    verify::worth,
 };
 
 /// How often the result is offered to the gateway.
@@ -132,6 +134,12 @@ impl JobTask {
             output_tokens: U32::new(evidence.output_ids.len() as u32),
             finish_reason: saved.finish as u8,
         };
+        self.spans.submit();
+        let from = *self.submitting_from.get_or_insert(self.node.slot());
+        let due = self
+            .on_chain
+            .as_ref()
+            .map_or(Due::NEVER, |job| worth::of_result(job, from));
         let (told, outcomes) = mpsc::channel(4);
         self.outcomes = Some(outcomes);
         self.node
@@ -139,6 +147,7 @@ impl JobTask {
             .submit(Ready {
                 job: self.job,
                 args,
+                due,
                 told,
             })
             .await;

@@ -1,6 +1,8 @@
 //! A chain, a gateway and a node in one process, and a user who pays.
 
+mod crowd;
 mod gateway;
+mod pace;
 mod puppet;
 mod running;
 
@@ -30,9 +32,11 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
+pub use crowd::Crowd;
 pub use gateway::Gateway;
+use pace::Pace;
 pub use puppet::{Puppet, expected};
-pub use running::{Running, post, run_node};
+pub use running::{Running, any_port, post, run_node};
 
 pub const SOL: u64 = 1_000_000_000;
 pub const EOS: u32 = 2;
@@ -53,6 +57,8 @@ pub struct World {
     pub authority: Keypair,
     pub operator: Keypair,
     admin: Keypair,
+    /// The nodes that the chain waits for, if it does.
+    pub pace: Pace,
     pub stop: CancellationToken,
 }
 
@@ -76,8 +82,25 @@ pub fn spec() -> ModelSpec {
     spec
 }
 
+/// Those of a development network, with so many seats that a few validators never leave all to one or two keys, which decide
+/// nothing.
+pub fn params() -> Params {
+    let mut params = Params::dev();
+    params.rules.jury_seats.set(15);
+    params
+}
+
 impl World {
     pub async fn start(slot_ms: u64) -> Self {
+        Self::begin(slot_ms, false).await
+    }
+
+    /// A chain whose slots take as long at least, and wait for the nodes.
+    pub async fn paced(slot_ms: u64) -> Self {
+        Self::begin(slot_ms, true).await
+    }
+
+    async fn begin(slot_ms: u64, paced: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let [
             payer,
@@ -98,7 +121,7 @@ impl World {
             data_dir: dir.path().join("chain"),
             rpc_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             ws_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            slot_ms,
+            slot_ms: if paced { 0 } else { slot_ms },
             programs: vec![ProgramConfig {
                 id: pda::PROGRAM_ID.to_string(),
                 path: elf,
@@ -128,11 +151,16 @@ impl World {
             assert!(started.elapsed() < PATIENCE, "the chain does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        let pace = Pace::default();
+        if paced {
+            let clock = pace.clone().run(chain.clone(), slot_ms, stop.clone());
+            tokio::spawn(clock);
+        }
         let args = RegisterModel {
             spec: spec(),
             name: Text::new("puppet").unwrap(),
         };
-        let model = pda::model(&args.spec.identity());
+        let model = pda::model(&args.spec.identity(admin.pubkey().as_array()));
         chain
             .send_and_confirm(
                 &[
@@ -141,7 +169,7 @@ impl World {
                         admin.pubkey(),
                         admin.pubkey(),
                         foundation.pubkey(),
-                        &Params::dev(),
+                        &params(),
                     ),
                     ix::register_model(admin.pubkey(), admin.pubkey(), &args),
                     ix::deposit_vault(admin.pubkey(), owner.pubkey(), SOL),
@@ -166,6 +194,7 @@ impl World {
             authority,
             operator,
             admin,
+            pace,
             stop,
         }
     }
@@ -197,7 +226,7 @@ impl World {
             .send_and_confirm(&instructions, &admin, &[&self.admin], Commitment::Confirmed)
             .await
             .unwrap();
-        pda::model(&spec.identity())
+        pda::model(&spec.identity(admin.as_array()))
     }
 
     pub fn config(&self) -> NodeConfig {
@@ -231,7 +260,12 @@ impl World {
 
     /// Like [`Self::node`] for another model.
     pub fn node_of(&self, model: Pubkey, pause: Duration) -> Running {
-        run_node(self.config(), model, Arc::new(Puppet { pause }), 0)
+        run_node(
+            self.config(),
+            model,
+            Arc::new(Puppet::at(pause)),
+            any_port(),
+        )
     }
 
     /// Arguments of a request for `output` tokens, and its prompt.
@@ -256,6 +290,8 @@ impl World {
             stop_hash: [0; 32],
             prompt_source: Text::new(&self.gateway.url).unwrap(),
             deadline_slots: U32::new(1_000),
+            rules_hash: params().rules.hash(),
+            bump: 0,
         };
         (args, prompt)
     }

@@ -1,6 +1,9 @@
 //! A model without weights.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use mythic_engine::{Checked, EngineError, EngineStats, Finish, GenerateRequest, Sampler, Step};
@@ -12,8 +15,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// A model without weights: the same tokens for the same seed, at a given pace.
+#[derive(Default)]
 pub struct Puppet {
     pub pause: Duration,
+    /// The last tokens of the prompts that it was started with.
+    pub seen: Arc<Mutex<Vec<u32>>>,
 }
 
 /// What the puppet says when it is asked for log-probabilities.
@@ -29,6 +35,16 @@ fn four(position: u32) -> [(u32, i32); 4] {
     ]
 }
 
+impl Puppet {
+    /// One that takes `pause` for each token.
+    pub fn at(pause: Duration) -> Self {
+        Self {
+            pause,
+            ..Self::default()
+        }
+    }
+}
+
 impl Backend for Puppet {
     fn generate(
         &self,
@@ -37,6 +53,7 @@ impl Backend for Puppet {
     ) -> Result<Steps, EngineError> {
         let (sender, receiver) = mpsc::channel(request.max_tokens as usize + 1);
         let pause = self.pause;
+        self.seen.lock().unwrap().extend(request.prompt_ids.last());
         tokio::spawn(async move {
             for position in 0..request.max_tokens {
                 tokio::select! {
@@ -87,6 +104,7 @@ impl Backend for Puppet {
                 let logit = |id: &u32| own.iter().find(|e| e.0 == *id).map_or(-1, |e| e.1);
                 Checked {
                     own,
+                    fifth: (99, 50_000),
                     at_claimed: [
                         logit(&ids[0]),
                         logit(&ids[1]),

@@ -1,6 +1,6 @@
 //! A node in its own runtime, and its answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use mythic_client::ChainClient;
 use mythic_interface::state::Model;
@@ -17,12 +17,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 
-/// Runs a node with a backend on a port of loopback (0 = any), in its own runtime, so that it can be killed.
+/// Any port of loopback.
+pub fn any_port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Runs a node with a backend at a port that is bound, in its own runtime, so that it can be killed.
 pub fn run_node(
     config: NodeConfig,
     model: Pubkey,
     backend: Arc<dyn Backend>,
-    port: u16,
+    port: TcpListener,
 ) -> Running {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -55,9 +60,8 @@ pub fn run_node(
             disclosure: std::sync::Arc::new(Open),
         };
         let node = node::assemble(parts).await.unwrap();
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
-            .await
-            .unwrap();
+        port.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(port).unwrap();
         ready.send(listener.local_addr().unwrap()).unwrap();
         node::serve(node, listener, token).await.unwrap();
     });

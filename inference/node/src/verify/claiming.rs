@@ -1,0 +1,351 @@
+//! A claim against a false result, or the proof of its fault, from its decision until it is on chain.
+
+use mythic_client::{ChainClient, ClientError, Commitment, base_fee, ix};
+use mythic_interface::{
+    error::MythicError,
+    hash::sha256,
+    state::{Case, ClaimKind, Job, Output, Votes},
+};
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+use super::{
+    checking::View,
+    results::{Answer, Check, PAUSE, Pursued},
+    worth,
+};
+use mythic_verifier::{
+    book::Claim,
+    check,
+    claims::{self, Found, Move, Sight},
+    price::{Price, Rents},
+    sample::{self, SlotHashes},
+};
+
+/// Slots over which those spread who found the same result withheld: it brings the first one little, and the others a refusal.
+const SPREAD_SLOTS: u64 = 8;
+/// Longest path of a leaf that fits a transaction beside a claim.
+const LONGEST_PATH: usize = 13;
+
+/// Why nothing was sent.
+enum Refused {
+    /// A later try may do better.
+    Again(String),
+    /// No try will.
+    Never(String),
+}
+
+impl Check {
+    /// Says what was found of a result, or proves its fault.
+    pub(super) async fn pursue(&self, answer: &Answer, claim: &Claim) -> Pursued {
+        let node = &self.node;
+        let began = node.slot();
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            let view = match node.view(&self.job).await {
+                Ok(Some(view)) => view,
+                Ok(None) => return Pursued::Over(false),
+                Err(_) => continue,
+            };
+            let state = &view.job;
+            if state.submitted_slot.get() == 0
+                || hex::encode(state.fingerprint) != claim.fingerprint
+            {
+                return Pursued::Another;
+            }
+            let drawn = match view.case {
+                Some(_) => None,
+                None => self.sampled(state).await,
+            };
+            let sight = Sight {
+                slot: node.slot().max(view.slot),
+                job: state,
+                case: view.case.as_ref(),
+                sample: drawn.as_deref(),
+                rule: check::rule(&answer.serving.spec),
+                me: node.keys.authority.as_array(),
+                joins: node.config.verifier.join,
+            };
+            let done = match claims::next(&claim.found, &sight) {
+                Move::Wait if view.case.is_some() => return Pursued::Later,
+                Move::Wait => continue,
+                Move::Said => return Pursued::Over(true),
+                Move::Leave(reason) => {
+                    tracing::info!(job = %self.job, reason, "nothing is said of it");
+                    return Pursued::Over(false);
+                }
+                Move::Claim(ClaimKind::Withheld, _) if !self.turn(&view, began) => continue,
+                Move::Claim(kind, named) => {
+                    self.say(answer, &view, (kind, named.as_slice()), None)
+                        .await
+                }
+                Move::ClaimAndProve(named) => {
+                    self.say_and_prove(answer, &view, claim, &named).await
+                }
+                Move::Prove => self.prove(&view, claim).await,
+            };
+            match done {
+                Ok(()) => return Pursued::Over(true),
+                Err(Refused::Again(reason)) => {
+                    tracing::info!(job = %self.job, reason, "claim not taken; trying again");
+                }
+                Err(Refused::Never(reason)) => {
+                    tracing::warn!(job = %self.job, reason, "nothing is said of it");
+                    return Pursued::Over(false);
+                }
+            }
+        }
+    }
+
+    /// Whether it is our turn to say that a result is withheld, which was found in slot `began`.
+    fn turn(&self, view: &View, began: u64) -> bool {
+        let lot = sha256(&[
+            mythic_interface::hash::domain::LOT,
+            self.node.keys.authority.as_array(),
+            self.job.as_array(),
+        ])[0];
+        let known = sample::known_from(view.job.submitted_slot.get());
+        let end = view.job.window_end().unwrap_or(0);
+        let from = known
+            .max(began)
+            .saturating_add(u64::from(lot) % SPREAD_SLOTS);
+        self.node.slot() >= from.min(end.saturating_sub(SPREAD_SLOTS))
+    }
+
+    /// The positions that the chain draws of a result, if it has by now.
+    pub(super) async fn sampled(&self, state: &Job) -> Option<Vec<u32>> {
+        if self.node.slot() < sample::known_from(state.submitted_slot.get()) {
+            return None;
+        }
+        let sysvar = Pubkey::new_from_array(sample::SLOT_HASHES);
+        let read = self.node.chain.raw_account(&sysvar, Commitment::Processed);
+        let hashes = SlotHashes::parse(&read.await.ok()?.account?.data)?;
+        let sample = sample::of_job(state, &hashes)?;
+        Some(sample.positions().to_vec())
+    }
+
+    fn claimant(&self, payer: Pubkey) -> ix::Claimant {
+        ix::Claimant {
+            payer,
+            operator: self.node.keys.operator.pubkey(),
+            authority: self.node.keys.authority,
+        }
+    }
+
+    /// The proof of the fault that a claim is about.
+    async fn proof(
+        &self,
+        view: &View,
+        claim: &Claim,
+        payer: Pubkey,
+        most: usize,
+    ) -> Option<Instruction> {
+        let Found::Fault { position } = claim.found else {
+            return None;
+        };
+        let state = &view.job;
+        let evidence = self.node.local_evidence(&self.job, state).await?;
+        let path = check::path(&evidence, position)?;
+        let proof = ix::Proof {
+            leaf: evidence.leaf(position)?,
+            path: &path,
+            page: None,
+        };
+        (path.len() <= most)
+            .then(|| ix::prove_fault(&self.claimant(payer), self.job, state, &proof))
+    }
+
+    /// Proves a fault.
+    async fn prove(&self, view: &View, claim: &Claim) -> Result<(), Refused> {
+        let node = &self.node;
+        let operator = node.keys.operator.pubkey();
+        let Some(call) = self.proof(view, claim, operator, usize::MAX).await else {
+            return Err(Refused::Never("the evidence of its fault is gone".into()));
+        };
+        let due = worth::of_proof(
+            &view.job,
+            view.case.as_ref(),
+            node.keys.authority.as_array(),
+        );
+        match node.send_verifier(&[call], &[], due).await {
+            Ok(()) => {
+                tracing::warn!(job = %self.job, "fault proved");
+                Ok(())
+            }
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    /// Says `false` and proves it at once. What is too dear, or has no room beside the claim, is proved alone.
+    async fn say_and_prove(
+        &self,
+        answer: &Answer,
+        view: &View,
+        claim: &Claim,
+        named: &[u32],
+    ) -> Result<(), Refused> {
+        let said = (ClaimKind::False, named);
+        match self.say(answer, view, said, Some(claim)).await {
+            Err(Refused::Never(reason)) => {
+                tracing::info!(job = %self.job, reason, "proved without a claim");
+                self.prove(view, claim).await
+            }
+            said => said,
+        }
+    }
+
+    /// Opens the result's case or joins it, with the proof of a fault behind it if there is one. What that may cost is counted
+    /// from the case as it stands, and bounded by the configuration, before anything is signed.
+    async fn say(
+        &self,
+        answer: &Answer,
+        view: &View,
+        (kind, named): (ClaimKind, &[u32]),
+        fault: Option<&Claim>,
+    ) -> Result<(), Refused> {
+        let node = &self.node;
+        let again = |error: ClientError| Refused::Again(error.to_string());
+        let count = u32::try_from(named.len()).unwrap_or(u32::MAX);
+        let rents = rents(&node.chain).await.map_err(again)?;
+        let price = Price::of(&view.job, view.case.as_ref(), (kind, count), &rents)
+            .map_err(|error| Refused::Never(error.to_string()))?;
+        let due = worth::of_claim(&view.job, view.case.as_ref(), kind, &price.bond);
+        let needed = price.total().saturating_add(node.config.bids.all(due.loss));
+        let (key, limit) = node.config.verifier.limit(kind);
+        if needed > limit {
+            return Err(Refused::Never(format!(
+                "bond, rent and fees take up to {needed} lamports, verifier.{key} allows {limit}"
+            )));
+        }
+        let (payer, second) = match self.payer(needed).await {
+            Ok(payer) => payer,
+            // A proof costs next to nothing.
+            Err(Refused::Again(reason)) if fault.is_some() => return Err(Refused::Never(reason)),
+            Err(refused) => return Err(refused),
+        };
+        let statement = ix::Statement {
+            kind,
+            bond: price.bond.total,
+            positions: named,
+            served: answer.serving.served,
+        };
+        let who = self.claimant(payer);
+        let mut calls = vec![ix::verify_logits(&who, self.job, &view.job, &statement)];
+        if let Some(claim) = fault {
+            let proof = self.proof(view, claim, payer, LONGEST_PATH).await;
+            calls.push(proof.ok_or_else(|| Refused::Never("its proof has no room".into()))?);
+        }
+        let signers: Vec<&Keypair> = second.into_iter().collect();
+        match node.send_verifier(&calls, &signers, due).await {
+            Ok(()) => {
+                let proved = fault.is_some();
+                tracing::warn!(job = %self.job, kind = kind.as_str(), ?named, proved, lamports = needed, "claimed");
+                Ok(())
+            }
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    /// Who has the money: the operator, else the owner, whose key signs too.
+    async fn payer(&self, needed: u64) -> Result<(Pubkey, Option<&Keypair>), Refused> {
+        let node = &self.node;
+        let again = |error: ClientError| Refused::Again(error.to_string());
+        // What the account must keep beside: the rent of an empty one, and fees.
+        let spare = node.chain.rent(0).await.map_err(again)?;
+        let spare = spare.saturating_add(base_fee(2));
+        let operator = node.keys.operator.pubkey();
+        let enough = |balance: u64| balance >= needed.saturating_add(spare);
+        if enough(node.chain.balance(&operator).await.map_err(again)?) {
+            return Ok((operator, None));
+        }
+        if let Some(key) = node.keys.authority_key.as_deref()
+            && enough(node.chain.balance(&key.pubkey()).await.map_err(again)?)
+        {
+            return Ok((key.pubkey(), Some(key)));
+        }
+        Err(Refused::Again(format!(
+            "operator {operator} lacks money: bond, rent and fees take up to {needed} lamports; send it as much, most returns"
+        )))
+    }
+}
+
+/// Rents of the accounts that a claim may make, as the chain says.
+pub async fn rents(chain: &ChainClient) -> Result<Rents, ClientError> {
+    Ok(Rents {
+        case: chain.rent(Case::LEN).await?,
+        votes: chain.rent(Votes::LEN).await?,
+        page: chain.rent(Output::LEN).await?,
+    })
+}
+
+/// Whether to try again after a refusal of the chain: what another transaction caused may look otherwise in the next bank.
+fn refused(error: &ClientError) -> Refused {
+    match error.program() {
+        Some(
+            MythicError::ChallengerTooYoung
+            | MythicError::SlotHashExpired
+            | MythicError::NoFault
+            | MythicError::NoRule
+            | MythicError::CaseFull
+            | MythicError::JoinClosed
+            | MythicError::AlreadyClaimed
+            | MythicError::StakeBelowMinimum
+            | MythicError::Jailed,
+        ) => Refused::Never(error.to_string()),
+        _ => Refused::Again(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use mythic_client::{sign, units};
+
+    /// Bytes of a claim `false` with the proof of a fault behind it, whose path has so many steps; two keys sign.
+    fn bytes(path: usize) -> usize {
+        let [payer, operator] = [Keypair::new(), Keypair::new()];
+        let who = ix::Claimant {
+            payer: payer.pubkey(),
+            operator: operator.pubkey(),
+            authority: Pubkey::new_from_array([3; 32]),
+        };
+        let mut state = Job::zeroed();
+        for (byte, key) in (4..).zip([
+            &mut state.validator,
+            &mut state.terms.model,
+            &mut state.terms.owner,
+            &mut state.grant,
+        ]) {
+            *key = [byte; 32];
+        }
+        let job = Pubkey::new_from_array([9; 32]);
+        let statement = ix::Statement {
+            kind: ClaimKind::False,
+            bond: 1,
+            positions: &[1],
+            served: Some(Pubkey::new_from_array([10; 32])),
+        };
+        let proof = ix::Proof {
+            leaf: mythic_interface::leaf::Leaf::decode(&[0; mythic_interface::leaf::Leaf::LEN]),
+            path: &vec![[0; 32]; path],
+            page: None,
+        };
+        let calls = [
+            ix::verify_logits(&who, job, &state, &statement),
+            ix::prove_fault(&who, job, &state, &proof),
+        ];
+        let calls = units::bounded(&calls, units::limit(&calls), 1);
+        let signers = [&payer, &operator];
+        let signed = sign(&calls, &payer.pubkey(), &signers, Default::default()).unwrap();
+        bincode::serialize(&signed).unwrap().len()
+    }
+
+    #[test]
+    fn the_longest_path_beside_a_claim_is_what_fits() {
+        assert!(bytes(LONGEST_PATH) <= 1_232, "{}", bytes(LONGEST_PATH));
+        assert!(bytes(LONGEST_PATH + 1) > 1_232);
+    }
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Changes the program in one line, builds it, runs the tests of what it does, and says whether one of them notices: a change that
+# nobody notices is a rule that nobody tests. The table of compute units is left out, since it notices any change.
+#
+# mutations.sh            all of them (minutes each); exit 1 if one survives
+# mutations.sh WORD       those whose names hold a word
+# mutations.sh --check    only whether each still finds its line
+#
+# Works on a copy of what is committed; needs what programs/elf/build.sh needs.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Name | file below programs/ | what stands there | what is put there. Each must stand there exactly once.
+mutations=(
+    "stake-that-is-still-activating-judges|ai-precompiles/src/jury.rs|let stake = validator.active_stake(slot);|let stake = validator.active_stake(u64::MAX);"
+    "a-juror-needs-no-stake|ai-precompiles/src/jury.rs|if validator.active_stake(slot) < least.get() {|if validator.active_stake(u64::MAX) < least.get() {"
+    "a-jury-takes-more-than-it-brings|ai-precompiles/src/verdict.rs|let due = game::slash_cap(ruling.decision.ground, half, case.committed_stake.get());|let due = game::slash_cap(ruling.decision.ground, half, u64::MAX);"
+    "a-second-conviction-shortens-jail|ai-precompiles/src/verdict.rs|let until = until.max(submitter.jailed_until.get());|"
+    "joining-has-no-end|ai-precompiles/src/claim.rs|if !joining \|\| !window::open(by.slot, case.joining_end()) {|if !joining {"
+    "commits-begin-early|ai-precompiles/src/jury.rs|\|\| window::open(slot, case.commit_start())|\|\| window::open(slot, 0)"
+    "a-verdict-needs-seats-only|interface/src/dispute.rs|mask.count_ones() >= quorum(seats) \&\& self.firsts(mask).count_ones() >= least_keys(seats)|mask.count_ones() >= quorum(seats)"
+    "every-false-claim-costs-the-same|interface/src/dispute.rs|at_stake = product(each, u64::from(standing.nth))?;|at_stake = each;"
+    "fines-lapse-at-once|ai-precompiles/src/verdict.rs|let lapsed = case.all_paid() \&\& !window::open(slot, case.forfeit_end());|let lapsed = case.all_paid();"
+    "a-closed-validator-leaves-its-activating-stake|ai-precompiles/src/validator.rs|            validator.activating,|"
+    "a-closed-validator-leaves-its-earnings|ai-precompiles/src/validator.rs|            validator.claimable,|"
+    "a-grant-ends-before-its-cap|ai-precompiles/src/grant.rs|if lifetime_spent > grant.lifetime_cap.get() {|if lifetime_spent >= grant.lifetime_cap.get() {"
+    "a-nonce-ends-a-slot-early|ai-precompiles/src/job.rs|if slot > expiry {|if slot >= expiry {"
+    "a-nonce-may-not-live-so-long|ai-precompiles/src/job.rs|if expiry > slot.saturating_add(|if expiry >= slot.saturating_add("
+    "a-bond-is-of-active-stake-alone|ai-precompiles/src/job.rs|job.stake_at_result.set(validator.standing_stake(slot));|job.stake_at_result.set(validator.active_stake(slot));"
+    "rented-stake-makes-bonds-dear|ai-precompiles/src/job.rs|job.stake_at_result.set(validator.standing_stake(slot));|job.stake_at_result.set(validator.whole_stake());"
+    "an-answer-is-paid-by-the-leaf|interface/src/dispute.rs|leaves.div_ceil(leaves_in_one_call(tokens) as u32)|leaves"
+    "a-long-output-has-no-more-time|interface/src/window.rs|rules.openings_slots.get() as u64 + chunks as u64 / 4|rules.openings_slots.get() as u64"
+    "a-fault-ends-a-case-though-somebody-says-false|ai-precompiles/src/verdict.rs|if case.false_count != 0 \&\& case.shown_slot.get() != 0 {|if case.false_count == u8::MAX {"
+    "a-fault-that-was-noted-is-forgotten|ai-precompiles/src/verdict.rs|(true, _) if case.prover != NO_KEY => Ground::Fault,|"
+    "who-names-a-proven-fault-may-be-wrong|interface/src/dispute.rs|(true, _) if said.proved => Outcome::Right,|"
+    "a-proof-shows-nothing|ai-precompiles/src/verdict.rs|\&\& show_named(case, leaf, OpenedLeaf::condemn) == Some(true);|\&\& show_named(case, leaf, \|_, _\| {}) == Some(true);"
+    "a-proof-shows-too-late|ai-precompiles/src/verdict.rs|let shows = window::open(slot, case.leaves_due())|let shows = window::open(slot, u64::MAX)"
+    "nobody-collects-for-a-fault|ai-precompiles/src/verdict.rs|if case.prover == *authority \&\& case.prover_amount.get() != 0 {|if false {"
+    "who-wins-no-seat-does-not-count|ai-precompiles/src/jury.rs|match take_seats(\&mut case, \&candidate) \|\| counted {|match take_seats(\&mut case, \&candidate) {"
+    "who-commits-again-counts-again|ai-precompiles/src/jury.rs|if case.counts(authority) {|if false {"
+    "a-job-is-declined-after-its-grace|ai-precompiles/src/settle.rs|if !window::open(slot, job.submit_end()) {|if !window::open(slot, job.deadline_slot.get()) {"
+    "added-stake-ends-no-jail|ai-precompiles/src/validator.rs|    stake::activate(\&mut validator, slot)?;|"
+    "added-stake-backs-no-job|ai-precompiles/src/validator.rs|    stake::activate(validator, slot)?;|"
+)
+
+copy=$(mktemp -d)
+trap 'git -C "$root" worktree remove --force "$copy/tree" 2>/dev/null || true; rm -rf "$copy"' EXIT
+git -C "$root" worktree add --quiet --detach "$copy/tree" HEAD
+export SBF_TARGET_DIR=$copy/sbf
+
+# Puts a mutation in; says so if its line is not there once.
+mutate() {
+    local file=$copy/tree/programs/$1
+    MUTATION_FROM=$2 MUTATION_TO=$3 python3 - "$file" <<'PYTHON'
+import os, sys
+path = sys.argv[1]
+text = open(path).read()
+put = lambda name: os.environ[name].replace("\\|", "|").replace("\\&", "&")
+old, new = put("MUTATION_FROM"), put("MUTATION_TO")
+if text.count(old) != 1:
+    sys.exit(f"{path}: {text.count(old)} times: {old}")
+open(path, "w").write(text.replace(old, new))
+PYTHON
+}
+
+# Runs some suites of the mutated tree; fails if a test of theirs does.
+played() {
+    (cd "$copy/tree" && CARGO_TARGET_DIR=$root/target/mutations cargo test --quiet -p mythic-program-tests "${@/#/--test=}" >"$copy/log" 2>&1)
+}
+
+survivors=0
+for mutation in "${mutations[@]}"; do
+    # `\|` is a bar of the line, `|` ends a field.
+    IFS=$'\x1f' read -r name file old new <<<"$(sed -E 's/([^\\])\|/\1\x1f/g' <<<"$mutation")"
+    [[ ${1:-} == --check || $name == *"${1:-}"* ]] || continue
+    git -C "$copy/tree" checkout --quiet .
+    mutate "$file" "$old" "$new"
+    if [[ ${1:-} == --check ]]; then
+        echo "found: $name"
+        continue
+    fi
+    "$copy/tree/programs/elf/build.sh" >"$copy/log" 2>&1 || { cat "$copy/log"; echo "not built: $name"; exit 1; }
+    if played refusals success disputes attacks invariants && played fair_play random random_disputes; then
+        echo "SURVIVES: $name"
+        survivors=$((survivors + 1))
+    else
+        echo "noticed: $name ($(grep -m1 -oE "^test .* FAILED|^    [a-z_:]+$" "$copy/log" || echo "see the log"))"
+    fi
+done
+[[ $survivors == 0 ]]

@@ -1,0 +1,177 @@
+//! The index against the chain's own RPC: every account of the program, by address, write counter and lamports, and the money in it.
+
+use crate::{Network, PATIENCE};
+use anyhow::{Context, Result, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use mythic_interface::{
+    AI_PRECOMPILES_ID,
+    state::{Case, Config, Job, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes},
+};
+use serde_json::{Value, json};
+use solana_pubkey::Pubkey;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Addresses with their write counter, their lamports where the view has them, and other numbers that must agree.
+type Rows = BTreeMap<String, Vec<Option<u64>>>;
+
+/// Families whose rows are the accounts that there are. Those of `jobs` stay when an account is closed.
+const FAMILIES: [(&str, &str, &str); 10] = [
+    (
+        "vaults",
+        "lamports, balance, held, open_jobs, deposited, spent",
+        "true",
+    ),
+    ("grants", "lamports, lifetime_spent, open_jobs", "true"),
+    (
+        "validators",
+        "lamports, stake, claimable, earned, slashed",
+        "true",
+    ),
+    (
+        "jobs",
+        "lamports, status_code, ceiling_lamports, window_slots",
+        "closed_slot IS NULL",
+    ),
+    (
+        "cases",
+        "lamports, status_code, slashed_lamports, held_lamports",
+        "closed_slot IS NULL",
+    ),
+    ("votes", "lamports", "closed_slot IS NULL"),
+    ("outputs", "lamports", "closed_slot IS NULL"),
+    ("treasury", "lamports, balance, received", "true"),
+    ("models", "price_in, price_out", "true"),
+    ("config", "slot - slot", "true"),
+];
+
+/// What an account's bytes say, as the columns of [`FAMILIES`] do.
+fn read(data: &[u8], lamports: u64) -> Option<(&'static str, Vec<u64>)> {
+    macro_rules! family {
+        ($($type:ident as $name:literal: |$a:ident| [$($number:expr),*];)*) => {$(
+            if let Ok($a) = $type::load(data) {
+                return Some(($name, vec![$a.header.seq.get(), $($number),*]));
+            }
+        )*};
+    }
+    family! {
+        Vault as "vaults": |a| [lamports, a.balance.get(), a.held.get(), a.open_jobs.get().into(), a.deposited.get(), a.spent.get()];
+        SpendGrant as "grants": |a| [lamports, a.lifetime_spent.get(), a.open_jobs.get().into()];
+        Validator as "validators": |a| [lamports, a.stake.get(), a.claimable.get(), a.earned.get(), a.slashed.get()];
+        Job as "jobs": |a| [lamports, a.header.status.into(), a.ceiling.get(), a.terms.rules.window_slots.get().into()];
+        Case as "cases": |a| [lamports, a.header.status.into(), a.slashed_amount.get(), a.held.get()];
+        Votes as "votes": |a| [lamports];
+        Output as "outputs": |a| [lamports];
+        Treasury as "treasury": |a| [lamports, a.balance.get(), a.received.get()];
+        Model as "models": |a| [a.price_in.get().into(), a.price_out.get().into()];
+        Config as "config": |a| [0];
+    }
+    None
+}
+
+/// All accounts of the program at finality, and the slot that they are of.
+async fn chain(network: &Network, url: &str) -> Result<(u64, BTreeMap<&'static str, Rows>)> {
+    let program = Pubkey::new_from_array(AI_PRECOMPILES_ID).to_string();
+    let options = json!({"commitment": "finalized", "encoding": "base64", "withContext": true});
+    let answer = network
+        .rpc_at(url, "getProgramAccounts", json!([program, options]))
+        .await?;
+    let slot = answer["context"]["slot"].as_u64().context("no slot")?;
+    let mut families: BTreeMap<&'static str, Rows> = BTreeMap::new();
+    for entry in answer["value"].as_array().context("no accounts")? {
+        let account = &entry["account"];
+        let address = entry["pubkey"].as_str().context("no address")?;
+        let data = STANDARD.decode(account["data"][0].as_str().context("no data")?)?;
+        let lamports = account["lamports"].as_u64().context("no lamports")?;
+        let (family, numbers) =
+            read(&data, lamports).with_context(|| format!("{address} is of no known kind"))?;
+        let numbers = numbers.into_iter().map(Some).collect();
+        families
+            .entry(family)
+            .or_default()
+            .insert(address.to_owned(), numbers);
+    }
+    Ok((slot, families))
+}
+
+/// The rows of a family's finalized view.
+async fn view(network: &Network, family: &str, columns: &str, alive: &str) -> Result<Rows> {
+    let rows = network
+        .sql(&format!(
+            "SELECT id, jsonb_build_array(write_seq, {columns}) AS numbers FROM analytics.{family}_finalized WHERE {alive}"
+        ))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let id = row["id"].as_str().context("a row without an address")?;
+            let numbers = row["numbers"].as_array().context("no numbers")?;
+            Ok((id.to_owned(), numbers.iter().map(Value::as_u64).collect()))
+        })
+        .collect()
+}
+
+/// The first differences of two sides.
+fn differences(family: &str, chain: &Rows, index: &Rows) -> Vec<String> {
+    let keys: std::collections::BTreeSet<&String> = chain.keys().chain(index.keys()).collect();
+    keys.into_iter()
+        .filter(|key| chain.get(*key) != index.get(*key))
+        .map(|key| {
+            let (chain, index) = (chain.get(key), index.get(key));
+            format!("{family} {key}: chain {chain:?}, index {index:?}")
+        })
+        .collect()
+}
+
+/// Waits until finality in the index has reached a slot.
+pub async fn finalized(network: &Network, slot: u64) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let status = network
+            .sql("SELECT * FROM analytics.pipeline_status")
+            .await?;
+        if status[0]["finalized_slot"].as_u64() >= Some(slot) {
+            return Ok(());
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "the index is not at slot {slot}: {status:?}\n{}",
+            network.logs()
+        );
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// Waits until the index says of every account what the RPC at `url` says. Returns how many there are.
+pub async fn agree(network: &Network, url: &str) -> Result<usize> {
+    let started = Instant::now();
+    loop {
+        let (slot, chain) = chain(network, url).await?;
+        finalized(network, slot).await?;
+        let mut found = Vec::new();
+        for (family, columns, alive) in FAMILIES {
+            let index = view(network, family, columns, alive).await?;
+            let none = Rows::new();
+            let chain = chain.get(family).unwrap_or(&none);
+            found.extend(differences(family, chain, &index));
+        }
+        let count: usize = chain.values().map(BTreeMap::len).sum();
+        if found.is_empty() {
+            let sizes: Vec<_> = chain
+                .iter()
+                .map(|(name, rows)| (name, rows.len()))
+                .collect();
+            println!("index and RPC agree on {count} accounts at slot {slot}: {sizes:?}");
+            return Ok(count);
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "{} of {count} accounts differ at slot {slot}: {:#?}\n{}",
+            found.len(),
+            found.iter().take(20).collect::<Vec<_>>(),
+            network.logs()
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
