@@ -357,7 +357,6 @@ impl SlotTree {
             return;
         }
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.replaced = false;
             if bank.whole && !node.bank.whole {
                 node.bank.whole = true;
                 let (number, by) = (node.bank.number, number);
@@ -373,6 +372,12 @@ impl SlotTree {
             self.hold(bank, out);
         } else {
             self.add_orphan(bank, out);
+        }
+        // Whoever seals it has what it builds on.
+        for step in self.path(id).0 {
+            if let Some(node) = self.nodes.get_mut(&step) {
+                node.replaced = false;
+            }
         }
         // What a run replays below our root says nothing about what is above it.
         if self.run_fresh && self.above_root(id.slot) && self.nodes.contains_key(&id) {
@@ -418,9 +423,7 @@ impl SlotTree {
         }
         let first = self.root.map_or(0, |root| root.slot + 1);
         for (id, node) in self.nodes.range_mut(from_slot(first)..) {
-            if path.contains(id) {
-                node.replaced = false;
-            } else if !kept.contains(id) {
+            if !path.contains(id) && !kept.contains(id) {
                 node.replaced = !node.confirmed;
             }
         }

@@ -295,6 +295,17 @@ fn what_another_producer_seals_gives_up_nothing_for_the_one_that_began_again() {
 }
 
 #[test]
+fn who_seals_a_bank_has_what_it_builds_on() {
+    let mut tree = line();
+    tree.apply(Event::RunStarted);
+    tree.apply(Event::Sealed(bank(20, 12, 1, id(11, 0))));
+    assert_eq!(tree.processed_chain().banks, [11, 20]);
+    // Another producer goes on from 13, which it has not sealed since it began.
+    tree.apply(Event::Sealed(bank(21, 14, 0, id(13, 0))));
+    assert_eq!(tree.processed_chain().banks, [11, 12, 13, 21]);
+}
+
+#[test]
 fn a_seal_repeated_in_a_new_run_is_the_same_bank_and_keeps_what_builds_on_it() {
     let mut tree = line();
     tree.apply(Event::Sealed(bank(20, 15, 1, id(11, 0))));

@@ -84,10 +84,9 @@ impl<'a> Chain<'a> {
     /// It, or a block between it and the finalized one, can't be on one chain with what a later run began with.
     pub fn is_left(&self, block: BlockId) -> bool {
         let path = self.story.path(block);
-        let mut above = path
-            .iter()
-            .filter(|b| self.story.slot(**b) > self.story.slot(self.root));
-        above.any(|block| self.seen.left.contains(block))
+        let root = self.story.slot(self.root);
+        let mut above = path.iter().filter(|b| self.story.slot(**b) > root);
+        above.any(|block| self.seen.is_left(self.story, *block, root))
     }
 
     /// It, or a block between it and the finalized one, is dead or was replaced.
@@ -312,6 +311,14 @@ impl Knowledge<'_> {
         let at = path.find(|block| self.story.slot(**block) as i64 <= slot);
         let stored = at.and_then(|block| truth.accounts(*block).get(&account));
         matches!(stored, Some((Account::Live(had), _)) if had == content)
+    }
+
+    /// The account once held on this chain what can't be read.
+    pub fn was_spoiled(&self, truth: &Truth, account: AccountId) -> bool {
+        self.path.iter().any(|block| {
+            let stored = truth.accounts(*block).get(&account);
+            matches!(stored, Some((Account::Live(content), _)) if !content.is_readable())
+        })
     }
 
     /// Slot of the newest write of an account on this chain.

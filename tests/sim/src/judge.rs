@@ -463,6 +463,10 @@ impl<'a> Judge<'a> {
                     && (slots.contains(&row.slot)
                         || missed && known.had(self.truth, name.1, row.slot, content)
                         || !row.exact && row.slot >= *slots.start());
+                // What a closing closed is not asked again once more is known: the address held what can't be read, and the closing
+                // may have come before what made it readable, or after its next use.
+                let muddled = expected.closed_in.is_some_and(|b| self.seen.may_be_late(b))
+                    && known.was_spoiled(self.truth, name.1);
                 // What start-up accounts lack was closed by then.
                 let unseen = expected.closed_in.is_some_and(|b| known.is_missed(b));
                 let dated = match (row.closed_slot, closed) {
@@ -497,6 +501,7 @@ impl<'a> Judge<'a> {
                 } else if !row.exact
                     && !expected.spoiled
                     && !expected.doubted
+                    && !muddled
                     && !known.ends_unseen()
                     && !known.perhaps_missed_after(row.slot.min(*slots.start()))
                 {

@@ -46,8 +46,12 @@ pub struct Observer {
     pub root: Option<BlockId>,
     /// Blocks that first came whole when finality had passed them.
     pub late: BTreeSet<BlockId>,
+    /// Blocks that were sealed once without all their updates.
+    patchy: BTreeSet<BlockId>,
     /// Sealed blocks that can't be on one chain with what a later run began with: whether the producer still has them is open.
-    pub left: BTreeSet<BlockId>,
+    left: BTreeSet<BlockId>,
+    /// Producer and seals of each run, in order.
+    runs: Vec<(usize, Vec<BlockId>)>,
     /// Producers whose run that goes on has sealed nothing above the finalized block.
     fresh: BTreeSet<usize>,
     /// Blocks sealed in the runs that go on, by producer and slot.
@@ -68,6 +72,7 @@ impl Observer {
         let speaker = self.speaker;
         self.this_run.retain(|key, _| key.0 != speaker);
         self.fresh.insert(speaker);
+        self.runs.push((speaker, Vec::new()));
         self.bases
             .retain(|base| base.linked || base.producer != speaker);
     }
@@ -119,7 +124,14 @@ impl Observer {
             }
         }
         self.left.remove(&block);
+        let mut runs = self.runs.iter_mut().rev();
+        if let Some((_, seals)) = runs.find(|(producer, _)| *producer == self.speaker) {
+            seals.push(block);
+        }
         self.sealed.insert(block);
+        if !whole {
+            self.patchy.insert(block);
+        }
         if whole
             && self.whole.insert(block)
             && self.root.is_some_and(|root| slot <= story.slot(root))
@@ -133,6 +145,31 @@ impl Observer {
         let run = (self.speaker, slot);
         self.this_run.entry(run).or_default().insert(block);
         self.by_slot.entry(slot).or_default().insert(block);
+    }
+
+    /// Its updates may have come when blocks above it were final, or when blocks below it were not known.
+    pub fn may_be_late(&self, block: BlockId) -> bool {
+        self.producers > 1 || self.late.contains(&block) || self.patchy.contains(&block)
+    }
+
+    /// It can't be on one chain with what a run began with above `root`, and no run that goes on holds it. Of two logs nobody knows
+    /// which was read first, so that any run of another producer may have begun after it was sealed.
+    pub fn is_left(&self, story: &Story, block: BlockId, root: u64) -> bool {
+        if self.producers == 1 {
+            return self.left.contains(&block);
+        }
+        let mut held = self.this_run.values();
+        if held.any(|blocks| blocks.contains(&block)) {
+            return false;
+        }
+        let path = story.path(block);
+        let beside =
+            |other: &BlockId| !path.contains(other) && !story.path(*other).contains(&block);
+        self.runs.iter().any(|(_, seals)| {
+            let above = seals.iter().position(|seal| story.slot(*seal) > root);
+            let began = &seals[..above.map_or(seals.len(), |at| at + 1)];
+            began.iter().any(beside)
+        })
     }
 
     /// The start-up accounts of this run are usable from now on. Of several that wait for finality only one is kept.
