@@ -2,8 +2,8 @@
 //!
 //! In this order, so that a crash at any point loses nothing: the file is written beside its name, made durable, read back and named;
 //! one transaction lists it and removes its packs; then partitions of which every update is in a listed file are detached, and
-//! dropped. What a crash leaves is done again: a file that is not listed is written over, a partition whose updates are in files too is
-//! dropped later, and a reader takes each event from one place.
+//! dropped, or attached again where something was written into them until then. What a crash leaves is done again: a file that is
+//! not listed is written over, a partition whose updates are in files too is dropped later, and a reader takes each event from one place.
 
 use std::path::{Path, PathBuf};
 
