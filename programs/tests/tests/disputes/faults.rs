@@ -168,6 +168,22 @@ fn a_fault_is_one_though_nobody_judges_or_the_jury_is_void() {
 }
 
 #[test]
+fn who_names_a_proven_fault_is_right_though_nobody_judges() {
+    // n1 has said an empty `false`, of which nobody finds anything.
+    let (mut world, answered) = shown(Lie::NotTheChoice(150));
+    world.must_object(&answered, "n2", &[150]);
+    let call = world.proof(&answered, "n2", 150, calls::NONE);
+    world.chain.must(call);
+    let case = world.must_resolve(&answered);
+    assert_eq!(ground(&case), Some(Ground::Fault));
+    use Outcome::{Right, Undecided};
+    assert_eq!(outcomes(&case), [Undecided, Right].map(Some));
+    world.collect_all(&answered);
+    assert_eq!(world.validator("n1").earned.get(), 0);
+    assert_eq!(world.validator("n2").earned.get(), REWARD);
+}
+
+#[test]
 fn a_fault_overrules_a_jury_at_the_last_moment() {
     let (mut world, answered) = shown(Lie::NotTheChoice(150));
     let all = everybody(&world, Ballot::Honest);
