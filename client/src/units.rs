@@ -171,6 +171,9 @@ mod tests {
             // Eighty of them find room in a block's share of one account.
             assert!(asked <= ACCOUNT_MOST / 80, "{step:?}: {asked}");
         }
+        // A claim and the proof of its fault take less than 60,000 together, whatever case they meet: a test of the program says so.
+        let both = limit(&[call(Tag::VerifyLogits), call(Tag::ProveFault)]);
+        assert!((120_000..=200_000).contains(&both), "{both}");
         let two = limit(&[call(Tag::CollectCase), call(Tag::CollectCase)]);
         assert_eq!(two, 2 * limit(&[call(Tag::CollectCase)]) - 300);
         let other = Instruction {

@@ -431,7 +431,7 @@ impl Court {
 }
 
 /// Whether the program refused with this error.
-pub fn is(error: &anyhow::Error, expected: MythicError) -> bool {
+fn is(error: &anyhow::Error, expected: MythicError) -> bool {
     matches!(
         error.downcast_ref::<ClientError>(),
         Some(ClientError::Program(found)) if *found == expected

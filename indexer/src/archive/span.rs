@@ -2,8 +2,8 @@
 //!
 //! In this order, so that a crash at any point loses nothing: the file is written beside its name, made durable, read back and named;
 //! one transaction lists it and removes its packs; then partitions of which every update is in a listed file are detached, and
-//! dropped. What a crash leaves is done again: a file that is not listed is written over, a partition whose updates are in files too is
-//! dropped later, and a reader takes each event from one place.
+//! dropped, or attached again where something was written into them until then. What a crash leaves is done again: a file that is
+//! not listed is written over, a partition whose updates are in files too is dropped later, and a reader takes each event from one place.
 
 use std::path::{Path, PathBuf};
 
@@ -287,15 +287,43 @@ pub(crate) async fn release(
         if attached == Attached::Yes && !old {
             continue;
         }
-        if !in_files(session, schema, first, spans).await? {
+        let spare = in_files(session, schema, first, spans).await?;
+        if attached == Attached::Yes && !spare || !detach(session, epoch, attached).await? {
             continue;
         }
-        if detach(session, epoch, attached).await? && drop_table(session, epoch).await? {
+        // Whoever was writing into it when it was looked at has ended, and nobody writes into it any more.
+        if !spare || is_needed(session, schema, first).await? {
+            let to = first.saturating_add(EPOCH_SLOTS);
+            let back = format!(
+                "ALTER TABLE archive.account ATTACH PARTITION archive.account_{epoch} FOR VALUES FROM ({first}) TO ({to})"
+            );
+            alter(session, epoch, &back).await?;
+        } else if alter(
+            session,
+            epoch,
+            &format!("DROP TABLE archive.account_{epoch}"),
+        )
+        .await?
+        {
             tracing::info!(epoch, "a partition of the archive is only in files now");
             dropped += 1;
         }
     }
     Ok(dropped)
+}
+
+/// Whether something of the slots of an epoch that begins here is in no file yet, or the feed or a base that waits needs it here.
+async fn is_needed(session: &mut Session, schema: &str, first: i64) -> Result<bool, IndexerError> {
+    let last = first.saturating_add(EPOCH_SLOTS - 1);
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM archive.pack WHERE last_slot >= $1 AND first_slot <= $2)
+             OR EXISTS (SELECT FROM archive.event WHERE kind = 3 AND slot BETWEEN $1 AND $2)
+             OR EXISTS (SELECT FROM archive.event WHERE kind = 2 AND slot BETWEEN $1 AND $2)
+             OR EXISTS (SELECT FROM {schema}.head WHERE base_event IS NOT NULL AND base_slot BETWEEN $1 AND $2)
+             OR EXISTS (SELECT FROM feed.entry WHERE archive_slot BETWEEN $1 AND $2)"
+    );
+    let rows = session.query(&sql, &[&first, &last]).await?;
+    Ok(rows.first().is_none_or(|row| row.get(0)))
 }
 
 /// Every update of the epoch's slots is in a file that is there, and neither the feed nor a base that waits needs them here.
@@ -305,18 +333,10 @@ async fn in_files(
     first: i64,
     spans: &Spans,
 ) -> Result<bool, IndexerError> {
-    let last = first.saturating_add(EPOCH_SLOTS - 1);
-    let sql = format!(
-        "SELECT NOT EXISTS (SELECT FROM archive.pack WHERE last_slot >= $1 AND first_slot <= $2)
-            AND NOT EXISTS (SELECT FROM archive.event WHERE kind = 3 AND slot BETWEEN $1 AND $2)
-            AND NOT EXISTS (SELECT FROM archive.event WHERE kind = 2 AND slot BETWEEN $1 AND $2)
-            AND NOT EXISTS (SELECT FROM {schema}.head WHERE base_event IS NOT NULL AND base_slot BETWEEN $1 AND $2)
-            AND NOT EXISTS (SELECT FROM feed.entry WHERE archive_slot BETWEEN $1 AND $2)"
-    );
-    let rows = session.query(&sql, &[&first, &last]).await?;
-    if !rows.first().is_some_and(|row| row.get(0)) {
+    if is_needed(session, schema, first).await? {
         return Ok(false);
     }
+    let last = first.saturating_add(EPOCH_SLOTS - 1);
     let touches = |file: &Listed| {
         file.first_slot.is_some_and(|slot| slot <= last)
             && file.last_slot.is_some_and(|slot| slot >= first)
@@ -353,23 +373,23 @@ async fn detach(
     waited(done)
 }
 
-/// Drops a detached partition, if it still is one.
-async fn drop_table(session: &mut Session, epoch: i64) -> Result<bool, IndexerError> {
+/// Drops a detached partition or attaches it again, if it still is one.
+async fn alter(session: &mut Session, epoch: i64, sql: &str) -> Result<bool, IndexerError> {
     session
         .batch("BEGIN; SET LOCAL lock_timeout = '1s'")
         .await?;
-    let done = drop_locked(session, epoch).await;
+    let done = alter_locked(session, epoch, sql).await;
     match &done {
         Ok(true) => session.batch("COMMIT").await?,
         _ => session.rollback().await,
     }
     match done {
-        Ok(dropped) => Ok(dropped),
+        Ok(altered) => Ok(altered),
         Err(e) => waited(Err(e)),
     }
 }
 
-async fn drop_locked(session: &mut Session, epoch: i64) -> Result<bool, IndexerError> {
+async fn alter_locked(session: &mut Session, epoch: i64, sql: &str) -> Result<bool, IndexerError> {
     let table = format!("archive.account_{epoch}");
     session
         .batch(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
@@ -384,7 +404,7 @@ async fn drop_locked(session: &mut Session, epoch: i64) -> Result<bool, IndexerE
     if rows.first().is_none_or(|row| row.get(0)) {
         return Ok(false);
     }
-    session.batch(&format!("DROP TABLE {table}")).await?;
+    session.batch(sql).await?;
     Ok(true)
 }
 

@@ -641,6 +641,26 @@ async fn two_confirmed_banks_of_a_slot_are_an_alarm_and_one_chain() {
         &["(1)"],
     )
     .await;
+    // What lies beside the chain that is shown is kept: it is there once it turns out to be the one that is final.
+    chain.root(2, 0);
+    case.read(&mut chain).await;
+    case.shows(
+        STATUSES,
+        &[
+            "(1,finalized)",
+            "(2,finalized)",
+            "(2,orphaned)",
+            "(3,orphaned)",
+        ],
+    )
+    .await;
+    case.shows(
+        "SELECT status FROM analytics.jobs_finalized",
+        &["(submitted)"],
+    )
+    .await;
+    case.shows("SELECT count(*) FROM pipeline.dead_letter", &["(0)"])
+        .await;
     case.rebuilds().await;
 }
 

@@ -316,6 +316,49 @@ async fn a_partition_goes_while_the_archive_is_read_and_written() {
 }
 
 #[tokio::test]
+async fn a_block_that_comes_while_its_partition_goes_keeps_it() {
+    let (spool, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (db, _chain) = made("retention_late_writer", spool.path()).await;
+    // The writer is in the middle of a batch with a block of the first epoch.
+    let manner = mythic_postgres::Manner::named("writer");
+    let (batch, _guard) = mythic_postgres::connect(&db.url, &manner).await.unwrap();
+    batch
+        .batch_execute(
+            "BEGIN;
+             INSERT INTO archive.account SELECT (jsonb_populate_record(a, jsonb_build_object('slot', 9, 'bank', (SELECT max(id) + 1 FROM archive.event)))).*
+               FROM archive.account a WHERE slot = 2 LIMIT 1;
+             INSERT INTO archive.event SELECT (jsonb_populate_record(e, jsonb_build_object('slot', 9, 'id', (SELECT max(id) + 1 FROM archive.event)))).*
+               FROM archive.event e WHERE kind = 3 AND slot = 2",
+        )
+        .await
+        .unwrap();
+    let (url, kept) = (db.url.clone(), bounds(files.path()));
+    let upkeep = tokio::spawn(async move { keep_up(&url, &kept, None).await });
+    // The partition was looked at, and its detachment waits for the batch.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while db
+        .texts("SELECT count(*) FROM pg_inherits WHERE inhdetachpending")
+        .await
+        != ["(1)"]
+    {
+        assert!(Instant::now() < deadline && !upkeep.is_finished());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    batch.batch_execute("COMMIT").await.unwrap();
+    upkeep.await.unwrap().unwrap();
+    let partitions = db.texts(PARTITIONS).await;
+    assert!(partitions.contains(&"(archive.account_0)".to_owned()));
+    assert!(!partitions.contains(&"(archive.account_1)".to_owned()));
+    let late = "SELECT count(*) FROM archive.account WHERE slot = 9";
+    assert_eq!(db.texts(late).await, ["(1)"]);
+    // One that was left between comes back as well.
+    let half = "ALTER TABLE archive.account DETACH PARTITION archive.account_0";
+    db.client.batch_execute(half).await.unwrap();
+    keep_up(&db.url, &bounds(files.path()), None).await.unwrap();
+    assert_eq!(db.texts(late).await, ["(1)"]);
+}
+
+#[tokio::test]
 async fn what_the_feed_still_tells_of_stays_where_it_reads_it() {
     let (spool, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (db, _chain) = made("retention_feed", spool.path()).await;

@@ -51,6 +51,12 @@ pub enum Note {
         /// Slot after which it can't be revealed.
         until: u64,
     },
+    /// A juror has committed. Lost, it costs a transaction that the chain refuses.
+    Committed {
+        case: String,
+        /// First slot of the jury.
+        jury: u64,
+    },
     /// A case ended, in a finalized bank.
     Ended {
         case: String,
@@ -210,8 +216,8 @@ pub struct Book {
     pub checked: BTreeMap<String, (String, String, u64)>,
     /// Claims that are not over, by job.
     pub claims: BTreeMap<String, Claim>,
-    /// Votes: their note, by case.
-    votes: BTreeMap<String, Note>,
+    /// Votes by case: their note, and the first slot of the jury to which they were committed.
+    votes: BTreeMap<String, (Note, Option<u64>)>,
     /// Cases whose end is counted, and until when.
     pub ended: BTreeMap<String, u64>,
     /// Places in feeds.
@@ -255,7 +261,13 @@ impl Book {
                 }
             }
             Note::Vote { case, .. } => {
-                self.votes.insert(case.clone(), note.clone());
+                let committed = self.committed(case);
+                self.votes.insert(case.clone(), (note.clone(), committed));
+            }
+            Note::Committed { case, jury } => {
+                if let Some((_, committed)) = self.votes.get_mut(case) {
+                    *committed = Some(*jury);
+                }
             }
             Note::Ended {
                 case,
@@ -276,7 +288,7 @@ impl Book {
                 self.checked.retain(|_, (_, _, until)| *until >= *before);
                 self.claims.retain(|_, c| c.until >= *before);
                 self.ended.retain(|_, until| *until >= *before);
-                self.votes.retain(|_, vote| !vote.is_before(*before));
+                self.votes.retain(|_, (vote, _)| !vote.is_before(*before));
             }
             Note::Totals(totals) => self.totals = totals.clone(),
         }
@@ -286,7 +298,7 @@ impl Book {
     pub fn has_before(&self, slot: u64) -> bool {
         self.checked.values().any(|(_, _, until)| *until < slot)
             || self.ended.values().any(|until| *until < slot)
-            || self.votes.values().any(|vote| vote.is_before(slot))
+            || self.votes.values().any(|(vote, _)| vote.is_before(slot))
     }
 
     /// The vote of a case.
@@ -297,7 +309,7 @@ impl Book {
             salt,
             vote,
             ..
-        } = self.votes.get(case)?
+        } = &self.votes.get(case)?.0
         else {
             return None;
         };
@@ -307,6 +319,11 @@ impl Book {
             salt: parse_hex32(salt)?,
             vote: hex::decode(vote).ok()?,
         })
+    }
+
+    /// First slot of the jury of a case to which was committed.
+    pub fn committed(&self, case: &str) -> Option<u64> {
+        self.votes.get(case)?.1
     }
 
     /// The note of a vote, which can be revealed until a slot.
@@ -349,7 +366,14 @@ impl Book {
         });
         let mut out: Vec<Note> = checked.chain(claims).chain(ended).chain(cursors).collect();
         // After the ends, which would remove them.
-        out.extend(self.votes.values().cloned());
+        for (case, (vote, committed)) in &self.votes {
+            let committed = committed.map(|jury| Note::Committed {
+                case: case.clone(),
+                jury,
+            });
+            out.push(vote.clone());
+            out.extend(committed);
+        }
         // Last: they replace what the notes before count again.
         if self.totals != Totals::default() {
             out.push(Note::Totals(self.totals.clone()));
@@ -413,6 +437,10 @@ mod tests {
                 made: true,
             },
             Book::note_of("d", &held(), 500),
+            Note::Committed {
+                case: "d".into(),
+                jury: 400,
+            },
             Note::Computed { millis: 7 },
             Note::Fee { lamports: 5_000 },
             Note::Cursor {
@@ -463,7 +491,7 @@ mod tests {
     #[test]
     fn what_is_noted_twice_counts_once() {
         let mut book = Book::default();
-        for note in story().iter().chain(&story()[..3]).chain(&story()[7..8]) {
+        for note in story().iter().chain(&story()[..3]).chain(&story()[8..9]) {
             book.apply(note);
         }
         assert_eq!(book.totals.won, 1);
@@ -540,7 +568,17 @@ mod tests {
         let mut book = Book::default();
         book.apply(&Book::note_of("d", &held(), 500));
         assert_eq!(book.held("d"), Some(held()));
-        assert_eq!(book.held("e"), None);
+        assert_eq!((book.held("e"), book.committed("d")), (None, None));
+        for case in ["d", "e"] {
+            let (case, jury) = (case.into(), 400);
+            book.apply(&Note::Committed { case, jury });
+        }
+        // Computed anew after a fork, it is still known to which jury was committed.
+        book.apply(&Book::note_of("d", &held(), 500));
+        assert_eq!(
+            (book.committed("d"), book.committed("e")),
+            (Some(400), None)
+        );
         // Whether it won a seat or not: once it can't be revealed any more it is forgotten.
         assert!(!book.has_before(500) && book.has_before(501));
         book.apply(&Note::Forget { before: 500 });

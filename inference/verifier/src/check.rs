@@ -4,7 +4,8 @@
 use mythic_interface::{
     comparison::{Comparison, Rule, Values, Verdict, error_ppm},
     hash::Hash,
-    leaf::{LeafFault, check_leaf},
+    le::U32,
+    leaf::{Leaf, LeafFault, check_leaf},
     merkle,
     sampler::{Sampling, Top4},
     state::{Case, FinishReason, Job, KernelProfile, ModelSpec},
@@ -79,18 +80,22 @@ pub fn sample_by_terms(evidence: &mut Evidence, state: &Job) {
     evidence.temperature_milli = sampling.temperature_milli;
 }
 
-/// What is wrong with a position by itself, if something is.
-pub fn fault_at(subject: &Subject<'_>, evidence: &Evidence, position: u32) -> Option<Fault> {
-    let state = subject.state;
-    let leaf = evidence.leaf(position)?;
-    if let Err(fault) = check_leaf(&leaf, &sampling(state)) {
+/// What is wrong with a leaf by itself, if something is: no case takes it as an answer, and a proof shows it. `eos` are the model's
+/// end-of-sequence ids.
+pub fn leaf_fault(state: &Job, eos: &[U32], leaf: &Leaf) -> Option<Fault> {
+    if let Err(fault) = check_leaf(leaf, &sampling(state)) {
         return Some(fault.into());
     }
-    let ends = subject.spec.eos().iter().any(|id| id.get() == leaf.token);
-    match position.saturating_add(1) < state.output_tokens.get() {
+    let ends = eos.iter().any(|id| id.get() == leaf.token);
+    match leaf.position.saturating_add(1) < state.output_tokens.get() {
         true => ends.then_some(Fault::EndInside),
         false => (!ends && state.finish_reason == FinishReason::Eos as u8).then_some(Fault::NoEnd),
     }
+}
+
+/// What is wrong with a position by itself, if something is.
+pub fn fault_at(subject: &Subject<'_>, evidence: &Evidence, position: u32) -> Option<Fault> {
+    leaf_fault(subject.state, subject.spec.eos(), &evidence.leaf(position)?)
 }
 
 /// The first position that breaks a rule.
@@ -350,11 +355,7 @@ pub fn compare_shown(state: &Job, case: &Case, output: &[u32], computed: &[Own])
 pub(crate) mod tests {
     use super::*;
     use bytemuck::Zeroable;
-    use mythic_interface::{
-        hash,
-        le::{U16, U32},
-        params::Params,
-    };
+    use mythic_interface::{hash, le::U16, params::Params};
     use mythic_wire::evidence::{EvidenceError, Mismatch};
 
     pub const JOB: [u8; 32] = [1; 32];

@@ -2,7 +2,7 @@
 
 use mythic_interface::{
     comparison::Rule,
-    state::{Case, CaseStatus, ClaimKind, Job, JobStatus, Key, MAX_FALSE},
+    state::{Case, CaseStatus, Claim, ClaimKind, Job, JobStatus, Key, MAX_FALSE, NO_KEY},
     window,
 };
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub enum Move {
     Claim(ClaimKind, Vec<u32>),
     /// Say `false`, naming these positions, and prove the fault in the same transaction: nobody can come between.
     ClaimAndProve(Vec<u32>),
-    /// Prove the fault.
+    /// Prove the fault: it is noted, and shown where a claim names it.
     Prove,
     /// It was said.
     Said,
@@ -177,26 +177,29 @@ fn joining(found: &Found, sight: &Sight<'_>, case: &Case) -> Move {
     let joinable =
         case.status() == Some(CaseStatus::Joining) && window::open(sight.slot, case.joining_end());
     let free = usize::from(case.false_count) < MAX_FALSE;
+    let ours = falses(case).any(|claim| claim.claimant == *sight.me);
     match found {
         Found::Withheld => match case.claims().iter().any(|c| c.claimant == *sight.me) {
             true => Move::Said,
             false => Move::Leave("its case is open already"),
         },
+        // A proof would end it now and pay who opened it, also for an empty `false`. Once all is shown a claim that names the fault
+        // is right; if it never is, the result is guilty as well.
+        Found::Fault { .. } if case.status() == Some(CaseStatus::Opening) && !ours => Move::Wait,
         Found::Fault { position } => {
-            let waits = case.status() == Some(CaseStatus::Opening) && case.false_count == 0;
-            match case.false_count {
-                // Who only said `withheld` would get the reward. Once all is shown, `false` can be said; if it never is, the
-                // result is guilty as well.
-                0 if waits => Move::Wait,
-                0 if joinable && sight.joins && sight.rule.is_some() => {
-                    Move::ClaimAndProve(name(sight, &[*position], &sample))
-                }
-                _ => Move::Prove,
+            let named = name(sight, &[*position], &sample);
+            // Where nothing can be named an earlier `false` has the reward whatever a later one says.
+            let pays = match case.false_count {
+                0 => sight.rule.is_some(),
+                _ => !named.is_empty() && !falses(case).any(|claim| covers(claim, *position)),
+            };
+            match joinable && free && sight.joins && !ours && pays {
+                true => Move::ClaimAndProve(named),
+                false => proving(case, *position, ours),
             }
         }
         Found::False { differing, often } => {
-            let mut falses = case.claims().iter().filter(|claim| claim.is_false());
-            if falses.any(|claim| claim.claimant == *sight.me) {
+            if ours {
                 return Move::Said;
             }
             if covered(case, &sample, differing, *often) {
@@ -213,17 +216,36 @@ fn joining(found: &Found, sight: &Sight<'_>, case: &Case) -> Move {
     }
 }
 
+fn falses(case: &Case) -> impl Iterator<Item = &Claim> {
+    case.claims().iter().filter(|claim| claim.is_false())
+}
+
+/// Whether a claim is right by a fault: it names this one, or one that was proved.
+fn covers(claim: &Claim, position: u32) -> bool {
+    let mut named = claim.group().iter();
+    claim.is_proved() || named.any(|leaf| leaf.position.get() == position)
+}
+
+/// A fault of which no claim of ours is worth more: it is proved where nobody has, and where a claim names what nobody can post.
+fn proving(case: &Case, position: u32, ours: bool) -> Move {
+    let shows = case.status() != Some(CaseStatus::Jury);
+    let mut named = case.claims().iter().flat_map(Claim::group);
+    let awaited = named.any(|leaf| leaf.position.get() == position && leaf.present == 0);
+    match case.prover == NO_KEY || shows && awaited {
+        true => Move::Prove,
+        false if ours => Move::Said,
+        false => Move::Leave("its fault is proved"),
+    }
+}
+
 /// Whether some claim will be found right as the result is false where it says: the sample holds a false position, or a claim
-/// names one. Where nothing can be named every `false` is of the sample.
+/// names one, or a fault that was proved. Where nothing can be named every `false` is of the sample.
 fn covered(case: &Case, sample: &[u32], differing: &[u32], often: bool) -> bool {
     let sampled = often || differing.is_empty() || sample.iter().any(|p| differing.contains(p));
-    case.claims()
-        .iter()
-        .filter(|claim| claim.is_false())
-        .any(|claim| {
-            let mut named = claim.group().iter().map(|leaf| leaf.position.get());
-            sampled || named.any(|position| differing.contains(&position))
-        })
+    falses(case).any(|claim| {
+        let mut named = claim.group().iter().map(|leaf| leaf.position.get());
+        sampled || claim.is_proved() || named.any(|position| differing.contains(&position))
+    })
 }
 
 #[cfg(test)]
@@ -409,23 +431,70 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_proved_at_once_where_somebody_said_false_and_with_a_false_where_nobody_did() {
+    fn a_fault_is_named_and_proved_at_once_where_no_claim_names_one() {
+        let found = Found::Fault { position: 6 };
+        let both = Move::ClaimAndProve(vec![6]);
+        // Whatever a friend said first, a false of sound positions too: it is wrong, and ours is right.
+        for (kind, named) in [
+            (ClaimKind::Withheld, &[][..]),
+            (ClaimKind::False, &[]),
+            (ClaimKind::False, &[200, 300]),
+        ] {
+            let hidden = case(kind, named, false);
+            assert_eq!(at(1_050, &found, Some(&hidden)), Move::Wait);
+            let mut shown = case(kind, named, true);
+            assert_eq!(at(1_050, &found, Some(&shown)), both);
+            // Who comes too late proves it all the same, once.
+            assert_eq!(at(1_140, &found, Some(&shown)), Move::Prove);
+            shown.prover = OTHER;
+            assert_eq!(at(1_050, &found, Some(&shown)), both);
+            assert!(matches!(at(1_140, &found, Some(&shown)), Move::Leave(_)));
+            shown.prover = NO_KEY;
+            shown.header.status = CaseStatus::Jury as u8;
+            assert_eq!(at(1_300, &found, Some(&shown)), Move::Prove);
+        }
+        let mut full = case(ClaimKind::False, &[], true);
+        for _ in 1..MAX_FALSE {
+            say(&mut full, OTHER, ClaimKind::False, &[]);
+        }
+        assert_eq!(at(1_050, &found, Some(&full)), Move::Prove);
+    }
+
+    #[test]
+    fn a_fault_that_a_claim_names_is_shown_by_a_proof_and_named_by_nobody_else() {
+        let found = Found::Fault { position: 6 };
+        let mut case = case(ClaimKind::False, &[6], true);
+        assert_eq!(at(1_050, &found, Some(&case)), Move::Prove);
+        // Another fault was proved: this one is still awaited.
+        case.prover = OTHER;
+        assert_eq!(at(1_050, &found, Some(&case)), Move::Prove);
+        case.claims[0].leaves[0].present = 2;
+        assert!(matches!(at(1_050, &found, Some(&case)), Move::Leave(_)));
+        // A proven one is right, so that no later claim is paid, be it of a fault or of what the model computes.
+        let other = Found::Fault { position: 7 };
+        assert!(matches!(at(1_050, &other, Some(&case)), Move::Leave(_)));
+        assert!(matches!(
+            at(1_050, &differs(&[8]), Some(&case)),
+            Move::Leave(_)
+        ));
+    }
+
+    #[test]
+    fn a_false_of_ours_is_followed_by_its_proof() {
         let found = Found::Fault { position: 6 };
         for shown in [false, true] {
-            let case = case(ClaimKind::False, &[], shown);
-            assert_eq!(at(1_050, &found, Some(&case)), Move::Prove);
+            let mut own = case(ClaimKind::False, &[6], shown);
+            own.claims[0].claimant = ME;
+            assert_eq!(at(1_050, &found, Some(&own)), Move::Prove);
+            own.prover = ME;
+            own.claims[0].leaves[0].present = 2;
+            assert_eq!(at(1_050, &found, Some(&own)), Move::Said);
         }
-        let hidden = case(ClaimKind::Withheld, &[], false);
-        assert_eq!(at(1_050, &found, Some(&hidden)), Move::Wait);
-        let shown = case(ClaimKind::Withheld, &[], true);
-        let both = Move::ClaimAndProve(vec![6]);
-        assert_eq!(at(1_050, &found, Some(&shown)), both);
-        assert_eq!(at(1_140, &found, Some(&shown)), Move::Prove);
     }
 
     #[test]
     fn where_nothing_can_be_judged_only_withholding_and_faults_count() {
-        let job = job(JobStatus::Submitted);
+        let [job, disputed] = [JobStatus::Submitted, JobStatus::Disputed].map(job);
         let mut sight = Sight {
             slot: SUBMITTED + 30,
             job: &job,
@@ -443,7 +512,19 @@ mod tests {
         });
         assert_eq!(next(&differs(&[]), &sight), says(&[]));
         let both = Move::ClaimAndProve(Vec::new());
-        assert_eq!(next(&Found::Fault { position: 6 }, &sight), both);
+        let found = Found::Fault { position: 6 };
+        assert_eq!(next(&found, &sight), both);
+        // Nothing can be named: an earlier `false` would have the reward, and ours cost what is at stake.
+        for (kind, expected) in [(ClaimKind::Withheld, both), (ClaimKind::False, Move::Prove)] {
+            let case = case(kind, &[], true);
+            let joined = Sight {
+                slot: 1_050,
+                job: &disputed,
+                case: Some(&case),
+                ..sight
+            };
+            assert_eq!(next(&found, &joined), expected);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use mythic_interface::{
     window,
 };
 
-use super::{postings::PAGE_CHUNKS, question::checked};
+use super::{postings::PAGE_CHUNKS, question::checked, seat};
 
 /// Slots that whoever is paid to crank gets before a party does it.
 const PARTY_DELAY: u64 = 12;
@@ -38,6 +38,10 @@ pub struct Me {
     pub judges: bool,
     /// Registered and serving the case's model for long enough, with the stake that judging asks for, as the chain says.
     pub mature: bool,
+    /// Its active stake.
+    pub stake: u64,
+    /// It commits where it wins no seat too, as long as that is of use.
+    pub lends: bool,
 }
 
 /// A page of posted output, as far as duties go.
@@ -116,12 +120,12 @@ pub enum Duty {
     Fetch,
     /// Post these chunks of output.
     Output(Vec<u32>),
-    /// Post the leaves of these positions.
+    /// Show the leaves of these positions: post them, or prove that they break a rule.
     Openings(Vec<u32>),
     /// Compute the answer again, and write the vote down.
     Compute,
-    /// Commit to this vote.
-    Commit(Held),
+    /// Commit to this vote, for a seat or not.
+    Commit(Held, bool),
     /// Reveal this vote.
     Reveal(Held),
     /// Send ResolveCase.
@@ -143,7 +147,7 @@ impl Duty {
             Self::Output(_) => Kind::Output,
             Self::Openings(_) => Kind::Openings,
             Self::Compute => Kind::Compute,
-            Self::Commit(_) => Kind::Commit,
+            Self::Commit(..) => Kind::Commit,
             Self::Reveal(_) => Kind::Reveal,
             Self::Resolve => Kind::Resolve,
             Self::Collect(_) => Kind::Collect,
@@ -198,8 +202,8 @@ pub enum Outcome {
     Found(Hash, Data),
     /// The vote is written down.
     Computed(Held),
-    /// The jury has no seat for us.
-    NotSeated,
+    /// The jury whose first slot this is holds our commitment, with a seat or without.
+    Committed(u64),
     /// It failed; the next look tells whether it is still to be done.
     Failed,
 }
@@ -219,19 +223,19 @@ pub struct Docket {
     data: Data,
     data_of: Hash,
     held: Option<Held>,
-    /// First slot of the jury that had no seat for us.
-    unseated: Option<u64>,
+    /// First slot of the jury to which we have committed.
+    committed: Option<u64>,
     booked: bool,
     attempts: BTreeMap<Kind, Attempt>,
     last_look: u64,
-    last_jury: u64,
 }
 
 impl Docket {
     /// A docket, with what the journal holds of its case.
-    pub fn new(held: Option<Held>, booked: bool) -> Self {
+    pub fn new(held: Option<Held>, committed: Option<u64>, booked: bool) -> Self {
         Self {
             held,
+            committed,
             booked,
             ..Self::default()
         }
@@ -250,7 +254,6 @@ impl Docket {
     /// What is to be done, after a look at the chain. What is returned counts as running until [`Self::done`].
     pub fn look(&mut self, me: &Me, look: &Look<'_>) -> Vec<Duty> {
         self.last_look = look.number;
-        self.last_jury = look.case.jury_slot();
         if self.data_of != look.case.fingerprint {
             // Another fork has another result.
             self.data = Data::None;
@@ -292,7 +295,7 @@ impl Docket {
                 }
             }
             Outcome::Computed(held) => self.held = Some(held),
-            Outcome::NotSeated => self.unseated = Some(self.last_jury),
+            Outcome::Committed(jury) => self.committed = Some(jury),
             Outcome::Done if kind == Kind::Book => self.booked = true,
             Outcome::Done | Outcome::Failed => {}
         }
@@ -348,10 +351,12 @@ impl Docket {
         }
         let mut seats = case.jury().iter().filter(|s| s.juror == me.authority);
         let seat = seats.next();
+        let wins = seat::wins(case, look.address, &me.authority, me.stake);
         let commits = window::open(look.slot, case.commit_end())
             && seat.is_none()
             && eligible(me, case)
-            && self.unseated != Some(case.jury_slot());
+            && !self.has_committed(me, case)
+            && (wins || me.lends && seat::counts(case));
         let reveals = window::open(look.slot, case.reveal_end())
             && seat.is_some_and(|seat| !seat.is_revealed());
         if !commits && !reveals {
@@ -369,9 +374,15 @@ impl Docket {
             if reveals && ours && !window::open(look.slot, case.commit_end()) {
                 out.push(Duty::Reveal(held.clone()));
             }
-        } else if !window::open(look.slot, case.commit_start()) && !displaced(me, case) {
-            out.push(Duty::Commit(held.clone()));
+        } else if !window::open(look.slot, case.commit_start()) {
+            out.push(Duty::Commit(held.clone(), wins));
         }
+    }
+
+    /// Whether it has committed to this jury, seated or not: it can't again. The bit in the case alone says nothing, since another
+    /// key may have the same one; where it is gone, so is the slot that carried the commitment.
+    fn has_committed(&self, me: &Me, case: &Case) -> bool {
+        self.committed == Some(case.jury_slot()) && case.counts(&me.authority)
     }
 
     fn wind_up(&self, me: &Me, look: &Look<'_>, out: &mut Vec<Duty>) {
@@ -455,9 +466,12 @@ pub fn pays(me: &Me, case: &Case) -> bool {
             .is_some_and(|claim| claim.claimant == me.authority)
 }
 
-/// Whether it has committed and has no seat: who lost them, or won none, does not come again.
-fn displaced(me: &Me, case: &Case) -> bool {
-    case.counts(&me.authority)
+/// Whether it proves what breaks a rule among the leaves that a case asks for, and that nobody can post. Before everything else is shown
+/// a proof ends the case, so that is left to who claims: an opener who names nothing would be paid for it.
+pub fn proves(me: &Key, case: &Case) -> bool {
+    let mut claims = case.claims().iter();
+    case.submitter != *me
+        && (case.shown_slot.get() != 0 || claims.any(|claim| claim.claimant == *me))
 }
 
 /// A number of ours alone, to spread what anyone may do.

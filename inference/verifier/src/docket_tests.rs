@@ -1,3 +1,6 @@
+#[path = "docket_jury_tests.rs"]
+mod jury;
+
 use super::*;
 use bytemuck::Zeroable;
 use mythic_interface::{
@@ -22,6 +25,8 @@ fn me(authority: Key) -> Me {
         active: true,
         judges: true,
         mature: true,
+        stake: 1_000_000_000,
+        lends: true,
     }
 }
 
@@ -29,7 +34,14 @@ fn me(authority: Key) -> Me {
 #[derive(Clone, Default)]
 struct Disk {
     held: Option<Held>,
+    committed: Option<u64>,
     booked: bool,
+}
+
+impl Disk {
+    fn docket(&self) -> Docket {
+        Docket::new(self.held.clone(), self.committed, self.booked)
+    }
 }
 
 /// Shows leaves: they must be all that are hidden.
@@ -173,7 +185,7 @@ impl World {
                 disk.held = Some(held.clone());
                 return Outcome::Computed(held);
             }
-            Duty::Commit(held) => {
+            Duty::Commit(held, _) => {
                 assert_eq!(
                     disk.held.as_ref(),
                     Some(held),
@@ -185,6 +197,9 @@ impl World {
                 seat.juror = me.authority;
                 seat.commitment = held.commitment(&ADDRESS, &me.authority);
                 case.header.status = CaseStatus::Jury as u8;
+                case.count(&me.authority);
+                disk.committed = Some(case.jury_slot());
+                return Outcome::Committed(case.jury_slot());
             }
             Duty::Reveal(held) => {
                 assert!(slot >= case.commit_end() && slot < case.reveal_end());
@@ -236,8 +251,7 @@ impl World {
     /// Runs validators side by side until `end`, each with its disk. `crash` breaks the `n`-th duty of the first one off: before
     /// it is done, or before its outcome is known.
     fn run(&mut self, who: &[Me], disks: &mut [Disk], end: u64, crash: Option<(u32, bool)>) {
-        let fresh = |disk: &Disk| Docket::new(disk.held.clone(), disk.booked);
-        let mut dockets: Vec<Docket> = disks.iter().map(fresh).collect();
+        let mut dockets: Vec<Docket> = disks.iter().map(Disk::docket).collect();
         let (mut count, mut number) = (0, 0);
         while self.slot < end {
             number += 1;
@@ -246,12 +260,12 @@ impl World {
                     let crashes = at == 0 && crash.is_some_and(|(n, _)| n == count);
                     count += u32::from(at == 0);
                     if crashes && crash.is_some_and(|(_, before)| before) {
-                        dockets[at] = fresh(&disks[at]);
+                        dockets[at] = disks[at].docket();
                         break;
                     }
                     let outcome = self.perform(me, &mut disks[at], &duty);
                     if crashes {
-                        dockets[at] = fresh(&disks[at]);
+                        dockets[at] = disks[at].docket();
                         break;
                     }
                     dockets[at].done(duty.kind(), outcome);
@@ -566,7 +580,7 @@ fn whoever_has_a_part_collects_for_those_who_do_not_and_closes_what_lapsed() {
         let case = *world.case();
         let closes = |slot: u64| {
             world.slot = slot;
-            let mut docket = Docket::new(None, true);
+            let mut docket = Docket::new(None, None, true);
             let duties = world.look(&mut docket, &claimant[0], 1);
             duties.contains(&Duty::Close)
         };
@@ -601,47 +615,6 @@ fn only_who_may_judge_does() {
     ] {
         assert!(!eligible(&other, &case), "{other:?}");
     }
-}
-
-#[test]
-fn a_jury_without_a_seat_for_us_is_left_alone_until_it_is_called_anew() {
-    let mut world = World::new(40);
-    let who = me(JUROR);
-    let sampled = usize::from(world.case().sampled);
-    let case = world.case();
-    case.header.status = CaseStatus::Joining as u8;
-    case.shown_slot.set(OPENED + 5);
-    case.leaves_slot.set(OPENED + 5);
-    for leaf in &mut case.leaves[..sampled] {
-        leaf.present = 1;
-    }
-    world.slot = world.case().commit_start();
-    let mut disk = Disk::default();
-    let mut docket = Docket::default();
-    for (number, expected) in [(1, Kind::Fetch), (3, Kind::Compute)] {
-        let duties = world.look(&mut docket, &who, number);
-        assert_eq!(duties[0].kind(), expected);
-        let outcome = world.perform(&who, &mut disk, &duties[0]);
-        docket.done(expected, outcome);
-    }
-    assert!(matches!(
-        world.look(&mut docket, &who, 5)[..],
-        [Duty::Commit(_)]
-    ));
-    assert!(world.look(&mut docket, &who, 6).is_empty(), "one at a time");
-    docket.done(Kind::Commit, Outcome::NotSeated);
-    assert!(world.look(&mut docket, &who, 60).is_empty());
-    world.case().shown_slot.set(OPENED + 6);
-    world.slot += 1;
-    assert!(matches!(
-        world.look(&mut docket, &who, 61)[..],
-        [Duty::Commit(_)]
-    ));
-    // Who lost its seats to somebody else can't commit again.
-    let case = world.case();
-    case.count(&[5; 32]);
-    let mut fresh = Docket::new(disk.held, false);
-    assert!(world.look(&mut fresh, &who, 62).is_empty());
 }
 
 #[test]

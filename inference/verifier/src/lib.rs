@@ -7,7 +7,7 @@
 //! - [`search`]: what is believed of evidence that strangers send
 //! - [`policy`]: which answers are checked, and what that is worth
 //! - [`claims`]: what is said against a result, and when; [`price`]: what that costs, brings and risks
-//! - [`docket`]: the duties in each case: answering, judging, collecting
+//! - [`docket`]: the duties in each case: answering, judging, collecting; [`seat`]: whether a juror commits
 //! - [`postings`]: output and leaves as they are posted
 //! - [`book`]: what is remembered across restarts
 
@@ -21,5 +21,6 @@ pub mod price;
 pub mod question;
 pub mod sample;
 pub mod search;
+pub mod seat;
 
 pub use policy::{Policy, VerifierConfig};

@@ -33,6 +33,8 @@ pub struct VerifierConfig {
     pub value_lamports: u64,
     /// Sit on juries.
     pub jury: bool,
+    /// Commit where no seat is to be had too, as long as those who committed bring less than a guilty verdict takes.
+    pub lend_stake: bool,
     /// Open cases of results whose evidence nobody shows, though somebody could be asked.
     pub challenge_withheld: bool,
     /// Check every result that has a case, and join where no other claim covers what is false.
@@ -51,6 +53,7 @@ impl Default for VerifierConfig {
             rate: 0.05,
             value_lamports: 25_600,
             jury: true,
+            lend_stake: true,
             challenge_withheld: true,
             join: true,
             max_false_lamports: 2_000_000_000,

@@ -6,9 +6,10 @@ use mythic_interface::{
     leaf::Leaf,
     merkle,
     output::{self, OUTPUT_CHUNK},
-    state::OUTPUT_PAGE_TOKENS,
+    state::{Case, Job, OUTPUT_PAGE_TOKENS},
 };
 
+use crate::check::leaf_fault;
 use mythic_wire::evidence::Evidence;
 
 /// Chunks on a page.
@@ -47,10 +48,23 @@ pub fn openings(evidence: &Evidence, positions: &[u32]) -> Vec<Vec<(Leaf, Vec<Ha
         .collect()
 }
 
+/// Positions whose leaves a case takes as they are, and those that break a rule, which only a proof shows.
+pub fn apart(
+    evidence: &Evidence,
+    (job, case): (&Job, &Case),
+    positions: &[u32],
+) -> (Vec<u32>, Vec<u32>) {
+    positions.iter().partition(|position| {
+        let leaf = evidence.leaf(**position);
+        leaf.is_none_or(|leaf| leaf_fault(job, case.eos(), &leaf).is_none())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::tests::case;
+    use crate::check::tests::{EOS, case};
+    use bytemuck::Zeroable;
 
     #[test]
     fn chunks_and_leaves_lead_to_what_is_on_chain() {
@@ -75,5 +89,20 @@ mod tests {
         };
         assert_eq!(shown(2_048, &[2_047, 1, 5]), [vec![1, 5], vec![2_047]]);
         assert_eq!(shown(2_060, &[2_050, 1, 2_047]), [[1], [2_047], [2_050]]);
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_told_from_what_can_be_posted() {
+        let (job, _, mut evidence) = case(40);
+        evidence.leaves[7].swap(0, 1);
+        evidence.leaves[9] = [(EOS, 900_000), (7, 3), (8, 2), (9, 1)];
+        evidence.output_ids[9] = EOS;
+        let mut case = Case::zeroed();
+        let sound = vec![3, 9, 8];
+        let found = apart(&evidence, (&job, &case), &[3, 7, 9, 8]);
+        assert_eq!(found, (sound, vec![7]), "of this model it ends nothing");
+        (case.eos_count, case.eos_ids[0]) = (1, EOS.into());
+        let found = apart(&evidence, (&job, &case), &[3, 7, 9, 8]);
+        assert_eq!(found, (vec![3, 8], vec![7, 9]));
     }
 }

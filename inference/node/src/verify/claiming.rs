@@ -4,6 +4,7 @@ use mythic_client::{ChainClient, ClientError, Commitment, base_fee, ix};
 use mythic_interface::{
     error::MythicError,
     hash::sha256,
+    merkle,
     state::{Case, ClaimKind, Job, Output, Votes},
 };
 use solana_instruction::Instruction;
@@ -12,6 +13,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use super::{
+    Verifier,
     checking::View,
     results::{Answer, Check, PAUSE, Pursued},
     worth,
@@ -23,11 +25,20 @@ use mythic_verifier::{
     price::{Price, Rents},
     sample::{self, SlotHashes},
 };
+use mythic_wire::Evidence;
 
 /// Slots over which those spread who found the same result withheld: it brings the first one little, and the others a refusal.
 const SPREAD_SLOTS: u64 = 8;
 /// Longest path of a leaf that fits a transaction beside a claim.
 const LONGEST_PATH: usize = 13;
+
+/// What was sent.
+enum Sent {
+    /// All that there is to say.
+    All,
+    /// A claim `false`; the proof of its fault has no room beside it, and follows.
+    Claim,
+}
 
 /// Why nothing was sent.
 enum Refused {
@@ -87,7 +98,8 @@ impl Check {
                 Move::Prove => self.prove(&view, claim).await,
             };
             match done {
-                Ok(()) => return Pursued::Over(true),
+                Ok(Sent::All) => return Pursued::Over(true),
+                Ok(Sent::Claim) => {}
                 Err(Refused::Again(reason)) => {
                     tracing::info!(job = %self.job, reason, "claim not taken; trying again");
                 }
@@ -126,44 +138,30 @@ impl Check {
         Some(sample.positions().to_vec())
     }
 
-    fn claimant(&self, payer: Pubkey) -> ix::Claimant {
-        ix::Claimant {
-            payer,
-            operator: self.node.keys.operator.pubkey(),
-            authority: self.node.keys.authority,
-        }
-    }
-
     /// The proof of the fault that a claim is about.
     async fn proof(
         &self,
         view: &View,
         claim: &Claim,
         payer: Pubkey,
-        most: usize,
-    ) -> Option<Instruction> {
-        let Found::Fault { position } = claim.found else {
-            return None;
+    ) -> Result<Instruction, Refused> {
+        let proof = async {
+            let Found::Fault { position } = claim.found else {
+                return None;
+            };
+            let evidence = self.node.local_evidence(&self.job, &view.job).await?;
+            let result = (&self.job, &view.job, &evidence);
+            self.node.proof(result, position, payer)
         };
-        let state = &view.job;
-        let evidence = self.node.local_evidence(&self.job, state).await?;
-        let path = check::path(&evidence, position)?;
-        let proof = ix::Proof {
-            leaf: evidence.leaf(position)?,
-            path: &path,
-            page: None,
-        };
-        (path.len() <= most)
-            .then(|| ix::prove_fault(&self.claimant(payer), self.job, state, &proof))
+        let gone = || Refused::Never("the evidence of its fault is gone".into());
+        proof.await.ok_or_else(gone)
     }
 
     /// Proves a fault.
-    async fn prove(&self, view: &View, claim: &Claim) -> Result<(), Refused> {
+    async fn prove(&self, view: &View, claim: &Claim) -> Result<Sent, Refused> {
         let node = &self.node;
         let operator = node.keys.operator.pubkey();
-        let Some(call) = self.proof(view, claim, operator, usize::MAX).await else {
-            return Err(Refused::Never("the evidence of its fault is gone".into()));
-        };
+        let call = self.proof(view, claim, operator).await?;
         let due = worth::of_proof(
             &view.job,
             view.case.as_ref(),
@@ -172,20 +170,20 @@ impl Check {
         match node.send_verifier(&[call], &[], due).await {
             Ok(()) => {
                 tracing::warn!(job = %self.job, "fault proved");
-                Ok(())
+                Ok(Sent::All)
             }
             Err(error) => Err(refused(&error)),
         }
     }
 
-    /// Says `false` and proves it at once. What is too dear, or has no room beside the claim, is proved alone.
+    /// Says `false` and proves it at once, or next where both have no room in one transaction. What is too dear is proved alone.
     async fn say_and_prove(
         &self,
         answer: &Answer,
         view: &View,
         claim: &Claim,
         named: &[u32],
-    ) -> Result<(), Refused> {
+    ) -> Result<Sent, Refused> {
         let said = (ClaimKind::False, named);
         match self.say(answer, view, said, Some(claim)).await {
             Err(Refused::Never(reason)) => {
@@ -204,7 +202,7 @@ impl Check {
         view: &View,
         (kind, named): (ClaimKind, &[u32]),
         fault: Option<&Claim>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Sent, Refused> {
         let node = &self.node;
         let again = |error: ClientError| Refused::Again(error.to_string());
         let count = u32::try_from(named.len()).unwrap_or(u32::MAX);
@@ -231,18 +229,23 @@ impl Check {
             positions: named,
             served: answer.serving.served,
         };
-        let who = self.claimant(payer);
+        let who = node.claimant(payer);
         let mut calls = vec![ix::verify_logits(&who, self.job, &view.job, &statement)];
+        let mut sent = Sent::All;
         if let Some(claim) = fault {
-            let proof = self.proof(view, claim, payer, LONGEST_PATH).await;
-            calls.push(proof.ok_or_else(|| Refused::Never("its proof has no room".into()))?);
+            // Made in any case: what can't be proved is not claimed.
+            let proof = self.proof(view, claim, payer).await?;
+            match fits_beside_claim(&claim.found, &view.job) {
+                true => calls.push(proof),
+                false => sent = Sent::Claim,
+            }
         }
         let signers: Vec<&Keypair> = second.into_iter().collect();
         match node.send_verifier(&calls, &signers, due).await {
             Ok(()) => {
-                let proved = fault.is_some();
+                let proved = calls.len() > 1;
                 tracing::warn!(job = %self.job, kind = kind.as_str(), ?named, proved, lamports = needed, "claimed");
-                Ok(())
+                Ok(sent)
             }
             Err(error) => Err(refused(&error)),
         }
@@ -268,6 +271,39 @@ impl Check {
         Err(Refused::Again(format!(
             "operator {operator} lacks money: bond, rent and fees take up to {needed} lamports; send it as much, most returns"
         )))
+    }
+}
+
+/// Whether the proof of a fault has room in one transaction with a claim.
+fn fits_beside_claim(found: &Found, job: &Job) -> bool {
+    matches!(found, Found::Fault { position }
+        if merkle::path_len(*position, job.output_tokens.get()) <= LONGEST_PATH)
+}
+
+impl Verifier {
+    /// We, as who claims or proves.
+    fn claimant(&self, payer: Pubkey) -> ix::Claimant {
+        ix::Claimant {
+            payer,
+            operator: self.keys.operator.pubkey(),
+            authority: self.keys.authority,
+        }
+    }
+
+    /// The proof that a result breaks a rule at a position.
+    pub(super) fn proof(
+        &self,
+        (job, state, evidence): (&Pubkey, &Job, &Evidence),
+        position: u32,
+        payer: Pubkey,
+    ) -> Option<Instruction> {
+        let path = check::path(evidence, position)?;
+        let proof = ix::Proof {
+            leaf: evidence.leaf(position)?,
+            path: &path,
+            page: None,
+        };
+        Some(ix::prove_fault(&self.claimant(payer), job, state, &proof))
     }
 }
 
@@ -347,5 +383,18 @@ mod tests {
     fn the_longest_path_beside_a_claim_is_what_fits() {
         assert!(bytes(LONGEST_PATH) <= 1_232, "{}", bytes(LONGEST_PATH));
         assert!(bytes(LONGEST_PATH + 1) > 1_232);
+        let mut job = Job::zeroed();
+        let fault = |position| Found::Fault { position };
+        for (tokens, position, fits) in [
+            (8_192, 8_191, true),
+            (8_193, 0, false),
+            // The last of an odd number has a short path.
+            (8_193, 8_192, true),
+            (65_536, 0, false),
+        ] {
+            job.output_tokens.set(tokens);
+            assert_eq!(fits_beside_claim(&fault(position), &job), fits, "{tokens}");
+        }
+        assert!(!fits_beside_claim(&Found::Withheld, &job));
     }
 }

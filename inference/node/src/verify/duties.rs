@@ -149,10 +149,11 @@ impl Runner {
             return;
         }
         let text = address.to_string();
-        let (held, booked) = {
+        let (held, committed, booked) = {
             let journal = self.node.ledger.read();
             let book = &journal.book;
-            (book.held(&text), book.ended.contains_key(&text))
+            let booked = book.ended.contains_key(&text);
+            (book.held(&text), book.committed(&text), booked)
         };
         let resolved = case.status() == Some(CaseStatus::Resolved);
         if resolved && !has_left(&me, case, booked) {
@@ -161,7 +162,7 @@ impl Runner {
         let job = Pubkey::new_from_array(case.job);
         tracing::debug!(case = %address, %job, "case taken into care");
         let tracked = Tracked {
-            docket: Docket::new(held, booked),
+            docket: Docket::new(held, committed, booked),
             job,
             pages: pages(case.output_tokens.get()).min(64),
             waits,
@@ -349,6 +350,7 @@ fn me(node: &Verifier, case: &Case) -> Me {
         validator.is_mature(model.as_array(), case.requested_slot.get(), rules)
     });
     let least = rules.min_stake.get().max(rules.jury_stake.get());
+    let stake = validator.active_stake(node.slot());
     Me {
         authority: node.keys.authority.to_bytes(),
         payers: [
@@ -357,6 +359,8 @@ fn me(node: &Verifier, case: &Case) -> Me {
         ],
         active: validator.header.status == ValidatorStatus::Active as u8,
         judges: node.config.verifier.jury && bounded && served.is_some(),
-        mature: mature && validator.active_stake(node.slot()) >= least,
+        mature: mature && stake >= least,
+        stake,
+        lends: node.config.verifier.lend_stake,
     }
 }

@@ -14,10 +14,11 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
 use super::{Verifier, checking::Asked, worth};
+use crate::keep::journal::Record;
 use mythic_verifier::{
     book::{Book, Ended, Note},
     check,
-    docket::{Data, Duty, Held, Kind, Outcome},
+    docket::{self, Data, Duty, Held, Kind, Outcome},
     postings,
     question::{self, Question},
 };
@@ -56,21 +57,10 @@ impl Errand {
             Duty::Output(chunks) => self.post_output(&chunks).await,
             Duty::Openings(positions) => self.post_openings(&positions).await,
             Duty::Compute => self.compute().await,
-            Duty::Commit(held) => {
+            Duty::Commit(held, wins) => {
                 let commitment = held.commitment(self.address.as_array(), authority.as_array());
-                let call = ix::commit_juror(&juror, case, commitment);
-                let due = self.due(Kind::Commit);
-                match self.node.send_verifier(&[call], &[], due).await {
-                    Ok(()) => {
-                        tracing::info!(case = %self.address, "committed as a juror");
-                        Outcome::Done
-                    }
-                    Err(error) => match error.program() {
-                        Some(MythicError::NotSeated) => Outcome::NotSeated,
-                        Some(MythicError::AlreadyCommitted) => Outcome::Done,
-                        _ => self.failed(Kind::Commit, &error),
-                    },
-                }
+                self.commit(ix::commit_juror(&juror, case, commitment), wins)
+                    .await
             }
             Duty::Reveal(held) => {
                 let call = ix::reveal_juror(&juror, case, held.salt, &held.vote);
@@ -88,6 +78,24 @@ impl Errand {
             Duty::CloseOutput(pages) => self.close_output(&pages).await,
             Duty::Close => self.close().await,
         }
+    }
+
+    /// Commits; what takes no seat earns nothing, so nothing is bid for it.
+    async fn commit(&self, call: Instruction, wins: bool) -> Outcome {
+        let due = match wins {
+            true => self.due(Kind::Commit),
+            false => Due::NEVER,
+        };
+        match self.node.send_verifier(&[call], &[], due).await {
+            Ok(()) => tracing::info!(case = %self.address, wins, "committed as a juror"),
+            Err(error) if error.program() == Some(MythicError::AlreadyCommitted) => {}
+            Err(error) => return self.failed(Kind::Commit, &error),
+        }
+        let jury = self.case.jury_slot();
+        let case = self.address.to_string();
+        let note = Note::Committed { case, jury };
+        self.node.note_soft(Record::Verifier(note));
+        Outcome::Committed(jury)
     }
 
     fn due(&self, kind: Kind) -> Due {
@@ -198,18 +206,30 @@ impl Errand {
         self.send_all(Kind::Output, calls.collect()).await
     }
 
+    /// Shows leaves. What breaks a rule can't be posted: it is proved, by whoever may.
     async fn post_openings(&self, positions: &[u32]) -> Outcome {
-        let Some(evidence) = self.evidence().await else {
+        let (Some(evidence), Some(job)) = (self.evidence().await, self.job.as_deref()) else {
             return Outcome::Found(self.case.fingerprint, Data::None);
         };
-        let calls = postings::openings(&evidence, positions)
-            .into_iter()
-            .filter_map(|leaves| {
-                let page = ix::page_of(leaves.first()?.0.position);
-                let tail = ix::leaves_tail(&leaves);
-                Some(ix::post_openings(&self.result(), self.address, page, &tail))
-            });
-        self.send_all(Kind::Openings, calls.collect()).await
+        let (sound, broken) = postings::apart(&evidence, (job, &self.case), positions);
+        let posted = postings::openings(&evidence, &sound);
+        let posted = posted.into_iter().filter_map(|leaves| {
+            let page = ix::page_of(leaves.first()?.0.position);
+            let tail = ix::leaves_tail(&leaves);
+            Some(ix::post_openings(&self.result(), self.address, page, &tail))
+        });
+        let mut calls: Vec<Instruction> = posted.collect();
+        if docket::proves(self.node.keys.authority.as_array(), &self.case) {
+            let payer = self.node.keys.operator.pubkey();
+            let result = (&self.job_address, job, &evidence);
+            let proofs = broken.iter();
+            calls.extend(proofs.filter_map(|at| self.node.proof(result, *at, payer)));
+        }
+        match calls.is_empty() {
+            // What is left breaks a rule, and is for others to prove.
+            true => Outcome::Failed,
+            false => self.send_all(Kind::Openings, calls).await,
+        }
     }
 
     /// What the engine is asked: all of the evidence if it is here, as a check asks it, else what the chain shows and a prompt.

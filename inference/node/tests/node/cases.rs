@@ -8,13 +8,14 @@ use std::{
 use futures::future::BoxFuture;
 use mythic_client::{Commitment, ix, keys::write_keypair, pda};
 use mythic_engine::{Checked, EngineError, EngineStats, GenerateRequest};
-use mythic_interface::ix::Tag;
 use mythic_interface::state::{
     Case, CaseStatus, ClaimKind, EndReason, Ground, JobStatus, Validator, ValidatorStatus, Verdict,
 };
+use mythic_interface::{ix::Tag, sampler::Top4};
 use mythic_model::prompt::{Message, PromptError};
 use mythic_node::{
     NodeConfig,
+    seams::{Disclosure, Open},
     serve::backend::{Backend, Steps},
 };
 use mythic_verifier::{Policy, VerifierConfig};
@@ -26,17 +27,23 @@ use solana_signer::Signer;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Crowd, Puppet, Running, SOL, World, any_port, post, run_node};
+use crate::harness::{Crowd, Puppet, Running, SOL, World, any_port, post, run_node_that};
 
 /// Longest wait for a condition: slots are as long as the nodes need.
-const PATIENCE: Duration = Duration::from_secs(300);
-const STAKE: u64 = 2 * SOL;
-const SLOT_MS: u64 = 80;
+pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const STAKE: u64 = 2 * SOL;
+pub const SLOT_MS: u64 = 80;
 
-/// A puppet that claims another logit than the model's at one position: nothing a replay can see.
-struct Liar {
-    honest: Puppet,
-    position: u32,
+/// A puppet that claims something else than the model's four at one position.
+pub struct Liar {
+    pub honest: Puppet,
+    pub position: u32,
+    pub lie: fn(&mut Top4),
+}
+
+/// Another logit: nothing a replay can see. The least of the four, so that the sampler's choice stays.
+fn another_logit(four: &mut Top4) {
+    four[3].1 -= 1;
 }
 
 impl Backend for Liar {
@@ -47,14 +54,13 @@ impl Backend for Liar {
     ) -> Result<Steps, EngineError> {
         let mut steps = self.honest.generate(request, cancel)?;
         let (sender, receiver) = mpsc::channel(4_096);
-        let position = self.position;
+        let (position, lie) = (self.position, self.lie);
         tokio::spawn(async move {
             while let Some(mut step) = steps.recv().await {
                 if let Ok(step) = &mut step
                     && step.position == position
                 {
-                    // The least of the four, so that the sampler's choice stays.
-                    step.top4[3].1 -= 1;
+                    lie(&mut step.top4);
                 }
                 if sender.send(step).await.is_err() {
                     return;
@@ -88,21 +94,22 @@ impl Backend for Liar {
     }
 }
 
-fn puppet() -> Puppet {
+pub fn puppet() -> Puppet {
     Puppet::at(Duration::from_millis(1))
 }
 
 /// A validator beside the world's own.
-struct Seat {
+pub struct Seat {
     authority: Keypair,
-    config: NodeConfig,
+    pub config: NodeConfig,
+    pub disclosure: Arc<dyn Disclosure>,
     /// Bound as long as the seat is there, whoever of its nodes listens.
     port: std::net::TcpListener,
     node: Option<Running>,
 }
 
 impl Seat {
-    async fn new(world: &World, n: u8, policy: Policy, rate: f64) -> Self {
+    pub async fn new(world: &World, n: u8, policy: Policy, rate: f64) -> Self {
         let (authority, operator) = (Keypair::new(), Keypair::new());
         for (key, lamports) in [(&authority, 5 * SOL), (&operator, 3 * SOL)] {
             world.chain.airdrop(&key.pubkey(), lamports).await.unwrap();
@@ -131,16 +138,18 @@ impl Seat {
         Self {
             authority,
             config,
+            disclosure: Arc::new(Open),
             port,
             node: None,
         }
     }
 
-    fn start(&mut self, world: &World, backend: Arc<dyn Backend>) {
-        self.node = Some(run_node(
+    pub fn start(&mut self, world: &World, backend: Arc<dyn Backend>) {
+        self.node = Some(run_node_that(
             self.config.clone(),
             world.model,
             backend,
+            self.disclosure.clone(),
             self.port.try_clone().unwrap(),
         ));
     }
@@ -156,7 +165,7 @@ impl Seat {
 }
 
 /// Has a seat answer a request; the job.
-async fn answer(world: &mut World, seat: &Seat, tag: u8, tokens: u32) -> Pubkey {
+pub async fn answer(world: &mut World, seat: &Seat, tag: u8, tokens: u32) -> Pubkey {
     world.authority = seat.authority.insecure_clone();
     world.operator = mythic_client::keys::load_keypair(&seat.config.operator_keypair).unwrap();
     let (args, prompt) = world.request(tag, tokens).await;
@@ -167,10 +176,8 @@ async fn answer(world: &mut World, seat: &Seat, tag: u8, tokens: u32) -> Pubkey 
         .unwrap()
         .all()
         .await;
-    assert!(
-        matches!(events.last(), Some(NodeEvent::Done { .. })),
-        "{events:?}"
-    );
+    let last = events.last();
+    assert!(matches!(last, Some(NodeEvent::Done { .. })), "{last:?}");
     job
 }
 
@@ -184,7 +191,7 @@ async fn case_of(world: &World, job: &Pubkey) -> Option<Case> {
     found.map(|(_, case)| case)
 }
 
-async fn until_case(
+pub async fn until_case(
     world: &World,
     job: &Pubkey,
     what: &str,
@@ -205,7 +212,7 @@ async fn until_case(
     );
 }
 
-async fn until_resolved(world: &World, job: &Pubkey) -> Case {
+pub async fn until_resolved(world: &World, job: &Pubkey) -> Case {
     let resolved = |case: &Case| case.status() == Some(CaseStatus::Resolved);
     until_case(world, job, "resolved", resolved).await
 }
@@ -222,12 +229,12 @@ fn claimant(seat: &Seat) -> (Keypair, ix::Claimant) {
 }
 
 /// Claims by hand, again and again until it is taken.
-async fn claim(world: &World, seat: &Seat, job: &Pubkey, kind: ClaimKind) {
+pub async fn claim(world: &World, seat: &Seat, job: &Pubkey, kind: ClaimKind, positions: &[u32]) {
     let (operator, who) = claimant(seat);
     let statement = ix::Statement {
         kind,
         bond: SOL,
-        positions: &[],
+        positions,
         served: None,
     };
     let started = Instant::now();
@@ -270,6 +277,7 @@ async fn a_false_logit_outside_the_sample_costs_half_of_the_stake() {
             0 => Arc::new(Liar {
                 honest: puppet(),
                 position: 333,
+                lie: another_logit,
             }),
             _ => Arc::new(puppet()),
         };
@@ -361,7 +369,7 @@ async fn a_false_claim_is_answered_and_costs_the_claimant_its_bond() {
     let job = answer(&mut world, &seats[0], 2, 200).await;
     // Everybody finds it honest, and one claims that it is false.
     tell_of_result(&world, &job).await;
-    claim(&world, &seats[1], &job, ClaimKind::False).await;
+    claim(&world, &seats[1], &job, ClaimKind::False, &[]).await;
     let case = until_resolved(&world, &job).await;
     assert_eq!(
         (case.verdict, case.ground),
@@ -406,6 +414,7 @@ async fn a_friend_who_opens_the_case_shields_nothing_and_whoever_sees_it_joins()
             0 => Arc::new(Liar {
                 honest: puppet(),
                 position: 333,
+                lie: another_logit,
             }),
             _ => Arc::new(puppet()),
         };
@@ -414,7 +423,7 @@ async fn a_friend_who_opens_the_case_shields_nothing_and_whoever_sees_it_joins()
     }
     let job = answer(&mut world, &seats[0], 3, 400).await;
     // Nothing is withheld, and the friend says so to have the case over.
-    claim(&world, &seats[1], &job, ClaimKind::Withheld).await;
+    claim(&world, &seats[1], &job, ClaimKind::Withheld, &[]).await;
     let joined = until_case(&world, &job, "joined", |case| case.false_count > 0).await;
     let names = |case: &Case| {
         case.claims()[1]
@@ -454,6 +463,7 @@ async fn a_case_runs_its_course_where_somebody_fills_its_accounts() {
             0 => Arc::new(Liar {
                 honest: puppet(),
                 position: 333,
+                lie: another_logit,
             }),
             _ => Arc::new(puppet()),
         };

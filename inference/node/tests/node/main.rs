@@ -5,6 +5,7 @@ mod cases;
 mod faults;
 mod harness;
 mod life;
+mod proofs;
 mod real;
 mod strangers;
 mod traces;

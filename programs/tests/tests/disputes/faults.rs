@@ -168,6 +168,22 @@ fn a_fault_is_one_though_nobody_judges_or_the_jury_is_void() {
 }
 
 #[test]
+fn who_names_a_proven_fault_is_right_though_nobody_judges() {
+    // n1 has said an empty `false`, of which nobody finds anything.
+    let (mut world, answered) = shown(Lie::NotTheChoice(150));
+    world.must_object(&answered, "n2", &[150]);
+    let call = world.proof(&answered, "n2", 150, calls::NONE);
+    world.chain.must(call);
+    let case = world.must_resolve(&answered);
+    assert_eq!(ground(&case), Some(Ground::Fault));
+    use Outcome::{Right, Undecided};
+    assert_eq!(outcomes(&case), [Undecided, Right].map(Some));
+    world.collect_all(&answered);
+    assert_eq!(world.validator("n1").earned.get(), 0);
+    assert_eq!(world.validator("n2").earned.get(), REWARD);
+}
+
+#[test]
 fn a_fault_overrules_a_jury_at_the_last_moment() {
     let (mut world, answered) = shown(Lie::NotTheChoice(150));
     let all = everybody(&world, Ballot::Honest);
@@ -223,6 +239,43 @@ fn who_names_a_fault_is_right_and_the_proof_shows_what_nobody_can_post() {
         assert_eq!(world.validator("n1").earned.get(), REWARD);
         let others = ["n2", "n3", "n4"].map(|name| world.validator(name).earned.get());
         assert_eq!(others, [0; 3]);
+    }
+}
+
+#[test]
+fn a_claim_and_the_proof_of_its_fault_are_one_transaction() {
+    for first in [None, Some(ClaimKind::Withheld), Some(ClaimKind::False)] {
+        let mut world = court(12, 3, |_| {});
+        let answered = world.answered(EXACT, "n0", 300, Lie::NotTheChoice(150));
+        world.reach_sample(&answered);
+        match first {
+            None => {}
+            Some(ClaimKind::Withheld) => world.must_miss(&answered, "n2"),
+            Some(ClaimKind::False) => world.must_object(&answered, "n2", &[]),
+        }
+        if first.is_some() {
+            world.must_show(&answered);
+        }
+        let claim = world.objection(&answered, "n1", &[150]);
+        let proof = world.proof(&answered, "n1", 150, calls::NONE);
+        let receipt = world.chain.send(&[claim, proof]).expect("taken");
+        assert!(receipt.bytes <= 1_232, "{} bytes", receipt.bytes);
+        let units = receipt.compute_units;
+        assert!(units < 60_000, "{units} units");
+        let mut case = world.case(&answered);
+        let decided = case.status() == Some(CaseStatus::Resolved);
+        assert_eq!(
+            decided,
+            first.is_none(),
+            "at once where nobody else is heard"
+        );
+        if !decided {
+            case = world.must_judge(&answered, &ballots(3..12, Ballot::Honest));
+        }
+        assert_eq!(verdict(&case), Some(Verdict::Fault));
+        world.collect_all(&answered);
+        assert_eq!(world.validator("n1").earned.get(), REWARD);
+        assert_eq!(world.validator("n2").earned.get(), 0);
     }
 }
 

@@ -36,7 +36,7 @@ pub use crowd::Crowd;
 pub use gateway::Gateway;
 use pace::Pace;
 pub use puppet::{Puppet, expected};
-pub use running::{Running, any_port, post, run_node};
+pub use running::{Running, any_port, post, run_node, run_node_that};
 
 pub const SOL: u64 = 1_000_000_000;
 pub const EOS: u32 = 2;

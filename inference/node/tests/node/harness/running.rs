@@ -7,7 +7,7 @@ use mythic_interface::state::Model;
 use mythic_node::{
     self as node, NodeConfig, Parts,
     keep::{journal::Journal, store::Store},
-    seams::Open,
+    seams::{Disclosure, Open},
     serve::backend::{Backend, ServedModel},
     setup::{self, Keys},
 };
@@ -27,6 +27,17 @@ pub fn run_node(
     config: NodeConfig,
     model: Pubkey,
     backend: Arc<dyn Backend>,
+    port: TcpListener,
+) -> Running {
+    run_node_that(config, model, backend, Arc::new(Open), port)
+}
+
+/// Like [`run_node`], one that seals and shows its results in its own way.
+pub fn run_node_that(
+    config: NodeConfig,
+    model: Pubkey,
+    backend: Arc<dyn Backend>,
+    disclosure: Arc<dyn Disclosure>,
     port: TcpListener,
 ) -> Running {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -57,7 +68,7 @@ pub fn run_node(
             chain,
             network,
             models: vec![served],
-            disclosure: std::sync::Arc::new(Open),
+            disclosure,
         };
         let node = node::assemble(parts).await.unwrap();
         port.set_nonblocking(true).unwrap();
