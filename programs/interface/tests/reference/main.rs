@@ -1,9 +1,10 @@
 //! The golden vectors, and the independent second implementation in Python on random inputs.
 //!
 //! A case is `{"fn", "args"}`; [`evaluate`] answers it with this crate and
-//! `tests/reference/reference.py` with its own code. Needs `python3` (standard library only).
+//! `tests/reference/reference.py` with its own code. Needs `python3`, and for the market `python3-numpy`.
 
 mod cases;
+mod market;
 mod random;
 
 use std::io::Write;
@@ -26,7 +27,7 @@ fn reference(arguments: &[&str], input: &str) -> String {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("python3 is needed for this test: apt-get install python3");
+        .expect("python3 is needed for this test: apt-get install python3 python3-numpy");
     let mut stdin = child.stdin.take().expect("piped");
     let input = input.to_owned();
     // Fed from a thread of its own: both pipes are bounded.
@@ -35,6 +36,19 @@ fn reference(arguments: &[&str], input: &str) -> String {
     feeder.join().expect("feeder").expect("python3 reads");
     assert!(output.status.success(), "{arguments:?} failed");
     String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// What random inputs are drawn from; printed, so that a failure can be had again.
+fn seed() -> u64 {
+    let seed = match std::env::var("MYTHIC_SEED") {
+        Ok(text) => text.parse().expect("MYTHIC_SEED is a number"),
+        Err(_) => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.expect("clock").as_nanos() as u64
+        }
+    };
+    println!("again with: MYTHIC_SEED={seed}");
+    seed
 }
 
 #[test]
@@ -65,15 +79,7 @@ fn tables_are_what_the_generator_writes() {
 
 #[test]
 fn agrees_with_the_second_implementation_on_random_inputs() {
-    let seed = match std::env::var("MYTHIC_SEED") {
-        Ok(text) => text.parse().expect("MYTHIC_SEED is a number"),
-        Err(_) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.expect("clock").as_nanos() as u64
-        }
-    };
-    println!("again with: MYTHIC_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random(seed());
     let cases: Vec<Value> = (0..5700).map(|i| random.case(i % 30)).collect();
     let input: String = cases.iter().map(|case| format!("{case}\n")).collect();
     let output = reference(&["reference.py", "run"], &input);
