@@ -351,9 +351,17 @@ impl Chain {
     /// The instructions of a transaction, behind the one that asks for compute units if they need it.
     fn asked(&self, instructions: &[Instruction]) -> Vec<Instruction> {
         let first = |call: &Instruction| call.data.first().copied();
-        let asks = instructions.iter().filter_map(first).filter_map(self.program.asks);
-        let budget = asks.max().map(ComputeBudgetInstruction::set_compute_unit_limit);
-        budget.into_iter().chain(instructions.iter().cloned()).collect()
+        let asks = instructions
+            .iter()
+            .filter_map(first)
+            .filter_map(self.program.asks);
+        let budget = asks
+            .max()
+            .map(ComputeBudgetInstruction::set_compute_unit_limit);
+        budget
+            .into_iter()
+            .chain(instructions.iter().cloned())
+            .collect()
     }
 
     /// Runs one transaction; its result and fee.

@@ -7,10 +7,7 @@ use mythic_interface::market::state::{Lease, LeaseDispute, Provider, Request};
 use mythic_program_tests::market::scenes::scenes;
 use mythic_program_tests::market::world::Market;
 
-const TABLE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../market-compute-units.md"
-);
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../market-compute-units.md");
 
 #[test]
 fn the_table_of_compute_units_is_true() {

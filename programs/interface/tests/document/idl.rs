@@ -42,7 +42,8 @@ pub fn root(book: &Book) -> Value {
         }
     }
     types.extend(enums(book));
-    let arguments: BTreeMap<String, Item> = book.arguments.iter().copied().flat_map(arguments).collect();
+    let arguments: BTreeMap<String, Item> =
+        book.arguments.iter().copied().flat_map(arguments).collect();
     let instructions: Vec<Value> = book
         .instructions
         .iter()
@@ -224,7 +225,9 @@ fn accounts(spec: &InstructionSpec, book: &Book) -> Vec<Value> {
                 }
                 "config" | "treasury" => {
                     let mut seeds = book.seeds.iter();
-                    let (pda, ..) = seeds.find(|(_, word, _)| *word == account.name).expect("listed");
+                    let (pda, ..) = seeds
+                        .find(|(_, word, _)| *word == account.name)
+                        .expect("listed");
                     node["defaultValue"] = json!({
                         "kind": "pdaValueNode",
                         "pda": {"kind": "pdaLinkNode", "name": pda},
@@ -334,7 +337,9 @@ fn the_bytes_of_every_instruction_are_described() {
             let Some(fields) = node["type"]["fields"].as_array() else {
                 continue;
             };
-            let sizes = fields.iter().map(|field| size_of_node(&field["type"], &known));
+            let sizes = fields
+                .iter()
+                .map(|field| size_of_node(&field["type"], &known));
             let size = sizes.sum::<usize>();
             known.insert(node["name"].as_str().expect("a name").to_owned(), size);
         }
@@ -343,7 +348,9 @@ fn the_bytes_of_every_instruction_are_described() {
         for (listed, node) in book.instructions.iter().zip(nodes) {
             let arguments = node["arguments"].as_array().expect("a list").iter();
             let fixed = arguments.filter(|argument| argument["name"] != "tail");
-            let found: usize = fixed.map(|argument| size_of_node(&argument["type"], &known)).sum();
+            let found: usize = fixed
+                .map(|argument| size_of_node(&argument["type"], &known))
+                .sum();
             assert_eq!(found, listed.spec.data_len, "{}", listed.name);
         }
     }

@@ -12,8 +12,8 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use mythic_interface::dispute::{least_keys, quorum};
 use books::{Book, books};
+use mythic_interface::dispute::{least_keys, quorum};
 use source::{Item, Sizes, arguments, structures};
 
 fn table(item: &Item, sizes: &Sizes, start: usize) -> String {
@@ -135,10 +135,7 @@ fn made(book: &Book) -> BTreeMap<&'static str, String> {
         let (out, kind) = match account {
             Some((_, first, len)) => {
                 assert_eq!(size, *len, "{}", item.name);
-                (
-                    &mut layouts,
-                    format!("discriminator {first}, {size} bytes"),
-                )
+                (&mut layouts, format!("discriminator {first}, {size} bytes"))
             }
             None => (&mut parts, format!("{size} bytes")),
         };
@@ -151,7 +148,8 @@ fn made(book: &Book) -> BTreeMap<&'static str, String> {
         .expect("a string");
     }
 
-    let arguments: BTreeMap<String, Item> = book.arguments.iter().copied().flat_map(arguments).collect();
+    let arguments: BTreeMap<String, Item> =
+        book.arguments.iter().copied().flat_map(arguments).collect();
     let mut instructions = String::new();
     for listed in &book.instructions {
         let (name, spec) = (listed.name, listed.spec);
@@ -274,7 +272,10 @@ fn the_refusals_name_every_instruction_and_every_error() {
             instructions.extend(ticked(who));
             errors.extend(ticked(what));
         }
-        let names = book.instructions.iter().map(|listed| listed.name.to_owned());
+        let names = book
+            .instructions
+            .iter()
+            .map(|listed| listed.name.to_owned());
         let tags: BTreeSet<String> = names.collect();
         assert_eq!(instructions, tags);
         errors.retain(|name| !tags.contains(name));

@@ -4,14 +4,12 @@ use mythic_interface::hash::sha256;
 use mythic_interface::le::U32;
 use mythic_interface::market::meter::{self, Meter};
 use mythic_interface::market::params::{Grid, MarketParams};
-use mythic_interface::market::probe::{
-    Factors, Place, WholeProof, WholeRound, philox, round_seed,
-};
+use mythic_interface::market::probe::{Factors, Place, WholeProof, WholeRound, philox, round_seed};
 use mythic_interface::money;
 use serde_json::{Value, json};
 
 use crate::random::Random;
-use crate::reference;
+use crate::{run, with_numpy};
 
 fn number(value: &Value) -> u64 {
     value.as_u64().expect("a number")
@@ -63,7 +61,9 @@ fn evaluate(case: &Value) -> Value {
             json!(Factors::new(&bytes(&a[1])).element(n, row, column))
         }
         "round_root" => {
-            json!(hex::encode(WholeRound::new(narrow(&a[0]), &bytes(&a[1])).root()))
+            json!(hex::encode(
+                WholeRound::new(narrow(&a[0]), &bytes(&a[1])).root()
+            ))
         }
         "proof" => {
             let size = (narrow(&a[3]), narrow(&a[4]), narrow(&a[5]));
@@ -115,18 +115,22 @@ fn golden_vectors_of_the_market_hold() {
 #[test]
 fn golden_vectors_of_the_market_are_what_the_second_implementation_says() {
     assert!(
-        reference(&["market.py", "vectors"], "") == include_str!("../vectors/market.json"),
+        run(with_numpy(), &["market.py", "vectors"], "") == include_str!("../vectors/market.json"),
         "rewrite: python3 tests/reference/market.py vectors > tests/vectors/market.json"
     );
 }
 
 #[test]
 fn the_class_cpu_is_the_same_in_numpy() {
-    let text = reference(&["market.py", "cpu"], "");
+    let text = run(with_numpy(), &["market.py", "cpu"], "");
     let found: Value = serde_json::from_str(&text).expect("JSON");
     let (lease, first) = (sha256(&[b"lease"]), sha256(&[b"first"]));
     let whole = WholeProof::new(&lease, 12_345, &first, (1, 8, 512));
-    let roots: Vec<String> = whole.all.iter().map(|round| hex::encode(round.root())).collect();
+    let roots: Vec<String> = whole
+        .all
+        .iter()
+        .map(|round| hex::encode(round.root()))
+        .collect();
     assert_eq!(found["roots"], json!(roots));
     assert_eq!(found["proof"], json!(hex::encode(whole.root())));
 }
@@ -146,13 +150,15 @@ fn the_market_agrees_with_the_second_implementation_on_random_inputs() {
         let [mark, last] = [random.below(2_000), random.below(20)];
         let [ends, now] = [mark + random.below(2_000), random.below(4_000)];
         let epoch = last + random.below(4);
-        cases.push(json!({"fn": "metered", "args": [now, mark, ends, last, epoch, 1 + random.below(90)]}));
+        cases.push(
+            json!({"fn": "metered", "args": [now, mark, ends, last, epoch, 1 + random.below(90)]}),
+        );
         let slot = 150 * last + random.below(600);
         cases.push(json!({"fn": "tail", "args": [now, slot, mark, ends, last, 150, 1 + random.below(90), 1 + random.below(75)]}));
         cases.push(json!({"fn": "owed", "args": [random.below(20), now, mark, ends, 60]}));
     }
     let input: String = cases.iter().map(|case| format!("{case}\n")).collect();
-    let output = reference(&["market.py", "run"], &input);
+    let output = run(with_numpy(), &["market.py", "run"], &input);
     let results: Vec<&str> = output.lines().collect();
     assert_eq!(results.len(), cases.len());
     for (case, result) in cases.iter().zip(results) {

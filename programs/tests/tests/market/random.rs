@@ -41,7 +41,7 @@ fn provider_of(lease: &Lease) -> &'static str {
 impl Simulation {
     fn step(&mut self, seed: u64) -> Result<(), TestCaseError> {
         let mut d = Draw(seed);
-        if d.chance(5) {
+        if d.chance(7) {
             self.go_on(&mut d);
             return Ok(());
         }
@@ -92,13 +92,16 @@ impl Simulation {
 
     /// Time goes on: by slots, to the next epoch, and now and then the clock runs ahead.
     fn go_on(&mut self, d: &mut Draw) {
-        match d.below(8) {
-            0..4 => {
+        match d.below(20) {
+            0..7 => {
                 let next = self.market.epoch() + 1;
                 self.market.enter(next);
             }
-            4..6 => self.market.chain.advance(d.pick(&[1, 10, 45, 50, 100])),
-            6 => self.market.chain.advance(d.pick(&[150, 700, 1_500, 2_250])),
+            7..16 => self.market.chain.advance(d.pick(&[1, 5, 10, 45])),
+            16..18 => self
+                .market
+                .chain
+                .advance(d.pick(&[50, 100, 150, 950, 2_250])),
             _ => self.market.chain.wait(d.pick(&[1, 20, 90, 600])),
         }
     }
@@ -153,9 +156,9 @@ impl Simulation {
         let mut args = RequestCompute {
             units: d.pick(&[1, 1, 2, 4]),
             seconds: U32::new(d.pick(&[61, 200, 600, 3_000])),
-            price: U64::new(d.pick(&[PRICE, PRICE, 2 * PRICE])),
-            isolation: d.pick(&[0, 0, 1, 2]),
-            deadline_slots: U32::new(d.pick(&[1, 100, 1_500])),
+            price: U64::new(d.pick(&[PRICE, 2 * PRICE, 2 * PRICE])),
+            isolation: d.pick(&[0, 0, 0, 0, 0, 1, 1, 2]),
+            deadline_slots: U32::new(d.pick(&[1, 100, 1_500, 1_500])),
             ..self.market.asking()
         };
         if d.chance(3) {
@@ -171,15 +174,32 @@ impl Simulation {
 
     /// An instruction about some request.
     fn about_a_request(&mut self, d: &mut Draw) -> Option<Call> {
-        let address = self.alive(&self.requests.clone(), d)?;
+        // Mostly one that is open.
+        let over = d.chance(3);
+        let open = |address: &&Key| {
+            let status = self.market.request(address).header.status;
+            over || status == RequestStatus::Open as u8
+        };
+        let some: Vec<Key> = self
+            .left(&self.requests)
+            .iter()
+            .filter(open)
+            .copied()
+            .collect();
+        let address = self.alive(&some, d)?;
         let state = self.market.request(&address);
-        Some(match d.below(8) {
-            0..5 => {
-                let name = d.pick(&PROVIDERS);
+        if state.header.status != RequestStatus::Open as u8 && !d.chance(3) {
+            return Some(ix::close_request(address, &state));
+        }
+        Some(match d.below(12) {
+            0..9 => {
+                let named = |name: &&str| key(name) == state.terms.provider;
+                let name = PROVIDERS.into_iter().find(named);
+                let name = name.unwrap_or(d.pick(&PROVIDERS));
                 ix::accept_job(operator(name), key(name), address, &state)
             }
-            5 => ix::cancel_request(state.terms.tenant, address),
-            6 => ix::expire_request(address, &state),
+            9 => ix::cancel_request(state.terms.tenant, address),
+            10 => ix::expire_request(address, &state),
             _ => ix::close_request(address, &state),
         })
     }
@@ -191,8 +211,8 @@ impl Simulation {
         let state = self.market.lease(&address);
         let next: &[u64] = match state.status()? {
             LeaseStatus::Accepted => &[0, 0, 0, 0, 5],
-            LeaseStatus::Started => &[1, 1, 1, 1, 2, 4, 5],
-            LeaseStatus::Active | LeaseStatus::Closing => &[2, 2, 2, 2, 2, 2, 3, 4, 5, 8, 8, 9],
+            LeaseStatus::Started => &[1, 1, 1, 1, 1, 1, 2, 4, 5],
+            LeaseStatus::Active | LeaseStatus::Closing => &[2, 2, 2, 2, 2, 2, 3, 4, 5, 8, 8, 8, 9],
             LeaseStatus::Ended => &[3, 6, 7, 8, 9],
         };
         let kind = match d.chance(6) {
@@ -299,10 +319,10 @@ impl Simulation {
     fn about_a_provider(&mut self, d: &mut Draw) -> Call {
         let name = d.pick(&PROVIDERS);
         let authority = key(name);
-        match d.below(10) {
+        match d.below(14) {
             0..2 => {
                 let mut said = calls::registration(name);
-                said.stake = U64::new(d.pick(&[SOL, 2 * SOL]));
+                said.stake = U64::new(d.pick(&[SOL, 3 * SOL]));
                 calls::register_provider(name, "small", &said)
             }
             2 => {
@@ -317,16 +337,32 @@ impl Simulation {
             4 => calls::request_unstake(authority, d.pick(&[1, SOL / 2, SOL, 2 * SOL])),
             5 => calls::withdraw_stake(authority),
             6 => calls::withdraw_claimable(d.pick(&[authority, operator(name)]), authority),
-            7 => calls::unjail(authority, authority),
-            8 => calls::sweep(authority),
-            _ => calls::close_provider(authority, authority),
+            7..9 => calls::unjail(authority, authority),
+            9 => calls::sweep(authority),
+            _ => self.going("p3"),
+        }
+    }
+
+    /// The next step of a provider on its way out.
+    fn going(&self, name: &str) -> Call {
+        let authority = key(name);
+        if !self.exists(&calls::provider(name)) {
+            return calls::close_provider(authority, authority);
+        }
+        let found = self.market.provider(name);
+        match () {
+            _ if found.stake.get() > 0 => calls::request_unstake(authority, found.stake.get()),
+            _ if found.unbonding.get() > 0 => calls::withdraw_stake(authority),
+            _ if found.claimable.get() > 0 => calls::withdraw_claimable(authority, authority),
+            _ if found.owed_burn.get() > 0 => calls::sweep(authority),
+            _ => calls::close_provider(authority, found.rent_payer),
         }
     }
 
     fn about_the_network(&mut self, d: &mut Draw) -> Call {
         let admin = key("admin");
-        match d.below(8) {
-            0 => calls::withdraw_foundation(key("foundation")),
+        match d.below(10) {
+            0 | 8 | 9 => calls::withdraw_foundation(key("foundation")),
             1 => {
                 let mut changed = params();
                 changed.rules.provider_bps = U16::new(d.pick(&[1, 3_333, 5_000, 9_000]));
@@ -348,18 +384,21 @@ impl Simulation {
 
     fn call(&mut self, d: &mut Draw) -> Option<Call> {
         match d.below(64) {
-            0..10 => Some(self.request(d)),
-            10..20 => self.about_a_request(d),
-            20..46 => self.about_a_lease(d),
-            46..53 => self.about_a_dispute(d),
-            53..60 => Some(self.about_a_provider(d)),
+            0..5 => Some(self.request(d)),
+            5..12 => self.about_a_request(d),
+            12..42 => self.about_a_lease(d),
+            42..55 => self.about_a_dispute(d),
+            55..62 => Some(self.about_a_provider(d)),
             _ => Some(self.about_the_network(d)),
         }
     }
 
     /// Those addresses that still have an account.
     fn left(&self, all: &[Key]) -> Vec<Key> {
-        all.iter().filter(|address| self.exists(address)).copied().collect()
+        all.iter()
+            .filter(|address| self.exists(address))
+            .copied()
+            .collect()
     }
 
     fn must(&mut self, call: Call) {
@@ -385,7 +424,8 @@ impl Simulation {
                 Some(LeaseStatus::Active | LeaseStatus::Closing) => CloseReason::Completed,
                 _ => continue,
             };
-            self.market.must_close(key("stranger"), &address, reason, false);
+            self.market
+                .must_close(key("stranger"), &address, reason, false);
         }
         self.market.chain.advance(LONG);
         for address in self.left(&leases) {
@@ -446,7 +486,7 @@ fn invariants_hold_under_random_instructions_by_many_parties() {
     start.chain.fund(key("foundation"), SOL);
     let mut succeeded: BTreeMap<u8, u64> = BTreeMap::new();
     let runs = Runs {
-        cases: 96,
+        cases: 128,
         max_shrink_iters: 300,
         failure_persistence: None,
         ..Runs::default()

@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(RING as u32, crate::market::params::DISPUTE_EPOCHS + 2);
     }
 
-    const FROZEN: [usize; 7] = [0, 0, 0, 0, 0, 0, 0];
+    const FROZEN: [usize; 7] = [284, 80, 105, 462, 500, 3_598, 938];
 
     #[test]
     fn no_account_of_the_market_is_taken_for_one_of_the_other_program() {

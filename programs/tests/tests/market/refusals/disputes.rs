@@ -86,6 +86,10 @@ pub fn openings(seen: &mut Seen) {
     let last = answers.pop().expect("the element");
     let first = answers.remove(0);
     seen.refuse(&mut market, last.clone(), RootNotShown);
+    // Its own root alone is not enough: its seed is drawn from the one before.
+    let mut half = market.clone();
+    half.chain.must(answers[0].clone());
+    seen.refuse(&mut half, last.clone(), RootNotShown);
     let (root, path) = proof.round(0, 0);
     for (unit, round) in [(1, 0), (0, 2)] {
         let call = ix::open_root(dispute, (unit, round), &root, &path);
