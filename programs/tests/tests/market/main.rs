@@ -4,5 +4,6 @@
 mod attacks;
 mod disputes;
 mod leases;
+mod lies;
 mod random;
 mod refusals;

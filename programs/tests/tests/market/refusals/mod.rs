@@ -28,13 +28,6 @@ impl Seen {
     pub fn note(&mut self, error: MythicError) {
         self.0.insert(error.code());
     }
-
-    /// The same in a state that was forged past the invariants.
-    pub fn refuse_forged(&mut self, market: &mut Market, call: Call, error: MythicError) {
-        let refused = market.chain.send_unchecked(call).expect_err("a refusal");
-        assert_eq!(refused.mythic(), Some(error), "{refused:?}");
-        self.0.insert(error.code());
-    }
 }
 
 /// The call with another account at `index`, its flags kept.
