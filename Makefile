@@ -12,7 +12,7 @@
 # make release        what operators install: packages, bills of materials, checksums
 # make test-packages  installs the packages in a clean Debian, starts every service, buys an answer (needs root)
 # make plugin-1.18    builds and tests the Geyser plugin for validators of Solana 1.18, which has a workspace of its own
-# make sbf    rebuild the on-chain program and compare it with the committed .so
+# make sbf    rebuild the on-chain programs and compare them with the committed .so files
 
 SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mythic
@@ -61,6 +61,8 @@ lint:
 	@scripts/setup.sh lint
 	cargo fmt --check
 	cargo fmt --check --manifest-path programs/ai-precompiles/Cargo.toml
+	cargo fmt --check --manifest-path programs/compute-market/Cargo.toml
+	cargo fmt --check --manifest-path programs/shared/Cargo.toml
 	cargo fmt --check --manifest-path localnet/Cargo.toml
 	cargo fmt --check --manifest-path geyser-plugin/v1_18/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -5,7 +5,7 @@
 #   scripts/setup.sh run    what `make dev` needs
 #   scripts/setup.sh test   what `make test` needs on top
 #   scripts/setup.sh lint   what `make lint` needs on top of `run`
-#   scripts/setup.sh sbf    the compiler of the on-chain program
+#   scripts/setup.sh sbf    the compiler of the on-chain programs
 #   scripts/setup.sh localnet  what Agave's crates want
 #   scripts/setup.sh release   what `make release` needs, and `make test-packages` on top of it
 set -euo pipefail
@@ -45,6 +45,8 @@ case "${1:-}" in
     python3 -m pip --version >/dev/null 2>&1 || need+=(python3-pip)
     if [ "$1" = test ]; then
       python3 -c 'import ensurepip' >/dev/null 2>&1 || need+=(python3-venv)
+      # The second implementation of the market's proof. The package belongs to the system's Python, whatever else stands before it.
+      python3 -c 'import numpy' >/dev/null 2>&1 || /usr/bin/python3 -c 'import numpy' >/dev/null 2>&1 || need+=(python3-numpy)
       has node || need+=(nodejs)
       has npm || need+=(npm)
       # A real Kafka, whose jars the tests fetch through Maven.

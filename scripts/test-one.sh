@@ -10,7 +10,7 @@ while IFS= read -r manifest; do
   if git grep -qE "fn \w*${name##*::}\w*" -- "$folder/*.rs"; then
     packages+=(-p "$(sed -n 's/^name = "\(.*\)"/\1/p' "$manifest" | head -1)")
   fi
-done < <(git ls-files '*/Cargo.toml' | grep -vE '^programs/ai-precompiles/|/fuzz/')
+done < <(git ls-files '*/Cargo.toml' | grep -vE '^programs/(ai-precompiles|compute-market|shared)/|/fuzz/')
 if [ "${#packages[@]}" -eq 0 ]; then
   echo "No test is named like '$name'. List them with: cargo test --workspace -- --list" >&2
   exit 1

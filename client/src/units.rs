@@ -37,36 +37,36 @@ const fn step(tag: Tag, measured: u32) -> Step {
 pub const STEPS: [Step; 16] = [
     step(Tag::WithdrawClaimable, 303),
     step(Tag::Unjail, 420),
-    step(Tag::AcceptInference, 565),
-    step(Tag::DeclineJob, 751),
+    step(Tag::AcceptInference, 564),
+    step(Tag::DeclineJob, 736),
     step(Tag::SubmitResult, 478),
-    step(Tag::ClaimInferenceFee, 840),
+    step(Tag::ClaimInferenceFee, 839),
     Step {
         creates: true,
-        ..step(Tag::VerifyLogits, 20_040)
+        ..step(Tag::VerifyLogits, 20_020)
     },
     Step {
         creates: true,
-        ..step(Tag::PostOutput, 8_768)
+        ..step(Tag::PostOutput, 8_787)
     },
     Step {
         // Sixteen claims may name the same leaf.
         grows: 10_000,
-        ..step(Tag::PostOpenings, 9_480)
+        ..step(Tag::PostOpenings, 9_473)
     },
-    step(Tag::CommitJuror, 18_126),
+    step(Tag::CommitJuror, 17_988),
     step(Tag::RevealJuror, 81_538),
     Step {
         creates: true,
         // It counts what was revealed, of up to sixteen groups.
         grows: 30_000,
-        ..step(Tag::ProveFault, 12_457)
+        ..step(Tag::ProveFault, 12_460)
     },
     Step {
         grows: 30_000,
-        ..step(Tag::ResolveCase, 8_832)
+        ..step(Tag::ResolveCase, 8_818)
     },
-    step(Tag::CollectCase, 1_033),
+    step(Tag::CollectCase, 1_032),
     step(Tag::CloseCase, 654),
     step(Tag::CloseOutput, 448),
 ];

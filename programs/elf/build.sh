@@ -9,8 +9,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-program=$here/../ai-precompiles
-elf=mythic_ai_precompiles.so
+# Each program is a folder beside this one, and its library is named after it.
+programs=(ai-precompiles compute-market)
 mode=${1:-build}
 
 missing() {
@@ -48,24 +48,27 @@ flags=(
 )
 encoded=$(IFS=$'\x1f'; printf '%s' "${flags[*]}")
 
-cd "$program"
-env -u RUSTFLAGS -u RUSTC_WRAPPER -u RUSTUP_TOOLCHAIN \
-    RUSTC=/usr/bin/rustc \
-    CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER="$linker" \
-    CARGO_ENCODED_RUSTFLAGS="$encoded" \
-    LD_LIBRARY_PATH="$scratch/llvm" \
-    CARGO_TARGET_DIR="${SBF_TARGET_DIR:-$scratch/target}" \
-    /usr/bin/cargo build --release --locked --target bpfel-unknown-none
-
-built=${SBF_TARGET_DIR:-$scratch/target}/bpfel-unknown-none/release
-found=$(find "$built" -maxdepth 1 \( -name 'mythic_ai_precompiles.so' -o -name 'libmythic_ai_precompiles.so' \) -print -quit)
-[ -n "$found" ] || { echo "build.sh: the build left no library in $built" >&2; exit 1; }
-
-if [ "$mode" = --check ]; then
+target=${SBF_TARGET_DIR:-$scratch/target}
+for program in "${programs[@]}"; do
+    cd "$here/../$program"
+    env -u RUSTFLAGS -u RUSTC_WRAPPER -u RUSTUP_TOOLCHAIN \
+        RUSTC=/usr/bin/rustc \
+        CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER="$linker" \
+        CARGO_ENCODED_RUSTFLAGS="$encoded" \
+        LD_LIBRARY_PATH="$scratch/llvm" \
+        CARGO_TARGET_DIR="$target/$program" \
+        /usr/bin/cargo build --release --locked --target bpfel-unknown-none
+    elf=mythic_${program//-/_}.so
+    built=$target/$program/bpfel-unknown-none/release
+    found=$(find "$built" -maxdepth 1 \( -name "$elf" -o -name "lib$elf" \) -print -quit)
+    [ -n "$found" ] || { echo "build.sh: the build left no library in $built" >&2; exit 1; }
     cp "$found" "$scratch/$elf"
-    cd "$scratch" && sha256sum --check "$here/SHA256SUMS"
+done
+
+cd "$scratch"
+if [ "$mode" = --check ]; then
+    sha256sum --check "$here/SHA256SUMS"
 else
-    cp "$found" "$here/$elf"
-    chmod 644 "$here/$elf"
-    cd "$here" && sha256sum "$elf" > SHA256SUMS && cat SHA256SUMS && wc -c "$elf"
+    install -m 644 -- *.so "$here"
+    cd "$here" && sha256sum -- *.so > SHA256SUMS && cat SHA256SUMS && wc -c -- *.so
 fi

@@ -12,11 +12,11 @@ use mythic_interface::state::{
     ModelSpec, NAMED_POSITIONS, OUTPUT_PAGE_TOKENS, Output, Validator, ValidatorStatus, Votes,
 };
 use mythic_interface::{money, pda, window};
+use mythic_program::governance::STATUS_ACTIVE;
+use mythic_program::slot_hashes;
 use pinocchio::AccountView;
 
 use crate::accounts::{self, is_absent, key, load, load_mut, raised};
-use crate::config::STATUS_ACTIVE;
-use crate::slot_hashes;
 use crate::validator::check_operator;
 
 /// Refuses a job that does not have the result which the instruction names.
@@ -245,7 +245,7 @@ fn draw(case: &mut Case) -> Result<(), MythicError> {
     let submitted = case.submitted_slot.get();
     for group in 0..SAMPLE_HASHES {
         case.sample_hashes[group] =
-            slot_hashes::first_from(sortition::sample_slot(submitted, group))?;
+            slot_hashes::first_from(sortition::sample_slot(submitted, group))?.1;
     }
     let tokens = case.output_tokens.get();
     let sample = sortition::sample_positions(tokens, &case.fingerprint, &case.sample_hashes);

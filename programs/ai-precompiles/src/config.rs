@@ -3,16 +3,12 @@
 use mythic_interface::error::MythicError;
 use mythic_interface::ix;
 use mythic_interface::params::Params;
-use mythic_interface::state::{Config, ConfigStatus, Key, NO_KEY, Treasury, Validator};
-use mythic_interface::{INCINERATOR, UPGRADEABLE_LOADER, money, pda};
-use pinocchio::account::RefMut;
-use pinocchio::{AccountView, Address};
+use mythic_interface::pda;
+use mythic_interface::state::{Config, ConfigStatus, NO_KEY, Treasury, Validator};
+use mythic_program::governance::{self, STATUS_ACTIVE};
+use pinocchio::AccountView;
 
-use crate::accounts::{self, key, load, load_mut};
-
-const LOADER: Address = Address::new_from_array(UPGRADEABLE_LOADER);
-/// Status of an account that has only one.
-pub const STATUS_ACTIVE: u8 = 1;
+use crate::accounts::{self, key, load_mut};
 
 #[inline(never)]
 pub fn initialize(accounts: &mut [AccountView], args: &ix::Initialize) -> Result<(), MythicError> {
@@ -28,7 +24,7 @@ pub fn initialize(accounts: &mut [AccountView], args: &ix::Initialize) -> Result
         return Err(MythicError::NotEnoughAccounts);
     };
     accounts::check_system(system)?;
-    check_upgrade_authority(authority, program_data)?;
+    governance::check_upgrade_authority(authority, program_data, &accounts::PROGRAM_ID)?;
     if args.admin == NO_KEY || args.foundation == NO_KEY {
         return Err(MythicError::InvalidAddress);
     }
@@ -52,51 +48,12 @@ pub fn initialize(accounts: &mut [AccountView], args: &ix::Initialize) -> Result
     Ok(())
 }
 
-/// The signer must be the upgrade authority that the loader keeps in this program's program data:
-/// `u32` 3, slot `u64`, option byte 1, key (solana-loader-v3-interface, `UpgradeableLoaderState::ProgramData`).
-fn check_upgrade_authority(
-    authority: &AccountView,
-    program_data: &AccountView,
-) -> Result<(), MythicError> {
-    let (address, _) =
-        Address::try_find_program_address(&[accounts::PROGRAM_ID.as_array()], &LOADER)
-            .ok_or(MythicError::InvalidProgramData)?;
-    if *program_data.address() != address || !program_data.owned_by(&LOADER) {
-        return Err(MythicError::InvalidProgramData);
-    }
-    let data = program_data
-        .try_borrow()
-        .map_err(|_| MythicError::InvalidProgramData)?;
-    let head = data.get(..45).ok_or(MythicError::InvalidProgramData)?;
-    if head[..4] != [3, 0, 0, 0] {
-        return Err(MythicError::InvalidProgramData);
-    }
-    if head[12] != 1 || head[13..] != *key(authority) {
-        return Err(MythicError::NotUpgradeAuthority);
-    }
-    Ok(())
-}
-
-/// The config for a change by its admin.
-fn by_admin<'a>(
-    admin: &AccountView,
-    config: &'a mut AccountView,
-    slot: u64,
-) -> Result<RefMut<'a, Config>, MythicError> {
-    let mut config = load_mut::<Config>(config)?;
-    if config.admin != *key(admin) {
-        return Err(MythicError::NotAdmin);
-    }
-    config.updated_slot.set(slot);
-    Ok(config)
-}
-
 #[inline(never)]
 pub fn update(accounts: &mut [AccountView], args: &ix::UpdateConfig) -> Result<(), MythicError> {
     let [admin, config] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
-    let mut config = by_admin(admin, config, accounts::slot()?)?;
+    let mut config = governance::by_admin::<Config>(admin, config, accounts::slot()?)?;
     if args.foundation == NO_KEY {
         return Err(MythicError::InvalidAddress);
     }
@@ -117,85 +74,27 @@ pub fn propose_admin(
     accounts: &mut [AccountView],
     args: &ix::ProposeAdmin,
 ) -> Result<(), MythicError> {
-    let [admin, config] = accounts else {
-        return Err(MythicError::NotEnoughAccounts);
-    };
-    by_admin(admin, config, accounts::slot()?)?.pending_admin = args.new_admin;
-    Ok(())
+    governance::propose_admin::<Config>(accounts, &args.new_admin)
 }
 
 #[inline(never)]
 pub fn accept_admin(accounts: &mut [AccountView], _: &ix::AcceptAdmin) -> Result<(), MythicError> {
-    let [new_admin, config] = accounts else {
-        return Err(MythicError::NotEnoughAccounts);
-    };
-    let slot = accounts::slot()?;
-    let mut config = load_mut::<Config>(config)?;
-    let pending: Key = config.pending_admin;
-    if pending == NO_KEY || pending != *key(new_admin) {
-        return Err(MythicError::NotPendingAdmin);
-    }
-    config.admin = pending;
-    config.pending_admin = NO_KEY;
-    config.updated_slot.set(slot);
-    Ok(())
+    governance::accept_admin::<Config>(accounts)
 }
 
 #[inline(never)]
 pub fn pause(accounts: &mut [AccountView], _: &ix::Pause) -> Result<(), MythicError> {
-    let [admin, config] = accounts else {
-        return Err(MythicError::NotEnoughAccounts);
-    };
-    let mut config = by_admin(admin, config, accounts::slot()?)?;
-    if config.header.status == ConfigStatus::Paused as u8 {
-        return Err(MythicError::Paused);
-    }
-    config.header.status = ConfigStatus::Paused as u8;
-    Ok(())
+    governance::pause::<Config>(accounts)
 }
 
 #[inline(never)]
 pub fn unpause(accounts: &mut [AccountView], _: &ix::Unpause) -> Result<(), MythicError> {
-    let [admin, config] = accounts else {
-        return Err(MythicError::NotEnoughAccounts);
-    };
-    let mut config = by_admin(admin, config, accounts::slot()?)?;
-    if config.header.status != ConfigStatus::Paused as u8 {
-        return Err(MythicError::NotPaused);
-    }
-    config.header.status = ConfigStatus::Active as u8;
-    Ok(())
+    governance::unpause::<Config>(accounts)
 }
 
 #[inline(never)]
 pub fn sweep(accounts: &mut [AccountView], _: &ix::Sweep) -> Result<(), MythicError> {
-    let [validator_account, treasury_account, incinerator] = accounts else {
-        return Err(MythicError::NotEnoughAccounts);
-    };
-    if *key(incinerator) != INCINERATOR {
-        return Err(MythicError::InvalidIncinerator);
-    }
-    let slot = accounts::slot()?;
-    let (foundation, burn) = {
-        let mut validator = load_mut::<Validator>(validator_account)?;
-        let owed = (validator.owed_foundation.get(), validator.owed_burn.get());
-        if owed == (0, 0) {
-            return Err(MythicError::NothingToSweep);
-        }
-        validator.owed_foundation.set(0);
-        validator.owed_burn.set(0);
-        owed
-    };
-    {
-        let mut treasury = load_mut::<Treasury>(treasury_account)?;
-        let balance = money::add(treasury.balance.get(), foundation)?;
-        treasury.balance.set(balance);
-        let received = money::add(treasury.received.get(), foundation)?;
-        treasury.received.set(received);
-        treasury.updated_slot.set(slot);
-    }
-    accounts::move_lamports(validator_account, treasury_account, foundation)?;
-    accounts::move_lamports(validator_account, incinerator, burn)
+    governance::sweep::<Validator, Treasury>(accounts)
 }
 
 #[inline(never)]
@@ -203,27 +102,5 @@ pub fn withdraw_foundation(
     accounts: &mut [AccountView],
     _: &ix::WithdrawFoundation,
 ) -> Result<(), MythicError> {
-    let [config, treasury_account, foundation] = accounts else {
-        return Err(MythicError::NotEnoughAccounts);
-    };
-    if load::<Config>(config)?.foundation != *key(foundation) {
-        return Err(MythicError::WrongFoundation);
-    }
-    if accounts::is_ours(foundation) {
-        return Err(MythicError::InvalidAddress);
-    }
-    let slot = accounts::slot()?;
-    let amount = {
-        let mut treasury = load_mut::<Treasury>(treasury_account)?;
-        let amount = treasury.balance.get();
-        if amount == 0 {
-            return Err(MythicError::NothingToWithdraw);
-        }
-        treasury.balance.set(0);
-        let withdrawn = money::add(treasury.withdrawn.get(), amount)?;
-        treasury.withdrawn.set(withdrawn);
-        treasury.updated_slot.set(slot);
-        amount
-    };
-    accounts::move_lamports(treasury_account, foundation, amount)
+    governance::withdraw_foundation::<Config, Treasury>(accounts)
 }

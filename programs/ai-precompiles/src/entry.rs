@@ -30,11 +30,11 @@ pub fn process(
     accounts: &mut [AccountView],
     data: &[u8],
 ) -> Result<(), MythicError> {
-    if *program_id != accounts::PROGRAM_ID {
+    if *program_id.as_array() != accounts::PROGRAM_ID {
         return Err(MythicError::WrongProgramId);
     }
     let (tag, arguments) = ix::split(data)?;
-    accounts::check_list(accounts, tag.spec())?;
+    accounts::check_list(accounts, tag.spec(), &accounts::PROGRAM_ID)?;
 
     macro_rules! dispatch {
         ($($name:ident => $handler:path,)*) => {
@@ -74,9 +74,9 @@ pub fn process(
         AcceptRegistrant => model::accept_registrant,
         RegisterValidator => validator::register,
         UpdateValidator => validator::update,
-        AddStake => stake::add,
-        RequestUnstake => stake::request_unstake,
-        WithdrawStake => stake::withdraw,
+        AddStake => stake::add_stake,
+        RequestUnstake => stake::unstake,
+        WithdrawStake => stake::withdraw_stake,
         WithdrawClaimable => validator::withdraw_claimable,
         Unjail => validator::unjail,
         CloseValidator => validator::close,

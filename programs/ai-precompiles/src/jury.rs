@@ -8,12 +8,14 @@ use mythic_interface::ix;
 use mythic_interface::sortition::{Rank, Seat, seat_slot};
 use mythic_interface::state::{Case, CaseStatus, Key, Validator, ValidatorStatus, Vote, Votes};
 use mythic_interface::{money, window};
+use mythic_program::slot_hashes;
 use pinocchio::AccountView;
 
 use crate::accounts::{self, key, load, load_mut};
 use crate::claim::{check_case_fork, check_votes, served_model};
-use crate::validator::{check_operator, oblige};
-use crate::{memory, slot_hashes};
+use crate::memory;
+use crate::stake;
+use crate::validator::check_operator;
 
 #[inline(never)]
 pub fn commit(accounts: &mut [AccountView], args: &ix::CommitJuror) -> Result<(), MythicError> {
@@ -57,7 +59,7 @@ pub fn commit(accounts: &mut [AccountView], args: &ix::CommitJuror) -> Result<()
     }
     draw_seats(&mut case)?;
     let counted = enlist(&mut case, &validator.authority, stake)?;
-    oblige(&mut validator, case.juror_obliged_until());
+    stake::oblige(&mut *validator, case.juror_obliged_until());
     case.header.status = CaseStatus::Jury as u8;
     let candidate = Candidate {
         address: &address,
@@ -126,7 +128,7 @@ fn draw_seats(case: &mut Case) -> Result<(), MythicError> {
     }
     let (first, seats) = (case.jury_slot(), case.jury().len());
     for (index, seat) in case.seats.iter_mut().take(seats).enumerate() {
-        seat.slot_hash = slot_hashes::first_from(seat_slot(first, index as u32))?;
+        seat.slot_hash = slot_hashes::first_from(seat_slot(first, index as u32))?.1;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 //! request to settlement, and cases about their results.
 //!
 //! Layouts, arguments, errors, money and deadlines are `mythic-interface`'s; here are only the rules.
-//! `accounts` is the sole way to accounts: it checks lists, owners and types, counts writes, creates,
-//! closes and moves lamports. Every other module is one room of the protocol, and each handler in it is
+//! `accounts` is the sole way to accounts, in `mythic-program` for both programs: it checks lists, owners and types, counts
+//! writes, creates, closes and moves lamports. Every other module is one room of the protocol, and each handler in it is
 //! one instruction: all checks first, then state, then lamports.
 #![no_std]
 
@@ -19,7 +19,6 @@ mod model;
 mod post;
 mod security;
 mod settle;
-mod slot_hashes;
 mod stake;
 mod validator;
 mod vault;

@@ -15,11 +15,11 @@ use mythic_interface::state::{
     Case, CaseStatus, Claim, FinishReason, Job, Key, OUTPUT_PAGE_TOKENS, OpenedLeaf, Output,
 };
 use mythic_interface::{merkle, money, pda, window};
+use mythic_program::governance::STATUS_ACTIVE;
 use pinocchio::AccountView;
 
 use crate::accounts::{self, is_absent, key, load, load_mut, raised};
 use crate::claim::check_case_fork;
-use crate::config::STATUS_ACTIVE;
 use crate::memory;
 
 /// Chunks on a page of output.

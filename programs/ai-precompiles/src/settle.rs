@@ -99,7 +99,7 @@ fn let_down(job: &mut Job, validator: &mut Validator, slot: u64) -> Result<(), M
         return Ok(());
     }
     let lost = stake::slash(validator, job.terms.rules.no_show.get(), slot)?;
-    owe_burn(validator, lost)?;
+    stake::owe_burn(validator, lost)?;
     job.no_show_amount.set(lost);
     validator.updated_slot.set(slot);
     Ok(())
@@ -107,22 +107,6 @@ fn let_down(job: &mut Job, validator: &mut Validator, slot: u64) -> Result<(), M
 
 fn counted(counter: u64) -> Result<u64, MythicError> {
     counter.checked_add(1).ok_or(MythicError::CounterOverflow)
-}
-
-/// Adds to what a validator has earned.
-pub fn earn(validator: &mut Validator, lamports: u64) -> Result<(), MythicError> {
-    let claimable = money::add(validator.claimable.get(), lamports)?;
-    validator.claimable.set(claimable);
-    let earned = money::add(validator.earned.get(), lamports)?;
-    validator.earned.set(earned);
-    Ok(())
-}
-
-/// Adds to what lies in a validator's account to be burned.
-pub fn owe_burn(validator: &mut Validator, lamports: u64) -> Result<(), MythicError> {
-    let owed = money::add(validator.owed_burn.get(), lamports)?;
-    validator.owed_burn.set(owed);
-    Ok(())
 }
 
 /// Pays a job's fee by its rules and ends it; `job.refunded_amount` is for the vault.
@@ -134,13 +118,12 @@ pub fn pay(
     end: &End,
 ) -> Result<(), MythicError> {
     let split = money::split(end.fee, &job.terms.rules);
-    job.validator_amount.set(split.validator);
+    job.validator_amount.set(split.earner);
     job.foundation_amount.set(split.foundation);
     job.burned_amount.set(split.burned);
-    earn(validator, split.validator)?;
-    owe_burn(validator, split.burned)?;
-    let owed_foundation = money::add(validator.owed_foundation.get(), split.foundation)?;
-    validator.owed_foundation.set(owed_foundation);
+    stake::earn(validator, split.earner)?;
+    stake::owe_burn(validator, split.burned)?;
+    stake::owe_foundation(validator, split.foundation)?;
     lighten(job, validator)?;
     let settled = counted(validator.jobs_settled.get())?;
     validator.jobs_settled.set(settled);

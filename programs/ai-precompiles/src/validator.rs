@@ -141,12 +141,6 @@ fn check_either(validator: &Validator, signer: &AccountView) -> Result<(), Mythi
     }
 }
 
-/// Holds a validator's stake until a slot.
-pub fn oblige(validator: &mut Validator, until: u64) {
-    let until = until.max(validator.obliged_until.get());
-    validator.obliged_until.set(until);
-}
-
 /// Takes one more job, if the validator may.
 pub fn take_job(validator: &mut Validator, job: &Job, slot: u64) -> Result<(), MythicError> {
     let rules = &job.terms.rules;
@@ -172,7 +166,7 @@ pub fn take_job(validator: &mut Validator, job: &Job, slot: u64) -> Result<(), M
     let exposure = money::add(validator.exposure.get(), ceiling)?;
     validator.exposure.set(exposure);
     // Its result may come in the last slot before the deadline.
-    oblige(
+    stake::oblige(
         validator,
         window::challenge_end(job.deadline_slot.get(), rules),
     );
@@ -191,14 +185,7 @@ pub fn withdraw_claimable(
         let mut validator = load_mut::<Validator>(validator_account)?;
         check_either(&validator, signer)?;
         check_owner(&validator, owner)?;
-        let amount = validator.claimable.get();
-        if amount == 0 {
-            return Err(MythicError::NothingToWithdraw);
-        }
-        validator.claimable.set(0);
-        let withdrawn = money::add(validator.withdrawn.get(), amount)?;
-        validator.withdrawn.set(withdrawn);
-        amount
+        stake::take_claimable(&mut *validator)?
     };
     accounts::move_lamports(validator_account, owner, amount)
 }
@@ -217,7 +204,7 @@ pub fn unjail(accounts: &mut [AccountView], _: &ix::Unjail) -> Result<(), Mythic
     if window::open(slot, validator.jailed_until.get()) {
         return Err(MythicError::JailNotOver);
     }
-    stake::activate(&mut validator, slot)?;
+    stake::activate(&mut *validator, slot)?;
     if validator.stake < load::<Config>(config)?.params.rules.min_stake {
         return Err(MythicError::StakeBelowMinimum);
     }

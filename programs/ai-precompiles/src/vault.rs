@@ -4,10 +4,10 @@ use mythic_interface::error::MythicError;
 use mythic_interface::ix;
 use mythic_interface::state::Vault;
 use mythic_interface::{money, pda};
+use mythic_program::governance::STATUS_ACTIVE;
 use pinocchio::AccountView;
 
 use crate::accounts::{self, key, load, load_mut};
-use crate::config::STATUS_ACTIVE;
 
 #[inline(never)]
 pub fn deposit(accounts: &mut [AccountView], args: &ix::DepositVault) -> Result<(), MythicError> {

@@ -13,7 +13,7 @@ use mythic_interface::state::{
     OpenedLeaf, Output, Validator, ValidatorStatus, Verdict, Votes,
 };
 use mythic_interface::{INCINERATOR, money, pda, window};
-use pinocchio::{AccountView, Address};
+use pinocchio::AccountView;
 
 use crate::accounts::{self, is_absent, key, load, load_mut, lowered};
 use crate::claim::{check_fork, check_votes, describe};
@@ -150,8 +150,8 @@ fn conclude(
     let before = case.held.get();
     let shares = share_out(case, decision, slashed)?;
     record(case, decision, &shares, *slot)?;
-    settle::earn(submitter, shares.submitter)?;
-    settle::owe_burn(submitter, shares.burned)?;
+    stake::earn(submitter, shares.submitter)?;
+    stake::owe_burn(submitter, shares.burned)?;
     if case.claim_count != 0 {
         let open = lowered(submitter.open_cases.get())?;
         submitter.open_cases.set(open);
@@ -332,7 +332,7 @@ pub fn prove(
             case.prover_collected = 1;
             let held = money::sub(case.held.get(), amount)?;
             case.held.set(held);
-            settle::earn(&mut *load_mut::<Validator>(prover_account)?, amount)?;
+            stake::earn(&mut *load_mut::<Validator>(prover_account)?, amount)?;
             moves.case_to_prover = amount;
         }
         let end = end_of(&job, &ruling)?;
@@ -404,9 +404,8 @@ pub fn collect(accounts: &mut [AccountView], args: &ix::CollectCase) -> Result<(
                 return Err(MythicError::InvalidIncinerator);
             }
             let seeds = pda::validator(authority);
-            let (address, _) = Address::try_find_program_address(&seeds, &accounts::PROGRAM_ID)
-                .ok_or(MythicError::WrongAddress)?;
-            if *validator_account.address() != address {
+            let (address, _) = accounts::find(&seeds, &accounts::PROGRAM_ID)?;
+            if *key(validator_account) != address {
                 return Err(MythicError::WrongAddress);
             }
             forfeit(&mut case, authority, due.earned)?;
@@ -415,7 +414,7 @@ pub fn collect(accounts: &mut [AccountView], args: &ix::CollectCase) -> Result<(
             if validator.authority != *authority {
                 return Err(MythicError::WrongValidator);
             }
-            settle::earn(&mut validator, due.earned)?;
+            stake::earn(&mut *validator, due.earned)?;
             let claimable = money::add(validator.claimable.get(), due.returned)?;
             validator.claimable.set(claimable);
             let returned = money::add(validator.returned.get(), due.returned)?;
@@ -427,7 +426,7 @@ pub fn collect(accounts: &mut [AccountView], args: &ix::CollectCase) -> Result<(
                 .ok_or(MythicError::CounterOverflow)?;
             validator.open_cases.set(open);
             let lost = take_penalties(&mut case, &mut validator, slot)?;
-            settle::owe_burn(&mut validator, lost)?;
+            stake::owe_burn(&mut *validator, lost)?;
         }
         due
     };

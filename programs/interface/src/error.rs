@@ -1,5 +1,8 @@
-//! Error codes of the AI Precompiles program: `ProgramError::Custom(code)`. Codes never change meaning;
-//! they are grouped by hundreds.
+//! Error codes of both programs: `ProgramError::Custom(code)`. A code means the same in both, and never changes its
+//! meaning; they are grouped by hundreds. From [`MARKET_ERRORS`] on they are the Compute Market's alone.
+
+/// First code that only the Compute Market gives.
+pub const MARKET_ERRORS: u32 = 900;
 
 macro_rules! errors {
     ($($(#[$group:meta])* $name:ident = $code:literal, $message:literal;)*) => {
@@ -69,12 +72,12 @@ errors! {
     InvalidProgramData = 301, "the account is not this program's program data";
     NotAdmin = 302, "the signer is not the admin";
     NotPendingAdmin = 303, "the signer is not the proposed admin";
-    Paused = 304, "the network is paused: no new jobs";
+    Paused = 304, "the network is paused: no new jobs or requests";
     NotPaused = 305, "the network is not paused";
     WindowOutOfRange = 306, "the window and reveals must be 32 to 400 slots, cancel grace 1 to 400, openings at least 50";
     DurationOutOfRange = 307, "a duration in slots is zero or too long, or the speed of reading is zero";
     CloseDelayTooShort = 308, "the close delay must be longer than a nonce's life";
-    UnbondingOutOfRange = 309, "unbonding must last at least job + window + openings + 800 slots, and at least the jail";
+    UnbondingOutOfRange = 309, "unbonding must last at least job + window + openings + 800 slots, that of a provider dispute + openings + 800, and at least the jail";
     SharesOutOfRange = 310, "the shares of a fee must be 1 basis point at least and 10,000 together at most";
     SlashOutOfRange = 311, "the slash must be 1,000 to 10,000 basis points, the bond 50 to 10,000";
     JuryOutOfRange = 312, "a jury has 3 to 15 seats";
@@ -94,12 +97,12 @@ errors! {
     NotRegistrant = 406, "the signer is not the model's registrant";
     ModelRetired = 407, "the model is retired";
     EmptyName = 408, "the name is empty";
-    PriceChanged = 409, "the model's prices are not the ones stated";
+    PriceChanged = 409, "the prices are not the ones stated";
     NotPendingRegistrant = 410, "the signer is not the proposed registrant";
 
     // 5xx: validators
-    NotAuthority = 500, "the key is not the validator's owner";
-    NotOperator = 501, "the signer is not the validator's operator";
+    NotAuthority = 500, "the key is not the owner of the validator or provider";
+    NotOperator = 501, "the signer is not the operator of the validator or provider";
     StakeBelowMinimum = 502, "the active stake is below the minimum";
     TooManyModels = 503, "a validator serves at most 8 models, a grant names at most 4";
     DuplicateModel = 504, "a model is named twice";
@@ -112,7 +115,7 @@ errors! {
     JailNotOver = 511, "the jail time is not over";
     ValidatorNotEmpty = 512, "the validator still holds stake, earnings or dues";
     ModelNotServed = 513, "the validator does not serve the model";
-    NoCapacity = 514, "the validator's stake is taken up by its open jobs";
+    NoCapacity = 514, "the stake is taken up by what was accepted";
     NotPendingOwner = 515, "the signer is not the proposed owner";
     StakeObliged = 516, "what the validator accepted or judged may still be asked of its stake";
     ExposureExceeded = 517, "the job's ceiling, or those of all open jobs together, exceed what the validator's stake backs";
@@ -139,7 +142,7 @@ errors! {
     TooManyTokens = 703, "prompt and output exceed what the model allows, or the output 65,536 tokens";
     TemperatureOutOfRange = 704, "the temperature is at most 2,000 thousandths";
     UnknownSamplingProfile = 705, "the sampling profile is not listed";
-    DeadlineOutOfRange = 706, "the deadline must be 1 to max_job_slots slots away";
+    DeadlineOutOfRange = 706, "the deadline must be 1 to max_job_slots slots away, that of a request of capacity 1 to max_request_slots";
     NonceExpired = 707, "the nonce's expiry slot has passed";
     NonceTooFar = 708, "the nonce's expiry slot is too far away";
     WrongJobStatus = 709, "the job's status does not allow this";
@@ -200,6 +203,67 @@ errors! {
     SeatOfClaimant = 838, "who claims does not judge";
     NothingNamed = 839, "a claim of withholding names no positions";
     FaultProved = 840, "a fault was proved already, and this one shows nothing that is awaited";
+
+    // 9xx: classes and providers of the market
+    EpochOutOfRange = 900, "an epoch has 32 to 10,000,000 slots and at least a second";
+    NoticeOutOfRange = 901, "notice and missed epochs must be 1 to 16";
+    ClassOutOfRange = 902, "a side is a multiple of 16 up to 16,384, rounds 1 to 4,096, proofs 1 to 400 slots and half an epoch, stake at least a lamport";
+    ClassRetired = 903, "the class is retired";
+    WrongClass = 904, "the class is not the one expected";
+    UnitsOutOfRange = 905, "a provider offers at least one unit, and as many as are leased; a lease has 1 to 8";
+    UnknownIsolation = 906, "the isolation is not listed";
+    StakeInUse = 907, "the active stake would not cover the units that are leased";
+    ProviderNotEmpty = 908, "the provider still holds stake, earnings or dues";
+    OpenLeases = 909, "there are accounts of the provider's leases";
+    OpenDisputes = 910, "there are disputes that are not resolved";
+    WrongProvider = 911, "the provider is not the one expected";
+    DisputeTimeOutOfRange = 912, "disputes last at least 32 slots, openings 50, both together at most 30 epochs; acknowledgements at most one";
+
+    // 10xx: requests
+    UnknownLeaseKind = 1000, "the kind of lease is not listed";
+    InvalidLeaseModel = 1001, "an endpoint names a model, a container none";
+    LeaseTimeOutOfRange = 1002, "a lease lasts at least a second, and with all that is added at most max_lease_seconds";
+    EpochTooCheap = 1003, "an epoch of the lease costs less than min_epoch_price";
+    WrongRequestStatus = 1004, "the request's status does not allow this";
+    NotTenant = 1005, "the signer is not the tenant";
+    WrongTenant = 1006, "the account is not the tenant";
+    WrongRegion = 1007, "the provider is not in the region that is asked for";
+    WeakIsolation = 1008, "the provider isolates less than is asked for";
+    PriceTooHigh = 1009, "the provider's price is above the request's";
+    NoUnits = 1010, "the provider has not as many units free";
+    EpochsUnbacked = 1011, "the stake behind the units is less than the price of 32 epochs";
+    LeaseExists = 1012, "the request's lease still has its account";
+
+    // 11xx: leases
+    WrongLeaseStatus = 1100, "the lease's status does not allow this";
+    EmptyHash = 1101, "a hash is all zero";
+    WrongEpoch = 1102, "the epoch is not the current one";
+    EpochUnknown = 1103, "the hash of the epoch's first slot is not known yet";
+    EpochProved = 1104, "the epoch is proved, or the lease started in it";
+    ProofsClosed = 1105, "the time for proofs of this epoch is over";
+    LeaseOver = 1106, "the lease's time is over";
+    NothingToRelease = 1107, "there is no epoch that can be paid now";
+    UnknownCloseReason = 1108, "the reason is not listed, or nobody can give it";
+    LeaseRunning = 1109, "the lease's time is not over";
+    NoticeRunning = 1110, "the provider's notice is not over";
+    NotMissed = 1111, "too few epochs in a row were missed";
+    LeaseNotEmpty = 1112, "the lease still holds lamports";
+
+    // 12xx: disputes about proofs
+    UnknownDisputeKind = 1200, "the kind of dispute, or of what is shown, is not listed";
+    EpochNotPending = 1201, "the lease has no such epoch that is not paid yet";
+    DisputeClosed = 1202, "the time to dispute the epoch is over";
+    ProofMissing = 1203, "what is behind the last proof has no proof to refute";
+    ElementsInvalid = 1204, "1 to 8 elements must be named, ascending, distinct and inside the proof";
+    UnexpectedDispute = 1205, "an account of a dispute was passed where there is none";
+    WrongDisputeStatus = 1206, "the dispute's status does not allow this";
+    WrongLease = 1207, "the lease is not the dispute's";
+    PathMismatch = 1208, "what is shown and its path do not lead to the proof";
+    NotNamed = 1209, "the dispute does not name this";
+    RootNotShown = 1210, "the roots that the element needs are not shown";
+    AlreadyOpened = 1211, "this is shown already";
+    DisputeNotDue = 1212, "the dispute cannot be resolved yet";
+    WrongDisputer = 1213, "the account is not who disputed";
 }
 
 impl MythicError {

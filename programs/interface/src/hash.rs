@@ -41,6 +41,19 @@ pub mod domain {
     /// A juror's commitment.
     pub const JUROR: &[u8] = b"mythic/juror/v1";
 
+    /// The rules of a market.
+    pub const MARKET_RULES: &[u8] = b"mythic/market-rules/v1";
+    /// What a tenant asks for.
+    pub const LEASE_REQUEST: &[u8] = b"mythic/lease-request/v1";
+    /// A lease's terms.
+    pub const LEASE_TERMS: &[u8] = b"mythic/lease-terms/v1";
+    /// A lease's spec under its salt.
+    pub const LEASE_SPEC: &[u8] = b"mythic/lease-spec/v1";
+    /// What a provider gives a tenant to reach a lease.
+    pub const LEASE_ACCESS: &[u8] = b"mythic/lease-access/v1";
+    /// The seed of a round of a proof of throughput.
+    pub const PROBE: &[u8] = b"mythic/probe/v1";
+
     /// A request over HTTP, under its signer's signature.
     pub const HTTP: &[u8] = b"mythic/http/v2";
     /// A tokenizer, as models name it.
@@ -92,6 +105,8 @@ pub mod domain {
     pub const NODE: &[u8] = &[1];
     /// A leaf of the output's tree.
     pub const OUTPUT_LEAF: &[u8] = &[2];
+    /// A leaf of a round's product.
+    pub const PRODUCT_LEAF: &[u8] = &[3];
 }
 
 /// A SHA-256 digest.
@@ -134,6 +149,16 @@ pub(crate) fn id_bytes(ids: &[u32]) -> &[u8] {
 pub fn prompt_hash(salt: &[u8; 16], ids: &[u32]) -> Hash {
     let count = (ids.len() as u32).to_le_bytes();
     sha256(&[domain::PROMPT, salt, &count, id_bytes(ids)])
+}
+
+/// Commits to the spec of a lease: its exact bytes, under a salt that keeps short ones from being guessed.
+pub fn spec_hash(salt: &[u8; 16], spec: &[u8]) -> Hash {
+    sha256(&[domain::LEASE_SPEC, salt, spec])
+}
+
+/// Commits to what a provider gives a tenant to reach a lease: URL, TLS key, SSH host key, as the provider writes them.
+pub fn access_hash(access: &[u8]) -> Hash {
+    sha256(&[domain::LEASE_ACCESS, access])
 }
 
 /// The seed of a job's sampling: the requester picks `user_seed`, the job's address makes it one

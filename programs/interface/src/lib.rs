@@ -1,10 +1,11 @@
-//! The one definition of Mythic's on-chain interface: what the program, the indexer, nodes, gateways
-//! and clients must agree on, byte for byte.
+//! The one definition of Mythic's on-chain interface: what the programs, the indexer, nodes, gateways
+//! and clients must agree on, byte for byte. Everything but [`market`] is of AI Precompiles or of both.
 //!
 //! - [`state`]: account layouts; [`ix`]: instructions and their builders; [`error`]: codes
 //! - [`params`]: parameters of the network, [`money`]: prices and shares, [`window`]: deadlines
 //! - [`pda`]: seeds of addresses (derived by `address`, feature `client`); [`hash`], [`merkle`]: commitments,
 //!   [`leaf`]: to each position of an answer, [`output`]: to its tokens
+//! - [`market`]: the Compute Market, the second program
 //! - [`sampler`], [`gumbel`]: replayable token choice; [`comparison`], [`sortition`]: checking and juries;
 //!   [`dispute`]: verdicts and their money
 //!
@@ -15,6 +16,12 @@
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
 extern crate alloc;
 
+// Their macros are the market's too.
+#[macro_use]
+pub mod ix;
+#[macro_use]
+pub mod state;
+
 #[cfg(feature = "client")]
 pub mod address;
 pub mod comparison;
@@ -22,9 +29,9 @@ pub mod dispute;
 pub mod error;
 pub mod gumbel;
 pub mod hash;
-pub mod ix;
 pub mod le;
 pub mod leaf;
+pub mod market;
 pub mod merkle;
 pub mod money;
 pub mod output;
@@ -32,7 +39,6 @@ pub mod params;
 pub mod pda;
 pub mod sampler;
 pub mod sortition;
-pub mod state;
 mod tables;
 pub mod window;
 
@@ -43,6 +49,12 @@ pub mod window;
 pub const AI_PRECOMPILES_ID: [u8; 32] = [
     5, 95, 241, 137, 199, 189, 101, 49, 180, 113, 204, 185, 78, 61, 250, 173, 188, 53, 232, 250,
     74, 31, 24, 192, 227, 252, 231, 102, 236, 0, 0, 0,
+];
+
+/// Address of the Compute Market program: `MythicComputeMarket111111111111111111111111`; another is built in the same way.
+pub const COMPUTE_MARKET_ID: [u8; 32] = [
+    5, 95, 241, 137, 199, 204, 225, 25, 231, 205, 191, 239, 13, 194, 136, 74, 55, 74, 149, 104,
+    222, 130, 173, 232, 189, 25, 52, 220, 121, 0, 0, 0,
 ];
 
 /// The incinerator, `1nc1nerator11111111111111111111111111111111`: the runtime destroys what it holds
@@ -84,6 +96,10 @@ mod tests {
         assert_eq!(
             decode("MythicAiPrecompi1es111111111111111111111111"),
             super::AI_PRECOMPILES_ID
+        );
+        assert_eq!(
+            decode("MythicComputeMarket111111111111111111111111"),
+            super::COMPUTE_MARKET_ID
         );
         assert_eq!(
             decode("1nc1nerator11111111111111111111111111111111"),

@@ -140,7 +140,8 @@ pub fn path_len(index: u32, count: u32) -> usize {
 }
 
 /// The root over `count` leaves to which `leaf` at `index` and its path lead; `None` if the path has another
-/// length than that leaf's.
+/// length than that leaf's. Inlined, because the program's calls take five arguments at most.
+#[inline(always)]
 pub fn root_from_path(leaf: Hash, index: u32, count: u32, siblings: &[Hash]) -> Option<Hash> {
     if index >= count {
         return None;
@@ -162,7 +163,8 @@ pub fn root_from_path(leaf: Hash, index: u32, count: u32, siblings: &[Hash]) -> 
     }
 }
 
-/// Whether `leaf` is leaf `index` of `count` under `root`; `siblings` must be exactly the path.
+/// Whether `leaf` is leaf `index` of `count` under `root`; `siblings` must be exactly the path. Inlined for the same reason.
+#[inline(always)]
 pub fn verify(root: &Hash, leaf: Hash, index: u32, count: u32, siblings: &[Hash]) -> bool {
     root_from_path(leaf, index, count, siblings) == Some(*root)
 }

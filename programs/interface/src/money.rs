@@ -78,23 +78,28 @@ pub const fn share(lamports: u64, bps: u16) -> u64 {
 /// Who gets what of a fee. The three sum to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// The validator's part.
-    pub validator: u64,
+    /// The part of the validator or the provider.
+    pub earner: u64,
     /// The foundation's part.
     pub foundation: u64,
     /// The part that is burned: the remainder.
     pub burned: u64,
 }
 
-/// Splits a fee by a job's rules; both shares are rounded down and the remainder is burned.
+/// Splits a fee by a job's rules.
 pub const fn split(fee: u64, rules: &Rules) -> Split {
-    let validator = share(fee, rules.validator_bps.get());
+    split_by(fee, rules.validator_bps.get(), rules.foundation_bps.get())
+}
+
+/// Splits what was earned; both shares are rounded down and the remainder is burned.
+pub const fn split_by(fee: u64, earner_bps: u16, foundation_bps: u16) -> Split {
+    let earner = share(fee, earner_bps);
     // Shares that sum to more than a whole can't be configured; saturating keeps this total.
-    let rest = fee.saturating_sub(validator);
-    let foundation = share(fee, rules.foundation_bps.get());
+    let rest = fee.saturating_sub(earner);
+    let foundation = share(fee, foundation_bps);
     let foundation = if foundation > rest { rest } else { foundation };
     Split {
-        validator,
+        earner,
         foundation,
         burned: rest - foundation,
     }
@@ -124,7 +129,7 @@ mod tests {
         assert_eq!(
             split(25_600, &rules),
             Split {
-                validator: 12_800,
+                earner: 12_800,
                 foundation: 2_560,
                 burned: 10_240
             }
@@ -132,7 +137,7 @@ mod tests {
         assert_eq!(
             split(1, &rules),
             Split {
-                validator: 0,
+                earner: 0,
                 foundation: 0,
                 burned: 1
             }
@@ -153,7 +158,7 @@ mod tests {
         #[test]
         fn split_sums_to_the_fee(fee: u64) {
             let split = split(fee, &Params::mainnet().rules);
-            prop_assert_eq!(split.validator + split.foundation + split.burned, fee);
+            prop_assert_eq!(split.earner + split.foundation + split.burned, fee);
         }
     }
 }

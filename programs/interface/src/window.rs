@@ -55,7 +55,12 @@ pub const fn nonce(expiry_slot: u64, tag: [u8; 8]) -> [u8; 16] {
 /// End of the time that a job which ended in `ended_slot` must stay: closable from then on. Its nonce
 /// can't be used again, so neither can its address.
 pub const fn retention_end(ended_slot: u64, nonce: &[u8; 16], rules: &Rules) -> u64 {
-    let delay = ended_slot.saturating_add(rules.close_delay_slots.get() as u64);
+    stay_end(ended_slot, nonce, rules.close_delay_slots.get())
+}
+
+/// The same for whatever lies at an address made of a nonce.
+pub const fn stay_end(ended_slot: u64, nonce: &[u8; 16], close_delay_slots: u32) -> u64 {
+    let delay = ended_slot.saturating_add(close_delay_slots as u64);
     let expiry = nonce_expiry(nonce).saturating_add(1);
     if delay > expiry { delay } else { expiry }
 }

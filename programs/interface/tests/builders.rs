@@ -8,7 +8,7 @@ use mythic_interface::{
     params::Params,
     state,
 };
-use solana_instruction::AccountMeta;
+use solana_instruction::{AccountMeta, Instruction as Call};
 use solana_pubkey::Pubkey;
 
 fn k(n: u8) -> Pubkey {
@@ -97,20 +97,25 @@ fn every_instruction_has_a_builder_that_follows_its_list() {
         close_case(k(1), &case, Some(&state::Votes::zeroed())),
         close_output(k(1), &state::Output::zeroed()),
     ];
-    assert_eq!(built.len(), ix::ALL.len());
-    for (instruction, tag) in built.iter().zip(ix::ALL) {
-        let spec = tag.spec();
-        assert_eq!(Tag::from_u8(instruction.data[0]), Some(*tag));
-        assert_eq!(instruction.data.len(), spec.data_len, "{}", tag.name());
+    let listed = ix::ALL.iter().map(|tag| (tag.name(), tag.spec()));
+    follow(&built, PROGRAM_ID, listed.collect());
+}
+
+/// Compares what was built with the lists of a program's instructions.
+fn follow(built: &[Call], program: Pubkey, listed: Vec<(&str, &InstructionSpec)>) {
+    assert_eq!(built.len(), listed.len());
+    for (instruction, (name, spec)) in built.iter().zip(listed) {
+        assert_eq!(instruction.program_id, program, "{name}");
+        assert_eq!(instruction.data[0], spec.number, "{name}");
+        assert_eq!(instruction.data.len(), spec.data_len, "{name}");
         let trailing = usize::from(spec.trailing.is_some());
         assert_eq!(
             instruction.accounts.len(),
             spec.accounts.len() + trailing,
-            "{}",
-            tag.name()
+            "{name}"
         );
         for (meta, spec) in instruction.accounts.iter().zip(spec.accounts) {
-            if !(spec.optional && meta.pubkey == PROGRAM_ID) {
+            if !(spec.optional && meta.pubkey == program) {
                 assert_eq!(
                     (meta.is_signer, meta.is_writable),
                     (spec.signer, spec.writable),
@@ -120,6 +125,66 @@ fn every_instruction_has_a_builder_that_follows_its_list() {
             }
         }
     }
+}
+
+#[test]
+fn every_instruction_of_the_market_has_a_builder_that_follows_its_list() {
+    use mythic_interface::market::{address, ix, params::MarketParams, state};
+    let (request, lease) = (state::Request::zeroed(), state::Lease::zeroed());
+    let (epoch, dispute) = (state::LeaseEpoch::default(), state::LeaseDispute::zeroed());
+    let reason = state::CloseReason::ClosedByProvider;
+    let mut built = vec![
+        ix::initialize(k(1), k(2), &ix::Initialize::zeroed()),
+        ix::update_config(k(1), k(2), &MarketParams::dev()),
+        ix::propose_admin(k(1), k(2)),
+        ix::accept_admin(k(1)),
+        ix::pause(k(1)),
+        ix::unpause(k(1)),
+        ix::sweep(k(1)),
+        ix::withdraw_foundation(k(1)),
+        ix::register_class(k(1), k(2), &ix::RegisterClass::zeroed()),
+        ix::retire_class(k(1), k(2)),
+        ix::register_provider(k(1), k(2), k(3), &ix::RegisterProvider::zeroed()),
+        ix::update_provider(k(1), &ix::UpdateProvider::zeroed()),
+        ix::add_stake(k(1), k(2), 1),
+        ix::request_unstake(k(1), 1),
+        ix::withdraw_stake(k(1)),
+        ix::withdraw_claimable(k(1), k(2)),
+        ix::unjail(k(1), k(2)),
+        ix::close_provider(k(1), k(2)),
+        ix::request_compute(k(1), k(2), k(3), &ix::RequestCompute::zeroed()),
+        ix::cancel_request(k(1), k(2)),
+        ix::expire_request(k(1), &request),
+        ix::close_request(k(1), &request),
+        ix::accept_job(k(1), k(2), k(3), &request),
+        ix::start_lease(k(1), k(2), &lease, [1; 32]),
+        ix::acknowledge_start(k(1), &lease),
+        ix::submit_proof(k(1), k(2), k(3), &ix::SubmitProof::zeroed()),
+        ix::verify_and_release(k(1), &lease),
+        ix::top_up(k(1), k(2), &lease, 1),
+        ix::close_lease(k(1), k(2), &lease, reason, true),
+        ix::withdraw_lease(k(1), &lease),
+        ix::close_lease_account(k(1), &lease),
+        ix::refute_lease(k(1), k(2), (k(3), &lease), &epoch, &[]),
+        ix::open_root(k(1), (0, 0), &[0; 32], &[]),
+        ix::resolve_lease_dispute(k(1), &dispute),
+        ix::close_lease_dispute(k(1), &dispute),
+    ];
+    // What is shown stands behind the arguments.
+    let root = built.iter_mut().find(|call| call.data.len() == 1 + 6 + 32);
+    root.expect("OpenProof").data.truncate(1 + 6);
+    let listed = ix::ALL.iter().map(|tag| (tag.name(), tag.spec()));
+    follow(&built, address::PROGRAM_ID, listed.collect());
+    // The tenant's word has no account of its own.
+    let word = ix::unserved_lease(k(1), (k(3), &lease), &epoch);
+    assert_eq!(
+        word.accounts[4],
+        AccountMeta::new_readonly(address::PROGRAM_ID, false)
+    );
+    // Elements beyond the eighth have no room.
+    let many = [state::NamedElement::default(); 9];
+    let named = ix::refute_lease(k(1), k(2), (k(3), &lease), &epoch, &many);
+    assert_eq!(named.data.len(), ix::Tag::DisputeLease.spec().data_len);
 }
 
 #[test]

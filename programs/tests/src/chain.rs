@@ -1,4 +1,4 @@
-//! The built program in LiteSVM. Signatures are not verified: whoever a test names as signer signs.
+//! A built program in LiteSVM. Signatures are not verified: whoever a test names as signer signs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use mythic_interface::state::Key;
 use mythic_interface::{AI_PRECOMPILES_ID, INCINERATOR, UPGRADEABLE_LOADER};
 use solana_account::{Account, ReadableAccount};
 use solana_clock::Clock;
+use solana_compute_budget_interface::ComputeBudgetInstruction;
 use solana_hash::Hash;
 use solana_instruction::Instruction;
 use solana_instruction::error::InstructionError;
@@ -23,17 +24,42 @@ use solana_transaction_error::TransactionError;
 use crate::invariants::{self, State, Stored};
 use crate::keys::key;
 
-/// The built program.
-pub const ELF: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../elf/mythic_ai_precompiles.so"
-);
+/// A program, and what must hold of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its address.
+    pub id: Key,
+    /// The built ELF.
+    pub elf: &'static str,
+    /// What must hold between the states before and after a transaction, whose fee is the third argument.
+    pub check: fn(&State, &State, u128) -> Result<(), String>,
+    /// The name of an instruction by the first byte of its data.
+    pub name: fn(u8) -> Option<&'static str>,
+    /// The compute units that it must ask for, if the usual ones are too few.
+    pub asks: fn(u8) -> Option<u32>,
+}
+
+/// The AI Precompiles program.
+pub const AI_PRECOMPILES: Program = Program {
+    id: AI_PRECOMPILES_ID,
+    elf: concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../elf/mythic_ai_precompiles.so"
+    ),
+    check: invariants::check,
+    name: |byte| Tag::from_u8(byte).map(Tag::name),
+    asks: |_| None,
+};
 
 /// Lamports of a SOL.
 pub const SOL: u64 = 1_000_000_000;
 
 /// Slot of a fresh chain.
 pub const FIRST_SLOT: u64 = 1_000;
+/// Second of slot 0 (Unix).
+const GENESIS_SECOND: u64 = 1_700_000_000;
+/// Milliseconds of a slot.
+const SLOT_MS: u64 = 400;
 
 /// Most bytes of a transaction.
 pub const MAX_TRANSACTION: usize = 1_232;
@@ -68,10 +94,13 @@ impl Refusal {
     }
 }
 
-/// A chain with the program deployed and nothing else.
+/// A chain with a program deployed and nothing else.
 #[derive(Clone)]
 pub struct Chain {
     svm: LiteSVM,
+    program: Program,
+    /// Seconds by which its clock is ahead.
+    ahead: u64,
     donated: BTreeSet<Key>,
     skipped: BTreeSet<u64>,
 }
@@ -81,15 +110,15 @@ pub fn slot_hash(slot: u64) -> [u8; 32] {
     sha256(&[b"slot hash", &slot.to_le_bytes()])
 }
 
-/// Address of the program.
-pub fn program() -> Pubkey {
-    Pubkey::from(AI_PRECOMPILES_ID)
+/// Address of the AI Precompiles program's data under the upgradeable loader.
+pub fn program_data() -> Key {
+    data_of(&AI_PRECOMPILES_ID)
 }
 
-/// Address of the program's data under the upgradeable loader.
-pub fn program_data() -> Key {
+/// Address of a program's data under the upgradeable loader.
+pub fn data_of(program: &Key) -> Key {
     let loader = Pubkey::from(UPGRADEABLE_LOADER);
-    Pubkey::find_program_address(&[&AI_PRECOMPILES_ID], &loader)
+    Pubkey::find_program_address(&[program], &loader)
         .0
         .to_bytes()
 }
@@ -101,14 +130,20 @@ impl Default for Chain {
 }
 
 impl Chain {
-    /// Deploys the program with `upgrade_authority` (see [`key`]) as its upgrade authority.
+    /// The AI Precompiles program on a chain of its own.
     ///
     /// # Panics
     /// If the ELF is missing or refused by the loader.
     pub fn new() -> Self {
-        let elf = std::fs::read(ELF)
-            .unwrap_or_else(|error| panic!("{ELF}: {error}; build it with `make sbf`"));
-        let mut svm = LiteSVM::default()
+        Self::of(AI_PRECOMPILES)
+    }
+
+    /// Deploys a program with `upgrade_authority` (see [`key`]) as its upgrade authority.
+    ///
+    /// # Panics
+    /// If the ELF is missing or refused by the loader.
+    pub fn of(program: Program) -> Self {
+        let svm = LiteSVM::default()
             .with_mainnet_features()
             .with_builtins()
             .with_lamports(1_000_000 * SOL)
@@ -116,21 +151,25 @@ impl Chain {
             .with_sigverify(false)
             .with_blockhash_check(false)
             .with_transaction_history(0);
-        svm.add_program(program(), &elf).expect("the ELF loads");
         let mut chain = Chain {
             svm,
+            program,
+            ahead: 0,
             donated: BTreeSet::new(),
             skipped: BTreeSet::new(),
         };
+        chain.deploy_at(program.id);
         chain.set_upgrade_authority(Some(key("upgrade_authority")));
         chain.warp_to(FIRST_SLOT);
         chain.fund(key("fees"), 1_000_000 * SOL);
         chain
     }
 
-    /// Deploys a copy of the program under another address.
+    /// Deploys a copy of the program under an address.
     pub fn deploy_at(&mut self, address: Key) {
-        let elf = std::fs::read(ELF).expect("read before");
+        let path = self.program.elf;
+        let elf = std::fs::read(path)
+            .unwrap_or_else(|error| panic!("{path}: {error}; build it with `make sbf`"));
         self.svm
             .add_program(Pubkey::from(address), &elf)
             .expect("the ELF loads");
@@ -139,12 +178,12 @@ impl Chain {
     /// Rewrites the head of the program data as the loader lays it out: tag 3 (u32), slot (u64),
     /// an optional key.
     pub fn set_upgrade_authority(&mut self, authority: Option<Key>) {
-        let address = Pubkey::from(program_data());
-        let mut account = self.svm.get_account(&address).expect("program data");
+        let address = data_of(&self.program.id);
+        let mut account = self.account(&address).expect("program data");
         account.data[..4].copy_from_slice(&3u32.to_le_bytes());
         account.data[12] = authority.is_some().into();
         account.data[13..45].copy_from_slice(&authority.unwrap_or_default());
-        self.put(program_data(), account);
+        self.put(address, account);
     }
 
     /// Sets an account as it is, past every rule; the invariants see it as the state before the
@@ -182,9 +221,23 @@ impl Chain {
         self.svm.get_sysvar::<Clock>().slot
     }
 
-    /// Goes to a slot. The runtime keeps the hashes of the last 512 slots that were not skipped.
+    /// The current second (Unix).
+    pub fn second(&self) -> u64 {
+        self.svm.get_sysvar::<Clock>().unix_timestamp as u64
+    }
+
+    /// Lets the clock run ahead of the slots by some seconds more.
+    pub fn wait(&mut self, seconds: u64) {
+        self.ahead += seconds;
+        self.warp_to(self.slot());
+    }
+
+    /// Goes to a slot, and to its second. The runtime keeps the hashes of the last 512 slots that were not skipped.
     pub fn warp_to(&mut self, slot: u64) {
         self.svm.warp_to_slot(slot);
+        let mut clock = self.svm.get_sysvar::<Clock>();
+        clock.unix_timestamp = (GENESIS_SECOND + slot * SLOT_MS / 1_000 + self.ahead) as i64;
+        self.svm.set_sysvar(&clock);
         let hashes: Vec<(u64, Hash)> = (0..slot)
             .rev()
             .filter(|slot| !self.skipped.contains(slot))
@@ -198,6 +251,14 @@ impl Chain {
     pub fn skip(&mut self, slots: impl IntoIterator<Item = u64>) {
         self.skipped.extend(slots);
         self.warp_to(self.slot());
+    }
+
+    /// The first slot from one on that was not skipped, and its hash.
+    pub fn first_from(&self, slot: u64) -> (u64, [u8; 32]) {
+        let first = (slot..)
+            .find(|slot| !self.skipped.contains(slot))
+            .expect("some");
+        (first, slot_hash(first))
     }
 
     /// Goes on by `slots`.
@@ -223,7 +284,7 @@ impl Chain {
         let account = self
             .account(address)
             .unwrap_or_else(|| panic!("there is no {}", T::NAME));
-        assert_eq!(account.owner, program());
+        assert_eq!(account.owner.to_bytes(), T::PROGRAM);
         *T::load(&account.data).expect(T::NAME)
     }
 
@@ -235,7 +296,7 @@ impl Chain {
     fn state(&self) -> State {
         let accounts: BTreeMap<Key, Stored> = self
             .svm
-            .get_program_accounts(&program())
+            .get_program_accounts(&Pubkey::from(self.program.id))
             .into_iter()
             .map(|(address, account)| {
                 let stored = Stored {
@@ -287,8 +348,25 @@ impl Chain {
         signatures + 3 + keys + 32 + 1 + calls
     }
 
+    /// The instructions of a transaction, behind the one that asks for compute units if they need it.
+    fn asked(&self, instructions: &[Instruction]) -> Vec<Instruction> {
+        let first = |call: &Instruction| call.data.first().copied();
+        let asks = instructions
+            .iter()
+            .filter_map(first)
+            .filter_map(self.program.asks);
+        let budget = asks
+            .max()
+            .map(ComputeBudgetInstruction::set_compute_unit_limit);
+        budget
+            .into_iter()
+            .chain(instructions.iter().cloned())
+            .collect()
+    }
+
     /// Runs one transaction; its result and fee.
     fn execute(&mut self, instructions: &[Instruction]) -> (Result<Receipt, Refusal>, u64) {
+        let instructions = &self.asked(instructions);
         let message = Message::new(instructions, Some(&Pubkey::from(key("fees"))));
         let signatures = usize::from(message.header.num_required_signatures);
         let transaction = VersionedTransaction {
@@ -330,8 +408,8 @@ impl Chain {
             Ok(_) => u128::from(fee),
             Err(_) => before.total - after.total,
         };
-        if let Err(broken) = invariants::check(&before, &after, fee) {
-            let names: Vec<_> = instructions.iter().map(name).collect();
+        if let Err(broken) = (self.program.check)(&before, &after, fee) {
+            let names: Vec<_> = instructions.iter().map(|call| self.name(call)).collect();
             panic!("invariant broken by {names:?}: {broken}");
         }
         if result.is_err() {
@@ -349,7 +427,7 @@ impl Chain {
             Ok(receipt) => receipt,
             Err(refusal) => panic!(
                 "{} refused: {:?} {:?}\n{}",
-                name(&instruction),
+                self.name(&instruction),
                 refusal.mythic(),
                 refusal.error,
                 refusal.logs.join("\n")
@@ -363,20 +441,21 @@ impl Chain {
     /// If it succeeds or is refused otherwise.
     pub fn refuse(&mut self, instruction: Instruction, error: MythicError) {
         match self.send(std::slice::from_ref(&instruction)) {
-            Ok(_) => panic!("{} not refused with {error}", name(&instruction)),
+            Ok(_) => panic!("{} not refused with {error}", self.name(&instruction)),
             Err(refusal) => assert_eq!(
                 refusal.mythic(),
                 Some(error),
                 "{}: {:?}\n{}",
-                name(&instruction),
+                self.name(&instruction),
                 refusal.error,
                 refusal.logs.join("\n")
             ),
         }
     }
-}
 
-fn name(instruction: &Instruction) -> &'static str {
-    let tag = instruction.data.first().copied().and_then(Tag::from_u8);
-    tag.map_or("an unknown instruction", Tag::name)
+    fn name(&self, instruction: &Instruction) -> &'static str {
+        let byte = instruction.data.first().copied();
+        byte.and_then(self.program.name)
+            .unwrap_or("an unknown instruction")
+    }
 }

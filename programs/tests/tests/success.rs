@@ -534,7 +534,7 @@ fn a_new_window_of_a_grant_starts_from_nothing() {
 
 #[test]
 fn the_elf_says_whom_to_tell_of_a_hole() {
-    let elf = std::fs::read(mythic_program_tests::chain::ELF).expect("the ELF");
+    let elf = std::fs::read(mythic_program_tests::chain::AI_PRECOMPILES.elf).expect("the ELF");
     let find = |mark: &str| {
         let mut windows = elf.windows(mark.len());
         windows.position(|window| window == mark.as_bytes())

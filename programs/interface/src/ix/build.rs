@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 pub use crate::address::Named;
-use crate::address::PROGRAM_ID;
 pub use crate::address::{self, INCINERATOR, SYSTEM};
 use crate::state::{Job, NO_KEY};
 use solana_instruction::AccountMeta;
@@ -19,7 +18,8 @@ pub fn build<I: Instruction>(
     accounts: &[Option<Pubkey>],
     trailing: impl IntoIterator<Item = Pubkey>,
 ) -> Call {
-    debug_assert_eq!(accounts.len(), I::ACCOUNTS.len(), "{}", I::TAG.name());
+    debug_assert_eq!(accounts.len(), I::ACCOUNTS.len(), "{}", I::NAME);
+    let program_id = Pubkey::new_from_array(I::PROGRAM);
     let listed = I::ACCOUNTS
         .iter()
         .zip(accounts)
@@ -29,25 +29,25 @@ pub fn build<I: Instruction>(
                 is_signer: spec.signer,
                 is_writable: spec.writable,
             },
-            None => AccountMeta::new_readonly(PROGRAM_ID, false),
+            None => AccountMeta::new_readonly(program_id, false),
         });
     let rest = trailing
         .into_iter()
         .map(|key| AccountMeta::new_readonly(key, false));
     Call {
-        program_id: PROGRAM_ID,
+        program_id,
         accounts: listed.chain(rest).collect(),
         data: args.encode(),
     }
 }
 
 /// [`build`] where every account is there.
-pub(super) fn fixed<I: Instruction, const N: usize>(args: &I, accounts: [Pubkey; N]) -> Call {
+pub(crate) fn fixed<I: Instruction, const N: usize>(args: &I, accounts: [Pubkey; N]) -> Call {
     build(args, &accounts.map(Some), [])
 }
 
 /// [`build`] with bytes behind the arguments.
-pub(super) fn with_tail<I: Instruction>(
+pub(crate) fn with_tail<I: Instruction>(
     args: &I,
     tail: &[u8],
     accounts: &[Option<Pubkey>],

@@ -79,7 +79,7 @@ impl<const N: usize> Described for Text<N> {
 }
 
 /// The shape of a type as it is written: keys and hashes are bytes alike, and only their names tell them apart.
-pub(super) const fn shape(written: &str, shape: Shape) -> Shape {
+pub(crate) const fn shape(written: &str, shape: Shape) -> Shape {
     match written.as_bytes() {
         b"Key" => Shape::Key,
         _ => shape,
@@ -101,7 +101,7 @@ macro_rules! arguments {
     (@name $field:ident) => { stringify!($field) };
     (@name $field:ident $unit:literal) => { $unit };
 }
-pub(super) use arguments;
+pub(crate) use arguments;
 
 impl Described for Rules {
     const SHAPE: Shape = Shape::Fields(arguments!(Rules {
@@ -161,13 +161,13 @@ impl Described for ModelSpec {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     extern crate std;
     use super::*;
     use crate::ix::{ALL, Tag};
 
     /// The fields follow each other without a hole and fill what holds them.
-    fn fills(fields: &[Argument], size: usize, name: &str) {
+    pub(crate) fn fills(fields: &[Argument], size: usize, name: &str) {
         let mut at = 0;
         for field in fields {
             assert_eq!(field.offset, at, "{name}.{}", field.name);
@@ -177,6 +177,16 @@ mod tests {
             }
         }
         assert_eq!(at, size, "{name}");
+    }
+
+    /// What is 8 bytes wide and no slot and no epoch is money.
+    pub(crate) fn calls_lamports_so(arguments: &[Argument]) {
+        for argument in arguments {
+            let counted = argument.name.ends_with("_slot") || argument.name == "epoch";
+            let wide = argument.shape == Shape::Integer(8);
+            let named = wide && argument.name.ends_with("_lamports");
+            assert_eq!(wide && !counted, named, "{}", argument.name);
+        }
     }
 
     #[test]
@@ -189,18 +199,8 @@ mod tests {
     #[test]
     fn every_amount_of_lamports_is_called_so() {
         let named = |tag: Tag| tag.arguments().iter().map(|a| a.name);
-        // What is 8 bytes wide and no slot is money.
         for tag in ALL {
-            for argument in tag.arguments() {
-                let slot = argument.name.ends_with("_slot");
-                let wide = argument.shape == Shape::Integer(8);
-                assert_eq!(
-                    wide && !slot,
-                    wide && argument.name.ends_with("_lamports"),
-                    "{}",
-                    argument.name
-                );
-            }
+            calls_lamports_so(tag.arguments());
         }
         assert!(named(Tag::RequestInference).any(|name| name == "price_in_lamports"));
         assert!(

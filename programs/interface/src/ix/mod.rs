@@ -7,6 +7,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::MythicError;
+use crate::state::Key;
+
+/// The program whose instructions these are.
+const PROGRAM: Key = crate::AI_PRECOMPILES_ID;
 
 /// One account of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub struct AccountSpec {
     pub optional: bool,
 }
 
-const fn read(name: &'static str) -> AccountSpec {
+pub(crate) const fn read(name: &'static str) -> AccountSpec {
     AccountSpec {
         name,
         signer: false,
@@ -29,7 +33,7 @@ const fn read(name: &'static str) -> AccountSpec {
         optional: false,
     }
 }
-const fn write(name: &'static str) -> AccountSpec {
+pub(crate) const fn write(name: &'static str) -> AccountSpec {
     AccountSpec {
         name,
         signer: false,
@@ -37,7 +41,7 @@ const fn write(name: &'static str) -> AccountSpec {
         optional: false,
     }
 }
-const fn signs(name: &'static str) -> AccountSpec {
+pub(crate) const fn signs(name: &'static str) -> AccountSpec {
     AccountSpec {
         name,
         signer: true,
@@ -45,7 +49,7 @@ const fn signs(name: &'static str) -> AccountSpec {
         optional: false,
     }
 }
-const fn pays(name: &'static str) -> AccountSpec {
+pub(crate) const fn pays(name: &'static str) -> AccountSpec {
     AccountSpec {
         name,
         signer: true,
@@ -53,7 +57,7 @@ const fn pays(name: &'static str) -> AccountSpec {
         optional: false,
     }
 }
-const fn maybe(spec: AccountSpec) -> AccountSpec {
+pub(crate) const fn maybe(spec: AccountSpec) -> AccountSpec {
     AccountSpec {
         name: spec.name,
         signer: spec.signer,
@@ -64,8 +68,12 @@ const fn maybe(spec: AccountSpec) -> AccountSpec {
 
 /// An instruction: its arguments are the type itself.
 pub trait Instruction: Pod {
+    /// Address of the program that it is for.
+    const PROGRAM: Key;
     /// First byte of the data.
-    const TAG: Tag;
+    const NUMBER: u8;
+    /// The name, as in the documentation.
+    const NAME: &'static str;
     /// Accounts in their order.
     const ACCOUNTS: &'static [AccountSpec];
     /// Name of read-only accounts that may follow, if any may.
@@ -95,7 +103,7 @@ pub trait Instruction: Pod {
     #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
     fn encode(&self) -> alloc::vec::Vec<u8> {
         let mut data = alloc::vec::Vec::with_capacity(Self::DATA_LEN);
-        data.push(Self::TAG as u8);
+        data.push(Self::NUMBER);
         data.extend_from_slice(bytemuck::bytes_of(self));
         data
     }
@@ -113,7 +121,7 @@ pub trait Instruction: Pod {
 #[derive(Clone, Copy, Debug)]
 pub struct InstructionSpec {
     /// First byte of the data.
-    pub tag: Tag,
+    pub number: u8,
     /// Length of the data, tag included and tail not.
     pub data_len: usize,
     /// Accounts in their order.
@@ -126,15 +134,24 @@ pub struct InstructionSpec {
 
 /// Splits instruction data into tag and arguments.
 pub fn split(data: &[u8]) -> Result<(Tag, &[u8]), MythicError> {
+    split_by(data, Tag::from_u8)
+}
+
+/// Splits instruction data into a tag, as `known` reads it, and arguments.
+pub(crate) fn split_by<T>(
+    data: &[u8],
+    known: impl Fn(u8) -> Option<T>,
+) -> Result<(T, &[u8]), MythicError> {
     let (tag, arguments) = data.split_first().ok_or(MythicError::UnknownInstruction)?;
     Ok((
-        Tag::from_u8(*tag).ok_or(MythicError::UnknownInstruction)?,
+        known(*tag).ok_or(MythicError::UnknownInstruction)?,
         arguments,
     ))
 }
 
-/// Defines instructions: documentation, name, tag, arguments, accounts; `= "name"` behind an argument is its name with the unit,
-/// for tools; `+` names trailing accounts, `=>` what bytes follow. A new one is also listed in `tags!` below.
+/// Defines instructions of the program that stands as `PROGRAM` where this is called: documentation, name, tag, arguments,
+/// accounts; `= "name"` behind an argument is its name with the unit, for tools; `+` names trailing accounts, `=>` what bytes
+/// follow. A new one is also listed in `tags!`.
 macro_rules! instructions {
     ($(
         $(#[$doc:meta])*
@@ -148,13 +165,10 @@ macro_rules! instructions {
             #[repr(C)]
             pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
 
-            impl $name {
-                /// First byte of the data.
-                pub(super) const NUMBER: u8 = $tag;
-            }
-
             impl Instruction for $name {
-                const TAG: Tag = Tag::$name;
+                const PROGRAM: Key = PROGRAM;
+                const NUMBER: u8 = $tag;
+                const NAME: &'static str = stringify!($name);
                 const ACCOUNTS: &'static [AccountSpec] = &[$($account),*];
                 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
                 const ARGUMENTS: &'static [Argument] =
@@ -172,13 +186,13 @@ macro_rules! tags {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Tag {
-            $(#[doc = concat!("Of [`", stringify!($name), "`].")] $name = $name::NUMBER,)*
+            $(#[doc = concat!("Of [`", stringify!($name), "`].")] $name = <$name as Instruction>::NUMBER,)*
         }
 
         impl Tag {
             /// The tag of a byte, `None` if it is not listed.
             pub const fn from_u8(value: u8) -> Option<Self> {
-                match value { $($name::NUMBER => Some(Self::$name),)* _ => None }
+                match value { $(<$name as Instruction>::NUMBER => Some(Self::$name),)* _ => None }
             }
             /// The name, as in the documentation.
             pub const fn name(self) -> &'static str {
@@ -187,7 +201,7 @@ macro_rules! tags {
             /// What tools need to know about the instruction.
             pub const fn spec(self) -> &'static InstructionSpec {
                 match self { $(Self::$name => &InstructionSpec {
-                    tag: Self::$name,
+                    number: <$name as Instruction>::NUMBER,
                     data_len: <$name as Instruction>::DATA_LEN,
                     accounts: <$name as Instruction>::ACCOUNTS,
                     trailing: <$name as Instruction>::TRAILING,
@@ -208,10 +222,10 @@ macro_rules! tags {
 
 mod admin;
 #[cfg(feature = "client")]
-mod build;
+pub(crate) mod build;
 mod case;
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
-mod describe;
+pub(crate) mod describe;
 mod job;
 mod model;
 mod validator;
@@ -250,7 +264,7 @@ mod tests {
         assert!(ALL.windows(2).all(|pair| (pair[0] as u8) < pair[1] as u8));
         for tag in ALL {
             assert_eq!(Tag::from_u8(*tag as u8), Some(*tag));
-            assert_eq!(tag.spec().tag, *tag);
+            assert_eq!(tag.spec().number, *tag as u8);
         }
         assert_eq!(split(&[]), Err(MythicError::UnknownInstruction));
         assert_eq!(split(&[0]), Err(MythicError::UnknownInstruction));

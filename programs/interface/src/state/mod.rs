@@ -111,8 +111,13 @@ impl core::fmt::Display for LoadError {
 
 impl core::error::Error for LoadError {}
 
-/// An account of the program.
+/// The program whose accounts these are.
+const PROGRAM: Key = crate::AI_PRECOMPILES_ID;
+
+/// An account of one of the programs.
 pub trait Account: Pod {
+    /// Address of the program that owns it.
+    const PROGRAM: Key;
     /// First byte of the account.
     const DISCRIMINATOR: u8;
     /// Name of the type.
@@ -122,6 +127,8 @@ pub trait Account: Pod {
 
     /// The first 16 bytes.
     fn header(&self) -> &Header;
+    /// The first 16 bytes, to write.
+    fn header_mut(&mut self) -> &mut Header;
 
     /// Reads an account in place; checks length, discriminator and version.
     fn load(data: &[u8]) -> Result<&Self, LoadError> {
@@ -161,13 +168,18 @@ fn check(header: &Header, expected: u8) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// An account of the program that stands as `PROGRAM` where this is called.
 macro_rules! account {
     ($name:ident, $discriminator:literal) => {
         impl Account for $name {
+            const PROGRAM: Key = PROGRAM;
             const DISCRIMINATOR: u8 = $discriminator;
             const NAME: &'static str = stringify!($name);
             fn header(&self) -> &Header {
                 &self.header
+            }
+            fn header_mut(&mut self) -> &mut Header {
+                &mut self.header
             }
         }
         impl $name {

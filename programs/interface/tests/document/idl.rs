@@ -1,34 +1,23 @@
-//! The program as a Codama IDL (<https://github.com/codama-idl/codama>): what explorers, wallets' simulators and generators of
+//! A program as a Codama IDL (<https://github.com/codama-idl/codama>): what explorers, wallets' simulators and generators of
 //! clients read.
 
 use std::collections::BTreeMap;
 
-use mythic_interface::error::MythicError;
-use mythic_interface::ix::{ALL, InstructionSpec, Tag};
-use mythic_interface::params::{Params, Rules};
-use mythic_interface::{AI_PRECOMPILES_ID, INCINERATOR, state};
+use mythic_interface::INCINERATOR;
+use mythic_interface::ix::InstructionSpec;
 use serde_json::{Value, json};
 
-use crate::source::{IX_SOURCES, Item, PARAMS_SOURCE, STATE_SOURCES, Sizes, arguments, structures};
-
-/// Where it lies.
-pub const PATH: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../idl/ai_precompiles.codama.json"
-);
+use crate::books::{Book, Listed};
+use crate::source::{Item, Sizes, arguments, structures};
 
 const ALPHABET: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 /// The IDL.
-pub fn root() -> Value {
-    let state_source = STATE_SOURCES.concat();
-    let sizes = Sizes::new(&[PARAMS_SOURCE, &state_source]);
-    let discriminators = discriminators();
+pub fn root(book: &Book) -> Value {
+    let layouts = book.layouts.concat();
+    let sizes = Sizes::new(&[book.params, &layouts]);
     let (mut accounts, mut types) = (Vec::new(), Vec::new());
-    for item in structures(PARAMS_SOURCE)
-        .iter()
-        .chain(&structures(&state_source))
-    {
+    for item in structures(book.params).iter().chain(&structures(&layouts)) {
         let fields: Vec<Value> = item
             .fields
             .iter()
@@ -42,8 +31,8 @@ pub fn root() -> Value {
             })
             .collect();
         let data = json!({"kind": "structTypeNode", "fields": fields});
-        match discriminators.get(item.name.as_str()) {
-            Some((first, len)) => accounts.push(account(item, data, (*first, *len))),
+        match book.accounts.iter().find(|(name, ..)| *name == item.name) {
+            Some((_, first, len)) => accounts.push(account(item, data, (*first, *len))),
             None => types.push(json!({
                 "kind": "definedTypeNode",
                 "name": camel(&item.name),
@@ -52,13 +41,16 @@ pub fn root() -> Value {
             })),
         }
     }
-    types.extend(enums());
-    let arguments: BTreeMap<String, Item> = IX_SOURCES.into_iter().flat_map(arguments).collect();
-    let instructions: Vec<Value> = ALL
+    types.extend(enums(book));
+    let arguments: BTreeMap<String, Item> =
+        book.arguments.iter().copied().flat_map(arguments).collect();
+    let instructions: Vec<Value> = book
+        .instructions
         .iter()
-        .map(|tag| instruction(*tag, &arguments[tag.name()], &sizes))
+        .map(|listed| instruction(listed, &arguments[listed.name], (book, &sizes)))
         .collect();
-    let errors: Vec<Value> = MythicError::ALL
+    let errors: Vec<Value> = book
+        .errors
         .iter()
         .map(|error| {
             json!({
@@ -76,28 +68,18 @@ pub fn root() -> Value {
         "version": "1.0.0",
         "program": {
             "kind": "programNode",
-            "name": "aiPrecompiles",
-            "publicKey": base58(&AI_PRECOMPILES_ID),
+            "name": book.name,
+            "publicKey": base58(&book.address),
             "version": env!("CARGO_PKG_VERSION"),
-            "docs": ["Models, validators with stake, prepaid vaults with spend grants, jobs from request to settlement, and cases about their results."],
+            "docs": [book.about],
             "accounts": accounts,
             "instructions": instructions,
             "definedTypes": types,
-            "pdas": pdas(),
+            "pdas": pdas(book),
             "errors": errors,
         },
         "additionalPrograms": [],
     })
-}
-
-/// Accounts: first byte and length.
-fn discriminators() -> BTreeMap<&'static str, (u8, usize)> {
-    macro_rules! listed {
-        ($($name:ident)*) => {
-            BTreeMap::from([$((stringify!($name), (state::$name::DISCRIMINATOR, state::$name::LEN))),*])
-        };
-    }
-    listed!(Config Treasury Model Validator Vault SpendGrant Job Case Output Votes)
 }
 
 fn account(item: &Item, data: Value, (first, len): (u8, usize)) -> Value {
@@ -175,15 +157,15 @@ fn ty(written: &str, sizes: &Sizes) -> Value {
     json!({"kind": "definedTypeLinkNode", "name": camel(written)})
 }
 
-fn instruction(tag: Tag, item: &Item, sizes: &Sizes) -> Value {
-    let spec = tag.spec();
+fn instruction(listed: &Listed, item: &Item, (book, sizes): (&Book, &Sizes)) -> Value {
+    let spec = listed.spec;
     let mut arguments = vec![json!({
         "kind": "instructionArgumentNode",
         "name": "discriminator",
         "defaultValueStrategy": "omitted",
         "docs": ["First byte of the data."],
         "type": number("u8"),
-        "defaultValue": {"kind": "numberValueNode", "number": tag as u8},
+        "defaultValue": {"kind": "numberValueNode", "number": spec.number},
     })];
     arguments.extend(item.fields.iter().map(|field| {
         json!({
@@ -203,10 +185,10 @@ fn instruction(tag: Tag, item: &Item, sizes: &Sizes) -> Value {
     }));
     let mut node = json!({
         "kind": "instructionNode",
-        "name": camel(tag.name()),
+        "name": camel(listed.name),
         "docs": [item.doc],
         "optionalAccountStrategy": "programId",
-        "accounts": accounts(spec),
+        "accounts": accounts(spec, book),
         "arguments": arguments,
         "discriminators": [
             {"kind": "fieldDiscriminatorNode", "name": "discriminator", "offset": 0},
@@ -223,7 +205,7 @@ fn instruction(tag: Tag, item: &Item, sizes: &Sizes) -> Value {
     node
 }
 
-fn accounts(spec: &InstructionSpec) -> Vec<Value> {
+fn accounts(spec: &InstructionSpec, book: &Book) -> Vec<Value> {
     let fixed = |key: &[u8; 32], name: &str| json!({"kind": "publicKeyValueNode", "publicKey": base58(key), "identifier": name});
     spec.accounts
         .iter()
@@ -242,9 +224,13 @@ fn accounts(spec: &InstructionSpec) -> Vec<Value> {
                     node["defaultValue"] = fixed(&INCINERATOR, "incinerator");
                 }
                 "config" | "treasury" => {
+                    let mut seeds = book.seeds.iter();
+                    let (pda, ..) = seeds
+                        .find(|(_, word, _)| *word == account.name)
+                        .expect("listed");
                     node["defaultValue"] = json!({
                         "kind": "pdaValueNode",
-                        "pda": {"kind": "pdaLinkNode", "name": account.name},
+                        "pda": {"kind": "pdaLinkNode", "name": pda},
                         "seeds": [],
                     });
                 }
@@ -255,40 +241,17 @@ fn accounts(spec: &InstructionSpec) -> Vec<Value> {
         .collect()
 }
 
-/// An account's name, the constant that its seeds begin with, and the others.
-type Address = (&'static str, &'static str, Vec<(&'static str, Value)>);
-
 /// The addresses of accounts, from their seeds.
-fn pdas() -> Vec<Value> {
-    let key = || json!({"kind": "publicKeyTypeNode"});
-    let list: [Address; 10] = [
-        ("config", "config", vec![]),
-        ("treasury", "treasury", vec![]),
-        ("model", "model", vec![("identity", bytes(32))]),
-        ("validator", "validator", vec![("authority", key())]),
-        ("vault", "vault", vec![("owner", key())]),
-        (
-            "spendGrant",
-            "grant",
-            vec![("owner", key()), ("delegate", key())],
-        ),
-        ("job", "job", vec![("owner", key()), ("nonce", bytes(16))]),
-        ("case", "case", vec![("job", key())]),
-        ("votes", "votes", vec![("case", key())]),
-        (
-            "output",
-            "output",
-            vec![("job", key()), ("page", number("u32"))],
-        ),
-    ];
-    list.into_iter()
+fn pdas(book: &Book) -> Vec<Value> {
+    book.seeds
+        .iter()
         .map(|(name, word, seeds)| {
             let word = json!({
                 "kind": "constantPdaSeedNode",
                 "type": {"kind": "stringTypeNode", "encoding": "utf8"},
                 "value": {"kind": "stringValueNode", "string": word},
             });
-            let seeds = seeds.into_iter().map(|(name, ty)| {
+            let seeds = seeds.iter().map(|(name, ty)| {
                 json!({"kind": "variablePdaSeedNode", "name": name, "docs": [], "type": ty})
             });
             let seeds: Vec<Value> = std::iter::once(word).chain(seeds).collect();
@@ -298,14 +261,10 @@ fn pdas() -> Vec<Value> {
 }
 
 /// What the values of one byte mean. The bytes themselves stay numbers in the layouts: 0 often stands for "not yet".
-fn enums() -> Vec<Value> {
-    macro_rules! listed {
-        ($($name:ident)*) => {
-            [$((stringify!($name), variants(|value| state::$name::from_u8(value).map(state::$name::as_str)))),*]
-        };
-    }
-    listed!(ConfigStatus ModelStatus KernelProfile ValidatorStatus GrantStatus JobStatus EndReason FinishReason SamplingProfile CaseStatus ClaimKind Outcome Ground Verdict)
-        .into_iter()
+fn enums(book: &Book) -> Vec<Value> {
+    book.values
+        .iter()
+        .map(|(name, value)| (name, variants(value)))
         .map(|(name, variants)| {
             json!({
                 "kind": "definedTypeNode",
@@ -370,25 +329,34 @@ fn base58(bytes: &[u8; 32]) -> String {
 
 #[test]
 fn the_bytes_of_every_instruction_are_described() {
-    let size = |node: &Value, sizes: &BTreeMap<String, usize>| size_of_node(node, sizes);
-    let root = root();
-    let known = BTreeMap::from([
-        ("params".to_owned(), size_of::<Params>()),
-        ("rules".to_owned(), size_of::<Rules>()),
-        ("modelSpec".to_owned(), size_of::<state::ModelSpec>()),
-    ]);
-    let nodes = root["program"]["instructions"].as_array().expect("a list");
-    assert_eq!(nodes.len(), ALL.len());
-    for (tag, node) in ALL.iter().zip(nodes) {
-        let arguments = node["arguments"].as_array().expect("a list").iter();
-        let fixed = arguments.filter(|argument| argument["name"] != "tail");
-        let found: usize = fixed.map(|argument| size(&argument["type"], &known)).sum();
-        assert_eq!(found, tag.spec().data_len, "{}", tag.name());
+    for book in crate::books::books() {
+        let root = root(&book);
+        let program = &root["program"];
+        let mut known = BTreeMap::new();
+        for node in program["definedTypes"].as_array().expect("a list") {
+            let Some(fields) = node["type"]["fields"].as_array() else {
+                continue;
+            };
+            let sizes = fields
+                .iter()
+                .map(|field| size_of_node(&field["type"], &known));
+            let size = sizes.sum::<usize>();
+            known.insert(node["name"].as_str().expect("a name").to_owned(), size);
+        }
+        let nodes = program["instructions"].as_array().expect("a list");
+        assert_eq!(nodes.len(), book.instructions.len());
+        for (listed, node) in book.instructions.iter().zip(nodes) {
+            let arguments = node["arguments"].as_array().expect("a list").iter();
+            let fixed = arguments.filter(|argument| argument["name"] != "tail");
+            let found: usize = fixed
+                .map(|argument| size_of_node(&argument["type"], &known))
+                .sum();
+            assert_eq!(found, listed.spec.data_len, "{}", listed.name);
+        }
     }
-    assert_eq!(
-        root["program"]["publicKey"],
-        "MythicAiPrecompi1es111111111111111111111111"
-    );
+    let [precompiles, market] = crate::books::books().map(|book| base58(&book.address));
+    assert_eq!(precompiles, "MythicAiPrecompi1es111111111111111111111111");
+    assert_eq!(market, "MythicComputeMarket111111111111111111111111");
 }
 
 /// Bytes of a type of arguments.

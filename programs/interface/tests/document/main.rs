@@ -1,24 +1,20 @@
-//! Keeps `docs/protocol.md` true: its tables of accounts, instructions and errors are made from the
-//! interface's own source, and its table of refusals names every instruction and every error.
+//! Keeps `docs/protocol.md` and `docs/market.md` true: their tables of accounts, instructions and errors are made from the
+//! interface's own source, and their tables of refusals name every instruction and every error.
 //!
-//! `programs/idl/ai_precompiles.codama.json` is made of the same, for explorers, wallets and clients in other languages.
+//! The IDLs in `programs/idl` are made of the same, for explorers, wallets and clients in other languages.
 //!
 //! `MYTHIC_REWRITE=1 cargo test -p mythic-interface --test document` rewrites the made parts.
 
+mod books;
 mod idl;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use books::{Book, books};
 use mythic_interface::dispute::{least_keys, quorum};
-use mythic_interface::error::MythicError;
-use mythic_interface::ix::ALL;
-use mythic_interface::state;
-
-use source::{IX_SOURCES, Item, STATE_SOURCES, Sizes, arguments, structures};
-
-const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+use source::{Item, Sizes, arguments, structures};
 
 fn table(item: &Item, sizes: &Sizes, start: usize) -> String {
     let mut out = String::from("| offset | size | field | type | |\n|--:|--:|---|---|---|\n");
@@ -126,36 +122,20 @@ fn percent(chance: f64) -> String {
     }
 }
 
-fn made() -> BTreeMap<&'static str, String> {
-    let state_source = STATE_SOURCES.concat();
-    let params_source = source::PARAMS_SOURCE;
-    let mut sizes = Sizes::new(&[params_source, &state_source]);
-    let accounts = [
-        ("Config", state::Config::LEN),
-        ("Treasury", state::Treasury::LEN),
-        ("Model", state::Model::LEN),
-        ("Validator", state::Validator::LEN),
-        ("Vault", state::Vault::LEN),
-        ("SpendGrant", state::SpendGrant::LEN),
-        ("Job", state::Job::LEN),
-        ("Case", state::Case::LEN),
-        ("Output", state::Output::LEN),
-        ("Votes", state::Votes::LEN),
-    ];
+fn made(book: &Book) -> BTreeMap<&'static str, String> {
+    let state_source = book.layouts.concat();
+    let mut sizes = Sizes::new(&[book.params, &state_source]);
     let (mut parts, mut layouts) = (String::new(), String::new());
-    let items = structures(params_source)
+    let items = structures(book.params)
         .into_iter()
         .chain(structures(&state_source));
     for item in items {
         let size = sizes.learn(&item);
-        let account = accounts.iter().position(|(name, _)| *name == item.name);
+        let account = book.accounts.iter().find(|(name, ..)| *name == item.name);
         let (out, kind) = match account {
-            Some(index) => {
-                assert_eq!(size, accounts[index].1, "{}", item.name);
-                (
-                    &mut layouts,
-                    format!("discriminator {}, {size} bytes", index + 1),
-                )
+            Some((_, first, len)) => {
+                assert_eq!(size, *len, "{}", item.name);
+                (&mut layouts, format!("discriminator {first}, {size} bytes"))
             }
             None => (&mut parts, format!("{size} bytes")),
         };
@@ -168,10 +148,11 @@ fn made() -> BTreeMap<&'static str, String> {
         .expect("a string");
     }
 
-    let arguments: BTreeMap<String, Item> = IX_SOURCES.into_iter().flat_map(arguments).collect();
+    let arguments: BTreeMap<String, Item> =
+        book.arguments.iter().copied().flat_map(arguments).collect();
     let mut instructions = String::new();
-    for tag in ALL {
-        let (name, spec) = (tag.name(), tag.spec());
+    for listed in &book.instructions {
+        let (name, spec) = (listed.name, listed.spec);
         let item = &arguments[name];
         let size: usize = item.fields.iter().map(|field| sizes.of(&field.ty)).sum();
         assert_eq!(1 + size, spec.data_len, "{name}");
@@ -197,7 +178,7 @@ fn made() -> BTreeMap<&'static str, String> {
         write!(
             instructions,
             "### {name} (tag {})\n\n{}\n\nAccounts: {}.\n\n",
-            *tag as u8,
+            spec.number,
             item.doc,
             list.join(" · ")
         )
@@ -211,25 +192,30 @@ fn made() -> BTreeMap<&'static str, String> {
     }
 
     let mut errors = String::from("| code | name | meaning |\n|--:|---|---|\n");
-    for error in MythicError::ALL {
+    for error in &book.errors {
         let (code, name, message) = (error.code(), error.name(), error.message());
         writeln!(errors, "| {code} | `{name}` | {message} |").expect("a string");
     }
-    BTreeMap::from([
-        ("juries", juries()),
-        ("networks", networks()),
-        ("lone", lone()),
+    let mut made = BTreeMap::from([
         ("parts", parts),
         ("accounts", layouts),
         ("instructions", instructions),
         ("errors", errors),
-    ])
+    ]);
+    if book.address == mythic_interface::AI_PRECOMPILES_ID {
+        made.extend([
+            ("juries", juries()),
+            ("networks", networks()),
+            ("lone", lone()),
+        ]);
+    }
+    made
 }
 
 /// The document with its made parts replaced.
-fn rewritten(document: &str) -> String {
+fn rewritten(book: &Book, document: &str) -> String {
     let mut document = document.to_owned();
-    for (name, text) in made() {
+    for (name, text) in made(book) {
         let (start, end) = (
             format!("<!-- made: {name} -->\n"),
             format!("<!-- end: {name} -->"),
@@ -245,67 +231,78 @@ fn rewritten(document: &str) -> String {
 
 #[test]
 fn the_tables_are_those_of_the_source() {
-    let document = std::fs::read_to_string(DOCUMENT).expect("the document");
-    let expected = rewritten(&document);
-    if std::env::var_os("MYTHIC_REWRITE").is_some() {
-        std::fs::write(DOCUMENT, &expected).expect("writable");
-        return;
+    for book in books() {
+        let path = book.document;
+        let document = std::fs::read_to_string(path).expect("the document");
+        let expected = rewritten(&book, &document);
+        if std::env::var_os("MYTHIC_REWRITE").is_some() {
+            std::fs::write(path, &expected).expect("writable");
+            continue;
+        }
+        assert!(
+            document == expected,
+            "{path} is not true any more; MYTHIC_REWRITE=1 rewrites it"
+        );
     }
-    assert!(
-        document == expected,
-        "{DOCUMENT} is not true any more; MYTHIC_REWRITE=1 rewrites it"
-    );
 }
 
 #[test]
 fn the_refusals_name_every_instruction_and_every_error() {
-    let document = std::fs::read_to_string(DOCUMENT).expect("the document");
-    let section = document
-        .split_once("## What is refused\n")
-        .and_then(|(_, rest)| rest.split_once("\n## "))
-        .expect("the section")
-        .0;
-    let (mut instructions, mut errors) = (BTreeSet::new(), BTreeSet::new());
-    for row in section
-        .lines()
-        .filter(|line| line.starts_with("| `") || line.starts_with("| any"))
-    {
-        let mut cells = row.split('|').skip(1);
-        let (who, what) = (cells.next().expect("a cell"), cells.next().expect("a cell"));
-        let ticked = |cell: &str| -> Vec<String> {
-            cell.split('`')
-                .skip(1)
-                .step_by(2)
-                .map(str::to_owned)
-                .collect()
-        };
-        instructions.extend(ticked(who));
-        errors.extend(ticked(what));
+    for book in books() {
+        let document = std::fs::read_to_string(book.document).expect("the document");
+        let section = document
+            .split_once("## What is refused\n")
+            .and_then(|(_, rest)| rest.split_once("\n## "))
+            .expect("the section")
+            .0;
+        let (mut instructions, mut errors) = (BTreeSet::new(), BTreeSet::new());
+        for row in section
+            .lines()
+            .filter(|line| line.starts_with("| `") || line.starts_with("| any"))
+        {
+            let mut cells = row.split('|').skip(1);
+            let (who, what) = (cells.next().expect("a cell"), cells.next().expect("a cell"));
+            let ticked = |cell: &str| -> Vec<String> {
+                cell.split('`')
+                    .skip(1)
+                    .step_by(2)
+                    .map(str::to_owned)
+                    .collect()
+            };
+            instructions.extend(ticked(who));
+            errors.extend(ticked(what));
+        }
+        let names = book
+            .instructions
+            .iter()
+            .map(|listed| listed.name.to_owned());
+        let tags: BTreeSet<String> = names.collect();
+        assert_eq!(instructions, tags);
+        errors.retain(|name| !tags.contains(name));
+        let used: BTreeSet<String> = book
+            .errors
+            .iter()
+            .map(|error| error.name().to_owned())
+            .collect();
+        let missing: Vec<_> = used.symmetric_difference(&errors).collect();
+        assert!(missing.is_empty(), "{}: {missing:?}", book.document);
     }
-    let tags: BTreeSet<String> = ALL.iter().map(|tag| tag.name().to_owned()).collect();
-    assert_eq!(instructions, tags);
-    errors.retain(|name| !tags.contains(name));
-    let used: BTreeSet<String> = MythicError::ALL
-        .iter()
-        .map(|error| error.name().to_owned())
-        .collect();
-    let missing: Vec<_> = used.symmetric_difference(&errors).collect();
-    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
-fn the_idl_is_that_of_the_source() {
-    let expected = idl::root();
-    if std::env::var_os("MYTHIC_REWRITE").is_some() {
-        let text = serde_json::to_string_pretty(&expected).expect("JSON");
-        std::fs::write(idl::PATH, text + "\n").expect("writable");
-        return;
+fn the_idls_are_those_of_the_source() {
+    for book in books() {
+        let (path, expected) = (book.idl, idl::root(&book));
+        if std::env::var_os("MYTHIC_REWRITE").is_some() {
+            let text = serde_json::to_string_pretty(&expected).expect("JSON");
+            std::fs::write(path, text + "\n").expect("writable");
+            continue;
+        }
+        let found = std::fs::read_to_string(path).expect("the IDL");
+        let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
+        assert!(
+            found == expected,
+            "{path} is not true any more; MYTHIC_REWRITE=1 rewrites it"
+        );
     }
-    let found = std::fs::read_to_string(idl::PATH).expect("the IDL");
-    let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
-    assert!(
-        found == expected,
-        "{} is not true any more; MYTHIC_REWRITE=1 rewrites it",
-        idl::PATH
-    );
 }

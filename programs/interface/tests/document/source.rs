@@ -2,28 +2,6 @@
 
 use std::collections::BTreeMap;
 
-/// The account layouts, in the document's order.
-pub const STATE_SOURCES: [&str; 7] = [
-    include_str!("../../src/state/mod.rs"),
-    include_str!("../../src/state/config.rs"),
-    include_str!("../../src/state/model.rs"),
-    include_str!("../../src/state/validator.rs"),
-    include_str!("../../src/state/vault.rs"),
-    include_str!("../../src/state/job.rs"),
-    include_str!("../../src/state/case.rs"),
-];
-/// The parameters.
-pub const PARAMS_SOURCE: &str = include_str!("../../src/params.rs");
-/// The instructions, in the order of tags.
-pub const IX_SOURCES: [&str; 6] = [
-    include_str!("../../src/ix/admin.rs"),
-    include_str!("../../src/ix/model.rs"),
-    include_str!("../../src/ix/validator.rs"),
-    include_str!("../../src/ix/vault.rs"),
-    include_str!("../../src/ix/job.rs"),
-    include_str!("../../src/ix/case.rs"),
-];
-
 /// A field or an argument.
 pub struct Field {
     pub name: String,
@@ -40,7 +18,7 @@ pub struct Item {
 
 /// Doc comments as one line of Markdown, links to items reduced to their names.
 fn sentence(doc: &[String]) -> String {
-    let mut text = doc.join(" ").replace("crate::", "");
+    let mut text = doc.join(" ").replace("crate::", "").replace("market::", "");
     for path in [
         "state::",
         "hash::",

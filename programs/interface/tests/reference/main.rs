@@ -1,9 +1,10 @@
 //! The golden vectors, and the independent second implementation in Python on random inputs.
 //!
 //! A case is `{"fn", "args"}`; [`evaluate`] answers it with this crate and
-//! `tests/reference/reference.py` with its own code. Needs `python3` (standard library only).
+//! `tests/reference/reference.py` with its own code. Needs `python3`, and for the market `python3-numpy`.
 
 mod cases;
+mod market;
 mod random;
 
 use std::io::Write;
@@ -17,9 +18,26 @@ use serde_json::Value;
 use cases::evaluate;
 use random::Random;
 
+/// A Python that has numpy: the first on the path, or the system's, to which `python3-numpy` belongs.
+fn with_numpy() -> &'static str {
+    let has = |python: &&str| {
+        let mut import = Command::new(python);
+        import.args(["-c", "import numpy"]).stderr(Stdio::null());
+        import.status().is_ok_and(|status| status.success())
+    };
+    ["python3", "/usr/bin/python3"]
+        .into_iter()
+        .find(has)
+        .expect("numpy is needed for this test: apt-get install python3-numpy")
+}
+
 fn reference(arguments: &[&str], input: &str) -> String {
+    run("python3", arguments, input)
+}
+
+fn run(python: &str, arguments: &[&str], input: &str) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
-    let mut child = Command::new("python3")
+    let mut child = Command::new(python)
         .arg("-B")
         .args(arguments)
         .current_dir(folder)
@@ -35,6 +53,19 @@ fn reference(arguments: &[&str], input: &str) -> String {
     feeder.join().expect("feeder").expect("python3 reads");
     assert!(output.status.success(), "{arguments:?} failed");
     String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// What random inputs are drawn from; printed, so that a failure can be had again.
+fn seed() -> u64 {
+    let seed = match std::env::var("MYTHIC_SEED") {
+        Ok(text) => text.parse().expect("MYTHIC_SEED is a number"),
+        Err(_) => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.expect("clock").as_nanos() as u64
+        }
+    };
+    println!("again with: MYTHIC_SEED={seed}");
+    seed
 }
 
 #[test]
@@ -65,15 +96,7 @@ fn tables_are_what_the_generator_writes() {
 
 #[test]
 fn agrees_with_the_second_implementation_on_random_inputs() {
-    let seed = match std::env::var("MYTHIC_SEED") {
-        Ok(text) => text.parse().expect("MYTHIC_SEED is a number"),
-        Err(_) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.expect("clock").as_nanos() as u64
-        }
-    };
-    println!("again with: MYTHIC_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random(seed());
     let cases: Vec<Value> = (0..5700).map(|i| random.case(i % 30)).collect();
     let input: String = cases.iter().map(|case| format!("{case}\n")).collect();
     let output = reference(&["reference.py", "run"], &input);

@@ -15,7 +15,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
@@ -29,7 +29,7 @@ impl Random {
         hex::encode(bytes)
     }
 
-    fn key(&mut self) -> String {
+    pub fn key(&mut self) -> String {
         self.text(32)
     }
 

@@ -67,8 +67,7 @@ pub fn is_sound(job: &Job) -> Result<(), String> {
             );
             let split = money::split(fee, &terms.rules);
             ensure!(
-                (validator, foundation, burned)
-                    == (split.validator, split.foundation, split.burned),
+                (validator, foundation, burned) == (split.earner, split.foundation, split.burned),
                 "the shares are not the rules' shares"
             );
             ensure!(

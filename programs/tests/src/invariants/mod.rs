@@ -2,6 +2,7 @@
 
 use mythic_interface::state::{Case, Output};
 
+/// Refuses with a sentence what is not so.
 macro_rules! ensure {
     ($condition:expr, $($text:tt)*) => {
         if !$condition {
@@ -10,7 +11,7 @@ macro_rules! ensure {
     };
 }
 
-mod account;
+pub(crate) mod account;
 mod case;
 mod flows;
 mod holdings;

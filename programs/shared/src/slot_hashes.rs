@@ -1,4 +1,4 @@
-//! Slot hashes, as they draw samples and juries: the hash of the first slot at or after a given one.
+//! Slot hashes, as they draw samples and juries and begin proofs: the hash of the first slot at or after a given one.
 
 use mythic_interface::error::MythicError;
 use mythic_interface::hash::Hash;
@@ -25,9 +25,9 @@ fn slot_of(entry: u64) -> Result<u64, MythicError> {
     word(HEAD + ENTRY * (entry & 0xffff) as usize)
 }
 
-/// The hash of the first slot at or after `slot` that was not skipped. `SampleNotKnown` while there is none;
+/// The first slot at or after `slot` that was not skipped, and its hash. `SampleNotKnown` while there is none;
 /// `SlotHashExpired` once the runtime keeps no older slot, because then the first one may be forgotten.
-pub fn first_from(slot: u64) -> Result<Hash, MythicError> {
+pub fn first_from(slot: u64) -> Result<(u64, Hash), MythicError> {
     let last = word(0)?
         .min(0xffff)
         .checked_sub(1)
@@ -53,8 +53,13 @@ pub fn first_from(slot: u64) -> Result<Hash, MythicError> {
             false => end = middle,
         }
     }
-    let mut hash = [0; 32];
-    let offset = HEAD + ENTRY * (first & 0xffff) as usize + 8;
-    get_sysvar(&mut hash, &SLOT_HASHES, offset).map_err(|_| MythicError::ClockUnavailable)?;
-    Ok(hash)
+    // Read whole: a second call costs as much as the first.
+    let mut entry = [0; ENTRY];
+    let offset = HEAD + ENTRY * (first & 0xffff) as usize;
+    get_sysvar(&mut entry, &SLOT_HASHES, offset).map_err(|_| MythicError::ClockUnavailable)?;
+    let (slot, rest) = entry
+        .split_first_chunk()
+        .ok_or(MythicError::ClockUnavailable)?;
+    let hash = rest.first_chunk().ok_or(MythicError::ClockUnavailable)?;
+    Ok((u64::from_le_bytes(*slot), *hash))
 }
