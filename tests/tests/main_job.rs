@@ -112,11 +112,11 @@ fn check_amounts(job: &Job, shown: &Value) -> Result<()> {
     );
     let shares = split(cost, &terms.rules);
     ensure!(
-        shares.validator == cost / 2 && shares.foundation == cost / 10,
+        shares.earner == cost / 2 && shares.foundation == cost / 10,
         "50 and 10 percent of {cost}"
     );
     ensure!(
-        job.validator_amount.get() == shares.validator
+        job.validator_amount.get() == shares.earner
             && job.foundation_amount.get() == shares.foundation
     );
     ensure!(
