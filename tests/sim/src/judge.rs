@@ -396,6 +396,14 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// What a closing closed is not asked again once more is known: the address held what can't be read, and the closing may have
+    /// come before what made it readable, or after its next use.
+    fn is_doubtful(&self, known: &Knowledge, name: Name, expected: &Expected) -> bool {
+        let mut closed_in = expected.closed_in.iter();
+        let late = closed_in.any(|block| self.seen.may_be_late(*block));
+        expected.doubted || late && known.was_spoiled(self.truth, name.1)
+    }
+
     fn row(
         &mut self,
         known: &Knowledge,
@@ -463,10 +471,6 @@ impl<'a> Judge<'a> {
                     && (slots.contains(&row.slot)
                         || missed && known.had(self.truth, name.1, row.slot, content)
                         || !row.exact && row.slot >= *slots.start());
-                // What a closing closed is not asked again once more is known: the address held what can't be read, and the closing
-                // may have come before what made it readable, or after its next use.
-                let muddled = expected.closed_in.is_some_and(|b| self.seen.may_be_late(b))
-                    && known.was_spoiled(self.truth, name.1);
                 // What start-up accounts lack was closed by then.
                 let unseen = expected.closed_in.is_some_and(|b| known.is_missed(b));
                 let dated = match (row.closed_slot, closed) {
@@ -500,8 +504,7 @@ impl<'a> Judge<'a> {
                     );
                 } else if !row.exact
                     && !expected.spoiled
-                    && !expected.doubted
-                    && !muddled
+                    && !self.is_doubtful(known, name, expected)
                     && !known.ends_unseen()
                     && !known.perhaps_missed_after(row.slot.min(*slots.start()))
                 {
