@@ -38,7 +38,7 @@ impl Probe {
         let longest = MAX_WINDOW_SLOTS.min(grid.epoch_slots.get() / 2);
         let valid = n > 0
             && n <= MAX_SIDE
-            && n % BLOCK as u32 == 0
+            && n.is_multiple_of(BLOCK as u32)
             && (1..=MAX_ROUNDS).contains(&self.rounds.get())
             && (1..=longest).contains(&self.proof_slots.get())
             && (1..=MAX_LAMPORTS).contains(&self.stake_per_unit.get());
