@@ -39,7 +39,7 @@ mutations=(
     "who-wins-no-seat-does-not-count|ai-precompiles/src/jury.rs|match take_seats(\&mut case, \&candidate) \|\| counted {|match take_seats(\&mut case, \&candidate) {"
     "who-commits-again-counts-again|ai-precompiles/src/jury.rs|if case.counts(authority) {|if false {"
     "a-job-is-declined-after-its-grace|ai-precompiles/src/settle.rs|if !window::open(slot, job.submit_end()) {|if !window::open(slot, job.deadline_slot.get()) {"
-    "added-stake-ends-no-jail|ai-precompiles/src/validator.rs|    stake::activate(\&mut validator, slot)?;|"
+    "added-stake-ends-no-jail|ai-precompiles/src/validator.rs|    stake::activate(\&mut *validator, slot)?;|"
     "added-stake-backs-no-job|ai-precompiles/src/validator.rs|    stake::activate(validator, slot)?;|"
     "who-proves-every-second-epoch-is-paid-for-all|interface/src/market/meter.rs|            _ => whole,|            _ => whole + whole / 2,"
     "closing-at-the-boundary-is-free|interface/src/market/meter.rs|        match self.is_overdue(slot) {|        match true {"

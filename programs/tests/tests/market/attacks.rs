@@ -189,6 +189,22 @@ fn a_friends_dispute_shields_nobody() {
 }
 
 #[test]
+fn an_epoch_is_not_paid_while_it_is_disputed() {
+    let mut market = Market::new();
+    let (lease, proof) = proved(&mut market, wrong_element);
+    // In the last slot, so that its time to be disputed is over first.
+    market.chain.advance(99);
+    let dispute = market.must_refute("watcher", &lease, 11, &[element(0, 0, 3, 4)]);
+    market.chain.advance(1);
+    let call = market.release(&lease);
+    market.chain.refuse(call, MythicError::NothingToRelease);
+    market.must_answer(&dispute, &proof);
+    market.must_resolve(&dispute);
+    assert_eq!(market.lease(&lease).paid.get(), 0);
+    assert_eq!(market.lease(&lease).refunded.get(), 600 * PRICE);
+}
+
+#[test]
 fn disputing_what_is_right_costs_more_than_answering_it() {
     let mut market = Market::new();
     let [watcher, provider] = play(&mut market, ["watcher", "p1"], |market| {
