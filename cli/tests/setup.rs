@@ -144,7 +144,7 @@ echo 'error: could not compile `b`' >&2; exit 101"#,
     );
     let (code, said) = machine.runs("build.sh", &[]);
     assert_eq!(code, 101, "{said}");
-    assert!(said.contains("about 16 minutes on 2 cores"), "{said}");
+    assert!(said.contains("about 20 minutes on 2 cores"), "{said}");
     assert!(
         said.contains("compiled 300 of 600 parts after 0 min"),
         "{said}"
