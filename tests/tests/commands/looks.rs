@@ -1,12 +1,31 @@
 //! What is there: the network, its models, its pages, the README's snippet; and what is not.
 
 use anyhow::{Context, Result, ensure};
-use mythic_e2e::{Network, python, ran, target};
+use mythic_e2e::{Network, PATIENCE, python, ran, target};
 use mythic_interface::state::Model;
 use solana_pubkey::Pubkey;
-use std::{collections::BTreeSet, path::Path, process::Stdio, str::FromStr};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::Stdio,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use crate::{has, json, owned};
+
+/// What `mythic doctor` says once it finds nothing: what has just started may still wait for its first slots.
+fn healthy(network: &Network) -> Result<String> {
+    let started = Instant::now();
+    loop {
+        match network.mythic(&["doctor"]) {
+            Err(_) if started.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(500))
+            }
+            said => return said,
+        }
+    }
+}
 
 /// completions, config, doctor, network, dev.
 pub fn around(network: &Network, dir: &Path) -> Result<()> {
@@ -36,7 +55,7 @@ pub fn around(network: &Network, dir: &Path) -> Result<()> {
     )?;
 
     has(
-        &network.mythic(&["doctor"])?,
+        &healthy(network)?,
         &["PostgreSQL", "model", "chain", "gateway"],
     )?;
     has(
