@@ -13,6 +13,9 @@ use rdkafka::{
 };
 use std::time::{Duration, Instant};
 
+/// Pause before a partition that librdkafka does not know yet is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -182,16 +185,21 @@ impl Consumer {
 
     /// The oldest offset of a partition, and the one behind the newest.
     pub fn range(&self, partition: i32, within: Duration) -> Result<(i64, i64), BrokerError> {
-        let ask = || self.inner.fetch_watermarks(&self.topic, partition, within);
-        let mut range = ask();
-        let unknown = Some(RDKafkaErrorCode::UnknownPartition);
-        // Said while librdkafka has no metadata of the topic yet, too.
-        if matches!(&range, Err(e) if e.rdkafka_error_code() == unknown)
-            && i32::from(self.partitions(within)?) > partition
-        {
-            range = ask();
+        let since = Instant::now();
+        loop {
+            let range = self.inner.fetch_watermarks(&self.topic, partition, within);
+            let unknown = Some(RDKafkaErrorCode::UnknownPartition);
+            let is_unknown = matches!(&range, Err(e) if e.rdkafka_error_code() == unknown);
+            // Said while librdkafka has no metadata of the topic yet, too.
+            if is_unknown
+                && since.elapsed() < within
+                && i32::from(self.partitions(within)?) > partition
+            {
+                std::thread::sleep(ASK_AGAIN);
+                continue;
+            }
+            return range.map_err(|e| BrokerError::of_kafka(&e, "the range of a partition"));
         }
-        range.map_err(|e| BrokerError::of_kafka(&e, "the range of a partition"))
     }
 
     /// How many partitions the topic has now.
