@@ -125,16 +125,16 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
         turn += 1;
         match turn {
             2 => {
-                // More partitions: the forwarder learns of them at its next start.
+                // More partitions: the forwarder learns of them at its next start, and refuses to start where it has not.
+                stop.store(true, Ordering::SeqCst);
+                tokio::task::block_in_place(|| forwarder.join().unwrap());
+                stop.store(false, Ordering::SeqCst);
                 let more = NewPartitions::new("chaos.updates", 5);
                 let options = AdminOptions::new();
                 admin(broker)
                     .create_partitions([&more], &options)
                     .await
                     .unwrap();
-                stop.store(true, Ordering::SeqCst);
-                tokio::task::block_in_place(|| forwarder.join().unwrap());
-                stop.store(false, Ordering::SeqCst);
                 kafka.partitions = 5;
                 let flags = (again.clone(), stop.clone());
                 forwarder = forward(kafka.clone(), &spool, seed + 1, flags);
