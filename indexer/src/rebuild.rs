@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mythic_postgres::{Manner, connect};
 use tokio::sync::mpsc;
+use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::archive::Reader;
@@ -14,6 +15,9 @@ use crate::error::IndexerError;
 use crate::migrate::{PROJECTION, VIEWS, run_scope};
 use crate::tables::{differences, hash_tables};
 use crate::writer::{Mode, Writer};
+
+/// Key of the session lock: one at a time.
+const LOCK: i64 = 0x6d_7974_6869_6304;
 
 /// What to do with the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ pub async fn rebuild_from(
 }
 
 /// Projects the whole archive into a shadow schema. The live indexer goes on meanwhile; it is held up
-/// only for the last events, the comparison and the swap, after which it starts over on the new schema.
+/// only for the last events, before the comparison and before the swap, after which it starts over on the new schema.
 async fn project_again(
     database_url: &str,
     dir: Option<&Path>,
@@ -66,6 +70,15 @@ async fn project_again(
         .idle_in_transaction(Duration::ZERO);
     let (lock, _guard) = connect(database_url, &manner).await?;
     let (second, _second_guard) = connect(database_url, &manner).await?;
+    let alone: bool = lock
+        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
+        .await?
+        .get(0);
+    if !alone {
+        return Err(IndexerError::LeaseHeld {
+            holder: "mythic indexer rebuild".into(),
+        });
+    }
     let live: String = lock
         .query_one("SELECT projection FROM pipeline.lease", &[])
         .await?
@@ -92,7 +105,53 @@ async fn project_again(
     let (reader, mut events) = catch_up(reader, &mut writer).await?;
     bare.dress(&lock).await?;
     writer.lay_overlays().await?;
-    // From here on the live writer waits at its fence.
+    let (reader, last) = hold(&lock, &live, reader, &mut writer).await?;
+    events += last;
+    // Both are at the same event; the live tables go on, and this connection sees them as they are now.
+    second
+        .batch_execute(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM pipeline.lease",
+        )
+        .await?;
+    lock.batch_execute("COMMIT").await?;
+    let (old, new) = tokio::try_join!(hash_tables(&second, &live), hash_tables(&lock, &shadow))?;
+    second.batch_execute("COMMIT").await?;
+    let different = differences(&old, &new);
+    let swapped = match swap {
+        Swap::Never => false,
+        Swap::IfEqual => different.is_empty(),
+        Swap::Always => true,
+    };
+    if swapped {
+        let (_reader, last) = hold(&lock, &live, reader, &mut writer).await?;
+        events += last;
+        run_scope(&lock, VIEWS, &shadow).await?;
+        lock.execute(
+            "UPDATE pipeline.lease SET projection = $1, epoch = epoch + 1",
+            &[&shadow],
+        )
+        .await?;
+        lock.batch_execute(&format!("DROP SCHEMA {live} CASCADE; COMMIT"))
+            .await?;
+    } else {
+        lock.batch_execute(&format!("DROP SCHEMA {shadow} CASCADE"))
+            .await?;
+    }
+    Ok(RebuildReport {
+        events,
+        different,
+        rows: new.values().map(|t| t.rows).sum(),
+        swapped,
+    })
+}
+
+/// Holds the live writer up at its fence, in a transaction that it leaves open, and projects what that one has written meanwhile.
+async fn hold(
+    lock: &Client,
+    live: &str,
+    reader: Reader,
+    writer: &mut Writer,
+) -> Result<(Reader, u64), IndexerError> {
     lock.batch_execute("BEGIN").await?;
     let now: String = lock
         .query_one("SELECT projection FROM pipeline.lease FOR UPDATE", &[])
@@ -103,35 +162,7 @@ async fn project_again(
             "another rebuild replaced {live} by {now} meanwhile"
         )));
     }
-    let (_reader, last) = catch_up(reader, &mut writer).await?;
-    events += last;
-    let (old, new) = tokio::try_join!(hash_tables(&second, &live), hash_tables(&lock, &shadow))?;
-    let different = differences(&old, &new);
-    let swapped = match swap {
-        Swap::Never => false,
-        Swap::IfEqual => different.is_empty(),
-        Swap::Always => true,
-    };
-    if swapped {
-        run_scope(&lock, VIEWS, &shadow).await?;
-        lock.execute(
-            "UPDATE pipeline.lease SET projection = $1, epoch = epoch + 1",
-            &[&shadow],
-        )
-        .await?;
-        lock.batch_execute(&format!("DROP SCHEMA {live} CASCADE"))
-            .await?;
-    } else {
-        lock.batch_execute(&format!("DROP SCHEMA {shadow} CASCADE"))
-            .await?;
-    }
-    lock.batch_execute("COMMIT").await?;
-    Ok(RebuildReport {
-        events,
-        different,
-        rows: new.values().map(|t| t.rows).sum(),
-        swapped,
-    })
+    catch_up(reader, writer).await
 }
 
 /// Projects what the archive holds beyond the writer; returns how many events. What comes next is read and unpacked meanwhile.

@@ -264,7 +264,7 @@ async fn one(
 }
 
 /// Moves finalized blocks without content, which link to the block before them, into the narrow table of such blocks.
-async fn roll_up(
+pub(crate) async fn roll_up(
     session: &mut Session,
     schema: &str,
     bounds: &Bounds,
@@ -278,7 +278,7 @@ async fn roll_up(
                 AND s.parent_blockhash = COALESCE((SELECT p.blockhash FROM {schema}.empty_slot p WHERE p.slot = s.parent_slot),
                     (SELECT p.blockhash FROM {schema}.slot p WHERE p.slot = s.parent_slot AND p.status = 3 LIMIT 1))
               ORDER BY s.slot LIMIT $2),
-         gone AS (DELETE FROM {schema}.slot s USING due WHERE s.bank = due.bank RETURNING s.*)
+         gone AS (DELETE FROM {schema}.slot s USING due WHERE s.bank = due.bank AND COALESCE(s.calls, 1) = 1 RETURNING s.*)
          INSERT INTO {schema}.empty_slot (bank, slot, block_time, parent_slot, blockhash, calls)
          SELECT bank, slot, block_time, nullif(parent_slot, slot - 1), blockhash, calls FROM gone"
     );

@@ -28,6 +28,8 @@ pub mod feed;
 pub mod health;
 pub mod index;
 pub mod keys;
+#[cfg(test)]
+mod retention;
 pub mod text;
 
 /// The gateway's SQL files, in order. Landed ones are never edited: what is new gets the next number.

@@ -202,6 +202,46 @@ async fn a_rebuild_swaps_under_a_running_indexer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_indexer_goes_on_while_a_rebuild_compares_and_no_second_rebuild_begins() {
+    let spool = tempfile::tempdir().unwrap();
+    let mut db = Database::new("compared").await;
+    let (task, stop) = spawn(&config(&db, spool.path()));
+    produce(spool.path().to_owned(), 60, 3, Duration::ZERO)
+        .join()
+        .unwrap();
+    rooted(&mut db, 61).await;
+    // The comparison waits for this table, to which nothing is written.
+    let manner = mythic_postgres::Manner::named("other");
+    let (other, _guard) = mythic_postgres::connect(&db.url, &manner).await.unwrap();
+    let held = "BEGIN; LOCK TABLE projection_1.instruction_role IN ACCESS EXCLUSIVE MODE";
+    other.batch_execute(held).await.unwrap();
+    let url = db.url.clone();
+    let rebuilding = tokio::spawn(async move { rebuild(&url, Swap::IfEqual).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                    AND application_name = 'mythic rebuild' AND wait_event_type = 'Lock'";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while db.texts(waits).await != ["(1)"] {
+        assert!(Instant::now() < deadline && !rebuilding.is_finished());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let second = rebuild(&db.url, Swap::Never).await.unwrap_err();
+    assert!(second.to_string().contains("rebuild"), "{second}");
+    let mut chain = Chain::start(spool.path(), 2, 61, &[]);
+    chain.bank(62, 0, (61, 0), &[write(3, vault(62, 1))]);
+    chain.root(62, 0);
+    chain.sync();
+    rooted(&mut db, 62).await;
+    other.batch_execute("COMMIT").await.unwrap();
+    let report = rebuilding.await.unwrap().unwrap();
+    assert_eq!((report.different, report.swapped), (Vec::new(), true));
+    rooted(&mut db, 62).await;
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    let expected = undisturbed(super::postgres::shared(), "compared_expected", spool.path()).await;
+    assert_eq!(content(&db).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_hears_the_largest_number_of_each_batch() {
     use futures::StreamExt;
     let spool = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use crate::archive::{Reader, Spans};
 use crate::db::Session;
 use crate::holder::Input;
 use crate::projection::ARCHIVED;
-use crate::upkeep::{Bounds, archive_step, step};
+use crate::upkeep::{Bounds, archive_step, roll_up, step};
 use crate::{FileState, IndexerError, Swap, archive_files, archived_update, rebuild, rebuild_from};
 
 const EPOCH: u64 = 432_000;
@@ -426,6 +426,44 @@ async fn transactions_go_into_files_with_their_events_and_calls_that_come_late_f
         .unwrap();
     assert_eq!(db.texts(state).await, ["(0,1)"]);
     assert_eq!(db.texts(shown).await, block);
+    let report = rebuild_from(&db.url, files.path(), Swap::Never)
+        .await
+        .unwrap();
+    assert_eq!(report.different, [""; 0]);
+}
+
+#[tokio::test]
+async fn calls_that_come_while_their_block_is_rolled_up_find_it_all_the_same() {
+    let (spool, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (db, chain) = made("retention_calls_race", spool.path()).await;
+    drop(chain);
+    let mut chain = Chain::start(spool.path(), 2, 3 * EPOCH + 16, &[]);
+    chain.called((14, 0), (12, 0), &[], &[vec![58]]);
+    chain.sync();
+    // The upkeep has taken the block out of its table and not committed yet.
+    let mut upkeep = Session::open(&db.url, "upkeep").await.unwrap();
+    upkeep.batch("BEGIN").await.unwrap();
+    let all = Bounds {
+        batch: 1_000,
+        ..bounds(files.path())
+    };
+    roll_up(&mut upkeep, "projection_1", &all).await.unwrap();
+    let reads = super::drain_from(&db.url, spool.path(), 7, files.path());
+    let commits = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                        AND application_name = 'test' AND wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while db.texts(waits).await != ["(1)"] {
+            assert!(Instant::now() < deadline, "the writer waits for nobody");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        upkeep.batch("COMMIT").await.unwrap();
+    };
+    let (read, ()) = tokio::join!(reads, commits);
+    read.unwrap();
+    let state = "SELECT (SELECT count(*) FROM projection_1.empty_slot WHERE slot = 14),
+                        (SELECT count(*) FROM projection_1.slot WHERE slot = 14 AND calls = 2)";
+    assert_eq!(db.texts(state).await, ["(0,1)"]);
     let report = rebuild_from(&db.url, files.path(), Swap::Never)
         .await
         .unwrap();

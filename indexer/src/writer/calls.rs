@@ -29,6 +29,12 @@ impl Writer {
             "SELECT u.place, s.bank, s.calls FROM unnest($1::bigint[], $2::bytea[]) WITH ORDINALITY u(slot, blockhash, place)
                JOIN {schema}.slot s ON s.slot = u.slot AND s.blockhash = u.blockhash ORDER BY u.place"
         );
+        // The upkeep rolls blocks up at the same time: those in `slot` stay there, the others are brought back.
+        let hold = format!(
+            "SELECT FROM {schema}.slot s JOIN unnest($1::bigint[], $2::bytea[]) u(slot, blockhash)
+                 ON s.slot = u.slot AND s.blockhash = u.blockhash FOR UPDATE OF s"
+        );
+        self.session.execute(&hold, &[&slots, &hashes]).await?;
         self.unroll(&slots, &hashes).await?;
         let found = self.session.query(&sql, &[&slots, &hashes]).await?;
         // Of each bank: what is stored of it, what it comes to now, and from whose rows.

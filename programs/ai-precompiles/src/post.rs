@@ -14,7 +14,7 @@ use mythic_interface::sampler::Sampling;
 use mythic_interface::state::{
     Case, CaseStatus, Claim, FinishReason, Job, Key, OUTPUT_PAGE_TOKENS, OpenedLeaf, Output,
 };
-use mythic_interface::{merkle, money, pda, window};
+use mythic_interface::{merkle, pda, window};
 use mythic_program::governance::STATUS_ACTIVE;
 use pinocchio::AccountView;
 
@@ -56,7 +56,7 @@ pub fn post_output(
     let job = load::<Job>(job_account)?;
     let tokens = job.output_tokens.get();
     let chunk = args.chunk.get();
-    let (ids, rent_payer) = {
+    let (ids, rent_payer, prepaid) = {
         let case = load::<Case>(case_account)?;
         // The chunk's path binds the rest of the result.
         if case.submitted_slot != args.submitted_slot {
@@ -64,7 +64,8 @@ pub fn post_output(
         }
         check_answerable(&case, job_account, slot)?;
         check_chunk(&job, &case, chunk, tail)?;
-        (tail.get(..chunk_len(tokens, chunk) * ID), case.rent_payer)
+        let ids = tail.get(..chunk_len(tokens, chunk) * ID);
+        (ids, case.rent_payer, case.output_rent.get())
     };
     let ids = ids.ok_or(MythicError::InvalidInstructionData)?;
 
@@ -72,16 +73,24 @@ pub fn post_output(
     if (number == 0) != is_absent(page) {
         return Err(MythicError::WrongOutput);
     }
-    let before = payer.lamports();
     let about = About {
         job: *key(job_account),
         fingerprint: job.fingerprint,
         rent_payer,
         tokens,
     };
-    ensure_page(payer, first, 0, &about)?;
+    // The opener paid for all pages: who posts has no more to lay out than a signature.
+    let mut rent = Rent {
+        case: case_account,
+        left: prepaid,
+    };
+    ensure_page(payer, first, 0, &about, &mut rent)?;
     if number > 0 {
-        ensure_page(payer, page, number, &about)?;
+        ensure_page(payer, page, number, &about, &mut rent)?;
+    }
+    if rent.left != prepaid {
+        let left = rent.left;
+        load_mut::<Case>(case_account)?.output_rent.set(left);
     }
 
     let bit = 1u16 << (chunk % PAGE_CHUNKS);
@@ -111,19 +120,7 @@ pub fn post_output(
         count_chunk(&mut *load_mut::<Output>(first)?, tokens, slot)?;
     }
 
-    // Whoever posts gets back what the pages cost, as long as the opener's money lasts.
-    let spent = before.saturating_sub(payer.lamports());
-    if spent == 0 {
-        return Ok(());
-    }
-    let refund = {
-        let mut case = load_mut::<Case>(case_account)?;
-        let refund = spent.min(case.output_rent.get());
-        let rest = money::sub(case.output_rent.get(), refund)?;
-        case.output_rent.set(rest);
-        refund
-    };
-    accounts::move_lamports(case_account, payer, refund)
+    Ok(())
 }
 
 /// Tokens of a chunk; 0 where there is no such chunk.
@@ -182,13 +179,20 @@ struct About {
     tokens: u32,
 }
 
-/// Creates a page, or checks that it is the one wanted.
+/// What is left of the rent that the opener paid for pages.
+struct Rent<'a> {
+    case: &'a mut AccountView,
+    left: u64,
+}
+
+/// Creates a page, or checks that it is the one wanted. `payer` pays what the opener's money lacks.
 #[inline(never)]
 fn ensure_page(
     payer: &AccountView,
     account: &mut AccountView,
     number: u32,
     about: &About,
+    rent: &mut Rent,
 ) -> Result<(), MythicError> {
     if accounts::is_ours(account) {
         let page = load::<Output>(account)?;
@@ -197,11 +201,16 @@ fn ensure_page(
             false => Err(MythicError::WrongOutput),
         };
     }
-    accounts::create::<Output>(
+    let wanted = accounts::rent(Output::LEN)?.saturating_sub(account.lamports());
+    let given = wanted.min(rent.left);
+    accounts::create_given::<Output>(
         payer,
         account,
         &pda::output(&about.job, &number.to_le_bytes()),
+        given,
     )?;
+    accounts::move_lamports(rent.case, account, given)?;
+    rent.left -= given;
     let mut page = load_mut::<Output>(account)?;
     page.header.status = STATUS_ACTIVE;
     page.job = about.job;

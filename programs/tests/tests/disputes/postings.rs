@@ -57,6 +57,24 @@ fn somebody_who_prefunds_a_page_a_case_or_its_votes_blocks_nothing() {
 }
 
 #[test]
+fn who_holds_no_more_than_fees_shows_an_answer_of_several_pages() {
+    let (poor, fees) = (key("poor"), 1_000_000);
+    let mut world = court(11, 3, |_| {});
+    let answered = world.answered(EXACT, "n0", 3_000, Lie::None);
+    world.reach_sample(&answered);
+    world.must_object(&answered, "n1", &[]);
+    world.chain.fund(poor, fees);
+    // The last chunk first, so that one transaction makes two pages.
+    for mut call in world.outputs(&answered).into_iter().rev() {
+        let payer = call.accounts.iter_mut().find(|meta| meta.is_signer);
+        payer.unwrap().pubkey = poor.into();
+        world.chain.must(call);
+    }
+    assert_eq!(world.chain.lamports(&poor), fees);
+    assert_eq!(world.case(&answered).output_rent.get(), 0);
+}
+
+#[test]
 fn an_answer_of_several_pages_is_posted_and_judged() {
     let mut world = court(11, 3, |_| {});
     let answered = world.answered(EXACT, "n0", 3_000, Lie::OtherModel);

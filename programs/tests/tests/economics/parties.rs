@@ -39,9 +39,9 @@ pub enum Strategy {
     Whale,
     /// A third of the jurors copy what is shown.
     Lazy,
-    /// Lies; keys with so many percent of all stake approve.
+    /// Lies; keys with so many percent of all stake approve where they have the seats to prevent a verdict, and judge honestly elsewhere.
     Cabal(u32),
-    /// Keys with so many percent of all stake say together that a true answer is false.
+    /// Keys with so many percent of all stake say that a true answer is false, and vote so where they have those seats.
     Robbers(u32),
 }
 
@@ -83,8 +83,8 @@ impl Strategy {
             }
             Self::Whale => "a whale of 100 stakes lies".into(),
             Self::Lazy => "a third of the jurors copy".into(),
-            Self::Cabal(share) => format!("lie, {share} % of the stake approve"),
-            Self::Robbers(share) => format!("{share} % of the stake convict the honest"),
+            Self::Cabal(share) => format!("lie, {share} % of the stake approve where that decides"),
+            Self::Robbers(share) => format!("{share} % of the stake convict the honest where they can"),
         }
     }
 
@@ -104,6 +104,11 @@ impl Strategy {
     /// Whether the draw of the jury decides what becomes of it.
     pub fn depends_on_the_draw(self) -> bool {
         matches!(self, Self::Lazy | Self::Cabal(_) | Self::Robbers(_))
+    }
+
+    /// Whether its jurors look at the draw before they vote: the seats are drawn before anybody commits.
+    pub fn sees_the_draw(self) -> bool {
+        matches!(self, Self::Cabal(_) | Self::Robbers(_))
     }
 
     /// The keys that play it, but for jurors of [`Self::Lazy`], who are who the draw makes them.

@@ -1,5 +1,6 @@
 //! One job from its answer to its end, with all who have a part in it.
 
+use mythic_interface::dispute::quorum;
 use mythic_interface::output::chunks;
 use mythic_interface::state::{Case, CaseStatus, Claim, Verdict};
 use mythic_program_tests::answer::Lie;
@@ -217,7 +218,7 @@ impl Play {
         }
         let claims = case.claims().iter().map(|claim| claim.claimant);
         let parties: Vec<_> = claims.chain([self.answered.submitter]).collect();
-        let ballots: Vec<(String, Ballot)> = (0..VALIDATORS)
+        let mut ballots: Vec<(String, Ballot)> = (0..VALIDATORS)
             .map(juror)
             .filter(|name| !parties.contains(&key(name)))
             .map(|name| {
@@ -225,6 +226,11 @@ impl Play {
                 (name, ballot)
             })
             .collect();
+        if self.strategy.sees_the_draw() && !self.decides(&ballots) {
+            for (_, ballot) in &mut ballots {
+                *ballot = Ballot::Honest;
+            }
+        }
         if self.strategy == Strategy::Lazy {
             let lazy = ballots.iter().filter(|(_, b)| *b == Ballot::Lazy);
             self.own = lazy.map(|(name, _)| name.clone()).collect();
@@ -241,6 +247,17 @@ impl Play {
             self.sent += 2;
         }
         self.world.must_resolve(&self.answered)
+    }
+
+    /// Whether the strategy's keys get the seats without which there is no quorum, if all commit: seats are drawn before that.
+    fn decides(&self, ballots: &[(String, Ballot)]) -> bool {
+        let mut seen = self.world.clone();
+        seen.commits(&self.answered, ballots);
+        let case = seen.case(&self.answered);
+        let own = case.jury().iter();
+        let own = own.filter(|seat| self.own.iter().any(|name| seat.juror == key(name)));
+        let seats = usize::from(case.jury_seats);
+        own.count() + quorum(case.jury_seats.into()) as usize > seats
     }
 
     fn change(&self, name: &str) -> i64 {
