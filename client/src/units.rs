@@ -43,11 +43,11 @@ pub const STEPS: [Step; 16] = [
     step(Tag::ClaimInferenceFee, 839),
     Step {
         creates: true,
-        ..step(Tag::VerifyLogits, 20_020)
+        ..step(Tag::VerifyLogits, 20_018)
     },
     Step {
         creates: true,
-        ..step(Tag::PostOutput, 8_787)
+        ..step(Tag::PostOutput, 9_897)
     },
     Step {
         // Sixteen claims may name the same leaf.
@@ -60,7 +60,7 @@ pub const STEPS: [Step; 16] = [
         creates: true,
         // It counts what was revealed, of up to sixteen groups.
         grows: 30_000,
-        ..step(Tag::ProveFault, 12_460)
+        ..step(Tag::ProveFault, 12_459)
     },
     Step {
         grows: 30_000,

@@ -203,12 +203,10 @@ fn ensure_page(
     }
     let wanted = accounts::rent(Output::LEN)?.saturating_sub(account.lamports());
     let given = wanted.min(rent.left);
-    accounts::create_given::<Output>(
-        payer,
-        account,
-        &pda::output(&about.job, &number.to_le_bytes()),
-        given,
-    )?;
+    if wanted > given {
+        accounts::pay(payer, account, wanted - given)?;
+    }
+    accounts::create_unpaid::<Output>(account, &pda::output(&about.job, &number.to_le_bytes()))?;
     accounts::move_lamports(rent.case, account, given)?;
     rent.left -= given;
     let mut page = load_mut::<Output>(account)?;

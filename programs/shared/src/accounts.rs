@@ -13,8 +13,8 @@ use pinocchio::cpi::{Seed, Signer};
 use pinocchio::sysvars::Sysvar;
 use pinocchio::sysvars::clock::Clock;
 use pinocchio::sysvars::rent::Rent;
-use pinocchio::{AccountView, Address};
-use pinocchio_system::instructions::{Allocate, Assign, CreateAccount, Transfer};
+use pinocchio::{AccountView, Address, ProgramResult};
+use pinocchio_system::instructions::{Allocate, Assign, Transfer};
 
 const SYSTEM: Address = Address::new_from_array(SYSTEM_PROGRAM);
 
@@ -155,21 +155,11 @@ pub fn create<T: Account>(
     account: &mut AccountView,
     seeds: &[&[u8]],
 ) -> Result<(), MythicError> {
-    create_given::<T>(payer, account, seeds, 0)
-}
-
-/// [`create`] where the caller moves so much of the rent into the account afterwards: `payer` needs to have only the rest.
-pub fn create_given<T: Account>(
-    payer: &AccountView,
-    account: &mut AccountView,
-    seeds: &[&[u8]],
-    given: u64,
-) -> Result<(), MythicError> {
     let (address, bump) = find(seeds, &T::PROGRAM)?;
     if *key(account) != address {
         return Err(MythicError::WrongAddress);
     }
-    build(payer, account, &Blueprint::of::<T>(seeds, bump), given)
+    build(payer, account, &Blueprint::of::<T>(seeds, bump))
 }
 
 /// [`create`] with a bump that the caller gives, which saves the search for it. It need not be the canonical one, so
@@ -190,16 +180,51 @@ pub fn create_at<T: Account>(
     if *key(account) != sha256(&parts) {
         return Err(MythicError::WrongAddress);
     }
-    build(payer, account, &Blueprint::of::<T>(seeds, bump), 0)
+    build(payer, account, &Blueprint::of::<T>(seeds, bump))
 }
 
-/// `given`: lamports that come into the account later in this instruction.
+/// [`create`] without its rent, which the caller brings in the same instruction.
+pub fn create_unpaid<T: Account>(
+    account: &mut AccountView,
+    seeds: &[&[u8]],
+) -> Result<(), MythicError> {
+    let (address, bump) = find(seeds, &T::PROGRAM)?;
+    if *key(account) != address {
+        return Err(MythicError::WrongAddress);
+    }
+    let blueprint = Blueprint::of::<T>(seeds, bump);
+    make(account, &blueprint, |account, signer| {
+        let space = blueprint.len as u64;
+        Allocate { account, space }.invoke_signed(signer)?;
+        let owner = &blueprint.program;
+        Assign { account, owner }.invoke_signed(signer)
+    })
+}
+
 #[inline(never)]
 fn build(
     payer: &AccountView,
     account: &mut AccountView,
     blueprint: &Blueprint,
-    given: u64,
+) -> Result<(), MythicError> {
+    make(account, blueprint, |account, signer| {
+        pinocchio_system::create_account_with_minimum_balance_signed(
+            account,
+            blueprint.len,
+            &blueprint.program,
+            payer,
+            None,
+            signer,
+        )
+    })
+}
+
+/// Gives an account its space and owner by `calls`, which it signs, and writes its header.
+#[inline(always)]
+fn make(
+    account: &mut AccountView,
+    blueprint: &Blueprint,
+    calls: impl FnOnce(&mut AccountView, &[Signer]) -> ProgramResult,
 ) -> Result<(), MythicError> {
     if !account.owned_by(&SYSTEM) {
         return Err(MythicError::AccountExists);
@@ -212,30 +237,8 @@ fn build(
     for (part, seed) in signer.iter_mut().zip(blueprint.seeds) {
         *part = Seed::from(*seed);
     }
-    let signers = &[Signer::from(&*signer)];
-    let there = account.lamports();
-    let lamports = rent(blueprint.len)?.saturating_sub(there.saturating_add(given));
-    let (space, owner) = (blueprint.len as u64, &blueprint.program);
-    let made = match there {
-        0 => CreateAccount {
-            from: payer,
-            to: account,
-            lamports,
-            space,
-            owner,
-        }
-        .invoke_signed(signers),
-        // The system program creates nothing where lamports lie.
-        _ => Transfer {
-            from: payer,
-            to: account,
-            lamports,
-        }
-        .invoke()
-        .and_then(|()| Allocate { account, space }.invoke_signed(signers))
-        .and_then(|()| Assign { account, owner }.invoke_signed(signers)),
-    };
-    made.map_err(|_| MythicError::SystemCallFailed)?;
+    let signer = Signer::from(&*signer);
+    calls(account, &[signer]).map_err(|_| MythicError::SystemCallFailed)?;
 
     let mut data = account
         .try_borrow_mut()

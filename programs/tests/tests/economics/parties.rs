@@ -84,7 +84,9 @@ impl Strategy {
             Self::Whale => "a whale of 100 stakes lies".into(),
             Self::Lazy => "a third of the jurors copy".into(),
             Self::Cabal(share) => format!("lie, {share} % of the stake approve where that decides"),
-            Self::Robbers(share) => format!("{share} % of the stake convict the honest where they can"),
+            Self::Robbers(share) => {
+                format!("{share} % of the stake convict the honest where they can")
+            }
         }
     }
 
