@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::plans::rows_read;
-use super::world::{Fact, MODEL, MODELS, Outcome, START, VALIDATOR, World, key};
+use super::world::{Fact, MODEL, MODELS, Outcome, PRICE_CHANGES, START, VALIDATOR, World, key};
 use super::{BATCH, write};
 use crate::tests::postgres::Database;
 
@@ -33,6 +33,9 @@ pub async fn as_analyst(db: &Database) {
         ))
         .await
         .unwrap();
+    let compared = "INSERT INTO settler.reconciliation (ok, context_slot, accounts, differing, confirmed, unbacked, inexact,
+                        stored_on_chain, stored_in_index, details) VALUES (true, 1, 1, 0, 0, 0, 0, '{}', '{}', '{}')";
+    db.client.batch_execute(compared).await.unwrap();
     db.client
         .batch_execute("SET ROLE mythic_reader; SET search_path = public; SET jit = off")
         .await
@@ -75,6 +78,96 @@ async fn the_query_book_is_answered_rightly_and_by_indexes() {
 
     sums_are_right(&db, &world, &book).await;
     lists_are_right(&db, &world, &book).await;
+    histories_are_right(&db, &world, &book).await;
+    for (name, sql) in &book {
+        let promise = sql.contains("Returns no rows.");
+        let sql = as_of(&world, sql);
+        let found = db
+            .texts(&format!("SELECT count(*) > 0 FROM ({sql}) q"))
+            .await;
+        let expected = if promise { "(f)" } else { "(t)" };
+        assert_eq!(found, [expected], "{name}");
+    }
+}
+
+/// A question asked when the newest block that is final was made.
+fn as_of(world: &World, sql: &str) -> String {
+    let then = format!("to_timestamp({}) - interval", world.time(world.root()));
+    sql.replace("now() - interval", &then)
+}
+
+async fn histories_are_right(db: &Database, world: &World, book: &BTreeMap<String, String>) {
+    let ask = async |name: &str, columns: &str| {
+        let sql = as_of(world, &book[name]);
+        let mut found = db.texts(&format!("SELECT {columns} FROM ({sql}) q")).await;
+        assert_eq!(found.len(), 1, "{name}");
+        found.remove(0)
+    };
+    let mut ended: Vec<&Fact> = world.ended().collect();
+    ended.sort_by_key(|job| job.ended);
+    let most = |of: fn(&Fact) -> (u64, u64)| {
+        let mut sums: BTreeMap<u64, u64> = BTreeMap::new();
+        for (who, lamports) in ended.iter().map(|job| of(job)) {
+            *sums.entry(who).or_default() += lamports;
+        }
+        sums.into_values().max().unwrap()
+    };
+    let spent = most(|job| (job.owner, job.fee));
+    let found = ask("vault-balance", "max(spent_lamports)").await;
+    assert_eq!(found, format!("({spent})"));
+    let earned = most(|job| (job.validator, job.validator_lamports()));
+    let found = ask("validator-balance", "max(earned_lamports)").await;
+    assert_eq!(found, format!("({earned})"));
+    // The treasury is written with every fiftieth job that is paid.
+    let paid = ended.iter().filter(|job| job.outcome != Outcome::Refunded);
+    let paid: Vec<u64> = paid.map(|job| job.foundation_lamports()).collect();
+    let received: u64 = paid[..paid.len() / 50 * 50].iter().sum();
+    let found = ask("treasury-balance", "max(received_lamports)").await;
+    assert_eq!(found, format!("({received})"));
+    let found = ask("price-history", "count(*)").await;
+    assert_eq!(found, format!("({})", MODELS * (1 + PRICE_CHANGES)));
+
+    let last = world.time(world.root()) - 86_400;
+    let recent = ended.iter().filter(|job| world.time(job.ended) > last);
+    let found = ask("jobs-by-hour", "sum(jobs)").await;
+    assert_eq!(found, format!("({})", recent.count()));
+    let slashed = ended.iter().filter(|job| job.outcome == Outcome::Slashed);
+    let found = ask("dispute-outcomes", "sum(cases)").await;
+    assert_eq!(found, format!("({})", slashed.count()));
+    let found = ask("freshness", "processed_slot, finalized_slot").await;
+    assert_eq!(found, format!("({},{})", world.slots, world.root()));
+    let found = ask("job-timeline", "count(DISTINCT job)").await;
+    assert_eq!(found, "(10)");
+    let found = ask("reorged-jobs", "count(*)").await;
+    assert_eq!(found, format!("({})", world.undone.min(50)));
+
+    let day = |slot: u64| (world.time(slot) - START) / 86_400;
+    let week = |slot: u64| slot <= world.root() && day(slot) > day(world.root()) - 7;
+    let requested = world.jobs.iter().filter(|job| week(job.requested)).count();
+    let fees: u64 = ended
+        .iter()
+        .filter(|job| week(job.ended))
+        .map(|job| job.fee)
+        .sum();
+    let found = ask("model-days", "sum(jobs_requested), sum(fee_lamports)").await;
+    assert_eq!(found, format!("({requested},{fees})"));
+
+    let mut jobs: Vec<&Fact> = world
+        .jobs
+        .iter()
+        .filter(|job| job.requested <= world.root())
+        .collect();
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.requested));
+    let owner = jobs[0].owner;
+    let theirs = jobs.iter().filter(|job| job.owner == owner).take(20);
+    let expected: Vec<String> = theirs
+        .map(|job| format!("({})", bs58::encode(job.key).into_string()))
+        .collect();
+    let sql = format!(
+        "SELECT id FROM ({}) q ORDER BY requested_slot DESC",
+        book["jobs-of-an-owner"]
+    );
+    assert_eq!(db.texts(&sql).await, expected);
 }
 
 async fn sums_are_right(db: &Database, world: &World, book: &BTreeMap<String, String>) {

@@ -405,3 +405,30 @@ fn samples_and_seats_are_drawn_by_the_first_slot_that_was_not_skipped() {
     let case = world.must_resolve(&answered);
     assert_eq!(ground(&case), Some(Ground::TooFew));
 }
+
+#[test]
+fn the_largest_jury_is_drawn_in_the_last_slot_of_the_longest_time_to_commit() {
+    let mut world = court(8, 15, |_| {});
+    let longest = |model: &mut Model| model.spec.commit_slots.set(300);
+    world.chain.forge(&model(EXACT), longest);
+    let answered = world.answered(EXACT, "n0", 300, Lie::OtherModel);
+    world.reach_sample(&answered);
+    world.must_object(&answered, "n1", &[]);
+    world.must_show(&answered);
+    let case = world.case(&answered);
+    // The program finds hashes of the last 512 slots.
+    world.chain.warp_to(case.commit_end() - 1);
+    for name in (2..8).map(juror) {
+        let commit = world.commit(&answered, &name, Ballot::Honest);
+        world.chain.must(commit);
+    }
+    let drawn = world.case(&answered);
+    let drawn = drawn.jury().iter().map(|seat| seat.slot_hash);
+    let expected = (0..15).map(|seat| slot_hash(case.jury_slot() + 4 * seat));
+    assert!(drawn.eq(expected));
+    world.reveals(&answered, &ballots(2..8, Ballot::Honest));
+    assert_eq!(
+        verdict(&world.must_resolve(&answered)),
+        Some(Verdict::Guilty)
+    );
+}

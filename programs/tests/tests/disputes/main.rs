@@ -19,7 +19,7 @@ use mythic_program_tests::calls;
 use mythic_program_tests::chain::SOL;
 use mythic_program_tests::court::{Answered, Ballot, ballots, court, juror};
 use mythic_program_tests::keys::{key, operator};
-use mythic_program_tests::world::{CALIBRATED, EXACT, World};
+use mythic_program_tests::world::{CALIBRATED, EXACT, World, model};
 
 const STAKE: u64 = 2 * SOL;
 /// What a guilty submitter loses, and what is rewarded of it.
