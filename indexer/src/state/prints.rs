@@ -90,8 +90,17 @@ pub async fn of_banks(
         .collect())
 }
 
-/// The newest rooted writes of accounts that are written. Of an account that is written, only the table of its kind and
-/// the closings are asked: a row of another kind is older than a closing.
+/// The tables that may hold the newest write of an account before one that is written now: those of its kind, closings and
+/// what can't be read; a row of another kind is older than a closing. Of content that can't be read nobody knows the kind.
+pub fn asked_of(account: &Account) -> u32 {
+    let exists = account.lamports > 0 && account.owner == AI_PRECOMPILES_ID;
+    let kind = entity_of(&account.data).filter(|_| exists);
+    let asked =
+        tables().filter(|entity| !entity.is_account() || kind.is_none_or(|kind| kind == *entity));
+    asked.fold(0, |set, entity| set | entity.bit())
+}
+
+/// The newest rooted writes of accounts, in the tables of [`asked_of`].
 pub async fn rooted(
     session: &mut Session,
     schema: &str,
@@ -99,12 +108,9 @@ pub async fn rooted(
 ) -> Result<Known, IndexerError> {
     let mut keys: BTreeMap<Entity, HashSet<&[u8]>> = BTreeMap::new();
     for account in accounts {
-        let exists = account.lamports > 0 && account.owner == AI_PRECOMPILES_ID;
-        let kind = entity_of(&account.data);
-        for entity in tables() {
-            if !exists || !entity.is_account() || kind == Some(entity) {
-                keys.entry(entity).or_default().insert(&account.pubkey);
-            }
+        let asked = asked_of(account);
+        for entity in tables().filter(|entity| asked & entity.bit() != 0) {
+            keys.entry(entity).or_default().insert(&account.pubkey);
         }
     }
     let mut known = Known::default();

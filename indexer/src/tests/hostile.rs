@@ -58,6 +58,32 @@ async fn unreadable_content_is_doubtful_on_its_chain_and_at_its_commitment() {
 }
 
 #[tokio::test]
+async fn what_a_fork_made_unreadable_is_unchanged_on_the_chain_however_inputs_are_batched() {
+    let open = || {
+        let life = Life {
+            requested: 1,
+            ..Life::default()
+        };
+        write(3, job(1, life))
+    };
+    for chunk in [1, 1_000] {
+        let (spool, db) = (
+            tempfile::tempdir().unwrap(),
+            Database::new(&format!("hostile_unread_{chunk}")).await,
+        );
+        let mut chain = Chain::start(spool.path(), 1, 0, &[open()]);
+        chain.bank(1, 0, (0, 0), &[]);
+        chain.bank(2, 1, (1, 0), &[write(3, vec![250; 300])]);
+        chain.bank(3, 0, (1, 0), &[open()]);
+        chain.sync();
+        drain(&db.url, spool.path(), chunk, None).await.unwrap();
+        let written = "SELECT count(*) FROM projection_1.job_hot";
+        assert_eq!(db.texts(written).await, ["(0)"], "{chunk}");
+        rebuilds(&db).await;
+    }
+}
+
+#[tokio::test]
 async fn an_update_that_changes_nothing_is_archived_and_nothing_more() {
     let (spool, db) = (
         tempfile::tempdir().unwrap(),

@@ -18,18 +18,24 @@ impl Writer {
         if self.rooted.0.len() + accounts.len() > REMEMBERED {
             self.rooted.forget();
         }
-        let asked: Vec<&Account> = accounts
-            .iter()
-            .copied()
-            .filter(|account| !self.rooted.0.contains_key(&account.pubkey))
-            .collect();
-        let read = prints::rooted(&mut self.session, &self.schema, &asked).await?;
         let remembered = &mut self.rooted.0;
-        remembered.extend(asked.iter().map(|account| (account.pubkey, None)));
-        remembered.extend(read.into_iter().map(|(key, write)| (key, Some(write))));
+        let unasked = |account: &Account| {
+            let asked = remembered.get(&account.pubkey).map_or(0, |read| read.asked);
+            prints::asked_of(account) & !asked != 0
+        };
+        let asked: Vec<&Account> = accounts.iter().copied().filter(|a| unasked(a)).collect();
+        let found = prints::rooted(&mut self.session, &self.schema, &asked).await?;
+        for account in asked {
+            let read = remembered.entry(account.pubkey).or_default();
+            read.asked |= prints::asked_of(account);
+        }
+        for (key, write) in found {
+            remembered.entry(key).or_default().learn(write);
+        }
         let mut known = Known::default();
         for account in accounts {
-            if let Some(Some(write)) = remembered.get(&account.pubkey) {
+            let read = self.rooted.0.get(&account.pubkey);
+            if let Some(write) = read.and_then(|read| read.write.as_ref()) {
                 known.learn(account.pubkey, write.clone());
             }
         }

@@ -112,6 +112,9 @@ impl<'a> Chain<'a> {
         for top in tops.chain([self.root]) {
             let mut at = Some(top);
             while let Some(block) = at.filter(|b| self.seen.sealed.contains(b)) {
+                if self.seen.is_before(self.story, block) {
+                    break;
+                }
                 linked.insert(block);
                 at = self.story.blocks[block].parent;
             }
@@ -136,7 +139,7 @@ impl<'a> Chain<'a> {
         };
         let on_path = |base: &&SeenBase| base.linked && is_state_of(base);
         let bases: Vec<&SeenBase> = self.seen.bases.iter().filter(on_path).collect();
-        let covered = |block: BlockId| bases.iter().any(|base| block <= base.at);
+        let covered = |block: BlockId| bases.iter().any(|base| block <= base.as_of);
         // A base is used once finality has reached it.
         let is_used = |base: &&SeenBase| {
             !base.replaced && self.story.slot(base.at) <= self.story.slot(self.root)
@@ -152,20 +155,32 @@ impl<'a> Chain<'a> {
         let missed: Vec<BlockId> = path
             .iter()
             .copied()
-            .filter(|b| !self.seen.whole.contains(b))
+            .filter(|b| !self.seen.whole.contains(b) || self.seen.is_before(self.story, *b))
             .collect();
         // A block whose seal was lost may be named: what it builds on is still unknown.
-        let surely_confirmed = |b: &BlockId| {
+        let is_confirmed = |b: &BlockId| {
             self.seen.named(Word::Confirmed, *b)
                 && self.seen.sealed.contains(b)
                 && self.link(*b) == Link::Linked
+        };
+        // Of two that are confirmed on two chains nobody knows which one holds.
+        let beside = |a: BlockId, b: BlockId| {
+            !self.story.path(a).contains(&b) && !self.story.path(b).contains(&a)
+        };
+        let surely_confirmed = |b: &BlockId| {
+            let mut others = self.seen.sealed.iter().filter(|other| is_confirmed(other));
+            is_confirmed(b) && !others.any(|other| beside(*other, *b))
         };
         let confirmed = path.iter().rev().find(|b| surely_confirmed(b));
         Knowledge {
             story: self.story,
             head,
             root: self.root,
-            healed: missed.iter().copied().filter(|b| surely(*b)).collect(),
+            healed: missed
+                .iter()
+                .copied()
+                .filter(|b| surely(*b) && !self.seen.whole.contains(b))
+                .collect(),
             unhealed: missed.iter().copied().filter(|b| !covered(*b)).collect(),
             ends_unseen: self.ends_unseen(),
             linked: self.linked_below(),
@@ -311,6 +326,18 @@ impl Knowledge<'_> {
         let at = path.find(|block| self.story.slot(**block) as i64 <= slot);
         let stored = at.and_then(|block| truth.accounts(*block).get(&account));
         matches!(stored, Some((Account::Live(had), _)) if had == content)
+    }
+
+    /// The chain's blocks from one to another.
+    pub fn between(&self, first: BlockId, last: BlockId) -> impl Iterator<Item = BlockId> + '_ {
+        let path = self.path.iter().copied();
+        path.filter(move |block| (first..=last).contains(block))
+    }
+
+    /// The account holds at the head what can't be read.
+    pub fn is_spoiled(&self, truth: &Truth, account: AccountId) -> bool {
+        let stored = truth.accounts(self.head).get(&account);
+        matches!(stored, Some((Account::Live(content), _)) if !content.is_readable())
     }
 
     /// The account once held on this chain what can't be read.

@@ -397,11 +397,21 @@ impl<'a> Judge<'a> {
     }
 
     /// What a closing closed is not asked again once more is known: the address held what can't be read, and the closing may have
-    /// come before what made it readable, or after its next use.
+    /// come before what made it readable, or after its next use; or more came when it was closed. Below a hole the row may be that of
+    /// another chain.
     fn is_doubtful(&self, known: &Knowledge, name: Name, expected: &Expected) -> bool {
-        let mut closed_in = expected.closed_in.iter();
-        let late = closed_in.any(|block| self.seen.may_be_late(*block));
-        expected.doubted || late && known.was_spoiled(self.truth, name.1)
+        let closed_late =
+            |block: BlockId| self.seen.may_be_late(block) && known.was_spoiled(self.truth, name.1);
+        // What it was last, or a block between that and its closing, came when it was closed.
+        let told_late = |closed_in: BlockId| {
+            let last = expected.row.as_ref().map_or(closed_in, |(_, block)| *block);
+            let mut until = known.between(last, closed_in);
+            until.any(|block| self.seen.came_late(block))
+        };
+        let closed_in = expected.closed_in;
+        expected.doubted
+            || closed_in.is_some_and(|block| told_late(block) || closed_late(block))
+            || known.is_misled(self.truth, name.1)
     }
 
     fn row(
@@ -473,8 +483,14 @@ impl<'a> Judge<'a> {
                         || !row.exact && row.slot >= *slots.start());
                 // What start-up accounts lack was closed by then.
                 let unseen = expected.closed_in.is_some_and(|b| known.is_missed(b));
+                // An account that is there again, with content that can't be read, may be the one of before.
                 let dated = match (row.closed_slot, closed) {
                     (Some(shown), Some(closed)) if unseen && !row.exact => shown >= closed,
+                    (None, Some(_))
+                        if unseen && !row.exact && known.is_spoiled(self.truth, name.1) =>
+                    {
+                        true
+                    }
                     (shown, closed) => shown == closed,
                 };
                 if name.0.stays() && equal && (sure || row.exact) && !dated {

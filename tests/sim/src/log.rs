@@ -252,6 +252,7 @@ impl Producer {
             Item::Start { base, primed } => self.start(story, truth, *base, *primed, seen)?,
             Item::End => {
                 self.push(Event::End(End {}))?;
+                seen.end();
                 self.writer = None;
             }
             Item::Break(tail) => self.fall(*tail)?,

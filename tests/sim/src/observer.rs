@@ -16,6 +16,9 @@ use crate::story::{BlockId, Story, Word};
 #[derive(Clone, Copy, Debug)]
 pub struct SeenBase {
     pub at: BlockId,
+    /// The block below the first that its run sealed, if nothing is written between: it is the state of that one too, and the reader
+    /// sees nothing that speaks against it.
+    pub as_of: BlockId,
     /// Highest slot among its rows: up to there it surely speaks.
     pub through: u64,
     producer: usize,
@@ -42,6 +45,8 @@ pub struct Observer {
     /// What was said of blocks by their name.
     pub said: BTreeMap<Word, BTreeSet<BlockId>>,
     pub bases: Vec<SeenBase>,
+    /// By producer, the slot of the first start-up accounts that could be used: an index that has no other begins there.
+    began: BTreeMap<usize, u64>,
     /// The newest block that was said to be finalized.
     pub root: Option<BlockId>,
     /// Blocks that first came whole when finality had passed them.
@@ -54,6 +59,8 @@ pub struct Observer {
     runs: Vec<(usize, Vec<BlockId>)>,
     /// Producers whose run that goes on has sealed nothing above the finalized block.
     fresh: BTreeSet<usize>,
+    /// Producers whose run ended and was followed by none.
+    ended: BTreeSet<usize>,
     /// Blocks sealed in the runs that go on, by producer and slot.
     this_run: BTreeMap<(usize, u64), BTreeSet<BlockId>>,
     by_slot: BTreeMap<u64, BTreeSet<BlockId>>,
@@ -72,14 +79,20 @@ impl Observer {
         let speaker = self.speaker;
         self.this_run.retain(|key, _| key.0 != speaker);
         self.fresh.insert(speaker);
+        self.ended.remove(&speaker);
         self.runs.push((speaker, Vec::new()));
         self.bases
             .retain(|base| base.linked || base.producer != speaker);
     }
 
+    pub fn end(&mut self) {
+        self.ended.insert(self.speaker);
+    }
+
     pub fn base(&mut self, at: BlockId, through: u64) {
         self.bases.push(SeenBase {
             at,
+            as_of: at,
             through,
             producer: self.speaker,
             linked: false,
@@ -112,7 +125,7 @@ impl Observer {
 
     pub fn sealed(&mut self, story: &Story, block: BlockId, whole: bool) {
         let slot = story.slot(block);
-        self.link_base(story);
+        self.link_base(story, block);
         if self.fresh.contains(&self.speaker) {
             let path = story.path(block);
             let beside =
@@ -147,9 +160,20 @@ impl Observer {
         self.by_slot.entry(slot).or_default().insert(block);
     }
 
+    /// The index may have begun above it.
+    pub fn is_before(&self, story: &Story, block: BlockId) -> bool {
+        let mut began = self.began.values();
+        began.any(|began| story.slot(block) <= *began)
+    }
+
+    /// It was sealed when blocks above it were final, or first without all its updates.
+    pub fn came_late(&self, block: BlockId) -> bool {
+        self.late.contains(&block) || self.patchy.contains(&block)
+    }
+
     /// Its updates may have come when blocks above it were final, or when blocks below it were not known.
     pub fn may_be_late(&self, block: BlockId) -> bool {
-        self.producers > 1 || self.late.contains(&block) || self.patchy.contains(&block)
+        self.producers > 1 || self.came_late(block)
     }
 
     /// It can't be on one chain with what a run began with above `root`, and no run that goes on holds it. Of two logs nobody knows
@@ -158,8 +182,8 @@ impl Observer {
         if self.producers == 1 {
             return self.left.contains(&block);
         }
-        let mut held = self.this_run.values();
-        if held.any(|blocks| blocks.contains(&block)) {
+        let mut held = self.this_run.iter();
+        if held.any(|((by, _), blocks)| !self.ended.contains(by) && blocks.contains(&block)) {
             return false;
         }
         let path = story.path(block);
@@ -173,7 +197,7 @@ impl Observer {
     }
 
     /// The start-up accounts of this run are usable from now on. Of several that wait for finality only one is kept.
-    fn link_base(&mut self, story: &Story) {
+    fn link_base(&mut self, story: &Story, first: BlockId) {
         let named = self.said.get(&Word::Rooted).into_iter().flatten();
         let reached = named
             .filter(|b| self.sealed.contains(b))
@@ -189,8 +213,16 @@ impl Observer {
         let new: Vec<usize> = (0..self.bases.len())
             .filter(|at| of_speaker(&self.bases[*at]))
             .collect();
+        let path = story.path(first);
         for new in new {
             self.bases[new].linked = true;
+            let at = self.bases[new].at;
+            let mut between = path.iter().filter(|block| (at + 1..first).contains(block));
+            if path.contains(&at) && between.clone().all(|b| story.blocks[*b].acts.is_empty()) {
+                self.bases[new].as_of = between.next_back().copied().unwrap_or(at);
+            }
+            let began = self.began.entry(self.speaker);
+            began.or_insert(self.bases[new].through);
             for old in &waiting {
                 let lower = match self.bases[*old].through > self.bases[new].through {
                     true => new,
