@@ -53,7 +53,7 @@ mutations=(
     "epochs-after-the-end-were-silent|interface/src/market/meter.rs|Some(epochs) if now >= self.ends_at => missed.min(epochs),|"
     "many-disputes-are-cheap|interface/src/market/meter.rs|checked_mul(half(epoch_price), u64::from(open_disputes) + 1)|checked_mul(half(epoch_price), 1)"
     "an-ended-lease-is-not-backed|compute-market/src/lease.rs|let all = behind(u64::from(provider.backed.get()) + units);|let all = behind(u64::from(provider.leased.get()) + units);"
-    "a-lease-closes-while-it-can-be-disputed|compute-market/src/lease.rs|            .max(rules.dispute_slots.get());|            .max(0);"
+    "a-lease-closes-while-it-can-be-disputed|compute-market/src/lease.rs|rules.close_delay_slots.get().max(rules.dispute_slots.get());|rules.close_delay_slots.get();"
     "stake-of-an-ended-lease-leaves|interface/src/market/state/provider.rs|let backed = u64::from(self.backed.get());|let backed = u64::from(self.leased.get());"
     "a-lease-that-was-never-proved-is-backed|interface/src/market/state/lease.rs|self.last_proved.get() > meter::epoch_of|self.last_proved.get() >= meter::epoch_of"
     "a-sham-start-costs-the-provider-nothing|compute-market/src/close.rs|            (burned, burned)|            (burned, 0)"
