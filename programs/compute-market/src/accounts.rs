@@ -16,6 +16,12 @@ pub fn is_absent(account: &AccountView) -> bool {
     *key(account) == PROGRAM_ID
 }
 
+/// Whether an account can be given lamports: the runtime lets no wallet hold less than its rent, nor a program get more.
+pub fn takes(account: &AccountView, lamports: u64) -> Result<bool, MythicError> {
+    let sum = account.lamports().saturating_add(lamports);
+    Ok(sum >= rent(account.data_len())? && !account.executable())
+}
+
 /// Adds to a stored amount.
 pub fn raise(amount: &mut U64, by: u64) -> Result<(), MythicError> {
     amount.set(money::add(amount.get(), by)?);

@@ -12,37 +12,22 @@ use mythic_program::stake;
 use pinocchio::AccountView;
 
 use crate::accounts::{self, count, key, load_mut, lower, raise};
-use crate::lease::{check_fork, check_provider};
+use crate::lease::{check_fork, check_provider, give_back};
 use crate::proof::{Metered, record};
-use crate::provider::check_either;
-
-/// What becomes of the seconds behind the last proof.
-enum Rest {
-    /// They are the tenant's.
-    Refunded,
-    /// They are metered, as far as no proof is overdue.
-    Metered,
-    /// They are burned, with everything that is pending.
-    Forfeited,
-}
-
-/// What an end costs the provider.
-enum Cost {
-    Nothing,
-    /// The rules' `no_show`, burned.
-    NoShow,
-    /// The price of so many seconds, for the tenant.
-    Paid(u64),
-    /// The price of so many seconds, burned.
-    Burned(u64),
-}
+use crate::provider::{check_authority, check_either};
 
 /// What an instruction to close does.
 enum Step {
     /// The provider's notice begins.
     Notice,
-    /// The lease ends.
-    End(Rest, Cost),
+    /// The lease ends before its start: the tenant gets everything back, and so many lamports of stake are burned.
+    Undo(u64),
+    /// The lease ends before its start is acknowledged: what was had of it is burned, and as much stake.
+    Forfeit,
+    /// The lease ends: the rest is metered, as far as no proof is overdue, and so many lamports of stake are burned.
+    Burn(u64),
+    /// The same, but that the stake is the tenant's.
+    Compensate(u64),
 }
 
 /// Lamports that an end moves.
@@ -84,15 +69,8 @@ pub fn close(accounts: &mut [AccountView], args: &ix::CloseLease) -> Result<(), 
             slot,
             second,
         };
-        match step(&lease, &provider, &by)? {
-            Step::Notice => {
-                lease.header.status = LeaseStatus::Closing as u8;
-                let epoch = epoch_of(slot, &lease.terms.grid);
-                lease.notice_epoch.set(epoch);
-                return Ok(());
-            }
-            Step::End(rest, cost) => finish(&mut lease, &mut provider, &by, (rest, cost))?,
-        }
+        let step = step(&lease, &provider, &by)?;
+        take(&mut lease, &mut provider, &by, step)?
     };
     accounts::move_lamports(lease_account, provider_account, moves.to_provider)?;
     accounts::move_lamports(provider_account, lease_account, moves.to_lease)
@@ -100,128 +78,131 @@ pub fn close(accounts: &mut [AccountView], args: &ix::CloseLease) -> Result<(), 
 
 /// What closing for a reason does now; refused where the reason is not given.
 fn step(lease: &Lease, provider: &Provider, by: &Closer) -> Result<Step, MythicError> {
-    use LeaseStatus::{Accepted, Active, Closing, Started};
+    use LeaseStatus::{Accepted, Active, Closing, Ended, Started};
     let status = lease.status().ok_or(MythicError::WrongLeaseStatus)?;
     let running = matches!(status, Active | Closing);
-    let over = by.second >= lease.ends_at.get();
+    let (meter, rules) = (lease.meter(), &lease.terms.rules);
+    let over = by.second >= meter.ends_at;
+    let silent = meter.silent(by.second, by.slot) >= rules.max_missed.get().into();
+    // Whoever ends the lease, silence costs what leaving costs.
+    let silence = match silent {
+        true => owed(lease, by, meter.mark)?,
+        false => 0,
+    };
     match by.reason {
         CloseReason::Completed if !running => Err(MythicError::WrongLeaseStatus),
         CloseReason::Completed if !over => Err(MythicError::LeaseRunning),
-        CloseReason::Completed => Ok(Step::End(Rest::Metered, Cost::Nothing)),
+        CloseReason::Completed => Ok(Step::Burn(silence)),
 
         CloseReason::ClosedByTenant if lease.terms.tenant != *key(by.account) => {
             Err(MythicError::NotTenant)
         }
         CloseReason::ClosedByTenant => match status {
-            Accepted => Ok(Step::End(Rest::Refunded, Cost::Nothing)),
-            Started => Ok(Step::End(Rest::Forfeited, Cost::Nothing)),
-            Active | Closing => Ok(Step::End(Rest::Metered, Cost::Nothing)),
-            LeaseStatus::Ended => Err(MythicError::WrongLeaseStatus),
+            Accepted => Ok(Step::Undo(0)),
+            Started => Ok(Step::Forfeit),
+            Active | Closing => Ok(Step::Burn(silence)),
+            Ended => Err(MythicError::WrongLeaseStatus),
         },
 
-        CloseReason::ClosedByProvider => by_provider(lease, provider, by),
+        CloseReason::ClosedByProvider if !running => Err(MythicError::WrongLeaseStatus),
+        CloseReason::ClosedByProvider if !leaves(lease, provider, by)? => Ok(Step::Notice),
+        CloseReason::ClosedByProvider if silent => Ok(Step::Compensate(silence)),
+        CloseReason::ClosedByProvider => Ok(Step::Compensate(owed(lease, by, by.second)?)),
 
         CloseReason::NeverStarted if status != Accepted => Err(MythicError::WrongLeaseStatus),
         CloseReason::NeverStarted if window::open(by.slot, lease.start_end()) => {
             Err(MythicError::DeadlineNotPassed)
         }
-        CloseReason::NeverStarted => Ok(Step::End(Rest::Refunded, Cost::NoShow)),
+        CloseReason::NeverStarted => Ok(Step::Undo(rules.no_show.get())),
 
         CloseReason::NeverAcknowledged if status != Started => Err(MythicError::WrongLeaseStatus),
         CloseReason::NeverAcknowledged if window::open(by.slot, lease.ack_end()) => {
             Err(MythicError::DeadlineNotPassed)
         }
-        CloseReason::NeverAcknowledged => Ok(Step::End(Rest::Forfeited, Cost::Nothing)),
+        CloseReason::NeverAcknowledged => Ok(Step::Forfeit),
 
         CloseReason::MissedProofs if !running => Err(MythicError::WrongLeaseStatus),
         // Nobody proves what is not paid any more.
         CloseReason::MissedProofs if over => Err(MythicError::LeaseOver),
-        CloseReason::MissedProofs => {
-            let (meter, rules) = (lease.meter(), &lease.terms.rules);
-            let missed = meter.missed(epoch_of(by.slot, &meter.grid));
-            if missed < rules.max_missed.get().into() {
-                return Err(MythicError::NotMissed);
-            }
-            let seconds = meter.owed(rules.notice_epochs.get().into(), meter.mark);
-            Ok(Step::End(Rest::Metered, Cost::Burned(seconds)))
-        }
+        CloseReason::MissedProofs if !silent => Err(MythicError::NotMissed),
+        CloseReason::MissedProofs => Ok(Step::Burn(silence)),
 
         CloseReason::ProofRefuted => Err(MythicError::UnknownCloseReason),
     }
 }
 
-/// A provider gives notice and goes on proving, or pays for the epochs of notice that it does not prove: at once, or when the
-/// notice is over and anyone ends the lease.
-fn by_provider(lease: &Lease, provider: &Provider, by: &Closer) -> Result<Step, MythicError> {
-    let notice = u64::from(lease.terms.rules.notice_epochs.get());
-    let meter = lease.meter();
-    let end = |epochs| Step::End(Rest::Metered, Cost::Paid(meter.owed(epochs, by.second)));
-    match lease.status() {
-        Some(LeaseStatus::Active) => {
-            check_either(provider, by.account)?;
-            match by.now {
-                true => Ok(end(notice)),
-                false => Ok(Step::Notice),
-            }
-        }
-        Some(LeaseStatus::Closing) => {
-            if epoch_of(by.slot, &meter.grid) < lease.notice_end() {
-                check_either(provider, by.account)?;
-                if !by.now {
-                    return Err(MythicError::NoticeRunning);
-                }
-            }
-            Ok(end(notice.saturating_sub(lease.notice_proved.get().into())))
-        }
-        _ => Err(MythicError::WrongLeaseStatus),
+/// Whether a provider leaves now; else its notice begins. At once only the authority leaves, and when the notice is over, anyone
+/// ends the lease.
+fn leaves(lease: &Lease, provider: &Provider, by: &Closer) -> Result<bool, MythicError> {
+    let noticed = lease.status() == Some(LeaseStatus::Closing);
+    if noticed && epoch_of(by.slot, &lease.terms.grid) >= lease.notice_end() {
+        return Ok(true);
+    }
+    match (by.now, noticed) {
+        (true, _) => check_authority(provider, by.account).map(|()| true),
+        (false, true) => Err(MythicError::NoticeRunning),
+        (false, false) => check_either(provider, by.account).map(|()| false),
     }
 }
 
-/// Ends a lease: the rest is metered, refunded or burned, the cost is taken out of stake.
-fn finish(
+/// Price of the epochs of notice that were not proved, as far as the lease has them after the second `from`.
+fn owed(lease: &Lease, by: &Closer, from: u64) -> Result<u64, MythicError> {
+    let notice = u64::from(lease.terms.rules.notice_epochs.get());
+    let epochs = notice.saturating_sub(lease.notice_proved.get().into());
+    lease
+        .terms
+        .price_of(lease.meter().owed(epochs, from, by.second))
+}
+
+/// Begins a notice, or ends a lease: the rest is metered, refunded or burned, the cost is taken out of stake.
+fn take(
     lease: &mut Lease,
     provider: &mut Provider,
     by: &Closer,
-    (rest, cost): (Rest, Cost),
+    step: Step,
 ) -> Result<Moves, MythicError> {
-    let mut moves = Moves::default();
-    match rest {
-        Rest::Refunded => {}
-        Rest::Metered => moves.to_provider = meter_rest(lease, provider, by)?,
-        Rest::Forfeited => {
-            let seconds = lease.meter().unmetered(by.second);
-            moves.to_provider = forfeit(lease, seconds)?;
-            stake::owe_burn(provider, moves.to_provider)?;
+    let (to_provider, cost) = match step {
+        Step::Notice => {
+            lease.header.status = LeaseStatus::Closing as u8;
+            let epoch = epoch_of(by.slot, &lease.terms.grid);
+            lease.notice_epoch.set(epoch);
+            return Ok(Moves::default());
         }
-    }
-    let (price, for_tenant) = match cost {
-        Cost::Nothing => (0, false),
-        Cost::NoShow => (lease.terms.rules.no_show.get(), false),
-        Cost::Paid(seconds) => (lease.terms.price_of(seconds)?, true),
-        Cost::Burned(seconds) => (lease.terms.price_of(seconds)?, false),
+        Step::Undo(cost) => (0, cost),
+        Step::Forfeit => {
+            let burned = forfeit(lease, by)?;
+            stake::owe_burn(provider, burned)?;
+            (burned, burned)
+        }
+        Step::Burn(cost) | Step::Compensate(cost) => (meter_rest(lease, provider, by)?, cost),
     };
-    let taken = stake::slash(provider, price, by.slot)?;
+    let taken = stake::slash(provider, cost, by.slot)?;
     raise(&mut lease.slashed, taken)?;
-    if for_tenant {
-        raise(&mut lease.compensated, taken)?;
-        raise(&mut lease.refunded, taken)?;
-        raise(&mut lease.tenant_due, taken)?;
-        moves.to_lease = taken;
-    } else {
-        stake::owe_burn(provider, taken)?;
-    }
+    let to_lease = match step {
+        Step::Compensate(_) => {
+            raise(&mut lease.compensated, taken)?;
+            raise(&mut lease.refunded, taken)?;
+            raise(&mut lease.tenant_due, taken)?;
+            taken
+        }
+        _ => {
+            stake::owe_burn(provider, taken)?;
+            0
+        }
+    };
     end(lease, provider, by.reason, by.slot)?;
-    Ok(moves)
+    Ok(Moves {
+        to_provider,
+        to_lease,
+    })
 }
 
 /// Meters the seconds behind the last proof; lamports that this releases, for the provider, are returned.
 fn meter_rest(lease: &mut Lease, provider: &mut Provider, by: &Closer) -> Result<u64, MythicError> {
     let meter = lease.meter();
-    if by.reason == CloseReason::MissedProofs {
-        let missed = meter.missed(epoch_of(by.slot, &meter.grid));
-        count(&mut lease.missed, missed)?;
-        count(&mut provider.missed, missed)?;
-    }
+    let missed = meter.silent(by.second, by.slot);
+    count(&mut lease.missed, missed)?;
+    count(&mut provider.missed, missed)?;
     let seconds = meter.tail(by.second, by.slot);
     if seconds == 0 {
         return Ok(0);
@@ -237,10 +218,15 @@ fn meter_rest(lease: &mut Lease, provider: &mut Provider, by: &Closer) -> Result
     record(lease, provider, &metered)
 }
 
-/// Burns what is pending and so many seconds more; their lamports, for the provider's account to be swept, are returned.
-fn forfeit(lease: &mut Lease, seconds: u64) -> Result<u64, MythicError> {
+/// Burns what is pending and the seconds since, at least `no_show` as far as the lease holds it; the lamports, for the provider's
+/// account to be swept, are returned.
+fn forfeit(lease: &mut Lease, by: &Closer) -> Result<u64, MythicError> {
+    let meter = lease.meter();
+    let seconds = meter.metered(by.second, epoch_of(by.slot, &meter.grid));
     let pending = lease.pending.get();
-    let rest = lease.terms.price_of(seconds)?;
+    let least = lease.terms.rules.no_show.get().saturating_sub(pending);
+    let rest = lease.terms.price_of(seconds)?.max(least);
+    let rest = rest.min(lease.escrow.get());
     settle_pending(lease, EpochState::Forfeited);
     lease.pending.set(0);
     lower(&mut lease.escrow, rest)?;
@@ -267,7 +253,8 @@ pub fn refund_pending(lease: &mut Lease) -> Result<(), MythicError> {
     raise(&mut lease.tenant_due, pending)
 }
 
-/// Ends a lease: what was not metered is the tenant's, the units are free, and the stake stays for what may still be disputed.
+/// Ends a lease: what was not metered is the tenant's, the units are free, and the stake behind them stays for what may still be
+/// disputed.
 pub fn end(
     lease: &mut Lease,
     provider: &mut Provider,
@@ -281,10 +268,10 @@ pub fn end(
     lease.header.status = LeaseStatus::Ended as u8;
     lease.reason = reason as u8;
     lease.ended_slot.set(slot);
-    let leased = provider.leased.get().checked_sub(lease.terms.units.into());
-    provider
-        .leased
-        .set(leased.ok_or(MythicError::BalanceUnderflow)?);
+    give_back(&mut provider.leased, lease.terms.units)?;
+    if !lease.was_proved() {
+        give_back(&mut provider.backed, lease.terms.units)?;
+    }
     stake::oblige(provider, lease.obliged_until(slot));
     Ok(())
 }

@@ -43,15 +43,16 @@ pub fn dispute(accounts: &mut [AccountView], args: &ix::DisputeLease) -> Result<
     }
 }
 
-/// The epoch that is disputed: still pending, as this fork has it, in its time.
+/// The epoch that is disputed: in one of these states, as this fork has it, in its time.
 fn disputed<'a>(
     lease: &'a Lease,
     args: &ix::DisputeLease,
+    states: &[EpochState],
     slot: u64,
 ) -> Result<&'a LeaseEpoch, MythicError> {
     let entry = lease
         .epoch(args.epoch.get())
-        .filter(|entry| entry.is_pending())
+        .filter(|entry| states.iter().any(|state| entry.state == *state as u8))
         .ok_or(MythicError::EpochNotPending)?;
     if entry.proof != args.proof {
         return Err(MythicError::WrongFork);
@@ -74,14 +75,20 @@ fn refute(
     let mut provider = load_mut::<Provider>(provider_account)?;
     check_provider(&lease, &provider)?;
     check_fork(&lease, &args.terms_hash)?;
-    let hash = disputed(&lease, args, slot)?.hash;
+    // What the tenant says of an epoch shields no false proof of it.
+    let states = [EpochState::Pending, EpochState::Unserved];
+    let hash = disputed(&lease, args, &states, slot)?.hash;
     if args.proof == NO_KEY {
         return Err(MythicError::ProofMissing);
     }
     let elements = named(args)?;
     check_elements(elements, &lease.terms)?;
-    let rules = &lease.terms.rules;
-    let bond = meter::refute_bond(rules, transactions(elements), lease.terms.epoch_price()?)?;
+    let bond = meter::refute_bond(
+        &lease.terms.rules,
+        transactions(elements),
+        lease.terms.epoch_price()?,
+        lease.open_disputes.get(),
+    )?;
     let held = money::add(bond.fee, bond.at_stake)?;
 
     let epoch = args.epoch.get().to_le_bytes();
@@ -92,6 +99,7 @@ fn refute(
     dispute.header.status = LeaseDisputeStatus::Open as u8;
     dispute.lease = address;
     dispute.epoch = args.epoch;
+    dispute.number = lease.disputes;
     dispute.disputer = *key(disputer);
     dispute.provider = lease.terms.provider;
     dispute.rent_payer = *key(payer);
@@ -113,19 +121,19 @@ fn refute(
     dispute.at_stake.set(bond.at_stake);
     dispute.held.set(held);
     dispute.opened_slot.set(slot);
-    let end = slot.saturating_add(rules.openings_slots.get().into());
-    dispute.openings_end.set(end);
-    dispute.close_delay_slots = rules.close_delay_slots;
+    dispute.openings_end.set(lease.openings_end(slot));
+    dispute.close_delay_slots = lease.terms.rules.close_delay_slots;
 
+    let lease = &mut *lease;
     let entry = &mut lease.ring[Lease::place(args.epoch.get())];
-    let open = entry.open_disputes.get().checked_add(1);
-    entry
-        .open_disputes
-        .set(open.ok_or(MythicError::CounterOverflow)?);
-    let open = raised(lease.open_disputes.get())?;
-    lease.open_disputes.set(open);
-    let open = raised(provider.open_disputes.get())?;
-    provider.open_disputes.set(open);
+    for disputes in [
+        &mut entry.open_disputes,
+        &mut lease.open_disputes,
+        &mut lease.disputes,
+        &mut provider.open_disputes,
+    ] {
+        disputes.set(raised(disputes.get())?);
+    }
     Ok(())
 }
 
@@ -199,7 +207,9 @@ fn unserved(
         if lease.terms.tenant != *key(disputer) {
             return Err(MythicError::NotTenant);
         }
-        let amount = disputed(&lease, args, slot)?.amount.get();
+        let amount = disputed(&lease, args, &[EpochState::Pending], slot)?
+            .amount
+            .get();
         let bond = meter::half(amount);
         lease.ring[Lease::place(args.epoch.get())].state = EpochState::Unserved as u8;
         lower(&mut lease.pending, amount)?;

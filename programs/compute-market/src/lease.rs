@@ -1,9 +1,10 @@
 //! A lease's life but for its proofs and its end: acceptance, start, acknowledgement, more seconds, what is the tenant's.
 
 use mythic_interface::error::MythicError;
+use mythic_interface::le::U16;
+use mythic_interface::market::params::TOP_UP_SECONDS;
 use mythic_interface::market::state::{
-    Class, Lease, LeaseStatus, MarketConfig, Provider, ProviderStatus, RING, Request,
-    RequestStatus, RequestTerms,
+    Class, Lease, LeaseStatus, Provider, ProviderStatus, RING, Request, RequestStatus, RequestTerms,
 };
 use mythic_interface::market::{ix, meter, pda};
 use mythic_interface::money::{checked_mul, sub};
@@ -82,13 +83,11 @@ pub fn accept(accounts: &mut [AccountView], args: &ix::AcceptJob) -> Result<(), 
         request.ended_slot.set(slot);
         request.escrow.set(0);
 
-        let leased = provider
-            .leased
-            .get()
-            .checked_add(request.terms.units.into());
-        provider
-            .leased
-            .set(leased.ok_or(MythicError::CounterOverflow)?);
+        let provider = &mut *provider;
+        for units in [&mut provider.leased, &mut provider.backed] {
+            let more = units.get().checked_add(request.terms.units.into());
+            units.set(more.ok_or(MythicError::CounterOverflow)?);
+        }
         let open = raised(provider.open_leases.get())?;
         provider.open_leases.set(open);
         count(&mut provider.leases, 1)?;
@@ -134,7 +133,7 @@ fn fits(provider: &Provider, asked: &RequestTerms) -> Result<(), MythicError> {
     }
     let behind = |units: u64| checked_mul(provider.stake_per_unit.get(), units);
     let units = u64::from(asked.units);
-    let all = behind(u64::from(provider.leased.get()) + units);
+    let all = behind(u64::from(provider.backed.get()) + units);
     if all.is_none_or(|all| provider.stake.get() < all) {
         return Err(MythicError::NoCapacity);
     }
@@ -144,6 +143,13 @@ fn fits(provider: &Provider, asked: &RequestTerms) -> Result<(), MythicError> {
         Some((behind, pending)) if pending <= behind => Ok(()),
         _ => Err(MythicError::EpochsUnbacked),
     }
+}
+
+/// Takes units of a lease out of a provider's count.
+pub fn give_back(count: &mut U16, units: u8) -> Result<(), MythicError> {
+    let rest = count.get().checked_sub(units.into());
+    count.set(rest.ok_or(MythicError::BalanceUnderflow)?);
+    Ok(())
 }
 
 /// Refuses another provider than the lease's.
@@ -225,7 +231,7 @@ pub fn acknowledge(
 
 #[inline(never)]
 pub fn top_up(accounts: &mut [AccountView], args: &ix::TopUp) -> Result<(), MythicError> {
-    let [payer, config, lease_account, system] = accounts else {
+    let [payer, lease_account, system] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     accounts::check_system(system)?;
@@ -237,7 +243,7 @@ pub fn top_up(accounts: &mut [AccountView], args: &ix::TopUp) -> Result<(), Myth
         if !running.contains(&lease.header.status) {
             return Err(MythicError::WrongLeaseStatus);
         }
-        if now >= lease.ends_at.get() {
+        if now.saturating_add(TOP_UP_SECONDS) > lease.ends_at.get() {
             return Err(MythicError::LeaseOver);
         }
         let seconds = u64::from(args.seconds.get());
@@ -245,7 +251,7 @@ pub fn top_up(accounts: &mut [AccountView], args: &ix::TopUp) -> Result<(), Myth
             return Err(MythicError::ZeroAmount);
         }
         let end = lease.ends_at.get().saturating_add(seconds);
-        let most = load::<MarketConfig>(config)?.params.max_lease_seconds.get();
+        let most = lease.terms.rules.max_lease_seconds.get();
         if end > lease.started_at.get().saturating_add(most.into()) {
             return Err(MythicError::LeaseTimeOutOfRange);
         }
@@ -283,12 +289,15 @@ pub fn close_account(
     accounts: &mut [AccountView],
     _: &ix::CloseLeaseAccount,
 ) -> Result<(), MythicError> {
-    let [lease_account, provider_account, rent_payer] = accounts else {
+    let [lease_account, provider_account, tenant, rent_payer] = accounts else {
         return Err(MythicError::NotEnoughAccounts);
     };
     let slot = accounts::slot()?;
-    {
+    let (due, taken) = {
         let lease = load::<Lease>(lease_account)?;
+        if lease.terms.tenant != *key(tenant) {
+            return Err(MythicError::WrongTenant);
+        }
         if lease.rent_payer != *key(rent_payer) {
             return Err(MythicError::WrongRentPayer);
         }
@@ -298,10 +307,12 @@ pub fn close_account(
         if lease.open_disputes.get() != 0 {
             return Err(MythicError::OpenDisputes);
         }
-        if !lease.is_empty() {
+        if lease.pending.get() != 0 {
             return Err(MythicError::LeaseNotEmpty);
         }
-        let delay = lease.terms.rules.close_delay_slots.get();
+        // What the tenant called unserved is not pending, but may be disputed.
+        let rules = &lease.terms.rules;
+        let delay = rules.close_delay_slots.get().max(rules.dispute_slots.get());
         if window::open(slot, lease.ended_slot.get().saturating_add(delay.into())) {
             return Err(MythicError::TooEarlyToClose);
         }
@@ -309,6 +320,18 @@ pub fn close_account(
         check_provider(&lease, &provider)?;
         let open = lowered(provider.open_leases.get())?;
         provider.open_leases.set(open);
-    }
+        if lease.was_proved() {
+            give_back(&mut provider.backed, lease.terms.units)?;
+        }
+        // A tenant that can't be paid keeps nobody's stake and rent.
+        let due = lease.tenant_due.get();
+        let taken = accounts::takes(tenant, due)?;
+        if !taken {
+            stake::owe_burn(&mut *provider, due)?;
+        }
+        (due, taken)
+    };
+    let receiver = if taken { tenant } else { provider_account };
+    accounts::move_lamports(lease_account, receiver, due)?;
     accounts::close(lease_account, rent_payer)
 }

@@ -2,7 +2,7 @@
 
 use mythic_interface::error::MythicError;
 use mythic_interface::hash::Hash;
-use mythic_interface::le::{U16, U32, U64};
+use mythic_interface::le::{U32, U64};
 use mythic_interface::market::state::{EpochState, Lease, LeaseEpoch, LeaseStatus, Provider, RING};
 use mythic_interface::market::{ix, meter};
 use mythic_interface::money;
@@ -39,10 +39,10 @@ pub fn record(
 ) -> Result<u64, MythicError> {
     let place = Lease::place(metered.epoch);
     let old = &lease.ring[place];
-    if old.open_disputes.get() != 0 {
+    // The rules let every dispute end before its epoch's place is needed.
+    if old.state != 0 && old.epoch.get() >= lease.held_from() {
         return Err(MythicError::OpenDisputes);
     }
-    // The rules let every dispute end before its epoch's place is needed.
     let released = match old.is_pending() {
         true => pay(lease, provider, place)?,
         false => 0,
@@ -58,7 +58,7 @@ pub fn record(
         seconds: U32::new(seconds),
         amount: U64::new(amount),
         slot: U64::new(metered.slot),
-        open_disputes: U16::new(0),
+        open_disputes: U32::new(0),
         state: EpochState::Pending as u8,
     };
     let mark = metered.now.min(lease.ends_at.get()).max(lease.mark.get());
@@ -117,7 +117,8 @@ pub fn submit(accounts: &mut [AccountView], args: &ix::SubmitProof) -> Result<()
         count(&mut lease.missed, missed)?;
         count(&mut provider.missed, missed)?;
         count(&mut provider.proved, 1)?;
-        if lease.header.status == LeaseStatus::Closing as u8 {
+        let closing = lease.header.status == LeaseStatus::Closing as u8;
+        if closing && epoch > lease.notice_epoch.get() {
             let proved = accounts::raised(lease.notice_proved.get())?;
             lease.notice_proved.set(proved);
         }
@@ -174,9 +175,10 @@ pub fn release(accounts: &mut [AccountView], _: &ix::VerifyAndRelease) -> Result
         if lease.acknowledged_slot.get() == 0 {
             return Err(MythicError::WrongLeaseStatus);
         }
+        let held_from = lease.held_from();
         let (mut released, mut any) = (0, false);
         for place in 0..RING {
-            if lease.ring[place].is_due(&lease.terms.rules, slot) {
+            if lease.ring[place].is_due(&lease.terms.rules, held_from, slot) {
                 released += pay(&mut lease, &mut provider, place)?;
                 any = true;
             }

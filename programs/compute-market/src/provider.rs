@@ -125,7 +125,7 @@ pub fn update(accounts: &mut [AccountView], args: &ix::UpdateProvider) -> Result
 }
 
 /// Refuses another key than the authority.
-fn check_authority(provider: &Provider, signer: &AccountView) -> Result<(), MythicError> {
+pub fn check_authority(provider: &Provider, signer: &AccountView) -> Result<(), MythicError> {
     match provider.authority == *key(signer) {
         true => Ok(()),
         false => Err(MythicError::NotAuthority),

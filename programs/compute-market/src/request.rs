@@ -87,7 +87,7 @@ fn check_arguments(
     if Isolation::from_u8(args.isolation).is_none() {
         return Err(MythicError::UnknownIsolation);
     }
-    if !(1..=params.max_lease_seconds.get()).contains(&args.seconds.get()) {
+    if !(1..=params.rules.max_lease_seconds.get()).contains(&args.seconds.get()) {
         return Err(MythicError::LeaseTimeOutOfRange);
     }
     if !(1..=params.max_request_slots.get()).contains(&args.deadline_slots.get()) {
@@ -103,14 +103,23 @@ fn check_arguments(
     Ok(())
 }
 
-/// Ends an open request without a lease; what it held, for the tenant, is returned.
-fn refund(request: &mut Request, status: RequestStatus, slot: u64) -> Result<u64, MythicError> {
+/// Ends an open request without a lease; what it held is returned, for the tenant. What the tenant's wallet is too empty to hold
+/// stays.
+fn refund(
+    request: &mut Request,
+    tenant: &AccountView,
+    status: RequestStatus,
+    slot: u64,
+) -> Result<u64, MythicError> {
     if request.header.status != RequestStatus::Open as u8 {
         return Err(MythicError::WrongRequestStatus);
     }
     let amount = request.escrow.get();
     request.header.status = status as u8;
     request.ended_slot.set(slot);
+    if !accounts::takes(tenant, amount)? {
+        return Ok(0);
+    }
     request.refunded.set(amount);
     request.escrow.set(0);
     Ok(amount)
@@ -127,7 +136,7 @@ pub fn cancel(accounts: &mut [AccountView], _: &ix::CancelRequest) -> Result<(),
         if request.terms.tenant != *key(tenant) {
             return Err(MythicError::NotTenant);
         }
-        refund(&mut request, RequestStatus::Cancelled, slot)?
+        refund(&mut request, tenant, RequestStatus::Cancelled, slot)?
     };
     accounts::move_lamports(request_account, tenant, amount)
 }
@@ -143,7 +152,7 @@ pub fn expire(accounts: &mut [AccountView], _: &ix::ExpireRequest) -> Result<(),
         if request.terms.tenant != *key(tenant) {
             return Err(MythicError::WrongTenant);
         }
-        let amount = refund(&mut request, RequestStatus::Expired, slot)?;
+        let amount = refund(&mut request, tenant, RequestStatus::Expired, slot)?;
         if window::open(slot, request.deadline_slot.get()) {
             return Err(MythicError::DeadlineNotPassed);
         }

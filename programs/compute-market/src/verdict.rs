@@ -66,14 +66,19 @@ fn decide(dispute: &LeaseDispute, lease: &Lease, slot: u64) -> Result<DisputeEnd
         Some(LeaseDisputeStatus::Open | LeaseDisputeStatus::Wrong) => {}
         _ => return Err(MythicError::WrongDisputeStatus),
     }
+    // Who disputed first is rewarded, whichever answer comes first.
+    if dispute.number.get() != lease.oldest_dispute() {
+        return Err(MythicError::DisputeNotDue);
+    }
+    // What was answered is paid for, whatever another dispute has shown.
+    if dispute.opened == dispute.all() {
+        return Ok(DisputeEnd::Answered);
+    }
     if lease.refuted_slot.get() != 0 {
         return Ok(DisputeEnd::Void);
     }
     if status == Some(LeaseDisputeStatus::Wrong) {
         return Ok(DisputeEnd::Wrong);
-    }
-    if dispute.opened == dispute.all() {
-        return Ok(DisputeEnd::Answered);
     }
     match window::open(slot, dispute.openings_end.get()) {
         true => Err(MythicError::DisputeNotDue),
@@ -89,14 +94,13 @@ fn uncount(
 ) -> Result<(), MythicError> {
     // The epoch keeps its place for as long as it is disputed.
     let entry = &mut lease.ring[Lease::place(dispute.epoch.get())];
-    let open = entry.open_disputes.get().checked_sub(1);
-    entry
-        .open_disputes
-        .set(open.ok_or(MythicError::CounterOverflow)?);
-    let open = lowered(lease.open_disputes.get())?;
-    lease.open_disputes.set(open);
-    let open = lowered(provider.open_disputes.get())?;
-    provider.open_disputes.set(open);
+    for open in [
+        &mut entry.open_disputes,
+        &mut lease.open_disputes,
+        &mut provider.open_disputes,
+    ] {
+        open.set(lowered(open.get())?);
+    }
     Ok(())
 }
 
@@ -168,6 +172,8 @@ pub fn close(accounts: &mut [AccountView], _: &ix::CloseLeaseDispute) -> Result<
         }
         dispute.held.get()
     };
-    accounts::move_lamports(dispute_account, disputer, due)?;
+    if accounts::takes(disputer, due)? {
+        accounts::move_lamports(dispute_account, disputer, due)?;
+    }
     accounts::close(dispute_account, rent_payer)
 }

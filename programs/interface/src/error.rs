@@ -205,19 +205,20 @@ errors! {
     FaultProved = 840, "a fault was proved already, and this one shows nothing that is awaited";
 
     // 9xx: classes and providers of the market
-    EpochOutOfRange = 900, "an epoch has 32 to 10,000,000 slots and at least a second";
+    EpochOutOfRange = 900, "an epoch has 32 to 10,000,000 slots of 1/20 to 2 seconds";
     NoticeOutOfRange = 901, "notice and missed epochs must be 1 to 16";
-    ClassOutOfRange = 902, "a side is a multiple of 16 up to 16,384, rounds 1 to 4,096, proofs 1 to 400 slots and half an epoch, stake at least a lamport";
+    ClassOutOfRange = 902, "a side is a multiple of 16 up to 16,384, rounds 1 to 4,096, proofs 12 to 400 slots and half an epoch, stake at least a lamport";
     ClassRetired = 903, "the class is retired";
     WrongClass = 904, "the class is not the one expected";
     UnitsOutOfRange = 905, "a provider offers at least one unit, and as many as are leased; a lease has 1 to 8";
     UnknownIsolation = 906, "the isolation is not listed";
-    StakeInUse = 907, "the active stake would not cover the units that are leased";
+    StakeInUse = 907, "the active stake would not cover the units that it backs";
     ProviderNotEmpty = 908, "the provider still holds stake, earnings or dues";
     OpenLeases = 909, "there are accounts of the provider's leases";
     OpenDisputes = 910, "there are disputes that are not resolved";
     WrongProvider = 911, "the provider is not the one expected";
-    DisputeTimeOutOfRange = 912, "disputes last at least 32 slots, openings 50, both together at most 30 epochs; acknowledgements at most one";
+    DisputeTimeOutOfRange = 912, "starts and disputes last 32 slots at least, openings 50, acknowledgements 32 to an epoch; disputes with openings at most 30 epochs";
+    AmountsOutOfRange = 913, "the answering fee is at most the least price of an epoch, no_show at most sixteen times that";
 
     // 10xx: requests
     UnknownLeaseKind = 1000, "the kind of lease is not listed";
@@ -241,17 +242,17 @@ errors! {
     EpochUnknown = 1103, "the hash of the epoch's first slot is not known yet";
     EpochProved = 1104, "the epoch is proved, or the lease started in it";
     ProofsClosed = 1105, "the time for proofs of this epoch is over";
-    LeaseOver = 1106, "the lease's time is over";
+    LeaseOver = 1106, "the lease's time is over, or too little is left of it to add to";
     NothingToRelease = 1107, "there is no epoch that can be paid now";
     UnknownCloseReason = 1108, "the reason is not listed, or nobody can give it";
     LeaseRunning = 1109, "the lease's time is not over";
     NoticeRunning = 1110, "the provider's notice is not over";
     NotMissed = 1111, "too few epochs in a row were missed";
-    LeaseNotEmpty = 1112, "the lease still holds lamports";
+    LeaseNotEmpty = 1112, "epochs of the lease are still pending";
 
     // 12xx: disputes about proofs
     UnknownDisputeKind = 1200, "the kind of dispute, or of what is shown, is not listed";
-    EpochNotPending = 1201, "the lease has no such epoch that is not paid yet";
+    EpochNotPending = 1201, "the lease has no such epoch, or it is settled";
     DisputeClosed = 1202, "the time to dispute the epoch is over";
     ProofMissing = 1203, "what is behind the last proof has no proof to refute";
     ElementsInvalid = 1204, "1 to 8 elements must be named, ascending, distinct and inside the proof";
@@ -262,7 +263,7 @@ errors! {
     NotNamed = 1209, "the dispute does not name this";
     RootNotShown = 1210, "the roots that the element needs are not shown";
     AlreadyOpened = 1211, "this is shown already";
-    DisputeNotDue = 1212, "the dispute cannot be resolved yet";
+    DisputeNotDue = 1212, "the dispute cannot be resolved yet, or an older one comes first";
     WrongDisputer = 1213, "the account is not who disputed";
 }
 

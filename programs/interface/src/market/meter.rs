@@ -30,6 +30,8 @@ pub fn epoch_start(epoch: u64, grid: &Grid) -> u64 {
 /// Where a lease's meter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meter {
+    /// Second of the start.
+    pub started_at: u64,
     /// Second up to which it is metered.
     pub mark: u64,
     /// Second from which nothing is metered.
@@ -51,6 +53,17 @@ impl Meter {
     /// Epochs without a proof between the last one and `epoch`.
     pub const fn missed(&self, epoch: u64) -> u64 {
         epoch.saturating_sub(self.last_proved).saturating_sub(1)
+    }
+
+    /// Epochs in a row without a proof at `slot`: once the time is over, as many as fit what was not metered, since nobody proves
+    /// what is not paid any more.
+    pub fn silent(&self, now: u64, slot: u64) -> u64 {
+        let missed = self.missed(epoch_of(slot, &self.grid));
+        let whole = u64::from(self.grid.epoch_seconds.get());
+        match self.unmetered(now).checked_div(whole) {
+            Some(epochs) if now >= self.ends_at => missed.min(epochs),
+            _ => missed,
+        }
     }
 
     /// Seconds from the mark to `now` or the end, without a cap.
@@ -84,11 +97,13 @@ impl Meter {
         }
     }
 
-    /// Seconds whose price an end costs that needed `epochs` more of notice: never more than the lease has left after `from`.
-    pub fn owed(&self, epochs: u64, from: u64) -> u64 {
+    /// Seconds whose price an end at `now` costs that needed `epochs` more of notice: never more than the lease has left after
+    /// `from`, nor than it has run.
+    pub fn owed(&self, epochs: u64, from: u64, now: u64) -> u64 {
         let left = self.ends_at.saturating_sub(from.max(self.mark));
+        let most = left.min(now.saturating_sub(self.started_at));
         checked_mul(epochs, self.grid.epoch_seconds.get().into())
-            .map_or(left, |owed| owed.min(left))
+            .map_or(most, |owed| owed.min(most))
     }
 }
 
@@ -101,15 +116,18 @@ pub struct RefuteBond {
     pub at_stake: u64,
 }
 
-/// The bond of a dispute that `transactions` answer: a fee for each, and half of an epoch's price.
+/// The bond of a dispute that `transactions` answer: a fee for each, and half of an epoch's price, as often as there are disputes
+/// about the lease with it.
 pub fn refute_bond(
     rules: &MarketRules,
     transactions: u8,
     epoch_price: u64,
+    open_disputes: u32,
 ) -> Result<RefuteBond, MythicError> {
     let fee = checked_mul(rules.answering_fee.get(), transactions.into())
         .ok_or(MythicError::AmountTooLarge)?;
-    let at_stake = half(epoch_price);
+    let at_stake = checked_mul(half(epoch_price), u64::from(open_disputes) + 1)
+        .ok_or(MythicError::AmountTooLarge)?;
     money::add(fee, at_stake)?;
     Ok(RefuteBond { fee, at_stake })
 }
@@ -137,6 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     const METER: Meter = Meter {
+        started_at: 900,
         mark: 1_000,
         ends_at: 10_000,
         last_proved: 10,
@@ -202,26 +221,42 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_notice_costs_no_more_than_is_left() {
-        assert_eq!(METER.owed(2, 5_000), 120);
-        assert_eq!(METER.owed(2, 9_940), 60);
-        assert_eq!(METER.owed(0, 5_000), 0);
-        assert_eq!(METER.owed(u64::MAX, 5_000), 5_000);
+    fn an_end_without_notice_costs_no_more_than_is_left_nor_than_there_was() {
+        assert_eq!(METER.owed(2, 5_000, 5_000), 120);
+        assert_eq!(METER.owed(2, 9_940, 9_940), 60);
+        assert_eq!(METER.owed(0, 5_000, 5_000), 0);
+        assert_eq!(METER.owed(u64::MAX, 6_000, 6_000), 4_000);
         // What lies before the mark is paid already.
-        assert_eq!(METER.owed(u64::MAX, 0), 9_000);
+        assert_eq!(METER.owed(u64::MAX, 0, 20_000), 9_000);
+        // Who leaves at once leaves for what it could have earned.
+        assert_eq!(METER.owed(2, 1_000, 1_000), 100);
+        assert_eq!(METER.owed(2, 900, 900), 0);
+    }
+
+    #[test]
+    fn who_is_silent_to_the_end_missed_what_would_have_been_paid() {
+        assert_eq!(METER.silent(1_300, 150 * 14), 3);
+        assert_eq!(METER.silent(9_999, 150 * 200), 189);
+        let last = Meter {
+            mark: 9_821,
+            ..METER
+        };
+        // Two whole epochs before the end, whatever has passed since.
+        assert_eq!(last.silent(10_000, 150 * 200), 2);
+        assert_eq!(last.silent(99_999, 150 * 200), 2);
+        assert_eq!(last.silent(10_000, 150 * 12), 1);
     }
 
     #[test]
     fn bonds_and_slashes() {
         let rules = crate::market::params::MarketParams::mainnet().rules;
-        let bond = refute_bond(&rules, 5, 101).unwrap();
-        assert_eq!(
-            bond,
-            RefuteBond {
-                fee: 50_000,
-                at_stake: 51
-            }
-        );
+        for (open, at_stake) in [(0, 51), (1, 102), (65_535, 51 * 65_536)] {
+            let fee = 50_000;
+            let bond = refute_bond(&rules, 5, 101, open);
+            assert_eq!(bond, Ok(RefuteBond { fee, at_stake }));
+        }
+        let dear = refute_bond(&rules, 5, 1 << 62, 4);
+        assert_eq!(dear, Err(MythicError::AmountTooLarge));
         assert_eq!(refuted_stake(1_000_000_001, 3), Ok(1_500_000_001));
         assert_eq!(refuter_reward(1_500_000_001), 375_000_000);
         assert_eq!(refuted_stake(u64::MAX, 2), Err(MythicError::AmountTooLarge));

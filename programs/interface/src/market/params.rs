@@ -12,8 +12,17 @@ use crate::params::{BPS, MAX_DURATION_SLOTS, MAX_LAMPORTS, MAX_WINDOW_SLOTS, MIN
 pub const DISPUTE_EPOCHS: u32 = 30;
 /// Shortest time to dispute a proof: what is checked of it is drawn 8 slots later.
 pub const MIN_DISPUTE_SLOTS: u32 = 32;
+/// Slots that an answer is given beside the rules' for each dispute about the lease that is open already: one for each of its
+/// transactions, of which each element needs three at most.
+pub const ANSWER_SLOTS: u32 = 24;
+/// Shortest time to start a lease, and to acknowledge a start.
+pub const MIN_START_SLOTS: u32 = 32;
+/// Shortest time for proofs: what is computed in it is longer than the way to the chain.
+pub const MIN_PROOF_SLOTS: u32 = 12;
 /// Shortest epoch, slots.
 pub const MIN_EPOCH_SLOTS: u32 = 32;
+/// Seconds before its end from which nothing is added to a lease, so that whoever serves it knows in time whether it ends.
+pub const TOP_UP_SECONDS: u64 = 60;
 /// Most epochs of notice, and most that may be missed in a row.
 pub const MAX_NOTICE_EPOCHS: u32 = 16;
 /// Longest lease with all that is added to it, seconds: ten years.
@@ -36,12 +45,15 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Checks both ranges.
+    /// Checks the range of slots, and that a slot takes 1/20 to 2 seconds: the caps on what a proof pays are in seconds.
     pub fn validate(&self) -> Result<(), MythicError> {
-        let slots = MIN_EPOCH_SLOTS..=MAX_DURATION_SLOTS;
-        let seconds = 1..=MAX_LEASE_SECONDS;
-        match slots.contains(&self.epoch_slots.get()) && seconds.contains(&self.epoch_seconds.get())
-        {
+        let range = MIN_EPOCH_SLOTS..=MAX_DURATION_SLOTS;
+        let slots = u64::from(self.epoch_slots.get());
+        let seconds = u64::from(self.epoch_seconds.get());
+        let valid = range.contains(&self.epoch_slots.get())
+            && slots <= 20 * seconds
+            && seconds <= 2 * slots;
+        match valid {
             true => Ok(()),
             false => Err(MythicError::EpochOutOfRange),
         }
@@ -68,13 +80,16 @@ pub struct MarketRules {
     pub jail_slots: U32,
     /// Slots that an ended account stays before it can be closed.
     pub close_delay_slots: U32,
+    /// Longest lease with all that is added to it, seconds.
+    pub max_lease_seconds: U32,
     /// Provider's share, basis points.
     pub provider_bps: U16,
     /// Foundation's share, basis points; the rest is burned.
     pub foundation_bps: U16,
-    /// Lamports for each transaction of the answer to a dispute.
+    /// Lamports for each transaction of the answer to a dispute; at most `min_epoch_price`.
     pub answering_fee: U64,
-    /// Lamports that a provider loses which accepted and did not start.
+    /// Lamports that a provider loses which accepted and did not start, and the least that both lose by a start that is not
+    /// acknowledged; at most sixteen times `min_epoch_price`.
     pub no_show: U64,
     /// Least lamports of an epoch of a lease.
     pub min_epoch_price: U64,
@@ -101,8 +116,6 @@ pub struct MarketParams {
     pub max_nonce_life_slots: U32,
     /// Slots until unstaked lamports can be withdrawn, and until added stake counts.
     pub unbonding_slots: U32,
-    /// Longest lease with all that is added to it, seconds.
-    pub max_lease_seconds: U32,
 }
 
 impl MarketParams {
@@ -118,6 +131,7 @@ impl MarketParams {
                 notice_epochs: U32::new(2),
                 jail_slots: U32::new(9_000),
                 close_delay_slots: U32::new(2_250),
+                max_lease_seconds: U32::new(2_592_000),
                 provider_bps: U16::new(5_000),
                 foundation_bps: U16::new(1_000),
                 answering_fee: U64::new(10_000),
@@ -128,7 +142,6 @@ impl MarketParams {
             max_request_slots: U32::new(1_500),
             max_nonce_life_slots: U32::new(1_500),
             unbonding_slots: U32::new(12_050),
-            max_lease_seconds: U32::new(2_592_000),
         }
     }
 
@@ -161,18 +174,18 @@ impl MarketParams {
         let within = |value: U32, least: u32, most: u32| (least..=most).contains(&value.get());
         let dispute = u64::from(rules.dispute_slots.get()) + u64::from(rules.openings_slots.get());
         let ring = u64::from(DISPUTE_EPOCHS) * u64::from(grid.epoch_slots.get());
-        if !within(rules.dispute_slots, MIN_DISPUTE_SLOTS, MAX_DURATION_SLOTS)
+        if !within(rules.start_slots, MIN_START_SLOTS, MAX_DURATION_SLOTS)
+            || !within(rules.dispute_slots, MIN_DISPUTE_SLOTS, MAX_DURATION_SLOTS)
             || !within(rules.openings_slots, MIN_OPENINGS_SLOTS, MAX_DURATION_SLOTS)
-            || !within(rules.ack_slots, 1, grid.epoch_slots.get())
+            || !within(rules.ack_slots, MIN_START_SLOTS, grid.epoch_slots.get())
             || dispute > ring
         {
             return Err(MythicError::DisputeTimeOutOfRange);
         }
-        if !within(rules.start_slots, 1, MAX_DURATION_SLOTS)
-            || !within(rules.jail_slots, 1, MAX_DURATION_SLOTS)
+        if !within(rules.jail_slots, 1, MAX_DURATION_SLOTS)
             || !within(self.max_request_slots, 1, MAX_DURATION_SLOTS)
             || !within(self.max_nonce_life_slots, 1, MAX_DURATION_SLOTS)
-            || !within(self.max_lease_seconds, 1, MAX_LEASE_SECONDS)
+            || !within(rules.max_lease_seconds, 1, MAX_LEASE_SECONDS)
         {
             return Err(MythicError::DurationOutOfRange);
         }
@@ -210,6 +223,12 @@ impl MarketParams {
         if amounts.iter().any(|amount| amount.get() == 0) {
             return Err(MythicError::ZeroAmount);
         }
+        // Stake behind a lease's units is worth 32 epochs: half of it pays whatever an end costs, the other half a refuted proof,
+        // and a dispute about one element needs less than it brings.
+        let no_show = rules.no_show.get().div_ceil(MAX_NOTICE_EPOCHS.into());
+        if rules.answering_fee > rules.min_epoch_price || no_show > rules.min_epoch_price.get() {
+            return Err(MythicError::AmountsOutOfRange);
+        }
         Ok(())
     }
 }
@@ -244,13 +263,21 @@ mod tests {
 
     #[test]
     fn an_epoch_has_a_length() {
-        for (slots, seconds) in [(31, 60), (150, 0), (10_000_001, 60), (150, 315_360_001)] {
+        let check = |slots, seconds| {
             let grid = Grid {
                 epoch_slots: U32::new(slots),
                 epoch_seconds: U32::new(seconds),
             };
-            assert_eq!(grid.validate(), Err(MythicError::EpochOutOfRange));
+            grid.validate()
+        };
+        for (slots, seconds) in [(31, 12), (150, 0), (10_000_001, 4_000_000)] {
+            assert_eq!(check(slots, seconds), Err(MythicError::EpochOutOfRange));
         }
+        // A slot of a twentieth of a second, and one of two seconds.
+        assert_eq!(check(160, 8), Ok(()));
+        assert_eq!(check(161, 8), Err(MythicError::EpochOutOfRange));
+        assert_eq!(check(150, 300), Ok(()));
+        assert_eq!(check(150, 301), Err(MythicError::EpochOutOfRange));
     }
 
     #[test]
@@ -263,18 +290,18 @@ mod tests {
         use MythicError::*;
         check(|p| p.rules.dispute_slots.set(31), DisputeTimeOutOfRange);
         check(|p| p.rules.openings_slots.set(49), DisputeTimeOutOfRange);
-        check(|p| p.rules.ack_slots.set(0), DisputeTimeOutOfRange);
+        check(|p| p.rules.ack_slots.set(31), DisputeTimeOutOfRange);
         check(|p| p.rules.ack_slots.set(4_501), DisputeTimeOutOfRange);
         // The ring has no room for what is disputed longer.
         check(
             |p| p.rules.openings_slots.set(132_751),
             DisputeTimeOutOfRange,
         );
-        check(|p| p.rules.start_slots.set(0), DurationOutOfRange);
+        check(|p| p.rules.start_slots.set(31), DisputeTimeOutOfRange);
         check(|p| p.rules.jail_slots.set(0), DurationOutOfRange);
         check(|p| p.max_request_slots.set(0), DurationOutOfRange);
         check(|p| p.max_nonce_life_slots.set(0), DurationOutOfRange);
-        check(|p| p.max_lease_seconds.set(0), DurationOutOfRange);
+        check(|p| p.rules.max_lease_seconds.set(0), DurationOutOfRange);
         check(|p| p.rules.max_missed.set(17), NoticeOutOfRange);
         check(|p| p.rules.notice_epochs.set(0), NoticeOutOfRange);
         check(|p| p.rules.close_delay_slots.set(1_500), CloseDelayTooShort);
@@ -283,5 +310,7 @@ mod tests {
         check(|p| p.rules.foundation_bps.set(5_001), SharesOutOfRange);
         check(|p| p.rules.no_show.set(0), ZeroAmount);
         check(|p| p.rules.answering_fee.set(1 << 63), AmountTooLarge);
+        check(|p| p.rules.answering_fee.set(100_001), AmountsOutOfRange);
+        check(|p| p.rules.no_show.set(1_600_001), AmountsOutOfRange);
     }
 }

@@ -110,8 +110,13 @@ def tail(now, slot, mark, ends_at, last, slots, seconds, proof_slots):
     return metered(now, mark, ends_at, last, slot // slots, seconds)
 
 
-def owed(epochs, start, mark, ends_at, seconds):
-    return min(epochs * seconds, max(0, ends_at - max(start, mark)))
+def silent(now, slot, mark, ends_at, last, slots, seconds):
+    missed = max(0, slot // slots - last - 1)
+    return missed if now < ends_at else min(missed, max(0, ends_at - mark) // seconds)
+
+
+def owed(epochs, start, now, started_at, mark, ends_at, seconds):
+    return min(epochs * seconds, max(0, ends_at - max(start, mark)), max(0, now - started_at))
 
 
 def price(lamports, units, seconds):
@@ -119,8 +124,8 @@ def price(lamports, units, seconds):
     return total if total <= MAX_LAMPORTS else None
 
 
-def refute_bond(fee, transactions, epoch_price):
-    return [fee * transactions, (epoch_price + 1) // 2]
+def refute_bond(fee, transactions, epoch_price, open_disputes):
+    return [fee * transactions, (epoch_price + 1) // 2 * (1 + open_disputes)]
 
 
 def refuted(stake_per_unit, units):
@@ -155,6 +160,7 @@ FUNCTIONS = {
     )[1].hex(),
     "metered": metered,
     "tail": tail,
+    "silent": silent,
     "owed": owed,
     "price": price,
     "refute_bond": refute_bond,
@@ -185,17 +191,17 @@ def cases():
             yield "metered", [now, 1_000, 1_400, 10, epoch, 60]
         for slot in [1_649, 1_650, 1_699, 1_700, 1_800, 2_000]:
             yield "tail", [now, slot, 1_000, 1_400, 10, 150, 60, 50]
+            yield "silent", [now, slot + 300, 1_000, 1_400, 10, 150, 60]
     for epochs in [0, 1, 2, 16, 2**40]:
-        yield "owed", [epochs, 1_300, 1_000, 1_400, 60]
-        yield "owed", [epochs, 900, 1_000, 1_400, 60]
-        yield "owed", [epochs, 1_500, 1_000, 1_400, 60]
+        for start, now in [(1_300, 1_300), (900, 2_000), (1_500, 1_500), (1_000, 1_030)]:
+            yield "owed", [epochs, start, now, 950, 1_000, 1_400, 60]
     for lamports, units, seconds in [(1, 1, 1), (10_000, 8, 3_600), (2**50, 8, 2**9), (2**60, 8, 1), (2**63, 1, 1)]:
         yield "price", [lamports, units, seconds]
     for lamports in [0, 1, 2, 3, 9_999, 600_000, MAX_LAMPORTS]:
         yield "split", [lamports, 5_000, 1_000]
         yield "split", [lamports, 3_333, 1]
         yield "refuted", [lamports // 8, 1 + lamports % 8]
-        yield "refute_bond", [10_000, lamports % 24, lamports // 2]
+        yield "refute_bond", [10_000, lamports % 24, lamports // 2**20, lamports % 7]
 
 
 def main():

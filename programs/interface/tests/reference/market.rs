@@ -30,6 +30,7 @@ fn words<const N: usize>(value: &Value) -> [u32; N] {
 
 fn meter_of(mark: &Value, ends_at: &Value, last: &Value, (slots, seconds): (u32, u32)) -> Meter {
     Meter {
+        started_at: 0,
         mark: number(mark),
         ends_at: number(ends_at),
         last_proved: number(last),
@@ -79,15 +80,21 @@ fn evaluate(case: &Value) -> Value {
             meter.proof_slots = narrow(&a[7]);
             json!(meter.tail(number(&a[0]), number(&a[1])))
         }
+        "silent" => {
+            let meter = meter_of(&a[2], &a[3], &a[4], (narrow(&a[5]), narrow(&a[6])));
+            json!(meter.silent(number(&a[0]), number(&a[1])))
+        }
         "owed" => {
-            let meter = meter_of(&a[2], &a[3], &json!(0), (150, narrow(&a[4])));
-            json!(meter.owed(number(&a[0]), number(&a[1])))
+            let mut meter = meter_of(&a[4], &a[5], &json!(0), (150, narrow(&a[6])));
+            meter.started_at = number(&a[3]);
+            json!(meter.owed(number(&a[0]), number(&a[1]), number(&a[2])))
         }
         "price" => json!(meter::price_of(number(&a[0]), narrow(&a[1]), number(&a[2])).ok()),
         "refute_bond" => {
             let mut rules = MarketParams::mainnet().rules;
             rules.answering_fee.set(number(&a[0]));
-            let bond = meter::refute_bond(&rules, narrow(&a[1]), number(&a[2])).expect("a bond");
+            let bond = meter::refute_bond(&rules, narrow(&a[1]), number(&a[2]), narrow(&a[3]));
+            let bond = bond.expect("a bond");
             json!([bond.fee, bond.at_stake])
         }
         "refuted" => {
@@ -155,7 +162,12 @@ fn the_market_agrees_with_the_second_implementation_on_random_inputs() {
         );
         let slot = 150 * last + random.below(600);
         cases.push(json!({"fn": "tail", "args": [now, slot, mark, ends, last, 150, 1 + random.below(90), 1 + random.below(75)]}));
-        cases.push(json!({"fn": "owed", "args": [random.below(20), now, mark, ends, 60]}));
+        let [epochs, start] = [random.below(20), random.below(4_000)];
+        let started = mark - random.below(mark + 1);
+        let owed = [epochs, start, now, started, mark, ends, 60];
+        cases.push(json!({"fn": "owed", "args": owed}));
+        let silent = [now, slot, mark, ends, last, 150, 1 + random.below(90)];
+        cases.push(json!({"fn": "silent", "args": silent}));
     }
     let input: String = cases.iter().map(|case| format!("{case}\n")).collect();
     let output = run(with_numpy(), &["market.py", "run"], &input);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use mythic_interface::le::U64;
-use mythic_interface::market::address;
 use mythic_interface::market::state::{
     Class, Lease, LeaseDispute, LeaseDisputeStatus, LeaseStatus, MarketConfig, MarketTreasury,
     Provider, Request, RequestStatus,
 };
+use mythic_interface::market::{address, meter};
 use mythic_interface::state::{Key, LoadError};
 
 use crate::invariants::account::sequence;
@@ -203,9 +203,22 @@ fn went_on(before: &State, after: &State) -> Result<(), String> {
     Ok(())
 }
 
-/// Providers, leases and epochs count exactly what refers to them; no unit is leased twice.
+/// What the leases of a provider come to.
+#[derive(Debug, Default, PartialEq)]
+struct Leased {
+    /// Accounts.
+    accounts: u32,
+    /// Units that are leased.
+    leased: u32,
+    /// Units that stake stands behind.
+    backed: u32,
+    /// Stake that a refuted proof of each would cost.
+    at_stake: u64,
+}
+
+/// Providers, leases and epochs count exactly what refers to them; no unit is leased twice, no stake asked for twice.
 fn counts(state: &State) -> Result<(), String> {
-    let mut leased: BTreeMap<Key, (u32, u32)> = BTreeMap::new();
+    let mut leased: BTreeMap<Key, Leased> = BTreeMap::new();
     let mut disputed: BTreeMap<Key, u32> = BTreeMap::new();
     let mut epochs: BTreeMap<(Key, u64), u32> = BTreeMap::new();
     for (_, dispute) in state.all::<LeaseDispute>() {
@@ -215,12 +228,27 @@ fn counts(state: &State) -> Result<(), String> {
         *disputed.entry(dispute.provider).or_default() += 1;
         let about = (dispute.lease, dispute.epoch.get());
         *epochs.entry(about).or_default() += 1;
+        let lease = state.get::<Lease>(&dispute.lease);
+        ensure!(
+            lease.is_some_and(|lease| (lease.oldest_dispute()..lease.disputes.get())
+                .contains(&dispute.number.get())),
+            "an open dispute is not one of its lease's latest"
+        );
     }
     for (address, lease) in state.all::<Lease>() {
         let counted = leased.entry(lease.terms.provider).or_default();
-        counted.0 += 1;
+        counted.accounts += 1;
+        let units = u32::from(lease.terms.units);
         if is_running(lease) {
-            counted.1 += u32::from(lease.terms.units);
+            counted.leased += units;
+        }
+        if is_running(lease) || lease.was_proved() {
+            counted.backed += units;
+            if lease.refuted_slot.get() == 0 {
+                let terms = &lease.terms;
+                let loss = meter::refuted_stake(terms.probe.stake_per_unit.get(), terms.units);
+                counted.at_stake += loss.expect("an amount");
+            }
         }
         let mut open = 0;
         for entry in &lease.ring {
@@ -241,12 +269,16 @@ fn counts(state: &State) -> Result<(), String> {
     }
     ensure!(epochs.is_empty(), "a dispute is about no epoch");
     for (_, provider) in state.all::<Provider>() {
-        let (open, units) = leased.remove(&provider.authority).unwrap_or_default();
+        let found = leased.remove(&provider.authority).unwrap_or_default();
+        let said = Leased {
+            accounts: provider.open_leases.get(),
+            leased: provider.leased.get().into(),
+            backed: provider.backed.get().into(),
+            at_stake: found.at_stake,
+        };
         ensure!(
-            (open, units) == (provider.open_leases.get(), provider.leased.get().into()),
-            "a provider says {:?} leases and {:?} units, there are {open} and {units}",
-            provider.open_leases,
-            provider.leased
+            found == said,
+            "a provider says of its leases {said:?}, they say {found:?}"
         );
         ensure!(provider.leased <= provider.units, "a unit is leased twice");
         let open = disputed.remove(&provider.authority).unwrap_or_default();
@@ -257,7 +289,11 @@ fn counts(state: &State) -> Result<(), String> {
         );
         ensure!(
             provider.slashed.get() > 0 || provider.stake.get() >= provider.stake_in_use(),
-            "the stake does not cover the units that are leased"
+            "the stake does not cover the units that it backs"
+        );
+        ensure!(
+            provider.stake.get() >= found.at_stake,
+            "the stake cannot pay what a refuted proof of each lease would cost"
         );
     }
     ensure!(
@@ -355,16 +391,18 @@ fn closings(before: &State, after: &State) -> Result<(), String> {
     for (address, lease) in before.all::<Lease>() {
         let gone = !after.accounts.contains_key(address);
         ensure!(
-            !gone || lease.is_empty() && !is_running(lease),
-            "a lease vanished with money or before its end"
+            !gone || lease.pending.get() == 0 && !is_running(lease),
+            "a lease vanished with pending epochs or before its end"
         );
     }
     for (address, request) in before.all::<Request>() {
         let gone = !after.accounts.contains_key(address);
         let lease = address::lease(address).to_bytes();
         ensure!(
-            !gone || request.escrow.get() == 0 && !after.accounts.contains_key(&lease),
-            "a request vanished with money or before its lease"
+            !gone
+                || request.header.status != RequestStatus::Open as u8
+                    && !after.accounts.contains_key(&lease),
+            "a request vanished before its end or before its lease"
         );
     }
     Ok(())

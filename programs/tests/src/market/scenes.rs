@@ -281,7 +281,7 @@ fn ends(s: &mut Scenes) {
     });
     s.add(Tag::CloseLease, "by the provider, now", |market| {
         let lease = market.usual();
-        market.closing(operator("p1"), &lease, CloseReason::ClosedByProvider, true)
+        market.closing(key("p1"), &lease, CloseReason::ClosedByProvider, true)
     });
     s.add(Tag::CloseLease, "never acknowledged", |market| {
         let args = market.asking();

@@ -1,14 +1,14 @@
 //! Plays on the market that must not pay: each test is one "else" of its rules.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::le::{U32, U64};
-use mythic_interface::market::ix::{self, RequestCompute, UpdateProvider};
+use mythic_interface::le::{U16, U32, U64};
+use mythic_interface::market::ix::{self, RegisterProvider, RequestCompute, UpdateProvider};
 use mythic_interface::market::state::*;
 use mythic_program_tests::chain::SOL;
 use mythic_program_tests::keys::{key, operator};
 use mythic_program_tests::market::calls::{self, PRICE, STAKE_PER_UNIT};
 use mythic_program_tests::market::scenes::disputed;
-use mythic_program_tests::market::world::{Market, element};
+use mythic_program_tests::market::world::{Market, element, params};
 use solana_account::Account;
 
 use crate::disputes::{proved, wrong_element};
@@ -44,36 +44,50 @@ fn settle(market: &mut Market, lease: &[u8; 32]) {
 }
 
 #[test]
-fn a_sham_start_earns_nothing() {
-    let mut market = Market::new();
-    let [_, provider] = play(&mut market, ["alice", "p1"], |market| {
-        let args = market.asking();
-        let lease = market.accepted("alice", "p1", &args);
-        let call = market.start(&lease);
-        market.chain.must(call);
-        market.chain.advance(100);
-        market.must_close(key("p1"), &lease, CloseReason::NeverAcknowledged, false);
-        settle(market, &lease);
-    });
-    assert!(provider <= 0, "{provider}");
+fn a_sham_start_costs_the_provider_as_much_as_the_tenant() {
+    let no_show = params().rules.no_show.get();
+    // At once, after what costs less than not to start at all, and after what costs more.
+    for (slots, units, cost) in [(0, 1, no_show), (75, 1, no_show), (75, 4, 120 * PRICE)] {
+        let mut market = Market::new();
+        let mut rent = 0;
+        let lost = play(&mut market, ["alice", "p1"], |market| {
+            let args = RequestCompute {
+                units,
+                ..market.asking()
+            };
+            let lease = market.accepted("alice", "p1", &args);
+            let call = market.start(&lease);
+            market.chain.must(call);
+            market.chain.advance(slots);
+            market.must_close(key("alice"), &lease, CloseReason::ClosedByTenant, false);
+            settle(market, &lease);
+            rent = market.chain.rent(Request::LEN);
+        });
+        let cost = i128::from(cost);
+        assert_eq!(lost, [-cost - i128::from(rent), -cost], "{slots} {units}");
+    }
 }
 
 #[test]
-fn a_free_trial_costs_its_seconds() {
+fn a_start_that_nobody_closes_costs_no_more_than_an_epoch_and_a_half() {
     let mut market = Market::new();
-    let mut rents = 0;
-    let [tenant, provider] = play(&mut market, ["alice", "p1"], |market| {
-        let args = market.asking();
-        let lease = market.accepted("alice", "p1", &args);
-        let call = market.start(&lease);
-        market.chain.must(call);
-        market.chain.advance(75);
-        market.must_close(key("alice"), &lease, CloseReason::ClosedByTenant, false);
-        settle(market, &lease);
-        rents = market.chain.rent(Request::LEN);
-    });
-    assert_eq!(tenant + i128::from(rents), -i128::from(30 * PRICE));
-    assert_eq!(provider, 0);
+    let args = RequestCompute {
+        units: 4,
+        ..market.asking()
+    };
+    let lease = market.accepted("alice", "p1", &args);
+    let call = market.start(&lease);
+    market.chain.must(call);
+    market.enter(30);
+    market.must_close(
+        key("stranger"),
+        &lease,
+        CloseReason::NeverAcknowledged,
+        false,
+    );
+    let ended = market.lease(&lease);
+    assert_eq!(ended.burned.get(), 4 * EPOCH);
+    assert_eq!(ended.slashed.get(), 4 * EPOCH);
 }
 
 #[test]
@@ -118,28 +132,79 @@ fn a_provider_that_is_overdue_is_not_paid_for_what_it_did_not_prove() {
     assert_eq!(market.lease(&lease).tenant_due.get(), 600 * PRICE);
 }
 
+/// What an active lease of ten minutes, proved until epoch 12, cost a provider that is silent until another epoch, and what of it
+/// went to the tenant.
+fn silence(until: u64, closer: [u8; 32], reason: CloseReason, now: bool) -> (u64, u64) {
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.prove_until(&lease, 12);
+    if until > 12 {
+        market.enter(until);
+    }
+    market.must_close(closer, &lease, reason, now);
+    let ended = market.lease(&lease);
+    assert_eq!(ended.missed.get(), (until - 12).saturating_sub(1).min(8));
+    (ended.slashed.get(), ended.compensated.get())
+}
+
 #[test]
-fn silence_is_not_cheaper_than_leaving() {
-    let leave = |silent: bool| {
-        let mut market = Market::new();
-        let lease = market.usual();
-        market.prove_until(&lease, 11);
-        let (closer, reason) = match silent {
-            true => {
-                market.enter(15);
-                ("stranger", CloseReason::MissedProofs)
-            }
-            false => ("p1", CloseReason::ClosedByProvider),
-        };
-        market.must_close(key(closer), &lease, reason, true);
-        let ended = market.lease(&lease);
-        (ended.slashed.get(), ended.compensated.get())
-    };
-    let (left, to_tenant) = leave(false);
-    let (silent, to_nobody) = leave(true);
-    assert_eq!((left, to_tenant), (2 * EPOCH, 2 * EPOCH));
+fn silence_is_not_cheaper_than_leaving_whoever_ends_the_lease() {
+    use CloseReason::*;
+    let left = silence(12, key("p1"), ClosedByProvider, true);
+    assert_eq!(left, (2 * EPOCH, 2 * EPOCH));
     // It costs the provider as much, and whoever causes it gets nothing.
-    assert_eq!((silent, to_nobody), (2 * EPOCH, 0));
+    for (closer, reason) in [("stranger", MissedProofs), ("alice", ClosedByTenant)] {
+        assert_eq!(silence(16, key(closer), reason, false), (2 * EPOCH, 0));
+        // Fewer in a row are only not paid.
+        if reason == ClosedByTenant {
+            assert_eq!(silence(15, key(closer), reason, false), (0, 0));
+        }
+    }
+    // So it does where nobody ended the lease in time.
+    for (closer, reason) in [("stranger", Completed), ("alice", ClosedByTenant)] {
+        assert_eq!(silence(60, key(closer), reason, false), (2 * EPOCH, 0));
+    }
+    // Nor does the last second help who leaves then.
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.prove_until(&lease, 12);
+    market.enter(19);
+    market.chain.wait(59);
+    market.must_close(key("p1"), &lease, ClosedByProvider, true);
+    assert_eq!(market.lease(&lease).slashed.get(), 2 * EPOCH);
+}
+
+#[test]
+fn proved_notice_counts_against_silence() {
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.prove_until(&lease, 11);
+    market.must_close(operator("p1"), &lease, CloseReason::ClosedByProvider, false);
+    market.prove_until(&lease, 12);
+    market.enter(16);
+    market.must_close(key("stranger"), &lease, CloseReason::MissedProofs, false);
+    // One of the two epochs of notice was proved.
+    assert_eq!(market.lease(&lease).slashed.get(), EPOCH);
+}
+
+#[test]
+fn notice_right_before_the_proof_of_the_same_epoch_is_not_an_epoch_short() {
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.enter(11);
+    market.must_close(operator("p1"), &lease, CloseReason::ClosedByProvider, false);
+    market.must_prove(&lease);
+    market.prove_until(&lease, 12);
+    market.enter(14);
+    market.must_close(
+        key("stranger"),
+        &lease,
+        CloseReason::ClosedByProvider,
+        false,
+    );
+    let ended = market.lease(&lease);
+    assert_eq!(ended.notice_proved.get(), 1);
+    assert_eq!(ended.compensated.get(), EPOCH);
 }
 
 #[test]
@@ -277,38 +342,111 @@ fn a_proof_of_another_lease_is_wrong_here() {
 }
 
 #[test]
-fn an_emptied_wallet_of_the_tenant_blocks_nobody_else() {
+fn an_emptied_wallet_of_the_tenant_blocks_nobody() {
     let mut market = Market::new();
-    let args = RequestCompute {
-        seconds: U32::new(61),
-        ..market.asking()
-    };
-    let lease = market.active("alice", "p1", &args);
-    market.prove_until(&lease, 11);
+    let lease = market.usual();
+    market.prove_until(&lease, 19);
+    // Two seconds are left, which are too little to open a wallet with.
+    market.chain.warp_to(20 * 150);
+    let lone = market.asking();
+    let request = market.must_ask(
+        "alice",
+        "small",
+        &RequestCompute {
+            seconds: U32::new(60),
+            ..lone
+        },
+    );
     market.chain.put(key("alice"), Account::default());
-    market.chain.wait(10);
-    market.must_close(key("p1"), &lease, CloseReason::Completed, false);
-    market.chain.advance(100);
+    market.must_close(key("p1"), &lease, CloseReason::ClosedByProvider, true);
+    let due = market.lease(&lease).tenant_due.get();
+    assert!((1..890_880).contains(&due), "{due}");
+    let call = market.withdrawal(&lease);
+    assert!(market.chain.send(&[call]).is_err());
+    market.chain.advance(2_250);
     let call = market.release(&lease);
     market.chain.must(call);
-    // Too little to open a wallet with: it waits, and whatever else there is to do was done.
-    let mut other = Market::new();
-    let args = other.asking();
-    let lease = other.active("alice", "p1", &args);
-    other.prove_until(&lease, 20);
-    other.chain.put(key("alice"), Account::default());
-    other.chain.warp_to(20 * 150 + 50);
-    other.must_close(key("p1"), &lease, CloseReason::ClosedByProvider, true);
-    let due = other.lease(&lease).tenant_due.get();
-    assert!(due < 890_880, "{due}");
-    if due > 0 {
-        let call = other.withdrawal(&lease);
-        assert!(other.chain.send(&[call]).is_err());
+    let before = market.provider("p1").owed_burn.get();
+    let call = market.account_closing(&lease);
+    market.chain.must(call);
+    // Nobody has what the tenant could not take.
+    assert_eq!(market.provider("p1").owed_burn.get(), before + due);
+    assert_eq!(market.provider("p1").open_leases.get(), 0);
+
+    // A request's refund stays in it, and goes to who paid for it.
+    let call = ix::expire_request(request, &market.request(&request));
+    market.chain.must(call);
+    let state = market.request(&request);
+    assert_eq!(state.header.status, RequestStatus::Expired as u8);
+    assert_eq!((state.escrow.get(), state.refunded.get()), (EPOCH, 0));
+    market.chain.advance(2_250);
+    market.chain.must(ix::close_request(request, &state));
+    let rent = market.chain.rent(Request::LEN);
+    assert_eq!(market.wallet("alice"), rent + EPOCH);
+}
+
+#[test]
+fn what_is_the_tenants_is_paid_when_the_account_is_closed() {
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.must_close(key("alice"), &lease, CloseReason::ClosedByTenant, false);
+    let due = market.lease(&lease).tenant_due.get();
+    assert_eq!(due, 600 * PRICE);
+    market.chain.advance(2_250);
+    let before = market.wallet("alice");
+    let call = market.account_closing(&lease);
+    market.chain.must(call);
+    assert_eq!(market.wallet("alice") - before, due);
+}
+
+#[test]
+fn an_emptied_wallet_of_a_disputer_keeps_nobodys_rent() {
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.prove_until(&lease, 11);
+    let named = [element(0, 0, 1, 1)];
+    // The first is rewarded, the second's bond returns: another pays it, and has its rent there.
+    let first = market.must_refute("watcher", &lease, 11, &named);
+    let (state, entry) = (market.lease(&lease), market.entry(&lease, 11));
+    let of = (lease, &state);
+    let call = ix::refute_lease(key("bob"), key("friend"), of, &entry, &named);
+    market.chain.must(call);
+    let second = calls::dispute(&lease, 11, "friend");
+    market.chain.advance(74);
+    for dispute in [first, second] {
+        market.must_resolve(&dispute);
     }
-    other.chain.advance(100);
-    let call = other.release(&lease);
-    other.chain.must(call);
-    assert!(other.provider("p1").claimable.get() > 0);
+    let held = market.dispute(&second).held.get();
+    assert!((1..890_880).contains(&held), "{held}");
+    market.chain.put(key("friend"), Account::default());
+    market.chain.advance(2_250);
+    let before = market.wallet("bob");
+    let call = market.dispute_closing(&second);
+    market.chain.must(call);
+    let rent = market.chain.rent(LeaseDispute::LEN);
+    assert_eq!(market.wallet("bob") - before, rent + held);
+}
+
+#[test]
+fn nobody_is_held_longer_in_the_last_minute_nor_beyond_what_was_agreed() {
+    let mut market = Market::new();
+    let lease = market.usual();
+    let add =
+        |market: &Market, seconds| ix::top_up(key("alice"), lease, &market.lease(&lease), seconds);
+    // The market's admin has other plans since, for others.
+    let mut changed = params();
+    changed.rules.max_lease_seconds.set(10_000_000);
+    let call = calls::update_config(key("admin"), key("foundation"), &changed);
+    market.chain.must(call);
+    let call = add(&market, 2_592_000 - 599);
+    market.chain.refuse(call, MythicError::LeaseTimeOutOfRange);
+    let left = market.lease(&lease).ends_at.get() - market.chain.second();
+    market.chain.wait(left - 60);
+    let call = add(&market, 1);
+    market.chain.must(call);
+    market.chain.wait(2);
+    let call = add(&market, 1);
+    market.chain.refuse(call, MythicError::LeaseOver);
 }
 
 #[test]
@@ -338,30 +476,239 @@ fn stake_is_not_moved_out_in_front_of_a_dispute() {
 }
 
 #[test]
-fn stake_that_leaves_through_a_lease_of_ones_own_was_behind_that_lease() {
+fn no_stake_leaves_through_leases_to_a_friend_that_end_at_once() {
     let mut market = Market::new();
-    // Stake for exactly two units, one of them leased to somebody else.
-    let said = UpdateProvider {
-        price: U64::new(STAKE_PER_UNIT / (32 * 60)),
-        ..calls::profile("p1")
-    };
-    market.chain.must(calls::update_provider("p1", &said));
-    let args = RequestCompute {
-        price: said.price,
-        ..market.asking()
-    };
-    let honest = market.active("alice", "p1", &args);
-    for round in 0..4 {
-        let args = RequestCompute {
-            price: said.price,
-            ..market.asking()
-        };
+    let (_, dispute, _) = disputed(&mut market, &[element(0, 0, 1, 1)]);
+    for _ in 0..4 {
+        let args = market.asking();
         let own = market.active("friend", "p1", &args);
         market.must_close(key("p1"), &own, CloseReason::ClosedByProvider, true);
-        let provider = market.provider("p1");
-        assert!(provider.stake.get() >= provider.stake_in_use(), "{round}");
     }
-    assert_eq!(market.lease(&honest).status(), Some(LeaseStatus::Active));
+    assert_eq!(market.provider("p1").stake.get(), 2 * SOL);
+    market.chain.advance(50);
+    assert_eq!(market.must_resolve(&dispute).slashed.get(), LOSS);
+}
+
+#[test]
+fn what_leaves_through_longer_ones_leaves_what_other_leases_may_cost() {
+    // The dearest lease that stake covers: sixteen epochs of notice cost half of what stands behind it.
+    let mut market = Market::bare();
+    let mut changed = params();
+    changed.rules.notice_epochs.set(16);
+    changed.rules.max_missed.set(16);
+    changed.rules.min_stake.set(1);
+    market.chain.must(calls::initialize(calls::GRID, &changed));
+    let class = calls::register_class("small", calls::probe(32, 2));
+    market.chain.must(class);
+    let price = STAKE_PER_UNIT / (32 * 60);
+    let said = RegisterProvider {
+        stake: U64::new(SOL / 2),
+        price: U64::new(price),
+        units: U16::new(10),
+        ..calls::registration("p1")
+    };
+    market
+        .chain
+        .must(calls::register_provider("p1", "small", &said));
+    market.chain.warp_to(10 * 150 + 5);
+    let ask = |market: &mut Market| RequestCompute {
+        price: U64::new(price),
+        seconds: U32::new(10_000),
+        ..market.asking()
+    };
+    let args = ask(&mut market);
+    let honest = market.active("alice", "p1", &args);
+    market.enter(11);
+    market.must_prove(&honest);
+    for round in 0..9 {
+        let args = ask(&mut market);
+        let request = market.must_ask("friend", "small", &args);
+        let call = market.acceptance("p1", &request);
+        // Half of a unit's stake goes each time, until what is left is behind the two leases alone.
+        let left = SOL / 2 - round * 16 * 60 * price;
+        if left < 2 * STAKE_PER_UNIT {
+            market.chain.refuse(call, MythicError::NoCapacity);
+            return;
+        }
+        market.chain.must(call);
+        let own = calls::lease(&request);
+        let call = market.start(&own);
+        market.chain.must(call);
+        let call = market.acknowledgement(&own);
+        market.chain.must(call);
+        let start = market.epoch();
+        // Sixteen epochs without a proof, while the other lease is served.
+        for epoch in start + 1..=start + 16 {
+            market.enter(epoch);
+            market.must_prove(&honest);
+        }
+        market.must_close(key("p1"), &own, CloseReason::ClosedByProvider, true);
+        let provider = market.provider("p1");
+        assert_eq!(provider.stake.get(), left - 16 * 60 * price);
+        assert!(provider.stake.get() >= provider.stake_in_use());
+    }
+    panic!("it went on and on");
+}
+
+#[test]
+fn a_stolen_hot_key_ends_no_lease_at_once() {
+    let mut market = Market::new();
+    let lease = market.usual();
+    let end = |market: &Market| {
+        market.closing(operator("p1"), &lease, CloseReason::ClosedByProvider, true)
+    };
+    let call = end(&market);
+    market.chain.refuse(call, MythicError::NotAuthority);
+    market.must_close(operator("p1"), &lease, CloseReason::ClosedByProvider, false);
+    let call = end(&market);
+    market.chain.refuse(call, MythicError::NotAuthority);
+    market.must_close(key("p1"), &lease, CloseReason::ClosedByProvider, true);
+}
+
+/// Registers p3 with thirty units and stake for ten.
+fn ten_backed(market: &mut Market) {
+    let said = RegisterProvider {
+        stake: U64::new(SOL),
+        units: U16::new(30),
+        ..calls::registration("p3")
+    };
+    market
+        .chain
+        .must(calls::register_provider("p3", "small", &said));
+}
+
+/// A request of eight units.
+fn eight(market: &mut Market) -> RequestCompute {
+    RequestCompute {
+        units: 8,
+        ..market.asking()
+    }
+}
+
+#[test]
+fn the_same_stake_is_not_behind_the_proofs_of_several_leases_in_a_row() {
+    let mut market = Market::new();
+    ten_backed(&mut market);
+    let args = eight(&mut market);
+    let first = market.active("alice", "p3", &args);
+    market.enter(11);
+    market.must_prove(&first);
+    market.must_close(key("alice"), &first, CloseReason::ClosedByTenant, false);
+    let provider = market.provider("p3");
+    assert_eq!((provider.leased.get(), provider.backed.get()), (0, 8));
+    let args = eight(&mut market);
+    let request = market.must_ask("bob", "small", &args);
+    let call = market.acceptance("p3", &request);
+    market.chain.refuse(call.clone(), MythicError::NoCapacity);
+    let unstake = calls::request_unstake(key("p3"), SOL);
+    market
+        .chain
+        .refuse(unstake.clone(), MythicError::StakeInUse);
+    // Whatever the tenant does, anyone closes the lease once it cannot be disputed.
+    market.chain.advance(2_250);
+    let call = market.release(&first);
+    market.chain.must(call);
+    let call = market.account_closing(&first);
+    market.chain.must(call);
+    assert_eq!(market.provider("p3").backed.get(), 0);
+    market.chain.must(unstake);
+}
+
+#[test]
+fn a_tenant_that_closes_before_any_proof_takes_up_nobodys_stake() {
+    let mut market = Market::new();
+    ten_backed(&mut market);
+    for _ in 0..3 {
+        let args = eight(&mut market);
+        let lease = market.accepted("alice", "p3", &args);
+        market.must_close(key("alice"), &lease, CloseReason::ClosedByTenant, false);
+        let provider = market.provider("p3");
+        assert_eq!((provider.leased.get(), provider.backed.get()), (0, 0));
+    }
+}
+
+#[test]
+fn a_friends_word_that_an_epoch_was_not_served_shields_no_false_proof() {
+    let mut market = Market::new();
+    let (lease, proof) = proved(&mut market, wrong_element);
+    let call = market.unserved(&lease, 11);
+    market.chain.must(call);
+    let dispute = market.must_refute("watcher", &lease, 11, &[element(0, 0, 3, 4)]);
+    market.must_answer(&dispute, &proof);
+    let state = market.must_resolve(&dispute);
+    assert_eq!(state.end, DisputeEnd::Wrong as u8);
+    assert_eq!(state.slashed.get(), LOSS);
+    // What was burned stays burned.
+    assert_eq!(market.lease(&lease).burned.get(), EPOCH);
+    assert_eq!(market.entry(&lease, 11).state, EpochState::Unserved as u8);
+}
+
+#[test]
+fn a_friends_word_does_not_let_a_lease_vanish_before_it_can_be_disputed_no_more() {
+    let mut market = Market::new();
+    let mut changed = params();
+    changed.rules.dispute_slots.set(3_000);
+    changed.unbonding_slots.set(3_850);
+    let call = calls::update_config(key("admin"), key("foundation"), &changed);
+    market.chain.must(call);
+    let lease = market.usual();
+    market.prove_until(&lease, 11);
+    let call = market.unserved(&lease, 11);
+    market.chain.must(call);
+    market.must_close(key("alice"), &lease, CloseReason::ClosedByTenant, false);
+    market.chain.advance(2_999);
+    let call = market.account_closing(&lease);
+    market
+        .chain
+        .refuse(call.clone(), MythicError::TooEarlyToClose);
+    let mut late = market.clone();
+    late.chain.advance(1);
+    late.chain.must(call);
+    market.must_refute("watcher", &lease, 11, &[element(0, 0, 1, 1)]);
+}
+
+#[test]
+fn nothing_newer_than_a_disputed_epoch_is_paid() {
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.prove_until(&lease, 11);
+    // In the last slot of its time.
+    market.chain.advance(99);
+    let dispute = market.must_refute("watcher", &lease, 11, &[element(0, 0, 1, 1)]);
+    market.prove_until(&lease, 12);
+    market.chain.advance(100);
+    let call = market.release(&lease);
+    market.chain.refuse(call, MythicError::NothingToRelease);
+    market.must_resolve(&dispute);
+    assert_eq!(market.lease(&lease).refunded.get(), 600 * PRICE);
+    // What is older is paid all the same.
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.prove_until(&lease, 12);
+    market.must_refute("watcher", &lease, 12, &[element(0, 0, 1, 1)]);
+    market.chain.advance(100);
+    let call = market.release(&lease);
+    market.chain.must(call);
+    assert_eq!(market.entry(&lease, 11).state, EpochState::Released as u8);
+    assert_eq!(market.lease(&lease).pending.get(), EPOCH);
+}
+
+#[test]
+fn no_number_of_disputes_shields_a_proof() {
+    let mut market = Market::new();
+    let lease = market.usual();
+    market.prove_until(&lease, 11);
+    let many = 65_535;
+    market.chain.forge(&lease, |lease: &mut Lease| {
+        lease.disputes.set(many);
+        lease.open_disputes.set(many);
+        lease.ring[11].open_disputes.set(many);
+    });
+    let call = market.refutation("watcher", &lease, 11, &[element(0, 0, 1, 1)]);
+    market.chain.send_unchecked(call).expect("one more");
+    let dispute = market.dispute(&calls::dispute(&lease, 11, "watcher"));
+    // To come so far cost two thousand million halves of an epoch's price.
+    assert_eq!(dispute.at_stake.get(), 65_536 * (EPOCH / 2));
 }
 
 #[test]
@@ -390,7 +737,7 @@ fn a_lease_keeps_its_price_and_its_rules_whatever_is_changed() {
         ..calls::profile("p1")
     };
     market.chain.must(calls::update_provider("p1", &said));
-    let mut changed = mythic_program_tests::market::world::params();
+    let mut changed = params();
     changed.rules.provider_bps.set(1);
     changed.rules.dispute_slots.set(400);
     changed.unbonding_slots.set(1_250);

@@ -1,5 +1,6 @@
 //! Disputes about proofs: what is right is paid for, what is wrong or not shown costs the lease, the stake and the freedom.
 
+use mythic_interface::error::MythicError;
 use mythic_interface::le::U32;
 use mythic_interface::market::ix::RequestCompute;
 use mythic_interface::market::meter;
@@ -196,7 +197,7 @@ fn once_a_proof_is_refuted_other_bonds_return() {
     market.must_resolve(&first);
     let state = market.must_resolve(&second);
     assert_eq!(state.end, DisputeEnd::Void as u8);
-    assert_eq!(state.returned.get(), fee(3) + EPOCH / 2);
+    assert_eq!(state.returned.get(), fee(3) + EPOCH);
     assert_eq!((state.reward.get(), state.slashed.get()), (0, 0));
     assert_eq!(market.provider("p1").refuted.get(), 1);
 }
@@ -284,12 +285,47 @@ fn the_largest_opening_fits_a_transaction_and_is_computed_in_one() {
 }
 
 #[test]
-fn bonds_are_of_the_epoch_and_of_the_transactions() {
+fn what_was_answered_is_paid_for_though_another_dispute_refuted_the_proof() {
+    let mut market = Market::new();
+    let (lease, proof) = proved(&mut market, wrong_element);
+    let first = market.must_refute("watcher", &lease, 11, &[element(0, 0, 3, 4)]);
+    let second = market.must_refute("friend", &lease, 11, &[element(0, 1, 1, 1)]);
+    for dispute in [second, first] {
+        market.must_answer(&dispute, &proof);
+    }
+    assert_eq!(market.must_resolve(&first).end, DisputeEnd::Wrong as u8);
+    let state = market.must_resolve(&second);
+    assert_eq!(state.end, DisputeEnd::Answered as u8);
+    assert_eq!((state.paid.get(), state.burned.get()), (fee(3), EPOCH));
+}
+
+#[test]
+fn the_oldest_dispute_is_decided_first_and_has_the_reward() {
+    let mut market = Market::new();
+    let (lease, proof) = proved(&mut market, wrong_element);
+    let first = market.must_refute("watcher", &lease, 11, &[element(0, 0, 3, 4)]);
+    market.chain.advance(10);
+    let second = market.must_refute("friend", &lease, 11, &[element(0, 0, 3, 4)]);
+    // Only what the friend names is shown, so that it could be decided at once.
+    market.must_answer(&second, &proof);
+    let call = market.resolution(&second);
+    market.chain.refuse(call, MythicError::DisputeNotDue);
+    market.chain.advance(40);
+    let state = market.must_resolve(&first);
+    assert_eq!(state.end, DisputeEnd::Unanswered as u8);
+    assert_eq!(state.reward.get(), REWARD);
+    let state = market.must_resolve(&second);
+    assert_eq!(state.end, DisputeEnd::Void as u8);
+    assert_eq!((state.reward.get(), state.slashed.get()), (0, 0));
+}
+
+#[test]
+fn bonds_are_of_the_epoch_of_the_transactions_and_of_the_open_disputes() {
     let mut market = Market::new();
     let lease = market.usual();
     market.prove_until(&lease, 11);
     let rules = params().rules;
-    for (disputer, named, transactions) in [
+    for (open, (disputer, named, transactions)) in (0u32..).zip([
         ("watcher", vec![element(0, 0, 1, 1)], 2),
         ("friend", vec![element(0, 1, 1, 1)], 3),
         (
@@ -298,14 +334,19 @@ fn bonds_are_of_the_epoch_and_of_the_transactions() {
             4,
         ),
         ("bob", (0..8).map(|i| element(0, 1, 1, i)).collect(), 10),
-    ] {
+    ]) {
         let dispute = market.must_refute(disputer, &lease, 11, &named);
         let state = market.dispute(&dispute);
-        let bond = meter::refute_bond(&rules, transactions, EPOCH).expect("a bond");
+        let bond = meter::refute_bond(&rules, transactions, EPOCH, open).expect("a bond");
         assert_eq!(
             (state.fee.get(), state.at_stake.get()),
             (bond.fee, bond.at_stake)
         );
+        assert_eq!(bond.at_stake, u64::from(1 + open) * EPOCH / 2);
+        // And twenty-four slots more for the answer of each that is open already.
+        let end = market.chain.slot() + 50 + 24 * u64::from(open);
+        assert_eq!(state.openings_end.get(), end);
+        assert_eq!(state.number, U32::new(open));
     }
     assert_eq!(market.lease(&lease).open_disputes, U32::new(4));
 }

@@ -148,11 +148,15 @@ fn before_the_acknowledgement_nothing_is_paid() {
         market.chain.advance(100);
         let closer = if by_tenant { "alice" } else { "stranger" };
         market.must_close(key(closer), &lease, reason, false);
-        // A hundred slots are forty seconds.
+        // A hundred slots are forty seconds, which cost less than who does not start at all.
+        let no_show = params().rules.no_show.get();
         let (found, paid, burned, refunded) = end_of(&market, &lease);
         assert_eq!(found, Some(reason));
-        assert_eq!((paid, burned, refunded), (0, 40 * PRICE, 560 * PRICE));
-        assert_eq!(market.provider("p1").owed_burn.get(), 40 * PRICE);
+        assert_eq!((paid, burned), (0, no_show));
+        assert_eq!(refunded, 600 * PRICE - no_show);
+        let provider = market.provider("p1");
+        assert_eq!(provider.slashed.get(), no_show);
+        assert_eq!(provider.owed_burn.get(), 2 * no_show);
     }
 }
 
@@ -172,7 +176,7 @@ fn proofs_before_the_acknowledgement_are_paid_after_it() {
     let entry = silent.entry(&lease, 11);
     assert_eq!(entry.state, EpochState::Forfeited as u8);
     let (_, paid, burned, _) = end_of(&silent, &lease);
-    assert_eq!((paid, burned), (0, 40 * PRICE));
+    assert_eq!((paid, burned), (0, params().rules.no_show.get()));
 
     let call = market.acknowledgement(&lease);
     market.chain.must(call);
@@ -207,7 +211,7 @@ fn a_provider_gives_notice_proves_on_and_leaves_for_nothing() {
 fn a_provider_that_leaves_at_once_pays_the_price_of_its_notice_to_the_tenant() {
     let mut market = Market::new();
     let lease = market.usual();
-    market.prove_until(&lease, 11);
+    market.prove_until(&lease, 12);
     let before = market.lease(&lease).escrow.get();
     market.must_close(key("p1"), &lease, CloseReason::ClosedByProvider, true);
     let ended = market.lease(&lease);

@@ -43,6 +43,7 @@ fn lies_are_noticed() {
         lease.ring[11].state = EpochState::Released as u8;
     }));
     assert!(is_noticed::<Provider>(provider, |p| p.leased.set(0)));
+    assert!(is_noticed::<Provider>(provider, |p| p.backed.set(0)));
     assert!(is_noticed::<Provider>(provider, |p| p.open_leases.set(0)));
     assert!(is_noticed::<Provider>(provider, |p| p.open_disputes.set(1)));
     assert!(is_noticed::<Provider>(provider, |p| p.stake.set(1)));

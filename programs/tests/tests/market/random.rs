@@ -411,7 +411,9 @@ impl Simulation {
         const LONG: u64 = 50_000_000;
         let leases: Vec<Key> = self.requests.iter().map(calls::lease).collect();
         self.market.chain.advance(LONG);
-        for address in self.left(&self.disputes) {
+        let mut disputes = self.left(&self.disputes);
+        disputes.sort_by_key(|address| self.market.dispute(address).number);
+        for address in disputes {
             let state = self.market.dispute(&address);
             if state.header.status != LeaseDisputeStatus::Resolved as u8 {
                 self.market.must_resolve(&address);

@@ -23,6 +23,7 @@ impl Described for MarketRules {
         notice_epochs: U32,
         jail_slots: U32,
         close_delay_slots: U32,
+        max_lease_seconds: U32,
         provider_bps: U16,
         foundation_bps: U16,
         answering_fee: U64 = "answering_fee_lamports",
@@ -38,7 +39,6 @@ impl Described for MarketParams {
         max_request_slots: U32,
         max_nonce_life_slots: U32,
         unbonding_slots: U32,
-        max_lease_seconds: U32,
     }));
 }
 

@@ -36,10 +36,12 @@ instructions! {
     } [write("lease_dispute")]
         => "the root of the round, or the 64 bytes of the element's leaf, and its path"
 
-    /// Decides a dispute: when everything is opened, when an element is wrong, when the time for openings is over. Anyone.
+    /// Decides the oldest open dispute of a lease: when everything is opened, when an element is wrong, when the time for openings
+    /// is over. Anyone.
     ResolveLeaseDispute = 74 {} [write("provider"), write("lease"), write("lease_dispute")]
 
-    /// Pays a decided dispute's disputer what is due to it, and closes it; the rent goes to who paid it. Anyone.
+    /// Pays a decided dispute's disputer what is due to it, and closes it; the rent goes to who paid it, and with it what the
+    /// disputer's wallet was too empty to hold. Anyone.
     CloseLeaseDispute = 75 {} [write("lease_dispute"), write("disputer"), write("rent_payer")]
 }
 

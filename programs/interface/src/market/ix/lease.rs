@@ -41,16 +41,16 @@ instructions! {
         proof: Hash,
     } [signs("operator"), write("provider"), write("lease")]
 
-    /// Pays every epoch whose time for disputes is over and about which none is open. Anyone.
+    /// Pays every epoch whose time for disputes is over, but for the oldest about which one is open, and newer ones. Anyone.
     VerifyAndRelease = 60 {} [write("provider"), write("lease")]
 
-    /// Adds seconds to a lease. Anyone.
+    /// Adds seconds to a lease, until a minute before its end. Anyone.
     TopUp = 61 {
         /// [`crate::market::state::LeaseTerms::hash`] of the lease.
         terms_hash: Hash,
         /// Seconds.
         seconds: U32,
-    } [pays("payer"), read("config"), write("lease"), read("system_program")]
+    } [pays("payer"), write("lease"), read("system_program")]
 
     /// Ends a lease, or gives the provider's notice. Who may depends on the reason.
     CloseLease = 62 {
@@ -58,15 +58,16 @@ instructions! {
         terms_hash: Hash,
         /// [`crate::market::state::CloseReason`].
         reason: u8,
-        /// 1 if a provider ends it now, at the price of its notice; 0 if it gives notice.
+        /// 1 if a provider's authority ends it now, at the price of its notice; 0 if the provider gives notice.
         now: u8,
     } [signs("closer"), write("provider"), write("lease")]
 
     /// Pays a tenant what the lease holds for it. Anyone.
     WithdrawLease = 63 {} [write("lease"), write("tenant")]
 
-    /// Closes a lease that ended long enough ago and holds nothing; the rent goes to who paid it. Anyone.
-    CloseLeaseAccount = 64 {} [write("lease"), write("provider"), write("rent_payer")]
+    /// Closes a lease that ended long enough ago and of which nothing is pending. The tenant gets what is its own, unless its wallet
+    /// is too empty to hold so little: that is burned. The rent goes to who paid it. Anyone.
+    CloseLeaseAccount = 64 {} [write("lease"), write("provider"), write("tenant"), write("rent_payer")]
 }
 
 #[cfg(feature = "client")]
@@ -155,7 +156,7 @@ mod builders {
             terms_hash: state.terms_hash,
             seconds: U32::new(seconds),
         };
-        let accounts = [payer.pubkey(), address::config(), lease.pubkey(), SYSTEM];
+        let accounts = [payer.pubkey(), lease.pubkey(), SYSTEM];
         fixed(&args, accounts)
     }
 
@@ -191,6 +192,7 @@ mod builders {
         let accounts = [
             lease.pubkey(),
             address::provider(state.terms.provider),
+            state.terms.tenant.pubkey(),
             state.rent_payer.pubkey(),
         ];
         fixed(&CloseLeaseAccount {}, accounts)

@@ -45,7 +45,7 @@ instructions! {
         amount: U64 = "amount_lamports",
     } [pays("payer"), signs("authority"), read("config"), write("provider"), read("system_program")]
 
-    /// Takes stake out of the active one; stake that is unbonding already waits with it. What stays covers the leased units.
+    /// Takes stake out of the active one; stake that is unbonding already waits with it. What stays covers the units that it backs.
     RequestUnstake = 27 {
         /// Lamports; what stays must be the minimum stake or nothing.
         amount: U64 = "amount_lamports",

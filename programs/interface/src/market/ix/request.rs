@@ -41,10 +41,11 @@ instructions! {
     /// Takes back a request that nobody has accepted; the tenant is refunded.
     CancelRequest = 41 {} [pays("tenant"), write("request")]
 
-    /// Refunds a request that nobody has accepted in time. Anyone.
+    /// Ends a request that nobody has accepted in time; the tenant is refunded. Anyone.
     ExpireRequest = 42 {} [write("request"), write("tenant")]
 
-    /// Closes a request whose nonce has expired and whose lease has no account; the rent goes to who paid it. Anyone.
+    /// Closes a request whose nonce has expired and whose lease has no account; the rent goes to who paid it, and with it a refund
+    /// that the tenant's wallet was too empty to hold. Anyone.
     CloseRequest = 43 {} [write("request"), read("lease"), write("rent_payer")]
 }
 

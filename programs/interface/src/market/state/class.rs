@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::MythicError;
 use crate::le::{Text, U32};
-use crate::market::params::Grid;
+use crate::market::params::{Grid, MIN_PROOF_SLOTS};
 use crate::market::probe::{BLOCK, MAX_ROUNDS, MAX_SIDE};
 use crate::params::{MAX_LAMPORTS, MAX_WINDOW_SLOTS};
 
@@ -40,7 +40,7 @@ impl Probe {
             && n <= MAX_SIDE
             && n.is_multiple_of(BLOCK as u32)
             && (1..=MAX_ROUNDS).contains(&self.rounds.get())
-            && (1..=longest).contains(&self.proof_slots.get())
+            && (MIN_PROOF_SLOTS..=longest).contains(&self.proof_slots.get())
             && (1..=MAX_LAMPORTS).contains(&self.stake_per_unit.get());
         match valid {
             true => Ok(()),
@@ -99,7 +99,7 @@ mod tests {
         refused(|p| p.n.set(16_400));
         refused(|p| p.rounds.set(0));
         refused(|p| p.rounds.set(4_097));
-        refused(|p| p.proof_slots.set(0));
+        refused(|p| p.proof_slots.set(11));
         refused(|p| p.proof_slots.set(76));
         refused(|p| p.stake_per_unit.set(0));
         refused(|p| p.stake_per_unit.set(1 << 63));

@@ -91,6 +91,8 @@ pub struct LeaseDispute {
     pub lease: Key,
     /// The epoch.
     pub epoch: U64,
+    /// Which dispute about the lease it is, from 0 on: they are decided in this order.
+    pub number: U32,
     /// Who says so.
     pub disputer: Key,
     /// Authority of the provider.

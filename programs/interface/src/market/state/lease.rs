@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::hash::{domain, sha256};
-use crate::le::{U16, U32};
+use crate::le::U32;
 use crate::market::meter::{self, Meter};
-use crate::market::params::{Grid, MarketRules};
+use crate::market::params::{ANSWER_SLOTS, DISPUTE_EPOCHS, Grid, MarketRules};
 
 byte_enum! {
     /// `header.status` of [`Lease`].
@@ -120,7 +120,7 @@ pub struct LeaseEpoch {
     /// Slot in which they were metered.
     pub slot: U64,
     /// Disputes about the proof that are not resolved.
-    pub open_disputes: U16,
+    pub open_disputes: U32,
     /// [`EpochState`], 0 where there is none.
     pub state: u8,
 }
@@ -138,10 +138,10 @@ impl LeaseEpoch {
             .saturating_add(rules.dispute_slots.get().into())
     }
 
-    /// Whether it can be paid at `slot`.
-    pub fn is_due(&self, rules: &MarketRules, slot: u64) -> bool {
+    /// Whether it can be paid at `slot`; see [`Lease::held_from`].
+    pub fn is_due(&self, rules: &MarketRules, held_from: u64, slot: u64) -> bool {
         self.is_pending()
-            && self.open_disputes.get() == 0
+            && self.epoch.get() < held_from
             && !crate::window::open(slot, self.dispute_end(rules))
     }
 }
@@ -170,7 +170,7 @@ pub struct Lease {
     pub acknowledged_slot: U64,
     /// Epoch in which the provider gave notice.
     pub notice_epoch: U64,
-    /// Epochs proved since.
+    /// Later epochs that were proved.
     pub notice_proved: U32,
     /// Slot of the end.
     pub ended_slot: U64,
@@ -186,7 +186,9 @@ pub struct Lease {
     pub last_proved: U64,
     /// Epochs missed.
     pub missed: U64,
-    /// Disputes that are not resolved.
+    /// Disputes in total.
+    pub disputes: U32,
+    /// Disputes that are not resolved: the latest ones, since the oldest is decided first.
     pub open_disputes: U32,
     /// Lamports that were paid in: by the request, and for seconds added.
     pub deposited: U64,
@@ -234,6 +236,7 @@ impl Lease {
     /// Its meter.
     pub fn meter(&self) -> Meter {
         Meter {
+            started_at: self.started_at.get(),
             mark: self.mark.get(),
             ends_at: self.ends_at.get(),
             last_proved: self.last_proved.get(),
@@ -269,9 +272,77 @@ impl Lease {
         slot.saturating_add(dispute)
     }
 
-    /// Whether nothing lies in it and nothing is open.
-    pub fn is_empty(&self) -> bool {
-        let held = [self.escrow, self.pending, self.tenant_due];
-        held.iter().all(|amount| amount.get() == 0)
+    /// Whether an epoch of it was proved, so that stake stays behind it until its account is closed.
+    pub fn was_proved(&self) -> bool {
+        self.last_proved.get() > meter::epoch_of(self.started_slot.get(), &self.terms.grid)
+    }
+
+    /// The oldest epoch about which a dispute is open: it and the newer ones are not paid, because all may be refunded.
+    pub fn held_from(&self) -> u64 {
+        let disputed = self
+            .ring
+            .iter()
+            .filter(|entry| entry.open_disputes.get() != 0);
+        disputed
+            .map(|entry| entry.epoch.get())
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// The oldest dispute that is open.
+    pub const fn oldest_dispute(&self) -> u32 {
+        self.disputes.get().saturating_sub(self.open_disputes.get())
+    }
+
+    /// Slot from which nothing is opened of a dispute that begins at `slot`: with more time for each that is open already, as long
+    /// as all are over before an epoch's place in the ring is needed again.
+    pub fn openings_end(&self, slot: u64) -> u64 {
+        let rules = &self.terms.rules;
+        let ring = u64::from(DISPUTE_EPOCHS) * u64::from(self.terms.grid.epoch_slots.get());
+        let most = ring.saturating_sub(rules.dispute_slots.get().into());
+        let others = u64::from(ANSWER_SLOTS) * u64::from(self.open_disputes.get());
+        slot.saturating_add(most.min(u64::from(rules.openings_slots.get()) + others))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::params::MarketParams;
+
+    /// A lease under the rules of a development network, whose thirty epochs are 4,500 slots, with so many open disputes.
+    fn disputed(open: u32) -> Lease {
+        let mut lease = Lease::zeroed();
+        lease.terms.rules = MarketParams::dev().rules;
+        lease.terms.grid.epoch_slots.set(150);
+        lease.open_disputes.set(open);
+        lease
+    }
+
+    #[test]
+    fn an_answer_has_more_time_for_each_open_dispute_but_no_more_than_the_ring() {
+        for (open, slots) in [
+            (0, 50),
+            (1, 74),
+            (181, 4_394),
+            (182, 4_400),
+            (u32::MAX, 4_400),
+        ] {
+            assert_eq!(disputed(open).openings_end(1_000), 1_000 + slots);
+        }
+    }
+
+    #[test]
+    fn what_is_newer_than_a_disputed_epoch_is_held() {
+        let mut lease = disputed(2);
+        assert_eq!(lease.held_from(), u64::MAX);
+        for epoch in [40u64, 45] {
+            let entry = &mut lease.ring[Lease::place(epoch)];
+            entry.epoch.set(epoch);
+            entry.open_disputes.set(1);
+        }
+        assert_eq!(lease.held_from(), 40);
+        lease.disputes.set(5);
+        assert_eq!(lease.oldest_dispute(), 3);
     }
 }

@@ -57,9 +57,13 @@ mod tests {
             "one instruction can create it"
         );
         assert_eq!(RING as u32, crate::market::params::DISPUTE_EPOCHS + 2);
+        assert_eq!(
+            3 * NAMED_ELEMENTS as u32,
+            crate::market::params::ANSWER_SLOTS
+        );
     }
 
-    const FROZEN: [usize; 7] = [284, 80, 105, 462, 500, 3_598, 938];
+    const FROZEN: [usize; 7] = [284, 80, 105, 464, 504, 3_670, 942];
 
     #[test]
     fn no_account_of_the_market_is_taken_for_one_of_the_other_program() {

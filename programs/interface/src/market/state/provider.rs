@@ -33,7 +33,7 @@ pub struct Provider {
     pub header: Header,
     /// Key that registered it: its name, and its cold key for stake, earnings and settings.
     pub authority: Key,
-    /// Hot key: accepts, starts, proves, closes.
+    /// Hot key: accepts, starts, proves, gives notice.
     pub operator: Key,
     /// Who paid the rent.
     pub rent_payer: Key,
@@ -63,6 +63,9 @@ pub struct Provider {
     pub units: U16,
     /// Units that are leased.
     pub leased: U16,
+    /// Units that stake stands behind: those that are leased, and those of leases that ended after a proof, until their accounts
+    /// are closed.
+    pub backed: U16,
     /// Lamports a second for each unit.
     pub price: U64,
     /// Where it is, as it says.
@@ -113,10 +116,10 @@ impl Provider {
             .wrapping_add(self.unbonding.get())
     }
 
-    /// Active stake that leased units take up.
+    /// Active stake that units take up, leased or not closed yet.
     pub fn stake_in_use(&self) -> u64 {
-        let leased = u64::from(self.leased.get());
-        crate::money::checked_mul(self.stake_per_unit.get(), leased).unwrap_or(u64::MAX)
+        let backed = u64::from(self.backed.get());
+        crate::money::checked_mul(self.stake_per_unit.get(), backed).unwrap_or(u64::MAX)
     }
 
     /// Units that are free.

@@ -90,7 +90,8 @@ pub struct Request {
     pub deadline_slot: U64,
     /// Slot of acceptance, cancellation or expiry.
     pub ended_slot: U64,
-    /// Lamports that lie in this account for it: the price of all seconds, then 0.
+    /// Lamports that lie in this account for it: the price of all seconds, then 0, or what the tenant's wallet was too empty to
+    /// hold, which goes to who paid the rent.
     pub escrow: U64,
     /// Lamports that went back to the tenant without a lease.
     pub refunded: U64,

@@ -146,6 +146,12 @@ pub fn verdicts(seen: &mut Seen) {
     seen.refuse(&mut market, other, WrongLease);
     let close = market.dispute_closing(&dispute);
     seen.refuse(&mut market, close.clone(), WrongDisputeStatus);
+    // One about the same lease that is answered, but younger.
+    let about = market.dispute(&dispute).lease;
+    let younger = market.must_refute("friend", &about, 11, &[element(0, 0, 1, 1)]);
+    market.must_answer(&younger, &proof);
+    let call = market.resolution(&younger);
+    seen.refuse(&mut market, call, DisputeNotDue);
     let other = swap(close.clone(), 1, key("bob"));
     seen.refuse(&mut market, other, WrongDisputer);
     let other = swap(close.clone(), 2, key("bob"));

@@ -173,7 +173,7 @@ pub fn seconds(seen: &mut Seen) {
     let call = market.acknowledgement(&lease);
     market.chain.must(call);
     let mut over = market.clone();
-    over.chain.wait(700);
+    over.chain.wait(601);
     let call = add(&over, 60);
     seen.refuse(&mut over, call, LeaseOver);
     market.must_close(operator("p1"), &lease, CloseReason::ClosedByProvider, false);
@@ -219,7 +219,6 @@ pub fn closings(seen: &mut Seen) {
         refuse(&mut market, alice, reason, WrongLeaseStatus);
     }
     refuse(&mut market, bob, Completed, LeaseRunning);
-    refuse(&mut market, bob, ClosedByProvider, NotOperator);
     let started = market.lease(&lease).last_proved.get();
     market.chain.warp_to(150 * (started + 4) - 1);
     refuse(&mut market, bob, MissedProofs, NotMissed);
@@ -227,13 +226,23 @@ pub fn closings(seen: &mut Seen) {
     over.chain.advance(1);
     over.chain.wait(600);
     refuse(&mut over, bob, MissedProofs, LeaseOver);
+    for (strange, now, error) in [
+        (bob, false, NotOperator),
+        (bob, true, NotAuthority),
+        (hot, true, NotAuthority),
+    ] {
+        let call = close(&market, strange, &lease, ClosedByProvider, now);
+        seen.refuse(&mut market, call, error);
+    }
     // Notice: others wait for its end, and it is given once.
     market.must_close(hot, &lease, ClosedByProvider, false);
     let call = close(&market, hot, &lease, ClosedByProvider, false);
     seen.refuse(&mut market, call, NoticeRunning);
-    let call = close(&market, bob, &lease, ClosedByProvider, true);
-    seen.refuse(&mut market, call, NotOperator);
-    let call = close(&market, hot, &lease, ClosedByProvider, true);
+    for strange in [bob, hot] {
+        let call = close(&market, strange, &lease, ClosedByProvider, true);
+        seen.refuse(&mut market, call, NotAuthority);
+    }
+    let call = close(&market, key("p1"), &lease, ClosedByProvider, true);
     seen.refuse(&mut market, patch(call.clone(), 1, 0), WrongFork);
     seen.refuse(&mut market, patch(call.clone(), 34, 2), InvalidFlag);
     seen.refuse(&mut market, patch(call.clone(), 33, 8), UnknownCloseReason);
@@ -258,8 +267,10 @@ pub fn accounts_of_leases(seen: &mut Seen) {
     let lease = due(&mut market);
     let close = market.account_closing(&lease);
     seen.refuse(&mut market, close.clone(), WrongLeaseStatus);
-    let other = swap(close.clone(), 2, key("bob"));
-    seen.refuse(&mut market, other, WrongRentPayer);
+    for (at, error) in [(2, WrongTenant), (3, WrongRentPayer)] {
+        let other = swap(close.clone(), at, key("bob"));
+        seen.refuse(&mut market, other, error);
+    }
     market.must_close(key("alice"), &lease, CloseReason::ClosedByTenant, false);
     seen.refuse(&mut market, close.clone(), LeaseNotEmpty);
     let mut disputed = Market::new();

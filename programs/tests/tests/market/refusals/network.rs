@@ -34,12 +34,14 @@ pub fn initialization(seen: &mut Seen) {
         zero.data[at..at + 32].fill(0);
         seen.refuse(&mut market, zero, InvalidAddress);
     }
-    let grid = Grid {
-        epoch_slots: U32::new(31),
-        ..GRID
-    };
-    let bad = calls::initialize(grid, &params());
-    seen.refuse(&mut market, bad, EpochOutOfRange);
+    for (slots, seconds) in [(31, 60), (150, 7), (150, 301)] {
+        let grid = Grid {
+            epoch_slots: U32::new(slots),
+            epoch_seconds: U32::new(seconds),
+        };
+        let bad = calls::initialize(grid, &params());
+        seen.refuse(&mut market, bad, EpochOutOfRange);
+    }
     let mut bad = params();
     bad.rules.dispute_slots.set(31);
     let bad = calls::initialize(GRID, &bad);
@@ -93,8 +95,9 @@ pub fn config_and_treasury(seen: &mut Seen) {
     refuse(|p| p.rules.ack_slots.set(151), DisputeTimeOutOfRange);
     refuse(|p| p.rules.openings_slots.set(49), DisputeTimeOutOfRange);
     refuse(|p| p.rules.dispute_slots.set(4_451), DisputeTimeOutOfRange);
-    refuse(|p| p.rules.start_slots.set(0), DurationOutOfRange);
-    refuse(|p| p.max_lease_seconds.set(0), DurationOutOfRange);
+    refuse(|p| p.rules.start_slots.set(31), DisputeTimeOutOfRange);
+    refuse(|p| p.rules.ack_slots.set(31), DisputeTimeOutOfRange);
+    refuse(|p| p.rules.max_lease_seconds.set(0), DurationOutOfRange);
     refuse(|p| p.rules.max_missed.set(0), NoticeOutOfRange);
     refuse(|p| p.rules.notice_epochs.set(17), NoticeOutOfRange);
     refuse(|p| p.rules.close_delay_slots.set(1_500), CloseDelayTooShort);
@@ -102,6 +105,8 @@ pub fn config_and_treasury(seen: &mut Seen) {
     refuse(|p| p.rules.provider_bps.set(9_001), SharesOutOfRange);
     refuse(|p| p.rules.no_show.set(0), ZeroAmount);
     refuse(|p| p.rules.answering_fee.set(1 << 63), AmountTooLarge);
+    refuse(|p| p.rules.answering_fee.set(100_001), AmountsOutOfRange);
+    refuse(|p| p.rules.no_show.set(1_600_001), AmountsOutOfRange);
 }
 
 pub fn classes(seen: &mut Seen) {
@@ -115,6 +120,7 @@ pub fn classes(seen: &mut Seen) {
     refuse(|p| p.n.set(24), ClassOutOfRange);
     refuse(|p| p.n.set(16_400), ClassOutOfRange);
     refuse(|p| p.rounds.set(0), ClassOutOfRange);
+    refuse(|p| p.proof_slots.set(11), ClassOutOfRange);
     refuse(|p| p.proof_slots.set(76), ClassOutOfRange);
     refuse(|p| p.stake_per_unit.set(0), ClassOutOfRange);
     let again = calls::register_class("small", calls::probe(32, 2));
