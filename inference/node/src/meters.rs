@@ -86,7 +86,7 @@ impl VerifierMeters {
         // From nothing, so that the first of each is seen to come.
         for (what, reasons) in LEFT {
             for reason in *reasons {
-                left.with_label_values(&[what, reason]);
+                left.with_label_values(&[*what, *reason]);
             }
         }
         Ok(Self {

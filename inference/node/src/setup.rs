@@ -445,16 +445,18 @@ mod tests {
     use bytemuck::Zeroable;
     use mythic_interface::state::ModelSpec;
 
-    const FILE: File<'_> = File {
-        path: Path::new("m.gguf"),
-        weights: [1; 32],
-        identity: prompt::Identity {
-            tokenizer: [2; 32],
-            chat_template: [3; 32],
-        },
-        ends: &[2, 7],
-        context: 1_024,
-    };
+    fn file() -> File<'static> {
+        File {
+            path: Path::new("m.gguf"),
+            weights: [1; 32],
+            identity: prompt::Identity {
+                tokenizer: [2; 32],
+                chat_template: [3; 32],
+            },
+            ends: &[2, 7],
+            context: 1_024,
+        }
+    }
 
     /// A registration of the file by a key, changed.
     fn registered(creator: u8, change: impl Fn(&mut ModelSpec)) -> (Pubkey, Model) {
@@ -500,11 +502,11 @@ mod tests {
             // Alone, asked for by name, and served already.
             for (identity, served) in [(None, vec![]), (Some(&*named), vec![]), (None, vec![bad.0])]
             {
-                let error = choose(vec![bad], &FILE, &config(identity), &served).unwrap_err();
+                let error = choose(vec![bad], &file(), &config(identity), &served).unwrap_err();
                 let said = error.to_string();
                 assert!(said.contains(&format!("{named} has {word}")), "{said}");
             }
-            let both = choose(vec![bad, good], &FILE, &config(None), &[bad.0]);
+            let both = choose(vec![bad, good], &file(), &config(None), &[bad.0]);
             assert_eq!(both.unwrap().0, good.0);
         }
     }
@@ -515,17 +517,22 @@ mod tests {
             registered(1, |_| ()),
             registered(2, |s| s.commit_slots.set(9)),
         ];
-        let error = choose(all.clone(), &FILE, &config(None), &[]).unwrap_err();
+        let error = choose(all.clone(), &file(), &config(None), &[]).unwrap_err();
         let said = error.to_string();
         for (_, model) in &all {
             let line = format!("identity = \"{}\"", hex::encode(model.identity));
             assert!(said.contains(&line), "{said}");
         }
         assert!(said.contains("9 slots to commit"), "{said}");
-        let served = choose(all.clone(), &FILE, &config(None), &[all[1].0]);
+        let served = choose(all.clone(), &file(), &config(None), &[all[1].0]);
         assert_eq!(served.unwrap().0, all[1].0);
         let named = hex::encode(all[0].1.identity);
-        let chosen = choose(all.clone(), &FILE, &config(Some(&named[..8])), &[all[1].0]);
+        let chosen = choose(
+            all.clone(),
+            &file(),
+            &config(Some(&named[..8])),
+            &[all[1].0],
+        );
         assert_eq!(chosen.unwrap().0, all[0].0);
     }
 }

@@ -184,9 +184,9 @@ async fn chain(connection: &Connection) -> Finding {
 
 /// What a validator's operator should have on this network; the chain's own finding says if it does not answer.
 async fn wallet(connection: &Connection) -> Option<Finding> {
-    let rules = Params::mainnet().rules;
-    let reckoned = purse::recommended(&connection.chain(), &Bids::default(), rules.min_stake.get());
-    let (lamports, largest) = reckoned.await.ok()?;
+    let (chain, least) = (connection.chain(), Params::mainnet().rules.min_stake.get());
+    let reckoned = purse::recommended(&chain, &Bids::default(), least).await;
+    let (lamports, largest) = reckoned.ok()?;
     let detail = format!(
         "an operator needs {} to claim against the largest stake here, {}",
         sol(lamports),

@@ -16,7 +16,7 @@ use solana_pubkey::Pubkey;
 
 use super::{
     Verifier, fetch,
-    lane::{Next, Purpose, Ticket, Want},
+    lane::{Next, Purpose, Want},
 };
 use crate::{
     keep::{journal::Record, store::Saved},
@@ -192,16 +192,16 @@ impl Verifier {
                 end: asked.end,
                 tokens: (question.prompt.len() + question.output.len()) as u64,
             };
-            let place = self.turns.enter(want, || self.slot());
+            let ticket = self.turns.enter(want, || self.slot());
             let mut pass = None;
             let answer = loop {
-                let moved = place.moved();
+                let moved = ticket.moved();
                 // Whoever had the engine before may have asked the same.
                 let known = self.passes.get(asked.job, asked.fingerprint);
                 if known.is_some() {
                     return known;
                 }
-                match place.turn() {
+                match ticket.turn() {
                     Next::Left(left) => {
                         self.left(want.purpose.as_str(), left.as_str());
                         tracing::info!(job = %want.job, ?want.purpose, ?left, "not computed in time");
@@ -240,11 +240,13 @@ impl Verifier {
                     return None;
                 }
             }
-            done = Some(place);
+            done = Some(ticket);
         }
         let own = Arc::new(question.answered(&replies)?);
         self.passes.put(*asked.job, *asked.fingerprint, own.clone());
-        done.map(Ticket::done);
+        if let Some(ticket) = done {
+            ticket.done();
+        }
         Some(own)
     }
 

@@ -131,9 +131,10 @@ async fn twenty_long_baits_hold_up_neither_the_claim_of_a_lie_nor_its_jury() {
         seat.start(&world, backend);
         seats.push(seat);
     }
-    let friend = mythic_client::keys::load_keypair(&seats[1].config.operator_keypair).unwrap();
-    let rents = world.chain.airdrop(&friend.pubkey(), 5 * SOL);
-    rents.await.unwrap();
+    let friend = mythic_client::keys::load_keypair(&seats[1].config.operator_keypair)
+        .unwrap()
+        .pubkey();
+    world.chain.airdrop(&friend, 5 * SOL).await.unwrap();
     answer(&mut world, &seats[0], 1, 5).await;
     let places = Semaphore::new(2);
     join_all((2..22).map(|tag| bait(&world, &seats, tag, &places))).await;
