@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mythic_interface::state::{Case, CaseStatus, Key};
+use mythic_interface::{
+    state::{Case, CaseStatus, Key},
+    window,
+};
 use solana_pubkey::Pubkey;
 
 /// Checks at once of results, and of results that have a case.
@@ -47,16 +50,16 @@ pub struct Begin {
 pub struct Joinable {
     pub status: CaseStatus,
     pub submitter: Key,
-    /// Slot from which nobody joins. One that is not shown yet may be shown at any time, and has all the time from then.
+    /// Slot from which nobody joins, at the latest: one that is not shown yet may be shown sooner.
     pub end: u64,
 }
 
 impl Joinable {
-    /// Of a case in this slot; nothing once nobody joins it.
-    pub fn of(case: &Case, slot: u64) -> Option<Self> {
+    /// Of a case; nothing once nobody joins it.
+    pub fn of(case: &Case) -> Option<Self> {
         let status = case.status()?;
         let end = match status {
-            CaseStatus::Opening => slot.saturating_add(u64::from(case.rules.window_slots.get())),
+            CaseStatus::Opening => window::joining_end(case.leaves_due(), &case.rules),
             CaseStatus::Joining => case.joining_end(),
             CaseStatus::Jury | CaseStatus::Resolved => return None,
         };
@@ -239,6 +242,8 @@ impl Care {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytemuck::Zeroable;
+    use mythic_interface::params::Params;
 
     fn job(n: usize) -> Pubkey {
         let mut bytes = [0; 32];
@@ -286,6 +291,21 @@ mod tests {
         assert!(care.take_cases(&more).is_empty(), "it was looked at");
         assert!(care.due(now + Duration::from_secs(29)).is_empty());
         assert_eq!(care.due(now + Duration::from_secs(30)).len(), MOST);
+    }
+
+    #[test]
+    fn a_long_answer_whose_case_waits_has_the_time_until_nobody_joins() {
+        let mut case = Case::zeroed();
+        case.rules = Params::mainnet().rules;
+        case.opened_slot.set(1_000);
+        let mut end = |status: CaseStatus, shown: u64| {
+            case.header.status = status as u8;
+            case.shown_slot.set(shown);
+            Joinable::of(&case).map(|case| case.end)
+        };
+        assert_eq!(end(CaseStatus::Opening, 0), Some(1_000 + 9_000 + 100));
+        assert_eq!(end(CaseStatus::Joining, 1_020), Some(1_120));
+        assert_eq!(end(CaseStatus::Jury, 1_020), None);
     }
 
     #[test]

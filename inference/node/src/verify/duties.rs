@@ -223,8 +223,7 @@ impl Runner {
                 }
                 continue;
             };
-            if let Some(case) = Joinable::of(&state, slot).filter(|_| state.submitter != authority)
-            {
+            if let Some(case) = Joinable::of(&state).filter(|_| state.submitter != authority) {
                 joinable.insert(tracked.job, case);
             }
             if let Some(claim) = purse::Opened::of(&state, &authority) {
