@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Changes a program in one line, builds it, runs the tests of what it does, and says whether one of them notices: a change that
-# nobody notices is a rule that nobody tests. The tables of compute units are left out, since they notice any change.
+# Changes a program, or a rule of the nodes, in one line, builds it, runs the tests of what it does, and says whether one of them notices: a
+# change that nobody notices is a rule that nobody tests. The tables of compute units are left out, since they notice any change.
 #
 # mutations.sh            all of them (minutes each); exit 1 if one survives
 # mutations.sh WORD       those whose names hold a word
@@ -10,7 +10,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# Name | file below programs/ | what stands there | what is put there. Each must stand there exactly once.
+# Name | file below programs/, or inference/ and below | what stands there | what is put there. Each must stand there exactly once.
 mutations=(
     "stake-that-is-still-activating-judges|ai-precompiles/src/jury.rs|let stake = validator.active_stake(slot);|let stake = validator.active_stake(u64::MAX);"
     "a-juror-needs-no-stake|ai-precompiles/src/jury.rs|if validator.active_stake(slot) < least.get() {|if validator.active_stake(u64::MAX) < least.get() {"
@@ -77,6 +77,19 @@ mutations=(
     "stake-leaves-in-a-dispute|compute-market/src/provider.rs|if provider.open_disputes.get() != 0 {|if false {"
     "stake-of-leased-units-leaves|compute-market/src/provider.rs|match provider.stake.get() < provider.stake_in_use() {|match false {"
     "a-unit-is-leased-twice|compute-market/src/lease.rs|if provider.free_units() < asked.units.into() {|if false {"
+    "a-flood-of-one-submitter-goes-first|inference/node/src/verify/lane.rs|        all.values_mut().for_each(\|slots\| *slots /= SHARE);|        all.values_mut().for_each(\|slots\| *slots = 0);"
+    "votes-wait-for-checks|inference/node/src/verify/lane.rs|(want.purpose != Purpose::Vote, share, want.purpose)|(want.purpose == Purpose::Vote, share, want.purpose)"
+    "what-comes-too-late-is-computed|inference/node/src/verify/lane.rs|(runs != Some(want.job) \&\& done > want.end).then_some(Left::Late)|None"
+    "a-pass-never-makes-room|inference/node/src/verify/lane.rs|                \&\& done > want.end|                \&\& false"
+    "a-bait-is-bid-for-like-a-lie|inference/node/src/verify/worth.rs|(known.max(found), balance.unanswered.min(fees))|(known, balance.unanswered)"
+    "baits-take-all-the-money|inference/node/src/verify/purse.rs|    match balance >= largest {|    if balance != 0 { return 0; } match balance >= largest {"
+    "baits-are-claimed-without-end|inference/node/src/verify/purse.rs|if all.len() >= MOST_OPEN \|\| of_one >= MOST_OF_ONE {|if false {"
+    "who-answers-is-asked-as-often|inference/node/src/verify/purse.rs|if u32::from(lot).trailing_zeros() < answered {|if false {"
+    "a-poisoned-registration-is-served|inference/node/src/setup.rs|(\"end-of-sequence ids\", ends.eq(self.ends.iter().copied())),|(\"end-of-sequence ids\", true),"
+    "an-answer-that-ends-wrong-is-sealed|inference/node/src/seams.rs|            Some(position) => Err(EvidenceError::End { position }),|            Some(_) => Evidence::seal(draft),"
+    "large-liars-are-too-dear|inference/verifier/src/policy.rs|let part = u128::from(right) * u128::from(self.max_false_bps) / 10_000;|let part = 2_000_000_000u128;"
+    "what-is-named-and-not-shown-does-not-wait|inference/verifier/src/docket.rs|waits: !case.is_shown(),|waits: case.shown_slot.get() == 0,"
+    "one-submitter-has-every-place|inference/verifier/src/docket.rs|all < MOST_CASES \&\& own < MOST_OF_ONE|all < MOST_CASES"
     "an-element-is-computed-without-its-link|compute-market/src/opening.rs|if dispute.rooted \& dispute.linked \& bit == 0 {|if dispute.rooted \& bit == 0 {"
 )
 
@@ -88,6 +101,7 @@ export SBF_TARGET_DIR=$copy/sbf
 # Puts a mutation in; says so if its line is not there once.
 mutate() {
     local file=$copy/tree/programs/$1
+    [[ $1 == inference/* ]] && file=$copy/tree/$1
     MUTATION_FROM=$2 MUTATION_TO=$3 python3 - "$file" <<'PYTHON'
 import os, sys
 path = sys.argv[1]
@@ -98,6 +112,11 @@ if text.count(old) != 1:
     sys.exit(f"{path}: {text.count(old)} times: {old}")
 open(path, "w").write(text.replace(old, new))
 PYTHON
+}
+
+# Runs the unit tests of a crate of the nodes in the mutated tree; fails if one does.
+decided() {
+    (cd "$copy/tree" && CARGO_TARGET_DIR=$root/target/mutations cargo test --quiet -p "$1" --lib >"$copy/log" 2>&1)
 }
 
 # Runs some suites of the mutated tree; fails if a test of theirs does.
@@ -116,15 +135,21 @@ for mutation in "${mutations[@]}"; do
         echo "found: $name"
         continue
     fi
-    "$copy/tree/programs/elf/build.sh" >"$copy/log" 2>&1 || { cat "$copy/log"; echo "not built: $name"; exit 1; }
+    [[ $file == inference/* ]] || "$copy/tree/programs/elf/build.sh" >"$copy/log" 2>&1 || { cat "$copy/log"; echo "not built: $name"; exit 1; }
     case $file in
+        inference/node/*) suites=("mythic-node") ;;
+        inference/verifier/*) suites=("mythic-verifier") ;;
         compute-market/* | interface/src/market/*) suites=("market") ;;
         *) suites=("refusals success disputes attacks invariants" "fair_play random random_disputes") ;;
     esac
     survived=yes
     for together in "${suites[@]}"; do
-        # shellcheck disable=SC2086 # a list of names
-        played $together || { survived=; break; }
+        case $together in
+            # shellcheck disable=SC2086 # a list of names
+            mythic-*) decided $together || { survived=; break; } ;;
+            # shellcheck disable=SC2086
+            *) played $together || { survived=; break; } ;;
+        esac
     done
     if [[ $survived ]]; then
         echo "SURVIVES: $name"

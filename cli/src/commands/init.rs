@@ -9,8 +9,8 @@ use crate::{
     units::sol,
 };
 use anyhow::{Context, Result};
-use mythic_client::keys;
-use mythic_node::{ModelConfig, NodeConfig};
+use mythic_client::{Bids, keys};
+use mythic_node::{ModelConfig, NodeConfig, verify::purse};
 use serde_json::json;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -35,7 +35,7 @@ pub struct Init {
     /// Lamports to register with.
     pub stake: u64,
     /// Lamports that the operator needs, and what for.
-    pub operator: (u64, &'static str),
+    pub operator: (u64, String),
     /// Command that runs on the configuration.
     pub command: &'static str,
     /// Whether a script reads the outcome: one JSON object, and the words on stderr.
@@ -49,6 +49,28 @@ pub struct Made {
     init: Init,
     authority: Pubkey,
     operator: Pubkey,
+}
+
+/// What an operator should have where nobody says what the network is: against a validator of 1 SOL, under the default parameters.
+const OPERATOR: u64 = 700_000_000;
+
+/// Lamports that an operator of such a stake should have, and what for: reckoned from the network's largest stake.
+pub async fn operator(connection: &Connection, stake: u64) -> (u64, String) {
+    match purse::recommended(&connection.chain(), &Bids::default(), stake).await {
+        Ok((lamports, largest)) => (
+            lamports,
+            format!(
+                "for fees, and for bond and rent of claims against stakes up to {}, the largest there is",
+                sol(largest)
+            ),
+        ),
+        Err(error) => (
+            OPERATOR,
+            format!(
+                "for fees, and for bond and rent of claims against stakes of 1 SOL; ask `mythic doctor` for more, the chain says nothing now ({error})"
+            ),
+        ),
+    }
 }
 
 /// Makes directory and keys. Refuses where a configuration is already.

@@ -7,9 +7,6 @@ use clap::{Args, Subcommand};
 use mythic_lab::cheat::Told;
 use std::{net::SocketAddr, path::PathBuf};
 
-/// What an operator key needs for its first transactions.
-const OPERATOR_FEES: u64 = 50_000_000;
-
 /// A validator's node.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -78,7 +75,7 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         file: "node.toml",
         model: init.model,
         stake: init.stake,
-        operator: (OPERATOR_FEES, "for fees of results"),
+        operator: init::operator(connection, init.stake).await,
         command: "mythic node",
         json: init.json,
     };

@@ -19,8 +19,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
-/// What a claim may tie up: less than an operator is given, more than the tenth claim against such a stake.
-const MAX_FALSE_LAMPORTS: u64 = 6_000_000_000;
+/// What a claim may cost, of its reward: less than an operator is given, more than the tenth claim against such a stake.
+const MAX_FALSE_BPS: u32 = 30_000;
 /// Memory for keys and values of each validator's model, in bytes: a whole context of the default model, and
 /// some beside it. Several validators share this machine.
 const KV_BYTES: u64 = 256 << 20;
@@ -369,7 +369,7 @@ fn node(site: &Site, index: usize) -> Result<String> {
         // A development network has few jobs, and whoever tries a cheat wants to see it caught, in a crowded case too.
         verifier: VerifierConfig {
             policy: Policy::All,
-            max_false_lamports: MAX_FALSE_LAMPORTS,
+            max_false_bps: MAX_FALSE_BPS,
             ..VerifierConfig::default()
         },
         ..NodeConfig::default()

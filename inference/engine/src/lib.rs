@@ -198,6 +198,12 @@ impl Engine {
         &self.facts.formatter
     }
 
+    /// Bytes of keys and values that the longest request takes: one that fills the context.
+    pub fn context_bytes(&self) -> u64 {
+        let reach = self.formatter().context_length().saturating_sub(1);
+        self.facts.page_bytes * pages::pages_for(reach as usize) as u64
+    }
+
     /// Queues a request. Steps arrive on the receiver, the last with `finish` set; an error ends
     /// the stream. Cancelling the token, or dropping the receiver, ends it within one pass,
     /// whether it waits, reads its prompt or decodes.

@@ -52,7 +52,16 @@ pub struct VerifierMeters {
     seats: IntGaugeVec,
     lamports: IntGaugeVec,
     compute_seconds: Gauge,
+    /// What was left undone since the start, and why.
+    pub left: IntCounterVec,
 }
+
+/// What a verifier leaves undone, and why.
+const LEFT: &[(&str, &[&str])] = &[
+    ("vote", &["closed", "late"]),
+    ("check", &["closed", "late"]),
+    ("claim", &["dear", "money", "open", "answers"]),
+];
 
 impl VerifierMeters {
     fn new(registry: &Registry) -> prometheus::Result<Self> {
@@ -66,7 +75,22 @@ impl VerifierMeters {
             "Seconds of the engine for checks and juries, its queue included",
         )?;
         registry.register(Box::new(compute_seconds.clone()))?;
+        let left = IntCounterVec::new(
+            Opts::new(
+                "mythic_verifier_left_total",
+                "Votes, checks and claims that were left undone, and why",
+            ),
+            &["what", "reason"],
+        )?;
+        registry.register(Box::new(left.clone()))?;
+        // From nothing, so that the first of each is seen to come.
+        for (what, reasons) in LEFT {
+            for reason in *reasons {
+                left.with_label_values(&[*what, *reason]);
+            }
+        }
         Ok(Self {
+            left,
             checked: vec(
                 "mythic_verifier_checked",
                 "Answers of others that were checked, by finding",

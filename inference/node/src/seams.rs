@@ -3,7 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use mythic_engine::Engine;
-use mythic_wire::evidence::{Draft, Evidence, EvidenceError};
+use mythic_interface::le::U32;
+use mythic_verifier::check;
+use mythic_wire::{
+    Finish,
+    evidence::{Draft, Evidence, EvidenceError},
+};
 
 use crate::{config::NodeConfig, serve::backend::Backend};
 
@@ -28,9 +33,17 @@ pub trait Disclosure: Send + Sync + 'static {
     fn answers(&self) -> bool {
         true
     }
-    /// Seals a result.
-    fn seal(&self, draft: Draft) -> Result<Evidence, EvidenceError> {
-        Evidence::seal(draft)
+    /// Seals a result that ended so, of a model with these end-of-sequence ids: none that one leaf would show to be false.
+    fn seal(&self, draft: Draft, finish: Finish, eos: &[U32]) -> Result<Evidence, EvidenceError> {
+        let count = draft.output_ids.len();
+        let mut tokens = draft.output_ids.iter().enumerate();
+        let wrong = tokens.find_map(|(at, token)| {
+            check::end_fault(eos, *token, at + 1 == count, finish as u8).map(|_| at)
+        });
+        match wrong {
+            Some(position) => Err(EvidenceError::End { position }),
+            None => Evidence::seal(draft),
+        }
     }
 }
 
@@ -58,5 +71,39 @@ impl Default for Seams {
             backend: Arc::new(|engine, _, _| Arc::new(engine)),
             disclosure: Arc::new(Open),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mythic_interface::sampler::Sampling;
+
+    #[test]
+    fn what_its_own_registration_calls_false_is_not_sealed() {
+        let sampling = Sampling {
+            seed: [1; 32],
+            temperature_milli: 700,
+        };
+        let four = [(5, 400), (6, 300), (7, 200), (8, 100)];
+        let output_ids: Vec<u32> = (0..4).map(|at| sampling.choose(at, &four)).collect();
+        let seal = |finish, eos: &[u32]| {
+            let eos: Vec<U32> = eos.iter().map(|id| U32::new(*id)).collect();
+            let draft = Draft {
+                job: [1; 32],
+                submitter: [2; 32],
+                terms_hash: [3; 32],
+                salt: [4; 16],
+                prompt_ids: vec![9],
+                output_ids: output_ids.clone(),
+                leaves: vec![four; 4],
+                sampling,
+            };
+            Open.seal(draft, finish, &eos).map(drop)
+        };
+        let end = |position| Err(EvidenceError::End { position });
+        assert_eq!(seal(Finish::Length, &[2]), Ok(()));
+        assert_eq!(seal(Finish::Eos, &[2]), end(3), "it has no end");
+        assert_eq!(seal(Finish::Length, &output_ids[..1]), end(0), "inside");
     }
 }

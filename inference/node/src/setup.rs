@@ -153,18 +153,23 @@ pub async fn load_model(
     .await??;
     let formatter = engine.formatter().clone();
     let filters = [Filter::weights(&weights)];
-    let mut found = patiently("looking for the model on chain", || {
+    let found = patiently("looking for the model on chain", || {
         chain.program_accounts::<Model>(&filters, Commitment::Confirmed)
     })
     .await?;
-    let is_served = |(address, account): &(Pubkey, Model)| {
-        account.header.status == ModelStatus::Active as u8 && served.contains(address)
+    let file = File {
+        path: &model.path,
+        weights,
+        identity: formatter.identity(),
+        ends: formatter.eos_ids(),
+        context: formatter.context_length(),
     };
-    // Anybody may register the file again, which is nothing to who serves it already.
-    if model.identity.is_none() && found.iter().any(is_served) {
-        found.retain(is_served);
+    let (address, account) = choose(found, &file, model, served)?;
+    if config.verifier.enabled || config.verifier.jury {
+        // Anybody may register the file for jobs as long as its context.
+        holds(&engine, config.kv_bytes)
+            .with_context(|| format!("model {address} of {}", model.path.display()))?;
     }
-    let (address, account) = choose(found, &weights, &formatter.identity(), model, &model.path)?;
     let bounded = config.bounds.model(&account.spec);
     bounded
         .map_err(anyhow::Error::msg)
@@ -177,55 +182,117 @@ pub async fn load_model(
     })
 }
 
-/// The account that a file belongs to, among those with its weights.
+/// Whether the engine can compute every answer of its file again: what it could not it would neither claim against nor judge.
+fn holds(engine: &Engine, kv_bytes: u64) -> Result<()> {
+    let needed = engine.context_bytes();
+    if kv_bytes < needed {
+        bail!(
+            "kv_bytes = {kv_bytes}: the check of an answer takes up to {needed} bytes for keys and values. Set kv_bytes = {needed}, or \
+             verifier.enabled = false and verifier.jury = false to check and judge nothing"
+        );
+    }
+    Ok(())
+}
+
+/// A model file as it is.
+struct File<'a> {
+    path: &'a Path,
+    /// SHA-256.
+    weights: [u8; 32],
+    identity: prompt::Identity,
+    /// The tokens that end an answer, ascending.
+    ends: &'a [u32],
+    context: u32,
+}
+
+impl File<'_> {
+    /// What a registration says otherwise than the file: an honest answer of the file would be false by it.
+    fn differs(&self, address: &Pubkey, model: &Model) -> Option<&'static str> {
+        let spec = &model.spec;
+        let ends = spec.eos().iter().map(|id| id.get());
+        let said = [
+            ("weights", spec.weights_hash == self.weights),
+            ("tokenizer", spec.tokenizer_hash == self.identity.tokenizer),
+            (
+                "chat template",
+                spec.chat_template_hash == self.identity.chat_template,
+            ),
+            (
+                "kernel profile",
+                spec.kernel_profile.get() == kernels::PROFILE,
+            ),
+            ("end-of-sequence ids", ends.eq(self.ends.iter().copied())),
+            (
+                "context, which max_job_tokens exceeds",
+                spec.max_job_tokens.get() <= self.context,
+            ),
+            (
+                "identity",
+                spec.identity(&model.creator) == model.identity
+                    && pda::model(&model.identity) == *address,
+            ),
+        ];
+        let other = said.into_iter().find(|(_, same)| !same);
+        other.map(|(what, _)| what)
+    }
+}
+
+/// The account that a file belongs to, among those with its weights. Anybody may register the file again, which is nothing to who serves
+/// one that fits already.
 fn choose(
     found: Vec<(Pubkey, Model)>,
-    weights: &[u8; 32],
-    identity: &prompt::Identity,
+    file: &File<'_>,
     config: &ModelConfig,
-    path: &Path,
+    served: &[Pubkey],
 ) -> Result<(Pubkey, Model)> {
-    let mut fitting: Vec<_> = found
+    let identity = |model: &Model| hex::encode(model.identity);
+    let wanted = |model: &Model| match &config.identity {
+        Some(id) => identity(model).starts_with(&id.to_ascii_lowercase()),
+        None => true,
+    };
+    let active = found
         .into_iter()
-        .filter(|(address, model)| {
-            let spec = &model.spec;
-            let fits = spec.weights_hash == *weights
-                && spec.tokenizer_hash == identity.tokenizer
-                && spec.chat_template_hash == identity.chat_template
-                && spec.kernel_profile.get() == kernels::PROFILE
-                && spec.identity(&model.creator) == model.identity
-                && pda::model(&model.identity) == *address;
-            let wanted = config
-                .identity
-                .as_ref()
-                .is_none_or(|id| hex::encode(model.identity).starts_with(&id.to_ascii_lowercase()));
-            fits && wanted && model.header.status == ModelStatus::Active as u8
-        })
-        .collect();
+        .filter(|(_, model)| model.header.status == ModelStatus::Active as u8 && wanted(model));
+    let (mut fitting, others): (Vec<_>, Vec<_>) =
+        active.partition(|(address, model)| file.differs(address, model).is_none());
+    if config.identity.is_none() && fitting.iter().any(|(address, _)| served.contains(address)) {
+        fitting.retain(|(address, _)| served.contains(address));
+    }
+    let path = file.path.display();
     match (fitting.len(), fitting.pop()) {
         (1, Some(only)) => Ok(only),
-        (0, _) | (_, None) => bail!(
-            "no active model on chain has the weights (SHA-256 {}), tokenizer, chat template and kernel profile of {}{}; register it \
-             with `mythic model register {}`",
-            hex::encode(weights),
-            path.display(),
-            config
-                .identity
-                .as_ref()
-                .map(|id| format!(" and the identity {id}"))
-                .unwrap_or_default(),
-            path.display()
-        ),
-        (n, Some(last)) => {
-            let ids: Vec<_> = fitting
-                .iter()
-                .chain([&last])
-                .map(|(_, m)| hex::encode(m.identity))
-                .collect();
+        (0, _) | (_, None) => {
+            let others = others.iter().filter_map(|(address, model)| {
+                let what = file.differs(address, model)?;
+                Some(format!("; {} has another {what}", identity(model)))
+            });
             bail!(
-                "{n} models on chain have this file; set identity of {} to one of {}",
-                path.display(),
-                ids.join(", ")
+                "no active model on chain has the weights (SHA-256 {}), tokenizer, chat template, kernel profile, end-of-sequence ids and \
+                 context of {path}{}{}; register it with `mythic model register {path}`",
+                hex::encode(file.weights),
+                config
+                    .identity
+                    .as_ref()
+                    .map(|id| format!(" and the identity {id}"))
+                    .unwrap_or_default(),
+                others.collect::<String>(),
+            )
+        }
+        (n, Some(last)) => {
+            let lines = fitting.iter().chain([&last]).map(|(_, model)| {
+                format!(
+                    "\n  identity = \"{}\"  of {}: prices {} and {}, {} tokens a job, {} slots to commit",
+                    identity(model),
+                    Pubkey::new_from_array(model.registrant),
+                    model.price_in,
+                    model.price_out,
+                    model.spec.max_job_tokens,
+                    model.spec.commit_slots
+                )
+            });
+            bail!(
+                "{n} models on chain have this file; type one of these lines under the path {path}:{}",
+                lines.collect::<String>()
             )
         }
     }
@@ -370,4 +437,102 @@ async fn send(
     })
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use mythic_interface::state::ModelSpec;
+
+    fn file() -> File<'static> {
+        File {
+            path: Path::new("m.gguf"),
+            weights: [1; 32],
+            identity: prompt::Identity {
+                tokenizer: [2; 32],
+                chat_template: [3; 32],
+            },
+            ends: &[2, 7],
+            context: 1_024,
+        }
+    }
+
+    /// A registration of the file by a key, changed.
+    fn registered(creator: u8, change: impl Fn(&mut ModelSpec)) -> (Pubkey, Model) {
+        let mut model = Model::zeroed();
+        model.header.status = ModelStatus::Active as u8;
+        (model.creator, model.registrant) = ([creator; 32], [creator; 32]);
+        let spec = &mut model.spec;
+        spec.weights_hash = [1; 32];
+        spec.tokenizer_hash = [2; 32];
+        spec.chat_template_hash = [3; 32];
+        spec.kernel_profile.set(kernels::PROFILE);
+        spec.max_job_tokens.set(1_024);
+        spec.eos_count = 2;
+        spec.eos_ids[0].set(2);
+        spec.eos_ids[1].set(7);
+        change(spec);
+        model.identity = spec.identity(&model.creator);
+        (pda::model(&model.identity), model)
+    }
+
+    fn config(identity: Option<&str>) -> ModelConfig {
+        ModelConfig {
+            path: "m.gguf".into(),
+            identity: identity.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_registration_by_which_an_honest_answer_is_false_is_not_served() {
+        let good = registered(1, |_| ());
+        type Change = fn(&mut ModelSpec);
+        let poisoned: [(Change, &str); 6] = [
+            (|s| s.eos_ids[1].set(8), "another end-of-sequence ids"),
+            (|s| s.eos_count = 1, "another end-of-sequence ids"),
+            (|s| s.max_job_tokens.set(1_025), "another context"),
+            (|s| s.tokenizer_hash = [9; 32], "another tokenizer"),
+            (|s| s.chat_template_hash = [9; 32], "another chat template"),
+            (|s| s.kernel_profile.set(1), "another kernel profile"),
+        ];
+        for (change, word) in poisoned {
+            let bad = registered(2, change);
+            let named = hex::encode(bad.1.identity);
+            // Alone, asked for by name, and served already.
+            for (identity, served) in [(None, vec![]), (Some(&*named), vec![]), (None, vec![bad.0])]
+            {
+                let error = choose(vec![bad], &file(), &config(identity), &served).unwrap_err();
+                let said = error.to_string();
+                assert!(said.contains(&format!("{named} has {word}")), "{said}");
+            }
+            let both = choose(vec![bad, good], &file(), &config(None), &[bad.0]);
+            assert_eq!(both.unwrap().0, good.0);
+        }
+    }
+
+    #[test]
+    fn of_several_that_fit_the_served_one_is_taken_else_it_says_what_to_type() {
+        let all = vec![
+            registered(1, |_| ()),
+            registered(2, |s| s.commit_slots.set(9)),
+        ];
+        let error = choose(all.clone(), &file(), &config(None), &[]).unwrap_err();
+        let said = error.to_string();
+        for (_, model) in &all {
+            let line = format!("identity = \"{}\"", hex::encode(model.identity));
+            assert!(said.contains(&line), "{said}");
+        }
+        assert!(said.contains("9 slots to commit"), "{said}");
+        let served = choose(all.clone(), &file(), &config(None), &[all[1].0]);
+        assert_eq!(served.unwrap().0, all[1].0);
+        let named = hex::encode(all[0].1.identity);
+        let chosen = choose(
+            all.clone(),
+            &file(),
+            &config(Some(&named[..8])),
+            &[all[1].0],
+        );
+        assert_eq!(chosen.unwrap().0, all[0].0);
+    }
 }

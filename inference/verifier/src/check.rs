@@ -86,10 +86,16 @@ pub fn leaf_fault(state: &Job, eos: &[U32], leaf: &Leaf) -> Option<Fault> {
     if let Err(fault) = check_leaf(leaf, &sampling(state)) {
         return Some(fault.into());
     }
-    let ends = eos.iter().any(|id| id.get() == leaf.token);
-    match leaf.position.saturating_add(1) < state.output_tokens.get() {
-        true => ends.then_some(Fault::EndInside),
-        false => (!ends && state.finish_reason == FinishReason::Eos as u8).then_some(Fault::NoEnd),
+    let last = leaf.position.saturating_add(1) >= state.output_tokens.get();
+    end_fault(eos, leaf.token, last, state.finish_reason)
+}
+
+/// The same of a token alone, that is the last of an answer which ended so, or not the last.
+pub fn end_fault(eos: &[U32], token: u32, last: bool, finish_reason: u8) -> Option<Fault> {
+    let ends = eos.iter().any(|id| id.get() == token);
+    match last {
+        false => ends.then_some(Fault::EndInside),
+        true => (!ends && finish_reason == FinishReason::Eos as u8).then_some(Fault::NoEnd),
     }
 }
 

@@ -466,6 +466,50 @@ pub fn pays(me: &Me, case: &Case) -> bool {
             .is_some_and(|claim| claim.claimant == me.authority)
 }
 
+/// Slot from which a vote of ours that is not computed is of no use.
+pub fn vote_due(me: &Key, case: &Case) -> u64 {
+    match case.jury().iter().any(|seat| seat.juror == *me) {
+        true => case.reveal_end(),
+        false => case.commit_end(),
+    }
+}
+
+/// Cases in care at most, but for those in which we have a part: of those that wait to be shown, and as many of the others. One is
+/// opened cheaply and may wait for an hour, and should keep nobody from another's jury.
+const MOST_CASES: usize = 512;
+/// Those among them of one submitter.
+const MOST_OF_ONE: usize = MOST_CASES / 4;
+
+/// The place that a case takes among those in care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Something that it asks for is not shown.
+    pub waits: bool,
+    pub submitter: Key,
+}
+
+impl Place {
+    /// Of a case.
+    pub fn of(case: &Case) -> Self {
+        Self {
+            waits: !case.is_shown(),
+            submitter: case.submitter,
+        }
+    }
+
+    /// Whether there is such a place beside those that are taken.
+    pub fn is_free(&self, taken: impl Iterator<Item = Self>) -> bool {
+        let like = taken.filter(|other| other.waits == self.waits);
+        let (all, own) = like.fold((0, 0), |(all, own), other| {
+            (
+                all + 1,
+                own + usize::from(other.submitter == self.submitter),
+            )
+        });
+        all < MOST_CASES && own < MOST_OF_ONE
+    }
+}
+
 /// Whether it proves what breaks a rule among the leaves that a case asks for, and that nobody can post. Before everything else is shown
 /// a proof ends the case, so that is left to who claims: an opener who names nothing would be paid for it.
 pub fn proves(me: &Key, case: &Case) -> bool {

@@ -631,3 +631,45 @@ fn what_fails_is_tried_again_ever_more_seldom() {
     let gaps: Vec<u64> = tried.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(gaps[..6], [2, 4, 8, 16, 32, 32]);
 }
+
+#[test]
+fn cases_that_wait_for_what_a_friend_named_keep_no_other_from_its_jury() {
+    let key = |n: usize| {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&n.to_le_bytes());
+        key
+    };
+    let shown = |n: usize| {
+        let mut case = Case::zeroed();
+        case.header.status = CaseStatus::Joining as u8;
+        case.shown_slot.set(OPENED + 5);
+        (case.claim_count, case.false_count) = (1, 1);
+        case.submitter = key(n);
+        case
+    };
+    // One who joined names a leaf that nobody shows.
+    let waiting = |n: usize| {
+        let mut case = shown(n);
+        case.claims[0].named = 1;
+        Place::of(&case)
+    };
+    let taken: Vec<Place> = (0..MOST_CASES).map(waiting).collect();
+    let is_free = |place: Place, taken: &[Place]| place.is_free(taken.iter().copied());
+    assert!(!is_free(waiting(9_000), &taken));
+    assert!(is_free(Place::of(&shown(9_000)), &taken));
+    // One submitter has a part of the places.
+    let whale = vec![Place::of(&shown(1)); MOST_OF_ONE];
+    assert!(!is_free(Place::of(&shown(1)), &whale));
+    assert!(is_free(Place::of(&shown(2)), &whale));
+    assert!(is_free(waiting(1), &whale), "they are counted apart");
+}
+
+#[test]
+fn a_vote_is_of_use_until_commits_end_and_a_seats_until_reveals_do() {
+    let mut world = World::new(40);
+    let case = world.case();
+    case.shown_slot.set(OPENED + 5);
+    assert_eq!(vote_due(&JUROR, case), case.commit_end());
+    case.seats[0].juror = JUROR;
+    assert_eq!(vote_due(&JUROR, case), case.reveal_end());
+}

@@ -6,6 +6,8 @@ use mythic_interface::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::price::{Balance, Price};
+
 /// Which answers of others are checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -39,9 +41,9 @@ pub struct VerifierConfig {
     pub challenge_withheld: bool,
     /// Check every result that has a case, and join where no other claim covers what is false.
     pub join: bool,
-    /// Most lamports that a claim of falsehood may tie up, bond and rent. Those of a larger one are left to others.
-    pub max_false_lamports: u64,
-    /// The same of a claim of withholding.
+    /// Most that bond and bids of a claim of falsehood may come to, basis points of its reward. Dearer ones are left to others.
+    pub max_false_bps: u32,
+    /// Most lamports that a claim of withholding may tie up, bond, rent and bids.
     pub max_withheld_lamports: u64,
 }
 
@@ -56,7 +58,7 @@ impl Default for VerifierConfig {
             lend_stake: true,
             challenge_withheld: true,
             join: true,
-            max_false_lamports: 2_000_000_000,
+            max_false_bps: 10_000,
             max_withheld_lamports: 500_000_000,
         }
     }
@@ -74,11 +76,37 @@ impl VerifierConfig {
         Ok(())
     }
 
-    /// Most lamports that a claim may tie up.
-    pub fn limit(&self, kind: ClaimKind) -> (&'static str, u64) {
-        match kind {
-            ClaimKind::False => ("max_false_lamports", self.max_false_lamports),
-            ClaimKind::Withheld => ("max_withheld_lamports", self.max_withheld_lamports),
+    /// Whether a claim against a result is made that costs as much, and for which as much may be bid; says by which key not.
+    pub fn allows(
+        &self,
+        job: &Job,
+        kind: ClaimKind,
+        price: &Price,
+        bids: u64,
+    ) -> Result<(), String> {
+        let right = Balance::of(job, kind, &price.bond).right;
+        let (what, lamports, key, limit) = match kind {
+            ClaimKind::False => {
+                let part = u128::from(right) * u128::from(self.max_false_bps) / 10_000;
+                let limit = u64::try_from(part).unwrap_or(u64::MAX);
+                ("bond and bids", price.bond.total, "max_false_bps", limit)
+            }
+            ClaimKind::Withheld => {
+                let limit = self.max_withheld_lamports;
+                (
+                    "bond, rent and bids",
+                    price.total(),
+                    "max_withheld_lamports",
+                    limit,
+                )
+            }
+        };
+        let needed = lamports.saturating_add(bids);
+        match needed <= limit {
+            true => Ok(()),
+            false => Err(format!(
+                "{what} come to {needed} lamports, verifier.{key} allows {limit}"
+            )),
         }
     }
 
@@ -150,6 +178,67 @@ mod tests {
         };
         assert_eq!(draws(1), draws(1));
         assert_ne!(draws(1), draws(2));
+    }
+
+    #[test]
+    fn what_a_false_may_cost_is_a_part_of_what_it_brings() {
+        use crate::price::Rents;
+        use mythic_interface::{params::Params, state::Case};
+        const SOL: u64 = 1_000_000_000;
+        let config = VerifierConfig::default();
+        let rents = Rents {
+            case: SOL,
+            votes: SOL,
+            page: SOL,
+        };
+        let allows = |config: &VerifierConfig, stake: u64, before: u8, fee: u64| {
+            let mut job = Job::zeroed();
+            job.terms.rules = Params::mainnet().rules;
+            job.stake_at_result.set(stake * SOL);
+            job.output_tokens.set(512);
+            job.terms
+                .price_out
+                .set(u32::try_from(fee / 512 * 1_000).unwrap());
+            job.ceiling.set(SOL);
+            let mut case = Case::zeroed();
+            (case.claim_count, case.false_count) = (before, before);
+            let case = (before != 0).then_some(&case);
+            let price = Price::of(&job, case, (ClaimKind::False, 2), &rents).unwrap();
+            config.allows(&job, ClaimKind::False, &price, 30_000_000)
+        };
+        // Alone, behind one friend, behind fifteen; of a dear job, whose jury costs the most.
+        for (stake, before, fee) in [
+            (1, 0, 25_600),
+            (239, 0, 25_600),
+            (300, 0, 25_600),
+            (140, 1, 25_600),
+            (140, 15, 25_600),
+            (10_000, 15, 25_600),
+            (1, 0, 20_480_000),
+        ] {
+            let allowed = allows(&config, stake, before, fee);
+            assert_eq!(allowed, Ok(()), "{stake} {before} {fee}");
+        }
+        let careful = VerifierConfig {
+            max_false_bps: 1_000,
+            ..config
+        };
+        assert_eq!(allows(&careful, 300, 0, 25_600), Ok(()));
+        let refused = allows(&careful, 300, 3, 25_600).unwrap_err();
+        assert!(
+            refused.contains("verifier.max_false_bps allows"),
+            "{refused}"
+        );
+        // Rent returns whatever comes of it; of `withheld` it is most of what there is.
+        let mut job = Job::zeroed();
+        job.terms.rules = Params::mainnet().rules;
+        let price = Price::of(&job, None, (ClaimKind::Withheld, 0), &rents).unwrap();
+        let refused = careful.allows(&job, ClaimKind::Withheld, &price, 0);
+        assert!(
+            refused
+                .unwrap_err()
+                .contains("verifier.max_withheld_lamports allows")
+        );
     }
 
     #[test]

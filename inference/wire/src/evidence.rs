@@ -70,6 +70,10 @@ pub enum EvidenceError {
     #[error("position {position}: {}", describe(fault))]
     Leaf { position: u32, fault: LeafFault },
     #[error(
+        "position {position}: the answer does not end as the model's registration says that answers end"
+    )]
+    End { position: usize },
+    #[error(
         "the evidence does not give its fingerprint: it was altered, or belongs to another job"
     )]
     Fingerprint,

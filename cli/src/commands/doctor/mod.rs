@@ -7,12 +7,14 @@ mod flags;
 mod plugin;
 mod release;
 
-use crate::{context::Connection, dev::state::DevState, proxy};
+use crate::{context::Connection, dev::state::DevState, proxy, units::sol};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use finding::{Finding, Verdict};
-use mythic_client::Commitment;
+use mythic_client::{Bids, Commitment};
+use mythic_interface::params::Params;
 use mythic_model::catalogue as model;
+use mythic_node::verify::purse;
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::Path,
@@ -61,6 +63,7 @@ async fn network(json: bool, connection: &Connection) -> Result<()> {
     if connection.is_named() || DevState::read(&connection.data_dir()).is_ok() {
         findings.push(chain(connection).await);
         findings.push(gateway(connection).await);
+        findings.extend(wallet(connection).await);
     } else {
         findings.push(ports());
     }
@@ -177,6 +180,19 @@ async fn chain(connection: &Connection) -> Finding {
         Err(error) => (false, error.to_string()),
     };
     Finding::new("chain", Verdict::of(good), detail)
+}
+
+/// What a validator's operator should have on this network; the chain's own finding says if it does not answer.
+async fn wallet(connection: &Connection) -> Option<Finding> {
+    let (chain, least) = (connection.chain(), Params::mainnet().rules.min_stake.get());
+    let reckoned = purse::recommended(&chain, &Bids::default(), least).await;
+    let (lamports, largest) = reckoned.ok()?;
+    let detail = format!(
+        "an operator needs {} to claim against the largest stake here, {}",
+        sol(lamports),
+        sol(largest)
+    );
+    Some(Finding::new("wallet", Verdict::Note, detail))
 }
 
 /// The gateway's health, and which of its components is at fault.

@@ -48,7 +48,7 @@ pub async fn offer(chain: &ChainClient, claim: &Claim, finding: &Finding) -> Res
     if !open || (kind == ClaimKind::False && rule.is_none()) {
         return Ok(None);
     }
-    let rents = mythic_node::verify::rents(chain).await?;
+    let rents = mythic_node::verify::purse::rents(chain).await?;
     // At most: what is sampled is not named.
     let named = match (kind, rule) {
         (ClaimKind::False, Some(Rule::Exact)) => NAMED_POSITIONS as u32,

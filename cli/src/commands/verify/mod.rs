@@ -30,10 +30,6 @@ use report::Outcome;
 use solana_pubkey::Pubkey;
 use std::{net::SocketAddr, path::PathBuf, time::Instant};
 
-/// What an operator key needs for fees, and for bond and rent of a first claim: 0.18 SOL of rent, and against a validator of 1 SOL
-/// up to 0.16 SOL of bond.
-const OPERATOR_LAMPORTS: u64 = 400_000_000;
-
 /// Check an answer against its fingerprint and the model, or run a verifier.
 ///
 /// With a job: once, position by position; --quiet says the verdict alone. Exit codes: 0 the answer is honest, 6 it is false, 7 that cannot be said.
@@ -143,10 +139,7 @@ async fn init(init: Init, connection: &Connection) -> Result<()> {
         file: "verify.toml",
         model: init.model,
         stake: init.stake,
-        operator: (
-            OPERATOR_LAMPORTS,
-            "for fees, and for bond and rent of a first claim",
-        ),
+        operator: init::operator(connection, init.stake).await,
         command: "mythic verify",
         json: init.json,
     };

@@ -10,11 +10,13 @@ mod liar;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use mythic_interface::le::U32;
 use mythic_node::{
     NodeConfig,
     seams::{Disclosure, Seams, Shown},
 };
 use mythic_wire::{
+    Finish,
     evidence::{Draft, Evidence, EvidenceError},
     origin::is_loopback,
 };
@@ -83,7 +85,12 @@ impl Disclosure for Unashamed {
     fn answers(&self) -> bool {
         self.answers
     }
-    fn seal(&self, draft: Draft) -> std::result::Result<Evidence, EvidenceError> {
+    fn seal(
+        &self,
+        draft: Draft,
+        _: Finish,
+        _: &[U32],
+    ) -> std::result::Result<Evidence, EvidenceError> {
         Evidence::seal_unchecked(draft)
     }
 }

@@ -8,11 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mythic_interface::state::CaseStatus;
+use mythic_interface::{
+    state::{Case, CaseStatus, Key},
+    window,
+};
 use solana_pubkey::Pubkey;
 
 /// Checks at once of results, and of results that have a case.
 const MOST: usize = 256;
+/// Those at once of one submitter's results that have a case.
+const MOST_OF_ONE: usize = MOST / 4;
 /// Those that wait beside them; what is more is taken up by a later look.
 const MOST_WAITING: usize = 4_096;
 
@@ -38,6 +43,32 @@ pub struct Begin {
     /// How its case stands, if it has one.
     pub case: Option<CaseStatus>,
     pub sought: Sought,
+}
+
+/// A case that others can join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joinable {
+    pub status: CaseStatus,
+    pub submitter: Key,
+    /// Slot from which nobody joins, at the latest: one that is not shown yet may be shown sooner.
+    pub end: u64,
+}
+
+impl Joinable {
+    /// Of a case; nothing once nobody joins it.
+    pub fn of(case: &Case) -> Option<Self> {
+        let status = case.status()?;
+        let end = match status {
+            CaseStatus::Opening => window::joining_end(case.leaves_due(), &case.rules),
+            CaseStatus::Joining => case.joining_end(),
+            CaseStatus::Jury | CaseStatus::Resolved => return None,
+        };
+        Some(Self {
+            status,
+            submitter: case.submitter,
+            end,
+        })
+    }
 }
 
 /// How a check ended.
@@ -121,12 +152,23 @@ impl Care {
 
     /// The cases that others can join, each time all of them. A result with a case is checked whatever the policy says: who opened it
     /// may be a friend of who submitted it.
-    pub fn take_cases(&mut self, cases: &HashMap<Pubkey, CaseStatus>) -> Vec<Begin> {
+    pub fn take_cases(&mut self, cases: &HashMap<Pubkey, Joinable>) -> Vec<Begin> {
         self.seen.retain(|job, _| cases.contains_key(job));
-        let cases = cases.iter();
-        cases
-            .filter_map(|(job, status)| self.take_case(*job, *status))
-            .collect()
+        let mut of: HashMap<Key, usize> = HashMap::new();
+        for case in self.cases.running.keys().filter_map(|job| cases.get(job)) {
+            *of.entry(case.submitter).or_default() += 1;
+        }
+        let mut begun = Vec::new();
+        for (job, case) in cases {
+            let running = of.entry(case.submitter).or_default();
+            if *running < MOST_OF_ONE
+                && let Some(begin) = self.take_case(*job, case.status)
+            {
+                *running += 1;
+                begun.push(begin);
+            }
+        }
+        begun
     }
 
     fn take_case(&mut self, job: Pubkey, status: CaseStatus) -> Option<Begin> {
@@ -200,6 +242,8 @@ impl Care {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytemuck::Zeroable;
+    use mythic_interface::params::Params;
 
     fn job(n: usize) -> Pubkey {
         let mut bytes = [0; 32];
@@ -207,11 +251,17 @@ mod tests {
         Pubkey::new_from_array(bytes)
     }
 
+    /// Cases of as many submitters.
     fn standing(
         jobs: impl Iterator<Item = usize>,
         status: CaseStatus,
-    ) -> HashMap<Pubkey, CaseStatus> {
-        jobs.map(|n| (job(n), status)).collect()
+    ) -> HashMap<Pubkey, Joinable> {
+        let of = |n| Joinable {
+            status,
+            submitter: job(n).to_bytes(),
+            end: 0,
+        };
+        jobs.map(|n| (job(n), of(n))).collect()
     }
 
     fn later(seconds: u64) -> End {
@@ -241,6 +291,36 @@ mod tests {
         assert!(care.take_cases(&more).is_empty(), "it was looked at");
         assert!(care.due(now + Duration::from_secs(29)).is_empty());
         assert_eq!(care.due(now + Duration::from_secs(30)).len(), MOST);
+    }
+
+    #[test]
+    fn a_long_answer_whose_case_waits_has_the_time_until_nobody_joins() {
+        let mut case = Case::zeroed();
+        case.rules = Params::mainnet().rules;
+        case.opened_slot.set(1_000);
+        let mut end = |status: CaseStatus, shown: u64| {
+            case.header.status = status as u8;
+            case.shown_slot.set(shown);
+            Joinable::of(&case).map(|case| case.end)
+        };
+        assert_eq!(end(CaseStatus::Opening, 0), Some(1_000 + 9_000 + 100));
+        assert_eq!(end(CaseStatus::Joining, 1_020), Some(1_120));
+        assert_eq!(end(CaseStatus::Jury, 1_020), None);
+    }
+
+    #[test]
+    fn cases_of_one_submitter_leave_places_to_others() {
+        let mut care = Care::default();
+        let mut cases = standing(0..MOST, CaseStatus::Joining);
+        for case in cases.values_mut() {
+            case.submitter = [1; 32];
+        }
+        assert_eq!(care.take_cases(&cases).len(), MOST_OF_ONE);
+        assert!(care.take_cases(&cases).is_empty());
+        cases.extend(standing(MOST..MOST + 1, CaseStatus::Joining));
+        let begun = care.take_cases(&cases);
+        assert_eq!(begun.len(), 1);
+        assert_eq!(begun[0].job, job(MOST));
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! What checks and cases need of the node: evidence from here and from strangers, the engine, transactions and notes.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mythic_client::{ClientError, Commitment, Due, account::decode, pda};
 use mythic_interface::{
     hash::Hash,
-    state::{Case, Job, OUTPUT_PAGE_TOKENS, Output, Validator},
+    state::{Case, Job, Key, OUTPUT_PAGE_TOKENS, Output, Validator},
 };
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 
-use super::{Verifier, fetch};
+use super::{
+    Verifier, fetch,
+    lane::{Next, Purpose, Want},
+};
 use crate::{
     keep::{journal::Record, store::Saved},
     serve::backend::ServedModel,
@@ -39,6 +45,10 @@ pub(super) struct Asked<'a> {
     pub job: &'a Pubkey,
     pub fingerprint: &'a Hash,
     pub question: &'a Question,
+    pub submitter: Key,
+    pub purpose: Purpose,
+    /// Slot from which nothing can be said by it.
+    pub end: u64,
 }
 
 impl Verifier {
@@ -165,31 +175,59 @@ impl Verifier {
         search
     }
 
-    /// What a question asks for, from the engine or from the pass that was made already. One question at a time, and behind
-    /// users' requests in the engine's queue.
+    /// What a question asks for, from the engine or from the pass that was made already: when its turn comes, and behind users'
+    /// requests in the engine's queue. Nothing if that comes too late, or the engine can't.
     pub(super) async fn ask(
         &self,
         model: &ServedModel,
         asked: &Asked<'_>,
     ) -> Option<Arc<Vec<Own>>> {
-        let known = || self.passes.get(asked.job, asked.fingerprint);
-        if let Some(known) = known() {
-            return Some(known);
-        }
         let question = asked.question;
-        let mut replies = Vec::new();
+        let (mut replies, mut done) = (Vec::new(), None);
         if !question.is_empty() {
-            let _turn = self.checking.acquire().await.ok()?;
-            // Whoever had the turn before may have asked the same.
-            if let Some(known) = known() {
-                return Some(known);
-            }
-            let started = Instant::now();
-            let answer = model
-                .backend
-                .check(&question.prompt, &question.output, &question.claimed)
-                .await;
-            let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let want = Want {
+                job: *asked.job,
+                submitter: asked.submitter,
+                purpose: asked.purpose,
+                end: asked.end,
+                tokens: (question.prompt.len() + question.output.len()) as u64,
+            };
+            let ticket = self.turns.enter(want, || self.slot());
+            let mut pass = None;
+            let answer = loop {
+                let moved = ticket.moved();
+                // Whoever had the engine before may have asked the same.
+                let known = self.passes.get(asked.job, asked.fingerprint);
+                if known.is_some() {
+                    return known;
+                }
+                match ticket.turn() {
+                    Next::Left(left) => {
+                        self.left(want.purpose.as_str(), left.as_str());
+                        tracing::info!(job = %want.job, ?want.purpose, ?left, "not computed in time");
+                        return None;
+                    }
+                    Next::Wait => {
+                        pass = None;
+                        let _ = moved.await;
+                    }
+                    Next::Run => {
+                        let (_, running) = pass.get_or_insert_with(|| {
+                            let backend = &model.backend;
+                            let (prompt, output) = (&question.prompt, &question.output);
+                            let check = backend.check(prompt, output, &question.claimed);
+                            (Instant::now(), check)
+                        });
+                        tokio::select! {
+                            biased;
+                            answer = running => break answer,
+                            _ = moved => {}
+                        }
+                    }
+                }
+            };
+            let elapsed = pass.map_or(Duration::ZERO, |(started, _)| started.elapsed());
+            let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
             self.note_soft(Record::Verifier(Note::Computed { millis }));
             match answer {
                 Ok(checked) => replies.extend(checked.iter().map(|own| Reply {
@@ -202,10 +240,20 @@ impl Verifier {
                     return None;
                 }
             }
+            done = Some(ticket);
         }
         let own = Arc::new(question.answered(&replies)?);
         self.passes.put(*asked.job, *asked.fingerprint, own.clone());
+        if let Some(ticket) = done {
+            ticket.done();
+        }
         Some(own)
+    }
+
+    /// Counts what is left undone, and why.
+    pub(super) fn left(&self, what: &str, reason: &str) {
+        let left = &self.meters.verifier.left;
+        left.with_label_values(&[what, reason]).inc();
     }
 
     /// Shows what the book says in the metrics.

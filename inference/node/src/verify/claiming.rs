@@ -1,11 +1,13 @@
 //! A claim against a false result, or the proof of its fault, from its decision until it is on chain.
 
-use mythic_client::{ChainClient, ClientError, Commitment, base_fee, ix};
+use std::sync::atomic::Ordering;
+
+use mythic_client::{ClientError, Commitment, base_fee, ix};
 use mythic_interface::{
     error::MythicError,
     hash::sha256,
     merkle,
-    state::{Case, ClaimKind, Job, Output, Votes},
+    state::{ClaimKind, Job},
 };
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
@@ -15,6 +17,7 @@ use solana_signer::Signer;
 use super::{
     Verifier,
     checking::View,
+    purse,
     results::{Answer, Check, PAUSE, Pursued},
     worth,
 };
@@ -22,15 +25,25 @@ use mythic_verifier::{
     book::Claim,
     check,
     claims::{self, Found, Move, Sight},
-    price::{Price, Rents},
+    price::Price,
     sample::{self, SlotHashes},
 };
 use mythic_wire::Evidence;
 
 /// Slots over which those spread who found the same result withheld: it brings the first one little, and the others a refusal.
 const SPREAD_SLOTS: u64 = 8;
+/// Slots after the end of a window in which a case of ours is seen at the latest, if it was opened.
+const SEEN_SLOTS: u64 = 32;
 /// Longest path of a leaf that fits a transaction beside a claim.
 const LONGEST_PATH: usize = 13;
+
+/// What is said, and since which slot it was to be said.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    kind: ClaimKind,
+    named: &'a [u32],
+    began: u64,
+}
 
 /// What was sent.
 enum Sent {
@@ -44,6 +57,8 @@ enum Sent {
 enum Refused {
     /// A later try may do better.
     Again(String),
+    /// There is no money for it; a later try may do better.
+    Poor(String),
     /// No try will.
     Never(String),
 }
@@ -52,7 +67,7 @@ impl Check {
     /// Says what was found of a result, or proves its fault.
     pub(super) async fn pursue(&self, answer: &Answer, claim: &Claim) -> Pursued {
         let node = &self.node;
-        let began = node.slot();
+        let (began, mut poor) = (node.slot(), false);
         loop {
             tokio::time::sleep(PAUSE).await;
             let view = match node.view(&self.job).await {
@@ -89,11 +104,20 @@ impl Check {
                 }
                 Move::Claim(ClaimKind::Withheld, _) if !self.turn(&view, began) => continue,
                 Move::Claim(kind, named) => {
-                    self.say(answer, &view, (kind, named.as_slice()), None)
-                        .await
+                    let said = Said {
+                        kind,
+                        named: &named,
+                        began,
+                    };
+                    self.say(answer, &view, said, None).await
                 }
                 Move::ClaimAndProve(named) => {
-                    self.say_and_prove(answer, &view, claim, &named).await
+                    let said = Said {
+                        kind: ClaimKind::False,
+                        named: &named,
+                        began,
+                    };
+                    self.say_and_prove(answer, &view, said, claim).await
                 }
                 Move::Prove => self.prove(&view, claim).await,
             };
@@ -102,6 +126,13 @@ impl Check {
                 Ok(Sent::Claim) => {}
                 Err(Refused::Again(reason)) => {
                     tracing::info!(job = %self.job, reason, "claim not taken; trying again");
+                }
+                Err(Refused::Poor(reason)) => {
+                    if !poor {
+                        tracing::warn!(job = %self.job, reason, "claim not paid; trying again");
+                        node.left("claim", "money");
+                    }
+                    poor = true;
                 }
                 Err(Refused::Never(reason)) => {
                     tracing::warn!(job = %self.job, reason, "nothing is said of it");
@@ -181,12 +212,12 @@ impl Check {
         &self,
         answer: &Answer,
         view: &View,
+        said: Said<'_>,
         claim: &Claim,
-        named: &[u32],
     ) -> Result<Sent, Refused> {
-        let said = (ClaimKind::False, named);
         match self.say(answer, view, said, Some(claim)).await {
-            Err(Refused::Never(reason)) => {
+            // A proof costs next to nothing.
+            Err(Refused::Never(reason) | Refused::Poor(reason)) => {
                 tracing::info!(job = %self.job, reason, "proved without a claim");
                 self.prove(view, claim).await
             }
@@ -200,29 +231,52 @@ impl Check {
         &self,
         answer: &Answer,
         view: &View,
-        (kind, named): (ClaimKind, &[u32]),
+        said: Said<'_>,
         fault: Option<&Claim>,
     ) -> Result<Sent, Refused> {
-        let node = &self.node;
+        let (node, Said { kind, named, began }) = (&self.node, said);
         let again = |error: ClientError| Refused::Again(error.to_string());
         let count = u32::try_from(named.len()).unwrap_or(u32::MAX);
-        let rents = rents(&node.chain).await.map_err(again)?;
+        let rents = purse::rents(&node.chain).await.map_err(again)?;
         let price = Price::of(&view.job, view.case.as_ref(), (kind, count), &rents)
             .map_err(|error| Refused::Never(error.to_string()))?;
-        let due = worth::of_claim(&view.job, view.case.as_ref(), kind, &price.bond);
-        let needed = price.total().saturating_add(node.config.bids.all(due.loss));
-        let (key, limit) = node.config.verifier.limit(kind);
-        if needed > limit {
-            return Err(Refused::Never(format!(
-                "bond, rent and fees take up to {needed} lamports, verifier.{key} allows {limit}"
-            )));
+        let due = worth::of_claim(&view.job, view.case.as_ref(), kind, &price.bond, began);
+        let bids = &node.config.bids;
+        let allowed = node
+            .config
+            .verifier
+            .allows(&view.job, kind, &price, bids.all(due.loss));
+        if let Err(reason) = allowed {
+            node.left("claim", "dear");
+            return Err(Refused::Never(reason));
         }
-        let (payer, second) = match self.payer(needed).await {
-            Ok(payer) => payer,
-            // A proof costs next to nothing.
-            Err(Refused::Again(reason)) if fault.is_some() => return Err(Refused::Never(reason)),
-            Err(refused) => return Err(refused),
+        let needed = purse::needed(&price, due.loss, bids);
+        let means = purse::Funds {
+            rents: &rents,
+            bids,
+            largest_stake: node.largest_stake.load(Ordering::Relaxed),
+            stake: node.validator().whole_stake(),
         };
+        let kept = |balance| match kind {
+            ClaimKind::False => 0,
+            ClaimKind::Withheld => purse::kept(&view.job, balance, &means),
+        };
+        let (payer, second) = self.payer(needed, kept).await?;
+        if kind == ClaimKind::Withheld {
+            let domain = mythic_interface::hash::domain::LOT;
+            let lot = sha256(&[domain, &node.secret, self.job.as_array()])[0];
+            let end = view.job.window_end().unwrap_or(0);
+            let taken =
+                node.withheld
+                    .lock()
+                    .take(self.job, view.job.validator, lot, end + SEEN_SLOTS);
+            if let Err(reason) = taken {
+                node.left("claim", reason);
+                return Err(Refused::Never(format!(
+                    "claims `withheld` against its submitter: {reason}"
+                )));
+            }
+        }
         let statement = ix::Statement {
             kind,
             bond: price.bond.total,
@@ -247,20 +301,29 @@ impl Check {
                 tracing::warn!(job = %self.job, kind = kind.as_str(), ?named, proved, lamports = needed, "claimed");
                 Ok(sent)
             }
-            Err(error) => Err(refused(&error)),
+            Err(error) => {
+                node.withheld.lock().give_back(&self.job);
+                Err(refused(&error))
+            }
         }
     }
 
-    /// Who has the money: the operator, else the owner, whose key signs too.
-    async fn payer(&self, needed: u64) -> Result<(Pubkey, Option<&Keypair>), Refused> {
+    /// Who has the money beside what is kept of it: the operator, else the owner, whose key signs too.
+    async fn payer(
+        &self,
+        needed: u64,
+        kept: impl Fn(u64) -> u64,
+    ) -> Result<(Pubkey, Option<&Keypair>), Refused> {
         let node = &self.node;
         let again = |error: ClientError| Refused::Again(error.to_string());
         // What the account must keep beside: the rent of an empty one, and fees.
         let spare = node.chain.rent(0).await.map_err(again)?;
         let spare = spare.saturating_add(base_fee(2));
         let operator = node.keys.operator.pubkey();
-        let enough = |balance: u64| balance >= needed.saturating_add(spare);
-        if enough(node.chain.balance(&operator).await.map_err(again)?) {
+        let needed_of = |balance| needed.saturating_add(spare).saturating_add(kept(balance));
+        let enough = |balance: u64| balance >= needed_of(balance);
+        let balance = node.chain.balance(&operator).await.map_err(again)?;
+        if enough(balance) {
             return Ok((operator, None));
         }
         if let Some(key) = node.keys.authority_key.as_deref()
@@ -268,8 +331,11 @@ impl Check {
         {
             return Ok((key.pubkey(), Some(key)));
         }
-        Err(Refused::Again(format!(
-            "operator {operator} lacks money: bond, rent and fees take up to {needed} lamports; send it as much, most returns"
+        Err(Refused::Poor(format!(
+            "operator {operator} lacks money: bond, rent and fees take up to {needed} lamports beside {} kept for claims `false` and own \
+             answers; send it {} lamports, most returns",
+            kept(balance),
+            needed_of(balance).saturating_sub(balance)
         )))
     }
 }
@@ -305,15 +371,6 @@ impl Verifier {
         };
         Some(ix::prove_fault(&self.claimant(payer), job, state, &proof))
     }
-}
-
-/// Rents of the accounts that a claim may make, as the chain says.
-pub async fn rents(chain: &ChainClient) -> Result<Rents, ClientError> {
-    Ok(Rents {
-        case: chain.rent(Case::LEN).await?,
-        votes: chain.rent(Votes::LEN).await?,
-        page: chain.rent(Output::LEN).await?,
-    })
 }
 
 /// Whether to try again after a refusal of the chain: what another transaction caused may look otherwise in the next bank.

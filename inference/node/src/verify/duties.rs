@@ -14,11 +14,17 @@ use solana_signer::Signer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Verifier;
-use super::errand::{Errand, Prompts};
+use super::{
+    Verifier,
+    care::Joinable,
+    errand::{Errand, Prompts},
+    purse,
+};
 #[cfg(doc)]
 use mythic_verifier::docket;
-use mythic_verifier::docket::{Docket, Kind, Look, Me, Outcome, Page, is_party, pages, pays};
+use mythic_verifier::docket::{
+    Docket, Kind, Look, Me, Outcome, Page, Place, is_party, pages, pays,
+};
 
 /// How often the chain is searched for cases that are not decided, at the latest.
 const SCAN_EVERY: Duration = Duration::from_secs(2);
@@ -32,17 +38,12 @@ const WIND_UP_EVERY: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest round of what is owed: it reads all cases, and each call to the chain ends by itself.
 const LONGEST: Duration = Duration::from_secs(1_800);
-/// Cases in care at most, but for those in which we have a part: of those that wait for their answer, and as many of the others. One is
-/// opened cheaply and may wait for an hour, and should keep nobody from another's jury. More wait for a later scan.
-const MOST_CASES: usize = 512;
-
 /// A case in care.
 struct Tracked {
     docket: Docket,
     job: Pubkey,
     pages: u32,
-    /// It waits for its answer.
-    waits: bool,
+    place: Place,
 }
 
 /// The accounts of a case, as read at once.
@@ -143,9 +144,10 @@ impl Runner {
             return;
         }
         let me = me(&self.node, case);
-        let waits = case.status() == Some(CaseStatus::Opening);
-        let like = self.cases.values().filter(|other| other.waits == waits);
-        if like.count() >= MOST_CASES && !is_party(&me, case) {
+        let place = Place::of(case);
+        let taken = self.cases.values().map(|other| other.place);
+        // More wait for a later scan.
+        if !is_party(&me, case) && !place.is_free(taken) {
             return;
         }
         let text = address.to_string();
@@ -165,7 +167,7 @@ impl Runner {
             docket: Docket::new(held, committed, booked),
             job,
             pages: pages(case.output_tokens.get()).min(64),
-            waits,
+            place,
         };
         self.node.in_case.write().insert(job);
         self.cases.insert(address, tracked);
@@ -194,7 +196,8 @@ impl Runner {
             }
         };
         let mut rest = addresses.iter().zip(found);
-        let mut joinable = HashMap::new();
+        let (mut joinable, mut withheld) = (HashMap::new(), HashMap::new());
+        let authority = self.node.keys.authority.to_bytes();
         for address in order {
             let Some(tracked) = self.cases.get(&address) else {
                 continue;
@@ -220,10 +223,11 @@ impl Runner {
                 }
                 continue;
             };
-            if let Some(status @ (CaseStatus::Opening | CaseStatus::Joining)) = state.status()
-                && state.submitter != self.node.keys.authority.to_bytes()
-            {
-                joinable.insert(tracked.job, status);
+            if let Some(case) = Joinable::of(&state).filter(|_| state.submitter != authority) {
+                joinable.insert(tracked.job, case);
+            }
+            if let Some(claim) = purse::Opened::of(&state, &authority) {
+                withheld.insert(tracked.job, claim);
             }
             let job_state = job
                 .account
@@ -236,6 +240,9 @@ impl Runner {
             };
             self.step(address, read).await;
         }
+        self.node.withheld.lock().look(withheld, self.node.slot());
+        let end_of = |job: &Pubkey| joinable.get(job).map(|case: &Joinable| case.end);
+        self.node.turns.end_with(end_of);
         *self.node.joinable.lock() = joinable;
     }
 
@@ -254,7 +261,7 @@ impl Runner {
         let Some(tracked) = self.cases.get_mut(&address) else {
             return;
         };
-        tracked.waits = case.status() == Some(CaseStatus::Opening);
+        tracked.place = Place::of(case);
         let booked = tracked.docket.is_booked();
         if resolved && !has_left(&me, case, booked) {
             if !tracked.docket.is_busy() {

@@ -13,7 +13,7 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::{Verifier, checking::Asked, worth};
+use super::{Verifier, checking::Asked, lane::Purpose, worth};
 use crate::keep::journal::Record;
 use mythic_verifier::{
     book::{Book, Ended, Note},
@@ -263,6 +263,9 @@ impl Errand {
             job: &self.job_address,
             fingerprint: &case.fingerprint,
             question: &question,
+            submitter: case.submitter,
+            purpose: Purpose::Vote,
+            end: docket::vote_due(self.node.keys.authority.as_array(), case),
         };
         let Some(own) = self.node.ask(&model, &asked).await else {
             return Outcome::Failed;

@@ -1,6 +1,7 @@
 //! Checks of others' answers, and what is owed to cases. What is decided is in [`mythic_verifier`].
 //!
-//! - [`results`]: follows results and checks some; [`care`]: which ones now; [`claiming`]: says what was found false
+//! - [`results`]: follows results and checks some; [`care`]: which ones now; [`lane`]: who has the engine next
+//! - [`claiming`]: says what was found false; [`purse`]: what may be said `withheld` of, and what is kept for the rest
 //! - [`duties`]: cases that concern this node; [`errand`]: one duty done
 //! - [`fetch`]: evidence from strangers; [`checking`]: what all of these need
 //! - [`serving`]: which of our models computes a job's answers; [`memory`]: what is remembered for a while
@@ -12,37 +13,48 @@ mod claiming;
 pub mod duties;
 mod errand;
 pub mod fetch;
+mod lane;
 mod memory;
+pub mod purse;
 pub mod results;
 mod serving;
 pub mod validators;
 pub mod worth;
 
-use std::{collections::HashMap, ops::Deref, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::Deref,
+    sync::{Arc, atomic::AtomicU64},
+};
 
-use mythic_interface::state::CaseStatus;
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::ctx::Ctx;
-pub use claiming::rents;
+use care::Joinable;
+use lane::Turns;
 use memory::{Passes, Registrations};
+use purse::Withheld;
 
 /// What checks and cases share.
 pub struct Verifier {
     ctx: Arc<Ctx>,
     /// Draws the results that are checked and salts juries' commitments; follows from the operator's key.
     secret: [u8; 32],
-    /// One check at a time.
-    checking: Semaphore,
+    /// Who has the engine next, for checks and votes.
+    turns: Turns,
     /// What was computed of answers.
     passes: Passes,
     registrations: Registrations,
     /// A case was opened.
     cases_changed: Notify,
     /// Jobs of cases in care that others can join, and how these stood at the last look: what was not checked yet is found here again.
-    joinable: Mutex<HashMap<Pubkey, CaseStatus>>,
+    joinable: Mutex<HashMap<Pubkey, Joinable>>,
+    /// Our claims `withheld`, and who answered such ones.
+    withheld: Mutex<Withheld>,
+    /// The largest stake of the network, as read last.
+    largest_stake: AtomicU64,
 }
 
 impl Deref for Verifier {
@@ -63,11 +75,13 @@ impl Verifier {
         Self {
             ctx,
             secret,
-            checking: Semaphore::new(1),
+            turns: Turns::default(),
             passes: Passes::default(),
             registrations: Registrations::default(),
             cases_changed: Notify::new(),
             joinable: Mutex::default(),
+            withheld: Mutex::default(),
+            largest_stake: AtomicU64::new(0),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,8 @@ use super::{
     Verifier,
     care::{Begin, Care, End, Sought},
     checking::{Asked, View},
+    lane::Purpose,
+    purse,
     serving::{MOST_LISTS, Serving},
 };
 use crate::{
@@ -197,6 +199,10 @@ impl Watch {
         if !self.registered_at.is_some_and(fresh) {
             self.registered = self.node.registered().await;
             self.registered_at = Some(Instant::now());
+            match purse::largest_stake(&self.node.chain).await {
+                Ok(stake) => self.node.largest_stake.store(stake, Ordering::Relaxed),
+                Err(error) => tracing::debug!(%error, "validators can't be listed"),
+            }
         }
         let submitted = Filter::<Job>::status(JobStatus::Submitted);
         let lists: Vec<Vec<Filter<Job>>> = match self.registered.len() <= MOST_LISTS {
@@ -272,6 +278,8 @@ pub(super) struct Answer {
     pub serving: Serving,
     /// End of its window.
     pub end: u64,
+    /// The policy drew it.
+    pub drawn: bool,
 }
 
 /// What can be had of an answer.
@@ -396,6 +404,7 @@ impl Check {
                 state,
                 serving,
                 end,
+                drawn: picked,
             }),
             false => Err(Left::Until(until)),
         }
@@ -572,10 +581,17 @@ impl Check {
     }
 
     async fn ask(&self, answer: &Answer, question: &Question) -> Option<Arc<Vec<question::Own>>> {
+        let case = self.node.joinable.lock().get(&self.job).copied();
         let asked = Asked {
             job: &self.job,
             fingerprint: &answer.state.fingerprint,
             question,
+            submitter: answer.state.validator,
+            purpose: match answer.drawn {
+                true => Purpose::Drawn,
+                false => Purpose::Case,
+            },
+            end: case.map_or(answer.end, |case| case.end),
         };
         self.node.ask(&answer.serving.model, &asked).await
     }

@@ -62,12 +62,19 @@ fn says_false(case: &Case, me: &Key) -> bool {
     falses.any(|claim| claim.claimant == *me)
 }
 
-/// Of a claim with this bond against a result, with its case if there is one.
-pub fn of_claim(job: &Job, case: Option<&Case>, kind: ClaimKind, bond: &Bond) -> Due {
+/// Answering fees that a claim `withheld` counts as worth: most are answered, so with the default share of that it bids no more than one.
+const WITHHELD_FEES: u64 = 10;
+
+/// Of a claim with this bond against a result, with its case if there is one. What is `withheld` is found late, in slot `found`.
+pub fn of_claim(job: &Job, case: Option<&Case>, kind: ClaimKind, bond: &Bond, found: u64) -> Due {
     let balance = Balance::of(job, kind, bond);
-    let loss = match kind {
-        ClaimKind::False => balance.right,
-        ClaimKind::Withheld => balance.unanswered,
+    let known = sample::known_from(job.submitted_slot.get());
+    let (from, loss) = match kind {
+        ClaimKind::False => (known, balance.right),
+        ClaimKind::Withheld => {
+            let fees = bond.answering_fee.saturating_mul(WITHHELD_FEES);
+            (known.max(found), balance.unanswered.min(fees))
+        }
     };
     match case {
         Some(case) => Due {
@@ -76,7 +83,7 @@ pub fn of_claim(job: &Job, case: Option<&Case>, kind: ClaimKind, bond: &Bond) ->
             loss,
         },
         None => Due {
-            from: sample::known_from(job.submitted_slot.get()),
+            from,
             end: job.window_end().unwrap_or(0),
             loss,
         },
@@ -184,17 +191,37 @@ mod tests {
             tariffs: 0,
             total: 0,
         };
-        let opens = of_claim(&job, None, ClaimKind::False, &bond);
+        let opens = of_claim(&job, None, ClaimKind::False, &bond, 0);
         assert_eq!((opens.from, opens.end, opens.loss), (921, 1_000, SOL / 5));
-        let joins = of_claim(&job, Some(&case()), ClaimKind::False, &bond);
+        let joins = of_claim(&job, Some(&case()), ClaimKind::False, &bond, 0);
         assert_eq!((joins.from, joins.end), (1_010, 1_110));
-        let withheld = of_claim(&job, None, ClaimKind::Withheld, &bond);
-        assert_eq!(withheld.loss, SOL / 20);
         assert_eq!(of_proof(&job, None, &CLAIMANT).loss, SOL / 20);
         assert_eq!(of_proof(&job, Some(&case()), &CLAIMANT).loss, SOL / 5);
         let result = of_result(&job, 950);
         assert_eq!((result.end, result.loss), (2_000, 10_000));
         job.open = 1;
         assert_eq!(of_result(&job, 950).loss, 10_000 + 1_000_000);
+    }
+    #[test]
+    fn a_bait_is_bid_for_from_when_it_is_found_and_no_more_than_it_risks() {
+        let mut job = Job::zeroed();
+        job.terms.rules = Params::mainnet().rules;
+        job.stake_at_result.set(SOL);
+        job.submitted_slot.set(900);
+        let bond = Bond {
+            at_stake: 0,
+            answering_fee: 60_000,
+            tariffs: 0,
+            total: 60_000,
+        };
+        let bids = mythic_client::Bids::default();
+        // Two thirds of the window on, and a few slots for its turn.
+        let due = of_claim(&job, None, ClaimKind::Withheld, &bond, 967);
+        assert!((967..975).all(|slot| bids.lamports(&due, slot, 0) == 0));
+        assert_eq!(bids.lamports(&due, 999, u64::MAX), 60_000);
+        // Where less than that is to be won, less is bid.
+        job.stake_at_result.set(1_000_000);
+        let due = of_claim(&job, None, ClaimKind::Withheld, &bond, 967);
+        assert_eq!(due.loss, 50_000);
     }
 }

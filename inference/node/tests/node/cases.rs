@@ -42,7 +42,7 @@ pub struct Liar {
 }
 
 /// Another logit: nothing a replay can see. The least of the four, so that the sampler's choice stays.
-fn another_logit(four: &mut Top4) {
+pub fn another_logit(four: &mut Top4) {
     four[3].1 -= 1;
 }
 
@@ -100,12 +100,12 @@ pub fn puppet() -> Puppet {
 
 /// A validator beside the world's own.
 pub struct Seat {
-    authority: Keypair,
+    pub authority: Keypair,
     pub config: NodeConfig,
     pub disclosure: Arc<dyn Disclosure>,
     /// Bound as long as the seat is there, whoever of its nodes listens.
     port: std::net::TcpListener,
-    node: Option<Running>,
+    pub node: Option<Running>,
 }
 
 impl Seat {
@@ -154,7 +154,7 @@ impl Seat {
         ));
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.port.local_addr().unwrap())
     }
 
@@ -181,12 +181,12 @@ pub async fn answer(world: &mut World, seat: &Seat, tag: u8, tokens: u32) -> Pub
     job
 }
 
-async fn tell_of_result(world: &World, job: &Pubkey) {
+pub async fn tell_of_result(world: &World, job: &Pubkey) {
     let event = json!({"seq": 1, "topic": "results", "op": "add", "entity": job.to_string(), "payload": {"status": "submitted"}});
     let _ = world.gateway.feed.send(event.to_string());
 }
 
-async fn case_of(world: &World, job: &Pubkey) -> Option<Case> {
+pub async fn case_of(world: &World, job: &Pubkey) -> Option<Case> {
     let found = world.chain.account::<Case>(&pda::case(job)).await.unwrap();
     found.map(|(_, case)| case)
 }
@@ -254,7 +254,7 @@ pub async fn claim(world: &World, seat: &Seat, job: &Pubkey, kind: ClaimKind, po
     }
 }
 
-async fn totals(seat: &Seat) -> Value {
+pub async fn totals(seat: &Seat) -> Value {
     let stats: Value = reqwest::get(format!("{}/stats", seat.url()))
         .await
         .unwrap()

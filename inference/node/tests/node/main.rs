@@ -3,6 +3,7 @@
 mod admit;
 mod cases;
 mod faults;
+mod floods;
 mod harness;
 mod life;
 mod proofs;

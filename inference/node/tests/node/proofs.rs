@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mythic_client::Commitment;
 use mythic_interface::{
+    le::U32,
     sampler::Top4,
     state::{Case, CaseStatus, ClaimKind, Ground, Outcome},
 };
@@ -13,7 +14,7 @@ use mythic_verifier::{
     sample::{self, SLOT_HASHES, SlotHashes},
 };
 use mythic_wire::{
-    Evidence,
+    Evidence, Finish,
     evidence::{Draft, EvidenceError},
 };
 use solana_pubkey::Pubkey;
@@ -37,7 +38,7 @@ fn disorder(four: &mut Top4) {
 struct Careless;
 
 impl Disclosure for Careless {
-    fn seal(&self, draft: Draft) -> Result<Evidence, EvidenceError> {
+    fn seal(&self, draft: Draft, _: Finish, _: &[U32]) -> Result<Evidence, EvidenceError> {
         Evidence::seal_unchecked(draft)
     }
 }

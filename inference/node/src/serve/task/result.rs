@@ -57,23 +57,25 @@ impl JobTask {
             (false, Some(finish)) => finish,
             (false, None) => return Err("the output has no end".into()),
         };
+        let spec = self.model.account.read().spec;
+        let draft = Draft {
+            job: self.job.to_bytes(),
+            submitter: self.node.keys.authority.to_bytes(),
+            // Not known before the job is seen; the result is sealed again then.
+            terms_hash: self.on_chain.as_ref().map_or([0; 32], |job| job.terms_hash),
+            salt,
+            prompt_ids: prompt.ids.clone(),
+            output_ids: ids,
+            leaves,
+            sampling: Sampling {
+                seed: work.seed,
+                temperature_milli: work.temperature_milli,
+            },
+        };
         let evidence = self
             .node
             .disclosure
-            .seal(Draft {
-                job: self.job.to_bytes(),
-                submitter: self.node.keys.authority.to_bytes(),
-                // Not known before the job is seen; the result is sealed again then.
-                terms_hash: self.on_chain.as_ref().map_or([0; 32], |job| job.terms_hash),
-                salt,
-                prompt_ids: prompt.ids.clone(),
-                output_ids: ids,
-                leaves,
-                sampling: Sampling {
-                    seed: work.seed,
-                    temperature_milli: work.temperature_milli,
-                },
-            })
+            .seal(draft, finish, spec.eos())
             .map_err(|error| error.to_string())?;
         let readers = self.on_chain.as_ref().map_or_else(Vec::new, |job| {
             [job.terms.owner, job.terms.requester, job.terms.canceller]
