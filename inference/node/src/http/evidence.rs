@@ -12,12 +12,12 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use mythic_chat::problem;
 use mythic_interface::state::Job;
 use mythic_wire::{access, signed::purpose};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::problem::problem;
 use crate::{keep::store::Saved, node::Node, seams::Shown, verify::validators::Unread};
 
 pub(super) async fn evidence(

@@ -27,13 +27,13 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
+use mythic_chat::problem;
 use mythic_http::{Trace, guard::LocalOnly};
 use mythic_trace::{Span, names};
 use mythic_wire::MAX_BODY;
 use tracing::Instrument;
 
 use crate::node::Node;
-use problem::problem;
 
 /// The router of all endpoints.
 pub fn router(node: Arc<Node>) -> Router {

@@ -16,10 +16,11 @@ use axum::{
     },
 };
 use futures::{Stream, StreamExt, stream};
+use mythic_chat::problem;
 use mythic_http::Trace;
 use mythic_wire::{InferenceRequest, NodeEvent};
 
-use super::problem::{declined, problem};
+use super::problem::declined;
 use crate::{
     node::Node,
     serve::{
