@@ -201,8 +201,10 @@ impl ChainClient {
         };
         let program = Pubkey::new_from_array(T::PROGRAM);
         let params = json!([program.to_string(), config]);
-        let found: Response<Vec<RpcKeyedAccount>> =
-            self.rpc.send(RpcRequest::GetProgramAccounts, params).await?;
+        let found: Response<Vec<RpcKeyedAccount>> = self
+            .rpc
+            .send(RpcRequest::GetProgramAccounts, params)
+            .await?;
         let slot = not_before(least_slot, found.context.slot)?;
         let accounts = found.value.into_iter().filter_map(|found| {
             let read = |found: &RpcKeyedAccount| {

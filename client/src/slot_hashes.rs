@@ -44,7 +44,9 @@ impl ChainClient {
     /// The hashes of recent slots at `commitment`.
     pub async fn slot_hashes(&self, commitment: Commitment) -> Result<SlotHashes, ClientError> {
         let snapshot = self.raw_account(&SLOT_HASHES, commitment).await?;
-        let read = snapshot.account.map(|account| SlotHashes::read(&account.data));
+        let read = snapshot
+            .account
+            .map(|account| SlotHashes::read(&account.data));
         read.flatten()
             .ok_or_else(|| ClientError::Answer("the SlotHashes sysvar can't be read".into()))
     }
@@ -71,7 +73,11 @@ mod tests {
         assert_eq!(hashes.first_from(106), Some((108, [108; 32])));
         assert_eq!(hashes.first_from(101), Some((104, [104; 32])));
         assert_eq!(hashes.first_from(110), None, "there is none yet");
-        assert_eq!(hashes.first_from(100), None, "an older one may be forgotten");
+        assert_eq!(
+            hashes.first_from(100),
+            None,
+            "an older one may be forgotten"
+        );
         assert_eq!(SlotHashes::default().first_from(1), None);
     }
 

@@ -91,9 +91,7 @@ impl ProviderConfig {
         self.authority()?;
         exists("operator_keypair".into(), &self.operator_keypair)?;
         if self.models.is_empty() {
-            return Err(
-                "models is empty: name at least one GGUF file, `models = [\"…\"]`".into(),
-            );
+            return Err("models is empty: name at least one GGUF file, `models = [\"…\"]`".into());
         }
         for (index, path) in self.models.iter().enumerate() {
             exists(format!("models[{index}]"), path)?;
@@ -109,7 +107,9 @@ impl ProviderConfig {
         }
         let fits = |key: &str, text: &str, most: usize| match text.len() <= most {
             true => Ok(()),
-            false => Err(format!("{key} = {text:?}: at most {most} bytes fit on chain")),
+            false => Err(format!(
+                "{key} = {text:?}: at most {most} bytes fit on chain"
+            )),
         };
         fits("endpoint", origin.as_str(), PROVIDER_ENDPOINT_LEN)?;
         fits("class", &self.class, CLASS_NAME_LEN)?;

@@ -31,12 +31,12 @@ pub async fn run(ctx: Arc<Ctx>, quit: CancellationToken) {
 
 async fn look_after(ctx: &Ctx, told: &Throttle) {
     let (provider, operator) = (ctx.provider(), ctx.operator.pubkey());
-    let (claimable, threshold) = (
-        provider.claimable.get(),
-        ctx.config.withdraw_above_lamports,
-    );
+    let (claimable, threshold) = (provider.claimable.get(), ctx.config.withdraw_above_lamports);
     if threshold > 0 && claimable >= threshold {
-        match ctx.send(ix::withdraw_claimable(operator, ctx.authority)).await {
+        match ctx
+            .send(ix::withdraw_claimable(operator, ctx.authority))
+            .await
+        {
             Ok(()) => tracing::info!(lamports = claimable, "earnings withdrawn to the authority"),
             Err(error) => tracing::warn!(%error, "earnings not withdrawn"),
         }

@@ -101,7 +101,11 @@ async fn prepare(config: ProviderConfig) -> Result<Prepared> {
         measured.proof.as_secs_f64(),
         measured.allowed.as_secs_f64()
     );
-    tracing::info!(seconds = measured.proof.as_secs_f64(), class = config.class, "a proof of one unit was measured");
+    tracing::info!(
+        seconds = measured.proof.as_secs_f64(),
+        class = config.class,
+        "a proof of one unit was measured"
+    );
     let slot = patiently("reading the slot", || chain.slot(Commitment::Processed)).await?;
     let ctx = Arc::new(Ctx::new(Means {
         config,
@@ -161,6 +165,8 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     quit.cancel();
     let _ = tokio::time::timeout(PARTING, background.wait()).await;
     let _ = tokio::time::timeout(PARTING, server).await;
-    tracing::info!("provider stopped; leases go on at the next start, if it comes before their proofs are missed");
+    tracing::info!(
+        "provider stopped; leases go on at the next start, if it comes before their proofs are missed"
+    );
     Ok(())
 }

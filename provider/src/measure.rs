@@ -89,6 +89,11 @@ mod tests {
         assert!(slow.is_in_time(1) && !slow.is_in_time(2));
         assert!((slow.share(2) - 0.2).abs() < 1e-9);
         class.vram_mib = U32::new(80_000);
-        assert!(measure(&class, &grid).unwrap_err().to_string().contains("small"));
+        assert!(
+            measure(&class, &grid)
+                .unwrap_err()
+                .to_string()
+                .contains("small")
+        );
     }
 }

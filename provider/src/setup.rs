@@ -10,6 +10,7 @@ use mythic_interface::{
     market::{
         ix::{self, RegisterProvider, UpdateProvider},
         meter,
+        params::{Grid, MarketRules},
         state::{Class, ClassStatus, Isolation, MarketConfig, Provider, RING},
     },
 };
@@ -91,7 +92,8 @@ pub async fn plan(
     payer: &Pubkey,
 ) -> Result<Registration> {
     let authority = config.authority().map_err(anyhow::Error::msg)?;
-    let (params, wanted) = (market(chain).await?.params, wanted(config, operator)?);
+    let (market, wanted) = (market(chain).await?, wanted(config, operator)?);
+    let rules = &market.params.rules;
     let (class_address, class) = class(chain, &config.class).await?;
     let fee = base_fee(2);
     if let Some(found) = provider(chain, &authority).await? {
@@ -116,7 +118,7 @@ pub async fn plan(
     let behind = class.probe.stake_per_unit.get();
     let least = behind
         .saturating_mul(config.units.into())
-        .max(params.rules.min_stake.get());
+        .max(rules.min_stake.get());
     ensure!(
         config.stake_lamports >= least,
         "stake_lamports = {}: {} units of class {:?} need at least {least}",
@@ -124,7 +126,7 @@ pub async fn plan(
         config.units,
         config.class
     );
-    check_price(config, &params.rules, behind, market(chain).await?.grid)?;
+    check_price(config, rules, behind, &market.grid)?;
     let args = RegisterProvider {
         operator: wanted.operator,
         stake: U64::new(config.stake_lamports),
@@ -136,7 +138,12 @@ pub async fn plan(
     };
     let rent = patiently("asking for the rent", || chain.rent(Provider::LEN)).await?;
     Ok(Registration {
-        call: Some(ix::register_provider(payer, authority, class_address, &args)),
+        call: Some(ix::register_provider(
+            payer,
+            authority,
+            class_address,
+            &args,
+        )),
         is_new: true,
         stake: config.stake_lamports,
         rent,
@@ -147,9 +154,9 @@ pub async fn plan(
 /// Refuses a price at which no lease could begin.
 fn check_price(
     config: &ProviderConfig,
-    rules: &market::params::MarketRules,
+    rules: &MarketRules,
     stake_per_unit: u64,
-    grid: market::params::Grid,
+    grid: &Grid,
 ) -> Result<()> {
     let (price, seconds) = (config.price_lamports, u64::from(grid.epoch_seconds.get()));
     let epoch = meter::price_of(price, 1, seconds).unwrap_or(u64::MAX);
@@ -201,10 +208,7 @@ pub async fn registered(
 
 #[cfg(test)]
 mod tests {
-    use mythic_interface::{
-        le::U32,
-        market::params::{Grid, MarketParams},
-    };
+    use mythic_interface::{le::U32, market::params::MarketParams};
 
     use super::*;
 
@@ -220,7 +224,7 @@ mod tests {
                 price_lamports,
                 ..ProviderConfig::default()
             };
-            check_price(&config, &rules, 100_000_000, grid).map_err(|error| error.to_string())
+            check_price(&config, &rules, 100_000_000, &grid).map_err(|error| error.to_string())
         };
         assert_eq!(check(10_000), Ok(()));
         assert!(check(1_666).unwrap_err().contains("at least 1667"));

@@ -105,7 +105,10 @@ impl Asker<'_> {
         let (origin, path) = split(source)?;
         let own = self.origin.names().contains(&origin);
         let document = match path.strip_prefix(SPECS).filter(|_| own) {
-            Some(name) => self.shelf.get(name, Instant::now()).ok_or(SourceError::NotHere)?,
+            Some(name) => self
+                .shelf
+                .get(name, Instant::now())
+                .ok_or(SourceError::NotHere)?,
             None => {
                 let ask = Ask {
                     origin: &origin,
@@ -131,7 +134,10 @@ fn split(source: &str) -> Result<(Origin, &str), SourceError> {
     let parts = || {
         let host = source.find("://")? + 3;
         let path = host + source.get(host..)?.find('/')?;
-        Some((Origin::parse(source.get(..path)?).ok()?, source.get(path..)?))
+        Some((
+            Origin::parse(source.get(..path)?).ok()?,
+            source.get(path..)?,
+        ))
     };
     parts().ok_or_else(|| SourceError::Url(source.into()))
 }
@@ -184,16 +190,31 @@ mod tests {
     #[tokio::test]
     async fn hostile_sources_are_refused() {
         let private = asked(document().to_bytes(), false).await.unwrap_err();
-        assert!(private.to_string().contains("not a public address"), "{private}");
+        assert!(
+            private.to_string().contains("not a public address"),
+            "{private}"
+        );
         let endless = asked(vec![b'0'; MAX_DOCUMENT + 1], true).await.unwrap_err();
         assert!(endless.to_string().contains("longer than"), "{endless}");
-        for source in ["", "http://a.example", "ftp://a.example/x", "http://u@a.example/x"] {
+        for source in [
+            "",
+            "http://a.example",
+            "ftp://a.example/x",
+            "http://u@a.example/x",
+        ] {
             let refused = fetch(source, true).await.unwrap_err();
             assert!(matches!(refused, SourceError::Url(_)), "{source}");
         }
-        for source in ["http://169.254.169.254/latest/", "http://10.0.0.1/", "http://[::1]/x"] {
+        for source in [
+            "http://169.254.169.254/latest/",
+            "http://10.0.0.1/",
+            "http://[::1]/x",
+        ] {
             let refused = fetch(source, false).await.unwrap_err();
-            assert!(refused.to_string().contains("not a public address"), "{refused}");
+            assert!(
+                refused.to_string().contains("not a public address"),
+                "{refused}"
+            );
             assert!(!refused.is_transient());
         }
         // Nobody listens there.
@@ -224,7 +245,27 @@ mod tests {
             shelf.put(other, now);
         }
         assert!(shelf.0.lock().len() <= KEPT);
-        assert!(shelf.put(Document { salt: [9; 16], ..document() }, now).is_none());
-        assert!(shelf.put(Document { salt: [9; 16], ..document() }, now + KEEP).is_some());
+        assert!(
+            shelf
+                .put(
+                    Document {
+                        salt: [9; 16],
+                        ..document()
+                    },
+                    now
+                )
+                .is_none()
+        );
+        assert!(
+            shelf
+                .put(
+                    Document {
+                        salt: [9; 16],
+                        ..document()
+                    },
+                    now + KEEP
+                )
+                .is_some()
+        );
     }
 }

@@ -163,7 +163,10 @@ mod tests {
             document.endpoint().unwrap_err()
         };
         assert!(matches!(of("{"), SpecError::Unreadable(_)));
-        assert!(matches!(of(r#"{"version":1,"gpu":1}"#), SpecError::Unreadable(_)));
+        assert!(matches!(
+            of(r#"{"version":1,"gpu":1}"#),
+            SpecError::Unreadable(_)
+        ));
         assert_eq!(of(r#"{"version":2}"#), SpecError::Version(2));
         assert_eq!(of(r#"{"version":1}"#), SpecError::NoEndpoint);
         let endpoint = |key: &str, most: usize| {
@@ -175,7 +178,12 @@ mod tests {
         assert_eq!(endpoint(&"00".repeat(32), 0), SpecError::Concurrent(0));
         assert_eq!(Document::read(b"no salt"), Err(SpecError::Salt));
         assert_eq!(Document::read(&[b'z'; 40]), Err(SpecError::Salt));
-        let long = [hex::encode([0; 16]).as_bytes(), b"\n", &[b' '; MAX_SPEC + 1]].concat();
+        let long = [
+            hex::encode([0; 16]).as_bytes(),
+            b"\n",
+            &[b' '; MAX_SPEC + 1],
+        ]
+        .concat();
         assert_eq!(Document::read(&long), Err(SpecError::TooLong(MAX_SPEC + 1)));
     }
 }

@@ -140,7 +140,10 @@ mod tests {
             (|r, _| r.terms.provider = [9; 32], "another provider"),
             (|r, _| r.terms.class = [9; 32], "another provider"),
             (|r, _| r.deadline_slot.set(999), "slots are left"),
-            (|_, p| p.header.status = ProviderStatus::Jailed as u8, "jailed"),
+            (
+                |_, p| p.header.status = ProviderStatus::Jailed as u8,
+                "jailed",
+            ),
             (|r, _| r.terms.region = Text::new("us").unwrap(), "region"),
             (|r, _| r.terms.isolation = 1, "kept apart"),
             (|r, _| r.terms.price.set(10_001), "price is 10000"),
@@ -163,7 +166,10 @@ mod tests {
         request.terms.price.set(20_000);
         assert!(fits(&request, &provider, 0).is_ok());
         request.terms.price.set(9_999);
-        assert!(matches!(fits(&request, &provider, 0), Err(Decline::Price { .. })));
+        assert!(matches!(
+            fits(&request, &provider, 0),
+            Err(Decline::Price { .. })
+        ));
     }
 
     #[test]

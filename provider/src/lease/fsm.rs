@@ -185,7 +185,10 @@ impl Machine {
         }
         let wanted = self.wanted();
         let free = |step: &Step| {
-            let paused = self.pauses.get(step).is_some_and(|pause| pause.until > self.second);
+            let paused = self
+                .pauses
+                .get(step)
+                .is_some_and(|pause| pause.until > self.second);
             !paused && !self.under_way.contains(step)
         };
         let begun: Vec<Step> = wanted.into_iter().filter(free).collect();
@@ -358,7 +361,10 @@ impl Machine {
     /// Whether what is due is worth a transaction; of a lease that ended, whatever it is.
     fn is_worth_releasing(&self, lease: &Lease) -> bool {
         let rules = &lease.terms.rules;
-        let due = lease.ring.iter().filter(|entry| entry.is_due(rules, self.slot));
+        let due = lease
+            .ring
+            .iter()
+            .filter(|entry| entry.is_due(rules, self.slot));
         let due: u64 = due.map(|entry| entry.amount.get()).sum();
         let worth = match lease.status() {
             Some(LeaseStatus::Ended) => 1,

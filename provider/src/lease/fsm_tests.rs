@@ -128,7 +128,10 @@ fn a_request_that_somebody_else_took_is_forgotten_once_it_can_not_be_accepted_an
     assert!(begun.is_empty(), "its deadline has passed");
     assert!(machine.on(read(1_020, Confirmed, None)).is_empty());
     assert!(machine.on(read(DEADLINE, Finalized, None)).is_empty());
-    assert_eq!(machine.on(read(DEADLINE + 1, Finalized, None)), [Step::Forget]);
+    assert_eq!(
+        machine.on(read(DEADLINE + 1, Finalized, None)),
+        [Step::Forget]
+    );
 }
 
 #[test]
@@ -205,22 +208,41 @@ fn a_lease_whose_time_or_notice_is_over_is_ended() {
     let state = lease(LeaseStatus::Active);
     let mut machine = serving(&state);
     // Ten minutes are 1,500 slots.
-    assert!(!machine.on(tick(2_419)).contains(&Step::Close(Ending::Completed)));
+    assert!(
+        !machine
+            .on(tick(2_419))
+            .contains(&Step::Close(Ending::Completed))
+    );
     let begun = machine.on(tick(2_421));
     assert!(begun.contains(&Step::Close(Ending::Completed)), "{begun:?}");
     let mut closing = lease(LeaseStatus::Closing);
     closing.notice_epoch.set(6);
     let mut machine = serving(&closing);
-    assert!(!machine.on(tick(1_349)).contains(&Step::Close(Ending::NoticeOver)));
-    assert!(machine.on(tick(1_350)).contains(&Step::Close(Ending::NoticeOver)));
+    assert!(
+        !machine
+            .on(tick(1_349))
+            .contains(&Step::Close(Ending::NoticeOver))
+    );
+    assert!(
+        machine
+            .on(tick(1_350))
+            .contains(&Step::Close(Ending::NoticeOver))
+    );
 }
 
 #[test]
 fn what_runs_stops_a_grace_after_it_was_seen_ended_at_confirmed() {
     let mut machine = serving(&lease(LeaseStatus::Active));
     let ended = lease(LeaseStatus::Ended);
-    assert!(!machine.on(read(940, Processed, ended)).contains(&Step::Stop));
-    assert!(!machine.on(tick(1_000)).contains(&Step::Stop), "it may be a fork");
+    assert!(
+        !machine
+            .on(read(940, Processed, ended))
+            .contains(&Step::Stop)
+    );
+    assert!(
+        !machine.on(tick(1_000)).contains(&Step::Stop),
+        "it may be a fork"
+    );
     machine.on(read(941, Confirmed, ended));
     let from = second(1_000);
     let at = |later: u64| Event::Tick {
@@ -326,7 +348,11 @@ fn a_running_lease_is_released_when_that_is_worth_a_fee() {
     let mut machine = serving(&state);
     assert!(!machine.on(tick(1_160)).contains(&Step::Release));
     state.ring[7].amount.set(500_000);
-    assert!(machine.on(read(1_160, Processed, state)).contains(&Step::Release));
+    assert!(
+        machine
+            .on(read(1_160, Processed, state))
+            .contains(&Step::Release)
+    );
 }
 
 #[test]

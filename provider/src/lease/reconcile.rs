@@ -57,9 +57,9 @@ async fn round(
     orphans: &Throttle,
 ) -> Result<(), ClientError> {
     let filters = [Filter::<Lease>::provider(&ctx.authority)];
-    let listing = ctx
-        .chain
-        .program_accounts_since(&filters, Commitment::Confirmed, newest.confirmed);
+    let listing =
+        ctx.chain
+            .program_accounts_since(&filters, Commitment::Confirmed, newest.confirmed);
     let listed = listing.await?;
     newest.confirmed = listed.slot;
     for (lease, state) in &listed.accounts {

@@ -81,10 +81,7 @@ mod tests {
         // The first element's link is the hash of the epoch's first slot.
         dispute.linked = 0b001;
         let roots = |dispute: &LeaseDispute| missing_roots(dispute).into_iter().collect::<Vec<_>>();
-        assert_eq!(
-            roots(&dispute),
-            [(0, 0), (0, 1), (0, 2), (1, 2), (1, 3)]
-        );
+        assert_eq!(roots(&dispute), [(0, 0), (0, 1), (0, 2), (1, 2), (1, 3)]);
         dispute.rooted = 0b011;
         assert_eq!(roots(&dispute), [(0, 1), (1, 2), (1, 3)]);
         dispute.rooted = 0b111;

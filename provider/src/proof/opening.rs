@@ -312,8 +312,14 @@ mod tests {
         };
         assert_eq!(check(&|o| o.epoch = 6), OpeningError::OtherProof);
         assert_eq!(check(&|o| o.proof = "00".into()), OpeningError::OtherProof);
-        assert_eq!(check(&|o| o.elements.reverse()), OpeningError::OtherElements);
-        assert_eq!(check(&|o| o.elements.truncate(15)), OpeningError::OtherElements);
+        assert_eq!(
+            check(&|o| o.elements.reverse()),
+            OpeningError::OtherElements
+        );
+        assert_eq!(
+            check(&|o| o.elements.truncate(15)),
+            OpeningError::OtherElements
+        );
         assert_eq!(
             good.check(&shape, &root, &[4; 32]),
             Err(OpeningError::OtherElements)
@@ -330,13 +336,20 @@ mod tests {
     fn an_element_that_was_not_computed_is_found() {
         let (shape, right) = (shape(), whole(&shape()));
         // Every round of the second unit is made up.
-        let all = right.all.iter().enumerate().map(|(index, round)| match index {
-            0..3 => round.clone(),
-            _ => WholeRound::of(32, vec![1; 32 * 32]),
-        });
+        let all = right
+            .all
+            .iter()
+            .enumerate()
+            .map(|(index, round)| match index {
+                0..3 => round.clone(),
+                _ => WholeRound::of(32, vec![1; 32 * 32]),
+            });
         let proof = WholeProof::of(3, all.collect());
         let opening = publish(&shape, &proof, DRAW);
         let found = opening.check(&shape, &proof.root(), &DRAW.1).unwrap_err();
-        assert!(matches!(found, OpeningError::Wrong((1, ..), 1, _)), "{found}");
+        assert!(
+            matches!(found, OpeningError::Wrong((1, ..), 1, _)),
+            "{found}"
+        );
     }
 }

@@ -80,7 +80,10 @@ pub fn router(serving: Arc<Serving>) -> Router {
         .route("/health", get(health))
         .route("/v1/models", get(models))
         .route("/v1/chat/completions", post(chat))
-        .route("/specs/{name}", put(leave).layer(DefaultBodyLimit::max(MAX_DOCUMENT)))
+        .route(
+            "/specs/{name}",
+            put(leave).layer(DefaultBodyLimit::max(MAX_DOCUMENT)),
+        )
         .route("/v1/requests/{request}", get(request))
         .route("/v1/leases/{lease}/access", get(access))
         .route("/v1/leases/{lease}/proof/{epoch}", get(proof))
@@ -149,11 +152,7 @@ async fn models(State(serving): State<Arc<Serving>>, headers: HeaderMap) -> Resp
     }
 }
 
-async fn chat(
-    State(serving): State<Arc<Serving>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Bytes) -> Response {
     let endpoint = match tenant(&serving, &headers) {
         Ok(endpoint) => endpoint,
         Err(refused) => return *refused,
@@ -167,7 +166,10 @@ async fn chat(
         && wanted != endpoint.model
         && wanted != bare
     {
-        let message = format!("model {wanted:?} is not leased; this lease is of {}", endpoint.model);
+        let message = format!(
+            "model {wanted:?} is not leased; this lease is of {}",
+            endpoint.model
+        );
         return refusal(404, "model_not_found", message);
     }
     let Some(place) = endpoint.place() else {
@@ -178,9 +180,9 @@ async fn chat(
         return problem(429, "rate_limit_error", "max_concurrent", message);
     };
     let formatter = endpoint.engine.formatter();
-    let prompt_ids = request.messages().and_then(|messages| {
-        formatter.chat(&messages).map_err(|error| error.to_string())
-    });
+    let prompt_ids = request
+        .messages()
+        .and_then(|messages| formatter.chat(&messages).map_err(|error| error.to_string()));
     let prompt_ids = match prompt_ids {
         Ok(ids) => ids,
         Err(error) => return refusal(400, "invalid_messages", error),
@@ -256,7 +258,10 @@ async fn request(State(serving): State<Arc<Serving>>, Path(id): Path<String>) ->
 }
 
 async fn access(State(serving): State<Arc<Serving>>, Path(id): Path<String>) -> Response {
-    let promised = id.parse::<Pubkey>().ok().and_then(|lease| serving.desk.access(&lease));
+    let promised = id
+        .parse::<Pubkey>()
+        .ok()
+        .and_then(|lease| serving.desk.access(&lease));
     match promised {
         Some(access) => json_bytes(access.into_bytes()),
         None => refusal(404, "lease_not_found", "no such lease is in care here"),

@@ -103,7 +103,9 @@ pub(super) async fn chat(
             let answer = Answer::new(model.id(), prompt_tokens, steps, cancel.drop_guard());
             answer.respond(stream).await
         }
-        Err(EngineError::Busy { queued, .. }) => declined(&node, &Decline::Busy { running: queued }),
+        Err(EngineError::Busy { queued, .. }) => {
+            declined(&node, &Decline::Busy { running: queued })
+        }
         Err(error) => not_generated(&error),
     }
 }
