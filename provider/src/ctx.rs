@@ -7,10 +7,11 @@ use std::{
 };
 
 use mythic_client::{ChainClient, ClientError, Commitment, account::decode, market, units};
-use mythic_interface::{ix::build::Call, market::state::Provider};
+use mythic_interface::market::state::Provider;
 use mythic_support::life::Pulse;
 use mythic_wire::Origin;
 use parking_lot::RwLock;
+use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -94,17 +95,17 @@ impl Ctx {
 
     /// Sends a call signed and paid by the operator until it is held at `processed`: sent again while it has not landed, signed again
     /// when it can't land any more, given up after that.
-    pub async fn send(&self, call: Call) -> Result<(), ClientError> {
+    pub async fn send(&self, call: Instruction) -> Result<(), ClientError> {
         self.send_bounded(std::slice::from_ref(&call)).await
     }
 
     /// The same of a call that needs more compute units than a call gets by itself.
-    pub async fn send_large(&self, call: Call) -> Result<(), ClientError> {
+    pub async fn send_large(&self, call: Instruction) -> Result<(), ClientError> {
         self.send_bounded(&units::bounded(&[call], units::MOST, 0))
             .await
     }
 
-    async fn send_bounded(&self, calls: &[Call]) -> Result<(), ClientError> {
+    async fn send_bounded(&self, calls: &[Instruction]) -> Result<(), ClientError> {
         let (payer, signers): (_, [&Keypair; 1]) = (self.operator.pubkey(), [&self.operator]);
         let held = Commitment::Processed;
         let sent = self.chain.send_and_confirm(calls, &payer, &signers, held);

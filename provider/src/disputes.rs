@@ -5,15 +5,13 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
 use mythic_client::{Commitment, Filter};
-use mythic_interface::{
-    ix::build::Call,
-    market::{
-        ix,
-        state::{LeaseDispute, LeaseDisputeStatus},
-    },
+use mythic_interface::market::{
+    ix,
+    state::{LeaseDispute, LeaseDisputeStatus},
 };
 use mythic_support::{Backoff, Throttle};
 use parking_lot::Mutex;
+use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use tokio_util::sync::CancellationToken;
 
@@ -91,7 +89,7 @@ async fn answer(ctx: &Ctx, address: &Pubkey, state: LeaseDispute) -> Result<()> 
 }
 
 /// Sends all at once: there is little time. What does not land is sent again in the next round.
-async fn show(ctx: &Ctx, calls: Vec<Call>) {
+async fn show(ctx: &Ctx, calls: Vec<Instruction>) {
     for sent in join_all(calls.into_iter().map(|call| ctx.send_large(call))).await {
         if let Err(error) = sent {
             tracing::warn!(%error, "a part of a proof was not shown");

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use mythic_client::{ChainClient, base_fee, market, patiently};
 use mythic_interface::{
-    ix::build::Call,
     le::{Text, U16, U64},
     market::{
         ix::{self, RegisterProvider, UpdateProvider},
@@ -14,6 +13,7 @@ use mythic_interface::{
         state::{Class, ClassStatus, Isolation, MarketConfig, Provider, RING},
     },
 };
+use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use crate::config::ProviderConfig;
@@ -74,7 +74,7 @@ fn wanted(config: &ProviderConfig, operator: &Pubkey) -> Result<UpdateProvider> 
 #[derive(Debug, Clone)]
 pub struct Registration {
     /// `None` if the chain says it already.
-    pub call: Option<Call>,
+    pub call: Option<Instruction>,
     /// Whether there is no account yet.
     pub is_new: bool,
     /// Lamports of stake and of rent that go into the account; both come back.

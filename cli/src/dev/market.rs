@@ -4,7 +4,6 @@
 use anyhow::{Context, Result};
 use mythic_client::{ChainClient, Commitment, keys::DevKeys, market};
 use mythic_interface::{
-    ix::build::Call,
     le::{Text, U32, U64},
     market::{
         ix::{self, Initialize, RegisterClass},
@@ -13,6 +12,7 @@ use mythic_interface::{
     },
 };
 use mythic_provider::{ProviderConfig, setup};
+use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
@@ -84,8 +84,8 @@ impl Market {
         provider: &ProviderConfig,
     ) -> Result<()> {
         let admin = keys.admin.pubkey();
-        let config = chain.account::<MarketConfig>(&market::address::config());
-        if config.await?.is_none() {
+        let config = market::address::config();
+        if chain.account::<MarketConfig>(&config).await?.is_none() {
             let args = Initialize {
                 admin: admin.to_bytes(),
                 foundation: keys.foundation.pubkey().to_bytes(),
@@ -98,8 +98,8 @@ impl Market {
                 .context("initialising the market")?;
         }
         let name = Text::new(CLASS).context("the class's name does not fit its account")?;
-        let class = chain.account::<Class>(&market::address::class(&name));
-        if class.await?.is_none() {
+        let class = market::address::class(&name);
+        if chain.account::<Class>(&class).await?.is_none() {
             let args = RegisterClass {
                 name,
                 probe: self.probe,
@@ -123,7 +123,7 @@ impl Market {
     }
 }
 
-async fn send(chain: &ChainClient, call: Call, signers: &[&Keypair]) -> Result<()> {
+async fn send(chain: &ChainClient, call: Instruction, signers: &[&Keypair]) -> Result<()> {
     let payer = signers[0].pubkey();
     chain
         .send_and_confirm(&[call], &payer, signers, Commitment::Processed)

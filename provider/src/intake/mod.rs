@@ -136,9 +136,8 @@ impl Intake {
         if terms.kind != LeaseKind::Endpoint as u8 {
             return Err(Decline::Container);
         }
-        let read = ctx
-            .chain
-            .account::<Model>(&Pubkey::new_from_array(terms.model));
+        let model = Pubkey::new_from_array(terms.model);
+        let read = ctx.chain.account::<Model>(&model);
         let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());
         let (_, model) = read.await.map_err(unknown)?.ok_or(Decline::Model)?;
         let local = ctx.models.iter().find(|local| local.is(&model));

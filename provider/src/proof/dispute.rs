@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use mythic_interface::{
-    ix::build::Call,
-    market::{
-        ix,
-        probe::{WholeProof, round_index},
-        state::LeaseDispute,
-    },
+use mythic_interface::market::{
+    ix,
+    probe::{WholeProof, round_index},
+    state::LeaseDispute,
 };
+use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 /// Rounds whose roots are not shown yet: of each named element its own, and the one before.
@@ -38,7 +36,7 @@ pub fn missing_elements(dispute: &LeaseDispute) -> Vec<usize> {
 }
 
 /// Shows the roots that are missing, one a call.
-pub fn roots(address: &Pubkey, dispute: &LeaseDispute, proof: &WholeProof) -> Vec<Call> {
+pub fn roots(address: &Pubkey, dispute: &LeaseDispute, proof: &WholeProof) -> Vec<Instruction> {
     let show = |(unit, round): (u8, u32)| {
         let (root, path) = proof.round(unit, round);
         ix::open_root(address, (unit, round), &root, &path)
@@ -47,7 +45,7 @@ pub fn roots(address: &Pubkey, dispute: &LeaseDispute, proof: &WholeProof) -> Ve
 }
 
 /// Shows the elements that are missing, one a call.
-pub fn elements(address: &Pubkey, dispute: &LeaseDispute, proof: &WholeProof) -> Vec<Call> {
+pub fn elements(address: &Pubkey, dispute: &LeaseDispute, proof: &WholeProof) -> Vec<Instruction> {
     let show = |place: usize| {
         let (unit, round, row, column) = dispute.named().get(place)?.key();
         let index = round_index(proof.rounds, unit, round) as usize;

@@ -88,10 +88,9 @@ impl Request {
         let (chain, wallet) = (connection.chain(), connection.wallet()?);
         let offer = self.offer(&chain).await?;
         let (model, model_name) = self.model(&chain).await?;
-        let read = chain.account::<MarketConfig>(&market::address::config());
-        let config = read
-            .await?
-            .context("the market is not initialised on this chain")?;
+        let market = market::address::config();
+        let read = chain.account::<MarketConfig>(&market).await?;
+        let (_, config) = read.context("the market is not initialised on this chain")?;
         let all = self.costs(&chain, &offer, &model_name).await?;
         let question = format!(
             "Wallet {} signs and pays {}. Go on?",
@@ -106,10 +105,10 @@ impl Request {
         let document = Document::new(rand::random(), &spec);
         let source = host.leave(&document).await?;
         let slot = chain.slot(Commitment::Processed).await?;
-        let params = &config.1.params;
+        let params = &config.params;
         let life = NONCE_SLOTS.min(params.max_nonce_life_slots.get());
         let nonce = window::nonce(slot.saturating_add(life.into()), rand::random());
-        let (class, args) = self.arguments(&offer, &model, (&document, &source), &config.1)?;
+        let (class, args) = self.arguments(&offer, &model, (&document, &source), &config)?;
         let args = RequestCompute { nonce, ..args };
         let address = market::address::request(wallet.pubkey(), &nonce);
         let lease = market::address::lease(address);

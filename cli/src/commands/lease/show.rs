@@ -37,8 +37,6 @@ pub struct ProviderOffer {
     pub authority: Pubkey,
     /// Address of the class.
     pub class: Pubkey,
-    /// Its operator, which signs receipts.
-    pub operator: Pubkey,
     /// URL, as it says.
     pub endpoint: String,
     /// Lamports a second for each unit.
@@ -63,7 +61,6 @@ pub async fn offers(chain: &ChainClient, class: &str) -> Result<Vec<ProviderOffe
         .map(|(_, account)| ProviderOffer {
             authority: Pubkey::new_from_array(account.authority),
             class,
-            operator: Pubkey::new_from_array(account.operator),
             endpoint: account.endpoint.as_str().to_owned(),
             price: account.price.get(),
             free_units: account.free_units(),

@@ -96,12 +96,7 @@ fn forbidden(message: String) -> Box<Response> {
 }
 
 fn too_many(message: &str) -> Box<Response> {
-    Box::new(problem(
-        429,
-        "rate_limit_error",
-        "too_many_checks",
-        message.into(),
-    ))
+    Box::new(problem(429, "rate_limit_error", "too_many_checks", message))
 }
 
 /// Whether a key is one of the job's own people, or this node's.

@@ -46,20 +46,13 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/inference", post(paid::inference))
         .route("/v1/chat/completions", post(free::chat))
         .route("/v1/jobs/{id}/evidence", get(evidence::evidence))
-        .fallback(|| async {
-            problem(
-                404,
-                "invalid_request_error",
-                "not_found",
-                "no such route".into(),
-            )
-        })
+        .fallback(|| async { problem(404, "invalid_request_error", "not_found", "no such route") })
         .method_not_allowed_fallback(|| async {
             problem(
                 405,
                 "invalid_request_error",
                 "method_not_allowed",
-                "this route takes another method".into(),
+                "this route takes another method",
             )
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))

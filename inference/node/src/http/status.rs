@@ -33,7 +33,7 @@ fn private(node: &Node, peer: SocketAddr, headers: &HeaderMap) -> Result<(), Box
             403,
             "permission_error",
             "not_entitled",
-            "asked from this machine, or with the bearer token of status_token_file".into(),
+            "asked from this machine, or with the bearer token of status_token_file",
         ))),
     }
 }
