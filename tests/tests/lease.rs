@@ -11,7 +11,8 @@ use mythic_interface::{
         ix::RequestCompute,
         probe::WholeProof,
         state::{
-            EpochState, Isolation, Lease, LeaseKind, LeaseStatus, MarketConfig, Provider, Request,
+            DisputeEnd, EpochState, Isolation, Lease, LeaseDispute, LeaseKind, LeaseStatus,
+            MarketConfig, NamedElement, Provider, Request,
         },
     },
     window,
@@ -210,8 +211,47 @@ async fn container(network: &Network, wallet: &Keypair, file: &str) -> Result<()
     Ok(())
 }
 
+/// Somebody says that the proof is false; the provider opens what is named, and is paid for that. Returns what it got of the bond, and
+/// what was burned of it.
+async fn disputed(chain: &ChainClient, lease: &Pubkey, epoch: u64) -> Result<(u64, u64)> {
+    let disputer = Keypair::new();
+    let key = disputer.pubkey();
+    chain.airdrop(&key, 1_000_000_000).await?;
+    let named = [(0, 5, 7), (0, 500, 17), (7, 511, 511)].map(|(round, row, column)| NamedElement {
+        unit: 0,
+        round: U32::new(round),
+        row: U32::new(row),
+        column: U32::new(column),
+    });
+    let state = until(chain, lease, |state| state.epoch(epoch).is_some()).await?;
+    let entry = state.epoch(epoch).context("no epoch")?;
+    let call = ix::refute_lease(key, key, (lease, &state), entry, &named);
+    let sent = chain.send_and_confirm(&[call], &key, &[&disputer], Commitment::Processed);
+    sent.await?;
+    let address = market::address::lease_dispute(lease, epoch, key);
+    let started = Instant::now();
+    loop {
+        let read = chain.account::<LeaseDispute>(&address).await?;
+        let (_, dispute) = read.context("no dispute")?;
+        if dispute.end != 0 {
+            ensure!(dispute.end == DisputeEnd::Answered as u8, "{dispute:?}");
+            return Ok((dispute.paid.get(), dispute.burned.get()));
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "the dispute is not answered: {dispute:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// What leaves nothing over: of the lease, of its account, of the tenant's wallet, of the provider.
-async fn adds_up(chain: &ChainClient, lease: &Pubkey, spent: u64, before: &Provider) -> Result<()> {
+async fn adds_up(
+    chain: &ChainClient,
+    lease: &Pubkey,
+    spent: u64,
+    (before, bond): (&Provider, (u64, u64)),
+) -> Result<()> {
     let state = until(chain, lease, |state| state.pending.get() == 0).await?;
     let sum = |parts: &[U64]| parts.iter().map(|part| part.get()).sum::<u64>();
     let came = sum(&[state.deposited, state.compensated]);
@@ -255,12 +295,12 @@ async fn adds_up(chain: &ChainClient, lease: &Pubkey, spent: u64, before: &Provi
     let read = chain.account::<Provider>(&address).await?;
     let (_, after) = read.context("no provider")?;
     ensure!(
-        after.earned.get() - before.earned.get() == state.paid.get(),
+        after.earned.get() - before.earned.get() == state.paid.get() + bond.0,
         "{after:?}"
     );
     let owed = |provider: &Provider| sum(&[provider.owed_foundation, provider.owed_burn]);
     ensure!(
-        owed(&after) - owed(before) == state.foundation.get() + state.burned.get(),
+        owed(&after) - owed(before) == state.foundation.get() + state.burned.get() + bond.1,
         "{after:?}"
     );
     let account = chain
@@ -404,6 +444,9 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
         "{probed}"
     );
 
+    let bond = disputed(&chain, &lease, entry.epoch.get()).await?;
+    ensure!(bond.0 > 0 && bond.1 > 0, "{bond:?}");
+
     let closed = json(&network.mythic(&[
         "lease",
         "close",
@@ -420,7 +463,7 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     .await?;
     ensure!(ended.tenant_due.get() == 0, "{ended:?}");
     let spent = held - chain.balance(&wallet.pubkey()).await?;
-    adds_up(&chain, &lease, spent, &before).await?;
+    adds_up(&chain, &lease, spent, (&before, bond)).await?;
     let settled = until(&chain, &lease, |state| state.pending.get() == 0).await?;
     let states = settled.ring.iter().filter(|entry| entry.state != 0);
     ensure!(states.clone().count() >= 1, "{settled:?}");

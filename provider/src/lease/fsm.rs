@@ -28,6 +28,9 @@ const WORTH_FEES: u64 = 50;
 /// Slots behind the one that draws until what it draws is published: the draw may still be on a fork that dies.
 const DRAW_MARGIN: u64 = 8;
 
+/// Slots by which the newest slot that is heard of may be ahead of the bank in which a transaction is tried.
+const AHEAD: u64 = 2;
+
 /// Something to do. Each is under way once at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -267,7 +270,9 @@ impl Machine {
             };
         }
         let Some(lease) = self.lease.as_deref() else {
-            return match window::open(self.slot, self.deadline_slot) && self.there_slot.is_none() {
+            // What the chain was not asked about may be there, and what was there once may be there again.
+            let is_new = self.read_slot > 0 && self.there_slot.is_none();
+            return match is_new && window::open(self.slot, self.deadline_slot) {
                 true => vec![Step::Accept],
                 false => Vec::new(),
             };
@@ -315,7 +320,7 @@ impl Machine {
     }
 
     fn notice_is_over(&self, lease: &Lease) -> bool {
-        meter::epoch_of(self.slot, &lease.terms.grid) >= lease.notice_end()
+        meter::epoch_of(self.slot.saturating_sub(AHEAD), &lease.terms.grid) >= lease.notice_end()
     }
 
     /// What is left to do about a lease that ended.
@@ -361,10 +366,8 @@ impl Machine {
     /// Whether what is due is worth a transaction; of a lease that ended, whatever it is.
     fn is_worth_releasing(&self, lease: &Lease) -> bool {
         let rules = &lease.terms.rules;
-        let due = lease
-            .ring
-            .iter()
-            .filter(|entry| entry.is_due(rules, self.slot));
+        let slot = self.slot.saturating_sub(AHEAD);
+        let due = lease.ring.iter().filter(|entry| entry.is_due(rules, slot));
         let due: u64 = due.map(|entry| entry.amount.get()).sum();
         let worth = match lease.status() {
             Some(LeaseStatus::Ended) => 1,

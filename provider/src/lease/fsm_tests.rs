@@ -89,7 +89,8 @@ fn serving(state: &Lease) -> Machine {
 #[test]
 fn a_promise_is_accepted_served_and_started_each_once() {
     let mut machine = Machine::new(DEADLINE, GRACE);
-    assert_eq!(machine.on(tick(900)), [Step::Accept]);
+    assert!(machine.on(tick(900)).is_empty(), "the chain was not asked");
+    assert_eq!(machine.on(read(900, Processed, None)), [Step::Accept]);
     assert!(machine.on(tick(901)).is_empty(), "it is under way");
     assert!(machine.on(done(Step::Accept)).is_empty());
     let accepted = lease(LeaseStatus::Accepted);
@@ -108,7 +109,7 @@ fn nothing_begins_before_the_time_is_known() {
 
 #[test]
 fn what_fails_is_tried_again_after_growing_pauses() {
-    let mut machine = Machine::new(DEADLINE, GRACE);
+    let (mut machine, _) = after([read(900, Processed, None)]);
     let mut slot = 900;
     let mut gaps = Vec::new();
     for _ in 0..5 {
@@ -124,7 +125,12 @@ fn what_fails_is_tried_again_after_growing_pauses() {
 
 #[test]
 fn a_request_that_somebody_else_took_is_forgotten_once_it_can_not_be_accepted_any_more() {
-    let (mut machine, begun) = after([tick(999), failed(Step::Accept), tick(1_020)]);
+    let (mut machine, begun) = after([
+        read(998, Processed, None),
+        tick(999),
+        failed(Step::Accept),
+        tick(1_020),
+    ]);
     assert!(begun.is_empty(), "its deadline has passed");
     assert!(machine.on(read(1_020, Confirmed, None)).is_empty());
     assert!(machine.on(read(DEADLINE, Finalized, None)).is_empty());
@@ -220,12 +226,12 @@ fn a_lease_whose_time_or_notice_is_over_is_ended() {
     let mut machine = serving(&closing);
     assert!(
         !machine
-            .on(tick(1_349))
+            .on(tick(1_351))
             .contains(&Step::Close(Ending::NoticeOver))
     );
     assert!(
         machine
-            .on(tick(1_350))
+            .on(tick(1_352))
             .contains(&Step::Close(Ending::NoticeOver))
     );
 }
@@ -319,14 +325,14 @@ fn an_ended_lease_is_settled_to_the_last_lamport_and_its_account_closed() {
     let mut machine = Machine::new(DEADLINE, GRACE);
     machine.on(tick(1_005));
     assert!(machine.on(read(1_005, Processed, state)).is_empty());
-    assert_eq!(machine.on(tick(1_060)), [Step::Release], "however little");
+    assert_eq!(machine.on(tick(1_062)), [Step::Release], "however little");
     machine.on(done(Step::Release));
     state.ring[7].state = EpochState::Released as u8;
     state.pending.set(0);
-    assert_eq!(machine.on(read(1_061, Processed, state)), [Step::Withdraw]);
+    assert_eq!(machine.on(read(1_063, Processed, state)), [Step::Withdraw]);
     machine.on(done(Step::Withdraw));
     state.tenant_due.set(0);
-    assert!(machine.on(read(1_062, Processed, state)).is_empty());
+    assert!(machine.on(read(1_064, Processed, state)).is_empty());
     assert_eq!(machine.on(tick(3_250)), [Step::CloseAccount]);
     // A dispute holds all of it.
     state.open_disputes.set(1);
