@@ -279,7 +279,9 @@ impl Machine {
         };
         let mut wanted = Vec::new();
         wanted.extend(self.life(lease));
-        wanted.extend(self.proof(lease).map(Step::Prove));
+        // What is not served is not proved either: a proof is paid.
+        let proof = self.proof(lease).filter(|_| self.serving);
+        wanted.extend(proof.map(Step::Prove));
         wanted.extend(self.published(lease).map(Step::Publish));
         wanted.extend(self.is_worth_releasing(lease).then_some(Step::Release));
         wanted

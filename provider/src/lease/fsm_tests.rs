@@ -182,6 +182,16 @@ fn each_epoch_is_proved_in_its_time_and_not_once_the_chain_has_the_proof() {
 }
 
 #[test]
+fn what_is_not_served_is_not_proved() {
+    let state = lease(LeaseStatus::Active);
+    let (mut machine, begun) = after([read(1_049, Processed, state), tick(1_050)]);
+    assert_eq!(begun, [Step::Serve]);
+    assert!(machine.on(failed(Step::Serve)).is_empty());
+    assert_eq!(machine.on(tick(1_053)), [Step::Serve]);
+    assert_eq!(machine.on(done(Step::Serve)), [Step::Prove(7)]);
+}
+
+#[test]
 fn a_proof_that_a_dead_fork_took_along_is_made_again() {
     let mut state = lease(LeaseStatus::Active);
     let mut machine = serving(&state);
