@@ -63,3 +63,33 @@ impl Shape {
         Ok(tokio::task::spawn_blocking(compute).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Those that the second implementation, in numpy, wrote.
+    const VECTORS: &str = include_str!("../../../programs/interface/tests/vectors/market.json");
+
+    #[tokio::test]
+    async fn proofs_are_those_of_the_golden_vectors() {
+        let cases: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+        let mut count = 0;
+        for case in cases.iter().filter(|case| case["fn"] == "proof") {
+            let hash = |at: usize| mythic_wire::parse_hex32(case["args"][at].as_str().unwrap());
+            let number = |at: usize| case["args"][at].as_u64().unwrap();
+            let shape = Shape {
+                lease: Pubkey::new_from_array(hash(0).unwrap()),
+                epoch: number(1),
+                hash: hash(2).unwrap(),
+                size: (number(3) as u8, number(4) as u32, number(5) as u32),
+            };
+            let root = hex::encode(shape.compute().await.unwrap().root());
+            assert_eq!(root, case["result"].as_str().unwrap(), "{case}");
+            count += 1;
+        }
+        assert!(count > 2, "{count} proofs");
+    }
+}
