@@ -67,3 +67,36 @@ impl Desk {
         Some(all.get(lease)?.promise.access.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_has_one_place_until_it_leaves() {
+        let desk = Desk::default();
+        let lease = Pubkey::new_from_array([1; 32]);
+        let promise = Arc::new(Promise {
+            request: String::new(),
+            deadline_slot: 0,
+            units: 1,
+            weights: String::new(),
+            model: "m@0".into(),
+            key_hash: "ab".into(),
+            max_concurrent: 1,
+            access: "{}".into(),
+        });
+        let tick = || Event::Tick { slot: 1, second: 1 };
+        assert!(!desk.tell(&lease, tick()), "it is not in care");
+        let mut events = desk.enter(lease, promise.clone()).unwrap();
+        assert!(desk.enter(lease, promise.clone()).is_none());
+        assert!(desk.has_key("AB") && !desk.has_key("cd"));
+        assert_eq!(desk.access(&lease).as_deref(), Some("{}"));
+        // One that is behind holds nobody up.
+        assert!((0..2 * WAITING).all(|_| desk.tell(&lease, tick())));
+        assert!(events.try_recv().is_ok());
+        desk.leave(&lease);
+        assert!(desk.leases().is_empty());
+        assert!(desk.enter(lease, promise).is_some());
+    }
+}

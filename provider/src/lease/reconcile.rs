@@ -97,3 +97,25 @@ fn absent(known: &[Pubkey], listed: &Listed<Lease>) -> Vec<Pubkey> {
     let absent = known.iter().filter(|lease| !is_listed(lease));
     absent.copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+
+    use super::*;
+
+    #[test]
+    fn what_a_list_does_not_hold_is_asked_for_by_itself() {
+        let key = |n: u8| Pubkey::new_from_array([n; 32]);
+        let listed = Listed {
+            slot: 9,
+            accounts: vec![(key(1), Lease::zeroed()), (key(3), Lease::zeroed())],
+        };
+        assert_eq!(absent(&[key(1), key(2), key(3)], &listed), [key(2)]);
+        let empty = Listed {
+            slot: 9,
+            accounts: Vec::new(),
+        };
+        assert_eq!(absent(&[key(1), key(2)], &empty), [key(1), key(2)]);
+    }
+}
