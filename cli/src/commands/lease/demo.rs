@@ -114,7 +114,8 @@ async fn proved(chain: &ChainClient, host: &Host, address: &Pubkey) -> Result<(u
     let started = Instant::now();
     loop {
         let lease = load(chain, address).await?;
-        if let Proof::Right { epoch, drawn } = probe::proof(chain, host, (address, &lease)).await? {
+        let published = probe::proof(chain, host, (address, &lease)).await?;
+        if let Proof::Right { epoch, drawn } = published.proof {
             step.done();
             return Ok((epoch, drawn));
         }

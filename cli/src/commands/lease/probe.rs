@@ -35,6 +35,17 @@ pub struct Probe {
     json: bool,
 }
 
+/// Slots after a proof from which it should be published.
+const PUBLISHED_AFTER: u64 = 200;
+
+/// What is published of a lease's proofs.
+pub struct Published {
+    /// The newest that is.
+    pub proof: Proof,
+    /// Newer epochs that should be and are not, the newest first.
+    pub missing: Vec<u64>,
+}
+
 /// What was found out about the last published proof.
 pub enum Proof {
     /// Nothing is published yet.
@@ -64,7 +75,7 @@ impl Probe {
         let said = host
             .chat(&access, (&address, &operator), &key, "Name a fish.")
             .await?;
-        let proof = proof(&chain, &host, (&address, &lease)).await?;
+        let Published { proof, missing } = proof(&chain, &host, (&address, &lease)).await?;
         let mut report = Report::default();
         report
             .add("lease", address.to_string())
@@ -97,6 +108,14 @@ impl Probe {
                 epoch,
             ),
         };
+        if !missing.is_empty() {
+            let epochs: Vec<String> = missing.iter().map(u64::to_string).collect();
+            let told = format!(
+                "epochs {}: nothing is published of their proofs, so nobody can check them",
+                epochs.join(", ")
+            );
+            report.say("unpublished", told, missing);
+        }
         report.print(self.json)
     }
 }
@@ -113,7 +132,8 @@ pub async fn proof(
     chain: &ChainClient,
     host: &Host,
     (address, lease): (&Pubkey, &Lease),
-) -> Result<Proof> {
+) -> Result<Published> {
+    let (slot, mut missing) = (chain.slot(Commitment::Confirmed).await?, Vec::new());
     let hashes = chain.slot_hashes(Commitment::Confirmed).await?;
     for entry in words::epochs(lease).into_iter().rev() {
         let epoch = entry.epoch.get();
@@ -121,6 +141,9 @@ pub async fn proof(
             continue;
         }
         let Some(opening) = host.opening(address, epoch).await? else {
+            if slot > entry.slot.get() + PUBLISHED_AFTER {
+                missing.push(epoch);
+            }
             continue;
         };
         let shape =
@@ -133,9 +156,12 @@ pub async fn proof(
             None => opening.check(&shape, &entry.proof, &told),
         };
         return match checked {
-            Ok(()) => Ok(Proof::Right {
-                epoch,
-                drawn: drawn.is_some(),
+            Ok(()) => Ok(Published {
+                proof: Proof::Right {
+                    epoch,
+                    drawn: drawn.is_some(),
+                },
+                missing,
             }),
             Err(error) => Err(Exit::error(
                 exit::CHECK_FAILED,
@@ -143,5 +169,8 @@ pub async fn proof(
             )),
         };
     }
-    Ok(Proof::None)
+    Ok(Published {
+        proof: Proof::None,
+        missing,
+    })
 }
