@@ -172,8 +172,9 @@ async fn container(network: &Network, wallet: &Keypair, file: &str) -> Result<()
     let class = Pubkey::new_from_array(provider.class);
     let key = wallet.pubkey();
     let call = ix::request_compute(key, key, class, &args);
-    let sent = chain.send_and_confirm(&[call], &key, &[wallet], Commitment::Confirmed);
-    sent.await?;
+    chain
+        .send_and_confirm(&[call], &key, &[wallet], Commitment::Confirmed)
+        .await?;
     let request = market::address::request(key, &nonce);
     let url = format!(
         "{}/v1/requests/{request}",
@@ -226,8 +227,9 @@ async fn disputed(chain: &ChainClient, lease: &Pubkey, epoch: u64) -> Result<(u6
     let state = until(chain, lease, |state| state.epoch(epoch).is_some()).await?;
     let entry = state.epoch(epoch).context("no epoch")?;
     let call = ix::refute_lease(key, key, (lease, &state), entry, &named);
-    let sent = chain.send_and_confirm(&[call], &key, &[&disputer], Commitment::Processed);
-    sent.await?;
+    chain
+        .send_and_confirm(&[call], &key, &[&disputer], Commitment::Processed)
+        .await?;
     let address = market::address::lease_dispute(lease, epoch, key);
     let started = Instant::now();
     loop {
