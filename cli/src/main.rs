@@ -2,6 +2,7 @@
 
 mod commands;
 mod config;
+mod confirm;
 mod context;
 mod dev;
 mod exit;
@@ -21,7 +22,7 @@ use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use commands::{
     ai, calibrate, check, credit, disputes, doctor, export, gateway as gateways, grant, jobs, key,
-    model as models, network, node, verify, wallet,
+    lease, model as models, network, node, provider, verify, wallet,
 };
 use context::Connection;
 use std::{path::PathBuf, process::ExitCode};
@@ -90,6 +91,11 @@ enum Command {
     /// Run a validator's node, or make its configuration
     Node(node::Node),
     Verify(verify::Verify),
+    /// Leases of capacity on the Compute Market: offers, request, list, show, probe, top-up, close
+    #[command(subcommand)]
+    Lease(lease::Lease),
+    #[command(subcommand)]
+    Provider(provider::Provider),
     /// Run the gateway, or change its master key
     Gateway(gateways::GatewayProcess),
     /// Run the indexer, rebuild its tables from the archive, heal its gaps, see its alarms
@@ -138,6 +144,8 @@ async fn run(command: Command, connection: &Connection) -> Result<()> {
         Command::Config(command) => check::config(command),
         Command::Node(command) => node::run(command, connection).await,
         Command::Verify(command) => verify::run(command, connection).await,
+        Command::Lease(command) => lease::run(command, connection).await,
+        Command::Provider(command) => provider::run(command, connection).await,
         Command::Gateway(command) => gateways::run(command).await,
         Command::Indexer(command) => check::indexer(command, connection).await,
         Command::Export(command) => export::run(command, connection).await,
@@ -179,6 +187,7 @@ fn is_process(command: &Command) -> bool {
         Command::Verify(verify) => verify.is_process(),
         Command::Indexer(indexer) => indexer.is_process(),
         Command::Gateway(gateway) => gateway.is_process(),
+        Command::Provider(provider) => provider.is_process(),
         Command::Settler(_) | Command::Chain(_) => true,
         _ => false,
     }

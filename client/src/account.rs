@@ -4,9 +4,9 @@ use mythic_interface::state::Account as ProgramAccountLayout;
 use solana_account::Account;
 use solana_pubkey::Pubkey;
 
-use crate::{error::ClientError, pda::PROGRAM_ID};
+use crate::error::ClientError;
 
-/// An account type of the program.
+/// An account type of one of the two programs.
 pub trait ProgramAccount: ProgramAccountLayout + Send + Sync + 'static {}
 
 impl<T: ProgramAccountLayout + Send + Sync + 'static> ProgramAccount for T {}
@@ -18,7 +18,7 @@ pub fn decode<T: ProgramAccount>(pubkey: &Pubkey, account: &Account) -> Result<T
         kind: T::NAME,
         reason,
     };
-    if account.owner != PROGRAM_ID {
+    if account.owner.to_bytes() != T::PROGRAM {
         return Err(refuse(format!("owned by {}", account.owner)));
     }
     <T as ProgramAccountLayout>::load(&account.data)

@@ -22,6 +22,23 @@ pub(crate) const RESEND_EVERY: Duration = Duration::from_secs(2);
 /// How many times `send_and_confirm` signs anew after the blockhash expired.
 const SIGN_ATTEMPTS: usize = 3;
 
+/// Calls `f` until it succeeds or fails for good, so that a process may start before its chain does. `what` is what it does.
+pub async fn patiently<T, F>(what: &str, mut f: impl FnMut() -> F) -> Result<T, ClientError>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    let mut pauses = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    loop {
+        match f().await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "{what}: the chain does not answer; trying again");
+                sleep(pauses.pause()).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
 impl ChainClient {
     /// Signs, sends and waits until the transaction is held at `commitment`. Sends again while it has not landed, signs
     /// again when its blockhash has expired. A program error is [`ClientError::Program`].

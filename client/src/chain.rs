@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use solana_account::Account;
 use solana_hash::Hash;
 use solana_instruction::Instruction;
@@ -9,9 +10,13 @@ use solana_keypair::Keypair;
 use solana_message::Message;
 use solana_pubkey::Pubkey;
 use solana_rpc_client::{nonblocking::rpc_client::RpcClient, rpc_client::SerializableTransaction};
-use solana_rpc_client_api::config::{
-    CommitmentConfig, CommitmentLevel, RpcAccountInfoConfig, RpcProgramAccountsConfig,
-    RpcSendTransactionConfig, UiAccountEncoding, UiTransactionEncoding,
+use solana_rpc_client_api::{
+    config::{
+        CommitmentConfig, CommitmentLevel, RpcAccountInfoConfig, RpcProgramAccountsConfig,
+        RpcSendTransactionConfig, UiAccountEncoding, UiTransactionEncoding,
+    },
+    request::RpcRequest,
+    response::{Response, RpcKeyedAccount, UiAccount},
 };
 use solana_signature::Signature;
 use solana_signer::{Signer, signers::Signers};
@@ -22,7 +27,6 @@ use crate::{
     account::{ProgramAccount, decode},
     error::ClientError,
     filter::Filter,
-    pda::PROGRAM_ID,
     rpc,
     ws::{AccountSnapshot, AccountWatch, SlotWatch, WsClient},
 };
@@ -75,7 +79,7 @@ pub struct Blockhash {
     pub last_valid_block_height: u64,
 }
 
-/// Client of a Solana chain's RPC and WebSocket, for the AI Precompiles program. Cheap to clone.
+/// Client of a Solana chain's RPC and WebSocket, for both programs. Cheap to clone.
 #[derive(Clone)]
 pub struct ChainClient {
     rpc: Arc<RpcClient>,
@@ -175,51 +179,67 @@ impl ChainClient {
         filters: &[Filter<T>],
         commitment: Commitment,
     ) -> Result<Vec<(Pubkey, T)>, ClientError> {
+        let listed = self.program_accounts_since(filters, commitment, 0).await?;
+        Ok(listed.accounts)
+    }
+
+    /// The same with the slot that the list is of, which is `least_slot` at the earliest: a node that lags is an error.
+    pub async fn program_accounts_since<T: ProgramAccount>(
+        &self,
+        filters: &[Filter<T>],
+        commitment: Commitment,
+        least_slot: u64,
+    ) -> Result<Listed<T>, ClientError> {
         let filters = std::iter::once(Filter::<T>::of_type())
             .chain(filters.iter().map(Filter::to_rpc))
             .collect();
         let config = RpcProgramAccountsConfig {
             filters: Some(filters),
-            account_config: RpcAccountInfoConfig {
-                encoding: Some(UiAccountEncoding::Base64),
-                commitment: Some(commitment.into()),
-                ..Default::default()
-            },
+            account_config: read_since(commitment, least_slot),
+            with_context: Some(true),
             ..Default::default()
         };
-        let found = self
+        let program = Pubkey::new_from_array(T::PROGRAM);
+        let params = json!([program.to_string(), config]);
+        let found: Response<Vec<RpcKeyedAccount>> = self
             .rpc
-            .get_program_ui_accounts_with_config(&PROGRAM_ID, config)
+            .send(RpcRequest::GetProgramAccounts, params)
             .await?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(pubkey, account)| {
-                let decoded = account
-                    .data
-                    .decode()
-                    .ok_or_else(|| {
-                        ClientError::Answer(format!("data of account {pubkey} is not base64"))
-                    })
-                    .and_then(|data| {
-                        decode(
-                            &pubkey,
-                            &Account {
-                                lamports: account.lamports,
-                                data,
-                                owner: PROGRAM_ID,
-                                ..Account::default()
-                            },
-                        )
-                    });
-                match decoded {
-                    Ok(value) => Some((pubkey, value)),
-                    Err(error) => {
-                        tracing::warn!(%pubkey, %error, "program account left out of a list");
-                        None
-                    }
-                }
-            })
-            .collect())
+        let slot = not_before(least_slot, found.context.slot)?;
+        let accounts = found.value.into_iter().filter_map(|found| {
+            let read = |found: &RpcKeyedAccount| {
+                let pubkey = found.pubkey.parse().map_err(|_| {
+                    ClientError::Answer(format!("{:?} is not an address", found.pubkey))
+                })?;
+                Ok((pubkey, decode(&pubkey, &plain(&pubkey, &found.account)?)?))
+            };
+            read(&found)
+                .map_err(|error: ClientError| {
+                    tracing::warn!(pubkey = found.pubkey, %error, "program account left out of a list");
+                })
+                .ok()
+        });
+        Ok(Listed {
+            slot,
+            accounts: accounts.collect(),
+        })
+    }
+
+    /// Any account as it was at `least_slot` or later: a node that lags is an error.
+    pub async fn raw_account_since(
+        &self,
+        pubkey: &Pubkey,
+        commitment: Commitment,
+        least_slot: u64,
+    ) -> Result<AccountSnapshot, ClientError> {
+        let params = json!([pubkey.to_string(), read_since(commitment, least_slot)]);
+        let found: Response<Option<UiAccount>> =
+            self.rpc.send(RpcRequest::GetAccountInfo, params).await?;
+        let account = found.value.map(|account| plain(pubkey, &account));
+        Ok(AccountSnapshot {
+            slot: not_before(least_slot, found.context.slot)?,
+            account: account.transpose()?,
+        })
     }
 
     /// Lamports of an address; 0 when no account is there, as the chain itself says.
@@ -342,6 +362,45 @@ impl ChainClient {
     pub fn watch_slots(&self) -> SlotWatch {
         self.ws.slots()
     }
+}
+
+/// Accounts of one type, and the slot that they were read at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed<T> {
+    /// Slot of the bank that was read.
+    pub slot: u64,
+    /// With their addresses.
+    pub accounts: Vec<(Pubkey, T)>,
+}
+
+fn read_since(commitment: Commitment, least_slot: u64) -> RpcAccountInfoConfig {
+    RpcAccountInfoConfig {
+        encoding: Some(UiAccountEncoding::Base64),
+        commitment: Some(commitment.into()),
+        min_context_slot: (least_slot > 0).then_some(least_slot),
+        ..Default::default()
+    }
+}
+
+/// The slot that an answer is of, unless it is older than was asked for.
+fn not_before(least: u64, slot: u64) -> Result<u64, ClientError> {
+    match slot >= least {
+        true => Ok(slot),
+        false => Err(ClientError::Answer(format!(
+            "it is of slot {slot}; {least} or later was asked for"
+        ))),
+    }
+}
+
+fn plain(pubkey: &Pubkey, account: &UiAccount) -> Result<Account, ClientError> {
+    let unreadable =
+        |what: &str| ClientError::Answer(format!("{what} of account {pubkey} can't be read"));
+    Ok(Account {
+        lamports: account.lamports,
+        data: account.data.decode().ok_or_else(|| unreadable("data"))?,
+        owner: account.owner.parse().map_err(|_| unreadable("owner"))?,
+        ..Account::default()
+    })
 }
 
 /// Builds and signs a transaction that `payer` pays for.

@@ -1,8 +1,12 @@
-//! Which accounts of the program a list holds, by their type and fields: the node compares bytes, and where they lie is
+//! Which accounts of the programs a list holds, by their type and fields: the node compares bytes, and where they lie is
 //! said here alone.
 
 use std::{marker::PhantomData, mem::offset_of};
 
+use mythic_interface::market::state::{
+    Lease, LeaseDispute, LeaseDisputeStatus, LeaseTerms, Provider, Request, RequestStatus,
+    RequestTerms,
+};
 use mythic_interface::state::{
     Case, CaseStatus, Header, Job, JobStatus, Model, ModelSpec, SpendGrant, Terms, Validator,
 };
@@ -92,6 +96,58 @@ impl Filter<Validator> {
     }
 }
 
+impl Filter<Request> {
+    /// Requests in this state.
+    pub fn status(status: RequestStatus) -> Self {
+        Self::of_status(status as u8)
+    }
+
+    /// Requests of the class with this account.
+    pub fn class(class: &Pubkey) -> Self {
+        let at = offset_of!(Request, terms) + offset_of!(RequestTerms, class);
+        Self::new(at, class.to_bytes())
+    }
+
+    /// Requests of this tenant.
+    pub fn tenant(tenant: &Pubkey) -> Self {
+        let at = offset_of!(Request, terms) + offset_of!(RequestTerms, tenant);
+        Self::new(at, tenant.to_bytes())
+    }
+}
+
+impl Filter<Lease> {
+    /// Leases of this provider, named by its authority.
+    pub fn provider(authority: &Pubkey) -> Self {
+        let at = offset_of!(Lease, terms) + offset_of!(LeaseTerms, provider);
+        Self::new(at, authority.to_bytes())
+    }
+
+    /// Leases of this tenant.
+    pub fn tenant(tenant: &Pubkey) -> Self {
+        let at = offset_of!(Lease, terms) + offset_of!(LeaseTerms, tenant);
+        Self::new(at, tenant.to_bytes())
+    }
+}
+
+impl Filter<LeaseDispute> {
+    /// Disputes in this state.
+    pub fn status(status: LeaseDisputeStatus) -> Self {
+        Self::of_status(status as u8)
+    }
+
+    /// Disputes about proofs of this provider, named by its authority.
+    pub fn provider(authority: &Pubkey) -> Self {
+        Self::new(offset_of!(LeaseDispute, provider), authority.to_bytes())
+    }
+}
+
+impl Filter<Provider> {
+    /// Providers of the class with this account.
+    pub fn class(class: &Pubkey) -> Self {
+        Self::new(offset_of!(Provider, class), class.to_bytes())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +191,38 @@ mod tests {
         validator.operator = [9; 32];
         assert!(holds(&Filter::operator(&k(9)), &validator));
         assert!(!holds(&Filter::operator(&k(1)), &validator));
+    }
+
+    #[test]
+    fn each_filter_of_the_market_compares_the_field_that_it_is_named_for() {
+        let mut request = Request::zeroed();
+        request.header.status = RequestStatus::Open as u8;
+        request.terms.class = [3; 32];
+        request.terms.tenant = [4; 32];
+        let open = Filter::<Request>::status(RequestStatus::Open);
+        assert!(holds(&open, &request));
+        assert!(holds(&Filter::<Request>::class(&k(3)), &request));
+        assert!(!holds(&Filter::<Request>::class(&k(4)), &request));
+        assert!(holds(&Filter::<Request>::tenant(&k(4)), &request));
+
+        let mut lease = Lease::zeroed();
+        lease.terms.provider = [5; 32];
+        lease.terms.tenant = [6; 32];
+        assert!(holds(&Filter::<Lease>::provider(&k(5)), &lease));
+        assert!(!holds(&Filter::<Lease>::provider(&k(6)), &lease));
+        assert!(holds(&Filter::<Lease>::tenant(&k(6)), &lease));
+
+        let mut dispute = LeaseDispute::zeroed();
+        dispute.header.status = LeaseDisputeStatus::Open as u8;
+        dispute.provider = [7; 32];
+        let open = Filter::<LeaseDispute>::status(LeaseDisputeStatus::Open);
+        assert!(holds(&open, &dispute));
+        assert!(holds(&Filter::<LeaseDispute>::provider(&k(7)), &dispute));
+
+        let mut provider = Provider::zeroed();
+        provider.class = [8; 32];
+        assert!(holds(&Filter::<Provider>::class(&k(8)), &provider));
+        assert!(!holds(&Filter::<Provider>::class(&k(7)), &provider));
     }
 
     #[test]

@@ -151,6 +151,8 @@ pub struct DevKeys {
     pub settler: Keypair,
     /// Authority and operator of each validator, by number.
     pub validators: Vec<(Keypair, Keypair)>,
+    /// Authority and operator of the provider.
+    pub provider: (Keypair, Keypair),
 }
 
 impl DevKeys {
@@ -172,6 +174,7 @@ impl DevKeys {
                     ))
                 })
                 .collect::<Result<_, KeyError>>()?,
+            provider: (key("provider")?, key("provider-operator")?),
             dir: dir.to_path_buf(),
         })
     }

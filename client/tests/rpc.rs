@@ -1,6 +1,7 @@
 //! The chain's RPC may be slow, endless or behind a proxy: calls end all the same.
 
 use mythic_client::{ChainClient, ClientError, Commitment};
+use mythic_interface::market::state::Lease;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -49,6 +50,43 @@ async fn a_chain_on_this_machine_answers() {
     );
     let chain = node(head, b"", 0).await;
     assert_eq!(chain.slot(Commitment::Processed).await.unwrap(), 7);
+}
+
+/// A chain that answers everything with this result.
+async fn answering(result: &str) -> ChainClient {
+    let body = format!(r#"{{"jsonrpc":"2.0","id":0,"result":{result}}}"#);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    node(head, b"", 0).await
+}
+
+#[tokio::test]
+async fn an_answer_of_an_older_slot_than_was_asked_for_is_none() {
+    let empty = r#"{"context":{"slot":5},"value":[]}"#;
+    let chain = answering(empty).await;
+    let list = |least| chain.program_accounts_since::<Lease>(&[], Commitment::Confirmed, least);
+    let listed = list(5).await.unwrap();
+    assert_eq!((listed.slot, listed.accounts.len()), (5, 0));
+    let stale = list(6).await.unwrap_err();
+    assert!(
+        matches!(&stale, ClientError::Answer(reason) if reason.contains("slot 5")),
+        "{stale}"
+    );
+    assert!(stale.is_transient());
+
+    let chain = answering(r#"{"context":{"slot":5},"value":null}"#).await;
+    let key = solana_pubkey::Pubkey::new_from_array([1; 32]);
+    let read = |least| chain.raw_account_since(&key, Commitment::Finalized, least);
+    assert_eq!(read(5).await.unwrap().account, None);
+    assert!(read(6).await.is_err());
+    // Nothing at all, and what is no answer to this.
+    for broken in ["null", "[]", r#"{"value":[]}"#] {
+        let chain = answering(broken).await;
+        let list = chain.program_accounts_since::<Lease>(&[], Commitment::Confirmed, 0);
+        assert!(list.await.is_err(), "{broken}");
+    }
 }
 
 #[test]

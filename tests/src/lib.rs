@@ -104,6 +104,7 @@ impl Network {
             "--rpc-port",
             "--ws-port",
             "--node-port",
+            "--provider-port",
             "--database-port",
         ]
         .iter()

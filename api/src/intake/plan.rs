@@ -61,11 +61,7 @@ impl Served {
             name: config.name.clone(),
             identity,
             address: pda::model(&identity),
-            id: format!(
-                "{}@{}",
-                config.name,
-                config.identity.get(..8).unwrap_or("").to_lowercase()
-            ),
+            id: mythic_wire::openai::model_id(&config.name, &identity),
             formatter,
         })
     }

@@ -16,6 +16,7 @@ use mythic_api::{GatewayConfig, app::Files};
 use mythic_devnet::DevnetConfig;
 use mythic_indexer::{IndexerConfig, Swap};
 use mythic_lab::cheat::Told;
+use mythic_provider::ProviderConfig;
 use mythic_settler::SettlerConfig;
 use serde::Serialize;
 use serde_json::json;
@@ -37,7 +38,8 @@ process!(
     DevnetConfig = "chain",
     IndexerConfig = "indexer",
     SettlerConfig = "settler",
-    Told = "node"
+    Told = "node",
+    ProviderConfig = "provider"
 );
 
 /// A process that has a configuration file.
@@ -53,6 +55,8 @@ pub enum ProcessName {
     Settler,
     /// `mythic node`
     Node,
+    /// `mythic provider run`
+    Provider,
 }
 
 impl ProcessName {
@@ -64,7 +68,7 @@ impl ProcessName {
             Exit::error(
                 exit::USAGE,
                 format!(
-                    "{} names no process: pass --process gateway|chain|indexer|settler|node",
+                    "{} names no process: pass --process gateway|chain|indexer|settler|node|provider",
                     file.display()
                 ),
             )
@@ -78,6 +82,7 @@ impl ProcessName {
             Self::Indexer => IndexerConfig::PROCESS,
             Self::Settler => SettlerConfig::PROCESS,
             Self::Node => Told::PROCESS,
+            Self::Provider => ProviderConfig::PROCESS,
         }
     }
 
@@ -94,6 +99,10 @@ impl ProcessName {
             Self::Node => config::load::<Told>(file).and_then(|told| {
                 let mut models = told.node.models.iter();
                 models.try_for_each(|model| crate::model::check(&model.path))
+            }),
+            Self::Provider => config::load::<ProviderConfig>(file).and_then(|config| {
+                let mut models = config.models.iter();
+                models.try_for_each(|path| crate::model::check(path))
             }),
         }
     }
@@ -183,6 +192,7 @@ pub fn config(command: Config) -> Result<()> {
                 ProcessName::Indexer => show(IndexerConfig::default(), json),
                 ProcessName::Settler => show(SettlerConfig::default(), json),
                 ProcessName::Node => show(Told::default(), json),
+                ProcessName::Provider => show(ProviderConfig::default(), json),
             }
         }
         Config::Check {

@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use mythic_client::{ChainClient, Commitment, ix, keys, pda};
+use mythic_client::{ChainClient, ClientError, Commitment, ix, keys, pda};
 use mythic_interface::state::Vault as VaultAccount;
 use serde_json::json;
 use solana_instruction::Instruction;
@@ -96,17 +96,22 @@ pub async fn send(
         .await;
     match sent {
         Ok(signature) => Ok(signature),
-        Err(error) if exit::lacks_funds(&error) => {
-            let balance = chain.balance(&payer).await?;
-            Err(Exit::error(
-                exit::FUNDS,
-                format!(
-                    "wallet {payer} holds {}, too little for this; send it SOL (on a development chain: `mythic wallet airdrop 2`)",
-                    sol(balance)
-                ),
-            ))
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(explained(chain, wallet, error).await),
+    }
+}
+
+/// A refusal of the chain; where the wallet can't pay, with what it holds.
+pub async fn explained(chain: &ChainClient, wallet: &Keypair, error: ClientError) -> anyhow::Error {
+    let payer = wallet.pubkey();
+    match chain.balance(&payer).await {
+        Ok(balance) if exit::lacks_funds(&error) => Exit::error(
+            exit::FUNDS,
+            format!(
+                "wallet {payer} holds {}, too little for this; send it SOL (on a development chain: `mythic wallet airdrop 2`)",
+                sol(balance)
+            ),
+        ),
+        _ => error.into(),
     }
 }
 

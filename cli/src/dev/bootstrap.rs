@@ -1,6 +1,7 @@
 //! Brings a development chain to the state in which it can sell inference. Every step looks first, so that a restart repeats
 //! none, and a chain of an older build is brought up to date.
 
+use super::market::Market;
 use anyhow::{Context, Result};
 use mythic_client::{ChainClient, Commitment, Filter, ix, keys::DevKeys, pda};
 use mythic_interface::{
@@ -9,6 +10,7 @@ use mythic_interface::{
     params::Params,
     state::{Config, GRANT_MODELS, Model, ModelSpec, ModelStatus, SpendGrant, Vault},
 };
+use mythic_provider::ProviderConfig;
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -34,9 +36,13 @@ pub struct Plan<'a> {
     pub spec: ModelSpec,
     /// Its name on chain.
     pub model_name: &'a str,
+    /// The Compute Market.
+    pub market: Market,
+    /// Its one provider.
+    pub provider: &'a ProviderConfig,
 }
 
-/// Funds the keys, initialises the program, registers the model, fills the DEV vault and grants its delegate. Returns the models
+/// Funds the keys, initialises both programs, registers provider and model, fills the DEV vault and grants its delegate. Returns the models
 /// that this one replaces: the same file under another arithmetic or other terms, retired now.
 pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
     let keys = plan.keys;
@@ -46,7 +52,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
         (keys.gateway.pubkey(), 100 * SOL),
         (keys.settler.pubkey(), 10 * SOL),
     ];
-    for (authority, operator) in &keys.validators {
+    for (authority, operator) in keys.validators.iter().chain([&keys.provider]) {
         funded.push((authority.pubkey(), 50 * SOL));
         funded.push((operator.pubkey(), 10 * SOL));
     }
@@ -74,6 +80,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<Vec<Model>> {
             .await
             .context("initialising the program")?;
     }
+    plan.market.prepare(plan.chain, keys, plan.provider).await?;
     let former = models(plan).await?;
     let owner = keys.dev.pubkey();
     let balance = plan

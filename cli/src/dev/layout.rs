@@ -47,29 +47,42 @@ impl Layout {
         self.root.join("config").join(format!("{process}.toml"))
     }
 
-    /// The program that a new chain deploys.
-    pub fn program(&self) -> PathBuf {
-        self.at("chain").join("mythic_ai_precompiles.so")
+    /// A program that a new chain deploys, by its name.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.at("chain").join(format!("{name}.so"))
     }
 
-    /// Lays out the program that a new chain deploys. A chain keeps the one that it was made with, and its accounts with it:
-    /// data of another program are refused, because nothing here could read them.
-    pub fn deploys(&self, elf: &[u8]) -> Result<()> {
-        let path = self.program();
-        match std::fs::read(&path) {
-            Ok(deployed) if deployed != elf => Err(Exit::error(
+    /// Lays out the programs that a new chain deploys, by their names. A chain keeps those that it was made with, and its accounts with
+    /// them: data of others are refused, because nothing here could read them.
+    pub fn deploys(&self, programs: &[(&str, &[u8])]) -> Result<()> {
+        let mut deployed = Vec::new();
+        for (name, _) in programs {
+            let path = self.program(name);
+            match std::fs::read(&path) {
+                Ok(elf) => deployed.push(Some(elf)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => deployed.push(None),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("reading {}", path.display()));
+                }
+            }
+        }
+        if deployed.iter().all(Option::is_none) {
+            for (name, elf) in programs {
+                std::fs::write(self.program(name), elf)?;
+            }
+            return Ok(());
+        }
+        let mut pairs = programs.iter().zip(&deployed);
+        match pairs.all(|((_, elf), deployed)| deployed.as_deref() == Some(*elf)) {
+            true => Ok(()),
+            false => Err(Exit::error(
                 exit::FAILURE,
                 format!(
-                    "the network in {root} runs another version of the on-chain program than this build: type `mythic dev --reset --data-dir \
+                    "the network in {root} runs another version of the on-chain programs than this build: type `mythic dev --reset --data-dir \
                      {root}` (`make dev ARGS=\"--reset\"`) to begin anew, which deletes its jobs and keys, or choose another --data-dir",
                     root = self.root.display()
                 ),
             )),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(std::fs::write(&path, elf)?)
-            }
-            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
         }
     }
 
@@ -163,7 +176,8 @@ pub fn open(data_dir: &Path, reset: bool) -> Result<(Layout, Flock<std::fs::File
     remove(&root.join(state::FILE))?;
     if reset {
         for name in [
-            "chain", "spool", "postgres", "nodes", "keys", "config", "logs", "gateway",
+            "chain", "spool", "postgres", "nodes", "provider", "leases", "keys", "config", "logs",
+            "gateway",
         ] {
             remove(&root.join(name))?;
         }
@@ -267,14 +281,20 @@ mod tests {
     fn data_of_another_program_are_refused_with_what_to_type() {
         let dir = tempfile::tempdir().unwrap();
         let (layout, lock) = open(dir.path(), false).unwrap();
-        layout.deploys(b"old").unwrap();
-        layout.deploys(b"old").unwrap();
-        let refused = layout.deploys(b"new").unwrap_err().to_string();
-        assert!(refused.contains("mythic dev --reset"), "{refused}");
-        assert_eq!(std::fs::read(layout.program()).unwrap(), b"old");
+        let (old, new): ([(&str, &[u8]); 1], [(&str, &[u8]); 1]) =
+            ([("a", b"old")], [("a", b"new")]);
+        layout.deploys(&old).unwrap();
+        layout.deploys(&old).unwrap();
+        // Another version of one, and one that was not there when the chain was made.
+        for others in [new.to_vec(), vec![old[0], ("b", b"more")]] {
+            let refused = layout.deploys(&others).unwrap_err().to_string();
+            assert!(refused.contains("mythic dev --reset"), "{refused}");
+        }
+        assert_eq!(std::fs::read(layout.program("a")).unwrap(), b"old");
+        assert!(!layout.program("b").exists());
         drop(lock);
         let (layout, _lock) = open(dir.path(), true).unwrap();
-        layout.deploys(b"new").unwrap();
+        layout.deploys(&new).unwrap();
     }
 
     #[test]

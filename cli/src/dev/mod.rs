@@ -7,6 +7,7 @@ mod cheat;
 mod control;
 mod layout;
 mod logs;
+mod market;
 mod ports;
 mod ready;
 mod services;
@@ -53,6 +54,9 @@ pub struct Dev {
     /// Port of the first validator's node; the others follow it
     #[arg(long, default_value_t = 8080)]
     node_port: u16,
+    /// Port of the provider that leases out capacity
+    #[arg(long, default_value_t = 8070)]
+    provider_port: u16,
     /// Loopback port of the database (read-only role) for Grafana, JDBC and notebooks
     #[arg(long, default_value_t = 5442)]
     database_port: u16,

@@ -140,6 +140,12 @@ pub fn announce(state: &DevState, stop: &str) {
         state.validators.len(),
         state.device.as_deref().unwrap_or("an unknown device")
     );
+    if let Some(provider) = &state.provider {
+        say!(
+            "  provider   {}   (leases out class cpu; `mythic lease demo` walks through a lease)",
+            provider.endpoint
+        );
+    }
     say!("  chain      {}   {}", state.rpc_url, state.ws_url);
     say!("  database   {}   (read-only)", state.database_url);
     say!(

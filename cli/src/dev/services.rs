@@ -1,7 +1,12 @@
 //! The processes of a development network, one [`Service`] each: its name, what it listens on, its configuration, and when
 //! it is ready. Whoever adds a process adds it here.
 
-use super::{Dev, layout::Layout, ports::Port};
+use super::{
+    Dev,
+    layout::Layout,
+    market::{self, Market},
+    ports::Port,
+};
 use crate::exit::{self, Exit};
 use anyhow::{Context, Result, ensure};
 use mythic_api::{DevAccount, GatewayConfig, ModelConfig as GatewayModel};
@@ -11,6 +16,7 @@ use mythic_indexer::{IndexerConfig, SourceKind};
 use mythic_interface::state::{Model, ModelSpec};
 use mythic_kafka::{Settings, Topic};
 use mythic_node::{JobsFrom, ModelConfig as NodeModel, NodeConfig};
+use mythic_provider::ProviderConfig;
 use mythic_settler::SettlerConfig;
 use mythic_verifier::{Policy, VerifierConfig};
 use solana_keypair::Keypair;
@@ -19,6 +25,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Stake of each validator: room for 200 jobs at once.
 const STAKE_LAMPORTS: u64 = 10_000_000_000;
+/// Stake of the provider: behind each of its units, and some beside it.
+const PROVIDER_STAKE_LAMPORTS: u64 = 5_000_000_000;
+/// Units that the provider offers.
+const PROVIDER_UNITS: u16 = 2;
 /// What a claim may cost, of its reward: less than an operator is given, more than the tenth claim against such a stake.
 const MAX_FALSE_BPS: u32 = 30_000;
 /// Memory for keys and values of each validator's model, in bytes: a whole context of the default model, and
@@ -26,6 +36,20 @@ const MAX_FALSE_BPS: u32 = 30_000;
 const KV_BYTES: u64 = 256 << 20;
 /// Pace of a manual network until it is ready: a network that starts needs slots, the tests' own time begins at Ready.
 const STARTING_SLOT_MS: u64 = 200;
+
+/// The programs that a new chain deploys: name of the file, address, bytes.
+pub const PROGRAMS: [(&str, [u8; 32], &[u8]); 2] = [
+    (
+        "mythic_ai_precompiles",
+        mythic_interface::AI_PRECOMPILES_ID,
+        include_bytes!("../../../programs/elf/mythic_ai_precompiles.so"),
+    ),
+    (
+        "mythic_compute_market",
+        mythic_interface::COMPUTE_MARKET_ID,
+        include_bytes!("../../../programs/elf/mythic_compute_market.so"),
+    ),
+];
 
 /// How long another program may take to make a genesis.
 const GENESIS_PATIENCE: Duration = Duration::from_secs(900);
@@ -41,7 +65,7 @@ pub struct Service {
     pub name: String,
     /// What people are told while it starts; those that follow each other under one name start together.
     pub step: String,
-    /// `mythic COMMAND --config FILE`.
+    /// `mythic COMMAND --config FILE`; it may be two words.
     pub command: &'static str,
     /// What it listens on.
     pub ports: Vec<Port>,
@@ -62,6 +86,8 @@ pub enum Ready {
     Accounts,
     /// The gateway answers, and this many validators have announced themselves to it.
     Announced(u64),
+    /// The provider answers.
+    Leasing,
 }
 
 /// All that configurations are made of.
@@ -117,6 +143,7 @@ pub struct Addresses {
     pub database: SocketAddr,
     /// The validators' nodes, in order.
     pub nodes: Vec<SocketAddr>,
+    pub provider: SocketAddr,
 }
 
 impl Addresses {
@@ -134,6 +161,11 @@ impl Addresses {
     pub fn ws_url(&self) -> String {
         format!("ws://{}", self.ws)
     }
+
+    /// The provider's URL.
+    pub fn provider_url(&self) -> String {
+        format!("http://{}", self.provider)
+    }
 }
 
 /// Name of a validator's process; validators count from 1.
@@ -145,7 +177,7 @@ pub fn node_name(number: usize) -> String {
 pub fn all(dev: &Dev) -> Vec<Service> {
     let count = dev.validators;
     let accounts = "Preparing accounts on chain";
-    let rest = format!("Starting settler, gateway and {count} validators");
+    let rest = format!("Starting settler, gateway, {count} validators and a provider");
     let port = |what: &str, flag, wanted| Port {
         what: what.to_owned(),
         flag,
@@ -204,6 +236,14 @@ pub fn all(dev: &Dev) -> Vec<Service> {
             ready: Ready::Started,
         });
     }
+    all.push(Service {
+        command: "provider run",
+        ports: vec![port("provider", "--provider-port", dev.provider_port)],
+        ready: Ready::Leasing,
+        ..service("provider", &rest, |site| {
+            Ok(toml::to_string(&provider(site))?)
+        })
+    });
     all
 }
 
@@ -246,11 +286,14 @@ fn genesis(site: &Site) -> DevnetConfig {
         rpc_addr: site.addresses.rpc,
         ws_addr: site.addresses.ws,
         slot_ms: site.slot_ms,
-        programs: vec![ProgramConfig {
-            id: bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string(),
-            path: site.layout.program(),
-            upgrade_authority: Some(site.keys.admin.pubkey().to_string()),
-        }],
+        programs: PROGRAMS
+            .iter()
+            .map(|(name, id, _)| ProgramConfig {
+                id: bs58::encode(id).into_string(),
+                path: site.layout.program(name),
+                upgrade_authority: Some(site.keys.admin.pubkey().to_string()),
+            })
+            .collect(),
         ..DevnetConfig::default()
     }
 }
@@ -374,4 +417,25 @@ fn node(site: &Site, index: usize) -> Result<String> {
         },
         ..NodeConfig::default()
     })?)
+}
+
+/// The one provider; the chain is made to say of it what this says.
+pub fn provider(site: &Site) -> ProviderConfig {
+    let (authority, _) = &site.keys.provider;
+    ProviderConfig {
+        data_dir: site.layout.at("provider"),
+        authority: authority.pubkey().to_string(),
+        operator_keypair: site.keys.path("provider-operator"),
+        rpc_url: site.addresses.rpc_url(),
+        ws_url: site.addresses.ws_url(),
+        listen: site.addresses.provider,
+        models: vec![site.gguf.clone()],
+        class: market::CLASS.into(),
+        units: PROVIDER_UNITS,
+        price_lamports: Market::at_pace(site.slot_ms).price(),
+        stake_lamports: PROVIDER_STAKE_LAMPORTS,
+        kv_bytes: KV_BYTES,
+        allow_loopback: true,
+        ..ProviderConfig::default()
+    }
 }

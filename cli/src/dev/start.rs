@@ -4,10 +4,11 @@ use super::{
     Dev, bootstrap, control,
     layout::{self, Layout},
     logs,
+    market::Market,
     ports::{self, Port},
     ready,
     services::{self, Addresses, Ready, Service, Site},
-    state::{self, DevState, KeyInfo, ProcessInfo, ValidatorInfo},
+    state::{self, DevState, KeyInfo, ProcessInfo, ProviderInfo, ValidatorInfo},
     supervisor::{Process, States, Supervisor},
 };
 use crate::{gateway::Gateway, model::fetch_with_progress, note, progress::Step};
@@ -27,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Name of the default model on chain and at the gateway.
 const DEFAULT_NAME: &str = "smollm2-135m-instruct";
-/// The program that a new chain deploys.
-const AI_PRECOMPILES_ELF: &[u8] = include_bytes!("../../../programs/elf/mythic_ai_precompiles.so");
 
 /// What scripts are told, shared with whoever changes it.
 type Shared = Arc<Mutex<DevState>>;
@@ -58,7 +57,7 @@ impl Running {
 /// Starts all of it and returns once a job was paid, answered and indexed.
 pub async fn start(dev: &Dev, layout: &Layout, stop: &CancellationToken) -> Result<Running> {
     let services = services::all(dev);
-    layout.deploys(AI_PRECOMPILES_ELF)?;
+    layout.deploys(&services::PROGRAMS.map(|(name, _, elf)| (name, elf)))?;
     let mut site = site(dev, layout, &services).await?;
 
     let step = Step::new("Starting the database");
@@ -204,6 +203,7 @@ fn addresses(dev: &Dev, services: &[Service]) -> Result<Addresses> {
         ws: one("--ws-port")?,
         database: one("--database-port")?,
         nodes: of("--node-port"),
+        provider: one("--provider-port")?,
     })
 }
 
@@ -244,10 +244,19 @@ fn dev_state(site: &Site, database_url: &str) -> DevState {
         data_dir: site.layout.root.clone(),
         model: site.model_name.clone(),
         slot_ms: site.slot_ms,
-        programs: BTreeMap::from([(
-            "ai_precompiles".into(),
-            bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string(),
-        )]),
+        programs: BTreeMap::from(
+            [
+                ("ai_precompiles", mythic_interface::AI_PRECOMPILES_ID),
+                ("compute_market", mythic_interface::COMPUTE_MARKET_ID),
+            ]
+            .map(|(name, id)| (name.to_owned(), bs58::encode(id).into_string())),
+        ),
+        provider: Some(ProviderInfo {
+            authority: site.keys.provider.0.pubkey().to_string(),
+            operator: site.keys.provider.1.pubkey().to_string(),
+            endpoint: site.addresses.provider_url(),
+            process: "provider".into(),
+        }),
         validators: validators.collect(),
         keys: BTreeMap::from(keys),
         ..DevState::default()
@@ -277,11 +286,12 @@ fn launch(
             Ready::Chain => site.chain_program.clone(),
             _ => site.binary.clone(),
         },
-        args: vec![
-            service.command.into(),
-            "--config".into(),
-            config.display().to_string(),
-        ],
+        args: service
+            .command
+            .split(' ')
+            .map(str::to_owned)
+            .chain(["--config".into(), config.display().to_string()])
+            .collect(),
         log,
     })
 }
@@ -299,6 +309,13 @@ async fn wait(service: &Service, site: &mut Site, stop: &CancellationToken) -> R
             .await
         }
         Ready::Accounts => accounts(site).await,
+        Ready::Leasing => {
+            let http = Gateway::new(&site.addresses.provider_url(), None)?;
+            ready::wait("the provider", layout, &service.name, stop, async || {
+                http.get("/health").await.is_ok()
+            })
+            .await
+        }
         Ready::Announced(count) => {
             let http = Gateway::new(&site.addresses.gateway_url(), Some(site.api_key.clone()))?;
             let what = "the gateway and its validators";
@@ -319,13 +336,15 @@ fn chain(site: &Site) -> ChainClient {
 
 /// Brings the chain's accounts to where inference can be sold.
 async fn accounts(site: &mut Site) -> Result<()> {
-    let chain = chain(site);
+    let (chain, provider) = (chain(site), services::provider(site));
     let plan = bootstrap::Plan {
         chain: &chain,
         keys: &site.keys,
         delegate: &site.delegate,
         spec: site.spec,
         model_name: &site.model_name,
+        market: Market::at_pace(site.slot_ms),
+        provider: &provider,
     };
     site.former = bootstrap::run(&plan).await?;
     let short = |identity: &[u8; 32]| hex::encode(identity.get(..4).unwrap_or_default());

@@ -37,6 +37,19 @@ pub struct ValidatorInfo {
     pub process: String,
 }
 
+/// The provider of the network.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ProviderInfo {
+    /// Base58 key that is its name and owns its stake.
+    pub authority: String,
+    /// Base58 hot key.
+    pub operator: String,
+    /// Its URL.
+    pub endpoint: String,
+    /// Its process in `processes`.
+    pub process: String,
+}
+
 /// A funded development key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KeyInfo {
@@ -80,6 +93,9 @@ pub struct DevState {
     pub programs: BTreeMap<String, String>,
     /// In order of `--validator` numbers, from 1.
     pub validators: Vec<ValidatorInfo>,
+    /// Leases out capacity of class `cpu`.
+    #[serde(default)]
+    pub provider: Option<ProviderInfo>,
     pub keys: BTreeMap<String, KeyInfo>,
     /// The job that was run before Ready was said: the network's own.
     pub own_job: Option<String>,

@@ -9,7 +9,6 @@ use mythic_interface::{
     le::{Text, U32, U64},
     state::{Config, Model, ModelStatus, Validator},
 };
-use mythic_support::Backoff;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -79,21 +78,12 @@ impl Keys {
 }
 
 /// Calls `f` until it succeeds or fails for good, so that a node may start before its chain does.
-pub async fn patiently<T, F>(what: &str, mut f: impl FnMut() -> F) -> Result<T>
+pub async fn patiently<T, F>(what: &str, f: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T, ClientError>>,
 {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-    loop {
-        match f().await {
-            Ok(value) => return Ok(value),
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "{what}: the chain does not answer; trying again");
-                tokio::time::sleep(backoff.pause()).await;
-            }
-            Err(error) => return Err(error).with_context(|| what.to_string()),
-        }
-    }
+    let called = mythic_client::patiently(what, f).await;
+    called.with_context(|| what.to_string())
 }
 
 /// The network's Config account.

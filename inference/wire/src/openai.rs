@@ -86,6 +86,12 @@ pub fn text_of(content: Option<&Value>) -> Result<String, ContentError> {
     }
 }
 
+/// A model's id: its name, `@` and the first eight hex digits of its identity.
+pub fn model_id(name: &str, identity: &[u8; 32]) -> String {
+    let [a, b, c, d, ..] = identity;
+    format!("{name}@{}", hex::encode([*a, *b, *c, *d]))
+}
+
 /// OpenAI's word for why an output ended. A cancelled one stops where its reader left.
 pub fn finish_reason(reason: Finish) -> &'static str {
     match reason {

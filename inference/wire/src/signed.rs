@@ -64,6 +64,10 @@ pub mod purpose {
     pub fn result(job: &Pubkey) -> String {
         format!("result:{job}")
     }
+    /// The spec of a request of capacity, for the provider that would take it.
+    pub fn spec(request: &Pubkey) -> String {
+        format!("spec:{request}")
+    }
     /// The evidence of a job, for one of its own people: owner, requester, canceller.
     pub fn evidence(job: &Pubkey) -> String {
         format!("evidence:{job}")

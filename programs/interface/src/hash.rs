@@ -51,8 +51,14 @@ pub mod domain {
     pub const LEASE_SPEC: &[u8] = b"mythic/lease-spec/v1";
     /// What a provider gives a tenant to reach a lease.
     pub const LEASE_ACCESS: &[u8] = b"mythic/lease-access/v1";
+    /// The key with which a tenant uses an endpoint.
+    pub const LEASE_KEY: &[u8] = b"mythic/lease-key/v1";
+    /// What a provider signs about an answer.
+    pub const LEASE_RECEIPT: &[u8] = b"mythic/lease-receipt/v1";
     /// The seed of a round of a proof of throughput.
     pub const PROBE: &[u8] = b"mythic/probe/v1";
+    /// Which elements of a proof its provider publishes.
+    pub const PROBE_DRAW: &[u8] = b"mythic/probe-draw/v1";
 
     /// A request over HTTP, under its signer's signature.
     pub const HTTP: &[u8] = b"mythic/http/v2";
@@ -159,6 +165,11 @@ pub fn spec_hash(salt: &[u8; 16], spec: &[u8]) -> Hash {
 /// Commits to what a provider gives a tenant to reach a lease: URL, TLS key, SSH host key, as the provider writes them.
 pub fn access_hash(access: &[u8]) -> Hash {
     sha256(&[domain::LEASE_ACCESS, access])
+}
+
+/// Names the key with which a tenant uses an endpoint. Keys are random and long, so that this gives none away.
+pub fn lease_key_hash(key: &[u8]) -> Hash {
+    sha256(&[domain::LEASE_KEY, key])
 }
 
 /// The seed of a job's sampling: the requester picks `user_seed`, the job's address makes it one

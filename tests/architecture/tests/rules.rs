@@ -40,6 +40,17 @@ const WALLS: &[(&str, &[&str])] = &[
         "mythic-indexer",
         &["mythic-settler", "mythic-api", "mythic-wire"],
     ),
+    (
+        "mythic-provider",
+        &[
+            "mythic-node",
+            "mythic-verifier",
+            "mythic-lab",
+            "mythic-api",
+            "mythic-indexer",
+            "mythic-settler",
+        ],
+    ),
     ("mythic-interface", &["mythic-client"]),
 ];
 
@@ -103,7 +114,7 @@ fn the_table_of_crates_is_what_the_manifests_say() {
         assert_eq!(package.folder.to_str(), Some(folder.as_str()), "{name}");
         let said: BTreeSet<String> = match imports.as_str() {
             "none" => BTreeSet::new(),
-            "all but stream, plugin, projection, trace and broker" => packages
+            "all but stream, plugin, projection, trace, chat and broker" => packages
                 .keys()
                 .filter(|other| {
                     let left_out = [
@@ -112,6 +123,7 @@ fn the_table_of_crates_is_what_the_manifests_say() {
                         "mythic-geyser-plugin",
                         "mythic-projection",
                         "mythic-trace",
+                        "mythic-chat",
                         "mythic-broker",
                     ];
                     !tests.iter().chain(&left_out).any(|out| out == other)
@@ -235,6 +247,8 @@ fn honest_code_never_names_a_cheat() {
         "mythic-verifier",
         "mythic-engine",
         "mythic-model",
+        "mythic-chat",
+        "mythic-provider",
         "mythic-api",
     ] {
         for source in sources(&root, &packages[name]).expect("sources") {

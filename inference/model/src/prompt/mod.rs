@@ -16,6 +16,7 @@ use std::path::Path;
 
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
 use mythic_interface::hash::{Hash, sha256};
+use mythic_interface::state::ModelSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -58,6 +59,15 @@ pub struct Identity {
     pub tokenizer: Hash,
     /// SHA-256 of the chat template's text; of nothing where there is none.
     pub chat_template: Hash,
+}
+
+impl Identity {
+    /// Whether a model on chain is of the file with these weights, whatever arithmetic it is computed with.
+    pub fn is_of(&self, spec: &ModelSpec, weights: &Hash) -> bool {
+        spec.weights_hash == *weights
+            && spec.tokenizer_hash == self.tokenizer
+            && spec.chat_template_hash == self.chat_template
+    }
 }
 
 /// Tokenizer, chat template and limits of a model file.

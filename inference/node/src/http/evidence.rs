@@ -12,12 +12,12 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use mythic_chat::problem;
 use mythic_interface::state::Job;
 use mythic_wire::{access, signed::purpose};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use super::problem::problem;
 use crate::{keep::store::Saved, node::Node, seams::Shown, verify::validators::Unread};
 
 pub(super) async fn evidence(
@@ -96,12 +96,7 @@ fn forbidden(message: String) -> Box<Response> {
 }
 
 fn too_many(message: &str) -> Box<Response> {
-    Box::new(problem(
-        429,
-        "rate_limit_error",
-        "too_many_checks",
-        message.into(),
-    ))
+    Box::new(problem(429, "rate_limit_error", "too_many_checks", message))
 }
 
 /// Whether a key is one of the job's own people, or this node's.

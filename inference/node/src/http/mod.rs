@@ -27,13 +27,13 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
+use mythic_chat::problem;
 use mythic_http::{Trace, guard::LocalOnly};
 use mythic_trace::{Span, names};
 use mythic_wire::MAX_BODY;
 use tracing::Instrument;
 
 use crate::node::Node;
-use problem::problem;
 
 /// The router of all endpoints.
 pub fn router(node: Arc<Node>) -> Router {
@@ -46,20 +46,13 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/inference", post(paid::inference))
         .route("/v1/chat/completions", post(free::chat))
         .route("/v1/jobs/{id}/evidence", get(evidence::evidence))
-        .fallback(|| async {
-            problem(
-                404,
-                "invalid_request_error",
-                "not_found",
-                "no such route".into(),
-            )
-        })
+        .fallback(|| async { problem(404, "invalid_request_error", "not_found", "no such route") })
         .method_not_allowed_fallback(|| async {
             problem(
                 405,
                 "invalid_request_error",
                 "method_not_allowed",
-                "this route takes another method".into(),
+                "this route takes another method",
             )
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -16,10 +16,11 @@ use axum::{
     },
 };
 use futures::{Stream, StreamExt, stream};
+use mythic_chat::problem;
 use mythic_http::Trace;
 use mythic_wire::{InferenceRequest, NodeEvent};
 
-use super::problem::{declined, problem};
+use super::problem::declined;
 use crate::{
     node::Node,
     serve::{
@@ -70,19 +71,14 @@ pub(super) async fn inference(
         }
         Ok(Some(event)) => event,
         Ok(None) => {
-            return problem(
-                503,
-                "server_error",
-                "unavailable",
-                "the node is stopping".into(),
-            );
+            return problem(503, "server_error", "unavailable", "the node is stopping");
         }
         Err(_) => {
             return problem(
                 503,
                 "server_error",
                 "not_paid",
-                "the job was not seen on chain in time".into(),
+                "the job was not seen on chain in time",
             );
         }
     };

@@ -1,28 +1,9 @@
-//! Refusals as OpenAI's clients read them.
+//! Refusals of jobs as OpenAI's clients read them.
 
-use axum::{
-    Json,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use mythic_wire::ErrorBody;
+use axum::response::Response;
+use mythic_chat::problem;
 
 use crate::{node::Node, serve::admit::Decline};
-
-/// An error as OpenAI's clients read it.
-pub(crate) fn problem(status: u16, kind: &str, code: &str, message: String) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, Json(ErrorBody::new(kind, code, message))).into_response();
-    if matches!(
-        status,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-    ) {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-    }
-    response
-}
 
 /// A refusal, counted.
 pub(crate) fn declined(node: &Node, reason: &Decline) -> Response {

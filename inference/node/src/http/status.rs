@@ -8,12 +8,13 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use mythic_chat::problem;
 use serde_json::json;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use subtle::ConstantTimeEq;
 
-use super::{local::is_local, problem::problem};
+use super::local::is_local;
 use crate::{node::Node, serve::backend::ServedModel};
 
 /// Earnings and load are the operator's business: asked from this machine, or with the token.
@@ -32,7 +33,7 @@ fn private(node: &Node, peer: SocketAddr, headers: &HeaderMap) -> Result<(), Box
             403,
             "permission_error",
             "not_entitled",
-            "asked from this machine, or with the bearer token of status_token_file".into(),
+            "asked from this machine, or with the bearer token of status_token_file",
         ))),
     }
 }

@@ -1,16 +1,15 @@
 //! Saved results: one evidence file for each job, written durably before the journal says `finished`.
 
 use std::{
-    fs::{self, File},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
+use mythic_support::files;
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
 
-use super::files;
 use mythic_wire::{Evidence, Finish};
 
 /// Largest evidence file that is read, in bytes.
@@ -58,12 +57,7 @@ impl Store {
     /// Writes a result; it is on disk when this returns.
     pub fn save(&self, saved: &Saved) -> std::io::Result<()> {
         let path = self.path(&Pubkey::new_from_array(saved.evidence.job));
-        let fresh = path.with_extension("new");
-        let mut file = files::create_private(&fresh)?;
-        file.write_all(&serde_json::to_vec(saved)?)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        File::open(&self.dir)?.sync_all()
+        files::replace(&path, &serde_json::to_vec(saved)?)
     }
 
     /// Reads a result; `None` if there is none.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use mythic_engine::{Checked, Engine, EngineError, EngineStats, GenerateRequest, Step};
 use mythic_model::prompt::{Message, PromptError};
+use mythic_wire::openai;
 
 /// Stream of generated tokens.
 pub type Steps = mpsc::Receiver<Result<Step, EngineError>>;
@@ -145,11 +146,6 @@ impl ServedModel {
     /// `name@` and 8 hex digits of the identity, as gateways name it.
     pub fn id(&self) -> String {
         let account = self.account.read();
-        let hex = hex::encode(account.identity);
-        format!(
-            "{}@{}",
-            account.name.as_str(),
-            hex.get(..8).unwrap_or_default()
-        )
+        openai::model_id(account.name.as_str(), &account.identity)
     }
 }

@@ -21,6 +21,11 @@ pub const MAX_ROUNDS: u32 = 4_096;
 /// Most siblings of a path: those of a leaf of C.
 pub const MAX_PATH: usize = 24;
 
+/// Elements of a proof that its provider publishes.
+pub const DRAWN: usize = 16;
+/// Slots after a proof from whose hash they are drawn: nobody knows it while the proof is made.
+pub const DRAW_SLOTS: u64 = 8;
+
 /// Which of the two factors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -181,6 +186,30 @@ mod whole {
     use alloc::vec::Vec;
 
     use super::*;
+    use crate::le::U32;
+    use crate::market::state::NamedElement;
+
+    /// The elements of a proof that its provider publishes. `hash` is that of the first slot that was not skipped from
+    /// [`DRAW_SLOTS`] after the proof on.
+    pub fn drawn(
+        proof: &Hash,
+        hash: &Hash,
+        (units, rounds, n): (u8, u32, u32),
+    ) -> [NamedElement; DRAWN] {
+        core::array::from_fn(|index| {
+            let seed = sha256(&[domain::PROBE_DRAW, proof, hash, &[index as u8]]);
+            let below = |at: usize, most: u32| {
+                let word = [seed[at], seed[at + 1], seed[at + 2], seed[at + 3]];
+                u32::from_le_bytes(word) % most.max(1)
+            };
+            NamedElement {
+                unit: below(0, units.into()) as u8,
+                round: U32::new(below(4, rounds)),
+                row: U32::new(below(8, n)),
+                column: U32::new(below(12, n)),
+            }
+        })
+    }
 
     /// One round, computed whole, with every node of its tree: for small classes, tests and whoever answers a dispute.
     #[derive(Clone, Debug)]
@@ -196,20 +225,21 @@ mod whole {
         /// Computes a round of side `n` from its seed.
         pub fn new(n: u32, seed: &Hash) -> Self {
             let factors = Factors::new(seed);
-            let lines = |factor| -> Vec<Vec<i8>> {
+            // Of 16 bits, so that compilers multiply and add eight at once.
+            let lines = |factor| -> Vec<Vec<i16>> {
                 let blocks =
                     |line| (0..n / BLOCK as u32).map(move |b| factors.block(factor, line, b));
                 let bytes = |line| blocks(line).flatten().flat_map(u32::to_le_bytes);
                 (0..n)
-                    .map(|line| bytes(line).map(|byte| byte as i8).collect())
+                    .map(|line| bytes(line).map(|byte| i16::from(byte as i8)).collect())
                     .collect()
             };
             let (rows, columns) = (lines(Factor::A), lines(Factor::B));
-            let dot = |a: &[i8], b: &[i8]| -> i32 {
-                a.iter()
-                    .zip(b)
-                    .map(|(a, b)| i32::from(*a) * i32::from(*b))
-                    .sum()
+            // Wrapping: a check of each sum would keep compilers from it, and 16,384 products fit.
+            let dot = |a: &[i16], b: &[i16]| -> i32 {
+                a.iter().zip(b).fold(0, |sum: i32, (a, b)| {
+                    sum.wrapping_add(i32::from(*a).wrapping_mul(i32::from(*b)))
+                })
             };
             let product = rows
                 .iter()
@@ -344,7 +374,7 @@ mod whole {
     }
 }
 #[cfg(not(any(target_os = "solana", target_arch = "bpf")))]
-pub use whole::{WholeProof, WholeRound};
+pub use whole::{WholeProof, WholeRound, drawn};
 
 #[cfg(test)]
 mod tests {
@@ -416,6 +446,19 @@ mod tests {
                 round.product()[(32 * row + column) as usize],
                 factors.element(32, row, column)
             );
+        }
+    }
+
+    #[test]
+    fn what_is_published_lies_inside_the_proof_and_follows_from_it_and_the_slot() {
+        let shape = (3, 5, 48);
+        let first = drawn(&[1; 32], &[2; 32], shape);
+        assert_eq!(first, drawn(&[1; 32], &[2; 32], shape));
+        assert_ne!(first, drawn(&[9; 32], &[2; 32], shape));
+        assert_ne!(first, drawn(&[1; 32], &[9; 32], shape));
+        for element in first {
+            let (unit, round, row, column) = element.key();
+            assert!(unit < 3 && round < 5 && row < 48 && column < 48);
         }
     }
 

@@ -17,9 +17,9 @@ use std::{
     sync::Arc,
 };
 
+use mythic_support::files;
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use super::files;
 use frames::{MAGIC, TooLong, frame, read};
 
 pub use record::{JobRecord, JournalState, Money, Prompt, Record};

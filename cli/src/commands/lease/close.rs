@@ -1,0 +1,186 @@
+//! `mythic lease close`: the end, and what is left of the money.
+
+use super::read::{address, load, request_at};
+use crate::{
+    commands::wallet,
+    confirm::confirm,
+    context::Connection,
+    exit::{self, Exit},
+    note,
+    report::Report,
+    units::sol,
+};
+use anyhow::Result;
+use clap::Args;
+use mythic_client::{ChainClient, market::ix};
+use mythic_interface::market::state::{CloseReason, Lease, LeaseStatus, RequestStatus};
+use mythic_wire::signed::unix_seconds;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+
+/// End a lease and have paid out what is left; what it will cost is shown first. Of a request that nobody has taken: take it back
+#[derive(Args, Debug)]
+pub struct Close {
+    /// Address of the lease, or of an open request
+    lease: String,
+    /// Sign without asking
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came back.
+pub struct Closed {
+    /// Lamports that went to the wallet now.
+    pub returned: u64,
+    /// The lease after that.
+    pub lease: Lease,
+}
+
+impl Close {
+    /// Runs it.
+    pub async fn run(self, connection: &Connection) -> Result<()> {
+        let (chain, wallet) = (connection.chain(), connection.wallet()?);
+        let address = address(&self.lease)?;
+        if let Some(request) = request_at(&chain, &address).await {
+            if request.header.status != RequestStatus::Open as u8 {
+                return Err(Exit::error(
+                    exit::FAILURE,
+                    "the request is not open any more; name its lease (`mythic lease list`)",
+                ));
+            }
+            note!(
+                "Taking the request back returns {}.",
+                sol(request.escrow.get())
+            );
+            confirm("Sign?", self.yes)?;
+            let call = ix::cancel_request(wallet.pubkey(), address);
+            let signature = wallet::send(&chain, &wallet, &[call]).await?;
+            return Report::default()
+                .add("request", address.to_string())
+                .lamports("returned", request.escrow.get())
+                .add("signature", signature.to_string())
+                .print(self.json);
+        }
+        let lease = load(&chain, &address).await?;
+        note!("{}", outlook(&lease, unix_seconds()));
+        confirm("Sign?", self.yes)?;
+        let closed = close(&chain, &wallet, &address, lease).await?;
+        let mut report = Report::default();
+        report
+            .add("lease", address.to_string())
+            .lamports("returned", closed.returned)
+            .lamports("pending", closed.lease.pending.get())
+            .lamports("paid", closed.lease.paid.get())
+            .lamports("burned", closed.lease.burned.get());
+        report.print(self.json)?;
+        if !self.json && closed.lease.pending.get() > 0 {
+            note!(
+                "What is pending is paid to the provider once nobody can dispute it any more; if a proof is refuted before, it is yours \
+                 (`mythic lease close` again pays it out)."
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What closing now means for the tenant.
+fn outlook(lease: &Lease, now: u64) -> String {
+    match lease.status() {
+        Some(LeaseStatus::Accepted) => format!(
+            "It has not started: all of {} comes back.",
+            sol(lease.escrow.get())
+        ),
+        Some(LeaseStatus::Started) => format!(
+            "Its start is not acknowledged: the seconds since then are burned, about {}; the rest of {} comes back.",
+            sol(price_of(lease, lease.meter().unmetered(now))),
+            sol(lease.escrow.get())
+        ),
+        Some(LeaseStatus::Ended) => format!(
+            "It has ended; {} are yours and are paid out.",
+            sol(lease.tenant_due.get())
+        ),
+        _ => format!(
+            "The seconds since the last proof are paid, at most {}; the rest of {} comes back.",
+            sol(price_of(lease, lease.meter().unmetered(now))),
+            sol(lease.escrow.get())
+        ),
+    }
+}
+
+fn price_of(lease: &Lease, seconds: u64) -> u64 {
+    let price = lease.terms.price_of(seconds).unwrap_or(u64::MAX);
+    price.min(lease.escrow.get())
+}
+
+/// Ends a lease as its tenant, unless it has ended, and pays out what is the tenant's.
+pub async fn close(
+    chain: &ChainClient,
+    wallet: &Keypair,
+    address: &Pubkey,
+    lease: Lease,
+) -> Result<Closed> {
+    if lease.terms.tenant != wallet.pubkey().to_bytes() {
+        return Err(Exit::error(
+            exit::USAGE,
+            format!(
+                "the lease is of tenant {}, and this wallet is {}; pass --keypair",
+                Pubkey::new_from_array(lease.terms.tenant),
+                wallet.pubkey()
+            ),
+        ));
+    }
+    if lease.status() != Some(LeaseStatus::Ended) {
+        let reason = CloseReason::ClosedByTenant;
+        let call = ix::close_lease(wallet.pubkey(), address, &lease, reason, false);
+        wallet::send(chain, wallet, &[call]).await?;
+    }
+    let ended = load(chain, address).await?;
+    let returned = ended.tenant_due.get();
+    if returned == 0 {
+        return Ok(Closed {
+            returned,
+            lease: ended,
+        });
+    }
+    // Its provider may pay it out in the same moment.
+    let sent = wallet::send(chain, wallet, &[ix::withdraw_lease(address, &ended)]).await;
+    let after = load(chain, address).await?;
+    match (sent, after.tenant_due.get()) {
+        (Err(error), due) if due > 0 => Err(error),
+        _ => Ok(Closed {
+            returned,
+            lease: after,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mythic_interface::le::U32;
+
+    #[test]
+    fn what_closing_means_is_told_for_each_state() {
+        let mut lease: Lease = bytemuck::Zeroable::zeroed();
+        lease.terms.units = 1;
+        lease.terms.price.set(1_000_000_000);
+        lease.terms.grid.epoch_seconds = U32::new(60);
+        lease.escrow.set(5_000_000_000);
+        lease.mark.set(100);
+        lease.ends_at.set(200);
+        let told = |status: LeaseStatus, now: u64| {
+            let mut lease = lease;
+            lease.header.status = status as u8;
+            outlook(&lease, now)
+        };
+        assert!(told(LeaseStatus::Accepted, 103).contains("all of 5 SOL"));
+        assert!(told(LeaseStatus::Started, 103).contains("burned, about 3 SOL"));
+        assert!(told(LeaseStatus::Active, 103).contains("at most 3 SOL"));
+        // Never more than there is.
+        assert!(told(LeaseStatus::Active, 190).contains("at most 5 SOL"));
+    }
+}

@@ -1,0 +1,193 @@
+//! A provider over HTTP, as its account says where it is: a stranger, whose answers are bounded and believed only where the chain agrees.
+
+use crate::exit::{self, Exit};
+use anyhow::{Context, Result, ensure};
+use mythic_interface::{hash::access_hash, market::state::Lease};
+use mythic_provider::{
+    access::Access,
+    proof::opening::{MAX_OPENING, Opening},
+    receipt::Receipt,
+    source::{SPECS, name},
+    spec::Document,
+};
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use solana_pubkey::Pubkey;
+use std::time::Duration;
+
+/// How long an answer may take; a completion is short here.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Tokens of the completion of a probe.
+const TOKENS: u32 = 16;
+
+/// A provider's URL.
+pub struct Host {
+    endpoint: String,
+    http: reqwest::Client,
+}
+
+/// What became of a request at its provider.
+pub enum Word {
+    /// It is on its way, or the provider has not seen it yet.
+    Nothing,
+    /// It is not taken now, for this reason.
+    Waiting(String),
+    /// It is not taken at all, for this reason.
+    Declined(String),
+}
+
+/// A short answer, and whether its receipt is the operator's.
+pub struct Said {
+    pub text: String,
+    pub tokens: u64,
+}
+
+impl Host {
+    /// The provider at this URL.
+    pub fn new(endpoint: &str) -> Result<Self> {
+        let http = mythic_http::client::builder()
+            .timeout(PATIENCE)
+            .redirect(reqwest::redirect::Policy::none());
+        Ok(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            http: http.build().context("setting up HTTP")?,
+        })
+    }
+
+    async fn bytes(&self, request: RequestBuilder) -> Result<Vec<u8>> {
+        let unreachable = |error: reqwest::Error| {
+            Exit::error(
+                exit::UNREACHABLE,
+                format!(
+                    "no provider at {}: {}",
+                    self.endpoint,
+                    crate::gateway::root(&error)
+                ),
+            )
+        };
+        let mut response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            ensure!(
+                bytes.len() + chunk.len() <= MAX_OPENING,
+                "the provider's answer is longer than {MAX_OPENING} bytes"
+            );
+            bytes.extend_from_slice(&chunk);
+        }
+        if !status.is_success() {
+            let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let message = body["error"]["message"]
+                .as_str()
+                .unwrap_or("no reason given");
+            let code = match status.as_u16() {
+                404 => exit::NOT_FOUND,
+                _ => exit::FAILURE,
+            };
+            return Err(Exit::error(
+                code,
+                format!("the provider answers {}: {message}", status.as_u16()),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    /// Leaves a spec there; returns its URL, which the request names.
+    pub async fn leave(&self, document: &Document) -> Result<String> {
+        let url = format!("{}{SPECS}{}", self.endpoint, name(&document.hash()));
+        let put = self.http.put(&url).body(document.to_bytes());
+        self.bytes(put).await?;
+        Ok(url)
+    }
+
+    /// What became of a request there.
+    pub async fn word(&self, request: &Pubkey) -> Word {
+        let url = format!("{}/v1/requests/{request}", self.endpoint);
+        let Ok(bytes) = self.bytes(self.http.get(url)).await else {
+            return Word::Nothing;
+        };
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let reason = answer["reason"].as_str().unwrap_or("it gives no reason");
+        match answer["status"].as_str() {
+            Some("waiting") => Word::Waiting(reason.into()),
+            Some("declined") => Word::Declined(reason.into()),
+            _ => Word::Nothing,
+        }
+    }
+
+    /// How a lease is reached, exactly as its start states.
+    pub async fn access(&self, lease: &Pubkey, state: &Lease) -> Result<Access> {
+        let url = format!("{}/v1/leases/{lease}/access", self.endpoint);
+        let bytes = self.bytes(self.http.get(url)).await?;
+        if access_hash(&bytes) != state.access_hash {
+            return Err(Exit::error(
+                exit::CHECK_FAILED,
+                "what the provider gives you to reach the lease is not what it stated on chain: do not acknowledge it, close it",
+            ));
+        }
+        serde_json::from_slice(&bytes).context("what the provider gives you can't be read")
+    }
+
+    /// The models that a key may use, which must be one.
+    pub async fn model(&self, access: &Access, key: &str) -> Result<String> {
+        let url = format!("{}/models", access.base_url);
+        let bytes = self.bytes(self.http.get(url).bearer_auth(key)).await?;
+        let models: Value = serde_json::from_slice(&bytes)?;
+        let id = models["data"][0]["id"].as_str().unwrap_or_default();
+        ensure!(
+            id == access.model,
+            "the lease is of {}, and the provider serves {id:?}",
+            access.model
+        );
+        Ok(id.to_owned())
+    }
+
+    /// A short answer under a key, whose receipt the operator on chain must have signed.
+    pub async fn chat(
+        &self,
+        access: &Access,
+        (lease, operator): (&Pubkey, &Pubkey),
+        key: &str,
+        question: &str,
+    ) -> Result<Said> {
+        let body = serde_json::to_vec(&json!({
+            "model": access.model,
+            "messages": [{"role": "user", "content": question}],
+            "max_completion_tokens": TOKENS,
+            "temperature": 0,
+        }))?;
+        let url = format!("{}/chat/completions", access.base_url);
+        let ask = self.http.post(url).bearer_auth(key).body(body.clone());
+        let bytes = self.bytes(ask).await?;
+        let answer: Value = serde_json::from_slice(&bytes)?;
+        let text = answer["choices"][0]["message"]["content"].as_str();
+        let text = text.context("the answer has no text")?.to_owned();
+        let receipt: Receipt = serde_json::from_value(answer["mythic"]["receipt"].clone())
+            .context("the answer has no receipt")?;
+        if !receipt.holds(operator, lease, &body, &text) {
+            return Err(Exit::error(
+                exit::CHECK_FAILED,
+                "the receipt is not signed by the provider's operator, or is about another answer",
+            ));
+        }
+        Ok(Said {
+            text,
+            tokens: receipt.completion_tokens,
+        })
+    }
+
+    /// What is published of an epoch's proof; `None` where nothing is yet.
+    pub async fn opening(&self, lease: &Pubkey, epoch: u64) -> Result<Option<Opening>> {
+        let url = format!("{}/v1/leases/{lease}/proof/{epoch}", self.endpoint);
+        match self.bytes(self.http.get(url)).await {
+            Ok(bytes) => {
+                let opening = serde_json::from_slice(&bytes);
+                Ok(Some(
+                    opening.context("what is published of the proof can't be read")?,
+                ))
+            }
+            Err(error) if exit::code(&error) == exit::NOT_FOUND => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `mythic lease`: capacity of a provider, paid by the second, proved in epochs. Everything is read from the chain itself.
+
+mod close;
+mod demo;
+mod host;
+mod kept;
+mod probe;
+mod read;
+mod request;
+mod show;
+mod top_up;
+mod words;
+
+pub use read::address;
+
+use crate::context::Connection;
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Leases of capacity.
+#[derive(Subcommand, Debug)]
+#[command(
+    after_help = "A tenant names a provider, pays for all seconds beforehand, and gets an engine of its own behind an OpenAI base URL \
+                  and a key. In each epoch the provider proves that the capacity is there; what is proved is paid once nobody can \
+                  dispute it any more, and what is left when you close comes back. Begin with `mythic lease offers`."
+)]
+pub enum Lease {
+    Offers(show::Offers),
+    Request(request::Request),
+    List(show::List),
+    Show(show::Show),
+    Watch(show::Watch),
+    Probe(probe::Probe),
+    TopUp(top_up::TopUp),
+    Close(close::Close),
+    Demo(demo::Demo),
+}
+
+/// Runs `mythic lease`.
+pub async fn run(command: Lease, connection: &Connection) -> Result<()> {
+    match command {
+        Lease::Offers(offers) => offers.run(connection).await,
+        Lease::Request(request) => request.run(connection).await.map(drop),
+        Lease::List(list) => list.run(connection).await,
+        Lease::Show(show) => show.run(connection).await,
+        Lease::Watch(watch) => watch.run(connection).await,
+        Lease::Probe(probe) => probe.run(connection).await,
+        Lease::TopUp(top_up) => top_up.run(connection).await,
+        Lease::Close(close) => close.run(connection).await,
+        Lease::Demo(demo) => demo.run(connection).await,
+    }
+}

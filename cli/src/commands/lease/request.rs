@@ -1,0 +1,351 @@
+//! `mythic lease request`: from an offer to an endpoint that answers.
+
+use super::{
+    host::{Host, Word},
+    kept::Kept,
+    read::{address, load, request_at},
+    show::{ProviderOffer, offers},
+};
+use crate::{
+    commands::wallet,
+    confirm::confirm,
+    context::Connection,
+    exit::{self, Exit},
+    note,
+    progress::Step,
+    report::Report,
+    say,
+    units::{about, sol},
+};
+use anyhow::{Context, Result};
+use clap::Args;
+use mythic_client::{ChainClient, Commitment, base_fee, market};
+use mythic_interface::{
+    hash::lease_key_hash,
+    le::{Text, U32, U64},
+    market::{
+        ix::{self, RequestCompute},
+        meter,
+        state::{Isolation, Lease, LeaseKind, LeaseStatus, MarketConfig, RequestStatus},
+    },
+    state::{Model, ModelStatus},
+    window,
+};
+use mythic_provider::{access::Access, spec::Document, spec::Spec};
+use mythic_wire::openai::model_id;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use std::time::{Duration, Instant};
+
+/// Slots from a request to the deadline of its acceptance, and the life of its nonce, as far as the market allows.
+const DEADLINE_SLOTS: u32 = 150;
+const NONCE_SLOTS: u32 = 1_000;
+/// How long a start is waited for after that: an engine is loaded.
+const START_PATIENCE: Duration = Duration::from_secs(180);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Lease an endpoint: pay for all seconds, wait until the provider serves it, check how it is reached, acknowledge. What it costs is shown
+/// first; what is not used comes back when you close it
+#[derive(Args, Debug, Clone)]
+pub struct Request {
+    /// Authority of the provider [default: the cheapest of the class with units free]
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// Class of capacity
+    #[arg(long, default_value = "cpu")]
+    pub class: String,
+    /// Model: its id, its name, or its address on chain [default: the only one]
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Units, 1 to 8
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub units: u8,
+    /// Seconds to pay for; `mythic lease top-up` adds more
+    #[arg(long, default_value_t = 600)]
+    pub seconds: u32,
+    /// Answers at once
+    #[arg(long, default_value_t = 2)]
+    pub max_concurrent: usize,
+    /// Sign without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A lease that runs and is acknowledged.
+pub struct Leased {
+    pub lease: Pubkey,
+    pub key: String,
+    pub access: Access,
+}
+
+impl Request {
+    /// Runs it.
+    pub async fn run(self, connection: &Connection) -> Result<Leased> {
+        let (chain, wallet) = (connection.chain(), connection.wallet()?);
+        let offer = self.offer(&chain).await?;
+        let (model, model_name) = self.model(&chain).await?;
+        let market = market::address::config();
+        let read = chain.account::<MarketConfig>(&market).await?;
+        let (_, config) = read.context("the market is not initialised on this chain")?;
+        let all = self.costs(&chain, &offer, &model_name).await?;
+        let question = format!(
+            "Wallet {} signs and pays {}. Go on?",
+            wallet.pubkey(),
+            sol(all)
+        );
+        confirm(&question, self.yes)?;
+
+        let host = Host::new(&offer.endpoint)?;
+        let key = format!("lease-{}", hex::encode(rand::random::<[u8; 24]>()));
+        let spec = Spec::endpoint(&lease_key_hash(key.as_bytes()), self.max_concurrent);
+        let document = Document::new(rand::random(), &spec);
+        let source = host.leave(&document).await?;
+        let slot = chain.slot(Commitment::Processed).await?;
+        let params = &config.params;
+        let life = NONCE_SLOTS.min(params.max_nonce_life_slots.get());
+        let nonce = window::nonce(slot.saturating_add(life.into()), rand::random());
+        let (class, args) = self.arguments(&offer, &model, (&document, &source), &config)?;
+        let args = RequestCompute { nonce, ..args };
+        let address = market::address::request(wallet.pubkey(), &nonce);
+        let lease = market::address::lease(address);
+        // The key is on disk before anything is paid for it.
+        let kept = Kept {
+            lease: lease.to_string(),
+            key: key.clone(),
+            endpoint: offer.endpoint.clone(),
+        };
+        let file = kept.write(connection, &lease)?;
+
+        let step = Step::new(format!("Paying into request {address}"));
+        let call = ix::request_compute(wallet.pubkey(), wallet.pubkey(), class, &args);
+        wallet::send(&chain, &wallet, &[call]).await?;
+        step.done();
+        let state = accepted(&chain, &wallet, &host, (&address, &lease)).await?;
+        let access = acknowledged(&chain, &wallet, &host, (&lease, &key), state).await?;
+
+        let running = Leased { lease, key, access };
+        let mut report = Report::default();
+        report
+            .add("lease", lease.to_string())
+            .add("request", address.to_string())
+            .add("provider", offer.authority.to_string())
+            .add("model", running.access.model.clone())
+            .add("base_url", running.access.base_url.clone())
+            .add("api_key", running.key.clone())
+            .add("kept_in", file.display().to_string())
+            .lamports(
+                "paid",
+                args.price.get() * u64::from(self.seconds) * u64::from(self.units),
+            );
+        report.print(self.json)?;
+        if !self.json {
+            say!(
+                "\n  curl {}/chat/completions -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' \\\n    -d '{{\"messages\":[{{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}}]}}'\n",
+                running.access.base_url,
+                running.key
+            );
+            say!("`mythic lease probe {lease}` checks it, `mythic lease close {lease}` ends it.");
+        }
+        Ok(running)
+    }
+
+    /// The provider that is asked: the one that is named, or the cheapest that has room.
+    async fn offer(&self, chain: &ChainClient) -> Result<ProviderOffer> {
+        let offers = offers(chain, &self.class).await?;
+        let none = |message: String| Exit::error(exit::NOT_FOUND, message);
+        if let Some(named) = &self.provider {
+            let authority = address(named)?;
+            let found = offers
+                .into_iter()
+                .find(|offer| offer.authority == authority);
+            return found
+                .ok_or_else(|| none(format!("no provider {authority} of class {:?}", self.class)));
+        }
+        let free = offers
+            .into_iter()
+            .filter(|offer| offer.is_active && offer.free_units >= self.units.into());
+        free.min_by_key(|offer| offer.price).ok_or_else(|| {
+            none(format!(
+                "no provider of class {:?} has {} units free; `mythic lease offers` shows all",
+                self.class, self.units
+            ))
+        })
+    }
+
+    /// The account of the model, and its id.
+    async fn model(&self, chain: &ChainClient) -> Result<(Pubkey, String)> {
+        let models = chain
+            .program_accounts::<Model>(&[], Commitment::Confirmed)
+            .await?;
+        let active = models
+            .into_iter()
+            .filter(|(_, model)| model.header.status == ModelStatus::Active as u8);
+        let named = active.map(|(address, model)| {
+            let id = model_id(model.name.as_str(), &model.identity);
+            (address, id)
+        });
+        let wanted = |(address, id): &(Pubkey, String)| match self.model.as_deref() {
+            None => true,
+            Some(wanted) => {
+                id == wanted
+                    || id.split('@').next() == Some(wanted)
+                    || address.to_string() == wanted
+            }
+        };
+        let mut found: Vec<(Pubkey, String)> = named.filter(wanted).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => Err(Exit::error(
+                exit::NOT_FOUND,
+                format!(
+                    "no model {} on this chain",
+                    self.model.as_deref().unwrap_or_default()
+                ),
+            )),
+            (Some(last), false) => {
+                let ids: Vec<String> = found.into_iter().chain([last]).map(|(_, id)| id).collect();
+                Err(Exit::error(
+                    exit::USAGE,
+                    format!("--model: several fit, name one of {}", ids.join(", ")),
+                ))
+            }
+        }
+    }
+
+    /// Says what it costs; returns all that leaves the wallet at first.
+    async fn costs(&self, chain: &ChainClient, offer: &ProviderOffer, model: &str) -> Result<u64> {
+        let price = meter::price_of(offer.price, self.units, self.seconds.into());
+        let price = price.map_err(|error| Exit::error(exit::USAGE, error.message()))?;
+        let len = mythic_interface::market::state::Request::LEN;
+        let (rent, fees) = (chain.rent(len).await?, base_fee(1) * 2);
+        note!("Leasing {model} of provider {}:", offer.authority);
+        note!(
+            "  {} for {} of {} at {} a second each; what is not used comes back",
+            sol(price),
+            about(self.seconds.into()),
+            crate::units::counted(self.units.into(), "unit"),
+            sol(offer.price)
+        );
+        note!(
+            "  {} of rent, which comes back, and {} of fees",
+            sol(rent),
+            sol(fees)
+        );
+        Ok(price.saturating_add(rent).saturating_add(fees))
+    }
+
+    fn arguments(
+        &self,
+        offer: &ProviderOffer,
+        model: &Pubkey,
+        (document, source): (&Document, &str),
+        config: &MarketConfig,
+    ) -> Result<(Pubkey, RequestCompute)> {
+        let deadline = DEADLINE_SLOTS.min(config.params.max_request_slots.get());
+        let source = Text::new(source).with_context(|| {
+            format!("the provider's URL is so long that {source} does not fit a request")
+        })?;
+        let args = RequestCompute {
+            nonce: [0; 16],
+            kind: LeaseKind::Endpoint as u8,
+            spec_hash: document.hash(),
+            spec_source: source,
+            model: model.to_bytes(),
+            units: self.units,
+            region: Text::default(),
+            isolation: Isolation::Process as u8,
+            provider: offer.authority.to_bytes(),
+            price: U64::new(offer.price),
+            seconds: U32::new(self.seconds),
+            deadline_slots: U32::new(deadline),
+            rules_hash: config.rules_hash,
+            bump: 0,
+        };
+        Ok((offer.class, args))
+    }
+}
+
+/// Waits until the provider has taken a request and started its lease. One that it declines, or does not take in time, is taken back.
+async fn accepted(
+    chain: &ChainClient,
+    wallet: &Keypair,
+    host: &Host,
+    (request, lease): (&Pubkey, &Pubkey),
+) -> Result<Lease> {
+    let step = Step::new("Waiting until the provider takes it and starts");
+    let started = Instant::now();
+    loop {
+        if let Some((_, state)) = chain.account::<Lease>(lease).await?
+            && state.status() != Some(LeaseStatus::Accepted)
+        {
+            step.done();
+            return Ok(state);
+        }
+        let open = request_at(chain, request).await;
+        let slot = chain.slot(Commitment::Processed).await?;
+        if let Some(open) = open.filter(|open| open.header.status == RequestStatus::Open as u8) {
+            let late = !window::open(slot, open.deadline_slot.get());
+            let refusal = match host.word(request).await {
+                Word::Declined(reason) => Some(reason),
+                Word::Waiting(reason) if late => Some(reason),
+                Word::Waiting(reason) => {
+                    step.note(&reason);
+                    None
+                }
+                Word::Nothing => late.then(|| "it did not take it in time".to_owned()),
+            };
+            if let Some(reason) = refusal {
+                let call = ix::cancel_request(wallet.pubkey(), request);
+                wallet::send(chain, wallet, &[call]).await?;
+                return Err(Exit::error(
+                    exit::FAILURE,
+                    format!(
+                        "the provider declines: {reason}. The request is taken back and refunded"
+                    ),
+                ));
+            }
+        } else {
+            step.note("taken; the engine is loaded");
+        }
+        if started.elapsed() > START_PATIENCE {
+            return Err(Exit::error(
+                exit::UNREACHABLE,
+                format!("the lease did not start in time; `mythic lease close {lease}` refunds it"),
+            ));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Checks how a lease is reached, reaches it, and says so on chain.
+async fn acknowledged(
+    chain: &ChainClient,
+    wallet: &Keypair,
+    host: &Host,
+    (lease, key): (&Pubkey, &str),
+    state: Lease,
+) -> Result<Access> {
+    let step = Step::new("Checking how it is reached, and acknowledging the start");
+    let access = host.access(lease, &state).await?;
+    host.model(&access, key).await?;
+    if state.status() == Some(LeaseStatus::Started) {
+        let call = ix::acknowledge_start(lease, &state);
+        wallet::send(chain, wallet, &[call]).await?;
+    }
+    let state = load(chain, lease).await?;
+    if state.status() != Some(LeaseStatus::Active) {
+        return Err(Exit::error(
+            exit::FAILURE,
+            format!(
+                "the lease is not active: {}",
+                super::words::standing(&state, 0)
+            ),
+        ));
+    }
+    step.done();
+    Ok(access)
+}

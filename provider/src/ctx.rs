@@ -1,0 +1,136 @@
+//! What every part of a provider may use: configuration, keys, the chain and what was last read of it.
+
+use std::{
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use mythic_client::{ChainClient, ClientError, Commitment, account::decode, market, units};
+use mythic_interface::market::state::Provider;
+use mythic_support::life::Pulse;
+use mythic_wire::Origin;
+use parking_lot::RwLock;
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::ProviderConfig, journal::Journal, proof::opening::Openings, serve::models::LocalModel,
+    source::Shelf,
+};
+
+/// Longest silence of the loop that follows the chain.
+const LONGEST_SILENCE: Duration = Duration::from_secs(600);
+
+/// Shared by all parts.
+pub struct Ctx {
+    pub config: ProviderConfig,
+    /// Where this provider is reached.
+    pub origin: Origin,
+    pub chain: ChainClient,
+    /// The provider's name.
+    pub authority: Pubkey,
+    /// Hot key.
+    pub operator: Arc<Keypair>,
+    /// Address of its class.
+    pub class: Pubkey,
+    /// Models that tenants can lease.
+    pub models: Vec<LocalModel>,
+    pub journal: Journal,
+    /// What is published of proofs.
+    pub openings: Openings,
+    /// Specs that tenants left here.
+    pub shelf: Shelf,
+    provider: RwLock<Provider>,
+    slot: AtomicU64,
+}
+
+/// What a [`Ctx`] is made of.
+pub struct Means {
+    pub config: ProviderConfig,
+    pub origin: Origin,
+    pub chain: ChainClient,
+    pub authority: Pubkey,
+    pub operator: Arc<Keypair>,
+    pub class: Pubkey,
+    pub models: Vec<LocalModel>,
+    pub journal: Journal,
+    pub openings: Openings,
+    /// The provider's account.
+    pub provider: Provider,
+    /// The newest slot.
+    pub slot: u64,
+}
+
+impl Ctx {
+    pub fn new(means: Means) -> Self {
+        Self {
+            config: means.config,
+            origin: means.origin,
+            chain: means.chain,
+            authority: means.authority,
+            operator: means.operator,
+            class: means.class,
+            models: means.models,
+            journal: means.journal,
+            openings: means.openings,
+            shelf: Shelf::default(),
+            provider: RwLock::new(means.provider),
+            slot: AtomicU64::new(means.slot),
+        }
+    }
+
+    /// Newest slot seen.
+    pub fn slot(&self) -> u64 {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    /// The provider's account as last read.
+    pub fn provider(&self) -> Provider {
+        *self.provider.read()
+    }
+
+    /// Sends a call signed and paid by the operator until it is held at `processed`: sent again while it has not landed, signed again
+    /// when it can't land any more, given up after that.
+    pub async fn send(&self, call: Instruction) -> Result<(), ClientError> {
+        self.send_bounded(std::slice::from_ref(&call)).await
+    }
+
+    /// The same of a call that needs more compute units than a call gets by itself.
+    pub async fn send_large(&self, call: Instruction) -> Result<(), ClientError> {
+        self.send_bounded(&units::bounded(&[call], units::MOST, 0))
+            .await
+    }
+
+    async fn send_bounded(&self, calls: &[Instruction]) -> Result<(), ClientError> {
+        let (payer, signers): (_, [&Keypair; 1]) = (self.operator.pubkey(), [&self.operator]);
+        let held = Commitment::Processed;
+        let sent = self.chain.send_and_confirm(calls, &payer, &signers, held);
+        sent.await.map(drop)
+    }
+}
+
+/// Keeps slot and provider fresh.
+pub async fn follow_chain(ctx: Arc<Ctx>, quit: CancellationToken) {
+    let mut slots = ctx.chain.watch_slots();
+    let address = market::address::provider(ctx.authority);
+    let mut provider = ctx.chain.watch_account(&address, Commitment::Processed);
+    let pulse = Pulse::new("following the chain", LONGEST_SILENCE);
+    loop {
+        pulse.beat();
+        tokio::select! {
+            () = quit.cancelled() => return,
+            Some(slot) = slots.next() => ctx.slot.store(slot.slot, Ordering::Relaxed),
+            Some(snapshot) = provider.next() => {
+                if let Some(account) = &snapshot.account
+                    && let Ok(read) = decode::<Provider>(&address, account)
+                {
+                    *ctx.provider.write() = read;
+                }
+            }
+        }
+    }
+}

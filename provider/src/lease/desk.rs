@@ -1,0 +1,102 @@
+//! The leases in care: where whoever reads the chain reaches their tasks.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::RwLock;
+use solana_pubkey::Pubkey;
+use tokio::sync::mpsc;
+
+use super::fsm::Event;
+use crate::journal::Promise;
+
+/// Events that wait for a lease's task at most; what is beyond is read again soon.
+pub const WAITING: usize = 16;
+
+/// Tasks by lease.
+#[derive(Debug, Default)]
+pub struct Desk(RwLock<HashMap<Pubkey, Place>>);
+
+#[derive(Debug)]
+struct Place {
+    events: mpsc::Sender<Event>,
+    promise: Arc<Promise>,
+}
+
+impl Desk {
+    /// A place for a lease; what its task receives. `None` if it has one.
+    pub fn enter(&self, lease: Pubkey, promise: Arc<Promise>) -> Option<mpsc::Receiver<Event>> {
+        let (events, received) = mpsc::channel(WAITING);
+        let mut all = self.0.write();
+        if all.contains_key(&lease) {
+            return None;
+        }
+        all.insert(lease, Place { events, promise });
+        Some(received)
+    }
+
+    /// The lease's task has ended.
+    pub fn leave(&self, lease: &Pubkey) {
+        self.0.write().remove(lease);
+    }
+
+    /// Tells a lease's task; false if it is not in care.
+    pub fn tell(&self, lease: &Pubkey, event: Event) -> bool {
+        let all = self.0.read();
+        let Some(place) = all.get(lease) else {
+            return false;
+        };
+        let _ = place.events.try_send(event);
+        true
+    }
+
+    /// The leases in care.
+    pub fn leases(&self) -> Vec<Pubkey> {
+        self.0.read().keys().copied().collect()
+    }
+
+    /// Whether a lease in care has this key.
+    pub fn has_key(&self, key_hash: &str) -> bool {
+        let all = self.0.read();
+        all.values()
+            .any(|place| place.promise.key_hash.eq_ignore_ascii_case(key_hash))
+    }
+
+    /// What the tenant of a lease in care is given to reach it.
+    pub fn access(&self, lease: &Pubkey) -> Option<String> {
+        let all = self.0.read();
+        Some(all.get(lease)?.promise.access.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_has_one_place_until_it_leaves() {
+        let desk = Desk::default();
+        let lease = Pubkey::new_from_array([1; 32]);
+        let promise = Arc::new(Promise {
+            request: String::new(),
+            deadline_slot: 0,
+            units: 1,
+            weights: String::new(),
+            model: "m@0".into(),
+            key_hash: "ab".into(),
+            max_concurrent: 1,
+            access: "{}".into(),
+        });
+        let tick = || Event::Tick { slot: 1, second: 1 };
+        assert!(!desk.tell(&lease, tick()), "it is not in care");
+        let mut events = desk.enter(lease, promise.clone()).unwrap();
+        assert!(desk.enter(lease, promise.clone()).is_none());
+        assert!(desk.has_key("AB") && !desk.has_key("cd"));
+        assert_eq!(desk.access(&lease).as_deref(), Some("{}"));
+        // One that is behind holds nobody up.
+        assert!((0..2 * WAITING).all(|_| desk.tell(&lease, tick())));
+        assert!(events.try_recv().is_ok());
+        desk.leave(&lease);
+        assert!(desk.leases().is_empty());
+        assert!(desk.enter(lease, promise).is_some());
+    }
+}

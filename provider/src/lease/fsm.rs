@@ -1,0 +1,388 @@
+//! One lease, as its provider sees it: what is to be done next. Pure. The chain says how the lease stands, so that a restart needs
+//! nothing but the promise; a machine knows beside it what runs here and which steps are under way.
+//!
+//! What runs is ended by positive evidence alone: the lease was *seen* ended at `confirmed`, or *absent* at `finalized` in a slot after
+//! the last in which it was there, and a grace is over. No answer, an old slot or a list without it end nothing; then the time for which
+//! it is paid does.
+
+use std::collections::BTreeMap;
+
+use mythic_client::{Commitment, LAMPORTS_PER_SIGNATURE};
+use mythic_interface::{
+    market::{
+        meter,
+        probe::DRAW_SLOTS,
+        state::{CloseReason, Lease, LeaseEpoch, LeaseStatus},
+    },
+    money::share,
+    state::NO_KEY,
+    window,
+};
+
+/// Shortest and longest pause before a step is tried again, seconds.
+const PAUSES: (u64, u64) = (1, 60);
+/// Pause after a step that was done: until the chain shows it.
+const AFTER: u64 = 3;
+/// An epoch is paid out once the share is worth so many fees of a transaction.
+const WORTH_FEES: u64 = 50;
+/// Slots behind the one that draws until what it draws is published: the draw may still be on a fork that dies.
+const DRAW_MARGIN: u64 = 8;
+
+/// Slots by which the newest slot that is heard of may be ahead of the bank in which a transaction is tried.
+const AHEAD: u64 = 2;
+
+/// Something to do. Each is under way once at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Take the request.
+    Accept,
+    /// Serve the tenant.
+    Serve,
+    /// Say on chain that it runs.
+    Start,
+    /// Prove this epoch.
+    Prove(u64),
+    /// Publish drawn elements of this epoch's proof.
+    Publish(u64),
+    /// Have what is due paid.
+    Release,
+    /// End the lease for this reason.
+    Close(Ending),
+    /// Pay the tenant what is its own.
+    Withdraw,
+    /// Close the lease's account.
+    CloseAccount,
+    /// Serve the tenant no longer.
+    Stop,
+    /// Nothing is left of the lease.
+    Forget,
+}
+
+/// Why a provider ends a lease: its reason on chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// Its time is over.
+    Completed,
+    /// Its provider's notice is over.
+    NoticeOver,
+    /// It was not started in time.
+    NeverStarted,
+    /// Its start was not acknowledged in time.
+    NeverAcknowledged,
+}
+
+impl Ending {
+    /// As the chain calls it.
+    pub fn reason(self) -> CloseReason {
+        match self {
+            Self::Completed => CloseReason::Completed,
+            Self::NoticeOver => CloseReason::ClosedByProvider,
+            Self::NeverStarted => CloseReason::NeverStarted,
+            Self::NeverAcknowledged => CloseReason::NeverAcknowledged,
+        }
+    }
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// It may work later.
+    Failed,
+}
+
+/// What a machine is told.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The lease's account was read, or was not there.
+    Read {
+        /// Slot of the bank that was read.
+        slot: u64,
+        held: Commitment,
+        lease: Option<Box<Lease>>,
+    },
+    /// Time passed.
+    Tick {
+        /// The newest slot.
+        slot: u64,
+        /// Unix seconds.
+        second: u64,
+    },
+    /// A step ended.
+    Ended(Step, Outcome),
+}
+
+/// How long a step waits before it begins again.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    /// Second from which it may.
+    until: u64,
+    /// Length of the next one.
+    next: u64,
+}
+
+/// A lease.
+#[derive(Debug)]
+pub struct Machine {
+    /// Slot from which its request can't be accepted any more.
+    deadline_slot: u64,
+    /// Seconds for which it is served after it ended.
+    grace: u64,
+    slot: u64,
+    second: u64,
+    /// As last read, while it was there.
+    lease: Option<Box<Lease>>,
+    /// Slot in which it was last read, or read to be absent.
+    read_slot: u64,
+    /// Last slot in which it was there.
+    there_slot: Option<u64>,
+    /// Second until which it is paid, as last read; 0 before its start.
+    paid_until: u64,
+    /// Second of the evidence that it is over.
+    over_since: Option<u64>,
+    /// It is absent for good.
+    gone: bool,
+    serving: bool,
+    under_way: Vec<Step>,
+    pauses: BTreeMap<Step, Pause>,
+}
+
+impl Machine {
+    /// A lease that was promised for a request with this deadline.
+    pub fn new(deadline_slot: u64, grace: u64) -> Self {
+        Self {
+            deadline_slot,
+            grace,
+            slot: 0,
+            second: 0,
+            lease: None,
+            read_slot: 0,
+            there_slot: None,
+            paid_until: 0,
+            over_since: None,
+            gone: false,
+            serving: false,
+            under_way: Vec::new(),
+            pauses: BTreeMap::new(),
+        }
+    }
+
+    /// The lease as last read.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.lease.as_deref()
+    }
+
+    /// Takes an event; gives the steps that begin now.
+    pub fn on(&mut self, event: Event) -> Vec<Step> {
+        match event {
+            Event::Read { slot, held, lease } => self.read(slot, held, lease),
+            Event::Tick { slot, second } => {
+                self.slot = self.slot.max(slot);
+                self.second = self.second.max(second);
+            }
+            Event::Ended(step, outcome) => self.ended(step, outcome),
+        }
+        // Before the first tick nothing is known of the time.
+        if self.second == 0 {
+            return Vec::new();
+        }
+        let wanted = self.wanted();
+        let free = |step: &Step| {
+            let paused = self
+                .pauses
+                .get(step)
+                .is_some_and(|pause| pause.until > self.second);
+            !paused && !self.under_way.contains(step)
+        };
+        let begun: Vec<Step> = wanted.into_iter().filter(free).collect();
+        self.under_way.extend(&begun);
+        begun
+    }
+
+    fn read(&mut self, slot: u64, held: Commitment, lease: Option<Box<Lease>>) {
+        let firm = held >= Commitment::Confirmed;
+        match &lease {
+            Some(state) => {
+                self.there_slot = Some(self.there_slot.map_or(slot, |last| last.max(slot)));
+                if firm && state.status() == Some(LeaseStatus::Ended) {
+                    self.over_since.get_or_insert(self.second);
+                }
+            }
+            None if held == Commitment::Finalized => {
+                let last = match self.there_slot {
+                    Some(last) => last,
+                    // It may still be accepted until then.
+                    None => self.deadline_slot,
+                };
+                if slot > last {
+                    self.gone = true;
+                    self.over_since.get_or_insert(self.second);
+                }
+            }
+            None => {}
+        }
+        if slot >= self.read_slot {
+            self.read_slot = slot;
+            self.paid_until = match &lease {
+                Some(state) => state.ends_at.get(),
+                None => self.paid_until,
+            };
+            self.lease = lease;
+        }
+    }
+
+    fn ended(&mut self, step: Step, outcome: Outcome) {
+        self.under_way.retain(|other| *other != step);
+        let pause = self.pauses.entry(step).or_insert(Pause {
+            until: 0,
+            next: PAUSES.0,
+        });
+        match outcome {
+            Outcome::Done => {
+                *pause = Pause {
+                    until: self.second + AFTER,
+                    next: PAUSES.0,
+                };
+                match step {
+                    Step::Serve => self.serving = true,
+                    Step::Stop => self.serving = false,
+                    // Once is enough.
+                    Step::Publish(_) => pause.until = u64::MAX,
+                    _ => {}
+                }
+            }
+            Outcome::Failed => {
+                pause.until = self.second + pause.next;
+                pause.next = (2 * pause.next).min(PAUSES.1);
+            }
+        }
+    }
+
+    /// All that should be done as things stand.
+    fn wanted(&self) -> Vec<Step> {
+        if self.serving && self.is_over() {
+            return vec![Step::Stop];
+        }
+        if self.gone {
+            return match self.serving {
+                true => Vec::new(),
+                false => vec![Step::Forget],
+            };
+        }
+        let Some(lease) = self.lease.as_deref() else {
+            // What the chain was not asked about may be there, and what was there once may be there again.
+            let is_new = self.read_slot > 0 && self.there_slot.is_none();
+            return match is_new && window::open(self.slot, self.deadline_slot) {
+                true => vec![Step::Accept],
+                false => Vec::new(),
+            };
+        };
+        let mut wanted = Vec::new();
+        wanted.extend(self.life(lease));
+        // What is not served is not proved either: a proof is paid.
+        let proof = self.proof(lease).filter(|_| self.serving);
+        wanted.extend(proof.map(Step::Prove));
+        wanted.extend(self.published(lease).map(Step::Publish));
+        wanted.extend(self.is_worth_releasing(lease).then_some(Step::Release));
+        wanted
+    }
+
+    /// Whether it is served no longer.
+    fn is_over(&self) -> bool {
+        let paid_until = (self.paid_until > 0).then_some(self.paid_until);
+        let ends = [self.over_since, paid_until];
+        let ends = ends.into_iter().flatten();
+        ends.map(|end| end.saturating_add(self.grace))
+            .any(|end| self.second >= end)
+    }
+
+    /// The next step in its life.
+    fn life(&self, lease: &Lease) -> Option<Step> {
+        let over = self.second >= lease.ends_at.get();
+        match lease.status()? {
+            LeaseStatus::Accepted if !window::open(self.slot, lease.start_end()) => {
+                Some(Step::Close(Ending::NeverStarted))
+            }
+            LeaseStatus::Accepted if self.serving => Some(Step::Start),
+            LeaseStatus::Accepted => Some(Step::Serve),
+            LeaseStatus::Started if !window::open(self.slot, lease.ack_end()) => {
+                Some(Step::Close(Ending::NeverAcknowledged))
+            }
+            LeaseStatus::Active | LeaseStatus::Closing if over => {
+                Some(Step::Close(Ending::Completed))
+            }
+            LeaseStatus::Closing if self.notice_is_over(lease) => {
+                Some(Step::Close(Ending::NoticeOver))
+            }
+            LeaseStatus::Started | LeaseStatus::Active | LeaseStatus::Closing => {
+                (!self.serving && !over).then_some(Step::Serve)
+            }
+            LeaseStatus::Ended => self.remains(lease),
+        }
+    }
+
+    fn notice_is_over(&self, lease: &Lease) -> bool {
+        meter::epoch_of(self.slot.saturating_sub(AHEAD), &lease.terms.grid) >= lease.notice_end()
+    }
+
+    /// What is left to do about a lease that ended.
+    fn remains(&self, lease: &Lease) -> Option<Step> {
+        let quiet = lease.pending.get() == 0 && lease.open_disputes.get() == 0;
+        if !quiet {
+            return None;
+        }
+        if lease.tenant_due.get() > 0 {
+            return Some(Step::Withdraw);
+        }
+        let delay = lease.terms.rules.close_delay_slots.get();
+        let stays = lease.ended_slot.get().saturating_add(delay.into());
+        (!window::open(self.slot, stays)).then_some(Step::CloseAccount)
+    }
+
+    /// The epoch whose proof the chain takes now.
+    fn proof(&self, lease: &Lease) -> Option<u64> {
+        let running = match lease.status()? {
+            LeaseStatus::Active | LeaseStatus::Closing => true,
+            LeaseStatus::Started => window::open(self.slot, lease.ack_end()),
+            LeaseStatus::Accepted | LeaseStatus::Ended => false,
+        };
+        let meter = lease.meter();
+        let epoch = meter::epoch_of(self.slot, &meter.grid);
+        let due = running
+            && epoch > meter.last_proved
+            && window::open(self.slot, meter.proof_end(epoch))
+            && meter.mark < meter.ends_at;
+        due.then_some(epoch)
+    }
+
+    /// Epochs whose proofs can be published.
+    fn published(&self, lease: &Lease) -> impl Iterator<Item = u64> {
+        let drawn = |entry: &&LeaseEpoch| {
+            let draw = entry.slot.get().saturating_add(DRAW_SLOTS + DRAW_MARGIN);
+            entry.is_pending() && entry.proof != NO_KEY && self.slot > draw
+        };
+        let drawn = lease.ring.iter().filter(drawn);
+        drawn.map(|entry| entry.epoch.get())
+    }
+
+    /// Whether what is due is worth a transaction; of a lease that ended, whatever it is.
+    fn is_worth_releasing(&self, lease: &Lease) -> bool {
+        let rules = &lease.terms.rules;
+        let slot = self.slot.saturating_sub(AHEAD);
+        let held_from = lease.held_from();
+        let due = lease
+            .ring
+            .iter()
+            .filter(|entry| entry.is_due(rules, held_from, slot));
+        let due: u64 = due.map(|entry| entry.amount.get()).sum();
+        let worth = match lease.status() {
+            Some(LeaseStatus::Ended) => 1,
+            _ => WORTH_FEES * LAMPORTS_PER_SIGNATURE,
+        };
+        due > 0 && share(due, rules.provider_bps.get()).max(1) >= worth
+    }
+}
+
+#[cfg(test)]
+#[path = "fsm_tests.rs"]
+mod tests;

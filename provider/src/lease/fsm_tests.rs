@@ -1,0 +1,404 @@
+use bytemuck::Zeroable;
+use mythic_interface::{
+    le::U32,
+    market::{
+        params::{Grid, MarketParams},
+        state::{EpochState, LeaseEpoch},
+    },
+};
+
+use super::*;
+use Commitment::{Confirmed, Finalized, Processed};
+
+const DEADLINE: u64 = 1_000;
+const GRACE: u64 = 5;
+/// The second of slot 0: slots take 400 ms.
+const EPOCH_0: u64 = 1_000_000;
+
+fn second(slot: u64) -> u64 {
+    EPOCH_0 + slot * 2 / 5
+}
+
+/// A lease accepted in slot 910 for ten minutes: epochs of 150 slots, proofs in their first 50.
+fn lease(status: LeaseStatus) -> Lease {
+    let mut lease = Lease::zeroed();
+    lease.header.status = status as u8;
+    lease.terms.grid = Grid {
+        epoch_slots: U32::new(150),
+        epoch_seconds: U32::new(60),
+    };
+    lease.terms.rules = MarketParams::dev().rules;
+    lease.terms.probe.proof_slots = U32::new(50);
+    lease.terms.price.set(10_000);
+    lease.terms.units = 1;
+    lease.accepted_slot.set(910);
+    if status != LeaseStatus::Accepted {
+        lease.started_slot.set(920);
+        lease.started_at.set(second(920));
+        lease.mark.set(second(920));
+        lease.ends_at.set(second(920) + 600);
+        lease.last_proved.set(6);
+    }
+    lease
+}
+
+fn read(slot: u64, held: Commitment, lease: impl Into<Option<Lease>>) -> Event {
+    Event::Read {
+        slot,
+        held,
+        lease: lease.into().map(Box::new),
+    }
+}
+
+fn tick(slot: u64) -> Event {
+    Event::Tick {
+        slot,
+        second: second(slot),
+    }
+}
+
+fn done(step: Step) -> Event {
+    Event::Ended(step, Outcome::Done)
+}
+
+fn failed(step: Step) -> Event {
+    Event::Ended(step, Outcome::Failed)
+}
+
+/// A machine after events, and the steps that the last one began.
+fn after(events: impl IntoIterator<Item = Event>) -> (Machine, Vec<Step>) {
+    let mut machine = Machine::new(DEADLINE, GRACE);
+    let mut begun = Vec::new();
+    for event in events {
+        begun = machine.on(event);
+    }
+    (machine, begun)
+}
+
+/// A machine that serves a lease in this state, at slot 930.
+fn serving(state: &Lease) -> Machine {
+    let events = [
+        read(929, Processed, *state),
+        tick(930),
+        done(Step::Serve),
+        tick(930),
+    ];
+    after(events).0
+}
+
+#[test]
+fn a_promise_is_accepted_served_and_started_each_once() {
+    let mut machine = Machine::new(DEADLINE, GRACE);
+    assert!(machine.on(tick(900)).is_empty(), "the chain was not asked");
+    assert_eq!(machine.on(read(900, Processed, None)), [Step::Accept]);
+    assert!(machine.on(tick(901)).is_empty(), "it is under way");
+    assert!(machine.on(done(Step::Accept)).is_empty());
+    let accepted = lease(LeaseStatus::Accepted);
+    assert_eq!(machine.on(read(911, Processed, accepted)), [Step::Serve]);
+    assert_eq!(machine.on(done(Step::Serve)), [Step::Start]);
+    assert!(machine.on(done(Step::Start)).is_empty());
+    let started = lease(LeaseStatus::Started);
+    assert!(machine.on(read(920, Processed, started)).is_empty());
+}
+
+#[test]
+fn nothing_begins_before_the_time_is_known() {
+    let (_, begun) = after([read(911, Processed, lease(LeaseStatus::Accepted))]);
+    assert!(begun.is_empty());
+}
+
+#[test]
+fn what_fails_is_tried_again_after_growing_pauses() {
+    let (mut machine, _) = after([read(900, Processed, None)]);
+    let mut slot = 900;
+    let mut gaps = Vec::new();
+    for _ in 0..5 {
+        let from = slot;
+        while machine.on(tick(slot)) != [Step::Accept] {
+            slot += 1;
+        }
+        gaps.push(second(slot) - second(from));
+        machine.on(failed(Step::Accept));
+    }
+    assert_eq!(gaps, [0, 1, 2, 4, 8]);
+}
+
+#[test]
+fn a_request_that_somebody_else_took_is_forgotten_once_it_can_not_be_accepted_any_more() {
+    let (mut machine, begun) = after([
+        read(998, Processed, None),
+        tick(999),
+        failed(Step::Accept),
+        tick(1_020),
+    ]);
+    assert!(begun.is_empty(), "its deadline has passed");
+    assert!(machine.on(read(1_020, Confirmed, None)).is_empty());
+    assert!(machine.on(read(DEADLINE, Finalized, None)).is_empty());
+    assert_eq!(
+        machine.on(read(DEADLINE + 1, Finalized, None)),
+        [Step::Forget]
+    );
+}
+
+#[test]
+fn a_provider_that_was_killed_goes_on_with_what_it_finds() {
+    for (status, expected) in [
+        (LeaseStatus::Accepted, Step::Serve),
+        (LeaseStatus::Started, Step::Serve),
+        (LeaseStatus::Active, Step::Serve),
+        (LeaseStatus::Closing, Step::Serve),
+    ] {
+        let (_, begun) = after([read(930, Processed, lease(status)), tick(930)]);
+        assert_eq!(begun, [expected], "{status:?}");
+    }
+    // Its answer to the start was lost, and the start was not.
+    let (_, begun) = after([
+        read(915, Processed, lease(LeaseStatus::Accepted)),
+        tick(915),
+        done(Step::Serve),
+        failed(Step::Start),
+        read(920, Processed, lease(LeaseStatus::Started)),
+        tick(930),
+    ]);
+    assert!(begun.is_empty());
+}
+
+#[test]
+fn each_epoch_is_proved_in_its_time_and_not_once_the_chain_has_the_proof() {
+    let mut state = lease(LeaseStatus::Active);
+    let mut machine = serving(&state);
+    assert!(machine.on(tick(1_049)).is_empty());
+    assert_eq!(machine.on(tick(1_050)), [Step::Prove(7)]);
+    assert!(machine.on(tick(1_060)).is_empty());
+    machine.on(done(Step::Prove(7)));
+    state.last_proved.set(7);
+    assert!(machine.on(read(1_065, Processed, state)).is_empty());
+    assert!(machine.on(tick(1_090)).is_empty());
+    assert_eq!(machine.on(tick(1_200)), [Step::Prove(8)]);
+    // Too late for it; the next epoch is another step.
+    machine.on(failed(Step::Prove(8)));
+    assert!(machine.on(tick(1_250)).is_empty());
+    assert_eq!(machine.on(tick(1_350)), [Step::Prove(9)]);
+}
+
+#[test]
+fn what_is_not_served_is_not_proved() {
+    let state = lease(LeaseStatus::Active);
+    let (mut machine, begun) = after([read(1_049, Processed, state), tick(1_050)]);
+    assert_eq!(begun, [Step::Serve]);
+    assert!(machine.on(failed(Step::Serve)).is_empty());
+    assert_eq!(machine.on(tick(1_053)), [Step::Serve]);
+    assert_eq!(machine.on(done(Step::Serve)), [Step::Prove(7)]);
+}
+
+#[test]
+fn a_proof_that_a_dead_fork_took_along_is_made_again() {
+    let mut state = lease(LeaseStatus::Active);
+    let mut machine = serving(&state);
+    assert_eq!(machine.on(tick(1_050)), [Step::Prove(7)]);
+    state.last_proved.set(7);
+    machine.on(read(1_060, Processed, state));
+    machine.on(done(Step::Prove(7)));
+    state.last_proved.set(6);
+    machine.on(read(1_061, Processed, state));
+    assert_eq!(machine.on(tick(1_075)), [Step::Prove(7)]);
+}
+
+#[test]
+fn a_start_that_is_not_acknowledged_is_proved_for_a_while_and_then_ended() {
+    let started = lease(LeaseStatus::Started);
+    let mut machine = serving(&started);
+    // It may be acknowledged until slot 1,020.
+    assert_eq!(
+        machine.on(tick(1_020)),
+        [Step::Close(Ending::NeverAcknowledged)]
+    );
+    assert!(!machine.on(tick(1_051)).contains(&Step::Prove(7)));
+    let late = lease(LeaseStatus::Accepted);
+    let (_, begun) = after([read(1_060, Processed, late), tick(1_060)]);
+    assert_eq!(begun, [Step::Close(Ending::NeverStarted)]);
+}
+
+#[test]
+fn a_lease_whose_time_or_notice_is_over_is_ended() {
+    let state = lease(LeaseStatus::Active);
+    let mut machine = serving(&state);
+    // Ten minutes are 1,500 slots.
+    assert!(
+        !machine
+            .on(tick(2_419))
+            .contains(&Step::Close(Ending::Completed))
+    );
+    let begun = machine.on(tick(2_421));
+    assert!(begun.contains(&Step::Close(Ending::Completed)), "{begun:?}");
+    let mut closing = lease(LeaseStatus::Closing);
+    closing.notice_epoch.set(6);
+    let mut machine = serving(&closing);
+    assert!(
+        !machine
+            .on(tick(1_351))
+            .contains(&Step::Close(Ending::NoticeOver))
+    );
+    assert!(
+        machine
+            .on(tick(1_352))
+            .contains(&Step::Close(Ending::NoticeOver))
+    );
+}
+
+#[test]
+fn what_runs_stops_a_grace_after_it_was_seen_ended_at_confirmed() {
+    let mut machine = serving(&lease(LeaseStatus::Active));
+    let ended = lease(LeaseStatus::Ended);
+    assert!(
+        !machine
+            .on(read(940, Processed, ended))
+            .contains(&Step::Stop)
+    );
+    assert!(
+        !machine.on(tick(1_000)).contains(&Step::Stop),
+        "it may be a fork"
+    );
+    machine.on(read(941, Confirmed, ended));
+    let from = second(1_000);
+    let at = |later: u64| Event::Tick {
+        slot: 1_001,
+        second: from + later,
+    };
+    assert!(!machine.on(at(GRACE - 1)).contains(&Step::Stop));
+    assert_eq!(machine.on(at(GRACE)), [Step::Stop]);
+}
+
+#[test]
+fn silence_old_slots_and_empty_lists_end_nothing() {
+    let state = lease(LeaseStatus::Active);
+    let ended = lease(LeaseStatus::Ended);
+    // An RPC that says nothing for minutes.
+    let mut machine = serving(&state);
+    assert!(!machine.on(tick(2_000)).contains(&Step::Stop));
+    // A list without it, whether processed or confirmed.
+    for held in [Processed, Confirmed] {
+        let mut machine = serving(&state);
+        machine.on(read(950, held, None));
+        assert!(!machine.on(tick(1_500)).contains(&Step::Stop), "{held:?}");
+    }
+    // Finalized, but of a slot before it was there.
+    for slot in [0, 500, 929] {
+        let mut machine = serving(&state);
+        machine.on(read(slot, Finalized, None));
+        let begun = machine.on(tick(1_500));
+        assert!(!begun.contains(&Step::Stop) && !begun.contains(&Step::Forget));
+    }
+    // An old answer that it ended, at processed only.
+    let mut machine = serving(&state);
+    machine.on(read(920, Processed, ended));
+    assert!(!machine.on(tick(1_500)).contains(&Step::Stop));
+}
+
+#[test]
+fn a_silent_chain_is_served_until_the_time_that_is_paid_is_over() {
+    let mut machine = serving(&lease(LeaseStatus::Active));
+    // The end is at slot 2,420; the grace takes five seconds more.
+    assert!(!machine.on(tick(2_425)).contains(&Step::Stop));
+    assert_eq!(machine.on(tick(2_440)), [Step::Stop]);
+}
+
+#[test]
+fn a_chain_that_says_nothing_of_it_any_more_is_served_until_then_too() {
+    let mut machine = serving(&lease(LeaseStatus::Active));
+    machine.on(read(950, Confirmed, None));
+    assert!(machine.on(tick(2_425)).is_empty());
+    assert_eq!(machine.on(tick(2_440)), [Step::Stop]);
+}
+
+#[test]
+fn absence_at_finalized_after_it_was_there_ends_it_and_forgets_it() {
+    let mut machine = serving(&lease(LeaseStatus::Active));
+    machine.on(read(931, Finalized, None));
+    assert_eq!(machine.on(tick(1_000)), [Step::Stop]);
+    assert_eq!(machine.on(done(Step::Stop)), [Step::Forget]);
+}
+
+#[test]
+fn an_ended_lease_is_settled_to_the_last_lamport_and_its_account_closed() {
+    let mut state = lease(LeaseStatus::Ended);
+    state.ended_slot.set(1_000);
+    state.pending.set(600_000);
+    state.tenant_due.set(7);
+    state.ring[7] = LeaseEpoch {
+        state: EpochState::Pending as u8,
+        ..LeaseEpoch::zeroed()
+    };
+    state.ring[7].epoch.set(7);
+    state.ring[7].amount.set(1);
+    state.ring[7].slot.set(960);
+    let mut machine = Machine::new(DEADLINE, GRACE);
+    machine.on(tick(1_005));
+    assert!(machine.on(read(1_005, Processed, state)).is_empty());
+    assert_eq!(machine.on(tick(1_062)), [Step::Release], "however little");
+    machine.on(done(Step::Release));
+    state.ring[7].state = EpochState::Released as u8;
+    state.pending.set(0);
+    assert_eq!(machine.on(read(1_063, Processed, state)), [Step::Withdraw]);
+    machine.on(done(Step::Withdraw));
+    state.tenant_due.set(0);
+    assert!(machine.on(read(1_064, Processed, state)).is_empty());
+    assert_eq!(machine.on(tick(3_250)), [Step::CloseAccount]);
+    // A dispute holds all of it.
+    state.open_disputes.set(1);
+    let (_, begun) = after([read(3_250, Processed, state), tick(3_250)]);
+    assert!(begun.is_empty());
+}
+
+#[test]
+fn a_running_lease_is_released_when_that_is_worth_a_fee() {
+    let mut state = lease(LeaseStatus::Active);
+    state.last_proved.set(7);
+    state.ring[7] = LeaseEpoch {
+        state: EpochState::Pending as u8,
+        ..LeaseEpoch::zeroed()
+    };
+    state.ring[7].epoch.set(7);
+    state.ring[7].slot.set(1_055);
+    state.ring[7].amount.set(499_999);
+    let mut machine = serving(&state);
+    assert!(!machine.on(tick(1_160)).contains(&Step::Release));
+    state.ring[7].amount.set(500_000);
+    assert!(
+        machine
+            .on(read(1_160, Processed, state))
+            .contains(&Step::Release)
+    );
+}
+
+#[test]
+fn a_proof_is_published_once_the_draw_is_firm() {
+    let mut state = lease(LeaseStatus::Active);
+    state.last_proved.set(7);
+    state.ring[7] = LeaseEpoch {
+        proof: [3; 32],
+        state: EpochState::Pending as u8,
+        ..LeaseEpoch::zeroed()
+    };
+    state.ring[7].epoch.set(7);
+    state.ring[7].slot.set(1_055);
+    let mut machine = serving(&state);
+    assert!(machine.on(tick(1_071)).is_empty());
+    assert_eq!(machine.on(tick(1_072)), [Step::Publish(7)]);
+    machine.on(done(Step::Publish(7)));
+    assert!(machine.on(tick(1_150)).is_empty(), "made once");
+    // The seconds behind the last proof have none.
+    state.ring[7].proof = [0; 32];
+    let mut machine = serving(&state);
+    assert!(machine.on(tick(1_080)).is_empty());
+}
+
+#[test]
+fn an_older_answer_does_not_take_back_a_newer_one() {
+    let mut machine = serving(&lease(LeaseStatus::Active));
+    machine.on(read(900, Confirmed, lease(LeaseStatus::Accepted)));
+    assert_eq!(
+        machine.lease().and_then(Lease::status),
+        Some(LeaseStatus::Active)
+    );
+}

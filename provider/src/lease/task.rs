@@ -1,0 +1,242 @@
+//! The task of one lease: gathers what its machine is told and does what that decides. No decision is made here.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mythic_client::{Commitment, account::decode};
+use mythic_interface::{
+    hash::{Hash, access_hash},
+    le::U64,
+    market::{
+        ix::{self, SubmitProof},
+        meter,
+        probe::DRAW_SLOTS,
+        state::{Lease, Request, RequestStatus},
+    },
+    window,
+};
+use mythic_support::Backoff;
+use mythic_wire::signed::unix_seconds;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    desk::Desk,
+    fsm::{Event, Machine, Outcome, Step},
+};
+use crate::{
+    ctx::Ctx,
+    journal::Promise,
+    proof::{self, Shape, opening},
+    serve::endpoints::{Endpoints, Wanted},
+};
+
+/// How often a machine is told the time.
+const TICK: Duration = Duration::from_millis(250);
+/// Pauses while the hash of an epoch's first slot is not known yet.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+/// Steps that end at the same time at most before one waits for the next turn.
+const ENDS: usize = 64;
+
+/// What all tasks of leases share.
+#[derive(Clone)]
+pub struct Shared {
+    pub ctx: Arc<Ctx>,
+    pub endpoints: Arc<Endpoints>,
+    pub desk: Arc<Desk>,
+    /// Ends the process.
+    pub quit: CancellationToken,
+}
+
+/// A lease in care.
+#[derive(Debug, Clone)]
+pub struct Care {
+    pub lease: Pubkey,
+    pub promise: Arc<Promise>,
+}
+
+/// Looks after a lease until nothing is left of it, or the process ends.
+pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) {
+    let (ctx, lease) = (&shared.ctx, care.lease);
+    let mut machine = Machine::new(care.promise.deadline_slot, ctx.config.grace_seconds);
+    let mut watch = ctx.chain.watch_account(&lease, Commitment::Processed);
+    let (ended, mut ends) = mpsc::channel(ENDS);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        let event = tokio::select! {
+            () = shared.quit.cancelled() => return,
+            Some(event) = events.recv() => event,
+            Some(snapshot) = watch.next() => {
+                let account = snapshot.account.as_ref();
+                match account.map(|account| decode::<Lease>(&lease, account)).transpose() {
+                    Ok(state) => Event::Read {
+                        slot: snapshot.slot,
+                        held: Commitment::Processed,
+                        lease: state.map(Box::new),
+                    },
+                    Err(error) => {
+                        tracing::error!(%lease, %error, "the lease can't be read");
+                        continue;
+                    }
+                }
+            }
+            Some((step, outcome)) = ends.recv() => {
+                if step == Step::Forget && outcome == Outcome::Done {
+                    break;
+                }
+                Event::Ended(step, outcome)
+            }
+            _ = tick.tick() => Event::Tick { slot: ctx.slot(), second: unix_seconds() },
+        };
+        for step in machine.on(event) {
+            let (shared, care, ended) = (shared.clone(), care.clone(), ended.clone());
+            let state = machine.lease().copied().map(Box::new);
+            tokio::spawn(async move {
+                let outcome = attempt(&shared, &care, step, state.as_deref()).await;
+                let _ = ended.send((step, outcome)).await;
+            });
+        }
+    }
+    shared.desk.leave(&lease);
+    tracing::info!(%lease, "nothing is left of the lease");
+}
+
+async fn attempt(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -> Outcome {
+    let lease = care.lease;
+    match take(shared, care, step, state).await {
+        Ok(()) => {
+            match step {
+                Step::Publish(_) | Step::Prove(_) => tracing::debug!(%lease, ?step, "done"),
+                _ => tracing::info!(%lease, ?step, "done"),
+            }
+            Outcome::Done
+        }
+        Err(error) => {
+            tracing::warn!(%lease, ?step, "not done, tried again later: {error:#}");
+            Outcome::Failed
+        }
+    }
+}
+
+async fn take(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -> Result<()> {
+    let (ctx, lease) = (&shared.ctx, &care.lease);
+    let operator = ctx.operator.pubkey();
+    let there = || state.context("the lease is not there");
+    match step {
+        Step::Accept => accept(ctx, &care.promise).await?,
+        Step::Serve => serve(shared, care).await?,
+        Step::Start => {
+            let hash = access_hash(care.promise.access.as_bytes());
+            let start = ix::start_lease(operator, lease, there()?, hash);
+            ctx.send(start).await?;
+        }
+        Step::Prove(epoch) => prove(ctx, lease, there()?, epoch).await?,
+        Step::Publish(epoch) => publish(ctx, lease, there()?, epoch).await?,
+        Step::Release => ctx.send(ix::verify_and_release(lease, there()?)).await?,
+        Step::Close(ending) => {
+            let close = ix::close_lease(operator, lease, there()?, ending.reason(), false);
+            ctx.send(close).await?;
+        }
+        Step::Withdraw => ctx.send(ix::withdraw_lease(lease, there()?)).await?,
+        Step::CloseAccount => ctx.send(ix::close_lease_account(lease, there()?)).await?,
+        Step::Stop => shared.endpoints.stop(lease),
+        Step::Forget => {
+            ctx.openings.forget(lease)?;
+            ctx.journal.forget(lease)?;
+        }
+    }
+    Ok(())
+}
+
+async fn accept(ctx: &Ctx, promise: &Promise) -> Result<()> {
+    let request: Pubkey = promise.request.parse()?;
+    let read = ctx.chain.account::<Request>(&request).await?;
+    let (_, state) = read.context("the request is not there")?;
+    ensure!(
+        state.header.status == RequestStatus::Open as u8,
+        "the request is no longer open"
+    );
+    let call = ix::accept_job(ctx.operator.pubkey(), ctx.authority, request, &state);
+    Ok(ctx.send(call).await?)
+}
+
+async fn serve(shared: &Shared, care: &Care) -> Result<()> {
+    let (ctx, promise) = (&shared.ctx, &care.promise);
+    let hash = |text: &str| mythic_wire::parse_hex32(text).context("the journal has no hash");
+    let weights = hash(&promise.weights)?;
+    let model = ctx.models.iter().find(|model| model.weights == weights);
+    let model = model.with_context(|| {
+        format!(
+            "the model {} is leased and its file is no longer among `models`",
+            promise.model
+        )
+    })?;
+    let wanted = Wanted {
+        lease: care.lease,
+        path: model.path.clone(),
+        model: promise.model.clone(),
+        key_hash: hash(&promise.key_hash)?,
+        max_concurrent: promise.max_concurrent,
+        threads: ctx.config.threads_of(promise.units),
+        kv_bytes: ctx.config.kv_bytes.saturating_mul(promise.units.into()),
+    };
+    shared.endpoints.start(wanted).await
+}
+
+/// Proves an epoch: waits for the hash of its first slot, computes, and states the result.
+async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<()> {
+    let (first_slot, hash) = first_of(ctx, state, epoch).await?;
+    let shape = Shape {
+        lease: *lease,
+        epoch,
+        hash,
+        size: proof::size(&state.terms),
+    };
+    let proof = shape.compute().await?.root();
+    let args = SubmitProof {
+        terms_hash: state.terms_hash,
+        epoch: U64::new(epoch),
+        first_slot: U64::new(first_slot),
+        hash,
+        proof,
+    };
+    let call = ix::submit_proof(ctx.operator.pubkey(), ctx.authority, lease, &args);
+    Ok(ctx.send(call).await?)
+}
+
+/// The epoch's first slot that was not skipped, and its hash, as soon as there is a block behind it.
+async fn first_of(ctx: &Ctx, state: &Lease, epoch: u64) -> Result<(u64, Hash)> {
+    let meter = state.meter();
+    let start = meter::epoch_start(epoch, &meter.grid);
+    let mut pauses = Backoff::new(LOOKS.0, LOOKS.1);
+    while window::open(ctx.slot(), meter.proof_end(epoch)) {
+        let hashes = ctx.chain.slot_hashes(Commitment::Processed).await?;
+        if let Some(first) = hashes.first_from(start) {
+            return Ok(first);
+        }
+        tokio::time::sleep(pauses.pause()).await;
+    }
+    bail!("the time for proofs of epoch {epoch} is over")
+}
+
+/// Publishes what a later slot draws of a proof.
+async fn publish(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<()> {
+    if ctx.openings.has(lease, epoch) {
+        return Ok(());
+    }
+    let entry = state.epoch(epoch).context("the chain has no such epoch")?;
+    let hashes = ctx.chain.slot_hashes(Commitment::Confirmed).await?;
+    let draw = hashes.first_from(entry.slot.get() + DRAW_SLOTS);
+    let draw = draw.context("the slot that draws is not known, or no longer")?;
+    let shape = Shape::of_epoch(lease, state, epoch).context("the chain has no such epoch")?;
+    let proof = shape.compute().await?;
+    ensure!(
+        proof.root() == entry.proof,
+        "the proof of epoch {epoch} on chain is not what this machine computes"
+    );
+    let opening = opening::publish(&shape, &proof, draw);
+    Ok(ctx.openings.keep(lease, &opening)?)
+}

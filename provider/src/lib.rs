@@ -1,0 +1,174 @@
+//! One provider of the Compute Market: leases capacity to tenants, proves it in each epoch, and is paid by the second.
+//!
+//! - [`ProviderConfig`], [`run`]: configuration and entry; [`setup`]: its class and registration; [`measure`]: how long its proofs take
+//! - [`ctx`]: what every part may use; [`journal`]: what was promised
+//! - [`intake`]: requests, [`source`] and [`spec`]: what their tenants want exactly
+//! - [`lease`]: leases from their acceptance to the last lamport; [`proof`]: their proofs, [`disputes`]: answers about them
+//! - [`serve`]: what tenants use; [`access`]: how they reach it; [`receipt`]: what is signed about answers
+//! - [`keeper`]: earnings and jail
+
+#![forbid(unsafe_code)]
+
+pub mod access;
+pub mod config;
+pub mod ctx;
+pub mod disputes;
+pub mod intake;
+pub mod journal;
+pub mod keeper;
+pub mod lease;
+pub mod measure;
+pub mod proof;
+pub mod receipt;
+pub mod serve;
+pub mod setup;
+pub mod source;
+pub mod spec;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use mythic_client::{ChainClient, Commitment, keys, patiently};
+use mythic_support::life;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use config::ProviderConfig;
+
+use ctx::{Ctx, Means};
+use intake::Intake;
+use journal::{Journal, Promise};
+use lease::{reconcile, task::Shared};
+use proof::opening::Openings;
+use serve::{
+    http::{self, Serving},
+    models::LocalModel,
+};
+
+/// How long a stop waits for what runs.
+const PARTING: Duration = Duration::from_secs(5);
+
+/// Runs a provider until `stop`. Returns an error only for what a restart would not mend; the message names the mend.
+pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<()> {
+    tokio::select! {
+        // Waiting for a chain that is not there yet must not hold up a stop.
+        prepared = prepare(config) => {
+            let prepared = prepared?;
+            work(prepared, stop).await
+        }
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+/// What a provider starts with.
+struct Prepared {
+    ctx: Arc<Ctx>,
+    /// What was promised before.
+    promises: Vec<(Pubkey, Promise)>,
+    listener: TcpListener,
+}
+
+async fn prepare(config: ProviderConfig) -> Result<Prepared> {
+    config.validate().map_err(anyhow::Error::msg)?;
+    let origin = config.origin().map_err(anyhow::Error::msg)?;
+    let authority = config.authority().map_err(anyhow::Error::msg)?;
+    let operator = keys::load_keypair(&config.operator_keypair).context("operator_keypair")?;
+    let (journal, promises) = Journal::open(&config.data_dir)?;
+    let openings = Openings::open(&config.data_dir).context("making the directory of proofs")?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "listen = {}: cannot listen there; is another process using the port?",
+            config.listen
+        )
+    })?;
+    let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
+    let grid = setup::market(&chain).await?.grid;
+    let (class, state) = setup::class(&chain, &config.class).await?;
+    let provider = setup::registered(&chain, &config, &operator.pubkey()).await?;
+    let (paths, units) = (config.models.clone(), config.units);
+    let looked = tokio::task::spawn_blocking(move || -> Result<_> {
+        let models = paths.iter().map(|path| LocalModel::read(path));
+        let models = models.collect::<Result<Vec<_>>>()?;
+        Ok((models, measure::measure(&state, &grid)?))
+    });
+    let (models, measured) = looked.await??;
+    let seconds = measured.proof.as_secs_f64();
+    match measured.is_in_time(units) {
+        true => tracing::info!(
+            seconds,
+            class = config.class,
+            "a proof of one unit was measured"
+        ),
+        false => tracing::error!(
+            seconds,
+            class = config.class,
+            units,
+            "proofs of all units may come too late on this machine as it is now: offer fewer, or leave it more cores"
+        ),
+    }
+    let slot = patiently("reading the slot", || chain.slot(Commitment::Processed)).await?;
+    let ctx = Arc::new(Ctx::new(Means {
+        config,
+        origin,
+        chain,
+        authority,
+        operator: Arc::new(operator),
+        class,
+        models,
+        journal,
+        openings,
+        provider,
+        slot,
+    }));
+    Ok(Prepared {
+        ctx,
+        promises,
+        listener,
+    })
+}
+
+async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
+    let ctx = prepared.ctx;
+    let quit = CancellationToken::new();
+    let shared = Shared {
+        ctx: ctx.clone(),
+        endpoints: Arc::default(),
+        desk: Arc::default(),
+        quit: quit.clone(),
+    };
+    let decisions = Arc::default();
+    let serving = Serving::new(
+        ctx.clone(),
+        shared.endpoints.clone(),
+        shared.desk.clone(),
+        Arc::clone(&decisions),
+    );
+    let intake = Intake::new(shared.clone(), decisions);
+    intake.resume(prepared.promises);
+    let background = TaskTracker::new();
+    background.spawn(ctx::follow_chain(ctx.clone(), quit.clone()));
+    background.spawn(intake.run(stop.clone()));
+    background.spawn(reconcile::run(ctx.clone(), shared.desk, quit.clone()));
+    background.spawn(disputes::run(ctx.clone(), quit.clone()));
+    background.spawn(keeper::run(ctx.clone(), quit.clone()));
+    background.close();
+    let limits = ctx.config.http.clone();
+    let server = tokio::spawn(mythic_http::serve(
+        prepared.listener,
+        http::router(Arc::new(serving)),
+        limits,
+        quit.clone(),
+    ));
+    tracing::info!(provider = %ctx.authority, endpoint = %ctx.origin, "provider ready");
+    life::ready();
+    stop.cancelled().await;
+    quit.cancel();
+    let _ = tokio::time::timeout(PARTING, background.wait()).await;
+    let _ = tokio::time::timeout(PARTING, server).await;
+    tracing::info!(
+        "provider stopped; leases go on at the next start, if it comes before their proofs are missed"
+    );
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! The provider's endpoints.
+//!
+//! | route | who |
+//! |---|---|
+//! | `GET /health` | anyone |
+//! | `GET /v1/models`, `POST /v1/chat/completions` | the tenant: its key as bearer token |
+//! | `PUT /specs/:name` | anyone, a few each: the spec of a request that is about to be made |
+//! | `GET /v1/requests/:request` | anyone: what became of a request here |
+//! | `GET /v1/leases/:lease/access` | anyone: the exact bytes whose hash the start states |
+//! | `GET /v1/leases/:lease/proof/:epoch` | anyone: what is published of a proof |
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, Path, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use mythic_chat::{Answer, ChatRequest, not_generated, problem};
+use mythic_http::guard::LocalOnly;
+use mythic_interface::hash::sha256;
+use mythic_wire::{MAX_BODY, allowance::Allowance, signed::unix_seconds};
+use serde_json::json;
+use solana_pubkey::Pubkey;
+use tokio_util::sync::CancellationToken;
+
+use super::endpoints::{Endpoint, Endpoints};
+use crate::{
+    ctx::Ctx,
+    intake::decisions::{Decision, Decisions},
+    lease::desk::Desk,
+    receipt::Facts,
+    source,
+    spec::{Document, MAX_DOCUMENT},
+};
+
+/// Specs that an address leaves at once, and how fast it may leave more.
+const SPECS: u32 = 16;
+const SPEC_EVERY: Duration = Duration::from_secs(10);
+/// Addresses whose specs are counted at a time.
+const LEAVERS: usize = 4_096;
+
+/// What routes use.
+pub struct Serving {
+    pub ctx: Arc<Ctx>,
+    pub endpoints: Arc<Endpoints>,
+    pub desk: Arc<Desk>,
+    pub decisions: Arc<Decisions>,
+    leavers: Allowance<IpAddr>,
+}
+
+impl Serving {
+    pub fn new(
+        ctx: Arc<Ctx>,
+        endpoints: Arc<Endpoints>,
+        desk: Arc<Desk>,
+        decisions: Arc<Decisions>,
+    ) -> Self {
+        Self {
+            ctx,
+            endpoints,
+            desk,
+            decisions,
+            leavers: Allowance::new(SPECS, SPEC_EVERY, LEAVERS),
+        }
+    }
+}
+
+/// The router of all endpoints.
+pub fn router(serving: Arc<Serving>) -> Router {
+    let local = serving.ctx.config.allow_loopback && serving.ctx.origin.is_loopback();
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/v1/models", get(models))
+        .route("/v1/chat/completions", post(chat))
+        .route(
+            "/specs/{name}",
+            put(leave).layer(DefaultBodyLimit::max(MAX_DOCUMENT)),
+        )
+        .route("/v1/requests/{request}", get(request))
+        .route("/v1/leases/{lease}/access", get(access))
+        .route("/v1/leases/{lease}/proof/{epoch}", get(proof))
+        .fallback(|| async { refusal(404, "not_found", "no such route") })
+        .method_not_allowed_fallback(|| async {
+            refusal(405, "method_not_allowed", "this route takes another method")
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(serving);
+    // A development network is for this machine: pages of others reach it through a browser or a proxy.
+    match local {
+        true => router.layer(LocalOnly),
+        false => router,
+    }
+}
+
+fn refusal(status: u16, code: &str, message: impl Into<String>) -> Response {
+    problem(status, "invalid_request_error", code, message)
+}
+
+async fn health(State(serving): State<Arc<Serving>>) -> Response {
+    let provider = serving.ctx.provider();
+    Json(json!({
+        "status": "ok",
+        "provider": serving.ctx.authority.to_string(),
+        "slot": serving.ctx.slot(),
+        "units": provider.units.get(),
+        "leased_units": provider.leased.get(),
+        "leases_in_care": serving.desk.leases().len(),
+        "leases_served": serving.endpoints.count(),
+    }))
+    .into_response()
+}
+
+/// The lease whose key a request has.
+fn tenant(serving: &Serving, headers: &HeaderMap) -> Result<Arc<Endpoint>, Box<Response>> {
+    let key = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let found = key.and_then(|key| serving.endpoints.of_key(key.trim().as_bytes()));
+    found.ok_or_else(|| {
+        Box::new(problem(
+            401,
+            "authentication_error",
+            "invalid_api_key",
+            "no lease that runs here has this key; send the lease's own as `Authorization: Bearer KEY`",
+        ))
+    })
+}
+
+async fn models(State(serving): State<Arc<Serving>>, headers: HeaderMap) -> Response {
+    match tenant(&serving, &headers) {
+        Ok(endpoint) => Json(json!({
+            "object": "list",
+            "data": [{
+                "id": endpoint.model,
+                "object": "model",
+                "owned_by": serving.ctx.authority.to_string(),
+                "context_length": endpoint.engine.formatter().context_length(),
+                "lease": endpoint.lease.to_string(),
+            }],
+        }))
+        .into_response(),
+        Err(refused) => *refused,
+    }
+}
+
+async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Bytes) -> Response {
+    let endpoint = match tenant(&serving, &headers) {
+        Ok(endpoint) => endpoint,
+        Err(refused) => return *refused,
+    };
+    let request = match ChatRequest::read(&body) {
+        Ok(request) => request,
+        Err(error) => return refusal(400, "invalid_json", error),
+    };
+    let (bare, _) = endpoint.model.split_once('@').unwrap_or_default();
+    if let Some(wanted) = request.model.as_deref()
+        && wanted != endpoint.model
+        && wanted != bare
+    {
+        let message = format!(
+            "model {wanted:?} is not leased; this lease is of {}",
+            endpoint.model
+        );
+        return refusal(404, "model_not_found", message);
+    }
+    let Some(place) = endpoint.place() else {
+        let message = format!(
+            "the lease makes {} answers at once and all are under way",
+            endpoint.max_concurrent
+        );
+        return problem(429, "rate_limit_error", "max_concurrent", message);
+    };
+    let formatter = endpoint.engine.formatter();
+    let prompt_ids = request
+        .messages()
+        .and_then(|messages| formatter.chat(&messages).map_err(|error| error.to_string()));
+    let prompt_ids = match prompt_ids {
+        Ok(ids) => ids,
+        Err(error) => return refusal(400, "invalid_messages", error),
+    };
+    let (stream, prompt_tokens) = (request.stream, prompt_ids.len());
+    let generate = request.generate(prompt_ids, formatter.context_length());
+    let cancel = CancellationToken::new();
+    let steps = match endpoint.engine.generate(generate, cancel.clone()) {
+        Ok(steps) => steps,
+        Err(error) => return not_generated(&error),
+    };
+    let operator = serving.ctx.operator.clone();
+    let (lease, model, asked) = (endpoint.lease, endpoint.model.clone(), sha256(&[&body]));
+    let answer = Answer::new(model.clone(), prompt_tokens, steps, cancel.drop_guard());
+    let answer = answer.holding((place, endpoint)).remarked(move |told| {
+        let facts = Facts {
+            lease: &lease,
+            request: asked,
+            answer: told.text,
+            model: &model,
+            usage: told.usage,
+            at: unix_seconds(),
+        };
+        json!({"receipt": facts.sign(&operator)})
+    });
+    answer.respond(stream).await
+}
+
+async fn leave(
+    State(serving): State<Arc<Serving>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    let now = Instant::now();
+    if !serving.leavers.take(&peer.ip(), now) {
+        let message = "too many specs from this address; try again shortly";
+        return problem(429, "rate_limit_error", "too_many_specs", message);
+    }
+    let document = match Document::read(&body) {
+        Ok(document) => document,
+        Err(error) => return refusal(400, "invalid_spec", error.to_string()),
+    };
+    if source::name(&document.hash()) != name {
+        let message = "the name is not the first half of the document's hash";
+        return refusal(400, "other_name", message);
+    }
+    match serving.ctx.shelf.put(document, now) {
+        Some(_) => Json(json!({"name": name})).into_response(),
+        None => problem(
+            503,
+            "server_error",
+            "capacity",
+            "too many specs lie here already; try again shortly",
+        ),
+    }
+}
+
+async fn request(State(serving): State<Arc<Serving>>, Path(id): Path<String>) -> Response {
+    let Ok(address) = id.parse::<Pubkey>() else {
+        return refusal(400, "invalid_address", "not the address of a request");
+    };
+    let (status, reason) = match serving.decisions.of(&address) {
+        None => ("unseen", None),
+        Some(Decision::Reading) => ("reading", None),
+        Some(Decision::Taken) => ("taken", None),
+        Some(Decision::Declined { reason, again }) => match again {
+            true => ("waiting", Some(reason)),
+            false => ("declined", Some(reason)),
+        },
+    };
+    Json(json!({"request": id, "status": status, "reason": reason})).into_response()
+}
+
+async fn access(State(serving): State<Arc<Serving>>, Path(id): Path<String>) -> Response {
+    let promised = id
+        .parse::<Pubkey>()
+        .ok()
+        .and_then(|lease| serving.desk.access(&lease));
+    match promised {
+        Some(access) => json_bytes(access.into_bytes()),
+        None => refusal(404, "lease_not_found", "no such lease is in care here"),
+    }
+}
+
+async fn proof(
+    State(serving): State<Arc<Serving>>,
+    Path((id, epoch)): Path<(String, u64)>,
+) -> Response {
+    let Ok(lease) = id.parse::<Pubkey>() else {
+        return refusal(400, "invalid_address", "not the address of a lease");
+    };
+    let read = move || serving.ctx.openings.read(&lease, epoch);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(Some(opening))) => json_bytes(opening),
+        Ok(Ok(None)) => refusal(404, "proof_not_found", "nothing is published of this epoch"),
+        _ => problem(
+            500,
+            "server_error",
+            "proof_unreadable",
+            "what is published of this epoch can't be read",
+        ),
+    }
+}
+
+/// JSON exactly as it is.
+fn json_bytes(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
+}

@@ -1,0 +1,491 @@
+//! A lease on real processes, as its tenant types it: offers, request, OpenAI clients, a provider that is killed, the proof of an epoch
+//! on chain, what is published of it, close, refund; and every lamport is where it should be.
+
+use anyhow::{Context, Result, ensure};
+use mythic_client::{ChainClient, Commitment, keys, market, market::ix};
+use mythic_e2e::{Network, PATIENCE};
+use mythic_interface::{
+    hash::access_hash,
+    le::{Text, U32, U64},
+    market::{
+        ix::RequestCompute,
+        probe::WholeProof,
+        state::{
+            DisputeEnd, EpochState, Isolation, Lease, LeaseDispute, LeaseKind, LeaseStatus,
+            MarketConfig, NamedElement, Provider, Request,
+        },
+    },
+    window,
+};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+const FEE: u64 = 5_000;
+const SECONDS: u64 = 600;
+
+fn json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| text.to_owned())
+}
+
+fn word<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
+    value[name]
+        .as_str()
+        .with_context(|| format!("no {name} in {value}"))
+}
+
+/// Waits until a lease is what `good` accepts.
+async fn until(
+    chain: &ChainClient,
+    lease: &Pubkey,
+    good: impl Fn(&Lease) -> bool,
+) -> Result<Lease> {
+    let started = Instant::now();
+    loop {
+        let read = chain.account::<Lease>(lease).await?;
+        let state = read.map(|(_, state)| state);
+        if let Some(state) = state.filter(&good) {
+            return Ok(state);
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "the lease never became what it should: {state:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// A funded wallet of its own, and its file.
+async fn tenant(chain: &ChainClient, dir: &Path) -> Result<(Keypair, String)> {
+    let file = dir.join("tenant.json");
+    let wallet = Keypair::new();
+    keys::write_keypair(&file, &wallet)?;
+    chain.airdrop(&wallet.pubkey(), 2_000_000_000).await?;
+    Ok((wallet, file.display().to_string()))
+}
+
+/// Asks the endpoint of a lease for an answer.
+async fn ask(
+    network: &Network,
+    base: &str,
+    key: &str,
+    change: Value,
+) -> Result<(StatusCode, String)> {
+    let mut body = json!({"messages": [{"role": "user", "content": "Name a fish."}], "max_tokens": 8, "temperature": 0});
+    for (name, value) in change.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    let url = format!("{base}/chat/completions");
+    let asked = network
+        .http
+        .post(url)
+        .bearer_auth(key)
+        .json(&body)
+        .send()
+        .await?;
+    Ok((asked.status(), asked.text().await?))
+}
+
+/// Whole and streamed answers are the same and have receipts; no other key is served, and nothing that the lease is not of.
+async fn chats(network: &Network, base: &str, key: &str, lease: &str) -> Result<String> {
+    let (status, whole) = ask(network, base, key, json!({})).await?;
+    ensure!(status == 200, "{status} {whole}");
+    let whole = json(&whole)?;
+    let text = word(&whole["choices"][0]["message"], "content")?.to_owned();
+    ensure!(
+        !text.is_empty() && whole["object"] == "chat.completion",
+        "{whole}"
+    );
+    ensure!(whole["mythic"]["receipt"]["lease"] == lease, "{whole}");
+    let (status, stream) = ask(network, base, key, json!({"stream": true})).await?;
+    ensure!(status == 200, "{status} {stream}");
+    let mut streamed = String::new();
+    let mut receipts = 0;
+    for event in stream
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+    {
+        if event == "[DONE]" {
+            break;
+        }
+        let chunk = json(event)?;
+        streamed.push_str(
+            chunk["choices"][0]["delta"]["content"]
+                .as_str()
+                .unwrap_or_default(),
+        );
+        receipts += usize::from(chunk["mythic"]["receipt"].is_object());
+    }
+    ensure!(
+        streamed == text && receipts == 1,
+        "{streamed:?} and not {text:?}: {stream}"
+    );
+    let (status, refused) = ask(network, base, "lease-another", json!({})).await?;
+    ensure!(
+        status == 401 && refused.contains("invalid_api_key"),
+        "{status} {refused}"
+    );
+    let (status, refused) = ask(network, base, key, json!({"model": "gpt-9"})).await?;
+    ensure!(
+        status == 404 && refused.contains("model_not_found"),
+        "{status} {refused}"
+    );
+    Ok(text)
+}
+
+/// A request for a container is refused with a reason, and can be taken back.
+async fn container(network: &Network, wallet: &Keypair, file: &str) -> Result<()> {
+    let chain = network.chain();
+    let read = chain
+        .account::<MarketConfig>(&market::address::config())
+        .await?;
+    let (_, config) = read.context("no market")?;
+    let state = network.state();
+    let authority: Pubkey = word(&state["provider"], "authority")?.parse()?;
+    let read = chain
+        .account::<Provider>(&market::address::provider(authority))
+        .await?;
+    let (_, provider) = read.context("no provider")?;
+    let nonce = window::nonce(chain.slot(Commitment::Processed).await? + 900, [9; 8]);
+    let args = RequestCompute {
+        nonce,
+        kind: LeaseKind::Container as u8,
+        spec_hash: [1; 32],
+        spec_source: Text::new("http://127.0.0.1:9/spec").context("a URL")?,
+        model: [0; 32],
+        units: 1,
+        region: Text::default(),
+        isolation: Isolation::Process as u8,
+        provider: authority.to_bytes(),
+        price: provider.price,
+        seconds: U32::new(60),
+        deadline_slots: U32::new(1_000),
+        rules_hash: config.rules_hash,
+        bump: 0,
+    };
+    let class = Pubkey::new_from_array(provider.class);
+    let key = wallet.pubkey();
+    let call = ix::request_compute(key, key, class, &args);
+    chain
+        .send_and_confirm(&[call], &key, &[wallet], Commitment::Confirmed)
+        .await?;
+    let request = market::address::request(key, &nonce);
+    let url = format!(
+        "{}/v1/requests/{request}",
+        word(&state["provider"], "endpoint")?
+    );
+    let started = Instant::now();
+    let answer = loop {
+        let answer: Value = network.http.get(&url).send().await?.json().await?;
+        if answer["status"] != "unseen" && answer["status"] != "reading" {
+            break answer;
+        }
+        ensure!(started.elapsed() < PATIENCE, "{answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    ensure!(answer["status"] == "declined", "{answer}");
+    ensure!(
+        word(&answer, "reason")?.contains("endpoints only"),
+        "{answer}"
+    );
+    let request = request.to_string();
+    let back = [
+        "lease",
+        "close",
+        &request,
+        "--yes",
+        "--json",
+        "--keypair",
+        file,
+    ];
+    let back = json(&network.mythic(&back)?)?;
+    ensure!(
+        back["returned_lamports"] == U64::get(provider.price) * 60,
+        "{back}"
+    );
+    Ok(())
+}
+
+/// Somebody says that the proof is false; the provider opens what is named, and is paid for that. Returns what it got of the bond, and
+/// what was burned of it.
+async fn disputed(chain: &ChainClient, lease: &Pubkey, epoch: u64) -> Result<(u64, u64)> {
+    let disputer = Keypair::new();
+    let key = disputer.pubkey();
+    chain.airdrop(&key, 1_000_000_000).await?;
+    let named = [(0, 5, 7), (0, 500, 17), (7, 511, 511)].map(|(round, row, column)| NamedElement {
+        unit: 0,
+        round: U32::new(round),
+        row: U32::new(row),
+        column: U32::new(column),
+    });
+    let state = until(chain, lease, |state| state.epoch(epoch).is_some()).await?;
+    let entry = state.epoch(epoch).context("no epoch")?;
+    let call = ix::refute_lease(key, key, (lease, &state), entry, &named);
+    chain
+        .send_and_confirm(&[call], &key, &[&disputer], Commitment::Processed)
+        .await?;
+    let address = market::address::lease_dispute(lease, epoch, key);
+    let started = Instant::now();
+    loop {
+        let read = chain.account::<LeaseDispute>(&address).await?;
+        let (_, dispute) = read.context("no dispute")?;
+        if dispute.end != 0 {
+            ensure!(dispute.end == DisputeEnd::Answered as u8, "{dispute:?}");
+            return Ok((dispute.paid.get(), dispute.burned.get()));
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "the dispute is not answered: {dispute:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What leaves nothing over: of the lease, of its account, of the tenant's wallet, of the provider.
+async fn adds_up(
+    chain: &ChainClient,
+    lease: &Pubkey,
+    spent: u64,
+    (before, bond): (&Provider, (u64, u64)),
+) -> Result<()> {
+    let state = until(chain, lease, |state| state.pending.get() == 0).await?;
+    let sum = |parts: &[U64]| parts.iter().map(|part| part.get()).sum::<u64>();
+    let came = sum(&[state.deposited, state.compensated]);
+    let is = [
+        state.escrow,
+        state.pending,
+        state.paid,
+        state.foundation,
+        state.burned,
+        state.refunded,
+    ];
+    ensure!(came == sum(&is), "{state:?}");
+    ensure!(
+        state.escrow.get() == 0 && state.tenant_due.get() == 0,
+        "{state:?}"
+    );
+    let used = sum(&[state.paid, state.foundation, state.burned]);
+    ensure!(
+        state.paid.get() == used / 2 && state.foundation.get() == used / 10,
+        "{state:?}"
+    );
+    let account = chain
+        .raw_account(lease, Commitment::Processed)
+        .await?
+        .account;
+    let held = account.context("no account")?.lamports;
+    ensure!(
+        held == chain.rent(Lease::LEN).await?,
+        "{held} lie in the lease"
+    );
+    // The wallet paid what was used, the rent of the request, and the fees of what it signed: the provider may have paid it out.
+    let rent = chain.rent(Request::LEN).await?;
+    let fees = spent
+        .checked_sub(used + rent)
+        .context("the wallet spent too little")?;
+    ensure!(
+        [3 * FEE, 4 * FEE].contains(&fees),
+        "{fees} of fees, {used} used"
+    );
+    let address = market::address::provider(state.terms.provider);
+    let read = chain.account::<Provider>(&address).await?;
+    let (_, after) = read.context("no provider")?;
+    ensure!(
+        after.earned.get() - before.earned.get() == state.paid.get() + bond.0,
+        "{after:?}"
+    );
+    let owed = |provider: &Provider| sum(&[provider.owed_foundation, provider.owed_burn]);
+    ensure!(
+        owed(&after) - owed(before) == state.foundation.get() + state.burned.get() + bond.1,
+        "{after:?}"
+    );
+    let account = chain
+        .raw_account(&address, Commitment::Processed)
+        .await?
+        .account;
+    let held = account.context("no account")?.lamports;
+    let named = after.whole_stake() + after.claimable.get() + owed(&after);
+    ensure!(
+        held == named + chain.rent(Provider::LEN).await?,
+        "{held}: {after:?}"
+    );
+    ensure!(
+        after.slashed.get() == 0 && after.leased.get() == 0,
+        "{after:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
+    let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
+    let (chain, scratch) = (network.chain(), tempfile::tempdir()?);
+    let (wallet, file) = tenant(&chain, scratch.path()).await?;
+    let offers = json(&network.mythic(&["lease", "offers", "--json"])?)?;
+    ensure!(
+        offers["free_units"] == 2 && offers["status"] == "active",
+        "{offers}"
+    );
+    let authority: Pubkey = word(&offers, "provider")?.parse()?;
+    let read = chain
+        .account::<Provider>(&market::address::provider(authority))
+        .await?;
+    let (_, before) = read.context("no provider")?;
+    container(&network, &wallet, &file).await?;
+    network.mythic_fails(
+        &["lease", "request", "--keypair", &file],
+        2,
+        &["nothing was signed", "--yes"],
+    )?;
+
+    let held = chain.balance(&wallet.pubkey()).await?;
+    let seconds = SECONDS.to_string();
+    let request = [
+        "lease",
+        "request",
+        "--seconds",
+        &seconds,
+        "--yes",
+        "--json",
+        "--keypair",
+        &file,
+    ];
+    let leased = json(&network.mythic(&request)?)?;
+    let (address, key, base) = (
+        word(&leased, "lease")?,
+        word(&leased, "api_key")?,
+        word(&leased, "base_url")?,
+    );
+    let lease: Pubkey = address.parse()?;
+    let state = until(&chain, &lease, |state| {
+        state.status() == Some(LeaseStatus::Active)
+    })
+    .await?;
+    ensure!(
+        state.deposited.get() == SECONDS * before.price.get(),
+        "{state:?}"
+    );
+    let url = format!(
+        "{}/v1/leases/{address}/access",
+        word(&network.state()["provider"], "endpoint")?
+    );
+    let access = network.http.get(&url).send().await?.bytes().await?;
+    ensure!(access_hash(&access) == state.access_hash, "{access:?}");
+    let listed = network.mythic(&["lease", "list", "--keypair", &file])?;
+    ensure!(
+        listed.contains(address) && listed.contains("active"),
+        "{listed}"
+    );
+    let text = chats(&network, base, key, address).await?;
+
+    // What was promised survives a kill: the same key, the same model, the same answer.
+    network.crash("provider").await?;
+    let started = Instant::now();
+    loop {
+        match ask(&network, base, key, json!({})).await {
+            Ok((status, answer)) if status == 200 => {
+                let answer = json(&answer)?;
+                ensure!(
+                    answer["choices"][0]["message"]["content"] == text.as_str(),
+                    "{answer}"
+                );
+                break;
+            }
+            _ => ensure!(
+                started.elapsed() < PATIENCE,
+                "not served again:\n{}",
+                network.logs()
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let after = network.http.get(&url).send().await?.bytes().await?;
+    ensure!(after == access, "the access changed: {after:?}");
+
+    // The proof of the next epoch is on chain, and is what anybody computes.
+    let proved = until(&chain, &lease, |state| {
+        state.ring.iter().any(|entry| entry.proof != [0; 32])
+    })
+    .await?;
+    let entry = proved
+        .ring
+        .iter()
+        .find(|entry| entry.proof != [0; 32])
+        .context("no proof")?;
+    let own = WholeProof::new(
+        lease.as_array(),
+        entry.epoch.get(),
+        &entry.hash,
+        (1, 8, 512),
+    );
+    ensure!(
+        own.root() == entry.proof,
+        "another proof than is right: {entry:?}"
+    );
+    let started = Instant::now();
+    let probed = loop {
+        let probed =
+            json(&network.mythic(&["lease", "probe", address, "--json", "--keypair", &file])?)?;
+        if probed["proof"].is_u64() {
+            break probed;
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "nothing is published: {probed}"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    ensure!(
+        probed["proof"] == entry.epoch.get() && probed["access"] == true,
+        "{probed}"
+    );
+
+    let bond = disputed(&chain, &lease, entry.epoch.get()).await?;
+    ensure!(bond.0 > 0 && bond.1 > 0, "{bond:?}");
+
+    let closed = json(&network.mythic(&[
+        "lease",
+        "close",
+        address,
+        "--yes",
+        "--json",
+        "--keypair",
+        &file,
+    ])?)?;
+    ensure!(closed["returned_lamports"].as_u64() > Some(0), "{closed}");
+    let ended = until(&chain, &lease, |state| {
+        state.status() == Some(LeaseStatus::Ended)
+    })
+    .await?;
+    ensure!(ended.tenant_due.get() == 0, "{ended:?}");
+    let spent = held - chain.balance(&wallet.pubkey()).await?;
+    adds_up(&chain, &lease, spent, (&before, bond)).await?;
+    let settled = until(&chain, &lease, |state| state.pending.get() == 0).await?;
+    let states = settled.ring.iter().filter(|entry| entry.state != 0);
+    ensure!(states.clone().count() >= 1, "{settled:?}");
+    ensure!(
+        states
+            .into_iter()
+            .all(|entry| entry.state == EpochState::Released as u8),
+        "{settled:?}"
+    );
+
+    // It is served no longer, a little after the chain says so.
+    let started = Instant::now();
+    while ask(&network, base, key, json!({})).await?.0 != 401 {
+        ensure!(started.elapsed() < PATIENCE, "still served");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let shown = network.mythic(&["lease", "show", address])?;
+    ensure!(
+        shown.contains("ended: you closed it") && shown.contains("paid"),
+        "{shown}"
+    );
+    Ok(())
+}
