@@ -69,8 +69,12 @@ async fn open(ctx: &Ctx) -> Result<Vec<(Pubkey, LeaseDispute)>> {
     Ok(open.await?)
 }
 
-/// Shows all that a dispute asks for and has it decided. What was shown before a restart is not shown again.
+/// Shows all that a dispute asks for and has it decided. What was shown before a restart is not shown again; one that was opened
+/// later waits until the lease's older ones are decided.
 async fn answer(ctx: &Ctx, address: &Pubkey, state: LeaseDispute) -> Result<()> {
+    if state.opened == state.all() {
+        return Ok(ctx.send(ix::resolve_lease_dispute(address, &state)).await?);
+    }
     tracing::warn!(dispute = %address, lease = %Pubkey::new_from_array(state.lease), epoch = state.epoch.get(), "a proof is disputed");
     let proof = Shape::of_dispute(&state).compute().await?;
     ensure!(
