@@ -39,6 +39,9 @@ fn lease(status: LeaseStatus) -> Lease {
         lease.ends_at.set(second(920) + 600);
         lease.last_proved.set(6);
     }
+    if status == LeaseStatus::Closing {
+        lease.notice_epoch.set(6);
+    }
     lease
 }
 
@@ -231,8 +234,7 @@ fn a_lease_whose_time_or_notice_is_over_is_ended() {
     );
     let begun = machine.on(tick(2_421));
     assert!(begun.contains(&Step::Close(Ending::Completed)), "{begun:?}");
-    let mut closing = lease(LeaseStatus::Closing);
-    closing.notice_epoch.set(6);
+    let closing = lease(LeaseStatus::Closing);
     let mut machine = serving(&closing);
     assert!(
         !machine
