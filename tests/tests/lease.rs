@@ -322,6 +322,80 @@ async fn adds_up(
     Ok(())
 }
 
+/// Kills the provider: its tenant's key gets the same answer again a little later.
+async fn survives(network: &Network, (base, key): (&str, &str), text: &str) -> Result<()> {
+    network.crash("provider").await?;
+    let started = Instant::now();
+    loop {
+        match ask(network, base, key, json!({})).await {
+            Ok((status, answer)) if status == 200 => {
+                let answer = json(&answer)?;
+                ensure!(
+                    answer["choices"][0]["message"]["content"] == text,
+                    "{answer}"
+                );
+                break;
+            }
+            _ => ensure!(
+                started.elapsed() < PATIENCE,
+                "not served again:\n{}",
+                network.logs()
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    Ok(())
+}
+
+/// The first proof on chain is what is computed here; returns its epoch.
+async fn proved(chain: &ChainClient, lease: &Pubkey) -> Result<u64> {
+    let proved = until(chain, lease, |state| {
+        state.ring.iter().any(|entry| entry.proof != [0; 32])
+    })
+    .await?;
+    let mut entries = proved.ring.iter();
+    let entry = entries.find(|entry| entry.proof != [0; 32]);
+    let entry = entry.context("no proof")?;
+    let epoch = entry.epoch.get();
+    let own = WholeProof::new(lease.as_array(), epoch, &entry.hash, (1, 8, 512));
+    ensure!(
+        own.root() == entry.proof,
+        "another proof than is right: {entry:?}"
+    );
+    Ok(epoch)
+}
+
+/// A lease that is had on request.
+fn leased(network: &Network, file: &str) -> Result<Value> {
+    let seconds = SECONDS.to_string();
+    let request = [
+        "lease",
+        "request",
+        "--seconds",
+        &seconds,
+        "--yes",
+        "--json",
+        "--keypair",
+        file,
+    ];
+    json(&network.mythic(&request)?)
+}
+
+/// It is served no longer, a little after the chain says so.
+async fn forgotten(network: &Network, (base, key): (&str, &str), address: &str) -> Result<()> {
+    let started = Instant::now();
+    while ask(network, base, key, json!({})).await?.0 != 401 {
+        ensure!(started.elapsed() < PATIENCE, "still served");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let shown = network.mythic(&["lease", "show", address])?;
+    ensure!(
+        shown.contains("ended: you closed it") && shown.contains("paid"),
+        "{shown}"
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
@@ -345,18 +419,7 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     )?;
 
     let held = chain.balance(&wallet.pubkey()).await?;
-    let seconds = SECONDS.to_string();
-    let request = [
-        "lease",
-        "request",
-        "--seconds",
-        &seconds,
-        "--yes",
-        "--json",
-        "--keypair",
-        &file,
-    ];
-    let leased = json(&network.mythic(&request)?)?;
+    let leased = leased(&network, &file)?;
     let (address, key, base) = (
         word(&leased, "lease")?,
         word(&leased, "api_key")?,
@@ -385,49 +448,12 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     let text = chats(&network, base, key, address).await?;
 
     // What was promised survives a kill: the same key, the same model, the same answer.
-    network.crash("provider").await?;
-    let started = Instant::now();
-    loop {
-        match ask(&network, base, key, json!({})).await {
-            Ok((status, answer)) if status == 200 => {
-                let answer = json(&answer)?;
-                ensure!(
-                    answer["choices"][0]["message"]["content"] == text.as_str(),
-                    "{answer}"
-                );
-                break;
-            }
-            _ => ensure!(
-                started.elapsed() < PATIENCE,
-                "not served again:\n{}",
-                network.logs()
-            ),
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
+    survives(&network, (base, key), &text).await?;
     let after = network.http.get(&url).send().await?.bytes().await?;
     ensure!(after == access, "the access changed: {after:?}");
 
     // The proof of the next epoch is on chain, and is what anybody computes.
-    let proved = until(&chain, &lease, |state| {
-        state.ring.iter().any(|entry| entry.proof != [0; 32])
-    })
-    .await?;
-    let entry = proved
-        .ring
-        .iter()
-        .find(|entry| entry.proof != [0; 32])
-        .context("no proof")?;
-    let own = WholeProof::new(
-        lease.as_array(),
-        entry.epoch.get(),
-        &entry.hash,
-        (1, 8, 512),
-    );
-    ensure!(
-        own.root() == entry.proof,
-        "another proof than is right: {entry:?}"
-    );
+    let epoch = proved(&chain, &lease).await?;
     let started = Instant::now();
     let probed = loop {
         let probed =
@@ -442,11 +468,11 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     ensure!(
-        probed["proof"] == entry.epoch.get() && probed["access"] == true,
+        probed["proof"] == epoch && probed["access"] == true,
         "{probed}"
     );
 
-    let bond = disputed(&chain, &lease, entry.epoch.get()).await?;
+    let bond = disputed(&chain, &lease, epoch).await?;
     ensure!(bond.0 > 0 && bond.1 > 0, "{bond:?}");
 
     let closed = json(&network.mythic(&[
@@ -476,16 +502,5 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
         "{settled:?}"
     );
 
-    // It is served no longer, a little after the chain says so.
-    let started = Instant::now();
-    while ask(&network, base, key, json!({})).await?.0 != 401 {
-        ensure!(started.elapsed() < PATIENCE, "still served");
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    let shown = network.mythic(&["lease", "show", address])?;
-    ensure!(
-        shown.contains("ended: you closed it") && shown.contains("paid"),
-        "{shown}"
-    );
-    Ok(())
+    forgotten(&network, (base, key), address).await
 }

@@ -281,8 +281,8 @@ mod tests {
     fn data_of_another_program_are_refused_with_what_to_type() {
         let dir = tempfile::tempdir().unwrap();
         let (layout, lock) = open(dir.path(), false).unwrap();
-        let (old, new): ([(&str, &[u8]); 1], [(&str, &[u8]); 1]) =
-            ([("a", b"old")], [("a", b"new")]);
+        let old: [(&str, &[u8]); 1] = [("a", b"old")];
+        let new: [(&str, &[u8]); 1] = [("a", b"new")];
         layout.deploys(&old).unwrap();
         layout.deploys(&old).unwrap();
         // Another version of one, and one that was not there when the chain was made.

@@ -414,6 +414,20 @@ impl<'a> Judge<'a> {
             || known.is_misled(self.truth, name.1)
     }
 
+    /// Whether a row says rightly when it was closed, as far as that can be known.
+    fn is_dated(&self, known: &Knowledge, name: Name, expected: &Expected, row: &Row) -> bool {
+        let closed = expected.closed_in;
+        let closed = closed.map(|block| self.story.slot(block) as i64);
+        let missed = expected.closed_in.is_some_and(|b| known.is_missed(b));
+        match (row.closed_slot, closed) {
+            // What start-up accounts lack was closed by then.
+            (Some(shown), Some(closed)) if missed && !row.exact => shown >= closed,
+            // An account that is there again, with content that can't be read, may be the one of before.
+            (None, Some(_)) if missed && !row.exact => known.is_spoiled(self.truth, name.1),
+            (shown, closed) => shown == closed,
+        }
+    }
+
     fn row(
         &mut self,
         known: &Knowledge,
@@ -471,7 +485,6 @@ impl<'a> Judge<'a> {
             (Some(row), Some((content, block))) => {
                 self.verdict.inexact += usize::from(!row.exact);
                 let slots = story.slot(*block) as i64..=known.newest_write(self.truth, name.1);
-                let closed = expected.closed_in.map(|block| story.slot(block) as i64);
                 // An account that was closed and made again unseen, with the content that it had: start-up accounts show no
                 // difference, and nobody can tell that it is not the one of before.
                 let missed = known.is_missed(*block);
@@ -481,18 +494,7 @@ impl<'a> Judge<'a> {
                     && (slots.contains(&row.slot)
                         || missed && known.had(self.truth, name.1, row.slot, content)
                         || !row.exact && row.slot >= *slots.start());
-                // What start-up accounts lack was closed by then.
-                let unseen = expected.closed_in.is_some_and(|b| known.is_missed(b));
-                // An account that is there again, with content that can't be read, may be the one of before.
-                let dated = match (row.closed_slot, closed) {
-                    (Some(shown), Some(closed)) if unseen && !row.exact => shown >= closed,
-                    (None, Some(_))
-                        if unseen && !row.exact && known.is_spoiled(self.truth, name.1) =>
-                    {
-                        true
-                    }
-                    (shown, closed) => shown == closed,
-                };
+                let dated = self.is_dated(known, name, expected, row);
                 if name.0.stays() && equal && (sure || row.exact) && !dated {
                     self.verdict
                         .fault("closed-slot", tell("the slot of its closing is wrong"));

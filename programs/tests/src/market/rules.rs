@@ -255,7 +255,7 @@ fn counts(state: &State) -> Result<(), String> {
             let found = epochs.remove(&(*address, entry.epoch.get()));
             let found = found.filter(|_| entry.state != 0).unwrap_or_default();
             ensure!(
-                found == u32::from(entry.open_disputes.get()),
+                found == entry.open_disputes.get(),
                 "an epoch says {:?} open disputes, there are {found}",
                 entry.open_disputes
             );
