@@ -55,10 +55,12 @@ impl Market {
         rules.dispute_slots = of_ms(DISPUTE_MS, rules.dispute_slots);
         rules.openings_slots = of_ms(OPENINGS_MS, rules.openings_slots);
         params.unbonding_slots = narrow(params.least_unbonding_slots());
+        // The program takes slots of 1/20 to 2 seconds.
+        let seconds = (slots * slot_ms / 1_000).clamp(slots.div_ceil(20), 2 * slots);
         Self {
             grid: Grid {
                 epoch_slots: narrow(slots),
-                epoch_seconds: narrow((slots * slot_ms / 1_000).max(1)),
+                epoch_seconds: narrow(seconds),
             },
             params,
             probe: Probe {
