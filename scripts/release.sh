@@ -59,8 +59,8 @@ done
 git ls-files --others -z -- '*made-sbom.json' | xargs -0 -r rm --
 
 (cd "$dist" && sha256sum -- *.deb *.cdx.json >SHA256SUMS)
-(cd "$dist" && stat -c '%s %n' -- * | sort -k2) | numfmt --field=1 --to=iec | tee "$dist/SIZES"
-if [ "$profile" = release ]; then
-  stat -c '%s %n' "$built/mythic" "$built/libmythic_geyser_plugin.so" "$target/1.18/release/libmythic_geyser_plugin_v1_18.so" | numfmt --field=1 --to=iec
-fi
+(cd "$dist" && stat -c '%s %n' -- * | sort -k2) | numfmt --field=1 --to=iec >"$dist/SIZES"
+# package, of which size, installed, its ELF file: rows of the table "Sizes" in docs/deploy.md.
+scripts/check-release.py "$dist" "$profile"
+[ "$profile" = release ] || echo "These are development builds, to try the packages: slow, large, without the list of crates inside. Operators get those of make release."
 echo "In $dist"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the packages in a clean Debian, boots it (systemd as its process 1, in a container of systemd-nspawn) and plays
-# deploy/test/scene.sh there: every service by its unit, an answer that is bought, an upgrade, a hang, a backup and its return.
+# deploy/test/scene.sh there: every service by its unit, an answer that is bought, a hang, an upgrade and the way back, a backup and its
+# return.
 #
 #   deploy/test/packages.sh DIST MODELS     folder of the .deb files, folder of the default model
 #
@@ -41,6 +42,9 @@ systemd-nspawn --quiet --register=no --keep-unit --directory="$root" --setenv=DE
 rm "$root/usr/sbin/policy-rc.d"
 [ "$installed" = 0 ] || { tail -20 "$root/root/apt.log"; exit 1; }
 echo "Installed in $((SECONDS - started)) s"
+# What `make release` makes has the list of crates inside.
+if grep -qF .dep-v0 "$root/usr/bin/mythic"; then build="packages of make release"; else build="A DEVELOPMENT BUILD, NOT WHAT OPERATORS GET (make release makes that)"; fi
+echo "Tried here: $build"
 
 cat >"$root/etc/systemd/system/scene.service" <<'UNIT'
 [Unit]
@@ -50,7 +54,7 @@ Type=oneshot
 Environment=HOME=/root
 StandardOutput=file:/root/scene.log
 StandardError=file:/root/scene.log
-TimeoutStartSec=900
+TimeoutStartSec=1500
 ExecStart=/root/scene.sh
 ExecStopPost=/bin/sh -c 'systemctl exit $$EXIT_STATUS'
 [Install]
@@ -60,10 +64,11 @@ mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 ln -s ../scene.service "$root/etc/systemd/system/multi-user.target.wants/scene.service"
 
 result=0
-timeout --kill-after=30 1000 systemd-nspawn --quiet --boot --register=no --keep-unit --private-network \
+timeout --kill-after=30 1600 systemd-nspawn --quiet --boot --register=no --keep-unit --private-network \
   --machine="mythic-packages-$$" --directory="$root" </dev/null >"$root/root/boot.log" 2>&1 || result=$?
 cat "$root/root/scene.log" 2>/dev/null || tail -20 "$root/root/boot.log"
 grep -q '^All good' "$root/root/scene.log" 2>/dev/null || result=1
+echo "It was $build"
 if [ "$result" != 0 ] && [ -n "${MYTHIC_TEST_KEEP:-}" ]; then
   trap - EXIT
   echo "Kept: $root"

@@ -28,6 +28,7 @@ json() { python3 -c 'import json,sys; v=json.load(sys.stdin)
 for k in sys.argv[1].split("."): v=v[int(k)] if isinstance(v,list) else v[k]
 print(v)' "$1"; }
 sql() { runuser -u postgres -- psql -XqAt -d mythic -c "$1"; }
+announced() { curl -sf http://127.0.0.1:4002/health | grep -q '"announced":[1-9]'; }
 active() { [ "$(systemctl is-active "$1")" = active ]; }
 
 # ---- Nothing runs that was not configured; what is there is root's or a service's own.
@@ -85,6 +86,13 @@ for name in node verify; do
 done
 (umask 077; echo 'MYTHIC_GATEWAY__DEV=true' >/etc/mythic/gateway.env)
 
+# ---- What is shipped says which validator it fits. There is none here; the command itself stands for a program of the same compiler.
+mythic doctor plugin --validator /usr/bin/mythic --plugin-config /etc/mythic/geyser-plugin.json5 --json >/root/doctor.json || true
+for check in library rustc config owners; do
+  grep "\"$check\"" /root/doctor.json | grep -q '"ok"' || wrong "mythic doctor plugin of $check: $(cat /root/doctor.json)"
+done
+says "the packaged plugin says of itself what it fits: $(grep -o '"library".*' /root/doctor.json | cut -c1-200)"
+
 # ---- Every service by its unit; `systemctl start` returns once it says READY=1.
 for unit in $services; do
   before=$SECONDS
@@ -92,7 +100,7 @@ for unit in $services; do
   active "$unit" || wrong "$unit is not active"
   says "$unit is ready after $((SECONDS - before)) s, as $(stat -c %U "/proc/$(systemctl show -P MainPID "$unit")"), watched: $(systemctl show -P WatchdogUSec "$unit")"
 done
-until_ok 90 "no validator announces itself" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
+until_ok 90 "no validator announces itself" announced
 until_ok 60 "the gateway is not ready" curl -sf http://127.0.0.1:4002/readyz
 
 # ---- An answer, bought with an API key, seen in the index until it is settled.
@@ -120,6 +128,11 @@ curl -s http://127.0.0.1:9472/metrics >/root/plugin.metrics
 grep -q '^mythic_gateway_component_state{component="chain",state="ok"} 1' /root/gateway.metrics || wrong "no state of the chain"
 
 until_ok 240 "the job is not settled" settled
+
+# ---- Connections are as many as docs/deploy.md says.
+connected() { [ "$(sql "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'mythic $1%'")" = "$2" ]; }
+until_ok 60 "the indexer has not 4 connections" connected indexer 4
+until_ok 60 "the settler has not 2 connections" connected settler 2
 says "settled: the job's end is in the index"
 
 # ---- A process that hangs is ended and started again.
@@ -140,36 +153,63 @@ systemctl stop mythic-node
 [ "$(systemctl show -P Result mythic-node)" = success ] || wrong "the node did not stop in order"
 systemctl start mythic-node
 
-# ---- An upgrade restarts what runs and leaves configurations alone.
-before=$(systemctl show -P MainPID mythic-gateway)
-cp /etc/mythic/gateway.toml /root/gateway.toml.before
-DEBIAN_FRONTEND=noninteractive dpkg -i /root/packages/mythic_*.deb >/root/upgrade.log 2>&1 || wrong "the upgrade fails: $(tail -3 /root/upgrade.log)"
-until_ok 120 "the gateway does not come back after an upgrade" sh -c "[ \"\$(systemctl show -P MainPID mythic-gateway)\" != $before ] && curl -sf http://127.0.0.1:4002/readyz"
-cmp -s /etc/mythic/gateway.toml /root/gateway.toml.before || wrong "the upgrade changed a configuration"
-for unit in $services; do until_ok 120 "$unit is not back after an upgrade" active "$unit"; done
-says "upgraded: services restarted, configurations kept"
-
-# ---- Backup, loss of everything, return: money and keys are as they were.
-until_ok 60 "no validator after the upgrade" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
-systemctl stop mythic-gateway mythic-settler mythic-indexer
+# ---- An upgrade to a later version, and the way back, restart what runs and leave configurations, money and history alone.
 money() {
   sql "SELECT (SELECT count(*) FROM gateway.api_key), (SELECT COALESCE(sum(paid_in),0) FROM gateway.credit),
        (SELECT count(*) FROM analytics.jobs_finalized), (SELECT COALESCE(sum(fee_lamports),0) FROM analytics.jobs_finalized WHERE status = 'settled'),
        (SELECT COALESCE(sum(balance_lamports),0) FROM analytics.vaults_finalized)"
 }
+installs() { # WHAT, the package's file, options of apt
+  local what=$1 file=$2 before version=
+  shift 2
+  before=$(systemctl show -P MainPID mythic-gateway)
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" "$file" >/root/install.log 2>&1 || wrong "the $what fails: $(tail -3 /root/install.log)"
+  version=$(dpkg-query -W -f '${Version}' mythic)
+  [ "$version" = "$(dpkg-deb -f "$file" Version)" ] || wrong "after the $what version $version is installed"
+  until_ok 120 "the gateway does not come back after the $what" sh -c "[ \"\$(systemctl show -P MainPID mythic-gateway)\" != $before ] && curl -sf http://127.0.0.1:4002/readyz"
+  cmp -s /etc/mythic/gateway.toml /root/gateway.toml.before || wrong "the $what changed a configuration"
+  for unit in $services; do until_ok 120 "$unit is not back after the $what" active "$unit"; done
+  until_ok 60 "no validator after the $what" announced
+  [ "$(money)" = "$had" ] || wrong "before the $what $had, after it $(money)"
+  says "$what to $version: services restarted one after another, ready; configurations, keys, jobs, fees and vaults kept"
+}
+old=$(ls /root/packages/mythic_*.deb)
+dpkg-deb -R "$old" /root/next
+sed -i 's/^Version: .*/&+1/' /root/next/DEBIAN/control
+dpkg-deb -Zgzip -z1 -b /root/next /root/mythic_next.deb >/dev/null
+rm -r /root/next
+cp /etc/mythic/gateway.toml /root/gateway.toml.before
 had=$(money)
-(umask 077; runuser -u postgres -- pg_dump -Fc mythic >/root/mythic.dump; tar -C /etc/mythic -cf /root/keys.tar keys)
+installs upgrade /root/mythic_next.deb
+installs rollback "$old" --allow-downgrades
+answer=$(chat "And the sun?")
+json choices.0.message.content <<<"$answer" >/dev/null || wrong "no answer after the way back: $answer"
+
+# ---- Backup, loss of everything, return: money, keys and the archive's files are as they were.
+systemctl stop mythic-gateway mythic-settler mythic-indexer
+# An archive of minutes has no file yet; one of the indexer's own name and rights stands for them.
+archive=/var/lib/mythic-indexer/archive
+install -d -m 700 -o mythic-indexer -g mythic-indexer "$archive"
+head -c 100000 /dev/urandom | install -m 600 -o mythic-indexer -g mythic-indexer /dev/stdin "$archive/events-000000000000001.archive"
+filed() { (cd "$archive" && stat -c '%a %U %n' . * && sha256sum -- *); }
+had=$(money)
+files=$(filed)
+(umask 077; runuser -u postgres -- pg_dump -Fc mythic >/root/mythic.dump; tar -C /etc/mythic -cf /root/keys.tar keys; tar -C /var/lib/mythic-indexer -cf /root/archive.tar archive)
 runuser -u postgres -- psql -Xq -c 'DROP DATABASE mythic WITH (FORCE)'
-rm -r /etc/mythic/keys/gateway
+rm -r /etc/mythic/keys/gateway "$archive"
 /usr/lib/mythic/database.sh >/dev/null
 runuser -u postgres -- pg_restore -d mythic --exit-on-error </root/mythic.dump
 tar -C /etc/mythic -xf /root/keys.tar
+tar -C /var/lib/mythic-indexer -xf /root/archive.tar
 [ "$(money)" = "$had" ] || wrong "before $had, after the return $(money)"
+[ "$(filed)" = "$files" ] || wrong "the archive had $files, after the return $(filed)"
+rm "$archive"/events-*
+mythic indexer archive --verify --config /etc/mythic/indexer.toml >/root/archive.log 2>&1 || wrong "the archive after the return: $(cat /root/archive.log)"
 systemctl start mythic-indexer mythic-settler mythic-gateway
-until_ok 90 "no validator after the return" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
+until_ok 90 "no validator after the return" announced
 answer=$(chat "And the grass?")
 json choices.0.message.content <<<"$answer" >/dev/null || wrong "no answer after the return: $answer"
-says "lost and restored: keys, credit, jobs, fees, vaults $had; the old API key buys an answer"
+says "lost and restored: keys, credit, jobs, fees, vaults $had, the archive's directory; the old API key buys an answer"
 
 # ---- Another master key; API keys stay as they are.
 rotate() { MYTHIC_GATEWAY__MASTER_KEY_FILE=/etc/mythic/keys/gateway/master.key mythic gateway rotate-master-key /root/new.key --config /etc/mythic/gateway.toml; }
@@ -179,7 +219,7 @@ systemctl stop mythic-gateway
 rotate >/root/rotate.log 2>&1 || wrong "the master key can't be changed: $(cat /root/rotate.log)"
 mv /root/new.key /etc/mythic/keys/gateway/master.key
 systemctl start mythic-gateway
-until_ok 90 "no validator after the change of the master key" sh -c "curl -sf http://127.0.0.1:4002/health | grep -q '\"announced\":[1-9]'"
+until_ok 90 "no validator after the change of the master key" announced
 answer=$(chat "And the sea?")
 json choices.0.message.content <<<"$answer" >/dev/null || wrong "no answer under the new master key: $answer"
 says "the master key was changed: $(cat /root/rotate.log)"
