@@ -142,6 +142,34 @@ fn what_fits_is_good() {
 }
 
 #[test]
+fn the_library_that_is_built_with_this_fits_a_validator_of_its_release_and_compiler_alone() {
+    let scene = Scene::new();
+    let library = mythic_geyser_plugin::library_path().expect("the plugin is built with this test");
+    fs::remove_file(scene.at("plugin.so")).unwrap();
+    std::os::unix::fs::symlink(library, scene.at("plugin.so")).unwrap();
+    let rustc = mythic_geyser_core::RUSTC.strip_prefix("rustc ").unwrap();
+    let interface = mythic_geyser_plugin::INTERFACE_VERSION;
+    let release = format!("agave-validator {interface} (src:00000000; feat:2717, client:Agave)");
+    program(&scene.at("validator"), &release, rustc);
+    let (_, told) = scene.doctor(&[]);
+    // Release and commit, without the day.
+    let (made_by, _) = rustc.rsplit_once(' ').unwrap();
+    for (check, words) in [
+        ("library", [interface, made_by]),
+        ("interface", [interface, ""]),
+        ("rustc", [made_by, ""]),
+    ] {
+        let (result, said) = &told[check];
+        assert_eq!(result, "ok", "{check}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{check} does not say {word}: {said}");
+        }
+    }
+    program(&scene.at("validator"), &release, OTHER_RUSTC);
+    scene.expect(&[], "rustc", "FAIL", &["1.75.0 (82e1608df)"]);
+}
+
+#[test]
 fn another_release_or_compiler_is_found_before_anything_is_loaded() {
     let scene = Scene::new();
     program(
