@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -126,7 +127,13 @@ fn promtool(args: &[&str]) {
     {
         Ok(output) => output,
         Err(error) if std::env::var_os("CI").is_none() => {
-            eprintln!("skipped: no promtool ({error}); Debian's package prometheus has it");
+            // What `eprintln!` says is kept back where a test passes, and this one was not played.
+            let said = format!(
+                "SKIPPED: promtool {args:?} ({error}); Debian's package prometheus has it\n"
+            );
+            std::io::stderr()
+                .write_all(said.as_bytes())
+                .expect("standard error");
             return;
         }
         Err(error) => panic!("promtool: {error}; Debian's package prometheus has it"),
@@ -351,6 +358,92 @@ fn every_service_has_a_user_a_configuration_keys_and_no_rights() {
             "{service}"
         );
     }
+}
+
+/// A service of the compose file.
+fn service(compose: &str, name: &str) -> String {
+    let from = compose
+        .split(&format!("\n  {name}:\n"))
+        .nth(1)
+        .unwrap_or_else(|| panic!("no service {name}"));
+    let own = from
+        .lines()
+        .take_while(|line| line.starts_with("    ") || line.is_empty());
+    own.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_indexer_of_the_compose_file_writes_into_mounted_directories() {
+    let source = text("indexer/src/config.rs");
+    let keys = source
+        .split("pub struct IndexerConfig {")
+        .nth(1)
+        .and_then(|rest| rest.split("\n}\n").next())
+        .expect("the struct");
+    let directories: Vec<&str> = keys
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "))
+        .filter(|(_, kind)| kind.contains("PathBuf"))
+        .map(|(key, _)| key)
+        .collect();
+    assert!(directories.len() >= 3, "{directories:?}");
+    let indexer = service(&text("deploy/docker/compose.yaml"), "indexer");
+    let image = text("deploy/docker/Dockerfile");
+    let made = image
+        .lines()
+        .find(|line| line.contains("install -d"))
+        .expect("directories of the image");
+    for key in directories {
+        let variable = format!("MYTHIC_INDEXER__{}: ", key.to_uppercase());
+        let path = indexer
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(&variable))
+            .unwrap_or_else(|| panic!("the indexer is given no {variable}"));
+        let target = format!("target: {path} }}");
+        let mount = indexer
+            .lines()
+            .find(|line| line.ends_with(&target))
+            .unwrap_or_else(|| panic!("{variable}{path} is not mounted, or not to be written"));
+        // A volume has the owner of the image's directory.
+        let owned = made.split_whitespace().any(|word| word == path);
+        assert!(
+            owned || mount.contains("type: bind"),
+            "no {path} in the image"
+        );
+    }
+}
+
+/// Variables of an env file that a text names: `MYTHIC_…`, after each of the marks.
+fn variables(text: &str, mark: &str) -> BTreeSet<String> {
+    let after = text
+        .split(mark)
+        .skip(1)
+        .filter(|rest| rest.starts_with("MYTHIC_"));
+    let name = |rest: &str| {
+        let end = rest.find(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        rest[..end.unwrap_or(rest.len())].to_owned()
+    };
+    after.map(name).collect()
+}
+
+#[test]
+fn what_the_page_says_of_the_compose_files_variables_is_handed_on_and_the_other_way_round() {
+    let compose = text("deploy/docker/compose.yaml");
+    let mut taken = variables(&compose, "${");
+    // A key alone is handed on as it is.
+    let alone = compose
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(':'));
+    let alone = alone.filter(|key| key.starts_with("MYTHIC_"));
+    taken.extend(alone.map(str::to_owned));
+    assert!(taken.len() >= 9, "{taken:?}");
+    let page = text("docs/deploy.md");
+    let told = page
+        .split("\n## Install with containers\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n## ").next())
+        .expect("the section");
+    assert_eq!(variables(told, "`"), taken);
 }
 
 #[test]
