@@ -1,21 +1,26 @@
 //! `make agave`: plugin, program, indexer, settler, gateway and nodes on Agave's own validator (`localnet/`). A job is paid 50/10/40, a
 //! cheat is slashed, the plugin is unloaded, loaded and loaded again under load, the validator restarts on its ledger, orderly
-//! and killed, from a snapshot with many accounts of the program. After each the index says of every account what the RPC says.
+//! and killed, from a snapshot with many accounts of the program. After each the index says of every account what the RPC says, and
+//! validator, plugin and indexer use about what they did.
 
+mod crowd;
+mod usage;
+
+use crate::usage::{Usage, drains};
 use anyhow::{Context, Result, bail, ensure};
 use mythic_client::Commitment;
 use mythic_e2e::{
-    Network, PATIENCE, chain_program, compare,
+    Network, chain_program, compare,
     load::{self, Gateway, Tally},
     ran,
 };
 use mythic_interface::state::{Job, Validator};
-use serde_json::{Value, json};
+use serde_json::Value;
 use solana_pubkey::Pubkey;
 use std::{
     process::Command,
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -187,18 +192,14 @@ async fn quiet(network: &Network) -> Result<()> {
     compare::finalized(network, slot).await
 }
 
-/// Alarms that are open.
-async fn alarms(network: &Network) -> Result<Vec<Value>> {
-    network
-        .sql("SELECT kind, slot, last_slot, count, detail FROM analytics.alarms WHERE cleared_at IS NULL")
-        .await
-}
-
 /// What the index did not see while there was no plugin is a gap; it is healed from the validator's RPC.
 async fn healed(network: &Network) -> Result<()> {
     let slot = network.chain().slot(Commitment::Processed).await?;
     compare::finalized(network, slot).await?;
-    println!("before the heal: {:?}", alarms(network).await?);
+    println!(
+        "before the heal: {:?}",
+        compare::Index::of(network).alarms().await?
+    );
     let rpc = network.text("rpc_url");
     println!(
         "{}",
@@ -207,34 +208,68 @@ async fn healed(network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// The plugin is unloaded, loaded, and loaded anew in one step, while clients ask. What was not seen is a gap, and healed.
+/// The validator has as many of the plugin's threads as plugins are loaded: one that has ended is listed for some moments.
+async fn has_drains(network: &Network, count: usize) -> Result<()> {
+    until(network, "threads of the plugin", ENDS, async || {
+        Ok((drains(network)? == count).then_some(()))
+    })
+    .await
+}
+
+/// The plugin is unloaded, loaded, and loaded anew in one step. What was not seen is a gap, and healed.
+async fn round(network: &Network, config: &str, pause: Duration) -> Result<[Duration; 3]> {
+    ensure!(plugin(network, &["list"])?.0 == PLUGIN);
+    let (_, unload) = plugin(network, &["unload", PLUGIN])?;
+    ensure!(plugin(network, &["list"])?.0.is_empty());
+    has_drains(network, 0).await?;
+    tokio::time::sleep(pause).await;
+    let (name, load) = plugin(network, &["load", config])?;
+    ensure!(name == PLUGIN, "{name}");
+    has_drains(network, 1).await?;
+    tokio::time::sleep(pause).await;
+    let (_, reload) = plugin(network, &["reload", PLUGIN, config])?;
+    has_drains(network, 1).await?;
+    tokio::time::sleep(pause).await;
+    healed(network).await?;
+    Ok([unload, load, reload])
+}
+
+/// Round after round while clients ask: they are answered in each, and nothing grows.
 async fn plugin_comes_and_goes(network: &Network, model: &str, end: Instant) -> Result<()> {
     let config = network.data_dir().join("config/geyser-plugin.json5");
     let config = config.display().to_string();
     let (tally, asking) = clients(network, model, end);
     let pause = WHILE.max(end.saturating_duration_since(Instant::now()) / (3 * ROUNDS));
-    let mut rounds = 0;
-    while rounds == 0 || Instant::now() < end {
+    let (mut rounds, mut first) = (0, None);
+    // The last one too has clients until it ends.
+    while rounds == 0 || Instant::now() + 3 * pause < end {
         rounds += 1;
-        ensure!(plugin(network, &["list"])?.0 == PLUGIN);
-        let (_, took) = plugin(network, &["unload", PLUGIN])?;
-        println!("unload: {took:?}");
-        ensure!(plugin(network, &["list"])?.0.is_empty());
-        tokio::time::sleep(pause).await;
-        let (name, took) = plugin(network, &["load", &config])?;
-        println!("load: {took:?}");
-        ensure!(name == PLUGIN, "{name}");
-        tokio::time::sleep(pause).await;
-        let (_, took) = plugin(network, &["reload", PLUGIN, &config])?;
-        println!("reload: {took:?}");
-        tokio::time::sleep(pause).await;
-        healed(network).await?;
+        let before = tally.answered.load(Relaxed);
+        let took = round(network, &config, pause).await?;
+        let answered = tally.answered.load(Relaxed) - before;
+        let used = Usage::now(network)?;
+        println!(
+            "round {rounds}: unload, load, reload {took:.0?}; {answered} answers, {} broken; {used:?}",
+            tally.broken.load(Relaxed)
+        );
+        ensure!(
+            answered > 0 && tally.broken.load(Relaxed) == 0,
+            "clients met {tally:?}\n{}",
+            network.logs()
+        );
+        match &first {
+            None => first = Some(used),
+            Some(first) => used.is_bounded_by(first)?,
+        }
     }
     for client in asking {
         client.await?;
     }
-    println!("{rounds} rounds of unload, load, reload: {tally:?}");
-    ensure!(tally.wrongs().is_empty(), "{:#?}", tally.wrongs());
+    println!("{rounds} rounds: {tally:?}");
+    ensure!(
+        tally.wrongs().is_empty() && tally.broken.load(Relaxed) == 0,
+        "{tally:?}"
+    );
     healed(network).await
 }
 
@@ -242,16 +277,8 @@ async fn plugin_comes_and_goes(network: &Network, model: &str, end: Instant) -> 
 async fn based(network: &Network) -> Result<()> {
     quiet(network).await?;
     let agreed = compare::agree(network, &network.text("rpc_url")).await?;
-    let left = until(network, "gaps and alarms to clear", PATIENCE, async || {
-        let status = network
-            .sql("SELECT * FROM analytics.pipeline_status")
-            .await?;
-        let open = alarms(network).await?;
-        Ok((status[0]["gaps_open"] == json!(0) && open.is_empty()).then_some(status))
-    })
-    .await
-    .context(format!("{:?}", alarms(network).await?))?;
-    println!("{agreed} accounts agree; {}", left[0]);
+    let status = compare::clear(network).await?;
+    println!("{agreed} accounts agree; {status}");
     Ok(())
 }
 
