@@ -176,7 +176,7 @@ async fn a_validators_genesis_is_told_as_writes_of_a_slot_that_nobody_creates() 
     let genesis = rows(&calls[1..place(&calls, "created_bank 1 0")]);
     let written = |row: &Row| row.slot == 0 && !row.is_startup && !row.signed;
     assert!(genesis.iter().all(written), "{genesis:#?}");
-    let faucet = mythic_devnet::DevnetConfig::default().faucet_lamports;
+    let faucet = DevnetConfig::default().faucet_lamports;
     assert!(genesis.iter().any(|row| row.lamports == faucet));
     let of_slot_0 = ["created_bank 0", "block 0", "processed 0", "rooted 0"];
     for never in of_slot_0.into_iter().chain(["end of startup"]) {
@@ -246,7 +246,7 @@ async fn start_up_accounts_of_a_validator_come_from_several_threads_with_older_a
     assert!(!read.is_sorted_by_key(|row| row.slot));
     assert_eq!(versions(&read, &payer).len(), 2);
     assert_eq!(versions(&read, &closed), [(2, SOL), (3, 0)]);
-    // What wrote nobody but the chain itself says of which slot the snapshot is.
+    // The Clock, which every slot writes, says of which one the snapshot is.
     assert_eq!(read.iter().map(|row| row.slot).max(), Some(100));
 }
 
