@@ -63,7 +63,7 @@ pub struct PluginHost {
 }
 
 /// An account as it is told.
-struct Shown<'a> {
+struct AccountCall<'a> {
     key: &'a Pubkey,
     account: &'a AccountSharedData,
     slot: Slot,
@@ -142,7 +142,7 @@ impl PluginHost {
     pub fn startup(&self, accounts: &[(Pubkey, AccountSharedData, Slot)]) {
         if self.wants_startup() {
             for (write_version, (key, account, slot)) in accounts.iter().enumerate() {
-                self.account(&Shown {
+                self.account(&AccountCall {
                     key,
                     account,
                     slot: *slot,
@@ -190,7 +190,7 @@ impl PluginHost {
     /// A slot's accounts; their versions count within it.
     fn storage(&self, slot: Slot, written: &Written, is_startup: bool) {
         for (write_version, (key, account)) in written.iter().enumerate() {
-            self.account(&Shown {
+            self.account(&AccountCall {
                 key,
                 account,
                 slot,
@@ -231,7 +231,7 @@ impl PluginHost {
             } => {
                 if self.accounts {
                     let executed = executed.as_deref();
-                    self.account(&Shown {
+                    self.account(&AccountCall {
                         key: pubkey,
                         account,
                         slot: *slot,
@@ -268,15 +268,15 @@ impl PluginHost {
         }
     }
 
-    fn account(&self, shown: &Shown<'_>) {
-        let Shown {
+    fn account(&self, call: &AccountCall<'_>) {
+        let AccountCall {
             key,
             account,
             slot,
             write_version,
             executed,
             is_startup,
-        } = *shown;
+        } = *call;
         let info = ReplicaAccountInfoV3 {
             pubkey: key.as_ref(),
             lamports: account.lamports(),
