@@ -6,7 +6,7 @@
 # make pair   ten minutes of load and kills on two machines' worth: two chains, two gateways, Kafka, a bad line between them
 # make sim    the indexer in simulated networks             (SEEDS=10000, PROFILE=wild; SEED=7 PROFILE=wild plays one)
 # make bench  every bench-* below but bench-plugin
-# make agave  the whole network on Agave's own validator, whose first build takes an hour (VAULTS=2000 accounts to start from)
+# make agave  the whole network on Agave's own validator, whose first build takes an hour (VAULTS=2000 accounts to start from), then a start from 200,000
 # make agave-soak    the same under load for an hour          (MINUTES=10)
 # make bench-plugin  what the plugin costs a validator's threads, through Agave's own plugin manager
 # make release        what operators install: packages, bills of materials, checksums
@@ -28,7 +28,7 @@ ifneq ($(CI),)
 export MYTHIC_REQUIRE_KAFKA ?= 1
 endif
 
-.PHONY: dev build test check lint soak pair sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-soak release packages test-packages plugin-1.18 sbf help
+.PHONY: dev build test check lint soak pair sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-network agave-soak release packages test-packages plugin-1.18 sbf help
 .DEFAULT_GOAL := help
 
 help:
@@ -119,13 +119,18 @@ localnet:
 	@scripts/setup.sh localnet
 	OPENSSL_NO_VENDOR=1 cargo build --manifest-path localnet/Cargo.toml --workspace --locked
 
-agave: build localnet
+# A test on Agave: its name is the last word.
+ON_AGAVE := MYTHIC_TEST_CHAIN_PROGRAM=$(CARGO_TARGET_DIR)/debug/mythic-localnet cargo test --locked -p mythic-e2e --test agave -- --ignored --nocapture
+
+agave: agave-network
+	$(ON_AGAVE) two_hundred_thousand
+
+agave-network: build localnet
 	@$(MYTHIC) model pull
-	MYTHIC_LOCALNET_VAULTS=$(or $(VAULTS),2000) MYTHIC_TEST_CHAIN_PROGRAM=$(CARGO_TARGET_DIR)/debug/mythic-localnet \
-		cargo test --locked -p mythic-e2e --test agave -- --ignored --nocapture
+	MYTHIC_LOCALNET_VAULTS=$(or $(VAULTS),2000) $(ON_AGAVE) the_whole_network
 
 agave-soak: export MYTHIC_AGAVE_SECONDS = $(shell echo $$(( $(or $(MINUTES),60) * 60 )))
-agave-soak: agave
+agave-soak: agave-network
 
 bench-plugin: localnet
 	cargo build --release --locked -p mythic-geyser-plugin

@@ -39,6 +39,8 @@ pub struct DevnetConfig {
     pub follow_secret_file: Option<PathBuf>,
     /// JSON5 file of a Geyser plugin, as Agave's `--geyser-plugin-config` takes it.
     pub geyser_plugin_config: Option<PathBuf>,
+    /// The plugin is told what a validator tells, also where this chain would tell more, less, or in order.
+    pub geyser_as_validator: bool,
     /// Bounds of both ports, each for itself.
     pub limits: Limits,
 }
@@ -81,6 +83,7 @@ impl Default for DevnetConfig {
             follow: None,
             follow_secret_file: None,
             geyser_plugin_config: None,
+            geyser_as_validator: false,
             limits: Limits {
                 connections: 1_024,
                 // All callers are on this machine.

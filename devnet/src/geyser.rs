@@ -5,6 +5,7 @@
 //! the plugin must be built by the same rustc against the same interface crate as this process.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use agave_geyser_plugin_interface::geyser_plugin_interface::{
     GeyserPlugin, ReplicaAccountInfoV3, ReplicaAccountInfoVersions, ReplicaBlockInfoV4,
@@ -18,6 +19,12 @@ use solana_pubkey::Pubkey;
 use solana_transaction_status::RewardsAndNumPartitions;
 
 use crate::chain::{Block, Event, Executed};
+use crate::storages::{Storage, Storages, Written};
+
+/// Threads that tell the accounts of a validator's snapshot.
+const READERS: usize = 4;
+/// Of so many blocks a validator says that one is confirmed.
+const CONFIRMED_EVERY: u64 = 2;
 
 /// Why a plugin could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +57,13 @@ pub struct PluginHost {
     transactions: bool,
     entries: bool,
     rewards: RewardsAndNumPartitions,
-    errors: u64,
+    /// It is told what a validator tells.
+    as_validator: bool,
+    errors: AtomicU64,
 }
 
 /// An account as it is told.
-struct Written<'a> {
+struct AccountCall<'a> {
     key: &'a Pubkey,
     account: &'a AccountSharedData,
     slot: Slot,
@@ -119,25 +128,21 @@ impl PluginHost {
                 rewards: Vec::new(),
                 num_partitions: None,
             },
-            errors: 0,
+            as_validator: false,
+            errors: AtomicU64::new(0),
         })
     }
 
     /// Callbacks that returned an error.
     pub fn errors(&self) -> u64 {
-        self.errors
+        self.errors.load(Relaxed)
     }
 
     /// Sends the accounts from which the chain starts, then the end of startup.
-    pub fn startup(&mut self, accounts: &[(Pubkey, AccountSharedData, Slot)]) {
-        let wanted = self.accounts
-            && self
-                .plugin
-                .as_ref()
-                .is_some_and(|plugin| plugin.account_data_snapshot_notifications_enabled());
-        if wanted {
+    pub fn startup(&self, accounts: &[(Pubkey, AccountSharedData, Slot)]) {
+        if self.wants_startup() {
             for (write_version, (key, account, slot)) in accounts.iter().enumerate() {
-                self.account(&Written {
+                self.account(&AccountCall {
                     key,
                     account,
                     slot: *slot,
@@ -147,16 +152,75 @@ impl PluginHost {
                 });
             }
         }
+        self.end_of_startup();
+    }
+
+    /// Tells what a validator tells that starts, and from then on of blocks what it does. Of its snapshot several threads read a slot's
+    /// accounts each, in no order of the slots: older versions and closed accounts come too. What it executes again is told as written,
+    /// and of those blocks nothing else; without a snapshot that begins with the genesis, and no end of startup is told.
+    pub(crate) fn startup_of_validator(&mut self, storages: &Storages) {
+        self.as_validator = true;
+        let (snapshot, again) = storages.split();
+        if let Some(mut read) = snapshot {
+            read.sort_unstable_by_key(|(slot, _)| slot.reverse_bits());
+            if self.wants_startup() {
+                self.read(&read);
+            }
+            self.end_of_startup();
+        }
+        if self.accounts {
+            for (slot, written) in again {
+                self.storage(slot, written, false);
+            }
+        }
+    }
+
+    fn read(&self, snapshot: &[Storage<'_>]) {
+        std::thread::scope(|scope| {
+            for reader in 0..READERS {
+                scope.spawn(move || {
+                    for (slot, written) in snapshot.iter().skip(reader).step_by(READERS) {
+                        self.storage(*slot, written, true);
+                    }
+                });
+            }
+        });
+    }
+
+    /// A slot's accounts; their versions count within it.
+    fn storage(&self, slot: Slot, written: &Written, is_startup: bool) {
+        for (write_version, (key, account)) in written.iter().enumerate() {
+            self.account(&AccountCall {
+                key,
+                account,
+                slot,
+                write_version: write_version as u64,
+                executed: None,
+                is_startup,
+            });
+        }
+    }
+
+    fn wants_startup(&self) -> bool {
+        let plugin = self.plugin.as_ref();
+        self.accounts
+            && plugin.is_some_and(|plugin| plugin.account_data_snapshot_notifications_enabled())
+    }
+
+    fn end_of_startup(&self) {
         self.call("notify_end_of_startup", |plugin| {
             plugin.notify_end_of_startup()
         });
     }
 
     /// Tells the plugin one event of the chain.
-    pub fn tell(&mut self, event: &Event) {
+    pub fn tell(&self, event: &Event) {
         match event {
             Event::CreatedBank { slot, parent } => {
                 self.status(*slot, Some(*parent), &SlotStatus::CreatedBank);
+                if self.as_validator {
+                    self.status(*slot, None, &SlotStatus::FirstShredReceived);
+                }
             }
             Event::Account {
                 slot,
@@ -167,7 +231,7 @@ impl PluginHost {
             } => {
                 if self.accounts {
                     let executed = executed.as_deref();
-                    self.account(&Written {
+                    self.account(&AccountCall {
                         key: pubkey,
                         account,
                         slot: *slot,
@@ -181,6 +245,14 @@ impl PluginHost {
             Event::Frozen(block) => self.frozen(block),
             Event::Processed(block) => {
                 self.status(block.slot, Some(block.parent_slot), &SlotStatus::Processed);
+                if self.as_validator {
+                    self.status(block.slot, None, &SlotStatus::Completed);
+                }
+            }
+            Event::Confirmed(block) if self.as_validator => {
+                if block.height.is_multiple_of(CONFIRMED_EVERY) {
+                    self.status(block.slot, None, &SlotStatus::Confirmed);
+                }
             }
             Event::Confirmed(block) => {
                 self.status(block.slot, Some(block.parent_slot), &SlotStatus::Confirmed);
@@ -196,15 +268,15 @@ impl PluginHost {
         }
     }
 
-    fn account(&mut self, written: &Written<'_>) {
-        let Written {
+    fn account(&self, call: &AccountCall<'_>) {
+        let AccountCall {
             key,
             account,
             slot,
             write_version,
             executed,
             is_startup,
-        } = *written;
+        } = *call;
         let info = ReplicaAccountInfoV3 {
             pubkey: key.as_ref(),
             lamports: account.lamports(),
@@ -220,7 +292,7 @@ impl PluginHost {
         });
     }
 
-    fn transaction(&mut self, slot: Slot, executed: &Executed) {
+    fn transaction(&self, slot: Slot, executed: &Executed) {
         if !self.transactions {
             return;
         }
@@ -238,7 +310,7 @@ impl PluginHost {
     }
 
     /// A block is one entry with all its transactions.
-    fn frozen(&mut self, block: &Block) {
+    fn frozen(&self, block: &Block) {
         let count = block.transactions.len() as u64;
         if self.entries {
             let hash = block.blockhash.to_bytes();
@@ -256,13 +328,13 @@ impl PluginHost {
         }
         let blockhash = block.blockhash.to_string();
         let parent_blockhash = block.parent_blockhash.to_string();
-        let rewards = self.rewards.clone();
+        let rewards = &self.rewards;
         let info = ReplicaBlockInfoV4 {
             parent_slot: block.parent_slot,
             parent_blockhash: &parent_blockhash,
             slot: block.slot,
             blockhash: &blockhash,
-            rewards: &rewards,
+            rewards,
             block_time: Some(block.unix_ms.div_euclid(1000)),
             block_height: Some(block.height),
             executed_transaction_count: count,
@@ -273,21 +345,21 @@ impl PluginHost {
         });
     }
 
-    fn status(&mut self, slot: Slot, parent: Option<Slot>, status: &SlotStatus) {
+    fn status(&self, slot: Slot, parent: Option<Slot>, status: &SlotStatus) {
         self.call("update_slot_status", |plugin| {
             plugin.update_slot_status(slot, parent, status)
         });
     }
 
-    fn call(&mut self, callback: &str, f: impl FnOnce(&dyn GeyserPlugin) -> PluginResult<()>) {
+    fn call(&self, callback: &str, f: impl FnOnce(&dyn GeyserPlugin) -> PluginResult<()>) {
         let Some(plugin) = self.plugin.as_deref() else {
             return;
         };
         if let Err(error) = f(plugin) {
-            self.errors = self.errors.saturating_add(1);
+            let errors = self.errors.fetch_add(1, Relaxed).saturating_add(1);
             // One line each time the count doubles: a plugin that fails on every call must not fill the disk.
-            if self.errors.is_power_of_two() {
-                tracing::error!(plugin = self.name, callback, errors = self.errors, %error, "the geyser plugin failed");
+            if errors.is_power_of_two() {
+                tracing::error!(plugin = self.name, callback, errors, %error, "the geyser plugin failed");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The development chain of Mythic: LiteSVM behind slots, forks, commitment, JSON-RPC and a Geyser plugin host.
 //!
 //! [`config`]: its configuration · [`chain`]: the state machine without I/O · `store`: rooted state on disk ·
-//! [`geyser`]: the plugin host · `follow`: one chain follows another · [`node`]: chain, store and plugin together · `rpc`: HTTP and WebSocket.
+//! `storages`: the same as a validator has it · [`geyser`]: the plugin host · `follow`: one chain follows another · [`node`]: chain, store and plugin together · `rpc`: HTTP and WebSocket.
 
 pub mod chain;
 pub mod config;
@@ -11,6 +11,7 @@ pub mod geyser;
 mod metrics;
 pub mod node;
 mod rpc;
+mod storages;
 mod store;
 
 use std::sync::Arc;

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{
     Block, Chain, CommandError, Diverged, Event, Level, Made, Mark, Moved, NOMINAL_SLOT_MS, Resume,
-    Settings,
+    SLOT_HASHES_ID, Settings,
 };
 use crate::config::DevnetConfig;
 use crate::follow::leader::Leader;
@@ -227,7 +227,16 @@ impl Node {
         };
         if let Some(plugin) = &mut inner.plugin {
             let root = inner.chain.rooted().clone();
-            plugin.startup(&inner.chain.accounts(&root, |_, _| true));
+            let accounts = inner.chain.accounts(&root, |_, _| true);
+            if config.geyser_as_validator {
+                let mut storages = inner.store.storages()?;
+                // Of SlotHashes as the genesis had it nothing is kept.
+                let of_genesis = accounts.into_iter().map(|(key, account, _)| (key, account));
+                storages.add_unwritten(of_genesis.filter(|(key, _)| *key != SLOT_HASHES_ID));
+                plugin.startup_of_validator(&storages);
+            } else {
+                plugin.startup(&accounts);
+            }
         }
         let node = Self {
             leader,

@@ -1,5 +1,7 @@
 //! Nanoseconds counted: one by one up to 16 µs, above in steps of 1/64.
 
+use std::time::Duration;
+
 const EXACT: u64 = 1 << 14;
 const STEPS: u64 = 64;
 const BUCKETS: usize = EXACT as usize + 50 * STEPS as usize;
@@ -9,6 +11,7 @@ pub struct Histogram {
     counts: Vec<u64>,
     total: u64,
     max: u64,
+    sum: u64,
 }
 
 impl Histogram {
@@ -17,6 +20,7 @@ impl Histogram {
             counts: vec![0; BUCKETS],
             total: 0,
             max: 0,
+            sum: 0,
         }
     }
 
@@ -24,6 +28,7 @@ impl Histogram {
         self.counts[bucket(nanos).min(BUCKETS - 1)] += 1;
         self.total += 1;
         self.max = self.max.max(nanos);
+        self.sum += nanos;
     }
 
     pub fn merge(&mut self, other: &Self) {
@@ -32,6 +37,7 @@ impl Histogram {
         }
         self.total += other.total;
         self.max = self.max.max(other.max);
+        self.sum += other.sum;
     }
 
     pub fn total(&self) -> u64 {
@@ -40,6 +46,11 @@ impl Histogram {
 
     pub fn max(&self) -> u64 {
         self.max
+    }
+
+    /// All durations together.
+    pub fn seconds(&self) -> f64 {
+        Duration::from_nanos(self.sum).as_secs_f64()
     }
 
     /// The duration that `per_mille` of a thousand do not exceed.

@@ -1,6 +1,10 @@
 //! One load: Agave's plugin service with one plugin, and threads that commit account updates bank after bank.
 
-use crate::{histogram::Histogram, oracle, usage};
+use crate::{
+    histogram::Histogram,
+    oracle::{self, Found},
+    usage,
+};
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::unbounded;
 use serde::{Deserialize, Serialize};
@@ -56,8 +60,10 @@ pub struct Outcome {
     pub rss_most: u64,
     /// Processor seconds of our plugin's own thread.
     pub drain_seconds: f64,
+    /// Seconds that the committing threads were in callbacks, all together.
+    pub callback_seconds: f64,
     pub seconds: f64,
-    pub found: Option<serde_json::Value>,
+    pub found: Option<Found>,
 }
 
 /// Who made an update, in its account's first bytes.
@@ -169,10 +175,8 @@ pub fn run(config: &Path, load: &Load, spool: Option<&Path>) -> Result<Outcome> 
         .iter()
         .map(|committer| committer.number)
         .collect();
-    let found = match spool {
-        Some(spool) => Some(serde_json::to_value(oracle::read(spool, &told)?)?),
-        None => None,
-    };
+    // Of other programs' accounts nothing is stored.
+    let found = spool.map(|spool| oracle::read(spool, &told)).transpose()?;
     let mut times = Histogram::new();
     for committer in &committers {
         times.merge(&committer.times);
@@ -188,6 +192,7 @@ pub fn run(config: &Path, load: &Load, spool: Option<&Path>) -> Result<Outcome> 
         rss_before,
         rss_most,
         drain_seconds,
+        callback_seconds: times.seconds(),
         seconds: elapsed.as_secs_f64(),
         found,
     })

@@ -1,6 +1,7 @@
 //! `make bench-plugin`: what a Geyser plugin costs the threads that commit, measured through Agave's own plugin manager.
 //!
-//! `bench-plugin matrix NOOP.so OURS.so` runs every load in a process of its own and prints a table.
+//! `bench-plugin matrix NOOP.so OURS.so` runs every load in a process of its own, prints a table, and fails where an update
+//! was lost without a word, came twice or out of order.
 //! `bench-plugin one CONFIG ACCOUNTS THREADS RATE SECONDS [SPOOL]` loads any plugin by its configuration, and prints one line of JSON.
 //! ACCOUNTS is `foreign` or `own` (owned by our program), RATE updates a second of each thread, 0 = as many as there can be. With a
 //! SPOOL, what ours wrote is read back and compared with what it was told.

@@ -6,13 +6,13 @@ use mythic_stream::{
     proto::{Event, LossReason},
     spool::{Reader, ReaderConfig},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 const BATCH: usize = 10_000;
 
 /// What was found. Every update that was told and is not there must be in `dropped`.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Found {
     /// Distinct updates in the spool.
     pub stored: u64,

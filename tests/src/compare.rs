@@ -1,6 +1,6 @@
 //! The index against the chain's own RPC: every account of the program, by address, write counter and lamports, and the money in it.
 
-use crate::{Network, PATIENCE};
+use crate::{Network, PATIENCE, rpc_at, sql};
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mythic_interface::{
@@ -72,12 +72,11 @@ fn read(data: &[u8], lamports: u64) -> Option<(&'static str, Vec<u64>)> {
 }
 
 /// All accounts of the program at finality, and the slot that they are of.
-async fn chain(network: &Network, url: &str) -> Result<(u64, BTreeMap<&'static str, Rows>)> {
+async fn chain(url: &str) -> Result<(u64, BTreeMap<&'static str, Rows>)> {
     let program = Pubkey::new_from_array(AI_PRECOMPILES_ID).to_string();
     let options = json!({"commitment": "finalized", "encoding": "base64", "withContext": true});
-    let answer = network
-        .rpc_at(url, "getProgramAccounts", json!([program, options]))
-        .await?;
+    let (http, params) = (reqwest::Client::new(), json!([program, options]));
+    let answer = rpc_at(&http, url, "getProgramAccounts", params).await?;
     let slot = answer["context"]["slot"].as_u64().context("no slot")?;
     let mut families: BTreeMap<&'static str, Rows> = BTreeMap::new();
     for entry in answer["value"].as_array().context("no accounts")? {
@@ -96,22 +95,6 @@ async fn chain(network: &Network, url: &str) -> Result<(u64, BTreeMap<&'static s
     Ok((slot, families))
 }
 
-/// The rows of a family's finalized view.
-async fn view(network: &Network, family: &str, columns: &str, alive: &str) -> Result<Rows> {
-    let rows = network
-        .sql(&format!(
-            "SELECT id, jsonb_build_array(write_seq, {columns}) AS numbers FROM analytics.{family}_finalized WHERE {alive}"
-        ))
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let id = row["id"].as_str().context("a row without an address")?;
-            let numbers = row["numbers"].as_array().context("no numbers")?;
-            Ok((id.to_owned(), numbers.iter().map(Value::as_u64).collect()))
-        })
-        .collect()
-}
-
 /// The first differences of two sides.
 fn differences(family: &str, chain: &Rows, index: &Rows) -> Vec<String> {
     let keys: std::collections::BTreeSet<&String> = chain.keys().chain(index.keys()).collect();
@@ -126,52 +109,129 @@ fn differences(family: &str, chain: &Rows, index: &Rows) -> Vec<String> {
 
 /// Waits until finality in the index has reached a slot.
 pub async fn finalized(network: &Network, slot: u64) -> Result<()> {
-    let started = Instant::now();
-    loop {
-        let status = network
-            .sql("SELECT * FROM analytics.pipeline_status")
-            .await?;
-        if status[0]["finalized_slot"].as_u64() >= Some(slot) {
-            return Ok(());
-        }
-        ensure!(
-            started.elapsed() < PATIENCE,
-            "the index is not at slot {slot}: {status:?}\n{}",
-            network.logs()
-        );
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
+    Index::of(network).finalized(slot, PATIENCE).await
 }
 
 /// Waits until the index says of every account what the RPC at `url` says. Returns how many there are.
 pub async fn agree(network: &Network, url: &str) -> Result<usize> {
-    let started = Instant::now();
-    loop {
-        let (slot, chain) = chain(network, url).await?;
-        finalized(network, slot).await?;
-        let mut found = Vec::new();
-        for (family, columns, alive) in FAMILIES {
-            let index = view(network, family, columns, alive).await?;
-            let none = Rows::new();
-            let chain = chain.get(family).unwrap_or(&none);
-            found.extend(differences(family, chain, &index));
+    Index::of(network).agree(url, PATIENCE).await
+}
+
+/// Waits until no gap and no alarm is open; returns the pipeline's status.
+pub async fn clear(network: &Network) -> Result<Value> {
+    Index::of(network).clear(PATIENCE).await
+}
+
+/// An index, and what its processes say of themselves when it is not what it should be.
+pub struct Index<'a> {
+    database_url: String,
+    logs: Box<dyn Fn() -> String + Send + Sync + 'a>,
+}
+
+impl<'a> Index<'a> {
+    /// That of a network.
+    pub fn of(network: &'a Network) -> Self {
+        Self::new(network.text("database_url"), || network.logs())
+    }
+
+    pub fn new(database_url: String, logs: impl Fn() -> String + Send + Sync + 'a) -> Self {
+        Self {
+            database_url,
+            logs: Box::new(logs),
         }
-        let count: usize = chain.values().map(BTreeMap::len).sum();
-        if found.is_empty() {
-            let sizes: Vec<_> = chain
-                .iter()
-                .map(|(name, rows)| (name, rows.len()))
-                .collect();
-            println!("index and RPC agree on {count} accounts at slot {slot}: {sizes:?}");
-            return Ok(count);
+    }
+
+    pub async fn sql(&self, query: &str) -> Result<Vec<Value>> {
+        sql(&self.database_url, query).await
+    }
+
+    /// Alarms that are open.
+    pub async fn alarms(&self) -> Result<Vec<Value>> {
+        self.sql("SELECT kind, slot, last_slot, count, detail FROM analytics.alarms WHERE cleared_at IS NULL")
+            .await
+    }
+
+    /// Waits until finality has reached a slot.
+    pub async fn finalized(&self, slot: u64, patience: Duration) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let status = self.sql("SELECT * FROM analytics.pipeline_status").await?;
+            if status[0]["finalized_slot"].as_u64() >= Some(slot) {
+                return Ok(());
+            }
+            ensure!(
+                started.elapsed() < patience,
+                "the index is not at slot {slot}: {status:?}\n{}",
+                (self.logs)()
+            );
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
-        ensure!(
-            started.elapsed() < PATIENCE,
-            "{} of {count} accounts differ at slot {slot}: {:#?}\n{}",
-            found.len(),
-            found.iter().take(20).collect::<Vec<_>>(),
-            network.logs()
-        );
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+
+    /// Waits until it says of every account what the RPC at `url` says. Returns how many there are.
+    pub async fn agree(&self, url: &str, patience: Duration) -> Result<usize> {
+        let started = Instant::now();
+        loop {
+            let (slot, chain) = chain(url).await?;
+            self.finalized(slot, patience).await?;
+            let mut found = Vec::new();
+            for (family, columns, alive) in FAMILIES {
+                let index = self.view(family, columns, alive).await?;
+                let none = Rows::new();
+                let chain = chain.get(family).unwrap_or(&none);
+                found.extend(differences(family, chain, &index));
+            }
+            let count: usize = chain.values().map(BTreeMap::len).sum();
+            if found.is_empty() {
+                let sizes: Vec<_> = chain
+                    .iter()
+                    .map(|(name, rows)| (name, rows.len()))
+                    .collect();
+                println!("index and RPC agree on {count} accounts at slot {slot}: {sizes:?}");
+                return Ok(count);
+            }
+            ensure!(
+                started.elapsed() < patience,
+                "{} of {count} accounts differ at slot {slot}: {:#?}\n{}",
+                found.len(),
+                found.iter().take(20).collect::<Vec<_>>(),
+                (self.logs)()
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Waits until no gap and no alarm is open; returns the pipeline's status.
+    pub async fn clear(&self, patience: Duration) -> Result<Value> {
+        let started = Instant::now();
+        loop {
+            let status = self.sql("SELECT * FROM analytics.pipeline_status").await?;
+            let open = self.alarms().await?;
+            if status[0]["gaps_open"] == json!(0) && open.is_empty() {
+                return Ok(status[0].clone());
+            }
+            ensure!(
+                started.elapsed() < patience,
+                "gaps or alarms stay open: {status:?} {open:?}\n{}",
+                (self.logs)()
+            );
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// The rows of a family's finalized view.
+    async fn view(&self, family: &str, columns: &str, alive: &str) -> Result<Rows> {
+        let rows = self
+            .sql(&format!(
+                "SELECT id, jsonb_build_array(write_seq, {columns}) AS numbers FROM analytics.{family}_finalized WHERE {alive}"
+            ))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let id = row["id"].as_str().context("a row without an address")?;
+                let numbers = row["numbers"].as_array().context("no numbers")?;
+                Ok((id.to_owned(), numbers.iter().map(Value::as_u64).collect()))
+            })
+            .collect()
     }
 }

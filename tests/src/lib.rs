@@ -173,6 +173,11 @@ impl Network {
         self.wait_ready().await
     }
 
+    /// Puts a variable into the environment of all processes, from the next [`restart`](Self::restart) on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The end of every log, for a failing test.
     pub fn logs(&self) -> String {
         let mut text = tail(&self.dir.path().join("mythic.log"), 30);
@@ -259,10 +264,7 @@ impl Network {
 
     /// Calls a JSON-RPC method of a chain.
     pub async fn rpc_at(&self, url: &str, method: &str, params: Value) -> Result<Value> {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let answer: Value = self.http.post(url).json(&body).send().await?.json().await?;
-        ensure!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-        Ok(answer["result"].clone())
+        rpc_at(&self.http, url, method, params).await
     }
 
     /// Waits until `path` answers 200 with what `good` accepts, and returns that.
@@ -306,16 +308,7 @@ impl Network {
 
     /// Rows of a query over the read-only connection, each as one JSON object.
     pub async fn sql(&self, query: &str) -> Result<Vec<Value>> {
-        let (client, connection) =
-            tokio_postgres::connect(&self.text("database_url"), tokio_postgres::NoTls).await?;
-        let driver = tokio::spawn(connection);
-        let rows = client
-            .query(&format!("SELECT to_jsonb(q)::text FROM ({query}) q"), &[])
-            .await?;
-        driver.abort();
-        rows.iter()
-            .map(|row| Ok(serde_json::from_str(row.try_get(0)?)?))
-            .collect()
+        sql(&self.text("database_url"), query).await
     }
 
     /// Names of the processes in `dev.json`.
@@ -405,6 +398,32 @@ impl Network {
     }
 }
 
+/// Calls a JSON-RPC method of a chain.
+pub async fn rpc_at(
+    http: &reqwest::Client,
+    url: &str,
+    method: &str,
+    params: Value,
+) -> Result<Value> {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let answer: Value = http.post(url).json(&body).send().await?.json().await?;
+    ensure!(answer["error"].is_null(), "{method}: {}", answer["error"]);
+    Ok(answer["result"].clone())
+}
+
+/// Rows of a query, each as one JSON object.
+pub async fn sql(database_url: &str, query: &str) -> Result<Vec<Value>> {
+    let (client, connection) = tokio_postgres::connect(database_url, tokio_postgres::NoTls).await?;
+    let driver = tokio::spawn(connection);
+    let rows = client
+        .query(&format!("SELECT to_jsonb(q)::text FROM ({query}) q"), &[])
+        .await?;
+    driver.abort();
+    rows.iter()
+        .map(|row| Ok(serde_json::from_str(row.try_get(0)?)?))
+        .collect()
+}
+
 /// What a command said.
 #[derive(Debug)]
 pub struct Ran {
@@ -470,7 +489,8 @@ fn spawn(dir: &Path, args: &[String], env: &[(String, String)]) -> Result<Child>
         .context("starting mythic dev")
 }
 
-fn tail(path: &Path, lines: usize) -> String {
+/// The last lines of a file.
+pub fn tail(path: &Path, lines: usize) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..]

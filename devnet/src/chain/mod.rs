@@ -562,6 +562,27 @@ fn clock_at(slot: Slot, unix_ms: i64, epoch_start_timestamp: i64) -> Clock {
     }
 }
 
+/// The Clock sysvar's account as a block had it; the epoch's start is not known any more.
+pub(crate) fn clock_account(slot: Slot, unix_ms: i64) -> AccountSharedData {
+    let clock = clock_at(slot, unix_ms, 0);
+    let data = [
+        clock.slot.to_le_bytes(),
+        clock.epoch_start_timestamp.to_le_bytes(),
+        clock.epoch.to_le_bytes(),
+        clock.leader_schedule_epoch.to_le_bytes(),
+        clock.unix_timestamp.to_le_bytes(),
+    ];
+    let data = data.concat();
+    solana_account::Account {
+        lamports: solana_rent::Rent::default().minimum_balance(data.len()),
+        data,
+        owner: SYSVAR_OWNER_ID,
+        executable: false,
+        rent_epoch: u64::MAX,
+    }
+    .into()
+}
+
 fn status_meta(
     outcome: &ledger::Outcome,
     sanitized: &SanitizedTransaction,

@@ -24,7 +24,8 @@ use solana_clock::Slot;
 use solana_hash::Hash;
 use solana_pubkey::Pubkey;
 
-use crate::chain::{Block, Resume, bank_hash};
+use crate::chain::{Block, CLOCK_ID, Resume, bank_hash, clock_account};
+use crate::storages::Storages;
 use frames::{Frames, Kind};
 use saved::{Head, LogEntry, OldState, SavedAccount, StateEntry, load_statuses};
 
@@ -168,6 +169,37 @@ impl Store {
             file.flush()
         })?;
         self.empty_log()
+    }
+
+    /// What the files hold as a validator has it: what each block wrote, closed accounts too. Of what was written before the state
+    /// file there is the newest version alone.
+    pub fn storages(&self) -> Result<Storages, StoreError> {
+        let path = self.dir.join("state.bin");
+        let state = read_state(&path)?.ok_or_else(|| damaged(&path, "missing"))?;
+        let root = &state.head.root;
+        let mut storages = Storages::new(root.slot);
+        storages.add(root.slot, CLOCK_ID, clock_account(root.slot, root.unix_ms));
+        for (key, (account, written)) in state.accounts.into_iter().map(SavedAccount::load) {
+            storages.add(written, key, account);
+        }
+        let path = self.log_path();
+        let bytes = fs::read(&path).map_err(at(&path))?;
+        for entry in entries(&path, &frames::read(&bytes))? {
+            let LogEntry::Root {
+                block, accounts, ..
+            } = entry
+            else {
+                continue;
+            };
+            if block.slot > storages.state() {
+                let clock = clock_account(block.slot, block.unix_ms);
+                storages.add(block.slot, CLOCK_ID, clock);
+                for (key, (account, written)) in accounts.into_iter().map(SavedAccount::load) {
+                    storages.add(written, key, account);
+                }
+            }
+        }
+        Ok(storages)
     }
 
     /// Puts a state that another chain [encoded](encode) in the place of what is here, if it is whole.

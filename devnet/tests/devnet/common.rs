@@ -1,8 +1,10 @@
 //! A chain in this process on free ports, its client, and a plugin that records what it is told.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use agave_geyser_plugin_interface::geyser_plugin_interface::{
@@ -177,6 +179,8 @@ impl Devnet {
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     pub calls: Arc<Mutex<Vec<String>>>,
+    /// Threads that told start-up accounts.
+    pub readers: Arc<Mutex<HashSet<ThreadId>>>,
     pub fail: bool,
 }
 
@@ -222,6 +226,10 @@ impl GeyserPlugin for Recorder {
         let ReplicaAccountInfoVersions::V0_0_3(info) = account else {
             return self.note("old account version".into());
         };
+        if is_startup {
+            let reader = std::thread::current().id();
+            self.readers.lock().unwrap().insert(reader);
+        }
         let key = Pubkey::try_from(info.pubkey).unwrap();
         let signed = info.txn.map(|txn| txn.signature().to_string());
         let signed = signed.as_deref().unwrap_or("-");

@@ -1,11 +1,16 @@
 //! `make agave`: plugin, program, indexer, settler, gateway and nodes on Agave's own validator (`localnet/`). A job is paid 50/10/40, a
 //! cheat is slashed, the plugin is unloaded, loaded and loaded again under load, the validator restarts on its ledger, orderly
-//! and killed, from a snapshot with many accounts of the program. After each the index says of every account what the RPC says.
+//! and killed, from a snapshot with many accounts of the program. After each the index says of every account what the RPC says, and
+//! validator, plugin and indexer use about what they did.
 
+mod crowd;
+mod usage;
+
+use crate::usage::{Usage, drains};
 use anyhow::{Context, Result, bail, ensure};
 use mythic_client::Commitment;
 use mythic_e2e::{
-    Network, PATIENCE, chain_program, compare,
+    Network, chain_program, compare,
     load::{self, Gateway, Tally},
     ran,
 };
@@ -15,7 +20,7 @@ use solana_pubkey::Pubkey;
 use std::{
     process::Command,
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -27,8 +32,8 @@ const WHILE: Duration = Duration::from_secs(8);
 const ROUNDS: u32 = 20;
 /// Name of the plugin at the validator.
 const PLUGIN: &str = "mythic";
-/// A validator works through what it has before it ends.
-const ENDS: Duration = Duration::from_secs(600);
+/// A job whose client has left may end at its deadline: 1,200 slots, each of up to a second.
+const ENDS: Duration = Duration::from_secs(1_500);
 
 /// A number of the environment.
 fn number<T: FromStr>(variable: &str) -> Option<T> {
@@ -86,7 +91,13 @@ async fn until<T>(
 
 /// A job that ended well: half to the validator, a tenth to the foundation, the rest is burned.
 async fn settled(network: &Network, id: &str) -> Result<()> {
-    let shown = network.finalized(id).await?;
+    let shown = until(network, "a job to end", ENDS, async || {
+        let job = network.get(&format!("/v1/jobs/{id}")).await?;
+        let ended = ["settled", "refunded", "slashed"]
+            .contains(&job["status"].as_str().unwrap_or_default());
+        Ok((ended && job["commitment"] == "finalized").then_some(job))
+    })
+    .await?;
     ensure!(shown["status"] == "settled", "{shown}");
     let (_, job) = network
         .chain()
@@ -112,6 +123,20 @@ async fn settled(network: &Network, id: &str) -> Result<()> {
     }
     println!("job {id}: fee {fee} = {validator} + {foundation} + {burned}");
     Ok(())
+}
+
+/// Buys an answer of the gateway, as soon as it sells one. Returns its job.
+async fn bought(network: &Network, model: &str) -> Result<String> {
+    let body = json!({
+        "model": model,
+        "messages": [{"role": "user", "content": "Are you there again?"}],
+        "max_completion_tokens": 8,
+    });
+    until(network, "an answer", ENDS, async || {
+        let answer = network.post("/v1/chat/completions", &body).await?;
+        Ok(answer["mythic"]["job"].as_str().map(str::to_owned))
+    })
+    .await
 }
 
 /// A validator cheats and loses half of its stake.
@@ -187,18 +212,14 @@ async fn quiet(network: &Network) -> Result<()> {
     compare::finalized(network, slot).await
 }
 
-/// Alarms that are open.
-async fn alarms(network: &Network) -> Result<Vec<Value>> {
-    network
-        .sql("SELECT kind, slot, last_slot, count, detail FROM analytics.alarms WHERE cleared_at IS NULL")
-        .await
-}
-
 /// What the index did not see while there was no plugin is a gap; it is healed from the validator's RPC.
 async fn healed(network: &Network) -> Result<()> {
     let slot = network.chain().slot(Commitment::Processed).await?;
     compare::finalized(network, slot).await?;
-    println!("before the heal: {:?}", alarms(network).await?);
+    println!(
+        "before the heal: {:?}",
+        compare::Index::of(network).alarms().await?
+    );
     let rpc = network.text("rpc_url");
     println!(
         "{}",
@@ -207,34 +228,68 @@ async fn healed(network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// The plugin is unloaded, loaded, and loaded anew in one step, while clients ask. What was not seen is a gap, and healed.
+/// The validator has as many of the plugin's threads as plugins are loaded: one that has ended is listed for some moments.
+async fn has_drains(network: &Network, count: usize) -> Result<()> {
+    until(network, "threads of the plugin", ENDS, async || {
+        Ok((drains(network)? == count).then_some(()))
+    })
+    .await
+}
+
+/// The plugin is unloaded, loaded, and loaded anew in one step. What was not seen is a gap, and healed.
+async fn round(network: &Network, config: &str, pause: Duration) -> Result<[Duration; 3]> {
+    ensure!(plugin(network, &["list"])?.0 == PLUGIN);
+    let (_, unload) = plugin(network, &["unload", PLUGIN])?;
+    ensure!(plugin(network, &["list"])?.0.is_empty());
+    has_drains(network, 0).await?;
+    tokio::time::sleep(pause).await;
+    let (name, load) = plugin(network, &["load", config])?;
+    ensure!(name == PLUGIN, "{name}");
+    has_drains(network, 1).await?;
+    tokio::time::sleep(pause).await;
+    let (_, reload) = plugin(network, &["reload", PLUGIN, config])?;
+    has_drains(network, 1).await?;
+    tokio::time::sleep(pause).await;
+    healed(network).await?;
+    Ok([unload, load, reload])
+}
+
+/// Round after round while clients ask: they are answered in each, and nothing grows.
 async fn plugin_comes_and_goes(network: &Network, model: &str, end: Instant) -> Result<()> {
     let config = network.data_dir().join("config/geyser-plugin.json5");
     let config = config.display().to_string();
     let (tally, asking) = clients(network, model, end);
     let pause = WHILE.max(end.saturating_duration_since(Instant::now()) / (3 * ROUNDS));
-    let mut rounds = 0;
-    while rounds == 0 || Instant::now() < end {
+    let (mut rounds, mut first) = (0, None);
+    // The last one too has clients until it ends.
+    while rounds == 0 || Instant::now() + 3 * pause < end {
         rounds += 1;
-        ensure!(plugin(network, &["list"])?.0 == PLUGIN);
-        let (_, took) = plugin(network, &["unload", PLUGIN])?;
-        println!("unload: {took:?}");
-        ensure!(plugin(network, &["list"])?.0.is_empty());
-        tokio::time::sleep(pause).await;
-        let (name, took) = plugin(network, &["load", &config])?;
-        println!("load: {took:?}");
-        ensure!(name == PLUGIN, "{name}");
-        tokio::time::sleep(pause).await;
-        let (_, took) = plugin(network, &["reload", PLUGIN, &config])?;
-        println!("reload: {took:?}");
-        tokio::time::sleep(pause).await;
-        healed(network).await?;
+        let before = tally.answered.load(Relaxed);
+        let took = round(network, &config, pause).await?;
+        let answered = tally.answered.load(Relaxed) - before;
+        let used = Usage::now(network)?;
+        println!(
+            "round {rounds}: unload, load, reload {took:.0?}; {answered} answers, {} broken; {used:?}",
+            tally.broken.load(Relaxed)
+        );
+        ensure!(
+            answered > 0 && tally.broken.load(Relaxed) == 0,
+            "clients met {tally:?}\n{}",
+            network.logs()
+        );
+        match &first {
+            None => first = Some(used),
+            Some(first) => used.is_bounded_by(first)?,
+        }
     }
     for client in asking {
         client.await?;
     }
-    println!("{rounds} rounds of unload, load, reload: {tally:?}");
-    ensure!(tally.wrongs().is_empty(), "{:#?}", tally.wrongs());
+    println!("{rounds} rounds: {tally:?}");
+    ensure!(
+        tally.wrongs().is_empty() && tally.broken.load(Relaxed) == 0,
+        "{tally:?}"
+    );
     healed(network).await
 }
 
@@ -242,16 +297,8 @@ async fn plugin_comes_and_goes(network: &Network, model: &str, end: Instant) -> 
 async fn based(network: &Network) -> Result<()> {
     quiet(network).await?;
     let agreed = compare::agree(network, &network.text("rpc_url")).await?;
-    let left = until(network, "gaps and alarms to clear", PATIENCE, async || {
-        let status = network
-            .sql("SELECT * FROM analytics.pipeline_status")
-            .await?;
-        let open = alarms(network).await?;
-        Ok((status[0]["gaps_open"] == json!(0) && open.is_empty()).then_some(status))
-    })
-    .await
-    .context(format!("{:?}", alarms(network).await?))?;
-    println!("{agreed} accounts agree; {}", left[0]);
+    let status = compare::clear(network).await?;
+    println!("{agreed} accounts agree; {status}");
     Ok(())
 }
 
@@ -260,7 +307,8 @@ async fn based(network: &Network) -> Result<()> {
 async fn the_whole_network_on_agave() -> Result<()> {
     let mut network = start().await?;
     let model = network.model().await?;
-    settled(&network, &network.text("own_job")).await?;
+    let own = network.text("own_job");
+    settled(&network, &own).await?;
     compare::agree(&network, &network.text("rpc_url")).await?;
     slashed(&network).await?;
     compare::agree(&network, &network.text("rpc_url")).await?;
@@ -287,14 +335,11 @@ async fn the_whole_network_on_agave() -> Result<()> {
         },
     )
     .await?;
-    settled(&network, &network.text("own_job")).await?;
+    // The first job's account may be closed by now.
+    let first = network.get(&format!("/v1/jobs/{own}")).await?;
+    ensure!(first["status"] == "settled", "{first}");
+    settled(&network, &bought(&network, &model).await?).await?;
     based(&network).await?;
-    ensure!(
-        network
-            .get(&format!("/v1/jobs/{}", network.text("own_job")))
-            .await?["status"]
-            == "settled"
-    );
     let state = network.state();
     let states: Vec<_> = state["processes"]
         .as_object()
