@@ -18,7 +18,7 @@ use mythic_wire::{Evidence, Finish};
 /// Largest evidence file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 /// A result that is older than this process is kept for so long at least: the clock may have been wrong when it started.
-const WATCH: Duration = Duration::from_secs(3_600);
+const WATCH: Duration = Duration::from_secs(600);
 
 /// A finished job's result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,25 +43,30 @@ pub struct Store {
 /// How old a file is, whatever the clock does meanwhile.
 #[derive(Debug, Clone, Copy)]
 struct Aging {
+    written: Option<SystemTime>,
     /// Its age when it was first seen, or less: a leap forward makes nothing older.
     before: Duration,
     since: Instant,
 }
 
 impl Aging {
-    fn of(known: Option<Self>, written: Option<SystemTime>) -> Self {
+    fn of(known: Option<Self>, written: Option<SystemTime>, now: SystemTime) -> Self {
         let by_clock = written
-            .and_then(|at| SystemTime::now().duration_since(at).ok())
+            .and_then(|at| now.duration_since(at).ok())
             .unwrap_or_default();
-        let Some(Self { before, since }) = known else {
-            return Self {
-                before: by_clock,
-                since: Instant::now(),
-            };
+        let fresh = Self {
+            written,
+            before: by_clock,
+            since: Instant::now(),
         };
-        Self {
-            before: before.min(by_clock.saturating_sub(since.elapsed())),
-            since,
+        match known.filter(|known| known.written == written) {
+            Some(known) => Self {
+                before: known
+                    .before
+                    .min(by_clock.saturating_sub(known.since.elapsed())),
+                ..known
+            },
+            None => fresh,
         }
     }
 
@@ -117,13 +122,22 @@ impl Store {
 
     /// Removes results that are older than `age` and for which `keep` says no. Returns how many.
     pub fn sweep(&self, age: Duration, keep: impl Fn(&str) -> bool) -> std::io::Result<usize> {
+        self.sweep_at(SystemTime::now(), age, keep)
+    }
+
+    fn sweep_at(
+        &self,
+        now: SystemTime,
+        age: Duration,
+        keep: impl Fn(&str) -> bool,
+    ) -> std::io::Result<usize> {
         let (mut aging, mut removed) = (self.aging.lock(), 0);
         let known = std::mem::take(&mut *aging);
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let written = entry.metadata()?.modified().ok();
-            let file = Aging::of(known.get(&name).copied(), written);
+            let file = Aging::of(known.get(&name).copied(), written, now);
             let job = name.strip_suffix(".json").unwrap_or(&name);
             if file.is_over(age) && !keep(job) {
                 fs::remove_file(entry.path())?;
@@ -185,38 +199,33 @@ mod tests {
     }
     #[test]
     fn a_clock_that_leaps_makes_no_result_old() {
-        let (dir, keep_for) = (tempfile::tempdir().unwrap(), Duration::from_secs(86_400));
+        let (dir, kept) = (tempfile::tempdir().unwrap(), Duration::from_secs(86_400));
         let store = Store::open(dir.path()).unwrap();
         store.save(&saved()).unwrap();
-        let path = store.path(&Pubkey::new_from_array([1; 32]));
-        let written = |ago: Duration| {
-            let file = fs::File::options().write(true).open(&path).unwrap();
-            file.set_modified(SystemTime::now() - ago).unwrap();
-        };
-        let swept = |store: &Store| store.sweep(keep_for, |_| false).unwrap();
-        let watched = |store: &Store, for_so_long: Duration| {
+        let now = SystemTime::now();
+        let swept = |store: &Store, now| store.sweep_at(now, kept, |_| false).unwrap();
+        let pass = |store: &Store, time: Duration| {
             for file in store.aging.lock().values_mut() {
-                file.since = file.since.checked_sub(for_so_long).unwrap();
+                file.since = file.since.checked_sub(time).unwrap();
             }
         };
-        assert_eq!(swept(&store), 0);
-        // To this process the file is new, whatever the clock makes of it.
-        written(2 * keep_for);
-        watched(&store, keep_for / 2);
-        assert_eq!(swept(&store), 0);
-        watched(&store, keep_for / 2);
-        assert_eq!(swept(&store), 1);
-        // Another one takes the clock's word for what was before it, but not at once.
+        assert_eq!(swept(&store, now), 0);
+        pass(&store, kept / 2);
+        for leap in [now + 2 * kept, now - 2 * kept, now + 2 * kept] {
+            assert_eq!(swept(&store, leap), 0);
+        }
+        pass(&store, kept / 2);
+        assert_eq!(swept(&store, now - 2 * kept), 1);
+        // A process takes the clock's word for what was before it, but not at once.
         store.save(&saved()).unwrap();
-        written(2 * keep_for);
         let again = Store::open(dir.path()).unwrap();
-        assert_eq!(swept(&again), 0);
-        written(Duration::ZERO);
-        assert_eq!(swept(&again), 0);
-        written(2 * keep_for);
-        watched(&again, WATCH);
-        assert_eq!(swept(&again), 0, "the clock took it back");
-        watched(&again, keep_for);
-        assert_eq!(swept(&again), 1);
+        assert_eq!(swept(&again, now + 2 * kept), 0);
+        assert_eq!(swept(&again, now), 0);
+        pass(&again, WATCH);
+        assert_eq!(swept(&again, now + 2 * kept), 0, "it took that back");
+        let third = Store::open(dir.path()).unwrap();
+        assert_eq!(swept(&third, now + 2 * kept), 0);
+        pass(&third, WATCH);
+        assert_eq!(swept(&third, now + 2 * kept), 1);
     }
 }
