@@ -9,7 +9,7 @@ mod requests;
 pub use attempts::{
     Attempt, Note, attempts, backlog, by_job, due, evidence, feed, hand_out, insert_attempt, note,
 };
-pub use instances::{adopt, beat, bury, leave, own};
+pub use instances::{Watch, adopt, beat, bury, leave, own};
 pub use outlay::Funds;
 pub use prompts::{KeptPrompt, prompts};
 pub use requests::{
