@@ -164,7 +164,11 @@ impl Chain {
 
     /// Opens a run of a plugin that follows these owners, before its startup accounts.
     pub fn begin(dir: &Path, run: u8, owners: &[[u8; 32]]) -> Self {
-        let mut config = WriterConfig::new(dir);
+        Self::within(WriterConfig::new(dir), run, owners)
+    }
+
+    /// The same, with a spool of other bounds.
+    pub fn within(mut config: WriterConfig, run: u8, owners: &[[u8; 32]]) -> Self {
         config.fsync = FsyncPolicy::Never;
         let filter = filter_hash(owners);
         let mut chain = Self {
