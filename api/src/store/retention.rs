@@ -59,6 +59,8 @@ async fn each_kind_of_row_goes_when_its_time_is_over_and_not_before() {
         port: None,
     };
     let cluster = Cluster::start(config).await.unwrap();
+    let refused = migrate(cluster.readonly_url()).await.unwrap_err();
+    assert!(refused.to_string().contains("lay out schema gateway"));
     migrate(cluster.url()).await.unwrap();
     let settings = PoolSettings {
         name: "retention".into(),
