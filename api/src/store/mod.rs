@@ -81,7 +81,7 @@ impl Steady {
 }
 
 /// Forgets what is past its time: answers and prompts after `hours`, everything about ended attempts after a week, revoked keys
-/// after a month, once nothing that they began is left.
+/// after a month, once nothing that they began is left, keys that nobody used after a year.
 pub async fn forget_old(pool: &Pool, now: SystemTime, hours: u64) -> ApiResult<()> {
     let client = pool.get().await?;
     let hours = hours as f64;
@@ -113,6 +113,12 @@ pub async fn forget_old(pool: &Pool, now: SystemTime, hours: u64) -> ApiResult<(
         .execute(
             "DELETE FROM gateway.api_key k WHERE k.revoked_at < $1::timestamptz - interval '30 days'
                 AND NOT EXISTS (SELECT FROM gateway.request r WHERE r.key_id = k.id)",
+            &[&now],
+        )
+        .await?;
+    client
+        .execute(
+            "DELETE FROM gateway.api_key WHERE used_at < $1::timestamptz - interval '1 year'",
             &[&now],
         )
         .await?;
