@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    harness::{MODEL, World, eventually, within},
+    harness::{MODEL, World, ask, eventually, within},
     validators::ANSWER,
 };
 
@@ -284,6 +284,31 @@ fn a_clock_of_the_database_that_leaps_takes_no_request_from_a_gateway_that_lives
         assert_eq!(shown().await, ("done".into(), instance, 1));
         gateway.stop.cancel();
         gateway.served.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_database_that_takes_no_writes_any_more_is_away() {
+    within(|world| async move {
+        // As a standby, which a failover may make of it.
+        let app = world
+            .other(|config| {
+                config.database_url += " options='-c default_transaction_read_only=on'";
+            })
+            .await;
+        let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "who writes this down?"}]});
+        let request = axum::http::Request::post("/v1/chat/completions");
+        let (status, body) = ask(&app, request, body.to_string()).await;
+        assert_eq!(
+            (status, body["error"]["code"].as_str()),
+            (503, Some("database_unavailable")),
+            "{body}"
+        );
+        let request = axum::http::Request::get("/health");
+        let (_, health) = ask(&app, request, String::new()).await;
+        let database = &health["components"]["database"];
+        assert_eq!(database["state"], "down", "{health}");
+        assert!(database.to_string().contains("takes no writes"), "{health}");
     });
 }
 
