@@ -87,9 +87,9 @@ async fn renew(
 /// The last sign of life that whoever waits for the lease saw of its holder, and when: the clock of the database may leap, so
 /// only who watched it be silent calls it dead.
 #[derive(Debug, Default)]
-pub struct Watch(Option<(SystemTime, Instant)>);
+pub struct Rival(Option<(SystemTime, Instant)>);
 
-impl Watch {
+impl Rival {
     /// For how long this has been the last sign.
     fn silent(&mut self, renewed_at: SystemTime) -> Duration {
         let same = self.0.filter(|(seen, _)| *seen == renewed_at);
@@ -103,7 +103,7 @@ impl Watch {
 pub async fn acquire(
     session: &mut Session,
     ttl: Duration,
-    watch: &mut Watch,
+    rival: &mut Rival,
 ) -> Result<Lease, IndexerError> {
     let free: bool = one(session, "SELECT pg_try_advisory_lock($1)", &[&LOCK])
         .await?
@@ -116,7 +116,7 @@ pub async fn acquire(
         )
         .await?;
         let holder: String = row.get("holder");
-        if watch.silent(row.get("renewed_at")) > ttl {
+        if rival.silent(row.get("renewed_at")) > ttl {
             tracing::warn!(
                 holder,
                 "the lease holder has not renewed for {ttl:?}: ending its connection"

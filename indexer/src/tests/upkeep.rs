@@ -51,8 +51,8 @@ async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
         .await
         .unwrap();
     let mut first = Session::open(&db.url, "first").await.unwrap();
-    let mut watch = lease::Watch::default();
-    let held = lease::acquire(&mut first, ttl, &mut watch).await.unwrap();
+    let mut rival = lease::Rival::default();
+    let held = lease::acquire(&mut first, ttl, &mut rival).await.unwrap();
     let keeper = Keeper::spawn(db.url.clone(), held.epoch, ttl, Telemetry::new().unwrap());
     let mut first = writer(first, held.epoch).await;
     let long = tokio::spawn(async move { first.apply(vec![step()]).await.map(|_| first) });
@@ -69,7 +69,7 @@ async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
             10 => leap("+").await,
             _ => {}
         }
-        let refused = lease::acquire(&mut standby, ttl, &mut watch).await;
+        let refused = lease::acquire(&mut standby, ttl, &mut rival).await;
         assert!(
             matches!(refused, Err(IndexerError::LeaseHeld { .. })),
             "{refused:?}"
@@ -85,7 +85,7 @@ async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
     leap("+").await;
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        match lease::acquire(&mut standby, ttl, &mut watch).await {
+        match lease::acquire(&mut standby, ttl, &mut rival).await {
             Ok(lease) => break assert_eq!(lease.epoch, 2),
             Err(IndexerError::LeaseHeld { .. }) => {
                 tokio::time::sleep(Duration::from_millis(50)).await
