@@ -7,6 +7,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio_postgres::error::SqlState;
 
 /// An error as a client meets it: an HTTP status and `{error:{message,type,param,code}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -164,10 +165,11 @@ impl IntoResponse for ApiError {
 impl From<tokio_postgres::Error> for ApiError {
     fn from(error: tokio_postgres::Error) -> Self {
         // An answer of the server with a SQLSTATE of class 57 or 08 means that it is going away; without one, the
-        // connection itself broke. Everything else is a fault of ours.
-        let away = error
-            .code()
-            .is_none_or(|code| code.code().starts_with("57") || code.code().starts_with("08"));
+        // connection itself broke. One that takes no writes is not the primary any more. Everything else is a fault of ours.
+        let read_only = SqlState::READ_ONLY_SQL_TRANSACTION;
+        let away = error.code().is_none_or(|code| {
+            code.code().starts_with("57") || code.code().starts_with("08") || *code == read_only
+        });
         let missing = error
             .code()
             .is_some_and(|code| matches!(code.code(), "42P01" | "3F000"));

@@ -29,8 +29,8 @@ pub enum ClientError {
     Rpc(String),
     /// The node is reached over TLS, and its certificate is not one that can be trusted.
     #[error(
-        "chain RPC: {0}; the server's certificate is refused: it must be valid for the name in the RPC URL and signed by a \
-         public authority"
+        "chain RPC: {0}; the server's certificate is refused: that of rpc_url must be valid today (look at both clocks), made for the \
+         name in the URL, and signed by a public authority"
     )]
     Certificate(String),
     /// The node's answer makes no sense.

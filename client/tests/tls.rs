@@ -3,17 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use mythic_client::{ChainClient, ClientError, Commitment};
-use rcgen::CertifiedKey;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tokio::net::TcpListener;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-/// A server on loopback whose certificate it signed itself, and the handshakes it saw fail.
-async fn self_signed() -> (u16, tokio::sync::mpsc::Receiver<String>) {
-    let CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// A server on loopback whose certificate it signed itself, valid to the end of that year, and the handshakes it saw fail.
+async fn self_signed(last_year: i32) -> (u16, tokio::sync::mpsc::Receiver<String>) {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = date_time_ymd(last_year, 12, 31);
+    let signing_key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&signing_key).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder()
         .with_no_client_auth()
@@ -34,24 +36,25 @@ async fn self_signed() -> (u16, tokio::sync::mpsc::Receiver<String>) {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused_by_name() {
-    let (port, _failures) = self_signed().await;
-    let chain = ChainClient::new(
-        format!("https://localhost:{port}"),
-        format!("wss://localhost:{port}"),
-    );
-    let error = chain.slot(Commitment::Processed).await.unwrap_err();
-    assert!(matches!(error, ClientError::Certificate(_)), "{error:?}");
-    let message = error.to_string();
-    assert!(
-        message.contains("UnknownIssuer") && message.contains("certificate is refused"),
-        "{message}"
-    );
+async fn a_certificate_that_nobody_vouches_for_or_that_is_over_is_refused_by_name() {
+    for (last_year, why) in [(4095, "UnknownIssuer"), (2020, "certificate expired")] {
+        let (port, _failures) = self_signed(last_year).await;
+        let chain = ChainClient::new(
+            format!("https://localhost:{port}"),
+            format!("wss://localhost:{port}"),
+        );
+        let error = chain.slot(Commitment::Processed).await.unwrap_err();
+        assert!(matches!(error, ClientError::Certificate(_)), "{error:?}");
+        let message = error.to_string();
+        for part in [why, "certificate is refused", "rpc_url", "clocks"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_websocket_over_tls_shakes_hands_and_refuses_the_same_certificate() {
-    let (port, mut failures) = self_signed().await;
+    let (port, mut failures) = self_signed(4095).await;
     let chain = ChainClient::new(
         "http://127.0.0.1:1".to_owned(),
         format!("wss://localhost:{port}"),

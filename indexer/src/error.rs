@@ -53,6 +53,7 @@ impl From<tokio_postgres::Error> for IndexerError {
 pub enum Trouble {
     DatabaseAway,
     DatabaseFull,
+    DatabaseReadOnly,
     DatabaseRefuses,
     DatabaseVersion,
     SpoolUnreadable,
@@ -75,9 +76,10 @@ pub enum Trouble {
 
 impl Trouble {
     /// All but those of Kafka, which are [`mythic_kafka::Trouble::ALL`].
-    pub const ALL: [Trouble; 18] = [
+    pub const ALL: [Trouble; 19] = [
         Trouble::DatabaseAway,
         Trouble::DatabaseFull,
+        Trouble::DatabaseReadOnly,
         Trouble::DatabaseRefuses,
         Trouble::DatabaseVersion,
         Trouble::SpoolUnreadable,
@@ -100,6 +102,7 @@ impl Trouble {
         match self {
             Trouble::DatabaseAway => "database_away",
             Trouble::DatabaseFull => "database_full",
+            Trouble::DatabaseReadOnly => "database_read_only",
             Trouble::DatabaseRefuses => "database_refuses",
             Trouble::DatabaseVersion => "database_version",
             Trouble::SpoolUnreadable => "spool_unreadable",
@@ -128,7 +131,10 @@ impl IndexerError {
             Self::Database(
                 PostgresError::MigrationChanged { .. } | PostgresError::MigrationUnknown { .. },
             ) => Trouble::DatabaseVersion,
+            // A certificate is renewed without a restart of ours, so it is waited for.
+            Self::Database(PostgresError::Certificate(_)) => Trouble::DatabaseRefuses,
             Self::Database(_) if self.is_fatal() || self.is_data() => Trouble::DatabaseRefuses,
+            Self::Database(e) if e.is_read_only() => Trouble::DatabaseReadOnly,
             // Disk, memory or connections are used up.
             Self::Database(_) if self.in_class(&["53"]) => Trouble::DatabaseFull,
             Self::Database(_) => Trouble::DatabaseAway,

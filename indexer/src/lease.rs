@@ -2,7 +2,7 @@
 //! doesn't know yet that it was replaced, and a connection of its own says that the holder lives: a long transaction is not a
 //! dead indexer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use mythic_postgres::PostgresError;
 use mythic_support::Backoff;
@@ -84,22 +84,39 @@ async fn renew(
     }
 }
 
-/// Takes the lease if nobody lives who holds it. A holder that has not renewed for `ttl` is cut off, and the next
+/// The last sign of life that whoever waits for the lease saw of its holder, and when: the clock of the database may leap, so
+/// only who watched it be silent calls it dead.
+#[derive(Debug, Default)]
+pub struct Rival(Option<(SystemTime, Instant)>);
+
+impl Rival {
+    /// For how long this has been the last sign.
+    fn silent(&mut self, renewed_at: SystemTime) -> Duration {
+        let same = self.0.filter(|(seen, _)| *seen == renewed_at);
+        let (_, since) = self.0.insert(same.unwrap_or((renewed_at, Instant::now())));
+        since.elapsed()
+    }
+}
+
+/// Takes the lease if nobody lives who holds it. A holder that was watched and did not renew for `ttl` is cut off, and the next
 /// try succeeds.
-pub async fn acquire(session: &mut Session, ttl: Duration) -> Result<Lease, IndexerError> {
+pub async fn acquire(
+    session: &mut Session,
+    ttl: Duration,
+    rival: &mut Rival,
+) -> Result<Lease, IndexerError> {
     let free: bool = one(session, "SELECT pg_try_advisory_lock($1)", &[&LOCK])
         .await?
         .get(0);
     if !free {
         let row = one(
             session,
-            "SELECT holder, backend_pid, r.renewed_at < now() - make_interval(secs => $1) AS stale
-             FROM pipeline.lease, pipeline.renewal r",
-            &[&ttl.as_secs_f64()],
+            "SELECT holder, backend_pid, r.renewed_at FROM pipeline.lease, pipeline.renewal r",
+            &[],
         )
         .await?;
         let holder: String = row.get("holder");
-        if row.get("stale") {
+        if rival.silent(row.get("renewed_at")) > ttl {
             tracing::warn!(
                 holder,
                 "the lease holder has not renewed for {ttl:?}: ending its connection"

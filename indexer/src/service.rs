@@ -92,8 +92,9 @@ async fn session(
     migrate(&config.database_url).await?;
     let mut session = Session::open(&config.database_url, "mythic indexer").await?;
     let ttl = Duration::from_secs(config.lease_ttl_s);
+    let mut rival = lease::Rival::default();
     let lease = loop {
-        match lease::acquire(&mut session, ttl).await {
+        match lease::acquire(&mut session, ttl, &mut rival).await {
             Ok(lease) => break lease,
             // One that stands by is up: it takes over when the other dies.
             Err(e @ IndexerError::LeaseHeld { .. }) => {

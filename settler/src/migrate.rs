@@ -66,6 +66,12 @@ mod tests {
             .unwrap();
         let names: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
         assert_eq!(names, ["0001_reconciliation.sql"]);
+        // Whose role may not is told which schema it is about.
+        let refused = migrate(cluster.readonly_url()).await.unwrap_err();
+        assert_eq!(refused.sqlstate(), Some("42501"));
+        assert!(refused.to_string().contains("lay out schema settler"));
+        let trouble = crate::trouble::Trouble::of(&refused.into());
+        assert_eq!(trouble.as_str(), "database_refuses");
         cluster.stop().await.unwrap();
     }
 }

@@ -12,6 +12,7 @@ pub(crate) enum Trouble {
     Starting,
     DatabaseAway,
     DatabaseFull,
+    DatabaseReadOnly,
     DatabaseRefuses,
     DatabaseVersion,
     RpcAway,
@@ -23,10 +24,11 @@ pub(crate) enum Trouble {
 
 impl Trouble {
     #[cfg(test)]
-    const ALL: [Trouble; 10] = [
+    const ALL: [Trouble; 11] = [
         Trouble::Starting,
         Trouble::DatabaseAway,
         Trouble::DatabaseFull,
+        Trouble::DatabaseReadOnly,
         Trouble::DatabaseRefuses,
         Trouble::DatabaseVersion,
         Trouble::RpcAway,
@@ -41,6 +43,7 @@ impl Trouble {
             Trouble::Starting => "starting",
             Trouble::DatabaseAway => "database_away",
             Trouble::DatabaseFull => "database_full",
+            Trouble::DatabaseReadOnly => "database_read_only",
             Trouble::DatabaseRefuses => "database_refuses",
             Trouble::DatabaseVersion => "database_version",
             Trouble::RpcAway => "rpc_away",
@@ -74,16 +77,18 @@ impl Trouble {
             PostgresError::MigrationChanged { .. } | PostgresError::MigrationUnknown { .. } => {
                 Trouble::DatabaseVersion
             }
-            PostgresError::Url(_) | PostgresError::Tls(_) => Trouble::DatabaseRefuses,
-            PostgresError::Database(_) | PostgresError::NoAnswer(_) | PostgresError::Pool(_) => {
-                match error.sqlstate().and_then(|code| code.get(..2)) {
-                    Some("53") => Trouble::DatabaseFull,
-                    Some("0A" | "22" | "23" | "28" | "3D" | "42" | "54") => {
-                        Trouble::DatabaseRefuses
-                    }
-                    _ => Trouble::DatabaseAway,
-                }
+            PostgresError::Url(_) | PostgresError::Tls(_) | PostgresError::Certificate(_) => {
+                Trouble::DatabaseRefuses
             }
+            PostgresError::Database(_)
+            | PostgresError::Rights { .. }
+            | PostgresError::NoAnswer(_)
+            | PostgresError::Pool(_) => match error.sqlstate().and_then(|code| code.get(..2)) {
+                _ if error.is_read_only() => Trouble::DatabaseReadOnly,
+                Some("53") => Trouble::DatabaseFull,
+                Some("0A" | "22" | "23" | "28" | "3D" | "42" | "54") => Trouble::DatabaseRefuses,
+                _ => Trouble::DatabaseAway,
+            },
         }
     }
 
@@ -141,6 +146,10 @@ mod tests {
             (IndexError::Postgres(newer()).into(), "database_version"),
             (
                 IndexError::Postgres(PostgresError::Url("x".into())).into(),
+                "database_refuses",
+            ),
+            (
+                PostgresError::Certificate("expired".into()).into(),
                 "database_refuses",
             ),
             (

@@ -7,7 +7,12 @@ use mythic_stream::{
     },
 };
 use proptest::prelude::*;
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -69,10 +74,13 @@ fn a_reader_sees_what_is_durable_and_nothing_else() {
     fill(&mut writer, 2, 5, 10);
     assert_eq!(slots(&tail.next_batch(2, NOW).unwrap()), [2, 3]);
     assert_eq!(slots(&tail.next_batch(2, NOW).unwrap()), [4]);
+    // Whoever holds the lock may be about to end.
+    let asked = Instant::now();
     assert!(matches!(
         Writer::open(config(dir.path()), [2; 16]),
         Err(SpoolError::Locked(_))
     ));
+    assert!(asked.elapsed() >= Duration::from_secs(1));
 }
 
 #[test]
@@ -227,10 +235,39 @@ fn an_idle_reader_is_dropped_with_a_notice() {
     fill(&mut writer, 0, 3, 10);
     let items = reader(dir.path(), "sleeper").next_batch(10, NOW).unwrap();
     Ack::write(dir.path(), "sleeper", &items[0].position).unwrap();
+    writer.reap().unwrap();
     std::thread::sleep(Duration::from_millis(5));
     writer.reap().unwrap();
     assert_eq!(Ack::read(dir.path(), "sleeper"), None);
     assert!(writer.take_notices()[0].contains("sleeper"));
+}
+
+#[test]
+fn a_clock_that_leaps_costs_no_reader_its_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = || WriterConfig {
+        segment_bytes: 1000,
+        ..config(dir.path())
+    };
+    let mut writer = Writer::open(small(), [1; 16]).unwrap();
+    fill(&mut writer, 0, 20, 100);
+    let first = reader(dir.path(), "away").poll(1).unwrap()[0].position;
+    Ack::write(dir.path(), "away", &first).unwrap();
+    let path = dir.path().join("acks/away");
+    let file = fs::File::options().write(true).open(path).unwrap();
+    let (now, leap) = (SystemTime::now(), 2 * small().reader_idle_limit);
+    for beat in [now - leap, now + leap, now - leap, now] {
+        file.set_modified(beat).unwrap();
+        writer.reap().unwrap();
+        writer.reap().unwrap();
+        assert_eq!(Ack::read(dir.path(), "away"), Some(first));
+    }
+    // Nor in the run that begins after it.
+    file.set_modified(now - leap).unwrap();
+    drop(writer);
+    let mut writer = Writer::open(small(), [2; 16]).unwrap();
+    assert_eq!((writer.stats().readers, writer.take_notices()), (1, vec![]));
+    assert_eq!(slots(&reader(dir.path(), "away").poll(1).unwrap()), [0]);
 }
 
 #[test]

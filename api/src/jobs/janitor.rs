@@ -35,6 +35,7 @@ const SENDING: usize = 8;
 pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
     let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(30));
     let mut forgotten: Option<std::time::Instant> = None;
+    let mut clock = store::Steady::default();
     let pulse = Pulse::new("looking after jobs", IDLE + LOOK);
     while !stop.is_cancelled() {
         pulse.beat();
@@ -49,7 +50,7 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
             }
         };
         if forgotten.is_none_or(|at| at.elapsed() > FORGET) {
-            match forget(&parts).await {
+            match forget(&parts, &mut clock).await {
                 Ok(()) => forgotten = Some(std::time::Instant::now()),
                 Err(error) => tracing::warn!(%error, "forgetting old answers"),
             }
@@ -62,8 +63,9 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
     }
 }
 
-async fn forget(parts: &Jobs) -> ApiResult<()> {
-    store::forget_old(&parts.pool, parts.config.timing.answer_hours).await?;
+async fn forget(parts: &Jobs, clock: &mut store::Steady) -> ApiResult<()> {
+    let now = clock.now(&parts.pool).await?;
+    store::forget_old(&parts.pool, now, parts.config.timing.answer_hours).await?;
     store::credit::forget(&parts.pool).await
 }
 

@@ -35,6 +35,7 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
     let seconds = parts.config.timing.instance_seconds;
     let pause = Duration::from_secs(seconds) / 5;
     let taken = Arc::new(Mutex::new(HashSet::new()));
+    let mut watch = store::Watch::default();
     let mut alive_since: Option<Instant> = None;
     let mut last: Option<Instant> = None;
     while !stop.is_cancelled() {
@@ -49,7 +50,7 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
                 }
                 last = Some(now);
                 let may_bury = !gap && now - since >= Duration::from_secs(seconds);
-                if let Err(error) = sweep(&parts, &taken, may_bury).await {
+                if let Err(error) = sweep(&parts, &taken, &mut watch, may_bury).await {
                     tracing::warn!(%error, "looking for requests that nobody runs; trying again");
                 }
             }
@@ -65,11 +66,13 @@ pub async fn run(parts: Arc<Jobs>, stop: CancellationToken) {
 async fn sweep(
     parts: &Arc<Jobs>,
     taken: &Arc<Mutex<HashSet<String>>>,
+    watch: &mut store::Watch,
     may_bury: bool,
 ) -> ApiResult<()> {
-    if may_bury {
-        let seconds = parts.config.timing.instance_seconds;
-        store::bury(&parts.pool, &parts.instance, seconds).await?;
+    let limit = Duration::from_secs(parts.config.timing.instance_seconds);
+    let silent = watch.silent(&parts.pool, &parts.instance, limit).await?;
+    if may_bury && !silent.is_empty() {
+        store::bury(&parts.pool, &silent).await?;
     }
     let mut found = store::adopt(&parts.pool, &parts.instance).await?;
     found.extend(store::own(&parts.pool, &parts.instance, LOST_SECONDS).await?);

@@ -318,6 +318,14 @@ pub async fn by_job(pool: &Pool, job: &Pubkey) -> ApiResult<Option<Attempt>> {
 /// Each look doubles the pause to the next, from a second to a minute, while the state stays.
 pub async fn due(pool: &Pool) -> ApiResult<Vec<Attempt>> {
     let client = pool.get().await?;
+    // Nothing waits for so long, unless the clock leapt back.
+    client
+        .execute(
+            "UPDATE gateway.attempt SET next_look = now() WHERE state IN ('open', 'abandoned', 'unconfirmed', 'answered')
+                AND next_look > now() + interval '3 minutes'",
+            &[],
+        )
+        .await?;
     let rows = client
         .query(
             &format!(

@@ -164,6 +164,13 @@ pub struct Out {
 /// Jobs whose rent is to be looked for; until the next look, a minute later, they are this gateway's.
 pub async fn out(pool: &Pool) -> ApiResult<Vec<Out>> {
     let client = pool.get().await?;
+    // Nothing waits for so long, unless the clock leapt back.
+    client
+        .execute(
+            "UPDATE gateway.credit_use SET next_look = now() WHERE rent > 0 AND returned_at IS NULL AND next_look > now() + interval '3 minutes'",
+            &[],
+        )
+        .await?;
     let rows = client
         .query(
             "UPDATE gateway.credit_use t SET next_look = now() + interval '1 minute'
@@ -229,15 +236,10 @@ pub async fn totals(pool: &Pool) -> ApiResult<Totals> {
     })
 }
 
-/// Forgets transfers that could not be credited again for their age, and what jobs took of which nothing is out any more.
+/// Forgets what jobs took of which nothing is out any more. What was paid in stays known for good: whatever clocks do, it is
+/// credited once.
 pub async fn forget(pool: &Pool) -> ApiResult<()> {
     let client = pool.get().await?;
-    client
-        .execute(
-            "DELETE FROM gateway.credit_payment WHERE at < now() - interval '30 days'",
-            &[],
-        )
-        .await?;
     client
         .execute(
             "DELETE FROM gateway.credit_use WHERE at < now() - interval '30 days' AND (rent = 0 OR returned_at IS NOT NULL)",

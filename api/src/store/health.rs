@@ -114,13 +114,17 @@ pub struct Stored {
     pub reconciliation: Result<Option<Reconciliation>, String>,
 }
 
-/// Asks for all of it at once; an error means that the database itself is away.
+/// Asks for all of it at once; an error means that the database itself is away, or takes no writes.
 pub async fn stored(pool: &Pool) -> Result<Stored, String> {
     let client = pool.get().await.map_err(|error| error.to_string())?;
-    client
-        .simple_query("SELECT 1")
-        .await
-        .map_err(|error| error.to_string())?;
+    let writes = "SELECT current_setting('transaction_read_only') = 'off'";
+    let writes = client.query_one(writes, &[]).await;
+    if !writes.map_err(|error| error.to_string())?.get::<_, bool>(0) {
+        return Err(
+            "it takes no writes: database_url leads to a standby, let it lead to the primary"
+                .into(),
+        );
+    }
     let (index, settler, alarms, reconciliation) = tokio::join!(
         row(
             &client,

@@ -145,16 +145,9 @@ pub async fn used(client: &Client, id: &str) -> ApiResult<()> {
     Ok(())
 }
 
-/// Keeps a key; unix seconds of its making, or `None` if the wallet has as many as it may. Keys that nobody used for a year end.
+/// Keeps a key; unix seconds of its making, or `None` if the wallet has as many as it may.
 pub async fn insert(pool: &Pool, key: &NewKey<'_>) -> ApiResult<Option<i64>> {
     let client = pool.get().await?;
-    client
-        .execute(
-            "DELETE FROM gateway.api_key WHERE id IN
-               (SELECT id FROM gateway.api_key WHERE used_at < now() - interval '1 year' LIMIT $1)",
-            &[&SWEEP],
-        )
-        .await?;
     let row = client
         .query_opt(
             "INSERT INTO gateway.api_key (id, hash, owner, delegate, sealed, name)

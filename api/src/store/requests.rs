@@ -78,7 +78,8 @@ pub async fn begin(pool: &Pool, request: &NewRequest, repeat: bool) -> ApiResult
             .query_opt(
                 &format!(
                     "SELECT {REQUEST} FROM gateway.request
-                      WHERE key_id = $1 AND body_hash = $2 AND idempotency_key IS NULL AND created_at > now() - interval '10 minutes'
+                      WHERE key_id = $1 AND body_hash = $2 AND idempotency_key IS NULL
+                        AND (state = 'running' OR created_at > now() - interval '10 minutes')
                       ORDER BY created_at DESC LIMIT 1"
                 ),
                 &[&request.key_id, &request.body_hash.as_slice()],

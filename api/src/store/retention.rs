@@ -1,14 +1,16 @@
-//! What the gateway's tables forget, and when: a row of each kind just within its time and one just beyond it.
+//! What the gateway's tables forget, and when: a row of each kind just within its time and one just beyond it; and what a clock that
+//! leaps does to that.
 
 use std::time::Duration;
 
 use mythic_postgres::{Cluster, ClusterConfig, PoolSettings, pool};
 use solana_pubkey::Pubkey;
 
-use super::{credit, forget_old, keys, migrate};
+use super::{Steady, credit, due, forget_old, keys, migrate};
 
 /// Hours that answers and prompts are kept here.
 const HOURS: u64 = 24;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Rows that are told apart by their first byte: 1 is young, 2 is old, 3 is as old and still needed.
 const ROWS: &str = "
@@ -59,6 +61,8 @@ async fn each_kind_of_row_goes_when_its_time_is_over_and_not_before() {
         port: None,
     };
     let cluster = Cluster::start(config).await.unwrap();
+    let refused = migrate(cluster.readonly_url()).await.unwrap_err();
+    assert!(refused.to_string().contains("lay out schema gateway"));
     migrate(cluster.url()).await.unwrap();
     let settings = PoolSettings {
         name: "retention".into(),
@@ -68,7 +72,12 @@ async fn each_kind_of_row_goes_when_its_time_is_over_and_not_before() {
     };
     let pool = pool(cluster.url(), &settings).unwrap();
     pool.get().await.unwrap().batch_execute(ROWS).await.unwrap();
-    forget_old(&pool, HOURS).await.unwrap();
+    let clock = &mut Steady::default();
+    let now = clock.now(&pool).await.unwrap();
+    assert_eq!(clock.at(now - 30 * DAY), now - 30 * DAY);
+    let leapt = clock.at(now + 30 * DAY);
+    assert!(leapt >= now && leapt < now + DAY, "it knows better");
+    forget_old(&pool, leapt, HOURS).await.unwrap();
     credit::forget(&pool).await.unwrap();
     let owner = Pubkey::new_from_array([8; 32]);
     let key = keys::NewKey {
@@ -82,6 +91,16 @@ async fn each_kind_of_row_goes_when_its_time_is_over_and_not_before() {
     assert!(keys::insert(&pool, &key).await.unwrap().is_some());
     assert!(keys::spend_signature(&pool, b"another").await.unwrap());
     let client = pool.get().await.unwrap();
+    // What waits until a time that the clock, having leapt back, will not reach soon does not wait for it.
+    let leap = "UPDATE gateway.attempt SET next_look = now() + interval '1 day';
+        UPDATE gateway.credit_use SET next_look = now() + interval '1 day'";
+    client.batch_execute(leap).await.unwrap();
+    due(&pool).await.unwrap();
+    credit::out(&pool).await.unwrap();
+    let waits = "SELECT (SELECT count(*) FROM gateway.attempt WHERE state = 'open' AND next_look > now() + interval '1 hour')
+        + (SELECT count(*) FROM gateway.credit_use WHERE returned_at IS NULL AND rent > 0 AND next_look > now() + interval '1 hour')";
+    let waits: i64 = client.query_one(waits, &[]).await.unwrap().get(0);
+    assert_eq!(waits, 0);
     let left: Vec<(String, String)> = client
         .query(LEFT, &[])
         .await
@@ -106,7 +125,7 @@ async fn each_kind_of_row_goes_when_its_time_is_over_and_not_before() {
             ("key", "idle-1 new revoked-1 used"),
             ("outlay", "7"),
             ("signature", &signature),
-            ("payment", "1"),
+            ("payment", "1 2"),
             ("use", "1 3"),
         ]
     );

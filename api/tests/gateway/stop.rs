@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    harness::{MODEL, World, eventually, within},
+    harness::{MODEL, World, ask, eventually, within},
     validators::ANSWER,
 };
 
@@ -250,6 +250,65 @@ fn what_an_indexer_and_a_settler_wait_for_is_seen_in_their_words() {
             settler["state"] == "none" && settler["waits_for"].is_null()
         })
         .await;
+    });
+}
+
+#[test]
+fn a_clock_of_the_database_that_leaps_takes_no_request_from_a_gateway_that_lives() {
+    within(|world| async move {
+        let gateway = start(world, |config| config.timing.drain_seconds = DRAIN).await;
+        // Two gateways watch each other for as long as one must be silent to be dead.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let database = world.database().await;
+        let asked = stream(&gateway.url, "slow while the clock leaps").await;
+        let job = asked.headers()["x-mythic-job-id"].to_str().unwrap();
+        let request = "SELECT r.state, r.instance, (SELECT count(*) FROM gateway.attempt WHERE request_id = r.id)
+            FROM gateway.request r JOIN gateway.attempt a ON a.request_id = r.id WHERE a.job = $1";
+        let job = job.parse::<solana_pubkey::Pubkey>().unwrap();
+        let shown = async || -> (String, String, i64) {
+            let row = database.query_one(request, &[&job.as_ref()]).await.unwrap();
+            (row.get(0), row.get(1), row.get(2))
+        };
+        let (_, instance, _) = shown().await;
+        let answer = tokio::spawn(asked.text());
+        for leap in ["-", "+", "-"] {
+            let sql =
+                format!("UPDATE gateway.instance SET beat_at = now() {leap} interval '1 day'");
+            database.execute(&sql, &[]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let answer = answer.await.unwrap().unwrap();
+        assert!(answer.ends_with("data: [DONE]\n\n"), "{answer}");
+        eventually("the end of the request", async || shown().await.0 == "done").await;
+        // It was its own gateway that ended it, and one job was paid.
+        assert_eq!(shown().await, ("done".into(), instance, 1));
+        gateway.stop.cancel();
+        gateway.served.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_database_that_takes_no_writes_any_more_is_away() {
+    within(|world| async move {
+        // As a standby, which a failover may make of it.
+        let app = world
+            .other(|config| {
+                config.database_url += " options='-c default_transaction_read_only=on'";
+            })
+            .await;
+        let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "who writes this down?"}]});
+        let request = axum::http::Request::post("/v1/chat/completions");
+        let (status, body) = ask(&app, request, body.to_string()).await;
+        assert_eq!(
+            (status, body["error"]["code"].as_str()),
+            (503, Some("database_unavailable")),
+            "{body}"
+        );
+        let request = axum::http::Request::get("/health");
+        let (_, health) = ask(&app, request, String::new()).await;
+        let database = &health["components"]["database"];
+        assert_eq!(database["state"], "down", "{health}");
+        assert!(database.to_string().contains("takes no writes"), "{health}");
     });
 }
 

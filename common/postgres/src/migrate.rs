@@ -77,6 +77,11 @@ fn digest(sql: &str) -> Vec<u8> {
 
 /// Brings the database up to this build's files. Safe to run at every start and from several processes.
 pub async fn migrate(url: &str, owner: &Owner) -> Result<(), PostgresError> {
+    let laid_out = lay_out(url, owner).await;
+    laid_out.map_err(|error| error.laying_out(owner.schema))
+}
+
+async fn lay_out(url: &str, owner: &Owner) -> Result<(), PostgresError> {
     let manner = Manner::named("mythic migrate").statement_timeout(Duration::ZERO);
     let (client, _guard) = connect(url, &manner).await?;
     client.batch_execute(LOCK_PATIENCE).await?;

@@ -10,10 +10,10 @@ use std::{
 use mythic_postgres::{
     Cluster, ClusterConfig, Manner, PoolSettings, PostgresError, connect, listen, pool,
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
-/// An authority's certificate, and one of a server with its key, that it vouches for.
-fn certificates(names: &[&str]) -> (String, String, String) {
+/// An authority's certificate, those of a server that it vouches for today and that it did years ago, and their key.
+fn certificates(names: &[&str]) -> (String, [String; 2], String) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();
@@ -21,9 +21,12 @@ fn certificates(names: &[&str]) -> (String, String, String) {
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let server = CertificateParams::new(names).unwrap();
-    let server = server.signed_by(&key, &issuer).unwrap().pem();
-    (root, server, key.serialize_pem())
+    let today = CertificateParams::new(names).unwrap();
+    let mut past = today.clone();
+    past.not_before = date_time_ymd(2019, 1, 1);
+    past.not_after = date_time_ymd(2020, 1, 1);
+    let servers = [today, past].map(|server| server.signed_by(&key, &issuer).unwrap().pem());
+    (root, servers, key.serialize_pem())
 }
 
 /// Writes a file that the server's user owns.
@@ -63,7 +66,7 @@ async fn a_connection_is_as_safe_as_its_url_asks() {
         .await
         .unwrap()
         .get(0);
-    let (root, certificate, key) = certificates(&["127.0.0.1"]);
+    let (root, [certificate, expired], key) = certificates(&["127.0.0.1"]);
     let (other, ..) = certificates(&["127.0.0.1"]);
     give(&PathBuf::from(&data).join("server.crt"), &certificate);
     give(&PathBuf::from(&data).join("server.key"), &key);
@@ -126,5 +129,31 @@ async fn a_connection_is_as_safe_as_its_url_asks() {
     admin.batch_execute("NOTIFY news").await.unwrap();
     let woken = tokio::time::timeout(Duration::from_secs(30), listener.woken());
     assert_eq!(woken.await.unwrap(), Some(()));
+
+    // One day it is over, and who asks for a check is told what to look at.
+    give(&PathBuf::from(&data).join("server.crt"), &expired);
+    admin.query("SELECT pg_reload_conf()", &[]).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let refused = loop {
+        match encrypted(&full).await {
+            Err(refused) => break refused,
+            Ok(_) => assert!(Instant::now() < deadline, "the old certificate is served"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(
+        matches!(refused, PostgresError::Certificate(_)),
+        "{refused:?}"
+    );
+    let refused = refused.to_string();
+    for part in [
+        "certificate expired",
+        "database_url",
+        "clocks",
+        "sslrootcert",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    assert!(encrypted(&with("sslmode=require")).await.unwrap());
     cluster.stop().await.unwrap();
 }

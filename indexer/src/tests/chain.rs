@@ -12,7 +12,7 @@ use mythic_stream::proto::{
     AccountUpdate, BaseEnd, Call, Event, SlotSeal, SlotStatus, SlotUpdate, Start, TransactionSeal,
     TransactionUpdate,
 };
-use mythic_stream::spool::{FsyncPolicy, Room, SpoolError, Writer, WriterConfig};
+use mythic_stream::spool::{FsyncPolicy, Room, Writer, WriterConfig};
 
 pub const GENESIS: [u8; 32] = [0xaa; 32];
 
@@ -148,19 +148,6 @@ pub struct Chain {
     pub streams: bool,
 }
 
-/// Opens the spool. A process that another test starts at this moment holds its lock for as long as it takes to start.
-fn opened(config: &WriterConfig, run: [u8; 16]) -> Writer {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    loop {
-        match Writer::open(config.clone(), run) {
-            Err(SpoolError::Locked(_)) if std::time::Instant::now() < deadline => {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            opened => return opened.unwrap(),
-        }
-    }
-}
-
 impl Chain {
     /// Opens a run, with startup accounts that end at `base_slot`.
     pub fn start(dir: &Path, run: u8, base_slot: u64, base: &[Write]) -> Self {
@@ -177,11 +164,15 @@ impl Chain {
 
     /// Opens a run of a plugin that follows these owners, before its startup accounts.
     pub fn begin(dir: &Path, run: u8, owners: &[[u8; 32]]) -> Self {
-        let mut config = WriterConfig::new(dir);
+        Self::within(WriterConfig::new(dir), run, owners)
+    }
+
+    /// The same, with a spool of other bounds.
+    pub fn within(mut config: WriterConfig, run: u8, owners: &[[u8; 32]]) -> Self {
         config.fsync = FsyncPolicy::Never;
         let filter = filter_hash(owners);
         let mut chain = Self {
-            spool: opened(&config, [run; 16]),
+            spool: Writer::open(config, [run; 16]).unwrap(),
             generations: Default::default(),
             digests: Default::default(),
             version: 0,

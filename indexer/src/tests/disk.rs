@@ -168,7 +168,9 @@ async fn grown(
 ) -> BTreeMap<String, i64> {
     let mut session = Session::open(&db.url, "bench").await.unwrap();
     let ttl = std::time::Duration::from_secs(5);
-    let lease = lease::acquire(&mut session, ttl).await.unwrap();
+    let lease = lease::acquire(&mut session, ttl, &mut Default::default())
+        .await
+        .unwrap();
     let mode = Mode::Live { epoch: lease.epoch };
     let mut writer = Writer::open(session, &lease.schema, mode).await.unwrap();
     let mut keeper = Session::open(&db.url, "upkeep").await.unwrap();

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::bad_days::{free_addr, shows};
 use super::chain::*;
 use super::drain;
 use super::postgres::{Database, Server};
@@ -165,17 +168,50 @@ async fn killed_and_resumed_at_any_moment_it_counts_everything_once() {
     assert_eq!(content(&db).await, expected, "seed {seed}");
 }
 
+/// A port that leads to the socket which is named last.
+async fn relay(to: PathBuf) -> (u16, watch::Sender<PathBuf>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, place) = watch::channel(to);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let place = place.borrow().clone();
+            tokio::spawn(async move {
+                if let Ok(mut far) = UnixStream::connect(place).await {
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    });
+    (port, sender)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_restarts_is_waited_for() {
+async fn a_database_that_restarts_is_waited_for_and_one_that_moves_is_followed() {
     let spool = tempfile::tempdir().unwrap();
     let server = Arc::new(Server::start());
     let mut db = Database::on(server.clone(), "restarted").await;
-    let (task, stop) = spawn(&config(&db, spool.path()));
+    let (port, place) = relay(server.socket()).await;
+    let health = free_addr();
+    let config = IndexerConfig {
+        database_url: format!(
+            "host=127.0.0.1 port={port} user=mythic dbname=restarted sslmode=disable"
+        ),
+        metrics_addr: Some(health),
+        ..config(&db, spool.path())
+    };
+    let (task, stop) = spawn(&config);
     let producer = produce(spool.path().to_owned(), 80, 7, Duration::from_millis(10));
-    for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        db.server().restart();
-    }
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    server.restart();
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    server.stop();
+    shows(health, "database_away").await;
+    server.start_elsewhere();
+    shows(health, "database_away").await;
+    place.send(server.socket()).unwrap();
+    shows(health, "working").await;
+    db.url = server.url("restarted");
     rooted(&mut db, 81).await;
     stop.cancel();
     task.await.unwrap().unwrap();

@@ -66,8 +66,9 @@ async fn drain_with(
     files: Option<&Path>,
 ) -> Result<Option<usize>, IndexerError> {
     let mut session = Session::open(url, "test").await?;
+    let mut rival = lease::Rival::default();
     let lease = loop {
-        match lease::acquire(&mut session, Duration::from_secs(5)).await {
+        match lease::acquire(&mut session, Duration::from_secs(5), &mut rival).await {
             Err(IndexerError::LeaseHeld { .. }) => {
                 tokio::time::sleep(Duration::from_millis(5)).await
             }

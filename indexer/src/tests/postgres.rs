@@ -15,6 +15,8 @@ use crate::migrate;
 /// A running server; stopped and removed when dropped.
 pub struct Server {
     dir: tempfile::TempDir,
+    /// Where data and socket are.
+    home: Mutex<PathBuf>,
     child: Mutex<Child>,
     more: Vec<String>,
 }
@@ -87,6 +89,7 @@ impl Server {
         );
         let child = Self::launch(dir.path(), &more);
         let server = Self {
+            home: Mutex::new(dir.path().to_owned()),
             dir,
             child: Mutex::new(child),
             more,
@@ -125,7 +128,7 @@ impl Server {
         while !command("pg_isready")
             .arg("-q")
             .arg("-h")
-            .arg(self.dir.path())
+            .arg(self.home())
             .status()
             .unwrap()
             .success()
@@ -150,8 +153,30 @@ impl Server {
 
     /// Starts a stopped server.
     pub fn start_again(&self) {
-        *self.child.lock().unwrap() = Self::launch(self.dir.path(), &self.more);
+        *self.child.lock().unwrap() = Self::launch(&self.home(), &self.more);
         self.wait();
+    }
+
+    /// Starts a stopped server at another place, with its data.
+    pub fn start_elsewhere(&self) {
+        let (from, to) = (self.home(), self.dir.path().join("elsewhere"));
+        std::fs::create_dir(&to).unwrap();
+        if nix::unistd::geteuid().is_root() {
+            let user = unprivileged();
+            chown(&to, Some(user.uid), Some(user.gid)).unwrap();
+        }
+        std::fs::rename(from.join("data"), to.join("data")).unwrap();
+        *self.home.lock().unwrap() = to;
+        self.start_again();
+    }
+
+    fn home(&self) -> PathBuf {
+        self.home.lock().unwrap().clone()
+    }
+
+    /// The socket that it listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.home().join(".s.PGSQL.5432")
     }
 
     /// CPU time of all processes of the server so far.
@@ -169,7 +194,7 @@ impl Server {
     pub fn url(&self, database: &str) -> String {
         format!(
             "host={} user=mythic dbname={database}",
-            self.dir.path().display()
+            self.home().display()
         )
     }
 }
@@ -232,6 +257,11 @@ impl Database {
             .batch_execute(&format!("CREATE DATABASE {name}"))
             .await
             .unwrap();
+        Self::at(server, name).await
+    }
+
+    /// One that is there.
+    pub async fn at(server: Arc<Server>, name: &str) -> Self {
         let url = server.url(name);
         migrate(&url).await.unwrap();
         let (client, guard) = mythic_postgres::connect(&url, &Manner::named("test"))

@@ -664,12 +664,13 @@ async fn a_writer_that_was_replaced_writes_nothing() {
     let open =
         |session: Session, epoch| Writer::open(session, "projection_1", Mode::Live { epoch });
     let mut first = Session::open(&db.url, "first").await.unwrap();
-    let lease = lease::acquire(&mut first, ttl).await.unwrap();
+    let mut rival = lease::Rival::default();
+    let lease = lease::acquire(&mut first, ttl, &mut rival).await.unwrap();
     let mut old = open(first, lease.epoch).await.unwrap();
     // Its holder stays silent: the next one cuts it off.
     let mut second = Session::open(&db.url, "second").await.unwrap();
     let newer = loop {
-        match lease::acquire(&mut second, ttl).await {
+        match lease::acquire(&mut second, ttl, &mut rival).await {
             Ok(lease) => break lease,
             Err(IndexerError::LeaseHeld { .. }) => {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await

@@ -51,14 +51,25 @@ async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
         .await
         .unwrap();
     let mut first = Session::open(&db.url, "first").await.unwrap();
-    let held = lease::acquire(&mut first, ttl).await.unwrap();
+    let mut rival = lease::Rival::default();
+    let held = lease::acquire(&mut first, ttl, &mut rival).await.unwrap();
     let keeper = Keeper::spawn(db.url.clone(), held.epoch, ttl, Telemetry::new().unwrap());
     let mut first = writer(first, held.epoch).await;
     let long = tokio::spawn(async move { first.apply(vec![step()]).await.map(|_| first) });
     let mut standby = Session::open(&db.url, "standby").await.unwrap();
+    let leap = async |to: &str| {
+        let sql = format!("UPDATE pipeline.renewal SET renewed_at = now() {to} interval '2 days'");
+        db.client.execute(&sql, &[]).await.unwrap();
+    };
     let mut tries = 0;
     while !long.is_finished() {
-        let refused = lease::acquire(&mut standby, ttl).await;
+        match tries {
+            // As if the clock of the database had leapt, and back.
+            5 => leap("-").await,
+            10 => leap("+").await,
+            _ => {}
+        }
+        let refused = lease::acquire(&mut standby, ttl, &mut rival).await;
         assert!(
             matches!(refused, Err(IndexerError::LeaseHeld { .. })),
             "{refused:?}"
@@ -71,9 +82,10 @@ async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
     assert_eq!(db.texts("SELECT epoch FROM pipeline.lease").await, ["(1)"]);
     // Whoever says nothing any more is replaced, though its connection stands.
     drop(keeper);
+    leap("+").await;
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        match lease::acquire(&mut standby, ttl).await {
+        match lease::acquire(&mut standby, ttl, &mut rival).await {
             Ok(lease) => break assert_eq!(lease.epoch, 2),
             Err(IndexerError::LeaseHeld { .. }) => {
                 tokio::time::sleep(Duration::from_millis(50)).await

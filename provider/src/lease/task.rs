@@ -1,6 +1,9 @@
 //! The task of one lease: gathers what its machine is told and does what that decides. No decision is made here.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mythic_client::{Commitment, account::decode};
@@ -63,6 +66,8 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
     let mut machine = Machine::new(care.promise.deadline_slot, ctx.config.grace_seconds);
     let mut watch = ctx.chain.watch_account(&lease, Commitment::Processed);
     let (ended, mut ends) = mpsc::channel(ENDS);
+    // No lease is over because the clock leaps.
+    let (began, first) = (Instant::now(), unix_seconds());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -89,7 +94,7 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
                 }
                 Event::Ended(step, outcome)
             }
-            _ = tick.tick() => Event::Tick { slot: ctx.slot(), second: unix_seconds() },
+            _ = tick.tick() => Event::Tick { slot: ctx.slot(), second: first + began.elapsed().as_secs() },
         };
         for step in machine.on(event) {
             let (shared, care, ended) = (shared.clone(), care.clone(), ended.clone());

@@ -74,8 +74,8 @@ pub struct Ack {
     pub reader: String,
     /// Next envelope it wants; `None` when the file can't be read, which holds everything.
     pub position: Option<Position>,
-    /// When it was last alive, as far as the file system knows.
-    pub age: Duration,
+    /// When it was last alive, by the clock of that moment; a living reader writes it anew several times a minute.
+    pub beat: Option<SystemTime>,
 }
 
 impl Ack {
@@ -137,18 +137,20 @@ impl Ack {
             if Self::check_name(&reader).is_err() {
                 continue;
             }
-            let age = entry
-                .metadata()
-                .and_then(|meta| meta.modified())
-                .ok()
-                .and_then(|at| SystemTime::now().duration_since(at).ok())
-                .unwrap_or_default();
+            let beat = entry.metadata().and_then(|meta| meta.modified()).ok();
             found.push(Self {
                 position: Self::read(dir, &reader),
                 reader,
-                age,
+                beat,
             });
         }
         Ok(found)
+    }
+
+    /// How long ago it was alive, as far as today's clock tells.
+    pub(crate) fn age(&self) -> Duration {
+        self.beat
+            .and_then(|at| SystemTime::now().duration_since(at).ok())
+            .unwrap_or_default()
     }
 }

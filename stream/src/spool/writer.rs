@@ -32,6 +32,11 @@ const UNSYNCED: usize = 8 << 20;
 const HELD: usize = UNSYNCED + 2 * BUFFER;
 /// Pause before another try after the system refused a write, e.g. on a full disk.
 const RETRY: Duration = Duration::from_millis(100);
+/// Tries for the lock, and the pause between two. A process holds the lock for an instant longer than its writer lives if it starts
+/// another process at that moment.
+const LOCK: (u32, Duration) = (100, Duration::from_millis(10));
+/// A reader that was not alive for this long while a full spool waits for it is gone, if the clock says so too.
+const GONE: Duration = Duration::from_secs(60);
 
 /// When appended envelopes are made durable and shown to readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -61,7 +66,8 @@ pub struct WriterConfig {
     pub fsync: FsyncPolicy,
     /// Interval of [`FsyncPolicy::Interval`].
     pub fsync_interval: Duration,
-    /// A reader not alive for this long no longer holds segments.
+    /// A reader not alive for this long no longer holds segments. The writer measures it itself, from its start on: clocks leap. Only
+    /// a full spool takes the clock's word for what was before.
     pub reader_idle_limit: Duration,
 }
 
@@ -109,6 +115,13 @@ pub struct WriterStats {
     pub readers: u64,
 }
 
+/// A reader's last sign of life, and since when there is no newer one.
+#[derive(Debug)]
+struct Watched {
+    beat: Option<SystemTime>,
+    since: Instant,
+}
+
 /// The one writer of a spool. Dropping it flushes what it can, but writes no `End`.
 #[derive(Debug)]
 pub struct Writer {
@@ -139,6 +152,9 @@ pub struct Writer {
     synced_at: Instant,
     failed_at: Option<Instant>,
     readers: u64,
+    watched: BTreeMap<String, Watched>,
+    /// A record was refused since the last look at the readers.
+    pressed: bool,
     notices: Vec<String>,
     _lock: File,
     /// That many times `fsync` fails, and drops what it should have kept.
@@ -163,10 +179,8 @@ impl Writer {
             .write(true)
             .open(&lock_path)
             .map_err(SpoolError::io(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(SpoolError::Locked(dir)),
-            Err(fs::TryLockError::Error(e)) => return Err(SpoolError::io(lock_path)(e)),
+        if !taken(&lock).map_err(SpoolError::io(lock_path))? {
+            return Err(SpoolError::Locked(dir));
         }
         if let Some(&(last, _)) = format::segments(&dir)?.last() {
             notices.extend(cut_torn_tail(&dir, last)?);
@@ -214,6 +228,8 @@ impl Writer {
             synced_at: Instant::now(),
             failed_at: None,
             readers: 0,
+            watched: BTreeMap::new(),
+            pressed: false,
             notices,
             _lock: lock,
             #[cfg(test)]
@@ -270,6 +286,7 @@ impl Writer {
                     done
                 }
             };
+            self.pressed |= tried.is_err();
             // A seal says what its bank lost, so it waits in memory for the disk to come back.
             if room != Room::Reserved || self.buffer.len() >= HELD {
                 tried?;
@@ -278,6 +295,7 @@ impl Writer {
         let startup = self.startup.0 + self.earlier.values().sum::<u64>();
         let max_bytes = match room {
             Room::Startup if startup + frame > self.config.startup_max_bytes => {
+                self.pressed = true;
                 return Err(SpoolError::StartupFull {
                     bytes: startup,
                     max_bytes: self.config.startup_max_bytes,
@@ -288,6 +306,7 @@ impl Writer {
             Room::Reserved => self.config.max_bytes,
         };
         if self.stats().bytes.saturating_sub(startup) + frame > max_bytes {
+            self.pressed = true;
             return Err(self.full());
         }
         Ok(())
@@ -434,15 +453,20 @@ impl Writer {
     pub fn reap(&mut self) -> Result<(), SpoolError> {
         let mut lowest = None;
         self.readers = 0;
-        for ack in Ack::list(&self.config.dir)? {
-            if ack.age > self.config.reader_idle_limit {
+        let pressed = std::mem::take(&mut self.pressed);
+        let acks = Ack::list(&self.config.dir)?;
+        self.watched
+            .retain(|name, _| acks.iter().any(|ack| ack.reader == *name));
+        for ack in acks {
+            if let Some(idle) = self.idle(&ack, pressed) {
                 self.notices.push(format!(
                     "spool reader {} was idle for {} s and no longer holds segments: it will meet a gap",
                     ack.reader,
-                    ack.age.as_secs()
+                    idle.as_secs()
                 ));
                 let path = Ack::dir(&self.config.dir).join(&ack.reader);
                 fs::remove_file(&path).map_err(SpoolError::io(path))?;
+                self.watched.remove(&ack.reader);
                 continue;
             }
             self.readers += 1;
@@ -475,6 +499,25 @@ impl Writer {
         Ok(())
     }
 
+    /// For how long a reader that no longer holds segments was idle; `None` for one that does.
+    fn idle(&mut self, ack: &Ack, pressed: bool) -> Option<Duration> {
+        let fresh = || Watched {
+            beat: ack.beat,
+            since: Instant::now(),
+        };
+        let watched = self.watched.entry(ack.reader.clone()).or_insert_with(fresh);
+        if watched.beat != ack.beat {
+            *watched = fresh();
+        }
+        let limit = self.config.reader_idle_limit;
+        let silent = watched.since.elapsed();
+        if silent > limit {
+            return Some(silent);
+        }
+        let age = ack.age();
+        (pressed && silent > GONE && age > limit).then_some(age)
+    }
+
     /// Counters, for metrics.
     pub fn stats(&self) -> WriterStats {
         WriterStats {
@@ -501,6 +544,18 @@ impl Drop for Writer {
         // Nobody is left to tell: the missing `End` shows the unknown tail.
         let _ = self.sync();
     }
+}
+
+/// Whether the lock is ours now.
+fn taken(lock: &File) -> std::io::Result<bool> {
+    for _ in 0..LOCK.0 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK.1),
+            Err(fs::TryLockError::Error(e)) => return Err(e),
+        }
+    }
+    Ok(false)
 }
 
 /// Segments that are filled with accounts a run started from, and their bytes. These come first in a run, so a segment holds nothing

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use mythic_interface::AI_PRECOMPILES_ID;
@@ -13,7 +12,7 @@ use mythic_stream::digest::{BankDigest, filter_hash};
 use mythic_stream::proto::{
     AccountUpdate, BaseEnd, End, Event, Loss, LossReason, SlotSeal, SlotStatus, SlotUpdate, Start,
 };
-use mythic_stream::spool::{FsyncPolicy, Room, SpoolError, Writer, WriterConfig};
+use mythic_stream::spool::{FsyncPolicy, Room, Writer, WriterConfig};
 use sha2::{Digest as _, Sha256};
 
 use crate::accounts::{self, Account};
@@ -77,19 +76,6 @@ struct Lane {
     /// Updates that the disk damaged.
     damaged: u64,
     lies: bool,
-}
-
-/// Opens the spool. A server that another story starts at this moment holds its lock for as long as it takes to start.
-fn opened(config: &WriterConfig, run: [u8; 16]) -> Result<Writer> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        match Writer::open(config.clone(), run) {
-            Err(SpoolError::Locked(_)) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            opened => return Ok(opened?),
-        }
-    }
 }
 
 /// Start-up rows that the plugin passes on: slot, account, what is stored. An account that went to another owner is
@@ -363,7 +349,7 @@ impl Producer {
         let mut config = WriterConfig::new(&self.dir);
         config.fsync = FsyncPolicy::Never;
         config.segment_bytes = self.segment_bytes.unwrap_or(config.segment_bytes);
-        self.writer = Some(opened(&config, [self.runs + RUNS * self.number; 16])?);
+        self.writer = Some(Writer::open(config, [self.runs + RUNS * self.number; 16])?);
         self.head = Edge::of(&self.dir)?.length;
         if let Some((segment, rubbish)) = self.left.take()
             && segment.exists()

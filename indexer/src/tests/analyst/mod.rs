@@ -28,10 +28,14 @@ async fn write(db: &Database, world: &mut World, batch: u64, archived: bool) {
     let mut session = Session::open(&db.url, "analyst").await.unwrap();
     let mode = match archived {
         true => Mode::Live {
-            epoch: lease::acquire(&mut session, std::time::Duration::from_secs(60))
-                .await
-                .unwrap()
-                .epoch,
+            epoch: lease::acquire(
+                &mut session,
+                std::time::Duration::from_secs(60),
+                &mut Default::default(),
+            )
+            .await
+            .unwrap()
+            .epoch,
         },
         false => Mode::Rebuild,
     };

@@ -1,12 +1,15 @@
 //! Saved results: one evidence file for each job, written durably before the journal says `finished`.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use mythic_support::files;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
 
@@ -14,6 +17,8 @@ use mythic_wire::{Evidence, Finish};
 
 /// Largest evidence file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
+/// A result that is older than this process is kept for so long at least: the clock may have been wrong when it started.
+const WATCH: Duration = Duration::from_secs(600);
 
 /// A finished job's result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +36,44 @@ pub struct Saved {
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
+    /// The files of the last sweep.
+    aging: Arc<Mutex<HashMap<String, Aging>>>,
+}
+
+/// How old a file is, whatever the clock does meanwhile.
+#[derive(Debug, Clone, Copy)]
+struct Aging {
+    written: Option<SystemTime>,
+    /// Its age when it was first seen, or less: a leap forward makes nothing older.
+    before: Duration,
+    since: Instant,
+}
+
+impl Aging {
+    fn of(known: Option<Self>, written: Option<SystemTime>, now: SystemTime) -> Self {
+        let by_clock = written
+            .and_then(|at| now.duration_since(at).ok())
+            .unwrap_or_default();
+        let fresh = Self {
+            written,
+            before: by_clock,
+            since: Instant::now(),
+        };
+        match known.filter(|known| known.written == written) {
+            Some(known) => Self {
+                before: known
+                    .before
+                    .min(by_clock.saturating_sub(known.since.elapsed())),
+                ..known
+            },
+            None => fresh,
+        }
+    }
+
+    fn is_over(self, age: Duration) -> bool {
+        let watched = self.since.elapsed();
+        watched >= WATCH.min(age) && self.before + watched >= age
+    }
 }
 
 impl Store {
@@ -47,7 +90,10 @@ impl Store {
     fn open_named(data_dir: &Path, name: &str) -> std::io::Result<Self> {
         let dir = data_dir.join(name);
         files::private_dir(&dir)?;
-        Ok(Self { dir })
+        Ok(Self {
+            dir,
+            aging: Arc::default(),
+        })
     }
 
     fn path(&self, job: &Pubkey) -> PathBuf {
@@ -76,21 +122,28 @@ impl Store {
 
     /// Removes results that are older than `age` and for which `keep` says no. Returns how many.
     pub fn sweep(&self, age: Duration, keep: impl Fn(&str) -> bool) -> std::io::Result<usize> {
-        let mut removed = 0;
+        self.sweep_at(SystemTime::now(), age, keep)
+    }
+
+    fn sweep_at(
+        &self,
+        now: SystemTime,
+        age: Duration,
+        keep: impl Fn(&str) -> bool,
+    ) -> std::io::Result<usize> {
+        let (mut aging, mut removed) = (self.aging.lock(), 0);
+        let known = std::mem::take(&mut *aging);
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let written = entry.metadata()?.modified().ok();
+            let file = Aging::of(known.get(&name).copied(), written, now);
             let job = name.strip_suffix(".json").unwrap_or(&name);
-            let old = entry
-                .metadata()?
-                .modified()
-                .ok()
-                .and_then(|at| SystemTime::now().duration_since(at).ok())
-                .is_some_and(|elapsed| elapsed >= age);
-            if old && !keep(job) {
+            if file.is_over(age) && !keep(job) {
                 fs::remove_file(entry.path())?;
                 removed += 1;
+            } else {
+                aging.insert(name, file);
             }
         }
         Ok(removed)
@@ -143,5 +196,36 @@ mod tests {
         assert_eq!(store.sweep(Duration::from_secs(60), |_| false).unwrap(), 0);
         assert_eq!(store.sweep(Duration::ZERO, |_| false).unwrap(), 1);
         assert_eq!(store.load(&job).unwrap(), None);
+    }
+    #[test]
+    fn a_clock_that_leaps_makes_no_result_old() {
+        let (dir, kept) = (tempfile::tempdir().unwrap(), Duration::from_secs(86_400));
+        let store = Store::open(dir.path()).unwrap();
+        store.save(&saved()).unwrap();
+        let now = SystemTime::now();
+        let swept = |store: &Store, now| store.sweep_at(now, kept, |_| false).unwrap();
+        let pass = |store: &Store, time: Duration| {
+            for file in store.aging.lock().values_mut() {
+                file.since = file.since.checked_sub(time).unwrap();
+            }
+        };
+        assert_eq!(swept(&store, now), 0);
+        pass(&store, kept / 2);
+        for leap in [now + 2 * kept, now - 2 * kept, now + 2 * kept] {
+            assert_eq!(swept(&store, leap), 0);
+        }
+        pass(&store, kept / 2);
+        assert_eq!(swept(&store, now - 2 * kept), 1);
+        // A process takes the clock's word for what was before it, but not at once.
+        store.save(&saved()).unwrap();
+        let again = Store::open(dir.path()).unwrap();
+        assert_eq!(swept(&again, now + 2 * kept), 0);
+        assert_eq!(swept(&again, now), 0);
+        pass(&again, WATCH);
+        assert_eq!(swept(&again, now + 2 * kept), 0, "it took that back");
+        let third = Store::open(dir.path()).unwrap();
+        assert_eq!(swept(&third, now + 2 * kept), 0);
+        pass(&third, WATCH);
+        assert_eq!(swept(&third, now + 2 * kept), 1);
     }
 }

@@ -134,6 +134,31 @@ fn what_an_earlier_run_started_from_takes_no_room_of_what_the_next_one_sees() {
     assert_eq!(run_of(&config, 5, (400, 10)), (400, 10));
 }
 
+#[test]
+fn only_a_full_spool_takes_the_clocks_word_that_a_reader_is_long_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = WriterConfig::new(dir.path());
+    config.max_bytes = 64 << 10;
+    let mut writer = Writer::open(config, [1; 16]).unwrap();
+    drop(reader(dir.path()));
+    let ack = File::options()
+        .write(true)
+        .open(dir.path().join("acks/test"));
+    let long_ago = SystemTime::now() - Duration::from_secs(48 * 3600);
+    ack.unwrap().set_modified(long_ago).unwrap();
+    while append(&mut writer, 500).is_ok() {}
+    writer.reap().unwrap();
+    assert_eq!(writer.stats().readers, 1, "it was seen a moment ago");
+    let watched = writer.watched.get_mut("test").unwrap();
+    watched.since = watched.since.checked_sub(2 * GONE).unwrap();
+    writer.reap().unwrap();
+    assert_eq!(writer.stats().readers, 1, "nothing needs its room");
+    append(&mut writer, 500).unwrap_err();
+    writer.reap().unwrap();
+    assert_eq!(writer.stats().readers, 0);
+    assert!(writer.take_notices()[0].contains("idle for 1728"));
+}
+
 proptest! {
     #[test]
     fn whatever_fails_every_accepted_envelope_is_read_once_in_order(
