@@ -92,6 +92,12 @@ pub fn params() -> Params {
     params
 }
 
+/// Where nodes write: in memory if they can, so that a slow disk makes the chain's slots longer and no node late.
+fn in_memory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    dir.unwrap()
+}
+
 impl World {
     pub async fn start(slot_ms: u64) -> Self {
         Self::begin(slot_ms, false).await
@@ -103,10 +109,7 @@ impl World {
     }
 
     async fn begin(slot_ms: u64, paced: bool) -> Self {
-        // Where a disk is slow the chain's slots are longer, and the nodes, which write in memory if they can, no later for it.
-        let chain_dir = tempfile::tempdir().unwrap();
-        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        let dir = dir.unwrap();
+        let (dir, chain_dir) = (in_memory(), tempfile::tempdir().unwrap());
         let [
             payer,
             owner,
