@@ -292,6 +292,10 @@ mod tests {
         Instant::now() + Duration::from_secs(2)
     }
 
+    fn late() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
     const LANE: [u8; 32] = [1; 32];
 
     #[tokio::test]
@@ -319,7 +323,7 @@ mod tests {
             let before = queue.len();
             tasks.push(tokio::spawn(async move {
                 let placed = waiting
-                    .place(LANE, key, soon(), || {
+                    .place(LANE, key, late(), || {
                         let taken = places
                             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
                         std::future::ready(match taken {
@@ -339,7 +343,7 @@ mod tests {
         for placed in 1..=5 {
             free.store(1, Ordering::SeqCst);
             queue.changed();
-            let deadline = Instant::now() + Duration::from_secs(2);
+            let deadline = late();
             while order.lock().len() < placed {
                 assert!(Instant::now() < deadline, "{:?}", order.lock());
                 tokio::task::yield_now().await;

@@ -288,11 +288,11 @@ fn configured(dir: &Path, keys: &Keys) -> GatewayConfig {
             ..Outlay::generous()
         },
         timing: Timing {
-            rejoin_seconds: 2,
+            rejoin_seconds: 10,
             next_token_seconds: 10,
             queue_seconds: 6,
-            confirm_seconds: 3,
-            first_token_seconds: 4,
+            confirm_seconds: 8,
+            first_token_seconds: 6,
             instance_seconds: 2,
             ..Timing::default()
         },
@@ -432,6 +432,28 @@ impl World {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         client
+    }
+
+    /// Waits until a validator works on the one attempt `a` of a request `r` that satisfies a condition in SQL.
+    pub async fn at_work(&self, condition: &str) {
+        let database = self.database().await;
+        let sql = format!(
+            "SELECT count(*) FROM gateway.attempt a JOIN gateway.request r ON r.id = a.request_id
+              WHERE a.state = 'accepted' AND {condition}"
+        );
+        eventually("a validator at work", async || {
+            let row = database.query_one(&sql, &[]).await.unwrap();
+            row.get::<_, i64>(0) == 1
+        })
+        .await;
+    }
+
+    /// Sends a request, and leaves as soon as a validator works on it.
+    pub async fn leave(&self, request: reqwest::RequestBuilder, condition: &str) {
+        tokio::select! {
+            answered = request.send() => panic!("answered before the client left: {answered:?}"),
+            () = self.at_work(condition) => {}
+        }
     }
 
     /// Lets the chain make so many slots at once.
