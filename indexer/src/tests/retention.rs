@@ -282,7 +282,7 @@ async fn a_partition_goes_while_the_archive_is_read_and_written() {
     chain.sync();
     drain(&db.url, spool.path(), 7, None).await.unwrap();
     assert!(
-        began.elapsed() < Duration::from_secs(10),
+        began.elapsed() < Duration::from_secs(60),
         "{:?}",
         began.elapsed()
     );
