@@ -301,7 +301,7 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_is_free_is_taken_at_once() {
         let placed = queue(1, 1)
-            .place(LANE, "k", soon(), || async { Try::Placed(7) })
+            .place(LANE, "k", late(), || async { Try::Placed(7) })
             .await;
         assert_eq!(placed, Ok(7));
     }
@@ -390,7 +390,7 @@ mod tests {
                     Try::<()>::Busy(busy("busy"))
                 })
             ),
-            queue.place(LANE, "a", soon(), || async { Try::Placed(2) }),
+            queue.place(LANE, "a", late(), || async { Try::Placed(2) }),
         );
         assert_eq!(second, Ok(2));
     }

@@ -341,12 +341,12 @@ pub async fn grant(chain: &ChainClient, owner: &Keypair, delegate: &Pubkey, limi
 /// The key that pages have to send.
 pub const DEV_KEY: &str = "dev-0123456789abcdef";
 
-/// Waits for a condition, at most 40 seconds.
+/// Waits for a condition, at most 90 seconds.
 pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     let started = std::time::Instant::now();
     while !condition().await {
         assert!(
-            started.elapsed() < Duration::from_secs(40),
+            started.elapsed() < Duration::from_secs(90),
             "waited too long for {what}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;

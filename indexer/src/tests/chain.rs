@@ -150,7 +150,7 @@ pub struct Chain {
 
 /// Opens the spool. A process that another test starts at this moment holds its lock for as long as it takes to start.
 fn opened(config: &WriterConfig, run: [u8; 16]) -> Writer {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {
         match Writer::open(config.clone(), run) {
             Err(SpoolError::Locked(_)) if std::time::Instant::now() < deadline => {

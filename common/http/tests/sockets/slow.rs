@@ -66,8 +66,10 @@ async fn a_body_byte_by_byte_ends_in_time() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_its_place_given_back() {
+    // Long enough for all three to be idle at once.
     let limits = Limits {
         connections_per_address: 3,
+        idle_seconds: 5,
         ..quick()
     };
     let server = start(limits).await;
