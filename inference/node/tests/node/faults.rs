@@ -178,7 +178,7 @@ async fn a_result_that_vanished_from_the_chain_is_submitted_again() {
 async fn a_request_posted_again_is_the_same_job() {
     let world = World::start(60).await;
     let node = world.node(SLOW);
-    let (args, prompt) = world.request(7, 30).await;
+    let (args, prompt) = world.request(7, 100).await;
     let job = world.job(&args);
     let mut first = post(&node, &world.cosigned(&args, &prompt).await)
         .await
@@ -199,5 +199,5 @@ async fn a_request_posted_again_is_the_same_job() {
         .iter()
         .filter(|e| matches!(e, NodeEvent::Token { .. }))
         .count();
-    assert_eq!(tokens, 30, "the second stream has all of it");
+    assert_eq!(tokens, 100, "the second stream has all of it");
 }
