@@ -199,7 +199,7 @@ fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
         data_dir: root.join("chain"),
         rpc_addr: ([127, 0, 0, 1], rpc).into(),
         ws_addr: ([127, 0, 0, 1], free_port()).into(),
-        slot_ms: 25,
+        slot_ms: 50,
         rooted_lag: 4,
         programs: vec![ProgramConfig {
             id: program,
@@ -346,7 +346,7 @@ async fn all_is_paid_and_closed(chain: &ChainClient, parties: &Parties) {
 
     let fee = job.terms.price_of(100).unwrap();
     let authority = parties.authority.pubkey();
-    eventually("the fee is claimed and swept", async || {
+    let swept = eventually("the fee is claimed and swept", async || {
         let validator = chain
             .account::<Validator>(&pda::validator(authority))
             .await
@@ -362,23 +362,25 @@ async fn all_is_paid_and_closed(chain: &ChainClient, parties: &Parties) {
         validator.claimable.get() == fee / 2
             && validator.owed_burn.get() == 0
             && treasury.balance.get() == fee / 10
-    })
-    .await;
+    });
     let vault = pda::vault(parties.owner.pubkey());
-    eventually("the open job is refunded", async || {
+    let refunded = eventually("the open job is refunded", async || {
         let vault = chain.account::<Vault>(&vault).await.unwrap().unwrap().1;
         (vault.balance.get(), vault.held.get(), vault.open_jobs.get()) == (DEPOSIT - fee, 0, 0)
-    })
-    .await;
+    });
     // Nobody answers the challenge: the verdict comes by itself, and so does the challenger's money.
-    eventually("the unanswered job is slashed", async || {
-        match chain.account::<Job>(&disputed).await.unwrap() {
-            Some((_, job)) => job.status() == Some(JobStatus::Slashed),
-            None => false,
+    let mut verdict = None;
+    let slashed = eventually("the unanswered job is slashed", async || {
+        let job = chain.account::<Job>(&disputed).await.unwrap();
+        if job.is_some_and(|(_, job)| job.status() == Some(JobStatus::Slashed)) {
+            let case = chain.account::<Case>(&case).await.unwrap();
+            verdict = case.map(|(_, case)| case);
         }
-    })
-    .await;
-    let (_, verdict) = chain.account::<Case>(&case).await.unwrap().unwrap();
+        verdict.is_some()
+    });
+    // All at once: each can be seen until it is closed.
+    tokio::join!(swept, refunded, slashed);
+    let verdict = verdict.unwrap();
     assert_eq!(verdict.slashed_amount.get(), SOL);
     eventually("the claimant has bond and reward", async || {
         let challenger = pda::validator(parties.challenger.pubkey());

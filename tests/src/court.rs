@@ -20,8 +20,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long nothing must change on chain before the slots until the next deadline are skipped.
+/// How long, and for how many looks, nothing must change on chain before the slots until the next deadline are skipped.
 const QUIET: Duration = Duration::from_secs(12);
+const QUIET_LOOKS: u32 = 30;
+/// Longest wait for what cases come to: slots pass slowly.
+const LONGEST: Duration = Duration::from_secs(600);
 /// CPU that a node uses in that time, seconds, if it checks an answer, even where other processes leave it little.
 const CHECKING: f64 = 1.5;
 /// Slots in jail: longer than a case runs.
@@ -64,6 +67,8 @@ pub struct Bought {
 struct Watch {
     seen: Vec<(Pubkey, u64)>,
     since: Option<Instant>,
+    /// Looks since then: a machine that stands still looks at nothing.
+    looks: u32,
     /// CPU seconds of each node by then.
     used: HashMap<String, f64>,
 }
@@ -304,7 +309,7 @@ impl Court {
                 return Ok(found);
             }
             ensure!(
-                started.elapsed() < PATIENCE,
+                started.elapsed() < LONGEST,
                 "slot {}: waiting for {what}; {:?}\n{}",
                 self.slot().await?,
                 self.cases().await?.iter().map(summary).collect::<Vec<_>>(),
@@ -327,6 +332,7 @@ impl Court {
         Watch {
             seen,
             since: Some(Instant::now()),
+            looks: 0,
             used: used.collect(),
         }
     }
@@ -347,7 +353,9 @@ impl Court {
         if now != watch.seen || watch.since.is_none() {
             *watch = self.watch(now);
         }
-        let mut quiet = watch.since.is_some_and(|since| since.elapsed() >= QUIET);
+        watch.looks += 1;
+        let mut quiet =
+            watch.looks >= QUIET_LOOKS && watch.since.is_some_and(|since| since.elapsed() >= QUIET);
         if quiet {
             let next = self.watch(watch.seen.clone());
             quiet = !next.used.iter().any(|(node, used)| {

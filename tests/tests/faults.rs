@@ -171,7 +171,9 @@ fn requested(job: &Value) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forks_that_abandon_request_and_result_change_no_outcome() -> Result<()> {
-    let network = Network::start(&["--validators", "1", "--slot-ms", "150"]).await?;
+    let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
+    // Slots are long until both forks are made: what is rooted can't be abandoned any more.
+    network.rpc("mythic_setSlotMs", json!([500])).await?;
     let listed = network.get("/v1/jobs?limit=5").await?;
     let own: Vec<Value> = jobs_of(&listed).map(|job| job["id"].clone()).collect();
     let begun = |job: &&Value| !own.contains(&job["id"]) && requested(job).is_some();
@@ -222,6 +224,7 @@ async fn forks_that_abandon_request_and_result_change_no_outcome() -> Result<()>
     fork_away(&network, submitted)
         .await
         .context("forking the result away")?;
+    network.rpc("mythic_setSlotMs", json!([50])).await?;
     let settled = network.finalized(&id).await?;
     ensure!(settled["status"] == "settled", "{settled}");
     let rows = network

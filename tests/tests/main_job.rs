@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use mythic_client::{Commitment, ix, pda, sign};
-use mythic_e2e::{Network, chat_node, chat_python, compare};
+use mythic_e2e::{Network, PATIENCE, chat_node, chat_python, compare};
 use mythic_interface::{
     money::{price, split},
     output,
@@ -19,6 +19,7 @@ use solana_signer::Signer;
 use std::{
     str::FromStr,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 type Seen = Arc<Mutex<Vec<Value>>>;
@@ -240,14 +241,15 @@ async fn check_calls(network: &Network, id: &str) -> Result<()> {
         "SELECT name, success, error, signer, accounts->>'job' AS job, arguments, fee_lamports FROM analytics.instruction_calls_finalized
           WHERE job_key = analytics.key('{id}') AND exact ORDER BY slot, transaction_index, instruction_index"
     );
-    let mut calls = Vec::new();
-    for _ in 0..300 {
-        calls = network.sql(&query).await?;
+    let started = Instant::now();
+    let calls = loop {
+        let calls = network.sql(&query).await?;
         if calls.last().is_some_and(|call| call["success"] == false) {
-            break;
+            break calls;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+        ensure!(started.elapsed() < PATIENCE, "{calls:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
     let names: Vec<&str> = calls
         .iter()
         .filter_map(|call| call["name"].as_str())
@@ -355,7 +357,7 @@ async fn all_is_swept(network: &Network) -> Result<()> {
         .as_array()
         .cloned()
         .unwrap_or_default();
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     loop {
         let mut owed = 0;
         for validator in &validators {
@@ -371,11 +373,11 @@ async fn all_is_swept(network: &Network) -> Result<()> {
             break;
         }
         ensure!(
-            started.elapsed() < mythic_e2e::PATIENCE,
+            started.elapsed() < PATIENCE,
             "{owed} lamports are not swept; {authority}\n{}",
             network.logs()
         );
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let incinerator = Pubkey::new_from_array(mythic_interface::INCINERATOR);
     ensure!(
@@ -476,7 +478,11 @@ async fn a_prompt_is_paid_answered_fingerprinted_settled_indexed_and_shown() -> 
     ensure!(grant.lifetime_spent.get() - grant_before.lifetime_spent.get() == spent);
 
     all_is_swept(&network).await?;
-    feed_told_all(&answers, &seen)?;
+    let started = Instant::now();
+    while let Err(error) = feed_told_all(&answers, &seen) {
+        ensure!(started.elapsed() < PATIENCE, "{error:#}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     rebuild_changes_nothing(&network).await?;
 
     // Live indexing goes on after the swap, and after a restart of everything.

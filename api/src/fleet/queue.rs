@@ -292,12 +292,16 @@ mod tests {
         Instant::now() + Duration::from_secs(2)
     }
 
+    fn late() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
     const LANE: [u8; 32] = [1; 32];
 
     #[tokio::test]
     async fn a_place_that_is_free_is_taken_at_once() {
         let placed = queue(1, 1)
-            .place(LANE, "k", soon(), || async { Try::Placed(7) })
+            .place(LANE, "k", late(), || async { Try::Placed(7) })
             .await;
         assert_eq!(placed, Ok(7));
     }
@@ -319,7 +323,7 @@ mod tests {
             let before = queue.len();
             tasks.push(tokio::spawn(async move {
                 let placed = waiting
-                    .place(LANE, key, soon(), || {
+                    .place(LANE, key, late(), || {
                         let taken = places
                             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
                         std::future::ready(match taken {
@@ -339,7 +343,7 @@ mod tests {
         for placed in 1..=5 {
             free.store(1, Ordering::SeqCst);
             queue.changed();
-            let deadline = Instant::now() + Duration::from_secs(2);
+            let deadline = late();
             while order.lock().len() < placed {
                 assert!(Instant::now() < deadline, "{:?}", order.lock());
                 tokio::task::yield_now().await;
@@ -386,7 +390,7 @@ mod tests {
                     Try::<()>::Busy(busy("busy"))
                 })
             ),
-            queue.place(LANE, "a", soon(), || async { Try::Placed(2) }),
+            queue.place(LANE, "a", late(), || async { Try::Placed(2) }),
         );
         assert_eq!(second, Ok(2));
     }

@@ -446,11 +446,11 @@ mod tests {
         drop(run.reader());
         let watcher = tokio::spawn({
             let run = run.clone();
-            async move { run.watch_listeners(Duration::from_millis(400)).await }
+            async move { run.watch_listeners(Duration::from_secs(2)).await }
         });
         tokio::time::sleep(Duration::from_millis(50)).await;
         let again = run.reader();
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(!run.gone.is_cancelled());
         drop(again);
         watcher.await.unwrap();

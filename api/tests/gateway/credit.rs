@@ -165,6 +165,8 @@ fn what_is_not_a_final_transfer_of_this_wallet_to_this_operator_is_refused() {
     within(|world| async move {
         let (payer, stranger) = (wallet(world).await, wallet(world).await);
         let (from, operator) = (payer.pubkey(), world.gateway_key);
+        // Slow enough to see it before it is final.
+        world.command("mythic_setSlotMs", 1_000).await;
         let elsewhere = sent(
             world,
             transfer(&from, &stranger.pubkey(), 1_000_000, &[]),
@@ -174,8 +176,6 @@ fn what_is_not_a_final_transfer_of_this_wallet_to_this_operator_is_refused() {
         let failed = sent(world, transfer(&from, &operator, 1_000 * SOL, &[]), &payer).await;
         let small = sent(world, transfer(&from, &operator, 19_999, &[]), &payer).await;
         let good = sent(world, transfer(&from, &operator, 1_000_000, &[]), &payer).await;
-        // Slow enough to see it before it is final.
-        world.command("mythic_setSlotMs", 1_000).await;
         let landed = good.parse().unwrap();
         eventually("the transfer", async || {
             let status = world.chain.signature_status(&landed).await.unwrap();

@@ -144,7 +144,7 @@ impl Reader {
     /// The next event.
     pub async fn next(&mut self) -> Value {
         while self.ready.is_empty() {
-            let chunk = tokio::time::timeout(Duration::from_secs(20), self.stream.next())
+            let chunk = tokio::time::timeout(Duration::from_secs(60), self.stream.next())
                 .await
                 .expect("an event in time");
             let events = self.parser.push(&chunk.unwrap().unwrap()).unwrap();

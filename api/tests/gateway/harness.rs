@@ -288,11 +288,11 @@ fn configured(dir: &Path, keys: &Keys) -> GatewayConfig {
             ..Outlay::generous()
         },
         timing: Timing {
-            rejoin_seconds: 2,
+            rejoin_seconds: 10,
             next_token_seconds: 10,
             queue_seconds: 6,
-            confirm_seconds: 3,
-            first_token_seconds: 4,
+            confirm_seconds: 8,
+            first_token_seconds: 6,
             instance_seconds: 2,
             ..Timing::default()
         },
@@ -341,12 +341,12 @@ pub async fn grant(chain: &ChainClient, owner: &Keypair, delegate: &Pubkey, limi
 /// The key that pages have to send.
 pub const DEV_KEY: &str = "dev-0123456789abcdef";
 
-/// Waits for a condition, at most 40 seconds.
+/// Waits for a condition, at most 90 seconds.
 pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     let started = std::time::Instant::now();
     while !condition().await {
         assert!(
-            started.elapsed() < Duration::from_secs(40),
+            started.elapsed() < Duration::from_secs(90),
             "waited too long for {what}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -432,6 +432,28 @@ impl World {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         client
+    }
+
+    /// Waits until a validator works on the one attempt `a` of a request `r` that satisfies a condition in SQL.
+    pub async fn at_work(&self, condition: &str) {
+        let database = self.database().await;
+        let sql = format!(
+            "SELECT count(*) FROM gateway.attempt a JOIN gateway.request r ON r.id = a.request_id
+              WHERE a.state = 'accepted' AND {condition}"
+        );
+        eventually("a validator at work", async || {
+            let row = database.query_one(&sql, &[]).await.unwrap();
+            row.get::<_, i64>(0) == 1
+        })
+        .await;
+    }
+
+    /// Sends a request, and leaves as soon as a validator works on it.
+    pub async fn leave(&self, request: reqwest::RequestBuilder, condition: &str) {
+        tokio::select! {
+            answered = request.send() => panic!("answered before the client left: {answered:?}"),
+            () = self.at_work(condition) => {}
+        }
     }
 
     /// Lets the chain make so many slots at once.

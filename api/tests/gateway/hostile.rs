@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    harness::{SOL, World, eventually, within},
+    harness::{SOL, World, ask, eventually, within},
+    patience::chat,
     validators::ANSWER,
 };
 
@@ -167,9 +168,16 @@ fn more_requests_than_places_wait_their_turn_and_all_are_answered() {
             .iter()
             .map(|v| v.jobs.load(Ordering::SeqCst))
             .collect();
-        let prompts: Vec<String> = (0..20).map(|n| format!("crowd {n}")).collect();
-        let all = prompts.iter().map(|prompt| answered(world, prompt));
-        futures::future::join_all(all).await;
+        // However long their turns take.
+        let app = world.other(|config| config.timing.queue_seconds = 60).await;
+        let all = (0..20).map(|n| {
+            let (request, body) = chat(&format!("crowd {n}"));
+            ask(&app, request, body)
+        });
+        for (status, body) in futures::future::join_all(all).await {
+            assert_eq!(status, 200, "{body}");
+            assert_eq!(body["choices"][0]["message"]["content"], ANSWER);
+        }
         for (validator, before) in world.validators.iter().zip(asked) {
             let share = validator.jobs.load(Ordering::SeqCst) - before;
             assert!(share >= 5, "each has its share: {share} of 20");
@@ -204,8 +212,9 @@ fn a_plain_client_that_leaves_cancels_its_job_and_one_with_a_key_may_come_back()
                 .chat("slow and left alone", json!({}))
                 .bearer_auth(&key)
         };
-        let left = tokio::time::timeout(Duration::from_millis(900), ask().send()).await;
-        assert!(left.is_err(), "left before the answer");
+        let requester = hex::encode(delegate);
+        let its = format!("a.requester = decode('{requester}', 'hex')");
+        world.leave(ask(), &its).await;
         eventually("the cancel", async || {
             let jobs = world
                 .chain
@@ -219,8 +228,8 @@ fn a_plain_client_that_leaves_cancels_its_job_and_one_with_a_key_may_come_back()
         })
         .await;
         let keyed = || ask().header("idempotency-key", "comes-back-0123456");
-        let left = tokio::time::timeout(Duration::from_millis(300), keyed().send()).await;
-        assert!(left.is_err());
+        let its = "r.idempotency_key = 'comes-back-0123456'";
+        world.leave(keyed(), its).await;
         eventually("the answer under the key", async || {
             keyed().send().await.unwrap().status() == 200
         })
@@ -264,20 +273,8 @@ fn two_gateways_on_one_database_leave_each_others_requests_alone() {
                 .header("idempotency-key", key)
                 .send(),
         );
-        let database = world.database().await;
-        let running = async || {
-            database
-                .query_one(
-                    "SELECT count(*) FROM gateway.attempt a JOIN gateway.request r ON r.id = a.request_id
-                      WHERE r.idempotency_key = $1 AND a.state = 'accepted'",
-                    &[&key],
-                )
-                .await
-                .unwrap()
-                .get::<_, i64>(0)
-                == 1
-        };
-        eventually("the job", running).await;
+        let its = format!("r.idempotency_key = '{key}'");
+        world.at_work(&its).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();

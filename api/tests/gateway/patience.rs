@@ -20,7 +20,8 @@ use crate::{
     validators::ANSWER,
 };
 
-fn chat(prompt: &str) -> (axum::http::request::Builder, String) {
+/// A chat for a gateway that is asked without a socket.
+pub fn chat(prompt: &str) -> (axum::http::request::Builder, String) {
     let body = json!({"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_completion_tokens": 64, "temperature": 0});
     (
         axum::http::Request::post("/v1/chat/completions"),
@@ -49,7 +50,7 @@ fn an_answer_that_drips_ends_with_its_jobs_deadline() {
         );
         let took = started.elapsed();
         assert!(
-            took > Duration::from_secs(5) && took < Duration::from_secs(25),
+            took > Duration::from_secs(5) && took < Duration::from_secs(60),
             "{took:?}"
         );
     });
@@ -71,13 +72,27 @@ fn who_leaves_after_waiting_long_for_a_first_token_was_let_down_by_the_validator
         let app = world
             .other(|config| config.timing.first_token_seconds = 30)
             .await;
+        let asked = || {
+            let jobs = world
+                .validators
+                .iter()
+                .map(|v| v.jobs.load(Ordering::SeqCst));
+            jobs.sum::<usize>()
+        };
         for (wait, let_down) in [
-            (Duration::from_millis(1_500), 0.0),
+            (Duration::from_millis(500), 0.0),
             (Duration::from_secs(8), 1.0),
         ] {
             let (request, body) = chat(&format!("freeze for {wait:?}"));
-            let left = tokio::time::timeout(wait, ask(&app, request, body)).await;
-            assert!(left.is_err(), "left before the first token");
+            let before = asked();
+            let leaves = async {
+                eventually("a validator that is asked", async || asked() > before).await;
+                tokio::time::sleep(wait).await;
+            };
+            tokio::select! {
+                answer = ask(&app, request, body) => panic!("left before the first token: {answer:?}"),
+                () = leaves => {}
+            }
             eventually("the end of the request", async || app.jobs.runs.is_empty()).await;
             assert_eq!(outcomes(&app, "client_let_down").await, let_down);
         }

@@ -394,7 +394,7 @@ async fn answer(
             break;
         }
         if script.slow {
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         if script.drip {
             tokio::time::sleep(Duration::from_secs(2)).await;

@@ -404,7 +404,7 @@ fn the_rooted_state_goes_on_where_it_was() {
 }
 
 #[test]
-fn an_empty_slot_costs_less_than_a_millisecond() {
+fn an_empty_slot_costs_less_than_five_milliseconds() {
     let mut world = world(1, 32);
     world.step(600);
     // The fastest of several runs: other work on the machine is not this code's.
@@ -417,7 +417,7 @@ fn an_empty_slot_costs_less_than_a_millisecond() {
         .min()
         .unwrap();
     println!("an empty slot takes {each:?}");
-    assert!(each < std::time::Duration::from_millis(1), "{each:?}");
+    assert!(each < std::time::Duration::from_millis(5), "{each:?}");
     let hashes = world.chain.ledger.slot_hashes();
     assert_eq!(hashes.slot_hashes().len(), 512);
 }

@@ -313,7 +313,7 @@ async fn a_listener_hears_the_largest_number_of_each_batch() {
         )],
     );
     chain.sync();
-    let (first, _) = tokio::time::timeout(Duration::from_secs(20), heard.recv())
+    let (first, _) = tokio::time::timeout(Duration::from_secs(60), heard.recv())
         .await
         .unwrap()
         .unwrap();
@@ -338,7 +338,7 @@ async fn a_listener_hears_the_largest_number_of_each_batch() {
             )],
         );
         chain.sync();
-        let (_, at) = tokio::time::timeout(Duration::from_secs(20), heard.recv())
+        let (_, at) = tokio::time::timeout(Duration::from_secs(60), heard.recv())
             .await
             .unwrap()
             .unwrap();
@@ -362,7 +362,7 @@ async fn another_chain_is_refused() {
         .unwrap();
     drop(Chain::start(spool.path(), 1, 0, &[]));
     let (task, _stop) = spawn(&config(&db, spool.path()));
-    let refused = tokio::time::timeout(Duration::from_secs(20), task)
+    let refused = tokio::time::timeout(Duration::from_secs(60), task)
         .await
         .unwrap()
         .unwrap()

@@ -154,7 +154,7 @@ pub async fn missed(network: &Network) -> Result<()> {
             "--from",
             "http://127.0.0.1:9",
             "--timeout",
-            "3",
+            "10",
         ],
         6,
         &["127.0.0.1:9"],

@@ -20,6 +20,8 @@ use std::{
 use crate::{has, json, owned};
 
 const SOL: u64 = 1_000_000_000;
+/// How often an answer is bought until one is checked.
+const ASK_EVERY: Duration = Duration::from_secs(15);
 
 /// A process that ends with the test, whatever becomes of it.
 struct Running(Child);
@@ -111,16 +113,17 @@ pub async fn checks(network: &Network, dir: &Path) -> Result<()> {
     let mut running = Running(verifier.stdout(log.try_clone()?).stderr(log).spawn()?);
     let stats = format!("http://{listen}/stats");
     let started = Instant::now();
-    let mut asked = false;
+    let mut asked: Option<Instant> = None;
     loop {
         let stats = async { network.http.get(&stats).send().await?.json::<Value>().await };
         if let Ok(stats) = stats.await {
             if stats["verifier"]["totals"]["checked"]["honest"].as_u64() > Some(0) {
                 break;
             }
-            if !asked {
+            // One answer's window may be over before it is looked at.
+            if asked.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
                 bought()?;
-                asked = true;
+                asked = Some(Instant::now());
             }
         }
         ensure!(

@@ -27,7 +27,7 @@ async fn a_sane_request_id_comes_back() {
 
 #[tokio::test]
 async fn a_stop_lets_requests_end_and_then_cuts() {
-    let server = start(quick()).await;
+    let server = start(Limits::default()).await;
     let mut ends = server.connect().await;
     ends.write_all(b"GET /wait HTTP/1.1\r\nHost: l\r\n\r\n")
         .await

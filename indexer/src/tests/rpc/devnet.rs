@@ -155,7 +155,7 @@ async fn the_index_from_rpc_has_the_accounts_of_the_index_from_the_plugin() {
         task.await.unwrap().unwrap();
     }
     stop_chain.cancel();
-    tokio::time::timeout(Duration::from_secs(30), validator)
+    tokio::time::timeout(Duration::from_secs(60), validator)
         .await
         .unwrap()
         .unwrap()

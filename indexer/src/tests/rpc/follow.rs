@@ -393,7 +393,7 @@ async fn an_rpc_of_another_chain_is_refused() {
         .unwrap();
     let (_world, url) = serve(World::new(&[])).await;
     let (task, _stop) = spawn(&config(&db, &url));
-    let refused = tokio::time::timeout(Duration::from_secs(20), task)
+    let refused = tokio::time::timeout(Duration::from_secs(60), task)
         .await
         .unwrap()
         .unwrap()

@@ -288,7 +288,7 @@ async fn a_request_ends_in_time_with_what_it_waited_for() {
         world.finalize((6, 0));
         world.resume_spool(plugin);
     }
-    let (report, _) = healed(&config, &url, Duration::from_secs(6)).await;
+    let (report, _) = healed(&config, &url, Duration::from_secs(12)).await;
     let ended = report.unwrap().ended.unwrap();
     assert!(
         ended.state == "failed" && ended.detail.contains("its time was over"),

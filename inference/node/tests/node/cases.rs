@@ -9,7 +9,8 @@ use futures::future::BoxFuture;
 use mythic_client::{Commitment, ix, keys::write_keypair, pda};
 use mythic_engine::{Checked, EngineError, EngineStats, GenerateRequest};
 use mythic_interface::state::{
-    Case, CaseStatus, ClaimKind, EndReason, Ground, JobStatus, Validator, ValidatorStatus, Verdict,
+    Case, CaseStatus, ClaimKind, EndReason, Ground, Job, JobStatus, Validator, ValidatorStatus,
+    Verdict,
 };
 use mythic_interface::{ix::Tag, sampler::Top4};
 use mythic_model::prompt::{Message, PromptError};
@@ -33,6 +34,8 @@ use crate::harness::{Crowd, Puppet, Running, SOL, World, any_port, post, run_nod
 pub const PATIENCE: Duration = Duration::from_secs(300);
 pub const STAKE: u64 = 2 * SOL;
 pub const SLOT_MS: u64 = 80;
+/// Where a node has to do something within a number of slots that a busy machine could let pass.
+pub const LONG_SLOT_MS: u64 = 3 * SLOT_MS;
 
 /// A puppet that claims something else than the model's four at one position.
 pub struct Liar {
@@ -212,6 +215,15 @@ pub async fn until_case(
     );
 }
 
+/// Lets a case come to its jury: slots are long until its output is shown, short until nobody joins it any more, then long again.
+pub async fn until_jury(world: &World, job: &Pubkey) {
+    until_case(world, job, "shown", Case::is_shown).await;
+    world.pace.least(SLOT_MS);
+    let over = |case: &Case| case.status() != Some(CaseStatus::Joining);
+    until_case(world, job, "past its joining", over).await;
+    world.pace.least(LONG_SLOT_MS);
+}
+
 pub async fn until_resolved(world: &World, job: &Pubkey) -> Case {
     let resolved = |case: &Case| case.status() == Some(CaseStatus::Resolved);
     until_case(world, job, "resolved", resolved).await
@@ -284,12 +296,22 @@ async fn a_false_logit_outside_the_sample_costs_half_of_the_stake() {
         seat.start(&world, backend);
         seats.push(seat);
     }
+    world.pace.least(LONG_SLOT_MS);
     let job = answer(&mut world, &seats[0], 1, 400).await;
-    // The claimant is killed once it has found the lie and before it can claim it. Nobody tells it again.
+    // The claimant is killed once it has found the lie and before it can claim it: the clock stands. Nobody tells it again.
+    let submitted = |job: &Job| job.submitted_slot.get() != 0;
+    world
+        .until(&job, Commitment::Confirmed, "submitted", submitted)
+        .await;
+    let held = world.pace.hold().await;
     let started = Instant::now();
     while totals(&seats[1]).await["checked"]["fraud"] != 1 {
         tell_of_result(&world, &job).await;
-        assert!(started.elapsed() < PATIENCE, "not found");
+        assert!(
+            started.elapsed() < PATIENCE,
+            "not found: {}",
+            totals(&seats[1]).await
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     seats[1].node.take().unwrap().kill();
@@ -297,7 +319,9 @@ async fn a_false_logit_outside_the_sample_costs_half_of_the_stake() {
         case_of(&world, &job).await.is_none(),
         "the sample is not known yet"
     );
+    drop(held);
     seats[1].start(&world, Arc::new(puppet()));
+    until_jury(&world, &job).await;
     // In the middle, after most have committed (one of four may win no seat): all reveal all the same.
     let committed = |case: &Case| {
         let bits = case.committers.iter().map(|byte| byte.count_ones());

@@ -19,7 +19,7 @@ const SLOW: Duration = Duration::from_millis(60);
 async fn a_kill_in_the_middle_loses_no_job() {
     let world = World::start(60).await;
     let node = world.node(SLOW);
-    let (args, prompt) = world.request(5, 40).await;
+    let (args, prompt) = world.request(5, 400).await;
     let job = world.job(&args);
     let mut events = post(&node, &world.cosigned(&args, &prompt).await)
         .await
@@ -134,23 +134,33 @@ async fn call(world: &World, method: &'static str, params: serde_json::Value) ->
 async fn a_result_that_vanished_from_the_chain_is_submitted_again() {
     let world = World::start(60).await;
     let node = world.node(Duration::from_millis(30));
-    let (args, prompt) = world.request(11, 20).await;
-    let job = world.job(&args);
-    let mut events = post(&node, &world.cosigned(&args, &prompt).await)
-        .await
-        .unwrap();
-    events.next().await.unwrap();
-    world
-        .until(&job, Commitment::Processed, "accepted", |j| {
-            j.status() == Some(JobStatus::Accepted)
-        })
-        .await;
-    let snapshot = call(&world, "mythic_snapshot", json!([])).await;
-    let first = world
-        .until(&job, Commitment::Processed, "submitted", |j| {
-            j.status() == Some(JobStatus::Submitted)
-        })
-        .await;
+    let mut tag = 10;
+    let (args, job, snapshot, first) = loop {
+        tag += 1;
+        let (args, prompt) = world.request(tag, 20).await;
+        let job = world.job(&args);
+        let mut events = post(&node, &world.cosigned(&args, &prompt).await)
+            .await
+            .unwrap();
+        events.next().await.unwrap();
+        world
+            .until(&job, Commitment::Processed, "accepted", |j| {
+                j.status() != Some(JobStatus::Open)
+            })
+            .await;
+        let snapshot = call(&world, "mythic_snapshot", json!([])).await;
+        // The snapshot is of the next slot at the latest.
+        let slot = world.chain.slot(Commitment::Processed).await.unwrap() + 1;
+        let first = world
+            .until(&job, Commitment::Processed, "submitted", |j| {
+                j.status() == Some(JobStatus::Submitted)
+            })
+            .await;
+        // Another one, where this one's result was sooner than the snapshot.
+        if first.submitted_slot.get() > slot {
+            break (args, job, snapshot, first);
+        }
+    };
     call(&world, "mythic_revert", json!([snapshot])).await;
     let again = |j: &Job| {
         j.status() == Some(JobStatus::Submitted) && j.submitted_slot > first.submitted_slot
@@ -168,7 +178,7 @@ async fn a_result_that_vanished_from_the_chain_is_submitted_again() {
 async fn a_request_posted_again_is_the_same_job() {
     let world = World::start(60).await;
     let node = world.node(SLOW);
-    let (args, prompt) = world.request(7, 30).await;
+    let (args, prompt) = world.request(7, 100).await;
     let job = world.job(&args);
     let mut first = post(&node, &world.cosigned(&args, &prompt).await)
         .await
@@ -189,5 +199,5 @@ async fn a_request_posted_again_is_the_same_job() {
         .iter()
         .filter(|e| matches!(e, NodeEvent::Token { .. }))
         .count();
-    assert_eq!(tokens, 30, "the second stream has all of it");
+    assert_eq!(tokens, 100, "the second stream has all of it");
 }

@@ -26,15 +26,16 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::cases::{
-    Liar, PATIENCE, SLOT_MS, STAKE, Seat, another_logit, answer, case_of, claim, puppet,
-    tell_of_result, totals, until_resolved,
+    LONG_SLOT_MS, Liar, PATIENCE, SLOT_MS, STAKE, Seat, another_logit, answer, case_of, claim,
+    puppet, tell_of_result, totals, until_jury, until_resolved,
 };
-use crate::harness::{Puppet, Running, SOL, World, params, post};
+use crate::harness::{Pace, Puppet, Running, SOL, World, params, post};
 
-/// A puppet whose passes take as long.
+/// A puppet whose passes take so many slots, however long these are.
 struct Slow {
     honest: Puppet,
-    pass: Duration,
+    pace: Pace,
+    slots: u64,
 }
 
 impl Backend for Slow {
@@ -52,7 +53,10 @@ impl Backend for Slow {
         claimed: &'a [[u32; 4]],
     ) -> BoxFuture<'a, Result<Vec<Checked>, EngineError>> {
         Box::pin(async move {
-            tokio::time::sleep(self.pass).await;
+            let end = self.pace.slot() + self.slots;
+            while self.pace.slot() < end {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             self.honest.check(prompt_ids, output_ids, claimed).await
         })
     }
@@ -102,7 +106,11 @@ async fn until_fraud(world: &World, seat: &Seat, job: &Pubkey) {
     let started = Instant::now();
     while totals(seat).await["checked"]["fraud"] != 1 {
         tell_of_result(world, job).await;
-        assert!(started.elapsed() < PATIENCE, "not found");
+        assert!(
+            started.elapsed() < PATIENCE,
+            "not found: {}",
+            totals(seat).await
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -130,7 +138,8 @@ async fn twenty_long_baits_hold_up_neither_the_claim_of_a_lie_nor_its_jury() {
             1 => liar(),
             _ => Arc::new(Slow {
                 honest: puppet(),
-                pass: Duration::from_millis(SLOT_MS * 20),
+                pace: world.pace.clone(),
+                slots: 20,
             }),
         };
         seat.start(&world, backend);
@@ -141,10 +150,13 @@ async fn twenty_long_baits_hold_up_neither_the_claim_of_a_lie_nor_its_jury() {
         .pubkey();
     world.chain.airdrop(&friend, 5 * SOL).await.unwrap();
     answer(&mut world, &seats[0], 1, 5).await;
+    // The lie comes while the baits' windows are open: what the test and the nodes do takes few slots, what passes take is counted in them.
+    world.pace.least(LONG_SLOT_MS);
     let places = Semaphore::new(2);
     join_all((2..22).map(|tag| bait(&world, &seats, tag, &places))).await;
     let lie = answer(&mut world, &seats[1], 22, 200).await;
     until_fraud(&world, &seats[2], &lie).await;
+    until_jury(&world, &lie).await;
     let case = until_resolved(&world, &lie).await;
     assert_eq!(
         case.claims()[0].claimant,
@@ -179,7 +191,7 @@ async fn little(world: &World, rules: &Rules) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_baits_leave_the_money_for_the_claim_of_a_lie() {
     // Evidence is asked for every two seconds, as on a real network.
-    let mut world = World::paced(3 * SLOT_MS).await;
+    let mut world = World::paced(LONG_SLOT_MS).await;
     world.model = world.succeed_model().await;
     let mut seats = Vec::new();
     for n in 0..7 {

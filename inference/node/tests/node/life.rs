@@ -1,15 +1,19 @@
 //! Jobs from their request to a final result, when nothing goes wrong but what people do.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mythic_client::{Commitment, ix};
 use mythic_interface::{output, state::JobStatus};
+use mythic_node::NodeConfig;
 use mythic_wire::{self as wire, Evidence, Finish, NodeEvent};
 use serde_json::json;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 
-use crate::harness::{PATIENCE, World, expected, post};
+use crate::harness::{PATIENCE, Puppet, World, any_port, expected, post, run_node};
 
 const QUICK: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(60);
@@ -273,7 +277,7 @@ async fn a_cancelled_stream_commits_to_what_was_handed_out() {
         .await;
     assert_eq!(state.finish_reason, Finish::Cancelled as u8);
     let count = state.output_tokens.get();
-    assert!((5..60).contains(&count), "{count} tokens");
+    assert!((5..400).contains(&count), "{count} tokens");
     assert_eq!(
         output::output_root(&expected(&args, &job)[..count as usize]),
         Some(state.output_root)
@@ -288,19 +292,20 @@ async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
     let world = World::start(60).await;
     drop(world.node(QUICK));
     let mut told = Vec::new();
-    let fees = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let fees = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let counted = fees.clone();
     let means = Means {
         chain: world.chain.clone(),
-        operator: std::sync::Arc::new(world.operator.insecure_clone()),
+        operator: Arc::new(world.operator.insecure_clone()),
         validator: world.authority.pubkey(),
         bids: Bids::default(),
-        slot: std::sync::Arc::new(|| 0),
-        on_fee: std::sync::Arc::new(move |fee| {
+        slot: Arc::new(|| 0),
+        on_fee: Arc::new(move |fee| {
             counted.fetch_add(fee, std::sync::atomic::Ordering::SeqCst);
         }),
     };
-    let submitter = Submitter::start(means, mythic_node::serve::submit::briefly());
+    // What comes within a second goes together.
+    let submitter = Submitter::start(means, Arc::new(|| Duration::from_secs(1)));
     let mut jobs = Vec::new();
     for tag in 0..4u8 {
         let (args, _) = world.request(20 + tag, 3).await;
@@ -368,8 +373,12 @@ async fn results_share_a_transaction_and_a_bad_one_holds_up_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_finishes_what_runs_and_refuses_what_comes() {
     let world = World::start(60).await;
-    let node = world.node(Duration::from_millis(15));
-    let (args, prompt) = world.request(8, 30).await;
+    let config = NodeConfig {
+        drain_seconds: 60,
+        ..world.config()
+    };
+    let node = run_node(config, world.model, Arc::new(Puppet::at(SLOW)), any_port());
+    let (args, prompt) = world.request(8, 150).await;
     let (other, other_prompt) = world.request(9, 30).await;
     let late = world.cosigned(&other, &other_prompt).await;
     let mut events = post(&node, &world.cosigned(&args, &prompt).await)
@@ -377,12 +386,12 @@ async fn a_stop_finishes_what_runs_and_refuses_what_comes() {
         .unwrap();
     events.next().await.unwrap();
     node.stop.cancel();
-    let until = std::time::Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + PATIENCE;
     while reqwest::get(format!("{}/health", node.url))
         .await
         .is_ok_and(|health| health.status().is_success())
     {
-        assert!(std::time::Instant::now() < until, "the node does not drain");
+        assert!(Instant::now() < until, "the node does not drain");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     match post(&node, &late).await {

@@ -221,7 +221,7 @@ async fn the_daemon_serves_a_real_model_from_start_to_settlement() {
     assert!(chain.slot(Commitment::Finalized).await.unwrap() > settled.ended_slot.get());
 
     stop.cancel();
-    tokio::time::timeout(Duration::from_secs(10), daemon)
+    tokio::time::timeout(PATIENCE, daemon)
         .await
         .expect("it stops in time")
         .unwrap()

@@ -75,7 +75,7 @@ async fn nothing_is_written_or_computed_for_a_request_that_the_chain_would_refus
         codes.push(status);
     }
     assert_eq!(codes[0], 402);
-    assert_eq!(*codes.last().unwrap(), 429, "{codes:?}");
+    assert!(codes.contains(&429), "{codes:?}");
     assert_eq!(busy(&node).await, 0);
     let journal = std::fs::read(world.config().data_dir.join("journal")).unwrap();
     let text = String::from_utf8_lossy(&journal);
@@ -240,6 +240,7 @@ async fn evidence_that_strangers_ask_for_costs_the_chain_a_few_questions() {
     );
     // Each names a validator that nobody has heard of: itself.
     let keys: Vec<Keypair> = (0..STRANGERS).map(|_| Keypair::new()).collect();
+    let began = Instant::now();
     let statuses = join_all(keys.iter().map(async |key| {
         let own = purpose::check(&job, &key.pubkey());
         evidence(&node, ENDPOINT, &own, &id, key).await
@@ -250,7 +251,9 @@ async fn evidence_that_strangers_ask_for_costs_the_chain_a_few_questions() {
         .map(|key| pda::validator(key.pubkey()))
         .collect();
     let questions = between.naming(&accounts);
-    assert!((1..=40).contains(&questions), "{questions} questions");
+    // One more is let in each second.
+    let most = 40 + began.elapsed().as_secs() as usize;
+    assert!((1..=most).contains(&questions), "{questions} questions");
     let of = |status: u16| statuses.iter().filter(|one| **one == status).count();
     assert_eq!(of(403) + of(429), STRANGERS, "{statuses:?}");
     assert!(of(429) > STRANGERS / 2, "{statuses:?}");

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crowd::Crowd;
 pub use gateway::Gateway;
-use pace::Pace;
+pub use pace::Pace;
 pub use puppet::{Puppet, expected};
 pub use running::{Running, any_port, post, run_node, run_node_that};
 
@@ -45,7 +45,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Chain and gateway with everything registered but a node.
 pub struct World {
+    /// What nodes write.
     pub dir: tempfile::TempDir,
+    _chain_dir: tempfile::TempDir,
     pub chain: ChainClient,
     pub rpc_url: String,
     pub ws_url: String,
@@ -90,6 +92,12 @@ pub fn params() -> Params {
     params
 }
 
+/// Where nodes write: in memory if they can, so that a slow disk makes the chain's slots longer and no node late.
+fn in_memory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    dir.unwrap()
+}
+
 impl World {
     pub async fn start(slot_ms: u64) -> Self {
         Self::begin(slot_ms, false).await
@@ -101,7 +109,7 @@ impl World {
     }
 
     async fn begin(slot_ms: u64, paced: bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let (dir, chain_dir) = (in_memory(), tempfile::tempdir().unwrap());
         let [
             payer,
             owner,
@@ -118,7 +126,7 @@ impl World {
         let elf = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../../programs/elf/mythic_ai_precompiles.so");
         let config = DevnetConfig {
-            data_dir: dir.path().join("chain"),
+            data_dir: chain_dir.path().join("chain"),
             rpc_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             ws_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             slot_ms: if paced { 0 } else { slot_ms },
@@ -183,6 +191,7 @@ impl World {
         let gateway = Gateway::start().await;
         Self {
             dir,
+            _chain_dir: chain_dir,
             chain,
             rpc_url,
             ws_url,
