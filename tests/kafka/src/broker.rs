@@ -36,7 +36,7 @@ pub struct Broker {
 }
 
 /// How long the files of a topic were at some time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flushed(BTreeMap<PathBuf, u64>);
 
 impl Broker {

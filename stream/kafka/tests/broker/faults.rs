@@ -95,7 +95,7 @@ fn a_slow_broker_is_told_by_the_lag_and_costs_and_repeats_nothing() {
     }
     broker.slow_down("slow", 20_000).unwrap();
     let mut spool = Spool::new();
-    for key in 0..32 {
+    for key in 0..26 {
         spool.account(key, noise(10_000));
     }
     spool.banks(1);
