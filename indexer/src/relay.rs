@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::telemetry::Telemetry;
-use held::{Acknowledged, Found, Held};
+use held::{Acknowledged, Found, PassedOn};
 
 /// Events read and sent at once.
 const PAGE: i64 = 500;
@@ -167,7 +167,7 @@ impl Carrier {
     }
 
     /// Finds out whether the brokers have what they acknowledged.
-    fn find(&mut self, held: &mut Held, ends: Vec<i64>, oldest: i64) {
+    fn find(&mut self, held: &mut PassedOn, ends: Vec<i64>, oldest: i64) {
         let sure = std::mem::take(&mut self.sure);
         match held.find(ends, &sure, oldest, Instant::now()) {
             Found::All => {}
@@ -191,7 +191,7 @@ impl Carrier {
     }
 
     /// How far the topic is; a new one begins with the oldest event that is kept.
-    async fn position(&self, session: &mut Session) -> Result<Held, IndexerError> {
+    async fn position(&self, session: &mut Session) -> Result<PassedOn, IndexerError> {
         session
             .execute(
                 "INSERT INTO pipeline.relay (topic, seq, held_seq) SELECT $1, oldest - 1, oldest - 1 FROM feed.counter ON CONFLICT DO NOTHING",
@@ -211,10 +211,10 @@ impl Carrier {
             ends: row.get(ends),
         };
         let (newest, held) = (read(0, 1), read(2, 3));
-        Ok(Held::new(newest, held, Instant::now()))
+        Ok(PassedOn::new(newest, held, Instant::now()))
     }
 
-    async fn store(&self, session: &mut Session, held: &Held) -> Result<(), IndexerError> {
+    async fn store(&self, session: &mut Session, held: &PassedOn) -> Result<(), IndexerError> {
         let (newest, oldest) = (&held.newest, held.oldest());
         let stored = session
             .execute(

@@ -36,13 +36,13 @@ pub enum Found {
 
 /// See the module's description.
 #[derive(Debug)]
-pub struct Held {
+pub struct PassedOn {
     pub newest: Acknowledged,
     /// What was acknowledged, oldest first; the first is where the relay goes back to.
     marks: VecDeque<(Instant, Acknowledged)>,
 }
 
-impl Held {
+impl PassedOn {
     /// As it was stored: from now on the older one is kept for its time.
     pub fn new(newest: Acknowledged, held: Acknowledged, now: Instant) -> Self {
         Self {
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn what_brokers_lost_is_sent_again_from_where_they_have_all() {
         let now = Instant::now();
-        let held = || Held::new(at(90, &[50, 40]), at(60, &[30, 30]), now);
+        let held = || PassedOn::new(at(90, &[50, 40]), at(60, &[30, 30]), now);
         let mut all = held();
         assert_eq!(all.find(vec![50, 41], &[], 1, now), Found::All);
         assert_eq!(all.newest, at(90, &[50, 41]));
@@ -143,19 +143,19 @@ mod tests {
     #[test]
     fn more_partitions_are_no_loss_and_fewer_are() {
         let now = Instant::now();
-        let mut held = Held::new(at(9, &[5, 4]), at(6, &[3, 3]), now);
+        let mut held = PassedOn::new(at(9, &[5, 4]), at(6, &[3, 3]), now);
         assert_eq!(held.find(vec![5, 4, 0], &[], 1, now), Found::All);
         assert_eq!(held.newest, at(9, &[5, 4, 0]));
         assert_eq!(held.find(vec![9], &[], 1, now), Found::LostMore);
         // Of an index that did not know them yet.
-        let mut old = Held::new(at(9, &[]), at(9, &[]), now);
+        let mut old = PassedOn::new(at(9, &[]), at(9, &[]), now);
         assert_eq!(old.find(vec![3], &[], 1, now), Found::All);
     }
 
     #[test]
     fn where_it_goes_back_to_is_as_old_as_it_has_to_be() {
         let now = Instant::now();
-        let mut held = Held::new(at(0, &[0]), at(0, &[0]), now);
+        let mut held = PassedOn::new(at(0, &[0]), at(0, &[0]), now);
         for second in 1..=200 {
             let seq = second as i64;
             held.advance(at(seq, &[seq]), now + Duration::from_secs(second));
