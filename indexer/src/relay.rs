@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::telemetry::Telemetry;
-use held::{Acknowledged, Found, PassedOn};
+use held::{Acknowledged, PassedOn, Verdict};
 
 /// Events read and sent at once.
 const PAGE: i64 = 500;
@@ -170,9 +170,9 @@ impl Carrier {
     fn find(&mut self, held: &mut PassedOn, ends: Vec<i64>, oldest: i64) {
         let sure = std::mem::take(&mut self.sure);
         match held.find(ends, &sure, oldest, Instant::now()) {
-            Found::All => {}
-            Found::LostAfter(seq) => self.lost(seq),
-            Found::LostMore => {
+            Verdict::All => {}
+            Verdict::LostAfter(seq) => self.lost(seq),
+            Verdict::LostMore => {
                 tracing::error!(
                     oldest,
                     "the brokers lost more of the feed than what is held for that: all events that are kept are sent again"

@@ -25,7 +25,7 @@ impl Acknowledged {
 
 /// What was found out when the brokers were asked how far they reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Verdict {
     /// They have everything.
     All,
     /// They lost something, and what came after an event is sent again.
@@ -58,21 +58,21 @@ impl PassedOn {
 
     /// The brokers reach up to `ends`; of what they hold only what lies below `sure` is certainly what they were given. `oldest` is
     /// the first event that is kept.
-    pub fn find(&mut self, ends: Vec<i64>, sure: &[i64], oldest: i64, now: Instant) -> Found {
+    pub fn find(&mut self, ends: Vec<i64>, sure: &[i64], oldest: i64, now: Instant) -> Verdict {
         let cut = |(n, end): (usize, &i64)| sure.get(n).map_or(*end, |sure| *sure.min(end));
         let has: Vec<i64> = ends.iter().enumerate().map(cut).collect();
         let found = match (self.newest.is_held_by(&has), self.oldest().is_held_by(&has)) {
-            (true, _) => Found::All,
-            (false, true) => Found::LostAfter(self.oldest().seq),
-            (false, false) => Found::LostMore,
+            (true, _) => Verdict::All,
+            (false, true) => Verdict::LostAfter(self.oldest().seq),
+            (false, false) => Verdict::LostMore,
         };
         match found {
-            Found::All => self.newest.ends = ends,
-            Found::LostAfter(_) => {
+            Verdict::All => self.newest.ends = ends,
+            Verdict::LostAfter(_) => {
                 self.go_back();
                 self.newest.ends = ends;
             }
-            Found::LostMore => {
+            Verdict::LostMore => {
                 let seq = oldest - 1;
                 self.newest = Acknowledged { seq, ends };
                 self.marks = [(now, self.newest.clone())].into();
@@ -117,17 +117,17 @@ mod tests {
         let now = Instant::now();
         let held = || PassedOn::new(at(90, &[50, 40]), at(60, &[30, 30]), now);
         let mut all = held();
-        assert_eq!(all.find(vec![50, 41], &[], 1, now), Found::All);
+        assert_eq!(all.find(vec![50, 41], &[], 1, now), Verdict::All);
         assert_eq!(all.newest, at(90, &[50, 41]));
 
         let mut some = held();
         let found = some.find(vec![49, 40], &[], 1, now);
-        assert_eq!(found, Found::LostAfter(60));
+        assert_eq!(found, Verdict::LostAfter(60));
         assert_eq!(some.newest, at(60, &[49, 40]));
         assert_eq!(*some.oldest(), at(60, &[30, 30]));
 
         let mut more = held();
-        assert_eq!(more.find(vec![50, 29], &[], 7, now), Found::LostMore);
+        assert_eq!(more.find(vec![50, 29], &[], 7, now), Verdict::LostMore);
         assert_eq!(
             (&more.newest, more.oldest()),
             (&at(6, &[50, 29]), &at(6, &[50, 29]))
@@ -136,7 +136,7 @@ mod tests {
         // The log is as long again, with other messages.
         let mut regrown = held();
         let found = regrown.find(vec![70, 40], &[45, 40], 1, now);
-        assert_eq!(found, Found::LostAfter(60));
+        assert_eq!(found, Verdict::LostAfter(60));
         assert_eq!(regrown.newest, at(60, &[70, 40]));
     }
 
@@ -144,12 +144,12 @@ mod tests {
     fn more_partitions_are_no_loss_and_fewer_are() {
         let now = Instant::now();
         let mut held = PassedOn::new(at(9, &[5, 4]), at(6, &[3, 3]), now);
-        assert_eq!(held.find(vec![5, 4, 0], &[], 1, now), Found::All);
+        assert_eq!(held.find(vec![5, 4, 0], &[], 1, now), Verdict::All);
         assert_eq!(held.newest, at(9, &[5, 4, 0]));
-        assert_eq!(held.find(vec![9], &[], 1, now), Found::LostMore);
+        assert_eq!(held.find(vec![9], &[], 1, now), Verdict::LostMore);
         // Of an index that did not know them yet.
         let mut old = PassedOn::new(at(9, &[]), at(9, &[]), now);
-        assert_eq!(old.find(vec![3], &[], 1, now), Found::All);
+        assert_eq!(old.find(vec![3], &[], 1, now), Verdict::All);
     }
 
     #[test]
