@@ -54,6 +54,7 @@ const FILES: &[Migration] = migrations!("../sql/indexer":
     "0600_layout.sql",
     "0601_cases.sql",
     "0602_case_tallies.sql",
+    "0610_relay.sql",
 );
 
 const OWNER: Owner = Owner {

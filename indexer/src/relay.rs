@@ -1,22 +1,28 @@
 //! Passes the feed on to Kafka, beside the writer and on a connection of its own: whoever holds the lease sends each event to the
 //! topic `PREFIX.feed`, and stores how far the brokers have acknowledged all. So an event comes at least once; its number tells
 //! repeats apart. Brokers that are away hold nothing up but this.
+//!
+//! Brokers acknowledge before their disks have it, so it also stores how far their logs reached: where one is shorter, or gives an
+//! offset again, they lost something, and what came after the point that `held` keeps is sent again.
+
+mod held;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mythic_kafka::{
-    BrokerError, Outgoing, Producer, Settings, Topic, Trouble, check, partition_of,
+    BrokerError, Consumer, Outgoing, Producer, Settings, Topic, Trouble, check, partition_of,
 };
 use mythic_postgres::{Listener, Manner, listen};
 use mythic_projection::{StoredEvent, feed_entries};
 use mythic_support::{Backoff, Throttle};
 use tokio::task::{AbortHandle, JoinError};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use crate::db::Session;
 use crate::error::IndexerError;
 use crate::telemetry::Telemetry;
+use held::{Acknowledged, PassedOn, Verdict};
 
 /// Events read and sent at once.
 const PAGE: i64 = 500;
@@ -28,6 +34,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 const WARNINGS: Duration = Duration::from_secs(60);
 /// Longest wait of the check at start.
 const CHECK: Duration = Duration::from_secs(20);
+/// Longest wait for an answer of the brokers.
+const QUESTION: Duration = Duration::from_secs(5);
 /// How long nothing is acknowledged before it is said.
 const QUIET: Duration = Duration::from_secs(5);
 /// How often a stop is looked at while the brokers are waited for.
@@ -37,7 +45,8 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Relay {
     task: AbortHandle,
-    _stop: DropGuard,
+    telemetry: Telemetry,
+    stop: CancellationToken,
 }
 
 impl Relay {
@@ -52,7 +61,8 @@ impl Relay {
         let mut carrier = Carrier {
             topic: settings.topic(Topic::Feed),
             sender: None,
-            telemetry,
+            sure: Vec::new(),
+            telemetry: telemetry.clone(),
             epoch,
             stop: stop.clone(),
             settings,
@@ -75,14 +85,18 @@ impl Relay {
         });
         Self {
             task: task.abort_handle(),
-            _stop: stop.drop_guard(),
+            telemetry,
+            stop,
         }
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        self.stop.cancel();
         self.task.abort();
+        // Whoever passes the feed on now knows what it waits for.
+        self.telemetry.relay(None);
     }
 }
 
@@ -99,6 +113,8 @@ struct Carrier {
     settings: Settings,
     topic: String,
     sender: Option<Arc<Producer>>,
+    /// After a loss: for each partition, up to where the brokers hold what they were given.
+    sure: Vec<i64>,
     telemetry: Telemetry,
     epoch: i64,
     stop: CancellationToken,
@@ -114,9 +130,14 @@ impl Carrier {
         let mut session = Session::open(database_url, "mythic indexer relay").await?;
         let manner = Manner::named("mythic indexer relay listener");
         let mut listener = listen(database_url, &manner, "mythic_feed").await?;
-        let mut at = self.position(&mut session).await?;
+        let mut held = self.position(&mut session).await?;
+        let (newest, oldest) = bounds(&mut session).await?;
+        self.telemetry.relay_lag.set(newest - held.newest.seq);
+        let ends = self.open().await?;
+        self.find(&mut held, ends, oldest);
         loop {
             let (newest, oldest) = bounds(&mut session).await?;
+            let at = held.newest.seq;
             self.telemetry.relay_lag.set(newest - at);
             if at >= newest {
                 self.telemetry.relay(None);
@@ -125,39 +146,89 @@ impl Carrier {
             }
             let (parcels, through) = page(&mut session, (at, newest, oldest)).await?;
             let count = parcels.len() as u64;
-            self.deliver(parcels).await?;
-            self.store(&mut session, through).await?;
+            let (ends, sent) = self.deliver(parcels, held.newest.ends.clone()).await?;
+            if let Err(error) = sent {
+                // What waits in it would come again.
+                self.sender = None;
+                if error.trouble == Trouble::LogLost {
+                    self.sure = ends;
+                    held.go_back();
+                    self.store(&mut session, &held).await?;
+                    self.lost(held.newest.seq);
+                }
+                return Err(error.into());
+            }
+            held.advance(Acknowledged { seq: through, ends }, Instant::now());
+            self.store(&mut session, &held).await?;
             self.telemetry.relayed.inc_by(count);
             self.telemetry.relay(None);
             backoff.reset();
-            at = through;
         }
     }
 
+    /// Finds out whether the brokers have what they acknowledged.
+    fn find(&mut self, held: &mut PassedOn, ends: Vec<i64>, oldest: i64) {
+        let sure = std::mem::take(&mut self.sure);
+        match held.find(ends, &sure, oldest, Instant::now()) {
+            Verdict::All => {}
+            Verdict::LostAfter(seq) => self.lost(seq),
+            Verdict::LostMore => {
+                tracing::error!(
+                    oldest,
+                    "the brokers lost more of the feed than what is held for that: all events that are kept are sent again"
+                );
+                self.lost(oldest - 1);
+            }
+        }
+    }
+
+    fn lost(&self, seq: i64) {
+        self.telemetry.relay_resends.inc();
+        tracing::warn!(
+            topic = self.topic,
+            "the brokers don't have any more what they acknowledged: events after {seq} are sent again"
+        );
+    }
+
     /// How far the topic is; a new one begins with the oldest event that is kept.
-    async fn position(&self, session: &mut Session) -> Result<i64, IndexerError> {
+    async fn position(&self, session: &mut Session) -> Result<PassedOn, IndexerError> {
         session
             .execute(
-                "INSERT INTO pipeline.relay (topic, seq) SELECT $1, oldest - 1 FROM feed.counter ON CONFLICT DO NOTHING",
+                "INSERT INTO pipeline.relay (topic, seq, held_seq) SELECT $1, oldest - 1, oldest - 1 FROM feed.counter ON CONFLICT DO NOTHING",
                 &[&self.topic],
             )
             .await?;
         let rows = session
             .query(
-                "SELECT seq FROM pipeline.relay WHERE topic = $1",
+                "SELECT seq, ends, held_seq, held_ends FROM pipeline.relay WHERE topic = $1",
                 &[&self.topic],
             )
             .await?;
-        let row = rows.first().map(|row| row.get(0));
-        row.ok_or_else(|| IndexerError::Broken("pipeline.relay lost a row".into()))
+        let row = rows.first();
+        let row = row.ok_or_else(|| IndexerError::Broken("pipeline.relay lost a row".into()))?;
+        let read = |seq: usize, ends: usize| Acknowledged {
+            seq: row.get(seq),
+            ends: row.get(ends),
+        };
+        let (newest, held) = (read(0, 1), read(2, 3));
+        Ok(PassedOn::new(newest, held, Instant::now()))
     }
 
-    async fn store(&self, session: &mut Session, seq: i64) -> Result<(), IndexerError> {
+    async fn store(&self, session: &mut Session, held: &PassedOn) -> Result<(), IndexerError> {
+        let (newest, oldest) = (&held.newest, held.oldest());
         let stored = session
             .execute(
-                "UPDATE pipeline.relay r SET seq = $2, updated_at = now() FROM pipeline.lease l
-                  WHERE r.topic = $1 AND l.epoch = $3",
-                &[&self.topic, &seq, &self.epoch],
+                "UPDATE pipeline.relay r SET seq = $2, ends = $3, held_seq = $4, held_ends = $5, updated_at = now()
+                   FROM pipeline.lease l
+                  WHERE r.topic = $1 AND l.epoch = $6",
+                &[
+                    &self.topic,
+                    &newest.seq,
+                    &newest.ends,
+                    &oldest.seq,
+                    &oldest.ends,
+                    &self.epoch,
+                ],
             )
             .await?;
         match stored {
@@ -166,35 +237,44 @@ impl Carrier {
         }
     }
 
-    /// Sends until the brokers have acknowledged everything.
-    async fn deliver(&mut self, parcels: Vec<Parcel>) -> Result<(), IndexerError> {
-        let sender = match self.sender.clone() {
-            Some(sender) => sender,
-            None => self.open().await?,
-        };
+    /// Sends until the brokers have acknowledged everything; how far their partitions reach then, of what is known.
+    async fn deliver(
+        &self,
+        parcels: Vec<Parcel>,
+        mut ends: Vec<i64>,
+    ) -> Result<(Vec<i64>, Result<(), BrokerError>), IndexerError> {
+        let sender = self.sender.clone();
+        let sender = sender.ok_or_else(|| IndexerError::Broken("nobody sends".into()))?;
         let (stop, telemetry) = (self.stop.clone(), self.telemetry.clone());
         let partitions = self.settings.partitions;
         let sent = tokio::task::spawn_blocking(move || {
             let said = |error: BrokerError| telemetry.relay(Some(&error.into()));
-            send(&sender, partitions, &parcels, &stop, &said)
+            let sent = send(&sender, partitions, (&parcels, &mut ends), &stop, &said);
+            (ends, sent)
         });
-        let sent = joined(sent.await)?;
-        if sent.is_err() {
-            // What waits in it would come again.
-            self.sender = None;
-        }
-        Ok(sent?)
+        joined(sent.await)
     }
 
-    async fn open(&mut self) -> Result<Arc<Producer>, IndexerError> {
-        let settings = self.settings.clone();
+    /// Sees to it that there is a producer; up to where the brokers' partitions reach.
+    async fn open(&mut self) -> Result<Vec<i64>, IndexerError> {
+        let (settings, sender) = (self.settings.clone(), self.sender.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            check(&settings, Topic::Feed, CHECK)?;
-            Producer::open(&settings, Topic::Feed)
+            let sender = match sender {
+                Some(sender) => sender,
+                None => {
+                    check(&settings, Topic::Feed, CHECK)?;
+                    Arc::new(Producer::open(&settings, Topic::Feed)?)
+                }
+            };
+            let asking = Consumer::assigned(&settings, Topic::Feed, &[])?;
+            let ends = (0..i32::from(settings.partitions))
+                .map(|partition| asking.range(partition, QUESTION).map(|(_, end)| end))
+                .collect::<Result<Vec<i64>, _>>()?;
+            Ok::<_, BrokerError>((sender, ends))
         });
-        let sender = Arc::new(joined(opened.await)??);
-        self.sender = Some(sender.clone());
-        Ok(sender)
+        let (sender, ends) = joined(opened.await)??;
+        self.sender = Some(sender);
+        Ok(ends)
     }
 }
 
@@ -263,11 +343,28 @@ fn gap(from: i64, to: i64) -> Parcel {
     }
 }
 
+/// A message stands at this offset. If another one did before, the brokers lost that one.
+fn acknowledged(ends: &mut [i64], (partition, offset): (i32, i64)) -> Result<(), BrokerError> {
+    let end = usize::try_from(partition).ok();
+    let Some(end) = end.and_then(|partition| ends.get_mut(partition)) else {
+        let detail = format!("partition {partition}");
+        return Err(BrokerError::new(Trouble::Partitions, detail));
+    };
+    if (0..*end).contains(&offset) {
+        let detail = format!("offset {offset} of partition {partition} was given again");
+        *end = offset;
+        return Err(BrokerError::new(Trouble::LogLost, detail));
+    }
+    // Of a repeat that the brokers recognised they do not tell where the first copy is.
+    *end = offset.saturating_add(1).max(*end);
+    Ok(())
+}
+
 /// Sends parcels and waits for their reports; says what keeps the brokers from giving them.
 fn send(
     sender: &Producer,
     partitions: u16,
-    parcels: &[Parcel],
+    (parcels, ends): (&[Parcel], &mut [i64]),
     stop: &CancellationToken,
     said: &dyn Fn(BrokerError),
 ) -> Result<(), BrokerError> {
@@ -283,6 +380,8 @@ fn send(
         .flat_map(|parcel| copies(parcel).map(move |partition| (parcel, partition)))
         .peekable();
     let (mut waiting, mut heard) = (0usize, Instant::now());
+    // Why it sends no more tells more than that it did not send this.
+    let telling = |error: BrokerError| sender.fatal().unwrap_or(error);
     loop {
         while let Some((parcel, partition)) = copies.peek() {
             let taken = sender.send(&Outgoing {
@@ -291,8 +390,8 @@ fn send(
                 value: parcel.value.as_bytes(),
                 headers: &[("seq", &parcel.seq.to_be_bytes())],
                 tag: 0,
-            })?;
-            if !taken {
+            });
+            if !taken.map_err(telling)? {
                 break;
             }
             copies.next();
@@ -305,7 +404,7 @@ fn send(
             return Err(BrokerError::new(Trouble::Other, "the indexer stops"));
         }
         for report in sender.poll(LOOK) {
-            report.result?;
+            acknowledged(ends, report.result.map_err(telling)?)?;
             (waiting, heard) = (waiting.saturating_sub(1), Instant::now());
         }
         if let Some(error) = sender.fatal() {
@@ -314,7 +413,12 @@ fn send(
         if heard.elapsed() > QUIET {
             heard = Instant::now();
             let silent = || BrokerError::new(Trouble::Unreachable, "no broker acknowledges");
-            said(sender.trouble().unwrap_or_else(silent));
+            let error = sender.trouble().unwrap_or_else(silent);
+            if error.trouble.needs_a_person() {
+                // Begun again, with what was mended.
+                return Err(error);
+            }
+            said(error);
         }
     }
 }
@@ -335,6 +439,19 @@ mod tests {
             payload: serde_json::Value::Null,
             at: "t".into(),
         }
+    }
+
+    #[test]
+    fn an_offset_that_is_given_again_is_a_loss() {
+        let mut ends = [5, 0];
+        assert_eq!(acknowledged(&mut ends, (0, 5)), Ok(()));
+        assert_eq!(acknowledged(&mut ends, (1, 3)), Ok(()));
+        assert_eq!(acknowledged(&mut ends, (1, -1)), Ok(()));
+        assert_eq!(ends, [6, 4]);
+        let lost = acknowledged(&mut ends, (0, 2)).unwrap_err();
+        assert_eq!((lost.trouble, ends), (Trouble::LogLost, [2, 4]));
+        let strange = acknowledged(&mut ends, (2, 0)).unwrap_err();
+        assert_eq!(strange.trouble, Trouble::Partitions);
     }
 
     #[test]

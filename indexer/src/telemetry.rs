@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mythic_http::metrics::{self, Health, ListenError};
+use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -38,6 +39,8 @@ pub struct Telemetry {
     pub kafka_behind: IntGauge,
     pub relay_lag: IntGauge,
     pub relayed: IntCounter,
+    pub relay_resends: IntCounter,
+    relay_trouble: IntGaugeVec,
     pub processed_slot: IntGauge,
     pub confirmed_slot: IntGauge,
     pub finalized_slot: IntGauge,
@@ -73,45 +76,50 @@ fn shown(trouble: &(Trouble, String)) -> Value {
     json!({"state": trouble.0.as_str(), "error": trouble.1})
 }
 
+/// Registers what was made.
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: Result<C, prometheus::Error>,
+) -> Result<C, prometheus::Error> {
+    let made = made?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
+}
+
 impl Telemetry {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("mythic_indexer".into()), None)?;
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
+        let counter = |name: &str, help: &str| registered(&registry, IntCounter::new(name, help));
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
+        let buckets = prometheus::exponential_buckets(0.001, 2.0, 14)?;
+        let seconds = |name: &str, help: &str| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.clone());
+            registered(&registry, Histogram::with_opts(options))
         };
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
+        let counters = |name: &str, help: &str, label: &str| {
+            let options = Opts::new(name, help);
+            registered(&registry, IntCounterVec::new(options, &[label]))
         };
-        let seconds = |name: &str, help: &str| -> Result<Histogram, prometheus::Error> {
-            let buckets = prometheus::exponential_buckets(0.001, 2.0, 14)?;
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok(histogram)
+        let gauges = |name: &str, help: &str, label: &str| {
+            let options = Opts::new(name, help);
+            registered(&registry, IntGaugeVec::new(options, &[label]))
         };
-        let alarms = IntGaugeVec::new(Opts::new("alarms", "Alarms that are open"), &["kind"])?;
-        registry.register(Box::new(alarms.clone()))?;
         registry.register(mythic_trace::collector(
             "trace_spans_total",
             "Spans of traces, by what became of them",
         )?)?;
-        let producer_slot = IntGaugeVec::new(
-            Opts::new("producer_slot", "Newest block that a producer sealed"),
-            &["producer"],
-        )?;
-        registry.register(Box::new(producer_slot.clone()))?;
-        let counters =
-            |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
-                let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
-                registry.register(Box::new(counters.clone()))?;
-                Ok(counters)
-            };
         Ok(Self {
-            alarms,
-            producer_slot,
+            alarms: gauges("alarms", "Alarms that are open", "kind")?,
+            producer_slot: gauges(
+                "producer_slot",
+                "Newest block that a producer sealed",
+                "producer",
+            )?,
+            relay_trouble: gauges(
+                "relay_trouble",
+                "1: this is why the feed is not passed on to Kafka",
+                "trouble",
+            )?,
             rpc_errors: counters(
                 "rpc_errors_total",
                 "Questions to the RPC that failed, and chains that were lost",
@@ -168,6 +176,10 @@ impl Telemetry {
                 "relayed_events_total",
                 "Feed events that the brokers acknowledged",
             )?,
+            relay_resends: counter(
+                "relay_resends_total",
+                "Times that the brokers had lost feed events that they acknowledged, and were sent them again",
+            )?,
             processed_slot: gauge("processed_slot", "Head of the processed chain")?,
             confirmed_slot: gauge("confirmed_slot", "Head of the confirmed chain")?,
             finalized_slot: gauge("finalized_slot", "Root")?,
@@ -211,6 +223,13 @@ impl Telemetry {
 
     /// How the feed is passed on to Kafka.
     pub fn relay(&self, error: Option<&IndexerError>) {
+        let waits_for = error.map(IndexerError::trouble);
+        let brokers = mythic_kafka::Trouble::ALL.map(Trouble::Kafka);
+        for trouble in Trouble::ALL.into_iter().chain(brokers) {
+            let gauge = &self.relay_trouble;
+            let gauge = gauge.with_label_values(&[trouble.as_str()]);
+            gauge.set(i64::from(waits_for == Some(trouble)));
+        }
         self.state().relay = error.map(|e| (e.trouble(), e.to_string()));
     }
 

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mythic_kafka::{BrokerError, Consumer, Message, Settings, Start, Topic, Trouble, decode};
+use mythic_kafka::{
+    BrokerError, Consumer, Message, Settings, Start, Topic, Trouble, check_to_read, decode,
+};
 use mythic_stream::spool::Position;
 use mythic_support::Backoff;
 use tokio::sync::mpsc;
@@ -25,6 +27,8 @@ const CHUNK: usize = 4_096;
 const WAIT: Duration = Duration::from_millis(100);
 /// Longest wait for an answer of the brokers.
 const QUESTION: Duration = Duration::from_secs(5);
+/// Longest wait of the check before reading begins, which finds out why there is none.
+const CHECK: Duration = Duration::from_secs(10);
 /// How often the brokers are asked how many partitions there are and where they end.
 const LOOK: Duration = Duration::from_secs(10);
 /// For how long an answer to that says that there are no more partitions.
@@ -207,7 +211,8 @@ impl Reading {
                 self.find_lost(&consumer, &error)?;
                 return Ok(());
             }
-            self.consumer = Some(consumer);
+            // Opened again where a person has to act: with what was mended.
+            self.consumer = Some(consumer).filter(|_| !error.trouble.needs_a_person());
             return Err(error.into());
         }
         self.pause(&consumer)?;
@@ -219,6 +224,7 @@ impl Reading {
 
     /// Finds out which partitions there are, and where each is read from.
     fn open(&mut self) -> Result<Consumer, Stop> {
+        check_to_read(&self.settings, Topic::Updates, CHECK)?;
         let asking = Consumer::assigned(&self.settings, Topic::Updates, &[])?;
         let count = asking.partitions(QUESTION)?;
         for partition in 0..i32::from(count) {

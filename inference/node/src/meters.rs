@@ -3,6 +3,7 @@
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use mythic_engine::EngineStats;
+use mythic_kafka::Trouble;
 use mythic_verifier::book::Totals;
 
 /// All counters and gauges.
@@ -33,8 +34,8 @@ pub struct Meters {
     pub slot: IntGauge,
     /// 1 while the last write to the journal failed.
     pub journal_failing: IntGauge,
-    /// 1 while Kafka is read.
-    pub kafka_up: IntGauge,
+    kafka_up: IntGauge,
+    kafka_trouble: IntGaugeVec,
     /// Messages of the feed's topic.
     pub kafka_messages: IntCounter,
     engine_requests: IntGaugeVec,
@@ -166,12 +167,11 @@ impl Meters {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        let by_model =
-            |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntGaugeVec> {
-                let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
-                registry.register(Box::new(metric.clone()))?;
-                Ok(metric)
-            };
+        let gauges = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntGaugeVec> {
+            let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
         Ok(Self {
             accepted: vec("mythic_node_jobs_accepted_total", "Jobs taken", "origin")?,
             refused: vec(
@@ -208,28 +208,42 @@ impl Meters {
                 "1 while the journal can't be written",
             )?,
             kafka_up: gauge("mythic_node_kafka_up", "1 while jobs are read from Kafka")?,
+            kafka_trouble: gauges(
+                "mythic_node_kafka_trouble",
+                "1: this is why jobs can't be read from Kafka",
+                &["trouble"],
+            )?,
             kafka_messages: counter(
                 "mythic_node_kafka_messages_total",
                 "Messages of the feed's topic that were read",
             )?,
             verifier: VerifierMeters::new(&registry)?,
-            engine_requests: by_model(
+            engine_requests: gauges(
                 "mythic_engine_requests",
                 "Requests that run or wait",
                 &["model", "state", "priority"],
             )?,
-            engine_kv_bytes: by_model(
+            engine_kv_bytes: gauges(
                 "mythic_engine_kv_bytes",
                 "Memory of keys and values: used by requests, kept for prompts that come again, allowed",
                 &["model", "state"],
             )?,
-            engine_tokens: by_model(
+            engine_tokens: gauges(
                 "mythic_engine_tokens",
                 "Tokens since the start: prompt (computed or found), found in the prefix cache, output",
                 &["model", "kind"],
             )?,
             registry,
         })
+    }
+
+    /// Jobs are read from Kafka, or this is why not.
+    pub fn kafka(&self, trouble: Option<Trouble>) {
+        self.kafka_up.set(i64::from(trouble.is_none()));
+        for each in Trouble::ALL {
+            let gauge = self.kafka_trouble.with_label_values(&[each.as_str()]);
+            gauge.set(i64::from(trouble == Some(each)));
+        }
     }
 
     /// Takes over what an engine says of itself.

@@ -28,6 +28,13 @@ const REQUEST: Duration = Duration::from_secs(5);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What the topic is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    Writing,
+    Reading,
+}
+
 /// What is known about the topic.
 enum Found {
     Here(usize),
@@ -38,6 +45,24 @@ enum Found {
 
 /// Asks the cluster for a topic until it is there as the settings say, at most `within`. Makes it if it is missing and may be made.
 pub fn check(settings: &Settings, topic: Topic, within: Duration) -> Result<(), BrokerError> {
+    ask(settings, topic, For::Writing, within)
+}
+
+/// The same for whoever reads: whoever writes may have more partitions before, and they are read too.
+pub fn check_to_read(
+    settings: &Settings,
+    topic: Topic,
+    within: Duration,
+) -> Result<(), BrokerError> {
+    ask(settings, topic, For::Reading, within)
+}
+
+fn ask(
+    settings: &Settings,
+    topic: Topic,
+    wanted: For,
+    within: Duration,
+) -> Result<(), BrokerError> {
     let deadline = Instant::now() + within;
     let name = settings.topic(topic);
     let config = settings.client_config()?;
@@ -55,7 +80,9 @@ pub fn check(settings: &Settings, topic: Topic, within: Duration) -> Result<(), 
             )),
         };
         match found {
-            Found::Here(partitions) => return fits(settings, &name, partitions, deadline),
+            Found::Here(partitions) => {
+                return fits(settings, (&name, wanted), partitions, deadline);
+            }
             Found::Missing if made => {}
             Found::Missing if settings.create_topics => {
                 make(settings, &name, deadline)?;
@@ -174,11 +201,12 @@ fn make(settings: &Settings, name: &str, deadline: Instant) -> Result<(), Broker
 /// The topic loses nothing of ours.
 fn fits(
     settings: &Settings,
-    name: &str,
+    (name, wanted): (&str, For),
     partitions: usize,
     deadline: Instant,
 ) -> Result<(), BrokerError> {
-    if partitions != usize::from(settings.partitions) {
+    let ours = usize::from(settings.partitions);
+    if partitions < ours || (partitions > ours && wanted == For::Writing) {
         return Err(BrokerError::new(
             Trouble::Partitions,
             format!(

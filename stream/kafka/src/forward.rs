@@ -48,7 +48,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const REPORTS: Duration = Duration::from_millis(5);
 /// Share of a check.
 const CHECK: Duration = Duration::from_secs(4);
-/// The brokers took nothing for so long: begin again, and say why.
+/// The brokers took nothing for so long: say why.
+const QUIET: Duration = Duration::from_secs(5);
+/// For so long: begin again.
 const STALL: Duration = Duration::from_secs(30);
 /// How often the position is saved, and how often life is shown while it stands.
 const SAVE: Duration = Duration::from_secs(1);
@@ -256,6 +258,8 @@ struct Session<'a> {
     position: Option<Position>,
     ends: Vec<i64>,
     cut: Option<Vec<i64>>,
+    /// The most telling of what was said since the brokers took something.
+    said: Option<BrokerError>,
     progress_at: Instant,
     saved_at: Instant,
     beat_at: Instant,
@@ -278,6 +282,7 @@ impl<'a> Session<'a> {
             marks: held.into_iter().collect(),
             ends,
             cut: None,
+            said: None,
             progress_at: now,
             saved_at: now,
             beat_at: now,
@@ -300,13 +305,27 @@ impl<'a> Session<'a> {
             if let Some(error) = self.producer.fatal() {
                 return Err(error.into());
             }
-            if self.units.is_empty() {
-                self.progress_at = Instant::now();
-            } else if self.progress_at.elapsed() > STALL {
-                let none = BrokerError::new(Trouble::Unreachable, "the brokers took nothing");
-                return Err(self.producer.trouble().unwrap_or(none).into());
+            match self.progress_at.elapsed() {
+                _ if self.units.is_empty() => self.progress_at = Instant::now(),
+                quiet if quiet > QUIET => self.quiet(quiet)?,
+                _ => {}
             }
         }
+    }
+
+    /// The brokers have taken nothing for a while.
+    fn quiet(&mut self, quiet: Duration) -> Result<(), BrokerError> {
+        let new = self.producer.trouble();
+        let old = self.said.take();
+        let none = || BrokerError::new(Trouble::Unreachable, "the brokers took nothing");
+        let said = new.into_iter().chain(old).max_by_key(|said| said.trouble);
+        let said = said.unwrap_or_else(none);
+        if quiet > STALL {
+            return Err(said);
+        }
+        self.owner.stats.waits(said.trouble);
+        self.said = Some(said);
+        Ok(())
     }
 
     fn full(&self) -> bool {
@@ -463,7 +482,7 @@ impl<'a> Session<'a> {
                 // Why it sends no more tells more than that it did not send this.
                 Err(e) => return Err(self.producer.fatal().unwrap_or(e).into()),
             };
-            self.progress_at = Instant::now();
+            (self.progress_at, self.said) = (Instant::now(), None);
             self.waiting = self.waiting.saturating_sub(1);
             self.owner.stats.delivered();
             self.acknowledged(partition, offset)?;
@@ -565,7 +584,9 @@ impl<'a> Session<'a> {
         Ack::write(&self.owner.dir, HOLDER, &saved.held.position)?;
         self.reader.ack(&position)?;
         saved.write(&self.owner.dir)?;
-        self.owner.stats.works();
+        if moved {
+            self.owner.stats.works();
+        }
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ mod stats;
 mod trouble;
 mod watch;
 
-pub use check::check;
+pub use check::{check, check_to_read};
 pub use consumer::{Consumer, Message, Start};
 pub use encoding::{Malformed, Place, decode, partition_of, place};
 pub use forward::Forwarder;

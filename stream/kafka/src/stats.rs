@@ -53,6 +53,10 @@ impl ForwardStats {
 
     pub(crate) fn failed(&self, trouble: Trouble) {
         self.errors.fetch_add(1, Relaxed);
+        self.waits(trouble);
+    }
+
+    pub(crate) fn waits(&self, trouble: Trouble) {
         let at = Trouble::ALL.iter().position(|t| *t == trouble);
         self.state.store(at.unwrap_or_default(), Relaxed);
     }

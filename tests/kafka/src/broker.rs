@@ -12,6 +12,7 @@ use nix::{
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
+    io::Write as _,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -35,7 +36,7 @@ pub struct Broker {
 }
 
 /// How long the files of a topic were at some time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flushed(BTreeMap<PathBuf, u64>);
 
 impl Broker {
@@ -46,6 +47,15 @@ impl Broker {
 
     /// The same; clients that first ask [`Self::far`] are told to come to `port` of this machine, from where a test brings them there.
     pub fn start_seen_at(port: Option<u16>) -> Result<Option<Self>> {
+        let started = Self::begin(port)?;
+        if started.is_none() {
+            jars::skipped();
+        }
+        Ok(started)
+    }
+
+    /// The same, for more tests than one.
+    pub(crate) fn begin(port: Option<u16>) -> Result<Option<Self>> {
         let Some(jars) = jars::had()? else {
             return Ok(None);
         };
@@ -120,6 +130,38 @@ impl Broker {
     /// The certificate of the authority that signed those of the broker, PEM.
     pub fn authority(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
+    }
+
+    /// What librdkafka is told, beside user and password, for [`Self::secure`] and [`Self::expired`].
+    pub fn login(&self) -> BTreeMap<String, String> {
+        let options = [
+            ("security.protocol", "SASL_SSL".to_owned()),
+            ("sasl.mechanism", "PLAIN".to_owned()),
+            ("ssl.ca.location", self.authority().display().to_string()),
+        ];
+        options.map(|(key, value)| (key.to_owned(), value)).into()
+    }
+
+    /// A file of its own with a password in it, for its owner's eyes only.
+    pub fn password_file(&self, password: &str) -> Result<PathBuf> {
+        let (mut file, path) = tempfile::NamedTempFile::new_in(self.dir.path())?.keep()?;
+        file.write_all(password.as_bytes())?;
+        Ok(path)
+    }
+
+    /// From now on clients with this `client.id` may send so many bytes a second, on an average of ten seconds.
+    pub fn slow_down(&self, client: &str, bytes: u32) -> Result<()> {
+        let done = self
+            .java("kafka.admin.ConfigCommand")
+            .args(["--bootstrap-server", &self.plain(), "--alter"])
+            .args(["--entity-type", "clients", "--entity-name", client])
+            .args(["--add-config", &format!("producer_byte_rate={bytes}")])
+            .stdin(Stdio::null())
+            .output()
+            .context("java")?;
+        let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.success(), "no quota was set: {said}");
+        Ok(())
     }
 
     fn java(&self, class: &str) -> Command {

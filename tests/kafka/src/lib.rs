@@ -1,7 +1,8 @@
 //! A real Kafka broker for tests: Apache Kafka 4.1.1 in KRaft mode, one node, its own data, free ports of loopback.
 //!
 //! The jars come through Maven, once, into the cache (43 MB). Where Maven, Java or the jars can't be had, [`Broker::start`] prints why
-//! and says `None`, and the test passes; with `MYTHIC_REQUIRE_KAFKA=1`, which `make test` sets where commits are judged, it fails.
+//! and says `None`, and the test passes; `make test` says in the end how many did so. With `MYTHIC_REQUIRE_KAFKA=1`, which it sets where
+//! commits are judged, they fail.
 //!
 //! A broker has five listeners: [`Broker::plain`] without a login, whose user may do all; [`Broker::secure`] with TLS and a login;
 //! [`Broker::expired`] likewise, with a certificate that is past its date; [`Broker::far`] for those

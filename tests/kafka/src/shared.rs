@@ -1,6 +1,6 @@
 //! One broker for all tests of a binary, which use it one after the other.
 
-use crate::{broker::Broker, running};
+use crate::{broker::Broker, jars, running};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -14,7 +14,7 @@ static BROKER: LazyLock<Mutex<Option<Broker>>> = LazyLock::new(|| {
     // Statics are not dropped.
     // SAFETY: the function does what is allowed at exit, and nothing unwinds out of it.
     unsafe { nix::libc::atexit(end) };
-    let broker = Broker::start().expect("a broker");
+    let broker = Broker::begin(None).expect("a broker");
     STARTED.store(true, Relaxed);
     Mutex::new(broker)
 });
@@ -39,7 +39,10 @@ extern "C" fn end() {
 /// Where the broker can't be started.
 pub fn shared() -> Option<MutexGuard<'static, Option<Broker>>> {
     let mut guard = BROKER.lock().unwrap_or_else(PoisonError::into_inner);
-    let broker = guard.as_mut()?;
+    let Some(broker) = guard.as_mut() else {
+        jars::skipped();
+        return None;
+    };
     if !broker.runs() {
         broker.restart().expect("the broker, again");
     }

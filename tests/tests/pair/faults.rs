@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use mythic_broker::Broker;
+use mythic_broker::{Broker, Flushed};
 use mythic_e2e::{DATABASE, deck::Deck};
 use nix::{
     sys::signal::{Signal, kill},
@@ -17,6 +17,8 @@ use crate::world::World;
 const STOPPED: Duration = Duration::from_secs(8);
 /// Stands for the broker.
 const BROKER: &str = "broker";
+/// What it acknowledged for so long it loses when it forgets.
+const FORGOTTEN: Duration = Duration::from_secs(1);
 
 /// Kills a process without warning; it runs again when this is over.
 async fn crash(world: &World, process: &str) -> Result<()> {
@@ -52,6 +54,28 @@ async fn pause(world: &World, process: &str, time: Duration) -> Result<()> {
     Ok(())
 }
 
+/// The broker dies, and what it acknowledged of both topics last is on no disk.
+async fn forget(world: &World) -> Result<()> {
+    let indexer = world.network.config("indexer")?;
+    let kafka = indexer.get("kafka");
+    let prefix = kafka.and_then(|kafka| kafka.get("topic_prefix")?.as_str());
+    let prefix = prefix.context("kafka.topic_prefix")?;
+    let topics = ["updates", "feed"].map(|topic| format!("{prefix}.{topic}"));
+    let forget = move |broker: &mut Broker| {
+        let flushed: Vec<Flushed> = topics
+            .iter()
+            .map(|topic| broker.flushed(topic))
+            .collect::<Result<_>>()?;
+        std::thread::sleep(FORGOTTEN);
+        broker.kill();
+        for topic in &flushed {
+            broker.lose_since(topic)?;
+        }
+        broker.restart()
+    };
+    world.with_broker(forget).await
+}
+
 /// One fault after the other until `end`.
 pub async fn run(world: &World, seed: u64, end: Instant) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
@@ -65,7 +89,7 @@ pub async fn run(world: &World, seed: u64, end: Instant) -> Result<()> {
         let began = Instant::now();
         let time = STOPPED.mul_f64(random.random_range(0.2..1.0));
         let seconds = time.as_secs_f64();
-        let what = match round % 6 {
+        let what = match round % 7 {
             0 | 2 | 4 => {
                 let process = to_kill.next(&mut random)?;
                 let crashed = crash(world, &process).await;
@@ -81,6 +105,10 @@ pub async fn run(world: &World, seed: u64, end: Instant) -> Result<()> {
             3 => {
                 world.ways.cut();
                 "every connection between the machines cut".to_owned()
+            }
+            5 => {
+                forget(world).await.context("a broker that forgets")?;
+                format!("broker killed, and the last {FORGOTTEN:?} of its topics lost")
             }
             _ => {
                 world.ways.stall(time);

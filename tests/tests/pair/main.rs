@@ -3,7 +3,8 @@
 //!
 //! `make pair`: ten minutes (`MYTHIC_PAIR_SECONDS`) under load, while one process after the other is killed or stopped. At the end
 //! every job is terminal, the vaults spent what the jobs cost, what both chains' plugins say agrees, the index says of every
-//! account what both RPCs say, and no process is left. A short one with two kills is in `make test`.
+//! account what both RPCs say, and no process is left. It begins with a short one with two kills. Two networks on one machine are too
+//! much for `make test`, which starts neither.
 
 mod far;
 mod faults;

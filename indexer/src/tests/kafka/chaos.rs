@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mythic_kafka::{Consumer, Start, Topic};
+use mythic_broker::Flushed;
+use mythic_kafka::{Consumer, Start, Topic, check};
 use mythic_projection::{StoredEvent, feed_entries};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rdkafka::ClientConfig;
@@ -58,6 +59,18 @@ fn forward(
     })
 }
 
+/// The files of a topic that was just made, once they are there.
+async fn made(broker: &Broker, topic: &str) -> Flushed {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match broker.flushed(topic) {
+            Ok(files) => return files,
+            Err(e) => assert!(Instant::now() < deadline, "{e}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// What the feed's topic has by now, each event once.
 async fn relayed(kafka: &Settings, newest: i64) -> BTreeMap<i64, serde_json::Value> {
     let kafka = kafka.clone();
@@ -102,6 +115,10 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
         kafka_patience_s: 480,
         ..config(&db, dir.path(), &kafka)
     };
+    // There before anybody passes on: what the broker loses of the feed is all that it has by then.
+    let feed = kafka.clone();
+    tokio::task::block_in_place(|| check(&feed, Topic::Feed, PATIENCE)).unwrap();
+    let nothing = made(broker, &feed.topic(Topic::Feed)).await;
     let producer = produce(spool.clone(), SLOTS, seed, Duration::from_millis(20));
     let (again, stop) = (
         Arc::new(AtomicBool::new(false)),
@@ -140,11 +157,17 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
                 forwarder = forward(kafka.clone(), &spool, seed + 1, flags);
             }
             4 => {
+                let (task, _stop) = spawn(&config);
+                let passed = "SELECT seq > 0 FROM pipeline.relay WHERE topic = 'chaos.feed'";
+                until(&mut db, passed, &["(t)"]).await;
+                task.abort();
+                assert!(task.await.is_err_and(|e| e.is_cancelled()));
                 let flushed = broker.flushed("chaos.updates").unwrap();
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 tokio::task::block_in_place(|| {
                     broker.kill();
                     broker.lose_since(&flushed).unwrap();
+                    broker.lose_since(&nothing).unwrap();
                     broker.restart().unwrap();
                 });
                 again.store(true, Ordering::SeqCst);
@@ -163,8 +186,6 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
         .client
         .query_one("SELECT next - 1 FROM feed.counter", &[]);
     let newest: i64 = newest.await.unwrap().get(0);
-    let mut feed = kafka.clone();
-    feed.partitions = 2;
     let relayed = relayed(&feed, newest).await;
     let rows = db.client.query(&feed_entries("true"), &[]).await.unwrap();
     let told: BTreeMap<i64, serde_json::Value> = StoredEvent::all(&rows)

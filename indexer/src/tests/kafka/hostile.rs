@@ -1,16 +1,21 @@
-//! Messages that are no records, records that are gone, brokers that are away.
+//! Messages that are no records, records that are gone, brokers that are away or let nobody in.
 
-use mythic_kafka::Topic;
+use mythic_broker::{PASSWORD, USER, WEAK_USER};
+use mythic_kafka::{Topic, Trouble, check};
 use mythic_stream::proto::{Envelope, Event};
 use prost::Message;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
 
 use super::super::chain::*;
 use super::super::postgres::Database;
 use super::*;
+use crate::kafka::{KafkaSource, Origin, Places};
+use crate::source::{Chunk, chunks};
+use crate::telemetry::Telemetry;
 
 const VAULTS: &str = "SELECT balance, exact FROM analytics.vaults_finalized ORDER BY balance";
 const OPEN: &str =
@@ -45,12 +50,19 @@ async fn what_is_no_record_is_kept_and_a_record_that_is_gone_is_a_gap() {
     let mut passer = Passer::new(&kafka, &spool, None);
     passer.instead = Some(spoiled);
     let mut db = Database::new("kafka_hostile").await;
-    let (task, stop) = spawn(&config(&db, dir.path(), &kafka));
+    let wrong = secure(broker, "hostile", (USER, "wrong"));
+    let (task, stop) = spawn(&config(&db, dir.path(), &wrong));
     banks(&mut chain, 1..=2);
     chain.root(1, 0);
     chain.sync();
     assert!(passer.pass().1);
+    // It is not let in before the password is the right one, and says which key that is.
+    says(&mut db, Some("kafka_login_refused")).await;
+    let key = "SELECT error LIKE '%kafka.password_file%' FROM pipeline.heartbeat WHERE process = 'indexer'";
+    until(&mut db, key, &["(t)"]).await;
+    std::fs::write(wrong.password_file.as_ref().unwrap(), PASSWORD).unwrap();
     rooted(&mut db, 1).await;
+    says(&mut db, None).await;
     // Runs that nobody heard of, numbers that can't be, and noise, into one partition.
     for n in 0..1_200u64 {
         let envelope = Envelope {
@@ -84,6 +96,84 @@ async fn what_is_no_record_is_kept_and_a_record_that_is_gone_is_a_gap() {
 async fn says(db: &mut Database, word: Option<&str>) {
     let sql = "SELECT split_part(error, ':', 1) FROM pipeline.heartbeat WHERE process = 'indexer' AND working = (error IS NULL)";
     until(db, sql, &[&format!("({})", word.unwrap_or_default())]).await;
+}
+
+/// Those of a login at the listener that asks for one.
+fn secure(broker: &Broker, prefix: &str, (user, password): (&str, &str)) -> Settings {
+    Settings {
+        brokers: broker.secure(),
+        user: Some(user.into()),
+        password_file: Some(broker.password_file(password).unwrap()),
+        options: broker.login(),
+        ..settings(broker, prefix, 3)
+    }
+}
+
+/// Starts to read a topic.
+fn read(settings: &Settings) -> (KafkaSource, mpsc::Receiver<Chunk>) {
+    settings.validate().unwrap();
+    let (sender, chunks) = chunks(1);
+    let origin = Origin {
+        stations: Default::default(),
+        places: Places::default(),
+        patience: Duration::from_secs(3),
+        telemetry: Telemetry::new().unwrap(),
+    };
+    let source = KafkaSource::spawn(settings, 1 << 20, origin, sender).unwrap();
+    (source, chunks)
+}
+
+/// Waits until a reader says this, or that it reads; its words.
+async fn hears(chunks: &mut mpsc::Receiver<Chunk>, wanted: Option<Trouble>) -> String {
+    let heard = async {
+        loop {
+            let (_, chunk) = chunks.recv().await.expect("it goes on");
+            match chunk {
+                Ok(_) if wanted.is_none() => return String::new(),
+                Err(IndexerError::Kafka(error)) if Some(error.trouble) == wanted => {
+                    return error.to_string();
+                }
+                _ => {}
+            }
+        }
+    };
+    let heard = tokio::time::timeout(PATIENCE, heard).await;
+    heard.unwrap_or_else(|_| panic!("it never says {wanted:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_a_reader_out_has_its_word_and_a_way_out_and_it_goes_on_once_that_is_mended() {
+    let Some(mut shared) = mythic_broker::shared() else {
+        return;
+    };
+    let broker = shared.as_mut().unwrap();
+    let good = secure(broker, "logins", (USER, PASSWORD));
+    let weak = secure(broker, "logins", (WEAK_USER, PASSWORD));
+    let expired = Settings {
+        brokers: broker.expired(),
+        ..good.clone()
+    };
+    let mut stranger = good.clone();
+    stranger.options.remove("ssl.ca.location");
+    let missing = Settings {
+        create_topics: false,
+        ..good.clone()
+    };
+    // All at once: each takes its time.
+    let mut readers = [
+        (weak, Trouble::NoRights, "kafka.topic_prefix"),
+        (expired, Trouble::CertificateExpired, "certificate"),
+        (stranger, Trouble::Tls, "ssl.ca.location"),
+        (missing, Trouble::TopicMissing, "kafka.create_topics"),
+    ]
+    .map(|(settings, trouble, key)| (read(&settings), trouble, key));
+    for ((_, chunks), trouble, key) in &mut readers {
+        let said = hears(chunks, Some(*trouble)).await;
+        assert!(said.contains(*key) && !said.contains(PASSWORD), "{said}");
+    }
+    let [.., (mut last, ..)] = readers;
+    tokio::task::block_in_place(|| check(&good, Topic::Updates, PATIENCE)).unwrap();
+    hears(&mut last.1, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

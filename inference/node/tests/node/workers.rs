@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mythic_broker::Broker;
+use mythic_broker::{Broker, PASSWORD, WEAK_USER};
 use mythic_client::{Commitment, ix};
 use mythic_interface::state::{Job, JobStatus};
 use mythic_kafka::{Outgoing, Producer, Settings, Topic, check, partition_of};
@@ -48,29 +48,44 @@ impl Network {
         }
     }
 
-    fn config(&self, worker: u8) -> NodeConfig {
+    fn config(&self, worker: u8, kafka: &Settings) -> NodeConfig {
         NodeConfig {
             data_dir: self.world.dir.path().join(format!("worker-{worker}")),
             jobs: JobsFrom::Kafka,
-            kafka: Some(self.kafka.clone()),
+            kafka: Some(kafka.clone()),
             ..self.world.config()
         }
     }
 
     /// A worker whose engine takes `pause` for each token.
     fn worker(&self, number: u8, pause: Duration) -> (Running, Seen) {
+        self.worker_that_reads(&self.kafka, number, pause)
+    }
+
+    fn worker_that_reads(&self, kafka: &Settings, number: u8, pause: Duration) -> (Running, Seen) {
         let seen = Seen::default();
         let puppet = Puppet {
             pause,
             seen: seen.clone(),
         };
         let running = run_node(
-            self.config(number),
+            self.config(number, kafka),
             self.world.model,
             Arc::new(puppet),
             any_port(),
         );
         (running, seen)
+    }
+
+    /// The login of one who may do nothing.
+    fn weak(&self, broker: &Broker) -> Settings {
+        Settings {
+            brokers: broker.secure(),
+            user: Some(WEAK_USER.into()),
+            password_file: Some(broker.password_file(PASSWORD).unwrap()),
+            options: broker.login(),
+            ..self.kafka.clone()
+        }
     }
 
     /// Waits until a worker is a member of the group: it has read a message that everybody gets.
@@ -80,13 +95,7 @@ impl Network {
             self.say_gap();
             let mut all = true;
             for worker in workers {
-                let metrics = reqwest::get(format!("{}/metrics", worker.url))
-                    .await
-                    .unwrap();
-                let metrics = metrics.text().await.unwrap();
-                all &= metrics.lines().any(|l| {
-                    l.starts_with("mythic_node_kafka_messages_total ") && !l.ends_with(" 0")
-                });
+                all &= !measures(worker, READS_NOTHING).await;
             }
             if all {
                 return;
@@ -163,9 +172,48 @@ impl Network {
     }
 }
 
+/// No message of the feed was read.
+const READS_NOTHING: &str = "mythic_node_kafka_messages_total 0";
+
+/// Whether a line is among a worker's metrics.
+async fn measures(worker: &Running, line: &str) -> bool {
+    let metrics = reqwest::get(format!("{}/metrics", worker.url)).await;
+    let metrics = metrics.unwrap().text().await.unwrap();
+    metrics.lines().any(|measured| measured == line)
+}
+
 fn count(seen: &Seen, tag: u8) -> usize {
     let seen = seen.lock().unwrap();
     seen.iter().filter(|one| **one == u32::from(tag)).count()
+}
+
+/// Waits until an engine has begun a job.
+async fn running(seen: &Seen, tag: u8) {
+    let started = Instant::now();
+    while count(seen, tag) == 0 {
+        assert!(started.elapsed() < PATIENCE, "it does not run");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A worker that is kept out says why in its metrics, which is what the alarm is made from, although it has never read anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_may_not_read_the_feed_says_so_before_it_has_read_anything() {
+    let Some(mut shared) = mythic_broker::shared() else {
+        return;
+    };
+    let broker = shared.as_mut().unwrap();
+    let network = Network::start(broker, "weak").await;
+    let weak = network.weak(broker);
+    let (worker, _seen) = network.worker_that_reads(&weak, 1, Duration::from_millis(5));
+    let started = Instant::now();
+    let word = r#"mythic_node_kafka_trouble{trouble="kafka_no_rights"} 1"#;
+    while !measures(&worker, word).await {
+        assert!(started.elapsed() < PATIENCE, "it does not say why");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(measures(&worker, "mythic_node_kafka_up 0").await);
+    assert!(measures(&worker, READS_NOTHING).await);
 }
 
 /// Of each job one worker's acceptance lands, and only that one runs it, although all look the same on the chain and all looked at
@@ -195,6 +243,33 @@ async fn workers_that_find_the_same_jobs_run_each_once() {
     drop((first, second));
 }
 
+/// The group is divided anew while a worker is in the middle of a job: it goes on and is paid, and nobody else runs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_finished_by_the_worker_that_has_it_when_the_group_is_divided_anew() {
+    let Some(mut shared) = mythic_broker::shared() else {
+        return;
+    };
+    let mut network = Network::start(shared.as_mut().unwrap(), "rebalance").await;
+    let (first, seen_first) = network.worker(1, Duration::from_millis(500));
+    network.joined(&[&first]).await;
+    let taken = network.open(1).await;
+    network.tell(&taken);
+    running(&seen_first, 1).await;
+    let (second, seen_second) = network.worker(2, Duration::from_millis(5));
+    network.joined(&[&first, &second]).await;
+    // Told again to whoever has its partition now, and found by a search of the chain.
+    network.tell(&taken);
+    network.say_gap();
+    let other = network.open(2).await;
+    network.tell(&other);
+    network.status(&other, JobStatus::Submitted).await;
+    let done = network.status(&taken, JobStatus::Submitted).await;
+    assert_eq!(done.validator, network.world.authority.pubkey().to_bytes());
+    assert_eq!((count(&seen_first, 1), count(&seen_second, 1)), (1, 0));
+    assert_eq!(count(&seen_first, 2) + count(&seen_second, 2), 1);
+    drop((first, second));
+}
+
 /// A worker that dies keeps the job that it has accepted; what it was only told of goes to another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_in_the_middle_of_a_job_loses_none_and_none_is_run_by_two() {
@@ -211,11 +286,7 @@ async fn a_worker_that_dies_in_the_middle_of_a_job_loses_none_and_none_is_run_by
         .world
         .until(&taken, Commitment::Processed, "accepted", accepted)
         .await;
-    let started = Instant::now();
-    while count(&seen_slow, 1) == 0 {
-        assert!(started.elapsed() < PATIENCE, "it does not run");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    running(&seen_slow, 1).await;
     let (other, seen_other) = network.worker(2, Duration::from_millis(5));
     network.joined(&[&other]).await;
     // The group is divided anew, and the first one still works.

@@ -2,34 +2,17 @@
 
 use crate::world::{PATIENCE, Running, Spool, settings, until};
 use mythic_broker::{Broker, PASSWORD, USER, WEAK_USER, shared};
-use mythic_kafka::{BrokerError, Settings, Topic, Trouble, check};
+use mythic_kafka::{BrokerError, Settings, Topic, Trouble, check, check_to_read};
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-fn password(dir: &Path, text: &str) -> PathBuf {
-    let file = dir.join(format!("password-{}", text.len()));
-    fs::write(&file, text).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    file
-}
-
-fn secure(broker: &Broker, dir: &Path, user: &str, word: &str) -> Settings {
-    let options = [
-        ("security.protocol", "SASL_SSL".to_owned()),
-        ("sasl.mechanism", "PLAIN".to_owned()),
-        (
-            "ssl.ca.location",
-            broker.authority().to_str().unwrap().to_owned(),
-        ),
-    ];
+fn secure(broker: &Broker, user: &str, word: &str) -> Settings {
     Settings {
         user: Some(user.into()),
-        password_file: Some(password(dir, word)),
-        options: options.map(|(key, value)| (key.to_owned(), value)).into(),
+        password_file: Some(broker.password_file(word).unwrap()),
+        options: broker.login(),
         ..settings(broker.secure())
     }
 }
@@ -43,18 +26,16 @@ fn refused(settings: &Settings) -> BrokerError {
 fn a_login_is_let_in_and_each_refusal_has_its_name_and_a_way_out() {
     let Some(guard) = shared() else { return };
     let broker = guard.as_ref().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let good = secure(broker, dir.path(), USER, PASSWORD);
+    let good = secure(broker, USER, PASSWORD);
     assert_eq!(check(&good, Topic::Updates, PATIENCE), Ok(()));
     // It is there now, and is as it should be.
     assert_eq!(check(&good, Topic::Updates, PATIENCE), Ok(()));
 
-    let wrong = refused(&secure(broker, dir.path(), USER, "wrong"));
+    let wrong = refused(&secure(broker, USER, "wrong"));
     assert_eq!(wrong.trouble, Trouble::LoginRefused, "{wrong}");
     assert!(wrong.to_string().contains("kafka.password_file"), "{wrong}");
-    assert!(!wrong.to_string().contains("wrong-"), "{wrong}");
 
-    let weak = refused(&secure(broker, dir.path(), WEAK_USER, PASSWORD));
+    let weak = refused(&secure(broker, WEAK_USER, PASSWORD));
     assert_eq!(weak.trouble, Trouble::NoRights, "{weak}");
     assert!(weak.to_string().contains("kafka.topic_prefix"), "{weak}");
 
@@ -129,12 +110,16 @@ fn a_topic_is_made_only_where_it_may_be_and_must_fit() {
     };
     assert_eq!(check(&made, Topic::Updates, PATIENCE), Ok(()));
     for partitions in [made.partitions - 1, made.partitions + 1] {
-        let other = refused(&Settings {
+        let other = Settings {
             partitions,
             ..made.clone()
-        });
-        assert_eq!(other.trouble, Trouble::Partitions, "{other}");
-        assert!(other.to_string().contains("has 4 partitions"), "{other}");
+        };
+        let refusal = refused(&other);
+        assert_eq!(refusal.trouble, Trouble::Partitions, "{refusal}");
+        assert!(refusal.to_string().contains("has 4 partitions"));
+        // More than are known can be read.
+        let read = check_to_read(&other, Topic::Updates, PATIENCE);
+        assert_eq!(read.is_ok(), partitions < made.partitions, "{read:?}");
     }
     let larger = refused(&Settings {
         max_message_bytes: 2 << 20,
@@ -147,8 +132,7 @@ fn a_topic_is_made_only_where_it_may_be_and_must_fit() {
 fn a_forwarder_names_why_it_waits_and_goes_on_once_that_is_mended() {
     let Some(guard) = shared() else { return };
     let broker = guard.as_ref().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let settings = secure(broker, dir.path(), USER, "wrong");
+    let settings = secure(broker, USER, "wrong");
     let mut spool = Spool::new();
     spool.banks(2);
     let running = Running::start(&spool, &settings);

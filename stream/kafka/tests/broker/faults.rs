@@ -1,6 +1,9 @@
 //! Brokers that die, hang, fill up and forget.
 
-use crate::world::{PARTITIONS, PATIENCE, Running, Spool, read_all, settings, until};
+use crate::{
+    forwarding::noise,
+    world::{PARTITIONS, PATIENCE, Running, Spool, read_all, settings, until},
+};
 use mythic_broker::shared;
 use mythic_kafka::{Settings, Topic, Trouble, check};
 use rdkafka::{
@@ -78,6 +81,42 @@ fn a_broker_that_hangs_costs_nothing_and_repeats_nothing() {
 }
 
 #[test]
+fn a_slow_broker_is_told_by_the_lag_and_costs_and_repeats_nothing() {
+    let Some(mut guard) = shared() else { return };
+    let broker = guard.as_mut().unwrap();
+    let mut settings = settings(broker.plain());
+    // In pieces: more than the broker lets through in ten seconds has to wait between them.
+    for (key, value) in [
+        ("client.id", "slow"),
+        ("batch.size", "30000"),
+        ("compression.codec", "none"),
+    ] {
+        settings.options.insert(key.into(), value.into());
+    }
+    broker.slow_down("slow", 20_000).unwrap();
+    let mut spool = Spool::new();
+    for key in 0..26 {
+        spool.account(key, noise(10_000));
+    }
+    spool.banks(1);
+    let running = Running::start(&spool, &settings);
+    let mut longest = Duration::ZERO;
+    until("everything is delivered", || {
+        longest = longest.max(running.stats.lag());
+        running.stats.records() >= spool.written
+    });
+    assert!(longest > Duration::from_secs(1), "{longest:?}");
+    until("nothing waits", || running.stats.lag() == Duration::ZERO);
+    let errors = running.stats.errors();
+    drop(running);
+    let read = read_all(&settings, spool.run);
+    read.assert_whole(spool.written);
+    read.assert_order();
+    // Unless the machine stood still for so long that another producer was made.
+    assert!(read.repeats == 0 || errors > 0, "{} repeats", read.repeats);
+}
+
+#[test]
 fn what_a_broker_lost_after_it_acknowledged_is_sent_again() {
     let Some(mut guard) = shared() else { return };
     let broker = guard.as_mut().unwrap();
@@ -128,7 +167,7 @@ fn a_loss_while_nothing_was_forwarded_is_found_out_at_the_start() {
 }
 
 #[test]
-fn a_full_disk_of_the_broker_costs_nothing() {
+fn a_full_disk_of_the_broker_is_told_and_costs_nothing() {
     let Some(mut guard) = shared() else { return };
     let broker = guard.as_mut().unwrap();
     let settings = settings(broker.plain());
@@ -140,8 +179,16 @@ fn a_full_disk_of_the_broker_costs_nothing() {
     spool.banks(200);
     // It gives up its only folder, and with it itself.
     broker.wait_for_end(PATIENCE).unwrap();
+    spool.banks(1);
+    // The word that the metric has, and the alarm with it.
+    until("it says why nothing goes on", || {
+        running.stats.trouble() == Some(Trouble::Unreachable)
+    });
+    assert!(running.stats.lag() > Duration::ZERO);
+    assert!(running.stats.records() < spool.written);
     broker.restart().unwrap();
     running.delivered(spool.written);
+    until("it works", || running.stats.trouble().is_none());
     drop(running);
     let read = read_all(&settings, spool.run);
     read.assert_whole(spool.written);

@@ -144,7 +144,7 @@ fn again(spool: &Spool) {
 }
 
 /// Bytes that don't compress.
-fn noise(count: usize) -> Vec<u8> {
+pub fn noise(count: usize) -> Vec<u8> {
     let mut state = 1u64;
     let mut next = || {
         state ^= state << 13;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mythic_kafka::{BrokerError, Consumer, Message, Settings, Start, Topic, check};
+use mythic_kafka::{BrokerError, Consumer, Message, Settings, Start, Topic, check_to_read};
 use mythic_support::Backoff;
 use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
@@ -28,6 +28,8 @@ const WAIT: Duration = Duration::from_millis(100);
 const COMMIT: Duration = Duration::from_millis(500);
 /// Longest wait of the check at start.
 const CHECK: Duration = Duration::from_secs(20);
+/// How long nothing is refused before it counts as reading where no message comes.
+const SURE: Duration = Duration::from_secs(5);
 /// Shortest and longest pause between tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Messages that may be looked at at the same time; more are not read. A look ends by itself.
@@ -86,7 +88,7 @@ pub fn follow(
             let Err(error) = read(&settings, &group, &out, (&meters, &stop)) else {
                 return;
             };
-            meters.kafka_up.set(0);
+            meters.kafka(Some(error.trouble));
             if told != Some(error.trouble) {
                 told = Some(error.trouble);
                 let state = error.trouble.as_str();
@@ -111,11 +113,10 @@ fn read(
     out: &mpsc::Sender<Found>,
     (meters, stop): (&Meters, &CancellationToken),
 ) -> Result<(), BrokerError> {
-    check(settings, Topic::Feed, CHECK)?;
+    check_to_read(settings, Topic::Feed, CHECK)?;
     let consumer = Consumer::grouped(settings, Topic::Feed, group, Start::Oldest)?;
     let progress = Arc::new(Mutex::new(Progress::default()));
-    let mut committed = Instant::now();
-    meters.kafka_up.set(1);
+    let (began, mut committed, mut reads) = (Instant::now(), Instant::now(), false);
     // What was sent while nobody read may be gone.
     let _ = out.blocking_send(Found::Gap);
     while !stop.is_cancelled() {
@@ -127,7 +128,13 @@ fn read(
             std::thread::sleep(WAIT);
             continue;
         }
-        let Some(message) = consumer.poll(WAIT)? else {
+        let message = consumer.poll(WAIT)?;
+        // The group is joined behind our back: that it may not be comes as an answer to a poll.
+        if !reads && (message.is_some() || began.elapsed() > SURE) {
+            meters.kafka(None);
+            reads = true;
+        }
+        let Some(message) = message else {
             continue;
         };
         meters.kafka_messages.inc();
