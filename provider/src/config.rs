@@ -83,7 +83,7 @@ impl Default for ProviderConfig {
             max_concurrent: 4,
             threads: 0,
             kv_bytes: 1 << 30,
-            max_leases_per_tenant: 8,
+            max_leases_per_tenant: 16,
             grace_seconds: 5,
             withdraw_above_lamports: 100_000_000,
             allow_loopback: false,

@@ -146,7 +146,7 @@ fn evict(shelf: &mut HashMap<String, Left>, by: IpAddr) -> Option<()> {
 pub fn host(own: &Origin, source: &str) -> Option<String> {
     let (origin, path) = split(source).ok()?;
     let is_here = own.names().contains(&origin) && path.starts_with(SPECS);
-    let host = origin.as_str().split("://").last()?;
+    let (_, host) = origin.as_str().split_once("://")?;
     // Whatever the port: whoever has a host has all of them.
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     (!is_here).then(|| host.to_owned())

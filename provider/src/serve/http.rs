@@ -319,3 +319,67 @@ async fn proof(
 fn json_bytes(bytes: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+    use mythic_client::ChainClient;
+    use mythic_interface::market::state::Provider;
+    use mythic_wire::Origin;
+    use solana_keypair::Keypair;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::{
+        config::ProviderConfig, ctx::Means, funds::Needs, journal::Journal,
+        proof::opening::Openings,
+    };
+
+    /// A provider without leases, whose chain nobody asks.
+    fn serving(dir: &std::path::Path) -> Serving {
+        let (journal, _) = Journal::open(dir).unwrap();
+        let means = Means {
+            config: ProviderConfig::default(),
+            origin: Origin::parse("http://127.0.0.1:1").unwrap(),
+            chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
+            authority: Pubkey::new_from_array([1; 32]),
+            operator: Arc::new(Keypair::new()),
+            class: Pubkey::new_from_array([2; 32]),
+            models: Vec::new(),
+            journal,
+            openings: Openings::open(dir).unwrap(),
+            provider: Provider::zeroed(),
+            needs: Needs {
+                rent: 1,
+                reserve: 2,
+            },
+            slot: 3,
+        };
+        let ctx = Arc::new(Ctx::new(means));
+        Serving::new(ctx, Arc::default(), Arc::default(), Arc::default())
+    }
+
+    #[tokio::test]
+    async fn who_has_no_key_is_refused_before_a_byte_of_its_body_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let router = router(Arc::new(serving(dir.path())));
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, service).await });
+        let mut line = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer lease-none\r\nContent-Length: {MAX_BODY}\r\n\r\n"
+        );
+        line.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        let read = line.read_exact(&mut answer);
+        let read = tokio::time::timeout(Duration::from_secs(60), read).await;
+        read.expect("an answer without a body").unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+        server.abort();
+    }
+}

@@ -872,3 +872,34 @@ fn an_outage_is_nobodys_income() {
     assert_eq!((state.returned.get(), state.reward.get()), (bond, bond));
     assert_eq!(market.provider("p1").owed_burn.get(), LOSS - bond);
 }
+
+#[test]
+fn lamports_that_somebody_sends_to_an_address_block_no_lease_no_dispute_and_no_request() {
+    const SENT: u64 = 890_880;
+    let mut market = Market::new();
+    let args = market.asking();
+    let request = market.must_ask("alice", "small", &args);
+    let lease = calls::lease(&request);
+    market.chain.fund(lease, SENT);
+    let call = market.acceptance("p1", &request);
+    market.chain.must(call);
+    let call = market.start(&lease);
+    market.chain.must(call);
+    let call = market.acknowledgement(&lease);
+    market.chain.must(call);
+    market.prove_until(&lease, 11);
+    market
+        .chain
+        .fund(calls::dispute(&lease, 11, "watcher"), SENT);
+    market.must_refute("watcher", &lease, 11, &[element(0, 0, 1, 1)]);
+    // What lies where a lease would be keeps no request.
+    let args = market.asking();
+    let request = market.must_ask("alice", "small", &args);
+    market.chain.fund(calls::lease(&request), SENT);
+    market
+        .chain
+        .must(calls::cancel_request(key("alice"), request));
+    market.chain.advance(2_250);
+    let call = ix::close_request(request, &market.request(&request));
+    market.chain.must(call);
+}
