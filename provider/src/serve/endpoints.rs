@@ -155,7 +155,54 @@ impl Endpoints {
 
 #[cfg(test)]
 mod tests {
+    use mythic_engine::{GenerateRequest, Sampler};
+
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_holds_no_engine_after_its_lease() {
+        let endpoints = Endpoints::default();
+        let lease = Pubkey::new_from_array([1; 32]);
+        let wanted = Wanted {
+            lease,
+            path: mythic_model::catalogue::fetch(|_| {}).await.unwrap(),
+            model: "m@0".into(),
+            units: 1,
+            key_hash: lease_key_hash(b"key"),
+            max_concurrent: 1,
+            threads: 1,
+            kv_bytes: 64 << 20,
+        };
+        endpoints.start(wanted.clone(), 1).await.unwrap();
+        assert!(endpoints.start(wanted, 1).await.is_err(), "it runs");
+        let endpoint = endpoints.of_key(b"key").unwrap();
+        let place = endpoint.place().unwrap();
+        let asked = GenerateRequest {
+            prompt_ids: vec![1],
+            max_tokens: 200,
+            sampler: Sampler::Verified {
+                seed: [0; 32],
+                temperature_milli: 0,
+            },
+            stop: Vec::new(),
+            logprobs: false,
+        };
+        let cancel = endpoint.cancel();
+        let mut steps = endpoint.engine.generate(asked, cancel.clone()).unwrap();
+        let left = Arc::downgrade(&endpoint);
+        drop(endpoint);
+        endpoints.stop(&lease);
+        assert!(cancel.is_cancelled());
+        assert!(left.upgrade().is_none(), "its engine is held");
+        assert!(endpoints.of_key(b"key").is_none() && endpoints.count() == 0);
+        // Who reads late finds the end.
+        let read = async { while steps.recv().await.is_some() {} };
+        let patience = std::time::Duration::from_secs(60);
+        assert!(tokio::time::timeout(patience, read).await.is_ok());
+        drop(place);
+        // Its units are free.
+        assert!(endpoints.units.take(lease, 1, 1).is_ok());
+    }
 
     #[test]
     fn no_more_engines_run_than_units_are_offered() {
