@@ -24,7 +24,7 @@ use solana_transaction::Transaction;
 use solana_transaction_error::TransactionError;
 
 use crate::{
-    account::{ProgramAccount, decode},
+    account::{ProgramAccount, decode, found},
     error::ClientError,
     filter::Filter,
     rpc,
@@ -107,8 +107,8 @@ impl ChainClient {
         &self.rpc
     }
 
-    /// A program account with the slot it was read at. `None` when no account is there; an error when another
-    /// program owns the address or the bytes are not a `T`. Reads at `processed`.
+    /// A program account with the slot it was read at. `None` when no account is there, or lamports alone that somebody sent; an
+    /// error when another program owns the address or the bytes are not a `T`. Reads at `processed`.
     pub async fn account<T: ProgramAccount>(
         &self,
         pubkey: &Pubkey,
@@ -123,10 +123,8 @@ impl ChainClient {
         commitment: Commitment,
     ) -> Result<Option<(u64, T)>, ClientError> {
         let snapshot = self.raw_account(pubkey, commitment).await?;
-        match snapshot.account {
-            None => Ok(None),
-            Some(account) => Ok(Some((snapshot.slot, decode(pubkey, &account)?))),
-        }
+        let found = found(pubkey, snapshot.account.as_ref())?;
+        Ok(found.map(|account| (snapshot.slot, account)))
     }
 
     /// Any account's lamports, owner and data.

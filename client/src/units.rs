@@ -1,7 +1,10 @@
 //! How many compute units a transaction asks for: whoever asks for more than it uses takes others' room in a block, pays a price for
 //! it, and finds less room itself where somebody fills a block's share of one account.
 
-use mythic_interface::ix::Tag;
+use mythic_interface::{
+    ix::Tag,
+    market::{address, ix::OpenProof, ix::Tag as MarketTag},
+};
 use solana_compute_budget_interface::ComputeBudgetInstruction as Budget;
 use solana_instruction::Instruction;
 
@@ -14,9 +17,9 @@ pub const ACCOUNT_MOST: u32 = 12_000_000;
 
 /// What an instruction uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    pub tag: Tag,
-    /// The most that was measured of it: `programs/compute-units.md`, which a test compares.
+pub struct Step<T = Tag> {
+    pub tag: T,
+    /// The most that was measured of it: `programs/compute-units.md`, which a test compares. Of the market's a round number above it.
     pub measured: u32,
     /// What it may use beyond in cases that are not measured: longer paths, more claims.
     pub grows: u32,
@@ -24,7 +27,7 @@ pub struct Step {
     pub creates: bool,
 }
 
-const fn step(tag: Tag, measured: u32) -> Step {
+const fn step<T: Copy>(tag: T, measured: u32) -> Step<T> {
     Step {
         tag,
         measured,
@@ -71,6 +74,40 @@ pub const STEPS: [Step; 16] = [
     step(Tag::CloseOutput, 448),
 ];
 
+/// The instructions that providers send, but for [`OpenProof`], whose units follow from what it shows.
+pub const MARKET_STEPS: [Step<MarketTag>; 10] = [
+    step(MarketTag::WithdrawClaimable, 1_000),
+    step(MarketTag::Unjail, 1_000),
+    Step {
+        creates: true,
+        ..step(MarketTag::AcceptJob, 6_000)
+    },
+    step(MarketTag::StartLease, 1_500),
+    // It may pay an epoch whose place it takes.
+    step(MarketTag::SubmitProof, 3_000),
+    step(MarketTag::VerifyAndRelease, 7_500),
+    step(MarketTag::CloseLease, 3_000),
+    step(MarketTag::WithdrawLease, 1_000),
+    step(MarketTag::CloseLeaseAccount, 2_000),
+    // It may refund thirty-two epochs.
+    step(MarketTag::ResolveLeaseDispute, 6_000),
+];
+
+/// Units of an element for each row of its class, and of whatever is shown beside that.
+const ROW: u32 = 30;
+const SHOWN: u32 = 4_000;
+/// Bytes of what is shown in front of its path, and of each hash of the path.
+const LEAF: usize = 64;
+const HASH: usize = 32;
+
+/// What showing a part of a proof uses: an element's units grow with the side of its class, of which its path tells the largest.
+fn opening(data: &[u8]) -> u32 {
+    let shown = data.len().saturating_sub(1 + size_of::<OpenProof>());
+    let hashes = shown.saturating_sub(LEAF).div_ceil(HASH).min(24);
+    let side = 4u32 << hashes.div_ceil(2);
+    (ROW * side + SHOWN) / 2 * 3 + SPARE
+}
+
 /// Room beyond a half more than was measured.
 const SPARE: u32 = 10_000;
 /// Twenty tries for the bump of a new account: one in a million needs more.
@@ -79,7 +116,7 @@ const SEARCH: u32 = 30_000;
 const OTHER: u32 = 200_000;
 const BOUND: u32 = 150;
 
-impl Step {
+impl<T> Step<T> {
     /// What is asked for it.
     pub const fn limit(&self) -> u32 {
         let search = if self.creates { SEARCH } else { 0 };
@@ -90,7 +127,17 @@ impl Step {
 /// What is asked for a transaction of these calls, limit and price beside them.
 pub fn limit(calls: &[Instruction]) -> u32 {
     let of = |call: &Instruction| {
-        let tag = call.data.first().copied().and_then(Tag::from_u8);
+        let first = call.data.first().copied();
+        if call.program_id == address::PROGRAM_ID {
+            return match first.and_then(MarketTag::from_u8) {
+                Some(MarketTag::OpenProof) => opening(&call.data),
+                tag => {
+                    let known = MARKET_STEPS.iter().find(|step| Some(step.tag) == tag);
+                    known.map_or(OTHER, Step::limit)
+                }
+            };
+        }
+        let tag = first.and_then(Tag::from_u8);
         let known = STEPS.iter().find(|step| Some(step.tag) == tag);
         known
             .filter(|_| call.program_id == PROGRAM_ID)
@@ -127,10 +174,9 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// The most of each instruction in the program's table.
-    fn measured() -> BTreeMap<String, u32> {
-        let text = include_str!("../../programs/compute-units.md");
-        let (table, _) = text.split_once("\n## ").unwrap();
+    /// The most of each instruction in a program's table.
+    fn measured(text: &str) -> BTreeMap<String, u32> {
+        let table = text.split("\n## ").next().unwrap();
         let mut most = BTreeMap::new();
         for row in table.lines() {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
@@ -146,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_table_is_what_was_measured() {
-        let measured = measured();
+        let measured = measured(include_str!("../../programs/compute-units.md"));
         for step in STEPS {
             let name = step.tag.name();
             let found = measured.get(name);
@@ -183,6 +229,36 @@ mod tests {
         };
         assert_eq!(limit(&[other]), OTHER + 300);
         assert_eq!(limit(&vec![call(Tag::RevealJuror); 50]), MOST);
+    }
+
+    #[test]
+    fn what_a_provider_asks_for_is_a_half_more_than_was_measured() {
+        let text = include_str!("../../programs/market-compute-units.md");
+        let measured = measured(text);
+        let asked = |tag: MarketTag, len: usize| {
+            let mut data = vec![0; len];
+            data[0] = tag as u8;
+            limit(&[Instruction {
+                program_id: address::PROGRAM_ID,
+                accounts: Vec::new(),
+                data,
+            }])
+        };
+        for step in MARKET_STEPS {
+            let (most, asked) = (measured[step.tag.name()], asked(step.tag, 1));
+            assert!(asked > most / 2 * 3, "{step:?}: {most}");
+            assert!(asked <= ACCOUNT_MOST / 80, "{step:?}: {asked}");
+        }
+        // Each row of the table's openings says how long its data is, and what it took.
+        let mut openings = 0;
+        for row in text.lines().filter(|row| row.starts_with("| OpenProof |")) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let number = |at: usize| cells[at].parse::<u32>().unwrap();
+            let asked = asked(MarketTag::OpenProof, number(5) as usize);
+            assert!(asked >= number(3) / 2 * 3 && asked < MOST, "{row}: {asked}");
+            openings += 1;
+        }
+        assert!(openings > 3, "{openings}");
     }
 
     #[test]

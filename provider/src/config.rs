@@ -1,7 +1,11 @@
 //! Configuration of a provider.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
+use mythic_client::Bids;
 use mythic_interface::market::state::{CLASS_NAME_LEN, PROVIDER_ENDPOINT_LEN, REGION_LEN};
 use mythic_support::check;
 use mythic_wire::Origin;
@@ -44,12 +48,18 @@ pub struct ProviderConfig {
     pub threads: usize,
     /// Memory of each unit for keys and values, in bytes.
     pub kv_bytes: u64,
+    /// Leases of one tenant that are in care at most, those that ended and are not settled among them.
+    pub max_leases_per_tenant: usize,
     /// How long a lease is still served after the chain says that it ended, in seconds.
     pub grace_seconds: u64,
     /// Withdraw earnings to the authority once they exceed this many lamports; 0 = never.
     pub withdraw_above_lamports: u64,
     /// Allow loopback and private addresses for the endpoint and for sources of specs. Development networks only.
     pub allow_loopback: bool,
+    /// Addresses of reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// What is bid to have acceptances, starts, proofs and answers to disputes in time.
+    pub bids: Bids,
     /// Bounds of the listener.
     pub http: mythic_http::Limits,
 }
@@ -73,9 +83,12 @@ impl Default for ProviderConfig {
             max_concurrent: 4,
             threads: 0,
             kv_bytes: 1 << 30,
+            max_leases_per_tenant: 16,
             grace_seconds: 5,
             withdraw_above_lamports: 100_000_000,
             allow_loopback: false,
+            trusted_proxies: Vec::new(),
+            bids: Bids::default(),
             http: mythic_http::Limits::default(),
         }
     }
@@ -121,6 +134,14 @@ impl ProviderConfig {
         check::in_range("threads", self.threads as u64, 0, 1_024)?;
         check::in_range("kv_bytes", self.kv_bytes, 1 << 20, 1 << 44)?;
         check::in_range("grace_seconds", self.grace_seconds, 0, 600)?;
+        let leases = self.max_leases_per_tenant as u64;
+        check::in_range("max_leases_per_tenant", leases, 1, 1_024)?;
+        for proxy in &self.trusted_proxies {
+            if proxy.parse::<IpAddr>().is_err() {
+                return Err(format!("trusted_proxies = {proxy:?}: must be an address"));
+            }
+        }
+        self.bids.validate()?;
         self.http
             .validate()
             .map_err(|error| format!("http.{error}"))
@@ -134,6 +155,12 @@ impl ProviderConfig {
                 self.authority
             )
         })
+    }
+
+    /// The reverse proxies that are trusted.
+    pub fn proxies(&self) -> Vec<IpAddr> {
+        let all = self.trusted_proxies.iter();
+        all.filter_map(|proxy| proxy.parse().ok()).collect()
     }
 
     /// Where the provider is reached.
@@ -179,7 +206,7 @@ mod tests {
         };
         assert_eq!(good.validate(), Ok(()));
         type Change = fn(&mut ProviderConfig);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 11] = [
             (|c| c.authority = "x".into(), "mythic provider init"),
             (|c| c.models.clear(), "models is empty"),
             (|c| c.models = vec!["missing".into()], "models[0]"),
@@ -188,6 +215,9 @@ mod tests {
             (|c| c.units = 0, "units = 0"),
             (|c| c.price_lamports = 0, "price_lamports = 0"),
             (|c| c.rpc_url = "nowhere".into(), "rpc_url"),
+            (|c| c.max_leases_per_tenant = 0, "max_leases_per_tenant = 0"),
+            (|c| c.trusted_proxies = vec!["lb".into()], "trusted_proxies"),
+            (|c| c.bids.loss_bps = 10_001, "bids.loss_bps"),
         ];
         for (change, expected) in cases {
             let mut config = good.clone();

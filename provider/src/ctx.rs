@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use mythic_client::{ChainClient, ClientError, Commitment, account::decode, market, units};
+use mythic_client::{Bidding, ChainClient, ClientError, Commitment, Due, account::decode, market};
 use mythic_interface::market::state::Provider;
 use mythic_support::life::Pulse;
 use mythic_wire::Origin;
@@ -18,8 +18,8 @@ use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::ProviderConfig, journal::Journal, proof::opening::Openings, serve::models::LocalModel,
-    source::Shelf,
+    config::ProviderConfig, funds::Needs, journal::Journal, proof::opening::Openings,
+    serve::models::LocalModel, source::Shelf,
 };
 
 /// Longest silence of the loop that follows the chain.
@@ -44,8 +44,12 @@ pub struct Ctx {
     pub openings: Openings,
     /// Specs that tenants left here.
     pub shelf: Shelf,
+    /// What the operator must be able to pay.
+    pub needs: Needs,
     provider: RwLock<Provider>,
     slot: AtomicU64,
+    /// Lamports of the operator, as last read.
+    balance: RwLock<Option<u64>>,
 }
 
 /// What a [`Ctx`] is made of.
@@ -61,6 +65,8 @@ pub struct Means {
     pub openings: Openings,
     /// The provider's account.
     pub provider: Provider,
+    /// What the operator must be able to pay.
+    pub needs: Needs,
     /// The newest slot.
     pub slot: u64,
 }
@@ -78,6 +84,8 @@ impl Ctx {
             journal: means.journal,
             openings: means.openings,
             shelf: Shelf::default(),
+            needs: means.needs,
+            balance: RwLock::default(),
             provider: RwLock::new(means.provider),
             slot: AtomicU64::new(means.slot),
         }
@@ -93,23 +101,39 @@ impl Ctx {
         *self.provider.read()
     }
 
-    /// Sends a call signed and paid by the operator until it is held at `processed`: sent again while it has not landed, signed again
-    /// when it can't land any more, given up after that.
+    /// The operator's lamports as last read; `None` before that.
+    pub fn balance(&self) -> Option<u64> {
+        *self.balance.read()
+    }
+
+    /// Below this the operator takes no lease more: a lease's rent, and what is kept for all units that are offered.
+    pub fn needed(&self) -> u64 {
+        self.needs.to_accept(1, self.config.units.into())
+    }
+
+    /// Reads the operator's lamports.
+    pub async fn read_balance(&self) -> Result<u64, ClientError> {
+        let lamports = self.chain.balance(&self.operator.pubkey()).await?;
+        *self.balance.write() = Some(lamports);
+        Ok(lamports)
+    }
+
+    /// Sends a call signed and paid by the operator until it is held at `processed`; nothing is lost if that takes long.
     pub async fn send(&self, call: Instruction) -> Result<(), ClientError> {
-        self.send_bounded(std::slice::from_ref(&call)).await
+        self.send_by(call, Due::NEVER).await
     }
 
-    /// The same of a call that needs more compute units than a call gets by itself.
-    pub async fn send_large(&self, call: Instruction) -> Result<(), ClientError> {
-        self.send_bounded(&units::bounded(&[call], units::MOST, 0))
-            .await
-    }
-
-    async fn send_bounded(&self, calls: &[Instruction]) -> Result<(), ClientError> {
+    /// The same of what should land in time: it bids more the nearer the end comes, up to a share of what is lost then.
+    pub async fn send_by(&self, call: Instruction, due: Due) -> Result<(), ClientError> {
         let (payer, signers): (_, [&Keypair; 1]) = (self.operator.pubkey(), [&self.operator]);
-        let held = Commitment::Processed;
-        let sent = self.chain.send_and_confirm(calls, &payer, &signers, held);
-        sent.await.map(drop)
+        let bidding = Bidding {
+            bids: &self.config.bids,
+            due,
+            slot: &|| self.slot(),
+        };
+        let (calls, held) = ([call], Commitment::Processed);
+        let landing = self.chain.pursue(&calls, &payer, &signers, bidding, held);
+        landing.await.map(drop)
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Promise {
     pub request: String,
     /// Slot from which the request can't be accepted any more.
     pub deadline_slot: u64,
+    /// Base58 address of the tenant; empty in promises of versions that did not count what a tenant has.
+    #[serde(default)]
+    pub tenant: String,
     /// Units.
     pub units: u8,
     /// Hex SHA-256 of the weights that are served.
@@ -136,6 +139,7 @@ mod tests {
         let promise = Promise {
             request: Pubkey::new_from_array([n; 32]).to_string(),
             deadline_slot: 7,
+            tenant: "t".into(),
             units: 1,
             weights: "00".into(),
             model: "m@0".into(),

@@ -12,8 +12,6 @@ use crate::ctx::Ctx;
 
 const EVERY: Duration = Duration::from_secs(15);
 const TOLD_EVERY: Duration = Duration::from_secs(600);
-/// Below this the operator should be funded: the rent of a lease, which comes back, and a day of proofs each minute.
-const LITTLE_LAMPORTS: u64 = 40_000_000;
 
 /// Runs until `quit`.
 pub async fn run(ctx: Arc<Ctx>, quit: CancellationToken) {
@@ -48,10 +46,11 @@ async fn look_after(ctx: &Ctx, told: &Throttle) {
             Err(error) => tracing::warn!(%error, "provider stays jailed"),
         }
     }
-    if let Ok(lamports) = ctx.chain.balance(&operator).await
-        && lamports < LITTLE_LAMPORTS
+    let needed = ctx.needed();
+    if let Ok(lamports) = ctx.read_balance().await
+        && lamports < needed
         && told.allow().is_some()
     {
-        tracing::warn!(%operator, lamports, "the operator pays rents and fees and has little left: send it SOL");
+        tracing::warn!(%operator, lamports, needed, "the operator has less than rents, proofs and answers to disputes of all its units may take, and will decline what it could not answer for: send it SOL");
     }
 }

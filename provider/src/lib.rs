@@ -5,7 +5,7 @@
 //! - [`intake`]: requests, [`source`] and [`spec`]: what their tenants want exactly
 //! - [`lease`]: leases from their acceptance to the last lamport; [`proof`]: their proofs, [`disputes`]: answers about them
 //! - [`serve`]: what tenants use; [`access`]: how they reach it; [`receipt`]: what is signed about answers
-//! - [`keeper`]: earnings and jail
+//! - [`keeper`]: earnings and jail; [`funds`]: what the operator must be able to pay
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod access;
 pub mod config;
 pub mod ctx;
 pub mod disputes;
+pub mod funds;
 pub mod intake;
 pub mod journal;
 pub mod keeper;
@@ -29,6 +30,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use mythic_client::{ChainClient, Commitment, keys, patiently};
+use mythic_interface::market::state::Lease;
 use mythic_support::life;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -38,6 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::ProviderConfig;
 
 use ctx::{Ctx, Means};
+use funds::Needs;
 use intake::Intake;
 use journal::{Journal, Promise};
 use lease::{reconcile, task::Shared};
@@ -108,6 +111,9 @@ async fn prepare(config: ProviderConfig) -> Result<Prepared> {
             "proofs of all units may come too late on this machine as it is now: offer fewer, or leave it more cores"
         ),
     }
+    let rent = || chain.rent(Lease::LEN);
+    let rent = patiently("asking for the rent", rent).await?;
+    let needs = Needs::new(rent, &grid, state.probe.stake_per_unit.get(), &config.bids);
     let slot = patiently("reading the slot", || chain.slot(Commitment::Processed)).await?;
     let ctx = Arc::new(Ctx::new(Means {
         config,
@@ -120,6 +126,7 @@ async fn prepare(config: ProviderConfig) -> Result<Prepared> {
         journal,
         openings,
         provider,
+        needs,
         slot,
     }));
     Ok(Prepared {

@@ -10,13 +10,13 @@ use mythic_interface::{
         ix::{self, RegisterProvider, UpdateProvider},
         meter,
         params::{Grid, MarketRules},
-        state::{Class, ClassStatus, Isolation, MarketConfig, Provider, RING},
+        state::{Class, ClassStatus, Isolation, Lease, MarketConfig, Provider, RING},
     },
 };
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use crate::config::ProviderConfig;
+use crate::{config::ProviderConfig, funds::Needs};
 
 /// Pause while the market is not there yet.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -80,6 +80,8 @@ pub struct Registration {
     /// Lamports of stake and of rent that go into the account; both come back.
     pub stake: u64,
     pub rent: u64,
+    /// Lamports that the operator should have: rents of leases, and what is kept for proofs and answers, of all units.
+    pub operator: u64,
     /// Lamports of the fee, for the signatures of payer and authority.
     pub fee: u64,
 }
@@ -96,6 +98,10 @@ pub async fn plan(
     let rules = &market.params.rules;
     let (class_address, class) = class(chain, &config.class).await?;
     let fee = base_fee(2);
+    let rent = patiently("asking for the rent", || chain.rent(Lease::LEN)).await?;
+    let behind = class.probe.stake_per_unit.get();
+    let needs = Needs::new(rent, &market.grid, behind, &config.bids);
+    let funds = needs.to_begin(config.units.into());
     if let Some(found) = provider(chain, &authority).await? {
         ensure!(
             found.class == class_address.to_bytes(),
@@ -107,6 +113,7 @@ pub async fn plan(
             is_new: false,
             stake: 0,
             rent: 0,
+            operator: funds,
             fee,
         });
     }
@@ -115,7 +122,6 @@ pub async fn plan(
         "class {:?} is retired",
         config.class
     );
-    let behind = class.probe.stake_per_unit.get();
     let least = behind
         .saturating_mul(config.units.into())
         .max(rules.min_stake.get());
@@ -147,6 +153,7 @@ pub async fn plan(
         is_new: true,
         stake: config.stake_lamports,
         rent,
+        operator: funds,
         fee,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -22,9 +23,11 @@ use crate::spec::{Document, MAX_DOCUMENT, SpecError};
 pub const SPECS: &str = "/specs/";
 /// Longest time until the whole spec is there.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Specs that are kept at most, and for how long: a tenant asks right after it left one.
+/// Specs that are kept at most, and of one address.
 const KEPT: usize = 1_024;
-const KEEP: Duration = Duration::from_secs(900);
+const OF_ONE: usize = 32;
+/// How long a spec is kept that no open request names: a tenant asks right after it left one.
+const GRACE: Duration = Duration::from_secs(180);
 
 /// Why a spec was not had.
 #[derive(Debug, thiserror::Error)]
@@ -57,29 +60,96 @@ pub fn name(hash: &Hash) -> String {
 
 /// Specs that tenants left here.
 #[derive(Debug, Default)]
-pub struct Shelf(Mutex<HashMap<String, (Document, Instant)>>);
+pub struct Shelf(Mutex<HashMap<String, Left>>);
+
+/// A spec that was left here.
+#[derive(Debug)]
+struct Left {
+    document: Document,
+    /// Who left it.
+    by: IpAddr,
+    /// When it was left, or an open request last named it.
+    at: Instant,
+    /// An open request named it.
+    is_asked: bool,
+}
 
 impl Shelf {
-    /// Takes a spec; `None` while there are too many.
-    pub fn put(&self, document: Document, now: Instant) -> Option<String> {
+    /// Takes a spec from an address. Where there are too many, the oldest of whoever left most goes, and of those alone that no request
+    /// names; `None` if there is none.
+    pub fn put(&self, document: Document, by: IpAddr, now: Instant) -> Option<String> {
         let name = self::name(&document.hash());
         let mut shelf = self.0.lock();
-        if shelf.len() >= KEPT {
-            shelf.retain(|_, (_, at)| now.duration_since(*at) < KEEP);
+        if let Some(left) = shelf.get_mut(&name) {
+            left.at = now;
+            return Some(name);
         }
-        if shelf.len() >= KEPT && !shelf.contains_key(&name) {
-            return None;
+        shelf.retain(|_, left| now.duration_since(left.at) < GRACE);
+        let own = shelf.values().filter(|left| left.by == by).count();
+        if own >= OF_ONE {
+            evict(&mut shelf, by)?;
+        } else if shelf.len() >= KEPT {
+            let most = most(&shelf)?;
+            evict(&mut shelf, most)?;
         }
-        shelf.insert(name.clone(), (document, now));
+        let left = Left {
+            document,
+            by,
+            at: now,
+            is_asked: false,
+        };
+        shelf.insert(name.clone(), left);
         Some(name)
+    }
+
+    /// Keeps the specs that open requests name.
+    pub fn keep(&self, names: &[String], now: Instant) {
+        let mut shelf = self.0.lock();
+        for name in names {
+            if let Some(left) = shelf.get_mut(name) {
+                (left.at, left.is_asked) = (now, true);
+            }
+        }
+        shelf.retain(|_, left| now.duration_since(left.at) < GRACE);
     }
 
     /// The spec of that name.
     pub fn get(&self, name: &str, now: Instant) -> Option<Document> {
         let shelf = self.0.lock();
-        let (document, at) = shelf.get(name)?;
-        (now.duration_since(*at) < KEEP).then(|| document.clone())
+        let left = shelf.get(name)?;
+        (now.duration_since(left.at) < GRACE).then(|| left.document.clone())
     }
+}
+
+/// The address that left most specs which no request names.
+fn most(shelf: &HashMap<String, Left>) -> Option<IpAddr> {
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    for left in shelf.values().filter(|left| !left.is_asked) {
+        *counts.entry(left.by).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    Some(most?.0)
+}
+
+/// Takes away the oldest spec of an address that no request names.
+fn evict(shelf: &mut HashMap<String, Left>, by: IpAddr) -> Option<()> {
+    let own = shelf
+        .iter()
+        .filter(|(_, left)| left.by == by && !left.is_asked);
+    let oldest = own.min_by_key(|(_, left)| left.at);
+    let name = oldest.map(|(name, _)| name.clone())?;
+    shelf.remove(&name);
+    Some(())
+}
+
+/// The host that is asked for a source; none where it lies here, or is no URL.
+pub fn host(own: &Origin, source: &str) -> Option<String> {
+    let (origin, path) = split(source).ok()?;
+    let is_here = own.names().contains(&origin) && path.starts_with(SPECS);
+    let (_, host) = origin.as_str().split_once("://")?;
+    // Whatever the port: whoever has a host has all of them.
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    (!is_here).then(|| host.to_owned())
 }
 
 /// Who asks for specs.
@@ -222,15 +292,27 @@ mod tests {
         assert!(nobody.is_transient());
     }
 
+    /// Another document.
+    fn other(salt: u32) -> Document {
+        let mut other = document();
+        other.salt[..4].copy_from_slice(&salt.to_le_bytes());
+        other
+    }
+
+    fn by(host: u32) -> IpAddr {
+        std::net::Ipv4Addr::from_bits(host).into()
+    }
+
     #[tokio::test]
-    async fn what_was_left_here_is_found_for_a_while_and_there_is_room_for_so_many() {
+    async fn what_was_left_here_is_found_for_a_while() {
         let now = Instant::now();
         let shelf = Shelf::default();
-        let name = shelf.put(document(), now).unwrap();
+        let name = shelf.put(document(), by(1), now).unwrap();
         assert_eq!(shelf.get(&name, now), Some(document()));
-        assert_eq!(shelf.get(&name, now + KEEP), None);
+        assert_eq!(shelf.get(&name, now + GRACE), None);
+        let own = Origin::parse("http://localhost:7").unwrap();
         let asker = Asker {
-            origin: &Origin::parse("http://localhost:7").unwrap(),
+            origin: &own,
             shelf: &shelf,
             key: &Keypair::new(),
             allow_loopback: false,
@@ -239,33 +321,58 @@ mod tests {
         let hash = document().hash();
         let found = asker.spec(&Pubkey::default(), &source, &hash).await;
         assert_eq!(found.unwrap(), document());
-        for salt in 0..2 * KEPT as u32 {
-            let mut other = document();
-            other.salt[..4].copy_from_slice(&salt.to_le_bytes());
-            shelf.put(other, now);
+        assert_eq!(host(&own, &source), None);
+        assert_eq!(host(&own, "no URL"), None);
+        for (source, expected) in [
+            ("http://127.0.0.1:7/other", "127.0.0.1"),
+            ("https://a.example/specs/1", "a.example"),
+            ("https://a.example:8443/specs/1", "a.example"),
+        ] {
+            assert_eq!(host(&own, source).as_deref(), Some(expected), "{source}");
         }
-        assert!(shelf.0.lock().len() <= KEPT);
-        assert!(
-            shelf
-                .put(
-                    Document {
-                        salt: [9; 16],
-                        ..document()
-                    },
-                    now
-                )
-                .is_none()
-        );
-        assert!(
-            shelf
-                .put(
-                    Document {
-                        salt: [9; 16],
-                        ..document()
-                    },
-                    now + KEEP
-                )
-                .is_some()
-        );
+    }
+
+    #[test]
+    fn one_address_takes_its_own_places_alone() {
+        let now = Instant::now();
+        let shelf = Shelf::default();
+        let honest = shelf.put(document(), by(1), now).unwrap();
+        let mut names = Vec::new();
+        for salt in 0..2 * OF_ONE as u32 {
+            let at = now + Duration::from_millis(salt.into());
+            names.push(shelf.put(other(salt), by(2), at).unwrap());
+        }
+        assert_eq!(shelf.0.lock().len(), OF_ONE + 1);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(shelf.get(&honest, later), Some(document()));
+        assert!(shelf.get(&names[0], later).is_none(), "its oldest went");
+        assert!(shelf.get(&names[2 * OF_ONE - 1], later).is_some());
+    }
+
+    #[test]
+    fn a_full_shelf_takes_from_who_left_most_and_nothing_that_is_asked_for() {
+        let now = Instant::now();
+        let shelf = Shelf::default();
+        let (asked, honest) = (other(u32::MAX), document());
+        let asked = shelf.put(asked, by(3), now).unwrap();
+        shelf.keep(std::slice::from_ref(&asked), now);
+        let honest = shelf.put(honest, by(1), now).unwrap();
+        // More than fills it, of many addresses, two of each.
+        let many = 3 * KEPT as u32 / 2;
+        for salt in 0..many {
+            let at = now + Duration::from_millis(salt.into());
+            assert!(shelf.put(other(salt), by(10 + salt / 2), at).is_some());
+            assert!(shelf.0.lock().len() <= KEPT);
+        }
+        let later = now + Duration::from_secs(3);
+        assert!(shelf.get(&asked, later).is_some());
+        assert!(shelf.get(&honest, later).is_some());
+        // It stays for as long as a request names it, and a while longer.
+        shelf.keep(std::slice::from_ref(&asked), later + GRACE / 2);
+        shelf.keep(&[], later + GRACE);
+        assert!(shelf.get(&asked, later + GRACE).is_some());
+        assert!(shelf.get(&honest, later + GRACE).is_none());
+        shelf.keep(&[], later + 2 * GRACE);
+        assert!(shelf.0.lock().is_empty());
     }
 }

@@ -164,7 +164,7 @@ async fn container(network: &Network, wallet: &Keypair, file: &str) -> Result<()
         isolation: Isolation::Process as u8,
         provider: authority.to_bytes(),
         price: provider.price,
-        seconds: U32::new(60),
+        seconds: U32::new(120),
         deadline_slots: U32::new(1_000),
         rules_hash: config.rules_hash,
         bump: 0,
@@ -206,7 +206,7 @@ async fn container(network: &Network, wallet: &Keypair, file: &str) -> Result<()
     ];
     let back = json(&network.mythic(&back)?)?;
     ensure!(
-        back["returned_lamports"] == U64::get(provider.price) * 60,
+        back["returned_lamports"] == U64::get(provider.price) * 120,
         "{back}"
     );
     Ok(())
@@ -226,7 +226,7 @@ async fn disputed(chain: &ChainClient, lease: &Pubkey, epoch: u64) -> Result<(u6
     });
     let state = until(chain, lease, |state| state.epoch(epoch).is_some()).await?;
     let entry = state.epoch(epoch).context("no epoch")?;
-    let call = ix::refute_lease(key, key, (lease, &state), entry, &named);
+    let call = ix::refute_lease(key, key, (lease, &state), entry, &named, 1_000_000_000);
     chain
         .send_and_confirm(&[call], &key, &[&disputer], Commitment::Processed)
         .await?;

@@ -151,6 +151,12 @@ mod tests {
                 "{slot_ms}"
             );
             assert!(epoch * RING as u64 <= STAKE_PER_UNIT, "{slot_ms}");
+            // Ten minutes, as `mythic lease demo` pays for, are a lease at every pace.
+            let no_show = market.params.rules.no_show.get();
+            assert!(
+                seconds <= 600 && 600 * market.price() >= no_show,
+                "{slot_ms}"
+            );
         }
     }
 

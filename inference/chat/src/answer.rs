@@ -1,6 +1,6 @@
 //! What comes back: one completion, or its chunks as events.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json,
@@ -20,12 +20,18 @@ use mythic_wire::{
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::DropGuard;
 
 use crate::problem::problem;
 
 type Steps = mpsc::Receiver<Result<Step, EngineError>>;
+
+/// What is said of an answer that is cut off.
+const LATE: &str = "the answer took too long and is cut off";
 
 /// What was answered, for whoever says something about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +51,8 @@ pub struct Answer {
     frame: Frame,
     prompt_tokens: u64,
     remark: Option<Remark>,
+    /// When it is cut off, whole or not.
+    end: Option<Instant>,
     /// Whatever ends the answer ends these: the generation, a place among those that run.
     held: Box<dyn Send>,
 }
@@ -63,6 +71,7 @@ impl Answer {
             frame,
             prompt_tokens: prompt_tokens as u64,
             remark: None,
+            end: None,
             held: Box::new(guard),
         }
     }
@@ -71,6 +80,26 @@ impl Answer {
     pub fn holding(self, place: impl Send + 'static) -> Self {
         let held = Box::new((self.held, place));
         Self { held, ..self }
+    }
+
+    /// Cut off after so long, however slowly it is made or read.
+    pub fn within(self, longest: Duration) -> Self {
+        let end = Some(Instant::now() + longest);
+        Self { end, ..self }
+    }
+
+    /// The next step; `None` where there is none, an error where the time is over.
+    async fn step(&mut self) -> Option<Result<Step, String>> {
+        let step = match self.end {
+            None => self.steps.recv().await,
+            // What is there already comes too late as well.
+            Some(end) if Instant::now() >= end => return Some(Err(LATE.into())),
+            Some(end) => match timeout_at(end, self.steps.recv()).await {
+                Ok(step) => step,
+                Err(_) => return Some(Err(LATE.into())),
+            },
+        };
+        Some(step?.map_err(|error| error.to_string()))
     }
 
     /// With something that is said about it in the end.
@@ -91,15 +120,13 @@ impl Answer {
 
     async fn whole(mut self) -> Response {
         let (mut text, mut end) = (String::new(), Progress::default());
-        while let Some(step) = self.steps.recv().await {
+        while let Some(step) = self.step().await {
             match step {
                 Ok(step) => {
                     end.take(&step);
                     text.push_str(&step.text);
                 }
-                Err(error) => {
-                    return problem(500, "server_error", "engine_failed", error.to_string());
-                }
+                Err(error) => return problem(500, "server_error", "engine_failed", error),
             }
         }
         let Some(finish) = end.finish else {
@@ -116,7 +143,7 @@ impl Answer {
         let first = event(&opening);
         let rest = stream::unfold(Some((self, Progress::default())), |state| async move {
             let (mut answer, mut end) = state?;
-            match answer.steps.recv().await {
+            match answer.step().await {
                 Some(Ok(step)) => {
                     end.take(&step);
                     let text: ChatChunk = answer.frame.text(0, step.text, None);
@@ -131,7 +158,7 @@ impl Answer {
                     Some((events, None))
                 }
                 Some(Err(error)) => {
-                    let body = ErrorBody::new("server_error", "engine_failed", error.to_string());
+                    let body = ErrorBody::new("server_error", "engine_failed", error);
                     Some((vec![event(&body)], None))
                 }
                 None => None,
@@ -233,5 +260,21 @@ mod tests {
         assert_eq!(last["choices"][0]["finish_reason"], "stop");
         assert_eq!(last["mythic"], whole["mythic"]);
         assert!(cancel.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_takes_too_long_is_cut_off_and_ends_what_it_holds() {
+        for stream in [false, true] {
+            let (told, steps) = mpsc::channel(4);
+            told.try_send(Ok(step(0, "hi", None))).unwrap();
+            let cancel = CancellationToken::new();
+            let answer = Answer::new("m@0".into(), 3, steps, cancel.clone().drop_guard());
+            let answer = answer.within(Duration::from_millis(50));
+            // Its engine says nothing more and does not end.
+            let cut = body(answer.respond(stream).await).await;
+            assert!(cut.contains(LATE), "{cut}");
+            assert!(cancel.is_cancelled());
+            drop(told);
+        }
     }
 }

@@ -58,6 +58,10 @@ pub fn close(accounts: &mut [AccountView], args: &ix::CloseLease) -> Result<(), 
         let mut provider = load_mut::<Provider>(provider_account)?;
         check_provider(&lease, &provider)?;
         check_fork(&lease, &args.terms_hash)?;
+        // What an end costs depends on it, and it may have changed since the closer read it.
+        if lease.header.status != args.expected {
+            return Err(MythicError::WrongLeaseStatus);
+        }
         let reason = CloseReason::from_u8(args.reason).ok_or(MythicError::UnknownCloseReason)?;
         if args.now > 1 {
             return Err(MythicError::InvalidFlag);
@@ -116,7 +120,7 @@ fn step(lease: &Lease, provider: &Provider, by: &Closer) -> Result<Step, MythicE
         CloseReason::NeverStarted => Ok(Step::Undo(rules.no_show.get())),
 
         CloseReason::NeverAcknowledged if status != Started => Err(MythicError::WrongLeaseStatus),
-        CloseReason::NeverAcknowledged if window::open(by.slot, lease.ack_end()) => {
+        CloseReason::NeverAcknowledged if !over && window::open(by.slot, lease.ack_end()) => {
             Err(MythicError::DeadlineNotPassed)
         }
         CloseReason::NeverAcknowledged => Ok(Step::Forfeit),

@@ -90,6 +90,7 @@ fn refute(
         lease.open_disputes.get(),
     )?;
     let held = money::add(bond.fee, bond.at_stake)?;
+    check_bond(held, args)?;
 
     let epoch = args.epoch.get().to_le_bytes();
     let seeds = pda::lease_dispute(&address, &epoch, key(disputer));
@@ -135,6 +136,14 @@ fn refute(
         disputes.set(raised(disputes.get())?);
     }
     Ok(())
+}
+
+/// Refuses a bond that is more than the disputer means to pay: others may have disputed since it looked.
+fn check_bond(lamports: u64, args: &ix::DisputeLease) -> Result<(), MythicError> {
+    match lamports <= args.most.get() {
+        true => Ok(()),
+        false => Err(MythicError::BondTooHigh),
+    }
 }
 
 /// The elements that are named; the rest must be zero.
@@ -211,6 +220,7 @@ fn unserved(
             .amount
             .get();
         let bond = meter::half(amount);
+        check_bond(bond, args)?;
         lease.ring[Lease::place(args.epoch.get())].state = EpochState::Unserved as u8;
         lower(&mut lease.pending, amount)?;
         raise(&mut lease.burned, amount)?;

@@ -125,6 +125,14 @@ fn fits(provider: &Provider, asked: &RequestTerms) -> Result<(), MythicError> {
     if epoch_price < asked.rules.min_epoch_price.get() {
         return Err(MythicError::EpochTooCheap);
     }
+    let all = meter::price_of(
+        provider.price.get(),
+        asked.units,
+        asked.seconds.get().into(),
+    )?;
+    if all < asked.rules.no_show.get() {
+        return Err(MythicError::EscrowTooSmall);
+    }
     if provider.free_units() < asked.units.into() {
         return Err(MythicError::NoUnits);
     }

@@ -1,7 +1,7 @@
 //! Requests: paid for, taken back, expired, closed.
 
 use mythic_interface::error::MythicError;
-use mythic_interface::market::params::{MAX_LEASE_UNITS, MarketParams};
+use mythic_interface::market::params::MAX_LEASE_UNITS;
 use mythic_interface::market::state::{
     Class, ClassStatus, Isolation, LeaseKind, MarketConfig, Request, RequestStatus,
 };
@@ -26,7 +26,7 @@ pub fn request(accounts: &mut [AccountView], args: &ix::RequestCompute) -> Resul
     if config.rules_hash != args.rules_hash {
         return Err(MythicError::RulesChanged);
     }
-    check_arguments(args, &config.params, slot)?;
+    check_arguments(args, &config, slot)?;
     if load::<Class>(class)?.header.status != ClassStatus::Active as u8 {
         return Err(MythicError::ClassRetired);
     }
@@ -34,6 +34,10 @@ pub fn request(accounts: &mut [AccountView], args: &ix::RequestCompute) -> Resul
     let escrow = price(args.seconds.get().into())?;
     if price(config.grid.epoch_seconds.get().into())? < config.params.rules.min_epoch_price.get() {
         return Err(MythicError::EpochTooCheap);
+    }
+    // A start that is not acknowledged costs both sides as much, and units are not held for less.
+    if escrow < config.params.rules.no_show.get() {
+        return Err(MythicError::EscrowTooSmall);
     }
 
     let seeds = pda::request(key(tenant), &args.nonce);
@@ -68,9 +72,10 @@ pub fn request(accounts: &mut [AccountView], args: &ix::RequestCompute) -> Resul
 
 fn check_arguments(
     args: &ix::RequestCompute,
-    params: &MarketParams,
+    config: &MarketConfig,
     slot: u64,
 ) -> Result<(), MythicError> {
+    let params = &config.params;
     let kind = LeaseKind::from_u8(args.kind).ok_or(MythicError::UnknownLeaseKind)?;
     if (kind == LeaseKind::Endpoint) == (args.model == NO_KEY) {
         return Err(MythicError::InvalidLeaseModel);
@@ -87,7 +92,8 @@ fn check_arguments(
     if Isolation::from_u8(args.isolation).is_none() {
         return Err(MythicError::UnknownIsolation);
     }
-    if !(1..=params.rules.max_lease_seconds.get()).contains(&args.seconds.get()) {
+    let (least, most) = (config.grid.epoch_seconds, params.rules.max_lease_seconds);
+    if !(least..=most).contains(&args.seconds) {
         return Err(MythicError::LeaseTimeOutOfRange);
     }
     if !(1..=params.max_request_slots.get()).contains(&args.deadline_slots.get()) {

@@ -47,7 +47,7 @@ pub fn resolve(
         match how {
             DisputeEnd::Answered => answered(&mut dispute, &mut provider)?,
             DisputeEnd::Wrong | DisputeEnd::Unanswered => {
-                refuted(&mut dispute, &mut lease, &mut provider, slot)?
+                refuted(&mut dispute, how, (&mut *lease, &mut *provider), slot)?
             }
             DisputeEnd::Void => {
                 dispute.returned = dispute.held;
@@ -122,8 +122,8 @@ fn answered(dispute: &mut LeaseDispute, provider: &mut Provider) -> Result<Moves
 /// The lease ends, everything pending is the tenant's, the provider loses half of the stake behind its units and is jailed.
 fn refuted(
     dispute: &mut LeaseDispute,
-    lease: &mut Lease,
-    provider: &mut Provider,
+    how: DisputeEnd,
+    (lease, provider): (&mut Lease, &mut Provider),
     slot: u64,
 ) -> Result<Moves, MythicError> {
     refund_pending(lease)?;
@@ -134,7 +134,10 @@ fn refuted(
     let terms = &lease.terms;
     let half = meter::refuted_stake(terms.probe.stake_per_unit.get(), terms.units)?;
     let slashed = stake::slash(provider, half, slot)?;
-    let reward = meter::refuter_reward(slashed);
+    let reward = match how {
+        DisputeEnd::Unanswered => meter::unanswered_reward(slashed, dispute.held.get()),
+        _ => meter::refuter_reward(slashed),
+    };
     stake::owe_burn(provider, sub(slashed, reward)?)?;
     raise(&mut lease.slashed, slashed)?;
     let until = slot.saturating_add(lease.terms.rules.jail_slots.get().into());

@@ -223,7 +223,7 @@ errors! {
     // 10xx: requests
     UnknownLeaseKind = 1000, "the kind of lease is not listed";
     InvalidLeaseModel = 1001, "an endpoint names a model, a container none";
-    LeaseTimeOutOfRange = 1002, "a lease lasts at least a second, and with all that is added at most max_lease_seconds";
+    LeaseTimeOutOfRange = 1002, "a lease lasts at least an epoch, and with all that is added at most max_lease_seconds";
     EpochTooCheap = 1003, "an epoch of the lease costs less than min_epoch_price";
     WrongRequestStatus = 1004, "the request's status does not allow this";
     NotTenant = 1005, "the signer is not the tenant";
@@ -234,6 +234,7 @@ errors! {
     NoUnits = 1010, "the provider has not as many units free";
     EpochsUnbacked = 1011, "the stake behind the units is less than the price of 32 epochs";
     LeaseExists = 1012, "the request's lease still has its account";
+    EscrowTooSmall = 1013, "all seconds of the lease cost less than no_show";
 
     // 11xx: leases
     WrongLeaseStatus = 1100, "the lease's status does not allow this";
@@ -265,6 +266,7 @@ errors! {
     AlreadyOpened = 1211, "this is shown already";
     DisputeNotDue = 1212, "the dispute cannot be resolved yet, or an older one comes first";
     WrongDisputer = 1213, "the account is not who disputed";
+    BondTooHigh = 1214, "the bond is more than the dispute says that it may be";
 }
 
 impl MythicError {

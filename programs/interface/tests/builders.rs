@@ -165,7 +165,7 @@ fn every_instruction_of_the_market_has_a_builder_that_follows_its_list() {
         ix::close_lease(k(1), k(2), &lease, reason, true),
         ix::withdraw_lease(k(1), &lease),
         ix::close_lease_account(k(1), &lease),
-        ix::refute_lease(k(1), k(2), (k(3), &lease), &epoch, &[]),
+        ix::refute_lease(k(1), k(2), (k(3), &lease), &epoch, &[], 1),
         ix::open_root(k(1), (0, 0), &[0; 32], &[]),
         ix::resolve_lease_dispute(k(1), &dispute),
         ix::close_lease_dispute(k(1), &dispute),
@@ -183,7 +183,7 @@ fn every_instruction_of_the_market_has_a_builder_that_follows_its_list() {
     );
     // Elements beyond the eighth have no room.
     let many = [state::NamedElement::default(); 9];
-    let named = ix::refute_lease(k(1), k(2), (k(3), &lease), &epoch, &many);
+    let named = ix::refute_lease(k(1), k(2), (k(3), &lease), &epoch, &many, 1);
     assert_eq!(named.data.len(), ix::Tag::DisputeLease.spec().data_len);
 }
 

@@ -9,11 +9,14 @@ use parking_lot::Mutex;
 use solana_pubkey::Pubkey;
 
 use super::fit::Decline;
+use crate::source::SourceError;
 
 /// Pause before a request that could not be taken for a passing reason is looked at again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long it is told what became of a request that is not open any more.
 const TOLD: Duration = Duration::from_secs(900);
+/// How often a spec is fetched in vain at most: a source that does not answer twice is not waited for again.
+const FETCHES: u8 = 2;
 /// Decisions that are remembered at most.
 const MOST: usize = 4_096;
 
@@ -32,27 +35,48 @@ pub enum Decision {
     },
 }
 
-impl Decision {
-    pub(super) fn declined(decline: &Decline) -> Self {
-        Self::Declined {
-            reason: decline.to_string(),
-            again: decline.is_passing(),
-        }
-    }
+/// A decision, when it was made, and how often the spec was fetched in vain.
+#[derive(Debug)]
+struct Made {
+    decision: Decision,
+    at: Instant,
+    fetches: u8,
 }
 
 /// Decisions by request.
 #[derive(Debug, Default)]
-pub struct Decisions(Mutex<HashMap<Pubkey, (Decision, Instant)>>);
+pub struct Decisions(Mutex<HashMap<Pubkey, Made>>);
 
 impl Decisions {
     /// What became of a request, if it was seen.
     pub fn of(&self, request: &Pubkey) -> Option<Decision> {
-        Some(self.0.lock().get(request)?.0.clone())
+        Some(self.0.lock().get(request)?.decision.clone())
     }
 
-    pub(super) fn set(&self, request: Pubkey, decision: Decision) {
-        self.0.lock().insert(request, (decision, Instant::now()));
+    /// The request is promised a lease.
+    pub(super) fn take(&self, request: Pubkey) {
+        self.set(request, Decision::Taken, 0, Instant::now());
+    }
+
+    /// The request is not taken; whether it is looked at again follows from why, and from how often its source was silent.
+    pub(super) fn decline(&self, request: Pubkey, decline: &Decline) {
+        let silent = matches!(decline, Decline::Source(SourceError::Fetch(_)));
+        let had = self.0.lock().get(&request).map_or(0, |made| made.fetches);
+        let fetches = had.saturating_add(silent.into());
+        let decision = Decision::Declined {
+            reason: decline.to_string(),
+            again: decline.is_passing() && fetches < FETCHES,
+        };
+        self.set(request, decision, fetches, Instant::now());
+    }
+
+    fn set(&self, request: Pubkey, decision: Decision, fetches: u8, at: Instant) {
+        let made = Made {
+            decision,
+            at,
+            fetches,
+        };
+        self.0.lock().insert(request, made);
     }
 
     /// Whether a request is to be read now; then it is being read.
@@ -61,18 +85,23 @@ impl Decisions {
     }
 
     fn begin_at(&self, request: Pubkey, now: Instant) -> bool {
-        let mut all = self.0.lock();
-        let due = match all.get(&request) {
-            None => true,
-            Some((Decision::Declined { again, .. }, at)) => {
-                *again && now.duration_since(*at) >= AGAIN
-            }
-            Some(_) => false,
-        };
+        let due = self.is_due(&request, now);
         if due {
-            all.insert(request, (Decision::Reading, now));
+            let had = self.0.lock().get(&request).map_or(0, |made| made.fetches);
+            self.set(request, Decision::Reading, had, now);
         }
         due
+    }
+
+    /// Whether a request is to be read: it is new, or was declined for a while that is over.
+    pub(super) fn is_due(&self, request: &Pubkey, now: Instant) -> bool {
+        match self.0.lock().get(request) {
+            None => true,
+            Some(made) => match made.decision {
+                Decision::Declined { again, .. } => again && now.duration_since(made.at) >= AGAIN,
+                Decision::Reading | Decision::Taken => false,
+            },
+        }
     }
 
     /// Forgets what nobody asks for: requests that are not open any more, after a while.
@@ -80,14 +109,16 @@ impl Decisions {
         let now = Instant::now();
         let mut all = self.0.lock();
         let full = all.len() > MOST;
-        all.retain(|request, (_, at)| {
-            open.contains(request) || (!full && now.duration_since(*at) < TOLD)
+        all.retain(|request, made| {
+            open.contains(request) || (!full && now.duration_since(made.at) < TOLD)
         });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use mythic_wire::dial::OutboundError;
+
     use super::*;
 
     #[test]
@@ -97,12 +128,36 @@ mod tests {
         assert_eq!(decisions.of(&key), None);
         assert!(decisions.begin_at(key, now) && !decisions.begin_at(key, now));
         assert_eq!(decisions.of(&key), Some(Decision::Reading));
-        decisions.set(key, Decision::declined(&Decline::NoUnits));
+        decisions.decline(key, &Decline::NoUnits);
         assert!(!decisions.begin_at(key, Instant::now()));
         assert!(decisions.begin_at(key, Instant::now() + AGAIN));
-        decisions.set(key, Decision::declined(&Decline::Container));
+        decisions.decline(key, &Decline::Container);
         assert!(!decisions.begin_at(key, Instant::now() + 10 * AGAIN));
         decisions.keep(&[]);
         assert!(decisions.of(&key).is_some(), "it is told for a while");
+    }
+
+    #[test]
+    fn a_source_that_was_silent_twice_is_not_waited_for_again() {
+        let (decisions, key) = (Decisions::default(), Pubkey::new_from_array([1; 32]));
+        let silent = || {
+            let failed = OutboundError::Failed {
+                url: "http://tar.example/x".into(),
+                reason: "no whole answer within 10 s".into(),
+            };
+            Decline::Source(SourceError::Fetch(failed))
+        };
+        let later = || Instant::now() + 2 * AGAIN;
+        assert!(decisions.begin_at(key, Instant::now()));
+        decisions.decline(key, &silent());
+        // What else passes is no fault of the source's.
+        decisions.decline(key, &Decline::NoUnits);
+        assert!(decisions.begin_at(key, later()));
+        decisions.decline(key, &silent());
+        assert!(!decisions.begin_at(key, later()));
+        let Some(Decision::Declined { again, .. }) = decisions.of(&key) else {
+            panic!("it is declined");
+        };
+        assert!(!again);
     }
 }

@@ -1,14 +1,19 @@
 //! Requests of capacity: found, weighed ([`fit`]), read, promised.
 //!
-//! - [`decisions`]: what became of each here, for its tenant
+//! - [`decisions`]: what became of each here, for its tenant; [`places`]: how many are fetched from strangers at once
 
 pub mod decisions;
 pub mod fit;
+pub mod places;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use mythic_client::{Commitment, Filter, market};
+use mythic_engine::memory;
 use mythic_interface::{
     market::state::{LeaseKind, Request, RequestStatus},
     state::Model,
@@ -17,40 +22,48 @@ use mythic_support::{Backoff, Throttle};
 use mythic_wire::openai::model_id;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     access::Access,
     journal::Promise,
     lease::task::{self, Care, Shared},
-    source::Asker,
+    source::{self, Asker},
 };
-use decisions::{Decision, Decisions};
+use decisions::Decisions;
 use fit::Decline;
+use places::{Fetch, Places};
 
 /// How often open requests are looked for.
 const EVERY: Duration = Duration::from_secs(2);
 /// Longest pause while the chain does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 const TOLD_EVERY: Duration = Duration::from_secs(60);
-/// Requests that are read at once: strangers may keep some waiting.
-const AT_ONCE: usize = 8;
+/// Requests that are read at once whose specs were left here: nobody keeps them waiting but the chain.
+const OWN_AT_ONCE: usize = 32;
 
 /// Requests as they are taken in.
 #[derive(Clone)]
 pub struct Intake {
     shared: Shared,
     decisions: Arc<Decisions>,
-    places: Arc<Semaphore>,
+    places: Places,
+    own: Arc<Semaphore>,
+    /// Promises are made one after the other: each looks at what the ones before left.
+    one: Arc<Mutex<()>>,
 }
+
+/// What a request needs while it is read; left when it is dropped.
+type Held = Box<dyn Send>;
 
 impl Intake {
     pub fn new(shared: Shared, decisions: Arc<Decisions>) -> Self {
-        let places = Arc::new(Semaphore::new(AT_ONCE));
         Self {
             shared,
             decisions,
-            places,
+            places: Places::default(),
+            own: Arc::new(Semaphore::new(OWN_AT_ONCE)),
+            one: Arc::default(),
         }
     }
 
@@ -66,8 +79,10 @@ impl Intake {
     pub async fn run(self, stop: tokio_util::sync::CancellationToken) {
         let told = Throttle::new(TOLD_EVERY);
         let mut pauses = Backoff::new(EVERY, LONGEST_PAUSE);
+        let mut turn = 0_usize;
         while pauses.wait(&stop).await {
-            match self.round().await {
+            turn = turn.wrapping_add(1);
+            match self.round(turn).await {
                 Ok(()) => pauses.reset(),
                 Err(error) => {
                     if told.allow().is_some() {
@@ -78,28 +93,37 @@ impl Intake {
         }
     }
 
-    async fn round(&self) -> Result<()> {
+    /// Looks at all open requests, each time from another one on: where places run out, nobody is last for ever.
+    async fn round(&self, turn: usize) -> Result<()> {
         let ctx = &self.shared.ctx;
         let filters = [
             Filter::<Request>::status(RequestStatus::Open),
             Filter::<Request>::class(&ctx.class),
         ];
         let open = ctx.chain.program_accounts(&filters, Commitment::Processed);
-        let open = open.await?;
+        let mut open = open.await?;
         let addresses: Vec<Pubkey> = open.iter().map(|(address, _)| *address).collect();
         self.decisions.keep(&addresses);
+        let names = open.iter().map(|(_, request)| &request.terms.spec_hash);
+        let names: Vec<String> = names.map(source::name).collect();
+        ctx.shelf.keep(&names, Instant::now());
+        let from = turn.checked_rem(open.len()).unwrap_or(0);
+        open.rotate_left(from);
         for (address, request) in open {
             // What can't be had at all is not even fetched.
             match fit::fits(&request, &ctx.provider(), ctx.slot()) {
                 Err(Decline::Others) => continue,
                 Err(decline) => {
-                    self.decisions.set(address, Decision::declined(&decline));
+                    self.decisions.decline(address, &decline);
                     continue;
                 }
                 Ok(()) => {}
             }
-            let Ok(place) = self.places.clone().try_acquire_owned() else {
-                return Ok(());
+            if !self.decisions.is_due(&address, Instant::now()) {
+                continue;
+            }
+            let Some(place) = self.place(&request) else {
+                continue;
             };
             if self.decisions.begin(address) {
                 let intake = self.clone();
@@ -112,26 +136,33 @@ impl Intake {
         Ok(())
     }
 
-    async fn consider(&self, address: Pubkey, request: Request) {
-        let decision = match self.promise(&address, &request).await {
-            Ok((lease, promise)) => {
-                self.begin(lease, promise);
-                Decision::Taken
+    /// A place to read a request, if one is free.
+    fn place(&self, request: &Request) -> Option<Held> {
+        let source = request.terms.spec_source.as_str();
+        match source::host(&self.shared.ctx.origin, source) {
+            None => {
+                let place = self.own.clone().try_acquire_owned().ok()?;
+                Some(Box::new(place))
             }
-            Err(decline) => {
-                tracing::info!(request = %address, %decline, "request declined");
-                Decision::declined(&decline)
+            Some(host) => {
+                let tenant = request.terms.tenant;
+                Some(Box::new(self.places.take(Fetch { host, tenant })?))
             }
-        };
-        self.decisions.set(address, decision);
+        }
     }
 
-    /// Reads what the tenant wants and writes the promise to give it.
-    async fn promise(
-        &self,
-        address: &Pubkey,
-        request: &Request,
-    ) -> Result<(Pubkey, Promise), Decline> {
+    async fn consider(&self, address: Pubkey, request: Request) {
+        match self.promise(&address, &request).await {
+            Ok(()) => self.decisions.take(address),
+            Err(decline) => {
+                tracing::info!(request = %address, %decline, "request declined");
+                self.decisions.decline(address, &decline);
+            }
+        }
+    }
+
+    /// Reads what the tenant wants and promises to give it.
+    async fn promise(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
         let (ctx, terms) = (&self.shared.ctx, &request.terms);
         if terms.kind != LeaseKind::Endpoint as u8 {
             return Err(Decline::Container);
@@ -156,9 +187,6 @@ impl Intake {
             return Err(Decline::Concurrent(most));
         }
         let lease = market::address::lease(address);
-        if self.shared.desk.has_key(&spec.key_hash) {
-            return Err(Decline::KeyInUse);
-        }
         let model = model_id(model.name.as_str(), &model.identity);
         let access = Access {
             lease: lease.to_string(),
@@ -170,6 +198,7 @@ impl Intake {
         let promise = Promise {
             request: address.to_string(),
             deadline_slot: request.deadline_slot.get(),
+            tenant: Pubkey::new_from_array(terms.tenant).to_string(),
             units: terms.units,
             weights: hex::encode(local.weights),
             model,
@@ -177,9 +206,47 @@ impl Intake {
             max_concurrent: spec.max_concurrent,
             access: serde_json::to_string(&access).unwrap_or_default(),
         };
+        let weights = std::fs::metadata(&local.path).map_or(0, |file| file.len());
+        self.keep(request, (lease, promise), weights).await
+    }
+
+    /// Writes a promise and takes its lease into care, if all that it needs is left.
+    async fn keep(
+        &self,
+        request: &Request,
+        (lease, promise): (Pubkey, Promise),
+        weights: u64,
+    ) -> Result<(), Decline> {
+        let (ctx, desk) = (&self.shared.ctx, &self.shared.desk);
+        let _one = self.one.lock().await;
+        if desk.has(&lease) {
+            return Ok(());
+        }
+        if desk.has_key(&promise.key_hash) {
+            return Err(Decline::KeyInUse);
+        }
+        let (own, most) = (
+            desk.of_tenant(&promise.tenant),
+            ctx.config.max_leases_per_tenant,
+        );
+        if own >= most {
+            return Err(Decline::Tenant(own));
+        }
+        let plan = memory::Plan {
+            weights,
+            pool: ctx.config.kv_bytes.saturating_mul(promise.units.into()),
+            scratch: 0,
+        };
+        plan.check()
+            .map_err(|error| Decline::Memory(error.to_string()))?;
+        let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());
+        let balance = ctx.read_balance().await.map_err(unknown)?;
+        let promised = desk.promised(Instant::now());
+        fit::is_left(request, &ctx.provider(), promised, (balance, &ctx.needs))?;
         let kept = ctx.journal.keep(&lease, &promise);
         kept.map_err(|error| Decline::Journal(error.to_string()))?;
-        Ok((lease, promise))
+        self.begin(lease, promise);
+        Ok(())
     }
 
     /// Takes a lease into care; one that is in care already stays there.

@@ -1,6 +1,10 @@
 //! The leases in care: where whoever reads the chain reaches their tasks.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::RwLock;
 use solana_pubkey::Pubkey;
@@ -12,6 +16,9 @@ use crate::journal::Promise;
 /// Events that wait for a lease's task at most; what is beyond is read again soon.
 pub const WAITING: usize = 16;
 
+/// How long a promise that the chain does not show yet takes up its units here: an acceptance lands in seconds, or not at all.
+pub const LANDS: Duration = Duration::from_secs(30);
+
 /// Tasks by lease.
 #[derive(Debug, Default)]
 pub struct Desk(RwLock<HashMap<Pubkey, Place>>);
@@ -20,6 +27,16 @@ pub struct Desk(RwLock<HashMap<Pubkey, Place>>);
 struct Place {
     events: mpsc::Sender<Event>,
     promise: Arc<Promise>,
+    since: Instant,
+    /// The chain has shown the lease, whosever it is.
+    seen: bool,
+}
+
+/// What was promised and is not on chain yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Promised {
+    pub leases: u64,
+    pub units: u64,
 }
 
 impl Desk {
@@ -30,7 +47,13 @@ impl Desk {
         if all.contains_key(&lease) {
             return None;
         }
-        all.insert(lease, Place { events, promise });
+        let place = Place {
+            events,
+            promise,
+            since: Instant::now(),
+            seen: false,
+        };
+        all.insert(lease, place);
         Some(received)
     }
 
@@ -47,6 +70,37 @@ impl Desk {
         };
         let _ = place.events.try_send(event);
         true
+    }
+
+    /// The chain has shown a lease.
+    pub fn seen(&self, lease: &Pubkey) {
+        if let Some(place) = self.0.write().get_mut(lease) {
+            place.seen = true;
+        }
+    }
+
+    /// What was promised a moment ago and is not on chain yet.
+    pub fn promised(&self, now: Instant) -> Promised {
+        let all = self.0.read();
+        let open = |place: &&Place| !place.seen && now.duration_since(place.since) < LANDS;
+        all.values()
+            .filter(open)
+            .fold(Promised::default(), |sum, place| Promised {
+                leases: sum.leases + 1,
+                units: sum.units + u64::from(place.promise.units),
+            })
+    }
+
+    /// Leases in care of a tenant: until nothing is left of them.
+    pub fn of_tenant(&self, tenant: &str) -> usize {
+        let all = self.0.read();
+        let own = |place: &&Place| place.promise.tenant == tenant;
+        all.values().filter(own).count()
+    }
+
+    /// Whether a lease is in care.
+    pub fn has(&self, lease: &Pubkey) -> bool {
+        self.0.read().contains_key(lease)
     }
 
     /// The leases in care.
@@ -79,6 +133,7 @@ mod tests {
         let promise = Arc::new(Promise {
             request: String::new(),
             deadline_slot: 0,
+            tenant: "alice".into(),
             units: 1,
             weights: String::new(),
             model: "m@0".into(),
@@ -95,8 +150,19 @@ mod tests {
         // One that is behind holds nobody up.
         assert!((0..2 * WAITING).all(|_| desk.tell(&lease, tick())));
         assert!(events.try_recv().is_ok());
+        assert_eq!((desk.of_tenant("alice"), desk.of_tenant("bob")), (1, 0));
+        // Its unit is taken until the chain shows it, or could have.
+        let now = Instant::now();
+        let one = Promised {
+            leases: 1,
+            units: 1,
+        };
+        assert_eq!(desk.promised(now), one);
+        assert_eq!(desk.promised(now + LANDS), Promised::default());
+        desk.seen(&lease);
+        assert_eq!(desk.promised(now), Promised::default());
         desk.leave(&lease);
-        assert!(desk.leases().is_empty());
+        assert!(desk.leases().is_empty() && !desk.has(&lease));
         assert!(desk.enter(lease, promise).is_some());
     }
 }

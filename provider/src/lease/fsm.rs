@@ -3,7 +3,8 @@
 //!
 //! What runs is ended by positive evidence alone: the lease was *seen* ended at `confirmed`, or *absent* at `finalized` in a slot after
 //! the last in which it was there, and a grace is over. No answer, an old slot or a list without it end nothing; then the time for which
-//! it is paid does.
+//! it is paid does. A lease follows from its request alone, so that it may be another provider's: that is never served, and is forgotten
+//! once it is final.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,10 @@ use mythic_interface::{
     market::{
         meter,
         probe::DRAW_SLOTS,
-        state::{CloseReason, Lease, LeaseEpoch, LeaseStatus},
+        state::{CloseReason, EpochState, Lease, LeaseEpoch, LeaseStatus},
     },
     money::share,
-    state::NO_KEY,
+    state::{Key, NO_KEY},
     window,
 };
 
@@ -124,6 +125,8 @@ struct Pause {
 /// A lease.
 #[derive(Debug)]
 pub struct Machine {
+    /// The provider that this is.
+    provider: Key,
     /// Slot from which its request can't be accepted any more.
     deadline_slot: u64,
     /// Seconds for which it is served after it ended.
@@ -134,8 +137,10 @@ pub struct Machine {
     lease: Option<Box<Lease>>,
     /// Slot in which it was last read, or read to be absent.
     read_slot: u64,
-    /// Last slot in which it was there.
+    /// Last slot in which it was there, whosever it was.
     there_slot: Option<u64>,
+    /// It was seen at `confirmed`: no fork that dies takes it along.
+    firm: bool,
     /// Second until which it is paid, as last read; 0 before its start.
     paid_until: u64,
     /// Second of the evidence that it is over.
@@ -148,9 +153,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A lease that was promised for a request with this deadline.
-    pub fn new(deadline_slot: u64, grace: u64) -> Self {
+    /// A lease that this provider promised for a request with this deadline.
+    pub fn new(provider: Key, deadline_slot: u64, grace: u64) -> Self {
         Self {
+            provider,
             deadline_slot,
             grace,
             slot: 0,
@@ -158,6 +164,7 @@ impl Machine {
             lease: None,
             read_slot: 0,
             there_slot: None,
+            firm: false,
             paid_until: 0,
             over_since: None,
             gone: false,
@@ -200,35 +207,48 @@ impl Machine {
     }
 
     fn read(&mut self, slot: u64, held: Commitment, lease: Option<Box<Lease>>) {
-        let firm = held >= Commitment::Confirmed;
-        match &lease {
+        let (firm, is_final) = (held >= Commitment::Confirmed, held == Commitment::Finalized);
+        let is_there = lease.is_some();
+        let ours = lease.filter(|state| state.terms.provider == self.provider);
+        match &ours {
             Some(state) => {
-                self.there_slot = Some(self.there_slot.map_or(slot, |last| last.max(slot)));
                 if firm && state.status() == Some(LeaseStatus::Ended) {
                     self.over_since.get_or_insert(self.second);
                 }
             }
-            None if held == Commitment::Finalized => {
-                let last = match self.there_slot {
-                    Some(last) => last,
-                    // It may still be accepted until then.
-                    None => self.deadline_slot,
-                };
-                if slot > last {
-                    self.gone = true;
-                    self.over_since.get_or_insert(self.second);
+            // Who else took the request has it for ever.
+            None if is_final && is_there => self.over_for_good(),
+            None if is_final => {
+                if self.there_slot.is_some_and(|last| slot > last) && !self.firm {
+                    // It was on a fork that died: the request may be open again.
+                    self.there_slot = None;
+                    self.paid_until = 0;
+                }
+                // It may still be accepted until the deadline.
+                if slot > self.there_slot.unwrap_or(self.deadline_slot) {
+                    self.over_for_good();
                 }
             }
             None => {}
         }
+        if is_there {
+            self.there_slot = Some(self.there_slot.map_or(slot, |last| last.max(slot)));
+            self.firm |= firm;
+        }
         if slot >= self.read_slot {
             self.read_slot = slot;
-            self.paid_until = match &lease {
+            self.paid_until = match &ours {
                 Some(state) => state.ends_at.get(),
                 None => self.paid_until,
             };
-            self.lease = lease;
+            self.lease = ours;
         }
+    }
+
+    /// Nothing of it is left, or is ever to be, for this provider.
+    fn over_for_good(&mut self) {
+        self.gone = true;
+        self.over_since.get_or_insert(self.second);
     }
 
     fn ended(&mut self, step: Step, outcome: Outcome) {
@@ -305,7 +325,7 @@ impl Machine {
             }
             LeaseStatus::Accepted if self.serving => Some(Step::Start),
             LeaseStatus::Accepted => Some(Step::Serve),
-            LeaseStatus::Started if !window::open(self.slot, lease.ack_end()) => {
+            LeaseStatus::Started if over || !window::open(self.slot, lease.ack_end()) => {
                 Some(Step::Close(Ending::NeverAcknowledged))
             }
             LeaseStatus::Active | LeaseStatus::Closing if over => {
@@ -331,12 +351,14 @@ impl Machine {
         if !quiet {
             return None;
         }
-        if lease.tenant_due.get() > 0 {
-            return Some(Step::Withdraw);
-        }
-        let delay = lease.terms.rules.close_delay_slots.get();
+        let rules = &lease.terms.rules;
+        let delay = rules.close_delay_slots.get().max(rules.dispute_slots.get());
         let stays = lease.ended_slot.get().saturating_add(delay.into());
-        (!window::open(self.slot, stays)).then_some(Step::CloseAccount)
+        // It pays the tenant too, or burns what an emptied wallet can't hold: no tenant keeps rent and stake here.
+        if !window::open(self.slot, stays) {
+            return Some(Step::CloseAccount);
+        }
+        (lease.tenant_due.get() > 0).then_some(Step::Withdraw)
     }
 
     /// The epoch whose proof the chain takes now.
@@ -359,7 +381,9 @@ impl Machine {
     fn published(&self, lease: &Lease) -> impl Iterator<Item = u64> {
         let drawn = |entry: &&LeaseEpoch| {
             let draw = entry.slot.get().saturating_add(DRAW_SLOTS + DRAW_MARGIN);
-            entry.is_pending() && entry.proof != NO_KEY && self.slot > draw
+            // What the tenant called unserved is disputed like any other.
+            let states = [EpochState::Pending as u8, EpochState::Unserved as u8];
+            states.contains(&entry.state) && entry.proof != NO_KEY && self.slot > draw
         };
         let drawn = lease.ring.iter().filter(drawn);
         drawn.map(|entry| entry.epoch.get())

@@ -12,6 +12,8 @@ use Commitment::{Confirmed, Finalized, Processed};
 
 const DEADLINE: u64 = 1_000;
 const GRACE: u64 = 5;
+/// The provider that this is.
+const OURS: Key = [7; 32];
 /// The second of slot 0: slots take 400 ms.
 const EPOCH_0: u64 = 1_000_000;
 
@@ -31,6 +33,7 @@ fn lease(status: LeaseStatus) -> Lease {
     lease.terms.probe.proof_slots = U32::new(50);
     lease.terms.price.set(10_000);
     lease.terms.units = 1;
+    lease.terms.provider = OURS;
     lease.accepted_slot.set(910);
     if status != LeaseStatus::Accepted {
         lease.started_slot.set(920);
@@ -70,7 +73,7 @@ fn failed(step: Step) -> Event {
 
 /// A machine after events, and the steps that the last one began.
 fn after(events: impl IntoIterator<Item = Event>) -> (Machine, Vec<Step>) {
-    let mut machine = Machine::new(DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
     let mut begun = Vec::new();
     for event in events {
         begun = machine.on(event);
@@ -91,7 +94,7 @@ fn serving(state: &Lease) -> Machine {
 
 #[test]
 fn a_promise_is_accepted_served_and_started_each_once() {
-    let mut machine = Machine::new(DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
     assert!(machine.on(tick(900)).is_empty(), "the chain was not asked");
     assert_eq!(machine.on(read(900, Processed, None)), [Step::Accept]);
     assert!(machine.on(tick(901)).is_empty(), "it is under way");
@@ -316,6 +319,7 @@ fn a_chain_that_says_nothing_of_it_any_more_is_served_until_then_too() {
 #[test]
 fn absence_at_finalized_after_it_was_there_ends_it_and_forgets_it() {
     let mut machine = serving(&lease(LeaseStatus::Active));
+    machine.on(read(930, Confirmed, lease(LeaseStatus::Active)));
     machine.on(read(931, Finalized, None));
     assert_eq!(machine.on(tick(1_000)), [Step::Stop]);
     assert_eq!(machine.on(done(Step::Stop)), [Step::Forget]);
@@ -334,7 +338,7 @@ fn an_ended_lease_is_settled_to_the_last_lamport_and_its_account_closed() {
     state.ring[7].epoch.set(7);
     state.ring[7].amount.set(1);
     state.ring[7].slot.set(960);
-    let mut machine = Machine::new(DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
     machine.on(tick(1_005));
     assert!(machine.on(read(1_005, Processed, state)).is_empty());
     assert_eq!(machine.on(tick(1_062)), [Step::Release], "however little");
@@ -403,4 +407,120 @@ fn an_older_answer_does_not_take_back_a_newer_one() {
         machine.lease().and_then(Lease::status),
         Some(LeaseStatus::Active)
     );
+}
+
+/// The same lease, taken by another provider.
+fn of_another(status: LeaseStatus) -> Lease {
+    let mut lease = lease(status);
+    lease.terms.provider = [9; 32];
+    lease
+}
+
+#[test]
+fn a_request_that_another_provider_took_is_never_served_and_forgotten_once_that_is_final() {
+    for status in [
+        LeaseStatus::Accepted,
+        LeaseStatus::Started,
+        LeaseStatus::Active,
+        LeaseStatus::Closing,
+        LeaseStatus::Ended,
+    ] {
+        let (mut machine, begun) = after([
+            read(900, Processed, None),
+            tick(910),
+            failed(Step::Accept),
+            read(912, Processed, of_another(status)),
+        ]);
+        assert!(begun.is_empty(), "{status:?}");
+        assert!(machine.lease().is_none());
+        for slot in [930, 1_050, 1_100, 4_000] {
+            assert!(machine.on(tick(slot)).is_empty(), "{status:?} {slot}");
+        }
+        let confirmed = read(940, Confirmed, of_another(status));
+        assert!(machine.on(confirmed).is_empty(), "it may be a fork");
+        let last = read(950, Finalized, of_another(status));
+        assert_eq!(machine.on(last), [Step::Forget], "{status:?}");
+    }
+}
+
+#[test]
+fn what_runs_for_a_lease_that_turns_out_to_be_anothers_stops() {
+    let mut machine = serving(&lease(LeaseStatus::Accepted));
+    let other = of_another(LeaseStatus::Accepted);
+    machine.on(read(940, Processed, other));
+    assert!(machine.on(tick(941)).is_empty(), "it is not started");
+    machine.on(read(945, Finalized, other));
+    assert_eq!(machine.on(tick(1_000)), [Step::Stop]);
+    assert_eq!(machine.on(done(Step::Stop)), [Step::Forget]);
+}
+
+#[test]
+fn an_acceptance_that_a_dead_fork_took_along_is_made_again_while_it_can_be() {
+    let accepted = lease(LeaseStatus::Accepted);
+    let (mut machine, _) = after([
+        read(900, Processed, None),
+        tick(900),
+        done(Step::Accept),
+        read(911, Processed, accepted),
+        done(Step::Serve),
+        done(Step::Start),
+        read(915, Processed, None),
+    ]);
+    // Not there at processed may be another fork, and before it was there says nothing.
+    assert!(machine.on(tick(920)).is_empty());
+    assert!(machine.on(read(911, Finalized, None)).is_empty());
+    assert_eq!(machine.on(read(920, Finalized, None)), [Step::Accept]);
+    // Somebody else has it now.
+    machine.on(failed(Step::Accept));
+    assert!(
+        machine.on(tick(1_010)).is_empty(),
+        "its deadline has passed"
+    );
+    machine.on(read(1_010, Finalized, None));
+    assert_eq!(machine.on(tick(1_030)), [Step::Stop]);
+    assert_eq!(machine.on(done(Step::Stop)), [Step::Forget]);
+}
+
+#[test]
+fn a_tenant_whose_wallet_is_empty_keeps_neither_rent_nor_stake() {
+    let mut state = lease(LeaseStatus::Ended);
+    state.ended_slot.set(1_000);
+    state.tenant_due.set(7);
+    let (mut machine, begun) = after([read(1_005, Processed, state), tick(1_005)]);
+    assert_eq!(begun, [Step::Withdraw]);
+    machine.on(failed(Step::Withdraw));
+    assert_eq!(machine.on(tick(3_249)), [Step::Withdraw]);
+    machine.on(failed(Step::Withdraw));
+    assert_eq!(machine.on(tick(3_250)), [Step::CloseAccount]);
+    // What can be disputed longer stays longer.
+    state.terms.rules.dispute_slots.set(3_000);
+    let (mut machine, _) = after([read(3_900, Processed, state), tick(3_900)]);
+    machine.on(failed(Step::Withdraw));
+    assert_eq!(machine.on(tick(4_000)), [Step::CloseAccount]);
+}
+
+#[test]
+fn a_start_that_is_not_acknowledged_ends_with_its_time_at_the_latest() {
+    let mut started = lease(LeaseStatus::Started);
+    // Twenty seconds, of which the last is at slot 970.
+    started.ends_at.set(second(920) + 20);
+    let mut machine = serving(&started);
+    assert!(machine.on(tick(969)).is_empty());
+    let never = Step::Close(Ending::NeverAcknowledged);
+    assert_eq!(machine.on(tick(970)), [never]);
+}
+
+#[test]
+fn what_the_tenant_called_unserved_is_published_all_the_same() {
+    let mut state = lease(LeaseStatus::Active);
+    state.last_proved.set(7);
+    state.ring[7] = LeaseEpoch {
+        proof: [3; 32],
+        state: EpochState::Unserved as u8,
+        ..LeaseEpoch::zeroed()
+    };
+    state.ring[7].epoch.set(7);
+    state.ring[7].slot.set(1_055);
+    let mut machine = serving(&state);
+    assert_eq!(machine.on(tick(1_072)), [Step::Publish(7)]);
 }

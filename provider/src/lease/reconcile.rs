@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mythic_client::{ClientError, Commitment, Filter, Listed, account::decode};
+use mythic_client::{AccountSnapshot, ClientError, Commitment, Filter, Listed, account::found};
 use mythic_interface::market::state::{Lease, LeaseStatus};
 use mythic_support::{Throttle, life::Pulse};
 use solana_pubkey::Pubkey;
@@ -73,22 +73,32 @@ async fn round(
             tracing::error!(%lease, "a lease of this provider is in no journal here: it is not served. Does another process run for the same provider, or was data_dir lost?");
         }
     }
+    // What one lease can't be read for holds up no other.
+    let mut failed = Ok(());
     for lease in absent(&desk.leases(), &listed) {
         let read = ctx
             .chain
             .raw_account_since(&lease, Commitment::Finalized, newest.finalized)
-            .await?;
-        newest.finalized = read.slot;
-        let account = read.account.as_ref();
-        let state = account.map(|account| decode::<Lease>(&lease, account));
-        let event = Event::Read {
-            slot: read.slot,
-            held: Commitment::Finalized,
-            lease: state.transpose()?.map(Box::new),
-        };
-        desk.tell(&lease, event);
+            .await;
+        match read.and_then(|read| last_word(&lease, &read)) {
+            Ok((slot, event)) => {
+                newest.finalized = slot;
+                desk.tell(&lease, event);
+            }
+            Err(error) => failed = Err(error),
+        }
     }
-    Ok(())
+    failed
+}
+
+/// What a lease's account at `finalized` says, and of which slot.
+fn last_word(lease: &Pubkey, read: &AccountSnapshot) -> Result<(u64, Event), ClientError> {
+    let event = Event::Read {
+        slot: read.slot,
+        held: Commitment::Finalized,
+        lease: found::<Lease>(lease, read.account.as_ref())?.map(Box::new),
+    };
+    Ok((read.slot, event))
 }
 
 /// The leases in care that a list does not hold.
@@ -103,6 +113,21 @@ mod tests {
     use bytemuck::Zeroable;
 
     use super::*;
+
+    #[test]
+    fn lamports_that_somebody_sent_to_a_leases_address_are_no_lease_and_no_trouble() {
+        let account = solana_account::Account {
+            lamports: 890_880,
+            ..Default::default()
+        };
+        let read = AccountSnapshot {
+            slot: 9,
+            account: Some(account),
+        };
+        let (slot, event) = last_word(&Pubkey::default(), &read).unwrap();
+        assert_eq!(slot, 9);
+        assert!(matches!(event, Event::Read { lease: None, .. }));
+    }
 
     #[test]
     fn what_a_list_does_not_hold_is_asked_for_by_itself() {

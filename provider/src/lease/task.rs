@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use mythic_client::{Commitment, account::decode};
+use mythic_client::{Commitment, Due, account::found};
 use mythic_interface::{
     hash::{Hash, access_hash},
     le::U64,
@@ -16,6 +16,7 @@ use mythic_interface::{
         probe::DRAW_SLOTS,
         state::{Lease, Request, RequestStatus},
     },
+    money::share,
     window,
 };
 use mythic_support::Backoff;
@@ -63,7 +64,8 @@ pub struct Care {
 /// Looks after a lease until nothing is left of it, or the process ends.
 pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) {
     let (ctx, lease) = (&shared.ctx, care.lease);
-    let mut machine = Machine::new(care.promise.deadline_slot, ctx.config.grace_seconds);
+    let (ours, deadline) = (ctx.authority.to_bytes(), care.promise.deadline_slot);
+    let mut machine = Machine::new(ours, deadline, ctx.config.grace_seconds);
     let mut watch = ctx.chain.watch_account(&lease, Commitment::Processed);
     let (ended, mut ends) = mpsc::channel(ENDS);
     // No lease is over because the clock leaps.
@@ -75,8 +77,7 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
             () = shared.quit.cancelled() => return,
             Some(event) = events.recv() => event,
             Some(snapshot) = watch.next() => {
-                let account = snapshot.account.as_ref();
-                match account.map(|account| decode::<Lease>(&lease, account)).transpose() {
+                match found::<Lease>(&lease, snapshot.account.as_ref()) {
                     Ok(state) => Event::Read {
                         slot: snapshot.slot,
                         held: Commitment::Processed,
@@ -96,6 +97,9 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
             }
             _ = tick.tick() => Event::Tick { slot: ctx.slot(), second: first + began.elapsed().as_secs() },
         };
+        if let Event::Read { lease: Some(_), .. } = &event {
+            shared.desk.seen(&lease);
+        }
         for step in machine.on(event) {
             let (shared, care, ended) = (shared.clone(), care.clone(), ended.clone());
             let state = machine.lease().copied().map(Box::new);
@@ -135,8 +139,9 @@ async fn take(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -
         Step::Serve => serve(shared, care).await?,
         Step::Start => {
             let hash = access_hash(care.promise.access.as_bytes());
-            let start = ix::start_lease(operator, lease, there()?, hash);
-            ctx.send(start).await?;
+            let state = there()?;
+            let start = ix::start_lease(operator, lease, state, hash);
+            ctx.send_by(start, start_due(state)).await?;
         }
         Step::Prove(epoch) => prove(ctx, lease, there()?, epoch).await?,
         Step::Publish(epoch) => publish(ctx, lease, there()?, epoch).await?,
@@ -165,7 +170,41 @@ async fn accept(ctx: &Ctx, promise: &Promise) -> Result<()> {
         "the request is no longer open"
     );
     let call = ix::accept_job(ctx.operator.pubkey(), ctx.authority, request, &state);
-    Ok(ctx.send(call).await?)
+    let terms = &state.terms;
+    let seconds = terms.grid.epoch_seconds.get().into();
+    let price = meter::price_of(ctx.provider().price.get(), terms.units, seconds);
+    let due = Due {
+        from: state.requested_slot.get(),
+        end: state.deadline_slot.get(),
+        // What an epoch of it pays.
+        loss: share(price.unwrap_or(0), terms.rules.provider_bps.get()),
+    };
+    Ok(ctx.send_by(call, due).await?)
+}
+
+/// Who accepts and does not start in time pays for that.
+fn start_due(state: &Lease) -> Due {
+    Due {
+        from: state.accepted_slot.get(),
+        end: state.start_end(),
+        loss: state.terms.rules.no_show.get(),
+    }
+}
+
+/// What is lost without the proof of an epoch: its share; and with the last one that may be missed, the price of the notice.
+fn proof_due(state: &Lease, epoch: u64) -> Due {
+    let (meter, rules) = (state.meter(), &state.terms.rules);
+    let price = state.terms.epoch_price().unwrap_or(0);
+    let silent = meter.missed(epoch).saturating_add(1) >= rules.max_missed.get().into();
+    let notice = match silent {
+        true => price.saturating_mul(rules.notice_epochs.get().into()),
+        false => 0,
+    };
+    Due {
+        from: meter::epoch_start(epoch, &meter.grid),
+        end: meter.proof_end(epoch),
+        loss: share(price, rules.provider_bps.get()).saturating_add(notice),
+    }
 }
 
 async fn serve(shared: &Shared, care: &Care) -> Result<()> {
@@ -183,12 +222,15 @@ async fn serve(shared: &Shared, care: &Care) -> Result<()> {
         lease: care.lease,
         path: model.path.clone(),
         model: promise.model.clone(),
+        units: promise.units.into(),
         key_hash: hash(&promise.key_hash)?,
         max_concurrent: promise.max_concurrent,
         threads: ctx.config.threads_of(promise.units),
         kv_bytes: ctx.config.kv_bytes.saturating_mul(promise.units.into()),
     };
-    shared.endpoints.start(wanted).await
+    // Leases that the chain has are served, whatever the configuration says since.
+    let most = ctx.config.units.max(ctx.provider().units.get());
+    shared.endpoints.start(wanted, most).await
 }
 
 /// Proves an epoch: waits for the hash of its first slot, computes, and states the result.
@@ -209,7 +251,7 @@ async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<(
         proof,
     };
     let call = ix::submit_proof(ctx.operator.pubkey(), ctx.authority, lease, &args);
-    Ok(ctx.send(call).await?)
+    Ok(ctx.send_by(call, proof_due(state, epoch)).await?)
 }
 
 /// The epoch's first slot that was not skipped, and its hash, as soon as there is a block behind it.
@@ -244,4 +286,37 @@ async fn publish(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result
     );
     let opening = opening::publish(&shape, &proof, draw);
     Ok(ctx.openings.keep(lease, &opening)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+    use mythic_interface::{
+        le::U32,
+        market::params::{Grid, MarketParams},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_is_bid_follows_from_what_is_lost_without_it() {
+        let mut state = Lease::zeroed();
+        state.terms.rules = MarketParams::dev().rules;
+        state.terms.grid = Grid {
+            epoch_slots: U32::new(150),
+            epoch_seconds: U32::new(60),
+        };
+        state.terms.probe.proof_slots = U32::new(50);
+        state.terms.units = 2;
+        state.terms.price.set(10_000);
+        state.accepted_slot.set(910);
+        state.last_proved.set(7);
+        let due = |from, end, loss| Due { from, end, loss };
+        assert_eq!(start_due(&state), due(910, 1_060, 1_000_000));
+        // Half of an epoch's price, until its proofs are over.
+        assert_eq!(proof_due(&state, 8), due(1_200, 1_250, 600_000));
+        // The third that would be missed in a row costs the notice too.
+        assert_eq!(proof_due(&state, 9).loss, 600_000);
+        assert_eq!(proof_due(&state, 10).loss, 600_000 + 2 * 1_200_000);
+    }
 }

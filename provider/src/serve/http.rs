@@ -17,7 +17,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{ConnectInfo, DefaultBodyLimit, Path, State},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
@@ -29,9 +29,12 @@ use mythic_interface::hash::sha256;
 use mythic_wire::{MAX_BODY, allowance::Allowance, signed::unix_seconds};
 use serde_json::json;
 use solana_pubkey::Pubkey;
-use tokio_util::sync::CancellationToken;
 
-use super::endpoints::{Endpoint, Endpoints};
+use super::{
+    address,
+    bodies::Bodies,
+    endpoints::{Endpoint, Endpoints},
+};
 use crate::{
     ctx::Ctx,
     intake::decisions::{Decision, Decisions},
@@ -44,6 +47,8 @@ use crate::{
 /// Specs that an address leaves at once, and how fast it may leave more.
 const SPECS: u32 = 16;
 const SPEC_EVERY: Duration = Duration::from_secs(10);
+/// Longest time from a request to the end of its answer, however slowly it is read.
+const LONGEST_ANSWER: Duration = Duration::from_secs(1_800);
 /// Addresses whose specs are counted at a time.
 const LEAVERS: usize = 4_096;
 
@@ -54,6 +59,9 @@ pub struct Serving {
     pub desk: Arc<Desk>,
     pub decisions: Arc<Decisions>,
     leavers: Allowance<IpAddr>,
+    bodies: Bodies,
+    /// Reverse proxies whose word is taken.
+    trusted: Vec<IpAddr>,
 }
 
 impl Serving {
@@ -64,6 +72,8 @@ impl Serving {
         decisions: Arc<Decisions>,
     ) -> Self {
         Self {
+            trusted: ctx.config.proxies(),
+            bodies: Bodies::default(),
             ctx,
             endpoints,
             desk,
@@ -114,6 +124,8 @@ async fn health(State(serving): State<Arc<Serving>>) -> Response {
         "leased_units": provider.leased.get(),
         "leases_in_care": serving.desk.leases().len(),
         "leases_served": serving.endpoints.count(),
+        "operator_lamports": serving.ctx.balance(),
+        "operator_needs_lamports": serving.ctx.needed(),
     }))
     .into_response()
 }
@@ -152,10 +164,25 @@ async fn models(State(serving): State<Arc<Serving>>, headers: HeaderMap) -> Resp
     }
 }
 
-async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Body) -> Response {
     let endpoint = match tenant(&serving, &headers) {
         Ok(endpoint) => endpoint,
         Err(refused) => return *refused,
+    };
+    // Who has no key, or has as many answers under way as it may, brings no body here.
+    let Some(place) = endpoint.place() else {
+        let message = format!(
+            "the lease makes {} answers at once and all are under way",
+            endpoint.max_concurrent
+        );
+        return problem(429, "rate_limit_error", "max_concurrent", message);
+    };
+    let (body, room) = match serving.bodies.read(&headers, body).await {
+        Ok(read) => read,
+        Err(error) => {
+            let (status, code) = error.code();
+            return refusal(status, code, error.to_string());
+        }
     };
     let request = match ChatRequest::read(&body) {
         Ok(request) => request,
@@ -172,13 +199,6 @@ async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Byt
         );
         return refusal(404, "model_not_found", message);
     }
-    let Some(place) = endpoint.place() else {
-        let message = format!(
-            "the lease makes {} answers at once and all are under way",
-            endpoint.max_concurrent
-        );
-        return problem(429, "rate_limit_error", "max_concurrent", message);
-    };
     let formatter = endpoint.engine.formatter();
     let prompt_ids = request
         .messages()
@@ -189,15 +209,20 @@ async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Byt
     };
     let (stream, prompt_tokens) = (request.stream, prompt_ids.len());
     let generate = request.generate(prompt_ids, formatter.context_length());
-    let cancel = CancellationToken::new();
+    let asked = sha256(&[&body]);
+    drop((body, room));
+    let cancel = endpoint.cancel();
     let steps = match endpoint.engine.generate(generate, cancel.clone()) {
         Ok(steps) => steps,
         Err(error) => return not_generated(&error),
     };
     let operator = serving.ctx.operator.clone();
-    let (lease, model, asked) = (endpoint.lease, endpoint.model.clone(), sha256(&[&body]));
+    let (lease, model) = (endpoint.lease, endpoint.model.clone());
+    // However slowly the answer is read: the engine is the lease's, and ends with it.
+    drop(endpoint);
     let answer = Answer::new(model.clone(), prompt_tokens, steps, cancel.drop_guard());
-    let answer = answer.holding((place, endpoint)).remarked(move |told| {
+    let answer = answer.within(LONGEST_ANSWER).holding(place);
+    let answer = answer.remarked(move |told| {
         let facts = Facts {
             lease: &lease,
             request: asked,
@@ -215,10 +240,12 @@ async fn leave(
     State(serving): State<Arc<Serving>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(name): Path<String>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let now = Instant::now();
-    if !serving.leavers.take(&peer.ip(), now) {
+    let from = address::client(peer.ip(), &headers, &serving.trusted);
+    if !serving.leavers.take(&from, now) {
         let message = "too many specs from this address; try again shortly";
         return problem(429, "rate_limit_error", "too_many_specs", message);
     }
@@ -230,7 +257,7 @@ async fn leave(
         let message = "the name is not the first half of the document's hash";
         return refusal(400, "other_name", message);
     }
-    match serving.ctx.shelf.put(document, now) {
+    match serving.ctx.shelf.put(document, from, now) {
         Some(_) => Json(json!({"name": name})).into_response(),
         None => problem(
             503,
@@ -291,4 +318,68 @@ async fn proof(
 /// JSON exactly as it is.
 fn json_bytes(bytes: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+    use mythic_client::ChainClient;
+    use mythic_interface::market::state::Provider;
+    use mythic_wire::Origin;
+    use solana_keypair::Keypair;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::{
+        config::ProviderConfig, ctx::Means, funds::Needs, journal::Journal,
+        proof::opening::Openings,
+    };
+
+    /// A provider without leases, whose chain nobody asks.
+    fn serving(dir: &std::path::Path) -> Serving {
+        let (journal, _) = Journal::open(dir).unwrap();
+        let means = Means {
+            config: ProviderConfig::default(),
+            origin: Origin::parse("http://127.0.0.1:1").unwrap(),
+            chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
+            authority: Pubkey::new_from_array([1; 32]),
+            operator: Arc::new(Keypair::new()),
+            class: Pubkey::new_from_array([2; 32]),
+            models: Vec::new(),
+            journal,
+            openings: Openings::open(dir).unwrap(),
+            provider: Provider::zeroed(),
+            needs: Needs {
+                rent: 1,
+                reserve: 2,
+            },
+            slot: 3,
+        };
+        let ctx = Arc::new(Ctx::new(means));
+        Serving::new(ctx, Arc::default(), Arc::default(), Arc::default())
+    }
+
+    #[tokio::test]
+    async fn who_has_no_key_is_refused_before_a_byte_of_its_body_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let router = router(Arc::new(serving(dir.path())));
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, service).await });
+        let mut line = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer lease-none\r\nContent-Length: {MAX_BODY}\r\n\r\n"
+        );
+        line.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        let read = line.read_exact(&mut answer);
+        let read = tokio::time::timeout(Duration::from_secs(60), read).await;
+        read.expect("an answer without a body").unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+        server.abort();
+    }
 }

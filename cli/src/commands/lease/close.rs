@@ -95,9 +95,10 @@ fn outlook(lease: &Lease, now: u64) -> String {
             sol(lease.escrow.get())
         ),
         Some(LeaseStatus::Started) => format!(
-            "Its start is not acknowledged: the seconds since then are burned, about {}; the rest of {} comes back.",
-            sol(price_of(lease, lease.meter().unmetered(now))),
-            sol(lease.escrow.get())
+            "Its start is not acknowledged: the seconds since then are burned, at least what a start costs that comes to nothing, about {}; \
+             the rest of {} comes back.",
+            sol(forfeited(lease, now)),
+            sol(lease.escrow.get().saturating_add(lease.pending.get()))
         ),
         Some(LeaseStatus::Ended) => format!(
             "It has ended; {} are yours and are paid out.",
@@ -114,6 +115,14 @@ fn outlook(lease: &Lease, now: u64) -> String {
 fn price_of(lease: &Lease, seconds: u64) -> u64 {
     let price = lease.terms.price_of(seconds).unwrap_or(u64::MAX);
     price.min(lease.escrow.get())
+}
+
+/// What is burned of a lease that ends before its start is acknowledged: what was metered and the seconds since, `no_show` at least.
+fn forfeited(lease: &Lease, now: u64) -> u64 {
+    let pending = lease.pending.get();
+    let least = lease.terms.rules.no_show.get().saturating_sub(pending);
+    let rest = price_of(lease, lease.meter().unmetered(now)).max(least);
+    pending.saturating_add(rest.min(lease.escrow.get()))
 }
 
 /// Ends a lease as its tenant, unless it has ended, and pays out what is the tenant's.
@@ -178,9 +187,18 @@ mod tests {
             outlook(&lease, now)
         };
         assert!(told(LeaseStatus::Accepted, 103).contains("all of 5 SOL"));
-        assert!(told(LeaseStatus::Started, 103).contains("burned, about 3 SOL"));
+        assert!(told(LeaseStatus::Started, 103).contains("comes to nothing, about 3 SOL"));
         assert!(told(LeaseStatus::Active, 103).contains("at most 3 SOL"));
+        // However short it ran, a start that comes to nothing costs something.
+        lease.terms.rules.no_show.set(4_000_000_000);
+        lease.header.status = LeaseStatus::Started as u8;
+        assert!(outlook(&lease, 101).contains("about 4 SOL"));
+        lease.pending.set(1_000_000_000);
+        assert!(outlook(&lease, 101).contains("about 4 SOL"));
+        assert!(outlook(&lease, 190).contains("about 6 SOL"));
+        lease.pending.set(0);
         // Never more than there is.
-        assert!(told(LeaseStatus::Active, 190).contains("at most 5 SOL"));
+        lease.header.status = LeaseStatus::Active as u8;
+        assert!(outlook(&lease, 190).contains("at most 5 SOL"));
     }
 }

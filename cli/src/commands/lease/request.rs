@@ -91,6 +91,7 @@ impl Request {
         let market = market::address::config();
         let read = chain.account::<MarketConfig>(&market).await?;
         let (_, config) = read.context("the market is not initialised on this chain")?;
+        self.check_price(&offer, &config)?;
         let all = self.costs(&chain, &offer, &model_name).await?;
         let question = format!(
             "Wallet {} signs and pays {}. Go on?",
@@ -125,7 +126,12 @@ impl Request {
         wallet::send(&chain, &wallet, &[call]).await?;
         step.done();
         let state = accepted(&chain, &wallet, &host, (&address, &lease)).await?;
-        let access = acknowledged(&chain, &wallet, &host, (&lease, &key), state).await?;
+        let wanted = Wanted {
+            model: model_name,
+            max_concurrent: self.max_concurrent,
+            operator: offer.operator.to_string(),
+        };
+        let access = acknowledged(&chain, &wallet, &host, (&lease, &key, &wanted), state).await?;
 
         let running = Leased { lease, key, access };
         let mut report = Report::default();
@@ -214,6 +220,27 @@ impl Request {
                 ))
             }
         }
+    }
+
+    /// Refuses what the market would.
+    fn check_price(&self, offer: &ProviderOffer, config: &MarketConfig) -> Result<()> {
+        let (least, no_show) = (config.grid.epoch_seconds.get(), config.params.rules.no_show);
+        let refuse = |message: String| Err(Exit::error(exit::USAGE, message));
+        if self.seconds < least {
+            return refuse(format!(
+                "--seconds {}: a lease lasts at least an epoch, which is {least} s",
+                self.seconds
+            ));
+        }
+        let price = meter::price_of(offer.price, self.units, self.seconds.into());
+        if price.is_ok_and(|price| price < no_show.get()) {
+            return refuse(format!(
+                "--seconds {}: all of them must cost at least {}; take more",
+                self.seconds,
+                sol(no_show.get())
+            ));
+        }
+        Ok(())
     }
 
     /// Says what it costs; returns all that leaves the wallet at first.
@@ -321,16 +348,56 @@ async fn accepted(
     }
 }
 
+/// What was asked for, as the provider must give it.
+struct Wanted {
+    /// The model's id.
+    model: String,
+    max_concurrent: usize,
+    /// Base58 key of the provider's operator.
+    operator: String,
+}
+
+impl Wanted {
+    /// Refuses what a provider gives that was not asked for; nothing of it is acknowledged.
+    fn check(&self, lease: &Pubkey, access: &Access) -> Result<()> {
+        let other = |what: &str, given: &str, wanted: &str| {
+            let message = format!(
+                "the provider's {what} is {given}, and {wanted} was asked for: not acknowledged; `mythic lease close {lease}` ends it"
+            );
+            Err(Exit::error(exit::CHECK_FAILED, message))
+        };
+        let lease = lease.to_string();
+        if access.lease != lease {
+            return other("lease", &access.lease, &lease);
+        }
+        if access.model != self.model {
+            return other("model", &access.model, &self.model);
+        }
+        if access.operator != self.operator {
+            return other("operator", &access.operator, &self.operator);
+        }
+        match access.max_concurrent >= self.max_concurrent {
+            true => Ok(()),
+            false => other(
+                "number of answers at once",
+                &access.max_concurrent.to_string(),
+                &self.max_concurrent.to_string(),
+            ),
+        }
+    }
+}
+
 /// Checks how a lease is reached, reaches it, and says so on chain.
 async fn acknowledged(
     chain: &ChainClient,
     wallet: &Keypair,
     host: &Host,
-    (lease, key): (&Pubkey, &str),
+    (lease, key, wanted): (&Pubkey, &str, &Wanted),
     state: Lease,
 ) -> Result<Access> {
     let step = Step::new("Checking how it is reached, and acknowledging the start");
     let access = host.access(lease, &state).await?;
+    wanted.check(lease, &access)?;
     host.model(&access, key).await?;
     if state.status() == Some(LeaseStatus::Started) {
         let call = ix::acknowledge_start(lease, &state);
@@ -348,4 +415,40 @@ async fn acknowledged(
     }
     step.done();
     Ok(access)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_asked_for_is_not_acknowledged() {
+        let lease = Pubkey::new_from_array([1; 32]);
+        let wanted = Wanted {
+            model: "m@0".into(),
+            max_concurrent: 2,
+            operator: "op".into(),
+        };
+        let good = Access {
+            lease: lease.to_string(),
+            base_url: "http://127.0.0.1:1/v1".into(),
+            model: "m@0".into(),
+            max_concurrent: 2,
+            operator: "op".into(),
+        };
+        assert!(wanted.check(&lease, &good).is_ok());
+        type Change = fn(&mut Access);
+        let cases: [(Change, &str); 4] = [
+            (|a| a.lease = "other".into(), "lease is other"),
+            (|a| a.model = "tiny@0".into(), "model is tiny@0"),
+            (|a| a.operator = "thief".into(), "operator is thief"),
+            (|a| a.max_concurrent = 1, "answers at once is 1"),
+        ];
+        for (change, words) in cases {
+            let mut access = good.clone();
+            change(&mut access);
+            let refused = wanted.check(&lease, &access).unwrap_err().to_string();
+            assert!(refused.contains(words), "{refused}");
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub struct ProviderOffer {
     pub authority: Pubkey,
     /// Address of the class.
     pub class: Pubkey,
+    /// Key that serves and signs receipts.
+    pub operator: Pubkey,
     /// URL, as it says.
     pub endpoint: String,
     /// Lamports a second for each unit.
@@ -61,6 +63,7 @@ pub async fn offers(chain: &ChainClient, class: &str) -> Result<Vec<ProviderOffe
         .map(|(_, account)| ProviderOffer {
             authority: Pubkey::new_from_array(account.authority),
             class,
+            operator: Pubkey::new_from_array(account.operator),
             endpoint: account.endpoint.as_str().to_owned(),
             price: account.price.get(),
             free_units: account.free_units(),

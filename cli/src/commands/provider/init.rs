@@ -23,9 +23,6 @@ use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::{net::SocketAddr, path::PathBuf};
 
-/// What an operator key is sent at a registration: the rent of a lease's account, which comes back, and fees of many proofs.
-const OPERATOR_LAMPORTS: u64 = 100_000_000;
-
 /// Make keys and a configuration and register the provider; the wallet (--keypair) pays stake, rent and fees, which are shown first.
 /// Typed again after provider.toml was edited, it changes what the chain says
 #[derive(Args, Debug)]
@@ -161,8 +158,8 @@ impl ProviderInit {
         };
         let mut calls = vec![call];
         let held = chain.balance(&operator.pubkey()).await?;
-        let sent = OPERATOR_LAMPORTS.saturating_sub(held);
-        if plan.is_new && sent > 0 {
+        let sent = plan.operator.saturating_sub(held);
+        if sent > 0 {
             let (from, to) = (payer.pubkey(), operator.pubkey());
             calls.push(solana_system_interface::instruction::transfer(
                 &from, &to, sent,
@@ -179,13 +176,17 @@ impl ProviderInit {
                     "  rent       {}, which comes back by closing",
                     sol(plan.rent)
                 );
-                note!("  operator   {} for rents of leases and fees", sol(sent));
+                note!(
+                    "  operator   {} for rents of leases, a day of proofs and answers to disputes",
+                    sol(sent)
+                );
                 note!("  fee        {}", sol(plan.fee));
             }
             false => note!(
-                "Changing what the chain says of provider {}, for a fee of {}",
+                "Changing what the chain says of provider {}, for a fee of {}; its operator is sent {}, so that it can answer for all units",
                 authority.pubkey(),
-                sol(plan.fee)
+                sol(plan.fee),
+                sol(sent)
             ),
         }
         let question = format!("Wallet {} signs and pays. Go on?", payer.pubkey());

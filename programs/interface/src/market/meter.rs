@@ -148,6 +148,12 @@ pub const fn refuter_reward(slashed: u64) -> u64 {
     share(slashed, REFUTER_BPS)
 }
 
+/// What of it goes to whose dispute was not answered: as much as its bond at most. The chain can't see whether the proof is false or
+/// its provider was out of reach, so nobody earns by putting it there.
+pub fn unanswered_reward(slashed: u64, bond: u64) -> u64 {
+    refuter_reward(slashed).min(bond)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +265,8 @@ mod tests {
         assert_eq!(dear, Err(MythicError::AmountTooLarge));
         assert_eq!(refuted_stake(1_000_000_001, 3), Ok(1_500_000_001));
         assert_eq!(refuter_reward(1_500_000_001), 375_000_000);
+        assert_eq!(unanswered_reward(1_500_000_001, 320_000), 320_000);
+        assert_eq!(unanswered_reward(1_000, 320_000), 250);
         assert_eq!(refuted_stake(u64::MAX, 2), Err(MythicError::AmountTooLarge));
         assert_eq!(price_of(7, 3, 60), Ok(1_260));
         assert_eq!(price_of(u64::MAX, 3, 60), Err(MythicError::AmountTooLarge));

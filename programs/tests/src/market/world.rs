@@ -265,6 +265,7 @@ impl Market {
             (lease, &state),
             &entry,
             elements,
+            u64::MAX,
         )
     }
 

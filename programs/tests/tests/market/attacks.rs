@@ -348,6 +348,10 @@ fn an_emptied_wallet_of_the_tenant_blocks_nobody() {
     market.prove_until(&lease, 19);
     // Two seconds are left, which are too little to open a wallet with.
     market.chain.warp_to(20 * 150);
+    let mut changed = params();
+    changed.rules.no_show.set(EPOCH);
+    let call = calls::update_config(key("admin"), key("foundation"), &changed);
+    market.chain.must(call);
     let lone = market.asking();
     let request = market.must_ask(
         "alice",
@@ -409,7 +413,7 @@ fn an_emptied_wallet_of_a_disputer_keeps_nobodys_rent() {
     let first = market.must_refute("watcher", &lease, 11, &named);
     let (state, entry) = (market.lease(&lease), market.entry(&lease, 11));
     let of = (lease, &state);
-    let call = ix::refute_lease(key("bob"), key("friend"), of, &entry, &named);
+    let call = ix::refute_lease(key("bob"), key("friend"), of, &entry, &named, u64::MAX);
     market.chain.must(call);
     let second = calls::dispute(&lease, 11, "friend");
     market.chain.advance(74);
@@ -775,4 +779,127 @@ fn jail_is_not_left_by_closing() {
     let request = market.must_ask("alice", "small", &args);
     let call = market.acceptance("p1", &request);
     market.chain.refuse(call, MythicError::Jailed);
+}
+
+#[test]
+fn no_unit_is_held_for_the_price_of_a_second() {
+    let mut market = Market::new();
+    let no_show = params().rules.no_show.get();
+    for (seconds, error) in [
+        (1, MythicError::LeaseTimeOutOfRange),
+        (60, MythicError::EscrowTooSmall),
+    ] {
+        let args = RequestCompute {
+            seconds: U32::new(seconds),
+            ..market.asking()
+        };
+        let class = calls::class("small");
+        let call = ix::request_compute(key("alice"), key("alice"), class, &args);
+        market.chain.refuse(call, error);
+    }
+    // What is just enough costs the tenant what it costs the provider.
+    let args = RequestCompute {
+        seconds: U32::new((no_show / PRICE) as u32),
+        ..market.asking()
+    };
+    let lease = market.accepted("alice", "p1", &args);
+    let call = market.start(&lease);
+    market.chain.must(call);
+    market.must_close(key("alice"), &lease, CloseReason::ClosedByTenant, false);
+    let ended = market.lease(&lease);
+    assert_eq!(
+        (ended.burned.get(), ended.slashed.get()),
+        (no_show, no_show)
+    );
+}
+
+#[test]
+fn a_start_that_nobody_acknowledged_holds_its_units_no_longer_than_it_paid_for() {
+    let mut market = Market::new();
+    let args = RequestCompute {
+        seconds: U32::new(101),
+        ..market.asking()
+    };
+    let lease = market.accepted("alice", "p1", &args);
+    let call = market.start(&lease);
+    market.chain.must(call);
+    let end = |market: &Market| {
+        let reason = CloseReason::NeverAcknowledged;
+        market.closing(key("stranger"), &lease, reason, false)
+    };
+    market.chain.wait(100);
+    let call = end(&market);
+    market.chain.refuse(call, MythicError::DeadlineNotPassed);
+    market.chain.wait(1);
+    let call = end(&market);
+    market.chain.must(call);
+    assert_eq!(market.provider("p1").leased.get(), 0);
+}
+
+#[test]
+fn a_start_in_front_of_a_tenants_end_does_not_burn_what_it_meant_to_have_back() {
+    let mut market = Market::new();
+    let args = market.asking();
+    let lease = market.accepted("alice", "p1", &args);
+    let end = market.closing(key("alice"), &lease, CloseReason::ClosedByTenant, false);
+    let call = market.start(&lease);
+    market.chain.must(call);
+    market.chain.refuse(end, MythicError::WrongLeaseStatus);
+}
+
+#[test]
+fn a_dispute_in_front_of_an_honest_one_does_not_take_more_than_it_meant_to_pay() {
+    let mut market = Market::new();
+    let (lease, _) = proved(&mut market, wrong_element);
+    let (state, entry) = (market.lease(&lease), market.entry(&lease, 11));
+    let (who, named) = (key("watcher"), [element(0, 0, 3, 4)]);
+    let bond = EPOCH / 2 + 20_000;
+    let honest = ix::refute_lease(who, who, (lease, &state), &entry, &named, bond);
+    market.must_refute("friend", &lease, 11, &[element(0, 1, 0, 0)]);
+    market.chain.refuse(honest, MythicError::BondTooHigh);
+}
+
+#[test]
+fn an_outage_is_nobodys_income() {
+    let mut market = Market::new();
+    let (_, dispute, _) = disputed(&mut market, &[element(0, 0, 3, 4)]);
+    market.chain.advance(50);
+    let state = market.must_resolve(&dispute);
+    assert_eq!(state.end, DisputeEnd::Unanswered as u8);
+    // It costs the provider as much as a false proof, and nobody gets it.
+    let bond = EPOCH / 2 + 20_000;
+    assert_eq!(state.slashed.get(), LOSS);
+    assert_eq!((state.returned.get(), state.reward.get()), (bond, bond));
+    assert_eq!(market.provider("p1").owed_burn.get(), LOSS - bond);
+}
+
+#[test]
+fn lamports_that_somebody_sends_to_an_address_block_no_lease_no_dispute_and_no_request() {
+    const SENT: u64 = 890_880;
+    let mut market = Market::new();
+    let args = market.asking();
+    let request = market.must_ask("alice", "small", &args);
+    let lease = calls::lease(&request);
+    market.chain.fund(lease, SENT);
+    let call = market.acceptance("p1", &request);
+    market.chain.must(call);
+    let call = market.start(&lease);
+    market.chain.must(call);
+    let call = market.acknowledgement(&lease);
+    market.chain.must(call);
+    market.prove_until(&lease, 11);
+    market
+        .chain
+        .fund(calls::dispute(&lease, 11, "watcher"), SENT);
+    market.must_refute("watcher", &lease, 11, &[element(0, 0, 1, 1)]);
+    // What lies where a lease would be keeps no request.
+    let args = market.asking();
+    let request = market.must_ask("alice", "small", &args);
+    market.chain.fund(calls::lease(&request), SENT);
+    market
+        .chain
+        .must(calls::cancel_request(key("alice"), request));
+    market.chain.advance(2_250);
+    let call = ix::close_request(request, &market.request(&request));
+    market.chain.must(call);
 }

@@ -313,7 +313,7 @@ fn the_oldest_dispute_is_decided_first_and_has_the_reward() {
     market.chain.advance(40);
     let state = market.must_resolve(&first);
     assert_eq!(state.end, DisputeEnd::Unanswered as u8);
-    assert_eq!(state.reward.get(), REWARD);
+    assert_eq!(state.reward, state.returned, "as much as its bond");
     let state = market.must_resolve(&second);
     assert_eq!(state.end, DisputeEnd::Void as u8);
     assert_eq!((state.reward.get(), state.slashed.get()), (0, 0));

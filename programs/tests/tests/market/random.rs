@@ -155,7 +155,7 @@ impl Simulation {
         let tenant = d.pick(&TENANTS);
         let mut args = RequestCompute {
             units: d.pick(&[1, 1, 2, 4]),
-            seconds: U32::new(d.pick(&[61, 200, 600, 3_000])),
+            seconds: U32::new(d.pick(&[61, 101, 200, 600, 3_000])),
             price: U64::new(d.pick(&[PRICE, 2 * PRICE, 2 * PRICE])),
             isolation: d.pick(&[0, 0, 0, 0, 0, 1, 1, 2]),
             deadline_slots: U32::new(d.pick(&[1, 100, 1_500, 1_500])),
@@ -297,6 +297,7 @@ impl Simulation {
             (address, lease),
             entry,
             &named,
+            d.pick(&[u64::MAX, u64::MAX, u64::MAX, PRICE]),
         ))
     }
 

@@ -21,6 +21,8 @@ instructions! {
         count: u8,
         /// Elements, ascending by unit, round, row and column; the rest zero.
         elements: [NamedElement; NAMED_ELEMENTS],
+        /// Most lamports of the bond, which grows with each dispute that is open before it.
+        most: U64 = "most_lamports",
     } [
         pays("payer"), signs("disputer"), write("provider"), write("lease"), maybe(write("lease_dispute")), read("system_program"),
     ]
@@ -55,16 +57,17 @@ mod builders {
     use bytemuck::Zeroable;
 
     use crate::ix::build::{Call, Named, SYSTEM, build, fixed, with_tail};
-    use crate::market::address;
     use crate::market::state::{DisputeKind, Lease, LeaseDispute, LeaseEpoch, Shown};
+    use crate::market::{address, meter};
 
-    /// Says that a proof is false; of more than eight elements the first are named.
+    /// Says that a proof is false, for a bond of at most `most` lamports; of more than eight elements the first are named.
     pub fn refute_lease(
         payer: impl Named,
         disputer: impl Named,
         (lease, state): (impl Named, &Lease),
         epoch: &LeaseEpoch,
         elements: &[NamedElement],
+        most: u64,
     ) -> Call {
         let mut args = DisputeLease {
             terms_hash: state.terms_hash,
@@ -73,6 +76,7 @@ mod builders {
             kind: DisputeKind::Refute as u8,
             count: elements.len().min(NAMED_ELEMENTS) as u8,
             elements: Zeroable::zeroed(),
+            most: U64::new(most),
         };
         for (place, element) in args.elements.iter_mut().zip(elements) {
             *place = *element;
@@ -101,6 +105,7 @@ mod builders {
             kind: DisputeKind::Unserved as u8,
             count: 0,
             elements: Zeroable::zeroed(),
+            most: U64::new(meter::half(epoch.amount.get())),
         };
         let accounts = [
             Some(payer.pubkey()),

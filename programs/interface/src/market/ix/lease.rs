@@ -60,6 +60,8 @@ instructions! {
         reason: u8,
         /// 1 if a provider's authority ends it now, at the price of its notice; 0 if the provider gives notice.
         now: u8,
+        /// [`crate::market::state::LeaseStatus`] that the lease must have: what an end costs depends on it.
+        expected: u8,
     } [signs("closer"), write("provider"), write("lease")]
 
     /// Pays a tenant what the lease holds for it. Anyone.
@@ -160,7 +162,7 @@ mod builders {
         fixed(&args, accounts)
     }
 
-    /// Ends a lease for a reason, or gives a provider's notice.
+    /// Ends a lease for a reason, or gives a provider's notice, if its status is still the one that was read.
     pub fn close_lease(
         closer: impl Named,
         lease: impl Named,
@@ -172,6 +174,7 @@ mod builders {
             terms_hash: state.terms_hash,
             reason: reason as u8,
             now: now.into(),
+            expected: state.header.status,
         };
         let accounts = [
             closer.pubkey(),

@@ -57,7 +57,19 @@ pub fn disputes(seen: &mut Seen) {
     unserved.accounts[4].pubkey = calls::dispute(&lease, 11, "alice").into();
     unserved.accounts[4].is_writable = true;
     seen.refuse(&mut market, unserved, UnexpectedDispute);
-    market.chain.must(refute.clone());
+    // Half of an epoch's price and four transactions; of the tenant's word, half of what was metered.
+    let (state, entry) = (market.lease(&lease), market.entry(&lease, 11));
+    let of = (lease, &state);
+    let least = 60 * calls::PRICE / 2 + 40_000;
+    let who = key("watcher");
+    let call = ix::refute_lease(who, who, of, &entry, &named, least - 1);
+    seen.refuse(&mut market, call, BondTooHigh);
+    let mut low = market.unserved(&lease, 11);
+    let most = low.data.len() - 8;
+    low.data[most..].copy_from_slice(&(entry.amount.get() / 2 - 1).to_le_bytes());
+    seen.refuse(&mut market, low, BondTooHigh);
+    let call = ix::refute_lease(who, who, of, &entry, &named, least);
+    market.chain.must(call);
     seen.refuse(&mut market, refute, AccountExists);
 
     market.prove_until(&lease, 12);

@@ -3,7 +3,7 @@
 use mythic_interface::error::MythicError::*;
 use mythic_interface::le::U32;
 use mythic_interface::market::ix::{self, RequestCompute, SubmitProof};
-use mythic_interface::market::state::CloseReason;
+use mythic_interface::market::state::{CloseReason, LeaseStatus};
 use mythic_interface::state::Key;
 use mythic_program_tests::keys::{key, operator};
 use mythic_program_tests::market::calls;
@@ -246,6 +246,10 @@ pub fn closings(seen: &mut Seen) {
     seen.refuse(&mut market, patch(call.clone(), 1, 0), WrongFork);
     seen.refuse(&mut market, patch(call.clone(), 34, 2), InvalidFlag);
     seen.refuse(&mut market, patch(call.clone(), 33, 8), UnknownCloseReason);
+    // It is no longer what the closer read.
+    let active = LeaseStatus::Active as u8;
+    let other = patch(call.clone(), 35, active);
+    seen.refuse(&mut market, other, WrongLeaseStatus);
     let other = swap(call.clone(), 1, calls::provider("p2"));
     seen.refuse(&mut market, other, WrongProvider);
     market.chain.must(call);

@@ -32,12 +32,16 @@ pub fn requests(seen: &mut Seen) {
     refuse(&|a| a.units = 0, UnitsOutOfRange);
     refuse(&|a| a.units = 9, UnitsOutOfRange);
     refuse(&|a| a.isolation = 3, UnknownIsolation);
+    // Less than an epoch, and more than a lease may last.
     refuse(&|a| a.seconds.set(0), LeaseTimeOutOfRange);
+    refuse(&|a| a.seconds.set(59), LeaseTimeOutOfRange);
     refuse(&|a| a.seconds.set(2_592_001), LeaseTimeOutOfRange);
     refuse(&|a| a.deadline_slots.set(0), DeadlineOutOfRange);
     refuse(&|a| a.deadline_slots.set(1_501), DeadlineOutOfRange);
     // An epoch of 100,000 lamports at least, of sixty seconds.
     refuse(&|a| a.price.set(1_666), EpochTooCheap);
+    // A million lamports, which a start costs that is not acknowledged.
+    refuse(&|a| a.seconds.set(99), EscrowTooSmall);
     refuse(&|a| a.price.set(1 << 62), AmountTooLarge);
     let now = 10 * 150 + 5;
     refuse(&|a| a.nonce = window::nonce(now - 1, [1; 8]), NonceExpired);
@@ -128,6 +132,15 @@ pub fn acceptance(seen: &mut Seen) {
     let request = market.must_ask("alice", "cpu", &other);
     let call = market.acceptance("p1", &request);
     seen.refuse(&mut market, call, WrongClass);
+    // The request offers more than no_show, the provider takes less.
+    let cheap = RequestCompute {
+        price: U64::new(2 * PRICE),
+        seconds: U32::new(60),
+        ..market.asking()
+    };
+    let request = market.must_ask("alice", "small", &cheap);
+    let call = market.acceptance("p2", &request);
+    seen.refuse(&mut market, call, EscrowTooSmall);
     // Cheaper than what the request offers, and cheaper than an epoch may be.
     let said = UpdateProvider {
         price: U64::new(1_000),
