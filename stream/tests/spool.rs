@@ -11,7 +11,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 const NOW: Duration = Duration::ZERO;
