@@ -23,6 +23,8 @@ use std::{
 /// How long, and for how many looks, nothing must change on chain before the slots until the next deadline are skipped.
 const QUIET: Duration = Duration::from_secs(12);
 const QUIET_LOOKS: u32 = 30;
+/// The same while jurors who have committed can reveal: all of ours do, however slow the machine is.
+const REVEALING: Duration = Duration::from_secs(60);
 /// Longest wait for what cases come to: slots pass slowly.
 const LONGEST: Duration = Duration::from_secs(600);
 /// CPU that a node uses in that time, seconds, if it checks an answer, even where other processes leave it little.
@@ -62,10 +64,13 @@ pub struct Bought {
     pub finish: Option<String>,
 }
 
+/// A case: its address, counter of changes, and [`deadline`].
+type Seen = (Pubkey, u64, Option<(u64, bool)>);
+
 /// What waits for whom, to see whether it changes.
 #[derive(Default)]
 struct Watch {
-    seen: Vec<(Pubkey, u64)>,
+    seen: Vec<Seen>,
     since: Option<Instant>,
     /// Looks since then: a machine that stands still looks at nothing.
     looks: u32,
@@ -321,7 +326,7 @@ impl Court {
     }
 
     /// Begins to watch what is open.
-    fn watch(&self, seen: Vec<(Pubkey, u64)>) -> Watch {
+    fn watch(&self, seen: Vec<Seen>) -> Watch {
         let state = self.network.state();
         let processes = state["processes"].as_object().into_iter().flatten();
         let nodes = processes.filter(|(name, _)| name.starts_with("node-"));
@@ -345,17 +350,22 @@ impl Court {
             .into_iter()
             .filter(|(_, case)| case.status() != Some(CaseStatus::Resolved))
             .collect();
-        let mut now: Vec<(Pubkey, u64)> = open
+        let slot = self.slot().await?;
+        let mut now: Vec<Seen> = open
             .iter()
-            .map(|(address, case)| (*address, case.header.seq.get()))
+            .map(|(address, case)| (*address, case.header.seq.get(), deadline(case, slot)))
             .collect();
         now.sort_unstable();
         if now != watch.seen || watch.since.is_none() {
             *watch = self.watch(now);
         }
         watch.looks += 1;
-        let mut quiet =
-            watch.looks >= QUIET_LOOKS && watch.since.is_some_and(|since| since.elapsed() >= QUIET);
+        let patience = match open.iter().any(|(_, case)| reveals(case, slot)) {
+            true => REVEALING,
+            false => QUIET,
+        };
+        let mut quiet = watch.looks >= QUIET_LOOKS
+            && watch.since.is_some_and(|since| since.elapsed() >= patience);
         if quiet {
             let next = self.watch(watch.seen.clone());
             quiet = !next.used.iter().any(|(node, used)| {
@@ -368,25 +378,8 @@ impl Court {
                 *watch = next;
             }
         }
-        let slot = self.slot().await?;
-        // The next deadline, and whether nobody has anything to send before; none while an answer or an end is awaited.
-        let deadline = |case: &Case| match case.status()? {
-            CaseStatus::Joining if !case.is_shown() => None,
-            CaseStatus::Joining if slot + 1 < case.joining_end() => {
-                Some((case.joining_end(), false))
-            }
-            CaseStatus::Joining if case.false_count == 0 => None,
-            CaseStatus::Joining | CaseStatus::Jury if slot + 1 < case.commit_start() => {
-                Some((case.commit_start(), true))
-            }
-            CaseStatus::Joining | CaseStatus::Jury => {
-                let ends = [case.commit_end(), case.reveal_end()];
-                Some((ends.into_iter().find(|end| *end > slot + 1)?, false))
-            }
-            CaseStatus::Opening | CaseStatus::Resolved => None,
-        };
-        let deadlines: Option<Vec<(u64, bool)>> =
-            open.iter().map(|(_, case)| deadline(case)).collect();
+        let all = open.iter().map(|(_, case)| deadline(case, slot));
+        let deadlines: Option<Vec<(u64, bool)>> = all.collect();
         let jump = match deadlines {
             None => None,
             Some(_) if self.unchallenged().await? => None,
@@ -444,6 +437,30 @@ fn is(error: &anyhow::Error, expected: MythicError) -> bool {
         error.downcast_ref::<ClientError>(),
         Some(ClientError::Program(found)) if *found == expected
     )
+}
+
+/// Whether jurors who have committed can reveal, and have not all done it.
+fn reveals(case: &Case, slot: u64) -> bool {
+    let mut jury = case.jury().iter();
+    (case.commit_end()..case.reveal_end()).contains(&(slot + 1))
+        && jury.any(|seat| seat.is_taken() && !seat.is_revealed())
+}
+
+/// The next deadline of a case, and whether nobody has anything to send before; none while an answer or an end is awaited.
+fn deadline(case: &Case, slot: u64) -> Option<(u64, bool)> {
+    match case.status()? {
+        CaseStatus::Joining if !case.is_shown() => None,
+        CaseStatus::Joining if slot + 1 < case.joining_end() => Some((case.joining_end(), false)),
+        CaseStatus::Joining if case.false_count == 0 => None,
+        CaseStatus::Joining | CaseStatus::Jury if slot + 1 < case.commit_start() => {
+            Some((case.commit_start(), true))
+        }
+        CaseStatus::Joining | CaseStatus::Jury => {
+            let ends = [case.commit_end(), case.reveal_end()];
+            Some((ends.into_iter().find(|end| *end > slot + 1)?, false))
+        }
+        CaseStatus::Opening | CaseStatus::Resolved => None,
+    }
 }
 
 /// How a case stands, for messages.

@@ -291,7 +291,9 @@ fn configured(dir: &Path, keys: &Keys) -> GatewayConfig {
             rejoin_seconds: 10,
             next_token_seconds: 10,
             queue_seconds: 6,
-            confirm_seconds: 8,
+            // Three that claim in vain end before headers are due.
+            admission_seconds: 30,
+            confirm_seconds: 5,
             first_token_seconds: 6,
             instance_seconds: 2,
             ..Timing::default()

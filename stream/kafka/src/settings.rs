@@ -377,6 +377,8 @@ impl Settings {
         for (key, value) in [
             ("queued.max.messages.kbytes", "65536"),
             ("fetch.wait.max.ms", "100"),
+            // Partitions that are added are found so soon.
+            ("topic.metadata.refresh.interval.ms", "15000"),
         ] {
             if !self.options.contains_key(key) {
                 config.set(key, value);
