@@ -58,6 +58,7 @@ pub async fn run(ctx: Arc<Ctx>, quit: CancellationToken) {
         let open = match open(&ctx).await {
             Ok(open) => open,
             Err(error) => {
+                ctx.meters.open_disputes(None);
                 if told.allow().is_some() {
                     tracing::warn!("disputes can't be looked for: {error:#}");
                 }
@@ -65,13 +66,16 @@ pub async fn run(ctx: Arc<Ctx>, quit: CancellationToken) {
             }
         };
         pauses.reset();
+        ctx.meters.open_disputes(Some(open.len()));
         for (address, state) in open {
             if !under_way.lock().insert(address) {
                 continue;
             }
             let (ctx, under_way, proofs) = (ctx.clone(), under_way.clone(), proofs.clone());
             tokio::spawn(async move {
-                match answer(&ctx, &proofs, &address, state).await {
+                let answered = answer(&ctx, &proofs, &address, state).await;
+                ctx.meters.dispute_answer(answered.is_ok());
+                match answered {
                     Ok(()) => tracing::info!(dispute = %address, "dispute answered"),
                     Err(error) => {
                         tracing::error!(dispute = %address, "dispute not answered: {error:#}");
