@@ -310,13 +310,19 @@ mod tests {
             "gguf = ",
             "path = ",
             "dir = ",
+            "authority = ",
+            "models = ",
         ];
         let lines = text.lines().map(|line| {
             let example = line
                 .strip_prefix("# ")
                 .filter(|rest| examples.iter().any(|start| rest.starts_with(start)));
             let line = example.unwrap_or(line);
+            if line.starts_with("models = ") {
+                return format!("models = [{:?}]", file.display().to_string());
+            }
             match line.split_once(" = \"") {
+                Some(("authority", _)) => format!("authority = {:?}", "1".repeat(32)),
                 Some(("identity", _)) => format!("identity = \"{}\"", "ab".repeat(32)),
                 Some((key @ ("path" | "operator_keypair" | "authority_keypair"), _)) => {
                     format!("{key} = {:?}", file.display().to_string())
@@ -345,6 +351,8 @@ mod tests {
         assert_eq!(indexer.more_spools.len(), 1);
         let settler: SettlerConfig = config::load(Some(&take("settler"))).unwrap();
         assert!(settler.keypair_path.starts_with("/run/credentials"));
+        let provider: ProviderConfig = config::load(Some(&take("provider"))).unwrap();
+        assert_eq!(provider.models.len(), 1);
         for name in ["node", "verify"] {
             let told: Told = config::load(Some(&take(name))).unwrap();
             assert_eq!(told.node.models.len(), 1, "{name}");
