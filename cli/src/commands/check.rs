@@ -10,9 +10,10 @@ use crate::{
     stop::shutdown,
     terminal,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use mythic_api::{GatewayConfig, app::Files};
+use mythic_client::keys;
 use mythic_devnet::DevnetConfig;
 use mythic_indexer::{IndexerConfig, Swap};
 use mythic_lab::cheat::Told;
@@ -101,6 +102,7 @@ impl ProcessName {
                 models.try_for_each(|model| crate::model::check(&model.path))
             }),
             Self::Provider => config::load::<ProviderConfig>(file).and_then(|config| {
+                keys::load_keypair(&config.operator_keypair).context("operator_keypair")?;
                 let mut models = config.models.iter();
                 models.try_for_each(|path| crate::model::check(path))
             }),
@@ -111,7 +113,7 @@ impl ProcessName {
 /// Configuration files.
 #[derive(Subcommand, Debug)]
 pub enum Config {
-    /// Validate a file without starting anything. Of a gateway and a node their keys and models are looked at too. Exit code 6 if
+    /// Validate a file without starting anything. Of a gateway, a node and a provider keys and models are looked at too. Exit code 6 if
     /// something is wrong
     Check {
         /// TOML file
