@@ -398,6 +398,30 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_whose_key_or_model_it_could_not_load_is_no_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("operator.json");
+        std::fs::write(&key, "[]").unwrap();
+        let provider = ProviderConfig {
+            authority: "1".repeat(32),
+            operator_keypair: key.clone(),
+            models: vec![crate::model::tests::part_of_a_model(dir.path())],
+            allow_loopback: true,
+            ..ProviderConfig::default()
+        };
+        let file = dir.path().join("provider.toml");
+        std::fs::write(&file, toml::to_string(&provider).unwrap()).unwrap();
+        let problem = || {
+            let checked = ProcessName::of(&file).unwrap().check(&file);
+            format!("{:#}", checked.unwrap_err())
+        };
+        assert!(problem().contains("operator_keypair"), "{}", problem());
+        std::fs::remove_file(&key).unwrap();
+        keys::load_or_create(&key).unwrap();
+        assert!(problem().contains("part 1 of 2"), "{}", problem());
+    }
+
+    #[test]
     fn a_gateway_whose_model_or_key_it_could_not_load_is_no_good() {
         let dir = tempfile::tempdir().unwrap();
         let key = dir.path().join("gateway.json");
