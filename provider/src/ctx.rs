@@ -177,3 +177,48 @@ pub async fn follow_chain(ctx: Arc<Ctx>, quit: CancellationToken) {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use bytemuck::Zeroable;
+
+    use super::*;
+
+    /// A provider without leases, whose chain nobody asks.
+    pub fn idle(config: ProviderConfig, dir: &Path) -> Ctx {
+        let (journal, _) = Journal::open(dir).unwrap();
+        Ctx::new(Means {
+            config,
+            origin: Origin::parse("http://127.0.0.1:1").unwrap(),
+            chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
+            authority: Pubkey::new_from_array([1; 32]),
+            operator: Arc::new(Keypair::new()),
+            class: Pubkey::new_from_array([2; 32]),
+            models: Vec::new(),
+            journal,
+            openings: Openings::open(dir).unwrap(),
+            provider: Provider::zeroed(),
+            needs: Needs {
+                rent: 1,
+                reserve: 2,
+            },
+            slot: 3,
+            meters: Meters::new().unwrap(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_chain_is_silent_from_its_newest_slot_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = idle(ProviderConfig::default(), dir.path());
+        let first = *ctx.heard.read();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        ctx.hear(3);
+        assert_eq!(*ctx.heard.read(), first, "it was heard of before");
+        assert!(ctx.silent() >= Duration::from_millis(5));
+        ctx.hear(4);
+        assert!(*ctx.heard.read() > first && ctx.slot() == 4);
+    }
+}

@@ -368,44 +368,16 @@ fn json_bytes(bytes: Vec<u8>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use bytemuck::Zeroable;
-    use mythic_client::ChainClient;
-    use mythic_interface::market::state::Provider;
-    use mythic_wire::Origin;
-    use solana_keypair::Keypair;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::{TcpListener, TcpStream},
     };
 
     use super::*;
-    use crate::{
-        config::ProviderConfig, ctx::Means, funds::Needs, journal::Journal, meters::Meters,
-        proof::opening::Openings,
-    };
+    use crate::{config::ProviderConfig, ctx};
 
-    /// A provider without leases, whose chain nobody asks.
     fn serving(dir: &std::path::Path) -> Serving {
-        let (journal, _) = Journal::open(dir).unwrap();
-        let means = Means {
-            config: ProviderConfig::default(),
-            origin: Origin::parse("http://127.0.0.1:1").unwrap(),
-            chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
-            authority: Pubkey::new_from_array([1; 32]),
-            operator: Arc::new(Keypair::new()),
-            class: Pubkey::new_from_array([2; 32]),
-            models: Vec::new(),
-            journal,
-            openings: Openings::open(dir).unwrap(),
-            provider: Provider::zeroed(),
-            needs: Needs {
-                rent: 1,
-                reserve: 2,
-            },
-            slot: 3,
-            meters: Meters::new().unwrap(),
-        };
-        let ctx = Arc::new(Ctx::new(means));
+        let ctx = Arc::new(ctx::tests::idle(ProviderConfig::default(), dir));
         Serving::new(ctx, Arc::default(), Arc::default(), Arc::default())
     }
 

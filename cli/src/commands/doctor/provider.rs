@@ -53,7 +53,7 @@ struct Configured {
 }
 
 /// What the chain says.
-struct Said {
+struct OnChain {
     slot: u64,
     market: MarketConfig,
     class: Option<(Pubkey, Class)>,
@@ -119,7 +119,7 @@ async fn examine(own: &Configured, findings: &mut Vec<Finding>) {
 }
 
 /// All that is judged; `None` on a chain without a market.
-async fn read(chain: &ChainClient, own: &Configured) -> Result<Option<Said>, ClientError> {
+async fn read(chain: &ChainClient, own: &Configured) -> Result<Option<OnChain>, ClientError> {
     let slot = chain.slot(Commitment::Processed).await?;
     let market = chain.account::<MarketConfig>(&market::address::config());
     let Some((_, market)) = market.await? else {
@@ -135,7 +135,7 @@ async fn read(chain: &ChainClient, own: &Configured) -> Result<Option<Said>, Cli
     };
     let address = market::address::provider(&own.authority);
     let provider = chain.account::<Registered>(&address).await?;
-    Ok(Some(Said {
+    Ok(Some(OnChain {
         slot,
         market,
         class,
@@ -204,7 +204,7 @@ fn compared(chain: u64, here: u64) -> Finding {
 }
 
 /// Whether the chain knows it as it is configured.
-fn registered(own: &Configured, said: &Said) -> Finding {
+fn registered(own: &Configured, said: &OnChain) -> Finding {
     const WHAT: &str = "registered";
     let authority = own.authority;
     let Some(found) = &said.provider else {
@@ -250,7 +250,7 @@ fn registered(own: &Configured, said: &Said) -> Finding {
 }
 
 /// The class, the stake behind its units, and whether this machine proves it in time.
-async fn of_class(own: &Configured, said: &Said) -> Vec<Finding> {
+async fn of_class(own: &Configured, said: &OnChain) -> Vec<Finding> {
     let Some((_, class)) = &said.class else {
         let detail = format!("the market has no class {:?}", own.config.class);
         return vec![Finding::bad("class", detail, "name one that it has")];
@@ -276,7 +276,7 @@ async fn of_class(own: &Configured, said: &Said) -> Vec<Finding> {
 }
 
 /// Whether active stake backs all units at their price.
-fn stake(own: &Configured, said: &Said, class: &Class) -> Finding {
+fn stake(own: &Configured, said: &OnChain, class: &Class) -> Finding {
     const WHAT: &str = "stake";
     let (rules, config) = (&said.market.params.rules, &own.config);
     let behind = class.probe.stake_per_unit.get();
@@ -327,7 +327,7 @@ fn proofs(measured: &measure::Measured, units: u16) -> Finding {
 }
 
 /// Whether the operator can answer for all units.
-fn funds(own: &Configured, said: &Said) -> Finding {
+fn funds(own: &Configured, said: &OnChain) -> Finding {
     const WHAT: &str = "operator";
     let Some((_, class)) = &said.class else {
         let detail = format!("{} holds {}", own.operator, sol(said.balance));
@@ -477,7 +477,7 @@ mod tests {
     }
 
     /// A chain that says of [`own`] what it should.
-    fn said() -> Said {
+    fn said() -> OnChain {
         let (mut market, mut class) = (MarketConfig::zeroed(), Class::zeroed());
         market.grid = Grid {
             epoch_slots: U32::new(150),
@@ -495,7 +495,7 @@ mod tests {
         provider.price.set(10_000);
         provider.stake.set(2_000_000_000);
         provider.endpoint = Text::new("http://127.0.0.1:8090").unwrap();
-        Said {
+        OnChain {
             slot: 900,
             market,
             class: Some((address, class)),
@@ -505,7 +505,7 @@ mod tests {
         }
     }
 
-    fn change(change: impl Fn(&mut Registered)) -> Said {
+    fn change(change: impl Fn(&mut Registered)) -> OnChain {
         let mut said = said();
         change(said.provider.as_mut().unwrap());
         said
@@ -514,7 +514,7 @@ mod tests {
     #[test]
     fn what_the_chain_says_otherwise_is_named_with_the_fix() {
         let own = own();
-        let found = |said: &Said| registered(&own, said).told();
+        let found = |said: &OnChain| registered(&own, said).told();
         assert_eq!(found(&said()).1, Verdict::Good, "{:?}", found(&said()));
         let mut absent = said();
         absent.provider = None;
@@ -544,7 +544,7 @@ mod tests {
     fn stake_and_money_for_all_units_are_asked_for() {
         let (mut own, said_well) = (own(), said());
         let class = said_well.class.unwrap().1;
-        let of = |own: &Configured, said: &Said| stake(own, said, &class).told();
+        let of = |own: &Configured, said: &OnChain| stake(own, said, &class).told();
         assert_eq!(of(&own, &said_well).1, Verdict::Good);
         let poor = change(|p| {
             p.stake.set(1_999_999_999);
