@@ -11,6 +11,7 @@ use mythic_interface::{
         Class, ClassStatus, Lease, MarketConfig, Provider as Registered, ProviderStatus,
     },
     state::Model,
+    window,
 };
 use mythic_provider::{ProviderConfig, funds::Needs, measure, serve::models::LocalModel, setup};
 use mythic_wire::{dial, signed::unix_seconds};
@@ -289,7 +290,12 @@ fn stake(own: &Configured, said: &OnChain, class: &Class) -> Finding {
     let least = behind
         .saturating_mul(config.units.into())
         .max(rules.min_stake.get());
-    let (active, coming) = (found.stake.get(), found.activating.get());
+    let (stake, added) = (found.stake.get(), found.activating.get());
+    // What counts from a slot on counts when a request is accepted.
+    let (active, coming) = match window::open(said.slot, found.activating_slot.get()) {
+        true => (stake, added),
+        false => (stake.saturating_add(added), 0),
+    };
     match active >= least {
         true => Finding::good(
             WHAT,
@@ -549,12 +555,16 @@ mod tests {
         let poor = change(|p| {
             p.stake.set(1_999_999_999);
             p.activating.set(1);
+            p.activating_slot.set(901);
         });
         let told = of(&own, &poor);
         assert!(
             told.1 == Verdict::Bad && told.2.contains("2 units"),
             "{told:?}"
         );
+        let mut later = poor;
+        later.slot = 901;
+        assert_eq!(of(&own, &later).1, Verdict::Good, "it counts by then");
         own.config.price_lamports = u64::MAX >> 1;
         assert!(of(&own, &said_well).2.contains("price_lamports"));
         let mut money = said();
