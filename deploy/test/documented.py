@@ -11,7 +11,7 @@ for name in sys.argv[2:]:
     live |= dict(re.findall(r"^# TYPE (mythic_[a-z_]+) ([a-z]+)", open(name).read(), re.M))
 wrong = [f"{name} has no row" for name in live.keys() - rows.keys()]
 wrong += [f"{name} is a {live[name]}, its row says {kind}" for name, kind in rows.items() if live.get(name, kind) != kind]
-later = {"mythic_gateway_credit_payments_total", "mythic_settler_cranks_total", "mythic_node_requests_refused_total"}
+later = {"mythic_gateway_credit_payments_total", "mythic_provider_requests_declined_total", "mythic_settler_cranks_total", "mythic_node_requests_refused_total"}
 wrong += [f"{name} has a row and was not measured" for name in rows.keys() - live.keys() - later if not name.startswith("mythic_devnet_")]
 if wrong or len(live) < 50:
     sys.exit("\n".join(sorted(wrong)) or f"{len(live)} metrics")

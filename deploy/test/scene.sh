@@ -3,7 +3,7 @@
 set -euo pipefail
 model=/var/lib/mythic/models/SmolLM2-135M-Instruct.Q4_1.gguf
 dev=/var/lib/mythic-indexer/dev
-services="mythic-indexer mythic-settler mythic-gateway mythic-node mythic-verify"
+services="mythic-indexer mythic-settler mythic-gateway mythic-node mythic-verify mythic-provider"
 says() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 wrong() {
   says "WRONG: $*"
@@ -58,6 +58,7 @@ systemd-run --quiet --unit=development-network --uid=mythic-indexer --gid=mythic
 until_ok 240 "the development network does not become ready" sh -c "grep -q '\"ready_at\": *[0-9]' $dev/dev.json"
 model_name=$(json model <"$dev/dev.json")
 identity=$(grep -m1 '^identity' "$dev"/config/gateway.toml | cut -d'"' -f2)
+provider=$(grep -m1 '^authority' "$dev"/config/provider.toml | cut -d'"' -f2)
 systemctl stop development-network
 says "a development chain was made: model $model_name"
 
@@ -77,6 +78,7 @@ key gateway gateway/payer.json
 key settler settler/payer.json
 key validator-0 node/authority.json; key operator-0 node/operator.json
 key validator-1 verify/authority.json; key operator-1 verify/operator.json
+key provider-operator provider/operator.json
 sed -i 's|^public_url = .*|public_url = "http://127.0.0.1:4002"|' /etc/mythic/gateway.toml
 printf '\n[[models]]\nname = "%s"\nidentity = "%s"\ngguf = "%s"\n' "$model_name" "$identity" "$model" >>/etc/mythic/gateway.toml
 for name in node verify; do
@@ -85,6 +87,8 @@ for name in node verify; do
   (umask 077; printf 'MYTHIC_NODE__ALLOW_LOOPBACK=true\nMYTHIC_NODE__MIN_JOB_LAMPORTS=0\n' >"/etc/mythic/$name.env")
 done
 (umask 077; echo 'MYTHIC_GATEWAY__DEV=true' >/etc/mythic/gateway.env)
+sed -i "s|^# authority = .*|authority = \"$provider\"|; s|^endpoint = .*|endpoint = \"http://127.0.0.1:8090\"|; s|^kv_bytes = .*|kv_bytes = 268_435_456|; s|^# models = .*|models = [\"$model\"]|" /etc/mythic/provider.toml
+(umask 077; echo 'MYTHIC_PROVIDER__ALLOW_LOOPBACK=true' >/etc/mythic/provider.env)
 
 # ---- What is shipped says which validator it fits. There is none here; the command itself stands for a program of the same compiler.
 mythic doctor plugin --validator /usr/bin/mythic --plugin-config /etc/mythic/geyser-plugin.json5 --json >/root/doctor.json || true
@@ -102,6 +106,12 @@ for unit in $services; do
 done
 until_ok 90 "no validator announces itself" announced
 until_ok 60 "the gateway is not ready" curl -sf http://127.0.0.1:4002/readyz
+MYTHIC_PROVIDER__OPERATOR_KEYPAIR=/etc/mythic/keys/provider/operator.json MYTHIC_PROVIDER__ALLOW_LOOPBACK=true \
+  mythic doctor provider --config /etc/mythic/provider.toml --json >/root/doctor.json || true
+for check in config chain clock stake operator model endpoint; do
+  grep "\"$check\"" /root/doctor.json | grep -q '"ok"' || wrong "mythic doctor provider of $check: $(cat /root/doctor.json)"
+done
+says "the provider is what the chain says of it, and answers: $(grep -c '"ok"' /root/doctor.json) checks are good"
 
 # ---- An answer, bought with an API key, seen in the index until it is settled.
 export MYTHIC_GATEWAY_URL=http://127.0.0.1:4002 MYTHIC_RPC_URL=http://127.0.0.1:8899 MYTHIC_WS_URL=ws://127.0.0.1:8900
@@ -124,6 +134,7 @@ curl -s http://127.0.0.1:8081/metrics >/root/verify.metrics
 curl -s http://127.0.0.1:9470/metrics >/root/indexer.metrics
 curl -s http://127.0.0.1:9471/metrics >/root/settler.metrics
 curl -s http://127.0.0.1:9472/metrics >/root/plugin.metrics
+curl -s http://127.0.0.1:9473/metrics >/root/provider.metrics
 /root/documented.py /usr/share/doc/mythic/deploy.md* /root/*.metrics || wrong "metrics"
 grep -q '^mythic_gateway_component_state{component="chain",state="ok"} 1' /root/gateway.metrics || wrong "no state of the chain"
 
@@ -225,7 +236,7 @@ json choices.0.message.content <<<"$answer" >/dev/null || wrong "no answer under
 says "the master key was changed: $(cat /root/rotate.log)"
 
 # ---- Removed: keys and journals stay.
-systemctl stop mythic-verify mythic-node mythic-gateway mythic-settler mythic-indexer
+systemctl stop mythic-provider mythic-verify mythic-node mythic-gateway mythic-settler mythic-indexer
 DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq mythic >/root/purge.log 2>&1 || wrong "the purge fails"
 [ ! -e /usr/bin/mythic ] && [ -s /etc/mythic/keys/gateway/master.key ] && [ -d /var/lib/mythic-node/data ] || wrong "a purge took keys or journals"
 says "purged: keys and journals are still there"

@@ -8,6 +8,7 @@ use std::{
 use mythic_client::Bids;
 use mythic_interface::market::state::{CLASS_NAME_LEN, PROVIDER_ENDPOINT_LEN, REGION_LEN};
 use mythic_support::check;
+use mythic_trace::TraceConfig;
 use mythic_wire::Origin;
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
@@ -58,10 +59,14 @@ pub struct ProviderConfig {
     pub allow_loopback: bool,
     /// Addresses of reverse proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
+    /// Where to serve `/metrics` and `/health`; without an address in the file, on loopback.
+    pub metrics_addr: Option<SocketAddr>,
     /// What is bid to have acceptances, starts, proofs and answers to disputes in time.
     pub bids: Bids,
     /// Bounds of the listener.
     pub http: mythic_http::Limits,
+    /// Traces of answers and of what is done about leases.
+    pub traces: TraceConfig,
 }
 
 impl Default for ProviderConfig {
@@ -88,8 +93,10 @@ impl Default for ProviderConfig {
             withdraw_above_lamports: 100_000_000,
             allow_loopback: false,
             trusted_proxies: Vec::new(),
+            metrics_addr: Some(([127, 0, 0, 1], 9473).into()),
             bids: Bids::default(),
             http: mythic_http::Limits::default(),
+            traces: TraceConfig::default(),
         }
     }
 }
@@ -144,7 +151,8 @@ impl ProviderConfig {
         self.bids.validate()?;
         self.http
             .validate()
-            .map_err(|error| format!("http.{error}"))
+            .map_err(|error| format!("http.{error}"))?;
+        self.traces.validate()
     }
 
     /// The provider's name.
@@ -206,7 +214,7 @@ mod tests {
         };
         assert_eq!(good.validate(), Ok(()));
         type Change = fn(&mut ProviderConfig);
-        let cases: [(Change, &str); 11] = [
+        let cases: [(Change, &str); 12] = [
             (|c| c.authority = "x".into(), "mythic provider init"),
             (|c| c.models.clear(), "models is empty"),
             (|c| c.models = vec!["missing".into()], "models[0]"),
@@ -218,6 +226,7 @@ mod tests {
             (|c| c.max_leases_per_tenant = 0, "max_leases_per_tenant = 0"),
             (|c| c.trusted_proxies = vec!["lb".into()], "trusted_proxies"),
             (|c| c.bids.loss_bps = 10_001, "bids.loss_bps"),
+            (|c| c.traces.sample = 2.0, "traces.sample"),
         ];
         for (change, expected) in cases {
             let mut config = good.clone();

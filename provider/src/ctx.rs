@@ -3,7 +3,7 @@
 use std::{
     sync::Arc,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use mythic_client::{Bidding, ChainClient, ClientError, Commitment, Due, account::decode, market};
@@ -18,8 +18,8 @@ use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::ProviderConfig, funds::Needs, journal::Journal, proof::opening::Openings,
-    serve::models::LocalModel, source::Shelf,
+    config::ProviderConfig, funds::Needs, journal::Journal, meters::Meters,
+    proof::opening::Openings, serve::models::LocalModel, source::Shelf,
 };
 
 /// Longest silence of the loop that follows the chain.
@@ -46,8 +46,12 @@ pub struct Ctx {
     pub shelf: Shelf,
     /// What the operator must be able to pay.
     pub needs: Needs,
+    /// What is measured.
+    pub meters: Meters,
     provider: RwLock<Provider>,
     slot: AtomicU64,
+    /// When the newest slot was heard of.
+    heard: RwLock<Instant>,
     /// Lamports of the operator, as last read.
     balance: RwLock<Option<u64>>,
 }
@@ -69,6 +73,7 @@ pub struct Means {
     pub needs: Needs,
     /// The newest slot.
     pub slot: u64,
+    pub meters: Meters,
 }
 
 impl Ctx {
@@ -88,12 +93,26 @@ impl Ctx {
             balance: RwLock::default(),
             provider: RwLock::new(means.provider),
             slot: AtomicU64::new(means.slot),
+            heard: RwLock::new(Instant::now()),
+            meters: means.meters,
         }
     }
 
     /// Newest slot seen.
     pub fn slot(&self) -> u64 {
         self.slot.load(Ordering::Relaxed)
+    }
+
+    /// The chain has come to a slot.
+    fn hear(&self, slot: u64) {
+        if self.slot.swap(slot, Ordering::Relaxed) < slot {
+            *self.heard.write() = Instant::now();
+        }
+    }
+
+    /// Since the newest slot was heard of.
+    pub fn silent(&self) -> Duration {
+        self.heard.read().elapsed()
     }
 
     /// The provider's account as last read.
@@ -147,7 +166,7 @@ pub async fn follow_chain(ctx: Arc<Ctx>, quit: CancellationToken) {
         pulse.beat();
         tokio::select! {
             () = quit.cancelled() => return,
-            Some(slot) = slots.next() => ctx.slot.store(slot.slot, Ordering::Relaxed),
+            Some(slot) = slots.next() => ctx.hear(slot.slot),
             Some(snapshot) = provider.next() => {
                 if let Some(account) = &snapshot.account
                     && let Ok(read) = decode::<Provider>(&address, account)
@@ -156,5 +175,50 @@ pub async fn follow_chain(ctx: Arc<Ctx>, quit: CancellationToken) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use bytemuck::Zeroable;
+
+    use super::*;
+
+    /// A provider without leases, whose chain nobody asks.
+    pub fn idle(config: ProviderConfig, dir: &Path) -> Ctx {
+        let (journal, _) = Journal::open(dir).unwrap();
+        Ctx::new(Means {
+            config,
+            origin: Origin::parse("http://127.0.0.1:1").unwrap(),
+            chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
+            authority: Pubkey::new_from_array([1; 32]),
+            operator: Arc::new(Keypair::new()),
+            class: Pubkey::new_from_array([2; 32]),
+            models: Vec::new(),
+            journal,
+            openings: Openings::open(dir).unwrap(),
+            provider: Provider::zeroed(),
+            needs: Needs {
+                rent: 1,
+                reserve: 2,
+            },
+            slot: 3,
+            meters: Meters::new().unwrap(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_chain_is_silent_from_its_newest_slot_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = idle(ProviderConfig::default(), dir.path());
+        let first = *ctx.heard.read();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        ctx.hear(3);
+        assert_eq!(*ctx.heard.read(), first, "it was heard of before");
+        assert!(ctx.silent() >= Duration::from_millis(5));
+        ctx.hear(4);
+        assert!(*ctx.heard.read() > first && ctx.slot() == 4);
     }
 }

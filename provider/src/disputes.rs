@@ -10,7 +10,7 @@ use mythic_interface::market::{
     probe::WholeProof,
     state::{LeaseDispute, LeaseDisputeStatus},
 };
-use mythic_support::{Backoff, Throttle};
+use mythic_support::{Backoff, Throttle, life::Pulse};
 use parking_lot::Mutex;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -27,6 +27,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Longest pause while the chain does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Longest round: a call that ends by itself, and a pause.
+const LONGEST_ROUND: Duration = Duration::from_secs(300);
 
 /// The proof that was computed last. One is computed at a time: disputes come in crowds, about the same epochs.
 #[derive(Default)]
@@ -54,10 +56,13 @@ pub async fn run(ctx: Arc<Ctx>, quit: CancellationToken) {
     let proofs: Arc<Proofs> = Arc::default();
     let told = Throttle::new(TOLD_EVERY);
     let mut pauses = Backoff::new(EVERY, LONGEST_PAUSE);
+    let pulse = Pulse::new("looking for disputes", LONGEST_ROUND);
     while pauses.wait(&quit).await {
+        pulse.beat();
         let open = match open(&ctx).await {
             Ok(open) => open,
             Err(error) => {
+                ctx.meters.open_disputes(None);
                 if told.allow().is_some() {
                     tracing::warn!("disputes can't be looked for: {error:#}");
                 }
@@ -65,13 +70,16 @@ pub async fn run(ctx: Arc<Ctx>, quit: CancellationToken) {
             }
         };
         pauses.reset();
+        ctx.meters.open_disputes(Some(open.len()));
         for (address, state) in open {
             if !under_way.lock().insert(address) {
                 continue;
             }
             let (ctx, under_way, proofs) = (ctx.clone(), under_way.clone(), proofs.clone());
             tokio::spawn(async move {
-                match answer(&ctx, &proofs, &address, state).await {
+                let answered = answer(&ctx, &proofs, &address, state).await;
+                ctx.meters.dispute_answer(answered.is_ok());
+                match answered {
                     Ok(()) => tracing::info!(dispute = %address, "dispute answered"),
                     Err(error) => {
                         tracing::error!(dispute = %address, "dispute not answered: {error:#}");

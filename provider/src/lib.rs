@@ -6,6 +6,7 @@
 //! - [`lease`]: leases from their acceptance to the last lamport; [`proof`]: their proofs, [`disputes`]: answers about them
 //! - [`serve`]: what tenants use; [`access`]: how they reach it; [`receipt`]: what is signed about answers
 //! - [`keeper`]: earnings and jail; [`funds`]: what the operator must be able to pay
+//! - [`meters`]: what is measured; [`telemetry`]: how it is told
 
 #![forbid(unsafe_code)]
 
@@ -19,12 +20,14 @@ pub mod journal;
 pub mod keeper;
 pub mod lease;
 pub mod measure;
+pub mod meters;
 pub mod proof;
 pub mod receipt;
 pub mod serve;
 pub mod setup;
 pub mod source;
 pub mod spec;
+pub mod telemetry;
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,6 +47,7 @@ use funds::Needs;
 use intake::Intake;
 use journal::{Journal, Promise};
 use lease::{reconcile, task::Shared};
+use meters::Meters;
 use proof::opening::Openings;
 use serve::{
     http::{self, Serving},
@@ -55,6 +59,14 @@ const PARTING: Duration = Duration::from_secs(5);
 
 /// Runs a provider until `stop`. Returns an error only for what a restart would not mend; the message names the mend.
 pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<()> {
+    config.validate().map_err(anyhow::Error::msg)?;
+    let traces = mythic_trace::start("mythic-provider", &config.traces)?;
+    let ended = prepare_and_work(config, stop).await;
+    traces.stop().await;
+    ended
+}
+
+async fn prepare_and_work(config: ProviderConfig, stop: CancellationToken) -> Result<()> {
     tokio::select! {
         // Waiting for a chain that is not there yet must not hold up a stop.
         prepared = prepare(config) => {
@@ -74,7 +86,6 @@ struct Prepared {
 }
 
 async fn prepare(config: ProviderConfig) -> Result<Prepared> {
-    config.validate().map_err(anyhow::Error::msg)?;
     let origin = config.origin().map_err(anyhow::Error::msg)?;
     let authority = config.authority().map_err(anyhow::Error::msg)?;
     let operator = keys::load_keypair(&config.operator_keypair).context("operator_keypair")?;
@@ -111,6 +122,8 @@ async fn prepare(config: ProviderConfig) -> Result<Prepared> {
             "proofs of all units may come too late on this machine as it is now: offer fewer, or leave it more cores"
         ),
     }
+    let meters = Meters::new()?;
+    meters.window(measured.allowed);
     let rent = || chain.rent(Lease::LEN);
     let rent = patiently("asking for the rent", rent).await?;
     let needs = Needs::new(rent, &grid, state.probe.stake_per_unit.get(), &config.bids);
@@ -128,6 +141,7 @@ async fn prepare(config: ProviderConfig) -> Result<Prepared> {
         provider,
         needs,
         slot,
+        meters,
     }));
     Ok(Prepared {
         ctx,
@@ -157,7 +171,12 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     let background = TaskTracker::new();
     background.spawn(ctx::follow_chain(ctx.clone(), quit.clone()));
     background.spawn(intake.run(stop.clone()));
-    background.spawn(reconcile::run(ctx.clone(), shared.desk, quit.clone()));
+    background.spawn(reconcile::run(
+        ctx.clone(),
+        shared.desk.clone(),
+        quit.clone(),
+    ));
+    background.spawn(telemetry::run(ctx.clone(), shared.desk, quit.clone()));
     background.spawn(disputes::run(ctx.clone(), quit.clone()));
     background.spawn(keeper::run(ctx.clone(), quit.clone()));
     background.close();

@@ -159,7 +159,7 @@ pub async fn plan(
 }
 
 /// Refuses a price at which no lease could begin.
-fn check_price(
+pub fn check_price(
     config: &ProviderConfig,
     rules: &MarketRules,
     stake_per_unit: u64,
@@ -178,6 +178,15 @@ fn check_price(
         "price_lamports = {price}: the stake behind a unit of this class backs at most {most} lamports a second"
     );
     Ok(())
+}
+
+/// Whether the chain says of a provider what its configuration says.
+pub fn is_as_configured(
+    found: &Provider,
+    config: &ProviderConfig,
+    operator: &Pubkey,
+) -> Result<bool> {
+    Ok(says(found, &wanted(config, operator)?))
 }
 
 /// Whether the chain says of a provider what is wanted.
@@ -205,7 +214,7 @@ pub async fn registered(
         found.operator == operator.to_bytes(),
         "provider {authority} has another operator on chain than operator_keypair; `mythic provider init` changes it"
     );
-    if !says(&found, &wanted(config, operator)?) {
+    if !is_as_configured(&found, config, operator)? {
         tracing::warn!(
             "units, price, region or endpoint differ from what is registered, and the chain's count; `mythic provider init` changes them"
         );

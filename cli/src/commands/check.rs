@@ -10,9 +10,10 @@ use crate::{
     stop::shutdown,
     terminal,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use mythic_api::{GatewayConfig, app::Files};
+use mythic_client::keys;
 use mythic_devnet::DevnetConfig;
 use mythic_indexer::{IndexerConfig, Swap};
 use mythic_lab::cheat::Told;
@@ -101,6 +102,7 @@ impl ProcessName {
                 models.try_for_each(|model| crate::model::check(&model.path))
             }),
             Self::Provider => config::load::<ProviderConfig>(file).and_then(|config| {
+                keys::load_keypair(&config.operator_keypair).context("operator_keypair")?;
                 let mut models = config.models.iter();
                 models.try_for_each(|path| crate::model::check(path))
             }),
@@ -111,7 +113,7 @@ impl ProcessName {
 /// Configuration files.
 #[derive(Subcommand, Debug)]
 pub enum Config {
-    /// Validate a file without starting anything. Of a gateway and a node their keys and models are looked at too. Exit code 6 if
+    /// Validate a file without starting anything. Of a gateway, a node and a provider keys and models are looked at too. Exit code 6 if
     /// something is wrong
     Check {
         /// TOML file
@@ -310,13 +312,19 @@ mod tests {
             "gguf = ",
             "path = ",
             "dir = ",
+            "authority = ",
+            "models = ",
         ];
         let lines = text.lines().map(|line| {
             let example = line
                 .strip_prefix("# ")
                 .filter(|rest| examples.iter().any(|start| rest.starts_with(start)));
             let line = example.unwrap_or(line);
+            if line.starts_with("models = ") {
+                return format!("models = [{:?}]", file.display().to_string());
+            }
             match line.split_once(" = \"") {
+                Some(("authority", _)) => format!("authority = {:?}", "1".repeat(32)),
                 Some(("identity", _)) => format!("identity = \"{}\"", "ab".repeat(32)),
                 Some((key @ ("path" | "operator_keypair" | "authority_keypair"), _)) => {
                     format!("{key} = {:?}", file.display().to_string())
@@ -345,6 +353,8 @@ mod tests {
         assert_eq!(indexer.more_spools.len(), 1);
         let settler: SettlerConfig = config::load(Some(&take("settler"))).unwrap();
         assert!(settler.keypair_path.starts_with("/run/credentials"));
+        let provider: ProviderConfig = config::load(Some(&take("provider"))).unwrap();
+        assert_eq!(provider.models.len(), 1);
         for name in ["node", "verify"] {
             let told: Told = config::load(Some(&take(name))).unwrap();
             assert_eq!(told.node.models.len(), 1, "{name}");
@@ -385,6 +395,30 @@ mod tests {
         };
         let message = format!("{:#}", config(check).unwrap_err());
         assert!(message.contains("part 1 of 2"), "{message}");
+    }
+
+    #[test]
+    fn a_provider_whose_key_or_model_it_could_not_load_is_no_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("operator.json");
+        std::fs::write(&key, "[]").unwrap();
+        let provider = ProviderConfig {
+            authority: "1".repeat(32),
+            operator_keypair: key.clone(),
+            models: vec![crate::model::tests::part_of_a_model(dir.path())],
+            allow_loopback: true,
+            ..ProviderConfig::default()
+        };
+        let file = dir.path().join("provider.toml");
+        std::fs::write(&file, toml::to_string(&provider).unwrap()).unwrap();
+        let problem = || {
+            let checked = ProcessName::of(&file).unwrap().check(&file);
+            format!("{:#}", checked.unwrap_err())
+        };
+        assert!(problem().contains("operator_keypair"), "{}", problem());
+        std::fs::remove_file(&key).unwrap();
+        keys::load_or_create(&key).unwrap();
+        assert!(problem().contains("part 1 of 2"), "{}", problem());
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub const ERROR: &str = "error.type";
 
 /// The job's address, base58.
 pub const JOB: &str = "mythic.job";
+/// The lease's address, base58.
+pub const LEASE: &str = "mythic.lease";
 /// The validator's authority, base58.
 pub const VALIDATOR: &str = "mythic.validator";
 /// Under what the request is in the logs.

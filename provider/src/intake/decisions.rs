@@ -35,12 +35,13 @@ pub enum Decision {
     },
 }
 
-/// A decision, when it was made, and how often the spec was fetched in vain.
+/// A decision, when it was made, how often the spec was fetched in vain, and the word of the last refusal.
 #[derive(Debug)]
 struct Made {
     decision: Decision,
     at: Instant,
     fetches: u8,
+    word: Option<&'static str>,
 }
 
 /// Decisions by request.
@@ -55,26 +56,43 @@ impl Decisions {
 
     /// The request is promised a lease.
     pub(super) fn take(&self, request: Pubkey) {
-        self.set(request, Decision::Taken, 0, Instant::now());
+        self.set(request, Decision::Taken, (0, None), Instant::now());
     }
 
-    /// The request is not taken; whether it is looked at again follows from why, and from how often its source was silent.
-    pub(super) fn decline(&self, request: Pubkey, decline: &Decline) {
+    /// The request is not taken; whether it is looked at again follows from why, and from how often its source was silent. Whether it
+    /// was not declined for this before.
+    pub(super) fn decline(&self, request: Pubkey, decline: &Decline) -> bool {
         let silent = matches!(decline, Decline::Source(SourceError::Fetch(_)));
-        let had = self.0.lock().get(&request).map_or(0, |made| made.fetches);
+        let (had, before) = self.before(&request);
         let fetches = had.saturating_add(silent.into());
         let decision = Decision::Declined {
             reason: decline.to_string(),
             again: decline.is_passing() && fetches < FETCHES,
         };
-        self.set(request, decision, fetches, Instant::now());
+        let word = Some(decline.word());
+        self.set(request, decision, (fetches, word), Instant::now());
+        word != before
     }
 
-    fn set(&self, request: Pubkey, decision: Decision, fetches: u8, at: Instant) {
+    /// How often a request's spec was fetched in vain, and the word of its last refusal.
+    fn before(&self, request: &Pubkey) -> (u8, Option<&'static str>) {
+        let all = self.0.lock();
+        all.get(request)
+            .map_or((0, None), |made| (made.fetches, made.word))
+    }
+
+    fn set(
+        &self,
+        request: Pubkey,
+        decision: Decision,
+        (fetches, word): (u8, Option<&'static str>),
+        at: Instant,
+    ) {
         let made = Made {
             decision,
             at,
             fetches,
+            word,
         };
         self.0.lock().insert(request, made);
     }
@@ -87,8 +105,8 @@ impl Decisions {
     fn begin_at(&self, request: Pubkey, now: Instant) -> bool {
         let due = self.is_due(&request, now);
         if due {
-            let had = self.0.lock().get(&request).map_or(0, |made| made.fetches);
-            self.set(request, Decision::Reading, had, now);
+            let before = self.before(&request);
+            self.set(request, Decision::Reading, before, now);
         }
         due
     }
@@ -128,10 +146,11 @@ mod tests {
         assert_eq!(decisions.of(&key), None);
         assert!(decisions.begin_at(key, now) && !decisions.begin_at(key, now));
         assert_eq!(decisions.of(&key), Some(Decision::Reading));
-        decisions.decline(key, &Decline::NoUnits);
+        assert!(decisions.decline(key, &Decline::NoUnits), "it is news");
         assert!(!decisions.begin_at(key, Instant::now()));
         assert!(decisions.begin_at(key, Instant::now() + AGAIN));
-        decisions.decline(key, &Decline::Container);
+        assert!(!decisions.decline(key, &Decline::NoUnits), "it is none");
+        assert!(decisions.decline(key, &Decline::Container));
         assert!(!decisions.begin_at(key, Instant::now() + 10 * AGAIN));
         decisions.keep(&[]);
         assert!(decisions.of(&key).is_some(), "it is told for a while");

@@ -65,6 +65,34 @@ pub enum Decline {
 }
 
 impl Decline {
+    /// In a word, as metrics call it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Others => "others",
+            Self::Container => "container",
+            Self::Model => "model",
+            Self::Region => "region",
+            Self::Isolation => "isolation",
+            Self::Price { .. } => "price",
+            Self::Escrow => "escrow",
+            Self::Stake => "stake",
+            Self::Unbacked => "unbacked",
+            Self::Tenant(_) => "tenant",
+            Self::Funds => "funds",
+            Self::Memory(_) => "memory",
+            Self::NoUnits => "no_units",
+            Self::Jailed => "jailed",
+            Self::EpochPrice => "epoch_price",
+            Self::Late => "late",
+            Self::Concurrent(_) => "concurrent",
+            Self::KeyInUse => "key_in_use",
+            Self::Source(_) => "source",
+            Self::Spec(_) => "spec",
+            Self::Chain(_) => "chain",
+            Self::Journal(_) => "journal",
+        }
+    }
+
     /// Whether it may be taken later.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -53,6 +53,12 @@ pub struct Intake {
     one: Arc<Mutex<()>>,
 }
 
+/// Begins with another one each turn.
+fn rotate<T>(list: &mut [T], turn: usize) {
+    let from = turn.checked_rem(list.len()).unwrap_or(0);
+    list.rotate_left(from);
+}
+
 /// What a request needs while it is read; left when it is dropped.
 type Held = Box<dyn Send>;
 
@@ -107,14 +113,13 @@ impl Intake {
         let names = open.iter().map(|(_, request)| &request.terms.spec_hash);
         let names: Vec<String> = names.map(source::name).collect();
         ctx.shelf.keep(&names, Instant::now());
-        let from = turn.checked_rem(open.len()).unwrap_or(0);
-        open.rotate_left(from);
+        rotate(&mut open, turn);
         for (address, request) in open {
             // What can't be had at all is not even fetched.
             match fit::fits(&request, &ctx.provider(), ctx.slot()) {
                 Err(Decline::Others) => continue,
                 Err(decline) => {
-                    self.decisions.decline(address, &decline);
+                    self.decline(address, &decline);
                     continue;
                 }
                 Ok(()) => {}
@@ -156,8 +161,15 @@ impl Intake {
             Ok(()) => self.decisions.take(address),
             Err(decline) => {
                 tracing::info!(request = %address, %decline, "request declined");
-                self.decisions.decline(address, &decline);
+                self.decline(address, &decline);
             }
+        }
+    }
+
+    /// Says so, and counts each reason once.
+    fn decline(&self, address: Pubkey, decline: &Decline) {
+        if self.decisions.decline(address, decline) {
+            self.shared.ctx.meters.declined(decline.word());
         }
     }
 
@@ -256,5 +268,43 @@ impl Intake {
             let care = Care { lease, promise };
             tokio::spawn(task::run(self.shared.clone(), care, events));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_places_run_out_everybody_is_first_in_its_turn() {
+        let order = |turn: usize| {
+            let mut list = ["a", "b", "c"];
+            rotate(&mut list, turn);
+            list
+        };
+        let firsts: Vec<_> = (0..4).map(|turn| order(turn)[0]).collect();
+        assert_eq!(firsts, ["a", "b", "c", "a"]);
+        assert_eq!(order(1), ["b", "c", "a"], "nobody is left out");
+        // The count of turns begins anew in the end, and a list may be empty.
+        assert_eq!(order(usize::MAX).len(), 3);
+        rotate::<u8>(&mut [], 7);
+        // One place, taken by whoever is first and kept for a while: in as many turns all had it.
+        let places = Places::default();
+        let fetch = |n: u8| Fetch {
+            host: "one.example".into(),
+            tenant: [n; 32],
+        };
+        let mut served = std::collections::BTreeSet::new();
+        for turn in 0..6 {
+            let mut list: Vec<u8> = (0..6).collect();
+            rotate(&mut list, turn);
+            let taken: Vec<_> = list
+                .iter()
+                .filter_map(|n| Some((*n, places.take(fetch(*n))?)))
+                .collect();
+            assert!(taken.len() < list.len(), "places run out");
+            served.extend(taken.iter().map(|(n, _)| *n));
+        }
+        assert_eq!(served.len(), 6);
     }
 }

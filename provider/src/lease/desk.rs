@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use solana_pubkey::Pubkey;
 use tokio::sync::mpsc;
 
-use super::fsm::Event;
+use super::fsm::{Event, Standing};
 use crate::journal::Promise;
 
 /// Events that wait for a lease's task at most; what is beyond is read again soon.
@@ -30,6 +30,7 @@ struct Place {
     since: Instant,
     /// The chain has shown the lease, whosever it is.
     seen: bool,
+    standing: Standing,
 }
 
 /// What was promised and is not on chain yet.
@@ -52,6 +53,7 @@ impl Desk {
             promise,
             since: Instant::now(),
             seen: false,
+            standing: Standing::default(),
         };
         all.insert(lease, place);
         Some(received)
@@ -77,6 +79,19 @@ impl Desk {
         if let Some(place) = self.0.write().get_mut(lease) {
             place.seen = true;
         }
+    }
+
+    /// A lease stands like this.
+    pub fn stands(&self, lease: &Pubkey, standing: Standing) {
+        if let Some(place) = self.0.write().get_mut(lease) {
+            place.standing = standing;
+        }
+    }
+
+    /// How the leases in care stand.
+    pub fn standings(&self) -> Vec<Standing> {
+        let all = self.0.read();
+        all.values().map(|place| place.standing).collect()
     }
 
     /// What was promised a moment ago and is not on chain yet.
@@ -161,6 +176,12 @@ mod tests {
         assert_eq!(desk.promised(now + LANDS), Promised::default());
         desk.seen(&lease);
         assert_eq!(desk.promised(now), Promised::default());
+        let standing = Standing {
+            status: None,
+            missed: 2,
+        };
+        desk.stands(&lease, standing);
+        assert_eq!(desk.standings(), [standing]);
         desk.leave(&lease);
         assert!(desk.leases().is_empty() && !desk.has(&lease));
         assert!(desk.enter(lease, promise).is_some());

@@ -32,6 +32,15 @@ const DRAW_MARGIN: u64 = 8;
 /// Slots by which the newest slot that is heard of may be ahead of the bank in which a transaction is tried.
 const AHEAD: u64 = 2;
 
+/// How a lease in care stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Its state; `None` until the chain shows it as this provider's.
+    pub status: Option<LeaseStatus>,
+    /// Epochs in a row whose time for proofs is over and that have none.
+    pub missed: u64,
+}
+
 /// Something to do. Each is under way once at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -57,6 +66,25 @@ pub enum Step {
     Stop,
     /// Nothing is left of the lease.
     Forget,
+}
+
+impl Step {
+    /// What a trace calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept lease",
+            Self::Serve => "serve lease",
+            Self::Start => "start lease",
+            Self::Prove(_) => "prove epoch",
+            Self::Publish(_) => "publish proof",
+            Self::Release => "release epochs",
+            Self::Close(_) => "close lease",
+            Self::Withdraw => "withdraw for tenant",
+            Self::CloseAccount => "close account of lease",
+            Self::Stop => "stop serving lease",
+            Self::Forget => "forget lease",
+        }
+    }
 }
 
 /// Why a provider ends a lease: its reason on chain.
@@ -177,6 +205,23 @@ impl Machine {
     /// The lease as last read.
     pub fn lease(&self) -> Option<&Lease> {
         self.lease.as_deref()
+    }
+
+    /// How it stands. What landed in the last slots may not be read yet, so that nothing is called missed at once.
+    pub fn standing(&self) -> Standing {
+        let Some(lease) = self.lease.as_deref() else {
+            return Standing::default();
+        };
+        let (meter, slot) = (lease.meter(), self.slot.saturating_sub(DRAW_MARGIN));
+        let epoch = meter::epoch_of(slot, &meter.grid);
+        let is_over = !window::open(slot, meter.proof_end(epoch));
+        Standing {
+            status: lease.status(),
+            missed: match self.takes_proofs(lease) {
+                true => meter.missed(epoch + u64::from(is_over)),
+                false => 0,
+            },
+        }
     }
 
     /// Takes an event; gives the steps that begin now.
@@ -361,19 +406,23 @@ impl Machine {
         (lease.tenant_due.get() > 0).then_some(Step::Withdraw)
     }
 
+    /// Whether proofs of it are due at all.
+    fn takes_proofs(&self, lease: &Lease) -> bool {
+        let running = match lease.status() {
+            Some(LeaseStatus::Active | LeaseStatus::Closing) => true,
+            Some(LeaseStatus::Started) => window::open(self.slot, lease.ack_end()),
+            Some(LeaseStatus::Accepted | LeaseStatus::Ended) | None => false,
+        };
+        running && lease.mark.get() < lease.ends_at.get()
+    }
+
     /// The epoch whose proof the chain takes now.
     fn proof(&self, lease: &Lease) -> Option<u64> {
-        let running = match lease.status()? {
-            LeaseStatus::Active | LeaseStatus::Closing => true,
-            LeaseStatus::Started => window::open(self.slot, lease.ack_end()),
-            LeaseStatus::Accepted | LeaseStatus::Ended => false,
-        };
         let meter = lease.meter();
         let epoch = meter::epoch_of(self.slot, &meter.grid);
-        let due = running
+        let due = self.takes_proofs(lease)
             && epoch > meter.last_proved
-            && window::open(self.slot, meter.proof_end(epoch))
-            && meter.mark < meter.ends_at;
+            && window::open(self.slot, meter.proof_end(epoch));
         due.then_some(epoch)
     }
 

@@ -524,3 +524,29 @@ fn what_the_tenant_called_unserved_is_published_all_the_same() {
     let mut machine = serving(&state);
     assert_eq!(machine.on(tick(1_072)), [Step::Publish(7)]);
 }
+
+#[test]
+fn an_epoch_is_missed_once_its_time_is_over_and_nothing_was_read_of_a_proof() {
+    let mut active = lease(LeaseStatus::Active);
+    let mut machine = serving(&active);
+    let missed = |machine: &mut Machine, slot: u64| {
+        machine.on(tick(slot));
+        machine.standing().missed
+    };
+    assert_eq!(machine.standing().status, Some(LeaseStatus::Active));
+    // Proofs of epoch 7, from slot 1,050 on, are taken until 1,100; what landed last may not be read yet.
+    assert_eq!(missed(&mut machine, 1_099), 0);
+    assert_eq!(missed(&mut machine, 1_100), 0);
+    assert_eq!(missed(&mut machine, 1_100 + DRAW_MARGIN), 1);
+    assert_eq!(missed(&mut machine, 1_249), 1);
+    assert_eq!(missed(&mut machine, 1_250 + DRAW_MARGIN), 2);
+    active.last_proved.set(8);
+    machine.on(read(1_260, Processed, active));
+    assert_eq!(machine.standing().missed, 0);
+    // Nobody proves what is not paid any more.
+    active.mark = active.ends_at;
+    machine.on(read(1_261, Processed, active));
+    assert_eq!(missed(&mut machine, 1_700), 0);
+    machine.on(read(1_701, Processed, of_another(LeaseStatus::Active)));
+    assert_eq!(machine.standing(), Standing::default());
+}

@@ -73,16 +73,33 @@ async fn round(
             tracing::error!(%lease, "a lease of this provider is in no journal here: it is not served. Does another process run for the same provider, or was data_dir lost?");
         }
     }
-    // What one lease can't be read for holds up no other.
+    let absent = absent(&desk.leases(), &listed);
+    let chain = &ctx.chain;
+    let read = |lease: Pubkey, since: u64| async move {
+        let read = chain.raw_account_since(&lease, Commitment::Finalized, since);
+        read.await
+    };
+    last_words(desk, &absent, &mut newest.finalized, read).await
+}
+
+/// Asks for each lease by itself and tells its task. What one can't be read for holds up no other; the last trouble is handed back.
+async fn last_words<F>(
+    desk: &Desk,
+    leases: &[Pubkey],
+    newest: &mut u64,
+    read: impl Fn(Pubkey, u64) -> F,
+) -> Result<(), ClientError>
+where
+    F: Future<Output = Result<AccountSnapshot, ClientError>>,
+{
     let mut failed = Ok(());
-    for lease in absent(&desk.leases(), &listed) {
-        let read = ctx
-            .chain
-            .raw_account_since(&lease, Commitment::Finalized, newest.finalized)
-            .await;
-        match read.and_then(|read| last_word(&lease, &read)) {
+    for lease in leases.iter().copied() {
+        match read(lease, *newest)
+            .await
+            .and_then(|read| last_word(&lease, &read))
+        {
             Ok((slot, event)) => {
-                newest.finalized = slot;
+                *newest = slot;
                 desk.tell(&lease, event);
             }
             Err(error) => failed = Err(error),
@@ -113,6 +130,21 @@ mod tests {
     use bytemuck::Zeroable;
 
     use super::*;
+    use crate::journal::Promise;
+
+    fn promise() -> Promise {
+        Promise {
+            request: String::new(),
+            deadline_slot: 0,
+            tenant: "alice".into(),
+            units: 1,
+            weights: String::new(),
+            model: "m@0".into(),
+            key_hash: "ab".into(),
+            max_concurrent: 1,
+            access: "{}".into(),
+        }
+    }
 
     #[test]
     fn lamports_that_somebody_sent_to_a_leases_address_are_no_lease_and_no_trouble() {
@@ -127,6 +159,38 @@ mod tests {
         let (slot, event) = last_word(&Pubkey::default(), &read).unwrap();
         assert_eq!(slot, 9);
         assert!(matches!(event, Event::Read { lease: None, .. }));
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_cant_be_read_holds_up_no_other_and_its_trouble_is_told() {
+        let key = |n: u8| Pubkey::new_from_array([n; 32]);
+        let (desk, leases) = (Desk::default(), [key(1), key(2), key(3), key(4)]);
+        let mut tasks: Vec<_> = leases
+            .iter()
+            .map(|lease| desk.enter(*lease, Arc::new(promise())).unwrap())
+            .collect();
+        let read = |lease: Pubkey, since: u64| async move {
+            let account = (lease == key(3)).then(|| solana_account::Account {
+                lamports: 890_880,
+                ..Default::default()
+            });
+            match lease == key(2) {
+                true => Err(ClientError::Rpc("it is silent".into())),
+                false => Ok(AccountSnapshot {
+                    slot: since.max(6) + 1,
+                    account,
+                }),
+            }
+        };
+        let mut newest = 5;
+        let ended = last_words(&desk, &leases, &mut newest, read).await;
+        assert!(matches!(ended, Err(ClientError::Rpc(_))));
+        assert_eq!(newest, 9, "each was asked for what is no older than before");
+        let told: Vec<_> = tasks
+            .iter_mut()
+            .map(|task| task.try_recv().is_ok())
+            .collect();
+        assert_eq!(told, [true, false, true, true]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use mythic_interface::{
     window,
 };
 use mythic_support::Backoff;
+use mythic_trace::names;
 use mythic_wire::signed::unix_seconds;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
@@ -28,11 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     desk::Desk,
-    fsm::{Event, Machine, Outcome, Step},
+    fsm::{Event, Machine, Outcome, Standing, Step},
 };
 use crate::{
     ctx::Ctx,
     journal::Promise,
+    meters::ProofEvent,
     proof::{self, Shape, opening},
     serve::endpoints::{Endpoints, Wanted},
 };
@@ -66,6 +68,7 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
     let (ctx, lease) = (&shared.ctx, care.lease);
     let (ours, deadline) = (ctx.authority.to_bytes(), care.promise.deadline_slot);
     let mut machine = Machine::new(ours, deadline, ctx.config.grace_seconds);
+    let mut stood = Standing::default();
     let mut watch = ctx.chain.watch_account(&lease, Commitment::Processed);
     let (ended, mut ends) = mpsc::channel(ENDS);
     // No lease is over because the clock leaps.
@@ -100,7 +103,18 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
         if let Event::Read { lease: Some(_), .. } = &event {
             shared.desk.seen(&lease);
         }
-        for step in machine.on(event) {
+        let steps = machine.on(event);
+        let standing = machine.standing();
+        if standing != stood {
+            let missed = standing.missed.saturating_sub(stood.missed);
+            ctx.meters.proofs(ProofEvent::Missed, missed);
+            if missed > 0 {
+                tracing::error!(%lease, missed, in_a_row = standing.missed, "epochs have no proof: they are not paid");
+            }
+            shared.desk.stands(&lease, standing);
+            stood = standing;
+        }
+        for step in steps {
             let (shared, care, ended) = (shared.clone(), care.clone(), ended.clone());
             let state = machine.lease().copied().map(Box::new);
             tokio::spawn(async move {
@@ -115,6 +129,10 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
 
 async fn attempt(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -> Outcome {
     let lease = care.lease;
+    let span = mythic_trace::of_job(step.name(), lease.as_array(), None);
+    if span.is_recorded() {
+        span.word(names::LEASE, &lease.to_string());
+    }
     match take(shared, care, step, state).await {
         Ok(()) => {
             match step {
@@ -124,6 +142,7 @@ async fn attempt(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>
             Outcome::Done
         }
         Err(error) => {
+            span.failed("not_done");
             tracing::warn!(%lease, ?step, "not done, tried again later: {error:#}");
             Outcome::Failed
         }
@@ -143,7 +162,18 @@ async fn take(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -
             let start = ix::start_lease(operator, lease, state, hash);
             ctx.send_by(start, start_due(state)).await?;
         }
-        Step::Prove(epoch) => prove(ctx, lease, there()?, epoch).await?,
+        Step::Prove(epoch) => {
+            let state = there()?;
+            let proved = prove(ctx, lease, state, epoch).await;
+            let is_open = window::open(ctx.slot(), state.meter().proof_end(epoch));
+            let event = match (&proved, is_open) {
+                (Ok(()), _) => ProofEvent::Landed,
+                (Err(_), true) => ProofEvent::Failed,
+                (Err(_), false) => ProofEvent::Late,
+            };
+            ctx.meters.proofs(event, 1);
+            proved?;
+        }
         Step::Publish(epoch) => publish(ctx, lease, there()?, epoch).await?,
         Step::Release => ctx.send(ix::verify_and_release(lease, there()?)).await?,
         Step::Close(ending) => {
@@ -242,7 +272,9 @@ async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<(
         hash,
         size: proof::size(&state.terms),
     };
+    let began = Instant::now();
     let proof = shape.compute().await?.root();
+    ctx.meters.computed(began.elapsed());
     let args = SubmitProof {
         terms_hash: state.terms_hash,
         epoch: U64::new(epoch),

@@ -18,14 +18,16 @@ use std::{
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{ConnectInfo, DefaultBodyLimit, Path, State},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State},
     http::{HeaderMap, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use mythic_chat::{Answer, ChatRequest, not_generated, problem};
-use mythic_http::guard::LocalOnly;
+use mythic_http::{Trace, guard::LocalOnly};
 use mythic_interface::hash::sha256;
+use mythic_trace::{Span, names};
 use mythic_wire::{MAX_BODY, allowance::Allowance, signed::unix_seconds};
 use serde_json::json;
 use solana_pubkey::Pubkey;
@@ -89,7 +91,7 @@ pub fn router(serving: Arc<Serving>) -> Router {
     let router = Router::new()
         .route("/health", get(health))
         .route("/v1/models", get(models))
-        .route("/v1/chat/completions", post(chat))
+        .route(CHAT, post(chat))
         .route(
             "/specs/{name}",
             put(leave).layer(DefaultBodyLimit::max(MAX_DOCUMENT)),
@@ -102,12 +104,35 @@ pub fn router(serving: Arc<Serving>) -> Router {
             refusal(405, "method_not_allowed", "this route takes another method")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(traced))
         .with_state(serving);
     // A development network is for this machine: pages of others reach it through a browser or a proxy.
     match local {
         true => router.layer(LocalOnly),
         false => router,
     }
+}
+
+/// Path of what tenants ask for most.
+const CHAT: &str = "/v1/chat/completions";
+
+/// The span of an answer, where it is traced.
+async fn traced(mut trace: Trace, mut request: Request, next: Next) -> Response {
+    if request.uri().path() != CHAT || !mythic_trace::is_on() {
+        return next.run(request).await;
+    }
+    let span = trace.begin(format!("{} {CHAT}", request.method()));
+    span.word(names::METHOD, request.method().as_str())
+        .word(names::ROUTE, CHAT)
+        .word(names::REQUEST_ID, trace.id.as_str());
+    request.extensions_mut().insert(trace);
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    span.number(names::STATUS, status);
+    if status >= 500 {
+        span.failed(&status.to_string());
+    }
+    response
 }
 
 fn refusal(status: u16, code: &str, message: impl Into<String>) -> Response {
@@ -164,7 +189,12 @@ async fn models(State(serving): State<Arc<Serving>>, headers: HeaderMap) -> Resp
     }
 }
 
-async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Body) -> Response {
+async fn chat(
+    State(serving): State<Arc<Serving>>,
+    trace: Trace,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let endpoint = match tenant(&serving, &headers) {
         Ok(endpoint) => endpoint,
         Err(refused) => return *refused,
@@ -216,13 +246,18 @@ async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Bod
         Ok(steps) => steps,
         Err(error) => return not_generated(&error),
     };
-    let operator = serving.ctx.operator.clone();
+    serving.ctx.meters.answer_begun();
+    let (operator, meters) = (serving.ctx.operator.clone(), serving.ctx.meters.clone());
     let (lease, model) = (endpoint.lease, endpoint.model.clone());
     // However slowly the answer is read: the engine is the lease's, and ends with it.
     drop(endpoint);
     let answer = Answer::new(model.clone(), prompt_tokens, steps, cancel.drop_guard());
     let answer = answer.within(LONGEST_ANSWER).holding(place);
+    let span = spoken_of(trace.span, &lease, &model);
     let answer = answer.remarked(move |told| {
+        meters.answered(told.usage.prompt_tokens, told.usage.completion_tokens);
+        span.number(names::INPUT_TOKENS, told.usage.prompt_tokens)
+            .number(names::OUTPUT_TOKENS, told.usage.completion_tokens);
         let facts = Facts {
             lease: &lease,
             request: asked,
@@ -234,6 +269,17 @@ async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Bod
         json!({"receipt": facts.sign(&operator)})
     });
     answer.respond(stream).await
+}
+
+/// What a span says of an answer: never what was asked or answered.
+fn spoken_of(span: Span, lease: &Pubkey, model: &str) -> Span {
+    if span.is_recorded() {
+        span.word(names::LEASE, &lease.to_string())
+            .word(names::OPERATION, "chat")
+            .word(names::PROVIDER, names::PROVIDER_NAME)
+            .word(names::RESPONSE_MODEL, model);
+    }
+    span
 }
 
 async fn leave(
@@ -322,43 +368,16 @@ fn json_bytes(bytes: Vec<u8>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use bytemuck::Zeroable;
-    use mythic_client::ChainClient;
-    use mythic_interface::market::state::Provider;
-    use mythic_wire::Origin;
-    use solana_keypair::Keypair;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::{TcpListener, TcpStream},
     };
 
     use super::*;
-    use crate::{
-        config::ProviderConfig, ctx::Means, funds::Needs, journal::Journal,
-        proof::opening::Openings,
-    };
+    use crate::{config::ProviderConfig, ctx};
 
-    /// A provider without leases, whose chain nobody asks.
     fn serving(dir: &std::path::Path) -> Serving {
-        let (journal, _) = Journal::open(dir).unwrap();
-        let means = Means {
-            config: ProviderConfig::default(),
-            origin: Origin::parse("http://127.0.0.1:1").unwrap(),
-            chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
-            authority: Pubkey::new_from_array([1; 32]),
-            operator: Arc::new(Keypair::new()),
-            class: Pubkey::new_from_array([2; 32]),
-            models: Vec::new(),
-            journal,
-            openings: Openings::open(dir).unwrap(),
-            provider: Provider::zeroed(),
-            needs: Needs {
-                rent: 1,
-                reserve: 2,
-            },
-            slot: 3,
-        };
-        let ctx = Arc::new(Ctx::new(means));
+        let ctx = Arc::new(ctx::tests::idle(ProviderConfig::default(), dir));
         Serving::new(ctx, Arc::default(), Arc::default(), Arc::default())
     }
 

@@ -11,12 +11,13 @@ use mythic_architecture::root;
 use serde_json::Value;
 
 /// Where metrics are registered, and what goes before names that don't say their process.
-const METRICS: [(&str, &str); 6] = [
+const METRICS: [(&str, &str); 7] = [
     ("api/src/metrics.rs", ""),
     ("inference/node/src/meters.rs", ""),
     ("devnet/src/metrics.rs", "mythic_devnet_"),
     ("indexer/src/telemetry.rs", "mythic_indexer_"),
     ("settler/src/service.rs", "mythic_settler_"),
+    ("provider/src/meters.rs", "mythic_provider_"),
     ("geyser-plugin/core/src/metrics.rs", "mythic_plugin_"),
 ];
 
@@ -298,7 +299,7 @@ fn every_service_has_a_user_a_configuration_keys_and_no_rights() {
     let folders = text("deploy/debian/tmpfiles.conf");
     let page = text("docs/deploy.md");
     let units = files("deploy/systemd", ".service");
-    assert_eq!(units.len(), 5);
+    assert_eq!(units.len(), 6);
     for file in units {
         let unit = text(&file);
         let service = file.file_stem().unwrap().to_string_lossy().into_owned();
@@ -310,7 +311,12 @@ fn every_service_has_a_user_a_configuration_keys_and_no_rights() {
             line.unwrap_or_else(|| panic!("{service} has no {key}"))
         };
         let config = format!("/etc/mythic/{name}.toml");
-        assert!(one("ExecStart").ends_with(&format!(" {name} --config {config}")));
+        // What a command has beside it is asked for by a word of its own.
+        let command = match name {
+            "provider" => "provider run",
+            name => name,
+        };
+        assert!(one("ExecStart").ends_with(&format!(" {command} --config {config}")));
         assert!(one("ExecStartPre").contains(&config));
         assert!(root().join(format!("deploy/config/{name}.toml")).exists());
         assert_eq!(one("User"), service);

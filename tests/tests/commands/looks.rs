@@ -15,10 +15,10 @@ use std::{
 use crate::{has, json, owned};
 
 /// What `mythic doctor` says once it finds nothing: what has just started may still wait for its first slots.
-fn healthy(network: &Network) -> Result<String> {
+fn healthy(network: &Network, doctor: &[&str]) -> Result<String> {
     let started = Instant::now();
     loop {
-        match network.mythic(&["doctor"]) {
+        match network.mythic(doctor) {
             Err(_) if started.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(500))
             }
@@ -55,8 +55,22 @@ pub fn around(network: &Network, dir: &Path) -> Result<()> {
     )?;
 
     has(
-        &healthy(network)?,
+        &healthy(network, &["doctor"])?,
         &["PostgreSQL", "model", "chain", "gateway"],
+    )?;
+    let provider = network.state()["processes"]["provider"]["config"]
+        .as_str()
+        .context("the provider's config")?
+        .to_owned();
+    has(
+        &healthy(network, &["doctor", "provider", "--config", &provider])?,
+        &[
+            "genesis",
+            "registered",
+            "behind 2 units",
+            "proof takes",
+            "answers as this provider",
+        ],
     )?;
     has(
         &network.mythic(&["network"])?,

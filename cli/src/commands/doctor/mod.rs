@@ -5,6 +5,7 @@ mod disk;
 mod finding;
 mod flags;
 mod plugin;
+mod provider;
 mod release;
 
 use crate::{context::Connection, dev::state::DevState, proxy, units::sol};
@@ -39,12 +40,14 @@ pub struct Doctor {
 #[derive(Subcommand, Debug)]
 enum DoctorCommand {
     Plugin(plugin::Plugin),
+    Provider(provider::ProviderCheck),
 }
 
 /// Runs `mythic doctor`.
 pub async fn run(doctor: Doctor, connection: &Connection) -> Result<()> {
     match doctor.command {
         Some(DoctorCommand::Plugin(plugin)) => plugin::run(plugin).await,
+        Some(DoctorCommand::Provider(provider)) => provider::run(provider).await,
         None => network(doctor.json, connection).await,
     }
 }
