@@ -18,7 +18,7 @@ use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::ProviderConfig, funds::Needs, journal::Journal, proof::opening::Openings,
+    config::ProviderConfig, funds::Needs, journal::Journal, proof::opening::Openings, seams::Seams,
     serve::models::LocalModel, source::Shelf,
 };
 
@@ -28,6 +28,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(600);
 /// Shared by all parts.
 pub struct Ctx {
     pub config: ProviderConfig,
+    pub seams: Seams,
     /// Where this provider is reached.
     pub origin: Origin,
     pub chain: ChainClient,
@@ -55,6 +56,7 @@ pub struct Ctx {
 /// What a [`Ctx`] is made of.
 pub struct Means {
     pub config: ProviderConfig,
+    pub seams: Seams,
     pub origin: Origin,
     pub chain: ChainClient,
     pub authority: Pubkey,
@@ -75,6 +77,7 @@ impl Ctx {
     pub fn new(means: Means) -> Self {
         Self {
             config: means.config,
+            seams: means.seams,
             origin: means.origin,
             chain: means.chain,
             authority: means.authority,

@@ -169,6 +169,10 @@ async fn chat(State(serving): State<Arc<Serving>>, headers: HeaderMap, body: Bod
         Ok(endpoint) => endpoint,
         Err(refused) => return *refused,
     };
+    if !serving.ctx.seams.answers {
+        let message = "this provider does not answer its tenants";
+        return problem(503, "server_error", "not_served", message);
+    }
     // Who has no key, or has as many answers under way as it may, brings no body here.
     let Some(place) = endpoint.place() else {
         let message = format!(
@@ -343,6 +347,7 @@ mod tests {
         let (journal, _) = Journal::open(dir).unwrap();
         let means = Means {
             config: ProviderConfig::default(),
+            seams: crate::Seams::default(),
             origin: Origin::parse("http://127.0.0.1:1").unwrap(),
             chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
             authority: Pubkey::new_from_array([1; 32]),
