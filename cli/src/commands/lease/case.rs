@@ -245,7 +245,7 @@ pub async fn show(
 }
 
 /// Whether somebody else did it before.
-fn was_done(error: &anyhow::Error) -> bool {
+pub fn was_done(error: &anyhow::Error) -> bool {
     let refused = error.downcast_ref::<ClientError>();
     matches!(
         refused.and_then(ClientError::program),
@@ -254,6 +254,8 @@ fn was_done(error: &anyhow::Error) -> bool {
                 | MythicError::WrongDisputeStatus
                 | MythicError::DisputeNotDue
                 | MythicError::WrongAccountOwner
+                | MythicError::NothingToRelease
+                | MythicError::NothingToWithdraw
         )
     )
 }
@@ -264,20 +266,25 @@ pub fn is_transient(error: &anyhow::Error) -> bool {
     chain.is_some_and(ClientError::is_transient)
 }
 
-/// Does all that is due about the disputes of a lease, in their order; what was done, in words.
-pub async fn advance(chain: &ChainClient, wallet: &Keypair, lease: &Pubkey) -> Result<Vec<String>> {
-    let mut done = Vec::new();
+/// Does all that is due about the disputes of a lease, in their order; what was done, in words. Those of others are not paid out if `own`.
+pub async fn advance(
+    chain: &ChainClient,
+    wallet: &Keypair,
+    lease: &Pubkey,
+    own: bool,
+) -> Result<Vec<String>> {
+    let (key, mut done) = (wallet.pubkey().to_bytes(), Vec::new());
     for (address, dispute) in disputes(chain, lease).await? {
         let slot = chain.slot(Commitment::Processed).await?;
         // Read again: what came before may have convicted, or made it the oldest.
         let state = find(chain, lease).await?;
         let (call, what) = match Next::of(&dispute, state.as_ref(), slot) {
             Next::Resolve => (ix::resolve_lease_dispute(address, &dispute), "decided"),
-            Next::Collect => (
+            Next::Collect if !own || dispute.disputer == key => (
                 ix::close_lease_dispute(address, &dispute),
                 "paid out and closed",
             ),
-            Next::Older | Next::Openings(_) | Next::Stays(_) => continue,
+            _ => continue,
         };
         match send(chain, wallet, call).await {
             Ok(()) => done.push(format!("dispute {address}: {what}")),

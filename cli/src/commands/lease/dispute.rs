@@ -276,7 +276,7 @@ async fn look(
     (lease, dispute): (&Pubkey, &Pubkey),
     until_verdict: bool,
 ) -> Result<Stand> {
-    case::advance(chain, wallet, lease).await?;
+    case::advance(chain, wallet, lease, true).await?;
     let Some((_, state)) = chain.account::<LeaseDispute>(dispute).await? else {
         return Ok(Stand::Gone);
     };

@@ -97,6 +97,12 @@ impl Drawer {
         Ok(Self { slot, hashes })
     }
 
+    /// Those of a slot.
+    #[cfg(test)]
+    pub fn at(slot: u64, hashes: SlotHashes) -> Self {
+        Self { slot, hashes }
+    }
+
     /// Whether elements of an epoch's proof are drawn.
     pub fn has_drawn(&self, entry: &LeaseEpoch) -> bool {
         self.slot > entry.slot.get().saturating_add(DRAW_SLOTS)

@@ -17,6 +17,8 @@ use anyhow::Result;
 use clap::Args;
 use mythic_client::{ChainClient, Commitment, base_fee, market::ix};
 use mythic_interface::market::state::{Lease, LeaseDispute};
+use solana_instruction::Instruction;
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
@@ -64,7 +66,7 @@ impl Settle {
         if due > 0 {
             note!("Up to {due} transactions, {} each.", sol(base_fee(1)));
             confirm("Sign?", self.yes)?;
-            done = case::advance(&chain, &wallet, &address).await?;
+            done = case::advance(&chain, &wallet, &address, false).await?;
             done.extend(self.pay(&chain, connection, &address).await?);
         }
         for line in &done {
@@ -95,17 +97,28 @@ impl Settle {
         };
         let slot = chain.slot(Commitment::Processed).await?;
         if is_payable(&lease, slot) {
-            wallet::send(chain, &wallet, &[ix::verify_and_release(address, &lease)]).await?;
-            done.push("epochs that nobody can dispute any more: paid".into());
+            let call = ix::verify_and_release(address, &lease);
+            let paid = "epochs that nobody can dispute any more: paid".to_owned();
+            done.extend(sent(chain, &wallet, call).await?.then_some(paid));
         }
         let lease = find(chain, address).await?;
         let owed = lease.filter(|lease| lease.tenant_due.get() > 0);
         if let Some(lease) = owed {
             let own = lease.tenant_due.get();
-            wallet::send(chain, &wallet, &[ix::withdraw_lease(address, &lease)]).await?;
-            done.push(format!("to the tenant: {}", sol(own)));
+            let call = ix::withdraw_lease(address, &lease);
+            let paid = format!("to the tenant: {}", sol(own));
+            done.extend(sent(chain, &wallet, call).await?.then_some(paid));
         }
         Ok(done)
+    }
+}
+
+/// Sends a call; `false` where its provider, or anybody, did it in the same moment.
+async fn sent(chain: &ChainClient, wallet: &Keypair, call: Instruction) -> Result<bool> {
+    match wallet::send(chain, wallet, &[call]).await {
+        Ok(_) => Ok(true),
+        Err(error) if case::was_done(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
