@@ -5,7 +5,7 @@ use super::{
     case::{self, Stakes},
     host::Host,
     proofs::{self, Drawer, Judged},
-    read::{address, find},
+    read::{address, find, load},
     words,
 };
 use crate::{
@@ -96,7 +96,7 @@ impl Watch {
             .collect::<Result<_>>()?;
         let chain = connection.chain();
         for lease in &named {
-            super::read::load(&chain, lease).await?;
+            load(&chain, lease).await?;
         }
         let hunter = match (self.dispute, self.max_bond) {
             (true, Some(max_bond)) => {
@@ -349,7 +349,7 @@ impl Watcher {
             }
         }
         let (owners, allow_loopback) = (&owners, self.allow_loopback);
-        let fetch = async |asked: Asked| {
+        let fetch = |asked: Asked| async move {
             let judged = judged(&asked, owners, drawer, allow_loopback);
             let judged = tokio::time::timeout(DEADLINE, judged).await;
             let judged = judged.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
@@ -460,29 +460,35 @@ impl Watcher {
                 "it is settled before it could be disputed".into(),
             ));
         };
-        if let Some(why) = hunter.waits(&state, entry, drawer.slot) {
-            return Ok(Hunted::Waits(why));
-        }
-        let address = market::address::provider(state.terms.provider);
-        let owner = self.chain.account::<Provider>(&address).await?;
-        let (_, owner) = owner.context("the provider's account is gone")?;
-        let stakes = hunter.stakes(&state, &owner, evidence)?;
-        if !stakes.fits() {
-            let why = format!("its bond is {}, more than --max-bond", sol(stakes.held()));
-            return Ok(Hunted::Waits(why));
-        }
         let (chain, wallet) = (&self.chain, &hunter.wallet);
-        let (of, about) = ((&asked.lease, &state), (entry, evidence.named));
-        let dispute = case::open(chain, wallet, of, about, stakes.most).await?;
-        hunter.own.push((asked.lease, dispute));
+        let dispute = market::address::lease_dispute(asked.lease, epoch, wallet.pubkey());
+        // One of an earlier run is carried on.
+        if chain.account::<LeaseDispute>(&dispute).await?.is_none() {
+            if let Some(why) = hunter.waits(&state, entry, drawer.slot) {
+                return Ok(Hunted::Waits(why));
+            }
+            let address = market::address::provider(state.terms.provider);
+            let owner = chain.account::<Provider>(&address).await?;
+            let (_, owner) = owner.context("the provider's account is gone")?;
+            let stakes = hunter.stakes(&state, &owner, evidence)?;
+            if !stakes.fits() {
+                let why = format!("its bond is {}, more than --max-bond", sol(stakes.held()));
+                return Ok(Hunted::Waits(why));
+            }
+            let (of, about) = ((&asked.lease, &state), (entry, evidence.named));
+            match case::open(chain, wallet, of, about, stakes.most).await {
+                Err(error) if !case::is_transient(&error) => {
+                    return Ok(Hunted::Waits(format!("{error:#}")));
+                }
+                opened => drop(opened?),
+            }
+        }
         // The provider's answer does as well.
         if let Err(error) = case::show(chain, wallet, &dispute, &evidence.shown).await {
             note!("the element was not shown ({error:#}); now the provider must answer");
         }
-        Ok(Hunted::Done(format!(
-            "disputed as {dispute}, with a bond of {}",
-            sol(stakes.held())
-        )))
+        hunter.own.push((asked.lease, dispute));
+        Ok(Hunted::Done(format!("disputed as {dispute}")))
     }
 
     /// Has own disputes decided and paid out as they are due.
@@ -493,7 +499,13 @@ impl Watcher {
         let mut news = Vec::new();
         let leases: HashSet<Pubkey> = hunter.own.iter().map(|(lease, _)| *lease).collect();
         for lease in leases {
-            let done = case::advance(&self.chain, &hunter.wallet, &lease, true).await?;
+            let done = match case::advance(&self.chain, &hunter.wallet, &lease, true).await {
+                Err(error) if !case::is_transient(&error) => {
+                    note!("{lease}: {error:#}; it is tried again");
+                    continue;
+                }
+                done => done?,
+            };
             let mut left = HashSet::new();
             for (dispute, state) in case::disputes(&self.chain, &lease).await? {
                 if hunter.own.contains(&(lease, dispute)) && !done.is_empty() {
