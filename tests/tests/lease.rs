@@ -335,6 +335,19 @@ async fn balanced(chain: &ChainClient, address: &Pubkey, state: &Provider) -> Re
     Ok(())
 }
 
+/// Every epoch of a lease was paid.
+async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<()> {
+    let settled = until(chain, lease, |state| state.pending.get() == 0).await?;
+    let states = settled.ring.iter().filter(|entry| entry.state != 0);
+    let states: Vec<u8> = states.map(|entry| entry.state).collect();
+    let released = |state: &u8| *state == EpochState::Released as u8;
+    ensure!(
+        !states.is_empty() && states.iter().all(released),
+        "{settled:?}"
+    );
+    Ok(())
+}
+
 /// Kills the provider: its tenant's key gets the same answer again a little later.
 async fn survives(network: &Network, (base, key): (&str, &str), text: &str) -> Result<()> {
     network.crash("provider").await?;
@@ -470,54 +483,7 @@ async fn convicted(
     };
     let before = provider().await?;
     let (watcher, file) = funded(chain, dir, "watcher.json").await?;
-    let had = chain.balance(&watcher.pubkey()).await?;
-    let lease = one.lease.to_string();
-    let dispute = [
-        "lease",
-        "dispute",
-        &lease,
-        "--no-wait",
-        "--yes",
-        "--json",
-        "--keypair",
-        &file,
-    ];
-    let started = Instant::now();
-    // Until the epoch begins and its proof is published, there is nothing to dispute.
-    let told = loop {
-        match network.mythic(&dispute) {
-            Ok(told) => break json(&told)?,
-            Err(error) => ensure!(
-                started.elapsed() < PATIENCE,
-                "nothing is disputed: {error:#}"
-            ),
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
-    let first = judged(chain, &one).await?;
-    ensure!(told["verdict"] == DisputeEnd::Wrong as u8, "{told}");
-    ensure!(told["reward_lamports"] == U64::get(first.reward), "{told}");
-    // What it spent is the bond, which waits in the dispute, the rent of that, and fees.
-    let spent = had - chain.balance(&watcher.pubkey()).await?;
-    let rent = chain.rent(LeaseDispute::LEN).await?;
-    let fees = spent - rent - first.returned.get();
-    ensure!(
-        (FEE..=6 * FEE).contains(&fees) && fees.is_multiple_of(FEE),
-        "{fees}: {first:?}"
-    );
-    let left = json(&network.mythic(&[
-        "lease",
-        "settle",
-        &lease,
-        "--yes",
-        "--json",
-        "--keypair",
-        &file,
-    ])?)?;
-    ensure!(
-        left["held_for_you_lamports"] == U64::get(first.held),
-        "{left}"
-    );
+    let first = by_hand(network, chain, &one, (&watcher, &file)).await?;
 
     let watch = [
         "lease",
@@ -565,6 +531,64 @@ async fn convicted(
         "{after:?}"
     );
     Ok(())
+}
+
+/// Disputes the false proof of a lease as somebody types it; what the chain has of the dispute after its verdict.
+async fn by_hand(
+    network: &Network,
+    chain: &ChainClient,
+    victim: &Victim,
+    (watcher, file): (&Keypair, &str),
+) -> Result<LeaseDispute> {
+    let had = chain.balance(&watcher.pubkey()).await?;
+    let lease = victim.lease.to_string();
+    let dispute = [
+        "lease",
+        "dispute",
+        &lease,
+        "--no-wait",
+        "--yes",
+        "--json",
+        "--keypair",
+        file,
+    ];
+    let started = Instant::now();
+    // Until the epoch begins and its proof is published, there is nothing to dispute.
+    let told = loop {
+        match network.mythic(&dispute) {
+            Ok(told) => break json(&told)?,
+            Err(error) => ensure!(
+                started.elapsed() < PATIENCE,
+                "nothing is disputed: {error:#}"
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    let first = judged(chain, victim).await?;
+    ensure!(told["verdict"] == DisputeEnd::Wrong as u8, "{told}");
+    ensure!(told["reward_lamports"] == U64::get(first.reward), "{told}");
+    // What it spent is the bond, which waits in the dispute, the rent of that, and fees.
+    let spent = had - chain.balance(&watcher.pubkey()).await?;
+    let rent = chain.rent(LeaseDispute::LEN).await?;
+    let fees = spent - rent - first.returned.get();
+    ensure!(
+        (FEE..=6 * FEE).contains(&fees) && fees.is_multiple_of(FEE),
+        "{fees}: {first:?}"
+    );
+    let left = json(&network.mythic(&[
+        "lease",
+        "settle",
+        &lease,
+        "--yes",
+        "--json",
+        "--keypair",
+        file,
+    ])?)?;
+    ensure!(
+        left["held_for_you_lamports"] == U64::get(first.held),
+        "{left}"
+    );
+    Ok(first)
 }
 
 /// The dispute that convicted a lease's provider: all that was at stake is where it should be.
@@ -722,16 +746,7 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     // While it is settled the provider turns bad, so that the next epoch's proofs are false.
     let victims = deceived(&network, &chain, scratch.path()).await?;
     adds_up(&chain, &lease, spent, (&before, bond), 2).await?;
-    let settled = until(&chain, &lease, |state| state.pending.get() == 0).await?;
-    let states = settled.ring.iter().filter(|entry| entry.state != 0);
-    ensure!(states.clone().count() >= 1, "{settled:?}");
-    ensure!(
-        states
-            .into_iter()
-            .all(|entry| entry.state == EpochState::Released as u8),
-        "{settled:?}"
-    );
-
+    all_released(&chain, &lease).await?;
     forgotten(&network, (base, key), address).await?;
     convicted(&network, &chain, victims, scratch.path()).await
 }
