@@ -37,10 +37,9 @@ use std::time::{Duration, Instant};
 /// How often a dispute is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Times as long as the chain should take that are waited at most, and some more; and the most, whatever is waited for.
+/// Times as long as the chain should take that are waited at most, and some more.
 const SLACK: u32 = 3;
 const SPARE: Duration = Duration::from_secs(120);
-const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Dispute a false proof: check what the provider published, show what a dispute costs and may win, ask, send it, show the wrong element
 /// to the chain, wait for verdict and reward
@@ -182,17 +181,15 @@ impl DisputeProof {
             }
         }
         step.done();
-        let none = "no proof of it can be disputed now".to_owned();
         let found = match found.is_empty() {
-            true => none,
-            false => found.join("; "),
-        };
-        Err(Exit::error(
-            exit::NOT_FOUND,
-            format!(
-                "nothing is disputed: {found}. What nobody can check is no reason to dispute but one to close: `mythic lease close {address}`"
+            true => "no proof of it can be disputed now".to_owned(),
+            false => format!(
+                "{}. What nobody can check is no reason to dispute but one to close: `mythic lease close {address}`",
+                found.join("; ")
             ),
-        ))
+        };
+        let message = format!("nothing is disputed: {found}");
+        Err(Exit::error(exit::NOT_FOUND, message))
     }
 
     async fn unserved(
@@ -307,13 +304,13 @@ async fn followed(
         true => "Waiting for the verdict",
         false => "Waiting until bond and reward can be collected (Ctrl-C loses nothing)",
     });
-    let (started, mut allowed) = (Instant::now(), SPARE);
+    let (started, mut allowed) = (Instant::now(), None);
     let mut pauses = Backoff::new(LOOK_EVERY, LONGEST_PAUSE);
     loop {
         match look(chain, wallet, which, until_verdict).await {
             Ok(Stand::Waits(words, long)) => {
                 step.note(&words);
-                allowed = allowed.max(started.elapsed() + long);
+                allowed.get_or_insert(started.elapsed() + long);
                 pauses.reset();
             }
             Ok(end) => {
@@ -323,7 +320,7 @@ async fn followed(
             Err(error) if case::is_transient(&error) => step.note(&format!("{error:#}")),
             Err(error) => return Err(error),
         }
-        if started.elapsed() > allowed.min(MOST_PATIENCE) {
+        if started.elapsed() > allowed.unwrap_or(SPARE) {
             return Ok(None);
         }
         tokio::time::sleep(pauses.pause()).await;
