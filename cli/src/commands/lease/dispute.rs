@@ -62,6 +62,9 @@ pub struct DisputeProof {
     /// Most that the bond may be, SOL or lamports (500000lamports) [default: what it is, and room for four disputes that come before]
     #[arg(long, value_parser = parse_amount, conflicts_with = "unserved")]
     max_bond: Option<u64>,
+    /// Ask providers at loopback and private addresses too: development networks only [default: of a `mythic dev` here]
+    #[arg(long)]
+    allow_loopback: bool,
     /// Return with the verdict; `mythic lease settle` collects bond and reward later
     #[arg(long)]
     no_wait: bool,
@@ -93,7 +96,8 @@ impl DisputeProof {
     ) -> Result<()> {
         let chain = connection.chain();
         let owner = provider(&chain, lease).await?;
-        let host = Host::of_stranger(owner.endpoint.as_str(), connection.is_dev()).await?;
+        let allow_loopback = self.allow_loopback || connection.is_dev();
+        let host = Host::of_stranger(owner.endpoint.as_str(), allow_loopback).await?;
         let (entry, evidence) = self.search(&chain, &host, (address, lease)).await?;
         note!("Epoch {}: {}", entry.epoch.get(), evidence.told());
         let rent = chain.rent(LeaseDispute::LEN).await?;

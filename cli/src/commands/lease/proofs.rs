@@ -22,6 +22,9 @@ use solana_pubkey::Pubkey;
 /// Slots after a proof from which it should be published.
 const PUBLISHED_AFTER: u64 = 200;
 
+/// Characters that are told of why an answer can't be read.
+const QUOTED: usize = 200;
+
 /// What was found out about a proof.
 #[derive(Debug)]
 pub enum Judged {
@@ -145,7 +148,9 @@ pub async fn ask(
         Ok(opening) => opening,
         // An answer that can't be read is one all the same; no answer is none.
         Err(error) if error.downcast_ref::<Exit>().is_none() => {
-            return Ok(Judged::Unshown(format!("{error:#}")));
+            // It may quote what the provider wrote.
+            let why = format!("{error:#}").chars().take(QUOTED).collect();
+            return Ok(Judged::Unshown(why));
         }
         Err(error) => return Err(error),
     };

@@ -78,6 +78,9 @@ pub struct Watch {
     /// Most that the bond of one dispute may be, SOL or lamports (500000lamports); up to eight are open at a time
     #[arg(long, value_parser = parse_amount, requires = "dispute")]
     max_bond: Option<u64>,
+    /// Ask providers at loopback and private addresses too: development networks only [default: of a `mythic dev` here]
+    #[arg(long)]
+    allow_loopback: bool,
     /// Begin without asking
     #[arg(long)]
     yes: bool,
@@ -122,7 +125,7 @@ impl Watch {
         let mut watcher = Watcher {
             chain,
             named,
-            allow_loopback: connection.is_dev(),
+            allow_loopback: self.allow_loopback || connection.is_dev(),
             json: self.json,
             hunter,
             said: HashMap::new(),
@@ -394,8 +397,9 @@ impl Watcher {
                 line.clear();
                 (false, AGAIN)
             }
-            Judged::Missing => (false, AGAIN_MISSING),
-            Judged::Right { .. } | Judged::Unshown(_) => (true, 0),
+            // What can't be read now may be readable later.
+            Judged::Missing | Judged::Unshown(_) => (false, AGAIN_MISSING),
+            Judged::Right { .. } => (true, 0),
             Judged::False(evidence) => {
                 self.told(asked, &line)?;
                 match self.hunt(asked, evidence, drawer).await? {
