@@ -339,7 +339,7 @@ mod tests {
     use super::*;
     use crate::{
         config::ProviderConfig, ctx::Means, funds::Needs, journal::Journal,
-        proof::opening::Openings,
+        proof::opening::Openings, seams::Seams,
     };
 
     /// A provider without leases, whose chain nobody asks.
@@ -347,7 +347,7 @@ mod tests {
         let (journal, _) = Journal::open(dir).unwrap();
         let means = Means {
             config: ProviderConfig::default(),
-            seams: crate::Seams::default(),
+            seams: Seams::default(),
             origin: Origin::parse("http://127.0.0.1:1").unwrap(),
             chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
             authority: Pubkey::new_from_array([1; 32]),
