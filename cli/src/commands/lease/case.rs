@@ -14,7 +14,6 @@ use mythic_client::{
 };
 use mythic_interface::{
     error::MythicError,
-    le::U64,
     market::{
         meter::{self, RefuteBond},
         state::{
@@ -300,7 +299,7 @@ pub fn held(disputes: &[(Pubkey, LeaseDispute)], disputer: &Pubkey) -> u64 {
     let own = disputes
         .iter()
         .filter(|(_, dispute)| dispute.disputer == disputer.to_bytes());
-    own.map(|(_, dispute)| U64::get(dispute.held)).sum()
+    own.map(|(_, dispute)| dispute.held.get()).sum()
 }
 
 #[cfg(test)]
