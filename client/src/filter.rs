@@ -130,6 +130,11 @@ impl Filter<Lease> {
 }
 
 impl Filter<LeaseDispute> {
+    /// Disputes about this lease.
+    pub fn lease(address: &Pubkey) -> Self {
+        Self::new(offset_of!(LeaseDispute, lease), address.to_bytes())
+    }
+
     /// Disputes in this state.
     pub fn status(status: LeaseDisputeStatus) -> Self {
         Self::of_status(status as u8)
@@ -215,6 +220,9 @@ mod tests {
         let mut dispute = LeaseDispute::zeroed();
         dispute.header.status = LeaseDisputeStatus::Open as u8;
         dispute.provider = [7; 32];
+        dispute.lease = [9; 32];
+        assert!(holds(&Filter::<LeaseDispute>::lease(&k(9)), &dispute));
+        assert!(!holds(&Filter::<LeaseDispute>::lease(&k(7)), &dispute));
         let open = Filter::<LeaseDispute>::status(LeaseDisputeStatus::Open);
         assert!(holds(&open, &dispute));
         assert!(holds(&Filter::<LeaseDispute>::provider(&k(7)), &dispute));

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::ProviderConfig, funds::Needs, journal::Journal, meters::Meters,
-    proof::opening::Openings, serve::models::LocalModel, source::Shelf,
+    proof::opening::Openings, seams::Seams, serve::models::LocalModel, source::Shelf,
 };
 
 /// Longest silence of the loop that follows the chain.
@@ -28,6 +28,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(600);
 /// Shared by all parts.
 pub struct Ctx {
     pub config: ProviderConfig,
+    pub seams: Seams,
     /// Where this provider is reached.
     pub origin: Origin,
     pub chain: ChainClient,
@@ -59,6 +60,7 @@ pub struct Ctx {
 /// What a [`Ctx`] is made of.
 pub struct Means {
     pub config: ProviderConfig,
+    pub seams: Seams,
     pub origin: Origin,
     pub chain: ChainClient,
     pub authority: Pubkey,
@@ -80,6 +82,7 @@ impl Ctx {
     pub fn new(means: Means) -> Self {
         Self {
             config: means.config,
+            seams: means.seams,
             origin: means.origin,
             chain: means.chain,
             authority: means.authority,
@@ -191,6 +194,7 @@ pub(crate) mod tests {
         let (journal, _) = Journal::open(dir).unwrap();
         Ctx::new(Means {
             config,
+            seams: Seams::default(),
             origin: Origin::parse("http://127.0.0.1:1").unwrap(),
             chain: ChainClient::new("http://127.0.0.1:9", "ws://127.0.0.1:9"),
             authority: Pubkey::new_from_array([1; 32]),

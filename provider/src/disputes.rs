@@ -20,6 +20,7 @@ use crate::{
     ctx::Ctx,
     funds,
     proof::{Shape, dispute},
+    seams::Seams,
 };
 
 /// How often disputes are looked for. The time to answer one is fifty slots at least.
@@ -32,11 +33,14 @@ const LONGEST_ROUND: Duration = Duration::from_secs(300);
 
 /// The proof that was computed last. One is computed at a time: disputes come in crowds, about the same epochs.
 #[derive(Default)]
-struct Proofs(tokio::sync::Mutex<Option<(Shape, Arc<WholeProof>)>>);
+struct Proofs {
+    seams: Seams,
+    last: tokio::sync::Mutex<Option<(Shape, Arc<WholeProof>)>>,
+}
 
 impl Proofs {
     async fn of(&self, shape: Shape) -> Result<Arc<WholeProof>> {
-        let mut last = self.0.lock().await;
+        let mut last = self.last.lock().await;
         if let Some((had, proof)) = &*last
             && *had == shape
         {
@@ -44,7 +48,7 @@ impl Proofs {
         }
         // Its memory first.
         *last = None;
-        let proof = Arc::new(shape.compute().await?);
+        let proof = Arc::new(self.seams.again(shape).await?);
         *last = Some((shape, proof.clone()));
         Ok(proof)
     }
@@ -53,7 +57,10 @@ impl Proofs {
 /// Runs until `quit`.
 pub async fn run(ctx: Arc<Ctx>, quit: CancellationToken) {
     let under_way: Arc<Mutex<HashSet<Pubkey>>> = Arc::default();
-    let proofs: Arc<Proofs> = Arc::default();
+    let proofs = Arc::new(Proofs {
+        seams: ctx.seams.clone(),
+        ..Proofs::default()
+    });
     let told = Throttle::new(TOLD_EVERY);
     let mut pauses = Backoff::new(EVERY, LONGEST_PAUSE);
     let pulse = Pulse::new("looking for disputes", LONGEST_ROUND);

@@ -5,7 +5,7 @@
 //! - [`intake`]: requests, [`source`] and [`spec`]: what their tenants want exactly
 //! - [`lease`]: leases from their acceptance to the last lamport; [`proof`]: their proofs, [`disputes`]: answers about them
 //! - [`serve`]: what tenants use; [`access`]: how they reach it; [`receipt`]: what is signed about answers
-//! - [`keeper`]: earnings and jail; [`funds`]: what the operator must be able to pay
+//! - [`keeper`]: earnings and jail; [`funds`]: what the operator must be able to pay; [`seams`]: what can be another's
 //! - [`meters`]: what is measured; [`telemetry`]: how it is told
 
 #![forbid(unsafe_code)]
@@ -23,6 +23,7 @@ pub mod measure;
 pub mod meters;
 pub mod proof;
 pub mod receipt;
+pub mod seams;
 pub mod serve;
 pub mod setup;
 pub mod source;
@@ -41,6 +42,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::ProviderConfig;
+pub use seams::Seams;
 
 use ctx::{Ctx, Means};
 use funds::Needs;
@@ -58,18 +60,22 @@ use serve::{
 const PARTING: Duration = Duration::from_secs(5);
 
 /// Runs a provider until `stop`. Returns an error only for what a restart would not mend; the message names the mend.
-pub async fn run(config: ProviderConfig, stop: CancellationToken) -> Result<()> {
+pub async fn run(config: ProviderConfig, seams: Seams, stop: CancellationToken) -> Result<()> {
     config.validate().map_err(anyhow::Error::msg)?;
     let traces = mythic_trace::start("mythic-provider", &config.traces)?;
-    let ended = prepare_and_work(config, stop).await;
+    let ended = prepare_and_work(config, seams, stop).await;
     traces.stop().await;
     ended
 }
 
-async fn prepare_and_work(config: ProviderConfig, stop: CancellationToken) -> Result<()> {
+async fn prepare_and_work(
+    config: ProviderConfig,
+    seams: Seams,
+    stop: CancellationToken,
+) -> Result<()> {
     tokio::select! {
         // Waiting for a chain that is not there yet must not hold up a stop.
-        prepared = prepare(config) => {
+        prepared = prepare(config, seams) => {
             let prepared = prepared?;
             work(prepared, stop).await
         }
@@ -85,7 +91,7 @@ struct Prepared {
     listener: TcpListener,
 }
 
-async fn prepare(config: ProviderConfig) -> Result<Prepared> {
+async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
     let origin = config.origin().map_err(anyhow::Error::msg)?;
     let authority = config.authority().map_err(anyhow::Error::msg)?;
     let operator = keys::load_keypair(&config.operator_keypair).context("operator_keypair")?;
@@ -130,6 +136,7 @@ async fn prepare(config: ProviderConfig) -> Result<Prepared> {
     let slot = patiently("reading the slot", || chain.slot(Commitment::Processed)).await?;
     let ctx = Arc::new(Ctx::new(Means {
         config,
+        seams,
         origin,
         chain,
         authority,

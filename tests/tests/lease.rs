@@ -1,8 +1,9 @@
 //! A lease on real processes, as its tenant types it: offers, request, OpenAI clients, a provider that is killed, the proof of an epoch
-//! on chain, what is published of it, close, refund; and every lamport is where it should be.
+//! on chain, what is published of it, close, refund; then the provider proves what it did not compute, and is convicted; and every lamport
+//! is where it should be.
 
 use anyhow::{Context, Result, ensure};
-use mythic_client::{ChainClient, Commitment, keys, market, market::ix};
+use mythic_client::{ChainClient, Commitment, Filter, keys, market, market::ix};
 use mythic_e2e::{Network, PATIENCE};
 use mythic_interface::{
     hash::access_hash,
@@ -24,6 +25,7 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use std::{
     path::Path,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -62,8 +64,8 @@ async fn until(
 }
 
 /// A funded wallet of its own, and its file.
-async fn tenant(chain: &ChainClient, dir: &Path) -> Result<(Keypair, String)> {
-    let file = dir.join("tenant.json");
+async fn funded(chain: &ChainClient, dir: &Path, name: &str) -> Result<(Keypair, String)> {
+    let file = dir.join(name);
     let wallet = Keypair::new();
     keys::write_keypair(&file, &wallet)?;
     chain.airdrop(&wallet.pubkey(), 2_000_000_000).await?;
@@ -253,6 +255,7 @@ async fn adds_up(
     lease: &Pubkey,
     spent: u64,
     (before, bond): (&Provider, (u64, u64)),
+    leased: u16,
 ) -> Result<()> {
     let state = until(chain, lease, |state| state.pending.get() == 0).await?;
     let sum = |parts: &[U64]| parts.iter().map(|part| part.get()).sum::<u64>();
@@ -300,24 +303,47 @@ async fn adds_up(
         after.earned.get() - before.earned.get() == state.paid.get() + bond.0,
         "{after:?}"
     );
-    let owed = |provider: &Provider| sum(&[provider.owed_foundation, provider.owed_burn]);
     ensure!(
         owed(&after) - owed(before) == state.foundation.get() + state.burned.get() + bond.1,
         "{after:?}"
     );
+    balanced(chain, &address, &after).await?;
+    ensure!(
+        after.slashed.get() == 0 && after.leased.get() == leased,
+        "{after:?}"
+    );
+    Ok(())
+}
+
+/// What a provider's account holds for foundation and incinerator.
+fn owed(provider: &Provider) -> u64 {
+    provider.owed_foundation.get() + provider.owed_burn.get()
+}
+
+/// Every lamport of a provider's account has a name.
+async fn balanced(chain: &ChainClient, address: &Pubkey, state: &Provider) -> Result<()> {
     let account = chain
-        .raw_account(&address, Commitment::Processed)
+        .raw_account(address, Commitment::Processed)
         .await?
         .account;
     let held = account.context("no account")?.lamports;
-    let named = after.whole_stake() + after.claimable.get() + owed(&after);
+    let named = state.whole_stake() + state.claimable.get() + owed(state);
     ensure!(
         held == named + chain.rent(Provider::LEN).await?,
-        "{held}: {after:?}"
+        "{held}: {state:?}"
     );
+    Ok(())
+}
+
+/// Every epoch of a lease was paid.
+async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<()> {
+    let settled = until(chain, lease, |state| state.pending.get() == 0).await?;
+    let states = settled.ring.iter().filter(|entry| entry.state != 0);
+    let states: Vec<u8> = states.map(|entry| entry.state).collect();
+    let released = |state: &u8| *state == EpochState::Released as u8;
     ensure!(
-        after.slashed.get() == 0 && after.leased.get() == 0,
-        "{after:?}"
+        !states.is_empty() && states.iter().all(released),
+        "{settled:?}"
     );
     Ok(())
 }
@@ -396,11 +422,237 @@ async fn forgotten(network: &Network, (base, key): (&str, &str), address: &str) 
     Ok(())
 }
 
+/// A tenant whose provider proves what it did not compute.
+struct Victim {
+    wallet: Keypair,
+    file: String,
+    lease: Pubkey,
+    /// Lamports before the lease.
+    held: u64,
+}
+
+/// Has the provider prove made-up products from now on, and leases both of its units.
+async fn deceived(network: &Network, chain: &ChainClient, dir: &Path) -> Result<[Victim; 2]> {
+    let told = json(&network.mythic(&["dev", "cheat", "--provider", "--json"])?)?;
+    ensure!(told["cheat"] == "wrong-proof", "{told}");
+    let (mut victims, started) = (Vec::new(), Instant::now());
+    for attempt in 0.. {
+        let (wallet, file) = funded(chain, dir, &format!("victim-{attempt}.json")).await?;
+        let held = chain.balance(&wallet.pubkey()).await?;
+        match leased(network, &file) {
+            Ok(told) => victims.push(Victim {
+                lease: word(&told, "lease")?.parse()?,
+                wallet,
+                file,
+                held,
+            }),
+            // A request that was not taken in time is taken back.
+            Err(error) => ensure!(started.elapsed() < PATIENCE, "no lease: {error:#}"),
+        }
+        if victims.len() == 2 {
+            break;
+        }
+    }
+    let victims: Result<[Victim; 2], _> = victims.try_into();
+    victims.ok().context("two victims")
+}
+
+/// A process that ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// False proofs are found and disputed from the command line, once by hand and once by a watcher of all leases: the provider loses half of
+/// the stake behind each lease, the tenants have all that they paid, and who disputed has its bond and a quarter of the loss.
+async fn convicted(
+    network: &Network,
+    chain: &ChainClient,
+    [one, other]: [Victim; 2],
+    dir: &Path,
+) -> Result<()> {
+    let address =
+        market::address::provider(until(chain, &one.lease, |_| true).await?.terms.provider);
+    let provider = async || -> Result<Provider> {
+        let read = chain.account::<Provider>(&address).await?;
+        Ok(read.context("no provider")?.1)
+    };
+    let before = provider().await?;
+    let (watcher, file) = funded(chain, dir, "watcher.json").await?;
+    let first = by_hand(network, chain, &one, (&watcher, &file)).await?;
+
+    let watch = [
+        "lease",
+        "watch",
+        "--dispute",
+        "--max-bond",
+        "0.01",
+        "--yes",
+        "--keypair",
+        &file,
+    ];
+    let running = network
+        .command(&watch)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let running = Running(running);
+    let convicted = |state: &Lease| state.refuted_slot.get() != 0;
+    until(chain, &other.lease, convicted).await?;
+    drop(running);
+    let second = judged(chain, &other).await?;
+    let (one, other) = (
+        refunded(network, chain, &one).await?,
+        refunded(network, chain, &other).await?,
+    );
+
+    let after = provider().await?;
+    balanced(chain, &address, &after).await?;
+    let slashed = first.slashed.get() + second.slashed.get();
+    let rewards = first.reward.get() + second.reward.get();
+    ensure!(
+        after.slashed.get() - before.slashed.get() == slashed,
+        "{after:?}"
+    );
+    // What was paid before the conviction stays paid.
+    let paid = [&one, &other]
+        .map(|lease| lease.paid.get())
+        .iter()
+        .sum::<u64>();
+    let gone = [&one, &other].map(|lease| lease.foundation.get() + lease.burned.get());
+    let gone = gone.iter().sum::<u64>() + slashed - rewards;
+    ensure!(owed(&after) - owed(&before) == gone, "{after:?}");
+    ensure!(
+        after.refuted.get() == 2 && after.earned.get() - before.earned.get() == paid,
+        "{after:?}"
+    );
+    Ok(())
+}
+
+/// Disputes the false proof of a lease as somebody types it; what the chain has of the dispute after its verdict.
+async fn by_hand(
+    network: &Network,
+    chain: &ChainClient,
+    victim: &Victim,
+    (watcher, file): (&Keypair, &str),
+) -> Result<LeaseDispute> {
+    let had = chain.balance(&watcher.pubkey()).await?;
+    let lease = victim.lease.to_string();
+    let dispute = [
+        "lease",
+        "dispute",
+        &lease,
+        "--no-wait",
+        "--yes",
+        "--json",
+        "--keypair",
+        file,
+    ];
+    let started = Instant::now();
+    // Until the epoch begins and its proof is published, there is nothing to dispute.
+    let told = loop {
+        match network.mythic(&dispute) {
+            Ok(told) => break json(&told)?,
+            Err(error) => ensure!(
+                started.elapsed() < PATIENCE,
+                "nothing is disputed: {error:#}"
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    let first = judged(chain, victim).await?;
+    ensure!(told["verdict"] == DisputeEnd::Wrong as u8, "{told}");
+    ensure!(told["reward_lamports"] == U64::get(first.reward), "{told}");
+    // What it spent is the bond, which waits in the dispute, the rent of that, and fees.
+    let spent = had - chain.balance(&watcher.pubkey()).await?;
+    let rent = chain.rent(LeaseDispute::LEN).await?;
+    let fees = spent - rent - first.returned.get();
+    ensure!(
+        (FEE..=6 * FEE).contains(&fees) && fees.is_multiple_of(FEE),
+        "{fees}: {first:?}"
+    );
+    let left = json(&network.mythic(&[
+        "lease",
+        "settle",
+        &lease,
+        "--yes",
+        "--json",
+        "--keypair",
+        file,
+    ])?)?;
+    ensure!(
+        left["held_for_you_lamports"] == U64::get(first.held),
+        "{left}"
+    );
+    Ok(first)
+}
+
+/// The dispute that convicted a lease's provider: all that was at stake is where it should be.
+async fn judged(chain: &ChainClient, victim: &Victim) -> Result<LeaseDispute> {
+    let about = [Filter::<LeaseDispute>::lease(&victim.lease)];
+    let found = chain
+        .program_accounts(&about, Commitment::Processed)
+        .await?;
+    let [(address, state)] = found.as_slice() else {
+        anyhow::bail!("not one dispute: {found:?}");
+    };
+    ensure!(state.end == DisputeEnd::Wrong as u8, "{state:?}");
+    let lease = until(chain, &victim.lease, |_| true).await?;
+    let half = lease.terms.probe.stake_per_unit.get() / 2;
+    ensure!(
+        state.slashed.get() == half && lease.slashed.get() == half,
+        "{state:?}"
+    );
+    ensure!(state.reward.get() == half / 4, "{state:?}");
+    ensure!(
+        state.returned.get() == state.fee.get() + state.at_stake.get(),
+        "{state:?}"
+    );
+    ensure!(
+        state.held.get() == state.returned.get() + state.reward.get(),
+        "{state:?}"
+    );
+    let account = chain
+        .raw_account(address, Commitment::Processed)
+        .await?
+        .account;
+    let lamports = account.context("no account")?.lamports;
+    ensure!(
+        lamports == chain.rent(LeaseDispute::LEN).await? + state.held.get(),
+        "{lamports}: {state:?}"
+    );
+    Ok(*state)
+}
+
+/// A tenant whose provider was convicted has all that was not paid before, but for the rent of its request and fees.
+async fn refunded(network: &Network, chain: &ChainClient, victim: &Victim) -> Result<Lease> {
+    let lease = victim.lease.to_string();
+    let shown = network.mythic(&["lease", "show", &lease])?;
+    ensure!(shown.contains("a proof was refuted"), "{shown}");
+    // The provider may pay it out first.
+    let close = ["lease", "close", &lease, "--yes", "--keypair", &victim.file];
+    network.mythic(&close)?;
+    let state = until(chain, &victim.lease, |state| state.tenant_due.get() == 0).await?;
+    let used = state.paid.get() + state.foundation.get() + state.burned.get();
+    ensure!(
+        state.deposited.get() == state.refunded.get() + used && state.pending.get() == 0,
+        "{state:?}"
+    );
+    let spent = victim.held - chain.balance(&victim.wallet.pubkey()).await?;
+    let fees = spent - used - chain.rent(Request::LEN).await?;
+    ensure!([2 * FEE, 3 * FEE].contains(&fees), "{fees}: {state:?}");
+    Ok(state)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
     let (chain, scratch) = (network.chain(), tempfile::tempdir()?);
-    let (wallet, file) = tenant(&chain, scratch.path()).await?;
+    let (wallet, file) = funded(&chain, scratch.path(), "tenant.json").await?;
     let offers = json(&network.mythic(&["lease", "offers", "--json"])?)?;
     ensure!(
         offers["free_units"] == 2 && offers["status"] == "active",
@@ -491,16 +743,10 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     .await?;
     ensure!(ended.tenant_due.get() == 0, "{ended:?}");
     let spent = held - chain.balance(&wallet.pubkey()).await?;
-    adds_up(&chain, &lease, spent, (&before, bond)).await?;
-    let settled = until(&chain, &lease, |state| state.pending.get() == 0).await?;
-    let states = settled.ring.iter().filter(|entry| entry.state != 0);
-    ensure!(states.clone().count() >= 1, "{settled:?}");
-    ensure!(
-        states
-            .into_iter()
-            .all(|entry| entry.state == EpochState::Released as u8),
-        "{settled:?}"
-    );
-
-    forgotten(&network, (base, key), address).await
+    // While it is settled the provider turns bad, so that the next epoch's proofs are false.
+    let victims = deceived(&network, &chain, scratch.path()).await?;
+    adds_up(&chain, &lease, spent, (&before, bond), 2).await?;
+    all_released(&chain, &lease).await?;
+    forgotten(&network, (base, key), address).await?;
+    convicted(&network, &chain, victims, scratch.path()).await
 }

@@ -1,10 +1,11 @@
-//! `mythic dev cheat`: makes one validator of the running network cheat, so that one can watch what comes of it.
+//! `mythic dev cheat`: makes one validator of the running network cheat, or its provider, so that one can watch what comes of it.
 
 use super::{
     attack::Attack,
     control,
+    crook::{self, Crook},
     layout::Layout,
-    state::{DevState, ValidatorInfo},
+    state::DevState,
 };
 use crate::{
     exit::{self, Exit},
@@ -30,20 +31,29 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 const HONEST: &str = "honest";
 
-/// Make one validator cheat, until the network stops or it is told to be honest again
+/// Make one validator cheat, or the provider, until the network stops or it is told to be honest again
 #[derive(Args, Debug)]
 #[command(
     after_help = "The validator finishes its jobs and starts again with the setting. The others check what it answers from then on, \
                   and it loses half of its stake for the first false answer. Where friends take part (planted-fault, late-friend, bait, \
-                  rented-jury, shield, self-slash) an answer is bought, their part is played to the end, and what it came to is printed."
+                  rented-jury, shield, self-slash) an answer is bought, their part is played to the end, and what it came to is printed. The \
+                  provider (--provider) starts again with wrong-proof, no-proof or no-answer, and goes on with its leases: `mythic \
+                  lease probe`, `watch`, `dispute` and `close` are the tenants' side."
 )]
 pub struct Cheat {
     /// Number of the validator, from 1
+    #[arg(
+        long,
+        required_unless_present = "provider",
+        conflicts_with = "provider"
+    )]
+    validator: Option<usize>,
+    /// The provider instead of a validator
     #[arg(long)]
-    validator: usize,
-    /// The way to cheat
-    #[arg(long, default_value = How::OtherModel.as_str(), value_parser = behaviours())]
-    how: Behaviour,
+    provider: bool,
+    /// The way to cheat [default: other-model, of the provider wrong-proof]
+    #[arg(long, value_parser = behaviours())]
+    how: Option<Behaviour>,
     /// Cheat even where nobody could judge it
     #[arg(long)]
     anyway: bool,
@@ -52,16 +62,26 @@ pub struct Cheat {
     json: bool,
 }
 
-/// What a validator is told to do.
+/// What is told to a validator or to the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Behaviour(Option<How>);
+enum Behaviour {
+    Honest,
+    Validator(How),
+    Provider(Crook),
+}
 
 fn behaviours() -> impl TypedValueParser<Value = Behaviour> {
     let cheats = How::ALL.map(|how| PossibleValue::new(how.as_str()).help(how.describe()));
+    let crooks = Crook::ALL
+        .map(|way| PossibleValue::new(way.as_str()).help(format!("provider: {}", way.describe())));
     let honest = PossibleValue::new(HONEST).help("cheats no more");
-    PossibleValuesParser::new(cheats.into_iter().chain([honest]))
-        // Only these names come here.
-        .map(|name| Behaviour(name.parse().ok()))
+    let all = cheats.into_iter().chain(crooks).chain([honest]);
+    // Only these names come here.
+    PossibleValuesParser::new(all).map(|name| match (name.parse(), Crook::named(&name)) {
+        (Ok(how), _) => Behaviour::Validator(how),
+        (_, Some(way)) => Behaviour::Provider(way),
+        _ => Behaviour::Honest,
+    })
 }
 
 /// Validators that it takes to find a cheat and to punish it: the cheater, one that claims against it, and, where the program
@@ -99,13 +119,36 @@ pub fn too_small(validators: usize) -> Option<String> {
 }
 
 impl Cheat {
+    /// What a validator is told.
+    fn how(&self) -> Result<Option<How>> {
+        match self.how.unwrap_or(Behaviour::Validator(How::OtherModel)) {
+            Behaviour::Honest => Ok(None),
+            Behaviour::Validator(how) => Ok(Some(how)),
+            Behaviour::Provider(way) => Err(Exit::error(
+                exit::USAGE,
+                format!("--how {way} is a provider's: pass --provider instead of --validator"),
+            )),
+        }
+    }
+
+    /// What the provider is told.
+    fn crook(&self) -> Result<Option<Crook>> {
+        match self.how.unwrap_or(Behaviour::Provider(Crook::WrongProof)) {
+            Behaviour::Honest => Ok(None),
+            Behaviour::Provider(way) => Ok(Some(way)),
+            Behaviour::Validator(how) => {
+                let ways = Crook::ALL.map(Crook::as_str).join(", ");
+                Err(Exit::error(
+                    exit::USAGE,
+                    format!("--how {how} is a validator's; a provider's are {ways}"),
+                ))
+            }
+        }
+    }
+
     /// Refuses where the outcome would be the opposite of what is to be seen.
-    fn check(&self, validators: usize) -> Result<()> {
-        let Some(how) = self
-            .how
-            .0
-            .filter(|how| validators < needed(*how) && !self.anyway)
-        else {
+    fn check(&self, how: Option<How>, validators: usize) -> Result<()> {
+        let Some(how) = how.filter(|how| validators < needed(*how) && !self.anyway) else {
             return Ok(());
         };
         let why = match validators {
@@ -127,66 +170,83 @@ impl Cheat {
 
     pub async fn run(self, data_dir: &Path) -> Result<()> {
         let state = control::running(data_dir)?;
-        let validator = state.validator(self.validator)?;
-        self.check(state.validators.len())?;
+        match self.validator {
+            Some(number) => self.validator(&state, number).await,
+            None => self.provider(&state).await,
+        }
+    }
+
+    async fn provider(&self, state: &DevState) -> Result<()> {
+        let way = self.crook()?;
+        let provider = state.provider.as_ref();
+        let provider = provider.context("no provider in dev.json: start the network again")?;
+        let layout = Layout {
+            root: state.data_dir.clone(),
+        };
+        crook::tell(&layout.at(&provider.process), way)?;
+        start_again(state, &provider.process, &provider.endpoint).await?;
+        let authority = &provider.authority;
+        if self.json {
+            let how = way.map(Crook::as_str);
+            return terminal::json(&json!({"provider": authority, "cheat": how}));
+        }
+        match way {
+            None => say!("The provider ({authority}) is honest again."),
+            Some(way) => {
+                say!("The provider ({authority}) cheats: it {}.", way.describe());
+                say!("  what comes of it   {}", way.fate());
+                say!("  watch    mythic lease watch");
+                say!("  stop it  mythic dev cheat --provider --how {HONEST}");
+            }
+        }
+        Ok(())
+    }
+
+    async fn validator(&self, state: &DevState, number: usize) -> Result<()> {
+        let (how, validator) = (self.how()?, state.validator(number)?);
+        self.check(how, state.validators.len())?;
         let process = state.process(&validator.process)?;
-        let pid = process.pid.with_context(|| {
-            format!(
-                "{} is down and being started again; try again, its log is {}",
-                validator.process,
-                process.log.display()
-            )
-        })?;
         let text = std::fs::read_to_string(&process.config)
             .with_context(|| format!("reading {}", process.config.display()))?;
         let mut config: Told = toml::from_str(&text)
             .with_context(|| format!("{} is damaged", process.config.display()))?;
-        config.cheat = self.how.0;
+        config.cheat = how;
         let layout = Layout {
             root: state.data_dir.clone(),
         };
         layout.write_config(&validator.process, &toml::to_string(&config)?)?;
-        // The supervisor starts it again.
-        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)
-            .with_context(|| format!("stopping {} (process {pid})", validator.process))?;
-        wait(data_dir, validator, pid).await?;
-        match self.how.0.filter(|how| how.has_friends()) {
-            Some(how) => self.play(&state, how).await,
-            None => self.announce(&validator.authority),
+        start_again(state, &validator.process, &validator.endpoint).await?;
+        match how.filter(|how| how.has_friends()) {
+            Some(how) => self.play(state, number, how).await,
+            None => self.announce(number, &validator.authority, how),
         }
     }
 
     /// Plays the friends' part.
-    async fn play(&self, state: &DevState, how: How) -> Result<()> {
-        note!(
-            "Validator {} and its friends: it {}.",
-            self.validator,
-            how.describe()
-        );
-        let attack = Attack::prepare(state, self.validator, how).await?;
+    async fn play(&self, state: &DevState, number: usize, how: How) -> Result<()> {
+        note!("Validator {number} and its friends: it {}.", how.describe());
+        let attack = Attack::prepare(state, number, how).await?;
         let spoils = attack.play().await?;
         match self.json {
             true => terminal::json(&spoils.json(how)),
             false => {
                 spoils.say();
                 say!(
-                    "It goes on answering like that; `mythic dev cheat --validator {} --how {HONEST}` stops it.",
-                    self.validator
+                    "It goes on answering like that; `mythic dev cheat --validator {number} --how {HONEST}` stops it."
                 );
                 Ok(())
             }
         }
     }
 
-    fn announce(&self, authority: &str) -> Result<()> {
-        let number = self.validator;
+    fn announce(&self, number: usize, authority: &str, how: Option<How>) -> Result<()> {
         if self.json {
-            let how = self.how.0.map(|how| how.as_str());
+            let how = how.map(How::as_str);
             return terminal::json(
                 &json!({"validator": authority, "number": number, "cheat": how}),
             );
         }
-        match self.how.0 {
+        match how {
             None => say!("Validator {number} ({authority}) is honest again."),
             Some(how) => {
                 say!(
@@ -202,16 +262,26 @@ impl Cheat {
     }
 }
 
-/// Waits until another process than `old`, which has read the setting, serves.
-async fn wait(data_dir: &Path, validator: &ValidatorInfo, old: u32) -> Result<()> {
+/// Has the supervisor start a process again, and waits until another one, which has read what it is told, serves.
+async fn start_again(state: &DevState, process: &str, endpoint: &str) -> Result<()> {
+    let (data_dir, name) = (&state.data_dir, process);
+    let process = state.process(name)?;
+    let old = process.pid.with_context(|| {
+        format!(
+            "{name} is down and being started again; try again, its log is {}",
+            process.log.display()
+        )
+    })?;
+    kill(Pid::from_raw(i32::try_from(old)?), Signal::SIGTERM)
+        .with_context(|| format!("stopping {name} (process {old})"))?;
     let started = Instant::now();
-    let health = format!("{}/health", validator.endpoint);
+    let health = format!("{endpoint}/health");
     let client = mythic_http::client::builder()
         .timeout(Duration::from_secs(2))
         .build()?;
     loop {
         let state = DevState::read(data_dir)?;
-        let process = state.process(&validator.process)?;
+        let process = state.process(name)?;
         if process.pid.is_some_and(|pid| pid != old)
             && let Ok(answer) = client.get(&health).send().await
             && answer.status().is_success()
@@ -222,8 +292,7 @@ async fn wait(data_dir: &Path, validator: &ValidatorInfo, old: u32) -> Result<()
             return Err(Exit::error(
                 exit::UNREACHABLE,
                 format!(
-                    "{} does not serve again after {} s; its log is {}",
-                    validator.process,
+                    "{name} does not serve again after {} s; its log is {}",
                     PATIENCE.as_secs(),
                     process.log.display()
                 ),
@@ -248,15 +317,32 @@ mod tests {
     fn every_way_to_cheat_and_to_stop_is_understood_and_nothing_else() {
         let how = |name: &str| {
             let line = ["mythic", "--validator", "2", "--how", name];
-            Line::try_parse_from(line).map(|line| line.cheat.how.0)
+            Line::try_parse_from(line).unwrap().cheat.how()
+        };
+        let crook = |name: &str| {
+            let line = ["mythic", "--provider", "--how", name];
+            Line::try_parse_from(line).unwrap().cheat.crook()
         };
         for cheat in How::ALL {
-            assert_eq!(how(cheat.as_str()).ok(), Some(Some(cheat)));
+            assert_eq!(how(cheat.as_str()).unwrap(), Some(cheat));
+            let refused = crook(cheat.as_str()).unwrap_err().to_string();
+            assert!(refused.contains("wrong-proof, no-proof"), "{refused}");
         }
-        assert_eq!(how("honest").ok(), Some(None));
-        assert!(how("nicely").is_err());
-        let line = Line::try_parse_from(["mythic", "--validator", "2"]);
-        assert_eq!(line.ok().and_then(|l| l.cheat.how.0), Some(How::OtherModel));
+        for way in Crook::ALL {
+            assert_eq!(crook(way.as_str()).unwrap(), Some(way));
+            let refused = how(way.as_str()).unwrap_err().to_string();
+            assert!(refused.contains("--provider"), "{refused}");
+        }
+        assert_eq!(how("honest").unwrap(), None);
+        assert_eq!(crook("honest").unwrap(), None);
+        let line = |line: &[&str]| Line::try_parse_from(line).map(|line| line.cheat);
+        assert!(line(&["mythic", "--validator", "2", "--how", "nicely"]).is_err());
+        assert!(line(&["mythic"]).is_err(), "nobody is named");
+        assert!(line(&["mythic", "--validator", "2", "--provider"]).is_err());
+        let default = line(&["mythic", "--validator", "2"]).unwrap();
+        assert_eq!(default.how().unwrap(), Some(How::OtherModel));
+        let default = line(&["mythic", "--provider"]).unwrap();
+        assert_eq!(default.crook().unwrap(), Some(Crook::WrongProof));
     }
 
     #[test]
@@ -265,7 +351,9 @@ mod tests {
             let mut line = vec!["mythic", "--validator", "1", "--how", how];
             line.extend(anyway.then_some("--anyway"));
             let cheat = Line::try_parse_from(line).unwrap().cheat;
-            cheat.check(validators).err().map(|error| error.to_string())
+            let how = cheat.how().unwrap();
+            let checked = cheat.check(how, validators);
+            checked.err().map(|error| error.to_string())
         };
         for how in How::ALL {
             let (how, needed) = (how.as_str(), needed(how));

@@ -5,6 +5,7 @@ mod attack;
 mod bootstrap;
 mod cheat;
 mod control;
+pub mod crook;
 mod layout;
 mod logs;
 mod market;

@@ -2,7 +2,7 @@
 //! it is ready. Whoever adds a process adds it here.
 
 use super::{
-    Dev,
+    Dev, crook,
     layout::Layout,
     market::{self, Market},
     ports::Port,
@@ -241,6 +241,8 @@ pub fn all(dev: &Dev) -> Vec<Service> {
         ports: vec![port("provider", "--provider-port", dev.provider_port)],
         ready: Ready::Leasing,
         ..service("provider", &rest, |site| {
+            // Whatever it was told the last time.
+            crook::tell(&site.layout.at("provider"), None)?;
             Ok(toml::to_string(&provider(site))?)
         })
     });

@@ -273,8 +273,11 @@ async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<(
         size: proof::size(&state.terms),
     };
     let began = Instant::now();
-    let proof = shape.compute().await?.root();
+    let Some(proof) = ctx.seams.made(shape).await? else {
+        return Ok(());
+    };
     ctx.meters.computed(began.elapsed());
+    let proof = proof.root();
     let args = SubmitProof {
         terms_hash: state.terms_hash,
         epoch: U64::new(epoch),
@@ -311,7 +314,7 @@ async fn publish(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result
     let draw = hashes.first_from(entry.slot.get() + DRAW_SLOTS);
     let draw = draw.context("the slot that draws is not known, or no longer")?;
     let shape = Shape::of_epoch(lease, state, epoch).context("the chain has no such epoch")?;
-    let proof = shape.compute().await?;
+    let proof = ctx.seams.again(shape).await?;
     ensure!(
         proof.root() == entry.proof,
         "the proof of epoch {epoch} on chain is not what this machine computes"

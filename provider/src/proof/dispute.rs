@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mythic_interface::market::{
     ix,
     probe::{WholeProof, round_index},
-    state::LeaseDispute,
+    state::{LeaseDispute, NAMED_ELEMENTS, NamedElement},
 };
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
@@ -25,6 +25,23 @@ pub fn missing_roots(dispute: &LeaseDispute) -> BTreeSet<(u8, u32)> {
         }
     }
     missing
+}
+
+/// Transactions that answer a dispute about these elements: one for each root that is needed, and one for each element. The bond of
+/// the dispute pays for them.
+pub fn transactions(elements: &[NamedElement]) -> u8 {
+    let named = &elements[..elements.len().min(NAMED_ELEMENTS)];
+    let rounds = named.iter().flat_map(|element| {
+        let (unit, round, ..) = element.key();
+        let before = round.checked_sub(1);
+        [Some(round), before]
+            .into_iter()
+            .flatten()
+            .map(move |round| (unit, round))
+    });
+    let rounds: BTreeSet<(u8, u32)> = rounds.collect();
+    // Twenty-four at most.
+    u8::try_from(rounds.len() + named.len()).unwrap_or(u8::MAX)
 }
 
 /// Places of the elements that are not shown yet.
@@ -62,7 +79,7 @@ pub fn elements(address: &Pubkey, dispute: &LeaseDispute, proof: &WholeProof) ->
 #[cfg(test)]
 mod tests {
     use bytemuck::Zeroable;
-    use mythic_interface::{le::U32, market::state::NamedElement};
+    use mythic_interface::le::U32;
 
     use super::*;
 
@@ -78,6 +95,9 @@ mod tests {
         dispute.elements[..3].copy_from_slice(&[named(0, 0), named(0, 2), named(1, 3)]);
         // The first element's link is the hash of the epoch's first slot.
         dispute.linked = 0b001;
+        assert_eq!(transactions(dispute.named()), 5 + 3);
+        assert_eq!(transactions(&dispute.named()[..1]), 2);
+        assert_eq!(transactions(&[]), 0);
         let roots = |dispute: &LeaseDispute| missing_roots(dispute).into_iter().collect::<Vec<_>>();
         assert_eq!(roots(&dispute), [(0, 0), (0, 1), (0, 2), (1, 2), (1, 3)]);
         dispute.rooted = 0b011;

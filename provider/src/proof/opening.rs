@@ -8,7 +8,9 @@ use std::{
 
 use mythic_interface::{
     hash::Hash,
+    le::U32,
     market::{
+        ix,
         probe::{
             self, Factors, PRODUCT_LEAF_LEN, Place, WholeProof, drawn, leads_to_proof,
             leads_to_round, product_leaf, round_index,
@@ -18,6 +20,7 @@ use mythic_interface::{
 };
 use mythic_support::files;
 use serde::{Deserialize, Serialize};
+use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::Shape;
@@ -129,8 +132,14 @@ pub enum OpeningError {
 }
 
 impl Opening {
-    /// Checks it against what the chain says: the proof, what it is of, and the hash that draws. Computes every element.
-    pub fn check(&self, shape: &Shape, proof: &Hash, draw: &Hash) -> Result<(), OpeningError> {
+    /// Checks it against what the chain says: the proof, what it is of, and the hash that draws. Computes every element; what is wrong
+    /// with each is returned. It is an error where nothing can be said of any.
+    pub fn findings(
+        &self,
+        shape: &Shape,
+        proof: &Hash,
+        draw: &Hash,
+    ) -> Result<Vec<OpeningError>, OpeningError> {
         if self.proof != hex::encode(proof)
             || self.epoch != shape.epoch
             || self.lease != shape.lease.to_string()
@@ -142,15 +151,58 @@ impl Opening {
         if self.elements.len() != named.len() || !self.elements.iter().zip(&named).all(same) {
             return Err(OpeningError::OtherElements);
         }
-        self.elements
-            .iter()
-            .try_for_each(|element| element.check(shape, proof))
+        let found = |element: &OpenedElement| element.check(shape, proof).err();
+        Ok(self.elements.iter().filter_map(found).collect())
+    }
+
+    /// The same, where the first that is wrong is enough.
+    pub fn check(&self, shape: &Shape, proof: &Hash, draw: &Hash) -> Result<(), OpeningError> {
+        let found = self.findings(shape, proof, draw)?;
+        found.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// An element that was computed wrongly, as a dispute names it, and what is published of it. Of several the one that is answered in
+    /// the fewest transactions: a wrong one convicts.
+    pub fn convicting(&self, findings: &[OpeningError]) -> Option<(NamedElement, &OpenedElement)> {
+        let is_wrong = |element: &&OpenedElement| {
+            let is_it = |error: &OpeningError| matches!(error, OpeningError::Wrong(key, ..) if *key == element.key());
+            findings.iter().any(is_it)
+        };
+        let wrong = self.elements.iter().filter(is_wrong);
+        let least = wrong.min_by_key(|element| (element.round > 0, element.key()))?;
+        Some((least.named(), least))
     }
 }
 
 impl OpenedElement {
     fn key(&self) -> (u8, u32, u32, u32) {
         (self.unit, self.round, self.row, self.column)
+    }
+
+    fn named(&self) -> NamedElement {
+        NamedElement {
+            unit: self.unit,
+            round: U32::new(self.round),
+            row: U32::new(self.row),
+            column: U32::new(self.column),
+        }
+    }
+
+    /// Shows to a dispute what is published of the element that it names alone: its roots, then itself, one a call. Whoever has the
+    /// publication needs nobody's answer. `None` where something can't be read.
+    pub fn shown(&self, dispute: &Pubkey) -> Option<Vec<Instruction>> {
+        let mut calls = Vec::new();
+        if let (Some(link), Some(before)) = (&self.link, self.round.checked_sub(1)) {
+            let (root, path) = (hash(&link.root)?, hashes(&link.path)?);
+            calls.push(ix::open_root(dispute, (self.unit, before), &root, &path));
+        }
+        let (root, path) = (hash(&self.root)?, hashes(&self.root_path)?);
+        let own = (self.unit, self.round);
+        calls.push(ix::open_root(dispute, own, &root, &path));
+        let mut leaf = [0; PRODUCT_LEAF_LEN];
+        hex::decode_to_slice(&self.leaf, &mut leaf).ok()?;
+        calls.push(ix::open_element(dispute, 0, &leaf, &hashes(&self.path)?));
+        Some(calls)
     }
 
     fn check(&self, shape: &Shape, proof: &Hash) -> Result<(), OpeningError> {
@@ -260,6 +312,7 @@ mod tests {
     use mythic_interface::market::probe::WholeRound;
 
     use super::*;
+    use crate::proof::dispute::transactions;
 
     fn shape() -> Shape {
         Shape {
@@ -351,5 +404,29 @@ mod tests {
             matches!(found, OpeningError::Wrong((1, ..), 1, _)),
             "{found}"
         );
+        let findings = opening.findings(&shape, &proof.root(), &DRAW.1).unwrap();
+        let of_second = opening.elements.iter().filter(|shown| shown.unit == 1);
+        assert_eq!(findings.len(), of_second.count());
+        // One is named, and what is published of it is all that a dispute about it asks for.
+        let (named, shown) = opening.convicting(&findings).unwrap();
+        assert_eq!((named.unit, named.key()), (1, shown.key()));
+        let dispute = Pubkey::new_from_array([8; 32]);
+        let roots = 1 + usize::from(shown.round > 0);
+        assert_eq!(shown.shown(&dispute).unwrap().len(), roots + 1);
+        assert_eq!(transactions(&[named]), roots as u8 + 1);
+    }
+
+    #[test]
+    fn nothing_convicts_that_is_not_computed_to_be_wrong() {
+        let (shape, proof) = (shape(), whole(&shape()));
+        let mut opening = publish(&shape, &proof, DRAW);
+        let right = opening.findings(&shape, &proof.root(), &DRAW.1).unwrap();
+        assert!(right.is_empty() && opening.convicting(&right).is_none());
+        opening.elements[2].leaf = "zz".into();
+        opening.elements[5].path.swap(0, 1);
+        let found = opening.findings(&shape, &proof.root(), &DRAW.1).unwrap();
+        assert_eq!(found.len(), 2);
+        assert!(opening.convicting(&found).is_none());
+        assert!(opening.elements[2].shown(&shape.lease).is_none());
     }
 }

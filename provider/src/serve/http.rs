@@ -199,6 +199,10 @@ async fn chat(
         Ok(endpoint) => endpoint,
         Err(refused) => return *refused,
     };
+    if !serving.ctx.seams.answers {
+        let message = "this provider does not answer its tenants";
+        return problem(503, "server_error", "not_served", message);
+    }
     // Who has no key, or has as many answers under way as it may, brings no body here.
     let Some(place) = endpoint.place() else {
         let message = format!(

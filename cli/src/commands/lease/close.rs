@@ -1,6 +1,6 @@
 //! `mythic lease close`: the end, and what is left of the money.
 
-use super::read::{address, load, request_at};
+use super::read::{address, load, request_at, seconds_of};
 use crate::{
     commands::wallet,
     confirm::confirm,
@@ -8,12 +8,15 @@ use crate::{
     exit::{self, Exit},
     note,
     report::Report,
-    units::sol,
+    units::{about, sol},
 };
 use anyhow::Result;
 use clap::Args;
-use mythic_client::{ChainClient, market::ix};
-use mythic_interface::market::state::{CloseReason, Lease, LeaseStatus, RequestStatus};
+use mythic_client::{ChainClient, Commitment, market::ix};
+use mythic_interface::{
+    market::state::{CloseReason, Lease, LeaseStatus, RequestStatus},
+    window,
+};
 use mythic_wire::signed::unix_seconds;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -21,6 +24,11 @@ use solana_signer::Signer;
 
 /// End a lease and have paid out what is left; what it will cost is shown first. Of a request that nobody has taken: take it back
 #[derive(Args, Debug)]
+#[command(
+    after_help = "The reason is the one that costs whoever is at fault: a provider that did not start in time is closed as never_started and \
+                  loses no_show of its stake; one that was silent for too many epochs pays the price of its notice. A false proof is not \
+                  closed but disputed: `mythic lease dispute`."
+)]
 pub struct Close {
     /// Address of the lease, or of an open request
     lease: String,
@@ -66,7 +74,8 @@ impl Close {
                 .print(self.json);
         }
         let lease = load(&chain, &address).await?;
-        note!("{}", outlook(&lease, unix_seconds()));
+        let slot = chain.slot(Commitment::Confirmed).await?;
+        note!("{}", outlook(&lease, unix_seconds(), slot));
         confirm("Sign?", self.yes)?;
         let closed = close(&chain, &wallet, &address, lease).await?;
         let mut report = Report::default();
@@ -87,12 +96,28 @@ impl Close {
     }
 }
 
+/// The reason that its tenant gives: its own wish, unless the provider did not start it in time, which costs the provider.
+fn reason(lease: &Lease, slot: u64) -> CloseReason {
+    let accepted = lease.status() == Some(LeaseStatus::Accepted);
+    match accepted && !window::open(slot, lease.start_end()) {
+        true => CloseReason::NeverStarted,
+        false => CloseReason::ClosedByTenant,
+    }
+}
+
 /// What closing now means for the tenant.
-fn outlook(lease: &Lease, now: u64) -> String {
+fn outlook(lease: &Lease, now: u64, slot: u64) -> String {
+    let no_show = sol(lease.terms.rules.no_show.get());
     match lease.status() {
-        Some(LeaseStatus::Accepted) => format!(
-            "It has not started: all of {} comes back.",
+        Some(LeaseStatus::Accepted) if reason(lease, slot) == CloseReason::NeverStarted => format!(
+            "The provider did not start it in time: all of {} comes back, and {no_show} of its stake is burned.",
             sol(lease.escrow.get())
+        ),
+        Some(LeaseStatus::Accepted) => format!(
+            "It has not started: all of {} comes back. From slot {} on, in about {}, closing also costs the provider {no_show}.",
+            sol(lease.escrow.get()),
+            lease.start_end(),
+            about(seconds_of(lease, lease.start_end().saturating_sub(slot)))
         ),
         Some(LeaseStatus::Started) => format!(
             "Its start is not acknowledged: the seconds since then are burned, at least what a start costs that comes to nothing, about {}; \
@@ -143,7 +168,7 @@ pub async fn close(
         ));
     }
     if lease.status() != Some(LeaseStatus::Ended) {
-        let reason = CloseReason::ClosedByTenant;
+        let reason = reason(&lease, chain.slot(Commitment::Confirmed).await?);
         let call = ix::close_lease(wallet.pubkey(), address, &lease, reason, false);
         wallet::send(chain, wallet, &[call]).await?;
     }
@@ -181,10 +206,13 @@ mod tests {
         lease.escrow.set(5_000_000_000);
         lease.mark.set(100);
         lease.ends_at.set(200);
+        lease.terms.grid.epoch_slots = U32::new(120);
+        lease.terms.rules.start_slots = U32::new(20);
+        lease.accepted_slot.set(80);
         let told = |status: LeaseStatus, now: u64| {
             let mut lease = lease;
             lease.header.status = status as u8;
-            outlook(&lease, now)
+            outlook(&lease, now, 0)
         };
         assert!(told(LeaseStatus::Accepted, 103).contains("all of 5 SOL"));
         assert!(told(LeaseStatus::Started, 103).contains("comes to nothing, about 3 SOL"));
@@ -192,13 +220,33 @@ mod tests {
         // However short it ran, a start that comes to nothing costs something.
         lease.terms.rules.no_show.set(4_000_000_000);
         lease.header.status = LeaseStatus::Started as u8;
-        assert!(outlook(&lease, 101).contains("about 4 SOL"));
+        assert!(outlook(&lease, 101, 0).contains("about 4 SOL"));
         lease.pending.set(1_000_000_000);
-        assert!(outlook(&lease, 101).contains("about 4 SOL"));
-        assert!(outlook(&lease, 190).contains("about 6 SOL"));
+        assert!(outlook(&lease, 101, 0).contains("about 4 SOL"));
+        assert!(outlook(&lease, 190, 0).contains("about 6 SOL"));
         lease.pending.set(0);
         // Never more than there is.
         lease.header.status = LeaseStatus::Active as u8;
-        assert!(outlook(&lease, 190).contains("at most 5 SOL"));
+        assert!(outlook(&lease, 190, 0).contains("at most 5 SOL"));
+    }
+
+    #[test]
+    fn who_did_not_start_in_time_is_closed_for_that() {
+        let mut lease: Lease = bytemuck::Zeroable::zeroed();
+        lease.header.status = LeaseStatus::Accepted as u8;
+        lease.terms.grid.epoch_slots = U32::new(120);
+        lease.terms.grid.epoch_seconds = U32::new(60);
+        lease.terms.rules.start_slots = U32::new(20);
+        lease.terms.rules.no_show.set(1_000_000);
+        lease.accepted_slot.set(80);
+        assert_eq!(reason(&lease, 99), CloseReason::ClosedByTenant);
+        let told = outlook(&lease, 0, 90);
+        assert!(told.contains("slot 100 on, in about 5 s"), "{told}");
+        assert_eq!(reason(&lease, 100), CloseReason::NeverStarted);
+        let told = outlook(&lease, 0, 100);
+        assert!(told.contains("0.001 SOL of its stake is burned"), "{told}");
+        // Once it has started it is the tenant's wish again.
+        lease.header.status = LeaseStatus::Started as u8;
+        assert_eq!(reason(&lease, 100), CloseReason::ClosedByTenant);
     }
 }

@@ -4,7 +4,7 @@ use super::{
     close::close,
     host::Host,
     probe::{self, Proof},
-    read::load,
+    read::{load, provider},
     request::Request,
     words,
 };
@@ -56,7 +56,7 @@ impl Demo {
         let running = request.run(connection).await?;
         let address = running.lease;
         let lease = load(&chain, &address).await?;
-        let provider = probe::provider(&chain, &lease).await?;
+        let provider = provider(&chain, &lease).await?;
         let host = Host::new(provider.endpoint.as_str())?;
         let operator = Pubkey::new_from_array(provider.operator);
 

@@ -10,6 +10,7 @@ use mythic_provider::{
     source::{SPECS, name},
     spec::Document,
 };
+use mythic_wire::{Origin, dial};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
@@ -17,6 +18,10 @@ use std::time::Duration;
 
 /// How long an answer may take; a completion is short here.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a stranger's answer may take, name and connection with it.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(15);
+/// Characters of a provider's reason that are told.
+const REASON: usize = 200;
 /// Tokens of the completion of a probe.
 const TOKENS: u32 = 16;
 
@@ -24,6 +29,7 @@ const TOKENS: u32 = 16;
 pub struct Host {
     endpoint: String,
     http: reqwest::Client,
+    patience: Duration,
 }
 
 /// What became of a request at its provider.
@@ -51,6 +57,27 @@ impl Host {
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             http: http.build().context("setting up HTTP")?,
+            patience: PATIENCE,
+        })
+    }
+
+    /// The provider at a URL that it wrote on the chain itself, of whom nothing else is known: its name is resolved first, and
+    /// connections go to public addresses alone unless `allow_loopback`.
+    pub async fn of_stranger(endpoint: &str, allow_loopback: bool) -> Result<Self> {
+        let found = async {
+            let origin = Origin::parse(endpoint)?;
+            anyhow::Ok(dial::client(&origin, allow_loopback).await?)
+        };
+        let http = found.await.map_err(|error| {
+            Exit::error(
+                exit::UNREACHABLE,
+                format!("no provider at {endpoint}: {error}"),
+            )
+        })?;
+        Ok(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            http,
+            patience: STRANGERS_PATIENCE,
         })
     }
 
@@ -65,6 +92,7 @@ impl Host {
                 ),
             )
         };
+        let request = request.timeout(self.patience);
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let mut bytes = Vec::new();
@@ -77,9 +105,11 @@ impl Host {
         }
         if !status.is_success() {
             let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let message = body["error"]["message"]
-                .as_str()
-                .unwrap_or("no reason given");
+            let message = body["error"]["message"].as_str();
+            let message: String = match message {
+                Some(reason) => reason.chars().take(REASON).collect(),
+                None => "no reason given".into(),
+            };
             let code = match status.as_u16() {
                 404 => exit::NOT_FOUND,
                 _ => exit::FAILURE,

@@ -3,7 +3,8 @@
 use super::{
     host::Host,
     kept::Kept,
-    read::{address, load},
+    proofs::{self, Drawer, Judged},
+    read::{address, load, provider},
     words,
 };
 use crate::{
@@ -11,18 +12,15 @@ use crate::{
     exit::{self, Exit},
     report::Report,
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
-use mythic_client::{ChainClient, Commitment, market};
-use mythic_interface::market::{
-    probe::DRAW_SLOTS,
-    state::{Lease, Provider},
-};
-use mythic_provider::proof::Shape;
+use mythic_client::ChainClient;
+use mythic_interface::{market::state::Lease, state::NO_KEY};
 use solana_pubkey::Pubkey;
 
 /// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt, and
-/// that sixteen elements of its last published proof, drawn by the chain, are right. Exit code 6 if something is wrong
+/// that sixteen elements of its last published proof, drawn by the chain, are right. Exit code 6 if something is wrong; what to do then
+/// is said with it
 #[derive(Args, Debug)]
 pub struct Probe {
     /// Address of the lease
@@ -34,9 +32,6 @@ pub struct Probe {
     #[arg(long)]
     json: bool,
 }
-
-/// Slots after a proof from which it should be published.
-const PUBLISHED_AFTER: u64 = 200;
 
 /// What is published of a lease's proofs.
 pub struct Published {
@@ -111,7 +106,8 @@ impl Probe {
         if !missing.is_empty() {
             let epochs: Vec<String> = missing.iter().map(u64::to_string).collect();
             let told = format!(
-                "epochs {}: nothing is published of their proofs, so nobody can check them",
+                "epochs {}: nothing is published of their proofs, so nobody can check them. If that goes on, close the lease: \
+                 a dispute costs you as much as an epoch pays the provider, and would show a true proof at your cost",
                 epochs.join(", ")
             );
             report.say("unpublished", told, missing);
@@ -120,54 +116,41 @@ impl Probe {
     }
 }
 
-/// The account of a lease's provider.
-pub async fn provider(chain: &ChainClient, lease: &Lease) -> Result<Provider> {
-    let address = market::address::provider(lease.terms.provider);
-    let read = chain.account::<Provider>(&address).await?;
-    Ok(read.context("the provider's account is gone")?.1)
-}
-
 /// Checks what is published of the newest proof that is.
 pub async fn proof(
     chain: &ChainClient,
     host: &Host,
     (address, lease): (&Pubkey, &Lease),
 ) -> Result<Published> {
-    let (slot, mut missing) = (chain.slot(Commitment::Confirmed).await?, Vec::new());
-    let hashes = chain.slot_hashes(Commitment::Confirmed).await?;
+    let (drawer, mut missing) = (Drawer::read(chain).await?, Vec::new());
     for entry in words::epochs(lease).into_iter().rev() {
         let epoch = entry.epoch.get();
-        if entry.proof == [0; 32] {
+        if entry.proof == NO_KEY {
             continue;
         }
-        let Some(opening) = host.opening(address, epoch).await? else {
-            if slot > entry.slot.get() + PUBLISHED_AFTER {
-                missing.push(epoch);
+        let draw = drawer.hash(entry);
+        let judged = proofs::ask(host, (address, lease), entry, (&drawer, draw)).await?;
+        match judged {
+            Judged::Early => {}
+            Judged::Missing => missing.push(epoch),
+            Judged::Right { drawn } => {
+                let proof = Proof::Right { epoch, drawn };
+                return Ok(Published { proof, missing });
             }
-            continue;
-        };
-        let shape =
-            Shape::of_epoch(address, lease, epoch).context("the lease has no such epoch")?;
-        let told = mythic_wire::parse_hex32(&opening.draw_hash).unwrap_or_default();
-        // Whoever publishes elements of its own choice can choose good ones.
-        let drawn = hashes.first_from(entry.slot.get() + DRAW_SLOTS);
-        let checked = match drawn {
-            Some((_, hash)) => opening.check(&shape, &entry.proof, &hash),
-            None => opening.check(&shape, &entry.proof, &told),
-        };
-        return match checked {
-            Ok(()) => Ok(Published {
-                proof: Proof::Right {
-                    epoch,
-                    drawn: drawn.is_some(),
-                },
-                missing,
-            }),
-            Err(error) => Err(Exit::error(
-                exit::CHECK_FAILED,
-                format!("the proof of epoch {epoch}: {error}"),
-            )),
-        };
+            Judged::Unshown(_) | Judged::False(_) => {
+                let next = match judged {
+                    Judged::False(_) => "dispute",
+                    _ => "close",
+                };
+                return Err(Exit::error(
+                    exit::CHECK_FAILED,
+                    format!(
+                        "epoch {epoch}: {}; `mythic lease {next} {address}`",
+                        judged.words()
+                    ),
+                ));
+            }
+        }
     }
     Ok(Published {
         proof: Proof::None,

@@ -1,4 +1,4 @@
-//! `mythic lease offers`, `list`, `show`, `watch`: what the chain says of providers and leases.
+//! `mythic lease offers`, `list`, `show`: what the chain says of providers and leases.
 
 use super::{
     read::{address, load},
@@ -7,10 +7,7 @@ use super::{
 use crate::{
     context::Connection,
     exit::{self, Exit},
-    note,
-    progress::Live,
     report::{Report, print_rows},
-    say, terminal,
     units::sol,
 };
 use anyhow::Result;
@@ -26,10 +23,6 @@ use mythic_wire::signed::unix_seconds;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use std::time::Duration;
-
-/// How often a watcher looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A provider as a tenant sees it.
 #[derive(Debug, Clone)]
@@ -251,58 +244,4 @@ pub fn describe(address: &Pubkey, lease: &Lease) -> Report {
         .collect();
     report.say("epochs", lines.join("; "), values);
     report
-}
-
-/// Follow a lease until it has ended and is settled; each thing is said once
-#[derive(Args, Debug)]
-pub struct Watch {
-    /// Address of the lease
-    lease: String,
-    /// Print JSON lines
-    #[arg(long)]
-    json: bool,
-}
-
-impl Watch {
-    /// Runs it.
-    pub async fn run(self, connection: &Connection) -> Result<()> {
-        let (chain, address) = (connection.chain(), address(&self.lease)?);
-        let (mut said, live) = (Vec::new(), Live::new());
-        loop {
-            let lease = load(&chain, &address).await?;
-            let now = unix_seconds();
-            // How much is left is no news.
-            let mut lines = vec![match lease.status() {
-                Some(LeaseStatus::Active) => "active".to_owned(),
-                _ => words::standing(&lease, now),
-            }];
-            lines.extend(
-                words::epochs(&lease)
-                    .iter()
-                    .map(|entry| words::epoch(entry)),
-            );
-            for line in lines {
-                if said.contains(&line) {
-                    continue;
-                }
-                match self.json {
-                    true => terminal::json_line(&json!({"lease": self.lease, "news": line}))?,
-                    false => say!("{line}"),
-                }
-                said.push(line);
-            }
-            live.say(&words::standing(&lease, now));
-            let settled = lease.status() == Some(LeaseStatus::Ended) && lease.pending.get() == 0;
-            if settled {
-                if lease.tenant_due.get() > 0 {
-                    note!(
-                        "{} of it are yours; `mythic lease close {address}` pays them out",
-                        sol(lease.tenant_due.get())
-                    );
-                }
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
 }

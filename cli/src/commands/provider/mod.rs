@@ -4,7 +4,7 @@ mod init;
 mod measure;
 mod notice;
 
-use crate::{config, context::Connection, stop::shutdown};
+use crate::{config, context::Connection, dev::crook, stop::shutdown};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -43,7 +43,12 @@ pub async fn run(command: Provider, connection: &Connection) -> Result<()> {
     match command {
         Provider::Init(init) => init.run(connection).await,
         Provider::Run(run) => {
-            mythic_provider::run(config::load(run.config.as_deref())?, shutdown()).await
+            let (config, stop) = (config::load(run.config.as_deref())?, shutdown());
+            let seams = tokio::select! {
+                seams = crook::seams(&config) => seams?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            mythic_provider::run(config, seams, stop).await
         }
         Provider::Measure(measure) => measure.run(connection).await,
         Provider::Notice(notice) => notice.run().await,

@@ -97,7 +97,7 @@ impl Disclosure for Unashamed {
 
 /// Refuses to cheat unless the chain is nobody's but this machine's: a development chain, which answers `mythic_status`, or a cluster of one
 /// validator. Votes are part of a bank's state, so that no public cluster ever shows one alone.
-pub async fn permit(how: How, rpc_url: &str) -> Result<()> {
+pub async fn permit(how: impl std::fmt::Display, rpc_url: &str) -> Result<()> {
     if !is_loopback(rpc_url) {
         bail!("cheat = \"{how}\": only against a development chain on this machine, not {rpc_url}");
     }

@@ -1,0 +1,208 @@
+//! A provider that cheats: on development networks only, to see what comes of it. How it does stands in the file `cheat` of its data
+//! directory; `mythic dev` begins without one.
+
+use anyhow::{Context, Result, ensure};
+use mythic_interface::market::probe::{WholeProof, WholeRound};
+use mythic_lab::cheat::permit;
+use mythic_provider::{ProviderConfig, Seams, proof::Shape};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A way in which a provider cheats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crook {
+    /// Proves what it did not compute.
+    WrongProof,
+    /// Proves nothing.
+    NoProof,
+    /// Proves, and answers no tenant.
+    NoAnswer,
+}
+
+impl Crook {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::WrongProof, Self::NoProof, Self::NoAnswer];
+
+    /// As `--how` takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WrongProof => "wrong-proof",
+            Self::NoProof => "no-proof",
+            Self::NoAnswer => "no-answer",
+        }
+    }
+
+    /// The way of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.as_str() == name)
+    }
+
+    /// What it does, after "it".
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::WrongProof => {
+                "proves made-up products: computes nothing, publishes and opens what it made up"
+            }
+            Self::NoProof => "serves its tenants and proves no epoch",
+            Self::NoAnswer => "proves every epoch and answers none of its tenants (503)",
+        }
+    }
+
+    /// What becomes of it.
+    pub fn fate(self) -> &'static str {
+        match self {
+            Self::WrongProof => {
+                "`mythic lease dispute LEASE` convicts it: half of the stake behind the lease"
+            }
+            Self::NoProof => {
+                "it is paid nothing, and after some epochs `mythic lease close LEASE` costs it the price of its notice"
+            }
+            Self::NoAnswer => {
+                "`mythic lease dispute LEASE --unserved` burns the epoch's price, and half as much of yours; close it"
+            }
+        }
+    }
+
+    /// Products that nobody computed, the same ones again whenever they are asked for.
+    fn made_up(shape: &Shape) -> WholeProof {
+        let (units, rounds, n) = shape.size;
+        let elements = n as usize * n as usize;
+        let round = WholeRound::of(n, vec![1; elements]);
+        WholeProof::of(rounds, vec![round; usize::from(units) * rounds as usize])
+    }
+
+    /// The parts of a provider that it replaces.
+    fn seams(self) -> Seams {
+        let honest = Seams::default();
+        match self {
+            Self::WrongProof => Seams {
+                prover: Arc::new(|shape| Some(Self::made_up(shape))),
+                ..honest
+            },
+            Self::NoProof => Seams {
+                prover: Arc::new(|_| None),
+                ..honest
+            },
+            Self::NoAnswer => Seams {
+                answers: false,
+                ..honest
+            },
+        }
+    }
+}
+
+impl fmt::Display for Crook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("cheat")
+}
+
+/// Has the provider of this data directory cheat from its next start on, or be honest.
+pub fn tell(data_dir: &Path, way: Option<Crook>) -> Result<()> {
+    let file = file(data_dir);
+    let told = match way {
+        Some(way) => std::fs::write(&file, way.as_str()),
+        None => match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    };
+    told.with_context(|| format!("writing {}", file.display()))
+}
+
+/// What the data directory says; an unknown way is an error, and not honesty.
+fn told(data_dir: &Path) -> Result<Option<Crook>> {
+    let file = file(data_dir);
+    match std::fs::read_to_string(&file) {
+        Ok(name) => {
+            let way = Crook::named(name.trim());
+            let way = way
+                .with_context(|| format!("{} names no way to cheat; remove it", file.display()))?;
+            Ok(Some(way))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
+    }
+}
+
+/// The parts of a provider that its data directory replaces. Refused unless the chain is a development chain on this machine.
+pub async fn seams(config: &ProviderConfig) -> Result<Seams> {
+    let Some(way) = told(&config.data_dir)? else {
+        return Ok(Seams::default());
+    };
+    let file = file(&config.data_dir);
+    ensure!(
+        config.allow_loopback,
+        "{}: providers cheat on development networks only, with allow_loopback; remove the file",
+        file.display()
+    );
+    let permitted = permit(way, &config.rpc_url).await;
+    permitted.with_context(|| format!("{} has this provider cheat", file.display()))?;
+    tracing::warn!(cheat = %way, "THIS PROVIDER CHEATS: it {}", way.describe());
+    Ok(way.seams())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use solana_pubkey::Pubkey;
+
+    const SHAPE: Shape = Shape {
+        lease: Pubkey::new_from_array([7; 32]),
+        epoch: 3,
+        hash: [9; 32],
+        size: (2, 2, 16),
+    };
+
+    #[tokio::test]
+    async fn each_way_replaces_what_it_is_named_for_and_nothing_else() {
+        let right = SHAPE.compute().root();
+        let of = async |way: Crook| {
+            let seams = way.seams();
+            let made = seams.made(SHAPE).await.unwrap();
+            (made.map(|proof| proof.root()), seams.answers)
+        };
+        assert_eq!(of(Crook::NoProof).await, (None, true));
+        assert_eq!(of(Crook::NoAnswer).await, (Some(right), false));
+        let (wrong, answers) = of(Crook::WrongProof).await;
+        assert!(answers && wrong.is_some() && wrong != Some(right));
+        // What it publishes later is of the same proof.
+        assert_eq!(of(Crook::WrongProof).await.0, wrong);
+    }
+
+    #[tokio::test]
+    async fn a_provider_cheats_only_where_it_was_told_and_on_no_other_chain() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ProviderConfig {
+            data_dir: dir.path().to_owned(),
+            rpc_url: "https://rpc.example.org".into(),
+            allow_loopback: true,
+            ..ProviderConfig::default()
+        };
+        assert!(seams(&config).await.unwrap().answers);
+        for way in Crook::ALL {
+            tell(dir.path(), Some(way)).unwrap();
+            assert_eq!(told(dir.path()).unwrap(), Some(way));
+            let refused = seams(&config).await.err().map(|error| format!("{error:#}"));
+            let refused = refused.expect("no cheating on a public chain");
+            assert!(refused.contains("development chain"), "{refused}");
+        }
+        let public = ProviderConfig {
+            allow_loopback: false,
+            ..config
+        };
+        assert!(seams(&public).await.is_err());
+        std::fs::write(file(dir.path()), "nicely").unwrap();
+        assert!(told(dir.path()).is_err());
+        tell(dir.path(), None).unwrap();
+        tell(dir.path(), None).unwrap();
+        assert_eq!(told(dir.path()).unwrap(), None);
+    }
+}
