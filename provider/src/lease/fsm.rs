@@ -256,11 +256,10 @@ impl Machine {
         let is_there = lease.is_some();
         let ours = lease.filter(|state| state.terms.provider == self.provider);
         match &ours {
-            Some(state) => {
-                if firm && state.status() == Some(LeaseStatus::Ended) {
-                    self.over_since.get_or_insert(self.second);
-                }
+            Some(state) if firm && state.status() == Some(LeaseStatus::Ended) => {
+                self.over_since.get_or_insert(self.second);
             }
+            Some(_) => {}
             // Who else took the request has it for ever.
             None if is_final && is_there => self.over_for_good(),
             None if is_final => {

@@ -122,8 +122,8 @@ async fn examine(own: &Configured, findings: &mut Vec<Finding>) {
 /// All that is judged; `None` on a chain without a market.
 async fn read(chain: &ChainClient, own: &Configured) -> Result<Option<OnChain>, ClientError> {
     let slot = chain.slot(Commitment::Processed).await?;
-    let market = chain.account::<MarketConfig>(&market::address::config());
-    let Some((_, market)) = market.await? else {
+    let address = market::address::config();
+    let Some((_, market)) = chain.account::<MarketConfig>(&address).await? else {
         return Ok(None);
     };
     let class = match Text::new(&own.config.class) {
@@ -134,7 +134,7 @@ async fn read(chain: &ChainClient, own: &Configured) -> Result<Option<OnChain>, 
         }
         None => None,
     };
-    let address = market::address::provider(&own.authority);
+    let address = market::address::provider(own.authority);
     let provider = chain.account::<Registered>(&address).await?;
     Ok(Some(OnChain {
         slot,
