@@ -38,6 +38,8 @@ const CHECK: Duration = Duration::from_secs(20);
 const QUESTION: Duration = Duration::from_secs(5);
 /// How long nothing is acknowledged before it is said.
 const QUIET: Duration = Duration::from_secs(5);
+/// How long before a producer is given up whose trouble a person mends; what waits in it is sent again.
+const STALL: Duration = Duration::from_secs(30);
 /// How often a stop is looked at while the brokers are waited for.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -95,8 +97,9 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.stop.cancel();
         self.task.abort();
-        // Whoever passes the feed on now knows what it waits for.
+        // Whoever passes the feed on now knows what it waits for, and how much.
         self.telemetry.relay(None);
+        self.telemetry.relay_lag.set(0);
     }
 }
 
@@ -134,7 +137,10 @@ impl Carrier {
         let (newest, oldest) = bounds(&mut session).await?;
         self.telemetry.relay_lag.set(newest - held.newest.seq);
         let ends = self.open().await?;
-        self.find(&mut held, ends, oldest);
+        if self.find(&mut held, ends, oldest) {
+            // Before anything that is sent again makes the logs as long as they were.
+            self.store(&mut session, &held).await?;
+        }
         loop {
             let (newest, oldest) = bounds(&mut session).await?;
             let at = held.newest.seq;
@@ -166,11 +172,11 @@ impl Carrier {
         }
     }
 
-    /// Finds out whether the brokers have what they acknowledged.
-    fn find(&mut self, held: &mut PassedOn, ends: Vec<i64>, oldest: i64) {
+    /// Finds out whether the brokers have what they acknowledged; `true`: it goes back to what they have.
+    fn find(&mut self, held: &mut PassedOn, ends: Vec<i64>, oldest: i64) -> bool {
         let sure = std::mem::take(&mut self.sure);
         match held.find(ends, &sure, oldest, Instant::now()) {
-            Verdict::All => {}
+            Verdict::All => return false,
             Verdict::LostAfter(seq) => self.lost(seq),
             Verdict::LostMore => {
                 tracing::error!(
@@ -180,6 +186,7 @@ impl Carrier {
                 self.lost(oldest - 1);
             }
         }
+        true
     }
 
     fn lost(&self, seq: i64) {
@@ -248,7 +255,12 @@ impl Carrier {
         let (stop, telemetry) = (self.stop.clone(), self.telemetry.clone());
         let partitions = self.settings.partitions;
         let sent = tokio::task::spawn_blocking(move || {
-            let said = |error: BrokerError| telemetry.relay(Some(&error.into()));
+            let said = |error: BrokerError| {
+                // This thread may outlive its relay by a moment.
+                if !stop.is_cancelled() {
+                    telemetry.relay(Some(&error.into()));
+                }
+            };
             let sent = send(&sender, partitions, (&parcels, &mut ends), &stop, &said);
             (ends, sent)
         });
@@ -379,7 +391,7 @@ fn send(
         .iter()
         .flat_map(|parcel| copies(parcel).map(move |partition| (parcel, partition)))
         .peekable();
-    let (mut waiting, mut heard) = (0usize, Instant::now());
+    let (mut waiting, mut heard, mut told) = (0usize, Instant::now(), Instant::now());
     // Why it sends no more tells more than that it did not send this.
     let telling = |error: BrokerError| sender.fatal().unwrap_or(error);
     loop {
@@ -406,15 +418,17 @@ fn send(
         for report in sender.poll(LOOK) {
             acknowledged(ends, report.result.map_err(telling)?)?;
             (waiting, heard) = (waiting.saturating_sub(1), Instant::now());
+            // What was said before it is over.
+            let _ = sender.trouble();
         }
         if let Some(error) = sender.fatal() {
             return Err(error);
         }
-        if heard.elapsed() > QUIET {
-            heard = Instant::now();
+        if told.elapsed() > QUIET && heard.elapsed() > QUIET {
+            told = Instant::now();
             let silent = || BrokerError::new(Trouble::Unreachable, "no broker acknowledges");
             let error = sender.trouble().unwrap_or_else(silent);
-            if error.trouble.needs_a_person() {
+            if error.trouble.needs_a_person() && heard.elapsed() > STALL {
                 // Begun again, with what was mended.
                 return Err(error);
             }

@@ -120,6 +120,9 @@ pub async fn stored(pool: &Pool) -> Result<Stored, String> {
     let writes = "SELECT current_setting('transaction_read_only') = 'off'";
     let writes = client.query_one(writes, &[]).await;
     if !writes.map_err(|error| error.to_string())?.get::<_, bool>(0) {
+        // The primary may be elsewhere by now: what connects anew asks where the URL leads.
+        drop(deadpool_postgres::Client::take(client));
+        pool.retain(|_, _| false);
         return Err(
             "it takes no writes: database_url leads to a standby, let it lead to the primary"
                 .into(),

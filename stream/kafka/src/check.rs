@@ -231,13 +231,15 @@ fn fits(
     }
     let largest = value("max.message.bytes").and_then(|bytes| bytes.parse::<u32>().ok());
     match largest {
-        Some(bytes) if bytes < settings.max_message_bytes => Err(BrokerError::new(
-            Trouble::TopicUnfit,
-            format!(
-                "topic {name} takes messages up to {bytes} bytes, kafka.max_message_bytes = {}",
-                settings.max_message_bytes
-            ),
-        )),
+        Some(bytes) if bytes < settings.max_message_bytes && wanted == For::Writing => {
+            Err(BrokerError::new(
+                Trouble::TopicUnfit,
+                format!(
+                    "topic {name} takes messages up to {bytes} bytes, kafka.max_message_bytes = {}",
+                    settings.max_message_bytes
+                ),
+            ))
+        }
         _ => Ok(()),
     }
 }

@@ -35,7 +35,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Tries for the lock, and the pause between two. A process holds the lock for an instant longer than its writer lives if it starts
 /// another process at that moment.
 const LOCK: (u32, Duration) = (100, Duration::from_millis(10));
-/// A reader that was not alive for this long while a full spool waits for it is gone, if the clock says so too.
+/// A reader that was not alive for this long while a spool waits for it that is nearly full is gone, if the clock says so too.
 const GONE: Duration = Duration::from_secs(60);
 
 /// When appended envelopes are made durable and shown to readers.
@@ -67,7 +67,7 @@ pub struct WriterConfig {
     /// Interval of [`FsyncPolicy::Interval`].
     pub fsync_interval: Duration,
     /// A reader not alive for this long no longer holds segments. The writer measures it itself, from its start on: clocks leap. Only
-    /// a full spool takes the clock's word for what was before.
+    /// a spool that is nearly full takes the clock's word for what was before.
     pub reader_idle_limit: Duration,
 }
 
@@ -453,7 +453,7 @@ impl Writer {
     pub fn reap(&mut self) -> Result<(), SpoolError> {
         let mut lowest = None;
         self.readers = 0;
-        let pressed = std::mem::take(&mut self.pressed);
+        let pressed = std::mem::take(&mut self.pressed) || self.is_nearly_full();
         let acks = Ack::list(&self.config.dir)?;
         self.watched
             .retain(|name, _| acks.iter().any(|ack| ack.reader == *name));
@@ -497,6 +497,14 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Little room is left for what comes.
+    fn is_nearly_full(&self) -> bool {
+        let startup = self.startup.0 + self.earlier.values().sum::<u64>();
+        let rest = self.stats().bytes.saturating_sub(startup);
+        let most = self.config.max_bytes.saturating_sub(self.config.reserve());
+        rest > most / 8 * 7 || startup > self.config.startup_max_bytes / 8 * 7
     }
 
     /// For how long a reader that no longer holds segments was idle; `None` for one that does.

@@ -131,22 +131,33 @@ impl Store {
         age: Duration,
         keep: impl Fn(&str) -> bool,
     ) -> std::io::Result<usize> {
-        let (mut aging, mut removed) = (self.aging.lock(), 0);
+        let (mut aging, mut removed, mut failed) = (self.aging.lock(), 0, None);
+        let entries = fs::read_dir(&self.dir)?;
         let known = std::mem::take(&mut *aging);
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
+        for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let written = entry.metadata()?.modified().ok();
+            // One that is being written has another name by now.
+            let Ok(meta) = entry.metadata() else {
+                continue;
+            };
+            let written = meta.modified().ok();
             let file = Aging::of(known.get(&name).copied(), written, now);
             let job = name.strip_suffix(".json").unwrap_or(&name);
             if file.is_over(age) && !keep(job) {
-                fs::remove_file(entry.path())?;
-                removed += 1;
-            } else {
-                aging.insert(name, file);
+                match fs::remove_file(entry.path()) {
+                    Ok(()) => {
+                        removed += 1;
+                        continue;
+                    }
+                    Err(error) => failed = Some(error),
+                }
             }
+            aging.insert(name, file);
         }
-        Ok(removed)
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(removed),
+        }
     }
 }
 
@@ -197,6 +208,7 @@ mod tests {
         assert_eq!(store.sweep(Duration::ZERO, |_| false).unwrap(), 1);
         assert_eq!(store.load(&job).unwrap(), None);
     }
+
     #[test]
     fn a_clock_that_leaps_makes_no_result_old() {
         let (dir, kept) = (tempfile::tempdir().unwrap(), Duration::from_secs(86_400));

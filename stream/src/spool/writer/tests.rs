@@ -135,7 +135,7 @@ fn what_an_earlier_run_started_from_takes_no_room_of_what_the_next_one_sees() {
 }
 
 #[test]
-fn only_a_full_spool_takes_the_clocks_word_that_a_reader_is_long_gone() {
+fn only_a_spool_without_room_takes_the_clocks_word_that_a_reader_is_long_gone() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = WriterConfig::new(dir.path());
     config.max_bytes = 64 << 10;
@@ -151,9 +151,11 @@ fn only_a_full_spool_takes_the_clocks_word_that_a_reader_is_long_gone() {
     assert_eq!(writer.stats().readers, 1, "it was seen a moment ago");
     let watched = writer.watched.get_mut("test").unwrap();
     watched.since = watched.since.checked_sub(2 * GONE).unwrap();
+    writer.config.max_bytes = 1 << 20;
     writer.reap().unwrap();
     assert_eq!(writer.stats().readers, 1, "nothing needs its room");
-    append(&mut writer, 500).unwrap_err();
+    // Before anything is refused.
+    writer.config.max_bytes = 66 << 10;
     writer.reap().unwrap();
     assert_eq!(writer.stats().readers, 0);
     assert!(writer.take_notices()[0].contains("idle for 1728"));
