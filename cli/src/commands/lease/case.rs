@@ -38,8 +38,9 @@ const SLOT_EVERY: Duration = Duration::from_secs(2);
 const OTHERS: u32 = 4;
 /// Transactions of a dispute whose proof is opened by who disputes: itself, two roots, the element, its verdict, its end.
 pub const OWN_TRANSACTIONS: u64 = 6;
-/// Those that show an element, and those that must land in time: the dispute with them. Each bids for its part of the reward.
+/// Those of them that show the element.
 pub const SHOWING: usize = 3;
+/// Those that must land in time: the dispute, and what is shown to it. Each bids for its part of the reward.
 const TIMED: u64 = 1 + SHOWING as u64;
 
 /// What a dispute about a proof costs and may win, lamports.

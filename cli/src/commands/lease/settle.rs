@@ -23,8 +23,8 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-/// Do what is due about a lease: show to disputes the elements that were kept here, have those decided whose time is over, pay out those that are decided, have proved epochs paid,
-/// pay the tenant what is its own. Anybody may; what it pays goes to whose it is
+/// Do what is due about a lease: show to disputes the elements that were kept here, have those decided whose time is over, pay out those
+/// that are decided, have proved epochs paid, pay the tenant what is its own. Anybody may; what it pays goes to whose it is
 #[derive(Args, Debug)]
 pub struct Settle {
     /// Address of the lease
@@ -53,12 +53,9 @@ impl Settle {
             ));
         }
         let slot = chain.slot(Commitment::Processed).await?;
-        let (due, showing) = (
-            due(lease.as_ref(), &before, slot),
-            showing(lease.as_ref(), &before, &kept)?,
-        );
+        let showing = showing(lease.as_ref(), &before, &kept)?;
         // What is shown is decided then.
-        let most = due + showing * (SHOWING + 1);
+        let most = due(lease.as_ref(), &before, slot) + showing * (SHOWING + 1);
         for (dispute, state) in &before {
             note!("dispute {dispute}: {}", case::verdict(state));
             note!(
