@@ -1,11 +1,7 @@
 //! What commands of a user need to know: which gateway, which chain, which keys. Flags win over the environment, which
 //! wins over the `dev.json` of a network that `mythic dev` runs from this directory.
 
-use crate::{
-    dev::{control, state::DevState},
-    exit::Exit,
-    gateway::Gateway,
-};
+use crate::{dev::state::DevState, exit::Exit, gateway::Gateway};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use mythic_client::{ChainClient, keys};
@@ -104,13 +100,6 @@ impl Connection {
                 .or_else(|| dev.map(|dev| dev.ws_url))
                 .unwrap_or_else(|| DEFAULT_WS.into()),
         )
-    }
-
-    /// Whether the chain is that of a `mythic dev` which runs in the data directory: everybody there has addresses of this machine.
-    /// What one that is gone left there says nothing: its port may be another chain's by now.
-    pub fn is_dev(&self) -> bool {
-        let (rpc, _) = self.chain_urls();
-        control::running(&self.data_dir()).is_ok_and(|dev| dev.rpc_url == rpc)
     }
 
     /// The chain to talk to.

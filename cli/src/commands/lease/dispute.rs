@@ -3,7 +3,7 @@
 
 use super::{
     case::{self, Next, OWN_TRANSACTIONS, Stakes, verdict},
-    host::Host,
+    host::{Host, is_of_dev},
     kept::Elements,
     proofs::{self, Drawer, Evidence, Judged},
     read::{address, find, load, provider, seconds_of},
@@ -100,7 +100,7 @@ impl DisputeProof {
     ) -> Result<()> {
         let (chain, kept) = (connection.chain(), Elements::of(connection));
         let owner = provider(&chain, lease).await?;
-        let allow_loopback = self.allow_loopback || connection.is_dev();
+        let allow_loopback = self.allow_loopback || is_of_dev(connection);
         let host = Host::of_stranger(owner.endpoint.as_str(), allow_loopback).await?;
         let (entry, evidence) = self.search(&chain, &host, (address, lease)).await?;
         note!("Epoch {}: {}", entry.epoch.get(), evidence.told());

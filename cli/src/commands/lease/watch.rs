@@ -3,7 +3,7 @@
 
 use super::{
     case::{self, Stakes},
-    host::Host,
+    host::{Host, is_of_dev},
     kept::Elements,
     proofs::{self, Drawer, Judged},
     read::{address, find, load},
@@ -110,7 +110,7 @@ impl Watch {
         let mut watcher = Watcher {
             chain,
             named,
-            allow_loopback: self.allow_loopback || connection.is_dev(),
+            allow_loopback: self.allow_loopback || is_of_dev(connection),
             json: self.json,
             hunter,
             said: HashMap::new(),
