@@ -62,11 +62,11 @@ pub struct Elements(PathBuf);
 impl Elements {
     /// Those of the data directory.
     pub fn of(connection: &Connection) -> Self {
-        Self(connection.data_dir().join("lease-disputes"))
+        Self(connection.data_dir().join("leases"))
     }
 
     fn file(&self, dispute: &Pubkey) -> PathBuf {
-        self.0.join(format!("{dispute}.json"))
+        self.0.join(format!("{dispute}.dispute.json"))
     }
 
     /// Keeps one, before a bond is put down.
@@ -122,7 +122,7 @@ pub mod tests {
 
     /// Elements that are kept in a directory.
     pub fn elements(dir: &std::path::Path) -> Elements {
-        Elements(dir.join("lease-disputes"))
+        Elements(dir.join("leases"))
     }
 
     #[test]
