@@ -102,12 +102,6 @@ impl Connection {
         )
     }
 
-    /// Whether the chain is that of `mythic dev` in the data directory: everybody there has addresses of this machine.
-    pub fn is_dev(&self) -> bool {
-        let (rpc, _) = self.chain_urls();
-        self.dev().is_some_and(|dev| dev.rpc_url == rpc)
-    }
-
     /// The chain to talk to.
     pub fn chain(&self) -> ChainClient {
         let (rpc, ws) = self.chain_urls();

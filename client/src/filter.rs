@@ -140,6 +140,11 @@ impl Filter<LeaseDispute> {
         Self::of_status(status as u8)
     }
 
+    /// Disputes of this disputer.
+    pub fn disputer(disputer: &Pubkey) -> Self {
+        Self::new(offset_of!(LeaseDispute, disputer), disputer.to_bytes())
+    }
+
     /// Disputes about proofs of this provider, named by its authority.
     pub fn provider(authority: &Pubkey) -> Self {
         Self::new(offset_of!(LeaseDispute, provider), authority.to_bytes())
@@ -221,11 +226,14 @@ mod tests {
         dispute.header.status = LeaseDisputeStatus::Open as u8;
         dispute.provider = [7; 32];
         dispute.lease = [9; 32];
+        dispute.disputer = [2; 32];
         assert!(holds(&Filter::<LeaseDispute>::lease(&k(9)), &dispute));
         assert!(!holds(&Filter::<LeaseDispute>::lease(&k(7)), &dispute));
         let open = Filter::<LeaseDispute>::status(LeaseDisputeStatus::Open);
         assert!(holds(&open, &dispute));
         assert!(holds(&Filter::<LeaseDispute>::provider(&k(7)), &dispute));
+        assert!(holds(&Filter::<LeaseDispute>::disputer(&k(2)), &dispute));
+        assert!(!holds(&Filter::<LeaseDispute>::disputer(&k(7)), &dispute));
 
         let mut provider = Provider::zeroed();
         provider.class = [8; 32];

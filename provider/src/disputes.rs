@@ -56,6 +56,10 @@ impl Proofs {
 
 /// Runs until `quit`.
 pub async fn run(ctx: Arc<Ctx>, quit: CancellationToken) {
+    if !ctx.seams.opens {
+        quit.cancelled().await;
+        return;
+    }
     let under_way: Arc<Mutex<HashSet<Pubkey>>> = Arc::default();
     let proofs = Arc::new(Proofs {
         seams: ctx.seams.clone(),

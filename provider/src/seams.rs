@@ -1,4 +1,5 @@
-//! What of a provider can be another's: how its proofs are made, and whether it answers its tenants. All else is the same process.
+//! What of a provider can be another's: how its proofs are made, and whether it answers its tenants and disputes. All else is the same
+//! process.
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct Seams {
     pub prover: Arc<Prover>,
     /// Whether tenants get answers.
     pub answers: bool,
+    /// Whether disputes get answers.
+    pub opens: bool,
 }
 
 impl Default for Seams {
@@ -24,6 +27,7 @@ impl Default for Seams {
         Self {
             prover: Arc::new(|shape| Some(shape.compute())),
             answers: true,
+            opens: true,
         }
     }
 }

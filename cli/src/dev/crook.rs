@@ -14,7 +14,7 @@ use std::{
 /// A way in which a provider cheats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crook {
-    /// Proves what it did not compute.
+    /// Proves what it did not compute, and answers no dispute.
     WrongProof,
     /// Proves nothing.
     NoProof,
@@ -44,7 +44,7 @@ impl Crook {
     pub fn describe(self) -> &'static str {
         match self {
             Self::WrongProof => {
-                "proves made-up products: computes nothing, publishes and opens what it made up"
+                "proves made-up products: computes nothing, publishes what it made up, answers no dispute"
             }
             Self::NoProof => "serves its tenants and proves no epoch",
             Self::NoAnswer => "proves every epoch and answers none of its tenants (503)",
@@ -80,6 +80,7 @@ impl Crook {
         match self {
             Self::WrongProof => Seams {
                 prover: Arc::new(|shape| Some(Self::made_up(shape))),
+                opens: false,
                 ..honest
             },
             Self::NoProof => Seams {
@@ -167,12 +168,13 @@ mod tests {
         let of = async |way: Crook| {
             let seams = way.seams();
             let made = seams.made(SHAPE).await.unwrap();
-            (made.map(|proof| proof.root()), seams.answers)
+            let root = made.map(|proof| proof.root());
+            (root, seams.answers, seams.opens)
         };
-        assert_eq!(of(Crook::NoProof).await, (None, true));
-        assert_eq!(of(Crook::NoAnswer).await, (Some(right), false));
-        let (wrong, answers) = of(Crook::WrongProof).await;
-        assert!(answers && wrong.is_some() && wrong != Some(right));
+        assert_eq!(of(Crook::NoProof).await, (None, true, true));
+        assert_eq!(of(Crook::NoAnswer).await, (Some(right), false, true));
+        let (wrong, answers, opens) = of(Crook::WrongProof).await;
+        assert!(answers && !opens && wrong.is_some() && wrong != Some(right));
         // What it publishes later is of the same proof.
         assert_eq!(of(Crook::WrongProof).await.0, wrong);
     }

@@ -4,7 +4,7 @@ mod ask;
 mod attack;
 mod bootstrap;
 mod cheat;
-mod control;
+pub mod control;
 pub mod crook;
 mod layout;
 mod logs;

@@ -1,17 +1,16 @@
 //! Disputes about leases, from their opening to the last lamport: what can be done about each as things stand, and doing it. All of
 //! that is anybody's.
 
-use super::read::{find, seconds_of};
+use super::{
+    kept::Elements,
+    read::{find, seconds_of},
+};
 use crate::{
     commands::wallet,
     units::{about, counted, sol},
 };
 use anyhow::{Context, Result};
-use mythic_client::{
-    ChainClient, ClientError, Commitment, Filter,
-    market::{address, ix},
-    units,
-};
+use mythic_client::{Bidding, Bids, ChainClient, ClientError, Commitment, Due, Filter, market::ix};
 use mythic_interface::{
     error::MythicError,
     market::{
@@ -27,11 +26,22 @@ use solana_instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
+/// How often the slot is read that says how much time is left.
+const SLOT_EVERY: Duration = Duration::from_secs(2);
 /// Disputes of others that may come first, for which a bond has room unless it is bounded otherwise.
 const OTHERS: u32 = 4;
 /// Transactions of a dispute whose proof is opened by who disputes: itself, two roots, the element, its verdict, its end.
 pub const OWN_TRANSACTIONS: u64 = 6;
+/// Those of them that show the element.
+pub const SHOWING: usize = 3;
+/// Those that must land in time: the dispute, and what is shown to it. Each bids for its part of the reward.
+const TIMED: u64 = 1 + SHOWING as u64;
 
 /// What a dispute about a proof costs and may win, lamports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +72,7 @@ impl Stakes {
         let (price, open) = (lease.terms.epoch_price()?, lease.open_disputes.get());
         let bond = meter::refute_bond(rules, named, price, open)?;
         let room = meter::refute_bond(rules, named, price, open.saturating_add(OTHERS))?;
-        let stake = lease.terms.probe.stake_per_unit.get();
-        let half = meter::refuted_stake(stake, lease.terms.units)?;
-        let slashed = half.min(provider.whole_stake());
+        let slashed = refuted(lease)?.min(provider.whole_stake());
         Ok(Self {
             bond,
             most: max_bond.unwrap_or(room.fee.saturating_add(room.at_stake)),
@@ -78,6 +86,11 @@ impl Stakes {
     /// The bond as things stand.
     pub fn held(&self) -> u64 {
         self.bond.fee.saturating_add(self.bond.at_stake)
+    }
+
+    /// Most that its transactions bid for room in blocks, lamports.
+    pub fn bids(&self) -> u64 {
+        bids(self.reward)
     }
 
     /// Whether the bond is within its bound as things stand.
@@ -108,6 +121,23 @@ impl Stakes {
             ),
         ]
     }
+}
+
+/// What a conviction costs the provider of a lease that has it.
+fn refuted(lease: &Lease) -> Result<u64, MythicError> {
+    let stake = lease.terms.probe.stake_per_unit.get();
+    meter::refuted_stake(stake, lease.terms.units)
+}
+
+/// What a conviction about a lease brings at most.
+pub fn reward(lease: &Lease) -> u64 {
+    refuted(lease).map_or(0, meter::refuter_reward)
+}
+
+/// Most that the transactions of a dispute bid for such a reward.
+pub fn bids(reward: u64) -> u64 {
+    let each = Bids::default().all(reward / TIMED);
+    each.saturating_mul(TIMED)
 }
 
 /// What can be done about a dispute now.
@@ -204,52 +234,120 @@ pub async fn disputes(chain: &ChainClient, lease: &Pubkey) -> Result<Vec<(Pubkey
     Ok(found)
 }
 
-/// Sends a call under a limit of what it uses: showing a large class's element takes more than a call has by default.
-async fn send(chain: &ChainClient, wallet: &Keypair, call: Instruction) -> Result<()> {
-    let calls = [call];
-    let bounded = units::bounded(&calls, units::limit(&calls), 0);
-    wallet::send(chain, wallet, &bounded).await.map(drop)
+/// Sends a call until it is confirmed; it bids more the nearer the end of its time comes.
+async fn send(chain: &ChainClient, wallet: &Keypair, call: Instruction, due: Due) -> Result<()> {
+    let newest = AtomicU64::new(chain.slot(Commitment::Processed).await?);
+    let (slot, bids) = (|| newest.load(Ordering::Relaxed), Bids::default());
+    let bidding = Bidding {
+        bids: &bids,
+        due,
+        slot: &slot,
+    };
+    let (calls, payer, signers) = ([call], wallet.pubkey(), [wallet]);
+    let held = Commitment::Confirmed;
+    let mut pursuit = pin!(chain.pursue(&calls, &payer, &signers, bidding, held));
+    let landing = loop {
+        tokio::select! {
+            landing = &mut pursuit => break landing,
+            slot = later(chain) => {
+                newest.fetch_max(slot.unwrap_or(0), Ordering::Relaxed);
+            }
+        }
+    };
+    match landing {
+        Ok(_) => Ok(()),
+        Err(error) => Err(wallet::explained(chain, wallet, error).await),
+    }
 }
 
-/// Opens a dispute that names one element; returns its address.
+/// The newest slot, a little later; `None` where the chain does not say.
+async fn later(chain: &ChainClient) -> Option<u64> {
+    tokio::time::sleep(SLOT_EVERY).await;
+    chain.slot(Commitment::Processed).await.ok()
+}
+
+/// Opens a dispute that names one element. After an error that may pass it may be open all the same.
 pub async fn open(
     chain: &ChainClient,
     wallet: &Keypair,
     (lease, state): (&Pubkey, &Lease),
     (entry, named): (&LeaseEpoch, NamedElement),
-    most: u64,
-) -> Result<Pubkey> {
+    stakes: &Stakes,
+) -> Result<()> {
     let key = wallet.pubkey();
-    let call = ix::refute_lease(key, key, (lease, state), entry, &[named], most);
-    wallet::send(chain, wallet, &[call]).await?;
-    Ok(address::lease_dispute(lease, entry.epoch.get(), key))
+    let call = ix::refute_lease(key, key, (lease, state), entry, &[named], stakes.most);
+    let due = Due {
+        from: entry.slot.get(),
+        end: entry.dispute_end(&state.terms.rules),
+        loss: stakes.reward / TIMED,
+    };
+    match send(chain, wallet, call, due).await {
+        // An earlier try landed.
+        Err(error) if refusal(&error) == Some(MythicError::AccountExists) => Ok(()),
+        opened => opened,
+    }
 }
 
-/// Shows to a dispute what is published of the element that it names: then nobody's answer is waited for. The provider may be showing
-/// the same.
-pub async fn show(
+/// Whether an open dispute names this element alone and waits for it.
+pub fn wants(dispute: &LeaseDispute, shown: &OpenedElement) -> bool {
+    let key = (shown.unit, shown.round, shown.row, shown.column);
+    dispute.header.status == LeaseDisputeStatus::Open as u8
+        && dispute.opened == 0
+        && matches!(dispute.named(), [named] if named.key() == key)
+}
+
+/// Shows to the disputes about a lease what is kept of the elements that they name: then nobody's answer is waited for. What is decided
+/// needs it no more.
+async fn show(
     chain: &ChainClient,
     wallet: &Keypair,
-    dispute: &Pubkey,
-    shown: &OpenedElement,
+    kept: &Elements,
+    lease: &Pubkey,
 ) -> Result<()> {
-    let calls = shown.shown(dispute);
-    for call in calls.context("what is published can't be read")? {
-        match send(chain, wallet, call).await {
-            Err(error) if !was_done(&error) => return Err(error),
-            _ => {}
+    for (address, dispute) in disputes(chain, lease).await? {
+        if dispute.end != 0 {
+            kept.remove(&address)?;
+            continue;
+        }
+        let shown = kept.read(&address)?;
+        let Some(shown) = shown.filter(|shown| wants(&dispute, shown)) else {
+            continue;
+        };
+        let state = find(chain, lease).await?;
+        let Some(state) = state.filter(|state| state.refuted_slot.get() == 0) else {
+            continue;
+        };
+        let due = Due {
+            from: dispute.opened_slot.get(),
+            end: dispute.openings_end.get(),
+            loss: reward(&state) / TIMED,
+        };
+        let calls = shown.shown(&address);
+        for call in calls.context("what is published can't be read")? {
+            match send(chain, wallet, call, due).await {
+                // The provider may be showing the same.
+                Err(error) if !was_done(&error) => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())
 }
 
-/// Whether somebody else did it before.
+/// Why a program refused, if one did.
+fn refusal(error: &anyhow::Error) -> Option<MythicError> {
+    let error = error.downcast_ref::<ClientError>();
+    error.and_then(ClientError::program)
+}
+
+/// Whether somebody else did it before, or it is too early or too late for it.
 pub fn was_done(error: &anyhow::Error) -> bool {
-    let refused = error.downcast_ref::<ClientError>();
     matches!(
-        refused.and_then(ClientError::program),
+        refusal(error),
         Some(
             MythicError::AlreadyOpened
+                | MythicError::OpeningsOver
+                | MythicError::TooEarlyToClose
                 | MythicError::WrongDisputeStatus
                 | MythicError::DisputeNotDue
                 | MythicError::WrongAccountOwner
@@ -265,33 +363,53 @@ pub fn is_transient(error: &anyhow::Error) -> bool {
     chain.is_some_and(ClientError::is_transient)
 }
 
-/// Does all that is due about the disputes of a lease, in their order; what was done, in words. Those of others are not paid out if `own`.
+/// Does all that is due about the disputes of a lease, in their order, having shown what convicts; what was done, in words. If `own`,
+/// those of others are decided only before own ones, and not paid out.
 pub async fn advance(
     chain: &ChainClient,
     wallet: &Keypair,
+    kept: &Elements,
     lease: &Pubkey,
     own: bool,
 ) -> Result<Vec<String>> {
-    let (key, mut done) = (wallet.pubkey().to_bytes(), Vec::new());
-    for (address, dispute) in disputes(chain, lease).await? {
+    let (key, mut done) = (wallet.pubkey(), Vec::new());
+    // What can't be shown keeps nothing else from being decided.
+    let shown = show(chain, wallet, kept, lease).await;
+    let all = disputes(chain, lease).await?;
+    let all = match own {
+        true => up_to_last(&all, &key),
+        false => all.as_slice(),
+    };
+    for (address, dispute) in all {
         let slot = chain.slot(Commitment::Processed).await?;
         // Read again: what came before may have convicted, or made it the oldest.
         let state = find(chain, lease).await?;
-        let (call, what) = match Next::of(&dispute, state.as_ref(), slot) {
-            Next::Resolve => (ix::resolve_lease_dispute(address, &dispute), "decided"),
-            Next::Collect if !own || dispute.disputer == key => (
-                ix::close_lease_dispute(address, &dispute),
+        let (call, what) = match Next::of(dispute, state.as_ref(), slot) {
+            Next::Resolve => (ix::resolve_lease_dispute(address, dispute), "decided"),
+            Next::Collect if !own || dispute.disputer == key.to_bytes() => (
+                ix::close_lease_dispute(address, dispute),
                 "paid out and closed",
             ),
             _ => continue,
         };
-        match send(chain, wallet, call).await {
+        match send(chain, wallet, call, Due::NEVER).await {
             Ok(()) => done.push(format!("dispute {address}: {what}")),
             Err(error) if was_done(&error) => {}
             Err(error) => return Err(error),
         }
     }
+    shown?;
     Ok(done)
+}
+
+/// Disputes in their order up to the last one of a disputer: those behind it are others' to have decided.
+fn up_to_last<'a>(
+    all: &'a [(Pubkey, LeaseDispute)],
+    disputer: &Pubkey,
+) -> &'a [(Pubkey, LeaseDispute)] {
+    let is_own = |(_, dispute): &(Pubkey, LeaseDispute)| dispute.disputer == disputer.to_bytes();
+    let last = all.iter().rposition(is_own);
+    &all[..last.map_or(0, |last| last + 1)]
 }
 
 /// What the disputes of a lease hold for their disputers, by who that is.
@@ -305,6 +423,7 @@ pub fn held(disputes: &[(Pubkey, LeaseDispute)], disputer: &Pubkey) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::lease::kept::tests::element;
     use bytemuck::Zeroable;
     use mythic_interface::{le::U32, market::params::MarketParams};
 
@@ -360,6 +479,45 @@ mod tests {
             assert!(told.contains(word), "{told}");
         }
         assert!(first.lines(0, false)[3].ends_with("the tenant's"));
+    }
+
+    #[test]
+    fn all_bids_of_a_dispute_together_are_a_part_of_what_it_brings() {
+        assert_eq!(reward(&lease()), 125_000_000);
+        // Three times a tenth, of each fourth of it.
+        assert_eq!(bids(125_000_000), 37_500_000);
+        assert_eq!((bids(0), bids(40)), (0, 12));
+        // However much that is, each bid has a bound of its own.
+        assert_eq!(bids(u64::MAX), 4 * 3 * 10_000_000);
+    }
+
+    #[test]
+    fn an_element_is_shown_to_the_dispute_that_names_it_and_waits_for_it() {
+        let mut dispute = LeaseDispute::zeroed();
+        dispute.header.status = LeaseDisputeStatus::Open as u8;
+        dispute.count = 1;
+        dispute.elements[0] = named(3);
+        assert!(wants(&dispute, &element(3)) && !wants(&dispute, &element(2)));
+        dispute.opened = 1;
+        assert!(!wants(&dispute, &element(3)), "it is shown");
+        dispute.opened = 0;
+        dispute.count = 2;
+        assert!(!wants(&dispute, &element(3)), "another one is named too");
+        dispute.count = 1;
+        dispute.header.status = LeaseDisputeStatus::Wrong as u8;
+        assert!(!wants(&dispute, &element(3)), "it has convicted");
+    }
+
+    #[test]
+    fn what_comes_behind_the_last_own_dispute_is_left_to_others() {
+        let of = |disputer: u8| {
+            let mut dispute = LeaseDispute::zeroed();
+            dispute.disputer = [disputer; 32];
+            (Pubkey::default(), dispute)
+        };
+        let all = [of(1), of(2), of(1), of(2), of(3)];
+        let left = |disputer: u8| up_to_last(&all, &Pubkey::new_from_array([disputer; 32])).len();
+        assert_eq!((left(1), left(2), left(3), left(4)), (3, 4, 5, 0));
     }
 
     #[test]

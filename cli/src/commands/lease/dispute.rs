@@ -3,7 +3,8 @@
 
 use super::{
     case::{self, Next, OWN_TRANSACTIONS, Stakes, verdict},
-    host::Host,
+    host::{Host, is_of_dev},
+    kept::Elements,
     proofs::{self, Drawer, Evidence, Judged},
     read::{address, find, load, provider, seconds_of},
     words,
@@ -20,7 +21,10 @@ use crate::{
 };
 use anyhow::Result;
 use clap::Args;
-use mythic_client::{ChainClient, Commitment, base_fee, market::ix};
+use mythic_client::{
+    ChainClient, Commitment, base_fee,
+    market::{address::lease_dispute, ix},
+};
 use mythic_interface::{
     market::{
         meter,
@@ -48,7 +52,7 @@ const SPARE: Duration = Duration::from_secs(120);
     after_help = "Anybody may dispute; a wallet that is not the tenant's wins the same. Only what is computed here to be wrong is disputed: \
                   such a dispute can't be lost, and nobody's answer is needed. Where nothing is published of a proof there is nothing to \
                   show: then close the lease, since a dispute costs half of an epoch's price if the proof is true after all. \
-                  `mythic lease settle` goes on where this command was interrupted."
+                  The same command, or `mythic lease settle`, goes on where this one was interrupted."
 )]
 pub struct DisputeProof {
     /// Address of the lease
@@ -94,41 +98,18 @@ impl DisputeProof {
         wallet: &Keypair,
         (address, lease): (&Pubkey, &Lease),
     ) -> Result<()> {
-        let chain = connection.chain();
+        let (chain, kept) = (connection.chain(), Elements::of(connection));
         let owner = provider(&chain, lease).await?;
-        let allow_loopback = self.allow_loopback || connection.is_dev();
+        let allow_loopback = self.allow_loopback || is_of_dev(connection);
         let host = Host::of_stranger(owner.endpoint.as_str(), allow_loopback).await?;
         let (entry, evidence) = self.search(&chain, &host, (address, lease)).await?;
         note!("Epoch {}: {}", entry.epoch.get(), evidence.told());
-        let rent = chain.rent(LeaseDispute::LEN).await?;
-        let stakes = Stakes::of((lease, &owner), &[evidence.named], rent, self.max_bond);
-        let stakes = stakes.map_err(|error| Exit::error(exit::FAILURE, error.message()))?;
-        if !stakes.fits() {
-            return Err(Exit::error(
-                exit::USAGE,
-                format!(
-                    "--max-bond: the bond is {}, more than that",
-                    sol(stakes.held())
-                ),
-            ));
-        }
-        let fees = base_fee(1) * OWN_TRANSACTIONS;
-        let is_tenant = lease.terms.tenant == wallet.pubkey().to_bytes();
-        for line in stakes.lines(fees, is_tenant) {
-            note!("  {line}");
-        }
-        let question = format!("Wallet {} signs and pays. Go on?", wallet.pubkey());
-        confirm(&question, self.yes)?;
-        let step = Step::new("Disputing the proof and showing the element");
-        let about = (&entry, evidence.named);
-        let dispute = case::open(&chain, wallet, (address, lease), about, stakes.most).await?;
-        // The provider's answer would do as well, if it came.
-        if let Err(error) = case::show(&chain, wallet, &dispute, &evidence.shown).await {
-            note!("The element was not shown ({error:#}); now the provider must answer.");
-        }
-        step.done();
+        let found = (&entry, &*evidence);
+        let dispute = self
+            .open(&chain, (wallet, &kept), (address, lease), found)
+            .await?;
         let which = (address, &dispute);
-        let ended = match followed(&chain, wallet, which, true).await? {
+        let ended = match followed(&chain, (wallet, &kept), which, true).await? {
             Some(Stand::Decided(ended)) => ended,
             _ => {
                 return Err(Exit::error(
@@ -137,9 +118,10 @@ impl DisputeProof {
                 ));
             }
         };
+        kept.remove(&dispute)?;
         note!("{}", verdict(&ended));
         let collected = !self.no_wait && {
-            let stand = followed(&chain, wallet, which, false).await?;
+            let stand = followed(&chain, (wallet, &kept), which, false).await?;
             matches!(stand, Some(Stand::Gone))
         };
         if !collected {
@@ -156,6 +138,65 @@ impl DisputeProof {
             .lamports("reward", ended.reward.get())
             .add("collected", collected)
             .print(self.json)
+    }
+
+    /// Opens the dispute once what it costs is agreed to; the element that convicts is kept before, so that whatever goes on about it shows
+    /// it. One of this wallet that is open already is gone on with. Returns its address.
+    async fn open(
+        &self,
+        chain: &ChainClient,
+        (wallet, kept): (&Keypair, &Elements),
+        (address, lease): (&Pubkey, &Lease),
+        (judged, evidence): (&LeaseEpoch, &Evidence),
+    ) -> Result<Pubkey> {
+        let dispute = lease_dispute(address, judged.epoch.get(), wallet.pubkey());
+        let question = format!("Wallet {} signs and pays. Go on?", wallet.pubkey());
+        if let Some((_, before)) = chain.account::<LeaseDispute>(&dispute).await? {
+            note!("  this wallet disputed it before; what is left to do costs fees");
+            confirm(&question, self.yes)?;
+            if case::wants(&before, &evidence.shown) {
+                kept.write(&dispute, &evidence.shown)?;
+            }
+            return Ok(dispute);
+        }
+        let owner = provider(chain, lease).await?;
+        let rent = chain.rent(LeaseDispute::LEN).await?;
+        let stakes = Stakes::of((lease, &owner), &[evidence.named], rent, self.max_bond);
+        let stakes = stakes.map_err(|error| Exit::error(exit::FAILURE, error.message()))?;
+        if !stakes.fits() {
+            let bond = sol(stakes.held());
+            let message = format!("--max-bond: the bond is {bond}, more than that");
+            return Err(Exit::error(exit::USAGE, message));
+        }
+        let fees = (base_fee(1) * OWN_TRANSACTIONS).saturating_add(stakes.bids());
+        let is_tenant = lease.terms.tenant == wallet.pubkey().to_bytes();
+        for line in stakes.lines(fees, is_tenant) {
+            note!("  {line}");
+        }
+        confirm(&question, self.yes)?;
+        let step = Step::new("Disputing the proof");
+        let Some((state, entry)) = proofs::still(chain, address, judged).await? else {
+            return Err(Exit::error(
+                exit::NOT_FOUND,
+                "nothing is disputed: the chain has another proof by now, or its time is over; run it again",
+            ));
+        };
+        kept.write(&dispute, &evidence.shown)?;
+        let (of, about) = ((address, &state), (&entry, evidence.named));
+        match case::open(chain, wallet, of, about, &stakes).await {
+            Ok(()) => step.done(),
+            Err(error) if case::is_transient(&error) => {
+                let next = format!(
+                    "the dispute may be open or not: the same command again, or `mythic lease settle {address}`, goes on"
+                );
+                return Err(error.context(next));
+            }
+            Err(error) => {
+                kept.remove(&dispute)?;
+                return Err(error);
+            }
+        }
+        Ok(dispute)
     }
 
     /// The newest epoch whose proof is false, or the one that is named; what was found of the others is said.
@@ -176,12 +217,14 @@ impl DisputeProof {
                 continue;
             }
             let draw = drawer.hash(entry);
-            match proofs::ask(host, (address, lease), entry, (&drawer, draw)).await? {
-                Judged::False(evidence) => {
+            match proofs::ask(host, (address, lease), entry, (&drawer, draw)).await {
+                Ok(Judged::False(evidence)) => {
                     step.done();
                     return Ok((*entry, evidence));
                 }
-                other => found.push(format!("epoch {epoch}: {}", other.words())),
+                Ok(other) => found.push(format!("epoch {epoch}: {}", other.words())),
+                // Another epoch may be answered.
+                Err(error) => found.push(format!("epoch {epoch}: {error:#}")),
             }
         }
         step.done();
@@ -273,11 +316,11 @@ enum Stand {
 
 async fn look(
     chain: &ChainClient,
-    wallet: &Keypair,
+    (wallet, kept): (&Keypair, &Elements),
     (lease, dispute): (&Pubkey, &Pubkey),
     until_verdict: bool,
 ) -> Result<Stand> {
-    case::advance(chain, wallet, lease, true).await?;
+    case::advance(chain, wallet, kept, lease, true).await?;
     let Some((_, state)) = chain.account::<LeaseDispute>(dispute).await? else {
         return Ok(Stand::Gone);
     };
@@ -300,7 +343,7 @@ async fn look(
 /// tried again.
 async fn followed(
     chain: &ChainClient,
-    wallet: &Keypair,
+    by: (&Keypair, &Elements),
     which: (&Pubkey, &Pubkey),
     until_verdict: bool,
 ) -> Result<Option<Stand>> {
@@ -311,7 +354,7 @@ async fn followed(
     let (started, mut allowed) = (Instant::now(), None);
     let mut pauses = Backoff::new(LOOK_EVERY, LONGEST_PAUSE);
     loop {
-        match look(chain, wallet, which, until_verdict).await {
+        match look(chain, by, which, until_verdict).await {
             Ok(Stand::Waits(words, long)) => {
                 step.note(&words);
                 allowed.get_or_insert(started.elapsed() + long);

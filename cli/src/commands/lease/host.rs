@@ -1,6 +1,10 @@
 //! A provider over HTTP, as its account says where it is: a stranger, whose answers are bounded and believed only where the chain agrees.
 
-use crate::exit::{self, Exit};
+use crate::{
+    context::Connection,
+    dev::control,
+    exit::{self, Exit},
+};
 use anyhow::{Context, Result, ensure};
 use mythic_interface::{hash::access_hash, market::state::Lease};
 use mythic_provider::{
@@ -46,6 +50,13 @@ pub enum Word {
 pub struct Said {
     pub text: String,
     pub tokens: u64,
+}
+
+/// Whether the chain is that of a `mythic dev` which runs in the data directory: everybody there has addresses of this machine. What one
+/// that is gone left there says nothing: its port may be another chain's by now.
+pub fn is_of_dev(connection: &Connection) -> bool {
+    let (rpc, _) = connection.chain_urls();
+    control::running(&connection.data_dir()).is_ok_and(|dev| dev.rpc_url == rpc)
 }
 
 impl Host {

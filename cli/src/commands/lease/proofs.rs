@@ -19,7 +19,7 @@ use mythic_provider::proof::{
 };
 use solana_pubkey::Pubkey;
 
-/// Slots after a proof from which it should be published.
+/// Slots after a proof from which it should be published; half of the time to dispute it, where that is less.
 const PUBLISHED_AFTER: u64 = 200;
 
 /// Characters that are told of why an answer can't be read.
@@ -117,19 +117,41 @@ impl Drawer {
         self.hashes.first_from(from).map(|(_, hash)| hash)
     }
 
-    /// Whether an epoch's proof should be published.
-    pub fn is_late(&self, entry: &LeaseEpoch) -> bool {
-        self.slot > entry.slot.get().saturating_add(PUBLISHED_AFTER)
+    /// Whether the proof of an epoch of a lease should be published.
+    pub fn is_late(&self, lease: &Lease, entry: &LeaseEpoch) -> bool {
+        let half = u64::from(lease.terms.rules.dispute_slots.get()) / 2;
+        self.slot > entry.slot.get().saturating_add(PUBLISHED_AFTER.min(half))
     }
 }
 
 /// Whether the proof of an epoch can be disputed at a slot.
 pub fn is_disputable(lease: &Lease, entry: &LeaseEpoch, slot: u64) -> bool {
-    // What its tenant called unserved is disputed like any other.
+    // What its tenant called unserved is disputed like any other; who is convicted loses nothing more behind the same lease.
     let states = [EpochState::Pending as u8, EpochState::Unserved as u8];
     states.contains(&entry.state)
+        && lease.refuted_slot.get() == 0
         && entry.proof != NO_KEY
         && window::open(slot, entry.dispute_end(&lease.terms.rules))
+}
+
+/// A lease and one of its epochs as they are held to stay, if the proof is the one that was judged and can be disputed: what was judged
+/// may be minutes old, or of a fork that is gone.
+pub async fn still(
+    chain: &ChainClient,
+    lease: &Pubkey,
+    judged: &LeaseEpoch,
+) -> Result<Option<(Lease, LeaseEpoch)>> {
+    let slot = chain.slot(Commitment::Confirmed).await?;
+    let read = chain.account_at::<Lease>(lease, Commitment::Confirmed);
+    let read = read.await?;
+    Ok(read.and_then(|(_, state)| Some((state, same(&state, judged, slot)?))))
+}
+
+/// The epoch that was judged, as a lease has it at a slot.
+fn same(lease: &Lease, judged: &LeaseEpoch, slot: u64) -> Option<LeaseEpoch> {
+    let entry = lease.epoch(judged.epoch.get())?;
+    let is_it = entry.proof == judged.proof && entry.hash == judged.hash;
+    (is_it && is_disputable(lease, entry, slot)).then_some(*entry)
 }
 
 /// Asks the provider for what it published of an epoch and judges it; `draw` is the hash that draws, where it is known.
@@ -155,7 +177,7 @@ pub async fn ask(
         Err(error) => return Err(error),
     };
     let Some(opening) = opening else {
-        return Ok(match drawer.is_late(entry) {
+        return Ok(match drawer.is_late(state, entry) {
             true => Judged::Missing,
             false => Judged::Early,
         });
@@ -206,6 +228,7 @@ fn judge(shape: &Shape, proof: &Hash, opening: &Opening, draw: Option<Hash>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytemuck::Zeroable;
     use mythic_interface::market::probe::{WholeProof, WholeRound};
     use mythic_provider::proof::opening::publish;
 
@@ -225,6 +248,48 @@ mod tests {
         let right = shape().compute();
         let made_up = WholeRound::of(32, vec![1; 32 * 32]);
         WholeProof::of(2, vec![right.all[0].clone(), made_up])
+    }
+
+    /// A lease with a proof of epoch 4 in slot 400, which can be disputed for so many slots.
+    fn proved(dispute_slots: u32) -> Lease {
+        let mut lease = Lease::zeroed();
+        lease.terms.rules.dispute_slots.set(dispute_slots);
+        let entry = &mut lease.ring[Lease::place(4)];
+        entry.epoch.set(4);
+        entry.slot.set(400);
+        entry.hash = [2; 32];
+        entry.proof = [1; 32];
+        entry.state = EpochState::Pending as u8;
+        lease
+    }
+
+    #[test]
+    fn a_proof_is_late_before_half_of_the_time_to_dispute_it_is_over() {
+        let late = |dispute_slots, slot| {
+            let lease = proved(dispute_slots);
+            let drawer = Drawer::at(slot, SlotHashes::default());
+            drawer.is_late(&lease, lease.epoch(4).unwrap())
+        };
+        assert!(!late(2_250, 600) && late(2_250, 601));
+        assert!(!late(50, 425) && late(50, 426));
+    }
+
+    #[test]
+    fn only_the_proof_that_was_judged_is_disputed_and_nobody_who_is_convicted() {
+        let mut lease = proved(50);
+        let judged = *lease.epoch(4).unwrap();
+        assert_eq!(same(&lease, &judged, 449), Some(judged));
+        assert_eq!(same(&lease, &judged, 450), None, "its time is over");
+        for (proof, hash) in [([9; 32], [2; 32]), ([1; 32], [9; 32])] {
+            let other = LeaseEpoch {
+                proof,
+                hash,
+                ..judged
+            };
+            assert_eq!(same(&lease, &other, 449), None, "of another fork");
+        }
+        lease.refuted_slot.set(430);
+        assert_eq!(same(&lease, &judged, 449), None, "it is convicted");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `mythic lease settle`: whatever is due about a lease and nobody has done yet.
 
 use super::{
-    case::{self, Next},
+    case::{self, Next, SHOWING},
+    kept::Elements,
     read::{address, find},
 };
 use crate::{
@@ -22,8 +23,8 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-/// Do what is due about a lease: have disputes decided whose time is over, pay out those that are decided, have proved epochs paid,
-/// pay the tenant what is its own. Anybody may; what it pays goes to whose it is
+/// Do what is due about a lease: show to disputes the elements that were kept here, have those decided whose time is over, pay out those
+/// that are decided, have proved epochs paid, pay the tenant what is its own. Anybody may; what it pays goes to whose it is
 #[derive(Args, Debug)]
 pub struct Settle {
     /// Address of the lease
@@ -40,6 +41,7 @@ impl Settle {
     /// Runs it.
     pub async fn run(self, connection: &Connection) -> Result<()> {
         let (chain, wallet) = (connection.chain(), connection.wallet()?);
+        let kept = Elements::of(connection);
         let address = address(&self.lease)?;
         let before = case::disputes(&chain, &address).await?;
         let held = case::held(&before, &wallet.pubkey());
@@ -51,7 +53,9 @@ impl Settle {
             ));
         }
         let slot = chain.slot(Commitment::Processed).await?;
-        let due = due(lease.as_ref(), &before, slot);
+        let showing = showing(lease.as_ref(), &before, &kept)?;
+        // What is shown is decided then.
+        let most = due(lease.as_ref(), &before, slot) + showing * (SHOWING + 1);
         for (dispute, state) in &before {
             note!("dispute {dispute}: {}", case::verdict(state));
             note!(
@@ -63,10 +67,17 @@ impl Settle {
             note!("{} of it are this wallet's.", sol(held));
         }
         let mut done = Vec::new();
-        if due > 0 {
-            note!("Up to {due} transactions, {} each.", sol(base_fee(1)));
+        if most > 0 {
+            note!("Up to {most} transactions, {} each.", sol(base_fee(1)));
+            if let Some(lease) = lease.as_ref().filter(|_| showing > 0) {
+                let bids = case::bids(case::reward(lease));
+                note!(
+                    "Elements that convict are kept here and shown, which bids up to {} for each dispute.",
+                    sol(bids)
+                );
+            }
             confirm("Sign?", self.yes)?;
-            done = case::advance(&chain, &wallet, &address, false).await?;
+            done = case::advance(&chain, &wallet, &kept, &address, false).await?;
             done.extend(self.pay(&chain, connection, &address).await?);
         }
         for line in &done {
@@ -129,6 +140,22 @@ fn is_payable(lease: &Lease, slot: u64) -> bool {
     ring.any(|entry| entry.is_due(rules, held_from, slot))
 }
 
+/// Disputes to which an element that convicts can be shown from here.
+fn showing(
+    lease: Option<&Lease>,
+    disputes: &[(Pubkey, LeaseDispute)],
+    kept: &Elements,
+) -> Result<usize> {
+    let mut count = 0;
+    if lease.is_some_and(|lease| lease.refuted_slot.get() == 0) {
+        for (address, dispute) in disputes {
+            let shown = kept.read(address)?;
+            count += usize::from(shown.is_some_and(|shown| case::wants(dispute, &shown)));
+        }
+    }
+    Ok(count)
+}
+
 /// Transactions of what is due at a slot: what is decided first may make more due.
 fn due(lease: Option<&Lease>, disputes: &[(Pubkey, LeaseDispute)], slot: u64) -> usize {
     let of = |(_, dispute): &&(Pubkey, LeaseDispute)| Next::of(dispute, lease, slot);
@@ -148,6 +175,7 @@ fn due(lease: Option<&Lease>, disputes: &[(Pubkey, LeaseDispute)], slot: u64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::lease::kept::tests::{element, elements};
     use bytemuck::Zeroable;
     use mythic_interface::market::state::{EpochState, LeaseDisputeStatus};
 
@@ -184,5 +212,22 @@ mod tests {
         // A conviction decides the other one too, and makes the tenant's its own.
         let wrong = dispute(0, LeaseDisputeStatus::Wrong);
         assert_eq!(due(Some(&lease), &[wrong, dispute(1, open)], 90), 4);
+    }
+
+    #[test]
+    fn an_element_that_is_kept_can_be_shown_until_the_provider_is_convicted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, mut lease) = (elements(dir.path()), Lease::zeroed());
+        let mut dispute = LeaseDispute::zeroed();
+        dispute.header.status = LeaseDisputeStatus::Open as u8;
+        dispute.count = 1;
+        let disputes = [(Pubkey::default(), dispute)];
+        let count = |lease: &Lease| showing(Some(lease), &disputes, &kept).unwrap();
+        assert_eq!(count(&lease), 0);
+        kept.write(&Pubkey::default(), &element(0)).unwrap();
+        assert_eq!(count(&lease), 1);
+        assert_eq!(showing(None, &disputes, &kept).unwrap(), 0);
+        lease.refuted_slot.set(10);
+        assert_eq!(count(&lease), 0);
     }
 }

@@ -3,7 +3,8 @@
 
 use super::{
     case::{self, Stakes},
-    host::Host,
+    host::{Host, is_of_dev},
+    kept::Elements,
     proofs::{self, Drawer, Judged},
     read::{address, find, load},
     words,
@@ -20,7 +21,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::Args;
 use futures::{StreamExt, stream};
-use mythic_client::{ChainClient, Commitment, account::found, market};
+use mythic_client::{ChainClient, Commitment, Filter, account::found, market};
 use mythic_interface::{
     hash::Hash,
     market::state::{Lease, LeaseDispute, LeaseEpoch, LeaseStatus, Provider},
@@ -42,15 +43,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Leases that are watched at most: those whose proofs can be disputed first.
 const LEASES: usize = 4_096;
-/// Proofs that are asked for in a round, of one provider, and at the same time.
+/// Proofs that are asked for in a round, all at the same time, so that nobody's silence makes it longer; and of one provider.
 const ASKED: usize = 64;
 const ASKED_OF_ONE: usize = 8;
-const AT_ONCE: usize = 8;
 /// Longest until a provider's answer is there and judged, whatever it does.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Pauses before a provider that does not answer is asked again.
 const PROVIDER_PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// Slots before a proof that is not published is asked for again, and once that was said.
+/// Slots before a proof that is not published is asked for again, and once that was said; never more than an eighth of the time to
+/// dispute it.
 const AGAIN: u64 = 16;
 const AGAIN_MISSING: u64 = 200;
 /// Own disputes at a time.
@@ -65,7 +66,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 #[command(
     after_help = "Anybody may watch: `mythic lease watch --dispute --max-bond 0.01` looks for false proofs of all providers and disputes \
                   them by itself. A conviction pays a quarter of what the provider loses; it is disputed only what is computed here to be \
-                  wrong, so that a bond comes back with the verdict. Bonds and rewards are collected while it runs, and by `mythic lease \
+                  wrong, so that a bond comes back with the verdict. What its transactions bid for room in blocks, up to three tenths of the \
+                  reward, does not. Bonds and rewards are collected while it runs, and by `mythic lease \
                   settle` after that. It asks providers under the URLs that they wrote on the chain, at public addresses only, and of a \
                   `mythic dev` here at those of this machine."
 )]
@@ -101,31 +103,14 @@ impl Watch {
         for lease in &named {
             load(&chain, lease).await?;
         }
-        let hunter = match (self.dispute, self.max_bond) {
-            (true, Some(max_bond)) => {
-                let wallet = connection.wallet()?;
-                note!(
-                    "Each proof that is false is disputed with a bond of at most {}, up to {DISPUTES} at a time; bonds come back with the verdict.",
-                    sol(max_bond)
-                );
-                confirm(
-                    &format!("Wallet {} signs and pays. Go on?", wallet.pubkey()),
-                    self.yes,
-                )?;
-                let rent = chain.rent(LeaseDispute::LEN).await?;
-                Some(Hunter {
-                    wallet,
-                    max_bond,
-                    rent,
-                    own: Vec::new(),
-                })
-            }
-            _ => None,
+        let hunter = match self.max_bond.filter(|_| self.dispute) {
+            Some(max_bond) => Some(self.hunter(connection, &named, max_bond).await?),
+            None => None,
         };
         let mut watcher = Watcher {
             chain,
             named,
-            allow_loopback: self.allow_loopback || connection.is_dev(),
+            allow_loopback: self.allow_loopback || is_of_dev(connection),
             json: self.json,
             hunter,
             said: HashMap::new(),
@@ -150,6 +135,40 @@ impl Watch {
             tokio::time::sleep(pauses.pause()).await;
         }
     }
+
+    /// Who disputes, asked whether to; with what it disputed before.
+    async fn hunter(
+        &self,
+        connection: &Connection,
+        named: &[Pubkey],
+        max_bond: u64,
+    ) -> Result<Hunter> {
+        let (chain, wallet) = (connection.chain(), connection.wallet()?);
+        note!(
+            "Each proof that is false is disputed with a bond of at most {}, up to {DISPUTES} at a time; bonds come back with the verdict.",
+            sol(max_bond)
+        );
+        confirm(
+            &format!("Wallet {} signs and pays. Go on?", wallet.pubkey()),
+            self.yes,
+        )?;
+        let of = [Filter::<LeaseDispute>::disputer(&wallet.pubkey())];
+        let before = chain.program_accounts(&of, Commitment::Confirmed).await?;
+        let own = before.into_iter().map(|(dispute, state)| Own {
+            lease: Pubkey::new_from_array(state.lease),
+            dispute,
+            until: 0,
+        });
+        let is_watched = |own: &Own| named.is_empty() || named.contains(&own.lease);
+        Ok(Hunter {
+            own: own.filter(is_watched).collect(),
+            rent: chain.rent(LeaseDispute::LEN).await?,
+            kept: Elements::of(connection),
+            told: Throttle::new(TOLD_EVERY),
+            wallet,
+            max_bond,
+        })
+    }
 }
 
 /// Who disputes.
@@ -157,8 +176,28 @@ struct Hunter {
     wallet: Keypair,
     max_bond: u64,
     rent: u64,
-    /// Own disputes that are not paid out, by lease.
-    own: Vec<(Pubkey, Pubkey)>,
+    /// Own disputes that are not paid out.
+    own: Vec<Own>,
+    /// What convicts in them.
+    kept: Elements,
+    /// How often it is said what keeps them from being decided.
+    told: Throttle,
+}
+
+/// An own dispute.
+#[derive(Clone, Copy)]
+struct Own {
+    lease: Pubkey,
+    dispute: Pubkey,
+    /// Slot until which it may still land: what was sent may be on its way.
+    until: u64,
+}
+
+impl Own {
+    /// Whether it is looked after further at a slot: it is among those of its lease that the chain has, or may be yet.
+    fn stays(&self, lease: &Pubkey, has: &HashSet<Pubkey>, slot: u64) -> bool {
+        self.lease != *lease || has.contains(&self.dispute) || slot < self.until
+    }
 }
 
 /// What is known of a proof, for as long as it can be disputed.
@@ -219,7 +258,7 @@ impl Watcher {
         for (asked, judged) in answers {
             self.take(&asked, judged, &drawer).await?;
         }
-        self.collect().await?;
+        self.collect(drawer.slot).await?;
         self.show(&leases);
         Ok(self.is_over(&leases))
     }
@@ -359,7 +398,7 @@ impl Watcher {
             (asked, judged)
         };
         let answers: Vec<_> = stream::iter(asked.into_iter().map(fetch))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(ASKED)
             .collect()
             .await;
         let mut all = Vec::new();
@@ -379,7 +418,7 @@ impl Watcher {
                     if line.from <= Instant::now() {
                         line.from = Instant::now() + line.pauses.pause();
                     }
-                    if drawer.is_late(&asked.entry) {
+                    if drawer.is_late(&asked.state, &asked.entry) {
                         all.push((asked, Judged::Missing));
                     }
                 }
@@ -402,7 +441,7 @@ impl Watcher {
             Judged::Right { .. } => (true, 0),
             Judged::False(evidence) => {
                 self.told(asked, &line)?;
-                match self.hunt(asked, evidence, drawer).await? {
+                match self.hunt(asked, evidence).await? {
                     Hunted::Done(what) => {
                         line = format!("epoch {epoch}: {what}");
                         (true, 0)
@@ -417,7 +456,7 @@ impl Watcher {
         self.told(asked, &line)?;
         let seen = self.seen.entry((asked.lease, epoch)).or_default();
         seen.done = done;
-        seen.from = drawer.slot.saturating_add(again);
+        seen.from = drawer.slot.saturating_add(paused(&asked.state, again));
         self.checked += u64::from(done);
         Ok(())
     }
@@ -440,89 +479,108 @@ impl Watcher {
     }
 
     /// Disputes a false proof, within the bounds.
-    async fn hunt(
-        &mut self,
-        asked: &Asked,
-        evidence: &proofs::Evidence,
-        drawer: &Drawer,
-    ) -> Result<Hunted> {
+    async fn hunt(&mut self, asked: &Asked, evidence: &proofs::Evidence) -> Result<Hunted> {
+        let (chain, lease) = (&self.chain, &asked.lease);
         let Some(hunter) = &mut self.hunter else {
-            let what = format!("`mythic lease dispute {}` disputes it", asked.lease);
+            let what = format!("`mythic lease dispute {lease}` disputes it");
             return Ok(Hunted::Done(what));
         };
-        // As it is now: somebody may have been faster.
-        let Some(state) = find(&self.chain, &asked.lease).await? else {
-            return Ok(Hunted::Done("its lease is settled".into()));
+        // As it is now: providers take their time, and somebody may have been faster.
+        let Some((state, entry)) = proofs::still(chain, lease, &asked.entry).await? else {
+            let why = "it is settled, or the chain has another proof now";
+            return Ok(Hunted::Waits(why.into()));
         };
-        let epoch = asked.entry.epoch.get();
-        let entry = state
-            .epoch(epoch)
-            .filter(|entry| entry.proof == asked.entry.proof);
-        let entry = entry.filter(|entry| proofs::is_disputable(&state, entry, drawer.slot));
-        let Some(entry) = entry else {
-            return Ok(Hunted::Done(
-                "it is settled before it could be disputed".into(),
-            ));
+        let key = hunter.wallet.pubkey();
+        let dispute = market::address::lease_dispute(lease, entry.epoch.get(), key);
+        let disputed = || Hunted::Done(format!("disputed as {dispute}"));
+        let is_own = hunter.own.iter().any(|own| own.dispute == dispute);
+        let own = Own {
+            lease: *lease,
+            dispute,
+            until: entry.dispute_end(&state.terms.rules),
         };
-        let (chain, wallet) = (&self.chain, &hunter.wallet);
-        let dispute = market::address::lease_dispute(asked.lease, epoch, wallet.pubkey());
-        // One of an earlier run is carried on.
-        if chain.account::<LeaseDispute>(&dispute).await?.is_none() {
-            if let Some(why) = hunter.waits(&state, entry, drawer.slot) {
-                return Ok(Hunted::Waits(why));
+        // One of an earlier run, or one that seemed not to land, is carried on.
+        if let Some((_, before)) = chain.account::<LeaseDispute>(&dispute).await? {
+            if !is_own {
+                hunter.own.push(own);
             }
-            let address = market::address::provider(state.terms.provider);
-            let owner = chain.account::<Provider>(&address).await?;
-            let (_, owner) = owner.context("the provider's account is gone")?;
-            let stakes = hunter.stakes(&state, &owner, evidence)?;
-            if !stakes.fits() {
-                let why = format!("its bond is {}, more than --max-bond", sol(stakes.held()));
-                return Ok(Hunted::Waits(why));
+            if case::wants(&before, &evidence.shown)
+                && let Err(error) = hunter.kept.write(&dispute, &evidence.shown)
+            {
+                return Ok(Hunted::Waits(format!("{error:#}")));
             }
-            let (of, about) = ((&asked.lease, &state), (entry, evidence.named));
-            match case::open(chain, wallet, of, about, stakes.most).await {
-                Err(error) if !case::is_transient(&error) => {
-                    return Ok(Hunted::Waits(format!("{error:#}")));
+            return Ok(disputed());
+        }
+        let slot = chain.slot(Commitment::Confirmed).await?;
+        let waits = hunter.waits((lease, &state), &entry, slot);
+        if let Some(why) = waits.filter(|_| !is_own) {
+            return Ok(Hunted::Waits(why));
+        }
+        let address = market::address::provider(state.terms.provider);
+        let owner = chain.account::<Provider>(&address).await?;
+        let (_, owner) = owner.context("the provider's account is gone")?;
+        let stakes = hunter.stakes(&state, &owner, evidence)?;
+        if !stakes.fits() {
+            let why = format!("its bond is {}, more than --max-bond", sol(stakes.held()));
+            return Ok(Hunted::Waits(why));
+        }
+        // First what convicts, then the bond: from here on it is shown whatever happens.
+        if let Err(error) = hunter.kept.write(&dispute, &evidence.shown) {
+            return Ok(Hunted::Waits(format!("{error:#}")));
+        }
+        if !is_own {
+            hunter.own.push(own);
+        }
+        let (of, about) = ((lease, &state), (&entry, evidence.named));
+        match case::open(chain, &hunter.wallet, of, about, &stakes).await {
+            Ok(()) => Ok(disputed()),
+            Err(error) => {
+                // What was refused at once is not on its way; what was sent before may be.
+                if !is_own && !case::is_transient(&error) {
+                    hunter.own.retain(|own| own.dispute != dispute);
+                    hunter.kept.remove(&dispute)?;
                 }
-                opened => drop(opened?),
+                Ok(Hunted::Waits(format!("{error:#}")))
             }
         }
-        // The provider's answer does as well.
-        if let Err(error) = case::show(chain, wallet, &dispute, &evidence.shown).await {
-            note!("the element was not shown ({error:#}); now the provider must answer");
-        }
-        hunter.own.push((asked.lease, dispute));
-        Ok(Hunted::Done(format!("disputed as {dispute}")))
     }
 
-    /// Has own disputes decided and paid out as they are due.
-    async fn collect(&mut self) -> Result<()> {
+    /// Has the elements of own disputes shown, and them decided and paid out as they are due. The slot was the newest before.
+    async fn collect(&mut self, slot: u64) -> Result<()> {
         let Some(hunter) = &mut self.hunter else {
             return Ok(());
         };
         let mut news = Vec::new();
-        let leases: HashSet<Pubkey> = hunter.own.iter().map(|(lease, _)| *lease).collect();
+        let leases: HashSet<Pubkey> = hunter.own.iter().map(|own| own.lease).collect();
         for lease in leases {
-            let done = match case::advance(&self.chain, &hunter.wallet, &lease, true).await {
+            let (wallet, kept) = (&hunter.wallet, &hunter.kept);
+            let done = match case::advance(&self.chain, wallet, kept, &lease, true).await {
                 Err(error) if !case::is_transient(&error) => {
-                    note!("{lease}: {error:#}; it is tried again");
+                    if hunter.told.allow().is_some() {
+                        note!("{lease}: {error:#}; it is tried again");
+                    }
                     continue;
                 }
                 done => done?,
             };
-            let mut left = HashSet::new();
+            let mut has = HashSet::new();
             for (dispute, state) in case::disputes(&self.chain, &lease).await? {
-                if hunter.own.contains(&(lease, dispute)) && !done.is_empty() {
+                let is_own = hunter.own.iter().any(|own| own.dispute == dispute);
+                if is_own && !done.is_empty() {
                     news.push((
                         lease,
                         format!("dispute {dispute}: {}", case::verdict(&state)),
                     ));
                 }
-                left.insert(dispute);
+                has.insert(dispute);
             }
-            hunter
-                .own
-                .retain(|(of, dispute)| *of != lease || left.contains(dispute));
+            let own = std::mem::take(&mut hunter.own).into_iter();
+            let (own, gone): (Vec<Own>, Vec<Own>) =
+                own.partition(|own| own.stays(&lease, &has, slot));
+            hunter.own = own;
+            for own in gone {
+                hunter.kept.remove(&own.dispute)?;
+            }
             news.extend(done.into_iter().map(|line| (lease, line)));
         }
         news.iter()
@@ -564,6 +622,11 @@ impl Watcher {
     }
 }
 
+/// Slots before the proof of a lease is asked for again.
+fn paused(lease: &Lease, slots: u64) -> u64 {
+    slots.min(u64::from(lease.terms.rules.dispute_slots.get()) / 8)
+}
+
 /// What became of a proof that is false.
 enum Hunted {
     Done(String),
@@ -573,7 +636,16 @@ enum Hunted {
 
 impl Hunter {
     /// Why a false proof is not disputed now.
-    fn waits(&self, lease: &Lease, entry: &LeaseEpoch, slot: u64) -> Option<String> {
+    fn waits(
+        &self,
+        (address, lease): (&Pubkey, &Lease),
+        entry: &LeaseEpoch,
+        slot: u64,
+    ) -> Option<String> {
+        // One convicts; a second bond about the same lease brings nothing.
+        if self.own.iter().any(|own| own.lease == *address) {
+            return Some("another proof of the lease is disputed already".to_owned());
+        }
         if self.own.len() >= DISPUTES {
             return Some(format!("{DISPUTES} disputes are open"));
         }
@@ -614,6 +686,7 @@ async fn judged(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::lease::kept::tests::elements;
     use bytemuck::Zeroable;
     use mythic_client::slot_hashes::SlotHashes;
     use mythic_interface::market::state::EpochState;
@@ -706,22 +779,66 @@ mod tests {
 
     #[tokio::test]
     async fn who_disputes_keeps_to_its_bounds() {
-        let (of, mut state) = lease(1, &[5]);
+        let ((of, mut state), (other, _)) = (lease(1, &[5]), lease(2, &[]));
+        let dir = tempfile::tempdir().unwrap();
         let mut hunter = Hunter {
             wallet: Keypair::new(),
             max_bond: 1,
             rent: 1,
             own: Vec::new(),
+            kept: elements(dir.path()),
+            told: Throttle::new(TOLD_EVERY),
         };
-        let entry = |state: &Lease| *state.epoch(5).unwrap();
-        assert_eq!(hunter.waits(&state, &entry(&state), 510), None);
+        let waits = |hunter: &Hunter, state: &Lease, slot| {
+            hunter.waits((&of, state), state.epoch(5).unwrap(), slot)
+        };
+        assert_eq!(waits(&hunter, &state, 510), None);
         state.ring[Lease::place(5)].open_disputes.set(1);
-        let why = hunter.waits(&state, &entry(&state), 510).unwrap();
+        let why = waits(&hunter, &state, 510).unwrap();
         assert!(why.contains("somebody else"), "{why}");
         // Near the end it is not left to them.
-        assert_eq!(hunter.waits(&state, &entry(&state), 540), None);
-        hunter.own = vec![(of, of); DISPUTES];
-        assert!(hunter.waits(&state, &entry(&state), 540).is_some());
+        assert_eq!(waits(&hunter, &state, 540), None);
+        let own = |lease: Pubkey| Own {
+            lease,
+            dispute: lease,
+            until: 0,
+        };
+        hunter.own = vec![own(of)];
+        let why = waits(&hunter, &state, 540).unwrap();
+        assert!(why.contains("another proof of the lease"), "{why}");
+        hunter.own = vec![own(other); DISPUTES - 1];
+        assert_eq!(waits(&hunter, &state, 540), None);
+        hunter.own.push(own(other));
+        assert!(waits(&hunter, &state, 540).is_some());
+    }
+
+    #[test]
+    fn an_own_dispute_is_looked_after_while_the_chain_has_it_and_while_it_may_land() {
+        let key = |n: u8| Pubkey::new_from_array([n; 32]);
+        let own = Own {
+            lease: key(1),
+            dispute: key(2),
+            until: 50,
+        };
+        let (none, it) = (HashSet::new(), HashSet::from([key(2)]));
+        assert!(own.stays(&key(1), &none, 49));
+        assert!(!own.stays(&key(1), &none, 50));
+        assert!(own.stays(&key(1), &it, 50));
+        assert!(own.stays(&key(9), &none, 50), "of another lease");
+    }
+
+    #[test]
+    fn no_pause_is_longer_than_a_part_of_the_time_to_dispute() {
+        let (_, mut state) = lease(1, &[]);
+        assert_eq!(
+            (paused(&state, AGAIN), paused(&state, AGAIN_MISSING)),
+            (6, 6)
+        );
+        state.terms.rules.dispute_slots.set(2_250);
+        assert_eq!(
+            (paused(&state, AGAIN), paused(&state, AGAIN_MISSING)),
+            (AGAIN, AGAIN_MISSING)
+        );
     }
 
     #[tokio::test]
