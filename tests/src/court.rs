@@ -22,7 +22,7 @@ use std::{
 
 /// How long, and for how many looks, nothing must change on chain before the slots until the next deadline are skipped.
 const QUIET: Duration = Duration::from_secs(12);
-const QUIET_LOOKS: u32 = 30;
+const QUIET_LOOKS: u32 = 24;
 /// The same while jurors who have committed can reveal: all of ours do, however slow the machine is.
 const REVEALING: Duration = Duration::from_secs(60);
 /// Longest wait for what cases come to: slots pass slowly.
@@ -392,7 +392,13 @@ impl Court {
         if slots > 1 {
             *watch = self.watch(std::mem::take(&mut watch.seen));
         }
-        self.advance(slots).await
+        self.advance(slots).await?;
+        // Who joins has an answer to check first, on a machine that may be busy.
+        let joins = |case: &Case| case.status() == Some(CaseStatus::Joining) && case.is_shown();
+        if open.iter().any(|(_, case)| joins(case)) {
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
     }
 
     /// Whether there is a result whose case somebody may be about to open.
