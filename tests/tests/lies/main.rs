@@ -6,7 +6,7 @@ mod scene;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mythic_client::ix;
-use mythic_e2e::court::{Bought, Wanted};
+use mythic_e2e::court::{Bought, Wanted, summary};
 use mythic_interface::{
     dispute::{EVIDENT_REWARD_BPS, REWARD_BPS},
     error::MythicError,
@@ -195,8 +195,10 @@ async fn cheaters_have_friends(scene: &Scene) -> Result<()> {
     }
     ensure!(
         state.status() == Some(JobStatus::Slashed),
-        "{:?}",
-        state.status()
+        "{:?}; {}\n{}",
+        state.status(),
+        summary(&(job, case)),
+        court.network.logs()
     );
     if Ground::from_u8(case.ground) == Some(Ground::Jury) {
         liars_are_punished(scene, &benches[0], &case).await?;

@@ -163,7 +163,8 @@ impl Lane {
         if let Some(running) = self.running.as_ref().filter(ours) {
             let (tokens, spent) = (running.want.tokens, slot.saturating_sub(running.since));
             if done && spent >= MEASURED {
-                self.speed = Some((tokens * 1_000 / spent).max(1));
+                let measured = (tokens * 1_000 / spent).max(1);
+                self.speed = Some(self.at_least_half(measured));
             }
             self.stop(slot, true);
         }
@@ -187,7 +188,8 @@ impl Lane {
         let spent = slot.saturating_sub(since).max(1);
         if !good {
             let most = (want.tokens * 1_000 / spent).max(1);
-            self.speed = Some(self.speed.map_or(most, |speed| speed.min(most)));
+            let most = self.speed.map_or(most, |speed| speed.min(most));
+            self.speed = Some(self.at_least_half(most));
         }
         self.taken.push_back((want.submitter, slot, spent));
         while self
@@ -198,6 +200,11 @@ impl Lane {
             self.taken.pop_front();
         }
         Some(want)
+    }
+
+    /// A speed, or half of the known one: slots that leap within one pass, after a stall of the RPC server, say little of the engine.
+    fn at_least_half(&self, measured: u64) -> u64 {
+        self.speed.map_or(measured, |speed| measured.max(speed / 2))
     }
 
     /// Slots that a pass takes, as far as is known.
@@ -427,6 +434,20 @@ mod tests {
             lane.turn(ticket, 0) == Next::Run
         });
         assert!(tries.is_some_and(|tries| tries > 3), "{tries:?}");
+    }
+
+    #[test]
+    fn slots_that_leap_within_a_pass_make_no_engine_slow() {
+        let mut lane = lane();
+        let ticket = lane.enter(want(1, BAIT, Purpose::Vote, 9_000, 400));
+        assert_eq!(lane.turn(ticket, 0), Next::Run);
+        lane.leave(ticket, 4_000, true);
+        assert_eq!(lane.speed, Some(20_000), "and not 100");
+        let next = lane.enter(want(2, OTHER, Purpose::Drawn, 4_100, 400));
+        assert_eq!(lane.turn(next, 4_000), Next::Run);
+        // One that is slow is known to be so soon.
+        lane.leave(next, 4_080, true);
+        assert_eq!(lane.speed, Some(10_000));
     }
 
     #[test]
