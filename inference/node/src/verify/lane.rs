@@ -23,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// Least slots of a pass from which the engine's speed is learned: shorter ones say little.
 const MEASURED: u64 = 4;
 
+/// Least tokens of such a pass: of fewer, what every pass costs is the most.
+const TELLING: u64 = 64;
+
 /// What a pass is for, the first first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
@@ -162,7 +165,7 @@ impl Lane {
         let ours = |running: &&Running| running.ticket == ticket;
         if let Some(running) = self.running.as_ref().filter(ours) {
             let (tokens, spent) = (running.want.tokens, slot.saturating_sub(running.since));
-            if done && spent >= MEASURED {
+            if done && spent >= MEASURED && tokens >= TELLING {
                 let measured = (tokens * 1_000 / spent).max(1);
                 self.speed = Some(self.at_least_half(measured));
             }
@@ -186,7 +189,7 @@ impl Lane {
     fn stop(&mut self, slot: u64, good: bool) -> Option<Want> {
         let Running { want, since, .. } = self.running.take()?;
         let spent = slot.saturating_sub(since).max(1);
-        if !good {
+        if !good && want.tokens >= TELLING {
             let most = (want.tokens * 1_000 / spent).max(1);
             let most = self.speed.map_or(most, |speed| speed.min(most));
             self.speed = Some(self.at_least_half(most));
@@ -447,6 +450,11 @@ mod tests {
         assert_eq!(lane.turn(next, 4_000), Next::Run);
         // One that is slow is known to be so soon.
         lane.leave(next, 4_080, true);
+        assert_eq!(lane.speed, Some(10_000));
+        // A short answer says nothing of it.
+        let short = lane.enter(want(3, OTHER, Purpose::Drawn, 4_200, 9));
+        assert_eq!(lane.turn(short, 4_080), Next::Run);
+        lane.leave(short, 4_100, true);
         assert_eq!(lane.speed, Some(10_000));
     }
 

@@ -149,7 +149,7 @@ async fn twenty_long_baits_hold_up_neither_the_claim_of_a_lie_nor_its_jury() {
         .unwrap()
         .pubkey();
     world.chain.airdrop(&friend, 5 * SOL).await.unwrap();
-    answer(&mut world, &seats[0], 1, 5).await;
+    answer(&mut world, &seats[0], 1, 200).await;
     // The lie comes while the baits' windows are open: what the test and the nodes do takes few slots, what passes take is counted in them.
     world.pace.least(LONG_SLOT_MS);
     let places = Semaphore::new(2);
