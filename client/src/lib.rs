@@ -4,7 +4,8 @@
 //! [`keys`] reads and writes key files; [`pda`] derives addresses; [`ix`] builds one instruction each; [`request`] is the
 //! half-signed request that gateways and validators exchange; [`ChainClient`] reads accounts, sends transactions
 //! (`care.rs`; `pursuit.rs` where others may crowd it out, with [`units`] and [`Bids`]), looks transactions up (`transaction.rs`) and
-//! follows what changes (`ws.rs`); [`Filter`] says which accounts a list holds; [`slot_hashes`] reads what proofs begin with.
+//! follows what changes (`ws.rs`); [`Filter`] says which accounts a list holds; [`slot_hashes`] reads what proofs begin with, [`clock`]
+//! what time it is for a program.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod account;
 mod bid;
 mod care;
 mod chain;
+pub mod clock;
 mod error;
 mod filter;
 pub mod keys;

@@ -1,5 +1,8 @@
 //! Reading the index and writing the settler's findings.
 
+use std::collections::HashSet;
+
+use mythic_client::market::address;
 use mythic_postgres::PostgresError;
 use serde_json::json;
 use solana_pubkey::Pubkey;
@@ -11,6 +14,8 @@ use crate::reconcile::{Difference, IndexRow, Kind, Reconciliation};
 const PAGE: i64 = 2000;
 /// Of cases and posted output, which are large accounts.
 const COURT_PAGE: i64 = 200;
+/// Of the market, of each kind.
+const MARKET_PAGE: i64 = 200;
 /// Differences that are kept with a result.
 const DETAILS: usize = 20;
 
@@ -161,9 +166,206 @@ pub(crate) async fn debtors(client: &Client) -> Result<Vec<(Pubkey, u64)>, Index
         .collect()
 }
 
-/// All finalized rows of the kinds that are compared, with root and gaps, from one snapshot of the database.
+/// A list of the market in which something may be due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    /// Leases that run, by the slot from which something may be due.
+    RunningLeases,
+    /// Leases that run, by the second in which their time is over.
+    OverLeases,
+    /// Leases that ended and hold something for somebody.
+    OwingLeases,
+    /// Leases that ended, by the slot from which their accounts can be closed.
+    EndedLeases,
+    /// Requests that nobody took, by their deadline.
+    OpenRequests,
+    /// Requests that ended and have no account of a lease, by the slot from which they can be closed.
+    EndedRequests,
+    /// Disputes about leases, by the slot from which they can be decided.
+    OpenDisputes,
+    /// Those that are decided, by the slot from which they can be closed.
+    DecidedDisputes,
+}
+
+impl List {
+    /// All of them.
+    pub const ALL: [List; 8] = [
+        List::RunningLeases,
+        List::OverLeases,
+        List::OwingLeases,
+        List::EndedLeases,
+        List::OpenRequests,
+        List::EndedRequests,
+        List::OpenDisputes,
+        List::DecidedDisputes,
+    ];
+
+    /// Its view, the column that it is ordered by, what rows meet.
+    fn source(self) -> (&'static str, &'static str, &'static str) {
+        const OWING: &str = "ended_slot IS NOT NULL AND pending_lamports + tenant_due_lamports > 0";
+        match self {
+            List::RunningLeases => ("leases", "due_slot", "ended_slot IS NULL"),
+            List::OverLeases => ("leases", "ends_second", "ended_slot IS NULL"),
+            List::OwingLeases => ("leases", "due_slot", OWING),
+            List::EndedLeases => ("leases", "due_slot", "ended_slot IS NOT NULL"),
+            List::OpenRequests => ("requests", "due_slot", "ended_slot IS NULL"),
+            List::EndedRequests => ("requests", "due_slot", "ended_slot IS NOT NULL"),
+            List::OpenDisputes => ("lease_disputes", "due_slot", "resolved_slot IS NULL"),
+            List::DecidedDisputes => ("lease_disputes", "due_slot", "resolved_slot IS NOT NULL"),
+        }
+    }
+
+    /// Whether what is closed stays in it for ever, so that a round begins behind it.
+    fn grows(self) -> bool {
+        matches!(
+            self,
+            List::EndedLeases | List::EndedRequests | List::DecidedDisputes
+        )
+    }
+}
+
+/// Where a list stands that is looked at page by page, again and again: so what nothing can be done about holds up nothing behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pages {
+    /// Number and key of the last row that was looked at in this round.
+    after: Option<(i64, Vec<u8>)>,
+    /// Number from which on not everything was closed when the last round began.
+    from: Option<i64>,
+}
+
+impl Pages {
+    /// Begins from the beginning: what ended long ago may have become due late.
+    pub fn begin_anew(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The next page of a list: what may be due at `most`, a slot or a second.
+pub(crate) async fn due(
+    client: &Client,
+    list: List,
+    most: u64,
+    pages: &mut Pages,
+) -> Result<Vec<Pubkey>, IndexError> {
+    let (view, number, condition) = list.source();
+    let sql = format!(
+        "SELECT id_key, {number} FROM analytics.{view}_finalized
+          WHERE closed_slot IS NULL AND {condition} AND {number} <= $1 AND ({number}, id_key) > ($2::bigint, $3::bytea)
+          ORDER BY {number}, id_key LIMIT $4"
+    );
+    let found = next_page(client, &sql, signed(most), pages, list.grows()).await?;
+    match list {
+        List::EndedRequests => without_leases(client, found).await,
+        _ => Ok(found),
+    }
+}
+
+/// The next page of a query whose rows are a key and the number that they are ordered by. Parameters: the largest number, number and key
+/// of the row to follow, N.
+async fn next_page(
+    client: &Client,
+    sql: &str,
+    most: i64,
+    pages: &mut Pages,
+    grows: bool,
+) -> Result<Vec<Pubkey>, IndexError> {
+    let begins = pages.after.is_none();
+    let first = || (pages.from.unwrap_or(i64::MIN), Vec::new());
+    let (number, after) = pages.after.clone().unwrap_or_else(first);
+    let rows = client
+        .query(sql, &[&most, &number, &after, &MARKET_PAGE])
+        .await?;
+    if begins && grows {
+        let first = rows.first().map(|row| row.try_get(1)).transpose()?;
+        pages.from = Some(first.unwrap_or(most));
+    }
+    // A page that is not full was the last.
+    let last = rows.last().filter(|_| rows.len() as i64 == MARKET_PAGE);
+    pages.after = match last {
+        Some(last) => Some((last.try_get(1)?, last.try_get(0)?)),
+        None => None,
+    };
+    rows.iter().map(|row| key(row, 0)).collect()
+}
+
+/// Those requests of which there is no account of a lease.
+async fn without_leases(client: &Client, requests: Vec<Pubkey>) -> Result<Vec<Pubkey>, IndexError> {
+    // The address of a lease follows from its request's.
+    let leases: Vec<Pubkey> = requests.iter().map(address::lease).collect();
+    let asked: Vec<&[u8]> = leases.iter().map(AsRef::as_ref).collect();
+    let sql = "SELECT id_key FROM analytics.leases_finalized WHERE closed_slot IS NULL AND id_key = ANY ($1)";
+    let there: HashSet<Pubkey> = keys(client, sql, &[&asked]).await?.into_iter().collect();
+    let both = requests.into_iter().zip(leases);
+    let ended = both.filter(|(_, lease)| !there.contains(lease));
+    Ok(ended.map(|(request, _)| request).collect())
+}
+
+/// Providers that owe something, with the slot of their last write.
+pub(crate) async fn owing_providers(client: &Client) -> Result<Vec<(Pubkey, u64)>, IndexError> {
+    let rows = client
+        .query(
+            "SELECT authority_key, slot FROM analytics.providers_finalized
+              WHERE owed_foundation_lamports + owed_burn_lamports > 0
+              ORDER BY owed_foundation_lamports + owed_burn_lamports DESC LIMIT $1",
+            &[&MARKET_PAGE],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((key(row, 0)?, unsigned(row, 1)?)))
+        .collect()
+}
+
+/// Of the market, by kind: its key, what it stores, whether it is exact, where it stands.
+static MARKET_SOURCES: [(Kind, &str, &str, &str, &str); 6] = [
+    (
+        Kind::MarketTreasury,
+        "analytics.key(id)",
+        "balance_lamports",
+        "exact",
+        "analytics.market_treasury_finalized",
+    ),
+    (
+        Kind::Class,
+        "id_key",
+        "0::bigint",
+        "exact",
+        "analytics.classes_finalized",
+    ),
+    (
+        Kind::Provider,
+        "id_key",
+        "stake_lamports + activating_lamports + unbonding_lamports + claimable_lamports + owed_foundation_lamports + owed_burn_lamports",
+        "exact",
+        "analytics.providers_finalized",
+    ),
+    (
+        Kind::Request,
+        "id_key",
+        "escrow_lamports",
+        "exact",
+        "analytics.requests_finalized WHERE closed_slot IS NULL",
+    ),
+    (
+        Kind::Lease,
+        "id_key",
+        "held_lamports",
+        "exact",
+        "analytics.leases_finalized WHERE closed_slot IS NULL",
+    ),
+    (
+        Kind::LeaseDispute,
+        "id_key",
+        "held_lamports",
+        "exact",
+        "analytics.lease_disputes_finalized WHERE closed_slot IS NULL",
+    ),
+];
+
+/// All finalized rows of the kinds that are compared, with root and gaps, from one snapshot of the database; those of the market only if
+/// `market`.
 pub(crate) async fn rows(
     client: &mut Client,
+    market: bool,
 ) -> Result<Option<(u64, bool, Vec<IndexRow>)>, IndexError> {
     let snapshot = client
         .build_transaction()
@@ -239,8 +441,9 @@ pub(crate) async fn rows(
             "analytics.outputs_finalized WHERE closed_slot IS NULL",
         ),
     ];
+    let of_market = MARKET_SOURCES.iter().filter(|_| market);
     let mut out = Vec::new();
-    for (kind, id, stored, exact, from) in sources {
+    for (kind, id, stored, exact, from) in sources.iter().chain(of_market) {
         // The views of models and grants have no lamports.
         let sql = match kind {
             Kind::Model | Kind::Grant => {
@@ -251,7 +454,7 @@ pub(crate) async fn rows(
         for row in snapshot.query(&sql, &[]).await? {
             out.push(IndexRow {
                 pubkey: key(&row, 0)?,
-                kind,
+                kind: *kind,
                 slot: unsigned(&row, 1)?,
                 seq: unsigned(&row, 2)?,
                 lamports: row
@@ -337,6 +540,37 @@ mod tests {
         row.unwrap().get(0)
     }
 
+    async fn every_page_of_a_list_comes_in_turn(client: &Client) {
+        // A page and a half; two of them with one number.
+        let sql = "SELECT k, n FROM (SELECT sha256(i::text::bytea) AS k, i / 2 AS n FROM generate_series(1::bigint, 300) g(i)) list
+                    WHERE n <= $1 AND (n, k) > ($2::bigint, $3::bytea) ORDER BY n, k LIMIT $4";
+        let mut pages = Pages::default();
+        let mut all = HashSet::new();
+        for expected in [200, 100] {
+            let page = next_page(client, sql, 1_000, &mut pages, true)
+                .await
+                .unwrap();
+            assert_eq!(page.len(), expected);
+            all.extend(page);
+        }
+        assert_eq!(all.len(), 300);
+        // The next round begins with the first that was not closed, from the beginning if it is told to.
+        let beginning = Pages {
+            after: None,
+            from: Some(0),
+        };
+        assert_eq!(pages, beginning);
+        pages.from = Some(140);
+        let page = next_page(client, sql, 1_000, &mut pages, true)
+            .await
+            .unwrap();
+        assert_eq!((page.len(), pages.from), (21, Some(140)));
+        next_page(client, sql, 100, &mut pages, true).await.unwrap();
+        assert_eq!(pages.from, Some(100), "all is closed up to now");
+        pages.begin_anew();
+        assert_eq!(pages, Pages::default());
+    }
+
     #[tokio::test]
     async fn every_query_fits_the_schema_and_results_replace_each_other() {
         let dir = tempfile::tempdir().unwrap();
@@ -351,7 +585,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(root(&client).await.unwrap(), None);
-        assert!(rows(&mut client).await.unwrap().is_none());
+        assert!(rows(&mut client, true).await.unwrap().is_none());
         let schema: String = client
             .query_one("SELECT projection FROM pipeline.lease", &[])
             .await
@@ -362,10 +596,12 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(root(&client).await.unwrap(), Some((7, false)));
-        assert_eq!(
-            rows(&mut client).await.unwrap().unwrap(),
-            (7, false, vec![])
-        );
+        for market in [false, true] {
+            assert_eq!(
+                rows(&mut client, market).await.unwrap().unwrap(),
+                (7, false, vec![])
+            );
+        }
         assert!(running_jobs(&client, 7).await.unwrap().is_empty());
         assert!(
             ended_jobs(&client, 7, &[vec![1; 32]])
@@ -378,6 +614,13 @@ mod tests {
         let gone = [vec![1; 32]];
         assert!(ended_cases(&client, &gone).await.unwrap().is_empty());
         assert!(ended_outputs(&client, &gone).await.unwrap().is_empty());
+        for list in List::ALL {
+            let mut pages = Pages::default();
+            let found = due(&client, list, 7, &mut pages).await.unwrap();
+            assert!(found.is_empty(), "{list:?}");
+        }
+        assert!(owing_providers(&client).await.unwrap().is_empty());
+        every_page_of_a_list_comes_in_turn(&client).await;
 
         let bad = Difference {
             account: "x".into(),

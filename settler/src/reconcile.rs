@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mythic_client::account::{ProgramAccount, decode};
-use mythic_interface::state::{
-    Case, Job, JobStatus, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes,
+use mythic_interface::{
+    market::state::{Class, Lease, LeaseDispute, MarketTreasury, Provider, Request},
+    state::{Case, Job, JobStatus, Model, Output, SpendGrant, Treasury, Validator, Vault, Votes},
 };
 use serde::Serialize;
 use solana_pubkey::Pubkey;
@@ -31,6 +32,28 @@ pub enum Kind {
     Votes,
     /// Posted output; it stores nothing.
     Output,
+    /// Foundation's balance in the Compute Market.
+    MarketTreasury,
+    /// Classes of capacity; they store nothing.
+    Class,
+    /// Stake, earnings and dues of providers.
+    Provider,
+    /// What requests hold until they are accepted or refunded.
+    Request,
+    /// What leases hold for seconds to come, for epochs that may be disputed, and for tenants.
+    Lease,
+    /// Bonds and rewards.
+    LeaseDispute,
+}
+
+fn load<T: ProgramAccount>(pubkey: &Pubkey, account: &solana_account::Account) -> Option<T> {
+    decode(pubkey, account).ok()
+}
+
+fn sum(amounts: &[u64]) -> u64 {
+    amounts
+        .iter()
+        .fold(0, |sum: u64, amount| sum.saturating_add(*amount))
 }
 
 /// An account as the chain has it.
@@ -51,19 +74,8 @@ pub struct ChainAccount {
 }
 
 impl ChainAccount {
-    /// Reads a program account; `None` for kinds that are not compared and for what does not decode.
+    /// Reads an account of AI Precompiles; `None` for kinds that are not compared and for what does not decode.
     pub fn read(pubkey: Pubkey, account: &solana_account::Account) -> Option<Self> {
-        fn load<T: ProgramAccount>(
-            pubkey: &Pubkey,
-            account: &solana_account::Account,
-        ) -> Option<T> {
-            decode(pubkey, account).ok()
-        }
-        let sum = |amounts: &[u64]| {
-            amounts
-                .iter()
-                .fold(0u64, |sum, amount| sum.saturating_add(*amount))
-        };
         let (kind, seq, stored) = match *account.data.first()? {
             Treasury::DISCRIMINATOR => {
                 let t = load::<Treasury>(&pubkey, account)?;
@@ -114,14 +126,66 @@ impl ChainAccount {
             ),
             _ => return None,
         };
-        Some(Self {
+        Some(Self::of(pubkey, account, (kind, seq.get(), stored)))
+    }
+
+    /// Reads an account of the Compute Market; `None` for kinds that are not compared and for what does not decode.
+    pub fn read_market(pubkey: Pubkey, account: &solana_account::Account) -> Option<Self> {
+        let (kind, header, stored) = match *account.data.first()? {
+            MarketTreasury::DISCRIMINATOR => {
+                let treasury = load::<MarketTreasury>(&pubkey, account)?;
+                (
+                    Kind::MarketTreasury,
+                    treasury.header,
+                    treasury.balance.get(),
+                )
+            }
+            Class::DISCRIMINATOR => (Kind::Class, load::<Class>(&pubkey, account)?.header, 0),
+            Provider::DISCRIMINATOR => {
+                let provider = load::<Provider>(&pubkey, account)?;
+                let stored = [
+                    provider.whole_stake(),
+                    provider.claimable.get(),
+                    provider.owed_foundation.get(),
+                    provider.owed_burn.get(),
+                ];
+                (Kind::Provider, provider.header, sum(&stored))
+            }
+            Request::DISCRIMINATOR => {
+                let request = load::<Request>(&pubkey, account)?;
+                (Kind::Request, request.header, request.escrow.get())
+            }
+            Lease::DISCRIMINATOR => {
+                let lease = load::<Lease>(&pubkey, account)?;
+                let stored = [
+                    lease.escrow.get(),
+                    lease.pending.get(),
+                    lease.tenant_due.get(),
+                ];
+                (Kind::Lease, lease.header, sum(&stored))
+            }
+            LeaseDispute::DISCRIMINATOR => {
+                let dispute = load::<LeaseDispute>(&pubkey, account)?;
+                (Kind::LeaseDispute, dispute.header, dispute.held.get())
+            }
+            _ => return None,
+        };
+        Some(Self::of(pubkey, account, (kind, header.seq.get(), stored)))
+    }
+
+    fn of(
+        pubkey: Pubkey,
+        account: &solana_account::Account,
+        (kind, seq, stored): (Kind, u64, u64),
+    ) -> Self {
+        Self {
             pubkey,
             kind,
-            seq: seq.get(),
+            seq,
             lamports: account.lamports,
             stored,
             bytes: account.data.len(),
-        })
+        }
     }
 }
 
@@ -194,7 +258,7 @@ impl Reconciliation {
 pub struct ChainSide<'a> {
     /// Finalized slot in which it was read.
     pub slot: u64,
-    /// All accounts of the program.
+    /// All accounts that were read.
     pub accounts: &'a [ChainAccount],
     /// Least lamports of an account by its length.
     pub rent: &'a HashMap<usize, u64>,
@@ -367,6 +431,34 @@ mod tests {
             ..account
         };
         assert_eq!(ChainAccount::read(key, &short), None);
+    }
+
+    #[test]
+    fn a_lease_stores_what_comes_what_may_be_disputed_and_what_is_the_tenants() {
+        use bytemuck::Zeroable;
+        let mut lease = Lease::zeroed();
+        lease.header.discriminator = Lease::DISCRIMINATOR;
+        lease.header.version = mythic_interface::state::VERSION;
+        lease.header.seq.set(4);
+        lease.escrow.set(70);
+        lease.pending.set(20);
+        lease.tenant_due.set(10);
+        let account = solana_account::Account {
+            lamports: 150,
+            data: bytemuck::bytes_of(&lease).to_vec(),
+            owner: mythic_client::market::address::PROGRAM_ID,
+            ..solana_account::Account::default()
+        };
+        let key = Pubkey::new_from_array([1; 32]);
+        let read = ChainAccount::read_market(key, &account).unwrap();
+        assert_eq!((read.kind, read.seq, read.stored), (Kind::Lease, 4, 100));
+        // No account of one program is taken for one of the other.
+        assert_eq!(ChainAccount::read(key, &account), None);
+        let stranger = solana_account::Account {
+            owner: mythic_client::pda::PROGRAM_ID,
+            ..account
+        };
+        assert_eq!(ChainAccount::read_market(key, &stranger), None);
     }
 
     #[test]

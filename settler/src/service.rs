@@ -3,12 +3,13 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
 use mythic_http::metrics::{Health, ListenError};
-use mythic_interface::error::MythicError;
+use mythic_interface::{error::MythicError, market::due::Moment};
 use mythic_postgres::{ConnectionGuard, Manner, connect};
 use mythic_support::{Backoff, Throttle, life};
 use mythic_trace::names;
@@ -21,14 +22,16 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Crank, Reconciliation, Settler, SettlerConfig, Windows,
+    Crank, MarketCrank, Reconciliation, Settler, SettlerConfig, Windows,
     chain::{self, Candidates},
     court::output_closable_from,
-    database,
+    database::{self, List, Pages},
     due::{MAX_UNINDEXED, retention_end},
     heart::Heart,
+    market::chain::{self as market, MarketAccounts, MarketCandidates},
     migrate::migrate,
     reconcile::{ChainSide, IndexSide, reconcile},
+    rests::Rests,
     trouble::Trouble,
 };
 
@@ -44,6 +47,14 @@ const TURN: Duration = Duration::from_secs(300);
 const WARNINGS: Duration = Duration::from_secs(10);
 /// Slots until closes are looked for again when there is nothing to close: what ends meanwhile must stay longer.
 const CLOSE_PAUSE: u64 = 32;
+/// Longest look at the market: one that takes longer holds up no job.
+const MARKET_LOOK: Duration = Duration::from_secs(10);
+/// Pause of an account about which the chain refused something, and the longest one.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3_600));
+/// Slots after which the market's lists are looked at from the beginning again.
+const ANEW: u64 = 1_500;
+/// Pause of an account of the market that was looked at in vain.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// Runs the settler until `stop`. Faults of chain and database are logged and waited out.
 pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result<()> {
@@ -84,6 +95,7 @@ async fn turns(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result
         gone: HashSet::new(),
         unindexed: Candidates::default(),
         closing: Closing::default(),
+        market: Market::new(),
         last: None,
         compared_at: None,
     };
@@ -139,8 +151,47 @@ struct Service {
     /// Accounts that something is due for and that the index does not know.
     unindexed: Candidates,
     closing: Closing,
+    market: Market,
     last: Option<Reconciliation>,
     compared_at: Option<Instant>,
+}
+
+/// What is remembered of the Compute Market.
+struct Market {
+    /// Where each list stands.
+    pages: [Pages; List::ALL.len()],
+    /// Slot from which all lists are looked at from the beginning again.
+    anew: u64,
+    /// Accounts that may need something and that the index does not know.
+    unindexed: MarketCandidates,
+    /// Accounts about which the chain refused something.
+    refused: Mutex<Rests>,
+    /// Accounts about which there was nothing to do.
+    idle: Rests,
+    /// Whether the last look went well.
+    looked: bool,
+    /// Whether its accounts could be read for the last comparison.
+    compared: bool,
+    warnings: Throttle,
+}
+
+impl Market {
+    fn new() -> Self {
+        Self {
+            pages: Default::default(),
+            anew: 0,
+            unindexed: MarketCandidates::default(),
+            refused: Mutex::new(Rests::new(REFUSED.0, REFUSED.1)),
+            idle: Rests::new(IDLE, IDLE),
+            looked: true,
+            compared: true,
+            warnings: Throttle::new(WARNINGS),
+        }
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Rests> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Slots before which nothing of a kind can be closed.
@@ -186,8 +237,85 @@ impl Service {
         let (windows, missing) = chain::windows(&self.client, &candidates).await?;
         self.remember_gone(missing);
         let due = self.rules.due(now, &windows);
-        self.send(&due).await;
+        let market = self.due_of_market(db).await;
+        self.send_both(&due, market).await;
         self.look_at_the_chain(db).await
+    }
+
+    /// What is due of the market; nothing where the look fails, which holds up no job.
+    async fn due_of_market(&mut self, db: &tokio_postgres::Client) -> Vec<Crank> {
+        let looked = tokio::time::timeout(MARKET_LOOK, self.look_at_market(db)).await;
+        let late = |_| {
+            let seconds = MARKET_LOOK.as_secs();
+            Err(anyhow::anyhow!("looking took more than {seconds} s"))
+        };
+        let looked = looked.unwrap_or_else(late);
+        self.market.looked = looked.is_ok();
+        self.tell_market(looked.as_ref().err());
+        looked.unwrap_or_default()
+    }
+
+    /// Says how the market's part goes.
+    fn tell_market(&self, error: Option<&anyhow::Error>) {
+        let well = self.market.looked && self.market.compared;
+        self.metrics.market_working.set(i64::from(well));
+        if let Some(error) = error
+            && let Some(more) = self.market.warnings.allow()
+        {
+            tracing::warn!(more, "the Compute Market: {error:#}; trying again");
+        }
+    }
+
+    async fn look_at_market(&mut self, db: &tokio_postgres::Client) -> anyhow::Result<Vec<Crank>> {
+        let now = self.client.moment(Commitment::Finalized).await?;
+        let market = &mut self.market;
+        if now.slot >= market.anew {
+            market.anew = now.slot.saturating_add(ANEW);
+            market.pages.iter_mut().for_each(Pages::begin_anew);
+        }
+        let mut found = MarketCandidates {
+            providers: database::owing_providers(db).await?,
+            ..MarketCandidates::default()
+        };
+        for (list, pages) in List::ALL.into_iter().zip(&mut market.pages) {
+            let most = match list {
+                List::OverLeases => now.second,
+                _ => now.slot,
+            };
+            let keys = database::due(db, list, most, pages).await?;
+            match list {
+                List::RunningLeases | List::OverLeases | List::OwingLeases | List::EndedLeases => {
+                    found.leases.extend(keys)
+                }
+                List::OpenRequests | List::EndedRequests => found.requests.extend(keys),
+                List::OpenDisputes | List::DecidedDisputes => found.disputes.extend(keys),
+            }
+        }
+        let unindexed = std::mem::take(&mut market.unindexed);
+        self.market_cranks(now, found, unindexed).await
+    }
+
+    /// What is due of candidates, each once; those that rest are left alone, and those of which nothing is due rest.
+    async fn market_cranks(
+        &mut self,
+        now: Moment,
+        mut candidates: MarketCandidates,
+        others: MarketCandidates,
+    ) -> anyhow::Result<Vec<Crank>> {
+        let began = std::time::Instant::now();
+        {
+            let (refused, idle) = (self.market.refused(), &self.market.idle);
+            candidates.add(others, |account| {
+                refused.has(account, began) || idle.has(account, began)
+            });
+        }
+        let windows = market::windows(&self.client, &candidates).await?;
+        let due = self.rules.market_due(now, &windows);
+        let busy: HashSet<Pubkey> = due.iter().map(MarketCrank::account).collect();
+        for account in candidates.accounts().filter(|key| !busy.contains(key)) {
+            self.market.idle.begin(account, began);
+        }
+        Ok(due.into_iter().map(Crank::Market).collect())
     }
 
     /// From time to time: index against chain, and what the index does not know of.
@@ -263,8 +391,11 @@ impl Service {
         self.gone.extend(missing);
     }
 
-    async fn send(&self, due: &[Crank]) {
-        let batches: Vec<&[Crank]> = due.chunks(self.config.batch).collect();
+    /// Sends what is due of both programs, batches of each in turn. Of the market no more than of the other, or what is sent at once: what
+    /// strangers make due there holds up no job; the rest comes with the next turn.
+    async fn send_both(&self, due: &[Crank], mut market: Vec<Crank>) {
+        market.truncate(due.len().max(IN_FLIGHT * self.config.batch));
+        let batches = in_turn(due, &market, self.config.batch);
         for group in batches.chunks(IN_FLIGHT) {
             futures::future::join_all(group.iter().map(|batch| self.send_batch(batch))).await;
         }
@@ -299,13 +430,24 @@ impl Service {
 
     fn count(&self, crank: &Crank, outcome: &str, began: SystemTime) {
         self.metrics.count(crank, outcome);
+        if let Crank::Market(crank) = crank {
+            match outcome {
+                "failed" => {
+                    let now = std::time::Instant::now();
+                    self.market.refused().begin(crank.account(), now);
+                }
+                _ => self.market.refused().end(&crank.account()),
+            }
+        }
+        let job = crank.job().map(|job| (names::JOB, job));
+        let lease = crank.lease().map(|lease| (names::LEASE, lease));
         if mythic_trace::is_on()
-            && let Some(job) = crank.job()
+            && let Some((what, about)) = job.or(lease)
         {
             let name = format!("settle {}", crank.name());
-            let span = mythic_trace::of_job(name, &job.to_bytes(), Some(began));
+            let span = mythic_trace::of_job(name, &about.to_bytes(), Some(began));
             if span.is_recorded() {
-                span.word(names::JOB, &job.to_string())
+                span.word(what, &about.to_string())
                     .word(names::CRANK, crank.name());
             }
             if outcome == "failed" {
@@ -315,8 +457,9 @@ impl Service {
     }
 
     async fn submit(&self, batch: &[Crank]) -> Result<(), ClientError> {
-        let instructions: Vec<_> = batch.iter().map(Crank::instruction).collect();
         let payer = self.payer.pubkey();
+        let instructions = batch.iter().map(|crank| crank.instruction(&payer));
+        let instructions: Vec<_> = instructions.collect();
         self.client
             .send_and_confirm(&instructions, &payer, &[&self.payer], Commitment::Confirmed)
             .await
@@ -337,20 +480,23 @@ impl Service {
     /// Compares index and chain; `false` while the index has not reached the chain's root: then what is due is taken from the
     /// chain alone, so that nobody's money waits for an index that stands still.
     async fn compare(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<bool> {
-        let (slot, accounts, windows) = chain::accounts(&self.client).await?;
+        let (slot, mut accounts, windows) = chain::accounts(&self.client).await?;
+        let market = self.read_market().await;
+        let newest = market.as_ref().map_or(slot, |(_, m)| slot.max(m.slot));
         let deadline = Instant::now() + Duration::from_secs(10);
         let (gaps, rows) = loop {
-            match database::rows(db).await? {
-                Some((root, gaps, rows)) if root >= slot => break (gaps, rows),
+            match database::rows(db, market.is_some()).await? {
+                Some((root, gaps, rows)) if root >= newest => break (gaps, rows),
                 _ if Instant::now() > deadline => {
                     let mut due = self.rules.due(slot, &windows);
                     due.truncate(MAX_UNINDEXED);
+                    let market = self.due_by_the_chain(market).await;
                     tracing::warn!(
                         slot,
-                        due = due.len(),
+                        due = due.len() + market.len(),
                         "the index is behind the chain: settling from the chain"
                     );
-                    self.send(&due).await;
+                    self.send_both(&due, market).await;
                     return Ok(false);
                 }
                 _ => sleep(Duration::from_millis(200)).await,
@@ -358,6 +504,13 @@ impl Service {
         };
         let known: HashSet<Pubkey> = rows.iter().map(|row| row.pubkey).collect();
         self.unindexed = self.rules.unindexed(slot, &windows, &known);
+        let mut slot = slot;
+        if let Some((now, market)) = market {
+            self.market.unindexed = market.unindexed(now, &known);
+            // What was written between the two reads is left out.
+            slot = slot.min(market.slot);
+            accounts.extend(market.compared);
+        }
         let mut rent = HashMap::new();
         for account in &accounts {
             if let std::collections::hash_map::Entry::Vacant(entry) = rent.entry(account.bytes) {
@@ -385,6 +538,45 @@ impl Service {
         self.metrics.reconciled.set(i64::from(result.ok()));
         self.last = Some(result);
         Ok(true)
+    }
+
+    /// All accounts of the market, and the moment; `None` where they can't be read: then the rest is compared without them.
+    async fn read_market(&mut self) -> Option<(Moment, MarketAccounts)> {
+        let read = async {
+            let now = self.client.moment(Commitment::Finalized).await?;
+            Ok::<_, ClientError>((now, market::accounts(&self.client).await?))
+        };
+        let read = read.await.map_err(anyhow::Error::new);
+        self.market.compared = read.is_ok();
+        self.tell_market(read.as_ref().err());
+        read.ok()
+    }
+
+    /// What is due of the market where the index can't say it.
+    async fn due_by_the_chain(&mut self, read: Option<(Moment, MarketAccounts)>) -> Vec<Crank> {
+        let Some((now, accounts)) = read else {
+            return Vec::new();
+        };
+        let found = accounts.unindexed(now, &HashSet::new());
+        let others = MarketCandidates::default();
+        let due = self.market_cranks(now, found, others).await;
+        self.market.looked = due.is_ok();
+        self.tell_market(due.as_ref().err());
+        due.unwrap_or_default()
+    }
+}
+
+/// Batches of two lists in turn, then what is left of the longer one.
+fn in_turn<'a>(one: &'a [Crank], other: &'a [Crank], batch: usize) -> Vec<&'a [Crank]> {
+    let (mut one, mut other) = (one.chunks(batch), other.chunks(batch));
+    let mut out = Vec::new();
+    loop {
+        let before = out.len();
+        out.extend(one.next());
+        out.extend(other.next());
+        if out.len() == before {
+            return out;
+        }
     }
 }
 
@@ -415,6 +607,15 @@ fn already_done(error: &ClientError) -> bool {
                 | MythicError::NothingToSweep
                 | MythicError::WrongAccountOwner
                 | MythicError::WrongAccountType
+                | MythicError::WrongLeaseStatus
+                | MythicError::WrongRequestStatus
+                | MythicError::WrongDisputeStatus
+                | MythicError::DisputeNotDue
+                | MythicError::NothingToRelease
+                | MythicError::NothingToWithdraw
+                | MythicError::LeaseRunning
+                | MythicError::NotMissed
+                | MythicError::OpenDisputes
         )
     )
 }
@@ -426,6 +627,7 @@ struct Metrics {
     finalized_slot: IntGauge,
     working: IntGauge,
     reconciled: IntGauge,
+    market_working: IntGauge,
 }
 
 impl Metrics {
@@ -452,10 +654,17 @@ impl Metrics {
                 "reconciled",
                 "1 when index and chain agreed, 0 when not, -1 before the first comparison",
             )?,
+            market_working: gauge(
+                "market_working",
+                "1 while the Compute Market's accounts can be looked at and compared, 0 while not",
+            )?,
             cranks,
             registry,
         })
-        .inspect(|metrics: &Self| metrics.reconciled.set(-1))
+        .inspect(|metrics: &Self| {
+            metrics.reconciled.set(-1);
+            metrics.market_working.set(1);
+        })
     }
 
     fn count(&self, crank: &Crank, outcome: &str) {
@@ -481,6 +690,7 @@ impl Metrics {
                     "error": waits_for.as_ref().map(|(_, message)| message),
                     "finalized_slot": asked.finalized_slot.get(),
                     "reconciled": asked.reconciled.get(),
+                    "market_working": asked.market_working.get(),
                 }),
             }
         };

@@ -1,0 +1,10 @@
+//! The settler's part about the Compute Market: what a look shows (`windows`), what is due of it (`due`, pure), what is sent (`crank`),
+//! how the chain is read (`chain`).
+
+pub(crate) mod chain;
+mod crank;
+mod due;
+mod windows;
+
+pub use crank::MarketCrank;
+pub use windows::{LeaseDisputeWindow, LeaseWindow, MarketWindows, ProviderWindow, RequestWindow};
