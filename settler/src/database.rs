@@ -315,8 +315,77 @@ pub(crate) async fn owing_providers(client: &Client) -> Result<Vec<(Pubkey, u64)
         .collect()
 }
 
-/// Of the market, by kind: its key, what it stores, whether it is exact, where it stands.
-static MARKET_SOURCES: [(Kind, &str, &str, &str, &str); 6] = [
+/// By kind: its key, what it stores, whether it is exact, where it stands.
+type Source = (Kind, &'static str, &'static str, &'static str, &'static str);
+
+static SOURCES: [Source; 9] = [
+    (
+        Kind::Treasury,
+        "analytics.key(id)",
+        "balance",
+        "true",
+        "analytics.treasury_finalized",
+    ),
+    (
+        Kind::Model,
+        "id_key",
+        "0::bigint",
+        "exact",
+        "analytics.models_finalized",
+    ),
+    (
+        Kind::Validator,
+        "id_key",
+        "stake + activating + unbonding + claimable + owed_foundation + owed_burn",
+        "exact",
+        "analytics.validators_finalized",
+    ),
+    (
+        Kind::Vault,
+        "id_key",
+        "balance",
+        "exact",
+        "analytics.vaults_finalized",
+    ),
+    (
+        Kind::Grant,
+        "id_key",
+        "0::bigint",
+        "exact",
+        "analytics.grants_finalized",
+    ),
+    (
+        Kind::Job,
+        "id_key",
+        "CASE WHEN ended_slot IS NULL THEN ceiling_lamports ELSE 0 END",
+        "exact",
+        "analytics.jobs_finalized WHERE closed_slot IS NULL",
+    ),
+    (
+        Kind::Case,
+        "id_key",
+        "held_lamports + output_rent_lamports",
+        "exact",
+        "analytics.cases_finalized WHERE closed_slot IS NULL",
+    ),
+    (
+        Kind::Votes,
+        "id_key",
+        "0::bigint",
+        "exact",
+        "analytics.votes_finalized WHERE closed_slot IS NULL",
+    ),
+    (
+        Kind::Output,
+        "id_key",
+        "0::bigint",
+        "exact",
+        "analytics.outputs_finalized WHERE closed_slot IS NULL",
+    ),
+];
+
+/// Those of the market.
+static MARKET_SOURCES: [Source; 6] = [
     (
         Kind::MarketTreasury,
         "analytics.key(id)",
@@ -376,74 +445,9 @@ pub(crate) async fn rows(
     let Some((root, gaps)) = root(snapshot.client()).await? else {
         return Ok(None);
     };
-    let sources = [
-        (
-            Kind::Treasury,
-            "analytics.key(id)",
-            "balance",
-            "true",
-            "analytics.treasury_finalized",
-        ),
-        (
-            Kind::Model,
-            "id_key",
-            "0::bigint",
-            "exact",
-            "analytics.models_finalized",
-        ),
-        (
-            Kind::Validator,
-            "id_key",
-            "stake + activating + unbonding + claimable + owed_foundation + owed_burn",
-            "exact",
-            "analytics.validators_finalized",
-        ),
-        (
-            Kind::Vault,
-            "id_key",
-            "balance",
-            "exact",
-            "analytics.vaults_finalized",
-        ),
-        (
-            Kind::Grant,
-            "id_key",
-            "0::bigint",
-            "exact",
-            "analytics.grants_finalized",
-        ),
-        (
-            Kind::Job,
-            "id_key",
-            "CASE WHEN ended_slot IS NULL THEN ceiling_lamports ELSE 0 END",
-            "exact",
-            "analytics.jobs_finalized WHERE closed_slot IS NULL",
-        ),
-        (
-            Kind::Case,
-            "id_key",
-            "held_lamports + output_rent_lamports",
-            "exact",
-            "analytics.cases_finalized WHERE closed_slot IS NULL",
-        ),
-        (
-            Kind::Votes,
-            "id_key",
-            "0::bigint",
-            "exact",
-            "analytics.votes_finalized WHERE closed_slot IS NULL",
-        ),
-        (
-            Kind::Output,
-            "id_key",
-            "0::bigint",
-            "exact",
-            "analytics.outputs_finalized WHERE closed_slot IS NULL",
-        ),
-    ];
     let of_market = MARKET_SOURCES.iter().filter(|_| market);
     let mut out = Vec::new();
-    for (kind, id, stored, exact, from) in sources.iter().chain(of_market) {
+    for (kind, id, stored, exact, from) in SOURCES.iter().chain(of_market) {
         // The views of models and grants have no lamports.
         let sql = match kind {
             Kind::Model | Kind::Grant => {
