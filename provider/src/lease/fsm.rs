@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use mythic_client::{Commitment, LAMPORTS_PER_SIGNATURE};
 use mythic_interface::{
     market::{
-        meter,
+        due, meter,
         probe::DRAW_SLOTS,
         state::{CloseReason, EpochState, Lease, LeaseEpoch, LeaseStatus},
     },
@@ -386,18 +386,12 @@ impl Machine {
     }
 
     fn notice_is_over(&self, lease: &Lease) -> bool {
-        meter::epoch_of(self.slot.saturating_sub(AHEAD), &lease.terms.grid) >= lease.notice_end()
+        due::notice_is_over(lease, self.slot.saturating_sub(AHEAD))
     }
 
     /// What is left to do about a lease that ended.
     fn remains(&self, lease: &Lease) -> Option<Step> {
-        let quiet = lease.pending.get() == 0 && lease.open_disputes.get() == 0;
-        if !quiet {
-            return None;
-        }
-        let rules = &lease.terms.rules;
-        let delay = rules.close_delay_slots.get().max(rules.dispute_slots.get());
-        let stays = lease.ended_slot.get().saturating_add(delay.into());
+        let stays = due::account_end(lease)?;
         // It pays the tenant too, or burns what an emptied wallet can't hold: no tenant keeps rent and stake here.
         if !window::open(self.slot, stays) {
             return Some(Step::CloseAccount);
@@ -439,19 +433,13 @@ impl Machine {
 
     /// Whether what is due is worth a transaction; of a lease that ended, whatever it is.
     fn is_worth_releasing(&self, lease: &Lease) -> bool {
-        let rules = &lease.terms.rules;
-        let slot = self.slot.saturating_sub(AHEAD);
-        let held_from = lease.held_from();
-        let due = lease
-            .ring
-            .iter()
-            .filter(|entry| entry.is_due(rules, held_from, slot));
+        let due = due::releasable(lease, self.slot.saturating_sub(AHEAD));
         let due: u64 = due.map(|entry| entry.amount.get()).sum();
         let worth = match lease.status() {
             Some(LeaseStatus::Ended) => 1,
             _ => WORTH_FEES * LAMPORTS_PER_SIGNATURE,
         };
-        due > 0 && share(due, rules.provider_bps.get()).max(1) >= worth
+        due > 0 && share(due, lease.terms.rules.provider_bps.get()).max(1) >= worth
     }
 }
 

@@ -42,6 +42,9 @@ fn lease(status: LeaseStatus) -> Lease {
         lease.ends_at.set(second(920) + 600);
         lease.last_proved.set(6);
     }
+    if !matches!(status, LeaseStatus::Accepted | LeaseStatus::Started) {
+        lease.acknowledged_slot.set(930);
+    }
     if status == LeaseStatus::Closing {
         lease.notice_epoch.set(6);
     }
