@@ -215,7 +215,7 @@ mod tests {
         let back = now + 3_600 * SECOND;
         assert_eq!(rival.silent(sign, back), WATCHED);
         // Whoever sees it once in five seconds, between errors of its own, takes longer, but not for ever.
-        for look in 1..=20 {
+        for look in 1..=20u32 {
             let silent = rival.silent(sign, back + 5 * look * SECOND);
             assert_eq!(silent, (look + 1) * WATCHED);
         }
