@@ -49,6 +49,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/jobs/{id}", get(pages::job))
         .route("/validators/{id}", get(pages::validator))
         .route("/cases/{id}", get(pages::case))
+        .route("/market", get(pages::market))
+        .route("/leases", get(pages::leases))
+        .route("/leases/{id}", get(pages::lease))
+        .route("/providers/{id}", get(pages::provider))
         // Their older names.
         .route("/disputes/{id}", get(pages::case))
         .route("/v1/disputes", get(cases::list))

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     error::ErrorBody,
     intake::{chat, completion::ChatCompletionChunk, estimate, inference},
-    routes::{cases, credit, health, jobs, keys, lists, metrics, nodes, stream},
+    routes::{cases, credit, health, jobs, keys, leases, lists, market, metrics, nodes, stream},
 };
 
 #[derive(OpenApi)]
@@ -106,6 +106,15 @@ pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenAp
         .routes(routes!(lists::stats))
         .routes(routes!(cases::list))
         .routes(routes!(cases::show))
+        .routes(routes!(market::market))
+        .routes(routes!(market::providers))
+        .routes(routes!(market::provider))
+        .routes(routes!(market::classes))
+        .routes(routes!(market::requests))
+        .routes(routes!(leases::list))
+        .routes(routes!(leases::show))
+        .routes(routes!(leases::epochs))
+        .routes(routes!(leases::disputes))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::receipt))
@@ -250,9 +259,17 @@ mod tests {
         for field in object(&job).keys() {
             assert!(schemas["Job"]["properties"][field].is_object(), "{field}");
         }
-        for field in ["object", "phase", "next", "slot", "model_address"] {
-            let described = &schemas["Case"]["properties"][field];
-            assert!(described.is_object(), "{field}");
+        for (schema, fields) in [
+            ("Case", ["object", "phase", "next", "slot", "model_address"]),
+            (
+                "Lease",
+                ["object", "epoch", "next", "slot", "model_address"],
+            ),
+        ] {
+            for field in fields {
+                let described = &schemas[schema]["properties"][field];
+                assert!(described.is_object(), "{schema}.{field}");
+            }
         }
     }
 

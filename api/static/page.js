@@ -44,6 +44,8 @@ const TONES = {
   settled: "good", active: "good", finalized: "good", ok: "good",
   refunded: "warn", unbonding: "warn", draining: "warn", processed: "warn",
   slashed: "bad", jailed: "bad", disputed: "bad", due: "warn", right: "good", wrong: "bad", undecided: "warn",
+  closing: "warn", released: "good", unserved: "bad", refuted: "bad", forfeited: "bad", expired: "warn", cancelled: "warn", retired: "warn",
+  answered: "good", unanswered: "bad", void: "warn",
 };
 export const tone = (word) => TONES[word] ?? "wait";
 
@@ -178,6 +180,25 @@ export const table = (columns) => (id, list, none) => {
 export const jobsTable = table(JOBS);
 export const casesTable = table(CASES);
 
+const LEASES = [
+  column("Lease", (lease) => linked("leases", lease.id)),
+  column("Status", (lease) => cell(lease.status, { pill: true })),
+  column("Held at", (lease) => cell(lease.commitment)),
+  column("Provider", (lease) => linked("providers", lease.provider)),
+  column("Tenant", (lease) => cell(short(lease.tenant), { title: lease.tenant })),
+  column("Class", (lease) => cell(lease.class_name ?? short(lease.class), { title: lease.class })),
+  column("Kind", (lease) => cell(lease.kind)),
+  number("Units", (lease) => lease.units),
+  number("Proved", (lease) => lease.epochs_proved),
+  number("Missed", (lease) => lease.epochs_missed),
+  number("Paid in, SOL", (lease) => sol(lease.deposited_lamports)),
+  number("Provider got, SOL", (lease) => sol(lease.paid_lamports)),
+  number("Refunded, SOL", (lease) => sol(lease.refunded_lamports)),
+  column("Ended by", (lease) => cell(lease.status === "ended" ? words(lease.reason) : "runs")),
+  column("Accepted", (lease) => cell(ago(lease.accepted_at), { title: lease.accepted_at ?? "" })),
+];
+export const leasesTable = table(LEASES);
+
 // Place of the sample's digest in a vote; those of claims follow.
 export const SAMPLE = 1;
 
@@ -226,8 +247,43 @@ export const claimsTable = (box, found) => {
   $(box).replaceChildren(list.length ? made : element("p", "nobody claimed anything: the fault was proved", "none"));
 };
 
+const PAGE = 50;
+
+// A list by what the page's address asks for: the form "filter" with these statuses and fields, the links "newest" and "older".
+export const listed = (statuses, fields) => {
+  const asked = new URLSearchParams(location.search);
+  const form = $("filter");
+  form.elements.status.append(...statuses.map((status) => element("option", status)));
+  for (const field of fields) form.elements[field].value = asked.get(field) ?? "";
+  // The address of the same list, after the row named.
+  const address = (after) => {
+    const query = new URLSearchParams();
+    for (const field of fields) if (form.elements[field].value.trim()) query.set(field, form.elements[field].value.trim());
+    if (after) query.set("after", after);
+    return query.size ? "?" + query : location.pathname;
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.assign(address());
+  });
+  return {
+    asked,
+    query: () => {
+      const query = new URLSearchParams(asked);
+      query.set("limit", PAGE);
+      return query;
+    },
+    turn: (page) => {
+      $("older").hidden = !page.has_more;
+      if (page.has_more) $("older").href = address(page.data.at(-1).id);
+      $("newest").hidden = !asked.has("after");
+      $("newest").href = address();
+    },
+  };
+};
+
 // Fills the page now and after every event of the feed, at most twice a second, and says whether it is up to date.
-export const live = (fill, filter = "") => {
+export const live = (fill, filter = "", topics = "jobs,results,disputes,validators,settlements") => {
   let due = false;
   let busy = false;
   let at = null;
@@ -257,7 +313,7 @@ export const live = (fill, filter = "") => {
   };
   state("loading", "wait");
   refresh();
-  const feed = new EventSource("/v1/stream?topics=jobs,results,disputes,validators,settlements" + filter);
+  const feed = new EventSource("/v1/stream?topics=" + topics + filter);
   feed.onopen = refresh;
   feed.onmessage = refresh;
   feed.addEventListener("gap", refresh);

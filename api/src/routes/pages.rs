@@ -1,5 +1,5 @@
-//! Plain pages: the network, jobs, one job, one validator, one case. Static files, filled by the browser from this API; nothing
-//! comes from elsewhere.
+//! Plain pages: the network, jobs, one job, one validator, one case; the market, leases, one lease, one provider. Static files, filled by
+//! the browser from this API; nothing comes from elsewhere.
 
 use axum::{
     extract::Path,
@@ -57,6 +57,26 @@ pub async fn case(Path(id): Path<String>) -> Response {
     of_address(&id, include_str!("../../static/case.html"))
 }
 
+/// The page of the Compute Market.
+pub async fn market() -> Response {
+    file(HTML, include_str!("../../static/market.html"))
+}
+
+/// The page of the list of leases; the script reads from the address which.
+pub async fn leases() -> Response {
+    file(HTML, include_str!("../../static/leases.html"))
+}
+
+/// The page of a lease.
+pub async fn lease(Path(id): Path<String>) -> Response {
+    of_address(&id, include_str!("../../static/lease.html"))
+}
+
+/// The page of a provider, by its authority or account.
+pub async fn provider(Path(id): Path<String>) -> Response {
+    of_address(&id, include_str!("../../static/provider.html"))
+}
+
 fn of_address(id: &str, page: &'static str) -> Response {
     match address("id", Some(id)) {
         Ok(_) => file(HTML, page),
@@ -73,7 +93,7 @@ pub fn missing() -> Response {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// What the pages are made of: name, type, text.
-const PARTS: [(&str, &str, &str); 8] = [
+const PARTS: [(&str, &str, &str); 12] = [
     (
         "style.css",
         "text/css; charset=utf-8",
@@ -98,6 +118,14 @@ const PARTS: [(&str, &str, &str); 8] = [
         include_str!("../../static/validator.js"),
     ),
     ("case.js", SCRIPT, include_str!("../../static/case.js")),
+    ("market.js", SCRIPT, include_str!("../../static/market.js")),
+    ("leases.js", SCRIPT, include_str!("../../static/leases.js")),
+    ("lease.js", SCRIPT, include_str!("../../static/lease.js")),
+    (
+        "provider.js",
+        SCRIPT,
+        include_str!("../../static/provider.js"),
+    ),
 ];
 
 /// A part of the pages.

@@ -3,7 +3,9 @@
 
 pub mod cases;
 pub mod jobs;
+pub mod leases;
 mod listing;
+pub mod market;
 pub mod network;
 pub mod stats;
 pub mod validators;
