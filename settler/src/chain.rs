@@ -6,8 +6,8 @@ use base64::Engine as _;
 use mythic_client::{
     ChainClient, ClientError, Commitment,
     account::{ProgramAccount, decode},
-    pda::PROGRAM_ID,
 };
+use mythic_interface::PROGRAMS;
 use mythic_interface::state::{Case, Job, Output, Validator, Votes};
 use serde::Deserialize;
 use serde_json::json;
@@ -202,12 +202,42 @@ struct Raw {
     data: (String, String),
 }
 
-/// Every account of the program at one finalized slot, which is returned with them, and those of them that may need something.
-pub(crate) async fn accounts(
+/// What the chain holds at finality.
+pub(crate) struct Everything {
+    /// Slots in which the accounts were read: the older one, and the newer one.
+    pub slots: (u64, u64),
+    pub accounts: Vec<ChainAccount>,
+    /// Those of them that may need something.
+    pub windows: Windows,
+}
+
+/// Every account of the programs, of each at one finalized slot, and those of them that may need something.
+pub(crate) async fn accounts(client: &ChainClient) -> Result<Everything, ClientError> {
+    let mut slots = (u64::MAX, 0);
+    let mut accounts = Vec::new();
+    let mut may_need = Read::default();
+    for program in PROGRAMS.map(Pubkey::new_from_array) {
+        let (slot, found) = of_program(client, program).await?;
+        slots = (slots.0.min(slot), slots.1.max(slot));
+        for (key, account) in &found {
+            accounts.extend(ChainAccount::read(*key, account, slot));
+            may_need.push(*key, account);
+        }
+    }
+    Ok(Everything {
+        slots,
+        accounts,
+        windows: may_need.windows(),
+    })
+}
+
+/// The accounts of a program at one finalized slot.
+async fn of_program(
     client: &ChainClient,
-) -> Result<(u64, Vec<ChainAccount>, Windows), ClientError> {
+    program: Pubkey,
+) -> Result<(u64, Vec<(Pubkey, Account)>), ClientError> {
     let parameters = json!([
-        PROGRAM_ID.to_string(),
+        program.to_string(),
         {"commitment": "finalized", "encoding": "base64", "withContext": true}
     ]);
     let answer: Answer = client
@@ -216,8 +246,7 @@ pub(crate) async fn accounts(
         .await?;
     let bad =
         |what: &str, pubkey: &str| ClientError::Answer(format!("{what} of account {pubkey:?}"));
-    let mut accounts = Vec::with_capacity(answer.value.len());
-    let mut may_need = Read::default();
+    let mut found = Vec::with_capacity(answer.value.len());
     for Keyed { pubkey, account } in answer.value {
         let key: Pubkey = pubkey.parse().map_err(|_| bad("address", &pubkey))?;
         let data = base64::engine::general_purpose::STANDARD
@@ -226,13 +255,12 @@ pub(crate) async fn accounts(
         let account = Account {
             lamports: account.lamports,
             data,
-            owner: PROGRAM_ID,
+            owner: program,
             ..Account::default()
         };
-        accounts.extend(ChainAccount::read(key, &account));
-        may_need.push(key, &account);
+        found.push((key, account));
     }
-    Ok((answer.context.slot, accounts, may_need.windows()))
+    Ok((answer.context.slot, found))
 }
 
 /// Jobs, cases with their votes, outputs and validators out of all accounts.
