@@ -315,127 +315,117 @@ pub(crate) async fn owing_providers(client: &Client) -> Result<Vec<(Pubkey, u64)
         .collect()
 }
 
-/// By kind: its key, what it stores, whether it is exact, where it stands.
-type Source = (Kind, &'static str, &'static str, &'static str, &'static str);
+/// Where the finalized rows of a kind come from.
+struct Source {
+    kind: Kind,
+    /// Address, as bytes.
+    id: &'static str,
+    /// Lamports stored for somebody.
+    stored: &'static str,
+    exact: &'static str,
+    from: &'static str,
+}
 
-static SOURCES: [Source; 9] = [
-    (
-        Kind::Treasury,
-        "analytics.key(id)",
-        "balance",
-        "true",
-        "analytics.treasury_finalized",
-    ),
-    (
-        Kind::Model,
-        "id_key",
-        "0::bigint",
-        "exact",
-        "analytics.models_finalized",
-    ),
-    (
+/// A kind whose view has its address as `id_key` and says what is exact.
+const fn of(kind: Kind, stored: &'static str, from: &'static str) -> Source {
+    Source {
+        kind,
+        id: "id_key",
+        stored,
+        exact: "exact",
+        from,
+    }
+}
+
+const SOURCES: [Source; 15] = [
+    Source {
+        kind: Kind::Treasury,
+        id: "analytics.key(id)",
+        stored: "balance",
+        exact: "true",
+        from: "analytics.treasury_finalized",
+    },
+    of(Kind::Model, "0::bigint", "analytics.models_finalized"),
+    of(
         Kind::Validator,
-        "id_key",
         "stake + activating + unbonding + claimable + owed_foundation + owed_burn",
-        "exact",
         "analytics.validators_finalized",
     ),
-    (
-        Kind::Vault,
-        "id_key",
-        "balance",
-        "exact",
-        "analytics.vaults_finalized",
-    ),
-    (
-        Kind::Grant,
-        "id_key",
-        "0::bigint",
-        "exact",
-        "analytics.grants_finalized",
-    ),
-    (
+    of(Kind::Vault, "balance", "analytics.vaults_finalized"),
+    of(Kind::Grant, "0::bigint", "analytics.grants_finalized"),
+    of(
         Kind::Job,
-        "id_key",
         "CASE WHEN ended_slot IS NULL THEN ceiling_lamports ELSE 0 END",
-        "exact",
         "analytics.jobs_finalized WHERE closed_slot IS NULL",
     ),
-    (
+    of(
         Kind::Case,
-        "id_key",
         "held_lamports + output_rent_lamports",
-        "exact",
         "analytics.cases_finalized WHERE closed_slot IS NULL",
     ),
-    (
+    of(
         Kind::Votes,
-        "id_key",
         "0::bigint",
-        "exact",
         "analytics.votes_finalized WHERE closed_slot IS NULL",
     ),
-    (
+    of(
         Kind::Output,
-        "id_key",
         "0::bigint",
-        "exact",
         "analytics.outputs_finalized WHERE closed_slot IS NULL",
     ),
-];
-
-/// Those of the market.
-static MARKET_SOURCES: [Source; 6] = [
-    (
-        Kind::MarketTreasury,
-        "analytics.key(id)",
-        "balance_lamports",
-        "exact",
-        "analytics.market_treasury_finalized",
-    ),
-    (
-        Kind::Class,
-        "id_key",
-        "0::bigint",
-        "exact",
-        "analytics.classes_finalized",
-    ),
-    (
+    Source {
+        kind: Kind::MarketTreasury,
+        id: "analytics.key(id)",
+        stored: "balance_lamports",
+        exact: "exact",
+        from: "analytics.market_treasury_finalized",
+    },
+    of(Kind::Class, "0::bigint", "analytics.classes_finalized"),
+    of(
         Kind::Provider,
-        "id_key",
         "stake_lamports + activating_lamports + unbonding_lamports + claimable_lamports + owed_foundation_lamports + owed_burn_lamports",
-        "exact",
         "analytics.providers_finalized",
     ),
-    (
+    of(
         Kind::Request,
-        "id_key",
         "escrow_lamports",
-        "exact",
         "analytics.requests_finalized WHERE closed_slot IS NULL",
     ),
-    (
+    of(
         Kind::Lease,
-        "id_key",
         "held_lamports",
-        "exact",
         "analytics.leases_finalized WHERE closed_slot IS NULL",
     ),
-    (
+    of(
         Kind::LeaseDispute,
-        "id_key",
         "held_lamports",
-        "exact",
         "analytics.lease_disputes_finalized WHERE closed_slot IS NULL",
     ),
 ];
 
-/// All finalized rows of the kinds that are compared, with root and gaps, from one snapshot of the database; those of the market only if
-/// `market`.
-pub(crate) async fn rows(
-    client: &mut Client,
-    market: bool,
-) -> Result<Option<(u64, bool, Vec<IndexRow>)>, IndexError> {
+/// Leases, closed ones too, whose lamports are not all named, and providers of whose stake or earnings something is missing.
+const UNBALANCED: &str = "
+    SELECT id_key, slot, astray_lamports || ' lamports of what came into this lease are not accounted for'
+      FROM analytics.leases_finalized WHERE astray_lamports <> 0
+    UNION ALL
+    SELECT id_key, slot, 'stake or earnings of this provider are not what became of them'
+      FROM analytics.providers_finalized
+     WHERE paid_in_lamports <> stake_lamports + activating_lamports + unbonding_lamports + slashed_lamports + withdrawn_stake_lamports
+        OR earned_lamports <> claimable_lamports + withdrawn_lamports
+     LIMIT 1000";
+
+/// What the index says at finality.
+pub(crate) struct Indexed {
+    pub root: u64,
+    pub gaps: bool,
+    /// All rows of the kinds that are compared.
+    pub rows: Vec<IndexRow>,
+    /// Accounts whose amounts do not add up.
+    pub unbalanced: Vec<Difference>,
+}
+
+/// All finalized rows, from one snapshot of the database, those of the market only if `market`; `None` before the index's first root.
+pub(crate) async fn rows(client: &mut Client, market: bool) -> Result<Option<Indexed>, IndexError> {
     let snapshot = client
         .build_transaction()
         .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
@@ -445,9 +435,16 @@ pub(crate) async fn rows(
     let Some((root, gaps)) = root(snapshot.client()).await? else {
         return Ok(None);
     };
-    let of_market = MARKET_SOURCES.iter().filter(|_| market);
-    let mut out = Vec::new();
-    for (kind, id, stored, exact, from) in SOURCES.iter().chain(of_market) {
+    let wanted = |source: &Source| market || !source.kind.is_of_market();
+    let mut rows = Vec::new();
+    for Source {
+        kind,
+        id,
+        stored,
+        exact,
+        from,
+    } in SOURCES.into_iter().filter(wanted)
+    {
         // The views of models and grants have no lamports.
         let sql = match kind {
             Kind::Model | Kind::Grant => {
@@ -456,9 +453,9 @@ pub(crate) async fn rows(
             _ => format!("SELECT {id}, slot, write_seq, lamports, {stored}, {exact} FROM {from}"),
         };
         for row in snapshot.query(&sql, &[]).await? {
-            out.push(IndexRow {
+            rows.push(IndexRow {
                 pubkey: key(&row, 0)?,
-                kind: *kind,
+                kind,
                 slot: unsigned(&row, 1)?,
                 seq: unsigned(&row, 2)?,
                 lamports: row
@@ -469,8 +466,21 @@ pub(crate) async fn rows(
             });
         }
     }
+    let mut unbalanced = Vec::new();
+    for row in snapshot.query(UNBALANCED, &[]).await? {
+        unbalanced.push(Difference {
+            account: key(&row, 0)?.to_string(),
+            slot: Some(unsigned(&row, 1)?),
+            what: row.try_get(2)?,
+        });
+    }
     snapshot.commit().await?;
-    Ok(Some((root, gaps, out)))
+    Ok(Some(Indexed {
+        root,
+        gaps,
+        rows,
+        unbalanced,
+    }))
 }
 
 /// Replaces the stored result, and raises an alarm for what differs a second time.
@@ -478,6 +488,7 @@ pub(crate) async fn store(client: &mut Client, result: &Reconciliation) -> Resul
     let all: Vec<&Difference> = result
         .unbacked
         .iter()
+        .chain(&result.unbalanced)
         .chain(&result.differing)
         .take(DETAILS)
         .collect();
@@ -485,13 +496,13 @@ pub(crate) async fn store(client: &mut Client, result: &Reconciliation) -> Resul
     transaction
         .execute(
             "INSERT INTO settler.reconciliation (ok, context_slot, accounts, differing, confirmed, unbacked, inexact,
-                                                 stored_on_chain, stored_in_index, details, checked_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now())
+                                                 stored_on_chain, stored_in_index, details, unbalanced, checked_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now())
              ON CONFLICT (only_row) DO UPDATE SET (ok, context_slot, accounts, differing, confirmed, unbacked, inexact,
-                                                   stored_on_chain, stored_in_index, details, checked_at)
+                                                   stored_on_chain, stored_in_index, details, unbalanced, checked_at)
              = ROW (excluded.ok, excluded.context_slot, excluded.accounts, excluded.differing, excluded.confirmed,
                     excluded.unbacked, excluded.inexact, excluded.stored_on_chain, excluded.stored_in_index,
-                    excluded.details, excluded.checked_at)",
+                    excluded.details, excluded.unbalanced, excluded.checked_at)",
             &[
                 &result.ok(),
                 &signed(result.context_slot),
@@ -503,6 +514,7 @@ pub(crate) async fn store(client: &mut Client, result: &Reconciliation) -> Resul
                 &json!(result.on_chain),
                 &json!(result.in_index),
                 &json!(all),
+                &signed(result.unbalanced.len() as u64),
             ],
         )
         .await?;
@@ -516,6 +528,7 @@ pub(crate) async fn store(client: &mut Client, result: &Reconciliation) -> Resul
             .confirmed
             .iter()
             .chain(&result.unbacked)
+            .chain(&result.unbalanced)
             .take(DETAILS)
         {
             let slot = signed(result.context_slot);
@@ -601,10 +614,9 @@ mod tests {
             .unwrap();
         assert_eq!(root(&client).await.unwrap(), Some((7, false)));
         for market in [false, true] {
-            assert_eq!(
-                rows(&mut client, market).await.unwrap().unwrap(),
-                (7, false, vec![])
-            );
+            let indexed = rows(&mut client, market).await.unwrap().unwrap();
+            assert_eq!((indexed.root, indexed.gaps), (7, false));
+            assert!(indexed.rows.is_empty() && indexed.unbalanced.is_empty());
         }
         assert!(running_jobs(&client, 7).await.unwrap().is_empty());
         assert!(

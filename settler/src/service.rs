@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Crank, MarketCrank, Reconciliation, Settler, SettlerConfig, Windows,
-    chain::{self, Candidates},
+    chain::{self, Candidates, Everything},
     court::output_closable_from,
     database::{self, List, Pages},
     due::{MAX_UNINDEXED, retention_end},
@@ -480,13 +480,17 @@ impl Service {
     /// Compares index and chain; `false` while the index has not reached the chain's root: then what is due is taken from the
     /// chain alone, so that nobody's money waits for an index that stands still.
     async fn compare(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<bool> {
-        let (slot, mut accounts, windows) = chain::accounts(&self.client).await?;
+        let Everything {
+            mut slot,
+            mut accounts,
+            windows,
+        } = chain::accounts(&self.client).await?;
         let market = self.read_market().await;
         let newest = market.as_ref().map_or(slot, |(_, m)| slot.max(m.slot));
         let deadline = Instant::now() + Duration::from_secs(10);
-        let (gaps, rows) = loop {
+        let indexed = loop {
             match database::rows(db, market.is_some()).await? {
-                Some((root, gaps, rows)) if root >= newest => break (gaps, rows),
+                Some(indexed) if indexed.root >= newest => break indexed,
                 _ if Instant::now() > deadline => {
                     let mut due = self.rules.due(slot, &windows);
                     due.truncate(MAX_UNINDEXED);
@@ -502,12 +506,10 @@ impl Service {
                 _ => sleep(Duration::from_millis(200)).await,
             }
         };
-        let known: HashSet<Pubkey> = rows.iter().map(|row| row.pubkey).collect();
+        let known: HashSet<Pubkey> = indexed.rows.iter().map(|row| row.pubkey).collect();
         self.unindexed = self.rules.unindexed(slot, &windows, &known);
-        let mut slot = slot;
         if let Some((now, market)) = market {
             self.market.unindexed = market.unindexed(now, &known);
-            // What was written between the two reads is left out.
             slot = slot.min(market.slot);
             accounts.extend(market.compared);
         }
@@ -522,14 +524,20 @@ impl Service {
             accounts: &accounts,
             rent: &rent,
         };
-        let index = IndexSide { rows: &rows, gaps };
+        let index = IndexSide {
+            rows: &indexed.rows,
+            gaps: indexed.gaps,
+            unbalanced: &indexed.unbalanced,
+        };
         let result = reconcile(chain, index, self.last.as_ref());
         if !result.ok() {
-            let first = result.unbacked.iter().chain(&result.confirmed).next();
+            let wrong = result.unbacked.iter().chain(&result.unbalanced);
+            let first = wrong.chain(&result.confirmed).next();
             tracing::error!(
                 slot,
                 confirmed = result.confirmed.len(),
                 unbacked = result.unbacked.len(),
+                unbalanced = result.unbalanced.len(),
                 ?first,
                 "index and chain disagree"
             );

@@ -218,8 +218,9 @@ fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
         ..DevnetConfig::default()
     };
     let genesis_hash = mythic_devnet::genesis_hash(&config).unwrap().to_string();
+    let owners = mythic_interface::PROGRAMS.map(|program| bs58::encode(program).into_string());
     let plugin = serde_json::json!({
-        "libpath": library, "name": "mythic", "spool_dir": root.join("spool"), "owners": [config.programs[0].id],
+        "libpath": library, "name": "mythic", "spool_dir": root.join("spool"), "owners": owners,
         "genesis_hash": genesis_hash, "fsync": "never",
     });
     std::fs::write(geyser, plugin.to_string()).unwrap();

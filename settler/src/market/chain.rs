@@ -288,7 +288,7 @@ fn whole(mut data: Vec<u8>) -> Vec<u8> {
 impl MarketAccounts {
     fn push(&mut self, key: Pubkey, account: &Account) {
         self.compared
-            .extend(ChainAccount::read_market(key, account));
+            .extend(ChainAccount::read(key, account, self.slot));
         match account.data.first().copied() {
             Some(Lease::DISCRIMINATOR) => {
                 let read = decode::<Lease>(&key, account).ok();
