@@ -134,9 +134,11 @@ CREATE INDEX provider_registered ON provider (registered_slot DESC, pubkey DESC)
 CREATE INDEX provider_overlay_registered ON provider_overlay (registered_slot DESC, pubkey DESC);
 CREATE INDEX provider_authority ON provider (authority);
 CREATE INDEX provider_overlay_authority ON provider_overlay (authority);
-CREATE INDEX provider_class ON provider (class);
+CREATE INDEX provider_class ON provider (class, registered_slot DESC, pubkey DESC);
+CREATE INDEX provider_owing ON provider ((owed_foundation_lamports + owed_burn_lamports)) WHERE owed_foundation_lamports + owed_burn_lamports > 0;
 
 -- deposited_lamports: the price of all seconds, which it paid in. An address is used once: its nonce is over before it is closed.
+-- due_slot, here and below: from this slot on anyone may have something done about the account as it stands. What is due is found by it.
 CREATE TABLE request (
     bank bigint NOT NULL, slot bigint NOT NULL, ordinal integer NOT NULL, write_seq bigint NOT NULL, exact boolean NOT NULL,
     pubkey             bytea NOT NULL,
@@ -165,6 +167,7 @@ CREATE TABLE request (
     deposited_lamports bigint NOT NULL,
     escrow_lamports    bigint NOT NULL,
     refunded_lamports  bigint NOT NULL,
+    due_slot           bigint,
     lamports           bigint NOT NULL
 );
 SELECT pg_temp.make_entity('request', 'pubkey');
@@ -172,7 +175,11 @@ CREATE INDEX request_recent ON request (requested_slot DESC, pubkey DESC);
 CREATE INDEX request_overlay_recent ON request_overlay (requested_slot DESC, pubkey DESC);
 CREATE INDEX request_tenant ON request (tenant, requested_slot DESC, pubkey DESC);
 CREATE INDEX request_status ON request (status, requested_slot DESC, pubkey DESC);
+CREATE INDEX request_provider ON request (provider, requested_slot DESC, pubkey DESC) WHERE provider IS NOT NULL;
+CREATE INDEX request_class ON request (class, requested_slot DESC, pubkey DESC);
 CREATE INDEX request_ended ON request (ended_slot) WHERE ended_slot IS NOT NULL;
+CREATE INDEX request_open_due ON request (due_slot, pubkey) WHERE ended_slot IS NULL;
+CREATE INDEX request_ended_due ON request (due_slot, pubkey) WHERE ended_slot IS NOT NULL;
 
 -- One a request, for ever. deposited_lamports + compensated_lamports = escrow_lamports + pending_lamports + paid_lamports +
 -- foundation_lamports + burned_lamports + refunded_lamports; tenant_due_lamports of what is refunded still lies there.
@@ -225,6 +232,7 @@ CREATE TABLE lease (
     burned_lamports         bigint NOT NULL,
     refunded_lamports       bigint NOT NULL,
     slashed_lamports        bigint NOT NULL,
+    due_slot                bigint,
     lamports                bigint NOT NULL
 ) WITH (fillfactor = 80);
 SELECT pg_temp.make_entity('lease', 'pubkey');
@@ -233,6 +241,11 @@ CREATE INDEX lease_overlay_accepted ON lease_overlay (accepted_slot DESC, pubkey
 CREATE INDEX lease_tenant ON lease (tenant, accepted_slot DESC, pubkey DESC);
 CREATE INDEX lease_provider ON lease (provider, accepted_slot DESC, pubkey DESC);
 CREATE INDEX lease_status ON lease (status, accepted_slot DESC, pubkey DESC);
+CREATE INDEX lease_class ON lease (class, accepted_slot DESC, pubkey DESC);
+CREATE INDEX lease_running_due ON lease (due_slot, pubkey) WHERE ended_slot IS NULL;
+CREATE INDEX lease_running_ends ON lease (ends_second, pubkey) WHERE ended_slot IS NULL;
+CREATE INDEX lease_owing_due ON lease (due_slot, pubkey) WHERE ended_slot IS NOT NULL AND pending_lamports + tenant_due_lamports > 0;
+CREATE INDEX lease_ended_due ON lease (due_slot, pubkey) WHERE ended_slot IS NOT NULL;
 CREATE INDEX lease_request ON lease (request);
 CREATE INDEX lease_overlay_request ON lease_overlay (request);
 CREATE INDEX lease_ended ON lease (ended_slot DESC, pubkey DESC) WHERE ended_slot IS NOT NULL;
@@ -292,6 +305,7 @@ CREATE TABLE lease_dispute (
     slashed_lamports   bigint,
     burned_lamports    bigint,
     paid_lamports      bigint,
+    due_slot           bigint,
     lamports           bigint NOT NULL
 );
 SELECT pg_temp.make_entity('lease_dispute', 'pubkey, opened_slot');
@@ -301,6 +315,8 @@ CREATE INDEX lease_dispute_lease ON lease_dispute (lease);
 CREATE INDEX lease_dispute_overlay_lease ON lease_dispute_overlay (lease);
 CREATE INDEX lease_dispute_disputer ON lease_dispute (disputer, opened_slot DESC, pubkey DESC);
 CREATE INDEX lease_dispute_provider ON lease_dispute (provider, opened_slot DESC, pubkey DESC);
+CREATE INDEX lease_dispute_open_due ON lease_dispute (due_slot, pubkey) WHERE resolved_slot IS NULL;
+CREATE INDEX lease_dispute_resolved_due ON lease_dispute (due_slot, pubkey) WHERE resolved_slot IS NOT NULL;
 CREATE INDEX lease_dispute_resolved ON lease_dispute (resolved_slot DESC, pubkey) WHERE resolved_slot IS NOT NULL;
 
 -- The transaction that first showed that something happened to a request, a lease or a dispute, in the slot in which it did.

@@ -76,7 +76,7 @@ SELECT i.base58 AS id, r.pubkey AS id_key, t.base58 AS tenant, r.tenant AS tenan
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = r.ended_slot AND NOT s.gap LIMIT 1) AS ended_at,
        (SELECT a.base58 FROM address a WHERE a.key = r.rent_payer) AS rent_payer,
        r.slot, r.write_seq, $v$ || format(came, 'r') || $v$ AS commitment, $v$ || format(seen || stays, 'r') || $v$ AS exact,
-       r.lamports, r.status AS status_code
+       r.lamports, r.status AS status_code, r.due_slot
 FROM request_%3$s r LEFT JOIN address i ON i.key = r.pubkey LEFT JOIN address t ON t.key = r.tenant LEFT JOIN address m ON m.key = r.model
      LEFT JOIN address k ON k.key = r.class LEFT JOIN address p ON p.key = r.provider
 $v$, c, part.schema, part.suffix);
@@ -109,7 +109,8 @@ SELECT i.base58 AS id, l.pubkey AS id_key, q.base58 AS request, l.request AS req
          + l.burned_lamports + l.refunded_lamports) AS astray_lamports,
        (SELECT a.base58 FROM address a WHERE a.key = l.rent_payer) AS rent_payer,
        l.slot, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = l.slot AND NOT s.gap LIMIT 1) AS updated_at, l.write_seq,
-       $v$ || format(came, 'l') || $v$ AS commitment, $v$ || format(seen || stays, 'l') || $v$ AS exact, l.lamports, l.status AS status_code
+       $v$ || format(came, 'l') || $v$ AS commitment, $v$ || format(seen || stays, 'l') || $v$ AS exact, l.lamports, l.status AS status_code, l.due_slot,
+       l.ends_second
 FROM lease_%3$s l LEFT JOIN address i ON i.key = l.pubkey LEFT JOIN address q ON q.key = l.request LEFT JOIN address t ON t.key = l.tenant
      LEFT JOIN address p ON p.key = l.provider LEFT JOIN address k ON k.key = l.class
 $v$, c, part.schema, part.suffix);
@@ -165,7 +166,7 @@ SELECT i.base58 AS id, d.pubkey AS id_key, b.base58 AS lease, d.lease AS lease_k
                                FROM closure_%1$s x WHERE x.pubkey = d.pubkey AND (x.slot, x.ordinal) > (d.slot, d.ordinal)
                               ORDER BY x.slot, x.ordinal LIMIT 1),
                             NOT EXISTS (SELECT FROM lease_dispute_%1$s n WHERE n.pubkey = d.pubkey AND n.opened_slot > d.opened_slot)) AS exact,
-       d.lamports, d.status AS status_code
+       d.lamports, d.status AS status_code, d.due_slot
 FROM lease_dispute_%3$s d LEFT JOIN address i ON i.key = d.pubkey LEFT JOIN address b ON b.key = d.lease
      LEFT JOIN address u ON u.key = d.disputer LEFT JOIN address p ON p.key = d.provider
 $v$, c, part.schema, part.suffix);
@@ -436,6 +437,7 @@ FOR c IN
         ('disputer', 'Base58 key that says that the proof is false'),
         ('disputer_key', 'The same key as 32 bytes'),
         ('disputes', 'Number of disputes that say that a proof is false'),
+        ('due_slot', 'First slot at which anyone may have something done about it as it stands; null if nothing'),
         ('earned_change_lamports', 'Lamports that the block added to earned_lamports; all of it in the first row'),
         ('earned_lamports', 'Lamports earned since registration'),
         ('elements', 'Array of {unit, round, row, column, opened}: what is said to be wrong; opened: it was shown and is right'),
@@ -444,6 +446,7 @@ FOR c IN
         ('ended_slot', 'Slot in which it ended; null until then'),
         ('endpoint', 'URL at which the provider says that tenants reach it: anybody may register, so trust it with nothing'),
         ('ends_at', 'Time from which nothing is metered (UTC); null before the start'),
+        ('ends_second', 'The same as ends_at, in seconds of Unix time, which is indexed'),
         ('epoch', 'Number of the epoch: epoch e is the slots from e × epoch_slots on'),
         ('epoch_seconds', 'Seconds that an epoch is expected to take'),
         ('epoch_slots', 'Slots of an epoch'),

@@ -1,12 +1,13 @@
 //! Disputes that say that the proof of an epoch is false.
 
+use mythic_interface::market::due;
 use mythic_interface::market::state::{
     DisputeEnd, LeaseDispute, LeaseDisputeStatus, NAMED_ELEMENTS,
 };
 use mythic_interface::state::Key;
 use serde_json::{Value as Json, json};
 
-use super::{Step, here, names, sum_of};
+use super::{Step, due_from, here, names, sum_of};
 use crate::entity::table;
 use crate::feed::Topic;
 use crate::fields::{amount, at_most, base58, listed, signature_text, slot_of, status};
@@ -45,6 +46,8 @@ table! {
         slashed_lamports: Option<i64>,
         burned_lamports: Option<i64>,
         paid_lamports: Option<i64>,
+        /// From here on anyone may have it decided or closed.
+        due_slot: Option<i64>,
         lamports: i64,
     }
 }
@@ -130,6 +133,7 @@ fn row(
         slashed_lamports: at_end("slashed", dispute.slashed.get())?,
         burned_lamports: at_end("burned", dispute.burned.get())?,
         paid_lamports: at_end("paid", dispute.paid.get())?,
+        due_slot: due_from(due::dispute_slot(dispute)),
         lamports,
     })
 }

@@ -1,11 +1,12 @@
 //! Leases, and the epochs that their rings still have.
 
+use mythic_interface::market::due;
 use mythic_interface::market::state::{CloseReason, EpochState, Lease, LeaseEpoch, LeaseStatus};
 use mythic_interface::money::split_by;
 use mythic_interface::state::Key;
 use serde_json::{Value as Json, json};
 
-use super::{Step, here, names, rules, second_of, sum_of};
+use super::{Step, due_from, here, names, rules, second_of, sum_of};
 use crate::entity::table;
 use crate::feed::Topic;
 use crate::fields::{amount, base58, listed, signature_text, slot_of, some_key, status};
@@ -61,6 +62,8 @@ table! {
         burned_lamports: i64,
         refunded_lamports: i64,
         slashed_lamports: i64,
+        /// From here on anyone may have something done about it.
+        due_slot: Option<i64>,
         lamports: i64,
     }
 }
@@ -196,6 +199,7 @@ fn row(pubkey: Key, lease: &Lease, words: &Words, lamports: i64) -> Result<Lease
         burned_lamports: amount("burned", lease.burned.get())?,
         refunded_lamports: amount("refunded", lease.refunded.get())?,
         slashed_lamports: amount("slashed", lease.slashed.get())?,
+        due_slot: due_from(due::lease_slot(lease)),
         lamports,
     })
 }

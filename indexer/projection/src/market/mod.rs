@@ -128,6 +128,11 @@ fn isolation(value: u8) -> Result<Isolation, Reject> {
     Isolation::from_u8(value).ok_or(Reject::Listed { field, value })
 }
 
+/// A slot from which something is due. One that no column holds never comes.
+fn due_from(slot: Option<u64>) -> Option<i64> {
+    slot.map(|slot| i64::try_from(slot).unwrap_or(i64::MAX))
+}
+
 /// Rules by their names, which end in the unit.
 fn rules(r: &MarketRules) -> Json {
     json!({

@@ -1,11 +1,12 @@
 //! Requests for capacity.
 
+use mythic_interface::market::due;
 use mythic_interface::market::meter::price_of;
 use mythic_interface::market::state::{Isolation, LeaseKind, Request, RequestStatus};
 use mythic_interface::state::Key;
 use serde_json::{Value as Json, json};
 
-use super::{Step, here, isolation, names, rules};
+use super::{Step, due_from, here, isolation, names, rules};
 use crate::entity::table;
 use crate::feed::Topic;
 use crate::fields::{amount, base58, signature_text, slot_of, some_key, status, text};
@@ -40,6 +41,8 @@ table! {
         deposited_lamports: i64,
         escrow_lamports: i64,
         refunded_lamports: i64,
+        /// From here on anyone may have it ended or closed.
+        due_slot: Option<i64>,
         lamports: i64,
     }
 }
@@ -121,6 +124,7 @@ fn row(pubkey: Key, request: &Request, words: &Words, lamports: i64) -> Result<R
         deposited_lamports: amount("deposited", deposited.unwrap_or(u64::MAX))?,
         escrow_lamports: amount("escrow", request.escrow.get())?,
         refunded_lamports: amount("refunded", request.refunded.get())?,
+        due_slot: due_from(due::request_slot(request)),
         lamports,
     })
 }
