@@ -509,3 +509,30 @@ fn of_several_writes_in_a_block_the_first_that_shows_a_step_signs_it_and_the_las
     // Each write is told.
     assert_eq!(changes.adds.len(), 2);
 }
+
+#[test]
+fn a_row_says_from_when_anyone_may_have_something_done() {
+    for (account, entity, slot) in [
+        // Not started in time; not disputed in time; not taken in time; not answered in time.
+        (account(&accepted()), Entity::Lease, 6_200),
+        (account(&active()), Entity::Lease, SLOT as i64 + 100),
+        (account(&request(1)), Entity::Request, 6_100),
+        (account(&dispute(1)), Entity::LeaseDispute, 6_300),
+    ] {
+        let projected = project(&account, AT).unwrap();
+        let row = one(&projected, entity);
+        assert_eq!(value(row, "due_slot"), &Value::I64(slot), "{entity:?}");
+    }
+    let mut held = active();
+    held.header.status = 5;
+    held.ended_slot = SLOT.into();
+    held.open_disputes = 1.into();
+    held.ring[Lease::place(41)].open_disputes = 1.into();
+    let projected = project(&account(&held), AT).unwrap();
+    let row = one(&projected, Entity::Lease);
+    assert_eq!(
+        value(row, "due_slot"),
+        &Value::Null,
+        "its dispute comes first"
+    );
+}
