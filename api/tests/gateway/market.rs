@@ -197,13 +197,14 @@ fn leases_are_listed_filtered_and_paged() {
                 let page = world.get(&format!("/v1/leases?{query}")).await;
                 assert_eq!(ids(&page).len(), expected, "{query}: {page}");
             }
+            let unknown = format!("after={}", id(1));
             for (query, param) in [
                 ("status=done", "status"),
                 ("tenant=0x", "tenant"),
                 ("class=a+name+of+more+than+fifteen", "class"),
                 ("limit=0", "limit"),
                 ("commitment=rooted", "commitment"),
-                (&format!("after={}", id(1)), "after"),
+                (unknown.as_str(), "after"),
             ] {
                 let refused = world.get(&format!("/v1/leases?{query}")).await;
                 let error = &refused["error"];
@@ -260,10 +261,14 @@ fn a_lease_shows_state_meter_epochs_and_every_lamport_by_its_name() {
                     "refunded"
                 ])
             );
-            // What comes next is the time for the proof of an epoch that is not proved yet.
-            assert_eq!(lease["next"]["event"], "proof_end");
-            let (slot, next) = (lease["slot"].as_i64(), lease["next"]["slot"].as_i64());
-            assert!(slot.is_some() && next > slot, "{lease}");
+            // What comes next is the time for the proof of an epoch that is not proved yet, where the index knows what slot it is.
+            match lease["slot"].as_i64() {
+                None => assert_eq!(lease["next"], Value::Null),
+                Some(slot) => {
+                    assert_eq!(lease["next"]["event"], "proof_end", "{lease}");
+                    assert!(lease["next"]["slot"].as_i64() > Some(slot), "{lease}");
+                }
+            }
             let epochs = lease["epochs"].as_array().unwrap();
             let told: Vec<_> = epochs.iter().map(|e| (&e["epoch"], &e["status"])).collect();
             assert_eq!(

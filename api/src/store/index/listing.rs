@@ -58,20 +58,21 @@ mod tests {
     use serde_json::Value;
     use tokio_postgres::{Client, NoTls, types::ToSql};
 
-    use crate::store::index::{cases, jobs, stats::Statistic, validators};
+    use crate::store::index::{cases, jobs, leases, market, stats::Statistic, validators};
 
     const JOBS: i64 = 50_000;
     const PAGE: i64 = 21;
     /// Rooted rows that an unrooted one covers, at the head of every list.
     const COVERED: i64 = 400;
 
-    /// 50,000 jobs, each settled, burned and fingerprinted, as many cases, validators and closed accounts; the newest are unrooted too.
+    /// 50,000 jobs, each settled, burned and fingerprinted, as many cases, validators, leases, requests, providers and closed accounts; the
+    /// newest are unrooted too.
     async fn fill(client: &Client) {
-        let overlay = |table: &str, columns: &str, slot: &str| {
+        let overlay = |table: &str, columns: &str, slot: &str, count: i64| {
             format!(
                 "INSERT INTO {table}_overlay (chain, bank, slot, ordinal, write_seq, exact, {columns})
                  SELECT c, {JOBS} + 1, {JOBS} + 1, 0, 2, true, {columns}
-                   FROM (SELECT * FROM {table} ORDER BY {slot} DESC LIMIT {COVERED}) t, (VALUES (1), (2)) v(c)"
+                   FROM (SELECT * FROM {table} ORDER BY {slot} DESC LIMIT {count}) t, (VALUES (1), (2)) v(c)"
             )
         };
         let job = "pubkey, requested_slot, owner, requester, canceller, nonce, model, validator, rent_payer, status, prompt_hash,
@@ -84,6 +85,17 @@ mod tests {
         let validator = "pubkey, authority, operator, rent_payer, status, stake, activating, unbonding, open_jobs, open_disputes,
             claimable, owed_foundation, owed_burn, gpu_name, vram_mib, endpoint, models, jobs_settled, jobs_missed,
             jobs_declined, earned, slashed, registered_slot, lamports";
+        let lease = "pubkey, request, request_hash, tenant, provider, class, rent_payer, status, units, price_lamports, seconds, matrix_side,
+            rounds, proof_slots, stake_per_unit_lamports, epoch_slots, epoch_seconds, rules, terms_hash, accepted_slot, start_end_slot,
+            notice_proved, missed, disputes, open_disputes, deposited_lamports, compensated_lamports, escrow_lamports, pending_lamports,
+            tenant_due_lamports, paid_lamports, foundation_lamports, burned_lamports, refunded_lamports, slashed_lamports, lamports";
+        let request = "pubkey, tenant, nonce, kind, spec_hash, spec_source, class, units, region, isolation, provider, price_lamports, seconds,
+            epoch_slots, epoch_seconds, rules, rent_payer, status, terms_hash, requested_slot, deadline_slot, deposited_lamports,
+            escrow_lamports, refunded_lamports, lamports";
+        let provider = "pubkey, authority, operator, rent_payer, class, status, stake_per_unit_lamports, stake_lamports, activating_lamports,
+            unbonding_lamports, claimable_lamports, owed_foundation_lamports, owed_burn_lamports, units, leased, backed, price_lamports,
+            region, isolation, endpoint, open_leases, open_disputes, leases, proved, missed, refuted, unserved_lamports, staked_lamports,
+            withdrawn_stake_lamports, earned_lamports, withdrawn_lamports, slashed_lamports, registered_slot, updated_slot, lamports";
         client
             .batch_execute(&format!(
                 "SET search_path = projection_1, public;
@@ -103,13 +115,29 @@ mod tests {
                  INSERT INTO closure (bank, slot, ordinal, write_seq, exact, pubkey)
                  SELECT n, n, 0, 0, true, pg_temp.key(n + 1000000) FROM generate_series(1, {JOBS}) n;
                  {}; {}; {};
+                 INSERT INTO lease (bank, slot, ordinal, write_seq, exact, {lease})
+                 SELECT n, n, 0, 1, true, pg_temp.key(n), pg_temp.key(n), '', pg_temp.key(n % 50), pg_temp.key(n % 5), pg_temp.key(7), '',
+                        1 + (n % 5)::int, 1, 1, 1, 1, 1, 1, 1, 150, 60, '{{}}', '', n / 10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1
+                   FROM generate_series(1, {JOBS}) n;
+                 INSERT INTO request (bank, slot, ordinal, write_seq, exact, {request})
+                 SELECT n, n, 0, 1, true, pg_temp.key(n), pg_temp.key(n % 50), '', 1, '', '', pg_temp.key(7), 1, '', 0, pg_temp.key(n % 5), 1, 1,
+                        150, 60, '{{}}', '', 1 + (n % 4)::int, '', n / 10, n / 10 + 5, 0, 0, 0, 1
+                   FROM generate_series(1, {JOBS}) n;
+                 INSERT INTO provider (bank, slot, ordinal, write_seq, exact, {provider})
+                 SELECT n, n, 0, 1, true, pg_temp.key(n), pg_temp.key(n + 1), '', '', pg_temp.key(7), 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, '', 0,
+                        '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n / 10, 1, 1
+                   FROM generate_series(1, {JOBS}) n;
+                 {}; {}; {};
                  INSERT INTO address (key, base58)
                  SELECT k, analytics.base58(k) FROM (SELECT pubkey FROM job UNION SELECT owner FROM job UNION SELECT model FROM job
                     UNION SELECT validator FROM job) keys(k) WHERE k IS NOT NULL ON CONFLICT DO NOTHING;
                  ANALYZE",
-                overlay("job", job, "requested_slot"),
-                overlay("dispute_case", case, "opened_slot"),
-                overlay("validator", validator, "registered_slot"),
+                overlay("job", job, "requested_slot", COVERED),
+                overlay("dispute_case", case, "opened_slot", COVERED),
+                overlay("validator", validator, "registered_slot", COVERED),
+                overlay("lease", lease, "accepted_slot", 2 * PAGE),
+                overlay("request", request, "requested_slot", 2 * PAGE),
+                overlay("provider", provider, "registered_slot", 2 * PAGE),
             ))
             .await
             .unwrap();
@@ -181,7 +209,7 @@ mod tests {
             }
         };
         let (owner, middle, after) = (key(3).await, key(25_000).await, 2_500i64);
-        let submitter = key(2).await;
+        let (submitter, class) = (key(2).await, key(7).await);
         let none: Option<Vec<u8>> = None;
         // What the rows of a page look up beside them: times, commitment, closures, texts of keys.
         let bound = COVERED * 3 + PAGE * 60;
@@ -199,6 +227,10 @@ mod tests {
             .map(|statistic| statistic.sql(commitment));
             let validators = validators::list_sql(commitment);
             let cases = cases::list_sql(commitment);
+            let leases = leases::list_sql(commitment);
+            let requests = market::requests_sql(commitment);
+            let providers = market::providers_sql(commitment);
+            let (ended, provider, class) = (Some(5i16), &submitter, &class);
             let (start, slot): (Option<i64>, Option<i64>) = (None, Some(after));
             let mut queries: Vec<(&str, Vec<&(dyn ToSql + Sync)>)> = vec![
                 (&jobs, vec![&start, &none, &all, &none, &none, &none, &PAGE]),
@@ -237,6 +269,20 @@ mod tests {
                     vec![&start, &none, &all, &none, &submitter, &none, &PAGE],
                 ),
             ];
+            for (sql, status) in [(&leases, &all), (&leases, &ended), (&requests, &all)] {
+                queries.push((sql, vec![&start, &none, status, &none, &none, &none, &PAGE]));
+            }
+            for sql in [&leases, &requests] {
+                queries.push((sql, vec![&slot, &middle, &all, &none, &none, &none, &PAGE]));
+                queries.push((sql, vec![&start, &none, &all, &owner, &none, &none, &PAGE]));
+                queries.push((
+                    sql,
+                    vec![&start, &none, &all, &none, provider, &none, &PAGE],
+                ));
+                queries.push((sql, vec![&start, &none, &all, &none, &none, class, &PAGE]));
+            }
+            queries.push((&providers, vec![&start, &none, &none, &PAGE]));
+            queries.push((&providers, vec![&slot, &middle, class, &PAGE]));
             for sql in &stats {
                 queries.push((sql, vec![&start, &none, &PAGE]));
                 queries.push((sql, vec![&slot, &middle, &PAGE]));
@@ -251,7 +297,7 @@ mod tests {
                 checked += 1;
             }
         }
-        assert_eq!(checked, 3 * 19);
+        assert_eq!(checked, 3 * 32);
         first_pages_are_the_same_planned_once(&client).await;
         is_the_page_of_all(&client, after, &middle).await;
         cluster.stop().await.unwrap();
