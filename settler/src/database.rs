@@ -588,6 +588,56 @@ mod tests {
         assert_eq!(pages, Pages::default());
     }
 
+    async fn results_replace_each_other(client: &mut Client) {
+        let bad = Difference {
+            account: "x".into(),
+            slot: Some(5),
+            what: "differs".into(),
+        };
+        let mut result = Reconciliation {
+            context_slot: 7,
+            accounts: 3,
+            ..Reconciliation::default()
+        };
+        result.on_chain.insert(Kind::Vault, 9);
+        result.differing.push(bad.clone());
+        result.confirmed.push(bad);
+        store(client, &result).await.unwrap();
+        store(client, &result).await.unwrap();
+        let alarms = "SELECT count(*) FROM pipeline.alarm WHERE cleared_at IS NULL";
+        assert_eq!(
+            client
+                .query_one(alarms, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0),
+            1
+        );
+        let row = shown(client).await;
+        assert_eq!(
+            (&row["ok"], &row["stored_on_chain"]["vault"]),
+            (&json!(false), &json!(9))
+        );
+        store(
+            client,
+            &Reconciliation {
+                context_slot: 8,
+                ..Reconciliation::default()
+            },
+        )
+        .await
+        .unwrap();
+        assert_eq!(shown(client).await["ok"], json!(true));
+        assert_eq!(
+            client
+                .query_one(alarms, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0),
+            0
+        );
+    }
+
     #[tokio::test]
     async fn every_query_fits_the_schema_and_results_replace_each_other() {
         let dir = tempfile::tempdir().unwrap();
@@ -638,53 +688,7 @@ mod tests {
         assert!(owing_providers(&client).await.unwrap().is_empty());
         every_page_of_a_list_comes_in_turn(&client).await;
 
-        let bad = Difference {
-            account: "x".into(),
-            slot: Some(5),
-            what: "differs".into(),
-        };
-        let mut result = Reconciliation {
-            context_slot: 7,
-            accounts: 3,
-            ..Reconciliation::default()
-        };
-        result.on_chain.insert(Kind::Vault, 9);
-        result.differing.push(bad.clone());
-        result.confirmed.push(bad);
-        store(&mut client, &result).await.unwrap();
-        store(&mut client, &result).await.unwrap();
-        let alarms = "SELECT count(*) FROM pipeline.alarm WHERE cleared_at IS NULL";
-        assert_eq!(
-            client
-                .query_one(alarms, &[])
-                .await
-                .unwrap()
-                .get::<_, i64>(0),
-            1
-        );
-        let row = shown(&client).await;
-        assert_eq!(
-            (&row["ok"], &row["stored_on_chain"]["vault"]),
-            (&json!(false), &json!(9))
-        );
-        store(
-            &mut client,
-            &Reconciliation {
-                context_slot: 8,
-                ..Reconciliation::default()
-            },
-        )
-        .await
-        .unwrap();
-        assert_eq!(shown(&client).await["ok"], json!(true));
-        assert_eq!(
-            client
-                .query_one(alarms, &[])
-                .await
-                .unwrap()
-                .get::<_, i64>(0),
-            0
-        );
+        results_replace_each_other(&mut client).await;
         let (reader, _guard) = connect(cluster.readonly_url(), &Manner::named("test"))
             .await
             .unwrap();

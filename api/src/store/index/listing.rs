@@ -143,6 +143,20 @@ mod tests {
             .unwrap();
     }
 
+    /// A database with these rows, and a connection to it.
+    async fn filled(dir: &std::path::Path) -> (Cluster, Client) {
+        let config = ClusterConfig {
+            data_dir: dir.join("pg"),
+            port: None,
+        };
+        let cluster = Cluster::start(config).await.unwrap();
+        mythic_indexer::migrate(cluster.url()).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(cluster.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        fill(&client).await;
+        (cluster, client)
+    }
+
     /// The rows that the nodes of a plan that read tables gave, and the most that a sort took in.
     fn rows(plan: &Value) -> (i64, i64) {
         let count = |node: &Value| {
@@ -187,18 +201,49 @@ mod tests {
         (found, read, sorted)
     }
 
+    /// A query and its parameters.
+    type Asked<'a> = (&'a str, Vec<&'a (dyn ToSql + Sync)>);
+
+    /// What lists of the market are asked for.
+    struct Sought<'a> {
+        /// From the beginning, and from a row on.
+        slot: (Option<i64>, Option<i64>),
+        /// Any, and a certain one.
+        status: (Option<i16>, Option<i16>),
+        none: Option<Vec<u8>>,
+        middle: &'a Vec<u8>,
+        tenant: &'a Vec<u8>,
+        provider: &'a Vec<u8>,
+        class: &'a Vec<u8>,
+    }
+
+    fn of_market<'a>(
+        [leases, requests, providers]: [&'a str; 3],
+        by: &'a Sought<'a>,
+    ) -> Vec<Asked<'a>> {
+        let ((start, slot), (all, ended), none) = (&by.slot, &by.status, &by.none);
+        let mut queries: Vec<Asked<'a>> = vec![
+            (leases, vec![start, none, ended, none, none, none, &PAGE]),
+            (providers, vec![start, none, none, &PAGE]),
+            (providers, vec![slot, by.middle, by.class, &PAGE]),
+        ];
+        for sql in [leases, requests] {
+            let more: [Asked<'a>; 5] = [
+                (sql, vec![start, none, all, none, none, none, &PAGE]),
+                (sql, vec![slot, by.middle, all, none, none, none, &PAGE]),
+                (sql, vec![start, none, all, by.tenant, none, none, &PAGE]),
+                (sql, vec![start, none, all, none, by.provider, none, &PAGE]),
+                (sql, vec![start, none, all, none, none, by.class, &PAGE]),
+            ];
+            queries.extend(more);
+        }
+        queries
+    }
+
     #[tokio::test]
     async fn a_page_of_any_list_reads_a_bounded_number_of_rows_at_every_commitment() {
         let dir = tempfile::tempdir().unwrap();
-        let config = ClusterConfig {
-            data_dir: dir.path().join("pg"),
-            port: None,
-        };
-        let cluster = Cluster::start(config).await.unwrap();
-        mythic_indexer::migrate(cluster.url()).await.unwrap();
-        let (client, connection) = tokio_postgres::connect(cluster.url(), NoTls).await.unwrap();
-        tokio::spawn(connection);
-        fill(&client).await;
+        let (cluster, client) = filled(dir.path()).await;
         let key = |n: i64| {
             let client = &client;
             async move {
@@ -230,9 +275,17 @@ mod tests {
             let leases = leases::list_sql(commitment);
             let requests = market::requests_sql(commitment);
             let providers = market::providers_sql(commitment);
-            let (ended, provider, class) = (Some(5i16), &submitter, &class);
+            let sought = Sought {
+                slot: (None, Some(after)),
+                status: (None, Some(5)),
+                none: None,
+                middle: &middle,
+                tenant: &owner,
+                provider: &submitter,
+                class: &class,
+            };
             let (start, slot): (Option<i64>, Option<i64>) = (None, Some(after));
-            let mut queries: Vec<(&str, Vec<&(dyn ToSql + Sync)>)> = vec![
+            let mut queries: Vec<Asked> = vec![
                 (&jobs, vec![&start, &none, &all, &none, &none, &none, &PAGE]),
                 (
                     &jobs,
@@ -269,20 +322,7 @@ mod tests {
                     vec![&start, &none, &all, &none, &submitter, &none, &PAGE],
                 ),
             ];
-            for (sql, status) in [(&leases, &all), (&leases, &ended), (&requests, &all)] {
-                queries.push((sql, vec![&start, &none, status, &none, &none, &none, &PAGE]));
-            }
-            for sql in [&leases, &requests] {
-                queries.push((sql, vec![&slot, &middle, &all, &none, &none, &none, &PAGE]));
-                queries.push((sql, vec![&start, &none, &all, &owner, &none, &none, &PAGE]));
-                queries.push((
-                    sql,
-                    vec![&start, &none, &all, &none, provider, &none, &PAGE],
-                ));
-                queries.push((sql, vec![&start, &none, &all, &none, &none, class, &PAGE]));
-            }
-            queries.push((&providers, vec![&start, &none, &none, &PAGE]));
-            queries.push((&providers, vec![&slot, &middle, class, &PAGE]));
+            queries.extend(of_market([&leases, &requests, &providers], &sought));
             for sql in &stats {
                 queries.push((sql, vec![&start, &none, &PAGE]));
                 queries.push((sql, vec![&slot, &middle, &PAGE]));
