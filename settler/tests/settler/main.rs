@@ -1,5 +1,7 @@
 //! Chain, plugin, spool, index and settler together: what is due is sent, and both sides agree at the end.
 
+mod market;
+
 use std::{
     net::TcpListener,
     path::Path,
@@ -63,6 +65,20 @@ struct Parties {
     challenger: Keypair,
     checker: Keypair,
     settler: Keypair,
+}
+
+impl Parties {
+    fn new() -> Self {
+        Self {
+            admin: Keypair::new(),
+            owner: Keypair::new(),
+            authority: Keypair::new(),
+            operator: Keypair::new(),
+            challenger: Keypair::new(),
+            checker: Keypair::new(),
+            settler: Keypair::new(),
+        }
+    }
 }
 
 async fn send(
@@ -184,7 +200,13 @@ async fn eventually(what: &str, mut good: impl AsyncFnMut() -> bool) {
 fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
     let library = mythic_geyser_plugin::library_path().expect("the plugin is built with this test");
     let geyser = root.join("geyser.json5");
-    let program = bs58::encode(mythic_interface::AI_PRECOMPILES_ID).into_string();
+    let programs = ["mythic_ai_precompiles", "mythic_compute_market"];
+    let programs = mythic_interface::PROGRAMS.iter().zip(programs);
+    let programs = programs.map(|(id, name)| ProgramConfig {
+        id: bs58::encode(id).into_string(),
+        path: Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../programs/elf/{name}.so")),
+        upgrade_authority: Some(parties.admin.pubkey().to_string()),
+    });
     let funded = [
         &parties.admin,
         &parties.owner,
@@ -201,12 +223,7 @@ fn chain_config(root: &Path, parties: &Parties) -> DevnetConfig {
         ws_addr: ([127, 0, 0, 1], free_port()).into(),
         slot_ms: 50,
         rooted_lag: 4,
-        programs: vec![ProgramConfig {
-            id: program,
-            path: Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../programs/elf/mythic_ai_precompiles.so"),
-            upgrade_authority: Some(parties.admin.pubkey().to_string()),
-        }],
+        programs: programs.collect(),
         genesis_accounts: funded
             .iter()
             .map(|key| GenesisAccount {
@@ -317,15 +334,7 @@ impl Network {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_due_is_sent_and_index_and_chain_agree() {
-    let parties = Parties {
-        admin: Keypair::new(),
-        owner: Keypair::new(),
-        authority: Keypair::new(),
-        operator: Keypair::new(),
-        challenger: Keypair::new(),
-        checker: Keypair::new(),
-        settler: Keypair::new(),
-    };
+    let parties = Parties::new();
     let mut network = Network::start(&parties).await;
     set_up(&network.chain, &parties).await;
     network.settle(&parties.settler);
@@ -333,6 +342,14 @@ async fn what_is_due_is_sent_and_index_and_chain_agree() {
     the_index_tells_it(network.cluster.url()).await;
     network.stop_indexer.cancel();
     a_job_is_refunded_without_an_index(&network.chain, &parties).await;
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_due_of_the_market_is_sent_and_index_and_chain_agree() {
+    let parties = Parties::new();
+    let mut network = Network::start(&parties).await;
+    market::all_comes_to_its_end(&mut network, &parties).await;
     network.stop().await;
 }
 
