@@ -1,5 +1,5 @@
 //! A lease on real processes, as its tenant types it: offers, request, OpenAI clients, a provider that is killed, the proof of an epoch
-//! on chain, what is published of it, close, refund; then the provider proves what it did not compute, and is convicted; and every lamport
+//! on chain, what is published of it, close, refund, and the same numbers in chain, API, SQL and feed; then the provider proves what it did not compute, and is convicted; and every lamport
 //! is where it should be.
 
 use anyhow::{Context, Result, ensure};
@@ -350,6 +350,102 @@ async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<()> {
     Ok(())
 }
 
+/// What a lease's account says of its money, by the names that it has everywhere else.
+fn amounts(state: &Lease) -> [(&'static str, U64); 11] {
+    [
+        ("deposited_lamports", state.deposited),
+        ("compensated_lamports", state.compensated),
+        ("escrow_lamports", state.escrow),
+        ("pending_lamports", state.pending),
+        ("paid_lamports", state.paid),
+        ("foundation_lamports", state.foundation),
+        ("burned_lamports", state.burned),
+        ("refunded_lamports", state.refunded),
+        ("tenant_due_lamports", state.tenant_due),
+        ("slashed_lamports", state.slashed),
+        ("open_disputes", U64::new(state.open_disputes.get().into())),
+    ]
+}
+
+/// Chain, API, SQL and feed say the same of a lease that is settled, and there are pages of it, of its provider, of the market.
+async fn told_alike(network: &Network, chain: &ChainClient, lease: &Pubkey) -> Result<()> {
+    let settled = |state: &Lease| {
+        let ended = state.status() == Some(LeaseStatus::Ended);
+        ended && state.pending.get() == 0 && state.tenant_due.get() == 0
+    };
+    let state = until(chain, lease, settled).await?;
+    let (id, seq) = (lease.to_string(), state.header.seq.get());
+    let same = |told: &Value| {
+        let mut amounts = amounts(&state).into_iter();
+        amounts.all(|(name, amount)| told[name] == amount.get())
+    };
+    let path = format!("/v1/leases/{id}?commitment=finalized");
+    let shown = network.until(&path, same).await?;
+    ensure!(
+        shown["status"] == "ended" && shown["reason"] == "closed_by_tenant",
+        "{shown}"
+    );
+    ensure!(
+        shown["exact"] == true && shown["astray_lamports"] == 0 && shown["held_lamports"] == 0,
+        "{shown}"
+    );
+    let epochs = shown["epochs"].as_array().context("no epochs")?;
+    for entry in state.ring.iter().filter(|entry| entry.state != 0) {
+        let told = epochs
+            .iter()
+            .find(|told| told["epoch"] == entry.epoch.get());
+        let told = told.with_context(|| format!("no epoch {entry:?} in {shown}"))?;
+        ensure!(
+            told["amount_lamports"] == entry.amount.get()
+                && told["seconds"] == entry.seconds.get()
+                && told["status"] == "released",
+            "{told}: {entry:?}"
+        );
+    }
+    for view in ["processed", "confirmed", "finalized"] {
+        let query = format!(
+            "SELECT to_jsonb(l) AS lease FROM analytics.leases_{view} l WHERE id = '{id}' AND write_seq = {seq}"
+        );
+        let rows = network.sql(&query).await?;
+        let row = rows.first().with_context(|| format!("no row in {view}"))?;
+        ensure!(same(&row["lease"]), "{view}: {row}");
+    }
+    let told = followed(network, &id, seq).await?;
+    ensure!(same(&told), "{told}");
+    let provider = Pubkey::new_from_array(state.terms.provider);
+    for page in [
+        "/market".to_owned(),
+        format!("/leases/{id}"),
+        format!("/providers/{provider}"),
+    ] {
+        let response = network.http.get(network.url(&page)).send().await?;
+        ensure!(response.status() == 200, "{page}: {}", response.status());
+    }
+    Ok(())
+}
+
+/// What the feed says of a lease once it is at a write of its account.
+async fn followed(network: &Network, lease: &str, seq: u64) -> Result<Value> {
+    let url = network.url(&format!("/v1/stream?topics=leases&lease={lease}&after=0"));
+    let mut response = network.http.get(url).send().await?;
+    let (started, mut text) = (Instant::now(), String::new());
+    while started.elapsed() < PATIENCE {
+        let chunk = tokio::time::timeout(PATIENCE, response.chunk()).await??;
+        let chunk = chunk.context("the feed ended")?;
+        text.push_str(std::str::from_utf8(&chunk).context("not text")?);
+        while let Some((line, rest)) = text.split_once('\n') {
+            let event = line.strip_prefix("data: ").map(json).transpose()?;
+            text = rest.to_owned();
+            let Some(mut event) = event else { continue };
+            let payload = event["payload"].take();
+            if event["entity"] == lease && payload["write_seq"] == seq {
+                return Ok(payload);
+            }
+        }
+    }
+    anyhow::bail!("the feed never told write {seq} of lease {lease}")
+}
+
 /// Kills the provider: its tenant's key gets the same answer again a little later.
 async fn survives(network: &Network, (base, key): (&str, &str), text: &str) -> Result<()> {
     network.crash("provider").await?;
@@ -592,6 +688,17 @@ async fn by_hand(
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
     let first = judged(chain, victim).await?;
+    let disputes = format!("/v1/leases/{lease}/disputes");
+    let shown = network
+        .until(&disputes, |page| page["data"][0]["outcome"] == "wrong")
+        .await?;
+    let shown = &shown["data"][0];
+    ensure!(
+        shown["slashed_lamports"] == U64::get(first.slashed)
+            && shown["reward_lamports"] == U64::get(first.reward)
+            && shown["disputer"] == watcher.pubkey().to_string(),
+        "{shown}"
+    );
     ensure!(told["verdict"] == DisputeEnd::Wrong as u8, "{told}");
     ensure!(told["reward_lamports"] == U64::get(first.reward), "{told}");
     // What it spent is the bond, which waits in the dispute, the rent of that, fees, and bids for room once a part of the time was gone.
@@ -677,7 +784,12 @@ async fn refunded(network: &Network, chain: &ChainClient, victim: &Victim) -> Re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
-    let network = Network::start(&["--validators", "1", "--slot-ms", "50"]).await?;
+    // What the provider owes is counted here, and stays until then.
+    let keep = [
+        ("MYTHIC_SETTLER__SWEEP_MIN_LAMPORTS", "1000000000000"),
+        ("MYTHIC_SETTLER__SWEEP_AFTER_SLOTS", "432000"),
+    ];
+    let network = Network::start_with(&["--validators", "1", "--slot-ms", "50"], &keep).await?;
     let (chain, scratch) = (network.chain(), tempfile::tempdir()?);
     let (wallet, file) = funded(&chain, scratch.path(), "tenant.json").await?;
     let offers = json(&network.mythic(&["lease", "offers", "--json"])?)?;
@@ -774,6 +886,7 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     let victims = deceived(&network, &chain, scratch.path()).await?;
     adds_up(&chain, &lease, spent, (&before, bond), 2).await?;
     all_released(&chain, &lease).await?;
+    told_alike(&network, &chain, &lease).await?;
     forgotten(&network, (base, key), address).await?;
     convicted(&network, &chain, victims, scratch.path()).await
 }

@@ -278,6 +278,10 @@ pub async fn pages_fetch_what_exists(network: &Network) -> Result<()> {
         "/static/style.css",
         "/v1/network",
         "/v1/validators?limit=100",
+        "/static/leases.js",
+        "/v1/market",
+        "/v1/providers?limit=50",
+        "/v1/leases?limit=20",
     ] {
         ensure!(seen.contains(needed), "{needed} in {seen:?}");
     }

@@ -104,6 +104,9 @@ impl Demo {
             sol(settled.2)
         );
         note!("Every lamport is accounted for: `mythic lease show {address}`.");
+        if let Some(page) = connection.page(&format!("/leases/{address}")) {
+            note!("The same on a page: {page}");
+        }
         Ok(())
     }
 }
