@@ -1,12 +1,12 @@
 //! A lease on real processes, as its tenant types it: offers, request, OpenAI clients, a provider that is killed, the proof of an epoch
-//! on chain, what is published of it, close, refund, and the same numbers in chain, API, SQL and feed; then the provider proves what it did not compute, and is convicted; and every lamport
-//! is where it should be.
+//! on chain, what is published of it, close, refund; then the provider proves what it did not compute, and is convicted; and every lamport
+//! is where it should be, on the chain as in the index, in its feed, in the gateway's API and on its pages.
 
 use anyhow::{Context, Result, ensure};
 use mythic_client::{
     Bids, ChainClient, Commitment, Filter, account::found, keys, market, market::ix,
 };
-use mythic_e2e::{Network, PATIENCE};
+use mythic_e2e::{Network, PATIENCE, compare};
 use mythic_interface::{
     hash::access_hash,
     le::{Text, U32, U64},
@@ -337,8 +337,8 @@ async fn balanced(chain: &ChainClient, address: &Pubkey, state: &Provider) -> Re
     Ok(())
 }
 
-/// Every epoch of a lease was paid.
-async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<()> {
+/// Every epoch of a lease was paid. Returns the lease then.
+async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<Lease> {
     let settled = until(chain, lease, |state| state.pending.get() == 0).await?;
     let states = settled.ring.iter().filter(|entry| entry.state != 0);
     let states: Vec<u8> = states.map(|entry| entry.state).collect();
@@ -347,75 +347,104 @@ async fn all_released(chain: &ChainClient, lease: &Pubkey) -> Result<()> {
         !states.is_empty() && states.iter().all(released),
         "{settled:?}"
     );
-    Ok(())
+    Ok(settled)
 }
 
-/// What a lease's account says of its money, by the names that it has everywhere else.
-fn amounts(state: &Lease) -> [(&'static str, U64); 11] {
+/// What views and feed call the amounts of a lease, and what the chain says.
+fn amounts(state: &Lease) -> [(&'static str, u64); 9] {
     [
-        ("deposited_lamports", state.deposited),
-        ("compensated_lamports", state.compensated),
-        ("escrow_lamports", state.escrow),
-        ("pending_lamports", state.pending),
-        ("paid_lamports", state.paid),
-        ("foundation_lamports", state.foundation),
-        ("burned_lamports", state.burned),
-        ("refunded_lamports", state.refunded),
-        ("tenant_due_lamports", state.tenant_due),
-        ("slashed_lamports", state.slashed),
-        ("open_disputes", U64::new(state.open_disputes.get().into())),
+        ("deposited_lamports", state.deposited.get()),
+        ("compensated_lamports", state.compensated.get()),
+        ("escrow_lamports", state.escrow.get()),
+        ("pending_lamports", state.pending.get()),
+        ("paid_lamports", state.paid.get()),
+        ("foundation_lamports", state.foundation.get()),
+        ("burned_lamports", state.burned.get()),
+        ("refunded_lamports", state.refunded.get()),
+        ("tenant_due_lamports", state.tenant_due.get()),
     ]
 }
 
-/// Chain, API, SQL and feed say the same of a lease that is settled, and there are pages of it, of its provider, of the market.
-async fn told_alike(network: &Network, chain: &ChainClient, lease: &Pubkey) -> Result<()> {
-    let settled = |state: &Lease| {
-        let ended = state.status() == Some(LeaseStatus::Ended);
-        ended && state.pending.get() == 0 && state.tenant_due.get() == 0
-    };
-    let state = until(chain, lease, settled).await?;
-    let (id, seq) = (lease.to_string(), state.header.seq.get());
+/// Whether a row or a payload says of a lease that has ended what the chain says.
+fn says(told: &Value, state: &Lease) -> bool {
+    told["write_seq"] == state.header.seq.get()
+        && told["status"] == "ended"
+        && told["reason"] == "closed_by_tenant"
+        && amounts(state).iter().all(|(name, is)| told[name] == *is)
+}
+
+/// The index says of a lease whose epochs were all paid what the chain says, at every commitment, and the feed told of it.
+async fn indexed(network: &Network, lease: &str, state: &Lease) -> Result<()> {
+    let started = Instant::now();
+    for commitment in ["processed", "confirmed", "finalized"] {
+        let query =
+            format!("SELECT * FROM analytics.leases_{commitment} WHERE id = '{lease}' AND exact");
+        loop {
+            let rows = network.sql(&query).await?;
+            if rows.len() == 1 && rows.iter().all(|row| says(row, state)) {
+                ensure!(
+                    rows[0]["astray_lamports"] == 0 && rows[0]["held_lamports"] == 0,
+                    "{rows:?}"
+                );
+                break;
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "{query}: {rows:?}, chain {state:?}\n{}",
+                network.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    epochs_indexed(network, lease, state).await?;
+    let query = format!(
+        "SELECT DISTINCT event FROM analytics.lease_events_finalized WHERE lease = '{lease}'"
+    );
+    let events = network.sql(&query).await?;
+    for event in [
+        "requested",
+        "accepted",
+        "started",
+        "acknowledged",
+        "proved",
+        "disputed",
+        "resolved",
+        "ended",
+    ] {
+        ensure!(
+            events.iter().any(|row| row["event"] == event),
+            "no {event} in {events:?}"
+        );
+    }
+    told(network, lease, state).await
+}
+
+/// The gateway shows of a lease whose epochs were all paid what the chain says, and there are pages of it, of its provider, of the market.
+async fn shown(network: &Network, lease: &str, state: &Lease) -> Result<()> {
+    let path = format!("/v1/leases/{lease}?commitment=finalized");
     let same = |told: &Value| {
-        let mut amounts = amounts(&state).into_iter();
-        amounts.all(|(name, amount)| told[name] == amount.get())
+        let same = amounts(state).iter().all(|(name, is)| told[name] == *is);
+        same && told["status"] == "ended" && told["exact"] == true
     };
-    let path = format!("/v1/leases/{id}?commitment=finalized");
     let shown = network.until(&path, same).await?;
     ensure!(
-        shown["status"] == "ended" && shown["reason"] == "closed_by_tenant",
-        "{shown}"
-    );
-    ensure!(
-        shown["exact"] == true && shown["astray_lamports"] == 0 && shown["held_lamports"] == 0,
+        shown["reason"] == "closed_by_tenant" && shown["astray_lamports"] == 0,
         "{shown}"
     );
     let epochs = shown["epochs"].as_array().context("no epochs")?;
     for entry in state.ring.iter().filter(|entry| entry.state != 0) {
-        let told = epochs
-            .iter()
-            .find(|told| told["epoch"] == entry.epoch.get());
-        let told = told.with_context(|| format!("no epoch {entry:?} in {shown}"))?;
+        let mut told = epochs.iter();
+        let told = told.find(|told| told["epoch"] == entry.epoch.get());
+        let told = told.with_context(|| format!("{entry:?} is not in {shown}"))?;
         ensure!(
-            told["amount_lamports"] == entry.amount.get()
-                && told["seconds"] == entry.seconds.get()
-                && told["status"] == "released",
+            told["amount_lamports"] == entry.amount.get() && told["status"] == "released",
             "{told}: {entry:?}"
         );
     }
-    for view in ["processed", "confirmed", "finalized"] {
-        let query = format!(
-            "SELECT to_jsonb(l) AS lease FROM analytics.leases_{view} l WHERE id = '{id}' AND write_seq = {seq}"
-        );
-        let rows = network.sql(&query).await?;
-        let row = rows.first().with_context(|| format!("no row in {view}"))?;
-        ensure!(same(&row["lease"]), "{view}: {row}");
-    }
-    let told = followed(network, &id, seq).await?;
-    ensure!(same(&told), "{told}");
     let provider = Pubkey::new_from_array(state.terms.provider);
     for page in [
         "/market".to_owned(),
-        format!("/leases/{id}"),
+        format!("/leases/{lease}"),
         format!("/providers/{provider}"),
     ] {
         let response = network.http.get(network.url(&page)).send().await?;
@@ -424,26 +453,52 @@ async fn told_alike(network: &Network, chain: &ChainClient, lease: &Pubkey) -> R
     Ok(())
 }
 
-/// What the feed says of a lease once it is at a write of its account.
-async fn followed(network: &Network, lease: &str, seq: u64) -> Result<Value> {
-    let url = network.url(&format!("/v1/stream?topics=leases&lease={lease}&after=0"));
-    let mut response = network.http.get(url).send().await?;
-    let (started, mut text) = (Instant::now(), String::new());
-    while started.elapsed() < PATIENCE {
-        let chunk = tokio::time::timeout(PATIENCE, response.chunk()).await??;
-        let chunk = chunk.context("the feed ended")?;
-        text.push_str(std::str::from_utf8(&chunk).context("not text")?);
-        while let Some((line, rest)) = text.split_once('\n') {
-            let event = line.strip_prefix("data: ").map(json).transpose()?;
-            text = rest.to_owned();
-            let Some(mut event) = event else { continue };
-            let payload = event["payload"].take();
-            if event["entity"] == lease && payload["write_seq"] == seq {
-                return Ok(payload);
+/// The rows of its epochs are those of its ring, and come to what was paid and split.
+async fn epochs_indexed(network: &Network, lease: &str, state: &Lease) -> Result<()> {
+    let query =
+        format!("SELECT * FROM analytics.lease_epochs_finalized WHERE lease = '{lease}' AND exact");
+    let rows = network.sql(&query).await?;
+    for entry in state.ring.iter().filter(|entry| entry.state != 0) {
+        let row = rows.iter().find(|row| row["epoch"] == entry.epoch.get());
+        let row = row.with_context(|| format!("{entry:?} is not in {rows:?}"))?;
+        ensure!(
+            row["status"] == "released"
+                && row["amount_lamports"] == entry.amount.get()
+                && row["seconds"] == entry.seconds.get()
+                && row["metered_slot"] == entry.slot.get()
+                && row["proved"] == (entry.proof != [0; 32]),
+            "{row}: {entry:?}"
+        );
+    }
+    for (name, is) in [
+        ("provider_lamports", state.paid.get()),
+        ("foundation_lamports", state.foundation.get()),
+    ] {
+        let sum: u64 = rows.iter().filter_map(|row| row[name].as_u64()).sum();
+        ensure!(sum == is, "{name}: {sum} and not {is}: {rows:?}");
+    }
+    Ok(())
+}
+
+/// The feed told of the newest write of a lease.
+async fn told(network: &Network, lease: &str, state: &Lease) -> Result<()> {
+    let url = network.url(&format!("/v1/stream?topics=leases&entity={lease}&after=0"));
+    let read = async {
+        let mut stream = network.http.get(url).send().await?.error_for_status()?;
+        let mut text = String::new();
+        while let Some(bytes) = stream.chunk().await? {
+            text.push_str(&String::from_utf8_lossy(&bytes));
+            let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            // The last one may not be there as a whole yet.
+            let mut events = lines.filter_map(|line| json(line).ok());
+            if events.any(|event| event["op"] == "add" && says(&event["payload"], state)) {
+                return anyhow::Ok(());
             }
         }
-    }
-    anyhow::bail!("the feed never told write {seq} of lease {lease}")
+        anyhow::bail!("the feed ended: {text}")
+    };
+    let read = tokio::time::timeout(PATIENCE, read).await;
+    read.context("the feed did not tell of it")?
 }
 
 /// Kills the provider: its tenant's key gets the same answer again a little later.
@@ -885,8 +940,11 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     // While it is settled the provider turns bad, so that the next epoch's proofs are false.
     let victims = deceived(&network, &chain, scratch.path()).await?;
     adds_up(&chain, &lease, spent, (&before, bond), 2).await?;
-    all_released(&chain, &lease).await?;
-    told_alike(&network, &chain, &lease).await?;
+    let settled = all_released(&chain, &lease).await?;
+    indexed(&network, address, &settled).await?;
+    shown(&network, address, &settled).await?;
     forgotten(&network, (base, key), address).await?;
-    convicted(&network, &chain, victims, scratch.path()).await
+    convicted(&network, &chain, victims, scratch.path()).await?;
+    compare::agree(&network, &network.text("rpc_url")).await?;
+    Ok(())
 }

@@ -35,6 +35,8 @@ pub struct Mix {
     pub server_restarts: usize,
     /// There are disputes and posted output, and more start-up accounts than fit in memory.
     pub disputes: bool,
+    /// There are providers, requests, leases and disputes about them.
+    pub market: bool,
     /// Blocks that end up on no chain leave unreadable content behind.
     pub spoiled_forks: usize,
     /// Of restarts after a crash: half a frame, or rubbish that nobody cuts.
@@ -78,10 +80,14 @@ pub enum Profile {
     Repeat,
     /// All of it, but for a second producer and the server's crashes.
     Chaos,
+    /// Storm, with leases, and unreadable content on forks.
+    Lease,
+    /// Lossy, with leases.
+    Market,
 }
 
 impl Profile {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Clean,
         Self::Hostile,
         Self::Restart,
@@ -96,6 +102,8 @@ impl Profile {
         Self::Torn,
         Self::Repeat,
         Self::Chaos,
+        Self::Lease,
+        Self::Market,
     ];
 
     pub fn name(self) -> &'static str {
@@ -114,6 +122,8 @@ impl Profile {
             Self::Torn => "torn",
             Self::Repeat => "repeat",
             Self::Chaos => "chaos",
+            Self::Lease => "lease",
+            Self::Market => "market",
         }
     }
 
@@ -121,7 +131,13 @@ impl Profile {
     pub fn is_complete(self) -> bool {
         matches!(
             self,
-            Self::Clean | Self::Hostile | Self::Restart | Self::Storm | Self::Crash | Self::Dispute
+            Self::Clean
+                | Self::Hostile
+                | Self::Restart
+                | Self::Storm
+                | Self::Crash
+                | Self::Dispute
+                | Self::Lease
         )
     }
 
@@ -198,6 +214,16 @@ impl Profile {
                 ..lossy
             },
             Self::Repeat => Mix { repeats: 3, ..gaps },
+            Self::Lease => Mix {
+                troubles: 2,
+                market: true,
+                spoiled_forks: 20,
+                ..restart
+            },
+            Self::Market => Mix {
+                market: true,
+                ..lossy
+            },
             Self::Chaos => Mix {
                 flips: 3,
                 lengths: 3,

@@ -108,6 +108,7 @@ impl Projected {
         };
         let write_seq = amount("seq", lease.header.seq.get())?;
         let row = row(account.pubkey, lease, &words, lamports)?;
+        check(lease)?;
         let epochs = epochs(account.pubkey, lease)?;
         let metered = |proved: bool| {
             let mut slots = epochs
@@ -146,7 +147,6 @@ impl Projected {
 
 fn row(pubkey: Key, lease: &Lease, words: &Words, lamports: i64) -> Result<LeaseRow, Reject> {
     let terms = &lease.terms;
-    check(lease)?;
     let started_slot = slot_of("started_slot", lease.started_slot.get())?;
     let once_started = |field, value: u64| -> Result<Option<i64>, Reject> {
         started_slot.map(|_| amount(field, value)).transpose()
