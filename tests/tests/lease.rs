@@ -837,14 +837,18 @@ async fn refunded(network: &Network, chain: &ChainClient, victim: &Victim) -> Re
     Ok(state)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
-    // What the provider owes is counted here, and stays until then.
+/// A network whose settler leaves with the provider what it owes, which is counted here.
+async fn started() -> Result<Network> {
     let keep = [
         ("MYTHIC_SETTLER__SWEEP_MIN_LAMPORTS", "1000000000000"),
         ("MYTHIC_SETTLER__SWEEP_AFTER_SLOTS", "432000"),
     ];
-    let network = Network::start_with(&["--validators", "1", "--slot-ms", "50"], &keep).await?;
+    Network::start_with(&["--validators", "1", "--slot-ms", "50"], &keep).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
+    let network = started().await?;
     let (chain, scratch) = (network.chain(), tempfile::tempdir()?);
     let (wallet, file) = funded(&chain, scratch.path(), "tenant.json").await?;
     let offers = json(&network.mythic(&["lease", "offers", "--json"])?)?;
