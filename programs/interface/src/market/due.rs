@@ -17,9 +17,13 @@ pub struct Moment {
     pub second: u64,
 }
 
-/// Why anyone can end a lease now; `None` while only its parties can.
+/// Why anyone can end a lease now; `None` while only its parties can, or nobody.
 pub fn close_reason(lease: &Lease, now: Moment) -> Option<CloseReason> {
     let meter = lease.meter();
+    let running = matches!(lease.status()?, LeaseStatus::Active | LeaseStatus::Closing);
+    if running && meter.tail(now.second, now.slot) > 0 && rest_is_barred(lease) {
+        return None;
+    }
     let over = now.second >= meter.ends_at;
     let late = |end: u64| !window::open(now.slot, end);
     match lease.status()? {
@@ -39,6 +43,13 @@ pub fn close_reason(lease: &Lease, now: Moment) -> Option<CloseReason> {
         }
         LeaseStatus::Ended => None,
     }
+}
+
+/// Whether the seconds behind the last proof can't be metered: an open dispute about an epoch of long ago still needs their place.
+fn rest_is_barred(lease: &Lease) -> bool {
+    let next = lease.last_proved.get().saturating_add(1);
+    let old = &lease.ring[Lease::place(next)];
+    old.state != 0 && old.epoch.get() >= lease.held_from()
 }
 
 /// Whether the epochs of a provider's notice have passed.
@@ -273,6 +284,23 @@ mod tests {
         pending(&mut unseen, 8, 1_110);
         assert!(paid(&unseen, 9_999).is_empty());
         assert_eq!(lease_slot(&unseen), Some(1_200));
+    }
+
+    #[test]
+    fn a_lease_whose_rest_has_no_place_ends_when_the_dispute_about_what_is_there_is_decided() {
+        // In epoch 33, all of it up to 32 proved, it is over; its rest takes the place of epoch 1.
+        let mut active = lease(LeaseStatus::Active);
+        active.last_proved.set(32);
+        let slot = 33 * 150 + 5;
+        pending(&mut active, 1, 300).open_disputes.set(1);
+        assert_eq!(reason(&active, slot, 9_000), None);
+        active.ring[Lease::place(1)].open_disputes.set(0);
+        assert_eq!(reason(&active, slot, 9_000), Some(CloseReason::Completed));
+        pending(&mut active, 0, 200).open_disputes.set(1);
+        assert_eq!(reason(&active, slot, 9_000), None, "an older one is");
+        // Once a proof is overdue, there is nothing to meter.
+        let late = slot + 150;
+        assert_eq!(reason(&active, late, 9_000), Some(CloseReason::Completed));
     }
 
     #[test]
