@@ -4,7 +4,7 @@ use mythic_interface::market::state::{Isolation, Provider, ProviderStatus};
 use mythic_interface::state::Key;
 use serde_json::{Value as Json, json};
 
-use super::isolation;
+use super::{isolation, sum_of};
 use crate::entity::table;
 use crate::feed::Topic;
 use crate::fields::{amount, base58, signature_text, slot_of, status, text};
@@ -75,6 +75,7 @@ impl Projected {
         };
         let write_seq = amount("seq", p.header.seq.get())?;
         let row = row(account.pubkey, p, &words, lamports)?;
+        check(p)?;
         self.announce(Topic::Leases, account, at, || {
             payload(&row, &words, write_seq, account.signature)
         });
@@ -125,6 +126,18 @@ fn row(pubkey: Key, p: &Provider, words: &Words, lamports: i64) -> Result<Provid
         jailed_until: slot_of("jailed_until", p.jailed_until.get())?,
         lamports,
     })
+}
+
+/// What is added up to be compared with the chain must fit as well.
+fn check(p: &Provider) -> Result<(), Reject> {
+    let stake = [p.stake.get(), p.activating.get(), p.unbonding.get()];
+    let gone = [p.slashed.get(), p.withdrawn_stake.get()];
+    let earned = [p.claimable.get(), p.withdrawn.get()];
+    let owed = [p.owed_foundation.get(), p.owed_burn.get()];
+    sum_of("staked", &[stake.as_slice(), &gone].concat())?;
+    sum_of("earned", &earned)?;
+    sum_of("owed", &[stake.as_slice(), &owed, &earned].concat())?;
+    Ok(())
 }
 
 /// What the feed tells of a provider.
