@@ -103,6 +103,8 @@ pub struct Chain {
     ahead: u64,
     donated: BTreeSet<Key>,
     skipped: BTreeSet<u64>,
+    /// Slots from which it is another fork, and that fork's name.
+    forks: BTreeMap<u64, u64>,
 }
 
 /// Hash of a slot on the tests' chain.
@@ -157,6 +159,7 @@ impl Chain {
             ahead: 0,
             donated: BTreeSet::new(),
             skipped: BTreeSet::new(),
+            forks: BTreeMap::new(),
         };
         chain.deploy_at(program.id);
         chain.set_upgrade_authority(Some(key("upgrade_authority")));
@@ -242,7 +245,7 @@ impl Chain {
             .rev()
             .filter(|slot| !self.skipped.contains(slot))
             .take(512)
-            .map(|slot| (slot, Hash::new_from_array(slot_hash(slot))))
+            .map(|slot| (slot, Hash::new_from_array(self.hash_of(slot))))
             .collect();
         self.svm.set_sysvar(&SlotHashes::new(&hashes));
     }
@@ -253,12 +256,25 @@ impl Chain {
         self.warp_to(self.slot());
     }
 
+    /// From a slot on this is another fork: its slots have other hashes.
+    pub fn fork_from(&mut self, slot: u64, name: u64) {
+        self.forks.insert(slot, name);
+    }
+
+    /// Hash of a slot on this fork.
+    fn hash_of(&self, slot: u64) -> [u8; 32] {
+        match self.forks.range(..=slot).next_back() {
+            Some((_, fork)) => sha256(&[b"slot hash", &slot.to_le_bytes(), &fork.to_le_bytes()]),
+            None => slot_hash(slot),
+        }
+    }
+
     /// The first slot from one on that was not skipped, and its hash.
     pub fn first_from(&self, slot: u64) -> (u64, [u8; 32]) {
         let first = (slot..)
             .find(|slot| !self.skipped.contains(slot))
             .expect("some");
-        (first, slot_hash(first))
+        (first, self.hash_of(first))
     }
 
     /// Goes on by `slots`.
@@ -293,7 +309,8 @@ impl Chain {
         self.svm.minimum_balance_for_rent_exemption(len)
     }
 
-    fn state(&self) -> State {
+    /// The program's world as it is.
+    pub fn state(&self) -> State {
         let accounts: BTreeMap<Key, Stored> = self
             .svm
             .get_program_accounts(&Pubkey::from(self.program.id))

@@ -109,7 +109,7 @@ where
 }
 
 /// What a lease's account at `finalized` says, and of which slot.
-fn last_word(lease: &Pubkey, read: &AccountSnapshot) -> Result<(u64, Event), ClientError> {
+pub fn last_word(lease: &Pubkey, read: &AccountSnapshot) -> Result<(u64, Event), ClientError> {
     let event = Event::Read {
         slot: read.slot,
         held: Commitment::Finalized,
@@ -119,7 +119,7 @@ fn last_word(lease: &Pubkey, read: &AccountSnapshot) -> Result<(u64, Event), Cli
 }
 
 /// The leases in care that a list does not hold.
-fn absent(known: &[Pubkey], listed: &Listed<Lease>) -> Vec<Pubkey> {
+pub fn absent(known: &[Pubkey], listed: &Listed<Lease>) -> Vec<Pubkey> {
     let is_listed = |lease: &Pubkey| listed.accounts.iter().any(|(found, _)| found == lease);
     let absent = known.iter().filter(|lease| !is_listed(lease));
     absent.copied().collect()

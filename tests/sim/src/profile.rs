@@ -78,9 +78,12 @@ pub enum Profile {
     Repeat,
     /// All of it, but for a second producer and the server's crashes.
     Chaos,
+    /// Another simulation: a provider of the Compute Market is killed, the chain forks, nodes are silent, stale or empty.
+    Provider,
 }
 
 impl Profile {
+    /// The networks that are indexed.
     pub const ALL: [Self; 14] = [
         Self::Clean,
         Self::Hostile,
@@ -114,6 +117,15 @@ impl Profile {
             Self::Torn => "torn",
             Self::Repeat => "repeat",
             Self::Chaos => "chaos",
+            Self::Provider => "provider",
+        }
+    }
+
+    /// What is counted of its seeds.
+    pub fn counts(self) -> [&'static str; 3] {
+        match self {
+            Self::Provider => ["leases", "transactions", "more that were refused"],
+            _ => ["blocks", "rows", "of them inexact, with a reason"],
         }
     }
 
@@ -208,6 +220,8 @@ impl Profile {
                 spoiled_forks: 15,
                 ..wild
             },
+            // What goes wrong there is none of this.
+            Self::Provider => Mix::default(),
         }
     }
 }
