@@ -696,6 +696,13 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
         2,
         &["nothing was signed", "--yes"],
     )?;
+    // No floor is promised that was not measured.
+    let floor = ["--min-tokens-per-second", "5", "--yes"];
+    network.mythic_fails(
+        &[&["lease", "request", "--keypair", &file], &floor[..]].concat(),
+        1,
+        &["5 tokens a second for one answer", "has not measured"],
+    )?;
 
     let held = chain.balance(&wallet.pubkey()).await?;
     let leased = leased(&network, &file)?;

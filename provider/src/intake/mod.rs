@@ -198,6 +198,8 @@ impl Intake {
         if spec.max_concurrent > most {
             return Err(Decline::Concurrent(most));
         }
+        let floor = spec.min_tokens_per_second;
+        ctx.speeds.check(&local.weights, floor)?;
         let lease = market::address::lease(address);
         let model = model_id(model.name.as_str(), &model.identity);
         let access = Access {
@@ -206,6 +208,7 @@ impl Intake {
             model: model.clone(),
             max_concurrent: spec.max_concurrent,
             operator: ctx.operator.pubkey().to_string(),
+            min_tokens_per_second: floor,
         };
         let promise = Promise {
             request: address.to_string(),

@@ -18,9 +18,9 @@ use mythic_client::ChainClient;
 use mythic_interface::{market::state::Lease, state::NO_KEY};
 use solana_pubkey::Pubkey;
 
-/// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt, and
-/// that sixteen elements of its last published proof, drawn by the chain, are right. Exit code 6 if something is wrong; what to do then
-/// is said with it
+/// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt, as fast
+/// as it promised if it did, and that sixteen elements of its last published proof, drawn by the chain, are right. Exit code 6 if
+/// something is wrong; what to do then is said with it
 #[derive(Args, Debug)]
 pub struct Probe {
     /// Address of the lease
@@ -70,6 +70,14 @@ impl Probe {
         let said = host
             .chat(&access, (&address, &operator), &key, "Name a fish.")
             .await?;
+        let promised = access.min_tokens_per_second;
+        let speed = match promised {
+            Some(floor) => {
+                let about = (&address, &operator);
+                Some(host.speed(&access, about, &key, floor).await?)
+            }
+            None => None,
+        };
         let Published { proof, missing } = proof(&chain, &host, (&address, &lease)).await?;
         let mut report = Report::default();
         report
@@ -88,6 +96,13 @@ impl Probe {
                 ),
                 said.text.clone(),
             );
+        let told = match (speed, promised) {
+            (Some(speed), Some(floor)) => {
+                format!("{speed:.1} tokens a second for one answer; at least {floor} are promised")
+            }
+            _ => "none is promised".into(),
+        };
+        report.say("speed", told, speed);
         match proof {
             Proof::None => report.say("proof", "none is published yet", None::<u64>),
             Proof::Right { epoch, drawn } => report.say(
@@ -112,7 +127,16 @@ impl Probe {
             );
             report.say("unpublished", told, missing);
         }
-        report.print(self.json)
+        report.print(self.json)?;
+        match (speed, promised) {
+            (Some(speed), Some(floor)) if speed < f64::from(floor) => Err(Exit::error(
+                exit::CHECK_FAILED,
+                format!(
+                    "it answers with {speed:.1} tokens a second and promised {floor}; if that stays so, `mythic lease close {address}`: what is not used comes back"
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
