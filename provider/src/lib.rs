@@ -166,6 +166,7 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
         ctx: ctx.clone(),
         endpoints: Arc::default(),
         desk: Arc::default(),
+        lost: Arc::default(),
         quit: quit.clone(),
     };
     let decisions = Arc::default();
@@ -179,10 +180,12 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     intake.resume(prepared.promises);
     let background = TaskTracker::new();
     background.spawn(ctx::follow_chain(ctx.clone(), quit.clone()));
+    background.spawn(intake.clone().mend(stop.clone()));
     background.spawn(intake.run(stop.clone()));
     background.spawn(reconcile::run(
         ctx.clone(),
         shared.desk.clone(),
+        shared.lost.clone(),
         quit.clone(),
     ));
     background.spawn(telemetry::run(ctx.clone(), shared.desk, quit.clone()));

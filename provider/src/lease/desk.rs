@@ -143,7 +143,8 @@ impl Desk {
     /// What the tenant of a lease in care is given to reach it.
     pub fn access(&self, lease: &Pubkey) -> Option<String> {
         let all = self.0.read();
-        Some(all.get(lease)?.promise.access.clone())
+        let access = &all.get(lease)?.promise.access;
+        (!access.is_empty()).then(|| access.clone())
     }
 }
 

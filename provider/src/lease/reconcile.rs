@@ -9,7 +9,7 @@ use mythic_support::{Throttle, life::Pulse};
 use solana_pubkey::Pubkey;
 use tokio_util::sync::CancellationToken;
 
-use super::{desk::Desk, fsm::Event};
+use super::{desk::Desk, fsm::Event, lost::Lost};
 use crate::ctx::Ctx;
 
 /// How often.
@@ -27,9 +27,8 @@ struct Newest {
 }
 
 /// Runs until `quit`.
-pub async fn run(ctx: Arc<Ctx>, desk: Arc<Desk>, quit: CancellationToken) {
+pub async fn run(ctx: Arc<Ctx>, desk: Arc<Desk>, lost: Arc<Lost>, quit: CancellationToken) {
     let (mut newest, told) = (Newest::default(), Throttle::new(TOLD_EVERY));
-    let orphans = Throttle::new(TOLD_EVERY);
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let pulse = Pulse::new("reconciling leases", LONGEST_ROUND);
@@ -39,7 +38,7 @@ pub async fn run(ctx: Arc<Ctx>, desk: Arc<Desk>, quit: CancellationToken) {
             () = quit.cancelled() => return,
             _ = tick.tick() => {}
         }
-        match round(&ctx, &desk, &mut newest, &orphans).await {
+        match round(&ctx, &desk, &lost, &mut newest).await {
             Ok(()) => {}
             Err(error) => {
                 if told.allow().is_some() {
@@ -53,8 +52,8 @@ pub async fn run(ctx: Arc<Ctx>, desk: Arc<Desk>, quit: CancellationToken) {
 async fn round(
     ctx: &Ctx,
     desk: &Desk,
+    lost: &Lost,
     newest: &mut Newest,
-    orphans: &Throttle,
 ) -> Result<(), ClientError> {
     let filters = [Filter::<Lease>::provider(&ctx.authority)];
     let listing =
@@ -62,6 +61,7 @@ async fn round(
             .program_accounts_since(&filters, Commitment::Confirmed, newest.confirmed);
     let listed = listing.await?;
     newest.confirmed = listed.slot;
+    let mut unknown = Vec::new();
     for (lease, state) in &listed.accounts {
         let event = Event::Read {
             slot: listed.slot,
@@ -69,10 +69,11 @@ async fn round(
             lease: Some(Box::new(*state)),
         };
         let known = desk.tell(lease, event);
-        if !known && state.status() != Some(LeaseStatus::Ended) && orphans.allow().is_some() {
-            tracing::error!(%lease, "a lease of this provider is in no journal here: it is not served. Does another process run for the same provider, or was data_dir lost?");
+        if !known && state.status() != Some(LeaseStatus::Ended) {
+            unknown.push((*lease, *state));
         }
     }
+    lost.set(unknown);
     let absent = absent(&desk.leases(), &listed);
     let chain = &ctx.chain;
     let read = |lease: Pubkey, since: u64| async move {

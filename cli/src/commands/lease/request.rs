@@ -122,6 +122,7 @@ impl Request {
             lease: lease.to_string(),
             key: key.clone(),
             endpoint: offer.endpoint.clone(),
+            document: String::from_utf8(document.to_bytes()).ok(),
         };
         let file = kept.write(connection, &lease)?;
 

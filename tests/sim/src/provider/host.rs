@@ -391,6 +391,7 @@ impl Running {
             key_hash: reading.request.to_string(),
             max_concurrent: 1,
             access: format!("{{\"lease\":\"{lease}\"}}"),
+            ..Promise::default()
         };
         if self.desk.has(&lease) {
             return Ok(Ok(()));
