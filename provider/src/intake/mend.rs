@@ -38,10 +38,10 @@ impl Intake {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            let lost = self.shared.lost.all();
             let (intake, told) = (&self, &told);
-            let tried = lost.iter().map(move |(lease, state)| async move {
-                if let Err(error) = intake.take_up(lease, state).await
+            let lost = self.shared.lost.all().into_iter();
+            let tried = lost.map(|(lease, state)| async move {
+                if let Err(error) = intake.take_up(&lease, &state).await
                     && told.allow().is_some()
                 {
                     tracing::error!(%lease, "a lease of this provider is in no journal here and is not served: {error:#}. Does another process run for the same provider, or was data_dir lost?");
