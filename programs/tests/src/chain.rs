@@ -99,12 +99,17 @@ impl Refusal {
 pub struct Chain {
     svm: LiteSVM,
     program: Program,
-    /// Seconds by which its clock is ahead.
-    ahead: u64,
+    /// Seconds by which its clock is ahead of its slots, or behind.
+    ahead: i64,
     donated: BTreeSet<Key>,
     skipped: BTreeSet<u64>,
     /// Slots from which it is another fork, and that fork's name.
     forks: BTreeMap<u64, u64>,
+}
+
+/// Second of a slot (Unix), where the clock goes with them.
+fn second_of(slot: u64) -> i64 {
+    (GENESIS_SECOND + slot * SLOT_MS / 1_000) as i64
 }
 
 /// Hash of a slot on the tests' chain.
@@ -231,15 +236,22 @@ impl Chain {
 
     /// Lets the clock run ahead of the slots by some seconds more.
     pub fn wait(&mut self, seconds: u64) {
-        self.ahead += seconds;
+        self.ahead += seconds as i64;
         self.warp_to(self.slot());
+    }
+
+    /// Goes on by some slots while the clock stands still.
+    pub fn hold(&mut self, slots: u64) {
+        let slot = self.slot() + slots;
+        self.ahead = self.second() as i64 - second_of(slot);
+        self.warp_to(slot);
     }
 
     /// Goes to a slot, and to its second. The runtime keeps the hashes of the last 512 slots that were not skipped.
     pub fn warp_to(&mut self, slot: u64) {
         self.svm.warp_to_slot(slot);
         let mut clock = self.svm.get_sysvar::<Clock>();
-        clock.unix_timestamp = (GENESIS_SECOND + slot * SLOT_MS / 1_000 + self.ahead) as i64;
+        clock.unix_timestamp = second_of(slot) + self.ahead;
         self.svm.set_sysvar(&clock);
         let hashes: Vec<(u64, Hash)> = (0..slot)
             .rev()
