@@ -386,10 +386,7 @@ impl Running {
             deadline_slot: request.deadline_slot.get(),
             tenant: Pubkey::new_from_array(terms.tenant).to_string(),
             units: terms.units,
-            weights: "00".repeat(32),
-            model: "model@0".into(),
             key_hash: reading.request.to_string(),
-            max_concurrent: 1,
             access: format!("{{\"lease\":\"{lease}\"}}"),
             ..Promise::default()
         };
@@ -452,14 +449,16 @@ impl Running {
             return Ok(());
         };
         if let Event::Read {
-            slot,
-            lease: Some(state),
-            ..
+            slot, lease: found, ..
         } = &event
         {
-            self.desk.seen(&lease);
-            if *slot >= tended.paid_until.0 && is_ours(state) {
-                tended.paid_until = (*slot, state.ends_at.get());
+            if found.is_some() {
+                self.desk.seen(&lease);
+            }
+            if *slot >= tended.paid_until.0 {
+                let ours = found.as_deref().filter(|state| is_ours(state));
+                let until = ours.map_or(tended.paid_until.1, |state| state.ends_at.get());
+                tended.paid_until = (*slot, until);
             }
         }
         let steps = tended.machine.on(event);
