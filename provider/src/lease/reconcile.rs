@@ -1,9 +1,11 @@
 //! What the chain says of the leases in care, every few seconds: a list at `confirmed`, and of those that it does not hold their own
-//! accounts at `finalized`. Only answers are passed on; what they are worth the machine decides.
+//! accounts at `finalized`, each with this provider's beside it. Only answers are passed on; what they are worth the machine decides.
 
 use std::{sync::Arc, time::Duration};
 
-use mythic_client::{AccountSnapshot, ClientError, Commitment, Filter, Listed, account::found};
+use mythic_client::{
+    AccountSnapshot, ClientError, Commitment, Filter, Listed, account::found, market,
+};
 use mythic_interface::market::state::{Lease, LeaseStatus};
 use mythic_support::{Throttle, life::Pulse};
 use solana_pubkey::Pubkey;
@@ -75,10 +77,11 @@ async fn round(
     }
     lost.set(unknown);
     let absent = absent(&desk.leases(), &listed);
-    let chain = &ctx.chain;
+    let (chain, provider) = (&ctx.chain, market::address::provider(ctx.authority));
     let read = |lease: Pubkey, since: u64| async move {
-        let read = chain.raw_account_since(&lease, Commitment::Finalized, since);
-        read.await
+        let both = [lease, provider];
+        let read = chain.raw_accounts_since(&both, Commitment::Finalized, since);
+        witnessed(read.await?)
     };
     last_words(desk, &absent, &mut newest.finalized, read).await
 }
@@ -107,6 +110,19 @@ where
         }
     }
     failed
+}
+
+/// A lease's account out of an answer that has its provider's beside it. A node that does not have that one has lost its state, or is of
+/// another chain: what it says of a lease is no evidence.
+pub fn witnessed(both: Vec<AccountSnapshot>) -> Result<AccountSnapshot, ClientError> {
+    let refuse = |why: &str| Err(ClientError::Answer(why.into()));
+    match <[AccountSnapshot; 2]>::try_from(both) {
+        Ok([_, provider]) if provider.account.is_none() => {
+            refuse("a node knows nothing of this provider, so that its leases are not absent")
+        }
+        Ok([lease, _]) => Ok(lease),
+        Err(_) => refuse("not two accounts were answered with"),
+    }
 }
 
 /// What a lease's account at `finalized` says, and of which slot.
@@ -192,6 +208,26 @@ mod tests {
             .map(|task| task.try_recv().is_ok())
             .collect();
         assert_eq!(told, [true, false, true, true]);
+    }
+
+    #[test]
+    fn a_node_that_lost_its_state_is_no_witness_of_an_absence() {
+        let there = || Some(solana_account::Account::default());
+        let both = |lease: Option<_>, provider: Option<_>| {
+            [lease, provider].map(|account| AccountSnapshot { slot: 9, account })
+        };
+        let absent = witnessed(both(None, there()).to_vec()).unwrap();
+        assert_eq!((absent.slot, absent.account), (9, None));
+        let found = witnessed(both(there(), there()).to_vec()).unwrap();
+        assert!(found.account.is_some());
+        for refused in [
+            witnessed(both(None, None).to_vec()),
+            witnessed(both(there(), None).to_vec()),
+            witnessed(both(None, there())[..1].to_vec()),
+            witnessed(Vec::new()),
+        ] {
+            assert!(matches!(refused, Err(ClientError::Answer(_))));
+        }
     }
 
     #[test]

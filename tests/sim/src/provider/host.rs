@@ -10,7 +10,9 @@ use mythic_interface::COMPUTE_MARKET_ID;
 use mythic_interface::hash::access_hash;
 use mythic_interface::le::U64;
 use mythic_interface::market::ix::{self, SubmitProof};
-use mythic_interface::market::state::{Lease, Provider, Request, RequestStatus};
+use mythic_interface::market::state::{
+    CloseReason, Lease, LeaseStatus, Provider, Request, RequestStatus,
+};
 use mythic_interface::market::{address, meter};
 use mythic_interface::window;
 use mythic_program_tests::keys::{key, operator};
@@ -22,6 +24,7 @@ use mythic_provider::intake::places::{Fetch, Place as FetchPlace, Places};
 use mythic_provider::journal::{Journal, Promise};
 use mythic_provider::lease::desk::Desk;
 use mythic_provider::lease::fsm::{Event, Machine, Outcome, Step};
+use mythic_provider::lease::lost::{self, Left, Lost};
 use mythic_provider::lease::reconcile;
 use mythic_provider::proof::{self, Shape};
 use mythic_provider::source::SourceError;
@@ -40,6 +43,8 @@ use super::schedule::{KEEP, Phase, Source};
 /// How often the process reads lists of its leases, and of open requests.
 const ROUND_MS: u64 = 5_000;
 const LOOK_MS: u64 = 2_000;
+/// How often leases without a promise are tried.
+const MEND_MS: u64 = 10_000;
 /// Lamports of a lease's rent.
 const RENT: u64 = 26_434_080;
 /// Leases of one tenant at most.
@@ -52,6 +57,8 @@ pub struct Host {
     running: Option<Running>,
     /// Millisecond from which it runs again.
     up: u64,
+    /// A data directory was lost: what it was promised in it is found again, or given up.
+    lost: bool,
 }
 
 impl Host {
@@ -60,6 +67,7 @@ impl Host {
             disk: Disk::new().context("a directory for a journal")?,
             running: None,
             up: 0,
+            lost: false,
         })
     }
 
@@ -68,13 +76,22 @@ impl Host {
             self.die(down, out)?;
         }
         if self.running.is_none() && out.now >= self.up {
-            self.running = Some(Running::start(&self.disk, out)?);
+            let running = Running::start(&self.disk, out)?;
+            if !self.lost {
+                running.judge_promises(out);
+            }
+            self.running = Some(running);
         }
         let Some(running) = &mut self.running else {
             return Ok(());
         };
         match running.tick(out, &mut self.disk) {
-            Ok(()) => running.be_judged(out),
+            Ok(()) => {
+                running.judge_served(out);
+                if !self.lost {
+                    running.judge_promises(out);
+                }
+            }
             Err(Killed) => {
                 if let Some(down) = out.down.take() {
                     self.die(down, out)?;
@@ -91,6 +108,10 @@ impl Host {
         out.abandon();
         if down.power {
             self.disk.lose(&mut out.rng)?;
+        }
+        if down.lost {
+            self.disk = Disk::new()?;
+            self.lost = true;
         }
         Ok(())
     }
@@ -171,8 +192,10 @@ struct Running {
     newest: (u64, u64),
     next_round: u64,
     next_look: u64,
+    next_mend: u64,
     slot: u64,
     provider: Provider,
+    lost: Lost,
 }
 
 impl Running {
@@ -190,14 +213,14 @@ impl Running {
             newest: (0, 0),
             next_round: out.now,
             next_look: out.now,
+            next_mend: out.now,
             slot: out.slot().unwrap_or(0),
             provider: sight.provider,
+            lost: Lost::default(),
         };
         for (lease, promise) in promises {
             running.take_up(lease, promise, out)?;
         }
-        out.bench
-            .promised(&sight, |lease| running.tended.contains_key(lease));
         Ok(running)
     }
 
@@ -234,6 +257,10 @@ impl Running {
             self.next_look = out.now + LOOK_MS;
             self.look(out);
         }
+        if out.now >= self.next_mend {
+            self.next_mend = out.now + MEND_MS;
+            self.mend(out, disk);
+        }
         self.read(out, disk)?;
         let leases: Vec<Pubkey> = self.tended.keys().copied().collect();
         for lease in leases {
@@ -250,14 +277,18 @@ impl Running {
         Ok(())
     }
 
-    /// Lets what is served and promised be judged.
-    fn be_judged(&self, out: &mut Outside) {
+    /// Lets what is served be judged.
+    fn judge_served(&self, out: &mut Outside) {
         let served = self.tended.iter().filter(|(_, tended)| tended.served);
         let all: Vec<Served> = served
             .map(|(lease, tended)| tended.as_served(lease))
             .collect();
         let second = out.second();
         out.bench.serves(out.now, second, &out.cluster, &all);
+    }
+
+    /// Lets what was promised be judged.
+    fn judge_promises(&self, out: &mut Outside) {
         let sight = out.cluster.newest(Commitment::Processed);
         out.bench
             .promised(&sight, |lease| self.tended.contains_key(lease));
@@ -275,26 +306,67 @@ impl Running {
         };
         let listed = Listed { slot, accounts };
         self.newest.0 = slot;
+        let mut unknown = Vec::new();
         for (lease, state) in &listed.accounts {
             let event = Event::Read {
                 slot,
                 held: Commitment::Confirmed,
                 lease: Some(Box::new(*state)),
             };
-            self.desk.tell(lease, event);
+            let is_known = self.desk.tell(lease, event);
+            if !is_known && state.status() != Some(LeaseStatus::Ended) {
+                unknown.push((*lease, *state));
+            }
         }
+        self.lost.set(unknown);
         let mut known = self.desk.leases();
         known.sort_unstable();
         for lease in reconcile::absent(&known, &listed) {
             let Some((slot, sight)) = out.sight(Commitment::Finalized, self.newest.1) else {
                 continue;
             };
-            let account = sight.leases.get(&lease).map(raw);
-            let read = AccountSnapshot { slot, account };
-            if let Ok((slot, event)) = reconcile::last_word(&lease, &read) {
+            let is_there = |_: &RawAccount| !out.is_empty();
+            let both = [
+                sight.leases.get(&lease).map(raw).filter(is_there),
+                Some(raw(&sight.provider)).filter(is_there),
+            ];
+            let both = both.map(|account| AccountSnapshot { slot, account });
+            let read = reconcile::witnessed(both.to_vec());
+            if let Ok((slot, event)) = read.and_then(|read| reconcile::last_word(&lease, &read)) {
                 self.newest.1 = slot;
                 self.desk.tell(&lease, event);
             }
+        }
+    }
+
+    /// Leases without a promise: it is made again where their specs are there again, or they are given up.
+    fn mend(&mut self, out: &mut Outside, disk: &mut Disk) {
+        for (lease, state) in self.lost.all() {
+            if self.tended.contains_key(&lease) {
+                continue;
+            }
+            let request = Pubkey::new_from_array(state.terms.request);
+            let there = out.sources.get(&request) == Some(&Source::Good) && out.rng.percent(60);
+            let read = out.sight(Commitment::Processed, 0);
+            let read = read.and_then(|(_, sight)| sight.requests.get(&request).copied());
+            let promise = match read.filter(|_| there) {
+                Some(read) => promise(&request, &read),
+                None => match lost::left(&state, self.slot) {
+                    Left::Wait => continue,
+                    Left::Settle => unserved(&state),
+                    Left::Notice => {
+                        let reason = CloseReason::ClosedByProvider;
+                        let by = operator(OURS);
+                        out.post(ix::close_lease(by, lease, &state, reason, false));
+                        unserved(&state)
+                    }
+                },
+            };
+            let kept = self.journal.keep(&lease, &promise);
+            kept.expect("a promise is written");
+            disk.kept();
+            let taken = self.take_up(lease, promise, out);
+            taken.expect("the request's address is one");
         }
     }
 
@@ -379,17 +451,9 @@ impl Running {
             Some(Source::Other) => return Ok(Err(SourceError::from(SpecError::OtherHash).into())),
             Some(Source::Missing) | None => return Ok(Err(SourceError::NotHere.into())),
         }
-        let (request, terms) = (&reading.state, &reading.state.terms);
+        let request = &reading.state;
         let lease = address::lease(reading.request);
-        let promise = Promise {
-            request: reading.request.to_string(),
-            deadline_slot: request.deadline_slot.get(),
-            tenant: Pubkey::new_from_array(terms.tenant).to_string(),
-            units: terms.units,
-            key_hash: reading.request.to_string(),
-            access: format!("{{\"lease\":\"{lease}\"}}"),
-            ..Promise::default()
-        };
+        let promise = promise(&reading.request, request);
         if self.desk.has(&lease) {
             return Ok(Ok(()));
         }
@@ -538,13 +602,15 @@ impl Running {
             }
             (Stage::Made(call), _) => *call,
             (Stage::Working, Step::Serve) => {
-                if out.rng.percent(BROKEN) {
-                    return Ok(failed);
-                }
-                if let Some(tended) = self.tended.get_mut(lease) {
-                    tended.served = true;
-                }
-                return Ok(Went::Over(step, Outcome::Done));
+                let broken = out.rng.percent(BROKEN);
+                // One that is only seen to its end has no key.
+                return Ok(match self.tended.get_mut(lease) {
+                    Some(tended) if !broken && !tended.promise.key_hash.is_empty() => {
+                        tended.served = true;
+                        Went::Over(step, Outcome::Done)
+                    }
+                    _ => failed,
+                });
             }
             (Stage::Working, Step::Stop | Step::Publish(_)) => {
                 return Ok(Went::Over(step, Outcome::Done));
@@ -653,8 +719,32 @@ impl Tended {
     }
 }
 
-/// A lease's account as nodes hand it out.
-fn raw(state: &Lease) -> RawAccount {
+/// What a request is promised.
+fn promise(address: &Pubkey, request: &Request) -> Promise {
+    let lease = address::lease(address);
+    Promise {
+        request: address.to_string(),
+        deadline_slot: request.deadline_slot.get(),
+        tenant: Pubkey::new_from_array(request.terms.tenant).to_string(),
+        units: request.terms.units,
+        key_hash: address.to_string(),
+        access: format!("{{\"lease\":\"{lease}\"}}"),
+        ..Promise::default()
+    }
+}
+
+/// What a lease is promised that is only seen to its end.
+fn unserved(state: &Lease) -> Promise {
+    Promise {
+        request: Pubkey::new_from_array(state.terms.request).to_string(),
+        tenant: Pubkey::new_from_array(state.terms.tenant).to_string(),
+        units: state.terms.units,
+        ..Promise::default()
+    }
+}
+
+/// An account as nodes hand it out.
+fn raw<T: bytemuck::Pod>(state: &T) -> RawAccount {
     RawAccount {
         lamports: RENT,
         data: bytemuck::bytes_of(state).to_vec(),

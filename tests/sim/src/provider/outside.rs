@@ -24,11 +24,12 @@ const PATIENCE_MS: u64 = 30_000;
 #[derive(Debug)]
 pub struct Killed;
 
-/// Until when it is down, and whether its machine lost power.
+/// Until when it is down, whether its machine lost power, and whether its data directory is lost.
 #[derive(Clone, Copy, Debug)]
 pub struct Down {
     pub until: u64,
     pub power: bool,
+    pub lost: bool,
 }
 
 /// Until which millisecond what is wrong.
@@ -161,9 +162,13 @@ impl Outside {
     fn befall(&mut self, what: What) {
         let now = self.now;
         let ms = match what {
-            What::Kill { down_ms, power } => {
+            What::Kill {
+                down_ms,
+                power,
+                lost,
+            } => {
                 let until = now + down_ms;
-                self.down = Some(Down { until, power });
+                self.down = Some(Down { until, power, lost });
                 down_ms
             }
             What::Halt(ms) => {

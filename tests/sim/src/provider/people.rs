@@ -1,4 +1,5 @@
-//! Tenants, a provider that takes requests before ours does, and a stranger that ends what is silent. They see the chain as it is.
+//! Tenants, a provider that takes requests before ours does, a stranger that ends what is silent, and a settler. They see the chain as it
+//! is.
 
 use mythic_client::Commitment;
 use mythic_interface::le::{U32, U64};
@@ -48,6 +49,8 @@ struct Tenant {
 pub struct People {
     tenants: Vec<Tenant>,
     stranger: bool,
+    /// Somebody settles leases that their provider has lost.
+    settler: bool,
     next_look: u64,
 }
 
@@ -64,6 +67,7 @@ impl People {
         Self {
             tenants: schedule.tenancies.iter().enumerate().map(tenant).collect(),
             stranger: schedule.stranger,
+            settler: schedule.loses(),
             next_look: 0,
         }
     }
@@ -96,6 +100,16 @@ impl People {
             if let Some(call) = tenant.wants(&sight, out) {
                 tenant.next = out.now + AGAIN_MS;
                 out.post(call);
+            }
+        }
+        if self.settler && out.rng.percent(20) {
+            let ended =
+                |state: &Lease| is_ours(state) && state.status() == Some(LeaseStatus::Ended);
+            for (lease, state) in sight.leases.iter().filter(|(_, state)| ended(state)) {
+                out.post(match state.pending.get() {
+                    0 => ix::close_lease_account(lease, state),
+                    _ => ix::verify_and_release(lease, state),
+                });
             }
         }
         if self.stranger && out.rng.percent(10) {

@@ -36,15 +36,19 @@ pub enum When {
 /// What goes wrong, and for how many milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// The provider dies; its machine too, if it loses power.
-    Kill { down_ms: u64, power: bool },
+    /// The provider dies; its machine too, if it loses power; and its data directory may be gone.
+    Kill {
+        down_ms: u64,
+        power: bool,
+        lost: bool,
+    },
     /// The chain makes no slots.
     Halt(u64),
     /// No node answers.
     Silent(u64),
     /// Nodes answer of so many slots ago.
     Stale { ms: u64, slots: u64 },
-    /// Lists and accounts that are asked for below `finalized` are empty.
+    /// Nodes have lost their state: lists are empty, and no account is there.
     Empty(u64),
     /// The newest branch dies after so many slots.
     Fork(u64),
@@ -185,6 +189,7 @@ fn mishap(rng: &mut Rng) -> Mishap {
                 false => ms(rng, 250, 45_000),
             },
             power: rng.percent(50),
+            lost: rng.percent(8),
         },
         8..12 => What::Fork(ms(rng, 2, 25)),
         12..14 => What::Silent(ms(rng, 2_000, 120_000)),
@@ -214,6 +219,12 @@ fn mishap(rng: &mut Rng) -> Mishap {
 }
 
 impl Schedule {
+    /// Whether a data directory may be lost, and with it leases that others must settle.
+    pub fn loses(&self) -> bool {
+        let is_loss = |mishap: &Mishap| matches!(mishap.what, What::Kill { lost: true, .. });
+        self.mishaps.iter().any(is_loss)
+    }
+
     /// The same with one thing less, each in turn.
     pub fn smaller(&self) -> Vec<Self> {
         let mut all = Vec::new();
