@@ -243,7 +243,7 @@ impl ChainClient {
                 "getMultipleAccounts gave {got} accounts for {asked} addresses"
             )));
         }
-        let read = |(pubkey, account): (&Pubkey, Option<UiAccount>)| {
+        let read = |(pubkey, account): (&Pubkey, Option<UiAccount>)| -> Result<_, ClientError> {
             let account = account.map(|account| plain(pubkey, &account)).transpose()?;
             Ok(AccountSnapshot { slot, account })
         };
