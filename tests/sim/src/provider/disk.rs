@@ -2,8 +2,8 @@
 //! what was not synced: a file that was removed may be there again.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use mythic_provider::journal::Promise;
 use solana_pubkey::Pubkey;
@@ -18,7 +18,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn new() -> std::io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self {
             dir: tempfile::tempdir()?,
             removed: BTreeMap::new(),
@@ -48,7 +48,7 @@ impl Disk {
     }
 
     /// The process died while it wrote a promise.
-    pub fn cut(&self, lease: &Pubkey, promise: &Promise, rng: &mut Rng) -> std::io::Result<()> {
+    pub fn cut(&self, lease: &Pubkey, promise: &Promise, rng: &mut Rng) -> io::Result<()> {
         let (file, bytes) = (self.file(lease), serde_json::to_vec(promise)?);
         let fresh = file.with_extension("new");
         match rng.below(4) {
@@ -60,7 +60,7 @@ impl Disk {
     }
 
     /// The machine lost power.
-    pub fn lose(&mut self, rng: &mut Rng) -> std::io::Result<()> {
+    pub fn lose(&mut self, rng: &mut Rng) -> io::Result<()> {
         for (file, bytes) in std::mem::take(&mut self.removed) {
             if rng.percent(50) {
                 fs::write(file, bytes)?;
@@ -70,13 +70,16 @@ impl Disk {
     }
 
     /// Promises that lie on it.
-    pub fn promises(&self) -> std::io::Result<usize> {
+    pub fn promises(&self) -> io::Result<usize> {
         let is_promise = |file: &fs::DirEntry| {
             let path = file.path();
             path.extension()
                 .is_some_and(|extension| extension == "json")
         };
-        let files = fs::read_dir(self.path().join("leases"))?;
-        Ok(files.flatten().filter(is_promise).count())
+        match fs::read_dir(self.path().join("leases")) {
+            Ok(files) => Ok(files.flatten().filter(is_promise).count()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 }
