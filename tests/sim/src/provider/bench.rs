@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use mythic_client::Commitment;
 use mythic_interface::hash::Hash;
 use mythic_interface::market::meter;
-use mythic_interface::market::state::{CloseReason, Lease, LeaseEpoch, LeaseStatus, Provider};
+use mythic_interface::market::state::{
+    CloseReason, Lease, LeaseDispute, LeaseDisputeStatus, LeaseEpoch, LeaseStatus, Provider,
+};
 use mythic_interface::state::NO_KEY;
 use mythic_program_tests::keys::key;
 use mythic_provider::proof::{self, Shape};
@@ -43,6 +45,8 @@ pub struct Bench {
     slots: BTreeMap<u64, u64>,
     /// Leases of the provider, as they were last final.
     leases: BTreeMap<Pubkey, Lease>,
+    /// Disputes about its proofs, likewise.
+    disputes: BTreeMap<Pubkey, LeaseDispute>,
     /// The last slot whose sight was judged.
     judged: u64,
     /// Proofs that were found true.
@@ -54,6 +58,11 @@ pub struct Bench {
 /// Whether a lease is this provider's.
 pub fn is_ours(state: &Lease) -> bool {
     state.terms.provider == key(OURS)
+}
+
+/// Whether a dispute waits for this provider's answer.
+pub fn is_open(state: &LeaseDispute) -> bool {
+    state.provider == key(OURS) && state.header.status == LeaseDisputeStatus::Open as u8
 }
 
 /// Whether a lease is over for this provider, or will never be.
@@ -103,6 +112,11 @@ impl Bench {
         self.slots.entry(head).or_insert(now);
         for (slot, sight) in cluster.finalized_since(self.judged) {
             self.judged = slot;
+            for (dispute, state) in &sight.disputes {
+                if state.provider == key(OURS) {
+                    self.disputes.insert(*dispute, *state);
+                }
+            }
             for (lease, state) in sight.leases.iter().filter(|(_, state)| is_ours(state)) {
                 self.leases.insert(*lease, *state);
                 for entry in state.ring.iter().filter(|entry| entry.state != 0) {
@@ -211,11 +225,16 @@ impl Bench {
             slashed += state.slashed.get();
             self.ended(&lease, &state);
         }
+        paid += self
+            .disputes
+            .values()
+            .map(|dispute| dispute.paid.get())
+            .sum::<u64>();
         if provider.earned.get() != paid || provider.slashed.get() != slashed {
             self.fault(
                 "lamports",
                 format!(
-                    "the leases paid {paid} and cost {slashed}, their provider says {:?} and {:?}",
+                    "leases and answers paid {paid}, leases cost {slashed}, their provider says {:?} and {:?}",
                     provider.earned, provider.slashed
                 ),
             );
@@ -252,8 +271,10 @@ impl Bench {
         let reason = CloseReason::from_u8(state.reason);
         let by_itself = match reason {
             Some(CloseReason::NeverStarted) => !self.was_rough(accepted, ended),
-            Some(CloseReason::MissedProofs) => !self.was_rough(started, ended),
-            Some(CloseReason::ProofRefuted) | None => true,
+            Some(CloseReason::MissedProofs | CloseReason::ProofRefuted) => {
+                !self.was_rough(started, ended)
+            }
+            None => true,
             Some(_) => state.missed.get() > 0 && !self.was_rough(started, ended),
         };
         if by_itself {

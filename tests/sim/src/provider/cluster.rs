@@ -7,7 +7,7 @@ use std::rc::Rc;
 use mythic_client::Commitment;
 use mythic_interface::hash::Hash;
 use mythic_interface::market::params::MarketParams;
-use mythic_interface::market::state::{Lease, Provider, Request};
+use mythic_interface::market::state::{Lease, LeaseDispute, Provider, Request};
 use mythic_program_tests::keys::operator;
 use mythic_program_tests::market::calls::{self, GRID};
 use mythic_program_tests::market::world::Market;
@@ -47,6 +47,7 @@ pub fn params() -> MarketParams {
 pub struct Sight {
     pub leases: BTreeMap<Pubkey, Lease>,
     pub requests: BTreeMap<Pubkey, Request>,
+    pub disputes: BTreeMap<Pubkey, LeaseDispute>,
     pub provider: Provider,
     /// Lamports of its operator.
     pub operator: u64,
@@ -209,6 +210,10 @@ impl Cluster {
             requests: state
                 .all::<Request>()
                 .map(|(address, request)| (Pubkey::from(*address), *request))
+                .collect(),
+            disputes: state
+                .all::<LeaseDispute>()
+                .map(|(address, dispute)| (Pubkey::from(*address), *dispute))
                 .collect(),
             provider: *provider.expect("a provider that never leaves"),
             operator: chain.lamports(&operator(OURS)),

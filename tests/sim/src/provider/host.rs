@@ -34,6 +34,7 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 use tokio::sync::mpsc;
 
+use super::answers::Answers;
 use super::bench::{GRACE, Served, is_ours};
 use super::cluster::{CLASS, OURS};
 use super::disk::Disk;
@@ -196,6 +197,7 @@ struct Running {
     slot: u64,
     provider: Provider,
     lost: Lost,
+    answers: Answers,
 }
 
 impl Running {
@@ -217,6 +219,7 @@ impl Running {
             slot: out.slot().unwrap_or(0),
             provider: sight.provider,
             lost: Lost::default(),
+            answers: Answers::default(),
         };
         for (lease, promise) in promises {
             running.take_up(lease, promise, out)?;
@@ -262,6 +265,7 @@ impl Running {
             self.mend(out, disk);
         }
         self.read(out, disk)?;
+        self.answers.tick(out)?;
         let leases: Vec<Pubkey> = self.tended.keys().copied().collect();
         for lease in leases {
             while let Some(event) = self.received(&lease) {

@@ -5,16 +5,18 @@ use mythic_client::Commitment;
 use mythic_interface::le::{U32, U64};
 use mythic_interface::market::ix::{self, RequestCompute};
 use mythic_interface::market::state::{
-    CloseReason, Lease, LeaseKind, LeaseStatus, Request, RequestStatus,
+    CloseReason, Lease, LeaseEpoch, LeaseKind, LeaseStatus, NamedElement, Request, RequestStatus,
 };
 use mythic_interface::market::{address, params::TOP_UP_SECONDS};
+use mythic_interface::state::NO_KEY;
 use mythic_interface::window;
 use mythic_program_tests::keys::{key, operator};
 use mythic_program_tests::market::calls;
+use mythic_program_tests::market::world::element;
 use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
-use super::bench::is_ours;
+use super::bench::{is_open, is_ours};
 use super::cluster::{CLASS, NONCE_SLOTS, OURS, RIVAL, Sight, params};
 use super::outside::Outside;
 use super::schedule::{Deed, Schedule, Tenancy};
@@ -102,6 +104,12 @@ impl People {
                 out.post(call);
             }
         }
+        let slot = out.cluster.slot(Commitment::Processed);
+        for (dispute, state) in sight.disputes.iter().filter(|(_, state)| is_open(state)) {
+            if slot >= state.openings_end.get() && out.rng.percent(20) {
+                out.post(ix::resolve_lease_dispute(dispute, state));
+            }
+        }
         if self.settler && out.rng.percent(20) {
             let ended =
                 |state: &Lease| is_ours(state) && state.status() == Some(LeaseStatus::Ended);
@@ -113,10 +121,7 @@ impl People {
             }
         }
         if self.stranger && out.rng.percent(10) {
-            let (second, slot) = (
-                out.cluster.second(),
-                out.cluster.slot(Commitment::Processed),
-            );
+            let second = out.cluster.second();
             for (lease, state) in &sight.leases {
                 let silent = state.meter().silent(second, slot);
                 if is_running(state) && silent >= state.terms.rules.max_missed.get().into() {
@@ -249,6 +254,26 @@ impl Tenant {
                         let pending = state.ring.iter().filter(|entry| entry.is_pending());
                         let newest = pending.max_by_key(|entry| entry.epoch)?;
                         Some(ix::unserved_lease(tenant, (lease, state), newest))
+                    }
+                    Deed::Refute(more) => {
+                        let proved =
+                            |entry: &&LeaseEpoch| entry.is_pending() && entry.proof != NO_KEY;
+                        let newest = state.ring.iter().filter(proved);
+                        let newest = newest.max_by_key(|entry| entry.epoch)?;
+                        let rows = 0..=u32::from(more);
+                        let named = rows.map(|row| element(0, row % 2, row, 7));
+                        let mut named: Vec<NamedElement> = named.collect();
+                        named.sort_by_key(NamedElement::key);
+                        let watcher = key("watcher");
+                        let about = (lease, state);
+                        Some(ix::refute_lease(
+                            watcher,
+                            watcher,
+                            about,
+                            newest,
+                            &named,
+                            u64::MAX,
+                        ))
                     }
                     Deed::Notice => {
                         let reason = CloseReason::ClosedByProvider;

@@ -8,6 +8,8 @@ use crate::rng::Rng;
 
 /// What a promise's way to the disk is called among the steps.
 pub const KEEP: &str = "keep promise";
+/// What an answer to a dispute is called.
+pub const ANSWER: &str = "answer dispute";
 
 /// A point of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +84,8 @@ pub enum Deed {
     Unserved,
     /// The provider gives notice.
     Notice,
+    /// Somebody disputes the newest proof, naming one element more than so many.
+    Refute(u8),
 }
 
 /// What a tenant wants and does.
@@ -114,7 +118,7 @@ pub struct Schedule {
 /// Milliseconds within which something goes wrong by the clock.
 const ROUGH_MS: usize = 800_000;
 /// Steps at which something may go wrong. Of forks those that the chain may take back are the first four.
-fn names() -> [&'static str; 12] {
+fn names() -> [&'static str; 13] {
     [
         Step::Accept.name(),
         Step::Start.name(),
@@ -128,6 +132,7 @@ fn names() -> [&'static str; 12] {
         Step::CloseAccount.name(),
         Step::Stop.name(),
         Step::Forget.name(),
+        ANSWER,
     ]
 }
 
@@ -156,10 +161,11 @@ fn tenancy(rng: &mut Rng) -> Tenancy {
     let named = rng.percent(60);
     let deeds = (0..rng.below(3)).map(|_| {
         let deed = match rng.below(10) {
-            0..4 => Deed::Close,
-            4..7 => Deed::TopUp(rng.between(1, 120) as u32),
-            7..9 => Deed::Unserved,
-            _ => Deed::Notice,
+            0..3 => Deed::Close,
+            3..5 => Deed::TopUp(rng.between(1, 120) as u32),
+            5..7 => Deed::Unserved,
+            7 => Deed::Notice,
+            _ => Deed::Refute(rng.below(3) as u8),
         };
         (ms(rng, 0, 300_000), deed)
     });
