@@ -1,41 +1,31 @@
-//! The provider's process, and the machine that it runs on: its own journal, desk, decisions, places and machines of leases, its own
-//! reading of lists and accounts; what its tasks do is done here in the time of the simulation. It is killed between any two of its acts.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! The provider's process, and the machine that it runs on: its own journal, decisions, places, its own reading of lists and accounts, in the
+//! time of the simulation. It is killed between any two of its acts.
 
 use anyhow::{Context as _, Result};
 use mythic_client::{AccountSnapshot, Bids, Commitment, Listed};
 use mythic_interface::COMPUTE_MARKET_ID;
-use mythic_interface::hash::access_hash;
-use mythic_interface::le::U64;
-use mythic_interface::market::ix::{self, SubmitProof};
 use mythic_interface::market::state::{
     CloseReason, Lease, LeaseStatus, Provider, Request, RequestStatus,
 };
-use mythic_interface::market::{address, meter};
-use mythic_interface::window;
-use mythic_program_tests::keys::{key, operator};
+use mythic_interface::market::{address, ix};
+use mythic_program_tests::keys::operator;
 use mythic_program_tests::market::calls::{self, GRID, STAKE_PER_UNIT};
 use mythic_provider::funds::Needs;
 use mythic_provider::intake::decisions::Decisions;
 use mythic_provider::intake::fit::{self, Decline};
 use mythic_provider::intake::places::{Fetch, Place as FetchPlace, Places};
 use mythic_provider::journal::{Journal, Promise};
-use mythic_provider::lease::desk::Desk;
-use mythic_provider::lease::fsm::{Event, Machine, Outcome, Step};
+use mythic_provider::lease::fsm::Event;
 use mythic_provider::lease::lost::{self, Left, Lost};
 use mythic_provider::lease::reconcile;
-use mythic_provider::proof::{self, Shape};
 use mythic_provider::source::SourceError;
 use mythic_provider::spec::SpecError;
 use solana_account::Account as RawAccount;
-use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
-use tokio::sync::mpsc;
 
 use super::answers::Answers;
-use super::bench::{GRACE, Served, is_ours};
+use super::bench::is_ours;
+use super::care::Care;
 use super::cluster::{CLASS, OURS};
 use super::disk::Disk;
 use super::outside::{Down, Killed, Outside};
@@ -50,8 +40,6 @@ const MEND_MS: u64 = 10_000;
 const RENT: u64 = 26_434_080;
 /// Leases of one tenant at most.
 const OF_ONE_TENANT: usize = 16;
-/// Of a hundred engines that are started.
-const BROKEN: usize = 4;
 
 pub struct Host {
     disk: Disk,
@@ -119,14 +107,14 @@ impl Host {
 
     /// Whether it runs and nothing is left to it.
     pub fn is_idle(&self) -> bool {
-        let idle = |running: &Running| running.tended.is_empty() && running.readings.is_empty();
+        let idle = |running: &Running| running.care.is_empty() && running.readings.is_empty();
         self.running.as_ref().is_some_and(idle)
     }
 
     /// What it should not have in the end.
     pub fn left(&self) -> Result<Option<String>> {
         let tended: Vec<Pubkey> = match &self.running {
-            Some(running) => running.tended.keys().copied().collect(),
+            Some(running) => running.care.leases(),
             None => Vec::new(),
         };
         let promises = self.disk.promises()?;
@@ -143,58 +131,17 @@ struct Reading {
     _place: FetchPlace,
 }
 
-/// How far a step is.
-enum Stage {
-    Working,
-    /// What it sends is made.
-    Made(Box<Instruction>),
-    Sent(u64),
-}
-
-/// A step under way.
-struct Errand {
-    step: Step,
-    /// Nothing happens to it before.
-    at: u64,
-    /// The lease as it was when the step began.
-    state: Option<Box<Lease>>,
-    stage: Stage,
-}
-
-/// What became of a step in a tick.
-enum Went {
-    On(Errand),
-    Over(Step, Outcome),
-}
-
-/// A lease in care.
-struct Tended {
-    machine: Machine,
-    events: mpsc::Receiver<Event>,
-    request: Pubkey,
-    promise: Arc<Promise>,
-    next_read: u64,
-    /// Its engine runs.
-    served: bool,
-    /// Slot of the newest answer, and the second until which the lease was paid in it.
-    paid_until: (u64, u64),
-    errands: Vec<Errand>,
-}
-
 struct Running {
-    journal: Journal,
-    desk: Desk,
+    care: Care,
     decisions: Decisions,
     places: Places,
     needs: Needs,
-    tended: BTreeMap<Pubkey, Tended>,
     readings: Vec<Reading>,
     /// Newest slots that lists and accounts were answered of.
     newest: (u64, u64),
     next_round: u64,
     next_look: u64,
     next_mend: u64,
-    slot: u64,
     provider: Provider,
     lost: Lost,
     answers: Answers,
@@ -205,53 +152,27 @@ impl Running {
         let (journal, promises) = Journal::open(disk.path())?;
         let sight = out.cluster.newest(Commitment::Processed);
         let mut running = Self {
-            journal,
-            desk: Desk::default(),
+            care: Care::new(journal, out),
             decisions: Decisions::default(),
             places: Places::default(),
             needs: Needs::new(RENT, &GRID, STAKE_PER_UNIT, &Bids::default()),
-            tended: BTreeMap::new(),
             readings: Vec::new(),
             newest: (0, 0),
             next_round: out.now,
             next_look: out.now,
             next_mend: out.now,
-            slot: out.slot().unwrap_or(0),
             provider: sight.provider,
             lost: Lost::default(),
             answers: Answers::default(),
         };
         for (lease, promise) in promises {
-            running.take_up(lease, promise, out)?;
+            running.care.take_up(lease, promise, out)?;
         }
         Ok(running)
     }
 
-    /// Takes a lease into care.
-    fn take_up(&mut self, lease: Pubkey, promise: Promise, out: &Outside) -> Result<()> {
-        let request = promise.request.parse::<Pubkey>()?;
-        let deadline = promise.deadline_slot;
-        let promise = Arc::new(promise);
-        let place = self.desk.enter_at(lease, promise.clone(), out.instant());
-        let Some(events) = place else {
-            return Ok(());
-        };
-        let tended = Tended {
-            machine: Machine::new(key(OURS), deadline, GRACE),
-            events,
-            request,
-            promise,
-            next_read: out.now,
-            served: false,
-            paid_until: (0, 0),
-            errands: Vec::new(),
-        };
-        self.tended.insert(lease, tended);
-        Ok(())
-    }
-
     fn tick(&mut self, out: &mut Outside, disk: &mut Disk) -> Result<(), Killed> {
-        self.slot = self.slot.max(out.slot().unwrap_or(0));
+        self.care.hear(out);
         if out.now >= self.next_round {
             self.next_round = out.now + ROUND_MS;
             self.round(out);
@@ -266,27 +187,12 @@ impl Running {
         }
         self.read(out, disk)?;
         self.answers.tick(out)?;
-        let leases: Vec<Pubkey> = self.tended.keys().copied().collect();
-        for lease in leases {
-            while let Some(event) = self.received(&lease) {
-                self.tell(lease, event, out)?;
-            }
-            if let Some(event) = self.watched(&lease, out) {
-                self.tell(lease, event, out)?;
-            }
-            let (slot, second) = (self.slot, out.second());
-            self.tell(lease, Event::Tick { slot, second }, out)?;
-            self.go_on(lease, out, disk)?;
-        }
-        Ok(())
+        self.care.tick(out, disk)
     }
 
     /// Lets what is served be judged.
     fn judge_served(&self, out: &mut Outside) {
-        let served = self.tended.iter().filter(|(_, tended)| tended.served);
-        let all: Vec<Served> = served
-            .map(|(lease, tended)| tended.as_served(lease))
-            .collect();
+        let all = self.care.served();
         let second = out.second();
         out.bench.serves(out.now, second, &out.cluster, &all);
     }
@@ -295,7 +201,7 @@ impl Running {
     fn judge_promises(&self, out: &mut Outside) {
         let sight = out.cluster.newest(Commitment::Processed);
         out.bench
-            .promised(&sight, |lease| self.tended.contains_key(lease));
+            .promised(&sight, |lease| self.care.desk.has(lease));
     }
 
     /// A list at `confirmed`, and of what it does not hold the accounts at `finalized`.
@@ -317,13 +223,13 @@ impl Running {
                 held: Commitment::Confirmed,
                 lease: Some(Box::new(*state)),
             };
-            let is_known = self.desk.tell(lease, event);
+            let is_known = self.care.desk.tell(lease, event);
             if !is_known && state.status() != Some(LeaseStatus::Ended) {
                 unknown.push((*lease, *state));
             }
         }
         self.lost.set(unknown);
-        let mut known = self.desk.leases();
+        let mut known = self.care.desk.leases();
         known.sort_unstable();
         for lease in reconcile::absent(&known, &listed) {
             let Some((slot, sight)) = out.sight(Commitment::Finalized, self.newest.1) else {
@@ -338,7 +244,7 @@ impl Running {
             let read = reconcile::witnessed(both.to_vec());
             if let Ok((slot, event)) = read.and_then(|read| reconcile::last_word(&lease, &read)) {
                 self.newest.1 = slot;
-                self.desk.tell(&lease, event);
+                self.care.desk.tell(&lease, event);
             }
         }
     }
@@ -346,7 +252,7 @@ impl Running {
     /// Leases without a promise: it is made again where their specs are there again, or they are given up.
     fn mend(&mut self, out: &mut Outside, disk: &mut Disk) {
         for (lease, state) in self.lost.all() {
-            if self.tended.contains_key(&lease) {
+            if self.care.desk.has(&lease) {
                 continue;
             }
             let request = Pubkey::new_from_array(state.terms.request);
@@ -355,7 +261,7 @@ impl Running {
             let read = read.and_then(|(_, sight)| sight.requests.get(&request).copied());
             let promise = match read.filter(|_| there) {
                 Some(read) => promise(&request, &read),
-                None => match lost::left(&state, self.slot) {
+                None => match lost::left(&state, self.care.slot) {
                     Left::Wait => continue,
                     Left::Settle => unserved(&state),
                     Left::Notice => {
@@ -366,10 +272,8 @@ impl Running {
                     }
                 },
             };
-            let kept = self.journal.keep(&lease, &promise);
-            kept.expect("a promise is written");
-            disk.kept();
-            let taken = self.take_up(lease, promise, out);
+            self.care.keep(&lease, &promise, disk);
+            let taken = self.care.take_up(lease, promise, out);
             taken.expect("the request's address is one");
         }
     }
@@ -395,7 +299,7 @@ impl Running {
         self.decisions.keep(&addresses);
         for (request, state) in open {
             let now = out.instant();
-            match fit::fits(&state, &self.provider, self.slot) {
+            match fit::fits(&state, &self.provider, self.care.slot) {
                 Err(Decline::Others) => continue,
                 Err(decline) => {
                     self.decisions.decline_at(request, &decline, now);
@@ -458,20 +362,20 @@ impl Running {
         let request = &reading.state;
         let lease = address::lease(reading.request);
         let promise = promise(&reading.request, request);
-        if self.desk.has(&lease) {
+        if self.care.desk.has(&lease) {
             return Ok(Ok(()));
         }
-        if self.desk.has_key(&promise.key_hash) {
+        if self.care.desk.has_key(&promise.key_hash) {
             return Ok(Err(Decline::KeyInUse));
         }
-        let own = self.desk.of_tenant(&promise.tenant);
+        let own = self.care.desk.of_tenant(&promise.tenant);
         if own >= OF_ONE_TENANT {
             return Ok(Err(Decline::Tenant(own)));
         }
         let Some((_, sight)) = out.sight(Commitment::Processed, 0) else {
             return Ok(Err(Decline::Chain("it is silent".into())));
         };
-        let promised = self.desk.promised(out.instant());
+        let promised = self.care.desk.promised(out.instant());
         let funds = (sight.operator, &self.needs);
         if let Err(decline) = fit::is_left(request, &self.provider, promised, funds) {
             return Ok(Err(decline));
@@ -481,245 +385,11 @@ impl Running {
             cut.expect("a part of a promise is written");
             return Err(killed);
         }
-        let kept = self.journal.keep(&lease, &promise);
-        kept.expect("a promise is written");
-        disk.kept();
+        self.care.keep(&lease, &promise, disk);
         out.comes_to(KEEP, Phase::Over)?;
-        let taken = self.take_up(lease, promise, out);
+        let taken = self.care.take_up(lease, promise, out);
         taken.expect("the request's address is one");
         Ok(Ok(()))
-    }
-
-    /// What the reconciler left for a lease.
-    fn received(&mut self, lease: &Pubkey) -> Option<Event> {
-        self.tended.get_mut(lease)?.events.try_recv().ok()
-    }
-
-    /// The lease as a node shows it now.
-    fn watched(&mut self, lease: &Pubkey, out: &mut Outside) -> Option<Event> {
-        let tended = self.tended.get_mut(lease)?;
-        if out.now < tended.next_read {
-            return None;
-        }
-        tended.next_read = out.now + out.between(300, 1_500);
-        let (slot, sight) = out.sight(Commitment::Processed, 0)?;
-        let shown = sight.leases.get(lease).filter(|_| !out.is_empty());
-        Some(Event::Read {
-            slot,
-            held: Commitment::Processed,
-            lease: shown.map(|state| Box::new(*state)),
-        })
-    }
-
-    /// Tells a lease's machine, and begins what it wants.
-    fn tell(&mut self, lease: Pubkey, event: Event, out: &mut Outside) -> Result<(), Killed> {
-        let Some(tended) = self.tended.get_mut(&lease) else {
-            return Ok(());
-        };
-        if let Event::Read {
-            slot, lease: found, ..
-        } = &event
-        {
-            if found.is_some() {
-                self.desk.seen(&lease);
-            }
-            if *slot >= tended.paid_until.0 {
-                let ours = found.as_deref().filter(|state| is_ours(state));
-                let until = ours.map_or(tended.paid_until.1, |state| state.ends_at.get());
-                tended.paid_until = (*slot, until);
-            }
-        }
-        let steps = tended.machine.on(event);
-        self.desk.stands(&lease, tended.machine.standing());
-        for step in steps {
-            out.comes_to(step.name(), Phase::Begins)?;
-            let takes = match step {
-                Step::Serve => out.between(1_000, 4_000),
-                Step::Stop | Step::Forget => 0,
-                _ => out.between(50, 400),
-            };
-            if step == Step::Stop {
-                let second = out.second();
-                let served = tended.as_served(&lease);
-                out.bench.stops(second, &out.cluster, &served);
-                tended.served = false;
-            }
-            tended.errands.push(Errand {
-                step,
-                at: out.now + takes,
-                state: tended.machine.lease().copied().map(Box::new),
-                stage: Stage::Working,
-            });
-        }
-        Ok(())
-    }
-
-    /// Goes on with a lease's steps.
-    fn go_on(&mut self, lease: Pubkey, out: &mut Outside, disk: &mut Disk) -> Result<(), Killed> {
-        let Some(tended) = self.tended.get_mut(&lease) else {
-            return Ok(());
-        };
-        let errands = std::mem::take(&mut tended.errands);
-        let (due, later): (Vec<_>, Vec<_>) =
-            errands.into_iter().partition(|errand| errand.at <= out.now);
-        tended.errands = later;
-        for errand in due {
-            let (step, outcome) = match self.advance(&lease, errand, out, disk)? {
-                Went::On(errand) => {
-                    if let Some(tended) = self.tended.get_mut(&lease) {
-                        tended.errands.push(errand);
-                    }
-                    continue;
-                }
-                Went::Over(step, outcome) => (step, outcome),
-            };
-            out.comes_to(step.name(), Phase::Over)?;
-            if step == Step::Forget {
-                self.tended.remove(&lease);
-                self.desk.leave(&lease);
-                return Ok(());
-            }
-            self.tell(lease, Event::Ended(step, outcome), out)?;
-        }
-        Ok(())
-    }
-
-    fn advance(
-        &mut self,
-        lease: &Pubkey,
-        mut errand: Errand,
-        out: &mut Outside,
-        disk: &mut Disk,
-    ) -> Result<Went, Killed> {
-        let step = errand.step;
-        let failed = Went::Over(step, Outcome::Failed);
-        let call = match (errand.stage, step) {
-            (Stage::Sent(flight), _) => {
-                return Ok(match out.result(flight) {
-                    Some(true) => Went::Over(step, Outcome::Done),
-                    Some(false) => failed,
-                    None => {
-                        errand.stage = Stage::Sent(flight);
-                        Went::On(errand)
-                    }
-                });
-            }
-            (Stage::Made(call), _) => *call,
-            (Stage::Working, Step::Serve) => {
-                let broken = out.rng.percent(BROKEN);
-                // One that is only seen to its end has no key.
-                return Ok(match self.tended.get_mut(lease) {
-                    Some(tended) if !broken && !tended.promise.key_hash.is_empty() => {
-                        tended.served = true;
-                        Went::Over(step, Outcome::Done)
-                    }
-                    _ => failed,
-                });
-            }
-            (Stage::Working, Step::Stop | Step::Publish(_)) => {
-                return Ok(Went::Over(step, Outcome::Done));
-            }
-            (Stage::Working, Step::Forget) => {
-                out.bench.forgets(&out.cluster, lease);
-                disk.forgets(lease);
-                self.journal
-                    .forget(lease)
-                    .expect("a promise can be removed");
-                return Ok(Went::Over(step, Outcome::Done));
-            }
-            (Stage::Working, Step::Prove(epoch)) => {
-                errand.stage = Stage::Working;
-                return Ok(match errand.state.take() {
-                    Some(state) => self.prove(lease, (errand, state), epoch, out),
-                    None => failed,
-                });
-            }
-            (Stage::Working, _) => match self.call(lease, step, errand.state.as_deref(), out) {
-                Some(call) => call,
-                None => return Ok(failed),
-            },
-        };
-        errand.stage = Stage::Sent(out.send(call));
-        out.comes_to(step.name(), Phase::Sent)?;
-        Ok(Went::On(errand))
-    }
-
-    /// Waits for the hash of an epoch's first slot, then computes.
-    fn prove(
-        &self,
-        lease: &Pubkey,
-        (mut errand, state): (Errand, Box<Lease>),
-        epoch: u64,
-        out: &mut Outside,
-    ) -> Went {
-        let meter = state.meter();
-        if out.is_silent() || !window::open(self.slot, meter.proof_end(epoch)) {
-            return Went::Over(errand.step, Outcome::Failed);
-        }
-        let start = meter::epoch_start(epoch, &meter.grid);
-        let Some((first_slot, hash)) = out.first_from(start) else {
-            errand.at = out.now + out.between(100, 500);
-            errand.state = Some(state);
-            return Went::On(errand);
-        };
-        let shape = Shape {
-            lease: *lease,
-            epoch,
-            hash,
-            size: proof::size(&state.terms),
-        };
-        let args = SubmitProof {
-            terms_hash: state.terms_hash,
-            epoch: U64::new(epoch),
-            first_slot: U64::new(first_slot),
-            hash,
-            proof: shape.compute().root(),
-        };
-        let call = ix::submit_proof(operator(OURS), key(OURS), lease, &args);
-        errand.at = out.now + out.between(500, 8_000);
-        errand.state = Some(state);
-        errand.stage = Stage::Made(Box::new(call));
-        Went::On(errand)
-    }
-
-    /// The transaction of a step that is one.
-    fn call(
-        &self,
-        lease: &Pubkey,
-        step: Step,
-        state: Option<&Lease>,
-        out: &Outside,
-    ) -> Option<Instruction> {
-        let tended = self.tended.get(lease)?;
-        let by = operator(OURS);
-        if step == Step::Accept {
-            let (_, sight) = out.sight(Commitment::Processed, 0)?;
-            let request = sight.requests.get(&tended.request)?;
-            let is_open = request.header.status == RequestStatus::Open as u8;
-            return is_open.then(|| ix::accept_job(by, key(OURS), tended.request, request));
-        }
-        let state = state?;
-        match step {
-            Step::Start => {
-                let access = access_hash(tended.promise.access.as_bytes());
-                Some(ix::start_lease(by, lease, state, access))
-            }
-            Step::Release => Some(ix::verify_and_release(lease, state)),
-            Step::Close(ending) => Some(ix::close_lease(by, lease, state, ending.reason(), false)),
-            Step::Withdraw => Some(ix::withdraw_lease(lease, state)),
-            Step::CloseAccount => Some(ix::close_lease_account(lease, state)),
-            _ => None,
-        }
-    }
-}
-
-impl Tended {
-    fn as_served(&self, lease: &Pubkey) -> Served {
-        Served {
-            lease: *lease,
-            deadline: self.promise.deadline_slot,
-            paid_until: self.paid_until.1,
-        }
     }
 }
 

@@ -3,10 +3,12 @@
 //!
 //! - [`schedule`]: what happens, from a seed; [`people`]: tenants and others
 //! - [`cluster`]: the chain; [`outside`]: time, nodes, transactions, what goes wrong; [`disk`]: what is left after a kill
-//! - [`host`]: the provider's process; [`answers`]: what it answers to disputes; [`bench`]: what must hold
+//! - [`host`]: the provider's process; [`care`]: its leases, [`answers`]: what it answers to disputes
+//! - [`bench`]: what must hold
 
 mod answers;
 mod bench;
+mod care;
 mod cluster;
 mod disk;
 mod host;
