@@ -213,7 +213,10 @@ impl Host {
         for _ in 0..TRIES {
             let (about, started) = ((lease, operator), Instant::now());
             let said = self.answer(access, about, key, (COUNT, tokens)).await?;
-            best = f64::max(best, said.tokens as f64 / started.elapsed().as_secs_f64());
+            // The provider's own count: no more than were asked for, nor than the text can hold.
+            let most = u64::from(tokens).min(said.text.len() as u64);
+            let made = said.tokens.min(most) as f64;
+            best = f64::max(best, made / started.elapsed().as_secs_f64());
             if best >= f64::from(floor) {
                 break;
             }
