@@ -223,21 +223,31 @@ impl ChainClient {
         })
     }
 
-    /// Any account as it was at `least_slot` or later: a node that lags is an error.
-    pub async fn raw_account_since(
+    /// A few accounts as they were together at `least_slot` or later, in the order asked: a node that lags is an error.
+    pub async fn raw_accounts_since(
         &self,
-        pubkey: &Pubkey,
+        pubkeys: &[Pubkey],
         commitment: Commitment,
         least_slot: u64,
-    ) -> Result<AccountSnapshot, ClientError> {
-        let params = json!([pubkey.to_string(), read_since(commitment, least_slot)]);
-        let found: Response<Option<UiAccount>> =
-            self.rpc.send(RpcRequest::GetAccountInfo, params).await?;
-        let account = found.value.map(|account| plain(pubkey, &account));
-        Ok(AccountSnapshot {
-            slot: not_before(least_slot, found.context.slot)?,
-            account: account.transpose()?,
-        })
+    ) -> Result<Vec<AccountSnapshot>, ClientError> {
+        let names: Vec<String> = pubkeys.iter().map(|pubkey| pubkey.to_string()).collect();
+        let params = json!([names, read_since(commitment, least_slot)]);
+        let found: Response<Vec<Option<UiAccount>>> = self
+            .rpc
+            .send(RpcRequest::GetMultipleAccounts, params)
+            .await?;
+        let slot = not_before(least_slot, found.context.slot)?;
+        let (got, asked) = (found.value.len(), pubkeys.len());
+        if got != asked {
+            return Err(ClientError::Answer(format!(
+                "getMultipleAccounts gave {got} accounts for {asked} addresses"
+            )));
+        }
+        let read = |(pubkey, account): (&Pubkey, Option<UiAccount>)| -> Result<_, ClientError> {
+            let account = account.map(|account| plain(pubkey, &account)).transpose()?;
+            Ok(AccountSnapshot { slot, account })
+        };
+        pubkeys.iter().zip(found.value).map(read).collect()
     }
 
     /// Lamports of an address; 0 when no account is there, as the chain itself says.

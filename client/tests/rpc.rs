@@ -76,11 +76,19 @@ async fn an_answer_of_an_older_slot_than_was_asked_for_is_none() {
     );
     assert!(stale.is_transient());
 
-    let chain = answering(r#"{"context":{"slot":5},"value":null}"#).await;
-    let key = solana_pubkey::Pubkey::new_from_array([1; 32]);
-    let read = |least| chain.raw_account_since(&key, Commitment::Finalized, least);
-    assert_eq!(read(5).await.unwrap().account, None);
+    let chain = answering(r#"{"context":{"slot":5},"value":[null, null]}"#).await;
+    let keys = [1, 2].map(|n| solana_pubkey::Pubkey::new_from_array([n; 32]));
+    let read = |least| chain.raw_accounts_since(&keys, Commitment::Finalized, least);
+    let found = read(5).await.unwrap();
+    assert!(
+        found
+            .iter()
+            .all(|one| one.slot == 5 && one.account.is_none())
+    );
+    assert_eq!(found.len(), 2);
     assert!(read(6).await.is_err());
+    let one = chain.raw_accounts_since(&keys[..1], Commitment::Finalized, 5);
+    assert!(one.await.is_err(), "of as many as were asked for");
     // Nothing at all, and what is no answer to this.
     for broken in ["null", "[]", r#"{"value":[]}"#] {
         let chain = answering(broken).await;

@@ -16,4 +16,7 @@ pub struct Access {
     pub max_concurrent: usize,
     /// Base58 key that signs receipts.
     pub operator: String,
+    /// The least tokens a second of one answer that are promised, if any are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_tokens_per_second: Option<u32>,
 }

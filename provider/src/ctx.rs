@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::ProviderConfig, funds::Needs, journal::Journal, meters::Meters,
     proof::opening::Openings, seams::Seams, serve::models::LocalModel, source::Shelf,
+    speed::Speeds,
 };
 
 /// Longest silence of the loop that follows the chain.
@@ -45,6 +46,8 @@ pub struct Ctx {
     pub openings: Openings,
     /// Specs that tenants left here.
     pub shelf: Shelf,
+    /// How fast its engines answer, as far as that was measured.
+    pub speeds: Speeds,
     /// What the operator must be able to pay.
     pub needs: Needs,
     /// What is measured.
@@ -81,6 +84,7 @@ pub struct Means {
 impl Ctx {
     pub fn new(means: Means) -> Self {
         Self {
+            speeds: Speeds::of(&means.config),
             config: means.config,
             seams: means.seams,
             origin: means.origin,

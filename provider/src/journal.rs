@@ -14,8 +14,8 @@ use solana_pubkey::Pubkey;
 /// Longest file that is read: a spec, and little beside it.
 const MAX_FILE: u64 = 256 << 10;
 
-/// What a tenant was promised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What a tenant was promised. Of a lease that is only seen to its end nothing is: its hashes and its access are empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promise {
     /// Base58 address of the request.
     pub request: String,

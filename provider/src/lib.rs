@@ -1,6 +1,7 @@
 //! One provider of the Compute Market: leases capacity to tenants, proves it in each epoch, and is paid by the second.
 //!
-//! - [`ProviderConfig`], [`run`]: configuration and entry; [`setup`]: its class and registration; [`measure`]: how long its proofs take
+//! - [`ProviderConfig`], [`run`]: configuration and entry; [`setup`]: its class and registration; [`measure`]: how long its proofs take;
+//!   [`speed`]: how fast its engines answer
 //! - [`ctx`]: what every part may use; [`journal`]: what was promised
 //! - [`intake`]: requests, [`source`] and [`spec`]: what their tenants want exactly
 //! - [`lease`]: leases from their acceptance to the last lamport; [`proof`]: their proofs, [`disputes`]: answers about them
@@ -28,6 +29,7 @@ pub mod serve;
 pub mod setup;
 pub mod source;
 pub mod spec;
+pub mod speed;
 pub mod telemetry;
 
 use std::{sync::Arc, time::Duration};
@@ -164,6 +166,7 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
         ctx: ctx.clone(),
         endpoints: Arc::default(),
         desk: Arc::default(),
+        lost: Arc::default(),
         quit: quit.clone(),
     };
     let decisions = Arc::default();
@@ -177,10 +180,12 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     intake.resume(prepared.promises);
     let background = TaskTracker::new();
     background.spawn(ctx::follow_chain(ctx.clone(), quit.clone()));
+    background.spawn(intake.clone().mend(stop.clone()));
     background.spawn(intake.run(stop.clone()));
     background.spawn(reconcile::run(
         ctx.clone(),
         shared.desk.clone(),
+        shared.lost.clone(),
         quit.clone(),
     ));
     background.spawn(telemetry::run(ctx.clone(), shared.desk, quit.clone()));

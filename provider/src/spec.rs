@@ -14,6 +14,8 @@ const SALT_LINE: usize = 33;
 const VERSION: u32 = 1;
 /// Most answers at once that a spec can ask for.
 const MOST_CONCURRENT: usize = 256;
+/// Most tokens a second that it can ask for.
+const MOST_TOKENS: u32 = 1_000_000;
 
 /// A spec: of an endpoint or of a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,10 @@ pub struct EndpointSpec {
     pub key_hash: String,
     /// Answers at once.
     pub max_concurrent: usize,
+    /// The least tokens a second that it answers with while one answer is under way, from the request to the answer's end; none = nothing is
+    /// promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_tokens_per_second: Option<u32>,
 }
 
 /// Why a spec is not taken.
@@ -53,6 +59,8 @@ pub enum SpecError {
     NoEndpoint,
     #[error("the spec's key_hash is not 64 hex digits")]
     KeyHash,
+    #[error("the spec's min_tokens_per_second is {0}; allowed are 1 to {MOST_TOKENS}")]
+    Floor(u32),
     #[error("the spec's max_concurrent is {0}; allowed are 1 to {MOST_CONCURRENT}")]
     Concurrent(usize),
 }
@@ -65,8 +73,17 @@ impl Spec {
             endpoint: Some(EndpointSpec {
                 key_hash: hex::encode(key_hash),
                 max_concurrent,
+                min_tokens_per_second: None,
             }),
         }
+    }
+
+    /// The same, with a floor of so many tokens a second.
+    pub fn with_floor(mut self, min_tokens_per_second: Option<u32>) -> Self {
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.min_tokens_per_second = min_tokens_per_second;
+        }
+        self
     }
 }
 
@@ -74,6 +91,14 @@ impl EndpointSpec {
     /// The hash of the tenant's key.
     pub fn key(&self) -> Result<Hash, SpecError> {
         mythic_wire::parse_hex32(&self.key_hash).ok_or(SpecError::KeyHash)
+    }
+
+    /// The same, if its floor is one.
+    fn bounded(self) -> Result<Self, SpecError> {
+        match self.min_tokens_per_second {
+            Some(floor) if !(1..=MOST_TOKENS).contains(&floor) => Err(SpecError::Floor(floor)),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -130,7 +155,7 @@ impl Document {
         let endpoint = spec.endpoint.ok_or(SpecError::NoEndpoint)?;
         endpoint.key()?;
         match (1..=MOST_CONCURRENT).contains(&endpoint.max_concurrent) {
-            true => Ok(endpoint),
+            true => endpoint.bounded(),
             false => Err(SpecError::Concurrent(endpoint.max_concurrent)),
         }
     }
@@ -151,6 +176,22 @@ mod tests {
         other.spec.push(b' ');
         assert_ne!(other.hash(), document.hash());
         assert_ne!(Document::new([8; 16], &spec).hash(), document.hash());
+    }
+
+    #[test]
+    fn a_floor_is_part_of_the_spec_and_has_bounds() {
+        let plain = Spec::endpoint(&[7; 32], 3);
+        let document = |floor| Document::new([9; 16], &plain.clone().with_floor(floor));
+        let of = |floor| document(floor).endpoint();
+        assert_eq!(of(Some(20)).unwrap().min_tokens_per_second, Some(20));
+        assert_ne!(document(Some(20)).hash(), document(Some(21)).hash());
+        // Without one the bytes are what they were before there were any.
+        assert_eq!(document(None), Document::new([9; 16], &plain));
+        assert!(!String::from_utf8_lossy(&document(None).spec).contains("tokens"));
+        for floor in [0, MOST_TOKENS + 1] {
+            assert_eq!(of(Some(floor)), Err(SpecError::Floor(floor)));
+        }
+        assert!(of(Some(MOST_TOKENS)).is_ok());
     }
 
     #[test]

@@ -526,6 +526,39 @@ async fn survives(network: &Network, (base, key): (&str, &str), text: &str) -> R
     Ok(())
 }
 
+/// Takes the promise of a lease away and kills the provider: once the tenant has left its spec again the same key gets the same answer.
+async fn is_found_again(
+    network: &Network,
+    (base, key): (&str, &str),
+    text: &str,
+    (address, file): (&str, &str),
+) -> Result<()> {
+    let promise = format!("provider/leases/{address}.json");
+    std::fs::remove_file(network.data_dir().join(promise))?;
+    network.crash("provider").await?;
+    let started = Instant::now();
+    loop {
+        // It fails until the lease is served again, and leaves the spec there.
+        let probed = network.mythic(&["lease", "probe", address, "--json", "--keypair", file]);
+        if let Ok((status, answer)) = ask(network, base, key, json!({})).await
+            && status == 200
+        {
+            let answer = json(&answer)?;
+            ensure!(
+                answer["choices"][0]["message"]["content"] == text,
+                "{answer}"
+            );
+            return Ok(());
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "not served again: {probed:?}\n{}",
+            network.logs()
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// The first proof on chain is what is computed here; returns its epoch.
 async fn proved(chain: &ChainClient, lease: &Pubkey) -> Result<u64> {
     let proved = until(chain, lease, |state| {
@@ -867,6 +900,20 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
         2,
         &["nothing was signed", "--yes"],
     )?;
+    // No floor is promised that was not measured.
+    network.mythic_fails(
+        &[
+            "lease",
+            "request",
+            "--min-tokens-per-second",
+            "5",
+            "--yes",
+            "--keypair",
+            &file,
+        ],
+        1,
+        &["5 tokens a second for one answer", "has not measured"],
+    )?;
 
     let held = chain.balance(&wallet.pubkey()).await?;
     let leased = leased(&network, &file)?;
@@ -899,6 +946,10 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
 
     // What was promised survives a kill: the same key, the same model, the same answer.
     survives(&network, (base, key), &text).await?;
+    let after = network.http.get(&url).send().await?.bytes().await?;
+    ensure!(after == access, "the access changed: {after:?}");
+    // So does what is lost with the disk: the chain names the spec.
+    is_found_again(&network, (base, key), &text, (address, &file)).await?;
     let after = network.http.get(&url).send().await?.bytes().await?;
     ensure!(after == access, "the access changed: {after:?}");
 

@@ -52,6 +52,10 @@ pub enum Decline {
     Late,
     #[error("it wants more answers at once than {0}, all that its units make")]
     Concurrent(usize),
+    #[error("it wants at least {asked} tokens a second, and this provider promises at most {most}")]
+    Floor { asked: u32, most: u32 },
+    #[error("it wants at least {0} tokens a second, and this provider has not measured its own")]
+    Unmeasured(u32),
     #[error("another lease here has the same key: make a new one")]
     KeyInUse,
     #[error(transparent)]
@@ -85,6 +89,8 @@ impl Decline {
             Self::EpochPrice => "epoch_price",
             Self::Late => "late",
             Self::Concurrent(_) => "concurrent",
+            Self::Floor { .. } => "floor",
+            Self::Unmeasured(_) => "unmeasured",
             Self::KeyInUse => "key_in_use",
             Self::Source(_) => "source",
             Self::Spec(_) => "spec",

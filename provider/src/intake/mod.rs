@@ -1,9 +1,11 @@
 //! Requests of capacity: found, weighed ([`fit`]), read, promised.
 //!
 //! - [`decisions`]: what became of each here, for its tenant; [`places`]: how many are fetched from strangers at once
+//! - [`mend`]: leases whose promise is lost
 
 pub mod decisions;
 pub mod fit;
+mod mend;
 pub mod places;
 
 use std::{
@@ -51,6 +53,16 @@ pub struct Intake {
     own: Arc<Semaphore>,
     /// Promises are made one after the other: each looks at what the ones before left.
     one: Arc<Mutex<()>>,
+}
+
+/// What a request's tenant is promised, and what that needs.
+struct Wish {
+    lease: Pubkey,
+    promise: Promise,
+    /// Bytes of the weights.
+    bytes: u64,
+    /// Tokens a second.
+    floor: Option<u32>,
 }
 
 /// Begins with another one each turn.
@@ -175,6 +187,15 @@ impl Intake {
 
     /// Reads what the tenant wants and promises to give it.
     async fn promise(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
+        let wish = self.read(address, request).await?;
+        let speeds = &self.shared.ctx.speeds;
+        speeds.check(&wish.promise.weights, wish.floor)?;
+        self.keep(request, (wish.lease, wish.promise), wish.bytes)
+            .await
+    }
+
+    /// Reads what the tenant wants.
+    async fn read(&self, address: &Pubkey, request: &Request) -> Result<Wish, Decline> {
         let (ctx, terms) = (&self.shared.ctx, &request.terms);
         if terms.kind != LeaseKind::Endpoint as u8 {
             return Err(Decline::Container);
@@ -198,6 +219,7 @@ impl Intake {
         if spec.max_concurrent > most {
             return Err(Decline::Concurrent(most));
         }
+        let floor = spec.min_tokens_per_second;
         let lease = market::address::lease(address);
         let model = model_id(model.name.as_str(), &model.identity);
         let access = Access {
@@ -206,6 +228,7 @@ impl Intake {
             model: model.clone(),
             max_concurrent: spec.max_concurrent,
             operator: ctx.operator.pubkey().to_string(),
+            min_tokens_per_second: floor,
         };
         let promise = Promise {
             request: address.to_string(),
@@ -218,8 +241,12 @@ impl Intake {
             max_concurrent: spec.max_concurrent,
             access: serde_json::to_string(&access).unwrap_or_default(),
         };
-        let weights = std::fs::metadata(&local.path).map_or(0, |file| file.len());
-        self.keep(request, (lease, promise), weights).await
+        Ok(Wish {
+            lease,
+            promise,
+            bytes: std::fs::metadata(&local.path).map_or(0, |file| file.len()),
+            floor,
+        })
     }
 
     /// Writes a promise and takes its lease into care, if all that it needs is left.

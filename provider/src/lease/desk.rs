@@ -43,6 +43,16 @@ pub struct Promised {
 impl Desk {
     /// A place for a lease; what its task receives. `None` if it has one.
     pub fn enter(&self, lease: Pubkey, promise: Arc<Promise>) -> Option<mpsc::Receiver<Event>> {
+        self.enter_at(lease, promise, Instant::now())
+    }
+
+    /// [`Self::enter`] at some time.
+    pub fn enter_at(
+        &self,
+        lease: Pubkey,
+        promise: Arc<Promise>,
+        since: Instant,
+    ) -> Option<mpsc::Receiver<Event>> {
         let (events, received) = mpsc::channel(WAITING);
         let mut all = self.0.write();
         if all.contains_key(&lease) {
@@ -51,7 +61,7 @@ impl Desk {
         let place = Place {
             events,
             promise,
-            since: Instant::now(),
+            since,
             seen: false,
             standing: Standing::default(),
         };
@@ -133,7 +143,8 @@ impl Desk {
     /// What the tenant of a lease in care is given to reach it.
     pub fn access(&self, lease: &Pubkey) -> Option<String> {
         let all = self.0.read();
-        Some(all.get(lease)?.promise.access.clone())
+        let access = &all.get(lease)?.promise.access;
+        (!access.is_empty()).then(|| access.clone())
     }
 }
 

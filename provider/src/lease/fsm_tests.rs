@@ -553,3 +553,44 @@ fn an_epoch_is_missed_once_its_time_is_over_and_nothing_was_read_of_a_proof() {
     machine.on(read(1_701, Processed, of_another(LeaseStatus::Active)));
     assert_eq!(machine.standing(), Standing::default());
 }
+
+#[test]
+fn a_start_that_a_dead_fork_took_along_is_made_again() {
+    let accepted = lease(LeaseStatus::Accepted);
+    let mut machine = serving(&accepted);
+    machine.on(done(Step::Start));
+    machine.on(read(935, Processed, lease(LeaseStatus::Started)));
+    machine.on(read(936, Processed, accepted));
+    assert_eq!(machine.on(tick(940)), [Step::Start]);
+    // The time for which it was paid there is not its end here.
+    machine.on(failed(Step::Start));
+    assert!(!machine.on(tick(1_000)).contains(&Step::Stop));
+}
+
+#[test]
+fn an_end_that_a_dead_fork_took_along_stops_nothing_and_is_sent_again() {
+    let closing = lease(LeaseStatus::Closing);
+    let mut machine = serving(&closing);
+    let close = Step::Close(Ending::NoticeOver);
+    assert!(machine.on(tick(1_352)).contains(&close));
+    machine.on(done(close));
+    machine.on(read(1_355, Processed, lease(LeaseStatus::Ended)));
+    assert!(!machine.on(tick(1_390)).contains(&Step::Stop));
+    machine.on(read(1_395, Processed, closing));
+    let begun = machine.on(tick(1_400));
+    assert!(begun.contains(&close), "{begun:?}");
+    assert!(!begun.contains(&Step::Stop), "{begun:?}");
+}
+
+#[test]
+fn a_chain_whose_clock_stands_still_is_asked_again_to_end_what_is_over() {
+    let mut machine = serving(&lease(LeaseStatus::Active));
+    let close = Step::Close(Ending::Completed);
+    assert!(machine.on(tick(2_421)).contains(&close));
+    machine.on(failed(close));
+    assert!(machine.on(tick(2_424)).contains(&close));
+    machine.on(failed(close));
+    // Served for its grace by everybody's clock, and no longer.
+    assert_eq!(machine.on(tick(2_440)), [Step::Stop]);
+    assert!(machine.on(done(Step::Stop)).contains(&close));
+}

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     desk::Desk,
     fsm::{Event, Machine, Outcome, Standing, Step},
+    lost::Lost,
 };
 use crate::{
     ctx::Ctx,
@@ -52,6 +53,7 @@ pub struct Shared {
     pub ctx: Arc<Ctx>,
     pub endpoints: Arc<Endpoints>,
     pub desk: Arc<Desk>,
+    pub lost: Arc<Lost>,
     /// Ends the process.
     pub quit: CancellationToken,
 }

@@ -84,9 +84,12 @@ pub enum Profile {
     Lease,
     /// Lossy, with leases.
     Market,
+    /// Another simulation: a provider of the Compute Market is killed, the chain forks, nodes are silent, stale or empty.
+    Provider,
 }
 
 impl Profile {
+    /// The networks that are indexed.
     pub const ALL: [Self; 16] = [
         Self::Clean,
         Self::Hostile,
@@ -124,6 +127,15 @@ impl Profile {
             Self::Chaos => "chaos",
             Self::Lease => "lease",
             Self::Market => "market",
+            Self::Provider => "provider",
+        }
+    }
+
+    /// What is counted of its seeds.
+    pub fn counts(self) -> [&'static str; 3] {
+        match self {
+            Self::Provider => ["leases", "transactions", "more that were refused"],
+            _ => ["blocks", "rows", "of them inexact, with a reason"],
         }
     }
 
@@ -234,6 +246,8 @@ impl Profile {
                 spoiled_forks: 15,
                 ..wild
             },
+            // What goes wrong there is none of this.
+            Self::Provider => Mix::default(),
         }
     }
 }

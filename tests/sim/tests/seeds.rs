@@ -1,9 +1,12 @@
-//! Two hundred seeds, dealt over all profiles, and those that once failed. `make sim` plays more.
+//! Two hundred seeds, dealt over all networks, a hundred and fifty schedules of a provider, and those that once failed. `make sim` plays
+//! more.
 
 use mythic_sim::{Profile, ledger, run};
 
 /// Together with the kept ones in about half a minute on two cores.
 const SEEDS: u64 = 200;
+/// Schedules of kills of a provider: a second each, or less.
+const SCHEDULES: u64 = 150;
 
 fn fails(seeds: Vec<(Profile, u64)>) -> Vec<String> {
     let mut failed = Vec::new();
@@ -41,6 +44,17 @@ fn two_hundred_simulated_networks_are_indexed_right() {
     assert!(
         failed.is_empty(),
         "{} of {SEEDS} failed:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
+
+#[test]
+fn a_provider_that_is_killed_at_any_step_leaves_no_orphan_and_no_lamport_astray() {
+    let failed = fails(run::deal(&[Profile::Provider], 1..SCHEDULES + 1));
+    assert!(
+        failed.is_empty(),
+        "{} of {SCHEDULES} failed:\n{}",
         failed.len(),
         failed.join("\n")
     );

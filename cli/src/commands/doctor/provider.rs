@@ -310,7 +310,7 @@ fn stake(own: &Configured, said: &OnChain, class: &Class) -> Finding {
                 config.units,
                 sol(least)
             ),
-            "offer fewer units, or add stake: requests beyond it are declined",
+            "offer fewer units, or add stake (`mythic provider add-stake`): requests beyond it are declined",
         ),
     }
 }

@@ -50,6 +50,7 @@ impl Demo {
             units: 1,
             seconds: SECONDS,
             max_concurrent: 2,
+            min_tokens_per_second: None,
             yes: self.yes,
             json: false,
         };

@@ -18,7 +18,7 @@ use mythic_wire::{Origin, dial};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use solana_pubkey::Pubkey;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take; a completion is short here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +28,10 @@ const STRANGERS_PATIENCE: Duration = Duration::from_secs(15);
 const REASON: usize = 200;
 /// Tokens of the completion of a probe.
 const TOKENS: u32 = 16;
+/// What is asked where speed is measured, the fewest and most tokens of the answer, and how often it is tried.
+const COUNT: &str = "Count from one to five hundred in words, one number a line.";
+const MEASURED: (u32, u32) = (16, 1_024);
+const TRIES: usize = 3;
 
 /// A provider's URL.
 pub struct Host {
@@ -191,10 +195,46 @@ impl Host {
         key: &str,
         question: &str,
     ) -> Result<Said> {
+        let about = (lease, operator);
+        self.answer(access, about, key, (question, TOKENS)).await
+    }
+
+    /// Tokens a second of one answer, from the request to its end: the best of a few tries, or the first that reaches a floor.
+    pub async fn speed(
+        &self,
+        access: &Access,
+        (lease, operator): (&Pubkey, &Pubkey),
+        key: &str,
+        floor: u32,
+    ) -> Result<f64> {
+        // What takes two seconds at the floor: the way there and back is a small part of it.
+        let tokens = floor.saturating_mul(2).clamp(MEASURED.0, MEASURED.1);
+        let mut best = 0.0;
+        for _ in 0..TRIES {
+            let (about, started) = ((lease, operator), Instant::now());
+            let said = self.answer(access, about, key, (COUNT, tokens)).await?;
+            // The provider's own count: no more than were asked for, nor than the text can hold.
+            let most = u64::from(tokens).min(said.text.len() as u64);
+            let made = said.tokens.min(most) as f64;
+            best = f64::max(best, made / started.elapsed().as_secs_f64());
+            if best >= f64::from(floor) {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    async fn answer(
+        &self,
+        access: &Access,
+        (lease, operator): (&Pubkey, &Pubkey),
+        key: &str,
+        (question, tokens): (&str, u32),
+    ) -> Result<Said> {
         let body = serde_json::to_vec(&json!({
             "model": access.model,
             "messages": [{"role": "user", "content": question}],
-            "max_completion_tokens": TOKENS,
+            "max_completion_tokens": tokens,
             "temperature": 0,
         }))?;
         let url = format!("{}/chat/completions", access.base_url);

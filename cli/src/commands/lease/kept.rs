@@ -20,6 +20,9 @@ pub struct Kept {
     pub key: String,
     /// The provider's URL.
     pub endpoint: String,
+    /// The document that was left there, for a provider that lost it; not kept by older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
 }
 
 fn path(connection: &Connection, lease: &Pubkey) -> PathBuf {

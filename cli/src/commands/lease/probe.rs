@@ -15,12 +15,16 @@ use crate::{
 use anyhow::Result;
 use clap::Args;
 use mythic_client::ChainClient;
-use mythic_interface::{market::state::Lease, state::NO_KEY};
+use mythic_interface::{
+    market::state::{Lease, LeaseStatus},
+    state::NO_KEY,
+};
+use mythic_provider::spec::Document;
 use solana_pubkey::Pubkey;
 
-/// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt, and
-/// that sixteen elements of its last published proof, drawn by the chain, are right. Exit code 6 if something is wrong; what to do then
-/// is said with it
+/// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt, as fast
+/// as it promised if it did, and that sixteen elements of its last published proof, drawn by the chain, are right. Exit code 6 if
+/// something is wrong; what to do then is said with it
 #[derive(Args, Debug)]
 pub struct Probe {
     /// Address of the lease
@@ -56,7 +60,8 @@ impl Probe {
         let lease = load(&chain, &address).await?;
         let provider = provider(&chain, &lease).await?;
         let kept = Kept::read(connection, &address)?;
-        let key = self.key.clone().or_else(|| kept.map(|kept| kept.key));
+        let (own, document) = kept.map(|kept| (kept.key, kept.document)).unzip();
+        let key = self.key.clone().or(own);
         let key = key.ok_or_else(|| {
             Exit::error(
                 exit::NOT_FOUND,
@@ -65,11 +70,22 @@ impl Probe {
         })?;
         let host = Host::new(provider.endpoint.as_str())?;
         let operator = Pubkey::new_from_array(provider.operator);
-        let access = host.access(&address, &lease).await?;
+        let access = match host.access(&address, &lease).await {
+            Ok(access) => access,
+            Err(error) => return Err(reminded(&host, &lease, document.flatten(), error).await),
+        };
         let model = host.model(&access, &key).await?;
         let said = host
             .chat(&access, (&address, &operator), &key, "Name a fish.")
             .await?;
+        let promised = access.min_tokens_per_second;
+        let speed = match promised {
+            Some(floor) => {
+                let about = (&address, &operator);
+                Some(host.speed(&access, about, &key, floor).await?)
+            }
+            None => None,
+        };
         let Published { proof, missing } = proof(&chain, &host, (&address, &lease)).await?;
         let mut report = Report::default();
         report
@@ -88,6 +104,13 @@ impl Probe {
                 ),
                 said.text.clone(),
             );
+        let told = match (speed, promised) {
+            (Some(speed), Some(floor)) => {
+                format!("{speed:.1} tokens a second for one answer; at least {floor} are promised")
+            }
+            _ => "none is promised".into(),
+        };
+        report.say("speed", told, speed);
         match proof {
             Proof::None => report.say("proof", "none is published yet", None::<u64>),
             Proof::Right { epoch, drawn } => report.say(
@@ -112,7 +135,38 @@ impl Probe {
             );
             report.say("unpublished", told, missing);
         }
-        report.print(self.json)
+        report.print(self.json)?;
+        match (speed, promised) {
+            (Some(speed), Some(floor)) if speed < f64::from(floor) => Err(Exit::error(
+                exit::CHECK_FAILED,
+                format!(
+                    "it answers with {speed:.1} tokens a second and promised {floor}; if that stays so, `mythic lease close {address}`: what is not used comes back"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A provider that knows nothing of a lease has lost what was promised: the spec is left there again, if it is kept here.
+async fn reminded(
+    host: &Host,
+    lease: &Lease,
+    document: Option<String>,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let is_lost =
+        exit::code(&error) == exit::NOT_FOUND && lease.status() != Some(LeaseStatus::Ended);
+    let document = document.and_then(|text| Document::read(text.as_bytes()).ok());
+    let Some(document) = document.filter(|_| is_lost) else {
+        return error;
+    };
+    match host.leave(&document).await {
+        Ok(_) => Exit::error(
+            exit::NOT_FOUND,
+            "the provider knows nothing of this lease; what you want was left there again, so that it may serve it in a minute: try again then, or close it",
+        ),
+        Err(_) => error,
     }
 }
 

@@ -67,6 +67,9 @@ pub struct Request {
     /// Answers at once
     #[arg(long, default_value_t = 2)]
     pub max_concurrent: usize,
+    /// Least tokens a second of one answer that the provider must promise; it takes the request only if it has measured as much
+    #[arg(long)]
+    pub min_tokens_per_second: Option<u32>,
     /// Sign without asking
     #[arg(long)]
     pub yes: bool,
@@ -102,7 +105,8 @@ impl Request {
 
         let host = Host::new(&offer.endpoint)?;
         let key = format!("lease-{}", hex::encode(rand::random::<[u8; 24]>()));
-        let spec = Spec::endpoint(&lease_key_hash(key.as_bytes()), self.max_concurrent);
+        let spec = Spec::endpoint(&lease_key_hash(key.as_bytes()), self.max_concurrent)
+            .with_floor(self.min_tokens_per_second);
         let document = Document::new(rand::random(), &spec);
         let source = host.leave(&document).await?;
         let slot = chain.slot(Commitment::Processed).await?;
@@ -118,6 +122,7 @@ impl Request {
             lease: lease.to_string(),
             key: key.clone(),
             endpoint: offer.endpoint.clone(),
+            document: String::from_utf8(document.to_bytes()).ok(),
         };
         let file = kept.write(connection, &lease)?;
 
@@ -129,6 +134,7 @@ impl Request {
         let wanted = Wanted {
             model: model_name,
             max_concurrent: self.max_concurrent,
+            min_tokens_per_second: self.min_tokens_per_second,
             operator: offer.operator.to_string(),
         };
         let access = acknowledged(&chain, &wallet, &host, (&lease, &key, &wanted), state).await?;
@@ -262,6 +268,11 @@ impl Request {
             sol(rent),
             sol(fees)
         );
+        if let Some(floor) = self.min_tokens_per_second {
+            note!(
+                "  at least {floor} tokens a second for one answer, which the provider must have measured to take it; `mythic lease probe` measures it, no stake backs it"
+            );
+        }
         Ok(price.saturating_add(rent).saturating_add(fees))
     }
 
@@ -353,6 +364,7 @@ struct Wanted {
     /// The model's id.
     model: String,
     max_concurrent: usize,
+    min_tokens_per_second: Option<u32>,
     /// Base58 key of the provider's operator.
     operator: String,
 }
@@ -375,6 +387,11 @@ impl Wanted {
         }
         if access.operator != self.operator {
             return other("operator", &access.operator, &self.operator);
+        }
+        if access.min_tokens_per_second != self.min_tokens_per_second {
+            let floor = |promised: Option<u32>| promised.map_or("none".into(), |n| n.to_string());
+            let (given, wanted) = (access.min_tokens_per_second, self.min_tokens_per_second);
+            return other("floor in tokens a second", &floor(given), &floor(wanted));
         }
         match access.max_concurrent >= self.max_concurrent {
             true => Ok(()),
@@ -427,6 +444,7 @@ mod tests {
         let wanted = Wanted {
             model: "m@0".into(),
             max_concurrent: 2,
+            min_tokens_per_second: Some(20),
             operator: "op".into(),
         };
         let good = Access {
@@ -435,14 +453,17 @@ mod tests {
             model: "m@0".into(),
             max_concurrent: 2,
             operator: "op".into(),
+            min_tokens_per_second: Some(20),
         };
         assert!(wanted.check(&lease, &good).is_ok());
         type Change = fn(&mut Access);
-        let cases: [(Change, &str); 4] = [
+        let cases: [(Change, &str); 6] = [
             (|a| a.lease = "other".into(), "lease is other"),
             (|a| a.model = "tiny@0".into(), "model is tiny@0"),
             (|a| a.operator = "thief".into(), "operator is thief"),
             (|a| a.max_concurrent = 1, "answers at once is 1"),
+            (|a| a.min_tokens_per_second = Some(19), "a second is 19"),
+            (|a| a.min_tokens_per_second = None, "a second is none"),
         ];
         for (change, words) in cases {
             let mut access = good.clone();

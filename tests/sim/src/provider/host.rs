@@ -1,0 +1,428 @@
+//! The provider's process, and the machine that it runs on: its own journal, decisions, places, its own reading of lists and accounts, in the
+//! time of the simulation. It is killed between any two of its acts.
+
+use anyhow::{Context as _, Result};
+use mythic_client::{AccountSnapshot, Bids, Commitment, Listed};
+use mythic_interface::COMPUTE_MARKET_ID;
+use mythic_interface::market::state::{
+    CloseReason, Lease, LeaseStatus, Provider, Request, RequestStatus,
+};
+use mythic_interface::market::{address, ix};
+use mythic_program_tests::keys::operator;
+use mythic_program_tests::market::calls::{self, GRID, STAKE_PER_UNIT};
+use mythic_provider::funds::Needs;
+use mythic_provider::intake::decisions::Decisions;
+use mythic_provider::intake::fit::{self, Decline};
+use mythic_provider::intake::places::{Fetch, Place as FetchPlace, Places};
+use mythic_provider::journal::{Journal, Promise};
+use mythic_provider::lease::fsm::Event;
+use mythic_provider::lease::lost::{self, Left, Lost};
+use mythic_provider::lease::reconcile;
+use mythic_provider::source::SourceError;
+use mythic_provider::spec::SpecError;
+use solana_account::Account as RawAccount;
+use solana_pubkey::Pubkey;
+
+use super::answers::Answers;
+use super::bench::is_ours;
+use super::care::Care;
+use super::cluster::{CLASS, OURS};
+use super::disk::Disk;
+use super::outside::{Down, Killed, Outside};
+use super::schedule::{KEEP, Phase, Source};
+
+/// How often the process reads lists of its leases, and of open requests.
+const ROUND_MS: u64 = 5_000;
+const LOOK_MS: u64 = 2_000;
+/// How often leases without a promise are tried.
+const MEND_MS: u64 = 10_000;
+/// Lamports of a lease's rent.
+const RENT: u64 = 26_434_080;
+/// Leases of one tenant at most.
+const OF_ONE_TENANT: usize = 16;
+
+pub struct Host {
+    disk: Disk,
+    running: Option<Running>,
+    /// Millisecond from which it runs again.
+    up: u64,
+    /// A data directory was lost: what it was promised in it is found again, or given up.
+    lost: bool,
+}
+
+impl Host {
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            disk: Disk::new().context("a directory for a journal")?,
+            running: None,
+            up: 0,
+            lost: false,
+        })
+    }
+
+    pub fn tick(&mut self, out: &mut Outside) -> Result<()> {
+        if let Some(down) = out.down.take() {
+            self.die(down, out)?;
+        }
+        if self.running.is_none() && out.now >= self.up {
+            let running = Running::start(&self.disk, out)?;
+            if !self.lost {
+                running.judge_promises(out);
+            }
+            self.running = Some(running);
+        }
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        match running.tick(out, &mut self.disk) {
+            Ok(()) => {
+                running.judge_served(out);
+                if !self.lost {
+                    running.judge_promises(out);
+                }
+            }
+            Err(Killed) => {
+                if let Some(down) = out.down.take() {
+                    self.die(down, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn die(&mut self, down: Down, out: &mut Outside) -> Result<()> {
+        // The journal's lock goes with it.
+        self.running = None;
+        self.up = self.up.max(down.until);
+        out.abandon();
+        if down.power {
+            self.disk.lose(&mut out.rng)?;
+        }
+        if down.lost {
+            self.disk = Disk::new()?;
+            self.lost = true;
+        }
+        Ok(())
+    }
+
+    /// Whether it runs and nothing is left to it.
+    pub fn is_idle(&self) -> bool {
+        let idle = |running: &Running| running.care.is_empty() && running.readings.is_empty();
+        self.running.as_ref().is_some_and(idle)
+    }
+
+    /// What it should not have in the end.
+    pub fn left(&self) -> Result<Option<String>> {
+        let tended: Vec<Pubkey> = match &self.running {
+            Some(running) => running.care.leases(),
+            None => Vec::new(),
+        };
+        let promises = self.disk.promises()?;
+        let is_clean = tended.is_empty() && promises == 0;
+        Ok((!is_clean).then(|| format!("leases {tended:?} in care, {promises} promises")))
+    }
+}
+
+/// A request whose spec is being read.
+struct Reading {
+    request: Pubkey,
+    state: Request,
+    until: u64,
+    _place: FetchPlace,
+}
+
+struct Running {
+    care: Care,
+    decisions: Decisions,
+    places: Places,
+    needs: Needs,
+    readings: Vec<Reading>,
+    /// Newest slots that lists and accounts were answered of.
+    newest: (u64, u64),
+    next_round: u64,
+    next_look: u64,
+    next_mend: u64,
+    provider: Provider,
+    lost: Lost,
+    answers: Answers,
+}
+
+impl Running {
+    fn start(disk: &Disk, out: &mut Outside) -> Result<Self> {
+        let (journal, promises) = Journal::open(disk.path())?;
+        let sight = out.cluster.newest(Commitment::Processed);
+        let mut running = Self {
+            care: Care::new(journal, out),
+            decisions: Decisions::default(),
+            places: Places::default(),
+            needs: Needs::new(RENT, &GRID, STAKE_PER_UNIT, &Bids::default()),
+            readings: Vec::new(),
+            newest: (0, 0),
+            next_round: out.now,
+            next_look: out.now,
+            next_mend: out.now,
+            provider: sight.provider,
+            lost: Lost::default(),
+            answers: Answers::default(),
+        };
+        for (lease, promise) in promises {
+            running.care.take_up(lease, promise, out)?;
+        }
+        Ok(running)
+    }
+
+    fn tick(&mut self, out: &mut Outside, disk: &mut Disk) -> Result<(), Killed> {
+        self.care.hear(out);
+        if out.now >= self.next_round {
+            self.next_round = out.now + ROUND_MS;
+            self.round(out);
+        }
+        if out.now >= self.next_look {
+            self.next_look = out.now + LOOK_MS;
+            self.look(out);
+        }
+        if out.now >= self.next_mend {
+            self.next_mend = out.now + MEND_MS;
+            self.mend(out, disk);
+        }
+        self.read(out, disk)?;
+        self.answers.tick(out)?;
+        self.care.tick(out, disk)
+    }
+
+    /// Lets what is served be judged.
+    fn judge_served(&self, out: &mut Outside) {
+        let all = self.care.served();
+        let second = out.second();
+        out.bench.serves(out.now, second, &out.cluster, &all);
+    }
+
+    /// Lets what was promised be judged.
+    fn judge_promises(&self, out: &mut Outside) {
+        let sight = out.cluster.newest(Commitment::Processed);
+        out.bench
+            .promised(&sight, |lease| self.care.desk.has(lease));
+    }
+
+    /// A list at `confirmed`, and of what it does not hold the accounts at `finalized`.
+    fn round(&mut self, out: &Outside) {
+        let Some((slot, sight)) = out.sight(Commitment::Confirmed, self.newest.0) else {
+            return;
+        };
+        let ours = sight.leases.iter().filter(|(_, state)| is_ours(state));
+        let accounts = match out.is_empty() {
+            true => Vec::new(),
+            false => ours.map(|(lease, state)| (*lease, *state)).collect(),
+        };
+        let listed = Listed { slot, accounts };
+        self.newest.0 = slot;
+        let mut unknown = Vec::new();
+        for (lease, state) in &listed.accounts {
+            let event = Event::Read {
+                slot,
+                held: Commitment::Confirmed,
+                lease: Some(Box::new(*state)),
+            };
+            let is_known = self.care.desk.tell(lease, event);
+            if !is_known && state.status() != Some(LeaseStatus::Ended) {
+                unknown.push((*lease, *state));
+            }
+        }
+        self.lost.set(unknown);
+        let mut known = self.care.desk.leases();
+        known.sort_unstable();
+        for lease in reconcile::absent(&known, &listed) {
+            let Some((slot, sight)) = out.sight(Commitment::Finalized, self.newest.1) else {
+                continue;
+            };
+            let is_there = |_: &RawAccount| !out.is_empty();
+            let both = [
+                sight.leases.get(&lease).map(raw).filter(is_there),
+                Some(raw(&sight.provider)).filter(is_there),
+            ];
+            let both = both.map(|account| AccountSnapshot { slot, account });
+            let read = reconcile::witnessed(both.to_vec());
+            if let Ok((slot, event)) = read.and_then(|read| reconcile::last_word(&lease, &read)) {
+                self.newest.1 = slot;
+                self.care.desk.tell(&lease, event);
+            }
+        }
+    }
+
+    /// Leases without a promise: it is made again where their specs are there again, or they are given up.
+    fn mend(&mut self, out: &mut Outside, disk: &mut Disk) {
+        for (lease, state) in self.lost.all() {
+            if self.care.desk.has(&lease) {
+                continue;
+            }
+            let request = Pubkey::new_from_array(state.terms.request);
+            let there = out.sources.get(&request) == Some(&Source::Good) && out.rng.percent(60);
+            let read = out.sight(Commitment::Processed, 0);
+            let read = read.and_then(|(_, sight)| sight.requests.get(&request).copied());
+            let promise = match read.filter(|_| there) {
+                Some(read) => promise(&request, &read),
+                None => match lost::left(&state, self.care.slot) {
+                    Left::Wait => continue,
+                    Left::Settle => unserved(&state),
+                    Left::Notice => {
+                        let reason = CloseReason::ClosedByProvider;
+                        let by = operator(OURS);
+                        out.post(ix::close_lease(by, lease, &state, reason, false));
+                        unserved(&state)
+                    }
+                },
+            };
+            self.care.keep(&lease, &promise, disk);
+            let taken = self.care.take_up(lease, promise, out);
+            taken.expect("the request's address is one");
+        }
+    }
+
+    /// Open requests: what fits is read.
+    fn look(&mut self, out: &mut Outside) {
+        let Some((_, sight)) = out.sight(Commitment::Processed, 0) else {
+            return;
+        };
+        self.provider = sight.provider;
+        let class = calls::class(CLASS);
+        let is_open = |state: &Request| {
+            let open = state.header.status == RequestStatus::Open as u8;
+            open && state.terms.class == class && !out.is_empty()
+        };
+        let open: Vec<(Pubkey, Request)> = sight
+            .requests
+            .iter()
+            .filter(|(_, state)| is_open(state))
+            .map(|(request, state)| (*request, *state))
+            .collect();
+        let addresses: Vec<Pubkey> = open.iter().map(|(request, _)| *request).collect();
+        self.decisions.keep(&addresses);
+        for (request, state) in open {
+            let now = out.instant();
+            match fit::fits(&state, &self.provider, self.care.slot) {
+                Err(Decline::Others) => continue,
+                Err(decline) => {
+                    self.decisions.decline_at(request, &decline, now);
+                    continue;
+                }
+                Ok(()) => {}
+            }
+            if !self.decisions.is_due(&request, now) {
+                continue;
+            }
+            let fetch = Fetch {
+                host: "specs.example".into(),
+                tenant: state.terms.tenant,
+            };
+            let Some(place) = self.places.take(fetch) else {
+                continue;
+            };
+            if self.decisions.begin_at(request, now) {
+                self.readings.push(Reading {
+                    request,
+                    state,
+                    until: out.now + out.between(100, 3_000),
+                    _place: place,
+                });
+            }
+        }
+    }
+
+    /// Specs that are read: promises what can be promised.
+    fn read(&mut self, out: &mut Outside, disk: &mut Disk) -> Result<(), Killed> {
+        let readings = std::mem::take(&mut self.readings);
+        let (over, later): (Vec<_>, Vec<_>) = readings
+            .into_iter()
+            .partition(|reading| reading.until <= out.now);
+        self.readings = later;
+        for reading in over {
+            let now = out.instant();
+            match self.promise(&reading, out, disk)? {
+                Ok(()) => self.decisions.take_at(reading.request, now),
+                Err(decline) => {
+                    self.decisions.decline_at(reading.request, &decline, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Promises a lease, if all that it needs is left: on disk first.
+    fn promise(
+        &mut self,
+        reading: &Reading,
+        out: &mut Outside,
+        disk: &mut Disk,
+    ) -> Result<Result<(), Decline>, Killed> {
+        match out.sources.get(&reading.request) {
+            Some(Source::Good) => {}
+            Some(Source::Other) => return Ok(Err(SourceError::from(SpecError::OtherHash).into())),
+            Some(Source::Missing) | None => return Ok(Err(SourceError::NotHere.into())),
+        }
+        let request = &reading.state;
+        let lease = address::lease(reading.request);
+        let promise = promise(&reading.request, request);
+        if self.care.desk.has(&lease) {
+            return Ok(Ok(()));
+        }
+        if self.care.desk.has_key(&promise.key_hash) {
+            return Ok(Err(Decline::KeyInUse));
+        }
+        let own = self.care.desk.of_tenant(&promise.tenant);
+        if own >= OF_ONE_TENANT {
+            return Ok(Err(Decline::Tenant(own)));
+        }
+        let Some((_, sight)) = out.sight(Commitment::Processed, 0) else {
+            return Ok(Err(Decline::Chain("it is silent".into())));
+        };
+        let promised = self.care.desk.promised(out.instant());
+        let funds = (sight.operator, &self.needs);
+        if let Err(decline) = fit::is_left(request, &self.provider, promised, funds) {
+            return Ok(Err(decline));
+        }
+        if let Err(killed) = out.comes_to(KEEP, Phase::Begins) {
+            let cut = disk.cut(&lease, &promise, &mut out.rng);
+            cut.expect("a part of a promise is written");
+            return Err(killed);
+        }
+        self.care.keep(&lease, &promise, disk);
+        out.comes_to(KEEP, Phase::Over)?;
+        let taken = self.care.take_up(lease, promise, out);
+        taken.expect("the request's address is one");
+        Ok(Ok(()))
+    }
+}
+
+/// What a request is promised.
+fn promise(address: &Pubkey, request: &Request) -> Promise {
+    let lease = address::lease(address);
+    Promise {
+        request: address.to_string(),
+        deadline_slot: request.deadline_slot.get(),
+        tenant: Pubkey::new_from_array(request.terms.tenant).to_string(),
+        units: request.terms.units,
+        key_hash: address.to_string(),
+        access: format!("{{\"lease\":\"{lease}\"}}"),
+        ..Promise::default()
+    }
+}
+
+/// What a lease is promised that is only seen to its end.
+fn unserved(state: &Lease) -> Promise {
+    Promise {
+        request: Pubkey::new_from_array(state.terms.request).to_string(),
+        tenant: Pubkey::new_from_array(state.terms.tenant).to_string(),
+        units: state.terms.units,
+        ..Promise::default()
+    }
+}
+
+/// An account as nodes hand it out.
+fn raw<T: bytemuck::Pod>(state: &T) -> RawAccount {
+    RawAccount {
+        lamports: RENT,
+        data: bytemuck::bytes_of(state).to_vec(),
+        owner: Pubkey::new_from_array(COMPUTE_MARKET_ID),
+        ..RawAccount::default()
+    }
+}
