@@ -10,8 +10,8 @@ use crate::error::IndexerError;
 use crate::holder::expected_filter;
 use crate::plan::kind;
 
-/// The same where the newest block was taken under the filter of this build. Else accounts of another program may exist that were
-/// never looked at.
+/// Every account that may exist on some chain, where the newest block was taken under the filter of this build. Else there may be
+/// accounts of another program that were never looked at.
 pub async fn followed(
     session: &mut Session,
     schema: &str,
@@ -25,7 +25,7 @@ pub async fn followed(
     }
 }
 
-/// Every account that may exist on some chain: it has rows, and no rooted closing after them.
+/// It has rows, and no rooted closing after them.
 async fn accounts(session: &mut Session, schema: &str) -> Result<HashSet<Key>, IndexerError> {
     let mut keys = HashSet::new();
     let tables = Entity::ALL.iter().copied();

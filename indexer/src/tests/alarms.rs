@@ -1,6 +1,6 @@
 //! Alarms: raised with what they are about, cleared by what heals them or by an operator, kept as history.
 
-use mythic_interface::{AI_PRECOMPILES_ID, PROGRAMS};
+use mythic_interface::PROGRAMS;
 use mythic_stream::proto::{BaseEnd, Event, Loss, LossReason};
 
 use super::chain::*;

@@ -217,7 +217,8 @@ fn change(kind: Kind, new: &mut Content, by: u64, slot: u64) -> bool {
         },
         Kind::Lease => match n[0] {
             1 => (n[0], n[2]) = (ACTIVE, slot),
-            ACTIVE if n[4] < PROOFS && !by.is_multiple_of(4) => n[4] += 1,
+            // So that epochs of a lease that had the address before, in the same slot, are none of this one.
+            ACTIVE if n[4] < PROOFS && slot > n[1] && !by.is_multiple_of(4) => n[4] += 1,
             ACTIVE => (n[0], n[3]) = (ENDED, slot),
             _ => return false,
         },
