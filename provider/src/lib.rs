@@ -4,6 +4,7 @@
 //! - [`ctx`]: what every part may use; [`journal`]: what was promised
 //! - [`intake`]: requests, [`source`] and [`spec`]: what their tenants want exactly
 //! - [`lease`]: leases from their acceptance to the last lamport; [`proof`]: their proofs, [`disputes`]: answers about them
+//! - [`container`]: containers that tenants lease
 //! - [`serve`]: what tenants use; [`access`]: how they reach it; [`receipt`]: what is signed about answers
 //! - [`keeper`]: earnings and jail; [`funds`]: what the operator must be able to pay; [`seams`]: what can be another's
 //! - [`meters`]: what is measured; [`telemetry`]: how it is told
@@ -12,6 +13,7 @@
 
 pub mod access;
 pub mod config;
+pub mod container;
 pub mod ctx;
 pub mod disputes;
 pub mod funds;
@@ -30,7 +32,11 @@ pub mod source;
 pub mod spec;
 pub mod telemetry;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use mythic_client::{ChainClient, Commitment, keys, patiently};
@@ -44,6 +50,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::ProviderConfig;
 pub use seams::Seams;
 
+use container::{
+    config::{ContainersConfig, RuntimeKind},
+    disk::Disks,
+    fleet::Containers,
+    image::Images,
+    net::Nets,
+    runc::{Runc, RuncParts},
+    runtime::Runtime,
+    strays,
+};
 use ctx::{Ctx, Means};
 use funds::Needs;
 use intake::Intake;
@@ -89,6 +105,8 @@ struct Prepared {
     /// What was promised before.
     promises: Vec<(Pubkey, Promise)>,
     listener: TcpListener,
+    /// What runs containers.
+    runtime: Option<Arc<dyn Runtime>>,
 }
 
 async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
@@ -103,6 +121,7 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
             config.listen
         )
     })?;
+    let runtime = runtime(&config).await?;
     let chain = ChainClient::new(&config.rpc_url, &config.ws_url);
     let grid = setup::market(&chain).await?.grid;
     let (class, state) = setup::class(&chain, &config.class).await?;
@@ -147,6 +166,7 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
         openings,
         provider,
         needs,
+        proof_bytes: proof::bytes(state.probe.n.get()),
         slot,
         meters,
     }));
@@ -154,15 +174,65 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
         ctx,
         promises,
         listener,
+        runtime,
     })
+}
+
+/// What runs containers, if they are leased out: the machine is looked over before anything is promised on it.
+async fn runtime(config: &ProviderConfig) -> Result<Option<Arc<dyn Runtime>>> {
+    let own = &config.containers;
+    match own.runtime {
+        RuntimeKind::None => Ok(None),
+        RuntimeKind::Runc => {
+            let runc = runc(config, own).await;
+            let runc = runc.context(
+                "containers.runtime = \"runc\": `mythic doctor provider` says what is missing",
+            )?;
+            Ok(Some(Arc::new(runc)))
+        }
+    }
+}
+
+async fn runc(config: &ProviderConfig, own: &ContainersConfig) -> Result<Runc> {
+    let made = |dir: &Path| -> Result<PathBuf> {
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        Ok(dir.canonicalize()?)
+    };
+    let (dir, run) = (made(&config.containers_dir())?, made(&own.run_dir)?);
+    let first = own.first_user;
+    let images = Images::open(
+        dir.join("images"),
+        own.images.clone(),
+        Some(first),
+        own.image_mib << 20,
+    )?;
+    let disks = Disks {
+        state: dir.join("leases"),
+        run,
+        first_user: first,
+        is_encrypted: own.encrypt,
+        resolv_conf: own.resolv_conf(),
+    };
+    let parts = RuncParts {
+        program: own.runc.display().to_string(),
+        provider: config.authority.clone(),
+        disks,
+        nets: Nets::new(&config.authority, own.pool, own.closed.clone()),
+        images: Arc::new(images),
+    };
+    Runc::open(parts).await
 }
 
 async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     let ctx = prepared.ctx;
     let quit = CancellationToken::new();
+    let (config, meters) = (ctx.config.containers.clone(), ctx.meters.clone());
+    let runtime = prepared.runtime;
+    let containers = Arc::new(Containers::new(runtime.clone(), config, meters));
     let shared = Shared {
         ctx: ctx.clone(),
         endpoints: Arc::default(),
+        containers: containers.clone(),
         desk: Arc::default(),
         quit: quit.clone(),
     };
@@ -183,6 +253,10 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
         shared.desk.clone(),
         quit.clone(),
     ));
+    if let Some(runtime) = runtime {
+        let (ctx, desk) = (ctx.clone(), shared.desk.clone());
+        background.spawn(strays::run(ctx, desk, runtime, quit.clone()));
+    }
     background.spawn(telemetry::run(ctx.clone(), shared.desk, quit.clone()));
     background.spawn(disputes::run(ctx.clone(), quit.clone()));
     background.spawn(keeper::run(ctx.clone(), quit.clone()));
@@ -198,6 +272,8 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     life::ready();
     stop.cancelled().await;
     quit.cancel();
+    // Containers go on while this process does not run.
+    let _ = tokio::time::timeout(PARTING, containers.part()).await;
     let _ = tokio::time::timeout(PARTING, background.wait()).await;
     let _ = tokio::time::timeout(PARTING, server).await;
     tracing::info!(

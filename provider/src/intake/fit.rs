@@ -20,8 +20,16 @@ const LEAST_SLOTS: u64 = 10;
 pub enum Decline {
     #[error("it is meant for another provider")]
     Others,
-    #[error("container leases are not served by this version: endpoints only")]
+    #[error("containers are not leased out here: endpoints only")]
     Container,
+    #[error("it asks for {0}")]
+    Resources(String),
+    #[error("its image {0} is not here")]
+    Image(String),
+    #[error("the values of its environment were not told yet")]
+    Environment,
+    #[error("all ports or networks for containers are taken")]
+    Ports,
     #[error("its model is none of those that this provider has")]
     Model,
     #[error("it wants another region")]
@@ -70,6 +78,10 @@ impl Decline {
         match self {
             Self::Others => "others",
             Self::Container => "container",
+            Self::Resources(_) => "resources",
+            Self::Image(_) => "image",
+            Self::Environment => "environment",
+            Self::Ports => "ports",
             Self::Model => "model",
             Self::Region => "region",
             Self::Isolation => "isolation",
@@ -97,6 +109,8 @@ impl Decline {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::NoUnits
+            | Self::Environment
+            | Self::Ports
             | Self::Jailed
             | Self::Stake
             | Self::Tenant(_)

@@ -1,7 +1,9 @@
 //! Requests of capacity: found, weighed ([`fit`]), read, promised.
 //!
+//! - [`container`]: what is promised of a container
 //! - [`decisions`]: what became of each here, for its tenant; [`places`]: how many are fetched from strangers at once
 
+pub mod container;
 pub mod decisions;
 pub mod fit;
 pub mod places;
@@ -15,6 +17,7 @@ use anyhow::Result;
 use mythic_client::{Commitment, Filter, market};
 use mythic_engine::memory;
 use mythic_interface::{
+    hash::Hash,
     market::state::{LeaseKind, Request, RequestStatus},
     state::Model,
 };
@@ -26,9 +29,11 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     access::Access,
+    container::runtime::Runtime,
     journal::Promise,
     lease::task::{self, Care, Shared},
     source::{self, Asker},
+    spec::{Document, SpecError},
 };
 use decisions::Decisions;
 use fit::Decline;
@@ -57,6 +62,12 @@ pub struct Intake {
 fn rotate<T>(list: &mut [T], turn: usize) {
     let from = turn.checked_rem(list.len()).unwrap_or(0);
     list.rotate_left(from);
+}
+
+/// Whether an image can be had: a look into directories.
+async fn has(runtime: Arc<dyn Runtime>, (image, repository): (String, String)) -> bool {
+    let looked = tokio::task::spawn_blocking(move || runtime.has(&image, &repository));
+    looked.await.unwrap_or(false)
 }
 
 /// What a request needs while it is read; left when it is dropped.
@@ -175,16 +186,15 @@ impl Intake {
 
     /// Reads what the tenant wants and promises to give it.
     async fn promise(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
-        let (ctx, terms) = (&self.shared.ctx, &request.terms);
-        if terms.kind != LeaseKind::Endpoint as u8 {
-            return Err(Decline::Container);
+        match request.terms.kind == LeaseKind::Endpoint as u8 {
+            true => self.promise_endpoint(address, request).await,
+            false => self.promise_container(address, request).await,
         }
-        let model = Pubkey::new_from_array(terms.model);
-        let read = ctx.chain.account::<Model>(&model);
-        let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());
-        let (_, model) = read.await.map_err(unknown)?.ok_or(Decline::Model)?;
-        let local = ctx.models.iter().find(|local| local.is(&model));
-        let local = local.ok_or(Decline::Model)?;
+    }
+
+    /// The spec of a request.
+    async fn spec(&self, address: &Pubkey, request: &Request) -> Result<Document, Decline> {
+        let (ctx, terms) = (&self.shared.ctx, &request.terms);
         let asker = Asker {
             origin: &ctx.origin,
             shelf: &ctx.shelf,
@@ -192,8 +202,72 @@ impl Intake {
             allow_loopback: ctx.config.allow_loopback,
         };
         let source = terms.spec_source.as_str();
-        let document = asker.spec(address, source, &terms.spec_hash).await?;
-        let spec = document.endpoint()?;
+        Ok(asker.spec(address, source, &terms.spec_hash).await?)
+    }
+
+    async fn promise_container(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
+        let (ctx, terms) = (&self.shared.ctx, &request.terms);
+        let runtime = self.shared.containers.runtime();
+        let runtime = runtime.cloned().ok_or(Decline::Container)?;
+        let spec = self.spec(address, request).await?.container()?;
+        let config = &ctx.config.containers;
+        if let Some(excess) = container::excess(&spec, config, terms.units) {
+            return Err(Decline::Resources(excess));
+        }
+        let image = (spec.image.clone(), spec.repository.clone());
+        if !has(runtime, image).await {
+            return Err(Decline::Image(spec.image));
+        }
+        let (lease, tenant) = (
+            market::address::lease(address),
+            Pubkey::new_from_array(terms.tenant),
+        );
+        let told = ctx.environments.of(&lease, &tenant);
+        if told.is_none() && !spec.environment.is_empty() {
+            return Err(Decline::Environment);
+        }
+        let environment = spec.unseal(&told.unwrap_or_default());
+        let environment = environment.map_err(SpecError::from)?;
+        let memory = u64::from(spec.memory_mib) << 20;
+        let (seed, count): (Hash, usize) = (rand::random(), 1 + spec.ports.len());
+        let taken = self.shared.desk.taken();
+        let places = container::places(config, count, &taken).ok_or(Decline::Ports)?;
+        let contained = container::contained(spec, environment, places, &seed);
+        let host = ctx.config.containers_host().unwrap_or_default();
+        let named = (lease.to_string(), host, ctx.operator.pubkey().to_string());
+        let access = container::access(&contained, &seed, named);
+        let promise = Promise {
+            request: address.to_string(),
+            deadline_slot: request.deadline_slot.get(),
+            tenant: tenant.to_string(),
+            units: terms.units,
+            weights: String::new(),
+            model: String::new(),
+            key_hash: String::new(),
+            max_concurrent: 0,
+            access: serde_json::to_string(&access).unwrap_or_default(),
+            container: Some(contained),
+        };
+        // Beside what it may use, a proof of its units is made.
+        let plan = memory::Plan {
+            weights: 0,
+            pool: memory,
+            scratch: ctx.proof_bytes.saturating_mul(terms.units.into()),
+        };
+        self.keep(request, (lease, promise), plan).await?;
+        ctx.environments.forget(&lease, &tenant);
+        Ok(())
+    }
+
+    async fn promise_endpoint(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
+        let (ctx, terms) = (&self.shared.ctx, &request.terms);
+        let model = Pubkey::new_from_array(terms.model);
+        let read = ctx.chain.account::<Model>(&model);
+        let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());
+        let (_, model) = read.await.map_err(unknown)?.ok_or(Decline::Model)?;
+        let local = ctx.models.iter().find(|local| local.is(&model));
+        let local = local.ok_or(Decline::Model)?;
+        let spec = self.spec(address, request).await?.endpoint()?;
         let most = ctx.config.max_concurrent * usize::from(terms.units);
         if spec.max_concurrent > most {
             return Err(Decline::Concurrent(most));
@@ -217,9 +291,15 @@ impl Intake {
             key_hash: spec.key_hash.to_ascii_lowercase(),
             max_concurrent: spec.max_concurrent,
             access: serde_json::to_string(&access).unwrap_or_default(),
+            container: None,
         };
         let weights = std::fs::metadata(&local.path).map_or(0, |file| file.len());
-        self.keep(request, (lease, promise), weights).await
+        let plan = memory::Plan {
+            weights,
+            pool: ctx.config.kv_bytes.saturating_mul(terms.units.into()),
+            scratch: 0,
+        };
+        self.keep(request, (lease, promise), plan).await
     }
 
     /// Writes a promise and takes its lease into care, if all that it needs is left.
@@ -227,7 +307,7 @@ impl Intake {
         &self,
         request: &Request,
         (lease, promise): (Pubkey, Promise),
-        weights: u64,
+        plan: memory::Plan,
     ) -> Result<(), Decline> {
         let (ctx, desk) = (&self.shared.ctx, &self.shared.desk);
         let _one = self.one.lock().await;
@@ -244,11 +324,6 @@ impl Intake {
         if own >= most {
             return Err(Decline::Tenant(own));
         }
-        let plan = memory::Plan {
-            weights,
-            pool: ctx.config.kv_bytes.saturating_mul(promise.units.into()),
-            scratch: 0,
-        };
         plan.check()
             .map_err(|error| Decline::Memory(error.to_string()))?;
         let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());

@@ -1,7 +1,7 @@
 //! The leases in care: where whoever reads the chain reaches their tasks.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -126,8 +126,22 @@ impl Desk {
     /// Whether a lease in care has this key.
     pub fn has_key(&self, key_hash: &str) -> bool {
         let all = self.0.read();
-        all.values()
-            .any(|place| place.promise.key_hash.eq_ignore_ascii_case(key_hash))
+        let is_same = |own: &str| !own.is_empty() && own.eq_ignore_ascii_case(key_hash);
+        all.values().any(|place| is_same(&place.promise.key_hash))
+    }
+
+    /// Ports of this machine and numbers of networks that leases in care have.
+    pub fn taken(&self) -> (HashSet<u16>, HashSet<u16>) {
+        let all = self.0.read();
+        let contained = all
+            .values()
+            .filter_map(|place| place.promise.container.as_ref());
+        let (mut ports, mut places) = (HashSet::new(), HashSet::new());
+        for one in contained {
+            ports.extend(&one.ports);
+            places.insert(one.place);
+        }
+        (ports, places)
     }
 
     /// What the tenant of a lease in care is given to reach it.
@@ -155,6 +169,7 @@ mod tests {
             key_hash: "ab".into(),
             max_concurrent: 1,
             access: "{}".into(),
+            container: None,
         });
         let tick = || Event::Tick { slot: 1, second: 1 };
         assert!(!desk.tell(&lease, tick()), "it is not in care");

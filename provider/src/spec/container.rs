@@ -15,8 +15,9 @@ const WORDS: usize = 64;
 const VALUES: usize = 32 << 10;
 /// Longest name of a variable, bytes.
 const NAME: usize = 128;
-/// Ports that are published, and SSH keys.
-const PORTS: usize = 16;
+/// Ports that are published.
+pub const PORTS: usize = 16;
+/// SSH keys.
 const KEYS: usize = 16;
 /// Longest line of an SSH key. What is nested in a key can't be deep in so few bytes.
 const KEY: usize = 1_024;
@@ -26,11 +27,19 @@ const REPOSITORY: usize = 255;
 const DIGITS: usize = 64;
 const DIGEST: &str = "sha256:";
 
-/// Least and most of what can be asked for: thousandths of a core, MiB of memory, processes, MiB of disk.
-const CPU_MILLI: (u32, u32) = (10, 1_024_000);
-const MEMORY_MIB: (u32, u32) = (16, 4 << 20);
-const PIDS: (u32, u32) = (8, 65_536);
-const DISK_MIB: (u32, u32) = (16, 16 << 20);
+/// Least and most of what can be asked for.
+pub struct Limits;
+
+impl Limits {
+    /// Thousandths of a core.
+    pub const CPU_MILLI: (u32, u32) = (10, 1_024_000);
+    /// MiB of memory.
+    pub const MEMORY_MIB: (u32, u32) = (16, 4 << 20);
+    /// Processes and threads.
+    pub const PIDS: (u32, u32) = (8, 65_536);
+    /// MiB of disk.
+    pub const DISK_MIB: (u32, u32) = (16, 16 << 20);
+}
 
 /// A container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,10 +203,10 @@ impl ContainerSpec {
 
     fn check_bounds(&self) -> Result<(), ContainerError> {
         for (what, value, (least, most)) in [
-            ("cpu_milli", self.cpu_milli, CPU_MILLI),
-            ("memory_mib", self.memory_mib, MEMORY_MIB),
-            ("pids", self.pids, PIDS),
-            ("disk_mib", self.disk_mib, DISK_MIB),
+            ("cpu_milli", self.cpu_milli, Limits::CPU_MILLI),
+            ("memory_mib", self.memory_mib, Limits::MEMORY_MIB),
+            ("pids", self.pids, Limits::PIDS),
+            ("disk_mib", self.disk_mib, Limits::DISK_MIB),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(ContainerError::Bound {
