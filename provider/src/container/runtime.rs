@@ -141,12 +141,3 @@ pub trait Runtime: Send + Sync {
     /// The containers of this provider.
     async fn list(&self) -> Result<Vec<Labelled>>;
 }
-
-/// What a provider says of a runtime before it uses it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lack {
-    /// What is missing.
-    pub what: String,
-    /// How it is had.
-    pub mend: String,
-}

@@ -3,6 +3,7 @@
 use super::{
     close::close,
     host::Host,
+    image::ContainerArgs,
     probe::{self, Proof},
     read::{load, provider},
     request::Request,
@@ -50,6 +51,7 @@ impl Demo {
             units: 1,
             seconds: SECONDS,
             max_concurrent: 2,
+            container: ContainerArgs::default(),
             yes: self.yes,
             json: false,
         };

@@ -20,6 +20,9 @@ pub struct Kept {
     pub key: String,
     /// The provider's URL.
     pub endpoint: String,
+    /// The SSH key of a container, as OpenSSH has it; then there is no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<String>,
 }
 
 fn path(connection: &Connection, lease: &Pubkey) -> PathBuf {

@@ -1,11 +1,11 @@
 //! `mythic lease probe`: whether a lease is what it should be, as far as its tenant can see.
 
 use super::{
-    host::Host,
+    host::{Host, Reached},
     kept::Kept,
     proofs::{self, Drawer, Judged},
     read::{address, load, provider},
-    words,
+    ssh, words,
 };
 use crate::{
     context::Connection,
@@ -16,10 +16,11 @@ use anyhow::Result;
 use clap::Args;
 use mythic_client::ChainClient;
 use mythic_interface::{market::state::Lease, state::NO_KEY};
+use mythic_provider::access::Access;
 use solana_pubkey::Pubkey;
 
-/// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt, and
-/// that sixteen elements of its last published proof, drawn by the chain, are right. Exit code 6 if something is wrong; what to do then
+/// Check a lease: that what the provider gives you is what it stated on chain, that it answers under your key and signs a receipt (a
+/// container: that you get in, and what it says inside of its bounds), and that sixteen elements of its last published proof, drawn by the chain, are right. Exit code 6 if something is wrong; what to do then
 /// is said with it
 #[derive(Args, Debug)]
 pub struct Probe {
@@ -55,22 +56,7 @@ impl Probe {
         let (chain, address) = (connection.chain(), address(&self.lease)?);
         let lease = load(&chain, &address).await?;
         let provider = provider(&chain, &lease).await?;
-        let kept = Kept::read(connection, &address)?;
-        let key = self.key.clone().or_else(|| kept.map(|kept| kept.key));
-        let key = key.ok_or_else(|| {
-            Exit::error(
-                exit::NOT_FOUND,
-                "the key of this lease is not kept here: pass --key",
-            )
-        })?;
         let host = Host::new(provider.endpoint.as_str())?;
-        let operator = Pubkey::new_from_array(provider.operator);
-        let access = host.access(&address, &lease).await?;
-        let model = host.model(&access, &key).await?;
-        let said = host
-            .chat(&access, (&address, &operator), &key, "Name a fish.")
-            .await?;
-        let Published { proof, missing } = proof(&chain, &host, (&address, &lease)).await?;
         let mut report = Report::default();
         report
             .add("lease", address.to_string())
@@ -78,41 +64,98 @@ impl Probe {
                 "standing",
                 words::standing(&lease, mythic_wire::signed::unix_seconds()),
             )
-            .say("access", "what was stated on chain", true)
-            .add("model", model)
-            .say(
-                "answer",
-                format!(
-                    "{:?}, {} tokens, receipt signed by the operator",
-                    said.text, said.tokens
-                ),
-                said.text.clone(),
-            );
-        match proof {
-            Proof::None => report.say("proof", "none is published yet", None::<u64>),
-            Proof::Right { epoch, drawn } => report.say(
-                "proof",
-                format!(
-                    "epoch {epoch}: sixteen elements are right{}",
-                    if drawn {
-                        ", and the chain drew them"
-                    } else {
-                        "; who drew them is too long ago to check"
-                    }
-                ),
-                epoch,
-            ),
-        };
-        if !missing.is_empty() {
-            let epochs: Vec<String> = missing.iter().map(u64::to_string).collect();
-            let told = format!(
-                "epochs {}: nothing is published of their proofs, so nobody can check them. If that goes on, close the lease: \
-                 a dispute costs you as much as an epoch pays the provider, and would show a true proof at your cost",
-                epochs.join(", ")
-            );
-            report.say("unpublished", told, missing);
+            .say("access", "what was stated on chain", true);
+        match host.reached(&address, &lease).await? {
+            Reached::Container(_) => inside(&self.lease, connection, &mut report).await?,
+            Reached::Endpoint(access) => {
+                let operator = Pubkey::new_from_array(provider.operator);
+                let asked = (&address, &operator);
+                self.answers(connection, (&host, &access), asked, &mut report)
+                    .await?;
+            }
         }
+        let published = proof(&chain, &host, (&address, &lease)).await?;
+        tell(published, &mut report);
         report.print(self.json)
+    }
+
+    /// Asks an endpoint, as its tenant does.
+    async fn answers(
+        &self,
+        connection: &Connection,
+        (host, access): (&Host, &Access),
+        asked: (&Pubkey, &Pubkey),
+        report: &mut Report,
+    ) -> Result<()> {
+        let kept = Kept::read(connection, asked.0)?;
+        let key = self.key.clone().or_else(|| kept.map(|kept| kept.key));
+        let key = key.ok_or_else(|| {
+            Exit::error(
+                exit::NOT_FOUND,
+                "the key of this lease is not kept here: pass --key",
+            )
+        })?;
+        let model = host.model(access, &key).await?;
+        let said = host.chat(access, asked, &key, "Name a fish.").await?;
+        report.add("model", model).say(
+            "answer",
+            format!(
+                "{:?}, {} tokens, receipt signed by the operator",
+                said.text, said.tokens
+            ),
+            said.text.clone(),
+        );
+        Ok(())
+    }
+}
+
+/// What a container's own shell says of its bounds: it counts where it can be asked, and is not compared.
+const BOUNDS: &str = "\
+echo cores=$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)
+echo memory=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null)
+echo pids=$(cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max 2>/dev/null)
+echo disk_kib=$(df -Pk /volume 2>/dev/null | tail -n 1 | awk '{print $2}')";
+
+/// Enters a container and asks there.
+async fn inside(lease: &str, connection: &Connection, report: &mut Report) -> Result<()> {
+    let handle = ssh::login(lease, connection).await?;
+    let said = ssh::said(&handle, BOUNDS).await?;
+    report.say("entered", "by the host key that was stated", true);
+    for name in ["cores", "memory", "pids", "disk_kib"] {
+        let value = said.lines().find_map(|line| {
+            let (found, value) = line.split_once('=')?;
+            (found == name && !value.is_empty()).then(|| value.to_owned())
+        });
+        report.add(name, value);
+    }
+    Ok(())
+}
+
+/// Says what is published of proofs.
+fn tell(Published { proof, missing }: Published, report: &mut Report) {
+    match proof {
+        Proof::None => report.say("proof", "none is published yet", None::<u64>),
+        Proof::Right { epoch, drawn } => report.say(
+            "proof",
+            format!(
+                "epoch {epoch}: sixteen elements are right{}",
+                if drawn {
+                    ", and the chain drew them"
+                } else {
+                    "; who drew them is too long ago to check"
+                }
+            ),
+            epoch,
+        ),
+    };
+    if !missing.is_empty() {
+        let epochs: Vec<String> = missing.iter().map(u64::to_string).collect();
+        let told = format!(
+            "epochs {}: nothing is published of their proofs, so nobody can check them. If that goes on, close the lease: \
+                 a dispute costs you as much as an epoch pays the provider, and would show a true proof at your cost",
+            epochs.join(", ")
+        );
+        report.say("unpublished", told, missing);
     }
 }
 
