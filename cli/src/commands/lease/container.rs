@@ -4,7 +4,7 @@ use super::{
     host::Host,
     kept::Kept,
     request::{Request, accepted, acknowledge},
-    ssh::{self, Key},
+    ssh::{self, LoginKey},
 };
 use crate::{
     commands::wallet,
@@ -39,7 +39,7 @@ const NONCE_SLOTS: u32 = 1_000;
 /// Requests a container, enters it and acknowledges.
 pub async fn run(request: &Request, image: &str, connection: &Connection) -> Result<()> {
     let (chain, wallet) = (connection.chain(), connection.wallet()?);
-    let key = Key::fresh();
+    let key = LoginKey::fresh();
     let (spec, told) = request.container.spec(image, &key)?;
     let offer = request.offer(&chain).await?;
     let read = chain
@@ -154,7 +154,7 @@ async fn entered(
     chain: &ChainClient,
     wallet: &Keypair,
     host: &Host,
-    (lease, key, wanted): (&Pubkey, &Key, &Expected<'_>),
+    (lease, key, wanted): (&Pubkey, &LoginKey, &Expected<'_>),
     state: Lease,
 ) -> Result<ContainerAccess> {
     let step = Step::new("Checking how it is reached, entering it, and acknowledging the start");
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_is_not_acknowledged() {
-        let (spec, _) = args().spec(&image(), &Key::fresh()).unwrap();
+        let (spec, _) = args().spec(&image(), &LoginKey::fresh()).unwrap();
         let lease = Pubkey::new_from_array([1; 32]);
         let wanted = Expected {
             spec: &spec,

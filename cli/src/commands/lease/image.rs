@@ -1,6 +1,6 @@
 //! What the tenant of a container types: its image, its bounds, its environment, who may enter.
 
-use super::ssh::Key;
+use super::ssh::LoginKey;
 use crate::exit::{self, Exit};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -44,7 +44,7 @@ pub struct ContainerArgs {
 
 impl ContainerArgs {
     /// What is asked for, and the values that only the provider is told.
-    pub fn spec(&self, image: &str, key: &Key) -> Result<(ContainerSpec, Vec<Unsealed>)> {
+    pub fn spec(&self, image: &str, key: &LoginKey) -> Result<(ContainerSpec, Vec<Unsealed>)> {
         let mut ssh_keys = vec![key.public()?];
         for file in &self.ssh_key {
             let text = std::fs::read_to_string(file);
@@ -135,7 +135,7 @@ pub mod tests {
 
     #[test]
     fn what_is_typed_is_a_spec_that_its_values_open() {
-        let key = Key::fresh();
+        let key = LoginKey::fresh();
         let (spec, told) = args().spec(&image(), &key).unwrap();
         assert_eq!(spec.ssh_keys, [key.public().unwrap()]);
         let open = spec.unseal(&told).unwrap();

@@ -88,9 +88,9 @@ pub struct Logs {
 
 /// A key with which a tenant logs in.
 #[derive(Clone)]
-pub struct Key(Arc<PrivateKey>);
+pub struct LoginKey(Arc<PrivateKey>);
 
-impl Key {
+impl LoginKey {
     fn of_seed(seed: &[u8; 32]) -> Self {
         Self(Arc::new(Ed25519Keypair::from_seed(seed).into()))
     }
@@ -140,7 +140,7 @@ impl client::Handler for Known {
 }
 
 /// Logs in with the first of these keys that is taken.
-pub async fn enter(access: &ContainerAccess, keys: &[Key]) -> Result<Handle<Known>> {
+pub async fn enter(access: &ContainerAccess, keys: &[LoginKey]) -> Result<Handle<Known>> {
     let stated = ssh_key(&access.host_key).context("the provider's host key is no key")?;
     let config = client::Config {
         keepalive_interval: Some(ALIVE),
@@ -192,8 +192,8 @@ pub async fn login(lease: &str, connection: &Connection) -> Result<Handle<Known>
     let access = host.container(&lease, &state).await?;
     let kept = Kept::read(connection, &lease)?.and_then(|kept| kept.ssh_key);
     let keys = match kept {
-        Some(kept) => vec![Key::read(&kept)?],
-        None => vec![Key::of_wallet(&connection.wallet()?)],
+        Some(kept) => vec![LoginKey::read(&kept)?],
+        None => vec![LoginKey::of_wallet(&connection.wallet()?)],
     };
     enter(&access, &keys).await
 }
@@ -425,11 +425,11 @@ mod tests {
 
     #[test]
     fn a_key_is_kept_as_openssh_reads_it() {
-        let key = Key::fresh();
-        let kept = Key::read(&key.secret().unwrap()).unwrap();
+        let key = LoginKey::fresh();
+        let kept = LoginKey::read(&key.secret().unwrap()).unwrap();
         assert_eq!(kept.public().unwrap(), key.public().unwrap());
         assert!(ssh_key(&key.public().unwrap()).is_some());
-        assert!(Key::read("damaged").is_err());
+        assert!(LoginKey::read("damaged").is_err());
     }
 
     #[test]
