@@ -87,7 +87,8 @@ impl Nets {
         format!("my{}", self.mark)
     }
 
-    fn table(&self) -> String {
+    /// The table of its rules.
+    pub fn table(&self) -> String {
         format!("mythic_{}", self.mark)
     }
 
