@@ -72,10 +72,11 @@ async fn ran(handle: &Handle<Anybody>, script: &str) -> Result<(String, Option<u
 fn ports(count: usize) -> Result<Vec<u16>> {
     let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0"));
     let listeners: Vec<TcpListener> = listeners.collect::<Result<_, _>>()?;
-    let ports = listeners
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.port()));
-    ports.collect()
+    let mut ports = Vec::with_capacity(count);
+    for listener in &listeners {
+        ports.push(listener.local_addr()?.port());
+    }
+    Ok(ports)
 }
 
 fn fleet(runtime: &Arc<dyn Runtime>) -> Result<Containers> {
@@ -99,7 +100,7 @@ async fn a_lease_s_container_is_entered_kept_running_held_for_proofs_and_ended()
     let machine = Machine::new(243)?;
     let runtime = machine.runtime().await?;
     let containers = fleet(&runtime)?;
-    let (wallet, lease) = (Keypair::new(), Pubkey::new_unique());
+    let (wallet, lease) = (Keypair::new(), Pubkey::new_from_array([243; 32]));
     let id = lease.to_string();
     let mut spec = machine.spec();
     let script =
