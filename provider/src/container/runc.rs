@@ -195,8 +195,8 @@ impl Runc {
         Some((place.parse().ok()?, slot.parse().ok()?))
     }
 
-    /// Ends its processes.
-    async fn kill(&self, id: &str) -> Result<()> {
+    /// Ends its processes and forgets them.
+    async fn end(&self, id: &str) -> Result<()> {
         let Some(state) = self.state(id).await? else {
             return Ok(());
         };
@@ -258,11 +258,15 @@ impl Runtime for Runc {
     }
 
     async fn remove(&self, id: &str) -> Result<()> {
-        self.kill(id).await?;
+        self.end(id).await?;
         if let Some((place, _)) = self.placed(id) {
             self.parts.nets.disconnect(place).await?;
         }
         self.parts.disks.destroy(id).await
+    }
+
+    async fn kill(&self, id: &str) -> Result<()> {
+        self.runc(&["kill", id, "KILL"]).await.map(drop)
     }
 
     async fn freeze(&self, id: &str) -> Result<()> {

@@ -120,6 +120,9 @@ pub trait Runtime: Send + Sync {
     /// Ends a container and removes everything of it. One that is not there is no error.
     async fn remove(&self, id: &str) -> Result<()>;
 
+    /// Ends all its processes, whatever became of them; its command can start again.
+    async fn kill(&self, id: &str) -> Result<()>;
+
     /// Holds all its processes.
     async fn freeze(&self, id: &str) -> Result<()>;
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use mythic_provider::{
     access::ContainerAccess,
-    container::ssh::session::{FOLLOW, LOGS},
+    container::ssh::session::{FOLLOW, LOGS, RESTART},
     spec::container::ssh_key,
 };
 use russh::{
@@ -68,6 +68,9 @@ pub struct Ssh {
     /// Forward ports alone, until it is interrupted
     #[arg(short = 'N', long, requires = "forward")]
     no_shell: bool,
+    /// End all its processes instead; its command starts again on the same disk
+    #[arg(long, conflicts_with_all = ["forward", "command"])]
+    restart: bool,
     /// Give the command a terminal
     #[arg(short, long)]
     terminal: bool,
@@ -245,6 +248,15 @@ impl Ssh {
             .map(|text| ports(text))
             .collect::<Result<_>>()?;
         let handle = Arc::new(login(&self.lease, connection).await?);
+        if self.restart {
+            let channel = handle.channel_open_session().await?;
+            channel.request_subsystem(true, RESTART).await?;
+            let (mut read, _write) = channel.split();
+            return match heard(&mut read).await? {
+                0 => Ok(()),
+                _ => Err(Exit::error(exit::FAILURE, "the container does not restart")),
+            };
+        }
         for (here, there) in forwards {
             let listener = TcpListener::bind(("127.0.0.1", here)).await;
             let listener = listener.with_context(|| format!("listening on 127.0.0.1:{here}"))?;

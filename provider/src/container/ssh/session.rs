@@ -16,6 +16,8 @@ use crate::container::runtime::{Exec, Input, Output, Process, Runtime, Signal, S
 /// Subsystems: what the command wrote so far, and what it writes from then on.
 pub const LOGS: &str = "mythic-logs";
 pub const FOLLOW: &str = "mythic-logs-follow";
+/// And the end of all processes: a container in which nothing can be begun any more begins anew.
+pub const RESTART: &str = "mythic-restart";
 /// Messages that come before it is said what is to run.
 const BEFORE: usize = 32;
 /// How long a client may take to say so.
@@ -58,6 +60,7 @@ enum Asked {
     Shell,
     Command(Vec<u8>),
     Logs { follow: bool },
+    Restart,
 }
 
 /// What a client wants done about its command.
@@ -68,7 +71,7 @@ enum Order {
 
 /// Whether there is such a subsystem.
 pub fn is_subsystem(name: &str) -> bool {
-    [LOGS, FOLLOW].contains(&name)
+    [LOGS, FOLLOW, RESTART].contains(&name)
 }
 
 /// A channel from its first message to its end.
@@ -115,8 +118,11 @@ async fn asked(read: &mut ChannelReadHalf) -> Option<(Asked, Option<(String, Siz
             }
             ChannelMsg::RequestShell { .. } => Asked::Shell,
             ChannelMsg::Exec { command, .. } => Asked::Command(command),
-            ChannelMsg::RequestSubsystem { name, .. } if is_subsystem(&name) => Asked::Logs {
-                follow: name == FOLLOW,
+            ChannelMsg::RequestSubsystem { name, .. } => match name.as_str() {
+                LOGS => Asked::Logs { follow: false },
+                FOLLOW => Asked::Logs { follow: true },
+                RESTART => Asked::Restart,
+                _ => continue,
             },
             ChannelMsg::Close => return None,
             _ => continue,
@@ -163,6 +169,10 @@ async fn run(
 ) -> Result<u32> {
     let script = match asked {
         Asked::Logs { follow } => return logs(room, follow, read, write).await,
+        Asked::Restart => {
+            thawed(room).await?;
+            return room.runtime.kill(&room.id).await.map(|()| 0);
+        }
         Asked::Shell => SHELL.to_owned(),
         Asked::Command(bytes) => String::from_utf8(bytes).context("the command is no UTF-8")?,
     };
@@ -322,7 +332,8 @@ mod tests {
     }
 
     #[test]
-    fn there_are_the_subsystems_of_logs_and_no_others() {
-        assert!(is_subsystem(LOGS) && is_subsystem(FOLLOW) && !is_subsystem("sftp"));
+    fn there_are_our_own_subsystems_and_no_others() {
+        assert!([LOGS, FOLLOW, RESTART].into_iter().all(is_subsystem));
+        assert!(!is_subsystem("sftp"));
     }
 }
