@@ -50,11 +50,13 @@ impl Log {
         if length <= PIECE {
             return Ok(());
         }
-        // On a disk that is full nothing is kept of it.
         let kept = copied(&self.0, &self.before(), length);
-        let file = OpenOptions::new().write(true).open(&self.0)?;
-        file.set_len(0)?;
-        kept
+        OpenOptions::new().write(true).open(&self.0)?.set_len(0)?;
+        match kept {
+            // On a disk that is full nothing is kept of it.
+            Err(_) => fs::remove_file(self.before()),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// All that is kept, the oldest first; and what comes, if `follow`, until nobody reads.
