@@ -288,12 +288,13 @@ async fn prove(shared: &Shared, lease: &Pubkey, state: &Lease, epoch: u64) -> Re
     };
     let began = Instant::now();
     // What a tenant runs takes nothing from its proof. One that can't be held is proved beside it.
+    let engine = shared.endpoints.hold(lease);
     let held = shared.containers.freeze(lease).await;
     if let Err(error) = &held {
         tracing::warn!(%lease, "the container runs on while its proof is made: {error:#}");
     }
     let made = ctx.seams.made(shape).await;
-    drop(held);
+    drop((held, engine));
     let Some(proof) = made? else {
         return Ok(());
     };
