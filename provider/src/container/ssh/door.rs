@@ -142,11 +142,11 @@ impl Door {
             is_over
         };
         drop((stream, outer));
-        // With its pipe the protocol ends, and with that its sessions.
+        // Sessions end first: one that reads no more would hold the protocol up, which ends with its pipe.
+        gone.cancel();
         if !is_over {
             let _ = protocol.await;
         }
-        gone.cancel();
         tasks.close();
         tasks.wait().await;
     }
@@ -222,9 +222,9 @@ impl Handler for Visitor {
             return Ok(());
         };
         reply.accept().await;
-        let door = self.door.clone();
+        let (door, gone) = (self.door.clone(), self.gone.clone());
         self.tasks.spawn(async move {
-            session::attend(&door.room, channel).await;
+            session::attend(&door.room, channel, &gone).await;
             drop(place);
         });
         Ok(())

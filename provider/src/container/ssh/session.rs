@@ -24,8 +24,6 @@ const BEFORE: usize = 32;
 const ASKING: Duration = Duration::from_secs(30);
 /// How long a container that is held is waited for.
 const THAWS: Duration = Duration::from_secs(300);
-/// How long what is left of an output is waited for behind the end of a command: another process may hold it open.
-const REST: Duration = Duration::from_secs(2);
 /// Pieces of input, and orders, that wait for the command.
 const WAITING: usize = 64;
 /// Bytes that are read at once.
@@ -74,8 +72,8 @@ pub fn is_subsystem(name: &str) -> bool {
     [LOGS, FOLLOW, RESTART].contains(&name)
 }
 
-/// A channel from its first message to its end.
-pub async fn attend(room: &Room, channel: Channel<Msg>) {
+/// A channel from its first message to its end, or to that of its connection.
+pub async fn attend(room: &Room, channel: Channel<Msg>, gone: &CancellationToken) {
     let (mut read, write) = channel.split();
     let asked = timeout(ASKING, asked(&mut read)).await;
     let code = match asked.ok().flatten() {
@@ -84,6 +82,7 @@ pub async fn attend(room: &Room, channel: Channel<Msg>) {
             let done = tokio::select! {
                 done = run(room, (asked, terminal), &mut read, &write) => done,
                 () = room.ended.cancelled() => Ok(NOT_RUN),
+                () = gone.cancelled() => Ok(NOT_RUN),
             };
             Some(match done {
                 Ok(code) => code,
@@ -214,8 +213,12 @@ async fn run(
             () = &mut heard => return Ok(NOT_RUN),
         }
     };
+    // What it said is passed on whole, however slowly it is read.
     if !is_told {
-        let _ = timeout(REST, told).await;
+        tokio::select! {
+            () = &mut told => {}
+            () = &mut heard => {}
+        }
     }
     Ok(code)
 }
