@@ -1,4 +1,4 @@
-//! One container and two: within their bounds, apart from the machine and from each other, gone in the end.
+//! One container and two: within their bounds, apart from the machine and from each other, gone in the end; and starts that were cut off.
 
 use super::machine::{Machine, is_able, ran, until};
 use anyhow::{Context, Result, ensure};
@@ -242,4 +242,66 @@ async fn what_one_process_started_the_next_one_finds_goes_on_with_and_ends() -> 
     ensure!(mark == "stays\n", "{mark}");
     second.remove("kept").await?;
     machine.assert_gone(second.as_ref(), "kept", 3).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_cut_off_anywhere_is_taken_up_or_cleared_away() -> Result<()> {
+    if !is_able()? {
+        return Ok(());
+    }
+    let machine = Machine::new(246)?;
+    let runtime = machine.runtime().await?;
+    let (runtime, plan) = (runtime.as_ref(), machine.plan("cut", 9));
+    let state = machine.state("cut");
+    let bundle = state.join("bundle").display().to_string();
+    let interface = machine.nets().net(9).interface;
+    type Cut<'a> = &'a dyn Fn() -> Result<()>;
+    let begun: Cut = &|| {
+        std::fs::create_dir_all(&state)?;
+        Ok(std::fs::write(state.join("place"), "9 7")?)
+    };
+    let cuts: [(&str, Cut); 6] = [
+        ("nothing but its directory", begun),
+        ("a disk without a file system", &|| {
+            begun()?;
+            Ok(std::fs::write(state.join("disk.new"), [7_u8; 4_096])?)
+        }),
+        ("its network's end on the machine", &|| {
+            begun()?;
+            let mut ip = std::process::Command::new("ip");
+            ip.args(["link", "add", &interface, "type", "veth"]);
+            ensure!(ip.status()?.success());
+            Ok(())
+        }),
+        ("a disk, mounted, and no container", &|| {
+            machine.runc(&["delete", "--force", "cut"])
+        }),
+        ("a container that was made and not started", &|| {
+            machine.runc(&["delete", "--force", "cut"])?;
+            machine.runc(&["create", "--bundle", &bundle, "cut"])
+        }),
+        ("a container that is held", &|| {
+            machine.runc(&["pause", "cut"])
+        }),
+    ];
+    for (at, (what, cut)) in cuts.into_iter().enumerate() {
+        // Taken up.
+        if at > 2 {
+            runtime.start(&plan).await?;
+        }
+        cut().context(what)?;
+        runtime.start(&plan).await.context(what)?;
+        let (said, code) = ran(runtime, "cut", "cat /proc/net/route | wc -l; id -u").await?;
+        ensure!(said == "3\n0\n" && code == 0, "{what}: {said}");
+        runtime.remove("cut").await.context(what)?;
+        machine.assert_gone(runtime, "cut", 9).await.context(what)?;
+        // Cleared away.
+        if at > 2 {
+            runtime.start(&plan).await?;
+        }
+        cut().context(what)?;
+        runtime.remove("cut").await.context(what)?;
+        machine.assert_gone(runtime, "cut", 9).await.context(what)?;
+    }
+    Ok(())
 }

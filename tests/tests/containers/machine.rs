@@ -190,6 +190,22 @@ impl Machine {
         Ok(Arc::new(Runc::open(parts).await?))
     }
 
+    /// The directory of a container that only this process enters.
+    pub fn state(&self, id: &str) -> PathBuf {
+        self.dir.path().join("leases").join(id)
+    }
+
+    /// Runs runc itself on the containers of this machine.
+    pub fn runc(&self, arguments: &[&str]) -> Result<()> {
+        let mut runc = std::process::Command::new("runc");
+        runc.arg("--root").arg(self.run.path().join("runc"));
+        runc.args(arguments).stdin(std::process::Stdio::null());
+        runc.stdout(std::process::Stdio::null());
+        let status = runc.status()?;
+        ensure!(status.success(), "runc {arguments:?}: {status}");
+        Ok(())
+    }
+
     pub fn nets(&self) -> Nets {
         Nets::new(&self.provider(), self.pool, Vec::new())
     }
@@ -234,8 +250,7 @@ impl Machine {
         ensure!(runtime.list().await?.iter().all(|one| one.id != id));
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let run = self.run.path().join(id).display().to_string();
-        let state = self.dir.path().join("leases").join(id);
-        let state = state.display().to_string();
+        let state = self.state(id).display().to_string();
         ensure!(
             !mounts.contains(&run) && !mounts.contains(&state),
             "{mounts}"
