@@ -76,9 +76,11 @@ soak: build
 	@$(MYTHIC) model pull
 	cargo test --locked -p mythic-e2e --test soak -- --ignored --nocapture
 
+# Both need Kafka, and a whole machine each.
+pair: export MYTHIC_REQUIRE_KAFKA ?= 1
 pair: build
 	@$(MYTHIC) model pull
-	cargo test --locked -p mythic-e2e --test pair -- --ignored --nocapture
+	cargo test --locked -p mythic-e2e --test pair -- --ignored --nocapture --test-threads=1
 
 sim:
 	@scripts/setup.sh run
@@ -137,6 +139,7 @@ agave-soak: export MYTHIC_AGAVE_SECONDS = $(shell echo $$(( $(or $(MINUTES),60) 
 agave-soak: agave-network
 
 bench-plugin: localnet
+	OPENSSL_NO_VENDOR=1 cargo test --manifest-path localnet/Cargo.toml --locked --bin bench-plugin
 	cargo build --release --locked -p mythic-geyser-plugin
 	$(CARGO_TARGET_DIR)/debug/bench-plugin matrix $(CARGO_TARGET_DIR)/debug/libmythic_noop_plugin.so $(CARGO_TARGET_DIR)/release/libmythic_geyser_plugin.so
 
@@ -150,7 +153,7 @@ packages: build
 	scripts/release.sh --dev
 
 # Tries the packages in $CARGO_TARGET_DIR/dist; without any, those of `make packages`.
-test-packages:
+test-packages: build
 	@scripts/setup.sh release
 	@ls $(CARGO_TARGET_DIR)/dist/*.deb >/dev/null 2>&1 || $(MAKE) packages
 	@$(MYTHIC) model pull

@@ -59,7 +59,8 @@ done
 git ls-files --others -z -- '*made-sbom.json' | xargs -0 -r rm --
 
 (cd "$dist" && sha256sum -- *.deb *.cdx.json >SHA256SUMS)
-(cd "$dist" && stat -c '%s %n' -- * | sort -k2) | numfmt --field=1 --to=iec >"$dist/SIZES"
+sizes=$(cd "$dist" && stat -c '%s %n' -- * | sort -k2 | numfmt --field=1 --to=iec)
+echo "$sizes" >"$dist/SIZES"
 # package, of which size, installed, its ELF file: rows of the table "Sizes" in docs/deploy.md.
 scripts/check-release.py "$dist" "$profile"
 [ "$profile" = release ] || echo "These are development builds, to try the packages: slow, large, without the list of crates inside. Operators get those of make release."

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Played inside of the clean system by deploy/test/packages.sh. Says what it saw, a line each; ends with "All good" or what was wrong.
-set -euo pipefail
+# E: what fails inside of a function ends the scene with the units' logs too.
+set -Eeuo pipefail
 model=/var/lib/mythic/models/SmolLM2-135M-Instruct.Q4_1.gguf
 dev=/var/lib/mythic-indexer/dev
 services="mythic-indexer mythic-settler mythic-gateway mythic-node mythic-verify mythic-provider"

@@ -84,17 +84,37 @@ async fn renew(
     }
 }
 
-/// The last sign of life that whoever waits for the lease saw of its holder, and when: the clock of the database may leap, so
-/// only who watched it be silent calls it dead.
+/// Longest time between two looks that counts as watched: whoever was cut off from the database for longer, or waited so long for its
+/// answer, does not know whether the holder could reach it meanwhile.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// What whoever waits for the lease saw of its holder: the clock of the database may leap, so only who watched it be silent calls
+/// it dead. It outlives connections.
 #[derive(Debug, Default)]
-pub struct Rival(Option<(SystemTime, Instant)>);
+pub struct Rival(Option<Seen>);
+
+/// The last sign of life.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    renewed_at: SystemTime,
+    /// For how long it was watched to be the last.
+    silent: Duration,
+    looked: Instant,
+}
 
 impl Rival {
-    /// For how long this has been the last sign.
-    fn silent(&mut self, renewed_at: SystemTime) -> Duration {
-        let same = self.0.filter(|(seen, _)| *seen == renewed_at);
-        let (_, since) = self.0.insert(same.unwrap_or((renewed_at, Instant::now())));
-        since.elapsed()
+    /// For how long this has been watched to be the last sign.
+    fn silent(&mut self, renewed_at: SystemTime, now: Instant) -> Duration {
+        let same = self.0.filter(|seen| seen.renewed_at == renewed_at);
+        let silent = same.map_or(Duration::ZERO, |seen| {
+            seen.silent + now.duration_since(seen.looked).min(WATCHED)
+        });
+        self.0 = Some(Seen {
+            renewed_at,
+            silent,
+            looked: now,
+        });
+        silent
     }
 }
 
@@ -116,7 +136,7 @@ pub async fn acquire(
         )
         .await?;
         let holder: String = row.get("holder");
-        if rival.silent(row.get("renewed_at")) > ttl {
+        if rival.silent(row.get("renewed_at"), Instant::now()) > ttl {
             tracing::warn!(
                 holder,
                 "the lease holder has not renewed for {ttl:?}: ending its connection"
@@ -167,4 +187,37 @@ async fn one(
     rows.into_iter()
         .next()
         .ok_or_else(|| IndexerError::Broken("pipeline.lease is empty".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_holder_is_silent_for_as_long_as_it_was_watched() {
+        let (mut rival, now, sign) = (Rival::default(), Instant::now(), SystemTime::UNIX_EPOCH);
+        assert_eq!(rival.silent(sign, now), Duration::ZERO);
+        assert_eq!(rival.silent(sign, now + SECOND / 4), SECOND / 4);
+        assert_eq!(rival.silent(sign, now + SECOND), SECOND);
+        // Whichever way the database's clock went, it is a sign.
+        let earlier = sign - SECOND;
+        assert_eq!(rival.silent(earlier, now + SECOND), Duration::ZERO);
+        assert_eq!(rival.silent(earlier, now + 2 * SECOND), SECOND);
+    }
+
+    #[test]
+    fn time_that_nobody_watched_makes_no_holder_dead_and_hides_no_dead_one() {
+        let (mut rival, now, sign) = (Rival::default(), Instant::now(), SystemTime::UNIX_EPOCH);
+        rival.silent(sign, now);
+        // The database was away for an hour, for the holder too.
+        let back = now + 3_600 * SECOND;
+        assert_eq!(rival.silent(sign, back), WATCHED);
+        // Whoever sees it once in five seconds, between errors of its own, takes longer, but not for ever.
+        for look in 1..=20u32 {
+            let silent = rival.silent(sign, back + 5 * look * SECOND);
+            assert_eq!(silent, (look + 1) * WATCHED);
+        }
+    }
 }

@@ -56,10 +56,11 @@ async fn sessions(config: IndexerConfig, stop: CancellationToken) -> Result<(), 
     let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     let warnings = Throttle::new(WARNINGS);
     let pulse = life::Pulse::new("indexing", LONGEST);
+    let mut rival = lease::Rival::default();
     loop {
         pulse.beat();
         let began = Instant::now();
-        let error = match session(&config, &telemetry, &pulse, &stop).await {
+        let error = match session(&config, &telemetry, &pulse, &mut rival, &stop).await {
             Ok(()) => return Ok(()),
             Err(e) if e.is_fatal() => {
                 telemetry.failed(&e);
@@ -87,14 +88,14 @@ async fn session(
     config: &IndexerConfig,
     telemetry: &Telemetry,
     pulse: &life::Pulse,
+    rival: &mut lease::Rival,
     stop: &CancellationToken,
 ) -> Result<(), IndexerError> {
     migrate(&config.database_url).await?;
     let mut session = Session::open(&config.database_url, "mythic indexer").await?;
     let ttl = Duration::from_secs(config.lease_ttl_s);
-    let mut rival = lease::Rival::default();
     let lease = loop {
-        match lease::acquire(&mut session, ttl, &mut rival).await {
+        match lease::acquire(&mut session, ttl, rival).await {
             Ok(lease) => break lease,
             // One that stands by is up: it takes over when the other dies.
             Err(e @ IndexerError::LeaseHeld { .. }) => {

@@ -172,7 +172,15 @@ impl<'a> Index<'a> {
     pub async fn agree(&self, url: &str, patience: Duration) -> Result<usize> {
         let started = Instant::now();
         loop {
-            let (slot, chain) = chain(url).await?;
+            let (slot, chain) = match chain(url).await {
+                Ok(found) => found,
+                // One that is busy answers later.
+                Err(error) => {
+                    ensure!(started.elapsed() < patience, "{url}: {error:#}");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    continue;
+                }
+            };
             self.finalized(slot, patience).await?;
             let mut found = Vec::new();
             for (family, columns, alive) in FAMILIES {

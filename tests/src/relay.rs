@@ -56,10 +56,16 @@ enum To {
     Unix(PathBuf),
 }
 
+/// One way.
+#[derive(Debug, Clone)]
+struct Way {
+    to: To,
+    weather: Weather,
+}
+
 /// What all ways of a test share.
 #[derive(Debug)]
 struct Shared {
-    weather: Weather,
     random: Mutex<StdRng>,
     /// Counts how often everything was cut.
     cuts: watch::Sender<u64>,
@@ -68,12 +74,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn late(&self) -> Duration {
+    fn late(&self, weather: Weather) -> Duration {
         let Weather {
             delay,
             jitter,
             loss,
-        } = self.weather;
+        } = weather;
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let again = match random.random_bool(loss) {
             true => AGAIN,
@@ -86,20 +92,21 @@ impl Shared {
 /// All ways of a test. Dropping it ends them.
 #[derive(Debug)]
 pub struct Ways {
+    weather: Weather,
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Ways {
-    /// None yet.
+    /// None yet; `weather` is that of ports.
     pub fn new(weather: Weather, seed: u64) -> Self {
         let shared = Shared {
-            weather,
             random: Mutex::new(StdRng::seed_from_u64(seed)),
             cuts: watch::channel(0).0,
             stalled: watch::channel(Instant::now()).0,
         };
         Self {
+            weather,
             shared: Arc::new(shared),
             tasks: Vec::new(),
         }
@@ -109,22 +116,29 @@ impl Ways {
     pub fn tcp(&mut self, from: StdListener, to: SocketAddr) -> Result<()> {
         from.set_nonblocking(true)?;
         let (listener, shared) = (TcpListener::from_std(from)?, self.shared.clone());
+        let way = Way {
+            to: To::Tcp(to),
+            weather: self.weather,
+        };
         self.tasks.push(tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let _ = near.set_nodelay(true);
-                tokio::spawn(carry(near, To::Tcp(to), shared.clone()));
+                tokio::spawn(carry(near, way.clone(), shared.clone()));
             }
         }));
         Ok(())
     }
 
-    /// One more, between two sockets of files.
-    pub fn unix(&mut self, from: &Path, to: &Path) -> Result<()> {
+    /// One more, between two sockets of files, with a weather of its own: the kernel makes nothing late on these.
+    pub fn unix(&mut self, from: &Path, to: &Path, weather: Weather) -> Result<()> {
         let (listener, shared) = (UnixListener::bind(from)?, self.shared.clone());
-        let to = to.to_path_buf();
+        let way = Way {
+            to: To::Unix(to.to_path_buf()),
+            weather,
+        };
         self.tasks.push(tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, To::Unix(to.clone()), shared.clone()));
+                tokio::spawn(carry(near, way.clone(), shared.clone()));
             }
         }));
         Ok(())
@@ -148,16 +162,19 @@ impl Drop for Ways {
     }
 }
 
-async fn carry(near: impl AsyncRead + AsyncWrite + Send, to: To, shared: Arc<Shared>) {
+async fn carry(near: impl AsyncRead + AsyncWrite + Send, way: Way, shared: Arc<Shared>) {
     let mut cuts = shared.cuts.subscribe();
     let carried = async {
-        match to {
+        match way.to {
             To::Tcp(to) => {
                 let far = TcpStream::connect(to).await?;
                 far.set_nodelay(true)?;
-                both(near, far, &shared).await
+                both(near, far, way.weather, &shared).await
             }
-            To::Unix(to) => both(near, UnixStream::connect(to).await?, &shared).await,
+            To::Unix(to) => {
+                let far = UnixStream::connect(to).await?;
+                both(near, far, way.weather, &shared).await
+            }
         }
     };
     tokio::select! {
@@ -170,18 +187,24 @@ async fn carry(near: impl AsyncRead + AsyncWrite + Send, to: To, shared: Arc<Sha
 async fn both(
     near: impl AsyncRead + AsyncWrite,
     far: impl AsyncRead + AsyncWrite,
+    weather: Weather,
     shared: &Shared,
 ) -> io::Result<()> {
     let (from_near, to_near) = io::split(near);
     let (from_far, to_far) = io::split(far);
     tokio::try_join!(
-        one_way(from_near, to_far, shared),
-        one_way(from_far, to_near, shared)
+        one_way(from_near, to_far, weather, shared),
+        one_way(from_far, to_near, weather, shared)
     )?;
     Ok(())
 }
 
-async fn one_way(from: impl AsyncRead, to: impl AsyncWrite, shared: &Shared) -> io::Result<()> {
+async fn one_way(
+    from: impl AsyncRead,
+    to: impl AsyncWrite,
+    weather: Weather,
+    shared: &Shared,
+) -> io::Result<()> {
     let (sent, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
     let sending = async move {
         let mut from = std::pin::pin!(from);
@@ -193,7 +216,7 @@ async fn one_way(from: impl AsyncRead, to: impl AsyncWrite, shared: &Shared) -> 
                 return Ok::<(), io::Error>(());
             }
             // In order: what is late holds up what comes after it.
-            last = last.max(Instant::now() + shared.late());
+            last = last.max(Instant::now() + shared.late(weather));
             if sent.send((last, buffer[..length].to_vec())).await.is_err() {
                 return Ok(());
             }

@@ -163,3 +163,42 @@ pub async fn answers(pool: &Pool) -> Result<(), String> {
     let answer = client.simple_query("SELECT 1").await;
     answer.map(drop).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mythic_postgres::{Cluster, ClusterConfig, PoolSettings, pool};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pool_leaves_a_standby_with_all_its_connections() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ClusterConfig {
+            data_dir: dir.path().join("pg"),
+            port: None,
+        };
+        let cluster = Cluster::start(config).await.unwrap();
+        let settings = PoolSettings {
+            name: "standby".into(),
+            size: 2,
+            wait: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(10),
+        };
+        let other = pool(cluster.url(), &settings).unwrap();
+        let primary = other.get().await.unwrap();
+        let pool = pool(cluster.url(), &settings).unwrap();
+        // What is connected now takes no writes, as a standby; what connects later does.
+        let standby = "ALTER ROLE CURRENT_USER SET default_transaction_read_only = on";
+        primary.batch_execute(standby).await.unwrap();
+        let both = [pool.get().await.unwrap(), pool.get().await.unwrap()];
+        drop(both);
+        let moved = "ALTER ROLE CURRENT_USER RESET default_transaction_read_only";
+        primary.batch_execute(moved).await.unwrap();
+        let refused = stored(&pool).await;
+        assert!(refused.is_err_and(|error| error.contains("standby")));
+        assert_eq!(pool.status().size, 0);
+        assert!(stored(&pool).await.is_ok());
+    }
+}

@@ -1,5 +1,7 @@
 //! API keys and the signatures that made them.
 
+use std::time::SystemTime;
+
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 use tokio_postgres::{Client, Row, Transaction};
@@ -113,22 +115,24 @@ pub async fn reseal(
     transaction.execute(sql, &[&id, &sealed]).await.map(drop)
 }
 
-/// Uses a signature up, at all gateways of this database; false if it was used before. Those that are too old to be valid are forgotten.
-pub async fn spend_signature(pool: &Pool, signature: &[u8]) -> ApiResult<bool> {
+/// Uses a signature up that was made at a time which is valid now, at all gateways of this database; false if it was used before. Those
+/// that are too old to be valid are forgotten.
+pub async fn spend_signature(pool: &Pool, signature: &[u8], made: SystemTime) -> ApiResult<bool> {
     let client = pool.get().await?;
-    // Longer than the time that a signature is valid, before and after its own.
+    // Longer than the time that a signature is valid, before and after its own; both the gateway's clock and the database's must say
+    // so, because either may leap.
     client
         .execute(
             "DELETE FROM gateway.spent_signature WHERE hash IN
-               (SELECT hash FROM gateway.spent_signature WHERE at < now() - interval '10 minutes' LIMIT $1)",
-            &[&SWEEP],
+               (SELECT hash FROM gateway.spent_signature WHERE at < least(now(), $2::timestamptz) - interval '10 minutes' LIMIT $1)",
+            &[&SWEEP, &made],
         )
         .await?;
     let hash: [u8; 32] = Sha256::digest(signature).into();
     let inserted = client
         .execute(
-            "INSERT INTO gateway.spent_signature (hash) VALUES ($1) ON CONFLICT DO NOTHING",
-            &[&hash.as_slice()],
+            "INSERT INTO gateway.spent_signature (hash, at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[&hash.as_slice(), &made],
         )
         .await?;
     Ok(inserted == 1)

@@ -42,6 +42,7 @@ const FILES: &[Migration] = migrations!("../sql/gateway":
     "0004_credit.sql",
     "0005_finish.sql",
     "0006_fresh.sql",
+    "0007_payments.sql",
 );
 
 const OWNER: Owner = Owner {

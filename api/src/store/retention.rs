@@ -89,8 +89,27 @@ async fn each_kind_of_row_goes_when_its_time_is_over_and_not_before() {
         name: "",
     };
     assert!(keys::insert(&pool, &key).await.unwrap().is_some());
-    assert!(keys::spend_signature(&pool, b"another").await.unwrap());
     let client = pool.get().await.unwrap();
+    // The database's clock leaps an hour ahead of the gateway's: what may be valid yet is not forgotten. Then the gateway's does.
+    let kept = "SELECT count(*) FROM gateway.spent_signature WHERE get_byte(hash, 0) < 3";
+    let (hour, behind) = (Duration::from_secs(3_600), Duration::from_secs(2_400));
+    for (signature, made, fresh) in [
+        (b"earlier".as_slice(), now - hour, true),
+        (b"later".as_slice(), now - behind, true),
+        (b"later".as_slice(), now - behind, false),
+    ] {
+        let spent = keys::spend_signature(&pool, signature, made);
+        assert_eq!(spent.await.unwrap(), fresh);
+    }
+    let both: i64 = client.query_one(kept, &[]).await.unwrap().get(0);
+    assert_eq!(both, 2);
+    for (signature, made) in [
+        (b"another".as_slice(), now),
+        (b"ahead".as_slice(), now + hour),
+    ] {
+        let spent = keys::spend_signature(&pool, signature, made);
+        assert!(spent.await.unwrap());
+    }
     // What waits until a time that the clock, having leapt back, will not reach soon does not wait for it.
     let leap = "UPDATE gateway.attempt SET next_look = now() + interval '1 day';
         UPDATE gateway.credit_use SET next_look = now() + interval '1 day'";

@@ -98,6 +98,39 @@ async fn a_transaction_longer_than_the_lease_is_not_a_dead_indexer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stand_by_whose_connection_breaks_again_and_again_takes_over_all_the_same() {
+    let spool = tempfile::tempdir().unwrap();
+    let db = Database::new("lease_flaky").await;
+    // It holds the lease, and says nothing.
+    let mut dead = Session::open(&db.url, "dead").await.unwrap();
+    let mut rival = lease::Rival::default();
+    let ttl = Duration::from_secs(5);
+    lease::acquire(&mut dead, ttl, &mut rival).await.unwrap();
+    let config = IndexerConfig {
+        database_url: db.url.clone(),
+        spool_dir: spool.path().to_owned(),
+        reader: "test".into(),
+        lease_ttl_s: ttl.as_secs(),
+        metrics_addr: None,
+        ..IndexerConfig::default()
+    };
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(run(config, stop.clone()));
+    // No connection of the stand-by lasts as long as the lease.
+    let broken = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'mythic indexer' AND backend_start < now() - interval '1 second'";
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while db.texts("SELECT epoch FROM pipeline.lease").await == ["(1)"] {
+        assert!(Instant::now() < deadline, "it never takes over");
+        db.texts(broken).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    drop(dead);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn feed_retention_goes_on_until_nothing_is_old() {
     let db = Database::new("lease_trim").await;
     db.client

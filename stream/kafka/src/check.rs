@@ -48,7 +48,8 @@ pub fn check(settings: &Settings, topic: Topic, within: Duration) -> Result<(), 
     ask(settings, topic, For::Writing, within)
 }
 
-/// The same for whoever reads: whoever writes may have more partitions before, and they are read too.
+/// The same for whoever reads: the topic may have been given more partitions, and they are read too. Fewer are refused here as well. A
+/// topic never gets fewer, so it is another one, or was made anew: places in the one that was read mean nothing in it.
 pub fn check_to_read(
     settings: &Settings,
     topic: Topic,
@@ -207,10 +208,14 @@ fn fits(
 ) -> Result<(), BrokerError> {
     let ours = usize::from(settings.partitions);
     if partitions < ours || (partitions > ours && wanted == For::Writing) {
+        let why = match partitions < ours {
+            true => ": it is another topic, was made anew, or was not given as many yet",
+            false => "",
+        };
         return Err(BrokerError::new(
             Trouble::Partitions,
             format!(
-                "topic {name} has {partitions} partitions, kafka.partitions = {}",
+                "topic {name} has {partitions} partitions, kafka.partitions = {}{why}",
                 settings.partitions
             ),
         ));

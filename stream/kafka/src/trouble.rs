@@ -90,7 +90,7 @@ impl Trouble {
                 "create it, or set kafka.create_topics = true and give the login the right to create it"
             }
             Self::Partitions => {
-                "set kafka.partitions to what the topic has, on every producer and consumer at once; a topic never gets fewer partitions"
+                "give the topic as many, or set kafka.partitions to what it has, on every producer and consumer at once; a topic never gets fewer partitions"
             }
             Self::TopicUnfit => {
                 "set cleanup.policy = delete and max.message.bytes of the topic (kafka-configs.sh --alter --entity-type topics), or lower kafka.max_message_bytes"

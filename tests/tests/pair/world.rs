@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use mythic_broker::Broker;
-use mythic_e2e::{Network, PATIENCE, compare, ends, load::Gateway, relay::Ways};
+use mythic_e2e::{
+    Network, PATIENCE, compare, ends,
+    load::Gateway,
+    relay::{Ways, Weather},
+};
 use serde_json::{Value, json};
 use tokio_postgres::config::Host;
 use toml::Table;
@@ -412,7 +416,7 @@ fn database(network: &Network, far: &Far, ways: &mut Ways) -> Result<String> {
     let socket = format!(".s.PGSQL.{port}");
     let here = far.at("database");
     std::fs::create_dir(&here)?;
-    ways.unix(&here.join(&socket), &dir.join(&socket))?;
+    ways.unix(&here.join(&socket), &dir.join(&socket), Weather::ROUGH)?;
     Ok(format!(
         "host={} port={port} user={} dbname={}",
         here.display(),

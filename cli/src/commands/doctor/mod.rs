@@ -23,8 +23,8 @@ use std::{
 
 /// Room that a build, a model and a month of a development network take.
 const WANTED_BYTES: u64 = 10 << 30;
-/// Of `mythic dev`: gateway, chain, its WebSocket, database, and the nodes.
-const DEFAULT_PORTS: [u16; 9] = [4002, 8899, 8900, 5442, 8080, 8081, 8082, 8083, 8084];
+/// Of `mythic dev`: gateway, chain, its WebSocket, database, the provider, and the nodes.
+const DEFAULT_PORTS: [u16; 10] = [4002, 8899, 8900, 5442, 8070, 8080, 8081, 8082, 8083, 8084];
 
 /// The doctor.
 #[derive(Args, Debug)]

@@ -103,8 +103,9 @@ async fn nothing_is_lost_or_there_twice_whatever_dies() {
         return;
     };
     let broker = shared.as_mut().unwrap();
-    let seed = rand::random::<u64>();
-    eprintln!("seed {seed}");
+    let given = std::env::var("MYTHIC_TEST_SEED").ok();
+    let seed = given.map_or_else(rand::random::<u64>, |seed| seed.parse().unwrap());
+    eprintln!("replay with MYTHIC_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool");

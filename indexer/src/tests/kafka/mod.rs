@@ -6,6 +6,7 @@
 mod chaos;
 mod hostile;
 mod passer;
+mod relay;
 mod same;
 
 use std::time::{Duration, Instant};

@@ -257,26 +257,10 @@ impl Check {
             largest_stake: node.largest_stake.load(Ordering::Relaxed),
             stake: node.validator().whole_stake(),
         };
-        let kept = |balance| match kind {
-            ClaimKind::False => 0,
-            ClaimKind::Withheld => purse::kept(&view.job, balance, &means),
+        let (payer, second) = match kind {
+            ClaimKind::False => self.payer(needed, 0, |_| 0).await?,
+            ClaimKind::Withheld => self.payer_of_withheld(view, needed, &means).await?,
         };
-        let (payer, second) = self.payer(needed, kept).await?;
-        if kind == ClaimKind::Withheld {
-            let domain = mythic_interface::hash::domain::LOT;
-            let lot = sha256(&[domain, &node.secret, self.job.as_array()])[0];
-            let end = view.job.window_end().unwrap_or(0);
-            let taken =
-                node.withheld
-                    .lock()
-                    .take(self.job, view.job.validator, lot, end + SEEN_SLOTS);
-            if let Err(reason) = taken {
-                node.left("claim", reason);
-                return Err(Refused::Never(format!(
-                    "claims `withheld` against its submitter: {reason}"
-                )));
-            }
-        }
         let statement = ix::Statement {
             kind,
             bond: price.bond.total,
@@ -302,16 +286,49 @@ impl Check {
                 Ok(sent)
             }
             Err(error) => {
-                node.withheld.lock().give_back(&self.job);
+                // Of what was refused for good nothing is under way.
+                if !error.is_transient() {
+                    node.withheld.lock().give_back(&self.job);
+                }
                 Err(refused(&error))
             }
         }
     }
 
-    /// Who has the money beside what is kept of it: the operator, else the owner, whose key signs too.
+    /// Who pays a claim `withheld`, which counts from now on. One is reckoned at a time, and without what those before it take: all
+    /// would read the same balance until the first has landed.
+    async fn payer_of_withheld(
+        &self,
+        view: &View,
+        needed: u64,
+        means: &purse::Funds<'_>,
+    ) -> Result<(Pubkey, Option<&Keypair>), Refused> {
+        let node = &self.node;
+        let _reckoning = node.reckoning.lock().await;
+        // Before the balance is read: what lands between the two counts twice, never not at all.
+        let others = node.withheld.lock().under_way(&self.job);
+        let kept = |balance| purse::kept(&view.job, balance, means);
+        let payer = self.payer(needed, others, kept).await?;
+        let domain = mythic_interface::hash::domain::LOT;
+        let lot = sha256(&[domain, &node.secret, self.job.as_array()])[0];
+        let end = view.job.window_end().unwrap_or(0);
+        let claim = purse::UnderWay {
+            submitter: view.job.validator,
+            lamports: needed.saturating_add(base_fee(2)),
+            until: end.saturating_add(SEEN_SLOTS),
+        };
+        let taken = node.withheld.lock().take(self.job, claim, lot);
+        taken.map(|()| payer).map_err(|reason| {
+            node.left("claim", reason);
+            Refused::Never(format!("claims `withheld` against its submitter: {reason}"))
+        })
+    }
+
+    /// Who has the money beside what other claims take and what is kept of the rest: the operator, else the owner, whose key signs too.
     async fn payer(
         &self,
         needed: u64,
+        others: u64,
         kept: impl Fn(u64) -> u64,
     ) -> Result<(Pubkey, Option<&Keypair>), Refused> {
         let node = &self.node;
@@ -320,8 +337,9 @@ impl Check {
         let spare = node.chain.rent(0).await.map_err(again)?;
         let spare = spare.saturating_add(base_fee(2));
         let operator = node.keys.operator.pubkey();
-        let needed_of = |balance| needed.saturating_add(spare).saturating_add(kept(balance));
-        let enough = |balance: u64| balance >= needed_of(balance);
+        let needed_of = |free| needed.saturating_add(spare).saturating_add(kept(free));
+        let free = |balance: u64| balance.saturating_sub(others);
+        let enough = |balance: u64| free(balance) >= needed_of(free(balance));
         let balance = node.chain.balance(&operator).await.map_err(again)?;
         if enough(balance) {
             return Ok((operator, None));
@@ -331,11 +349,12 @@ impl Check {
         {
             return Ok((key.pubkey(), Some(key)));
         }
+        let wanted = needed_of(free(balance)).saturating_add(others);
         Err(Refused::Poor(format!(
             "operator {operator} lacks money: bond, rent and fees take up to {needed} lamports beside {} kept for claims `false` and own \
-             answers; send it {} lamports, most returns",
-            kept(balance),
-            needed_of(balance).saturating_sub(balance)
+             answers and {others} that claims under way take; send it {} lamports, most returns",
+            kept(free(balance)),
+            wanted.saturating_sub(balance)
         )))
     }
 }

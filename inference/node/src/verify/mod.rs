@@ -53,6 +53,8 @@ pub struct Verifier {
     joinable: Mutex<HashMap<Pubkey, Joinable>>,
     /// Our claims `withheld`, and who answered such ones.
     withheld: Mutex<Withheld>,
+    /// Held while it is reckoned who pays another one.
+    reckoning: tokio::sync::Mutex<()>,
     /// The largest stake of the network, as read last.
     largest_stake: AtomicU64,
 }
@@ -81,6 +83,7 @@ impl Verifier {
             cases_changed: Notify::new(),
             joinable: Mutex::default(),
             withheld: Mutex::default(),
+            reckoning: tokio::sync::Mutex::default(),
             largest_stake: AtomicU64::new(0),
         }
     }

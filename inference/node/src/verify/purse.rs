@@ -47,13 +47,23 @@ impl Opened {
     }
 }
 
+/// A claim `withheld` of ours whose case was not seen yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    pub submitter: Key,
+    /// What it takes at most.
+    pub lamports: u64,
+    /// Slot until which it is waited for.
+    pub until: u64,
+}
+
 /// Our claims `withheld`.
 #[derive(Default)]
 pub struct Withheld {
     /// Those whose cases were seen at the last look.
     open: HashMap<Pubkey, Opened>,
-    /// Those under way: whose result, and until when they are waited for.
-    sent: HashMap<Pubkey, (Key, u64)>,
+    /// Those under way.
+    sent: HashMap<Pubkey, UnderWay>,
     /// How many were answered by whom, and when the last one was.
     answered: HashMap<Key, (u32, u64)>,
 }
@@ -69,7 +79,7 @@ impl Withheld {
         self.open = open;
         let seen = &self.open;
         self.sent
-            .retain(|job, (_, until)| !seen.contains_key(job) && slot < *until);
+            .retain(|job, claim| !seen.contains_key(job) && slot < claim.until);
     }
 
     fn answers(&mut self, submitter: Key, slot: u64) {
@@ -83,26 +93,29 @@ impl Withheld {
         (*count, *at) = ((*count + 1).min(MOST_ANSWERED), slot);
     }
 
-    /// Whether another is made, of a result for which we drew `lot`; it counts from now on, until it is seen or `until`.
-    pub fn take(
-        &mut self,
-        job: Pubkey,
-        submitter: Key,
-        lot: u8,
-        until: u64,
-    ) -> Result<(), &'static str> {
+    /// Lamports that those under way take at most, but for that of this job: a balance may be read before they land.
+    pub fn under_way(&self, job: &Pubkey) -> u64 {
+        let others = self.sent.iter().filter(|(other, _)| *other != job);
+        others
+            .map(|(_, claim)| claim.lamports)
+            .fold(0, u64::saturating_add)
+    }
+
+    /// Whether another is made, of a result for which we drew `lot`; it counts from now on, until it is seen or waited for no more.
+    pub fn take(&mut self, job: Pubkey, claim: UnderWay, lot: u8) -> Result<(), &'static str> {
+        let submitter = claim.submitter;
         let answered = self.answered.get(&submitter).map_or(0, |(count, _)| *count);
         if u32::from(lot).trailing_zeros() < answered {
             return Err("answers");
         }
         let sent = self.sent.iter().filter(|(other, _)| **other != job);
         let open = self.open.values().map(|claim| claim.submitter);
-        let all: Vec<Key> = open.chain(sent.map(|(_, (of, _))| *of)).collect();
+        let all: Vec<Key> = open.chain(sent.map(|(_, claim)| claim.submitter)).collect();
         let of_one = all.iter().filter(|of| **of == submitter).count();
         if all.len() >= MOST_OPEN || of_one >= MOST_OF_ONE {
             return Err("open");
         }
-        self.sent.insert(job, (submitter, until));
+        self.sent.insert(job, claim);
         Ok(())
     }
 
@@ -148,10 +161,12 @@ pub struct Funds<'a> {
 pub fn kept(job: &Job, balance: u64, means: &Funds<'_>) -> u64 {
     let first = |stake| opening(job, stake, ClaimKind::False, means.rents, means.bids);
     let answers = answers(&job.terms.rules, means);
-    let largest = first(means.largest_stake).saturating_add(answers);
+    let stake = job.stake_at_result.get();
+    // Where the largest is not known yet, this one is.
+    let largest = first(means.largest_stake.max(stake)).saturating_add(answers);
     match balance >= largest {
         true => largest,
-        false => first(job.stake_at_result.get()).saturating_add(answers),
+        false => first(stake).saturating_add(answers),
     }
 }
 
@@ -229,6 +244,14 @@ mod tests {
         Pubkey::new_from_array([n; 32])
     }
 
+    fn of(submitter: Key, until: u64) -> UnderWay {
+        UnderWay {
+            submitter,
+            lamports: 7,
+            until,
+        }
+    }
+
     fn open(n: u8, answered: bool) -> (Pubkey, Opened) {
         let submitter = BAIT;
         (
@@ -244,23 +267,43 @@ mod tests {
     fn a_few_are_open_at_a_time_and_fewer_of_one_submitter() {
         let mut claims = Withheld::default();
         for n in 0..3 {
-            assert_eq!(claims.take(job(n), BAIT, 0, 100), Ok(()));
+            assert_eq!(claims.take(job(n), of(BAIT, 100), 0), Ok(()));
         }
-        assert_eq!(claims.take(job(2), BAIT, 0, 100), Ok(()), "the same again");
-        assert_eq!(claims.take(job(3), BAIT, 0, 100), Err("open"));
+        assert_eq!(
+            claims.take(job(2), of(BAIT, 100), 0),
+            Ok(()),
+            "the same again"
+        );
+        assert_eq!(claims.take(job(3), of(BAIT, 100), 0), Err("open"));
         claims.give_back(&job(2));
-        assert_eq!(claims.take(job(3), BAIT, 0, 100), Ok(()));
+        assert_eq!(claims.take(job(3), of(BAIT, 100), 0), Ok(()));
         // They are seen, or not in time; each counts once, until its case is closed.
         claims.look([open(0, false), open(1, false)].into(), 99);
-        assert_eq!(claims.take(job(4), BAIT, 0, 200), Err("open"));
+        assert_eq!(claims.take(job(4), of(BAIT, 200), 0), Err("open"));
         claims.look([open(0, false), open(1, false)].into(), 100);
-        assert_eq!(claims.take(job(4), BAIT, 0, 200), Ok(()));
+        assert_eq!(claims.take(job(4), of(BAIT, 200), 0), Ok(()));
         for n in 5..10 {
-            assert_eq!(claims.take(job(n), [n; 32], 0, 200), Ok(()));
+            assert_eq!(claims.take(job(n), of([n; 32], 200), 0), Ok(()));
         }
-        assert_eq!(claims.take(job(11), [11; 32], 0, 200), Err("open"));
+        assert_eq!(claims.take(job(11), of([11; 32], 200), 0), Err("open"));
         claims.look(HashMap::new(), 200);
-        assert_eq!(claims.take(job(11), [11; 32], 0, 300), Ok(()));
+        assert_eq!(claims.take(job(11), of([11; 32], 300), 0), Ok(()));
+    }
+
+    #[test]
+    fn what_a_claim_takes_counts_until_its_case_is_seen() {
+        let mut claims = Withheld::default();
+        for n in 0..3 {
+            assert_eq!(claims.under_way(&job(n)), 7 * u64::from(n));
+            assert_eq!(claims.take(job(n), of(BAIT, 100), 0), Ok(()));
+        }
+        assert_eq!(claims.under_way(&job(1)), 14, "its own is not counted");
+        claims.look([open(0, false)].into(), 99);
+        assert_eq!(claims.under_way(&job(9)), 14);
+        claims.give_back(&job(1));
+        assert_eq!(claims.under_way(&job(9)), 7);
+        claims.look([open(0, false)].into(), 100);
+        assert_eq!(claims.under_way(&job(9)), 0);
     }
 
     #[test]
@@ -268,7 +311,7 @@ mod tests {
         let mut claims = Withheld::default();
         let asked = |claims: &mut Withheld| {
             let asks = (0..=255).filter(|lot| {
-                let taken = claims.take(job(9), BAIT, *lot, 100).is_ok();
+                let taken = claims.take(job(9), of(BAIT, 100), *lot).is_ok();
                 claims.give_back(&job(9));
                 taken
             });
@@ -301,6 +344,7 @@ mod tests {
     fn three_baits_leave_what_a_false_takes_whoever_has_the_largest_stake() {
         let rules = Params::mainnet().rules;
         let bids = Bids::default();
+        let bait_of = job;
         let mut job = Job::zeroed();
         job.terms.rules = rules;
         job.output_tokens.set(USUAL_TOKENS);
@@ -322,11 +366,33 @@ mod tests {
             assert!(baits >= MOST_OF_ONE, "{largest}: {baits}");
             let first = opening(&job, largest * SOL, ClaimKind::False, &RENTS, &bids);
             assert!(balance >= first, "{largest}: {balance} {first}");
+            // The same where all come at once, of as many submitters, and none has landed when the balance is read.
+            let (balance, mut claims) = (wallet(&rules, &means), Withheld::default());
+            for n in 0..u8::MAX {
+                let free = balance.saturating_sub(claims.under_way(&bait_of(n)));
+                let claim = UnderWay {
+                    submitter: [n; 32],
+                    lamports: bait,
+                    until: 100,
+                };
+                if free >= bait.saturating_add(kept(&job, free, &means)) {
+                    let _ = claims.take(bait_of(n), claim, 0);
+                }
+            }
+            let taken = claims.under_way(&bait_of(u8::MAX));
+            assert!(taken >= bait * MOST_OF_ONE as u64, "{largest}: {taken}");
+            assert!(balance - taken >= first, "{largest}: {balance} {taken}");
             // Who has too little for the largest keeps what it takes against this one.
             let poor = first / 2;
             let own = opening(&job, SOL, ClaimKind::False, &RENTS, &bids);
             assert!(kept(&job, poor, &means) >= own);
             assert!(kept(&job, poor, &means) <= own + answers(&rules, &means));
+            // The largest is not known before it was read.
+            let unread = Funds {
+                largest_stake: 0,
+                ..means
+            };
+            assert!(kept(&job, balance, &unread) >= own);
         }
     }
 }

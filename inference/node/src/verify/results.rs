@@ -201,7 +201,11 @@ impl Watch {
             self.registered_at = Some(Instant::now());
             match purse::largest_stake(&self.node.chain).await {
                 Ok(stake) => self.node.largest_stake.store(stake, Ordering::Relaxed),
-                Err(error) => tracing::debug!(%error, "validators can't be listed"),
+                Err(error) => {
+                    // The next look asks for both again.
+                    self.registered_at = None;
+                    tracing::debug!(%error, "validators can't be listed");
+                }
             }
         }
         let submitted = Filter::<Job>::status(JobStatus::Submitted);

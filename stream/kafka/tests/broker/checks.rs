@@ -117,6 +117,8 @@ fn a_topic_is_made_only_where_it_may_be_and_must_fit() {
         let refusal = refused(&other);
         assert_eq!(refusal.trouble, Trouble::Partitions, "{refusal}");
         assert!(refusal.to_string().contains("has 4 partitions"));
+        let anew = refusal.to_string().contains("was made anew");
+        assert_eq!(anew, partitions > made.partitions, "{refusal}");
         // More than are known can be read.
         let read = check_to_read(&other, Topic::Updates, PATIENCE);
         assert_eq!(read.is_ok(), partitions < made.partitions, "{read:?}");
