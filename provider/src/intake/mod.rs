@@ -228,7 +228,8 @@ impl Intake {
         }
         let environment = spec.unseal(&told.unwrap_or_default());
         let environment = environment.map_err(SpecError::from)?;
-        let memory = u64::from(spec.memory_mib) << 20;
+        // What containers in care may come to use is as good as used.
+        let memory = (u64::from(spec.memory_mib) + self.shared.desk.memory_mib()) << 20;
         let (seed, count): (Hash, usize) = (rand::random(), 1 + spec.ports.len());
         let taken = self.shared.desk.taken();
         let places = container::places(config, count, &taken).ok_or(Decline::Ports)?;
@@ -324,8 +325,16 @@ impl Intake {
         if own >= most {
             return Err(Decline::Tenant(own));
         }
-        plan.check()
-            .map_err(|error| Decline::Memory(error.to_string()))?;
+        plan.check().map_err(|error| {
+            Decline::Memory(match &promise.container {
+                Some(_) => format!(
+                    "all containers here and a proof may need {} MiB, and {} MiB are available",
+                    (plan.pool + plan.scratch) >> 20,
+                    error.available >> 20
+                ),
+                None => error.to_string(),
+            })
+        })?;
         let unknown = |error: mythic_client::ClientError| Decline::Chain(error.to_string());
         let balance = ctx.read_balance().await.map_err(unknown)?;
         let promised = desk.promised(Instant::now());

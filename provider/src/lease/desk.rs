@@ -144,6 +144,15 @@ impl Desk {
         (ports, places)
     }
 
+    /// MiB that the containers of leases in care may come to use.
+    pub fn memory_mib(&self) -> u64 {
+        let all = self.0.read();
+        let contained = all
+            .values()
+            .filter_map(|place| place.promise.container.as_ref());
+        contained.map(|one| u64::from(one.spec.memory_mib)).sum()
+    }
+
     /// What the tenant of a lease in care is given to reach it.
     pub fn access(&self, lease: &Pubkey) -> Option<String> {
         let all = self.0.read();
@@ -154,6 +163,45 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Contained;
+
+    #[test]
+    fn what_containers_have_is_taken_until_their_leases_leave() {
+        let desk = Desk::default();
+        let promise = |place: u16, ports: Vec<u16>| {
+            Arc::new(Promise {
+                request: String::new(),
+                deadline_slot: 0,
+                tenant: "alice".into(),
+                units: 1,
+                weights: String::new(),
+                model: String::new(),
+                key_hash: String::new(),
+                max_concurrent: 0,
+                access: "{}".into(),
+                container: Some(Contained {
+                    spec: crate::spec::container::tests::small(),
+                    environment: Vec::new(),
+                    host_key: String::new(),
+                    ports,
+                    place,
+                }),
+            })
+        };
+        let lease = |n: u8| Pubkey::new_from_array([n; 32]);
+        let _first = desk.enter(lease(1), promise(4, vec![1, 2])).unwrap();
+        let _second = desk.enter(lease(2), promise(5, vec![3])).unwrap();
+        assert_eq!(
+            desk.taken(),
+            (HashSet::from([1, 2, 3]), HashSet::from([4, 5]))
+        );
+        assert_eq!(desk.memory_mib(), 128);
+        // Containers have no key, and none is another's.
+        assert!(!desk.has_key(""));
+        desk.leave(&lease(1));
+        assert_eq!(desk.taken(), (HashSet::from([3]), HashSet::from([5])));
+        assert_eq!(desk.memory_mib(), 64);
+    }
 
     #[test]
     fn a_lease_has_one_place_until_it_leaves() {
