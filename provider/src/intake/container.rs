@@ -44,6 +44,11 @@ pub fn places(
     (free.len() == count).then_some((free, net))
 }
 
+/// Whether another lease in care has one of its ports, or its network.
+pub fn is_taken(contained: &Contained, (ports, nets): &(HashSet<u16>, HashSet<u16>)) -> bool {
+    nets.contains(&contained.place) || contained.ports.iter().any(|port| ports.contains(port))
+}
+
 /// What is promised, with a host key of this seed.
 pub fn contained(
     spec: ContainerSpec,
@@ -129,6 +134,11 @@ mod tests {
         assert!(!ports.contains(&used) && !ports.contains(&(used + 1)));
         assert_eq!((ports.len(), net), (20, 2));
         assert_eq!(places(&config, 101, &taken), None);
+        let own = contained(small(), Vec::new(), (ports, net), &[7; 32]);
+        assert!(!is_taken(&own, &taken));
+        let (port, net) = (HashSet::from([own.ports[3]]), HashSet::from([own.place]));
+        assert!(is_taken(&own, &(port, HashSet::new())));
+        assert!(is_taken(&own, &(HashSet::new(), net)));
     }
 
     #[test]

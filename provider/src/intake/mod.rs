@@ -228,8 +228,7 @@ impl Intake {
         }
         let environment = spec.unseal(&told.unwrap_or_default());
         let environment = environment.map_err(SpecError::from)?;
-        // What containers in care may come to use is as good as used.
-        let memory = (u64::from(spec.memory_mib) + self.shared.desk.memory_mib()) << 20;
+        let memory = u64::from(spec.memory_mib) << 20;
         let (seed, count): (Hash, usize) = (rand::random(), 1 + spec.ports.len());
         let taken = self.shared.desk.taken();
         let places = container::places(config, count, &taken).ok_or(Decline::Ports)?;
@@ -308,12 +307,20 @@ impl Intake {
         &self,
         request: &Request,
         (lease, promise): (Pubkey, Promise),
-        plan: memory::Plan,
+        mut plan: memory::Plan,
     ) -> Result<(), Decline> {
         let (ctx, desk) = (&self.shared.ctx, &self.shared.desk);
         let _one = self.one.lock().await;
         if desk.has(&lease) {
             return Ok(());
+        }
+        if let Some(contained) = &promise.container {
+            // Another one may have been promised them meanwhile.
+            if container::is_taken(contained, &desk.taken()) {
+                return Err(Decline::Ports);
+            }
+            // What containers in care may come to use is as good as used.
+            plan.pool = plan.pool.saturating_add(desk.memory_mib() << 20);
         }
         if desk.has_key(&promise.key_hash) {
             return Err(Decline::KeyInUse);
