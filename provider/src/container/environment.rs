@@ -35,17 +35,17 @@ type Key = (Pubkey, Pubkey);
 pub struct Environments(Mutex<HashMap<Key, (Vec<Unsealed>, Instant)>>);
 
 impl Environments {
-    /// Keeps the values that a signer told for a lease, in the place of older ones; false if there is no room.
-    pub fn put(&self, lease: Pubkey, signer: Pubkey, values: Vec<Unsealed>, now: Instant) -> bool {
+    /// Keeps the values that a signer told for a lease, in the place of older ones. Where there are too many the oldest go, a signer's own
+    /// first.
+    pub fn put(&self, lease: Pubkey, signer: Pubkey, values: Vec<Unsealed>, now: Instant) {
         let mut all = self.0.lock();
         all.retain(|_, (_, at)| now.duration_since(*at) < KEEP);
-        let own = all.keys().filter(|(_, by)| *by == signer).count();
-        let is_new = !all.contains_key(&(lease, signer));
-        if is_new && (own >= OF_ONE || all.len() >= KEPT) {
-            return false;
-        }
         all.insert((lease, signer), (values, now));
-        true
+        let own = all.keys().filter(|(_, by)| *by == signer).count();
+        let of_signer = (own > OF_ONE).then_some(signer);
+        if of_signer.is_some() || all.len() > KEPT {
+            evict(&mut all, of_signer);
+        }
     }
 
     /// The values that this tenant told for a lease.
@@ -57,6 +57,16 @@ impl Environments {
     /// They are kept elsewhere now.
     pub fn forget(&self, lease: &Pubkey, tenant: &Pubkey) {
         self.0.lock().remove(&(*lease, *tenant));
+    }
+}
+
+/// Takes away the oldest, of this signer if one is named.
+fn evict(all: &mut HashMap<Key, (Vec<Unsealed>, Instant)>, signer: Option<Pubkey>) {
+    let may = all.iter();
+    let may = may.filter(|((_, by), _)| signer.is_none_or(|signer| *by == signer));
+    let oldest = may.min_by_key(|(_, (_, at))| *at).map(|(key, _)| *key);
+    if let Some(oldest) = oldest {
+        all.remove(&oldest);
     }
 }
 
@@ -81,9 +91,9 @@ mod tests {
     #[test]
     fn values_are_their_signers_and_nobody_elses() {
         let (kept, now) = (Environments::default(), Instant::now());
-        assert!(kept.put(key(1), key(2), values("mine"), now));
-        assert!(kept.put(key(1), key(3), values("forged"), now));
-        assert!(kept.put(key(1), key(2), values("newer"), now));
+        kept.put(key(1), key(2), values("mine"), now);
+        kept.put(key(1), key(3), values("forged"), now);
+        kept.put(key(1), key(2), values("newer"), now);
         let found = kept.of(&key(1), &key(2)).unwrap();
         assert_eq!(found[0].value, "newer");
         assert!(kept.of(&key(2), &key(2)).is_none());
@@ -92,20 +102,28 @@ mod tests {
     }
 
     #[test]
-    fn one_signer_takes_its_own_places_alone_and_they_come_back() {
+    fn one_signer_takes_its_own_places_alone_and_the_oldest_go() {
         let (kept, now) = (Environments::default(), Instant::now());
-        let taken = |at: Instant, signer: u32| {
-            (0..100)
-                .filter(|lease| kept.put(key(1_000 + lease), key(signer), values("a"), at))
-                .count()
-        };
-        assert_eq!(taken(now, 1), OF_ONE);
-        assert_eq!(taken(now, 2), OF_ONE);
-        for signer in 3..100 {
-            taken(now, signer);
+        let at = |millis: u64| now + Duration::from_millis(millis);
+        kept.put(key(1), key(1), values("honest"), at(0));
+        for lease in 0..100 {
+            kept.put(
+                key(1_000 + lease),
+                key(2),
+                values("a"),
+                at(u64::from(lease)),
+            );
         }
-        assert_eq!(kept.0.lock().len(), KEPT);
-        assert_eq!(taken(now, 200), 0);
-        assert_eq!(taken(now + KEEP, 200), OF_ONE);
+        assert_eq!(kept.0.lock().len(), OF_ONE + 1);
+        assert!(kept.of(&key(1), &key(1)).is_some());
+        assert!(kept.of(&key(1_000), &key(2)).is_none(), "its oldest went");
+        assert!(kept.of(&key(1_099), &key(2)).is_some());
+        for signer in 0..2 * KEPT as u32 {
+            kept.put(key(1), key(10 + signer), values("a"), at(1_000));
+            assert!(kept.0.lock().len() <= KEPT);
+        }
+        assert!(kept.of(&key(1), &key(1)).is_none(), "it was the oldest");
+        kept.put(key(1), key(1), values("late"), now + 2 * KEEP);
+        assert_eq!(kept.0.lock().len(), 1, "what nobody asked for is gone");
     }
 }
