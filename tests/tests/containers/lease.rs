@@ -105,7 +105,15 @@ fn used(tenant: &Tenant<'_>, lease: &str) -> Result<()> {
     let words = ["lease", "logs", lease, "--keypair", &tenant.file];
     let logs = network.mythic(&words)?;
     ensure!(logs == "up secret\n", "{logs}");
-    let words = ["lease", "probe", lease, "--json", "--keypair", &tenant.file];
+    let words = [
+        "lease",
+        "probe",
+        lease,
+        "--memory",
+        "--json",
+        "--keypair",
+        &tenant.file,
+    ];
     let probed: Value = serde_json::from_str(&network.mythic(&words)?)?;
     ensure!(
         probed["entered"] == true && probed["memory"] == "67108864",

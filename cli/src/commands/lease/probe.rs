@@ -29,6 +29,9 @@ pub struct Probe {
     /// The lease's key [default: the one that `mythic lease request` kept here]
     #[arg(long)]
     key: Option<String>,
+    /// Fill three quarters of the memory that a container has left, to see that it is there
+    #[arg(long)]
+    memory: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -66,7 +69,7 @@ impl Probe {
             )
             .say("access", "what was stated on chain", true);
         match host.reached(&address, &lease).await? {
-            Reached::Container(_) => inside(&self.lease, connection, &mut report).await?,
+            Reached::Container(_) => self.inside(connection, &mut report).await?,
             Reached::Endpoint(access) => {
                 let operator = Pubkey::new_from_array(provider.operator);
                 let asked = (&address, &operator);
@@ -77,6 +80,32 @@ impl Probe {
         let published = proof(&chain, &host, (&address, &lease)).await?;
         tell(published, &mut report);
         report.print(self.json)
+    }
+
+    /// Enters a container and asks there.
+    async fn inside(&self, connection: &Connection, report: &mut Report) -> Result<()> {
+        let handle = ssh::login(&self.lease, connection).await?;
+        let said = ssh::said(&handle, BOUNDS).await?;
+        report.say("entered", "by the host key that was stated", true);
+        for name in ["cores", "memory", "pids", "disk_kib"] {
+            report.add(name, value(&said, name));
+        }
+        if self.memory {
+            let said = ssh::said(&handle, FILL).await?;
+            let (wanted, filled) = (value(&said, "wanted"), value(&said, "filled"));
+            if wanted.is_none() || wanted != filled {
+                return Err(Exit::error(
+                    exit::CHECK_FAILED,
+                    format!(
+                        "{} bytes of memory should be left inside, and {} could be filled",
+                        wanted.as_deref().unwrap_or("no"),
+                        filled.as_deref().unwrap_or("none")
+                    ),
+                ));
+            }
+            report.add("memory_filled", filled);
+        }
+        Ok(())
     }
 
     /// Asks an endpoint, as its tenant does.
@@ -116,19 +145,20 @@ echo memory=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/me
 echo pids=$(cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max 2>/dev/null)
 echo disk_kib=$(df -Pk /volume 2>/dev/null | tail -n 1 | awk '{print $2}')";
 
-/// Enters a container and asks there.
-async fn inside(lease: &str, connection: &Connection, report: &mut Report) -> Result<()> {
-    let handle = ssh::login(lease, connection).await?;
-    let said = ssh::said(&handle, BOUNDS).await?;
-    report.say("entered", "by the host key that was stated", true);
-    for name in ["cores", "memory", "pids", "disk_kib"] {
-        let value = said.lines().find_map(|line| {
-            let (found, value) = line.split_once('=')?;
-            (found == name && !value.is_empty()).then(|| value.to_owned())
-        });
-        report.add(name, value);
-    }
-    Ok(())
+/// Writes to memory what is left of it, but for a quarter: `tail` keeps in memory what it was told to.
+const FILL: &str = "\
+limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes)
+used=$(cat /sys/fs/cgroup/memory.current 2>/dev/null || cat /sys/fs/cgroup/memory/memory.usage_in_bytes)
+wanted=$(( (limit - used) / 4 * 3 ))
+echo wanted=$wanted
+echo filled=$(head -c $wanted /dev/zero | tail -c $wanted | wc -c)";
+
+/// The value of a line `name=value`.
+fn value(said: &str, name: &str) -> Option<String> {
+    said.lines().find_map(|line| {
+        let (found, value) = line.trim().split_once('=')?;
+        (found == name && !value.is_empty()).then(|| value.to_owned())
+    })
 }
 
 /// Says what is published of proofs.
@@ -199,4 +229,18 @@ pub async fn proof(
         proof: Proof::None,
         missing,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_container_says_is_read_by_its_names() {
+        let said = "cores=2\nmemory=\npids=32\r\nnonsense\n";
+        assert_eq!(value(said, "cores").as_deref(), Some("2"));
+        assert_eq!(value(said, "pids").as_deref(), Some("32"));
+        assert_eq!(value(said, "memory"), None);
+        assert_eq!(value(said, "disk_kib"), None);
+    }
 }
