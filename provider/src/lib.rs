@@ -51,8 +51,9 @@ pub use config::ProviderConfig;
 pub use seams::Seams;
 
 use container::{
-    config::{ContainersConfig, RuntimeKind},
+    config::RuntimeKind,
     disk::Disks,
+    docker::{Docker, DockerParts},
     fleet::Containers,
     image::Images,
     net::Nets,
@@ -180,47 +181,76 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
 
 /// What runs containers, if they are leased out: the machine is looked over before anything is promised on it.
 async fn runtime(config: &ProviderConfig) -> Result<Option<Arc<dyn Runtime>>> {
-    let own = &config.containers;
-    match own.runtime {
-        RuntimeKind::None => Ok(None),
+    const LOOK: &str = "`mythic doctor provider` says what is missing";
+    Ok(match config.containers.runtime {
+        RuntimeKind::None => None,
         RuntimeKind::Runc => {
-            let runc = runc(config, own).await;
-            let runc = runc.context(
-                "containers.runtime = \"runc\": `mythic doctor provider` says what is missing",
-            )?;
-            Ok(Some(Arc::new(runc)))
+            let runc = runc(config).await;
+            let runc = runc.with_context(|| format!("containers.runtime = \"runc\": {LOOK}"))?;
+            Some(Arc::new(runc))
         }
-    }
+        RuntimeKind::Docker => {
+            let docker = docker(config).await;
+            let docker =
+                docker.with_context(|| format!("containers.runtime = \"docker\": {LOOK}"))?;
+            Some(Arc::new(docker))
+        }
+    })
 }
 
-async fn runc(config: &ProviderConfig, own: &ContainersConfig) -> Result<Runc> {
-    let made = |dir: &Path| -> Result<PathBuf> {
-        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-        Ok(dir.canonicalize()?)
-    };
-    let (dir, run) = (made(&config.containers_dir())?, made(&own.run_dir)?);
-    let first = own.first_user;
-    let images = Images::open(
-        dir.join("images"),
-        own.images.clone(),
-        Some(first),
-        own.image_mib << 20,
-    )?;
-    let disks = Disks {
-        state: dir.join("leases"),
-        run,
-        first_user: first,
+/// A directory, made if it is not there.
+fn made(dir: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    Ok(dir.canonicalize()?)
+}
+
+/// Disks of containers.
+fn disks(config: &ProviderConfig) -> Result<Disks> {
+    let own = &config.containers;
+    Ok(Disks {
+        state: made(&config.containers_dir())?.join("leases"),
+        run: made(&own.run_dir)?,
+        first_user: own.first_user,
         is_encrypted: own.encrypt,
         resolv_conf: own.resolv_conf(),
-    };
+    })
+}
+
+/// Networks of containers.
+fn nets(config: &ProviderConfig) -> Nets {
+    let own = &config.containers;
+    Nets::new(&config.authority, own.pool, own.closed.clone())
+}
+
+async fn runc(config: &ProviderConfig) -> Result<Runc> {
+    let own = &config.containers;
+    let images = Images::open(
+        made(&config.containers_dir())?.join("images"),
+        own.images.clone(),
+        Some(own.first_user),
+        own.image_mib << 20,
+    )?;
     let parts = RuncParts {
         program: own.runc.display().to_string(),
         provider: config.authority.clone(),
-        disks,
-        nets: Nets::new(&config.authority, own.pool, own.closed.clone()),
+        disks: disks(config)?,
+        nets: nets(config),
         images: Arc::new(images),
     };
     Runc::open(parts).await
+}
+
+async fn docker(config: &ProviderConfig) -> Result<Docker> {
+    let own = &config.containers;
+    let parts = DockerParts {
+        program: own.docker.display().to_string(),
+        host: own.docker_host.clone(),
+        provider: config.authority.clone(),
+        disks: disks(config)?,
+        nets: nets(config),
+        repositories: own.repositories.clone(),
+    };
+    Docker::open(parts).await
 }
 
 async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Powers that root has inside: over the container's own files, users and ports.
-const CAPABILITIES: [&str; 9] = [
+pub const CAPABILITIES: [&str; 9] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_FOWNER",
@@ -26,7 +26,7 @@ const CAPABILITIES: [&str; 9] = [
 /// Where programs are looked for, unless the image says otherwise.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// MiB of `/dev/shm`, which count as memory of the container.
-const SHARED_MIB: u32 = 64;
+pub const SHARED_MIB: u32 = 64;
 /// Microseconds in which a share of the cores is counted.
 const PERIOD: u64 = 100_000;
 /// Parts of `/proc` that tell of the machine, and those that change it.
@@ -61,6 +61,9 @@ pub const LABEL_SLOT: &str = "mythic.slot";
 pub struct Paths {
     pub rootfs: PathBuf,
     pub volume: PathBuf,
+    /// Of root, and for what is written for a while; where the image's own can't be written to.
+    pub home: PathBuf,
+    pub tmp: PathBuf,
     pub resolv_conf: PathBuf,
     pub hosts: PathBuf,
 }
@@ -97,7 +100,7 @@ pub fn config(plan: &Plan, parts: &Parts<'_>) -> Value {
 }
 
 /// The first characters of the lease, in letters that names of machines have.
-fn hostname(id: &str) -> String {
+pub fn hostname(id: &str) -> String {
     id.chars().take(12).collect::<String>().to_ascii_lowercase()
 }
 
@@ -226,6 +229,8 @@ pub mod tests {
         let paths = Paths {
             rootfs: "/run/x/rootfs".into(),
             volume: "/data/x/volume".into(),
+            home: "/data/x/home".into(),
+            tmp: "/data/x/tmp".into(),
             resolv_conf: "/data/x/resolv.conf".into(),
             hosts: "/data/x/hosts".into(),
         };

@@ -20,15 +20,17 @@ pub enum RuntimeKind {
     None,
     /// runc, as root.
     Runc,
+    /// Docker, whose daemon this process may ask.
+    Docker,
 }
 
 /// Containers that tenants can lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContainersConfig {
-    /// What runs them: `none` or `runc`.
+    /// What runs them: `none`, `runc` or `docker`.
     pub runtime: RuntimeKind,
-    /// OCI layout directories in which images are found by their digests.
+    /// OCI layout directories in which runc's images are found by their digests.
     pub images: Vec<PathBuf>,
     /// Directory of unpacked images and of containers' disks; by default `containers` in `data_dir`.
     pub dir: Option<PathBuf>,
@@ -36,6 +38,12 @@ pub struct ContainersConfig {
     pub run_dir: PathBuf,
     /// The program.
     pub runc: PathBuf,
+    /// Docker's program.
+    pub docker: PathBuf,
+    /// The daemon's address.
+    pub docker_host: String,
+    /// Repositories from which Docker fetches images that tenants name.
+    pub repositories: Vec<String>,
     /// First of 65,536 users and groups of this machine that are containers' own.
     pub first_user: u32,
     /// Largest image, unpacked, MiB.
@@ -78,6 +86,9 @@ impl Default for ContainersConfig {
             dir: None,
             run_dir: PathBuf::from("/run/mythic-provider"),
             runc: PathBuf::from("runc"),
+            docker: PathBuf::from("docker"),
+            docker_host: "unix:///var/run/docker.sock".into(),
+            repositories: Vec::new(),
             first_user: 1_000_000,
             image_mib: 20_480,
             encrypt: true,
@@ -109,7 +120,7 @@ impl ContainersConfig {
         if !self.is_on() {
             return Ok(());
         }
-        if self.images.is_empty() {
+        if self.images.is_empty() && self.runtime == RuntimeKind::Runc {
             return Err(
                 "containers.images is empty: name at least one OCI layout directory".into(),
             );

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use mythic_support::files;
 
-use super::{bundle::Paths, command};
+use super::{bundle::Paths, command, runtime::Labelled};
 
 /// What is mounted where.
 const MOUNTS: &str = "/proc/self/mounts";
@@ -18,6 +18,8 @@ const MOUNTS: &str = "/proc/self/mounts";
 const IMAGE: &str = "disk.img";
 const KEY: &str = "disk.key";
 const MOUNTED: &str = "disk";
+/// Its number and slot: the first thing that is there.
+const NOTE: &str = "place";
 /// Bytes of a key.
 const KEY_BYTES: usize = 64;
 
@@ -45,6 +47,34 @@ impl Disks {
         self.dir(id).join(MOUNTED)
     }
 
+    /// Notes number and slot of a container before anything of it is made.
+    pub fn note(&self, id: &str, place: u16, slot: u64) -> Result<()> {
+        files::private_dir(&self.state)?;
+        files::private_dir(&self.dir(id))?;
+        let note = format!("{place} {slot}");
+        Ok(files::replace(&self.dir(id).join(NOTE), note.as_bytes())?)
+    }
+
+    /// What was noted.
+    pub fn noted(&self, id: &str) -> Option<(u16, u64)> {
+        let text = fs::read_to_string(self.dir(id).join(NOTE)).ok()?;
+        let (place, slot) = text.split_once(' ')?;
+        Some((place.parse().ok()?, slot.parse().ok()?))
+    }
+
+    /// Containers of which something is there.
+    pub fn list(&self) -> Result<Vec<Labelled>> {
+        let mut all = Vec::new();
+        if self.state.exists() {
+            for entry in fs::read_dir(&self.state)? {
+                let id = entry?.file_name().to_string_lossy().into_owned();
+                let slot = self.noted(&id).map_or(0, |(_, slot)| slot);
+                all.push(Labelled { id, slot });
+            }
+        }
+        Ok(all)
+    }
+
     /// Where its command writes.
     pub fn log(&self, id: &str) -> PathBuf {
         self.mounted(id).join("log")
@@ -55,6 +85,8 @@ impl Disks {
         Paths {
             rootfs: self.run.join(id).join("rootfs"),
             volume: self.mounted(id).join("volume"),
+            home: self.mounted(id).join("home"),
+            tmp: self.mounted(id).join("tmp"),
             resolv_conf: self.mounted(id).join("resolv.conf"),
             hosts: self.mounted(id).join("hosts"),
         }
@@ -64,26 +96,32 @@ impl Disks {
         format!("mythic-{id}")
     }
 
-    /// Makes a disk of so many MiB, if it is not there, and mounts it with the image below. May be taken again at any time.
-    pub async fn mount(&self, id: &str, mib: u32, image: &Path) -> Result<()> {
-        let (dir, mounted, paths) = (self.dir(id), self.mounted(id), self.paths(id));
+    /// Makes a disk of so many MiB, if it is not there, and mounts it. May be taken again at any time.
+    pub async fn attach(&self, id: &str, mib: u32) -> Result<()> {
+        let (mounted, paths) = (self.mounted(id), self.paths(id));
         files::private_dir(&self.state)?;
-        files::private_dir(&dir)?;
+        files::private_dir(&self.dir(id))?;
         if !mounted.exists() {
             files::private_dir(&mounted)?;
         }
-        for passage in [self.run.clone(), self.run.join(id)] {
-            fs::create_dir_all(&passage)?;
-            fs::set_permissions(&passage, fs::Permissions::from_mode(0o711))?;
-        }
-        fs::create_dir_all(&paths.rootfs)?;
         if !is_mounted(&mounted)? {
             let device = self.made(id, mib).await?;
             let (device, place) = (option(&device)?, option(&mounted)?);
             let arguments = ["-t", "ext4", "-o", "nosuid,nodev", device, place];
             command::run("mount", &arguments).await?;
         }
-        self.furnish(&mounted, &paths)?;
+        self.furnish(&mounted, &paths)
+    }
+
+    /// The same, and the image below it: what is written over it is on the disk.
+    pub async fn mount(&self, id: &str, mib: u32, image: &Path) -> Result<()> {
+        self.attach(id, mib).await?;
+        let (mounted, paths) = (self.mounted(id), self.paths(id));
+        for passage in [self.run.clone(), self.run.join(id)] {
+            fs::create_dir_all(&passage)?;
+            fs::set_permissions(&passage, fs::Permissions::from_mode(0o711))?;
+        }
+        fs::create_dir_all(&paths.rootfs)?;
         if !is_mounted(&paths.rootfs)? {
             let options = format!(
                 "nosuid,nodev,lowerdir={},upperdir={},workdir={}",
@@ -101,16 +139,22 @@ impl Disks {
     /// What is in a disk from the beginning.
     fn furnish(&self, mounted: &Path, paths: &Paths) -> Result<()> {
         let first = Some(self.first_user);
-        for (name, mode) in [("upper", 0o755), ("volume", 0o755), ("work", 0o700)] {
+        for (name, mode) in [
+            ("upper", 0o755),
+            ("volume", 0o755),
+            ("home", 0o700),
+            ("tmp", 0o1777),
+            ("work", 0o700),
+        ] {
             let dir = mounted.join(name);
             if dir.exists() {
                 continue;
             }
             fs::create_dir(&dir)?;
-            fs::set_permissions(&dir, fs::Permissions::from_mode(mode))?;
             if name != "work" {
                 chown(&dir, first, first)?;
             }
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode))?;
         }
         for (path, text) in [
             (&paths.resolv_conf, self.resolv_conf.as_str()),

@@ -2,14 +2,16 @@
 //!
 //! - [`config`]: what is offered; [`needs`]: what the machine must have for it
 //! - [`image`], [`unpack`]: images by their digests; [`environment`]: values that specs only commit to
-//! - [`runtime`]: what runs containers; [`runc`]: one that does, with [`bundle`], [`seccomp`], [`disk`], [`net`], [`inside`], [`pty`], [`logs`]
+//! - [`runtime`]: what runs containers; [`runc`], [`docker`]: two that do, with [`bundle`], [`seccomp`], [`disk`], [`net`], [`executed`], [`inside`], [`pty`], [`logs`]
 //! - [`fleet`]: the containers of leases; [`ports`], [`ssh`]: ways into them; [`strays`]: those that no lease has
 
 pub mod bundle;
 mod command;
 pub mod config;
 pub mod disk;
+pub mod docker;
 pub mod environment;
+mod executed;
 pub mod fleet;
 pub mod image;
 mod inside;

@@ -185,6 +185,12 @@ table inet {table} {{
         Ok(())
     }
 
+    /// Whether the machine's end of a container's network is there.
+    pub fn is_connected(&self, place: u16) -> bool {
+        let interface = self.net(place).interface;
+        Path::new("/sys/class/net").join(interface).exists()
+    }
+
     /// Takes a container's network away; nothing is fine too.
     pub async fn disconnect(&self, place: u16) -> Result<()> {
         let interface = self.net(place).interface;

@@ -14,7 +14,7 @@ use mythic_support::files;
 use serde::Deserialize;
 use tokio::{
     net::TcpStream,
-    process::{Child, Command},
+    process::Command,
     sync::{Mutex, mpsc},
     time::{Instant, sleep, timeout},
 };
@@ -23,12 +23,12 @@ use super::{
     bundle::{self, Parts},
     command,
     disk::Disks,
+    executed,
     image::{self, Image, Images},
     inside,
     logs::Log,
     net::Nets,
-    pty::Terminal,
-    runtime::{Control, Exec, Labelled, Plan, Process, Runtime, Seen, Signal, Size},
+    runtime::{Exec, Labelled, Plan, Process, Runtime, Seen},
 };
 
 /// How long a container's first process may take to end by itself.
@@ -36,13 +36,10 @@ const PARTING: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long `runc create` may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// In a container's directory: its number and slot, the first thing that is there; and why it could not be made.
-const PLACE: &str = "place";
+/// In a container's directory: why it could not be made.
 const COMPLAINTS: &str = "runc.log";
 /// Bytes of complaints that are told.
 const COMPLAINT: usize = 400;
-/// Exit code of a command that could not be run or was killed.
-const KILLED: u32 = 255;
 
 /// What a [`Runc`] is made of.
 #[derive(Debug, Clone)]
@@ -129,10 +126,7 @@ impl Runc {
     /// Makes disk, bundle and container; its first process waits.
     async fn create(&self, plan: &Plan) -> Result<()> {
         let (id, disks) = (plan.id.as_str(), &self.parts.disks);
-        files::private_dir(&disks.state)?;
-        files::private_dir(&self.dir(id))?;
-        let place = format!("{} {}", plan.place, plan.slot);
-        files::replace(&self.dir(id).join(PLACE), place.as_bytes())?;
+        disks.note(id, plan.place, plan.slot)?;
         let image = self.image(&plan.image).await?;
         let words = bundle::command(plan, &image.config);
         ensure!(
@@ -188,13 +182,6 @@ impl Runc {
         )
     }
 
-    /// Number and slot of a container, as it was planned.
-    fn placed(&self, id: &str) -> Option<(u16, u64)> {
-        let text = fs::read_to_string(self.dir(id).join(PLACE)).ok()?;
-        let (place, slot) = text.split_once(' ')?;
-        Some((place.parse().ok()?, slot.parse().ok()?))
-    }
-
     /// Ends its processes and forgets them.
     async fn end(&self, id: &str) -> Result<()> {
         let Some(state) = self.state(id).await? else {
@@ -219,7 +206,7 @@ impl Runtime for Runc {
         "runc"
     }
 
-    fn has(&self, image: &str, _repository: &str) -> bool {
+    async fn has(&self, image: &str, _repository: &str) -> bool {
         self.parts.images.has(image)
     }
 
@@ -259,7 +246,7 @@ impl Runtime for Runc {
 
     async fn remove(&self, id: &str) -> Result<()> {
         self.end(id).await?;
-        if let Some((place, _)) = self.placed(id) {
+        if let Some((place, _)) = self.parts.disks.noted(id) {
             self.parts.nets.disconnect(place).await?;
         }
         self.parts.disks.destroy(id).await
@@ -283,38 +270,14 @@ impl Runtime for Runc {
     async fn exec(&self, id: &str, exec: Exec) -> Result<Process> {
         let mut command = Command::new(&self.parts.program);
         command.arg("--root").arg(&self.root).arg("exec");
-        let Some((term, size)) = exec.terminal else {
-            command.arg(id).args(&exec.command);
-            command.stdin(Stdio::piped());
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
-            let mut child = command.kill_on_drop(true).spawn().context("runc exec")?;
-            let (input, output) = (child.stdin.take(), child.stdout.take());
-            let errors = child.stderr.take().context("its errors")?;
-            return Ok(Process {
-                input: Box::new(input.context("its input")?),
-                output: Box::new(output.context("its output")?),
-                errors: Some(Box::new(errors)),
-                control: Box::new(Executed {
-                    child: Some(child),
-                    terminal: None,
-                }),
-            });
-        };
-        let (terminal, other) = Terminal::open(size)?;
-        command.args(["--tty", "--env"]).arg(format!("TERM={term}"));
+        if let Some((term, _)) = &exec.terminal {
+            command.args(["--tty", "--env"]).arg(format!("TERM={term}"));
+        }
         command.arg(id).args(&exec.command);
-        command.stdin(other.try_clone()?);
-        command.stdout(other.try_clone()?).stderr(other);
-        let child = command.kill_on_drop(true).spawn().context("runc exec")?;
-        Ok(Process {
-            input: Box::new(terminal.clone()),
-            output: Box::new(terminal.clone()),
-            errors: None,
-            control: Box::new(Executed {
-                child: Some(child),
-                terminal: Some(terminal),
-            }),
-        })
+        match exec.terminal {
+            Some((_, size)) => executed::on_terminal(command, size),
+            None => executed::piped(command),
+        }
     }
 
     async fn dial(&self, id: &str, port: u16) -> Result<TcpStream> {
@@ -330,14 +293,7 @@ impl Runtime for Runc {
     }
 
     async fn list(&self) -> Result<Vec<Labelled>> {
-        let mut all: Vec<Labelled> = Vec::new();
-        if self.parts.disks.state.exists() {
-            for entry in fs::read_dir(&self.parts.disks.state)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                let slot = self.placed(&name).map_or(0, |(_, slot)| slot);
-                all.push(Labelled { id: name, slot });
-            }
-        }
+        let mut all = self.parts.disks.list()?;
         let said = self.runc(&["list", "--format", "json"]).await?;
         let known: Option<Vec<State>> = serde_json::from_slice(&said).context("runc list")?;
         for state in known.unwrap_or_default() {
@@ -350,71 +306,5 @@ impl Runtime for Runc {
             }
         }
         Ok(all)
-    }
-}
-
-/// A command that runc runs beside the container's own.
-struct Executed {
-    /// There until it is dropped.
-    child: Option<Child>,
-    terminal: Option<Terminal>,
-}
-
-/// Tells runc, which passes signals on.
-fn tell(child: &Child, signal: rustix::process::Signal) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-        // It may have ended by now.
-        let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
-#[async_trait]
-impl Control for Executed {
-    fn resize(&self, size: Size) {
-        if let (Some(terminal), Some(child)) = (&self.terminal, &self.child)
-            && terminal.resize(size).is_ok()
-        {
-            tell(child, rustix::process::Signal::WINCH);
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(child) = &self.child {
-            tell(
-                child,
-                match signal {
-                    Signal::Interrupt => rustix::process::Signal::INT,
-                    Signal::Terminate => rustix::process::Signal::TERM,
-                    Signal::HangUp => rustix::process::Signal::HUP,
-                },
-            );
-        }
-    }
-
-    async fn wait(&mut self) -> Result<u32> {
-        let child = self.child.as_mut().context("it has ended")?;
-        let code = child.wait().await?.code();
-        Ok(code
-            .and_then(|code| u32::try_from(code).ok())
-            .unwrap_or(KILLED))
-    }
-}
-
-impl Drop for Executed {
-    /// Its user hung up. What does not care for that goes on inside, without a process of the machine beside it.
-    fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                tell(&child, rustix::process::Signal::HUP);
-                let ended = timeout(PARTING, child.wait()).await;
-                if ended.is_err() {
-                    let _ = child.kill().await;
-                }
-            });
-        }
     }
 }

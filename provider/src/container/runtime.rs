@@ -104,8 +104,8 @@ pub trait Runtime: Send + Sync {
     /// `runc` or `docker`.
     fn name(&self) -> &'static str;
 
-    /// Whether an image can be had.
-    fn has(&self, image: &str, repository: &str) -> bool;
+    /// Whether an image can be had, which may take as long as fetching it.
+    async fn has(&self, image: &str, repository: &str) -> bool;
 
     /// Makes a container with its disk and its network, and starts its command. One that runs stays as it is, thawed; of one that ended the
     /// command starts again on the same disk.

@@ -29,7 +29,6 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     access::Access,
-    container::runtime::Runtime,
     journal::Promise,
     lease::task::{self, Care, Shared},
     source::{self, Asker},
@@ -62,12 +61,6 @@ pub struct Intake {
 fn rotate<T>(list: &mut [T], turn: usize) {
     let from = turn.checked_rem(list.len()).unwrap_or(0);
     list.rotate_left(from);
-}
-
-/// Whether an image can be had: a look into directories.
-async fn has(runtime: Arc<dyn Runtime>, (image, repository): (String, String)) -> bool {
-    let looked = tokio::task::spawn_blocking(move || runtime.has(&image, &repository));
-    looked.await.unwrap_or(false)
 }
 
 /// What a request needs while it is read; left when it is dropped.
@@ -208,14 +201,13 @@ impl Intake {
     async fn promise_container(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
         let (ctx, terms) = (&self.shared.ctx, &request.terms);
         let runtime = self.shared.containers.runtime();
-        let runtime = runtime.cloned().ok_or(Decline::Container)?;
+        let runtime = runtime.ok_or(Decline::Container)?;
         let spec = self.spec(address, request).await?.container()?;
         let config = &ctx.config.containers;
         if let Some(excess) = container::excess(&spec, config, terms.units) {
             return Err(Decline::Resources(excess));
         }
-        let image = (spec.image.clone(), spec.repository.clone());
-        if !has(runtime, image).await {
+        if !runtime.has(&spec.image, &spec.repository).await {
             return Err(Decline::Image(spec.image));
         }
         let (lease, tenant) = (

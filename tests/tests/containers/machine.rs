@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use mythic_provider::{
     container::{
+        config::ContainersConfig,
         disk::Disks,
         image::Images,
         needs,
@@ -34,7 +35,11 @@ const FIRST_USER: u32 = 1_000_000;
 
 /// What keeps containers from running here.
 fn lack() -> Option<String> {
-    let lacks = needs::lacks("runc", false);
+    let config = ContainersConfig {
+        encrypt: false,
+        ..ContainersConfig::default()
+    };
+    let lacks = needs::lacks(&config);
     if let Some(lack) = lacks.first() {
         return Some(format!("{}: {}", lack.what, lack.mend));
     }

@@ -15,7 +15,10 @@ use mythic_interface::{
 };
 use mythic_provider::{
     ProviderConfig,
-    container::{config::ContainersConfig, needs},
+    container::{
+        config::{ContainersConfig, RuntimeKind},
+        needs,
+    },
     funds::Needs,
     measure,
     serve::models::LocalModel,
@@ -411,17 +414,25 @@ async fn model(chain: &ChainClient, path: &Path) -> Result<Finding> {
 /// What runs containers here, and what is missing for it; where they are not leased out, whether they could be.
 fn containers(config: &ContainersConfig) -> Vec<Finding> {
     const WHAT: &str = "containers";
-    let lacks = needs::lacks(&config.runc.display().to_string(), config.encrypt);
-    if !config.is_on() {
-        let detail = match lacks.first() {
-            None => "endpoints only; this machine could run containers by runc".to_owned(),
-            Some(lack) => format!("endpoints only; for containers by runc: {}", lack.what),
-        };
-        return vec![Finding::new(WHAT, Verdict::Note, detail)];
-    }
+    let lacks = needs::lacks(config);
+    let detail = match config.runtime {
+        RuntimeKind::None => {
+            let detail = match lacks.first() {
+                None => "endpoints only; this machine could run containers by runc".to_owned(),
+                Some(lack) => format!("endpoints only; for containers by runc: {}", lack.what),
+            };
+            return vec![Finding::new(WHAT, Verdict::Note, detail)];
+        }
+        RuntimeKind::Runc => {
+            let images = config.images.len();
+            format!("by runc, of the images in {images} directories")
+        }
+        RuntimeKind::Docker => {
+            let repositories = config.repositories.len();
+            format!("by Docker, with images of {repositories} repositories beside its own")
+        }
+    };
     if lacks.is_empty() {
-        let images = config.images.len();
-        let detail = format!("by runc, of the images in {images} directories");
         return vec![Finding::good(WHAT, detail)];
     }
     let lacks = lacks.into_iter();
@@ -499,7 +510,6 @@ mod tests {
         le::{U16, U32},
         market::params::{Grid, MarketParams},
     };
-    use mythic_provider::container::config::RuntimeKind;
 
     fn own() -> Configured {
         Configured {

@@ -28,6 +28,14 @@ pub struct ContainerArgs {
     /// Processes and threads
     #[arg(long, default_value_t = 256, requires = "image")]
     pub pids: u32,
+    /// Repository from which a provider with Docker has the image, without a tag [default: none, as with runc]
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        requires = "image"
+    )]
+    pub repository: String,
     /// Disk, MiB: what it writes, its volume at /volume, its logs
     #[arg(long, default_value_t = 2_048, requires = "image")]
     pub disk_mib: u32,
@@ -67,7 +75,7 @@ impl ContainerArgs {
             .map(|(salt, told)| Sealed::new(salt, &told.name, &told.value));
         let spec = ContainerSpec {
             image: image.to_owned(),
-            repository: String::new(),
+            repository: self.repository.clone(),
             command: self.command.clone(),
             environment: environment.collect(),
             cpu_milli: self.cpu_milli,

@@ -46,7 +46,7 @@ impl Runtime for Here {
         "here"
     }
 
-    fn has(&self, _: &str, _: &str) -> bool {
+    async fn has(&self, _: &str, _: &str) -> bool {
         true
     }
 
