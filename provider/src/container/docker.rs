@@ -28,6 +28,8 @@ use crate::spec::container::digits;
 const NAME: &str = "mythic-";
 /// What Docker says of a container that is not there.
 const NONE: &str = "No such container";
+/// How long a container's first process may take to end by itself, seconds.
+const PARTING: &str = "2";
 /// How long an image may take to come.
 const PULL: Duration = Duration::from_secs(600);
 /// Bytes of a log that are passed on at once, and pieces that wait.
@@ -309,10 +311,14 @@ impl Runtime for Docker {
     }
 
     async fn remove(&self, id: &str) -> Result<()> {
-        match self
-            .docker(&["container", "rm", "--force", "--volumes", &name(id)])
-            .await
-        {
+        let name = name(id);
+        self.thaw(id).await?;
+        if self.inspect(id).await? == Seen::Running {
+            self.docker(&["container", "stop", "-t", PARTING, &name])
+                .await?;
+        }
+        let remove = ["container", "rm", "--force", "--volumes", &name];
+        match self.docker(&remove).await {
             Err(error) if !error.to_string().contains(NONE) => return Err(error),
             _ => {}
         }

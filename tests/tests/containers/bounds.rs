@@ -98,12 +98,13 @@ async fn a_container_is_held_to_its_bounds_and_leaves_nothing() -> Result<()> {
 }
 
 /// A shell has a terminal of the size that its user has.
-async fn terminal(runtime: &dyn Runtime, id: &str) -> Result<()> {
+pub async fn terminal(runtime: &dyn Runtime, id: &str) -> Result<()> {
     let exec = Exec {
         command: vec![
             "/bin/sh".into(),
             "-c".into(),
-            "busybox stty size; echo $TERM".into(),
+            // Docker tells the size when the command runs already.
+            "until [ \"$(busybox stty size)\" = '33 111' ]; do sleep 0.1; done; echo so it is; echo $TERM".into(),
         ],
         terminal: Some((
             "xterm".into(),
@@ -118,7 +119,7 @@ async fn terminal(runtime: &dyn Runtime, id: &str) -> Result<()> {
     let read = process.output.read_to_string(&mut said);
     timeout(super::machine::PATIENCE, read).await??;
     ensure!(
-        said.contains("33 111") && said.contains("xterm"),
+        said.contains("so it is") && said.contains("xterm"),
         "{said:?}"
     );
     ensure!(process.control.wait().await? == 0);
@@ -126,7 +127,7 @@ async fn terminal(runtime: &dyn Runtime, id: &str) -> Result<()> {
 }
 
 /// While it is held nothing in it moves; started, it goes on.
-async fn held(runtime: &dyn Runtime, id: &str) -> Result<()> {
+pub async fn held(runtime: &dyn Runtime, id: &str) -> Result<()> {
     let count = "(while [ ! -e /tmp/enough ]; do echo x >>/tmp/count; sleep 0.05; done) >/dev/null 2>&1 & sleep 0.3";
     ran(runtime, id, count).await?;
     runtime.freeze(id).await?;

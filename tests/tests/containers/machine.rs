@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use mythic_provider::{
     container::{
-        config::ContainersConfig,
+        config::{ContainersConfig, RuntimeKind},
         disk::Disks,
         image::Images,
         needs,
@@ -33,9 +33,10 @@ const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/bin/busybox"];
 /// First of the users that containers have.
 const FIRST_USER: u32 = 1_000_000;
 
-/// What keeps containers from running here.
-fn lack() -> Option<String> {
+/// What keeps containers by this runtime from running here.
+pub fn lack(runtime: RuntimeKind) -> Option<String> {
     let config = ContainersConfig {
+        runtime,
         encrypt: false,
         ..ContainersConfig::default()
     };
@@ -56,14 +57,20 @@ fn busybox() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Whether containers run here; if not, the test is counted as skipped, or fails where they must run.
+/// Whether containers by runc run here; if not, the test is counted as skipped, or fails where they must run.
 pub fn is_able() -> Result<bool> {
-    let Some(lack) = lack() else {
+    let Some(lack) = lack(RuntimeKind::Runc) else {
         return Ok(true);
     };
     if env::var_os("MYTHIC_REQUIRE_CONTAINERS").is_some_and(|v| v == "1") {
         bail!("MYTHIC_REQUIRE_CONTAINERS is set, and containers can't run: {lack}");
     }
+    skip(&lack)?;
+    Ok(false)
+}
+
+/// Counts a test as skipped.
+pub fn skip(lack: &str) -> Result<()> {
     let test = std::thread::current();
     let line = format!("SKIPPED: {}", test.name().unwrap_or("a test"));
     // Past what captures the output of tests that pass.
@@ -73,7 +80,7 @@ pub fn is_able() -> Result<bool> {
         let mut file = options.create(true).append(true).open(file)?;
         writeln!(file, "{line}")?;
     }
-    Ok(false)
+    Ok(())
 }
 
 fn blob(layout: &Path, bytes: &[u8]) -> Result<(String, usize)> {
@@ -84,8 +91,8 @@ fn blob(layout: &Path, bytes: &[u8]) -> Result<(String, usize)> {
     Ok((format!("sha256:{digits}"), bytes.len()))
 }
 
-/// A layout with an image of busybox; returns its digest.
-pub fn image(layout: &Path) -> Result<String> {
+/// An archive of busybox.
+pub fn layer() -> Result<Vec<u8>> {
     let busybox = fs::read(busybox().context("no busybox")?)?;
     let mut layer = tar::Builder::new(Vec::new());
     let mut entry = |path: &str, kind: tar::EntryType, link: &str, content: &[u8]| -> Result<()> {
@@ -119,7 +126,12 @@ pub fn image(layout: &Path) -> Result<String> {
     for dir in ["dev", "etc", "proc", "root", "sys", "tmp"] {
         entry(dir, tar::EntryType::Directory, "", b"")?;
     }
-    let (layer, size) = blob(layout, &layer.into_inner()?)?;
+    Ok(layer.into_inner()?)
+}
+
+/// A layout with an image of busybox; returns its digest.
+pub fn image(layout: &Path) -> Result<String> {
+    let (layer, size) = blob(layout, &layer()?)?;
     let architecture = match env::consts::ARCH {
         "aarch64" => "arm64",
         _ => "amd64",
@@ -167,7 +179,7 @@ impl Machine {
         })
     }
 
-    fn provider(&self) -> String {
+    pub fn provider(&self) -> String {
         format!("test-{}", self.pool)
     }
 
@@ -182,17 +194,21 @@ impl Machine {
         let parts = RuncParts {
             program: "runc".into(),
             provider: self.provider(),
-            disks: Disks {
-                state: self.dir.path().join("leases"),
-                run: self.run.path().canonicalize()?,
-                first_user: FIRST_USER,
-                is_encrypted: false,
-                resolv_conf: "nameserver 192.0.2.53\n".into(),
-            },
+            disks: self.disks()?,
             nets: self.nets(),
             images: Arc::new(images),
         };
         Ok(Arc::new(Runc::open(parts).await?))
+    }
+
+    pub fn disks(&self) -> Result<Disks> {
+        Ok(Disks {
+            state: self.dir.path().join("leases"),
+            run: self.run.path().canonicalize()?,
+            first_user: FIRST_USER,
+            is_encrypted: false,
+            resolv_conf: "nameserver 192.0.2.53\n".into(),
+        })
     }
 
     /// The directory of a container that only this process enters.
