@@ -9,7 +9,7 @@ use mythic_support::check;
 use serde::{Deserialize, Serialize};
 
 use super::net::PLACES;
-use crate::spec::container::{Limits, PORTS};
+use crate::spec::container::{Limits, PORTS, is_repository};
 
 /// What runs containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -132,6 +132,19 @@ impl ContainersConfig {
                 ));
             }
         }
+        if !self.docker_host.starts_with("unix:///") {
+            return Err(format!(
+                "containers.docker_host = {:?}: must be a socket of this machine, `unix:///…`",
+                self.docker_host
+            ));
+        }
+        for repository in &self.repositories {
+            if repository.is_empty() || !is_repository(repository) {
+                return Err(format!(
+                    "containers.repositories = {repository:?}: must be a repository in small letters, without a tag"
+                ));
+            }
+        }
         let range = |key: &str, value: u64, from: u64, to: u64| {
             check::in_range(&format!("containers.{key}"), value, from, to)
         };
@@ -215,9 +228,17 @@ mod tests {
         };
         assert_eq!(good.validate(), Ok(()));
         type Change = fn(&mut ContainersConfig);
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 11] = [
             (|c| c.images.clear(), "containers.images is empty"),
             (|c| c.images[0] = "/no".into(), "containers.images[0]"),
+            (
+                |c| c.docker_host = "tcp://10.0.0.7:2375".into(),
+                "containers.docker_host",
+            ),
+            (
+                |c| c.repositories = vec!["a.example/b:latest".into()],
+                "containers.repositories",
+            ),
             (|c| c.first_user = 0, "containers.first_user = 0"),
             (|c| c.memory_mib = 0, "containers.memory_mib = 0"),
             (|c| c.ports = 3, "containers.ports = 3"),
@@ -235,6 +256,12 @@ mod tests {
             let error = config.validate().unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+        let docker = ContainersConfig {
+            runtime: RuntimeKind::Docker,
+            repositories: vec!["registry.example:5000/a/b".into()],
+            ..ContainersConfig::default()
+        };
+        assert_eq!(docker.validate(), Ok(()), "its images are the daemon's");
         let off = ContainersConfig::default();
         assert_eq!(off.validate(), Ok(()), "what is off needs nothing");
         assert_eq!(off.all_ports(), 22_000..23_000);

@@ -18,7 +18,7 @@ impl Layer {
     fn with(mut self, kind: EntryType, name: &str, link: &str, content: &[u8]) -> Self {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
-        header.set_mode(0o644);
+        header.set_mode(if kind.is_dir() { 0o755 } else { 0o644 });
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(7);

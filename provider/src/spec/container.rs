@@ -273,7 +273,8 @@ pub fn digits(digest: &str) -> Option<&str> {
     (digits.len() == DIGITS && digits.bytes().all(is_hex)).then_some(digits)
 }
 
-fn is_repository(name: &str) -> bool {
+/// Whether a repository can have this name; none at all is fine too.
+pub fn is_repository(name: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"./-_:".contains(&byte);
     // What stands behind the last slash would be a tag.
