@@ -23,9 +23,10 @@ ifeq ($(shell command -v rustup),)
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 endif
 
-# Where commits are judged, a test that finds no Kafka fails instead of being skipped.
+# Where commits are judged, a test that finds no Kafka, or can't run containers, fails instead of being skipped.
 ifneq ($(CI),)
 export MYTHIC_REQUIRE_KAFKA ?= 1
+export MYTHIC_REQUIRE_CONTAINERS ?= 1
 endif
 
 .PHONY: dev build test check lint soak pair sim bench bench-engine bench-indexer bench-disk bench-analyst bench-gateway bench-ttft bench-compute-units bench-plugin localnet agave agave-network agave-soak release packages test-packages plugin-1.18 sbf help
@@ -41,7 +42,7 @@ build:
 dev: build
 	@exec $(MYTHIC) dev $(ARGS)
 
-# Tests that found no Kafka write themselves down there.
+# Tests that found no Kafka, or could not run containers, write themselves down there.
 test: export MYTHIC_SKIPPED = $(CARGO_TARGET_DIR)/skipped
 test:
 	@scripts/setup.sh test

@@ -52,6 +52,14 @@ case "${1:-}" in
       # A real Kafka, whose jars the tests fetch through Maven.
       has java || need+=(default-jre-headless)
       has mvn || need+=(maven)
+      # Containers of leases, which only root can run.
+      if [ "$(id -u)" -eq 0 ]; then
+        has runc || need+=(runc)
+        has nft || [ -x /usr/sbin/nft ] || need+=(nftables)
+        has ip || [ -x /usr/sbin/ip ] || need+=(iproute2)
+        has mkfs.ext4 || [ -x /usr/sbin/mkfs.ext4 ] || need+=(e2fsprogs)
+        dpkg -s busybox-static >/dev/null 2>&1 || [ -x /bin/busybox ] || need+=(busybox-static)
+      fi
       # Without promtool the tests of alert rules are skipped, but not where commits are judged. The package starts a server.
       [ -z "${CI:-}" ] || has promtool || need+=(prometheus)
     fi

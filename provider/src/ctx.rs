@@ -18,9 +18,9 @@ use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::ProviderConfig, funds::Needs, journal::Journal, meters::Meters,
-    proof::opening::Openings, seams::Seams, serve::models::LocalModel, source::Shelf,
-    speed::Speeds,
+    config::ProviderConfig, container::environment::Environments, funds::Needs, journal::Journal,
+    meters::Meters, proof::opening::Openings, seams::Seams, serve::models::LocalModel,
+    source::Shelf, speed::Speeds,
 };
 
 /// Longest silence of the loop that follows the chain.
@@ -48,8 +48,12 @@ pub struct Ctx {
     pub shelf: Shelf,
     /// How fast its engines answer, as far as that was measured.
     pub speeds: Speeds,
+    /// Values of environments that tenants told.
+    pub environments: Environments,
     /// What the operator must be able to pay.
     pub needs: Needs,
+    /// Memory that the proof of a unit takes, bytes.
+    pub proof_bytes: u64,
     /// What is measured.
     pub meters: Meters,
     provider: RwLock<Provider>,
@@ -76,6 +80,8 @@ pub struct Means {
     pub provider: Provider,
     /// What the operator must be able to pay.
     pub needs: Needs,
+    /// Memory that the proof of a unit takes, bytes.
+    pub proof_bytes: u64,
     /// The newest slot.
     pub slot: u64,
     pub meters: Meters,
@@ -96,7 +102,9 @@ impl Ctx {
             journal: means.journal,
             openings: means.openings,
             shelf: Shelf::default(),
+            environments: Environments::default(),
             needs: means.needs,
+            proof_bytes: means.proof_bytes,
             balance: RwLock::default(),
             provider: RwLock::new(means.provider),
             slot: AtomicU64::new(means.slot),
@@ -212,6 +220,7 @@ pub(crate) mod tests {
                 rent: 1,
                 reserve: 2,
             },
+            proof_bytes: 0,
             slot: 3,
             meters: Meters::new().unwrap(),
         })

@@ -4,6 +4,10 @@
 use mythic_interface::hash::{Hash, spec_hash};
 use serde::{Deserialize, Serialize};
 
+pub mod container;
+
+pub use container::{ContainerError, ContainerSpec};
+
 /// Longest spec, in bytes.
 pub const MAX_SPEC: usize = 16 << 10;
 /// Longest document.
@@ -26,6 +30,9 @@ pub struct Spec {
     /// Exclusive capacity of the request's model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndpointSpec>,
+    /// A container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
 }
 
 /// What the tenant of an endpoint wants.
@@ -57,12 +64,18 @@ pub enum SpecError {
     Version(u32),
     #[error("the spec says nothing of an endpoint")]
     NoEndpoint,
+    #[error("the spec says nothing of a container")]
+    NoContainer,
+    #[error("the spec is of an endpoint and of a container: a lease is of one")]
+    Both,
     #[error("the spec's key_hash is not 64 hex digits")]
     KeyHash,
     #[error("the spec's min_tokens_per_second is {0}; allowed are 1 to {MOST_TOKENS}")]
     Floor(u32),
     #[error("the spec's max_concurrent is {0}; allowed are 1 to {MOST_CONCURRENT}")]
     Concurrent(usize),
+    #[error(transparent)]
+    Container(#[from] ContainerError),
 }
 
 impl Spec {
@@ -75,6 +88,16 @@ impl Spec {
                 max_concurrent,
                 min_tokens_per_second: None,
             }),
+            container: None,
+        }
+    }
+
+    /// The spec of a container.
+    pub fn container(container: ContainerSpec) -> Self {
+        Self {
+            version: VERSION,
+            endpoint: None,
+            container: Some(container),
         }
     }
 
@@ -145,14 +168,29 @@ impl Document {
         spec_hash(&self.salt, &self.spec)
     }
 
-    /// The endpoint that it describes, if it does.
-    pub fn endpoint(&self) -> Result<EndpointSpec, SpecError> {
+    /// The spec.
+    fn spec(&self) -> Result<Spec, SpecError> {
         let unreadable = |error: serde_json::Error| SpecError::Unreadable(error.to_string());
         let spec: Spec = serde_json::from_slice(&self.spec).map_err(unreadable)?;
         if spec.version != VERSION {
             return Err(SpecError::Version(spec.version));
         }
-        let endpoint = spec.endpoint.ok_or(SpecError::NoEndpoint)?;
+        match spec.endpoint.is_some() && spec.container.is_some() {
+            true => Err(SpecError::Both),
+            false => Ok(spec),
+        }
+    }
+
+    /// The container that it describes, if it does.
+    pub fn container(&self) -> Result<ContainerSpec, SpecError> {
+        let container = self.spec()?.container.ok_or(SpecError::NoContainer)?;
+        container.check()?;
+        Ok(container)
+    }
+
+    /// The endpoint that it describes, if it does.
+    pub fn endpoint(&self) -> Result<EndpointSpec, SpecError> {
+        let endpoint = self.spec()?.endpoint.ok_or(SpecError::NoEndpoint)?;
         endpoint.key()?;
         match (1..=MOST_CONCURRENT).contains(&endpoint.max_concurrent) {
             true => endpoint.bounded(),
@@ -192,6 +230,23 @@ mod tests {
             assert_eq!(of(Some(floor)), Err(SpecError::Floor(floor)));
         }
         assert!(of(Some(MOST_TOKENS)).is_ok());
+    }
+
+    #[test]
+    fn a_container_is_read_as_it_was_written_and_is_no_endpoint() {
+        let container = container::tests::small();
+        let mut spec = Spec::container(container.clone());
+        let document = Document::new([9; 16], &spec);
+        assert!(document.spec.len() < MAX_SPEC);
+        assert_eq!(document.container(), Ok(container));
+        assert_eq!(document.endpoint(), Err(SpecError::NoEndpoint));
+        spec.endpoint = Spec::endpoint(&[7; 32], 1).endpoint;
+        let both = Document::new([9; 16], &spec);
+        assert_eq!(both.container(), Err(SpecError::Both));
+        assert_eq!(both.endpoint(), Err(SpecError::Both));
+        spec.container = None;
+        let endpoint = Document::new([9; 16], &spec);
+        assert_eq!(endpoint.container(), Err(SpecError::NoContainer));
     }
 
     #[test]

@@ -20,8 +20,18 @@ const LEAST_SLOTS: u64 = 10;
 pub enum Decline {
     #[error("it is meant for another provider")]
     Others,
-    #[error("container leases are not served by this version: endpoints only")]
+    #[error("containers are not leased out here: endpoints only")]
     Container,
+    #[error("it asks for {0}")]
+    Resources(String),
+    #[error("its image {0} is not here")]
+    Image(String),
+    #[error("the values of its environment were not told yet")]
+    Environment,
+    #[error("all ports or networks for containers are taken")]
+    Ports,
+    #[error("the containers here can't be listed: {0}")]
+    Runtime(String),
     #[error("its model is none of those that this provider has")]
     Model,
     #[error("it wants another region")]
@@ -74,6 +84,11 @@ impl Decline {
         match self {
             Self::Others => "others",
             Self::Container => "container",
+            Self::Resources(_) => "resources",
+            Self::Image(_) => "image",
+            Self::Environment => "environment",
+            Self::Ports => "ports",
+            Self::Runtime(_) => "runtime",
             Self::Model => "model",
             Self::Region => "region",
             Self::Isolation => "isolation",
@@ -103,6 +118,9 @@ impl Decline {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::NoUnits
+            | Self::Environment
+            | Self::Ports
+            | Self::Runtime(_)
             | Self::Jailed
             | Self::Stake
             | Self::Tenant(_)

@@ -9,7 +9,7 @@ use mythic_interface::{
     hash::access_hash,
     market::{
         ix,
-        state::{CloseReason, Lease, Request},
+        state::{CloseReason, Lease, LeaseKind, Request},
     },
 };
 use mythic_support::Throttle;
@@ -18,7 +18,7 @@ use solana_signer::Signer;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Intake, TOLD_EVERY};
+use super::{Intake, TOLD_EVERY, container};
 use crate::{
     journal::Promise,
     lease::lost::{self, Left},
@@ -57,6 +57,8 @@ impl Intake {
         let error = match self.promised(lease, state).await {
             Ok(promise) => {
                 self.adopt(lease, promise).await?;
+                let tenant = Pubkey::new_from_array(state.terms.tenant);
+                ctx.environments.forget(lease, &tenant);
                 tracing::warn!(%lease, "its promise was lost and read again: it is served on");
                 return Ok(());
             }
@@ -79,6 +81,11 @@ impl Intake {
 
     /// What a lease was promised, read again.
     async fn promised(&self, lease: &Pubkey, state: &Lease) -> Result<Promise> {
+        let is_endpoint = state.terms.kind == LeaseKind::Endpoint as u8;
+        ensure!(
+            is_endpoint || state.started_slot.get() == 0,
+            "ports, environment and host key of its container are lost with its promise"
+        );
         let address = Pubkey::new_from_array(state.terms.request);
         let read = self.shared.ctx.chain.account::<Request>(&address).await?;
         let (_, request) = read.context("its request is not there")?;
@@ -98,11 +105,22 @@ impl Intake {
 
     /// Writes the promise of a lease that the chain has, and takes it into care.
     async fn adopt(&self, lease: &Pubkey, promise: Promise) -> Result<()> {
+        let (ctx, desk) = (&self.shared.ctx, &self.shared.desk);
         let _one = self.one.lock().await;
-        if !self.shared.desk.has(lease) {
-            self.shared.ctx.journal.keep(lease, &promise)?;
-            self.begin(*lease, promise);
+        if desk.has(lease) {
+            return Ok(());
         }
+        if let Some(contained) = &promise.container {
+            let is_free = !container::is_taken(contained, &desk.taken());
+            ensure!(
+                is_free,
+                "another lease here has its ports or its network by now"
+            );
+            // What was begun of it was promised others, and nobody has used it.
+            self.shared.containers.stop(lease).await?;
+        }
+        ctx.journal.keep(lease, &promise)?;
+        self.begin(*lease, promise);
         Ok(())
     }
 }

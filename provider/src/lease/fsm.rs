@@ -176,13 +176,16 @@ pub struct Machine {
     /// It is absent for good.
     gone: bool,
     serving: bool,
+    /// Something of an earlier process may still run here.
+    left: bool,
     under_way: Vec<Step>,
     pauses: BTreeMap<Step, Pause>,
 }
 
 impl Machine {
-    /// A lease that this provider promised for a request with this deadline.
-    pub fn new(provider: Key, deadline_slot: u64, grace: u64) -> Self {
+    /// A lease that this provider promised for a request with this deadline. `left` if what served it may have outlived the process that
+    /// began it.
+    pub fn new(provider: Key, deadline_slot: u64, grace: u64, left: bool) -> Self {
         Self {
             provider,
             deadline_slot,
@@ -197,6 +200,7 @@ impl Machine {
             over_since: None,
             gone: false,
             serving: false,
+            left,
             under_way: Vec::new(),
             pauses: BTreeMap::new(),
         }
@@ -309,7 +313,7 @@ impl Machine {
                 };
                 match step {
                     Step::Serve => self.serving = true,
-                    Step::Stop => self.serving = false,
+                    Step::Stop => (self.serving, self.left) = (false, false),
                     // Once is enough.
                     Step::Publish(_) => pause.until = u64::MAX,
                     _ => {}
@@ -324,11 +328,12 @@ impl Machine {
 
     /// All that should be done as things stand.
     fn wanted(&self) -> Vec<Step> {
-        if self.serving && self.is_over() {
+        let may_run = self.serving || self.left;
+        if may_run && self.is_over() {
             return vec![Step::Stop];
         }
         if self.gone {
-            return match self.serving {
+            return match may_run {
                 true => Vec::new(),
                 false => vec![Step::Forget],
             };

@@ -76,7 +76,7 @@ fn failed(step: Step) -> Event {
 
 /// A machine after events, and the steps that the last one began.
 fn after(events: impl IntoIterator<Item = Event>) -> (Machine, Vec<Step>) {
-    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, false);
     let mut begun = Vec::new();
     for event in events {
         begun = machine.on(event);
@@ -97,7 +97,7 @@ fn serving(state: &Lease) -> Machine {
 
 #[test]
 fn a_promise_is_accepted_served_and_started_each_once() {
-    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, false);
     assert!(machine.on(tick(900)).is_empty(), "the chain was not asked");
     assert_eq!(machine.on(read(900, Processed, None)), [Step::Accept]);
     assert!(machine.on(tick(901)).is_empty(), "it is under way");
@@ -341,7 +341,7 @@ fn an_ended_lease_is_settled_to_the_last_lamport_and_its_account_closed() {
     state.ring[7].epoch.set(7);
     state.ring[7].amount.set(1);
     state.ring[7].slot.set(960);
-    let mut machine = Machine::new(OURS, DEADLINE, GRACE);
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, false);
     machine.on(tick(1_005));
     assert!(machine.on(read(1_005, Processed, state)).is_empty());
     assert_eq!(machine.on(tick(1_062)), [Step::Release], "however little");
@@ -593,4 +593,35 @@ fn a_chain_whose_clock_stands_still_is_asked_again_to_end_what_is_over() {
     // Served for its grace by everybody's clock, and no longer.
     assert_eq!(machine.on(tick(2_440)), [Step::Stop]);
     assert!(machine.on(done(Step::Stop)).contains(&close));
+}
+
+#[test]
+fn what_an_earlier_process_left_running_is_adopted_or_ended_and_never_forgotten() {
+    let left = || Machine::new(OURS, DEADLINE, GRACE, true);
+    // While the lease lives it is served again, which finds what runs.
+    let mut machine = left();
+    machine.on(read(929, Processed, lease(LeaseStatus::Active)));
+    assert!(machine.on(tick(930)).contains(&Step::Serve));
+    // Seen ended, it is stopped, whether this process served it or not, and tried again until that worked.
+    let mut machine = left();
+    machine.on(tick(929));
+    machine.on(read(929, Confirmed, lease(LeaseStatus::Ended)));
+    assert!(!machine.on(tick(930)).contains(&Step::Stop), "the grace");
+    let over = machine.on(tick(950));
+    assert_eq!(over, [Step::Stop]);
+    machine.on(failed(Step::Stop));
+    assert_eq!(machine.on(tick(960)), [Step::Stop]);
+    assert!(!machine.on(done(Step::Stop)).contains(&Step::Stop));
+    // Absent for good: not forgotten before it is stopped.
+    let mut machine = left();
+    machine.on(tick(DEADLINE + 10));
+    let absent = machine.on(read(DEADLINE + 10, Finalized, None));
+    assert!(!absent.contains(&Step::Forget), "{absent:?}");
+    assert_eq!(machine.on(tick(DEADLINE + 100)), [Step::Stop]);
+    assert_eq!(machine.on(done(Step::Stop)), [Step::Forget]);
+    // No answer and old answers end nothing.
+    let mut machine = left();
+    machine.on(tick(930));
+    machine.on(read(929, Processed, None));
+    assert!(!machine.on(tick(990)).contains(&Step::Stop));
 }

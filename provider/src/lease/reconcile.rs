@@ -160,6 +160,7 @@ mod tests {
             key_hash: "ab".into(),
             max_concurrent: 1,
             access: "{}".into(),
+            container: None,
         }
     }
 

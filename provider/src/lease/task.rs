@@ -33,6 +33,7 @@ use super::{
     lost::Lost,
 };
 use crate::{
+    container::fleet::Containers,
     ctx::Ctx,
     journal::Promise,
     meters::ProofEvent,
@@ -52,6 +53,7 @@ const ENDS: usize = 64;
 pub struct Shared {
     pub ctx: Arc<Ctx>,
     pub endpoints: Arc<Endpoints>,
+    pub containers: Arc<Containers>,
     pub desk: Arc<Desk>,
     pub lost: Arc<Lost>,
     /// Ends the process.
@@ -69,7 +71,9 @@ pub struct Care {
 pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) {
     let (ctx, lease) = (&shared.ctx, care.lease);
     let (ours, deadline) = (ctx.authority.to_bytes(), care.promise.deadline_slot);
-    let mut machine = Machine::new(ours, deadline, ctx.config.grace_seconds);
+    // A container outlives this process; an engine does not.
+    let left = care.promise.container.is_some();
+    let mut machine = Machine::new(ours, deadline, ctx.config.grace_seconds, left);
     let mut stood = Standing::default();
     let mut watch = ctx.chain.watch_account(&lease, Commitment::Processed);
     let (ended, mut ends) = mpsc::channel(ENDS);
@@ -166,7 +170,7 @@ async fn take(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -
         }
         Step::Prove(epoch) => {
             let state = there()?;
-            let proved = prove(ctx, lease, state, epoch).await;
+            let proved = prove(shared, lease, state, epoch).await;
             let is_open = window::open(ctx.slot(), state.meter().proof_end(epoch));
             let event = match (&proved, is_open) {
                 (Ok(()), _) => ProofEvent::Landed,
@@ -184,6 +188,7 @@ async fn take(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -
         }
         Step::Withdraw => ctx.send(ix::withdraw_lease(lease, there()?)).await?,
         Step::CloseAccount => ctx.send(ix::close_lease_account(lease, there()?)).await?,
+        Step::Stop if care.promise.container.is_some() => shared.containers.stop(lease).await?,
         Step::Stop => shared.endpoints.stop(lease),
         Step::Forget => {
             ctx.openings.forget(lease)?;
@@ -241,6 +246,14 @@ fn proof_due(state: &Lease, epoch: u64) -> Due {
 
 async fn serve(shared: &Shared, care: &Care) -> Result<()> {
     let (ctx, promise) = (&shared.ctx, &care.promise);
+    if let Some(contained) = &promise.container {
+        let tenant = promise.tenant.parse::<Pubkey>();
+        let tenant = tenant.context("the journal has no tenant")?;
+        let containers = &shared.containers;
+        return containers
+            .start(care.lease, (contained, &tenant), ctx.slot())
+            .await;
+    }
     let hash = |text: &str| mythic_wire::parse_hex32(text).context("the journal has no hash");
     let weights = hash(&promise.weights)?;
     let model = ctx.models.iter().find(|model| model.weights == weights);
@@ -266,7 +279,8 @@ async fn serve(shared: &Shared, care: &Care) -> Result<()> {
 }
 
 /// Proves an epoch: waits for the hash of its first slot, computes, and states the result.
-async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<()> {
+async fn prove(shared: &Shared, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<()> {
+    let ctx = &shared.ctx;
     let (first_slot, hash) = first_of(ctx, state, epoch).await?;
     let shape = Shape {
         lease: *lease,
@@ -275,7 +289,15 @@ async fn prove(ctx: &Ctx, lease: &Pubkey, state: &Lease, epoch: u64) -> Result<(
         size: proof::size(&state.terms),
     };
     let began = Instant::now();
-    let Some(proof) = ctx.seams.made(shape).await? else {
+    // What a tenant runs takes nothing from its proof. One that can't be held is proved beside it.
+    let engine = shared.endpoints.hold(lease);
+    let held = shared.containers.freeze(lease).await;
+    if let Err(error) = &held {
+        tracing::warn!(%lease, "the container runs on while its proof is made: {error:#}");
+    }
+    let made = ctx.seams.made(shape).await;
+    drop((held, engine));
+    let Some(proof) = made? else {
         return Ok(());
     };
     ctx.meters.computed(began.elapsed());

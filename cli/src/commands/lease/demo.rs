@@ -3,6 +3,7 @@
 use super::{
     close::close,
     host::Host,
+    image::ContainerArgs,
     probe::{self, Proof},
     read::{load, provider},
     request::Request,
@@ -51,6 +52,7 @@ impl Demo {
             seconds: SECONDS,
             max_concurrent: 2,
             min_tokens_per_second: None,
+            container: ContainerArgs::default(),
             yes: self.yes,
             json: false,
         };

@@ -8,15 +8,20 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use mythic_interface::{hash::access_hash, market::state::Lease};
 use mythic_provider::{
-    access::Access,
+    access::{Access, ContainerAccess},
     proof::opening::{MAX_OPENING, Opening},
     receipt::Receipt,
     source::{SPECS, name},
-    spec::Document,
+    spec::{Document, container::Unsealed},
 };
-use mythic_wire::{Origin, dial};
+use mythic_wire::{
+    Origin, dial,
+    signed::{self, purpose},
+};
 use reqwest::RequestBuilder;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use std::time::{Duration, Instant};
 
@@ -48,6 +53,14 @@ pub enum Word {
     Waiting(String),
     /// It is not taken at all, for this reason.
     Declined(String),
+}
+
+/// How a lease is reached, by what it is of.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Reached {
+    Container(ContainerAccess),
+    Endpoint(Access),
 }
 
 /// A short answer, and whether its receipt is the operator's.
@@ -145,6 +158,31 @@ impl Host {
         Ok(url)
     }
 
+    /// Tells the values of a container's environment, signed by its tenant.
+    pub async fn tell_environment(
+        &self,
+        wallet: &Keypair,
+        lease: &Pubkey,
+        values: &[Unsealed],
+    ) -> Result<()> {
+        let (path, body) = (
+            format!("/v1/leases/{lease}/environment"),
+            serde_json::to_vec(&json!({"values": values}))?,
+        );
+        let asked = signed::Request {
+            origin: &Origin::parse(&self.endpoint)?,
+            method: "PUT",
+            path: &path,
+            purpose: &purpose::environment(lease),
+            body: &body,
+        };
+        let mut put = self.http.put(format!("{}{path}", self.endpoint));
+        for (name, value) in signed::sign(&asked, wallet) {
+            put = put.header(name, value);
+        }
+        self.bytes(put.body(body)).await.map(drop)
+    }
+
     /// What became of a request there.
     pub async fn word(&self, request: &Pubkey) -> Word {
         let url = format!("{}/v1/requests/{request}", self.endpoint);
@@ -160,8 +198,30 @@ impl Host {
         }
     }
 
-    /// How a lease is reached, exactly as its start states.
+    /// How an endpoint is reached, exactly as its start states.
     pub async fn access(&self, lease: &Pubkey, state: &Lease) -> Result<Access> {
+        match self.reached(lease, state).await? {
+            Reached::Endpoint(access) => Ok(access),
+            Reached::Container(_) => Err(Exit::error(
+                exit::USAGE,
+                format!("lease {lease} is of a container: `mythic lease ssh {lease}` enters it"),
+            )),
+        }
+    }
+
+    /// How a container is reached, exactly as its start states.
+    pub async fn container(&self, lease: &Pubkey, state: &Lease) -> Result<ContainerAccess> {
+        match self.reached(lease, state).await? {
+            Reached::Container(access) => Ok(access),
+            Reached::Endpoint(_) => Err(Exit::error(
+                exit::USAGE,
+                format!("lease {lease} is of an endpoint and not of a container"),
+            )),
+        }
+    }
+
+    /// How a lease is reached, whatever it is of.
+    pub async fn reached(&self, lease: &Pubkey, state: &Lease) -> Result<Reached> {
         let url = format!("{}/v1/leases/{lease}/access", self.endpoint);
         let bytes = self.bytes(self.http.get(url)).await?;
         if access_hash(&bytes) != state.access_hash {

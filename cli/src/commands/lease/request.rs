@@ -2,6 +2,7 @@
 
 use super::{
     host::{Host, Word},
+    image::ContainerArgs,
     kept::Kept,
     read::{address, load, request_at},
     show::{ProviderOffer, offers},
@@ -28,7 +29,7 @@ use mythic_interface::{
         meter,
         state::{Isolation, Lease, LeaseKind, LeaseStatus, MarketConfig, RequestStatus},
     },
-    state::{Model, ModelStatus},
+    state::{Model, ModelStatus, NO_KEY},
     window,
 };
 use mythic_provider::{access::Access, spec::Document, spec::Spec};
@@ -45,8 +46,8 @@ const NONCE_SLOTS: u32 = 1_000;
 const START_PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Lease an endpoint: pay for all seconds, wait until the provider serves it, check how it is reached, acknowledge. What it costs is shown
-/// first; what is not used comes back when you close it
+/// Lease an endpoint, or with --image a container: pay for all seconds, wait until the provider serves it, check how it is reached,
+/// acknowledge. What it costs is shown first; what is not used comes back when you close it
 #[derive(Args, Debug, Clone)]
 pub struct Request {
     /// Authority of the provider [default: the cheapest of the class with units free]
@@ -68,8 +69,10 @@ pub struct Request {
     #[arg(long, default_value_t = 2)]
     pub max_concurrent: usize,
     /// Least tokens a second of one answer that the provider must promise; it takes the request only if it has measured as much
-    #[arg(long)]
+    #[arg(long, conflicts_with = "image")]
     pub min_tokens_per_second: Option<u32>,
+    #[command(flatten)]
+    pub container: ContainerArgs,
     /// Sign without asking
     #[arg(long)]
     pub yes: bool,
@@ -86,7 +89,7 @@ pub struct Leased {
 }
 
 impl Request {
-    /// Runs it.
+    /// Leases an endpoint.
     pub async fn run(self, connection: &Connection) -> Result<Leased> {
         let (chain, wallet) = (connection.chain(), connection.wallet()?);
         let offer = self.offer(&chain).await?;
@@ -113,7 +116,7 @@ impl Request {
         let params = &config.params;
         let life = NONCE_SLOTS.min(params.max_nonce_life_slots.get());
         let nonce = window::nonce(slot.saturating_add(life.into()), rand::random());
-        let (class, args) = self.arguments(&offer, &model, (&document, &source), &config)?;
+        let (class, args) = self.arguments(&offer, Some(&model), (&document, &source), &config)?;
         let args = RequestCompute { nonce, ..args };
         let address = market::address::request(wallet.pubkey(), &nonce);
         let lease = market::address::lease(address);
@@ -123,6 +126,7 @@ impl Request {
             key: key.clone(),
             endpoint: offer.endpoint.clone(),
             document: String::from_utf8(document.to_bytes()).ok(),
+            ssh_key: None,
         };
         let file = kept.write(connection, &lease)?;
 
@@ -166,7 +170,7 @@ impl Request {
     }
 
     /// The provider that is asked: the one that is named, or the cheapest that has room.
-    async fn offer(&self, chain: &ChainClient) -> Result<ProviderOffer> {
+    pub async fn offer(&self, chain: &ChainClient) -> Result<ProviderOffer> {
         let offers = offers(chain, &self.class).await?;
         let none = |message: String| Exit::error(exit::NOT_FOUND, message);
         if let Some(named) = &self.provider {
@@ -229,7 +233,7 @@ impl Request {
     }
 
     /// Refuses what the market would.
-    fn check_price(&self, offer: &ProviderOffer, config: &MarketConfig) -> Result<()> {
+    pub fn check_price(&self, offer: &ProviderOffer, config: &MarketConfig) -> Result<()> {
         let (least, no_show) = (config.grid.epoch_seconds.get(), config.params.rules.no_show);
         let refuse = |message: String| Err(Exit::error(exit::USAGE, message));
         if self.seconds < least {
@@ -250,7 +254,12 @@ impl Request {
     }
 
     /// Says what it costs; returns all that leaves the wallet at first.
-    async fn costs(&self, chain: &ChainClient, offer: &ProviderOffer, model: &str) -> Result<u64> {
+    pub async fn costs(
+        &self,
+        chain: &ChainClient,
+        offer: &ProviderOffer,
+        model: &str,
+    ) -> Result<u64> {
         let price = meter::price_of(offer.price, self.units, self.seconds.into());
         let price = price.map_err(|error| Exit::error(exit::USAGE, error.message()))?;
         let len = mythic_interface::market::state::Request::LEN;
@@ -276,10 +285,11 @@ impl Request {
         Ok(price.saturating_add(rent).saturating_add(fees))
     }
 
-    fn arguments(
+    /// The class and the arguments of a request: of an endpoint of this model, or of a container.
+    pub fn arguments(
         &self,
         offer: &ProviderOffer,
-        model: &Pubkey,
+        model: Option<&Pubkey>,
         (document, source): (&Document, &str),
         config: &MarketConfig,
     ) -> Result<(Pubkey, RequestCompute)> {
@@ -289,10 +299,13 @@ impl Request {
         })?;
         let args = RequestCompute {
             nonce: [0; 16],
-            kind: LeaseKind::Endpoint as u8,
+            kind: match model {
+                Some(_) => LeaseKind::Endpoint as u8,
+                None => LeaseKind::Container as u8,
+            },
             spec_hash: document.hash(),
             spec_source: source,
-            model: model.to_bytes(),
+            model: model.map_or(NO_KEY, |model| model.to_bytes()),
             units: self.units,
             region: Text::default(),
             isolation: Isolation::Process as u8,
@@ -308,7 +321,7 @@ impl Request {
 }
 
 /// Waits until the provider has taken a request and started its lease. One that it declines, or does not take in time, is taken back.
-async fn accepted(
+pub async fn accepted(
     chain: &ChainClient,
     wallet: &Keypair,
     host: &Host,
@@ -347,7 +360,7 @@ async fn accepted(
                 ));
             }
         } else {
-            step.note("taken; the engine is loaded");
+            step.note("taken; it is prepared");
         }
         if started.elapsed() > START_PATIENCE {
             return Err(Exit::error(
@@ -416,22 +429,33 @@ async fn acknowledged(
     let access = host.access(lease, &state).await?;
     wanted.check(lease, &access)?;
     host.model(&access, key).await?;
+    acknowledge(chain, wallet, lease, state).await?;
+    step.done();
+    Ok(access)
+}
+
+/// Says on chain that a lease was reached.
+pub async fn acknowledge(
+    chain: &ChainClient,
+    wallet: &Keypair,
+    lease: &Pubkey,
+    state: Lease,
+) -> Result<()> {
     if state.status() == Some(LeaseStatus::Started) {
         let call = ix::acknowledge_start(lease, &state);
         wallet::send(chain, wallet, &[call]).await?;
     }
     let state = load(chain, lease).await?;
-    if state.status() != Some(LeaseStatus::Active) {
-        return Err(Exit::error(
+    match state.status() == Some(LeaseStatus::Active) {
+        true => Ok(()),
+        false => Err(Exit::error(
             exit::FAILURE,
             format!(
                 "the lease is not active: {}",
                 super::words::standing(&state, 0)
             ),
-        ));
+        )),
     }
-    step.done();
-    Ok(access)
 }
 
 #[cfg(test)]

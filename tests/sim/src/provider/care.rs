@@ -124,7 +124,7 @@ impl Care {
             return Ok(());
         };
         let tended = Tended {
-            machine: Machine::new(key(OURS), deadline, GRACE),
+            machine: Machine::new(key(OURS), deadline, GRACE, false),
             events,
             request,
             promise,

@@ -1,0 +1,148 @@
+//! What runs containers: one small trait, whatever is behind it. Every step may be taken again after a crash, and finds what is there.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::mpsc,
+};
+
+/// All that a container is made of.
+#[derive(Clone)]
+pub struct Plan {
+    /// Its name: base58 address of the lease.
+    pub id: String,
+    /// Newest slot when it was planned: a chain that answers of an older one knows nothing of its lease.
+    pub slot: u64,
+    /// The image's digest.
+    pub image: String,
+    /// Where Docker pulls it.
+    pub repository: String,
+    /// Words of the tenant's command; none = the image's.
+    pub command: Vec<String>,
+    pub environment: Vec<(String, String)>,
+    /// Thousandths of a core.
+    pub cpu_milli: u32,
+    pub memory_mib: u32,
+    pub pids: u32,
+    pub disk_mib: u32,
+    /// Number of its network, which no other container of the provider has.
+    pub place: u16,
+}
+
+/// How a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// There is none.
+    Absent,
+    /// It is made, and its command does not run yet.
+    Created,
+    Running,
+    Frozen,
+    /// Its command has ended.
+    Ended,
+}
+
+/// A container of this provider that somebody started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    pub id: String,
+    /// [`Plan::slot`].
+    pub slot: u64,
+    /// [`Plan::place`], where it is noted.
+    pub place: Option<u16>,
+}
+
+/// Rows and columns of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub rows: u16,
+    pub columns: u16,
+}
+
+/// A command beside the container's own.
+#[derive(Debug, Clone)]
+pub struct Exec {
+    pub command: Vec<String>,
+    /// A terminal of this kind and size; none = pipes.
+    pub terminal: Option<(String, Size)>,
+}
+
+/// A signal to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Interrupt,
+    Terminate,
+    HangUp,
+}
+
+/// Bytes into a command.
+pub type Input = Box<dyn AsyncWrite + Send + Unpin>;
+/// Bytes from it.
+pub type Output = Box<dyn AsyncRead + Send + Unpin>;
+
+/// A command that runs.
+pub struct Process {
+    pub input: Input,
+    pub output: Output,
+    /// Beside a terminal there is none.
+    pub errors: Option<Output>,
+    pub control: Box<dyn Control>,
+}
+
+/// What can be done about a command that runs. Dropped, it is told that its user hung up.
+#[async_trait]
+pub trait Control: Send {
+    fn resize(&self, size: Size);
+    fn signal(&self, signal: Signal);
+    /// Waits for its end; gives its exit code.
+    async fn wait(&mut self) -> Result<u32>;
+}
+
+/// Runs containers.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// `runc` or `docker`.
+    fn name(&self) -> &'static str;
+
+    /// Whether an image can be had, which may take as long as fetching it.
+    async fn has(&self, image: &str, repository: &str) -> bool;
+
+    /// Makes a container with its disk and its network, and starts its command. One that runs stays as it is, thawed; of one that ended the
+    /// command starts again on the same disk.
+    async fn start(&self, plan: &Plan) -> Result<()>;
+
+    /// How a container is.
+    async fn inspect(&self, id: &str) -> Result<Seen>;
+
+    /// Does what is due about one that runs, every few seconds.
+    async fn tend(&self, id: &str) -> Result<()>;
+
+    /// Ends a container and removes everything of it. One that is not there is no error.
+    async fn remove(&self, id: &str) -> Result<()>;
+
+    /// Ends all its processes, whatever became of them; its command can start again.
+    async fn kill(&self, id: &str) -> Result<()>;
+
+    /// Holds all its processes.
+    async fn freeze(&self, id: &str) -> Result<()>;
+
+    /// Lets them go on.
+    async fn thaw(&self, id: &str) -> Result<()>;
+
+    /// Runs a command in it.
+    async fn exec(&self, id: &str, exec: Exec) -> Result<Process>;
+
+    /// Connects to a port that is listened on inside, on all its addresses or on loopback.
+    async fn dial(&self, id: &str, port: u16) -> Result<TcpStream>;
+
+    /// What its command wrote, the oldest that is kept first; and what it writes from then on, if `follow`.
+    async fn logs(&self, id: &str, follow: bool) -> Result<mpsc::Receiver<Vec<u8>>>;
+
+    /// Puts a line into its log.
+    async fn remark(&self, id: &str, line: &str) -> Result<()>;
+
+    /// The containers of this provider.
+    async fn list(&self) -> Result<Vec<Labelled>>;
+}

@@ -1,0 +1,7 @@
+//! SSH into a container: a listener for each lease, with a host key of its own that the start states on chain.
+//!
+//! - [`door`]: who comes in; [`session`]: what they do there; [`keys`]: host keys
+
+pub mod door;
+pub mod keys;
+pub mod session;
