@@ -508,7 +508,9 @@ pub(crate) async fn rows(
         stored,
         exact,
         from,
-    } in SOURCES.into_iter().filter(|source: &Source| wanted(source.kind))
+    } in SOURCES
+        .into_iter()
+        .filter(|source: &Source| wanted(source.kind))
     {
         // The views of models and grants have no lamports.
         let sql = match kind {
@@ -611,7 +613,7 @@ pub(crate) async fn store(client: &mut Client, result: &Reconciliation) -> Resul
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use mythic_postgres::{Cluster, ClusterConfig, Manner, connect};
 
@@ -677,7 +679,13 @@ mod tests {
     }
 
     /// Inserts rows into a table of the projection: `set` over what means nothing. `i` counts them.
-    async fn put(client: &Client, schema: &str, table: &str, rows: i64, set: &[(&str, &str)]) {
+    pub(crate) async fn put(
+        client: &Client,
+        schema: &str,
+        table: &str,
+        rows: i64,
+        set: &[(&str, &str)],
+    ) {
         let sql = "SELECT column_name::text, data_type::text FROM information_schema.columns
                     WHERE table_schema::text = $1::text AND table_name::text = $2::text AND is_nullable::text = 'NO'";
         let found = client.query(sql, &[&schema, &table]).await.unwrap();

@@ -286,8 +286,7 @@ impl Service {
     /// Compares index and chain; `false` while the index has not reached the chain's root: then what is due is taken from the
     /// chain alone, so that nobody's money waits for an index that stands still.
     async fn compare(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<bool> {
-        let (everything, market) =
-            tokio::join!(chain::accounts(&self.client), self.market.read());
+        let (everything, market) = tokio::join!(chain::accounts(&self.client), self.market.read());
         let Everything {
             mut slot,
             mut accounts,

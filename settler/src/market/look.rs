@@ -235,3 +235,45 @@ impl Market {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SettlerConfig, database::tests::put};
+    use mythic_postgres::{Cluster, ClusterConfig};
+
+    #[tokio::test]
+    async fn a_list_that_cannot_be_read_holds_up_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ClusterConfig {
+            data_dir: dir.path().join("pg"),
+            port: None,
+        };
+        let cluster = Cluster::start(config).await.unwrap();
+        mythic_indexer::migrate(cluster.url()).await.unwrap();
+        let (db, _guard) = connect(cluster.url(), &Manner::named("test"))
+            .await
+            .unwrap();
+        let schema = "SELECT projection FROM pipeline.lease";
+        let schema: String = db.query_one(schema, &[]).await.unwrap().get(0);
+        let open = [("status", "1"), ("due_slot", "3")];
+        put(&db, &schema, "request", 1, &open).await;
+        let broken = "DROP VIEW analytics.leases_finalized CASCADE";
+        db.batch_execute(broken).await.unwrap();
+        let nowhere = ("http://127.0.0.1:1", "ws://127.0.0.1:1");
+        let mut market = Market::new(
+            cluster.url().to_owned(),
+            ChainClient::new(nowhere.0, nowhere.1),
+            Settler::new(&SettlerConfig::default()),
+            IntGauge::new("working", "Of this test").unwrap(),
+        );
+        let now = Moment { slot: 5, second: 5 };
+        for _ in 0..2 {
+            let mut found = MarketCandidates::default();
+            assert!(market.list(now, &mut found).await.is_err());
+            assert_eq!(found.requests.len(), 1);
+            assert!(market.db.is_none(), "it is connected anew");
+        }
+        cluster.stop().await.unwrap();
+    }
+}
