@@ -124,7 +124,9 @@ impl Sender {
         }
         self.failed(crank, error, began);
         tracing::warn!(crank = crank.name(), account = %crank.account(), "{error}");
-        if let (Crank::Market(crank), true) = (crank, error.is_refusal()) {
+        if let Crank::Market(crank) = crank
+            && error.is_refusal()
+        {
             locked(&self.refused).begin(crank.account(), Instant::now());
         }
     }

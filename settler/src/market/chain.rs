@@ -277,7 +277,7 @@ async fn list(
             .map_err(|_| bad("data", &pubkey))?;
         let account = Account {
             lamports: account.lamports,
-            data: whole(data),
+            data,
             owner: address::PROGRAM_ID,
             ..Account::default()
         };
@@ -302,14 +302,14 @@ impl MarketAccounts {
         let mut read = Ok(());
         for (kind, first) in KINDS {
             match list(client, first).await {
-                Ok((slot, accounts)) => self.take(kind, slot, &accounts),
+                Ok((slot, accounts)) => self.take(kind, slot, accounts),
                 Err(error) => read = read.and(Err(error)),
             }
         }
         read
     }
 
-    fn take(&mut self, kind: Kind, slot: u64, accounts: &[(Pubkey, Account)]) {
+    fn take(&mut self, kind: Kind, slot: u64, accounts: Vec<(Pubkey, Account)>) {
         let (oldest, newest) = match self.kinds.is_empty() {
             true => (slot, slot),
             false => self.slots,
@@ -317,11 +317,13 @@ impl MarketAccounts {
         self.slots = (oldest.min(slot), newest.max(slot));
         self.kinds.push(kind);
         for (key, account) in accounts {
-            self.push(slot, *key, account);
+            self.push(slot, key, account);
         }
     }
 
-    fn push(&mut self, slot: u64, key: Pubkey, account: &Account) {
+    fn push(&mut self, slot: u64, key: Pubkey, mut account: Account) {
+        account.data = whole(account.data);
+        let account = &account;
         self.compared.extend(ChainAccount::read(key, account, slot));
         match account.data.first().copied() {
             Some(Lease::DISCRIMINATOR) => {
@@ -437,11 +439,11 @@ mod tests {
         for (key, data) in accounts {
             let account = Account {
                 lamports: 5,
-                data: whole(data.clone()),
+                data: data.clone(),
                 owner: address::PROGRAM_ID,
                 ..Account::default()
             };
-            out.push(0, *key, &account);
+            out.push(0, *key, account);
         }
         out
     }
@@ -556,7 +558,7 @@ mod tests {
     fn the_slots_are_those_of_the_kinds_that_were_read() {
         let mut accounts = MarketAccounts::default();
         for (slot, slots) in [(7, (7, 7)), (5, (5, 7)), (9, (5, 9))] {
-            accounts.take(Kind::Class, slot, &[]);
+            accounts.take(Kind::Class, slot, Vec::new());
             assert_eq!(accounts.slots, slots);
         }
         assert_eq!(accounts.kinds.len(), 3);

@@ -26,8 +26,9 @@ use crate::{
 
 /// Longest look.
 const LOOK: Duration = Duration::from_secs(10);
-/// Its part for the index, which cancels a statement after it.
+/// Its part for the index, and after how long that cancels a statement: one that is slow leaves time for the others.
 const LISTS: Duration = Duration::from_secs(5);
+const STATEMENT: Duration = Duration::from_secs(2);
 /// Longest reading of all accounts.
 const READ: Duration = Duration::from_secs(30);
 /// Slots after which lists that grow are walked through from the beginning again.
@@ -132,7 +133,7 @@ impl Market {
         let (db, guard) = match self.db.take() {
             Some(open) => open,
             None => {
-                let manner = Manner::named("mythic settler market").statement_timeout(LISTS);
+                let manner = Manner::named("mythic settler market").statement_timeout(STATEMENT);
                 connect(&self.database_url, &manner).await?
             }
         };
