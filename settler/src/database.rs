@@ -175,7 +175,8 @@ pub(crate) enum List {
     RunningLeases,
     /// Leases that run, by the second in which their time is over.
     OverLeases,
-    /// Leases that ended and hold something for somebody, or did when they were closed; mostly by the slot of acceptance.
+    /// Leases that ended and hold something for somebody, or did when they were closed. Most by the slot of their acceptance, so that what
+    /// becomes due may stand before all that is closed.
     OwingLeases,
     /// Leases that ended, by the slot from which their accounts can be closed.
     EndedLeases,

@@ -18,7 +18,7 @@ use crate::{Crank, rests::Rests, service::Metrics};
 const IN_FLIGHT: usize = 4;
 /// Pause of an account of the market about which the chain refused something, and the longest one.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3_600));
-/// How many of them are remembered: more than the market's lists give in an hour.
+/// How many of them are remembered: more than are sent in an hour.
 const MOST_REFUSED: usize = 100_000;
 /// How long what is due of an account goes alone after its batch did not land, and of how many.
 const ALONE: Duration = Duration::from_secs(600);
