@@ -28,8 +28,8 @@ mod ws;
 pub use bid::{Bids, Due};
 pub use care::patiently;
 pub use chain::{
-    Blockhash, ChainClient, Commitment, LAMPORTS_PER_SIGNATURE, Listed, SignatureState, base_fee,
-    pubkeys, sign, sign_partly,
+    BareAccount, Blockhash, ChainClient, Commitment, LAMPORTS_PER_SIGNATURE, Listed, Rents,
+    SignatureState, base_fee, pubkeys, sign, sign_partly,
 };
 pub use error::ClientError;
 pub use filter::Filter;

@@ -14,8 +14,10 @@ use crate::reconcile::{Difference, IndexRow, Kind, Reconciliation};
 const PAGE: i64 = 2000;
 /// Of cases and posted output, which are large accounts.
 const COURT_PAGE: i64 = 200;
-/// Of the market, of each kind.
-const MARKET_PAGE: i64 = 200;
+/// Of the market, of each list.
+const MARKET_PAGE: usize = 200;
+/// Rows of a list that are read for them: those whose accounts are closed are among them, and strangers make those.
+const MARKET_ROWS: i64 = 2000;
 /// Differences that are kept with a result.
 const DETAILS: usize = 20;
 
@@ -173,7 +175,8 @@ pub(crate) enum List {
     RunningLeases,
     /// Leases that run, by the second in which their time is over.
     OverLeases,
-    /// Leases that ended and hold something for somebody.
+    /// Leases that ended and hold something for somebody, or did when they were closed. Most by the slot of their acceptance, so that what
+    /// becomes due may stand before all that is closed.
     OwingLeases,
     /// Leases that ended, by the slot from which their accounts can be closed.
     EndedLeases,
@@ -215,7 +218,7 @@ impl List {
         }
     }
 
-    /// Whether what is closed stays in it for ever, so that a round begins behind it.
+    /// Whether what is closed stays in it for ever with what becomes due behind it, so that a round begins there.
     fn grows(self) -> bool {
         matches!(
             self,
@@ -224,19 +227,28 @@ impl List {
     }
 }
 
-/// Where a list stands that is looked at page by page, again and again: so what nothing can be done about holds up nothing behind it.
+/// A row of a list: the number that it is ordered by, and its key.
+type Place = (i64, Vec<u8>);
+
+/// Before the first row.
+static BEGINNING: Place = (i64::MIN, Vec::new());
+
+/// Where a list stands that is looked at page by page, again and again: so what nothing can be done about holds up nothing behind it, and
+/// a look takes as long however many rows there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pages {
-    /// Number and key of the last row that was looked at in this round.
-    after: Option<(i64, Vec<u8>)>,
-    /// Number from which on not everything was closed when the last round began.
-    from: Option<i64>,
+    /// Row behind which the round goes on; none where one begins.
+    after: Option<Place>,
+    /// Row up to which everything was closed: rounds of a list that grows begin behind it.
+    closed: Option<Place>,
+    /// Row behind which a round over all of a list that grows goes on beside the others, while there is one.
+    whole: Option<Place>,
 }
 
 impl Pages {
-    /// Begins from the beginning: what ended long ago may have become due late.
+    /// Begins a round over everything, unless one is under way: what ended long ago may have become due late.
     pub fn begin_anew(&mut self) {
-        *self = Self::default();
+        self.whole.get_or_insert_with(|| BEGINNING.clone());
     }
 }
 
@@ -249,8 +261,8 @@ pub(crate) async fn due(
 ) -> Result<Vec<Pubkey>, IndexError> {
     let (view, number, condition) = list.source();
     let sql = format!(
-        "SELECT id_key, {number} FROM analytics.{view}_finalized
-          WHERE closed_slot IS NULL AND {condition} AND {number} <= $1 AND ({number}, id_key) > ($2::bigint, $3::bytea)
+        "SELECT id_key, {number}, closed_slot IS NOT NULL FROM analytics.{view}_finalized
+          WHERE {condition} AND {number} <= $1 AND ({number}, id_key) > ($2::bigint, $3::bytea)
           ORDER BY {number}, id_key LIMIT $4"
     );
     let found = next_page(client, &sql, signed(most), pages, list.grows()).await?;
@@ -260,8 +272,8 @@ pub(crate) async fn due(
     }
 }
 
-/// The next page of a query whose rows are a key and the number that they are ordered by. Parameters: the largest number, number and key
-/// of the row to follow, N.
+/// The next page of a query, whose rows are a key, the number that they are ordered by, and whether the account is closed. Parameters: the
+/// largest number, number and key of the row to follow, N.
 async fn next_page(
     client: &Client,
     sql: &str,
@@ -269,23 +281,59 @@ async fn next_page(
     pages: &mut Pages,
     grows: bool,
 ) -> Result<Vec<Pubkey>, IndexError> {
-    let begins = pages.after.is_none();
-    let first = || (pages.from.unwrap_or(i64::MIN), Vec::new());
-    let (number, after) = pages.after.clone().unwrap_or_else(first);
-    let rows = client
-        .query(sql, &[&most, &number, &after, &MARKET_PAGE])
-        .await?;
-    if begins && grows {
-        let first = rows.first().map(|row| row.try_get(1)).transpose()?;
-        pages.from = Some(first.unwrap_or(most));
+    let from = pages.closed.as_ref().unwrap_or(&BEGINNING);
+    let page = page(client, sql, most, pages.after.as_ref().unwrap_or(from)).await?;
+    let mut found = page.found;
+    if grows {
+        // Everything before it was closed too.
+        if (pages.after.is_none() || pages.after == pages.closed) && page.closed.is_some() {
+            pages.closed = page.closed;
+        }
+        if let Some(after) = &pages.whole {
+            let page = self::page(client, sql, most, after).await?;
+            pages.whole = page.last;
+            found.extend(page.found);
+        }
     }
-    // A page that is not full was the last.
-    let last = rows.last().filter(|_| rows.len() as i64 == MARKET_PAGE);
-    pages.after = match last {
-        Some(last) => Some((last.try_get(1)?, last.try_get(0)?)),
-        None => None,
-    };
-    rows.iter().map(|row| key(row, 0)).collect()
+    pages.after = page.last;
+    Ok(found)
+}
+
+/// Some rows of a list.
+struct Page {
+    /// Those whose accounts are not closed.
+    found: Vec<Pubkey>,
+    /// The last one, if others may follow.
+    last: Option<Place>,
+    /// The last one before which, itself included, all are closed.
+    closed: Option<Place>,
+}
+
+async fn page(client: &Client, sql: &str, most: i64, after: &Place) -> Result<Page, IndexError> {
+    let (number, id) = after;
+    let rows = client
+        .query(sql, &[&most, number, id, &MARKET_ROWS])
+        .await?;
+    let (mut found, mut last, mut closed) = (Vec::new(), None, None);
+    for row in &rows {
+        let place: Place = (row.try_get(1)?, row.try_get(0)?);
+        let is_closed: bool = row.try_get(2)?;
+        if !is_closed {
+            found.push(key(row, 0)?);
+        } else if found.is_empty() {
+            closed = Some(place.clone());
+        }
+        last = Some(place);
+        if found.len() == MARKET_PAGE {
+            break;
+        }
+    }
+    let full = found.len() == MARKET_PAGE || rows.len() as i64 == MARKET_ROWS;
+    Ok(Page {
+        found,
+        last: last.filter(|_| full),
+        closed,
+    })
 }
 
 /// Those requests of which there is no account of a lease.
@@ -307,7 +355,7 @@ pub(crate) async fn owing_providers(client: &Client) -> Result<Vec<(Pubkey, u64)
             "SELECT authority_key, slot FROM analytics.providers_finalized
               WHERE owed_foundation_lamports + owed_burn_lamports > 0
               ORDER BY owed_foundation_lamports + owed_burn_lamports DESC LIMIT $1",
-            &[&MARKET_PAGE],
+            &[&(MARKET_PAGE as i64)],
         )
         .await?;
     rows.iter()
@@ -403,7 +451,7 @@ const SOURCES: [Source; 15] = [
     ),
 ];
 
-/// Leases, closed ones too, whose lamports are not all named, and providers of whose stake or earnings something is missing.
+/// Accounts whose amounts do not add up to what came in, as each account itself says them; leases that are closed too.
 const UNBALANCED: &str = "
     SELECT id_key, slot, astray_lamports || ' lamports of what came into this lease are not accounted for'
       FROM analytics.leases_finalized WHERE astray_lamports <> 0
@@ -412,6 +460,22 @@ const UNBALANCED: &str = "
       FROM analytics.providers_finalized
      WHERE paid_in_lamports <> stake_lamports + activating_lamports + unbonding_lamports + slashed_lamports + withdrawn_stake_lamports
         OR earned_lamports <> claimable_lamports + withdrawn_lamports
+    UNION ALL
+    SELECT id_key, slot, 'the price of this request is neither here, nor returned, nor in a lease'
+      FROM analytics.requests_finalized
+     WHERE closed_slot IS NULL AND CASE status WHEN 'accepted' THEN escrow_lamports + refunded_lamports <> 0
+                                               ELSE escrow_lamports + refunded_lamports <> deposited_lamports END
+    UNION ALL
+    SELECT id_key, slot, 'the bond of this dispute and what was won with it are not what became of them'
+      FROM analytics.lease_disputes_finalized
+     WHERE closed_slot IS NULL AND held_lamports + COALESCE(paid_lamports, 0) + COALESCE(burned_lamports, 0)
+                                   <> bond_lamports + COALESCE(reward_lamports, 0)
+    UNION ALL
+    SELECT analytics.key(id), slot, 'what this treasury received is neither here nor withdrawn'
+      FROM (SELECT id, slot, balance_lamports, received_lamports, withdrawn_lamports FROM analytics.market_treasury_finalized
+            UNION ALL
+            SELECT id, slot, balance_lamports, received_lamports, withdrawn_lamports FROM analytics.treasury_finalized) t
+     WHERE received_lamports <> balance_lamports + withdrawn_lamports
      LIMIT 1000";
 
 /// What the index says at finality.
@@ -424,8 +488,11 @@ pub(crate) struct Indexed {
     pub unbalanced: Vec<Difference>,
 }
 
-/// All finalized rows, from one snapshot of the database, those of the market only if `market`; `None` before the index's first root.
-pub(crate) async fn rows(client: &mut Client, market: bool) -> Result<Option<Indexed>, IndexError> {
+/// All finalized rows of the kinds that are `wanted`, from one snapshot of the database; `None` before the index's first root.
+pub(crate) async fn rows(
+    client: &mut Client,
+    wanted: impl Fn(Kind) -> bool,
+) -> Result<Option<Indexed>, IndexError> {
     let snapshot = client
         .build_transaction()
         .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
@@ -435,7 +502,6 @@ pub(crate) async fn rows(client: &mut Client, market: bool) -> Result<Option<Ind
     let Some((root, gaps)) = root(snapshot.client()).await? else {
         return Ok(None);
     };
-    let wanted = |source: &Source| market || !source.kind.is_of_market();
     let mut rows = Vec::new();
     for Source {
         kind,
@@ -443,7 +509,9 @@ pub(crate) async fn rows(client: &mut Client, market: bool) -> Result<Option<Ind
         stored,
         exact,
         from,
-    } in SOURCES.into_iter().filter(wanted)
+    } in SOURCES
+        .into_iter()
+        .filter(|source: &Source| wanted(source.kind))
     {
         // The views of models and grants have no lamports.
         let sql = match kind {
@@ -546,7 +614,7 @@ pub(crate) async fn store(client: &mut Client, result: &Reconciliation) -> Resul
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use mythic_postgres::{Cluster, ClusterConfig, Manner, connect};
 
@@ -559,7 +627,7 @@ mod tests {
 
     async fn every_page_of_a_list_comes_in_turn(client: &Client) {
         // A page and a half; two of them with one number.
-        let sql = "SELECT k, n FROM (SELECT sha256(i::text::bytea) AS k, i / 2 AS n FROM generate_series(1::bigint, 300) g(i)) list
+        let sql = "SELECT k, n, false FROM (SELECT sha256(i::text::bytea) AS k, i / 2 AS n FROM generate_series(1::bigint, 300) g(i)) list
                     WHERE n <= $1 AND (n, k) > ($2::bigint, $3::bytea) ORDER BY n, k LIMIT $4";
         let mut pages = Pages::default();
         let mut all = HashSet::new();
@@ -571,21 +639,164 @@ mod tests {
             all.extend(page);
         }
         assert_eq!(all.len(), 300);
-        // The next round begins with the first that was not closed, from the beginning if it is told to.
-        let beginning = Pages {
-            after: None,
-            from: Some(0),
-        };
-        assert_eq!(pages, beginning);
-        pages.from = Some(140);
-        let page = next_page(client, sql, 1_000, &mut pages, true)
+        assert_eq!(pages, Pages::default(), "the next round is like this one");
+    }
+
+    async fn closed_rows_cost_a_bounded_part_of_a_look_and_hold_up_nothing(client: &Client) {
+        client
+            .batch_execute(
+                "CREATE TEMP TABLE list AS SELECT sha256(i::text::bytea) AS k, i AS n, i <= 5000 AS closed
+                   FROM generate_series(1::bigint, 5001) g(i)",
+            )
             .await
             .unwrap();
-        assert_eq!((page.len(), pages.from), (21, Some(140)));
-        next_page(client, sql, 100, &mut pages, true).await.unwrap();
-        assert_eq!(pages.from, Some(100), "all is closed up to now");
-        pages.begin_anew();
-        assert_eq!(pages, Pages::default());
+        let sql = "SELECT k, n, closed FROM pg_temp.list
+                    WHERE n <= $1 AND (n, k) > ($2::bigint, $3::bytea) ORDER BY n, k LIMIT $4";
+        let mut pages = Pages::default();
+        let number = |place: &Option<Place>| place.as_ref().map(|(number, _)| *number);
+        for expected in [(0, Some(2_000)), (0, Some(4_000)), (1, None), (1, None)] {
+            let page = next_page(client, sql, 9_999, &mut pages, true).await;
+            assert_eq!((page.unwrap().len(), number(&pages.after)), expected);
+        }
+        assert_eq!(number(&pages.closed), Some(5_000));
+        // One comes up behind that: a round over everything finds it, and the others go on beside it.
+        let late = "UPDATE pg_temp.list SET closed = false WHERE n = 10";
+        client.batch_execute(late).await.unwrap();
+        for (expected, whole) in [
+            (2, Some(2_000)),
+            (1, Some(4_000)),
+            (2, None),
+            (2, Some(2_000)),
+        ] {
+            // One that is under way goes on.
+            pages.begin_anew();
+            let page = next_page(client, sql, 9_999, &mut pages, true).await;
+            assert_eq!(
+                (page.unwrap().len(), number(&pages.whole)),
+                (expected, whole)
+            );
+            assert_eq!(number(&pages.closed), Some(5_000));
+        }
+    }
+
+    /// Inserts rows into a table of the projection: `set` over what means nothing. `i` counts them.
+    pub(crate) async fn put(
+        client: &Client,
+        schema: &str,
+        table: &str,
+        rows: i64,
+        set: &[(&str, &str)],
+    ) {
+        let sql = "SELECT column_name::text, data_type::text FROM information_schema.columns
+                    WHERE table_schema::text = $1::text AND table_name::text = $2::text AND is_nullable::text = 'NO'";
+        let found = client.query(sql, &[&schema, &table]).await.unwrap();
+        let mut columns: std::collections::BTreeMap<String, &str> = found
+            .iter()
+            .map(|row| {
+                let value = match row.get::<_, String>(1).as_str() {
+                    "bytea" => "sha256(i::text::bytea)",
+                    "boolean" => "true",
+                    "text" => "''",
+                    "jsonb" => "'{}'",
+                    _ => "0",
+                };
+                (row.get(0), value)
+            })
+            .collect();
+        columns.extend(set.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+        let names: Vec<&str> = columns.keys().map(String::as_str).collect();
+        let values: Vec<&str> = columns.values().copied().collect();
+        let (names, values) = (names.join(", "), values.join(", "));
+        let sql = format!(
+            "INSERT INTO {schema}.{table} ({names}) SELECT {values} FROM generate_series(1::bigint, {rows}) g(i)"
+        );
+        client.batch_execute(&sql).await.unwrap();
+    }
+
+    async fn amounts_that_do_not_add_up_are_found(client: &mut Client, schema: &str) {
+        let answered = [
+            ("status", "3"),
+            ("fee_lamports", "40"),
+            ("at_stake_lamports", "60"),
+            ("paid_lamports", "40"),
+            ("burned_lamports", "60"),
+        ];
+        let open = [
+            ("status", "1"),
+            ("deposited_lamports", "9"),
+            ("escrow_lamports", "9"),
+        ];
+        let accepted = [
+            ("status", "2"),
+            ("deposited_lamports", "9"),
+            ("pubkey", "sha256('accepted')"),
+        ];
+        let treasury = [
+            ("balance_lamports", "5"),
+            ("withdrawn_lamports", "2"),
+            ("received_lamports", "7"),
+        ];
+        put(client, schema, "lease_dispute", 1, &answered).await;
+        put(client, schema, "request", 1, &open).await;
+        put(client, schema, "request", 1, &accepted).await;
+        put(client, schema, "market_treasury", 1, &treasury).await;
+        let named = format!(
+            "INSERT INTO {schema}.address (key, base58)
+             SELECT pubkey, analytics.base58(pubkey) FROM {schema}.market_treasury"
+        );
+        client.batch_execute(&named).await.unwrap();
+        let found = rows(client, |_| false).await.unwrap().unwrap().unbalanced;
+        assert!(found.is_empty(), "{found:?}");
+        for (table, status, column, good, bad) in [
+            ("lease_dispute", "status = 3", "held_lamports", "0", "1"),
+            (
+                "lease_dispute",
+                "status = 3",
+                "reward_lamports",
+                "NULL",
+                "1",
+            ),
+            ("request", "status = 1", "escrow_lamports", "9", "8"),
+            ("request", "status = 2", "escrow_lamports", "0", "9"),
+            ("market_treasury", "true", "balance_lamports", "5", "6"),
+        ] {
+            let set =
+                |to: &str| format!("UPDATE {schema}.{table} SET {column} = {to} WHERE {status}");
+            client.batch_execute(&set(bad)).await.unwrap();
+            let found = rows(client, |_| false).await.unwrap().unwrap().unbalanced;
+            assert_eq!(found.len(), 1, "{}: {found:?}", set(bad));
+            client.batch_execute(&set(good)).await.unwrap();
+        }
+        for table in ["lease_dispute", "request", "market_treasury", "address"] {
+            let sql = format!("DELETE FROM {schema}.{table}");
+            client.batch_execute(&sql).await.unwrap();
+        }
+    }
+
+    /// Three thousand leases that ended, owed something and were closed, and behind them one that is open.
+    async fn what_is_owed_is_found_behind_leases_that_are_closed(client: &Client, schema: &str) {
+        let ended = [
+            ("status", "5"),
+            ("ended_slot", "3"),
+            ("due_slot", "i"),
+            ("tenant_due_lamports", "1"),
+        ];
+        put(client, schema, "lease", 3_001, &ended).await;
+        put(client, schema, "closure", 3_000, &[("slot", "5")]).await;
+        for list in [List::OwingLeases, List::EndedLeases] {
+            let (mut pages, mut found) = (Pages::default(), Vec::new());
+            for expected in [0, 1] {
+                found = due(client, list, 9_999, &mut pages).await.unwrap();
+                assert_eq!(found.len(), expected, "{list:?}");
+            }
+            let hash = "SELECT sha256('3001'::bytea)";
+            let row = client.query_one(hash, &[]).await.unwrap();
+            assert_eq!(found, [key(&row, 0).unwrap()]);
+        }
+        for table in ["lease", "closure"] {
+            let sql = format!("DELETE FROM {schema}.{table}");
+            client.batch_execute(&sql).await.unwrap();
+        }
     }
 
     async fn results_replace_each_other(client: &mut Client) {
@@ -652,7 +863,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(root(&client).await.unwrap(), None);
-        assert!(rows(&mut client, true).await.unwrap().is_none());
+        assert!(rows(&mut client, |_| true).await.unwrap().is_none());
         let schema: String = client
             .query_one("SELECT projection FROM pipeline.lease", &[])
             .await
@@ -664,7 +875,8 @@ mod tests {
             .unwrap();
         assert_eq!(root(&client).await.unwrap(), Some((7, false)));
         for market in [false, true] {
-            let indexed = rows(&mut client, market).await.unwrap().unwrap();
+            let wanted = |kind: Kind| market || !kind.is_of_market();
+            let indexed = rows(&mut client, wanted).await.unwrap().unwrap();
             assert_eq!((indexed.root, indexed.gaps), (7, false));
             assert!(indexed.rows.is_empty() && indexed.unbalanced.is_empty());
         }
@@ -687,6 +899,9 @@ mod tests {
         }
         assert!(owing_providers(&client).await.unwrap().is_empty());
         every_page_of_a_list_comes_in_turn(&client).await;
+        closed_rows_cost_a_bounded_part_of_a_look_and_hold_up_nothing(&client).await;
+        what_is_owed_is_found_behind_leases_that_are_closed(&client, &schema).await;
+        amounts_that_do_not_add_up_are_found(&mut client, &schema).await;
 
         results_replace_each_other(&mut client).await;
         let (reader, _guard) = connect(cluster.readonly_url(), &Manner::named("test"))

@@ -3,7 +3,7 @@
 //!
 //! - [`due`](Settler::due): what is due at a slot, pure; `court`: its part about cases
 //! - `windows`: what it is told; `crank`: what it answers; `market`: all of this of the Compute Market
-//! - `rests`: what is left alone because the chain refused it, pure
+//! - `sender`: sending; `rests`: what is left alone because the chain refused it, pure
 //! - `reconcile`: the comparison, pure
 //! - `chain`, `database`: reading; `service`: the loop; `heart`: that it lives; `trouble`: words for why it does not work
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ mod market;
 mod migrate;
 mod reconcile;
 mod rests;
+mod sender;
 mod service;
 mod trouble;
 mod windows;

@@ -2,14 +2,11 @@
 //! there was nothing to do. Pure.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
 use solana_pubkey::Pubkey;
-
-/// Accounts that are remembered: strangers make them.
-const MAX: usize = 10_000;
 
 #[derive(Debug)]
 struct Rest {
@@ -23,15 +20,21 @@ struct Rest {
 pub(crate) struct Rests {
     /// First and longest pause; each is twice the one before.
     pauses: (Duration, Duration),
+    /// Accounts that are remembered: strangers make them.
+    most: usize,
     of: HashMap<Pubkey, Rest>,
+    /// The same by their ends.
+    ends: BTreeSet<(Instant, Pubkey)>,
 }
 
 impl Rests {
-    /// With these first and longest pauses.
-    pub fn new(first: Duration, longest: Duration) -> Self {
+    /// With these first and longest pauses, of so many accounts. Of more, those that would rest the shortest time do not.
+    pub fn new(first: Duration, longest: Duration, most: usize) -> Self {
         Self {
             pauses: (first, longest),
+            most,
             of: HashMap::new(),
+            ends: BTreeSet::new(),
         }
     }
 
@@ -42,24 +45,30 @@ impl Rests {
 
     /// Leaves an account alone from now on.
     pub fn begin(&mut self, account: Pubkey, now: Instant) {
-        if self.of.len() >= MAX && !self.of.contains_key(&account) {
-            self.of.retain(|_, rest| now < rest.until);
-            if self.of.len() >= MAX {
-                self.of.clear();
-            }
-        }
         let (first, longest) = self.pauses;
-        let rest = self.of.entry(account).or_insert(Rest {
-            until: now,
-            next: first,
-        });
-        rest.until = now + rest.next;
-        rest.next = (2 * rest.next).min(longest);
+        let pause = self.forget(&account).map_or(first, |rest| rest.next);
+        while self.of.len() >= self.most
+            && let Some((_, soonest)) = self.ends.pop_first()
+        {
+            self.of.remove(&soonest);
+        }
+        let rest = Rest {
+            until: now + pause,
+            next: (2 * pause).min(longest),
+        };
+        self.ends.insert((rest.until, account));
+        self.of.insert(account, rest);
     }
 
     /// Something about it was done.
     pub fn end(&mut self, account: &Pubkey) {
-        self.of.remove(account);
+        self.forget(account);
+    }
+
+    fn forget(&mut self, account: &Pubkey) -> Option<Rest> {
+        let rest = self.of.remove(account)?;
+        self.ends.remove(&(rest.until, *account));
+        Some(rest)
     }
 }
 
@@ -68,9 +77,10 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const MOST: usize = 100;
 
     fn rests() -> Rests {
-        Rests::new(30 * SECOND, 3_600 * SECOND)
+        Rests::new(30 * SECOND, 3_600 * SECOND, MOST)
     }
 
     fn key(n: u64) -> Pubkey {
@@ -92,21 +102,24 @@ mod tests {
         rests.end(&key(1));
         rests.begin(key(1), now);
         assert!(!rests.has(&key(1), now + 30 * SECOND));
+        assert_eq!((rests.of.len(), rests.ends.len()), (1, 1));
     }
 
     #[test]
-    fn strangers_fill_no_memory() {
-        let (mut full, now) = (rests(), Instant::now());
-        for n in 0..3 * MAX as u64 {
-            full.begin(key(n), now);
-            assert!(full.of.len() <= MAX);
+    fn of_more_than_are_remembered_those_that_rest_longest_stay() {
+        let (mut rests, now) = (rests(), Instant::now());
+        // Refused three times, the last time for two minutes.
+        for _ in 0..3 {
+            rests.begin(key(0), now);
         }
-        // What is over is forgotten first.
-        let mut rests = rests();
-        for n in 0..MAX as u64 {
-            rests.begin(key(n), now);
+        for n in 1..=3 * MOST as u64 {
+            rests.begin(key(n), now + Duration::from_millis(n));
+            assert!(rests.of.len() <= MOST && rests.ends.len() == rests.of.len());
         }
-        rests.begin(key(1 << 40), now + 30 * SECOND);
-        assert_eq!(rests.of.len(), 1);
+        let later = now + SECOND;
+        assert!(rests.has(&key(0), later));
+        assert!(!rests.has(&key(1), later), "the soonest is forgotten");
+        let kept = (1..=3 * MOST as u64).filter(|n| rests.has(&key(*n), later));
+        assert_eq!(kept.count(), MOST - 1);
     }
 }

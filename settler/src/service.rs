@@ -3,40 +3,36 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use mythic_client::{ChainClient, ClientError, Commitment, keys::load_keypair};
+use mythic_client::{ChainClient, keys::load_keypair};
 use mythic_http::metrics::{Health, ListenError};
-use mythic_interface::{error::MythicError, market::due::Moment};
 use mythic_postgres::{ConnectionGuard, Manner, connect};
 use mythic_support::{Backoff, Throttle, life};
-use mythic_trace::names;
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use serde_json::json;
-use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Crank, MarketCrank, Reconciliation, Settler, SettlerConfig, Windows,
+    Crank, Reconciliation, Settler, SettlerConfig, Windows,
     chain::{self, Candidates, Everything},
     court::output_closable_from,
-    database::{self, List, Pages},
+    database,
     due::{MAX_UNINDEXED, retention_end},
     heart::Heart,
-    market::chain::{self as market, MarketAccounts, MarketCandidates},
+    market::look::Market,
     migrate::migrate,
-    reconcile::{ChainSide, IndexSide, reconcile},
-    rests::Rests,
+    reconcile::{ChainAccount, ChainSide, IndexSide, Kind, reconcile},
+    sender::Sender,
     trouble::Trouble,
 };
 
-/// Transactions that wait for confirmation at the same time.
-const IN_FLIGHT: usize = 8;
+/// Batches of the market in one turn, where there are fewer of the other program.
+const MARKET_BATCHES: usize = 8;
 /// Accounts remembered that are gone from the chain but not yet from the index's finalized rows.
 const MAX_GONE: usize = 10_000;
 /// Pause after a fault, and the longest one.
@@ -47,14 +43,6 @@ const TURN: Duration = Duration::from_secs(300);
 const WARNINGS: Duration = Duration::from_secs(10);
 /// Slots until closes are looked for again when there is nothing to close: what ends meanwhile must stay longer.
 const CLOSE_PAUSE: u64 = 32;
-/// Longest look at the market: one that takes longer holds up no job.
-const MARKET_LOOK: Duration = Duration::from_secs(10);
-/// Pause of an account about which the chain refused something, and the longest one.
-const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3_600));
-/// Slots after which the market's lists are looked at from the beginning again.
-const ANEW: u64 = 1_500;
-/// Pause of an account of the market that was looked at in vain.
-const IDLE: Duration = Duration::from_secs(10);
 
 /// Runs the settler until `stop`. Faults of chain and database are logged and waited out.
 pub async fn run(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result<()> {
@@ -85,17 +73,23 @@ async fn turns(config: SettlerConfig, stop: CancellationToken) -> anyhow::Result
     );
     let _beating = tokio_util::task::AbortOnDropHandle::new(beating);
     tracing::info!(payer = %payer.pubkey(), "settler runs");
+    let rules = Settler::new(&config);
     let mut service = Service {
-        rules: Settler::new(&config),
+        sender: Sender::new(client.clone(), payer, metrics.clone(), config.batch),
+        market: Market::new(
+            config.database_url.clone(),
+            client.clone(),
+            rules.clone(),
+            metrics.market_working.clone(),
+        ),
+        rules,
         config,
         client,
-        payer,
         metrics,
         db: None,
         gone: HashSet::new(),
         unindexed: Candidates::default(),
         closing: Closing::default(),
-        market: Market::new(),
         last: None,
         compared_at: None,
     };
@@ -144,54 +138,16 @@ struct Service {
     config: SettlerConfig,
     rules: Settler,
     client: ChainClient,
-    payer: Keypair,
+    sender: Sender,
+    market: Market,
     metrics: Metrics,
     db: Option<(tokio_postgres::Client, ConnectionGuard)>,
     gone: HashSet<Pubkey>,
     /// Accounts that something is due for and that the index does not know.
     unindexed: Candidates,
     closing: Closing,
-    market: Market,
     last: Option<Reconciliation>,
     compared_at: Option<Instant>,
-}
-
-/// What is remembered of the Compute Market.
-struct Market {
-    /// Where each list stands.
-    pages: [Pages; List::ALL.len()],
-    /// Slot from which all lists are looked at from the beginning again.
-    anew: u64,
-    /// Accounts that may need something and that the index does not know.
-    unindexed: MarketCandidates,
-    /// Accounts about which the chain refused something.
-    refused: Mutex<Rests>,
-    /// Accounts about which there was nothing to do.
-    idle: Rests,
-    /// Whether the last look went well.
-    looked: bool,
-    /// Whether its accounts could be read for the last comparison.
-    compared: bool,
-    warnings: Throttle,
-}
-
-impl Market {
-    fn new() -> Self {
-        Self {
-            pages: Default::default(),
-            anew: 0,
-            unindexed: MarketCandidates::default(),
-            refused: Mutex::new(Rests::new(REFUSED.0, REFUSED.1)),
-            idle: Rests::new(IDLE, IDLE),
-            looked: true,
-            compared: true,
-            warnings: Throttle::new(WARNINGS),
-        }
-    }
-
-    fn refused(&self) -> MutexGuard<'_, Rests> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Slots before which nothing of a kind can be closed.
@@ -237,85 +193,21 @@ impl Service {
         let (windows, missing) = chain::windows(&self.client, &candidates).await?;
         self.remember_gone(missing);
         let due = self.rules.due(now, &windows);
-        let market = self.due_of_market(db).await;
-        self.send_both(&due, market).await;
+        let most = self.most_of_market(&due);
+        let (sender, market) = (&self.sender, &mut self.market);
+        // Neither waits for the other.
+        let of_market = async {
+            let mut due = market.due(sender).await;
+            due.truncate(most);
+            sender.send(&due).await;
+        };
+        tokio::join!(sender.send(&due), of_market);
         self.look_at_the_chain(db).await
     }
 
-    /// What is due of the market; nothing where the look fails, which holds up no job.
-    async fn due_of_market(&mut self, db: &tokio_postgres::Client) -> Vec<Crank> {
-        let looked = tokio::time::timeout(MARKET_LOOK, self.look_at_market(db)).await;
-        let late = |_| {
-            let seconds = MARKET_LOOK.as_secs();
-            Err(anyhow::anyhow!("looking took more than {seconds} s"))
-        };
-        let looked = looked.unwrap_or_else(late);
-        self.market.looked = looked.is_ok();
-        self.tell_market(looked.as_ref().err());
-        looked.unwrap_or_default()
-    }
-
-    /// Says how the market's part goes.
-    fn tell_market(&self, error: Option<&anyhow::Error>) {
-        let well = self.market.looked && self.market.compared;
-        self.metrics.market_working.set(i64::from(well));
-        if let Some(error) = error
-            && let Some(more) = self.market.warnings.allow()
-        {
-            tracing::warn!(more, "the Compute Market: {error:#}; trying again");
-        }
-    }
-
-    async fn look_at_market(&mut self, db: &tokio_postgres::Client) -> anyhow::Result<Vec<Crank>> {
-        let now = self.client.moment(Commitment::Finalized).await?;
-        let market = &mut self.market;
-        if now.slot >= market.anew {
-            market.anew = now.slot.saturating_add(ANEW);
-            market.pages.iter_mut().for_each(Pages::begin_anew);
-        }
-        let mut found = MarketCandidates {
-            providers: database::owing_providers(db).await?,
-            ..MarketCandidates::default()
-        };
-        for (list, pages) in List::ALL.into_iter().zip(&mut market.pages) {
-            let most = match list {
-                List::OverLeases => now.second,
-                _ => now.slot,
-            };
-            let keys = database::due(db, list, most, pages).await?;
-            match list {
-                List::RunningLeases | List::OverLeases | List::OwingLeases | List::EndedLeases => {
-                    found.leases.extend(keys)
-                }
-                List::OpenRequests | List::EndedRequests => found.requests.extend(keys),
-                List::OpenDisputes | List::DecidedDisputes => found.disputes.extend(keys),
-            }
-        }
-        let unindexed = std::mem::take(&mut market.unindexed);
-        self.market_cranks(now, found, unindexed).await
-    }
-
-    /// What is due of candidates, each once; those that rest are left alone, and those of which nothing is due rest.
-    async fn market_cranks(
-        &mut self,
-        now: Moment,
-        mut candidates: MarketCandidates,
-        others: MarketCandidates,
-    ) -> anyhow::Result<Vec<Crank>> {
-        let began = std::time::Instant::now();
-        {
-            let (refused, idle) = (self.market.refused(), &self.market.idle);
-            candidates.add(others, |account| {
-                refused.has(account, began) || idle.has(account, began)
-            });
-        }
-        let windows = market::windows(&self.client, &candidates).await?;
-        let due = self.rules.market_due(now, &windows);
-        let busy: HashSet<Pubkey> = due.iter().map(MarketCrank::account).collect();
-        for account in candidates.accounts().filter(|key| !busy.contains(key)) {
-            self.market.idle.begin(account, began);
-        }
-        Ok(due.into_iter().map(Crank::Market).collect())
+    /// Cranks of the market in a turn: no more than of the other program, or some batches.
+    fn most_of_market(&self, due: &[Crank]) -> usize {
+        due.len().max(MARKET_BATCHES * self.config.batch)
     }
 
     /// From time to time: index against chain, and what the index does not know of.
@@ -391,116 +283,35 @@ impl Service {
         self.gone.extend(missing);
     }
 
-    /// Sends what is due of both programs, batches of each in turn. Of the market no more than of the other, or what is sent at once: what
-    /// strangers make due there holds up no job; the rest comes with the next turn.
-    async fn send_both(&self, due: &[Crank], mut market: Vec<Crank>) {
-        market.truncate(due.len().max(IN_FLIGHT * self.config.batch));
-        let batches = in_turn(due, &market, self.config.batch);
-        for group in batches.chunks(IN_FLIGHT) {
-            futures::future::join_all(group.iter().map(|batch| self.send_batch(batch))).await;
-        }
-    }
-
-    /// Sends cranks together; when one of them is refused, each alone.
-    async fn send_batch(&self, batch: &[Crank]) {
-        let began = SystemTime::now();
-        match self.submit(batch).await {
-            Ok(()) => batch
-                .iter()
-                .for_each(|crank| self.count(crank, "done", began)),
-            Err(ClientError::Program(_) | ClientError::Transaction(_)) if batch.len() > 1 => {
-                for crank in batch {
-                    let began = SystemTime::now();
-                    let sent = self.submit(std::slice::from_ref(crank)).await;
-                    self.judge(crank, sent, began);
-                }
-            }
-            Err(error) => {
-                if let [crank] = batch {
-                    self.judge(crank, Err(error), began);
-                } else {
-                    tracing::warn!("{} cranks were not sent: {error}", batch.len());
-                    batch
-                        .iter()
-                        .for_each(|crank| self.count(crank, "failed", began));
-                }
-            }
-        }
-    }
-
-    fn count(&self, crank: &Crank, outcome: &str, began: SystemTime) {
-        self.metrics.count(crank, outcome);
-        if let Crank::Market(crank) = crank {
-            match outcome {
-                "failed" => {
-                    let now = std::time::Instant::now();
-                    self.market.refused().begin(crank.account(), now);
-                }
-                _ => self.market.refused().end(&crank.account()),
-            }
-        }
-        let job = crank.job().map(|job| (names::JOB, job));
-        let lease = crank.lease().map(|lease| (names::LEASE, lease));
-        if mythic_trace::is_on()
-            && let Some((what, about)) = job.or(lease)
-        {
-            let name = format!("settle {}", crank.name());
-            let span = mythic_trace::of_job(name, &about.to_bytes(), Some(began));
-            if span.is_recorded() {
-                span.word(what, &about.to_string())
-                    .word(names::CRANK, crank.name());
-            }
-            if outcome == "failed" {
-                span.failed(outcome);
-            }
-        }
-    }
-
-    async fn submit(&self, batch: &[Crank]) -> Result<(), ClientError> {
-        let payer = self.payer.pubkey();
-        let instructions = batch.iter().map(|crank| crank.instruction(&payer));
-        let instructions: Vec<_> = instructions.collect();
-        self.client
-            .send_and_confirm(&instructions, &payer, &[&self.payer], Commitment::Confirmed)
-            .await
-            .map(drop)
-    }
-
-    fn judge(&self, crank: &Crank, sent: Result<(), ClientError>, began: SystemTime) {
-        match sent {
-            Ok(()) => self.count(crank, "done", began),
-            Err(error) if already_done(&error) => self.count(crank, "already", began),
-            Err(error) => {
-                self.count(crank, "failed", began);
-                tracing::warn!(crank = crank.name(), account = %crank.account(), "{error}");
-            }
-        }
-    }
-
     /// Compares index and chain; `false` while the index has not reached the chain's root: then what is due is taken from the
     /// chain alone, so that nobody's money waits for an index that stands still.
     async fn compare(&mut self, db: &mut tokio_postgres::Client) -> anyhow::Result<bool> {
+        let (everything, market) = tokio::join!(chain::accounts(&self.client), self.market.read());
         let Everything {
             mut slot,
             mut accounts,
             windows,
-        } = chain::accounts(&self.client).await?;
-        let market = self.read_market().await;
-        let newest = market.as_ref().map_or(slot, |(_, m)| slot.max(m.slot));
+        } = everything?;
+        let (newest, kinds) = match &market {
+            Some((_, market)) => (slot.max(market.slots.1), market.kinds.clone()),
+            None => (slot, Vec::new()),
+        };
+        let wanted = |kind: Kind| !kind.is_of_market() || kinds.contains(&kind);
         let deadline = Instant::now() + Duration::from_secs(10);
         let indexed = loop {
-            match database::rows(db, market.is_some()).await? {
+            match database::rows(db, wanted).await? {
                 Some(indexed) if indexed.root >= newest => break indexed,
                 _ if Instant::now() > deadline => {
                     let mut due = self.rules.due(slot, &windows);
                     due.truncate(MAX_UNINDEXED);
-                    let market = self.due_by_the_chain(market).await;
+                    let mut market = self.market.due_by_the_chain(market, &self.sender).await;
+                    market.truncate(self.most_of_market(&due));
                     tracing::warn!(
                         slot,
                         due = due.len() + market.len(),
                         "the index is behind the chain: settling from the chain"
                     );
-                    self.send_both(&due, market).await;
+                    tokio::join!(self.sender.send(&due), self.sender.send(&market));
                     return Ok(false);
                 }
                 _ => sleep(Duration::from_millis(200)).await,
@@ -509,16 +320,13 @@ impl Service {
         let known: HashSet<Pubkey> = indexed.rows.iter().map(|row| row.pubkey).collect();
         self.unindexed = self.rules.unindexed(slot, &windows, &known);
         if let Some((now, market)) = market {
-            self.market.unindexed = market.unindexed(now, &known);
-            slot = slot.min(market.slot);
+            self.market.look_at_unindexed(now, &market, &known);
+            slot = slot.min(market.slots.0);
             accounts.extend(market.compared);
         }
-        let mut rent = HashMap::new();
-        for account in &accounts {
-            if let std::collections::hash_map::Entry::Vacant(entry) = rent.entry(account.bytes) {
-                entry.insert(self.client.rent(account.bytes).await?);
-            }
-        }
+        let rents = self.client.rents().await?;
+        let rent = |account: &ChainAccount| (account.bytes, rents.of(account.bytes as u64));
+        let rent: HashMap<usize, u64> = accounts.iter().map(rent).collect();
         let chain = ChainSide {
             slot,
             accounts: &accounts,
@@ -547,45 +355,6 @@ impl Service {
         self.last = Some(result);
         Ok(true)
     }
-
-    /// All accounts of the market, and the moment; `None` where they can't be read: then the rest is compared without them.
-    async fn read_market(&mut self) -> Option<(Moment, MarketAccounts)> {
-        let read = async {
-            let now = self.client.moment(Commitment::Finalized).await?;
-            Ok::<_, ClientError>((now, market::accounts(&self.client).await?))
-        };
-        let read = read.await.map_err(anyhow::Error::new);
-        self.market.compared = read.is_ok();
-        self.tell_market(read.as_ref().err());
-        read.ok()
-    }
-
-    /// What is due of the market where the index can't say it.
-    async fn due_by_the_chain(&mut self, read: Option<(Moment, MarketAccounts)>) -> Vec<Crank> {
-        let Some((now, accounts)) = read else {
-            return Vec::new();
-        };
-        let found = accounts.unindexed(now, &HashSet::new());
-        let others = MarketCandidates::default();
-        let due = self.market_cranks(now, found, others).await;
-        self.market.looked = due.is_ok();
-        self.tell_market(due.as_ref().err());
-        due.unwrap_or_default()
-    }
-}
-
-/// Batches of two lists in turn, then what is left of the longer one.
-fn in_turn<'a>(one: &'a [Crank], other: &'a [Crank], batch: usize) -> Vec<&'a [Crank]> {
-    let (mut one, mut other) = (one.chunks(batch), other.chunks(batch));
-    let mut out = Vec::new();
-    loop {
-        let before = out.len();
-        out.extend(one.next());
-        out.extend(other.next());
-        if out.len() == before {
-            return out;
-        }
-    }
 }
 
 /// Adds to `due` what can be closed at `now`; the first slot in which any of `ended` can be.
@@ -604,32 +373,8 @@ fn closable(
         .min()
 }
 
-/// The program's way to say that somebody else was faster.
-fn already_done(error: &ClientError) -> bool {
-    matches!(
-        error.program(),
-        Some(
-            MythicError::WrongJobStatus
-                | MythicError::WrongCaseStatus
-                | MythicError::AlreadyCollected
-                | MythicError::NothingToSweep
-                | MythicError::WrongAccountOwner
-                | MythicError::WrongAccountType
-                | MythicError::WrongLeaseStatus
-                | MythicError::WrongRequestStatus
-                | MythicError::WrongDisputeStatus
-                | MythicError::DisputeNotDue
-                | MythicError::NothingToRelease
-                | MythicError::NothingToWithdraw
-                | MythicError::LeaseRunning
-                | MythicError::NotMissed
-                | MythicError::OpenDisputes
-        )
-    )
-}
-
 #[derive(Clone, Debug)]
-struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     cranks: IntCounterVec,
     finalized_slot: IntGauge,
@@ -639,7 +384,7 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new() -> Result<Self, prometheus::Error> {
+    pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("mythic_settler".into()), None)?;
         let cranks = IntCounterVec::new(
             Opts::new("cranks_total", "Cranks sent, by kind and outcome"),
@@ -675,7 +420,7 @@ impl Metrics {
         })
     }
 
-    fn count(&self, crank: &Crank, outcome: &str) {
+    pub fn count(&self, crank: &Crank, outcome: &str) {
         self.cranks
             .with_label_values(&[crank.name(), outcome])
             .inc();

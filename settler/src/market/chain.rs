@@ -4,13 +4,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base64::Engine as _;
 use mythic_client::{
-    ChainClient, ClientError, Commitment,
+    BareAccount, ChainClient, ClientError, Commitment,
     account::{ProgramAccount, decode, found},
     market::address,
 };
 use mythic_interface::market::{
     due::{self, Moment},
-    state::{Lease, LeaseDispute, LeaseStatus, Provider, Request, RequestStatus},
+    state::{
+        Class, Lease, LeaseDispute, LeaseStatus, MarketTreasury, Provider, Request, RequestStatus,
+    },
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -21,12 +23,21 @@ use solana_rpc_client_api::request::RpcRequest;
 use super::windows::{
     LeaseDisputeWindow, LeaseWindow, MarketWindows, ProviderWindow, RequestWindow,
 };
-use crate::reconcile::ChainAccount;
+use crate::reconcile::{ChainAccount, Kind};
 
 /// Bytes of an account that are read for a comparison: of a lease all but most of its ring, of the others all.
 const READ: usize = LeaseDispute::LEN;
 /// Accounts of a kind that are looked at beside the index's in one turn.
 const MAX_UNINDEXED: usize = 200;
+/// Kinds that are compared, and the first bytes of their accounts.
+const KINDS: [(Kind, u8); 6] = [
+    (Kind::MarketTreasury, MarketTreasury::DISCRIMINATOR),
+    (Kind::Class, Class::DISCRIMINATOR),
+    (Kind::Provider, Provider::DISCRIMINATOR),
+    (Kind::Lease, Lease::DISCRIMINATOR),
+    (Kind::LeaseDispute, LeaseDispute::DISCRIMINATOR),
+    (Kind::Request, Request::DISCRIMINATOR),
+];
 
 /// Accounts that may need something.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,18 +50,21 @@ pub(crate) struct MarketCandidates {
 }
 
 impl MarketCandidates {
-    /// Takes those of `other` too, each account once, without those that `rests` names.
-    pub fn add(&mut self, other: Self, rests: impl Fn(&Pubkey) -> bool) {
-        let merge = |into: &mut Vec<Pubkey>, from: Vec<Pubkey>| {
-            into.extend(from);
-            into.sort_unstable();
-            into.dedup();
-            into.retain(|account| !rests(account));
-        };
-        merge(&mut self.leases, other.leases);
-        merge(&mut self.requests, other.requests);
-        merge(&mut self.disputes, other.disputes);
+    /// Takes those of `other` too.
+    pub fn append(&mut self, other: Self) {
+        self.leases.extend(other.leases);
+        self.requests.extend(other.requests);
+        self.disputes.extend(other.disputes);
         self.providers.extend(other.providers);
+    }
+
+    /// Leaves each account once, without those that `rests` names.
+    pub fn settle(&mut self, rests: impl Fn(&Pubkey) -> bool) {
+        for keys in [&mut self.leases, &mut self.requests, &mut self.disputes] {
+            keys.sort_unstable();
+            keys.dedup();
+            keys.retain(|account| !rests(account));
+        }
         self.providers.sort_unstable();
         self.providers.dedup_by_key(|(authority, _)| *authority);
         self.providers
@@ -119,30 +133,23 @@ async fn takes(
         .collect();
     let tenants: BTreeSet<[u8; 32]> = owed.iter().map(|(_, lease)| lease.terms.tenant).collect();
     let tenants: Vec<Pubkey> = tenants.into_iter().map(Pubkey::new_from_array).collect();
-    let wallets = client.raw_accounts(&tenants, Commitment::Confirmed).await?;
-    let wallets = wallets.into_iter().map(|snapshot| snapshot.account);
-    let wallets: HashMap<Pubkey, Option<Account>> = tenants.into_iter().zip(wallets).collect();
-    let mut rents: HashMap<usize, u64> = HashMap::new();
-    let mut out = HashSet::new();
-    for (pubkey, lease) in owed {
-        let tenant = Pubkey::new_from_array(lease.terms.tenant);
-        let wallet = wallets.get(&tenant).and_then(Option::as_ref);
-        let (bytes, held, executable) = wallet.map_or((0, 0, false), |wallet| {
-            (wallet.data.len(), wallet.lamports, wallet.executable)
-        });
-        let rent = match rents.get(&bytes) {
-            Some(rent) => *rent,
-            None => {
-                let rent = client.rent(bytes).await?;
-                rents.insert(bytes, rent);
-                rent
-            }
-        };
-        if !executable && held.saturating_add(lease.tenant_due.get()) >= rent {
-            out.insert(*pubkey);
-        }
+    if tenants.is_empty() {
+        return Ok(HashSet::new());
     }
-    Ok(out)
+    let wallets = client
+        .bare_accounts(&tenants, Commitment::Confirmed)
+        .await?;
+    let wallets: HashMap<Pubkey, Option<BareAccount>> = tenants.into_iter().zip(wallets).collect();
+    let rents = client.rents().await?;
+    let takes = owed.into_iter().filter(|(_, lease)| {
+        let tenant = Pubkey::new_from_array(lease.terms.tenant);
+        let wallet = wallets.get(&tenant).copied().flatten();
+        let (bytes, held, executable) = wallet.map_or((0, 0, false), |wallet| {
+            (wallet.bytes, wallet.lamports, wallet.executable)
+        });
+        !executable && held.saturating_add(lease.tenant_due.get()) >= rents.of(bytes)
+    });
+    Ok(takes.map(|(pubkey, _)| *pubkey).collect())
 }
 
 async fn requests(
@@ -229,24 +236,32 @@ struct Sliced {
     data: (String, String),
 }
 
-/// All accounts of the market at one finalized slot.
+/// All accounts of the market, each kind at a finalized slot.
 #[derive(Default)]
 pub(crate) struct MarketAccounts {
-    pub slot: u64,
+    /// Kinds that were read.
+    pub kinds: Vec<Kind>,
+    /// Oldest and newest slot at which one was.
+    pub slots: (u64, u64),
     /// Those that are compared.
     pub compared: Vec<ChainAccount>,
     /// Without most of their rings.
     leases: HashMap<Pubkey, Box<Lease>>,
     requests: Vec<(Pubkey, Box<Request>)>,
     disputes: Vec<(Pubkey, Box<LeaseDispute>)>,
-    providers: Vec<Box<Provider>>,
+    providers: Vec<(Pubkey, Box<Provider>)>,
 }
 
-/// Reads them.
-pub(crate) async fn accounts(client: &ChainClient) -> Result<MarketAccounts, ClientError> {
+/// Accounts of the market that begin with a byte, and the finalized slot at which they were read.
+async fn list(
+    client: &ChainClient,
+    first: u8,
+) -> Result<(u64, Vec<(Pubkey, Account)>), ClientError> {
+    let base64 = base64::engine::general_purpose::STANDARD;
     let parameters = json!([
         address::PROGRAM_ID.to_string(),
         {"commitment": "finalized", "encoding": "base64", "withContext": true,
+         "filters": [{"memcmp": {"offset": 0, "bytes": base64.encode([first]), "encoding": "base64"}}],
          "dataSlice": {"offset": 0, "length": READ}}
     ]);
     let answer: Listed = client
@@ -255,26 +270,21 @@ pub(crate) async fn accounts(client: &ChainClient) -> Result<MarketAccounts, Cli
         .await?;
     let bad =
         |what: &str, pubkey: &str| ClientError::Answer(format!("{what} of account {pubkey:?}"));
-    let mut out = MarketAccounts {
-        slot: answer.context.slot,
-        ..MarketAccounts::default()
-    };
-    for ListedAccount { pubkey, account } in answer.value {
+    let read = |ListedAccount { pubkey, account }| {
         let key: Pubkey = pubkey.parse().map_err(|_| bad("address", &pubkey))?;
-        let data = base64::engine::general_purpose::STANDARD
+        let data = base64
             .decode(&account.data.0)
             .map_err(|_| bad("data", &pubkey))?;
-        out.push(
-            key,
-            &Account {
-                lamports: account.lamports,
-                data: whole(data),
-                owner: address::PROGRAM_ID,
-                ..Account::default()
-            },
-        );
-    }
-    Ok(out)
+        let account = Account {
+            lamports: account.lamports,
+            data,
+            owner: address::PROGRAM_ID,
+            ..Account::default()
+        };
+        Ok::<_, ClientError>((key, account))
+    };
+    let accounts: Result<Vec<_>, ClientError> = answer.value.into_iter().map(read).collect();
+    Ok((answer.context.slot, accounts?))
 }
 
 /// A lease as long as it is on chain; epochs that were not read are none.
@@ -286,9 +296,35 @@ fn whole(mut data: Vec<u8>) -> Vec<u8> {
 }
 
 impl MarketAccounts {
-    fn push(&mut self, key: Pubkey, account: &Account) {
-        self.compared
-            .extend(ChainAccount::read(key, account, self.slot));
+    /// Reads them kind by kind: of one strangers may make more than an answer holds, and the others are read all the same. What kept one
+    /// from being read comes back.
+    pub async fn read(&mut self, client: &ChainClient) -> Result<(), ClientError> {
+        let mut read = Ok(());
+        for (kind, first) in KINDS {
+            match list(client, first).await {
+                Ok((slot, accounts)) => self.take(kind, slot, accounts),
+                Err(error) => read = read.and(Err(error)),
+            }
+        }
+        read
+    }
+
+    fn take(&mut self, kind: Kind, slot: u64, accounts: Vec<(Pubkey, Account)>) {
+        let (oldest, newest) = match self.kinds.is_empty() {
+            true => (slot, slot),
+            false => self.slots,
+        };
+        self.slots = (oldest.min(slot), newest.max(slot));
+        self.kinds.push(kind);
+        for (key, account) in accounts {
+            self.push(slot, key, account);
+        }
+    }
+
+    fn push(&mut self, slot: u64, key: Pubkey, mut account: Account) {
+        account.data = whole(account.data);
+        let account = &account;
+        self.compared.extend(ChainAccount::read(key, account, slot));
         match account.data.first().copied() {
             Some(Lease::DISCRIMINATOR) => {
                 let read = decode::<Lease>(&key, account).ok();
@@ -306,64 +342,71 @@ impl MarketAccounts {
             }
             Some(Provider::DISCRIMINATOR) => {
                 let read = decode::<Provider>(&key, account).ok();
-                self.providers.extend(read.map(Box::new));
+                self.providers
+                    .extend(read.map(|provider| (key, Box::new(provider))));
             }
             _ => {}
         }
     }
 
     /// Accounts that may need something at a moment and that are not `known` to the index: it may have missed them for good. Of more
-    /// than can be looked at, others every time.
+    /// than can be looked at, others every time. Strangers make many: nothing here takes long for each.
     pub fn unindexed(&self, now: Moment, known: &HashSet<Pubkey>) -> MarketCandidates {
         let reached = |slot: Option<u64>| slot.is_some_and(|slot| slot <= now.slot);
-        let pick = |mut found: Vec<Pubkey>| {
-            found.retain(|key| !known.contains(key));
-            found.sort_unstable();
-            if let Some(from) = (now.slot as usize).checked_rem(found.len()) {
-                found.rotate_left(from);
-            }
-            found.truncate(MAX_UNINDEXED);
-            found
-        };
-        let leases = self.leases.iter().filter(|(_, lease)| {
+        let leases = self.leases.iter().filter(|(key, lease)| {
             let over = now.second >= lease.ends_at.get()
                 && !matches!(
                     lease.status(),
                     None | Some(LeaseStatus::Accepted | LeaseStatus::Ended)
                 );
             // What is pending lies in the part of the ring that was not read.
-            over || lease.pending.get() > 0 || reached(due::lease_slot(lease))
+            !known.contains(*key)
+                && (over || lease.pending.get() > 0 || reached(due::lease_slot(lease)))
         });
+        let leased: HashSet<[u8; 32]> = self
+            .leases
+            .values()
+            .map(|lease| lease.terms.request)
+            .collect();
         let requests = self.requests.iter().filter(|(key, request)| {
             let open = request.header.status == RequestStatus::Open as u8;
-            reached(due::request_slot(request))
-                && (open || !self.leases.contains_key(&address::lease(key)))
+            !known.contains(key)
+                && reached(due::request_slot(request))
+                && (open || !leased.contains(key.as_array()))
         });
         let convicted = |dispute: &LeaseDispute| {
             let lease = self.leases.get(&Pubkey::new_from_array(dispute.lease));
             lease.is_some_and(|lease| lease.refuted_slot.get() != 0) && dispute.end == 0
         };
-        let disputes = self
-            .disputes
+        let disputes = self.disputes.iter().filter(|(key, dispute)| {
+            !known.contains(key) && (reached(due::dispute_slot(dispute)) || convicted(dispute))
+        });
+        let providers = self
+            .providers
             .iter()
-            .filter(|(_, dispute)| reached(due::dispute_slot(dispute)) || convicted(dispute));
-        let providers = self.providers.iter().map(|provider| {
-            // Not known from the account alone; a sweep that is due by time waits for the index.
-            owing(provider, u64::MAX)
-        });
-        let providers = providers.filter(|provider| {
-            provider.owed > 0 && !known.contains(&address::provider(provider.authority))
-        });
+            .filter(|(key, _)| !known.contains(key));
+        // Not known from the account alone; a sweep that is due by time waits for the index.
+        let providers = providers.map(|(_, provider)| owing(provider, u64::MAX));
+        let providers = providers
+            .filter(|provider| provider.owed > 0)
+            .map(|provider| (provider.authority, provider.written_slot));
         MarketCandidates {
-            leases: pick(leases.map(|(key, _)| *key).collect()),
-            requests: pick(requests.map(|(key, _)| *key).collect()),
-            disputes: pick(disputes.map(|(key, _)| *key).collect()),
-            providers: providers
-                .take(MAX_UNINDEXED)
-                .map(|provider| (provider.authority, provider.written_slot))
-                .collect(),
+            leases: pick(leases.map(|(key, _)| *key).collect(), now.slot),
+            requests: pick(requests.map(|(key, _)| *key).collect(), now.slot),
+            disputes: pick(disputes.map(|(key, _)| *key).collect(), now.slot),
+            providers: pick(providers.collect(), now.slot),
         }
     }
+}
+
+/// As many as can be looked at, others at each slot.
+fn pick<T: Ord>(mut found: Vec<T>, slot: u64) -> Vec<T> {
+    found.sort_unstable();
+    if let Some(from) = (slot as usize).checked_rem(found.len()) {
+        found.rotate_left(from);
+    }
+    found.truncate(MAX_UNINDEXED);
+    found
 }
 
 #[cfg(test)]
@@ -396,11 +439,11 @@ mod tests {
         for (key, data) in accounts {
             let account = Account {
                 lamports: 5,
-                data: whole(data.clone()),
+                data: data.clone(),
                 owner: address::PROGRAM_ID,
                 ..Account::default()
             };
-            out.push(*key, &account);
+            out.push(0, *key, account);
         }
         out
     }
@@ -440,6 +483,7 @@ mod tests {
         request.header.discriminator = Request::DISCRIMINATOR;
         request.header.version = VERSION;
         request.header.status = RequestStatus::Accepted as u8;
+        running.terms.request = key(3).to_bytes();
         let asked = |n: u8| (key(n), bytes_of(&request).to_vec());
         let found = pushed(&[
             (address::lease(key(3)), bytes_of(&running).to_vec()),
@@ -470,6 +514,57 @@ mod tests {
     }
 
     #[test]
+    fn of_more_providers_that_owe_than_can_be_looked_at_others_are_every_time_too() {
+        let mut provider = Provider::zeroed();
+        provider.header.discriminator = Provider::DISCRIMINATOR;
+        provider.header.version = VERSION;
+        provider.owed_burn.set(1);
+        let all: Vec<(Pubkey, Vec<u8>)> = (0..=u8::MAX)
+            .map(|n| {
+                provider.authority = [n; 32];
+                (address::provider(key(n)), bytes_of(&provider).to_vec())
+            })
+            .collect();
+        let found = pushed(&all);
+        let looked = |slot, known: &HashSet<Pubkey>| {
+            let now = Moment { slot, ..NOW };
+            found.unindexed(now, known).providers
+        };
+        let none = HashSet::new();
+        let both = looked(1_000, &none).into_iter().chain(looked(1_200, &none));
+        assert_eq!(both.collect::<HashSet<_>>().len(), 256);
+        let known: HashSet<Pubkey> = all.iter().map(|(key, _)| *key).collect();
+        assert!(looked(1_000, &known).is_empty());
+    }
+
+    #[test]
+    fn every_kind_of_the_market_that_is_compared_is_read_each_by_its_first_byte() {
+        for (kind, first) in KINDS {
+            let mut data = match kind {
+                Kind::MarketTreasury => bytes_of(&MarketTreasury::zeroed()).to_vec(),
+                Kind::Class => bytes_of(&Class::zeroed()).to_vec(),
+                Kind::Provider => bytes_of(&Provider::zeroed()).to_vec(),
+                Kind::Request => bytes_of(&Request::zeroed()).to_vec(),
+                Kind::Lease => bytes_of(&Lease::zeroed()).to_vec(),
+                _ => bytes_of(&LeaseDispute::zeroed()).to_vec(),
+            };
+            (data[0], data[1]) = (first, VERSION);
+            let found = pushed(&[(key(1), data)]);
+            assert_eq!(found.compared[0].kind, kind);
+        }
+    }
+
+    #[test]
+    fn the_slots_are_those_of_the_kinds_that_were_read() {
+        let mut accounts = MarketAccounts::default();
+        for (slot, slots) in [(7, (7, 7)), (5, (5, 7)), (9, (5, 9))] {
+            accounts.take(Kind::Class, slot, Vec::new());
+            assert_eq!(accounts.slots, slots);
+        }
+        assert_eq!(accounts.kinds.len(), 3);
+    }
+
+    #[test]
     fn each_account_is_looked_at_once_unless_it_rests() {
         let mut candidates = MarketCandidates {
             leases: vec![key(2), key(1)],
@@ -482,7 +577,8 @@ mod tests {
             ..MarketCandidates::default()
         };
         let rests = [key(3), address::provider(key(6))];
-        candidates.add(other, |account| rests.contains(account));
+        candidates.append(other);
+        candidates.settle(|account| rests.contains(account));
         assert_eq!(candidates.leases, [key(1), key(2)]);
         assert_eq!(candidates.providers, [(key(5), 7)]);
     }

@@ -148,8 +148,8 @@ async fn proved(chain: &ChainClient, parties: &Parties, tag: u8) -> (Pubkey, Lea
         };
         let authority = parties.authority.pubkey();
         let proof = ix::submit_proof(operator, authority, lease, &args);
-        let signers = [&parties.operator];
-        let sent = chain.send_and_confirm(&[proof], &operator, &signers, Commitment::Confirmed);
+        let (calls, signers) = ([proof], [&parties.operator]);
+        let sent = chain.send_and_confirm(&calls, &operator, &signers, Commitment::Confirmed);
         // Too late for this epoch: the next one comes.
         if sent.await.is_ok() {
             return (lease, read(chain, &lease).await);
