@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mythic_interface::market::state::Lease;
 use mythic_support::files;
 use serde::{Deserialize, Serialize};
 use solana_pubkey::Pubkey;
@@ -36,6 +37,23 @@ pub struct Promise {
     pub max_concurrent: usize,
     /// What the tenant is given to reach it: the exact bytes whose hash the start states.
     pub access: String,
+}
+
+impl Promise {
+    /// Of a lease that can't be served: its machine settles it.
+    pub fn unserved(state: &Lease) -> Self {
+        Self {
+            request: Pubkey::new_from_array(state.terms.request).to_string(),
+            tenant: Pubkey::new_from_array(state.terms.tenant).to_string(),
+            units: state.terms.units,
+            ..Self::default()
+        }
+    }
+
+    /// Whether its lease is only seen to its end.
+    pub fn is_unserved(&self) -> bool {
+        self.access.is_empty()
+    }
 }
 
 /// What can go wrong with the journal.
