@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use mythic_interface::market::state::Lease;
 use mythic_support::files;
 use russh::keys::PrivateKey;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,23 @@ pub struct Promise {
     /// Of a container; then nothing is said of weights, model, key and answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Contained>,
+}
+
+impl Promise {
+    /// Of a lease that can't be served: its machine settles it.
+    pub fn unserved(state: &Lease) -> Self {
+        Self {
+            request: Pubkey::new_from_array(state.terms.request).to_string(),
+            tenant: Pubkey::new_from_array(state.terms.tenant).to_string(),
+            units: state.terms.units,
+            ..Self::default()
+        }
+    }
+
+    /// Whether its lease is only seen to its end.
+    pub fn is_unserved(&self) -> bool {
+        self.access.is_empty()
+    }
 }
 
 /// What the tenant of a container was promised.

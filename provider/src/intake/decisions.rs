@@ -134,8 +134,12 @@ impl Decisions {
     }
 
     /// Forgets what nobody asks for: requests that are not open any more, after a while.
-    pub fn keep(&self, open: &[Pubkey]) {
-        let now = Instant::now();
+    pub(super) fn keep(&self, open: &[Pubkey]) {
+        self.keep_at(open, Instant::now());
+    }
+
+    /// [`Self::keep`] at some time.
+    pub fn keep_at(&self, open: &[Pubkey], now: Instant) {
         let mut all = self.0.lock();
         let full = all.len() > MOST;
         all.retain(|request, made| {
@@ -163,8 +167,11 @@ mod tests {
         assert!(!decisions.decline(key, &Decline::NoUnits), "it is none");
         assert!(decisions.decline(key, &Decline::Container));
         assert!(!decisions.begin_at(key, Instant::now() + 10 * AGAIN));
-        decisions.keep(&[]);
+        let now = Instant::now();
+        decisions.keep_at(&[], now);
         assert!(decisions.of(&key).is_some(), "it is told for a while");
+        decisions.keep_at(&[], now + TOLD);
+        assert_eq!(decisions.of(&key), None);
     }
 
     #[test]

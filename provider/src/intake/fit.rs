@@ -66,6 +66,8 @@ pub enum Decline {
     Floor { asked: u32, most: u32 },
     #[error("it wants at least {0} tokens a second, and this provider has not measured its own")]
     Unmeasured(u32),
+    #[error("this provider looks first after the leases that it has")]
+    Lost,
     #[error("another lease here has the same key: make a new one")]
     KeyInUse,
     #[error(transparent)]
@@ -106,6 +108,7 @@ impl Decline {
             Self::Concurrent(_) => "concurrent",
             Self::Floor { .. } => "floor",
             Self::Unmeasured(_) => "unmeasured",
+            Self::Lost => "lost",
             Self::KeyInUse => "key_in_use",
             Self::Source(_) => "source",
             Self::Spec(_) => "spec",
@@ -128,6 +131,7 @@ impl Decline {
             | Self::Memory(_)
             | Self::Chain(_)
             | Self::Journal(_)
+            | Self::Lost
             | Self::KeyInUse => true,
             Self::Source(error) => error.is_transient(),
             _ => false,
@@ -337,6 +341,7 @@ mod tests {
     #[test]
     fn what_passes_is_looked_at_again() {
         assert!(Decline::NoUnits.is_passing() && Decline::Jailed.is_passing());
+        assert!(Decline::Lost.is_passing());
         assert!(Decline::Funds.is_passing() && Decline::Tenant(1).is_passing());
         assert!(Decline::Source(SourceError::NotHere).is_passing());
         assert!(!Decline::Source(SourceError::Url(String::new())).is_passing());

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
+use mythic_client::{Commitment, account, market};
 use mythic_interface::{
     hash::access_hash,
     market::{
         ix,
-        state::{CloseReason, Lease, LeaseKind, Request},
+        state::{CloseReason, LeaseKind, Request},
     },
 };
 use mythic_support::Throttle;
@@ -18,10 +19,13 @@ use solana_signer::Signer;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Intake, TOLD_EVERY, container};
+use super::{Intake, TOLD_EVERY};
 use crate::{
     journal::Promise,
-    lease::lost::{self, Left},
+    lease::{
+        lost::{self, Found, Next},
+        reconcile,
+    },
 };
 
 /// How often lost leases are tried: a tenant may leave its spec again.
@@ -40,10 +44,11 @@ impl Intake {
             }
             let (intake, told) = (&self, &told);
             let lost = self.shared.lost.all().into_iter();
-            let tried = lost.map(|(lease, state)| async move {
-                if let Err(error) = intake.take_up(&lease, &state).await
+            let tried = lost.map(|found| async move {
+                if let Err(error) = intake.take_up(&found).await
                     && told.allow().is_some()
                 {
+                    let lease = found.lease;
                     tracing::error!(%lease, "a lease of this provider is in no journal here and is not served: {error:#}. Does another process run for the same provider, or was data_dir lost?");
                 }
             });
@@ -51,55 +56,69 @@ impl Intake {
         }
     }
 
-    /// Serves a lost lease on, or gives it up once nobody else serves it either.
-    async fn take_up(&self, lease: &Pubkey, state: &Lease) -> Result<()> {
-        let ctx = &self.shared.ctx;
-        let error = match self.promised(lease, state).await {
-            Ok(promise) => {
-                self.adopt(lease, promise).await?;
-                let tenant = Pubkey::new_from_array(state.terms.tenant);
-                ctx.environments.forget(lease, &tenant);
-                tracing::warn!(%lease, "its promise was lost and read again: it is served on");
-                return Ok(());
-            }
-            Err(error) => error,
+    /// Serves a lost lease on, or gives it up.
+    async fn take_up(&self, found: &Found) -> Result<()> {
+        let (ctx, lease) = (&self.shared.ctx, &found.lease);
+        if self.shared.desk.has(lease) {
+            return Ok(());
+        }
+        let (promise, error) = match self.promised(found).await {
+            Ok(promise) => (Some(promise), None),
+            Err(error) => (None, Some(error)),
         };
-        match lost::left(state, ctx.slot()) {
-            Left::Wait => return Err(error),
-            Left::Settle => {}
-            Left::Notice => {
+        match lost::next(promise, found) {
+            Next::Wait => return error.map_or(Ok(()), Err),
+            Next::Notice => {
                 let (operator, reason) = (ctx.operator.pubkey(), CloseReason::ClosedByProvider);
-                ctx.send(ix::close_lease(operator, lease, state, reason, false))
-                    .await
-                    .context("giving notice")?;
+                let notice = ix::close_lease(operator, lease, &found.state, reason, false);
+                ctx.send(notice).await.context("giving notice")?;
+                // It is settled once a list shows the notice: the fork that has it may die.
+                tracing::error!(%lease, "its promise is lost, and can't be read again: notice is given");
+            }
+            Next::Keep(promise) => {
+                self.adopt(lease, *promise).await?;
+                match error {
+                    None => {
+                        tracing::warn!(%lease, "its promise was lost and read again: it is served on");
+                    }
+                    Some(error) => {
+                        tracing::error!(%lease, "its promise is lost, and what it was promised can't be read again ({error:#}): it is not served, and seen to its end");
+                    }
+                }
             }
         }
-        self.adopt(lease, unserved(state)).await?;
-        tracing::error!(%lease, "its promise is lost, and what it was promised can't be read again ({error:#}): it is not served, and seen to its end");
         Ok(())
     }
 
     /// What a lease was promised, read again.
-    async fn promised(&self, lease: &Pubkey, state: &Lease) -> Result<Promise> {
-        let is_endpoint = state.terms.kind == LeaseKind::Endpoint as u8;
+    async fn promised(&self, found: &Found) -> Result<Promise> {
+        let (ctx, state) = (&self.shared.ctx, &found.state);
         ensure!(
-            is_endpoint || state.started_slot.get() == 0,
+            state.terms.kind == LeaseKind::Endpoint as u8,
             "ports, environment and host key of its container are lost with its promise"
         );
         let address = Pubkey::new_from_array(state.terms.request);
-        let read = self.shared.ctx.chain.account::<Request>(&address).await?;
-        let (_, request) = read.context("its request is not there")?;
+        let both = [address, market::address::provider(ctx.authority)];
+        let held = Commitment::Confirmed;
+        let read = ctx.chain.raw_accounts_since(&both, held, found.last);
+        let read = reconcile::witnessed(read.await?)?;
+        let request = account::found::<Request>(&address, read.account.as_ref())?;
+        let request = request.context("its request is not there")?;
         ensure!(
             request.terms_hash == state.terms.request_hash,
             "its request is another one"
         );
         let wish = self.read(&address, &request).await?;
-        ensure!(wish.lease == *lease, "it is not its request's");
-        let access = access_hash(wish.promise.access.as_bytes());
-        ensure!(
-            state.started_slot.get() == 0 || access == state.access_hash,
-            "its start states other data to reach it than follow from this configuration"
-        );
+        ensure!(wish.lease == found.lease, "it is not its request's");
+        if state.started_slot.get() == 0 {
+            // What was measured may be lost too.
+            ctx.speeds.check(&wish.promise.weights, wish.floor)?;
+        } else {
+            ensure!(
+                access_hash(wish.promise.access.as_bytes()) == state.access_hash,
+                "its start states other data to reach it than follow from this configuration"
+            );
+        }
         Ok(wish.promise)
     }
 
@@ -110,27 +129,10 @@ impl Intake {
         if desk.has(lease) {
             return Ok(());
         }
-        if let Some(contained) = &promise.container {
-            let is_free = !container::is_taken(contained, &desk.taken());
-            ensure!(
-                is_free,
-                "another lease here has its ports or its network by now"
-            );
-            // What was begun of it was promised others, and nobody has used it.
-            self.shared.containers.stop(lease).await?;
-        }
+        let is_new = promise.is_unserved() || !desk.has_key(&promise.key_hash);
+        ensure!(is_new, "another lease here has the same key");
         ctx.journal.keep(lease, &promise)?;
         self.begin(*lease, promise);
         Ok(())
-    }
-}
-
-/// The promise of a lease that can't be served: its machine settles it.
-fn unserved(state: &Lease) -> Promise {
-    Promise {
-        request: Pubkey::new_from_array(state.terms.request).to_string(),
-        tenant: Pubkey::new_from_array(state.terms.tenant).to_string(),
-        units: state.terms.units,
-        ..Promise::default()
     }
 }

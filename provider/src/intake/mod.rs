@@ -130,9 +130,12 @@ impl Intake {
         let names: Vec<String> = names.map(source::name).collect();
         ctx.shelf.keep(&names, Instant::now());
         rotate(&mut open, turn);
+        // The key of a lost lease is not known: nobody else may come to have the same.
+        let clear = self.shared.lost.is_clear();
         for (address, request) in open {
             // What can't be had at all is not even fetched.
-            match fit::fits(&request, &ctx.provider(), ctx.slot()) {
+            let fits = fit::fits(&request, &ctx.provider(), ctx.slot());
+            match fits.and_then(|()| clear.then_some(()).ok_or(Decline::Lost)) {
                 Err(Decline::Others) => continue,
                 Err(decline) => {
                     self.decline(address, &decline);

@@ -576,8 +576,7 @@ fn an_end_that_a_dead_fork_took_along_stops_nothing_and_is_sent_again() {
     machine.on(done(close));
     machine.on(read(1_355, Processed, lease(LeaseStatus::Ended)));
     assert!(!machine.on(tick(1_390)).contains(&Step::Stop));
-    machine.on(read(1_395, Processed, closing));
-    let begun = machine.on(tick(1_400));
+    let begun = machine.on(read(1_395, Processed, closing));
     assert!(begun.contains(&close), "{begun:?}");
     assert!(!begun.contains(&Step::Stop), "{begun:?}");
 }

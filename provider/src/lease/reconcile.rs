@@ -75,7 +75,7 @@ async fn round(
             unknown.push((*lease, *state));
         }
     }
-    lost.set(unknown);
+    lost.set(listed.slot, unknown);
     let absent = absent(&desk.leases(), &listed);
     let (chain, provider) = (&ctx.chain, market::address::provider(ctx.authority));
     let read = |lease: Pubkey, since: u64| async move {

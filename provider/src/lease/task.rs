@@ -135,6 +135,10 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
 
 async fn attempt(shared: &Shared, care: &Care, step: Step, state: Option<&Lease>) -> Outcome {
     let lease = care.lease;
+    // That it is only seen to its end was told when it was given up.
+    if step == Step::Serve && care.promise.is_unserved() {
+        return Outcome::Failed;
+    }
     let span = mythic_trace::of_job(step.name(), lease.as_array(), None);
     if span.is_recorded() {
         span.word(names::LEASE, &lease.to_string());

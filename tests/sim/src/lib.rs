@@ -37,3 +37,4 @@ mod words;
 
 pub use judge::{Fault, Verdict};
 pub use profile::Profile;
+pub use provider::occurrences;

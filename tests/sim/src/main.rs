@@ -46,7 +46,7 @@ async fn main() -> Result<ExitCode> {
             let dealt = match profile {
                 Some(profile) => run::deal(&[profile], seeds),
                 None => {
-                    let some = seeds.clone().filter(|seed| seed % 5 == 0);
+                    let some = seeds.clone().filter(|seed| seed.is_multiple_of(5));
                     let provider = some.map(|seed| (Profile::Provider, seed));
                     let networks = run::deal(&Profile::ALL, seeds.clone());
                     networks.into_iter().chain(provider).collect()

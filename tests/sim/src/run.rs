@@ -1,6 +1,6 @@
 //! Many seeds, several at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,6 +32,8 @@ pub struct Played {
     pub blocks: usize,
     pub rows: usize,
     pub inexact: usize,
+    /// Of a provider's schedule what there was of [`crate::occurrences`].
+    pub seen: BTreeSet<String>,
 }
 
 impl Played {
@@ -107,6 +109,7 @@ async fn without_server(
                     blocks: tally.leases,
                     rows: tally.taken,
                     inexact: tally.refused,
+                    seen: tally.seen,
                 };
                 if done.blocking_send(played).is_err() {
                     break;
@@ -182,6 +185,7 @@ async fn play_one(
             faults: verdict.faults,
             rows: verdict.rows,
             inexact: verdict.inexact,
+            seen: BTreeSet::new(),
         };
         anyhow::Ok((database, played))
     });
@@ -200,6 +204,7 @@ async fn play_one(
         }],
         rows: 0,
         inexact: 0,
+        seen: BTreeSet::new(),
     })
 }
 

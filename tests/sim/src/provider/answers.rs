@@ -83,6 +83,7 @@ impl Answers {
             return Ok(());
         }
         let read = out.sight(Commitment::Processed, 0);
+        let read = read.filter(|_| !out.is_empty());
         let state = read.and_then(|(_, sight)| sight.disputes.get(&address).copied());
         let Some(state) = state.filter(is_open) else {
             self.under_way.remove(&address);

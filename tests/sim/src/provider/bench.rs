@@ -7,14 +7,15 @@ use mythic_client::Commitment;
 use mythic_interface::hash::Hash;
 use mythic_interface::market::meter;
 use mythic_interface::market::state::{
-    CloseReason, Lease, LeaseDispute, LeaseDisputeStatus, LeaseEpoch, LeaseStatus, Provider,
+    CloseReason, DisputeEnd, Lease, LeaseDispute, LeaseDisputeStatus, LeaseEpoch, LeaseStatus,
+    Provider,
 };
 use mythic_interface::state::NO_KEY;
 use mythic_program_tests::keys::key;
 use mythic_provider::proof::{self, Shape};
 use solana_pubkey::Pubkey;
 
-use super::cluster::{Cluster, OURS, Sight};
+use super::cluster::{Cluster, DEADLINE_SLOTS, OURS, Sight};
 use crate::judge::Fault;
 
 /// Seconds for which a lease is served after it ended.
@@ -25,6 +26,10 @@ const LATE: u64 = 3;
 const SEEN_MS: u64 = 45_000;
 /// Milliseconds after something went wrong in which steps may still wait to be tried again.
 const AFTER_MS: u64 = 90_000;
+/// Milliseconds without trouble in which a lease that was accepted is started, however often an engine fails.
+const START_MS: u64 = 40_000;
+/// Milliseconds without trouble in which a lost lease is served again or given up: an epoch, the proofs of the next one, a notice.
+const FOUND_MS: u64 = 150_000;
 
 /// A lease as its provider has it.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +58,12 @@ pub struct Bench {
     proved: BTreeSet<(Pubkey, u64)>,
     /// Since when what is served is over.
     over: BTreeMap<Pubkey, u64>,
+    /// Since when leases run without a promise.
+    unpromised: BTreeMap<Pubkey, u64>,
+    /// Slots in which a data directory was lost.
+    losses: Vec<u64>,
+    /// What there was of what is to be tried, in words.
+    pub seen: BTreeSet<String>,
 }
 
 /// Whether a lease is this provider's.
@@ -88,10 +99,44 @@ impl Bench {
         self.rough.push((from, until));
     }
 
-    /// Whether something was wrong between two milliseconds, or little before.
-    fn was_rough(&self, from: u64, until: u64) -> bool {
-        let overlaps = |(begin, end): &(u64, u64)| *begin <= until && end + AFTER_MS >= from;
-        self.rough.iter().any(overlaps)
+    /// Something happened that is to be tried.
+    pub fn saw(&mut self, what: &str) {
+        if !self.seen.contains(what) {
+            self.seen.insert(what.to_owned());
+        }
+    }
+
+    /// A data directory is lost: with it goes what was promised, also of requests that may still be accepted.
+    pub fn loses(&mut self, slot: u64) {
+        self.losses.push(slot);
+    }
+
+    /// Whether a lease's promise may have been lost while it ran, or before.
+    fn is_lost(&self, state: &Lease) -> bool {
+        let (accepted, ended) = (state.accepted_slot.get(), state.ended_slot.get());
+        let among = |slot: &u64| {
+            let latest = slot + u64::from(DEADLINE_SLOTS);
+            accepted <= latest && (ended == 0 || ended >= *slot)
+        };
+        self.losses.iter().any(among)
+    }
+
+    /// The longest stretch between two milliseconds in which nothing was wrong, nor little before.
+    fn calm(&self, from: u64, until: u64) -> u64 {
+        let mut rough = self.rough.clone();
+        rough.sort_unstable();
+        let (mut longest, mut at) = (0, from);
+        for (begin, end) in rough {
+            longest = longest.max(begin.min(until).saturating_sub(at));
+            at = at.max(end + AFTER_MS);
+        }
+        longest.max(until.saturating_sub(at))
+    }
+
+    /// Whether nothing was wrong between two slots, nor little before.
+    fn was_calm(&self, from: u64, until: u64) -> bool {
+        let (from, until) = (self.ms_of(from), self.ms_of(until));
+        until > from && self.calm(from, until) == until - from
     }
 
     /// Since when nothing is wrong.
@@ -199,17 +244,25 @@ impl Bench {
         }
     }
 
-    /// Leases that run are among those that were promised.
-    pub fn promised(&mut self, sight: &Sight, is_promised: impl Fn(&Pubkey) -> bool) {
+    /// Leases that run are among those that were promised; where a promise may be lost, after a while.
+    pub fn promised(&mut self, now: u64, sight: &Sight, is_promised: impl Fn(&Pubkey) -> bool) {
+        let mut unpromised = BTreeMap::new();
         for (lease, state) in &sight.leases {
             let runs = is_ours(state) && state.status() != Some(LeaseStatus::Ended);
-            if runs && !is_promised(lease) {
+            if !runs || is_promised(lease) {
+                continue;
+            }
+            let since = self.unpromised.get(lease).copied().unwrap_or(now);
+            unpromised.insert(*lease, since);
+            let is_late = now > since.max(self.calm_since(now)) + FOUND_MS;
+            if is_late || !self.is_lost(state) {
                 self.fault(
                     "not promised",
-                    format!("{lease} runs, and no promise of it is kept"),
+                    format!("{lease} runs since {since} ms without a promise, at {now} ms"),
                 );
             }
         }
+        self.unpromised = unpromised;
     }
 
     /// Leases that there were.
@@ -262,27 +315,72 @@ impl Bench {
                 format!("{came:?} came into {lease} and {went:?} went out of it"),
             );
         }
-        let ms = |slot: u64| self.ms_of(slot);
-        let (accepted, started, ended) = (
-            ms(state.accepted_slot.get()),
-            ms(state.started_slot.get()),
-            ms(state.ended_slot.get()),
-        );
         let reason = CloseReason::from_u8(state.reason);
-        let by_itself = match reason {
-            Some(CloseReason::NeverStarted) => !self.was_rough(accepted, ended),
-            Some(CloseReason::MissedProofs | CloseReason::ProofRefuted) => {
-                !self.was_rough(started, ended)
-            }
-            None => true,
-            Some(_) => state.missed.get() > 0 && !self.was_rough(started, ended),
-        };
-        if by_itself {
-            let missed = state.missed;
+        if let Some(reason) = reason {
+            self.saw(reason.as_str());
+        }
+        if let Some(why) = self.unexcused(lease, state, reason) {
             self.fault(
                 "wrong reason",
-                format!("{lease} ended as {reason:?} with {missed:?} epochs missed, and nothing was wrong meanwhile"),
+                format!("{lease} ended as {reason:?}, and nothing was wrong meanwhile: {why}"),
             );
         }
+    }
+
+    /// What its provider did not do of a lease that ended, though it could.
+    fn unexcused(
+        &self,
+        lease: &Pubkey,
+        state: &Lease,
+        reason: Option<CloseReason>,
+    ) -> Option<String> {
+        match reason {
+            None => Some("it has not ended".into()),
+            Some(CloseReason::NeverStarted) => {
+                let from = self.ms_of(state.accepted_slot.get());
+                let calm = self.calm(from, self.ms_of(state.start_end()));
+                let excused = self.is_lost(state) || calm < START_MS;
+                (!excused).then(|| "it was not started".into())
+            }
+            Some(CloseReason::ProofRefuted) => {
+                let ends = [DisputeEnd::Wrong as u8, DisputeEnd::Unanswered as u8];
+                let of_it = |dispute: &&LeaseDispute| {
+                    dispute.lease == lease.to_bytes() && ends.contains(&dispute.end)
+                };
+                let Some(dispute) = self.disputes.values().find(of_it) else {
+                    return Some("no dispute has refuted its proofs".into());
+                };
+                let (from, until) = (dispute.opened_slot.get(), dispute.openings_end.get());
+                let calm = self.was_calm(from, until);
+                calm.then(|| "a dispute was not answered".into())
+            }
+            Some(_) => {
+                let epoch = self.unproved(state)?;
+                Some(format!("epoch {epoch} is not proved"))
+            }
+        }
+    }
+
+    /// The first epoch of a lease that should have been proved and was not, though nothing was wrong at the time.
+    fn unproved(&self, state: &Lease) -> Option<u64> {
+        // Before it is acknowledged its time for proofs may end in every slot.
+        if self.is_lost(state) || state.acknowledged_slot.get() == 0 {
+            return None;
+        }
+        let (meter, ended) = (state.meter(), state.ended_slot.get());
+        // What is metered to its end needs no proof more.
+        let last = match meter.mark >= meter.ends_at {
+            true => meter.last_proved,
+            false => meter::epoch_of(ended, &meter.grid),
+        };
+        let first = meter::epoch_of(state.started_slot.get(), &meter.grid) + 1;
+        let proof = |epoch: u64| state.epoch(epoch).filter(|entry| entry.proof != NO_KEY);
+        (first..=last).find(|epoch| {
+            let (from, until) = (
+                meter::epoch_start(*epoch, &meter.grid),
+                meter.proof_end(*epoch),
+            );
+            until <= ended && proof(*epoch).is_none() && self.was_calm(from, until)
+        })
     }
 }

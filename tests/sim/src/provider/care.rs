@@ -65,6 +65,8 @@ struct Tended {
     served: bool,
     /// Slot of the newest answer, and the second until which the lease was paid in it.
     paid_until: (u64, u64),
+    /// Last slot in which it was there.
+    there: u64,
     errands: Vec<Errand>,
 }
 
@@ -131,6 +133,7 @@ impl Care {
             next_read: out.now,
             served: false,
             paid_until: (0, 0),
+            there: 0,
             errands: Vec::new(),
         };
         self.tended.insert(lease, tended);
@@ -180,7 +183,9 @@ impl Care {
             return Ok(());
         };
         if let Event::Read {
-            slot, lease: found, ..
+            slot,
+            held,
+            lease: found,
         } = &event
         {
             if found.is_some() {
@@ -190,6 +195,12 @@ impl Care {
                 let ours = found.as_deref().filter(|state| is_ours(state));
                 let until = ours.map_or(tended.paid_until.1, |state| state.ends_at.get());
                 tended.paid_until = (*slot, until);
+            }
+            if found.is_some() {
+                tended.there = tended.there.max(*slot);
+            } else if *held == Commitment::Finalized && *slot > tended.there {
+                // It was on a fork that died, if it was there.
+                tended.paid_until.1 = 0;
             }
         }
         let steps = tended.machine.on(event);
@@ -270,9 +281,8 @@ impl Care {
             (Stage::Made(call), _) => *call,
             (Stage::Working, Step::Serve) => {
                 let broken = out.rng.percent(BROKEN);
-                // One that is only seen to its end has no key.
                 return Ok(match self.tended.get_mut(lease) {
-                    Some(tended) if !broken && !tended.promise.key_hash.is_empty() => {
+                    Some(tended) if !broken && !tended.promise.is_unserved() => {
                         tended.served = true;
                         Went::Over(step, Outcome::Done)
                     }
@@ -357,7 +367,8 @@ impl Care {
         let by = operator(OURS);
         if step == Step::Accept {
             let (_, sight) = out.sight(Commitment::Processed, 0)?;
-            let request = sight.requests.get(&tended.request)?;
+            let request = sight.requests.get(&tended.request);
+            let request = request.filter(|_| !out.is_empty())?;
             let is_open = request.header.status == RequestStatus::Open as u8;
             return is_open.then(|| ix::accept_job(by, key(OURS), tended.request, request));
         }

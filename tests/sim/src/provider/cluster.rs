@@ -20,6 +20,8 @@ use crate::rng::Rng;
 pub const SLOT_MS: u64 = 400;
 /// Slots that a request's nonce lives.
 pub const NONCE_SLOTS: u32 = 400;
+/// Slots from a request to its deadline.
+pub const DEADLINE_SLOTS: u32 = 100;
 /// The provider whose process is killed.
 pub const OURS: &str = "p1";
 /// Another one, which takes requests before it.
@@ -72,9 +74,11 @@ pub struct Cluster {
     part_ms: u64,
     /// Milliseconds by which its clock is behind everybody's.
     behind_ms: u64,
-    /// What there was, by the slot from which it was so.
+    /// What there was after each instruction, and in which slot.
     sights: Vec<(u64, Rc<Sight>)>,
     fork: Option<Fork>,
+    /// Slots until it dies of a branch that begins with the next slot.
+    splits: Option<u64>,
     forks: u64,
     /// Instructions that the program took, and refused.
     pub taken: usize,
@@ -101,6 +105,7 @@ impl Cluster {
             behind_ms: 0,
             sights: Vec::new(),
             fork: None,
+            splits: None,
             forks: 0,
             taken: 0,
             refused: 0,
@@ -124,6 +129,9 @@ impl Cluster {
         while self.part_ms >= SLOT_MS {
             self.part_ms -= SLOT_MS;
             self.head += 1;
+            if let Some(slots) = self.splits.take() {
+                self.branch(slots);
+            }
             if rng.percent(SKIPPED) {
                 self.market.chain.skip([self.head]);
             }
@@ -145,16 +153,19 @@ impl Cluster {
         }
     }
 
-    /// From now on the newest branch is one that dies in so many slots, if none is already.
+    /// From the next slot on the newest branch is one that dies in so many slots, if none is already.
     pub fn split(&mut self, slots: u64) {
-        if self.fork.is_some() {
-            return;
+        if self.fork.is_none() {
+            self.splits = Some(slots);
         }
+    }
+
+    fn branch(&mut self, slots: u64) {
         self.forks += 1;
         let mut other = self.market.clone();
-        other.chain.fork_from(self.head + 1, self.forks);
+        other.chain.fork_from(self.head, self.forks);
         self.fork = Some(Fork {
-            from: self.head,
+            from: self.head - 1,
             until: self.head + slots,
             other,
             landed: Vec::new(),
@@ -218,9 +229,7 @@ impl Cluster {
             provider: *provider.expect("a provider that never leaves"),
             operator: chain.lamports(&operator(OURS)),
         };
-        let head = self.head;
-        self.sights.retain(|(slot, _)| *slot < head);
-        self.sights.push((head, Rc::new(sight)));
+        self.sights.push((self.head, Rc::new(sight)));
         let oldest = self.slot(Commitment::Finalized).saturating_sub(SHOWN);
         while self.sights.get(1).is_some_and(|(slot, _)| *slot <= oldest) {
             self.sights.remove(0);

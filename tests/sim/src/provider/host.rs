@@ -4,9 +4,7 @@
 use anyhow::{Context as _, Result};
 use mythic_client::{AccountSnapshot, Bids, Commitment, Listed};
 use mythic_interface::COMPUTE_MARKET_ID;
-use mythic_interface::market::state::{
-    CloseReason, Lease, LeaseStatus, Provider, Request, RequestStatus,
-};
+use mythic_interface::market::state::{CloseReason, LeaseStatus, Provider, Request, RequestStatus};
 use mythic_interface::market::{address, ix};
 use mythic_program_tests::keys::operator;
 use mythic_program_tests::market::calls::{self, GRID, STAKE_PER_UNIT};
@@ -16,7 +14,7 @@ use mythic_provider::intake::fit::{self, Decline};
 use mythic_provider::intake::places::{Fetch, Place as FetchPlace, Places};
 use mythic_provider::journal::{Journal, Promise};
 use mythic_provider::lease::fsm::Event;
-use mythic_provider::lease::lost::{self, Left, Lost};
+use mythic_provider::lease::lost::{self, Found, Lost, Next};
 use mythic_provider::lease::reconcile;
 use mythic_provider::source::SourceError;
 use mythic_provider::spec::SpecError;
@@ -46,8 +44,6 @@ pub struct Host {
     running: Option<Running>,
     /// Millisecond from which it runs again.
     up: u64,
-    /// A data directory was lost: what it was promised in it is found again, or given up.
-    lost: bool,
 }
 
 impl Host {
@@ -56,7 +52,6 @@ impl Host {
             disk: Disk::new().context("a directory for a journal")?,
             running: None,
             up: 0,
-            lost: false,
         })
     }
 
@@ -66,9 +61,7 @@ impl Host {
         }
         if self.running.is_none() && out.now >= self.up {
             let running = Running::start(&self.disk, out)?;
-            if !self.lost {
-                running.judge_promises(out);
-            }
+            running.judge_promises(out);
             self.running = Some(running);
         }
         let Some(running) = &mut self.running else {
@@ -77,9 +70,7 @@ impl Host {
         match running.tick(out, &mut self.disk) {
             Ok(()) => {
                 running.judge_served(out);
-                if !self.lost {
-                    running.judge_promises(out);
-                }
+                running.judge_promises(out);
             }
             Err(Killed) => {
                 if let Some(down) = out.down.take() {
@@ -100,7 +91,7 @@ impl Host {
         }
         if down.lost {
             self.disk = Disk::new()?;
-            self.lost = true;
+            out.bench.loses(out.cluster.slot(Commitment::Processed));
         }
         Ok(())
     }
@@ -144,6 +135,8 @@ struct Running {
     next_mend: u64,
     provider: Provider,
     lost: Lost,
+    /// Notices that are on their way.
+    notices: Vec<u64>,
     answers: Answers,
 }
 
@@ -163,6 +156,7 @@ impl Running {
             next_mend: out.now,
             provider: sight.provider,
             lost: Lost::default(),
+            notices: Vec::new(),
             answers: Answers::default(),
         };
         for (lease, promise) in promises {
@@ -200,8 +194,8 @@ impl Running {
     /// Lets what was promised be judged.
     fn judge_promises(&self, out: &mut Outside) {
         let sight = out.cluster.newest(Commitment::Processed);
-        out.bench
-            .promised(&sight, |lease| self.care.desk.has(lease));
+        let is_promised = |lease: &Pubkey| self.care.desk.has(lease);
+        out.bench.promised(out.now, &sight, is_promised);
     }
 
     /// A list at `confirmed`, and of what it does not hold the accounts at `finalized`.
@@ -228,7 +222,7 @@ impl Running {
                 unknown.push((*lease, *state));
             }
         }
-        self.lost.set(unknown);
+        self.lost.set(slot, unknown);
         let mut known = self.care.desk.leases();
         known.sort_unstable();
         for lease in reconcile::absent(&known, &listed) {
@@ -251,30 +245,29 @@ impl Running {
 
     /// Leases without a promise: it is made again where their specs are there again, or they are given up.
     fn mend(&mut self, out: &mut Outside, disk: &mut Disk) {
-        for (lease, state) in self.lost.all() {
+        self.notices.retain(|notice| out.result(*notice).is_none());
+        // A round waits for what it sends.
+        if !self.notices.is_empty() {
+            return;
+        }
+        for found in self.lost.all() {
+            let lease = found.lease;
             if self.care.desk.has(&lease) {
                 continue;
             }
-            let request = Pubkey::new_from_array(state.terms.request);
-            let there = out.sources.get(&request) == Some(&Source::Good) && out.rng.percent(60);
-            let read = out.sight(Commitment::Processed, 0);
-            let read = read.and_then(|(_, sight)| sight.requests.get(&request).copied());
-            let promise = match read.filter(|_| there) {
-                Some(read) => promise(&request, &read),
-                None => match lost::left(&state, self.care.slot) {
-                    Left::Wait => continue,
-                    Left::Settle => unserved(&state),
-                    Left::Notice => {
-                        let reason = CloseReason::ClosedByProvider;
-                        let by = operator(OURS);
-                        out.post(ix::close_lease(by, lease, &state, reason, false));
-                        unserved(&state)
-                    }
-                },
-            };
-            self.care.keep(&lease, &promise, disk);
-            let taken = self.care.take_up(lease, promise, out);
-            taken.expect("the request's address is one");
+            match lost::next(read_again(&found, out), &found) {
+                Next::Wait => {}
+                Next::Notice => {
+                    let (by, reason) = (operator(OURS), CloseReason::ClosedByProvider);
+                    let notice = ix::close_lease(by, lease, &found.state, reason, false);
+                    self.notices.push(out.send(notice));
+                }
+                Next::Keep(promise) => {
+                    self.care.keep(&lease, &promise, disk);
+                    let taken = self.care.take_up(lease, *promise, out);
+                    taken.expect("the request's address is one");
+                }
+            }
         }
     }
 
@@ -283,7 +276,9 @@ impl Running {
         let Some((_, sight)) = out.sight(Commitment::Processed, 0) else {
             return;
         };
-        self.provider = sight.provider;
+        if !out.is_empty() {
+            self.provider = sight.provider;
+        }
         let class = calls::class(CLASS);
         let is_open = |state: &Request| {
             let open = state.header.status == RequestStatus::Open as u8;
@@ -296,10 +291,12 @@ impl Running {
             .map(|(request, state)| (*request, *state))
             .collect();
         let addresses: Vec<Pubkey> = open.iter().map(|(request, _)| *request).collect();
-        self.decisions.keep(&addresses);
+        self.decisions.keep_at(&addresses, out.instant());
+        let clear = self.lost.is_clear();
         for (request, state) in open {
             let now = out.instant();
-            match fit::fits(&state, &self.provider, self.care.slot) {
+            let fits = fit::fits(&state, &self.provider, self.care.slot);
+            match fits.and_then(|()| clear.then_some(()).ok_or(Decline::Lost)) {
                 Err(Decline::Others) => continue,
                 Err(decline) => {
                     self.decisions.decline_at(request, &decline, now);
@@ -376,7 +373,11 @@ impl Running {
             return Ok(Err(Decline::Chain("it is silent".into())));
         };
         let promised = self.care.desk.promised(out.instant());
-        let funds = (sight.operator, &self.needs);
+        let balance = match out.is_empty() {
+            true => 0,
+            false => sight.operator,
+        };
+        let funds = (balance, &self.needs);
         if let Err(decline) = fit::is_left(request, &self.provider, promised, funds) {
             return Ok(Err(decline));
         }
@@ -407,14 +408,14 @@ fn promise(address: &Pubkey, request: &Request) -> Promise {
     }
 }
 
-/// What a lease is promised that is only seen to its end.
-fn unserved(state: &Lease) -> Promise {
-    Promise {
-        request: Pubkey::new_from_array(state.terms.request).to_string(),
-        tenant: Pubkey::new_from_array(state.terms.tenant).to_string(),
-        units: state.terms.units,
-        ..Promise::default()
-    }
+/// What a lost lease was promised, where its tenant leaves the spec again: three of five do.
+fn read_again(found: &Found, out: &Outside) -> Option<Promise> {
+    let request = Pubkey::new_from_array(found.state.terms.request);
+    let is_good = out.sources.get(&request) == Some(&Source::Good);
+    let is_left = is_good && request.as_array()[0] % 5 < 3;
+    let (_, sight) = out.sight(Commitment::Confirmed, found.last)?;
+    let state = sight.requests.get(&request)?;
+    (is_left && !out.is_empty()).then(|| promise(&request, state))
 }
 
 /// An account as nodes hand it out.

@@ -16,15 +16,16 @@ mod outside;
 mod people;
 mod schedule;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::Result;
 use mythic_client::Commitment;
+use mythic_interface::market::state::CloseReason;
 
 use crate::judge::Fault;
-use bench::is_ours;
 use host::Host;
-use outside::Outside;
+use outside::{Outside, at};
 use people::People;
 use schedule::{Schedule, generate};
 
@@ -32,6 +33,17 @@ use schedule::{Schedule, generate};
 const LONGEST_MS: u64 = 6_000_000;
 /// How often it is asked whether everything is.
 const ASK_MS: u64 = 5_000;
+
+/// For which leases end.
+const REASONS: [CloseReason; 7] = [
+    CloseReason::Completed,
+    CloseReason::ClosedByTenant,
+    CloseReason::ClosedByProvider,
+    CloseReason::NeverStarted,
+    CloseReason::NeverAcknowledged,
+    CloseReason::MissedProofs,
+    CloseReason::ProofRefuted,
+];
 
 /// A schedule, played.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +53,17 @@ pub struct Tally {
     /// Instructions that the program took, and refused.
     pub taken: usize,
     pub refused: usize,
+    /// What there was of [`occurrences`].
+    pub seen: BTreeSet<String>,
+}
+
+/// All that many schedules together come to: kinds of mishaps, points of steps at which there is one, reasons for which leases end.
+pub fn occurrences() -> BTreeSet<String> {
+    let words = schedule::WORDS.map(str::to_owned);
+    let points = schedule::points();
+    let points = points.into_iter().map(|(name, phase)| at(name, phase));
+    let reasons = REASONS.map(|reason| reason.as_str().to_owned());
+    words.into_iter().chain(points).chain(reasons).collect()
 }
 
 /// Plays the schedule of a seed.
@@ -110,8 +133,7 @@ fn to_its_end(schedule: &Schedule) -> Result<Tally> {
     let mut host = Host::new()?;
     let mut people = People::new(schedule);
     let is_settled = |out: &Outside, host: &Host, people: &People| {
-        let sight = out.cluster.newest(Commitment::Finalized);
-        host.is_idle() && people.are_done(out) && !sight.leases.values().any(is_ours)
+        host.is_idle() && people.are_done(out) && accounts(out) == (0, 0, 0)
     };
     let mut next_ask = ASK_MS;
     while out.now < LONGEST_MS {
@@ -128,6 +150,11 @@ fn to_its_end(schedule: &Schedule) -> Result<Tally> {
     if let Some(left) = host.left()? {
         out.bench.fault("left behind", left);
     }
+    let left = accounts(&out);
+    if left != (0, 0, 0) {
+        let left = format!("leases, requests and disputes on the chain: {left:?}");
+        out.bench.fault("left behind", left);
+    }
     let leases = out.bench.leases();
     let sight = out.cluster.newest(Commitment::Finalized);
     out.bench.close(&sight.provider);
@@ -136,5 +163,13 @@ fn to_its_end(schedule: &Schedule) -> Result<Tally> {
         leases,
         taken: out.cluster.taken,
         refused: out.cluster.refused,
+        seen: out.bench.seen,
     })
+}
+
+/// Leases, requests and disputes that the chain has.
+fn accounts(out: &Outside) -> (usize, usize, usize) {
+    let sight = out.cluster.newest(Commitment::Finalized);
+    let (leases, requests) = (sight.leases.len(), sight.requests.len());
+    (leases, requests, sight.disputes.len())
 }

@@ -57,6 +57,11 @@ struct Flight {
     lands: u64,
 }
 
+/// A point of a step, in words.
+pub fn at(name: &str, phase: Phase) -> String {
+    format!("{name}, {phase:?}")
+}
+
 pub struct Outside {
     /// Milliseconds since the beginning.
     pub now: u64,
@@ -142,6 +147,10 @@ impl Outside {
             phase,
             nth: *count,
         };
+        let is_due = self.mishaps.iter().any(|mishap| mishap.when == here);
+        if is_due {
+            self.bench.saw(&at(name, phase));
+        }
         self.befalls(|mishap| mishap.when == here)
     }
 
@@ -151,6 +160,7 @@ impl Outside {
         self.mishaps = later;
         let mut killed = Ok(());
         for mishap in due {
+            self.bench.saw(mishap.what.word());
             self.befall(mishap.what);
             if let What::Kill { .. } = mishap.what {
                 killed = Err(Killed);
@@ -194,7 +204,7 @@ impl Outside {
             }
             What::Fork(slots) => {
                 self.cluster.split(slots);
-                slots * SLOT_MS
+                (slots + 1) * SLOT_MS
             }
             What::Leap(seconds) => {
                 self.cluster.leap(seconds);

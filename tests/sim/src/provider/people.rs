@@ -3,6 +3,7 @@
 
 use mythic_client::Commitment;
 use mythic_interface::le::{U32, U64};
+use mythic_interface::market::due::{self, DisputeStep};
 use mythic_interface::market::ix::{self, RequestCompute};
 use mythic_interface::market::state::{
     CloseReason, Lease, LeaseEpoch, LeaseKind, LeaseStatus, NamedElement, Request, RequestStatus,
@@ -17,15 +18,13 @@ use solana_instruction::Instruction;
 use solana_pubkey::Pubkey;
 
 use super::bench::{is_open, is_ours};
-use super::cluster::{CLASS, NONCE_SLOTS, OURS, RIVAL, Sight, params};
+use super::cluster::{CLASS, DEADLINE_SLOTS, NONCE_SLOTS, OURS, RIVAL, Sight, params};
 use super::outside::Outside;
 use super::schedule::{Deed, Schedule, Tenancy};
 
 /// How often somebody looks, and does again what the chain does not show.
 const LOOK_MS: u64 = 1_000;
 const AGAIN_MS: u64 = 5_000;
-/// Slots from a request to its deadline.
-const DEADLINE_SLOTS: u32 = 100;
 
 /// What a tenant asked for.
 struct Asked {
@@ -120,6 +119,11 @@ impl People {
                 });
             }
         }
+        if out.rng.percent(20) {
+            for call in closable(&sight, slot) {
+                out.post(call);
+            }
+        }
         if self.stranger && out.rng.percent(10) {
             let second = out.cluster.second();
             for (lease, state) in &sight.leases {
@@ -137,6 +141,31 @@ impl People {
             }
         }
     }
+}
+
+/// Closes what nobody needs any more: requests, decided disputes, leases of the rival.
+fn closable(sight: &Sight, slot: u64) -> Vec<Instruction> {
+    let is_due = |end: Option<u64>| end.is_some_and(|end| !window::open(slot, end));
+    let mut calls = Vec::new();
+    for (lease, state) in &sight.leases {
+        if !is_ours(state) && is_due(due::account_end(state)) {
+            calls.push(ix::close_lease_account(lease, state));
+        }
+    }
+    for (request, state) in &sight.requests {
+        let is_open = state.header.status == RequestStatus::Open as u8;
+        let has_lease = sight.leases.contains_key(&address::lease(request));
+        if !is_open && !has_lease && is_due(due::request_slot(state)) {
+            calls.push(ix::close_request(request, state));
+        }
+    }
+    for (dispute, state) in &sight.disputes {
+        let lease = sight.leases.get(&Pubkey::new_from_array(state.lease));
+        if DisputeStep::of(state, lease, slot) == DisputeStep::Collect {
+            calls.push(ix::close_lease_dispute(dispute, state));
+        }
+    }
+    calls
 }
 
 fn is_running(state: &Lease) -> bool {

@@ -60,6 +60,38 @@ pub enum What {
     Crowded(u64),
 }
 
+impl What {
+    /// Its kind.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Kill { lost: true, .. } => "lost disk",
+            Self::Kill { power: true, .. } => "power cut",
+            Self::Kill { .. } => "kill",
+            Self::Halt(_) => "halt",
+            Self::Silent(_) => "silent nodes",
+            Self::Stale { .. } => "stale nodes",
+            Self::Empty(_) => "empty nodes",
+            Self::Fork(_) => "fork",
+            Self::Leap(_) => "leap",
+            Self::Crowded(_) => "crowd",
+        }
+    }
+}
+
+/// All of them.
+pub const WORDS: [&str; 10] = [
+    "lost disk",
+    "power cut",
+    "kill",
+    "halt",
+    "silent nodes",
+    "stale nodes",
+    "empty nodes",
+    "fork",
+    "leap",
+    "crowd",
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mishap {
     pub when: When,
@@ -117,34 +149,60 @@ pub struct Schedule {
 
 /// Milliseconds within which something goes wrong by the clock.
 const ROUGH_MS: usize = 800_000;
-/// Steps at which something may go wrong. Of forks those that the chain may take back are the first four.
-fn names() -> [&'static str; 13] {
-    [
+/// How many of the points come first at which a fork that dies may take something back.
+const FORKED: usize = 12;
+
+/// Points at which something may go wrong: what sends nothing is not on its way, and the acts of the process are no steps of a lease.
+pub fn points() -> Vec<(&'static str, Phase)> {
+    use Phase::{Begins, Over, Sent};
+    let sending = [
         Step::Accept.name(),
         Step::Start.name(),
         Step::Prove(0).name(),
         Step::Close(Ending::Completed).name(),
-        KEEP,
-        Step::Serve.name(),
-        Step::Publish(0).name(),
         Step::Release.name(),
         Step::Withdraw.name(),
         Step::CloseAccount.name(),
+    ];
+    let silent = [
+        Step::Serve.name(),
+        Step::Publish(0).name(),
         Step::Stop.name(),
         Step::Forget.name(),
-        ANSWER,
-    ]
+        KEEP,
+    ];
+    let mut points = Vec::new();
+    for name in sending {
+        points.extend([Begins, Sent, Over].map(|phase| (name, phase)));
+    }
+    for name in silent {
+        points.extend([Begins, Over].map(|phase| (name, phase)));
+    }
+    points.extend([Begins, Sent].map(|phase| (ANSWER, phase)));
+    points
 }
 
 pub fn generate(seed: u64) -> Schedule {
     let mut rng = Rng::new(seed);
-    let tenancies = (0..rng.between(1, 5)).map(|_| tenancy(&mut rng)).collect();
+    let count = rng.between(1, 5);
+    let mut tenancies: Vec<Tenancy> = (0..count).map(|_| tenancy(&mut rng)).collect();
     // One in ten has nothing wrong with it: what happens there happens by itself.
-    let count = match rng.percent(10) {
-        true => 0,
-        false => rng.between(1, 6),
-    };
-    let mishaps = (0..count).map(|_| mishap(&mut rng)).collect();
+    let mut mishaps = Vec::new();
+    if !rng.percent(10) {
+        let count = rng.between(1, 6);
+        mishaps.extend((0..count).map(|_| mishap(&mut rng)));
+        // Seeds in a row are killed at all points in turn, and have a lease that comes there.
+        let points = points();
+        let (name, phase) = points[seed as usize % points.len()];
+        let when = When::Step {
+            name,
+            phase,
+            nth: 1,
+        };
+        let what = kill(&mut rng);
+        mishaps.push(Mishap { when, what });
+        ordinary(&mut tenancies[0]);
+    }
     Schedule {
         seed,
         tenancies,
@@ -187,16 +245,33 @@ fn tenancy(rng: &mut Rng) -> Tenancy {
     }
 }
 
+/// Makes a tenancy one that is promised, acknowledged, disputed and closed before its time.
+fn ordinary(tenancy: &mut Tenancy) {
+    tenancy.named = true;
+    tenancy.rival_ms = None;
+    tenancy.source = Source::Good;
+    tenancy.seconds = 300;
+    tenancy.acknowledges_ms = Some(2_000);
+    // A proof can be disputed in two thirds of the time.
+    let disputes = [80_000, 100_000, 120_000].map(|after| (after, Deed::Refute(0)));
+    tenancy.deeds = Vec::from(disputes);
+    tenancy.deeds.push((200_000, Deed::Close));
+}
+
+fn kill(rng: &mut Rng) -> What {
+    What::Kill {
+        down_ms: match rng.percent(25) {
+            true => ms(rng, 60_000, 300_000),
+            false => ms(rng, 250, 45_000),
+        },
+        power: rng.percent(50),
+        lost: rng.percent(8),
+    }
+}
+
 fn mishap(rng: &mut Rng) -> Mishap {
     let what = match rng.below(20) {
-        0..8 => What::Kill {
-            down_ms: match rng.percent(15) {
-                true => ms(rng, 60_000, 300_000),
-                false => ms(rng, 250, 45_000),
-            },
-            power: rng.percent(50),
-            lost: rng.percent(8),
-        },
+        0..8 => kill(rng),
         8..12 => What::Fork(ms(rng, 2, 25)),
         12..14 => What::Silent(ms(rng, 2_000, 120_000)),
         14..16 => What::Stale {
@@ -208,18 +283,18 @@ fn mishap(rng: &mut Rng) -> Mishap {
         18 => What::Leap(ms(rng, 1, 90)),
         _ => What::Crowded(ms(rng, 5_000, 60_000)),
     };
-    let names = names();
+    let points = points();
     let among = match what {
-        What::Fork(_) => &names[..4],
-        _ => &names[..],
+        What::Fork(_) => &points[..FORKED],
+        _ => &points[..],
     };
     let when = match rng.percent(35) {
         true => When::At(ms(rng, 0, ROUGH_MS)),
-        false => When::Step {
-            name: *rng.pick(among),
-            phase: *rng.pick(&[Phase::Begins, Phase::Sent, Phase::Over]),
-            nth: rng.between(1, 4) as u32,
-        },
+        false => {
+            let (name, phase) = *rng.pick(among);
+            let nth = rng.between(1, 4) as u32;
+            When::Step { name, phase, nth }
+        }
     };
     Mishap { when, what }
 }
