@@ -93,10 +93,6 @@ impl Intake {
     /// What a lease was promised, read again.
     async fn promised(&self, found: &Found) -> Result<Promise> {
         let (ctx, state) = (&self.shared.ctx, &found.state);
-        ensure!(
-            state.terms.kind == LeaseKind::Endpoint as u8,
-            "ports, environment and host key of its container are lost with its promise"
-        );
         let address = Pubkey::new_from_array(state.terms.request);
         let both = [address, market::address::provider(ctx.authority)];
         let held = Commitment::Confirmed;
@@ -107,6 +103,10 @@ impl Intake {
         ensure!(
             request.terms_hash == state.terms.request_hash,
             "its request is another one"
+        );
+        ensure!(
+            request.terms.kind == LeaseKind::Endpoint as u8,
+            "ports, environment and host key of its container are lost with its promise"
         );
         let wish = self.read(&address, &request).await?;
         ensure!(wish.lease == found.lease, "it is not its request's");

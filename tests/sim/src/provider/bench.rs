@@ -233,8 +233,14 @@ impl Bench {
         }
     }
 
-    /// A promise is forgotten: there is no lease of it.
-    pub fn forgets(&mut self, cluster: &Cluster, lease: &Pubkey) {
+    /// A promise is forgotten: there is no lease of it, and no container that runs.
+    pub fn forgets(&mut self, cluster: &Cluster, lease: &Pubkey, runs: bool) {
+        if runs {
+            self.fault(
+                "orphan",
+                format!("the promise of {lease} is forgotten, and its container runs"),
+            );
+        }
         let sight = cluster.newest(Commitment::Processed);
         if sight.leases.get(lease).is_some_and(is_ours) {
             self.fault(

@@ -61,7 +61,7 @@ struct Tended {
     request: Pubkey,
     promise: Arc<Promise>,
     next_read: u64,
-    /// Its engine runs.
+    /// It is served by this process.
     served: bool,
     /// Slot of the newest answer, and the second until which the lease was paid in it.
     paid_until: (u64, u64),
@@ -101,9 +101,10 @@ impl Care {
         self.tended.keys().copied().collect()
     }
 
-    /// Those that are served.
-    pub fn served(&self) -> Vec<Served> {
-        let served = self.tended.iter().filter(|(_, tended)| tended.served);
+    /// Those that are served, by this process or by what an earlier one left running.
+    pub fn served(&self, disk: &Disk) -> Vec<Served> {
+        let runs = |of: &(&Pubkey, &Tended)| of.1.served || disk.containers.contains(of.0);
+        let served = self.tended.iter().filter(runs);
         served
             .map(|(lease, tended)| tended.as_served(lease))
             .collect()
@@ -119,14 +120,14 @@ impl Care {
     /// Takes a lease into care.
     pub fn take_up(&mut self, lease: Pubkey, promise: Promise, out: &Outside) -> Result<()> {
         let request = promise.request.parse::<Pubkey>()?;
-        let deadline = promise.deadline_slot;
+        let (deadline, left) = (promise.deadline_slot, promise.container.is_some());
         let promise = Arc::new(promise);
         let place = self.desk.enter_at(lease, promise.clone(), out.instant());
         let Some(events) = place else {
             return Ok(());
         };
         let tended = Tended {
-            machine: Machine::new(key(OURS), deadline, GRACE, false),
+            machine: Machine::new(key(OURS), deadline, GRACE, left),
             events,
             request,
             promise,
@@ -284,16 +285,22 @@ impl Care {
                 return Ok(match self.tended.get_mut(lease) {
                     Some(tended) if !broken && !tended.promise.is_unserved() => {
                         tended.served = true;
+                        if tended.promise.container.is_some() {
+                            disk.containers.insert(*lease);
+                        }
                         Went::Over(step, Outcome::Done)
                     }
                     _ => failed,
                 });
             }
-            (Stage::Working, Step::Stop | Step::Publish(_)) => {
+            (Stage::Working, Step::Stop) => {
+                disk.containers.remove(lease);
                 return Ok(Went::Over(step, Outcome::Done));
             }
+            (Stage::Working, Step::Publish(_)) => return Ok(Went::Over(step, Outcome::Done)),
             (Stage::Working, Step::Forget) => {
-                out.bench.forgets(&out.cluster, lease);
+                let runs = disk.containers.contains(lease);
+                out.bench.forgets(&out.cluster, lease, runs);
                 disk.forgets(lease);
                 self.journal
                     .forget(lease)

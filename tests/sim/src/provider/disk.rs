@@ -1,7 +1,7 @@
-//! A disk under a journal. A process that is killed in the middle of a write leaves any part of it; a machine that loses power also forgets
-//! what was not synced: a file that was removed may be there again.
+//! A machine: the disk under a journal, and containers. A process that is killed in the middle of a write leaves any part of it, and its
+//! containers running; a machine that loses power also forgets what was not synced: a file that was removed may be there again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -15,6 +15,8 @@ pub struct Disk {
     dir: TempDir,
     /// Files that were removed since the directory was synced.
     removed: BTreeMap<PathBuf, Vec<u8>>,
+    /// Leases whose containers run.
+    pub containers: BTreeSet<Pubkey>,
 }
 
 impl Disk {
@@ -22,6 +24,7 @@ impl Disk {
         Ok(Self {
             dir: tempfile::tempdir()?,
             removed: BTreeMap::new(),
+            containers: BTreeSet::new(),
         })
     }
 
@@ -61,6 +64,7 @@ impl Disk {
 
     /// The machine lost power.
     pub fn lose(&mut self, rng: &mut Rng) -> io::Result<()> {
+        self.containers.clear();
         for (file, bytes) in std::mem::take(&mut self.removed) {
             if rng.percent(50) {
                 fs::write(file, bytes)?;

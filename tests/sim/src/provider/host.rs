@@ -4,7 +4,9 @@
 use anyhow::{Context as _, Result};
 use mythic_client::{AccountSnapshot, Bids, Commitment, Listed};
 use mythic_interface::COMPUTE_MARKET_ID;
-use mythic_interface::market::state::{CloseReason, LeaseStatus, Provider, Request, RequestStatus};
+use mythic_interface::market::state::{
+    CloseReason, LeaseKind, LeaseStatus, Provider, Request, RequestStatus,
+};
 use mythic_interface::market::{address, ix};
 use mythic_program_tests::keys::operator;
 use mythic_program_tests::market::calls::{self, GRID, STAKE_PER_UNIT};
@@ -12,12 +14,12 @@ use mythic_provider::funds::Needs;
 use mythic_provider::intake::decisions::Decisions;
 use mythic_provider::intake::fit::{self, Decline};
 use mythic_provider::intake::places::{Fetch, Place as FetchPlace, Places};
-use mythic_provider::journal::{Journal, Promise};
+use mythic_provider::journal::{Contained, Journal, Promise};
 use mythic_provider::lease::fsm::Event;
 use mythic_provider::lease::lost::{self, Found, Lost, Next};
 use mythic_provider::lease::reconcile;
 use mythic_provider::source::SourceError;
-use mythic_provider::spec::SpecError;
+use mythic_provider::spec::{ContainerSpec, SpecError};
 use solana_account::Account as RawAccount;
 use solana_pubkey::Pubkey;
 
@@ -69,7 +71,7 @@ impl Host {
         };
         match running.tick(out, &mut self.disk) {
             Ok(()) => {
-                running.judge_served(out);
+                running.judge_served(&self.disk, out);
                 running.judge_promises(out);
             }
             Err(Killed) => {
@@ -108,9 +110,11 @@ impl Host {
             Some(running) => running.care.leases(),
             None => Vec::new(),
         };
-        let promises = self.disk.promises()?;
-        let is_clean = tended.is_empty() && promises == 0;
-        Ok((!is_clean).then(|| format!("leases {tended:?} in care, {promises} promises")))
+        let (promises, running) = (self.disk.promises()?, &self.disk.containers);
+        let is_clean = tended.is_empty() && promises == 0 && running.is_empty();
+        let left =
+            format!("leases {tended:?} in care, {promises} promises, containers {running:?}");
+        Ok((!is_clean).then_some(left))
     }
 }
 
@@ -185,8 +189,8 @@ impl Running {
     }
 
     /// Lets what is served be judged.
-    fn judge_served(&self, out: &mut Outside) {
-        let all = self.care.served();
+    fn judge_served(&self, disk: &Disk, out: &mut Outside) {
+        let all = self.care.served(disk);
         let second = out.second();
         out.bench.serves(out.now, second, &out.cluster, &all);
     }
@@ -397,25 +401,57 @@ impl Running {
 /// What a request is promised.
 fn promise(address: &Pubkey, request: &Request) -> Promise {
     let lease = address::lease(address);
+    let container = is_container(request.terms.kind).then(contained);
     Promise {
         request: address.to_string(),
         deadline_slot: request.deadline_slot.get(),
         tenant: Pubkey::new_from_array(request.terms.tenant).to_string(),
         units: request.terms.units,
-        key_hash: address.to_string(),
+        key_hash: match container {
+            Some(_) => String::new(),
+            None => address.to_string(),
+        },
         access: format!("{{\"lease\":\"{lease}\"}}"),
+        container,
         ..Promise::default()
     }
 }
 
-/// What a lost lease was promised, where its tenant leaves the spec again: three of five do.
+fn is_container(kind: u8) -> bool {
+    kind == LeaseKind::Container as u8
+}
+
+/// A container, of which only that it is one counts here.
+fn contained() -> Contained {
+    Contained {
+        spec: ContainerSpec {
+            image: String::new(),
+            repository: String::new(),
+            command: Vec::new(),
+            environment: Vec::new(),
+            cpu_milli: 500,
+            memory_mib: 64,
+            pids: 32,
+            disk_mib: 64,
+            ports: Vec::new(),
+            ssh_keys: Vec::new(),
+        },
+        environment: Vec::new(),
+        host_key: String::new(),
+        ports: Vec::new(),
+        place: 0,
+    }
+}
+
+/// What a lost lease was promised, where its tenant leaves the spec again: three of five do. A container is lost for good.
 fn read_again(found: &Found, out: &Outside) -> Option<Promise> {
     let request = Pubkey::new_from_array(found.state.terms.request);
     let is_good = out.sources.get(&request) == Some(&Source::Good);
     let is_left = is_good && request.as_array()[0] % 5 < 3;
     let (_, sight) = out.sight(Commitment::Confirmed, found.last)?;
     let state = sight.requests.get(&request)?;
-    (is_left && !out.is_empty()).then(|| promise(&request, state))
+    let can_be = is_left && !is_container(state.terms.kind);
+    (can_be && !out.is_empty()).then(|| promise(&request, state))
 }
 
 /// An account as nodes hand it out.

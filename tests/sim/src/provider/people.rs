@@ -206,8 +206,14 @@ impl Tenant {
         let expiry = slot + u64::from(NONCE_SLOTS) - 100;
         let nonce = window::nonce(expiry, self.number.to_le_bytes());
         let args = RequestCompute {
-            kind: LeaseKind::Endpoint as u8,
-            model: [9; 32],
+            kind: match plan.container {
+                true => LeaseKind::Container as u8,
+                false => LeaseKind::Endpoint as u8,
+            },
+            model: match plan.container {
+                true => NO_KEY,
+                false => [9; 32],
+            },
             units: plan.units,
             provider: match plan.named {
                 true => key(OURS),

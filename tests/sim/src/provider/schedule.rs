@@ -126,6 +126,8 @@ pub struct Tenancy {
     /// Millisecond of the request.
     pub at: u64,
     pub tenant: &'static str,
+    /// It wants a container, which outlives the provider's process; else an endpoint.
+    pub container: bool,
     pub units: u8,
     pub seconds: u32,
     /// It names the provider; else the rival may take it, after so many milliseconds.
@@ -228,9 +230,11 @@ fn tenancy(rng: &mut Rng) -> Tenancy {
         (ms(rng, 0, 300_000), deed)
     });
     let deeds = deeds.collect();
+    let at = ms(rng, 1_000, 200_000);
     Tenancy {
-        at: ms(rng, 1_000, 200_000),
+        at,
         tenant: *rng.pick(&["alice", "bob", "carol"]),
+        container: at.is_multiple_of(3),
         units: rng.between(1, 2) as u8,
         seconds: rng.between(100, 420) as u32,
         named,
