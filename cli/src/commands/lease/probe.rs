@@ -82,7 +82,7 @@ impl Probe {
         let speed = match promised {
             Some(floor) => {
                 let about = (&address, &operator);
-                Some(host.speed(&access, about, &key, floor).await?)
+                host.speed(&access, about, &key, floor).await?
             }
             None => None,
         };
@@ -108,7 +108,12 @@ impl Probe {
             (Some(speed), Some(floor)) => {
                 format!("{speed:.1} tokens a second for one answer; at least {floor} are promised")
             }
-            _ => "none is promised".into(),
+            (None, Some(floor)) => {
+                format!(
+                    "unknown: its answers are too short to tell; at least {floor} tokens a second are promised"
+                )
+            }
+            (_, None) => "none is promised".into(),
         };
         report.say("speed", told, speed);
         match proof {
