@@ -138,7 +138,7 @@ impl Ctx {
     }
 
     /// Refuses a floor of tokens a second that these weights, in hex, were not measured to reach.
-    pub fn is_fast(&self, weights: &str, floor: Option<u32>) -> Result<(), Decline> {
+    pub fn check_floor(&self, weights: &str, floor: Option<u32>) -> Result<(), Decline> {
         let offered = self.provider().units.get();
         self.speeds.check(weights, floor, offered)
     }

@@ -134,7 +134,7 @@ pub fn measure(model: &Path, config: &ProviderConfig, probe: &Probe) -> Result<S
     };
     let engines = (0..config.units).map(load).collect::<Result<Vec<_>>>()?;
     let size = (1, probe.rounds.get(), probe.n.get());
-    let over = AtomicBool::new(false);
+    let over = &AtomicBool::new(false);
     let prove = || {
         while !over.load(Ordering::Relaxed) {
             std::hint::black_box(WholeProof::new(&[1; 32], 1, &[2; 32], size).root());
@@ -143,7 +143,7 @@ pub fn measure(model: &Path, config: &ProviderConfig, probe: &Probe) -> Result<S
     let (sender, measured) = mpsc::channel();
     let speeds = thread::scope(|scope| {
         let works = engines.iter().map(|engine| {
-            let (sender, over) = (sender.clone(), &over);
+            let sender = sender.clone();
             scope.spawn(prove);
             scope.spawn(move || work(engine, sender, over))
         });

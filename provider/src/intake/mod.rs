@@ -191,7 +191,7 @@ impl Intake {
     /// Reads what the tenant wants and promises to give it.
     async fn promise(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
         let wish = self.read(address, request).await?;
-        self.shared.ctx.is_fast(&wish.promise.weights, wish.floor)?;
+        self.shared.ctx.check_floor(&wish.promise.weights, wish.floor)?;
         self.keep(request, (wish.lease, wish.promise), wish.bytes)
             .await
     }
