@@ -16,7 +16,8 @@ pub struct Access {
     pub max_concurrent: usize,
     /// Base58 key that signs receipts.
     pub operator: String,
-    /// The least tokens a second of one answer that are promised, if any are.
+    /// The least tokens a second of one answer that are promised, if any are: of a prompt of at most [`crate::spec::FLOOR_PROMPT`] tokens
+    /// and an answer of at least [`crate::spec::FLOOR_ANSWER`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_tokens_per_second: Option<u32>,
 }

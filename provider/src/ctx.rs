@@ -18,9 +18,9 @@ use solana_signer::Signer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::ProviderConfig, container::environment::Environments, funds::Needs, journal::Journal,
-    meters::Meters, proof::opening::Openings, seams::Seams, serve::models::LocalModel,
-    source::Shelf, speed::Speeds,
+    config::ProviderConfig, container::environment::Environments, funds::Needs,
+    intake::fit::Decline, journal::Journal, meters::Meters, proof::opening::Openings, seams::Seams,
+    serve::models::LocalModel, source::Shelf, speed::Speeds,
 };
 
 /// Longest silence of the loop that follows the chain.
@@ -143,6 +143,12 @@ impl Ctx {
     /// Below this the operator takes no lease more: a lease's rent, and what is kept for all units that are offered.
     pub fn needed(&self) -> u64 {
         self.needs.to_accept(1, self.config.units.into())
+    }
+
+    /// Refuses a floor of tokens a second that these weights, in hex, were not measured to reach.
+    pub fn check_floor(&self, weights: &str, floor: Option<u32>) -> Result<(), Decline> {
+        let offered = self.provider().units.get();
+        self.speeds.check(weights, floor, offered)
     }
 
     /// Reads the operator's lamports.

@@ -21,6 +21,10 @@ const MOST_CONCURRENT: usize = 256;
 /// Most tokens a second that it can ask for.
 const MOST_TOKENS: u32 = 1_000_000;
 
+/// What a floor of tokens a second is promised for: a prompt of so many tokens at most, and an answer of so many at least.
+pub const FLOOR_PROMPT: u32 = 128;
+pub const FLOOR_ANSWER: u32 = 32;
+
 /// A spec: of an endpoint or of a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,8 +47,8 @@ pub struct EndpointSpec {
     pub key_hash: String,
     /// Answers at once.
     pub max_concurrent: usize,
-    /// The least tokens a second that it answers with while one answer is under way, from the request to the answer's end; none = nothing is
-    /// promised.
+    /// The least tokens a second that it answers with while one answer is under way, from the request to the answer's end, of a prompt of at
+    /// most [`FLOOR_PROMPT`] tokens and an answer of at least [`FLOOR_ANSWER`], but while its proof is computed; none = nothing is promised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_tokens_per_second: Option<u32>,
 }

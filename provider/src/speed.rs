@@ -1,17 +1,20 @@
-//! How fast the engines of this machine answer: measured while all units are at work and a proof is computed beside them, and kept in the
-//! data directory. No lease is promised a floor that was not measured.
+//! How fast the engines of this machine answer: measured while all units are at work and a proof of each is computed beside them, and kept
+//! in the data directory. No lease is promised a floor that was not measured.
 
 use std::{
     collections::BTreeMap,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use mythic_engine::{Engine, EngineConfig, GenerateRequest, Sampler};
 use mythic_interface::{
     hash::Hash,
@@ -22,10 +25,14 @@ use mythic_support::files;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::ProviderConfig, intake::fit::Decline};
+use crate::{
+    config::ProviderConfig,
+    intake::fit::Decline,
+    spec::{FLOOR_ANSWER, FLOOR_PROMPT},
+};
 
 /// Tokens that each engine makes while it is measured, and before: the first ones wait for the weights to be read.
-const TOKENS: u32 = 128;
+const TOKENS: u32 = 4 * FLOOR_ANSWER;
 const FIRST_TOKENS: u32 = 8;
 /// What all are asked; the answer is long.
 const QUESTION: &str = "Count from one to five hundred in words, one number a line.";
@@ -99,12 +106,13 @@ impl Speeds {
         )?)
     }
 
-    /// Refuses a floor that was not measured of these weights, in hex.
-    pub fn check(&self, weights: &str, floor: Option<u32>) -> Result<(), Decline> {
+    /// Refuses a floor that was not measured of these weights, in hex, with as many units at work as are offered.
+    pub fn check(&self, weights: &str, floor: Option<u32>, units: u16) -> Result<(), Decline> {
         let Some(asked) = floor else {
             return Ok(());
         };
-        match self.0.get(weights).map(Speed::floor) {
+        let measured = self.0.get(weights).filter(|speed| speed.units >= units);
+        match measured.map(Speed::floor) {
             Some(most) if asked <= most => Ok(()),
             Some(most) => Err(Decline::Floor { asked, most }),
             None => Err(Decline::Unmeasured(asked)),
@@ -112,8 +120,8 @@ impl Speeds {
     }
 }
 
-/// Measures a model as a provider with this configuration serves it: an engine for each unit, all at work, and a proof of the class
-/// computed meanwhile. Takes as long as that takes; not for a thread of an async runtime.
+/// Measures a model as a provider with this configuration serves it: an engine for each unit, all at work until the last one is measured,
+/// and a proof of the class for each computed meanwhile. Takes as long as that takes; not for a thread of an async runtime.
 pub fn measure(model: &Path, config: &ProviderConfig, probe: &Probe) -> Result<Speed> {
     let threads = config.threads_of(1);
     let load = |_| {
@@ -126,23 +134,29 @@ pub fn measure(model: &Path, config: &ProviderConfig, probe: &Probe) -> Result<S
     };
     let engines = (0..config.units).map(load).collect::<Result<Vec<_>>>()?;
     let size = (1, probe.rounds.get(), probe.n.get());
-    let over = AtomicBool::new(false);
-    let speeds: Result<Vec<f64>> = thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                std::hint::black_box(WholeProof::new(&[1; 32], 1, &[2; 32], size).root());
-            }
+    let over = &AtomicBool::new(false);
+    let prove = || {
+        while !over.load(Ordering::Relaxed) {
+            std::hint::black_box(WholeProof::new(&[1; 32], 1, &[2; 32], size).root());
+        }
+    };
+    let (sender, measured) = mpsc::channel();
+    let speeds = thread::scope(|scope| {
+        let works = engines.iter().map(|engine| {
+            let sender = sender.clone();
+            scope.spawn(prove);
+            scope.spawn(move || work(engine, sender, over))
         });
-        let runs: Vec<_> = engines
-            .iter()
-            .map(|engine| scope.spawn(move || run(engine)))
-            .collect();
-        let speeds = runs.into_iter().map(|run| {
-            let speed = run.join();
-            speed.unwrap_or_else(|_| Err(anyhow!("an engine's thread panicked")))
-        });
-        let speeds = speeds.collect();
+        let works: Vec<_> = works.collect();
+        drop(sender);
+        // Ends once each has told its own, or is gone.
+        let speeds: Result<Vec<f64>> = measured.iter().collect();
         over.store(true, Ordering::Relaxed);
+        let ended: Vec<_> = works.into_iter().map(|work| work.join()).collect();
+        ensure!(
+            ended.iter().all(Result::is_ok),
+            "an engine's thread panicked"
+        );
         speeds
     });
     let slowest = speeds?.into_iter().reduce(f64::min);
@@ -153,20 +167,42 @@ pub fn measure(model: &Path, config: &ProviderConfig, probe: &Probe) -> Result<S
     })
 }
 
+/// Measures an engine, tells what was found, and goes on until all is over: the others are measured beside it.
+fn work(engine: &Engine, measured: mpsc::Sender<Result<f64>>, over: &AtomicBool) {
+    let _ = measured.send(run(engine));
+    drop(measured);
+    while !over.load(Ordering::Relaxed) && tokens(engine, 0, TOKENS).is_ok() {}
+}
+
 /// Tokens a second of one engine with one answer under way.
 fn run(engine: &Engine) -> Result<f64> {
-    tokens(engine, FIRST_TOKENS)?;
+    tokens(engine, 0, FIRST_TOKENS)?;
     let (started, mut made) = (Instant::now(), 0);
+    let mut turn = 1;
     while made < TOKENS {
-        made += tokens(engine, TOKENS)?;
+        made += tokens(engine, turn, FLOOR_ANSWER)?;
+        turn += 1;
     }
     Ok(f64::from(made) / started.elapsed().as_secs_f64())
 }
 
+/// A prompt as long as a floor covers, and of each turn another one: nothing of it is kept from the turn before.
+fn prompt(engine: &Engine, turn: u32) -> Result<Vec<u32>> {
+    let mut text = format!("Question {turn}.");
+    loop {
+        text = format!("{text} {QUESTION}");
+        let message = Message::new("user", text.as_str());
+        let ids = engine.formatter().chat(&[message])?;
+        if ids.len() >= FLOOR_PROMPT as usize {
+            return Ok(ids);
+        }
+    }
+}
+
 /// Makes an answer; how many tokens it has.
-fn tokens(engine: &Engine, most: u32) -> Result<u32> {
+fn tokens(engine: &Engine, turn: u32, most: u32) -> Result<u32> {
     let request = GenerateRequest {
-        prompt_ids: engine.formatter().chat(&[Message::new("user", QUESTION)])?,
+        prompt_ids: prompt(engine, turn)?,
         max_tokens: most,
         sampler: Sampler::Free {
             temperature: 0.0,
@@ -205,21 +241,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let none = Speeds::read(dir.path()).unwrap();
         assert!(
-            none.check(&hex::encode(WEIGHTS), None).is_ok(),
+            none.check(&hex::encode(WEIGHTS), None, 1).is_ok(),
             "nothing is promised"
         );
-        let unknown = none.check(&hex::encode(WEIGHTS), Some(1)).unwrap_err();
+        let unknown = none.check(&hex::encode(WEIGHTS), Some(1), 1).unwrap_err();
         assert!(unknown.to_string().contains("not measured"), "{unknown}");
         let mut speeds = none;
         speeds.keep(dir.path(), &WEIGHTS, speed(1, 2)).unwrap();
         let read = Speeds::read(dir.path()).unwrap();
         assert_eq!(read, speeds);
         // Nine tenths of 50.5.
-        assert!(read.check(&hex::encode(WEIGHTS), Some(45)).is_ok());
-        let refused = read.check(&hex::encode(WEIGHTS), Some(46)).unwrap_err();
+        assert!(read.check(&hex::encode(WEIGHTS), Some(45), 1).is_ok());
+        let refused = read.check(&hex::encode(WEIGHTS), Some(46), 1).unwrap_err();
         assert!(refused.to_string().contains("at most 45"), "{refused}");
         assert!(!refused.is_passing());
-        assert!(read.check("08", Some(1)).is_err());
+        assert!(read.check("08", Some(1), 1).is_err());
         fs::write(path(dir.path()), b"{").unwrap();
         let damaged = Speeds::read(dir.path()).unwrap_err().to_string();
         assert!(damaged.contains("measure again"), "{damaged}");
@@ -238,7 +274,10 @@ mod tests {
         speeds.keep(dir.path(), &WEIGHTS, speed(2, 3)).unwrap();
         for (units, threads, holds) in [(2, 3, true), (1, 3, true), (3, 3, false), (2, 4, false)] {
             let found = Speeds::of(&config(units, threads));
-            assert_eq!(found.check(&hex::encode(WEIGHTS), Some(1)).is_ok(), holds);
+            let weights = hex::encode(WEIGHTS);
+            assert_eq!(found.check(&weights, Some(1), units).is_ok(), holds);
+            // More may be offered on the chain than are configured.
+            assert!(found.check(&weights, Some(1), 3).is_err());
         }
     }
 }

@@ -15,6 +15,7 @@ use mythic_client::{ChainClient, Commitment, base_fee, ix, keys, market, pda};
 use mythic_interface::{
     market::state::{MarketConfig, Provider},
     state::{Config, Validator},
+    window,
 };
 use solana_instruction::Instruction;
 use solana_keypair::Keypair;
@@ -42,12 +43,24 @@ pub struct AddStake {
 
 /// What is staked already, and what adds to it.
 struct Staked {
-    /// Lamports that count, and that wait.
+    /// Lamports that count as the account was written, and that count or wait from a slot on.
     active: u64,
     activating: u64,
+    activating_slot: u64,
     /// Slots until what is added counts.
     slots: u64,
     call: Instruction,
+}
+
+impl Staked {
+    /// Lamports that count at a slot, and that wait.
+    fn at(&self, slot: u64) -> (u64, u64) {
+        match window::open(slot, self.activating_slot) {
+            true => (self.active, self.activating),
+            // The program counts it in when it writes the account next.
+            false => (self.active.saturating_add(self.activating), 0),
+        }
+    }
 }
 
 impl AddStake {
@@ -67,6 +80,7 @@ impl AddStake {
         let staked = Staked {
             active: state.stake.get(),
             activating: state.activating.get(),
+            activating_slot: state.activating_slot.get(),
             slots: config.params.unbonding_slots.get().into(),
             call: market::ix::add_stake(payer.pubkey(), authority, self.amount),
         };
@@ -91,6 +105,7 @@ impl AddStake {
         let staked = Staked {
             active: state.stake.get(),
             activating: state.activating.get(),
+            activating_slot: state.activating_slot.get(),
             slots: config.params.activation_slots().into(),
             call: ix::add_stake(payer.pubkey(), signer.pubkey(), authority, self.amount),
         };
@@ -108,11 +123,12 @@ impl AddStake {
     ) -> Result<()> {
         let slot = chain.slot(Commitment::Processed).await?;
         let counts = slot.saturating_add(staked.slots);
+        let (active, waiting) = staked.at(slot);
         note!("Adding {} to the stake of {authority}:", sol(self.amount));
         note!(
             "  {} count now, {} wait; with what is added they count from about slot {counts} on, {} slots from now",
-            sol(staked.active),
-            sol(staked.activating),
+            sol(active),
+            sol(waiting),
             staked.slots
         );
         note!("  {} of fees", sol(base_fee(2)));
@@ -137,8 +153,8 @@ impl AddStake {
         Report::default()
             .add("authority", authority.to_string())
             .lamports("added", self.amount)
-            .lamports("stake", staked.active)
-            .lamports("activating", staked.activating.saturating_add(self.amount))
+            .lamports("stake", active)
+            .lamports("activating", waiting.saturating_add(self.amount))
             .add("counts_from_slot", counts)
             .add("signature", signature.to_string())
             .print(self.json)

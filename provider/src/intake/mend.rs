@@ -112,7 +112,7 @@ impl Intake {
         ensure!(wish.lease == found.lease, "it is not its request's");
         if state.started_slot.get() == 0 {
             // What was measured may be lost too.
-            ctx.speeds.check(&wish.promise.weights, wish.floor)?;
+            ctx.check_floor(&wish.promise.weights, wish.floor)?;
         } else {
             ensure!(
                 access_hash(wish.promise.access.as_bytes()) == state.access_hash,

@@ -196,7 +196,7 @@ impl Intake {
     async fn promise(&self, address: &Pubkey, request: &Request) -> Result<(), Decline> {
         let wish = self.read(address, request).await?;
         let ctx = &self.shared.ctx;
-        ctx.speeds.check(&wish.promise.weights, wish.floor)?;
+        ctx.check_floor(&wish.promise.weights, wish.floor)?;
         let (lease, tenant) = (wish.lease, Pubkey::new_from_array(request.terms.tenant));
         self.keep(request, wish).await?;
         // The journal has them now.

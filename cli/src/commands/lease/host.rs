@@ -12,7 +12,7 @@ use mythic_provider::{
     proof::opening::{MAX_OPENING, Opening},
     receipt::Receipt,
     source::{SPECS, name},
-    spec::{Document, container::Unsealed},
+    spec::{Document, FLOOR_ANSWER, container::Unsealed},
 };
 use mythic_wire::{
     Origin, dial,
@@ -33,9 +33,9 @@ const STRANGERS_PATIENCE: Duration = Duration::from_secs(15);
 const REASON: usize = 200;
 /// Tokens of the completion of a probe.
 const TOKENS: u32 = 16;
-/// What is asked where speed is measured, the fewest and most tokens of the answer, and how often it is tried.
+/// What is asked where speed is measured, most tokens of the answer, and how often it is tried.
 const COUNT: &str = "Count from one to five hundred in words, one number a line.";
-const MEASURED: (u32, u32) = (16, 1_024);
+const MOST_MEASURED: u32 = 1_024;
 const TRIES: usize = 3;
 
 /// A provider's URL.
@@ -74,6 +74,11 @@ pub struct Said {
 pub fn is_of_dev(connection: &Connection) -> bool {
     let (rpc, _) = connection.chain_urls();
     control::running(&connection.data_dir()).is_ok_and(|dev| dev.rpc_url == rpc)
+}
+
+/// Whether an answer says something of speed: the model may have ended it early, and of short ones nothing is promised.
+fn is_telling(made: u64, asked: u32) -> bool {
+    made >= u64::from((asked / 2).max(FLOOR_ANSWER))
 }
 
 impl Host {
@@ -259,25 +264,30 @@ impl Host {
         self.answer(access, about, key, (question, TOKENS)).await
     }
 
-    /// Tokens a second of one answer, from the request to its end: the best of a few tries, or the first that reaches a floor.
+    /// Tokens a second of one answer, from the request to its end: the best of a few tries, or the first that reaches a floor. `None` if
+    /// all answers were too short to tell.
     pub async fn speed(
         &self,
         access: &Access,
         (lease, operator): (&Pubkey, &Pubkey),
         key: &str,
         floor: u32,
-    ) -> Result<f64> {
+    ) -> Result<Option<f64>> {
         // What takes two seconds at the floor: the way there and back is a small part of it.
-        let tokens = floor.saturating_mul(2).clamp(MEASURED.0, MEASURED.1);
-        let mut best = 0.0;
+        let tokens = floor.saturating_mul(2).clamp(FLOOR_ANSWER, MOST_MEASURED);
+        let mut best: Option<f64> = None;
         for _ in 0..TRIES {
             let (about, started) = ((lease, operator), Instant::now());
             let said = self.answer(access, about, key, (COUNT, tokens)).await?;
             // The provider's own count: no more than were asked for, nor than the text can hold.
             let most = u64::from(tokens).min(said.text.len() as u64);
-            let made = said.tokens.min(most) as f64;
-            best = f64::max(best, made / started.elapsed().as_secs_f64());
-            if best >= f64::from(floor) {
+            let made = said.tokens.min(most);
+            if !is_telling(made, tokens) {
+                continue;
+            }
+            let speed = made as f64 / started.elapsed().as_secs_f64();
+            best = Some(best.map_or(speed, |best| best.max(speed)));
+            if speed >= f64::from(floor) {
                 break;
             }
         }
@@ -329,6 +339,23 @@ impl Host {
             }
             Err(error) if exit::code(&error) == exit::NOT_FOUND => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_ends_early_says_nothing_of_speed() {
+        for (made, asked, told) in [
+            (u64::from(FLOOR_ANSWER), FLOOR_ANSWER, true),
+            (u64::from(FLOOR_ANSWER) - 1, FLOOR_ANSWER, false),
+            (512, MOST_MEASURED, true),
+            (511, MOST_MEASURED, false),
+        ] {
+            assert_eq!(is_telling(made, asked), told, "{made} of {asked}");
         }
     }
 }

@@ -159,12 +159,17 @@ impl Probe {
             return Ok(None);
         };
         let speed = host.speed(access, about, &key, floor).await?;
-        report.say(
-            "speed",
-            format!("{speed:.1} tokens a second for one answer; at least {floor} are promised"),
-            speed,
-        );
-        Ok((speed < f64::from(floor)).then_some(Slow { speed, floor }))
+        let told = match speed {
+            Some(speed) => {
+                format!("{speed:.1} tokens a second for one answer; at least {floor} are promised")
+            }
+            None => format!(
+                "unknown: its answers are too short to tell; at least {floor} tokens a second are promised"
+            ),
+        };
+        report.say("speed", told, speed);
+        let slow = speed.filter(|speed| *speed < f64::from(floor));
+        Ok(slow.map(|speed| Slow { speed, floor }))
     }
 }
 

@@ -32,7 +32,10 @@ use mythic_interface::{
     state::{Model, ModelStatus, NO_KEY},
     window,
 };
-use mythic_provider::{access::Access, spec::Document, spec::Spec};
+use mythic_provider::{
+    access::Access,
+    spec::{Document, FLOOR_ANSWER, FLOOR_PROMPT, Spec},
+};
 use mythic_wire::openai::model_id;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
@@ -279,7 +282,7 @@ impl Request {
         );
         if let Some(floor) = self.min_tokens_per_second {
             note!(
-                "  at least {floor} tokens a second for one answer, which the provider must have measured to take it; `mythic lease probe` measures it, no stake backs it"
+                "  at least {floor} tokens a second for one answer of {FLOOR_ANSWER} tokens or more to a prompt of at most {FLOOR_PROMPT}, which the provider must have measured to take it; `mythic lease probe` measures it, no stake backs it"
             );
         }
         Ok(price.saturating_add(rent).saturating_add(fees))
