@@ -20,6 +20,23 @@ pub enum Print {
     Unreadable(String),
 }
 
+impl Print {
+    /// Whether the program has not written the account between the two: only its lamports may differ.
+    pub(crate) fn is_write_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Readable { entity, seq, .. },
+                Self::Readable {
+                    entity: other_entity,
+                    seq: other_seq,
+                    ..
+                },
+            ) => (entity, seq) == (other_entity, other_seq),
+            _ => false,
+        }
+    }
+}
+
 /// The newest writes of many accounts.
 pub type Prints = HashMap<Key, Print>;
 
