@@ -879,6 +879,28 @@ async fn started() -> Result<Network> {
     Network::start_with(&["--validators", "1", "--slot-ms", "50"], &keep).await
 }
 
+/// What the provider publishes of the probe is the proof of this epoch, and the lease's access.
+async fn is_published(network: &Network, (address, file): (&str, &str), epoch: u64) -> Result<()> {
+    let started = Instant::now();
+    let probed = loop {
+        let probed =
+            json(&network.mythic(&["lease", "probe", address, "--json", "--keypair", file])?)?;
+        if probed["proof"].is_u64() {
+            break probed;
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "nothing is published: {probed}"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    ensure!(
+        probed["proof"] == epoch && probed["access"] == true,
+        "{probed}"
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     let network = started().await?;
@@ -955,23 +977,7 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
 
     // The proof of the next epoch is on chain, and is what anybody computes.
     let epoch = proved(&chain, &lease).await?;
-    let started = Instant::now();
-    let probed = loop {
-        let probed =
-            json(&network.mythic(&["lease", "probe", address, "--json", "--keypair", &file])?)?;
-        if probed["proof"].is_u64() {
-            break probed;
-        }
-        ensure!(
-            started.elapsed() < PATIENCE,
-            "nothing is published: {probed}"
-        );
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
-    ensure!(
-        probed["proof"] == epoch && probed["access"] == true,
-        "{probed}"
-    );
+    is_published(&network, (address, &file), epoch).await?;
 
     let bond = disputed(&chain, &lease, epoch).await?;
     ensure!(bond.0 > 0 && bond.1 > 0, "{bond:?}");
