@@ -228,7 +228,7 @@ $v$, c);
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.market_treasury_%1$s AS
 SELECT (SELECT a.base58 FROM address a WHERE a.key = t.pubkey) AS id, t.balance_lamports, t.withdrawn_lamports, t.received_lamports,
-       t.slot, t.write_seq, t.lamports, $v$ || format(seen, 't') || $v$ AS exact
+       t.slot, t.write_seq, t.lamports, $v$ || format(seen, 't') || $v$ AS exact, t.pubkey AS id_key
 FROM market_treasury_%1$s t
 $v$, c);
 
