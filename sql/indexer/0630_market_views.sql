@@ -232,19 +232,21 @@ SELECT (SELECT a.base58 FROM address a WHERE a.key = t.pubkey) AS id, t.balance_
 FROM market_treasury_%1$s t
 $v$, c);
 
--- One row. Lamports of leases are sums of what the leases of this chain say, those whose accounts are closed too.
+-- One row. Lamports of leases are sums of what the leases of this chain say, those whose accounts are closed too; what no bigint holds, since
+-- the same lamports may come and go for ever, is the largest.
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.market_%1$s AS
 SELECT h.processed_slot AS slot, h.finalized_slot, p.registered_providers, p.offered_units, p.leased_units, p.staked_lamports,
-       m.open_requests, m.leases, m.running_leases, m.epochs_missed, m.deposited_lamports::bigint AS deposited_lamports,
-       m.compensated_lamports::bigint AS compensated_lamports, m.escrow_lamports::bigint AS escrow_lamports,
-       m.pending_lamports::bigint AS pending_lamports, m.paid_lamports::bigint AS paid_lamports,
-       m.foundation_lamports::bigint AS foundation_lamports, m.burned_lamports::bigint AS burned_lamports,
-       m.refunded_lamports::bigint AS refunded_lamports, m.slashed_lamports::bigint AS slashed_lamports,
+       m.open_requests, m.leases, m.running_leases, m.epochs_missed,
+       least(m.deposited_lamports, most)::bigint AS deposited_lamports, least(m.compensated_lamports, most)::bigint AS compensated_lamports,
+       least(m.escrow_lamports, most)::bigint AS escrow_lamports, least(m.pending_lamports, most)::bigint AS pending_lamports,
+       least(m.paid_lamports, most)::bigint AS paid_lamports, least(m.foundation_lamports, most)::bigint AS foundation_lamports,
+       least(m.burned_lamports, most)::bigint AS burned_lamports, least(m.refunded_lamports, most)::bigint AS refunded_lamports,
+       least(m.slashed_lamports, most)::bigint AS slashed_lamports,
        (m.deposited_lamports + m.compensated_lamports - m.escrow_lamports - m.pending_lamports - m.paid_lamports - m.foundation_lamports
          - m.burned_lamports - m.refunded_lamports)::bigint AS astray_lamports,
        m.epochs_proved, m.disputes, m.open_disputes
-FROM head h CROSS JOIN market_sum_%1$s m
+FROM head h CROSS JOIN market_sum_%1$s m CROSS JOIN (VALUES (9223372036854775807)) v(most)
      CROSS JOIN (SELECT count(*) AS registered_providers, COALESCE(sum(v.units), 0)::bigint AS offered_units,
                         COALESCE(sum(v.leased_units), 0)::bigint AS leased_units, COALESCE(sum(v.stake_lamports), 0)::bigint AS staked_lamports
                    FROM analytics.providers_%1$s v) p
@@ -293,10 +295,10 @@ FROM market_treasury_balance b LEFT JOIN address i ON i.key = b.pubkey;
 
 -- A UTC day of the market: what was asked for, begun, ended, proved, and what blocks of the day moved. Finalized.
 CREATE OR REPLACE VIEW analytics.market_daily AS
-SELECT day, requests, leases_accepted, leases_ended, epochs_proved, disputes, paid_lamports::bigint AS paid_lamports,
-       foundation_lamports::bigint AS foundation_lamports, burned_lamports::bigint AS burned_lamports,
-       refunded_lamports::bigint AS refunded_lamports, slashed_lamports::bigint AS slashed_lamports
-FROM market_day WHERE day > '-infinity';
+SELECT day, requests, leases_accepted, leases_ended, epochs_proved, disputes, least(paid_lamports, most)::bigint AS paid_lamports,
+       least(foundation_lamports, most)::bigint AS foundation_lamports, least(burned_lamports, most)::bigint AS burned_lamports,
+       least(refunded_lamports, most)::bigint AS refunded_lamports, least(slashed_lamports, most)::bigint AS slashed_lamports
+FROM market_day CROSS JOIN (VALUES (9223372036854775807)) v(most) WHERE day > '-infinity';
 
 -- Under the names of schema dune.
 DO $build$

@@ -183,7 +183,10 @@ pub fn project_bank<'a>(
         if repeatable && known.certain && known.print == Some(&print) {
             continue;
         }
-        let is_gift = known.certain && known.print.is_some_and(|before| before.is_write_of(&print));
+        let is_gift = known.certain
+            && known
+                .print
+                .is_some_and(|before| before.is_same_write(&print));
         let was_unreadable = matches!(known.print, Some(Print::Unreadable(_)));
         let mut projected = projected.unwrap_or_else(|reason| {
             let mut unreadable = Projected::default();

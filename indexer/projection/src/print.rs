@@ -21,8 +21,8 @@ pub enum Print {
 }
 
 impl Print {
-    /// Whether the program has not written the account between the two: only its lamports may differ.
-    pub(crate) fn is_write_of(&self, other: &Self) -> bool {
+    /// Whether both are the same write of the program: only the lamports may differ.
+    pub(crate) fn is_same_write(&self, other: &Self) -> bool {
         match (self, other) {
             (
                 Self::Readable { entity, seq, .. },
