@@ -24,7 +24,7 @@ SELECT (s.block_time AT TIME ZONE 'UTC')::date, b.kind, sum(b.lamports)::bigint
        JOIN slot s ON s.slot = b.slot AND s.status = 3 AND s.block_time IS NOT NULL
  WHERE b.lamports > 0 GROUP BY 1, 2;
 COMMENT ON VIEW analytics.burned_daily IS
-    'Lamports destined to be burned, by UTC day of the block time and by reason (finalized): fee, registration, dispute, lease, lease_dispute, lease_unserved; costs the same however many jobs there are';
+    'Lamports destined to be burned, by UTC day of the block time and by reason (finalized): fee, registration, dispute, lease, lease_dispute, lease_unserved, as far as burns has them; costs the same however many jobs there are';
 
 -- Transactions, so that nobody adds a fee up once for each instruction.
 DO $build$

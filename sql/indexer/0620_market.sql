@@ -392,3 +392,227 @@ FOREACH c IN ARRAY ARRAY['finalized', 'processed', 'processed_rooted', 'processe
         FROM lease_epoch_%1$s WHERE state = 3', c);
 END LOOP;
 END $build$;
+
+-- Sums, kept while rows are written, so that they cost the same however many leases there are. They are a function of the final rows; a
+-- rebuild counts them at its end (`recount`). Lamports are numeric: what a wallet sends round and round fits, and stops no writer.
+
+-- Epochs of a lease that have a proof: those since its start that were not missed. An end counts missed ones as well: all since the last
+-- proof, or, if the paid time is over, as many as it had left. Whether it was over, its reason or its meter says, or else `over` must.
+CREATE FUNCTION lease_proved(started_slot bigint, acknowledged_slot bigint, ended_slot bigint, reason smallint, epoch_slots bigint,
+    epoch_seconds bigint, last_proved_epoch bigint, missed bigint, metered_second bigint, ends_second bigint, over boolean)
+RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN $1 IS NULL THEN 0 ELSE $7 - $1 / NULLIF($5, 0) - $8 +
+        CASE WHEN $3 IS NULL OR $2 IS NULL OR $4 = 7 THEN 0
+             WHEN $4 = 6 OR greatest($3 / NULLIF($5, 0) - $7 - 1, 0) <= ($10 - $9) / NULLIF($6, 0)
+                 THEN greatest($3 / NULLIF($5, 0) - $7 - 1, 0)
+             ELSE CASE $4 = 1 OR $9 >= $10 OR $11
+                      WHEN true THEN ($10 - $9) / NULLIF($6, 0) WHEN false THEN greatest($3 / NULLIF($5, 0) - $7 - 1, 0) END
+        END END
+$$;
+
+CREATE TABLE market_sum (
+    only_row              boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    open_requests         bigint NOT NULL DEFAULT 0,
+    leases                bigint NOT NULL DEFAULT 0,
+    running_leases        bigint NOT NULL DEFAULT 0,
+    epochs_proved         bigint NOT NULL DEFAULT 0,
+    epochs_missed         bigint NOT NULL DEFAULT 0,
+    disputes              bigint NOT NULL DEFAULT 0,
+    open_disputes         bigint NOT NULL DEFAULT 0,
+    deposited_lamports    numeric NOT NULL DEFAULT 0,
+    compensated_lamports  numeric NOT NULL DEFAULT 0,
+    escrow_lamports       numeric NOT NULL DEFAULT 0,
+    pending_lamports      numeric NOT NULL DEFAULT 0,
+    paid_lamports         numeric NOT NULL DEFAULT 0,
+    foundation_lamports   numeric NOT NULL DEFAULT 0,
+    burned_lamports       numeric NOT NULL DEFAULT 0,
+    refunded_lamports     numeric NOT NULL DEFAULT 0,
+    slashed_lamports      numeric NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+INSERT INTO market_sum DEFAULT VALUES;
+
+-- A UTC day of the block time; -infinity: what happened in slots whose time is not known.
+CREATE TABLE market_day (
+    day                 date PRIMARY KEY,
+    requests            bigint NOT NULL DEFAULT 0,
+    leases_accepted     bigint NOT NULL DEFAULT 0,
+    leases_ended        bigint NOT NULL DEFAULT 0,
+    epochs_proved       bigint NOT NULL DEFAULT 0,
+    disputes            bigint NOT NULL DEFAULT 0,
+    paid_lamports       numeric NOT NULL DEFAULT 0,
+    foundation_lamports numeric NOT NULL DEFAULT 0,
+    burned_lamports     numeric NOT NULL DEFAULT 0,
+    refunded_lamports   numeric NOT NULL DEFAULT 0,
+    slashed_lamports    numeric NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+-- `update market_sum` by rows `r` with a sign.
+CREATE FUNCTION pg_temp.add_sums(columns text[], made text[], of_rows text) RETURNS text LANGUAGE sql AS $$
+    SELECT CASE WHEN columns <> '{}' THEN format('UPDATE market_sum m SET %s FROM (SELECT %s FROM (%s) r) d WHERE (%s) <> (%s);',
+        string_agg(format('%1$s = m.%1$s + d.%1$s', c), ', '), string_agg(format('COALESCE(sum(r.sign * %s), 0) AS %s', e, c), ', '), of_rows,
+        string_agg('d.' || c, ', '), string_agg('0', ', ')) END FROM unnest(columns, made) x(c, e)
+$$;
+-- Rows of two tables of one shape as pairs, one with a minus, if one of these columns differs.
+CREATE FUNCTION pg_temp.changed(keys text, columns text) RETURNS text LANGUAGE sql AS $$
+    SELECT format('SELECT 1 AS sign, n.* FROM new_rows n JOIN old_rows o ON %1$s WHERE (%2$s) IS DISTINCT FROM (%3$s)
+        UNION ALL SELECT -1, o.* FROM new_rows n JOIN old_rows o ON %1$s WHERE (%2$s) IS DISTINCT FROM (%3$s)',
+        (SELECT string_agg(format('n.%1$s = o.%1$s', trim(k)), ' AND ') FROM unnest(string_to_array(keys, ',')) k),
+        string_agg('n.' || trim(c), ', '), string_agg('o.' || trim(c), ', ')) FROM unnest(string_to_array(columns, ',')) c
+$$;
+
+DO $build$
+DECLARE
+    amounts CONSTANT text := 'deposited_lamports, compensated_lamports, escrow_lamports, pending_lamports, paid_lamports, foundation_lamports, '
+        'burned_lamports, refunded_lamports, slashed_lamports';
+    -- Where neither its reason nor its meter says whether the time of a lease was over, more had passed than it had left: so it was.
+    proved CONSTANT text := 'COALESCE(lease_proved(r.started_slot, r.acknowledged_slot, r.ended_slot, r.reason, r.epoch_slots, r.epoch_seconds,
+        r.last_proved_epoch, r.missed, r.metered_second, r.ends_second, true), 0)';
+    -- What a row says happened, and in which slot.
+    columns CONSTANT text := 'requests, leases_accepted, leases_ended, epochs_proved, disputes, paid_lamports, foundation_lamports, '
+        'burned_lamports, refunded_lamports, slashed_lamports';
+    acts CONSTANT text := 'e(slot, ' || columns || ')';
+    of_request CONSTANT text := '(VALUES (r.requested_slot, 1, 0, 0, 0, 0, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric))';
+    of_lease CONSTANT text := '(VALUES (r.accepted_slot, 0, 1, 0, 0, 0, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric),
+        (r.ended_slot, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0))';
+    of_epoch CONSTANT text := '(VALUES (CASE WHEN r.proof IS NOT NULL THEN r.metered_slot END, 0, 0, 0, 1, 0, 0::numeric, 0::numeric,
+        0::numeric, 0::numeric, 0::numeric))';
+    of_dispute CONSTANT text := '(VALUES (r.opened_slot, 0, 0, 0, 0, 1, 0::numeric, 0::numeric, 0::numeric, 0::numeric, 0::numeric))';
+    -- The amounts of a lease are running totals: a row moved the difference to the one before, `p`.
+    of_balance CONSTANT text := '(VALUES (r.slot, 0, 0, 0, 0, 0, r.paid_lamports::numeric - COALESCE(p.paid_lamports, 0),
+        r.foundation_lamports::numeric - COALESCE(p.foundation_lamports, 0), r.burned_lamports::numeric - COALESCE(p.burned_lamports, 0),
+        r.refunded_lamports::numeric - COALESCE(p.refunded_lamports, 0), r.slashed_lamports::numeric - COALESCE(p.slashed_lamports, 0)))';
+    before CONSTANT text := 'LEFT JOIN LATERAL (SELECT k.* FROM lease_balance k WHERE k.pubkey = r.pubkey AND (k.slot, k.ordinal) < (r.slot, r.ordinal)
+        %s ORDER BY k.slot DESC, k.ordinal DESC LIMIT 1) p ON true';
+    -- From `undated` acts with a sign, each slot looked up once, or `dated` ones, into the days.
+    dated CONSTANT text := ',
+        days AS MATERIALIZED (SELECT d.slot, COALESCE((SELECT (s.block_time AT TIME ZONE ''UTC'')::date FROM slot s
+            WHERE s.slot = d.slot AND s.status = 3 AND s.block_time IS NOT NULL LIMIT 1), ''-infinity'') AS day
+            FROM (SELECT DISTINCT slot FROM undated) d),
+        dated AS MATERIALIZED (SELECT d.day, u.* FROM undated u JOIN days d USING (slot))';
+    add_up text;
+    recount text := 'DELETE FROM market_day; DELETE FROM market_sum; INSERT INTO market_sum DEFAULT VALUES;';
+    v record;
+    c record;
+BEGIN
+    SELECT format($sql$
+        INSERT INTO market_day AS t (day, %1$s) SELECT a.day, %2$s FROM dated a GROUP BY 1 HAVING (%2$s) <> (%3$s)
+        ON CONFLICT (day) DO UPDATE SET %4$s;
+        DELETE FROM market_day WHERE (%1$s) = (%3$s);
+        $sql$, columns, string_agg(format('sum(a.sign * a.%s)', trim(x)), ', '), string_agg('0', ', '),
+        string_agg(format('%1$s = t.%1$s + EXCLUDED.%1$s', trim(x)), ', ')) INTO add_up FROM unnest(string_to_array(columns, ',')) x;
+
+    -- Of each table: its keys, what of it is counted in `market_sum`, the columns that this and what happened are made of.
+    FOR v IN SELECT * FROM (VALUES
+        ('request', 'pubkey', ARRAY['open_requests'], ARRAY['(r.status = 1)::int'], 'requested_slot, status', of_request),
+        ('lease', 'pubkey', ARRAY['leases', 'running_leases', 'epochs_proved', 'epochs_missed'] || string_to_array(amounts, ', '),
+         ARRAY['1', '(r.status <> 5)::int', proved, 'r.missed'] || string_to_array('r.' || replace(amounts, ', ', ', r.'), ', '),
+         'accepted_slot, started_slot, acknowledged_slot, ended_slot, status, reason, epoch_slots, epoch_seconds, last_proved_epoch, missed,
+          metered_second, ends_second, ' || amounts, of_lease),
+        ('lease_epoch', 'pubkey, epoch', '{}', '{}', 'proof, metered_slot', of_epoch),
+        ('lease_dispute', 'pubkey, opened_slot', ARRAY['disputes', 'open_disputes'], ARRAY['1', '(r.status <> 3)::int'], 'status', of_dispute)
+    ) x(name, keys, counted, made, columns, happened) LOOP
+        FOR c IN SELECT * FROM (VALUES
+            ('inserted', 'INSERT', 'NEW TABLE AS new_rows', 'SELECT 1 AS sign, n.* FROM new_rows n'),
+            ('updated', 'UPDATE', 'OLD TABLE AS old_rows NEW TABLE AS new_rows', pg_temp.changed(v.keys, v.columns))
+        ) y(event, at, tables, touched) LOOP
+            EXECUTE format($sql$
+                CREATE FUNCTION market_%1$s_%2$s() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $f$
+                BEGIN
+                    IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF;
+                    %5$s
+                    WITH undated AS MATERIALIZED (SELECT r.sign, e.* FROM (%6$s) r CROSS JOIN LATERAL %7$s WHERE e.slot IS NOT NULL) %8$s
+                    RETURN NULL;
+                END $f$;
+                CREATE TRIGGER market_%2$s AFTER %3$s ON %1$s REFERENCING %4$s
+                    FOR EACH STATEMENT EXECUTE FUNCTION market_%1$s_%2$s();
+                $sql$, v.name, c.event, c.at, c.tables, COALESCE(pg_temp.add_sums(v.counted, v.made, c.touched), ''), c.touched,
+                v.happened || ' ' || acts, dated || add_up);
+        END LOOP;
+        recount := recount || COALESCE(pg_temp.add_sums(v.counted, v.made, format('SELECT 1 AS sign, x.* FROM %s x', v.name)), '')
+            || format('WITH undated AS MATERIALIZED (SELECT 1 AS sign, e.* FROM %s r CROSS JOIN LATERAL %s WHERE e.slot IS NOT NULL) %s',
+                v.name, v.happened || ' ' || acts, dated || add_up);
+    END LOOP;
+
+    -- A row of a lease's amounts that comes between others takes its part from the next.
+    EXECUTE format($sql$
+        CREATE FUNCTION market_lease_balance_inserted() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $f$
+        BEGIN
+            IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF;
+            WITH next AS MATERIALIZED (
+                SELECT DISTINCT s.* FROM new_rows n CROSS JOIN LATERAL (SELECT k.* FROM lease_balance k
+                        WHERE k.pubkey = n.pubkey AND (k.slot, k.ordinal) > (n.slot, n.ordinal) ORDER BY k.slot, k.ordinal LIMIT 1) s
+                 WHERE NOT EXISTS (SELECT FROM new_rows f WHERE (f.pubkey, f.slot, f.ordinal) = (s.pubkey, s.slot, s.ordinal))),
+            undated AS MATERIALIZED (
+                SELECT 1 AS sign, e.* FROM (SELECT * FROM new_rows UNION ALL SELECT * FROM next) r %1$s CROSS JOIN LATERAL %3$s
+                UNION ALL SELECT -1, e.* FROM next r %2$s CROSS JOIN LATERAL %3$s) %4$s
+            RETURN NULL;
+        END $f$;
+        CREATE TRIGGER market_inserted AFTER INSERT ON lease_balance REFERENCING NEW TABLE AS new_rows
+            FOR EACH STATEMENT EXECUTE FUNCTION market_lease_balance_inserted();
+        $sql$, format(before, ''),
+        format(before, 'AND NOT EXISTS (SELECT FROM new_rows f WHERE (f.pubkey, f.slot, f.ordinal) = (k.pubkey, k.slot, k.ordinal))'),
+        of_balance || ' ' || acts, dated || add_up);
+    recount := recount || format('WITH undated AS MATERIALIZED (SELECT 1 AS sign, e.* FROM lease_balance r %s CROSS JOIN LATERAL %s) %s',
+        format(before, ''), of_balance || ' ' || acts, dated || add_up);
+
+    -- A bank that came late gives its slot a time: what happened there moves to its day.
+    FOR v IN SELECT * FROM (VALUES
+        ('inserted', 'INSERT', 'NEW TABLE AS new_rows', 'true'),
+        ('updated', 'UPDATE', 'OLD TABLE AS old_rows NEW TABLE AS new_rows',
+         'NOT EXISTS (SELECT FROM old_rows p WHERE p.bank = n.bank AND p.status = 3 AND p.block_time IS NOT NULL)')
+    ) x(event, at, tables, fresh) LOOP
+        EXECUTE format($sql$
+            CREATE FUNCTION market_slot_%1$s() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $f$
+            BEGIN
+                IF NOT EXISTS (SELECT FROM market_day WHERE day = '-infinity') THEN RETURN NULL; END IF;
+                WITH timed AS (SELECT n.slot, (n.block_time AT TIME ZONE 'UTC')::date AS day FROM new_rows n
+                                WHERE n.status = 3 AND n.block_time IS NOT NULL AND %4$s),
+                moved AS MATERIALIZED (SELECT d.day AS to_day, e.* FROM timed d CROSS JOIN LATERAL (
+                    SELECT f.* FROM (SELECT * FROM request WHERE requested_slot = d.slot) r CROSS JOIN LATERAL %5$s f
+                    UNION ALL
+                    SELECT f.* FROM (SELECT * FROM lease WHERE accepted_slot = d.slot
+                                     UNION ALL SELECT * FROM lease WHERE ended_slot = d.slot AND accepted_slot <> d.slot) r CROSS JOIN LATERAL %6$s f
+                    UNION ALL
+                    SELECT f.* FROM (SELECT * FROM lease_epoch WHERE metered_slot = d.slot) r CROSS JOIN LATERAL %7$s f
+                    UNION ALL
+                    SELECT f.* FROM (SELECT * FROM lease_dispute WHERE opened_slot = d.slot) r CROSS JOIN LATERAL %8$s f
+                    UNION ALL
+                    SELECT f.* FROM (SELECT * FROM lease_balance WHERE slot = d.slot) r %9$s CROSS JOIN LATERAL %10$s f) %11$s
+                    WHERE e.slot = d.slot),
+                dated AS (SELECT to_day AS day, 1 AS sign, m.* FROM moved m UNION ALL SELECT '-infinity', -1, m.* FROM moved m) %12$s
+                RETURN NULL;
+            END $f$;
+            CREATE TRIGGER market_%1$s AFTER %2$s ON slot REFERENCING %3$s FOR EACH STATEMENT EXECUTE FUNCTION market_slot_%1$s();
+            $sql$, v.event, v.at, v.tables, v.fresh, of_request, of_lease, of_epoch, of_dispute, format(before, ''), of_balance, acts, add_up);
+    END LOOP;
+
+    ALTER FUNCTION recount() RENAME TO recount_network;
+    EXECUTE format('CREATE FUNCTION recount() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $f$
+        BEGIN PERFORM recount_network(); %s END $f$', recount);
+
+    -- The sums at each commitment: those of the final rows, less the rows that the overlay covers, and the overlay's.
+    CREATE VIEW market_sum_finalized AS SELECT * FROM market_sum;
+    FOR v IN SELECT * FROM (VALUES ('processed'), ('confirmed')) x(name) LOOP
+        EXECUTE format($sql$
+            CREATE VIEW market_sum_%1$s AS
+            SELECT m.only_row, m.open_requests + r.open_requests AS open_requests, m.leases + l.leases AS leases,
+                   m.running_leases + l.running_leases AS running_leases, m.epochs_proved + l.epochs_proved AS epochs_proved,
+                   m.epochs_missed + l.epochs_missed AS epochs_missed, m.disputes + d.disputes AS disputes,
+                   m.open_disputes + d.open_disputes AS open_disputes, %2$s
+              FROM market_sum m
+                   CROSS JOIN (SELECT COALESCE(sum(sign * (status = 1)::int), 0)::bigint AS open_requests FROM (
+                        SELECT 1 AS sign, o.status FROM request_%1$s_unrooted o
+                        UNION ALL SELECT -1, f.status FROM request_%1$s_unrooted o JOIN request f USING (pubkey)) r) r
+                   CROSS JOIN (SELECT COALESCE(sum(sign), 0)::bigint AS leases, COALESCE(sum(sign * (status <> 5)::int), 0)::bigint AS running_leases,
+                        COALESCE(sum(sign * %3$s), 0)::bigint AS epochs_proved, COALESCE(sum(sign * missed), 0)::bigint AS epochs_missed, %4$s FROM (
+                        SELECT 1 AS sign, o.* FROM lease_%1$s_unrooted o
+                        UNION ALL SELECT -1, f.* FROM lease_%1$s_unrooted o JOIN lease f ON f.pubkey = o.pubkey) r) l
+                   CROSS JOIN (SELECT COALESCE(sum(sign), 0)::bigint AS disputes, COALESCE(sum(sign * (status <> 3)::int), 0)::bigint AS open_disputes FROM (
+                        SELECT 1 AS sign, o.status FROM lease_dispute_%1$s_unrooted o
+                        UNION ALL SELECT -1, f.status FROM lease_dispute_%1$s_unrooted o JOIN lease_dispute f USING (pubkey, opened_slot)) r) d
+            $sql$, v.name, (SELECT string_agg(format('m.%1$s + l.%1$s AS %1$s', a), ', ') FROM unnest(string_to_array(amounts, ', ')) a), proved,
+            (SELECT string_agg(format('COALESCE(sum(sign * %1$s::numeric), 0) AS %1$s', a), ', ') FROM unnest(string_to_array(amounts, ', ')) a));
+    END LOOP;
+END $build$;
+DROP FUNCTION pg_temp.add_sums(text[], text[], text);
+DROP FUNCTION pg_temp.changed(text, text);

@@ -100,11 +100,14 @@ SELECT i.base58 AS id, l.pubkey AS id_key, q.base58 AS request, l.request AS req
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = l.acknowledged_slot AND NOT s.gap LIMIT 1) AS acknowledged_at,
        to_timestamp(l.metered_second) AS metered_at, to_timestamp(l.ends_second) AS ends_at,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = l.ended_slot AND NOT s.gap LIMIT 1) AS ended_at,
-       (SELECT count(*) FROM lease_epoch_%1$s e WHERE e.pubkey = l.pubkey AND e.proof IS NOT NULL) AS epochs_proved,
+       lease_proved(l.started_slot, l.acknowledged_slot, l.ended_slot, l.reason, l.epoch_slots, l.epoch_seconds, l.last_proved_epoch, l.missed,
+         l.metered_second, l.ends_second, (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = l.ended_slot AND NOT s.gap LIMIT 1)
+         >= to_timestamp(l.ends_second)) AS epochs_proved,
        l.missed AS epochs_missed, l.last_proved_epoch, l.disputes, l.open_disputes,
        l.deposited_lamports, l.compensated_lamports, l.escrow_lamports, l.pending_lamports, l.paid_lamports, l.foundation_lamports,
        l.burned_lamports, l.refunded_lamports, l.tenant_due_lamports, l.slashed_lamports,
-       l.escrow_lamports + l.pending_lamports + l.tenant_due_lamports AS held_lamports,
+       CASE WHEN $v$ || format(closing, 'l') || $v$ IS NULL THEN l.escrow_lamports + l.pending_lamports + l.tenant_due_lamports ELSE 0 END
+         AS held_lamports,
        (l.deposited_lamports + l.compensated_lamports) - (l.escrow_lamports + l.pending_lamports + l.paid_lamports + l.foundation_lamports
          + l.burned_lamports + l.refunded_lamports) AS astray_lamports,
        (SELECT a.base58 FROM address a WHERE a.key = l.rent_payer) AS rent_payer,
@@ -134,8 +137,8 @@ SELECT i.base58 AS lease, e.pubkey AS lease_key, e.epoch, t.base58 AS tenant, l.
                        AND b.slot <= later.slot AND NOT b.exact)) AS exact
 FROM lease_epoch_%3$s e LEFT JOIN lease_%1$s l ON l.pubkey = e.pubkey LEFT JOIN address i ON i.key = e.pubkey
      LEFT JOIN address t ON t.key = l.tenant LEFT JOIN address p ON p.key = l.provider
-     CROSS JOIN LATERAL (SELECT min(n.metered_slot) AS slot FROM lease_epoch_%1$s n
-                          WHERE n.pubkey = e.pubkey AND n.epoch > e.epoch AND (n.epoch - e.epoch) %% 32 = 0) later
+     LEFT JOIN LATERAL (SELECT n.metered_slot AS slot FROM lease_epoch_%1$s n WHERE n.pubkey = e.pubkey AND n.epoch > e.epoch
+                           AND (n.epoch - e.epoch) %% 32 = 0 ORDER BY n.epoch LIMIT 1) later ON true
      CROSS JOIN LATERAL (SELECT CASE WHEN e.state = 1 AND later.slot IS NOT NULL THEN 'released' ELSE CASE e.state WHEN 1 THEN 'pending'
                           WHEN 2 THEN 'released' WHEN 3 THEN 'unserved' WHEN 4 THEN 'refuted' WHEN 5 THEN 'forfeited' END END AS status) w
 $v$, c, part.schema, part.suffix);
@@ -147,11 +150,10 @@ SELECT i.base58 AS id, d.pubkey AS id_key, b.base58 AS lease, d.lease AS lease_k
        CASE d.status WHEN 1 THEN 'open' WHEN 2 THEN 'wrong' WHEN 3 THEN 'resolved' END AS status,
        CASE d.outcome WHEN 1 THEN 'answered' WHEN 2 THEN 'wrong' WHEN 3 THEN 'unanswered' WHEN 4 THEN 'void' END AS outcome,
        d.named AS named_elements, d.opened AS opened_elements, d.elements, encode(d.proof, 'hex') AS proof, encode(d.hash, 'hex') AS hash,
-       d.fee_lamports + d.at_stake_lamports AS bond_lamports, d.fee_lamports, d.at_stake_lamports, d.held_lamports, d.returned_lamports,
+       d.fee_lamports + d.at_stake_lamports AS bond_lamports, d.fee_lamports, d.at_stake_lamports,
+       CASE WHEN z.slot IS NULL THEN d.held_lamports ELSE 0 END AS held_lamports, d.returned_lamports,
        d.reward_lamports, d.slashed_lamports, d.burned_lamports, d.paid_lamports,
-       d.opened_slot, d.openings_end_slot, d.resolved_slot, d.retention_end_slot,
-       least($v$ || format(closing, 'd') || $v$,
-             (SELECT min(n.opened_slot) FROM lease_dispute_%1$s n WHERE n.pubkey = d.pubkey AND n.opened_slot > d.opened_slot)) AS closed_slot,
+       d.opened_slot, d.openings_end_slot, d.resolved_slot, d.retention_end_slot, z.slot AS closed_slot,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.opened_slot AND NOT s.gap LIMIT 1) AS opened_at,
        (SELECT s.at FROM analytics.slots_%1$s s WHERE s.slot = d.resolved_slot AND NOT s.gap LIMIT 1) AS resolved_at,
        (SELECT a.base58 FROM address a WHERE a.key = d.rent_payer) AS rent_payer,
@@ -169,13 +171,16 @@ SELECT i.base58 AS id, d.pubkey AS id_key, b.base58 AS lease, d.lease AS lease_k
        d.lamports, d.status AS status_code, d.due_slot
 FROM lease_dispute_%3$s d LEFT JOIN address i ON i.key = d.pubkey LEFT JOIN address b ON b.key = d.lease
      LEFT JOIN address u ON u.key = d.disputer LEFT JOIN address p ON p.key = d.provider
+     CROSS JOIN LATERAL (SELECT least($v$ || format(closing, 'd') || $v$, (SELECT n.opened_slot FROM lease_dispute_%1$s n
+                          WHERE n.pubkey = d.pubkey AND n.opened_slot > d.opened_slot ORDER BY n.opened_slot LIMIT 1)) AS slot) z
 $v$, c, part.schema, part.suffix);
 
 END LOOP;
 
 FOREACH c IN ARRAY ARRAY['processed', 'confirmed', 'finalized'] LOOP
 
--- What happened, with the slot in which it did: a function of the last state of requests, leases, epochs and disputes.
+-- What happened, with the slot in which it did: a function of the last state of requests, leases, epochs and disputes. Epochs are two
+-- parts, each with one step, so that who leaves a step out reads none of them.
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.lease_events_%1$s AS
 SELECT i.base58 AS lease, e.lease AS lease_key, (SELECT a.base58 FROM address a WHERE a.key = e.request) AS request, e.request AS request_key,
@@ -198,8 +203,11 @@ FROM (
                WHEN 4 THEN 'never_started' WHEN 5 THEN 'never_acknowledged' WHEN 6 THEN 'missed_proofs' WHEN 7 THEN 'proof_refuted' END)
            ) v(step, slot, detail)
     UNION ALL
-    SELECT p.pubkey, p.pubkey, l.request, CASE WHEN p.proof IS NULL THEN 6::smallint ELSE 5::smallint END, p.epoch, p.metered_slot, NULL
-      FROM lease_epoch_%1$s p LEFT JOIN lease_%1$s l ON l.pubkey = p.pubkey
+    SELECT p.pubkey, p.pubkey, l.request, 5::smallint, p.epoch, p.metered_slot, NULL
+      FROM lease_epoch_%1$s p LEFT JOIN lease_%1$s l ON l.pubkey = p.pubkey WHERE p.proof IS NOT NULL
+    UNION ALL
+    SELECT p.pubkey, p.pubkey, l.request, 6::smallint, p.epoch, p.metered_slot, NULL
+      FROM lease_epoch_%1$s p LEFT JOIN lease_%1$s l ON l.pubkey = p.pubkey WHERE p.proof IS NULL
     UNION ALL
     SELECT d.pubkey, d.lease, l.request, v.step, d.epoch, v.slot, v.detail
       FROM lease_dispute_%1$s d LEFT JOIN lease_%1$s l ON l.pubkey = d.lease CROSS JOIN LATERAL (VALUES (7::smallint, d.opened_slot, NULL::text),
@@ -220,36 +228,28 @@ $v$, c);
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.market_treasury_%1$s AS
 SELECT (SELECT a.base58 FROM address a WHERE a.key = t.pubkey) AS id, t.balance_lamports, t.withdrawn_lamports, t.received_lamports,
-       t.slot, t.write_seq, t.lamports, $v$ || format(seen, 't') || $v$ AS exact
+       t.slot, t.write_seq, t.lamports, $v$ || format(seen, 't') || $v$ AS exact, t.pubkey AS id_key
 FROM market_treasury_%1$s t
 $v$, c);
 
--- One row. Lamports of leases are sums of what the leases of this chain say, those whose accounts are closed too.
+-- One row. Lamports of leases are sums of what the leases of this chain say, those whose accounts are closed too; what no bigint holds, since
+-- the same lamports may come and go for ever, is the largest.
 EXECUTE format($v$
 CREATE OR REPLACE VIEW analytics.market_%1$s AS
 SELECT h.processed_slot AS slot, h.finalized_slot, p.registered_providers, p.offered_units, p.leased_units, p.staked_lamports,
-       (SELECT count(*) FROM request_%1$s r WHERE r.status = 1) AS open_requests, l.*,
-       (SELECT count(*) FROM lease_epoch_%1$s e WHERE e.proof IS NOT NULL) AS epochs_proved,
-       (SELECT count(*) FROM lease_dispute_%1$s d) AS disputes,
-       (SELECT count(*) FROM lease_dispute_%1$s d WHERE d.status <> 3) AS open_disputes
-FROM head h
+       m.open_requests, m.leases, m.running_leases, m.epochs_missed,
+       least(m.deposited_lamports, most)::bigint AS deposited_lamports, least(m.compensated_lamports, most)::bigint AS compensated_lamports,
+       least(m.escrow_lamports, most)::bigint AS escrow_lamports, least(m.pending_lamports, most)::bigint AS pending_lamports,
+       least(m.paid_lamports, most)::bigint AS paid_lamports, least(m.foundation_lamports, most)::bigint AS foundation_lamports,
+       least(m.burned_lamports, most)::bigint AS burned_lamports, least(m.refunded_lamports, most)::bigint AS refunded_lamports,
+       least(m.slashed_lamports, most)::bigint AS slashed_lamports,
+       (m.deposited_lamports + m.compensated_lamports - m.escrow_lamports - m.pending_lamports - m.paid_lamports - m.foundation_lamports
+         - m.burned_lamports - m.refunded_lamports)::bigint AS astray_lamports,
+       m.epochs_proved, m.disputes, m.open_disputes
+FROM head h CROSS JOIN market_sum_%1$s m CROSS JOIN (VALUES (9223372036854775807)) v(most)
      CROSS JOIN (SELECT count(*) AS registered_providers, COALESCE(sum(v.units), 0)::bigint AS offered_units,
                         COALESCE(sum(v.leased_units), 0)::bigint AS leased_units, COALESCE(sum(v.stake_lamports), 0)::bigint AS staked_lamports
                    FROM analytics.providers_%1$s v) p
-     CROSS JOIN (SELECT count(*) AS leases, count(*) FILTER (WHERE v.status <> 5) AS running_leases,
-                        COALESCE(sum(v.missed), 0)::bigint AS epochs_missed,
-                        COALESCE(sum(v.deposited_lamports), 0)::bigint AS deposited_lamports,
-                        COALESCE(sum(v.compensated_lamports), 0)::bigint AS compensated_lamports,
-                        COALESCE(sum(v.escrow_lamports), 0)::bigint AS escrow_lamports,
-                        COALESCE(sum(v.pending_lamports), 0)::bigint AS pending_lamports,
-                        COALESCE(sum(v.paid_lamports), 0)::bigint AS paid_lamports,
-                        COALESCE(sum(v.foundation_lamports), 0)::bigint AS foundation_lamports,
-                        COALESCE(sum(v.burned_lamports), 0)::bigint AS burned_lamports,
-                        COALESCE(sum(v.refunded_lamports), 0)::bigint AS refunded_lamports,
-                        COALESCE(sum(v.slashed_lamports), 0)::bigint AS slashed_lamports,
-                        COALESCE(sum(v.deposited_lamports::numeric + v.compensated_lamports - v.escrow_lamports - v.pending_lamports - v.paid_lamports
-                                     - v.foundation_lamports - v.burned_lamports - v.refunded_lamports), 0)::bigint AS astray_lamports
-                   FROM lease_%1$s v) l
 $v$, c);
 
 END LOOP;
@@ -277,8 +277,11 @@ SELECT i.base58 AS provider, b.pubkey AS provider_key, b.slot,
        b.earned_lamports, b.withdrawn_lamports, b.slashed_lamports, b.unserved_lamports, b.proved AS epochs_proved, b.missed AS epochs_missed,
        b.earned_lamports - COALESCE(p.earned_lamports, 0) AS earned_change_lamports, b.exact
 FROM provider_balance b LEFT JOIN address i ON i.key = b.pubkey
-     LEFT JOIN LATERAL (SELECT k.earned_lamports FROM provider_balance k WHERE k.pubkey = b.pubkey AND (k.slot, k.ordinal) < (b.slot, b.ordinal)
-                         ORDER BY k.slot DESC, k.ordinal DESC LIMIT 1) p ON true;
+     -- What was earned never falls: if it did, or the account was closed, the authority has registered again.
+     LEFT JOIN LATERAL (SELECT k.slot, k.ordinal, k.earned_lamports FROM provider_balance k
+                         WHERE k.pubkey = b.pubkey AND (k.slot, k.ordinal) < (b.slot, b.ordinal) ORDER BY k.slot DESC, k.ordinal DESC LIMIT 1) p
+       ON p.earned_lamports <= b.earned_lamports AND NOT EXISTS (SELECT FROM closure x WHERE x.pubkey = b.pubkey
+          AND (x.slot, x.ordinal) > (p.slot, p.ordinal) AND (x.slot, x.ordinal) < (b.slot, b.ordinal));
 
 CREATE OR REPLACE VIEW analytics.market_treasury_balances AS
 SELECT i.base58 AS treasury, b.pubkey AS treasury_key, b.slot,
@@ -292,27 +295,10 @@ FROM market_treasury_balance b LEFT JOIN address i ON i.key = b.pubkey;
 
 -- A UTC day of the market: what was asked for, begun, ended, proved, and what blocks of the day moved. Finalized.
 CREATE OR REPLACE VIEW analytics.market_daily AS
-SELECT day, sum(requests)::bigint AS requests, sum(leases_accepted)::bigint AS leases_accepted, sum(leases_ended)::bigint AS leases_ended,
-       sum(epochs_proved)::bigint AS epochs_proved, sum(disputes)::bigint AS disputes, sum(paid_lamports)::bigint AS paid_lamports,
-       sum(foundation_lamports)::bigint AS foundation_lamports, sum(burned_lamports)::bigint AS burned_lamports,
-       sum(refunded_lamports)::bigint AS refunded_lamports, sum(slashed_lamports)::bigint AS slashed_lamports
-FROM (
-    SELECT (s.block_time AT TIME ZONE 'UTC')::date AS day, e.*
-    FROM (
-        SELECT requested_slot AS slot, 1 AS requests, 0 AS leases_accepted, 0 AS leases_ended, 0 AS epochs_proved, 0 AS disputes,
-               0::bigint AS paid_lamports, 0::bigint AS foundation_lamports, 0::bigint AS burned_lamports, 0::bigint AS refunded_lamports,
-               0::bigint AS slashed_lamports FROM request
-        UNION ALL SELECT accepted_slot, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0 FROM lease
-        UNION ALL SELECT ended_slot, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0 FROM lease
-        UNION ALL SELECT metered_slot, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0 FROM lease_epoch WHERE proof IS NOT NULL
-        UNION ALL SELECT opened_slot, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0 FROM lease_dispute
-        UNION ALL
-        SELECT slot, 0, 0, 0, 0, 0, paid_lamports - COALESCE(lag(paid_lamports) OVER w, 0),
-               foundation_lamports - COALESCE(lag(foundation_lamports) OVER w, 0), burned_lamports - COALESCE(lag(burned_lamports) OVER w, 0),
-               refunded_lamports - COALESCE(lag(refunded_lamports) OVER w, 0), slashed_lamports - COALESCE(lag(slashed_lamports) OVER w, 0)
-          FROM lease_balance WINDOW w AS (PARTITION BY pubkey ORDER BY slot, ordinal)
-    ) e JOIN slot s ON s.slot = e.slot AND s.status = 3 AND s.block_time IS NOT NULL
-) d GROUP BY day;
+SELECT day, requests, leases_accepted, leases_ended, epochs_proved, disputes, least(paid_lamports, most)::bigint AS paid_lamports,
+       least(foundation_lamports, most)::bigint AS foundation_lamports, least(burned_lamports, most)::bigint AS burned_lamports,
+       least(refunded_lamports, most)::bigint AS refunded_lamports, least(slashed_lamports, most)::bigint AS slashed_lamports
+FROM market_day CROSS JOIN (VALUES (9223372036854775807)) v(most) WHERE day > '-infinity';
 
 -- Under the names of schema dune.
 DO $build$
@@ -365,7 +351,7 @@ FOR c IN SELECT * FROM (VALUES
     ('lease_epochs', 'Epochs of leases as they were last seen in the ring of the lease, which has the newest 32; rows stay when the ring goes on'),
     ('lease_disputes', 'Disputes that say that the proof of an epoch is false: what is named, what was shown, bond and end'),
     ('lease_events', 'What happened to requests and leases: requested, cancelled, expired, accepted, started, acknowledged, proved, metered, disputed, resolved, refuted, ended; a function of the accounts'' last states'),
-    ('market', 'One row: the Compute Market at a glance, sums over all its leases'),
+    ('market', 'One row: the Compute Market at a glance, sums over all its leases; costs the same however many there are'),
     ('market_config', 'The Compute Market''s parameters'),
     ('market_treasury', 'The foundation''s balance in the Compute Market')
 ) v(name, comment) LOOP
@@ -388,7 +374,7 @@ COMMENT ON VIEW analytics.provider_balances IS
 COMMENT ON VIEW analytics.market_treasury_balances IS
     'Balance history of the Compute Market''s treasury: the values after each block that wrote it (finalized), and by how much the balance changed';
 COMMENT ON VIEW analytics.market_daily IS
-    'Activity of the Compute Market per UTC day of the block time (finalized): what was asked for, begun, ended and proved, and what was paid, burned and refunded';
+    'Activity of the Compute Market per UTC day of the block time (finalized): what was asked for, begun, ended and proved, and what was paid, burned and refunded; costs the same however many leases there are';
 
 DO $build$
 DECLARE
@@ -438,7 +424,7 @@ FOR c IN
         ('disputer_key', 'The same key as 32 bytes'),
         ('disputes', 'Number of disputes that say that a proof is false'),
         ('due_slot', 'First slot at which anyone may have something done about it as it stands; null if nothing'),
-        ('earned_change_lamports', 'Lamports that the block added to earned_lamports; all of it in the first row'),
+        ('earned_change_lamports', 'Lamports that the block added to earned_lamports; all of it in the first row since a registration'),
         ('earned_lamports', 'Lamports earned since registration'),
         ('elements', 'Array of {unit, round, row, column, opened}: what is said to be wrong; opened: it was shown and is right'),
         ('ended_at', 'Time of the slot in which it ended (UTC); null until then'),
@@ -462,7 +448,7 @@ FOR c IN
         ('foundation_lamports', 'Lamports of the lease for the foundation'),
         ('free_units', 'Number of units that are offered and not leased'),
         ('hash', 'Hex hash of the epoch''s first slot, which the proof begins with; null for the seconds behind the last proof'),
-        ('held_lamports', 'Lamports that lie in the account for somebody'),
+        ('held_lamports', 'Lamports that lie in the account for somebody; 0 once it is closed'),
         ('id', 'Base58 address of the account'),
         ('id_key', 'The same address as 32 bytes; filter by it'),
         ('in_ring', 'The lease''s account still has the epoch; if not, what was pending when it was last seen was paid since'),
@@ -593,15 +579,19 @@ FOR c IN
         ('lease_events.slot', 'Slot in which it happened'),
         ('lease_events.commitment', 'processed, confirmed or finalized: of the block in which it happened'),
         ('leases.status', 'accepted, started, active, closing or ended'),
+        ('leases.epochs_proved', 'Number of epochs with a proof, also of those that were not seen; null if neither the account nor the time of the block in which it was closed says whether its time was over'),
+        ('leases.epochs_missed', 'Number of epochs without a proof: between proofs, and at the end since the last one'),
+        ('leases.escrow_lamports', 'Lamports that lie in the account for seconds to come; 0 once it has ended'),
         ('leases.burned_lamports', 'Lamports of the lease destined to be burned: shares of paid epochs, epochs called unserved or forfeited; slashed stake not among them'),
         ('market.disputes', 'Number of disputes ever opened'),
+        ('market.epochs_proved', 'Number of epochs with a proof, of all leases together, also of those that were not seen'),
         ('market.escrow_lamports', 'Lamports of all leases together for seconds to come'),
         ('market.leases', 'Number of leases ever accepted'),
         ('market.slot', 'Slot of the head of the processed chain; null before the first'),
         ('market.staked_lamports', 'Lamports of active stake of all providers'),
         ('market_daily.burned_lamports', 'Lamports of leases that were burned on the day, slashed stake not among them'),
         ('market_daily.disputes', 'Number of disputes opened on the day'),
-        ('market_daily.epochs_proved', 'Number of epochs proved on the day'),
+        ('market_daily.epochs_proved', 'Number of epochs proved on the day that were seen: not those that a lease had proved and forgotten before a base'),
         ('market_daily.foundation_lamports', 'Lamports of leases that went to the foundation on the day'),
         ('market_daily.paid_lamports', 'Lamports of leases that were paid to providers on the day'),
         ('market_daily.refunded_lamports', 'Lamports of leases that became tenants'' on the day'),
@@ -614,7 +604,7 @@ FOR c IN
         ('requests.deposited_lamports', 'Lamports that the request paid in: the price of all seconds'),
         ('requests.ended_slot', 'Slot in which it was accepted, cancelled or expired; null until then'),
         ('requests.ended_at', 'Time of the slot in which it was accepted, cancelled or expired (UTC); null until then'),
-        ('requests.escrow_lamports', 'Lamports that lie in the request for seconds to come, or, once it was cancelled or expired, because the tenant''s wallet could not hold them'),
+        ('requests.escrow_lamports', 'Lamports that lie in the request for seconds to come, or, once it was cancelled or expired, because the tenant''s wallet could not hold them; of an account that is closed those that went out with it, to who paid its rent'),
         ('requests.isolation', 'process, container or sandbox: the least that the provider must offer'),
         ('requests.price_lamports', 'Most lamports a second for each unit; of a named provider exactly its price'),
         ('requests.provider', 'Base58 authority of the provider that may accept (authority of providers, not its id); null: any'),

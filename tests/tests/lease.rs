@@ -879,6 +879,25 @@ async fn started() -> Result<Network> {
     Network::start_with(&["--validators", "1", "--slot-ms", "50"], &keep).await
 }
 
+/// The provider publishes the proof of this epoch, or a newer one by now, and the lease's access is what it stated.
+async fn is_published(network: &Network, (address, file): (&str, &str), epoch: u64) -> Result<()> {
+    let started = Instant::now();
+    let probed = loop {
+        let probed =
+            json(&network.mythic(&["lease", "probe", address, "--json", "--keypair", file])?)?;
+        if probed["proof"].as_u64() >= Some(epoch) {
+            break probed;
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "nothing is published: {probed}"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    ensure!(probed["access"] == true, "{probed}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
     let network = started().await?;
@@ -951,20 +970,7 @@ async fn a_lease_lives_from_its_request_to_its_last_lamport() -> Result<()> {
 
     // The proof of the next epoch is on chain, and is what anybody computes.
     let epoch = proved(&chain, &lease).await?;
-    let started = Instant::now();
-    let probed = loop {
-        let probed =
-            json(&network.mythic(&["lease", "probe", address, "--json", "--keypair", &file])?)?;
-        if probed["proof"].as_u64() >= Some(epoch) {
-            break probed;
-        }
-        ensure!(
-            started.elapsed() < PATIENCE,
-            "nothing is published: {probed}"
-        );
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
-    ensure!(probed["access"] == true, "{probed}");
+    is_published(&network, (address, &file), epoch).await?;
 
     let bond = disputed(&chain, &lease, epoch).await?;
     ensure!(bond.0 > 0 && bond.1 > 0, "{bond:?}");

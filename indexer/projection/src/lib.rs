@@ -150,8 +150,8 @@ pub struct At {
 }
 
 /// Projects a bank's updates, in their order. `slot` is the bank's. Updates whose ordinal is in `skip` are
-/// refused unseen (the database would not take them). An update that leaves the account as it was `before` changes nothing:
-/// anyone may name an account of the program in a transaction.
+/// refused unseen (the database would not take them). An update that leaves the account as it was `before` changes nothing, and
+/// one that only sends it lamports changes these alone: anyone may name an account of the program in a transaction, or send it some.
 pub fn project_bank<'a>(
     slot: u64,
     accounts: &[Account],
@@ -183,6 +183,10 @@ pub fn project_bank<'a>(
         if repeatable && known.certain && known.print == Some(&print) {
             continue;
         }
+        let is_gift = known.certain
+            && known
+                .print
+                .is_some_and(|before| before.is_same_write(&print));
         let was_unreadable = matches!(known.print, Some(Print::Unreadable(_)));
         let mut projected = projected.unwrap_or_else(|reason| {
             let mut unreadable = Projected::default();
@@ -206,6 +210,10 @@ pub fn project_bank<'a>(
             if let Some(closure) = rows.find(|row| row.entity == Entity::Closure) {
                 closure.exact = false;
             }
+        }
+        if is_gift {
+            projected.rows.retain(|row| row.entity.is_account());
+            projected.adds.clear();
         }
         changes.prints.insert(account.pubkey, print);
         folded.take(projected);

@@ -101,6 +101,11 @@ impl Told {
         }
     }
 
+    /// Epoch of the last proof, of the start before there is one.
+    fn last_proved(&self) -> u64 {
+        self.proofs.last().map_or(self.started, |(slot, _)| *slot) / EPOCH
+    }
+
     /// The account. A proof pays what had its place in the ring.
     fn lease(&self, seq: u64) -> Vec<u8> {
         let mut lease = Lease::zeroed();
@@ -140,10 +145,11 @@ impl Told {
                 _ => paid += 1,
             }
         }
-        if let Some((slot, _)) = self.proofs.last() {
-            lease.last_proved = (slot / EPOCH).into();
-        }
         if self.started > 0 {
+            let (start, last) = (self.started / EPOCH, self.last_proved());
+            let silent = (self.ended / EPOCH).saturating_sub(last + 1);
+            lease.last_proved = last.into();
+            lease.missed = (last - start - self.proofs.len() as u64 + silent).into();
             lease.started_at = 1_800_000_000.into();
             lease.mark = (1_800_000_000 + 60 * self.proofs.len() as u64).into();
             lease.ends_at = 1_800_006_000.into();
@@ -212,6 +218,45 @@ async fn shown(db: &Database, commitment: &str) -> Vec<String> {
         "SELECT status, epochs_proved, pending_lamports, commitment FROM analytics.leases_{commitment}"
     ))
     .await
+}
+
+/// What was undone left no trace; what stands is told with its slots, and by whom.
+async fn what_stands_is_told(db: &Database) {
+    let retracted = "SELECT count(*) FROM feed.event WHERE topic = 'leases' AND op = 'retract'";
+    assert_eq!(db.texts(retracted).await, ["(4)"]);
+    let events = "SELECT event, slot, epoch, detail, signature FROM analytics.lease_events_finalized ORDER BY slot, step";
+    let line = |event: &str, slot: u64, key: u8, more: &str| {
+        let signature = bs58::encode(signature(slot, 0, key)).into_string();
+        format!("({event},{slot},{more},{signature})")
+    };
+    assert_eq!(
+        db.texts(events).await,
+        [
+            line("requested", 1, REQUEST, ","),
+            line("accepted", 4, LEASE, ","),
+            line("started", 7, LEASE, ","),
+            line("acknowledged", 7, LEASE, ","),
+            line("proved", 10, LEASE, "2,"),
+            line("ended", 13, LEASE, ",completed"),
+        ]
+    );
+    let events = told(db, "e.topic = 'leases' AND e.op = 'add'").await;
+    let said: Vec<_> = events
+        .iter()
+        .filter(|told| told["object"] == "lease")
+        .map(|told| told["events"].clone())
+        .collect();
+    let twice = |names: serde_json::Value| [names.clone(), names];
+    assert_eq!(
+        said,
+        [
+            twice(json!(["accepted"])),
+            twice(json!(["started", "acknowledged"])),
+            twice(json!(["proved"])),
+            twice(json!(["ended"])),
+        ]
+        .concat()
+    );
 }
 
 #[tokio::test]
@@ -284,42 +329,7 @@ async fn a_fork_under_any_step_of_a_lease_is_shown_taken_back_and_made_good() {
         }
         (before, tip, seq) = (step(&before, tip + 3), tip + 3, seq + 1);
     }
-    let retracted = "SELECT count(*) FROM feed.event WHERE topic = 'leases' AND op = 'retract'";
-    assert_eq!(db.texts(retracted).await, ["(4)"]);
-    // What was undone left no trace; what stands is told with its slots, and by whom.
-    let events = "SELECT event, slot, epoch, detail, signature FROM analytics.lease_events_finalized ORDER BY slot, step";
-    let line = |event: &str, slot: u64, key: u8, more: &str| {
-        let signature = bs58::encode(signature(slot, 0, key)).into_string();
-        format!("({event},{slot},{more},{signature})")
-    };
-    assert_eq!(
-        db.texts(events).await,
-        [
-            line("requested", 1, REQUEST, ","),
-            line("accepted", 4, LEASE, ","),
-            line("started", 7, LEASE, ","),
-            line("acknowledged", 7, LEASE, ","),
-            line("proved", 10, LEASE, "2,"),
-            line("ended", 13, LEASE, ",completed"),
-        ]
-    );
-    let events = told(&db, "e.topic = 'leases' AND e.op = 'add'").await;
-    let said: Vec<_> = events
-        .iter()
-        .filter(|told| told["object"] == "lease")
-        .map(|told| told["events"].clone())
-        .collect();
-    let twice = |names: serde_json::Value| [names.clone(), names];
-    assert_eq!(
-        said,
-        [
-            twice(json!(["accepted"])),
-            twice(json!(["started", "acknowledged"])),
-            twice(json!(["proved"])),
-            twice(json!(["ended"])),
-        ]
-        .concat()
-    );
+    what_stands_is_told(&db).await;
     rebuilds(&db).await;
 }
 
@@ -461,8 +471,8 @@ async fn an_ended_lease_stays_with_its_money_when_its_accounts_are_closed() {
     drain(&db.url, spool.path(), 2, None).await.unwrap();
     let rest = DEPOSIT - 2 * PRICE;
     assert_eq!(
-        db.texts("SELECT status, reason, closed_slot, paid_lamports, refunded_lamports, astray_lamports, exact FROM analytics.leases_finalized").await,
-        [format!("(ended,completed,10,{},{rest},0,t)", 2 * SHARES.0)]
+        db.texts("SELECT status, reason, closed_slot, paid_lamports, refunded_lamports, held_lamports, astray_lamports, exact FROM analytics.leases_finalized").await,
+        [format!("(ended,completed,10,{},{rest},0,0,t)", 2 * SHARES.0)]
     );
     assert_eq!(
         db.texts("SELECT status, lease, closed_slot FROM analytics.requests_finalized")
@@ -579,6 +589,213 @@ async fn what_strangers_write_costs_a_row_each_and_is_doubtful_where_it_is() {
     }
     assert_eq!(db.texts(quarantined).await, ["(0)"]);
     rebuilds(&db).await;
+}
+
+#[tokio::test]
+async fn epochs_that_were_proved_unseen_are_counted() {
+    let spool = tempfile::tempdir().unwrap();
+    let db = Database::new("market_unseen").await;
+    let mut told = Told {
+        accepted: 1,
+        started: 1,
+        ..Told::default()
+    };
+    // Of fifty epochs the tenth and the last two were missed.
+    for n in (1..=47).filter(|n| *n != 10) {
+        told = told.proved(EPOCH * n);
+    }
+    let told = told.ended(EPOCH * 50);
+    let base = [market(LEASE, told.lease(9))];
+    let mut chain = Chain::start(spool.path(), 1, EPOCH * 50, &base);
+    chain.bank(EPOCH * 50 + 1, 0, (EPOCH * 50, 0), &[]);
+    chain.root(EPOCH * 50 + 1, 0);
+    chain.sync();
+    drain(&db.url, spool.path(), 1, None).await.unwrap();
+    for view in ["leases", "market"] {
+        let sql = format!("SELECT epochs_proved, epochs_missed FROM analytics.{view}_finalized");
+        assert_eq!(db.texts(&sql).await, ["(46,3)"], "{view}");
+    }
+    rebuilds(&db).await;
+}
+
+#[tokio::test]
+async fn what_an_end_counts_as_missed_is_no_proof() {
+    let db = Database::new("market_proved").await;
+    // Started in epoch 2, of four slots and 60 seconds; the last proof is that of epoch 10, its seconds are up to 1,000; one was missed.
+    for (end, reason, missed, ends, over, proved) in [
+        ("NULL", "NULL", 1, 2_000, "NULL", "(7)"),
+        // In the epoch after it, in a later one, when the time was over, and when a proof was refuted.
+        ("44", "2", 1, 2_000, "NULL", "(7)"),
+        ("56", "6", 4, 2_000, "NULL", "(7)"),
+        ("56", "1", 3, 1_130, "NULL", "(7)"),
+        ("56", "2", 1, 1_000, "NULL", "(7)"),
+        ("56", "7", 1, 2_000, "NULL", "(7)"),
+        // Whoever closed it closed it before or after its time: the block says.
+        ("56", "3", 4, 1_130, "false", "(7)"),
+        ("56", "3", 3, 1_130, "true", "(7)"),
+        ("56", "3", 3, 1_130, "NULL", "()"),
+    ] {
+        let sql = format!(
+            "SELECT projection_1.lease_proved(8, 9, {end}, {reason}::smallint, 4, 60, 10, {missed}, 1000, {ends}, {over})"
+        );
+        assert_eq!(db.texts(&sql).await, [proved], "{sql}");
+    }
+    // Before the start there is none; what was not acknowledged ends without more.
+    for (sql, proved) in [
+        (
+            "NULL, NULL, 60, 4::smallint, 4, 60, NULL, 0, NULL, NULL, NULL",
+            "(0)",
+        ),
+        (
+            "8, NULL, 60, 5::smallint, 4, 60, 10, 1, 1000, 2000, NULL",
+            "(7)",
+        ),
+    ] {
+        let sql = format!("SELECT projection_1.lease_proved({sql})");
+        assert_eq!(db.texts(&sql).await, [proved], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn lamports_that_anyone_sends_to_a_lease_write_its_row_alone() {
+    let spool = tempfile::tempdir().unwrap();
+    let db = Database::new("market_gift").await;
+    let mut told = Told {
+        accepted: 1,
+        started: 1,
+        ..Told::default()
+    };
+    for n in 1..=40 {
+        told = told.proved(EPOCH * n);
+    }
+    let slot = EPOCH * 40;
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(slot, 0, (0, 0), &[market(LEASE, told.lease(5))]);
+    chain.root(slot, 0);
+    let gift = Write {
+        lamports: 1_000_001,
+        ..market(LEASE, told.lease(5))
+    };
+    chain.bank(slot + 1, 0, (slot, 0), &[gift]);
+    chain.root(slot + 1, 0);
+    chain.sync();
+    drain(&db.url, spool.path(), 1, None).await.unwrap();
+    let written = "SELECT slot, lamports, exact FROM projection_1.lease";
+    let expected = format!("({},1000001,t)", slot + 1);
+    assert_eq!(db.texts(written).await, [expected]);
+    let epochs = "SELECT slot, count(*) FROM projection_1.lease_epoch GROUP BY 1";
+    assert_eq!(db.texts(epochs).await, [format!("({slot},32)")]);
+    let told = "SELECT slot FROM feed.event WHERE topic = 'leases' AND op = 'add'";
+    assert_eq!(db.texts(told).await, [format!("({slot})")]);
+    rebuilds(&db).await;
+}
+
+/// The market's sums, made of all rows.
+const SUMS: &str = "SELECT (SELECT count(*) FROM projection_1.request_{c} WHERE status = 1), count(*), count(*) FILTER (WHERE status <> 5),
+    (SELECT count(*) FROM projection_1.lease_dispute_{c}), (SELECT count(*) FROM projection_1.lease_dispute_{c} WHERE status <> 3),
+    COALESCE(sum(missed), 0)::bigint, COALESCE(sum(deposited_lamports), 0)::bigint, COALESCE(sum(escrow_lamports), 0)::bigint,
+    COALESCE(sum(paid_lamports), 0)::bigint, COALESCE(sum(refunded_lamports), 0)::bigint FROM projection_1.lease_{c}";
+/// What each day saw, made of all rows.
+const DAYS: &str = "SELECT (s.block_time AT TIME ZONE 'UTC')::date AS day, sum(e.n[1])::bigint, sum(e.n[2])::bigint, sum(e.n[3])::bigint,
+        sum(e.n[4])::bigint, sum(e.n[5])::bigint, sum(e.n[6])::bigint, sum(e.n[7])::bigint
+    FROM (SELECT requested_slot AS slot, '{1,0,0,0,0,0,0}'::bigint[] AS n FROM projection_1.request
+          UNION ALL SELECT accepted_slot, '{0,1,0,0,0,0,0}' FROM projection_1.lease
+          UNION ALL SELECT ended_slot, '{0,0,1,0,0,0,0}' FROM projection_1.lease
+          UNION ALL SELECT metered_slot, '{0,0,0,1,0,0,0}' FROM projection_1.lease_epoch WHERE proof IS NOT NULL
+          UNION ALL SELECT opened_slot, '{0,0,0,0,1,0,0}' FROM projection_1.lease_dispute
+          UNION ALL SELECT slot, ARRAY[0, 0, 0, 0, 0, paid_lamports - COALESCE(lag(paid_lamports) OVER w, 0),
+                                       refunded_lamports - COALESCE(lag(refunded_lamports) OVER w, 0)]
+                      FROM projection_1.lease_balance WINDOW w AS (PARTITION BY pubkey ORDER BY slot, ordinal)) e
+         JOIN projection_1.slot s ON s.slot = e.slot AND s.status = 3 AND s.block_time IS NOT NULL GROUP BY 1 ORDER BY 1";
+
+async fn sums_are_exact(db: &Database) {
+    for commitment in ["processed", "confirmed", "finalized"] {
+        let kept = format!(
+            "SELECT open_requests, leases, running_leases, disputes, open_disputes, epochs_missed, deposited_lamports, escrow_lamports,
+                    paid_lamports, refunded_lamports FROM analytics.market_{commitment}"
+        );
+        let made = SUMS.replace("{c}", commitment);
+        assert_eq!(db.texts(&kept).await, db.texts(&made).await, "{commitment}");
+    }
+    let kept = "SELECT day, requests, leases_accepted, leases_ended, epochs_proved, disputes, paid_lamports, refunded_lamports
+        FROM analytics.market_daily ORDER BY 1";
+    assert_eq!(db.texts(kept).await, db.texts(DAYS).await);
+}
+
+#[tokio::test]
+async fn the_markets_sums_are_those_of_the_rows_through_forks_gaps_and_late_banks() {
+    let db = Database::new("market_sums").await;
+    let spool = tempfile::tempdir().unwrap();
+    history(spool.path());
+    drain(&db.url, spool.path(), 3, None).await.unwrap();
+    sums_are_exact(&db).await;
+    // Something unrooted over it, amounts that come between others, and a slot whose time comes late.
+    let columns = "pubkey, deposited_lamports, compensated_lamports, escrow_lamports, pending_lamports, tenant_due_lamports,
+        paid_lamports, foundation_lamports, burned_lamports, refunded_lamports, slashed_lamports";
+    let changes = [
+        "INSERT INTO lease_overlay SELECT 1, l.* FROM lease l; UPDATE lease_overlay SET status = 3, paid_lamports = 7".to_owned(),
+        "INSERT INTO request_overlay SELECT c, r.* FROM request r, (VALUES (1), (2)) v(c); UPDATE request_overlay SET status = 1".to_owned(),
+        format!(
+            "INSERT INTO lease_balance (bank, slot, ordinal, exact, {columns})
+             SELECT bank, slot, ordinal + 1, true, pubkey, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 FROM lease_balance WHERE ordinal < 2147483647"
+        ),
+        "UPDATE lease SET accepted_slot = 7 WHERE accepted_slot = 2".to_owned(),
+        "INSERT INTO slot (bank, slot, last_slot, blockhash, parent_slot, parent_blockhash, block_time, status)
+         VALUES (1000, 7, 7, '\\x01', 6, '\\x02', '2027-02-01', 3)".to_owned(),
+    ];
+    for sql in changes {
+        let sql = format!("SET search_path = projection_1, public; {sql}; RESET search_path");
+        db.client.batch_execute(&sql).await.unwrap();
+        sums_are_exact(&db).await;
+    }
+    let days = "SELECT * FROM projection_1.market_day ORDER BY day";
+    let before = db.texts(days).await;
+    db.client
+        .batch_execute("SELECT projection_1.recount()")
+        .await
+        .unwrap();
+    sums_are_exact(&db).await;
+    assert_eq!(db.texts(days).await, before);
+}
+
+#[tokio::test]
+async fn what_was_earned_starts_again_with_a_new_registration() {
+    let spool = tempfile::tempdir().unwrap();
+    let db = Database::new("market_registered_again").await;
+    let earned = |seq: u64, lamports: u64| {
+        let mut data = provider(seq, 0);
+        let account: &mut Provider = bytemuck::from_bytes_mut(&mut data);
+        account.earned = lamports.into();
+        account.claimable = lamports.into();
+        market(PROVIDER, data)
+    };
+    let mut chain = Chain::start(spool.path(), 1, 0, &[]);
+    chain.bank(1, 0, (0, 0), &[earned(1, 50)]);
+    chain.bank(2, 0, (1, 0), &[closed(PROVIDER)]);
+    chain.bank(3, 0, (2, 0), &[earned(1, 60)]);
+    chain.bank(4, 0, (3, 0), &[closed(PROVIDER), earned(1, 5)]);
+    chain.bank(5, 0, (4, 0), &[earned(2, 7)]);
+    chain.root(5, 0);
+    chain.sync();
+    drain(&db.url, spool.path(), 1, None).await.unwrap();
+    assert_eq!(
+        db.texts("SELECT slot, earned_change_lamports FROM analytics.provider_balances ORDER BY 1")
+            .await,
+        ["(1,50)", "(3,60)", "(4,5)", "(5,2)"]
+    );
+}
+
+#[tokio::test]
+async fn what_happened_to_a_lease_is_read_without_its_epochs() {
+    let db = Database::new("market_events").await;
+    for commitment in ["processed", "confirmed", "finalized"] {
+        let sql = format!(
+            "EXPLAIN SELECT * FROM analytics.lease_events_{commitment} WHERE lease_key = '\\x01' AND event NOT IN ('proved', 'metered')"
+        );
+        let rows = db.client.query(&sql, &[]).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        assert!(!plan.join("\n").contains("lease_epoch"), "{plan:#?}");
+    }
 }
 
 /// A lease from its request to its end, with a fork, a base after a gap, and a closing.

@@ -110,13 +110,16 @@ const ENTITIES: &str = "
            ARRAY[status_code, requested_slot, ended_slot, deposited_lamports, escrow_lamports, refunded_lamports, lamports]::bigint[]
            FROM analytics.requests_$c
     UNION ALL SELECT 10, id_key, 0, slot, write_seq, exact, closed_slot,
-           ARRAY[status_code, accepted_slot, started_slot, ended_slot, pending_lamports, escrow_lamports, tenant_due_lamports, held_lamports,
+           ARRAY[status_code, accepted_slot, started_slot, ended_slot, pending_lamports, escrow_lamports, tenant_due_lamports,
+                 CASE WHEN closed_slot IS NULL THEN held_lamports ELSE pending_lamports + escrow_lamports + tenant_due_lamports END,
                  (SELECT count(*) FROM analytics.lease_epochs_$c e WHERE e.lease_key = l.id_key AND e.metered_slot = l.accepted_slot),
                  (SELECT sum(e.amount_lamports) FROM analytics.lease_epochs_$c e WHERE e.lease_key = l.id_key AND e.metered_slot = l.accepted_slot),
                  astray_lamports, lamports]::bigint[]
            FROM analytics.leases_$c l
     UNION ALL SELECT 11, id_key, opened_slot, slot, write_seq, exact, closed_slot,
-           ARRAY[status_code, opened_slot, resolved_slot, opened_elements, bond_lamports, held_lamports, burned_lamports, lamports]::bigint[]
+           ARRAY[status_code, opened_slot, resolved_slot, opened_elements, bond_lamports,
+                 CASE WHEN closed_slot IS NULL THEN held_lamports ELSE bond_lamports - COALESCE(burned_lamports + paid_lamports, 0) END,
+                 burned_lamports, lamports]::bigint[]
            FROM analytics.lease_disputes_$c";
 
 /// What the settler compares with the chain: what accounts say they hold for somebody.

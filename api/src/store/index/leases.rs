@@ -117,7 +117,8 @@ pub struct LeaseRow {
     /// From here on nothing is metered.
     ends_at: Option<String>,
     ended_at: Option<String>,
-    epochs_proved: i64,
+    /// Epochs with a proof, also of those that the index has not seen; null where nothing says whether its time was over at its end.
+    epochs_proved: Option<i64>,
     epochs_missed: i64,
     /// Epoch of the last proof, of the start before there is one.
     pub last_proved_epoch: Option<i64>,
@@ -140,7 +141,7 @@ pub struct LeaseRow {
     tenant_due_lamports: i64,
     /// Stake that the provider lost for it.
     slashed_lamports: i64,
-    /// All that lies in the lease: escrow, pending, the tenant's.
+    /// All that lies in the lease: escrow, pending, the tenant's; 0 once its account is closed.
     held_lamports: i64,
     /// Without a name: always 0.
     astray_lamports: i64,
@@ -412,7 +413,15 @@ pub async fn show(
     key: &Pubkey,
 ) -> ApiResult<Option<LeaseDetails>> {
     let client = pool.get().await?;
-    let sql = format!(
+    let row = client
+        .query_opt(&show_sql(commitment), &[&key.as_ref()])
+        .await?;
+    row.map(|row| decode(row.get(0))).transpose()
+}
+
+/// A lease with its newest epochs and what happened to it. Parameter: its key.
+pub(super) fn show_sql(commitment: &str) -> String {
+    format!(
         "SELECT to_jsonb(l) || jsonb_build_object(
             'epochs', (SELECT COALESCE(jsonb_agg(to_jsonb(e) ORDER BY e.epoch DESC), '[]') FROM (
                 SELECT {EPOCH_COLUMNS} FROM analytics.lease_epochs_{commitment} WHERE lease_key = $1 ORDER BY epoch DESC LIMIT {EPOCHS}) e),
@@ -421,9 +430,7 @@ pub async fn show(
                  WHERE lease_key = $1 AND event NOT IN ('proved', 'metered') ORDER BY slot DESC, step DESC LIMIT {EVENTS}) v))
            FROM (SELECT {} FROM analytics.leases_{commitment} WHERE id_key = $1) l",
         columns()
-    );
-    let row = client.query_opt(&sql, &[&key.as_ref()]).await?;
-    row.map(|row| decode(row.get(0))).transpose()
+    )
 }
 
 /// Whether the index shows a lease at this commitment.
@@ -449,12 +456,18 @@ pub async fn epochs(
     if !is_known(&client, commitment, key).await? {
         return Ok(None);
     }
-    let sql = format!(
+    let rows = client
+        .query(&epochs_sql(commitment), &[&key.as_ref(), &after, &limit])
+        .await?;
+    decode_all(rows).map(Some)
+}
+
+/// Epochs of a lease, the newest first. Parameters: its key, the epoch to come before, N.
+pub(super) fn epochs_sql(commitment: &str) -> String {
+    format!(
         "SELECT to_jsonb(e) FROM (SELECT {EPOCH_COLUMNS} FROM analytics.lease_epochs_{commitment}
             WHERE lease_key = $1 AND ($2::bigint IS NULL OR epoch < $2) ORDER BY epoch DESC LIMIT $3) e ORDER BY e.epoch DESC"
-    );
-    let rows = client.query(&sql, &[&key.as_ref(), &after, &limit]).await?;
-    decode_all(rows).map(Some)
+    )
 }
 
 /// At most `limit` disputes about a lease that come before one, the newest first; `None` if the index does not show the lease.

@@ -64,6 +64,8 @@ mod tests {
     const PAGE: i64 = 21;
     /// Rooted rows that an unrooted one covers, at the head of every list.
     const COVERED: i64 = 400;
+    /// Epochs of the newest lease: as many as the longest has. Its ring is unrooted too.
+    const EPOCHS: i64 = 43_200;
 
     /// 50,000 jobs, each settled, burned and fingerprinted, as many cases, validators, leases, requests, providers and closed accounts; the
     /// newest are unrooted too.
@@ -89,6 +91,8 @@ mod tests {
             rounds, proof_slots, stake_per_unit_lamports, epoch_slots, epoch_seconds, rules, terms_hash, accepted_slot, start_end_slot,
             notice_proved, missed, disputes, open_disputes, deposited_lamports, compensated_lamports, escrow_lamports, pending_lamports,
             tenant_due_lamports, paid_lamports, foundation_lamports, burned_lamports, refunded_lamports, slashed_lamports, lamports";
+        let epoch = "pubkey, epoch, hash, proof, seconds, amount_lamports, provider_share_lamports, foundation_share_lamports,
+            burn_share_lamports, metered_slot, dispute_end_slot, open_disputes, state";
         let request = "pubkey, tenant, nonce, kind, spec_hash, spec_source, class, units, region, isolation, provider, price_lamports, seconds,
             epoch_slots, epoch_seconds, rules, rent_payer, status, terms_hash, requested_slot, deadline_slot, deposited_lamports,
             escrow_lamports, refunded_lamports, lamports";
@@ -128,6 +132,9 @@ mod tests {
                         '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n / 10, 1, 1
                    FROM generate_series(1, {JOBS}) n;
                  {}; {}; {};
+                 INSERT INTO lease_epoch (bank, slot, ordinal, write_seq, exact, {epoch})
+                 SELECT n, n, 0, 1, true, pg_temp.key({JOBS}), n, '', '', 60, 1, 0, 0, 1, n, n + 100, 0, 1 FROM generate_series(1, {EPOCHS}) n;
+                 {};
                  INSERT INTO address (key, base58)
                  SELECT k, analytics.base58(k) FROM (SELECT pubkey FROM job UNION SELECT owner FROM job UNION SELECT model FROM job
                     UNION SELECT validator FROM job) keys(k) WHERE k IS NOT NULL ON CONFLICT DO NOTHING;
@@ -138,6 +145,7 @@ mod tests {
                 overlay("lease", lease, "accepted_slot", 2 * PAGE),
                 overlay("request", request, "requested_slot", 2 * PAGE),
                 overlay("provider", provider, "registered_slot", 2 * PAGE),
+                overlay("lease_epoch", epoch, "epoch", 32),
             ))
             .await
             .unwrap();
@@ -338,9 +346,38 @@ mod tests {
             }
         }
         assert_eq!(checked, 3 * 32);
+        a_lease_is_shown_without_all_its_epochs(&client).await;
         first_pages_are_the_same_planned_once(&client).await;
         is_the_page_of_all(&client, after, &middle).await;
         cluster.stop().await.unwrap();
+    }
+
+    /// A lease and a page of its epochs cost the same however many it has: what an epoch became, the next one at its place in the ring says.
+    async fn a_lease_is_shown_without_all_its_epochs(client: &Client) {
+        let key: Vec<u8> = client
+            .query_one(&format!("SELECT sha256('{JOBS}'::text::bytea)"), &[])
+            .await
+            .unwrap()
+            .get(0);
+        let (newest, middle) = (None::<i64>, Some(EPOCHS / 2));
+        let bound = PAGE * 160;
+        for commitment in ["processed", "confirmed", "finalized"] {
+            let show = leases::show_sql(commitment);
+            let epochs = leases::epochs_sql(commitment);
+            let queries: [(Asked, i64); 3] = [
+                ((&show, vec![&key]), 1),
+                ((&epochs, vec![&key, &newest, &PAGE]), PAGE),
+                ((&epochs, vec![&key, &middle, &PAGE]), PAGE),
+            ];
+            for ((sql, parameters), rows) in queries {
+                let (found, read, sorted) = explain(client, sql, &parameters).await;
+                assert_eq!(found, rows, "{sql}");
+                assert!(
+                    read <= bound && sorted <= bound,
+                    "{commitment}: {read} rows read and {sorted} sorted: {sql}"
+                );
+            }
+        }
     }
 
     /// The texts without parameters give what those with parameters do, from a bounded number of rows; a key without a text is shown.

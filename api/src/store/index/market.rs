@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, Semaphore};
 use utoipa::ToSchema;
 
 use super::{FIRST_ROWS, Listing, decode, decode_all, first_rows, leases::LeaseRules, texts};
@@ -305,7 +306,7 @@ pub struct RequestRow {
     seconds: i64,
     /// The price of all seconds.
     deposited_lamports: i64,
-    /// Lies in its account.
+    /// Lies in its account; of one that is closed what went out with it, to who paid its rent.
     escrow_lamports: i64,
     /// Went back to the tenant without a lease.
     refunded_lamports: i64,
@@ -432,6 +433,7 @@ pub struct MarketSums {
     open_requests: i64,
     leases: i64,
     running_leases: i64,
+    /// Epochs with a proof, also of those that the index has not seen.
     epochs_proved: i64,
     epochs_missed: i64,
     disputes: i64,
@@ -449,7 +451,7 @@ pub struct MarketSums {
     astray_lamports: i64,
 }
 
-async fn sums(pool: &Pool) -> ApiResult<MarketSums> {
+async fn sums(pool: Pool) -> ApiResult<MarketSums> {
     let client = pool.get().await?;
     let statement = client
         .prepare_cached(
@@ -472,6 +474,7 @@ pub struct MarketDayRow {
     requests: i64,
     leases_accepted: i64,
     leases_ended: i64,
+    /// Epochs with a proof that the index has seen.
     epochs_proved: i64,
     /// Disputes opened.
     disputes: i64,
@@ -494,7 +497,7 @@ impl MarketDayRow {
 /// Days that are kept at most.
 const DAYS: i64 = 4_000;
 
-async fn days(pool: &Pool) -> ApiResult<Vec<MarketDayRow>> {
+async fn days(pool: Pool) -> ApiResult<Vec<MarketDayRow>> {
     let client = pool.get().await?;
     let rows = client
         .query(
@@ -525,7 +528,7 @@ impl Default for Figures {
 impl Figures {
     /// The market at a glance.
     pub async fn sums(&self, pool: &Pool) -> ApiResult<MarketSums> {
-        Ok((*self.sums.get(sums(pool)).await?).clone())
+        Ok((*self.sums.get(sums(pool.clone())).await?).clone())
     }
 
     /// At most `limit` days before one (`YYYYMMDD`), the newest first.
@@ -535,7 +538,7 @@ impl Figures {
         before: Option<i64>,
         limit: i64,
     ) -> ApiResult<Vec<MarketDayRow>> {
-        let all = self.days.get(days(pool)).await?;
+        let all = self.days.get(days(pool.clone())).await?;
         let earlier = |day: &&MarketDayRow| {
             before.is_none_or(|before| day.number().is_some_and(|number| number < before))
         };
@@ -549,38 +552,58 @@ const ERROR: Duration = Duration::from_secs(1);
 
 type Reading<T> = (Instant, ApiResult<Arc<T>>);
 
+/// Requests that wait for a reading at most.
+const WAITING: usize = 256;
+
 /// A value that is read at most once in a while, by one reader at a time.
 #[derive(Debug)]
 struct Kept<T> {
     life: Duration,
-    last: tokio::sync::Mutex<Option<Reading<T>>>,
+    last: Arc<Mutex<Option<Reading<T>>>>,
+    waiting: Semaphore,
 }
 
-impl<T> Kept<T> {
+impl<T: Send + Sync + 'static> Kept<T> {
     fn new(life: Duration) -> Self {
         Self {
             life,
-            last: tokio::sync::Mutex::new(None),
+            last: Arc::new(Mutex::new(None)),
+            waiting: Semaphore::new(WAITING),
         }
     }
 
-    /// The last value, or what `read` gives if that is too old.
-    async fn get(&self, read: impl Future<Output = ApiResult<T>>) -> ApiResult<Arc<T>> {
-        let mut last = self.last.lock().await;
+    /// The last value, or what `read` gives if that is too old. Who asked may leave: what began to be read is read to its end, so that no
+    /// second statement runs beside it.
+    async fn get(
+        &self,
+        read: impl Future<Output = ApiResult<T>> + Send + 'static,
+    ) -> ApiResult<Arc<T>> {
+        let _place = self.waiting.try_acquire().map_err(|_| {
+            ApiError::unavailable(
+                "gateway_busy",
+                "more ask for the market's figures than the database answers; try again shortly",
+            )
+        })?;
+        let mut last = self.last.clone().lock_owned().await;
         if let Some((at, value)) = &*last {
             let life = if value.is_ok() { self.life } else { ERROR };
             if at.elapsed() < life {
                 return value.clone();
             }
         }
-        let value = read.await.map(Arc::new);
-        *last = Some((Instant::now(), value.clone()));
-        value
+        let reading = tokio::spawn(async move {
+            let value = read.await.map(Arc::new);
+            *last = Some((Instant::now(), value.clone()));
+            value
+        });
+        reading.await.map_err(ApiError::internal)?
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     #[tokio::test]
@@ -595,9 +618,47 @@ mod tests {
         // An error is told again for a moment only, and takes no value's place for good.
         let failing = Kept::new(hour);
         let error = ApiError::internal("away");
-        let failed = failing.get(async { Err::<i32, _>(error.clone()) }).await;
+        let told = error.clone();
+        let failed = failing.get(async { Err::<i32, _>(told) }).await;
         assert_eq!(failed.unwrap_err(), error);
         assert_eq!(failing.get(async { Ok(1) }).await.unwrap_err(), error);
+    }
+
+    #[tokio::test]
+    async fn a_reading_goes_on_when_who_asked_for_it_has_left() {
+        let kept = Arc::new(Kept::new(Duration::from_secs(3_600)));
+        let (begin, begun) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let first = tokio::spawn({
+            let kept = kept.clone();
+            async move {
+                let read = async {
+                    begin.send(()).unwrap();
+                    ended.await.unwrap();
+                    Ok(1)
+                };
+                kept.get(read).await
+            }
+        });
+        begun.await.unwrap();
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        // The next one waits for it, and reads nothing.
+        let next = tokio::spawn({
+            let kept = kept.clone();
+            async move { kept.get(async { Ok(2) }).await }
+        });
+        end.send(()).unwrap();
+        assert_eq!(*next.await.unwrap().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_more_than_so_many_wait_for_a_reading() {
+        let kept = Kept::new(Duration::ZERO);
+        let places = kept.waiting.try_acquire_many(WAITING as u32).unwrap();
+        assert_eq!(kept.get(async { Ok(1) }).await.unwrap_err().status, 503);
+        drop(places);
+        assert_eq!(*kept.get(async { Ok(1) }).await.unwrap(), 1);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use crate::entity::{Entity, Row, Value};
 use crate::feed::Topic;
-use crate::{Account, At, Before, Projected, Reject, project, project_bank, tell};
+use crate::{Account, At, Before, Print, Projected, Reject, project, project_bank, tell};
 
 const SLOT: u64 = 6_200;
 const AT: At = At {
@@ -508,6 +508,44 @@ fn of_several_writes_in_a_block_the_first_that_shows_a_step_signs_it_and_the_las
     assert_eq!(rows(Entity::LeaseEpoch).count(), 2);
     // Each write is told.
     assert_eq!(changes.adds.len(), 2);
+}
+
+#[test]
+fn lamports_that_anyone_sends_to_a_lease_are_one_row_and_tell_nothing() {
+    let mut full = active();
+    for epoch in 10..42 {
+        full.ring[Lease::place(epoch)] = entry(epoch, 1, SLOT, 1);
+    }
+    let lease = account(&full);
+    let sent = |lamports| Account {
+        lamports,
+        ..lease.clone()
+    };
+    let before = Print::Readable {
+        entity: Entity::Lease,
+        seq: 9,
+        lamports: 1,
+    };
+    let known = |print: Print, certain: bool| {
+        let updates = [sent(2), sent(3)];
+        let of = |_: &Key| Before {
+            print: Some(&print),
+            certain,
+        };
+        let changes = project_bank(SLOT, &updates, &Default::default(), of);
+        (changes.rows.len(), changes.adds.len())
+    };
+    assert_eq!(known(before.clone(), true), (1, 0));
+    // The lease, its epochs, who proved the last ones; written by the program, or perhaps: the first of the two is told.
+    let whole = (1 + 32 + 1, 1);
+    let written = Print::Readable {
+        entity: Entity::Lease,
+        seq: 8,
+        lamports: 1,
+    };
+    assert_eq!(known(written, true), whole);
+    assert_eq!(known(before, false), whole);
+    assert_eq!(known(Print::Closed, true), whole);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct Leased {
     pub requested: u64,
     pub accepted: u64,
     pub started: u64,
-    /// Of three proofs; the fourth epoch is missed.
+    /// Of three proofs.
     pub proofs: [u64; 3],
     pub disputed: u64,
     pub resolved: u64,
@@ -58,6 +58,24 @@ impl Leased {
 
     pub fn authority(&self) -> Key {
         key(AUTHORITY, self.provider())
+    }
+
+    /// Epoch of the last proof by a slot, of the start before there is one.
+    fn last_proved(&self, slot: u64) -> u64 {
+        proofs(self, slot).last().unwrap_or(self.started) / EPOCH
+    }
+
+    /// Epochs that were missed by a slot: between proofs, and at the end since the last one.
+    pub fn missed(&self, slot: u64) -> u64 {
+        if slot < self.started {
+            return 0;
+        }
+        let last = self.last_proved(slot);
+        let silent = match slot >= self.ended {
+            true => (self.ended / EPOCH).saturating_sub(last + 1),
+            false => 0,
+        };
+        last - self.started / EPOCH - proofs(self, slot).count() as u64 + silent
     }
 
     fn slots(&self) -> [u64; 10] {
@@ -87,7 +105,7 @@ pub fn leases(slots: u64, on_chain: impl Fn(u64) -> u64) -> Vec<Leased> {
             requested: at(0),
             accepted: at(2),
             started: at(4),
-            proofs: [at(8), at(14), at(20)],
+            proofs: [at(9), at(14), at(20)],
             disputed: at(21),
             resolved: at(23),
             ended: at(25),
@@ -182,10 +200,10 @@ fn provider(leases: &[Leased], n: u64, slot: u64) -> Vec<u8> {
     provider.endpoint = Text::new("http://127.0.0.1:8070").unwrap();
     provider.registered_slot = 1.into();
     let proved: usize = of.iter().map(|lease| proofs(lease, slot).count()).sum();
-    let over = of.iter().filter(|lease| lease.ended <= slot).count();
+    let missed: u64 = of.iter().map(|lease| lease.missed(slot)).sum();
     let earned = paid(&of, slot) * SHARES.0;
     provider.proved = (proved as u64).into();
-    provider.missed = (over as u64).into();
+    provider.missed = missed.into();
     provider.earned = earned.into();
     provider.claimable = earned.into();
     provider.leases = (of.iter().filter(|lease| lease.accepted <= slot).count() as u64).into();
@@ -256,6 +274,8 @@ fn state(of: &Leased, slot: u64) -> Vec<u8> {
     if slot >= of.started {
         lease.started_slot = of.started.into();
         lease.acknowledged_slot = of.started.into();
+        lease.last_proved = of.last_proved(slot).into();
+        lease.missed = of.missed(slot).into();
         lease.started_at = 1_767_300_000.into();
         lease.mark = (1_767_300_000 + 50 * epochs).into();
         lease.ends_at = 1_767_301_001.into();
@@ -271,7 +291,6 @@ fn state(of: &Leased, slot: u64) -> Vec<u8> {
     if slot >= of.ended {
         lease.ended_slot = of.ended.into();
         lease.reason = CloseReason::ClosedByTenant as u8;
-        lease.missed = 1.into();
         lease.refunded = rest.into();
         lease.tenant_due = rest.into();
     } else {
