@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn what_passes_is_looked_at_again() {
         assert!(Decline::NoUnits.is_passing() && Decline::Jailed.is_passing());
-        assert!(Decline::Lost.is_passing());
+        assert!(Decline::Lost.is_passing() && Decline::Runtime(String::new()).is_passing());
         assert!(Decline::Funds.is_passing() && Decline::Tenant(1).is_passing());
         assert!(Decline::Source(SourceError::NotHere).is_passing());
         assert!(!Decline::Source(SourceError::Url(String::new())).is_passing());
