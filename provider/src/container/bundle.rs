@@ -1,7 +1,8 @@
 //! The bundle of a container, as runc reads it. Pure.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
+use rustix::process::Resource;
 use serde_json::{Value, json};
 
 use super::{
@@ -29,8 +30,13 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub const SHARED_MIB: u32 = 64;
 /// Microseconds in which a share of the cores is counted.
 const PERIOD: u64 = 100_000;
+/// What each of its processes may have open; and signals and bytes of messages that wait for one of its users, which count for the
+/// machine's root too.
+const FILES: u64 = 65_536;
+const SIGNALS: u64 = 1_024;
+const MESSAGES: u64 = 819_200;
 /// Parts of `/proc` that tell of the machine, and those that change it.
-const MASKED: [&str; 11] = [
+const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -41,6 +47,7 @@ const MASKED: [&str; 11] = [
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
 const READ_ONLY: [&str; 5] = [
@@ -79,6 +86,8 @@ pub struct Parts<'a> {
     pub first_user: u32,
     /// The provider's name.
     pub provider: &'a str,
+    /// Most that this process may give of a limit.
+    pub most: fn(Resource) -> Option<u64>,
     /// Whether the machine speaks IPv6, which is then closed.
     pub has_ipv6: bool,
 }
@@ -106,10 +115,7 @@ pub fn hostname(id: &str) -> String {
 
 fn process(plan: &Plan, parts: &Parts<'_>) -> Value {
     let (image, (uid, gid)) = (&parts.image.config, parts.user);
-    let cwd = image
-        .working_dir
-        .as_deref()
-        .filter(|dir| dir.starts_with('/'));
+    let cwd = image.working_dir.as_deref().filter(|dir| is_inside(dir));
     json!({
         "terminal": false,
         "user": {"uid": uid, "gid": gid},
@@ -121,12 +127,35 @@ fn process(plan: &Plan, parts: &Parts<'_>) -> Value {
             "effective": CAPABILITIES,
             "permitted": CAPABILITIES,
         },
-        "rlimits": [
-            {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
-        ],
+        "rlimits": limits(parts.most),
         "noNewPrivileges": true,
         "oomScoreAdj": 500,
     })
+}
+
+/// Limits of each process, none above what this process may give.
+fn limits(most: fn(Resource) -> Option<u64>) -> Value {
+    let limits = [
+        ("RLIMIT_CORE", Resource::Core, 0),
+        ("RLIMIT_NOFILE", Resource::Nofile, FILES),
+        ("RLIMIT_SIGPENDING", Resource::Sigpending, SIGNALS),
+        ("RLIMIT_MSGQUEUE", Resource::Msgqueue, MESSAGES),
+    ];
+    let limits = limits.map(|(name, kind, wanted)| {
+        let value = most(kind).map_or(wanted, |most| most.min(wanted));
+        json!({"type": name, "soft": value, "hard": value})
+    });
+    json!(limits)
+}
+
+/// Whether a directory to begin in is one of the container's own: `/proc` has ways out of it.
+fn is_inside(dir: &str) -> bool {
+    let mut parts = Path::new(dir).components();
+    let is_absolute = parts.next() == Some(Component::RootDir);
+    let mut names = parts.clone();
+    is_absolute
+        && names.next() != Some(Component::Normal("proc".as_ref()))
+        && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// The words that are run: the tenant's, or the image's.
@@ -240,6 +269,7 @@ pub mod tests {
             paths: &paths,
             first_user: 1_000_000,
             provider: "prov",
+            most: |kind| (kind == Resource::Nofile).then_some(512),
             has_ipv6: true,
         };
         config(plan, &parts)
@@ -295,6 +325,38 @@ pub mod tests {
         assert_eq!(made["linux"]["cgroupsPath"], "/mythic/8mYq");
         assert_eq!(made["annotations"][LABEL_SLOT], "7");
         assert_eq!(made["process"]["user"]["gid"], 34);
+        // No more is promised than this process may give.
+        let limits = made["process"]["rlimits"].as_array().unwrap();
+        let of = |kind: &str| limits.iter().find(|one| one["type"] == kind).unwrap();
+        assert_eq!(of("RLIMIT_NOFILE")["hard"], 512);
+        assert_eq!(of("RLIMIT_SIGPENDING")["hard"], SIGNALS);
+        assert_eq!(of("RLIMIT_CORE")["soft"], 0);
+    }
+
+    #[test]
+    fn a_container_begins_in_a_directory_of_its_own() {
+        let begins = |dir: &str| {
+            let image = ImageConfig {
+                working_dir: Some(dir.into()),
+                ..ImageConfig::default()
+            };
+            let made = made(&plan(), image);
+            made["process"]["cwd"].as_str().unwrap().to_owned()
+        };
+        for dir in ["/", "/srv", "/srv/proc", "/processes"] {
+            assert_eq!(begins(dir), dir);
+        }
+        for dir in [
+            "/proc",
+            "/proc/self/fd/8",
+            "//proc/self/fd/8",
+            "/./proc/self/fd/8",
+            "/srv/../proc/self/fd/8",
+            "..",
+            "",
+        ] {
+            assert_eq!(begins(dir), "/", "{dir}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
@@ -235,8 +236,10 @@ impl Disks {
         let (dir, paths) = (self.dir(id), self.paths(id));
         let key = dir.join(KEY);
         if key.exists() {
-            fs::write(&key, [0; KEY_BYTES])?;
-            fs::File::open(&key)?.sync_all()?;
+            // Where it is: a file that was cut off first may get other blocks.
+            let mut file = OpenOptions::new().write(true).open(&key)?;
+            file.write_all(&[0; KEY_BYTES])?;
+            file.sync_all()?;
             fs::remove_file(&key)?;
         }
         for place in [&paths.rootfs, &self.mounted(id)] {
