@@ -259,8 +259,7 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     let ctx = prepared.ctx;
     let quit = CancellationToken::new();
     let (config, meters) = (ctx.config.containers.clone(), ctx.meters.clone());
-    let runtime = prepared.runtime;
-    let containers = Arc::new(Containers::new(runtime.clone(), config, meters));
+    let containers = Arc::new(Containers::new(prepared.runtime, config, meters));
     let shared = Shared {
         ctx: ctx.clone(),
         endpoints: Arc::default(),
@@ -288,10 +287,12 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
         shared.lost.clone(),
         quit.clone(),
     ));
-    if let Some(runtime) = runtime {
-        let (ctx, desk) = (ctx.clone(), shared.desk.clone());
-        background.spawn(strays::run(ctx, desk, runtime, quit.clone()));
-    }
+    background.spawn(strays::run(
+        ctx.clone(),
+        shared.desk.clone(),
+        containers.clone(),
+        quit.clone(),
+    ));
     background.spawn(telemetry::run(ctx.clone(), shared.desk, quit.clone()));
     background.spawn(disputes::run(ctx.clone(), quit.clone()));
     background.spawn(keeper::run(ctx.clone(), quit.clone()));

@@ -119,7 +119,7 @@ fn process(plan: &Plan, parts: &Parts<'_>) -> Value {
     json!({
         "terminal": false,
         "user": {"uid": uid, "gid": gid},
-        "args": command(plan, image),
+        "args": words(&plan.command, image),
         "env": environment(plan, image),
         "cwd": cwd.unwrap_or("/"),
         "capabilities": {
@@ -149,7 +149,7 @@ fn limits(most: fn(Resource) -> Option<u64>) -> Value {
 }
 
 /// Whether a directory to begin in is one of the container's own: `/proc` has ways out of it.
-fn is_inside(dir: &str) -> bool {
+pub fn is_inside(dir: &str) -> bool {
     let mut parts = Path::new(dir).components();
     let is_absolute = parts.next() == Some(Component::RootDir);
     let mut names = parts.clone();
@@ -159,10 +159,10 @@ fn is_inside(dir: &str) -> bool {
 }
 
 /// The words that are run: the tenant's, or the image's.
-pub fn command(plan: &Plan, image: &ImageConfig) -> Vec<String> {
-    match plan.command.is_empty() {
+pub fn words(command: &[String], image: &ImageConfig) -> Vec<String> {
+    match command.is_empty() {
         true => image.command(),
-        false => plan.command.clone(),
+        false => command.to_vec(),
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     config::ContainersConfig,
     ports::Port,
-    runtime::{Plan, Runtime, Seen},
+    runtime::{Begun, Plan, Runtime, Seen},
     ssh::{door::Door, keys, session::Room},
 };
 use crate::{journal::Contained, meters::Meters};
@@ -115,7 +115,7 @@ impl Containers {
             tasks: TaskTracker::new(),
             turn: Mutex::new(()),
         });
-        runtime.start(&guest.plan).await?;
+        begin(runtime.as_ref(), &guest.plan).await?;
         let mut allowed = vec![keys::of_wallet(tenant)];
         let own = contained.spec.keys()?;
         allowed.extend(own.iter().map(|key| key.key_data().clone()));
@@ -254,6 +254,22 @@ fn plan(lease: &Pubkey, contained: &Contained, slot: u64) -> Plan {
     }
 }
 
+/// Starts a container. A command that can't be run is for its tenant to mend, who reads why in the log: the lease is served like any other.
+async fn begin(runtime: &dyn Runtime, plan: &Plan) -> Result<()> {
+    if let Begun::Refused(why) = runtime.start(plan).await? {
+        tracing::info!(
+            lease = plan.id,
+            why,
+            "a container's command can't be run; it is tried again"
+        );
+        let line = format!("the command can't be run: {why}");
+        if let Err(error) = runtime.remark(&plan.id, &line).await {
+            tracing::debug!(lease = plan.id, "not in the container's log: {error:#}");
+        }
+    }
+    Ok(())
+}
+
 /// Opens SSH and the published ports.
 fn open(
     guest: &Arc<Guest>,
@@ -311,7 +327,7 @@ async fn keep(runtime: Arc<dyn Runtime>, guest: Arc<Guest>, meters: Meters) {
                     return;
                 }
                 meters.restarted();
-                if let Err(error) = runtime.start(&guest.plan).await
+                if let Err(error) = begin(runtime.as_ref(), &guest.plan).await
                     && told.allow().is_some()
                 {
                     tracing::warn!(lease = id, "a container can't be started again: {error:#}");
