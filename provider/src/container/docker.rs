@@ -25,6 +25,7 @@ use super::{
     executed, forward,
     image::ImageConfig,
     inside,
+    life::Lives,
     net::Nets,
     runtime::{Begun, Exec, Labelled, Plan, Process, Runtime, Seen, refusal},
     seccomp,
@@ -63,6 +64,7 @@ pub struct Docker {
     parts: DockerParts,
     /// Cores of the machine: Docker makes no container of more.
     cores: u32,
+    lives: Lives,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,8 +112,11 @@ impl Docker {
         }
         let profile = serde_json::to_vec(&seccomp::profile())?;
         files::replace(&calls(&parts.disks), &profile)?;
-        let cores = info.cores;
-        Ok(Self { parts, cores })
+        Ok(Self {
+            parts,
+            cores: info.cores,
+            lives: Lives::default(),
+        })
     }
 
     async fn docker(&self, arguments: &[&str]) -> Result<String> {
@@ -374,9 +379,12 @@ impl Runtime for Docker {
     async fn start(&self, plan: &Plan) -> Result<Begun> {
         let id = plan.id.as_str();
         match self.inspect(id).await? {
-            Seen::Running if self.parts.nets.is_connected(plan.place) => return Ok(Begun::Runs),
-            Seen::Running => {}
-            Seen::Frozen => return self.thaw(id).await.map(|()| Begun::Runs),
+            Seen::Running if !self.parts.nets.is_connected(plan.place) => {}
+            Seen::Running | Seen::Frozen => {
+                self.thaw(id).await?;
+                self.lives.note(id, self.pid(id).await?);
+                return Ok(Begun::Runs);
+            }
             seen => {
                 if seen == Seen::Absent {
                     self.create(plan).await?;
@@ -392,6 +400,7 @@ impl Runtime for Docker {
             }
         }
         let pid = self.pid(id).await?;
+        self.lives.note(id, pid);
         self.parts.nets.connect(plan.place, pid).await?;
         Ok(Begun::Runs)
     }
@@ -407,6 +416,10 @@ impl Runtime for Docker {
             "exited" | "dead" | "removing" => Seen::Ended,
             other => bail!("docker says that it is {other:?}"),
         })
+    }
+
+    fn is_running(&self, id: &str) -> bool {
+        self.lives.is_running(id)
     }
 
     async fn tend(&self, _id: &str) -> Result<()> {
@@ -425,6 +438,7 @@ impl Runtime for Docker {
             Err(error) if !error.to_string().contains(NONE) => return Err(error),
             _ => {}
         }
+        self.lives.forget(id);
         if let Some((place, _)) = self.parts.disks.noted(id) {
             self.parts.nets.disconnect(place).await?;
         }

@@ -29,6 +29,8 @@ use crate::{journal::Contained, meters::Meters};
 
 /// How often a container is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// One look of so many asks what runs it, which takes a program.
+const THOROUGH: u64 = 10;
 /// Pauses before a command that ended starts again.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A command that ran for so long had started well.
@@ -297,12 +299,14 @@ fn open(
 async fn keep(runtime: Arc<dyn Runtime>, guest: Arc<Guest>, meters: Meters) {
     let (told, mut pauses) = (Throttle::new(TOLD_EVERY), Backoff::new(PAUSES.0, PAUSES.1));
     let (id, mut since) = (guest.plan.id.as_str(), Instant::now());
+    let mut looks = 0_u64;
     loop {
         tokio::select! {
             () = guest.ended.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let looked = look(runtime.as_ref(), &guest).await;
+        looks += 1;
+        let looked = look(runtime.as_ref(), &guest, looks.is_multiple_of(THOROUGH)).await;
         match looked {
             Ok(true) if since.elapsed() > STARTED_WELL => pauses.reset(),
             Ok(true) => {}
@@ -343,13 +347,16 @@ async fn keep(runtime: Arc<dyn Runtime>, guest: Arc<Guest>, meters: Meters) {
     }
 }
 
-/// Whether a container's command runs.
-async fn look(runtime: &dyn Runtime, guest: &Guest) -> Result<bool> {
+/// Whether a container's command runs; `thorough` finds one too that nobody holds any more and that does not move.
+async fn look(runtime: &dyn Runtime, guest: &Guest, thorough: bool) -> Result<bool> {
     let _turn = guest.turn.lock().await;
     if guest.ended.is_cancelled() {
         return Ok(true);
     }
     let id = &guest.plan.id;
+    if !thorough && runtime.is_running(id) {
+        return runtime.tend(id).await.map(|()| true);
+    }
     match runtime.inspect(id).await? {
         Seen::Running => runtime.tend(id).await.map(|()| true),
         // Nobody holds it any more, or never did.

@@ -33,7 +33,9 @@ const SYSTEM: [&str; 2] = ["/usr/sbin", "/sbin"];
 const MOUNTS: &str = "/proc/self/ns/mnt";
 const FIRST_MOUNTS: &str = "/proc/1/ns/mnt";
 /// Releases of runc from which on no image or command leads out of a container, as far as is known: the first of each series that is mended.
-const MENDED: [[u32; 3]; 3] = [[1, 2, 8], [1, 3, 3], [1, 4, 0]];
+const MENDED: [(u32, u32, u32); 2] = [(1, 2, 8), (1, 3, 3)];
+/// All that follow are mended.
+const ALL_MENDED: (u32, u32, u32) = (1, 4, 0);
 
 /// What is missing for containers by the runtime that is configured; by runc if none is.
 pub fn lacks(config: &ContainersConfig) -> Vec<Lack> {
@@ -73,7 +75,10 @@ fn of_machine(program: &Path, package: &str, is_encrypted: bool) -> Vec<Lack> {
             lacks.push(lack(format!("no program {program}"), mend));
         }
     }
-    if fs::read_link(MOUNTS).ok() != fs::read_link(FIRST_MOUNTS).ok() {
+    // Who may not look at the first process knows nothing of it.
+    if let (Ok(own), Ok(first)) = (fs::read_link(MOUNTS), fs::read_link(FIRST_MOUNTS))
+        && own != first
+    {
         lacks.push(lack(
             "the provider's mounts are its own, and end with it",
             "let the service share the machine's: the operator guide's drop-in for it opens all that keeps them apart",
@@ -134,13 +139,12 @@ fn of_release(runc: &Path) -> Option<Lack> {
 /// Whether a version is one of runc's own releases, and none that is mended.
 fn is_open(version: &str) -> bool {
     let parts: Option<Vec<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
-    let Some([major, minor, patch]) = parts.as_deref() else {
+    let Some(&[major, minor, patch]) = parts.as_deref() else {
         return false;
     };
-    let newest = MENDED[MENDED.len() - 1];
-    let is_mended =
-        |first: &[u32; 3]| (*major, *minor) == (first[0], first[1]) && *patch >= first[2];
-    [*major, *minor, *patch] < newest && !MENDED.iter().any(is_mended)
+    let mended = MENDED.iter();
+    let mut mended = mended.filter(|first| (first.0, first.1) == (major, minor));
+    (major, minor, patch) < ALL_MENDED && !mended.any(|first| patch >= first.2)
 }
 
 /// Whether groups of this kind can be made, in either version.

@@ -27,6 +27,7 @@ use super::{
     executed, forward,
     image::{self, Image, Images},
     inside,
+    life::Lives,
     logs::Log,
     net::Nets,
     runtime::{Begun, Exec, Labelled, Plan, Process, Runtime, Seen, refusal},
@@ -40,6 +41,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What runc writes of a container once it is made.
 const STATE: &str = "state.json";
+/// Files that are watched, and lists of them, by each user of a container.
+const COUNTED: [(&str, &str); 2] = [
+    ("max_inotify_instances", "32"),
+    ("max_inotify_watches", "65536"),
+];
 /// Why an image alone is no container.
 const NO_COMMAND: &str = "the image has no command of its own, and the spec names none";
 /// In a container's directory: why it could not be made.
@@ -66,6 +72,7 @@ pub struct Runc {
     root: PathBuf,
     /// Images are unpacked one at a time.
     unpacking: Arc<Mutex<()>>,
+    lives: Lives,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +95,7 @@ impl Runc {
             parts,
             root,
             unpacking: Arc::default(),
+            lives: Lives::default(),
         })
     }
 
@@ -221,6 +229,17 @@ impl Runc {
     }
 }
 
+/// Bounds what each user of a container may have of what the kernel counts for this machine's root, too.
+async fn bound(pid: u32) -> Result<()> {
+    let users = format!("--user=/proc/{pid}/ns/user");
+    for (name, most) in COUNTED {
+        let path = format!("/proc/sys/user/{name}");
+        let write = [users.as_str(), "tee", path.as_str()];
+        command::fed("nsenter", &write, most.as_bytes()).await?;
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Runtime for Runc {
     fn name(&self) -> &'static str {
@@ -258,8 +277,11 @@ impl Runtime for Runc {
     async fn start(&self, plan: &Plan) -> Result<Begun> {
         let id = plan.id.as_str();
         let begun = match self.inspect(id).await? {
-            Seen::Running => return Ok(Begun::Runs),
-            Seen::Frozen => return self.thaw(id).await.map(|()| Begun::Runs),
+            Seen::Running | Seen::Frozen => {
+                self.thaw(id).await?;
+                self.lives.note(id, self.pid(id).await?);
+                return Ok(Begun::Runs);
+            }
             Seen::Created => Begun::Runs,
             Seen::Ended => {
                 self.runc(&["delete", "--force", id]).await?;
@@ -270,7 +292,9 @@ impl Runtime for Runc {
         if begun == Begun::Runs {
             let pid = self.pid(id).await?;
             self.parts.nets.connect(plan.place, pid).await?;
+            bound(pid).await?;
             self.runc(&["start", id]).await?;
+            self.lives.note(id, pid);
         }
         Ok(begun)
     }
@@ -288,12 +312,17 @@ impl Runtime for Runc {
         })
     }
 
+    fn is_running(&self, id: &str) -> bool {
+        self.lives.is_running(id)
+    }
+
     async fn tend(&self, id: &str) -> Result<()> {
         Ok(self.log(id).turn()?)
     }
 
     async fn remove(&self, id: &str) -> Result<()> {
         self.end(id).await?;
+        self.lives.forget(id);
         if let Some((place, _)) = self.parts.disks.noted(id) {
             self.parts.nets.disconnect(place).await?;
         }

@@ -153,6 +153,9 @@ pub trait Runtime: Send + Sync {
     /// How a container is.
     async fn inspect(&self, id: &str) -> Result<Seen>;
 
+    /// Whether its command is known to run, frozen or not; told at once. What is not known here [`Self::inspect`] finds out.
+    fn is_running(&self, id: &str) -> bool;
+
     /// Does what is due about one that runs, every few seconds.
     async fn tend(&self, id: &str) -> Result<()>;
 

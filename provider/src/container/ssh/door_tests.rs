@@ -65,6 +65,10 @@ impl Runtime for Here {
         Ok(Seen::Running)
     }
 
+    fn is_running(&self, _: &str) -> bool {
+        true
+    }
+
     async fn tend(&self, _: &str) -> Result<()> {
         Ok(())
     }
