@@ -75,10 +75,7 @@ fn of_machine(program: &Path, package: &str, is_encrypted: bool) -> Vec<Lack> {
             lacks.push(lack(format!("no program {program}"), mend));
         }
     }
-    // Who may not look at the first process knows nothing of it.
-    if let (Ok(own), Ok(first)) = (fs::read_link(MOUNTS), fs::read_link(FIRST_MOUNTS))
-        && own != first
-    {
+    if is_apart() {
         lacks.push(lack(
             "the provider's mounts are its own, and end with it",
             "let the service share the machine's: the operator guide's drop-in for it opens all that keeps them apart",
@@ -94,6 +91,12 @@ fn of_machine(program: &Path, package: &str, is_encrypted: bool) -> Vec<Lack> {
         ));
     }
     lacks
+}
+
+/// Whether this process has mounts of its own, which end with it. Who may not look at the machine's first process knows nothing of it.
+pub fn is_apart() -> bool {
+    let both = (fs::read_link(MOUNTS), fs::read_link(FIRST_MOUNTS));
+    matches!(both, (Ok(own), Ok(first)) if own != first)
 }
 
 /// What the kernel must have for runc as it is used here.

@@ -105,7 +105,8 @@ async fn a_container_is_held_to_its_bounds_and_leaves_nothing() -> Result<()> {
 /// Nothing is promised that could not start, and a command that is not there is the tenant's own matter.
 async fn refused(runtime: &dyn Runtime, machine: &Machine) -> Result<()> {
     let mut spec = machine.spec();
-    ensure!(runtime.ready(&spec, &[]).await == Ok(()));
+    let ready = runtime.ready(&spec, &[]).await;
+    ensure!(ready.is_ok(), "{ready:?}");
     spec.image = format!("sha256:{}", "0".repeat(64));
     let refused = runtime.ready(&spec, &[]).await;
     ensure!(refused.is_err_and(|why| why.contains("is not here")));

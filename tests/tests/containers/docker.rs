@@ -146,7 +146,8 @@ async fn refused(machine: &Machine, runtime: &dyn Runtime, plan: &Plan) -> Resul
     let mut spec = machine.spec();
     ensure!(runtime.ready(&spec, &[]).await.is_err(), "no command");
     spec.command = plan.command.clone();
-    ensure!(runtime.ready(&spec, &[]).await == Ok(()));
+    let ready = runtime.ready(&spec, &[]).await;
+    ensure!(ready.is_ok(), "{ready:?}");
     let broken = [("A".to_owned(), "b\nc".to_owned())];
     ensure!(runtime.ready(&spec, &broken).await.is_err(), "two lines");
     spec.cpu_milli = 1_024_000;
