@@ -348,6 +348,8 @@ impl Intake {
         if desk.has(&lease) {
             return Ok(());
         }
+        // An image may have taken long.
+        fit::fits(request, &ctx.provider(), ctx.slot())?;
         if let Some(contained) = &promise.container {
             // Another one may have been promised them meanwhile.
             if container::is_taken(contained, &desk.taken()) {
