@@ -15,7 +15,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{bundle::Paths, command, runtime::Labelled};
+use super::{
+    bundle::Paths,
+    command,
+    runtime::{Labelled, SPARE_MIB},
+};
 
 /// What is mounted where.
 const MOUNTS: &str = "/proc/self/mounts";
@@ -25,8 +29,6 @@ const KEY: &str = "disk.key";
 const MOUNTED: &str = "disk";
 /// Its number and slot: the first thing that is there.
 const NOTE: &str = "place";
-/// MiB of the machine's disk that no container gets.
-const SPARE_MIB: u64 = 1_024;
 /// Bytes of a key.
 const KEY_BYTES: usize = 64;
 

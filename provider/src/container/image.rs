@@ -16,7 +16,10 @@ use rustix::fs::{self as sys, CWD, Mode, OFlags, ResolveFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::unpack::{Tree, USERS};
+use super::{
+    runtime::SPARE_MIB,
+    unpack::{Tree, USERS},
+};
 use crate::spec::container::digits;
 
 /// Longest manifest, index and configuration of an image, bytes.
@@ -372,7 +375,10 @@ impl Images {
             }
         }
         fs::create_dir(&fresh)?;
-        let mut tree = Tree::new(&fresh.join("rootfs"), self.first_user, self.most)?;
+        let found = sys::statvfs(&fresh)?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let most = self.most.min(free.saturating_sub(SPARE_MIB << 20));
+        let mut tree = Tree::new(&fresh.join("rootfs"), self.first_user, most)?;
         let unpacked = layout.unpack(digest, &mut tree, Instant::now() + PATIENCE);
         let kept = unpacked.and_then(|config| {
             fs::write(fresh.join(CONFIG), serde_json::to_vec(&config)?)?;

@@ -10,6 +10,9 @@ use tokio::{
 
 use crate::spec::ContainerSpec;
 
+/// MiB of the machine's disk that are left to the machine, whatever is unpacked and promised.
+pub const SPARE_MIB: u64 = 1_024;
+
 /// All that a container is made of.
 #[derive(Clone)]
 pub struct Plan {
