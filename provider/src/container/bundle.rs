@@ -30,11 +30,14 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub const SHARED_MIB: u32 = 64;
 /// Microseconds in which a share of the cores is counted.
 const PERIOD: u64 = 100_000;
-/// What each of its processes may have open; and signals and bytes of messages that wait for one of its users, which count for the
-/// machine's root too.
-const FILES: u64 = 65_536;
-const SIGNALS: u64 = 1_024;
-const MESSAGES: u64 = 819_200;
+/// Limits of each process: bytes of what it leaves when it crashes, files that it has open; and for each user, counted for the machine's
+/// root too, signals and bytes of messages that wait.
+const LIMITS: [(&str, Resource, u64); 4] = [
+    ("core", Resource::Core, 0),
+    ("nofile", Resource::Nofile, 65_536),
+    ("sigpending", Resource::Sigpending, 1_024),
+    ("msgqueue", Resource::Msgqueue, 819_200),
+];
 /// Parts of `/proc` that tell of the machine, and those that change it.
 const MASKED: [&str; 12] = [
     "/proc/acpi",
@@ -116,6 +119,10 @@ pub fn hostname(id: &str) -> String {
 fn process(plan: &Plan, parts: &Parts<'_>) -> Value {
     let (image, (uid, gid)) = (&parts.image.config, parts.user);
     let cwd = image.working_dir.as_deref().filter(|dir| is_inside(dir));
+    let rlimits = limits(parts.most).map(|(name, value)| {
+        let name = format!("RLIMIT_{}", name.to_ascii_uppercase());
+        json!({"type": name, "soft": value, "hard": value})
+    });
     json!({
         "terminal": false,
         "user": {"uid": uid, "gid": gid},
@@ -127,25 +134,18 @@ fn process(plan: &Plan, parts: &Parts<'_>) -> Value {
             "effective": CAPABILITIES,
             "permitted": CAPABILITIES,
         },
-        "rlimits": limits(parts.most),
+        "rlimits": rlimits,
         "noNewPrivileges": true,
         "oomScoreAdj": 500,
     })
 }
 
 /// Limits of each process, none above what this process may give.
-fn limits(most: fn(Resource) -> Option<u64>) -> Value {
-    let limits = [
-        ("RLIMIT_CORE", Resource::Core, 0),
-        ("RLIMIT_NOFILE", Resource::Nofile, FILES),
-        ("RLIMIT_SIGPENDING", Resource::Sigpending, SIGNALS),
-        ("RLIMIT_MSGQUEUE", Resource::Msgqueue, MESSAGES),
-    ];
-    let limits = limits.map(|(name, kind, wanted)| {
+pub fn limits(most: fn(Resource) -> Option<u64>) -> [(&'static str, u64); 4] {
+    LIMITS.map(|(name, kind, wanted)| {
         let value = most(kind).map_or(wanted, |most| most.min(wanted));
-        json!({"type": name, "soft": value, "hard": value})
-    });
-    json!(limits)
+        (name, value)
+    })
 }
 
 /// Whether a directory to begin in is one of the container's own: `/proc` has ways out of it.
@@ -329,7 +329,7 @@ pub mod tests {
         let limits = made["process"]["rlimits"].as_array().unwrap();
         let of = |kind: &str| limits.iter().find(|one| one["type"] == kind).unwrap();
         assert_eq!(of("RLIMIT_NOFILE")["hard"], 512);
-        assert_eq!(of("RLIMIT_SIGPENDING")["hard"], SIGNALS);
+        assert_eq!(of("RLIMIT_SIGPENDING")["hard"], 1_024);
         assert_eq!(of("RLIMIT_CORE")["soft"], 0);
     }
 

@@ -6,6 +6,7 @@ use std::{path::PathBuf, process::Stdio, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use mythic_support::files;
+use rustix::process::getrlimit;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::{
@@ -18,7 +19,8 @@ use tokio::{
 
 use super::{
     bundle::{
-        CAPABILITIES, LABEL_PROVIDER, LABEL_SLOT, SHARED_MIB, VOLUME, hostname, is_inside, words,
+        CAPABILITIES, LABEL_PROVIDER, LABEL_SLOT, SHARED_MIB, VOLUME, hostname, is_inside, limits,
+        words,
     },
     command,
     disk::Disks,
@@ -293,10 +295,6 @@ fn arguments(plan: &Plan, provider: &str, disks: &Disks) -> Result<Vec<String>> 
         ("log-driver", "json-file"),
         ("log-opt", "max-size=4m"),
         ("log-opt", "max-file=2"),
-        ("ulimit", "core=0"),
-        ("ulimit", "nofile=65536"),
-        ("ulimit", "sigpending=1024"),
-        ("ulimit", "msgqueue=819200"),
         ("oom-score-adj", "500"),
         // An image's own look at its health would be one more command.
         ("no-healthcheck", "true"),
@@ -304,6 +302,9 @@ fn arguments(plan: &Plan, provider: &str, disks: &Disks) -> Result<Vec<String>> 
         ("cap-drop", "ALL"),
     ] {
         set(option, value.to_owned());
+    }
+    for (limit, most) in limits(|kind| getrlimit(kind).maximum) {
+        set("ulimit", format!("{limit}={most}"));
     }
     let profile = calls(disks);
     let profile = profile
@@ -575,7 +576,7 @@ mod tests {
             "--entrypoint=/bin/sh",
             "--no-healthcheck=true",
             "--security-opt=seccomp=/run/x/seccomp.json",
-            "--ulimit=sigpending=1024",
+            "--ulimit=core=0",
         ] {
             assert!(words.iter().any(|one| one == word), "{word}: {words:?}");
         }
