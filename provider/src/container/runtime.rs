@@ -65,7 +65,7 @@ const REFUSAL: usize = 400;
 
 /// Why a container's command can't be run, if that is all that is wrong.
 pub fn refusal(told: &str) -> Option<String> {
-    let at = REFUSALS.iter().find_map(|said| told.find(said))?;
+    let at = REFUSALS.iter().find_map(|said| told.find(*said))?;
     let why = told.get(at + 2..)?.chars().filter(|c| *c != '\\');
     Some(
         why.take(REFUSAL)
