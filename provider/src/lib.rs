@@ -40,7 +40,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use mythic_client::{ChainClient, Commitment, keys, patiently};
 use mythic_interface::market::state::Lease;
 use mythic_support::life;
@@ -58,6 +58,7 @@ use container::{
     docker::{Docker, DockerParts},
     fleet::Containers,
     image::Images,
+    needs,
     net::Nets,
     runc::{Runc, RuncParts},
     runtime::Runtime,
@@ -184,6 +185,10 @@ async fn prepare(config: ProviderConfig, seams: Seams) -> Result<Prepared> {
 /// What runs containers, if they are leased out: the machine is looked over before anything is promised on it.
 async fn runtime(config: &ProviderConfig) -> Result<Option<Arc<dyn Runtime>>> {
     const LOOK: &str = "`mythic doctor provider` says what is missing";
+    ensure!(
+        !config.containers.is_on() || !needs::is_apart(),
+        "containers.runtime: this process has mounts of its own, which end with it while containers go on; {LOOK}"
+    );
     Ok(match config.containers.runtime {
         RuntimeKind::None => None,
         RuntimeKind::Runc => {
@@ -259,8 +264,7 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
     let ctx = prepared.ctx;
     let quit = CancellationToken::new();
     let (config, meters) = (ctx.config.containers.clone(), ctx.meters.clone());
-    let runtime = prepared.runtime;
-    let containers = Arc::new(Containers::new(runtime.clone(), config, meters));
+    let containers = Arc::new(Containers::new(prepared.runtime, config, meters));
     let shared = Shared {
         ctx: ctx.clone(),
         endpoints: Arc::default(),
@@ -288,10 +292,12 @@ async fn work(prepared: Prepared, stop: CancellationToken) -> Result<()> {
         shared.lost.clone(),
         quit.clone(),
     ));
-    if let Some(runtime) = runtime {
-        let (ctx, desk) = (ctx.clone(), shared.desk.clone());
-        background.spawn(strays::run(ctx, desk, runtime, quit.clone()));
-    }
+    background.spawn(strays::run(
+        ctx.clone(),
+        shared.desk.clone(),
+        containers.clone(),
+        quit.clone(),
+    ));
     background.spawn(telemetry::run(ctx.clone(), shared.desk, quit.clone()));
     background.spawn(disputes::run(ctx.clone(), quit.clone()));
     background.spawn(keeper::run(ctx.clone(), quit.clone()));

@@ -1,7 +1,8 @@
 //! The bundle of a container, as runc reads it. Pure.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
+use rustix::process::Resource;
 use serde_json::{Value, json};
 
 use super::{
@@ -29,8 +30,16 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub const SHARED_MIB: u32 = 64;
 /// Microseconds in which a share of the cores is counted.
 const PERIOD: u64 = 100_000;
+/// Limits of each process: bytes of what it leaves when it crashes, files that it has open; and for each user, counted for the machine's
+/// root too, signals and bytes of messages that wait.
+const LIMITS: [(&str, Resource, u64); 4] = [
+    ("core", Resource::Core, 0),
+    ("nofile", Resource::Nofile, 65_536),
+    ("sigpending", Resource::Sigpending, 1_024),
+    ("msgqueue", Resource::Msgqueue, 819_200),
+];
 /// Parts of `/proc` that tell of the machine, and those that change it.
-const MASKED: [&str; 11] = [
+const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -41,6 +50,7 @@ const MASKED: [&str; 11] = [
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
 const READ_ONLY: [&str; 5] = [
@@ -79,6 +89,8 @@ pub struct Parts<'a> {
     pub first_user: u32,
     /// The provider's name.
     pub provider: &'a str,
+    /// Most that this process may give of a limit.
+    pub most: fn(Resource) -> Option<u64>,
     /// Whether the machine speaks IPv6, which is then closed.
     pub has_ipv6: bool,
 }
@@ -106,14 +118,15 @@ pub fn hostname(id: &str) -> String {
 
 fn process(plan: &Plan, parts: &Parts<'_>) -> Value {
     let (image, (uid, gid)) = (&parts.image.config, parts.user);
-    let cwd = image
-        .working_dir
-        .as_deref()
-        .filter(|dir| dir.starts_with('/'));
+    let cwd = image.working_dir.as_deref().filter(|dir| is_inside(dir));
+    let rlimits = limits(parts.most).map(|(name, value)| {
+        let name = format!("RLIMIT_{}", name.to_ascii_uppercase());
+        json!({"type": name, "soft": value, "hard": value})
+    });
     json!({
         "terminal": false,
         "user": {"uid": uid, "gid": gid},
-        "args": command(plan, image),
+        "args": words(&plan.command, image),
         "env": environment(plan, image),
         "cwd": cwd.unwrap_or("/"),
         "capabilities": {
@@ -121,19 +134,35 @@ fn process(plan: &Plan, parts: &Parts<'_>) -> Value {
             "effective": CAPABILITIES,
             "permitted": CAPABILITIES,
         },
-        "rlimits": [
-            {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
-        ],
+        "rlimits": rlimits,
         "noNewPrivileges": true,
         "oomScoreAdj": 500,
     })
 }
 
+/// Limits of each process, none above what this process may give.
+pub fn limits(most: fn(Resource) -> Option<u64>) -> [(&'static str, u64); 4] {
+    LIMITS.map(|(name, kind, wanted)| {
+        let value = most(kind).map_or(wanted, |most| most.min(wanted));
+        (name, value)
+    })
+}
+
+/// Whether a directory to begin in is one of the container's own: `/proc` has ways out of it.
+pub fn is_inside(dir: &str) -> bool {
+    let mut parts = Path::new(dir).components();
+    let is_absolute = parts.next() == Some(Component::RootDir);
+    let mut names = parts.clone();
+    is_absolute
+        && names.next() != Some(Component::Normal("proc".as_ref()))
+        && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
 /// The words that are run: the tenant's, or the image's.
-pub fn command(plan: &Plan, image: &ImageConfig) -> Vec<String> {
-    match plan.command.is_empty() {
+pub fn words(command: &[String], image: &ImageConfig) -> Vec<String> {
+    match command.is_empty() {
         true => image.command(),
-        false => plan.command.clone(),
+        false => command.to_vec(),
     }
 }
 
@@ -240,6 +269,7 @@ pub mod tests {
             paths: &paths,
             first_user: 1_000_000,
             provider: "prov",
+            most: |kind| (kind == Resource::Nofile).then_some(512),
             has_ipv6: true,
         };
         config(plan, &parts)
@@ -295,6 +325,38 @@ pub mod tests {
         assert_eq!(made["linux"]["cgroupsPath"], "/mythic/8mYq");
         assert_eq!(made["annotations"][LABEL_SLOT], "7");
         assert_eq!(made["process"]["user"]["gid"], 34);
+        // No more is promised than this process may give.
+        let limits = made["process"]["rlimits"].as_array().unwrap();
+        let of = |kind: &str| limits.iter().find(|one| one["type"] == kind).unwrap();
+        assert_eq!(of("RLIMIT_NOFILE")["hard"], 512);
+        assert_eq!(of("RLIMIT_SIGPENDING")["hard"], 1_024);
+        assert_eq!(of("RLIMIT_CORE")["soft"], 0);
+    }
+
+    #[test]
+    fn a_container_begins_in_a_directory_of_its_own() {
+        let begins = |dir: &str| {
+            let image = ImageConfig {
+                working_dir: Some(dir.into()),
+                ..ImageConfig::default()
+            };
+            let made = made(&plan(), image);
+            made["process"]["cwd"].as_str().unwrap().to_owned()
+        };
+        for dir in ["/", "/srv", "/srv/proc", "/processes"] {
+            assert_eq!(begins(dir), dir);
+        }
+        for dir in [
+            "/proc",
+            "/proc/self/fd/8",
+            "//proc/self/fd/8",
+            "/./proc/self/fd/8",
+            "/srv/../proc/self/fd/8",
+            "..",
+            "",
+        ] {
+            assert_eq!(begins(dir), "/", "{dir}");
+        }
     }
 
     #[test]

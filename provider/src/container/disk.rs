@@ -2,15 +2,24 @@
 //! what it changes of its image, its volume, its logs. Full, it harms nobody else.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
+    io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 use mythic_support::files;
+use rustix::{
+    fs::{self as sys, FallocateFlags},
+    io::Errno,
+};
 
-use super::{bundle::Paths, command, runtime::Labelled};
+use super::{
+    bundle::Paths,
+    command,
+    runtime::{Labelled, SPARE_MIB},
+};
 
 /// What is mounted where.
 const MOUNTS: &str = "/proc/self/mounts";
@@ -74,6 +83,17 @@ impl Disks {
             }
         }
         Ok(all)
+    }
+
+    /// MiB that further disks can have when those of these containers are made, and some are left to the machine.
+    pub fn room(&self, promised: &[(String, u32)]) -> Result<u64> {
+        files::private_dir(&self.state)?;
+        let found = sys::statvfs(&self.state)?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize) >> 20;
+        let is_due = |id: &str| !self.dir(id).join(IMAGE).exists();
+        let due = promised.iter().filter(|(id, _)| is_due(id));
+        let due: u64 = due.map(|(_, mib)| u64::from(*mib)).sum();
+        Ok(free.saturating_sub(due.saturating_add(SPARE_MIB)))
     }
 
     /// Where its command writes.
@@ -181,7 +201,7 @@ impl Disks {
                 .write(true)
                 .mode(0o600)
                 .open(&fresh)?;
-            file.set_len(u64::from(mib) << 20)?;
+            allocated(&file, u64::from(mib) << 20)?;
             if self.is_encrypted {
                 let key: [u8; KEY_BYTES] = rand::random();
                 files::replace(&dir.join(KEY), &key)?;
@@ -194,7 +214,9 @@ impl Disks {
         };
         if is_new {
             let path = option(&device)?;
-            command::run("mkfs.ext4", &["-q", "-F", "-m", "0", path]).await?;
+            // What it has it keeps: nothing is given back to the machine's own disk.
+            let make = ["-q", "-F", "-m", "0", "-E", "nodiscard", path];
+            command::run("mkfs.ext4", &make).await?;
             fs::rename(&fresh, &image)?;
         }
         match self.is_encrypted {
@@ -235,8 +257,10 @@ impl Disks {
         let (dir, paths) = (self.dir(id), self.paths(id));
         let key = dir.join(KEY);
         if key.exists() {
-            fs::write(&key, [0; KEY_BYTES])?;
-            fs::File::open(&key)?.sync_all()?;
+            // Where it is: a file that was cut off first may get other blocks.
+            let mut file = OpenOptions::new().write(true).open(&key)?;
+            file.write_all(&[0; KEY_BYTES])?;
+            file.sync_all()?;
             fs::remove_file(&key)?;
         }
         for place in [&paths.rootfs, &self.mounted(id)] {
@@ -254,6 +278,14 @@ impl Disks {
             }
         }
         Ok(())
+    }
+}
+
+/// Gives a file its whole length, with room on the machine's disk for all of it where the file system can promise that.
+fn allocated(file: &File, length: u64) -> Result<()> {
+    match sys::fallocate(file, FallocateFlags::empty(), 0, length) {
+        Err(Errno::OPNOTSUPP) => Ok(file.set_len(length)?),
+        allocated => allocated.context("the machine's disk has no room for a container's"),
     }
 }
 
@@ -296,16 +328,43 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_disk_that_is_not_there_is_destroyed_without_a_word() {
-        let dir = tempfile::tempdir().unwrap();
-        let disks = Disks {
-            state: dir.path().join("state"),
-            run: dir.path().join("run"),
+    fn disks(dir: &Path) -> Disks {
+        Disks {
+            state: dir.join("state"),
+            run: dir.join("run"),
             first_user: 1_000_000,
             is_encrypted: false,
             resolv_conf: String::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn what_was_promised_a_disk_has_it_before_anybody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let disks = disks(dir.path());
+        let all = disks.room(&[]).unwrap();
+        let promised = |mib: u32| [("x".to_owned(), mib)];
+        assert_eq!(disks.room(&promised(u32::MAX)).unwrap(), 0);
+        // One that is made takes its room by itself.
+        fs::create_dir(disks.dir("x")).unwrap();
+        fs::write(disks.dir("x").join(IMAGE), "").unwrap();
+        let left = disks.room(&promised(u32::MAX)).unwrap();
+        assert!(left > 0 || all == 0, "{left} of {all}");
+    }
+
+    #[test]
+    fn a_disk_s_file_has_all_its_room_from_the_beginning() {
+        use std::os::unix::fs::MetadataExt as _;
+        let file = tempfile::tempfile().unwrap();
+        allocated(&file, 1 << 20).unwrap();
+        let found = file.metadata().unwrap();
+        assert!(found.len() == 1 << 20 && found.blocks() * 512 >= 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_not_there_is_destroyed_without_a_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let disks = disks(dir.path());
         disks.destroy("x").await.unwrap();
         // What was begun and never mounted goes too, its key with it.
         let own = disks.dir("x");

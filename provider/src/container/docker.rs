@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
+use mythic_support::files;
+use rustix::process::getrlimit;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -15,14 +18,21 @@ use tokio::{
 };
 
 use super::{
-    bundle::{CAPABILITIES, LABEL_PROVIDER, LABEL_SLOT, SHARED_MIB, VOLUME, hostname},
+    bundle::{
+        CAPABILITIES, LABEL_PROVIDER, LABEL_SLOT, SHARED_MIB, VOLUME, hostname, is_inside, limits,
+        words,
+    },
     command,
     disk::Disks,
-    executed, inside,
+    executed, forward,
+    image::ImageConfig,
+    inside,
+    life::Lives,
     net::Nets,
-    runtime::{Exec, Labelled, Plan, Process, Runtime, Seen},
+    runtime::{Begun, Exec, Labelled, Plan, Process, Runtime, Seen, refusal},
+    seccomp,
 };
-use crate::spec::container::digits;
+use crate::spec::{ContainerSpec, container::digits};
 
 /// What stands before the lease in a container's name.
 const NAME: &str = "mythic-";
@@ -52,44 +62,76 @@ pub struct DockerParts {
 }
 
 /// Containers by Docker.
-pub struct Docker(DockerParts);
+pub struct Docker {
+    parts: DockerParts,
+    /// Cores of the machine: Docker makes no container of more.
+    cores: u32,
+    lives: Lives,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DockerState {
     status: String,
     pid: u32,
+    /// Why it could not be started the last time.
+    #[serde(default)]
+    error: String,
+}
+
+/// What Docker says of itself.
+#[derive(Debug, Deserialize)]
+struct Info {
+    #[serde(rename = "NCPU")]
+    cores: u32,
+    #[serde(default, rename = "SecurityOptions")]
+    security: Option<Vec<String>>,
+}
+
+/// What Docker says of an image.
+#[derive(Debug, Default, Deserialize)]
+struct DockerImage {
+    #[serde(flatten)]
+    config: ImageConfig,
+    #[serde(default, rename = "Volumes")]
+    volumes: Option<Map<String, Value>>,
 }
 
 impl Docker {
     /// Lays out the rules of the network, and asks the daemon whose users containers have: `first_user` counts only where it moves them.
     pub async fn open(mut parts: DockerParts) -> Result<Self> {
         parts.nets.lay_out().await?;
-        let asked = [
-            "--host",
-            &parts.host,
-            "info",
-            "--format",
-            "{{json .SecurityOptions}}",
-        ];
+        forward::open(&parts.nets.prefix()).await?;
+        let asked = ["--host", &parts.host, "info", "--format", "{{json .}}"];
         let said = command::run(&parts.program, &asked).await?;
-        if !String::from_utf8_lossy(&said).contains("name=userns") {
+        let info: Info = serde_json::from_slice(&said).context("docker info")?;
+        let security = info.security.unwrap_or_default();
+        if !security.iter().any(|one| one.contains("name=userns")) {
+            tracing::warn!(
+                "Docker runs without userns-remap: root of a container is root of this machine, with nine capabilities"
+            );
             parts.disks.first_user = 0;
         }
-        Ok(Self(parts))
+        let profile = serde_json::to_vec(&seccomp::profile())?;
+        files::replace(&calls(&parts.disks), &profile)?;
+        Ok(Self {
+            parts,
+            cores: info.cores,
+            lives: Lives::default(),
+        })
     }
 
     async fn docker(&self, arguments: &[&str]) -> Result<String> {
-        let mut all = vec!["--host", self.0.host.as_str()];
+        let mut all = vec!["--host", self.parts.host.as_str()];
         all.extend_from_slice(arguments);
-        let said = command::run(&self.0.program, &all).await?;
+        let said = command::run(&self.parts.program, &all).await?;
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
     /// A command that Docker runs, not begun yet.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.0.program);
-        command.args(["--host", &self.0.host]).args(arguments);
+        let mut command = Command::new(&self.parts.program);
+        command.args(["--host", &self.parts.host]).args(arguments);
         command
     }
 
@@ -104,6 +146,39 @@ impl Docker {
         }
     }
 
+    /// What Docker says of an image, which it fetches if it has none.
+    async fn image(&self, digest: &str, repository: &str) -> Option<DockerImage> {
+        digits(digest)?;
+        let reference = reference(digest, repository);
+        if let Some(found) = self.has(&reference).await {
+            return Some(found);
+        }
+        // What a stranger names is fetched only from where the operator lets it come.
+        if !self.parts.repositories.iter().any(|one| one == repository) {
+            return None;
+        }
+        let mut pull = self.command(&["image", "pull", "--quiet", &reference]);
+        pull.stdin(Stdio::null()).stdout(Stdio::null());
+        pull.stderr(Stdio::null()).kill_on_drop(true);
+        match timeout(PULL, pull.status()).await {
+            Ok(Ok(status)) if status.success() => self.has(&reference).await,
+            _ => None,
+        }
+    }
+
+    async fn has(&self, reference: &str) -> Option<DockerImage> {
+        let asked = [
+            "image",
+            "inspect",
+            "--format",
+            "{{json .Config}}",
+            reference,
+        ];
+        let said = self.docker(&asked).await.ok()?;
+        let config: Option<DockerImage> = serde_json::from_str(&said).ok()?;
+        Some(config.unwrap_or_default())
+    }
+
     async fn pid(&self, id: &str) -> Result<u32> {
         let state = self.state(id).await?.filter(|state| state.pid > 0);
         Ok(state.context("the container does not run")?.pid)
@@ -111,11 +186,11 @@ impl Docker {
 
     /// Makes disk and container.
     async fn create(&self, plan: &Plan) -> Result<()> {
-        let (id, disks) = (plan.id.as_str(), &self.0.disks);
+        let (id, disks) = (plan.id.as_str(), &self.parts.disks);
         disks.note(id, plan.place, plan.slot)?;
         disks.attach(id, plan.disk_mib).await?;
         let mut create = self.command(&["container", "create"]);
-        create.args(arguments(plan, &self.0.provider, disks)?);
+        create.args(arguments(plan, &self.parts.provider, disks)?);
         create.stdin(Stdio::piped()).stdout(Stdio::piped());
         create.stderr(Stdio::piped()).kill_on_drop(true);
         // Everybody on the machine reads a command's words, and a variable of the program's own could change what it does.
@@ -144,6 +219,26 @@ impl Docker {
 /// A container's name.
 fn name(id: &str) -> String {
     format!("{NAME}{id}")
+}
+
+/// Where the system calls are listed that containers may make.
+fn calls(disks: &Disks) -> PathBuf {
+    disks.run.join("seccomp.json")
+}
+
+/// Whether a container of a spec can be made of an image.
+fn fit(image: &DockerImage, spec: &ContainerSpec) -> Result<(), String> {
+    if image.volumes.iter().flatten().next().is_some() {
+        return Err("it has volumes of its own, which would be on no lease's disk".into());
+    }
+    let dir = image.config.working_dir.as_deref().unwrap_or_default();
+    if !dir.is_empty() && !is_inside(dir) {
+        return Err("it begins in a directory that is none of its own".into());
+    }
+    match words(&spec.command, &image.config).is_empty() {
+        true => Err("it has no command of its own, and the spec names none".into()),
+        false => Ok(()),
+    }
 }
 
 /// Variables, as Docker reads them.
@@ -200,13 +295,22 @@ fn arguments(plan: &Plan, provider: &str, disks: &Disks) -> Result<Vec<String>> 
         ("log-driver", "json-file"),
         ("log-opt", "max-size=4m"),
         ("log-opt", "max-file=2"),
-        ("ulimit", "core=0"),
         ("oom-score-adj", "500"),
+        // An image's own look at its health would be one more command.
+        ("no-healthcheck", "true"),
         ("read-only", "true"),
         ("cap-drop", "ALL"),
     ] {
         set(option, value.to_owned());
     }
+    for (limit, most) in limits(|kind| getrlimit(kind).maximum) {
+        set("ulimit", format!("{limit}={most}"));
+    }
+    let profile = calls(disks);
+    let profile = profile
+        .to_str()
+        .with_context(|| format!("{}: no text", profile.display()))?;
+    set("security-opt", format!("seccomp={profile}"));
     for power in CAPABILITIES {
         set("cap-add", power.trim_start_matches("CAP_").to_owned());
     }
@@ -255,42 +359,51 @@ impl Runtime for Docker {
         "docker"
     }
 
-    async fn has(&self, image: &str, repository: &str) -> bool {
-        if digits(image).is_none() {
-            return false;
+    async fn ready(
+        &self,
+        spec: &ContainerSpec,
+        environment: &[(String, String)],
+    ) -> Result<(), String> {
+        lines(environment).map_err(|error| error.to_string())?;
+        if spec.cpu_milli > self.cores.saturating_mul(1_000) {
+            return Err(format!("this machine has {} cores", self.cores));
         }
-        let reference = reference(image, repository);
-        if self.docker(&["image", "inspect", &reference]).await.is_ok() {
-            return true;
-        }
-        // What a stranger names is fetched only from where the operator lets it come.
-        if !self.0.repositories.iter().any(|one| one == repository) {
-            return false;
-        }
-        let mut pull = self.command(&["image", "pull", "--quiet", &reference]);
-        pull.stdin(Stdio::null()).stdout(Stdio::null());
-        pull.stderr(Stdio::null()).kill_on_drop(true);
-        let pulled = timeout(PULL, pull.status()).await;
-        matches!(pulled, Ok(Ok(status)) if status.success())
+        let image = self.image(&spec.image, &spec.repository).await;
+        let image = image.ok_or_else(|| format!("{} is not here", spec.image))?;
+        fit(&image, spec)
     }
 
-    async fn start(&self, plan: &Plan) -> Result<()> {
+    fn room(&self, promised: &[(String, u32)]) -> Result<u64> {
+        self.parts.disks.room(promised)
+    }
+
+    async fn start(&self, plan: &Plan) -> Result<Begun> {
         let id = plan.id.as_str();
         match self.inspect(id).await? {
-            Seen::Running if self.0.nets.is_connected(plan.place) => return Ok(()),
-            Seen::Running => {}
-            Seen::Frozen => return self.thaw(id).await,
+            Seen::Running if !self.parts.nets.is_connected(plan.place) => {}
+            Seen::Running | Seen::Frozen => {
+                self.thaw(id).await?;
+                self.lives.note(id, self.pid(id).await?);
+                return Ok(Begun::Runs);
+            }
             seen => {
                 if seen == Seen::Absent {
                     self.create(plan).await?;
                 }
                 // After a restart of the machine its disk is not mounted.
-                self.0.disks.attach(id, plan.disk_mib).await?;
-                self.docker(&["container", "start", &name(id)]).await?;
+                self.parts.disks.attach(id, plan.disk_mib).await?;
+                if let Err(error) = self.docker(&["container", "start", &name(id)]).await {
+                    // It says there at full length what went wrong.
+                    let state = self.state(id).await?;
+                    let why = state.and_then(|state| refusal(&state.error));
+                    return why.map(Begun::Refused).ok_or(error);
+                }
             }
         }
         let pid = self.pid(id).await?;
-        self.0.nets.connect(plan.place, pid).await
+        self.lives.note(id, pid);
+        self.parts.nets.connect(plan.place, pid).await?;
+        Ok(Begun::Runs)
     }
 
     async fn inspect(&self, id: &str) -> Result<Seen> {
@@ -304,6 +417,10 @@ impl Runtime for Docker {
             "exited" | "dead" | "removing" => Seen::Ended,
             other => bail!("docker says that it is {other:?}"),
         })
+    }
+
+    fn is_running(&self, id: &str) -> bool {
+        self.lives.is_running(id)
     }
 
     async fn tend(&self, _id: &str) -> Result<()> {
@@ -322,10 +439,11 @@ impl Runtime for Docker {
             Err(error) if !error.to_string().contains(NONE) => return Err(error),
             _ => {}
         }
-        if let Some((place, _)) = self.0.disks.noted(id) {
-            self.0.nets.disconnect(place).await?;
+        self.lives.forget(id);
+        if let Some((place, _)) = self.parts.disks.noted(id) {
+            self.parts.nets.disconnect(place).await?;
         }
-        self.0.disks.destroy(id).await
+        self.parts.disks.destroy(id).await
     }
 
     async fn kill(&self, id: &str) -> Result<()> {
@@ -396,8 +514,8 @@ impl Runtime for Docker {
     }
 
     async fn list(&self) -> Result<Vec<Labelled>> {
-        let mut all = self.0.disks.list()?;
-        let filter = format!("label={LABEL_PROVIDER}={}", self.0.provider);
+        let mut all = self.parts.disks.list()?;
+        let filter = format!("label={LABEL_PROVIDER}={}", self.parts.provider);
         let format = format!("{{{{.Names}}}} {{{{.Label \"{LABEL_SLOT}\"}}}}");
         let asked = [
             "container",
@@ -429,7 +547,7 @@ impl Runtime for Docker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::bundle::tests::plan;
+    use crate::{container::bundle::tests::plan, spec::container::tests::small};
 
     fn disks() -> Disks {
         Disks {
@@ -456,6 +574,9 @@ mod tests {
             "--env-file=/dev/stdin",
             "--label=mythic.provider=prov",
             "--entrypoint=/bin/sh",
+            "--no-healthcheck=true",
+            "--security-opt=seccomp=/run/x/seccomp.json",
+            "--ulimit=core=0",
         ] {
             assert!(words.iter().any(|one| one == word), "{word}: {words:?}");
         }
@@ -466,6 +587,21 @@ mod tests {
         );
         // The image is the last word but for those of the command, which is one here.
         assert_eq!(words.last().unwrap(), &plan().image);
+    }
+
+    #[test]
+    fn an_image_that_writes_beside_its_disk_or_runs_nothing_is_refused() {
+        let of = |text: &str| serde_json::from_str::<Option<DockerImage>>(text).unwrap();
+        let (mut spec, good) = (small(), r#"{"Cmd": ["sh"], "Volumes": null, "User": "7"}"#);
+        assert_eq!(fit(&of(good).unwrap(), &spec), Ok(()));
+        let refused = |text: &str, spec: &ContainerSpec| fit(&of(text).unwrap(), spec);
+        let volumes = refused(r#"{"Cmd": ["sh"], "Volumes": {"/data": {}}}"#, &spec);
+        assert!(volumes.unwrap_err().contains("volumes"));
+        let begins = refused(r#"{"WorkingDir": "/proc/self/fd/8"}"#, &spec);
+        assert!(begins.unwrap_err().contains("begins"));
+        assert_eq!(refused("{}", &spec), Ok(()), "the spec has a command");
+        spec.command.clear();
+        assert!(refused("{}", &spec).is_err() && of("null").is_none());
     }
 
     #[test]

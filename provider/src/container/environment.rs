@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -30,28 +31,44 @@ pub struct Told {
 /// A lease, and who told values for it.
 type Key = (Pubkey, Pubkey);
 
+/// Values that were told, from where, and when.
+struct Environment {
+    values: Vec<Unsealed>,
+    by: IpAddr,
+    at: Instant,
+}
+
 /// Values by lease and signer.
 #[derive(Default)]
-pub struct Environments(Mutex<HashMap<Key, (Vec<Unsealed>, Instant)>>);
+pub struct Environments(Mutex<HashMap<Key, Environment>>);
 
 impl Environments {
-    /// Keeps the values that a signer told for a lease, in the place of older ones. Where there are too many the oldest go, a signer's own
-    /// first.
-    pub fn put(&self, lease: Pubkey, signer: Pubkey, values: Vec<Unsealed>, now: Instant) {
+    /// Keeps the values that a signer told from an address for a lease, in the place of older ones. Where there are too many the oldest go:
+    /// of a signer its own, of all those of the address that told most, as keys cost nothing.
+    pub fn put(
+        &self,
+        (lease, signer): (Pubkey, Pubkey),
+        by: IpAddr,
+        values: Vec<Unsealed>,
+        now: Instant,
+    ) {
         let mut all = self.0.lock();
-        all.retain(|_, (_, at)| now.duration_since(*at) < KEEP);
-        all.insert((lease, signer), (values, now));
+        all.retain(|_, told| now.duration_since(told.at) < KEEP);
+        let at = now;
+        all.insert((lease, signer), Environment { values, by, at });
         let own = all.keys().filter(|(_, by)| *by == signer).count();
-        let of_signer = (own > OF_ONE).then_some(signer);
-        if of_signer.is_some() || all.len() > KEPT {
-            evict(&mut all, of_signer);
+        if own > OF_ONE {
+            evict(&mut all, |(_, by), _| *by == signer);
+        } else if all.len() > KEPT {
+            let most = most(&all);
+            evict(&mut all, |_, told| most.is_none_or(|most| told.by == most));
         }
     }
 
     /// The values that this tenant told for a lease.
     pub fn of(&self, lease: &Pubkey, tenant: &Pubkey) -> Option<Vec<Unsealed>> {
         let all = self.0.lock();
-        Some(all.get(&(*lease, *tenant))?.0.clone())
+        Some(all.get(&(*lease, *tenant))?.values.clone())
     }
 
     /// They are kept elsewhere now.
@@ -60,11 +77,20 @@ impl Environments {
     }
 }
 
-/// Takes away the oldest, of this signer if one is named.
-fn evict(all: &mut HashMap<Key, (Vec<Unsealed>, Instant)>, signer: Option<Pubkey>) {
-    let may = all.iter();
-    let may = may.filter(|((_, by), _)| signer.is_none_or(|signer| *by == signer));
-    let oldest = may.min_by_key(|(_, (_, at))| *at).map(|(key, _)| *key);
+/// The address that told most.
+fn most(all: &HashMap<Key, Environment>) -> Option<IpAddr> {
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    for told in all.values() {
+        *counts.entry(told.by).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(by, _)| by)
+}
+
+/// Takes away the oldest of those that may go.
+fn evict(all: &mut HashMap<Key, Environment>, may: impl Fn(&Key, &Environment) -> bool) {
+    let those = all.iter().filter(|&(key, told)| may(key, told));
+    let oldest = those.min_by_key(|(_, told)| told.at).map(|(key, _)| *key);
     if let Some(oldest) = oldest {
         all.remove(&oldest);
     }
@@ -80,6 +106,10 @@ mod tests {
         Pubkey::new_from_array(bytes)
     }
 
+    fn from(n: u8) -> IpAddr {
+        [192, 0, 2, n].into()
+    }
+
     fn values(value: &str) -> Vec<Unsealed> {
         vec![Unsealed {
             name: "A".into(),
@@ -91,9 +121,9 @@ mod tests {
     #[test]
     fn values_are_their_signers_and_nobody_elses() {
         let (kept, now) = (Environments::default(), Instant::now());
-        kept.put(key(1), key(2), values("mine"), now);
-        kept.put(key(1), key(3), values("forged"), now);
-        kept.put(key(1), key(2), values("newer"), now);
+        kept.put((key(1), key(2)), from(1), values("mine"), now);
+        kept.put((key(1), key(3)), from(2), values("forged"), now);
+        kept.put((key(1), key(2)), from(1), values("newer"), now);
         let found = kept.of(&key(1), &key(2)).unwrap();
         assert_eq!(found[0].value, "newer");
         assert!(kept.of(&key(2), &key(2)).is_none());
@@ -105,25 +135,25 @@ mod tests {
     fn one_signer_takes_its_own_places_alone_and_the_oldest_go() {
         let (kept, now) = (Environments::default(), Instant::now());
         let at = |millis: u64| now + Duration::from_millis(millis);
-        kept.put(key(1), key(1), values("honest"), at(0));
+        kept.put((key(1), key(1)), from(1), values("honest"), at(0));
         for lease in 0..100 {
-            kept.put(
-                key(1_000 + lease),
-                key(2),
-                values("a"),
-                at(u64::from(lease)),
-            );
+            let of = (key(1_000 + lease), key(2));
+            kept.put(of, from(2), values("a"), at(u64::from(lease)));
         }
         assert_eq!(kept.0.lock().len(), OF_ONE + 1);
         assert!(kept.of(&key(1), &key(1)).is_some());
         assert!(kept.of(&key(1_000), &key(2)).is_none(), "its oldest went");
         assert!(kept.of(&key(1_099), &key(2)).is_some());
+        // With as many keys as it likes an address pushes out nobody else's.
         for signer in 0..2 * KEPT as u32 {
-            kept.put(key(1), key(10 + signer), values("a"), at(1_000));
+            let of = (key(1), key(10 + signer));
+            kept.put(of, from(2), values("a"), at(1_000));
             assert!(kept.0.lock().len() <= KEPT);
         }
-        assert!(kept.of(&key(1), &key(1)).is_none(), "it was the oldest");
-        kept.put(key(1), key(1), values("late"), now + 2 * KEEP);
+        assert!(kept.of(&key(1), &key(1)).is_some());
+        assert!(kept.of(&key(1_099), &key(2)).is_none(), "it was the oldest");
+        let late = now + 2 * KEEP;
+        kept.put((key(1), key(1)), from(1), values("late"), late);
         assert_eq!(kept.0.lock().len(), 1, "what nobody asked for is gone");
     }
 }

@@ -22,13 +22,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     config::ContainersConfig,
     ports::Port,
-    runtime::{Plan, Runtime, Seen},
+    runtime::{Begun, Plan, Runtime, Seen},
     ssh::{door::Door, keys, session::Room},
 };
 use crate::{journal::Contained, meters::Meters};
 
 /// How often a container is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// One look of so many asks what runs it, which takes a program.
+const THOROUGH: u64 = 10;
 /// Pauses before a command that ended starts again.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A command that ran for so long had started well.
@@ -115,7 +117,7 @@ impl Containers {
             tasks: TaskTracker::new(),
             turn: Mutex::new(()),
         });
-        runtime.start(&guest.plan).await?;
+        begin(runtime.as_ref(), &guest.plan).await?;
         let mut allowed = vec![keys::of_wallet(tenant)];
         let own = contained.spec.keys()?;
         allowed.extend(own.iter().map(|key| key.key_data().clone()));
@@ -254,6 +256,22 @@ fn plan(lease: &Pubkey, contained: &Contained, slot: u64) -> Plan {
     }
 }
 
+/// Starts a container. A command that can't be run is for its tenant to mend, who reads why in the log: the lease is served like any other.
+async fn begin(runtime: &dyn Runtime, plan: &Plan) -> Result<()> {
+    if let Begun::Refused(why) = runtime.start(plan).await? {
+        tracing::info!(
+            lease = plan.id,
+            why,
+            "a container's command can't be run; it is tried again"
+        );
+        let line = format!("the command can't be run: {why}");
+        if let Err(error) = runtime.remark(&plan.id, &line).await {
+            tracing::debug!(lease = plan.id, "not in the container's log: {error:#}");
+        }
+    }
+    Ok(())
+}
+
 /// Opens SSH and the published ports.
 fn open(
     guest: &Arc<Guest>,
@@ -281,12 +299,14 @@ fn open(
 async fn keep(runtime: Arc<dyn Runtime>, guest: Arc<Guest>, meters: Meters) {
     let (told, mut pauses) = (Throttle::new(TOLD_EVERY), Backoff::new(PAUSES.0, PAUSES.1));
     let (id, mut since) = (guest.plan.id.as_str(), Instant::now());
+    let mut looks = 0_u64;
     loop {
         tokio::select! {
             () = guest.ended.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let looked = look(runtime.as_ref(), &guest).await;
+        looks += 1;
+        let looked = look(runtime.as_ref(), &guest, looks.is_multiple_of(THOROUGH)).await;
         match looked {
             Ok(true) if since.elapsed() > STARTED_WELL => pauses.reset(),
             Ok(true) => {}
@@ -311,7 +331,7 @@ async fn keep(runtime: Arc<dyn Runtime>, guest: Arc<Guest>, meters: Meters) {
                     return;
                 }
                 meters.restarted();
-                if let Err(error) = runtime.start(&guest.plan).await
+                if let Err(error) = begin(runtime.as_ref(), &guest.plan).await
                     && told.allow().is_some()
                 {
                     tracing::warn!(lease = id, "a container can't be started again: {error:#}");
@@ -327,13 +347,16 @@ async fn keep(runtime: Arc<dyn Runtime>, guest: Arc<Guest>, meters: Meters) {
     }
 }
 
-/// Whether a container's command runs.
-async fn look(runtime: &dyn Runtime, guest: &Guest) -> Result<bool> {
+/// Whether a container's command runs; `thorough` finds one too that nobody holds any more and that does not move.
+async fn look(runtime: &dyn Runtime, guest: &Guest, thorough: bool) -> Result<bool> {
     let _turn = guest.turn.lock().await;
     if guest.ended.is_cancelled() {
         return Ok(true);
     }
     let id = &guest.plan.id;
+    if !thorough && runtime.is_running(id) {
+        return runtime.tend(id).await.map(|()| true);
+    }
     match runtime.inspect(id).await? {
         Seen::Running => runtime.tend(id).await.map(|()| true),
         // Nobody holds it any more, or never did.

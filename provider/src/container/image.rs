@@ -2,18 +2,24 @@
 //! by the leases that run them, which write elsewhere.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
+use parking_lot::Mutex;
 use rustix::fs::{self as sys, CWD, Mode, OFlags, ResolveFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::unpack::{Tree, USERS};
+use super::{
+    runtime::SPARE_MIB,
+    unpack::{Tree, USERS},
+};
 use crate::spec::container::digits;
 
 /// Longest manifest, index and configuration of an image, bytes.
@@ -22,6 +28,9 @@ const DOCUMENT: u64 = 4 << 20;
 const LAYERS: usize = 128;
 /// Longest list of users of an image that is looked into, bytes.
 const PASSWD: u64 = 1 << 20;
+/// How long an image may take to be unpacked, and how long one that could not be is not tried again.
+const PATIENCE: Duration = Duration::from_secs(600);
+const AGAIN: Duration = Duration::from_secs(600);
 /// Words of an image's command and variables of its environment, and bytes of all of them.
 const WORDS: usize = 256;
 const BYTES: usize = 64 << 10;
@@ -129,6 +138,21 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
+/// Bytes that come until some time.
+struct Timed<R> {
+    inner: R,
+    until: Instant,
+}
+
+impl<R: Read> Read for Timed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match Instant::now() < self.until {
+            true => self.inner.read(buffer),
+            false => Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long")),
+        }
+    }
+}
+
 /// The architecture of this machine, as images call it.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
@@ -195,8 +219,8 @@ impl Layout<'_> {
         Ok(inner)
     }
 
-    /// Unpacks all layers; returns how the image is run.
-    fn unpack(&self, digest: &str, tree: &mut Tree) -> Result<ImageConfig> {
+    /// Unpacks all layers until some time; returns how the image is run.
+    fn unpack(&self, digest: &str, tree: &mut Tree, until: Instant) -> Result<ImageConfig> {
         let manifest = self.manifest(digest)?;
         let config = manifest
             .config
@@ -214,13 +238,13 @@ impl Layout<'_> {
             manifest.layers.len()
         );
         for layer in &manifest.layers {
-            self.layer(layer, tree)
+            self.layer(layer, tree, until)
                 .with_context(|| format!("layer {}", layer.digest))?;
         }
         Ok(config)
     }
 
-    fn layer(&self, layer: &Descriptor, tree: &mut Tree) -> Result<()> {
+    fn layer(&self, layer: &Descriptor, tree: &mut Tree, until: Instant) -> Result<()> {
         let file = File::open(self.path(&layer.digest)?)?;
         let length = file.metadata()?.len();
         ensure!(
@@ -233,12 +257,14 @@ impl Layout<'_> {
             hasher: Sha256::new(),
         };
         let kind = layer.media_type.as_str();
-        match kind.rsplit(['.', '+']).next() {
-            Some("tar") => tree.layer(&mut hashed)?,
-            Some("gzip") => tree.layer(MultiGzDecoder::new(&mut hashed))?,
-            Some("zstd") => tree.layer(zstd::Decoder::new(&mut hashed)?)?,
+        let inner: Box<dyn Read + '_> = match kind.rsplit(['.', '+']).next() {
+            Some("tar") => Box::new(&mut hashed),
+            Some("gzip") => Box::new(MultiGzDecoder::new(&mut hashed)),
+            Some("zstd") => Box::new(zstd::Decoder::new(&mut hashed)?),
             _ => bail!("its kind {kind:?} is not known"),
-        }
+        };
+        // Of a few bytes a decoder makes very many.
+        tree.layer(Timed { inner, until })?;
         // What stands behind the archive belongs to the blob too.
         io::copy(&mut hashed, &mut io::sink())?;
         let found = hex::encode(hashed.hasher.finalize());
@@ -257,13 +283,15 @@ pub struct Images {
     layouts: Vec<PathBuf>,
     first_user: Option<u32>,
     most: u64,
+    /// Images that could not be unpacked, when, and why: whoever asks for one again costs nothing.
+    failed: Mutex<HashMap<String, (Instant, String)>>,
 }
 
 /// File beside an unpacked image that says how it is run; without it the image is not whole.
 const CONFIG: &str = "config.json";
 
 impl Images {
-    /// Images are unpacked into `dir`, owners moved by `first_user`, `most` bytes each; what was not finished there is removed.
+    /// Images are unpacked into `dir`, owners moved by `first_user`, `most` bytes each; what was not finished there is removed, if it can be.
     pub fn open(
         dir: PathBuf,
         layouts: Vec<PathBuf>,
@@ -274,7 +302,10 @@ impl Images {
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "new") {
-                fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+                // It is in nobody's way but its own.
+                if let Err(error) = fs::remove_dir_all(&path) {
+                    tracing::warn!(path = %path.display(), %error, "an image that was not unpacked can't be removed");
+                }
             }
         }
         Ok(Self {
@@ -282,6 +313,7 @@ impl Images {
             layouts,
             first_user,
             most,
+            failed: Mutex::default(),
         })
     }
 
@@ -295,7 +327,8 @@ impl Images {
         layouts.find(|layout| layout.has(digest))
     }
 
-    fn unpacked(&self, digest: &str) -> Option<Image> {
+    /// The image of that digest, if it is unpacked.
+    pub fn unpacked(&self, digest: &str) -> Option<Image> {
         let dir = self.dir.join(digits(digest)?);
         let config = fs::read(dir.join(CONFIG)).ok()?;
         Some(Image {
@@ -309,9 +342,29 @@ impl Images {
         if let Some(found) = self.unpacked(digest) {
             return Ok(found);
         }
-        let digits = digits(digest).with_context(|| format!("{digest:?} is no digest"))?;
         let layout = self.layout(digest);
         let layout = layout.with_context(|| format!("no directory of `images` has {digest}"))?;
+        if let Some(why) = self.failed(digest) {
+            bail!("{why}, a while ago");
+        }
+        let unpacked = self.unpack(digest, &layout);
+        if let Err(error) = &unpacked {
+            let mut failed = self.failed.lock();
+            failed.retain(|_, (at, _)| at.elapsed() < AGAIN);
+            failed.insert(digest.to_owned(), (Instant::now(), format!("{error:#}")));
+        }
+        unpacked
+    }
+
+    /// Why an image could not be unpacked a while ago.
+    fn failed(&self, digest: &str) -> Option<String> {
+        let failed = self.failed.lock();
+        let (at, why) = failed.get(digest)?;
+        (at.elapsed() < AGAIN).then(|| why.clone())
+    }
+
+    fn unpack(&self, digest: &str, layout: &Layout<'_>) -> Result<Image> {
+        let digits = digits(digest).with_context(|| format!("{digest:?} is no digest"))?;
         let (dir, fresh) = (
             self.dir.join(digits),
             self.dir.join(format!("{digits}.new")),
@@ -322,8 +375,11 @@ impl Images {
             }
         }
         fs::create_dir(&fresh)?;
-        let mut tree = Tree::new(&fresh.join("rootfs"), self.first_user, self.most)?;
-        let unpacked = layout.unpack(digest, &mut tree);
+        let found = sys::statvfs(&fresh)?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let most = self.most.min(free.saturating_sub(SPARE_MIB << 20));
+        let mut tree = Tree::new(&fresh.join("rootfs"), self.first_user, most)?;
+        let unpacked = layout.unpack(digest, &mut tree, Instant::now() + PATIENCE);
         let kept = unpacked.and_then(|config| {
             fs::write(fresh.join(CONFIG), serde_json::to_vec(&config)?)?;
             // Whole before it has its name.
@@ -507,6 +563,36 @@ pub mod tests {
             assert_eq!(fs::read_dir(dir.path().join("images")).unwrap().count(), 0);
             fs::write(&path, kept).unwrap();
         }
+        assert!(images(dir.path()).image(&digest).is_ok());
+    }
+
+    #[test]
+    fn an_image_is_unpacked_in_its_time_or_not_at_all() {
+        for kind in ["tar", "tar+gzip", "tar+zstd"] {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = dir.path().join("layout");
+            let digest = image(&layout, kind);
+            let mut tree = Tree::new(&dir.path().join("root"), None, 1 << 20).unwrap();
+            let refused = Layout(&layout).unpack(&digest, &mut tree, Instant::now());
+            let refused = format!("{:#}", refused.unwrap_err());
+            assert!(refused.contains("too long"), "{kind}: {refused}");
+        }
+    }
+
+    #[test]
+    fn one_that_can_t_be_unpacked_is_not_tried_again_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = dir.path().join("layout");
+        let digest = image(&layout, "tar");
+        let path = Layout(&layout).path(&digest).unwrap();
+        let kept = fs::read(&path).unwrap();
+        fs::write(&path, "another").unwrap();
+        let first = images(dir.path());
+        assert!(first.image(&digest).is_err());
+        // Whole again, it is one for a later time, or another process.
+        fs::write(&path, kept).unwrap();
+        let refused = first.image(&digest).unwrap_err().to_string();
+        assert!(refused.contains("a while ago"), "{refused}");
         assert!(images(dir.path()).image(&digest).is_ok());
     }
 

@@ -54,7 +54,10 @@ impl Log {
         OpenOptions::new().write(true).open(&self.0)?.set_len(0)?;
         match kept {
             // On a disk that is full nothing is kept of it.
-            Err(_) => fs::remove_file(self.before()),
+            Err(_) => match fs::remove_file(self.before()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
             Ok(()) => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use super::config::{ContainersConfig, RuntimeKind};
@@ -28,6 +29,14 @@ const PROGRAMS: [(&str, &str); 6] = [
 /// Where programs of the system are, whatever `PATH` says.
 const SYSTEM: [&str; 2] = ["/usr/sbin", "/sbin"];
 
+/// Which mounts this process sees, and which the machine's first one does.
+const MOUNTS: &str = "/proc/self/ns/mnt";
+const FIRST_MOUNTS: &str = "/proc/1/ns/mnt";
+/// Releases of runc from which on no image or command leads out of a container, as far as is known: the first of each series that is mended.
+const MENDED: [(u32, u32, u32); 2] = [(1, 2, 8), (1, 3, 3)];
+/// All that follow are mended.
+const ALL_MENDED: (u32, u32, u32) = (1, 4, 0);
+
 /// What is missing for containers by the runtime that is configured; by runc if none is.
 pub fn lacks(config: &ContainersConfig) -> Vec<Lack> {
     match config.runtime {
@@ -35,6 +44,7 @@ pub fn lacks(config: &ContainersConfig) -> Vec<Lack> {
         RuntimeKind::None | RuntimeKind::Runc => {
             let mut lacks = of_machine(&config.runc, "runc", config.encrypt);
             lacks.extend(of_runc());
+            lacks.extend(of_release(&config.runc));
             lacks
         }
     }
@@ -65,6 +75,12 @@ fn of_machine(program: &Path, package: &str, is_encrypted: bool) -> Vec<Lack> {
             lacks.push(lack(format!("no program {program}"), mend));
         }
     }
+    if is_apart() {
+        lacks.push(lack(
+            "the provider's mounts are its own, and end with it",
+            "let the service share the machine's: the operator guide's drop-in for it opens all that keeps them apart",
+        ));
+    }
     if !Path::new("/dev/loop-control").exists() {
         lacks.push(lack("no loop devices", "modprobe loop"));
     }
@@ -75,6 +91,12 @@ fn of_machine(program: &Path, package: &str, is_encrypted: bool) -> Vec<Lack> {
         ));
     }
     lacks
+}
+
+/// Whether this process has mounts of its own, which end with it. Who may not look at the machine's first process knows nothing of it.
+pub fn is_apart() -> bool {
+    let both = (fs::read_link(MOUNTS), fs::read_link(FIRST_MOUNTS));
+    matches!(both, (Ok(own), Ok(first)) if own != first)
 }
 
 /// What the kernel must have for runc as it is used here.
@@ -104,6 +126,30 @@ fn of_runc() -> Vec<Lack> {
     lacks
 }
 
+/// Whether runc is a release with known ways out. Distributions mend older ones under names of their own, which say nothing here.
+fn of_release(runc: &Path) -> Option<Lack> {
+    let said = Command::new(runc).arg("--version").output().ok()?;
+    let said = String::from_utf8(said.stdout).ok()?;
+    let version = said.lines().next()?.strip_prefix("runc version ")?.trim();
+    is_open(version).then(|| {
+        lack(
+            format!("runc {version} has known ways out of a container"),
+            "install runc 1.2.8, 1.3.3, 1.4.0 or newer, or your distribution's",
+        )
+    })
+}
+
+/// Whether a version is one of runc's own releases, and none that is mended.
+fn is_open(version: &str) -> bool {
+    let parts: Option<Vec<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
+    let Some(&[major, minor, patch]) = parts.as_deref() else {
+        return false;
+    };
+    let mended = MENDED.iter();
+    let mut mended = mended.filter(|first| (first.0, first.1) == (major, minor));
+    (major, minor, patch) < ALL_MENDED && !mended.any(|first| patch >= first.2)
+}
+
 /// Whether groups of this kind can be made, in either version.
 fn is_controlled(controller: &str) -> bool {
     let root = Path::new("/sys/fs/cgroup");
@@ -125,6 +171,20 @@ fn find(program: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn releases_of_runc_with_known_ways_out_are_told() {
+        for open in ["1.1.5", "1.1.12", "1.2.7", "1.3.2", "1.0.0"] {
+            assert!(is_open(open), "{open}");
+        }
+        for mended in ["1.2.8", "1.3.3", "1.4.0", "1.5.1", "2.0.0"] {
+            assert!(!is_open(mended), "{mended}");
+        }
+        // A distribution's own.
+        for unknown in ["1.1.5+ds1", "1.1.12-0ubuntu2", "", "1.2", "1.2.3.4"] {
+            assert!(!is_open(unknown), "{unknown}");
+        }
+    }
 
     #[test]
     fn what_is_missing_is_named_with_its_mend() {

@@ -83,7 +83,7 @@ impl Nets {
     }
 
     /// Names of this provider's interfaces begin with it.
-    fn prefix(&self) -> String {
+    pub fn prefix(&self) -> String {
         format!("my{}", self.mark)
     }
 

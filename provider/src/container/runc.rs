@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use mythic_support::files;
+use rustix::process::getrlimit;
 use serde::Deserialize;
 use tokio::{
     net::TcpStream,
@@ -23,19 +24,30 @@ use super::{
     bundle::{self, Parts},
     command,
     disk::Disks,
-    executed,
+    executed, forward,
     image::{self, Image, Images},
     inside,
+    life::Lives,
     logs::Log,
     net::Nets,
-    runtime::{Exec, Labelled, Plan, Process, Runtime, Seen},
+    runtime::{Begun, Exec, Labelled, Plan, Process, Runtime, Seen, refusal},
 };
+use crate::spec::ContainerSpec;
 
 /// How long a container's first process may take to end by itself.
 const PARTING: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long `runc create` may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What runc writes of a container once it is made.
+const STATE: &str = "state.json";
+/// Files that are watched, and lists of them, by each user of a container.
+const COUNTED: [(&str, &str); 2] = [
+    ("max_inotify_instances", "32"),
+    ("max_inotify_watches", "65536"),
+];
+/// Why an image alone is no container.
+const NO_COMMAND: &str = "the image has no command of its own, and the spec names none";
 /// In a container's directory: why it could not be made.
 const COMPLAINTS: &str = "runc.log";
 /// Bytes of complaints that are told.
@@ -60,6 +72,7 @@ pub struct Runc {
     root: PathBuf,
     /// Images are unpacked one at a time.
     unpacking: Arc<Mutex<()>>,
+    lives: Lives,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,12 +88,14 @@ impl Runc {
     /// Lays out the rules of the network, which hold for every container that follows.
     pub async fn open(parts: RuncParts) -> Result<Self> {
         parts.nets.lay_out().await?;
+        forward::open(&parts.nets.prefix()).await?;
         let root = parts.disks.run.join("runc");
         files::private_dir(&root)?;
         Ok(Self {
             parts,
             root,
             unpacking: Arc::default(),
+            lives: Lives::default(),
         })
     }
 
@@ -99,9 +114,9 @@ impl Runc {
         command::run(&self.parts.program, &all).await
     }
 
-    /// What runc says of a container; `None` if it knows none.
+    /// What runc says of a container; `None` if it knows none, whatever it began to write.
     async fn state(&self, id: &str) -> Result<Option<State>> {
-        if !self.root.join(id).exists() {
+        if !self.root.join(id).join(STATE).exists() {
             return Ok(None);
         }
         let said = self.runc(&["state", id]).await?;
@@ -114,6 +129,10 @@ impl Runc {
     }
 
     async fn image(&self, digest: &str) -> Result<Image> {
+        // Nobody waits for another one's.
+        if let Some(image) = self.parts.images.unpacked(digest) {
+            return Ok(image);
+        }
         let one = self.unpacking.clone().lock_owned().await;
         let (images, digest) = (self.parts.images.clone(), digest.to_owned());
         let image = tokio::task::spawn_blocking(move || {
@@ -124,15 +143,12 @@ impl Runc {
     }
 
     /// Makes disk, bundle and container; its first process waits.
-    async fn create(&self, plan: &Plan) -> Result<()> {
+    async fn create(&self, plan: &Plan) -> Result<Begun> {
         let (id, disks) = (plan.id.as_str(), &self.parts.disks);
         disks.note(id, plan.place, plan.slot)?;
         let image = self.image(&plan.image).await?;
-        let words = bundle::command(plan, &image.config);
-        ensure!(
-            !words.is_empty(),
-            "the image has no command of its own, and the spec names none"
-        );
+        let words = bundle::words(&plan.command, &image.config);
+        ensure!(!words.is_empty(), NO_COMMAND);
         disks.mount(id, plan.disk_mib, &image.rootfs).await?;
         let user = image.config.user.as_deref().unwrap_or_default();
         let paths = disks.paths(id);
@@ -142,16 +158,21 @@ impl Runc {
             paths: &paths,
             first_user: disks.first_user,
             provider: &self.parts.provider,
+            most: |kind| getrlimit(kind).maximum,
             has_ipv6: Path::new("/proc/sys/net/ipv6").exists(),
         };
         let config = serde_json::to_vec(&bundle::config(plan, &parts))?;
         let bundle = self.dir(id).join("bundle");
         files::private_dir(&bundle)?;
         files::replace(&bundle.join("config.json"), &config)?;
+        if self.root.join(id).exists() {
+            // A container that was not wholly made is in the way of its next one.
+            self.runc(&["delete", "--force", id]).await?;
+        }
         self.created(id, &bundle).await
     }
 
-    async fn created(&self, id: &str, bundle: &Path) -> Result<()> {
+    async fn created(&self, id: &str, bundle: &Path) -> Result<Begun> {
         let complaints = self.dir(id).join(COMPLAINTS);
         drop(files::create_private(&complaints)?);
         let out = self.log(id).open()?;
@@ -166,16 +187,20 @@ impl Runc {
         let mut child = create.spawn().context("runc create")?;
         let Ok(ended) = timeout(PATIENCE, child.wait()).await else {
             child.kill().await?;
+            self.runc(&["delete", "--force", id]).await?;
             bail!("runc create: not done within {} s", PATIENCE.as_secs());
         };
         if ended?.success() {
-            return Ok(());
+            return Ok(Begun::Runs);
         }
         let said = fs::read(&complaints).unwrap_or_default();
         let end = said.get(said.len().saturating_sub(COMPLAINT)..);
         let told = String::from_utf8_lossy(end.unwrap_or_default());
         // What is half made is no container.
         self.runc(&["delete", "--force", id]).await?;
+        if let Some(why) = refusal(&String::from_utf8_lossy(&said)) {
+            return Ok(Begun::Refused(why));
+        }
         bail!(
             "runc create: {}",
             told.trim().replace(char::is_control, " ")
@@ -185,7 +210,11 @@ impl Runc {
     /// Ends its processes and forgets them.
     async fn end(&self, id: &str) -> Result<()> {
         let Some(state) = self.state(id).await? else {
-            return Ok(());
+            return match self.root.join(id).exists() {
+                // It was not wholly made.
+                true => self.runc(&["delete", "--force", id]).await.map(drop),
+                false => Ok(()),
+            };
         };
         if state.status == "paused" {
             self.runc(&["resume", id]).await?;
@@ -200,31 +229,74 @@ impl Runc {
     }
 }
 
+/// Bounds what each user of a container may have of what the kernel counts for this machine's root, too.
+async fn bound(pid: u32) -> Result<()> {
+    let users = format!("--user=/proc/{pid}/ns/user");
+    for (name, most) in COUNTED {
+        let path = format!("/proc/sys/user/{name}");
+        let write = [users.as_str(), "tee", path.as_str()];
+        command::fed("nsenter", &write, most.as_bytes()).await?;
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Runtime for Runc {
     fn name(&self) -> &'static str {
         "runc"
     }
 
-    async fn has(&self, image: &str, _repository: &str) -> bool {
-        self.parts.images.has(image)
+    async fn ready(
+        &self,
+        spec: &ContainerSpec,
+        _environment: &[(String, String)],
+    ) -> Result<(), String> {
+        let digest = &spec.image;
+        if !self.parts.images.has(digest) {
+            return Err(format!("{digest} is not here"));
+        }
+        let image = self.image(digest).await.map_err(|error| {
+            tracing::warn!(
+                image = digest,
+                "an image that was asked for can't be unpacked: {error:#}"
+            );
+            format!("{digest} can't be unpacked here")
+        })?;
+        let user = image.config.user.as_deref().unwrap_or_default();
+        image::user(&image.rootfs, user).map_err(|error| format!("{error:#}"))?;
+        match bundle::words(&spec.command, &image.config).is_empty() {
+            true => Err(NO_COMMAND.into()),
+            false => Ok(()),
+        }
     }
 
-    async fn start(&self, plan: &Plan) -> Result<()> {
+    fn room(&self, promised: &[(String, u32)]) -> Result<u64> {
+        self.parts.disks.room(promised)
+    }
+
+    async fn start(&self, plan: &Plan) -> Result<Begun> {
         let id = plan.id.as_str();
-        match self.inspect(id).await? {
-            Seen::Running => return Ok(()),
-            Seen::Frozen => return self.thaw(id).await,
-            Seen::Created => {}
+        let begun = match self.inspect(id).await? {
+            Seen::Running | Seen::Frozen => {
+                self.thaw(id).await?;
+                self.lives.note(id, self.pid(id).await?);
+                return Ok(Begun::Runs);
+            }
+            Seen::Created => Begun::Runs,
             Seen::Ended => {
                 self.runc(&["delete", "--force", id]).await?;
-                self.create(plan).await?;
+                self.create(plan).await?
             }
             Seen::Absent => self.create(plan).await?,
+        };
+        if begun == Begun::Runs {
+            let pid = self.pid(id).await?;
+            self.parts.nets.connect(plan.place, pid).await?;
+            bound(pid).await?;
+            self.runc(&["start", id]).await?;
+            self.lives.note(id, pid);
         }
-        let pid = self.pid(id).await?;
-        self.parts.nets.connect(plan.place, pid).await?;
-        self.runc(&["start", id]).await.map(drop)
+        Ok(begun)
     }
 
     async fn inspect(&self, id: &str) -> Result<Seen> {
@@ -240,12 +312,17 @@ impl Runtime for Runc {
         })
     }
 
+    fn is_running(&self, id: &str) -> bool {
+        self.lives.is_running(id)
+    }
+
     async fn tend(&self, id: &str) -> Result<()> {
         Ok(self.log(id).turn()?)
     }
 
     async fn remove(&self, id: &str) -> Result<()> {
         self.end(id).await?;
+        self.lives.forget(id);
         if let Some((place, _)) = self.parts.disks.noted(id) {
             self.parts.nets.disconnect(place).await?;
         }

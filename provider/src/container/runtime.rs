@@ -8,6 +8,11 @@ use tokio::{
     sync::mpsc,
 };
 
+use crate::spec::ContainerSpec;
+
+/// MiB of the machine's disk that are left to the machine, whatever is unpacked and promised.
+pub const SPARE_MIB: u64 = 1_024;
+
 /// All that a container is made of.
 #[derive(Clone)]
 pub struct Plan {
@@ -42,6 +47,33 @@ pub enum Seen {
     Frozen,
     /// Its command has ended.
     Ended,
+}
+
+/// What became of a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Its command runs.
+    Runs,
+    /// The machine did its part, and there is no such command, for this reason.
+    Refused(String),
+}
+
+/// What runc says where the command is what is wrong, or the directory in which it begins.
+const REFUSALS: [&str; 2] = [": exec: ", ": chdir to cwd"];
+/// Characters of it that are told.
+const REFUSAL: usize = 400;
+
+/// Why a container's command can't be run, if that is all that is wrong.
+pub fn refusal(told: &str) -> Option<String> {
+    let at = REFUSALS.iter().find_map(|said| told.find(*said))?;
+    let why = told.get(at + 2..)?.chars().filter(|c| *c != '\\');
+    Some(
+        why.take(REFUSAL)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect::<String>()
+            .trim()
+            .to_owned(),
+    )
 }
 
 /// A container of this provider that somebody started.
@@ -106,15 +138,26 @@ pub trait Runtime: Send + Sync {
     /// `runc` or `docker`.
     fn name(&self) -> &'static str;
 
-    /// Whether an image can be had, which may take as long as fetching it.
-    async fn has(&self, image: &str, repository: &str) -> bool;
+    /// Makes sure that a container of this spec could start, with its image at hand, which may take as long as fetching and unpacking it;
+    /// else says to its tenant why not.
+    async fn ready(
+        &self,
+        spec: &ContainerSpec,
+        environment: &[(String, String)],
+    ) -> Result<(), String>;
+
+    /// MiB that disks of further containers can have when those that were promised are made: containers, and MiB of each.
+    fn room(&self, promised: &[(String, u32)]) -> Result<u64>;
 
     /// Makes a container with its disk and its network, and starts its command. One that runs stays as it is, thawed; of one that ended the
     /// command starts again on the same disk.
-    async fn start(&self, plan: &Plan) -> Result<()>;
+    async fn start(&self, plan: &Plan) -> Result<Begun>;
 
     /// How a container is.
     async fn inspect(&self, id: &str) -> Result<Seen>;
+
+    /// Whether its command is known to run, frozen or not; told at once. What is not known here [`Self::inspect`] finds out.
+    fn is_running(&self, id: &str) -> bool;
 
     /// Does what is due about one that runs, every few seconds.
     async fn tend(&self, id: &str) -> Result<()>;
@@ -145,4 +188,24 @@ pub trait Runtime: Send + Sync {
 
     /// The containers of this provider.
     async fn list(&self) -> Result<Vec<Labelled>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_can_t_be_run_is_told_from_a_machine_that_can_t() {
+        let said = r#"time="x" level=error msg="runc create failed: unable to start container process: exec: \"/nope\": stat /nope: no such file or directory""#;
+        let why = refusal(said).unwrap();
+        assert!(
+            why.starts_with("exec: \"/nope\": stat /nope: no such file"),
+            "{why}"
+        );
+        let newer = "runc create failed: unable to start container process: error during container init: exec: \"x\"";
+        assert!(refusal(newer).is_some());
+        let machine = "runc create failed: unable to start container process: error during container init: error mounting \"proc\"";
+        assert_eq!(refusal(machine), None);
+        assert_eq!(refusal(""), None);
+    }
 }

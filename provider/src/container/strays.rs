@@ -13,19 +13,22 @@ use mythic_support::Throttle;
 use solana_pubkey::Pubkey;
 use tokio_util::sync::CancellationToken;
 
-use super::runtime::{Labelled, Runtime};
+use super::{fleet::Containers, runtime::Labelled};
 use crate::{ctx::Ctx, lease::desk::Desk};
 
 const EVERY: Duration = Duration::from_secs(30);
 const TOLD_EVERY: Duration = Duration::from_secs(600);
 
-/// Runs until `quit`.
+/// Runs until `quit`; at once over where nothing runs containers.
 pub async fn run(
     ctx: Arc<Ctx>,
     desk: Arc<Desk>,
-    runtime: Arc<dyn Runtime>,
+    containers: Arc<Containers>,
     quit: CancellationToken,
 ) {
+    let Some(runtime) = containers.runtime() else {
+        return;
+    };
     let told = Throttle::new(TOLD_EVERY);
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -42,7 +45,7 @@ pub async fn run(
             }
         };
         for stray in all {
-            match look(&ctx, &desk, runtime.as_ref(), &stray).await {
+            match look(&ctx, &desk, &containers, &stray).await {
                 Ok(true) => {}
                 Ok(false) => {
                     if told.allow().is_some() {
@@ -61,7 +64,7 @@ pub async fn run(
 }
 
 /// Whether nothing is left to say about a container.
-async fn look(ctx: &Ctx, desk: &Desk, runtime: &dyn Runtime, stray: &Labelled) -> Result<bool> {
+async fn look(ctx: &Ctx, desk: &Desk, containers: &Containers, stray: &Labelled) -> Result<bool> {
     let Ok(lease) = stray.id.parse::<Pubkey>() else {
         return Ok(false);
     };
@@ -80,7 +83,8 @@ async fn look(ctx: &Ctx, desk: &Desk, runtime: &dyn Runtime, stray: &Labelled) -
     if !is_over || desk.has_container(&lease) {
         return Ok(false);
     }
-    runtime.remove(&stray.id).await?;
+    // One that is kept running is let go of first.
+    containers.stop(&lease).await?;
     tracing::info!(%lease, "a container of a lease that is over was removed");
     Ok(true)
 }

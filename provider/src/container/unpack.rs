@@ -5,8 +5,12 @@ use std::{
     collections::HashSet,
     ffi::OsStr,
     fs::File,
+    hash::{BuildHasher as _, RandomState},
     io::{self, Read},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::Path,
 };
 
@@ -19,7 +23,7 @@ use rustix::{
 };
 use tar::{Archive, Entry, EntryType};
 
-/// Longest path and longest name, bytes; directories in a path.
+/// Longest path and longest name, bytes; directories in a path, whether a layer names them all or a link leads through them.
 const PATH: usize = 4_096;
 const NAME: usize = 255;
 const DEPTH: usize = 128;
@@ -51,6 +55,8 @@ pub enum UnpackError {
     Owner(String),
     #[error("{path:?} is of kind {kind:?}, which layers have not")]
     Kind { path: String, kind: char },
+    #[error("{0:?} lies deeper than {DEPTH} directories")]
+    Deep(String),
     #[error("the image unpacked is larger than {0} bytes")]
     TooLarge(u64),
 }
@@ -59,12 +65,15 @@ pub enum UnpackError {
 #[derive(Debug)]
 pub struct Tree {
     root: OwnedFd,
+    /// Directories above it.
+    above: usize,
     /// Added to every owner; `None` leaves all to this process.
     first_user: Option<u32>,
     most: u64,
     used: u64,
-    /// What the present layer has put there.
-    fresh: HashSet<Vec<u8>>,
+    /// What the present layer has put there: hashes of places, as their names may be long and many.
+    fresh: HashSet<u64>,
+    hasher: RandomState,
 }
 
 /// What an entry says of itself, its extensions taken into account.
@@ -129,11 +138,13 @@ impl Tree {
             sys::fchown(&root, Some(uid), Some(gid))?;
         }
         Ok(Self {
+            above: depth(&root)?,
             root,
             first_user,
             most,
             used: 0,
             fresh: HashSet::new(),
+            hasher: RandomState::new(),
         })
     }
 
@@ -145,6 +156,8 @@ impl Tree {
         // Extensions are read here, because their length is a stranger's.
         for entry in archive.entries()?.raw(true) {
             let mut entry = entry?;
+            // Known before a byte is written, and whatever becomes of it: what is left out is read all the same.
+            self.count(ENTRY.saturating_add(entry.size()))?;
             let kind = entry.header().entry_type();
             if extension(&mut entry, kind, &mut extended)? {
                 continue;
@@ -153,6 +166,10 @@ impl Tree {
             self.entry(&mut entry, told)?;
         }
         Ok(())
+    }
+
+    fn hash(&self, place: &Place) -> u64 {
+        self.hasher.hash_one(place.key())
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), UnpackError> {
@@ -168,7 +185,6 @@ impl Tree {
         entry: &mut Entry<'_, R>,
         told: Extended,
     ) -> Result<(), UnpackError> {
-        self.count(ENTRY)?;
         let path = told.path.unwrap_or_else(|| entry.path_bytes().into_owned());
         let refused = || UnpackError::Path(shown(&path));
         let owner = owner(&path, told.uid, told.gid, entry)?;
@@ -189,7 +205,7 @@ impl Tree {
             let link = entry.link_name_bytes();
             link.map(std::borrow::Cow::into_owned)
         });
-        self.fresh.insert(place.key());
+        self.fresh.insert(self.hash(&place));
         let name = os(&place.name);
         if kind.is_dir() {
             return self
@@ -242,6 +258,17 @@ impl Tree {
 
     /// The directory in which a path is; those on the way that are missing are made.
     fn parent(&mut self, place: &Place, path: &[u8]) -> Result<OwnedFd, UnpackError> {
+        let parent = self.way(place, path)?;
+        // Links shorten names: what they lead to may be as deep as all names together.
+        match depth(&parent) {
+            Ok(depth) if depth <= self.above + DEPTH => Ok(parent),
+            Ok(_) | Err(Errno::NAMETOOLONG) => Err(UnpackError::Deep(shown(path))),
+            Err(error) => Err(at(path)(error)),
+        }
+    }
+
+    /// [`Self::parent`], however deep it is.
+    fn way(&mut self, place: &Place, path: &[u8]) -> Result<OwnedFd, UnpackError> {
         match self.find(&place.above) {
             Ok(found) => return Ok(found),
             Err(Errno::NOENT) => {}
@@ -279,7 +306,7 @@ impl Tree {
             name: name.to_vec(),
         };
         // What the layer itself brings is not taken away by it.
-        match self.fresh.contains(&gone.key()) {
+        match self.fresh.contains(&self.hash(&gone)) {
             true => Ok(()),
             false => remove(parent, os(name)).map_err(at(path)),
         }
@@ -292,7 +319,7 @@ impl Tree {
                 above: marker.above.clone(),
                 name,
             };
-            if !self.fresh.contains(&child.key()) {
+            if !self.fresh.contains(&self.hash(&child)) {
                 remove(directory, os(&child.name))?;
             }
         }
@@ -322,8 +349,6 @@ impl Tree {
         (owner, mode): ((u32, u32), Mode),
         entry: &mut Entry<'_, R>,
     ) -> Result<(), UnpackError> {
-        // Known before a byte is written.
-        self.count(entry.size())?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let private = Mode::from_raw_mode(0o600);
         let made = sys::openat(parent, name, flags | OFlags::CLOEXEC, private).map_err(at(path))?;
@@ -368,6 +393,14 @@ impl Tree {
         let (uid, gid) = (first.checked_add(uid)?, first.checked_add(gid)?);
         Some((Uid::from_raw(uid), Gid::from_raw(gid)))
     }
+}
+
+/// Directories above one that is open.
+fn depth(directory: &OwnedFd) -> Result<usize, Errno> {
+    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let place = sys::readlink(link, Vec::new())?;
+    let parts = place.to_bytes().split(|byte| *byte == b'/');
+    Ok(parts.filter(|part| !part.is_empty()).count())
 }
 
 fn at(path: &[u8]) -> impl Fn(Errno) -> UnpackError {

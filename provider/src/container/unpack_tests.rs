@@ -244,6 +244,48 @@ fn bytes_and_entries_are_bounded_over_all_layers() {
 }
 
 #[test]
+fn what_is_read_and_left_out_counts_too() {
+    let content = vec![0; ROOM as usize];
+    for kind in [EntryType::Char, EntryType::Directory, EntryType::Symlink] {
+        let layer = Layer::new().with(kind, "a", "b", &content);
+        let refused = unpacked(vec![layer]).outcome;
+        assert!(matches!(refused, Err(UnpackError::TooLarge(ROOM))));
+    }
+    // Headers that only speak of the next one are endless too.
+    let mut many = Layer::new();
+    for _ in 0..300 {
+        many = many.with(EntryType::GNULongName, "././@LongLink", "", b"a");
+    }
+    let refused = unpacked(vec![many.file("a", "")]).outcome;
+    assert!(matches!(refused, Err(UnpackError::TooLarge(ROOM))));
+}
+
+#[test]
+fn links_lead_no_deeper_than_names() {
+    let (deep, step) = (["a"; 40].join("/"), |link: &str| {
+        format!("{link}/{}", ["a"; 40].join("/"))
+    });
+    let layer = Layer::new()
+        .directory(&deep)
+        .symlink("l", &deep)
+        .directory(&step("l"))
+        .symlink("m", &step("l"))
+        .directory(&step("m"));
+    let found = unpacked(vec![layer]);
+    found.outcome.as_ref().unwrap();
+    let layer = Layer::new()
+        .directory(&deep)
+        .symlink("l", &deep)
+        .directory(&step("l"))
+        .symlink("m", &step("l"))
+        .directory(&step("m"))
+        .symlink("n", &step("m"))
+        .directory(&step("n"));
+    let refused = unpacked(vec![layer]).outcome;
+    assert!(matches!(refused, Err(UnpackError::Deep(_))), "{refused:?}");
+}
+
+#[test]
 fn long_names_are_read_and_endless_ones_refused() {
     let name = format!("{}/{}", "a".repeat(200), "b".repeat(200));
     let long = Layer::new()

@@ -24,7 +24,7 @@ pub enum Decline {
     Container,
     #[error("it asks for {0}")]
     Resources(String),
-    #[error("its image {0} is not here")]
+    #[error("no container can be made of its image here: {0}")]
     Image(String),
     #[error("the values of its environment were not told yet")]
     Environment,
@@ -52,6 +52,10 @@ pub enum Decline {
     Funds,
     #[error("this machine has too little memory left: {0}")]
     Memory(String),
+    #[error(
+        "this machine's disk has room for {left} MiB more of containers, and it asks for {asked}"
+    )]
+    Disk { asked: u32, left: u64 },
     #[error("no unit is free")]
     NoUnits,
     #[error("this provider is jailed")]
@@ -101,6 +105,7 @@ impl Decline {
             Self::Tenant(_) => "tenant",
             Self::Funds => "funds",
             Self::Memory(_) => "memory",
+            Self::Disk { .. } => "disk",
             Self::NoUnits => "no_units",
             Self::Jailed => "jailed",
             Self::EpochPrice => "epoch_price",
@@ -129,6 +134,7 @@ impl Decline {
             | Self::Tenant(_)
             | Self::Funds
             | Self::Memory(_)
+            | Self::Disk { .. }
             | Self::Chain(_)
             | Self::Journal(_)
             | Self::Lost

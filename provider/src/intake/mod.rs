@@ -31,7 +31,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     access::Access,
-    journal::Promise,
+    journal::{Contained, Promise},
     lease::task::{self, Care, Shared},
     source::{self, Asker},
     spec::{Document, SpecError},
@@ -234,9 +234,6 @@ impl Intake {
         if let Some(excess) = container::excess(&spec, config, terms.units) {
             return Err(Decline::Resources(excess));
         }
-        if !runtime.has(&spec.image, &spec.repository).await {
-            return Err(Decline::Image(spec.image));
-        }
         let (lease, tenant) = (
             market::address::lease(address),
             Pubkey::new_from_array(terms.tenant),
@@ -247,6 +244,9 @@ impl Intake {
         }
         let environment = spec.unseal(&told.unwrap_or_default());
         let environment = environment.map_err(SpecError::from)?;
+        // Who promises what can't be started pays for that.
+        let ready = runtime.ready(&spec, &environment).await;
+        ready.map_err(Decline::Image)?;
         let memory = u64::from(spec.memory_mib) << 20;
         let (seed, count): (Hash, usize) = (rand::random(), 1 + spec.ports.len());
         let mut taken = self.shared.desk.taken();
@@ -348,14 +348,17 @@ impl Intake {
         if desk.has(&lease) {
             return Ok(());
         }
+        // An image may have taken long.
+        fit::fits(request, &ctx.provider(), ctx.slot())?;
         if let Some(contained) = &promise.container {
             // Another one may have been promised them meanwhile.
             if container::is_taken(contained, &desk.taken()) {
                 return Err(Decline::Ports);
             }
-            // What containers in care may come to use is as good as used.
-            plan.pool = plan.pool.saturating_add(desk.memory_mib() << 20);
+            self.check_disk(contained)?;
         }
+        // What containers in care may come to use is as good as used.
+        plan.pool = plan.pool.saturating_add(desk.memory_mib() << 20);
         if desk.has_key(&promise.key_hash) {
             return Err(Decline::KeyInUse);
         }
@@ -384,6 +387,19 @@ impl Intake {
         kept.map_err(|error| Decline::Journal(error.to_string()))?;
         self.begin(lease, promise);
         Ok(())
+    }
+
+    /// Whether the machine has room for one more disk, whatever the others come to hold.
+    fn check_disk(&self, contained: &Contained) -> Result<(), Decline> {
+        let runtime = self.shared.containers.runtime();
+        let runtime = runtime.ok_or(Decline::Container)?;
+        let left = runtime.room(&self.shared.desk.disks());
+        let left = left.map_err(|error| Decline::Runtime(format!("{error:#}")))?;
+        let asked = contained.spec.disk_mib;
+        match u64::from(asked) <= left {
+            true => Ok(()),
+            false => Err(Decline::Disk { asked, left }),
+        }
     }
 
     /// Takes a lease into care; one that is in care already stays there.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mythic_interface::market::state::LeaseStatus;
 use parking_lot::RwLock;
 use solana_pubkey::Pubkey;
 use tokio::sync::mpsc;
@@ -170,6 +171,17 @@ impl Desk {
         contained.map(|one| u64::from(one.spec.memory_mib)).sum()
     }
 
+    /// Containers of leases in care that have not ended, and MiB of their disks.
+    pub fn disks(&self) -> Vec<(String, u32)> {
+        let all = self.0.read();
+        let disk = |(lease, place): (&Pubkey, &Place)| {
+            let contained = place.promise.container.as_ref()?;
+            let is_over = place.standing.status == Some(LeaseStatus::Ended);
+            (!is_over).then(|| (lease.to_string(), contained.spec.disk_mib))
+        };
+        all.iter().filter_map(disk).collect()
+    }
+
     /// What the tenant of a lease in care is given to reach it.
     pub fn access(&self, lease: &Pubkey) -> Option<String> {
         let all = self.0.read();
@@ -223,6 +235,13 @@ mod tests {
         desk.leave(&lease(1));
         assert_eq!(desk.taken(), (HashSet::from([3]), HashSet::from([5])));
         assert_eq!(desk.memory_mib(), 64);
+        assert_eq!(desk.disks(), [(lease(2).to_string(), 64)]);
+        let standing = Standing {
+            status: Some(LeaseStatus::Ended),
+            missed: 0,
+        };
+        desk.stands(&lease(2), standing);
+        assert!(desk.disks().is_empty());
     }
 
     #[test]

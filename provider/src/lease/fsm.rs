@@ -176,16 +176,18 @@ pub struct Machine {
     /// It is absent for good.
     gone: bool,
     serving: bool,
-    /// Something of an earlier process may still run here.
+    /// What serves it goes on without this process, and is there in part where a start failed.
+    outlives: bool,
+    /// Something of an earlier process, or of a start that failed, may still run here.
     left: bool,
     under_way: Vec<Step>,
     pauses: BTreeMap<Step, Pause>,
 }
 
 impl Machine {
-    /// A lease that this provider promised for a request with this deadline. `left` if what served it may have outlived the process that
+    /// A lease that this provider promised for a request with this deadline. `outlives` if what serves it may outlive the process that
     /// began it.
-    pub fn new(provider: Key, deadline_slot: u64, grace: u64, left: bool) -> Self {
+    pub fn new(provider: Key, deadline_slot: u64, grace: u64, outlives: bool) -> Self {
         Self {
             provider,
             deadline_slot,
@@ -200,7 +202,8 @@ impl Machine {
             over_since: None,
             gone: false,
             serving: false,
-            left,
+            outlives,
+            left: outlives,
             under_way: Vec::new(),
             pauses: BTreeMap::new(),
         }
@@ -248,11 +251,21 @@ impl Machine {
                 .pauses
                 .get(step)
                 .is_some_and(|pause| pause.until > self.second);
-            !paused && !self.under_way.contains(step)
+            !paused && !self.under_way.contains(step) && !self.is_crossed(*step)
         };
         let begun: Vec<Step> = wanted.into_iter().filter(free).collect();
         self.under_way.extend(&begun);
         begun
+    }
+
+    /// Whether a step that is under way would undo it, or be undone by it: what is begun late would stay for ever.
+    fn is_crossed(&self, step: Step) -> bool {
+        let other = match step {
+            Step::Stop | Step::Forget => Step::Serve,
+            Step::Serve => Step::Stop,
+            _ => return false,
+        };
+        self.under_way.contains(&other)
     }
 
     fn read(&mut self, slot: u64, held: Commitment, lease: Option<Box<Lease>>) {
@@ -301,6 +314,7 @@ impl Machine {
 
     fn ended(&mut self, step: Step, outcome: Outcome) {
         self.under_way.retain(|other| *other != step);
+        self.left |= self.outlives && step == Step::Serve;
         let pause = self.pauses.entry(step).or_insert(Pause {
             until: 0,
             next: PAUSES.0,

@@ -624,3 +624,51 @@ fn what_an_earlier_process_left_running_is_adopted_or_ended_and_never_forgotten(
     machine.on(read(929, Processed, None));
     assert!(!machine.on(tick(990)).contains(&Step::Stop));
 }
+
+#[test]
+fn nothing_is_stopped_or_forgotten_beside_a_start_of_it() {
+    // A container whose start takes long, and whose lease ends meanwhile.
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, true);
+    machine.on(read(929, Processed, lease(LeaseStatus::Active)));
+    assert_eq!(machine.on(tick(930)), [Step::Serve]);
+    machine.on(read(931, Confirmed, lease(LeaseStatus::Active)));
+    machine.on(read(932, Finalized, None));
+    assert!(machine.on(tick(1_000)).is_empty(), "it is being started");
+    assert_eq!(machine.on(failed(Step::Serve)), [Step::Stop]);
+    assert_eq!(machine.on(done(Step::Stop)), [Step::Forget]);
+    // An engine leaves nothing where it does not start, and is stopped where it does.
+    for (ended, then) in [
+        (done(Step::Serve), Step::Stop),
+        (failed(Step::Serve), Step::Forget),
+    ] {
+        let (mut machine, begun) =
+            after([read(929, Confirmed, lease(LeaseStatus::Active)), tick(930)]);
+        assert_eq!(begun, [Step::Serve]);
+        machine.on(read(932, Finalized, None));
+        assert!(machine.on(tick(1_000)).is_empty());
+        assert_eq!(machine.on(ended), [then]);
+    }
+}
+
+#[test]
+fn what_a_start_that_failed_after_a_stop_left_is_stopped_too() {
+    let mut machine = Machine::new(OURS, DEADLINE, GRACE, true);
+    let active = lease(LeaseStatus::Active);
+    machine.on(read(929, Processed, active));
+    machine.on(tick(930));
+    machine.on(done(Step::Serve));
+    // The time that was paid is over, and more is paid while it is stopped.
+    assert_eq!(machine.on(tick(2_440)), [Step::Stop]);
+    let mut longer = active;
+    longer.ends_at.set(second(2_920) + 600);
+    machine.on(read(2_441, Processed, longer));
+    let begun = machine.on(tick(2_442));
+    assert!(!begun.contains(&Step::Serve), "it is being stopped");
+    let begun = machine.on(done(Step::Stop));
+    assert!(begun.contains(&Step::Serve), "{begun:?}");
+    machine.on(failed(Step::Serve));
+    // Seen ended then, what the start left is taken away.
+    let begun = machine.on(read(2_450, Confirmed, lease(LeaseStatus::Ended)));
+    assert_eq!(begun, [Step::Stop]);
+    assert!(machine.on(tick(2_480)).is_empty(), "it is being stopped");
+}

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use mythic_client::{Commitment, Due, account::found};
 use mythic_interface::{
     hash::{Hash, access_hash},
@@ -14,7 +14,7 @@ use mythic_interface::{
         ix::{self, SubmitProof},
         meter,
         probe::DRAW_SLOTS,
-        state::{Lease, Request, RequestStatus},
+        state::{Lease, LeaseTerms, Request, RequestStatus},
     },
     money::share,
     window,
@@ -24,7 +24,7 @@ use mythic_trace::names;
 use mythic_wire::signed::unix_seconds;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -45,6 +45,9 @@ use crate::{
 const TICK: Duration = Duration::from_millis(250);
 /// Pauses while the hash of an epoch's first slot is not known yet.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+/// Longest wait until a container is held for a proof, and the part of a proof's time that it may take.
+const HOLD: Duration = Duration::from_secs(3);
+const HOLD_PART: u32 = 8;
 /// Steps that end at the same time at most before one waits for the next turn.
 const ENDS: usize = 64;
 
@@ -295,7 +298,11 @@ async fn prove(shared: &Shared, lease: &Pubkey, state: &Lease, epoch: u64) -> Re
     let began = Instant::now();
     // What a tenant runs takes nothing from its proof. One that can't be held is proved beside it.
     let engine = shared.endpoints.hold(lease);
-    let held = shared.containers.freeze(lease).await;
+    let patience = hold(&state.terms);
+    let held = match timeout(patience, shared.containers.freeze(lease)).await {
+        Ok(held) => held,
+        Err(_) => Err(anyhow!("it is not held within {patience:?}")),
+    };
     if let Err(error) = &held {
         tracing::warn!(%lease, "the container runs on while its proof is made: {error:#}");
     }
@@ -315,6 +322,13 @@ async fn prove(shared: &Shared, lease: &Pubkey, state: &Lease, epoch: u64) -> Re
     };
     let call = ix::submit_proof(ctx.operator.pubkey(), ctx.authority, lease, &args);
     Ok(ctx.send_by(call, proof_due(state, epoch)).await?)
+}
+
+/// How long a container may take to be held: late, a proof is worth nothing.
+fn hold(terms: &LeaseTerms) -> Duration {
+    let epoch = Duration::from_secs(terms.grid.epoch_seconds.get().into());
+    let time = epoch * terms.probe.proof_slots.get() / terms.grid.epoch_slots.get().max(1);
+    HOLD.min(time / HOLD_PART)
 }
 
 /// The epoch's first slot that was not skipped, and its hash, as soon as there is a block behind it.
@@ -375,6 +389,11 @@ mod tests {
         state.accepted_slot.set(910);
         state.last_proved.set(7);
         let due = |from, end, loss| Due { from, end, loss };
+        // Of 20 seconds for a proof an eighth, and never more than three.
+        assert_eq!(hold(&state.terms), Duration::from_millis(2_500));
+        state.terms.probe.proof_slots = U32::new(100);
+        assert_eq!(hold(&state.terms), HOLD);
+        state.terms.probe.proof_slots = U32::new(50);
         assert_eq!(start_due(&state), due(910, 1_060, 1_000_000));
         // Half of an epoch's price, until its proofs are over.
         assert_eq!(proof_due(&state, 8), due(1_200, 1_250, 600_000));

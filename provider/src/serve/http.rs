@@ -362,7 +362,7 @@ async fn environment(
         Err(error) => return refusal(400, "invalid_environment", error.to_string()),
     };
     let environments = &serving.ctx.environments;
-    environments.put(lease, signer, told.values, now);
+    environments.put((lease, signer), from, told.values, now);
     Json(json!({"lease": id})).into_response()
 }
 

@@ -27,16 +27,16 @@ const REPOSITORY: usize = 255;
 const DIGITS: usize = 64;
 const DIGEST: &str = "sha256:";
 
-/// Least and most of what can be asked for.
+/// Least and most of what can be asked for. With less, what starts a container does not fit into it.
 pub struct Limits;
 
 impl Limits {
     /// Thousandths of a core.
-    pub const CPU_MILLI: (u32, u32) = (10, 1_024_000);
+    pub const CPU_MILLI: (u32, u32) = (100, 1_024_000);
     /// MiB of memory.
-    pub const MEMORY_MIB: (u32, u32) = (16, 4 << 20);
+    pub const MEMORY_MIB: (u32, u32) = (32, 4 << 20);
     /// Processes and threads.
-    pub const PIDS: (u32, u32) = (8, 65_536);
+    pub const PIDS: (u32, u32) = (32, 65_536);
     /// MiB of disk.
     pub const DISK_MIB: (u32, u32) = (16, 16 << 20);
 }
@@ -371,9 +371,9 @@ pub mod tests {
                 "stands once",
             ),
             (|s| s.environment[0].hash = "00".into(), "64 hex digits"),
-            (|s| s.cpu_milli = 0, "cpu_milli = 0"),
+            (|s| s.cpu_milli = 99, "cpu_milli = 99"),
             (|s| s.memory_mib = u32::MAX, "memory_mib"),
-            (|s| s.pids = 0, "pids = 0"),
+            (|s| s.pids = 31, "pids = 31"),
             (|s| s.disk_mib = 1, "disk_mib = 1"),
             (|s| s.ports = vec![80, 80], "port 80"),
             (|s| s.ports = (1..=17).collect(), "port 17"),

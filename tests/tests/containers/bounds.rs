@@ -2,7 +2,7 @@
 
 use super::machine::{Machine, is_able, ran, until};
 use anyhow::{Context, Result, ensure};
-use mythic_provider::container::runtime::{Exec, Runtime, Seen, Size};
+use mythic_provider::container::runtime::{Begun, Exec, Runtime, Seen, Size};
 use std::time::Duration;
 use tokio::{io::AsyncReadExt as _, net::TcpListener, time::timeout};
 
@@ -15,6 +15,7 @@ async fn a_container_is_held_to_its_bounds_and_leaves_nothing() -> Result<()> {
     let runtime = machine.runtime().await?;
     let (runtime, plan) = (runtime.as_ref(), machine.plan("bounds", 1));
     ensure!(runtime.inspect("bounds").await? == Seen::Absent);
+    refused(runtime, &machine).await?;
     runtime.start(&plan).await?;
     ensure!(runtime.inspect("bounds").await? == Seen::Running);
     let sh = async |script: &str| ran(runtime, "bounds", script).await;
@@ -51,6 +52,10 @@ async fn a_container_is_held_to_its_bounds_and_leaves_nothing() -> Result<()> {
         map.contains("1000000") && map.contains("Seccomp:\t2"),
         "{map}"
     );
+
+    // Nor does it use up what is root's of the machine.
+    let (said, _) = sh("ulimit -i; ulimit -q; cat /proc/sys/user/max_inotify_instances").await?;
+    ensure!(said == "1024\n819200\n32\n", "{said}");
 
     // A bomb that forks is bounded, and the container lives on.
     let (said, _) =
@@ -95,6 +100,30 @@ async fn a_container_is_held_to_its_bounds_and_leaves_nothing() -> Result<()> {
     machine.assert_gone(runtime, "bounds", 1).await?;
     runtime.remove("bounds").await?;
     Ok(())
+}
+
+/// Nothing is promised that could not start, and a command that is not there is the tenant's own matter.
+async fn refused(runtime: &dyn Runtime, machine: &Machine) -> Result<()> {
+    let mut spec = machine.spec();
+    let ready = runtime.ready(&spec, &[]).await;
+    ensure!(ready.is_ok(), "{ready:?}");
+    spec.image = format!("sha256:{}", "0".repeat(64));
+    let refused = runtime.ready(&spec, &[]).await;
+    ensure!(refused.is_err_and(|why| why.contains("is not here")));
+    // A layer is here, too, and no image.
+    spec.image = machine.layer()?;
+    let refused = runtime.ready(&spec, &[]).await;
+    ensure!(refused.is_err_and(|why| why.contains("can't be unpacked")));
+    for (command, told) in [("/nope", "/nope"), ("nope", "not found"), ("/tmp", "/tmp")] {
+        let mut plan = machine.plan("bounds", 1);
+        plan.command = vec![command.into()];
+        let begun = runtime.start(&plan).await?;
+        let is_told = matches!(&begun, Begun::Refused(why) if why.contains(told));
+        ensure!(is_told, "{begun:?}");
+        ensure!(runtime.inspect("bounds").await? == Seen::Absent);
+    }
+    runtime.remove("bounds").await?;
+    machine.assert_gone(runtime, "bounds", 1).await
 }
 
 /// A shell has a terminal of the size that its user has.
@@ -261,7 +290,7 @@ async fn a_start_that_was_cut_off_anywhere_is_taken_up_or_cleared_away() -> Resu
         std::fs::create_dir_all(&state)?;
         Ok(std::fs::write(state.join("place"), "9 7")?)
     };
-    let cuts: [(&str, Cut); 6] = [
+    let cuts: [(&str, Cut); 7] = [
         ("nothing but its directory", begun),
         ("a disk without a file system", &|| {
             begun()?;
@@ -273,6 +302,10 @@ async fn a_start_that_was_cut_off_anywhere_is_taken_up_or_cleared_away() -> Resu
             ip.args(["link", "add", &interface, "type", "veth"]);
             ensure!(ip.status()?.success());
             Ok(())
+        }),
+        ("a container of which runc had written nothing", &|| {
+            begun()?;
+            Ok(std::fs::create_dir(machine.kept("cut"))?)
         }),
         ("a disk, mounted, and no container", &|| {
             machine.runc(&["delete", "--force", "cut"])
@@ -287,7 +320,7 @@ async fn a_start_that_was_cut_off_anywhere_is_taken_up_or_cleared_away() -> Resu
     ];
     for (at, (what, cut)) in cuts.into_iter().enumerate() {
         // Taken up.
-        if at > 2 {
+        if at > 3 {
             runtime.start(&plan).await?;
         }
         cut().context(what)?;
@@ -297,7 +330,7 @@ async fn a_start_that_was_cut_off_anywhere_is_taken_up_or_cleared_away() -> Resu
         runtime.remove("cut").await.context(what)?;
         machine.assert_gone(runtime, "cut", 9).await.context(what)?;
         // Cleared away.
-        if at > 2 {
+        if at > 3 {
             runtime.start(&plan).await?;
         }
         cut().context(what)?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use mythic_provider::container::{
     config::RuntimeKind,
     docker::{Docker, DockerParts},
-    runtime::{Runtime, Seen},
+    runtime::{Begun, Plan, Runtime, Seen},
 };
 use std::{
     io::Write as _,
@@ -92,9 +92,7 @@ async fn a_container_of_docker_is_held_to_its_bounds_and_leaves_nothing() -> Res
     plan.command = ["/bin/sh", "-c", "echo up; exec sleep 100000"]
         .map(String::from)
         .into();
-    ensure!(first.has(&plan.image, "").await);
-    let other = format!("sha256:{}", "0".repeat(64));
-    ensure!(!first.has(&other, "").await && !first.has(&other, "registry.invalid/a").await);
+    refused(&machine, first.as_ref(), &plan).await?;
     ensure!(first.inspect(ID).await? == Seen::Absent);
     first.start(&plan).await?;
     ensure!(first.inspect(ID).await? == Seen::Running);
@@ -141,6 +139,32 @@ async fn a_container_of_docker_is_held_to_its_bounds_and_leaves_nothing() -> Res
     second.remove(ID).await?;
     drop(left);
     Ok(())
+}
+
+/// Nothing is promised that could not start, and a command that is not there is the tenant's own matter.
+async fn refused(machine: &Machine, runtime: &dyn Runtime, plan: &Plan) -> Result<()> {
+    let mut spec = machine.spec();
+    ensure!(runtime.ready(&spec, &[]).await.is_err(), "no command");
+    spec.command = plan.command.clone();
+    let ready = runtime.ready(&spec, &[]).await;
+    ensure!(ready.is_ok(), "{ready:?}");
+    let broken = [("A".to_owned(), "b\nc".to_owned())];
+    ensure!(runtime.ready(&spec, &broken).await.is_err(), "two lines");
+    spec.cpu_milli = 1_024_000;
+    ensure!(runtime.ready(&spec, &[]).await.is_err(), "too many cores");
+    spec = machine.spec();
+    spec.image = format!("sha256:{}", "0".repeat(64));
+    for repository in ["", "registry.invalid/a"] {
+        spec.repository = repository.into();
+        let refused = runtime.ready(&spec, &[]).await;
+        ensure!(refused.is_err_and(|why| why.contains("is not here")));
+    }
+    let mut none = plan.clone();
+    none.command = vec!["/nope".into()];
+    let begun = runtime.start(&none).await?;
+    let is_told = matches!(&begun, Begun::Refused(why) if why.contains("/nope"));
+    ensure!(is_told, "{begun:?}");
+    runtime.remove(ID).await
 }
 
 /// It has what it was given, and no more of anything.

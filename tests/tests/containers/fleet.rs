@@ -199,3 +199,42 @@ async fn a_lease_s_container_is_entered_kept_running_held_for_proofs_and_ended()
     third.stop(&lease).await?;
     machine.assert_gone(runtime.as_ref(), &id, PLACE).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_whose_command_is_not_there_is_served_and_told_why_it_does_not_run() -> Result<()> {
+    if !is_able()? {
+        return Ok(());
+    }
+    let machine = Machine::new(248)?;
+    let runtime = machine.runtime().await?;
+    let containers = fleet(&runtime)?;
+    let (wallet, lease) = (Keypair::new(), Pubkey::new_from_array([248; 32]));
+    let id = lease.to_string();
+    let mut spec = machine.spec();
+    spec.command = vec!["/nope".into()];
+    let contained = Contained {
+        spec,
+        environment: Vec::new(),
+        host_key: "07".repeat(32),
+        ports: ports(2)?,
+        place: PLACE,
+    };
+    let tenant = wallet.pubkey();
+    containers.start(lease, (&contained, &tenant), 1).await?;
+    ensure!(enter(contained.ports[0], &wallet).await?.is_some());
+    // It is tried again.
+    until("it is told twice", async || {
+        let mut log = runtime.logs(&id, false).await?;
+        let mut told = Vec::new();
+        while let Some(chunk) = log.recv().await {
+            told.extend(chunk);
+        }
+        let told = String::from_utf8_lossy(&told).into_owned();
+        let why = "[mythic] the command can't be run: exec: \"/nope\"";
+        Ok(told.matches(why).count() > 1)
+    })
+    .await?;
+    ensure!(containers.freeze(&lease).await?.is_some(), "it is proved");
+    containers.stop(&lease).await?;
+    machine.assert_gone(runtime.as_ref(), &id, PLACE).await
+}

@@ -216,6 +216,17 @@ impl Machine {
         self.dir.path().join("leases").join(id)
     }
 
+    /// The digest of the image's layer.
+    pub fn layer(&self) -> Result<String> {
+        let layer = Sha256::digest(layer()?);
+        Ok(format!("sha256:{}", hex::encode(layer)))
+    }
+
+    /// What runc keeps of a container.
+    pub fn kept(&self, id: &str) -> PathBuf {
+        self.run.path().join("runc").join(id)
+    }
+
     /// Runs runc itself on the containers of this machine.
     pub fn runc(&self, arguments: &[&str]) -> Result<()> {
         let mut runc = std::process::Command::new("runc");
@@ -277,6 +288,7 @@ impl Machine {
             "{mounts}"
         );
         ensure!(!Path::new(&run).exists() && !Path::new(&state).exists());
+        ensure!(!self.kept(id).exists());
         let interface = self.nets().net(place).interface;
         ensure!(!Path::new("/sys/class/net").join(interface).exists());
         for group in ["/sys/fs/cgroup/mythic", "/sys/fs/cgroup/memory/mythic"] {

@@ -83,7 +83,7 @@ pub async fn run(request: &Request, image: &str, connection: &Connection) -> Res
     let call = ix::request_compute(wallet.pubkey(), wallet.pubkey(), class, &args);
     wallet::send(&chain, &wallet, &[call]).await?;
     step.done();
-    let state = accepted(&chain, &wallet, &host, (&address, &lease)).await?;
+    let state = accepted(&chain, &wallet, &host, (&address, &lease), &told).await?;
     let wanted = Expected {
         spec: &spec,
         operator: offer.operator.to_string(),

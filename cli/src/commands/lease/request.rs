@@ -34,7 +34,8 @@ use mythic_interface::{
 };
 use mythic_provider::{
     access::Access,
-    spec::{Document, FLOOR_ANSWER, FLOOR_PROMPT, Spec},
+    intake::fit::Decline,
+    spec::{Document, FLOOR_ANSWER, FLOOR_PROMPT, Spec, container::Unsealed},
 };
 use mythic_wire::openai::model_id;
 use solana_keypair::Keypair;
@@ -48,6 +49,8 @@ const NONCE_SLOTS: u32 = 1_000;
 /// How long a start is waited for after that: an engine is loaded.
 const START_PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Pause before the values of an environment are told again that others' have pushed out.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
 
 /// Lease an endpoint, or with --image a container: pay for all seconds, wait until the provider serves it, check how it is reached,
 /// acknowledge. What it costs is shown first; what is not used comes back when you close it
@@ -137,7 +140,7 @@ impl Request {
         let call = ix::request_compute(wallet.pubkey(), wallet.pubkey(), class, &args);
         wallet::send(&chain, &wallet, &[call]).await?;
         step.done();
-        let state = accepted(&chain, &wallet, &host, (&address, &lease)).await?;
+        let state = accepted(&chain, &wallet, &host, (&address, &lease), &[]).await?;
         let wanted = Wanted {
             model: model_name,
             max_concurrent: self.max_concurrent,
@@ -323,15 +326,18 @@ impl Request {
     }
 }
 
-/// Waits until the provider has taken a request and started its lease. One that it declines, or does not take in time, is taken back.
+/// Waits until the provider has taken a request and started its lease. One that it declines, or does not take in time, is taken back. Values
+/// of an environment that it has forgotten are told again.
 pub async fn accepted(
     chain: &ChainClient,
     wallet: &Keypair,
     host: &Host,
     (request, lease): (&Pubkey, &Pubkey),
+    environment: &[Unsealed],
 ) -> Result<Lease> {
     let step = Step::new("Waiting until the provider takes it and starts");
     let started = Instant::now();
+    let (mut told, forgotten) = (started, Decline::Environment.to_string());
     loop {
         if let Some((_, state)) = chain.account::<Lease>(lease).await?
             && state.status() != Some(LeaseStatus::Accepted)
@@ -348,6 +354,13 @@ pub async fn accepted(
                 Word::Waiting(reason) if late => Some(reason),
                 Word::Waiting(reason) => {
                     step.note(&reason);
+                    if reason == forgotten && told.elapsed() > TELL_AGAIN {
+                        told = Instant::now();
+                        if let Err(error) = host.tell_environment(wallet, lease, environment).await
+                        {
+                            step.note(&format!("the environment can't be told again: {error:#}"));
+                        }
+                    }
                     None
                 }
                 Word::Nothing => late.then(|| "it did not take it in time".to_owned()),
