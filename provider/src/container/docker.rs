@@ -18,7 +18,8 @@ use super::{
     bundle::{CAPABILITIES, LABEL_PROVIDER, LABEL_SLOT, SHARED_MIB, VOLUME, hostname},
     command,
     disk::Disks,
-    executed, inside,
+    executed,
+    inside::{self, Networks},
     net::Nets,
     runtime::{Exec, Labelled, Plan, Process, Runtime, Seen},
 };
@@ -52,7 +53,7 @@ pub struct DockerParts {
 }
 
 /// Containers by Docker.
-pub struct Docker(DockerParts);
+pub struct Docker(DockerParts, Networks);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -76,7 +77,7 @@ impl Docker {
         if !String::from_utf8_lossy(&said).contains("name=userns") {
             parts.disks.first_user = 0;
         }
-        Ok(Self(parts))
+        Ok(Self(parts, Networks::default()))
     }
 
     async fn docker(&self, arguments: &[&str]) -> Result<String> {
@@ -289,6 +290,7 @@ impl Runtime for Docker {
                 self.docker(&["container", "start", &name(id)]).await?;
             }
         }
+        self.1.forget(id);
         let pid = self.pid(id).await?;
         self.0.nets.connect(plan.place, pid).await
     }
@@ -322,6 +324,7 @@ impl Runtime for Docker {
             Err(error) if !error.to_string().contains(NONE) => return Err(error),
             _ => {}
         }
+        self.1.forget(id);
         if let Some((place, _)) = self.0.disks.noted(id) {
             self.0.nets.disconnect(place).await?;
         }
@@ -363,7 +366,8 @@ impl Runtime for Docker {
     }
 
     async fn dial(&self, id: &str, port: u16) -> Result<TcpStream> {
-        inside::dial(self.pid(id).await?, port).await
+        let network = self.1.of(id, || self.pid(id)).await?;
+        inside::dial(network, port).await
     }
 
     async fn logs(&self, id: &str, follow: bool) -> Result<mpsc::Receiver<Vec<u8>>> {
@@ -387,6 +391,10 @@ impl Runtime for Docker {
             let _ = child.kill().await;
         });
         Ok(read)
+    }
+
+    async fn uphold(&self) -> Result<bool> {
+        self.0.nets.uphold().await
     }
 
     async fn remark(&self, id: &str, line: &str) -> Result<()> {

@@ -25,7 +25,7 @@ use super::{
     disk::Disks,
     executed,
     image::{self, Image, Images},
-    inside,
+    inside::{self, Networks},
     logs::Log,
     net::Nets,
     runtime::{Exec, Labelled, Plan, Process, Runtime, Seen},
@@ -60,6 +60,7 @@ pub struct Runc {
     root: PathBuf,
     /// Images are unpacked one at a time.
     unpacking: Arc<Mutex<()>>,
+    networks: Networks,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +82,7 @@ impl Runc {
             parts,
             root,
             unpacking: Arc::default(),
+            networks: Networks::default(),
         })
     }
 
@@ -222,6 +224,7 @@ impl Runtime for Runc {
             }
             Seen::Absent => self.create(plan).await?,
         }
+        self.networks.forget(id);
         let pid = self.pid(id).await?;
         self.parts.nets.connect(plan.place, pid).await?;
         self.runc(&["start", id]).await.map(drop)
@@ -246,6 +249,7 @@ impl Runtime for Runc {
 
     async fn remove(&self, id: &str) -> Result<()> {
         self.end(id).await?;
+        self.networks.forget(id);
         if let Some((place, _)) = self.parts.disks.noted(id) {
             self.parts.nets.disconnect(place).await?;
         }
@@ -281,11 +285,16 @@ impl Runtime for Runc {
     }
 
     async fn dial(&self, id: &str, port: u16) -> Result<TcpStream> {
-        inside::dial(self.pid(id).await?, port).await
+        let network = self.networks.of(id, || self.pid(id)).await?;
+        inside::dial(network, port).await
     }
 
     async fn logs(&self, id: &str, follow: bool) -> Result<mpsc::Receiver<Vec<u8>>> {
         Ok(self.log(id).read(follow))
+    }
+
+    async fn uphold(&self) -> Result<bool> {
+        self.parts.nets.uphold().await
     }
 
     async fn remark(&self, id: &str, line: &str) -> Result<()> {

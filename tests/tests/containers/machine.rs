@@ -228,7 +228,7 @@ impl Machine {
     }
 
     pub fn nets(&self) -> Nets {
-        Nets::new(&self.provider(), self.pool, Vec::new())
+        Nets::new(&self.provider(), self.pool, Vec::new(), 32)
     }
 
     /// A small container.
