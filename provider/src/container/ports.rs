@@ -172,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn each_direction_ends_by_itself_and_both_by_silence() {
         let ((mut client, outside), (inside, mut service)) = (pair().await, pair().await);
-        let joined = tokio::spawn(join(outside, inside, Duration::from_secs(3)));
+        let joined = tokio::spawn(join(outside, inside, Duration::from_secs(5)));
         client.write_all(b"ping").await.unwrap();
         client.shutdown().await.unwrap();
         let mut asked = Vec::new();
@@ -189,12 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn the_ports_of_a_lease_share_their_places_and_one_address_does_not_take_all() {
+    fn one_address_does_not_begin_all_connections_at_once() {
         let crowd = Crowd::default();
         let (now, of) = (Instant::now(), |n: u8| IpAddr::from([192, 0, 2, n]));
         let begun = (0..CONNECTIONS).filter(|_| crowd.knocks.take(&of(1), now));
         assert_eq!(begun.count(), KNOCKS as usize);
         assert!(crowd.knocks.take(&of(2), now));
-        assert_eq!(crowd.places.available_permits(), CONNECTIONS);
     }
 }

@@ -416,6 +416,23 @@ mod tests {
         assert_eq!(size(132, 43).columns, 132);
     }
 
+    #[tokio::test]
+    async fn commands_of_a_lease_begin_one_after_the_other_and_keep_no_other_lease_waiting() {
+        let first = Gate::default();
+        let (second, third) = (first.beside(), first.beside());
+        let waits = async |gate: &Gate| {
+            let turn = timeout(Duration::from_millis(50), gate.turn()).await;
+            turn.is_err()
+        };
+        let turn = first.turn().await.unwrap();
+        assert!(waits(&first).await);
+        let other = second.turn().await.unwrap();
+        assert!(waits(&third).await, "the machine has enough to do");
+        drop(turn);
+        assert!(!waits(&third).await && !waits(&first).await);
+        drop(other);
+    }
+
     #[test]
     fn there_are_our_own_subsystems_and_no_others() {
         assert!([LOGS, FOLLOW, RESTART].into_iter().all(is_subsystem));
