@@ -225,7 +225,8 @@ table inet {table} {{
 
     /// The rules that are there.
     async fn listed(&self) -> Result<String> {
-        let asked = ["--terse", "list", "table", "inet", &self.table()];
+        let table = self.table();
+        let asked = ["--terse", "list", "table", "inet", &table];
         let said = command::run("nft", &asked).await?;
         // Behind `#` newer ones count what a set holds.
         let said = String::from_utf8_lossy(&said);
