@@ -540,6 +540,90 @@ fn typed() -> mpsc::Receiver<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use russh::server::{self, Auth, PublicKeyOffer, VerifiedPublicKey};
+    use tokio::sync::oneshot;
+
+    /// A provider that opens channels of every kind to whoever comes, and says which were taken.
+    struct Pushy(Option<oneshot::Sender<Vec<bool>>>);
+
+    impl server::Handler for Pushy {
+        type Error = russh::Error;
+
+        async fn auth_publickey_offered(
+            &mut self,
+            _user: &str,
+            _offer: PublicKeyOffer<'_>,
+        ) -> Result<Auth, Self::Error> {
+            Ok(Auth::Accept)
+        }
+
+        async fn auth_publickey(
+            &mut self,
+            _user: &str,
+            _key: VerifiedPublicKey<'_>,
+        ) -> Result<Auth, Self::Error> {
+            Ok(Auth::Accept)
+        }
+
+        async fn auth_succeeded(
+            &mut self,
+            session: &mut server::Session,
+        ) -> Result<(), Self::Error> {
+            let (handle, told) = (session.handle(), self.0.take());
+            tokio::spawn(async move {
+                let place = ("127.0.0.1", 1);
+                let taken = vec![
+                    handle.channel_open_session().await.is_ok(),
+                    handle.channel_open_agent().await.is_ok(),
+                    handle.channel_open_x11(place.0, place.1).await.is_ok(),
+                    handle
+                        .channel_open_direct_tcpip(place.0, place.1, place.0, place.1)
+                        .await
+                        .is_ok(),
+                    handle
+                        .channel_open_forwarded_tcpip(place.0, place.1, place.0, place.1)
+                        .await
+                        .is_ok(),
+                    handle.channel_open_direct_streamlocal("/x").await.is_ok(),
+                    handle
+                        .channel_open_forwarded_streamlocal("/x")
+                        .await
+                        .is_ok(),
+                ];
+                drop(told.map(|told| told.send(taken)));
+            });
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_opens_no_channel_into_its_tenant() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (host, key) = (LoginKey::fresh(), LoginKey::fresh());
+        let access = ContainerAccess {
+            lease: String::new(),
+            host: "127.0.0.1".into(),
+            ssh_port: listener.local_addr().unwrap().port(),
+            host_key: host.public().unwrap(),
+            ports: Vec::new(),
+            image: String::new(),
+            operator: String::new(),
+        };
+        let (told, taken) = oneshot::channel();
+        let config = server::Config {
+            keys: vec![(*host.0).clone()],
+            ..server::Config::default()
+        };
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let pushy = Pushy(Some(told));
+            let running = server::run_stream(Arc::new(config), stream, pushy).await;
+            let _ = running.unwrap().await;
+        });
+        let _entered = enter(&access, &[key]).await.unwrap();
+        let taken = timeout(PATIENCE, taken).await.unwrap().unwrap();
+        assert_eq!(taken, [false; 7]);
+    }
 
     #[test]
     fn a_key_is_kept_as_openssh_reads_it() {

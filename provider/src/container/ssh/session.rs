@@ -275,10 +275,11 @@ async fn run(
     };
     drop((turn, orders));
     // What it said is passed on whole, however slowly it is read.
-    if !is_told {
+    while !is_told {
         tokio::select! {
-            () = &mut told => {}
-            () = &mut heard => {}
+            () = &mut told => is_told = true,
+            () = &mut written, if !is_written => is_written = true,
+            () = &mut heard => break,
         }
     }
     Ok(code)

@@ -14,14 +14,14 @@ pub struct Waiting(Arc<Mutex<Vec<IpAddr>>>);
 
 /// A place, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Wait {
     waiting: Waiting,
     address: IpAddr,
 }
 
 impl Waiting {
     /// A place for a connection from an address, if one is free.
-    pub fn take(&self, address: IpAddr) -> Option<Place> {
+    pub fn take(&self, address: IpAddr) -> Option<Wait> {
         let mut taken = self.0.lock();
         let own = taken.iter().filter(|other| **other == address).count();
         if taken.len() >= AT_ONCE || own >= OF_ONE {
@@ -29,11 +29,11 @@ impl Waiting {
         }
         taken.push(address);
         let waiting = self.clone();
-        Some(Place { waiting, address })
+        Some(Wait { waiting, address })
     }
 }
 
-impl Drop for Place {
+impl Drop for Wait {
     fn drop(&mut self) {
         let mut taken = self.waiting.0.lock();
         if let Some(at) = taken.iter().position(|other| *other == self.address) {
