@@ -226,7 +226,8 @@ fn disks(config: &ProviderConfig) -> Result<Disks> {
 /// Networks of containers.
 fn nets(config: &ProviderConfig) -> Nets {
     let own = &config.containers;
-    Nets::new(&config.authority, own.pool, own.closed.clone())
+    let (pool, closed) = (own.pool, own.closed.clone());
+    Nets::new(&config.authority, pool, closed, own.egress_mib)
 }
 
 async fn runc(config: &ProviderConfig) -> Result<Runc> {

@@ -74,8 +74,10 @@ pub struct ContainersConfig {
     pub nameservers: Vec<Ipv4Addr>,
     /// Sessions and forwarded connections of a lease at once.
     pub sessions: usize,
-    /// How long an SSH connection may say nothing, in seconds.
+    /// How long nothing may pass on a connection to a published port, in seconds.
     pub idle_seconds: u64,
+    /// Most that a container sends to the network, MiB a second.
+    pub egress_mib: u32,
 }
 
 impl Default for ContainersConfig {
@@ -105,6 +107,7 @@ impl Default for ContainersConfig {
             nameservers: vec![Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(9, 9, 9, 9)],
             sessions: 32,
             idle_seconds: 3_600,
+            egress_mib: 32,
         }
     }
 }
@@ -164,6 +167,7 @@ impl ContainersConfig {
         range("ports", self.ports.into(), 1 + PORTS as u64, most)?;
         range("sessions", self.sessions as u64, 1, 1_024)?;
         range("idle_seconds", self.idle_seconds, 10, 86_400)?;
+        range("egress_mib", self.egress_mib.into(), 1, 100_000)?;
         if self.pool.octets()[2..] != [0, 0] || !self.pool.is_private() {
             return Err(format!(
                 "containers.pool = {}: must be private and end with .0.0",
@@ -228,7 +232,7 @@ mod tests {
         };
         assert_eq!(good.validate(), Ok(()));
         type Change = fn(&mut ContainersConfig);
-        let cases: [(Change, &str); 11] = [
+        let cases: [(Change, &str); 12] = [
             (|c| c.images.clear(), "containers.images is empty"),
             (|c| c.images[0] = "/no".into(), "containers.images[0]"),
             (
@@ -241,6 +245,7 @@ mod tests {
             ),
             (|c| c.first_user = 0, "containers.first_user = 0"),
             (|c| c.memory_mib = 0, "containers.memory_mib = 0"),
+            (|c| c.egress_mib = 0, "containers.egress_mib = 0"),
             (|c| c.ports = 3, "containers.ports = 3"),
             (|c| c.first_port = 65_000, "containers.ports = 1000"),
             (|c| c.pool = Ipv4Addr::new(8, 8, 0, 0), "containers.pool"),

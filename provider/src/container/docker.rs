@@ -26,7 +26,7 @@ use super::{
     disk::Disks,
     executed, forward,
     image::ImageConfig,
-    inside,
+    inside::{self, Networks},
     life::Lives,
     net::Nets,
     runtime::{Begun, Exec, Labelled, Plan, Process, Runtime, Seen, refusal},
@@ -67,6 +67,7 @@ pub struct Docker {
     /// Cores of the machine: Docker makes no container of more.
     cores: u32,
     lives: Lives,
+    networks: Networks,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,6 +119,7 @@ impl Docker {
             parts,
             cores: info.cores,
             lives: Lives::default(),
+            networks: Networks::default(),
         })
     }
 
@@ -392,6 +394,7 @@ impl Runtime for Docker {
                 }
                 // After a restart of the machine its disk is not mounted.
                 self.parts.disks.attach(id, plan.disk_mib).await?;
+                self.networks.forget(id);
                 if let Err(error) = self.docker(&["container", "start", &name(id)]).await {
                     // It says there at full length what went wrong.
                     let state = self.state(id).await?;
@@ -440,6 +443,7 @@ impl Runtime for Docker {
             _ => {}
         }
         self.lives.forget(id);
+        self.networks.forget(id);
         if let Some((place, _)) = self.parts.disks.noted(id) {
             self.parts.nets.disconnect(place).await?;
         }
@@ -481,7 +485,8 @@ impl Runtime for Docker {
     }
 
     async fn dial(&self, id: &str, port: u16) -> Result<TcpStream> {
-        inside::dial(self.pid(id).await?, port).await
+        let network = self.networks.of(id, || self.pid(id)).await?;
+        inside::dial(network, port).await
     }
 
     async fn logs(&self, id: &str, follow: bool) -> Result<mpsc::Receiver<Vec<u8>>> {
@@ -505,6 +510,12 @@ impl Runtime for Docker {
             let _ = child.kill().await;
         });
         Ok(read)
+    }
+
+    async fn uphold(&self) -> Result<bool> {
+        let is_changed = self.parts.nets.uphold().await?;
+        forward::open(&self.parts.nets.prefix()).await?;
+        Ok(is_changed)
     }
 
     async fn remark(&self, id: &str, line: &str) -> Result<()> {

@@ -21,9 +21,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     config::ContainersConfig,
-    ports::Port,
+    ports::{Crowd, Port},
     runtime::{Begun, Plan, Runtime, Seen},
-    ssh::{door::Door, keys, session::Room},
+    ssh::{
+        door::{self, Door},
+        keys,
+        session::{Gate, Room},
+    },
 };
 use crate::{journal::Contained, meters::Meters};
 
@@ -58,6 +62,8 @@ pub struct Containers {
     runtime: Option<Arc<dyn Runtime>>,
     config: ContainersConfig,
     meters: Meters,
+    /// Where commands of tenants begin.
+    gate: Gate,
     guests: RwLock<HashMap<Pubkey, Arc<Guest>>>,
 }
 
@@ -78,6 +84,7 @@ impl Containers {
             runtime,
             config,
             meters,
+            gate: Gate::default(),
             guests: RwLock::default(),
         }
     }
@@ -127,13 +134,16 @@ impl Containers {
                 id: guest.plan.id.clone(),
                 frozen: guest.frozen.subscribe(),
                 ended: guest.ended.clone(),
+                gate: self.gate.beside(),
             },
             keys: allowed,
             sessions: Arc::new(Semaphore::new(self.config.sessions)),
-            idle: Duration::from_secs(self.config.idle_seconds),
+            alive: door::ALIVE,
             meters: self.meters.clone(),
         };
-        open(&guest, door, host_key, (listeners, &contained.spec.ports))?;
+        let idle = Duration::from_secs(self.config.idle_seconds);
+        let ports = (listeners, contained.spec.ports.as_slice(), idle);
+        open(&guest, door, host_key, ports)?;
         let kept = keep(runtime.clone(), guest.clone(), self.meters.clone());
         guest.tasks.spawn(kept);
         self.guests.write().insert(lease, guest);
@@ -277,17 +287,20 @@ fn open(
     guest: &Arc<Guest>,
     door: Door,
     host_key: PrivateKey,
-    (listeners, inside): (Vec<TcpListener>, &[u16]),
+    (listeners, inside, idle): (Vec<TcpListener>, &[u16], Duration),
 ) -> Result<()> {
     let (runtime, id) = (door.room.runtime.clone(), door.room.id.clone());
     let mut listeners = listeners.into_iter();
     let first = listeners.next().context("the lease has no port for SSH")?;
     guest.tasks.spawn(door.serve(first, host_key));
+    let crowd = Arc::<Crowd>::default();
     for (listener, inside) in listeners.zip(inside) {
         let port = Port {
             runtime: runtime.clone(),
             id: id.clone(),
             inside: *inside,
+            crowd: crowd.clone(),
+            idle,
             ended: guest.ended.clone(),
         };
         guest.tasks.spawn(port.serve(listener));

@@ -1,10 +1,11 @@
 //! A container's network: a pair of interfaces of its own, four addresses, and rules that let it reach public addresses alone. What the
 //! rules are is pure; laying them out takes `ip` and `nft`.
 
-use std::{fmt::Write as _, net::Ipv4Addr, path::Path};
+use std::{fmt::Write as _, net::Ipv4Addr, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use mythic_interface::hash::sha256;
+use parking_lot::Mutex;
 
 use super::command;
 
@@ -28,6 +29,14 @@ const CLOSED: [&str; 15] = [
 ];
 /// Connections that a container has open at once.
 const FLOWS: u32 = 4_096;
+/// Packets that a container may send for each MiB: small ones cost the machine as much as large ones.
+const PACKETS_A_MIB: u32 = 2_048;
+/// Names of all providers' interfaces begin with it.
+const INTERFACES: &str = "my";
+/// The chain of packets that are no container's, on a machine that passed none on before.
+const OTHERS: &str = "chain others";
+/// Whether the machine passes packets on.
+const FORWARDING: &str = "net/ipv4/ip_forward";
 /// Addresses of a container's network: its own, the machine's side, and the two that every network has.
 const BLOCK: u32 = 4;
 /// Bits of the addresses from which networks are cut, and of each network.
@@ -37,7 +46,7 @@ const NETWORK_BITS: u32 = 30;
 pub const PLACES: u32 = 1 << (NETWORK_BITS - POOL_BITS);
 
 /// Networks of one provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Nets {
     /// First address; 65,536 are cut into networks of four.
     pool: Ipv4Addr,
@@ -45,6 +54,18 @@ pub struct Nets {
     mark: String,
     /// Networks that are closed too.
     closed: Vec<String>,
+    /// MiB a second that a container sends at most.
+    egress_mib: u32,
+    laid: Arc<Mutex<Laid>>,
+}
+
+/// What this process laid out.
+#[derive(Debug, Default)]
+struct Laid {
+    /// As `nft` lists it.
+    listed: String,
+    /// The machine passes nothing on but what is containers'.
+    is_closed: bool,
 }
 
 /// One container's.
@@ -61,13 +82,15 @@ pub struct Net {
 }
 
 impl Nets {
-    /// Networks of a provider out of this pool, with what is closed beside private addresses.
-    pub fn new(provider: &str, pool: Ipv4Addr, closed: Vec<String>) -> Self {
+    /// Networks of a provider out of this pool, with what is closed beside private addresses, and MiB a second that each may send.
+    pub fn new(provider: &str, pool: Ipv4Addr, closed: Vec<String>, egress_mib: u32) -> Self {
         let mark = sha256(&[provider.as_bytes()]);
         Self {
             pool,
             mark: hex::encode(mark).chars().take(6).collect(),
             closed,
+            egress_mib,
+            laid: Arc::default(),
         }
     }
 
@@ -84,7 +107,7 @@ impl Nets {
 
     /// Names of this provider's interfaces begin with it.
     pub fn prefix(&self) -> String {
-        format!("my{}", self.mark)
+        format!("{INTERFACES}{}", self.mark)
     }
 
     /// The table of its rules.
@@ -92,14 +115,29 @@ impl Nets {
         format!("mythic_{}", self.mark)
     }
 
-    /// The rules, as `nft` reads them: all at once or none, and the same again whenever they are laid out.
-    pub fn rules(&self) -> String {
+    /// The rules, as `nft` reads them: all at once or none, and the same again whenever they are laid out. `is_closed` if nothing is passed on
+    /// but what is containers', of this provider or another.
+    pub fn rules(&self, is_closed: bool) -> String {
         let (table, ours) = (self.table(), format!("\"{}*\"", self.prefix()));
         let mut closed = CLOSED.join(", ");
         for network in &self.closed {
             let _ = write!(closed, ", {network}");
         }
         let pool = format!("{}/{POOL_BITS}", self.pool);
+        let (mib, packets) = (
+            self.egress_mib,
+            self.egress_mib.saturating_mul(PACKETS_A_MIB),
+        );
+        let others = match is_closed {
+            true => format!(
+                "    {OTHERS} {{
+        type filter hook forward priority -10; policy accept;
+        meta nfproto ipv4 iifname != \"{INTERFACES}*\" oifname != \"{INTERFACES}*\" drop
+    }}
+"
+            ),
+            false => String::new(),
+        };
         format!(
             "table inet {table} {{}}
 delete table inet {table}
@@ -115,7 +153,17 @@ table inet {table} {{
         size 65535
         flags dynamic
     }}
-    chain forward {{
+    set bytes {{
+        type ifname
+        size 65535
+        flags dynamic
+    }}
+    set packets {{
+        type ifname
+        size 65535
+        flags dynamic
+    }}
+{others}    chain forward {{
         type filter hook forward priority -10; policy accept;
         iifname {ours} jump outward
         oifname {ours} jump inward
@@ -123,6 +171,8 @@ table inet {table} {{
     chain outward {{
         meta nfproto != ipv4 drop
         ip saddr != {pool} drop
+        add @bytes {{ iifname limit rate over {mib} mbytes/second }} drop
+        add @packets {{ iifname limit rate over {packets}/second burst {packets} packets }} drop
         ct state established,related accept
         ip daddr @closed drop
         tcp dport 25 drop
@@ -149,9 +199,41 @@ table inet {table} {{
 
     /// Lays the rules out, and lets the machine pass packets on.
     pub async fn lay_out(&self) -> Result<()> {
-        let rules = self.rules();
+        let before = self.listed().await;
+        // Who passed nothing on is to be no router for its neighbours now, nor after a restart of this process.
+        let is_closed = self.laid.lock().is_closed
+            || !is_forwarding()
+            || before.is_ok_and(|listed| listed.contains(OTHERS));
+        let rules = self.rules(is_closed);
         command::fed("nft", &["-f", "-"], rules.as_bytes()).await?;
-        set("net/ipv4/ip_forward", "1")
+        set(FORWARDING, "1")?;
+        let listed = self.listed().await?;
+        *self.laid.lock() = Laid { listed, is_closed };
+        Ok(())
+    }
+
+    /// Lays the rules out again if they are not what this process laid out, or the machine passes nothing on; says whether that was so.
+    pub async fn uphold(&self) -> Result<bool> {
+        let listed = self.listed().await;
+        let is_same = listed.is_ok_and(|listed| listed == self.laid.lock().listed);
+        if is_same && is_forwarding() {
+            return Ok(false);
+        }
+        self.lay_out().await?;
+        Ok(true)
+    }
+
+    /// The rules that are there.
+    async fn listed(&self) -> Result<String> {
+        let table = self.table();
+        let asked = ["--terse", "list", "table", "inet", &table];
+        let said = command::run("nft", &asked).await?;
+        // Behind `#` newer ones count what a set holds.
+        let said = String::from_utf8_lossy(&said);
+        let lines = said
+            .lines()
+            .map(|line| line.split('#').next().unwrap_or(line).trim_end());
+        Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 
     /// Gives the process a network of its own. What an earlier attempt left is made anew.
@@ -205,6 +287,11 @@ table inet {table} {{
     }
 }
 
+fn is_forwarding() -> bool {
+    let path = Path::new("/proc/sys").join(FORWARDING);
+    std::fs::read_to_string(path).is_ok_and(|value| value.trim() == "1")
+}
+
 fn set(key: &str, value: &str) -> Result<()> {
     let path = Path::new("/proc/sys").join(key);
     std::fs::write(&path, value).with_context(|| path.display().to_string())
@@ -216,7 +303,7 @@ mod tests {
 
     fn nets() -> Nets {
         let pool = Ipv4Addr::new(10, 231, 0, 0);
-        Nets::new("prov", pool, vec!["198.51.100.7".into()])
+        Nets::new("prov", pool, vec!["198.51.100.7".into()], 16)
     }
 
     #[test]
@@ -236,14 +323,14 @@ mod tests {
             }
         }
         assert_eq!(nets.net(1).address, Ipv4Addr::new(10, 231, 0, 6));
-        let other = Nets::new("other", Ipv4Addr::new(10, 232, 0, 0), Vec::new());
+        let other = Nets::new("other", Ipv4Addr::new(10, 232, 0, 0), Vec::new(), 16);
         assert_ne!(other.net(1).interface, nets.net(1).interface);
         assert_ne!(other.table(), nets.table());
     }
 
     #[test]
     fn the_rules_close_what_is_private_and_what_the_operator_says() {
-        let rules = nets().rules();
+        let rules = nets().rules(false);
         for closed in CLOSED.iter().chain(&["198.51.100.7"]) {
             assert!(rules.contains(closed), "{closed}");
         }
@@ -252,5 +339,23 @@ mod tests {
         assert!(at("ip daddr @closed drop") < at("        accept"));
         assert!(at("chain input") < at("chain source"));
         assert_eq!(rules.matches('{').count(), rules.matches('}').count());
+    }
+
+    #[test]
+    fn what_a_container_sends_is_bounded_whatever_it_belongs_to() {
+        let rules = nets().rules(false);
+        let at = |text: &str| rules.find(text).unwrap();
+        let (bytes, packets) = ("rate over 16 mbytes/second", "rate over 32768/second");
+        assert!(at(bytes) < at(packets) && at(packets) < at("ct state established"));
+    }
+
+    #[test]
+    fn a_machine_that_passed_nothing_on_passes_only_what_is_containers() {
+        let (open, closed) = (nets().rules(false), nets().rules(true));
+        assert!(!open.contains(OTHERS));
+        let drop = "meta nfproto ipv4 iifname != \"my*\" oifname != \"my*\" drop";
+        assert!(closed.contains(OTHERS) && closed.contains(drop), "{closed}");
+        assert_eq!(closed.matches('{').count(), closed.matches('}').count());
+        assert!(nets().net(0).interface.starts_with(INTERFACES));
     }
 }

@@ -26,7 +26,7 @@ use super::{
     disk::Disks,
     executed, forward,
     image::{self, Image, Images},
-    inside,
+    inside::{self, Networks},
     life::Lives,
     logs::Log,
     net::Nets,
@@ -73,6 +73,7 @@ pub struct Runc {
     /// Images are unpacked one at a time.
     unpacking: Arc<Mutex<()>>,
     lives: Lives,
+    networks: Networks,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,6 +97,7 @@ impl Runc {
             root,
             unpacking: Arc::default(),
             lives: Lives::default(),
+            networks: Networks::default(),
         })
     }
 
@@ -289,6 +291,7 @@ impl Runtime for Runc {
             }
             Seen::Absent => self.create(plan).await?,
         };
+        self.networks.forget(id);
         if begun == Begun::Runs {
             let pid = self.pid(id).await?;
             self.parts.nets.connect(plan.place, pid).await?;
@@ -323,6 +326,7 @@ impl Runtime for Runc {
     async fn remove(&self, id: &str) -> Result<()> {
         self.end(id).await?;
         self.lives.forget(id);
+        self.networks.forget(id);
         if let Some((place, _)) = self.parts.disks.noted(id) {
             self.parts.nets.disconnect(place).await?;
         }
@@ -358,11 +362,18 @@ impl Runtime for Runc {
     }
 
     async fn dial(&self, id: &str, port: u16) -> Result<TcpStream> {
-        inside::dial(self.pid(id).await?, port).await
+        let network = self.networks.of(id, || self.pid(id)).await?;
+        inside::dial(network, port).await
     }
 
     async fn logs(&self, id: &str, follow: bool) -> Result<mpsc::Receiver<Vec<u8>>> {
         Ok(self.log(id).read(follow))
+    }
+
+    async fn uphold(&self) -> Result<bool> {
+        let is_changed = self.parts.nets.uphold().await?;
+        forward::open(&self.parts.nets.prefix()).await?;
+        Ok(is_changed)
     }
 
     async fn remark(&self, id: &str, line: &str) -> Result<()> {

@@ -183,6 +183,9 @@ pub trait Runtime: Send + Sync {
     /// What its command wrote, the oldest that is kept first; and what it writes from then on, if `follow`.
     async fn logs(&self, id: &str, follow: bool) -> Result<mpsc::Receiver<Vec<u8>>>;
 
+    /// Lays the rules of the network out again where they are not what they were; says whether that was so.
+    async fn uphold(&self) -> Result<bool>;
+
     /// Puts a line into its log.
     async fn remark(&self, id: &str, line: &str) -> Result<()>;
 

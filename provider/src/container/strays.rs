@@ -1,5 +1,5 @@
 //! Containers that no promise here is of: it was damaged or lost, or the directory of promises was another. Whether their leases are in care
-//! or not, they are ended by the same evidence as any other, and by nothing else.
+//! or not, they are ended by the same evidence as any other, and by nothing else. On the way the rules that hold all containers are looked at.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,6 +36,15 @@ pub async fn run(
         tokio::select! {
             () = quit.cancelled() => return,
             _ = tick.tick() => {}
+        }
+        match runtime.uphold().await {
+            Ok(false) => {}
+            Ok(true) => tracing::error!(
+                "somebody changed the rules that keep containers from this machine's networks, or its forwarding: they are as they were again"
+            ),
+            Err(error) => {
+                tracing::error!("the rules of containers' networks can't be laid out: {error:#}");
+            }
         }
         let all = match runtime.list().await {
             Ok(all) => all,

@@ -31,6 +31,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     access::Access,
+    container::ssh::session::MEMORY_MIB,
     journal::{Contained, Promise},
     lease::task::{self, Care, Shared},
     source::{self, Asker},
@@ -271,11 +272,13 @@ impl Intake {
             access: serde_json::to_string(&access).unwrap_or_default(),
             container: Some(contained),
         };
-        // Beside what it may use, a proof of its units is made.
+        // Beside what it may use, a proof of its units is made, and its sessions take memory that is not its own.
+        let proof = ctx.proof_bytes.saturating_mul(terms.units.into());
+        let sessions = (config.sessions as u64 * MEMORY_MIB) << 20;
         let plan = memory::Plan {
             weights: 0,
             pool: memory,
-            scratch: ctx.proof_bytes.saturating_mul(terms.units.into()),
+            scratch: proof.saturating_add(sessions),
         };
         Ok(Wish {
             lease,
@@ -372,7 +375,7 @@ impl Intake {
         plan.check().map_err(|error| {
             Decline::Memory(match &promise.container {
                 Some(_) => format!(
-                    "all containers here and a proof may need {} MiB, and {} MiB are available",
+                    "all containers here, its sessions and a proof may need {} MiB, and {} MiB are available",
                     (plan.pool + plan.scratch) >> 20,
                     error.available >> 20
                 ),

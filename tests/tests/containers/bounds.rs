@@ -227,6 +227,67 @@ async fn no_container_reaches_the_machine_or_another() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_connects_starts_no_program_and_meets_the_container_as_it_runs_now() -> Result<()> {
+    if !is_able()? {
+        return Ok(());
+    }
+    let machine = Machine::new(249)?;
+    let (runtime, notes) = machine.noting().await?;
+    let (runtime, plan) = (runtime.as_ref(), machine.plan("met", 1));
+    let serve = "(while :; do echo hello | nc -l -p 9000; done) >/dev/null 2>&1 & sleep 0.3";
+    for _ in 0..2 {
+        runtime.start(&plan).await?;
+        ran(runtime, "met", serve).await?;
+        until("it is reached", async || {
+            let Ok(mut stream) = runtime.dial("met", 9_000).await else {
+                return Ok(false);
+            };
+            let mut said = [0; 5];
+            Ok(stream.read_exact(&mut said).await.is_ok() && &said == b"hello")
+        })
+        .await?;
+        let before = std::fs::read_to_string(&notes)?;
+        for _ in 0..20 {
+            ensure!(runtime.dial("met", 9_001).await.is_err());
+        }
+        ensure!(std::fs::read_to_string(&notes)? == before);
+        runtime.kill("met").await?;
+        until("it has ended", async || {
+            Ok(runtime.inspect("met").await? == Seen::Ended)
+        })
+        .await?;
+    }
+    runtime.remove("met").await?;
+    ensure!(runtime.dial("met", 9_000).await.is_err());
+    machine.assert_gone(runtime, "met", 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_somebody_changed_are_as_they_were_again() -> Result<()> {
+    if !is_able()? {
+        return Ok(());
+    }
+    let machine = Machine::new(250)?;
+    let runtime = machine.runtime().await?;
+    let table = machine.nets().table();
+    let nft = |words: &[&str]| -> Result<()> {
+        let status = std::process::Command::new("nft").args(words).status()?;
+        ensure!(status.success(), "nft {words:?}: {status}");
+        Ok(())
+    };
+    ensure!(!runtime.uphold().await?);
+    for change in [
+        &["delete", "table", "inet", &table][..],
+        &["flush", "chain", "inet", &table, "input"],
+    ] {
+        nft(change)?;
+        ensure!(runtime.uphold().await?, "{change:?}");
+        ensure!(!runtime.uphold().await?, "{change:?}");
+    }
+    nft(&["list", "chain", "inet", &table, "outward"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_started_the_next_one_finds_goes_on_with_and_ends() -> Result<()> {
     if !is_able()? {
         return Ok(());

@@ -9,6 +9,7 @@ use crate::{
     context::Connection,
     exit::{self, Exit},
     note,
+    terminal::Pieces,
 };
 use anyhow::{Context, Result};
 use clap::Args;
@@ -19,7 +20,7 @@ use mythic_provider::{
 };
 use russh::{
     Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf,
-    client::{self, Handle, Msg},
+    client::{self, ChannelOpenHandle, Handle, Msg, Session},
     keys::{
         PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate,
         ssh_key::{LineEnding, private::Ed25519Keypair, public::KeyData},
@@ -33,7 +34,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncWriteExt as _, copy_bidirectional},
+    io::{AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -140,6 +141,83 @@ impl client::Handler for Known {
             PublicKeyOrCertificate::Certificate(_) => false,
         })
     }
+
+    // Nothing comes from there but what was asked for: what is dropped is refused.
+
+    async fn server_channel_open_session(
+        &mut self,
+        _channel: Channel<Msg>,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _address: &str,
+        _port: u32,
+        _from: &str,
+        _from_port: u32,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _channel: Channel<Msg>,
+        _path: &str,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _channel: Channel<Msg>,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _host: &str,
+        _port: u32,
+        _from: &str,
+        _from_port: u32,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _channel: Channel<Msg>,
+        _path: &str,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _channel: Channel<Msg>,
+        _from: &str,
+        _from_port: u32,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// Logs in with the first of these keys that is taken.
@@ -235,7 +313,7 @@ impl Logs {
         let name = if self.follow { FOLLOW } else { LOGS };
         channel.request_subsystem(true, name).await?;
         let (mut read, _write) = channel.split();
-        heard(&mut read).await.map(drop)
+        heard(&mut read, false).await.map(drop)
     }
 }
 
@@ -252,7 +330,7 @@ impl Ssh {
             let channel = handle.channel_open_session().await?;
             channel.request_subsystem(true, RESTART).await?;
             let (mut read, _write) = channel.split();
-            return match heard(&mut read).await? {
+            return match heard(&mut read, false).await? {
                 0 => Ok(()),
                 _ => Err(Exit::error(exit::FAILURE, "the container does not restart")),
             };
@@ -295,7 +373,7 @@ impl Ssh {
         }
         let (mut read, write) = channel.split();
         let code = tokio::select! {
-            code = heard(&mut read) => code,
+            code = heard(&mut read, is_terminal) => code,
             error = spoken(&write, is_terminal) => Err(error),
         };
         drop(raw);
@@ -362,20 +440,46 @@ impl Drop for Raw {
     }
 }
 
-/// Writes what a container says as it is, to whom it is for; gives the exit code.
-async fn heard(read: &mut ChannelReadHalf) -> Result<u32> {
-    let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
+/// Where a container's output goes.
+struct Told<W> {
+    out: W,
+    /// On a terminal that is not the container's own, it is made harmless.
+    pieces: Option<Pieces>,
+}
+
+impl<W: AsyncWrite + Unpin> Told<W> {
+    fn new(out: W, is_harmless: bool) -> Self {
+        Self {
+            out,
+            pieces: is_harmless.then(Pieces::default),
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.pieces {
+            Some(pieces) => self.out.write_all(pieces.shown(bytes).as_bytes()).await?,
+            None => self.out.write_all(bytes).await?,
+        }
+        self.out.flush().await
+    }
+
+    async fn end(mut self) -> std::io::Result<()> {
+        let rest = self.pieces.take().map(Pieces::end).unwrap_or_default();
+        self.out.write_all(rest.as_bytes()).await?;
+        self.out.flush().await
+    }
+}
+
+/// Writes what a container says to whom it is for; gives the exit code. To a terminal it says what it likes only where that `is_its_own`.
+async fn heard(read: &mut ChannelReadHalf, is_its_own: bool) -> Result<u32> {
+    let shown = |is_terminal: bool| is_terminal && !is_its_own;
+    let mut out = Told::new(tokio::io::stdout(), shown(std::io::stdout().is_terminal()));
+    let mut err = Told::new(tokio::io::stderr(), shown(std::io::stderr().is_terminal()));
     let mut code = None;
     while let Some(message) = read.wait().await {
         match message {
-            ChannelMsg::Data { data } => {
-                out.write_all(&data).await?;
-                out.flush().await?;
-            }
-            ChannelMsg::ExtendedData { data, ext: STDERR } => {
-                err.write_all(&data).await?;
-                err.flush().await?;
-            }
+            ChannelMsg::Data { data } => out.write(&data).await?,
+            ChannelMsg::ExtendedData { data, ext: STDERR } => err.write(&data).await?,
             ChannelMsg::ExitStatus { exit_status } => code = Some(exit_status),
             ChannelMsg::Failure => {
                 return Err(Exit::error(exit::FAILURE, "the provider does not do that"));
@@ -383,6 +487,8 @@ async fn heard(read: &mut ChannelReadHalf) -> Result<u32> {
             _ => {}
         }
     }
+    out.end().await?;
+    err.end().await?;
     Ok(code.unwrap_or(LOST))
 }
 
@@ -434,6 +540,90 @@ fn typed() -> mpsc::Receiver<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use russh::server::{self, Auth, PublicKeyOffer, VerifiedPublicKey};
+    use tokio::sync::oneshot;
+
+    /// A provider that opens channels of every kind to whoever comes, and says which were taken.
+    struct Pushy(Option<oneshot::Sender<Vec<bool>>>);
+
+    impl server::Handler for Pushy {
+        type Error = russh::Error;
+
+        async fn auth_publickey_offered(
+            &mut self,
+            _user: &str,
+            _offer: PublicKeyOffer<'_>,
+        ) -> Result<Auth, Self::Error> {
+            Ok(Auth::Accept)
+        }
+
+        async fn auth_publickey(
+            &mut self,
+            _user: &str,
+            _key: VerifiedPublicKey<'_>,
+        ) -> Result<Auth, Self::Error> {
+            Ok(Auth::Accept)
+        }
+
+        async fn auth_succeeded(
+            &mut self,
+            session: &mut server::Session,
+        ) -> Result<(), Self::Error> {
+            let (handle, told) = (session.handle(), self.0.take());
+            tokio::spawn(async move {
+                let place = ("127.0.0.1", 1);
+                let taken = vec![
+                    handle.channel_open_session().await.is_ok(),
+                    handle.channel_open_agent().await.is_ok(),
+                    handle.channel_open_x11(place.0, place.1).await.is_ok(),
+                    handle
+                        .channel_open_direct_tcpip(place.0, place.1, place.0, place.1)
+                        .await
+                        .is_ok(),
+                    handle
+                        .channel_open_forwarded_tcpip(place.0, place.1, place.0, place.1)
+                        .await
+                        .is_ok(),
+                    handle.channel_open_direct_streamlocal("/x").await.is_ok(),
+                    handle
+                        .channel_open_forwarded_streamlocal("/x")
+                        .await
+                        .is_ok(),
+                ];
+                drop(told.map(|told| told.send(taken)));
+            });
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_opens_no_channel_into_its_tenant() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (host, key) = (LoginKey::fresh(), LoginKey::fresh());
+        let access = ContainerAccess {
+            lease: String::new(),
+            host: "127.0.0.1".into(),
+            ssh_port: listener.local_addr().unwrap().port(),
+            host_key: host.public().unwrap(),
+            ports: Vec::new(),
+            image: String::new(),
+            operator: String::new(),
+        };
+        let (told, taken) = oneshot::channel();
+        let config = server::Config {
+            keys: vec![(*host.0).clone()],
+            ..server::Config::default()
+        };
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let pushy = Pushy(Some(told));
+            let running = server::run_stream(Arc::new(config), stream, pushy).await;
+            let _ = running.unwrap().await;
+        });
+        let _entered = enter(&access, &[key]).await.unwrap();
+        let taken = timeout(PATIENCE, taken).await.unwrap().unwrap();
+        assert_eq!(taken, [false; 7]);
+    }
 
     #[test]
     fn a_key_is_kept_as_openssh_reads_it() {
@@ -442,6 +632,19 @@ mod tests {
         assert_eq!(kept.public().unwrap(), key.public().unwrap());
         assert!(ssh_key(&key.public().unwrap()).is_some());
         assert!(LoginKey::read("damaged").is_err());
+    }
+
+    #[tokio::test]
+    async fn what_a_container_says_acts_on_no_terminal_but_its_own() {
+        for (is_harmless, wanted) in [(true, "a\\u{1b}[2Jя"), (false, "a\u{1b}[2Jя")] {
+            let mut out = Vec::new();
+            let mut told = Told::new(&mut out, is_harmless);
+            for byte in "a\u{1b}[2Jя".bytes() {
+                told.write(&[byte]).await.unwrap();
+            }
+            told.end().await.unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), wanted);
+        }
     }
 
     #[test]

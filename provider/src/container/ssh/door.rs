@@ -4,37 +4,46 @@
 use std::{
     borrow::Cow,
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use mythic_wire::allowance::Allowance;
 use russh::{
-    Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Pty, SshId,
+    Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Preferred, Pty, SshId, kex,
     keys::{PrivateKey, ssh_key::public::KeyData},
     server::{
         Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
         run_stream,
     },
 };
+use socket2::SockRef;
 use tokio::{
     io::{DuplexStream, copy_bidirectional, duplex},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::session::{self, Room};
-use crate::meters::Meters;
+use super::{
+    session::{self, Room},
+    waiting::Waiting,
+};
+use crate::{meters::Meters, serve::address};
 
-/// Connections to a lease at once, known or not.
-const CONNECTIONS: usize = 64;
+/// Connections to a lease at once whose clients are known.
+const KNOWN: usize = 64;
 /// How long a client may take to say who it is.
-const LOGIN: Duration = Duration::from_secs(30);
+const LOGIN: Duration = Duration::from_secs(20);
+/// How keys are exchanged: by what costs this machine no more than its client. Groups of large primes cost it milliseconds for each stranger.
+const EXCHANGES: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::EXTENSION_SUPPORT_AS_SERVER,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+];
 /// Keys that it may try.
 const ATTEMPTS: usize = 8;
 /// How long a refusal takes.
@@ -43,6 +52,12 @@ const REFUSAL: Duration = Duration::from_millis(500);
 const KNOCKS: u32 = 32;
 const KNOCK_EVERY: Duration = Duration::from_secs(2);
 const KNOCKERS: usize = 4_096;
+/// How often a client that says nothing is asked whether it is there, and how often in vain.
+pub const ALIVE: Duration = Duration::from_secs(30);
+const UNANSWERED: u32 = 3;
+/// Sessions of a lease that begin at once, and how fast more may.
+const SESSIONS: u32 = 32;
+const SESSION_EVERY: Duration = Duration::from_millis(250);
 /// Bytes between the network and the protocol.
 const BETWEEN: usize = 64 << 10;
 /// How long the last bytes of a connection are waited for.
@@ -58,36 +73,51 @@ pub struct Door {
     pub keys: Vec<KeyData>,
     /// Places of sessions and forwarded connections.
     pub sessions: Arc<Semaphore>,
-    /// How long a connection may say nothing.
-    pub idle: Duration,
+    /// How often a client that says nothing is asked whether it is there.
+    pub alive: Duration,
     pub meters: Meters,
+}
+
+/// A door that is open, and who is in.
+struct Hall {
+    door: Door,
+    known: Arc<Semaphore>,
+    begun: Allowance<()>,
+    /// The place of a session that can only restart the container: however many there are, or are left of clients that died.
+    restart: Arc<Semaphore>,
 }
 
 impl Door {
     /// Lets clients in until the lease ends.
     pub async fn serve(self, listener: TcpListener, host_key: PrivateKey) {
-        let (config, door) = (Arc::new(self.config(host_key)), Arc::new(self));
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let config = Arc::new(self.config(host_key));
+        let hall = Arc::new(Hall {
+            door: self,
+            known: Arc::new(Semaphore::new(KNOWN)),
+            begun: Allowance::new(SESSIONS, SESSION_EVERY, 1),
+            restart: Arc::new(Semaphore::new(1)),
+        });
+        let waiting = Waiting::default();
         let knocks: Allowance<IpAddr> = Allowance::new(KNOCKS, KNOCK_EVERY, KNOCKERS);
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
-                () = door.room.ended.cancelled() => break,
+                () = hall.door.room.ended.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             let Ok((stream, peer)) = accepted else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let may = knocks.take(&peer.ip().to_canonical(), Instant::now());
-            let Some(place) = places.clone().try_acquire_owned().ok().filter(|_| may) else {
+            let peer = address::group(peer.ip());
+            if !knocks.take(&peer, Instant::now()) {
+                continue;
+            }
+            let Some(place) = waiting.take(peer) else {
                 continue;
             };
-            let (door, config) = (door.clone(), config.clone());
-            connections.spawn(async move {
-                door.attend(stream, config).await;
-                drop(place);
-            });
+            let (hall, config) = (hall.clone(), config.clone());
+            connections.spawn(hall.attend(stream, config, Box::new(place)));
         }
         drop(listener);
         connections.close();
@@ -102,30 +132,55 @@ impl Door {
             auth_rejection_time_initial: Some(Duration::ZERO),
             keys: vec![host_key],
             max_auth_attempts: ATTEMPTS,
-            inactivity_timeout: Some(self.idle),
+            preferred: Preferred {
+                kex: Cow::Borrowed(EXCHANGES),
+                ..Preferred::default()
+            },
+            // One that answers may be silent for as long as it likes.
+            inactivity_timeout: None,
+            keepalive_interval: Some(self.alive),
+            keepalive_max: UNANSWERED as usize,
             nodelay: false,
             ..Config::default()
         }
     }
 
+    fn knows(&self, key: &KeyData) -> bool {
+        self.keys.contains(key)
+    }
+}
+
+impl Hall {
     /// One connection, from its first byte to its last. The protocol has an end of a pipe, so that the network's can be closed at any time.
-    async fn attend(self: Arc<Self>, mut stream: TcpStream, config: Arc<Config>) {
+    async fn attend(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        config: Arc<Config>,
+        mut place: Box<dyn Send>,
+    ) {
         let _ = stream.set_nodelay(true);
+        // Whoever takes nothing is not there either, and a protocol that waits for that asks nobody.
+        let silence = self.door.alive * (UNANSWERED + 1);
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(silence));
         let (mut outer, inner) = duplex(BETWEEN);
-        let known = Arc::new(AtomicBool::new(false));
+        let (known, is_known) = oneshot::channel();
         let (tasks, gone) = (TaskTracker::new(), CancellationToken::new());
         let visitor = Visitor {
-            door: self.clone(),
-            known: known.clone(),
+            hall: self.clone(),
+            known: Some(known),
             tasks: tasks.clone(),
             gone: gone.clone(),
         };
         let mut protocol = tokio::spawn(speak(config, inner, visitor));
         let unknown = async {
-            tokio::time::sleep(LOGIN).await;
-            if known.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
+            let Ok(known) = timeout(LOGIN, is_known).await else {
+                return;
+            };
+            // Where it waited there is place for another one now. One that was turned away ends with its protocol.
+            if let Ok(stays) = known {
+                place = Box::new(stays);
             }
+            std::future::pending::<()>().await;
         };
         let is_over = {
             let copying = copy_bidirectional(&mut stream, &mut outer);
@@ -133,7 +188,7 @@ impl Door {
             let is_over = tokio::select! {
                 _ = &mut copying => false,
                 () = unknown => false,
-                () = self.room.ended.cancelled() => false,
+                () = self.door.room.ended.cancelled() => false,
                 _ = &mut protocol => true,
             };
             if is_over {
@@ -149,10 +204,7 @@ impl Door {
         }
         tasks.close();
         tasks.wait().await;
-    }
-
-    fn knows(&self, key: &KeyData) -> bool {
-        self.keys.contains(key)
+        drop(place);
     }
 }
 
@@ -168,9 +220,9 @@ async fn speak(config: Arc<Config>, inner: DuplexStream, visitor: Visitor) {
 
 /// One that came, by its connection.
 struct Visitor {
-    door: Arc<Door>,
-    /// It has shown a key that may come in.
-    known: Arc<AtomicBool>,
+    hall: Arc<Hall>,
+    /// Takes its place among the known, once it has shown a key that may come in.
+    known: Option<oneshot::Sender<OwnedSemaphorePermit>>,
     tasks: TaskTracker,
     /// Its connection is gone.
     gone: CancellationToken,
@@ -178,7 +230,7 @@ struct Visitor {
 
 impl Visitor {
     fn answer(&self, key: &KeyData) -> Auth {
-        match self.door.knows(key) {
+        match self.hall.door.knows(key) {
             true => Auth::Accept,
             false => Auth::reject(),
         }
@@ -202,13 +254,18 @@ impl Handler for Visitor {
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
         let answer = self.answer(key.public_key.key_data());
-        self.door.meters.logged_in(answer == Auth::Accept);
+        self.hall.door.meters.logged_in(answer == Auth::Accept);
         Ok(answer)
     }
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {
-        self.known.store(true, Ordering::Relaxed);
-        Ok(())
+        let place = self.hall.known.clone().try_acquire_owned();
+        let place = place.map_err(|_| russh::Error::Disconnect)?;
+        let told = self.known.take().map(|known| known.send(place));
+        match told {
+            Some(Ok(())) => Ok(()),
+            _ => Err(russh::Error::Disconnect),
+        }
     }
 
     async fn channel_open_session(
@@ -217,15 +274,21 @@ impl Handler for Visitor {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let Ok(place) = self.door.sessions.clone().try_acquire_owned() else {
+        let hall = self.hall.clone();
+        let may = hall.begun.take(&(), Instant::now());
+        let place = hall.door.sessions.clone().try_acquire_owned();
+        let place = place.ok().filter(|_| may);
+        let spare = hall.restart.clone().try_acquire_owned();
+        let spare = spare.ok().filter(|_| place.is_none());
+        if place.is_none() && spare.is_none() {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
-        };
+        }
         reply.accept().await;
-        let (door, gone) = (self.door.clone(), self.gone.clone());
+        let gone = self.gone.clone();
         self.tasks.spawn(async move {
-            session::attend(&door.room, channel, &gone).await;
-            drop(place);
+            session::attend(&hall.door.room, channel, &gone, place).await;
+            drop(spare);
         });
         Ok(())
     }
@@ -248,13 +311,13 @@ impl Handler for Visitor {
                 .await;
             return Ok(());
         };
-        let Ok(place) = self.door.sessions.clone().try_acquire_owned() else {
+        let Ok(place) = self.hall.door.sessions.clone().try_acquire_owned() else {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         };
-        let (door, gone) = (self.door.clone(), self.gone.clone());
+        let (hall, gone) = (self.hall.clone(), self.gone.clone());
         self.tasks.spawn(async move {
-            let room = &door.room;
+            let room = &hall.door.room;
             match room.runtime.dial(&room.id, port).await {
                 Ok(mut inside) => {
                     reply.accept().await;

@@ -1,4 +1,4 @@
-use std::process::Stdio;
+use std::{net::SocketAddr, process::Stdio};
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use russh::{
 use solana_pubkey::Pubkey;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpSocket,
     process::{Child, Command},
     sync::{mpsc, watch},
 };
@@ -17,12 +18,17 @@ use super::*;
 use crate::{
     container::{
         runtime::{Begun, Control, Exec, Labelled, Plan, Process, Runtime, Seen, Signal, Size},
-        ssh::{keys, session},
+        ssh::{
+            keys,
+            session::{self, Gate},
+        },
     },
     spec::ContainerSpec,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often clients are asked here whether they are there.
+const ASKED: Duration = Duration::from_secs(2);
 
 /// This machine in the place of a container.
 struct Here {
@@ -78,7 +84,7 @@ impl Runtime for Here {
     }
 
     async fn kill(&self, _: &str) -> Result<()> {
-        bail!("nobody asked for it")
+        Ok(())
     }
 
     async fn freeze(&self, _: &str) -> Result<()> {
@@ -121,6 +127,10 @@ impl Runtime for Here {
         Ok(read)
     }
 
+    async fn uphold(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn remark(&self, _: &str, _: &str) -> Result<()> {
         Ok(())
     }
@@ -132,7 +142,7 @@ impl Runtime for Here {
 
 /// A lease whose door is open.
 struct Open {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     ended: CancellationToken,
     frozen: watch::Sender<bool>,
     served: tokio::task::JoinHandle<()>,
@@ -153,13 +163,14 @@ async fn open(port: u16, sessions: usize) -> Open {
             id: "lease".into(),
             frozen: is_frozen,
             ended: ended.clone(),
+            gate: Gate::default(),
         },
         keys: vec![
             keys::host_key(&[3; 32]).public_key().key_data().clone(),
             wallet().public_key().key_data().clone(),
         ],
         sessions: Arc::new(Semaphore::new(sessions)),
-        idle: PATIENCE,
+        alive: ASKED,
         meters: Meters::new().unwrap(),
     };
     let served = tokio::spawn(door.serve(listener, keys::host_key(&[9; 32])));
@@ -190,8 +201,12 @@ impl client::Handler for Tenant {
 
 /// A connection under this key; `None` where it is refused.
 async fn enter(open: &Open, key: PrivateKey) -> Option<client::Handle<Tenant>> {
+    enter_at(open.address, key).await
+}
+
+async fn enter_at(address: SocketAddr, key: PrivateKey) -> Option<client::Handle<Tenant>> {
     let config = Arc::new(client::Config::default());
-    let mut handle = client::connect(config, open.address, Tenant).await.unwrap();
+    let mut handle = client::connect(config, address, Tenant).await.unwrap();
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
     let answer = handle.authenticate_publickey("root", key).await;
     answer
@@ -208,6 +223,24 @@ async fn ran(
     let channel = handle.channel_open_session().await.unwrap();
     channel.exec(true, command).await.unwrap();
     heard(channel, input).await
+}
+
+/// The exit code of a command that does nothing; `None` where there is no session for it.
+async fn tried(handle: &client::Handle<Tenant>) -> Option<u32> {
+    let channel = handle.channel_open_session().await.ok()?;
+    channel.exec(true, "true").await.ok()?;
+    heard(channel, b"").await.1
+}
+
+/// Waits until there is a session again.
+async fn until_there_is_a_place(handle: &client::Handle<Tenant>) {
+    let again = async {
+        while tried(handle).await != Some(0) {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let again = tokio::time::timeout(PATIENCE, again).await;
+    again.expect("a place");
 }
 
 async fn heard(channel: Channel<client::Msg>, input: &[u8]) -> (String, Option<u32>) {
@@ -332,16 +365,137 @@ async fn sessions_are_bounded_and_a_place_comes_back() {
     let open = open(1, 1).await;
     let handle = enter(&open, wallet()).await.unwrap();
     let first = handle.channel_open_session().await.unwrap();
-    assert!(handle.channel_open_session().await.is_err(), "no place");
+    assert_eq!(tried(&handle).await, Some(255), "no place");
     first.close().await.unwrap();
-    let again = async {
-        while handle.channel_open_session().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, again)
+    until_there_is_a_place(&handle).await;
+}
+
+#[tokio::test]
+async fn a_container_is_restarted_though_all_its_sessions_are_taken() {
+    let open = open(1, 1).await;
+    let handle = enter(&open, wallet()).await.unwrap();
+    let _held = handle.channel_open_session().await.unwrap();
+    let channel = handle.channel_open_session().await.unwrap();
+    assert!(handle.channel_open_session().await.is_err());
+    channel
+        .request_subsystem(true, session::RESTART)
         .await
-        .expect("a place");
+        .unwrap();
+    assert_eq!(heard(channel, b"").await.1, Some(0));
+}
+
+#[tokio::test]
+async fn sessions_begin_no_faster_than_the_machine_bears() {
+    let open = open(1, 1_000).await;
+    let handle = enter(&open, wallet()).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        held.extend(handle.channel_open_session().await);
+    }
+    assert!(held.len() < 200);
+}
+
+#[tokio::test]
+async fn commands_that_say_nothing_keep_no_other_from_beginning() {
+    let open = open(1, 8).await;
+    let handle = enter(&open, wallet()).await.unwrap();
+    let silent = handle.channel_open_session().await.unwrap();
+    silent.exec(true, "exec sleep 1000").await.unwrap();
+    let (said, code) = ran(&handle, "echo done", b"").await;
+    assert_eq!((said.as_str(), code), ("done\n", Some(0)));
+}
+
+#[tokio::test]
+async fn who_closes_a_session_whose_command_reads_nothing_leaves_its_place() {
+    let open = open(1, 1).await;
+    let handle = enter(&open, wallet()).await.unwrap();
+    let channel = handle.channel_open_session().await.unwrap();
+    channel.exec(true, "exec sleep 1000").await.unwrap();
+    // More than its pipe holds, and then more pieces than wait anywhere.
+    channel.data_bytes(vec![b'x'; 200 << 10]).await.unwrap();
+    for _ in 0..300 {
+        channel.data_bytes(vec![b'x']).await.unwrap();
+    }
+    channel.close().await.unwrap();
+    let other = enter(&open, wallet()).await.unwrap();
+    until_there_is_a_place(&other).await;
+}
+
+#[tokio::test]
+async fn keys_are_exchanged_by_what_costs_the_machine_little() {
+    let open = open(1, 8).await;
+    let costly = Preferred {
+        kex: Cow::Owned(vec![
+            kex::DH_GEX_SHA256,
+            kex::DH_G18_SHA512,
+            kex::DH_G14_SHA256,
+        ]),
+        ..Preferred::default()
+    };
+    let config = client::Config {
+        preferred: costly,
+        ..client::Config::default()
+    };
+    let tried = client::connect(Arc::new(config), open.address, Tenant).await;
+    assert!(tried.is_err());
+    assert!(enter(&open, wallet()).await.is_some());
+}
+
+#[tokio::test]
+async fn strangers_who_say_nothing_leave_places_to_the_tenant() {
+    let open = open(1, 8).await;
+    let mut strangers = Vec::new();
+    for last in [2, 3] {
+        for _ in 0..32 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+            strangers.push(socket.connect(open.address).await.unwrap());
+        }
+    }
+    // More than one address may have wait at once: whoever is known waits no longer.
+    let mut known = Vec::new();
+    for _ in 0..12 {
+        known.push(enter(&open, wallet()).await.expect("it is the tenant"));
+    }
+    assert_eq!(tried(&known[0]).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_client_that_is_dead_leaves_its_place_whether_it_is_spoken_to_or_not() {
+    for command in ["echo; exec sleep 1000", "yes"] {
+        let open = open(1, 1).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, door) = (listener.local_addr().unwrap(), open.address);
+        let cut = CancellationToken::new();
+        let relay = tokio::spawn({
+            let cut = cut.clone();
+            async move {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let mut server = TcpStream::connect(door).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    () = cut.cancelled() => {}
+                }
+                // Neither of them hears of it.
+                (client, server)
+            }
+        });
+        let dead = enter_at(address, wallet()).await.unwrap();
+        let mut channel = dead.channel_open_session().await.unwrap();
+        channel.exec(true, command).await.unwrap();
+        let runs =
+            async { while !matches!(channel.wait().await, Some(ChannelMsg::Data { .. })) {} };
+        tokio::time::timeout(PATIENCE, runs).await.expect("it runs");
+        cut.cancel();
+        let _streams = relay.await.unwrap();
+        let tenant = enter(&open, wallet()).await.unwrap();
+        assert_eq!(
+            tried(&tenant).await,
+            Some(255),
+            "{command}: it is not cut off at once"
+        );
+        until_there_is_a_place(&tenant).await;
+    }
 }
 
 #[tokio::test]
