@@ -161,7 +161,7 @@ impl Place {
         let base = loop {
             let found = index
                 .sql(
-                    "SELECT max(id) AS newest, (SELECT healed_event FROM projection.head) AS used FROM archive.event WHERE kind = 2",
+                    "SELECT max(id) AS newest, (SELECT healed_event FROM projection_1.head) AS used FROM archive.event WHERE kind = 2",
                 )
                 .await?;
             let bases = &found[0];
