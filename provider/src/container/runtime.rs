@@ -183,7 +183,8 @@ pub trait Runtime: Send + Sync {
     /// What its command wrote, the oldest that is kept first; and what it writes from then on, if `follow`.
     async fn logs(&self, id: &str, follow: bool) -> Result<mpsc::Receiver<Vec<u8>>>;
 
-    /// Lays the rules of the network out again where they are not what they were; says whether that was so.
+    /// Lays the rules of the network out again where they are not what they were, and lets packets past Docker's again; says whether ours had
+    /// been changed.
     async fn uphold(&self) -> Result<bool>;
 
     /// Puts a line into its log.

@@ -30,7 +30,7 @@ pub enum Decline {
     Environment,
     #[error("all ports or networks for containers are taken")]
     Ports,
-    #[error("the containers here can't be listed: {0}")]
+    #[error("the containers here can't be looked at: {0}")]
     Runtime(String),
     #[error("its model is none of those that this provider has")]
     Model,
