@@ -75,8 +75,8 @@ pub async fn run(shared: Shared, care: Care, mut events: mpsc::Receiver<Event>) 
     let (ctx, lease) = (&shared.ctx, care.lease);
     let (ours, deadline) = (ctx.authority.to_bytes(), care.promise.deadline_slot);
     // A container outlives this process; an engine does not.
-    let left = care.promise.container.is_some();
-    let mut machine = Machine::new(ours, deadline, ctx.config.grace_seconds, left);
+    let outlives = care.promise.container.is_some();
+    let mut machine = Machine::new(ours, deadline, ctx.config.grace_seconds, outlives);
     let mut stood = Standing::default();
     let mut watch = ctx.chain.watch_account(&lease, Commitment::Processed);
     let (ended, mut ends) = mpsc::channel(ENDS);

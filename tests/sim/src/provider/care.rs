@@ -120,14 +120,14 @@ impl Care {
     /// Takes a lease into care.
     pub fn take_up(&mut self, lease: Pubkey, promise: Promise, out: &Outside) -> Result<()> {
         let request = promise.request.parse::<Pubkey>()?;
-        let (deadline, left) = (promise.deadline_slot, promise.container.is_some());
+        let (deadline, outlives) = (promise.deadline_slot, promise.container.is_some());
         let promise = Arc::new(promise);
         let place = self.desk.enter_at(lease, promise.clone(), out.instant());
         let Some(events) = place else {
             return Ok(());
         };
         let tended = Tended {
-            machine: Machine::new(key(OURS), deadline, GRACE, left),
+            machine: Machine::new(key(OURS), deadline, GRACE, outlives),
             events,
             request,
             promise,
