@@ -5,7 +5,7 @@
 //! - `windows`: what it is told; `crank`: what it answers; `market`: all of this of the Compute Market
 //! - `sender`: sending; `rests`: what is left alone because the chain refused it, pure
 //! - `reconcile`: the comparison, pure
-//! - `chain`, `database`: reading; `service`: the loop; `heart`: that it lives; `trouble`: words for why it does not work
+//! - `chain`, `database`: reading; `service`: the loop; `metrics`: what it counts; `heart`: that it lives; `trouble`: words for why it does not work
 #![forbid(unsafe_code)]
 
 mod chain;
@@ -16,6 +16,7 @@ mod database;
 mod due;
 mod heart;
 mod market;
+mod metrics;
 mod migrate;
 mod reconcile;
 mod rests;

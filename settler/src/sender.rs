@@ -12,7 +12,7 @@ use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 
-use crate::{Crank, rests::Rests, service::Metrics};
+use crate::{Crank, metrics::Metrics, rests::Rests};
 
 /// Transactions of one list that wait for confirmation at the same time.
 const IN_FLIGHT: usize = 4;

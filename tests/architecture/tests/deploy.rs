@@ -16,7 +16,7 @@ const METRICS: [(&str, &str); 7] = [
     ("inference/node/src/meters.rs", ""),
     ("devnet/src/metrics.rs", "mythic_devnet_"),
     ("indexer/src/telemetry.rs", "mythic_indexer_"),
-    ("settler/src/service.rs", "mythic_settler_"),
+    ("settler/src/metrics.rs", "mythic_settler_"),
     ("provider/src/meters.rs", "mythic_provider_"),
     ("geyser-plugin/core/src/metrics.rs", "mythic_plugin_"),
 ];
