@@ -15,7 +15,7 @@ clean=${MYTHIC_TEST_ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/mythic/debian.tar}
 if [ ! -s "$clean" ]; then
   echo "Making a clean Debian: $clean"
   mkdir -p "$(dirname "$clean")"
-  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,postgresql,curl,python3 \
+  mmdebstrap --quiet --format=tar --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,postgresql,curl,python3 \
     --aptopt='APT::Install-Recommends "false"' bookworm "$clean.part"
   mv "$clean.part" "$clean"
 fi
