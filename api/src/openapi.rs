@@ -17,7 +17,9 @@ use crate::{
     app::App,
     error::ErrorBody,
     intake::{chat, completion::ChatCompletionChunk, estimate, inference},
-    routes::{cases, credit, health, jobs, keys, leases, lists, market, metrics, nodes, stream},
+    routes::{
+        cases, credit, health, jobs, keys, leases, lists, market, metrics, nodes, prices, stream,
+    },
 };
 
 #[derive(OpenApi)]
@@ -100,6 +102,7 @@ pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenAp
         .routes(routes!(estimate::estimate))
         .routes(routes!(lists::models))
         .routes(routes!(lists::model))
+        .routes(routes!(prices::list))
         .routes(routes!(lists::network))
         .routes(routes!(lists::validators))
         .routes(routes!(lists::validator))

@@ -7,6 +7,7 @@ pub mod leases;
 mod listing;
 pub mod market;
 pub mod network;
+pub mod prices;
 pub mod stats;
 pub mod validators;
 
