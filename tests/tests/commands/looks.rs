@@ -240,7 +240,8 @@ fn routes_named(script: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "/_".contains(c);
     let rests = script.match_indices("/v1/").map(|(at, _)| &script[at..]);
     rests
-        .map(|rest| rest.chars().take_while(|c| is_part(*c)).collect())
+        .map(|rest| rest.chars().take_while(|c| is_part(*c)).collect::<String>())
+        .filter(|name| name != "/v1/")
         .collect()
 }
 
@@ -272,9 +273,10 @@ pub async fn pages_fetch_what_exists(network: &Network) -> Result<()> {
         }
     }
     for name in &named {
-        let exists = routes
-            .keys()
-            .any(|route| route == name || route.split('{').next() == Some(name));
+        let exists = routes.keys().any(|route| match route.split_once('{') {
+            Some((before, _)) => name.starts_with(before),
+            None => route == name,
+        });
         ensure!(exists, "{name} is no route");
     }
     for needed in ["/v1/network", "/v1/jobs", "/v1/market", "/v1/stream"] {
