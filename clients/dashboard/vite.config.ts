@@ -1,10 +1,15 @@
 // Builds the pages into the gateway's crate, which embeds them. Names have a hash, so that a browser may keep them for ever.
-import { defineConfig } from "vite";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig({
   base: "/static/",
+  // The SDK's sources: the pages need no build of it.
+  resolve: { alias: { "@mythic/ai-sdk": here("../sdk/src/index.ts") } },
   build: {
-    outDir: "../../api/static",
+    outDir: here("../../api/static"),
     // The folder's .gitignore stays; scripts/dashboard.sh takes away what was built before.
     emptyOutDir: false,
     assetsDir: "",
@@ -19,4 +24,5 @@ export default defineConfig({
       },
     },
   },
+  test: { include: ["tests/*.test.ts"] },
 });

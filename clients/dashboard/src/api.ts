@@ -15,11 +15,16 @@ export class ApiError extends Error {
 /** What an answer may take. */
 const PATIENCE = 15_000;
 
-/** JSON whose integers beyond 2^53 are bigints, where the browser says how a number was written. */
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+/** No character: no text of an answer begins with it. */
+const MARK = "\uffff";
+
+/** JSON whose integers beyond 2^53 are bigints: lamports go to 2^63. */
 export function parse(text: string): unknown {
-  const exact = (_key: string, value: unknown, context?: { source?: string }): unknown =>
-    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "") ? BigInt(context?.source ?? 0) : value;
-  return JSON.parse(text, exact as (key: string, value: unknown) => unknown);
+  if (!/\d{16}/.test(text)) return JSON.parse(text);
+  const isLarge = (token: string): boolean => /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token));
+  const marked = text.replace(STRING_OR_NUMBER, (token) => (isLarge(token) ? `"${MARK}${token}"` : token));
+  return JSON.parse(marked, (_key, value: unknown) => (typeof value === "string" && /^\uffff-?\d+$/.test(value) ? BigInt(value.slice(1)) : value));
 }
 
 let ahead = 0;

@@ -23,8 +23,9 @@ describe("money is exact to the lamport", () => {
     expect(lamports(amount)).toBe(inLamports);
   });
   test("also where JavaScript's numbers end", () => {
-    expect(parse('{"stake": 9007199254740993, "small": 12, "speed": 1.5, "list": [18446744073709551615]}')).toEqual({
-      stake: 9_007_199_254_740_993n, small: 12, speed: 1.5, list: [18_446_744_073_709_551_615n],
+    const text = '{"stake": 9007199254740993, "small": 12, "speed": 0.30000000000000004, "list": [-18446744073709551615], "name": "a \\"9007199254740993, \\\\"}';
+    expect(parse(text)).toEqual({
+      stake: 9_007_199_254_740_993n, small: 12, speed: 0.30000000000000004, list: [-18_446_744_073_709_551_615n], name: 'a "9007199254740993, \\',
     });
   });
 });
