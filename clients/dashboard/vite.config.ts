@@ -1,6 +1,6 @@
 // Builds the pages into the gateway's crate, which embeds them. Names have a hash, so that a browser may keep them for ever.
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { defineConfig } from "vite";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -24,5 +24,4 @@ export default defineConfig({
       },
     },
   },
-  test: { include: ["tests/*.test.ts"] },
 });
