@@ -49,6 +49,9 @@ try() {
 
 case "${1:-}" in
   '') build ;;
-  test) build && try ;;
+  test)
+    build
+    try
+    ;;
   *) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
