@@ -7,13 +7,13 @@
 // The programs' clients are not committed: the build makes them. What the SDK is made of is: the API's types, so that a change of the
 // gateway's schema shows in the diff of what users see, the layouts of accounts, and the tables of the sampler's noise.
 
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createFromRoot } from "codama";
 import { renderVisitor } from "@codama/renderers-js";
 import openapiTS, { astToString } from "openapi-typescript";
-import { accountLayouts } from "./layouts.mjs";
+import { accountLayouts, programErrors } from "./layouts.mjs";
 
 const clients = join(dirname(fileURLToPath(import.meta.url)), "..");
 const programs = { "ai-precompiles": "ai_precompiles", "compute-market": "compute_market" };
@@ -28,6 +28,23 @@ async function renderPrograms() {
         syncPackageJson: false,
       }),
     );
+    await mend(join(clients, "program/src/generated", folder));
+  }
+}
+
+/**
+ * What the renderer writes for an older @solana/kit and a looser compiler: types that are imported as values, and a plugin for that
+ * release's clients, which the present one's types refuse.
+ */
+async function mend(folder) {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const file = join(entry.parentPath, entry.name);
+    const text = await readFile(file, "utf8");
+    const mended = text
+      .replace(/import \{[^}]*\} from "..\/pdas"/g, (line) => line.replace(/(?<!type )\b(\w+Seeds)\b/g, "type $1"))
+      .replace(/\nexport type \w+Plugin = \{[^]*$/, "");
+    if (mended !== text) await writeFile(file, mended);
   }
 }
 
@@ -52,6 +69,7 @@ const made = {
     join(clients, "../programs/idl/ai_precompiles.codama.json"),
     join(clients, "../programs/interface/src/state/mod.rs"),
   ),
+  "errors.ts": await programErrors(Object.values(programs).map((file) => join(clients, `../programs/idl/${file}.codama.json`))),
   "tables.ts": await noiseTables(),
 };
 const folder = join(clients, "sdk/src/generated");

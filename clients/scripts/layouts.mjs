@@ -116,3 +116,20 @@ export const TERMS = {
   }
   return text.join("\n");
 }
+
+/** What the programs' refusals say, by their numbers. The two programs share one list. */
+export async function programErrors(files) {
+  const errors = new Map();
+  for (const file of files) {
+    const { program } = JSON.parse(await readFile(file, "utf8"));
+    for (const { code, message } of program.errors) errors.set(code, message);
+  }
+  const lines = [...errors].sort(([a], [b]) => a - b).map(([code, message]) => `  ${code}: ${JSON.stringify(message)},`);
+  return `// Made from programs/idl by \`npm run generate\`; do not edit.
+
+/** What the programs' refusals say, by their numbers. */
+export const PROGRAM_ERRORS: Readonly<Record<number, string>> = {
+${lines.join("\n")}
+};
+`;
+}

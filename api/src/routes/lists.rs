@@ -386,6 +386,8 @@ pub struct ModelView {
     /// Who registered it, base58.
     owned_by: Option<String>,
     name: String,
+    /// Requests that name no model are for it.
+    is_default: bool,
     /// 64 hex digits.
     identity: String,
     /// Address of its account, base58.
@@ -425,6 +427,10 @@ async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView
         created: created.ok().flatten(),
         owned_by: chain.map(|c| Pubkey::new_from_array(c.registrant).to_string()),
         name: model.name.clone(),
+        is_default: app
+            .catalogue
+            .default_model()
+            .is_some_and(|default| default.address == model.address),
         identity: hex::encode(model.identity),
         address: model.address.to_string(),
         status: chain

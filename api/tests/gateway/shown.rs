@@ -269,6 +269,34 @@ fn indexed_jobs_are_listed_filtered_and_paged() {
 }
 
 #[test]
+fn a_request_without_a_model_is_for_the_only_one() {
+    within(|world| async move {
+        let models = world.get("/v1/models").await;
+        assert_eq!(models["data"].as_array().unwrap().len(), 1, "{models}");
+        let only = &models["data"][0];
+        assert_eq!(only["is_default"], true, "{models}");
+        let app = world.other(|_| {}).await;
+        let post =
+            |path: &str, body: Value| ask(&app, axum::http::Request::post(path), body.to_string());
+        let messages = json!([{"role": "user", "content": "hi"}]);
+        for body in [
+            json!({"prompt": "hi"}),
+            json!({"messages": messages, "model": null}),
+        ] {
+            let (status, estimate) = post("/v1/estimate", body).await;
+            assert_eq!(
+                (status, &estimate["model"]),
+                (200, &only["id"]),
+                "{estimate}"
+            );
+        }
+        let chat = world.chat("for the only model", json!({"model": null}));
+        let answer: Value = chat.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["model"], only["id"], "{answer}");
+    });
+}
+
+#[test]
 fn a_model_without_a_template_takes_prompts_and_no_messages() {
     within(|world| async move {
         let spec = ModelSpec {
@@ -296,6 +324,19 @@ fn a_model_without_a_template_takes_prompts_and_no_messages() {
             (status, body["prompt_tokens"].as_u64()),
             (200, Some(6)),
             "the text itself: {body}"
+        );
+        // Of two models neither is meant by a request that names none.
+        let (status, body) = post("/v1/estimate", json!({"prompt": "a text"})).await;
+        assert_eq!(
+            (status, body["error"]["param"].as_str()),
+            (400, Some("model")),
+            "{body}"
+        );
+        let (_, models) = ask(&app, axum::http::Request::get("/v1/models"), String::new()).await;
+        let defaults = models["data"].as_array().unwrap();
+        assert!(
+            defaults.len() == 2 && defaults.iter().all(|model| model["is_default"] == false),
+            "{models}"
         );
         let messages =
             json!({"model": "bare", "messages": [{"role": "user", "content": "a text"}]});

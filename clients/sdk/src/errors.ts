@@ -2,7 +2,10 @@
 
 /** What all errors of the SDK are. */
 export class MythicError extends Error {
-  override name = new.target.name;
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
 }
 
 /** What the gateway says of a failure. */

@@ -57,7 +57,7 @@ export class List<T> implements PromiseLike<Page<T>>, AsyncIterable<T> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T> {
-    let page = await this;
+    let page = await this.then((first) => first);
     for (;;) {
       yield* page.data;
       const last = page.data.at(-1);

@@ -1,0 +1,10 @@
+import { defineConfig } from "tsup";
+
+export default defineConfig({
+  entry: ["src/index.ts", "src/ai-precompiles.ts", "src/compute-market.ts"],
+  format: ["esm", "cjs"],
+  dts: true,
+  clean: true,
+  treeshake: true,
+  target: "es2022",
+});
