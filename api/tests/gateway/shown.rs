@@ -178,6 +178,57 @@ async fn index_jobs(world: &World, database: &Client, projection: &str) {
 }
 
 #[test]
+fn what_a_model_cost_is_listed_by_the_blocks_that_wrote_it() {
+    within(|world| async move {
+        let database = world.database().await;
+        let projection: String = database
+            .query_one("SELECT projection FROM pipeline.lease", &[])
+            .await
+            .unwrap()
+            .get(0);
+        let model = Pubkey::new_from_array([88; 32]);
+        for (slot, price) in [(7, 20_000), (9, 25_000), (12, 30_000)] {
+            let row = json!({
+                "bank": 0, "slot": slot, "ordinal": 0, "exact": true, "pubkey": format!("\\x{}", hex::encode(model.to_bytes())),
+                "price_in": price, "price_out": 2 * price, "retired": false,
+            });
+            insert(&database, &projection, "model_price", &row).await;
+        }
+        let path = format!("/v1/models/{model}/prices?limit=2");
+        let page = world.get(&path).await;
+        let shown: Vec<_> = page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|price| {
+                (
+                    price["slot"].as_i64(),
+                    price["price_out_lamports_per_1k"].as_i64(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [(Some(12), Some(60_000)), (Some(9), Some(50_000))],
+            "{page}"
+        );
+        assert_eq!(page["has_more"], true);
+        let rest = world.get(&format!("{path}&after=9")).await;
+        assert_eq!(
+            (&rest["data"][0]["slot"], &rest["has_more"]),
+            (&json!(7), &json!(false))
+        );
+        // By its id, where this gateway serves it; without a price so far.
+        let models = world.get("/v1/models").await;
+        let id = models["data"][0]["id"].as_str().unwrap();
+        let own = world.get(&format!("/v1/models/{id}/prices")).await;
+        assert_eq!(own["object"], "list", "{own}");
+        let unknown = world.get("/v1/models/nobody/prices").await;
+        assert_eq!(unknown["error"]["code"], "model_not_found");
+    });
+}
+
+#[test]
 fn indexed_jobs_are_listed_filtered_and_paged() {
     within(|world| async move {
         let database = world.database().await;

@@ -76,6 +76,15 @@ export async function get<T>(path: string, signal: AbortSignal): Promise<T> {
   throw new ApiError(response.status, typeof code === "string" ? code : null, typeof message === "string" ? message : response.statusText);
 }
 
+/** Asks again only after so many seconds, for what changes slowly; what failed is asked again at once. */
+export function kept<T>(seconds: number, load: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
+  let last: { at: number; value: T } | null = null;
+  return async (signal) => {
+    if (last === null || Date.now() - last.at > seconds * 1000) last = { at: Date.now(), value: await load(signal) };
+    return last.value;
+  };
+}
+
 /** The same, or null where it is not to be had. */
 export const maybe = <T>(answer: Promise<T>): Promise<T | null> =>
   answer.catch((error: unknown) => {

@@ -38,7 +38,7 @@ export interface Loaded<T> {
 }
 
 /** Least milliseconds between two reads: a busy feed is not a busy gateway. */
-const CALM = 700;
+const CALM = 1_000;
 
 export interface Live {
   /** Query of the feed: `?topics=jobs`. */

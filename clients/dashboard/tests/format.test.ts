@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parse } from "../src/api";
+import { kept, parse } from "../src/api";
 import { ago, count, decimal, duration, lamports, outOf, percent, short, sol, time, words } from "../src/format";
 
 describe("what is not known is a dash, never a zero", () => {
@@ -43,4 +43,12 @@ describe("times", () => {
 test("keys are short in lists, and short texts are whole", () => {
   expect(short("7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2")).toBe("7Np4…T4K2");
   expect(short("tiny")).toBe("tiny");
+});
+
+test("what changes slowly is asked for now and then, and what failed at once", async () => {
+  let asked = 0;
+  const ask = kept(60, () => (++asked === 1 ? Promise.reject(new Error("away")) : Promise.resolve(asked)));
+  const { signal } = new AbortController();
+  await expect(ask(signal)).rejects.toThrow("away");
+  expect([await ask(signal), await ask(signal)]).toEqual([2, 2]);
 });

@@ -35,7 +35,7 @@ export function CasesPage({ search }: { search: string }): JSX.Element {
     <>
       <Heading title="Cases" />
       <p class="lead">What is said against results. Whoever says so puts lamports at stake; the validator has to show its work; a jury of others computes it again.</p>
-      <Filter key={search} path="/cases" fields={FIELDS} filter={filter} />
+      <Filter path="/cases" fields={FIELDS} filter={filter} />
       <Body loaded={loaded}>
         {({ cases, network }) => (
           <>

@@ -1,7 +1,7 @@
 // The network at a glance.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { ApiError, get, maybe, now, text } from "../api";
+import { ApiError, get, kept, maybe, now, text } from "../api";
 import { byMinute, pace, verifiedShare } from "../figures";
 import { count, decimal, duration, known, percent } from "../format";
 import { histogram, quantile } from "../metrics";
@@ -14,6 +14,7 @@ import { Jobs } from "../ui/lists";
 import { AsOf, Body, Heading, useLive } from "../ui/page";
 
 const NEWEST = "/v1/jobs?limit=100";
+const DAYS = "/v1/stats/daily?limit=30&commitment=finalized";
 const SHOWN = 10;
 const MINUTES = 30;
 const FIRST_TEXT = "mythic_gateway_first_text_seconds";
@@ -27,17 +28,21 @@ interface Read {
   models: List<Model> | null;
 }
 
+/** A proxy may keep it to itself. */
+const metrics = kept(10, (signal) => maybe(text("/metrics", signal)));
+const days = kept(60, (signal) => get<List<Day>>(DAYS, signal));
+const models = kept(60, (signal) => maybe(get<List<Model>>("/v1/models", signal)));
+
 async function load(signal: AbortSignal): Promise<Read> {
-  const [network, jobs, health, metrics, days, models] = await Promise.all([
+  const [network, jobs, health, said, history, served] = await Promise.all([
     get<Network>("/v1/network", signal),
     get<List<Job>>(NEWEST, signal),
     maybe(get<Health>("/health", signal)),
-    // A proxy may keep it to itself.
-    maybe(text("/metrics", signal)),
-    get<List<Day>>("/v1/stats/daily?limit=30&commitment=finalized", signal),
-    maybe(get<List<Model>>("/v1/models", signal)),
+    metrics(signal),
+    days(signal),
+    models(signal),
   ]);
-  return { network, jobs, health, metrics, days, models };
+  return { network, jobs, health, metrics: said, days: history, models: served };
 }
 
 /** Pages on which a key may be somebody, and the route that knows. */
@@ -182,7 +187,7 @@ function Days({ days }: { days: Day[] }): JSX.Element {
       times={rows.map(({ day }) => Date.parse(day + "T00:00:00Z") / 1000)}
       lines={[{ name: "settled", color: "foundation", values: rows.map(({ jobs_settled }) => jobs_settled) }]}
       format={(value) => decimal(value, 0)}
-      json={["/v1/stats/daily?limit=30&commitment=finalized"]}
+      json={[DAYS]}
       sql={[question("network-days")]}
     />
   );

@@ -34,7 +34,7 @@ export function Jobs({ search }: { search: string }): JSX.Element {
   return (
     <>
       <Heading title="Jobs" />
-      <Filter key={search} path="/jobs" fields={FIELDS} filter={filter} />
+      <Filter path="/jobs" fields={FIELDS} filter={filter} />
       <Body loaded={loaded}>
         {({ jobs, network }) => (
           <>

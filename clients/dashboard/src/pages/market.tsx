@@ -213,7 +213,7 @@ function Listed<T extends { id: string }>({ search, title, path, fields, none, s
   return (
     <>
       <Heading title={title} />
-      <Filter key={search} path={path} fields={fields} filter={filter} />
+      <Filter path={path} fields={fields} filter={filter} />
       <Body loaded={loaded}>
         {({ list, network }) => (
           <>
