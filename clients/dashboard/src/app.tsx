@@ -77,7 +77,7 @@ export function App(): JSX.Element {
         </nav>
         {shown.page === "missing" ? null : <Standing />}
       </header>
-      <main id="content" key={pathname}><Page shown={shown} search={search} /></main>
+      <main id="content" key={pathname} tabIndex={-1}><Page shown={shown} search={search} /></main>
       <footer>
         <a href="/openapi.json">API</a> <a href="/health">health</a> <a href="/metrics">metrics</a>
         <span>Amounts are lamports and SOL of the chain that this gateway follows. – means not known, never zero.</span>

@@ -55,9 +55,14 @@ export function query(fields: Record<string, string | number | null | undefined>
 }
 
 const moved = new EventTarget();
+let moves = 0;
+
+/** Whether the reader came to this page from another one, without loading it. */
+export const hasMoved = (): boolean => moves > 0;
 
 export function navigate(address: string): void {
   if (address !== location.pathname + location.search) history.pushState(null, "", address);
+  moves++;
   moved.dispatchEvent(new Event("moved"));
 }
 
@@ -73,6 +78,10 @@ export function useAddress(): { pathname: string; search: string } {
   const [address, set] = useState(read);
   useEffect(() => {
     const update = (): void => set(read());
+    const back = (): void => {
+      moves++;
+      update();
+    };
     const click = (event: MouseEvent): void => {
       const link = event.target instanceof Element ? event.target.closest("a") : null;
       if (!(link instanceof HTMLAnchorElement) || !isOurs(event, link)) return;
@@ -80,11 +89,11 @@ export function useAddress(): { pathname: string; search: string } {
       navigate(link.pathname + link.search);
       scrollTo(0, 0);
     };
-    addEventListener("popstate", update);
+    addEventListener("popstate", back);
     moved.addEventListener("moved", update);
     document.addEventListener("click", click);
     return () => {
-      removeEventListener("popstate", update);
+      removeEventListener("popstate", back);
       moved.removeEventListener("moved", update);
       document.removeEventListener("click", click);
     };

@@ -5,6 +5,7 @@ import type { ApiError } from "../api";
 import { count, known } from "../format";
 import type { Live, Loaded } from "../live";
 import { useLive } from "../live";
+import { hasMoved } from "../router";
 
 /** The heading takes the focus on a new page, so that keyboards and screen readers begin there. */
 export function Heading({ title, children }: { title: string; children?: ComponentChildren }): JSX.Element {
@@ -13,7 +14,7 @@ export function Heading({ title, children }: { title: string; children?: Compone
     document.title = title === "Network" ? "Mythic" : title + " · Mythic";
   }, [title]);
   useEffect(() => {
-    if (performance.now() > 3_000) heading.current?.focus({ preventScroll: true });
+    if (hasMoved()) heading.current?.focus({ preventScroll: true });
   }, []);
   return (
     <div class="heading">
