@@ -17,6 +17,8 @@ const LONGEST_EVENT = 4 << 20;
 /** Takes text as it comes and gives whole events. */
 export class SseParser {
   #text = "";
+  /** Up to here there is no end of a line. */
+  #searched = 0;
   #size = 0;
   #event = "";
   #data: string[] = [];
@@ -41,8 +43,14 @@ export class SseParser {
 
   /** The next whole line. A CR at the end of what has come may be the half of a CRLF. */
   #line(): string | undefined {
-    const end = this.#text.search(/[\r\n]/);
-    if (end < 0 || (this.#text[end] === "\r" && end + 1 === this.#text.length)) return undefined;
+    const breaks = /[\r\n]/g;
+    breaks.lastIndex = this.#searched;
+    const end = breaks.exec(this.#text)?.index ?? -1;
+    if (end < 0 || (this.#text[end] === "\r" && end + 1 === this.#text.length)) {
+      this.#searched = end < 0 ? this.#text.length : end;
+      return undefined;
+    }
+    this.#searched = 0;
     const line = this.#text.slice(0, end);
     this.#text = this.#text.slice(this.#text.startsWith("\r\n", end) ? end + 2 : end + 1);
     return line;
