@@ -53,6 +53,7 @@ pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answere
                 "slashes",
                 "settlements",
                 "fingerprints",
+                "burned",
                 "market",
                 "none",
             ],

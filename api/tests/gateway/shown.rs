@@ -74,6 +74,7 @@ fn models_and_estimates_give_prices_and_the_network_is_shown() {
             "/v1/stats/settlements",
             "/v1/stats/slashes",
             "/v1/stats/fingerprints",
+            "/v1/stats/burned",
             "/v1/stats/market",
             "/v1/providers",
             "/v1/classes",

@@ -284,6 +284,17 @@ export interface Burn {
   lamports: Amount;
 }
 
+export interface BurnedDay {
+  day: string;
+  fee_lamports: Amount;
+  registration_lamports: Amount;
+  dispute_lamports: Amount;
+  lease_lamports: Amount;
+  lease_dispute_lamports: Amount;
+  lease_unserved_lamports: Amount;
+  burned_lamports: Amount;
+}
+
 interface Component {
   state: string;
   error?: string;

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { steps as ofCase } from "../src/pages/case";
+import { totals } from "../src/pages/economics";
 import { steps as ofJob } from "../src/pages/job";
 import { steps as ofLease } from "../src/pages/lease";
-import type { CaseDetails, JobDetails, LeaseDetails } from "../src/types";
+import type { BurnedDay, CaseDetails, Day, JobDetails, LeaseDetails } from "../src/types";
 import { votes } from "../src/ui/lists";
 
 const states = (steps: { name: string; state: string }[]): string[] => steps.map(({ name, state }) => name + " " + state);
@@ -38,4 +39,12 @@ test("a lease waits for its next step, and ends badly by its provider's doing", 
 test("seats that have not revealed have no voice", () => {
   expect(votes([{ finds_true: null }], 1)).toBeNull();
   expect(votes([{ finds_true: null }, { finds_true: [1] }, { finds_true: [] }], 1)).toBe("1 true, 1 false");
+});
+
+test("fees are split to the lamport, over the days that all sums reach", () => {
+  const day = (day: string, more: Partial<Day>): Day => ({ day, fee_lamports: 100, validator_lamports: 50, foundation_lamports: 10, burned_lamports: 1_000, ...more }) as Day;
+  const burned = (day: string, more: Partial<BurnedDay>): BurnedDay => ({ day, fee_lamports: 40, registration_lamports: 0, dispute_lamports: 5, lease_lamports: 1, lease_dispute_lamports: 2, lease_unserved_lamports: 3, burned_lamports: 51, ...more });
+  const found = totals([day("2026-01-02", {}), day("2026-01-01", {})], [burned("2026-01-02", {}), burned("2026-01-01", {}), burned("2025-12-31", { fee_lamports: 7 })]);
+  expect(found).toMatchObject({ fee: 200n, burned: 80n, left: 0n, leases: 12n, all: 102n });
+  expect(totals([day("2026-01-02", { foundation_lamports: 9 })], [burned("2026-01-02", {})]).left).toBe(1n);
 });

@@ -484,11 +484,9 @@ pub struct MarketDayRow {
     cursor: String,
 }
 
-impl MarketDayRow {
-    /// The day as a number, `YYYYMMDD`.
-    fn number(&self) -> Option<i64> {
-        self.cursor.strip_suffix('.')?.parse().ok()
-    }
+/// The day of a cursor as a number, `YYYYMMDD`.
+pub(super) fn day_number(cursor: &str) -> Option<i64> {
+    cursor.strip_suffix('.')?.parse().ok()
 }
 
 /// Days that are kept at most.
@@ -537,7 +535,8 @@ impl Figures {
     ) -> ApiResult<Vec<MarketDayRow>> {
         let all = self.days.get(days(pool)).await?;
         let earlier = |day: &&MarketDayRow| {
-            before.is_none_or(|before| day.number().is_some_and(|number| number < before))
+            before
+                .is_none_or(|before| day_number(&day.cursor).is_some_and(|number| number < before))
         };
         let limit = usize::try_from(limit).unwrap_or(0);
         Ok(all.iter().filter(earlier).take(limit).cloned().collect())
@@ -551,13 +550,13 @@ type Reading<T> = (Instant, ApiResult<Arc<T>>);
 
 /// A value that is read at most once in a while, by one reader at a time.
 #[derive(Debug)]
-struct Kept<T> {
+pub(super) struct Kept<T> {
     life: Duration,
     last: tokio::sync::Mutex<Option<Reading<T>>>,
 }
 
 impl<T> Kept<T> {
-    fn new(life: Duration) -> Self {
+    pub(super) fn new(life: Duration) -> Self {
         Self {
             life,
             last: tokio::sync::Mutex::new(None),
@@ -565,7 +564,7 @@ impl<T> Kept<T> {
     }
 
     /// The last value, or what `read` gives if that is too old.
-    async fn get(&self, read: impl Future<Output = ApiResult<T>>) -> ApiResult<Arc<T>> {
+    pub(super) async fn get(&self, read: impl Future<Output = ApiResult<T>>) -> ApiResult<Arc<T>> {
         let mut last = self.last.lock().await;
         if let Some((at, value)) = &*last {
             let life = if value.is_ok() { self.life } else { ERROR };
@@ -607,6 +606,6 @@ mod tests {
             "foundation_lamports": 0, "burned_lamports": 0, "refunded_lamports": 0, "slashed_lamports": 0, "cursor": "20261201.",
         });
         let row: MarketDayRow = serde_json::from_value(row).unwrap();
-        assert_eq!(row.number(), Some(20_261_201));
+        assert_eq!(day_number(&row.cursor), Some(20_261_201));
     }
 }

@@ -5,7 +5,7 @@ import { compared, difference, sum, unaccounted } from "../figures";
 import type { Amount, Maybe } from "../format";
 import { count, known, percent, sol, words } from "../format";
 import { question } from "../sql";
-import type { Burn, Day, Health, List, Market, Network, Settlement } from "../types";
+import type { Burn, BurnedDay, Day, Health, List, Market, Network, Settlement } from "../types";
 import { Ago, Count, Difference, Facts, Key, Money, Pill, Section, Source, Split, Time } from "../ui/basics";
 import { Chart } from "../ui/chart";
 import { AsOf, Body, Heading, useLive } from "../ui/page";
@@ -13,6 +13,7 @@ import { Table, column, number } from "../ui/table";
 import { LeaseMoney } from "./market";
 
 const DAYS = "/v1/stats/daily?limit=30&commitment=finalized";
+const BURNED = "/v1/stats/burned?limit=30";
 const SETTLEMENTS = "/v1/stats/settlements?limit=20&commitment=finalized";
 const BURNS = "/v1/stats/burns?limit=20&commitment=finalized";
 
@@ -22,42 +23,82 @@ interface Read {
   days: List<Day>;
   settlements: List<Settlement>;
   burns: List<Burn>;
+  burned: List<BurnedDay>;
   health: Health | null;
 }
 
 async function load(signal: AbortSignal): Promise<Read> {
-  const [network, market, days, settlements, burns, health] = await Promise.all([
+  const [network, market, days, settlements, burns, burned, health] = await Promise.all([
     get<Network>("/v1/network", signal),
     get<Market>("/v1/market", signal),
     get<List<Day>>(DAYS, signal),
     get<List<Settlement>>(SETTLEMENTS, signal),
     get<List<Burn>>(BURNS, signal),
+    get<List<BurnedDay>>(BURNED, signal),
     maybe(get<Health>("/health", signal)),
   ]);
-  return { network, market, days, settlements, burns, health };
+  return { network, market, days, settlements, burns, burned, health };
 }
 
 const share = (part: Maybe<Amount>, whole: Maybe<Amount>): string =>
   known(part) && known(whole) && BigInt(whole) > 0n ? percent(Number((BigInt(part) * 1_000_000n) / BigInt(whole)) / 1_000_000) : percent(null);
 
-function Fees({ days }: { days: List<Day> }): JSX.Element {
-  const of = (name: "fee_lamports" | "validator_lamports" | "foundation_lamports" | "burned_lamports"): bigint | null => sum(days.data.map((day) => day[name]));
-  const [fee, validator, foundation, burned] = [of("fee_lamports"), of("validator_lamports"), of("foundation_lamports"), of("burned_lamports")];
+/** Sums of finalized days: what jobs paid and who got it, and what was burned for which reason. */
+export function totals(days: Day[], burned: BurnedDay[]): Record<"fee" | "validator" | "foundation" | "burned" | "registrations" | "cases" | "leases" | "all" | "left", bigint | null> {
+  const of = <T,>(rows: T[], ...names: (keyof T)[]): bigint | null => sum(rows.flatMap((row) => names.map((name) => row[name] as Amount)));
+  // Of the days alone that both lists reach: each is cut at its oldest.
+  const since = days.at(-1)?.day ?? "";
+  const burns = burned.filter(({ day }) => day >= since);
+  const [fee, validator, foundation] = [of(days, "fee_lamports"), of(days, "validator_lamports"), of(days, "foundation_lamports")];
+  const ofFees = of(burns, "fee_lamports");
+  return {
+    fee, validator, foundation, burned: ofFees,
+    registrations: of(burns, "registration_lamports"),
+    cases: of(burns, "dispute_lamports"),
+    leases: of(burns, "lease_lamports", "lease_dispute_lamports", "lease_unserved_lamports"),
+    all: of(burns, "burned_lamports"),
+    left: difference(fee, sum([validator, foundation, ofFees])),
+  };
+}
+
+function Fees({ days, burned }: { days: List<Day>; burned: List<BurnedDay> }): JSX.Element {
+  const found = totals(days.data, burned.data);
   return (
     <>
       <div class="card">
-        <Split parts={[["validator", "To validators", validator], ["foundation", "To the foundation", foundation], ["burned", "Burned", burned]]} />
+        <Split parts={[["validator", "To validators", found.validator], ["foundation", "To the foundation", found.foundation], ["burned", "Burned", found.burned]]} />
       </div>
       <div class="card">
         <Facts
           facts={[
-            ["Fees of finalized days", <Money amount={fee} />, days.has_more ? "the last 30" : "all of them"],
-            ["Shares", <>{share(validator, fee)} validators, {share(foundation, fee)} foundation, {share(burned, fee)} burned</>, "promised: 50 %, 10 %, 40 %, rounded once a fee"],
-            ["Difference", <Difference amount={difference(fee, sum([validator, foundation, burned]))} />, "fees less their parts: always 0"],
+            ["Fees of finalized days", <Money amount={found.fee} />, days.has_more ? "the last 30" : "all of them"],
+            ["Shares", <>{share(found.validator, found.fee)} validators, {share(found.foundation, found.fee)} foundation, {share(found.burned, found.fee)} burned</>, "promised: 50 %, 10 %, 40 %, rounded once a fee"],
+            ["Difference", <Difference amount={found.left} />, "fees less their parts: 0 but for the minute that these sums may be old"],
           ]}
         />
       </div>
-      <Source json={[DAYS]} sql={[question("network-days"), question("split-check")]} />
+      <Source json={[["JSON: days", DAYS], ["burned", BURNED]]} sql={[question("network-days"), question("burned"), question("split-check")]} />
+    </>
+  );
+}
+
+function Reasons({ days, burned }: { days: List<Day>; burned: List<BurnedDay> }): JSX.Element {
+  const found = totals(days.data, burned.data);
+  return (
+    <>
+      <div class="card">
+        <Facts
+          facts={[
+            ["Parts of fees", <Money amount={found.burned} />],
+            ["Registrations of models", <Money amount={found.registrations} />],
+            ["Cases", <Money amount={found.cases} />, "what they burned, and what jurors lost"],
+            ["Leases", <Money amount={found.leases} />, "shares, forfeited epochs, bonds, slashed stake"],
+            ["All", <Money amount={found.all} />, "destined to be burned"],
+            ["Difference", <Difference amount={difference(found.all, sum([found.burned, found.registrations, found.cases, found.leases]))} />, "all less its reasons: always 0"],
+          ]}
+        />
+      </div>
+      <Source json={[BURNED]} sql={[question("burned")]} />
     </>
   );
 }
@@ -97,7 +138,7 @@ function Reconciled({ health }: { health: Health | null }): JSX.Element {
   );
 }
 
-function Shown({ read: { network, market, days, settlements, burns, health } }: { read: Read }): JSX.Element {
+function Shown({ read: { network, market, days, settlements, burns, burned, health } }: { read: Read }): JSX.Element {
   const rows = [...days.data].reverse();
   return (
     <>
@@ -114,14 +155,15 @@ function Shown({ read: { network, market, days, settlements, burns, health } }: 
         ]}
       />
       <Source json={[["JSON: network", "/v1/network"], ["market", "/v1/market"]]} sql={[question("network-now"), question("market-now")]} />
-      <Section title="How fees were split"><Fees days={days} /></Section>
+      <Section title="How fees were split"><Fees days={days} burned={burned} /></Section>
+      <Section title="What was burned, and why"><Reasons days={days} burned={burned} /></Section>
       <Section title="Index against chain" about="The settler reads every account of both programs from the chain and compares it with the index.">
         <Reconciled health={health} />
         <Source json={["/health"]} sql={[question("reconciliation")]} />
       </Section>
       <Section title="By day">
         <Chart
-          title="Fees a day, and what was burned of them"
+          title="Fees a day, and what was burned"
           kind="days"
           times={rows.map(({ day }) => Date.parse(day + "T00:00:00Z") / 1000)}
           lines={[

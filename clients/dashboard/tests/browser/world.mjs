@@ -140,6 +140,10 @@ export function world() {
       day: ago(86_400 * (1 - days)).slice(0, 10), jobs_requested: 15, jobs_submitted: 15, jobs_settled: 14 + days, jobs_refunded: 0, jobs_slashed: 0, owners: 1, validators: 3, prompt_tokens: 480, output_tokens: 930, fee_lamports: 56_625, validator_lamports: 28_320,
       foundation_lamports: 5_655, burned_lamports: 22_650, disputes: 0, slashed_lamports: 0, cursor: "20260101.",
     })),
+    burned: [1, 0].map((days) => ({
+      day: ago(86_400 * (1 - days)).slice(0, 10), fee_lamports: 22_650, registration_lamports: days ? 0 : 100_000_000, dispute_lamports: 0, lease_lamports: 1_200_000, lease_dispute_lamports: 0, lease_unserved_lamports: 0,
+      burned_lamports: 22_650 + 1_200_000 + (days ? 0 : 100_000_000), cursor: "20260101.",
+    })),
     settlements: jobs.slice(4, 9).map((row) => ({ ...row, job: row.id, dispute: null, cursor: "1." })),
     burns: [{ kind: "fee", account: key("job4"), slot: SLOT - 31, at: ago(14), lamports: 1_510, cursor: "1." }, { kind: "registration", account: key("model"), slot: 90, at: ago(90_000), lamports: 100_000_000, cursor: "1." }],
     market: { object: "market", slot: SLOT, finalized_slot: SLOT - 32, paused: false, epoch_slots: 150, epoch_seconds: 60, treasury_lamports: 300_000, registered_providers: 1, offered_units: 4, leased_units: 1, staked_lamports: 5_000_000_000, open_requests: 1, leases: 1, running_leases: 1, epochs_proved: 4, epochs_missed: 1, disputes: 0, open_disputes: 0, ...MONEY },
@@ -198,7 +202,7 @@ export function answer(all, path, query) {
       if (part === "disputes") return list([]);
       return id ? found(all.leases.find((row) => row.id === id) && { ...all.leases.find((row) => row.id === id), epochs: all.epochs }, "lease_not_found") : list(filtered(all.leases, "status", "provider"));
     }
-    case "stats": return { daily: list(all.days), settlements: list(all.settlements), burns: list(all.burns), market: list(all.marketDays) }[id] ?? refusal(404, "unknown_statistic", "there is no such statistic");
+    case "stats": return { daily: list(all.days), settlements: list(all.settlements), burns: list(all.burns), burned: list(all.burned), market: list(all.marketDays) }[id] ?? refusal(404, "unknown_statistic", "there is no such statistic");
     default: return refusal(404, "unknown_route", "no such route");
   }
 }
