@@ -60,7 +60,7 @@ export interface Job extends Held {
 
 export interface JobDetails extends Job {
   dispute: { id: string; status: string; verdict: string | null; ground: string | null } | null;
-  output?: string;
+  output?: string | null;
 }
 
 export interface Next {
@@ -297,7 +297,7 @@ export interface BurnedDay {
 
 interface Component {
   state: string;
-  error?: string;
+  error?: string | null;
 }
 
 export interface Alarm {
