@@ -13,6 +13,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: "@mythic/ai-sdk/wallet", replacement: source("sdk/src/wallet/index.ts") },
+      { find: "@mythic/ai-provider", replacement: source("ai-provider/src/index.ts") },
       { find: "@mythic/ai-sdk", replacement: source("sdk/src/index.ts") },
     ],
   },

@@ -1,7 +1,7 @@
 /** The golden vectors that the Rust implementation is tested with too. */
 
 import { readFileSync } from "node:fs";
-import { getModelSpecEncoder, getTermsEncoder } from "@mythic/program/ai-precompiles";
+import { getModelSpecEncoder, getTermsEncoder, type RulesArgs } from "@mythic/program/ai-precompiles";
 import { address } from "@solana/kit";
 import { describe, expect, test } from "vitest";
 import { SPEC, TERMS } from "../src/generated/layouts.js";
@@ -14,7 +14,7 @@ import { parseJson } from "../src/wire/json.js";
 
 interface Vector {
   fn: string;
-  args: any[];
+  args: never[];
   result: unknown;
 }
 
@@ -30,7 +30,18 @@ const RULES = ["windowSlots", "openingsSlots", "revealSlots", "cancelGraceSlots"
   "validatorBps", "foundationBps", "slashBps", "bondBps", "jurySeats", "exposureBps",
   "juryStake", "jurorTariff", "tariffCap", "jurorPenalty", "answeringFee", "stakePerJob", "minStake", "noShow"] as const;
 
-function terms(a: any[]): Uint8Array {
+type Terms = readonly [
+  owner: string, requester: string, canceller: string, nonce: string, model: string, promptHash: string, promptTokens: number, maxOutputTokens: number,
+  priceIn: number, priceOut: number, seed: string, temperatureMilli: number, samplingProfile: number, stopHash: string, promptSource: string,
+  deadlineSlots: number, rules: readonly (number | bigint)[],
+];
+
+type Spec = readonly [
+  weights: string, tokenizer: string, template: string, quantisation: number, kernelProfile: number, contextLength: number, maxJobTokens: number,
+  errorPpm: number, missPpm: number, commitSlots: number, minVramMib: number, eosIds: readonly number[],
+];
+
+function terms(a: Terms): Uint8Array {
   const encoded = getTermsEncoder().encode({
     owner: key(a[0]),
     requester: key(a[1]),
@@ -48,15 +59,15 @@ function terms(a: any[]): Uint8Array {
     stopHash: bytes(a[13]),
     promptSource: a[14],
     deadlineSlots: a[15],
-    rules: Object.fromEntries(RULES.map((name, i) => [name, a[16][i]])) as any,
+    rules: Object.fromEntries(RULES.map((name, i) => [name, a[16][i]])) as unknown as RulesArgs,
   });
   const account = new Uint8Array(TERMS.at + TERMS.bytes);
   account.set(encoded, TERMS.at);
   return account;
 }
 
-function spec(a: any[]): Uint8Array {
-  const ids: number[] = a[11];
+function spec(a: Spec): Uint8Array {
+  const ids = a[11];
   const encoded = getModelSpecEncoder().encode({
     weightsHash: bytes(a[0]),
     tokenizerHash: bytes(a[1]),
@@ -79,7 +90,7 @@ function spec(a: any[]): Uint8Array {
 
 const FAULTS = { repeated_id: "RepeatedId", not_ordered: "NotOrdered", not_the_choice: "NotTheChoice" } as const;
 
-const functions: Record<string, (...args: any[]) => unknown> = {
+const functions: Record<string, (...args: never[]) => unknown> = {
   merkle_root: (leaves: string[]) => shown(hashes.merkleRoot(leaves.map(bytes))),
   prompt_hash: (salt: string, ids: number[]) => shown(hashes.promptHash(bytes(salt), ids)),
   stop_hash: (stops: string[]) => shown(hashes.stopHash(stops)),
@@ -89,8 +100,8 @@ const functions: Record<string, (...args: any[]) => unknown> = {
     shown(hashes.leafHash(bytes(job), bytes(submitter), { position, token, top4 })),
   fingerprint: (root: string, count: number, terms: string, output: string) =>
     shown(hashes.fingerprint(bytes(root), count, bytes(terms), bytes(output))),
-  terms_hash: (args: any[]) => shown(hashes.termsHash(terms(args))),
-  model_identity: (creator: string, args: any[]) => shown(hashes.modelIdentity(spec(args), bytes(creator))),
+  terms_hash: (args: Terms) => shown(hashes.termsHash(terms(args))),
+  model_identity: (creator: string, args: Spec) => shown(hashes.modelIdentity(spec(args), bytes(creator))),
   gumbel: (x: number) => gumbelQ16(x),
   choose: (seed: string, temperatureMilli: number, position: number, top4: hashes.Top4) =>
     choose({ seed: bytes(seed), temperatureMilli }, position, top4),

@@ -29,9 +29,9 @@ beforeEach(async () => {
 });
 
 /** A chain that answers by method; what is sent lands at once unless a method says otherwise. */
-function chain(methods: Record<string, (params: any[]) => unknown> = {}): { sent: Transaction[] } {
+function chain(methods: Record<string, (params: readonly string[]) => unknown> = {}): { sent: Transaction[] } {
   const sent: Transaction[] = [];
-  const known: Record<string, (params: any[]) => unknown> = {
+  const known: Record<string, (params: readonly string[]) => unknown> = {
     getSlot: () => 1_000,
     getBlockHeight: () => 900,
     getLatestBlockhash: () => ({ context: { slot: 1_000 }, value: { blockhash: key(5), lastValidBlockHeight: 1_100 } }),
@@ -41,8 +41,8 @@ function chain(methods: Record<string, (params: any[]) => unknown> = {}): { sent
     ...methods,
   };
   server.on("POST /rpc", (response, asked) => {
-    const { id, method, params } = asked.body as { id: unknown; method: string; params: any[] };
-    if (method === "sendTransaction") sent.push(getTransactionDecoder().decode(unbase64(params[0])));
+    const { id, method, params } = asked.body as { id: unknown; method: string; params: readonly string[] };
+    if (method === "sendTransaction") sent.push(getTransactionDecoder().decode(unbase64(params[0]!)));
     const result = known[method]?.(params);
     const failed = typeof result === "object" && result !== null && "error" in result;
     response.setHeader("content-type", "application/json");

@@ -21,7 +21,7 @@ export interface FaultServer {
   url: string;
   /** Every request, in order. */
   asked: Asked[];
-  /** What answers a route; of several each answers once, the last one for ever. */
+  /** What answers a route, or `*` every other one; of several each answers once, the last one for ever. */
   on(route: string, ...handlers: Handler[]): void;
   close(): Promise<void>;
 }
@@ -42,7 +42,7 @@ export async function faultServer(): Promise<FaultServer> {
       const body = text.startsWith("{") ? (JSON.parse(text) as Record<string, unknown>) : {};
       const one: Asked = { method: request.method ?? "", path: url.pathname, query: url.searchParams, headers: request.headers, text, body };
       asked.push(one);
-      const left = handlers.get(`${one.method} ${one.path}`);
+      const left = handlers.get(`${one.method} ${one.path}`) ?? handlers.get("*");
       const handler = left && left.length > 1 ? left.shift() : left?.[0];
       if (handler) await handler(response, one);
       else refuse(404, "unknown_route", "no such route")(response, one);
