@@ -122,7 +122,7 @@ export function Section({ title, about, children }: { title: string; about?: Com
 export function Code({ text, label }: { text: string; label: string }): JSX.Element {
   return (
     <div class="code">
-      <pre tabIndex={0} role="region" aria-label={label}>{text}</pre>
+      <pre tabIndex={0} role="group" aria-label={label}>{text}</pre>
       <Copy text={text} label={label} />
     </div>
   );

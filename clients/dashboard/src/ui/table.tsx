@@ -25,7 +25,7 @@ interface Props<T> {
 export function Table<T>({ label, columns, rows, id, none }: Props<T>): JSX.Element {
   if (rows.length === 0) return <p class="card none">{none}</p>;
   return (
-    <div class="wrap" tabIndex={0} role="region" aria-label={label}>
+    <div class="wrap" tabIndex={0} role="group" aria-label={label}>
       <table role="table" aria-label={label}>
         <thead role="rowgroup">
           <tr role="row">
