@@ -100,7 +100,7 @@ function Tiles({ read: { network, jobs, health, metrics } }: { read: Read }): JS
       tiles
       facts={[
         ["Slot", count(network.slot), <>finalized {count(network.finalized_slot)}</>],
-        ["Index behind the chain", known(health?.index_lag_slots) ? <Count value={health.index_lag_slots} unit="slots" /> : null],
+        ["Index behind the chain", known(health?.index_lag_slots) ? <Count value={health.index_lag_slots} unit={health.index_lag_slots === 1 ? "slot" : "slots"} /> : null],
         ["Jobs a minute", decimal(rate.jobsAMinute, 1), over],
         ["Output tokens a second", decimal(rate.tokensASecond, 1), known(capacity) ? <>{over ? over + "; " : ""}capacity {decimal(capacity, 0)}</> : over],
         ["First text, p50 / p95", first, answers],

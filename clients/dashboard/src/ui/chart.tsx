@@ -27,10 +27,22 @@ interface Props {
 
 const color = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 
+const DAY = 86_400;
+const MINUTE = 60;
+/** Seconds of a bar, and distances of the marks below. */
+const STEPS = { days: { width: DAY, marks: [DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY] }, minutes: { width: MINUTE, marks: [1, 2, 5, 10, 15, 30].map((minutes) => minutes * MINUTE) } };
+
+const mark = (stamp: number, kind: Props["kind"]): string => {
+  const at = new Date(stamp * 1000);
+  if (kind === "minutes") return at.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false });
+  return at.toLocaleDateString("en", { month: "short", day: "numeric", ...(kind === "days" ? { timeZone: "UTC" } : {}) });
+};
+
 function options({ lines, kind, format }: Pick<Props, "lines" | "kind" | "format">, width: number): uPlot.Options {
   const [ink, line] = [color("quiet"), color("line")];
   const font = "12px system-ui, sans-serif";
   const axis = { stroke: ink, font, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+  const bars = kind === "steps" ? null : STEPS[kind];
   const paths = kind === "steps" ? uPlot.paths.stepped?.({ align: 1 }) : uPlot.paths.bars?.({ size: [0.7, 40] });
   return {
     width,
@@ -38,8 +50,12 @@ function options({ lines, kind, format }: Pick<Props, "lines" | "kind" | "format
     ...(kind === "days" ? { tzDate: (stamp: number) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC") } : {}),
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: false } },
-    scales: { y: { range: (_chart, _least, most) => [0, most > 0 ? most * 1.1 : 1] } },
-    axes: [axis, { ...axis, size: 72, values: (_chart, splits) => splits.map((split) => format(split)) }],
+    scales: {
+      // Half a bar's room at both ends.
+      x: { range: (_chart, least, most) => [least - (bars?.width ?? 0) / 2, most + (bars?.width ?? 0) / 2] },
+      y: { range: (_chart, _least, most) => [0, most > 0 ? most * 1.1 : 1] },
+    },
+    axes: [{ ...axis, ...(bars ? { incrs: bars.marks } : {}), values: (_chart, splits) => splits.map((split) => mark(split, kind)) }, { ...axis, size: 72, values: (_chart, splits) => splits.map((split) => format(split)) }],
     series: [
       {},
       ...lines.map(({ name, color: stroke }) => ({

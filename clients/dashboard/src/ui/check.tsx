@@ -71,7 +71,7 @@ export function Check({ job }: { job: Pick<JobDetails, "id" | "submitted_slot"> 
         </label>
         <label>
           RPC of the chain
-          <input name="rpc" type="url" autocomplete="off" spellcheck={false} placeholder="one that you trust" value={isLocal() ? "http://127.0.0.1:8899" : ""} />
+          <input name="rpc" type="url" autocomplete="off" spellcheck={false} placeholder="one that you trust" defaultValue={isLocal() ? "http://127.0.0.1:8899" : ""} />
         </label>
         <button type="submit" disabled={busy}>Check this answer yourself</button>
       </form>

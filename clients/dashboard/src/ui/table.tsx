@@ -79,7 +79,7 @@ export function Filter({ path, fields, filter }: { path: string; fields: Field[]
               {options.map((option) => <option key={option} value={option} selected={filter[name] === option}>{option}</option>)}
             </select>
           ) : (
-            <input name={name} value={filter[name] ?? ""} maxLength={200} autocomplete="off" spellcheck={false} />
+            <input key={filter[name]} name={name} defaultValue={filter[name] ?? ""} maxLength={200} autocomplete="off" spellcheck={false} />
           )}
         </label>
       ))}

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { after, before, beforeEach, test } from "node:test";
+import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { serve } from "./server.mjs";
 import { CASE, HOSTILE, LEASE, PROVIDER, SLOT, key, running, world } from "./world.mjs";
@@ -50,10 +50,13 @@ async function visitor(scheme = "light", width = 1280) {
   page.setDefaultTimeout(15_000);
 }
 
-beforeEach(async () => {
-  Object.assign(server.state, { all: world(), refused: null, away: false, asked: [] });
-  await visitor();
-});
+/** A test that begins with the network as it was, and with a new visitor. */
+const scene = (name, play) =>
+  test(name, async (t) => {
+    Object.assign(server.state, { all: world(), refused: null, away: false, asked: [] });
+    await visitor();
+    await play(t);
+  });
 
 const open = (path) => page.goto(server.url + path);
 const says = (selector, text) => page.locator(selector).filter({ hasText: text }).first().waitFor();
@@ -63,7 +66,7 @@ const ready = async (title) => {
 };
 const live = () => says("#state", "live");
 
-test("every page says what it is, is without errors, and has a look for day, night and phones", async (t) => {
+scene("every page says what it is, is without errors, and has a look for day, night and phones", async (t) => {
   const folder = process.env.MYTHIC_SCREENSHOTS;
   if (folder) await mkdir(folder, { recursive: true });
   for (const [scheme, width] of LOOKS) {
@@ -81,7 +84,7 @@ test("every page says what it is, is without errors, and has a look for day, nig
   }
 });
 
-test("everybody can read and use every page", async (t) => {
+scene("everybody can read and use every page", async (t) => {
   for (const [scheme, width] of [["light", 1280], ["dark", 360]]) {
     await visitor(scheme, width);
     for (const [path, title] of PAGES) {
@@ -97,7 +100,7 @@ test("everybody can read and use every page", async (t) => {
   }
 });
 
-test("texts of strangers stay texts", async () => {
+scene("texts of strangers stay texts", async () => {
   for (const path of [`/validators/${key("validator1")}`, "/validators", "/models", "/market", "/requests", `/providers/${PROVIDER}`, "/status", `/models/${encodeURIComponent(HOSTILE + "@00000000")}`]) {
     await open(path);
     await live();
@@ -109,7 +112,7 @@ test("texts of strangers stay texts", async () => {
   assert.deepEqual(wrong, []);
 });
 
-test("what is not known is a dash, and amounts are in SOL and lamports", async () => {
+scene("what is not known is a dash, and amounts are in SOL and lamports", async () => {
   server.state.all.health.index_lag_slots = null;
   await open("/");
   const tile = (name) => page.locator(".tiles > div").filter({ has: page.locator("dt", { hasText: new RegExp(`^${name}$`) }) }).locator("dd");
@@ -119,17 +122,19 @@ test("what is not known is a dash, and amounts are in SOL and lamports", async (
   await says(".asof", "As of slot 123,456");
 });
 
-test("a new job appears without loading the page again", async () => {
+scene("a new job appears without loading the page again", async () => {
   await open("/jobs");
   await live();
+  await page.getByLabel("Owner").fill("somebody");
   const fresh = { ...running(), id: key("fresh"), requested_slot: SLOT + 1 };
   server.state.all.jobs.unshift(fresh);
   server.tell();
   await page.locator(`a[title="${fresh.id}"]`).waitFor();
+  assert.equal(await page.getByLabel("Owner").inputValue(), "somebody", "what somebody types is let be");
   assert.deepEqual(wrong, []);
 });
 
-test("a job is seen to be slashed, and a gap in the feed loses nothing", async () => {
+scene("a job is seen to be slashed, and a gap in the feed loses nothing", async () => {
   await open(`/jobs/${JOB}`);
   await live();
   await says("#window", "60 of 100 slots are left");
@@ -143,7 +148,7 @@ test("a job is seen to be slashed, and a gap in the feed loses nothing", async (
   await says("h1", "Case");
 });
 
-test("a case comes to its verdict", async () => {
+scene("a case comes to its verdict", async () => {
   await open(`/cases/${CASE}`);
   await says(".next", "commit end in 40 slots (about 16 s)");
   await says("pre", `mythic verify ${key("job3")} --gateway ${server.url}`);
@@ -153,7 +158,7 @@ test("a case comes to its verdict", async () => {
   await says(".list dd", "2 SOL");
 });
 
-test("a lease's epochs are a strip that grows", async () => {
+scene("a lease's epochs are a strip that grows", async () => {
   await open(`/leases/${LEASE}`);
   await live();
   assert.equal(await page.locator(".strip .epoch-missed").count(), 1);
@@ -164,7 +169,7 @@ test("a lease's epochs are a strip that grows", async () => {
   await page.locator(`.strip i[title^="epoch ${(newest.epoch + 1).toLocaleString("en")}"]`).waitFor();
 });
 
-test("a connection that breaks is said, and comes back by itself", async () => {
+scene("a connection that breaks is said, and comes back by itself", async () => {
   await open("/jobs");
   await live();
   server.cut();
@@ -172,7 +177,7 @@ test("a connection that breaks is said, and comes back by itself", async () => {
   await live();
 });
 
-test("a feed that refuses is followed anew later", async () => {
+scene("a feed that refuses is followed anew later", async () => {
   server.state.refused = 410;
   await open("/jobs");
   await says("#state", "reconnecting");
@@ -180,7 +185,7 @@ test("a feed that refuses is followed anew later", async () => {
   await live();
 });
 
-test("a gateway that fails leaves what was read, and says so", async () => {
+scene("a gateway that fails leaves what was read, and says so", async () => {
   await open("/jobs");
   await live();
   server.state.away = true;
@@ -193,7 +198,7 @@ test("a gateway that fails leaves what was read, and says so", async () => {
   await live();
 });
 
-test("addresses lead somewhere, unknown ones to a page that says so", async () => {
+scene("addresses lead somewhere, unknown ones to a page that says so", async () => {
   await open(`/disputes/${CASE}`);
   await says("h1", "Case");
   await open(`/jobs/chatcmpl-${JOB}`);
@@ -205,7 +210,7 @@ test("addresses lead somewhere, unknown ones to a page that says so", async () =
   await says("h1", "There is no such page");
 });
 
-test("a keyboard is enough", async () => {
+scene("a keyboard is enough", async () => {
   await open("/");
   await ready("Network");
   await page.keyboard.press("Tab");
@@ -225,7 +230,7 @@ test("a keyboard is enough", async () => {
   assert.deepEqual(wrong, []);
 });
 
-test("an address is found, whatever it is of", async () => {
+scene("an address is found, whatever it is of", async () => {
   await open("/");
   await ready("Network");
   await page.getByLabel("Find a job").fill(LEASE);
@@ -233,7 +238,7 @@ test("an address is found, whatever it is of", async () => {
   await says("h1", "Lease");
 });
 
-test("an answer is checked in the page: what can't be checked is named, and what differs", async () => {
+scene("an answer is checked in the page: what can't be checked is named, and what differs", async () => {
   await open(`/jobs/${SETTLED}`);
   await ready("Job");
   await page.getByLabel("RPC of the chain").fill("");
@@ -250,7 +255,7 @@ test("an answer is checked in the page: what can't be checked is named, and what
   assert.deepEqual(wrong.filter((text) => !text.includes("403")), []);
 });
 
-test("each figure has its JSON and its SQL", async () => {
+scene("each figure has its JSON and its SQL", async () => {
   for (const [path, title] of PAGES.filter(([path]) => path !== "/nowhere")) {
     await open(path);
     await ready(title);
