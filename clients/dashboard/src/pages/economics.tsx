@@ -163,12 +163,12 @@ function Shown({ read: { network, market, days, settlements, burns, burned, heal
       </Section>
       <Section title="By day">
         <Chart
-          title="Fees a day, and what was burned"
+          title="Fees a day, and what was burned of them"
           kind="days"
           times={rows.map(({ day }) => Date.parse(day + "T00:00:00Z") / 1000)}
           lines={[
             { name: "fees", color: "accent", values: rows.map((day) => Number(day.fee_lamports)) },
-            { name: "burned", color: "burned", values: rows.map((day) => Number(day.burned_lamports)) },
+            { name: "burned", color: "burned", values: rows.map((day) => Number(difference(day.fee_lamports, sum([day.validator_lamports, day.foundation_lamports])))) },
           ]}
           format={(value) => (known(value) ? sol(BigInt(Math.round(value))) : sol(null))}
           json={[DAYS]}

@@ -1,6 +1,6 @@
 // Models that this gateway serves, and what one of them costs and cost.
 import type { JSX } from "preact";
-import { ApiError, get, maybe } from "../api";
+import { ApiError, get, maybe, now } from "../api";
 import type { Maybe } from "../format";
 import { count, known, time, words } from "../format";
 import { query } from "../router";
@@ -85,6 +85,9 @@ const stamp = (at: Maybe<string>): number | null => (known(at) ? new Date(at).ge
 function Prices({ id, address, prices: { data } }: { id: string; address: string | null; prices: List<Price> }): JSX.Element {
   const path = `/v1/models/${encodeURIComponent(id)}/prices?limit=100`;
   const timed = data.filter(({ at }) => stamp(at) !== null).reverse();
+  // The newest price holds until now.
+  const newest = timed.at(-1);
+  const drawn = newest ? [...timed, { ...newest, at: new Date(now()).toISOString() }] : [];
   const json: [string, string][] = [["JSON", path]];
   const sql = [address === null ? null : `SELECT slot, at, price_in_lamports, price_out_lamports, retired\nFROM analytics.model_prices WHERE model = '${address}'\nORDER BY slot DESC;`];
   return (
@@ -92,10 +95,10 @@ function Prices({ id, address, prices: { data } }: { id: string; address: string
       <Chart
         title="Lamports for 1,000 tokens"
         kind="steps"
-        times={timed.map(({ at }) => stamp(at) ?? 0)}
+        times={drawn.map(({ at }) => stamp(at) ?? 0)}
         lines={[
-          { name: "in", color: "foundation", values: timed.map((price) => Number(price.price_in_lamports_per_1k)) },
-          { name: "out", color: "accent", values: timed.map((price) => Number(price.price_out_lamports_per_1k)) },
+          { name: "in", color: "foundation", values: drawn.map((price) => Number(price.price_in_lamports_per_1k)) },
+          { name: "out", color: "accent", values: drawn.map((price) => Number(price.price_out_lamports_per_1k)) },
         ]}
         format={(value) => count(value)}
         json={json}

@@ -32,11 +32,13 @@ const MINUTE = 60;
 /** Seconds of a bar, and distances of the marks below. */
 const STEPS = { days: { width: DAY, marks: [DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY] }, minutes: { width: MINUTE, marks: [1, 2, 5, 10, 15, 30].map((minutes) => minutes * MINUTE) } };
 
-const mark = (stamp: number, kind: Props["kind"]): string => {
+/** A mark of the time axis; marks are so many seconds apart. */
+function mark(stamp: number, kind: Props["kind"], apart: number): string {
   const at = new Date(stamp * 1000);
   if (kind === "minutes") return at.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false });
-  return at.toLocaleDateString("en", { month: "short", day: "numeric", ...(kind === "days" ? { timeZone: "UTC" } : {}) });
-};
+  const day = at.toLocaleDateString("en", { month: "short", day: "numeric", ...(kind === "days" ? { timeZone: "UTC" } : {}) });
+  return apart < DAY ? day + " " + mark(stamp, "minutes", apart) : day;
+}
 
 function options({ lines, kind, format }: Pick<Props, "lines" | "kind" | "format">, width: number): uPlot.Options {
   const [ink, line] = [color("quiet"), color("line")];
@@ -55,7 +57,7 @@ function options({ lines, kind, format }: Pick<Props, "lines" | "kind" | "format
       x: { range: (_chart, least, most) => [least - (bars?.width ?? 0) / 2, most + (bars?.width ?? 0) / 2] },
       y: { range: (_chart, _least, most) => [0, most > 0 ? most * 1.1 : 1] },
     },
-    axes: [{ ...axis, ...(bars ? { incrs: bars.marks } : {}), values: (_chart, splits) => splits.map((split) => mark(split, kind)) }, { ...axis, size: 72, values: (_chart, splits) => splits.map((split) => format(split)) }],
+    axes: [{ ...axis, ...(bars ? { incrs: bars.marks } : {}), values: (_chart, splits) => splits.map((split) => mark(split, kind, (splits[1] ?? split + DAY) - (splits[0] ?? split))), ...(bars ? {} : { space: 110 }) }, { ...axis, size: (_chart, values) => 24 + 7 * Math.max(0, ...(values ?? []).map((value) => value.length)), values: (_chart, splits) => splits.map((split) => format(split)) }],
     series: [
       {},
       ...lines.map(({ name, color: stroke }) => ({

@@ -13,7 +13,7 @@ export function Countdown({ of }: { of: Pick<Case, "next"> & { phase?: string | 
     return ["resolved", "closed", "ended"].includes(of.phase ?? of.status) ? <span class="quiet">nothing more</span> : <Unknown />;
   }
   const about = known(next.seconds_left) ? ` (about ${count(next.seconds_left)} s)` : "";
-  return <span title={"slot " + count(next.slot)}>{words(next.event)} in {count(next.slots_left)} slots{about}</span>;
+  return <span class="countdown" title={"slot " + count(next.slot)}>{words(next.event)} in {count(next.slots_left)} slots{about}</span>;
 }
 
 const JOBS = [

@@ -76,6 +76,8 @@ scene("every page says what it is, is without errors, and has a look for day, ni
         await open(path);
         await ready(title);
         const [shown, inner] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.equal(inner, width);
+        assert.equal(await page.evaluate(() => matchMedia("(prefers-color-scheme: dark)").matches), scheme === "dark");
         assert.ok(shown <= inner, `${path} is ${shown} wide in ${inner}`);
         if (folder) await page.screenshot({ path: join(folder, `${path.replace(/[^a-z]+/gi, "-").slice(1, 20) || "home"}-${title.toLowerCase().slice(0, 6)}-${scheme}-${width}.png`), fullPage: true });
         assert.deepEqual(wrong, []);
