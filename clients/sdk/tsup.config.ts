@@ -7,6 +7,8 @@ export default defineConfig({
   dts: { resolve: [/^@mythic\//] },
   noExternal: [/^@mythic\//],
   external: ["@solana/kit"],
+  // One copy of the errors for both entries, in CJS too: instanceof has to work.
+  splitting: true,
   clean: true,
   target: "es2022",
 });
