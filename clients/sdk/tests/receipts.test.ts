@@ -116,6 +116,13 @@ describe("an account that is not the job's is named", () => {
     });
   }
 
+  test("a result that a case found false, however well its hashes fit", async () => {
+    const told = story();
+    const ends = (status: number) => encodeJob({ ...told.job, header: { ...told.job.header, status } });
+    expect(wrong(await ai.receipts.verify(tell({ ...told, jobBytes: ends(7) })))).toEqual(["status"]);
+    expect((await ai.receipts.verify(tell({ ...told, jobBytes: ends(4) }))).verdict).toBe("incomplete");
+  });
+
   test("an account of another program", async () => {
     const told = story();
     tell(told);

@@ -4,7 +4,7 @@
  * model's: `mythic verify` does that, and validators are paid for it.
  */
 
-import { FINISH_REASON, type ModelSpec, PROGRAM } from "../generated/layouts.js";
+import { FINISH_REASON, JOB_STATUS, type ModelSpec, PROGRAM } from "../generated/layouts.js";
 import type { Evidence, Receipt } from "../wire/types.js";
 import { type JobAccount, jobAccount, type ModelAccount, modelAccount } from "./accounts.js";
 import { base58, unbase58 } from "./base58.js";
@@ -114,12 +114,21 @@ function onChain({ job, jobId }: Subject, checks: Checks): JobAccount | undefine
   }
   checks.add("chain", true, `read from the chain at slot ${job.slot}`);
   const { header, terms } = account.state;
+  status(header.status, checks);
   const owner = unbase58(terms.owner, 32);
   const address = owner && programAddress(PROGRAM, [utf8("job"), owner, terms.nonce], header.bump);
   const ok = address !== undefined && equal(address, unbase58(jobId, 32) ?? new Uint8Array());
   checks.add("address", ok, ok ? "the address is that of its owner and nonce" : "the address is not that of its owner and nonce");
   checks.same("terms_hash", hex(termsHash(account.bytes)), hex(account.state.termsHash), "the one in the account");
   return account;
+}
+
+/** What became of the result: one that a case found false proves nothing, however well its hashes fit. */
+function status(code: number, checks: Checks): void {
+  const name = JOB_STATUS[code] ?? String(code);
+  if (name === "slashed") checks.add("status", false, "the result was found false: the job was refunded and its validator slashed");
+  else if (name === "disputed") checks.add("status", null, "there is a case about the result, and it is not decided");
+  else checks.add("status", true, `the job is ${name}`);
 }
 
 function modelOf({ model }: Subject, job: JobAccount, checks: Checks): ModelAccount | undefined {
@@ -163,9 +172,9 @@ function receiptAgainstChain(receipt: Receipt, { state }: JobAccount, checks: Ch
     said.push(
       ["receipt.fee", receipt.feeLamports, state.fee],
       ["receipt.refunded", receipt.refundedLamports, state.refundedAmount],
-      ["receipt.split.validator", receipt.split.validatorLamports, state.validatorAmount],
-      ["receipt.split.foundation", receipt.split.foundationLamports, state.foundationAmount],
-      ["receipt.split.burned", receipt.split.burnedLamports, state.burnedAmount],
+      ["receipt.split.validator", receipt.split?.validatorLamports, state.validatorAmount],
+      ["receipt.split.foundation", receipt.split?.foundationLamports, state.foundationAmount],
+      ["receipt.split.burned", receipt.split?.burnedLamports, state.burnedAmount],
     );
   }
   for (const [name, found, wanted] of said) {
