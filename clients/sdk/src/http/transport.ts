@@ -36,6 +36,8 @@ export interface Call extends RequestOptions {
   body?: unknown;
   /** Kept across attempts. */
   idempotencyKey?: string;
+  /** How often it was sent before: the gateway joins a repeat to the request that still runs. */
+  sentBefore?: number;
   accept?: string;
   /** Statuses beside 2xx whose body is an answer and no error. */
   takes?: readonly number[];
@@ -111,7 +113,8 @@ export class Transport {
     if (call.body !== undefined) headers["content-type"] = "application/json";
     if (this.#options.apiKey && !call.sign) headers["authorization"] = `Bearer ${this.#options.apiKey}`;
     if (call.idempotencyKey) headers["idempotency-key"] = call.idempotencyKey;
-    if (attempt > 0) headers["x-stainless-retry-count"] = String(attempt);
+    const before = (call.sentBefore ?? 0) + attempt;
+    if (before > 0) headers["x-stainless-retry-count"] = String(before);
     return headers;
   }
 }
