@@ -80,6 +80,14 @@ test("requests for keys are signed by the wallet, each attempt anew", async () =
   expect(nonces.size).toBe(2);
 });
 
+test("evidence that the key may not see is asked for with the owner's signature", async () => {
+  server.on("GET /v1/jobs/J/evidence", refuse(403, "evidence_forbidden", "not yours"), json({ job: "J" }));
+  expect(await ai.jobs.evidence("J")).toEqual({ job: "J" });
+  expect(server.asked.map(({ headers }) => headers["x-mythic-purpose"])).toEqual([undefined, "evidence:J"]);
+  server.on("GET /v1/jobs/J/evidence", refuse(403, "evidence_forbidden", "not yours"));
+  await expect(new MythicAI({ gatewayUrl: server.url }).jobs.evidence("J")).rejects.toBeInstanceOf(errors.PermissionDeniedError);
+});
+
 test("an own transaction asks for exactly what the estimate says, and lacks the operator's signature alone", async () => {
   const terms = {
     model: key(20), canceller: key(21), salt: "ab".repeat(16), prompt_hash: "cd".repeat(32), stop_hash: "00".repeat(32), temperature_milli: 700,
