@@ -5,6 +5,5 @@ export default defineConfig({
   format: ["esm", "cjs"],
   dts: true,
   clean: true,
-  treeshake: true,
   target: "es2022",
 });

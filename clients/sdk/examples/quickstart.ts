@@ -11,4 +11,6 @@ console.log(`${answer.cost} lamports to ${answer.validator}, job ${answer.jobId}
 
 const found = await ai.receipts.verify(answer.receipt);
 console.log(found.verdict);
-for (const { ok, says } of found.checks) console.log(ok ? "  holds:" : "  DOES NOT HOLD:", says);
+for (const { ok, says } of found.checks) {
+  console.log(ok === null ? "  not checked:" : ok ? "  holds:" : "  DOES NOT HOLD:", says);
+}

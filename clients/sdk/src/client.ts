@@ -84,7 +84,7 @@ export class MythicAI {
       maxRetries: options.maxRetries ?? MAX_RETRIES,
     });
     this.#events = new Events(this.#transport);
-    this.jobs = new Jobs(this.#transport, () => this.#events);
+    this.jobs = new Jobs(this.#transport, this.#events, options.wallet);
     this.receipts = new Receipts(this.jobs, { rpcUrl: options.rpcUrl, fetch });
     this.validators = new Validators(this.#transport);
     this.cases = new Cases(this.#transport);

@@ -90,6 +90,12 @@ test("who asks for more patience than there is gets the error at once", async ()
   expect(server.asked).toHaveLength(1);
 });
 
+test("a grant that is exhausted in the middle of the day is said in the gateway's words", async () => {
+  server.on(CHAT, stream(answerEvents(["ok"])), refuse(402, "spend_limit_exceeded", "the grant's window is spent"));
+  await ai.chat("one");
+  await expect(ai.chat("two")).rejects.toMatchObject({ name: "PaymentRequiredError", code: "spend_limit_exceeded", message: "spend_limit_exceeded: the grant's window is spent" });
+});
+
 test("a failure with a job is not sent again, and names the job", async () => {
   server.on(CHAT, refuse(502, "validator_failed", "gone", { job_id: JOB }, { "x-should-retry": "false" }));
   const error = await ai.chat("hi").catch((reason: unknown) => reason);
@@ -162,6 +168,8 @@ test("a stream that is cut is joined under its key, and nothing is told twice", 
   expect(texts).toEqual(["It is", " blue", "."]);
   expect((await streamed.final()).output).toBe("It is blue.");
   expect(new Set(keys()).size).toBe(1);
+  // Without it the gateway would answer 409 while the first still runs.
+  expect(server.asked.map(({ headers }) => headers["x-stainless-retry-count"])).toEqual([undefined, "1", "2"]);
 });
 
 test("a joined stream may cut its texts at other places", async () => {

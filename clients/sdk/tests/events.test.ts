@@ -79,6 +79,11 @@ test("a gap is said, and what follows it goes on from there", async () => {
   expect(cursors()).toEqual([null, "9"]);
 });
 
+test("a line that breaks before the first event leaves a gap of which nobody knows the numbers", async () => {
+  server.on(FEED, feed([]), feed([{ seq: 5 }], "stay"));
+  expect(brief(await take(2))).toEqual(["gap null-null", "add 5 J"]);
+});
+
 test("a retraction is said", async () => {
   server.on(FEED, feed([{ seq: 1 }, { seq: 2, op: "retract", entity: null }], "stay"));
   expect(brief(await take(2))).toEqual(["add 1 J", "retract 2 null"]);

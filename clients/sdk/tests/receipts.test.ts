@@ -116,6 +116,13 @@ describe("an account that is not the job's is named", () => {
     });
   }
 
+  test("a result that a case found false, however well its hashes fit", async () => {
+    const told = story();
+    const ends = (status: number) => encodeJob({ ...told.job, header: { ...told.job.header, status } });
+    expect(wrong(await ai.receipts.verify(tell({ ...told, jobBytes: ends(7) })))).toEqual(["status"]);
+    expect((await ai.receipts.verify(tell({ ...told, jobBytes: ends(4) }))).verdict).toBe("incomplete");
+  });
+
   test("an account of another program", async () => {
     const told = story();
     tell(told);
@@ -145,6 +152,18 @@ test("a job whose account is closed is incomplete, and so is one whose evidence 
   const found = await ai.receipts.verify(jobId);
   expect([found.verdict, found.differences]).toEqual(["incomplete", []]);
   expect((await ai.receipts.verify(jobId, { evidence: told.evidence })).verdict).toBe("verified");
+});
+
+test("right after an answer what is on its way is waited for", async () => {
+  const told = story();
+  told.receipt.status = "submitted";
+  const jobId = tell(told);
+  server.on(`GET /v1/jobs/${jobId}/evidence`, refuse(404, "evidence_not_found", "not yet"), json(told.evidence));
+  server.on("POST /rpc", rpc({}), rpc({}), rpc({ [jobId]: told.jobBytes, [told.modelAddress]: told.modelBytes }));
+  expect(await ai.receipts.verify(jobId, { waitMs: 0 })).toMatchObject({ verdict: "incomplete", pending: true });
+  expect((await ai.receipts.verify(jobId)).verdict).toBe("verified");
+  server.on("POST /rpc", rpc({}));
+  await expect(ai.receipts.verify(jobId, { signal: AbortSignal.timeout(100) })).rejects.toMatchObject({ name: "AbortError" });
 });
 
 test("a chain that is away or talks nonsense is said to be so", async () => {

@@ -10,7 +10,7 @@ import { LAYOUT_VERSION, PROGRAM } from "../src/generated/layouts.js";
 import { signedBytes } from "../src/http/signed.js";
 import { base58, unbase58 } from "../src/verify/base58.js";
 import { base64, equal, unbase64, unhex } from "../src/verify/bytes.js";
-import { answerEvents, faultServer, type FaultServer, json, refuse, stream } from "./support/faults.js";
+import { answerEvents, faultServer, type FaultServer, hangUp, json, refuse, stream } from "./support/faults.js";
 
 const SEED = new Uint8Array(32).fill(9);
 const key = (byte: number): string => base58(new Uint8Array(32).fill(byte));
@@ -78,6 +78,20 @@ test("requests for keys are signed by the wallet, each attempt anew", async () =
     nonces.add(sent["x-mythic-nonce"]);
   }
   expect(nonces.size).toBe(2);
+});
+
+test("a key is not made twice where nobody knows whether the first request arrived", async () => {
+  server.on("POST /v1/keys", hangUp);
+  await expect(ai.keys.create()).rejects.toBeInstanceOf(errors.ConnectionError);
+  expect(server.asked).toHaveLength(1);
+});
+
+test("evidence that the key may not see is asked for with the owner's signature", async () => {
+  server.on("GET /v1/jobs/J/evidence", refuse(403, "evidence_forbidden", "not yours"), json({ job: "J" }));
+  expect(await ai.jobs.evidence("J")).toEqual({ job: "J" });
+  expect(server.asked.map(({ headers }) => headers["x-mythic-purpose"])).toEqual([undefined, "evidence:J"]);
+  server.on("GET /v1/jobs/J/evidence", refuse(403, "evidence_forbidden", "not yours"));
+  await expect(new MythicAI({ gatewayUrl: server.url }).jobs.evidence("J")).rejects.toBeInstanceOf(errors.PermissionDeniedError);
 });
 
 test("an own transaction asks for exactly what the estimate says, and lacks the operator's signature alone", async () => {

@@ -23,6 +23,7 @@ export function Found({ found }: { found: Verification }): JSX.Element {
       <p role="status" class={"verdict " + tone}>
         {text}{known(found.slot) ? <> The chain was read at slot {count(found.slot)}.</> : null}
         {found.windowOpen === true ? " The result can still be contested." : found.windowOpen === false ? " The window is over." : ""}
+        {found.pending ? " What is missing may still come: check again." : ""}
       </p>
       <ul class="checks">
         {found.checks.map(({ name, ok, says }) => {

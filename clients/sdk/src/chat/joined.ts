@@ -43,7 +43,9 @@ export async function* joinedChunks(
 ): AsyncGenerator<ChatCompletionChunk> {
   for (let attempt = 0; ; attempt++) {
     try {
-      yield* attempt === 0 ? read(transport, call, standing, idleMs) : rejoined(transport, call, standing, idleMs);
+      yield* attempt === 0
+        ? read(transport, call, standing, idleMs)
+        : rejoined(transport, { ...call, sentBefore: attempt }, standing, idleMs);
       return;
     } catch (cause) {
       if (call.signal?.aborted) throw new AbortedError(standing.jobId, { cause });

@@ -58,8 +58,8 @@ export interface FeedEvent {
 /** Events that are missing: read the lists anew. */
 export interface FeedGap {
   kind: "gap";
-  /** First missing number. */
-  from: number;
+  /** First missing number; null where nobody knows, because the line broke before the first event. */
+  from: number | null;
   /** Last missing number; null where nobody knows. */
   to: number | null;
 }
@@ -95,6 +95,8 @@ export class Events {
         }
       }
       if (options.signal?.aborted) return;
+      // Where nothing was heard yet, nobody knows what came while the line was down.
+      if (place.isLost) yield { kind: "gap", from: null, to: null };
       await sleep(pauseMs(failures), options.signal).catch(() => undefined);
       if (options.signal?.aborted) return;
     }
@@ -114,6 +116,7 @@ export class Events {
       "head",
     );
     if (!response.body) throw new ProtocolError("a feed without a body");
+    place.isConnected = true;
     for await (const { event, data } of serverSentEvents(chunksOf(response.body, IDLE_MS))) {
       if (event === "error") throw new ConnectionError("the gateway stops");
       const read = parse(event, data);
@@ -156,6 +159,8 @@ function parse(event: string, data: string): FeedEvent | FeedGap {
  * the number is asked for again, and what was told of it is left out.
  */
 class Place {
+  /** Whether the feed was heard of since the start, or since what was followed is no longer kept. */
+  isConnected = false;
   #last: number | undefined;
   readonly #told = new Set<string>();
 
@@ -168,12 +173,18 @@ class Place {
     return this.#last !== undefined && this.#told.size > 0 ? this.#last - 1 : this.#last;
   }
 
+  /** Whether events may have been missed without a number to ask for them. */
+  get isLost(): boolean {
+    return this.isConnected && this.#last === undefined;
+  }
+
   /** The first number that was not heard of. */
   get next(): number {
     return (this.#last ?? -1) + 1;
   }
 
   forget(): void {
+    this.isConnected = false;
     this.#last = undefined;
     this.#told.clear();
   }

@@ -36,6 +36,10 @@ export interface Call extends RequestOptions {
   body?: unknown;
   /** Kept across attempts. */
   idempotencyKey?: string;
+  /** How often it was sent before: the gateway joins a repeat to the request that still runs. */
+  sentBefore?: number;
+  /** Sent twice it would be done twice: it is not sent again where nobody knows whether it arrived. */
+  once?: true;
   accept?: string;
   /** Statuses beside 2xx whose body is an answer and no error. */
   takes?: readonly number[];
@@ -94,9 +98,12 @@ export class Transport {
       return until === "head" ? response : await buffered(response);
     } catch (cause) {
       if (call.signal?.aborted) throw new AbortedError(undefined, { cause });
-      if (late.signal.aborted) return passing(new TimeoutError(`no answer from ${this.gatewayUrl} in ${timeoutMs} ms`, { cause }));
       if (cause instanceof MythicError) throw cause;
-      return passing(new ConnectionError(`${this.gatewayUrl} can't be reached: ${describe(cause)}`, { cause }));
+      const lost = late.signal.aborted
+        ? new TimeoutError(`no answer from ${this.gatewayUrl} in ${timeoutMs} ms`, { cause })
+        : new ConnectionError(`${this.gatewayUrl} can't be reached: ${describe(cause)}`, { cause });
+      if (call.once) throw lost;
+      return passing(lost);
     } finally {
       clearTimeout(timer);
     }
@@ -111,7 +118,8 @@ export class Transport {
     if (call.body !== undefined) headers["content-type"] = "application/json";
     if (this.#options.apiKey && !call.sign) headers["authorization"] = `Bearer ${this.#options.apiKey}`;
     if (call.idempotencyKey) headers["idempotency-key"] = call.idempotencyKey;
-    if (attempt > 0) headers["x-stainless-retry-count"] = String(attempt);
+    const before = (call.sentBefore ?? 0) + attempt;
+    if (before > 0) headers["x-stainless-retry-count"] = String(before);
     return headers;
   }
 }

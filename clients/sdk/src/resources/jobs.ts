@@ -1,9 +1,10 @@
 /** Jobs: what was asked, what it cost, and what became of it. */
 
-import { NotFoundError, TimeoutError } from "../errors.js";
+import { AuthenticationError, NotFoundError, PermissionDeniedError, TimeoutError } from "../errors.js";
 import type { Events } from "../events/events.js";
 import { READ_TIMEOUT_MS, type RequestOptions, type Transport } from "../http/transport.js";
 import { sleep } from "../http/retry.js";
+import { type MessageSigner, signRequest } from "../http/signed.js";
 import { shape } from "../wire/shape.js";
 import type { Evidence, Job, JobDetails, Receipt, Schemas } from "../wire/types.js";
 import { type Commitment, get, list, type List, type ListOptions } from "./lists.js";
@@ -32,11 +33,13 @@ const COST_LOOK_MS = 1_000;
 
 export class Jobs {
   readonly #transport: Transport;
-  readonly #events: () => Events;
+  readonly #events: Events;
+  readonly #signer: MessageSigner | undefined;
 
-  constructor(transport: Transport, events: () => Events) {
+  constructor(transport: Transport, events: Events, signer: MessageSigner | undefined) {
     this.#transport = transport;
     this.#events = events;
+    this.#signer = signer;
   }
 
   /** A job, also by the id of an answer (`chatcmpl-…`). */
@@ -54,9 +57,21 @@ export class Jobs {
     return get<Schemas["Receipt"]>(this.#transport, `${path(id)}/receipt`, { ...options });
   }
 
-  /** What proves the fingerprint, for the key that paid. It has the gateway's own names, and holds the prompt. */
+  /**
+   * What proves the fingerprint, for the key that paid, and for the job's owner: where the key is refused, the client's wallet signs the
+   * request. It has the gateway's own names, and holds the prompt.
+   */
   async evidence(id: string, options: RequestOptions = {}): Promise<Evidence> {
-    return (await this.#transport.json({ method: "GET", path: `${path(id)}/evidence`, ...options })) as Evidence;
+    const call = { method: "GET", path: `${path(id)}/evidence`, ...options } as const;
+    try {
+      return (await this.#transport.json(call)) as Evidence;
+    } catch (error) {
+      const signer = this.#signer;
+      const isRefused = error instanceof PermissionDeniedError || error instanceof AuthenticationError;
+      if (!signer || !isRefused) throw error;
+      const about = { gatewayUrl: this.#transport.gatewayUrl, purpose: `evidence:${addressOf(id)}` };
+      return (await this.#transport.json({ ...call, sign: (request) => signRequest(signer, { ...about, ...request }) })) as Evidence;
+    }
   }
 
   /**
@@ -84,7 +99,7 @@ export class Jobs {
 
   /** Waits for news of a job, or for a while. */
   #waker(id: string, signal: AbortSignal): () => Promise<void> {
-    const news = this.#events().follow({ job: id.replace(/^chatcmpl-/, ""), signal });
+    const news = this.#events.follow({ job: addressOf(id), signal });
     let next: Promise<unknown> | undefined;
     return async () => {
       // A feed that is down is no reason to stop looking.
@@ -121,6 +136,8 @@ export class Jobs {
   }
 }
 
+/** The job of an answer's id. */
+const addressOf = (id: string): string => id.replace(/^chatcmpl-/, "");
 const path = (id: string): string => `/v1/jobs/${encodeURIComponent(id)}`;
 
 function costOf(job: JobDetails): JobCost | undefined {

@@ -39,7 +39,7 @@ export class Keys {
   async create(options: RequestOptions & { name?: string } = {}): Promise<ApiKey & { key: string }> {
     const { name, ...about } = options;
     const body = name === undefined ? {} : { name };
-    const made = await this.#signed.json({ method: "POST", path: "/v1/keys", body, ...about }, "keys");
+    const made = await this.#signed.json({ method: "POST", path: "/v1/keys", body, once: true, ...about }, "keys");
     return shape<Schemas["ApiKey"]>(made) as ApiKey & { key: string };
   }
 

@@ -1,7 +1,8 @@
 /** Receipts, and whether they hold. */
 
 import type { ReceiptReference } from "../chat/answer.js";
-import { ApiError, MythicError } from "../errors.js";
+import { AbortedError, AuthenticationError, MythicError, NotFoundError, PermissionDeniedError } from "../errors.js";
+import { sleep } from "../http/retry.js";
 import type { Fetch, RequestOptions } from "../http/transport.js";
 import { type AccountData, readAccount } from "../verify/rpc.js";
 import { jobAccount } from "../verify/accounts.js";
@@ -15,7 +16,12 @@ export interface VerifyOptions extends RequestOptions {
   rpcUrl?: string;
   /** Evidence that is at hand, instead of the gateway's. */
   evidence?: Evidence;
+  /** Milliseconds that are waited for what is on its way, right after an answer: its evidence, its result on chain; 20,000 without it. */
+  waitMs?: number;
 }
+
+const WAIT_MS = 20_000;
+const LOOK_MS = 500;
 
 /** How receipts reach the chain. */
 export interface ReceiptsOptions {
@@ -42,20 +48,32 @@ export class Receipts {
    * that the gateway says is taken for true. Takes an answer's receipt, one of `get`, or a job's id.
    */
   async verify(receipt: ReceiptReference | Receipt | string, options: VerifyOptions = {}): Promise<Verification> {
+    const { waitMs = WAIT_MS, ...look } = options;
+    for (const until = Date.now() + waitMs; ; ) {
+      const found = await this.#look(receipt, look);
+      if (found.verdict !== "incomplete" || !found.pending || Date.now() >= until) return found;
+      await sleep(LOOK_MS, options.signal).catch((cause: unknown) => {
+        throw new AbortedError(found.jobId, { cause });
+      });
+    }
+  }
+
+  async #look(receipt: ReceiptReference | Receipt | string, options: VerifyOptions): Promise<Verification> {
     const { rpcUrl = this.#options.rpcUrl, evidence, ...about } = options;
     const jobId = (typeof receipt === "string" ? receipt : "jobId" in receipt ? receipt.jobId : receipt.job).replace(/^chatcmpl-/, "");
     const said = typeof receipt === "object" && "split" in receipt ? receipt : await this.#jobs.receipt(jobId, about);
-    const shown = evidence ?? (await this.#evidence(jobId, about));
+    const shown = evidence ? { evidence } : await this.#evidence(jobId, about);
     const accounts = rpcUrl === undefined ? {} : await this.#accounts(jobId, rpcUrl, about.signal);
-    return verify({ jobId, receipt: said, evidence: shown, job: undefined, model: undefined, ...accounts });
+    return verify({ jobId, receipt: said, job: undefined, model: undefined, ...shown, ...accounts });
   }
 
   /** The evidence, or null where the gateway does not show it. */
-  async #evidence(jobId: string, options: RequestOptions): Promise<Evidence | null> {
+  async #evidence(jobId: string, options: RequestOptions): Promise<{ evidence: Evidence | null; evidencePending?: boolean }> {
     try {
-      return await this.#jobs.evidence(jobId, options);
+      return { evidence: await this.#jobs.evidence(jobId, options) };
     } catch (error) {
-      if (error instanceof ApiError && [401, 403, 404].includes(error.status)) return null;
+      if (error instanceof NotFoundError) return { evidence: null, evidencePending: true };
+      if (error instanceof AuthenticationError || error instanceof PermissionDeniedError) return { evidence: null };
       throw error;
     }
   }

@@ -4,7 +4,7 @@
  * model's: `mythic verify` does that, and validators are paid for it.
  */
 
-import { FINISH_REASON, type ModelSpec, PROGRAM } from "../generated/layouts.js";
+import { FINISH_REASON, JOB_STATUS, type ModelSpec, PROGRAM } from "../generated/layouts.js";
 import type { Evidence, Receipt } from "../wire/types.js";
 import { type JobAccount, jobAccount, type ModelAccount, modelAccount } from "./accounts.js";
 import { base58, unbase58 } from "./base58.js";
@@ -22,6 +22,8 @@ export interface Check {
   ok: boolean | null;
   /** In words: what holds, what differs, or what is missing. */
   says: string;
+  /** It could not be checked yet: what is missing is on its way. */
+  pending?: true;
 }
 
 /** What a verification came to. */
@@ -37,6 +39,8 @@ export interface Verification {
   checks: Check[];
   /** What differs, in words. */
   differences: string[];
+  /** What is missing may still come: ask again. */
+  pending: boolean;
   /** Slot at which the chain was read; null where it was not. */
   slot: number | null;
   /** Whether a case can still be opened about the result at that slot; null where that is not known. */
@@ -49,6 +53,8 @@ export interface Subject {
   /** What the gateway says. */
   receipt: Receipt;
   evidence: Evidence | null;
+  /** The gateway has no evidence yet. */
+  evidencePending?: boolean;
   /** The job's account; null where there is none, `undefined` where no chain was asked. */
   job: AccountData | null | undefined;
   model: AccountData | null | undefined;
@@ -59,6 +65,11 @@ class Checks {
 
   add(name: string, ok: boolean | null, says: string): void {
     this.all.push({ name, ok, says });
+  }
+
+  /** What is missing and on its way. */
+  wait(name: string, says: string): void {
+    this.all.push({ name, ok: null, says, pending: true });
   }
 
   /** Two values that have to be the same. */
@@ -95,16 +106,21 @@ function sum(subject: Subject, job: JobAccount | undefined, checks: Check[]): Ve
   const submitted = job?.state.submittedSlot ?? 0n;
   const windowOpen =
     job && slot !== null && submitted > 0n ? BigInt(slot) < submitted + BigInt(job.state.terms.rules.windowSlots) : null;
-  return { verdict, ok: verdict === "verified", jobId: subject.jobId, checks, differences, slot, windowOpen };
+  const pending = checks.some((check) => check.pending);
+  return { verdict, ok: verdict === "verified", jobId: subject.jobId, checks, differences, pending, slot, windowOpen };
 }
 
-function onChain({ job, jobId }: Subject, checks: Checks): JobAccount | undefined {
+/** Ends of a job after which its account may be closed. */
+const ENDED: ReadonlySet<string> = new Set(["settled", "refunded", "slashed", "unpaid"]);
+
+function onChain({ job, jobId, receipt }: Subject, checks: Checks): JobAccount | undefined {
   if (job === undefined) {
     checks.add("chain", null, "no chain was asked: name one with rpcUrl");
     return undefined;
   }
   if (job === null) {
-    checks.add("chain", null, "the chain has no account of this job: it is not there yet, or was closed after its end");
+    if (ENDED.has(receipt.status)) checks.add("chain", null, "the chain has no account of this job any more: it was closed after its end");
+    else checks.wait("chain", "the chain has no account of this job yet");
     return undefined;
   }
   const account = jobAccount(job);
@@ -114,12 +130,21 @@ function onChain({ job, jobId }: Subject, checks: Checks): JobAccount | undefine
   }
   checks.add("chain", true, `read from the chain at slot ${job.slot}`);
   const { header, terms } = account.state;
+  status(header.status, checks);
   const owner = unbase58(terms.owner, 32);
   const address = owner && programAddress(PROGRAM, [utf8("job"), owner, terms.nonce], header.bump);
   const ok = address !== undefined && equal(address, unbase58(jobId, 32) ?? new Uint8Array());
   checks.add("address", ok, ok ? "the address is that of its owner and nonce" : "the address is not that of its owner and nonce");
   checks.same("terms_hash", hex(termsHash(account.bytes)), hex(account.state.termsHash), "the one in the account");
   return account;
+}
+
+/** What became of the result: one that a case found false proves nothing, however well its hashes fit. */
+function status(code: number, checks: Checks): void {
+  const name = JOB_STATUS[code] ?? String(code);
+  if (name === "slashed") checks.add("status", false, "the result was found false: the job was refunded and its validator slashed");
+  else if (name === "disputed") checks.add("status", null, "there is a case about the result, and it is not decided");
+  else checks.add("status", true, `the job is ${name}`);
 }
 
 function modelOf({ model }: Subject, job: JobAccount, checks: Checks): ModelAccount | undefined {
@@ -163,9 +188,9 @@ function receiptAgainstChain(receipt: Receipt, { state }: JobAccount, checks: Ch
     said.push(
       ["receipt.fee", receipt.feeLamports, state.fee],
       ["receipt.refunded", receipt.refundedLamports, state.refundedAmount],
-      ["receipt.split.validator", receipt.split.validatorLamports, state.validatorAmount],
-      ["receipt.split.foundation", receipt.split.foundationLamports, state.foundationAmount],
-      ["receipt.split.burned", receipt.split.burnedLamports, state.burnedAmount],
+      ["receipt.split.validator", receipt.split?.validatorLamports, state.validatorAmount],
+      ["receipt.split.foundation", receipt.split?.foundationLamports, state.foundationAmount],
+      ["receipt.split.burned", receipt.split?.burnedLamports, state.burnedAmount],
     );
   }
   for (const [name, found, wanted] of said) {
@@ -185,7 +210,11 @@ function due({ terms, outputTokens, ceiling }: JobAccount["state"]): bigint {
   return price < ceiling ? price : ceiling;
 }
 
-function evidenceOf({ evidence }: Subject, checks: Checks): ReadEvidence | undefined {
+function evidenceOf({ evidence, evidencePending }: Subject, checks: Checks): ReadEvidence | undefined {
+  if (!evidence && evidencePending) {
+    checks.wait("evidence", "no evidence has come yet");
+    return undefined;
+  }
   if (!evidence) {
     checks.add("evidence", null, "the evidence is not to be had: it is for the key that paid, and for the job's owner");
     return undefined;
@@ -202,7 +231,7 @@ function evidenceOf({ evidence }: Subject, checks: Checks): ReadEvidence | undef
 function evidenceAgainstChain(evidence: ReadEvidence, digests: Digests, { state }: JobAccount, checks: Checks): void {
   const { terms } = state;
   if (state.submittedSlot === 0n) {
-    checks.add("result", null, "the chain has no result yet");
+    checks.wait("result", "the chain has no result yet");
     return;
   }
   checks.same("evidence.submitter", hex(evidence.submitter), hex(unbase58(state.validator, 32)!), "the validator on chain");

@@ -21,7 +21,7 @@ export interface Offer {
 export interface Lease {
   address: string;
   provider: string;
-  /** `accepted`, `started`, `running`, … as the program names it. */
+  /** `accepted`, `started`, `active`, `closing` or `ended`. */
   status: string;
   units: number;
   /** Lamports a second of one unit. */
@@ -72,8 +72,8 @@ export interface LeasedEndpoint {
 
 /** What a tenant does. */
 export interface Leases {
-  /** Who leases out what. */
-  offers(): Promise<Offer[]>;
+  /** Who leases out capacity of a class, the cheapest first; `cpu` without it. */
+  offers(className?: string): Promise<Offer[]>;
   /** The wallet's leases. */
   list(): Promise<Lease[]>;
   get(lease: string): Promise<Lease | null>;

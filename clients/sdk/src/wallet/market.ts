@@ -39,6 +39,7 @@ import type { Chain } from "./chain.js";
 import type { Lease, LeasedEndpoint, LeaseRequest, Leases, Offer } from "./leases.js";
 import { type Access, Provider, specDocument } from "./provider.js";
 
+const DEFAULT_CLASS = "cpu";
 const CLASS_BYTES = 16;
 const ENDPOINT = 0x01;
 const PROCESS = 0x00;
@@ -66,8 +67,8 @@ export class MarketLeases implements Leases {
     this.#chain = chain;
   }
 
-  async offers(): Promise<Offer[]> {
-    return (await this.#providers("cpu")).map((provider) => offerOf(provider, "cpu"));
+  async offers(className = DEFAULT_CLASS): Promise<Offer[]> {
+    return (await this.#providers(className)).map((provider) => offerOf(provider, className));
   }
 
   async list(): Promise<Lease[]> {
@@ -81,7 +82,7 @@ export class MarketLeases implements Leases {
   }
 
   async request(asked: LeaseRequest): Promise<LeasedEndpoint> {
-    const className = asked.className ?? "cpu";
+    const className = asked.className ?? DEFAULT_CLASS;
     const offer = await this.#offer(asked, className);
     const provider = new Provider(offer.endpoint);
     const apiKey = `lease-${hex(crypto.getRandomValues(new Uint8Array(24)))}`;

@@ -15,7 +15,7 @@ export interface Asked {
   body: Record<string, unknown>;
 }
 
-export type Handler = (response: ServerResponse, asked: Asked) => void | Promise<void>;
+export type Handler = (response: ServerResponse, asked: Asked) => unknown;
 
 export interface FaultServer {
   url: string;
