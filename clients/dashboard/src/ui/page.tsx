@@ -3,7 +3,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { ApiError } from "../api";
 import { count, known } from "../format";
-import type { Live, Loaded } from "../live";
+import type { Loaded } from "../live";
 import { useLive } from "../live";
 import { hasMoved } from "../router";
 
@@ -62,4 +62,3 @@ export function Body<T>({ loaded: { data, error }, gone, children }: Props<T>): 
 }
 
 export { useLive };
-export type { Live };
