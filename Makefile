@@ -51,6 +51,7 @@ test:
 ifdef ONE
 	scripts/test-one.sh $(ONE)
 else
+	@scripts/dashboard.sh test
 	@rm -f $(MYTHIC_SKIPPED)
 	cargo test --workspace --locked --no-fail-fast; status=$$?; scripts/skipped.sh $(MYTHIC_SKIPPED); exit $$status
 endif

@@ -17,7 +17,9 @@ use crate::{
     app::App,
     error::ErrorBody,
     intake::{chat, completion::ChatCompletionChunk, estimate, inference},
-    routes::{cases, credit, health, jobs, keys, leases, lists, market, metrics, nodes, stream},
+    routes::{
+        cases, credit, health, jobs, keys, leases, lists, market, metrics, nodes, prices, stream,
+    },
 };
 
 #[derive(OpenApi)]
@@ -100,6 +102,7 @@ pub fn api(public_url: &str) -> (axum::Router<Arc<App>>, utoipa::openapi::OpenAp
         .routes(routes!(estimate::estimate))
         .routes(routes!(lists::models))
         .routes(routes!(lists::model))
+        .routes(routes!(prices::list))
         .routes(routes!(lists::network))
         .routes(routes!(lists::validators))
         .routes(routes!(lists::validator))
@@ -159,6 +162,9 @@ mod tests {
 
     /// Values that are different for each kind of event or alarm: `unknown` to a client.
     const ANY: [&str; 4] = ["payload", "details", "stored_on_chain", "stored_in_index"];
+
+    /// What the SDK's types are made of.
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../clients/sdk/openapi.json");
 
     fn document() -> Value {
         serde_json::to_value(api("http://127.0.0.1:4002/").1).unwrap()
@@ -250,6 +256,22 @@ mod tests {
         }
         assert!(checked > 80, "{checked}");
         assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+
+    #[test]
+    fn the_sdk_is_made_of_the_document_that_is_served() {
+        if std::env::var_os("MYTHIC_REWRITE").is_some() {
+            let served = api("http://127.0.0.1:4002/").1;
+            let text = served.to_pretty_json().unwrap();
+            std::fs::write(COMMITTED, text + "\n").unwrap();
+            return;
+        }
+        let committed = std::fs::read_to_string(COMMITTED).unwrap();
+        let committed: Value = serde_json::from_str(&committed).unwrap();
+        assert!(
+            committed == document(),
+            "{COMMITTED} is not true any more; MYTHIC_REWRITE=1 rewrites it, and then `npm run generate` in clients/ the SDK's types"
+        );
     }
 
     #[test]

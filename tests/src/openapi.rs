@@ -40,7 +40,7 @@ pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answere
             continue;
         }
         let id = match route.as_str() {
-            "/v1/models/{id}" => &model,
+            "/v1/models/{id}" | "/v1/models/{id}/prices" => &model,
             "/v1/validators/{id}" | "/v1/cases/{id}" => validator,
             "/v1/providers/{id}" => &provider,
             route if route.starts_with("/v1/leases/{id}") => &lease,
@@ -53,6 +53,7 @@ pub async fn answers(network: &Network, described: &Value) -> Result<Vec<Answere
                 "slashes",
                 "settlements",
                 "fingerprints",
+                "burned",
                 "market",
                 "none",
             ],

@@ -52,6 +52,7 @@ async fn answers_have_the_types_that_a_generated_client_expects() -> Result<()> 
         ("/v1/jobs/{id}/receipt", 200),
         ("/v1/jobs/{id}/evidence", 200),
         ("/v1/validators/{id}", 200),
+        ("/v1/models/{id}/prices", 200),
         ("/v1/stats/{name}", 200),
         ("/v1/stats/{name}", 404),
         ("/v1/network", 200),

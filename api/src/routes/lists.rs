@@ -22,6 +22,7 @@ use crate::{
     http::{PathParam, Query},
     intake::judges::judges,
     store::index::{
+        burned::BurnedDayRow,
         market::MarketDayRow,
         network::{self as sums, NetworkSums},
         stats::{BurnRow, DailyRow, FingerprintRow, SettlementRow, SlashRow, Statistic},
@@ -239,6 +240,8 @@ pub enum Statistics {
     Settlements(Page<SettlementRow>),
     /// `fingerprints`
     Fingerprints(Page<FingerprintRow>),
+    /// `burned`
+    Burned(Page<BurnedDayRow>),
     /// `market`
     Market(Page<MarketDayRow>),
 }
@@ -265,10 +268,10 @@ fn cursor(text: &str) -> ApiResult<Cursor> {
     }
 }
 
-/// Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`, `market`. The last is of finalized blocks, whatever the
-/// commitment, and a minute old at most.
+/// Statistics by name: `daily`, `burns`, `settlements`, `slashes`, `fingerprints`, `burned`, `market`. The last two are of finalized blocks,
+/// whatever the commitment, and a minute old at most.
 #[utoipa::path(get, path = "/v1/stats/{name}", operation_id = "list_statistic", tag = "network",
-    params(("name" = String, Path, description = "daily, burns, settlements, slashes, fingerprints or market"), ("limit" = Option<i64>, Query, description = "1 to 100, default 20"),
+    params(("name" = String, Path, description = "daily, burns, settlements, slashes, fingerprints, burned or market"), ("limit" = Option<i64>, Query, description = "1 to 100, default 20"),
            ("after" = Option<String>, Query, description = "`cursor` of the last row seen"), ("commitment" = Option<String>, Query)),
     responses((status = 200, description = "Rows of the statistic, newest first", body = Statistics), (status = 404, description = "unknown_statistic", body = ErrorBody)))]
 pub async fn stats(
@@ -282,6 +285,10 @@ pub async fn stats(
         None => (None, None),
         Some(text) => cursor(text)?,
     };
+    if name == "burned" {
+        let days = app.burned.days(&app.pool, after.0, limit + 1).await?;
+        return Ok(Json(Statistics::Burned(Page::new(days, limit))));
+    }
     if name == "market" {
         let days = app.market.days(&app.pool, after.0, limit + 1).await?;
         return Ok(Json(Statistics::Market(Page::new(days, limit))));
@@ -289,7 +296,7 @@ pub async fn stats(
     let Some(statistic) = Statistic::of(&name) else {
         return Err(ApiError::not_found(
             "unknown_statistic",
-            "there are daily, burns, settlements, slashes, fingerprints and market",
+            "there are daily, burns, settlements, slashes, fingerprints, burned and market",
         ));
     };
     let asked = Asked {
@@ -386,6 +393,8 @@ pub struct ModelView {
     /// Who registered it, base58.
     owned_by: Option<String>,
     name: String,
+    /// Requests that name no model are for it.
+    is_default: bool,
     /// 64 hex digits.
     identity: String,
     /// Address of its account, base58.
@@ -425,6 +434,10 @@ async fn model_view(app: &App, model: &crate::intake::plan::Served) -> ModelView
         created: created.ok().flatten(),
         owned_by: chain.map(|c| Pubkey::new_from_array(c.registrant).to_string()),
         name: model.name.clone(),
+        is_default: app
+            .catalogue
+            .default_model()
+            .is_some_and(|default| default.address == model.address),
         identity: hex::encode(model.identity),
         address: model.address.to_string(),
         status: chain

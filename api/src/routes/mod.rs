@@ -12,4 +12,5 @@ pub mod metrics;
 pub mod nodes;
 mod once;
 pub mod pages;
+pub mod prices;
 pub mod stream;

@@ -487,11 +487,9 @@ pub struct MarketDayRow {
     cursor: String,
 }
 
-impl MarketDayRow {
-    /// The day as a number, `YYYYMMDD`.
-    fn number(&self) -> Option<i64> {
-        self.cursor.strip_suffix('.')?.parse().ok()
-    }
+/// The day of a cursor as a number, `YYYYMMDD`.
+pub(super) fn day_number(cursor: &str) -> Option<i64> {
+    cursor.strip_suffix('.')?.parse().ok()
 }
 
 /// Days that are kept at most.
@@ -540,7 +538,8 @@ impl Figures {
     ) -> ApiResult<Vec<MarketDayRow>> {
         let all = self.days.get(days(pool.clone())).await?;
         let earlier = |day: &&MarketDayRow| {
-            before.is_none_or(|before| day.number().is_some_and(|number| number < before))
+            before
+                .is_none_or(|before| day_number(&day.cursor).is_some_and(|number| number < before))
         };
         let limit = usize::try_from(limit).unwrap_or(0);
         Ok(all.iter().filter(earlier).take(limit).cloned().collect())
@@ -557,14 +556,14 @@ const WAITING: usize = 256;
 
 /// A value that is read at most once in a while, by one reader at a time.
 #[derive(Debug)]
-struct Kept<T> {
+pub(super) struct Kept<T> {
     life: Duration,
     last: Arc<Mutex<Option<Reading<T>>>>,
     waiting: Semaphore,
 }
 
 impl<T: Send + Sync + 'static> Kept<T> {
-    fn new(life: Duration) -> Self {
+    pub(super) fn new(life: Duration) -> Self {
         Self {
             life,
             last: Arc::new(Mutex::new(None)),
@@ -574,14 +573,14 @@ impl<T: Send + Sync + 'static> Kept<T> {
 
     /// The last value, or what `read` gives if that is too old. Who asked may leave: what began to be read is read to its end, so that no
     /// second statement runs beside it.
-    async fn get(
+    pub(super) async fn get(
         &self,
         read: impl Future<Output = ApiResult<T>> + Send + 'static,
     ) -> ApiResult<Arc<T>> {
         let _place = self.waiting.try_acquire().map_err(|_| {
             ApiError::unavailable(
                 "gateway_busy",
-                "more ask for the market's figures than the database answers; try again shortly",
+                "more ask for these figures than the database answers; try again shortly",
             )
         })?;
         let mut last = self.last.clone().lock_owned().await;
@@ -668,6 +667,6 @@ mod tests {
             "foundation_lamports": 0, "burned_lamports": 0, "refunded_lamports": 0, "slashed_lamports": 0, "cursor": "20261201.",
         });
         let row: MarketDayRow = serde_json::from_value(row).unwrap();
-        assert_eq!(row.number(), Some(20_261_201));
+        assert_eq!(day_number(&row.cursor), Some(20_261_201));
     }
 }
