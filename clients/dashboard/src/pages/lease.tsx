@@ -31,7 +31,7 @@ export function steps(lease: LeaseDetails): Step[] {
 
 const SAID: Record<string, string> = {
   pending: "proved, can be disputed", released: "paid", unserved: "called unserved", refuted: "refuted", forfeited: "forfeited", metered: "seconds behind the last proof",
-  missed: "no proof", current: "now",
+  missed: "no proof seen", current: "now",
 };
 
 function Strip({ lease, epochs }: { lease: LeaseDetails; epochs: LeaseEpoch[] }): JSX.Element {
