@@ -20,7 +20,8 @@ install() {
 # What the build needs, of what may be there already.
 is_installed() {
   local package
-  [ "$modules/.package-lock.json" -nt clients/package-lock.json ] || return 1
+  # A lockfile may be newer than what it says, after a checkout.
+  cmp -s clients/package-lock.json "$modules/.mythic-lock" || [ "$modules/.package-lock.json" -nt clients/package-lock.json ] || return 1
   for package in node vite preact uplot; do
     [ -e "$modules/$package/package.json" ] || return 1
   done
