@@ -4,10 +4,7 @@ use mythic_client::{ix, pda};
 use mythic_interface::state::Case;
 use solana_pubkey::Pubkey;
 
-use crate::{
-    market::MarketCrank,
-    windows::{CaseWindow, JobWindow, OutputWindow},
-};
+use crate::windows::{CaseWindow, JobWindow, OutputWindow};
 
 /// An instruction that anyone may send.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +38,6 @@ pub enum Crank {
     CloseCase(CaseWindow),
     /// Close a page of output of a job that ended long ago.
     CloseOutput(OutputWindow),
-    /// One of the Compute Market.
-    Market(MarketCrank),
 }
 
 impl Crank {
@@ -57,7 +52,6 @@ impl Crank {
             Self::Collect { .. } => "collect",
             Self::CloseCase(_) => "close_case",
             Self::CloseOutput(_) => "close_output",
-            Self::Market(crank) => crank.name(),
         }
     }
 
@@ -69,7 +63,6 @@ impl Crank {
             Self::Resolve { case, .. } | Self::Collect { case, .. } => *case,
             Self::CloseCase(window) => window.pubkey,
             Self::CloseOutput(window) => window.pubkey,
-            Self::Market(crank) => crank.account(),
         }
     }
 
@@ -78,24 +71,13 @@ impl Crank {
         match self {
             Self::Claim(job) | Self::Expire(job) | Self::Close(job) => Some(job.pubkey),
             Self::Resolve { job, .. } => Some(job.pubkey),
-            Self::Sweep(_)
-            | Self::Collect { .. }
-            | Self::CloseCase(_)
-            | Self::CloseOutput(_)
-            | Self::Market(_) => None,
+            Self::Sweep(_) | Self::Collect { .. } | Self::CloseCase(_) | Self::CloseOutput(_) => {
+                None
+            }
         }
     }
 
-    /// The lease that it is about, where there is one.
-    pub fn lease(&self) -> Option<Pubkey> {
-        match self {
-            Self::Market(crank) => crank.lease(),
-            _ => None,
-        }
-    }
-
-    /// The instruction, in a transaction that `payer` signs.
-    pub fn instruction(&self, payer: &Pubkey) -> solana_instruction::Instruction {
+    pub fn instruction(&self) -> solana_instruction::Instruction {
         match self {
             Self::Claim(job) => ix::claim_inference_fee(job.pubkey, &job.job),
             Self::Expire(job) => ix::expire_job(job.pubkey, &job.job),
@@ -111,7 +93,6 @@ impl Crank {
                 ix::close_case(window.pubkey, &window.case, window.votes.as_deref())
             }
             Self::CloseOutput(window) => ix::close_output(window.pubkey, &window.output),
-            Self::Market(crank) => crank.instruction(payer),
         }
     }
 }

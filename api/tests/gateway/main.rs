@@ -13,7 +13,6 @@ mod hostile;
 mod keys;
 mod latency;
 mod manners;
-mod market;
 mod money;
 mod own;
 mod patience;

@@ -21,6 +21,5 @@ pub mod network;
 pub mod node;
 pub mod provider;
 mod signed;
-mod stake;
 pub mod verify;
 pub mod wallet;

@@ -12,7 +12,6 @@ mod gaps;
 mod hostile;
 mod kafka;
 mod live;
-mod market;
 mod postgres;
 mod producers;
 mod real;

@@ -119,12 +119,6 @@ const TABLES: &[(&str, &str, &str, &[&str])] = &[
         &["Operating a provider"],
     ),
     (
-        "provider/src/container/config.rs",
-        "ContainersConfig",
-        GUIDE,
-        &["Containers of tenants"],
-    ),
-    (
         "settler/src/config.rs",
         "SettlerConfig",
         GUIDE,

@@ -9,7 +9,6 @@ mod comments;
 mod days;
 mod export;
 mod history;
-mod market;
 mod plans;
 mod world;
 
